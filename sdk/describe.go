@@ -1,0 +1,118 @@
+package sdk
+
+// ProtocolMajor is the protocol this sdk speaks; the host and the plugin agree on the highest one both know.
+const ProtocolMajor = 1
+
+// Description is what a plugin says of itself. It is the plugin's only identity: there is no manifest beside the binary.
+type Description struct {
+	Name          string       // lower case, digits and underscores: the name models.toml uses
+	Version       string       // semantic version of the plugin
+	SDKVersion    string       // filled by the sdk
+	Architectures []string     // the class names in config.json it can run
+	Majors        []int        // protocol majors; filled by the sdk
+	Capabilities  []Capability // filled by the sdk from the interfaces
+	// Kernels names the arithmetic: "cpu/avx2", "cpu/portable". Two processes with equal Kernels on the same kind of
+	// device compute the same bits.
+	Kernels  string
+	Numerics []Numerics // modes that Load accepts
+	Devices  []string   // kinds of device it can place modules on besides "cpu": "far", "cuda"
+}
+
+// Numerics is the arithmetic a model is run in (DESIGN: determinism and resume).
+type Numerics string
+
+// The modes of arithmetic.
+const (
+	NumericsExact Numerics = "exact" // f32 activations and cache: what is compared with the reference
+	NumericsFast  Numerics = "fast"  // 16- or 8-bit activations and cache, each with a stated bound
+)
+
+// Fit says how well a plugin suits a checkpoint.
+type Fit int
+
+// The degrees of Fit.
+const (
+	FitNone   Fit = iota // another architecture
+	FitFamily            // the architecture, with other dimensions than the published model
+	FitExact             // the published model's dimensions
+)
+
+func (f Fit) String() string {
+	switch f {
+	case FitExact:
+		return "exact"
+	case FitFamily:
+		return "family"
+	}
+	return "no"
+}
+
+// InspectRequest names a checkpoint and how it would be loaded.
+type InspectRequest struct {
+	Path     string // a Hugging Face directory
+	Context  int    // positions; 0 means the checkpoint's
+	Quantize string // "" keeps the checkpoint's weights
+	Numerics Numerics
+	Layers   int    // use only the first n decoder layers; 0 means all. For tests and benchmarks.
+	Weights  string // "" or "file"; "dummy" makes random weights of the config's shapes, needing only config.json
+}
+
+// Inspection is a plugin's answer about one checkpoint.
+type Inspection struct {
+	Fit    Fit
+	Reason string // why it does not fit, or does only as a family
+	Table  LayerTable
+}
+
+// LayerTable says what a model takes, module by module, in the order of the forward pass.
+type LayerTable struct {
+	Modules    []Module
+	Parameters int64
+	Context    int // positions the table was made for
+	VocabSize  int
+	// MaxSequences is how many sequences of the full context fit the state that Load reserves.
+	MaxSequences int
+	// Devices is where each module lies after Load; empty in an Inspection.
+	Plan []Placement
+}
+
+// Module is the unit of placement: it is computed on one device at a time.
+type Module struct {
+	ID               string // its prefix in the checkpoint: "layers.3", "embed_tokens", "lm_head"
+	WeightBytes      int64
+	StateBytesToken  int64   // bytes of cache per position
+	StateBytesSeq    int64   // bytes of fixed-size state per sequence
+	FLOPsToken       float64 // multiply-adds count as two
+	ActiveBytesToken int64   // weight bytes one decoded token reads
+}
+
+// Placement says where a module is computed and whether its weights stay there.
+type Placement struct {
+	Module   string
+	Device   string
+	Streamed bool // the weights are brought for each pass and given up after it
+}
+
+// LoadRequest makes a plugin load a checkpoint.
+type LoadRequest struct {
+	InspectRequest
+	Devices      []DeviceBudget // first is always "cpu"
+	Threads      int            // 0 means all cores
+	MaxSequences int            // sequences decoded together; 0 means the plugin's default
+	StepTokens   int            // rows per step at most; 0 means the plugin's default
+}
+
+// DeviceBudget is what one process may use of one device.
+type DeviceBudget struct {
+	Name     string  // "cpu", "far", "gpu.0"
+	Bytes    int64   // weights, state and scratch count; 0 on "cpu" means no limit
+	CopyRate float64 // bytes per second from the host's memory, for devices that simulate one; 0: measured
+	ReadRate float64 // bytes per second the device's kernels read weights at; 0: measured
+}
+
+// Progress of a Load.
+type Progress struct {
+	Stage string // "map", "bind", "plan", "warm"
+	Done  int64  // bytes
+	Total int64
+}

@@ -1,0 +1,147 @@
+package sdk
+
+import "encoding/json"
+
+// GenerateRequest asks for one answer. Exactly one of Text, Tokens, Chat is set.
+type GenerateRequest struct {
+	ID      string // for logs; unique per request
+	Text    string // a raw prompt
+	HasText bool   // Text is the prompt, even if it is empty
+	Tokens  []int32
+	Chat    *Chat
+
+	Sampling  Sampling
+	MaxTokens int // 0 means as many as the context holds
+	Stop      []string
+	IgnoreEOS bool
+	Choice    int // which of the n answers to one prompt: keys the generator together with the seed
+
+	Resume *Resume
+}
+
+// Chat is a conversation as the client sent it. The JSON is kept as it was: key order and the difference between 1 and
+// 1.0 reach the template.
+type Chat struct {
+	Messages json.RawMessage // array
+	Tools    json.RawMessage // array, or nil
+	Kwargs   json.RawMessage // object of further template variables, such as {"enable_thinking": false}, or nil
+	// ToolChoice is "", "none", "auto", "required" or a function's name in the form "function:NAME".
+	ToolChoice string
+}
+
+// Sampling holds what the client asked for; a nil field takes the checkpoint's generation_config, then the neutral value.
+// Seed is always set: the host draws it, so that the answer can be resumed.
+type Sampling struct {
+	Seed              uint64
+	Temperature       *float64 // 0 is greedy
+	TopP              *float64
+	TopK              *int // 0 or -1: all
+	MinP              *float64
+	PresencePenalty   *float64
+	FrequencyPenalty  *float64
+	RepetitionPenalty *float64
+	LogitBias         map[int32]float64
+	Logprobs          bool
+	TopLogprobs       int
+}
+
+// Resume continues an answer of a process that died. Prompt are the ids its Start event named, Generated the ids of the
+// events received. The plugin replays them and sends the events that follow: no Start, and the first event has index
+// len(Generated).
+type Resume struct {
+	Prompt    []int32
+	Generated []int32
+	// InReasoning is Start.InReasoning of the stream being resumed.
+	InReasoning bool
+}
+
+// Event is one message of an answer; exactly one field is set.
+type Event struct {
+	Start  *Start
+	Token  *Token
+	Finish *Finish
+}
+
+// Start is the first event. It has all that a later Resume needs.
+type Start struct {
+	Prompt      []int32
+	InReasoning bool // the prompt ends inside an opened reasoning block
+	// ContextLength is the most positions prompt and answer may have together.
+	ContextLength int
+}
+
+// Token is one sampled id. Text is what became certain with it: it may be empty while a rune, a stop string or a tag is
+// held back, and may then carry the words of several ids.
+type Token struct {
+	Index     int // of this id in the answer, from 0
+	ID        int32
+	Text      string
+	Reasoning string
+	ToolCalls []ToolCallDelta
+	Offset    int // bytes of the raw decoded answer before this id, reasoning and tags included
+	Logprob   *TokenLogprob
+}
+
+// ToolCallDelta is a piece of a tool call: ID and Name come once, Arguments in pieces that add up to JSON.
+type ToolCallDelta struct {
+	Index     int
+	ID        string
+	Name      string
+	Arguments string
+}
+
+// TokenLogprob has the natural-log probability of the sampled id and of the best ones.
+type TokenLogprob struct {
+	Logprob float64
+	Bytes   []byte
+	Top     []TopLogprob
+}
+
+// TopLogprob is one of the likeliest ids at a position.
+type TopLogprob struct {
+	ID      int32
+	Bytes   []byte
+	Logprob float64
+}
+
+// FinishReason says why an answer ended.
+type FinishReason string
+
+// The reasons, as the OpenAI API spells them.
+const (
+	FinishStop      FinishReason = "stop"       // an end token or a stop string
+	FinishLength    FinishReason = "length"     // MaxTokens or the context is used up
+	FinishToolCalls FinishReason = "tool_calls" // the answer ends in tool calls
+)
+
+// Finish is the last event. Text and Reasoning are what was held back and is now certain.
+type Finish struct {
+	Reason           FinishReason
+	Text             string
+	Reasoning        string
+	ToolCalls        []ToolCallDelta
+	PromptTokens     int
+	CompletionTokens int
+	ReasoningTokens  int
+	CachedTokens     int
+}
+
+// ForwardRequest appends tokens to an open sequence.
+type ForwardRequest struct {
+	Sequence string
+	Tokens   []int32
+	Rows     []int // indices into Tokens whose logits are wanted; nil means the last
+}
+
+// ForwardResult has one row of VocabSize logits per row asked for, flattened.
+type ForwardResult struct {
+	Logits []float32
+	Vocab  int
+	Length int // positions in the sequence now
+}
+
+// EmbedRequest and EmbedResult: one vector per text.
+type EmbedRequest struct{ Texts []string }
+
+// EmbedResult holds the vectors in the order of the texts.
+type EmbedResult struct{ Vectors [][]float32 }

@@ -1,0 +1,60 @@
+package sdk
+
+import "time"
+
+// Order is what the host says on the Scheduler stream; exactly one of the pointer fields is set.
+type Order struct {
+	ID     uint64 // answered by Report.Done with the same ID
+	Budget *BudgetOrder
+	Move   *MoveOrder
+	Query  *QueryOrder
+}
+
+// BudgetOrder changes what the process may hold on a device. By Deadline it must hold no more than Bytes.
+type BudgetOrder struct {
+	Device   string
+	Bytes    int64
+	Deadline time.Duration // from receipt
+}
+
+// MoveOrder moves one module. It takes effect at the next border of the forward pass; Done comes when it has.
+type MoveOrder struct {
+	Module string
+	Device string
+}
+
+// QueryOrder asks for a Report with every module listed.
+type QueryOrder struct{}
+
+// Report is what the plugin says on the Scheduler stream.
+type Report struct {
+	Done                  *OrderDone
+	Devices               []DeviceReport
+	Modules               []ModuleReport // only in answer to a Query
+	Moves                 uint64         // modules moved so far, by order or by the residency manager itself
+	Prefetches, Evictions uint64
+	Running, Waiting      int     // requests on board
+	StateUsed             float64 // share of the cache's blocks in use
+}
+
+// OrderDone answers one order. Error is empty if it was carried out.
+type OrderDone struct {
+	ID    uint64
+	Error string
+}
+
+// DeviceReport is the memory of one device as this process sees it.
+type DeviceReport struct {
+	Name   string
+	Budget int64
+	Used   int64
+	Peak   int64 // the most that was ever used at once
+}
+
+// ModuleReport says where one module is computed and where its weights lie.
+type ModuleReport struct {
+	ID       string
+	Device   string   // where it is computed
+	Resident []string // devices that hold its weights now
+	Seconds  float64  // measured time of one pass on Device, an exponential mean
+}
