@@ -1,0 +1,43 @@
+# Everything a user or a contributor runs. `make` alone lists the targets. Needs Go, gcc and make.
+
+PLUGINS := $(notdir $(patsubst %/main.go,%,$(wildcard plugins/*/main.go)))
+FUZZTIME ?= 10s
+RACE := ./sdk/... ./host/... ./cuda/far/... ./cuda/serve/...
+
+.DEFAULT_GOAL := help
+.PHONY: help build run test race lint generate bench fuzz
+
+help: ## list the targets
+	@sed -n 's/^\([a-z]*\):.*## /\1|/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "make %-9s %s\n", $$1, $$2}'
+
+build: ## build bin/piohost, bin/plugins/* and bin/pio.lock
+	go build -trimpath -o bin/piohost ./host/cmd/piohost
+	@for p in $(PLUGINS); do echo "go build -trimpath -o bin/plugins/$$p ./plugins/$$p"; go build -trimpath -o bin/plugins/$$p ./plugins/$$p || exit 1; done
+	bin/piohost plugin lock bin/plugins
+
+run: build ## serve the embedded tiny models on http://127.0.0.1:8080
+	bin/piohost --config models.toml
+
+test: ## all tests (what the continuous integration runs)
+	go vet ./...
+	go test -timeout 20m ./...
+
+race: ## the concurrent parts under the race detector
+	go test -race -timeout 30m $(RACE)
+
+lint: ## gofmt, go vet, staticcheck
+	@test -z "$$(gofmt -l host sdk cuda plugins *.go | tee /dev/stderr)" || { echo "run gofmt on the files above"; exit 1; }
+	go vet ./...
+	go -C .ci/tools build -o ../../.tools/staticcheck honnef.co/go/tools/cmd/staticcheck
+	.tools/staticcheck ./...
+
+generate: ## write the generated code of the contract again
+	go generate ./sdk/proto/v1
+
+bench: build ## the figures of docs/bench.md, each beside its limit
+	go test -run '^$$' -bench . -benchtime 1x -timeout 30m ./cuda/... ./plugins/... ./sdk/... ./host/...
+
+fuzz: ## every fuzz target for FUZZTIME (10s) each
+	@grep -rl --include='*_test.go' '^func Fuzz' . | while read -r f; do \
+	  for t in $$(sed -n 's/^func \(Fuzz[A-Za-z0-9_]*\)(.*/\1/p' $$f); do \
+	    echo "$$(dirname $$f) $$t"; go test -run '^$$' -fuzz "^$$t$$" -fuzztime $(FUZZTIME) $$(dirname $$f) || exit 1; done; done

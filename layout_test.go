@@ -1,0 +1,223 @@
+package pio
+
+// layout_test.go keeps the house in order: imports point one way (DESIGN: the house), go-plugin and protobuf stay in their
+// rooms, every test that skips says why in words this file lists, and nothing names the machine it was written on.
+
+import (
+	"encoding/json"
+	"errors"
+	"io"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+)
+
+const module = "github.com/inference-pio/inference-pio"
+
+type goPackage struct {
+	ImportPath                            string
+	Imports, TestImports, XTestImports    []string
+	GoFiles, CgoFiles, TestGoFiles, Files []string
+}
+
+func packages(t *testing.T) []goPackage {
+	t.Helper()
+	out, err := exec.Command("go", "list", "-json=ImportPath,Imports,TestImports,XTestImports", "./...").Output()
+	if err != nil {
+		var exit *exec.ExitError
+		if errors.As(err, &exit) {
+			t.Fatalf("go list: %v\n%s", err, exit.Stderr)
+		}
+		t.Fatal(err)
+	}
+	var list []goPackage
+	for dec := json.NewDecoder(strings.NewReader(string(out))); ; {
+		var p goPackage
+		if err := dec.Decode(&p); errors.Is(err, io.EOF) {
+			return list
+		} else if err != nil {
+			t.Fatal(err)
+		}
+		list = append(list, p)
+	}
+}
+
+// room is a path below the module and what its packages may import of ours.
+type room struct {
+	path string
+	may  []string
+}
+
+// rooms in order of precedence: the first whose path holds the package decides.
+var rooms = []room{
+	{"host", []string{"host", "sdk"}},
+	{"sdk", []string{"sdk"}},
+	{"cuda/serve", []string{"cuda", "sdk"}},
+	{"cuda", []string{"cuda"}},
+	{"plugins", []string{"cuda", "sdk"}},
+}
+
+// libraries that only some rooms may import, and why.
+var guarded = map[string][]string{
+	"github.com/hashicorp/go-plugin": {"host/internal/process", "sdk/serve", "sdk/conformance"},
+	"google.golang.org/grpc":         {"host/internal/process", "sdk/serve", "sdk/client", "sdk/internal", "sdk/conformance"},
+	"google.golang.org/protobuf":     {"sdk/serve", "sdk/client", "sdk/internal"},
+	"gorgonia.org/cu":                {"cuda/gpu"},
+}
+
+func within(path, folder string) bool { return path == folder || strings.HasPrefix(path, folder+"/") }
+
+func withinAny(path string, folders []string) bool {
+	for _, f := range folders {
+		if within(path, f) {
+			return true
+		}
+	}
+	return false
+}
+
+// forbidden says why the package at from (a path below the module) may not import path, or "".
+func forbidden(from, path string) string {
+	for lib, homes := range guarded {
+		if within(path, lib) && !withinAny(from, homes) {
+			return "only " + strings.Join(homes, ", ") + " may import " + lib
+		}
+	}
+	to, ours := strings.CutPrefix(path, module+"/")
+	if !ours {
+		return ""
+	}
+	if within(to, "plugins") {
+		return "nothing imports a plugin"
+	}
+	if within(to, "cuda/serve") && !within(from, "plugins") && !within(from, "cuda/serve") {
+		return "only plugins import cuda/serve"
+	}
+	for _, r := range rooms {
+		if within(from, r.path) {
+			if withinAny(to, r.may) {
+				return ""
+			}
+			return r.path + " may import " + strings.Join(r.may, ", ")
+		}
+	}
+	return ""
+}
+
+func TestImportsPointOneWay(t *testing.T) {
+	seen := 0
+	for _, p := range packages(t) {
+		from := strings.TrimPrefix(p.ImportPath, module+"/")
+		for _, path := range p.Imports {
+			seen++
+			if why := forbidden(from, path); why != "" {
+				t.Errorf("%s imports %s: %s", from, path, why)
+			}
+		}
+		for _, path := range append(p.TestImports, p.XTestImports...) {
+			to, ours := strings.CutPrefix(path, module+"/")
+			if why := forbidden(from, path); ours && why != "" {
+				t.Errorf("a test of %s imports %s: %s", from, to, why)
+			}
+		}
+	}
+	if seen < 50 {
+		t.Errorf("saw only %d imports: go list did not list the module", seen)
+	}
+}
+
+func TestImportRuleCatchesEachDirection(t *testing.T) {
+	for _, c := range []struct {
+		from, path string
+		ok         bool
+	}{
+		{"host/internal/api", module + "/sdk/client", true},
+		{"host/internal/api", module + "/cuda", false},
+		{"host/internal/api", "github.com/hashicorp/go-plugin", false},
+		{"host/internal/process", "github.com/hashicorp/go-plugin/runner", true},
+		{"sdk/engine", module + "/cuda", false},
+		{"sdk/engine", module + "/host/internal/api", false},
+		{"cuda/nn", module + "/sdk", false},
+		{"cuda/nn", module + "/cuda/serve", false},
+		{"cuda/serve", module + "/sdk/engine", true},
+		{"plugins/a", module + "/plugins/b", false},
+		{"plugins/a", module + "/cuda/serve", true},
+		{"plugins/a", module + "/host/internal/api", false},
+		{"sdk/engine", "google.golang.org/protobuf/proto", false},
+	} {
+		if got := forbidden(c.from, c.path) == ""; got != c.ok {
+			t.Errorf("%s -> %s allowed: %v, want %v", c.from, c.path, got, c.ok)
+		}
+	}
+}
+
+// A test may skip for one of these reasons only; its message begins with one of them.
+var skipReasons = []string{"third-party data: ", "cpu feature: ", "no gpu: ", "capability: "}
+
+var (
+	skipCall    = regexp.MustCompile(`\.Skip(f|Now)?\(`)
+	skipMessage = regexp.MustCompile(`\.Skipf?\("([^"]*)`)
+	// built from pieces, so that this file does not find itself
+	machineWords = regexp.MustCompile(`/wo` + `rk/|/hom` + `e/[a-z]|https?://[a-z.]*(pro` + `xy|regis` + `try)[a-z.]*/`)
+)
+
+func sources(t *testing.T, each func(path, text string)) {
+	t.Helper()
+	err := filepath.WalkDir(".", func(path string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		if d.IsDir() {
+			if name := d.Name(); path != "." && (name == "testdata" || name == "bin" || name == ".git" || name == ".tools") {
+				return filepath.SkipDir
+			}
+			return nil
+		}
+		switch filepath.Ext(path) {
+		case ".go", ".c", ".h", ".md", ".toml", ".proto", ".sh", ".yaml", "":
+		default:
+			return nil
+		}
+		text, err := os.ReadFile(path)
+		if err != nil {
+			return err
+		}
+		each(path, string(text))
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestEverySkipHasANamedReason(t *testing.T) {
+	sources(t, func(path, text string) {
+		if !strings.HasSuffix(path, "_test.go") || path == "layout_test.go" {
+			return
+		}
+		for i, line := range strings.Split(text, "\n") {
+			if !skipCall.MatchString(line) {
+				continue
+			}
+			m, named := skipMessage.FindStringSubmatch(line), false
+			for _, reason := range skipReasons {
+				named = named || m != nil && strings.HasPrefix(m[1], reason)
+			}
+			if !named {
+				t.Errorf("%s:%d: a skip must begin with one of %q", path, i+1, skipReasons)
+			}
+		}
+	})
+}
+
+func TestNothingNamesTheMachineItWasWrittenOn(t *testing.T) {
+	sources(t, func(path, text string) {
+		if m := machineWords.FindString(text); m != "" {
+			t.Errorf("%s names %q", path, m)
+		}
+	})
+}
