@@ -1,0 +1,155 @@
+// Package telemetry holds every metric name of the host in one table, and the set-up of its log.
+//
+// A metric exists twice where a gateway has a word of its own for it: the pio_* names are ours, the vllm:* names are what
+// the endpoint pickers of the Gateway API Inference Extension scrape. The label of a model is model_name everywhere.
+//
+// vllm:cache_config_info is not exposed: the host does not know a plugin's block size, and a guess would steer a
+// prefix-aware gateway wrongly.
+package telemetry
+
+import (
+	"net/http"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+)
+
+// Metrics is one host's registry and its instruments. The zero value is not usable: call New.
+type Metrics struct {
+	registry *prometheus.Registry
+
+	// Requests.
+	Running        *prometheus.GaugeVec     // model_name: requests that have had their first token
+	Waiting        *prometheus.GaugeVec     // model_name: requests accepted and still without a token
+	FirstToken     *prometheus.HistogramVec // model_name: seconds from acceptance to the first token
+	InterToken     *prometheus.HistogramVec // model_name: seconds between two tokens of one answer
+	EndToEnd       *prometheus.HistogramVec // model_name: seconds from acceptance to the last event
+	Success        *prometheus.CounterVec   // model_name, finished_reason
+	Failures       *prometheus.CounterVec   // model_name, reason: an sdk.Reason in lower case, or "cancelled", "unavailable"
+	PromptTokens   *prometheus.CounterVec   // model_name
+	Generated      *prometheus.CounterVec   // model_name
+	PrefixQueries  *prometheus.CounterVec   // model_name: prompt tokens looked up
+	PrefixHits     *prometheus.CounterVec   // model_name: prompt tokens found
+	CacheUsage     *prometheus.GaugeVec     // model_name: share of the cache's blocks in use, 0 to 1
+	Resumes        *prometheus.CounterVec   // model_name: answers continued in a new process
+	ResumeSeconds  *prometheus.HistogramVec // model_name: from the death to the next event of the answer
+	Strikes        *prometheus.CounterVec   // model_name: deaths during a request that ran alone
+	HTTPRequests   *prometheus.CounterVec   // route, code
+	HTTPSeconds    *prometheus.HistogramVec // route
+	HTTPInProgress prometheus.Gauge
+
+	// Plugins.
+	Ready       *prometheus.GaugeVec     // model_name: 1 when the model answers
+	Quarantined *prometheus.GaugeVec     // model_name: 1 when the host has given up starting it
+	Starts      *prometheus.CounterVec   // model_name, outcome: "ok", "failed"
+	Deaths      *prometheus.CounterVec   // model_name: processes that ended without being asked to
+	LoadSeconds *prometheus.HistogramVec // model_name: from the start of the process to ready
+
+	// Memory, as the plugins report it.
+	DeviceBudget *prometheus.GaugeVec // model_name, device
+	DeviceUsed   *prometheus.GaugeVec // model_name, device
+	DevicePeak   *prometheus.GaugeVec // model_name, device
+	Moves        *prometheus.GaugeVec // model_name: modules moved in the life of the process
+	Prefetches   *prometheus.GaugeVec // model_name
+	Evictions    *prometheus.GaugeVec // model_name
+}
+
+// Buckets: a token takes from a millisecond on a GPU to seconds on a laptop; an answer up to minutes.
+var (
+	tokenBuckets   = []float64{.001, .0025, .005, .01, .025, .05, .075, .1, .15, .2, .3, .5, .75, 1, 2.5, 5}
+	firstBuckets   = []float64{.001, .005, .01, .02, .04, .06, .08, .1, .25, .5, .75, 1, 2.5, 5, 7.5, 10, 20, 40, 80, 160}
+	requestBuckets = []float64{.05, .1, .3, .5, .8, 1, 1.5, 2, 2.5, 5, 10, 15, 20, 30, 40, 50, 60, 120, 240, 480, 960, 1920}
+	loadBuckets    = []float64{.05, .1, .25, .5, 1, 2.5, 5, 10, 20, 40, 80, 160, 320}
+)
+
+// New makes a registry with every instrument, the Go runtime's and the process's own.
+func New(version string) *Metrics {
+	r := prometheus.NewRegistry()
+	r.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	t := table{registry: r}
+	m := &Metrics{
+		registry: r,
+
+		Running:       t.gauge("vllm:num_requests_running", "Requests that are generating.", "model_name"),
+		Waiting:       t.gauge("vllm:num_requests_waiting", "Requests that wait for their first token.", "model_name"),
+		FirstToken:    t.histogram("vllm:time_to_first_token_seconds", "From acceptance to the first token.", firstBuckets, "model_name"),
+		InterToken:    t.histogram("vllm:inter_token_latency_seconds", "Between two tokens of one answer.", tokenBuckets, "model_name"),
+		EndToEnd:      t.histogram("vllm:e2e_request_latency_seconds", "From acceptance to the end of the answer.", requestBuckets, "model_name"),
+		Success:       t.counter("vllm:request_success_total", "Answers that ended well, by reason.", "model_name", "finished_reason"),
+		PromptTokens:  t.counter("vllm:prompt_tokens_total", "Tokens of prompts.", "model_name"),
+		Generated:     t.counter("vllm:generation_tokens_total", "Tokens generated.", "model_name"),
+		PrefixQueries: t.counter("vllm:prefix_cache_queries", "Prompt tokens looked up in the prefix cache.", "model_name"),
+		PrefixHits:    t.counter("vllm:prefix_cache_hits", "Prompt tokens found in the prefix cache.", "model_name"),
+		CacheUsage:    t.gauge("vllm:kv_cache_usage_perc", "Share of the cache's blocks in use, 0 to 1.", "model_name"),
+
+		Failures:      t.counter("pio_request_failures_total", "Requests that ended in an error.", "model_name", "reason"),
+		Resumes:       t.counter("pio_resumes_total", "Answers continued in a new process after a death.", "model_name"),
+		ResumeSeconds: t.histogram("pio_resume_seconds", "From a plugin's death to the next event of an answer.", loadBuckets, "model_name"),
+		Strikes:       t.counter("pio_strikes_total", "Deaths of a plugin during a request that ran alone.", "model_name"),
+
+		HTTPRequests:   t.counter("pio_http_requests_total", "HTTP requests.", "route", "code"),
+		HTTPSeconds:    t.histogram("pio_http_request_seconds", "HTTP requests, first byte in to last byte out.", requestBuckets, "route"),
+		HTTPInProgress: t.gauge("pio_http_requests_in_progress", "HTTP requests under way.").WithLabelValues(),
+
+		Ready:       t.gauge("pio_model_ready", "1 when the model answers.", "model_name"),
+		Quarantined: t.gauge("pio_model_quarantined", "1 when the host has given up starting the model.", "model_name"),
+		Starts:      t.counter("pio_plugin_starts_total", "Attempts to start a plugin and load its model.", "model_name", "outcome"),
+		Deaths:      t.counter("pio_plugin_deaths_total", "Plugin processes that ended without being asked to.", "model_name"),
+		LoadSeconds: t.histogram("pio_model_load_seconds", "From the start of the process to ready.", loadBuckets, "model_name"),
+
+		DeviceBudget: t.gauge("pio_device_budget_bytes", "What the process may hold on a device; 0 is no limit.", "model_name", "device"),
+		DeviceUsed:   t.gauge("pio_device_used_bytes", "What the process holds on a device.", "model_name", "device"),
+		DevicePeak:   t.gauge("pio_device_peak_bytes", "The most the process ever held on a device.", "model_name", "device"),
+		Moves:        t.gauge("pio_moves", "Modules moved between devices since the process began.", "model_name"),
+		Prefetches:   t.gauge("pio_prefetches", "Modules copied ahead of need since the process began.", "model_name"),
+		Evictions:    t.gauge("pio_evictions", "Modules given up since the process began.", "model_name"),
+	}
+	t.gauge("pio_build_info", "Always 1; the version is the label.", "version").WithLabelValues(version).Set(1)
+	return m
+}
+
+// Handler serves the registry in the Prometheus text format.
+func (m *Metrics) Handler() http.Handler {
+	return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{Registry: m.registry, Timeout: 10 * time.Second})
+}
+
+// Gather reads every metric once, for tests.
+func (m *Metrics) Gather() prometheus.Gatherer { return m.registry }
+
+// Touch makes a model's series exist with the value zero, so that a scraper sees a model before its first request.
+func (m *Metrics) Touch(model string) {
+	for _, g := range []*prometheus.GaugeVec{m.Running, m.Waiting, m.CacheUsage, m.Ready, m.Quarantined} {
+		g.WithLabelValues(model).Set(0)
+	}
+	for _, c := range []*prometheus.CounterVec{
+		m.PromptTokens, m.Generated, m.PrefixQueries, m.PrefixHits, m.Resumes, m.Strikes, m.Deaths,
+	} {
+		c.WithLabelValues(model)
+	}
+	for _, h := range []*prometheus.HistogramVec{m.FirstToken, m.InterToken, m.EndToEnd} {
+		h.WithLabelValues(model)
+	}
+}
+
+// table registers instruments as they are made: a name that is used twice stops the host at its start, in every test.
+type table struct{ registry *prometheus.Registry }
+
+func (t table) gauge(name, help string, labels ...string) *prometheus.GaugeVec {
+	v := prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: name, Help: help}, labels)
+	t.registry.MustRegister(v)
+	return v
+}
+
+func (t table) counter(name, help string, labels ...string) *prometheus.CounterVec {
+	v := prometheus.NewCounterVec(prometheus.CounterOpts{Name: name, Help: help}, labels)
+	t.registry.MustRegister(v)
+	return v
+}
+
+func (t table) histogram(name, help string, buckets []float64, labels ...string) *prometheus.HistogramVec {
+	v := prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: name, Help: help, Buckets: buckets}, labels)
+	t.registry.MustRegister(v)
+	return v
+}
