@@ -1,0 +1,220 @@
+// A checkpoint: one or several safetensors files mapped into memory under one table of names.
+
+package weights
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"time"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+const (
+	singleFile = "model.safetensors"
+	indexFile  = "model.safetensors.index.json"
+)
+
+// Checkpoint is a Source over mapped files. It is safe for concurrent use until Close.
+type Checkpoint struct {
+	files   []*mapped
+	tensors map[string]View
+	names   []string
+	bytes   int64
+}
+
+// mapped is one file in memory.
+type mapped struct {
+	path   string
+	header Header
+	data   []byte // the whole file
+	size   int64
+	mtime  time.Time
+}
+
+// Open maps the checkpoint in a Hugging Face directory: model.safetensors, or else the shards that
+// model.safetensors.index.json names.
+func Open(dir string) (*Checkpoint, error) {
+	paths, index, err := files(dir)
+	if err != nil {
+		return nil, err
+	}
+	c, err := open(paths)
+	if err != nil {
+		return nil, err
+	}
+	if err := c.holds(index); err != nil {
+		return nil, errors.Join(fmt.Errorf("%s: %w", filepath.Join(dir, indexFile), err), c.Close())
+	}
+	return c, nil
+}
+
+// OpenFile maps a single safetensors file.
+func OpenFile(path string) (*Checkpoint, error) { return open([]string{path}) }
+
+// ReadHeaders reads the headers of a checkpoint without mapping its data: what a plugin needs to say whether it fits.
+func ReadHeaders(dir string) ([]Entry, error) {
+	paths, _, err := files(dir)
+	if err != nil {
+		return nil, err
+	}
+	var all []Entry
+	for _, p := range paths {
+		h, err := ReadHeader(p)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, h.Entries...)
+	}
+	return all, nil
+}
+
+// files lists the safetensors files of a directory, and what its index says lies where (nil without one).
+func files(dir string) (paths []string, index map[string]string, err error) {
+	info, err := os.Stat(dir)
+	if err != nil {
+		return nil, nil, fmt.Errorf("checkpoint %s: %w", dir, err)
+	}
+	if !info.IsDir() {
+		return nil, nil, fmt.Errorf("checkpoint %s: is a file; name the directory that holds config.json and %s", dir, singleFile)
+	}
+	single := filepath.Join(dir, singleFile)
+	if _, err := os.Stat(single); err == nil {
+		return []string{single}, nil, nil
+	}
+	index, err = readIndex(filepath.Join(dir, indexFile))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil, fmt.Errorf("checkpoint %s: holds neither %s nor %s", dir, singleFile, indexFile)
+	}
+	if err != nil {
+		return nil, nil, err
+	}
+	for _, shard := range slices.Compact(slices.Sorted(maps.Values(index))) {
+		paths = append(paths, filepath.Join(dir, shard))
+	}
+	return paths, index, nil
+}
+
+func open(paths []string) (*Checkpoint, error) {
+	c := &Checkpoint{tensors: map[string]View{}}
+	from := map[string]string{} // tensor -> file, to tell where a duplicate stands
+	for _, p := range paths {
+		m, err := mapFile(p)
+		if err != nil {
+			return nil, errors.Join(err, c.Close())
+		}
+		c.files = append(c.files, m)
+		for _, e := range m.header.Entries {
+			if other, twice := from[e.Name]; twice {
+				return nil, errors.Join(fmt.Errorf("%s: tensor %q is in %s as well", p, e.Name, other), c.Close())
+			}
+			from[e.Name] = p
+			c.tensors[e.Name] = m.view(e)
+			c.bytes += e.To - e.From
+		}
+	}
+	c.names = slices.Sorted(maps.Keys(c.tensors))
+	return c, nil
+}
+
+func mapFile(path string) (*mapped, error) {
+	f, _, err := openRegular(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	info, err := f.Stat() // of the open file: the name may mean another one by now
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	m := &mapped{path: path, size: info.Size(), mtime: info.ModTime()}
+	if m.header, err = readHeader(f, path, m.size); err != nil {
+		return nil, err
+	}
+	if m.data, err = unix.Mmap(int(f.Fd()), 0, int(m.size), unix.PROT_READ, unix.MAP_SHARED); err != nil {
+		return nil, fmt.Errorf("%s: cannot be mapped: %w", path, err)
+	}
+	return m, nil
+}
+
+func (m *mapped) view(e Entry) View {
+	f, sized := formats[e.Format]
+	v := View{Format: e.Format, DType: f.dtype, Known: f.known, Shape: e.Shape, Data: m.data[e.From:e.To:e.To]}
+	if sized {
+		v.Data = aligned(v.Data, max(1, f.bits/8))
+	}
+	return v
+}
+
+// aligned returns b, or a copy of it if it does not begin at a multiple of n. Writers pad their headers so that copies are not
+// needed; a file whose header has an odd length is legal all the same.
+func aligned(b []byte, n int) []byte {
+	if len(b) == 0 || uintptr(unsafe.Pointer(&b[0]))%uintptr(n) == 0 {
+		return b
+	}
+	words := make([]uint64, (len(b)+7)/8)
+	out := unsafe.Slice((*byte)(unsafe.Pointer(&words[0])), len(b))
+	copy(out, b)
+	return out
+}
+
+// holds checks that each tensor of the index is in the file the index says.
+func (c *Checkpoint) holds(index map[string]string) error {
+	in := map[string]string{}
+	for _, m := range c.files {
+		for _, e := range m.header.Entries {
+			in[e.Name] = filepath.Base(m.path)
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(index)) {
+		if in[name] != index[name] {
+			return fmt.Errorf("says that tensor %q is in %s, which does not hold it", name, index[name])
+		}
+	}
+	return nil
+}
+
+// Get returns a tensor of the checkpoint; the shape is not looked at.
+func (c *Checkpoint) Get(name string, _ []int) (View, bool) {
+	v, ok := c.tensors[name]
+	return v, ok
+}
+
+// Names lists the tensors, sorted.
+func (c *Checkpoint) Names() []string { return c.names }
+
+// Bytes is the size of all tensors together.
+func (c *Checkpoint) Bytes() int64 { return c.bytes }
+
+// Unchanged returns an error if a file is not what it was at Open, by size and modification time (see the package comment). A
+// file that was replaced by another under the same name counts as changed: what is mapped is still the old one.
+func (c *Checkpoint) Unchanged() error {
+	for _, m := range c.files {
+		info, err := os.Stat(m.path)
+		switch {
+		case err != nil:
+			return fmt.Errorf("%s: was mapped and can no longer be examined: %w", m.path, err)
+		case info.Size() != m.size:
+			return fmt.Errorf("%s: had %d bytes when it was mapped and has %d now; load the model again", m.path, m.size, info.Size())
+		case !info.ModTime().Equal(m.mtime):
+			return fmt.Errorf("%s: was written to since it was mapped; load the model again", m.path)
+		}
+	}
+	return nil
+}
+
+// Close unmaps the files. No View may be used after it.
+func (c *Checkpoint) Close() error {
+	var errs []error
+	for _, m := range c.files {
+		errs = append(errs, unix.Munmap(m.data))
+	}
+	c.files, c.tensors, c.names = nil, nil, nil
+	return errors.Join(errs...)
+}

@@ -1,0 +1,118 @@
+// Invented weights: any shape, no file. They let a model of any published size be loaded, counted and timed without its
+// checkpoint.
+
+package weights
+
+import (
+	"encoding/binary"
+	"hash/fnv"
+	"math"
+
+	"github.com/inference-pio/inference-pio/cuda"
+)
+
+// Dummy returns a source that has every tensor it is asked for, filled with numbers that depend on the seed and the
+// name only. Matrices have entries uniform in ±sqrt(3/columns), which keeps the size of what passes through them; vectors are
+// uniform in 1 ± 0.25, because they scale in norms. The dtype is BF16, F16 or F32; another makes Get find nothing.
+func Dummy(seed uint64, dtype cuda.DType) Source { return dummy{seed, dtype} }
+
+type dummy struct {
+	seed  uint64
+	dtype cuda.DType
+}
+
+func (dummy) Names() []string { return nil }
+
+func (d dummy) Get(name string, shape []int) (View, bool) {
+	v := View{DType: d.dtype, Known: true, Shape: shape}
+	n := 1
+	for _, dim := range shape {
+		n *= dim
+	}
+	mean, spread := 1.0, 0.25
+	if len(shape) > 1 {
+		mean, spread = 0, math.Sqrt(3/float64(max(1, shape[len(shape)-1])))
+	}
+	table := newTable(mean, spread)
+	switch d.dtype {
+	case cuda.F32:
+		v.Format, v.Data = "F32", make([]byte, 4*n)
+		table.fill32(v.Data, d.stream(name))
+	case cuda.BF16:
+		v.Format, v.Data = "BF16", make([]byte, 2*n)
+		table.fill16(v.Data, d.stream(name), bfloat16)
+	case cuda.F16:
+		v.Format, v.Data = "F16", make([]byte, 2*n)
+		table.fill16(v.Data, d.stream(name), float16)
+	default:
+		return View{}, false
+	}
+	return v, true
+}
+
+func (d dummy) stream(name string) splitmix {
+	h := fnv.New64a()
+	h.Write([]byte(name))
+	return splitmix(d.seed*0x9E3779B97F4A7C15 ^ h.Sum64())
+}
+
+// splitmix is the generator of Steele, Lea and Flood, "Fast splittable pseudorandom number generators" (2014).
+type splitmix uint64
+
+func (s *splitmix) next() uint64 {
+	*s += 0x9E3779B97F4A7C15
+	z := uint64(*s)
+	z = (z ^ z>>30) * 0xBF58476D1CE4E5B9
+	z = (z ^ z>>27) * 0x94D049BB133111EB
+	return z ^ z>>31
+}
+
+// table holds the values entries are drawn from: 4096 keep it in the first-level cache, so that a gigabyte takes about a second.
+type table [1 << 12]float32
+
+func newTable(mean, spread float64) *table {
+	var t table
+	for i := range t {
+		t[i] = float32(mean + spread*(2*(float64(i)+0.5)/float64(len(t))-1))
+	}
+	return &t
+}
+
+func (t *table) fill32(out []byte, s splitmix) {
+	for i := 0; i < len(out); i += 4 {
+		binary.LittleEndian.PutUint32(out[i:], math.Float32bits(t[s.next()>>52]))
+	}
+}
+
+func (t *table) fill16(out []byte, s splitmix, encode func(float32) uint16) {
+	var short [len(table{})]uint16
+	for i, x := range t {
+		short[i] = encode(x)
+	}
+	for len(out) >= 8 { // four draws from each word
+		r := s.next()
+		word := uint64(short[r>>52]) | uint64(short[r>>40&0xFFF])<<16 | uint64(short[r>>28&0xFFF])<<32 | uint64(short[r>>16&0xFFF])<<48
+		binary.LittleEndian.PutUint64(out, word)
+		out = out[8:]
+	}
+	for ; len(out) >= 2; out = out[2:] {
+		binary.LittleEndian.PutUint16(out, short[s.next()>>52])
+	}
+}
+
+// bfloat16 rounds to nearest, ties to even. x is finite.
+func bfloat16(x float32) uint16 {
+	b := math.Float32bits(x)
+	return uint16((b + 0x7FFF + b>>16&1) >> 16)
+}
+
+// float16 rounds to nearest, ties to even. Values below the smallest normal number become zero: nothing here needs them.
+func float16(x float32) uint16 {
+	b := math.Float32bits(x)
+	sign, b := uint16(b>>16&0x8000), b&0x7FFFFFFF
+	if b < 0x38800000 { // 2^-14
+		return sign
+	}
+	b += 0xFFF + b>>13&1
+	return sign | uint16((b-0x38000000)>>13)
+}

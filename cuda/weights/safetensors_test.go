@@ -1,0 +1,158 @@
+package weights
+
+import (
+	"bytes"
+	"encoding/binary"
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+)
+
+// verdicts are files of every shape a header can lie in, with what the reference implementation says of each.
+func verdicts(t testing.TB) (cases []struct {
+	Case     string
+	File     []byte
+	Accepted bool
+}) {
+	text, err := os.ReadFile("testdata/reference/verdicts.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := struct{ Cases any }{&cases}
+	if err := json.Unmarshal(text, &file); err != nil {
+		t.Fatal(err)
+	}
+	return cases
+}
+
+func write(t testing.TB, name string, content []byte) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), name)
+	if err := os.WriteFile(path, content, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// build makes a safetensors file from a header given as text.
+func build(header string, data string) []byte {
+	b := binary.LittleEndian.AppendUint64(nil, uint64(len(header)))
+	return append(append(b, header...), data...)
+}
+
+func TestHeadersAreJudgedAsTheReferenceJudgesThem(t *testing.T) {
+	// What is accepted here and refused there: an unknown type is an error only for who asks for the tensor.
+	wider := map[string]bool{"unknown dtype": true}
+	for _, c := range verdicts(t) {
+		t.Run(c.Case, func(t *testing.T) {
+			_, err := ReadHeader(write(t, "m.safetensors", c.File))
+			if got, want := err == nil, c.Accepted || wider[c.Case]; got != want {
+				t.Errorf("accepted %v, the reference says %v; error: %v", got, want, err)
+			}
+		})
+	}
+}
+
+func TestBadHeadersAreToldApart(t *testing.T) {
+	one := `"a":{"dtype":"U8","shape":[4],"data_offsets":[0,4]}`
+	tests := []struct {
+		name, want string
+		file       []byte
+	}{
+		{"short file", "has 3 bytes, too few for a safetensors header", []byte("abc")},
+		{"length lies", "says its header has 99 bytes but the file ends after 10", append([]byte{99, 0, 0, 0, 0, 0, 0, 0}, "{}"...)},
+		{"length is huge", "more than the 104857600 allowed", append([]byte{0, 0, 0, 0, 0, 0, 0, 0x80}, "{}"...)},
+		{"not json", "the header is broken JSON", build("garbage", "")},
+		{"cut json", `tensor "a" is broken JSON`, build(`{"a":{`, "")},
+		{"truncated data", `tensor "a": ends at byte 4 of the data but the file holds only 3`, build("{"+one+"}", "abc")},
+		{"tail", "has 2 bytes behind its last tensor", build("{"+one+"}", "abcdef")},
+		{"name twice", `the header has "a" twice`, build("{"+one+","+one+"}", "abcd")},
+		{"key twice", `has "dtype" twice`, build(`{"a":{"dtype":"U8","dtype":"F32","shape":[4],"data_offsets":[0,4]}}`, "abcd")},
+		{"hole", `tensor "b": begins at byte 6 of the data where 4 was expected`, build("{"+one+`,"b":{"dtype":"U8","shape":[2],"data_offsets":[6,8]}}`, "abcdefgh")},
+		{"wrong size", `tensor "a": shape [3] of F32 does not take the 4 bytes`, build(`{"a":{"dtype":"F32","shape":[3],"data_offsets":[0,4]}}`, "abcd")},
+		{"overflow", `tensor "a": shape [4294967296 4294967296 4294967296] of U8 does not take`, build(`{"a":{"dtype":"U8","shape":[4294967296,4294967296,4294967296],"data_offsets":[0,4]}}`, "abcd")},
+		{"many dimensions", "has 9 dimensions, more than the 8 allowed", build(`{"a":{"dtype":"U8","shape":[1,1,1,1,1,1,1,1,1],"data_offsets":[0,1]}}`, "a")},
+		{"fraction", `tensor "a"`, build(`{"a":{"dtype":"U8","shape":[1.5],"data_offsets":[0,1]}}`, "a")},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			path := write(t, "m.safetensors", tt.file)
+			_, err := OpenFile(path)
+			if err == nil {
+				t.Fatal("accepted")
+			}
+			if got := err.Error(); !strings.Contains(got, tt.want) || !strings.HasPrefix(got, path+": ") {
+				t.Errorf("error %q\nshould begin with the path and contain %q", got, tt.want)
+			}
+		})
+	}
+}
+
+func TestPathsThatAreNoFiles(t *testing.T) {
+	dir := t.TempDir()
+	pipe := filepath.Join(dir, "pipe")
+	if err := syscall.Mkfifo(pipe, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for path, want := range map[string]string{
+		dir:                          "is a directory",
+		pipe:                         "is not a regular file", // and does not hang
+		filepath.Join(dir, "nobody"): "there is no such file",
+	} {
+		if _, err := ReadHeader(path); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("ReadHeader(%s) = %v; want %q", path, err, want)
+		}
+	}
+}
+
+// FuzzHeader feeds whole files. Whatever is accepted must tile the file and can be read at every offset.
+func FuzzHeader(f *testing.F) {
+	for _, c := range verdicts(f) {
+		f.Add(c.File)
+	}
+	f.Fuzz(func(t *testing.T, file []byte) {
+		h, err := readHeader(bytes.NewReader(file), "fuzz", int64(len(file)))
+		if err != nil {
+			return
+		}
+		at, names := int64(len(file)), map[string]bool{}
+		if len(h.Entries) > 0 {
+			at = h.Entries[0].From
+		}
+		for _, e := range h.Entries {
+			if e.From != at || e.To < e.From || e.To > int64(len(file)) || names[e.Name] {
+				t.Fatalf("accepted %+v at %d", h.Entries, at)
+			}
+			if f, ok := formats[e.Format]; ok {
+				if n, ok := f.byteSize(e.Shape); !ok || n != int64(len(file[e.From:e.To])) {
+					t.Fatalf("accepted %+v, which needs %d bytes", e, n)
+				}
+			}
+			at, names[e.Name] = e.To, true
+		}
+		if at != int64(len(file)) {
+			t.Fatalf("accepted a file of %d bytes whose tensors end at %d", len(file), at)
+		}
+	})
+}
+
+func ExampleReadHeader() {
+	h, err := ReadHeader("testdata/reference/written_by_numpy.safetensors")
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	for _, e := range h.Entries {
+		fmt.Println(e.Name, e.Format, e.Shape)
+	}
+	// Unordered output:
+	// a.i64 I64 [3]
+	// b.f32 F32 [2 3]
+	// scalar F16 []
+	// u8 U8 [2 2]
+	// empty F32 [0 4]
+}

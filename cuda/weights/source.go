@@ -1,0 +1,62 @@
+// What a loader asks of weights, wherever they come from.
+
+package weights
+
+import (
+	"math"
+	"math/bits"
+
+	"github.com/inference-pio/inference-pio/cuda"
+)
+
+// Source gives tensors by name.
+type Source interface {
+	// Get returns the tensor of that name, or false if there is none. The shape is what the caller wants: a source that
+	// invents weights follows it, one that reads them ignores it, so the caller compares it with the View's.
+	Get(name string, shape []int) (View, bool)
+	// Names lists every tensor, sorted; nil means the source has whatever it is asked for.
+	Names() []string
+}
+
+// View is one tensor in its file's memory: row-major, little-endian, read-only. It is valid until its source is closed.
+type View struct {
+	Format string     // the element type in the file's own word: "BF16", "I64"
+	DType  cuda.DType // the same for the tensor library; meaningful only if Known
+	Known  bool       // the tensor library has this element type
+	Shape  []int
+	Data   []byte // aligned to the size of an element
+}
+
+// format describes an element type of safetensors.
+type format struct {
+	bits  int
+	dtype cuda.DType
+	known bool // has a cuda.DType
+}
+
+// formats are the element types whose size is known, so that a header's byte counts can be checked.
+var formats = map[string]format{
+	"F64": {bits: 64}, "F32": {32, cuda.F32, true}, "F16": {16, cuda.F16, true}, "BF16": {16, cuda.BF16, true},
+	"F8_E4M3": {8, cuda.F8E4M3, true}, "F8_E5M2": {bits: 8}, "F8_E8M0": {bits: 8}, "F4": {bits: 4},
+	"I64": {bits: 64}, "I32": {32, cuda.I32, true}, "I16": {bits: 16}, "I8": {bits: 8},
+	"U64": {bits: 64}, "U32": {bits: 32}, "U16": {bits: 16}, "U8": {bits: 8}, "BOOL": {bits: 8},
+}
+
+// byteSize returns the bytes of a tensor of this shape, or false if that is more than an int64 holds or no whole number
+// of bytes.
+func (f format) byteSize(shape []int) (int64, bool) {
+	n := uint64(f.bits)
+	for _, d := range shape {
+		if d == 0 {
+			return 0, true
+		}
+	}
+	for _, d := range shape {
+		hi, lo := bits.Mul64(n, uint64(d))
+		if hi != 0 || lo > math.MaxInt64 {
+			return 0, false
+		}
+		n = lo
+	}
+	return int64(n / 8), n%8 == 0
+}
