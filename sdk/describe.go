@@ -4,18 +4,19 @@ package sdk
 const ProtocolMajor = 1
 
 // Description is what a plugin says of itself. It is the plugin's only identity: there is no manifest beside the binary.
+// `BIN describe` prints it as JSON under the names of the tags.
 type Description struct {
-	Name          string       // lower case, digits and underscores: the name models.toml uses
-	Version       string       // semantic version of the plugin
-	SDKVersion    string       // filled by the sdk
-	Architectures []string     // the class names in config.json it can run
-	Majors        []int        // protocol majors; filled by the sdk
-	Capabilities  []Capability // filled by the sdk from the interfaces
+	Name          string       `json:"name"`          // lower case, digits and underscores: the name models.toml uses
+	Version       string       `json:"version"`       // semantic version of the plugin
+	SDKVersion    string       `json:"sdk_version"`   // filled by the sdk
+	Architectures []string     `json:"architectures"` // the class names in config.json it can run
+	Majors        []int        `json:"majors"`        // protocol majors; filled by the sdk
+	Capabilities  []Capability `json:"capabilities"`  // filled by the sdk from the interfaces
 	// Kernels names the arithmetic: "cpu/avx2", "cpu/portable". Two processes with equal Kernels on the same kind of
 	// device compute the same bits.
-	Kernels  string
-	Numerics []Numerics // modes that Load accepts
-	Devices  []string   // kinds of device it can place modules on besides "cpu": "far", "cuda"
+	Kernels  string     `json:"kernels"`
+	Numerics []Numerics `json:"numerics"` // modes that Load accepts
+	Devices  []string   `json:"devices"`  // kinds of device it can place modules on besides "cpu": "far", "cuda"
 }
 
 // Numerics is the arithmetic a model is run in (DESIGN: determinism and resume).

@@ -31,7 +31,7 @@ type Drainer interface {
 	Drain(ctx context.Context) error
 }
 
-// Forwarder exposes logits. Sequences are named by the host; all methods return ErrNotFound for an unknown name.
+// Forwarder exposes logits. Sequences are named by the host; all methods return ReasonNotFound for an unknown name.
 type Forwarder interface {
 	OpenSequence(ctx context.Context, seq string) error
 	ForkSequence(ctx context.Context, from, to string) error

@@ -1,0 +1,193 @@
+package wire
+
+// load.go: Describe, Inspect and Load.
+
+import (
+	"github.com/inference-pio/inference-pio/sdk"
+	"github.com/inference-pio/inference-pio/sdk/internal/pb"
+)
+
+// DescriptionToPB is the answer to Describe.
+func DescriptionToPB(d sdk.Description) *pb.DescribeResponse {
+	return &pb.DescribeResponse{
+		Name: d.Name, Version: d.Version, SdkVersion: d.SDKVersion, Architectures: d.Architectures, Majors: int64s(d.Majors),
+		Capabilities: texts(d.Capabilities), Kernels: d.Kernels, Numerics: texts(d.Numerics), Devices: d.Devices,
+	}
+}
+
+// Description reads the answer to Describe.
+func Description(m *pb.DescribeResponse) (sdk.Description, error) {
+	d := sdk.Description{
+		Name: m.GetName(), Version: m.GetVersion(), SDKVersion: m.GetSdkVersion(), Architectures: m.GetArchitectures(),
+		Majors: ints(m.GetMajors()), Capabilities: textsAs[sdk.Capability](m.GetCapabilities()), Kernels: m.GetKernels(),
+		Numerics: textsAs[sdk.Numerics](m.GetNumerics()), Devices: m.GetDevices(),
+	}
+	if d.Name == "" {
+		return d, sdk.Errorf(sdk.ReasonInternal, "the plugin's description has no name")
+	}
+	return d, nil
+}
+
+// InspectRequestToPB and InspectRequest: see Checkpoint in plugin.proto.
+func InspectRequestToPB(r sdk.InspectRequest) *pb.InspectRequest {
+	return &pb.InspectRequest{Checkpoint: checkpointToPB(r)}
+}
+
+// InspectRequest reads what InspectRequestToPB wrote.
+func InspectRequest(m *pb.InspectRequest) (sdk.InspectRequest, error) {
+	var c checks
+	r := c.checkpoint(m.GetCheckpoint())
+	return r, c.error()
+}
+
+func checkpointToPB(r sdk.InspectRequest) *pb.Checkpoint {
+	return &pb.Checkpoint{
+		Path: r.Path, Context: int64(r.Context), Quantize: r.Quantize, Numerics: string(r.Numerics), Layers: int64(r.Layers),
+		Weights: r.Weights,
+	}
+}
+
+func (c *checks) checkpoint(m *pb.Checkpoint) sdk.InspectRequest {
+	if m.GetPath() == "" {
+		c.fail("checkpoint.path", "is empty")
+	}
+	c.count("checkpoint.context", m.GetContext())
+	c.count("checkpoint.layers", m.GetLayers())
+	return sdk.InspectRequest{
+		Path: m.GetPath(), Context: int(m.GetContext()), Quantize: m.GetQuantize(), Numerics: sdk.Numerics(m.GetNumerics()),
+		Layers: int(m.GetLayers()), Weights: m.GetWeights(),
+	}
+}
+
+// InspectionToPB is the answer to Inspect.
+func InspectionToPB(i sdk.Inspection) *pb.InspectResponse {
+	m := &pb.InspectResponse{Fit: pb.Fit(i.Fit) + pb.Fit_FIT_NONE, Reason: i.Reason}
+	if i.Fit != sdk.FitNone {
+		m.Table = LayerTableToPB(i.Table)
+	}
+	return m
+}
+
+// Inspection reads the answer to Inspect.
+func Inspection(m *pb.InspectResponse) (sdk.Inspection, error) {
+	if m.GetFit() < pb.Fit_FIT_NONE || m.GetFit() > pb.Fit_FIT_EXACT {
+		return sdk.Inspection{}, sdk.Errorf(sdk.ReasonInternal, "the plugin's inspection has the unknown fit %d", m.GetFit())
+	}
+	out := sdk.Inspection{Fit: sdk.Fit(m.GetFit() - pb.Fit_FIT_NONE), Reason: m.GetReason()}
+	if out.Fit == sdk.FitNone {
+		return out, nil
+	}
+	var err error
+	out.Table, err = LayerTable(m.GetTable())
+	return out, err
+}
+
+// LayerTableToPB translates a layer table.
+func LayerTableToPB(t sdk.LayerTable) *pb.LayerTable {
+	return &pb.LayerTable{
+		Modules: each(t.Modules, moduleToPB), Parameters: t.Parameters, Context: int64(t.Context), VocabSize: int64(t.VocabSize),
+		MaxSequences: int64(t.MaxSequences),
+		Plan: each(t.Plan, func(p sdk.Placement) *pb.Placement {
+			return &pb.Placement{Module: p.Module, Device: p.Device, Streamed: p.Streamed}
+		}),
+	}
+}
+
+// LayerTable reads a layer table. The host plans memory with it, so a number that cannot be is an error.
+func LayerTable(m *pb.LayerTable) (sdk.LayerTable, error) {
+	if m == nil {
+		return sdk.LayerTable{}, sdk.Errorf(sdk.ReasonInternal, "the plugin sent no layer table")
+	}
+	var c checks
+	c.count("parameters", m.GetParameters())
+	c.count("context", m.GetContext())
+	c.count("vocab_size", m.GetVocabSize())
+	c.count("max_sequences", m.GetMaxSequences())
+	t := sdk.LayerTable{
+		Modules: each(m.GetModules(), c.module), Parameters: m.GetParameters(), Context: int(m.GetContext()),
+		VocabSize: int(m.GetVocabSize()), MaxSequences: int(m.GetMaxSequences()),
+		Plan: each(m.GetPlan(), func(p *pb.Placement) sdk.Placement {
+			return sdk.Placement{Module: p.GetModule(), Device: p.GetDevice(), Streamed: p.GetStreamed()}
+		}),
+	}
+	return t, c.blame("layer table")
+}
+
+func moduleToPB(m sdk.Module) *pb.Module {
+	return &pb.Module{
+		Id: m.ID, WeightBytes: m.WeightBytes, StateBytesToken: m.StateBytesToken, StateBytesSeq: m.StateBytesSeq,
+		FlopsToken: m.FLOPsToken, ActiveBytesToken: m.ActiveBytesToken,
+	}
+}
+
+func (c *checks) module(m *pb.Module) sdk.Module {
+	if m.GetId() == "" {
+		c.fail("module.id", "is empty")
+	}
+	c.count("weight_bytes", m.GetWeightBytes())
+	c.count("state_bytes_token", m.GetStateBytesToken())
+	c.count("state_bytes_seq", m.GetStateBytesSeq())
+	c.finite("flops_token", m.GetFlopsToken())
+	c.count("active_bytes_token", m.GetActiveBytesToken())
+	return sdk.Module{
+		ID: m.GetId(), WeightBytes: m.GetWeightBytes(), StateBytesToken: m.GetStateBytesToken(),
+		StateBytesSeq: m.GetStateBytesSeq(), FLOPsToken: m.GetFlopsToken(), ActiveBytesToken: m.GetActiveBytesToken(),
+	}
+}
+
+// LoadRequestToPB translates the request of Load.
+func LoadRequestToPB(r sdk.LoadRequest) *pb.LoadRequest {
+	return &pb.LoadRequest{
+		Checkpoint: checkpointToPB(r.InspectRequest),
+		Devices: each(r.Devices, func(d sdk.DeviceBudget) *pb.DeviceBudget {
+			return &pb.DeviceBudget{Name: d.Name, Bytes: d.Bytes, CopyRate: d.CopyRate, ReadRate: d.ReadRate}
+		}),
+		Threads: int64(r.Threads), MaxSequences: int64(r.MaxSequences), StepTokens: int64(r.StepTokens),
+	}
+}
+
+// LoadRequest reads what LoadRequestToPB wrote.
+func LoadRequest(m *pb.LoadRequest) (sdk.LoadRequest, error) {
+	var c checks
+	r := sdk.LoadRequest{
+		InspectRequest: c.checkpoint(m.GetCheckpoint()), Devices: each(m.GetDevices(), c.device), Threads: int(m.GetThreads()),
+		MaxSequences: int(m.GetMaxSequences()), StepTokens: int(m.GetStepTokens()),
+	}
+	c.count("threads", m.GetThreads())
+	c.count("max_sequences", m.GetMaxSequences())
+	c.count("step_tokens", m.GetStepTokens())
+	if len(r.Devices) > 0 && r.Devices[0].Name != "cpu" {
+		c.fail("devices", "begins with %q: the first must be \"cpu\"", r.Devices[0].Name)
+	}
+	return r, c.error()
+}
+
+func (c *checks) device(m *pb.DeviceBudget) sdk.DeviceBudget {
+	if m.GetName() == "" {
+		c.fail("devices.name", "is empty")
+	}
+	c.count("devices.bytes", m.GetBytes())
+	for field, rate := range map[string]float64{"devices.copy_rate": m.GetCopyRate(), "devices.read_rate": m.GetReadRate()} {
+		c.finite(field, rate)
+		if rate < 0 {
+			c.fail(field, "is %v: it cannot be negative", rate)
+		}
+	}
+	return sdk.DeviceBudget{Name: m.GetName(), Bytes: m.GetBytes(), CopyRate: m.GetCopyRate(), ReadRate: m.GetReadRate()}
+}
+
+// ProgressToPB and TableToPB are the two messages of Load's stream.
+func ProgressToPB(p sdk.Progress) *pb.LoadResponse {
+	return &pb.LoadResponse{Message: &pb.LoadResponse_Progress{
+		Progress: &pb.LoadProgress{Stage: p.Stage, Done: p.Done, Total: p.Total}}}
+}
+
+// TableToPB is the last message of Load's stream.
+func TableToPB(t sdk.LayerTable) *pb.LoadResponse {
+	return &pb.LoadResponse{Message: &pb.LoadResponse_Table{Table: LayerTableToPB(t)}}
+}
+
+// Progress reads a progress message.
+func Progress(m *pb.LoadProgress) sdk.Progress {
+	return sdk.Progress{Stage: m.GetStage(), Done: m.GetDone(), Total: m.GetTotal()}
+}

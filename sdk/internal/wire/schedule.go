@@ -1,0 +1,97 @@
+package wire
+
+// schedule.go: orders and reports of the Scheduler stream.
+
+import (
+	"math"
+	"time"
+
+	"github.com/inference-pio/inference-pio/sdk"
+	"github.com/inference-pio/inference-pio/sdk/internal/pb"
+)
+
+// OrderToPB translates an order.
+func OrderToPB(o sdk.Order) (*pb.ScheduleRequest, error) {
+	m := &pb.ScheduleRequest{Id: o.ID}
+	switch {
+	case o.Budget != nil && o.Move == nil && o.Query == nil:
+		m.Order = &pb.ScheduleRequest_Budget{Budget: &pb.BudgetOrder{
+			Device: o.Budget.Device, Bytes: o.Budget.Bytes, DeadlineNanos: int64(o.Budget.Deadline)}}
+	case o.Move != nil && o.Budget == nil && o.Query == nil:
+		m.Order = &pb.ScheduleRequest_Move{Move: &pb.MoveOrder{Module: o.Move.Module, Device: o.Move.Device}}
+	case o.Query != nil && o.Budget == nil && o.Move == nil:
+		m.Order = &pb.ScheduleRequest_Query{Query: &pb.QueryOrder{}}
+	default:
+		return nil, sdk.Errorf(sdk.ReasonInvalid, "an order must have exactly one of Budget, Move and Query")
+	}
+	return m, nil
+}
+
+// Order reads an order. One of a kind this protocol does not know is an error with the order's ID still set.
+func Order(m *pb.ScheduleRequest) (sdk.Order, error) {
+	var c checks
+	o := sdk.Order{ID: m.GetId()}
+	switch order := m.GetOrder().(type) {
+	case *pb.ScheduleRequest_Budget:
+		b := order.Budget
+		c.count("budget.bytes", b.GetBytes())
+		c.count("budget.deadline_nanos", b.GetDeadlineNanos())
+		o.Budget = &sdk.BudgetOrder{Device: b.GetDevice(), Bytes: b.GetBytes(), Deadline: time.Duration(b.GetDeadlineNanos())}
+	case *pb.ScheduleRequest_Move:
+		o.Move = &sdk.MoveOrder{Module: order.Move.GetModule(), Device: order.Move.GetDevice()}
+	case *pb.ScheduleRequest_Query:
+		o.Query = &sdk.QueryOrder{}
+	default:
+		c.fail("order", "is of a kind that protocol %d does not have", sdk.ProtocolMajor)
+	}
+	return o, c.error()
+}
+
+// ReportToPB translates a report.
+func ReportToPB(r sdk.Report) *pb.ScheduleResponse {
+	m := &pb.ScheduleResponse{
+		Devices: each(r.Devices, func(d sdk.DeviceReport) *pb.DeviceReport {
+			return &pb.DeviceReport{Name: d.Name, Budget: d.Budget, Used: d.Used, Peak: d.Peak}
+		}),
+		Modules: each(r.Modules, func(m sdk.ModuleReport) *pb.ModuleReport {
+			return &pb.ModuleReport{Id: m.ID, Device: m.Device, Resident: m.Resident, Seconds: m.Seconds}
+		}),
+		Moves: r.Moves, Prefetches: r.Prefetches, Evictions: r.Evictions, Running: int64(r.Running), Waiting: int64(r.Waiting),
+		StateUsed: r.StateUsed,
+	}
+	if r.Done != nil {
+		m.Done = &pb.OrderDone{Id: r.Done.ID, Error: clean(r.Done.Error)}
+	}
+	return m
+}
+
+// Report reads a report.
+func Report(m *pb.ScheduleResponse) (sdk.Report, error) {
+	var c checks
+	r := sdk.Report{
+		Devices: each(m.GetDevices(), c.deviceReport), Modules: each(m.GetModules(), c.moduleReport), Moves: m.GetMoves(),
+		Prefetches: m.GetPrefetches(), Evictions: m.GetEvictions(), Running: int(m.GetRunning()), Waiting: int(m.GetWaiting()),
+		StateUsed: m.GetStateUsed(),
+	}
+	c.count("running", m.GetRunning())
+	c.count("waiting", m.GetWaiting())
+	if math.IsNaN(r.StateUsed) || r.StateUsed < 0 || r.StateUsed > 1 {
+		c.fail("state_used", "is %v: it must lie in 0..1", r.StateUsed)
+	}
+	if m.GetDone() != nil {
+		r.Done = &sdk.OrderDone{ID: m.GetDone().GetId(), Error: m.GetDone().GetError()}
+	}
+	return r, c.blame("report")
+}
+
+func (c *checks) deviceReport(m *pb.DeviceReport) sdk.DeviceReport {
+	c.count("device.budget", m.GetBudget())
+	c.count("device.used", m.GetUsed())
+	c.count("device.peak", m.GetPeak())
+	return sdk.DeviceReport{Name: m.GetName(), Budget: m.GetBudget(), Used: m.GetUsed(), Peak: m.GetPeak()}
+}
+
+func (c *checks) moduleReport(m *pb.ModuleReport) sdk.ModuleReport {
+	c.finite("module.seconds", m.GetSeconds())
+	return sdk.ModuleReport{ID: m.GetId(), Device: m.GetDevice(), Resident: m.GetResident(), Seconds: m.GetSeconds()}
+}
