@@ -1,0 +1,150 @@
+// Package client is the host's side of the socket: a plugin in another process, with the methods of package sdk.
+//
+// Answers are checked before they are handed on, since a plugin may be written by anyone: an answer that breaks the
+// contract is an [sdk.Error] with [sdk.ReasonInternal]. Errors of the plugin come back as the *sdk.Error it made. When the
+// process or its connection is gone, every call fails with an error that [errors.Is] says is [ErrGone].
+//
+// All methods of a Client may be called concurrently.
+package client
+
+import (
+	"context"
+	"errors"
+	"io"
+	"unicode/utf8"
+
+	"google.golang.org/grpc"
+
+	"github.com/inference-pio/inference-pio/sdk"
+	"github.com/inference-pio/inference-pio/sdk/internal/pb"
+	"github.com/inference-pio/inference-pio/sdk/internal/wire"
+)
+
+// Client speaks protocol major 1 over one connection.
+type Client struct {
+	model     pb.ModelClient
+	scheduler pb.SchedulerClient
+}
+
+// New makes a Client of a connection. The connection stays the caller's to close.
+func New(conn grpc.ClientConnInterface) *Client {
+	limited := limits{conn}
+	return &Client{model: pb.NewModelClient(limited), scheduler: pb.NewSchedulerClient(limited)}
+}
+
+// limits sets the contract's message limits on every call, whatever the connection was dialled with.
+type limits struct{ grpc.ClientConnInterface }
+
+func callOptions(given []grpc.CallOption) []grpc.CallOption {
+	return append([]grpc.CallOption{
+		grpc.MaxCallRecvMsgSize(sdk.MaxMessageBytes), grpc.MaxCallSendMsgSize(sdk.MaxMessageBytes),
+	}, given...)
+}
+
+func (l limits) Invoke(ctx context.Context, method string, args, reply any, opts ...grpc.CallOption) error {
+	return l.ClientConnInterface.Invoke(ctx, method, args, reply, callOptions(opts)...)
+}
+
+func (l limits) NewStream(ctx context.Context, desc *grpc.StreamDesc, method string, opts ...grpc.CallOption) (grpc.ClientStream, error) {
+	return l.ClientConnInterface.NewStream(ctx, desc, method, callOptions(opts)...)
+}
+
+// Describe asks who the plugin is.
+func (c *Client) Describe(ctx context.Context) (sdk.Description, error) {
+	m, err := c.model.Describe(ctx, &pb.DescribeRequest{})
+	if err != nil {
+		return sdk.Description{}, failure(ctx, err)
+	}
+	return wire.Description(m)
+}
+
+// Inspect asks whether the plugin can run a checkpoint and what it would take.
+func (c *Client) Inspect(ctx context.Context, req sdk.InspectRequest) (sdk.Inspection, error) {
+	m, err := c.model.Inspect(ctx, wire.InspectRequestToPB(req))
+	if err != nil {
+		return sdk.Inspection{}, failure(ctx, err)
+	}
+	return wire.Inspection(m)
+}
+
+// Load makes the model ready. progress, which may be nil, is called on this goroutine.
+func (c *Client) Load(ctx context.Context, req sdk.LoadRequest, progress func(sdk.Progress)) (sdk.LayerTable, error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	stream, err := c.model.Load(ctx, wire.LoadRequestToPB(req))
+	if err != nil {
+		return sdk.LayerTable{}, failure(ctx, err)
+	}
+	var table *pb.LayerTable
+	for {
+		m, err := stream.Recv()
+		if errors.Is(err, io.EOF) {
+			return wire.LayerTable(table) // says so if there was none
+		}
+		if err != nil {
+			return sdk.LayerTable{}, failure(ctx, err)
+		}
+		if t := m.GetTable(); t != nil {
+			table = t
+		} else if progress != nil {
+			progress(wire.Progress(m.GetProgress()))
+		}
+	}
+}
+
+// Unload frees what Load took and ends what still runs.
+func (c *Client) Unload(ctx context.Context) error {
+	_, err := c.model.Unload(ctx, &pb.UnloadRequest{})
+	return failure(ctx, err)
+}
+
+// Drain returns when everything that runs has finished; nothing new is admitted from the call on.
+func (c *Client) Drain(ctx context.Context) error {
+	_, err := c.model.Drain(ctx, &pb.DrainRequest{})
+	return failure(ctx, err)
+}
+
+// Embed turns texts into vectors, one per text.
+func (c *Client) Embed(ctx context.Context, req sdk.EmbedRequest) (sdk.EmbedResult, error) {
+	for _, t := range req.Texts {
+		if err := validText("texts", t); err != nil {
+			return sdk.EmbedResult{}, err
+		}
+	}
+	m, err := c.model.Embed(ctx, &pb.EmbedRequest{Texts: req.Texts})
+	if err != nil {
+		return sdk.EmbedResult{}, failure(ctx, err)
+	}
+	return wire.Vectors(m, len(req.Texts))
+}
+
+// Tokenize turns a text into ids.
+func (c *Client) Tokenize(ctx context.Context, text string) ([]int32, error) {
+	if err := validText("text", text); err != nil {
+		return nil, err
+	}
+	m, err := c.model.Tokenize(ctx, &pb.TokenizeRequest{Text: text})
+	return m.GetIds(), failure(ctx, err)
+}
+
+// Detokenize turns ids into a text.
+func (c *Client) Detokenize(ctx context.Context, ids []int32) (string, error) {
+	m, err := c.model.Detokenize(ctx, &pb.DetokenizeRequest{Ids: ids})
+	return m.GetText(), failure(ctx, err)
+}
+
+// Render renders a chat through the checkpoint's template.
+func (c *Client) Render(ctx context.Context, chat sdk.Chat) (string, error) {
+	m, err := c.model.Render(ctx, &pb.RenderRequest{Chat: wire.ChatToPB(chat)})
+	return m.GetText(), failure(ctx, err)
+}
+
+// validText refuses what protobuf would refuse with a sentence nobody understands.
+func validText(field, s string) error {
+	if utf8.ValidString(s) {
+		return nil
+	}
+	err := sdk.Errorf(sdk.ReasonInvalid, "%s is not valid UTF-8", field)
+	err.Field = field
+	return err
+}
