@@ -1,0 +1,92 @@
+// Package config turns models.toml into a Config that needs no further checking: every path is absolute, every default
+// is filled in, every name that refers to something refers to something that exists.
+//
+// A file with mistakes gives one error, [Problems], that lists all of them in the order of the file, each as
+// "models.toml:12: model[0].contxt: unknown key; did you mean context?". Keys of features that are not built yet are
+// refused by name, so that nobody believes in a setting that does nothing.
+package config
+
+import (
+	"time"
+
+	"github.com/inference-pio/inference-pio/sdk"
+)
+
+// Config is a checked models.toml.
+type Config struct {
+	File    string // absolute
+	Server  Server
+	Plugins Plugins
+	Devices []Device
+	Models  []Model
+}
+
+// Server says how clients reach the host.
+type Server struct {
+	Listen string        // host:port of the API, the page and the metrics
+	Drain  time.Duration // how long running requests may take to finish after SIGTERM
+	Wait   time.Duration // how long a request waits for a model that is still loading
+}
+
+// Plugins says where plugin binaries come from and how they are started.
+type Plugins struct {
+	Dirs          []string // absolute, searched in order
+	AllowUnlocked bool     // start binaries that no pio.lock lists
+	MTLS          bool     // encrypt the sockets between host and plugins
+}
+
+// Device is a budget on one device. A device that is not listed has none.
+type Device struct {
+	Name   string  // "cpu", "far"
+	Memory int64   // bytes; weights, state and scratch count
+	Copy   float64 // bytes per second from the host's memory; 0: measured
+	Read   float64 // bytes per second its kernels read weights at; 0: measured
+}
+
+// Model is one entry the host serves, by one plugin process.
+type Model struct {
+	ID      string // the name clients use
+	Aliases []string
+	Path    string // absolute
+	Plugin  string // "": the one plugin whose Inspect claims the checkpoint
+
+	Context  int // positions; 0: the checkpoint's
+	Numerics sdk.Numerics
+	Weights  string // "file" or "dummy"
+	Layers   int    // 0: all
+
+	Devices      []string // "cpu" first
+	Priority     int      // higher is served first when memory is short
+	MaxSequences int      // 0: the plugin's default
+	StepTokens   int      // 0: the plugin's default
+	Threads      int      // 0: all cores
+	Env          []string // NAME=value, added to the plugin's environment
+
+	Line int // of the entry in the file
+}
+
+// Inspect is the question that tells whether a plugin can run this entry.
+func (m Model) Inspect() sdk.InspectRequest {
+	return sdk.InspectRequest{
+		Path:     m.Path,
+		Context:  m.Context,
+		Numerics: m.Numerics,
+		Layers:   m.Layers,
+		Weights:  m.Weights,
+	}
+}
+
+// Model finds an entry by its id or one of its aliases.
+func (c *Config) Model(name string) (Model, bool) {
+	for _, m := range c.Models {
+		if m.ID == name {
+			return m, true
+		}
+		for _, alias := range m.Aliases {
+			if alias == name {
+				return m, true
+			}
+		}
+	}
+	return Model{}, false
+}

@@ -1,0 +1,308 @@
+package config
+
+import (
+	"io/fs"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/inference-pio/inference-pio/sdk"
+)
+
+// house is a folder as a user has it: plugins, a checkpoint, a file in the wrong place.
+func house(t *testing.T) string {
+	t.Helper()
+	dir := t.TempDir()
+	for _, name := range []string{"bin/plugins/", "model/", "empty/"} {
+		if err := os.MkdirAll(filepath.Join(dir, name), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, name := range []string{"model/config.json", "model.gguf", "notes.txt"} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte("{}"), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return dir
+}
+
+// load writes text as models.toml in dir and loads it.
+func load(t *testing.T, dir, text string) (*Config, error) {
+	t.Helper()
+	file := filepath.Join(dir, "models.toml")
+	if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	return Load(file)
+}
+
+func TestTwoLinesAreAWholeConfig(t *testing.T) {
+	dir := house(t)
+	c, err := load(t, dir, "[[model]]\nid = \"m\"\npath = \"model\"\n")
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := &Config{
+		File:    filepath.Join(dir, "models.toml"),
+		Server:  Server{Listen: "127.0.0.1:8080", Drain: 30 * time.Second, Wait: 2 * time.Minute},
+		Plugins: Plugins{Dirs: []string{filepath.Join(dir, "bin/plugins")}, MTLS: true},
+		Models: []Model{{
+			ID: "m", Path: filepath.Join(dir, "model"), Weights: "file", Numerics: sdk.NumericsExact,
+			Devices: []string{"cpu"}, Line: 1,
+		}},
+	}
+	if !reflect.DeepEqual(c, want) {
+		t.Errorf("got  %+v\nwant %+v", c, want)
+	}
+}
+
+func TestEveryKeyArrives(t *testing.T) {
+	dir := house(t)
+	other := t.TempDir()
+	c, err := load(t, dir, `
+[server]
+listen = ":0"
+drain  = "1m30s"
+wait   = "0s"
+
+[plugins]
+dirs = ["bin/plugins", "`+other+`"]
+allow_unlocked = true
+mtls = false
+sandbox = "off"
+
+[[device]]
+name = "far"
+memory = "1.5MiB"
+copy = "2GB/s"
+read = "500 MB/s"
+
+[[device]]
+name = "cpu"
+memory = "20GiB"
+
+[[model]]
+id = "one"
+path = "model"
+plugin = "qwen3_0_6b"
+aliases = ["eins", "org/un"]
+context = 2048
+numerics = "exact"
+devices = ["cpu"]
+priority = -3
+weights = "dummy"
+layers = 2
+max_sequences = 4
+step_tokens = 256
+threads = 1
+[model.env]
+PIO_CPU = "portable"
+OMP = "1"
+
+[[model]]
+id = "two"
+path = "./model/"
+`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := (Server{Listen: ":0", Drain: 90 * time.Second}); c.Server != want {
+		t.Errorf("server: got %+v", c.Server)
+	}
+	if want := (Plugins{Dirs: []string{filepath.Join(dir, "bin/plugins"), other}, AllowUnlocked: true}); !reflect.DeepEqual(c.Plugins, want) {
+		t.Errorf("plugins: got %+v", c.Plugins)
+	}
+	if want := []Device{{"far", 1.5 * (1 << 20), 2e9, 5e8}, {"cpu", 20 << 30, 0, 0}}; !reflect.DeepEqual(c.Devices, want) {
+		t.Errorf("devices: got %+v", c.Devices)
+	}
+	one := Model{
+		ID: "one", Aliases: []string{"eins", "org/un"}, Path: filepath.Join(dir, "model"), Plugin: "qwen3_0_6b",
+		Context: 2048, Numerics: sdk.NumericsExact, Weights: "dummy", Layers: 2, Devices: []string{"cpu"}, Priority: -3,
+		MaxSequences: 4, StepTokens: 256, Threads: 1, Env: []string{"OMP=1", "PIO_CPU=portable"}, Line: 23,
+	}
+	if !reflect.DeepEqual(c.Models[0], one) {
+		t.Errorf("model one: got %+v", c.Models[0])
+	}
+	if two := c.Models[1]; !reflect.DeepEqual(two.Devices, []string{"cpu", "far"}) {
+		t.Errorf("a model without devices gets all of the file's: got %q", two.Devices)
+	}
+	if m, ok := c.Model("org/un"); !ok || m.ID != "one" {
+		t.Errorf("alias org/un finds %q, %v", m.ID, ok)
+	}
+	if _, ok := c.Model("three"); ok {
+		t.Error("a model nobody configured was found")
+	}
+	if got, want := one.Inspect(), (sdk.InspectRequest{Path: one.Path, Context: 2048, Numerics: "exact", Layers: 2, Weights: "dummy"}); got != want {
+		t.Errorf("inspect: got %+v", got)
+	}
+}
+
+// Each mistake is told with its line, its key and what was expected.
+func TestMistakes(t *testing.T) {
+	const model = "[[model]]\nid = \"m\"\npath = \"model\"\n"
+	for _, test := range []struct{ name, text, want string }{
+		{"misspelt key", model + `contxt = 9`, `models.toml:4: model[0].contxt: unknown key; did you mean context?`},
+		{"misspelt section", "[sever]\nlisten = \":1\"\n" + model, `models.toml:1: sever: unknown key; did you mean server?`},
+		{"key from nowhere", model + `colour = "red"`, `models.toml:4: model[0].colour: unknown key; expected one of id, path, plugin, weights, `},
+		{"key in the second entry", model + "[[model]]\nid = \"n\"\npath = \"model\"\nlayer = 1", `models.toml:7: model[1].layer: unknown key; did you mean layers?`},
+		{"key in an inline table", `model = [{id = "m", path = "model"},` + "\n" + `{id = "n", path = "model", contex = 3}]`, `models.toml:2: model[1].contex: unknown key; did you mean context?`},
+		{"string for a number", model + `context = "2k"`, `models.toml:4: model[0].context: expected a whole number from 1 to 2147483647, found the string "2k"`},
+		{"number for a string", model + `plugin = 3`, `models.toml:4: model[0].plugin: expected the name of a plugin, found the number 3`},
+		{"fraction for a count", model + `threads = 1.5`, `models.toml:4: model[0].threads: expected a whole number from 1 to 4096, found the number 1.5`},
+		{"string for a switch", "[plugins]\nallow_unlocked = \"yes\"\n" + model, `models.toml:2: plugins.allow_unlocked: expected true or false, found the string "yes"`},
+		{"string for a list", model + `aliases = "a"`, `models.toml:4: model[0].aliases: expected an array of names, found the string "a"`},
+		{"number in a list", model + "aliases = [\n\"a\",\n7]", `models.toml:6: model[0].aliases[1]: expected names, found the number 7`},
+		{"table for a section", "server = 3\n" + model, `models.toml:1: server: expected a table [server], found the number 3`},
+		{"one bracket", "[model]\nid = \"m\"\npath = \"model\"", `models.toml:1: model: expected tables with two brackets, [[model]], found [model]`},
+		{"date", model + `context = 2026-01-02`, `models.toml:4: model[0].context: expected a whole number from 1 to 2147483647, found a date`},
+		{"context out of range", model + `context = 0`, `models.toml:4: model[0].context: 0 is out of range; expected a whole number from 1 to 2147483647`},
+		{"context beyond int64", model + `context = 99999999999999999999`, `models.toml:4: not valid TOML: `},
+		{"empty id", "[[model]]\nid = \" \"\npath = \"model\"", `models.toml:2: model[0].id: is empty; expected the name clients use`},
+		{"no id", "\n[[model]]\npath = \"model\"", `models.toml:2: model[0]: has no id; add id = "the-name-clients-use"`},
+		{"no path", "[[model]]\nid = \"m\"", `models.toml:1: model[0]: has no path; add path = "a Hugging Face folder"`},
+		{"id with a space", "[[model]]\nid = \"a b\"\npath = \"model\"", `models.toml:2: model[0].id: "a b": a name has at most 128 bytes and no spaces`},
+		{"id twice", model + model, `models.toml:5: model[1].id: "m" is taken by the model of line 1`},
+		{"alias is another's id", model + "[[model]]\nid = \"n\"\npath = \"model\"\naliases = [\"m\"]", `models.toml:7: model[1].aliases: "m" is taken by the model of line 1`},
+		{"no folder", "[[model]]\nid = \"m\"\npath = \"nowhere\"", `models.toml:3: model[0].path: no folder DIR/nowhere; expected a checkpoint: config.json, tokenizer.json, *.safetensors`},
+		{"folder without a checkpoint", "[[model]]\nid = \"m\"\npath = \"empty\"", `models.toml:3: model[0].path: DIR/empty has no config.json; expected a Hugging Face checkpoint`},
+		{"file for a folder", "[[model]]\nid = \"m\"\npath = \"notes.txt\"", `models.toml:3: model[0].path: DIR/notes.txt is a file; expected the checkpoint's folder`},
+		{"gguf", "[[model]]\nid = \"m\"\npath = \"model.gguf\"", `models.toml:3: model[0].path: DIR/model.gguf: GGUF files are not read yet; expected a Hugging Face folder`},
+		{"no plugin folder", "[plugins]\ndirs = [\n\"bin/plugins\",\n\"lib\"]\n" + model, `models.toml:4: plugins.dirs[1]: no folder DIR/lib; build the plugins into it or name another`},
+		{"file for the plugin folder", "[plugins]\ndirs = [\"notes.txt\"]\n" + model, `models.toml:2: plugins.dirs[0]: DIR/notes.txt is a file; expected the folder that holds the plugins`},
+		{"plugin path for a name", model + `plugin = "bin/plugins/x"`, `models.toml:4: model[0].plugin: "bin/plugins/x" is not a plugin's name; expected lower case`},
+		{"size without a unit", "[[device]]\nname = \"cpu\"\nmemory = \"20\"\n" + model, `models.toml:3: device[0].memory: "20" has no unit of B, kB, MB, GB, TB, KiB, MiB, GiB, TiB; expected a size such as "20GiB" or "512MB"`},
+		{"size as a number", "[[device]]\nname = \"cpu\"\nmemory = 20\n" + model, `models.toml:3: device[0].memory: expected a size such as "20GiB" or "512MB", found the number 20`},
+		{"rate without a time", "[[device]]\nname = \"far\"\nmemory = \"1MiB\"\ncopy = \"2GB\"\n" + model, `models.toml:4: device[0].copy: "2GB" does not end in /s; expected a rate such as "2GB/s"`},
+		{"device twice", "[[device]]\nname = \"cpu\"\n[[device]]\nname = \"cpu\"\n" + model, `models.toml:4: device[1].name: "cpu" has an entry already`},
+		{"device without a name", "[[device]]\nmemory = \"1MiB\"\n" + model, `models.toml:1: device[0]: has no name; add name = "cpu" or name = "far"`},
+		{"gpu", "[[device]]\nname = \"gpu.0\"\n" + model, `models.toml:2: device[0].name: "gpu.0": GPU devices are not built yet; use "cpu" or "far"`},
+		{"no such device", "[[device]]\nname = \"tpu\"\n" + model, `models.toml:2: device[0].name: "tpu" is no device; expected "cpu" or "far"`},
+		{"far without memory", "[[device]]\nname = \"far\"\n" + model, `models.toml:1: device[0]: "far" needs memory, such as memory = "1MiB"`},
+		{"rates of the cpu", "[[device]]\nname = \"cpu\"\nread = \"1GB/s\"\n" + model, `models.toml:1: device[0]: the rates of "cpu" are measured; remove copy and read`},
+		{"unknown device of a model", model + `devices = ["cpu", "far"]`, `models.toml:4: model[0].devices[1]: no [[device]] has the name "far"; expected one of cpu`},
+		{"bad duration", "[server]\ndrain = \"soon\"\n" + model, `models.toml:2: server.drain: "soon" is not a duration such as "30s" or "2m", up to "24h"`},
+		{"negative duration", "[server]\nwait = \"-1s\"\n" + model, `models.toml:2: server.wait: "-1s" is not a duration`},
+		{"listen without a port", "[server]\nlisten = \"localhost\"\n" + model, `models.toml:2: server.listen: "localhost" is not host:port such as "127.0.0.1:8080"`},
+		{"listen on port 70000", "[server]\nlisten = \"localhost:70000\"\n" + model, `models.toml:2: server.listen: "70000" is not a port; expected a number up to 65535`},
+		{"weights", model + `weights = "random"`, `models.toml:4: model[0].weights: "random" is neither "file" nor "dummy" (random weights of the config's shapes)`},
+		{"environment value", model + "[model.env]\nA = 1", `models.toml:5: model[0].env.A: expected a string, found the number 1`},
+		{"environment name", model + "[model.env]\n\"A-B\" = \"1\"", `models.toml:5: model[0].env.A-B: is no name of an environment variable`},
+		{"environment of the handshake", model + "[model.env]\nPLUGIN_CLIENT_CERT = \"\"", `models.toml:5: model[0].env.PLUGIN_CLIENT_CERT: names that begin with PLUGIN_ belong to the handshake with the plugin`},
+		{"quantize", model + `quantize = "q8"`, `models.toml:4: model[0].quantize: quantised weights are not built yet; the checkpoint's own are used; remove the key`},
+		{"fast numerics", model + `numerics = "fast"`, `models.toml:4: model[0].numerics: "fast" is not built yet; use "exact" or remove the key`},
+		{"other numerics", model + `numerics = "quick"`, `models.toml:4: model[0].numerics: "quick" is no mode; expected "exact"`},
+		{"keep_alive", model + `keep_alive = "5m"`, `models.toml:4: model[0].keep_alive: unloading idle models is not built yet; every model stays loaded; remove the key`},
+		{"pin", model + `pin = true`, `models.toml:4: model[0].pin: pinning is not built yet`},
+		{"sandbox", "[plugins]\nsandbox = \"strict\"\n" + model, `models.toml:2: plugins.sandbox: tier "strict" is not built yet; only "off" is`},
+		{"api keys", "[server]\napi_keys = [\"k\"]\n" + model, `models.toml:2: server.api_keys: API keys are not built yet; remove the key`},
+		{"syntax", "[ser ver]\n" + model, `models.toml:1: not valid TOML: `},
+		{"key twice", model + "id = \"n\"", `models.toml:4: not valid TOML: `},
+		{"nothing to serve", "", `models.toml: no [[model]] entry, so there is nothing to serve; add one with id = "..." and path = "..."`},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			dir := house(t)
+			_, err := load(t, dir, test.text)
+			if err == nil {
+				t.Fatalf("no error; want %s", test.want)
+			}
+			want := filepath.Join(dir, strings.ReplaceAll(test.want, "DIR", dir))
+			if !strings.HasPrefix(err.Error(), want) {
+				t.Errorf("got  %s\nwant %s", err, want)
+			}
+			if strings.Contains(err.Error(), "\n") {
+				t.Errorf("one mistake, several problems:\n%s", err)
+			}
+		})
+	}
+}
+
+func TestAllMistakesAreToldAtOnceInOrder(t *testing.T) {
+	dir := house(t)
+	_, err := load(t, dir, `[[model]]
+id = "m"
+path = "nowhere"
+contxt = 1
+
+[[model]]
+id = "m"
+context = "a"
+path = "model"
+
+[server]
+listen = 8080
+`)
+	problems, ok := err.(Problems)
+	if !ok {
+		t.Fatalf("got %T %v", err, err)
+	}
+	var got []string
+	for _, p := range problems {
+		got = append(got, p.Key)
+	}
+	want := []string{"model[0].path", "model[0].contxt", "model[1].id", "model[1].context", "server.listen"}
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
+func TestWhatIsNotAConfigFileIsSaidInASentence(t *testing.T) {
+	dir := t.TempDir()
+	big := filepath.Join(dir, "big.toml")
+	if err := os.WriteFile(big, make([]byte, maxFile+1), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	for path, want := range map[string]string{
+		filepath.Join(dir, "none.toml"): "no such file; name one with --config",
+		dir:                             "is a folder; expected a TOML file such as models.toml in it",
+		big:                             "is larger than 256 KiB; is it a models.toml?",
+	} {
+		if _, err := Load(path); err == nil || err.Error() != path+": "+want {
+			t.Errorf("got %v, want %s", err, want)
+		}
+	}
+}
+
+// anywhere is a stat that finds a folder at every path but those that end in a file's name.
+func anywhere(path string) (fs.FileInfo, error) {
+	return info{file: filepath.Ext(path) != ""}, nil
+}
+
+type info struct {
+	fs.FileInfo
+	file bool
+}
+
+func (i info) IsDir() bool { return !i.file }
+
+// Whatever the text, there is a config in which every reference resolves, or an error in which every problem has a line.
+func FuzzParse(f *testing.F) {
+	f.Add("[[model]]\nid = \"m\"\npath = \"model\"\n")
+	f.Add("[server]\nlisten = \":1\"\ndrain = \"1s\"\n[[device]]\nname = \"far\"\nmemory = \"1MiB\"\ncopy = \"1GB/s\"\n[[model]]\nid='a'\npath='b'\ndevices=['far']\n[model.env]\nA='b'\n")
+	f.Add("model = [{id = \"a\", path = \"b\"}, 3]\ndevice = 4\nplugins = []")
+	f.Fuzz(func(t *testing.T, text string) {
+		c, err := parse("models.toml", []byte(text), anywhere)
+		if err != nil {
+			for _, p := range err.(Problems) {
+				if p.Text == "" || p.File == "" || p.Line > strings.Count(text, "\n")+1 {
+					t.Errorf("problem %+v", p)
+				}
+			}
+			return
+		}
+		seen := map[string]bool{}
+		for _, m := range c.Models {
+			if m.ID == "" || !filepath.IsAbs(m.Path) || m.Devices[0] != "cpu" || seen[m.ID] {
+				t.Errorf("model %+v", m)
+			}
+			seen[m.ID] = true
+		}
+		for _, d := range c.Devices {
+			if d.Memory < 0 || d.Memory > maxSize || d.Copy < 0 || d.Read < 0 {
+				t.Errorf("device %+v", d)
+			}
+		}
+	})
+}

@@ -1,0 +1,281 @@
+package config
+
+import (
+	"errors"
+	"io/fs"
+	"math"
+	"net"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+	"unicode"
+
+	"github.com/inference-pio/inference-pio/sdk"
+)
+
+// The defaults of the server.
+const (
+	defaultListen = "127.0.0.1:8080"
+	defaultDrain  = 30 * time.Second // the longest of answers; what orchestrators grant between SIGTERM and SIGKILL
+	defaultWait   = 2 * time.Minute  // a cold 60 GB checkpoint from a disk of 500 MB/s
+	defaultDir    = "bin/plugins"
+)
+
+type statFunc func(path string) (fs.FileInfo, error)
+
+// reader turns the parsed tables into a Config.
+type reader struct {
+	*document
+	dir  string // of the file: what paths in it are relative to
+	stat statFunc
+}
+
+func (r *reader) config(values map[string]any) *Config {
+	top := r.table("", values)
+	c := &Config{
+		Server:  r.server(top.sub("server")),
+		Plugins: r.plugins(top.sub("plugins")),
+	}
+	for _, t := range top.list("device") {
+		c.Devices = append(c.Devices, r.device(t, c.Devices))
+	}
+	names := map[string]int{} // ids and aliases so far, with the lines of their entries
+	for _, t := range top.list("model") {
+		c.Models = append(c.Models, r.model(t, c.Devices, names))
+	}
+	if _, present := values["model"]; !present {
+		top.problem("", `no [[model]] entry, so there is nothing to serve; add one with id = "..." and path = "..."`)
+	}
+	top.finish()
+	return c
+}
+
+func (r *reader) server(t *table) Server {
+	s := Server{
+		Listen: t.text("listen", defaultListen, `host:port such as "127.0.0.1:8080"`),
+		Drain:  t.duration("drain", defaultDrain),
+		Wait:   t.duration("wait", defaultWait),
+	}
+	if host, port, err := net.SplitHostPort(s.Listen); err != nil || strings.ContainsAny(host, " /") {
+		t.problem("listen", "%q is not host:port such as %q", shorten(s.Listen), defaultListen)
+	} else if n, err := strconv.ParseUint(port, 10, 16); err != nil {
+		t.problem("listen", "%q is not a port; expected a number up to 65535", shorten(port))
+	} else {
+		s.Listen = net.JoinHostPort(host, strconv.FormatUint(n, 10))
+	}
+	t.notYet("api_keys", "API keys are not built yet")
+	t.notYet("tls", "TLS is not built yet; put a proxy in front")
+	t.finish()
+	return s
+}
+
+func (r *reader) plugins(t *table) Plugins {
+	dirs, given := t.texts("dirs", `folders such as "bin/plugins"`)
+	if !given {
+		dirs = []string{defaultDir}
+	}
+	p := Plugins{AllowUnlocked: t.flag("allow_unlocked", false), MTLS: t.flag("mtls", true)}
+	for i, dir := range dirs {
+		path := r.absolute(dir)
+		switch info, err := r.stat(path); {
+		case err != nil:
+			t.problem(element("dirs", i), "%s; build the plugins into it or name another", missing(path, err))
+		case !info.IsDir():
+			t.problem(element("dirs", i), "%s is a file; expected the folder that holds the plugins", path)
+		}
+		p.Dirs = append(p.Dirs, path)
+	}
+	if tier := t.text("sandbox", "off", `"off"`); tier != "off" {
+		t.problem("sandbox", `tier %q is not built yet; only "off" is`, shorten(tier))
+	}
+	t.finish()
+	return p
+}
+
+func (r *reader) device(t *table, others []Device) Device {
+	d := Device{
+		Name:   t.text("name", "", `"cpu" or "far"`),
+		Memory: t.size("memory"),
+		Copy:   t.rate("copy"),
+		Read:   t.rate("read"),
+	}
+	switch {
+	case t.values["name"] == nil:
+		t.problem("", `has no name; add name = "cpu" or name = "far"`)
+	case strings.HasPrefix(d.Name, "gpu"):
+		t.problem("name", `%q: GPU devices are not built yet; use "cpu" or "far"`, shorten(d.Name))
+	case d.Name != "cpu" && d.Name != "far" && d.Name != "":
+		t.problem("name", `%q is no device; expected "cpu" or "far"`, shorten(d.Name))
+	case slices.ContainsFunc(others, func(o Device) bool { return o.Name == d.Name }) && d.Name != "":
+		t.problem("name", "%q has an entry already", d.Name)
+	case d.Name == "cpu" && (d.Copy != 0 || d.Read != 0):
+		t.problem("", `the rates of "cpu" are measured; remove copy and read`)
+	case d.Name == "far" && t.values["memory"] == nil:
+		t.problem("", `"far" needs memory, such as memory = "1MiB"`)
+	}
+	t.finish()
+	return d
+}
+
+func (r *reader) model(t *table, devices []Device, names map[string]int) Model {
+	m := Model{
+		ID:       t.text("id", "", "the name clients use"),
+		Path:     t.text("path", "", "a checkpoint's folder"),
+		Plugin:   t.text("plugin", "", "the name of a plugin"),
+		Numerics: sdk.NumericsExact,
+		Weights:  t.text("weights", "file", `"file" or "dummy"`),
+
+		Context:      t.count("context", 1, math.MaxInt32),
+		Layers:       t.count("layers", 1, 1<<16),
+		Priority:     t.count("priority", -1000, 1000),
+		MaxSequences: t.count("max_sequences", 1, 1<<16),
+		StepTokens:   t.count("step_tokens", 1, 1<<20),
+		Threads:      t.count("threads", 1, 1<<12),
+		Line:         r.lineOf(t.path),
+	}
+	m.Aliases, _ = t.texts("aliases", "names")
+	r.names(t, m, names)
+	if m.Plugin != "" && !pluginName.MatchString(m.Plugin) {
+		t.problem("plugin", "%q is not a plugin's name; expected lower case letters, digits and underscores, such as \"qwen3_0_6b\"", shorten(m.Plugin))
+	}
+	if m.Weights != "file" && m.Weights != "dummy" {
+		t.problem("weights", `%q is neither "file" nor "dummy" (random weights of the config's shapes)`, shorten(m.Weights))
+	}
+	m.Path = r.checkpoint(t, m.Path)
+	m.Devices = modelDevices(t, devices)
+	m.Env = r.environment(t.sub("env"))
+	numerics(t)
+	t.notYet("quantize", "quantised weights are not built yet; the checkpoint's own are used")
+	t.notYet("keep_alive", "unloading idle models is not built yet; every model stays loaded")
+	t.notYet("pin", "pinning is not built yet; move layers by order instead")
+	t.finish()
+	return m
+}
+
+// names checks the id and the aliases: each may be used once in the file.
+func (r *reader) names(t *table, m Model, taken map[string]int) {
+	if t.values["id"] == nil {
+		t.problem("", `has no id; add id = "the-name-clients-use"`)
+	}
+	check := func(key, name string) {
+		if name == "" {
+			return // reported already
+		}
+		if len(name) > 128 || strings.ContainsFunc(name, func(c rune) bool { return unicode.IsSpace(c) || !unicode.IsPrint(c) }) {
+			t.problem(key, "%q: a name has at most 128 bytes and no spaces", shorten(name))
+		} else if line, used := taken[name]; used {
+			t.problem(key, "%q is taken by the model of line %d", name, line)
+		} else {
+			taken[name] = m.Line
+		}
+	}
+	check("id", m.ID)
+	for _, alias := range m.Aliases {
+		check("aliases", alias)
+	}
+}
+
+var pluginName = regexp.MustCompile(`^[a-z0-9][a-z0-9_]{0,63}$`)
+
+// checkpoint looks at the folder as far as any plugin needs it; what is in the files is the plugin's to judge.
+func (r *reader) checkpoint(t *table, path string) string {
+	if path == "" {
+		if t.values["path"] == nil {
+			t.problem("", `has no path; add path = "a Hugging Face folder"`)
+		}
+		return ""
+	}
+	path = r.absolute(path)
+	info, err := r.stat(path)
+	switch {
+	case err != nil:
+		t.problem("path", "%s; expected a checkpoint: config.json, tokenizer.json, *.safetensors", missing(path, err))
+	case info.IsDir():
+		if config, err := r.stat(filepath.Join(path, "config.json")); err != nil || config.IsDir() {
+			t.problem("path", "%s has no config.json; expected a Hugging Face checkpoint", path)
+		}
+	case strings.EqualFold(filepath.Ext(path), ".gguf"):
+		t.problem("path", "%s: GGUF files are not read yet; expected a Hugging Face folder", path)
+	default:
+		t.problem("path", "%s is a file; expected the checkpoint's folder", path)
+	}
+	return path
+}
+
+// modelDevices are the devices the model's layers may lie on: by default all that the file lists.
+func modelDevices(t *table, devices []Device) []string {
+	known := []string{"cpu"}
+	for _, d := range devices {
+		if d.Name != "cpu" && d.Name != "" {
+			known = append(known, d.Name)
+		}
+	}
+	wanted, given := t.texts("devices", `device names such as "cpu"`)
+	if !given {
+		return known
+	}
+	list := []string{"cpu"} // always: what does not fit elsewhere is computed there
+	for i, name := range wanted {
+		if !slices.Contains(known, name) {
+			t.problem(element("devices", i), "no [[device]] has the name %q; expected one of %s", shorten(name), strings.Join(known, ", "))
+		} else if name != "cpu" {
+			list = append(list, name)
+		}
+	}
+	return list
+}
+
+func numerics(t *table) {
+	switch mode := t.text("numerics", string(sdk.NumericsExact), `"exact"`); sdk.Numerics(mode) {
+	case sdk.NumericsExact:
+	case sdk.NumericsFast:
+		t.problem("numerics", `"fast" is not built yet; use "exact" or remove the key`)
+	default:
+		t.problem("numerics", `%q is no mode; expected "exact"`, shorten(mode))
+	}
+}
+
+var variableName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
+
+// environment reads [model.env]: NAME = "value", added to what a plugin's process is given.
+func (r *reader) environment(t *table) []string {
+	names := make([]string, 0, len(t.values))
+	for name := range t.values {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	var env []string
+	for _, name := range names {
+		value, ok := read[string](t, name, "a string")
+		switch {
+		case !ok:
+		case !variableName.MatchString(name):
+			t.problem(name, "is no name of an environment variable")
+		case strings.HasPrefix(name, "PLUGIN_"):
+			t.problem(name, "names that begin with PLUGIN_ belong to the handshake with the plugin")
+		case strings.ContainsRune(value, 0):
+			t.problem(name, "has a zero byte")
+		default:
+			env = append(env, name+"="+value)
+		}
+	}
+	return env
+}
+
+// missing says why a folder cannot be looked at.
+func missing(path string, err error) string {
+	if errors.Is(err, fs.ErrNotExist) {
+		return "no folder " + path
+	}
+	return err.Error()
+}
+
+func (r *reader) absolute(path string) string {
+	if filepath.IsAbs(path) {
+		return filepath.Clean(path)
+	}
+	return filepath.Join(r.dir, path)
+}

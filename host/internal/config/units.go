@@ -1,0 +1,70 @@
+package config
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+)
+
+// maxSize is beyond any machine and far from overflowing when budgets are added.
+const maxSize = 1 << 50 // 1 PiB
+
+// ParseSize reads a number of bytes with its unit: "20GiB", "1.5 MiB", "512MB", "100B". Units with an i are powers of
+// 1024, the others of 1000.
+func ParseSize(text string) (int64, error) {
+	number, unit := splitUnit(text)
+	factor, ok := unitFactor(unit)
+	if !ok {
+		return 0, fmt.Errorf("%q has no unit of B, kB, MB, GB, TB, KiB, MiB, GiB, TiB", shorten(text))
+	}
+	value, err := strconv.ParseFloat(number, 64)
+	if err != nil || strings.ContainsAny(number, "eEpPxX_+") {
+		return 0, fmt.Errorf("%q does not begin with a number", shorten(text))
+	}
+	bytes := value * factor
+	if !(bytes >= 1 && bytes <= maxSize) { // also false for NaN
+		return 0, fmt.Errorf("%q is not between 1B and 1024TiB", shorten(text))
+	}
+	return int64(bytes), nil
+}
+
+// ParseRate reads bytes per second: a size followed by "/s".
+func ParseRate(text string) (float64, error) {
+	size, ok := strings.CutSuffix(strings.TrimSpace(text), "/s")
+	if !ok {
+		return 0, fmt.Errorf("%q does not end in /s", shorten(text))
+	}
+	bytes, err := ParseSize(size)
+	return float64(bytes), err
+}
+
+// splitUnit cuts "1.5 MiB" into "1.5" and "MiB".
+func splitUnit(text string) (number, unit string) {
+	text = strings.TrimSpace(text)
+	number = strings.TrimRight(text, "BKMGTkibmgt")
+	return strings.TrimSpace(number), text[len(number):]
+}
+
+func unitFactor(unit string) (float64, bool) {
+	switch unit {
+	case "B":
+		return 1, true
+	case "kB":
+		return 1e3, true
+	case "MB":
+		return 1e6, true
+	case "GB":
+		return 1e9, true
+	case "TB":
+		return 1e12, true
+	case "KiB":
+		return 1 << 10, true
+	case "MiB":
+		return 1 << 20, true
+	case "GiB":
+		return 1 << 30, true
+	case "TiB":
+		return 1 << 40, true
+	}
+	return 0, false
+}
