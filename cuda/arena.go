@@ -1,0 +1,171 @@
+package cuda
+
+import (
+	"fmt"
+	"unsafe"
+)
+
+// arena.go gives activations their memory. A step has three sections: one for what is made before the first layer, which
+// lasts until the step ends, and two that the layers use in turn, so that what layer i makes lasts until layer i+1 ends.
+// Every device has an arena for each section; a section's list of nodes says where each of its activations lies, so
+// that a copy on another device is made once and found again, and never needs more room there than the original.
+
+// arenaAlign is the alignment of an activation: a cache line, and a full vector of any instruction set.
+const arenaAlign = 64
+
+// The sections.
+const (
+	sectionStep = iota
+	sectionEven
+	sectionOdd
+	sections
+)
+
+var sectionNames = [sections]string{"the whole step", "even layers", "odd layers"}
+
+// Sizes is the bytes of activations a step needs on a device, whichever of its layers are computed there.
+type Sizes struct {
+	Step int64 // made before the first layer
+	Even int64 // made in layers 0, 2, ..: the largest of them
+	Odd  int64
+}
+
+// Total is the bytes Reserve takes from the device.
+func (z Sizes) Total() int64 { return z.Step + z.Even + z.Odd }
+
+func (z *Sizes) at(section int) *int64 { return [sections]*int64{&z.Step, &z.Even, &z.Odd}[section] }
+
+// arena is one section's memory on one device.
+type arena struct {
+	mem  Memory
+	used int64
+	peak int64
+}
+
+func (a *arena) take(bytes int64) (unsafe.Pointer, bool) {
+	size := (bytes + arenaAlign - 1) &^ (arenaAlign - 1)
+	if size > a.mem.bytes-a.used {
+		return nil, false
+	}
+	p := advance(a.mem.ptr, a.used)
+	a.used += size
+	a.peak = max(a.peak, a.used)
+	return p, true
+}
+
+// section is a generation of activations.
+type section struct {
+	gen   uint32
+	nodes []node
+	// while measuring
+	used, peak int64
+}
+
+// node is one activation: where it lies on each device, nil where it does not.
+type node struct {
+	bytes int64
+	home  int // the device that computed it
+	at    [MaxDevices]unsafe.Pointer
+}
+
+// reset ends a section: its activations are no more, on every device.
+func (s *Step) reset(section int) {
+	sec := &s.secs[section]
+	sec.gen++
+	sec.nodes = sec.nodes[:0]
+	sec.used = 0
+	for d := range s.devices {
+		s.arenas[d][section].used = 0
+	}
+}
+
+// make gives an activation in the running section on a device. What it holds is not defined.
+func (s *Step) make(dev int, dtype DType, nd uint8, dim [MaxDims]int32) Tensor {
+	t := Tensor{dtype: dtype, nd: nd, dim: dim, sec: uint8(s.section) + 1}
+	sec := &s.secs[s.section]
+	n := node{bytes: t.Bytes(), home: dev}
+	if s.measuring {
+		sec.used += (n.bytes + arenaAlign - 1) &^ (arenaAlign - 1)
+		sec.peak = max(sec.peak, sec.used)
+	} else {
+		p, ok := s.arenas[dev][s.section].take(n.bytes)
+		if !ok {
+			s.failRoom(dev, s.section, n.bytes)
+			return Tensor{}
+		}
+		n.at[dev], t.ptr, t.dev = p, p, s.memory[dev]
+	}
+	t.node, t.gen = uint32(len(sec.nodes)), sec.gen
+	sec.nodes = append(sec.nodes, n)
+	return t
+}
+
+// on is an operand on a device: itself if it lies there, for an activation elsewhere its copy, made at the first use.
+// Weights and states are not copied here; the ops refuse those that lie elsewhere.
+func (s *Step) on(dev int, t Tensor) Tensor {
+	if s.err != nil || t.sec == 0 {
+		return t
+	}
+	sec := &s.secs[t.sec-1]
+	if t.gen != sec.gen {
+		s.failLife(t)
+		return Tensor{}
+	}
+	if s.measuring || t.dev == s.memory[dev] {
+		return t
+	}
+	n := &sec.nodes[t.node]
+	offset := uintptr(t.ptr) - uintptr(n.at[s.indexOf(t.dev)])
+	if n.at[dev] == nil && !s.copyNode(n, int(t.sec)-1, dev) {
+		return Tensor{}
+	}
+	t.ptr, t.dev = unsafe.Add(n.at[dev], offset), s.memory[dev]
+	return t
+}
+
+// copyNode brings an activation to a device, through the memory of this process if neither end is it.
+func (s *Step) copyNode(n *node, section, dev int) bool {
+	if n.home != 0 && dev != 0 && n.at[0] == nil && !s.copyNode(n, section, 0) {
+		return false
+	}
+	p, ok := s.arenas[dev][section].take(n.bytes)
+	if !ok {
+		s.failRoom(dev, section, n.bytes)
+		return false
+	}
+	view := func(d int, p unsafe.Pointer) Tensor {
+		return Tensor{ptr: p, dev: s.memory[d], dtype: F32, nd: 1, dim: [MaxDims]int32{int32(n.bytes / 4)}}
+	}
+	var err error
+	if dev == 0 {
+		err = s.devices[n.home].CopyOut(view(0, p), view(n.home, n.at[n.home]))
+	} else {
+		err = s.devices[dev].CopyIn(view(dev, p), view(0, n.at[0]))
+	}
+	if err != nil {
+		s.fail(fmt.Errorf("copying an activation to %s: %w", s.devices[dev].Name(), err))
+		return false
+	}
+	n.at[dev] = p
+	return true
+}
+
+func (s *Step) indexOf(memory Device) int {
+	for d := range s.devices {
+		if s.memory[d] == memory {
+			return d
+		}
+	}
+	return 0
+}
+
+func (s *Step) failRoom(dev, section int, bytes int64) {
+	a := &s.arenas[dev][section]
+	s.fail(fmt.Errorf("no room on %s for %d bytes of %s: %d of %d are used; reserve what Measure says for the largest batch",
+		s.devices[dev].Name(), bytes, sectionNames[section], a.used, a.mem.bytes))
+}
+
+func (s *Step) failLife(t Tensor) {
+	s.fail(fmt.Errorf("an activation (%v) of %s is used after its memory was given to later ones: it lasts until the end of the next layer",
+		t, sectionNames[t.sec-1]))
+}

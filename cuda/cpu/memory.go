@@ -1,0 +1,28 @@
+package cpu
+
+import (
+	"fmt"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// Map gives zeroed memory outside the Go heap, aligned to a page. The kernel finds the pages when they are first touched.
+func Map(bytes int64) (unsafe.Pointer, error) {
+	if bytes == 0 {
+		return nil, nil
+	}
+	b, err := unix.MmapPtr(-1, 0, nil, uintptr(bytes), unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_ANON)
+	if err != nil {
+		return nil, fmt.Errorf("mapping %d bytes: %w", bytes, err)
+	}
+	return b, nil
+}
+
+// Unmap gives memory of Map back.
+func Unmap(p unsafe.Pointer, bytes int64) error {
+	if p == nil {
+		return nil
+	}
+	return unix.MunmapPtr(p, uintptr(bytes))
+}

@@ -1,0 +1,139 @@
+package cpu
+
+import "math"
+
+// ref.go is the specification: every op in plain Go, without cleverness, sums in float64. The kernels are tested against
+// it with bounds that their own rounding explains; nothing here is ever made faster. cuda/ops.go has formulas and shapes.
+
+// RefEmbed is cuda.Step.Embed.
+func RefEmbed(y []float32, tokens []int32, table Matrix) {
+	for r, id := range tokens {
+		for i := range table.Cols {
+			y[r*table.Cols+i] = table.Widen(int(id)*table.Cols + i)
+		}
+	}
+}
+
+// RefMatMul is cuda.Step.MatMul.
+func RefMatMul(y, x []float32, w Matrix) {
+	for r := range len(x) / w.Cols {
+		for o := range w.Rows {
+			var sum float64
+			for k := range w.Cols {
+				sum += float64(x[r*w.Cols+k]) * float64(w.Widen(o*w.Cols+k))
+			}
+			y[r*w.Rows+o] = float32(sum)
+		}
+	}
+}
+
+// RefRMSNorm is cuda.Step.RMSNorm.
+func RefRMSNorm(y, x []float32, w Matrix, eps float32) {
+	n := w.Cols
+	for r := range len(x) / n {
+		var sum float64
+		for _, v := range x[r*n : (r+1)*n] {
+			sum += float64(v) * float64(v)
+		}
+		inv := 1 / math.Sqrt(sum/float64(n)+float64(eps))
+		for i := range n {
+			y[r*n+i] = float32(float64(x[r*n+i]) * inv * float64(w.Widen(i)))
+		}
+	}
+}
+
+// RefAdd is cuda.Step.Add.
+func RefAdd(z, x, y []float32) {
+	for i := range z {
+		z[i] = x[i] + y[i]
+	}
+}
+
+// RefSwiGLU is cuda.Step.SwiGLU.
+func RefSwiGLU(y, gate, up []float32) {
+	for i := range y {
+		g := float64(gate[i])
+		y[i] = float32(g / (1 + math.Exp(-g)) * float64(up[i]))
+	}
+}
+
+// RefAngles is cuda.Step.Angles.
+func RefAngles(y []float32, positions []int32, freqs []float32, scale float32) {
+	for r, p := range positions {
+		for i, f := range freqs {
+			sin, cos := math.Sincos(float64(float32(p) * f))
+			y[(r*len(freqs)+i)*2] = float32(cos * float64(scale))
+			y[(r*len(freqs)+i)*2+1] = float32(sin * float64(scale))
+		}
+	}
+}
+
+// Heads is the shape of rows of heads and, for Rotate, how many pairs of each head turn.
+type Heads struct{ Rows, Heads, Dim, Pairs int }
+
+// RefRotate is cuda.Step.Rotate.
+func RefRotate(y, x, angles []float32, s Heads, interleaved bool) {
+	copy(y, x)
+	for r := range s.Rows {
+		for h := range s.Heads {
+			head := (r*s.Heads + h) * s.Dim
+			for i := range s.Pairs {
+				a, b := head+i, head+i+s.Pairs
+				if interleaved {
+					a, b = head+2*i, head+2*i+1
+				}
+				cos, sin := float64(angles[(r*s.Pairs+i)*2]), float64(angles[(r*s.Pairs+i)*2+1])
+				xa, xb := float64(x[a]), float64(x[b])
+				y[a], y[b] = float32(xa*cos-xb*sin), float32(xb*cos+xa*sin)
+			}
+		}
+	}
+}
+
+// RefCacheWrite is cuda.Step.CacheWrite.
+func RefCacheWrite(cache, x []float32, g Pages, dim int) {
+	for r, p := range g.Positions {
+		for h := range g.Heads {
+			to := g.slot(int(g.Seqs[r]), int(p), h, dim)
+			copy(cache[to:to+dim], x[(r*g.Heads+h)*dim:])
+		}
+	}
+}
+
+// RefAttention is cuda.Step.Attention, with softmax in two passes.
+func RefAttention(y, q, k, v []float32, g Pages, heads, dim, vdim int, scale float32) {
+	for r, p := range g.Positions {
+		seq := int(g.Seqs[r])
+		for h := range heads {
+			kvHead := h * g.Heads / heads
+			scores, most := make([]float64, p+1), math.Inf(-1)
+			for t := range scores {
+				at := g.slot(seq, t, kvHead, dim)
+				for i := range dim {
+					scores[t] += float64(q[(r*heads+h)*dim+i]) * float64(k[at+i])
+				}
+				scores[t] *= float64(scale)
+				most = max(most, scores[t])
+			}
+			sum, out := 0.0, make([]float64, vdim)
+			for t, s := range scores {
+				e := math.Exp(s - most)
+				sum += e
+				at := g.slot(seq, t, kvHead, vdim)
+				for i := range out {
+					out[i] += e * float64(v[at+i])
+				}
+			}
+			for i := range out {
+				y[(r*heads+h)*vdim+i] = float32(out[i] / sum)
+			}
+		}
+	}
+}
+
+// RefGather is cuda.Step.Gather, for rows of width elements.
+func RefGather(y, x []float32, index []int32, width int) {
+	for i, r := range index {
+		copy(y[i*width:(i+1)*width], x[int(r)*width:])
+	}
+}

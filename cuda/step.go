@@ -1,0 +1,213 @@
+package cuda
+
+import (
+	"errors"
+	"fmt"
+)
+
+// step.go holds the life of one forward pass. A Step belongs to one goroutine and is used again for every pass:
+//
+//	s.Begin()
+//	x := s.Embed(tokens, w)
+//	for i := range layers { s.EnterLayer(i); x = ... }
+//	err := s.End()
+//
+// The first error sticks: later ops do nothing and give the zero Tensor, so that a model's forward pass has no error
+// results. Memory of activations is in arena.go, the ops in ops.go.
+
+// Step runs the ops of forward passes, each where its weights or states live.
+type Step struct {
+	devices []Device
+	ops     [MaxDevices]Ops
+	memory  [MaxDevices]Device // what the tensors of a device say; nil for the CPU
+	layers  []*Module
+	res     Residency
+
+	arenas  [MaxDevices][sections]arena
+	secs    [sections]section
+	section int // that new activations join
+	current int // device of the entered layer
+	layer   int
+	outside []entered // modules entered besides the layer itself
+	err     error
+
+	measuring bool
+	observer  func(name string, i int, x Tensor)
+}
+
+// entered is a module and the device it was entered on.
+type entered struct {
+	m   *Module
+	dev int
+}
+
+// NewStep makes a step over devices, of which the first is the CPU, for a model's layers. Without a Residency every
+// module is computed on the CPU. It refuses a list of devices that does not begin with a CPU or is too long with an
+// error from the first Begin.
+func NewStep(devices []Device, layers []*Module, r Residency) *Step {
+	s := &Step{layers: layers, res: r}
+	if len(devices) == 0 || len(devices) > MaxDevices || devices[0].Kind() != KindCPU {
+		return s
+	}
+	s.devices = append(s.devices, devices...)
+	for i, d := range devices {
+		s.ops[i] = d.Ops()
+		if i > 0 {
+			s.memory[i] = d
+		}
+	}
+	return s
+}
+
+// Reserve takes the memory for activations on a device, instead of what was reserved there before. Not during a step,
+// but by Residency.Enter for a device that this step has not used.
+func (s *Step) Reserve(dev int, z Sizes) error {
+	if dev < 0 || dev >= len(s.devices) {
+		return fmt.Errorf("reserve: no device %d among %d", dev, len(s.devices))
+	}
+	s.Release(dev)
+	for i := range sections {
+		m, err := s.devices[dev].Alloc(*z.at(i), ForScratch)
+		if err != nil {
+			s.Release(dev)
+			return fmt.Errorf("memory for activations of %s: %w", sectionNames[i], err)
+		}
+		s.arenas[dev][i].mem = m
+	}
+	return nil
+}
+
+// Release gives the memory for activations on a device back.
+func (s *Step) Release(dev int) {
+	if dev < 0 || dev >= len(s.devices) {
+		return
+	}
+	for i := range sections {
+		s.devices[dev].Free(s.arenas[dev][i].mem)
+		s.arenas[dev][i] = arena{}
+	}
+}
+
+// Peak is the most of each section that steps have used on a device since Reserve.
+func (s *Step) Peak(dev int) Sizes {
+	var z Sizes
+	if dev >= 0 && dev < len(s.devices) {
+		for i := range sections {
+			*z.at(i) = s.arenas[dev][i].peak
+		}
+	}
+	return z
+}
+
+// Measure runs a forward pass that computes nothing and says how much memory for activations it needs on any device,
+// wherever each layer is computed. Use the largest batch there will be.
+func (s *Step) Measure(forward func(*Step)) (Sizes, error) {
+	m := &Step{devices: s.devices[:min(1, len(s.devices))], layers: s.layers, measuring: true}
+	m.Begin()
+	forward(m)
+	err := m.End()
+	return Sizes{m.secs[sectionStep].peak, m.secs[sectionEven].peak, m.secs[sectionOdd].peak}, err
+}
+
+// Begin starts a pass: activations of the pass before are no more, its error is forgotten.
+func (s *Step) Begin() {
+	for i := range sections {
+		s.reset(i)
+	}
+	clear(s.outside)
+	s.section, s.current, s.layer, s.outside, s.err = sectionStep, 0, -1, s.outside[:0], nil
+	if len(s.devices) == 0 {
+		s.err = fmt.Errorf("a step needs 1 to %d devices, the first of them a cpu", MaxDevices)
+	}
+}
+
+// EnterLayer says that the ops from here on belong to layer i. It is where placement is looked at: if nothing is to be
+// done, that is one atomic load.
+func (s *Step) EnterLayer(i int) {
+	if s.err != nil {
+		return
+	}
+	if i < 0 || i >= len(s.layers) {
+		s.err = fmt.Errorf("layer %d of a model with %d", i, len(s.layers))
+		return
+	}
+	s.section, s.layer = sectionEven+i&1, i
+	s.reset(s.section)
+	m := s.layers[i]
+	if w := m.settled.Load(); w != 0 {
+		s.current = int(w) - 1
+		return
+	}
+	s.current = s.ask(m)
+}
+
+// End ends the pass and gives its first error. Its last activations stay readable until the next Begin.
+func (s *Step) End() error { return s.err }
+
+// Err is the first error of the pass so far.
+func (s *Step) Err() error { return s.err }
+
+// SetObserver has Observe call f; nil ends it. Tests compare layer by layer with it.
+func (s *Step) SetObserver(f func(name string, i int, x Tensor)) { s.observer = f }
+
+// Observe shows an activation to the observer, in the memory of this process: ("embeddings", 0), ("layer", i), ("final", 0).
+func (s *Step) Observe(name string, i int, x Tensor) {
+	if s.observer == nil || s.measuring {
+		return
+	}
+	if x = s.ToHost(x); s.err == nil {
+		s.observer(name, i, x)
+	}
+}
+
+// ToHost is an activation in the memory of this process, where F32 can read it.
+func (s *Step) ToHost(x Tensor) Tensor { return s.on(0, x) }
+
+// device is where an op with a weight or state of m runs: where m was entered, which is now if it was not yet.
+func (s *Step) device(m *Module) int {
+	if s.err != nil || s.measuring || m == nil {
+		return 0
+	}
+	if s.layer >= 0 && m == s.layers[s.layer] {
+		return s.current
+	}
+	for i := range s.outside {
+		if s.outside[i].m == m {
+			return s.outside[i].dev
+		}
+	}
+	dev, ok := m.Settled()
+	if !ok {
+		dev = s.ask(m)
+	}
+	s.outside = append(s.outside, entered{m, dev})
+	return dev
+}
+
+// ask has the Residency place a module.
+func (s *Step) ask(m *Module) int {
+	if s.res == nil || s.measuring {
+		return 0
+	}
+	dev, err := s.res.Enter(m)
+	if err != nil {
+		s.fail(fmt.Errorf("entering %s: %w", m.ID, err))
+		return 0
+	}
+	if dev < 0 || dev >= len(s.devices) {
+		s.fail(fmt.Errorf("entering %s: the residency says device %d of %d", m.ID, dev, len(s.devices)))
+		return 0
+	}
+	return dev
+}
+
+func (s *Step) fail(err error) {
+	if s.err == nil {
+		if s.layer >= 0 {
+			err = fmt.Errorf("layer %d: %w", s.layer, err)
+		}
+		s.err = err
+	}
+}
+
+var errNothing = errors.New("an operand is no tensor: a view did not fit its shape, or it was never made")
