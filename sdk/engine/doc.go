@@ -1,0 +1,23 @@
+// Package engine turns a model, which computes rows of logits, into answers: it batches the sequences of many requests
+// into steps (continuous batching), splits long prompts into chunks, hands out the blocks of the key-value cache, samples,
+// and replays a sequence whose blocks it had to take away. It knows no tensor: a [Model] is one method over ids, positions
+// and block tables, so the engine is tested with a model of ten lines.
+//
+// # What a model may rely on
+//
+//   - The rows of a sequence are fed once each, in the order of their positions from 0 on. After a preemption they begin
+//     at position 0 again, in another slot and other blocks; with [Config.PrefixCache] they may begin at a later multiple of [BlockSize].
+//   - In one step all rows of a sequence are neighbours and have one form. Rows of decode form come first.
+//   - The form belongs to the position: prompt positions are always computed in prefill form, positions of the answer in
+//     decode form, also when they are replayed (then several of them may be in one step).
+//   - A chunk of a prompt ends at a multiple of [BlockSize] positions or at the prompt's end.
+//
+// So if the model's arithmetic for a row depends only on the row's form, position and history, then the answer depends only
+// on the prompt, the parameters and the seed: not on the batch, the chunks, preemption, or a restart of the process.
+//
+// # Who owns what
+//
+// One goroutine (loop.go) owns the scheduler, the block table and every sequence's tokens. Generate talks to it through one
+// channel. A token is emitted on the caller's goroutine, and the sequence takes part in a step again once the caller has
+// taken the token; the loop waits a moment for that, then goes on with the others, so a slow client stalls only itself.
+package engine

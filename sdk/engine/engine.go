@@ -1,0 +1,139 @@
+// engine.go is the caller's side: Generate and what else may be called from any goroutine. The loop's side is loop.go.
+
+package engine
+
+import (
+	"context"
+	"sync"
+
+	"github.com/inference-pio/inference-pio/sdk"
+)
+
+// Engine serves many Generate calls with one Model.
+type Engine struct {
+	config Config
+	inbox  chan message  // to the loop; unbuffered, so what was sent will be handled
+	done   chan struct{} // closed when the loop has ended
+	work   *workspace    // the loop's
+
+	mu    sync.Mutex
+	stats Stats
+}
+
+// Stats are gauges and counters of an engine.
+type Stats struct {
+	Running, Waiting   int
+	Blocks, BlocksUsed int
+	Steps              uint64
+	PromptTokens       uint64 // rows computed in prefill form
+	GeneratedTokens    uint64 // ids sampled
+	CachedTokens       uint64 // prompt positions found in the prefix cache
+	Preemptions        uint64
+}
+
+// New starts an engine. Close must be called to end its goroutine.
+func New(m Model, c Config) (*Engine, error) {
+	if err := c.validate(); err != nil {
+		return nil, err
+	}
+	e := &Engine{config: c, inbox: make(chan message), done: make(chan struct{}), work: new(workspace)}
+	l := &loop{engine: e, model: m, scheduler: newScheduler(&e.config)}
+	l.publish()
+	go l.run()
+	return e, nil
+}
+
+// Generate produces one answer. emit gets each id on this goroutine; it returns true if the answer is complete with it,
+// and an error to give up. When ctx ends, the sequence's blocks are freed at the end of the running step, and then
+// Generate returns the context's error.
+func (e *Engine) Generate(ctx context.Context, r Request, emit func(Sampled) (stop bool, err error)) (Result, error) {
+	q, err := e.config.newSequence(r, e.work)
+	if err != nil {
+		return Result{}, err
+	}
+	if reason := q.finished(); reason != "" { // resumed after its last id
+		return q.result(reason), nil
+	}
+	if err := ctx.Err(); err != nil {
+		return Result{}, err
+	}
+	if !e.send(message{kind: add, q: q}) {
+		return Result{}, errClosed
+	}
+	for {
+		select {
+		case d := <-q.out:
+			stop, err := e.take(d, emit)
+			switch {
+			case err != nil:
+				e.cancel(q)
+				return Result{}, err
+			case d.reason != "" && stop:
+				return q.result(sdk.FinishStop), nil
+			case d.reason != "":
+				return q.result(d.reason), nil
+			}
+			e.send(message{kind: taken, q: q, stop: stop})
+		case o := <-q.end:
+			return q.result(o.reason), o.err
+		case <-ctx.Done():
+			e.cancel(q)
+			return Result{}, ctx.Err()
+		}
+	}
+}
+
+func (e *Engine) take(d delivery, emit func(Sampled) (bool, error)) (stop bool, err error) {
+	stop, err = emit(d.Sampled)
+	if err == nil && e.config.Hold != nil {
+		e.config.Hold(d.Index)
+	}
+	return stop, err
+}
+
+// cancel returns when the loop has freed what q held.
+func (e *Engine) cancel(q *sequence) {
+	ack := make(chan struct{})
+	if e.send(message{kind: cancel, q: q, ack: ack}) {
+		<-ack
+	}
+}
+
+// send hands m to the loop; false means that the loop has ended.
+func (e *Engine) send(m message) bool {
+	select {
+	case e.inbox <- m:
+		return true
+	case <-e.done:
+		return false
+	}
+}
+
+// Drain refuses new requests from now on and returns when those on board have finished, or when ctx ends.
+func (e *Engine) Drain(ctx context.Context) error {
+	ack := make(chan struct{})
+	if !e.send(message{kind: drain, ack: ack}) {
+		return nil
+	}
+	select {
+	case <-ack:
+		return nil
+	case <-e.done:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// Close fails what is on board and ends the engine's goroutine after the running step. It may be called more than once.
+func (e *Engine) Close() {
+	e.send(message{kind: shut})
+	<-e.done
+}
+
+// Stats returns the state at the end of the last step, or of the last change between two.
+func (e *Engine) Stats() Stats {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.stats
+}

@@ -1,0 +1,300 @@
+// loop.go is the one goroutine that owns all state: it takes messages, builds a step, runs it, samples, delivers, waits a
+// moment for the callers, and begins again.
+
+package engine
+
+import (
+	"fmt"
+	"runtime/debug"
+	"slices"
+	"time"
+
+	"github.com/inference-pio/inference-pio/sdk"
+)
+
+// patience is how long the loop waits after a step for the callers to take their tokens. Taking one is a channel send and
+// a write to a socket's buffer, microseconds; who needs longer sits out steps until it is done.
+const patience = 2 * time.Millisecond
+
+type message struct {
+	kind kind
+	q    *sequence
+	stop bool          // of taken
+	ack  chan struct{} // of cancel and drain: closed when done
+}
+
+type kind uint8
+
+const (
+	add    kind = iota // a new sequence
+	taken              // the caller took the last token
+	cancel             // the caller has left
+	drain
+	shut
+)
+
+type loop struct {
+	engine    *Engine
+	model     Model
+	scheduler *scheduler
+	arrivals  uint64
+	onTime    int // sequences whose caller is expected to take a token now
+	drained   []chan struct{}
+	draining  bool
+	shut      bool
+	counts    Stats
+	last      []delivered
+}
+
+// delivered is a sampled id that has yet to be sent.
+type delivered struct {
+	q *sequence
+	d delivery
+}
+
+func (l *loop) run() {
+	defer close(l.engine.done)
+	timer := time.NewTimer(patience)
+	defer timer.Stop()
+	for {
+		l.settle(timer)
+		l.poll()
+		if l.shut {
+			l.failAll(errClosed)
+			return
+		}
+		batch := l.scheduler.next(time.Now())
+		l.publish()
+		if len(batch.Rows) == 0 {
+			l.idle(timer)
+			continue
+		}
+		l.step(batch)
+	}
+}
+
+// settle waits until every token just delivered was taken, but no longer than patience; whoever is left is late.
+func (l *loop) settle(timer *time.Timer) {
+	if l.onTime == 0 {
+		return
+	}
+	timer.Reset(patience)
+	for l.onTime > 0 {
+		select {
+		case m := <-l.engine.inbox:
+			l.handle(m)
+		case now := <-timer.C:
+			l.markLate(now)
+		}
+	}
+}
+
+func (l *loop) markLate(now time.Time) {
+	for _, q := range l.scheduler.running {
+		if q.awaiting && q.late.IsZero() {
+			q.late = now
+		}
+	}
+	l.onTime = 0
+}
+
+// poll takes what has arrived meanwhile.
+func (l *loop) poll() {
+	for {
+		select {
+		case m := <-l.engine.inbox:
+			l.handle(m)
+		default:
+			return
+		}
+	}
+}
+
+// idle waits for something to do: a message, or the moment when a caller that does not listen loses its place to one
+// that waits.
+func (l *loop) idle(timer *time.Timer) {
+	var stall <-chan time.Time
+	if len(l.scheduler.waiting) > 0 {
+		timer.Reset(stallAfter)
+		stall = timer.C
+	}
+	select {
+	case m := <-l.engine.inbox:
+		l.handle(m)
+	case <-stall:
+	}
+}
+
+func (l *loop) handle(m message) {
+	switch m.kind {
+	case add:
+		l.add(m.q)
+	case taken:
+		l.taken(m.q, m.stop)
+	case cancel:
+		if m.q.phase != gone {
+			l.forget(m.q)
+			l.publish()
+		}
+		close(m.ack)
+	case drain:
+		l.draining = true
+		l.drained = append(l.drained, m.ack)
+	case shut:
+		l.shut = true
+	}
+	l.checkDrained()
+	l.publish()
+}
+
+func (l *loop) add(q *sequence) {
+	if l.draining {
+		q.phase = gone
+		q.end <- outcome{err: sdk.Errorf(sdk.ReasonState, "the model is draining; it takes no new requests")}
+		return
+	}
+	l.arrivals++
+	q.arrival = l.arrivals
+	l.scheduler.enqueue(q)
+}
+
+func (l *loop) taken(q *sequence, stop bool) {
+	if q.phase == gone {
+		return
+	}
+	l.listened(q)
+	if stop {
+		l.finish(q, outcome{reason: sdk.FinishStop})
+	}
+}
+
+// listened ends the wait for q's caller.
+func (l *loop) listened(q *sequence) {
+	if q.awaiting && q.late.IsZero() && l.onTime > 0 {
+		l.onTime--
+	}
+	q.awaiting, q.late = false, time.Time{}
+}
+
+func (l *loop) forget(q *sequence) {
+	l.listened(q)
+	l.scheduler.remove(q)
+}
+
+// finish tells the caller after the sequence's blocks are free and the statistics say so.
+func (l *loop) finish(q *sequence, o outcome) {
+	l.forget(q)
+	l.publish()
+	q.end <- o
+}
+
+func (l *loop) failAll(err error) {
+	for _, q := range slices.Concat(l.scheduler.running, l.scheduler.waiting) {
+		l.finish(q, outcome{err: err})
+	}
+}
+
+func (l *loop) checkDrained() {
+	if !l.draining || len(l.scheduler.running)+len(l.scheduler.waiting) > 0 {
+		return
+	}
+	for _, ack := range l.drained {
+		close(ack)
+	}
+	l.drained = nil
+}
+
+// step runs one batch and samples the next id of every sequence that got logits.
+func (l *loop) step(batch *Batch) {
+	logits, err := l.compute(batch)
+	l.counts.Steps++
+	if err != nil {
+		for _, p := range l.scheduler.parts {
+			l.finish(p.q, outcome{err: err})
+		}
+		l.checkDrained()
+		return
+	}
+	l.scheduler.fed()
+	for _, p := range l.scheduler.parts {
+		if p.q.fed <= p.q.prompt {
+			l.counts.PromptTokens += uint64(p.rows)
+		}
+		if p.output {
+			l.sample(p.q, logits[0])
+			logits = logits[1:]
+		}
+	}
+	l.deliver()
+}
+
+// compute calls the model and holds it to its contract.
+func (l *loop) compute(batch *Batch) (logits [][]float32, err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			err = &PanicError{Value: v, Stack: debug.Stack()}
+		}
+	}()
+	logits, err = l.model.Step(batch)
+	if err != nil {
+		return nil, err
+	}
+	outputs := 0
+	for _, p := range l.scheduler.parts {
+		if p.output {
+			outputs++
+		}
+	}
+	if len(logits) != outputs {
+		return nil, fmt.Errorf("the model returned %d rows of logits; %d were asked for", len(logits), outputs)
+	}
+	for _, row := range logits {
+		if len(row) != l.engine.config.Vocab {
+			return nil, fmt.Errorf("the model returned %d logits in a row; the vocabulary has %d", len(row), l.engine.config.Vocab)
+		}
+	}
+	return logits, nil
+}
+
+func (l *loop) sample(q *sequence, logits []float32) {
+	id, logprob, err := q.sampler.Sample(logits, len(q.tokens))
+	if err != nil {
+		l.finish(q, outcome{err: err})
+		return
+	}
+	l.counts.GeneratedTokens++
+	index := len(q.tokens) - q.prompt
+	q.tokens = append(q.tokens, id)
+	q.sampler.Answer(id)
+	l.last = append(l.last, delivered{q, delivery{Sampled{Index: index, ID: id, Logprob: logprob}, q.finished()}})
+}
+
+// deliver sends the sampled ids. Finished sequences have given up their blocks before their callers learn of it.
+func (l *loop) deliver() {
+	for _, s := range l.last {
+		if s.d.reason != "" {
+			l.forget(s.q)
+		}
+	}
+	l.publish()
+	for _, s := range l.last {
+		if s.d.reason == "" {
+			s.q.awaiting = true
+			l.onTime++
+		}
+		s.q.out <- s.d // has room: the one before was taken
+	}
+	clear(l.last)
+	l.last = l.last[:0]
+	l.checkDrained()
+}
+
+func (l *loop) publish() {
+	s := l.counts
+	s.Running, s.Waiting = len(l.scheduler.running), len(l.scheduler.waiting)
+	s.Blocks, s.BlocksUsed = len(l.scheduler.blocks.refs), l.scheduler.blocks.used()
+	s.CachedTokens, s.Preemptions = l.scheduler.cached, l.scheduler.preempts
+	l.engine.mu.Lock()
+	l.engine.stats = s
+	l.engine.mu.Unlock()
+}

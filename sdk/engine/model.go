@@ -1,0 +1,85 @@
+// model.go is the seam between serving and arithmetic: what a step is, and what the engine needs to know of a model.
+
+package engine
+
+import (
+	"fmt"
+
+	"github.com/inference-pio/inference-pio/sdk"
+)
+
+// Form is the arithmetic a row is computed in, where two forms differ by nature.
+type Form uint8
+
+// The forms: prompt positions are computed in Prefill form, positions of the answer in Decode form.
+const (
+	Prefill Form = iota
+	Decode
+)
+
+func (f Form) String() string {
+	if f == Decode {
+		return "decode"
+	}
+	return "prefill"
+}
+
+// Row is one position of one sequence in a step.
+type Row struct {
+	Token, Pos int32
+	Seq        int32 // the sequence's slot, below MaxSequences; it keeps the slot while it is on board
+	Form       Form
+	Output     bool // logits are wanted
+}
+
+// Batch is the rows of one step. Both slices are reused for the next.
+type Batch struct {
+	Rows   []Row
+	Tables [][]int32 // by Row.Seq: the blocks of the sequence's positions; nil for slots without rows
+}
+
+// Model computes steps. It is called from one goroutine.
+type Model interface {
+	// Step writes the rows' keys, values and state to the cache and returns the logits (Vocab) of each Output row, in the
+	// order of the rows. They stay the engine's until the next Step, and it may overwrite them. After an error the engine
+	// fails the sequences of this batch and goes on with others.
+	Step(b *Batch) (logits [][]float32, err error)
+}
+
+// Config fixes an engine's limits.
+type Config struct {
+	Blocks       int // blocks of the cache
+	MaxSequences int // slots: sequences that may have a place in the cache at once
+	StepTokens   int // rows of a step at most
+	Context      int // positions prompt and answer may have together
+	Vocab        int
+	// PrefixCache lets equal beginnings of prompts share blocks. Only for models all of whose state is in the blocks.
+	PrefixCache bool
+	// Hold, a gate for tests, is called on the caller's goroutine after the token of that index was emitted. The sequence
+	// waits until it returns.
+	Hold func(index int)
+}
+
+func (c *Config) validate() error {
+	switch {
+	case c.Blocks < 1 || c.MaxSequences < 1 || c.Vocab < 1:
+		return fmt.Errorf("engine: blocks (%d), sequences (%d) and vocabulary (%d) must be at least 1", c.Blocks, c.MaxSequences, c.Vocab)
+	case c.Context < 2:
+		return fmt.Errorf("engine: a context of %d positions has no room for a prompt and an answer", c.Context)
+	case c.StepTokens < c.MaxSequences-1+BlockSize:
+		// so that a prompt always has room for a chunk beside the decode rows of all others
+		return fmt.Errorf("engine: %d rows per step are too few for %d sequences; at least %d are needed",
+			c.StepTokens, c.MaxSequences, c.MaxSequences-1+BlockSize)
+	}
+	return nil
+}
+
+// PanicError is what the requests on board get when the model panics.
+type PanicError struct {
+	Value any
+	Stack []byte
+}
+
+func (e *PanicError) Error() string { return fmt.Sprintf("the model panicked: %v", e.Value) }
+
+var errClosed = &sdk.Error{Reason: sdk.ReasonState, Message: "the engine is closed"}

@@ -1,0 +1,234 @@
+// scheduler.go decides which rows make up the next step. Invariants:
+//
+//   - running and waiting are ordered by arrival; who arrived first is fed first and preempted last, so it always finishes.
+//   - A running sequence has the blocks of all its known tokens; only the growth of answers can run out of blocks.
+//   - A sequence without blocks starts again at its first position. Nothing else is lost: tokens and sampler stay.
+//   - A sequence whose last token the caller has not taken gets no rows.
+
+package engine
+
+import (
+	"slices"
+	"sort"
+	"time"
+)
+
+// stallAfter is how long a caller may sit on a token before its place may go to a waiting request. It must be far above
+// a hiccup of a client, because coming back costs a replay.
+const stallAfter = time.Second
+
+type scheduler struct {
+	config   *Config
+	blocks   *blockTable
+	slots    []int32 // free ones
+	running  []*sequence
+	waiting  []*sequence
+	batch    Batch
+	parts    []part
+	budget   int
+	preempts uint64
+	cached   uint64 // prompt positions found in the prefix cache
+}
+
+// part is a sequence's share of a step.
+type part struct {
+	q      *sequence
+	rows   int
+	output bool
+}
+
+func newScheduler(c *Config) *scheduler {
+	s := &scheduler{config: c, blocks: newBlockTable(c.Blocks), batch: Batch{Tables: make([][]int32, c.MaxSequences)}}
+	for slot := c.MaxSequences - 1; slot >= 0; slot-- {
+		s.slots = append(s.slots, int32(slot))
+	}
+	return s
+}
+
+// next builds a step: one row for each answer under way, then replays, then prompts as far as the budget goes. It is
+// empty if there is nothing to do.
+func (s *scheduler) next(now time.Time) *Batch {
+	s.reset()
+	s.grow()
+	s.admit(now)
+	for _, q := range s.running {
+		if q.ready() && q.fed >= q.prompt && q.left() == 1 {
+			s.add(q, 1, Decode)
+		}
+	}
+	for _, q := range s.running {
+		if q.ready() && q.fed >= q.prompt && q.left() > 1 {
+			s.add(q, min(q.left(), s.budget), Decode)
+		}
+	}
+	for _, q := range s.running {
+		if q.ready() && q.fed < q.prompt {
+			s.add(q, chunk(q.fed, q.prompt, s.budget), Prefill)
+		}
+	}
+	return &s.batch
+}
+
+// chunk is how many positions of a prompt go into a step that has room for budget rows.
+func chunk(fed, prompt, budget int) int {
+	if fed+budget >= prompt {
+		return prompt - fed
+	}
+	return max(0, (fed+budget)/BlockSize*BlockSize-fed)
+}
+
+func (s *scheduler) reset() {
+	s.batch.Rows = s.batch.Rows[:0]
+	clear(s.batch.Tables)
+	clear(s.parts)
+	s.parts = s.parts[:0]
+	s.budget = s.config.StepTokens
+}
+
+func (s *scheduler) add(q *sequence, n int, form Form) {
+	if n == 0 {
+		return
+	}
+	output := n == q.left()
+	for pos := q.fed; pos < q.fed+n; pos++ {
+		s.batch.Rows = append(s.batch.Rows, Row{Token: q.tokens[pos], Pos: int32(pos), Seq: q.slot, Form: form})
+	}
+	s.batch.Rows[len(s.batch.Rows)-1].Output = output
+	s.batch.Tables[q.slot] = q.table
+	s.parts = append(s.parts, part{q: q, rows: n, output: output})
+	s.budget -= n
+}
+
+// fed notes that the rows of the last step are in the cache.
+func (s *scheduler) fed() {
+	for _, p := range s.parts {
+		q := p.q
+		q.fed += p.rows
+		for s.config.PrefixCache && (q.published+1)*BlockSize <= min(q.fed, q.prompt) {
+			from := q.published * BlockSize
+			q.content = s.blocks.publish(q.table[q.published], q.content, q.tokens[from:from+BlockSize])
+			q.published++
+		}
+	}
+}
+
+// grow gives a block to each answer whose next position begins one; where there is none left, sequences give way.
+func (s *scheduler) grow() {
+	for _, q := range s.running {
+		for q.ready() && len(q.table) < blocksFor(len(q.tokens)) {
+			if s.blocks.freeSize == 0 {
+				s.preempt(s.victim()) // q itself, if all others arrived before it
+				continue
+			}
+			q.table = append(q.table, s.blocks.take())
+		}
+	}
+	s.running = slices.DeleteFunc(s.running, func(q *sequence) bool { return q.phase != running })
+}
+
+// victim is the sequence that gives way: one whose caller is not listening, else the one that arrived last.
+func (s *scheduler) victim() *sequence {
+	var last *sequence
+	for _, q := range s.running {
+		if q.phase == running && (last == nil || !q.late.IsZero() || last.late.IsZero()) {
+			last = q
+		}
+	}
+	return last
+}
+
+// preempt takes slot and blocks away. The caller removes q from running.
+func (s *scheduler) preempt(q *sequence) {
+	s.vacate(q)
+	q.phase = waiting
+	s.preempts++
+	s.enqueue(q)
+}
+
+func (s *scheduler) vacate(q *sequence) {
+	s.blocks.release(q.table)
+	s.slots = append(s.slots, q.slot)
+	q.table, q.slot, q.fed, q.published, q.content = q.table[:0], -1, 0, 0, 0
+}
+
+func (s *scheduler) enqueue(q *sequence) { s.waiting = insert(s.waiting, q) }
+
+// admit gives places to waiting sequences in the order of their arrival, until one does not fit.
+func (s *scheduler) admit(now time.Time) {
+	for i := 0; i < len(s.waiting); i++ {
+		q := s.waiting[i]
+		if q.awaiting {
+			continue // it could not be fed
+		}
+		for !s.place(q) {
+			stalled := s.stalled(now)
+			if stalled == nil {
+				return
+			}
+			s.running = slices.DeleteFunc(s.running, func(q *sequence) bool { return q == stalled })
+			s.preempt(stalled)
+			i = slices.Index(s.waiting, q)
+		}
+		s.waiting = slices.Delete(s.waiting, i, i+1)
+		i--
+	}
+}
+
+// place finds a slot and blocks for all known tokens of q. While others run it leaves each of them one block to grow
+// into: otherwise q would soon be preempted again.
+func (s *scheduler) place(q *sequence) bool {
+	if len(s.slots) == 0 {
+		return false
+	}
+	table, content := q.table[:0], content(0)
+	if s.config.PrefixCache {
+		// the prompt's last token is always computed: its logits are needed
+		table, content = s.blocks.find(q.tokens[:q.prompt-1], table)
+	}
+	shared := len(table)
+	fresh := blocksFor(len(q.tokens)) - shared
+	if s.blocks.freeSize < fresh+len(s.running) {
+		s.blocks.release(table)
+		return false
+	}
+	for range fresh {
+		table = append(table, s.blocks.take())
+	}
+	q.slot, s.slots = s.slots[len(s.slots)-1], s.slots[:len(s.slots)-1]
+	q.table, q.content, q.published, q.fed = table, content, shared, shared*BlockSize
+	if !q.placed { // later it would find its own blocks
+		q.cached, q.placed = q.fed, true
+		s.cached += uint64(q.fed)
+	}
+	q.phase = running
+	s.running = insert(s.running, q)
+	return true
+}
+
+// stalled is a running sequence whose caller has not taken its last token for a long time.
+func (s *scheduler) stalled(now time.Time) *sequence {
+	for _, q := range s.running {
+		if !q.late.IsZero() && now.Sub(q.late) >= stallAfter {
+			return q
+		}
+	}
+	return nil
+}
+
+// remove forgets a sequence and frees what it holds.
+func (s *scheduler) remove(q *sequence) {
+	same := func(other *sequence) bool { return other == q }
+	if q.phase == running {
+		s.vacate(q)
+		s.running = slices.DeleteFunc(s.running, same)
+	} else {
+		s.waiting = slices.DeleteFunc(s.waiting, same)
+	}
+	q.phase = gone
+}
+
+// insert keeps a list ordered by arrival.
+func insert(list []*sequence, q *sequence) []*sequence {
+	at := sort.Search(len(list), func(i int) bool { return list[i].arrival > q.arrival })
+	return slices.Insert(list, at, q)
+}

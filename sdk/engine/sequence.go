@@ -1,0 +1,152 @@
+// sequence.go holds one answer in the making. Its tokens and its place in the cache belong to the loop; the channels join
+// it to the Generate call that waits for it.
+
+package engine
+
+import (
+	"slices"
+	"time"
+
+	"github.com/inference-pio/inference-pio/sdk"
+)
+
+// Request asks for one answer.
+type Request struct {
+	Prompt    []int32
+	Generated []int32 // the answer so far, if it is being resumed
+	Sampling  Params
+	Choice    int // which of the answers to one prompt; keys the generator together with the seed
+	MaxTokens int // of the whole answer; 0 means as many as the context and the cache hold
+	EOS       []int32
+	IgnoreEOS bool
+}
+
+// Sampled is one id of the answer.
+type Sampled struct {
+	Index   int // in the answer, from 0
+	ID      int32
+	Logprob *sdk.TokenLogprob // nil unless asked for
+}
+
+// Result says how an answer ended.
+type Result struct {
+	Reason     sdk.FinishReason
+	Completion int // ids in the answer, those resumed and an end token included
+	Cached     int // positions of the prompt found in the prefix cache
+}
+
+type phase uint8
+
+const (
+	waiting phase = iota // for a slot and blocks
+	running              // has a slot and blocks
+	gone                 // the loop has forgotten it
+)
+
+type sequence struct {
+	prompt    int // length
+	limit     int // of tokens
+	eos       []int32
+	arrival   uint64 // order of arrival: who goes first, and who gives way last
+	out       chan delivery
+	end       chan outcome
+	sampler   *Sampler
+	tokens    []int32 // prompt and answer
+	phase     phase
+	fed       int // positions in the cache
+	table     []int32
+	slot      int32
+	published int       // blocks of the prompt known to the prefix cache
+	content   content   // what they hold
+	cached    int       // positions found in the prefix cache
+	placed    bool      // has had a place before
+	awaiting  bool      // the caller has yet to take the last token
+	late      time.Time // since when it is too late for that; zero if it is not
+}
+
+// delivery is a sampled id on its way to the caller. With a reason it is the last.
+type delivery struct {
+	Sampled
+	reason sdk.FinishReason
+}
+
+// outcome ends a sequence without another id.
+type outcome struct {
+	reason sdk.FinishReason
+	err    error
+}
+
+// newSequence checks a request against the engine's limits.
+func (c *Config) newSequence(r Request, work *workspace) (*sequence, error) {
+	if err := c.check(r); err != nil {
+		return nil, err
+	}
+	limit, err := c.limit(r)
+	if err != nil {
+		return nil, err
+	}
+	q := &sequence{prompt: len(r.Prompt), limit: limit, out: make(chan delivery, 1), end: make(chan outcome, 1),
+		tokens: slices.Concat(r.Prompt, r.Generated), sampler: newSampler(r.Sampling, r.Choice, work), slot: -1}
+	if !r.IgnoreEOS {
+		q.eos = r.EOS
+	}
+	q.sampler.Prompt(r.Prompt...)
+	q.sampler.Answer(r.Generated...)
+	return q, nil
+}
+
+func (c *Config) check(r Request) error {
+	if len(r.Prompt) == 0 {
+		return invalid("prompt", "the prompt is empty; it needs at least one token")
+	}
+	if r.MaxTokens < 0 {
+		return invalid("max_tokens", "max_tokens is %d; it must be positive", r.MaxTokens)
+	}
+	for i, id := range slices.Concat(r.Prompt, r.Generated) {
+		if id < 0 || int(id) >= c.Vocab {
+			return invalid("prompt", "token %d is %d; the vocabulary has ids 0 to %d", i, id, c.Vocab-1)
+		}
+	}
+	return r.Sampling.Validate(c.Vocab)
+}
+
+// limit is the most tokens, prompt included, the sequence may come to. The last is never fed, so it needs no position.
+func (c *Config) limit(r Request) (int, error) {
+	prompt, capacity := len(r.Prompt), c.Blocks*BlockSize+1
+	if prompt > c.Context-1 {
+		return 0, sdk.Errorf(sdk.ReasonContext, "the prompt has %d tokens; the context holds %d, with room for at least one token of the answer",
+			prompt, c.Context)
+	}
+	limit := c.Context
+	if r.MaxTokens > 0 {
+		limit = min(limit, prompt+r.MaxTokens)
+	}
+	if limit <= capacity {
+		return limit, nil
+	}
+	if r.MaxTokens > 0 || prompt >= capacity {
+		return 0, sdk.Errorf(sdk.ReasonMemory, "prompt and answer need %d positions of the cache, which has %d", limit-1, capacity-1)
+	}
+	return capacity, nil
+}
+
+// finished says why no further id is to be sampled, "" if one is.
+func (q *sequence) finished() sdk.FinishReason {
+	n := len(q.tokens)
+	switch {
+	case n > q.prompt && slices.Contains(q.eos, q.tokens[n-1]):
+		return sdk.FinishStop
+	case n >= q.limit:
+		return sdk.FinishLength
+	}
+	return ""
+}
+
+func (q *sequence) result(reason sdk.FinishReason) Result {
+	return Result{Reason: reason, Completion: len(q.tokens) - q.prompt, Cached: q.cached}
+}
+
+// left is how many known tokens are not in the cache yet.
+func (q *sequence) left() int { return len(q.tokens) - q.fed }
+
+func (q *sequence) ready() bool { return q.phase == running && !q.awaiting }
