@@ -1,0 +1,182 @@
+// normalize.go brings text into the form the vocabulary was made for: NFC, or none.
+//
+// The reference composes by Unicode 9 and puts no bound on combining marks. x/text composes by a newer version, and after thirty marks it
+// inserts a character ("stream-safe text format"). Both differences show in ids, so nfc cuts text at marks that are too new and has a
+// composition of its own for long runs. Everyday text meets neither: it is normal already, or becomes so in one call.
+
+package tokenizer
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"golang.org/x/text/unicode/norm"
+)
+
+type normalizer struct {
+	Type        string       `json:"type"`
+	Normalizers []normalizer `json:"normalizers"`
+}
+
+// parseNormalizer returns the function that tokenizer.json's normalizer describes.
+func parseNormalizer(raw []byte) (func(string) string, error) {
+	var n *normalizer
+	if err := json.Unmarshal(raw, &n); err != nil {
+		return nil, fmt.Errorf("normalizer: %w", err)
+	}
+	if n == nil {
+		return func(text string) string { return text }, nil
+	}
+	if err := n.check("normalizer"); err != nil {
+		return nil, err
+	}
+	if n.Type == "Sequence" && len(n.Normalizers) == 0 {
+		return func(text string) string { return text }, nil
+	}
+	return nfc, nil // once or more often: NFC of NFC is NFC
+}
+
+func (n *normalizer) check(at string) error {
+	if n.Type == "NFC" {
+		return nil
+	}
+	if n.Type != "Sequence" {
+		return fmt.Errorf("%s: type %q is not supported; NFC, a Sequence of it, and null are", at, n.Type)
+	}
+	var errs []error
+	for i := range n.Normalizers {
+		at := fmt.Sprintf("%s.normalizers[%d]", at, i)
+		if n.Normalizers[i].Type == "Sequence" && len(n.Normalizers[i].Normalizers) == 0 {
+			errs = append(errs, fmt.Errorf("%s: an empty Sequence", at))
+		}
+		errs = append(errs, n.Normalizers[i].check(at))
+	}
+	return errors.Join(errs...)
+}
+
+// nfc is NFC as the reference computes it. text is valid UTF-8.
+func nfc(text string) string {
+	if norm.NFC.IsNormalString(text) {
+		return text
+	}
+	var out strings.Builder
+	out.Grow(len(text) + 16)
+	start := 0
+	for i, r := range text {
+		if r >= 0x7fd && unicode.Is(lateMarks, r) {
+			compose(&out, text[start:i])
+			out.WriteRune(r) // stays where it is, and nothing is ordered or composed across it
+			start = i + utf8.RuneLen(r)
+		}
+	}
+	compose(&out, text[start:])
+	return out.String()
+}
+
+func compose(out *strings.Builder, text string) {
+	if longestMarks(text) < 28 {
+		out.WriteString(norm.NFC.String(text))
+		return
+	}
+	out.WriteString(composeLong(text))
+}
+
+// longestMarks bounds from above the combining marks in a row that text decomposes into; x/text interferes after 30.
+func longestMarks(text string) int {
+	longest, run := 0, 0
+	for text != "" {
+		p := norm.NFD.PropertiesString(text)
+		switch {
+		case p.LeadCCC() == 0 && p.TrailCCC() == 0:
+			run = 0
+		case p.LeadCCC() == 0:
+			run = 3
+		case p.Decomposition() != nil:
+			run += 3
+		default:
+			run++
+		}
+		longest = max(longest, run)
+		text = text[p.Size():]
+	}
+	return longest
+}
+
+// composeLong is the textbook: decompose, order the marks, compose.
+func composeLong(text string) string {
+	var runes []rune
+	for _, r := range text {
+		runes = append(runes, []rune(norm.NFD.String(string(r)))...)
+	}
+	order(runes)
+	out := runes[:0]
+	starter, last := -1, uint8(0) // index in out of the last starter; class of the last mark kept after it
+	for _, r := range runes {
+		ccc := markClass(r)
+		if starter >= 0 && (starter == len(out)-1 || last != 0 && last < ccc) {
+			if joined, ok := composePair(out[starter], r); ok {
+				out[starter] = joined
+				continue
+			}
+		}
+		if ccc == 0 {
+			starter = len(out)
+		}
+		last = ccc
+		out = append(out, r)
+	}
+	return string(out)
+}
+
+// order sorts each run of marks by class, equal classes in the order they came.
+func order(runes []rune) {
+	for i := 0; i < len(runes); {
+		start := i
+		for i < len(runes) && markClass(runes[i]) != 0 {
+			i++
+		}
+		slices.SortStableFunc(runes[start:i], func(a, b rune) int { return int(markClass(a)) - int(markClass(b)) })
+		if i == start {
+			i++
+		}
+	}
+}
+
+func markClass(r rune) uint8 {
+	if r < 0x300 {
+		return 0
+	}
+	return norm.NFD.PropertiesString(string(r)).CCC()
+}
+
+func composePair(a, b rune) (rune, bool) {
+	joined := norm.NFC.String(string([]rune{a, b}))
+	r, n := utf8.DecodeRuneInString(joined)
+	return r, n == len(joined)
+}
+
+// lateMarks are the runes that combine, by Go's tables, but did not exist in Unicode 9.
+var lateMarks = &unicode.RangeTable{
+	R16: []unicode.Range16{
+		{Lo: 0x7fd, Hi: 0x7fd, Stride: 1}, {Lo: 0x898, Hi: 0x89f, Stride: 1}, {Lo: 0x8ca, Hi: 0x8d3, Stride: 1},
+		{Lo: 0x9fe, Hi: 0x9fe, Stride: 1}, {Lo: 0xc3c, Hi: 0xc3c, Stride: 1}, {Lo: 0xd3b, Hi: 0xd3c, Stride: 1},
+		{Lo: 0xeba, Hi: 0xeba, Stride: 1}, {Lo: 0x1715, Hi: 0x1715, Stride: 1}, {Lo: 0x1abf, Hi: 0x1ace, Stride: 1},
+		{Lo: 0x1df6, Hi: 0x1dfa, Stride: 1}, {Lo: 0xa82c, Hi: 0xa82c, Stride: 1},
+	},
+	R32: []unicode.Range32{
+		{Lo: 0x10d24, Hi: 0x10d27, Stride: 1}, {Lo: 0x10eab, Hi: 0x10eac, Stride: 1}, {Lo: 0x10efd, Hi: 0x10eff, Stride: 1},
+		{Lo: 0x10f46, Hi: 0x10f50, Stride: 1}, {Lo: 0x10f82, Hi: 0x10f85, Stride: 1}, {Lo: 0x11070, Hi: 0x11070, Stride: 1},
+		{Lo: 0x1133b, Hi: 0x1133b, Stride: 1}, {Lo: 0x1145e, Hi: 0x1145e, Stride: 1}, {Lo: 0x11839, Hi: 0x1183a, Stride: 1},
+		{Lo: 0x11935, Hi: 0x11935, Stride: 1}, {Lo: 0x1193d, Hi: 0x1193e, Stride: 1}, {Lo: 0x11943, Hi: 0x11943, Stride: 1},
+		{Lo: 0x119e0, Hi: 0x119e0, Stride: 1}, {Lo: 0x11a34, Hi: 0x11a34, Stride: 1}, {Lo: 0x11a47, Hi: 0x11a47, Stride: 1},
+		{Lo: 0x11a99, Hi: 0x11a99, Stride: 1}, {Lo: 0x11d42, Hi: 0x11d42, Stride: 1}, {Lo: 0x11d44, Hi: 0x11d45, Stride: 1},
+		{Lo: 0x11d97, Hi: 0x11d97, Stride: 1}, {Lo: 0x11f41, Hi: 0x11f42, Stride: 1}, {Lo: 0x16ff0, Hi: 0x16ff1, Stride: 1},
+		{Lo: 0x1e08f, Hi: 0x1e08f, Stride: 1}, {Lo: 0x1e130, Hi: 0x1e136, Stride: 1}, {Lo: 0x1e2ae, Hi: 0x1e2ae, Stride: 1},
+		{Lo: 0x1e2ec, Hi: 0x1e2ef, Stride: 1}, {Lo: 0x1e4ec, Hi: 0x1e4ef, Stride: 1},
+	},
+}
