@@ -6,6 +6,9 @@ const (
 	CookieKey   = "PIO_PLUGIN_COOKIE"
 	CookieValue = "5f0e2e1c-inference-pio-plugin"
 
+	// Version is the version of this sdk, told in Description.SDKVersion.
+	Version = "0.1.0"
+
 	// PluginSet is the name both sides give go-plugin for the one thing a connection carries.
 	PluginSet = "pio"
 

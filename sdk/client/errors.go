@@ -21,7 +21,7 @@ func failure(ctx context.Context, err error) error {
 		return nil
 	}
 	if ctx.Err() != nil {
-		return context.Cause(ctx)
+		return ctx.Err()
 	}
 	s := status.Convert(err)
 	e, known := wire.Error(s)

@@ -1,0 +1,111 @@
+package serve
+
+// server.go: what go-plugin is given to serve, and how the process ends.
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"os"
+	"os/signal"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/hashicorp/go-plugin"
+	"google.golang.org/grpc"
+
+	"github.com/inference-pio/inference-pio/sdk"
+)
+
+// terminateGrace bounds what SIGTERM starts. Whoever sends it without a host in between, as a person or systemd may,
+// expects an end; the host uses Drain and Unload with deadlines of its own.
+const terminateGrace = 30 * time.Second
+
+// server is one plugin process. It implements plugin.GRPCPlugin.
+type server struct {
+	plugin.NetRPCUnsupportedPlugin
+	plugin         sdk.Plugin
+	log            *slog.Logger
+	stdout, stderr *os.File  // the variables of package os before go-plugin replaced them
+	restore        sync.Once // puts them back
+
+	mu    sync.Mutex
+	grpc  *grpc.Server // nil until go-plugin asks for it
+	model *modelServer
+}
+
+// newServer is called by go-plugin with the options its TLS needs.
+func (s *server) newServer(opts []grpc.ServerOption) *grpc.Server {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.grpc = grpc.NewServer(append(opts, serverOptions(s.log, s.restoreOutput)...)...)
+	return s.grpc
+}
+
+// GRPCServer registers the services. go-plugin adds its own: health, controller, stdio.
+func (s *server) GRPCServer(_ *plugin.GRPCBroker, g *grpc.Server) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.model = register(g, s.plugin)
+	return nil
+}
+
+// GRPCClient is the host's half, which a plugin does not have.
+func (s *server) GRPCClient(context.Context, *plugin.GRPCBroker, *grpc.ClientConn) (any, error) {
+	return nil, errors.New("a plugin is no host")
+}
+
+// restoreOutput undoes go-plugin's replacement of os.Stdout and os.Stderr by pipes into a stream that a host may not read,
+// where what an author prints would be lost. It runs in the first call, which comes after the replacement.
+func (s *server) restoreOutput() {
+	s.restore.Do(func() { os.Stdout, os.Stderr = s.stdout, s.stderr })
+}
+
+// handleSignals makes SIGTERM drain and then end the process. SIGINT is ignored: Ctrl-C in a terminal reaches the whole
+// group, and the host, which gets it too, ends its plugins in order.
+func (s *server) handleSignals() {
+	signal.Ignore(os.Interrupt)
+	term := make(chan os.Signal, 1)
+	signal.Notify(term, syscall.SIGTERM)
+	go func() {
+		<-term
+		s.terminate()
+	}()
+}
+
+func (s *server) terminate() {
+	s.mu.Lock()
+	model := s.model
+	s.mu.Unlock()
+	if model != nil {
+		ctx, cancel := context.WithTimeout(context.Background(), terminateGrace)
+		defer cancel()
+		if err := errors.Join(model.drain(ctx), model.unload(ctx)); err != nil {
+			s.log.Warn("not everything was finished before the end", "error", err.Error())
+		}
+	}
+	if !s.stop() {
+		os.Exit(0)
+	}
+}
+
+// stop ends the gRPC server and with it plugin.Serve, which removes the socket. It reports false if there is none yet.
+func (s *server) stop() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.grpc == nil {
+		return false
+	}
+	s.grpc.Stop()
+	return true
+}
+
+// abandon ends the process of a host that is gone. Nothing is finished, since nobody is left to read it.
+func (s *server) abandon() {
+	s.stop()
+	if dir := os.Getenv(plugin.EnvUnixSocketDir); dir != "" {
+		_ = os.Remove(dir) // the host made it for this process alone; if it did not, it is not empty and stays
+	}
+	os.Exit(1)
+}
