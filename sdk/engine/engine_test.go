@@ -200,22 +200,25 @@ func TestPreemptedSequenceGoesOnWithTheSameTokens(t *testing.T) {
 func TestLongPromptDoesNotStarveAnswers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e, m := start(t, Config{Blocks: 64, MaxSequences: 4, StepTokens: 67, Context: 4096})
-		began := make(chan struct{})
+		queued := make(chan struct{})
 		var work sync.WaitGroup
 		work.Go(func() {
-			var once sync.Once
 			_, err := e.Generate(t.Context(), Request{Prompt: ids(5, 1), MaxTokens: 60, IgnoreEOS: true}, func(Sampled) (bool, error) {
-				once.Do(func() { close(began) })
+				<-queued
 				return false, nil
 			})
 			if err != nil {
 				t.Error(err)
 			}
 		})
-		<-began
-		if _, _, err := collect(e, Request{Prompt: ids(2000, 2), MaxTokens: 1}); err != nil {
-			t.Error(err)
-		}
+		synctest.Wait()
+		work.Go(func() {
+			if _, _, err := collect(e, Request{Prompt: ids(2000, 2), MaxTokens: 1}); err != nil {
+				t.Error(err)
+			}
+		})
+		synctest.Wait()
+		close(queued)
 		work.Wait()
 		mixed := 0
 		for _, rows := range m.steps {
@@ -590,7 +593,8 @@ func TestTokenAllocatesNothing(t *testing.T) {
 
 func BenchmarkTokenOverhead(b *testing.B) {
 	logits := make([]float32, fakeVocab)
-	e, err := New(modelFunc(func(batch *Batch) ([][]float32, error) { return [][]float32{logits}, nil }),
+	rows := [][]float32{logits}
+	e, err := New(modelFunc(func(*Batch) ([][]float32, error) { return rows, nil }),
 		Config{Blocks: 1 << 14, MaxSequences: 1, StepTokens: 64, Context: 1 << 20, Vocab: fakeVocab})
 	if err != nil {
 		b.Fatal(err)
