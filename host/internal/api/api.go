@@ -1,0 +1,171 @@
+// Package api speaks the OpenAI HTTP API. It translates between HTTP and the requests of the contract and decides
+// nothing: which model answers, when, and with what memory is for the Backend.
+//
+// An answer is sent with a status only after the model has begun it, so that everything that can fail before the first
+// token fails with the right status. A stream that fails later ends with an error event and without "[DONE]": a cut
+// answer never looks complete.
+package api
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"runtime/debug"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/inference-pio/inference-pio/host/internal/schedule"
+	"github.com/inference-pio/inference-pio/host/internal/telemetry"
+	"github.com/inference-pio/inference-pio/sdk"
+)
+
+// Backend is what the API needs of the host.
+type Backend interface {
+	// Models lists every model of models.toml, in its order.
+	Models() []schedule.Status
+	// Generate produces one answer of the model with that id or alias. send is called from one goroutine at a time;
+	// its error ends the answer. Errors are *schedule.UnknownModel, *schedule.Unavailable, *sdk.Error or the context's.
+	Generate(ctx context.Context, model string, req sdk.GenerateRequest, send func(sdk.Event) error) error
+}
+
+// Options of a handler; the zero value serves.
+type Options struct {
+	Log      *slog.Logger
+	Metrics  *telemetry.Metrics // nil: /metrics answers 404
+	MaxBody  int64              // bytes; 0 means 32 MiB
+	Draining func() bool        // nil: never. A draining host is not ready.
+	// KeepAlive is how often a silent stream gets a comment, so that proxies keep it open; 0 means 10 s.
+	KeepAlive time.Duration
+}
+
+type api struct {
+	backend Backend
+	o       Options
+	unknown onceEach
+}
+
+// New makes the handler for everything the host serves but the web page.
+func New(b Backend, o Options) http.Handler {
+	if o.Log == nil {
+		o.Log = telemetry.Discard()
+	}
+	if o.MaxBody == 0 {
+		o.MaxBody = 32 << 20
+	}
+	if o.KeepAlive == 0 {
+		o.KeepAlive = 10 * time.Second
+	}
+	a := &api{backend: b, o: o}
+	mux := http.NewServeMux()
+	route := func(pattern, method string, h func(http.ResponseWriter, *http.Request)) {
+		mux.Handle(pattern, a.wrap(strings.TrimSuffix(pattern, "{id...}"), method, h))
+	}
+	route("/v1/chat/completions", http.MethodPost, a.chat)
+	route("/v1/completions", http.MethodPost, a.completion)
+	route("/v1/models", http.MethodGet, a.models)
+	route("/v1/models/{id...}", http.MethodGet, a.model)
+	route("/healthz", http.MethodGet, a.health)
+	route("/readyz", http.MethodGet, a.ready)
+	route("/readyz/{id...}", http.MethodGet, a.readyModel)
+	if o.Metrics != nil {
+		route("/metrics", http.MethodGet, o.Metrics.Handler().ServeHTTP)
+	}
+	mux.Handle("/", a.wrap("other", "", func(w http.ResponseWriter, r *http.Request) {
+		writeError(w, newError(http.StatusNotFound, "", "not_found",
+			fmt.Sprintf("there is nothing at %s; this host serves /v1/models, /v1/chat/completions and /v1/completions", clip(r.URL.Path))))
+	}))
+	return mux
+}
+
+// wrap checks the method, counts the request, and turns a panic into a 500 that leaves the host alive.
+func (a *api) wrap(route, method string, h func(http.ResponseWriter, *http.Request)) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		rec := &recorder{ResponseWriter: w}
+		begin := time.Now()
+		if m := a.o.Metrics; m != nil {
+			m.HTTPInProgress.Inc()
+			defer m.HTTPInProgress.Dec()
+		}
+		defer func() {
+			if p := recover(); p != nil && p != http.ErrAbortHandler {
+				a.o.Log.Error("a handler panicked", "route", route, "panic", p, "stack", string(debug.Stack()))
+				if rec.status == 0 {
+					writeError(rec, newError(http.StatusInternalServerError, "", "internal", "the host has a bug here; its log says more"))
+				}
+			}
+			a.count(route, rec.status, time.Since(begin))
+		}()
+		if method != "" && r.Method != method && !(method == http.MethodGet && r.Method == http.MethodHead) {
+			rec.Header().Set("Allow", method)
+			writeError(rec, newError(http.StatusMethodNotAllowed, "", "method_not_allowed",
+				fmt.Sprintf("%s takes %s, not %s", clip(r.URL.Path), method, clip(r.Method))))
+			return
+		}
+		h(rec, r)
+	})
+}
+
+func (a *api) count(route string, status int, took time.Duration) {
+	if a.o.Metrics == nil {
+		return
+	}
+	if status == 0 {
+		status = statusClientGone
+	}
+	a.o.Metrics.HTTPRequests.WithLabelValues(route, strconv.Itoa(status)).Inc()
+	a.o.Metrics.HTTPSeconds.WithLabelValues(route).Observe(took.Seconds())
+}
+
+// ignored logs a field nobody knows, once in the life of the host.
+func (a *api) ignored(route string) func(key string) {
+	return func(key string) {
+		if a.unknown.first(route + " " + clip(key)) {
+			a.o.Log.Info("ignoring an unknown field; this is said once", "route", route, "field", clip(key))
+		}
+	}
+}
+
+// onceEach remembers which keys it has seen, up to a bound: keys come from clients.
+type onceEach struct {
+	mu   sync.Mutex
+	seen map[string]bool
+}
+
+func (o *onceEach) first(key string) bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.seen == nil {
+		o.seen = map[string]bool{}
+	}
+	if o.seen[key] || len(o.seen) >= 1000 {
+		return false
+	}
+	o.seen[key] = true
+	return true
+}
+
+// recorder keeps the status that was sent.
+type recorder struct {
+	http.ResponseWriter
+	status int
+}
+
+func (r *recorder) WriteHeader(status int) {
+	if r.status == 0 {
+		r.status = status
+	}
+	r.ResponseWriter.WriteHeader(status)
+}
+
+func (r *recorder) Write(p []byte) (int, error) {
+	if r.status == 0 {
+		r.status = http.StatusOK
+	}
+	return r.ResponseWriter.Write(p)
+}
+
+// Unwrap lets http.ResponseController reach the connection.
+func (r *recorder) Unwrap() http.ResponseWriter { return r.ResponseWriter }

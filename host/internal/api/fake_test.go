@@ -1,0 +1,123 @@
+package api
+
+import (
+	"context"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/inference-pio/inference-pio/host/internal/schedule"
+	"github.com/inference-pio/inference-pio/sdk"
+)
+
+// fake is a Backend with one model, "tiny", that answers what the test says.
+type fake struct {
+	status []schedule.Status
+	answer func(ctx context.Context, g sdk.GenerateRequest, send func(sdk.Event) error) error
+
+	mu   sync.Mutex
+	seen []sdk.GenerateRequest
+}
+
+func newFake() *fake {
+	return &fake{
+		status: []schedule.Status{{
+			ID: "tiny", Aliases: []string{"small"}, State: schedule.StateReady, Since: time.Unix(1700000000, 0),
+			Description: sdk.Description{Name: "echo", Version: "0.1.0", Kernels: "cpu/avx2"}, Table: sdk.LayerTable{Context: 2048},
+		}},
+		answer: tokyo,
+	}
+}
+
+func (f *fake) Models() []schedule.Status { return f.status }
+
+func (f *fake) Generate(ctx context.Context, model string, g sdk.GenerateRequest, send func(sdk.Event) error) error {
+	if model != "tiny" && model != "small" {
+		return &schedule.UnknownModel{Name: model, Known: []string{"tiny"}}
+	}
+	f.mu.Lock()
+	f.seen = append(f.seen, g)
+	f.mu.Unlock()
+	return f.answer(ctx, g, send)
+}
+
+// script sends events until one fails.
+func script(send func(sdk.Event) error, list ...sdk.Event) error {
+	for _, e := range list {
+		if err := send(e); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func token(i int, id int32, text string) sdk.Event {
+	return sdk.Event{Token: &sdk.Token{Index: i, ID: id, Text: text}}
+}
+
+func start(prompt ...int32) sdk.Event {
+	return sdk.Event{Start: &sdk.Start{Prompt: prompt, ContextLength: 2048}}
+}
+
+// tokyo thinks one word, holds the first id of its answer back, and ends with a held-back dot.
+func tokyo(_ context.Context, _ sdk.GenerateRequest, send func(sdk.Event) error) error {
+	return script(send,
+		start(7, 8, 9),
+		sdk.Event{Token: &sdk.Token{Index: 0, ID: 40, Reasoning: "Hm"}},
+		token(1, 41, ""),
+		token(2, 42, "Tokyo <é>"),
+		sdk.Event{Finish: &sdk.Finish{
+			Reason: sdk.FinishStop, Text: ".", PromptTokens: 3, CompletionTokens: 3, ReasoningTokens: 1, CachedTokens: 2,
+		}})
+}
+
+// post sends a body to the handler and returns the whole answer.
+func post(h http.Handler, path, body string) *httptest.ResponseRecorder {
+	r := httptest.NewRequest(http.MethodPost, path, strings.NewReader(body))
+	r.Header.Set("Content-Type", "application/json")
+	w := httptest.NewRecorder()
+	h.ServeHTTP(w, r)
+	return w
+}
+
+// events splits a stream into the data of its events.
+func dataOf(t *testing.T, body string) []string {
+	t.Helper()
+	var list []string
+	for _, e := range strings.Split(strings.TrimSuffix(body, "\n\n"), "\n\n") {
+		data, ok := strings.CutPrefix(e, "data: ")
+		if !ok || strings.Contains(data, "\n") {
+			t.Fatalf("not one data line: %q", e)
+		}
+		list = append(list, data)
+	}
+	return list
+}
+
+// variable replaces what differs between two runs.
+func variable(s string, w *httptest.ResponseRecorder) string {
+	s = strings.ReplaceAll(s, w.Header().Get("X-Request-Id"), "ID")
+	i := strings.Index(s, `"created":`)
+	for i >= 0 {
+		end := i + len(`"created":`)
+		rest := strings.TrimLeft(s[end:], "0123456789")
+		s = s[:end] + "T" + rest
+		next := strings.Index(s[end:], `"created":`)
+		if next < 0 {
+			break
+		}
+		i = end + next
+	}
+	return s
+}
+
+func equalLines(t *testing.T, got, want []string) {
+	t.Helper()
+	if !slices.Equal(got, want) {
+		t.Errorf("got\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+	}
+}

@@ -1,0 +1,105 @@
+// models.go answers what is served and whether it can be asked: /v1/models, /healthz and /readyz.
+package api
+
+import (
+	"net/http"
+	"slices"
+	"time"
+
+	"github.com/inference-pio/inference-pio/host/internal/schedule"
+)
+
+// modelObject is OpenAI's object with what an operator wants to see beside it.
+type modelObject struct {
+	ID          string         `json:"id"`
+	Object      string         `json:"object"`
+	Created     int64          `json:"created"`
+	OwnedBy     string         `json:"owned_by"`
+	MaxModelLen int            `json:"max_model_len,omitempty"` // positions, as vLLM names it
+	Aliases     []string       `json:"aliases,omitempty"`
+	State       schedule.State `json:"state"`
+	Reason      string         `json:"reason,omitempty"`
+	Progress    *progress      `json:"progress,omitempty"`
+}
+
+// progress of a load under way, in bytes.
+type progress struct {
+	Stage string `json:"stage"`
+	Done  int64  `json:"done"`
+	Total int64  `json:"total"`
+}
+
+func asModel(s schedule.Status) modelObject {
+	m := modelObject{
+		ID: s.ID, Object: "model", Created: s.Since.Unix(), OwnedBy: "inference-pio",
+		MaxModelLen: s.Table.Context, Aliases: s.Aliases, State: s.State, Reason: s.Reason,
+	}
+	if s.State == schedule.StateLoading {
+		m.Progress = &progress{s.Progress.Stage, s.Progress.Done, s.Progress.Total}
+	}
+	return m
+}
+
+func (a *api) models(w http.ResponseWriter, _ *http.Request) {
+	list := []modelObject{}
+	for _, s := range a.backend.Models() {
+		list = append(list, asModel(s))
+	}
+	writeJSON(w, http.StatusOK, map[string]any{"object": "list", "data": list})
+}
+
+func (a *api) model(w http.ResponseWriter, r *http.Request) {
+	if s, ok := a.find(w, r); ok {
+		writeJSON(w, http.StatusOK, asModel(s))
+	}
+}
+
+// find looks up the model in the path; a name may hold slashes. It has answered if it returns false.
+func (a *api) find(w http.ResponseWriter, r *http.Request) (schedule.Status, bool) {
+	id := r.PathValue("id")
+	known := []string{}
+	for _, s := range a.backend.Models() {
+		if s.ID == id || slices.Contains(s.Aliases, id) {
+			return s, true
+		}
+		known = append(known, s.ID)
+	}
+	writeError(w, asError(&schedule.UnknownModel{Name: clip(id), Known: known}, ""))
+	return schedule.Status{}, false
+}
+
+// health speaks of the process alone: it answers while models load or fail.
+func (a *api) health(w http.ResponseWriter, _ *http.Request) {
+	writeJSON(w, http.StatusOK, map[string]string{"status": "ok"})
+}
+
+func (a *api) ready(w http.ResponseWriter, _ *http.Request) {
+	a.readiness(w, a.backend.Models())
+}
+
+func (a *api) readyModel(w http.ResponseWriter, r *http.Request) {
+	if s, ok := a.find(w, r); ok {
+		a.readiness(w, []schedule.Status{s})
+	}
+}
+
+// readiness is 200 if every one of the models answers requests, and says of each how it stands.
+func (a *api) readiness(w http.ResponseWriter, list []schedule.Status) {
+	type entry struct {
+		State  schedule.State `json:"state"`
+		Since  string         `json:"since"`
+		Reason string         `json:"reason,omitempty"`
+	}
+	draining := a.o.Draining != nil && a.o.Draining()
+	all := !draining
+	models := map[string]entry{}
+	for _, s := range list {
+		all = all && s.State == schedule.StateReady
+		models[s.ID] = entry{s.State, s.Since.UTC().Format(time.RFC3339), s.Reason}
+	}
+	status := http.StatusOK
+	if !all {
+		status = http.StatusServiceUnavailable
+	}
+	writeJSON(w, status, map[string]any{"ready": all, "draining": draining, "models": models})
+}

@@ -1,0 +1,157 @@
+// sse.go writes an answer as server-sent events. The writer is shared by the choices' events and by a timer that keeps a
+// silent connection open: a resume or a long prompt is silent for as long as it takes.
+package api
+
+import (
+	"bytes"
+	"encoding/json"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/inference-pio/inference-pio/sdk"
+)
+
+// writeTimeout bounds one write: a client that has stopped reading must not hold a sequence's memory for ever.
+const writeTimeout = 30 * time.Second
+
+// events is one stream. Nothing is written before the first event, so that a failure before it can have its own status.
+type events struct {
+	mu       sync.Mutex
+	w        http.ResponseWriter
+	c        *http.ResponseController
+	buf      bytes.Buffer
+	every    time.Duration
+	timer    *time.Timer // nil until the first event
+	finished bool
+}
+
+func newEvents(w http.ResponseWriter, every time.Duration) *events {
+	return &events{w: w, c: http.NewResponseController(w), every: every}
+}
+
+// begun says whether the status has been sent.
+func (s *events) begun() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.timer != nil
+}
+
+// begin sends the status and the headers.
+func (s *events) begin() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.timer != nil {
+		return nil
+	}
+	h := s.w.Header()
+	h.Set("Content-Type", "text/event-stream")
+	h.Set("Cache-Control", "no-cache")
+	h.Set("X-Accel-Buffering", "no") // nginx would otherwise collect the answer
+	s.w.WriteHeader(http.StatusOK)
+	s.timer = time.AfterFunc(s.every, s.keepAlive)
+	return s.c.Flush()
+}
+
+// send writes one event with v as JSON.
+func (s *events) send(v any) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.buf.Reset()
+	s.buf.WriteString("data: ")
+	enc := json.NewEncoder(&s.buf)
+	enc.SetEscapeHTML(false)
+	if err := enc.Encode(v); err != nil {
+		return err
+	}
+	s.buf.WriteByte('\n') // Encode has ended the line; an empty one ends the event
+	return s.flush(s.buf.Bytes())
+}
+
+// done tells the client that the answer is complete.
+func (s *events) done() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	_ = s.flush([]byte("data: [DONE]\n\n"))
+}
+
+// close stops the timer: the response must not be touched after the handler returns.
+func (s *events) close() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.finished = true
+	if s.timer != nil {
+		s.timer.Stop()
+	}
+}
+
+func (s *events) flush(p []byte) error {
+	_ = s.c.SetWriteDeadline(time.Now().Add(writeTimeout)) // not every transport has deadlines
+	if _, err := s.w.Write(p); err != nil {
+		return err
+	}
+	if s.timer != nil {
+		s.timer.Reset(s.every)
+	}
+	return s.c.Flush()
+}
+
+func (s *events) keepAlive() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.finished {
+		_ = s.flush([]byte(": waiting\n\n"))
+	}
+}
+
+func (a *api) stream(w http.ResponseWriter, r *http.Request, ans *answer) {
+	out := newEvents(w, a.o.KeepAlive)
+	defer out.close()
+	var u usage
+	err := a.each(r.Context(), ans, func(i int, e sdk.Event) error {
+		if e.Finish != nil {
+			u.add(e.Finish)
+		}
+		return a.pass(out, ans, i, e)
+	})
+	switch {
+	case err != nil && !out.begun():
+		a.fail(w, ans, err)
+	case err != nil:
+		_ = out.send(asError(err, ans.form.promptField()).body())
+		a.o.Log.Warn("a stream was cut", "request", ans.id, "model", ans.req.model, "error", err)
+	default:
+		if ans.req.includeUsage {
+			_ = out.send(ans.usage(&u))
+		}
+		out.done()
+	}
+}
+
+// pass writes what one event of a choice adds; an id whose text is held back adds nothing a client can see, unless it
+// asked for ids.
+func (a *api) pass(out *events, ans *answer, choice int, e sdk.Event) error {
+	if err := out.begin(); err != nil {
+		return err
+	}
+	p := piece{choice: choice}
+	switch {
+	case e.Start != nil:
+		p.prompt = e.Start.Prompt
+		if v, ok := ans.form.opening(ans, p); ok {
+			return out.send(v)
+		}
+		return nil
+	case e.Token != nil:
+		p.text, p.reasoning = e.Token.Text, e.Token.Reasoning
+		if ans.req.tokenIDs {
+			p.ids = []int32{e.Token.ID}
+		}
+		if p.text == "" && p.reasoning == "" && p.ids == nil {
+			return nil
+		}
+	case e.Finish != nil:
+		p.text, p.reasoning, p.finish = e.Finish.Text, e.Finish.Reasoning, &e.Finish.Reason
+	}
+	return out.send(ans.form.piece(ans, p))
+}

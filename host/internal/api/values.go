@@ -1,0 +1,119 @@
+// values.go reads single JSON values with their range, and says in one sentence what was expected instead.
+package api
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"math"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+)
+
+// clip shortens what a client sent to what fits in a sentence.
+func clip(s string) string {
+	const limit = 60
+	if len(s) <= limit {
+		return s
+	}
+	s = s[:limit]
+	for !utf8.ValidString(s) {
+		s = s[:len(s)-1]
+	}
+	return s + "..."
+}
+
+func formatBytes(n int64) string {
+	switch {
+	case n >= 1<<20 && n%(1<<20) == 0:
+		return fmt.Sprintf("%d MiB", n>>20)
+	case n >= 1<<10 && n%(1<<10) == 0:
+		return fmt.Sprintf("%d KiB", n>>10)
+	}
+	return fmt.Sprintf("%d bytes", n)
+}
+
+// wrong is the error of a value that is not what was expected; the caller adds the field's name.
+func wrong(v json.RawMessage, expected string) error {
+	return fmt.Errorf("is %s; expected %s", clip(string(v)), expected)
+}
+
+func isNull(v json.RawMessage) bool { return string(v) == "null" }
+
+func boolean(v json.RawMessage) (bool, error) {
+	switch string(v) {
+	case "true":
+		return true, nil
+	case "false":
+		return false, nil
+	}
+	return false, wrong(v, "true or false")
+}
+
+func text(v json.RawMessage) (string, error) {
+	var s string
+	if len(v) == 0 || v[0] != '"' || json.Unmarshal(v, &s) != nil {
+		return "", wrong(v, "a string")
+	}
+	return s, nil
+}
+
+func integer(v json.RawMessage, low, high int64) (int64, error) {
+	n, err := strconv.ParseInt(string(v), 10, 64)
+	if err != nil || n < low || n > high {
+		return 0, wrong(v, intRange(low, high))
+	}
+	return n, nil
+}
+
+func intRange(low, high int64) string {
+	if high >= math.MaxInt32 {
+		return fmt.Sprintf("an integer of at least %d", low)
+	}
+	return fmt.Sprintf("an integer from %d to %d", low, high)
+}
+
+// seed takes any 64-bit integer, signed or not: clients draw both.
+func seed(v json.RawMessage) (uint64, error) {
+	if n, err := strconv.ParseInt(string(v), 10, 64); err == nil {
+		return uint64(n), nil
+	}
+	n, err := strconv.ParseUint(string(v), 10, 64)
+	if err != nil {
+		return 0, wrong(v, "a 64-bit integer")
+	}
+	return n, nil
+}
+
+// number is a finite number in [low, high]; open leaves low itself out.
+func number(v json.RawMessage, low, high float64, open bool) (float64, error) {
+	var f float64
+	if err := json.Unmarshal(v, &f); err != nil || f < low || f > high || open && f == low {
+		return 0, wrong(v, floatRange(low, high, open))
+	}
+	return f, nil
+}
+
+func floatRange(low, high float64, open bool) string {
+	from := fmt.Sprintf("from %g", low)
+	if open {
+		from = fmt.Sprintf("above %g", low)
+	}
+	if high == math.MaxFloat64 {
+		return "a number " + strings.Replace(from, "from", "of at least", 1)
+	}
+	if open {
+		return fmt.Sprintf("a number %s, at most %g", from, high)
+	}
+	return fmt.Sprintf("a number %s to %g", from, high)
+}
+
+// compact is v without spaces, to compare values by their spelling.
+func compact(v json.RawMessage) string {
+	var b bytes.Buffer
+	if json.Compact(&b, v) != nil {
+		return string(v)
+	}
+	return b.String()
+}

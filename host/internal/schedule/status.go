@@ -1,0 +1,81 @@
+// status.go says what the rest of the host sees of a model: its state, and why a request could not be served.
+package schedule
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/inference-pio/inference-pio/sdk"
+)
+
+// State is where a model stands in its life.
+type State string
+
+// The states, in the order a healthy model passes them.
+const (
+	StateStarting    State = "starting"    // the process comes up
+	StateLoading     State = "loading"     // Load is under way
+	StateReady       State = "ready"       // requests are answered
+	StateRestarting  State = "restarting"  // the process died, or its start failed; the next start is due at Status.Retry
+	StateQuarantined State = "quarantined" // the host has given up: Reason says why
+	StateStopped     State = "stopped"     // the host is closing
+)
+
+// Status is a snapshot of one model.
+type Status struct {
+	ID      string
+	Aliases []string
+	State   State
+	Reason  string // the last failure in words, or ""
+	Since   time.Time
+	Retry   time.Time // when the next start is due, in StateRestarting
+
+	// What the plugin said of itself; the zero value before its first handshake.
+	Description sdk.Description
+	Path        string // of the plugin's binary
+	PID         int
+	Progress    sdk.Progress   // of the Load under way
+	Table       sdk.LayerTable // after the first Load
+	Report      sdk.Report     // the newest on the Scheduler stream
+
+	Starts  int // attempts so far
+	Deaths  int // processes that ended without being asked to
+	Running int // requests that have had a token
+	Waiting int // requests that have not
+}
+
+// Fingerprint names the arithmetic: equal fingerprints, prompts, seeds and parameters give equal tokens.
+func (s Status) Fingerprint() string {
+	if s.Description.Name == "" {
+		return ""
+	}
+	return strings.Join([]string{s.Description.Name, s.Description.Version, s.Description.Kernels}, "-")
+}
+
+// UnknownModel is the error for a name that no entry of models.toml has.
+type UnknownModel struct {
+	Name  string
+	Known []string
+}
+
+func (e *UnknownModel) Error() string {
+	return fmt.Sprintf("the model %q does not exist; this host serves %s", e.Name, strings.Join(e.Known, ", "))
+}
+
+// Unavailable is the error of a request that the host could not hand to a plugin, or could not finish.
+type Unavailable struct {
+	Model  string
+	State  State
+	Reason string
+	// RetryAfter is when another attempt may be worth it; 0 means never without help.
+	RetryAfter time.Duration
+}
+
+func (e *Unavailable) Error() string {
+	s := fmt.Sprintf("the model %q is %s", e.Model, e.State)
+	if e.Reason != "" {
+		s += ": " + e.Reason
+	}
+	return s
+}
