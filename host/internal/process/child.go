@@ -1,0 +1,261 @@
+package process
+
+// child.go: the operating system's side of a plugin. child is the runner.Runner that go-plugin drives: it owns the
+// process, its pipes and its end.
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+	"github.com/hashicorp/go-plugin/runner"
+	"golang.org/x/sys/unix"
+
+	"github.com/inference-pio/inference-pio/sdk"
+)
+
+// drainTime is how long the pipes are read on after the exit. Only a descendant that left the process group can still
+// hold their other ends by then.
+const drainTime = 200 * time.Millisecond
+
+// lifelineFD is the number the lifeline has in the child: the first after stderr.
+const lifelineFD = 3
+
+type child struct {
+	spec   Spec
+	binary *binary
+
+	env       []string // go-plugin's part: cookie, versions, certificate, socket folder
+	socketDir string
+	guard     *guard // of stdout
+	log       *stderr
+
+	lifeline       *os.File // write end; nobody else has one, so its end is the host's end
+	stdout, stderr *os.File // read ends
+	readers        sync.WaitGroup
+
+	pid  int
+	gone chan struct{} // closed when the process has exited and its pipes are read
+	exit Exit          // valid after gone
+
+	mu     sync.Mutex
+	state  state
+	killed bool // by us
+}
+
+type state int
+
+const (
+	unborn  state = iota
+	running       // the pid is ours until the process is reaped
+	reaped
+)
+
+var _ runner.Runner = (*child)(nil)
+
+// newChild opens and checks the binary; nothing runs yet.
+func newChild(spec Spec) (*child, error) {
+	b, err := seal(spec.Path, spec.SHA256)
+	if err != nil {
+		return nil, err
+	}
+	return &child{spec: spec, binary: b, guard: newGuard(), log: newStderr(spec.Log.With("plugin", spec.Name)), gone: make(chan struct{})}, nil
+}
+
+// adopt is go-plugin's RunnerFunc: of its command, only the environment is of use.
+func (c *child) adopt(_ hclog.Logger, cmd *exec.Cmd, socketDir string) (runner.Runner, error) {
+	c.env, c.socketDir = cmd.Env, socketDir
+	return c, nil
+}
+
+// Start implements runner.Runner.
+func (c *child) Start(context.Context) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.killed {
+		return errors.New("killed before it started")
+	}
+	cmd, theirs, err := c.command()
+	if err != nil {
+		return err
+	}
+	err = cmd.Start()
+	closeAll(theirs...)
+	c.binary.close()
+	if err != nil {
+		closeAll(c.lifeline, c.stdout, c.stderr)
+		return c.binary.execError(err)
+	}
+	c.pid, c.state = cmd.Process.Pid, running
+	// The dump of a process that has a checkpoint mapped and caches full of other people's prompts helps nobody.
+	unix.Prlimit(c.pid, unix.RLIMIT_CORE, &unix.Rlimit{}, nil)
+
+	c.readers.Go(func() { c.guard.read(c.stdout, c.log.stray) })
+	c.readers.Go(func() { c.log.read(c.stderr) })
+	go c.reap(cmd)
+	return nil
+}
+
+// command makes the pipes and the command; theirs are the ends that only the child needs.
+func (c *child) command() (cmd *exec.Cmd, theirs []*os.File, err error) {
+	var lifeline, stdout, stderr *os.File
+	for _, p := range []struct{ read, write **os.File }{{&lifeline, &c.lifeline}, {&c.stdout, &stdout}, {&c.stderr, &stderr}} {
+		if *p.read, *p.write, err = os.Pipe(); err != nil {
+			closeAll(lifeline, stdout, stderr, c.lifeline, c.stdout, c.stderr)
+			return nil, nil, fmt.Errorf("no pipe for it: %w", err)
+		}
+	}
+	env := append(allowed(os.Environ()), c.spec.Env...)
+	env = append(env, c.env...)
+	env = append(env, sdk.EnvLifeline+"="+strconv.Itoa(lifelineFD))
+	return &exec.Cmd{
+		Path:       c.binary.execPath(),
+		Args:       []string{c.spec.Path},
+		Env:        env, // of two values the last counts
+		Stdout:     stdout,
+		Stderr:     stderr,
+		ExtraFiles: []*os.File{lifeline},
+		// A group of its own: a Ctrl-C at the terminal is the host's alone, and one kill reaches the plugin's children.
+		SysProcAttr: &syscall.SysProcAttr{Setpgid: true},
+	}, []*os.File{lifeline, stdout, stderr}, nil
+}
+
+// reap waits for the exit. The group is killed while the dead leader still holds its number, so that the signal cannot
+// reach a stranger.
+func (c *child) reap(cmd *exec.Cmd) {
+	for unix.Waitid(unix.P_PID, c.pid, nil, unix.WEXITED|unix.WNOWAIT, nil) == unix.EINTR {
+	}
+	c.mu.Lock()
+	unix.Kill(-c.pid, unix.SIGKILL)
+	c.state = reaped
+	cmd.Wait() // returns at once; its error is the status, which is in ProcessState
+	c.mu.Unlock()
+
+	read := make(chan struct{})
+	go func() {
+		c.readers.Wait()
+		close(read)
+	}()
+	wait(read, drainTime)
+	closeAll(c.lifeline, c.stdout, c.stderr)
+	<-read
+	os.RemoveAll(c.socketDir)
+	c.exit = newExit(cmd.ProcessState, c.wasKilled(), c.log.tail.lines())
+	close(c.gone)
+}
+
+// kill sends SIGKILL to the plugin and its children, and forbids a start that has not happened yet.
+func (c *child) kill() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.state != reaped {
+		c.killed = true
+	}
+	if c.state == running {
+		unix.Kill(-c.pid, unix.SIGKILL)
+	}
+}
+
+// discard tidies up after a start that came to nothing.
+func (c *child) discard() {
+	if c.wasBorn() {
+		<-c.gone
+		return
+	}
+	c.binary.close()
+	if c.socketDir != "" {
+		os.RemoveAll(c.socketDir)
+	}
+}
+
+func (c *child) wasBorn() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.state != unborn
+}
+
+func (c *child) wasKilled() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.killed
+}
+
+func (c *child) exitIfGone() (Exit, bool) {
+	select {
+	case <-c.gone:
+		return c.exit, true
+	default:
+		return Exit{}, false
+	}
+}
+
+// Wait implements runner.Runner.
+func (c *child) Wait(context.Context) error {
+	<-c.gone
+	return nil
+}
+
+// Kill implements runner.Runner.
+func (c *child) Kill(context.Context) error {
+	c.kill()
+	return nil
+}
+
+// Stdout implements runner.Runner: the handshake and nothing else.
+func (c *child) Stdout() io.ReadCloser { return c.guard }
+
+// Stderr implements runner.Runner. go-plugin sees nothing of it: its parser panics on a line such as {"@message":1}.
+func (c *child) Stderr() io.ReadCloser { return io.NopCloser(strings.NewReader("")) }
+
+// Name implements runner.Runner.
+func (c *child) Name() string { return c.spec.Path }
+
+// ID implements runner.Runner.
+func (c *child) ID() string { return strconv.Itoa(c.pid) }
+
+// Diagnose implements runner.Runner. startError says it better.
+func (c *child) Diagnose(context.Context) string { return "" }
+
+// PluginToHost implements runner.Runner: a plugin may listen in its own folder only, so that what the host connects to
+// is what it started, and vanishes with it.
+func (c *child) PluginToHost(network, address string) (string, string, error) {
+	if network != "unix" || filepath.Dir(address) != c.socketDir {
+		return "", "", fmt.Errorf("it listens on %s %.200q; expected a unix socket in the folder of $PLUGIN_UNIX_SOCKET_DIR", network, address)
+	}
+	return network, address, nil
+}
+
+// HostToPlugin implements runner.Runner; go-plugin's broker, its only caller, is not used.
+func (c *child) HostToPlugin(network, address string) (string, string, error) {
+	return network, address, nil
+}
+
+// socketBase is where socket folders are made: private to the user if there is such a place, and short, since the path
+// of a socket has 107 bytes at most.
+func socketBase() string {
+	const most = 107 - len("/plugin-dir4294967295/plugin4294967295")
+	for _, dir := range []string{os.Getenv("XDG_RUNTIME_DIR"), os.TempDir()} {
+		if filepath.IsAbs(dir) && len(dir) <= most && unix.Access(dir, unix.W_OK|unix.X_OK) == nil {
+			return dir
+		}
+	}
+	return "/tmp"
+}
+
+func closeAll(files ...*os.File) {
+	for _, f := range files {
+		if f != nil {
+			f.Close()
+		}
+	}
+}

@@ -1,0 +1,210 @@
+package process
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+func TestPluginStartsAnswersAndStops(t *testing.T) {
+	for name, mtls := range map[string]bool{"plain": false, "mtls": true} {
+		t.Run(name, func(t *testing.T) {
+			ownTemp(t)
+			s := spec(t, "good")
+			s.MTLS = mtls
+			p := start(t, s)
+			if d, err := p.Client().Describe(context.Background()); err != nil || d.Name != "obedient" {
+				t.Fatalf("%+v, %v", d, err)
+			}
+			if err := p.Health(context.Background()); err != nil {
+				t.Error(err)
+			}
+			if p.PID() == os.Getpid() || !alive(p.PID()) {
+				t.Errorf("pid %d", p.PID())
+			}
+			if err := p.Stop(context.Background()); err != nil {
+				t.Fatal(err)
+			}
+			if exit := waitDone(t, p); exit.Killed || exit.Signal != 0 || exit.Code != 0 {
+				t.Errorf("a plugin that was asked to stop %s", exit)
+			}
+			if alive(p.PID()) {
+				t.Error("it lives on")
+			}
+		})
+	}
+}
+
+// Each kind of plugin that does not start is told apart, and nothing is left of it.
+func TestPluginsThatDoNotStart(t *testing.T) {
+	const brief = 300 * time.Millisecond
+	for _, test := range []struct {
+		mode    string
+		timeout time.Duration
+		want    string
+		last    string // line of the log
+	}{
+		{mode: "exit", want: "exited with status 3 before the handshake; is it a plugin of Inference-PIO?", last: "cannot find libsomething.so"},
+		{mode: "hang", timeout: brief, want: "no handshake on its stdout within 300ms"},
+		{mode: "closed stdout", want: "it closed its stdout without a handshake; is it a plugin of Inference-PIO?"},
+		{mode: "major 9", want: "it speaks protocol 9, this host speaks protocol 1; build it with an sdk of protocol 1, or use a host that speaks 9"},
+		{mode: "core 2", want: "its handshake has version 2, this host knows 1; build it with a current sdk"},
+		{mode: "tcp", want: `it listens on tcp "127.0.0.1:1"; expected a unix socket in the folder of $PLUGIN_UNIX_SOCKET_DIR`},
+		{mode: "elsewhere", want: `it listens on unix "`},
+		{mode: "frozen after the handshake", timeout: brief, want: "no answer to a health check within 300ms"},
+		{mode: "dead after the handshake", want: "exited with status 4 right after the handshake", last: "out of luck"},
+	} {
+		t.Run(test.mode, func(t *testing.T) {
+			ownTemp(t)
+			s := spec(t, test.mode)
+			if test.timeout != 0 {
+				s.StartTimeout = test.timeout
+			}
+			failure := startFails(t, s)
+			if !strings.HasPrefix(failure.Text, test.want) {
+				t.Errorf("got  %s\nwant %s", failure.Text, test.want)
+			}
+			if test.last != "" && !strings.Contains(strings.Join(failure.LastLines, "\n"), test.last) {
+				t.Errorf("last lines %q lack %q", failure.LastLines, test.last)
+			}
+			if whole := failure.Error(); !strings.Contains(whole, "plugin obedient ("+s.Path+"): "+failure.Text) || !strings.Contains(whole, test.last) {
+				t.Errorf("the sentence is %q", whole)
+			}
+		})
+	}
+}
+
+func TestStartIsGivenUpWithItsContext(t *testing.T) {
+	ownTemp(t)
+	journal := newJournal()
+	s := spec(t, "hang")
+	s.Env = append(s.Env, "GODEBUG=inittrace=1") // the runtime's own lines tell that the process runs
+	s.Log = journal.logger()
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	go func() {
+		journal.waitFor(t, "init runtime")
+		cancel()
+	}()
+	if _, err := Start(ctx, s); !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v", err)
+	}
+	cancelled, cancel := context.WithCancel(context.Background())
+	cancel()
+	if _, err := Start(cancelled, s); !errors.Is(err, context.Canceled) {
+		t.Errorf("with a context that has ended: %v", err)
+	}
+}
+
+func TestChildGetsTheAllowedEnvironmentOnly(t *testing.T) {
+	ownTemp(t)
+	for name, value := range map[string]string{
+		"AWS_SECRET_ACCESS_KEY": "s3cret", "OPENAI_API_KEY": "s3cret", "PIO_API_KEY": "s3cret", "LD_PRELOAD": "", "SSH_AUTH_SOCK": "s3cret",
+		"LANG": "C.UTF-8", "LC_ALL": "C", "CUDA_VISIBLE_DEVICES": "1", "LD_LIBRARY_PATH": "/opt/lib", "PIO_CPU": "portable",
+	} {
+		t.Setenv(name, value)
+	}
+	s := spec(t, "good")
+	s.Env = append(s.Env, "PIO_CPU=avx2", "MINE=yes")
+	got := map[string]string{}
+	for _, pair := range strings.Split(ask(t, start(t, s), "environment"), "\n") {
+		name, value, _ := strings.Cut(pair, "=")
+		if _, twice := got[name]; twice {
+			t.Errorf("%s is there twice", name)
+		}
+		got[name] = value
+		if strings.Contains(value, "s3cret") {
+			t.Errorf("%s leaked", name)
+		}
+	}
+	for name, want := range map[string]string{
+		"LANG": "C.UTF-8", "LC_ALL": "C", "CUDA_VISIBLE_DEVICES": "1", "LD_LIBRARY_PATH": "/opt/lib", "PATH": os.Getenv("PATH"), "HOME": os.Getenv("HOME"),
+		"PIO_CPU": "avx2", "MINE": "yes",
+	} {
+		if got[name] != want {
+			t.Errorf("%s is %q, want %q", name, got[name], want)
+		}
+	}
+	if _, there := got["LD_PRELOAD"]; there {
+		t.Error("LD_PRELOAD was passed on")
+	}
+}
+
+// The child has its three streams, the lifeline, and what it opened itself; no terminal, nothing of the host.
+func TestChildInheritsNoDescriptors(t *testing.T) {
+	ownTemp(t)
+	secret, err := os.Open("/etc/hostname")
+	if err != nil {
+		secret, err = os.Open("/proc/version")
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer secret.Close()
+	first, second := start(t, spec(t, "good")), start(t, spec(t, "good"))
+	for _, p := range []*Process{first, second} {
+		list := ask(t, p, "descriptors")
+		if !strings.Contains(list, "\n0 /dev/null") {
+			t.Errorf("stdin is not empty:%s", list)
+		}
+		if strings.Contains(list, secret.Name()) || strings.Contains(list, "memfd") {
+			t.Errorf("the child inherited more than it should:%s", list)
+		}
+	}
+}
+
+func TestSocketFolderIsPrivateShortAndRemoved(t *testing.T) {
+	dir := ownTemp(t)
+	p := start(t, spec(t, "good"))
+	sockets, err := filepath.Glob(dir + "/plugin-dir*/*")
+	if err != nil || len(sockets) != 1 {
+		t.Fatalf("sockets %q, %v", sockets, err)
+	}
+	if info, err := os.Stat(filepath.Dir(sockets[0])); err != nil || info.Mode().Perm() != 0o700 {
+		t.Errorf("mode %v, %v", info.Mode(), err)
+	}
+	if err := p.Stop(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	if left, _ := os.ReadDir(dir); len(left) != 0 {
+		t.Errorf("left behind: %v", left)
+	}
+}
+
+// A unix socket's path has 107 bytes at most; a long TMPDIR must not break the start.
+func TestLongTemporaryFolder(t *testing.T) {
+	dir := filepath.Join(ownTemp(t), strings.Repeat("long", 20))
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("TMPDIR", dir)
+	start(t, spec(t, "good"))
+	if left, _ := os.ReadDir(dir); len(left) != 0 {
+		t.Errorf("the long folder was used: %v", left)
+	}
+}
+
+// Two hosts, or two entries of one, share nothing.
+func TestManyProcessesOfOneBinary(t *testing.T) {
+	ownTemp(t)
+	a, b := start(t, spec(t, "good")), start(t, spec(t, "good"))
+	a.Kill()
+	waitDone(t, a)
+	if got := ask(t, b, "anything"); got != "done" {
+		t.Errorf("got %q", got)
+	}
+}
+
+func TestGroupIsThePluginsOwn(t *testing.T) {
+	ownTemp(t)
+	p := start(t, spec(t, "good"))
+	if group, err := unix.Getpgid(p.PID()); err != nil || group != p.PID() {
+		t.Errorf("process %d is in group %d, %v", p.PID(), group, err)
+	}
+}
