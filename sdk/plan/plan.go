@@ -1,0 +1,117 @@
+// Package plan decides where each module of a model is computed: a pure function of what the modules take, what the
+// devices have and how fast they are. The host calls it to show a plan, the plugin to carry it out, so the two agree.
+//
+// The first device is the CPU, which computes from the mapped file. Every other device is considered in the order given and
+// takes what makes a pass quickest:
+//
+//   - layers, front to back, that stay there: weights, and state for every position reserved;
+//   - behind them, layers whose weights are streamed: brought for each pass through a buffer of two modules, one computing
+//     while the next is copied. Their state stays on the device. This pays where copying a layer takes less time than
+//     the CPU needs to read it;
+//   - once all layers are placed: other modules (lm_head, norm, single experts) by the time they save per byte, into what is free.
+//
+// What is left is computed on the CPU. Nothing is put elsewhere without making a pass strictly quicker, but for one
+// reason: a CPU budget that the state would exceed.
+package plan
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/inference-pio/inference-pio/sdk"
+)
+
+// Input is all a plan depends on.
+type Input struct {
+	Modules   []sdk.Module // in the order of the forward pass; WeightBytes as they lie on a device
+	Devices   []Device     // the first is the CPU
+	Positions int          // of cache reserved, over all sequences
+	Sequences int          // whose fixed-size state is reserved
+	Rows      int          // of a pass; 0 means 1, a decoded token. A pass of many rows reads its weights once.
+}
+
+// Device is what a plan knows of a device.
+type Device struct {
+	Name     string
+	Bytes    int64   // budget; 0 on the CPU is no limit
+	Scratch  int64   // taken as soon as anything is computed there
+	CopyRate float64 // bytes per second from the host's memory; 0: nothing can be streamed
+	ReadRate float64 // bytes per second its kernels read weights at; 0: unknown
+	FLOPS    float64 // multiply-adds count as two; 0: never the limit
+}
+
+// Plan is where everything goes.
+type Plan struct {
+	Placements []sdk.Placement // one for each module, in order
+	Bytes      []int64         // by device: the most it holds at once; on the CPU without weights, which are the mapped file
+	Buffers    []Buffer        // by device
+	Seconds    float64         // of a pass, estimated
+	PerToken   float64         // Seconds by row
+	Why        []string        // a sentence for each device, and more where a choice was close to another
+}
+
+// Buffer is what weights are streamed through.
+type Buffer struct {
+	Slots int   // 0 if nothing is streamed
+	Bytes int64 // all slots together
+}
+
+// slots of a streaming device: one computes while the other is filled.
+const slots = 2
+
+// readRate guesses where none is told: an ordinary CPU, and another device ten times as fast as the CPU.
+func (in *Input) readRate(d Device) float64 {
+	switch cpu := in.Devices[0]; {
+	case d.ReadRate > 0:
+		return d.ReadRate
+	case d.Name == cpu.Name:
+		return 10e9
+	default:
+		return 10 * in.readRate(cpu)
+	}
+}
+
+// Make plans. It fails if the CPU's budget holds neither the state that finds no other place nor its scratch.
+func Make(in Input) (Plan, error) {
+	if err := in.validate(); err != nil {
+		return Plan{}, err
+	}
+	p := newPlanner(in)
+	for d := 1; d < len(in.Devices); d++ {
+		p.fill(d)
+	}
+	p.useRest()
+	return p.plan()
+}
+
+func (in *Input) validate() error {
+	if len(in.Devices) == 0 || in.Devices[0].Name != "cpu" {
+		return fmt.Errorf("plan: the first device must be the cpu")
+	}
+	seen := map[string]bool{}
+	for _, d := range in.Devices {
+		if seen[d.Name] {
+			return fmt.Errorf("plan: device %s is listed twice", d.Name)
+		}
+		seen[d.Name] = true
+		if d.Bytes < 0 || d.Scratch < 0 || !(d.CopyRate >= 0) || !(d.ReadRate >= 0) || !(d.FLOPS >= 0) {
+			return fmt.Errorf("plan: device %s: bytes and rates must not be negative", d.Name)
+		}
+	}
+	for _, m := range in.Modules {
+		if seen[m.ID] {
+			return fmt.Errorf("plan: module %s is listed twice", m.ID)
+		}
+		seen[m.ID] = true
+		if m.WeightBytes < 0 || m.StateBytesToken < 0 || m.StateBytesSeq < 0 || m.ActiveBytesToken < 0 || !(m.FLOPsToken >= 0) {
+			return fmt.Errorf("plan: module %s: sizes must not be negative", m.ID)
+		}
+	}
+	return nil
+}
+
+// isLayer says that a module is a whole decoder layer, or its dense part: "layers.N".
+func isLayer(id string) bool {
+	n, ok := strings.CutPrefix(id, "layers.")
+	return ok && n != "" && strings.Trim(n, "0123456789") == ""
+}

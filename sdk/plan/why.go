@@ -1,0 +1,101 @@
+// why.go puts a plan into words, for `piohost plan` and logs.
+
+package plan
+
+import (
+	"fmt"
+	"strings"
+	"time"
+)
+
+func (p *planner) why() []string {
+	var lines []string
+	for d := 1; d < len(p.in.Devices); d++ {
+		lines = append(lines, p.whyDevice(d)...)
+	}
+	return append(lines, "cpu: computes "+orNothing(names(p.on(0, false)))+" from the mapped file; "+
+		size(p.held[0])+" for state and activations")
+}
+
+func (p *planner) whyDevice(d int) []string {
+	dev, stay, through := p.in.Devices[d], p.on(d, false), p.on(d, true)
+	if len(stay)+len(through) == 0 {
+		return []string{p.whyEmpty(d)}
+	}
+	lines := []string{fmt.Sprintf("%s: keeps %s; %s of %s", dev.Name, orNothing(names(stay)), size(p.held[d]), size(dev.Bytes))}
+	if len(through) > 0 {
+		var cp, cpu float64
+		for _, it := range through {
+			cp += max(it.copySeconds(dev), it.seconds[d])
+			cpu += it.seconds[0]
+		}
+		lines = append(lines, fmt.Sprintf("%s: streams %s through %s: %s a pass, where the cpu would take %s",
+			dev.Name, names(through), size(p.buffers[d].Bytes), duration(cp), duration(cpu)))
+	}
+	return lines
+}
+
+// whyEmpty says why nothing lies on a device: no layer is left, none fits, or none would gain.
+func (p *planner) whyEmpty(d int) string {
+	dev := p.in.Devices[d]
+	if len(p.layers) == 0 {
+		return dev.Name + ": empty; everything worth moving has a place"
+	}
+	first := &p.modules[p.layers[0]]
+	if need := dev.Scratch + first.bytes(); need > dev.Bytes {
+		return fmt.Sprintf("%s: empty; %s with its state and the scratch takes %s, the budget is %s", dev.Name, first.ID, size(need), size(dev.Bytes))
+	}
+	return fmt.Sprintf("%s: empty; %s takes %s there and %s on the cpu", dev.Name, first.ID, duration(first.seconds[d]), duration(first.seconds[0]))
+}
+
+func (p *planner) on(d int, streamed bool) []*item {
+	var list []*item
+	for i := range p.modules {
+		if it := &p.modules[i]; it.dev == d && it.streamed == streamed {
+			list = append(list, it)
+		}
+	}
+	return list
+}
+
+// names lists modules, runs of layers as one.
+func names(list []*item) string {
+	var words []string
+	for i := 0; i < len(list); {
+		j := i + 1
+		for j < len(list) && isLayer(list[i].ID) && isLayer(list[j].ID) {
+			j++
+		}
+		if j > i+1 {
+			words = append(words, list[i].ID+" to "+list[j-1].ID)
+		} else {
+			words = append(words, list[i].ID)
+		}
+		i = j
+	}
+	return strings.Join(words, ", ")
+}
+
+func orNothing(s string) string {
+	if s == "" {
+		return "nothing"
+	}
+	return s
+}
+
+// size writes bytes as a person reads them.
+func size(n int64) string {
+	units := []string{"bytes", "KiB", "MiB", "GiB", "TiB"}
+	v, u := float64(n), 0
+	for v >= 1024 && u < len(units)-1 {
+		v, u = v/1024, u+1
+	}
+	if u == 0 {
+		return fmt.Sprintf("%d bytes", n)
+	}
+	return fmt.Sprintf("%.1f %s", v, units[u])
+}
+
+func duration(seconds float64) string {
+	return time.Duration(seconds * float64(time.Second)).Round(10 * time.Nanosecond).String()
+}
