@@ -1,0 +1,34 @@
+// A batch: the rows of one forward pass, of one or many sequences.
+
+package nn
+
+import "github.com/inference-pio/inference-pio/cuda"
+
+// Batch is what a model's Forward is given. Rows of one sequence stand together, in the order of their positions.
+type Batch struct {
+	Tokens    cuda.Tensor // (rows) i32
+	Positions cuda.Tensor // (rows) i32, from 0
+	Seqs      cuda.Tensor // (rows) i32: which row of Tables is the sequence's
+	Tables    cuda.Tensor // (sequences, blocks) i32: the cache blocks of each sequence, in order of its positions
+	Outputs   cuda.Tensor // (outputs) i32: the rows whose hidden state is wanted
+	KV        []*KV       // the cache of each decoder layer
+	Segments  []Segment   // the rows by sequence and form; they cover all rows in order
+}
+
+// Form says how a position came into its sequence. Where a formula has two forms that differ in their last bits, the
+// position's form decides, so that a replay computes the same.
+type Form uint8
+
+// The two forms.
+const (
+	Prefill Form = iota // part of the prompt
+	Decode              // generated
+)
+
+// Segment is a run of rows of one sequence in one form.
+type Segment struct {
+	Seq      int // row of Tables
+	From, To int // rows From..To-1 of the batch
+	Start    int // position of row From
+	Form     Form
+}

@@ -1,0 +1,162 @@
+// Bind connects a model's weights with a checkpoint. All that does not fit is told in one error, so that a user who has the
+// wrong export learns it at once and whole.
+
+package nn
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/inference-pio/inference-pio/cuda"
+	"github.com/inference-pio/inference-pio/cuda/weights"
+)
+
+// BindOptions say what a checkpoint may look like.
+type BindOptions struct {
+	Prefix string                 // of every name but those tagged root: "model."
+	Ignore func(name string) bool // tensors that may be there and are not needed; nil ignores none
+}
+
+// Bound is a model whose weights have data.
+type Bound struct {
+	Modules    []*cuda.Module // in the order of the model's fields, which is that of the forward pass
+	Layers     []*cuda.Module // those with id "layers.N", N = 0, 1, ...
+	Parameters int64          // elements of all weights; one that is used twice counts once
+
+	byID map[string]*cuda.Module
+}
+
+// Bind fills the weights of a model, given as a pointer to its struct. Fields tagged `weight:"name"` are pieces of a path: a
+// struct's piece is followed by those of its fields, a slice's by the element's index. `weight:"lm_head,root"` begins a path
+// outside the prefix. A *cuda.Weight is a leaf and must have its shape; one that stands in two places (a tied head) is
+// bound under the first. A nil leaf must be tagged `weight:"bias,optional"`: the model has none.
+//
+// A weight belongs to the module that its path names up to its last index ("layers.3"), without one to its first piece
+// ("norm"). The error, if the checkpoint does not fit, is a *BindError.
+func Bind(model any, src weights.Source, o BindOptions) (*Bound, error) {
+	leaves, err := walk(model, o.Prefix)
+	if err != nil {
+		return nil, err
+	}
+	report, hosts := &BindError{}, make([]cuda.Tensor, len(leaves))
+	for i, l := range leaves {
+		hosts[i] = report.find(src, l)
+	}
+	report.findExtra(src, leaves, o.Ignore)
+	if report.any() {
+		return nil, report
+	}
+	b := &Bound{byID: map[string]*cuda.Module{}}
+	for i, l := range leaves {
+		l.weight.Bind(l.name, b.module(l.path), hosts[i])
+		b.Parameters += l.elements()
+	}
+	slices.SortStableFunc(b.Layers, func(x, y *cuda.Module) int { return x.Layer - y.Layer })
+	return b, nil
+}
+
+// Outline lists a model's modules and counts its parameters without any data: Modules have ids, but no weights.
+// The number of elements of each is in the second result, by id.
+func Outline(model any, prefix string) (*Bound, map[string]int64, error) {
+	leaves, err := walk(model, prefix)
+	if err != nil {
+		return nil, nil, err
+	}
+	b, elements := &Bound{byID: map[string]*cuda.Module{}}, map[string]int64{}
+	for _, l := range leaves {
+		n := l.elements()
+		elements[b.module(l.path).ID] += n
+		b.Parameters += n
+	}
+	return b, elements, nil
+}
+
+// module finds or makes the module of a path.
+func (b *Bound) module(path []string) *cuda.Module {
+	id, layer := moduleOf(path)
+	if m := b.byID[id]; m != nil {
+		return m
+	}
+	m := &cuda.Module{ID: id, Layer: layer}
+	b.byID[id], b.Modules = m, append(b.Modules, m)
+	if id == fmt.Sprintf("layers.%d", layer) {
+		b.Layers = append(b.Layers, m)
+	}
+	return m
+}
+
+// BindError tells everything in which a checkpoint differs from the model. Its lists are sorted as the model and the checkpoint
+// are.
+type BindError struct {
+	Missing []string // "name (shape)"
+	Extra   []string // names the model does not have
+	Shapes  []string // "name is (shape), not (shape)"
+	Types   []string // "name is F64"
+}
+
+// listed is how many entries of one kind the message shows: enough to see the pattern.
+const listed = 16
+
+func (e *BindError) Error() string {
+	var parts []string
+	add := func(what string, list []string) {
+		switch n := len(list) - listed; {
+		case len(list) == 0:
+		case n > 0:
+			parts = append(parts, fmt.Sprintf("%s %s and %d more", what, strings.Join(list[:listed], ", "), n))
+		default:
+			parts = append(parts, what+" "+strings.Join(list, ", "))
+		}
+	}
+	add("it lacks", e.Missing)
+	add("of another shape than config.json says:", e.Shapes)
+	add("of a type that is not read (only F32, F16 and BF16 are):", e.Types)
+	add("unknown to this model:", e.Extra)
+	return "the checkpoint does not fit the model: " + strings.Join(parts, "; ")
+}
+
+func (e *BindError) any() bool {
+	return len(e.Missing)+len(e.Extra)+len(e.Shapes)+len(e.Types) > 0
+}
+
+// find gives a leaf's data, or notes why there is none.
+func (e *BindError) find(src weights.Source, l leaf) cuda.Tensor {
+	v, ok := src.Get(l.name, l.weight.Shape)
+	switch {
+	case !ok:
+		e.Missing = append(e.Missing, l.name+" "+shape(l.weight.Shape))
+	case !slices.Equal(v.Shape, l.weight.Shape):
+		e.Shapes = append(e.Shapes, fmt.Sprintf("%s is %s, not %s", l.name, shape(v.Shape), shape(l.weight.Shape)))
+	case !v.Known || v.DType != cuda.F32 && v.DType != cuda.F16 && v.DType != cuda.BF16:
+		e.Types = append(e.Types, l.name+" is "+v.Format)
+	default:
+		t, err := cuda.HostTensor(v.Data, v.DType, v.Shape...)
+		if err != nil {
+			e.Shapes = append(e.Shapes, l.name+": "+err.Error())
+		}
+		return t
+	}
+	return cuda.Tensor{}
+}
+
+// findExtra notes what the checkpoint has and the model does not.
+func (e *BindError) findExtra(src weights.Source, leaves []leaf, ignore func(string) bool) {
+	wanted := make(map[string]bool, len(leaves))
+	for _, l := range leaves {
+		wanted[l.name] = true
+	}
+	for _, name := range src.Names() {
+		if !wanted[name] && (ignore == nil || !ignore(name)) {
+			e.Extra = append(e.Extra, name)
+		}
+	}
+}
+
+func shape(s []int) string {
+	text := make([]string, len(s))
+	for i, n := range s {
+		text[i] = fmt.Sprint(n)
+	}
+	return "(" + strings.Join(text, ", ") + ")"
+}

@@ -1,0 +1,141 @@
+// Comparisons with the files a reference implementation wrote beside a checkpoint: golden.safetensors, golden.json and
+// perplexity.json.
+
+package nntest
+
+import (
+	"encoding/json"
+	"fmt"
+	"math"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"github.com/inference-pio/inference-pio/cuda"
+	"github.com/inference-pio/inference-pio/cuda/golden"
+	"github.com/inference-pio/inference-pio/cuda/nn"
+)
+
+// Layers runs the case of golden.safetensors as one prompt and compares embeddings, every layer, the final hidden state and the
+// logits of every row. The error names the first tensor that is further away than the bound; the text lists how far each is.
+func (r *Runner) Layers(dir string, bound float64) (string, error) {
+	f, err := golden.Open(filepath.Join(dir, "golden.safetensors"))
+	if err != nil {
+		return "", err
+	}
+	defer f.Close()
+	ids, err := f.I64("input_ids")
+	if err != nil {
+		return "", err
+	}
+	trace, names := golden.NewTrace(f, bound), []string{"embeddings"}
+	for i := range r.kv {
+		names = append(names, fmt.Sprintf("layer.%d", i))
+	}
+	r.Step.SetObserver(func(name string, i int, x cuda.Tensor) {
+		if name == "layer" {
+			name = fmt.Sprintf("layer.%d", i)
+		}
+		trace.Show(name, x.F32())
+	})
+	defer r.Step.SetObserver(nil)
+	prompt := make([]int32, len(ids))
+	for i, id := range ids {
+		prompt[i] = int32(id)
+	}
+	r.Reset(0)
+	logits, err := r.Run(Chunk{Tokens: prompt, All: true})
+	if err != nil {
+		return "", err
+	}
+	trace.Show("logits", slices.Concat(logits...))
+	return trace.String(), trace.Err(append(names, "final", "logits")...)
+}
+
+// Case is one generation of golden.json.
+type Case struct {
+	Name   string  `json:"name"`
+	Think  bool    `json:"enable_thinking"`
+	Prompt []int32 `json:"ids"`
+	Greedy []int32 `json:"greedy_ids"`
+	Margin float64 `json:"smallest_margin"` // between the best two logits on the way
+}
+
+// Cases reads golden.json.
+func Cases(dir string) ([]Case, error) {
+	var file struct{ Cases []Case }
+	err := readJSON(filepath.Join(dir, "golden.json"), &file)
+	if err == nil && len(file.Cases) == 0 {
+		err = fmt.Errorf("%s: golden.json has no cases", dir)
+	}
+	return file.Cases, err
+}
+
+// Generate continues a prompt greedily by n tokens, one step each, after the prompt went in chunks of that many tokens.
+func (r *Runner) Generate(seq int, prompt []int32, chunk, n int) ([]int32, error) {
+	r.Reset(seq)
+	var logits [][]float32
+	for part := range slices.Chunk(prompt, chunk) {
+		var err error
+		if logits, err = r.Run(Chunk{Seq: seq, Tokens: part}); err != nil {
+			return nil, err
+		}
+	}
+	out := []int32{Argmax(logits[0])}
+	for len(out) < n {
+		var err error
+		if logits, err = r.Run(Chunk{Seq: seq, Tokens: out[len(out)-1:], Form: nn.Decode}); err != nil {
+			return nil, err
+		}
+		out = append(out, Argmax(logits[0]))
+	}
+	return out, nil
+}
+
+// Perplexity is the documents of perplexity.json with what the reference says of them.
+type Perplexity struct {
+	NLL       float64   `json:"nll"`    // sum over all predicted tokens, natural logarithm
+	Tokens    int       `json:"tokens"` // predicted: all but the first of each document
+	Documents [][]int32 `json:"documents"`
+}
+
+// ReadPerplexity reads perplexity.json.
+func ReadPerplexity(dir string) (p Perplexity, err error) {
+	err = readJSON(filepath.Join(dir, "perplexity.json"), &p)
+	return p, err
+}
+
+// NLL sums the negative log-likelihood of each document's tokens after the first, and counts them.
+func (r *Runner) NLL(documents [][]int32) (sum float64, tokens int, err error) {
+	for _, doc := range documents {
+		r.Reset(0)
+		logits, err := r.Run(Chunk{Tokens: doc, All: true})
+		if err != nil {
+			return 0, 0, err
+		}
+		for i, next := range doc[1:] {
+			sum += -logProb(logits[i], next)
+			tokens++
+		}
+	}
+	return sum, tokens, nil
+}
+
+func logProb(logits []float32, id int32) float64 {
+	top, sum := float64(slices.Max(logits)), 0.0
+	for _, x := range logits {
+		sum += math.Exp(float64(x) - top)
+	}
+	return float64(logits[id]) - top - math.Log(sum)
+}
+
+func readJSON(path string, into any) error {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return err
+	}
+	if err := json.Unmarshal(text, into); err != nil {
+		return fmt.Errorf("%s: %w", path, err)
+	}
+	return nil
+}

@@ -1,0 +1,186 @@
+// Package nntest drives a model's Forward without a server: sequences, their cache blocks and batches, as an engine makes
+// them. The tests of models use it to compare with reference numbers, and to see that batching and chunking change nothing.
+package nntest
+
+import (
+	"fmt"
+
+	"github.com/inference-pio/inference-pio/cuda"
+	"github.com/inference-pio/inference-pio/cuda/nn"
+)
+
+// Model is what is driven.
+type Model interface {
+	Caches() []nn.CacheSpec
+	Forward(s *cuda.Step, b *nn.Batch) cuda.Tensor
+	Unembed(s *cuda.Step, x cuda.Tensor) cuda.Tensor
+}
+
+// Limits are what a Runner reserves memory for.
+type Limits struct {
+	Rows      int // of one step
+	Sequences int // alive at a time
+	Positions int // of one sequence
+}
+
+// Chunk appends tokens to a sequence.
+type Chunk struct {
+	Seq    int // 0..Sequences-1
+	Tokens []int32
+	Form   nn.Form
+	All    bool // wants the logits of every token, not only the last
+}
+
+// Runner runs steps of one model on the CPU. It belongs to one goroutine.
+type Runner struct {
+	Step *cuda.Step
+
+	model  Model
+	dev    cuda.Device
+	limits Limits
+	blocks int // of one sequence
+	kv     []*nn.KV
+	mem    []cuda.Memory
+	length []int     // positions of each sequence
+	tables [][]int32 // blocks of each sequence
+	free   []int32
+	batch  nn.Batch
+	logits []float32 // of the last step
+	vocab  int
+
+	tokens, positions, seqs, table, outputs []int32 // scratch of a batch
+}
+
+// NewRunner reserves caches and activations for a bound model. Close gives them back.
+func NewRunner(m Model, b *nn.Bound, dev cuda.Device, l Limits) (*Runner, error) {
+	r := &Runner{
+		Step: cuda.NewStep([]cuda.Device{dev}, b.Layers, nil), model: m, dev: dev, limits: l,
+		blocks: (l.Positions + nn.BlockSize - 1) / nn.BlockSize,
+		length: make([]int, l.Sequences), tables: make([][]int32, l.Sequences),
+	}
+	total := r.blocks * l.Sequences
+	for i, spec := range m.Caches() {
+		mem, err := dev.Alloc(spec.Bytes(total), cuda.ForState)
+		if err != nil {
+			return nil, err
+		}
+		kv, err := nn.NewKV(b.Layers[i], spec, dev, mem, total)
+		if err != nil {
+			return nil, err
+		}
+		r.kv, r.mem = append(r.kv, kv), append(r.mem, mem)
+	}
+	for i := range total {
+		r.free = append(r.free, int32(i*7919%total)) // 7919 is prime: neighbours in a sequence are not neighbours in the cache
+	}
+	if total%7919 == 0 {
+		return nil, fmt.Errorf("%d blocks cannot be shuffled; ask for other limits", total)
+	}
+	return r, r.reserve()
+}
+
+// reserve measures the largest step.
+func (r *Runner) reserve() error {
+	r.clear()
+	for range r.limits.Rows {
+		r.row(0, 0, 0, true)
+	}
+	sizes, err := r.Step.Measure(func(s *cuda.Step) { r.forward(s) })
+	if err != nil {
+		return err
+	}
+	return r.Step.Reserve(0, sizes)
+}
+
+// Close frees caches and activations.
+func (r *Runner) Close() {
+	r.Step.Release(0)
+	for _, m := range r.mem {
+		r.dev.Free(m)
+	}
+}
+
+// Reset ends a sequence: its blocks are free again.
+func (r *Runner) Reset(seq int) {
+	r.free = append(r.free, r.tables[seq]...)
+	r.tables[seq], r.length[seq] = r.tables[seq][:0], 0
+}
+
+// Run appends all chunks in one step and returns the logits asked for, in the order of the chunks. They are valid until the
+// next Run.
+func (r *Runner) Run(chunks ...Chunk) ([][]float32, error) {
+	r.clear()
+	for _, c := range chunks {
+		r.batch.Segments = append(r.batch.Segments, nn.Segment{
+			Seq: c.Seq, From: len(r.tokens), To: len(r.tokens) + len(c.Tokens), Start: r.length[c.Seq], Form: c.Form,
+		})
+		for i, token := range c.Tokens {
+			if err := r.grow(c.Seq); err != nil {
+				return nil, err
+			}
+			r.row(token, r.length[c.Seq], c.Seq, c.All || i == len(c.Tokens)-1)
+			r.length[c.Seq]++
+		}
+	}
+	for seq, blocks := range r.tables {
+		copy(r.table[seq*r.blocks:], blocks)
+	}
+	r.Step.Begin()
+	logits := r.Step.ToHost(r.forward(r.Step))
+	if err := r.Step.End(); err != nil {
+		return nil, err
+	}
+	r.logits = append(r.logits[:0], logits.F32()...)
+	rows := make([][]float32, len(r.outputs))
+	width := logits.Dim(1)
+	for i := range rows {
+		rows[i] = r.logits[i*width : (i+1)*width]
+	}
+	return rows, nil
+}
+
+func (r *Runner) forward(s *cuda.Step) cuda.Tensor {
+	b := &r.batch
+	b.Tokens, b.Positions, b.Seqs = s.Input(r.tokens), s.Input(r.positions), s.Input(r.seqs)
+	b.Tables, b.Outputs, b.KV = s.Input(r.table, r.limits.Sequences, r.blocks), s.Input(r.outputs), r.kv
+	return r.model.Unembed(s, r.model.Forward(s, b))
+}
+
+func (r *Runner) clear() {
+	r.tokens, r.positions, r.seqs, r.outputs = r.tokens[:0], r.positions[:0], r.seqs[:0], r.outputs[:0]
+	r.batch.Segments = r.batch.Segments[:0]
+	if r.table == nil {
+		r.table = make([]int32, r.limits.Sequences*r.blocks)
+	}
+}
+
+func (r *Runner) row(token int32, position, seq int, output bool) {
+	if output {
+		r.outputs = append(r.outputs, int32(len(r.tokens)))
+	}
+	r.tokens, r.positions, r.seqs = append(r.tokens, token), append(r.positions, int32(position)), append(r.seqs, int32(seq))
+}
+
+// grow gives a sequence the block its next position needs.
+func (r *Runner) grow(seq int) error {
+	if r.length[seq] < len(r.tables[seq])*nn.BlockSize {
+		return nil
+	}
+	if r.length[seq] >= r.blocks*nn.BlockSize || len(r.free) == 0 {
+		return fmt.Errorf("sequence %d is full at %d positions", seq, r.length[seq])
+	}
+	r.tables[seq] = append(r.tables[seq], r.free[0])
+	r.free = r.free[1:]
+	return nil
+}
+
+// Argmax is the lowest index of the largest logit.
+func Argmax(logits []float32) int32 {
+	best := 0
+	for i, x := range logits {
+		if x > logits[best] {
+			best = i
+		}
+	}
+	return int32(best)
+}
