@@ -4,6 +4,8 @@
 package plan
 
 import (
+	"cmp"
+	"iter"
 	"math"
 	"slices"
 
@@ -14,8 +16,9 @@ type planner struct {
 	in      Input
 	rows    float64
 	modules []item
-	layers  []int // modules that are layers and still on the CPU, front to back
-	cpu     int64 // scratch and state of what is on the CPU
+	rest    [][]int // by device: modules that are no layers and save time there, best first
+	layers  []int   // modules that are layers and still on the CPU, front to back
+	cpu     int64   // scratch and state of what is on the CPU
 	held    []int64
 	buffers []Buffer
 }
@@ -42,6 +45,9 @@ func newPlanner(in Input) *planner {
 		if isLayer(m.ID) {
 			p.layers = append(p.layers, i)
 		}
+	}
+	for d := range in.Devices {
+		p.rest = append(p.rest, p.orderRest(d))
 	}
 	return p
 }
@@ -100,8 +106,8 @@ func (p *planner) fill(d int) {
 			break
 		}
 		base.over = p.cpuOver(movedState)
-		if base.better(best) {
-			best = base
+		if s := p.withRest(d, base); s.better(best) {
+			best = s
 		}
 	}
 	p.take(d, best)
@@ -125,10 +131,23 @@ func (p *planner) tryStreaming(d int, base split, movedState int64, best *split)
 			return
 		}
 		s.over = p.cpuOver(movedState)
-		if s.streamed > slots && s.better(*best) { // fewer would simply stay
+		if s.streamed <= slots {
+			continue // they would simply stay
+		}
+		if s := p.withRest(d, s); s.better(*best) {
 			*best = s
 		}
 	}
+}
+
+// withRest adds to a split that leaves no layer on the CPU what other modules would save in the room it leaves.
+func (p *planner) withRest(d int, s split) split {
+	if s.resident+s.streamed == len(p.layers) {
+		for i := range p.restThatFits(d, s.bytes+s.buffer) {
+			s.saved += p.gain(i, d)
+		}
+	}
+	return s
 }
 
 // cpuOver is by how much the CPU exceeds its budget if moved bytes of state leave it.
@@ -159,46 +178,54 @@ func (p *planner) move(i, d int) {
 	p.cpu -= p.modules[i].state
 }
 
-// useRest puts modules that are no layers into what the devices have free, once all layers have left the CPU: those that
-// save most time per byte first. The last device goes first, as the output of the last layer is there. A table of which a
-// token reads one row saves next to nothing and stays.
+// useRest puts modules that are no layers into what the devices have free, once all layers have left the CPU. The last
+// device goes first, as the output of the last layer is there.
 func (p *planner) useRest() {
 	if len(p.layers) > 0 {
 		return
 	}
 	for d := len(p.in.Devices) - 1; d > 0; d-- {
-		var rest []int
-		for i := range p.modules {
-			if it := &p.modules[i]; it.dev == 0 && p.gain(i, d) > 0 && float64(it.ActiveBytesToken)*p.rows*16 >= float64(it.WeightBytes) {
-				rest = append(rest, i)
-			}
+		held := p.held[d]
+		if held == 0 {
+			held = p.in.Devices[d].Scratch
 		}
-		slices.SortStableFunc(rest, func(a, b int) int {
-			x, y := p.gain(a, d)*float64(p.modules[b].bytes()), p.gain(b, d)*float64(p.modules[a].bytes())
-			switch {
-			case x > y:
-				return -1
-			case x < y:
-				return 1
-			}
-			return 0
-		})
-		for _, i := range rest {
-			p.addRest(d, i)
+		for i := range p.restThatFits(d, held) {
+			held += p.modules[i].bytes()
+			p.held[d] = held
+			p.move(i, d)
 		}
 	}
 }
 
-func (p *planner) addRest(d, i int) {
-	it, dev := &p.modules[i], p.in.Devices[d]
-	held := p.held[d]
-	if held == 0 {
-		held = dev.Scratch
+// restThatFits yields the modules that go to device d beside held bytes: those that save most time per byte first.
+func (p *planner) restThatFits(d int, held int64) iter.Seq[int] {
+	return func(yield func(int) bool) {
+		for _, i := range p.rest[d] {
+			n := p.modules[i].bytes()
+			if p.modules[i].dev != 0 || held+n > p.in.Devices[d].Bytes {
+				continue
+			}
+			if held += n; !yield(i) {
+				return
+			}
+		}
 	}
-	if held+it.bytes() <= dev.Bytes {
-		p.held[d] = held + it.bytes()
-		p.move(i, d)
+}
+
+// orderRest lists the modules that are no layers and save time on device d. A table of which a token reads one row saves
+// next to nothing and stays.
+func (p *planner) orderRest(d int) []int {
+	var rest []int
+	for i := range p.modules {
+		it := &p.modules[i]
+		if !isLayer(it.ID) && p.gain(i, d) > 0 && float64(it.ActiveBytesToken)*p.rows*16 >= float64(it.WeightBytes) {
+			rest = append(rest, i)
+		}
 	}
+	slices.SortStableFunc(rest, func(a, b int) int { // by gain per byte, without dividing by no bytes
+		return cmp.Compare(p.gain(b, d)*float64(p.modules[a].bytes()), p.gain(a, d)*float64(p.modules[b].bytes()))
+	})
+	return rest
 }
 
 // gain is the time saved by having module i on device d.
