@@ -1,0 +1,129 @@
+package catalog
+
+// ask.go starts plugins for as long as it takes to ask them something.
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"path/filepath"
+	"time"
+
+	"github.com/inference-pio/inference-pio/host/internal/process"
+	"github.com/inference-pio/inference-pio/sdk"
+	"github.com/inference-pio/inference-pio/sdk/client"
+)
+
+// askTime bounds one question. Inspect reads headers only: of the largest checkpoints some megabytes.
+const askTime = 30 * time.Second
+
+// Session is a started plugin as far as the catalog needs it.
+type Session interface {
+	Describe(ctx context.Context) (sdk.Description, error)
+	Inspect(ctx context.Context, req sdk.InspectRequest) (sdk.Inspection, error)
+	Close()
+}
+
+// StartFunc starts a plugin. It is [Starter]'s but in tests.
+type StartFunc func(ctx context.Context, p Plugin) (Session, error)
+
+// Starter starts plugins as processes. log, which may be nil, gets what they log.
+func Starter(log *slog.Logger, mtls bool) StartFunc {
+	return func(ctx context.Context, p Plugin) (Session, error) {
+		name := p.Name
+		if name == "" { // it is started to learn its name
+			name = filepath.Base(p.Path)
+		}
+		started, err := process.Start(ctx, process.Spec{Name: name, Path: p.Path, SHA256: p.Pin(), MTLS: mtls, Log: log})
+		if err != nil {
+			return nil, err
+		}
+		return session{started.Client(), started, log}, nil
+	}
+}
+
+type session struct {
+	*client.Client
+	process *process.Process
+	log     *slog.Logger
+}
+
+// Close stops the process; the time that takes is bounded.
+func (s session) Close() {
+	if err := s.process.Stop(context.Background()); err != nil && s.log != nil {
+		s.log.Error(err.Error())
+	}
+}
+
+// with starts p for one question.
+func with[T any](ctx context.Context, start StartFunc, p Plugin, question func(context.Context, Session) (T, error)) (T, error) {
+	ctx, cancel := context.WithTimeout(ctx, askTime)
+	defer cancel()
+	s, err := start(ctx, p)
+	if err != nil {
+		var none T
+		return none, err
+	}
+	defer s.Close()
+	return question(ctx, s)
+}
+
+// describe asks a plugin who it is and checks that the answer can be used.
+func describe(ctx context.Context, start StartFunc, p Plugin) (sdk.Description, error) {
+	return with(ctx, start, p, func(ctx context.Context, s Session) (sdk.Description, error) {
+		d, err := s.Describe(ctx)
+		if err != nil {
+			return d, fmt.Errorf("%s does not describe itself: %w", p.Path, err)
+		}
+		return d, p.Check(d)
+	})
+}
+
+// Check holds what a started plugin says of itself against what the catalog knows.
+func (p Plugin) Check(d sdk.Description) error {
+	switch {
+	case !lockName.MatchString(d.Name):
+		return fmt.Errorf("%s says its name is %.80q; a plugin's name has lower case letters, digits and underscores", p.Path, d.Name)
+	case !lockVersion.MatchString(d.Version):
+		return fmt.Errorf("%s says its version is %.80q; expected one such as \"1.0.0\"", p.Path, d.Version)
+	case p.Name != "" && (d.Name != p.Name || d.Version != p.Version):
+		return fmt.Errorf("%s says it is %s %s, but was listed as %s %s; run `piohost plugin lock`", p.Path, d.Name, d.Version, p.Name, p.Version)
+	}
+	return nil
+}
+
+// Describe asks a plugin who it is, once: the answer of a binary does not change.
+func (c *Catalog) Describe(ctx context.Context, p Plugin) (sdk.Description, error) {
+	c.mu.Lock()
+	d, known := c.described[p.Path+p.SHA256]
+	c.mu.Unlock()
+	if known {
+		return d, nil
+	}
+	d, err := describe(ctx, c.options.Start, p)
+	if err == nil {
+		c.remember(p, d)
+	}
+	return d, err
+}
+
+func (c *Catalog) remember(p Plugin, d sdk.Description) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.described[p.Path+p.SHA256] = d
+}
+
+// Inspect asks one plugin about a checkpoint.
+func (c *Catalog) Inspect(ctx context.Context, p Plugin, req sdk.InspectRequest) (sdk.Inspection, error) {
+	return with(ctx, c.options.Start, p, func(ctx context.Context, s Session) (sdk.Inspection, error) {
+		d, err := s.Describe(ctx)
+		if err == nil {
+			err = p.Check(d)
+		}
+		if err != nil {
+			return sdk.Inspection{}, err
+		}
+		c.remember(p, d)
+		return s.Inspect(ctx, req)
+	})
+}

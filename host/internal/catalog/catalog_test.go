@@ -1,0 +1,301 @@
+package catalog
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/inference-pio/inference-pio/sdk"
+)
+
+// shelf is a plugin folder whose binaries are fakes: a file's content is the plugin's name and version and how well it
+// fits the checkpoint "/model", such as "alpha 1.0.0 exact".
+type shelf struct {
+	dir string // of the plugins; its parent has the lock
+
+	mu      sync.Mutex
+	started []string // base names, in order
+}
+
+func newShelf(t *testing.T, files map[string]string) *shelf {
+	t.Helper()
+	s := &shelf{dir: filepath.Join(t.TempDir(), "plugins")}
+	if err := os.Mkdir(s.dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for name, content := range files {
+		s.put(t, name, content)
+	}
+	return s
+}
+
+func (s *shelf) put(t *testing.T, name, content string) {
+	t.Helper()
+	path := filepath.Join(s.dir, name)
+	os.Remove(path)
+	if err := os.WriteFile(path, []byte(content), 0o755); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func (s *shelf) start(_ context.Context, p Plugin) (Session, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.started = append(s.started, filepath.Base(p.Path))
+	content, err := os.ReadFile(p.Path)
+	if err != nil {
+		return nil, err
+	}
+	f := &fake{shelf: s}
+	if _, err := fmt.Sscan(string(content), &f.name, &f.version, &f.fit); err != nil {
+		return nil, fmt.Errorf("%s is broken", p.Path)
+	}
+	return f, nil
+}
+
+func (s *shelf) open(t *testing.T, unlocked bool) *Catalog {
+	t.Helper()
+	c, err := Open(context.Background(), Options{Dirs: []string{s.dir}, AllowUnlocked: unlocked, Start: s.start})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+// lock lists what is on the shelf and forgets that it had to be started for that.
+func (s *shelf) lock(t *testing.T) {
+	t.Helper()
+	if _, err := WriteLock(context.Background(), s.start, s.dir); err != nil {
+		t.Fatal(err)
+	}
+	s.started = nil
+}
+
+type fake struct {
+	shelf              *shelf
+	name, version, fit string
+}
+
+func (f *fake) Describe(context.Context) (sdk.Description, error) {
+	return sdk.Description{Name: f.name, Version: f.version}, nil
+}
+
+func (f *fake) Inspect(_ context.Context, req sdk.InspectRequest) (sdk.Inspection, error) {
+	fits := map[string]sdk.Fit{"exact": sdk.FitExact, "family": sdk.FitFamily, "no": sdk.FitNone}
+	fit, ok := fits[f.fit]
+	if !ok {
+		return sdk.Inspection{}, errors.New("config.json: unexpected end")
+	}
+	return sdk.Inspection{Fit: fit, Reason: "not a " + f.name}, nil
+}
+
+func (f *fake) Close() {}
+
+func names(plugins []Plugin) []string {
+	var list []string
+	for _, p := range plugins {
+		list = append(list, p.Name+" "+p.Version)
+	}
+	return list
+}
+
+func TestListedPluginsAreKnownWithoutBeingStarted(t *testing.T) {
+	s := newShelf(t, map[string]string{"b-binary": "beta 2.0.0 no", "alpha": "alpha 1.0.0 exact"})
+	s.lock(t)
+	c := s.open(t, false)
+	if got, want := names(c.Plugins()), []string{"alpha 1.0.0", "beta 2.0.0"}; !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
+	}
+	for _, p := range c.Plugins() {
+		if !p.Locked || p.Pin() != p.SHA256 || len(p.SHA256) != 64 {
+			t.Errorf("%+v is not pinned", p)
+		}
+	}
+	if len(s.started) > 0 || len(c.Problems()) > 0 {
+		t.Errorf("started %q, problems %v", s.started, c.Problems())
+	}
+	for range 2 {
+		if d, err := c.Describe(context.Background(), c.Plugins()[0]); err != nil || d.Name != "alpha" {
+			t.Errorf("%+v, %v", d, err)
+		}
+	}
+	if len(s.started) != 1 {
+		t.Errorf("Describe started it %d times", len(s.started))
+	}
+}
+
+func TestUnlistedBinaryIsNotStarted(t *testing.T) {
+	s := newShelf(t, map[string]string{"alpha": "alpha 1.0.0 exact"})
+	s.lock(t)
+	s.put(t, "alpha", "alpha 1.0.1 exact")
+	s.put(t, "beta", "beta 1.0.0 exact")
+	c := s.open(t, false)
+	lock := LockPath(s.dir)
+	want := []string{
+		s.dir + "/alpha is not started: it is not the binary that " + lock + " lists; if you rebuilt it, run `piohost plugin lock`",
+		s.dir + "/beta is not started: " + lock + " does not list it; if you trust it, run `piohost plugin lock`",
+	}
+	if got := texts(c.Problems()); !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
+	}
+	if len(c.Plugins()) != 0 || len(s.started) != 0 {
+		t.Errorf("plugins %v, started %q", c.Plugins(), s.started)
+	}
+	if _, err := c.Named("beta"); err == nil || !strings.Contains(err.Error(), want[1]) {
+		t.Errorf("got %v", err)
+	}
+	if _, _, err := c.Choose(context.Background(), sdk.InspectRequest{Path: "/model"}); err == nil || !strings.Contains(err.Error(), want[0]) {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestUnlistedBinaryIsAskedIfTheConfigSaysSo(t *testing.T) {
+	s := newShelf(t, map[string]string{"alpha": "alpha 1.0.0 exact", "bad": "", "worse": "UPPER 1.0.0 no"})
+	c := s.open(t, true)
+	p, err := c.Named("alpha")
+	if err != nil || p.Locked || p.Pin() != "" || p.Version != "1.0.0" {
+		t.Errorf("%+v, %v", p, err)
+	}
+	if got := texts(c.Problems()); len(got) != 2 || !strings.Contains(got[0], "bad is broken") || !strings.Contains(got[1], `says its name is "UPPER"`) {
+		t.Errorf("problems %q", got)
+	}
+}
+
+func TestLinks(t *testing.T) {
+	s := newShelf(t, map[string]string{"alpha": "alpha 1.0.0 exact"})
+	s.lock(t)
+	elsewhere := filepath.Join(t.TempDir(), "real")
+	if err := os.Rename(filepath.Join(s.dir, "alpha"), elsewhere); err != nil {
+		t.Fatal(err)
+	}
+	stranger := filepath.Join(t.TempDir(), "stranger")
+	if err := os.WriteFile(stranger, []byte("eve 1.0.0 exact"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for name, target := range map[string]string{"alpha": elsewhere, "eve": stranger, "folder": t.TempDir(), "nowhere": "/does/not/exist"} {
+		if err := os.Symlink(target, filepath.Join(s.dir, name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	c := s.open(t, true)
+	if got := names(c.Plugins()); !slices.Equal(got, []string{"alpha 1.0.0"}) {
+		t.Errorf("got %q", got)
+	}
+	if got := texts(c.Problems()); len(got) != 1 || !strings.Contains(got[0], "eve is a link to a binary that no pio.lock lists") {
+		t.Errorf("problems %q", got)
+	}
+}
+
+func TestWhatIsNoPluginIsPassedOver(t *testing.T) {
+	s := newShelf(t, map[string]string{".hidden": "x 1 no"})
+	if err := os.WriteFile(filepath.Join(s.dir, "README"), nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Mkdir(filepath.Join(s.dir, "sub"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	c := s.open(t, true)
+	if len(c.Plugins()) != 0 || len(c.Problems()) != 0 || len(s.started) != 0 {
+		t.Errorf("plugins %v, problems %v, started %q", c.Plugins(), c.Problems(), s.started)
+	}
+}
+
+func TestNameInTwoPlaces(t *testing.T) {
+	first := newShelf(t, map[string]string{"alpha": "alpha 1.0.0 exact", "one": "twin 1.0.0 no", "two": "twin 1.0.1 no"})
+	second := newShelf(t, map[string]string{"alpha": "alpha 2.0.0 exact", "beta": "beta 1.0.0 no"})
+	c, err := Open(context.Background(), Options{Dirs: []string{first.dir, second.dir}, AllowUnlocked: true, Start: first.start})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, want := names(c.Plugins()), []string{"alpha 1.0.0", "beta 1.0.0"}; !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
+	}
+	want := []string{
+		first.dir + "/one and " + first.dir + "/two all say that they are twin; none is used, remove all but one",
+		second.dir + "/alpha is not used: " + first.dir + "/alpha is also alpha and comes first",
+	}
+	if got := texts(c.Problems()); !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
+func TestChoose(t *testing.T) {
+	for _, test := range []struct {
+		name  string
+		files map[string]string
+		want  string // plugin or error, DIR for the folder
+	}{
+		{"the only one", map[string]string{"a": "alpha 1.0.0 family", "b": "beta 1.0.0 no"}, "alpha"},
+		{"exact beats family", map[string]string{"a": "alpha 1.0.0 family", "b": "beta 1.0.0 exact", "c": "gamma 1.0.0 family"}, "beta"},
+		{"one that fails does not matter", map[string]string{"a": "alpha 1.0.0 error", "b": "beta 1.0.0 family"}, "beta"},
+		{"tie", map[string]string{"a": "alpha 1.0.0 exact", "b": "beta 1.0.0 exact", "c": "gamma 1.0.0 family"},
+			"2 plugins claim /model (fit: exact); add one of these lines to its [[model]] in models.toml:\n" +
+				"    plugin = \"alpha\"   # DIR/a\n    plugin = \"beta\"   # DIR/b"},
+		{"nobody", map[string]string{"a": "alpha 1.0.0 no", "b": "beta 1.0.0 error"},
+			"no plugin can run /model\n    alpha: not a alpha\n    beta: config.json: unexpected end"},
+		{"none there", nil, "no plugin can run /model: there is none in DIR"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			s := newShelf(t, test.files)
+			s.lock(t)
+			p, inspection, err := s.open(t, false).Choose(context.Background(), sdk.InspectRequest{Path: "/model"})
+			if err != nil {
+				if want := strings.ReplaceAll(test.want, "DIR", s.dir); err.Error() != want {
+					t.Errorf("got  %s\nwant %s", err, want)
+				}
+			} else if p.Name != test.want || inspection.Fit == sdk.FitNone {
+				t.Errorf("got %s with %+v, want %s", p.Name, inspection, test.want)
+			}
+		})
+	}
+}
+
+func TestLockThatDoesNotAgreeWithThePlugin(t *testing.T) {
+	s := newShelf(t, map[string]string{"alpha": "alpha 1.0.0 exact"})
+	s.lock(t)
+	text, err := os.ReadFile(LockPath(s.dir))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(LockPath(s.dir), []byte(strings.Replace(string(text), "1.0.0", "1.5.0", 1)), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	c := s.open(t, false)
+	want := s.dir + "/alpha says it is alpha 1.0.0, but was listed as alpha 1.5.0; run `piohost plugin lock`"
+	if _, err := c.Describe(context.Background(), c.Plugins()[0]); err == nil || err.Error() != want {
+		t.Errorf("got %v, want %s", err, want)
+	}
+	if _, err := c.Inspect(context.Background(), c.Plugins()[0], sdk.InspectRequest{}); err == nil || err.Error() != want {
+		t.Errorf("got %v, want %s", err, want)
+	}
+}
+
+func TestUnreadableFolder(t *testing.T) {
+	missing := filepath.Join(t.TempDir(), "none")
+	if _, err := Open(context.Background(), Options{Dirs: []string{missing}}); err == nil || !strings.Contains(err.Error(), missing) {
+		t.Errorf("got %v", err)
+	}
+}
+
+func texts(errs []error) []string {
+	var list []string
+	for _, err := range errs {
+		list = append(list, err.Error())
+	}
+	return list
+}
+
+func TestNamedListsWhatThereIs(t *testing.T) {
+	s := newShelf(t, map[string]string{"alpha": "alpha 1.0.0 exact", "beta": "beta 1.0.0 exact"})
+	s.lock(t)
+	want := "no plugin gamma in " + s.dir + "; there are alpha, beta"
+	if _, err := s.open(t, false).Named("gamma"); err == nil || err.Error() != want {
+		t.Errorf("got %v, want %s", err, want)
+	}
+}

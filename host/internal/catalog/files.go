@@ -1,0 +1,49 @@
+package catalog
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+)
+
+// candidate is a file that may be a plugin.
+type candidate struct {
+	path string
+	link bool
+}
+
+// candidates lists the executable files of a folder, in the order of their names.
+func candidates(dir string) ([]candidate, error) {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return nil, fmt.Errorf("the plugin folder cannot be read: %w", err)
+	}
+	var list []candidate
+	for _, entry := range entries {
+		path := filepath.Join(dir, entry.Name())
+		info, err := os.Stat(path) // of a link: of what it points to
+		if err != nil || strings.HasPrefix(entry.Name(), ".") || !info.Mode().IsRegular() || info.Mode().Perm()&0o111 == 0 {
+			continue
+		}
+		list = append(list, candidate{path: path, link: entry.Type()&fs.ModeSymlink != 0})
+	}
+	return list, nil
+}
+
+func hashFile(path string) (string, error) {
+	file, err := os.Open(path)
+	if err != nil {
+		return "", err
+	}
+	defer file.Close()
+	hash := sha256.New()
+	if _, err := io.Copy(hash, file); err != nil {
+		return "", fmt.Errorf("%s cannot be read: %w", path, err)
+	}
+	return hex.EncodeToString(hash.Sum(nil)), nil
+}
