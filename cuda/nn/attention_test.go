@@ -1,0 +1,161 @@
+package nn
+
+import (
+	"math"
+	"math/rand/v2"
+	"slices"
+	"testing"
+
+	"github.com/inference-pio/inference-pio/cuda"
+)
+
+// plainAttention is the formula in float64, one sequence, no cache: q (rows, heads, dim), k and v (rows, kv heads, dim).
+func plainAttention(q, k, v []float32, heads, kvHeads, dim int, scale float64) []float64 {
+	rows := len(q) / (heads * dim)
+	out := make([]float64, rows*heads*dim)
+	for r := range rows {
+		for h := range heads {
+			g, weights, sum := h*kvHeads/heads, []float64{}, 0.0
+			for t := range r + 1 {
+				score := 0.0
+				for d := range dim {
+					score += float64(q[(r*heads+h)*dim+d]) * float64(k[(t*kvHeads+g)*dim+d])
+				}
+				weights = append(weights, math.Exp(scale*score))
+				sum += weights[t]
+			}
+			for t, w := range weights {
+				for d := range dim {
+					out[(r*heads+h)*dim+d] += w / sum * float64(v[(t*kvHeads+g)*dim+d])
+				}
+			}
+		}
+	}
+	return out
+}
+
+func normal(r *rand.Rand, n int) []float32 {
+	out := make([]float32, n)
+	for i := range out {
+		out[i] = float32(r.NormFloat64())
+	}
+	return out
+}
+
+// Two sequences grow through a paged cache whose blocks are in no order; each row must be what the formula says of its own
+// sequence alone.
+func TestAttendIsTheFormulaOverEachSequence(t *testing.T) {
+	const heads, kvHeads, dim, blocks = 6, 3, 10, 8
+	const scale = 0.3
+	rng := rand.New(rand.NewPCG(1, 2))
+	cpu := cuda.NewCPU(2)
+	defer cpu.Close()
+	spec := CacheSpec{KVHeads: kvHeads, Dim: dim}
+	mem, err := cpu.Alloc(spec.Bytes(blocks), cuda.ForState)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer cpu.Free(mem)
+	module := &cuda.Module{ID: "layers.0"}
+	kv, err := NewKV(module, spec, cpu, mem, blocks)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(module.States) != 2 || module.StateBytes() != spec.Bytes(blocks) || spec.PositionBytes() != 2*kvHeads*dim*4 {
+		t.Errorf("the module has %d states of %d bytes", len(module.States), module.StateBytes())
+	}
+
+	tables := []int32{6, 1, 3, 5, 0, 2}            // three blocks for each sequence
+	total := [2]int{150, 70}                       // positions
+	chunks := [][2]int{{100, 3}, {1, 60}, {49, 7}} // rows of each sequence in each step
+	var q, k, v [2][]float32
+	var y [2][]float32
+	for s := range total {
+		q[s], k[s], v[s] = normal(rng, total[s]*heads*dim), normal(rng, total[s]*kvHeads*dim), normal(rng, total[s]*kvHeads*dim)
+	}
+	step := cuda.NewStep([]cuda.Device{cpu}, []*cuda.Module{module}, nil)
+	at := [2]int{}
+	for _, n := range chunks {
+		var rows [3][]float32 // q, k, v of this step
+		var positions, seqs []int32
+		for s := range n {
+			for i, all := range [][]float32{q[s], k[s], v[s]} {
+				width := len(all) / total[s]
+				rows[i] = append(rows[i], all[at[s]*width:(at[s]+n[s])*width]...)
+			}
+			for range n[s] {
+				positions, seqs = append(positions, int32(at[s])), append(seqs, int32(s))
+				at[s]++
+			}
+		}
+		pass := func(st *cuda.Step) cuda.Tensor {
+			b := &Batch{Positions: st.Input(positions), Seqs: st.Input(seqs), Tables: st.Input(tables, 2, 3)}
+			st.EnterLayer(0)
+			x, _ := cuda.FromF32(rows[0], len(positions), heads*dim)
+			key, _ := cuda.FromF32(rows[1], len(positions), kvHeads*dim)
+			value, _ := cuda.FromF32(rows[2], len(positions), kvHeads*dim)
+			return Attend(st, x.Heads(dim), key.Heads(dim), value.Heads(dim), b, kv, scale)
+		}
+		sizes, err := step.Measure(func(st *cuda.Step) { pass(st) })
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := step.Reserve(0, sizes); err != nil {
+			t.Fatal(err)
+		}
+		step.Begin()
+		out := pass(step)
+		if err := step.End(); err != nil {
+			t.Fatal(err)
+		}
+		split := n[0] * heads * dim
+		y[0], y[1] = append(y[0], out.F32()[:split]...), append(y[1], out.F32()[split:]...)
+	}
+	step.Release(0)
+	for s := range total {
+		want := plainAttention(q[s], k[s], v[s], heads, kvHeads, dim, scale)
+		worst := 0.0
+		for i := range want {
+			worst = max(worst, math.Abs(float64(y[s][i])-want[i]))
+		}
+		if worst > 2e-6 { // values are below 4; f32 sums of 150 terms
+			t.Errorf("sequence %d: %v away from the formula", s, worst)
+		}
+	}
+}
+
+func TestKeysAndValuesDoNotOverlap(t *testing.T) {
+	spec := CacheSpec{KVHeads: 2, Dim: 6}
+	cpu := cuda.NewCPU(1)
+	defer cpu.Close()
+	mem, err := cpu.Alloc(spec.Bytes(3), cuda.ForState)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer cpu.Free(mem)
+	k, v, err := spec.Tensors(cpu, mem, 3)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range k.F32() {
+		k.F32()[i] = 1
+	}
+	for i, x := range v.F32() {
+		if x != 0 {
+			t.Fatalf("writing keys changed value %d", i)
+		}
+	}
+	if k.Bytes()+v.Bytes() != mem.Bytes() || k.Dim(2) != BlockSize {
+		t.Errorf("keys %v and values %v in %d bytes", k, v, mem.Bytes())
+	}
+	if _, _, err := spec.Tensors(cpu, mem, 4); err == nil {
+		t.Error("four blocks were laid out in the memory of three")
+	}
+	var positions []int64
+	for _, blocks := range []int{0, 1, 5} {
+		positions = append(positions, spec.Bytes(blocks)/spec.PositionBytes())
+	}
+	if !slices.Equal(positions, []int64{0, 64, 320}) {
+		t.Errorf("positions %v", positions)
+	}
+}
