@@ -43,6 +43,18 @@ func New(m Model, c Config) (*Engine, error) {
 	return e, nil
 }
 
+// Check says what is wrong with a request, before anything is done for it.
+func (e *Engine) Check(r Request) error {
+	if err := e.config.check(r); err != nil {
+		return err
+	}
+	_, err := e.config.limit(r)
+	return err
+}
+
+// ContextLength is the most tokens prompt and answer may have together.
+func (e *Engine) ContextLength() int { return min(e.config.Context, e.config.Blocks*BlockSize+1) }
+
 // Generate produces one answer. emit gets each id on this goroutine; it returns true if the answer is complete with it,
 // and an error to give up. When ctx ends, the sequence's blocks are freed at the end of the running step, and then
 // Generate returns the context's error.
