@@ -1,0 +1,341 @@
+package jinja
+
+import (
+	"slices"
+	"strings"
+	"unicode/utf8"
+)
+
+// filters_sequence.go has the filters that walk, order and measure.
+
+func sequenceFilters() map[string]builtin {
+	length := builtin{run: lengthFilter}
+	fallback := builtin{params: []param{opt("default_value", ""), opt("boolean", false)}, run: defaultFilter}
+	order := []param{opt("case_sensitive", false), opt("attribute", nil)}
+	return map[string]builtin{
+		"list":     {run: func(r *run, v Value, _ args) (Value, error) { items, err := r.collect(v); return &List{items}, err }},
+		"length":   length,
+		"count":    length,
+		"default":  fallback,
+		"d":        fallback,
+		"attr":     {params: []param{need("name")}, run: attrFilter},
+		"items":    {run: itemsFilter},
+		"first":    {run: firstFilter},
+		"last":     {run: lastFilter},
+		"join":     {params: []param{opt("d", ""), opt("attribute", nil)}, run: joinFilter},
+		"reverse":  {run: reverseFilter},
+		"sort":     {params: append([]param{opt("reverse", false)}, order...), run: sortFilter},
+		"min":      {params: order, run: extreme(func(order int) bool { return order < 0 })},
+		"max":      {params: order, run: extreme(func(order int) bool { return order > 0 })},
+		"sum":      {params: []param{opt("attribute", nil), opt("start", int64(0))}, run: sumFilter},
+		"dictsort": {params: []param{opt("case_sensitive", false), opt("by", "key"), opt("reverse", false)}, run: dictsortFilter},
+	}
+}
+
+func lengthFilter(r *run, v Value, _ args) (Value, error) {
+	if s, ok := str(v); ok {
+		return int64(utf8.RuneCountInString(s)), r.scan(len(s))
+	}
+	if l, ok := v.(*loop); ok {
+		n, err := l.length()
+		return int64(n), err
+	}
+	n, ok := length(v)
+	if !ok {
+		return nil, errorf(TypeError, "object of type '%s' has no len()", typeName(v))
+	}
+	return int64(n), nil
+}
+
+func defaultFilter(_ *run, v Value, a args) (Value, error) {
+	if _, missing := v.(*undefined); missing || truth(a.pos[1]) && !truth(v) {
+		return a.pos[0], nil
+	}
+	return v, nil
+}
+
+func attrFilter(r *run, v Value, a args) (Value, error) {
+	id, err := r.text(a.pos[0])
+	if err != nil {
+		return nil, err
+	}
+	got, ok, err := r.pythonAttr(v, id)
+	if !ok && err == nil {
+		return noAttr(v, id), nil
+	}
+	return got, err
+}
+
+func itemsFilter(r *run, v Value, _ args) (Value, error) {
+	switch v := v.(type) {
+	case *Dict:
+		return &generator{overSlice(v.items())}, r.growItems(3 * v.Len())
+	case *undefined:
+		return &generator{overSlice(nil)}, nil
+	}
+	return &generator{func() (Value, bool, error) {
+		return nil, false, errorf(TypeError, "Can only get item pairs from a mapping.")
+	}}, nil
+}
+
+func firstFilter(r *run, v Value, _ args) (Value, error) {
+	next, err := r.iterate(v)
+	if err != nil {
+		return nil, err
+	}
+	item, ok, err := next()
+	if err != nil || ok {
+		return item, err
+	}
+	return undefinedf("No first item, sequence was empty."), nil
+}
+
+// backwards returns the items of v, last first, if Python can walk it that way.
+func (r *run) backwards(v Value) ([]Value, bool, error) {
+	switch v.(type) {
+	case *generator, *undefined, *loop:
+		return nil, false, nil
+	}
+	items, err := r.collect(v)
+	if err != nil {
+		return nil, false, err
+	}
+	items = slices.Clone(items)
+	slices.Reverse(items)
+	return items, true, r.growItems(len(items))
+}
+
+func lastFilter(r *run, v Value, _ args) (Value, error) {
+	items, ok, err := r.backwards(v)
+	switch {
+	case err != nil:
+		return nil, err
+	case !ok:
+		return nil, errorf(TypeError, "'%s' object is not reversible", typeName(v))
+	case len(items) == 0:
+		return undefinedf("No last item, sequence was empty."), nil
+	}
+	return items[0], nil
+}
+
+func reverseFilter(r *run, v Value, _ args) (Value, error) {
+	if s, ok := str(v); ok {
+		runes := []rune(s)
+		slices.Reverse(runes)
+		return string(runes), r.grow(5 * len(s))
+	}
+	items, ok, err := r.backwards(v)
+	if err != nil {
+		return nil, err
+	}
+	if ok {
+		return &generator{overSlice(items)}, nil
+	}
+	if items, err = r.collect(v); err != nil {
+		return nil, err
+	}
+	items = slices.Clone(items)
+	slices.Reverse(items)
+	return &List{items}, nil
+}
+
+func joinFilter(r *run, v Value, a args) (Value, error) {
+	sep, err := r.text(a.pos[0])
+	if err != nil {
+		return nil, err
+	}
+	items, err := r.collect(v)
+	if err != nil {
+		return nil, err
+	}
+	parts := make([]string, len(items))
+	for i, item := range items {
+		if a.pos[1] != nil {
+			if item, err = r.path(item, a.pos[1], nil); err != nil {
+				return nil, err
+			}
+		}
+		if parts[i], err = r.text(item); err != nil {
+			return nil, err
+		}
+	}
+	return r.joinStrings(parts, sep)
+}
+
+// path follows an attribute such as "function.name" or "0.id" from v; fallback, if not nil, stands for what is missing.
+func (r *run) path(v, attribute, fallback Value) (Value, error) {
+	keys := []Value{attribute}
+	if s, ok := str(attribute); ok {
+		keys = nil
+		for _, part := range strings.Split(s, ".") {
+			if n, ok := parseInt(part, 10); ok && part != "" && isDigit(rune(part[0])) {
+				keys = append(keys, fromBig(n))
+			} else {
+				keys = append(keys, part)
+			}
+		}
+	}
+	for _, k := range keys {
+		var err error
+		if v, err = r.getItem(v, k); err != nil {
+			return nil, err
+		}
+		if _, missing := v.(*undefined); missing && fallback != nil {
+			v = fallback
+		}
+	}
+	return v, nil
+}
+
+// sortKey is what an item is ordered by: itself or an attribute, or several of them as "a,b"; in small letters unless
+// caseSensitive.
+func (r *run) sortKey(v, attribute Value, caseSensitive bool) (Value, error) {
+	attributes := []Value{attribute}
+	if s, ok := str(attribute); ok {
+		attributes = nil
+		for _, part := range strings.Split(s, ",") {
+			attributes = append(attributes, part)
+		}
+	}
+	keys := make([]Value, len(attributes))
+	for i, at := range attributes {
+		key := v
+		if at != nil {
+			var err error
+			if key, err = r.path(v, at, nil); err != nil {
+				return nil, err
+			}
+		}
+		if s, ok := str(key); ok && !caseSensitive {
+			key = toLower(s)
+		}
+		keys[i] = key
+	}
+	if len(keys) == 1 {
+		return keys[0], nil
+	}
+	return &List{keys}, nil
+}
+
+type keyed struct{ key, value Value }
+
+func (r *run) keyed(items []Value, attribute Value, caseSensitive bool) ([]keyed, error) {
+	if err := r.growItems(4 * len(items)); err != nil {
+		return nil, err
+	}
+	out := make([]keyed, len(items))
+	for i, v := range items {
+		k, err := r.sortKey(v, attribute, caseSensitive)
+		if err != nil {
+			return nil, err
+		}
+		out[i] = keyed{k, v}
+	}
+	return out, nil
+}
+
+// order sorts; equal items keep their order, in reverse too.
+func (r *run) order(items []keyed, reverse bool) ([]Value, error) {
+	var failed error
+	slices.SortStableFunc(items, func(a, b keyed) int {
+		if failed != nil {
+			return 0
+		}
+		order, _, err := r.compare("<", a.key, b.key, 0)
+		if err != nil {
+			failed = err
+		}
+		if reverse {
+			return -order
+		}
+		return order
+	})
+	out := make([]Value, len(items))
+	for i, k := range items {
+		out[i] = k.value
+	}
+	return out, failed
+}
+
+func sortFilter(r *run, v Value, a args) (Value, error) {
+	items, err := r.collect(v)
+	if err != nil {
+		return nil, err
+	}
+	ks, err := r.keyed(items, a.pos[2], truth(a.pos[1]))
+	if err != nil {
+		return nil, err
+	}
+	sorted, err := r.order(ks, truth(a.pos[0]))
+	return &List{sorted}, err
+}
+
+func dictsortFilter(r *run, v Value, a args) (Value, error) {
+	d, ok := v.(*Dict)
+	if !ok {
+		return nil, errorf(TypeError, "dictsort needs a mapping, not %s", typeName(v))
+	}
+	by := int64(0)
+	switch s, _ := str(a.pos[1]); s {
+	case "key":
+	case "value":
+		by = 1
+	default:
+		return nil, errorf(FilterArgument, `You can only sort by either "key" or "value"`)
+	}
+	ks, err := r.keyed(d.items(), by, truth(a.pos[0]))
+	if err != nil {
+		return nil, err
+	}
+	sorted, err := r.order(ks, truth(a.pos[2]))
+	return &List{sorted}, err
+}
+
+func extreme(better func(order int) bool) func(*run, Value, args) (Value, error) {
+	return func(r *run, v Value, a args) (Value, error) {
+		items, err := r.collect(v)
+		if err != nil {
+			return nil, err
+		}
+		ks, err := r.keyed(items, a.pos[1], truth(a.pos[0]))
+		if err != nil {
+			return nil, err
+		}
+		if len(ks) == 0 {
+			return undefinedf("No aggregated item, sequence was empty."), nil
+		}
+		best := ks[0]
+		for _, k := range ks[1:] {
+			order, ok, err := r.compare("<", k.key, best.key, 0)
+			if err != nil {
+				return nil, err
+			}
+			if ok && better(order) {
+				best = k
+			}
+		}
+		return best.value, nil
+	}
+}
+
+func sumFilter(r *run, v Value, a args) (Value, error) {
+	items, err := r.collect(v)
+	if err != nil {
+		return nil, err
+	}
+	total := a.pos[1]
+	if _, ok := str(total); ok {
+		return nil, errorf(TypeError, "sum() can't sum strings [use ''.join(seq) instead]")
+	}
+	for _, item := range items {
+		if a.pos[0] != nil {
+			if item, err = r.path(item, a.pos[0], nil); err != nil {
+				return nil, err
+			}
+		}
+		if total, err = r.binary("+", total, item); err != nil {
+			return nil, err
+		}
+	}
+	return total, nil
+}

@@ -1,0 +1,444 @@
+package jinja
+
+import (
+	"slices"
+	"strings"
+)
+
+// parser.go reads statements; expression.go reads expressions.
+
+type parser struct {
+	env    *environment
+	tokens []token
+	pos    int
+	depth  int
+	waits  [][]string // the words that would close each open block, innermost last
+	loops  int
+	soft   int // inside of what may never run: an unknown filter is an error only when it is reached
+	// macro collects what the body of the macro being read names.
+	macro *macroDef
+}
+
+// Template is a template ready to render. It never changes, so it may be rendered by many at once.
+type Template struct{ body []stmt }
+
+// Parse reads a template. The error is an *Error with the line.
+func Parse(source string) (*Template, error) {
+	tokens, err := lex(source)
+	if err != nil {
+		return nil, err
+	}
+	p := &parser{env: standard(), tokens: tokens}
+	body, err := p.body()
+	if err != nil {
+		return nil, at(err, p.peek().line)
+	}
+	return &Template{body}, nil
+}
+
+func (p *parser) peek() token { return p.tokens[p.pos] }
+
+func (p *parser) take() token {
+	t := p.tokens[p.pos]
+	if t.kind != tokEOF {
+		p.pos++
+	}
+	return t
+}
+
+func (p *parser) isOp(op string) bool {
+	t := p.peek()
+	return t.kind == tokOp && t.text == op
+}
+
+func (p *parser) isName(words ...string) bool {
+	t := p.peek()
+	return t.kind == tokName && slices.Contains(words, t.text)
+}
+
+func (p *parser) skipOp(op string) bool {
+	if p.isOp(op) {
+		p.pos++
+		return true
+	}
+	return false
+}
+
+func (p *parser) skipName(word string) bool {
+	if p.isName(word) {
+		p.pos++
+		return true
+	}
+	return false
+}
+
+func (p *parser) fail(format string, args ...any) error {
+	return at(errorf(SyntaxError, format, args...), p.peek().line)
+}
+
+func (p *parser) unexpected(want string) error {
+	t := p.peek()
+	if t.kind == tokEOF {
+		return p.endOfTemplate()
+	}
+	if want == "" {
+		return p.fail("unexpected %s", reprString(t.describe()))
+	}
+	return p.fail("expected token %s, got %s", reprString(want), reprString(t.describe()))
+}
+
+func (p *parser) endOfTemplate() error {
+	s := "Unexpected end of template."
+	if n := len(p.waits); n > 0 {
+		s += " Jinja was looking for the following tags: '" + strings.Join(p.waits[n-1], "' or '") + "'."
+	}
+	return p.fail("%s", s)
+}
+
+func (t token) describe() string {
+	switch t.kind {
+	case tokPrintEnd:
+		return "end of print statement"
+	case tokBlockEnd:
+		return "end of statement block"
+	}
+	return t.text
+}
+
+func (p *parser) expectOp(op string) error {
+	if !p.skipOp(op) {
+		return p.unexpected(op)
+	}
+	return nil
+}
+
+func (p *parser) expectName() (string, error) {
+	if p.peek().kind != tokName {
+		return "", p.unexpected("name")
+	}
+	return p.take().text, nil
+}
+
+func (p *parser) expect(kind tokenKind, what string) error {
+	if p.peek().kind != kind {
+		return p.unexpected(what)
+	}
+	p.pos++
+	return nil
+}
+
+// enter guards the parser's recursion, and with it that of everything that walks the tree.
+func (p *parser) enter() error {
+	p.depth++
+	if p.depth > parseDepth {
+		return at(errorf(LimitError, "the template nests deeper than %d", parseDepth), p.peek().line)
+	}
+	return nil
+}
+
+func (p *parser) leave() { p.depth-- }
+
+// body reads statements up to a tag that begins with one of the words; the word is left to be read. Without words it
+// reads to the end.
+func (p *parser) body(until ...string) ([]stmt, error) {
+	if err := p.enter(); err != nil {
+		return nil, err
+	}
+	defer p.leave()
+	if len(until) > 0 {
+		p.waits = append(p.waits, until)
+		defer func() { p.waits = p.waits[:len(p.waits)-1] }()
+	}
+	var out []stmt
+	for {
+		t := p.take()
+		switch t.kind {
+		case tokEOF:
+			if len(until) > 0 {
+				return nil, p.endOfTemplate()
+			}
+			return out, nil
+		case tokText:
+			out = append(out, &text{t.text})
+		case tokPrint:
+			x, err := p.tuple(false)
+			if err != nil {
+				return nil, err
+			}
+			if err := p.expect(tokPrintEnd, "end of print statement"); err != nil {
+				return nil, err
+			}
+			out = append(out, &output{x, t.line})
+		case tokBlock:
+			if p.isName(until...) {
+				return out, nil
+			}
+			s, err := p.statement()
+			if err != nil {
+				return nil, err
+			}
+			if err := p.expect(tokBlockEnd, "end of statement block"); err != nil {
+				return nil, err
+			}
+			out = append(out, s)
+		default:
+			return nil, p.unexpected("")
+		}
+	}
+}
+
+// block reads the rest of an opening tag, statements, and one of the words that close them.
+func (p *parser) block(until ...string) ([]stmt, error) {
+	if err := p.expect(tokBlockEnd, "end of statement block"); err != nil {
+		return nil, err
+	}
+	body, err := p.body(until...)
+	if err != nil {
+		return nil, err
+	}
+	return body, nil
+}
+
+// closed is block with a single closing word, which it takes.
+func (p *parser) closed(word string) ([]stmt, error) {
+	body, err := p.block(word)
+	if err == nil {
+		p.take()
+	}
+	return body, err
+}
+
+func (p *parser) statement() (stmt, error) {
+	t := p.peek()
+	if t.kind != tokName {
+		return nil, p.fail("tag name expected")
+	}
+	p.pos++
+	switch t.text {
+	case "if":
+		return p.ifStatement(t.line)
+	case "for":
+		return p.forStatement(t.line)
+	case "set":
+		return p.setStatement(t.line)
+	case "macro":
+		return p.macroStatement()
+	case "call":
+		return p.callStatement(t.line)
+	case "filter":
+		return p.filterStatement(t.line)
+	case "with":
+		return p.withStatement(t.line)
+	case "block":
+		return p.blockStatement()
+	case "generation":
+		body, err := p.closed("endgeneration")
+		return &blockStmt{body}, err
+	case "print":
+		x, err := p.tuple(false)
+		return &output{x, t.line}, err
+	case "break", "continue":
+		return p.loopControl(t)
+	case "include", "import", "from", "extends":
+		return p.loaderStatement(t.line)
+	}
+	return nil, p.unknownTag(t)
+}
+
+func (p *parser) unknownTag(t token) error {
+	s := "Encountered unknown tag " + reprString(t.text) + "."
+	if n := len(p.waits); n > 0 {
+		s += " Jinja was looking for the following tags: '" + strings.Join(p.waits[n-1], "' or '") + "'."
+	}
+	return at(errorf(SyntaxError, "%s", s), t.line)
+}
+
+func (p *parser) ifStatement(line int) (stmt, error) {
+	p.soft++
+	defer func() { p.soft-- }()
+	s := &ifStmt{line: line}
+	for {
+		test, err := p.tuple(true)
+		if err != nil {
+			return nil, err
+		}
+		body, err := p.block("elif", "else", "endif")
+		if err != nil {
+			return nil, err
+		}
+		s.tests, s.bodies = append(s.tests, test), append(s.bodies, body)
+		if p.take().text != "elif" {
+			break
+		}
+	}
+	if p.tokens[p.pos-1].text == "endif" {
+		return s, nil
+	}
+	var err error
+	s.other, err = p.closed("endif")
+	return s, err
+}
+
+func (p *parser) forStatement(line int) (stmt, error) {
+	s := &forStmt{line: line}
+	var err error
+	if s.target, err = p.target(true, false); err != nil {
+		return nil, err
+	}
+	if !p.skipName("in") {
+		return nil, p.unexpected("in")
+	}
+	if s.in, err = p.tuple(true, "recursive"); err != nil {
+		return nil, err
+	}
+	if p.skipName("if") {
+		if s.filter, err = p.expression(); err != nil {
+			return nil, err
+		}
+	}
+	s.recursive = p.skipName("recursive")
+	p.loops++
+	s.body, err = p.block("endfor", "else")
+	p.loops--
+	if err != nil {
+		return nil, err
+	}
+	if p.take().text == "else" {
+		s.other, err = p.closed("endfor")
+	}
+	return s, err
+}
+
+func (p *parser) loopControl(t token) (stmt, error) {
+	if p.loops == 0 {
+		return nil, at(errorf(SyntaxError, "'%s' outside loop", t.text), t.line)
+	}
+	if t.text == "break" {
+		return &loopSignal{breakLoop}, nil
+	}
+	return &loopSignal{continueLoop}, nil
+}
+
+func (p *parser) setStatement(line int) (stmt, error) {
+	t, err := p.target(true, true)
+	if err != nil {
+		return nil, err
+	}
+	if p.skipOp("=") {
+		x, err := p.tuple(false)
+		return &setStmt{t, x, line}, err
+	}
+	s := &setBlock{target: t, line: line}
+	if p.isOp("|") {
+		if s.filter, err = p.filters(nil); err != nil {
+			return nil, err
+		}
+	}
+	s.body, err = p.closed("endset")
+	return s, err
+}
+
+func (p *parser) filterStatement(line int) (stmt, error) {
+	s := &filterStmt{line: line}
+	x, err := p.filter(nil)
+	if err != nil {
+		return nil, err
+	}
+	if s.filter, err = p.filters(x); err != nil {
+		return nil, err
+	}
+	s.body, err = p.closed("endfilter")
+	return s, err
+}
+
+func (p *parser) withStatement(line int) (stmt, error) {
+	s := &withStmt{line: line}
+	for p.peek().kind != tokBlockEnd {
+		if len(s.targets) > 0 {
+			if err := p.expectOp(","); err != nil {
+				return nil, err
+			}
+		}
+		t, err := p.target(false, false)
+		if err != nil {
+			return nil, err
+		}
+		if err := p.expectOp("="); err != nil {
+			return nil, err
+		}
+		x, err := p.expression()
+		if err != nil {
+			return nil, err
+		}
+		s.targets, s.values = append(s.targets, t), append(s.values, x)
+	}
+	var err error
+	s.body, err = p.closed("endwith")
+	return s, err
+}
+
+func (p *parser) blockStatement() (stmt, error) {
+	if _, err := p.expectName(); err != nil {
+		return nil, err
+	}
+	for p.skipName("scoped") || p.skipName("required") {
+	}
+	body, err := p.closed("endblock")
+	if err == nil && p.peek().kind == tokName {
+		p.take() // {% endblock name %}
+	}
+	return &blockStmt{body}, err
+}
+
+// loaderStatement reads a tag that would need another template. It fails when it is reached, as in the reference.
+func (p *parser) loaderStatement(line int) (stmt, error) {
+	for p.peek().kind != tokBlockEnd && p.peek().kind != tokEOF {
+		p.pos++
+	}
+	return &output{failure{errorf(TypeError, "no loader for this environment specified")}, line}, nil
+}
+
+// target reads what a value can be stored in. tuples: several, with commas; attrs: ns.name too.
+func (p *parser) target(tuples, attrs bool) (target, error) {
+	if err := p.enter(); err != nil {
+		return target{}, err
+	}
+	defer p.leave()
+	var parts []target
+	for {
+		t, err := p.targetPart(attrs)
+		if err != nil {
+			return target{}, err
+		}
+		if !tuples || len(parts) == 0 && !p.isOp(",") {
+			return t, nil
+		}
+		parts = append(parts, t)
+		if !p.skipOp(",") || p.peek().kind != tokName && !p.isOp("(") || p.isName("in") {
+			return target{parts: parts}, nil
+		}
+	}
+}
+
+func (p *parser) targetPart(attrs bool) (target, error) {
+	if p.skipOp("(") {
+		t, err := p.target(true, attrs)
+		if err != nil {
+			return target{}, err
+		}
+		return t, p.expectOp(")")
+	}
+	t := p.peek()
+	if t.kind != tokName {
+		return target{}, p.unexpected("")
+	}
+	if slices.Contains([]string{"true", "True", "false", "False", "none", "None"}, t.text) {
+		return target{}, p.fail("can't assign to 'const'")
+	}
+	p.pos++
+	if attrs && p.skipOp(".") {
+		attr, err := p.expectName()
+		return target{name: t.text, attr: attr}, err
+	}
+	return target{name: t.text}, nil
+}

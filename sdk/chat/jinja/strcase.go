@@ -1,0 +1,165 @@
+package jinja
+
+import (
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"golang.org/x/text/cases"
+	"golang.org/x/text/language"
+)
+
+// strcase.go has the methods of Python's str that change or ask for the kind of its letters.
+
+func isASCII(s string) bool {
+	for i := range len(s) {
+		if s[i] >= utf8.RuneSelf {
+			return false
+		}
+	}
+	return true
+}
+
+// toUpper and toLower map as Unicode's SpecialCasing does: "ß" becomes "SS".
+func toUpper(s string) string {
+	if isASCII(s) {
+		return strings.ToUpper(s)
+	}
+	return cases.Upper(language.Und).String(s)
+}
+
+func toLower(s string) string {
+	if isASCII(s) {
+		return strings.ToLower(s)
+	}
+	return cases.Lower(language.Und, cases.HandleFinalSigma(true)).String(s)
+}
+
+// toTitle maps one code point.
+func toTitle(c string) string {
+	if isASCII(c) {
+		return strings.ToUpper(c)
+	}
+	return cases.Title(language.Und, cases.NoLower).String(c)
+}
+
+func capitalize(s string) string {
+	if s == "" {
+		return ""
+	}
+	n := runeLen(s)
+	return toTitle(s[:n]) + toLower(s[n:])
+}
+
+func isCased(c rune) bool {
+	return unicode.IsUpper(c) || unicode.IsLower(c) || unicode.IsTitle(c)
+}
+
+// titleCase is str.title: every letter that does not follow a letter is a title letter.
+func titleCase(s string) string {
+	var b strings.Builder
+	cased := false
+	for i, c := range s {
+		one := s[i : i+utf8.RuneLen(c)]
+		if cased {
+			b.WriteString(toLower(one))
+		} else {
+			b.WriteString(toTitle(one))
+		}
+		cased = isCased(c)
+	}
+	return b.String()
+}
+
+func swapCase(s string) string {
+	var b strings.Builder
+	for i, c := range s {
+		one := s[i : i+utf8.RuneLen(c)]
+		switch {
+		case unicode.IsUpper(c):
+			one = toLower(one)
+		case unicode.IsLower(c):
+			one = toUpper(one)
+		}
+		b.WriteString(one)
+	}
+	return b.String()
+}
+
+func mapped(f func(string) string) builtin {
+	return onString(func(_ *run, s string, _ []Value) (Value, error) { return f(s), nil })
+}
+
+func asked(f func(string) bool) builtin {
+	return onString(func(_ *run, s string, _ []Value) (Value, error) { return f(s), nil })
+}
+
+// every makes a test that holds if s is not empty and all its code points pass.
+func every(f func(rune) bool) builtin {
+	return asked(func(s string) bool {
+		return s != "" && strings.IndexFunc(s, func(c rune) bool { return !f(c) }) < 0
+	})
+}
+
+func isDigit(c rune) bool {
+	switch {
+	case unicode.Is(unicode.Nd, c), c == '¹', c == '²', c == '³', c == '⁰', c >= '⁴' && c <= '⁹', c >= '₀' && c <= '₉', c >= '①' && c <= '⑨':
+		return true
+	}
+	return false
+}
+
+func isLowerString(s string) bool {
+	return strings.IndexFunc(s, unicode.IsLower) >= 0 &&
+		strings.IndexFunc(s, func(c rune) bool { return unicode.IsUpper(c) || unicode.IsTitle(c) }) < 0
+}
+
+func isUpperString(s string) bool {
+	return strings.IndexFunc(s, unicode.IsUpper) >= 0 &&
+		strings.IndexFunc(s, func(c rune) bool { return unicode.IsLower(c) || unicode.IsTitle(c) }) < 0
+}
+
+func isTitleString(s string) bool {
+	cased, any := false, false
+	for _, c := range s {
+		upper := unicode.IsUpper(c) || unicode.IsTitle(c)
+		if isCased(c) && upper == cased {
+			return false
+		}
+		cased = isCased(c)
+		any = any || cased
+	}
+	return any
+}
+
+func isIdentifier(s string) bool {
+	for i, c := range s {
+		if !isNameRune(c, i == 0) {
+			return false
+		}
+	}
+	return s != ""
+}
+
+func stringChecks() map[string]builtin {
+	return map[string]builtin{
+		"upper":        mapped(toUpper),
+		"lower":        mapped(toLower),
+		"casefold":     mapped(cases.Fold().String),
+		"title":        mapped(titleCase),
+		"capitalize":   mapped(capitalize),
+		"swapcase":     mapped(swapCase),
+		"isdigit":      every(isDigit),
+		"isdecimal":    every(func(c rune) bool { return unicode.Is(unicode.Nd, c) }),
+		"isnumeric":    every(unicode.IsNumber),
+		"isalpha":      every(unicode.IsLetter),
+		"isalnum":      every(func(c rune) bool { return unicode.IsLetter(c) || unicode.IsNumber(c) }),
+		"isspace":      every(isSpace),
+		"isascii":      asked(isASCII),
+		"isprintable":  asked(func(s string) bool { return strings.IndexFunc(s, func(c rune) bool { return !unicode.IsPrint(c) }) < 0 }),
+		"islower":      asked(isLowerString),
+		"isupper":      asked(isUpperString),
+		"istitle":      asked(isTitleString),
+		"isidentifier": asked(isIdentifier),
+	}
+}
