@@ -1,26 +1,109 @@
 package cpu
 
-import "runtime"
+// #cgo CFLAGS: -O3 -std=c11 -Wall -Wextra -Wno-psabi
+// #cgo LDFLAGS: -lm -lpthread
+// #cgo noescape pio_pool_free
+// #include "kernels.h"
+import "C"
 
-// Pool is the threads that kernels run on.
-type Pool struct{ threads int }
+import (
+	"fmt"
+	"os"
+	"runtime"
+	"sync"
+)
 
-// NewPool is a pool of threads, the caller's included; 0 is one for each core.
+// pool.go holds the Pool: a kernel table and the threads it runs on. -std=c11 matters for more than the language: it keeps
+// the compiler from fusing a multiply and an add where the source does not say so, and with that equal bits wherever a
+// kernel is inlined.
+
+// EnvKernels is the environment variable that forces a kernel table by its name, for tests.
+const EnvKernels = "PIO_CPU"
+
+// Pool is the threads that kernels run on. One op runs at a time; others wait.
+type Pool struct {
+	c       *C.pio_pool
+	table   *C.pio_kernels
+	threads int
+	close   sync.Once
+}
+
+// NewPool is a pool with the best kernel table of this machine (or the one PIO_CPU names, if it has it) and a number of
+// threads, the caller's included; 0 is one for each core. Threads start at the first op that needs them.
 func NewPool(threads int) *Pool {
+	table, _ := choose(os.Getenv(EnvKernels))
+	return newPool(threads, table)
+}
+
+// NewPoolWith is a pool with a table of Tables.
+func NewPoolWith(threads int, table string) (*Pool, error) {
+	t, err := choose(table)
+	if err != nil {
+		return nil, err
+	}
+	return newPool(threads, t), nil
+}
+
+func newPool(threads int, table *C.pio_kernels) *Pool {
 	if threads <= 0 {
 		threads = runtime.NumCPU()
 	}
-	return &Pool{threads: threads}
+	return &Pool{c: C.pio_pool_new(C.int(threads)), table: table, threads: threads}
 }
 
-// Close ends the threads.
-func (p *Pool) Close() error { return nil }
+// Close ends the threads. No op may run or come after.
+func (p *Pool) Close() error {
+	p.close.Do(func() { C.pio_pool_free(p.c) })
+	return nil
+}
 
-// Kernels names the kernel table.
-func Kernels() string { return "cpu/portable" }
+// Kernels names the table that NewPool takes on this machine: "cpu/avx2".
+func Kernels() string {
+	t, _ := choose(os.Getenv(EnvKernels))
+	return "cpu/" + C.GoString(t.name)
+}
 
-// ReadBandwidth is bytes/s.
-func (p *Pool) ReadBandwidth() float64 { return 10e9 }
+// Tables are the names of the kernel tables this machine can run, best first.
+func Tables() []string {
+	var names []string
+	for i := C.int(0); C.pio_kernels_at(i) != nil; i++ {
+		names = append(names, C.GoString(C.pio_kernels_at(i).name))
+	}
+	return names
+}
 
-// PeakFLOPS is f32 operations/s.
-func (p *Pool) PeakFLOPS() float64 { return 50e9 }
+// choose finds a table by name; without one, or with one that this machine has not, it gives the best.
+func choose(name string) (*C.pio_kernels, error) {
+	for i := C.int(0); ; i++ {
+		switch t := C.pio_kernels_at(i); {
+		case t == nil:
+			return C.pio_kernels_at(0), fmt.Errorf("this machine has no kernel table %q, but %v", name, Tables())
+		case name == "" || C.GoString(t.name) == name:
+			return t, nil
+		}
+	}
+}
+
+// readBytes is what ReadBandwidth reads in a pass: well beyond any last-level cache share of a small machine.
+const readBytes = 256 << 20
+
+// ReadBandwidth is the rate in bytes/s at which the pool's threads read memory, the best of some passes. It takes
+// a few tenths of a second and 256 MiB; 0 if there is no such memory.
+func (p *Pool) ReadBandwidth() float64 { return float64(C.pio_read_bandwidth(p.c, readBytes, 6)) }
+
+// PeakFLOPS is the rate of f32 operations the pool's threads reach in registers.
+func (p *Pool) PeakFLOPS() float64 { return float64(C.pio_peak_flops(p.c, p.table)) }
+
+// ReadBandwidth measures with a thread for each core.
+func ReadBandwidth() float64 {
+	p := NewPool(0)
+	defer p.Close()
+	return p.ReadBandwidth()
+}
+
+// PeakFLOPS measures with a thread for each core.
+func PeakFLOPS() float64 {
+	p := NewPool(0)
+	defer p.Close()
+	return p.PeakFLOPS()
+}

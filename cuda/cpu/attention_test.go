@@ -1,0 +1,160 @@
+package cpu_test
+
+import (
+	"math"
+	"math/rand/v2"
+	"slices"
+	"testing"
+	"unsafe"
+
+	"github.com/inference-pio/inference-pio/cuda/cpu"
+)
+
+func pointerTo[E any](s []E) unsafe.Pointer { return unsafe.Pointer(unsafe.SliceData(s)) }
+
+// scene is a filled cache and queries on it.
+type scene struct {
+	g                      cpu.Pages
+	heads, dim, vdim       int
+	q, k, v                []float32
+	scale                  float32
+	sequences, blocksOfOne int
+}
+
+// newScene spreads the blocks of sequences over a cache at random and puts NaN into every block nobody owns and every slot
+// behind a sequence's end, where no row may look.
+func newScene(rng *rand.Rand, lengths []int, kvHeads, group, dim, vdim, size int) *scene {
+	s := &scene{heads: kvHeads * group, dim: dim, vdim: vdim, scale: float32(1 / math.Sqrt(float64(dim))), sequences: len(lengths)}
+	for _, n := range lengths {
+		s.blocksOfOne = max(s.blocksOfOne, (n+size-1)/size)
+	}
+	s.g = cpu.Pages{Width: s.blocksOfOne, Blocks: s.blocksOfOne*len(lengths) + 2, Heads: kvHeads, Size: size}
+	free := rng.Perm(s.g.Blocks)
+	nan := float32(math.NaN())
+	s.k = slices.Repeat([]float32{nan}, s.g.Blocks*kvHeads*size*dim)
+	s.v = slices.Repeat([]float32{nan}, s.g.Blocks*kvHeads*size*vdim)
+	for q, n := range lengths {
+		table := slices.Repeat([]int32{-1}, s.blocksOfOne)
+		for b := range (n + size - 1) / size {
+			table[b], free = int32(free[0]), free[1:]
+		}
+		s.g.Tables = append(s.g.Tables, table...)
+		for pos := range n {
+			w := cpu.Pages{Positions: []int32{int32(pos)}, Seqs: []int32{0}, Tables: table, Width: s.blocksOfOne, Blocks: s.g.Blocks, Heads: kvHeads, Size: size}
+			cpu.RefCacheWrite(s.k, random(rng, kvHeads*dim), w, dim)
+			cpu.RefCacheWrite(s.v, random(rng, kvHeads*vdim), w, vdim)
+			s.g.Positions, s.g.Seqs = append(s.g.Positions, int32(pos)), append(s.g.Seqs, int32(q))
+		}
+	}
+	s.q = random(rng, len(s.g.Positions)*s.heads*dim)
+	return s
+}
+
+// rows computes some rows of the scene, in the order given.
+func (s *scene) rows(t *testing.T, p *cpu.Pool, which []int) []float32 {
+	t.Helper()
+	g, q := s.g, []float32(nil)
+	g.Positions, g.Seqs = nil, nil
+	for _, r := range which {
+		g.Positions, g.Seqs = append(g.Positions, s.g.Positions[r]), append(g.Seqs, s.g.Seqs[r])
+		q = append(q, s.q[r*s.heads*s.dim:(r+1)*s.heads*s.dim]...)
+	}
+	y := make([]float32, len(which)*s.heads*s.vdim)
+	must(t, p.Attention(y, q, s.k, s.v, g, s.heads, s.dim, s.vdim, s.scale))
+	return y
+}
+
+func upTo(n int) []int {
+	all := make([]int, n)
+	for i := range all {
+		all[i] = i
+	}
+	return all
+}
+
+var scenes = []struct {
+	name                            string
+	lengths                         []int
+	kvHeads, group, dim, vdim, size int
+}{
+	{"one position", []int{1}, 1, 1, 8, 8, 64},
+	{"a sequence over three blocks", []int{150}, 2, 2, 64, 64, 64},
+	{"three sequences", []int{65, 3, 130}, 2, 4, 16, 16, 64},
+	{"odd sizes", []int{37, 20}, 3, 5, 13, 7, 16},
+	{"blocks of 128", []int{200}, 1, 3, 24, 40, 128},
+	{"more heads on a key than one pass takes", []int{70}, 1, 30, 12, 12, 64},
+}
+
+// TestAttentionMatchesTheSpecification. The output is an average of |v| < 6 with weights that add to one. A score has the
+// error of its dot product, |scores| < 8 here and their sums of |products| < 40; e^x turns that into a relative error of
+// the weight, and the sums over up to 200 keys add theirs.
+func TestAttentionMatchesTheSpecification(t *testing.T) {
+	eachTable(t, func(t *testing.T, p *cpu.Pool) {
+		for _, c := range scenes {
+			s := newScene(rand.New(rand.NewPCG(10, 1)), c.lengths, c.kvHeads, c.group, c.dim, c.vdim, c.size)
+			want := make([]float32, len(s.g.Positions)*s.heads*s.vdim)
+			cpu.RefAttention(want, s.q, s.k, s.v, s.g, s.heads, s.dim, s.vdim, s.scale)
+			bound := 6 * eps * (2*40*(float64(s.dim)/4+4) + 200)
+			within(t, c.name, s.rows(t, p, upTo(len(s.g.Positions))), want, func(int) float64 { return bound })
+		}
+	})
+}
+
+// TestAttentionRowIsTheSameInAnyBatch: alone, in chunks, backwards, shuffled, on one thread or several.
+func TestAttentionRowIsTheSameInAnyBatch(t *testing.T) {
+	eachTable(t, func(t *testing.T, p *cpu.Pool) {
+		one := newPool(t, 1, lastName(t))
+		for _, c := range scenes {
+			rng := rand.New(rand.NewPCG(11, 1))
+			s := newScene(rng, c.lengths, c.kvHeads, c.group, c.dim, c.vdim, c.size)
+			n, width := len(s.g.Positions), s.heads*s.vdim
+			all := s.rows(t, p, upTo(n))
+			sameBits(t, c.name+" on one thread", s.rows(t, one, upTo(n)), all)
+			for _, batch := range []int{1, 2, 7, 64} {
+				for r := 0; r < n; r += batch {
+					to := min(r+batch, n)
+					sameBits(t, c.name+" in chunks of "+shape(batch), s.rows(t, p, upTo(n)[r:to]), all[r*width:to*width])
+				}
+			}
+			order := rng.Perm(n)
+			mixed := s.rows(t, p, order)
+			for i, r := range order {
+				sameBits(t, c.name+" shuffled", mixed[i*width:(i+1)*width], all[r*width:(r+1)*width])
+			}
+		}
+	})
+}
+
+// TestAttentionOfHugeScoresStaysFinite: the running maximum keeps e^x in range, and keys that do not count weigh nothing.
+func TestAttentionOfHugeScoresStaysFinite(t *testing.T) {
+	eachTable(t, func(t *testing.T, p *cpu.Pool) {
+		s := newScene(rand.New(rand.NewPCG(12, 1)), []int{130}, 1, 1, 8, 8, 64)
+		s.scale = 1e4
+		want := make([]float32, 130*8)
+		cpu.RefAttention(want, s.q, s.k, s.v, s.g, 1, 8, 8, s.scale)
+		got := s.rows(t, p, upTo(130))
+		within(t, "huge scores", got, want, func(int) float64 { return 0.2 }) // a score of 1e4·8 is known to 5e-3
+	})
+}
+
+// TestAttentionRefusesBlocksThatAreNotThere: every way a table can point outside the cache.
+func TestAttentionRefusesBlocksThatAreNotThere(t *testing.T) {
+	p := newPool(t, 1, cpu.Tables()[0])
+	for name, spoil := range map[string]func(*scene){
+		"block id too large":       func(s *scene) { s.g.Tables[1] = int32(s.g.Blocks) },
+		"block id missing":         func(s *scene) { s.g.Tables[0] = -1 },
+		"negative position":        func(s *scene) { s.g.Positions[3] = -1 },
+		"position past the table":  func(s *scene) { s.g.Positions[3] = 128 },
+		"sequence without a table": func(s *scene) { s.g.Seqs[3] = 1 },
+		"negative sequence":        func(s *scene) { s.g.Seqs[3] = -1 },
+		"cache too small":          func(s *scene) { s.k = s.k[1:] },
+		"heads not shared evenly":  func(s *scene) { s.heads, s.q = 3, append(s.q, s.q[:len(s.q)/2]...) },
+	} {
+		s := newScene(rand.New(rand.NewPCG(13, 1)), []int{70}, 2, 1, 4, 4, 64)
+		spoil(s)
+		y := make([]float32, len(s.g.Positions)*s.heads*4)
+		if p.Attention(y, s.q, s.k, s.v, s.g, s.heads, 4, 4, 1) == nil {
+			t.Errorf("%s was accepted", name)
+		}
+	}
+}

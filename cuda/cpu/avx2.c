@@ -1,0 +1,64 @@
+// avx2.c: the kernel table for x86-64 with AVX2, FMA and F16C (2013 and later).
+#define _GNU_SOURCE
+#include "kernels.h"
+
+#if defined(__x86_64__)
+#include <string.h>
+
+#pragma GCC push_options
+#pragma GCC target("avx2,fma,f16c")
+#include <immintrin.h>
+
+enum { W = 8 };
+typedef __m256 V;
+
+#define INLINE static inline __attribute__((always_inline))
+#define TABLE pio_avx2
+#define TABLE_NAME "avx2"
+
+INLINE V v_set1(float f) { return _mm256_set1_ps(f); }
+INLINE V v_zero(void) { return _mm256_setzero_ps(); }
+INLINE V v_load(const float *p) { return _mm256_loadu_ps(p); }
+INLINE void v_store(float *p, V v) { _mm256_storeu_ps(p, v); }
+
+INLINE __m256i first_n(size_t n) {
+  return _mm256_cmpgt_epi32(_mm256_set1_epi32((int)n), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
+}
+
+INLINE V v_load_n(const float *p, size_t n) { return _mm256_maskload_ps(p, first_n(n)); }
+INLINE void v_store_n(float *p, V v, size_t n) { _mm256_maskstore_ps(p, first_n(n), v); }
+INLINE V v_fma(V a, V b, V c) { return _mm256_fmadd_ps(a, b, c); }
+INLINE V v_max(V a, V b) { return _mm256_max_ps(a, b); }
+INLINE V v_min(V a, V b) { return _mm256_min_ps(a, b); }
+
+// Each sum is ((0+1)+(2+3)) + ((4+5)+(6+7)).
+INLINE __m128 sums(V a, V b, V c, V d) {
+  V s = _mm256_hadd_ps(_mm256_hadd_ps(a, b), _mm256_hadd_ps(c, d));
+  return _mm_add_ps(_mm256_castps256_ps128(s), _mm256_extractf128_ps(s, 1));
+}
+
+INLINE float v_sum(V v) { return _mm_cvtss_f32(sums(v, v, v, v)); }
+INLINE void v_sum4(float *y, V a, V b, V c, V d) { _mm_storeu_ps(y, sums(a, b, c, d)); }
+
+INLINE float v_most(V v) {
+  __m128 m = _mm_max_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps(v, 1));
+  m = _mm_max_ps(m, _mm_movehl_ps(m, m));
+  return _mm_cvtss_f32(_mm_max_ss(m, _mm_movehdup_ps(m)));
+}
+
+// 2^n for whole n in [-126, 127].
+INLINE V v_pow2(V n) {
+  return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_add_epi32(_mm256_cvtps_epi32(n), _mm256_set1_epi32(127)), 23));
+}
+
+INLINE V v_bf16(const void *p) {
+  __m128i h = _mm_loadu_si128((const __m128i *)p);
+  return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(h), 16));
+}
+
+INLINE V v_f16(const void *p) { return _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)p)); }
+INLINE void v_prefetch(const void *p) { _mm_prefetch((const char *)p, _MM_HINT_T0); }
+
+#include "template.h"
+#pragma GCC pop_options
+#endif

@@ -1,0 +1,97 @@
+// dispatch.c: which kernel tables this machine has, and how an op is cut into tasks for the pool.
+#define _GNU_SOURCE
+#include "kernels.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+extern const pio_kernels pio_portable;
+#if defined(__x86_64__)
+extern const pio_kernels pio_avx2;
+
+static int has_avx2(void) {
+  __builtin_cpu_init();
+  return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("f16c");
+}
+#endif
+
+const pio_kernels *pio_kernels_at(int i) {
+#if defined(__x86_64__)
+  if (has_avx2() && i-- == 0)
+    return &pio_avx2;
+#endif
+  return i == 0 ? &pio_portable : NULL;
+}
+
+// SMALL is how many elements an elementwise op must have to be worth waking threads for; TASK_BYTES how much of a weight a
+// task reads: large enough that taking a task costs nothing, small enough that threads end together.
+enum { SMALL = 16384, TASK_BYTES = 64 * 1024 };
+
+static size_t ceil_div(size_t a, size_t b) { return (a + b - 1) / b; }
+
+static size_t at_least(size_t least, size_t n) { return n < least ? least : n; }
+
+void pio_matmul(pio_pool *p, const pio_kernels *t, float *y, const float *x, const void *w, int type, size_t rows,
+                size_t in, size_t out) {
+  pio_matmul_args a = {.y = y, .x = x, .w = w, .type = type, .rows = rows, .in = in, .out = out};
+  if (rows <= PIO_FEW) {
+    size_t row_bytes = in * (type == PIO_F32 ? 4 : 2);
+    a.outs_per_task = at_least(8, TASK_BYTES / at_least(1, row_bytes) / 8 * 8);
+    pio_pool_run(p, t->matmul_few, &a, ceil_div(out, a.outs_per_task));
+    return;
+  }
+  a.out_tasks = ceil_div(out, PIO_OUTS_MANY);
+  pio_pool_run(p, t->matmul_many, &a, a.out_tasks * ceil_div(rows, PIO_ROWS_MANY));
+}
+
+void pio_rmsnorm(pio_pool *p, const pio_kernels *t, float *y, const float *x, const void *w, int type, size_t rows,
+                 size_t n, float eps) {
+  pio_norm_args a = {.y = y, .x = x, .w = w, .type = type, .rows = rows, .n = n, .eps = eps};
+  a.rows_per_task = at_least(1, SMALL / at_least(1, n));
+  pio_pool_run(p, t->rmsnorm, &a, ceil_div(rows, a.rows_per_task));
+}
+
+static void pair(pio_pool *p, pio_task *task, float *y, const float *u, const float *v, size_t n) {
+  pio_pair_args a = {.y = y, .a = u, .b = v, .n = n, .per_task = SMALL};
+  pio_pool_run(p, task, &a, ceil_div(n, SMALL));
+}
+
+void pio_add(pio_pool *p, const pio_kernels *t, float *y, const float *a, const float *b, size_t n) {
+  pair(p, t->add, y, a, b, n);
+}
+
+void pio_swiglu(pio_pool *p, const pio_kernels *t, float *y, const float *a, const float *b, size_t n) {
+  pair(p, t->swiglu, y, a, b, n);
+}
+
+void pio_rotate(pio_pool *p, const pio_kernels *t, float *y, const float *x, const float *angles, size_t rows,
+                size_t heads, size_t dim, size_t pairs, int interleaved) {
+  pio_rotate_args a = {.y = y, .x = x, .angles = angles, .rows = rows, .heads = heads, .dim = dim, .pairs = pairs,
+                       .interleaved = interleaved};
+  a.rows_per_task = at_least(1, SMALL / at_least(1, heads * dim));
+  pio_pool_run(p, t->rotate, &a, ceil_div(rows, a.rows_per_task));
+}
+
+void pio_embed(pio_pool *p, const pio_kernels *t, float *y, const int32_t *tokens, const void *table, int type,
+               size_t rows, size_t n) {
+  pio_embed_args a = {.y = y, .tokens = tokens, .table = table, .type = type, .rows = rows, .n = n};
+  a.rows_per_task = at_least(1, SMALL / at_least(1, n));
+  pio_pool_run(p, t->embed, &a, ceil_div(rows, a.rows_per_task));
+}
+
+void pio_attention(pio_pool *p, const pio_kernels *t, float *y, const float *q, const float *k, const float *v,
+                   const int32_t *positions, const int32_t *seqs, const int32_t *tables, size_t width, size_t rows,
+                   size_t heads, size_t kv_heads, size_t block, size_t dim, size_t vdim, float scale) {
+  pio_attention_args a = {.y = y, .q = q, .k = k, .v = v, .positions = positions, .seqs = seqs, .tables = tables,
+                          .width = width, .rows = rows, .heads = heads, .kv_heads = kv_heads, .block = block,
+                          .dim = dim, .vdim = vdim, .scale = scale};
+  // Rows that share a pass over the cache save memory traffic; with few rows it is more important that all threads work.
+  size_t together = at_least(1, 24 / (heads / kv_heads)), threads = (size_t)pio_pool_threads(p);
+  while (together > 1 && ceil_div(rows, together) * kv_heads < 4 * threads)
+    together = (together + 1) / 2;
+  a.rows_per_task = together;
+  pio_pool_run(p, t->attention, &a, ceil_div(rows, together) * kv_heads);
+}
+
+void pio_exp(const pio_kernels *t, float *y, const float *x, size_t n) { t->exp(y, x, n); }

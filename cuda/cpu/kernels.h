@@ -1,0 +1,109 @@
+// kernels.h: what Go calls and what a kernel table is.
+//
+// A table holds one function for each op that is worth C. Each instruction set has a file (portable.c, avx2.c) that
+// defines a handful of vector primitives and then includes template.h, where the ops are written once in terms of them.
+// A new instruction set is a new such file, a line in dispatch.c and a line in the tests.
+#ifndef PIO_KERNELS_H
+#define PIO_KERNELS_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+enum { PIO_F32 = 0, PIO_BF16 = 1, PIO_F16 = 2 };
+
+// A job runs tasks 0..tasks-1, in any order, on any of the pool's threads.
+typedef void pio_task(const void *args, size_t task);
+typedef struct pio_pool pio_pool;
+
+pio_pool *pio_pool_new(int threads);
+void pio_pool_free(pio_pool *p);
+int pio_pool_threads(const pio_pool *p);
+void pio_pool_run(pio_pool *p, pio_task *task, const void *args, size_t tasks);
+
+typedef struct {
+  float *y;
+  const float *x;
+  const void *w;
+  int type; // of w
+  size_t rows, in, out;
+  size_t outs_per_task, rows_per_task, out_tasks;
+} pio_matmul_args;
+
+typedef struct {
+  float *y;
+  const float *x;
+  const void *w;
+  int type;
+  size_t rows, n, rows_per_task;
+  float eps;
+} pio_norm_args;
+
+typedef struct {
+  float *y;
+  const float *a, *b;
+  size_t n, per_task;
+} pio_pair_args;
+
+typedef struct {
+  float *y;
+  const float *x, *angles;
+  size_t rows, heads, dim, pairs, rows_per_task;
+  int interleaved;
+} pio_rotate_args;
+
+typedef struct {
+  float *y;
+  const int32_t *tokens;
+  const void *table;
+  int type;
+  size_t rows, n, rows_per_task;
+} pio_embed_args;
+
+typedef struct {
+  float *y;
+  const float *q, *k, *v;
+  const int32_t *positions, *seqs, *tables;
+  size_t width;            // of a row of tables
+  size_t rows, heads, kv_heads, block, dim, vdim;
+  size_t rows_per_task;
+  float scale;
+} pio_attention_args;
+
+typedef struct {
+  const char *name;
+  pio_task *matmul_few;  // up to PIO_FEW rows: weights widened in registers
+  pio_task *matmul_many; // weights widened once for a block of rows
+  pio_task *rmsnorm, *add, *swiglu, *rotate, *embed, *attention;
+  void (*exp)(float *y, const float *x, size_t n); // for the test of its bound
+  double (*flops)(double seconds);                 // f32 operations/s of one thread in registers
+} pio_kernels;
+
+enum {
+  PIO_FEW = 3,        // rows that matmul_few takes
+  PIO_ROWS_MANY = 96, // rows that matmul_many works on at once
+  PIO_OUTS_MANY = 32, // and outs
+};
+
+// The tables this machine can run, best first; NULL after the last.
+const pio_kernels *pio_kernels_at(int i);
+
+void pio_matmul(pio_pool *p, const pio_kernels *t, float *y, const float *x, const void *w, int type, size_t rows,
+                size_t in, size_t out);
+void pio_rmsnorm(pio_pool *p, const pio_kernels *t, float *y, const float *x, const void *w, int type, size_t rows,
+                 size_t n, float eps);
+void pio_add(pio_pool *p, const pio_kernels *t, float *y, const float *a, const float *b, size_t n);
+void pio_swiglu(pio_pool *p, const pio_kernels *t, float *y, const float *a, const float *b, size_t n);
+void pio_rotate(pio_pool *p, const pio_kernels *t, float *y, const float *x, const float *angles, size_t rows,
+                size_t heads, size_t dim, size_t pairs, int interleaved);
+void pio_embed(pio_pool *p, const pio_kernels *t, float *y, const int32_t *tokens, const void *table, int type,
+               size_t rows, size_t n);
+void pio_attention(pio_pool *p, const pio_kernels *t, float *y, const float *q, const float *k, const float *v,
+                   const int32_t *positions, const int32_t *seqs, const int32_t *tables, size_t width, size_t rows,
+                   size_t heads, size_t kv_heads, size_t block, size_t dim, size_t vdim, float scale);
+void pio_exp(const pio_kernels *t, float *y, const float *x, size_t n);
+
+// Measurements, with all threads of the pool.
+double pio_read_bandwidth(pio_pool *p, size_t bytes, int passes); // bytes/s; 0 without memory
+double pio_peak_flops(pio_pool *p, const pio_kernels *t);         // f32 operations/s
+
+#endif

@@ -1,0 +1,83 @@
+package cpu_test
+
+import (
+	"math"
+	"math/rand/v2"
+	"testing"
+
+	"github.com/inference-pio/inference-pio/cuda/cpu"
+)
+
+// matmulBound is what rounding can do to a sum of products. With W lanes an element takes in/W fused steps, two roundings
+// each where they are not fused, and the lanes log2(W) more; W is 8 in the narrowest table. The tail counts as a step.
+func matmulBound(x []float32, w cpu.Matrix) func(i int) float64 {
+	return func(i int) float64 {
+		r, o, sum := i/w.Rows, i%w.Rows, 0.0
+		for k := range w.Cols {
+			sum += math.Abs(float64(x[r*w.Cols+k]) * float64(w.Widen(o*w.Cols+k)))
+		}
+		return eps*sum*float64(2*(w.Cols/8+1)+4) + 1e-44
+	}
+}
+
+// TestMatMulMatchesTheSpecification goes through the borders of every blocking: rows around the few and the many, outs
+// around a panel and a task, k around a vector and a depth.
+func TestMatMulMatchesTheSpecification(t *testing.T) {
+	eachTable(t, func(t *testing.T, p *cpu.Pool) {
+		rng := rand.New(rand.NewPCG(1, 1))
+		for _, typ := range matrixTypes {
+			for _, s := range [][3]int{{1, 8, 8}, {1, 1, 1}, {1, 130, 67}, {2, 33, 5}, {3, 64, 31}, {4, 9, 17}, {5, 513, 33},
+				{7, 1024, 36}, {97, 24, 65}, {100, 515, 3}, {193, 7, 33}} {
+				rows, in, out := s[0], s[1], s[2]
+				x, w := random(rng, rows*in), randomMatrix(rng, typ, out, in)
+				got, want := make([]float32, rows*out), make([]float32, rows*out)
+				must(t, p.MatMul(got, x, w))
+				cpu.RefMatMul(want, x, w)
+				within(t, typeName(typ)+shape(s[:]...), got, want, matmulBound(x, w))
+			}
+		}
+	})
+}
+
+// TestMatMulRowIsTheSameInAnyBatch computes rows alone, in twos, in fours and all together, on one thread and on several.
+func TestMatMulRowIsTheSameInAnyBatch(t *testing.T) {
+	eachTable(t, func(t *testing.T, p *cpu.Pool) {
+		rng := rand.New(rand.NewPCG(2, 2))
+		one := newPool(t, 1, lastName(t))
+		for _, typ := range matrixTypes {
+			for _, s := range [][3]int{{101, 70, 37}, {12, 1027, 70}, {199, 512, 9}} {
+				rows, in, out := s[0], s[1], s[2]
+				x, w := random(rng, rows*in), randomMatrix(rng, typ, out, in)
+				all := make([]float32, rows*out)
+				must(t, p.MatMul(all, x, w))
+				for _, batch := range []int{1, 2, 3, 4, 5, 98, rows} {
+					for _, pool := range []*cpu.Pool{p, one} {
+						got := make([]float32, rows*out)
+						for r := 0; r < rows; r += batch {
+							n := min(batch, rows-r)
+							must(t, pool.MatMul(got[r*out:(r+n)*out], x[r*in:(r+n)*in], w))
+						}
+						sameBits(t, typeName(typ)+shape(s[:]...)+" in batches of "+shape(batch), got, all)
+					}
+				}
+			}
+		}
+	})
+}
+
+// TestMatMulKeepsItsWordAboutSizes gives slices and a type that do not fit.
+func TestMatMulKeepsItsWordAboutSizes(t *testing.T) {
+	p := newPool(t, 1, cpu.Tables()[0])
+	w := randomMatrix(rand.New(rand.NewPCG(3, 3)), cpu.F32, 2, 4)
+	if p.MatMul(make([]float32, 3), make([]float32, 8), w) == nil {
+		t.Error("a result that is too short was accepted")
+	}
+	if p.MatMul(make([]float32, 4), make([]float32, 7), w) == nil {
+		t.Error("rows that do not come out even were accepted")
+	}
+	w.Type = 3
+	if p.MatMul(make([]float32, 4), make([]float32, 8), w) == nil {
+		t.Error("a type the kernels do not read was accepted")
+	}
+	must(t, p.MatMul(nil, nil, randomMatrix(rand.New(rand.NewPCG(3, 3)), cpu.F32, 2, 4)))
+}

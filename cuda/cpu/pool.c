@@ -1,0 +1,187 @@
+// pool.c: the threads that ops run on.
+//
+// A job is a number of tasks that threads take one by one from a counter. The caller takes part, so a job never waits for
+// a thread that is asleep or that the system has put aside: a worker that comes late finds the gate closed. Workers that
+// have nothing to do look out for the next job for about SPIN_NS, because the next op of a forward pass comes within
+// microseconds and waking costs more than many ops, and then sleep on a futex. Threads are made at the first job.
+//
+// gate is the number of workers inside the running job, plus OPEN while more may enter, plus WAITED when the caller sleeps
+// until the last has left.
+#define _GNU_SOURCE
+#include "kernels.h"
+
+#include <linux/futex.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { SPIN_NS = 50000, CALLER_SPIN_NS = 20000, LOOKS = 64 /* between looks at the clock */ };
+#define OPEN 0x80000000u
+#define WAITED 0x40000000u
+
+struct pio_pool {
+  int threads, started;
+  pthread_t *ids;
+  pthread_mutex_t lock; // one job at a time
+  pio_task *task;
+  const void *args;
+  size_t tasks;
+  _Alignas(64) atomic_size_t next;
+  _Alignas(64) atomic_uint gate;
+  _Alignas(64) atomic_uint epoch; // counts jobs; what workers sleep on
+  atomic_int sleepers, stop;
+};
+
+static void futex_wait(atomic_uint *word, unsigned seen) {
+  syscall(SYS_futex, word, FUTEX_WAIT_PRIVATE, seen, NULL, NULL, 0);
+}
+
+static void futex_wake(atomic_uint *word, int n) { syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, n, NULL, NULL, 0); }
+
+static void relax(void) {
+#if defined(__x86_64__)
+  __builtin_ia32_pause();
+#elif defined(__aarch64__)
+  __asm__ __volatile__("yield");
+#endif
+}
+
+static int64_t now_ns(void) {
+  struct timespec t;
+  clock_gettime(CLOCK_MONOTONIC, &t);
+  return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
+}
+
+// spin looks at a word until it is no longer what was seen or the time is over; it gives the last look.
+static unsigned spin(atomic_uint *word, unsigned seen, int64_t ns) {
+  int64_t end = now_ns() + ns;
+  do {
+    for (int i = 0; i < LOOKS; i++) {
+      unsigned v = atomic_load_explicit(word, memory_order_acquire);
+      if (v != seen)
+        return v;
+      relax();
+    }
+  } while (now_ns() < end);
+  return seen;
+}
+
+static void take_tasks(pio_pool *p) {
+  for (;;) {
+    size_t i = atomic_fetch_add_explicit(&p->next, 1, memory_order_relaxed);
+    if (i >= p->tasks)
+      return;
+    p->task(p->args, i);
+  }
+}
+
+static void join_job(pio_pool *p) {
+  unsigned g = atomic_load_explicit(&p->gate, memory_order_relaxed);
+  do {
+    if (!(g & OPEN))
+      return;
+  } while (!atomic_compare_exchange_weak_explicit(&p->gate, &g, g + 1, memory_order_acquire, memory_order_relaxed));
+  take_tasks(p);
+  if (atomic_fetch_sub_explicit(&p->gate, 1, memory_order_acq_rel) == (WAITED | 1))
+    futex_wake(&p->gate, 1);
+}
+
+static unsigned next_job(pio_pool *p, unsigned seen) {
+  unsigned e = spin(&p->epoch, seen, SPIN_NS);
+  while (e == seen) {
+    atomic_fetch_add(&p->sleepers, 1);
+    futex_wait(&p->epoch, seen);
+    atomic_fetch_sub(&p->sleepers, 1);
+    e = atomic_load(&p->epoch);
+  }
+  return e;
+}
+
+static void *worker(void *arg) {
+  pio_pool *p = arg;
+  unsigned seen = 0;
+  while (!atomic_load(&p->stop)) {
+    join_job(p);
+    seen = next_job(p, seen);
+  }
+  return NULL;
+}
+
+// start makes the threads, or as many as the system gives. They take no signals: those belong to the threads of the Go runtime.
+static void start(pio_pool *p) {
+  sigset_t all, before;
+  sigfillset(&all);
+  pthread_sigmask(SIG_SETMASK, &all, &before);
+  while (p->started < p->threads - 1 && pthread_create(&p->ids[p->started], NULL, worker, p) == 0)
+    p->started++;
+  pthread_sigmask(SIG_SETMASK, &before, NULL);
+}
+
+pio_pool *pio_pool_new(int threads) {
+  pio_pool *p = aligned_alloc(64, (sizeof *p + 63) / 64 * 64);
+  if (!p)
+    return NULL;
+  *p = (pio_pool){.threads = threads, .ids = calloc((size_t)threads, sizeof(pthread_t))};
+  if (!p->ids) {
+    free(p);
+    return NULL;
+  }
+  pthread_mutex_init(&p->lock, NULL);
+  return p;
+}
+
+void pio_pool_free(pio_pool *p) {
+  atomic_store(&p->stop, 1);
+  atomic_fetch_add(&p->epoch, 1);
+  futex_wake(&p->epoch, p->threads);
+  for (int i = 0; i < p->started; i++)
+    pthread_join(p->ids[i], NULL);
+  pthread_mutex_destroy(&p->lock);
+  free(p->ids);
+  free(p);
+}
+
+int pio_pool_threads(const pio_pool *p) { return p->threads; }
+
+// close_job waits until every worker that entered has left.
+static void close_job(pio_pool *p) {
+  unsigned inside = atomic_fetch_and_explicit(&p->gate, ~OPEN, memory_order_acq_rel) & ~OPEN;
+  int64_t end = inside ? now_ns() + CALLER_SPIN_NS : 0;
+  while (inside && now_ns() < end) {
+    relax();
+    inside = atomic_load_explicit(&p->gate, memory_order_acquire);
+  }
+  if (inside) {
+    unsigned g = atomic_fetch_or(&p->gate, WAITED) | WAITED;
+    while (g != WAITED) {
+      futex_wait(&p->gate, g);
+      g = atomic_load_explicit(&p->gate, memory_order_acquire);
+    }
+  }
+  atomic_store_explicit(&p->gate, 0, memory_order_relaxed);
+}
+
+void pio_pool_run(pio_pool *p, pio_task *task, const void *args, size_t tasks) {
+  if (tasks <= 1 || p->threads == 1) {
+    for (size_t i = 0; i < tasks; i++)
+      task(args, i);
+    return;
+  }
+  pthread_mutex_lock(&p->lock);
+  if (p->started == 0)
+    start(p);
+  p->task = task, p->args = args, p->tasks = tasks;
+  atomic_store_explicit(&p->next, 0, memory_order_relaxed);
+  atomic_store_explicit(&p->gate, OPEN, memory_order_release);
+  atomic_fetch_add(&p->epoch, 1);
+  int sleepers = atomic_load(&p->sleepers);
+  if (sleepers > 0)
+    futex_wake(&p->epoch, (size_t)sleepers < tasks - 1 ? sleepers : (int)(tasks - 1));
+  take_tasks(p);
+  close_job(p);
+  pthread_mutex_unlock(&p->lock);
+}

@@ -1,0 +1,91 @@
+// portable.c: the kernel table for any machine. Vectors of 8 floats that the compiler maps to what there is; a multiply
+// and an add round twice here, so its bits differ from the tables that fuse them.
+#define _GNU_SOURCE
+#include "kernels.h"
+
+#include <string.h>
+
+enum { W = 8 };
+typedef float V __attribute__((vector_size(32)));
+typedef int32_t I __attribute__((vector_size(32)));
+
+#define INLINE static inline __attribute__((always_inline))
+#define TABLE pio_portable
+#define TABLE_NAME "portable"
+
+INLINE V v_set1(float f) { return (V){f, f, f, f, f, f, f, f}; }
+INLINE V v_zero(void) { return v_set1(0); }
+
+INLINE V v_load(const float *p) {
+  V v;
+  memcpy(&v, p, sizeof v);
+  return v;
+}
+
+INLINE void v_store(float *p, V v) { memcpy(p, &v, sizeof v); }
+
+INLINE V v_load_n(const float *p, size_t n) {
+  V v = v_zero();
+  memcpy(&v, p, n * sizeof(float));
+  return v;
+}
+
+INLINE void v_store_n(float *p, V v, size_t n) { memcpy(p, &v, n * sizeof(float)); }
+
+INLINE V v_fma(V a, V b, V c) { return a * b + c; }
+INLINE V v_select(I mask, V yes, V no) { return (V)((mask & (I)yes) | (~mask & (I)no)); }
+
+// As the instruction does: the second operand if either is not a number.
+INLINE V v_max(V a, V b) { return v_select(a > b, a, b); }
+INLINE V v_min(V a, V b) { return v_select(a < b, a, b); }
+
+// ((0+1)+(2+3)) + ((4+5)+(6+7)), the order that four sums at once have.
+INLINE float v_sum(V v) { return ((v[0] + v[1]) + (v[2] + v[3])) + ((v[4] + v[5]) + (v[6] + v[7])); }
+
+INLINE void v_sum4(float *y, V a, V b, V c, V d) { y[0] = v_sum(a), y[1] = v_sum(b), y[2] = v_sum(c), y[3] = v_sum(d); }
+
+INLINE float v_most(V v) {
+  float m = v[0];
+  for (int i = 1; i < W; i++)
+    m = m > v[i] ? m : v[i];
+  return m;
+}
+
+// 2^n for whole n in [-126, 127].
+INLINE V v_pow2(V n) { return (V)((__builtin_convertvector(n, I) + 127) << 23); }
+
+INLINE V v_bf16(const void *p) {
+  uint16_t h[W];
+  memcpy(h, p, sizeof h);
+  I v;
+  for (int i = 0; i < W; i++)
+    v[i] = (int32_t)((uint32_t)h[i] << 16);
+  return (V)v;
+}
+
+INLINE float f16_to_f32(uint16_t h) {
+  uint32_t sign = (uint32_t)(h >> 15) << 31, exponent = (h >> 10) & 31, fraction = h & 1023, bits;
+  if (exponent == 0) {
+    float f = (float)fraction * 0x1p-24f;
+    memcpy(&bits, &f, 4);
+  } else {
+    bits = (exponent == 31 ? 255u << 23 : (exponent + 112) << 23) | fraction << 13;
+  }
+  bits |= sign;
+  float f;
+  memcpy(&f, &bits, 4);
+  return f;
+}
+
+INLINE V v_f16(const void *p) {
+  uint16_t h[W];
+  memcpy(h, p, sizeof h);
+  V v;
+  for (int i = 0; i < W; i++)
+    v[i] = f16_to_f32(h[i]);
+  return v;
+}
+
+INLINE void v_prefetch(const void *p) { __builtin_prefetch(p); }
+
+#include "template.h"
