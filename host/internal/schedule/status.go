@@ -19,7 +19,8 @@ const (
 	StateReady       State = "ready"       // requests are answered
 	StateRestarting  State = "restarting"  // the process died, or its start failed; the next start is due at Status.Retry
 	StateQuarantined State = "quarantined" // the host has given up: Reason says why
-	StateStopped     State = "stopped"     // the host is closing
+	StateDraining    State = "draining"    // of an Unavailable alone: the host takes no new requests
+	StateStopped     State = "stopped"     // the host has closed
 )
 
 // Status is a snapshot of one model.

@@ -1,0 +1,196 @@
+package schedule
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"syscall"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/inference-pio/inference-pio/sdk"
+)
+
+func TestAnAnswerSurvivesADeathAtEveryToken(t *testing.T) {
+	const tokens = 6
+	for at := range tokens {
+		t.Run(fmt.Sprint(at), func(t *testing.T) {
+			inWorld(t, func(p *fakeProcess) error {
+				p.before = func(_ context.Context, p *fakeProcess, _ sdk.GenerateRequest, index int) {
+					if p.number == 1 && index == at {
+						p.die(syscall.SIGKILL)
+					}
+				}
+				return nil
+			}, func(w *world) {
+				w.ask(100, tokens).complete(t, 100, tokens)
+				if s := w.Models()[0]; s.Deaths != 1 || s.Starts != 2 || s.State != StateReady || s.Running != 0 || s.Waiting != 0 {
+					t.Errorf("status %+v", s)
+				}
+				if n := w.startTimes(); n[1] != n[0] {
+					t.Errorf("the first restart came after %v; expected at once", n[1])
+				}
+			})
+		})
+	}
+}
+
+// The request that kills fails alone; those that were on board with it finish, and so does one that came later.
+func TestARequestThatKillsFailsAlone(t *testing.T) {
+	const poison = 666
+	inWorld(t, func(p *fakeProcess) error {
+		p.before = func(_ context.Context, p *fakeProcess, req sdk.GenerateRequest, index int) {
+			time.Sleep(time.Second) // so that all run together
+			if req.Tokens[0] == poison && index == 2 {
+				p.die(syscall.SIGSEGV)
+			}
+		}
+		return nil
+	}, func(w *world) {
+		first, bad, last := w.ask(100, 9), w.ask(poison, 9), w.ask(200, 9)
+		time.Sleep(4 * time.Second)
+		late := w.askWith(context.Background(), sdk.GenerateRequest{Tokens: []int32{300}, MaxTokens: 3}, nil)
+		<-bad.done
+		var told *sdk.Error
+		if !errors.As(bad.err, &told) || told.Reason != sdk.ReasonInternal ||
+			!strings.Contains(bad.err.Error(), "died 3 times while it ran this request alone, the last time after 2 tokens: it was ended by SIGSEGV") {
+			t.Errorf("the poison's error: %v", bad.err)
+		}
+		first.complete(t, 100, 9)
+		last.complete(t, 200, 9)
+		<-late.done
+		var busy *Unavailable
+		if late.err != nil && !errors.As(late.err, &busy) {
+			t.Errorf("a late request: %v", late.err)
+		}
+		if s := w.Models()[0]; s.Deaths != 5 || s.State != StateReady {
+			t.Errorf("%d deaths, %s; expected 2 together and 3 alone", s.Deaths, s.State)
+		}
+		w.ask(400, 3).complete(t, 400, 3)
+	})
+}
+
+// While there are suspects a process has one request at a time.
+func TestSuspectsRunOneByOne(t *testing.T) {
+	inWorld(t, func(p *fakeProcess) error {
+		p.before = func(_ context.Context, p *fakeProcess, _ sdk.GenerateRequest, index int) {
+			time.Sleep(time.Second)
+			if p.number == 1 && index == 4 || p.number == 2 && index == 6 {
+				p.die(syscall.SIGKILL)
+			}
+		}
+		return nil
+	}, func(w *world) {
+		var list []*outcome
+		for i := range 4 {
+			list = append(list, w.ask(int32(100*i+100), 10))
+			synctest.Wait()
+		}
+		for i, o := range list {
+			o.complete(t, int32(100*i+100), 10)
+		}
+		for n, want := range []int{4, 4, 1} {
+			if got := w.process(n + 1).most; got != want {
+				t.Errorf("process %d had %d requests at once, want %d", n+1, got, want)
+			}
+		}
+	})
+}
+
+// An idle plugin that keeps dying is started again at once the first time, then ever later; an answer in between shows
+// that it is of use and begins the count anew.
+func TestBackoffGrowsUntilARequestFinishes(t *testing.T) {
+	inWorld(t, func(p *fakeProcess) error { return nil }, func(w *world) {
+		for n, want := range []time.Duration{0, 1, 2, 4, 8, 16, 30, 30, 0, 1} {
+			if n == 8 {
+				w.ask(100, 3).complete(t, 100, 3)
+			}
+			died := time.Now()
+			w.process(n + 1).die(syscall.SIGABRT)
+			synctest.Wait()
+			for len(w.startTimes()) == n+1 {
+				time.Sleep(100 * time.Millisecond)
+				synctest.Wait()
+			}
+			if got := time.Since(died); got != want*time.Second {
+				t.Errorf("restart %d came after %v, want %v", n+1, got, want*time.Second)
+			}
+		}
+	})
+}
+
+// A process whose calls fail but that does not exit is killed.
+func TestAProcessThatOnlyLooksAliveIsKilled(t *testing.T) {
+	inWorld(t, func(p *fakeProcess) error {
+		p.before = func(_ context.Context, p *fakeProcess, _ sdk.GenerateRequest, index int) {
+			if p.number == 1 && index == 2 {
+				p.mu.Lock()
+				p.cutCalls()
+				p.mu.Unlock()
+			}
+		}
+		return nil
+	}, func(w *world) {
+		begin := time.Now()
+		w.ask(100, 5).complete(t, 100, 5)
+		if e := w.process(1).Exit(); !e.Killed || time.Since(begin) != exitTime {
+			t.Errorf("exit %v after %v", e, time.Since(begin))
+		}
+	})
+}
+
+// The kernel says nothing of a frozen process; its requests go on all the same.
+func TestAFrozenProcessIsKilledAndItsRequestsGoOn(t *testing.T) {
+	inWorld(t, func(p *fakeProcess) error {
+		if p.number > 1 {
+			return nil
+		}
+		p.health = func(ctx context.Context) error {
+			<-ctx.Done()
+			return context.Cause(ctx)
+		}
+		p.before = func(ctx context.Context, p *fakeProcess, _ sdk.GenerateRequest, index int) {
+			if index == 1 {
+				<-p.calls
+			}
+		}
+		return nil
+	}, func(w *world) {
+		w.ask(100, 3).complete(t, 100, 3)
+		if e := w.process(1).Exit(); !e.Killed {
+			t.Errorf("the frozen process: %v", e)
+		}
+	})
+}
+
+// A resumed answer that begins anew or repeats a token is the plugin's mistake and never reaches the client.
+func TestNothingReachesTheClientTwice(t *testing.T) {
+	for _, wrong := range []sdk.Event{
+		{Start: &sdk.Start{}},
+		{Token: &sdk.Token{Index: 1, ID: 7, Text: "again"}},
+		{Token: &sdk.Token{Index: 3, ID: 7, Text: "skipped"}},
+	} {
+		f := &flight{model: newModel(New(Options{Config: emptyConfig()}), emptyConfig().Models[0], nil), send: func(sdk.Event) error {
+			t.Errorf("%+v was passed on", wrong)
+			return nil
+		}, start: &sdk.Start{}, ids: []int32{1, 2}}
+		if err := f.receive(wrong); sdk.ReasonOf(err) != sdk.ReasonInternal {
+			t.Errorf("%+v: %v", wrong, err)
+		}
+	}
+}
+
+// When the process dies after the last event nobody minds.
+func TestADeathAfterTheFinishIsNoFailure(t *testing.T) {
+	inWorld(t, func(p *fakeProcess) error { return nil }, func(w *world) {
+		o := w.askWith(context.Background(), sdk.GenerateRequest{Tokens: []int32{100}, MaxTokens: 3}, func(e sdk.Event) error {
+			if e.Finish != nil {
+				w.process(1).die(syscall.SIGKILL)
+			}
+			return nil
+		})
+		o.complete(t, 100, 3)
+	})
+}

@@ -1,0 +1,100 @@
+package schedule
+
+import (
+	"context"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/inference-pio/inference-pio/host/internal/config"
+	"github.com/inference-pio/inference-pio/host/internal/process"
+	"github.com/inference-pio/inference-pio/sdk"
+)
+
+// echoHost runs the real echo plugin in a real process, without a seam between.
+func echoHost(t *testing.T) *Host {
+	t.Helper()
+	bin := filepath.Join(t.TempDir(), "echo")
+	build := exec.Command("go", "build", "-o", bin, "github.com/inference-pio/inference-pio/sdk/examples/echo")
+	build.Stderr = os.Stderr
+	if err := build.Run(); err != nil {
+		t.Fatal(err)
+	}
+	model, err := filepath.Abs("../../../sdk/examples/echo/testdata/model")
+	if err != nil {
+		t.Fatal(err)
+	}
+	h := New(Options{
+		Config: &config.Config{
+			Server: config.Server{Wait: time.Minute},
+			Models: []config.Model{{ID: "echo", Path: model, Devices: []string{"cpu"}, Numerics: sdk.NumericsExact}},
+		},
+		Start: func(ctx context.Context, _ config.Model) (Process, error) {
+			p, err := process.Start(ctx, process.Spec{Name: "echo", Path: bin})
+			if err != nil {
+				return nil, err
+			}
+			return Running(p), nil
+		},
+	})
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		h.Run(context.Background())
+	}()
+	t.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+		defer cancel()
+		h.Close(ctx)
+		<-ended
+	})
+	return h
+}
+
+// The answer is longer than what the transport holds, so that the death finds it in the middle.
+func TestAnAnswerOfARealProcessGoesOnAfterSIGKILL(t *testing.T) {
+	h := echoHost(t)
+	const tokens = 4000
+	for _, at := range []int{0, 1, 1000} {
+		var got strings.Builder
+		var n, starts int
+		err := h.Generate(context.Background(), "echo", sdk.GenerateRequest{Text: "abc ", HasText: true, MaxTokens: tokens, IgnoreEOS: true},
+			func(e sdk.Event) error {
+				if e.Start != nil {
+					starts++
+				}
+				if e.Token == nil {
+					return nil
+				}
+				got.WriteString(e.Token.Text)
+				n++
+				if n == at+1 {
+					return syscall.Kill(h.Models()[0].PID, syscall.SIGKILL)
+				}
+				return nil
+			})
+		if err != nil {
+			t.Fatalf("killed at token %d: %v", at, err)
+		}
+		if want := strings.Repeat("abc ", tokens/4); got.String() != want || starts != 1 {
+			t.Errorf("killed at token %d: %d bytes in %d starts, equal: %v", at, got.Len(), starts, got.String() == want)
+		}
+	}
+	if s := h.Models()[0]; s.Deaths != 3 {
+		t.Errorf("%d deaths; expected 3", s.Deaths)
+	}
+}
+
+func TestARealProcessTakesOrders(t *testing.T) {
+	h := echoHost(t)
+	if err := h.Generate(context.Background(), "echo", sdk.GenerateRequest{Text: "a", HasText: true}, func(sdk.Event) error { return nil }); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := h.Order(context.Background(), "echo", sdk.Order{Query: &sdk.QueryOrder{}}); err != nil {
+		t.Error(err)
+	}
+}

@@ -1,0 +1,314 @@
+package schedule
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"syscall"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/inference-pio/inference-pio/host/internal/config"
+	"github.com/inference-pio/inference-pio/host/internal/process"
+	"github.com/inference-pio/inference-pio/sdk"
+	"github.com/inference-pio/inference-pio/sdk/client"
+)
+
+// fakeProcess is a plugin in this process. Its model counts: the token at index i of a prompt [p] has the id p+i, and the
+// text that spells it. What else it does is in the fields.
+type fakeProcess struct {
+	number int // of the start, from 1
+
+	load   func(ctx context.Context, p *fakeProcess, req sdk.LoadRequest, progress func(sdk.Progress)) error
+	before func(ctx context.Context, p *fakeProcess, req sdk.GenerateRequest, index int) // each token
+	health func(ctx context.Context) error
+	order  func(sdk.Order) sdk.Report
+	calls  chan struct{} // closed when calls fail: at the death, or earlier for a process that only looks alive
+
+	mu      sync.Mutex
+	done    chan struct{}
+	exit    process.Exit
+	stopped bool
+	loaded  sdk.LoadRequest
+	reports chan sdk.Report
+	aboard  int // requests
+	most    int // at once
+}
+
+func newFakeProcess(number int) *fakeProcess {
+	return &fakeProcess{number: number, done: make(chan struct{}), calls: make(chan struct{}), reports: make(chan sdk.Report, 16)}
+}
+
+// die ends the process as a signal would.
+func (p *fakeProcess) die(s syscall.Signal) { p.end(process.Exit{Code: -1, Signal: s}) }
+
+func (p *fakeProcess) end(e process.Exit) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	select {
+	case <-p.done:
+		return
+	default:
+	}
+	p.exit = e
+	p.cutCalls()
+	close(p.done)
+}
+
+func (p *fakeProcess) cutCalls() {
+	select {
+	case <-p.calls:
+	default:
+		close(p.calls)
+	}
+}
+
+func (p *fakeProcess) gone(ctx context.Context) error {
+	select {
+	case <-p.calls:
+		return client.ErrGone
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	default:
+		return nil
+	}
+}
+
+func (p *fakeProcess) Describe(ctx context.Context) (sdk.Description, error) {
+	return sdk.Description{Name: "fake", Version: "0.1.0", Kernels: "none"}, p.gone(ctx)
+}
+
+func (p *fakeProcess) Load(ctx context.Context, req sdk.LoadRequest, progress func(sdk.Progress)) (sdk.LayerTable, error) {
+	p.mu.Lock()
+	p.loaded = req
+	p.mu.Unlock()
+	if p.load != nil {
+		if err := p.load(ctx, p, req, progress); err != nil {
+			return sdk.LayerTable{}, err
+		}
+	}
+	return sdk.LayerTable{Context: 100}, p.gone(ctx)
+}
+
+func (p *fakeProcess) Generate(ctx context.Context, req sdk.GenerateRequest, send func(sdk.Event) error) error {
+	p.board(1)
+	defer p.board(-1)
+	prompt, next := req.Tokens, 0
+	if r := req.Resume; r != nil {
+		prompt, next = r.Prompt, len(r.Generated)
+		for i, id := range r.Generated {
+			if id != prompt[0]+int32(i) {
+				return sdk.Errorf(sdk.ReasonInternal, "the resumed ids are wrong: %v", r.Generated)
+			}
+		}
+	} else if err := send(sdk.Event{Start: &sdk.Start{Prompt: prompt}}); err != nil {
+		return err
+	}
+	for i := next; i < req.MaxTokens; i++ {
+		if p.before != nil {
+			p.before(ctx, p, req, i)
+		}
+		if err := p.gone(ctx); err != nil {
+			return err
+		}
+		if err := send(sdk.Event{Token: &sdk.Token{Index: i, ID: prompt[0] + int32(i), Text: fmt.Sprint(prompt[0]+int32(i), " ")}}); err != nil {
+			return err
+		}
+	}
+	return send(sdk.Event{Finish: &sdk.Finish{Reason: sdk.FinishLength, CompletionTokens: req.MaxTokens}})
+}
+
+func (p *fakeProcess) board(by int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.aboard += by
+	p.most = max(p.most, p.aboard)
+}
+
+func (p *fakeProcess) Schedule(ctx context.Context) (Stream, error) {
+	return fakeStream{p, ctx}, p.gone(ctx)
+}
+
+type fakeStream struct {
+	p   *fakeProcess
+	ctx context.Context
+}
+
+func (s fakeStream) Send(o sdk.Order) error {
+	if err := s.p.gone(s.ctx); err != nil {
+		return err
+	}
+	r := sdk.Report{}
+	if s.p.order != nil {
+		r = s.p.order(o)
+	}
+	if r.Done == nil {
+		r.Done = &sdk.OrderDone{}
+	}
+	r.Done.ID = o.ID
+	select {
+	case s.p.reports <- r:
+	case <-s.p.calls: // a process without reports has accepted the order and dies before it answers
+	}
+	return nil
+}
+
+func (s fakeStream) Recv() (sdk.Report, error) {
+	select {
+	case r := <-s.p.reports:
+		return r, nil
+	case <-s.p.calls:
+		return sdk.Report{}, client.ErrGone
+	case <-s.ctx.Done():
+		return sdk.Report{}, s.ctx.Err()
+	}
+}
+
+func (p *fakeProcess) Health(ctx context.Context) error {
+	if p.health != nil {
+		return p.health(ctx)
+	}
+	return nil
+}
+
+func (p *fakeProcess) Done() <-chan struct{} { return p.done }
+
+func (p *fakeProcess) Exit() process.Exit {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.exit
+}
+
+func (p *fakeProcess) Stop(context.Context) error {
+	p.mu.Lock()
+	p.stopped = true
+	p.mu.Unlock()
+	p.end(process.Exit{})
+	return nil
+}
+
+func (p *fakeProcess) Kill()        { p.end(process.Exit{Code: -1, Signal: syscall.SIGKILL, Killed: true}) }
+func (p *fakeProcess) PID() int     { return 1000 + p.number }
+func (p *fakeProcess) Path() string { return "/plugins/fake" }
+
+// world is a host with one model, "m", inside a synctest bubble.
+type world struct {
+	*Host
+	t *testing.T
+
+	mu     sync.Mutex
+	starts []time.Duration // since the begin
+	procs  []*fakeProcess
+	states []State
+}
+
+// inWorld runs a host whose processes setup prepares; setup's error is a failed start. test begins when all is quiet.
+func inWorld(t *testing.T, setup func(p *fakeProcess) error, test func(w *world)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		w := &world{t: t}
+		began := time.Now()
+		c := &config.Config{
+			Server:  config.Server{Wait: 10 * time.Second},
+			Devices: []config.Device{{Name: "far", Memory: 1000}},
+			Models:  []config.Model{{ID: "m", Aliases: []string{"alias"}, Devices: []string{"cpu", "far"}}},
+		}
+		w.Host = New(Options{
+			Config: c,
+			Start: func(ctx context.Context, _ config.Model) (Process, error) {
+				w.mu.Lock()
+				w.starts = append(w.starts, time.Since(began))
+				p := newFakeProcess(len(w.starts))
+				w.procs = append(w.procs, p)
+				w.mu.Unlock()
+				if err := setup(p); err != nil {
+					return nil, err
+				}
+				return p, nil
+			},
+			Notify: func(s Status) {
+				w.mu.Lock()
+				defer w.mu.Unlock()
+				if n := len(w.states); n == 0 || w.states[n-1] != s.State {
+					w.states = append(w.states, s.State)
+				}
+			},
+		})
+		ended := make(chan struct{})
+		go func() {
+			defer close(ended)
+			w.Run(context.Background())
+		}()
+		synctest.Wait()
+		test(w)
+		closing, cancel := context.WithTimeout(context.Background(), time.Second)
+		defer cancel()
+		w.Close(closing)
+		<-ended
+		if s := w.Models()[0].State; s != StateStopped && s != StateQuarantined {
+			t.Errorf("a closed host's model is %s", s)
+		}
+	})
+}
+
+// outcome of one request.
+type outcome struct {
+	text   string
+	starts int
+	finish *sdk.Finish
+	err    error
+	done   chan struct{}
+}
+
+// ask generates n tokens from a prompt in the background.
+func (w *world) ask(prompt int32, n int) *outcome {
+	return w.askWith(context.Background(), sdk.GenerateRequest{Tokens: []int32{prompt}, MaxTokens: n}, nil)
+}
+
+func (w *world) askWith(ctx context.Context, req sdk.GenerateRequest, hook func(sdk.Event) error) *outcome {
+	o := &outcome{done: make(chan struct{})}
+	go func() {
+		defer close(o.done)
+		o.err = w.Generate(ctx, "m", req, func(e sdk.Event) error {
+			switch {
+			case e.Start != nil:
+				o.starts++
+			case e.Token != nil:
+				o.text += e.Token.Text
+			case e.Finish != nil:
+				o.finish = e.Finish
+			}
+			if hook != nil {
+				return hook(e)
+			}
+			return nil
+		})
+	}()
+	return o
+}
+
+func (w *world) process(number int) *fakeProcess {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.procs[number-1]
+}
+
+func (w *world) startTimes() []time.Duration {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return append([]time.Duration(nil), w.starts...)
+}
+
+// complete fails the test if o is not the whole answer, each event once.
+func (o *outcome) complete(t *testing.T, prompt int32, n int) {
+	t.Helper()
+	<-o.done
+	want := ""
+	for i := range n {
+		want += fmt.Sprint(prompt+int32(i), " ")
+	}
+	if o.err != nil || o.text != want || o.starts != 1 || o.finish == nil {
+		t.Errorf("request %d: %q, %d starts, finish %v, error %v; want %q", prompt, o.text, o.starts, o.finish, o.err, want)
+	}
+}

@@ -1,0 +1,204 @@
+// generate.go is the way of one request: it boards a process, and when that dies, the next one, until it has its finish.
+package schedule
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/inference-pio/inference-pio/sdk"
+	"github.com/inference-pio/inference-pio/sdk/client"
+)
+
+// maxStrikes is how many deaths a request may cause alone before it fails.
+const maxStrikes = 3
+
+// flight is one request on its way. What a resume needs is written by its own goroutine; deaths and strikes belong to the
+// model, under its mu.
+type flight struct {
+	model *model
+	req   sdk.GenerateRequest
+	send  func(sdk.Event) error
+
+	number          uint64 // order of acceptance
+	deaths, strikes int
+
+	start    *sdk.Start
+	ids      []int32
+	finished bool
+	sendErr  error // of the receiver: ends the request, whatever the plugin says
+
+	accepted time.Time
+	newest   time.Time // of the last token
+	died     time.Time // zero unless the next event is the first after a death
+}
+
+func (m *model) generate(ctx context.Context, req sdk.GenerateRequest, send func(sdk.Event) error) error {
+	f := &flight{model: m, req: req, send: send, accepted: time.Now()}
+	m.mu.Lock()
+	m.flights++
+	f.number = m.flights
+	m.status.Waiting++
+	m.mu.Unlock()
+	m.host.o.Metrics.Waiting.WithLabelValues(m.entry.ID).Inc()
+	err := f.fly(ctx)
+	m.leave(f, nil, true)
+	f.account(err)
+	return err
+}
+
+// fly takes the request through as many processes as it needs.
+func (f *flight) fly(ctx context.Context) error {
+	timer := time.NewTimer(f.model.host.o.Config.Server.Wait)
+	defer timer.Stop()
+	deadline := timer.C
+	for {
+		l, err := f.model.board(ctx, f, deadline)
+		if err != nil {
+			return err
+		}
+		deadline = nil // whoever has been on board waits for the next process as long as there is hope
+		err = l.Generate(ctx, f.resume(), f.receive)
+		switch {
+		case f.finished, f.sendErr != nil, ctx.Err() != nil, !errors.Is(err, client.ErrGone):
+			f.model.leave(f, l, false)
+			return f.verdict(ctx, err)
+		}
+		if err := f.mourn(ctx, l); err != nil {
+			return err
+		}
+	}
+}
+
+// verdict is the error of a request that ended in a living process.
+func (f *flight) verdict(ctx context.Context, err error) error {
+	switch {
+	case f.sendErr != nil:
+		return f.sendErr
+	case f.finished:
+		return nil // if the process died after the finish, it does not matter
+	case ctx.Err() != nil:
+		return context.Cause(ctx)
+	case err == nil:
+		return sdk.Errorf(sdk.ReasonInternal, "the plugin ended the answer without a finish")
+	}
+	return err
+}
+
+// mourn waits until the death of l has been understood, and fails if it was this request's third alone.
+func (f *flight) mourn(ctx context.Context, l *life) error {
+	f.died = time.Now()
+	l.once.Do(func() { close(l.lost) })
+	select {
+	case <-l.buried:
+	case <-ctx.Done():
+		f.model.leave(f, l, false)
+		return context.Cause(ctx)
+	}
+	f.model.mu.Lock()
+	strikes := f.strikes
+	f.model.mu.Unlock()
+	if strikes >= maxStrikes {
+		return sdk.Errorf(sdk.ReasonInternal, "the plugin died %d times while it ran this request alone, the last time after %d tokens: it %s",
+			strikes, len(f.ids), l.exit)
+	}
+	f.model.log.Info("a request goes on in the next process", "request", f.req.ID, "tokens", len(f.ids), "strikes", strikes)
+	f.model.host.o.Metrics.Resumes.WithLabelValues(f.model.entry.ID).Inc()
+	return nil
+}
+
+// resume is the request as the next process gets it: the original one if nothing was heard of it yet.
+func (f *flight) resume() sdk.GenerateRequest {
+	req := f.req
+	if f.start != nil {
+		req.Resume = &sdk.Resume{Prompt: f.start.Prompt, Generated: f.ids, InReasoning: f.start.InReasoning}
+	}
+	return req
+}
+
+// receive notes what a resume needs and passes the event on. What the receiver has already had is a plugin's mistake and
+// must not reach it twice.
+func (f *flight) receive(e sdk.Event) error {
+	switch {
+	case e.Start != nil && f.start != nil:
+		return sdk.Errorf(sdk.ReasonInternal, "the plugin began a resumed answer anew")
+	case e.Token != nil && e.Token.Index != len(f.ids):
+		return sdk.Errorf(sdk.ReasonInternal, "the plugin sent token %d where token %d was due", e.Token.Index, len(f.ids))
+	case e.Start != nil:
+		f.start = e.Start
+	case e.Token != nil:
+		f.ids = append(f.ids, e.Token.ID)
+	case e.Finish != nil:
+		f.finished = true
+	}
+	f.measure(e)
+	f.sendErr = f.send(e)
+	return f.sendErr
+}
+
+// measure keeps the times between the events.
+func (f *flight) measure(e sdk.Event) {
+	m, now := f.model.host.o.Metrics, time.Now()
+	id := f.model.entry.ID
+	if !f.died.IsZero() {
+		m.ResumeSeconds.WithLabelValues(id).Observe(now.Sub(f.died).Seconds())
+		f.died = time.Time{}
+	}
+	if e.Token == nil {
+		return
+	}
+	m.Generated.WithLabelValues(id).Inc()
+	if len(f.ids) == 1 {
+		m.FirstToken.WithLabelValues(id).Observe(now.Sub(f.accepted).Seconds())
+		f.running(1)
+	} else {
+		m.InterToken.WithLabelValues(id).Observe(now.Sub(f.newest).Seconds())
+	}
+	f.newest = now
+}
+
+// running moves the request from waiting to running.
+func (f *flight) running(by int) {
+	m := f.model
+	m.mu.Lock()
+	m.status.Waiting -= by
+	m.status.Running += by
+	m.mu.Unlock()
+	metrics := m.host.o.Metrics
+	metrics.Waiting.WithLabelValues(m.entry.ID).Sub(float64(by))
+	metrics.Running.WithLabelValues(m.entry.ID).Add(float64(by))
+}
+
+// account closes the request's books.
+func (f *flight) account(err error) {
+	m, metrics, id := f.model, f.model.host.o.Metrics, f.model.entry.ID
+	if len(f.ids) > 0 {
+		f.running(-1)
+	}
+	m.mu.Lock()
+	m.status.Waiting--
+	m.mu.Unlock()
+	metrics.Waiting.WithLabelValues(id).Dec()
+	metrics.EndToEnd.WithLabelValues(id).Observe(time.Since(f.accepted).Seconds())
+	if err == nil {
+		m.finished()
+	} else {
+		metrics.Failures.WithLabelValues(id, failureLabel(err)).Inc()
+	}
+}
+
+// failureLabel is the reason of a failed request as a metric's label.
+func failureLabel(err error) string {
+	var gone *Unavailable
+	var told *sdk.Error
+	switch {
+	case errors.As(err, &gone):
+		return "unavailable"
+	case errors.As(err, &told):
+		return fmt.Sprint(told.Reason)
+	case errors.Is(err, context.Canceled), errors.Is(err, errCut):
+		return "cancelled"
+	}
+	return "other"
+}

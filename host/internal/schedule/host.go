@@ -1,0 +1,196 @@
+package schedule
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/inference-pio/inference-pio/host/internal/config"
+	"github.com/inference-pio/inference-pio/host/internal/telemetry"
+	"github.com/inference-pio/inference-pio/sdk"
+)
+
+// Options of a Host.
+type Options struct {
+	Config *config.Config
+	// Start chooses the plugin for an entry, starts its process and returns when it has shaken hands.
+	Start   func(ctx context.Context, m config.Model) (Process, error)
+	Log     *slog.Logger       // nil: silent
+	Metrics *telemetry.Metrics // nil: its own
+	// Notify is told of every change of a model's state and of its progress while loading, in order for each model. It
+	// must not block and must not call the Host.
+	Notify func(Status)
+}
+
+// Host has all models. Its methods may be called concurrently.
+type Host struct {
+	o      Options
+	models []*model
+	byName map[string]*model
+
+	stop     chan struct{} // closed when the processes are to end
+	stopOnce sync.Once
+	cut      context.Context // ends when requests still running are to fail
+	cutNow   context.CancelFunc
+
+	mu       sync.Mutex
+	draining bool
+	flights  int
+	idle     chan struct{} // non-nil while Drain waits; closed when flights is 0
+}
+
+// errCut is the cause of a request's end when a drain has run out of time.
+var errCut = errors.New("the host is closing")
+
+// New makes a host; nothing runs before Run.
+func New(o Options) *Host {
+	if o.Log == nil {
+		o.Log = telemetry.Discard()
+	}
+	if o.Metrics == nil {
+		o.Metrics = telemetry.New("")
+	}
+	if o.Notify == nil {
+		o.Notify = func(Status) {}
+	}
+	h := &Host{o: o, byName: map[string]*model{}, stop: make(chan struct{})}
+	h.cut, h.cutNow = context.WithCancel(context.Background())
+	given := budgets(o.Config)
+	for _, entry := range o.Config.Models {
+		m := newModel(h, entry, given[entry.ID])
+		h.models = append(h.models, m)
+		for _, name := range append([]string{entry.ID}, entry.Aliases...) {
+			h.byName[name] = m
+		}
+		o.Metrics.Touch(entry.ID)
+	}
+	return h
+}
+
+// Run supervises the models until Close or the end of ctx; when it returns, no process is left.
+func (h *Host) Run(ctx context.Context) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	go func() {
+		select {
+		case <-h.stop:
+			cancel()
+		case <-ctx.Done():
+		}
+	}()
+	var all sync.WaitGroup
+	for _, m := range h.models {
+		all.Go(func() { m.supervise(ctx) })
+	}
+	all.Wait()
+	h.cutNow()
+}
+
+// Models says how every model stands, in the order of models.toml.
+func (h *Host) Models() []Status {
+	list := make([]Status, len(h.models))
+	for i, m := range h.models {
+		list[i] = m.snapshot()
+	}
+	return list
+}
+
+// Generate produces one answer of the model with that id or alias, across as many lives of its process as it takes.
+// send is called from one goroutine at a time and gets every event once; its error ends the answer and is returned.
+// Other errors are *UnknownModel, *Unavailable, the plugin's *sdk.Error, or the context's.
+func (h *Host) Generate(ctx context.Context, name string, req sdk.GenerateRequest, send func(sdk.Event) error) error {
+	m, err := h.find(name)
+	if err != nil {
+		return err
+	}
+	if !h.takeOff() {
+		return m.draining()
+	}
+	defer h.land()
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	defer context.AfterFunc(h.cut, func() { cancel(errCut) })()
+	err = m.generate(ctx, req, send)
+	if errors.Is(err, errCut) {
+		return m.draining()
+	}
+	return err
+}
+
+// Order has a model's process carry out an order, and returns the report that says so. The order's ID is set here.
+func (h *Host) Order(ctx context.Context, name string, o sdk.Order) (sdk.Report, error) {
+	m, err := h.find(name)
+	if err != nil {
+		return sdk.Report{}, err
+	}
+	return m.order(ctx, o)
+}
+
+// Draining says whether Drain or Close was called.
+func (h *Host) Draining() bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.draining
+}
+
+// Close admits no request any more, lets those on their way finish until ctx ends, fails the rest, and ends the
+// processes. Run returns soon after.
+func (h *Host) Close(ctx context.Context) {
+	select {
+	case <-h.drain():
+	case <-ctx.Done():
+		h.o.Log.Warn("requests are cut: they did not finish in time")
+	}
+	h.cutNow()
+	h.stopOnce.Do(func() { close(h.stop) })
+}
+
+// drain refuses new requests and returns a channel that is closed when the last one on its way has ended.
+func (h *Host) drain() <-chan struct{} {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.draining = true
+	if h.idle == nil {
+		h.idle = make(chan struct{})
+		if h.flights == 0 {
+			close(h.idle)
+		}
+	}
+	return h.idle
+}
+
+func (h *Host) takeOff() bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.draining {
+		return false
+	}
+	h.flights++
+	return true
+}
+
+func (h *Host) land() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.flights--
+	if h.flights == 0 && h.idle != nil {
+		close(h.idle)
+	}
+}
+
+func (h *Host) find(name string) (*model, error) {
+	if m, ok := h.byName[name]; ok {
+		return m, nil
+	}
+	e := &UnknownModel{Name: name}
+	for _, m := range h.models {
+		e.Known = append(e.Known, m.entry.ID)
+	}
+	return nil, e
+}
+
+func (m *model) draining() error {
+	return &Unavailable{Model: m.entry.ID, State: StateDraining, Reason: "the host is shutting down", RetryAfter: 5 * time.Second}
+}

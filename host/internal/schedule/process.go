@@ -1,0 +1,48 @@
+// process.go is what the supervisor needs of a running plugin, so that its rules can be tested without binaries.
+package schedule
+
+import (
+	"context"
+
+	"github.com/inference-pio/inference-pio/host/internal/process"
+	"github.com/inference-pio/inference-pio/sdk"
+	"github.com/inference-pio/inference-pio/sdk/client"
+)
+
+// Process is a started plugin. Calls fail with client.ErrGone once it is dead.
+type Process interface {
+	Describe(ctx context.Context) (sdk.Description, error)
+	Load(ctx context.Context, req sdk.LoadRequest, progress func(sdk.Progress)) (sdk.LayerTable, error)
+	Generate(ctx context.Context, req sdk.GenerateRequest, send func(sdk.Event) error) error
+	Schedule(ctx context.Context) (Stream, error)
+	Health(ctx context.Context) error
+
+	Done() <-chan struct{} // closed when the process has ended
+	Exit() process.Exit    // valid after Done
+	Stop(ctx context.Context) error
+	Kill()
+	PID() int
+	Path() string
+}
+
+// Stream is the host's end of the Scheduler stream.
+type Stream interface {
+	Send(sdk.Order) error
+	Recv() (sdk.Report, error)
+}
+
+// Running makes a Process of a started one.
+func Running(p *process.Process) Process { return running{p, p.Client()} }
+
+type running struct {
+	*process.Process
+	*client.Client
+}
+
+func (r running) Schedule(ctx context.Context) (Stream, error) {
+	s, err := r.Client.Schedule(ctx)
+	if err != nil {
+		return nil, err // not s: a nil pointer in an interface is not nil
+	}
+	return s, nil
+}

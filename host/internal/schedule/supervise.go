@@ -1,0 +1,264 @@
+// supervise.go is the life of a model: start, load, watch, and again.
+package schedule
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/inference-pio/inference-pio/sdk"
+	"github.com/inference-pio/inference-pio/sdk/client"
+)
+
+const (
+	maxFailedStarts = 5
+	longestBackoff  = 30 * time.Second
+
+	describeTimeout = 5 * time.Second
+
+	// A frozen process is noticed after at most healthEvery + healthTimeout. The timeout is generous: a plugin may be busy
+	// on every core.
+	healthEvery   = 5 * time.Second
+	healthTimeout = 30 * time.Second
+
+	// exitTime is how long a process whose calls fail may take to be gone before it is killed.
+	exitTime = 2 * time.Second
+	// vanishTime is how long a killed process may take; one that hangs in a device driver may take for ever.
+	vanishTime = 5 * time.Second
+	// stopTime bounds the orderly end of a process; process.Stop has a shorter bound of its own.
+	stopTime = 15 * time.Second
+)
+
+// backoff is the wait before the next start after n deaths and failed starts without a finished request between them.
+func backoff(n int) time.Duration {
+	if n <= 1 {
+		return 0
+	}
+	return min(time.Second<<min(n-2, 10), longestBackoff)
+}
+
+// supervise runs the model until ctx ends or it is quarantined; then no process is left.
+func (m *model) supervise(ctx context.Context) {
+	failed := 0
+	for {
+		err := m.live(ctx, func() { failed = 0 })
+		if ctx.Err() != nil {
+			m.set(func(s *Status) { s.State, s.PID = StateStopped, 0 })
+			return
+		}
+		var refused *startFailure
+		if errors.As(err, &refused) {
+			failed++
+			m.host.o.Metrics.Starts.WithLabelValues(m.entry.ID, "failed").Inc()
+			m.log.Error("the model did not start", "attempt", failed, "of", maxFailedStarts, "error", err)
+		}
+		if failed >= maxFailedStarts || refused != nil && refused.final {
+			m.set(func(s *Status) { s.State, s.Reason, s.PID = StateQuarantined, err.Error(), 0 })
+			return
+		}
+		if !m.rest(ctx, err) {
+			m.set(func(s *Status) { s.State = StateStopped })
+			return
+		}
+	}
+}
+
+// rest waits before the next start. It returns false if ctx ended first.
+func (m *model) rest(ctx context.Context, why error) bool {
+	m.mu.Lock()
+	m.trouble++
+	wait := backoff(m.trouble)
+	m.mu.Unlock()
+	m.set(func(s *Status) {
+		s.State, s.Reason, s.Retry, s.PID = StateRestarting, why.Error(), time.Now().Add(wait), 0
+	})
+	timer := time.NewTimer(wait)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// startFailure is a process that did not come as far as ready. final means that trying again changes nothing.
+type startFailure struct {
+	err   error
+	final bool
+}
+
+func (e *startFailure) Error() string { return e.err.Error() }
+func (e *startFailure) Unwrap() error { return e.err }
+
+// live takes one process from its start to its end, and returns how it ended. ready is called when it answers requests.
+func (m *model) live(ctx context.Context, ready func()) error {
+	began := time.Now()
+	m.set(func(s *Status) { s.State, s.Progress = StateStarting, sdk.Progress{}; s.Starts++ })
+	p, err := m.host.o.Start(ctx, m.entry)
+	if err != nil {
+		return &startFailure{err: err}
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel() // ends the Scheduler stream and the health checks
+	l := &life{Process: p, aboard: map[*flight]bool{}, lost: make(chan struct{}), buried: make(chan struct{})}
+	if err := m.load(ctx, l); err != nil {
+		m.end(l)
+		m.mu.Lock()
+		m.life = nil
+		m.mu.Unlock()
+		return startError(l, err)
+	}
+	took := time.Since(began)
+	m.mu.Lock()
+	l.ready = true
+	m.mu.Unlock()
+	ready()
+	m.host.o.Metrics.Starts.WithLabelValues(m.entry.ID, "ok").Inc()
+	m.host.o.Metrics.LoadSeconds.WithLabelValues(m.entry.ID).Observe(took.Seconds())
+	m.log.Info("the model is ready", "pid", p.PID(), "plugin", p.Path(), "seconds", took.Seconds())
+	m.set(func(s *Status) { s.State, s.Reason = StateReady, "" })
+	return m.watch(ctx, l)
+}
+
+// load shakes hands, opens the Scheduler stream and loads the checkpoint.
+func (m *model) load(ctx context.Context, l *life) error {
+	brief, cancel := context.WithTimeout(ctx, describeTimeout)
+	defer cancel()
+	d, err := l.Describe(brief)
+	if err != nil {
+		return fmt.Errorf("it does not describe itself: %w", err)
+	}
+	stream, err := l.Schedule(ctx)
+	if err != nil {
+		return fmt.Errorf("its Scheduler stream does not open: %w", err)
+	}
+	l.orders = newOrders(stream)
+	go m.follow(ctx, l)
+	go m.probe(ctx, l)
+	m.mu.Lock()
+	m.life = l
+	devices := m.devices
+	m.mu.Unlock()
+	m.set(func(s *Status) {
+		s.State, s.Description, s.PID, s.Path, s.Report = StateLoading, d, l.PID(), l.Path(), sdk.Report{}
+	})
+	table, err := l.Load(ctx, m.loadRequest(devices), func(p sdk.Progress) {
+		m.set(func(s *Status) { s.Progress = p })
+	})
+	if err != nil {
+		return err
+	}
+	m.mu.Lock()
+	m.status.Table = table
+	m.mu.Unlock()
+	return nil
+}
+
+func (m *model) loadRequest(devices []sdk.DeviceBudget) sdk.LoadRequest {
+	return sdk.LoadRequest{
+		InspectRequest: m.entry.Inspect(), Devices: devices,
+		Threads: m.entry.Threads, MaxSequences: m.entry.MaxSequences, StepTokens: m.entry.StepTokens,
+	}
+}
+
+// follow reads the Scheduler stream for the life of the process.
+func (m *model) follow(ctx context.Context, l *life) {
+	err := l.orders.receive(m.report)
+	if ctx.Err() == nil && !errors.Is(err, client.ErrGone) {
+		m.log.Warn("the Scheduler stream has ended; the process takes no orders any more", "error", err)
+	}
+}
+
+// probe kills a process that does not answer: the kernel does not tell of one that is frozen.
+func (m *model) probe(ctx context.Context, l *life) {
+	tick := time.NewTicker(healthEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+		case <-l.Done():
+			return
+		case <-ctx.Done():
+			return
+		}
+		limited, cancel := context.WithTimeout(ctx, healthTimeout)
+		err := l.Health(limited)
+		cancel()
+		if errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil {
+			m.log.Error("the plugin does not answer health checks and is killed", "pid", l.PID(), "after", healthTimeout)
+			l.Kill()
+			return
+		}
+	}
+}
+
+// watch returns when the process has ended, by itself or because ctx did, and its requests know.
+func (m *model) watch(ctx context.Context, l *life) error {
+	select {
+	case <-l.Done():
+	case <-l.lost:
+		m.await(l, exitTime)
+	case <-ctx.Done():
+		m.end(l)
+		m.bury(l)
+		return context.Cause(ctx)
+	}
+	aboard := m.bury(l)
+	m.host.o.Metrics.Deaths.WithLabelValues(m.entry.ID).Inc()
+	m.log.Error("the plugin died", "pid", l.PID(), "plugin", l.Path(), "how", l.exit.String(), "aboard", aboard,
+		"log", strings.Join(l.exit.LastLines, "\n"))
+	return fmt.Errorf("its plugin %s", l.exit)
+}
+
+// await gives a process that is on its way out some time, then kills it.
+func (m *model) await(l *life, patience time.Duration) {
+	if !within(l.Done(), patience) {
+		l.Kill()
+		if !within(l.Done(), vanishTime) {
+			m.log.Error("the process does not die after SIGKILL; going on without it", "pid", l.PID())
+		}
+	}
+}
+
+// end stops a process that is still wanted to free what it holds.
+func (m *model) end(l *life) {
+	ctx, cancel := context.WithTimeout(context.Background(), stopTime)
+	defer cancel()
+	if err := l.Stop(ctx); err != nil {
+		m.log.Error("the plugin did not stop", "error", err)
+	}
+}
+
+func within(c <-chan struct{}, limit time.Duration) bool {
+	timer := time.NewTimer(limit)
+	defer timer.Stop()
+	select {
+	case <-c:
+		return true
+	case <-timer.C:
+		return false
+	}
+}
+
+// finalReasons are those of a Load that fails the same way however often it is tried.
+var finalReasons = []sdk.Reason{sdk.ReasonCheckpoint, sdk.ReasonInvalid, sdk.ReasonNotFound, sdk.ReasonUnimplemented, sdk.ReasonMemory}
+
+// startError adds to a failed load how the process ended, if it did so by itself.
+func startError(l *life, err error) error {
+	var told *sdk.Error
+	f := &startFailure{err: err}
+	switch {
+	case errors.As(err, &told):
+		f.final = slices.Contains(finalReasons, told.Reason)
+	case errors.Is(err, client.ErrGone):
+		f.err = fmt.Errorf("its plugin %s while it loaded", l.Exit())
+		if lines := l.Exit().LastLines; len(lines) > 0 {
+			f.err = fmt.Errorf("%w; its last lines: %s", f.err, strings.Join(lines, " | "))
+		}
+	}
+	return f
+}
