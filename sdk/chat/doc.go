@@ -1,0 +1,7 @@
+// Package chat turns a conversation into the text a model was trained on, and the model's answer back into reasoning,
+// text and tool calls.
+//
+// The way in is the checkpoint's own template ([Load], [Template.Render]); no prompt format is written in Go. The way
+// back is [Output], which puts [Reasoning] and [ToolParser] one behind the other. Both are pure functions of the text
+// pushed so far: however it is cut, the pieces add up to the same.
+package chat

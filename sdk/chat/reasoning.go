@@ -1,0 +1,133 @@
+package chat
+
+import "strings"
+
+// Piece is what became certain with a push: words of the answer and words of its reasoning.
+type Piece struct{ Text, Reasoning string }
+
+// Reasoning splits an answer into the block it begins with, if there is one, and the rest. The block is opened by the
+// template, at the end of the prompt, or by the model with its first word; later tags are words like any other.
+//
+// One newline after the opening tag, one before the closing tag and two after it belong to the tags. What may be a part
+// of a tag is held back until it is decided.
+type Reasoning struct {
+	open, close string
+	interrupt   string // also ends the block, and is itself the first word of the rest; "" for none
+	state       reasoningState
+	newlines    int // that the last tag still takes
+	held        string
+}
+
+type reasoningState uint8
+
+const (
+	undecided reasoningState = iota // nothing but white space and the beginning of a tag so far
+	inside
+	outside
+)
+
+// NewReasoning begins an answer to the rendered prompt.
+func NewReasoning(prompt string, open, close string) *Reasoning {
+	r := &Reasoning{open: open, close: close}
+	trimmed := strings.TrimRight(prompt, " \t\r\n")
+	switch {
+	case open == "" || close == "":
+		r.state = outside
+	case strings.HasSuffix(trimmed, open):
+		r.state = inside
+		if trimmed == prompt {
+			r.newlines = 1
+		}
+	}
+	return r
+}
+
+// EndBy makes tag, such as that of a tool call, end a block that the model forgot to close. tag is text.
+func (r *Reasoning) EndBy(tag string) { r.interrupt = tag }
+
+// Inside says that the answer is in its reasoning so far.
+func (r *Reasoning) Inside() bool { return r.state == inside }
+
+// Push takes the next words.
+func (r *Reasoning) Push(text string) Piece {
+	r.held += text
+	var p Piece
+	if r.state == undecided {
+		r.decide()
+	}
+	if r.state == inside {
+		r.reason(&p)
+	}
+	if r.state == outside && r.takeNewlines() {
+		p.Text, r.held = r.held, ""
+	}
+	return p
+}
+
+// Flush ends the answer. A beginning of a tag that is still held was none.
+func (r *Reasoning) Flush() Piece {
+	rest := r.held
+	r.held = ""
+	if r.state == inside {
+		return Piece{Reasoning: rest}
+	}
+	r.state = outside
+	return Piece{Text: rest}
+}
+
+func (r *Reasoning) decide() {
+	trimmed := strings.TrimLeft(r.held, " \t\r\n")
+	if rest, ok := strings.CutPrefix(trimmed, r.open); ok {
+		r.state, r.held, r.newlines = inside, rest, 1
+	} else if !strings.HasPrefix(r.open, trimmed) {
+		r.state = outside
+	}
+}
+
+// takeNewlines drops the newlines that belong to the tag before; false if more of them may come.
+func (r *Reasoning) takeNewlines() bool {
+	for r.newlines > 0 && r.held != "" {
+		if r.held[0] != '\n' {
+			r.newlines = 0
+			break
+		}
+		r.held = r.held[1:]
+		r.newlines--
+	}
+	return r.newlines == 0 || r.held != ""
+}
+
+// reason moves what is certainly reasoning to p, and changes to outside at the end of the block.
+func (r *Reasoning) reason(p *Piece) {
+	if !r.takeNewlines() {
+		return
+	}
+	end, tag := strings.Index(r.held, r.close), r.close
+	if i := strings.Index(r.held, r.interrupt); r.interrupt != "" && i >= 0 && (end < 0 || i < end) {
+		end, tag = i, ""
+	}
+	if end < 0 {
+		keep := max(suffixOf(r.held, "\n"+r.close), suffixOf(r.held, r.close))
+		if r.interrupt != "" {
+			keep = max(keep, suffixOf(r.held, "\n"+r.interrupt), suffixOf(r.held, r.interrupt))
+		}
+		p.Reasoning, r.held = r.held[:len(r.held)-keep], r.held[len(r.held)-keep:]
+		return
+	}
+	p.Reasoning = strings.TrimSuffix(r.held[:end], "\n")
+	r.held = r.held[end+len(tag):]
+	r.state, r.newlines = outside, 0
+	if tag != "" {
+		r.newlines = 2
+	}
+}
+
+// suffixOf is the length of the longest end of s that begins tag, but is not all of it.
+func suffixOf(s, tag string) int {
+	for n := min(len(s), len(tag)-1); n > 0; n-- {
+		if strings.HasSuffix(s, tag[:n]) {
+			return n
+		}
+	}
+	return 0
+}
