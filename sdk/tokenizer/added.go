@@ -39,9 +39,6 @@ func newMatcher(tokens []addedToken) *matcher {
 
 // longest returns the longest token that text begins with, or nil. The candidates narrow byte by byte, so the cost is bounded by the longest token.
 func (m *matcher) longest(text string) (found *addedToken) {
-	if !m.first[text[0]] {
-		return nil
-	}
 	left := m.tokens
 	for depth := 0; len(left) > 0; depth++ {
 		if len(left[0].Content) == depth {
@@ -62,6 +59,10 @@ func (m *matcher) longest(text string) (found *addedToken) {
 func (m *matcher) split(text string, gap func(string), token func(int32)) {
 	done := 0
 	for i := 0; i < len(text); {
+		if !m.first[text[i]] {
+			i++
+			continue
+		}
 		t := m.longest(text[i:])
 		if t == nil {
 			i++

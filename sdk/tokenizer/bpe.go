@@ -69,12 +69,11 @@ func (b *bpe) merge(ids []int32, word string) []int32 {
 // mergeShort merges in place and returns how many tokens are left.
 func (b *bpe) mergeShort(ids []int32) int {
 	var ranks [shortWord]uint32 // of the pair that begins here; noRank at the last symbol
-	var joined [shortWord]int32
 	n := len(ids)
 	ask := func(i int) {
 		ranks[i] = noRank
 		if i+1 < n {
-			ranks[i], joined[i] = b.merges.lookup(ids[i], ids[i+1])
+			ranks[i] = b.merges.rank(ids[i], ids[i+1])
 		}
 	}
 	for i := range n {
@@ -90,10 +89,9 @@ func (b *bpe) mergeShort(ids []int32) int {
 		if best == noRank {
 			return n
 		}
-		ids[at] = joined[at]
+		ids[at] = b.merges.joined[best]
 		copy(ids[at+1:n], ids[at+2:n])
 		copy(ranks[at+1:n], ranks[at+2:n])
-		copy(joined[at+1:n], joined[at+2:n])
 		n--
 		ask(at)
 		if at > 0 {
@@ -110,7 +108,7 @@ func (b *bpe) mergeLong(ids []int32) int {
 	offer := func(i int32) {
 		l[i].rank = noRank
 		if next := l[i].next; next < n {
-			if l[i].rank, l[i].joined = b.merges.lookup(ids[i], ids[next]); l[i].rank != noRank {
+			if l[i].rank = b.merges.rank(ids[i], ids[next]); l[i].rank != noRank {
 				h.push(l[i].rank, i)
 			}
 		}
@@ -125,7 +123,7 @@ func (b *bpe) mergeLong(ids []int32) int {
 			continue // the pair has changed since; its new form was offered anew
 		}
 		gone := l[i].next
-		ids[i], l[i].next, l[gone].rank = l[i].joined, l[gone].next, noRank
+		ids[i], l[i].next, l[gone].rank = b.merges.joined[rank], l[gone].next, noRank
 		if l[i].next < n {
 			l[l[i].next].prev = i
 		}
@@ -142,11 +140,10 @@ func (b *bpe) mergeLong(ids []int32) int {
 	return left
 }
 
-// link is one symbol of a long word: its neighbours, and the merge of the pair that begins with it.
+// link is one symbol of a long word: its neighbours, and the rank of the pair that begins with it.
 type link struct {
 	prev, next int32
 	rank       uint32
-	joined     int32
 }
 
 // pairHeap is a binary min-heap of rank<<32 | position.

@@ -44,8 +44,8 @@ func (s *scanner) expect(c byte) error {
 	return nil
 }
 
-// object calls member with each key; member must read the value.
-func (s *scanner) object(member func(key string) error) error {
+// object calls member with each key, good until it reads on; member must read the value.
+func (s *scanner) object(member func(key []byte) error) error {
 	var scratch []byte
 	return s.list('{', '}', func(int) error {
 		key, err := s.str(scratch)
@@ -55,7 +55,7 @@ func (s *scanner) object(member func(key string) error) error {
 		if err := s.expect(':'); err != nil {
 			return err
 		}
-		return member(string(key))
+		return member(key)
 	})
 }
 
@@ -230,7 +230,7 @@ func (s *scanner) value() ([]byte, error) {
 	case s.pos == len(s.data):
 		err = errEnd
 	case c == '{':
-		err = s.object(func(string) error { _, err := s.value(); return err })
+		err = s.object(func([]byte) error { _, err := s.value(); return err })
 	case c == '[':
 		err = s.array(func(int) error { _, err := s.value(); return err })
 	case c == '"':

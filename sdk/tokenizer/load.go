@@ -87,34 +87,6 @@ func configTokens(path string) ([]addedToken, error) {
 	return tokens, nil
 }
 
-// file is the parts of a tokenizer.json that matter, uncut. Absent parts are null. post_processor is not among them: it only adds tokens that
-// a prompt's template already has.
-type file struct {
-	added, normalizer, preTokenizer, decoder []byte
-	model                                    map[string][]byte
-}
-
-func parseFile(text []byte) (*file, error) {
-	null := []byte("null")
-	f := &file{null, null, null, null, map[string][]byte{"vocab": null, "merges": null}}
-	parts := map[string]*[]byte{"added_tokens": &f.added, "normalizer": &f.normalizer, "pre_tokenizer": &f.preTokenizer, "decoder": &f.decoder}
-	s := scanner{data: text}
-	err := s.object(func(key string) (err error) {
-		if key == "model" {
-			return s.object(func(key string) (err error) {
-				f.model[key], err = s.value()
-				return err
-			})
-		}
-		value, err := s.value()
-		if part := parts[key]; part != nil {
-			*part = value
-		}
-		return err
-	})
-	return f, errors.Join(err, s.end())
-}
-
 func parse(text []byte, extra []addedToken) (*Tokenizer, error) {
 	f, err := parseFile(text)
 	if err != nil {
@@ -123,86 +95,147 @@ func parse(text []byte, extra []addedToken) (*Tokenizer, error) {
 	if err := checkDecoder(f.decoder); err != nil {
 		return nil, err
 	}
-	t := &Tokenizer{added: map[string]int32{}, special: map[int32]bool{}}
+	t := &Tokenizer{vocab: f.model.vocab, added: map[string]int32{}, special: map[int32]bool{}}
 	if t.normalize, err = parseNormalizer(f.normalizer); err != nil {
 		return nil, err
 	}
 	if t.words, err = parsePreTokenizer(f.preTokenizer); err != nil {
 		return nil, err
 	}
-	if t.bpe, t.vocab, err = parseModel(f.model); err != nil {
+	if t.bpe, err = f.model.bpe(); err != nil {
 		return nil, err
 	}
 	var tokens []addedToken
 	if err := json.Unmarshal(f.added, &tokens); err != nil {
 		return nil, fmt.Errorf("added_tokens: %w", err)
 	}
-	return t, t.addTokens(tokens, extra)
+	if err := t.addTokens(tokens, extra); err != nil {
+		return nil, err
+	}
+	return t, nil
 }
 
-// model is the keys of tokenizer.json's model, less vocab and merges.
+// file is the parts of a tokenizer.json that matter. Small ones are kept as text; absent ones are null. post_processor is not among them: it
+// only adds tokens that a prompt's template already has.
+type file struct {
+	added, normalizer, preTokenizer, decoder []byte
+	model                                    model
+}
+
+// model is tokenizer.json's model.
 type model struct {
-	Type         string   `json:"type"`
-	Dropout      *float64 `json:"dropout"`
-	Unknown      *string  `json:"unk_token"`
-	Prefix       *string  `json:"continuing_subword_prefix"`
-	Suffix       *string  `json:"end_of_word_suffix"`
-	IgnoreMerges bool     `json:"ignore_merges"`
+	kind         string
+	dropout      *float64
+	unknown      *string
+	prefix       *string
+	suffix       *string
+	ignoreMerges bool
+	vocab        *vocab
+	merges       *mergeTable
 }
 
-func parseModel(parts map[string][]byte) (*bpe, *vocab, error) {
-	var m model
-	for key, field := range map[string]any{"type": &m.Type, "dropout": &m.Dropout, "unk_token": &m.Unknown, "continuing_subword_prefix": &m.Prefix,
-		"end_of_word_suffix": &m.Suffix, "ignore_merges": &m.IgnoreMerges} {
-		if raw, ok := parts[key]; ok {
-			if err := json.Unmarshal(raw, field); err != nil {
-				return nil, nil, fmt.Errorf("model.%s: %w", key, err)
-			}
+func parseFile(text []byte) (*file, error) {
+	null := []byte("null")
+	f := &file{added: null, normalizer: null, preTokenizer: null, decoder: null}
+	parts := map[string]*[]byte{"added_tokens": &f.added, "normalizer": &f.normalizer, "pre_tokenizer": &f.preTokenizer, "decoder": &f.decoder}
+	s := &scanner{data: text}
+	err := s.object(func(key []byte) error {
+		if string(key) == "model" {
+			return f.model.parse(s)
 		}
+		part := parts[string(key)]
+		value, err := s.value()
+		if part != nil {
+			*part = value
+		}
+		return err
+	})
+	if err == nil {
+		err = s.end()
 	}
-	if err := m.check(); err != nil {
-		return nil, nil, err
+	if err == nil {
+		err = f.model.check()
 	}
-	v, err := parseVocab(parts["vocab"])
+	return f, err
+}
+
+// parse reads the model. The two large parts are read where they lie; merges that come before the vocabulary have to wait for it.
+func (m *model) parse(s *scanner) error {
+	fields := map[string]any{"type": &m.kind, "dropout": &m.dropout, "unk_token": &m.unknown, "continuing_subword_prefix": &m.prefix,
+		"end_of_word_suffix": &m.suffix, "ignore_merges": &m.ignoreMerges}
+	var early []byte // merges
+	err := s.object(func(name []byte) (err error) {
+		switch key := string(name); {
+		case key == "vocab":
+			m.vocab, err = parseVocab(s)
+		case key == "merges" && m.vocab != nil:
+			m.merges, err = parseMerges(s, m.vocab)
+		case key == "merges":
+			early, err = s.value()
+		default:
+			err = m.field(s, key, fields[key])
+		}
+		return err
+	})
+	if err == nil && m.vocab == nil {
+		err = errors.New("model.vocab: missing")
+	}
+	if err == nil && early != nil {
+		m.merges, err = parseMerges(&scanner{data: early}, m.vocab)
+	}
+	if err == nil && m.merges == nil {
+		err = errors.New("model.merges: missing")
+	}
+	return err
+}
+
+func (m *model) field(s *scanner, key string, to any) error {
+	value, err := s.value()
+	if err == nil && to != nil {
+		err = json.Unmarshal(value, to)
+	}
 	if err != nil {
-		return nil, nil, err
+		return fmt.Errorf("model.%s: %w", key, err)
 	}
-	merges, err := parseMerges(parts["merges"], v)
-	if err != nil {
-		return nil, nil, err
+	return nil
+}
+
+// check refuses what byte-level BPE does not have.
+func (m *model) check() error {
+	empty := func(s *string) bool { return s == nil || *s == "" }
+	switch {
+	case m.vocab == nil:
+		return errors.New("model: missing")
+	case m.kind != "BPE" && m.kind != "": // the oldest files have no type
+		return fmt.Errorf("model.type: %q is not supported; BPE is", clip(m.kind))
+	case m.dropout != nil && *m.dropout != 0:
+		return errors.New("model.dropout: set; it would make ids random")
+	case !empty(m.prefix):
+		return errors.New("model.continuing_subword_prefix: set; byte-level BPE has none")
+	case !empty(m.suffix):
+		return errors.New("model.end_of_word_suffix: set; byte-level BPE has none")
 	}
-	b := &bpe{merges: merges, alphabet: newAlphabet(), recentHashes: maphash.MakeSeed()}
-	if m.IgnoreMerges {
-		b.wholeWord = v.ids
+	return nil
+}
+
+func (m *model) bpe() (*bpe, error) {
+	b := &bpe{merges: m.merges, alphabet: newAlphabet(), recentHashes: maphash.MakeSeed()}
+	if m.ignoreMerges {
+		b.wholeWord = m.vocab.ids
 	}
 	for i := range b.start {
 		char := string(b.alphabet.char[i])
-		id, ok := v.ids[char]
+		id, ok := m.vocab.ids[char]
 		switch {
 		case ok:
 			b.start[i] = id
-		case m.Unknown != nil:
-			return nil, nil, fmt.Errorf("model.vocab lacks %q (byte 0x%02x): not byte-level BPE, and unk_token is not supported", char, i)
+		case m.unknown != nil:
+			return nil, fmt.Errorf("model.vocab: lacks %q (byte 0x%02x), so it is not byte-level, and unk_token is not supported", char, i)
 		default:
 			b.start[i] = -1
 		}
 	}
-	return b, v, nil
-}
-
-func (m *model) check() error {
-	empty := func(s *string) bool { return s == nil || *s == "" }
-	switch {
-	case m.Type != "BPE" && m.Type != "": // the oldest files have no type
-		return fmt.Errorf("model.type: %q is not supported; BPE is", clip(m.Type))
-	case m.Dropout != nil && *m.Dropout != 0:
-		return errors.New("model.dropout: set; it would make ids random")
-	case !empty(m.Prefix):
-		return errors.New("model.continuing_subword_prefix: set; byte-level BPE has none")
-	case !empty(m.Suffix):
-		return errors.New("model.end_of_word_suffix: set; byte-level BPE has none")
-	}
-	return nil
+	return b, nil
 }
 
 func checkDecoder(raw []byte) error {

@@ -78,33 +78,14 @@ func nfc(text string) string {
 	return out.String()
 }
 
+// compose is for text without late marks. Where x/text finds too many marks it inserts joiners, and only there.
 func compose(out *strings.Builder, text string) {
-	if longestMarks(text) < 28 {
-		out.WriteString(norm.NFC.String(text))
-		return
+	const joiner = norm.GraphemeJoiner
+	composed := norm.NFC.String(text)
+	if strings.Count(composed, joiner) != strings.Count(text, joiner) {
+		composed = composeLong(text)
 	}
-	out.WriteString(composeLong(text))
-}
-
-// longestMarks bounds from above the combining marks in a row that text decomposes into; x/text interferes after 30.
-func longestMarks(text string) int {
-	longest, run := 0, 0
-	for text != "" {
-		p := norm.NFD.PropertiesString(text)
-		switch {
-		case p.LeadCCC() == 0 && p.TrailCCC() == 0:
-			run = 0
-		case p.LeadCCC() == 0:
-			run = 3
-		case p.Decomposition() != nil:
-			run += 3
-		default:
-			run++
-		}
-		longest = max(longest, run)
-		text = text[p.Size():]
-	}
-	return longest
+	out.WriteString(composed)
 }
 
 // composeLong is the textbook: decompose, order the marks, compose.

@@ -12,7 +12,7 @@ import (
 )
 
 // maxTokens bounds ids, which index tables. The largest published vocabularies have about 300,000 tokens.
-const maxTokens = 1 << 22
+const maxTokens = 1<<idBits - 1
 
 // alphabet is the map between bytes and the characters that spell them.
 type alphabet struct {
@@ -67,24 +67,24 @@ type vocab struct {
 }
 
 // parseVocab reads model.vocab: {"content": id, ...}.
-func parseVocab(raw []byte) (*vocab, error) {
+func parseVocab(s *scanner) (*vocab, error) {
 	type entry struct{ start, end, id int }
 	var (
-		s       = scanner{data: raw}
-		entries = make([]entry, 0, len(raw)/24)
-		blob    = make([]byte, 0, len(raw)/2)
+		entries []entry
+		blob    []byte
 		top     = -1
 	)
-	err := s.object(func(key string) error {
-		id, err := s.integer()
-		if err != nil {
-			return fmt.Errorf("model.vocab[%q]: %w", clip(key), err)
-		}
-		if id >= maxTokens {
-			return fmt.Errorf("model.vocab[%q]: id %d is too high; ids below %d are read", clip(key), id, maxTokens)
-		}
-		entries = append(entries, entry{len(blob), len(blob) + len(key), id})
+	err := s.object(func(key []byte) error {
+		start := len(blob)
 		blob = append(blob, key...)
+		id, err := s.integer()
+		if err == nil && id >= maxTokens {
+			err = fmt.Errorf("id %d is too high; ids below %d are read", id, maxTokens)
+		}
+		if err != nil {
+			return fmt.Errorf("model.vocab[%q]: %w", clip(string(blob[start:])), err)
+		}
+		entries = append(entries, entry{start, len(blob), id})
 		top = max(top, id)
 		return nil
 	})

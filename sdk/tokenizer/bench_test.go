@@ -1,0 +1,138 @@
+// bench_test.go measures MB/s by kind of text on one thread, and the loading time. With PIO_REFERENCE_DATA set the published 151k vocabulary is
+// measured, else a tiny one, which is slower per byte as its tokens are shorter.
+
+package tokenizer
+
+import (
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+func benchTokenizer(b *testing.B) *Tokenizer {
+	if os.Getenv("PIO_REFERENCE_DATA") == "" {
+		return tiny(b, "qwen3_0_6b")
+	}
+	tok, err := Load(qwen3(b))
+	if err != nil {
+		b.Fatal(err)
+	}
+	return tok
+}
+
+// english is the prose of Go's own documentation: comments of the standard library, without the code.
+func english(b *testing.B) string {
+	var out strings.Builder
+	files, err := filepath.Glob(filepath.Join(goroot(b), "src", "*", "*.go"))
+	if err != nil || len(files) == 0 {
+		b.Skip("no Go sources to read prose from")
+	}
+	for _, name := range files {
+		text, err := os.ReadFile(name)
+		if err != nil {
+			continue
+		}
+		for line := range strings.Lines(string(text)) {
+			if prose, ok := strings.CutPrefix(line, "// "); ok {
+				out.WriteString(prose)
+			}
+		}
+		if out.Len() > 1<<20 {
+			break
+		}
+	}
+	return out.String()
+}
+
+func code(b *testing.B) string {
+	var out strings.Builder
+	for _, name := range []string{"server.go", "transport.go", "h2_bundle.go"} {
+		text, err := os.ReadFile(filepath.Join(goroot(b), "src", "net", "http", name))
+		if err != nil {
+			continue
+		}
+		out.Write(text)
+	}
+	if out.Len() == 0 {
+		b.Skip("no Go sources to read")
+	}
+	return out.String()
+}
+
+// mixed is words of eight scripts with digits, marks, emoji and punctuation, drawn at random, so few words come twice.
+func mixed() string {
+	ranges := [][2]rune{{'a', 'z'}, {0xe0, 0x17f}, {0x3b1, 0x3c9}, {0x430, 0x44f}, {0x5d0, 0x5ea}, {0x905, 0x939}, {0x3041, 0x3096}, {0x4e00, 0x8fff}, {0xac00, 0xd7a3}, {0x1f600, 0x1f64f}, {'0', '9'}}
+	r := rand.New(rand.NewPCG(1, 2))
+	var out strings.Builder
+	for out.Len() < 1<<20 {
+		span := ranges[r.IntN(len(ranges))]
+		for range 1 + r.IntN(8) {
+			out.WriteRune(span[0] + rune(r.IntN(int(span[1]-span[0]+1))))
+		}
+		out.WriteString([]string{" ", " ", " ", ", ", ".\n", "\u0301 "}[r.IntN(6)])
+	}
+	return out.String()
+}
+
+func benchEncode(b *testing.B, text string) {
+	tok := benchTokenizer(b)
+	b.SetBytes(int64(len(text)))
+	b.ResetTimer()
+	n := 0
+	for b.Loop() {
+		n = len(tok.Encode(text))
+	}
+	b.ReportMetric(float64(len(text))/float64(n), "bytes/token")
+}
+
+func BenchmarkEncodeEnglish(b *testing.B)  { benchEncode(b, english(b)) }
+func BenchmarkEncodeCode(b *testing.B)     { benchEncode(b, code(b)) }
+func BenchmarkEncodeMixed(b *testing.B)    { benchEncode(b, mixed()) }
+func BenchmarkEncodeOneWord(b *testing.B)  { benchEncode(b, strings.Repeat("a", 1<<20)) }
+func BenchmarkEncodeSpaces(b *testing.B)   { benchEncode(b, strings.Repeat(" ", 1<<20)+"x") }
+func BenchmarkEncodeNewlines(b *testing.B) { benchEncode(b, strings.Repeat(" \n", 1<<19)) }
+func BenchmarkEncodeMarks(b *testing.B)    { benchEncode(b, "a"+strings.Repeat("\u0301\u0323", 1<<18)) }
+
+// A chat's worth of short texts, as the server sees them.
+func BenchmarkEncodeShort(b *testing.B) {
+	tok, text := benchTokenizer(b), "<|im_start|>user\nWhat is the capital of France?<|im_end|>\n<|im_start|>assistant\n"
+	b.SetBytes(int64(len(text)))
+	b.ReportAllocs()
+	for b.Loop() {
+		tok.Encode(text)
+	}
+}
+
+func BenchmarkStream(b *testing.B) {
+	tok := benchTokenizer(b)
+	ids := tok.Encode(mixed())
+	b.ReportAllocs()
+	for b.Loop() {
+		s := tok.NewStream(true)
+		for _, id := range ids {
+			s.Push(id)
+		}
+	}
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*len(ids)), "ns/token")
+}
+
+func BenchmarkLoad(b *testing.B) {
+	dir := qwen3(b)
+	for b.Loop() {
+		if _, err := Load(dir); err != nil {
+			b.Fatal(err)
+		}
+	}
+	b.ReportMetric(float64(b.Elapsed().Microseconds())/float64(b.N)/1000, "ms/load")
+}
+
+func goroot(b *testing.B) string {
+	out, err := exec.Command("go", "env", "GOROOT").Output()
+	if err != nil {
+		b.Skipf("go env: %v", err)
+	}
+	return strings.TrimSpace(string(out))
+}
