@@ -9,6 +9,8 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+
+	"golang.org/x/sys/unix"
 )
 
 // candidate is a file that may be a plugin.
@@ -36,7 +38,7 @@ func candidates(dir string) ([]candidate, error) {
 }
 
 func hashFile(path string) (string, error) {
-	file, err := os.Open(path)
+	file, err := os.OpenFile(path, os.O_RDONLY|unix.O_NONBLOCK, 0) // it may have become a pipe meanwhile
 	if err != nil {
 		return "", err
 	}

@@ -238,10 +238,19 @@ func (j *journal) logger() *slog.Logger {
 
 // alive says whether a process runs (a zombie does not).
 func alive(pid int) bool {
+	s := letter(pid)
+	return s != 0 && s != 'Z'
+}
+
+// letter is the state as ps shows it, 0 for no such process.
+func letter(pid int) byte {
 	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	if err != nil {
-		return false
+		return 0
 	}
-	_, state, _ := strings.Cut(string(stat), ") ")
-	return !strings.HasPrefix(state, "Z")
+	_, rest, ok := strings.Cut(string(stat), ") ")
+	if !ok {
+		return 0
+	}
+	return rest[0]
 }

@@ -132,8 +132,6 @@ func (obedient) Inspect(ctx context.Context, req sdk.InspectRequest) (sdk.Inspec
 			return sdk.Inspection{}, err
 		}
 		os.Exit(code)
-	case "freeze":
-		syscall.Kill(os.Getpid(), syscall.SIGSTOP)
 	case "child": // it holds our stderr
 		sleep := exec.Command("sleep", "600")
 		sleep.Stderr = os.Stderr
@@ -143,7 +141,11 @@ func (obedient) Inspect(ctx context.Context, req sdk.InspectRequest) (sdk.Inspec
 		}
 		answer = strconv.Itoa(sleep.Process.Pid)
 	case "stderr":
-		syscall.Write(2, []byte(argument+"\n"))
+		line, err := strconv.Unquote(argument)
+		if err != nil {
+			return sdk.Inspection{}, err
+		}
+		syscall.Write(2, []byte(line+"\n"))
 	case "flood":
 		lines, _ := strconv.Atoi(argument)
 		for i := range lines {

@@ -1,0 +1,192 @@
+package process
+
+import (
+	"context"
+	"errors"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/inference-pio/inference-pio/sdk"
+	"github.com/inference-pio/inference-pio/sdk/client"
+)
+
+// freeze stops a plugin as a hanging GPU would: it answers nothing, not even a polite signal.
+func freeze(t *testing.T, p *Process) {
+	t.Helper()
+	if err := unix.Kill(p.PID(), unix.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	if err := unix.Waitid(unix.P_PID, p.PID(), nil, unix.WSTOPPED|unix.WNOWAIT, nil); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// call asks the plugin for something it will not answer; the channel gets the call's error.
+func call(p *Process, command string) <-chan error {
+	failed := make(chan error, 1)
+	go func() {
+		_, err := p.Client().Inspect(context.Background(), sdk.InspectRequest{Path: command})
+		failed <- err
+	}()
+	return failed
+}
+
+func TestFrozenPluginIsStoppedAllTheSame(t *testing.T) {
+	for name, mtls := range map[string]bool{"plain": false, "mtls": true} {
+		t.Run(name, func(t *testing.T) {
+			ownTemp(t)
+			s := spec(t, "good")
+			s.MTLS, s.StopGrace = mtls, 100*time.Millisecond
+			p := start(t, s)
+			freeze(t, p)
+			failed := call(p, "anything")
+			brief, cancel := context.WithTimeout(context.Background(), 50*time.Millisecond)
+			defer cancel()
+			if err := p.Health(brief); err == nil {
+				t.Error("a frozen plugin is well")
+			}
+			if err := p.Stop(context.Background()); err != nil {
+				t.Fatal(err)
+			}
+			if exit := waitDone(t, p); !exit.Killed || exit.Signal != syscall.SIGKILL || exit.String() != "was killed by the host" {
+				t.Errorf("it %s (%+v)", exit, exit)
+			}
+			if err := <-failed; !errors.Is(err, client.ErrGone) {
+				t.Errorf("the call under way: %v", err)
+			}
+		})
+	}
+}
+
+func TestStopWithAContextThatIsOverKillsAtOnce(t *testing.T) {
+	ownTemp(t)
+	s := spec(t, "good")
+	s.StopGrace = time.Hour
+	p := start(t, s)
+	freeze(t, p)
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	if err := p.Stop(ctx); err != nil {
+		t.Fatal(err)
+	}
+	waitDone(t, p)
+}
+
+func TestStopFromManySidesAndAfterTheEnd(t *testing.T) {
+	ownTemp(t)
+	p := start(t, spec(t, "good"))
+	var all sync.WaitGroup
+	for range 4 {
+		all.Go(func() {
+			if err := p.Stop(context.Background()); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	all.Wait()
+	waitDone(t, p)
+	p.Kill() // of a process that is gone: must not hit a stranger
+	if exit := p.Exit(); exit.Killed {
+		t.Errorf("it %s", exit)
+	}
+}
+
+func TestCrashIsNoticedWithItsLastWords(t *testing.T) {
+	ownTemp(t)
+	p := start(t, spec(t, "good"))
+	failed := call(p, "panic")
+	exit := waitDone(t, p)
+	if exit.Code != 2 || exit.Signal != 0 || exit.Killed || exit.String() != "exited with status 2" {
+		t.Errorf("it %s (%+v)", exit, exit)
+	}
+	if len(exit.LastLines) == 0 || exit.LastLines[0] != "panic: the tensor library gave up" {
+		t.Errorf("last lines %q", exit.LastLines)
+	}
+	if !strings.Contains(strings.Join(exit.LastLines, "\n"), "plugin_test.go") {
+		t.Errorf("the trace is not in the last lines %q", exit.LastLines)
+	}
+	if err := <-failed; !errors.Is(err, client.ErrGone) {
+		t.Errorf("the call under way: %v", err)
+	}
+	if _, err := p.Client().Describe(context.Background()); !errors.Is(err, client.ErrGone) {
+		t.Errorf("a call afterwards: %v", err)
+	}
+}
+
+func TestEndsAreToldApart(t *testing.T) {
+	ownTemp(t)
+	p := start(t, spec(t, "good"))
+	call(p, "exit 7")
+	if exit := waitDone(t, p); exit.Code != 7 || exit.String() != "exited with status 7" {
+		t.Errorf("it %s", exit)
+	}
+	for signal, want := range map[syscall.Signal]string{
+		syscall.SIGKILL: "was ended by SIGKILL, which is also what the kernel does when memory runs out",
+		syscall.SIGSYS:  "", // the Go runtime turns most signals into a trace and status 2
+	} {
+		p := start(t, spec(t, "good"))
+		if err := unix.Kill(p.PID(), signal); err != nil {
+			t.Fatal(err)
+		}
+		exit := waitDone(t, p)
+		if exit.Killed || want != "" && exit.String() != want {
+			t.Errorf("after %v it %s (%+v)", signal, exit, exit)
+		}
+	}
+	if got := (Exit{Code: -1, Signal: syscall.SIGSEGV}).String(); got != "was ended by SIGSEGV" {
+		t.Errorf("got %q", got)
+	}
+}
+
+// A child of the plugin holds its stderr open and must neither delay the end nor outlive it.
+func TestChildrenOfThePluginEndWithIt(t *testing.T) {
+	for _, end := range []string{"stop", "crash", "kill"} {
+		t.Run(end, func(t *testing.T) {
+			ownTemp(t)
+			p := start(t, spec(t, "good"))
+			ended := watch(t, number(t, ask(t, p, "child")))
+			switch end {
+			case "stop":
+				if err := p.Stop(context.Background()); err != nil {
+					t.Fatal(err)
+				}
+			case "crash":
+				call(p, "exit 1")
+			case "kill":
+				p.Kill()
+			}
+			waitDone(t, p)
+			ended()
+		})
+	}
+}
+
+// One that left the group cannot be caught without a sandbox, but it cannot hold the host up either.
+func TestDaemonOfThePluginDoesNotDelayItsEnd(t *testing.T) {
+	ownTemp(t)
+	p := start(t, spec(t, "good"))
+	daemon := number(t, ask(t, p, "child apart"))
+	defer unix.Kill(daemon, unix.SIGKILL)
+	call(p, "exit 5")
+	if exit := waitDone(t, p); exit.Code != 5 {
+		t.Errorf("it %s", exit)
+	}
+	if !alive(daemon) {
+		t.Error("the daemon is gone, so this test shows nothing")
+	}
+}
+
+func number(t *testing.T, text string) int {
+	t.Helper()
+	n, err := strconv.Atoi(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
