@@ -26,6 +26,7 @@ func TestAnAnswerSurvivesADeathAtEveryToken(t *testing.T) {
 				return nil
 			}, func(w *world) {
 				w.ask(100, tokens).complete(t, 100, tokens)
+				synctest.Wait()
 				if s := w.Models()[0]; s.Deaths != 1 || s.Starts != 2 || s.State != StateReady || s.Running != 0 || s.Waiting != 0 {
 					t.Errorf("status %+v", s)
 				}
@@ -65,6 +66,7 @@ func TestARequestThatKillsFailsAlone(t *testing.T) {
 		if late.err != nil && !errors.As(late.err, &busy) {
 			t.Errorf("a late request: %v", late.err)
 		}
+		synctest.Wait()
 		if s := w.Models()[0]; s.Deaths != 5 || s.State != StateReady {
 			t.Errorf("%d deaths, %s; expected 2 together and 3 alone", s.Deaths, s.State)
 		}

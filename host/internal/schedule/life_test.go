@@ -188,6 +188,7 @@ func TestAClientThatLeavesEndsItsRequestAtOnce(t *testing.T) {
 		if !errors.Is(o.err, stuck) {
 			t.Errorf("the receiver's error came back as %v", o.err)
 		}
+		synctest.Wait()
 		if s := w.Models()[0]; s.Running != 0 || s.Waiting != 0 {
 			t.Errorf("status %+v", s)
 		}

@@ -113,14 +113,14 @@ func (m *model) live(ctx context.Context, ready func()) error {
 		return startError(l, err)
 	}
 	took := time.Since(began)
-	m.mu.Lock()
-	l.ready = true
-	m.mu.Unlock()
 	ready()
 	m.host.o.Metrics.Starts.WithLabelValues(m.entry.ID, "ok").Inc()
 	m.host.o.Metrics.LoadSeconds.WithLabelValues(m.entry.ID).Observe(took.Seconds())
 	m.log.Info("the model is ready", "pid", p.PID(), "plugin", p.Path(), "seconds", took.Seconds())
-	m.set(func(s *Status) { s.State, s.Reason = StateReady, "" })
+	m.set(func(s *Status) {
+		s.State, s.Reason = StateReady, ""
+		l.ready = true
+	})
 	return m.watch(ctx, l)
 }
 
