@@ -9,9 +9,7 @@
 package main
 
 import (
-	"fmt"
 	"math"
-	"strconv"
 	"strings"
 
 	"github.com/inference-pio/inference-pio/cuda"
@@ -152,17 +150,7 @@ func (m *Model) Caches() []nn.CacheSpec {
 	return specs
 }
 
-// IgnoreTensor knows the quirks of checkpoints: a copy of the tied head, frequencies that old exporters saved, and the layers
-// that were asked to be left out.
+// IgnoreTensor knows the quirks of checkpoints: a copy of the tied head, and frequencies that old exporters saved.
 func (m *Model) IgnoreTensor(name string) bool {
-	if name == "lm_head.weight" {
-		return m.cfg.TieWordEmbeddings
-	}
-	if strings.HasSuffix(name, ".rotary_emb.inv_freq") {
-		return true
-	}
-	rest, isLayer := strings.CutPrefix(name, "model.layers.")
-	number, _, _ := strings.Cut(rest, ".")
-	n, err := strconv.Atoi(number)
-	return isLayer && err == nil && n >= len(m.Layers) && n < m.cfg.NumHiddenLayers && number == fmt.Sprint(n)
+	return m.cfg.TieWordEmbeddings && name == "lm_head.weight" || strings.HasSuffix(name, ".rotary_emb.inv_freq")
 }

@@ -46,10 +46,12 @@ type Runner struct {
 	free   []int32
 	batch  nn.Batch
 	logits []float32 // of the last step
-	vocab  int
 
 	tokens, positions, seqs, table, outputs []int32 // scratch of a batch
 }
+
+// stride is a prime: with it as the step, neighbours in a sequence are not neighbours in the cache.
+const stride = 7919
 
 // NewRunner reserves caches and activations for a bound model. Close gives them back.
 func NewRunner(m Model, b *nn.Bound, dev cuda.Device, l Limits) (*Runner, error) {
@@ -59,28 +61,33 @@ func NewRunner(m Model, b *nn.Bound, dev cuda.Device, l Limits) (*Runner, error)
 		length: make([]int, l.Sequences), tables: make([][]int32, l.Sequences),
 	}
 	total := r.blocks * l.Sequences
-	for i, spec := range m.Caches() {
-		mem, err := dev.Alloc(spec.Bytes(total), cuda.ForState)
-		if err != nil {
-			return nil, err
-		}
-		kv, err := nn.NewKV(b.Layers[i], spec, dev, mem, total)
-		if err != nil {
-			return nil, err
-		}
-		r.kv, r.mem = append(r.kv, kv), append(r.mem, mem)
-	}
-	for i := range total {
-		r.free = append(r.free, int32(i*7919%total)) // 7919 is prime: neighbours in a sequence are not neighbours in the cache
-	}
-	if total%7919 == 0 {
+	if total%stride == 0 {
 		return nil, fmt.Errorf("%d blocks cannot be shuffled; ask for other limits", total)
 	}
-	return r, r.reserve()
+	for i := range total {
+		r.free = append(r.free, int32(i*stride%total))
+	}
+	if err := r.reserve(b, total); err != nil {
+		r.Close()
+		return nil, err
+	}
+	return r, nil
 }
 
-// reserve measures the largest step.
-func (r *Runner) reserve() error {
+// reserve takes the memory: caches of so many blocks, and activations of the largest step.
+func (r *Runner) reserve(b *nn.Bound, blocks int) error {
+	for i, spec := range r.model.Caches() {
+		mem, err := r.dev.Alloc(spec.Bytes(blocks), cuda.ForState)
+		if err != nil {
+			return err
+		}
+		r.mem = append(r.mem, mem)
+		kv, err := nn.NewKV(b.Layers[i], spec, r.dev, mem, blocks)
+		if err != nil {
+			return err
+		}
+		r.kv = append(r.kv, kv)
+	}
 	r.clear()
 	for range r.limits.Rows {
 		r.row(0, 0, 0, true)
@@ -104,6 +111,18 @@ func (r *Runner) Close() {
 func (r *Runner) Reset(seq int) {
 	r.free = append(r.free, r.tables[seq]...)
 	r.tables[seq], r.length[seq] = r.tables[seq][:0], 0
+}
+
+// Skip lengthens a sequence by positions whose cache is whatever its blocks hold: for timing at a context without the time of
+// getting there.
+func (r *Runner) Skip(seq, positions int) error {
+	for range positions {
+		if err := r.grow(seq); err != nil {
+			return err
+		}
+		r.length[seq]++
+	}
+	return nil
 }
 
 // Run appends all chunks in one step and returns the logits asked for, in the order of the chunks. They are valid until the
