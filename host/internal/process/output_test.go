@@ -29,7 +29,7 @@ func TestLibrariesMayPrintOnStdoutBeforeTheHandshake(t *testing.T) {
 // Lines of any length and number on the pipe of the handshake are thrown away; they neither block nor confuse.
 func TestLibrariesMayPrintOnStdoutAfterTheHandshake(t *testing.T) {
 	ownTemp(t)
-	if got := ask(t, start(t, spec(t, "good")), "stdout 1000000"); got != "done" {
+	if got := ask(t, start(t, spec(t, "good")), "stdout: 1000000"); got != "done" {
 		t.Errorf("got %q", got)
 	}
 }
@@ -43,7 +43,7 @@ func TestHostileLogLinesDoNoHarm(t *testing.T) {
 	for _, line := range []string{
 		`{"@message":1}`, `{"@level":{},"@message":"m"}`, `{"@timestamp":[]}`, `{`, `{"@message":"` + strings.Repeat("long ", 20_000) + `"}`, "\x1b[2Jcleared\x00\xff",
 	} {
-		ask(t, p, "stderr "+strconv.Quote(line))
+		ask(t, p, "stderr: "+strconv.Quote(line))
 	}
 	log := journal.waitFor(t, "cleared")
 	if strings.ContainsAny(log, "\x1b\x00") {
@@ -54,14 +54,29 @@ func TestHostileLogLinesDoNoHarm(t *testing.T) {
 	}
 }
 
+// Whatever way a plugin's author prints, the host's log has it.
+func TestEverythingPrintedReachesTheLog(t *testing.T) {
+	ownTemp(t)
+	journal := newJournal()
+	s := spec(t, "good")
+	s.Log = journal.logger()
+	ask(t, start(t, s), "print")
+	log := journal.waitFor(t, "by slog")
+	for _, line := range []string{`msg="by fmt"`, `msg="by os.Stderr"`, "by log", `level=WARN msg="by slog" plugin=obedient key=value`} {
+		if !strings.Contains(log, line) {
+			t.Errorf("%q is not in the log:\n%s", line, log)
+		}
+	}
+}
+
 func TestFloodOfLogLinesIsForwardedInPart(t *testing.T) {
 	ownTemp(t)
 	journal := newJournal()
 	s := spec(t, "good")
 	s.Log = journal.logger()
 	p := start(t, s)
-	ask(t, p, "flood 100000")
-	call(p, "exit 1")
+	ask(t, p, "flood: 100000")
+	call(p, "exit: 1")
 	exit := waitDone(t, p)
 	log := journal.waitFor(t, "some lines were left out")
 	// In the time the flood takes the bucket refills a little, or on a slow machine more; but the flood is 100 times the bucket.

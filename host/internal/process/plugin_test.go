@@ -5,6 +5,8 @@ package process
 import (
 	"context"
 	"fmt"
+	"log"
+	"log/slog"
 	"net"
 	"os"
 	"os/exec"
@@ -109,7 +111,7 @@ func (obedient) Generate(context.Context, sdk.GenerateRequest, func(sdk.Event) e
 }
 
 func (obedient) Inspect(ctx context.Context, req sdk.InspectRequest) (sdk.Inspection, error) {
-	command, argument, _ := strings.Cut(req.Path, " ")
+	command, argument, _ := strings.Cut(req.Path, ": ")
 	answer := "done"
 	switch command {
 	case "environment":
@@ -125,6 +127,10 @@ func (obedient) Inspect(ctx context.Context, req sdk.InspectRequest) (sdk.Inspec
 		}
 	case "panic":
 		go panic("the tensor library gave up")
+		<-ctx.Done()
+	case "panic in the call":
+		panic("index out of range")
+	case "wait":
 		<-ctx.Done()
 	case "exit":
 		code, err := strconv.Atoi(argument)
@@ -146,6 +152,11 @@ func (obedient) Inspect(ctx context.Context, req sdk.InspectRequest) (sdk.Inspec
 			return sdk.Inspection{}, err
 		}
 		syscall.Write(2, []byte(line+"\n"))
+	case "print":
+		fmt.Println("by fmt")
+		fmt.Fprintln(os.Stderr, "by os.Stderr")
+		log.Print("by log")
+		slog.Warn("by slog", "key", "value")
 	case "flood":
 		lines, _ := strconv.Atoi(argument)
 		for i := range lines {

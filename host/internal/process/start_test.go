@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -190,14 +191,44 @@ func TestLongTemporaryFolder(t *testing.T) {
 	}
 }
 
-// Two hosts, or two entries of one, share nothing.
-func TestManyProcessesOfOneBinary(t *testing.T) {
+// Entries of one host share nothing, and a Spec may be used again: that is what a restart does.
+func TestManyProcessesOfOneSpec(t *testing.T) {
 	ownTemp(t)
-	a, b := start(t, spec(t, "good")), start(t, spec(t, "good"))
+	s := spec(t, "good")
+	a, b := start(t, s), start(t, s)
 	a.Kill()
 	waitDone(t, a)
-	if got := ask(t, b, "anything"); got != "done" {
-		t.Errorf("got %q", got)
+	again := start(t, s)
+	for _, p := range []*Process{b, again} {
+		if got := ask(t, p, "anything"); got != "done" {
+			t.Errorf("got %q", got)
+		}
+	}
+	if env := s.Env; len(env) != 1 {
+		t.Errorf("the spec was written to: %q", env)
+	}
+}
+
+// gRPC's own limit is 4 MiB.
+func TestLargeMessagesPass(t *testing.T) {
+	ownTemp(t)
+	for name, mtls := range map[string]bool{"plain": false, "mtls": true} {
+		s := spec(t, "good")
+		s.MTLS = mtls
+		if _, err := askFor(start(t, s), strings.Repeat("long", 5<<18)); err != nil {
+			t.Errorf("5 MiB, %s: %v", name, err)
+		}
+	}
+}
+
+func TestPluginStartedByHandSaysWhatItIs(t *testing.T) {
+	s := spec(t, "good")
+	cmd := exec.Command(s.Path)
+	cmd.Env = append(os.Environ(), s.Env...)
+	out, err := cmd.CombinedOutput()
+	var status *exec.ExitError
+	if !errors.As(err, &status) || status.ExitCode() != 1 || !strings.Contains(string(out), "this is obedient, a plugin") {
+		t.Errorf("%v:\n%s", err, out)
 	}
 }
 

@@ -119,10 +119,33 @@ func TestCrashIsNoticedWithItsLastWords(t *testing.T) {
 	}
 }
 
+func TestPanicInACallIsThatCallsAlone(t *testing.T) {
+	ownTemp(t)
+	p := start(t, spec(t, "good"))
+	if _, err := askFor(p, "panic in the call"); sdk.ReasonOf(err) != sdk.ReasonInternal || errors.Is(err, client.ErrGone) {
+		t.Errorf("got %v", err)
+	}
+	if got := ask(t, p, "anything"); got != "done" {
+		t.Errorf("afterwards: %q", got)
+	}
+}
+
+func TestCallUnderWayEndsWithStop(t *testing.T) {
+	ownTemp(t)
+	p := start(t, spec(t, "good"))
+	failed := call(p, "wait")
+	if err := p.Stop(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-failed; err == nil {
+		t.Error("it was answered")
+	}
+}
+
 func TestEndsAreToldApart(t *testing.T) {
 	ownTemp(t)
 	p := start(t, spec(t, "good"))
-	call(p, "exit 7")
+	call(p, "exit: 7")
 	if exit := waitDone(t, p); exit.Code != 7 || exit.String() != "exited with status 7" {
 		t.Errorf("it %s", exit)
 	}
@@ -157,7 +180,7 @@ func TestChildrenOfThePluginEndWithIt(t *testing.T) {
 					t.Fatal(err)
 				}
 			case "crash":
-				call(p, "exit 1")
+				call(p, "exit: 1")
 			case "kill":
 				p.Kill()
 			}
@@ -171,9 +194,9 @@ func TestChildrenOfThePluginEndWithIt(t *testing.T) {
 func TestDaemonOfThePluginDoesNotDelayItsEnd(t *testing.T) {
 	ownTemp(t)
 	p := start(t, spec(t, "good"))
-	daemon := number(t, ask(t, p, "child apart"))
+	daemon := number(t, ask(t, p, "child: apart"))
 	defer unix.Kill(daemon, unix.SIGKILL)
-	call(p, "exit 5")
+	call(p, "exit: 5")
 	if exit := waitDone(t, p); exit.Code != 5 {
 		t.Errorf("it %s", exit)
 	}
