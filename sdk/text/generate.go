@@ -1,0 +1,61 @@
+// generate.go joins text and engine: it is the Generate of every plugin built on both.
+
+package text
+
+import (
+	"context"
+
+	"github.com/inference-pio/inference-pio/sdk"
+	"github.com/inference-pio/inference-pio/sdk/engine"
+)
+
+// Generate answers a request, as [sdk.Plugin] describes it. Everything that is wrong with a request is found before the
+// first event.
+func (m *Model) Generate(ctx context.Context, e *engine.Engine, req sdk.GenerateRequest, send func(sdk.Event) error) error {
+	prompt, err := m.Prompt(req)
+	if err != nil {
+		return err
+	}
+	d, err := m.NewDecoder(req, prompt)
+	if err != nil {
+		return err
+	}
+	r := engine.Request{Prompt: prompt, Sampling: m.Params(req.Sampling), Choice: req.Choice,
+		MaxTokens: req.MaxTokens, EOS: m.EOS(), IgnoreEOS: req.IgnoreEOS}
+	if req.Resume != nil {
+		r.Generated = req.Resume.Generated
+	}
+	if err := e.Check(r); err != nil {
+		return err
+	}
+	var result engine.Result
+	if stopped := d.replay(r.Generated); stopped {
+		result = engine.Result{Reason: sdk.FinishStop, Completion: len(r.Generated)}
+	} else {
+		if req.Resume == nil {
+			start := sdk.Start{Prompt: prompt, InReasoning: d.InReasoning(), ContextLength: e.ContextLength()}
+			if err := send(sdk.Event{Start: &start}); err != nil {
+				return err
+			}
+		}
+		result, err = e.Generate(ctx, r, func(s engine.Sampled) (bool, error) {
+			t, stop := d.Push(s)
+			return stop, send(sdk.Event{Token: &t})
+		})
+		if err != nil {
+			return err
+		}
+	}
+	finish := d.Finish(result, len(prompt))
+	return send(sdk.Event{Finish: &finish})
+}
+
+// replay brings the decoder to where ids already sent left it. They may end with a stop string.
+func (d *Decoder) replay(ids []int32) (stopped bool) {
+	for _, id := range ids {
+		if _, stopped = d.Push(engine.Sampled{ID: id}); stopped {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,310 @@
+package text
+
+import (
+	"bytes"
+	"encoding/json"
+	"path/filepath"
+	"reflect"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"unicode/utf8"
+
+	"github.com/inference-pio/inference-pio/sdk"
+	"github.com/inference-pio/inference-pio/sdk/chat"
+	"github.com/inference-pio/inference-pio/sdk/engine"
+	"pgregory.net/rapid"
+)
+
+var tiny = []string{"qwen3_0_6b", "glm_4_7_flash", "qwen3_coder_30b"}
+
+func TestPromptsEqualTheReference(t *testing.T) {
+	for _, name := range tiny {
+		m := open(t, name)
+		for _, c := range chats(t, name) {
+			req := c.request()
+			if rendered, err := m.Render(*req.Chat); err != nil || rendered != c.Rendered {
+				t.Errorf("%s, %s: %v\n%q\nthe reference has\n%q", name, c.Name, err, rendered, c.Rendered)
+			}
+			if ids, err := m.Prompt(req); err != nil || !slices.Equal(ids, c.IDs) {
+				t.Errorf("%s, %s: ids %v, %v", name, c.Name, ids, err)
+			}
+		}
+	}
+}
+
+// The reference's own answers, through engine and decoder: what is shown is its text, split at the tags by other means.
+func TestAnswersShowTheReferencesWords(t *testing.T) {
+	for _, name := range tiny {
+		m := open(t, name)
+		thoughts := 0
+		for _, c := range chats(t, name) {
+			events, err := answer(t, m, c.request(), c.GreedyIDs)
+			if err != nil {
+				t.Fatal(err)
+			}
+			wantText, wantReasoning := split(c)
+			if wantReasoning != "" {
+				thoughts++
+			}
+			text, reasoning := shown(events)
+			if text != wantText || reasoning != wantReasoning {
+				t.Errorf("%s, %s: shows %q and reasons %q; want %q and %q", name, c.Name, text, reasoning, wantText, wantReasoning)
+			}
+			checkEvents(t, events, c)
+		}
+		if thoughts == 0 && name != "qwen3_coder_30b" {
+			t.Errorf("%s: no case reasons: the test shows nothing", name)
+		}
+	}
+}
+
+var special = regexp.MustCompile(`<\|[a-z_]+\|>`)
+
+// split finds what a reference answer shows: special tokens dropped, the block it begins with apart, which ends with its
+// tag or, where that was forgotten, before a tool call.
+func split(c goldenCase) (text, reasoning string) {
+	text = special.ReplaceAllString(c.Text, "")
+	opened := strings.HasSuffix(c.Rendered, "<think>")
+	if block, ok := strings.CutPrefix(text, "<think>\n"); ok {
+		opened, text = true, block
+	}
+	if !opened {
+		return text, ""
+	}
+	if before, after, ok := strings.Cut(text, "</think>"); ok {
+		return strings.TrimPrefix(after, "\n\n"), strings.TrimSuffix(before, "\n")
+	}
+	if at := strings.Index(text, "<tool_call>"); at >= 0 {
+		return text[at:], text[:at]
+	}
+	return "", text
+}
+
+func checkEvents(t *testing.T, events []sdk.Event, c goldenCase) {
+	t.Helper()
+	start, finish := events[0].Start, events[len(events)-1].Finish
+	if start == nil || finish == nil || len(events) != len(c.GreedyIDs)+2 {
+		t.Fatalf("%s: %d events for %d ids", c.Name, len(events), len(c.GreedyIDs))
+	}
+	if !slices.Equal(start.Prompt, c.IDs) || start.ContextLength != 2048 {
+		t.Errorf("%s: start %+v", c.Name, start)
+	}
+	if finish.Reason != sdk.FinishStop || finish.PromptTokens != len(c.IDs) || finish.CompletionTokens != len(c.GreedyIDs) {
+		t.Errorf("%s: finish %+v", c.Name, finish)
+	}
+	for i, ev := range events[1 : len(events)-1] {
+		if ev.Token == nil || ev.Token.Index != i || ev.Token.ID != c.GreedyIDs[i] {
+			t.Errorf("%s: event %d is %+v", c.Name, i, ev.Token)
+		}
+	}
+}
+
+func TestReasoningIsCountedWithoutItsTags(t *testing.T) {
+	m := open(t, "qwen3_0_6b")
+	for _, c := range chats(t, "qwen3_0_6b") {
+		if c.Name != "capital" || !*c.Thinking {
+			continue
+		}
+		events, err := answer(t, m, c.request(), c.GreedyIDs)
+		if err != nil {
+			t.Fatal(err)
+		}
+		at := slices.Index(c.GreedyIDs, 979) // </think>
+		if got := events[len(events)-1].Finish.ReasoningTokens; got < at-2 || got > at-1 {
+			t.Errorf("%d ids of reasoning; the closing tag is id %d of the answer", got, at)
+		}
+	}
+}
+
+// Cut at any token and resumed, the answer goes on with the events it would have had.
+func TestResumedAnswerHasTheSameEvents(t *testing.T) {
+	for _, name := range tiny[:2] {
+		m := open(t, name)
+		for _, c := range chats(t, name) {
+			req := c.request()
+			req.Stop = []string{"cap of Jap", "is Tok"}
+			whole, err := answer(t, m, req, c.GreedyIDs)
+			if err != nil {
+				t.Fatal(err)
+			}
+			start := whole[0].Start
+			for cut := range len(whole) - 1 {
+				var sent []int32
+				for _, ev := range whole[1 : 1+cut] {
+					sent = append(sent, ev.Token.ID)
+				}
+				again := req
+				again.Resume = &sdk.Resume{Prompt: start.Prompt, Generated: sent, InReasoning: start.InReasoning}
+				rest, err := answer(t, m, again, c.GreedyIDs)
+				if err != nil || !reflect.DeepEqual(rest, whole[1+cut:]) {
+					t.Fatalf("%s, %s, cut after %d: %v\n%s\nwant\n%s", name, c.Name, cut, err, show(rest), show(whole[1+cut:]))
+				}
+			}
+		}
+	}
+}
+
+func show(events []sdk.Event) string {
+	text, _ := json.Marshal(events)
+	return string(text)
+}
+
+// Whatever ids a model writes, what is shown is a function of the whole text, not of how ids cut it.
+func TestShownTextDoesNotDependOnTheCuts(t *testing.T) {
+	m := open(t, "qwen3_0_6b")
+	prompts := map[string][]int32{}
+	for _, p := range []string{"assistant\n", "assistant\n<think>", "assistant\n<think>\n"} {
+		prompts[p] = m.tokenizer.Encode(p)
+	}
+	words := []string{"<think>", "</think>", "\n", "\n\n", "Tokyo", " is", "日", "😀", "<", "thin", "stop", "st", "op", "<tool_call>"}
+	rapid.Check(t, func(t *rapid.T) {
+		var ids []int32
+		for range rapid.IntRange(0, 30).Draw(t, "words") {
+			if rapid.Bool().Draw(t, "word") {
+				ids = append(ids, m.tokenizer.Encode(rapid.SampledFrom(words).Draw(t, "which"))...)
+			} else {
+				ids = append(ids, rapid.Int32Range(0, int32(m.tokenizer.Size())-1).Draw(t, "id"))
+			}
+		}
+		tail := rapid.SampledFrom([]string{"assistant\n", "assistant\n<think>", "assistant\n<think>\n"}).Draw(t, "prompt")
+		stops := rapid.SliceOfN(rapid.SampledFrom([]string{"stop", "st", "op", "kyo is", "\n\n", "日", "</think>", "a"}), 0, 3).Draw(t, "stops")
+		d, err := m.NewDecoder(sdk.GenerateRequest{Chat: &sdk.Chat{}, Stop: stops, IgnoreEOS: true}, prompts[tail])
+		if err != nil {
+			t.Fatal(err)
+		}
+		var text, reasoning strings.Builder
+		stopped, raw := false, 0
+		for i, id := range ids {
+			var tok sdk.Token
+			tok, stopped = d.Push(engine.Sampled{ID: id})
+			text.WriteString(tok.Text)
+			reasoning.WriteString(tok.Reasoning)
+			if tok.Index != i || tok.Offset < raw || !utf8.ValidString(tok.Text+tok.Reasoning) {
+				t.Fatalf("token %d: %+v after offset %d", i, tok, raw)
+			}
+			if raw = tok.Offset; stopped {
+				break
+			}
+		}
+		f := d.Finish(engine.Result{}, 0)
+		text.WriteString(f.Text)
+		reasoning.WriteString(f.Reasoning)
+
+		whole := m.tokenizer.Decode(ids, true)
+		if end, from := earliest(whole, stops); end >= 0 {
+			whole = whole[:from]
+		}
+		r := chat.NewReasoning(tail, "<think>", "</think>")
+		r.EndBy("<tool_call>")
+		a := r.Push(whole)
+		b := r.Flush()
+		if text.String() != a.Text+b.Text || reasoning.String() != a.Reasoning+b.Reasoning {
+			t.Fatalf("stops %q: %q / %q; the whole text %q gives %q / %q", stops, text.String(), reasoning.String(), whole, a.Text+b.Text, a.Reasoning+b.Reasoning)
+		}
+	})
+}
+
+func TestRawPromptsAreNotSplit(t *testing.T) {
+	m := open(t, "qwen3_0_6b")
+	ids := m.tokenizer.Encode("<think>\nhm\n</think>\n\nyes")
+	events, err := answer(t, m, sdk.GenerateRequest{Text: "<think>", HasText: true}, append(ids, m.EOS()[0]))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if text, reasoning := shown(events); text != "<think>\nhm\n</think>\n\nyes" || reasoning != "" {
+		t.Errorf("shows %q and reasons %q", text, reasoning)
+	}
+}
+
+func TestStopStringAcrossTokensIsNeverShown(t *testing.T) {
+	m := open(t, "qwen3_0_6b")
+	ids := m.tokenizer.Encode("The capital of Japan is Tokyo, of course.")
+	for stop, want := range map[string]string{
+		"Japan is T": "The capital of ", " Tokyo": "The capital of Japan is", "The": "", "course.": "The capital of Japan is Tokyo, of ",
+		"Tokyo!": "The capital of Japan is Tokyo, of course."} {
+		events, err := answer(t, m, sdk.GenerateRequest{Tokens: []int32{5}, Stop: []string{stop}, MaxTokens: len(ids)}, ids)
+		if err != nil {
+			t.Fatal(err)
+		}
+		text, _ := shown(events)
+		f := events[len(events)-1].Finish
+		if text != want || (f.Reason == sdk.FinishStop) != (stop != "Tokyo!") {
+			t.Errorf("stop %q: shows %q, %+v; want %q", stop, text, f, want)
+		}
+	}
+}
+
+func TestLogprobsSpellTheirTokens(t *testing.T) {
+	m := open(t, "qwen3_0_6b")
+	ids := m.tokenizer.Encode("Tōkyō 東京 😀")
+	req := sdk.GenerateRequest{Tokens: []int32{5}, MaxTokens: len(ids), Sampling: sdk.Sampling{Logprobs: true, TopLogprobs: 2}}
+	events, err := answer(t, m, req, ids)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var spelled []byte
+	for _, ev := range events[1 : len(events)-1] {
+		l := ev.Token.Logprob
+		if len(l.Top) != 2 || !bytes.Equal(l.Top[0].Bytes, l.Bytes) || l.Top[0].ID != ev.Token.ID {
+			t.Fatalf("%+v", l)
+		}
+		spelled = append(spelled, l.Bytes...)
+	}
+	if string(spelled) != "Tōkyō 東京 😀" {
+		t.Errorf("the bytes say %q", spelled)
+	}
+}
+
+func TestEveryTokenHasItsBytes(t *testing.T) {
+	for _, name := range tiny {
+		m := open(t, name)
+		for b := range 256 { // byte-level vocabularies have every byte, most of them no text
+			found := false
+			for id := range int32(m.tokenizer.Size()) {
+				found = found || bytes.Equal(m.bytes(id), []byte{byte(b)})
+			}
+			if !found {
+				t.Errorf("%s: no token is byte %#x", name, b)
+			}
+		}
+	}
+}
+
+func TestCheckpointWithoutTokenizerTakesIDs(t *testing.T) {
+	dir := t.TempDir()
+	write(t, filepath.Join(dir, "config.json"), `{"eos_token_id": 7}`)
+	m, err := Open(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	events, err := answer(t, m, sdk.GenerateRequest{Tokens: []int32{1, 2}}, []int32{3, 4, 7})
+	if err != nil || len(events) != 5 || events[4].Finish.Reason != sdk.FinishStop {
+		t.Fatalf("%s, %v", show(events), err)
+	}
+	if text, _ := shown(events); text != "" {
+		t.Errorf("shows %q", text)
+	}
+	for field, req := range map[string]sdk.GenerateRequest{
+		"prompt": {Text: "hello"}, "messages": {Chat: &sdk.Chat{Messages: []byte(`[{"role":"user"}]`)}}, "stop": {Tokens: []int32{1}, Stop: []string{"x"}}} {
+		_, err := answer(t, m, req, nil)
+		wantInvalid(t, err, field)
+	}
+	_, err = m.Tokenize("x")
+	wantInvalid(t, err, "text")
+	_, err = m.Detokenize([]int32{1})
+	wantInvalid(t, err, "tokens")
+}
+
+func TestTokenizeRoundTrip(t *testing.T) {
+	m := open(t, "qwen3_0_6b")
+	const text = "<|im_start|>user\nTōkyō<|im_end|>"
+	ids, err := m.Tokenize(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if back, err := m.Detokenize(ids); err != nil || back != text {
+		t.Errorf("%q, %v", back, err)
+	}
+}

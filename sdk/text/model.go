@@ -1,0 +1,91 @@
+// model.go opens a checkpoint's text side.
+
+package text
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/inference-pio/inference-pio/sdk"
+	"github.com/inference-pio/inference-pio/sdk/chat"
+	"github.com/inference-pio/inference-pio/sdk/tokenizer"
+)
+
+// Model is the text side of one checkpoint. It never changes and is safe for concurrent use.
+type Model struct {
+	tokenizer *tokenizer.Tokenizer // nil: prompts of ids only
+	template  *chat.Template       // nil: no chats
+	defaults  defaults
+	tags      tags
+}
+
+// tags mark reasoning. They are the template's; empty if it knows no reasoning.
+type tags struct {
+	open, close string
+	call        string // begins a tool call, which ends a block that the model forgot to close
+}
+
+// Open reads tokenizer.json, the chat template, generation_config.json and config.json in dir. The first two may be
+// missing, as in a checkpoint that is only a config.json.
+func Open(dir string) (*Model, error) {
+	m := new(Model)
+	var err error
+	if m.defaults, err = readDefaults(dir); err != nil {
+		return nil, err
+	}
+	if m.tokenizer, err = openTokenizer(dir); err != nil || m.tokenizer == nil {
+		return m, err
+	}
+	m.template, err = chat.Load(dir)
+	if errors.Is(err, chat.ErrNoTemplate) {
+		return m, nil
+	}
+	if err != nil {
+		return nil, sdk.Errorf(sdk.ReasonCheckpoint, "%w", err)
+	}
+	// many tokenizers have the tags for models that never reason; the template knows
+	if source := m.template.Source(); strings.Contains(source, "</think>") {
+		m.tags.open, m.tags.close = "<think>", "</think>"
+		if strings.Contains(source, "<tool_call>") {
+			m.tags.call = "<tool_call>"
+		}
+	}
+	return m, nil
+}
+
+func openTokenizer(dir string) (*tokenizer.Tokenizer, error) {
+	if _, err := os.Stat(filepath.Join(dir, "tokenizer.json")); errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	t, err := tokenizer.Load(dir)
+	if err != nil {
+		return nil, sdk.Errorf(sdk.ReasonCheckpoint, "%w", err)
+	}
+	return t, nil
+}
+
+// EOS are the ids that end an answer.
+func (m *Model) EOS() []int32 { return m.defaults.eos }
+
+// Tokenize returns the ids of text; special tokens spelled out in it are recognised.
+func (m *Model) Tokenize(text string) ([]int32, error) {
+	if m.tokenizer == nil {
+		return nil, errNoTokenizer("text")
+	}
+	return m.tokenizer.Encode(text), nil
+}
+
+// Detokenize returns the text of ids, special tokens included.
+func (m *Model) Detokenize(ids []int32) (string, error) {
+	if m.tokenizer == nil {
+		return "", errNoTokenizer("tokens")
+	}
+	return m.tokenizer.Decode(ids, false), nil
+}
+
+func errNoTokenizer(field string) error {
+	return invalid(field, "the checkpoint has no tokenizer.json; only prompts of token ids can be used")
+}

@@ -1,0 +1,120 @@
+// prompt.go turns a request into the ids that the model reads.
+
+package text
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"unicode/utf8"
+
+	"github.com/inference-pio/inference-pio/sdk"
+	"github.com/inference-pio/inference-pio/sdk/chat"
+)
+
+// Prompt returns the ids of a request's prompt, rendered and encoded; those of a resumed one are given.
+func (m *Model) Prompt(req sdk.GenerateRequest) ([]int32, error) {
+	if err := exactlyOne(req); err != nil {
+		return nil, err
+	}
+	switch {
+	case req.Resume != nil:
+		return req.Resume.Prompt, nil
+	case req.Tokens != nil:
+		return req.Tokens, nil
+	case req.Chat == nil:
+		if m.tokenizer == nil {
+			return nil, errNoTokenizer("prompt")
+		}
+		if !utf8.ValidString(req.Text) {
+			return nil, invalid("prompt", "the prompt is not valid UTF-8")
+		}
+		return m.tokenizer.Encode(req.Text), nil
+	}
+	rendered, err := m.Render(*req.Chat)
+	if err != nil {
+		return nil, err
+	}
+	return m.tokenizer.Encode(rendered), nil
+}
+
+func exactlyOne(req sdk.GenerateRequest) error {
+	n := 0
+	for _, given := range []bool{req.HasText || req.Text != "", req.Tokens != nil, req.Chat != nil} {
+		if given {
+			n++
+		}
+	}
+	if n == 1 || n == 0 && req.Resume != nil {
+		return nil
+	}
+	return invalid("prompt", "a request has exactly one of text, tokens and chat; this one has %d", n)
+}
+
+// Render writes a chat as the checkpoint's template has it, up to where the model's turn begins.
+func (m *Model) Render(c sdk.Chat) (string, error) {
+	if m.tokenizer == nil {
+		return "", errNoTokenizer("messages")
+	}
+	if m.template == nil {
+		return "", sdk.Errorf(sdk.ReasonTemplate, "the checkpoint has no chat template; send a prompt of text or token ids instead")
+	}
+	if err := checkChat(c); err != nil {
+		return "", err
+	}
+	tools := c.Tools
+	switch {
+	case c.ToolChoice == "none":
+		tools = nil
+	case c.ToolChoice != "" && c.ToolChoice != "auto":
+		err := sdk.Errorf(sdk.ReasonUnimplemented, "tool_choice %q does not exist yet; use \"auto\" or \"none\"", c.ToolChoice)
+		err.Field = "tool_choice"
+		return "", err
+	}
+	rendered, err := m.template.Render(chat.Input{Messages: c.Messages, Tools: tools, Kwargs: c.Kwargs, AddGenerationPrompt: true})
+	var refused *chat.TemplateError
+	switch {
+	case errors.As(err, &refused):
+		return "", sdk.Errorf(sdk.ReasonTemplate, "the chat template refused the messages: %w", refused)
+	case err != nil:
+		return "", sdk.Errorf(sdk.ReasonTemplate, "the chat template could not be rendered: %w", err)
+	}
+	return rendered, nil
+}
+
+// checkChat looks at the outside of what the client sent; the template sees to the rest.
+func checkChat(c sdk.Chat) error {
+	var messages []json.RawMessage
+	if !starts(c.Messages, '[') || json.Unmarshal(c.Messages, &messages) != nil {
+		return invalid("messages", "messages must be an array of objects")
+	}
+	if len(messages) == 0 {
+		return invalid("messages", "messages is empty; a chat has at least one")
+	}
+	for i, text := range messages {
+		var message struct {
+			Role *string `json:"role"`
+		}
+		if !starts(text, '{') || json.Unmarshal(text, &message) != nil || message.Role == nil {
+			return invalid("messages", "messages[%d] must be an object with a role, which is a string", i)
+		}
+	}
+	var tools []map[string]json.RawMessage
+	if given(c.Tools) && (!starts(c.Tools, '[') || json.Unmarshal(c.Tools, &tools) != nil) {
+		return invalid("tools", "tools must be an array of objects")
+	}
+	var kwargs map[string]json.RawMessage
+	if given(c.Kwargs) && (!starts(c.Kwargs, '{') || json.Unmarshal(c.Kwargs, &kwargs) != nil) {
+		return invalid("chat_template_kwargs", "chat_template_kwargs must be an object")
+	}
+	return nil
+}
+
+func starts(text json.RawMessage, with byte) bool {
+	text = bytes.TrimLeft(text, " \t\r\n")
+	return len(text) > 0 && text[0] == with
+}
+
+func given(text json.RawMessage) bool {
+	return len(text) > 0 && string(bytes.TrimSpace(text)) != "null"
+}
