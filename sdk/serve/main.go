@@ -53,7 +53,7 @@ func run(p sdk.Plugin, args []string, out, errs *os.File) int {
 }
 
 func printDescription(p sdk.Plugin, out, errs io.Writer) int {
-	text, err := json.MarshalIndent(describe(p), "", "  ") // a list without members prints as null, which readers take for one
+	text, err := json.MarshalIndent(describe(p), "", "  ")
 	if err == nil {
 		_, err = fmt.Fprintf(out, "%s\n", text)
 	}

@@ -20,12 +20,15 @@ type modelServer struct {
 	life   *lifecycle
 }
 
-// describe fills in what an author cannot get wrong.
+// describe fills in what an author then cannot get wrong. Its lists are never nil, so that they print as lists.
 func describe(p sdk.Plugin) sdk.Description {
 	d := p.Describe()
 	d.SDKVersion = sdk.Version
 	d.Majors = []int{sdk.ProtocolMajor}
-	d.Capabilities = sdk.Capabilities(p)
+	d.Capabilities = append([]sdk.Capability{}, sdk.Capabilities(p)...)
+	d.Architectures = append([]string{}, d.Architectures...)
+	d.Numerics = append([]sdk.Numerics{}, d.Numerics...)
+	d.Devices = append([]string{}, d.Devices...)
 	return d
 }
 

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"sync"
 	"syscall"
 	"time"
@@ -101,11 +102,27 @@ func (s *server) stop() bool {
 	return true
 }
 
-// abandon ends the process of a host that is gone. Nothing is finished, since nobody is left to read it.
+// abandon ends the process of a host that is gone. Nothing is finished, since nobody is left to read it, and nothing is
+// left behind: neither the socket nor children, which the host's group kill would have ended.
 func (s *server) abandon() {
-	s.stop()
-	if dir := os.Getenv(plugin.EnvUnixSocketDir); dir != "" {
-		_ = os.Remove(dir) // the host made it for this process alone; if it did not, it is not empty and stays
+	removeSockets(os.Getenv(plugin.EnvUnixSocketDir))
+	if syscall.Getpgrp() == os.Getpid() { // the host gave this process a group of its own
+		_ = syscall.Kill(0, syscall.SIGKILL)
 	}
 	os.Exit(1)
+}
+
+// removeSockets removes the sockets in dir, and dir if that was all it held, as in a folder that the host made for this
+// process alone.
+func removeSockets(dir string) {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return
+	}
+	for _, e := range entries {
+		if e.Type() == os.ModeSocket {
+			_ = os.Remove(filepath.Join(dir, e.Name()))
+		}
+	}
+	_ = os.Remove(dir)
 }

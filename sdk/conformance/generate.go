@@ -1,0 +1,99 @@
+package conformance
+
+// generate.go: an answer is what was asked for, or an error that says why not.
+
+import (
+	"context"
+	"errors"
+	"slices"
+
+	"github.com/inference-pio/inference-pio/sdk"
+)
+
+func caseGenerate(t T, c Config) {
+	p := start(t, c)
+	defer p.end()
+	table := p.load()
+	const limit = 8
+	req := text(limit)
+	req.IgnoreEOS = true
+	a := p.mustGenerate("G1", req)
+	if a.start.ContextLength != table.Context {
+		t.Errorf("G2: start says the context has %d positions, Load's table %d", a.start.ContextLength, table.Context)
+	}
+	if len(a.tokens) != limit || a.finish.Reason != sdk.FinishLength {
+		t.Errorf("G3: with ignore_eos and %d tokens allowed there were %d and the reason %q", limit, len(a.tokens), a.finish.Reason)
+	}
+	checkUsage(t, a)
+
+	short := p.mustGenerate("G1", text(2)) // may end earlier
+	if len(short.tokens) > 2 {
+		t.Errorf("G3: 2 tokens were allowed, %d came", len(short.tokens))
+	}
+	checkUsage(t, short)
+
+	req.Text, req.HasText, req.Tokens = "", false, a.start.Prompt
+	byIDs := p.mustGenerate("G1", req)
+	if !slices.Equal(byIDs.start.Prompt, a.start.Prompt) {
+		t.Errorf("G2: the prompt was the ids %v, start says %v", a.start.Prompt, byIDs.start.Prompt)
+	}
+	generateRefusals(t, p, table)
+}
+
+func checkUsage(t T, a *answer) {
+	t.Helper()
+	if a.finish.PromptTokens != len(a.start.Prompt) || a.finish.CompletionTokens != len(a.tokens) {
+		t.Errorf("G4: there were %d prompt tokens and %d tokens, finish says %d and %d",
+			len(a.start.Prompt), len(a.tokens), a.finish.PromptTokens, a.finish.CompletionTokens)
+	}
+}
+
+func generateRefusals(t T, p *process, table sdk.LayerTable) {
+	for _, bad := range []struct {
+		must, what string
+		req        sdk.GenerateRequest
+		reason     sdk.Reason
+	}{
+		{"G5", "a prompt as long as the context", sdk.GenerateRequest{Tokens: make([]int32, table.Context)}, sdk.ReasonContext},
+		{"G6", "a request without a prompt", sdk.GenerateRequest{}, sdk.ReasonInvalid},
+		{"G6", "a token id below 0", sdk.GenerateRequest{Tokens: []int32{-1}}, sdk.ReasonInvalid},
+		{"G6", "a token id beyond the vocabulary", sdk.GenerateRequest{Tokens: []int32{int32(table.VocabSize)}}, sdk.ReasonInvalid},
+		{"G6", "chat messages that are no array", sdk.GenerateRequest{Chat: &sdk.Chat{Messages: []byte(`{"role":`)}}, sdk.ReasonInvalid},
+	} {
+		bad.req.MaxTokens = 1
+		_, err := p.generate(bad.req)
+		refuses(t, bad.must, "Generate with "+bad.what, err, bad.reason)
+	}
+}
+
+// caseCancel cancels an answer that would go on, and then looks for traces of it.
+func caseCancel(t T, c Config) {
+	p := start(t, c)
+	defer p.end()
+	p.load()
+	before := p.mustGenerate("C2", text(4))
+
+	endless := text(0)
+	endless.IgnoreEOS = true
+	for _, after := range []int{0, 2} {
+		ctx, cancel := context.WithCancel(p.ctx())
+		err := p.Generate(ctx, endless, func(e sdk.Event) error {
+			if e.Start != nil && after == 0 || e.Token != nil && e.Token.Index+1 == after {
+				cancel()
+			}
+			return nil
+		})
+		cancel()
+		if err != nil && !errors.Is(err, context.Canceled) {
+			t.Errorf("C1: a cancelled answer failed with %v", err)
+		}
+	}
+
+	again := p.mustGenerate("C2", text(4))
+	if !slices.Equal(before.ids(), again.ids()) {
+		t.Errorf("C2: after a cancelled answer the ids are %v, before they were %v", again.ids(), before.ids())
+	}
+	if err := p.Drain(p.ctx()); err != nil { // it waits for what runs
+		t.Errorf("C1: cancelled answers still run: Drain failed with %v", err)
+	}
+}

@@ -1,0 +1,199 @@
+package conformance
+
+// lifecycle.go: a plugin says who it is, what a checkpoint would take, and keeps the order of a process's life.
+
+import (
+	"context"
+	"reflect"
+	"regexp"
+	"slices"
+
+	"github.com/inference-pio/inference-pio/sdk"
+)
+
+var (
+	pluginName = regexp.MustCompile(`^[a-z0-9_]+$`)
+	semver     = regexp.MustCompile(`^\d+\.\d+\.\d+(-[0-9A-Za-z.-]+)?(\+[0-9A-Za-z.-]+)?$`)
+)
+
+func caseDescribe(t T, c Config) {
+	p := start(t, c)
+	defer p.end()
+	d, err := p.Describe(p.ctx())
+	if err != nil {
+		t.Fatalf("D1: Describe failed: %v", err)
+	}
+	if !pluginName.MatchString(d.Name) {
+		t.Errorf("D1: the name %q is not made of lower-case letters, digits and underscores", d.Name)
+	}
+	if !semver.MatchString(d.Version) {
+		t.Errorf("D1: the version %q is not a semantic version, such as 1.2.3", d.Version)
+	}
+	if !slices.Contains(d.Majors, sdk.ProtocolMajor) {
+		t.Errorf("D1: the majors %v do not have %d, which this connection speaks", d.Majors, sdk.ProtocolMajor)
+	}
+	if again, err := p.Describe(p.ctx()); err != nil || !reflect.DeepEqual(again, d) {
+		t.Errorf("D2: the second Describe gave %+v (%v), the first %+v", again, err, d)
+	}
+	capabilities(t, p, d.Capabilities)
+}
+
+// capabilities calls a method of each capability. Without a model it may well fail, but with UNIMPLEMENTED if and only if
+// the capability is not listed.
+func capabilities(t T, p *process, listed []sdk.Capability) {
+	probe := map[sdk.Capability]map[string]func(context.Context) error{
+		sdk.CapabilityForward: {
+			"OpenSequence":  func(ctx context.Context) error { return p.OpenSequence(ctx, "a") },
+			"ForkSequence":  func(ctx context.Context) error { return p.ForkSequence(ctx, "a", "b") },
+			"CloseSequence": func(ctx context.Context) error { return p.CloseSequence(ctx, "a") },
+			"Forward": func(ctx context.Context) error {
+				_, err := p.Forward(ctx, sdk.ForwardRequest{Sequence: "a", Tokens: []int32{0}})
+				return err
+			},
+		},
+		sdk.CapabilityEmbed: {"Embed": func(ctx context.Context) error {
+			_, err := p.Embed(ctx, sdk.EmbedRequest{Texts: []string{"a"}})
+			return err
+		}},
+		sdk.CapabilityTokenize: {
+			"Tokenize":   func(ctx context.Context) error { _, err := p.Tokenize(ctx, "a"); return err },
+			"Detokenize": func(ctx context.Context) error { _, err := p.Detokenize(ctx, []int32{0}); return err },
+		},
+		sdk.CapabilityRender: {"Render": func(ctx context.Context) error {
+			_, err := p.Render(ctx, sdk.Chat{Messages: []byte(`[{"role":"user","content":"a"}]`)})
+			return err
+		}},
+	}
+	for capability, methods := range probe {
+		for method, call := range methods {
+			err := call(p.ctx())
+			unimplemented := err != nil && sdk.ReasonOf(err) == sdk.ReasonUnimplemented
+			if slices.Contains(listed, capability) == unimplemented {
+				t.Errorf("D3: the capability %q is in %v, but %s answers %v", capability, listed, method, err)
+			}
+		}
+	}
+}
+
+func caseInspect(t T, c Config) {
+	p := start(t, c)
+	defer p.end()
+	own := p.loadRequest().InspectRequest
+	inspection, err := p.Inspect(p.ctx(), own)
+	if err != nil {
+		t.Fatalf("I1: Inspect of %s failed: %v", own.Path, err)
+	}
+	if inspection.Fit == sdk.FitNone {
+		t.Fatalf("I1: the plugin says that %s does not fit it: %s", own.Path, inspection.Reason)
+	}
+	checkTable(t, "I1", inspection.Table)
+	inspectOthers(t, p)
+	inspectContext(t, p, own, inspection.Table.Context)
+}
+
+// checkTable looks for what the client, which refuses negative numbers, does not.
+func checkTable(t T, must string, table sdk.LayerTable) {
+	t.Helper()
+	seen := map[string]bool{}
+	for _, m := range table.Modules {
+		if seen[m.ID] {
+			t.Errorf("%s: the layer table has the module %q twice", must, m.ID)
+		}
+		seen[m.ID] = true
+	}
+	if table.Context < 1 || table.VocabSize < 1 {
+		t.Errorf("%s: the layer table has a context of %d and a vocabulary of %d", must, table.Context, table.VocabSize)
+	}
+}
+
+func inspectOthers(t T, p *process) {
+	_, err := p.Inspect(p.ctx(), sdk.InspectRequest{Path: missing})
+	refuses(t, "I2, E1", "Inspect of a path that does not exist", err, sdk.ReasonNotFound)
+
+	broken, remove := folder(t, `{"architectures": [`)
+	defer remove()
+	_, err = p.Inspect(p.ctx(), sdk.InspectRequest{Path: broken})
+	refuses(t, "I2, E1", "Inspect of a config.json that is cut off", err, sdk.ReasonCheckpoint)
+
+	foreign, remove := folder(t, `{"architectures": ["NoSuchModelForConformance"], "model_type": "no_such_model"}`)
+	defer remove()
+	other, err := p.Inspect(p.ctx(), sdk.InspectRequest{Path: foreign})
+	switch {
+	case err != nil:
+		t.Errorf("I3: Inspect of another family's checkpoint failed: %v; it must answer that it does not fit", err)
+	case other.Fit != sdk.FitNone:
+		t.Errorf("I3: the plugin says that another family's checkpoint fits it (%s)", other.Fit)
+	case other.Reason == "":
+		t.Errorf("I3: the plugin does not say why another family's checkpoint does not fit")
+	}
+}
+
+func inspectContext(t T, p *process, own sdk.InspectRequest, context int) {
+	own.Context = 1 << 40
+	_, err := p.Inspect(p.ctx(), own)
+	refuses(t, "I4", "Inspect with a context of 2^40 positions", err, sdk.ReasonInvalid)
+
+	own.Context = max(context/2, 1)
+	smaller, err := p.Inspect(p.ctx(), own)
+	if err != nil {
+		t.Errorf("I4: Inspect with a context of %d, half the checkpoint's, failed: %v", own.Context, err)
+	} else if smaller.Table.Context != own.Context {
+		t.Errorf("I4: a context of %d was asked for, the table is for %d", own.Context, smaller.Table.Context)
+	}
+}
+
+func caseLoadUnload(t T, c Config) {
+	refusesMissing(t, c)
+	p := start(t, c)
+	defer p.end()
+	scheduler := openScheduler(t, p)
+	_, err := p.generate(text(1))
+	refuses(t, "L1", "Generate before Load", err, sdk.ReasonState)
+
+	inspection, err := p.Inspect(p.ctx(), p.loadRequest().InspectRequest)
+	if err != nil {
+		t.Fatalf("I1: Inspect failed: %v", err)
+	}
+	table := p.load()
+	checkTable(t, "L2", table)
+	if got, want := weights(table), weights(inspection.Table); !reflect.DeepEqual(got, want) {
+		t.Errorf("L2: Load's table has the modules and weight bytes %v, Inspect's %v", got, want)
+	}
+	_, err = p.Load(p.ctx(), p.loadRequest(), nil)
+	refuses(t, "L3", "a second Load", err, sdk.ReasonState)
+	if scheduler != nil {
+		answersOrders(t, scheduler)
+	}
+
+	if err := p.Drain(p.ctx()); err != nil {
+		t.Errorf("L5: Drain failed: %v", err)
+	}
+	_, err = p.generate(text(1))
+	refuses(t, "L5", "Generate after Drain", err, sdk.ReasonState)
+	if err := p.Unload(p.ctx()); err != nil {
+		t.Errorf("L6: Unload failed: %v", err)
+	}
+}
+
+// refusesMissing has a process of its own, since a Load that failed may leave it useless.
+func refusesMissing(t T, c Config) {
+	p := start(t, c)
+	defer p.end()
+	req := p.loadRequest()
+	req.Path = missing
+	_, err := p.Load(p.ctx(), req, nil)
+	refuses(t, "L4", "Load of a path that does not exist", err, sdk.ReasonNotFound)
+}
+
+type weight struct {
+	module string
+	bytes  int64
+}
+
+func weights(table sdk.LayerTable) []weight {
+	var out []weight
+	for _, m := range table.Modules {
+		out = append(out, weight{m.ID, m.WeightBytes})
+	}
+	return out
+}
