@@ -24,7 +24,7 @@ INLINE void scores(const query *qs, size_t count, const float *k, size_t n, size
   do {                                                                                                                 \
     UNROLL for (int r = 0; r < R; r++) x[r] = qs[i + (size_t)r].q, y[r] = s[i + (size_t)r] + t;                        \
     UNROLL for (int c = 0; c < C; c++) w[c] = (const char *)(k + (t + (size_t)c) * dim);                               \
-    dots(R, C, PIO_F32, x, w, dim, y);                                                                                 \
+    dots(R, C, PIO_F32, x, w, (size_t)C * dim * 4, dim, y);                                                                                \
   } while (0)
 #define PIO_SCORES_ALL(R, C)                                                                                           \
   do {                                                                                                                 \

@@ -103,7 +103,7 @@ void pio_attention(pio_pool *p, const pio_kernels *t, float *y, const float *q, 
 void pio_exp(const pio_kernels *t, float *y, const float *x, size_t n);
 
 // Measurements, with all threads of the pool.
-double pio_read_bandwidth(pio_pool *p, size_t bytes, int passes); // bytes/s; 0 without memory
-double pio_peak_flops(pio_pool *p, const pio_kernels *t);         // f32 operations/s
+void pio_read(pio_pool *p, const void *data, size_t bytes); // reads whole pieces of 256 KiB
+double pio_peak_flops(pio_pool *p, const pio_kernels *t);   // f32 operations/s
 
 #endif

@@ -83,27 +83,3 @@ func choose(name string) (*C.pio_kernels, error) {
 		}
 	}
 }
-
-// readBytes is what ReadBandwidth reads in a pass: well beyond any last-level cache share of a small machine.
-const readBytes = 256 << 20
-
-// ReadBandwidth is the rate in bytes/s at which the pool's threads read memory, the best of some passes. It takes
-// a few tenths of a second and 256 MiB; 0 if there is no such memory.
-func (p *Pool) ReadBandwidth() float64 { return float64(C.pio_read_bandwidth(p.c, readBytes, 6)) }
-
-// PeakFLOPS is the rate of f32 operations the pool's threads reach in registers.
-func (p *Pool) PeakFLOPS() float64 { return float64(C.pio_peak_flops(p.c, p.table)) }
-
-// ReadBandwidth measures with a thread for each core.
-func ReadBandwidth() float64 {
-	p := NewPool(0)
-	defer p.Close()
-	return p.ReadBandwidth()
-}
-
-// PeakFLOPS measures with a thread for each core.
-func PeakFLOPS() float64 {
-	p := NewPool(0)
-	defer p.Close()
-	return p.PeakFLOPS()
-}

@@ -31,10 +31,10 @@ INLINE V widen_n(int type, const char *p, size_t n) {
 
 // ---- matmul: y[r][o] = sum over k of x[r][k] w[o][k]
 
-enum { AHEAD = 2048 }; // bytes of a weight's row to ask memory for in advance
-
-// dots computes R x C sums side by side: x[r], w[c] point at rows of K elements; y[r] at where the C sums go.
-INLINE void dots(const int R, const int C, int type, const float *const *x, const char *const *w, size_t K, float *const *y) {
+// dots computes R x C sums side by side: x[r], w[c] point at rows of K elements; y[r] at where the C sums go. What lies
+// ahead bytes behind each row of w is fetched meanwhile.
+INLINE void dots(const int R, const int C, int type, const float *const *x, const char *const *w, size_t ahead, size_t K,
+                 float *const *y) {
   V acc[4][8];
   size_t k = 0, size = width_of(type);
   UNROLL for (int r = 0; r < R; r++)
@@ -45,6 +45,7 @@ INLINE void dots(const int R, const int C, int type, const float *const *x, cons
     UNROLL for (int r = 0; r < R; r++)
       xv[r] = v_load(x[r] + k);
     UNROLL for (int c = 0; c < C; c++) {
+      v_prefetch(w[c] + k * size + ahead);
       V wv = widen(type, w[c] + k * size);
       UNROLL for (int r = 0; r < R; r++)
         acc[r][c] = v_fma(xv[r], wv, acc[r][c]);
@@ -78,13 +79,13 @@ INLINE void few(const int R, const int C, int type, const pio_matmul_args *a, si
       w[c] = (const char *)a->w + (o + (size_t)c) * row;
     UNROLL for (int r = 0; r < R; r++)
       y[r] = a->y + (size_t)r * a->out + o;
-    dots(R, C, type, x, w, a->in, y);
+    dots(R, C, type, x, w, (size_t)C * row, a->in, y);
   }
   for (; o < to; o++) {
     w[0] = (const char *)a->w + o * row;
     UNROLL for (int r = 0; r < R; r++)
       y[r] = a->y + (size_t)r * a->out + o;
-    dots(R, 1, type, x, w, a->in, y);
+    dots(R, 1, type, x, w, row, a->in, y);
   }
 }
 
@@ -130,8 +131,10 @@ INLINE void widen_panel(int type, float *panel, const pio_matmul_args *a, size_t
     const char *w = (const char *)a->w + ((o + c) * a->in + k0) * size;
     float *to = panel + c * DEPTH;
     size_t k = 0;
-    for (; k + W <= n; k += W)
+    for (; k + W <= n; k += W) {
+      v_prefetch(w + PANEL * a->in * size + k * size); // the next panel, while this one is worked on
       v_store(to + k, widen(type, w + k * size));
+    }
     if (k < n)
       v_store(to + k, widen_n(type, w + k * size, n - k));
   }

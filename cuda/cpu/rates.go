@@ -1,0 +1,61 @@
+package cpu
+
+// #cgo noescape pio_read
+// #cgo nocallback pio_read
+// #include "kernels.h"
+import "C"
+
+import (
+	"time"
+	"unsafe"
+)
+
+// rates.go measures what the machine can do at best, with the pool's own threads: to plan with, and to compare kernels with.
+
+const (
+	readBytes  = 256 << 20 // beyond what a last-level cache keeps on a small machine
+	readPasses = 6
+)
+
+// ReadBandwidth is the rate in bytes/s at which the pool's threads read memory, the best of some passes. It takes a few
+// tenths of a second and 256 MiB; 0 if there is no such memory.
+func (p *Pool) ReadBandwidth() float64 {
+	m, err := Map(readBytes)
+	if err != nil {
+		return 0
+	}
+	defer Unmap(m, readBytes)
+	data := unsafe.Slice((*byte)(m), readBytes)
+	for i := 0; i < len(data); i += 4096 {
+		data[i] = 1 // untouched pages would all be one page of zeros
+	}
+	best := 0.0
+	for range readPasses {
+		start := time.Now()
+		p.read(data)
+		best = max(best, readBytes/time.Since(start).Seconds())
+	}
+	return best
+}
+
+// read loads every byte once, but for a rest of less than 256 KiB.
+func (p *Pool) read(data []byte) {
+	C.pio_read(p.c, unsafe.Pointer(unsafe.SliceData(data)), C.size_t(len(data)))
+}
+
+// PeakFLOPS is the rate of f32 operations the pool's threads reach in registers.
+func (p *Pool) PeakFLOPS() float64 { return float64(C.pio_peak_flops(p.c, p.table)) }
+
+// ReadBandwidth measures with a thread for each core.
+func ReadBandwidth() float64 {
+	p := NewPool(0)
+	defer p.Close()
+	return p.ReadBandwidth()
+}
+
+// PeakFLOPS measures with a thread for each core.
+func PeakFLOPS() float64 {
+	p := NewPool(0)
+	defer p.Close()
+	return p.PeakFLOPS()
+}
