@@ -200,6 +200,7 @@ func TestMistakes(t *testing.T) {
 		{"api keys", "[server]\napi_keys = [\"k\"]\n" + model, `models.toml:2: server.api_keys: API keys are not built yet; remove the key`},
 		{"syntax", "[ser ver]\n" + model, `models.toml:1: not valid TOML: `},
 		{"key twice", model + "id = \"n\"", `models.toml:4: not valid TOML: `},
+		{"empty list", "model = []", `models.toml: no [[model]] entry, so there is nothing to serve; `},
 		{"nothing to serve", "", `models.toml: no [[model]] entry, so there is nothing to serve; add one with id = "..." and path = "..."`},
 	} {
 		t.Run(test.name, func(t *testing.T) {

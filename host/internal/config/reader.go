@@ -42,11 +42,11 @@ func (r *reader) config(values map[string]any) *Config {
 	for _, t := range top.list("device") {
 		c.Devices = append(c.Devices, r.device(t, c.Devices))
 	}
-	names := map[string]int{} // ids and aliases so far, with the lines of their entries
+	names, before := map[string]int{}, len(r.problems) // ids and aliases so far, with the lines of their entries
 	for _, t := range top.list("model") {
 		c.Models = append(c.Models, r.model(t, c.Devices, names))
 	}
-	if _, present := values["model"]; !present {
+	if len(c.Models) == 0 && len(r.problems) == before {
 		top.problem("", `no [[model]] entry, so there is nothing to serve; add one with id = "..." and path = "..."`)
 	}
 	top.finish()

@@ -246,7 +246,7 @@ func socketBase() string {
 	const most = 107 - len("/plugin-dir4294967295/plugin4294967295")
 	for _, dir := range []string{os.Getenv("XDG_RUNTIME_DIR"), os.TempDir()} {
 		if filepath.IsAbs(dir) && len(dir) <= most && unix.Access(dir, unix.W_OK|unix.X_OK) == nil {
-			return dir
+			return filepath.Clean(dir) // PluginToHost compares
 		}
 	}
 	return "/tmp"

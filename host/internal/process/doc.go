@@ -6,9 +6,9 @@
 // and its end (child.go), what it inherits (env.go), and what it prints (stdout.go, stderr.go, tail.go). HAZARDS.md lists
 // what can go wrong there, with the remedy and the test of each.
 //
-// The invariants: Start and Stop return in bounded time whatever the plugin does; when they have returned an error, or
-// nil from Stop, nothing of the process is left in the host, no goroutine, descriptor or file; Done is closed as soon as
-// the process has ended, with Exit complete.
+// The invariants: Start and Stop return in bounded time whatever the plugin does. After a failed Start, and after Stop,
+// nothing of the process is left in the host, no goroutine, descriptor or file, unless the kernel itself cannot end it.
+// Done is closed as soon as the process has ended, with Exit complete.
 //
 // Linux only: the executable copy of a binary (memfd) and waiting for a process without reaping it have no portable form.
 package process

@@ -83,7 +83,7 @@ func TestFloodOfLogLinesIsForwardedInPart(t *testing.T) {
 	if forwarded := strings.Count(log, "msg=\"flood"); forwarded < logBurst/2 || forwarded > 90_000 {
 		t.Errorf("%d lines were forwarded", forwarded)
 	}
-	if last := exit.LastLines; len(last) != tailLines || last[len(last)-1] != "flood 99999" {
+	if last := exit.LastLines; len(last) != tailLines || !slices.Contains(last, "flood 99999") {
 		t.Errorf("last lines %q", last)
 	}
 }
@@ -170,7 +170,7 @@ func TestTailKeepsTheLastLinesOrTheFirstOfATrace(t *testing.T) {
 		t.Errorf("recovered: %q", got)
 	}
 	quiet.add(strings.Repeat("é", 5000), false)
-	if got := quiet.lines()[19]; len(got) > tailBytes+10 || strings.Contains(got[:len(got)-10], "\uFFFD") {
+	if got := quiet.lines()[19]; got != strings.Repeat("é", tailBytes/2)+" …" {
 		t.Errorf("long line: %q", got)
 	}
 }

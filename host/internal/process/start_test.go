@@ -232,6 +232,11 @@ func TestPluginStartedByHandSaysWhatItIs(t *testing.T) {
 	}
 }
 
+func TestUntidyTemporaryFolder(t *testing.T) {
+	t.Setenv("TMPDIR", ownTemp(t)+"//./")
+	start(t, spec(t, "good"))
+}
+
 func TestGroupIsThePluginsOwn(t *testing.T) {
 	ownTemp(t)
 	p := start(t, spec(t, "good"))

@@ -2,6 +2,7 @@ package process
 
 import (
 	"slices"
+	"strings"
 	"sync"
 )
 
@@ -22,7 +23,7 @@ func (t *tail) add(line string, crash bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if len(line) > tailBytes {
-		line = printable([]byte(line[:tailBytes])) + " …"
+		line = strings.ToValidUTF8(line[:tailBytes], "") + " …" // the cut may go through a rune
 	}
 	if crash && !t.crashed {
 		t.crashed, t.kept = true, t.kept[:0]
