@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -203,4 +204,31 @@ func FuzzIndex(f *testing.F) {
 			}
 		}
 	})
+}
+
+// A page that a shorter file no longer has cannot be read as zeros: the process dies, and the next one refuses the file.
+func TestReadingBehindANewEndKillsTheProcess(t *testing.T) {
+	if path := os.Getenv("WEIGHTS_TEST_CUT"); path != "" {
+		c, err := OpenFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		v, _ := c.Get("a", nil)
+		if err := os.Truncate(path, 4096); err != nil {
+			t.Fatal(err)
+		}
+		fmt.Println("read", v.Data[len(v.Data)-1]) // not reached
+		return
+	}
+	const size = 1 << 16
+	path := write(t, "m.safetensors", build(fmt.Sprintf(`{"a":{"dtype":"U8","shape":[%d],"data_offsets":[0,%d]}}`, size, size), strings.Repeat("x", size)))
+	cmd := exec.Command(os.Args[0], "-test.run", "^TestReadingBehindANewEndKillsTheProcess$")
+	cmd.Env = append(os.Environ(), "WEIGHTS_TEST_CUT="+path)
+	out, err := cmd.CombinedOutput()
+	if err == nil || strings.Contains(string(out), "read ") || !strings.Contains(string(out), "SIGBUS") {
+		t.Errorf("the process ended with %v:\n%s", err, out)
+	}
+	if _, err := OpenFile(path); err == nil || !strings.Contains(err.Error(), `tensor "a": ends at byte 65536 of the data but the file holds only`) {
+		t.Errorf("opened again: %v", err)
+	}
 }
