@@ -112,9 +112,13 @@ func (s *server) abandon() {
 	os.Exit(1)
 }
 
-// removeSockets removes the sockets in dir, and dir if that was all it held, as in a folder that the host made for this
-// process alone.
+// removeSockets removes the sockets in dir, and dir if that was all it held. It touches only a folder that nobody else can
+// enter, such as a host makes for each process.
 func removeSockets(dir string) {
+	info, err := os.Stat(dir)
+	if err != nil || info.Mode().Perm()&0o077 != 0 {
+		return
+	}
 	entries, err := os.ReadDir(dir)
 	if err != nil {
 		return
