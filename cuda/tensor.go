@@ -3,6 +3,7 @@ package cuda
 import (
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 	"unsafe"
 )
@@ -83,7 +84,7 @@ func (t *Tensor) setShape(shape []int) error {
 	}
 	for i, n := range shape {
 		if n < 0 || n > math.MaxInt32 || (n > 0 && size > math.MaxInt64/int64(n)) {
-			return fmt.Errorf("shape %v is impossible", shape)
+			return fmt.Errorf("shape %v is impossible", slices.Clone(shape)) // a clone, so that no caller's shape escapes
 		}
 		size *= int64(n)
 		t.dim[i] = int32(n)

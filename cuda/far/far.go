@@ -8,6 +8,7 @@ package far
 import (
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 	"unsafe"
 
@@ -22,6 +23,8 @@ type Device struct {
 	ops    cuda.Ops
 	ledger cuda.Ledger
 	link   link
+	in     counter
+	out    counter
 }
 
 // New is a device with a budget in bytes (0: no limit), which copies at copyRate bytes/s in either direction (0: as fast
@@ -66,17 +69,19 @@ func (d *Device) Usage() cuda.Usage { return d.ledger.Usage() }
 func (d *Device) SetBudget(bytes int64) { d.ledger.SetBudget(bytes) }
 
 // CopyIn brings a tensor here.
-func (d *Device) CopyIn(dst, src cuda.Tensor) error { return d.copy(dst, src, dst, src) }
+func (d *Device) CopyIn(dst, src cuda.Tensor) error { return d.copy(dst, src, dst, src, &d.in) }
 
 // CopyOut brings a tensor to the memory of this process.
-func (d *Device) CopyOut(dst, src cuda.Tensor) error { return d.copy(dst, src, src, dst) }
+func (d *Device) CopyOut(dst, src cuda.Tensor) error { return d.copy(dst, src, src, dst, &d.out) }
 
-func (d *Device) copy(dst, src, here, there cuda.Tensor) error {
+func (d *Device) copy(dst, src, here, there cuda.Tensor, c *counter) error {
 	if here.Device() != cuda.Device(d) || there.Device() != nil || dst.DType() != src.DType() || dst.Len() != src.Len() {
 		return fmt.Errorf("%s: a copy from %v to %v is not one between this device and the cpu", d.name, src, dst)
 	}
 	arrived := d.link.send(dst.Bytes())
 	copy(bytesAt(dst), bytesAt(src))
+	c.copies.Add(1)
+	c.bytes.Add(dst.Bytes())
 	time.Sleep(time.Until(arrived))
 	return nil
 }
@@ -86,6 +91,16 @@ func (d *Device) Ops() cuda.Ops { return d.ops }
 
 // Rates are those given to New, and the FLOPS are not known.
 func (d *Device) Rates() cuda.Rates { return d.rates }
+
+// Traffic is what was copied so far.
+type Traffic struct{ CopiesIn, CopiesOut, BytesIn, BytesOut int64 }
+
+// Traffic counts the copies since the device was made.
+func (d *Device) Traffic() Traffic {
+	return Traffic{d.in.copies.Load(), d.out.copies.Load(), d.in.bytes.Load(), d.out.bytes.Load()}
+}
+
+type counter struct{ copies, bytes atomic.Int64 }
 
 func bytesAt(t cuda.Tensor) []byte { return unsafe.Slice((*byte)(t.Pointer()), t.Bytes()) }
 

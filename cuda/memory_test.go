@@ -1,0 +1,87 @@
+package cuda_test
+
+import (
+	"errors"
+	"testing"
+
+	"github.com/inference-pio/inference-pio/cuda"
+)
+
+// TestCPUBudget: none at first, and one that is set later holds.
+func TestCPUBudget(t *testing.T) {
+	c := cuda.NewCPU(1)
+	defer c.Close()
+	a, err := c.Alloc(1<<20, cuda.ForState)
+	must(t, err)
+	c.SetBudget(1 << 19)
+	var over *cuda.BudgetError
+	if _, err := c.Alloc(1, cuda.ForScratch); !errors.As(err, &over) || over.Used != 1<<20 || over.Budget != 1<<19 {
+		t.Errorf("an allocation above a lowered budget: %v", err)
+	}
+	c.Free(a)
+	b, err := c.Alloc(1<<19, cuda.ForWeights)
+	must(t, err)
+	want := cuda.Usage{Budget: 1 << 19, Used: 1 << 19, Peak: 1 << 20}
+	want.For[cuda.ForWeights] = 1 << 19
+	if got := c.Usage(); got != want {
+		t.Errorf("usage %+v, not %+v", got, want)
+	}
+	c.Free(b)
+	c.Free(cuda.Memory{})
+	none, err := c.Alloc(0, cuda.ForState)
+	must(t, err)
+	c.Free(none)
+	if got := c.Usage(); got.Used != 0 {
+		t.Errorf("after freeing all: %+v", got)
+	}
+	if _, err := c.Alloc(-1, cuda.ForState); err == nil {
+		t.Error("a negative allocation was accepted")
+	}
+}
+
+// TestWeightLivesOnSeveralDevices: the file stays, copies come and go.
+func TestWeightLivesOnSeveralDevices(t *testing.T) {
+	m := &cuda.Module{ID: "layers.0"}
+	host, err := cuda.FromF32(make([]float32, 6), 2, 3)
+	must(t, err)
+	w := cuda.NewWeight(2, 3)
+	w.Bind("layers.0.w", m, host)
+	if w.On(0).IsZero() || !w.On(1).IsZero() || !w.On(-1).IsZero() || !w.On(cuda.MaxDevices).IsZero() {
+		t.Error("a bound weight is on the cpu and nowhere else")
+	}
+	w.Put(2, host)
+	if w.On(2).IsZero() || !w.On(1).IsZero() {
+		t.Error("put on 2")
+	}
+	w.Drop(2)
+	w.Drop(0)
+	if !w.On(2).IsZero() || w.On(0).IsZero() {
+		t.Error("the copy is gone, the file is not")
+	}
+	if m.WeightBytes() != 24 || len(m.Weights) != 1 || w.Module != m || w.DType != cuda.F32 {
+		t.Errorf("module %+v", m)
+	}
+	cuda.NewState("layers.0.kv", m, host)
+	if m.StateBytes() != 24 {
+		t.Errorf("state of %d bytes", m.StateBytes())
+	}
+	if dev, ok := m.Settled(); ok {
+		t.Errorf("settled on %d from the start", dev)
+	}
+}
+
+// TestCopiesOnTheCPUMustMatch.
+func TestCopiesOnTheCPUMustMatch(t *testing.T) {
+	c := cuda.NewCPU(1)
+	defer c.Close()
+	src, _ := cuda.FromF32([]float32{1, 2, 3})
+	dst, _ := cuda.FromF32(make([]float32, 3), 3, 1)
+	must(t, c.CopyIn(dst, src))
+	if dst.F32()[2] != 3 {
+		t.Errorf("copied %v", dst.F32())
+	}
+	ints, _ := cuda.FromI32(make([]int32, 3))
+	if c.CopyOut(ints, src) == nil || c.CopyIn(dst.Slice(0, 2), src) == nil {
+		t.Error("a copy between types or lengths was accepted")
+	}
+}

@@ -1,0 +1,205 @@
+package cuda_test
+
+import (
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"testing"
+
+	"github.com/inference-pio/inference-pio/cuda"
+)
+
+// model_test.go holds a model that uses every op, small enough to follow: what the tests of Step run.
+
+const (
+	vocab, hidden, heads, kvHeads, dim, inner = 50, 24, 4, 2, 8, 40
+	blocks, blockSize                         = 6, 16
+)
+
+type layer struct {
+	norm, q, k, v, o, gate, up, down *cuda.Weight
+	keys, values                     *cuda.State
+}
+
+type model struct {
+	embed, norm *cuda.Weight // embed is the head as well
+	layers      []layer
+	modules     []*cuda.Module // of the layers
+	outside     []*cuda.Module
+	cpu         *cuda.CPU
+}
+
+func newModel(t testing.TB, layers int) *model {
+	rng := rand.New(rand.NewPCG(1, 2))
+	m := &model{cpu: cuda.NewCPU(2)}
+	t.Cleanup(func() { m.cpu.Close() })
+	weight := func(mod *cuda.Module, name string, shape ...int) *cuda.Weight {
+		n := 1
+		for _, d := range shape {
+			n *= d
+		}
+		data := make([]byte, 2*n)
+		for i := range n {
+			bits := math.Float32bits(float32(rng.NormFloat64()) / float32(math.Sqrt(float64(shape[len(shape)-1]))))
+			data[2*i], data[2*i+1] = byte(bits>>16), byte(bits>>24)
+		}
+		host, err := cuda.HostTensor(data, cuda.BF16, shape...)
+		must(t, err)
+		w := cuda.NewWeight(shape...)
+		w.Bind(mod.ID+"."+name, mod, host)
+		return w
+	}
+	state := func(mod *cuda.Module, name string) *cuda.State {
+		data, err := cuda.FromF32(make([]float32, blocks*kvHeads*blockSize*dim), blocks, kvHeads, blockSize, dim)
+		must(t, err)
+		return cuda.NewState(mod.ID+"."+name, mod, data)
+	}
+	table, final := &cuda.Module{ID: "embed_tokens", Layer: -1}, &cuda.Module{ID: "norm", Layer: -1}
+	m.outside = []*cuda.Module{table, final}
+	m.embed, m.norm = weight(table, "weight", vocab, hidden), weight(final, "weight", hidden)
+	for i := range layers {
+		mod := &cuda.Module{ID: fmt.Sprintf("layers.%d", i), Layer: i}
+		m.modules = append(m.modules, mod)
+		m.layers = append(m.layers, layer{
+			norm: weight(mod, "norm", hidden), q: weight(mod, "q", heads*dim, hidden), k: weight(mod, "k", kvHeads*dim, hidden),
+			v: weight(mod, "v", kvHeads*dim, hidden), o: weight(mod, "o", hidden, heads*dim), gate: weight(mod, "gate", inner, hidden),
+			up: weight(mod, "up", inner, hidden), down: weight(mod, "down", hidden, inner),
+			keys: state(mod, "keys"), values: state(mod, "values"),
+		})
+	}
+	return m
+}
+
+var freqs = []float32{1, 0.1, 0.01, 0.001}
+
+// rows is a batch of one sequence: tokens at consecutive positions.
+type rows struct {
+	tokens []int32
+	start  int32
+}
+
+// forward gives the logits of the last row.
+func (m *model) forward(s *cuda.Step, b rows) cuda.Tensor {
+	n := len(b.tokens)
+	positions, seqs := make([]int32, 64)[:n], make([]int32, 64)[:n]
+	for i := range positions {
+		positions[i] = b.start + int32(i)
+	}
+	tokens, pos, seq := s.Input(b.tokens), s.Input(positions), s.Input(seqs)
+	tables, last := s.Input([]int32{3, 0, 5}, 1, 3), s.Input([]int32{int32(n) - 1})
+	angles := s.Angles(pos, freqs, 1) // (rows, dim/2, 2)
+	x := s.Embed(tokens, m.embed)     // (rows, hidden)
+	s.Observe("embeddings", 0, x)
+	for i := range m.layers {
+		s.EnterLayer(i)
+		l := &m.layers[i]
+		a := s.RMSNorm(x, l.norm, 1e-6)
+		q, k, v := s.MatMul(a, l.q).Heads(dim), s.MatMul(a, l.k).Heads(dim), s.MatMul(a, l.v).Heads(dim)
+		s.CacheWrite(l.keys, s.Rotate(k, angles, cuda.Half), pos, seq, tables)
+		s.CacheWrite(l.values, v, pos, seq, tables)
+		y := s.Attention(s.Rotate(q, angles, cuda.Half), l.keys, l.values, pos, seq, tables, 0.35)
+		x = s.Add(x, s.MatMul(y.Flat(), l.o))
+		x = s.Add(x, s.MatMul(s.SwiGLU(s.MatMul(x, l.gate), s.MatMul(x, l.up)), l.down))
+		s.Observe("layer", i, x)
+	}
+	return s.MatMul(s.RMSNorm(s.Gather(x, last), m.norm, 1e-6), m.embed)
+}
+
+// run makes a pass and gives a copy of its logits.
+func (m *model) run(t testing.TB, s *cuda.Step, b rows) []float32 {
+	t.Helper()
+	s.Begin()
+	out := s.ToHost(m.forward(s, b))
+	must(t, s.End())
+	return append([]float32(nil), out.F32()...)
+}
+
+// reserve measures with 40 rows and takes that much on every device.
+func (m *model) reserve(t testing.TB, s *cuda.Step, devices int) cuda.Sizes {
+	t.Helper()
+	sizes, err := s.Measure(func(s *cuda.Step) { m.forward(s, rows{tokens: make([]int32, 40)}) })
+	must(t, err)
+	for d := range devices {
+		must(t, s.Reserve(d, sizes))
+	}
+	return sizes
+}
+
+// prompt and then single tokens: prefill and decode.
+var passes = func() []rows {
+	all := []rows{{tokens: make([]int32, 30)}}
+	for i := range all[0].tokens {
+		all[0].tokens[i] = int32(i * 7 % vocab)
+	}
+	for i := range int32(5) {
+		all = append(all, rows{tokens: []int32{(i*13 + 4) % vocab}, start: 30 + i})
+	}
+	return all
+}()
+
+// place is a Residency that keeps modules where a test puts them.
+type place struct {
+	devices []cuda.Device
+	dev     map[*cuda.Module]int
+	asked   []string
+	refuse  error
+	memory  map[*cuda.Module][]cuda.Memory
+}
+
+func (p *place) Enter(m *cuda.Module) (int, error) {
+	p.asked = append(p.asked, m.ID)
+	return p.dev[m], p.refuse
+}
+
+// move brings a module's weights and states to a device, as cuda/serve does.
+func (p *place) move(t testing.TB, m *cuda.Module, to int) {
+	t.Helper()
+	from := p.dev[m]
+	if from == to {
+		return
+	}
+	put := func(src cuda.Tensor, purpose cuda.Purpose) (cuda.Tensor, cuda.Memory) {
+		mem, err := p.devices[to].Alloc(src.Bytes(), purpose)
+		must(t, err)
+		shape := make([]int, src.NDim())
+		for i := range shape {
+			shape[i] = src.Dim(i)
+		}
+		dst, err := cuda.DeviceTensor(p.devices[to], mem, 0, src.DType(), shape...)
+		must(t, err)
+		if from == 0 {
+			must(t, p.devices[to].CopyIn(dst, src))
+		} else {
+			must(t, p.devices[from].CopyOut(dst, src))
+		}
+		return dst, mem
+	}
+	var memory []cuda.Memory
+	for _, s := range m.States {
+		dst, mem := put(s.Tensor(), cuda.ForState)
+		s.Move(dst)
+		memory = append(memory, mem)
+	}
+	for _, w := range m.Weights {
+		if w.Drop(from); to != 0 {
+			dst, mem := put(w.Host(), cuda.ForWeights)
+			w.Put(to, dst)
+			memory = append(memory, mem)
+		}
+	}
+	for _, mem := range p.memory[m] {
+		p.devices[from].Free(mem)
+	}
+	p.memory[m], p.dev[m] = memory, to
+}
+
+func newPlace(devices ...cuda.Device) *place {
+	return &place{devices: devices, dev: map[*cuda.Module]int{}, memory: map[*cuda.Module][]cuda.Memory{}}
+}
+
+func must(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
