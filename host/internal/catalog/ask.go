@@ -17,19 +17,19 @@ import (
 // askTime bounds one question. Inspect reads headers only: of the largest checkpoints some megabytes.
 const askTime = 30 * time.Second
 
-// Session is a started plugin as far as the catalog needs it.
-type Session interface {
+// Running is a started plugin as far as the catalog needs it.
+type Running interface {
 	Describe(ctx context.Context) (sdk.Description, error)
 	Inspect(ctx context.Context, req sdk.InspectRequest) (sdk.Inspection, error)
 	Close()
 }
 
 // StartFunc starts a plugin. It is [Starter]'s but in tests.
-type StartFunc func(ctx context.Context, p Plugin) (Session, error)
+type StartFunc func(ctx context.Context, p Plugin) (Running, error)
 
 // Starter starts plugins as processes. log, which may be nil, gets what they log.
 func Starter(log *slog.Logger, mtls bool) StartFunc {
-	return func(ctx context.Context, p Plugin) (Session, error) {
+	return func(ctx context.Context, p Plugin) (Running, error) {
 		name := p.Name
 		if name == "" { // it is started to learn its name
 			name = filepath.Base(p.Path)
@@ -38,25 +38,25 @@ func Starter(log *slog.Logger, mtls bool) StartFunc {
 		if err != nil {
 			return nil, err
 		}
-		return session{started.Client(), started, log}, nil
+		return running{started.Client(), started, log}, nil
 	}
 }
 
-type session struct {
+type running struct {
 	*client.Client
 	process *process.Process
 	log     *slog.Logger
 }
 
 // Close stops the process; the time that takes is bounded.
-func (s session) Close() {
+func (s running) Close() {
 	if err := s.process.Stop(context.Background()); err != nil && s.log != nil {
 		s.log.Error(err.Error())
 	}
 }
 
 // with starts p for one question.
-func with[T any](ctx context.Context, start StartFunc, p Plugin, question func(context.Context, Session) (T, error)) (T, error) {
+func with[T any](ctx context.Context, start StartFunc, p Plugin, question func(context.Context, Running) (T, error)) (T, error) {
 	ctx, cancel := context.WithTimeout(ctx, askTime)
 	defer cancel()
 	s, err := start(ctx, p)
@@ -70,7 +70,7 @@ func with[T any](ctx context.Context, start StartFunc, p Plugin, question func(c
 
 // describe asks a plugin who it is and checks that the answer can be used.
 func describe(ctx context.Context, start StartFunc, p Plugin) (sdk.Description, error) {
-	return with(ctx, start, p, func(ctx context.Context, s Session) (sdk.Description, error) {
+	return with(ctx, start, p, func(ctx context.Context, s Running) (sdk.Description, error) {
 		d, err := s.Describe(ctx)
 		if err != nil {
 			return d, fmt.Errorf("%s does not describe itself: %w", p.Path, err)
@@ -115,7 +115,7 @@ func (c *Catalog) remember(p Plugin, d sdk.Description) {
 
 // Inspect asks one plugin about a checkpoint.
 func (c *Catalog) Inspect(ctx context.Context, p Plugin, req sdk.InspectRequest) (sdk.Inspection, error) {
-	return with(ctx, c.options.Start, p, func(ctx context.Context, s Session) (sdk.Inspection, error) {
+	return with(ctx, c.options.Start, p, func(ctx context.Context, s Running) (sdk.Inspection, error) {
 		d, err := s.Describe(ctx)
 		if err == nil {
 			err = p.Check(d)

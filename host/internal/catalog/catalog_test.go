@@ -44,7 +44,7 @@ func (s *shelf) put(t *testing.T, name, content string) {
 	}
 }
 
-func (s *shelf) start(_ context.Context, p Plugin) (Session, error) {
+func (s *shelf) start(_ context.Context, p Plugin) (Running, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.started = append(s.started, filepath.Base(p.Path))

@@ -10,35 +10,41 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
-	"strings"
+	"slices"
 	"testing"
 
 	"golang.org/x/sys/unix"
 )
 
-// behaveAsHost starts two plugins, tells their ids and that of the second one's child, and runs until it is killed.
+// behaveAsHost starts two plugins, tells their ids and that of a child of the second, and runs until it is killed.
 func behaveAsHost() {
 	self, err := os.Executable()
 	if err != nil {
 		panic(err)
 	}
+	var last *Process
 	for range 2 {
-		p, err := Start(context.Background(), Spec{
+		last, err = Start(context.Background(), Spec{
 			Name: "obedient", Path: self, MTLS: true, Env: []string{modeVariable + "=good"},
 			Log: slog.New(slog.NewTextHandler(os.Stderr, nil)),
 		})
 		if err != nil {
 			panic(err)
 		}
-		fmt.Println(p.PID())
+		fmt.Println(last.PID())
 	}
+	child, err := askFor(last, "child")
+	if err != nil {
+		panic(err)
+	}
+	fmt.Println(child)
 	forever()
 }
 
 // host is another host process of the same user on the same machine.
 type host struct {
-	cmd     *exec.Cmd
-	plugins []int
+	cmd       *exec.Cmd
+	processes []int // two plugins and a child of the second
 }
 
 func startHost(t *testing.T) *host {
@@ -53,15 +59,12 @@ func startHost(t *testing.T) *host {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() {
-		h.kill()
-		sweep(t) // nobody is left to do it but the plugins themselves, and that is the sdk's to test
-	})
-	for lines := bufio.NewScanner(out); len(h.plugins) < 2; {
+	t.Cleanup(h.kill)
+	for lines := bufio.NewScanner(out); len(h.processes) < 3; {
 		if !lines.Scan() {
 			t.Fatal("the host did not start")
 		}
-		h.plugins = append(h.plugins, number(t, lines.Text()))
+		h.processes = append(h.processes, number(t, lines.Text()))
 	}
 	return h
 }
@@ -71,43 +74,42 @@ func (h *host) kill() {
 	h.cmd.Wait()
 }
 
-// sweep empties the test's temporary folder.
-func sweep(t *testing.T) {
-	left, err := filepath.Glob(filepath.Join(socketBase(), "plugin-dir*"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, dir := range left {
-		os.RemoveAll(dir)
-	}
-}
-
+// The plugins end, what they started ends, and their sockets are gone.
 func TestKilledHostLeavesNoOrphans(t *testing.T) {
-	ownTemp(t)
+	dir := ownTemp(t)
 	h := startHost(t)
 	var ends []func()
-	for _, pid := range h.plugins {
+	for _, pid := range h.processes {
 		ends = append(ends, watch(t, pid))
 	}
 	h.kill()
 	for _, ended := range ends {
 		ended()
 	}
+	if left, err := os.ReadDir(dir); err != nil || len(left) > 0 {
+		t.Errorf("left behind: %v, %v", left, err)
+	}
 }
 
 // A plugin that is frozen cannot watch its lifeline. The kernel lets it go on when its group is orphaned.
+// It dies of that without tidying up.
 func TestKilledHostLeavesNoFrozenOrphan(t *testing.T) {
-	ownTemp(t)
+	dir := ownTemp(t)
 	h := startHost(t)
-	ended := watch(t, h.plugins[0])
-	if err := unix.Kill(h.plugins[0], unix.SIGSTOP); err != nil {
+	ended, other := watch(t, h.processes[0]), watch(t, h.processes[1])
+	if err := unix.Kill(h.processes[0], unix.SIGSTOP); err != nil {
 		t.Fatal(err)
 	}
-	for letter(h.plugins[0]) != 'T' { // all its threads; nobody but its parent could wait for that
+	for letter(h.processes[0]) != 'T' { // all its threads; nobody but its parent could wait for that
 		runtime.Gosched()
 	}
 	h.kill()
 	ended()
+	other()
+	left, _ := filepath.Glob(filepath.Join(dir, "plugin-dir*"))
+	for _, folder := range left {
+		os.RemoveAll(folder)
+	}
 }
 
 func TestTwoHostsDoNotCollide(t *testing.T) {
@@ -117,9 +119,14 @@ func TestTwoHostsDoNotCollide(t *testing.T) {
 	if got := ask(t, ours, "anything"); got != "done" {
 		t.Errorf("got %q", got)
 	}
-	ended := watch(t, theirs.plugins[0])
+	var ends []func()
+	for _, pid := range theirs.processes {
+		ends = append(ends, watch(t, pid))
+	}
 	theirs.kill()
-	ended()
+	for _, ended := range ends {
+		ended()
+	}
 	if got := ask(t, ours, "anything"); got != "done" {
 		t.Errorf("after the other host's end: got %q", got)
 	}
@@ -129,7 +136,7 @@ func TestTwoHostsDoNotCollide(t *testing.T) {
 	if err := ours.Stop(t.Context()); err != nil {
 		t.Error(err)
 	}
-	if strings.Contains(fmt.Sprint(theirs.plugins), fmt.Sprint(ours.PID())) {
+	if slices.Contains(theirs.processes, ours.PID()) {
 		t.Error("one plugin, two hosts")
 	}
 }
