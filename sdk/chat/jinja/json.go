@@ -133,6 +133,14 @@ func toJSON(r *run, v Value, a args) (Value, error) {
 	return w.b.String(), err
 }
 
+// ToJSON writes v as the tojson filter does without arguments: {"a": 1, "b": ["é"]}.
+func ToJSON(v Value) (string, error) {
+	r := &run{env: standard(), limits: Limits{}.orDefault()}
+	w := &jsonWriter{r: r, comma: ", ", colon: ": "}
+	err := w.value(v, 0)
+	return w.b.String(), err
+}
+
 type jsonWriter struct {
 	r             *run
 	b             strings.Builder

@@ -1,0 +1,62 @@
+package chat
+
+import (
+	"encoding/json"
+	"strings"
+)
+
+// Delta is what became certain with a push.
+type Delta struct {
+	Piece
+	Calls []CallDelta
+}
+
+// Output reads an answer: reasoning first, then text and tool calls.
+type Output struct {
+	reasoning *Reasoning
+	tools     *ToolParser
+}
+
+// OutputConfig says how an answer is written.
+type OutputConfig struct {
+	Prompt      string // as rendered; it may end inside the reasoning
+	Open, Close string // the tags around the reasoning; empty if the model knows none
+	Format      ToolFormat
+	Tools       json.RawMessage        // the request's; without tools nothing is taken for a call
+	NewID       func(index int) string // names calls; nil means random names
+}
+
+// NewOutput begins an answer.
+func NewOutput(c OutputConfig) *Output {
+	if s := strings.TrimSpace(string(c.Tools)); s == "" || s == "null" || s == "[]" {
+		c.Format = NoTools
+	}
+	o := &Output{NewReasoning(c.Prompt, c.Open, c.Close), NewToolParser(c.Format, c.Tools, c.NewID)}
+	if c.Format != NoTools {
+		o.reasoning.EndBy(toolOpen)
+	}
+	return o
+}
+
+// Push takes the next words of the answer, tags included.
+func (o *Output) Push(text string) Delta {
+	p := o.reasoning.Push(text)
+	var d Delta
+	d.Reasoning = p.Reasoning
+	d.Text, d.Calls = o.tools.Push(p.Text)
+	return d
+}
+
+// Flush ends the answer.
+func (o *Output) Flush() Delta {
+	p := o.reasoning.Flush()
+	var d Delta
+	d.Reasoning = p.Reasoning
+	d.Text, d.Calls = o.tools.Push(p.Text)
+	text, calls := o.tools.Flush()
+	d.Text, d.Calls = d.Text+text, append(d.Calls, calls...)
+	return d
+}
+
+// Calls is how many tool calls there were so far; an answer with any ends with the reason "tool_calls".
+func (o *Output) Calls() int { return o.tools.Calls() }

@@ -1,0 +1,273 @@
+package chat
+
+import (
+	"crypto/rand"
+	"encoding/json"
+	"strings"
+)
+
+// CallDelta is a piece of a tool call. The first piece of a call has its ID and Name, later ones have Arguments; all
+// pieces with one Index add up to one call, and its Arguments to a JSON object.
+type CallDelta struct {
+	Index     int
+	ID        string
+	Name      string
+	Arguments string
+}
+
+// ToolParser finds the tool calls in an answer whose reasoning has been split off. A call is handed out when it is whole
+// and right, one that is not is handed back as text: a name that has been sent cannot be taken back. White space between
+// a call and the words around it belongs to neither.
+type ToolParser struct {
+	syntax syntax
+	tools  toolTypes
+	newID  func(index int) string
+
+	more      []byte // words pushed while a call is under way that cannot have ended it
+	held      string // words not decided yet; a call under way begins it
+	scan      scan   // how far held has been searched for the call's end
+	space     string // white space that is text only if more text comes
+	inCall    bool
+	afterCall bool // nothing but white space since the last call
+	count     int
+}
+
+// syntax is how one family writes calls.
+type syntax interface {
+	// opens are the words a call may begin with.
+	opens() []string
+	// end finds the length of the call that s begins with; 0 if its end has not come yet. It goes on where the scan
+	// stands, as far as s is known to sc. last: no more words will come.
+	end(s string, sc *scan, last bool) int
+	// parse reads a whole call. More than one may stand between one pair of tags.
+	parse(s string, tools toolTypes) ([]parsedCall, bool)
+	// prefix is what a forced call begins with.
+	prefix(name string) string
+}
+
+type parsedCall struct{ name, arguments string }
+
+// NewToolParser makes a parser. tools is the request's array, by whose JSON schemas the formats that write every value
+// as text are converted; it may be empty. newID names calls; nil means random names.
+func NewToolParser(format ToolFormat, tools json.RawMessage, newID func(index int) string) *ToolParser {
+	if newID == nil {
+		newID = func(int) string { return "call_" + rand.Text() }
+	}
+	return &ToolParser{syntax: format.syntax(), tools: readToolTypes(tools), newID: newID}
+}
+
+// Push takes the next words.
+func (p *ToolParser) Push(text string) (string, []CallDelta) {
+	p.more = append(p.more, text...)
+	if p.inCall && strings.HasPrefix(p.held, toolOpen) && !strings.Contains(text, ">") {
+		return "", nil // no tag ends here: a long call is not copied and searched again with each word
+	}
+	return p.run(false)
+}
+
+// Flush ends the answer. A call that lacks only its last tag counts.
+func (p *ToolParser) Flush() (string, []CallDelta) {
+	text, calls := p.run(true)
+	if !p.afterCall {
+		text += p.space
+	}
+	p.space = ""
+	return text, calls
+}
+
+// Calls is how many calls there were so far.
+func (p *ToolParser) Calls() int { return p.count }
+
+func (p *ToolParser) run(last bool) (string, []CallDelta) {
+	p.held += string(p.more)
+	p.more = p.more[:0]
+	if p.syntax == nil {
+		text := p.held
+		p.held = ""
+		return text, nil
+	}
+	var out strings.Builder
+	var calls []CallDelta
+	for p.held != "" {
+		if !p.inCall && !p.words(&out, last) {
+			break
+		}
+		n := p.syntax.end(p.held, &p.scan, last)
+		if n == 0 && !last {
+			break
+		}
+		if n == 0 {
+			n = len(p.held)
+		}
+		n, deltas := p.finish(p.held[:n], &out)
+		calls = append(calls, deltas...)
+		p.held = p.held[n:]
+	}
+	return out.String(), calls
+}
+
+// words moves text before a call to out; true if a call begins held now.
+func (p *ToolParser) words(out *strings.Builder, last bool) bool {
+	start, keep := -1, 0
+	for _, tag := range p.syntax.opens() {
+		if i := strings.Index(p.held, tag); i >= 0 && (start < 0 || i < start) {
+			start = i
+		}
+		keep = max(keep, suffixOf(p.held, tag))
+	}
+	p.inCall = start >= 0
+	switch {
+	case p.inCall:
+	case last:
+		start = len(p.held)
+	default:
+		start = len(p.held) - keep
+	}
+	p.text(p.held[:start], out)
+	p.held = p.held[start:]
+	return p.inCall
+}
+
+// text writes words, but keeps the white space at their end until it is known what follows.
+func (p *ToolParser) text(s string, out *strings.Builder) {
+	if p.afterCall {
+		s = strings.TrimLeft(s, " \t\r\n")
+	}
+	body := strings.TrimRight(s, " \t\r\n")
+	if body == "" {
+		p.space += s
+		return
+	}
+	out.WriteString(p.space + body)
+	p.space, p.afterCall = s[len(body):], false
+}
+
+// finish turns a whole call into deltas, or back into text if it is wrong; then another may begin inside of it. It says
+// how many bytes of the call are done with.
+func (p *ToolParser) finish(call string, out *strings.Builder) (int, []CallDelta) {
+	p.inCall, p.scan = false, scan{}
+	found, ok := p.syntax.parse(call, p.tools)
+	if !ok {
+		n := len(call)
+		for _, tag := range p.syntax.opens() {
+			if i := strings.Index(call[1:n], tag); i >= 0 {
+				n = i + 1
+			}
+		}
+		p.text(call[:n], out)
+		return n, nil
+	}
+	p.space, p.afterCall = "", true
+	var deltas []CallDelta
+	for _, c := range found {
+		deltas = append(deltas, CallDelta{Index: p.count, ID: p.newID(p.count), Name: c.name}, CallDelta{Index: p.count, Arguments: c.arguments})
+		p.count++
+	}
+	return len(call), deltas
+}
+
+// scan is how far the search for the end of a call has come, so that it is linear however the words arrive.
+type scan struct {
+	pos    int
+	inside bool // of a value, where a closing tag is the value's
+	first  int  // where the first closing tag inside of a value ends; 0 if there was none
+}
+
+// tags finds the end of the first close that is not between an inner and an outer tag.
+func (sc *scan) tags(s, close string, inner string, outer ...string) int {
+	for {
+		i := strings.IndexByte(s[sc.pos:], '<')
+		if i < 0 {
+			sc.pos = len(s)
+			return 0
+		}
+		sc.pos += i
+		rest := s[sc.pos:]
+		switch {
+		case strings.HasPrefix(rest, close):
+			end := sc.pos + len(close)
+			if !sc.inside {
+				return end
+			}
+			if sc.first == 0 {
+				sc.first = end
+			}
+		case strings.HasPrefix(rest, inner):
+			sc.inside = true
+		case hasAnyPrefix(rest, outer):
+			sc.inside = false
+		case isBeginning(rest, close) || isBeginning(rest, inner) || isBeginning(rest, outer...):
+			return 0 // wait for the rest of the tag
+		}
+		sc.pos++
+	}
+}
+
+func hasAnyPrefix(s string, prefixes []string) bool {
+	for _, p := range prefixes {
+		if strings.HasPrefix(s, p) {
+			return true
+		}
+	}
+	return false
+}
+
+func isBeginning(s string, of ...string) bool {
+	for _, tag := range of {
+		if strings.HasPrefix(tag, s) {
+			return true
+		}
+	}
+	return false
+}
+
+// ToolFormat names how a model writes tool calls.
+type ToolFormat string
+
+// The formats.
+const (
+	NoTools    ToolFormat = ""
+	Hermes     ToolFormat = "hermes"      // <tool_call>{"name": "f", "arguments": {"k": 1}}</tool_call>
+	Qwen3Coder ToolFormat = "qwen3_coder" // <tool_call><function=f><parameter=k>1</parameter></function></tool_call>
+	GLM        ToolFormat = "glm"         // <tool_call>f<arg_key>k</arg_key><arg_value>1</arg_value></tool_call>
+)
+
+func (f ToolFormat) syntax() syntax {
+	switch f {
+	case Hermes:
+		return hermes{}
+	case Qwen3Coder:
+		return coder{}
+	case GLM:
+		return glm{}
+	}
+	return nil
+}
+
+// Opening is what an answer begins with in which a call is forced: a call of the named function, or of any if name is
+// empty. The model goes on from there; the parser is to see these words too.
+func (f ToolFormat) Opening(name string) string {
+	if s := f.syntax(); s != nil {
+		return s.prefix(name)
+	}
+	return ""
+}
+
+// ToolFormat finds the format that the template writes calls in, by the words it writes them with.
+func (t *Template) ToolFormat() ToolFormat {
+	source := t.source
+	if t.toolUse != nil {
+		source += t.toolUse.source
+	}
+	switch {
+	case !strings.Contains(source, toolOpen):
+		return NoTools
+	case strings.Contains(source, "<function="):
+		return Qwen3Coder
+	case strings.Contains(source, "<arg_key>"):
+		return GLM
+	}
+	return Hermes
+}
+
+const toolOpen, toolClose = "<tool_call>", "</tool_call>"
