@@ -1,0 +1,47 @@
+// Package serve is where a model meets the sdk: it turns a Model (weights and a Forward) into an sdk.Plugin. It loads
+// checkpoints, plans and keeps residency, batches through sdk/engine and speaks text through sdk/text, so that the main of
+// a plugin is one call of Main. Only plugins import it.
+package serve
+
+import (
+	"github.com/inference-pio/inference-pio/cuda"
+	"github.com/inference-pio/inference-pio/cuda/nn"
+)
+
+// Family is what a plugin says of itself: who it is, which checkpoints it runs, how it opens one.
+type Family struct {
+	Name          string   // as models.toml writes it
+	Version       string   // semantic version of the plugin
+	Architectures []string // class names in config.json
+	// Open reads config.json and returns the model with its shapes and without weights. An error is about the file: it
+	// names the key and what is expected.
+	Open func(config []byte, o OpenOptions) (Model, error)
+}
+
+// OpenOptions change what is opened.
+type OpenOptions struct {
+	Layers int // only the first n decoder layers; 0 means all
+}
+
+// Model is what a plugin's model.go gives. It is a pointer to a struct whose fields carry `weight` tags for nn.Bind. Its
+// Forward is a function of weights, batch and caches and is called by one goroutine at a time.
+type Model interface {
+	Shape() Shape
+	// Caches says what each decoder layer keeps per position, in layer order.
+	Caches() []nn.CacheSpec
+	// Forward returns the final hidden rows of b.Outputs: (outputs, hidden).
+	Forward(s *cuda.Step, b *nn.Batch) cuda.Tensor
+	// Unembed turns them into logits: (outputs, vocab).
+	Unembed(s *cuda.Step, x cuda.Tensor) cuda.Tensor
+	// IgnoreTensor says whether a tensor of the checkpoint is known and not needed.
+	IgnoreTensor(name string) bool
+}
+
+// Shape is what the engine and the planner need to know of a model.
+type Shape struct {
+	Vocab     int
+	Context   int // positions of the checkpoint
+	Layers    int
+	Hidden    int
+	Published bool // the dimensions of the published model, not only its architecture
+}

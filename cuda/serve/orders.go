@@ -1,0 +1,287 @@
+package serve
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"sync/atomic"
+
+	"github.com/inference-pio/inference-pio/cuda"
+	"github.com/inference-pio/inference-pio/sdk"
+)
+
+// orders.go carries out what the host says on the Scheduler stream. An order waits in the mailbox until the running step
+// reaches its next border, or until no step runs, whichever comes first; what an order needs that a step forbids (see
+// residency.go) is owed until that step ends.
+
+// mailbox holds orders that nobody has looked at yet.
+type mailbox struct {
+	mu   sync.Mutex
+	list []*order
+	n    atomic.Int32
+	wake chan struct{} // holds one token while there may be orders
+	owed []*order      // looked at; to be finished when the step ends. Under residency.mu.
+}
+
+// order is one of the host's and where its outcome goes.
+type order struct {
+	sdk.Order
+	done chan error // buffered: one outcome
+}
+
+func (b *mailbox) waiting() bool { return b.n.Load() > 0 }
+
+func (b *mailbox) put(o *order) {
+	b.mu.Lock()
+	b.list = append(b.list, o)
+	b.n.Store(int32(len(b.list)))
+	b.mu.Unlock()
+	select {
+	case b.wake <- struct{}{}:
+	default:
+	}
+}
+
+func (b *mailbox) take() []*order {
+	if !b.waiting() {
+		return nil
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	list := b.list
+	b.list = nil
+	b.n.Store(0)
+	return list
+}
+
+// obey has an order carried out and waits until it is.
+func (r *residency) obey(ctx context.Context, o sdk.Order) error {
+	job := &order{Order: o, done: make(chan error, 1)}
+	r.mailbox.put(job)
+	for _, p := range r.places {
+		p.m.Unsettle() // the running step asks at its next border
+	}
+	select {
+	case err := <-job.done:
+		return err
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// run carries out orders that come while no step runs, until ctx ends.
+func (r *residency) run(ctx context.Context) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-r.mailbox.wake:
+		}
+		r.mu.Lock() // a step that runs gets there first, at its next border
+		r.carry()
+		r.settleDebts()
+		r.mu.Unlock()
+	}
+}
+
+// carry carries out the orders that wait. mu is held.
+func (r *residency) carry() {
+	for _, o := range r.mailbox.take() {
+		err := r.execute(o)
+		if err == nil && r.inStep && r.owes(o) {
+			r.mailbox.owed = append(r.mailbox.owed, o)
+			continue
+		}
+		o.done <- err
+	}
+}
+
+// settleDebts finishes what steps put off. mu is held and no step runs.
+func (r *residency) settleDebts() {
+	r.releaseLeft()
+	for _, o := range r.mailbox.owed {
+		err := r.execute(o)
+		r.releaseLeft()
+		if err == nil && r.owes(o) {
+			err = r.overBudget(o)
+		}
+		o.done <- err
+	}
+	r.mailbox.owed = nil
+}
+
+// owes says that an order needs the end of the step.
+func (r *residency) owes(o *order) bool {
+	switch {
+	case o.Budget != nil:
+		dev, err := r.device(o.Budget.Device)
+		return err == nil && dev != 0 && r.devices[dev].Usage().Used > o.Budget.Bytes
+	case o.Move != nil:
+		p := r.place(o.Move.Module)
+		return p != nil && r.devices[p.dev].Name() != o.Move.Device
+	}
+	return false
+}
+
+func (r *residency) overBudget(o *order) error {
+	if o.Budget == nil {
+		return fmt.Errorf("module %s could not be moved to %s", o.Move.Module, o.Move.Device)
+	}
+	dev, _ := r.device(o.Budget.Device)
+	return fmt.Errorf("device %s still holds %d bytes of the %d allowed", o.Budget.Device, r.devices[dev].Usage().Used, o.Budget.Bytes)
+}
+
+func (r *residency) execute(o *order) error {
+	switch {
+	case o.Budget != nil:
+		return r.setBudget(*o.Budget)
+	case o.Move != nil:
+		return r.moveByOrder(*o.Move)
+	}
+	return nil
+}
+
+// device finds a device by name.
+func (r *residency) device(name string) (int, error) {
+	for i, d := range r.devices {
+		if d.Name() == name {
+			return i, nil
+		}
+	}
+	return 0, fmt.Errorf("no device %q in this process", name)
+}
+
+// place finds a module by id.
+func (r *residency) place(id string) *place {
+	for _, p := range r.places {
+		if p.m.ID == id {
+			return p
+		}
+	}
+	return nil
+}
+
+// moveByOrder puts one module on a device and keeps plans from moving it again.
+func (r *residency) moveByOrder(o sdk.MoveOrder) error {
+	p := r.place(o.Module)
+	if p == nil {
+		return fmt.Errorf("no module %q in this model; layers are named layers.0, layers.1 and so on", o.Module)
+	}
+	dev, err := r.device(o.Device)
+	if err != nil {
+		return err
+	}
+	if r.inStep && p.m.Layer < 0 {
+		return nil // owed
+	}
+	from := p.dev
+	if err := r.move(p, dev); err != nil {
+		return fmt.Errorf("move %s to %s: %w", o.Module, o.Device, err)
+	}
+	if dev != 0 && !p.hasWeights() {
+		if err := r.fetch(p); err != nil {
+			if back := r.move(p, from); back != nil {
+				return back
+			}
+			return fmt.Errorf("move %s to %s: %w", o.Module, o.Device, err)
+		}
+	}
+	p.fixed = true
+	return nil
+}
+
+// setBudget changes what may be held on a device: less is obeyed here and now as far as the step allows, more is filled
+// as modules are entered.
+func (r *residency) setBudget(o sdk.BudgetOrder) error {
+	dev, err := r.device(o.Device)
+	if err != nil {
+		return err
+	}
+	d := r.devices[dev]
+	d.SetBudget(ledgerBudget(dev, o.Bytes))
+	if dev == 0 {
+		return nil
+	}
+	r.follow()
+	r.shrink(dev, o.Bytes)
+	return nil
+}
+
+// ledgerBudget writes a budget as a device's ledger does, where 0 is no limit: nothing at all is one byte.
+func ledgerBudget(dev int, bytes int64) int64 {
+	if dev != 0 && bytes <= 0 {
+		return 1
+	}
+	return bytes
+}
+
+// shrink makes a device hold no more than bytes: first weights, which cost nothing to give up, then whole modules.
+func (r *residency) shrink(dev int, bytes int64) {
+	d := r.devices[dev]
+	over := func() bool { return d.Usage().Used > bytes }
+	now := r.places[len(r.places)-1] // the distance is counted from the end of the pass: later modules go first
+	for over() {
+		victim := r.neededLast(dev, now)
+		if victim == nil {
+			break
+		}
+		r.evict(victim)
+	}
+	for i := len(r.places) - 1; i >= 0 && over(); i-- {
+		p := r.places[i]
+		if p.dev == dev && !(r.inStep && p.m.Layer < 0) {
+			_ = r.move(p, 0) // the CPU has no budget of its own to refuse with; if memory is out, the rest is owed
+		}
+	}
+	if !r.inStep {
+		r.releaseLeft()
+	}
+}
+
+// follow asks the planner anew and moves what it places elsewhere.
+func (r *residency) follow() {
+	budgets := make([]int64, len(r.devices))
+	for i, d := range r.devices {
+		budgets[i] = d.Usage().Budget
+	}
+	plan, err := r.planner(budgets)
+	if err != nil {
+		return // what does not fit goes to the CPU by shrink
+	}
+	r.apply(plan, func(from, to int) bool { return to == 0 })
+	r.apply(plan, func(from, to int) bool { return to != 0 })
+}
+
+// apply moves the modules of a plan whose move passes the filter: away from devices first, so that there is room.
+func (r *residency) apply(plan []sdk.Placement, filter func(from, to int) bool) {
+	for _, pl := range plan {
+		p := r.place(pl.Module)
+		dev, err := r.device(pl.Device)
+		if p == nil || err != nil || p.fixed || p.dev == dev || !filter(p.dev, dev) || r.inStep && p.m.Layer < 0 {
+			continue
+		}
+		_ = r.move(p, dev) // without room it stays, which is always right if slower
+	}
+}
+
+// report tells the host how things stand; modules only when asked for.
+func (r *residency) report(modules bool) sdk.Report {
+	rep := sdk.Report{Moves: r.counts.moves.Load(), Prefetches: r.counts.prefetches.Load(), Evictions: r.counts.evictions.Load()}
+	for _, d := range r.devices {
+		u := d.Usage()
+		rep.Devices = append(rep.Devices, sdk.DeviceReport{Name: d.Name(), Budget: u.Budget, Used: u.Used, Peak: u.Peak})
+	}
+	if !modules {
+		return rep
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, p := range r.places {
+		m := sdk.ModuleReport{ID: p.m.ID, Device: r.devices[p.dev].Name(), Seconds: p.seconds, Resident: []string{cuda.KindCPU}}
+		if p.dev != 0 && p.hasWeights() && p.transfer == nil {
+			m.Resident = append(m.Resident, r.devices[p.dev].Name())
+		}
+		rep.Modules = append(rep.Modules, m)
+	}
+	return rep
+}

@@ -1,0 +1,28 @@
+package serve
+
+import (
+	"github.com/inference-pio/inference-pio/cuda"
+	"github.com/inference-pio/inference-pio/sdk"
+	"github.com/inference-pio/inference-pio/sdk/engine"
+	"github.com/inference-pio/inference-pio/sdk/plan"
+)
+
+// planner asks sdk/plan, with what this process knows of the model and the devices. The answer is what `piohost plan`
+// predicts, because both call the same function.
+func (i *instance) planner(l limits, scratch cuda.Sizes) func(budgets []int64) ([]sdk.Placement, error) {
+	in := plan.Input{Modules: i.layout.Modules, Positions: l.blocks * engine.BlockSize, Sequences: l.sequences}
+	in.Modules = append([]sdk.Module(nil), in.Modules...)
+	for n, m := range i.bound.Modules {
+		in.Modules[n].WeightBytes = weightBytes(m)
+	}
+	return func(budgets []int64) ([]sdk.Placement, error) {
+		in.Devices = in.Devices[:0]
+		for n, d := range i.devices {
+			rates := d.Rates()
+			in.Devices = append(in.Devices, plan.Device{Name: d.Name(), Bytes: budgets[n], Scratch: scratch.Total(),
+				CopyRate: rates.Copy, ReadRate: rates.Read, FLOPS: rates.FLOPS})
+		}
+		p, err := plan.Make(in)
+		return p.Placements, err
+	}
+}

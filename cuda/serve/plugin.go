@@ -1,0 +1,162 @@
+package serve
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"os"
+	"strconv"
+	"time"
+
+	"github.com/inference-pio/inference-pio/cuda"
+	"github.com/inference-pio/inference-pio/sdk"
+	"github.com/inference-pio/inference-pio/sdk/serve"
+	"github.com/inference-pio/inference-pio/sdk/text"
+)
+
+// plugin.go is a Family as an sdk.Plugin: each method hands on to the part that knows.
+
+// Main is the whole main of a plugin built on the tensor library.
+func Main(f Family) { serve.Main(New(f)) }
+
+// New is the plugin of a family, for tests that serve it in their own process.
+func New(f Family) sdk.Plugin { return &plugin{family: f, ready: make(chan struct{})} }
+
+// The abilities beyond the core, said aloud: the capabilities are derived from them.
+var (
+	_ sdk.Plugin    = (*plugin)(nil)
+	_ sdk.Unloader  = (*plugin)(nil)
+	_ sdk.Drainer   = (*plugin)(nil)
+	_ sdk.Tokenizer = (*plugin)(nil)
+	_ sdk.Renderer  = (*plugin)(nil)
+	_ sdk.Scheduled = (*plugin)(nil)
+)
+
+// plugin implements sdk.Plugin. The sdk admits what needs a model only after Load has returned.
+type plugin struct {
+	family Family
+	loaded *instance
+	words  *text.Model
+	ready  chan struct{} // see Schedule
+}
+
+func (p *plugin) Describe() sdk.Description {
+	return sdk.Description{Name: p.family.Name, Version: p.family.Version, Architectures: p.family.Architectures,
+		Kernels: cuda.CPUKernels(), Numerics: []sdk.Numerics{sdk.NumericsExact}, Devices: []string{cuda.KindFar}}
+}
+
+func (p *plugin) Inspect(_ context.Context, req sdk.InspectRequest) (sdk.Inspection, error) {
+	return p.family.inspect(req)
+}
+
+func (p *plugin) Load(_ context.Context, req sdk.LoadRequest, progress func(sdk.Progress)) (sdk.LayerTable, error) {
+	words, err := text.Open(req.Path)
+	if err != nil {
+		return sdk.LayerTable{}, err
+	}
+	i, err := p.family.load(req, progress, holdFromEnv())
+	var other *misfit
+	if errors.As(err, &other) {
+		err = sdk.Errorf(sdk.ReasonCheckpoint, "%w", err)
+	}
+	if err != nil {
+		return sdk.LayerTable{}, err
+	}
+	p.words, p.loaded = words, i
+	close(p.ready)
+	return i.layout, nil
+}
+
+func (p *plugin) Unload(context.Context) error { return p.loaded.close() }
+
+func (p *plugin) Drain(ctx context.Context) error {
+	if p.loaded == nil {
+		return nil
+	}
+	return p.loaded.engine.Drain(ctx)
+}
+
+func (p *plugin) Generate(ctx context.Context, req sdk.GenerateRequest, send func(sdk.Event) error) error {
+	return p.words.Generate(ctx, p.loaded.engine, req, send)
+}
+
+func (p *plugin) Tokenize(_ context.Context, text string) ([]int32, error) {
+	return p.words.Tokenize(text)
+}
+
+func (p *plugin) Detokenize(_ context.Context, ids []int32) (string, error) {
+	return p.words.Detokenize(ids)
+}
+
+func (p *plugin) Render(_ context.Context, chat sdk.Chat) (string, error) {
+	return p.words.Render(chat)
+}
+
+// reportEvery is how often the host hears of memory and load unasked: often enough for a person to watch.
+const reportEvery = time.Second
+
+// Schedule answers the Scheduler stream: orders one by one, and a report each second in between.
+func (p *plugin) Schedule(ctx context.Context, orders <-chan sdk.Order, report func(sdk.Report) error) error {
+	select {
+	case <-p.ready:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	tick := time.NewTicker(reportEvery)
+	defer tick.Stop()
+	for {
+		var answer sdk.Report
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-tick.C:
+			answer = p.report(false)
+		case o, ok := <-orders:
+			if !ok {
+				return nil
+			}
+			answer = p.answer(ctx, o)
+		}
+		if err := report(answer); err != nil {
+			return err
+		}
+	}
+}
+
+func (p *plugin) answer(ctx context.Context, o sdk.Order) sdk.Report {
+	done := &sdk.OrderDone{ID: o.ID}
+	if o.Query == nil {
+		if err := p.loaded.place.obey(ctx, o); err != nil {
+			done.Error = err.Error()
+		}
+	}
+	r := p.report(o.Query != nil)
+	r.Done = done
+	return r
+}
+
+func (p *plugin) report(modules bool) sdk.Report {
+	r, s := p.loaded.place.report(modules), p.loaded.engine.Stats()
+	r.Running, r.Waiting = s.Running, s.Waiting
+	if s.Blocks > 0 {
+		r.StateUsed = float64(s.BlocksUsed) / float64(s.Blocks)
+	}
+	return r
+}
+
+// envHold is the gate for tests of resume: the sequence that has just had its token of this index waits for ever, until
+// the test kills the process.
+const envHold = "PIO_TEST_HOLD"
+
+func holdFromEnv() func(int) {
+	at, err := strconv.Atoi(os.Getenv(envHold))
+	if err != nil {
+		return nil
+	}
+	return func(index int) {
+		if index == at {
+			slog.Warn("test gate: holding after token " + strconv.Itoa(index))
+			select {}
+		}
+	}
+}

@@ -1,0 +1,402 @@
+package serve
+
+import (
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/inference-pio/inference-pio/cuda"
+	"github.com/inference-pio/inference-pio/sdk"
+)
+
+// residency.go decides which modules fill the bytes the host gave: it is what Step.EnterLayer asks. Kept here:
+//
+//   - A module's placement changes only under mu: by the step that holds it, at a border between modules, or by carry
+//     between two steps.
+//   - With nothing to do every module is settled and a step does not come here at all.
+//   - A module outside the layers (embed_tokens, norm, lm_head) may be used again later in a step, and activations may lie
+//     on a device that no later module uses: both keep their place until the step ends.
+//   - A module that cannot have its device (a budget too small for what the plan thought) is computed on the CPU; a
+//     generation never fails for lack of device memory.
+//
+// Modules whose device cannot hold all their weights at once are streamed. The forward pass enters modules in a cycle, so
+// the next use of each is known: what is needed last goes first (Belady's rule), and the copy of the next one runs while
+// the entered one computes.
+
+// residency implements cuda.Residency.
+type residency struct {
+	devices []cuda.Device
+	places  []*place // in the order of the forward pass
+	of      map[*cuda.Module]*place
+	planner func(budgets []int64) ([]sdk.Placement, error)
+	scratch scratch
+
+	mu      sync.Mutex
+	inStep  bool
+	entered *place // last in this step
+	since   time.Time
+	passes  uint64
+	leaving []bool // devices whose scratch goes when the step ends
+
+	mailbox mailbox
+	counts  counts
+}
+
+// scratch is the memory for activations, which a device has only while something is computed on it.
+type scratch interface {
+	Reserve(dev int) error
+	Release(dev int)
+}
+
+// counts are read by reports while steps run.
+type counts struct{ moves, prefetches, evictions, waits atomic.Uint64 }
+
+// newResidency starts with every module on the CPU.
+func newResidency(devices []cuda.Device, modules []*cuda.Module, sc scratch, planner func(budgets []int64) ([]sdk.Placement, error)) *residency {
+	r := &residency{devices: devices, of: map[*cuda.Module]*place{}, planner: planner, scratch: sc, leaving: make([]bool, len(devices))}
+	for i, m := range modules {
+		p := &place{m: m, index: i}
+		r.places, r.of[m] = append(r.places, p), p
+		m.Settle(0)
+	}
+	r.mailbox.wake = make(chan struct{}, 1)
+	return r
+}
+
+// adoptStates tells the residency which memory holds a module's states, so that it can free it when they move.
+func (r *residency) adoptStates(m *cuda.Module, states ...cuda.Memory) {
+	p := r.of[m]
+	p.states = append(p.states, states...)
+}
+
+// sampleEvery is how often a pass is timed module by module. Timing makes every border ask, which costs some 50 ns each.
+const sampleEvery = 64
+
+// begin opens a step: placement is the step's until end.
+func (r *residency) begin() {
+	r.mu.Lock()
+	r.inStep, r.entered = true, nil
+	if r.passes++; r.passes%sampleEvery == 0 {
+		for _, p := range r.places {
+			p.m.Unsettle()
+		}
+	}
+}
+
+// end closes a step.
+func (r *residency) end() {
+	r.leave()
+	r.inStep = false
+	r.settleDebts()
+	r.mu.Unlock()
+}
+
+// Enter implements cuda.Residency.
+func (r *residency) Enter(m *cuda.Module) (int, error) {
+	p := r.of[m]
+	if p == nil {
+		return 0, fmt.Errorf("module %s is not of this model", m.ID)
+	}
+	r.leave()
+	r.carry()
+	if p.dev != 0 {
+		if err := r.bring(p); err != nil {
+			return 0, err
+		}
+	}
+	if p.dev != 0 {
+		r.prefetch(p)
+	}
+	r.entered, r.since = p, time.Now()
+	if !r.streams(p.dev) {
+		m.Settle(p.dev)
+		if r.mailbox.waiting() { // posted between carry and Settle
+			m.Unsettle()
+		}
+	}
+	return p.dev, nil
+}
+
+// leave takes the time of the module that was entered last.
+func (r *residency) leave() {
+	if r.entered == nil {
+		return
+	}
+	const weight = 0.25 // of the newest measurement
+	t := time.Since(r.since).Seconds()
+	if p := r.entered; p.seconds == 0 {
+		p.seconds = t
+	} else {
+		p.seconds += weight * (t - p.seconds)
+	}
+	r.entered = nil
+}
+
+// bring makes p's weights be on its device, or moves p to the CPU if that cannot be.
+func (r *residency) bring(p *place) error {
+	d := r.devices[p.dev]
+	if !p.hasWeights() {
+		r.counts.waits.Add(1)
+		if err := r.fetch(p); err != nil {
+			return r.retreat(p, err)
+		}
+	} else if p.transfer != nil {
+		select {
+		case <-p.transfer.done:
+		default:
+			r.counts.waits.Add(1)
+		}
+	}
+	if err := p.await(d); err != nil {
+		return r.retreat(p, err)
+	}
+	return nil
+}
+
+// retreat computes p on the CPU, because of a budget that does not hold it. Any other cause is an error.
+func (r *residency) retreat(p *place, cause error) error {
+	var budget *cuda.BudgetError
+	if !errors.As(cause, &budget) {
+		return cause
+	}
+	return r.move(p, 0)
+}
+
+// fetch starts the copy of p's weights, giving up what is needed later than p.
+func (r *residency) fetch(p *place) error {
+	d := r.devices[p.dev]
+	for {
+		err := p.startTransfer(d)
+		var budget *cuda.BudgetError
+		if err == nil || !errors.As(err, &budget) {
+			return err
+		}
+		if !r.evictAfter(p) {
+			return err
+		}
+	}
+}
+
+// prefetch starts the copy of the next module that lacks its weights on p's device, if none is under way there and room
+// can be made from what is needed later still. p itself is in use.
+func (r *residency) prefetch(p *place) {
+	for i := 1; i < len(r.places); i++ {
+		q := r.places[(p.index+i)%len(r.places)]
+		if q.dev != p.dev {
+			continue
+		}
+		if q.transfer != nil {
+			return // one copy at a time: two would share the same link
+		}
+		if q.hasWeights() {
+			continue
+		}
+		if r.fetchKeeping(q, p) == nil {
+			r.counts.prefetches.Add(1)
+		}
+		return
+	}
+}
+
+// fetchKeeping is fetch that does not give up the module in use.
+func (r *residency) fetchKeeping(q, inUse *place) error {
+	d := r.devices[q.dev]
+	for {
+		err := q.startTransfer(d)
+		var budget *cuda.BudgetError
+		if err == nil || !errors.As(err, &budget) {
+			return err
+		}
+		victim := r.neededLast(q.dev, inUse)
+		if victim == nil || victim == inUse || r.distance(inUse, victim) <= r.distance(inUse, q) {
+			return err
+		}
+		r.evict(victim)
+	}
+}
+
+// distance is how many borders ahead of from q is entered next; from itself is a whole cycle away.
+func (r *residency) distance(from, q *place) int {
+	n := len(r.places)
+	if d := (q.index - from.index + n) % n; d > 0 {
+		return d
+	}
+	return n
+}
+
+// neededLast is the module with weights on dev that is entered last, seen from a module; nil if there is none.
+func (r *residency) neededLast(dev int, from *place) *place {
+	var last *place
+	for _, q := range r.places {
+		if q == from || q.dev != dev || !q.hasWeights() || r.inStep && q.m.Layer < 0 {
+			continue
+		}
+		if last == nil || r.distance(from, q) > r.distance(from, last) {
+			last = q
+		}
+	}
+	return last
+}
+
+// evictAfter gives up the weights that are needed last, seen from p, which is about to be entered and has none.
+func (r *residency) evictAfter(p *place) bool {
+	victim := r.neededLast(p.dev, p)
+	if victim == nil {
+		return false
+	}
+	r.evict(victim)
+	return true
+}
+
+// evict gives up a module's weights on its device; it stays placed there.
+func (r *residency) evict(p *place) {
+	p.dropWeights(r.devices[p.dev])
+	p.m.Unsettle()
+	r.counts.evictions.Add(1)
+}
+
+// streams says whether some module of a device lacks its weights there, so that borders have work.
+func (r *residency) streams(dev int) bool {
+	if dev == 0 {
+		return false
+	}
+	for _, q := range r.places {
+		if q.dev == dev && (!q.hasWeights() || q.transfer != nil) {
+			return true
+		}
+	}
+	return false
+}
+
+// move makes a module be computed on another device from now on: its states are copied, its old copy of weights dropped;
+// the new one comes when it is entered. On an error it stays where it was.
+func (r *residency) move(p *place, dev int) error {
+	if p.dev == dev {
+		return nil
+	}
+	from, to := r.devices[p.dev], r.devices[dev]
+	if err := r.openDevice(dev); err != nil {
+		return err
+	}
+	for {
+		err := p.moveStates(from, to)
+		var budget *cuda.BudgetError
+		if err == nil {
+			break
+		}
+		if !errors.As(err, &budget) || dev == 0 || !r.evictAny(dev, p) {
+			return err
+		}
+	}
+	if p.dev != 0 {
+		p.dropWeights(from)
+	}
+	old := p.dev
+	p.dev, p.seconds = dev, 0
+	p.m.Unsettle()
+	r.counts.moves.Add(1)
+	r.closeDevice(old)
+	return nil
+}
+
+// evictAny gives up any module's weights on a device to make room for a state of p.
+func (r *residency) evictAny(dev int, p *place) bool {
+	victim := r.neededLast(dev, p)
+	if victim == nil {
+		return false
+	}
+	r.evict(victim)
+	return true
+}
+
+// openDevice takes the memory for activations when the first module comes.
+func (r *residency) openDevice(dev int) error {
+	if dev == 0 {
+		return nil
+	}
+	if r.leaving[dev] {
+		r.leaving[dev] = false
+		return nil
+	}
+	if r.inhabited(dev) {
+		return nil
+	}
+	return r.scratch.Reserve(dev)
+}
+
+// closeDevice gives the memory for activations back after the last module left: when the step ends, since activations of
+// this step may still lie there.
+func (r *residency) closeDevice(dev int) {
+	if dev != 0 && !r.inhabited(dev) {
+		r.leaving[dev] = true
+	}
+}
+
+// releaseLeft does what closeDevice put off. Not during a step.
+func (r *residency) releaseLeft() {
+	for dev, leaving := range r.leaving {
+		if leaving {
+			r.scratch.Release(dev)
+			r.leaving[dev] = false
+		}
+	}
+}
+
+func (r *residency) inhabited(dev int) bool {
+	for _, p := range r.places {
+		if p.dev == dev {
+			return true
+		}
+	}
+	return false
+}
+
+// close waits for copies under way and frees everything on the devices. No step runs any more.
+func (r *residency) close() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, p := range r.places {
+		if p.dev != 0 {
+			p.dropWeights(r.devices[p.dev])
+		}
+		for _, m := range p.states {
+			r.devices[p.dev].Free(m)
+		}
+		p.states = nil
+	}
+	for dev := 1; dev < len(r.devices); dev++ {
+		r.scratch.Release(dev)
+	}
+}
+
+// settle follows the first plan, before there are states.
+func (r *residency) settle() error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if len(r.devices) == 1 {
+		return nil
+	}
+	budgets := make([]int64, len(r.devices))
+	for i, d := range r.devices {
+		budgets[i] = d.Usage().Budget
+	}
+	plan, err := r.planner(budgets)
+	if err != nil {
+		return err
+	}
+	r.apply(plan, func(int, int) bool { return true })
+	return nil
+}
+
+// placements is where every module is computed now.
+func (r *residency) placements() []sdk.Placement {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	list := make([]sdk.Placement, len(r.places))
+	for i, p := range r.places {
+		list[i] = sdk.Placement{Module: p.m.ID, Device: r.devices[p.dev].Name()}
+	}
+	return list
+}

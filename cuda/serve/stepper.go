@@ -1,0 +1,116 @@
+package serve
+
+import (
+	"fmt"
+
+	"github.com/inference-pio/inference-pio/cuda"
+	"github.com/inference-pio/inference-pio/cuda/nn"
+	"github.com/inference-pio/inference-pio/sdk/engine"
+)
+
+// stepper.go is the engine's adapter: rows of integers in, logits out. It owns nothing but its buffers, which it uses again
+// for every step.
+
+// One block size on both sides of the seam: the engine's tables index the caches of cuda/nn.
+var _ = [1]struct{}{}[engine.BlockSize-nn.BlockSize]
+
+// stepper implements engine.Model.
+type stepper struct {
+	model Model
+	step  *cuda.Step
+	kv    []*nn.KV
+	place *residency
+
+	tokens, positions, seqs, tables, outputs []int32
+	slots                                    []int32 // by row of tables: the engine's slot
+	rowOf                                    []int32 // by slot: its row of tables, -1 without one
+	batch                                    nn.Batch
+	logits                                   [][]float32
+}
+
+// Step implements engine.Model.
+func (t *stepper) Step(b *engine.Batch) ([][]float32, error) {
+	width := t.fill(b)
+	t.place.begin()
+	defer t.place.end()
+	t.step.Begin()
+	x := t.forward(t.step, width)
+	x = t.step.ToHost(x)
+	if err := t.step.End(); err != nil {
+		return nil, err
+	}
+	all, vocab := x.F32(), x.Dim(1)
+	if len(all) != len(t.outputs)*vocab {
+		return nil, fmt.Errorf("the model gave logits %v for %d rows", x, len(t.outputs))
+	}
+	t.logits = t.logits[:0]
+	for i := range t.outputs {
+		t.logits = append(t.logits, all[i*vocab:(i+1)*vocab])
+	}
+	return t.logits, nil
+}
+
+// fill lays the rows out as arrays and returns the width of the tables.
+func (t *stepper) fill(b *engine.Batch) (width int) {
+	t.tokens, t.positions, t.seqs, t.outputs = t.tokens[:0], t.positions[:0], t.seqs[:0], t.outputs[:0]
+	t.slots, t.batch.Segments = t.slots[:0], t.batch.Segments[:0]
+	for len(t.rowOf) < len(b.Tables) {
+		t.rowOf = append(t.rowOf, -1)
+	}
+	for i, r := range b.Rows {
+		if t.rowOf[r.Seq] < 0 {
+			t.rowOf[r.Seq] = int32(len(t.slots))
+			t.slots = append(t.slots, r.Seq)
+			width = max(width, len(b.Tables[r.Seq]))
+		}
+		t.tokens, t.positions, t.seqs = append(t.tokens, r.Token), append(t.positions, r.Pos), append(t.seqs, t.rowOf[r.Seq])
+		if r.Output {
+			t.outputs = append(t.outputs, int32(i))
+		}
+		t.extend(i, r)
+	}
+	t.tables = t.tables[:0]
+	for _, slot := range t.slots {
+		t.tables = append(t.tables, b.Tables[slot]...)
+		for range width - len(b.Tables[slot]) {
+			t.tables = append(t.tables, -1)
+		}
+		t.rowOf[slot] = -1
+	}
+	return width
+}
+
+// extend adds row i to the running segment or begins a new one.
+func (t *stepper) extend(i int, r engine.Row) {
+	segments, seq, form := t.batch.Segments, int(t.rowOf[r.Seq]), nn.Form(r.Form)
+	if n := len(segments); n > 0 {
+		last := &segments[n-1]
+		if last.Seq == seq && last.Form == form && last.Start+last.To-last.From == int(r.Pos) {
+			last.To++
+			return
+		}
+	}
+	t.batch.Segments = append(segments, nn.Segment{Seq: seq, From: i, To: i + 1, Start: int(r.Pos), Form: form})
+}
+
+// forward runs the model over what fill laid out; also in a step that only measures.
+func (t *stepper) forward(s *cuda.Step, width int) cuda.Tensor {
+	b := &t.batch
+	b.KV = t.kv
+	b.Tokens, b.Positions, b.Seqs = s.Input(t.tokens), s.Input(t.positions), s.Input(t.seqs)
+	b.Tables, b.Outputs = s.Input(t.tables, len(t.slots), width), s.Input(t.outputs)
+	return t.model.Unembed(s, t.model.Forward(s, b))
+}
+
+// fullest fills in the largest batch there can be, for measuring: every row of another position, and logits for each
+// sequence.
+func (t *stepper) fullest(rows, sequences, width int) int {
+	b := &engine.Batch{Tables: make([][]int32, sequences)}
+	for i := range b.Tables {
+		b.Tables[i] = make([]int32, width)
+	}
+	for i := range rows {
+		b.Rows = append(b.Rows, engine.Row{Pos: int32(i % (width * nn.BlockSize)), Seq: int32(min(i, sequences-1)), Output: i < sequences})
+	}
+	return t.fill(b)
+}
