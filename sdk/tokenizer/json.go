@@ -6,6 +6,7 @@ package tokenizer
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"unicode/utf16"
 	"unicode/utf8"
 )
@@ -215,7 +216,8 @@ func (s *scanner) integer() (int, error) {
 		s.pos++
 	}
 	digits := s.pos - start
-	if digits == 0 || digits > 9 || (digits > 1 && s.data[start] == '0') {
+	fraction := s.pos < len(s.data) && strings.IndexByte(".eE", s.data[s.pos]) >= 0
+	if digits == 0 || digits > 9 || (digits > 1 && s.data[start] == '0') || fraction {
 		return 0, fmt.Errorf("no whole number below 10^9 at byte %d", start)
 	}
 	return n, nil

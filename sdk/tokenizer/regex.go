@@ -28,7 +28,11 @@ func newRegexSplitter(pattern string) (*regexSplitter, error) {
 	if len(pattern) > maxPattern {
 		return nil, fmt.Errorf("regular expression of %d bytes; at most %d are read", len(pattern), maxPattern)
 	}
-	re, err := regexp2.Compile(widen(pattern), regexp2.OptionMaxBacktrackingStackSize(maxStack))
+	ours, err := translate(pattern)
+	if err != nil {
+		return nil, fmt.Errorf("regular expression %q: %w", clip(pattern), err)
+	}
+	re, err := regexp2.Compile(ours, regexp2.OptionMaxBacktrackingStackSize(maxStack))
 	if err != nil {
 		return nil, fmt.Errorf("regular expression %q: %w", clip(pattern), err)
 	}
@@ -59,8 +63,9 @@ func (s *regexSplitter) split(text string, word func(string)) {
 	piece(len(runes), s.gaps)
 }
 
-// widen spells \p{L} and \p{N} with the letters and numbers that the engine, which asks Go's tables, does not know yet.
-func widen(pattern string) string {
+// translate writes a pattern of the reference's engine, Oniguruma, for ours. \p{L} and \p{N} get the letters and numbers that ours, which asks
+// Go's tables, does not know yet. What the two engines read differently is an error.
+func translate(pattern string) (string, error) {
 	var out strings.Builder
 	inClass := false
 	for i := 0; i < len(pattern); i++ {
@@ -79,9 +84,14 @@ func widen(pattern string) string {
 			i += 4
 			continue
 		case rest[0] == '\\' && len(rest) > 1:
+			if strings.IndexByte("wWbBhHRXKGyYON", rest[1]) >= 0 {
+				return "", fmt.Errorf(`\%c at byte %d is not supported: engines disagree on what it matches`, rest[1], i)
+			}
 			out.WriteString(rest[:2])
 			i++
 			continue
+		case inClass && (rest[0] == '[' || strings.HasPrefix(rest, "&&")):
+			return "", fmt.Errorf("a character class inside another at byte %d is not supported", i)
 		case rest[0] == '[':
 			inClass = true
 		case rest[0] == ']':
@@ -89,7 +99,7 @@ func widen(pattern string) string {
 		}
 		out.WriteByte(rest[0])
 	}
-	return out.String()
+	return out.String(), nil
 }
 
 func spans(ranges []unicode.Range32) string {
