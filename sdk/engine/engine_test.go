@@ -175,26 +175,33 @@ func runOne(e *Engine, r Request, limit, leave int) string {
 }
 
 func TestPreemptedSequenceGoesOnWithTheSameTokens(t *testing.T) {
-	c := Config{Blocks: 5, MaxSequences: 4, StepTokens: 128, Context: 320, Vocab: fakeVocab}
-	e, _ := start(t, c)
-	var work sync.WaitGroup
-	for i := range 4 { // each grows to three blocks
-		work.Go(func() {
-			r := Request{Prompt: ids(60, uint64(i)), MaxTokens: 120, IgnoreEOS: true, Sampling: Params{Temperature: 1, Seed: uint64(i)}}
-			answer, result, err := collect(e, r)
-			if err != nil {
-				t.Error(err)
-			}
-			if want, reason := alone(r, c.Context); !slices.Equal(answer, want) || result.Reason != reason {
-				t.Errorf("request %d: got %v, want %v", i, answer, want)
-			}
-		})
-	}
-	work.Wait()
-	if e.Stats().Preemptions == 0 {
-		t.Error("nothing was preempted: the test shows nothing")
-	}
-	wantIdle(t, e)
+	synctest.Test(t, func(t *testing.T) {
+		c := Config{Blocks: 5, MaxSequences: 4, StepTokens: 128, Context: 320, Vocab: fakeVocab}
+		e, _ := start(t, c)
+		together := make(chan struct{})
+		var work sync.WaitGroup
+		for i := range 4 { // each grows to three blocks
+			work.Go(func() {
+				r := Request{Prompt: ids(60, uint64(i)), MaxTokens: 120, IgnoreEOS: true, Sampling: Params{Temperature: 1, Seed: uint64(i)}}
+				var answer []int32
+				result, err := e.Generate(t.Context(), r, func(s Sampled) (bool, error) {
+					<-together
+					answer = append(answer, s.ID)
+					return false, nil
+				})
+				if want, reason := alone(r, c.Context); err != nil || !slices.Equal(answer, want) || result.Reason != reason {
+					t.Errorf("request %d: got %v, %v; want %v", i, answer, err, want)
+				}
+			})
+		}
+		synctest.Wait()
+		close(together)
+		work.Wait()
+		if e.Stats().Preemptions == 0 {
+			t.Error("nothing was preempted: the test shows nothing")
+		}
+		wantIdle(t, e)
+	})
 }
 
 func TestLongPromptDoesNotStarveAnswers(t *testing.T) {

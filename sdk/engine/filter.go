@@ -64,7 +64,7 @@ func (w *workspace) all(logits []float32, temperature float64) ([]candidate, flo
 
 func weigh(c []candidate, largest float32, temperature float64) (total float64) {
 	for i := range c {
-		c[i].weight = math.Exp(float64(c[i].logit-largest) / temperature)
+		c[i].weight = negExp((float64(c[i].logit) - float64(largest)) / temperature)
 		total += c[i].weight
 	}
 	return total

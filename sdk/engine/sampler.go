@@ -173,7 +173,7 @@ func (w *workspace) logprob(id int32, n int) (*sdk.TokenLogprob, error) {
 	peak := float64(w.raw[best])
 	sum := 0.0
 	for _, v := range w.raw {
-		sum += math.Exp(float64(v) - peak)
+		sum += negExp(float64(v) - peak)
 	}
 	norm := peak + math.Log(sum)
 	out := &sdk.TokenLogprob{Logprob: float64(w.raw[id]) - norm}

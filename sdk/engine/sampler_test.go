@@ -112,6 +112,27 @@ func TestDrawsFollowReference(t *testing.T) {
 	}
 }
 
+func TestExponential(t *testing.T) {
+	check := func(x float64) {
+		got, want := negExp(x), math.Exp(x)
+		if math.Abs(got-want) > 1e-10*want {
+			t.Errorf("e^%v = %v, want %v", x, got, want)
+		}
+	}
+	for x := 0.0; x > -700; x -= 0.0137 {
+		check(x)
+	}
+	for n := range 1000 { // where the reduction changes over
+		check(-float64(n) * math.Ln2)
+		check(-(float64(n) + 0.5) * math.Ln2)
+	}
+	for _, x := range []float64{-701, -1e300, math.Inf(-1)} {
+		if got := negExp(x); got != 0 {
+			t.Errorf("e^%v = %v", x, got)
+		}
+	}
+}
+
 func TestPhiloxKnownAnswers(t *testing.T) {
 	// From kat_vectors of the authors' Random123 distribution: philox4x32, 10 rounds.
 	cases := []struct {
@@ -276,11 +297,11 @@ func filterBySorting(logits []float32, p Params) []int32 {
 	}
 	total, before := 0.0, 0.0
 	for _, c := range inOrder {
-		total += math.Exp(float64(c.logit-all[0].logit) / p.Temperature)
+		total += negExp((float64(c.logit) - float64(all[0].logit)) / p.Temperature)
 	}
 	var kept []int32
 	for _, c := range all {
-		weight := math.Exp(float64(c.logit-all[0].logit) / p.Temperature)
+		weight := negExp((float64(c.logit) - float64(all[0].logit)) / p.Temperature)
 		inNucleus := p.TopP <= 0 || p.TopP >= 1 || before < p.TopP*total || len(kept) == 0
 		before += weight
 		if inNucleus && weight >= p.MinP {
