@@ -175,7 +175,9 @@ func (t Tensor) Slice(from, to int) Tensor {
 		stride *= int64(t.dim[i])
 	}
 	t.dim[0] = int32(to - from)
-	t.ptr = advance(t.ptr, int64(from)*stride)
+	if to > from { // no rows lie nowhere: the address behind the last row may be another allocation's
+		t.ptr = advance(t.ptr, int64(from)*stride)
+	}
 	return t
 }
 
