@@ -2,11 +2,11 @@ package main
 
 import "github.com/inference-pio/inference-pio/cuda/serve"
 
-func main() {
-	serve.Main(serve.Family{
-		Name:          "qwen3_0_6b",
-		Version:       "0.1.0",
-		Architectures: []string{architecture},
-		Open:          Open,
-	})
+func main() { serve.Main(family) }
+
+var family = serve.Family{
+	Name:          "qwen3_0_6b",
+	Version:       "0.1.0",
+	Architectures: []string{architecture},
+	Open:          Open,
 }
