@@ -1,0 +1,156 @@
+package e2e
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"net/http"
+	"reflect"
+	"testing"
+)
+
+// long is a generation of many tokens, so that there is a middle to do things in.
+func long() object {
+	return ask("What is 27 + 38?", object{"temperature": 1, "top_p": 1, "top_k": 0, "seed": 3, "max_tokens": 120, "ignore_eos": true, "stream": true})
+}
+
+// placement is the part of an admin answer the tests look at.
+func (s *server) placement() (modules map[string]string, far object, report object) {
+	s.t.Helper()
+	resp, err := http.Get(s.url + "/admin/placement/tiny")
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	report = decode(s.t, resp)
+	modules = map[string]string{}
+	for _, m := range report["modules"].([]any) {
+		modules[m.(object)["id"].(string)] = m.(object)["device"].(string)
+	}
+	for _, d := range report["devices"].([]any) {
+		if d.(object)["name"] == "far" {
+			far = d.(object)
+		}
+	}
+	return modules, far, report
+}
+
+func (s *server) move(module, device string) {
+	s.t.Helper()
+	if code, out := s.post("/admin/move/tiny", object{"module": module, "device": device}); code != http.StatusOK {
+		s.t.Fatalf("move %s to %s: %d %v", module, device, code, out)
+	}
+}
+
+const (
+	roomyFar = "[[device]]\nname = \"far\"\nmemory = \"64MiB\"\ncopy = \"20GB/s\"\nread = \"1MB/s\"\n" // so slow that no plan uses it unasked
+	small    = "context = 512\nmax_sequences = 2\nstep_tokens = 128"
+)
+
+func TestLayerMovesInTheMiddleOfAGeneration(t *testing.T) {
+	want, err := start(t, tinyModel(small)).complete("/v1/chat/completions", long(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := start(t, roomyFar+tinyModel(small))
+	if modules, _, _ := s.placement(); modules["layers.2"] != "cpu" {
+		t.Fatalf("layers.2 begins on %s", modules["layers.2"])
+	}
+	var during map[string]string
+	got, err := s.complete("/v1/chat/completions", long(), func(n int) {
+		switch n {
+		case 20:
+			s.move("layers.2", "far")
+			during, _, _ = s.placement()
+		case 70:
+			s.move("layers.2", "cpu")
+		}
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if during["layers.2"] != "far" {
+		t.Errorf("after the order layers.2 was on %s", during["layers.2"])
+	}
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("moved\n got %+v\nwant %+v", got, want)
+	}
+	if modules, _, _ := s.placement(); modules["layers.2"] != "cpu" {
+		t.Errorf("after the way back layers.2 is on %s", modules["layers.2"])
+	}
+}
+
+func TestRandomOrdersAtRandomTokensChangeNothing(t *testing.T) {
+	want, err := start(t, tinyModel(small)).complete("/v1/chat/completions", long(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := start(t, roomyFar+tinyModel(small))
+	modules := []string{"embed_tokens", "layers.0", "layers.1", "layers.2", "layers.3", "norm"}
+	for seed := range uint64(4) {
+		r := rand.New(rand.NewPCG(seed, 0))
+		got, err := s.complete("/v1/chat/completions", long(), func(int) {
+			if r.IntN(6) == 0 {
+				s.move(modules[r.IntN(len(modules))], []string{"cpu", "far"}[r.IntN(2)])
+			}
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !reflect.DeepEqual(got, want) {
+			t.Errorf("orders of seed %d\n got %+v\nwant %+v", seed, got, want)
+		}
+	}
+}
+
+// Two of four layers fit the far device, and copying is said to be so fast that streaming all through it pays.
+func TestResidencyManagerStreamsAndObeysAShrinkingBudget(t *testing.T) {
+	want, err := start(t, tinyModel(small)).complete("/v1/chat/completions", long(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	whole := start(t, "[[device]]\nname = \"far\"\nmemory = \"64MiB\"\ncopy = \"1000GB/s\"\nread = \"1000GB/s\"\n"+tinyModel(small))
+	if _, err := whole.complete("/v1/chat/completions", ask("Hello", object{"max_tokens": 2}), nil); err != nil { // weights come when they are needed
+		t.Fatal(err)
+	}
+	modules, far, _ := whole.placement()
+	if modules["layers.0"] != "far" || modules["layers.3"] != "far" {
+		t.Fatalf("with room for all the plan is %v", modules)
+	}
+	const layer = 491520 + 1024 // bytes of a tiny layer: see the layer table
+	budget := int64(far["used"].(float64)) - 2*layer
+	s := start(t, fmt.Sprintf("[[device]]\nname = \"far\"\nmemory = \"%dB\"\ncopy = \"1000GB/s\"\nread = \"1000GB/s\"\n", budget)+tinyModel(small))
+	modules, _, before := s.placement()
+	for i := range 4 {
+		if name := fmt.Sprintf("layers.%d", i); modules[name] != "far" {
+			t.Errorf("%s is on %s: streaming pays, so all layers are computed there", name, modules[name])
+		}
+	}
+	smaller := budget - layer - layer/2
+	got, err := s.complete("/v1/chat/completions", long(), func(n int) {
+		if n != 60 {
+			return
+		}
+		code, out := s.post("/admin/budget/tiny", object{"device": "far", "bytes": smaller, "deadline_ms": 1000})
+		if code != http.StatusOK {
+			t.Errorf("budget: %d %v", code, out)
+		}
+		if _, far, _ := s.placement(); int64(far["used"].(float64)) > smaller {
+			t.Errorf("after the order the device holds %v of %d", far["used"], smaller)
+		}
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("streamed\n got %+v\nwant %+v", got, want)
+	}
+	_, far, after := s.placement()
+	for _, count := range []string{"prefetches", "evictions"} {
+		if after[count].(float64) < before[count].(float64)+100 {
+			t.Errorf("%s went from %v to %v in 120 tokens", count, before[count], after[count])
+		}
+	}
+	if peak := int64(far["peak"].(float64)); peak > budget {
+		t.Errorf("the device held %d bytes at once, more than its budget of %d", peak, budget)
+	}
+}

@@ -1,0 +1,72 @@
+package e2e
+
+import (
+	"context"
+	"fmt"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+)
+
+// The gate of the sdk's step loop holds after token i of an answer that was not resumed there: the plugin is killed
+// while it is certain that the host has had i+1 tokens and no more.
+func TestStreamSurvivesAKillAtEveryToken(t *testing.T) {
+	plain := start(t, tinyModel())
+	for _, c := range []struct {
+		name string
+		body object
+	}{
+		{"greedy", object{"temperature": 0}},
+		{"sampled", object{"temperature": 1, "top_p": 1, "top_k": 0, "seed": 7, "max_tokens": 16, "ignore_eos": true}},
+	} {
+		for _, stream := range []bool{true, false} {
+			t.Run(fmt.Sprintf("%s/stream=%v", c.name, stream), func(t *testing.T) {
+				body := ask("What is the capital of Japan?", c.body)
+				body["stream"] = stream
+				want, err := plain.complete("/v1/chat/completions", body, nil)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if len(want.IDs) < 8 {
+					t.Fatalf("the uninterrupted answer is too short to kill: %+v", want)
+				}
+				for i := range want.IDs {
+					killedAt(t, i, body, want)
+				}
+			})
+		}
+	}
+}
+
+func killedAt(t *testing.T, i int, body object, want answer) {
+	t.Helper()
+	s := start(t, tinyModel(fmt.Sprintf("env = [\"PIO_TEST_HOLD=%d\"]", i)))
+	defer s.stop()
+	killed := make(chan struct{})
+	go func() {
+		defer close(killed)
+		s.held(i)
+		s.kill()
+	}()
+	got, err := s.complete("/v1/chat/completions", body, nil)
+	<-killed
+	if err != nil {
+		t.Fatalf("killed after token %d: %v\n%s", i, err, s.log)
+	}
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("killed after token %d:\n got %+v\nwant %+v", i, got, want)
+	}
+	if !strings.Contains(s.log.String(), "killed") {
+		t.Errorf("the log does not tell of the kill:\n%s", s.log)
+	}
+}
+
+// held waits until the plugin says that it holds after token i.
+func (s *server) held(i int) {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	if _, err := s.log.wait(ctx, fmt.Sprintf("holding after token %d", i)); err != nil {
+		s.t.Error(err)
+	}
+}
