@@ -158,6 +158,9 @@ func (i *instance) start(l limits, hold func(int)) error {
 	if err != nil {
 		return fmt.Errorf("measuring the memory for activations: %w", err)
 	}
+	for _, m := range i.bound.Layers {
+		m.States = nil // those were for measuring
+	}
 	room := &activations{sizes: sizes}
 	i.place = newResidency(i.devices, i.bound.Modules, room, i.planner(l, sizes))
 	i.step = cuda.NewStep(i.devices, i.bound.Layers, i.place)
@@ -200,7 +203,6 @@ func (i *instance) layCaches(t *stepper, l limits, r *residency) error {
 	t.kv = t.kv[:0]
 	for n, spec := range i.model.Caches() {
 		m := i.bound.Layers[n]
-		m.States = nil
 		dev, mem := cuda.Device(i.cpu), cuda.NewMemory(nil, spec.Bytes(l.blocks), cuda.ForState)
 		if r != nil {
 			var err error

@@ -67,7 +67,12 @@ func (p *plugin) Load(_ context.Context, req sdk.LoadRequest, progress func(sdk.
 	return i.layout, nil
 }
 
-func (p *plugin) Unload(context.Context) error { return p.loaded.close() }
+func (p *plugin) Unload(context.Context) error {
+	if p.loaded == nil { // asked to go before it was loaded
+		return nil
+	}
+	return p.loaded.close()
+}
 
 func (p *plugin) Drain(ctx context.Context) error {
 	if p.loaded == nil {

@@ -36,6 +36,7 @@ type Options struct {
 	Log      *slog.Logger
 	Metrics  *telemetry.Metrics // nil: /metrics answers 404
 	MaxBody  int64              // bytes; 0 means 32 MiB
+	Operator Operator           // nil: no /admin
 	Draining func() bool        // nil: never. A draining host is not ready.
 	// KeepAlive is how often a silent stream gets a comment, so that proxies keep it open; 0 means 10 s.
 	KeepAlive time.Duration
@@ -70,6 +71,9 @@ func New(b Backend, o Options) http.Handler {
 	route("/healthz", http.MethodGet, a.health)
 	route("/readyz", http.MethodGet, a.ready)
 	route("/readyz/{id...}", http.MethodGet, a.readyModel)
+	if o.Operator != nil {
+		a.admin(route)
+	}
 	if o.Metrics != nil {
 		route("/metrics", http.MethodGet, o.Metrics.Handler().ServeHTTP)
 	}

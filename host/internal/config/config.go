@@ -24,6 +24,7 @@ type Config struct {
 // Server says how clients reach the host.
 type Server struct {
 	Listen string        // host:port of the API, the page and the metrics
+	Admin  bool          // serve /admin: placement, and orders to change it
 	Drain  time.Duration // how long running requests may take to finish after SIGTERM
 	Wait   time.Duration // how long a request waits for a model that is still loading
 }

@@ -56,6 +56,7 @@ func (r *reader) config(values map[string]any) *Config {
 func (r *reader) server(t *table) Server {
 	s := Server{
 		Listen: t.text("listen", defaultListen, `host:port such as "127.0.0.1:8080"`),
+		Admin:  t.flag("admin", false),
 		Drain:  t.duration("drain", defaultDrain),
 		Wait:   t.duration("wait", defaultWait),
 	}

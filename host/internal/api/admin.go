@@ -1,0 +1,120 @@
+// admin.go is the operators' side: where a model's modules lie, and orders to move one or to change a budget. It is there
+// only if server.admin says so, since whoever reaches it can slow every model down.
+package api
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"net/http"
+	"time"
+
+	"github.com/inference-pio/inference-pio/sdk"
+)
+
+// Operator carries out orders; the host is one.
+type Operator interface {
+	Order(ctx context.Context, model string, o sdk.Order) (sdk.Report, error)
+}
+
+// deadlineDefault is how long a plugin may take to give memory back if the order does not say.
+const deadlineDefault = 5 * time.Second
+
+// admin adds the operators' routes: the model's id ends the path.
+func (a *api) admin(route func(pattern, method string, h func(http.ResponseWriter, *http.Request))) {
+	route("/admin/placement/{id...}", http.MethodGet, func(w http.ResponseWriter, r *http.Request) {
+		a.order(w, r, sdk.Order{Query: &sdk.QueryOrder{}})
+	})
+	route("/admin/move/{id...}", http.MethodPost, func(w http.ResponseWriter, r *http.Request) {
+		var b struct{ Module, Device string }
+		if a.strict(w, r, &b) {
+			a.order(w, r, sdk.Order{Move: &sdk.MoveOrder{Module: b.Module, Device: b.Device}})
+		}
+	})
+	route("/admin/budget/{id...}", http.MethodPost, func(w http.ResponseWriter, r *http.Request) {
+		b := struct {
+			Device     string
+			Bytes      int64
+			DeadlineMS int64 `json:"deadline_ms"`
+		}{DeadlineMS: deadlineDefault.Milliseconds()}
+		if !a.strict(w, r, &b) {
+			return
+		}
+		if b.Bytes < 0 || b.DeadlineMS < 0 {
+			writeError(w, invalid("bytes", "bytes and deadline_ms must not be negative"))
+			return
+		}
+		a.order(w, r, sdk.Order{Budget: &sdk.BudgetOrder{Device: b.Device, Bytes: b.Bytes, Deadline: time.Duration(b.DeadlineMS) * time.Millisecond}})
+	})
+}
+
+// strict reads a body whose every key is known; false means that the answer was sent.
+func (a *api) strict(w http.ResponseWriter, r *http.Request, into any) bool {
+	members, err := readBody(w, r, a.o.MaxBody)
+	if err != nil {
+		writeError(w, asError(err, ""))
+		return false
+	}
+	whole := make(map[string]json.RawMessage, len(members))
+	for _, m := range members {
+		whole[m.key] = m.value
+	}
+	text, err := json.Marshal(whole)
+	if err == nil {
+		known := json.NewDecoder(bytes.NewReader(text))
+		known.DisallowUnknownFields()
+		err = known.Decode(into)
+	}
+	if err != nil {
+		writeError(w, invalid("", "the order was not understood: %v", err))
+		return false
+	}
+	return true
+}
+
+func (a *api) order(w http.ResponseWriter, r *http.Request, o sdk.Order) {
+	report, err := a.o.Operator.Order(r.Context(), r.PathValue("id"), o)
+	if err != nil {
+		e := asError(err, "")
+		if e.Code != nil && *e.Code == "internal" { // the plugin's sentence says why it could not
+			e = newError(http.StatusConflict, "", "order_refused", err.Error())
+		}
+		writeError(w, e)
+		return
+	}
+	writeJSON(w, http.StatusOK, asPlacement(report))
+}
+
+// placement is a report as operators read it.
+type placement struct {
+	Devices    []deviceUse `json:"devices"`
+	Modules    []moduleAt  `json:"modules,omitempty"`
+	Moves      uint64      `json:"moves"`
+	Prefetches uint64      `json:"prefetches"`
+	Evictions  uint64      `json:"evictions"`
+}
+
+type deviceUse struct {
+	Name   string `json:"name"`
+	Budget int64  `json:"budget"` // bytes; 0 is no limit
+	Used   int64  `json:"used"`
+	Peak   int64  `json:"peak"`
+}
+
+type moduleAt struct {
+	ID       string   `json:"id"`
+	Device   string   `json:"device"`
+	Resident []string `json:"resident"`
+	Seconds  float64  `json:"seconds"` // of one pass; 0 before it was measured
+}
+
+func asPlacement(r sdk.Report) placement {
+	p := placement{Moves: r.Moves, Prefetches: r.Prefetches, Evictions: r.Evictions}
+	for _, d := range r.Devices {
+		p.Devices = append(p.Devices, deviceUse(d))
+	}
+	for _, m := range r.Modules {
+		p.Modules = append(p.Modules, moduleAt(m))
+	}
+	return p
+}
