@@ -57,7 +57,7 @@ func steps(b *testing.B, r *nntest.Runner, context, n int) float64 {
 	}
 	for b.Loop() {
 		r.Reset(0)
-		if err := r.Skip(0, context-n); err != nil {
+		if err := r.Extend(0, context-n); err != nil {
 			b.Fatal(err)
 		}
 		if _, err := r.Run(nntest.Chunk{Tokens: tokens}); err != nil {

@@ -113,9 +113,9 @@ func (r *Runner) Reset(seq int) {
 	r.tables[seq], r.length[seq] = r.tables[seq][:0], 0
 }
 
-// Skip lengthens a sequence by positions whose cache is whatever its blocks hold: for timing at a context without the time of
+// Extend lengthens a sequence by positions whose cache is whatever its blocks hold: for timing at a context without the time of
 // getting there.
-func (r *Runner) Skip(seq, positions int) error {
+func (r *Runner) Extend(seq, positions int) error {
 	for range positions {
 		if err := r.grow(seq); err != nil {
 			return err

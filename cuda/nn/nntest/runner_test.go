@@ -75,7 +75,7 @@ func TestSequencesKeepToTheirOwnBlocks(t *testing.T) {
 
 func TestFullSequencesAreRefusedUntilReset(t *testing.T) {
 	r := newAverage(t, Limits{Rows: 64, Sequences: 1, Positions: 100}) // two blocks: 128 positions
-	if err := r.Skip(0, 127); err != nil {
+	if err := r.Extend(0, 127); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := r.Run(Chunk{Tokens: []int32{1, 2}}); err == nil || !strings.Contains(err.Error(), "sequence 0 is full at 128 positions") {
