@@ -62,19 +62,30 @@ func code(b *testing.B) string {
 	return out.String()
 }
 
-// mixed is words of eight scripts with digits, marks, emoji and punctuation, drawn at random, so few words come twice.
-func mixed() string {
-	ranges := [][2]rune{{'a', 'z'}, {0xe0, 0x17f}, {0x3b1, 0x3c9}, {0x430, 0x44f}, {0x5d0, 0x5ea}, {0x905, 0x939}, {0x3041, 0x3096}, {0x4e00, 0x8fff}, {0xac00, 0xd7a3}, {0x1f600, 0x1f64f}, {'0', '9'}}
-	r := rand.New(rand.NewPCG(1, 2))
+var scripts = [][2]rune{{'a', 'z'}, {0xe0, 0x17f}, {0x3b1, 0x3c9}, {0x430, 0x44f}, {0x5d0, 0x5ea}, {0x905, 0x939}, {0x3041, 0x3096}, {0x4e00, 0x8fff}, {0xac00, 0xd7a3}, {0x1f600, 0x1f64f}, {'0', '9'}}
+
+// randomWords is made-up words of eleven scripts, with combining marks; next draws the word's number.
+func randomWords(next func() uint64) string {
 	var out strings.Builder
 	for out.Len() < 1<<20 {
-		span := ranges[r.IntN(len(ranges))]
+		r := rand.New(rand.NewPCG(next(), 7))
+		span := scripts[r.IntN(len(scripts))]
 		for range 1 + r.IntN(8) {
 			out.WriteRune(span[0] + rune(r.IntN(int(span[1]-span[0]+1))))
 		}
 		out.WriteString([]string{" ", " ", " ", ", ", ".\n", "\u0301 "}[r.IntN(6)])
 	}
 	return out.String()
+}
+
+// mixed has words as often as texts have: few common ones, many rare ones.
+func mixed() string {
+	return randomWords(rand.NewZipf(rand.New(rand.NewPCG(1, 2)), 1.1, 3, 100_000).Uint64)
+}
+
+// noise has no word twice: nothing can be remembered.
+func noise() string {
+	return randomWords(rand.NewPCG(3, 4).Uint64)
 }
 
 func benchEncode(b *testing.B, text string) {
@@ -91,6 +102,7 @@ func benchEncode(b *testing.B, text string) {
 func BenchmarkEncodeEnglish(b *testing.B)  { benchEncode(b, english(b)) }
 func BenchmarkEncodeCode(b *testing.B)     { benchEncode(b, code(b)) }
 func BenchmarkEncodeMixed(b *testing.B)    { benchEncode(b, mixed()) }
+func BenchmarkEncodeNoise(b *testing.B)    { benchEncode(b, noise()) }
 func BenchmarkEncodeOneWord(b *testing.B)  { benchEncode(b, strings.Repeat("a", 1<<20)) }
 func BenchmarkEncodeSpaces(b *testing.B)   { benchEncode(b, strings.Repeat(" ", 1<<20)+"x") }
 func BenchmarkEncodeNewlines(b *testing.B) { benchEncode(b, strings.Repeat(" \n", 1<<19)) }

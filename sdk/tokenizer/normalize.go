@@ -88,51 +88,62 @@ func compose(out *strings.Builder, text string) {
 	out.WriteString(composed)
 }
 
+// mark is a rune with its combining class, 0 for one that starts anew.
+type mark struct {
+	r     rune
+	class uint8
+}
+
 // composeLong is the textbook: decompose, order the marks, compose.
 func composeLong(text string) string {
-	var runes []rune
-	for _, r := range text {
-		runes = append(runes, []rune(norm.NFD.String(string(r)))...)
-	}
-	order(runes)
-	out := runes[:0]
-	starter, last := -1, uint8(0) // index in out of the last starter; class of the last mark kept after it
-	for _, r := range runes {
-		ccc := markClass(r)
-		if starter >= 0 && (starter == len(out)-1 || last != 0 && last < ccc) {
-			if joined, ok := composePair(out[starter], r); ok {
+	marks := decompose(text)
+	order(marks)
+	out := make([]rune, 0, len(marks))
+	starter, last := -1, uint8(0) // index in out of the last starter; class of the last rune kept after it
+	for _, m := range marks {
+		blocked := starter < len(out)-1 && (last == 0 || last >= m.class)
+		if starter >= 0 && !blocked {
+			if joined, ok := composePair(out[starter], m.r); ok {
 				out[starter] = joined
 				continue
 			}
 		}
-		if ccc == 0 {
+		if m.class == 0 {
 			starter = len(out)
 		}
-		last = ccc
-		out = append(out, r)
+		last = m.class
+		out = append(out, m.r)
 	}
 	return string(out)
 }
 
-// order sorts each run of marks by class, equal classes in the order they came.
-func order(runes []rune) {
-	for i := 0; i < len(runes); {
-		start := i
-		for i < len(runes) && markClass(runes[i]) != 0 {
-			i++
-		}
-		slices.SortStableFunc(runes[start:i], func(a, b rune) int { return int(markClass(a)) - int(markClass(b)) })
-		if i == start {
-			i++
+func decompose(text string) []mark {
+	marks := make([]mark, 0, len(text)/2)
+	var buf []byte
+	for i, r := range text {
+		buf = norm.NFD.AppendString(buf[:0], text[i:i+utf8.RuneLen(r)])
+		for part := buf; len(part) > 0; {
+			r, n := utf8.DecodeRune(part)
+			m := mark{r: r}
+			if r >= 0x300 {
+				m.class = norm.NFD.Properties(part).CCC()
+			}
+			marks = append(marks, m)
+			part = part[n:]
 		}
 	}
+	return marks
 }
 
-func markClass(r rune) uint8 {
-	if r < 0x300 {
-		return 0
+// order sorts each run of combining marks by class, equal classes in the order they came.
+func order(marks []mark) {
+	for i := 0; i < len(marks); i++ {
+		start := i
+		for i < len(marks) && marks[i].class != 0 {
+			i++
+		}
+		slices.SortStableFunc(marks[start:i], func(a, b mark) int { return int(a.class) - int(b.class) })
 	}
-	return norm.NFD.PropertiesString(string(r)).CCC()
 }
 
 func composePair(a, b rune) (rune, bool) {
