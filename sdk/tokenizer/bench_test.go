@@ -28,7 +28,7 @@ func english(b *testing.B) string {
 	var out strings.Builder
 	files, err := filepath.Glob(filepath.Join(goroot(b), "src", "*", "*.go"))
 	if err != nil || len(files) == 0 {
-		b.Skip("no Go sources to read prose from")
+		b.Skip("third-party data: no Go sources to read prose from")
 	}
 	for _, name := range files {
 		text, err := os.ReadFile(name)
@@ -57,7 +57,7 @@ func code(b *testing.B) string {
 		out.Write(text)
 	}
 	if out.Len() == 0 {
-		b.Skip("no Go sources to read")
+		b.Skip("third-party data: no Go sources to read")
 	}
 	return out.String()
 }
@@ -144,7 +144,7 @@ func BenchmarkLoad(b *testing.B) {
 func goroot(b *testing.B) string {
 	out, err := exec.Command("go", "env", "GOROOT").Output()
 	if err != nil {
-		b.Skipf("go env: %v", err)
+		b.Skipf("third-party data: no Go sources: %v", err)
 	}
 	return strings.TrimSpace(string(out))
 }

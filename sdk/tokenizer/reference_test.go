@@ -81,7 +81,7 @@ func qwen3(t testing.TB) string {
 	t.Helper()
 	data := os.Getenv("PIO_REFERENCE_DATA")
 	if data == "" {
-		t.Skip("PIO_REFERENCE_DATA is not set; it names the folder with tokenizers/qwen3")
+		t.Skip("third-party data: PIO_REFERENCE_DATA is not set; it names the folder with tokenizers/qwen3")
 	}
 	dir := filepath.Join(data, "tokenizers", "qwen3")
 	if _, err := os.Stat(filepath.Join(dir, "tokenizer.json")); err == nil {
@@ -89,11 +89,11 @@ func qwen3(t testing.TB) string {
 	}
 	text, err := exec.Command("xz", "-dc", filepath.Join(dir, "tokenizer.json.xz")).Output()
 	if err != nil {
-		t.Skipf("tokenizer.json.xz cannot be unpacked: %v", err)
+		t.Skipf("third-party data: tokenizer.json.xz cannot be unpacked: %v", err)
 	}
 	config, err := os.ReadFile(filepath.Join(dir, "tokenizer_config.json"))
 	if err != nil {
-		t.Skip(err)
+		t.Skipf("third-party data: %v", err)
 	}
 	dir = t.TempDir()
 	for name, text := range map[string][]byte{"tokenizer.json": text, "tokenizer_config.json": config} {
