@@ -60,6 +60,9 @@ func (t *Tokenizer) Token(id int32) string {
 	return t.vocab.content[id]
 }
 
+// Bytes returns the bytes that the token stands for, "" if there is no token. They need not be whole characters.
+func (t *Tokenizer) Bytes(id int32) string { return t.bytes(id, false) }
+
 // IsSpecial reports whether the id is an added token marked special: skipped by Decode if that is asked for.
 func (t *Tokenizer) IsSpecial(id int32) bool { return t.special[id] }
 

@@ -49,6 +49,11 @@ func TestTokensAndIDs(t *testing.T) {
 	if id, ok := tok.ID("Ġ"); !ok || tok.Token(id) != "Ġ" || tok.Decode([]int32{id}, false) != " " {
 		t.Errorf("a space is %d %v, %q", id, ok, tok.Decode([]int32{id}, false))
 	}
+	for b := range 256 {
+		if got := tok.Bytes(tok.bpe.start[b]); got != string([]byte{byte(b)}) {
+			t.Errorf("the token of byte %02x stands for % x", b, got)
+		}
+	}
 	if _, ok := tok.ID("no such token"); ok {
 		t.Error("an id for a token that is not there")
 	}
@@ -56,7 +61,7 @@ func TestTokensAndIDs(t *testing.T) {
 		t.Errorf("size %d", tok.Size())
 	}
 	for _, id := range []int32{-1, 980, 1 << 30, -1 << 31} {
-		if tok.Token(id) != "" || tok.IsSpecial(id) || tok.Decode([]int32{id}, true) != "" || tok.NewStream(false).Push(id) != "" {
+		if tok.Token(id) != "" || tok.IsSpecial(id) || tok.Bytes(id) != "" || tok.Decode([]int32{id}, true) != "" || tok.NewStream(false).Push(id) != "" {
 			t.Errorf("id %d has a token", id)
 		}
 	}
