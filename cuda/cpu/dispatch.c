@@ -37,7 +37,7 @@ void pio_matmul(pio_pool *p, const pio_kernels *t, float *y, const float *x, con
   pio_matmul_args a = {.y = y, .x = x, .w = w, .type = type, .rows = rows, .in = in, .out = out};
   if (rows <= PIO_FEW) {
     size_t row_bytes = in * (type == PIO_F32 ? 4 : 2);
-    a.outs_per_task = at_least(8, TASK_BYTES / at_least(1, row_bytes) / 8 * 8);
+    a.outs_per_task = at_least(24, TASK_BYTES / at_least(1, row_bytes) / 24 * 24); // eights and threes come out even
     pio_pool_run(p, t->matmul_few, &a, ceil_div(out, a.outs_per_task));
     return;
   }

@@ -79,7 +79,7 @@ typedef struct {
 } pio_kernels;
 
 enum {
-  PIO_FEW = 3,        // rows that matmul_few takes
+  PIO_FEW = 16,       // rows that matmul_few takes
   PIO_ROWS_MANY = 96, // rows that matmul_many works on at once
   PIO_OUTS_MANY = 32, // and outs
 };

@@ -66,40 +66,46 @@ INLINE void dots(const int R, const int C, int type, const float *const *x, cons
   }
 }
 
-// few does outs [from, to) for R rows, C at a time.
-INLINE void few(const int R, const int C, int type, const pio_matmul_args *a, size_t from, size_t to) {
+// dots_at computes outs o..o+C-1 for rows r..r+R-1.
+INLINE void dots_at(const int R, const int C, int type, const pio_matmul_args *a, size_t r, size_t o) {
   const float *x[4];
   const char *w[8];
   float *y[4];
-  size_t o = from, row = a->in * width_of(type);
-  UNROLL for (int r = 0; r < R; r++)
-    x[r] = a->x + (size_t)r * a->in;
-  for (; o + (size_t)C <= to; o += (size_t)C) {
-    UNROLL for (int c = 0; c < C; c++)
-      w[c] = (const char *)a->w + (o + (size_t)c) * row;
-    UNROLL for (int r = 0; r < R; r++)
-      y[r] = a->y + (size_t)r * a->out + o;
-    dots(R, C, type, x, w, (size_t)C * row, a->in, y);
+  size_t row = a->in * width_of(type);
+  UNROLL for (int i = 0; i < R; i++) {
+    x[i] = a->x + (r + (size_t)i) * a->in;
+    y[i] = a->y + (r + (size_t)i) * a->out + o;
   }
-  for (; o < to; o++) {
-    w[0] = (const char *)a->w + o * row;
-    UNROLL for (int r = 0; r < R; r++)
-      y[r] = a->y + (size_t)r * a->out + o;
-    dots(R, 1, type, x, w, row, a->in, y);
-  }
+  UNROLL for (int c = 0; c < C; c++)
+    w[c] = (const char *)a->w + (o + (size_t)c) * row;
+  dots(R, C, type, x, w, (size_t)C * row, a->in, y);
 }
 
-INLINE void few_of_type(int type, const pio_matmul_args *a, size_t from, size_t to) {
-  switch (a->rows) {
-  case 1:
-    few(1, 8, type, a, from, to);
-    break;
-  case 2:
-    few(2, 4, type, a, from, to);
-    break;
-  default:
-    few(3, 4, type, a, from, to);
-  }
+// outs_for_rows computes C outs for all rows, which find the weights in the first-level cache after the first four.
+INLINE void outs_for_rows(const int C, int type, const pio_matmul_args *a, size_t o) {
+  size_t r = 0;
+  for (; r + 4 <= a->rows; r += 4)
+    dots_at(4, C, type, a, r, o);
+  if (a->rows - r == 3)
+    dots_at(3, C, type, a, r, o);
+  else if (a->rows - r == 2)
+    dots_at(2, C, type, a, r, o);
+  else if (a->rows - r == 1)
+    dots_at(1, C, type, a, r, o);
+}
+
+// few does outs [from, to): eight at a time for a single row, three for more, so that there are enough sums in flight to
+// hide how long one addition takes.
+INLINE void few(int type, const pio_matmul_args *a, size_t from, size_t to) {
+  size_t o = from;
+  if (a->rows == 1)
+    for (; o + 8 <= to; o += 8)
+      dots_at(1, 8, type, a, 0, o);
+  else
+    for (; o + 3 <= to; o += 3)
+      outs_for_rows(3, type, a, o);
+  for (; o < to; o++)
+    outs_for_rows(1, type, a, o);
 }
 
 static void matmul_few(const void *args, size_t task) {
@@ -109,13 +115,13 @@ static void matmul_few(const void *args, size_t task) {
     to = a->out;
   switch (a->type) {
   case PIO_BF16:
-    few_of_type(PIO_BF16, a, from, to);
+    few(PIO_BF16, a, from, to);
     break;
   case PIO_F16:
-    few_of_type(PIO_F16, a, from, to);
+    few(PIO_F16, a, from, to);
     break;
   default:
-    few_of_type(PIO_F32, a, from, to);
+    few(PIO_F32, a, from, to);
   }
 }
 
@@ -125,16 +131,20 @@ enum { PANEL = 4, DEPTH = 512 };
 
 typedef float sums_buffer[PIO_ROWS_MANY * PIO_OUTS_MANY * W] __attribute__((aligned(64)));
 
+// widen_panel also asks for the panel after this one, a cache line for every 64 bytes.
 INLINE void widen_panel(int type, float *panel, const pio_matmul_args *a, size_t o, size_t C, size_t k0, size_t n) {
-  size_t size = width_of(type);
+  size_t size = width_of(type), line = 64 / size, row = a->in * size;
   for (size_t c = 0; c < C; c++) {
-    const char *w = (const char *)a->w + ((o + c) * a->in + k0) * size;
+    const char *w = (const char *)a->w + (o + c) * row + k0 * size;
     float *to = panel + c * DEPTH;
     size_t k = 0;
-    for (; k + W <= n; k += W) {
-      v_prefetch(w + PANEL * a->in * size + k * size); // the next panel, while this one is worked on
-      v_store(to + k, widen(type, w + k * size));
+    for (; k + line <= n; k += line) {
+      v_prefetch(w + PANEL * row + k * size);
+      UNROLL for (size_t i = 0; i < line; i += W)
+        v_store(to + k + i, widen(type, w + (k + i) * size));
     }
+    for (; k + W <= n; k += W)
+      v_store(to + k, widen(type, w + k * size));
     if (k < n)
       v_store(to + k, widen_n(type, w + k * size, n - k));
   }
@@ -180,6 +190,14 @@ INLINE void rows_by_panel(const int C, const float *x, size_t stride, size_t row
     block(1, C, x + r * stride, stride, panel, n, first, sums + r * PIO_OUTS_MANY * W);
 }
 
+INLINE void add_up(float *y, const float *sums, size_t n) {
+  size_t o = 0;
+  for (; o + 4 <= n; o += 4)
+    v_sum4(y + o, v_load(sums + o * W), v_load(sums + (o + 1) * W), v_load(sums + (o + 2) * W), v_load(sums + (o + 3) * W));
+  for (; o < n; o++)
+    y[o] = v_sum(v_load(sums + o * W));
+}
+
 // A task is a block of rows by a block of outs.
 INLINE void many_of_type(int type, const pio_matmul_args *a, size_t task) {
   sums_buffer sums;
@@ -201,8 +219,7 @@ INLINE void many_of_type(int type, const pio_matmul_args *a, size_t task) {
     }
   }
   for (size_t r = 0; r < rows; r++)
-    for (size_t o = 0; o < outs; o++)
-      a->y[(r0 + r) * a->out + o0 + o] = v_sum(v_load(sums + (r * PIO_OUTS_MANY + o) * W));
+    add_up(a->y + (r0 + r) * a->out + o0, sums + r * PIO_OUTS_MANY * W, outs);
 }
 
 static void matmul_many(const void *args, size_t task) {
