@@ -15,7 +15,7 @@ const shortWord = 64
 type bpe struct {
 	start        [256]int32 // token of a single byte; -1: the vocabulary has none and the byte is dropped, as the reference does
 	merges       *mergeTable
-	wholeWord    map[string]int32 // contents, for ignore_merges: a word that is a token is not merged; else nil
+	wholeWord    *index // for ignore_merges: a word that is a token is not merged; else nil
 	alphabet     *alphabet
 	recent       [1 << 14]atomic.Pointer[recentWord]
 	recentHashes maphash.Seed
@@ -50,7 +50,7 @@ type recentWord struct {
 
 func (b *bpe) merge(ids []int32, word string) []int32 {
 	if b.wholeWord != nil {
-		if id, ok := b.wholeWord[string(b.alphabet.spell(nil, word))]; ok {
+		if id := b.wholeWord.find(b.alphabet.spell(nil, word)); id >= 0 {
 			return append(ids, id)
 		}
 	}

@@ -221,18 +221,13 @@ func (m *model) check() error {
 func (m *model) bpe() (*bpe, error) {
 	b := &bpe{merges: m.merges, alphabet: newAlphabet(), recentHashes: maphash.MakeSeed()}
 	if m.ignoreMerges {
-		b.wholeWord = m.vocab.ids
+		b.wholeWord = m.vocab.index
 	}
 	for i := range b.start {
 		char := string(b.alphabet.char[i])
-		id, ok := m.vocab.ids[char]
-		switch {
-		case ok:
-			b.start[i] = id
-		case m.unknown != nil:
+		b.start[i] = m.vocab.index.find([]byte(char))
+		if b.start[i] < 0 && m.unknown != nil {
 			return nil, fmt.Errorf("model.vocab: lacks %q (byte 0x%02x), so it is not byte-level, and unk_token is not supported", char, i)
-		default:
-			b.start[i] = -1
 		}
 	}
 	return b, nil
@@ -264,7 +259,7 @@ func (t *Tokenizer) addTokens(tokens, extra []addedToken) error {
 			tokens = append(tokens, a)
 		}
 	}
-	next, alphabet := int32(len(t.vocab.ids)), newAlphabet()
+	next, alphabet := int32(t.vocab.tokens), newAlphabet()
 	last := map[int32]addedToken{} // of a content written twice the last counts
 	var order []int32
 	for _, a := range tokens {

@@ -67,7 +67,7 @@ func (m *mergeTable) set(rank uint32, left, right, joined int32) {
 // parseMerges reads model.merges, whose order is the rank: ["a b", ...] in older files, [["a", "b"], ...] in newer ones.
 func parseMerges(s *scanner, v *vocab) (*mergeTable, error) {
 	r := mergeReader{scanner: s, vocab: v}
-	list := make([][3]int32, 0, len(v.ids))
+	list := make([][3]int32, 0, v.tokens)
 	err := s.array(func(i int) error {
 		left, right, err := r.pair()
 		if err != nil {
@@ -141,8 +141,8 @@ func (r *mergeReader) merge(left, right []byte) (ids [3]int32, err error) {
 			ids[i] = r.guess
 			continue
 		}
-		id, ok := r.vocab.ids[string(content)]
-		if !ok {
+		id := r.vocab.index.find(content)
+		if id < 0 {
 			return ids, fmt.Errorf("token %q is not in model.vocab", clip(string(content)))
 		}
 		ids[i] = id

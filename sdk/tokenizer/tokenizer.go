@@ -48,8 +48,10 @@ func (t *Tokenizer) ID(token string) (int32, bool) {
 	if id, ok := t.added[token]; ok {
 		return id, true
 	}
-	id, ok := t.vocab.ids[token]
-	return id, ok
+	if id := t.vocab.index.find([]byte(token)); id >= 0 {
+		return id, true
+	}
+	return 0, false
 }
 
 // Token returns the content of the token with this id, "" if there is none.

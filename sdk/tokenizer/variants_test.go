@@ -109,6 +109,7 @@ func TestLoadSaysWhatIsWrongAndWhere(t *testing.T) {
 		{"fraction", `model.vocab["a"]`, model("vocab", `{"a": 1.5}`)},
 		{"huge id", `model.vocab["a"]: id 99999999 is too high`, model("vocab", `{"a": 99999999}`)},
 		{"two tokens", `"a" and "b" both have id 3`, model("vocab", `{"a": 3, "b": 3}`)},
+		{"token twice", `"a" has both id 3 and id 4`, model("vocab", `{"a": 3, "a": 4}`)},
 		{"unknown merge", `model.merges[1]: token "zz" is not in model.vocab`, model2(t, map[string]string{"vocab": `{"z": 0, "a": 1, "za": 2}`, "merges": `["z a", "z z"]`})},
 		{"three parts", `model.merges[0]: "a b c" is not two tokens`, model("merges", `["a b c"]`)},
 		{"one part", "model.merges[0]: 1 tokens instead of two", model("merges", `[["a"]]`)},

@@ -60,7 +60,8 @@ func (a *alphabet) spell(dst []byte, text string) []byte {
 
 // vocab maps contents to ids and ids to contents and bytes. The slices have one entry per id up to the highest; unused ids are "".
 type vocab struct {
-	ids     map[string]int32 // tokens of the model; added tokens are kept apart
+	tokens  int    // in the model; added tokens are kept apart
+	index   *index // of those
 	content []string
 	bytes   []string
 	whole   []bool // bytes is valid UTF-8 by itself
@@ -91,8 +92,9 @@ func parseVocab(s *scanner) (*vocab, error) {
 	if err != nil {
 		return nil, err
 	}
-	v := &vocab{ids: make(map[string]int32, len(entries))}
+	v := &vocab{tokens: len(entries)}
 	v.grow(top + 1)
+	v.index = newIndex(len(entries), v.content)
 	text := string(blob) // one allocation for all contents; the file's text is not kept alive
 	taken := make([]bool, top+1)
 	for _, e := range entries {
@@ -100,8 +102,12 @@ func parseVocab(s *scanner) (*vocab, error) {
 		if taken[e.id] {
 			return nil, fmt.Errorf("model.vocab: %q and %q both have id %d", clip(v.content[e.id]), clip(content), e.id)
 		}
+		if other := v.index.find(blob[e.start:e.end]); other >= 0 {
+			return nil, fmt.Errorf("model.vocab: %q has both id %d and id %d", clip(content), other, e.id)
+		}
 		taken[e.id] = true
-		v.ids[content], v.content[e.id] = int32(e.id), content
+		v.content[e.id] = content
+		v.index.add(blob[e.start:e.end], int32(e.id))
 	}
 	v.spellOut(newAlphabet())
 	return v, nil
