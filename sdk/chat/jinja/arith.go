@@ -8,6 +8,9 @@ import (
 
 // binary is a op b for + - * / // % **.
 func (r *run) binary(op string, a, b Value) (Value, error) {
+	if s, ok := str(a); ok && op == "%" {
+		return r.percent(s, b)
+	}
 	if err := used(a, b); err != nil {
 		return nil, err
 	}
@@ -19,10 +22,6 @@ func (r *run) binary(op string, a, b Value) (Value, error) {
 		return r.add(a, b)
 	case "*":
 		return r.repeat(a, b)
-	case "%":
-		if s, ok := str(a); ok {
-			return r.percent(s, b)
-		}
 	}
 	return nil, unsupported(op, a, b)
 }
@@ -224,7 +223,9 @@ func floatArithmetic(op string, x, y float64) (Value, error) {
 		return x / y, nil
 	}
 	m := math.Mod(x, y)
-	if m != 0 && (m < 0) != (y < 0) {
+	if m == 0 {
+		m = math.Copysign(0, y)
+	} else if (m < 0) != (y < 0) {
 		m += y
 	}
 	if op == "%" {

@@ -148,3 +148,12 @@ type target struct {
 	attr  string   // of the namespace name, if not empty
 	parts []target // for a tuple; then name and attr are empty
 }
+
+func (t *target) has(name string) bool {
+	for i := range t.parts {
+		if t.parts[i].has(name) {
+			return true
+		}
+	}
+	return t.name == name
+}

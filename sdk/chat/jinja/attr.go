@@ -33,9 +33,6 @@ func (r *run) getItem(v, key Value) (Value, error) {
 		}
 		return noAttr(v, id), nil
 	}
-	if err := used(key); err != nil {
-		return nil, err
-	}
 	k, err := r.repr(key)
 	if err != nil {
 		return nil, err
@@ -110,8 +107,7 @@ func (r *run) runeAt(s string, key Value) (Value, bool) {
 
 // inherited are the attributes that every Python object has; a template must not reach them.
 var inherited = []string{"__class__", "__doc__", "__dict__", "__init__", "__module__", "__getattribute__", "__setattr__", "__delattr__", "__reduce__", "__reduce_ex__",
-	"__subclasshook__", "__init_subclass__", "__new__", "__repr__", "__str__", "__hash__", "__format__", "__sizeof__", "__dir__", "__eq__", "__ne__", "__lt__", "__le__",
-	"__gt__", "__ge__", "__len__", "__iter__", "__getitem__", "__contains__", "__add__", "__mul__", "__call__", "__globals__", "__builtins__", "__code__", "__closure__"}
+	"__subclasshook__", "__init_subclass__", "__new__", "__repr__", "__str__", "__hash__", "__format__", "__sizeof__", "__dir__", "__eq__", "__ne__", "__lt__", "__le__", "__gt__", "__ge__"}
 
 // mutators are the methods that would change a value.
 var mutators = map[string][]string{
@@ -121,13 +117,12 @@ var mutators = map[string][]string{
 
 // pythonAttr finds what Python's getattr would: a method, or an attribute of one of the interpreter's own objects.
 func (r *run) pythonAttr(v Value, id string) (Value, bool, error) {
-	if u, ok := v.(*undefined); ok {
-		return nil, false, u.err()
-	}
 	if strings.HasPrefix(id, "__") && slices.Contains(inherited, id) || slices.Contains(mutators[typeName(v)], id) {
 		return unsafeAttr(v, id), true, nil
 	}
 	switch o := v.(type) {
+	case *undefined:
+		return nil, false, o.err()
 	case object:
 		return o.attr(id)
 	case *Tuple:
@@ -178,16 +173,16 @@ func (r *run) getSlice(v Value, bounds [3]Value) (Value, error) {
 		items, err := r.sliceItems(v.Items, bounds)
 		return &Tuple{Items: items}, err
 	case rangeValue:
-		items, err := r.collect(v)
-		if err == nil {
-			items, err = r.sliceItems(items, bounds)
-		}
-		return &List{items}, err
+		start, stop, step, err := sliceBounds(bounds, v.len())
+		return rangeValue{v.start + int64(start)*v.step, v.start + int64(stop)*v.step, v.step * int64(step)}, err
 	}
 	if s, ok := str(v); ok {
 		return r.sliceString(s, bounds)
 	}
-	return undefinedf("%s object has no element slice", typeName(v)), nil
+	if _, ok := v.(*Dict); ok {
+		return nil, errorf(TypeError, "unhashable type: 'slice'")
+	}
+	return nil, errorf(TypeError, "'%s' object is not subscriptable", typeName(v))
 }
 
 func (r *run) sliceItems(items []Value, bounds [3]Value) ([]Value, error) {
@@ -229,11 +224,18 @@ func (r *run) sliceString(s string, bounds [3]Value) (Value, error) {
 	return string(out), nil
 }
 
+func toIndex(v Value) (int, error) {
+	if _, ok := integer(v); !ok {
+		return 0, errorf(TypeError, "slice indices must be integers or None or have an __index__ method")
+	}
+	return toInt(v)
+}
+
 // sliceBounds clips the bounds to a sequence of n items, as Python does.
 func sliceBounds(bounds [3]Value, n int) (start, stop, step int, err error) {
 	step = 1
 	if bounds[2] != nil {
-		if step, err = toInt(bounds[2]); err != nil {
+		if step, err = toIndex(bounds[2]); err != nil {
 			return 0, 0, 0, err
 		}
 		if step == 0 {
@@ -251,7 +253,7 @@ func sliceBounds(bounds [3]Value, n int) (start, stop, step int, err error) {
 		if bounds[i] == nil {
 			continue
 		}
-		b, err := toInt(bounds[i])
+		b, err := toIndex(bounds[i])
 		if err != nil {
 			return 0, 0, 0, err
 		}

@@ -239,9 +239,6 @@ func (r *run) contains(item, container Value) (bool, error) {
 	if s, ok := str(container); ok {
 		sub, ok := str(item)
 		if !ok {
-			if err := used(item); err != nil {
-				return false, err
-			}
 			return false, errorf(TypeError, "'in <string>' requires string as left operand, not %s", typeName(item))
 		}
 		return strings.Contains(s, sub), r.scan(len(s))

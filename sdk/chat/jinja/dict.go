@@ -96,6 +96,7 @@ func (d *Dict) items() []Value {
 
 type (
 	noneHash  struct{}
+	noHash    struct{} // of everything undefined
 	bigHash   struct{ digits string }
 	tupleHash struct{ items string }
 )
@@ -114,6 +115,8 @@ func simpleHash(key Value) (any, bool) {
 			return int64(1), true
 		}
 		return int64(0), true
+	case *undefined:
+		return noHash{}, true
 	case int64:
 		return k, true
 	case *big.Int:
@@ -169,7 +172,7 @@ func (r *run) hashTuple(t *Tuple, depth int) (any, error) {
 			fmt.Fprintf(&b, "%q,", h)
 		case tupleHash:
 			fmt.Fprintf(&b, "(%s),", h.items)
-		case noneHash, int64, float64, bigHash, rangeValue:
+		case noneHash, noHash, int64, float64, bigHash, rangeValue:
 			fmt.Fprintf(&b, "%T%v,", h, h)
 		default:
 			fmt.Fprintf(&b, "%p,", h)

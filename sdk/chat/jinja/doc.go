@@ -15,6 +15,8 @@
 //
 // # Where it differs
 //
-// lipsum, random, urlize, xmlattr, template inheritance and autoescape are missing: no chat template can use them
-// meaningfully. They are errors, never silence.
+// lipsum, random, pprint, filesizeformat, wordwrap, urlize, xmlattr, template inheritance and autoescape are missing: no
+// chat template can use them meaningfully. They are errors, never silence. Names are looked up when they are read: where
+// the reference decides beforehand that a name belongs to a block, because the block sets it further down, we still find
+// the one outside.
 package jinja

@@ -17,6 +17,7 @@ const (
 	ValueError        Kind = "ValueError"
 	OverflowError     Kind = "OverflowError"
 	ZeroDivisionError Kind = "ZeroDivisionError"
+	AttributeError    Kind = "AttributeError"
 	KeyError          Kind = "KeyError"
 	IndexError        Kind = "IndexError"
 	FilterArgument    Kind = "FilterArgumentError"

@@ -133,6 +133,11 @@ func (st *ifStmt) exec(r *run, s *scope) (signal, error) {
 }
 
 func (st *setStmt) exec(r *run, s *scope) (signal, error) {
+	if st.target.attr != "" {
+		if _, err := r.namespace(&st.target, s); err != nil {
+			return proceed, at(err, st.line)
+		}
+	}
 	v, err := r.eval(st.value, s)
 	if err == nil {
 		err = r.store(&st.target, v, s)
@@ -182,12 +187,20 @@ func (r *run) store(t *target, v Value, s *scope) error {
 		s.set(t.name, v)
 		return r.growItems(2)
 	}
-	ns, ok := r.lookup(s, t.name).(*namespace)
-	if !ok {
-		return errorf(RuntimeError, "cannot assign attribute on non-namespace object")
+	ns, err := r.namespace(t, s)
+	if err != nil {
+		return err
 	}
 	ns.vars.Set(t.attr, v)
 	return r.growItems(2)
+}
+
+func (r *run) namespace(t *target, s *scope) (*namespace, error) {
+	ns, ok := r.lookup(s, t.name).(*namespace)
+	if !ok {
+		return nil, errorf(RuntimeError, "cannot assign attribute on non-namespace object")
+	}
+	return ns, nil
 }
 
 func (r *run) unpack(parts []target, v Value, s *scope) error {

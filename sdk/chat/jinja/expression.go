@@ -11,11 +11,13 @@ func (p *parser) expression() (expr, error) {
 		return nil, err
 	}
 	defer p.leave()
+	certain := len(p.unknown)
 	x, err := p.or()
 	if err != nil {
 		return nil, err
 	}
 	for p.isName("if") {
+		p.unknown = p.unknown[:certain] // what stands before "if" may never be reached
 		if x, err = p.conditional(x); err != nil {
 			return nil, err
 		}
@@ -241,8 +243,8 @@ func (p *parser) parenthesized() (expr, error) {
 }
 
 // tuple reads expressions with commas between them; one without a comma is itself. plain: no "a if b" in it, because an
-// "if" that follows is the statement's. It ends before one of the words.
-func (p *parser) tuple(plain bool, until ...string) (expr, error) {
+// "if" that follows is the statement's.
+func (p *parser) tuple(plain bool) (expr, error) {
 	read := p.expression
 	if plain {
 		read = p.or
@@ -253,7 +255,7 @@ func (p *parser) tuple(plain bool, until ...string) (expr, error) {
 	defer p.leave()
 	var items []expr
 	for {
-		if len(items) > 0 && p.tupleEnds(until) {
+		if len(items) > 0 && p.tupleEnds() {
 			return &tupleExpr{items}, nil
 		}
 		x, err := read()
@@ -270,12 +272,12 @@ func (p *parser) tuple(plain bool, until ...string) (expr, error) {
 	}
 }
 
-func (p *parser) tupleEnds(until []string) bool {
+func (p *parser) tupleEnds() bool {
 	switch p.peek().kind {
 	case tokPrintEnd, tokBlockEnd, tokEOF:
 		return true
 	}
-	return p.isOp(")") || p.isName(until...)
+	return p.isOp(")")
 }
 
 // commaList reads expressions up to the closing bracket, which it takes.
@@ -509,23 +511,23 @@ func (p *parser) filter(x expr) (expr, error) {
 	f := &filter{of: x, name: id}
 	fn, ok := p.env.filters[id]
 	if f.fn = fn; !ok {
-		f.fn, err = p.missing("filter", id)
+		f.fn = p.missing("filter", id)
 	}
-	if err == nil && p.isOp("(") {
+	if p.isOp("(") {
 		f.args, err = p.callArgs()
 	}
 	return f, err
 }
 
-// missing is what stands for a filter or test that does not exist: an error at once, or when it is reached if it stands
-// where it may never be.
-func (p *parser) missing(what, id string) (builtin, error) {
+// missing is what stands for a filter or test that does not exist. If it may never be reached it fails when it is, else
+// the template cannot be used.
+func (p *parser) missing(what, id string) builtin {
 	if p.soft == 0 {
-		return builtin{}, at(errorf(AssertionError, "No %s named %s.", what, reprString(id)), p.peek().line)
+		p.unknown = append(p.unknown, at(errorf(AssertionError, "No %s named %s.", what, reprString(id)), p.peek().line))
 	}
-	return builtin{run: func(*run, Value, args) (Value, error) {
+	return builtin{variadic: true, run: func(*run, Value, args) (Value, error) {
 		return nil, errorf(RuntimeError, "No %s named %s found.", what, reprString(id))
-	}}, nil
+	}}
 }
 
 func (p *parser) dottedName() (string, error) {
@@ -548,10 +550,9 @@ func (p *parser) test(x expr) (expr, error) {
 	t := &test{of: x, name: id}
 	fn, ok := p.env.tests[id]
 	if t.fn = fn; !ok {
-		t.fn, err = p.missing("test", id)
+		t.fn = p.missing("test", id)
 	}
 	switch {
-	case err != nil:
 	case p.isOp("("):
 		t.args, err = p.callArgs()
 	case p.isName("is"):

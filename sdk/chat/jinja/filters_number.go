@@ -17,9 +17,6 @@ func numberFilters() map[string]builtin {
 }
 
 func absFilter(r *run, v Value, _ args) (Value, error) {
-	if err := used(v); err != nil {
-		return nil, err
-	}
 	if !isNumber(v) {
 		return nil, errorf(TypeError, "bad operand type for abs(): '%s'", typeName(v))
 	}
@@ -112,9 +109,6 @@ func floatFilter(_ *run, v Value, a args) (Value, error) {
 }
 
 func roundFilter(_ *run, v Value, a args) (Value, error) {
-	if err := used(v); err != nil {
-		return nil, err
-	}
 	precision, err := toInt(a.pos[0])
 	if err != nil {
 		return nil, err

@@ -17,16 +17,27 @@ func selectFilters() map[string]builtin {
 	}
 }
 
-// lazily walks v when it is asked to; each item goes through keep. What is false has no items, whatever it is.
-func (r *run) lazily(v Value, keep func(item Value) (Value, bool, error)) *generator {
+// change says what becomes of an item, and whether it is kept.
+type change func(item Value) (Value, bool, error)
+
+// lazily walks v when it is asked to, not before: prepare too is called only then, and never for what is false, which
+// has no items whatever it is.
+func (r *run) lazily(v Value, prepare func() (change, error)) *generator {
 	var items next
+	var each change
+	begin := func() (err error) {
+		if items = overSlice(nil); !truth(v) {
+			return nil
+		}
+		if each, err = prepare(); err == nil {
+			items, err = r.iterate(v)
+		}
+		return err
+	}
 	return &generator{func() (Value, bool, error) {
 		if items == nil {
-			if items = overSlice(nil); truth(v) {
-				var err error
-				if items, err = r.iterate(v); err != nil {
-					return nil, false, err
-				}
+			if err := begin(); err != nil {
+				return nil, false, err
 			}
 		}
 		for {
@@ -37,7 +48,7 @@ func (r *run) lazily(v Value, keep func(item Value) (Value, bool, error)) *gener
 			if err := r.step(1); err != nil {
 				return nil, false, err
 			}
-			if out, ok, err := keep(item); err != nil || ok {
+			if out, ok, err := each(item); err != nil || ok {
 				return out, ok, err
 			}
 		}
@@ -46,74 +57,61 @@ func (r *run) lazily(v Value, keep func(item Value) (Value, bool, error)) *gener
 
 // mapFilter is map(attribute="a.b", default=x) or map("filter", args...).
 func mapFilter(r *run, v Value, a args) (Value, error) {
-	if attribute, ok, rest := takeKeyword(a.kw, "attribute"); ok && len(a.pos) == 0 {
-		fallback, _, rest := takeKeyword(rest, "default")
-		if len(rest) > 0 {
-			return nil, errorf(FilterArgument, "Unexpected keyword argument %s", reprString(rest[0].name))
+	return r.lazily(v, func() (change, error) {
+		if attribute, ok, rest := takeKeyword(a.kw, "attribute"); ok && len(a.pos) == 0 {
+			fallback, _, rest := takeKeyword(rest, "default")
+			if len(rest) > 0 {
+				return nil, errorf(FilterArgument, "Unexpected keyword argument %s", reprString(rest[0].name))
+			}
+			return func(item Value) (Value, bool, error) {
+				out, err := r.path(item, attribute, fallback)
+				return out, true, err
+			}, nil
 		}
-		return r.lazily(v, func(item Value) (Value, bool, error) {
-			out, err := r.path(item, attribute, fallback)
+		if len(a.pos) == 0 {
+			return nil, errorf(FilterArgument, "map requires a filter argument")
+		}
+		return func(item Value) (Value, bool, error) {
+			out, err := r.invokeNamed("filter", r.env.filters, item, a)
 			return out, true, err
-		}), nil
-	}
-	if len(a.pos) == 0 {
-		return nil, errorf(FilterArgument, "map requires a filter argument")
-	}
-	id, _ := str(a.pos[0])
-	f, ok := r.env.filters[id]
-	if !ok {
-		return nil, errorf(RuntimeError, "No filter named %s.", reprString(id))
-	}
-	a.pos = a.pos[1:]
-	return r.lazily(v, func(item Value) (Value, bool, error) {
-		out, err := f.invoke(r, id, item, a)
-		return out, true, err
+		}, nil
 	}), nil
+}
+
+// invokeNamed calls the filter or test that the first argument names with the others.
+func (r *run) invokeNamed(what string, table map[string]builtin, v Value, a args) (Value, error) {
+	id, _ := str(a.pos[0])
+	b, ok := table[id]
+	if !ok {
+		return nil, errorf(RuntimeError, "No %s named %s.", what, reprString(id))
+	}
+	return b.invoke(r, id, v, args{a.pos[1:], a.kw})
 }
 
 // selecting keeps the items that pass a test, or that are true if none is named; those that fail if want is false. With
 // attr the first argument says what of each item is tested.
 func selecting(attr, want bool) func(*run, Value, args) (Value, error) {
 	return func(r *run, v Value, a args) (Value, error) {
-		var attribute Value
-		if attr {
-			if len(a.pos) == 0 {
-				return nil, errorf(FilterArgument, "Missing parameter for attribute name")
-			}
-			attribute, a.pos = a.pos[0], a.pos[1:]
-		}
-		passes, err := r.predicate(a)
-		if err != nil {
-			return nil, err
-		}
-		return r.lazily(v, func(item Value) (Value, bool, error) {
-			tested := item
+		return r.lazily(v, func() (change, error) {
+			var attribute Value
 			if attr {
-				var err error
-				if tested, err = r.path(item, attribute, nil); err != nil {
-					return nil, false, err
+				if len(a.pos) == 0 {
+					return nil, errorf(FilterArgument, "Missing parameter for attribute name")
 				}
+				attribute, a.pos = a.pos[0], a.pos[1:]
 			}
-			ok, err := passes(tested)
-			return item, ok == want && err == nil, err
+			return func(item Value) (Value, bool, error) {
+				tested, err := item, error(nil)
+				if attr {
+					tested, err = r.path(item, attribute, nil)
+				}
+				if err == nil && len(a.pos) > 0 {
+					tested, err = r.invokeNamed("test", r.env.tests, tested, a)
+				}
+				return item, err == nil && truth(tested) == want, err
+			}, nil
 		}), nil
 	}
-}
-
-func (r *run) predicate(a args) (func(Value) (bool, error), error) {
-	if len(a.pos) == 0 {
-		return func(v Value) (bool, error) { return truth(v), nil }, nil
-	}
-	id, _ := str(a.pos[0])
-	t, ok := r.env.tests[id]
-	if !ok {
-		return nil, errorf(RuntimeError, "No test named %s.", reprString(id))
-	}
-	a.pos = a.pos[1:]
-	return func(v Value) (bool, error) {
-		got, err := t.invoke(r, id, v, a)
-		return err == nil && truth(got), err
-	}, nil
 }
 
 func uniqueFilter(r *run, v Value, a args) (Value, error) {

@@ -93,7 +93,7 @@ func firstFilter(r *run, v Value, _ args) (Value, error) {
 // backwards returns the items of v, last first, if Python can walk it that way.
 func (r *run) backwards(v Value) ([]Value, bool, error) {
 	switch v.(type) {
-	case *generator, *undefined, *loop:
+	case *generator, *loop:
 		return nil, false, nil
 	}
 	items, err := r.collect(v)
@@ -125,6 +125,9 @@ func reverseFilter(r *run, v Value, _ args) (Value, error) {
 		return string(runes), r.grow(5 * len(s))
 	}
 	items, ok, err := r.backwards(v)
+	if e, failed := err.(*Error); failed && e.Kind == TypeError {
+		return nil, errorf(FilterArgument, "argument must be iterable")
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -187,9 +190,22 @@ func (r *run) path(v, attribute, fallback Value) (Value, error) {
 	return v, nil
 }
 
-// sortKey is what an item is ordered by: itself or an attribute, or several of them as "a,b"; in small letters unless
-// caseSensitive.
+// sortKey is what an item is ordered by: itself or an attribute, in small letters unless caseSensitive.
 func (r *run) sortKey(v, attribute Value, caseSensitive bool) (Value, error) {
+	if attribute != nil {
+		var err error
+		if v, err = r.path(v, attribute, nil); err != nil {
+			return nil, err
+		}
+	}
+	if s, ok := str(v); ok && !caseSensitive {
+		return toLower(s), nil
+	}
+	return v, nil
+}
+
+// sortKeys is the list of what an item is ordered by, one for each of the attributes "a,b".
+func (r *run) sortKeys(v, attribute Value, caseSensitive bool) (Value, error) {
 	attributes := []Value{attribute}
 	if s, ok := str(attribute); ok {
 		attributes = nil
@@ -199,33 +215,25 @@ func (r *run) sortKey(v, attribute Value, caseSensitive bool) (Value, error) {
 	}
 	keys := make([]Value, len(attributes))
 	for i, at := range attributes {
-		key := v
-		if at != nil {
-			var err error
-			if key, err = r.path(v, at, nil); err != nil {
-				return nil, err
-			}
+		var err error
+		if keys[i], err = r.sortKey(v, at, caseSensitive); err != nil {
+			return nil, err
 		}
-		if s, ok := str(key); ok && !caseSensitive {
-			key = toLower(s)
-		}
-		keys[i] = key
-	}
-	if len(keys) == 1 {
-		return keys[0], nil
 	}
 	return &List{keys}, nil
 }
 
 type keyed struct{ key, value Value }
 
-func (r *run) keyed(items []Value, attribute Value, caseSensitive bool) ([]keyed, error) {
+type keyFunc func(v, attribute Value, caseSensitive bool) (Value, error)
+
+func (r *run) keyed(items []Value, attribute Value, caseSensitive bool, key keyFunc) ([]keyed, error) {
 	if err := r.growItems(4 * len(items)); err != nil {
 		return nil, err
 	}
 	out := make([]keyed, len(items))
 	for i, v := range items {
-		k, err := r.sortKey(v, attribute, caseSensitive)
+		k, err := key(v, attribute, caseSensitive)
 		if err != nil {
 			return nil, err
 		}
@@ -262,7 +270,7 @@ func sortFilter(r *run, v Value, a args) (Value, error) {
 	if err != nil {
 		return nil, err
 	}
-	ks, err := r.keyed(items, a.pos[2], truth(a.pos[1]))
+	ks, err := r.keyed(items, a.pos[2], truth(a.pos[1]), r.sortKeys)
 	if err != nil {
 		return nil, err
 	}
@@ -273,7 +281,10 @@ func sortFilter(r *run, v Value, a args) (Value, error) {
 func dictsortFilter(r *run, v Value, a args) (Value, error) {
 	d, ok := v.(*Dict)
 	if !ok {
-		return nil, errorf(TypeError, "dictsort needs a mapping, not %s", typeName(v))
+		if err := used(v); err != nil {
+			return nil, err
+		}
+		return nil, errorf(AttributeError, "'%s' object has no attribute 'items'", typeName(v))
 	}
 	by := int64(0)
 	switch s, _ := str(a.pos[1]); s {
@@ -283,7 +294,7 @@ func dictsortFilter(r *run, v Value, a args) (Value, error) {
 	default:
 		return nil, errorf(FilterArgument, `You can only sort by either "key" or "value"`)
 	}
-	ks, err := r.keyed(d.items(), by, truth(a.pos[0]))
+	ks, err := r.keyed(d.items(), by, truth(a.pos[0]), r.sortKey)
 	if err != nil {
 		return nil, err
 	}
@@ -297,7 +308,7 @@ func extreme(better func(order int) bool) func(*run, Value, args) (Value, error)
 		if err != nil {
 			return nil, err
 		}
-		ks, err := r.keyed(items, a.pos[1], truth(a.pos[0]))
+		ks, err := r.keyed(items, a.pos[1], truth(a.pos[0]), r.sortKey)
 		if err != nil {
 			return nil, err
 		}

@@ -27,8 +27,8 @@ func textFilters() map[string]builtin {
 		"center": onString(func(r *run, s string, a []Value) (Value, error) {
 			return padMethod(centerMargin)(r, s, []Value{a[0], " "})
 		}, opt("width", int64(80))),
-		"indent":   onString(indentFilter, opt("width", int64(4)), opt("first", false), opt("blank", false)),
-		"truncate": onString(truncateFilter, opt("length", int64(255)), opt("killwords", false), opt("end", "..."), opt("leeway", int64(5))),
+		"indent":   onlyString(indentFilter, opt("width", int64(4)), opt("first", false), opt("blank", false)),
+		"truncate": truncate(opt("length", int64(255)), opt("killwords", false), opt("end", "..."), opt("leeway", int64(5))),
 		"wordcount": onString(func(_ *run, s string, _ []Value) (Value, error) {
 			return int64(len(strings.FieldsFunc(s, notWord))), nil
 		}),
@@ -42,6 +42,19 @@ func textFilters() map[string]builtin {
 		"format":      {variadic: true, run: formatFilter},
 		"tojson":      {params: []param{opt("ensure_ascii", false), opt("indent", nil), opt("separators", nil), opt("sort_keys", false)}, run: toJSON},
 	}
+}
+
+// onlyString is onString for filters that do not make a string of what is none.
+func onlyString(f func(r *run, s string, a []Value) (Value, error), params ...param) builtin {
+	b := onString(f, params...)
+	checked := b.run
+	b.run = func(r *run, v Value, a args) (Value, error) {
+		if _, err := strArg(v); err != nil {
+			return nil, err
+		}
+		return checked(r, v, a)
+	}
+	return b
 }
 
 var htmlEscapes = strings.NewReplacer("&", "&amp;", ">", "&gt;", "<", "&lt;", "'", "&#39;", `"`, "&#34;")
@@ -148,6 +161,22 @@ func indentFilter(r *run, s string, a []Value) (Value, error) {
 		b.WriteString(text)
 	}
 	return b.String(), nil
+}
+
+// truncate measures before it cuts: what is short enough need not be text.
+func truncate(params ...param) builtin {
+	b := onlyString(truncateFilter, params...)
+	ofText := b.run
+	b.run = func(r *run, v Value, a args) (Value, error) {
+		if n, ok := length(v); ok {
+			most, err := toInt(a.pos[0])
+			if err != nil || n <= most {
+				return v, err
+			}
+		}
+		return ofText(r, v, a)
+	}
+	return b
 }
 
 func truncateFilter(_ *run, s string, a []Value) (Value, error) {

@@ -1,6 +1,7 @@
 package jinja
 
 import (
+	"fmt"
 	"math"
 	"math/big"
 	"strconv"
@@ -58,6 +59,12 @@ func (r *run) writeRepr(b *strings.Builder, v Value, depth int) error {
 		b.WriteString("Markup(" + reprString(string(v)) + ")")
 	case *undefined:
 		b.WriteString("Undefined")
+	case *loop:
+		n, err := v.length()
+		if err != nil {
+			return err
+		}
+		fmt.Fprintf(b, "<LoopContext %d/%d>", v.index0+1, n)
 	default:
 		b.WriteString(scalar(v))
 	}

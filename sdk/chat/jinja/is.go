@@ -28,8 +28,8 @@ func standardTests() map[string]builtin {
 		"divisibleby": {params: []param{need("num")}, run: divisible},
 		"sameas":      {params: []param{need("other")}, run: func(_ *run, v Value, a args) (Value, error) { return same(v, a.pos[0]), nil }},
 		"in":          {params: []param{need("seq")}, run: func(r *run, v Value, a args) (Value, error) { return r.contains(v, a.pos[0]) }},
-		"filter":      {run: func(r *run, v Value, _ args) (Value, error) { return r.named(r.env.filters, v), nil }},
-		"test":        {run: func(r *run, v Value, _ args) (Value, error) { return r.named(r.env.tests, v), nil }},
+		"filter":      {run: func(r *run, v Value, _ args) (Value, error) { return r.named(r.env.filters, v) }},
+		"test":        {run: func(r *run, v Value, _ args) (Value, error) { return r.named(r.env.tests, v) }},
 	}
 	for _, op := range [][]string{{"==", "eq", "equalto"}, {"!=", "ne"}, {">", "gt", "greaterthan"}, {">=", "ge"}, {"<", "lt", "lessthan"}, {"<=", "le"}} {
 		for _, id := range op {
@@ -105,8 +105,11 @@ func same(a, b Value) bool {
 	return a == b
 }
 
-func (r *run) named(table map[string]builtin, v Value) bool {
+func (r *run) named(table map[string]builtin, v Value) (Value, error) {
+	if _, err := r.hash(v, 0); err != nil {
+		return nil, err
+	}
 	s, _ := str(v)
 	_, ok := table[s]
-	return ok
+	return ok, nil
 }

@@ -236,7 +236,7 @@ func (w *jsonWriter) object(d *Dict, depth int) error {
 		return err
 	}
 	if w.sorted {
-		ks, err := w.r.keyed(items, int64(0), true)
+		ks, err := w.r.keyed(items, int64(0), true, w.r.sortKey)
 		if err != nil {
 			return err
 		}

@@ -3,9 +3,9 @@ package jinja
 // Limits bound one Render; a zero field takes its default. They are far above what chat templates need (a conversation
 // of a thousand turns takes about 100,000 steps) and low enough that a hostile one ends within a second or so.
 type Limits struct {
-	Steps  int // nodes evaluated, items visited and, in units of 64, bytes looked at; default 10 million
+	Steps  int // nodes evaluated, items visited and, in units of 64, bytes looked at; default 5 million
 	Depth  int // nested evaluations; default 1000
-	Memory int // bytes of all strings and lists ever made; default 512 MiB
+	Memory int // bytes of all strings and lists ever made; default 256 MiB
 	Output int // bytes of the result; default 64 MiB
 }
 
@@ -23,7 +23,7 @@ func (l Limits) orDefault() Limits {
 	for _, f := range []struct {
 		field *int
 		value int
-	}{{&l.Steps, 10_000_000}, {&l.Depth, 1000}, {&l.Memory, 512 << 20}, {&l.Output, 64 << 20}} {
+	}{{&l.Steps, 5_000_000}, {&l.Depth, 1000}, {&l.Memory, 256 << 20}, {&l.Output, 64 << 20}} {
 		if *f.field <= 0 {
 			*f.field = f.value
 		}

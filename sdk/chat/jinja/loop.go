@@ -24,6 +24,7 @@ func (st *forStmt) over(r *run, v Value, s *scope, depth int) (signal, error) {
 	if st.recursive {
 		l.again = func(r *run, v Value) (Value, error) { return st.nested(r, v, s, depth+1) }
 	}
+	finished := false // a body, to its end: else is also for loops of which every round was broken off, as in the reference
 	for {
 		item, ok, err := l.advance()
 		if err != nil {
@@ -36,14 +37,15 @@ func (st *forStmt) over(r *run, v Value, s *scope, depth int) (signal, error) {
 		if err != nil {
 			return proceed, err
 		}
+		finished = finished || sig == proceed
 		if sig == breakLoop {
-			return proceed, nil
+			break
 		}
 	}
-	if l.index0 < 0 {
-		return r.exec(st.other, s.child())
+	if finished {
+		return proceed, nil
 	}
-	return proceed, nil
+	return r.exec(st.other, s.child())
 }
 
 func (st *forStmt) once(r *run, item Value, l *loop, s *scope) (signal, error) {

@@ -1,5 +1,7 @@
 package jinja
 
+import "slices"
+
 // macro.go reads and calls macros. A macro is a closure: it sees the names around its definition as they are when it is
 // called, and what it sets stays inside. It returns what it prints.
 
@@ -56,6 +58,9 @@ func (p *parser) signature(def *macroDef) error {
 		id, err := p.expectName()
 		if err != nil {
 			return err
+		}
+		if slices.Contains(def.params, id) {
+			return p.fail("duplicate argument %s in macro definition", reprString(id))
 		}
 		def.params = append(def.params, id)
 		if p.skipOp("=") {

@@ -15,6 +15,8 @@ type parser struct {
 	waits  [][]string // the words that would close each open block, innermost last
 	loops  int
 	soft   int // inside of what may never run: an unknown filter is an error only when it is reached
+	// unknown are the errors of filters that do not exist and are certain to be reached.
+	unknown []error
 	// macro collects what the body of the macro being read names.
 	macro *macroDef
 }
@@ -32,6 +34,9 @@ func Parse(source string) (*Template, error) {
 	body, err := p.body()
 	if err != nil {
 		return nil, at(err, p.peek().line)
+	}
+	if len(p.unknown) > 0 {
+		return nil, p.unknown[0]
 	}
 	return &Template{body}, nil
 }
@@ -235,14 +240,24 @@ func (p *parser) statement() (stmt, error) {
 		body, err := p.closed("endgeneration")
 		return &blockStmt{body}, err
 	case "print":
-		x, err := p.tuple(false)
-		return &output{x, t.line}, err
+		return p.printStatement(t.line)
 	case "break", "continue":
 		return p.loopControl(t)
 	case "include", "import", "from", "extends":
 		return p.loaderStatement(t.line)
 	}
 	return nil, p.unknownTag(t)
+}
+
+// printStatement reads {% print a, b %}, which prints one after another.
+func (p *parser) printStatement(line int) (stmt, error) {
+	x, err := p.expression()
+	c := &concat{parts: []expr{x}}
+	for err == nil && p.skipOp(",") {
+		x, err = p.expression()
+		c.parts = append(c.parts, x)
+	}
+	return &output{c, line}, err
 }
 
 func (p *parser) unknownTag(t token) error {
@@ -288,7 +303,10 @@ func (p *parser) forStatement(line int) (stmt, error) {
 	if !p.skipName("in") {
 		return nil, p.unexpected("in")
 	}
-	if s.in, err = p.tuple(true, "recursive"); err != nil {
+	if s.target.has("loop") {
+		return nil, at(errorf(AssertionError, "Can't assign to special loop variable in for-loop"), line)
+	}
+	if s.in, err = p.tuple(true); err != nil {
 		return nil, err
 	}
 	if p.skipName("if") {
@@ -414,7 +432,7 @@ func (p *parser) target(tuples, attrs bool) (target, error) {
 			return t, nil
 		}
 		parts = append(parts, t)
-		if !p.skipOp(",") || p.peek().kind != tokName && !p.isOp("(") || p.isName("in") {
+		if !p.skipOp(",") || p.isOp(")") || p.peek().kind == tokBlockEnd {
 			return target{parts: parts}, nil
 		}
 	}

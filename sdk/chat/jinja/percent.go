@@ -28,6 +28,8 @@ func (r *run) percent(format string, v Value) (Value, error) {
 		given = t.Items
 	}
 	names, _ := v.(*Dict)
+	_, isText := str(v)
+	spare := isSequence(v) && !isTuple(v) && !isText // what can be indexed may be a mapping, so it need not be used up
 	var b strings.Builder
 	used := 0
 	take := func() (Value, error) {
@@ -53,7 +55,7 @@ func (r *run) percent(format string, v Value) (Value, error) {
 		b.WriteString(s)
 		format = rest
 	}
-	if used < len(given) && names == nil {
+	if used < len(given) && !spare {
 		return nil, errorf(TypeError, "not all arguments converted during string formatting")
 	}
 	return b.String(), nil
@@ -81,7 +83,11 @@ func (r *run) conversion(format *string, names *Dict, take func() (Value, error)
 	if err != nil {
 		return "", err
 	}
+	before := *format
 	*format = s
+	if sp.verb == '%' && len(*format) != len(before)-1 {
+		return "", errorf(ValueError, "unsupported format character '%%'")
+	}
 	if sp.verb == '%' {
 		return "%", nil
 	}
@@ -159,8 +165,14 @@ func (r *run) applyPercent(sp spec, v Value) (string, error) {
 		if s, ok := str(v); ok && utf8.RuneCountInString(s) == 1 {
 			return sp.pad("", s), nil
 		}
-		n, err := toInt(v)
-		return sp.pad("", string(rune(n))), err
+		n, ok := small64(v)
+		switch {
+		case !ok:
+			return "", errorf(TypeError, "%%c requires int or char")
+		case n < 0 || n > utf8.MaxRune:
+			return "", errorf(OverflowError, "%%c arg not in range(0x110000)")
+		}
+		return sp.pad("", string(rune(n))), nil
 	case 'd', 'i', 'u', 'x', 'X', 'o':
 		return sp.formatInt(v, sp.verb)
 	case 'f', 'F', 'e', 'E', 'g', 'G':
@@ -223,9 +235,6 @@ func (sp spec) formatInt(v Value, verb byte) (string, error) {
 		n, ok = floatToInt(f)
 	}
 	if !ok {
-		if err := used(v); err != nil {
-			return "", err
-		}
 		return "", errorf(TypeError, "%%%c format: a real number is required, not %s", verb, typeName(v))
 	}
 	base, prefix := 10, ""
@@ -265,9 +274,6 @@ func groupThousands(digits string) string {
 
 func (sp spec) formatFloat(v Value) (string, error) {
 	if !isNumber(v) {
-		if err := used(v); err != nil {
-			return "", err
-		}
 		return "", errorf(TypeError, "must be real number, not %s", typeName(v))
 	}
 	f := toFloat(v)

@@ -171,6 +171,9 @@ func numericEscape(b *strings.Builder, c byte, s string) (int, error) {
 		b.WriteRune(rune(n))
 		return digits, nil
 	}
+	if c == 'N' {
+		return 0, errorf(SyntaxError, `\N escapes are not supported: write the letter itself`)
+	}
 	if c < '0' || c > '7' {
 		b.WriteByte('\\')
 		b.WriteByte(c)

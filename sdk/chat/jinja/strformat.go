@@ -172,16 +172,22 @@ func (r *run) formatSpec(v Value, s string) (string, error) {
 	}
 	_, isString := str(v)
 	_, isFloat := v.(float64)
-	_, isBool := v.(bool)
 	switch {
 	case isString && (sp.verb == 0 || sp.verb == 's'):
+		if err := sp.checkString(); err != nil {
+			return "", err
+		}
+		if sp.zero && sp.fill == "" {
+			sp.fill = "0"
+		}
 		if sp.align == 0 {
 			sp.align = '<'
 		}
 		text, _ := str(v)
-		sp.zero = false
 		return sp.pad("", clip(text, sp.precision)), nil
-	case !isNumber(v) || isString:
+	case isString:
+		return "", errorf(ValueError, "Unknown format code '%c' for object of type 'str'", sp.verb)
+	case !isNumber(v):
 		return "", errorf(TypeError, "unsupported format string passed to %s.__format__", typeName(v))
 	case sp.verb == '%':
 		sp.verb = 'f'
@@ -192,25 +198,39 @@ func (r *run) formatSpec(v Value, s string) (string, error) {
 		return sp.pad(sp.sign(negative), text), nil
 	case isFloat && sp.verb == 0:
 		sp.verb = 'g'
-	case isBool && sp.verb == 0:
-		return sp.pad("", scalar(v)), nil
+	case !isFloat && sp.precision >= 0 && strings.IndexByte("\x00dxXobn", sp.verb) >= 0:
+		return "", errorf(ValueError, "Precision not allowed in integer format specifier")
+	}
+	if sp.verb == 'n' {
+		sp.verb = map[bool]byte{true: 'g', false: 'd'}[isFloat]
 	}
 	switch sp.verb {
 	case 'f', 'F', 'e', 'E', 'g', 'G':
 		return sp.formatFloat(v)
 	case 0, 'd', 'x', 'X', 'o', 'b':
 		if !isFloat {
-			return sp.formatInt(v, max(sp.verb, 'd'*b2i(sp.verb == 0)))
+			if sp.verb == 0 {
+				sp.verb = 'd'
+			}
+			return sp.formatInt(v, sp.verb)
 		}
 	}
 	return "", errorf(ValueError, "Unknown format code %s for object of type '%s'", reprString(string(sp.verb)), typeName(v))
 }
 
-func b2i(b bool) byte {
-	if b {
-		return 1
+// checkString refuses what only numbers have.
+func (sp spec) checkString() error {
+	switch {
+	case sp.plus || sp.space:
+		return errorf(ValueError, "Sign not allowed in string format specifier")
+	case sp.alt:
+		return errorf(ValueError, "Alternate form (#) not allowed in string format specifier")
+	case sp.align == '=':
+		return errorf(ValueError, "'=' alignment not allowed in string format specifier")
+	case sp.comma:
+		return errorf(ValueError, "Cannot specify ',' with 's'.")
 	}
-	return 0
+	return nil
 }
 
 // parseSpec reads [[fill]align][sign][#][0][width][,][.precision][verb].

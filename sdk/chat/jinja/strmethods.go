@@ -246,7 +246,7 @@ func span(s string, start, end Value) (part string, before int, err error) {
 	}
 	runes := []rune(s)
 	from, to, _, err := sliceBounds([3]Value{start, end}, len(runes))
-	if err != nil || from > to {
+	if n, ok := small64(start); err != nil || from > to || ok && n > int64(len(runes)) {
 		return "", -1, err
 	}
 	return string(runes[from:to]), from, nil
