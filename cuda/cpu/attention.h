@@ -130,6 +130,8 @@ INLINE size_t seen(const query *q, size_t start, size_t n) {
 static void attend_keys(query *qs, size_t count, const float *k, const float *v, size_t start, size_t n,
                         const pio_attention_args *a) {
   float s[QUERIES][KEYS] __attribute__((aligned(64)));
+  for (size_t i = 0; i < n * a->vdim; i += 64 / sizeof *v)
+    v_prefetch(v + i); // they arrive while the scores are computed
   scores(qs, count, k, n, a->dim, s);
   for (size_t i = 0; i < count; i++)
     if (seen(&qs[i], start, n) > 0)
