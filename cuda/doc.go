@@ -46,6 +46,6 @@
 //
 // Say what it is in cuda/cpu/ref.go, in plain Go. Give it a method on Step in ops.go, with formula and shapes, and one in
 // Ops. Implement that in hostops.go by a method of cpu.Pool (cuda/cpu/ops.go), which checks sizes and indices and calls a
-// kernel in cuda/cpu/template.h, or the specification itself where speed does not matter. Test it in cuda/cpu against the
+// kernel in cuda/cpu/template.h or a file beside it, or the specification itself where speed does not matter. Test it in cuda/cpu against the
 // specification, alone and in batches, with a bound that its own rounding explains, and in cuda/far for operands elsewhere.
 package cuda
