@@ -228,12 +228,6 @@ func used(vs ...Value) error {
 	return nil
 }
 
-// less orders two values for sorting.
-func (r *run) less(a, b Value) (bool, error) {
-	order, ok, err := r.compare("<", a, b, 0)
-	return ok && order < 0, err
-}
-
 // contains is Python's "item in container".
 func (r *run) contains(item, container Value) (bool, error) {
 	if s, ok := str(container); ok {

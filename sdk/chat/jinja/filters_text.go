@@ -216,12 +216,11 @@ func stripTags(s string) string {
 		var b strings.Builder
 		for {
 			before, rest, found := strings.Cut(s, pair[0])
-			inside, after, closed := strings.Cut(rest, pair[1])
+			_, after, closed := strings.Cut(rest, pair[1])
 			if !found || !closed {
 				b.WriteString(s)
 				break
 			}
-			_ = inside
 			b.WriteString(before)
 			s = after
 		}

@@ -1,12 +1,12 @@
 package jinja
 
 import (
-	"math"
 	"strings"
 	"unicode/utf8"
 )
 
-// strmethods.go has the methods of Python's str that cut, join, search and pad. Positions are code points.
+// strmethods.go has the methods of Python's str that join, search and pad; strsplit.go has those that cut. Positions are
+// code points.
 
 // onString makes a method of a function of the string and its arguments.
 func onString(f func(r *run, s string, a []Value) (Value, error), params ...param) builtin {
@@ -65,151 +65,6 @@ func strArg(v Value) (string, error) {
 		return s, nil
 	}
 	return "", errorf(TypeError, "must be str, not %s", typeName(v))
-}
-
-func stripMethod(trim func(string, func(rune) bool) string) func(*run, string, []Value) (Value, error) {
-	return func(_ *run, s string, a []Value) (Value, error) {
-		if a[0] == nil {
-			return trim(s, isSpace), nil
-		}
-		chars, err := strArg(a[0])
-		if err != nil {
-			return nil, err
-		}
-		return trim(s, func(c rune) bool { return strings.ContainsRune(chars, c) }), nil
-	}
-}
-
-func (r *run) stringList(parts []string) (Value, error) {
-	if err := r.growItems(len(parts)); err != nil {
-		return nil, err
-	}
-	out := make([]Value, len(parts))
-	for i, p := range parts {
-		out[i] = p
-	}
-	return &List{out}, nil
-}
-
-// splitMethod cuts at a separator, or at runs of white space, n times at most; n < 0 means everywhere.
-func splitMethod(cut func(s, sep string, n int) []string, fields func(s string, n int) []string) func(*run, string, []Value) (Value, error) {
-	return func(r *run, s string, a []Value) (Value, error) {
-		n, err := toInt(a[1])
-		if err != nil {
-			return nil, err
-		}
-		if a[0] == nil {
-			return r.stringList(fields(s, n))
-		}
-		sep, err := strArg(a[0])
-		if err != nil {
-			return nil, err
-		}
-		if sep == "" {
-			return nil, errorf(ValueError, "empty separator")
-		}
-		if err := r.growItems(strings.Count(s, sep)); err != nil {
-			return nil, err
-		}
-		return r.stringList(cut(s, sep, n))
-	}
-}
-
-func splitLeft(s, sep string, n int) []string {
-	if n < 0 || n == math.MaxInt {
-		return strings.Split(s, sep)
-	}
-	return strings.SplitN(s, sep, n+1)
-}
-
-func splitRight(s, sep string, n int) []string {
-	parts := strings.Split(s, sep)
-	if n < 0 || len(parts) <= n+1 {
-		return parts
-	}
-	k := len(parts) - n
-	return append([]string{strings.Join(parts[:k], sep)}, parts[k:]...)
-}
-
-func fieldsLeft(s string, n int) []string {
-	var out []string
-	for s = strings.TrimLeftFunc(s, isSpace); s != ""; s = strings.TrimLeftFunc(s, isSpace) {
-		end := strings.IndexFunc(s, isSpace)
-		if end < 0 || n >= 0 && len(out) == n {
-			end = len(s)
-			if n >= 0 && len(out) == n {
-				return append(out, s)
-			}
-		}
-		out = append(out, s[:end])
-		s = s[end:]
-	}
-	return out
-}
-
-func fieldsRight(s string, n int) []string {
-	var out []string
-	for s = strings.TrimRightFunc(s, isSpace); s != ""; s = strings.TrimRightFunc(s, isSpace) {
-		if n >= 0 && len(out) == n {
-			out = append(out, s)
-			break
-		}
-		start := strings.LastIndexFunc(s, isSpace)
-		if start >= 0 {
-			start += runeLen(s[start:])
-		} else {
-			start = 0
-		}
-		out = append(out, s[start:])
-		s = s[:start]
-	}
-	for i, j := 0, len(out)-1; i < j; i, j = i+1, j-1 {
-		out[i], out[j] = out[j], out[i]
-	}
-	return out
-}
-
-// splitlines cuts at everything Python takes for the end of a line.
-func splitlines(r *run, s string, a []Value) (Value, error) {
-	keep := truth(a[0])
-	var parts []string
-	for s != "" {
-		i := strings.IndexAny(s, "\n\r\v\f\x1c\x1d\x1e\u0085\u2028\u2029")
-		if i < 0 {
-			parts = append(parts, s)
-			break
-		}
-		n := runeLen(s[i:])
-		if strings.HasPrefix(s[i:], "\r\n") {
-			n = 2
-		}
-		if keep {
-			parts = append(parts, s[:i+n])
-		} else {
-			parts = append(parts, s[:i])
-		}
-		s = s[i+n:]
-	}
-	return r.stringList(parts)
-}
-
-func partition(index func(s, sep string) int, last bool) func(*run, string, []Value) (Value, error) {
-	return func(_ *run, s string, a []Value) (Value, error) {
-		sep, err := strArg(a[0])
-		if err != nil {
-			return nil, err
-		}
-		if sep == "" {
-			return nil, errorf(ValueError, "empty separator")
-		}
-		if i := index(s, sep); i >= 0 {
-			return tuple(s[:i], sep, s[i+len(sep):]), nil
-		}
-		if last {
-			return tuple("", "", s), nil
-		}
-		return tuple(s, "", ""), nil
-	}
 }
 
 func replaceMethod(r *run, s string, a []Value) (Value, error) {

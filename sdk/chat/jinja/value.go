@@ -24,7 +24,6 @@ type Tuple struct {
 	names []string // attributes of the items, for what groupby returns
 }
 
-func list(items ...Value) *List   { return &List{items} }
 func tuple(items ...Value) *Tuple { return &Tuple{Items: items} }
 
 // undefined is the value of a name or attribute that does not exist. It prints as nothing and fails when it is used.

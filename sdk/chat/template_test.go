@@ -1,0 +1,200 @@
+package chat
+
+import (
+	"encoding/json"
+	"errors"
+	"strings"
+	"testing"
+	"time"
+)
+
+// TestWhatATemplateCannotTakeIsWrittenDifferently renders what clients send with templates of different abilities, and
+// compares with the same conversation in the form the template was written for.
+func TestWhatATemplateCannotTakeIsWrittenDifferently(t *testing.T) {
+	call := func(content, arguments string) string {
+		return `[{"role":"user","content":"x"},{"role":"assistant","content":` + content + `,"tool_calls":[{"id":"1","type":"function","function":{"name":"f","arguments":` + arguments + `}}]},{"role":"tool","tool_call_id":"1","content":"ok"}]`
+	}
+	user := func(content string) string { return `[{"role":"user","content":` + content + `}]` }
+	source := tinySource(t)
+	for _, c := range []struct{ name, template, sent, like string }{
+		{"parts are joined", "glm", user(`[{"type":"text","text":"What "},{"type":"text","text":"is it?"}]`), user(`"What is it?"`)},
+		{"parts are joined for one role", "chatml_hermes", `[{"role":"system","content":[{"type":"text","text":"A"},"B"]},{"role":"user","content":[{"type":"text","text":"c"}]}]`,
+			`[{"role":"system","content":"AB"},{"role":"user","content":[{"type":"text","text":"c"}]}]`},
+		{"no parts", "glm", user(`[]`), user(`""`)},
+		{"a string of arguments becomes an object", "chatml_xml", call(`""`, `"{\"b\": 1.0, \"a\": \"é\"}"`), call(`""`, `{"b": 1.0, "a": "é"}`)},
+		{"no arguments", "glm", call(`""`, `""`), call(`""`, `{}`)},
+		{"a string of arguments stays where it can", "chatml_hermes", call(`null`, `"{\"b\":1.0}"`), call(`""`, `"{\"b\":1.0}"`)},
+		{"null content", "glm", call(`null`, `{}`), call(`""`, `{}`)},
+	} {
+		tmpl := parseT(t, source(c.template), nil)
+		got, err := tmpl.Render(Input{Messages: json.RawMessage(c.sent), AddGenerationPrompt: true})
+		want, err2 := tmpl.Render(Input{Messages: json.RawMessage(c.like), AddGenerationPrompt: true, Verbatim: true})
+		if err != nil || err2 != nil || got != want {
+			t.Errorf("%s: %v, %v\n got  %q\n want %q", c.name, err, err2, got, want)
+		}
+	}
+}
+
+func TestNullContentIsNotTheWordNone(t *testing.T) {
+	tmpl := parseT(t, "{% for m in messages %}<{{ m.content }}>{% endfor %}", nil)
+	messages := json.RawMessage(`[{"role":"assistant","content":null,"tool_calls":[]},{"role":"assistant"}]`)
+	if got, err := tmpl.Render(Input{Messages: messages}); err != nil || got != "<><>" {
+		t.Errorf("got %q, %v", got, err)
+	}
+	if got, err := tmpl.Render(Input{Messages: messages, Verbatim: true}); err != nil || got != "<None><>" {
+		t.Errorf("verbatim: got %q, %v", got, err)
+	}
+}
+
+func TestBadRequestsAreNamed(t *testing.T) {
+	tmpl := parseT(t, "{% for m in messages %}{% if m.role != 'user' %}{{ raise_exception('Only users, not ' ~ m.role) }}{% endif %}{{ m.content + '' }}{% endfor %}", nil)
+	var refused *TemplateError
+	if _, err := tmpl.Render(Input{Messages: json.RawMessage(`[{"role":"dog","content":"x"}]`)}); !errors.As(err, &refused) || refused.Message != "Only users, not dog" {
+		t.Errorf("the template's own refusal: %v", err)
+	}
+	xml := parseT(t, tinySource(t)("chatml_xml"), nil)
+	for _, c := range []struct {
+		tmpl *Template
+		in   Input
+		want string
+	}{
+		{tmpl, Input{Messages: json.RawMessage(`{}`)}, "messages: an array is expected"},
+		{tmpl, Input{Messages: json.RawMessage(`[1]`)}, "messages[0]: an object is expected"},
+		{tmpl, Input{Messages: json.RawMessage(`[`)}, "messages: json: byte 1: unexpected EOF"},
+		{tmpl, Input{Messages: json.RawMessage(`[]`), Tools: json.RawMessage(`{}`)}, "tools: an array is expected"},
+		{tmpl, Input{Messages: json.RawMessage(`[]`), Kwargs: json.RawMessage(`[]`)}, "chat_template_kwargs: an object is expected"},
+		{tmpl, Input{Messages: json.RawMessage(`[{"role":"user","content":5}]`)}, "chat template, line 1: TypeError: unsupported operand type(s) for +: 'int' and 'str'"},
+		{xml, Input{Messages: json.RawMessage(`[{"role":"assistant","content":"","tool_calls":[{"function":{"name":"f","arguments":"[1]"}}]}]`)},
+			`messages[0].tool_calls[0].function.arguments: this model's template needs a JSON object, not "[1]"`},
+	} {
+		_, err := c.tmpl.Render(c.in)
+		if err == nil || err.Error() != c.want {
+			t.Errorf("got %v\nwant %s", err, c.want)
+		}
+		if errors.As(err, &refused) {
+			t.Errorf("%v: a mistake of ours or the client's is not the template's refusal", err)
+		}
+	}
+}
+
+func TestVariablesReachTheTemplate(t *testing.T) {
+	tmpl := parseT(t, "{{ bos_token }}{{ eos_token }}{{ flag }}{{ tools is none }}{{ documents is none }}{{ add_generation_prompt }}{{ strftime_now('%Y') }}", map[string]string{"bos_token": "<s>", "eos_token": "</s>"})
+	in := Input{Messages: json.RawMessage(`[]`), Tools: json.RawMessage(`[]`), Kwargs: json.RawMessage(`{"flag": 1.0, "eos_token": "<e>", "tools": [1]}`), AddGenerationPrompt: true,
+		Now: func() time.Time { return time.Date(1999, 1, 1, 0, 0, 0, 0, time.UTC) }}
+	if got, err := tmpl.Render(in); err != nil || got != "<s><e>1.0TrueTrueTrue1999" {
+		t.Errorf("got %q, %v", got, err)
+	}
+}
+
+func TestTemplatesAreFoundWhereCheckpointsKeepThem(t *testing.T) {
+	const tools, noTools = `[{"type":"function"}]`, `null`
+	for _, c := range []struct {
+		name       string
+		files      map[string]string
+		tools      string
+		want, fail string
+	}{
+		{name: "own file before the config", files: map[string]string{"chat_template.jinja": "A{{ bos_token }}", "tokenizer_config.json": `{"chat_template":"B","bos_token":"<s>"}`}, tools: noTools, want: "A<s>"},
+		{name: "a token as an object", files: map[string]string{"tokenizer_config.json": `{"chat_template":"B{{ bos_token }}{{ pad_token }}","bos_token":{"content":"<s>","lstrip":false},"pad_token":null}`}, tools: noTools, want: "B<s>"},
+		{name: "an older processor's file", files: map[string]string{"chat_template.json": `{"chat_template":"C"}`, "tokenizer_config.json": `{"chat_template":"B"}`}, tools: noTools, want: "C"},
+		{name: "a list, without tools", files: map[string]string{"tokenizer_config.json": `{"chat_template":[{"name":"default","template":"D"},{"name":"tool_use","template":"T"}]}`}, tools: noTools, want: "D"},
+		{name: "a list, with tools", files: map[string]string{"tokenizer_config.json": `{"chat_template":[{"name":"default","template":"D"},{"name":"tool_use","template":"T"}]}`}, tools: tools, want: "T"},
+		{name: "files, with tools", files: map[string]string{"chat_template.jinja": "D", "additional_chat_templates/tool_use.jinja": "T"}, tools: tools, want: "T"},
+		{name: "a list of one", files: map[string]string{"tokenizer_config.json": `{"chat_template":[{"name":"chat","template":"O"}]}`}, tools: noTools, want: "O"},
+		{name: "a list without default", files: map[string]string{"tokenizer_config.json": `{"chat_template":[{"name":"a","template":"A"},{"name":"b","template":"B"}]}`}, fail: `tokenizer_config.json: chat_template: none of the templates is named "default"`},
+		{name: "a number", files: map[string]string{"tokenizer_config.json": `{"chat_template":5}`}, fail: "tokenizer_config.json: chat_template: it is neither a string nor a list of {name, template}"},
+		{name: "no JSON", files: map[string]string{"tokenizer_config.json": `{`}, fail: "tokenizer_config.json: not a JSON object"},
+		{name: "a broken template", files: map[string]string{"chat_template.jinja": "\n{% if %}"}, fail: "chat_template.jinja: chat template, line 2: TemplateSyntaxError"},
+		{name: "a broken template for tools", files: map[string]string{"chat_template.jinja": "a", "additional_chat_templates/tool_use.jinja": "{{"}, fail: "chat_template.jinja: the template tool_use: chat template, line 1"},
+		{name: "a huge file", files: map[string]string{"chat_template.jinja": strings.Repeat("x", maxTemplateFile+1)}, fail: "chat_template.jinja: larger than 1048576 bytes"},
+	} {
+		dir := t.TempDir()
+		for name, text := range c.files {
+			write(t, dir, name, text)
+		}
+		tmpl, err := Load(dir)
+		if c.fail != "" {
+			if err == nil || !strings.Contains(err.Error(), c.fail) {
+				t.Errorf("%s: got %v, want %s", c.name, err, c.fail)
+			}
+			continue
+		}
+		if err != nil {
+			t.Errorf("%s: %v", c.name, err)
+			continue
+		}
+		if got, err := tmpl.Render(Input{Messages: json.RawMessage(`[]`), Tools: json.RawMessage(c.tools)}); err != nil || got != c.want {
+			t.Errorf("%s: got %q, %v; want %q", c.name, got, err, c.want)
+		}
+	}
+}
+
+func TestADirectoryIsNoTemplate(t *testing.T) {
+	dir := t.TempDir()
+	write(t, dir, "chat_template.jinja/x", "")
+	if _, err := Load(dir); err == nil || errors.Is(err, ErrNoTemplate) {
+		t.Errorf("got %v", err)
+	}
+}
+
+// TestAConversationComesBackAsItWent: what the parser makes of an answer, sent back by a client as OpenAI's API has it,
+// renders to the very words of the model.
+func TestAConversationComesBackAsItWent(t *testing.T) {
+	source := tinySource(t)
+	for _, c := range []struct{ template, answer string }{
+		{"chatml_hermes", "<tool_call>\n{\"name\": \"search\", \"arguments\": {\"query\": \"é \\\"x\\\"\", \"score\": 1.0, \"filters\": {\"b\": [1, null]}}}\n</tool_call>"},
+		{"chatml_xml", "<tool_call>\n<function=search>\n<parameter=query>\n12\n</parameter>\n<parameter=limit>\n3\n</parameter>\n<parameter=filters>\n{\"b\": [1, null]}\n</parameter>\n</function>\n</tool_call>"},
+		{"glm", "<tool_call>search<arg_key>query</arg_key><arg_value> é\n</arg_value><arg_key>score</arg_key><arg_value>0.5</arg_value><arg_key>exact</arg_key><arg_value>true</arg_value></tool_call><tool_call>now</tool_call>"},
+	} {
+		tmpl := parseT(t, source(c.template), nil)
+		g := gather(t, config(tmpl.ToolFormat(), ""), c.answer)
+		message := map[string]any{"role": "assistant", "content": nil}
+		var calls []any
+		for _, call := range g.Calls {
+			calls = append(calls, map[string]any{"id": call.ID, "type": "function", "function": map[string]any{"name": call.Name, "arguments": call.Arguments}})
+		}
+		message["tool_calls"] = calls
+		messages, err := json.Marshal([]any{map[string]any{"role": "user", "content": "Go"}, message, map[string]any{"role": "tool", "tool_call_id": "call_0", "content": "done"}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := tmpl.Render(Input{Messages: messages, Tools: json.RawMessage("null"), AddGenerationPrompt: true})
+		if err != nil || !strings.Contains(got, c.answer) {
+			t.Errorf("%s: %v\n%q\nis not in\n%q", c.template, err, c.answer, got)
+		}
+	}
+}
+
+func TestTheToolFormatIsSeenInTheTemplate(t *testing.T) {
+	source := tinySource(t)
+	for name, want := range map[string]ToolFormat{"chatml_hermes": Hermes, "chatml_xml": Qwen3Coder, "glm": GLM} {
+		if got := parseT(t, source(name), nil).ToolFormat(); got != want {
+			t.Errorf("%s: %q, want %q", name, got, want)
+		}
+	}
+	if got := parseT(t, "{{ messages }}", nil).ToolFormat(); got != NoTools {
+		t.Errorf("a template without calls: %q", got)
+	}
+}
+
+// BenchmarkRender is a conversation of 40 turns with tools.
+func BenchmarkRender(b *testing.B) {
+	var turns []string
+	for range 20 {
+		turns = append(turns, `{"role":"user","content":"What is the weather in Oslo today, and what should I wear?"}`, `{"role":"assistant","content":"It is 17 degrees. A light jacket will do."}`)
+	}
+	for _, name := range []string{"chatml_hermes", "chatml_xml", "glm"} {
+		tmpl := parseT(b, tinySource(b)(name), nil)
+		in := Input{Messages: json.RawMessage("[" + strings.Join(turns, ",") + "]"), Tools: json.RawMessage(parserTools), AddGenerationPrompt: true}
+		if name == "chatml_xml" {
+			in.Tools = nil // the test's schemas have no type for every parameter
+		}
+		b.Run(name, func(b *testing.B) {
+			for b.Loop() {
+				if _, err := tmpl.Render(in); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
