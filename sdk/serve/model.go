@@ -60,6 +60,7 @@ func (s *modelServer) Load(m *pb.LoadRequest, stream grpc.ServerStreamingServer[
 	failure := error(sdk.Errorf(sdk.ReasonInternal, "Load did not return")) // what a panic leaves behind
 	defer func() { done(failure) }()
 	p := newProgressSender(stream)
+	defer p.close() // in a panic; else it is closed before the table is sent
 	table, err := s.plugin.Load(ctx, req, p.send)
 	p.close()
 	if failure = err; err != nil {
@@ -104,8 +105,10 @@ func (p *progressSender) send(m sdk.Progress) {
 
 func (p *progressSender) close() {
 	p.mu.Lock()
-	p.closed = true
-	close(p.pending)
+	if !p.closed {
+		p.closed = true
+		close(p.pending)
+	}
 	p.mu.Unlock()
 	<-p.sent
 }

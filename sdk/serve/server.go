@@ -23,6 +23,10 @@ import (
 // expects an end; the host uses Drain and Unload with deadlines of its own.
 const terminateGrace = 30 * time.Second
 
+// flushGrace is for what is written but not sent, such as the end of the last answer. gRPC waits for a host's streams that
+// last as long as the process, too, and those will not end by themselves.
+const flushGrace = time.Second
+
 // server is one plugin process. It implements plugin.GRPCPlugin.
 type server struct {
 	plugin.NetRPCUnsupportedPlugin
@@ -86,20 +90,20 @@ func (s *server) terminate() {
 			s.log.Warn("not everything was finished before the end", "error", err.Error())
 		}
 	}
-	if !s.stop() {
-		os.Exit(0)
-	}
+	s.stop()
 }
 
-// stop ends the gRPC server and with it plugin.Serve, which removes the socket. It reports false if there is none yet.
-func (s *server) stop() bool {
+// stop ends the gRPC server and with it plugin.Serve, which removes the socket; before there is a server, the process.
+func (s *server) stop() {
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.grpc == nil {
-		return false
+	server := s.grpc
+	s.mu.Unlock()
+	if server == nil {
+		os.Exit(0)
 	}
-	s.grpc.Stop()
-	return true
+	hurry := time.AfterFunc(flushGrace, server.Stop)
+	defer hurry.Stop()
+	server.GracefulStop()
 }
 
 // abandon ends the process of a host that is gone. Nothing is finished, since nobody is left to read it, and nothing is
