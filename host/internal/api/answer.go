@@ -7,6 +7,7 @@ import (
 	"encoding/hex"
 	"net/http"
 	"runtime/debug"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -21,7 +22,7 @@ type answer struct {
 	choices []sdk.GenerateRequest
 	id      string
 	created int64
-	finger  string // system_fingerprint
+	finger  string // system_fingerprint; of the process that began to answer
 }
 
 // usage counts tokens as OpenAI's object does.
@@ -73,7 +74,6 @@ func (a *api) serve(w http.ResponseWriter, r *http.Request, f form, parse func([
 	}
 	id := newID(f.prefix())
 	ans := &answer{form: f, req: req, id: id, created: time.Now().Unix(), choices: req.choices(id)}
-	ans.finger = a.fingerprint(req.model)
 	w.Header().Set("X-Request-Id", id)
 	if req.stream {
 		a.stream(w, r, ans)
@@ -91,7 +91,7 @@ func newID(prefix string) string {
 
 func (a *api) fingerprint(model string) string {
 	for _, s := range a.backend.Models() {
-		if s.ID == model {
+		if s.ID == model || slices.Contains(s.Aliases, model) {
 			return s.Fingerprint()
 		}
 	}
@@ -170,6 +170,7 @@ func (a *api) whole(w http.ResponseWriter, r *http.Request, ans *answer) {
 		a.fail(w, ans, err)
 		return
 	}
+	ans.finger = a.fingerprint(ans.req.model)
 	writeJSON(w, http.StatusOK, ans.form.whole(ans, list, &u))
 }
 

@@ -41,9 +41,6 @@ func (s *events) begun() bool {
 func (s *events) begin() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.timer != nil {
-		return nil
-	}
 	h := s.w.Header()
 	h.Set("Content-Type", "text/event-stream")
 	h.Set("Cache-Control", "no-cache")
@@ -131,8 +128,11 @@ func (a *api) stream(w http.ResponseWriter, r *http.Request, ans *answer) {
 // pass writes what one event of a choice adds; an id whose text is held back adds nothing a client can see, unless it
 // asked for ids.
 func (a *api) pass(out *events, ans *answer, choice int, e sdk.Event) error {
-	if err := out.begin(); err != nil {
-		return err
+	if !out.begun() {
+		ans.finger = a.fingerprint(ans.req.model)
+		if err := out.begin(); err != nil {
+			return err
+		}
 	}
 	p := piece{choice: choice}
 	switch {

@@ -50,7 +50,11 @@ func TestARequestThatKillsFailsAlone(t *testing.T) {
 		}
 		return nil
 	}, func(w *world) {
-		first, bad, last := w.ask(100, 9), w.ask(poison, 9), w.ask(200, 9)
+		first := w.ask(100, 9)
+		synctest.Wait() // suspects run in the order they came in
+		bad := w.ask(poison, 9)
+		synctest.Wait()
+		last := w.ask(200, 9)
 		time.Sleep(4 * time.Second)
 		late := w.askWith(context.Background(), sdk.GenerateRequest{Tokens: []int32{300}, MaxTokens: 3}, nil)
 		<-bad.done

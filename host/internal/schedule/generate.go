@@ -4,7 +4,7 @@ package schedule
 import (
 	"context"
 	"errors"
-	"fmt"
+	"strings"
 	"time"
 
 	"github.com/inference-pio/inference-pio/sdk"
@@ -24,10 +24,10 @@ type flight struct {
 	number          uint64 // order of acceptance
 	deaths, strikes int
 
-	start    *sdk.Start
-	ids      []int32
-	finished bool
-	sendErr  error // of the receiver: ends the request, whatever the plugin says
+	start   *sdk.Start
+	ids     []int32
+	finish  *sdk.Finish
+	sendErr error // of the receiver: ends the request, whatever the plugin says
 
 	accepted time.Time
 	newest   time.Time // of the last token
@@ -61,7 +61,7 @@ func (f *flight) fly(ctx context.Context) error {
 		deadline = nil // whoever has been on board waits for the next process as long as there is hope
 		err = l.Generate(ctx, f.resume(), f.receive)
 		switch {
-		case f.finished, f.sendErr != nil, ctx.Err() != nil, !errors.Is(err, client.ErrGone):
+		case f.finish != nil, f.sendErr != nil, ctx.Err() != nil, !errors.Is(err, client.ErrGone):
 			f.model.leave(f, l, false)
 			return f.verdict(ctx, err)
 		}
@@ -76,7 +76,7 @@ func (f *flight) verdict(ctx context.Context, err error) error {
 	switch {
 	case f.sendErr != nil:
 		return f.sendErr
-	case f.finished:
+	case f.finish != nil:
 		return nil // if the process died after the finish, it does not matter
 	case ctx.Err() != nil:
 		return context.Cause(ctx)
@@ -130,7 +130,7 @@ func (f *flight) receive(e sdk.Event) error {
 	case e.Token != nil:
 		f.ids = append(f.ids, e.Token.ID)
 	case e.Finish != nil:
-		f.finished = true
+		f.finish = e.Finish
 	}
 	f.measure(e)
 	f.sendErr = f.send(e)
@@ -181,11 +181,15 @@ func (f *flight) account(err error) {
 	m.mu.Unlock()
 	metrics.Waiting.WithLabelValues(id).Dec()
 	metrics.EndToEnd.WithLabelValues(id).Observe(time.Since(f.accepted).Seconds())
-	if err == nil {
-		m.finished()
-	} else {
+	if err != nil {
 		metrics.Failures.WithLabelValues(id, failureLabel(err)).Inc()
+		return
 	}
+	m.finished()
+	metrics.Success.WithLabelValues(id, string(f.finish.Reason)).Inc()
+	metrics.PromptTokens.WithLabelValues(id).Add(float64(f.finish.PromptTokens))
+	metrics.PrefixQueries.WithLabelValues(id).Add(float64(f.finish.PromptTokens))
+	metrics.PrefixHits.WithLabelValues(id).Add(float64(f.finish.CachedTokens))
 }
 
 // failureLabel is the reason of a failed request as a metric's label.
@@ -196,7 +200,7 @@ func failureLabel(err error) string {
 	case errors.As(err, &gone):
 		return "unavailable"
 	case errors.As(err, &told):
-		return fmt.Sprint(told.Reason)
+		return strings.ToLower(string(told.Reason))
 	case errors.Is(err, context.Canceled), errors.Is(err, errCut):
 		return "cancelled"
 	}

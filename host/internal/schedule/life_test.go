@@ -76,6 +76,17 @@ func TestALoadThatCannotSucceedIsNotRepeated(t *testing.T) {
 	})
 }
 
+// What Options.Start knows to be hopeless is not repeated either.
+func TestAHopelessStartIsNotRepeated(t *testing.T) {
+	inWorld(t, func(p *fakeProcess) error {
+		return &StartFailure{Err: errors.New("no plugin can run model"), Final: true}
+	}, func(w *world) {
+		if s := w.Models()[0]; s.State != StateQuarantined || s.Starts != 1 || s.Reason != "no plugin can run model" {
+			t.Errorf("status %+v", s)
+		}
+	})
+}
+
 func TestADeathWhileLoadingCountsAsAFailedStart(t *testing.T) {
 	inWorld(t, func(p *fakeProcess) error {
 		p.load = func(_ context.Context, p *fakeProcess, _ sdk.LoadRequest, _ func(sdk.Progress)) error {

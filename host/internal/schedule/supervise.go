@@ -49,13 +49,13 @@ func (m *model) supervise(ctx context.Context) {
 			m.set(func(s *Status) { s.State, s.PID = StateStopped, 0 })
 			return
 		}
-		var refused *startFailure
+		var refused *StartFailure
 		if errors.As(err, &refused) {
 			failed++
 			m.host.o.Metrics.Starts.WithLabelValues(m.entry.ID, "failed").Inc()
 			m.log.Error("the model did not start", "attempt", failed, "of", maxFailedStarts, "error", err)
 		}
-		if failed >= maxFailedStarts || refused != nil && refused.final {
+		if failed >= maxFailedStarts || refused != nil && refused.Final {
 			m.set(func(s *Status) { s.State, s.Reason, s.PID = StateQuarantined, err.Error(), 0 })
 			return
 		}
@@ -85,14 +85,15 @@ func (m *model) rest(ctx context.Context, why error) bool {
 	}
 }
 
-// startFailure is a process that did not come as far as ready. final means that trying again changes nothing.
-type startFailure struct {
-	err   error
-	final bool
+// StartFailure is a process that did not come as far as ready. Options.Start may return one to say that trying again
+// changes nothing.
+type StartFailure struct {
+	Err   error
+	Final bool
 }
 
-func (e *startFailure) Error() string { return e.err.Error() }
-func (e *startFailure) Unwrap() error { return e.err }
+func (e *StartFailure) Error() string { return e.Err.Error() }
+func (e *StartFailure) Unwrap() error { return e.Err }
 
 // live takes one process from its start to its end, and returns how it ended. ready is called when it answers requests.
 func (m *model) live(ctx context.Context, ready func()) error {
@@ -100,7 +101,7 @@ func (m *model) live(ctx context.Context, ready func()) error {
 	m.set(func(s *Status) { s.State, s.Progress = StateStarting, sdk.Progress{}; s.Starts++ })
 	p, err := m.host.o.Start(ctx, m.entry)
 	if err != nil {
-		return &startFailure{err: err}
+		return asStartFailure(err)
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel() // ends the Scheduler stream and the health checks
@@ -247,17 +248,25 @@ func within(c <-chan struct{}, limit time.Duration) bool {
 // finalReasons are those of a Load that fails the same way however often it is tried.
 var finalReasons = []sdk.Reason{sdk.ReasonCheckpoint, sdk.ReasonInvalid, sdk.ReasonNotFound, sdk.ReasonUnimplemented, sdk.ReasonMemory}
 
+func asStartFailure(err error) *StartFailure {
+	var f *StartFailure
+	if errors.As(err, &f) {
+		return f
+	}
+	return &StartFailure{Err: err}
+}
+
 // startError adds to a failed load how the process ended, if it did so by itself.
 func startError(l *life, err error) error {
 	var told *sdk.Error
-	f := &startFailure{err: err}
+	f := &StartFailure{Err: err}
 	switch {
 	case errors.As(err, &told):
-		f.final = slices.Contains(finalReasons, told.Reason)
+		f.Final = slices.Contains(finalReasons, told.Reason)
 	case errors.Is(err, client.ErrGone):
-		f.err = fmt.Errorf("its plugin %s while it loaded", l.Exit())
+		f.Err = fmt.Errorf("its plugin %s while it loaded", l.Exit())
 		if lines := l.Exit().LastLines; len(lines) > 0 {
-			f.err = fmt.Errorf("%w; its last lines: %s", f.err, strings.Join(lines, " | "))
+			f.Err = fmt.Errorf("%w; its last lines: %s", f.Err, strings.Join(lines, " | "))
 		}
 	}
 	return f

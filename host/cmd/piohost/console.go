@@ -1,0 +1,87 @@
+// console.go shares stderr between the log and one line of progress below it.
+package main
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"sync"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/inference-pio/inference-pio/host/internal/schedule"
+)
+
+// console is stderr. On a terminal its last line may be a progress line, which log lines push down; elsewhere there is no
+// progress line.
+type console struct {
+	mu       sync.Mutex
+	w        io.Writer
+	terminal bool
+	line     string
+}
+
+func newConsole(w io.Writer) *console { return &console{w: w, terminal: isTerminal(w)} }
+
+// isTerminal asks the kernel; anything but a file is none.
+func isTerminal(w any) bool {
+	f, ok := w.(*os.File)
+	if !ok {
+		return false
+	}
+	_, err := unix.IoctlGetTermios(int(f.Fd()), unix.TCGETS)
+	return err == nil
+}
+
+const clearLine = "\r\x1b[K"
+
+// Write writes whole log lines above the progress line.
+func (c *console) Write(p []byte) (int, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.line == "" {
+		return c.w.Write(p)
+	}
+	fmt.Fprint(c.w, clearLine)
+	n, err := c.w.Write(p)
+	fmt.Fprint(c.w, c.line)
+	return n, err
+}
+
+// show replaces the progress line; "" removes it.
+func (c *console) show(line string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.terminal || line == c.line {
+		return
+	}
+	fmt.Fprint(c.w, clearLine+line)
+	c.line = line
+}
+
+// progressLine says how a model that is coming up stands, "" for one that is not.
+func progressLine(s schedule.Status) string {
+	switch s.State {
+	case schedule.StateStarting:
+		return s.ID + ": starting"
+	case schedule.StateRestarting:
+		return s.ID + ": restarting; " + firstLine(s.Reason)
+	case schedule.StateLoading:
+		if s.Progress.Total > 0 {
+			return fmt.Sprintf("%s: %s %d%% of %s", s.ID, s.Progress.Stage, 100*s.Progress.Done/s.Progress.Total, megabytes(s.Progress.Total))
+		}
+		return s.ID + ": loading " + s.Progress.Stage
+	}
+	return ""
+}
+
+func firstLine(s string) string {
+	for i, r := range s {
+		if r == '\n' {
+			return s[:i]
+		}
+	}
+	return s
+}
+
+func megabytes(n int64) string { return fmt.Sprintf("%.1f MB", float64(n)/1e6) }

@@ -1,0 +1,117 @@
+// Piohost runs language models as plugins and serves them over an OpenAI-compatible API.
+//
+// Without a sub-command it serves every model of models.toml:
+//
+//	piohost --config models.toml
+//
+// # Exit codes
+//
+//	0    done; for serve: ended by a signal, after every request had finished
+//	1    failed; the last line on stderr says why
+//	2    the command line or models.toml is wrong
+//	3    the model could not be loaded
+//	130  interrupted
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/spf13/cobra"
+
+	"github.com/inference-pio/inference-pio/sdk"
+)
+
+// The exit codes.
+const (
+	exitFailure     = 1
+	exitUsage       = 2
+	exitLoad        = 3
+	exitInterrupted = 130
+)
+
+// codeError is an error with the exit code it deserves; one without is exitFailure.
+type codeError struct {
+	code int
+	err  error
+}
+
+func (e *codeError) Error() string { return e.err.Error() }
+func (e *codeError) Unwrap() error { return e.err }
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	code := command(ctx, os.Args[1:], stdio{os.Stdin, os.Stdout, os.Stderr})
+	stop()
+	os.Exit(code)
+}
+
+// stdio is where a command reads and writes.
+type stdio struct {
+	in       io.Reader
+	out, err io.Writer
+}
+
+// command runs one command line and returns its exit code. The first signal ends ctx.
+func command(ctx context.Context, args []string, std stdio) int {
+	parsed := false
+	root := newRoot(std)
+	root.PersistentPreRun = func(*cobra.Command, []string) { parsed = true }
+	root.SetArgs(args)
+	root.SetIn(std.in)
+	root.SetOut(std.out)
+	root.SetErr(std.err)
+	err := root.ExecuteContext(ctx)
+	if err == nil {
+		return 0
+	}
+	var coded *codeError
+	code := exitFailure
+	switch {
+	case !parsed:
+		code = exitUsage
+		err = fmt.Errorf("%w\nsee piohost --help", err)
+	case errors.As(err, &coded):
+		code = coded.code
+	case errors.Is(err, context.Canceled) && ctx.Err() != nil:
+		fmt.Fprintln(std.err, "piohost: interrupted")
+		return exitInterrupted
+	}
+	fmt.Fprintln(std.err, "piohost:", err)
+	return code
+}
+
+// global holds the flags every command has.
+type global struct {
+	config    string
+	logLevel  string
+	logFormat string
+	std       stdio
+}
+
+func newRoot(std stdio) *cobra.Command {
+	g := &global{std: std}
+	serve := newServe(g)
+	root := &cobra.Command{
+		Use:           "piohost",
+		Short:         "Runs language models as plugins and serves them over an OpenAI-compatible API",
+		Long:          "Runs language models as plugins and serves them over an OpenAI-compatible API.\nWithout a command it serves every model of models.toml.",
+		Version:       sdk.Version,
+		Args:          cobra.NoArgs,
+		SilenceUsage:  true,
+		SilenceErrors: true,
+		RunE:          serve.RunE,
+	}
+	root.CompletionOptions.HiddenDefaultCmd = true
+	f := root.PersistentFlags()
+	f.StringVar(&g.config, "config", "models.toml", "the file that says what to serve")
+	f.StringVar(&g.logLevel, "log-level", "info", "debug, info, warn or error")
+	f.StringVar(&g.logFormat, "log-format", "text", "text or json")
+	root.AddCommand(serve, newRun(g), newModels(g), newPlugin(g), newConfig(g))
+	return root
+}

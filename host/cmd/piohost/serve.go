@@ -1,0 +1,122 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/inference-pio/inference-pio/host/internal/api"
+	"github.com/inference-pio/inference-pio/host/internal/config"
+	"github.com/inference-pio/inference-pio/host/internal/schedule"
+	"github.com/inference-pio/inference-pio/host/internal/telemetry"
+	"github.com/inference-pio/inference-pio/sdk"
+)
+
+const (
+	headerTime = 10 * time.Second // a client that connects and says nothing costs a goroutine
+	idleTime   = 2 * time.Minute
+	headerSize = 64 << 10
+
+	// closeTime is what connections get to end after their requests have: the last bytes are on their way.
+	closeTime = 2 * time.Second
+)
+
+func newServe(g *global) *cobra.Command {
+	return &cobra.Command{
+		Use:   "serve",
+		Short: "Serve every model of models.toml (the default)",
+		Args:  cobra.NoArgs,
+		RunE:  func(cmd *cobra.Command, _ []string) error { return g.serve(cmd.Context()) },
+	}
+}
+
+// serve runs until a signal. The first drains: no new requests, running ones finish within server.drain; the second ends
+// at once what is left.
+func (g *global) serve(ctx context.Context) error {
+	c, err := g.load()
+	if err != nil {
+		return err
+	}
+	con := newConsole(g.std.err)
+	log, err := g.logger(con)
+	if err != nil {
+		return err
+	}
+	listener, err := listen(c)
+	if err != nil {
+		return err
+	}
+	defer listener.Close()
+	metrics := telemetry.New(sdk.Version)
+	host, err := newHost(ctx, c, log, metrics, func(s schedule.Status) { con.show(progressLine(s)) })
+	if err != nil {
+		return err
+	}
+	running := start(host)
+	options := api.Options{Log: log, Metrics: metrics, Draining: host.Draining}
+	if c.Server.Admin {
+		options.Operator = host
+	}
+	server := newServer(api.New(host, options))
+	failed := make(chan error, 1)
+	go func() { failed <- server.Serve(listener) }()
+	log.Info("listening", "address", "http://"+listener.Addr().String(), "models", len(c.Models))
+
+	select {
+	case err = <-failed:
+	case <-ctx.Done():
+		log.Info("draining; a second signal ends what still runs", "limit", c.Server.Drain)
+	}
+	con.show("")
+	drain(host, c.Server.Drain)
+	closing, cancel := context.WithTimeout(context.Background(), closeTime)
+	defer cancel()
+	if server.Shutdown(closing) != nil {
+		_ = server.Close() // it has a connection that does not end
+	}
+	<-running
+	log.Info("stopped")
+	return err
+}
+
+// drain lets requests finish for as long as limit, or until a further signal.
+func drain(host *schedule.Host, limit time.Duration) {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	ctx, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	host.Close(ctx)
+}
+
+// start runs the host; the channel is closed when no process is left.
+func start(host *schedule.Host) <-chan struct{} {
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		host.Run(context.Background())
+	}()
+	return ended
+}
+
+func newServer(h http.Handler) *http.Server {
+	return &http.Server{Handler: h, ReadHeaderTimeout: headerTime, IdleTimeout: idleTime, MaxHeaderBytes: headerSize}
+}
+
+func listen(c *config.Config) (net.Listener, error) {
+	l, err := net.Listen("tcp", c.Server.Listen)
+	switch {
+	case errors.Is(err, syscall.EADDRINUSE):
+		return nil, fmt.Errorf("%s is in use by another program, perhaps another piohost; stop it, or change server.listen in %s", c.Server.Listen, c.File)
+	case err != nil:
+		return nil, fmt.Errorf("cannot listen on %s (server.listen in %s): %w", c.Server.Listen, c.File, err)
+	}
+	return l, nil
+}
