@@ -3,7 +3,6 @@ package conformance
 // lifecycle.go: a plugin says who it is, what a checkpoint would take, and keeps the order of a process's life.
 
 import (
-	"context"
 	"reflect"
 	"regexp"
 	"slices"
@@ -35,44 +34,6 @@ func caseDescribe(t T, c Config) {
 	if again, err := p.Describe(p.ctx()); err != nil || !reflect.DeepEqual(again, d) {
 		t.Errorf("D2: the second Describe gave %+v (%v), the first %+v", again, err, d)
 	}
-	capabilities(t, p, d.Capabilities)
-}
-
-// capabilities calls a method of each capability. Without a model it may well fail, but with UNIMPLEMENTED if and only if
-// the capability is not listed.
-func capabilities(t T, p *process, listed []sdk.Capability) {
-	probe := map[sdk.Capability]map[string]func(context.Context) error{
-		sdk.CapabilityForward: {
-			"OpenSequence":  func(ctx context.Context) error { return p.OpenSequence(ctx, "a") },
-			"ForkSequence":  func(ctx context.Context) error { return p.ForkSequence(ctx, "a", "b") },
-			"CloseSequence": func(ctx context.Context) error { return p.CloseSequence(ctx, "a") },
-			"Forward": func(ctx context.Context) error {
-				_, err := p.Forward(ctx, sdk.ForwardRequest{Sequence: "a", Tokens: []int32{0}})
-				return err
-			},
-		},
-		sdk.CapabilityEmbed: {"Embed": func(ctx context.Context) error {
-			_, err := p.Embed(ctx, sdk.EmbedRequest{Texts: []string{"a"}})
-			return err
-		}},
-		sdk.CapabilityTokenize: {
-			"Tokenize":   func(ctx context.Context) error { _, err := p.Tokenize(ctx, "a"); return err },
-			"Detokenize": func(ctx context.Context) error { _, err := p.Detokenize(ctx, []int32{0}); return err },
-		},
-		sdk.CapabilityRender: {"Render": func(ctx context.Context) error {
-			_, err := p.Render(ctx, sdk.Chat{Messages: []byte(`[{"role":"user","content":"a"}]`)})
-			return err
-		}},
-	}
-	for capability, methods := range probe {
-		for method, call := range methods {
-			err := call(p.ctx())
-			unimplemented := err != nil && sdk.ReasonOf(err) == sdk.ReasonUnimplemented
-			if slices.Contains(listed, capability) == unimplemented {
-				t.Errorf("D3: the capability %q is in %v, but %s answers %v", capability, listed, method, err)
-			}
-		}
-	}
 }
 
 func caseInspect(t T, c Config) {
@@ -86,23 +47,23 @@ func caseInspect(t T, c Config) {
 	if inspection.Fit == sdk.FitNone {
 		t.Fatalf("I1: the plugin says that %s does not fit it: %s", own.Path, inspection.Reason)
 	}
-	checkTable(t, "I1", inspection.Table)
+	checkTable(t, inspection.Table)
 	inspectOthers(t, p)
 	inspectContext(t, p, own, inspection.Table.Context)
 }
 
 // checkTable looks for what the client, which refuses negative numbers, does not.
-func checkTable(t T, must string, table sdk.LayerTable) {
+func checkTable(t T, table sdk.LayerTable) {
 	t.Helper()
 	seen := map[string]bool{}
 	for _, m := range table.Modules {
 		if seen[m.ID] {
-			t.Errorf("%s: the layer table has the module %q twice", must, m.ID)
+			t.Errorf("I1: the layer table has the module %q twice", m.ID)
 		}
 		seen[m.ID] = true
 	}
 	if table.Context < 1 || table.VocabSize < 1 {
-		t.Errorf("%s: the layer table has a context of %d and a vocabulary of %d", must, table.Context, table.VocabSize)
+		t.Errorf("I1: the layer table has a context of %d and a vocabulary of %d", table.Context, table.VocabSize)
 	}
 }
 
@@ -155,7 +116,6 @@ func caseLoadUnload(t T, c Config) {
 		t.Fatalf("I1: Inspect failed: %v", err)
 	}
 	table := p.load()
-	checkTable(t, "L2", table)
 	if got, want := weights(table), weights(inspection.Table); !reflect.DeepEqual(got, want) {
 		t.Errorf("L2: Load's table has the modules and weight bytes %v, Inspect's %v", got, want)
 	}
@@ -164,6 +124,7 @@ func caseLoadUnload(t T, c Config) {
 	if scheduler != nil {
 		answersOrders(t, scheduler)
 	}
+	checkCapabilities(t, p)
 
 	if err := p.Drain(p.ctx()); err != nil {
 		t.Errorf("L5: Drain failed: %v", err)

@@ -1,0 +1,306 @@
+package conformance
+
+// mutants_test.go keeps the kit honest: each twin of the reference has one flaw, and fails the case that is meant for it and
+// no other.
+
+import (
+	"context"
+	"errors"
+	"os"
+	"regexp"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/inference-pio/inference-pio/sdk"
+)
+
+// twin is the reference with some of its methods replaced.
+type twin struct {
+	reference
+	describe func(sdk.Description) sdk.Description
+	inspect  func(sdk.InspectRequest, sdk.Inspection, error) (sdk.Inspection, error)
+	load     func(sdk.LayerTable, error) (sdk.LayerTable, error)
+	generate func(ctx context.Context, r *reference, req sdk.GenerateRequest, send func(sdk.Event) error) error
+}
+
+func (t *twin) Describe() sdk.Description {
+	d := t.reference.Describe()
+	if t.describe != nil {
+		d = t.describe(d)
+	}
+	return d
+}
+
+func (t *twin) Inspect(ctx context.Context, req sdk.InspectRequest) (sdk.Inspection, error) {
+	i, err := t.reference.Inspect(ctx, req)
+	if t.inspect != nil {
+		return t.inspect(req, i, err)
+	}
+	return i, err
+}
+
+func (t *twin) Load(ctx context.Context, req sdk.LoadRequest, progress func(sdk.Progress)) (sdk.LayerTable, error) {
+	table, err := t.reference.Load(ctx, req, progress)
+	if t.load != nil {
+		return t.load(table, err)
+	}
+	return table, err
+}
+
+func (t *twin) Generate(ctx context.Context, req sdk.GenerateRequest, send func(sdk.Event) error) error {
+	if t.generate != nil {
+		return t.generate(ctx, &t.reference, req, send)
+	}
+	return t.reference.Generate(ctx, req, send)
+}
+
+// Twins with a further ability.
+type (
+	noTokenizer   struct{ reference }
+	clingsToLife  struct{ reference }
+	refusesOrders struct{ reference }
+	movesAnything struct{ reference }
+)
+
+func (*noTokenizer) Tokenize(context.Context, string) ([]int32, error) {
+	return nil, sdk.Errorf(sdk.ReasonUnimplemented, "later")
+}
+func (*noTokenizer) Detokenize(context.Context, []int32) (string, error) { return "", nil }
+func (*clingsToLife) Unload(context.Context) error                       { return errors.New("device is busy") }
+func (*refusesOrders) Schedule(context.Context, <-chan sdk.Order, func(sdk.Report) error) error {
+	return errors.New("not my business")
+}
+func (*movesAnything) Schedule(ctx context.Context, orders <-chan sdk.Order, report func(sdk.Report) error) error {
+	for {
+		select {
+		case o := <-orders:
+			if err := report(sdk.Report{Done: &sdk.OrderDone{ID: o.ID}}); err != nil {
+				return err
+			}
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// edited passes the reference's events through a change.
+func edited(change func(*sdk.Event)) func(context.Context, *reference, sdk.GenerateRequest, func(sdk.Event) error) error {
+	return func(ctx context.Context, r *reference, req sdk.GenerateRequest, send func(sdk.Event) error) error {
+		return r.Generate(ctx, req, func(e sdk.Event) error {
+			change(&e)
+			return send(e)
+		})
+	}
+}
+
+// asked changes the request before the reference sees it.
+func asked(change func(*sdk.GenerateRequest)) func(context.Context, *reference, sdk.GenerateRequest, func(sdk.Event) error) error {
+	return func(ctx context.Context, r *reference, req sdk.GenerateRequest, send func(sdk.Event) error) error {
+		change(&req)
+		return r.Generate(ctx, req, send)
+	}
+}
+
+type mutant struct {
+	flaw, fails, must string
+	plugin            func() sdk.Plugin
+	timeout           time.Duration
+}
+
+func mutants(release <-chan struct{}) []mutant {
+	one := func(t *twin) func() sdk.Plugin { // a new twin for each process
+		return func() sdk.Plugin { c := *t; return &c }
+	}
+	var mind, salt, calls, poisoned atomic.Int64
+	return []mutant{
+		{flaw: "a name no file can have", fails: "describe", must: "D1", plugin: one(&twin{
+			describe: func(d sdk.Description) sdk.Description { d.Name = "Reference/1"; return d }})},
+		{flaw: "a version that cannot be ordered", fails: "describe", must: "D1", plugin: one(&twin{
+			describe: func(d sdk.Description) sdk.Description { d.Version = "v1"; return d }})},
+		{flaw: "changes its mind", fails: "describe", must: "D2", plugin: one(&twin{
+			describe: func(d sdk.Description) sdk.Description {
+				d.Devices = make([]string, mind.Add(1))
+				return d
+			}})},
+
+		{flaw: "finds nothing wrong with a missing path", fails: "inspect", must: "I2", plugin: one(&twin{
+			inspect: func(_ sdk.InspectRequest, i sdk.Inspection, err error) (sdk.Inspection, error) {
+				if sdk.ReasonOf(err) == sdk.ReasonNotFound && err != nil {
+					return sdk.Inspection{Reason: "nothing there"}, nil
+				}
+				return i, err
+			}})},
+		{flaw: "gives no reasons", fails: "inspect", must: "E1", plugin: one(&twin{
+			inspect: func(_ sdk.InspectRequest, i sdk.Inspection, err error) (sdk.Inspection, error) {
+				if err != nil {
+					err = errors.New(err.Error())
+				}
+				return i, err
+			}})},
+		{flaw: "takes a stranger for an error", fails: "inspect", must: "I3", plugin: one(&twin{
+			inspect: func(_ sdk.InspectRequest, i sdk.Inspection, err error) (sdk.Inspection, error) {
+				if err == nil && i.Fit == sdk.FitNone {
+					err = sdk.Errorf(sdk.ReasonCheckpoint, "%s", i.Reason)
+				}
+				return i, err
+			}})},
+		{flaw: "claims every checkpoint", fails: "inspect", must: "I3", plugin: one(&twin{
+			inspect: func(_ sdk.InspectRequest, i sdk.Inspection, err error) (sdk.Inspection, error) {
+				i.Fit = max(i.Fit, sdk.FitFamily)
+				return i, err
+			}})},
+		{flaw: "ignores the context asked for", fails: "inspect", must: "I4", plugin: one(&twin{
+			inspect: func(_ sdk.InspectRequest, i sdk.Inspection, err error) (sdk.Inspection, error) {
+				i.Table.Context = referenceContext
+				return i, err
+			}})},
+
+		{flaw: "loads something else than it inspected", fails: "load-unload", must: "L2", plugin: one(&twin{
+			load: func(t sdk.LayerTable, err error) (sdk.LayerTable, error) {
+				t.Modules = t.Modules[:len(t.Modules)/2]
+				return t, err
+			}})},
+		{flaw: "loads what is not there", fails: "load-unload", must: "L4", plugin: one(&twin{
+			load: func(t sdk.LayerTable, _ error) (sdk.LayerTable, error) { return t, nil }})},
+		{flaw: "clings to life", fails: "load-unload", must: "L6", plugin: func() sdk.Plugin { return &clingsToLife{} }},
+		{flaw: "takes no orders", fails: "load-unload", must: "S1", plugin: func() sdk.Plugin { return &refusesOrders{} }},
+		{flaw: "moves modules it does not have", fails: "load-unload", must: "S1", plugin: func() sdk.Plugin { return &movesAnything{} }},
+		{flaw: "promises a tokenizer", fails: "load-unload", must: "D3", plugin: func() sdk.Plugin { return &noTokenizer{} }},
+
+		{flaw: "says one token too many", fails: "generate", must: "G3", plugin: one(&twin{
+			generate: asked(func(r *sdk.GenerateRequest) {
+				if r.MaxTokens > 0 {
+					r.MaxTokens++
+				}
+			})})},
+		{flaw: "calls every end a stop", fails: "generate", must: "G3", plugin: one(&twin{
+			generate: edited(func(e *sdk.Event) {
+				if e.Finish != nil {
+					e.Finish.Reason = sdk.FinishStop
+				}
+			})})},
+		{flaw: "adds a token to prompts of ids", fails: "generate", must: "G2", plugin: one(&twin{
+			generate: asked(func(r *sdk.GenerateRequest) {
+				if r.Tokens != nil && len(r.Tokens) < referenceContext-2 {
+					r.Tokens = append([]int32{0}, r.Tokens...)
+				}
+			})})},
+		{flaw: "names another context", fails: "generate", must: "G2", plugin: one(&twin{
+			generate: edited(func(e *sdk.Event) {
+				if e.Start != nil {
+					e.Start.ContextLength++
+				}
+			})})},
+		{flaw: "counts the prompt as answer", fails: "generate", must: "G4", plugin: one(&twin{
+			generate: edited(func(e *sdk.Event) {
+				if e.Finish != nil {
+					e.Finish.CompletionTokens += e.Finish.PromptTokens
+				}
+			})})},
+		{flaw: "cuts long prompts", fails: "generate", must: "G5", plugin: one(&twin{
+			generate: asked(func(r *sdk.GenerateRequest) {
+				r.Tokens = slices.Clip(r.Tokens)[:min(len(r.Tokens), referenceContext/2)]
+			})})},
+		{flaw: "knows ids that do not exist", fails: "generate", must: "G6", plugin: one(&twin{
+			generate: asked(func(r *sdk.GenerateRequest) {
+				for i := range r.Tokens {
+					r.Tokens[i] %= referenceVocab
+				}
+			})})},
+
+		{flaw: "does not stop when cancelled", fails: "cancel", must: "C1", timeout: 2 * time.Second, plugin: one(&twin{
+			generate: func(ctx context.Context, r *reference, req sdk.GenerateRequest, send func(sdk.Event) error) error {
+				err := r.Generate(ctx, req, send)
+				if ctx.Err() != nil {
+					<-release
+				}
+				return err
+			}})},
+		{flaw: "remembers what was cancelled", fails: "cancel", must: "C2", plugin: one(&twin{
+			generate: func(ctx context.Context, r *reference, req sdk.GenerateRequest, send func(sdk.Event) error) error {
+				r = &reference{salt: int(poisoned.Load())}
+				err := r.Generate(ctx, req, send)
+				if ctx.Err() != nil {
+					poisoned.Add(1)
+				}
+				return err
+			}})},
+
+		{flaw: "draws anew each time", fails: "determinism", must: "R1", plugin: one(&twin{
+			generate: asked(func(r *sdk.GenerateRequest) { r.Sampling.Seed = uint64(calls.Add(1)) })})},
+		{flaw: "depends on the process", fails: "determinism", must: "R1", plugin: func() sdk.Plugin {
+			return &twin{reference: reference{salt: int(salt.Add(1))}}
+		}},
+		{flaw: "resumes without the words in between", fails: "determinism", must: "R3", plugin: one(&twin{
+			generate: func(ctx context.Context, r *reference, req sdk.GenerateRequest, send func(sdk.Event) error) error {
+				return r.Generate(ctx, req, func(e sdk.Event) error {
+					if req.Resume != nil && e.Token != nil && e.Token.Index == len(req.Resume.Generated) {
+						e.Token.Text = ""
+					}
+					return send(e)
+				})
+			}})},
+		{flaw: "counts only what came after resuming", fails: "determinism", must: "R3", plugin: one(&twin{
+			generate: func(ctx context.Context, r *reference, req sdk.GenerateRequest, send func(sdk.Event) error) error {
+				return r.Generate(ctx, req, func(e sdk.Event) error {
+					if req.Resume != nil && e.Finish != nil {
+						e.Finish.CompletionTokens -= len(req.Resume.Generated)
+					}
+					return send(e)
+				})
+			}})},
+	}
+}
+
+func TestEachFlawFailsItsCaseAlone(t *testing.T) {
+	release := make(chan struct{})
+	t.Cleanup(func() { close(release) }) // after the parallel subtests
+	model := checkpoint(t)
+	for _, m := range mutants(release) {
+		t.Run(m.flaw, func(t *testing.T) {
+			t.Parallel()
+			Check(Config{Start: startInProcess(m.plugin), Model: model, Timeout: m.timeout}, func(r Result) {
+				switch {
+				case r.Failed && r.Case.Name != m.fails:
+					t.Errorf("%s fails, too: %s", r.Case.Name, strings.Join(r.Lines, "\n"))
+				case !r.Failed && r.Case.Name == m.fails:
+					t.Errorf("%s does not notice", m.fails)
+				case r.Failed && !strings.Contains(strings.Join(r.Lines, "\n"), m.must):
+					t.Errorf("%s fails, but not for %s: %s", m.fails, m.must, strings.Join(r.Lines, "\n"))
+				}
+			})
+		})
+	}
+}
+
+// Every MUST that PROTOCOL.md says a case checks is that case's, and the other way round.
+func TestCasesAndProtocolAgree(t *testing.T) {
+	text, err := os.ReadFile("../PROTOCOL.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	documented := map[string][]string{}
+	for _, item := range strings.Split(string(text), "\n- ") {
+		number := regexp.MustCompile(`^\*\*([A-Z]\d+)\*\*`).FindStringSubmatch(item)
+		if number == nil {
+			continue
+		}
+		item, _, _ = strings.Cut(item, "\n\n")
+		for _, name := range regexp.MustCompile(`\[([a-z-]+)\]`).FindAllStringSubmatch(item, -1) {
+			documented[name[1]] = append(documented[name[1]], number[1])
+		}
+	}
+	for _, c := range Cases() {
+		want := slices.Sorted(slices.Values(c.Musts))
+		if got := slices.Sorted(slices.Values(documented[c.Name])); !slices.Equal(got, want) {
+			t.Errorf("%s: PROTOCOL.md names %v, the case %v", c.Name, got, want)
+		}
+		delete(documented, c.Name)
+	}
+	if len(documented) > 0 {
+		t.Errorf("PROTOCOL.md names cases that do not exist: %v", documented)
+	}
+}

@@ -1,0 +1,144 @@
+package conformance
+
+// reference_test.go: a plugin that keeps every MUST. The mutants are made of it.
+
+import (
+	"context"
+	"encoding/binary"
+	"encoding/json"
+	"hash/fnv"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/inference-pio/inference-pio/sdk"
+	"github.com/inference-pio/inference-pio/sdk/client"
+	"github.com/inference-pio/inference-pio/sdk/serve"
+)
+
+const (
+	referenceVocab   = 26
+	referenceContext = 64
+)
+
+// reference has a model whose next token is a hash of all before it, so that every mistake shows in what follows.
+type reference struct {
+	salt int // 0; a mutant may change the answers by it
+}
+
+func (*reference) Describe() sdk.Description {
+	return sdk.Description{Name: "reference", Version: "1.0.0-rc.1", Kernels: "hash", Numerics: []sdk.Numerics{sdk.NumericsExact}}
+}
+
+func (*reference) Inspect(_ context.Context, req sdk.InspectRequest) (sdk.Inspection, error) {
+	text, err := os.ReadFile(filepath.Join(req.Path, "config.json"))
+	if err != nil {
+		return sdk.Inspection{}, sdk.Errorf(sdk.ReasonNotFound, "no checkpoint: %w", err)
+	}
+	var config struct {
+		ModelType string `json:"model_type"`
+	}
+	if err := json.Unmarshal(text, &config); err != nil {
+		return sdk.Inspection{}, sdk.Errorf(sdk.ReasonCheckpoint, "config.json: %w", err)
+	}
+	if config.ModelType != "reference" {
+		return sdk.Inspection{Reason: "model_type is not reference"}, nil
+	}
+	if req.Context > referenceContext {
+		return sdk.Inspection{}, sdk.Errorf(sdk.ReasonInvalid, "context %d is more than %d", req.Context, referenceContext)
+	}
+	table := sdk.LayerTable{Context: referenceContext, VocabSize: referenceVocab, Modules: []sdk.Module{{ID: "a", WeightBytes: 1}, {ID: "b"}}}
+	if req.Context > 0 {
+		table.Context = req.Context
+	}
+	return sdk.Inspection{Fit: sdk.FitFamily, Table: table}, nil
+}
+
+func (r *reference) Load(ctx context.Context, req sdk.LoadRequest, _ func(sdk.Progress)) (sdk.LayerTable, error) {
+	inspection, err := r.Inspect(ctx, req.InspectRequest)
+	return inspection.Table, err
+}
+
+func (r *reference) Generate(ctx context.Context, req sdk.GenerateRequest, send func(sdk.Event) error) error {
+	prompt, err := referencePrompt(req)
+	if err != nil {
+		return err
+	}
+	if len(prompt) >= referenceContext {
+		return sdk.Errorf(sdk.ReasonContext, "%d tokens in a context of %d", len(prompt), referenceContext)
+	}
+	sequence := append([]int32{}, prompt...)
+	if req.Resume != nil {
+		sequence = append(sequence, req.Resume.Generated...)
+	} else if err := send(sdk.Event{Start: &sdk.Start{Prompt: prompt, ContextLength: referenceContext}}); err != nil {
+		return err
+	}
+	limit := referenceContext
+	if req.MaxTokens > 0 {
+		limit = min(limit, len(prompt)+req.MaxTokens)
+	}
+	for len(sequence) < limit {
+		i := len(sequence) - len(prompt)
+		if req.MaxTokens == 0 && i == 4 { // an answer without limit has not ended before it is cancelled
+			<-ctx.Done()
+		}
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		id := r.next(req.Sampling, sequence)
+		sequence = append(sequence, id)
+		if err := send(sdk.Event{Token: &sdk.Token{Index: i, ID: id, Text: string('a' + rune(id)), Offset: i}}); err != nil {
+			return err
+		}
+	}
+	return send(sdk.Event{Finish: &sdk.Finish{Reason: sdk.FinishLength, PromptTokens: len(prompt), CompletionTokens: len(sequence) - len(prompt)}})
+}
+
+func (r *reference) next(s sdk.Sampling, sequence []int32) int32 {
+	h := fnv.New32a()
+	if s.Temperature == nil || *s.Temperature > 0 {
+		_ = binary.Write(h, binary.LittleEndian, s.Seed)
+	}
+	_ = binary.Write(h, binary.LittleEndian, int64(r.salt))
+	_ = binary.Write(h, binary.LittleEndian, sequence)
+	return int32(h.Sum32() % referenceVocab)
+}
+
+func referencePrompt(req sdk.GenerateRequest) ([]int32, error) {
+	switch {
+	case req.Resume != nil:
+		return req.Resume.Prompt, nil
+	case req.Chat != nil:
+		if err := json.Unmarshal(req.Chat.Messages, new([]any)); err != nil {
+			return nil, sdk.Errorf(sdk.ReasonInvalid, "messages: %w", err)
+		}
+		return []int32{3}, nil
+	case req.Tokens != nil:
+		for _, id := range req.Tokens {
+			if id >= referenceVocab {
+				return nil, sdk.Errorf(sdk.ReasonInvalid, "tokens: there is no id %d", id)
+			}
+		}
+		return req.Tokens, nil
+	}
+	return []int32{int32(len(req.Text) % referenceVocab), 1, 2}, nil
+}
+
+// checkpoint is a folder that fits the reference.
+func checkpoint(t *testing.T) string {
+	t.Helper()
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "config.json"), []byte(`{"model_type": "reference"}`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
+// startInProcess makes new plugins behave like new processes.
+func startInProcess(plugin func() sdk.Plugin) func(context.Context) (*client.Client, func(), error) {
+	return func(context.Context) (*client.Client, func(), error) { return serve.InProcess(plugin()) }
+}
+
+func TestReferenceKeepsEveryMust(t *testing.T) {
+	Run(t, Config{Start: startInProcess(func() sdk.Plugin { return &reference{} }), Model: checkpoint(t)})
+}
