@@ -45,7 +45,8 @@ func (s *modelServer) Generate(m *pb.GenerateRequest, stream grpc.ServerStreamin
 // eventSender is the queue between one answer's author and its stream. send and close are called from one goroutine at a
 // time.
 type eventSender struct {
-	ctx      context.Context
+	ctx      context.Context // of the call; ended, too, when the answer is given up
+	giveUp   context.CancelCauseFunc
 	patience time.Duration
 	queue    chan *pb.GenerateResponse
 	done     chan struct{} // closed when the sending goroutine has ended
@@ -54,7 +55,9 @@ type eventSender struct {
 }
 
 func newEventSender(ctx context.Context, send func(*pb.GenerateResponse) error, length int, patience time.Duration) *eventSender {
-	q := &eventSender{ctx: ctx, patience: patience, queue: make(chan *pb.GenerateResponse, length), done: make(chan struct{})}
+	ctx, giveUp := context.WithCancelCause(ctx)
+	q := &eventSender{ctx: ctx, giveUp: giveUp, patience: patience,
+		queue: make(chan *pb.GenerateResponse, length), done: make(chan struct{})}
 	go func() {
 		defer close(q.done)
 		for m := range q.queue {
@@ -72,8 +75,8 @@ func (q *eventSender) send(e sdk.Event) error {
 	if err != nil {
 		return err
 	}
-	if err := q.ctx.Err(); err != nil {
-		return err
+	if q.ctx.Err() != nil {
+		return context.Cause(q.ctx)
 	}
 	select {
 	case <-q.done:
@@ -95,20 +98,26 @@ func (q *eventSender) wait(m *pb.GenerateResponse) error {
 	case q.queue <- m:
 		return nil
 	case <-q.ctx.Done():
-		return q.ctx.Err()
+		return context.Cause(q.ctx)
 	case <-q.done:
 		return q.err
 	case <-timer.C:
-		return sdk.Errorf(sdk.ReasonOverloaded, "the answer was given up: %d events were left unread for %v", cap(q.queue), q.patience)
+		q.giveUp(sdk.Errorf(sdk.ReasonOverloaded, "the answer was given up: %d events were left unread for %v", cap(q.queue), q.patience))
+		return context.Cause(q.ctx)
 	}
 }
 
-// close waits until everything queued is sent.
+// close waits until everything queued is sent. If the call has ended or was given up it does not wait: the goroutine ends
+// when the handler has returned and its stream with it.
 func (q *eventSender) close() error {
 	if !q.closed {
 		q.closed = true
 		close(q.queue)
 	}
-	<-q.done
-	return q.err
+	select {
+	case <-q.done:
+		return q.err
+	case <-q.ctx.Done():
+		return context.Cause(q.ctx)
+	}
 }

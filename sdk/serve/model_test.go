@@ -304,11 +304,34 @@ func TestSlowReaderIsWaitedForAndThenGivenUp(t *testing.T) {
 		if time.Since(begin) != time.Minute {
 			t.Errorf("the answer was given up after %v", time.Since(begin))
 		}
-		cancel()
-		if err := q.close(); !errors.Is(err, context.Canceled) {
-			t.Errorf("close gives %v", err)
-		}
+		wantReason(t, "another event", token(), sdk.ReasonOverloaded)
+		wantReason(t, "the end", q.close(), sdk.ReasonOverloaded) // with an event still being sent
 	})
+}
+
+// A host that does not read holds up neither the end of the call nor Unload.
+func TestUnloadDoesNotWaitForAReaderThatDoesNotRead(t *testing.T) {
+	sending := make(chan struct{})
+	c := loaded(t, &fake{generate: func(_ context.Context, _ sdk.GenerateRequest, send func(sdk.Event) error) error {
+		err := send(sdk.Event{Start: &sdk.Start{}})
+		for i := range 3000 { // 3 MB: less than the queue holds, and far more than the transport's window
+			err = errors.Join(err, send(sdk.Event{Token: &sdk.Token{Index: i, Text: strings.Repeat("a", 1000)}}))
+		}
+		close(sending)
+		return err
+	}})
+	read, answered := make(chan struct{}), make(chan error, 1)
+	go func() {
+		answered <- c.Generate(context.Background(), sdk.GenerateRequest{HasText: true}, func(sdk.Event) error { <-read; return nil })
+	}()
+	<-sending
+	if err := c.Unload(t.Context()); err != nil {
+		t.Error(err)
+	}
+	close(read)
+	if err := <-answered; err != nil && !errors.Is(err, client.ErrGone) {
+		t.Errorf("the answer ended with %v", err)
+	}
 }
 
 func TestAuthorsEventsAreCheckedBeforeTheyAreSent(t *testing.T) {
