@@ -8,7 +8,8 @@
 // ([Forwarder], [Tokenizer], [Renderer], [Embedder], [Scheduled], [Drainer], [Unloader]); the capabilities that the host
 // is told of are derived from what the value implements, so they cannot disagree with it.
 //
-// The smallest plugin is sdk/examples/echo. The wire, for authors in other languages, is PROTOCOL.md.
+// The smallest plugin is sdk/examples/echo; copy it to start your own. Package sdk/conformance checks that a plugin keeps the
+// protocol, and belongs into every plugin's tests. The wire, for authors in other languages, is PROTOCOL.md.
 //
 // # Life of a plugin
 //

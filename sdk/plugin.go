@@ -21,12 +21,14 @@ type Plugin interface {
 	Generate(ctx context.Context, req GenerateRequest, send func(Event) error) error
 }
 
-// Unloader frees what Load took. Without it the sdk answers Unload and the process ends.
+// Unloader frees what Load took. It is called when no call uses the model any more. Without it the memory is freed with the
+// process, which the host ends next.
 type Unloader interface {
 	Unload(ctx context.Context) error
 }
 
-// Drainer finishes what runs and admits nothing new. Without it the sdk waits for the Generate calls under way.
+// Drainer is told that nothing new is admitted, which the sdk sees to. With or without it the sdk waits for the calls under
+// way.
 type Drainer interface {
 	Drain(ctx context.Context) error
 }
@@ -57,7 +59,7 @@ type Renderer interface {
 }
 
 // Scheduled is a plugin that holds memory the host may give and take. Schedule runs for the life of the process, from
-// the handshake on; it returns when ctx ends. Without it the sdk answers the stream with empty reports.
+// the handshake on; it returns when ctx ends, and orders is not closed. Without it the sdk answers the orders.
 type Scheduled interface {
 	Schedule(ctx context.Context, orders <-chan Order, report func(Report) error) error
 }
