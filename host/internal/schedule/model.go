@@ -219,6 +219,8 @@ func (m *model) unavailable(retry time.Duration) error {
 	s := m.snapshot()
 	e := &Unavailable{Model: s.ID, State: s.State, Reason: s.Reason, RetryAfter: retry}
 	switch {
+	case s.State == StateRestarting:
+		e.RetryAfter = max(retry, time.Until(s.Retry))
 	case s.State == StateLoading && s.Progress.Total > 0:
 		e.Reason = fmt.Sprintf("%s, %d of %d MB", s.Progress.Stage, s.Progress.Done/1e6, s.Progress.Total/1e6)
 	case s.State == StateReady:
