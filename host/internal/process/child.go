@@ -48,9 +48,10 @@ type child struct {
 	gone chan struct{} // closed when the process has exited and its pipes are read
 	exit Exit          // valid after gone
 
-	mu     sync.Mutex
-	state  state
-	killed bool // by us
+	mu      sync.Mutex
+	state   state
+	killed  bool // by us
+	orderly bool // Stop is under way and decides when to kill
 }
 
 type state int
@@ -205,10 +206,23 @@ func (c *child) Wait(context.Context) error {
 	return nil
 }
 
-// Kill implements runner.Runner.
+// Kill implements runner.Runner. go-plugin calls it two seconds after it asked the plugin to exit, which is too soon for
+// one that has much to free: StopGrace counts.
 func (c *child) Kill(context.Context) error {
-	c.kill()
+	c.mu.Lock()
+	orderly := c.orderly
+	c.mu.Unlock()
+	if !orderly {
+		c.kill()
+	}
 	return nil
+}
+
+// leave makes the end of the process a matter of kill alone.
+func (c *child) leave() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.orderly = true
 }
 
 // Stdout implements runner.Runner: the handshake and nothing else.

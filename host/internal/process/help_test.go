@@ -28,7 +28,10 @@ func spec(t testing.TB, mode string) Spec {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return Spec{Name: "obedient", Path: self, Env: []string{modeVariable + "=" + mode}, StartTimeout: patience}
+	return Spec{
+		Name: "obedient", Path: self, StartTimeout: patience,
+		Env: []string{modeVariable + "=" + mode, "GORACE=atexit_sleep_ms=0"}, // under -race a process else takes a second to exit
+	}
 }
 
 // start starts a plugin that stops with the test.

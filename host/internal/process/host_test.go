@@ -25,7 +25,7 @@ func behaveAsHost() {
 	var last *Process
 	for range 2 {
 		last, err = Start(context.Background(), Spec{
-			Name: "obedient", Path: self, MTLS: true, Env: []string{modeVariable + "=good"},
+			Name: "obedient", Path: self, MTLS: true, Env: []string{modeVariable + "=good", "GORACE=atexit_sleep_ms=0"},
 			Log: slog.New(slog.NewTextHandler(os.Stderr, nil)),
 		})
 		if err != nil {

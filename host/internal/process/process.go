@@ -217,12 +217,13 @@ func (p *Process) Stop(ctx context.Context) error {
 func (p *Process) end(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, p.spec.StopGrace)
 	defer cancel()
+	p.child.leave()
 	asked := make(chan struct{})
 	go func() {
 		defer close(asked)
 		p.client.Unload(ctx) // its failure changes nothing: the process ends either way
 		if ctx.Err() == nil {
-			p.shell.Kill() // go-plugin's Shutdown call, and SIGKILL two seconds later
+			p.shell.Kill() // go-plugin's Shutdown call
 		}
 	}()
 	select {

@@ -130,6 +130,25 @@ func TestPanicInACallIsThatCallsAlone(t *testing.T) {
 	}
 }
 
+// go-plugin calls its runner's Kill two seconds after it asked the plugin to exit. Once Stop has begun that means nothing.
+func TestStopIsNotCutShortByGoPlugin(t *testing.T) {
+	ownTemp(t)
+	p := start(t, spec(t, "good"))
+	p.child.leave()
+	if err := p.child.Kill(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	if got := ask(t, p, "anything"); got != "done" {
+		t.Errorf("got %q", got)
+	}
+	if err := p.Stop(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	if exit := waitDone(t, p); exit.Killed {
+		t.Errorf("it %s", exit)
+	}
+}
+
 func TestCallUnderWayEndsWithStop(t *testing.T) {
 	ownTemp(t)
 	p := start(t, spec(t, "good"))
