@@ -41,7 +41,7 @@ func TestStreamSurvivesAKillAtEveryToken(t *testing.T) {
 
 func killedAt(t *testing.T, i int, body object, want answer) {
 	t.Helper()
-	s := start(t, tinyModel(fmt.Sprintf("env = [\"PIO_TEST_HOLD=%d\"]", i)))
+	s := start(t, tinyModel(fmt.Sprintf("env = { PIO_TEST_HOLD = \"%d\" }", i)))
 	defer s.stop()
 	killed := make(chan struct{})
 	go func() {
@@ -57,7 +57,7 @@ func killedAt(t *testing.T, i int, body object, want answer) {
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("killed after token %d:\n got %+v\nwant %+v", i, got, want)
 	}
-	if !strings.Contains(s.log.String(), "killed") {
+	if !strings.Contains(s.log.String(), "SIGKILL") {
 		t.Errorf("the log does not tell of the kill:\n%s", s.log)
 	}
 }

@@ -57,7 +57,7 @@ func TestPluginBuiltInAnotherModuleLoads(t *testing.T) {
 	if err := os.Mkdir(model, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	write(t, filepath.Join(model, "config.json"), `{"architectures": ["EchoForCausalLM"]}`)
+	write(t, filepath.Join(model, "config.json"), `{"architectures": ["EchoForCausalLM"], "max_position_embeddings": 64}`)
 
 	s := start(t, fmt.Sprintf("[[model]]\nid = \"p\"\npath = %q\nplugin = \"parrot\"\n", model), plugins)
 	got, err := s.complete("/v1/completions", object{"model": "p", "prompt": "good morning"}, nil)
