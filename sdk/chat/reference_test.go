@@ -86,7 +86,7 @@ func tinySource(t testing.TB) func(string) string {
 func referenceData(t testing.TB) string {
 	dir := os.Getenv("PIO_REFERENCE_DATA")
 	if dir == "" {
-		t.Skip("PIO_REFERENCE_DATA is not set: no published templates to compare with")
+		t.Skip("third-party data: PIO_REFERENCE_DATA is not set: no published templates to compare with")
 	}
 	return dir
 }
