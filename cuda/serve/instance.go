@@ -11,6 +11,7 @@ import (
 	"github.com/inference-pio/inference-pio/cuda"
 	"github.com/inference-pio/inference-pio/cuda/far"
 	"github.com/inference-pio/inference-pio/cuda/nn"
+	"github.com/inference-pio/inference-pio/cuda/weights"
 	"github.com/inference-pio/inference-pio/sdk"
 	"github.com/inference-pio/inference-pio/sdk/engine"
 )
@@ -66,7 +67,15 @@ func (f Family) load(req sdk.LoadRequest, progress func(sdk.Progress), hold func
 		return nil, err
 	}
 	progress(sdk.Progress{Stage: "plan", Done: total, Total: total})
-	return i, i.start(l, hold)
+	if err := i.start(l, hold); err != nil {
+		return nil, err
+	}
+	if c, ok := i.source.(*weights.Checkpoint); ok {
+		if err := c.Unchanged(); err != nil { // a download that was still running, most likely
+			return nil, sdk.Errorf(sdk.ReasonCheckpoint, "%w", err)
+		}
+	}
+	return i, nil
 }
 
 // openDevices makes the devices of a request; the CPU comes first whether it is named or not.

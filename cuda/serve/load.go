@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"math"
 	"os"
 	"path/filepath"
 	"slices"
@@ -135,22 +134,30 @@ func beyond(name string, layers int) bool {
 
 // table is what the model takes, for a context.
 func (o *opened) table(context int) sdk.LayerTable {
-	t := sdk.LayerTable{Parameters: o.bound.Parameters, Context: context, VocabSize: o.shape.Vocab}
-	caches := o.model.Caches()
-	tied := !slices.ContainsFunc(o.bound.Modules, func(m *cuda.Module) bool { return m.ID == "lm_head" })
-	for _, m := range o.bound.Modules {
-		row := sdk.Module{ID: m.ID, WeightBytes: m.WeightBytes(), ActiveBytesToken: m.WeightBytes()}
+	return layerTable(o.model, o.bound, context, func(m *cuda.Module) (bytes, matrices int64) {
 		for _, w := range m.Weights {
 			if len(w.Shape) > 1 {
-				row.FLOPsToken += 2 * float64(w.Host().Len())
+				matrices += int64(w.Host().Len())
 			}
 		}
-		if m.ID == "embed_tokens" && !tied { // one row is looked up
-			row.ActiveBytesToken /= int64(max(1, o.shape.Vocab))
+		return m.WeightBytes(), matrices
+	})
+}
+
+// layerTable lists the modules; size gives the bytes of one and the elements of its matrices.
+func layerTable(m Model, bound *nn.Bound, context int, size func(*cuda.Module) (bytes, matrices int64)) sdk.LayerTable {
+	t := sdk.LayerTable{Parameters: bound.Parameters, Context: context, VocabSize: m.Shape().Vocab}
+	caches := m.Caches()
+	tied := !slices.ContainsFunc(bound.Modules, func(m *cuda.Module) bool { return m.ID == "lm_head" })
+	for _, mod := range bound.Modules {
+		bytes, matrices := size(mod)
+		row := sdk.Module{ID: mod.ID, WeightBytes: bytes, ActiveBytesToken: bytes, FLOPsToken: 2 * float64(matrices)}
+		if mod.ID == "embed_tokens" && !tied { // one row is looked up
+			row.ActiveBytesToken /= int64(max(1, t.VocabSize))
 			row.FLOPsToken = 0
 		}
-		if m.Layer >= 0 && m.Layer < len(caches) {
-			row.StateBytesToken = caches[m.Layer].PositionBytes()
+		if mod.Layer >= 0 && mod.Layer < len(caches) {
+			row.StateBytesToken = caches[mod.Layer].PositionBytes()
 		}
 		t.Modules = append(t.Modules, row)
 	}
@@ -189,22 +196,15 @@ func outline(m Model, context int) (sdk.LayerTable, error) {
 	if err != nil {
 		return sdk.LayerTable{}, err
 	}
-	caches := m.Caches()
-	t := sdk.LayerTable{Parameters: bound.Parameters, Context: context, VocabSize: m.Shape().Vocab}
-	for _, mod := range bound.Modules {
+	return layerTable(m, bound, context, func(mod *cuda.Module) (bytes, matrices int64) {
 		n := elements[mod.ID]
-		row := sdk.Module{ID: mod.ID, WeightBytes: 2 * n, ActiveBytesToken: 2 * n, FLOPsToken: 2 * float64(n)}
-		if mod.Layer >= 0 && mod.Layer < len(caches) {
-			row.StateBytesToken = caches[mod.Layer].PositionBytes()
-		}
-		t.Modules = append(t.Modules, row)
-	}
-	return t, nil
+		return 2 * n, n // the few elements of norms are counted as if they were multiplied
+	}), nil
 }
 
 func contextOf(req sdk.InspectRequest, m Model) int {
 	if req.Context > 0 {
 		return req.Context
 	}
-	return min(m.Shape().Context, math.MaxInt32)
+	return m.Shape().Context
 }

@@ -12,7 +12,8 @@ import (
 
 // orders.go carries out what the host says on the Scheduler stream. An order waits in the mailbox until the running step
 // reaches its next border, or until no step runs, whichever comes first; what an order needs that a step forbids (see
-// residency.go) is owed until that step ends.
+// residency.go) is owed until that step ends. A border comes with every layer, so that orders are obeyed long before any
+// deadline a person would set; the deadline itself is the host's to watch.
 
 // mailbox holds orders that nobody has looked at yet.
 type mailbox struct {
@@ -240,11 +241,7 @@ func (r *residency) shrink(dev int, bytes int64) {
 
 // follow asks the planner anew and moves what it places elsewhere.
 func (r *residency) follow() {
-	budgets := make([]int64, len(r.devices))
-	for i, d := range r.devices {
-		budgets[i] = d.Usage().Budget
-	}
-	plan, err := r.planner(budgets)
+	plan, err := r.planner(r.budgets())
 	if err != nil {
 		return // what does not fit goes to the CPU by shrink
 	}

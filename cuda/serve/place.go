@@ -111,9 +111,6 @@ func (p *place) dropWeights(d cuda.Device) {
 	p.weights = cuda.Memory{}
 }
 
-// stateBytes is what the module's states take.
-func (p *place) stateBytes() int64 { return p.m.StateBytes() }
-
 // moveStates copies the states from one device to another and frees them where they were. On an error they stay.
 func (p *place) moveStates(from, to cuda.Device) error {
 	memory, tensors := make([]cuda.Memory, 0, len(p.m.States)), make([]cuda.Tensor, 0, len(p.m.States))

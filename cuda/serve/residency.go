@@ -173,7 +173,7 @@ func (r *residency) fetch(p *place) error {
 		if err == nil || !errors.As(err, &budget) {
 			return err
 		}
-		if !r.evictAfter(p) {
+		if !r.evictFor(p, p.dev) {
 			return err
 		}
 	}
@@ -240,9 +240,9 @@ func (r *residency) neededLast(dev int, from *place) *place {
 	return last
 }
 
-// evictAfter gives up the weights that are needed last, seen from p, which is about to be entered and has none.
-func (r *residency) evictAfter(p *place) bool {
-	victim := r.neededLast(p.dev, p)
+// evictFor gives up the weights on a device that are needed last, seen from p, to make room for something of p's.
+func (r *residency) evictFor(p *place, dev int) bool {
+	victim := r.neededLast(dev, p)
 	if victim == nil {
 		return false
 	}
@@ -286,7 +286,8 @@ func (r *residency) move(p *place, dev int) error {
 		if err == nil {
 			break
 		}
-		if !errors.As(err, &budget) || dev == 0 || !r.evictAny(dev, p) {
+		if !errors.As(err, &budget) || dev == 0 || !r.evictFor(p, dev) {
+			r.closeDevice(dev) // perhaps opened for p alone
 			return err
 		}
 	}
@@ -299,16 +300,6 @@ func (r *residency) move(p *place, dev int) error {
 	r.counts.moves.Add(1)
 	r.closeDevice(old)
 	return nil
-}
-
-// evictAny gives up any module's weights on a device to make room for a state of p.
-func (r *residency) evictAny(dev int, p *place) bool {
-	victim := r.neededLast(dev, p)
-	if victim == nil {
-		return false
-	}
-	r.evict(victim)
-	return true
 }
 
 // openDevice takes the memory for activations when the first module comes.
@@ -376,18 +367,21 @@ func (r *residency) settle() error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if len(r.devices) == 1 {
-		return nil
+		return nil // and the rates, which take a moment to measure, are not needed
 	}
-	budgets := make([]int64, len(r.devices))
+	plan, err := r.planner(r.budgets())
+	if err == nil {
+		r.apply(plan, func(int, int) bool { return true })
+	}
+	return err
+}
+
+func (r *residency) budgets() []int64 {
+	list := make([]int64, len(r.devices))
 	for i, d := range r.devices {
-		budgets[i] = d.Usage().Budget
+		list[i] = d.Usage().Budget
 	}
-	plan, err := r.planner(budgets)
-	if err != nil {
-		return err
-	}
-	r.apply(plan, func(int, int) bool { return true })
-	return nil
+	return list
 }
 
 // placements is where every module is computed now.

@@ -90,7 +90,7 @@ func TestBlockTableEqualsPlainOne(t *testing.T) {
 			},
 			"go": func(t *rapid.T) {
 				if len(tables) == 0 {
-					t.Skip("capability: rapid drew an action that nobody is there for")
+					return // nobody is there
 				}
 				i := rapid.IntRange(0, len(tables)-1).Draw(t, "who")
 				fast.release(tables[i])

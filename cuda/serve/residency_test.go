@@ -1,0 +1,362 @@
+package serve
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/inference-pio/inference-pio/cuda"
+	"github.com/inference-pio/inference-pio/cuda/far"
+	"github.com/inference-pio/inference-pio/sdk"
+)
+
+// The toy: an embedding and four layers, each of one weight and one state, on a CPU and a far device.
+const (
+	toyLayers = 4
+	toyWeight = 4096 // bytes
+	toyState  = 1024
+	toyRoom   = 512 // for activations
+)
+
+type toy struct {
+	t   *testing.T
+	r   *residency
+	far *far.Device
+	mod []*cuda.Module // embed_tokens, layers.0 ...
+	was [][]float32    // the states' contents: what no move may change
+
+	scratch cuda.Memory
+}
+
+// Reserve and Release are the toy's memory for activations.
+func (y *toy) Reserve(dev int) (err error) {
+	y.scratch, err = y.r.devices[dev].Alloc(toyRoom, cuda.ForScratch)
+	return err
+}
+
+func (y *toy) Release(dev int) {
+	y.r.devices[dev].Free(y.scratch)
+	y.scratch = cuda.Memory{}
+}
+
+// newToy plans like this: on far are the layers that want names, whatever the budget.
+func newToy(t *testing.T, budget int64, want func(layer int) bool) *toy {
+	t.Helper()
+	c := cuda.NewCPU(1)
+	y := &toy{t: t, far: far.New("far", budget, 0, 0, c)}
+	for i := -1; i < toyLayers; i++ {
+		m := &cuda.Module{ID: fmt.Sprintf("layers.%d", i), Layer: i}
+		if i < 0 {
+			m.ID = "embed_tokens"
+		}
+		values := make([]float32, toyWeight/4)
+		for j := range values {
+			values[j] = float32(i*10000 + j)
+		}
+		host, err := cuda.FromF32(values)
+		if err != nil {
+			t.Fatal(err)
+		}
+		cuda.NewWeight(len(values)).Bind(m.ID+".weight", m, host)
+		y.mod = append(y.mod, m)
+	}
+	plan := func([]int64) ([]sdk.Placement, error) {
+		var list []sdk.Placement
+		for _, m := range y.mod {
+			dev := "cpu"
+			if m.Layer >= 0 && want(m.Layer) {
+				dev = "far"
+			}
+			list = append(list, sdk.Placement{Module: m.ID, Device: dev})
+		}
+		return list, nil
+	}
+	y.r = newResidency([]cuda.Device{c, y.far}, y.mod, y, plan)
+	if err := y.r.settle(); err != nil {
+		t.Fatal(err)
+	}
+	for _, m := range y.mod[1:] {
+		y.addState(m)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan struct{})
+	go func() { defer close(ended); y.r.run(ctx) }()
+	t.Cleanup(func() {
+		cancel()
+		<-ended
+		y.r.close()
+		for _, d := range y.r.devices {
+			if used := d.Usage().Used; used != 0 {
+				t.Errorf("%s still holds %d bytes", d.Name(), used)
+			}
+		}
+		c.Close()
+	})
+	return y
+}
+
+func (y *toy) addState(m *cuda.Module) {
+	y.t.Helper()
+	values := make([]float32, toyState/4)
+	for i := range values {
+		values[i] = float32(-m.Layer*1000 - i)
+	}
+	y.was = append(y.was, values)
+	src, err := cuda.FromF32(values)
+	if err != nil {
+		y.t.Fatal(err)
+	}
+	dev := y.r.devices[y.r.of[m].dev]
+	mem, err := dev.Alloc(toyState, cuda.ForState)
+	if err != nil {
+		y.t.Fatal(err)
+	}
+	state, err := cuda.DeviceTensor(dev, mem, 0, cuda.F32, len(values))
+	if err != nil {
+		y.t.Fatal(err)
+	}
+	if err := copyTensor(state, src); err != nil {
+		y.t.Fatal(err)
+	}
+	cuda.NewState(m.ID+".state", m, state)
+	y.r.adoptStates(m, mem)
+}
+
+// pass enters every module as a step does and checks that what it needs is where it is told. at is called in the middle.
+func (y *toy) pass(at func(layer int)) {
+	y.t.Helper()
+	y.r.begin()
+	defer y.r.end()
+	for _, m := range y.mod {
+		dev, settled := m.Settled()
+		if !settled {
+			var err error
+			if dev, err = y.r.Enter(m); err != nil {
+				y.t.Fatalf("enter %s: %v", m.ID, err)
+			}
+		}
+		y.check(m, dev)
+		if at != nil {
+			at(m.Layer)
+		}
+	}
+}
+
+func (y *toy) check(m *cuda.Module, dev int) {
+	y.t.Helper()
+	w := m.Weights[0]
+	if got := y.read(w.On(dev)); !slices.Equal(got, y.read(w.Host())) {
+		y.t.Errorf("%s on device %d does not have its weights", m.ID, dev)
+	}
+	if m.Layer < 0 {
+		return
+	}
+	s := m.States[0].Tensor()
+	if want := y.r.devices[dev].Name(); s.Place() != want {
+		y.t.Errorf("%s runs on %s and its state lies on %s", m.ID, want, s.Place())
+	}
+	if !slices.Equal(y.read(s), y.was[m.Layer]) {
+		y.t.Errorf("the state of %s has changed", m.ID)
+	}
+}
+
+// read copies a tensor out, wherever it lies.
+func (y *toy) read(t cuda.Tensor) []float32 {
+	y.t.Helper()
+	if t.IsZero() {
+		return nil
+	}
+	out, err := cuda.FromF32(make([]float32, t.Len()))
+	if err == nil {
+		err = copyTensor(out, t)
+	}
+	if err != nil {
+		y.t.Fatal(err)
+	}
+	return out.F32()
+}
+
+func (y *toy) obey(o sdk.Order) error {
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	return y.r.obey(ctx, o)
+}
+
+func (y *toy) place(id string) string { return y.r.devices[y.r.place(id).dev].Name() }
+
+func move(module, device string) sdk.Order {
+	return sdk.Order{Move: &sdk.MoveOrder{Module: module, Device: device}}
+}
+
+func budget(bytes int64) sdk.Order {
+	return sdk.Order{Budget: &sdk.BudgetOrder{Device: "far", Bytes: bytes}}
+}
+
+func all(int) bool  { return true }
+func none(int) bool { return false }
+
+const (
+	toyStates = toyLayers * toyState
+	toyTwo    = toyRoom + toyStates + 2*toyWeight // the budget that holds two of the four layers' weights
+)
+
+func TestWithRoomForAllEverythingSettles(t *testing.T) {
+	y := newToy(t, toyRoom+toyStates+toyLayers*toyWeight, all)
+	for range 3 {
+		y.pass(nil)
+	}
+	for _, m := range y.mod {
+		if _, settled := m.Settled(); !settled {
+			t.Errorf("%s still asks", m.ID)
+		}
+	}
+	if e := y.r.counts.evictions.Load(); e != 0 {
+		t.Errorf("%d evictions with room for all", e)
+	}
+}
+
+func TestTwoOfFourLayersAreStreamed(t *testing.T) {
+	y := newToy(t, toyTwo, all)
+	const passes = 10
+	for range passes {
+		y.pass(nil)
+	}
+	if n := y.r.counts.prefetches.Load(); n < passes*toyLayers/2 {
+		t.Errorf("%d prefetches in %d passes", n, passes)
+	}
+	if u := y.far.Usage(); u.Peak > toyTwo {
+		t.Errorf("the device held %d bytes, its budget is %d", u.Peak, toyTwo)
+	}
+	for i := range toyLayers {
+		if at := y.place(fmt.Sprintf("layers.%d", i)); at != "far" {
+			t.Errorf("layers.%d went to %s", i, at)
+		}
+	}
+}
+
+func TestABudgetTooSmallForOneLayerSendsItToTheCPU(t *testing.T) {
+	y := newToy(t, toyRoom+toyStates+toyWeight/2, all)
+	y.pass(nil)
+	if at := y.place("layers.0"); at != "cpu" {
+		t.Errorf("layers.0 is on %s, where its weights do not fit", at)
+	}
+}
+
+func TestShrinkingBudgets(t *testing.T) {
+	for _, c := range []struct {
+		name  string
+		bytes int64
+	}{
+		{"one layer fewer", toyTwo - toyWeight}, {"states only", toyRoom + toyStates}, {"two states", toyRoom + 2*toyState}, {"nothing", 0},
+	} {
+		for _, midstep := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%s/midstep=%v", c.name, midstep), func(t *testing.T) {
+				y := newToy(t, toyTwo, all)
+				y.pass(nil)
+				if !midstep {
+					if err := y.obey(budget(c.bytes)); err != nil {
+						t.Fatal(err)
+					}
+				} else {
+					done := make(chan error, 1)
+					y.pass(func(layer int) {
+						if layer == 1 {
+							posted := make(chan struct{})
+							go func() { close(posted); done <- y.obey(budget(c.bytes)) }()
+							<-posted
+						}
+					})
+					if err := <-done; err != nil {
+						t.Fatal(err)
+					}
+				}
+				if used := y.far.Usage().Used; used > c.bytes {
+					t.Errorf("%d bytes are used after the order, %d are allowed", used, c.bytes)
+				}
+				y.pass(nil)
+			})
+		}
+	}
+}
+
+func TestAGrowingBudgetIsUsed(t *testing.T) {
+	y := newToy(t, toyTwo, all)
+	y.pass(nil)
+	if err := y.obey(budget(0)); err != nil {
+		t.Fatal(err)
+	}
+	y.pass(nil)
+	if at := y.place("layers.3"); at != "cpu" {
+		t.Fatalf("without a budget layers.3 is on %s", at)
+	}
+	if err := y.obey(budget(toyTwo)); err != nil {
+		t.Fatal(err)
+	}
+	y.pass(nil)
+	if at := y.place("layers.3"); at != "far" {
+		t.Errorf("with the budget back layers.3 is on %s", at)
+	}
+}
+
+func TestOrdersThatCannotBe(t *testing.T) {
+	y := newToy(t, toyRoom+toyState+toyWeight/2, none)
+	for _, c := range []struct {
+		order sdk.Order
+		want  string
+	}{
+		{move("layers.9", "far"), `no module "layers.9"`},
+		{move("layers.1", "gpu.7"), `no device "gpu.7"`},
+		{move("layers.1", "far"), "exceed the budget"},
+		{sdk.Order{Budget: &sdk.BudgetOrder{Device: "gpu.7", Bytes: 1}}, `no device "gpu.7"`},
+	} {
+		if err := y.obey(c.order); err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%+v: %v, want %q", c.order, err, c.want)
+		}
+	}
+	y.pass(nil)
+	if at := y.place("layers.1"); at != "cpu" {
+		t.Errorf("after a refused order layers.1 is on %s", at)
+	}
+	if used := y.far.Usage().Used; used != 0 {
+		t.Errorf("refused orders left %d bytes on the device", used)
+	}
+}
+
+// Orders from other goroutines at any moment, also between steps: every pass finds what it needs where it is told, and the
+// device never holds more than the largest budget.
+func TestRandomOrdersWhileStepsRun(t *testing.T) {
+	y := newToy(t, toyTwo, all)
+	stop, wg := make(chan struct{}), sync.WaitGroup{}
+	for seed := range uint64(2) {
+		wg.Go(func() {
+			r := rand.New(rand.NewPCG(seed, 1))
+			for {
+				select {
+				case <-stop:
+					return
+				default:
+				}
+				o := move(y.mod[r.IntN(len(y.mod))].ID, []string{"cpu", "far"}[r.IntN(2)])
+				if r.IntN(3) == 0 {
+					o = budget(r.Int64N(toyTwo))
+				}
+				if err := y.obey(o); err != nil && !strings.Contains(err.Error(), "budget") {
+					t.Errorf("%+v: %v", o, err)
+				}
+			}
+		})
+	}
+	for range 300 {
+		y.pass(nil)
+	}
+	close(stop)
+	wg.Wait()
+	if u := y.far.Usage(); u.Peak > toyTwo {
+		t.Errorf("the device held %d bytes, the largest budget was %d", u.Peak, toyTwo)
+	}
+}
