@@ -108,3 +108,28 @@ func equalIDs(t *testing.T, what string, got, want []int32) {
 		}
 	}
 }
+
+// BenchmarkTinyInProcess is a generation through the contract without a process, a socket file or HTTP: see
+// BenchmarkTinyOverHTTP of host/e2e.
+func BenchmarkTinyInProcess(b *testing.B) {
+	ctx := b.Context()
+	c, stop, err := startPlugin(ctx)
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer stop()
+	if _, err := c.Load(ctx, sdk.LoadRequest{InspectRequest: sdk.InspectRequest{Path: tiny}}, func(sdk.Progress) {}); err != nil {
+		b.Fatal(err)
+	}
+	const tokens = 500
+	zero := 0.0
+	chat := sdk.Chat{Messages: json.RawMessage(`[{"role": "user", "content": "What is 27 + 38?"}]`)}
+	req := sdk.GenerateRequest{ID: "bench", Chat: &chat, MaxTokens: tokens, IgnoreEOS: true, Sampling: sdk.Sampling{Temperature: &zero}}
+	for b.Loop() {
+		n := 0
+		if err := c.Generate(ctx, req, func(sdk.Event) error { n++; return nil }); err != nil || n < tokens {
+			b.Fatalf("%d events, %v", n, err)
+		}
+	}
+	b.ReportMetric(float64(b.Elapsed().Microseconds())/float64(b.N)/tokens, "us/token")
+}
