@@ -186,7 +186,8 @@ func TestLongListsAreCutInTheMessageOnly(t *testing.T) {
 
 func TestModelsThatCannotBeBound(t *testing.T) {
 	type unexported struct {
-		q Linear `weight:"q"` //nolint:unused // found by reflection
+		//lint:ignore U1000 found by reflection
+		q Linear `weight:"q"`
 	}
 	type misTagged struct {
 		N int `weight:"n"`

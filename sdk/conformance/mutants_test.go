@@ -220,9 +220,9 @@ func mutants(release <-chan struct{}) []mutant {
 				return err
 			}})},
 		{flaw: "remembers what was cancelled", fails: "cancel", must: "C2", plugin: one(&twin{
-			generate: func(ctx context.Context, r *reference, req sdk.GenerateRequest, send func(sdk.Event) error) error {
-				r = &reference{salt: int(poisoned.Load())}
-				err := r.Generate(ctx, req, send)
+			generate: func(ctx context.Context, _ *reference, req sdk.GenerateRequest, send func(sdk.Event) error) error {
+				salted := &reference{salt: int(poisoned.Load())}
+				err := salted.Generate(ctx, req, send)
 				if ctx.Err() != nil {
 					poisoned.Add(1)
 				}
