@@ -61,4 +61,8 @@ type Ops interface {
 	CacheWrite(cache, x, positions, seqs, tables Tensor) error
 	Attention(dst, q, keys, values, positions, seqs, tables Tensor, scale float32) error
 	Gather(dst, x, index Tensor) error
+
+	ExpertOps
+	DeltaOps
+	AttentionOps
 }
