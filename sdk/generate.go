@@ -25,8 +25,12 @@ type Chat struct {
 	Messages json.RawMessage // array
 	Tools    json.RawMessage // array, or nil
 	Kwargs   json.RawMessage // object of further template variables, such as {"enable_thinking": false}, or nil
-	// ToolChoice is "", "none", "auto", "required" or a function's name in the form "function:NAME".
+	// ToolChoice is "" or "auto", "none", "required" or a function's name in the form "function:NAME". With "none" the tools
+	// still reach the template, but nothing is taken for a call. With the last two the answer begins with a call's opening,
+	// whose ids are sent like sampled ones.
 	ToolChoice string
+	// SingleCall ends the answer with its first tool call, as parallel_tool_calls = false asks for.
+	SingleCall bool
 }
 
 // Sampling holds what the client asked for; a nil field takes the checkpoint's generation_config, then the neutral value.

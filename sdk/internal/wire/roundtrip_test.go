@@ -211,7 +211,7 @@ func requests() *rapid.Generator[sdk.GenerateRequest] {
 			r.Tokens = ids.Draw(t, "tokens")
 		case 2: // white space and the order of keys are the client's
 			r.Chat = &sdk.Chat{Messages: []byte(`[{"b": 1.0,"a":1}]`), Tools: []byte(`[ ]`), Kwargs: []byte(`{"x":false}`),
-				ToolChoice: words.Draw(t, "choice")}
+				ToolChoice: words.Draw(t, "choice"), SingleCall: rapid.Bool().Draw(t, "single")}
 		}
 		if rapid.Bool().Draw(t, "resume") {
 			r.Resume = &sdk.Resume{Prompt: append(ids.Draw(t, "seen"), 1), Generated: append(ids.Draw(t, "generated"), 2),
