@@ -62,6 +62,7 @@ type Ops interface {
 	Attention(dst, q, keys, values, positions, seqs, tables Tensor, scale float32) error
 	Gather(dst, x, index Tensor) error
 
+	RowOps
 	ExpertOps
 	DeltaOps
 	AttentionOps
