@@ -3,7 +3,6 @@ package nn
 import (
 	"math"
 	"math/rand/v2"
-	"slices"
 	"testing"
 
 	"github.com/inference-pio/inference-pio/cuda"
@@ -50,18 +49,18 @@ func TestAttendIsTheFormulaOverEachSequence(t *testing.T) {
 	rng := rand.New(rand.NewPCG(1, 2))
 	cpu := cuda.NewCPU(2)
 	defer cpu.Close()
-	spec := CacheSpec{KVHeads: kvHeads, Dim: dim}
-	mem, err := cpu.Alloc(spec.Bytes(blocks), cuda.ForState)
+	spec := KeysValues(kvHeads, dim, dim)
+	mem, err := cpu.Alloc(spec.Bytes(Size{Blocks: blocks}), cuda.ForState)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer cpu.Free(mem)
 	module := &cuda.Module{ID: "layers.0"}
-	kv, err := NewKV(module, spec, cpu, mem, blocks)
+	kv, err := NewCache(module, spec, cpu, mem, Size{Blocks: blocks})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(module.States) != 2 || module.StateBytes() != spec.Bytes(blocks) || spec.PositionBytes() != 2*kvHeads*dim*4 {
+	if len(module.States) != 2 || module.StateBytes() != spec.Bytes(Size{Blocks: blocks}) || spec.PositionBytes() != 2*kvHeads*dim*4 {
 		t.Errorf("the module has %d states of %d bytes", len(module.States), module.StateBytes())
 	}
 
@@ -121,41 +120,5 @@ func TestAttendIsTheFormulaOverEachSequence(t *testing.T) {
 		if worst > 2e-6 { // values are below 4; f32 sums of 150 terms
 			t.Errorf("sequence %d: %v away from the formula", s, worst)
 		}
-	}
-}
-
-func TestKeysAndValuesDoNotOverlap(t *testing.T) {
-	spec := CacheSpec{KVHeads: 2, Dim: 6}
-	cpu := cuda.NewCPU(1)
-	defer cpu.Close()
-	mem, err := cpu.Alloc(spec.Bytes(3), cuda.ForState)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer cpu.Free(mem)
-	k, v, err := spec.Tensors(cpu, mem, 3)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for i := range k.F32() {
-		k.F32()[i] = 1
-	}
-	for i, x := range v.F32() {
-		if x != 0 {
-			t.Fatalf("writing keys changed value %d", i)
-		}
-	}
-	if k.Bytes()+v.Bytes() != mem.Bytes() || k.Dim(2) != BlockSize {
-		t.Errorf("keys %v and values %v in %d bytes", k, v, mem.Bytes())
-	}
-	if _, _, err := spec.Tensors(cpu, mem, 4); err == nil {
-		t.Error("four blocks were laid out in the memory of three")
-	}
-	var positions []int64
-	for _, blocks := range []int{0, 1, 5} {
-		positions = append(positions, spec.Bytes(blocks)/spec.PositionBytes())
-	}
-	if !slices.Equal(positions, []int64{0, 64, 320}) {
-		t.Errorf("positions %v", positions)
 	}
 }

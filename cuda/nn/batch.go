@@ -11,7 +11,9 @@ type Batch struct {
 	Seqs      cuda.Tensor // (rows) i32: which row of Tables is the sequence's
 	Tables    cuda.Tensor // (sequences, blocks) i32: the cache blocks of each sequence, in order of its positions
 	Outputs   cuda.Tensor // (outputs) i32: the rows whose hidden state is wanted
-	KV        []*KV       // the cache of each decoder layer
+	Slots     cuda.Tensor // (rows) i32: the sequence's slot in states of a fixed size, which begins anew at position 0
+	Forms     cuda.Tensor // (rows) i32: the row's Form
+	Caches    []*Cache    // of each decoder layer
 	Segments  []Segment   // the rows by sequence and form; they cover all rows in order
 }
 

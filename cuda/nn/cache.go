@@ -1,5 +1,6 @@
-// The paged kv cache of a layer. Which blocks a sequence has is decided elsewhere and arrives as the batch's tables; here are
-// the bytes behind the block numbers.
+// What a layer keeps of a sequence between steps: pages of values for each position (keys and values, latents) and state of
+// a fixed size (a recurrent state, the inputs a convolution looks back on). Which blocks and which slot a sequence has is
+// decided elsewhere and arrives with the batch; here are the bytes behind the numbers.
 
 package nn
 
@@ -8,38 +9,109 @@ import "github.com/inference-pio/inference-pio/cuda"
 // BlockSize is the number of positions in one block of the cache.
 const BlockSize = 64
 
-// CacheSpec is what one layer keeps for each position: keys and values of this many heads, in f32.
+// CacheSpec is what one layer keeps, in f32. The zero CacheSpec is a layer that keeps nothing.
 type CacheSpec struct {
-	KVHeads int
-	Dim     int // elements of a head
+	Paged []Paged
+	Fixed []Fixed
 }
 
-// PositionBytes is the size of one position.
-func (c CacheSpec) PositionBytes() int64 { return 2 * int64(c.KVHeads) * int64(c.Dim) * 4 }
+// Paged is kept for each position: (blocks, Heads, BlockSize, Dim).
+type Paged struct {
+	Name  string // of the state: "k"
+	Heads int
+	Dim   int // elements of a head
+}
 
-// Bytes is the size of so many blocks.
-func (c CacheSpec) Bytes(blocks int) int64 { return c.PositionBytes() * BlockSize * int64(blocks) }
+// Fixed is kept for each sequence on board: (slots, Shape...), of at most three dimensions.
+type Fixed struct {
+	Name  string
+	Shape []int
+}
 
-// Tensors lays keys and values out in memory of at least Bytes(blocks): each (blocks, kv heads, BlockSize, dim).
-func (c CacheSpec) Tensors(dev cuda.Device, mem cuda.Memory, blocks int) (k, v cuda.Tensor, err error) {
-	if k, err = cuda.DeviceTensor(dev, mem, 0, cuda.F32, blocks, c.KVHeads, BlockSize, c.Dim); err != nil {
-		return k, v, err
+// KeysValues is the cache of attention with grouped heads.
+func KeysValues(heads, keyDim, valueDim int) CacheSpec {
+	return CacheSpec{Paged: []Paged{{"k", heads, keyDim}, {"v", heads, valueDim}}}
+}
+
+const stateBytes = 4 // of an element
+
+// PositionBytes is what one position takes.
+func (c CacheSpec) PositionBytes() (n int64) {
+	for _, p := range c.Paged {
+		n += stateBytes * int64(p.Heads) * int64(p.Dim)
 	}
-	v, err = cuda.DeviceTensor(dev, mem, k.Bytes(), cuda.F32, blocks, c.KVHeads, BlockSize, c.Dim)
-	return k, v, err
+	return n
 }
 
-// KV is the cache of one layer. It moves with the layer's module.
-type KV struct {
-	Spec CacheSpec
-	K, V *cuda.State
-}
-
-// NewKV is a cache of so many blocks in memory that the caller took from dev, frees, and may exchange (see Move).
-func NewKV(m *cuda.Module, spec CacheSpec, dev cuda.Device, mem cuda.Memory, blocks int) (*KV, error) {
-	k, v, err := spec.Tensors(dev, mem, blocks)
-	if err != nil {
-		return nil, err
+// SequenceBytes is what one sequence takes, whatever its length.
+func (c CacheSpec) SequenceBytes() (n int64) {
+	for _, f := range c.Fixed {
+		n += f.bytes()
 	}
-	return &KV{Spec: spec, K: cuda.NewState(m.ID+".k", m, k), V: cuda.NewState(m.ID+".v", m, v)}, nil
+	return n
+}
+
+func (f Fixed) bytes() int64 {
+	n := int64(stateBytes)
+	for _, d := range f.Shape {
+		n *= int64(d)
+	}
+	return n
+}
+
+// Size is how much of everything there is: blocks of positions, and slots for sequences on board.
+type Size struct{ Blocks, Slots int }
+
+// Bytes is the memory a cache of a size takes: each of its states begins at a multiple of 64 bytes.
+func (c CacheSpec) Bytes(z Size) (n int64) {
+	for _, s := range c.shapes(z) {
+		n += aligned(s.bytes())
+	}
+	return n
+}
+
+// shaped is one state of a cache, laid out for a size.
+type shaped struct {
+	name string
+	dims []int
+}
+
+func (s shaped) bytes() int64 { return Fixed{Shape: s.dims}.bytes() }
+
+func (c CacheSpec) shapes(z Size) []shaped {
+	list := make([]shaped, 0, len(c.Paged)+len(c.Fixed))
+	for _, p := range c.Paged {
+		list = append(list, shaped{p.Name, []int{z.Blocks, p.Heads, BlockSize, p.Dim}})
+	}
+	for _, f := range c.Fixed {
+		list = append(list, shaped{f.Name, append([]int{z.Slots}, f.Shape...)})
+	}
+	return list
+}
+
+func aligned(bytes int64) int64 { return (bytes + 63) &^ 63 }
+
+// Cache is what a layer keeps. It moves with the layer's module.
+type Cache struct {
+	Paged []*cuda.State // in the order of the spec
+	Fixed []*cuda.State
+}
+
+// NewCache is a cache of a size in memory that the caller took from dev, at least Bytes(z), and frees.
+func NewCache(m *cuda.Module, spec CacheSpec, dev cuda.Device, mem cuda.Memory, z Size) (*Cache, error) {
+	c, offset := &Cache{}, int64(0)
+	for i, s := range spec.shapes(z) {
+		t, err := cuda.DeviceTensor(dev, mem, offset, cuda.F32, s.dims...)
+		if err != nil {
+			return nil, err
+		}
+		offset += aligned(s.bytes())
+		state := cuda.NewState(m.ID+"."+s.name, m, t)
+		if i < len(spec.Paged) {
+			c.Paged = append(c.Paged, state)
+		} else {
+			c.Fixed = append(c.Fixed, state)
+		}
+	}
+	return c, nil
 }

@@ -27,7 +27,7 @@ type OpenOptions struct {
 // Forward is a function of weights, batch and caches and is called by one goroutine at a time.
 type Model interface {
 	Shape() Shape
-	// Caches says what each decoder layer keeps per position, in layer order.
+	// Caches says what each decoder layer keeps of a sequence, in layer order.
 	Caches() []nn.CacheSpec
 	// Forward returns the final hidden rows of b.Outputs: (outputs, hidden).
 	Forward(s *cuda.Step, b *nn.Batch) cuda.Tensor

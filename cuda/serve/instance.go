@@ -110,11 +110,17 @@ func (i *instance) limits(req sdk.LoadRequest, t sdk.LayerTable) (limits, error)
 	l.rows = min(l.rows, max(l.context, l.sequences-1+engine.BlockSize))
 	full := (l.context + engine.BlockSize - 1) / engine.BlockSize
 	l.blocks = full * l.sequences
-	var position int64
+	var position, sequence int64
 	for _, m := range t.Modules {
 		position += m.StateBytesToken
+		sequence += m.StateBytesSeq
 	}
-	if room := i.stateRoom(); position > 0 && room < int64(l.blocks)*position*engine.BlockSize {
+	room := i.stateRoom() - sequence*int64(l.sequences)
+	if room < 0 {
+		return l, sdk.Errorf(sdk.ReasonMemory, "%d sequences take %d bytes of state, more than there is memory for; load it with a smaller max_sequences",
+			l.sequences, sequence*int64(l.sequences))
+	}
+	if position > 0 && room < int64(l.blocks)*position*engine.BlockSize {
 		l.blocks = int(room / (position * engine.BlockSize))
 	}
 	if l.blocks < full {
@@ -209,23 +215,24 @@ func memoryError(err error) error {
 // layCaches makes each layer's cache where the layer is computed. Without a residency the caches are shapes without
 // memory, enough to measure with.
 func (i *instance) layCaches(t *stepper, l limits, r *residency) error {
-	t.kv = t.kv[:0]
+	t.cache = t.cache[:0]
+	size := nn.Size{Blocks: l.blocks, Slots: l.sequences}
 	for n, spec := range i.model.Caches() {
 		m := i.bound.Layers[n]
-		dev, mem := cuda.Device(i.cpu), cuda.NewMemory(nil, spec.Bytes(l.blocks), cuda.ForState)
+		dev, mem := cuda.Device(i.cpu), cuda.NewMemory(nil, spec.Bytes(size), cuda.ForState)
 		if r != nil {
 			var err error
 			dev = i.devices[r.of[m].dev]
-			if mem, err = dev.Alloc(spec.Bytes(l.blocks), cuda.ForState); err != nil {
+			if mem, err = dev.Alloc(spec.Bytes(size), cuda.ForState); err != nil {
 				return fmt.Errorf("the cache of %s: %w", m.ID, err)
 			}
 			r.adoptStates(m, mem)
 		}
-		kv, err := nn.NewKV(m, spec, dev, mem, l.blocks)
+		c, err := nn.NewCache(m, spec, dev, mem, size)
 		if err != nil {
 			return err
 		}
-		t.kv = append(t.kv, kv)
+		t.cache = append(t.cache, c)
 	}
 	return nil
 }

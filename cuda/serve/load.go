@@ -157,7 +157,7 @@ func layerTable(m Model, bound *nn.Bound, context int, size func(*cuda.Module) (
 			row.FLOPsToken = 0
 		}
 		if mod.Layer >= 0 && mod.Layer < len(caches) {
-			row.StateBytesToken = caches[mod.Layer].PositionBytes()
+			row.StateBytesToken, row.StateBytesSeq = caches[mod.Layer].PositionBytes(), caches[mod.Layer].SequenceBytes()
 		}
 		t.Modules = append(t.Modules, row)
 	}

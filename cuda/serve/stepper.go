@@ -18,14 +18,15 @@ var _ = [1]struct{}{}[engine.BlockSize-nn.BlockSize]
 type stepper struct {
 	model Model
 	step  *cuda.Step
-	kv    []*nn.KV
+	cache []*nn.Cache
 	place *residency
 
-	tokens, positions, seqs, tables, outputs []int32
-	slots                                    []int32 // by row of tables: the engine's slot
-	rowOf                                    []int32 // by slot: its row of tables, -1 without one
-	batch                                    nn.Batch
-	logits                                   [][]float32
+	tokens, positions, seqs, forms, tables, outputs []int32
+	slots                                           []int32 // by row of the batch: the engine's slot
+	onBoard                                         []int32 // by row of tables: the engine's slot
+	rowOf                                           []int32 // by slot: its row of tables, -1 without one
+	batch                                           nn.Batch
+	logits                                          [][]float32
 }
 
 // Step implements engine.Model.
@@ -53,24 +54,25 @@ func (t *stepper) Step(b *engine.Batch) ([][]float32, error) {
 // fill lays the rows out as arrays and returns the width of the tables.
 func (t *stepper) fill(b *engine.Batch) (width int) {
 	t.tokens, t.positions, t.seqs, t.outputs = t.tokens[:0], t.positions[:0], t.seqs[:0], t.outputs[:0]
-	t.slots, t.batch.Segments = t.slots[:0], t.batch.Segments[:0]
+	t.slots, t.forms, t.onBoard, t.batch.Segments = t.slots[:0], t.forms[:0], t.onBoard[:0], t.batch.Segments[:0]
 	for len(t.rowOf) < len(b.Tables) {
 		t.rowOf = append(t.rowOf, -1)
 	}
 	for i, r := range b.Rows {
 		if t.rowOf[r.Seq] < 0 {
-			t.rowOf[r.Seq] = int32(len(t.slots))
-			t.slots = append(t.slots, r.Seq)
+			t.rowOf[r.Seq] = int32(len(t.onBoard))
+			t.onBoard = append(t.onBoard, r.Seq)
 			width = max(width, len(b.Tables[r.Seq]))
 		}
 		t.tokens, t.positions, t.seqs = append(t.tokens, r.Token), append(t.positions, r.Pos), append(t.seqs, t.rowOf[r.Seq])
+		t.slots, t.forms = append(t.slots, r.Seq), append(t.forms, int32(r.Form))
 		if r.Output {
 			t.outputs = append(t.outputs, int32(i))
 		}
 		t.extend(i, r)
 	}
 	t.tables = t.tables[:0]
-	for _, slot := range t.slots {
+	for _, slot := range t.onBoard {
 		t.tables = append(t.tables, b.Tables[slot]...)
 		for range width - len(b.Tables[slot]) {
 			t.tables = append(t.tables, -1)
@@ -96,9 +98,10 @@ func (t *stepper) extend(i int, r engine.Row) {
 // forward runs the model over what fill laid out; also in a step that only measures.
 func (t *stepper) forward(s *cuda.Step, width int) cuda.Tensor {
 	b := &t.batch
-	b.KV = t.kv
+	b.Caches = t.cache
 	b.Tokens, b.Positions, b.Seqs = s.Input(t.tokens), s.Input(t.positions), s.Input(t.seqs)
-	b.Tables, b.Outputs = s.Input(t.tables, len(t.slots), width), s.Input(t.outputs)
+	b.Slots, b.Forms = s.Input(t.slots), s.Input(t.forms)
+	b.Tables, b.Outputs = s.Input(t.tables, len(t.onBoard), width), s.Input(t.outputs)
 	return t.model.Unembed(s, t.model.Forward(s, b))
 }
 

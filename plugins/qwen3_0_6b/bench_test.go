@@ -26,7 +26,7 @@ func BenchmarkPublishedShape(b *testing.B) {
 	if err := cpu.Close(); err != nil {
 		b.Fatal(err)
 	}
-	spec := nn.CacheSpec{KVHeads: 8, Dim: 128}
+	spec := nn.KeysValues(8, 128, 128)
 
 	for _, context := range contexts {
 		b.Run(fmt.Sprintf("decode/context=%d", context), func(b *testing.B) {

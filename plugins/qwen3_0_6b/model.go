@@ -62,7 +62,7 @@ func (m *Model) Forward(s *cuda.Step, b *nn.Batch) cuda.Tensor {
 	for i := range m.Layers {
 		s.EnterLayer(i) // the layer's weights are where they shall be from here on, the next ones on their way
 		l := &m.Layers[i]
-		x = s.Add(x, m.attend(s, &l.Attn, l.AttnNorm.Forward(s, x), angles, b, b.KV[i]))
+		x = s.Add(x, m.attend(s, &l.Attn, l.AttnNorm.Forward(s, x), angles, b, b.Caches[i]))
 		x = s.Add(x, l.MLP.forward(s, l.MLPNorm.Forward(s, x)))
 		s.Observe("layer", i, x)
 	}
@@ -72,12 +72,12 @@ func (m *Model) Forward(s *cuda.Step, b *nn.Batch) cuda.Tensor {
 }
 
 // attend maps x (rows, hidden) -> (rows, hidden).
-func (m *Model) attend(s *cuda.Step, a *Attention, x, angles cuda.Tensor, b *nn.Batch, kv *nn.KV) cuda.Tensor {
+func (m *Model) attend(s *cuda.Step, a *Attention, x, angles cuda.Tensor, b *nn.Batch, cache *nn.Cache) cuda.Tensor {
 	q := a.QNorm.Forward(s, a.Q.Forward(s, x).Heads(m.cfg.HeadDim)) // (rows, heads, head_dim)
 	k := a.KNorm.Forward(s, a.K.Forward(s, x).Heads(m.cfg.HeadDim)) // (rows, kv heads, head_dim)
 	v := a.V.Forward(s, x).Heads(m.cfg.HeadDim)
 	q, k = m.rope.Apply(s, q, angles), m.rope.Apply(s, k, angles)
-	return a.O.Forward(s, nn.Attend(s, q, k, v, b, kv, m.scale).Flat())
+	return a.O.Forward(s, nn.Attend(s, q, k, v, b, cache, m.scale).Flat())
 }
 
 func (l *MLP) forward(s *cuda.Step, x cuda.Tensor) cuda.Tensor {
@@ -145,7 +145,7 @@ func (m *Model) Shape() serve.Shape {
 func (m *Model) Caches() []nn.CacheSpec {
 	specs := make([]nn.CacheSpec, len(m.Layers))
 	for i := range specs {
-		specs[i] = nn.CacheSpec{KVHeads: m.cfg.NumKeyValueHeads, Dim: m.cfg.HeadDim}
+		specs[i] = nn.KeysValues(m.cfg.NumKeyValueHeads, m.cfg.HeadDim, m.cfg.HeadDim)
 	}
 	return specs
 }

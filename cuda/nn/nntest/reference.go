@@ -29,7 +29,7 @@ func (r *Runner) Layers(dir string, bound float64) (string, error) {
 		return "", err
 	}
 	trace, names := golden.NewTrace(f, bound), []string{"embeddings"}
-	for i := range r.kv {
+	for i := range r.caches {
 		names = append(names, fmt.Sprintf("layer.%d", i))
 	}
 	r.Step.SetObserver(func(name string, i int, x cuda.Tensor) {

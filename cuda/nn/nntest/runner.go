@@ -39,7 +39,7 @@ type Runner struct {
 	dev    cuda.Device
 	limits Limits
 	blocks int // of one sequence
-	kv     []*nn.KV
+	caches []*nn.Cache
 	mem    []cuda.Memory
 	length []int     // positions of each sequence
 	tables [][]int32 // blocks of each sequence
@@ -47,7 +47,7 @@ type Runner struct {
 	batch  nn.Batch
 	logits []float32 // of the last step
 
-	tokens, positions, seqs, table, outputs []int32 // scratch of a batch
+	tokens, positions, seqs, forms, table, outputs []int32 // scratch of a batch
 }
 
 // stride is a prime: with it as the step, neighbours in a sequence are not neighbours in the cache.
@@ -77,21 +77,23 @@ func NewRunner(m Model, b *nn.Bound, dev cuda.Device, l Limits) (*Runner, error)
 // reserve takes the memory: caches of so many blocks, and activations of the largest step.
 func (r *Runner) reserve(b *nn.Bound, blocks int) error {
 	for i, spec := range r.model.Caches() {
-		mem, err := r.dev.Alloc(spec.Bytes(blocks), cuda.ForState)
+		size := nn.Size{Blocks: blocks, Slots: r.limits.Sequences}
+		mem, err := r.dev.Alloc(spec.Bytes(size), cuda.ForState)
 		if err != nil {
 			return err
 		}
 		r.mem = append(r.mem, mem)
-		kv, err := nn.NewKV(b.Layers[i], spec, r.dev, mem, blocks)
+		c, err := nn.NewCache(b.Layers[i], spec, r.dev, mem, size)
 		if err != nil {
 			return err
 		}
-		r.kv = append(r.kv, kv)
+		r.caches = append(r.caches, c)
 	}
 	r.clear()
-	for range r.limits.Rows {
-		r.row(0, 0, 0, true)
+	for i := range r.limits.Rows {
+		r.row(0, i, 0, nn.Prefill, true)
 	}
+	r.batch.Segments = append(r.batch.Segments, nn.Segment{To: r.limits.Rows})
 	sizes, err := r.Step.Measure(func(s *cuda.Step) { r.forward(s) })
 	if err != nil {
 		return err
@@ -137,7 +139,7 @@ func (r *Runner) Run(chunks ...Chunk) ([][]float32, error) {
 			if err := r.grow(c.Seq); err != nil {
 				return nil, err
 			}
-			r.row(token, r.length[c.Seq], c.Seq, c.All || i == len(c.Tokens)-1)
+			r.row(token, r.length[c.Seq], c.Seq, c.Form, c.All || i == len(c.Tokens)-1)
 			r.length[c.Seq]++
 		}
 	}
@@ -161,23 +163,25 @@ func (r *Runner) Run(chunks ...Chunk) ([][]float32, error) {
 func (r *Runner) forward(s *cuda.Step) cuda.Tensor {
 	b := &r.batch
 	b.Tokens, b.Positions, b.Seqs = s.Input(r.tokens), s.Input(r.positions), s.Input(r.seqs)
-	b.Tables, b.Outputs, b.KV = s.Input(r.table, r.limits.Sequences, r.blocks), s.Input(r.outputs), r.kv
+	b.Slots, b.Forms = b.Seqs, s.Input(r.forms)
+	b.Tables, b.Outputs, b.Caches = s.Input(r.table, r.limits.Sequences, r.blocks), s.Input(r.outputs), r.caches
 	return r.model.Unembed(s, r.model.Forward(s, b))
 }
 
 func (r *Runner) clear() {
-	r.tokens, r.positions, r.seqs, r.outputs = r.tokens[:0], r.positions[:0], r.seqs[:0], r.outputs[:0]
+	r.tokens, r.positions, r.seqs, r.forms, r.outputs = r.tokens[:0], r.positions[:0], r.seqs[:0], r.forms[:0], r.outputs[:0]
 	r.batch.Segments = r.batch.Segments[:0]
 	if r.table == nil {
 		r.table = make([]int32, r.limits.Sequences*r.blocks)
 	}
 }
 
-func (r *Runner) row(token int32, position, seq int, output bool) {
+func (r *Runner) row(token int32, position, seq int, form nn.Form, output bool) {
 	if output {
 		r.outputs = append(r.outputs, int32(len(r.tokens)))
 	}
 	r.tokens, r.positions, r.seqs = append(r.tokens, token), append(r.positions, int32(position)), append(r.seqs, int32(seq))
+	r.forms = append(r.forms, int32(form))
 }
 
 // grow gives a sequence the block its next position needs.

@@ -17,13 +17,13 @@ type average struct {
 	Layer []nn.RMSNorm `weight:"layers"`
 }
 
-func (*average) Caches() []nn.CacheSpec { return []nn.CacheSpec{{KVHeads: 1, Dim: 4}} }
+func (*average) Caches() []nn.CacheSpec { return []nn.CacheSpec{nn.KeysValues(1, 4, 4)} }
 
 func (m *average) Forward(s *cuda.Step, b *nn.Batch) cuda.Tensor {
 	x := m.Embed.Forward(s, b.Tokens)
 	s.EnterLayer(0)
 	x = m.Layer[0].Forward(s, x).Heads(4)
-	return s.Gather(nn.Attend(s, x, x, x, b, b.KV[0], 0).Flat(), b.Outputs)
+	return s.Gather(nn.Attend(s, x, x, x, b, b.Caches[0], 0).Flat(), b.Outputs)
 }
 
 func (*average) Unembed(_ *cuda.Step, x cuda.Tensor) cuda.Tensor { return x }
