@@ -53,7 +53,7 @@ const (
 type Ops interface {
 	Embed(dst, tokens, table Tensor) error
 	MatMul(dst, x, w Tensor) error
-	RMSNorm(dst, x, w Tensor, eps float32) error
+	RMSNorm(dst, x, w Tensor, eps, plus float32) error
 	Add(dst, x, y Tensor) error
 	SwiGLU(dst, gate, up Tensor) error
 	Angles(dst, positions Tensor, freqs []float32, scale float32) error

@@ -46,11 +46,11 @@ func (o *hostOps) MatMul(dst, x, w Tensor) error {
 	return o.pool.MatMul(f32s(dst), f32s(x), matrix(w))
 }
 
-func (o *hostOps) RMSNorm(dst, x, w Tensor, eps float32) error {
+func (o *hostOps) RMSNorm(dst, x, w Tensor, eps, plus float32) error {
 	if err := o.owns(dst, x, w, dst); err != nil {
 		return err
 	}
-	return o.pool.RMSNorm(f32s(dst), f32s(x), matrix(w), eps)
+	return o.pool.RMSNorm(f32s(dst), f32s(x), matrix(w), eps, plus)
 }
 
 func (o *hostOps) Add(dst, x, y Tensor) error {

@@ -93,7 +93,7 @@ func (m *model) forward(s *cuda.Step, b rows) cuda.Tensor {
 	for i := range m.layers {
 		s.EnterLayer(i)
 		l := &m.layers[i]
-		a := s.RMSNorm(x, l.norm, 1e-6)
+		a := s.RMSNorm(x, l.norm, 1e-6, 0)
 		q, k, v := s.MatMul(a, l.q).Heads(dim), s.MatMul(a, l.k).Heads(dim), s.MatMul(a, l.v).Heads(dim)
 		s.CacheWrite(l.keys, s.Rotate(k, angles, cuda.Half), pos, seq, tables)
 		s.CacheWrite(l.values, v, pos, seq, tables)
@@ -102,7 +102,7 @@ func (m *model) forward(s *cuda.Step, b rows) cuda.Tensor {
 		x = s.Add(x, s.MatMul(s.SwiGLU(s.MatMul(x, l.gate), s.MatMul(x, l.up)), l.down))
 		s.Observe("layer", i, x)
 	}
-	return s.MatMul(s.RMSNorm(s.Gather(x, last), m.norm, 1e-6), m.embed)
+	return s.MatMul(s.RMSNorm(s.Gather(x, last), m.norm, 1e-6, 0), m.embed)
 }
 
 // run makes a pass and gives a copy of its logits.

@@ -56,9 +56,10 @@ func (s *Step) MatMul(x Tensor, w *Weight) Tensor {
 	return y
 }
 
-// RMSNorm divides by the root mean square over the last dimension: y = x / sqrt(mean(x²) + eps) · w.
+// RMSNorm divides by the root mean square over the last dimension: y = x / sqrt(mean(x²) + eps) · (plus + w). plus is 0, or
+// 1 for weights that are kept as their distance from 1.
 // x (.., n), w (n) -> (.., n).
-func (s *Step) RMSNorm(x Tensor, w *Weight, eps float32) Tensor {
+func (s *Step) RMSNorm(x Tensor, w *Weight, eps, plus float32) Tensor {
 	dev, t := s.weight(w)
 	x = s.on(dev, x)
 	if !s.shaped("rmsnorm", w, x.dtype == F32 && x.nd >= 2 && t.nd == 1 && x.dim[max(x.nd, 1)-1] == t.dim[0], x, t) {
@@ -66,7 +67,7 @@ func (s *Step) RMSNorm(x Tensor, w *Weight, eps float32) Tensor {
 	}
 	y := s.make(dev, F32, x.nd, x.dim)
 	if s.runs() {
-		s.done("rmsnorm", w, s.ops[dev].RMSNorm(y, x, t, eps))
+		s.done("rmsnorm", w, s.ops[dev].RMSNorm(y, x, t, eps, plus))
 	}
 	return y
 }

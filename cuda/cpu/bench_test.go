@@ -111,7 +111,7 @@ func BenchmarkSmallOps(b *testing.B) {
 	x, y, w := random(rng, 3072), make([]float32, 3072), randomMatrix(rng, cpu.BF16, 1, 1024)
 	b.Run("rmsnorm", func(b *testing.B) {
 		for b.Loop() {
-			must(b, p.RMSNorm(y[:1024], x[:1024], w, 1e-6))
+			must(b, p.RMSNorm(y[:1024], x[:1024], w, 1e-6, 0))
 		}
 	})
 	b.Run("swiglu", func(b *testing.B) {

@@ -46,8 +46,8 @@ void pio_matmul(pio_pool *p, const pio_kernels *t, float *y, const float *x, con
 }
 
 void pio_rmsnorm(pio_pool *p, const pio_kernels *t, float *y, const float *x, const void *w, int type, size_t rows,
-                 size_t n, float eps) {
-  pio_norm_args a = {.y = y, .x = x, .w = w, .type = type, .rows = rows, .n = n, .eps = eps};
+                 size_t n, float eps, float plus) {
+  pio_norm_args a = {.y = y, .x = x, .w = w, .type = type, .rows = rows, .n = n, .eps = eps, .plus = plus};
   a.rows_per_task = at_least(1, SMALL / at_least(1, n));
   pio_pool_run(p, t->rmsnorm, &a, ceil_div(rows, a.rows_per_task));
 }

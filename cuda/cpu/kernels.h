@@ -35,7 +35,7 @@ typedef struct {
   const void *w;
   int type;
   size_t rows, n, rows_per_task;
-  float eps;
+  float eps, plus;
 } pio_norm_args;
 
 typedef struct {
@@ -90,7 +90,7 @@ const pio_kernels *pio_kernels_at(int i);
 void pio_matmul(pio_pool *p, const pio_kernels *t, float *y, const float *x, const void *w, int type, size_t rows,
                 size_t in, size_t out);
 void pio_rmsnorm(pio_pool *p, const pio_kernels *t, float *y, const float *x, const void *w, int type, size_t rows,
-                 size_t n, float eps);
+                 size_t n, float eps, float plus);
 void pio_add(pio_pool *p, const pio_kernels *t, float *y, const float *a, const float *b, size_t n);
 void pio_swiglu(pio_pool *p, const pio_kernels *t, float *y, const float *a, const float *b, size_t n);
 void pio_rotate(pio_pool *p, const pio_kernels *t, float *y, const float *x, const float *angles, size_t rows,

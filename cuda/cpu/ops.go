@@ -50,14 +50,14 @@ func (p *Pool) MatMul(y, x []float32, w Matrix) error {
 	return nil
 }
 
-// RMSNorm normalizes rows as long as w.
-func (p *Pool) RMSNorm(y, x []float32, w Matrix, eps float32) error {
+// RMSNorm normalizes rows as long as w and multiplies by plus + w.
+func (p *Pool) RMSNorm(y, x []float32, w Matrix, eps, plus float32) error {
 	rows := rowsOf(x, w.Cols)
 	if err := first(w.check(), sizes(len(x), rows*w.Cols), sizes(len(y), len(x))); err != nil {
 		return err
 	}
 	if len(y) > 0 {
-		C.pio_rmsnorm(p.c, p.table, ptr(y), ptr(x), w.Ptr, C.int(w.Type), C.size_t(rows), C.size_t(w.Cols), C.float(eps))
+		C.pio_rmsnorm(p.c, p.table, ptr(y), ptr(x), w.Ptr, C.int(w.Type), C.size_t(rows), C.size_t(w.Cols), C.float(eps), C.float(plus))
 	}
 	return nil
 }

@@ -98,7 +98,7 @@ func TestOpsAllocateNothing(t *testing.T) {
 		p.Embed(y[:32], g.Seqs[:2], w)
 		p.MatMul(y[:16], s.q[:16], w)
 		p.MatMul(y[:160], s.q[:160], w)
-		p.RMSNorm(y[:16], s.q[:16], cpu.Matrix{Ptr: w.Ptr, Type: w.Type, Rows: 1, Cols: 16}, 1e-6)
+		p.RMSNorm(y[:16], s.q[:16], cpu.Matrix{Ptr: w.Ptr, Type: w.Type, Rows: 1, Cols: 16}, 1e-6, 0)
 		p.SwiGLU(y, s.q, s.q)
 		p.Add(y, y, s.q)
 		p.Angles(angles, g.Positions, freqs, 1)

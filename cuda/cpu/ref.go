@@ -28,7 +28,7 @@ func RefMatMul(y, x []float32, w Matrix) {
 }
 
 // RefRMSNorm is cuda.Step.RMSNorm.
-func RefRMSNorm(y, x []float32, w Matrix, eps float32) {
+func RefRMSNorm(y, x []float32, w Matrix, eps, plus float32) {
 	n := w.Cols
 	for r := range len(x) / n {
 		var sum float64
@@ -37,7 +37,7 @@ func RefRMSNorm(y, x []float32, w Matrix, eps float32) {
 		}
 		inv := 1 / math.Sqrt(sum/float64(n)+float64(eps))
 		for i := range n {
-			y[r*n+i] = float32(float64(x[r*n+i]) * inv * float64(w.Widen(i)))
+			y[r*n+i] = float32(float64(x[r*n+i]) * inv * (float64(plus) + float64(w.Widen(i))))
 		}
 	}
 }

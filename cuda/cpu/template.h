@@ -91,11 +91,11 @@ static void norm_row(const pio_norm_args *a, const float *x, float *y) {
     sum = v_fma(v_load(x + i), v_load(x + i), sum);
   if (i < n)
     sum = v_fma(v_load_n(x + i, n - i), v_load_n(x + i, n - i), sum);
-  V inv = v_set1(1.0f / __builtin_sqrtf(v_sum(sum) / (float)n + a->eps));
+  V inv = v_set1(1.0f / __builtin_sqrtf(v_sum(sum) / (float)n + a->eps)), plus = v_set1(a->plus);
   for (i = 0; i + W <= n; i += W)
-    v_store(y + i, v_load(x + i) * inv * widen(a->type, w + i * size));
+    v_store(y + i, v_load(x + i) * inv * (plus + widen(a->type, w + i * size)));
   if (i < n)
-    v_store_n(y + i, v_load_n(x + i, n - i) * inv * widen_n(a->type, w + i * size, n - i), n - i);
+    v_store_n(y + i, v_load_n(x + i, n - i) * inv * (plus + widen_n(a->type, w + i * size, n - i)), n - i);
 }
 
 static void rmsnorm(const void *args, size_t task) {

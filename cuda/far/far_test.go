@@ -184,7 +184,7 @@ func TestForeignOperandsAreRefused(t *testing.T) {
 	}{
 		"embed":      {[]cuda.Tensor{rows, ids, rows}, func(o []cuda.Tensor) error { return ops.Embed(o[0], o[1], o[2]) }},
 		"matmul":     {[]cuda.Tensor{here(cuda.F32, 2, 2), rows, rows}, func(o []cuda.Tensor) error { return ops.MatMul(o[0], o[1], o[2]) }},
-		"rmsnorm":    {[]cuda.Tensor{rows, rows, here(cuda.F32, 4)}, func(o []cuda.Tensor) error { return ops.RMSNorm(o[0], o[1], o[2], 1) }},
+		"rmsnorm":    {[]cuda.Tensor{rows, rows, here(cuda.F32, 4)}, func(o []cuda.Tensor) error { return ops.RMSNorm(o[0], o[1], o[2], 1, 0) }},
 		"add":        {[]cuda.Tensor{rows, rows, rows}, func(o []cuda.Tensor) error { return ops.Add(o[0], o[1], o[2]) }},
 		"swiglu":     {[]cuda.Tensor{rows, rows, rows}, func(o []cuda.Tensor) error { return ops.SwiGLU(o[0], o[1], o[2]) }},
 		"angles":     {[]cuda.Tensor{angles, ids}, func(o []cuda.Tensor) error { return ops.Angles(o[0], o[1], []float32{1}, 1) }},

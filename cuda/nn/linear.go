@@ -29,10 +29,11 @@ func (e Embedding) Forward(s *cuda.Step, tokens cuda.Tensor) cuda.Tensor { retur
 // Tied is the head of a model that uses its embedding as the output matrix: one weight, bound once.
 func (e Embedding) Tied() Linear { return Linear(e) }
 
-// RMSNorm is y = x / sqrt(mean(x²) + eps) · w over the last dimension (Zhang and Sennrich, 2019).
+// RMSNorm is y = x / sqrt(mean(x²) + eps) · (plus + w) over the last dimension (Zhang and Sennrich, 2019).
 type RMSNorm struct {
-	W   *cuda.Weight `weight:"weight"` // (dim)
-	Eps float32
+	W    *cuda.Weight `weight:"weight"` // (dim)
+	Eps  float32
+	Plus float32 // 1 where a checkpoint keeps weights as their distance from 1, else 0
 }
 
 // NewRMSNorm is a norm over dim elements, to be bound.
@@ -41,4 +42,6 @@ func NewRMSNorm(dim int, eps float64) RMSNorm {
 }
 
 // Forward normalizes x (.., dim) -> (.., dim).
-func (n RMSNorm) Forward(s *cuda.Step, x cuda.Tensor) cuda.Tensor { return s.RMSNorm(x, n.W, n.Eps) }
+func (n RMSNorm) Forward(s *cuda.Step, x cuda.Tensor) cuda.Tensor {
+	return s.RMSNorm(x, n.W, n.Eps, n.Plus)
+}
