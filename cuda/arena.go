@@ -1,6 +1,7 @@
 package cuda
 
 import (
+	"errors"
 	"fmt"
 	"unsafe"
 )
@@ -53,25 +54,25 @@ func (a *arena) take(bytes int64) (unsafe.Pointer, bool) {
 	return p, true
 }
 
-// section is a generation of activations.
+// section is the activations that end together.
 type section struct {
-	gen   uint32
-	nodes []node
+	nodes  []node
+	serial uint32 // of the last node made, in this pass or an earlier one
 	// while measuring
 	used, peak int64
 }
 
 // node is one activation: where it lies on each device, nil where it does not.
 type node struct {
-	bytes int64
-	home  int // the device that computed it
-	at    [MaxDevices]unsafe.Pointer
+	serial uint32
+	bytes  int64
+	home   int // the device that computed it
+	at     [MaxDevices]unsafe.Pointer
 }
 
 // reset ends a section: its activations are no more, on every device.
 func (s *Step) reset(section int) {
 	sec := &s.secs[section]
-	sec.gen++
 	sec.nodes = sec.nodes[:0]
 	sec.used = 0
 	for d := range s.devices {
@@ -95,7 +96,9 @@ func (s *Step) make(dev int, dtype DType, nd uint8, dim [MaxDims]int32) Tensor {
 		}
 		n.at[dev], t.ptr, t.dev = p, p, s.memory[dev]
 	}
-	t.node, t.gen = uint32(len(sec.nodes)), sec.gen
+	sec.serial++
+	n.serial = sec.serial
+	t.node, t.serial = uint32(len(sec.nodes)), n.serial
 	sec.nodes = append(sec.nodes, n)
 	return t
 }
@@ -106,20 +109,48 @@ func (s *Step) on(dev int, t Tensor) Tensor {
 	if s.err != nil || t.sec == 0 {
 		return t
 	}
-	sec := &s.secs[t.sec-1]
-	if t.gen != sec.gen {
+	n := s.nodeOf(t)
+	if n == nil {
 		s.failLife(t)
 		return Tensor{}
 	}
 	if s.measuring || t.dev == s.memory[dev] {
 		return t
 	}
-	n := &sec.nodes[t.node]
 	offset := uintptr(t.ptr) - uintptr(n.at[s.indexOf(t.dev)])
 	if n.at[dev] == nil && !s.copyNode(n, int(t.sec)-1, dev) {
 		return Tensor{}
 	}
 	t.ptr, t.dev = unsafe.Add(n.at[dev], offset), s.memory[dev]
+	return t
+}
+
+// nodeOf is the activation that a tensor views; nil if it is no more.
+func (s *Step) nodeOf(t Tensor) *node {
+	nodes := s.secs[t.sec-1].nodes
+	if int(t.node) >= len(nodes) || nodes[t.node].serial != t.serial {
+		return nil
+	}
+	return &nodes[t.node]
+}
+
+// changing is an activation that an op on a device is about to change. It must lie there and nowhere else: a copy would
+// not learn of the change.
+func (s *Step) changing(dev int, t Tensor) Tensor {
+	if s.err != nil || t.sec == 0 {
+		return t
+	}
+	n := s.nodeOf(t)
+	if n == nil {
+		s.failLife(t)
+		return Tensor{}
+	}
+	for d := range s.devices {
+		if !s.measuring && (n.at[d] != nil) != (d == dev) {
+			s.fail(fmt.Errorf("an activation (%v) is to be changed on %s and lies elsewhere too", t, s.devices[dev].Name()))
+			return Tensor{}
+		}
+	}
 	return t
 }
 
@@ -148,6 +179,54 @@ func (s *Step) copyNode(n *node, section, dev int) bool {
 	}
 	n.at[dev] = p
 	return true
+}
+
+// Mark is a point in the making of a layer's activations; see Rewind.
+type Mark struct {
+	section, nodes int
+	used           [MaxDevices]int64
+	measured       int64
+}
+
+// Mark is this point.
+func (s *Step) Mark() Mark {
+	sec := &s.secs[s.section]
+	m := Mark{section: s.section, nodes: len(sec.nodes), measured: sec.used}
+	for d := range s.devices {
+		m.used[d] = s.arenas[d][s.section].used
+	}
+	return m
+}
+
+// Rewind ends the activations made since the mark, in the same layer, so that their memory is used again: for work done
+// in parts, of which each leaves its result in an activation made before.
+func (s *Step) Rewind(m Mark) {
+	if s.err != nil {
+		return
+	}
+	sec := &s.secs[s.section]
+	if m.section != s.section || m.nodes > len(sec.nodes) {
+		s.fail(errors.New("rewinding to a mark of another layer"))
+		return
+	}
+	sec.nodes, sec.used = sec.nodes[:m.nodes], m.measured
+	for d := range s.devices {
+		a := &s.arenas[d][s.section]
+		if a.used > m.used[d] {
+			a.used = m.used[d]
+			s.forget(d, a)
+		}
+	}
+}
+
+// forget ends the copies of older activations that a device got after the mark.
+func (s *Step) forget(dev int, a *arena) {
+	for i := range s.secs[s.section].nodes {
+		n := &s.secs[s.section].nodes[i]
+		if p := n.at[dev]; n.home != dev && p != nil && int64(uintptr(p)-uintptr(a.mem.ptr)) >= a.used {
+			n.at[dev] = nil
+		}
+	}
 }
 
 func (s *Step) indexOf(memory Device) int {

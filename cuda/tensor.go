@@ -17,14 +17,14 @@ const MaxDims = 4
 
 // Tensor is a view of contiguous row-major elements in the memory of one device.
 type Tensor struct {
-	ptr   unsafe.Pointer // on the device; nil in a step that only measures
-	dev   Device         // nil: the memory of this process
-	dim   [MaxDims]int32
-	node  uint32 // activations: which one of its section this is a view of
-	gen   uint32 // activations: the section's generation, to notice use after the section was reused
-	sec   uint8  // activations: 1 + the section; 0 for weights, states and the caller's own
-	nd    uint8
-	dtype DType
+	ptr    unsafe.Pointer // on the device; nil in a step that only measures
+	dev    Device         // nil: the memory of this process
+	dim    [MaxDims]int32
+	node   uint32 // activations: which one of its section this is a view of
+	serial uint32 // activations: the node's, to notice use after its memory was given to another
+	sec    uint8  // activations: 1 + the section; 0 for weights, states and the caller's own
+	nd     uint8
+	dtype  DType
 }
 
 // HostTensor views bytes of this process (a mapped file, a slice) as a tensor. The bytes must outlive it and must be
