@@ -92,7 +92,7 @@ func cutParameter(s string) (value, after string) {
 
 func (coder) prefix(name string) string {
 	if name == "" {
-		return toolOpen + "\n" + functionOpen
+		return toolOpen + "\n" + strings.TrimSuffix(functionOpen, "=")
 	}
 	return toolOpen + "\n" + functionOpen + name + ">\n"
 }

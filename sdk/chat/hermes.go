@@ -72,5 +72,5 @@ func (hermes) prefix(name string) string {
 	if err != nil {
 		return toolOpen
 	}
-	return toolOpen + "\n" + `{"name": ` + string(quoted) + `, "arguments": `
+	return toolOpen + "\n" + `{"name": ` + string(quoted) + `, "arguments":`
 }

@@ -26,9 +26,15 @@ type OutputConfig struct {
 	NewID       func(index int) string // names calls; nil means random names
 }
 
+// HasTools says whether tools, a request's array, has any.
+func HasTools(tools json.RawMessage) bool {
+	s, array := strings.CutPrefix(strings.TrimSpace(string(tools)), "[")
+	return array && strings.TrimSpace(s) != "]"
+}
+
 // NewOutput begins an answer.
 func NewOutput(c OutputConfig) *Output {
-	if s := strings.TrimSpace(string(c.Tools)); s == "" || s == "null" || s == "[]" {
+	if !HasTools(c.Tools) {
 		c.Format = NoTools
 	}
 	o := &Output{NewReasoning(c.Prompt, c.Open, c.Close), NewToolParser(c.Format, c.Tools, c.NewID)}
@@ -57,6 +63,9 @@ func (o *Output) Flush() Delta {
 	d.Text, d.Calls = d.Text+text, append(d.Calls, calls...)
 	return d
 }
+
+// InReasoning says that the answer is in its reasoning so far.
+func (o *Output) InReasoning() bool { return o.reasoning.Inside() }
 
 // Calls is how many tool calls there were so far; an answer with any ends with the reason "tool_calls".
 func (o *Output) Calls() int { return o.tools.Calls() }

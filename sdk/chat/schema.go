@@ -27,26 +27,48 @@ const (
 
 var typeNames = map[string]valueType{"string": typeString, "integer": typeInteger, "number": typeNumber | typeInteger, "boolean": typeBoolean, "object": typeObject, "array": typeArray, "null": typeNull}
 
-// readToolTypes reads what it understands of the tools; whatever it does not is a parameter without a type.
-func readToolTypes(tools json.RawMessage) toolTypes {
-	var list []struct {
-		Name       string
-		Parameters schema
-		Function   struct {
-			Name       string
-			Parameters schema
-		}
+// ToolNames are the names of a request's tools, in their order.
+func ToolNames(tools json.RawMessage) []string {
+	var names []string
+	for _, t := range readTools(tools) {
+		name, _ := t.declared()
+		names = append(names, name)
 	}
+	return names
+}
+
+// tool is {"type": "function", "function": {...}}, or what is inside of it.
+type tool struct {
+	function
+	Function function
+}
+
+type function struct {
+	Name       string
+	Parameters schema
+}
+
+func readTools(tools json.RawMessage) []tool {
+	var list []tool
 	if json.Unmarshal(tools, &list) != nil {
 		return nil
 	}
+	return list
+}
+
+func (t *tool) declared() (name string, parameters schema) {
+	if t.Function.Name != "" {
+		return t.Function.Name, t.Function.Parameters
+	}
+	return t.Name, t.Parameters
+}
+
+// readToolTypes reads what it understands of the tools; whatever it does not is a parameter without a type.
+func readToolTypes(tools json.RawMessage) toolTypes {
 	types := toolTypes{}
-	for _, t := range list {
-		name := t.Function.Name
-		r := schemaReader{root: t.Function.Parameters, refs: map[string]valueType{}}
-		if name == "" {
-			name, r.root = t.Name, t.Parameters
-		}
+	for _, t := range readTools(tools) {
+		name, parameters := t.declared()
+		r := schemaReader{root: parameters, refs: map[string]valueType{}}
 		properties, _ := r.root["properties"].(map[string]any)
 		types[name] = map[string]valueType{}
 		for key, s := range properties {

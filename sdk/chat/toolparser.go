@@ -41,7 +41,8 @@ type syntax interface {
 	end(s string, sc *scan, last bool) int
 	// parse reads a whole call. More than one may stand between one pair of tags.
 	parse(s string, tools toolTypes) ([]parsedCall, bool)
-	// prefix is what a forced call begins with.
+	// prefix is what a forced call begins with. It ends where a token does in what the model learnt to write: a space
+	// that belongs to the next word, or a sign that tokenizers join with the name behind it, is left to the model.
 	prefix(name string) string
 }
 
@@ -245,7 +246,7 @@ func (f ToolFormat) syntax() syntax {
 }
 
 // Opening is what an answer begins with in which a call is forced: a call of the named function, or of any if name is
-// empty. The model goes on from there; the parser is to see these words too.
+// empty; "" if the format knows no calls. The model goes on from there; the parser is to see these words too.
 func (f ToolFormat) Opening(name string) string {
 	if s := f.syntax(); s != nil {
 		return s.prefix(name)

@@ -214,10 +214,10 @@ func TestAForcedCallGoesOnFromItsOpening(t *testing.T) {
 		format     ToolFormat
 		name, rest string
 	}{
-		{Hermes, "get_weather", "{\"city\": \"Oslo\"}}\n</tool_call>"},
+		{Hermes, "get_weather", " {\"city\": \"Oslo\"}}\n</tool_call>"},
 		{Hermes, "", "get_weather\", \"arguments\": {\"city\": \"Oslo\"}}\n</tool_call>"},
 		{Qwen3Coder, "get_weather", "<parameter=city>\nOslo\n</parameter>\n</function>\n</tool_call>"},
-		{Qwen3Coder, "", "get_weather>\n<parameter=city>\nOslo\n</parameter>\n</function>\n</tool_call>"},
+		{Qwen3Coder, "", "=get_weather>\n<parameter=city>\nOslo\n</parameter>\n</function>\n</tool_call>"},
 		{GLM, "get_weather", "<arg_key>city</arg_key><arg_value>Oslo</arg_value></tool_call>"},
 		{GLM, "", "get_weather<arg_key>city</arg_key><arg_value>Oslo</arg_value></tool_call>"},
 	} {

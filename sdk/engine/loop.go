@@ -257,13 +257,13 @@ func (l *loop) compute(batch *Batch) (logits [][]float32, err error) {
 }
 
 func (l *loop) sample(q *sequence, logits []float32) {
-	id, logprob, err := q.sampler.Sample(logits, len(q.tokens))
+	index := len(q.tokens) - q.prompt
+	id, logprob, err := q.draw(logits, index)
 	if err != nil {
 		l.finish(q, outcome{err: err})
 		return
 	}
 	l.counts.GeneratedTokens++
-	index := len(q.tokens) - q.prompt
 	q.tokens = append(q.tokens, id)
 	q.sampler.Answer(id)
 	l.last = append(l.last, delivered{q, delivery{Sampled{Index: index, ID: id, Logprob: logprob}, q.finished()}})

@@ -92,6 +92,15 @@ func (s *Sampler) Sample(logits []float32, position int) (int32, *sdk.TokenLogpr
 	return id, logprob, err
 }
 
+// Given describes an id that is not drawn but given, as Sample would. Its logprob is what the model thinks of it.
+func (s *Sampler) Given(logits []float32, id int32) (*sdk.TokenLogprob, error) {
+	if !s.params.Logprobs {
+		return nil, nil
+	}
+	s.work.raw = append(s.work.raw[:0], logits...)
+	return s.work.logprob(id, s.params.TopLogprobs)
+}
+
 func (s *Sampler) draw(logits []float32, position int) (int32, error) {
 	s.adjust(logits)
 	if s.params.greedy() {

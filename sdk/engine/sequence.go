@@ -15,8 +15,9 @@ type Request struct {
 	Prompt    []int32
 	Generated []int32 // the answer so far, if it is being resumed
 	Sampling  Params
-	Choice    int // which of the answers to one prompt; keys the generator together with the seed
-	MaxTokens int // of the whole answer; 0 means as many as the context and the cache hold
+	Choice    int     // which of the answers to one prompt; keys the generator together with the seed
+	Forced    []int32 // ids that the answer begins with, whatever the model would say; Generated may end among them
+	MaxTokens int     // of the whole answer; 0 means as many as the context and the cache hold
 	EOS       []int32
 	IgnoreEOS bool
 }
@@ -47,6 +48,7 @@ type sequence struct {
 	prompt    int // length
 	limit     int // of tokens
 	eos       []int32
+	forced    []int32
 	arrival   uint64 // order of arrival: who goes first, and who gives way last
 	out       chan delivery
 	end       chan outcome
@@ -86,7 +88,7 @@ func (c *Config) newSequence(r Request, work *workspace) (*sequence, error) {
 		return nil, err
 	}
 	q := &sequence{prompt: len(r.Prompt), limit: limit, out: make(chan delivery, 1), end: make(chan outcome, 1),
-		tokens: slices.Concat(r.Prompt, r.Generated), sampler: newSampler(r.Sampling, r.Choice, work), slot: -1}
+		tokens: slices.Concat(r.Prompt, r.Generated), sampler: newSampler(r.Sampling, r.Choice, work), forced: r.Forced, slot: -1}
 	if !r.IgnoreEOS {
 		q.eos = r.EOS
 	}
@@ -102,7 +104,7 @@ func (c *Config) check(r Request) error {
 	if r.MaxTokens < 0 {
 		return invalid("max_tokens", "max_tokens is %d; it must be positive", r.MaxTokens)
 	}
-	for i, id := range slices.Concat(r.Prompt, r.Generated) {
+	for i, id := range slices.Concat(r.Prompt, r.Generated, r.Forced) {
 		if id < 0 || int(id) >= c.Vocab {
 			return invalid("prompt", "token %d is %d; the vocabulary has ids 0 to %d", i, id, c.Vocab-1)
 		}
@@ -140,6 +142,15 @@ func (q *sequence) finished() sdk.FinishReason {
 		return sdk.FinishLength
 	}
 	return ""
+}
+
+// draw returns the id of the answer with this index.
+func (q *sequence) draw(logits []float32, index int) (int32, *sdk.TokenLogprob, error) {
+	if index < len(q.forced) {
+		logprob, err := q.sampler.Given(logits, q.forced[index])
+		return q.forced[index], logprob, err
+	}
+	return q.sampler.Sample(logits, len(q.tokens))
 }
 
 func (q *sequence) result(reason sdk.FinishReason) Result {

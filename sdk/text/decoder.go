@@ -13,14 +13,16 @@ import (
 
 // Decoder is a pure function of the ids pushed: a new one that is pushed the same ids says the same.
 type Decoder struct {
-	model     *Model
-	stream    *tokenizer.Stream // nil without a tokenizer
-	stop      *stopper
-	reasoning *chat.Reasoning // nil if the answer has none
-	eos       []int32
-	thoughts  int // ids of reasoning
-	next      int // index of the next id
-	offset    int // bytes decoded
+	model    *Model
+	stream   *tokenizer.Stream // nil without a tokenizer
+	stop     *stopper
+	output   *chat.Output // nil if the answer is text and nothing else
+	single   bool         // the first tool call ends the answer
+	eos      []int32
+	forced   []int32
+	thoughts int // ids of reasoning
+	next     int // index of the next id
+	offset   int // bytes decoded
 }
 
 // promptTail is how many ids of the prompt are looked at for an opening tag: enough if its every byte were a token.
@@ -32,27 +34,47 @@ func (m *Model) NewDecoder(req sdk.GenerateRequest, prompt []int32) (*Decoder, e
 	if err != nil {
 		return nil, err
 	}
-	if m.tokenizer == nil && len(req.Stop) > 0 {
-		return nil, errNoTokenizer("stop")
-	}
 	d := &Decoder{model: m, stop: stop}
-	if m.tokenizer != nil {
-		d.stream = m.tokenizer.NewStream(true)
-	}
 	if !req.IgnoreEOS {
 		d.eos = m.defaults.eos
 	}
-	if reasons := req.Chat != nil || req.Resume != nil && req.Resume.InReasoning; reasons && m.tags.open != "" {
-		// from the ids, so that a resumed answer sees the prompt's end as it was
-		tail := m.tokenizer.Decode(prompt[max(0, len(prompt)-promptTail):], false)
-		d.reasoning = chat.NewReasoning(tail, m.tags.open, m.tags.close)
-		d.reasoning.EndBy(m.tags.call)
+	if m.tokenizer == nil {
+		if len(req.Stop) > 0 {
+			return nil, errNoTokenizer("stop")
+		}
+		return d, nil
 	}
-	return d, nil
+	d.stream = m.tokenizer.NewStream(true)
+	if req.Chat != nil || req.Resume != nil && req.Resume.InReasoning {
+		err = d.read(req, prompt)
+	}
+	return d, err
 }
 
+// read prepares for an answer that has parts. All it takes from the prompt is its ids, so that a resumed answer sees the
+// prompt's end as it was.
+func (d *Decoder) read(req sdk.GenerateRequest, prompt []int32) error {
+	m, c := d.model, sdk.Chat{}
+	if req.Chat != nil {
+		c = *req.Chat
+	}
+	use, err := m.readTools(c)
+	if err != nil {
+		return err
+	}
+	tail := m.tokenizer.Decode(prompt[max(0, len(prompt)-promptTail):], false)
+	d.forced = m.tokenizer.Encode(m.opening(use, tail))
+	d.single = c.SingleCall
+	d.output = chat.NewOutput(chat.OutputConfig{Prompt: tail, Open: m.tags.open, Close: m.tags.close,
+		Format: use.format, Tools: c.Tools, NewID: callNames(req, prompt)})
+	return nil
+}
+
+// Forced are the ids that the answer must begin with.
+func (d *Decoder) Forced() []int32 { return d.forced }
+
 // InReasoning says that the answer is inside a reasoning block, as it may be from the start.
-func (d *Decoder) InReasoning() bool { return d.reasoning != nil && d.reasoning.Inside() }
+func (d *Decoder) InReasoning() bool { return d.output != nil && d.output.InReasoning() }
 
 // Push takes the next id and returns its event. After stop the answer is complete, and no further id is wanted.
 func (d *Decoder) Push(s engine.Sampled) (t sdk.Token, stop bool) {
@@ -62,53 +84,74 @@ func (d *Decoder) Push(s engine.Sampled) (t sdk.Token, stop bool) {
 	if d.stream != nil && !slices.Contains(d.eos, s.ID) {
 		text := d.stream.Push(s.ID)
 		d.offset += len(text)
-		piece := d.split(d.stop.push(text))
-		t.Text, t.Reasoning = piece.Text, piece.Reasoning
+		if d.next > len(d.forced) { // what the model did not choose to say does not stop it
+			text = d.stop.push(text)
+		}
+		t.Text, t.Reasoning, t.ToolCalls = d.split(text)
 	}
 	if reasoning && d.InReasoning() {
 		d.thoughts++ // the tags are not counted
 	}
-	return t, d.stop.found
+	return t, d.stop.found || d.single && d.calls() > 0
 }
 
 // Finish returns the last event: what was held back, and the counts.
 func (d *Decoder) Finish(r engine.Result, prompt int) sdk.Finish {
 	f := sdk.Finish{Reason: r.Reason, PromptTokens: prompt, CompletionTokens: r.Completion, CachedTokens: r.Cached, ReasoningTokens: d.thoughts}
-	if d.stream == nil {
-		return f
+	if d.stream != nil {
+		rest := ""
+		if !d.stop.found {
+			rest = d.stop.push(d.stream.Flush()) // may complete a stop string
+			rest += d.stop.flush()
+		}
+		f.Text, f.Reasoning, f.ToolCalls = d.split(rest)
 	}
-	rest := ""
-	if !d.stop.found {
-		rest = d.stop.push(d.stream.Flush()) // may complete a stop string
-		rest += d.stop.flush()
-	}
-	piece := d.split(rest)
-	f.Text, f.Reasoning = piece.Text, piece.Reasoning
-	if d.reasoning != nil {
-		last := d.reasoning.Flush()
+	if d.output != nil {
+		last := d.output.Flush()
 		f.Text, f.Reasoning = f.Text+last.Text, f.Reasoning+last.Reasoning
+		f.ToolCalls = append(f.ToolCalls, d.deltas(last.Calls)...)
+	}
+	if f.Reason == sdk.FinishStop && d.calls() > 0 {
+		f.Reason = sdk.FinishToolCalls
 	}
 	return f
 }
 
-func (d *Decoder) split(text string) chat.Piece {
-	switch {
-	case text == "":
-		return chat.Piece{}
-	case d.reasoning == nil:
-		return chat.Piece{Text: text}
+// split tells the parts of the answer's next words apart.
+func (d *Decoder) split(text string) (words, reasoning string, calls []sdk.ToolCallDelta) {
+	if d.output == nil || text == "" {
+		return text, "", nil
 	}
-	return d.reasoning.Push(text)
+	delta := d.output.Push(text)
+	return delta.Text, delta.Reasoning, d.deltas(delta.Calls)
+}
+
+func (d *Decoder) deltas(calls []chat.CallDelta) []sdk.ToolCallDelta {
+	var out []sdk.ToolCallDelta
+	for _, c := range calls {
+		if d.single && c.Index > 0 {
+			break // written in one breath with the first
+		}
+		out = append(out, sdk.ToolCallDelta(c))
+	}
+	return out
+}
+
+func (d *Decoder) calls() int {
+	if d.output == nil {
+		return 0
+	}
+	return d.output.Calls()
 }
 
 // spell adds what the engine cannot know: the bytes of the tokens.
 func (d *Decoder) spell(l *sdk.TokenLogprob, id int32) *sdk.TokenLogprob {
-	if l == nil {
-		return nil
+	if l == nil || d.model.tokenizer == nil {
+		return l
 	}
-	l.Bytes = d.model.bytes(id)
+	l.Bytes = []byte(d.model.tokenizer.Bytes(id))
 	for i := range l.Top {
-		l.Top[i].Bytes = d.model.bytes(l.Top[i].ID)
+		l.Top[i].Bytes = []byte(d.model.tokenizer.Bytes(l.Top[i].ID))
 	}
 	return l
 }

@@ -21,7 +21,7 @@ func (m *Model) Generate(ctx context.Context, e *engine.Engine, req sdk.Generate
 		return err
 	}
 	r := engine.Request{Prompt: prompt, Sampling: m.Params(req.Sampling), Choice: req.Choice,
-		MaxTokens: req.MaxTokens, EOS: m.EOS(), IgnoreEOS: req.IgnoreEOS}
+		Forced: d.Forced(), MaxTokens: req.MaxTokens, EOS: m.EOS(), IgnoreEOS: req.IgnoreEOS}
 	if req.Resume != nil {
 		r.Generated = req.Resume.Generated
 	}

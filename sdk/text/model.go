@@ -20,13 +20,11 @@ type Model struct {
 	template  *chat.Template       // nil: no chats
 	defaults  defaults
 	tags      tags
+	calls     chat.ToolFormat // how the template writes tool calls
 }
 
 // tags mark reasoning. They are the template's; empty if it knows no reasoning.
-type tags struct {
-	open, close string
-	call        string // begins a tool call, which ends a block that the model forgot to close
-}
+type tags struct{ open, close string }
 
 // Open reads tokenizer.json, the chat template, generation_config.json and config.json in dir. The first two may be
 // missing, as in a checkpoint that is only a config.json.
@@ -47,12 +45,10 @@ func Open(dir string) (*Model, error) {
 		return nil, sdk.Errorf(sdk.ReasonCheckpoint, "%w", err)
 	}
 	// many tokenizers have the tags for models that never reason; the template knows
-	if source := m.template.Source(); strings.Contains(source, "</think>") {
-		m.tags.open, m.tags.close = "<think>", "</think>"
-		if strings.Contains(source, "<tool_call>") {
-			m.tags.call = "<tool_call>"
-		}
+	if strings.Contains(m.template.Source(), "</think>") {
+		m.tags = tags{"<think>", "</think>"}
 	}
+	m.calls = m.template.ToolFormat()
 	return m, nil
 }
 

@@ -62,16 +62,7 @@ func (m *Model) Render(c sdk.Chat) (string, error) {
 	if err := checkChat(c); err != nil {
 		return "", err
 	}
-	tools := c.Tools
-	switch {
-	case c.ToolChoice == "none":
-		tools = nil
-	case c.ToolChoice != "" && c.ToolChoice != "auto":
-		err := sdk.Errorf(sdk.ReasonUnimplemented, "tool_choice %q does not exist yet; use \"auto\" or \"none\"", c.ToolChoice)
-		err.Field = "tool_choice"
-		return "", err
-	}
-	rendered, err := m.template.Render(chat.Input{Messages: c.Messages, Tools: tools, Kwargs: c.Kwargs, AddGenerationPrompt: true})
+	rendered, err := m.template.Render(chat.Input{Messages: c.Messages, Tools: c.Tools, Kwargs: c.Kwargs, AddGenerationPrompt: true})
 	var refused *chat.TemplateError
 	switch {
 	case errors.As(err, &refused):

@@ -143,10 +143,6 @@ func TestBadRequestsNameTheField(t *testing.T) {
 	if _, err := m.Render(sdk.Chat{Messages: []byte(hello), Tools: []byte(" null "), Kwargs: []byte("null")}); err != nil {
 		t.Errorf("null for nothing: %v", err)
 	}
-	_, err := m.Render(sdk.Chat{Messages: []byte(hello), ToolChoice: "required"})
-	if sdk.ReasonOf(err) != sdk.ReasonUnimplemented {
-		t.Errorf("tool_choice required: %v", err)
-	}
 }
 
 func TestPromptThatDoesNotFitIsToldBeforeAnyEvent(t *testing.T) {
