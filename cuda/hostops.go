@@ -25,7 +25,7 @@ func (o *hostOps) owns(a, b, c, d Tensor) error {
 		if t.IsZero() {
 			return errNothing
 		}
-		if t.dev != o.owner {
+		if t.dev != o.owner || t.scale != nil && t.scale.factors.dev != o.owner {
 			return fmt.Errorf("an operand (%v) lies in the memory of another device", t)
 		}
 	}
@@ -126,6 +126,9 @@ func i32s(t Tensor) []int32 { return unsafe.Slice((*int32)(t.ptr), t.Len()) }
 
 func matrix(t Tensor) cpu.Matrix {
 	m := cpu.Matrix{Ptr: t.ptr, Type: cpu.Type(t.dtype), Rows: 1, Cols: t.Dim(-1)}
+	if s := t.scale; s != nil {
+		m.Scale = cpu.Scale{Ptr: s.factors.ptr, Type: cpu.Type(s.factors.dtype), Rows: s.rows, Cols: s.cols}
+	}
 	if t.nd > 1 {
 		m.Rows = t.Len() / max(m.Cols, 1)
 	}

@@ -33,11 +33,11 @@ func (m *Module) Settled() (dev int, ok bool) {
 	return int(w) - 1, w != 0
 }
 
-// WeightBytes is the size of the weights in the file's form.
+// WeightBytes is the size of the weights in the file's form, block scales included.
 func (m *Module) WeightBytes() int64 {
 	var n int64
 	for _, w := range m.Weights {
-		n += w.Host().Bytes()
+		n += w.Bytes()
 	}
 	return n
 }

@@ -18,6 +18,7 @@ const MaxDims = 4
 // Tensor is a view of contiguous row-major elements in the memory of one device.
 type Tensor struct {
 	ptr    unsafe.Pointer // on the device; nil in a step that only measures
+	scale  *scaling       // of a matrix of F8E4M3, see Scaled
 	dev    Device         // nil: the memory of this process
 	dim    [MaxDims]int32
 	node   uint32 // activations: which one of its section this is a view of
@@ -147,7 +148,7 @@ func (t Tensor) Pointer() unsafe.Pointer { return t.ptr }
 
 // Heads splits the last of two dimensions: (rows, n*dim) -> (rows, n, dim).
 func (t Tensor) Heads(dim int) Tensor {
-	if t.nd != 2 || dim <= 0 || int(t.dim[1])%dim != 0 {
+	if t.nd != 2 || dim <= 0 || int(t.dim[1])%dim != 0 || t.scale != nil {
 		return Tensor{}
 	}
 	t.nd = 3
@@ -167,7 +168,7 @@ func (t Tensor) Flat() Tensor {
 
 // Slice is the rows from, from+1, .. to-1.
 func (t Tensor) Slice(from, to int) Tensor {
-	if t.nd == 0 || from < 0 || to < from || to > int(t.dim[0]) {
+	if t.nd == 0 || from < 0 || to < from || to > int(t.dim[0]) || t.scale != nil { // blocks do not end where a slice does
 		return Tensor{}
 	}
 	stride := int64(t.dtype.Size())

@@ -32,7 +32,9 @@ func (p *Pool) Embed(y []float32, tokens []int32, table Matrix) error {
 	if err := first(table.check(), checkIndex("token", tokens, table.Rows), sizes(len(y), len(tokens)*table.Cols)); err != nil {
 		return err
 	}
-	if len(y) > 0 {
+	if table.Type == F8E4M3 {
+		RefEmbed(y, tokens, table)
+	} else if len(y) > 0 {
 		C.pio_embed(p.c, p.table, ptr(y), ints(tokens), table.Ptr, C.int(table.Type), C.size_t(len(tokens)), C.size_t(table.Cols))
 	}
 	return nil
@@ -44,7 +46,9 @@ func (p *Pool) MatMul(y, x []float32, w Matrix) error {
 	if err := first(w.check(), sizes(len(x), rows*w.Cols), sizes(len(y), rows*w.Rows)); err != nil {
 		return err
 	}
-	if len(y) > 0 {
+	if w.Type == F8E4M3 && len(y) > 0 {
+		RefMatMul(y, x, w)
+	} else if len(y) > 0 {
 		C.pio_matmul(p.c, p.table, ptr(y), ptr(x), w.Ptr, C.int(w.Type), C.size_t(rows), C.size_t(w.Cols), C.size_t(w.Rows))
 	}
 	return nil
@@ -53,7 +57,7 @@ func (p *Pool) MatMul(y, x []float32, w Matrix) error {
 // RMSNorm normalizes rows as long as w and multiplies by plus + w.
 func (p *Pool) RMSNorm(y, x []float32, w Matrix, eps, plus float32) error {
 	rows := rowsOf(x, w.Cols)
-	if err := first(w.check(), sizes(len(x), rows*w.Cols), sizes(len(y), len(x))); err != nil {
+	if err := first(w.checkVector(), sizes(len(x), rows*w.Cols), sizes(len(y), len(x))); err != nil {
 		return err
 	}
 	if len(y) > 0 {

@@ -14,9 +14,10 @@ type Type uint8
 
 // The types that kernels read.
 const (
-	F32  Type = 0
-	BF16 Type = 1
-	F16  Type = 2
+	F32    Type = 0
+	BF16   Type = 1
+	F16    Type = 2
+	F8E4M3 Type = 3 // with a Scale
 )
 
 // Size is the bytes of an element, 0 for a type kernels do not read.
@@ -26,6 +27,8 @@ func (t Type) Size() int {
 		return 4
 	case BF16, F16:
 		return 2
+	case F8E4M3:
+		return 1
 	}
 	return 0
 }
@@ -35,13 +38,25 @@ type Matrix struct {
 	Ptr        unsafe.Pointer
 	Type       Type
 	Rows, Cols int
+	Scale      Scale // of F8E4M3
 }
 
 func (m Matrix) check() error {
 	if m.Type.Size() == 0 {
-		return fmt.Errorf("the cpu kernels read f32, bf16 and f16, not type %d", m.Type)
+		return fmt.Errorf("the cpu kernels read f32, bf16, f16 and f8e4m3, not type %d", m.Type)
+	}
+	if m.Type == F8E4M3 {
+		return m.Scale.check()
 	}
 	return nil
+}
+
+// checkVector refuses what only a matrix has: scaled blocks.
+func (m Matrix) checkVector() error {
+	if m.Type == F8E4M3 {
+		return fmt.Errorf("a vector of weights is f32, bf16 or f16, not f8e4m3")
+	}
+	return m.check()
 }
 
 // Pages addresses the rows of a batch in a paged cache of shape (Blocks, Heads, Size, dim).
@@ -99,6 +114,8 @@ func (m Matrix) Widen(i int) float32 {
 		return math.Float32frombits(uint32(load[uint16](p)) << 16)
 	case F16:
 		return widenF16(load[uint16](p))
+	case F8E4M3:
+		return widenF8(*(*uint8)(p)) * m.Scale.at(i/m.Cols, i%m.Cols, m.Cols)
 	default:
 		return math.Float32frombits(load[uint32](p))
 	}
