@@ -87,11 +87,13 @@ func (a *api) order(w http.ResponseWriter, r *http.Request, o sdk.Order) {
 
 // placement is a report as operators read it.
 type placement struct {
-	Devices    []deviceUse `json:"devices"`
-	Modules    []moduleAt  `json:"modules,omitempty"`
-	Moves      uint64      `json:"moves"`
-	Prefetches uint64      `json:"prefetches"`
-	Evictions  uint64      `json:"evictions"`
+	Devices      []deviceUse `json:"devices"`
+	Modules      []moduleAt  `json:"modules,omitempty"`
+	Moves        uint64      `json:"moves"`
+	Prefetches   uint64      `json:"prefetches"`
+	Evictions    uint64      `json:"evictions"`
+	ExpertHits   uint64      `json:"expert_hits"`
+	ExpertMisses uint64      `json:"expert_misses"`
 }
 
 type deviceUse struct {
@@ -109,7 +111,8 @@ type moduleAt struct {
 }
 
 func asPlacement(r sdk.Report) placement {
-	p := placement{Moves: r.Moves, Prefetches: r.Prefetches, Evictions: r.Evictions}
+	p := placement{Moves: r.Moves, Prefetches: r.Prefetches, Evictions: r.Evictions,
+		ExpertHits: r.ExpertHits, ExpertMisses: r.ExpertMisses}
 	for _, d := range r.Devices {
 		p.Devices = append(p.Devices, deviceUse(d))
 	}

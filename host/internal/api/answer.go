@@ -7,8 +7,6 @@ import (
 	"encoding/hex"
 	"net/http"
 	"runtime/debug"
-	"slices"
-	"strings"
 	"sync"
 	"time"
 
@@ -22,7 +20,8 @@ type answer struct {
 	choices []sdk.GenerateRequest
 	id      string
 	created int64
-	finger  string // system_fingerprint; of the process that began to answer
+	finger  string   // system_fingerprint; of the process that began to answer
+	echoed  []string // by prompt, if the prompts come before the answers
 }
 
 // usage counts tokens as OpenAI's object does.
@@ -42,15 +41,18 @@ type completionDetail struct {
 	Reasoning int `json:"reasoning_tokens"`
 }
 
-func (u *usage) add(f *sdk.Finish) {
-	u.Prompt += f.PromptTokens
-	u.Completion += f.CompletionTokens
-	u.Total += f.PromptTokens + f.CompletionTokens
+// add counts a choice. A prompt counts once, however many answers it has.
+func (u *usage) add(f *sdk.Finish, choice int) {
 	if u.PromptPart == nil {
 		u.PromptPart, u.AnswerPart = &promptPart{}, &completionDetail{}
 	}
-	u.PromptPart.Cached += f.CachedTokens
+	if choice == 0 {
+		u.Prompt += f.PromptTokens
+		u.PromptPart.Cached += f.CachedTokens
+	}
+	u.Completion += f.CompletionTokens
 	u.AnswerPart.Reasoning += f.ReasoningTokens
+	u.Total = u.Prompt + u.Completion
 }
 
 func (a *api) chat(w http.ResponseWriter, r *http.Request) {
@@ -58,7 +60,7 @@ func (a *api) chat(w http.ResponseWriter, r *http.Request) {
 }
 
 func (a *api) completion(w http.ResponseWriter, r *http.Request) {
-	a.serve(w, r, completionForm{}, parseCompletion)
+	a.serve(w, r, newCompletionForm(), parseCompletion)
 }
 
 func (a *api) serve(w http.ResponseWriter, r *http.Request, f form, parse func([]member, func(string)) (*request, error)) {
@@ -75,6 +77,10 @@ func (a *api) serve(w http.ResponseWriter, r *http.Request, f form, parse func([
 	id := newID(f.prefix())
 	ans := &answer{form: f, req: req, id: id, created: time.Now().Unix(), choices: req.choices(id)}
 	w.Header().Set("X-Request-Id", id)
+	if ans.echoed, err = a.prompts(r.Context(), req); err != nil {
+		a.fail(w, ans, err)
+		return
+	}
 	if req.stream {
 		a.stream(w, r, ans)
 		return
@@ -91,7 +97,7 @@ func newID(prefix string) string {
 
 func (a *api) fingerprint(model string) string {
 	for _, s := range a.backend.Models() {
-		if s.ID == model || slices.Contains(s.Aliases, model) {
+		if s.Is(model) {
 			return s.Fingerprint()
 		}
 	}
@@ -134,36 +140,11 @@ func (a *api) caught(cancel context.CancelCauseFunc) {
 	}
 }
 
-// collected is one choice of an answer that is sent whole.
-type collected struct {
-	text, reasoning strings.Builder
-	prompt, ids     []int32
-	finish          sdk.FinishReason
-}
-
-func (c *collected) add(e sdk.Event) {
-	switch {
-	case e.Start != nil:
-		c.prompt = e.Start.Prompt
-	case e.Token != nil:
-		c.ids = append(c.ids, e.Token.ID)
-		c.text.WriteString(e.Token.Text)
-		c.reasoning.WriteString(e.Token.Reasoning)
-	case e.Finish != nil:
-		c.text.WriteString(e.Finish.Text)
-		c.reasoning.WriteString(e.Finish.Reasoning)
-		c.finish = e.Finish.Reason
-	}
-}
-
 func (a *api) whole(w http.ResponseWriter, r *http.Request, ans *answer) {
 	list := make([]collected, len(ans.choices))
 	var u usage
 	err := a.each(r.Context(), ans, func(i int, e sdk.Event) error {
-		list[i].add(e)
-		if e.Finish != nil {
-			u.add(e.Finish)
-		}
+		list[i].add(ans.piece(i, e, &u))
 		return nil
 	})
 	if err != nil {

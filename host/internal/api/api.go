@@ -29,6 +29,10 @@ type Backend interface {
 	// Generate produces one answer of the model with that id or alias. send is called from one goroutine at a time;
 	// its error ends the answer. Errors are *schedule.UnknownModel, *schedule.Unavailable, *sdk.Error or the context's.
 	Generate(ctx context.Context, model string, req sdk.GenerateRequest, send func(sdk.Event) error) error
+	// Tokenize, Detokenize and Render ask the model's plugin; their errors are those of Generate.
+	Tokenize(ctx context.Context, model, text string) ([]int32, error)
+	Detokenize(ctx context.Context, model string, ids []int32) (string, error)
+	Render(ctx context.Context, model string, chat sdk.Chat) (string, error)
 }
 
 // Options of a handler; the zero value serves.
@@ -66,6 +70,8 @@ func New(b Backend, o Options) http.Handler {
 	}
 	route("/v1/chat/completions", http.MethodPost, a.chat)
 	route("/v1/completions", http.MethodPost, a.completion)
+	route("/tokenize", http.MethodPost, a.tokenize)
+	route("/detokenize", http.MethodPost, a.detokenize)
 	route("/v1/models", http.MethodGet, a.models)
 	route("/v1/models/{id...}", http.MethodGet, a.model)
 	route("/healthz", http.MethodGet, a.health)

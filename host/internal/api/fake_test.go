@@ -19,6 +19,8 @@ type fake struct {
 	status []schedule.Status
 	answer func(ctx context.Context, g sdk.GenerateRequest, send func(sdk.Event) error) error
 
+	render func(sdk.Chat) (string, error) // nil: the messages as they are
+
 	mu   sync.Mutex
 	seen []sdk.GenerateRequest
 }
@@ -36,13 +38,45 @@ func newFake() *fake {
 func (f *fake) Models() []schedule.Status { return f.status }
 
 func (f *fake) Generate(ctx context.Context, model string, g sdk.GenerateRequest, send func(sdk.Event) error) error {
-	if model != "tiny" && model != "small" {
-		return &schedule.UnknownModel{Name: model, Known: []string{"tiny"}}
+	if err := f.knows(model); err != nil {
+		return err
 	}
 	f.mu.Lock()
 	f.seen = append(f.seen, g)
 	f.mu.Unlock()
 	return f.answer(ctx, g, send)
+}
+
+// The tokenizer of the fake has one id per byte.
+
+func (f *fake) Tokenize(_ context.Context, model, text string) ([]int32, error) {
+	var ids []int32
+	for i := range len(text) {
+		ids = append(ids, int32(text[i]))
+	}
+	return ids, f.knows(model)
+}
+
+func (f *fake) Detokenize(_ context.Context, model string, ids []int32) (string, error) {
+	var b []byte
+	for _, id := range ids {
+		b = append(b, byte(id))
+	}
+	return string(b), f.knows(model)
+}
+
+func (f *fake) Render(_ context.Context, model string, chat sdk.Chat) (string, error) {
+	if f.render != nil {
+		return f.render(chat)
+	}
+	return string(chat.Messages), f.knows(model)
+}
+
+func (f *fake) knows(model string) error {
+	if model != "tiny" && model != "small" {
+		return &schedule.UnknownModel{Name: model, Known: []string{"tiny"}}
+	}
+	return nil
 }
 
 // script sends events until one fails.

@@ -5,9 +5,6 @@ package api
 import (
 	"encoding/json"
 	"math"
-	"slices"
-	"strconv"
-	"strings"
 
 	"github.com/inference-pio/inference-pio/sdk"
 )
@@ -23,11 +20,22 @@ type request struct {
 	prompts []prompt  // of /v1/completions
 
 	sampling   sdk.Sampling
+	topGiven   bool // top_logprobs, or a completion's logprobs
 	seeded     bool // the client chose the seed
+	n          int  // answers to each prompt
 	maxTokens  int  // 0: what the context holds
 	completion int  // max_completion_tokens, 0 if absent
 	stop       []string
 	ignoreEOS  bool
+
+	tokenStrs  bool     // return_token_strs
+	unprompted bool     // add_generation_prompt is false
+	toolNames  []string // of the tools a chat may call
+	toolChoice string   // as sdk.Chat has it
+	oneCall    bool     // parallel_tool_calls is false
+
+	echo    bool // of /v1/completions: the prompt comes before the answer
+	nothing bool // max_tokens is 0: the prompt alone is wanted
 }
 
 // prompt is one prompt of /v1/completions: text, or ids.
@@ -46,6 +54,8 @@ const (
 	maxStops   = 16 // each is looked for at every token
 	maxStopLen = 1024
 	maxPrompts = 128
+	maxChoices = 128 // prompts times n
+	maxTop     = 20  // top_logprobs
 )
 
 // common holds the fields both endpoints have.
@@ -56,7 +66,6 @@ var common = fields{
 	"stream_options":   readStreamOptions,
 	"return_token_ids": func(r *request, v json.RawMessage) (err error) { r.tokenIDs, err = boolean(v); return },
 
-	"max_tokens": func(r *request, v json.RawMessage) error { return readCount(v, &r.maxTokens) },
 	"stop":       readStop,
 	"ignore_eos": func(r *request, v json.RawMessage) (err error) { r.ignoreEOS, err = boolean(v); return },
 
@@ -74,7 +83,8 @@ var common = fields{
 	"top_k":              readTopK,
 	"logit_bias":         readLogitBias,
 
-	"n":                             unbuilt("1"),
+	"n": readN,
+
 	"best_of":                       unbuilt("1"),
 	"stop_token_ids":                unbuilt("[]"),
 	"min_tokens":                    unbuilt("0"),
@@ -107,14 +117,18 @@ var common = fields{
 // chatFields are those of /v1/chat/completions alone.
 var chatFields = fields{
 	"messages":              readMessages,
+	"max_tokens":            func(r *request, v json.RawMessage) error { return readCount(v, &r.maxTokens) },
 	"max_completion_tokens": func(r *request, v json.RawMessage) error { return readCount(v, &r.completion) },
 	"chat_template_kwargs":  readKwargs,
+	"add_generation_prompt": readGenerationPrompt,
 
-	"logprobs":               unbuilt("false"),
-	"top_logprobs":           unbuilt("0"),
-	"tools":                  unbuilt("[]"),
-	"tool_choice":            unbuilt(`"none"`, `"auto"`),
-	"parallel_tool_calls":    unbuilt("true", "false"), // says how to call, not that there is something to call
+	"tools":               readTools,
+	"tool_choice":         readToolChoice,
+	"parallel_tool_calls": func(r *request, v json.RawMessage) error { return readNot(v, &r.oneCall) },
+
+	"logprobs":     func(r *request, v json.RawMessage) (err error) { r.sampling.Logprobs, err = boolean(v); return },
+	"top_logprobs": readTop,
+
 	"functions":              unbuilt("[]"),
 	"function_call":          unbuilt(`"none"`, `"auto"`),
 	"modalities":             unbuilt(`["text"]`),
@@ -126,120 +140,16 @@ var chatFields = fields{
 	"store":                  unbuilt("false"),
 	"chat_template":          unbuilt(),
 	"documents":              unbuilt("[]"),
-	"add_generation_prompt":  unbuilt("true"),
 	"continue_final_message": unbuilt("false"),
 	"echo":                   unbuilt("false"),
 }
 
 // completionFields are those of /v1/completions alone.
 var completionFields = fields{
-	"prompt": readPrompts,
+	"prompt":     readPrompts,
+	"max_tokens": readCountOrNone,
+	"echo":       func(r *request, v json.RawMessage) (err error) { r.echo, err = boolean(v); return },
+	"logprobs":   readTop,
 
-	"echo":     unbuilt("false"),
-	"suffix":   unbuilt(`""`),
-	"logprobs": unbuilt(),
-}
-
-// unbuilt refuses a field that would change the answer if it were built; neutral are the values that ask for nothing,
-// as compact JSON.
-func unbuilt(neutral ...string) reader {
-	return func(_ *request, v json.RawMessage) error {
-		if slices.Contains(neutral, compact(v)) {
-			return nil
-		}
-		expected := "nothing: this host does not support the field yet, leave it out"
-		if len(neutral) > 0 {
-			expected = strings.Join(neutral, " or ") + ": this host does not support other values yet"
-		}
-		return wrong(v, expected)
-	}
-}
-
-// optional reads a number into the field of Sampling that at names.
-func optional(low, high float64, open bool, at func(*sdk.Sampling) **float64) reader {
-	return func(r *request, v json.RawMessage) error {
-		f, err := number(v, low, high, open)
-		*at(&r.sampling) = &f
-		return err
-	}
-}
-
-func readTopK(r *request, v json.RawMessage) error {
-	n, err := integer(v, -1, math.MaxInt32)
-	k := int(n)
-	r.sampling.TopK = &k
-	return err
-}
-
-func readCount(v json.RawMessage, into *int) error {
-	n, err := integer(v, 1, math.MaxInt32)
-	*into = int(n)
-	return err
-}
-
-func readStop(r *request, v json.RawMessage) error {
-	const expected = "a string or up to 16 of them, none empty, each of at most 1024 bytes"
-	if s, err := text(v); err == nil {
-		r.stop = []string{s}
-	} else if json.Unmarshal(v, &r.stop) != nil || len(r.stop) > maxStops {
-		return wrong(v, expected)
-	}
-	for _, s := range r.stop {
-		if s == "" || len(s) > maxStopLen {
-			return wrong(v, expected)
-		}
-	}
-	return nil
-}
-
-// readLogitBias takes {"token id": bias}: a JSON key is a string, so the id is spelled as one.
-func readLogitBias(r *request, v json.RawMessage) error {
-	const expected = `an object of at most 1024 token ids with numbers from -100 to 100, such as {"1234": -100}`
-	var m map[string]float64
-	if json.Unmarshal(v, &m) != nil || len(m) > 1024 {
-		return wrong(v, expected)
-	}
-	r.sampling.LogitBias = make(map[int32]float64, len(m))
-	for k, bias := range m {
-		id, err := strconv.ParseInt(k, 10, 32)
-		if err != nil || id < 0 || bias < -100 || bias > 100 {
-			return wrong(v, expected)
-		}
-		r.sampling.LogitBias[int32(id)] = bias
-	}
-	return nil
-}
-
-func readStreamOptions(r *request, v json.RawMessage) error {
-	var o map[string]json.RawMessage
-	if json.Unmarshal(v, &o) != nil {
-		return wrong(v, `an object such as {"include_usage": true}`)
-	}
-	for k, value := range o {
-		switch b, err := boolean(value); {
-		case isNull(value) || k == "include_obfuscation": // padding against traffic analysis: ours has none to leave out
-		case err != nil:
-			return wrong(v, `an object such as {"include_usage": true}`)
-		case k == "include_usage":
-			r.includeUsage = b
-		case b:
-			return wrong(v, "only include_usage: this host does not support "+strconv.Quote(clip(k)))
-		}
-	}
-	return nil
-}
-
-func readKwargs(r *request, v json.RawMessage) error {
-	if v[0] != '{' {
-		return wrong(v, `an object of template variables, such as {"enable_thinking": false}`)
-	}
-	r.chatOf().Kwargs = v
-	return nil
-}
-
-func (r *request) chatOf() *sdk.Chat {
-	if r.chat == nil {
-		r.chat = &sdk.Chat{}
-	}
-	return r.chat
+	"suffix": unbuilt(`""`),
 }

@@ -1,58 +1,11 @@
-// prompts.go reads what a model is asked: messages (checked, but kept as they were sent) and raw prompts.
+// prompts.go reads raw prompts: text, or ids.
 package api
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
 	"math"
 )
-
-// readMessages checks the shape of a conversation. What roles and contents mean is the chat template's business.
-func readMessages(r *request, v json.RawMessage) error {
-	var list []struct {
-		Role    *string         `json:"role"`
-		Content json.RawMessage `json:"content"`
-	}
-	if json.Unmarshal(v, &list) != nil || len(list) == 0 {
-		return wrong(v, `a list of at least one message, such as [{"role": "user", "content": "Hello"}]`)
-	}
-	for i, m := range list {
-		if m.Role == nil || *m.Role == "" {
-			return &fieldError{fmt.Sprintf("messages[%d].role", i), errors.New("is missing; expected user, assistant, system or tool")}
-		}
-		if err := checkContent(m.Content); err != nil {
-			return &fieldError{fmt.Sprintf("messages[%d].content", i), err}
-		}
-	}
-	r.chatOf().Messages = v
-	return nil
-}
-
-// checkContent takes a string, null, or a list of text parts.
-func checkContent(v json.RawMessage) error {
-	const expected = `a string or a list of parts such as {"type": "text", "text": "Hello"}`
-	if len(v) == 0 || isNull(v) || v[0] == '"' {
-		return nil
-	}
-	var parts []struct {
-		Type string  `json:"type"`
-		Text *string `json:"text"`
-	}
-	if json.Unmarshal(v, &parts) != nil {
-		return wrong(v, expected)
-	}
-	for i, p := range parts {
-		switch {
-		case p.Type == "text" && p.Text != nil:
-		case p.Type == "text":
-			return fmt.Errorf("has no text in part %d; expected %s", i, expected)
-		default:
-			return fmt.Errorf("has a part %d of type %q; this host takes only parts of type text yet", i, clip(p.Type))
-		}
-	}
-	return nil
-}
 
 // readPrompts takes a text, a list of texts, one prompt as token ids, or a list of those.
 func readPrompts(r *request, v json.RawMessage) error {

@@ -5,7 +5,7 @@ import (
 	"crypto/rand"
 	"encoding/binary"
 	"errors"
-	"slices"
+	"fmt"
 
 	"github.com/inference-pio/inference-pio/sdk"
 )
@@ -22,14 +22,11 @@ type fieldError struct {
 
 func (e *fieldError) Error() string { return e.err.Error() }
 
-// parse reads the members of a body by an endpoint's table. unknown is told of each key that is in no table.
-func parse(members []member, own fields, unknown func(key string)) (*request, error) {
-	r := &request{}
+// parse reads the members of a body by an endpoint's tables. unknown is told of each key that is in no table.
+func parse(members []member, unknown func(key string), tables ...fields) (*request, error) {
+	r := &request{n: 1}
 	for _, m := range members {
-		read, known := own[m.key]
-		if !known {
-			read, known = common[m.key]
-		}
+		read, known := lookup(m.key, tables)
 		if !known {
 			unknown(m.key)
 			continue
@@ -41,10 +38,23 @@ func parse(members []member, own fields, unknown func(key string)) (*request, er
 			return nil, blame(m.key, err)
 		}
 	}
-	if r.model == "" {
-		return nil, invalid("model", "model is missing; expected the id of a model, as /v1/models lists them")
-	}
 	return r, nil
+}
+
+func lookup(key string, tables []fields) (reader, bool) {
+	for _, t := range tables {
+		if read, known := t[key]; known {
+			return read, true
+		}
+	}
+	return nil, false
+}
+
+func (r *request) needsModel() error {
+	if r.model == "" {
+		return invalid("model", "model is missing; expected the id of a model, as /v1/models lists them")
+	}
+	return nil
 }
 
 func blame(key string, err error) *Error {
@@ -56,12 +66,15 @@ func blame(key string, err error) *Error {
 }
 
 func parseChat(members []member, unknown func(string)) (*request, error) {
-	r, err := parse(members, chatFields, unknown)
+	r, err := parse(members, unknown, chatFields, common)
 	if err != nil {
 		return nil, err
 	}
-	if r.chat == nil || r.chat.Messages == nil {
-		return nil, invalid("messages", "messages is missing; expected a list of at least one message")
+	if err := r.needsModel(); err != nil {
+		return nil, err
+	}
+	if err := r.settleChat(); err != nil {
+		return nil, err
 	}
 	if r.completion != 0 {
 		if r.maxTokens != 0 && r.maxTokens != r.completion {
@@ -69,37 +82,74 @@ func parseChat(members []member, unknown func(string)) (*request, error) {
 		}
 		r.maxTokens = r.completion
 	}
+	if r.sampling.TopLogprobs > 0 && !r.sampling.Logprobs {
+		return nil, invalid("top_logprobs", "top_logprobs is %d without logprobs; set logprobs to true", r.sampling.TopLogprobs)
+	}
 	return r, nil
 }
 
+// settleChat joins what a conversation's fields say together.
+func (r *request) settleChat() error {
+	if r.chat == nil || r.chat.Messages == nil {
+		return invalid("messages", "messages is missing; expected a list of at least one message")
+	}
+	r.settleKwargs()
+	return r.settleTools()
+}
+
 func parseCompletion(members []member, unknown func(string)) (*request, error) {
-	r, err := parse(members, completionFields, unknown)
+	r, err := parse(members, unknown, completionFields, common)
 	if err != nil {
+		return nil, err
+	}
+	if err := r.needsModel(); err != nil {
 		return nil, err
 	}
 	if len(r.prompts) == 0 {
 		return nil, invalid("prompt", "prompt is missing; expected a text or a list of token ids")
 	}
-	if r.maxTokens == 0 {
+	if total := len(r.prompts) * r.n; total > maxChoices {
+		return nil, invalid("n", "n is %d for each of %d prompts, which makes %d answers; expected at most %d", r.n, len(r.prompts), total, maxChoices)
+	}
+	r.sampling.Logprobs = r.topGiven
+	if r.echo && r.sampling.Logprobs {
+		return nil, invalid("echo", "echo is true; expected false: this host does not know the log probabilities of prompts yet")
+	}
+	switch {
+	case r.nothing && !r.echo:
+		return nil, invalid("max_tokens", "max_tokens is 0; expected an integer of at least 1, or echo")
+	case r.nothing:
+		r.maxTokens = 1 // what a plugin cannot leave out is dropped on its way
+	case r.maxTokens == 0:
 		r.maxTokens = defaultCompletionTokens
 	}
 	return r, nil
 }
 
-// choices are the requests to the model. A seed that the client chose holds for every prompt, so that a prompt's answer
-// does not depend on its neighbours; a drawn one differs, so that equal prompts have different answers.
+// choices are the requests to the model: n to each prompt, which their Choice tells apart. A seed that the client chose
+// holds for every prompt, so that a prompt's answer does not depend on its neighbours; a drawn one differs, so that equal
+// prompts have different answers.
 func (r *request) choices(id string) []sdk.GenerateRequest {
-	one := sdk.GenerateRequest{
-		ID: id, Sampling: r.sampling, MaxTokens: r.maxTokens, Stop: r.stop, IgnoreEOS: r.ignoreEOS, Chat: r.chat,
+	asked := []sdk.GenerateRequest{{Chat: r.chat}}
+	if r.chat == nil {
+		asked = make([]sdk.GenerateRequest, len(r.prompts))
+		for i, p := range r.prompts {
+			asked[i].Tokens, asked[i].Text, asked[i].HasText = p.tokens, p.text, p.tokens == nil
+		}
 	}
-	if r.chat != nil {
-		r.drawSeed(&one)
-		return []sdk.GenerateRequest{one}
+	list := make([]sdk.GenerateRequest, 0, len(asked)*r.n)
+	for _, g := range asked {
+		g.Sampling, g.MaxTokens, g.Stop, g.IgnoreEOS = r.sampling, r.maxTokens, r.stop, r.ignoreEOS
+		r.drawSeed(&g)
+		for g.Choice = range r.n {
+			list = append(list, g)
+		}
 	}
-	list := slices.Repeat([]sdk.GenerateRequest{one}, len(r.prompts))
-	for i, p := range r.prompts {
-		list[i].Tokens, list[i].Text, list[i].HasText = p.tokens, p.text, p.tokens == nil
-		r.drawSeed(&list[i])
+	for i := range list {
+		list[i].ID = id
+		if len(list) > 1 {
+			list[i].ID = fmt.Sprintf("%s-%d", id, i)
+		}
 	}
 	return list
 }

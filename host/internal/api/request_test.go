@@ -34,7 +34,9 @@ func TestRefusedRequests(t *testing.T) {
 			t.Fatalf("a block needs three lines: %q", block)
 		}
 		t.Run(lines[1], func(t *testing.T) {
-			path := map[string]string{"chat": "/v1/chat/completions", "completion": "/v1/completions"}[lines[0]]
+			path := map[string]string{
+				"chat": "/v1/chat/completions", "completion": "/v1/completions", "tokenize": "/tokenize", "detokenize": "/detokenize",
+			}[lines[0]]
 			w := post(h, path, strings.NewReplacer(`\n`, "\n", `\xff`, "\xff").Replace(lines[1]))
 			e := errorOf(t, w)
 			status, rest, _ := strings.Cut(lines[2], " ")

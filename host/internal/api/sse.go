@@ -106,10 +106,7 @@ func (a *api) stream(w http.ResponseWriter, r *http.Request, ans *answer) {
 	defer out.close()
 	var u usage
 	err := a.each(r.Context(), ans, func(i int, e sdk.Event) error {
-		if e.Finish != nil {
-			u.add(e.Finish)
-		}
-		return a.pass(out, ans, i, e)
+		return a.pass(out, ans, ans.piece(i, e, &u))
 	})
 	switch {
 	case err != nil && !out.begun():
@@ -125,33 +122,17 @@ func (a *api) stream(w http.ResponseWriter, r *http.Request, ans *answer) {
 	}
 }
 
-// pass writes what one event of a choice adds; an id whose text is held back adds nothing a client can see, unless it
-// asked for ids.
-func (a *api) pass(out *events, ans *answer, choice int, e sdk.Event) error {
+// pass writes what one event of a choice adds, if a client can see it.
+func (a *api) pass(out *events, ans *answer, p piece) error {
 	if !out.begun() {
 		ans.finger = a.fingerprint(ans.req.model)
 		if err := out.begin(); err != nil {
 			return err
 		}
 	}
-	p := piece{choice: choice}
-	switch {
-	case e.Start != nil:
-		p.prompt = e.Start.Prompt
-		if v, ok := ans.form.opening(ans, p); ok {
-			return out.send(v)
-		}
+	v, ok := ans.form.chunk(ans, p)
+	if !ok {
 		return nil
-	case e.Token != nil:
-		p.text, p.reasoning = e.Token.Text, e.Token.Reasoning
-		if ans.req.tokenIDs {
-			p.ids = []int32{e.Token.ID}
-		}
-		if p.text == "" && p.reasoning == "" && p.ids == nil {
-			return nil
-		}
-	case e.Finish != nil:
-		p.text, p.reasoning, p.finish = e.Finish.Text, e.Finish.Reasoning, &e.Finish.Reason
 	}
-	return out.send(ans.form.piece(ans, p))
+	return out.send(v)
 }

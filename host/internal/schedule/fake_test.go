@@ -24,6 +24,7 @@ type fakeProcess struct {
 	before func(ctx context.Context, p *fakeProcess, req sdk.GenerateRequest, index int) // each token
 	health func(ctx context.Context) error
 	order  func(sdk.Order) sdk.Report
+	word   func(p *fakeProcess, text string) // each text to tokenize
 	calls  chan struct{} // closed when calls fail: at the death, or earlier for a process that only looks alive
 
 	mu      sync.Mutex
@@ -117,6 +118,23 @@ func (p *fakeProcess) Generate(ctx context.Context, req sdk.GenerateRequest, sen
 		}
 	}
 	return send(sdk.Event{Finish: &sdk.Finish{Reason: sdk.FinishLength, CompletionTokens: req.MaxTokens}})
+}
+
+// The fake's tokenizer counts bytes.
+
+func (p *fakeProcess) Tokenize(ctx context.Context, text string) ([]int32, error) {
+	if p.word != nil {
+		p.word(p, text)
+	}
+	return []int32{int32(len(text))}, p.gone(ctx)
+}
+
+func (p *fakeProcess) Detokenize(ctx context.Context, ids []int32) (string, error) {
+	return fmt.Sprint(ids), p.gone(ctx)
+}
+
+func (p *fakeProcess) Render(ctx context.Context, chat sdk.Chat) (string, error) {
+	return "<" + string(chat.Messages) + ">", p.gone(ctx)
 }
 
 func (p *fakeProcess) board(by int) {

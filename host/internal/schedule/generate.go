@@ -89,12 +89,9 @@ func (f *flight) verdict(ctx context.Context, err error) error {
 // mourn waits until the death of l has been understood, and fails if it was this request's third alone.
 func (f *flight) mourn(ctx context.Context, l *life) error {
 	f.died = time.Now()
-	l.once.Do(func() { close(l.lost) })
-	select {
-	case <-l.buried:
-	case <-ctx.Done():
+	if err := f.model.gone(ctx, l); err != nil {
 		f.model.leave(f, l, false)
-		return context.Cause(ctx)
+		return err
 	}
 	f.model.mu.Lock()
 	strikes := f.strikes

@@ -101,6 +101,11 @@ func (h *Host) Models() []Status {
 // send is called from one goroutine at a time and gets every event once; its error ends the answer and is returned.
 // Other errors are *UnknownModel, *Unavailable, the plugin's *sdk.Error, or the context's.
 func (h *Host) Generate(ctx context.Context, name string, req sdk.GenerateRequest, send func(sdk.Event) error) error {
+	return h.serve(ctx, name, func(ctx context.Context, m *model) error { return m.generate(ctx, req, send) })
+}
+
+// serve runs one request to a model: none is admitted while the host drains, and each ends when the drain has run out of time.
+func (h *Host) serve(ctx context.Context, name string, run func(context.Context, *model) error) error {
 	m, err := h.find(name)
 	if err != nil {
 		return err
@@ -112,7 +117,7 @@ func (h *Host) Generate(ctx context.Context, name string, req sdk.GenerateReques
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	defer context.AfterFunc(h.cut, func() { cancel(errCut) })()
-	err = m.generate(ctx, req, send)
+	err = run(ctx, m)
 	if errors.Is(err, errCut) {
 		return m.draining()
 	}

@@ -95,6 +95,8 @@ func (m *model) report(r sdk.Report) {
 	metrics.CacheUsage.WithLabelValues(id).Set(r.StateUsed)
 	metrics.Moves.WithLabelValues(id).Set(float64(r.Moves))
 	metrics.Prefetches.WithLabelValues(id).Set(float64(r.Prefetches))
+	metrics.ExpertHits.WithLabelValues(id).Set(float64(r.ExpertHits))
+	metrics.ExpertMisses.WithLabelValues(id).Set(float64(r.ExpertMisses))
 	metrics.Evictions.WithLabelValues(id).Set(float64(r.Evictions))
 	for _, d := range r.Devices {
 		metrics.DeviceBudget.WithLabelValues(id, d.Name).Set(float64(d.Budget))
@@ -139,11 +141,21 @@ func (m *model) remember(b sdk.BudgetOrder) {
 // board hands the request to a ready process as soon as it may board, and returns that process. A request that has never
 // been on board waits until deadline; one that resumes waits as long as the model has hope.
 func (m *model) board(ctx context.Context, f *flight, deadline <-chan time.Time) (*life, error) {
+	return m.await(ctx, deadline, func(l *life) bool {
+		may := m.mayBoard(f, l)
+		if may {
+			l.aboard[f] = true
+		}
+		return may
+	})
+}
+
+// await returns a ready process that suits; suits is called with mu held.
+func (m *model) await(ctx context.Context, deadline <-chan time.Time, suits func(*life) bool) (*life, error) {
 	for {
 		m.mu.Lock()
 		l, changed, state := m.life, m.changed, m.status.State
-		if l != nil && l.ready && m.mayBoard(f, l) {
-			l.aboard[f] = true
+		if l != nil && l.ready && suits(l) {
 			m.mu.Unlock()
 			return l, nil
 		}

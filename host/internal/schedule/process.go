@@ -14,6 +14,9 @@ type Process interface {
 	Describe(ctx context.Context) (sdk.Description, error)
 	Load(ctx context.Context, req sdk.LoadRequest, progress func(sdk.Progress)) (sdk.LayerTable, error)
 	Generate(ctx context.Context, req sdk.GenerateRequest, send func(sdk.Event) error) error
+	Tokenize(ctx context.Context, text string) ([]int32, error)
+	Detokenize(ctx context.Context, ids []int32) (string, error)
+	Render(ctx context.Context, chat sdk.Chat) (string, error)
 	Schedule(ctx context.Context) (Stream, error)
 	Health(ctx context.Context) error
 

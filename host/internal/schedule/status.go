@@ -3,6 +3,7 @@ package schedule
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -45,6 +46,9 @@ type Status struct {
 	Running int // requests that have had a token
 	Waiting int // requests that have not
 }
+
+// Is says whether name is the model's id or one of its aliases.
+func (s Status) Is(name string) bool { return s.ID == name || slices.Contains(s.Aliases, name) }
 
 // Fingerprint names the arithmetic: equal fingerprints, prompts, seeds and parameters give equal tokens.
 func (s Status) Fingerprint() string {

@@ -202,7 +202,7 @@ func (m *model) watch(ctx context.Context, l *life) error {
 	select {
 	case <-l.Done():
 	case <-l.lost:
-		m.await(l, exitTime)
+		m.outlast(l, exitTime)
 	case <-ctx.Done():
 		m.end(l)
 		m.bury(l)
@@ -215,8 +215,8 @@ func (m *model) watch(ctx context.Context, l *life) error {
 	return fmt.Errorf("its plugin %s", l.exit)
 }
 
-// await gives a process that is on its way out some time, then kills it.
-func (m *model) await(l *life, patience time.Duration) {
+// outlast gives a process that is on its way out some time, then kills it.
+func (m *model) outlast(l *life, patience time.Duration) {
 	if !within(l.Done(), patience) {
 		l.Kill()
 		if !within(l.Done(), vanishTime) {

@@ -1,0 +1,127 @@
+// piece.go turns an event of a choice into what its client sees of it, and joins the pieces of an answer that is sent whole.
+package api
+
+import (
+	"context"
+	"slices"
+	"strings"
+
+	"github.com/inference-pio/inference-pio/sdk"
+)
+
+// piece is what one event adds to one choice.
+type piece struct {
+	choice          int
+	opens           bool // the first of its choice
+	prompt          []int32
+	text, reasoning string
+	calls           []sdk.ToolCallDelta
+	ids             []int32
+	scored          []scored
+	finish          *sdk.FinishReason
+}
+
+// empty says that there is nothing to send: the id's text is held back.
+func (p *piece) empty() bool {
+	return !p.opens && p.text == "" && p.reasoning == "" && len(p.calls) == 0 && len(p.ids) == 0 && len(p.scored) == 0 && p.finish == nil
+}
+
+// piece of a choice's event; a finish is counted in u.
+func (a *answer) piece(choice int, e sdk.Event, u *usage) piece {
+	p := piece{choice: choice}
+	switch {
+	case e.Start != nil:
+		p.opens, p.prompt = true, e.Start.Prompt
+		if a.req.echo {
+			p.text = a.echoed[choice/a.req.n]
+		}
+	case e.Token != nil && !a.req.nothing:
+		a.token(&p, e.Token)
+	case e.Finish != nil:
+		a.finish(&p, *e.Finish, u)
+	}
+	return p
+}
+
+func (a *answer) token(p *piece, t *sdk.Token) {
+	p.text, p.reasoning, p.calls = t.Text, t.Reasoning, a.wanted(t.ToolCalls)
+	if a.req.tokenIDs {
+		p.ids = []int32{t.ID}
+	}
+	if t.Logprob != nil && a.req.sampling.Logprobs {
+		p.scored = []scored{{TokenLogprob: *t.Logprob}}
+	}
+}
+
+func (a *answer) finish(p *piece, f sdk.Finish, u *usage) {
+	if a.req.nothing { // the token that was asked for all the same is forgotten
+		f = sdk.Finish{Reason: sdk.FinishLength, PromptTokens: f.PromptTokens, CachedTokens: f.CachedTokens}
+	}
+	u.add(&f, a.choices[p.choice].Choice)
+	p.text, p.reasoning, p.calls, p.finish = f.Text, f.Reasoning, a.wanted(f.ToolCalls), &f.Reason
+}
+
+// wanted leaves out the calls after the first if the client takes only one.
+func (a *answer) wanted(calls []sdk.ToolCallDelta) []sdk.ToolCallDelta {
+	if !a.req.oneCall {
+		return calls
+	}
+	return slices.DeleteFunc(slices.Clone(calls), func(c sdk.ToolCallDelta) bool { return c.Index > 0 })
+}
+
+// prompts are the texts that echo puts before the answers, one per prompt; nil if it is not asked for.
+func (a *api) prompts(ctx context.Context, req *request) ([]string, error) {
+	if !req.echo {
+		return nil, nil
+	}
+	list := make([]string, len(req.prompts))
+	for i, p := range req.prompts {
+		list[i] = p.text
+		if p.tokens == nil {
+			continue
+		}
+		var err error
+		if list[i], err = a.backend.Detokenize(ctx, req.model, p.tokens); err != nil {
+			return nil, err
+		}
+	}
+	return list, nil
+}
+
+// collected is one choice of an answer that is sent whole.
+type collected struct {
+	text, reasoning strings.Builder
+	calls           []sdk.ToolCallDelta // whole ones
+	prompt, ids     []int32
+	scored          []scored
+	finish          sdk.FinishReason
+}
+
+func (c *collected) add(p piece) {
+	c.text.WriteString(p.text)
+	c.reasoning.WriteString(p.reasoning)
+	c.ids = append(c.ids, p.ids...)
+	c.scored = append(c.scored, p.scored...)
+	for _, d := range p.calls {
+		c.call(d)
+	}
+	if p.opens {
+		c.prompt = p.prompt
+	}
+	if p.finish != nil {
+		c.finish = *p.finish
+	}
+}
+
+// call adds a piece of a call to the call it belongs to.
+func (c *collected) call(d sdk.ToolCallDelta) {
+	i := slices.IndexFunc(c.calls, func(known sdk.ToolCallDelta) bool { return known.Index == d.Index })
+	if i < 0 {
+		c.calls = append(c.calls, d)
+		return
+	}
+	known := &c.calls[i]
+	known.ID += d.ID
+	known.Name += d.Name
+	known.Arguments += d.Arguments
+}

@@ -1,0 +1,166 @@
+// tokenize.go answers /tokenize and /detokenize, as vLLM has them.
+package api
+
+import (
+	"encoding/json"
+	"net/http"
+	"slices"
+)
+
+// tokenizeFields are those of /tokenize, for a prompt and for messages.
+var tokenizeFields = fields{
+	"model": common["model"],
+
+	"prompt": func(r *request, v json.RawMessage) error {
+		s, err := text(v)
+		r.prompts = []prompt{{text: s}}
+		return err
+	},
+	"messages":              readMessages,
+	"tools":                 readTools,
+	"chat_template_kwargs":  readKwargs,
+	"add_generation_prompt": readGenerationPrompt,
+
+	"return_token_strs": func(r *request, v json.RawMessage) (err error) { r.tokenStrs, err = boolean(v); return },
+	// Byte-level tokenizers put nothing around a text by themselves; what a chat needs, its template writes.
+	"add_special_tokens": func(_ *request, v json.RawMessage) error { _, err := boolean(v); return err },
+
+	"continue_final_message": unbuilt("false"),
+	"chat_template":          unbuilt(),
+	"mm_processor_kwargs":    unbuilt("{}"),
+	"user":                   nil,
+}
+
+var detokenizeFields = fields{
+	"model": common["model"],
+	"tokens": func(r *request, v json.RawMessage) error {
+		if compact(v) == "[]" {
+			r.prompts = []prompt{{}}
+			return nil
+		}
+		ids, err := tokenIDs(v)
+		r.prompts = []prompt{{tokens: ids}}
+		return err
+	},
+	"user": nil,
+}
+
+// tokenized is the answer; a nil Strs is null.
+type tokenized struct {
+	Count   int      `json:"count"`
+	Longest int      `json:"max_model_len"` // positions
+	Tokens  []int32  `json:"tokens"`
+	Strs    []string `json:"token_strs"`
+}
+
+func (a *api) tokenize(w http.ResponseWriter, r *http.Request) {
+	out, err := a.tokenized(w, r)
+	if err != nil {
+		writeError(w, asError(err, ""))
+		return
+	}
+	writeJSON(w, http.StatusOK, out)
+}
+
+func (a *api) tokenized(w http.ResponseWriter, r *http.Request) (*tokenized, error) {
+	req, err := a.parsePlain(w, r, tokenizeFields)
+	if err != nil {
+		return nil, err
+	}
+	words, err := a.words(r, req)
+	if err != nil {
+		return nil, err
+	}
+	ids, err := a.backend.Tokenize(r.Context(), req.model, words)
+	if err != nil {
+		return nil, err
+	}
+	out := &tokenized{Count: len(ids), Longest: a.longest(req.model), Tokens: slices.Concat([]int32{}, ids)}
+	if req.tokenStrs {
+		out.Strs, err = a.strs(r, req.model, ids)
+	}
+	return out, err
+}
+
+// words are the prompt, or what the template makes of the messages.
+func (a *api) words(r *http.Request, req *request) (string, error) {
+	isChat := req.chat != nil && req.chat.Messages != nil
+	switch {
+	case isChat && req.prompts != nil:
+		return "", invalid("prompt", "prompt and messages are both given; give one of them")
+	case req.prompts != nil:
+		return req.prompts[0].text, nil
+	case !isChat:
+		return "", invalid("prompt", "prompt is missing; expected a text, or messages instead")
+	}
+	if err := req.settleChat(); err != nil {
+		return "", err
+	}
+	words, err := a.backend.Render(r.Context(), req.model, *req.chat)
+	if err != nil {
+		return "", asError(err, "messages")
+	}
+	return words, nil
+}
+
+// strs spells each id alone.
+func (a *api) strs(r *http.Request, model string, ids []int32) ([]string, error) {
+	list, known := make([]string, len(ids)), map[int32]string{}
+	for i, id := range ids {
+		s, seen := known[id]
+		if !seen {
+			var err error
+			if s, err = a.backend.Detokenize(r.Context(), model, []int32{id}); err != nil {
+				return nil, err
+			}
+			known[id] = s
+		}
+		list[i] = s
+	}
+	return list, nil
+}
+
+func (a *api) detokenize(w http.ResponseWriter, r *http.Request) {
+	words, err := a.detokenized(w, r)
+	if err != nil {
+		writeError(w, asError(err, ""))
+		return
+	}
+	writeJSON(w, http.StatusOK, map[string]string{"prompt": words})
+}
+
+func (a *api) detokenized(w http.ResponseWriter, r *http.Request) (string, error) {
+	req, err := a.parsePlain(w, r, detokenizeFields)
+	if err != nil {
+		return "", err
+	}
+	if req.prompts == nil {
+		return "", invalid("tokens", "tokens is missing; expected a list of token ids")
+	}
+	return a.backend.Detokenize(r.Context(), req.model, req.prompts[0].tokens)
+}
+
+// parsePlain reads a body that asks for no answer of the model. Where there is only one, its name may be left out.
+func (a *api) parsePlain(w http.ResponseWriter, r *http.Request, table fields) (*request, error) {
+	members, err := readBody(w, r, a.o.MaxBody)
+	if err != nil {
+		return nil, err
+	}
+	req, err := parse(members, a.ignored(r.URL.Path), table)
+	if err != nil {
+		return nil, err
+	}
+	if all := a.backend.Models(); req.model == "" && len(all) == 1 {
+		req.model = all[0].ID
+	}
+	return req, req.needsModel()
+}
+
+func (a *api) longest(model string) int {
+	for _, s := range a.backend.Models() {
+		if s.Is(model) {
+			return s.Table.Context
+		}
+	}
+	return 0
+}
