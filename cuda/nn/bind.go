@@ -16,6 +16,8 @@ import (
 type BindOptions struct {
 	Prefix string                 // of every name but those tagged root: "model."
 	Ignore func(name string) bool // tensors that may be there and are not needed; nil ignores none
+
+	FP8Block [2]int // rows and columns of the blocks that F8_E4M3 weights are scaled by; zero is 128 x 128
 }
 
 // Bound is a model whose weights have data.
@@ -32,6 +34,8 @@ type Bound struct {
 // outside the prefix. A *cuda.Weight is a leaf and must have its shape; one that stands in two places (a tied head) is
 // bound under the first. A nil leaf must be tagged `weight:"bias,optional"`: the model has none.
 //
+// A matrix in F8_E4M3 has the scales of its blocks beside it, under its own name with _scale_inv behind; both are one weight.
+//
 // A weight belongs to the module that its path names up to its last index ("layers.3"), without one to its first piece
 // ("norm"). The error, if the checkpoint does not fit, is a *BindError.
 func Bind(model any, src weights.Source, o BindOptions) (*Bound, error) {
@@ -39,13 +43,20 @@ func Bind(model any, src weights.Source, o BindOptions) (*Bound, error) {
 	if err != nil {
 		return nil, err
 	}
-	report, hosts := &BindError{}, make([]cuda.Tensor, len(leaves))
-	for i, l := range leaves {
-		hosts[i] = report.find(src, l)
+	f := finder{src: src, block: o.FP8Block, used: map[string]bool{}}
+	if f.block == [2]int{} {
+		f.block = [2]int{128, 128}
 	}
-	report.findExtra(src, leaves, o.Ignore)
-	if report.any() {
-		return nil, report
+	if min(f.block[0], f.block[1]) < 1 {
+		return nil, fmt.Errorf("blocks of %d x %d elements are impossible", f.block[0], f.block[1])
+	}
+	hosts := make([]cuda.Tensor, len(leaves))
+	for i, l := range leaves {
+		hosts[i] = f.find(l)
+	}
+	f.findExtra(o.Ignore)
+	if f.report.any() {
+		return nil, &f.report
 	}
 	b := &Bound{byID: map[string]*cuda.Module{}}
 	for i, l := range leaves {
@@ -111,46 +122,13 @@ func (e *BindError) Error() string {
 	}
 	add("it lacks", e.Missing)
 	add("of another shape than config.json says:", e.Shapes)
-	add("of a type that is not read (only F32, F16 and BF16 are):", e.Types)
+	add("of a type that is not read (F32, F16, BF16 and, for matrices, F8_E4M3 are):", e.Types)
 	add("unknown to this model:", e.Extra)
 	return "the checkpoint does not fit the model: " + strings.Join(parts, "; ")
 }
 
 func (e *BindError) any() bool {
 	return len(e.Missing)+len(e.Extra)+len(e.Shapes)+len(e.Types) > 0
-}
-
-// find gives a leaf's data, or notes why there is none.
-func (e *BindError) find(src weights.Source, l leaf) cuda.Tensor {
-	v, ok := src.Get(l.name, l.weight.Shape)
-	switch {
-	case !ok:
-		e.Missing = append(e.Missing, l.name+" "+shape(l.weight.Shape))
-	case !slices.Equal(v.Shape, l.weight.Shape):
-		e.Shapes = append(e.Shapes, fmt.Sprintf("%s is %s, not %s", l.name, shape(v.Shape), shape(l.weight.Shape)))
-	case !v.Known || v.DType != cuda.F32 && v.DType != cuda.F16 && v.DType != cuda.BF16:
-		e.Types = append(e.Types, l.name+" is "+v.Format)
-	default:
-		t, err := cuda.HostTensor(v.Data, v.DType, v.Shape...)
-		if err != nil {
-			e.Shapes = append(e.Shapes, l.name+": "+err.Error())
-		}
-		return t
-	}
-	return cuda.Tensor{}
-}
-
-// findExtra notes what the checkpoint has and the model does not.
-func (e *BindError) findExtra(src weights.Source, leaves []leaf, ignore func(string) bool) {
-	wanted := make(map[string]bool, len(leaves))
-	for _, l := range leaves {
-		wanted[l.name] = true
-	}
-	for _, name := range src.Names() {
-		if !wanted[name] && (ignore == nil || !ignore(name)) {
-			e.Extra = append(e.Extra, name)
-		}
-	}
 }
 
 func shape(s []int) string {
