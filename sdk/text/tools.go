@@ -14,6 +14,8 @@ import (
 	"github.com/inference-pio/inference-pio/sdk/chat"
 )
 
+const functionChoice = "function:" // before a name, in tool_choice
+
 // toolUse is what a chat says about tools.
 type toolUse struct {
 	format chat.ToolFormat // NoTools: nothing is taken for a call
@@ -26,11 +28,10 @@ type toolUse struct {
 func (m *Model) readTools(c sdk.Chat) (toolUse, error) {
 	use := toolUse{format: m.calls}
 	has := chat.HasTools(c.Tools)
-	name, named := strings.CutPrefix(c.ToolChoice, "function:")
 	switch choice := c.ToolChoice; {
 	case choice == "none" || !has && (choice == "" || choice == "auto"):
 		return toolUse{}, nil
-	case choice != "" && choice != "auto" && choice != "required" && !named:
+	case choice != "" && choice != "auto" && choice != "required" && !strings.HasPrefix(choice, functionChoice):
 		return use, invalid("tool_choice", "tool_choice is %.60q; it must be auto, none, required or the name of a function", choice)
 	case !has:
 		return use, invalid("tool_choice", "tool_choice asks for a call, but the request has no tools")
@@ -39,20 +40,21 @@ func (m *Model) readTools(c sdk.Chat) (toolUse, error) {
 	case choice == "" || choice == "auto":
 		return use, nil
 	}
-	return use.force(name, chat.ToolNames(c.Tools))
+	return use.force(c.ToolChoice, chat.ToolNames(c.Tools))
 }
 
-// force makes the answer begin with a call of name, or of any of the names.
-func (u toolUse) force(name string, names []string) (toolUse, error) {
-	u.forced, u.name = true, name
-	if name == "" && len(names) == 1 {
+// force makes the answer begin with a call of the function chosen, or of any of the names.
+func (u toolUse) force(choice string, names []string) (toolUse, error) {
+	u.forced = true
+	switch name, named := strings.CutPrefix(choice, functionChoice); {
+	case named && !slices.Contains(names, name):
+		return u, invalid("tool_choice", "tool_choice names the function %.60q; the tools have %.200q", name, names)
+	case named:
+		u.name = name
+	case len(names) == 1:
 		u.name = names[0] // nothing else could be called
 	}
-	switch {
-	case name != "" && !slices.Contains(names, name):
-		return u, invalid("tool_choice", "tool_choice names the function %.60q; the tools have %.200q", name, names)
-	case strings.ContainsAny(u.name, "<>{}\" \t\r\n"):
-		// it would be read as a part of the tags around it
+	if strings.ContainsAny(u.name, "<>{}\" \t\r\n") { // would be read as a part of the tags around it
 		return u, invalid("tools", "the function name %.60q cannot be forced; it must be free of white space, quotes and brackets", u.name)
 	}
 	return u, nil
