@@ -26,26 +26,26 @@ type Step struct {
 	arenas  [MaxDevices][sections]arena
 	secs    [sections]section
 	section int // that new activations join
-	current int // device of the entered layer
+	home    int // device of the entered layer
+	current int // where ops without a weight run: there, or where RunOn says
 	layer   int
-	outside []entered // modules entered besides the layer itself
+	outside map[*Module]int // device of each module entered that belongs to no layer, or to another
+	within  map[*Module]int // and of those of the layer besides itself: its experts
 	err     error
+
+	counts []int32 // of Count
+	ints   []int32 // what an op passes on in lists
+	group  []Tensor
 
 	measuring bool
 	observer  func(name string, i int, x Tensor)
-}
-
-// entered is a module and the device it was entered on.
-type entered struct {
-	m   *Module
-	dev int
 }
 
 // NewStep makes a step over devices, of which the first is the CPU, for a model's layers. Without a Residency every
 // module is computed on the CPU. It refuses a list of devices that does not begin with a CPU or is too long with an
 // error from the first Begin.
 func NewStep(devices []Device, layers []*Module, r Residency) *Step {
-	s := &Step{layers: layers, res: r}
+	s := &Step{layers: layers, res: r, outside: map[*Module]int{}, within: map[*Module]int{}}
 	if len(devices) == 0 || len(devices) > MaxDevices || devices[0].Kind() != KindCPU {
 		return s
 	}
@@ -102,7 +102,8 @@ func (s *Step) Peak(dev int) Sizes {
 // Measure runs a forward pass that computes nothing and says how much memory for activations it needs on any device,
 // wherever each layer is computed. Use the largest batch there will be.
 func (s *Step) Measure(forward func(*Step)) (Sizes, error) {
-	m := &Step{devices: s.devices[:min(1, len(s.devices))], layers: s.layers, measuring: true}
+	m := NewStep(s.devices[:min(1, len(s.devices))], s.layers, nil)
+	m.measuring = true
 	m.Begin()
 	forward(m)
 	err := m.End()
@@ -115,7 +116,8 @@ func (s *Step) Begin() {
 		s.reset(i)
 	}
 	clear(s.outside)
-	s.section, s.current, s.layer, s.outside, s.err = sectionStep, 0, -1, s.outside[:0], nil
+	clear(s.within)
+	s.section, s.home, s.current, s.layer, s.err = sectionStep, 0, 0, -1, nil
 	if len(s.devices) == 0 {
 		s.err = fmt.Errorf("a step needs 1 to %d devices, the first of them a cpu", MaxDevices)
 	}
@@ -133,12 +135,16 @@ func (s *Step) EnterLayer(i int) {
 	}
 	s.section, s.layer = sectionEven+i&1, i
 	s.reset(s.section)
+	if len(s.within) > 0 {
+		clear(s.within)
+	}
 	m := s.layers[i]
 	if w := m.settled.Load(); w != 0 {
-		s.current = int(w) - 1
-		return
+		s.home = int(w) - 1
+	} else {
+		s.home = s.ask(m)
 	}
-	s.current = s.ask(m)
+	s.current = s.home
 }
 
 // End ends the pass and gives its first error. Its last activations stay readable until the next Begin.
@@ -163,24 +169,53 @@ func (s *Step) Observe(name string, i int, x Tensor) {
 // ToHost is an activation in the memory of this process, where F32 can read it.
 func (s *Step) ToHost(x Tensor) Tensor { return s.on(0, x) }
 
+// On is an activation on a device that Enter gave, copied there unless it lies there.
+func (s *Step) On(dev int, x Tensor) Tensor {
+	if dev < 0 || dev >= len(s.devices) {
+		return s.refuse("copy", fmt.Errorf("no device %d among %d", dev, len(s.devices)))
+	}
+	return s.on(dev, x)
+}
+
+// Enter says on which device a module is computed in this step, as the first op with one of its weights would. A module of
+// the entered layer besides itself, an expert, is asked for anew in the next layer's turn, any other once in a step.
+func (s *Step) Enter(m *Module) (dev int) { return s.device(m) }
+
+// RunOn has the ops without a weight run on a device, until it is called again or a layer is entered. It gives the device
+// they ran on before.
+func (s *Step) RunOn(dev int) (before int) {
+	before = s.current
+	if dev < 0 || dev >= len(s.devices) {
+		s.fail(fmt.Errorf("no device %d among %d to run on", dev, len(s.devices)))
+		return before
+	}
+	s.current = dev
+	return before
+}
+
+// Measuring says that nothing is computed: activations have shapes and no elements.
+func (s *Step) Measuring() bool { return s.measuring }
+
 // device is where an op with a weight or state of m runs: where m was entered, which is now if it was not yet.
 func (s *Step) device(m *Module) int {
 	if s.err != nil || s.measuring || m == nil {
 		return 0
 	}
 	if s.layer >= 0 && m == s.layers[s.layer] {
-		return s.current
+		return s.home
 	}
-	for i := range s.outside {
-		if s.outside[i].m == m {
-			return s.outside[i].dev
-		}
+	list := s.outside
+	if s.layer >= 0 && m.Layer == s.layer {
+		list = s.within
 	}
-	dev, ok := m.Settled()
-	if !ok {
+	dev, ok := list[m]
+	if ok {
+		return dev
+	}
+	if dev, ok = m.Settled(); !ok {
 		dev = s.ask(m)
 	}
-	s.outside = append(s.outside, entered{m, dev})
+	list[m] = dev
 	return dev
 }
 

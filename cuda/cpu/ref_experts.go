@@ -1,0 +1,150 @@
+package cpu
+
+import (
+	"math"
+	"slices"
+)
+
+// ref_experts.go is the specification of the ops of mixtures of experts; see ref.go. Formulas and shapes are in
+// cuda/ops_experts.go.
+
+// Routing is how rows of logits choose their experts.
+type Routing struct {
+	Sigmoid           bool // scores are sigmoids, not a softmax
+	Experts, TopK     int
+	Groups, TopGroups int    // fewer than two groups are none
+	Bias              Matrix // (Experts), added to scores to choose by; a nil Ptr is none
+	Normalize         bool
+	Epsilon, Scale    float32
+}
+
+// RefRoute is cuda.Step.Route.
+func RefRoute(index []int32, weights, logits []float32, c Routing) {
+	for r := range len(logits) / c.Experts {
+		scores := c.scores(logits[r*c.Experts : (r+1)*c.Experts])
+		by := slices.Clone(scores)
+		for e := range by {
+			if c.Bias.Ptr != nil {
+				by[e] += c.Bias.Widen(e)
+			}
+			if math.IsNaN(float64(by[e])) {
+				by[e] = float32(math.Inf(-1))
+			}
+		}
+		chosen := best(by, c.allowed(by), c.TopK)
+		c.weigh(weights[r*c.TopK:(r+1)*c.TopK], scores, chosen)
+		for i, e := range chosen {
+			index[r*c.TopK+i] = int32(e)
+		}
+	}
+}
+
+// scores are computed in float64 and rounded once.
+func (c *Routing) scores(logits []float32) []float32 {
+	scores, top, sum := make([]float32, len(logits)), math.Inf(-1), 0.0
+	for _, z := range logits {
+		if float64(z) > top {
+			top = float64(z)
+		}
+	}
+	for _, z := range logits {
+		sum += math.Exp(float64(z) - top)
+	}
+	for e, z := range logits {
+		if c.Sigmoid {
+			scores[e] = float32(1 / (1 + math.Exp(-float64(z))))
+		} else {
+			scores[e] = float32(math.Exp(float64(z)-top) / sum)
+		}
+	}
+	return scores
+}
+
+// allowed is the experts of the best groups, in ascending order.
+func (c *Routing) allowed(by []float32) []int {
+	var experts []int
+	groups, size := max(c.Groups, 1), len(by)/max(c.Groups, 1)
+	kept := []int{0}
+	if groups > 1 {
+		sums, all := make([]float32, groups), make([]int, groups)
+		for g := range sums {
+			two := slices.Sorted(slices.Values(by[g*size : (g+1)*size]))
+			sums[g], all[g] = two[size-1]+two[size-2], g
+		}
+		kept = best(sums, all, c.TopGroups)
+	}
+	slices.Sort(kept)
+	for _, g := range kept {
+		for i := range size {
+			experts = append(experts, g*size+i)
+		}
+	}
+	return experts
+}
+
+// best is the n candidates with the largest scores, the largest first, of equals the one that comes first.
+func best(scores []float32, candidates []int, n int) []int {
+	sorted := slices.Clone(candidates)
+	slices.SortStableFunc(sorted, func(a, b int) int {
+		switch {
+		case scores[a] > scores[b]:
+			return -1
+		case scores[a] < scores[b]:
+			return 1
+		}
+		return 0
+	})
+	return sorted[:n]
+}
+
+func (c *Routing) weigh(weights, scores []float32, chosen []int) {
+	sum := 0.0
+	for _, e := range chosen {
+		sum += float64(scores[e])
+	}
+	by := float64(c.Scale)
+	if c.Normalize {
+		by /= sum + float64(c.Epsilon)
+	}
+	for i, e := range chosen {
+		weights[i] = float32(float64(scores[e]) * by)
+	}
+}
+
+// RefGatherByValue is cuda.Step.GatherByValue, for rows that stand k times in index; it gives the number of rows found, and
+// writes no more than entries has room for.
+func RefGatherByValue(y []float32, entries []int32, x []float32, index []int32, k int, values []int32) int {
+	width, n := len(x)/max(len(index)/k, 1), 0
+	for _, v := range values {
+		for e, have := range index {
+			if have != v {
+				continue
+			}
+			if n < len(entries) {
+				entries[n] = int32(e)
+				copy(y[n*width:(n+1)*width], x[e/k*width:])
+			}
+			n++
+		}
+	}
+	return n
+}
+
+// RefMatMulGrouped is cuda.Step.MatMulGrouped.
+func RefMatMulGrouped(y, x []float32, counts []int32, ws []Matrix) {
+	for i, n := range counts {
+		in, out := int(n)*ws[i].Cols, int(n)*ws[i].Rows
+		RefMatMul(y[:out], x[:in], ws[i])
+		y, x = y[out:], x[in:]
+	}
+}
+
+// RefScatterAddByIndex is cuda.Step.ScatterAddByIndex, for rows of width elements that stand k times in weights.
+func RefScatterAddByIndex(y, x []float32, entries []int32, weights []float32, width, k int) {
+	for i, e := range entries {
+		to, from := y[int(e)/k*width:], x[i*width:(i+1)*width]
+		for j, v := range from {
+			to[j] = float32(float64(to[j]) + float64(weights[e])*float64(v))
+		}
+	}
+}
