@@ -4,9 +4,13 @@ import "fmt"
 
 // ops_rows.go is the ops on the elements of rows that are neither a linear map nor a norm with a weight.
 
-// RowOps is the part of Ops that these are. Columns is given the first of the columns it copies.
+// RowOps is the part of Ops that these are. Columns is given the first of the columns of x that it copies, PutColumns the
+// first of those of dst that it copies x to.
 type RowOps interface {
 	Columns(dst, x Tensor, from int) error
+	PutColumns(dst, x Tensor, to int) error
+	Concat(dst, x, y Tensor) error
+	Copy(dst, x Tensor) error
 	Sigmoid(dst, x Tensor) error
 	Mul(dst, x, y Tensor) error
 	L2Norm(dst, x Tensor, eps float32) error
@@ -27,6 +31,68 @@ func (s *Step) Columns(x Tensor, from, to int) Tensor {
 	y := s.make(dev, F32, x.nd, dim)
 	if s.runs() {
 		s.done("columns", nil, s.ops[dev].Columns(y, x, from))
+	}
+	return y
+}
+
+// Concat puts the elements of the last dimension side by side: x (.., n), y (.., m) -> (.., n+m).
+func (s *Step) Concat(x, y Tensor) Tensor {
+	dev := s.current
+	x, y = s.on(dev, x), s.on(dev, y)
+	dim, same := x.dim, y.dim
+	if x.nd > 0 {
+		dim[x.nd-1], same[x.nd-1] = x.dim[x.nd-1]+y.dim[x.nd-1], x.dim[x.nd-1]
+	}
+	if !s.shaped("concat", nil, x.dtype == F32 && y.dtype == F32 && x.nd >= 2 && x.nd == y.nd && same == x.dim, x, y) {
+		return Tensor{}
+	}
+	z := s.make(dev, F32, x.nd, dim)
+	if s.runs() {
+		s.done("concat", nil, s.ops[dev].Concat(z, x, y))
+	}
+	return z
+}
+
+// Empty makes an f32 activation whose elements are not defined, for parts to be copied into.
+func (s *Step) Empty(shape ...int) Tensor {
+	if s.err != nil {
+		return Tensor{}
+	}
+	t := Tensor{dtype: F32}
+	if err := t.setShape(shape); err != nil {
+		return s.refuse("empty", err)
+	}
+	return s.make(s.current, F32, t.nd, t.dim)
+}
+
+// Copy puts x into dst, an activation of the same shape or a slice of one.
+func (s *Step) Copy(dst, x Tensor) {
+	dev := s.current
+	dst, x = s.changing(dev, dst), s.on(dev, x)
+	if s.shaped("copy", nil, dst.dtype == F32 && x.dtype == F32 && dst.SameShape(x), dst, x) && s.runs() {
+		s.done("copy", nil, s.ops[dev].Copy(dst, x))
+	}
+}
+
+// Join puts parts side by side: the inverse of Columns. parts (rows, n_i) -> (rows, Σ n_i).
+func (s *Step) Join(parts ...Tensor) Tensor {
+	if len(parts) == 0 {
+		return s.refuse("join", errNothing)
+	}
+	dev, width := s.current, int32(0)
+	for _, x := range parts {
+		if !s.shaped("join", nil, x.dtype == F32 && x.nd == 2 && x.dim[0] == parts[0].dim[0], x, parts[0]) {
+			return Tensor{}
+		}
+		width += x.dim[1]
+	}
+	y := s.make(dev, F32, 2, [MaxDims]int32{parts[0].dim[0], width})
+	to := 0
+	for _, x := range parts {
+		if x = s.on(dev, x); s.runs() {
+			s.done("join", nil, s.ops[dev].PutColumns(y, x, to))
+		}
+		to += x.Dim(1)
 	}
 	return y
 }

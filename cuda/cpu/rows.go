@@ -6,13 +6,37 @@ import "fmt"
 
 // Columns moves elements and computes nothing, so it is the specification.
 func (p *Pool) Columns(y, x []float32, width, of, from int) error {
+	err := columns(y, x, width, of, from)
+	if err == nil {
+		RefColumns(y, x, width, of, from)
+	}
+	return err
+}
+
+// PutColumns moves them the other way, into the rows of y.
+func (p *Pool) PutColumns(y, x []float32, width, of, to int) error {
+	err := columns(x, y, width, of, to)
+	if err == nil {
+		RefPutColumns(y, x, width, of, to)
+	}
+	return err
+}
+
+// columns checks that the rows of part are width elements of rows of so many, from one on.
+func columns(part, whole []float32, width, of, from int) error {
 	if width <= 0 || from < 0 || of < from+width {
 		return fmt.Errorf("columns %d to %d of %d", from, from+width, of)
 	}
-	rows := rowsOf(x, of)
-	err := first(sizes(len(x), rows*of), sizes(len(y), rows*width))
+	rows := rowsOf(whole, of)
+	return first(sizes(len(whole), rows*of), sizes(len(part), rows*width))
+}
+
+// Concat moves elements and computes nothing, so it is the specification.
+func (p *Pool) Concat(z, x, y []float32, n, m int) error {
+	rows := rowsOf(x, n)
+	err := first(sizes(len(x), rows*n), sizes(len(y), rows*m), sizes(len(z), rows*(n+m)))
 	if err == nil {
-		RefColumns(y, x, width, of, from)
+		RefConcat(z, x, y, n, m)
 	}
 	return err
 }
