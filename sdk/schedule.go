@@ -33,8 +33,10 @@ type Report struct {
 	Modules               []ModuleReport // only in answer to a Query
 	Moves                 uint64         // modules moved so far, by order or by the residency manager itself
 	Prefetches, Evictions uint64
-	Running, Waiting      int     // requests on board
-	StateUsed             float64 // share of the cache's blocks in use
+	// Experts entered that lay on their layer's device, and that did not; those of layers on the CPU count as neither.
+	ExpertHits, ExpertMisses uint64
+	Running, Waiting         int     // requests on board
+	StateUsed                float64 // share of the cache's blocks in use
 }
 
 // OrderDone answers one order. Error is empty if it was carried out.

@@ -6,6 +6,7 @@ package serve
 import (
 	"github.com/inference-pio/inference-pio/cuda"
 	"github.com/inference-pio/inference-pio/cuda/nn"
+	"github.com/inference-pio/inference-pio/cuda/weights"
 )
 
 // Family is what a plugin says of itself: who it is, which checkpoints it runs, how it opens one.
@@ -21,6 +22,9 @@ type Family struct {
 // OpenOptions change what is opened.
 type OpenOptions struct {
 	Layers int // only the first n decoder layers; 0 means all
+	// Has says whether the checkpoint has a tensor, for models that are published in two spellings. Of weights that are
+	// invented it says no; a model is then what the published one is.
+	Has func(tensor string) bool
 }
 
 // Model is what a plugin's model.go gives. It is a pointer to a struct whose fields carry `weight` tags for nn.Bind. Its
@@ -37,6 +41,12 @@ type Model interface {
 	IgnoreTensor(name string) bool
 }
 
+// Respeller is a Model that is also published with its tensors cut or joined in another way. Respell gives a source that
+// answers to the names of the model's tags, and lists the names that Bind shall see.
+type Respeller interface {
+	Respell(src weights.Source) weights.Source
+}
+
 // Shape is what the engine and the planner need to know of a model.
 type Shape struct {
 	Vocab     int
@@ -44,4 +54,6 @@ type Shape struct {
 	Layers    int
 	Hidden    int
 	Published bool // the dimensions of the published model, not only its architecture
+	// Of a mixture: the experts of a layer, and how many of them a token is routed to. Their ids are layers.N.mlp.experts.E.
+	Experts, ExpertsPerToken int
 }

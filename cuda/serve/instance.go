@@ -11,7 +11,6 @@ import (
 	"github.com/inference-pio/inference-pio/cuda"
 	"github.com/inference-pio/inference-pio/cuda/far"
 	"github.com/inference-pio/inference-pio/cuda/nn"
-	"github.com/inference-pio/inference-pio/cuda/weights"
 	"github.com/inference-pio/inference-pio/sdk"
 	"github.com/inference-pio/inference-pio/sdk/engine"
 )
@@ -70,7 +69,7 @@ func (f Family) load(req sdk.LoadRequest, progress func(sdk.Progress), hold func
 	if err := i.start(l, hold); err != nil {
 		return nil, err
 	}
-	if c, ok := i.source.(*weights.Checkpoint); ok {
+	if c := i.checkpoint; c != nil {
 		if err := c.Unchanged(); err != nil { // a download that was still running, most likely
 			return nil, sdk.Errorf(sdk.ReasonCheckpoint, "%w", err)
 		}

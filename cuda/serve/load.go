@@ -27,6 +27,8 @@ type opened struct {
 	bound  *nn.Bound
 	source weights.Source
 	close  func() error
+
+	checkpoint *weights.Checkpoint // nil if the weights are invented
 }
 
 // misfit says that a checkpoint is of another family: not an error to Inspect.
@@ -63,16 +65,9 @@ func (f Family) readConfig(dir string) ([]byte, error) {
 	return text, nil
 }
 
-// describe opens the model without weights.
-func (f Family) describe(req sdk.InspectRequest) (Model, error) {
-	if err := supported(req); err != nil {
-		return nil, err
-	}
-	text, err := f.readConfig(req.Path)
-	if err != nil {
-		return nil, err
-	}
-	m, err := f.Open(text, OpenOptions{Layers: req.Layers})
+// describe opens the model of a checkpoint whose tensors are known, without binding them.
+func (f Family) describe(req sdk.InspectRequest, config []byte, src weights.Source) (Model, error) {
+	m, err := f.Open(config, OpenOptions{Layers: req.Layers, Has: tensorsOf(src)})
 	if err != nil {
 		return nil, sdk.Errorf(sdk.ReasonCheckpoint, "%s: %w", filepath.Join(req.Path, "config.json"), err)
 	}
@@ -80,6 +75,15 @@ func (f Family) describe(req sdk.InspectRequest) (Model, error) {
 		return nil, sdk.Errorf(sdk.ReasonInvalid, "a context of %d positions was asked for; the checkpoint has %d", req.Context, c)
 	}
 	return m, nil
+}
+
+// tensorsOf answers whether a source has a tensor; one that invents them has none by name.
+func tensorsOf(src weights.Source) func(string) bool {
+	names := map[string]bool{}
+	for _, n := range src.Names() {
+		names[n] = true
+	}
+	return func(name string) bool { return names[name] }
 }
 
 // supported refuses what this library does not have, by name.
@@ -96,28 +100,40 @@ func supported(req sdk.InspectRequest) error {
 }
 
 // open maps the weights and binds them to the model.
-func (f Family) open(req sdk.InspectRequest) (*opened, error) {
-	m, err := f.describe(req)
+func (f Family) open(req sdk.InspectRequest) (_ *opened, err error) {
+	if err := supported(req); err != nil {
+		return nil, err
+	}
+	config, err := f.readConfig(req.Path)
 	if err != nil {
 		return nil, err
 	}
-	o := &opened{model: m, shape: m.Shape(), close: func() error { return nil }}
-	if req.Weights == "dummy" {
-		o.source = weights.Dummy(1, cuda.BF16)
-	} else {
-		c, err := weights.Open(req.Path)
-		if err != nil {
+	o := &opened{source: weights.Dummy(1, cuda.BF16), close: func() error { return nil }}
+	if req.Weights != "dummy" {
+		if o.checkpoint, err = weights.Open(req.Path); err != nil {
 			return nil, sdk.Errorf(sdk.ReasonCheckpoint, "%w", err)
 		}
-		o.source, o.close = c, c.Close
+		o.source, o.close = o.checkpoint, o.checkpoint.Close
 	}
-	ignore := m.IgnoreTensor
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, o.close())
+		}
+	}()
+	if o.model, err = f.describe(req, config, o.source); err != nil {
+		return nil, err
+	}
+	o.shape = o.model.Shape()
+	if m, ok := o.model.(Respeller); ok {
+		o.source = m.Respell(o.source)
+	}
+	ignore := o.model.IgnoreTensor
 	if req.Layers > 0 {
-		ignore = func(name string) bool { return m.IgnoreTensor(name) || beyond(name, req.Layers) }
+		ignore = func(name string) bool { return o.model.IgnoreTensor(name) || beyond(name, req.Layers) }
 	}
-	o.bound, err = nn.Bind(m, o.source, nn.BindOptions{Prefix: "model.", Ignore: ignore})
+	o.bound, err = nn.Bind(o.model, o.source, nn.BindOptions{Prefix: "model.", Ignore: ignore})
 	if err != nil {
-		return nil, errors.Join(sdk.Errorf(sdk.ReasonCheckpoint, "%s: %w", req.Path, err), o.close())
+		return nil, sdk.Errorf(sdk.ReasonCheckpoint, "%s: %w", req.Path, err)
 	}
 	return o, nil
 }
@@ -146,8 +162,8 @@ func (o *opened) table(context int) sdk.LayerTable {
 
 // layerTable lists the modules; size gives the bytes of one and the elements of its matrices.
 func layerTable(m Model, bound *nn.Bound, context int, size func(*cuda.Module) (bytes, matrices int64)) sdk.LayerTable {
-	t := sdk.LayerTable{Parameters: bound.Parameters, Context: context, VocabSize: m.Shape().Vocab}
-	caches := m.Caches()
+	caches, shape := m.Caches(), m.Shape()
+	t := sdk.LayerTable{Parameters: bound.Parameters, Context: context, VocabSize: shape.Vocab}
 	tied := !slices.ContainsFunc(bound.Modules, func(m *cuda.Module) bool { return m.ID == "lm_head" })
 	for _, mod := range bound.Modules {
 		bytes, matrices := size(mod)
@@ -156,7 +172,11 @@ func layerTable(m Model, bound *nn.Bound, context int, size func(*cuda.Module) (
 			row.ActiveBytesToken /= int64(max(1, t.VocabSize))
 			row.FLOPsToken = 0
 		}
-		if mod.Layer >= 0 && mod.Layer < len(caches) {
+		switch {
+		case isExpert(mod):
+			used, all := float64(shape.ExpertsPerToken), float64(max(1, shape.Experts))
+			row.ActiveBytesToken, row.FLOPsToken = int64(float64(bytes)*used/all), row.FLOPsToken*used/all
+		case mod.Layer >= 0 && mod.Layer < len(caches):
 			row.StateBytesToken, row.StateBytesSeq = caches[mod.Layer].PositionBytes(), caches[mod.Layer].SequenceBytes()
 		}
 		t.Modules = append(t.Modules, row)
@@ -166,40 +186,57 @@ func layerTable(m Model, bound *nn.Bound, context int, size func(*cuda.Module) (
 
 // inspect answers Inspect from the headers: weights are mapped, not read.
 func (f Family) inspect(req sdk.InspectRequest) (sdk.Inspection, error) {
-	var other *misfit
-	m, err := f.describe(req)
-	if errors.As(err, &other) {
-		return sdk.Inspection{Reason: other.reason}, nil
-	}
-	if err != nil {
-		return sdk.Inspection{}, err
-	}
-	answer := sdk.Inspection{Fit: sdk.FitExact}
-	if shape := m.Shape(); !shape.Published {
-		answer.Fit, answer.Reason = sdk.FitFamily, "the architecture, with other dimensions than the published model"
-	}
 	if req.Weights == "dummy" {
-		answer.Table, err = outline(m, contextOf(req, m))
-		return answer, err
+		return f.outline(req)
 	}
 	o, err := f.open(req)
 	if err != nil {
-		return sdk.Inspection{}, err
+		return misfitOr(err)
 	}
-	answer.Table = o.table(contextOf(req, m))
+	answer := fit(o.shape)
+	answer.Table = o.table(contextOf(req, o.model))
 	return answer, o.close()
 }
 
-// outline is the table of a model whose weights would be invented: bf16, and not made just to be counted.
-func outline(m Model, context int) (sdk.LayerTable, error) {
+// misfitOr makes the answer that a checkpoint is of another family of the error that says so.
+func misfitOr(err error) (sdk.Inspection, error) {
+	var other *misfit
+	if errors.As(err, &other) {
+		return sdk.Inspection{Reason: other.reason}, nil
+	}
+	return sdk.Inspection{}, err
+}
+
+func fit(s Shape) sdk.Inspection {
+	if s.Published {
+		return sdk.Inspection{Fit: sdk.FitExact}
+	}
+	return sdk.Inspection{Fit: sdk.FitFamily, Reason: "the architecture, with other dimensions than the published model"}
+}
+
+// outline inspects a model whose weights would be invented: bf16, and not made just to be counted.
+func (f Family) outline(req sdk.InspectRequest) (sdk.Inspection, error) {
+	if err := supported(req); err != nil {
+		return sdk.Inspection{}, err
+	}
+	config, err := f.readConfig(req.Path)
+	if err != nil {
+		return misfitOr(err)
+	}
+	m, err := f.describe(req, config, weights.Dummy(1, cuda.BF16))
+	if err != nil {
+		return sdk.Inspection{}, err
+	}
 	bound, elements, err := nn.Outline(m, "model.")
 	if err != nil {
-		return sdk.LayerTable{}, err
+		return sdk.Inspection{}, err
 	}
-	return layerTable(m, bound, context, func(mod *cuda.Module) (bytes, matrices int64) {
+	answer := fit(m.Shape())
+	answer.Table = layerTable(m, bound, contextOf(req, m), func(mod *cuda.Module) (bytes, matrices int64) {
 		n := elements[mod.ID]
 		return 2 * n, n // the few elements of norms are counted as if they were multiplied
-	}), nil
+	})
+	return answer, nil
 }
 
 func contextOf(req sdk.InspectRequest, m Model) int {

@@ -154,12 +154,7 @@ func (r *residency) device(name string) (int, error) {
 
 // place finds a module by id.
 func (r *residency) place(id string) *place {
-	for _, p := range r.places {
-		if p.m.ID == id {
-			return p
-		}
-	}
-	return nil
+	return r.byID[id]
 }
 
 // moveByOrder puts one module on a device and keeps plans from moving it again.
@@ -174,6 +169,13 @@ func (r *residency) moveByOrder(o sdk.MoveOrder) error {
 	}
 	if r.inStep && p.m.Layer < 0 {
 		return nil // owed
+	}
+	if p.expert {
+		if err := r.moveExpert(p, dev); err != nil {
+			return fmt.Errorf("move %s to %s: %w", o.Module, o.Device, err)
+		}
+		p.fixed = true
+		return nil
 	}
 	from := p.dev
 	if err := r.move(p, dev); err != nil {
@@ -216,10 +218,13 @@ func ledgerBudget(dev int, bytes int64) int64 {
 	return bytes
 }
 
-// shrink makes a device hold no more than bytes: first weights, which cost nothing to give up, then whole modules.
+// shrink makes a device hold no more than bytes: first experts and weights, which cost nothing to give up, then whole modules,
+// then what orders put there.
 func (r *residency) shrink(dev int, bytes int64) {
 	d := r.devices[dev]
 	over := func() bool { return d.Usage().Used > bytes }
+	for over() && r.evictExpert(dev, -1) {
+	}
 	now := r.places[len(r.places)-1] // the distance is counted from the end of the pass: later modules go first
 	for over() {
 		victim := r.neededLast(dev, now)
@@ -233,6 +238,9 @@ func (r *residency) shrink(dev int, bytes int64) {
 		if p.dev == dev && !(r.inStep && p.m.Layer < 0) {
 			_ = r.move(p, 0) // the CPU has no budget of its own to refuse with; if memory is out, the rest is owed
 		}
+	}
+	if over() {
+		r.dismissAll(dev)
 	}
 	if !r.inStep {
 		r.releaseLeft()
@@ -254,7 +262,7 @@ func (r *residency) apply(plan []sdk.Placement, filter func(from, to int) bool) 
 	for _, pl := range plan {
 		p := r.place(pl.Module)
 		dev, err := r.device(pl.Device)
-		if p == nil || err != nil || p.fixed || p.dev == dev || !filter(p.dev, dev) || r.inStep && p.m.Layer < 0 {
+		if p == nil || err != nil || p.fixed || p.expert || p.dev == dev || !filter(p.dev, dev) || r.inStep && p.m.Layer < 0 {
 			continue
 		}
 		_ = r.move(p, dev) // without room it stays, which is always right if slower
@@ -263,7 +271,8 @@ func (r *residency) apply(plan []sdk.Placement, filter func(from, to int) bool) 
 
 // report tells the host how things stand; modules only when asked for.
 func (r *residency) report(modules bool) sdk.Report {
-	rep := sdk.Report{Moves: r.counts.moves.Load(), Prefetches: r.counts.prefetches.Load(), Evictions: r.counts.evictions.Load()}
+	rep := sdk.Report{Moves: r.counts.moves.Load(), Prefetches: r.counts.prefetches.Load(), Evictions: r.counts.evictions.Load(),
+		ExpertHits: r.counts.hits.Load(), ExpertMisses: r.counts.misses.Load()}
 	for _, d := range r.devices {
 		u := d.Usage()
 		rep.Devices = append(rep.Devices, sdk.DeviceReport{Name: d.Name(), Budget: u.Budget, Used: u.Used, Peak: u.Peak})
@@ -273,7 +282,7 @@ func (r *residency) report(modules bool) sdk.Report {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	for _, p := range r.places {
+	for p := range r.all {
 		m := sdk.ModuleReport{ID: p.m.ID, Device: r.devices[p.dev].Name(), Seconds: p.seconds, Resident: []string{cuda.KindCPU}}
 		if p.dev != 0 && p.hasWeights() && p.transfer == nil {
 			m.Resident = append(m.Resident, r.devices[p.dev].Name())

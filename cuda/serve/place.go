@@ -1,6 +1,7 @@
 package serve
 
 import (
+	"container/list"
 	"fmt"
 
 	"github.com/inference-pio/inference-pio/cuda"
@@ -11,16 +12,19 @@ import (
 
 // place is one module's.
 type place struct {
-	m     *cuda.Module
-	index int  // in the order of the forward pass
-	dev   int  // computed here, and its states lie here
-	fixed bool // an operator's order put it here; plans leave it alone
+	m      *cuda.Module
+	index  int  // in the order of the forward pass, which has no experts
+	expert bool // part of a layer, entered after routing
+	dev    int  // computed here, and its states lie here
+	fixed  bool // an operator's order put it here; plans leave it alone
 
 	weights  cuda.Memory // the copy on dev; none on the CPU, which computes from the mapped file
 	transfer *transfer   // filling weights; nil when they are complete or none
 	states   []cuda.Memory
 
-	seconds float64 // one pass on dev: an exponential mean
+	seconds float64 // one pass on dev, an expert's in its layer's: an exponential mean
+
+	inCache *list.Element // of an expert that a device has
 }
 
 // hasWeights says that the module can be computed on its device, perhaps after waiting for a transfer.
@@ -32,13 +36,10 @@ type transfer struct {
 	err  error // after done
 }
 
-const weightAlign = 64
-
-// weightBytes is what the module's weights take on a device: each begins at a multiple of 64 bytes.
-func weightBytes(m *cuda.Module) int64 {
-	var n int64
+// weightBytes is what the module's weights take on a device.
+func weightBytes(m *cuda.Module) (n int64) {
 	for _, w := range m.Weights {
-		n += (w.Host().Bytes() + weightAlign - 1) &^ (weightAlign - 1)
+		n += w.DeviceBytes()
 	}
 	return n
 }
@@ -51,13 +52,11 @@ func allocWeights(d cuda.Device, m *cuda.Module) (cuda.Memory, []cuda.Tensor, er
 	}
 	tensors, offset := make([]cuda.Tensor, len(m.Weights)), int64(0)
 	for i, w := range m.Weights {
-		t, err := cuda.DeviceTensor(d, mem, offset, w.DType, w.Shape...)
-		if err != nil {
+		if tensors[i], err = w.Lay(d, mem, offset); err != nil {
 			d.Free(mem)
 			return cuda.Memory{}, nil, fmt.Errorf("%s: %w", w.Name, err)
 		}
-		tensors[i] = t
-		offset += (t.Bytes() + weightAlign - 1) &^ (weightAlign - 1)
+		offset += w.DeviceBytes()
 	}
 	return mem, tensors, nil
 }
@@ -72,7 +71,7 @@ func (p *place) startTransfer(d cuda.Device) error {
 	go func(t *transfer, m *cuda.Module) {
 		defer close(t.done)
 		for i, w := range m.Weights {
-			if t.err = d.CopyIn(tensors[i], w.Host()); t.err != nil {
+			if t.err = cuda.CopyWeight(d, tensors[i], w); t.err != nil {
 				t.err = fmt.Errorf("%s to %s: %w", w.Name, d.Name(), t.err)
 				return
 			}

@@ -1,6 +1,7 @@
 package serve
 
 import (
+	"container/list"
 	"errors"
 	"fmt"
 	"sync"
@@ -28,8 +29,12 @@ import (
 // residency implements cuda.Residency.
 type residency struct {
 	devices []cuda.Device
-	places  []*place // in the order of the forward pass
+	places  []*place   // in the order of the forward pass, without experts
+	layers  []*place   // those of decoder layers
+	experts [][]*place // of each layer
 	of      map[*cuda.Module]*place
+	byID    map[string]*place
+	caches  []*expertCache // by device
 	planner func(budgets []int64) ([]sdk.Placement, error)
 	scratch scratch
 
@@ -51,18 +56,33 @@ type scratch interface {
 }
 
 // counts are read by reports while steps run.
-type counts struct{ moves, prefetches, evictions, waits atomic.Uint64 }
+type counts struct{ moves, prefetches, evictions, waits, hits, misses atomic.Uint64 }
 
 // newResidency starts with every module on the CPU.
 func newResidency(devices []cuda.Device, modules []*cuda.Module, sc scratch, planner func(budgets []int64) ([]sdk.Placement, error)) *residency {
-	r := &residency{devices: devices, of: map[*cuda.Module]*place{}, planner: planner, scratch: sc, leaving: make([]bool, len(devices))}
-	for i, m := range modules {
-		p := &place{m: m, index: i}
-		r.places, r.of[m] = append(r.places, p), p
+	r := &residency{devices: devices, of: map[*cuda.Module]*place{}, byID: map[string]*place{}, planner: planner, scratch: sc, leaving: make([]bool, len(devices))}
+	for _, m := range modules {
+		r.adopt(&place{m: m, index: len(r.places), expert: isExpert(m)})
 		m.Settle(0)
+	}
+	for range devices {
+		r.caches = append(r.caches, &expertCache{used: list.New()})
 	}
 	r.mailbox.wake = make(chan struct{}, 1)
 	return r
+}
+
+// adopt lists a place where it will be looked for. A layer comes before its experts.
+func (r *residency) adopt(p *place) {
+	r.of[p.m], r.byID[p.m.ID] = p, p
+	if p.expert {
+		r.experts[p.m.Layer] = append(r.experts[p.m.Layer], p)
+		return
+	}
+	r.places = append(r.places, p)
+	if p.m.Layer >= 0 {
+		r.layers, r.experts = append(r.layers, p), append(r.experts, nil)
+	}
 }
 
 // adoptStates tells the residency which memory holds a module's states, so that it can free it when they move.
@@ -98,6 +118,9 @@ func (r *residency) Enter(m *cuda.Module) (int, error) {
 	p := r.of[m]
 	if p == nil {
 		return 0, fmt.Errorf("module %s is not of this model", m.ID)
+	}
+	if p.expert {
+		return r.enterExpert(p), nil
 	}
 	r.leave()
 	r.carry()
@@ -155,6 +178,23 @@ func (r *residency) bring(p *place) error {
 	return nil
 }
 
+// all lists every place, each layer before its experts.
+func (r *residency) all(yield func(*place) bool) {
+	for _, p := range r.places {
+		if !yield(p) {
+			return
+		}
+		if p.m.Layer < 0 {
+			continue
+		}
+		for _, e := range r.experts[p.m.Layer] {
+			if !yield(e) {
+				return
+			}
+		}
+	}
+}
+
 // retreat computes p on the CPU, because of a budget that does not hold it. Any other cause is an error.
 func (r *residency) retreat(p *place, cause error) error {
 	var budget *cuda.BudgetError
@@ -209,6 +249,9 @@ func (r *residency) fetchKeeping(q, inUse *place) error {
 		if err == nil || !errors.As(err, &budget) {
 			return err
 		}
+		if r.evictExpert(q.dev, -1) {
+			continue
+		}
 		victim := r.neededLast(q.dev, inUse)
 		if victim == nil || victim == inUse || r.distance(inUse, victim) <= r.distance(inUse, q) {
 			return err
@@ -240,8 +283,12 @@ func (r *residency) neededLast(dev int, from *place) *place {
 	return last
 }
 
-// evictFor gives up the weights on a device that are needed last, seen from p, to make room for something of p's.
+// evictFor gives up what is on a device to make room for something of p's: an expert, or else the weights that are needed
+// last, seen from p.
 func (r *residency) evictFor(p *place, dev int) bool {
+	if r.evictExpert(dev, -1) {
+		return true
+	}
 	victim := r.neededLast(dev, p)
 	if victim == nil {
 		return false
@@ -297,6 +344,11 @@ func (r *residency) move(p *place, dev int) error {
 	old := p.dev
 	p.dev, p.seconds = dev, 0
 	p.m.Unsettle()
+	if p.m.Layer >= 0 {
+		for _, e := range r.experts[p.m.Layer] { // they follow
+			e.m.Unsettle()
+		}
+	}
 	r.counts.moves.Add(1)
 	r.closeDevice(old)
 	return nil
@@ -341,7 +393,7 @@ func (r *residency) inhabited(dev int) bool {
 			return true
 		}
 	}
-	return false
+	return r.caches[dev].used.Len() > 0
 }
 
 // close waits for copies under way and frees everything on the devices. No step runs any more.
@@ -358,6 +410,7 @@ func (r *residency) close() {
 		p.states = nil
 	}
 	for dev := 1; dev < len(r.devices); dev++ {
+		r.dismissAll(dev)
 		r.scratch.Release(dev)
 	}
 }
@@ -388,9 +441,9 @@ func (r *residency) budgets() []int64 {
 func (r *residency) placements() []sdk.Placement {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	list := make([]sdk.Placement, len(r.places))
-	for i, p := range r.places {
-		list[i] = sdk.Placement{Module: p.m.ID, Device: r.devices[p.dev].Name()}
+	var list []sdk.Placement
+	for p := range r.all {
+		list = append(list, sdk.Placement{Module: p.m.ID, Device: r.devices[p.dev].Name()})
 	}
 	return list
 }

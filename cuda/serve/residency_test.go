@@ -30,6 +30,9 @@ type toy struct {
 	mod []*cuda.Module // embed_tokens, layers.0 ...
 	was [][]float32    // the states' contents: what no move may change
 
+	experts [][]*cuda.Module      // of each layer
+	route   func(layer int) []int // the experts that a pass enters; nil is none
+
 	scratch cuda.Memory
 }
 
@@ -47,6 +50,12 @@ func (y *toy) Release(dev int) {
 // newToy plans like this: on far are the layers that want names, whatever the budget.
 func newToy(t *testing.T, budget int64, want func(layer int) bool) *toy {
 	t.Helper()
+	return newMixture(t, budget, 0, want)
+}
+
+// newMixture is newToy with so many experts in each layer, each as large as the rest of the layer.
+func newMixture(t *testing.T, budget int64, experts int, want func(layer int) bool) *toy {
+	t.Helper()
 	c := cuda.NewCPU(1)
 	y := &toy{t: t, far: far.New("far", budget, 0, 0, c)}
 	for i := -1; i < toyLayers; i++ {
@@ -54,16 +63,17 @@ func newToy(t *testing.T, budget int64, want func(layer int) bool) *toy {
 		if i < 0 {
 			m.ID = "embed_tokens"
 		}
-		values := make([]float32, toyWeight/4)
-		for j := range values {
-			values[j] = float32(i*10000 + j)
-		}
-		host, err := cuda.FromF32(values)
-		if err != nil {
-			t.Fatal(err)
-		}
-		cuda.NewWeight(len(values)).Bind(m.ID+".weight", m, host)
+		y.addWeight(m, i*10000)
 		y.mod = append(y.mod, m)
+		if i < 0 {
+			continue
+		}
+		y.experts = append(y.experts, nil)
+		for e := range experts {
+			x := &cuda.Module{ID: fmt.Sprintf("layers.%d.mlp.experts.%d", i, e), Layer: i}
+			y.addWeight(x, (i*experts+e)*3)
+			y.experts[i] = append(y.experts[i], x)
+		}
 	}
 	plan := func([]int64) ([]sdk.Placement, error) {
 		var list []sdk.Placement
@@ -76,7 +86,11 @@ func newToy(t *testing.T, budget int64, want func(layer int) bool) *toy {
 		}
 		return list, nil
 	}
-	y.r = newResidency([]cuda.Device{c, y.far}, y.mod, y, plan)
+	modules := y.mod[:1:1]
+	for i, m := range y.mod[1:] {
+		modules = append(append(modules, m), y.experts[i]...)
+	}
+	y.r = newResidency([]cuda.Device{c, y.far}, modules, y, plan)
 	if err := y.r.settle(); err != nil {
 		t.Fatal(err)
 	}
@@ -98,6 +112,19 @@ func newToy(t *testing.T, budget int64, want func(layer int) bool) *toy {
 		c.Close()
 	})
 	return y
+}
+
+func (y *toy) addWeight(m *cuda.Module, first int) {
+	y.t.Helper()
+	values := make([]float32, toyWeight/4)
+	for j := range values {
+		values[j] = float32(first + j)
+	}
+	host, err := cuda.FromF32(values)
+	if err != nil {
+		y.t.Fatal(err)
+	}
+	cuda.NewWeight(len(values)).Bind(m.ID+".weight", m, host)
 }
 
 func (y *toy) addState(m *cuda.Module) {
@@ -133,16 +160,39 @@ func (y *toy) pass(at func(layer int)) {
 	y.r.begin()
 	defer y.r.end()
 	for _, m := range y.mod {
-		dev, settled := m.Settled()
-		if !settled {
-			var err error
-			if dev, err = y.r.Enter(m); err != nil {
-				y.t.Fatalf("enter %s: %v", m.ID, err)
-			}
+		y.check(m, y.enter(m))
+		if m.Layer >= 0 && y.route != nil {
+			y.passExperts(m.Layer)
 		}
-		y.check(m, dev)
 		if at != nil {
 			at(m.Layer)
+		}
+	}
+}
+
+func (y *toy) enter(m *cuda.Module) int {
+	y.t.Helper()
+	dev, settled := m.Settled()
+	if !settled {
+		var err error
+		if dev, err = y.r.Enter(m); err != nil {
+			y.t.Fatalf("enter %s: %v", m.ID, err)
+		}
+	}
+	return dev
+}
+
+// passExperts enters the experts of a layer and only then looks at their weights: none may push another out.
+func (y *toy) passExperts(layer int) {
+	y.t.Helper()
+	devs, route := []int{}, y.route(layer)
+	for _, e := range route {
+		devs = append(devs, y.enter(y.experts[layer][e]))
+	}
+	for i, e := range route {
+		w := y.experts[layer][e].Weights[0]
+		if got := y.read(w.On(devs[i])); !slices.Equal(got, y.read(w.Host())) {
+			y.t.Errorf("expert %d of layer %d on device %d does not have its weights", e, layer, devs[i])
 		}
 	}
 }
@@ -153,7 +203,7 @@ func (y *toy) check(m *cuda.Module, dev int) {
 	if got := y.read(w.On(dev)); !slices.Equal(got, y.read(w.Host())) {
 		y.t.Errorf("%s on device %d does not have its weights", m.ID, dev)
 	}
-	if m.Layer < 0 {
+	if m.Layer < 0 || len(m.States) == 0 {
 		return
 	}
 	s := m.States[0].Tensor()

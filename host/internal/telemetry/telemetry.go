@@ -53,6 +53,8 @@ type Metrics struct {
 	DevicePeak   *prometheus.GaugeVec // model_name, device
 	Moves        *prometheus.GaugeVec // model_name: modules moved in the life of the process
 	Prefetches   *prometheus.GaugeVec // model_name
+	ExpertHits   *prometheus.GaugeVec // model_name
+	ExpertMisses *prometheus.GaugeVec // model_name
 	Evictions    *prometheus.GaugeVec // model_name
 }
 
@@ -104,6 +106,8 @@ func New(version string) *Metrics {
 		DevicePeak:   t.gauge("pio_device_peak_bytes", "The most the process ever held on a device.", "model_name", "device"),
 		Moves:        t.gauge("pio_moves", "Modules moved between devices since the process began.", "model_name"),
 		Prefetches:   t.gauge("pio_prefetches", "Modules copied ahead of need since the process began.", "model_name"),
+		ExpertHits:   t.gauge("pio_expert_hits", "Experts entered that lay on their layer's device, since the process began.", "model_name"),
+		ExpertMisses: t.gauge("pio_expert_misses", "Experts entered that had to be computed on the CPU although their layer was not.", "model_name"),
 		Evictions:    t.gauge("pio_evictions", "Modules given up since the process began.", "model_name"),
 	}
 	t.gauge("pio_build_info", "Always 1; the version is the label.", "version").WithLabelValues(version).Set(1)

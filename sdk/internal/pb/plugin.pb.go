@@ -3111,16 +3111,19 @@ func (*QueryOrder) Descriptor() ([]byte, []int) {
 
 // ScheduleResponse is a report.
 type ScheduleResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Done          *OrderDone             `protobuf:"bytes,1,opt,name=done,proto3" json:"done,omitempty"`
-	Devices       []*DeviceReport        `protobuf:"bytes,2,rep,name=devices,proto3" json:"devices,omitempty"`
-	Modules       []*ModuleReport        `protobuf:"bytes,3,rep,name=modules,proto3" json:"modules,omitempty"` // only in answer to a query
-	Moves         uint64                 `protobuf:"varint,4,opt,name=moves,proto3" json:"moves,omitempty"`    // modules moved so far
-	Prefetches    uint64                 `protobuf:"varint,5,opt,name=prefetches,proto3" json:"prefetches,omitempty"`
-	Evictions     uint64                 `protobuf:"varint,6,opt,name=evictions,proto3" json:"evictions,omitempty"`
-	Running       int64                  `protobuf:"varint,7,opt,name=running,proto3" json:"running,omitempty"` // requests on board
-	Waiting       int64                  `protobuf:"varint,8,opt,name=waiting,proto3" json:"waiting,omitempty"`
-	StateUsed     float64                `protobuf:"fixed64,9,opt,name=state_used,json=stateUsed,proto3" json:"state_used,omitempty"` // share of the cache's blocks in use
+	state      protoimpl.MessageState `protogen:"open.v1"`
+	Done       *OrderDone             `protobuf:"bytes,1,opt,name=done,proto3" json:"done,omitempty"`
+	Devices    []*DeviceReport        `protobuf:"bytes,2,rep,name=devices,proto3" json:"devices,omitempty"`
+	Modules    []*ModuleReport        `protobuf:"bytes,3,rep,name=modules,proto3" json:"modules,omitempty"` // only in answer to a query
+	Moves      uint64                 `protobuf:"varint,4,opt,name=moves,proto3" json:"moves,omitempty"`    // modules moved so far
+	Prefetches uint64                 `protobuf:"varint,5,opt,name=prefetches,proto3" json:"prefetches,omitempty"`
+	Evictions  uint64                 `protobuf:"varint,6,opt,name=evictions,proto3" json:"evictions,omitempty"`
+	Running    int64                  `protobuf:"varint,7,opt,name=running,proto3" json:"running,omitempty"` // requests on board
+	Waiting    int64                  `protobuf:"varint,8,opt,name=waiting,proto3" json:"waiting,omitempty"`
+	StateUsed  float64                `protobuf:"fixed64,9,opt,name=state_used,json=stateUsed,proto3" json:"state_used,omitempty"` // share of the cache's blocks in use
+	// Experts entered that lay on their layer's device, and that did not; those of layers on the CPU count as neither.
+	ExpertHits    uint64 `protobuf:"varint,10,opt,name=expert_hits,json=expertHits,proto3" json:"expert_hits,omitempty"`
+	ExpertMisses  uint64 `protobuf:"varint,11,opt,name=expert_misses,json=expertMisses,proto3" json:"expert_misses,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3214,6 +3217,20 @@ func (x *ScheduleResponse) GetWaiting() int64 {
 func (x *ScheduleResponse) GetStateUsed() float64 {
 	if x != nil {
 		return x.StateUsed
+	}
+	return 0
+}
+
+func (x *ScheduleResponse) GetExpertHits() uint64 {
+	if x != nil {
+		return x.ExpertHits
+	}
+	return 0
+}
+
+func (x *ScheduleResponse) GetExpertMisses() uint64 {
+	if x != nil {
+		return x.ExpertMisses
 	}
 	return 0
 }
@@ -3631,7 +3648,7 @@ const file_plugin_proto_rawDesc = "" +
 	"\x06module\x18\x01 \x01(\tR\x06module\x12\x16\n" +
 	"\x06device\x18\x02 \x01(\tR\x06device\"\f\n" +
 	"\n" +
-	"QueryOrder\"\xd5\x02\n" +
+	"QueryOrder\"\x9b\x03\n" +
 	"\x10ScheduleResponse\x12,\n" +
 	"\x04done\x18\x01 \x01(\v2\x18.pio.plugin.v1.OrderDoneR\x04done\x125\n" +
 	"\adevices\x18\x02 \x03(\v2\x1b.pio.plugin.v1.DeviceReportR\adevices\x125\n" +
@@ -3644,7 +3661,11 @@ const file_plugin_proto_rawDesc = "" +
 	"\arunning\x18\a \x01(\x03R\arunning\x12\x18\n" +
 	"\awaiting\x18\b \x01(\x03R\awaiting\x12\x1d\n" +
 	"\n" +
-	"state_used\x18\t \x01(\x01R\tstateUsed\"1\n" +
+	"state_used\x18\t \x01(\x01R\tstateUsed\x12\x1f\n" +
+	"\vexpert_hits\x18\n" +
+	" \x01(\x04R\n" +
+	"expertHits\x12#\n" +
+	"\rexpert_misses\x18\v \x01(\x04R\fexpertMisses\"1\n" +
 	"\tOrderDone\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\x04R\x02id\x12\x14\n" +
 	"\x05error\x18\x02 \x01(\tR\x05error\"b\n" +

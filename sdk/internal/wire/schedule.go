@@ -57,7 +57,7 @@ func ReportToPB(r sdk.Report) *pb.ScheduleResponse {
 			return &pb.ModuleReport{Id: m.ID, Device: m.Device, Resident: m.Resident, Seconds: m.Seconds}
 		}),
 		Moves: r.Moves, Prefetches: r.Prefetches, Evictions: r.Evictions, Running: int64(r.Running), Waiting: int64(r.Waiting),
-		StateUsed: r.StateUsed,
+		StateUsed: r.StateUsed, ExpertHits: r.ExpertHits, ExpertMisses: r.ExpertMisses,
 	}
 	if r.Done != nil {
 		m.Done = &pb.OrderDone{Id: r.Done.ID, Error: clean(r.Done.Error)}
@@ -71,7 +71,7 @@ func Report(m *pb.ScheduleResponse) (sdk.Report, error) {
 	r := sdk.Report{
 		Devices: each(m.GetDevices(), c.deviceReport), Modules: each(m.GetModules(), c.moduleReport), Moves: m.GetMoves(),
 		Prefetches: m.GetPrefetches(), Evictions: m.GetEvictions(), Running: int(m.GetRunning()), Waiting: int(m.GetWaiting()),
-		StateUsed: m.GetStateUsed(),
+		StateUsed: m.GetStateUsed(), ExpertHits: m.GetExpertHits(), ExpertMisses: m.GetExpertMisses(),
 	}
 	c.count("running", m.GetRunning())
 	c.count("waiting", m.GetWaiting())
