@@ -5,21 +5,14 @@ package nn
 
 import "github.com/inference-pio/inference-pio/cuda"
 
-// Expert is a gated feed-forward layer: down(silu(gate x) · up x).
-type Expert struct {
-	Gate Linear `weight:"gate_proj"` // hidden -> inner
-	Up   Linear `weight:"up_proj"`
-	Down Linear `weight:"down_proj"` // inner -> hidden
-}
-
 // Experts is the experts of one layer. Each is a module of its own and may lie on any device.
-type Experts []Expert
+type Experts []SwiGLU
 
 // NewExperts is n experts of these sizes, to be bound.
 func NewExperts(n, hidden, inner int) Experts {
 	e := make(Experts, n)
 	for i := range e {
-		e[i] = Expert{NewLinear(inner, hidden), NewLinear(inner, hidden), NewLinear(hidden, inner)}
+		e[i] = NewSwiGLU(hidden, inner)
 	}
 	return e
 }
@@ -97,12 +90,12 @@ func (p *pass) forward(r *run) {
 	s.Rewind(mark)
 }
 
-func gateOf(e *Expert) *cuda.Weight { return e.Gate.W }
-func upOf(e *Expert) *cuda.Weight   { return e.Up.W }
-func downOf(e *Expert) *cuda.Weight { return e.Down.W }
+func gateOf(e *SwiGLU) *cuda.Weight { return e.Gate.W }
+func upOf(e *SwiGLU) *cuda.Weight   { return e.Up.W }
+func downOf(e *SwiGLU) *cuda.Weight { return e.Down.W }
 
 // matmul multiplies the rows of each expert of a run with one of its matrices.
-func (p *pass) matmul(x cuda.Tensor, r *run, of func(*Expert) *cuda.Weight) cuda.Tensor {
+func (p *pass) matmul(x cuda.Tensor, r *run, of func(*SwiGLU) *cuda.Weight) cuda.Tensor {
 	var ws [runExperts]*cuda.Weight
 	for i, id := range r.ids[:r.n] {
 		ws[i] = of(&p.experts[id])
