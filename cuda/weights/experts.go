@@ -1,0 +1,91 @@
+// Experts in one tensor: transformers 5 keeps all experts of a layer together, and checkpoints it saves have them so.
+
+package weights
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+)
+
+// maxExperts bounds what one tensor is cut into, because its shape comes from a file.
+const maxExperts = 1 << 12
+
+// SplitExperts lets a loader find each expert's matrices under their own names where src has all of a layer in one tensor:
+//
+//	P.experts.gate_up_proj (experts, 2·inner, hidden)  as  P.experts.E.gate_proj.weight and P.experts.E.up_proj.weight
+//	P.experts.down_proj (experts, hidden, inner)       as  P.experts.E.down_proj.weight
+//
+// and the scales beside them (.. _scale_inv) likewise. Nothing is copied. A source without such tensors is given back as it is,
+// and a tensor that cannot be cut so keeps its name.
+func SplitExperts(src Source) Source {
+	s := splitExperts{Source: src, pieces: map[string]piece{}}
+	for _, name := range src.Names() {
+		if !s.split(name) {
+			s.names = append(s.names, name)
+		}
+	}
+	if len(s.pieces) == 0 {
+		return src
+	}
+	s.names = slices.AppendSeq(s.names, maps.Keys(s.pieces))
+	slices.Sort(s.names)
+	return &s
+}
+
+type splitExperts struct {
+	Source
+	names  []string
+	pieces map[string]piece
+}
+
+// piece is a matrix of one expert: part of parts of its rows in the joined tensor.
+type piece struct {
+	tensor              string
+	expert, part, parts int
+}
+
+func (s *splitExperts) Names() []string { return s.names }
+
+func (s *splitExperts) Get(name string, shape []int) (View, bool) {
+	p, ok := s.pieces[name]
+	if !ok {
+		return s.Source.Get(name, shape)
+	}
+	v, ok := s.Source.Get(p.tensor, nil)
+	if !ok {
+		return View{}, false
+	}
+	rows, size := v.Shape[1]/p.parts, len(v.Data)/(v.Shape[0]*p.parts)
+	at := (p.expert*p.parts + p.part) * size
+	v.Shape, v.Data = []int{rows, v.Shape[2]}, v.Data[at:at+size:at+size]
+	return v, true
+}
+
+// split notes the pieces of a joined tensor, if it is one.
+func (s *splitExperts) split(name string) bool {
+	base, scale := strings.CutSuffix(name, "_scale_inv")
+	suffix := ".weight"
+	if scale {
+		suffix += "_scale_inv"
+	}
+	matrices := []string{"gate_proj", "up_proj"}
+	prefix, ok := strings.CutSuffix(base, ".experts.gate_up_proj")
+	if !ok {
+		matrices = []string{"down_proj"}
+		if prefix, ok = strings.CutSuffix(base, ".experts.down_proj"); !ok {
+			return false
+		}
+	}
+	v, ok := s.Source.Get(name, nil)
+	if !ok || len(v.Shape) != 3 || v.Shape[0] < 1 || v.Shape[0] > maxExperts || v.Shape[1]%len(matrices) != 0 || len(v.Data)%(v.Shape[0]*len(matrices)) != 0 {
+		return false
+	}
+	for e := range v.Shape[0] {
+		for i, matrix := range matrices {
+			s.pieces[fmt.Sprintf("%s.experts.%d.%s%s", prefix, e, matrix, suffix)] = piece{name, e, i, len(matrices)}
+		}
+	}
+	return true
+}
