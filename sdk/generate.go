@@ -34,7 +34,7 @@ type Chat struct {
 }
 
 // Sampling holds what the client asked for; a nil field takes the checkpoint's generation_config, then the neutral value.
-// Seed is always set: the host draws it, so that the answer can be resumed.
+// Seed is always set: the host draws it, so that the answer can be resumed. The order in which they work is sdk/engine's Params'.
 type Sampling struct {
 	Seed              uint64
 	Temperature       *float64 // 0 is greedy
@@ -86,7 +86,8 @@ type Token struct {
 	Logprob   *TokenLogprob
 }
 
-// ToolCallDelta is a piece of a tool call: ID and Name come once, Arguments in pieces that add up to JSON.
+// ToolCallDelta is a piece of a tool call: ID and Name come once and first, Arguments in pieces that add up to a JSON object.
+// Index counts the calls of the answer from 0. IDs are unique, and the same when the answer is resumed.
 type ToolCallDelta struct {
 	Index     int
 	ID        string

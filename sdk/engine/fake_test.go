@@ -146,6 +146,9 @@ func alone(r Request, context int) ([]int32, sdk.FinishReason) {
 		if err != nil {
 			panic(err)
 		}
+		if len(answer) < len(r.Forced) {
+			id = r.Forced[len(answer)]
+		}
 		answer = append(answer, id)
 		s.Answer(id)
 		switch {

@@ -8,8 +8,23 @@
 // On its way an id's text passes
 //
 //	the tokenizer   special tokens show nothing, a character spread over several ids waits for the last of them
-//	stop strings    looked for in all that the model writes, reasoning and tags included; the beginning of one is held back
+//	stop strings    looked for in all that the model writes, reasoning, calls and tags included; the beginning of one is held back
 //	reasoning       what stands between the template's think tags is told apart from the answer (chats only)
+//	tool calls      written in the template's format, they become calls once they are whole (chats with tools only)
+//
+// # Tools
+//
+// The format of calls is read off the template. With tool_choice "none" the tools stand in the prompt and nothing is taken for
+// a call. With "required" or a function's name the answer begins with a call's opening, behind the end of reasoning that the
+// template opened: its ids are forced in the engine, sent like sampled ones, counted, and replayed by a resume. What follows
+// is the model's own: it is checked, not constrained, and a call that is malformed is shown as text. An answer with a call
+// that ends by itself has the reason "tool_calls", one that is cut off "length". Stop strings are not looked for in what was
+// forced. Where calls are one per answer, the first ends it.
+//
+// # Sampling
+//
+// A field that the client leaves out is generation_config.json's, then neutral. In which order they work is said at
+// [github.com/inference-pio/inference-pio/sdk/engine.Params].
 //
 // A checkpoint without a tokenizer takes prompts of ids and shows no text.
 package text

@@ -70,6 +70,42 @@ func TestClientOverridesTheCheckpoint(t *testing.T) {
 	}
 }
 
+// A field that is added to sdk.Sampling and forgotten on the way fails here.
+func TestEverySamplingFieldReachesTheEngine(t *testing.T) {
+	kind := reflect.TypeFor[sdk.Sampling]()
+	for i := range kind.NumField() {
+		name := kind.Field(i).Name
+		var s sdk.Sampling
+		field := reflect.ValueOf(&s).Elem().Field(i)
+		var want any
+		switch field.Interface().(type) {
+		case *float64:
+			want = 0.25
+			field.Set(reflect.ValueOf(ptr(0.25)))
+		case *int:
+			want = 7
+			field.Set(reflect.ValueOf(ptr(7)))
+		case uint64:
+			want = uint64(9)
+		case int:
+			want = 3
+		case bool:
+			want = true
+		case map[int32]float64:
+			want = map[int32]float64{3: -1}
+		default:
+			t.Fatalf("%s has a type this test does not know", name)
+		}
+		if field.Kind() != reflect.Pointer {
+			field.Set(reflect.ValueOf(want))
+		}
+		got := reflect.ValueOf(new(Model).Params(s)).FieldByName(name)
+		if !got.IsValid() || !reflect.DeepEqual(got.Interface(), want) {
+			t.Errorf("%s is lost: %v", name, got)
+		}
+	}
+}
+
 func TestTopPOfZeroTakesTheLikeliest(t *testing.T) {
 	p := new(Model).Params(sdk.Sampling{Temperature: ptr(1.0), TopP: ptr(0.0)})
 	for position := range 200 {
