@@ -56,8 +56,8 @@ type Ops interface {
 	RMSNorm(dst, x, w Tensor, eps, plus float32) error
 	Add(dst, x, y Tensor) error
 	SwiGLU(dst, gate, up Tensor) error
-	Angles(dst, positions Tensor, freqs []float32, scale float32) error
-	Rotate(dst, x, angles Tensor, style RotaryStyle) error
+	Angles(dst, positions Tensor, freqs []float32, axis []uint8, scale float32) error
+	Rotate(dst, x, angles Tensor, from int, style RotaryStyle) error
 	CacheWrite(cache, x, positions, seqs, tables Tensor) error
 	Attention(dst, q, keys, values, positions, seqs, tables Tensor, scale float32) error
 	Gather(dst, x, index Tensor) error
@@ -66,4 +66,5 @@ type Ops interface {
 	ExpertOps
 	DeltaOps
 	AttentionOps
+	BiasedOps
 }

@@ -67,18 +67,22 @@ func (o *hostOps) SwiGLU(dst, gate, up Tensor) error {
 	return o.pool.SwiGLU(f32s(dst), f32s(gate), f32s(up))
 }
 
-func (o *hostOps) Angles(dst, positions Tensor, freqs []float32, scale float32) error {
+func (o *hostOps) Angles(dst, positions Tensor, freqs []float32, axis []uint8, scale float32) error {
 	if err := o.owns(dst, positions, dst, dst); err != nil {
 		return err
 	}
-	return o.pool.Angles(f32s(dst), i32s(positions), freqs, scale)
+	axes := cpu.Axes{Count: 1, Of: axis}
+	if positions.NDim() > 1 {
+		axes.Count = positions.Dim(1)
+	}
+	return o.pool.Angles(f32s(dst), i32s(positions), axes, freqs, scale)
 }
 
-func (o *hostOps) Rotate(dst, x, angles Tensor, style RotaryStyle) error {
+func (o *hostOps) Rotate(dst, x, angles Tensor, from int, style RotaryStyle) error {
 	if err := o.owns(dst, x, angles, dst); err != nil {
 		return err
 	}
-	shape := cpu.Heads{Rows: x.Dim(0), Heads: x.Dim(1), Dim: x.Dim(2), Pairs: angles.Dim(1)}
+	shape := cpu.Heads{Rows: x.Dim(0), Heads: x.Dim(1), Dim: x.Dim(2), Pairs: angles.Dim(1), First: from}
 	return o.pool.Rotate(f32s(dst), f32s(x), f32s(angles), shape, style == Interleaved)
 }
 

@@ -103,14 +103,24 @@ func (s *Step) SwiGLU(gate, up Tensor) Tensor {
 // Angles is what Rotate needs to know of positions: scale·cos and scale·sin of a = position · freqs[i], where a is rounded
 // to f32 as the reference does. positions (rows), n freqs -> (rows, n, 2).
 func (s *Step) Angles(positions Tensor, freqs []float32, scale float32) Tensor {
+	return s.angles(positions, freqs, nil, positions.nd == 1, scale)
+}
+
+// AnglesByAxis is Angles of rows that have several positions (a time, a row and a column of a picture): frequency i turns
+// by position axis[i]. positions (rows, axes), n freqs and axis numbers -> (rows, n, 2).
+func (s *Step) AnglesByAxis(positions Tensor, freqs []float32, axis []uint8, scale float32) Tensor {
+	return s.angles(positions, freqs, axis, positions.nd == 2 && len(axis) == len(freqs), scale)
+}
+
+func (s *Step) angles(positions Tensor, freqs []float32, axis []uint8, ok bool, scale float32) Tensor {
 	dev := s.current
 	positions = s.on(dev, positions)
-	if !s.shaped("angles", nil, positions.dtype == I32 && positions.nd == 1 && len(freqs) > 0, positions, positions) {
+	if !s.shaped("angles", nil, ok && positions.dtype == I32 && len(freqs) > 0, positions, positions) {
 		return Tensor{}
 	}
 	y := s.make(dev, F32, 3, [MaxDims]int32{positions.dim[0], int32(len(freqs)), 2})
 	if s.runs() {
-		s.done("angles", nil, s.ops[dev].Angles(y, positions, freqs, scale))
+		s.done("angles", nil, s.ops[dev].Angles(y, positions, freqs, axis, scale))
 	}
 	return y
 }
@@ -118,16 +128,21 @@ func (s *Step) Angles(positions Tensor, freqs []float32, scale float32) Tensor {
 // Rotate is the rotary embedding: it turns the pairs (a, b) among the first 2n elements of each head,
 // (a, b) -> (a cos - b sin, b cos + a sin), and passes the rest through. x (rows, heads, dim), angles (rows, n, 2).
 func (s *Step) Rotate(x, angles Tensor, style RotaryStyle) Tensor {
+	return s.RotateFrom(x, 0, angles, style)
+}
+
+// RotateFrom is Rotate of the pairs among the 2n elements of each head from one on.
+func (s *Step) RotateFrom(x Tensor, from int, angles Tensor, style RotaryStyle) Tensor {
 	dev := s.current
 	x, angles = s.on(dev, x), s.on(dev, angles)
 	ok := x.dtype == F32 && angles.dtype == F32 && x.nd == 3 && angles.nd == 3 && angles.dim[2] == 2 &&
-		x.dim[0] == angles.dim[0] && 2*int64(angles.dim[1]) <= int64(x.dim[2])
+		x.dim[0] == angles.dim[0] && from >= 0 && from <= int(x.dim[2]) && 2*int64(angles.dim[1]) <= int64(x.dim[2])-int64(from)
 	if !s.shaped("rotate", nil, ok, x, angles) {
 		return Tensor{}
 	}
 	y := s.make(dev, F32, x.nd, x.dim)
 	if s.runs() {
-		s.done("rotate", nil, s.ops[dev].Rotate(y, x, angles, style))
+		s.done("rotate", nil, s.ops[dev].Rotate(y, x, angles, from, style))
 	}
 	return y
 }

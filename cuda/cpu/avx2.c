@@ -57,6 +57,16 @@ INLINE V v_bf16(const void *p) {
 }
 
 INLINE V v_f16(const void *p) { return _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)p)); }
+// The seven bits below the sign are exponent and mantissa; an exponent that is too small by 120 is mended by a product, which
+// gives subnormal values as well. What is no number becomes all ones, before and after.
+INLINE V v_f8(const void *p) {
+  __m256i v = _mm256_slli_epi32(_mm256_cvtepi8_epi32(_mm_loadl_epi64((const __m128i *)p)), 20);
+  __m256i magnitude = _mm256_set1_epi32(0x07f00000);
+  __m256i nan = _mm256_cmpeq_epi32(_mm256_and_si256(v, magnitude), magnitude);
+  v = _mm256_or_si256(_mm256_and_si256(v, _mm256_set1_epi32((int)0x87f00000)), nan);
+  return _mm256_castsi256_ps(v) * _mm256_set1_ps(0x1p120f);
+}
+
 INLINE void v_prefetch(const void *p) { _mm_prefetch((const char *)p, _MM_HINT_T0); }
 
 #include "template.h"

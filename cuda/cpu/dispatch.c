@@ -32,11 +32,12 @@ static size_t ceil_div(size_t a, size_t b) { return (a + b - 1) / b; }
 
 static size_t at_least(size_t least, size_t n) { return n < least ? least : n; }
 
-void pio_matmul(pio_pool *p, const pio_kernels *t, float *y, const float *x, const void *w, int type, size_t rows,
-                size_t in, size_t out) {
-  pio_matmul_args a = {.y = y, .x = x, .w = w, .type = type, .rows = rows, .in = in, .out = out};
+void pio_matmul(pio_pool *p, const pio_kernels *t, float *y, const float *x, const void *w, int type,
+                const void *factors, int factor_type, size_t block_outs, size_t block_ins, size_t rows, size_t in, size_t out) {
+  pio_matmul_args a = {.y = y, .x = x, .w = w, .type = type, .rows = rows, .in = in, .out = out,
+                       .scale = {factors, factor_type, block_outs, block_ins}};
   if (rows <= PIO_FEW) {
-    size_t row_bytes = in * (type == PIO_F32 ? 4 : 2);
+    size_t row_bytes = in * (type == PIO_F32 ? 4 : type == PIO_F8 ? 1 : 2);
     a.outs_per_task = at_least(24, TASK_BYTES / at_least(1, row_bytes) / 24 * 24); // eights and threes come out even
     pio_pool_run(p, t->matmul_few, &a, ceil_div(out, a.outs_per_task));
     return;
@@ -66,16 +67,17 @@ void pio_swiglu(pio_pool *p, const pio_kernels *t, float *y, const float *a, con
 }
 
 void pio_rotate(pio_pool *p, const pio_kernels *t, float *y, const float *x, const float *angles, size_t rows,
-                size_t heads, size_t dim, size_t pairs, int interleaved) {
+                size_t heads, size_t dim, size_t pairs, size_t first, int interleaved) {
   pio_rotate_args a = {.y = y, .x = x, .angles = angles, .rows = rows, .heads = heads, .dim = dim, .pairs = pairs,
-                       .interleaved = interleaved};
+                       .first = first, .interleaved = interleaved};
   a.rows_per_task = at_least(1, SMALL / at_least(1, heads * dim));
   pio_pool_run(p, t->rotate, &a, ceil_div(rows, a.rows_per_task));
 }
 
 void pio_embed(pio_pool *p, const pio_kernels *t, float *y, const int32_t *tokens, const void *table, int type,
-               size_t rows, size_t n) {
-  pio_embed_args a = {.y = y, .tokens = tokens, .table = table, .type = type, .rows = rows, .n = n};
+               const void *factors, int factor_type, size_t block_outs, size_t block_ins, size_t rows, size_t n) {
+  pio_embed_args a = {.y = y, .tokens = tokens, .table = table, .type = type, .rows = rows, .n = n,
+                      .scale = {factors, factor_type, block_outs, block_ins}};
   a.rows_per_task = at_least(1, SMALL / at_least(1, n));
   pio_pool_run(p, t->embed, &a, ceil_div(rows, a.rows_per_task));
 }

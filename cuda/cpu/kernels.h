@@ -9,7 +9,14 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { PIO_F32 = 0, PIO_BF16 = 1, PIO_F16 = 2 };
+enum { PIO_F32 = 0, PIO_BF16 = 1, PIO_F16 = 2, PIO_F8 = 3 };
+
+// The factors of a matrix of PIO_F8: one for each block of outs by ins, row-major, in PIO_F32 or PIO_BF16.
+typedef struct {
+  const void *factors;
+  int type;
+  size_t outs, ins;
+} pio_scale;
 
 // A job runs tasks 0..tasks-1, in any order, on any of the pool's threads.
 typedef void pio_task(const void *args, size_t task);
@@ -25,6 +32,7 @@ typedef struct {
   const float *x;
   const void *w;
   int type; // of w
+  pio_scale scale;
   size_t rows, in, out;
   size_t outs_per_task, rows_per_task, out_tasks;
 } pio_matmul_args;
@@ -47,7 +55,7 @@ typedef struct {
 typedef struct {
   float *y;
   const float *x, *angles;
-  size_t rows, heads, dim, pairs, rows_per_task;
+  size_t rows, heads, dim, pairs, first, rows_per_task;
   int interleaved;
 } pio_rotate_args;
 
@@ -56,6 +64,7 @@ typedef struct {
   const int32_t *tokens;
   const void *table;
   int type;
+  pio_scale scale;
   size_t rows, n, rows_per_task;
 } pio_embed_args;
 
@@ -87,16 +96,16 @@ enum {
 // The tables this machine can run, best first; NULL after the last.
 const pio_kernels *pio_kernels_at(int i);
 
-void pio_matmul(pio_pool *p, const pio_kernels *t, float *y, const float *x, const void *w, int type, size_t rows,
-                size_t in, size_t out);
+void pio_matmul(pio_pool *p, const pio_kernels *t, float *y, const float *x, const void *w, int type,
+                const void *factors, int factor_type, size_t block_outs, size_t block_ins, size_t rows, size_t in, size_t out);
 void pio_rmsnorm(pio_pool *p, const pio_kernels *t, float *y, const float *x, const void *w, int type, size_t rows,
                  size_t n, float eps, float plus);
 void pio_add(pio_pool *p, const pio_kernels *t, float *y, const float *a, const float *b, size_t n);
 void pio_swiglu(pio_pool *p, const pio_kernels *t, float *y, const float *a, const float *b, size_t n);
 void pio_rotate(pio_pool *p, const pio_kernels *t, float *y, const float *x, const float *angles, size_t rows,
-                size_t heads, size_t dim, size_t pairs, int interleaved);
+                size_t heads, size_t dim, size_t pairs, size_t first, int interleaved);
 void pio_embed(pio_pool *p, const pio_kernels *t, float *y, const int32_t *tokens, const void *table, int type,
-               size_t rows, size_t n);
+               const void *factors, int factor_type, size_t block_outs, size_t block_ins, size_t rows, size_t n);
 void pio_attention(pio_pool *p, const pio_kernels *t, float *y, const float *q, const float *k, const float *v,
                    const int32_t *positions, const int32_t *seqs, const int32_t *tables, size_t width, size_t rows,
                    size_t heads, size_t kv_heads, size_t block, size_t dim, size_t vdim, float scale);

@@ -41,6 +41,10 @@ INLINE void dots(const int R, const int C, int type, const float *const *x, cons
 
 // dots_at computes outs o..o+C-1 for rows r..r+R-1.
 INLINE void dots_at(const int R, const int C, int type, const pio_matmul_args *a, size_t r, size_t o) {
+  if (type == PIO_F8) {
+    fp8_dots_at(R, C, a, r, o);
+    return;
+  }
   const float *x[4];
   const char *w[8];
   float *y[4];
@@ -93,6 +97,9 @@ static void matmul_few(const void *args, size_t task) {
   case PIO_F16:
     few(PIO_F16, a, from, to);
     break;
+  case PIO_F8:
+    few(PIO_F8, a, from, to);
+    break;
   default:
     few(PIO_F32, a, from, to);
   }
@@ -111,6 +118,12 @@ INLINE void widen_panel(int type, float *panel, const pio_matmul_args *a, size_t
     const char *w = (const char *)a->w + (o + c) * row + k0 * size;
     float *to = panel + c * DEPTH;
     size_t k = 0;
+    if (type == PIO_F8) {
+      if (n % W)
+        v_store(to + n - n % W, v_zero()); // behind the last element there are zeros
+      fp8_widen(to, w, factors_of(&a->scale, o + c, a->in), k0, n);
+      continue;
+    }
     for (; k + line <= n; k += line) {
       v_prefetch(w + PANEL * row + k * size);
       UNROLL for (size_t i = 0; i < line; i += W)
@@ -203,6 +216,9 @@ static void matmul_many(const void *args, size_t task) {
     break;
   case PIO_F16:
     many_of_type(PIO_F16, a, task);
+    break;
+  case PIO_F8:
+    many_of_type(PIO_F8, a, task);
     break;
   default:
     many_of_type(PIO_F32, a, task);

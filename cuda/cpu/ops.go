@@ -32,10 +32,9 @@ func (p *Pool) Embed(y []float32, tokens []int32, table Matrix) error {
 	if err := first(table.check(), checkIndex("token", tokens, table.Rows), sizes(len(y), len(tokens)*table.Cols)); err != nil {
 		return err
 	}
-	if table.Type == F8E4M3 {
-		RefEmbed(y, tokens, table)
-	} else if len(y) > 0 {
-		C.pio_embed(p.c, p.table, ptr(y), ints(tokens), table.Ptr, C.int(table.Type), C.size_t(len(tokens)), C.size_t(table.Cols))
+	if len(y) > 0 {
+		C.pio_embed(p.c, p.table, ptr(y), ints(tokens), table.Ptr, C.int(table.Type), table.Scale.Ptr, C.int(table.Scale.Type),
+			C.size_t(table.Scale.Rows), C.size_t(table.Scale.Cols), C.size_t(len(tokens)), C.size_t(table.Cols))
 	}
 	return nil
 }
@@ -46,10 +45,9 @@ func (p *Pool) MatMul(y, x []float32, w Matrix) error {
 	if err := first(w.check(), sizes(len(x), rows*w.Cols), sizes(len(y), rows*w.Rows)); err != nil {
 		return err
 	}
-	if w.Type == F8E4M3 && len(y) > 0 {
-		RefMatMul(y, x, w)
-	} else if len(y) > 0 {
-		C.pio_matmul(p.c, p.table, ptr(y), ptr(x), w.Ptr, C.int(w.Type), C.size_t(rows), C.size_t(w.Cols), C.size_t(w.Rows))
+	if len(y) > 0 {
+		C.pio_matmul(p.c, p.table, ptr(y), ptr(x), w.Ptr, C.int(w.Type), w.Scale.Ptr, C.int(w.Scale.Type),
+			C.size_t(w.Scale.Rows), C.size_t(w.Scale.Cols), C.size_t(rows), C.size_t(w.Cols), C.size_t(w.Rows))
 	}
 	return nil
 }
@@ -89,12 +87,21 @@ func (p *Pool) SwiGLU(y, gate, up []float32) error {
 }
 
 // Angles is computed as the specification says: once in a step, for all layers.
-func (p *Pool) Angles(y []float32, positions []int32, freqs []float32, scale float32) error {
-	if err := sizes(len(y), 2*len(positions)*len(freqs)); err != nil {
-		return err
+func (p *Pool) Angles(y []float32, positions []int32, axes Axes, freqs []float32, scale float32) error {
+	if axes.Count < 1 || axes.Of != nil && len(axes.Of) != len(freqs) {
+		return fmt.Errorf("%d frequencies by %d of %d axes", len(freqs), len(axes.Of), axes.Count)
 	}
-	RefAngles(y, positions, freqs, scale)
-	return nil
+	for _, axis := range axes.Of {
+		if int(axis) >= axes.Count {
+			return fmt.Errorf("axis %d of %d", axis, axes.Count)
+		}
+	}
+	rows := len(positions) / axes.Count
+	err := first(sizes(len(positions), rows*axes.Count), sizes(len(y), 2*rows*len(freqs)))
+	if err == nil {
+		RefAngles(y, positions, axes, freqs, scale)
+	}
+	return err
 }
 
 // Rotate turns the pairs of each head.
@@ -103,15 +110,15 @@ func (p *Pool) Rotate(y, x, angles []float32, s Heads, interleaved bool) error {
 	if err := first(sizes(len(y), n), sizes(len(x), n), sizes(len(angles), 2*s.Rows*s.Pairs)); err != nil {
 		return err
 	}
-	if 2*s.Pairs > s.Dim {
-		return fmt.Errorf("%d pairs in a head of %d", s.Pairs, s.Dim)
+	if s.First < 0 || s.First+2*s.Pairs > s.Dim {
+		return fmt.Errorf("%d pairs from element %d in a head of %d", s.Pairs, s.First, s.Dim)
 	}
 	if n > 0 && s.Pairs > 0 {
 		flag := C.int(0)
 		if interleaved {
 			flag = 1
 		}
-		C.pio_rotate(p.c, p.table, ptr(y), ptr(x), ptr(angles), C.size_t(s.Rows), C.size_t(s.Heads), C.size_t(s.Dim), C.size_t(s.Pairs), flag)
+		C.pio_rotate(p.c, p.table, ptr(y), ptr(x), ptr(angles), C.size_t(s.Rows), C.size_t(s.Heads), C.size_t(s.Dim), C.size_t(s.Pairs), C.size_t(s.First), flag)
 	}
 	return nil
 }

@@ -116,7 +116,7 @@ func TestRotateMatchesTheSpecification(t *testing.T) {
 					positions[r] = int32(rng.IntN(40960))
 				}
 				angles := make([]float32, 2*s.Rows*s.Pairs)
-				must(t, p.Angles(angles, positions, freqs, 1))
+				must(t, p.Angles(angles, positions, cpu.Axes{Count: 1}, freqs, 1))
 				x := random(rng, s.Rows*s.Heads*s.Dim)
 				got, want := make([]float32, len(x)), make([]float32, len(x))
 				must(t, p.Rotate(got, x, angles, s, interleaved))

@@ -101,7 +101,7 @@ func TestOpsAllocateNothing(t *testing.T) {
 		p.RMSNorm(y[:16], s.q[:16], cpu.Matrix{Ptr: w.Ptr, Type: w.Type, Rows: 1, Cols: 16}, 1e-6, 0)
 		p.SwiGLU(y, s.q, s.q)
 		p.Add(y, y, s.q)
-		p.Angles(angles, g.Positions, freqs, 1)
+		p.Angles(angles, g.Positions, cpu.Axes{Count: 1}, freqs, 1)
 		p.Rotate(y, s.q, angles, cpu.Heads{Rows: 70, Heads: 4, Dim: 16, Pairs: 8}, false)
 		p.CacheWrite(s.k, y[:70*32], g, 16)
 		p.Attention(y, s.q, s.k, s.v, g, 4, 16, 16, 1)

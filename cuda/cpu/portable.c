@@ -86,6 +86,17 @@ INLINE V v_f16(const void *p) {
   return v;
 }
 
+// The seven bits below the sign are exponent and mantissa; an exponent that is too small by 120 is mended by a product, which
+// gives subnormal values as well. What is no number becomes all ones, before and after.
+INLINE V v_f8(const void *p) {
+  int8_t b[W];
+  memcpy(b, p, sizeof b);
+  I v;
+  for (int i = 0; i < W; i++)
+    v[i] = (int32_t)((uint32_t)(int32_t)b[i] << 20);
+  return (V)((v & (int32_t)0x87f00000) | ((v & 0x07f00000) == 0x07f00000)) * v_set1(0x1p120f);
+}
+
 INLINE void v_prefetch(const void *p) { __builtin_prefetch(p); }
 
 #include "template.h"

@@ -57,10 +57,20 @@ func RefSwiGLU(y, gate, up []float32) {
 	}
 }
 
-// RefAngles is cuda.Step.Angles.
-func RefAngles(y []float32, positions []int32, freqs []float32, scale float32) {
-	for r, p := range positions {
+// Axes says which of a row's Count positions each frequency turns by; without Of it is the first.
+type Axes struct {
+	Count int
+	Of    []uint8
+}
+
+// RefAngles is cuda.Step.AnglesByAxis.
+func RefAngles(y []float32, positions []int32, axes Axes, freqs []float32, scale float32) {
+	for r := range len(positions) / axes.Count {
 		for i, f := range freqs {
+			p := positions[r*axes.Count]
+			if axes.Of != nil {
+				p = positions[r*axes.Count+int(axes.Of[i])]
+			}
 			sin, cos := math.Sincos(float64(float32(p) * f))
 			y[(r*len(freqs)+i)*2] = float32(cos * float64(scale))
 			y[(r*len(freqs)+i)*2+1] = float32(sin * float64(scale))
@@ -68,15 +78,15 @@ func RefAngles(y []float32, positions []int32, freqs []float32, scale float32) {
 	}
 }
 
-// Heads is the shape of rows of heads and, for Rotate, how many pairs of each head turn.
-type Heads struct{ Rows, Heads, Dim, Pairs int }
+// Heads is the shape of rows of heads and, for Rotate, how many pairs of each head turn, from which element on.
+type Heads struct{ Rows, Heads, Dim, Pairs, First int }
 
 // RefRotate is cuda.Step.Rotate.
 func RefRotate(y, x, angles []float32, s Heads, interleaved bool) {
 	copy(y, x)
 	for r := range s.Rows {
 		for h := range s.Heads {
-			head := (r*s.Heads + h) * s.Dim
+			head := (r*s.Heads+h)*s.Dim + s.First
 			for i := range s.Pairs {
 				a, b := head+i, head+i+s.Pairs
 				if interleaved {

@@ -9,19 +9,22 @@
 
 #define UNROLL _Pragma("GCC unroll 16")
 
-// widen gives W elements of a weight as f32, widen_n the first n of them and zeros.
+// widen gives W elements of a weight as f32, widen_n the first n of them and zeros. What PIO_F8 elements are multiplied by is
+// in fp8.h.
 INLINE V widen(int type, const char *p) {
   switch (type) {
   case PIO_BF16:
     return v_bf16(p);
   case PIO_F16:
     return v_f16(p);
+  case PIO_F8:
+    return v_f8(p);
   default:
     return v_load((const float *)p);
   }
 }
 
-INLINE size_t width_of(int type) { return type == PIO_F32 ? 4 : 2; }
+INLINE size_t width_of(int type) { return type == PIO_F32 ? 4 : type == PIO_F8 ? 1 : 2; }
 
 INLINE V widen_n(int type, const char *p, size_t n) {
   char full[W * 4] = {0};
@@ -29,6 +32,7 @@ INLINE V widen_n(int type, const char *p, size_t n) {
   return widen(type, full);
 }
 
+#include "fp8.h"
 #include "matmul.h"
 
 // ---- exp
@@ -114,14 +118,16 @@ static void rotate(const void *args, size_t task) {
   for (; r < to; r++) {
     const float *angle = a->angles + r * a->pairs * 2;
     for (size_t h = 0; h < a->heads; h++) {
-      const float *x = a->x + (r * a->heads + h) * a->dim;
-      float *y = a->y + (r * a->heads + h) * a->dim;
+      size_t head = (r * a->heads + h) * a->dim, rest = a->first + 2 * a->pairs;
+      memcpy(a->y + head, a->x + head, a->first * sizeof(float));
+      memcpy(a->y + head + rest, a->x + head + rest, (a->dim - rest) * sizeof(float));
+      const float *x = a->x + head + a->first;
+      float *y = a->y + head + a->first;
       for (size_t i = 0; i < a->pairs; i++) {
         float cos = angle[2 * i], sin = angle[2 * i + 1], first = x[i * step], other = x[i * step + second];
         y[i * step] = first * cos - other * sin;
         y[i * step + second] = other * cos + first * sin;
       }
-      memcpy(y + 2 * a->pairs, x + 2 * a->pairs, (a->dim - 2 * a->pairs) * sizeof(float));
     }
   }
 }
@@ -135,6 +141,10 @@ static void embed(const void *args, size_t task) {
   for (; r < to; r++) {
     const char *from = (const char *)a->table + (size_t)a->tokens[r] * a->n * size;
     size_t i = 0;
+    if (a->type == PIO_F8) {
+      fp8_widen(a->y + r * a->n, from, factors_of(&a->scale, (size_t)a->tokens[r], a->n), 0, a->n);
+      continue;
+    }
     for (; i + W <= a->n; i += W)
       v_store(a->y + r * a->n + i, widen(a->type, from + i * size));
     if (i < a->n)

@@ -187,8 +187,8 @@ func TestForeignOperandsAreRefused(t *testing.T) {
 		"rmsnorm":    {[]cuda.Tensor{rows, rows, here(cuda.F32, 4)}, func(o []cuda.Tensor) error { return ops.RMSNorm(o[0], o[1], o[2], 1, 0) }},
 		"add":        {[]cuda.Tensor{rows, rows, rows}, func(o []cuda.Tensor) error { return ops.Add(o[0], o[1], o[2]) }},
 		"swiglu":     {[]cuda.Tensor{rows, rows, rows}, func(o []cuda.Tensor) error { return ops.SwiGLU(o[0], o[1], o[2]) }},
-		"angles":     {[]cuda.Tensor{angles, ids}, func(o []cuda.Tensor) error { return ops.Angles(o[0], o[1], []float32{1}, 1) }},
-		"rotate":     {[]cuda.Tensor{cube, cube, angles}, func(o []cuda.Tensor) error { return ops.Rotate(o[0], o[1], o[2], cuda.Half) }},
+		"angles":     {[]cuda.Tensor{angles, ids}, func(o []cuda.Tensor) error { return ops.Angles(o[0], o[1], []float32{1}, nil, 1) }},
+		"rotate":     {[]cuda.Tensor{cube, cube, angles}, func(o []cuda.Tensor) error { return ops.Rotate(o[0], o[1], o[2], 0, cuda.Half) }},
 		"cachewrite": {[]cuda.Tensor{cache, cube, ids, ids, tables}, func(o []cuda.Tensor) error { return ops.CacheWrite(o[0], o[1], o[2], o[3], o[4]) }},
 		"attention": {[]cuda.Tensor{cube, cube, cache, cache, ids, ids, tables}, func(o []cuda.Tensor) error {
 			return ops.Attention(o[0], o[1], o[2], o[3], o[4], o[5], o[6], 1)

@@ -14,6 +14,7 @@ import (
 // Rope turns pairs of a head's elements by angles that grow with the position.
 type Rope struct {
 	freqs []float32 // radians per position, one for each pair
+	axis  []uint8   // which of a row's positions each turns by; nil where there is one
 	scale float32   // factor on cos and sin
 }
 
@@ -75,8 +76,20 @@ func (y *Yarn) dimension(turns, theta float64, dim int) float64 {
 	return float64(dim) * math.Log(y.Original/(turns*2*math.Pi)) / (2 * math.Log(theta))
 }
 
-// Angles is computed once for a step: positions (rows) -> (rows, dim/2, 2).
+// ByAxis is the rope for rows that have several positions: pair i turns by position axis[i].
+func (r Rope) ByAxis(axis []uint8) Rope {
+	r.axis = axis
+	return r
+}
+
+// Frequencies is a rope of these angles per position.
+func Frequencies(freqs []float32) Rope { return Rope{freqs: freqs, scale: 1} }
+
+// Angles is computed once for a step: positions (rows), by axis (rows, axes) -> (rows, dim/2, 2).
 func (r Rope) Angles(s *cuda.Step, positions cuda.Tensor) cuda.Tensor {
+	if r.axis != nil {
+		return s.AnglesByAxis(positions, r.freqs, r.axis, r.scale)
+	}
 	return s.Angles(positions, r.freqs, r.scale)
 }
 
