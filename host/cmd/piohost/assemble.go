@@ -22,8 +22,8 @@ func (g *global) load() (*config.Config, error) {
 	return c, nil
 }
 
-func (g *global) logger(c *console) (*slog.Logger, error) {
-	log, err := telemetry.NewLogger(c, g.logLevel, g.logFormat)
+func (g *global) logger() (*slog.Logger, error) {
+	log, err := telemetry.NewLogger(g.console, g.logLevel, g.logFormat)
 	if err != nil {
 		return nil, &codeError{exitUsage, err}
 	}

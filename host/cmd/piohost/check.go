@@ -9,11 +9,11 @@ import (
 )
 
 func newConfig(g *global) *cobra.Command {
-	cmd := &cobra.Command{Use: "config", Short: "Check models.toml"}
+	cmd := newGroup("config", "Check models.toml")
 	cmd.AddCommand(&cobra.Command{
 		Use:   "check",
 		Short: "Say what is wrong with models.toml, and which plugin each model gets",
-		Args:  cobra.NoArgs,
+		Args:  noArgs,
 		RunE:  func(cmd *cobra.Command, _ []string) error { return g.check(cmd.Context()) },
 	})
 	return cmd

@@ -48,6 +48,19 @@ func (c *console) Write(p []byte) (int, error) {
 	return n, err
 }
 
+// redirect sends what follows to w, which has a last line of its own. It returns what undoes that.
+func (c *console) redirect(w io.Writer) func() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	before, terminal := c.w, c.terminal
+	c.w, c.terminal = w, false
+	return func() {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		c.w, c.terminal = before, terminal
+	}
+}
+
 // show replaces the progress line; "" removes it.
 func (c *console) show(line string) {
 	c.mu.Lock()

@@ -92,17 +92,18 @@ type global struct {
 	logLevel  string
 	logFormat string
 	std       stdio
+	console   *console
 }
 
 func newRoot(std stdio) *cobra.Command {
-	g := &global{std: std}
+	g := &global{std: std, console: newConsole(std.err)}
 	serve := newServe(g)
 	root := &cobra.Command{
 		Use:           "piohost",
 		Short:         "Runs language models as plugins and serves them over an OpenAI-compatible API",
 		Long:          "Runs language models as plugins and serves them over an OpenAI-compatible API.\nWithout a command it serves every model of models.toml.",
 		Version:       sdk.Version,
-		Args:          cobra.NoArgs,
+		Args:          noArgs,
 		SilenceUsage:  true,
 		SilenceErrors: true,
 		RunE:          serve.RunE,
@@ -112,6 +113,14 @@ func newRoot(std stdio) *cobra.Command {
 	f.StringVar(&g.config, "config", "models.toml", "the file that says what to serve")
 	f.StringVar(&g.logLevel, "log-level", "info", "debug, info, warn or error")
 	f.StringVar(&g.logFormat, "log-format", "text", "text or json")
-	root.AddCommand(serve, newRun(g), newModels(g), newPlugin(g), newConfig(g))
+	root.AddCommand(serve, newRun(g), newChat(g), newModels(g), newPlugin(g), newConfig(g))
 	return root
+}
+
+// newGroup is a command that only has others below it.
+func newGroup(name, short string) *cobra.Command {
+	return &cobra.Command{
+		Use: name, Short: short, Args: noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
 }

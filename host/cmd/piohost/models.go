@@ -15,7 +15,7 @@ func newModels(g *global) *cobra.Command {
 	return &cobra.Command{
 		Use:   "models",
 		Short: "List the models of models.toml and how they stand in a running host",
-		Args:  cobra.NoArgs,
+		Args:  noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			c, err := g.load()
 			if err != nil {

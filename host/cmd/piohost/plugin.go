@@ -19,7 +19,7 @@ import (
 )
 
 func newPlugin(g *global) *cobra.Command {
-	cmd := &cobra.Command{Use: "plugin", Short: "List, inspect, test and pin plugins"}
+	cmd := newGroup("plugin", "List, inspect, test and pin plugins")
 	cmd.AddCommand(newPluginList(g), newPluginInspect(g), newPluginTest(g), newPluginLock(g))
 	return cmd
 }
@@ -28,7 +28,7 @@ func newPluginList(g *global) *cobra.Command {
 	return &cobra.Command{
 		Use:   "list",
 		Short: "List the plugins in the configured folders",
-		Args:  cobra.NoArgs,
+		Args:  noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			c, err := g.load()
 			if err != nil {
@@ -69,7 +69,7 @@ func (g *global) pluginLog() (*slog.Logger, error) {
 	if quiet.logLevel == "info" {
 		quiet.logLevel = "warn"
 	}
-	return quiet.logger(newConsole(g.std.err))
+	return quiet.logger()
 }
 
 func newPluginInspect(g *global) *cobra.Command {

@@ -4,6 +4,7 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -96,33 +97,33 @@ type chunk struct {
 	}
 }
 
-// chat streams an answer: say gets its pieces and the reasoning's, in order.
-func (r *remote) chat(ctx context.Context, request map[string]any, say func(text, reasoning string)) error {
+// chat streams an answer and returns why it ended: say gets its pieces and the reasoning's, in order.
+func (r *remote) chat(ctx context.Context, request map[string]any, say func(text, reasoning string)) (finish string, err error) {
 	body, err := json.Marshal(request)
 	if err != nil {
-		return err
+		return "", err
 	}
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, r.base+"/v1/chat/completions", bytes.NewReader(body))
 	if err != nil {
-		return err
+		return "", err
 	}
 	req.Header.Set("Content-Type", "application/json")
 	resp, err := r.client.Do(req)
 	if err != nil {
-		return err
+		return "", err
 	}
 	defer resp.Body.Close()
 	if resp.StatusCode != http.StatusOK {
 		var failed struct{ Error *apiError }
 		if json.NewDecoder(io.LimitReader(resp.Body, 1<<20)).Decode(&failed) != nil || failed.Error == nil {
-			return fmt.Errorf("the host answers %s", resp.Status)
+			return "", fmt.Errorf("the host answers %s", resp.Status)
 		}
-		return failed.Error
+		return "", failed.Error
 	}
 	return readStream(resp.Body, say)
 }
 
-func readStream(body io.Reader, say func(text, reasoning string)) error {
+func readStream(body io.Reader, say func(text, reasoning string)) (finish string, err error) {
 	lines := bufio.NewScanner(body)
 	lines.Buffer(nil, 4<<20)
 	for lines.Scan() {
@@ -131,21 +132,22 @@ func readStream(body io.Reader, say func(text, reasoning string)) error {
 		case !ok: // an empty line or a comment
 			continue
 		case data == "[DONE]":
-			return nil
+			return finish, nil
 		}
 		var c chunk
 		if err := json.Unmarshal([]byte(data), &c); err != nil {
-			return fmt.Errorf("the host sent what is not JSON: %w", err)
+			return "", fmt.Errorf("the host sent what is not JSON: %w", err)
 		}
 		if c.Error != nil {
-			return c.Error
+			return "", c.Error
 		}
 		for _, choice := range c.Choices {
 			say(choice.Delta.Content, choice.Delta.Reasoning)
+			finish = cmp.Or(choice.Finish, finish)
 		}
 	}
 	if err := lines.Err(); err != nil {
-		return fmt.Errorf("the connection to the host broke: %w", err)
+		return "", fmt.Errorf("the connection to the host broke: %w", err)
 	}
-	return errors.New("the answer ended before it was complete")
+	return "", errors.New("the answer ended before it was complete")
 }

@@ -33,7 +33,7 @@ func newServe(g *global) *cobra.Command {
 	return &cobra.Command{
 		Use:   "serve",
 		Short: "Serve every model of models.toml (the default)",
-		Args:  cobra.NoArgs,
+		Args:  noArgs,
 		RunE:  func(cmd *cobra.Command, _ []string) error { return g.serve(cmd.Context()) },
 	}
 }
@@ -45,8 +45,7 @@ func (g *global) serve(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	con := newConsole(g.std.err)
-	log, err := g.logger(con)
+	log, err := g.logger()
 	if err != nil {
 		return err
 	}
@@ -56,7 +55,7 @@ func (g *global) serve(ctx context.Context) error {
 	}
 	defer listener.Close()
 	metrics := telemetry.New(sdk.Version)
-	host, err := newHost(ctx, c, log, metrics, func(s schedule.Status) { con.show(progressLine(s)) })
+	host, err := newHost(ctx, c, log, metrics, func(s schedule.Status) { g.console.show(progressLine(s)) })
 	if err != nil {
 		return err
 	}
@@ -75,7 +74,7 @@ func (g *global) serve(ctx context.Context) error {
 	case <-ctx.Done():
 		log.Info("draining; a second signal ends what still runs", "limit", c.Server.Drain)
 	}
-	con.show("")
+	g.console.show("")
 	drain(host, c.Server.Drain)
 	closing, cancel := context.WithTimeout(context.Background(), closeTime)
 	defer cancel()

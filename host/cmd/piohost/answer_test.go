@@ -32,7 +32,7 @@ func asked(t *testing.T, status int, body string) (out, errs string, err error) 
 	defer closeServer()
 	var o, e bytes.Buffer
 	g := &global{std: stdio{strings.NewReader(""), &o, &e}}
-	err = g.ask(context.Background(), r, map[string]any{"model": "tiny"})
+	_, err = ask(context.Background(), r, map[string]any{"model": "tiny"}, g.printer())
 	return o.String(), e.String(), err
 }
 

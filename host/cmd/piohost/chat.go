@@ -1,0 +1,177 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+
+	"github.com/spf13/cobra"
+
+	"github.com/inference-pio/inference-pio/host/internal/config"
+)
+
+func newChat(g *global) *cobra.Command {
+	var f askFlags
+	var forget bool
+	cmd := &cobra.Command{
+		Use:   "chat [MODEL]",
+		Short: "Talk with a model",
+		Long: `Talk with a model. MODEL may be left out if there is only one.
+
+In a terminal: /help lists the commands, the arrow keys recall what was typed, also in earlier chats. Through a pipe: each
+line is a turn, the answers go to stdout, and the first error ends the chat.
+
+Several lines are one message if they stand between """ and """, or end in a backslash. If a host at the configured address
+serves the model, it is asked; else the model is loaded for this chat.`,
+		Args: cobra.MaximumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			ctx, stop := signal.NotifyContext(cmd.Context(), syscall.SIGHUP) // the terminal is closed: leave nothing behind
+			defer stop()
+			c, err := g.load()
+			if err != nil {
+				return err
+			}
+			model, err := theModel(c, args)
+			if err != nil {
+				return err
+			}
+			return g.reach(ctx, c, model, func(r *remote) error {
+				return g.chat(ctx, chat{remote: r, model: model, ask: &f, talk: f.conversation()}, !forget)
+			})
+		},
+	}
+	f.add(cmd.Flags())
+	cmd.Flags().BoolVar(&forget, "no-history", false, "do not keep what is typed for the next chat")
+	return cmd
+}
+
+// theModel is the one that args name, or the only one there is.
+func theModel(c *config.Config, args []string) (string, error) {
+	switch {
+	case len(args) == 1:
+		return args[0], nil
+	case len(c.Models) == 1:
+		return c.Models[0].ID, nil
+	}
+	return "", &codeError{exitUsage, fmt.Errorf("which model? %s has %s", c.File, modelNames(c))}
+}
+
+// chat is a conversation with somebody at the other end: a terminal or a pipe.
+type chat struct {
+	remote *remote
+	model  string
+	ask    *askFlags
+	talk   conversation
+
+	input   lines
+	printer func() *printer
+	notes   io.Writer // what is said beside the conversation
+	patient bool      // an error does not end the chat
+}
+
+// lines is where messages come from.
+type lines interface {
+	// line reads the next one. io.EOF is the end, errInterrupted an interrupt in an empty line.
+	line(prompt string) (string, error)
+	// watch returns a context that ends when the user does not want to hear more, and what stops watching.
+	watch(ctx context.Context) (context.Context, func())
+}
+
+func (g *global) chat(ctx context.Context, c chat, remember bool) error {
+	in, out := g.std.in, g.std.out
+	if !isTerminal(in) || !isTerminal(out) {
+		c.input, c.printer, c.notes = &piped{in: bufio.NewReader(newSource(ctx, in))}, g.printer, g.std.err
+		return c.run(ctx)
+	}
+	path := ""
+	if remember {
+		path = historyPath(os.Getenv)
+	}
+	c.notes, c.patient = out, true
+	h := openHistory(path, func(err error) { c.note(err.Error()) })
+	s, err := openScreen(ctx, in.(*os.File), out.(*os.File), h, complete)
+	if err != nil {
+		return err
+	}
+	defer s.close()
+	defer g.console.redirect(s)()
+	c.input, c.notes = terminalLines{s}, s
+	c.printer = func() *printer { return &printer{out: s, thoughts: s, terminal: true} }
+	c.note(c.model + "; /help lists the commands")
+	return c.run(ctx)
+}
+
+// run goes on until the input ends. In a terminal an error costs only its turn.
+func (c *chat) run(ctx context.Context) error {
+	for {
+		text, literal, err := c.compose()
+		switch {
+		case ctx.Err() != nil:
+			return ctx.Err()
+		case errors.Is(err, errGivenUp):
+			c.note(err.Error())
+			continue
+		case errors.Is(err, io.EOF), errors.Is(err, errInterrupted):
+			return nil
+		case err != nil:
+			return err
+		}
+		err = c.turn(ctx, text, literal)
+		switch {
+		case ctx.Err() != nil:
+			return ctx.Err()
+		case errors.Is(err, errExit):
+			return nil
+		case err != nil && !c.patient:
+			return err
+		case err != nil:
+			c.note(err.Error())
+		}
+	}
+}
+
+// turn does what a message asks for. A literal one is no command.
+func (c *chat) turn(ctx context.Context, text string, literal bool) error {
+	if word, argument, ok := commandWord(text); ok && !literal {
+		return c.command(word, argument)
+	}
+	if strings.TrimSpace(text) == "" {
+		return nil
+	}
+	return c.question(ctx, text)
+}
+
+// question asks, and keeps what is answered. An answer that was interrupted is kept as far as it came, one that failed is
+// not: the question can be put again.
+func (c *chat) question(ctx context.Context, text string) error {
+	watched, stop := c.input.watch(ctx)
+	a, err := ask(watched, c.remote, c.ask.request(c.model, c.talk, text), c.printer())
+	interrupted := err != nil && watched.Err() != nil && ctx.Err() == nil
+	stop()
+	var told *apiError
+	switch {
+	case interrupted:
+		c.note("interrupted")
+	case errors.As(err, &told) && told.Code == "context_length_exceeded":
+		return fmt.Errorf("%w; /reset begins anew", err)
+	case err != nil:
+		return err
+	case a.finish == "length":
+		c.note("cut off: max_tokens or the context is used up")
+	}
+	c.talk.add(text, a)
+	return nil
+}
+
+func (c *chat) note(text string) {
+	if c.patient {
+		text = dim + text + plain
+	}
+	fmt.Fprintln(c.notes, text)
+}
