@@ -60,6 +60,7 @@ func Cases() []Case {
 		{"generate", []string{"G1", "G2", "G3", "G4", "G5", "G6"}, caseGenerate},
 		{"cancel", []string{"C1", "C2"}, caseCancel},
 		{"determinism", []string{"R1", "R2", "R3"}, caseDeterminism},
+		{"tools", []string{"T1", "T2", "T3"}, caseTools},
 	}
 }
 

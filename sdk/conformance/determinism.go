@@ -34,7 +34,7 @@ func caseDeterminism(t T, c Config) {
 	}
 	together(t, p, requests, alone)
 	for i, req := range requests {
-		resumes(t, p, req, alone[i])
+		resumes(t, "R3", p, req, alone[i])
 	}
 	elsewhere(t, c, requests, alone)
 }
@@ -82,15 +82,15 @@ func together(t T, p *process, requests []sdk.GenerateRequest, alone []*answer) 
 }
 
 // resumes cuts an answer everywhere, even after its last token.
-func resumes(t T, p *process, req sdk.GenerateRequest, whole *answer) {
+func resumes(t T, must string, p *process, req sdk.GenerateRequest, whole *answer) {
 	for cut := range len(whole.tokens) + 1 {
 		req.Resume = &sdk.Resume{Prompt: whole.start.Prompt, Generated: whole.ids()[:cut], InReasoning: whole.start.InReasoning}
 		got, err := p.generate(req)
 		if err != nil {
-			t.Errorf("R3: resumed after %d tokens, Generate failed: %v", cut, err)
+			t.Errorf("%s: resumed after %d tokens, Generate failed: %v", must, cut, err)
 			return
 		}
-		same(t, "R3: resumed", got, &answer{tokens: whole.tokens[cut:], finish: whole.finish})
+		same(t, must+": resumed", got, &answer{tokens: whole.tokens[cut:], finish: whole.finish})
 	}
 }
 

@@ -6,6 +6,7 @@ package conformance
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"regexp"
 	"slices"
@@ -114,7 +115,7 @@ func mutants(release <-chan struct{}) []mutant {
 	one := func(t *twin) func() sdk.Plugin { // a new twin for each process
 		return func() sdk.Plugin { c := *t; return &c }
 	}
-	var mind, salt, calls, poisoned atomic.Int64
+	var mind, salt, calls, poisoned, named atomic.Int64
 	return []mutant{
 		{flaw: "a name no file can have", fails: "describe", must: "D1", plugin: one(&twin{
 			describe: func(d sdk.Description) sdk.Description { d.Name = "Reference/1"; return d }})},
@@ -178,7 +179,7 @@ func mutants(release <-chan struct{}) []mutant {
 			})})},
 		{flaw: "calls every end a stop", fails: "generate", must: "G3", plugin: one(&twin{
 			generate: edited(func(e *sdk.Event) {
-				if e.Finish != nil {
+				if e.Finish != nil && e.Finish.Reason == sdk.FinishLength {
 					e.Finish.Reason = sdk.FinishStop
 				}
 			})})},
@@ -237,7 +238,7 @@ func mutants(release <-chan struct{}) []mutant {
 		{flaw: "resumes without the words in between", fails: "determinism", must: "R3", plugin: one(&twin{
 			generate: func(ctx context.Context, r *reference, req sdk.GenerateRequest, send func(sdk.Event) error) error {
 				return r.Generate(ctx, req, func(e sdk.Event) error {
-					if req.Resume != nil && e.Token != nil && e.Token.Index == len(req.Resume.Generated) {
+					if req.Resume != nil && req.Chat == nil && e.Token != nil && e.Token.Index == len(req.Resume.Generated) {
 						e.Token.Text = ""
 					}
 					return send(e)
@@ -246,13 +247,57 @@ func mutants(release <-chan struct{}) []mutant {
 		{flaw: "counts only what came after resuming", fails: "determinism", must: "R3", plugin: one(&twin{
 			generate: func(ctx context.Context, r *reference, req sdk.GenerateRequest, send func(sdk.Event) error) error {
 				return r.Generate(ctx, req, func(e sdk.Event) error {
-					if req.Resume != nil && e.Finish != nil {
+					if req.Resume != nil && req.Chat == nil && e.Finish != nil {
 						e.Finish.CompletionTokens -= len(req.Resume.Generated)
 					}
 					return send(e)
 				})
 			}})},
+
+		{flaw: "calls what is not there", fails: "tools", must: "T2", plugin: one(&twin{
+			generate: asked(func(r *sdk.GenerateRequest) {
+				if r.Chat != nil {
+					r.Chat.ToolChoice = ""
+				}
+			})})},
+		{flaw: "names a call with each piece", fails: "tools", must: "T1", plugin: one(&twin{
+			generate: editedCalls(func(d *sdk.ToolCallDelta) { d.ID, d.Name = "call", "now" })})},
+		{flaw: "cuts arguments short", fails: "tools", must: "T1", plugin: one(&twin{
+			generate: editedCalls(func(d *sdk.ToolCallDelta) {
+				if d.Arguments == "}" {
+					d.Arguments = ""
+				}
+			})})},
+		{flaw: "gives two calls one id", fails: "tools", must: "T1", plugin: one(&twin{
+			generate: editedCalls(func(d *sdk.ToolCallDelta) {
+				if d.ID != "" {
+					d.ID = "call"
+				}
+			})})},
+		{flaw: "hides that it calls", fails: "tools", must: "T1", plugin: one(&twin{
+			generate: edited(func(e *sdk.Event) {
+				if e.Finish != nil && e.Finish.Reason == sdk.FinishToolCalls {
+					e.Finish.Reason = sdk.FinishStop
+				}
+			})})},
+		{flaw: "names calls anew when resuming", fails: "tools", must: "T3", plugin: one(&twin{
+			generate: editedCalls(func(d *sdk.ToolCallDelta) {
+				if d.ID != "" {
+					d.ID = fmt.Sprint("call_", named.Add(1))
+				}
+			})})},
 	}
+}
+
+// editedCalls passes the pieces of the reference's calls through a change.
+func editedCalls(change func(*sdk.ToolCallDelta)) func(context.Context, *reference, sdk.GenerateRequest, func(sdk.Event) error) error {
+	return edited(func(e *sdk.Event) {
+		if e.Token != nil {
+			for i := range e.Token.ToolCalls {
+				change(&e.Token.ToolCalls[i])
+			}
+		}
+	})
 }
 
 func TestEachFlawFailsItsCaseAlone(t *testing.T) {

@@ -98,6 +98,14 @@ func (a *answer) ids() []int32 {
 	return out
 }
 
+// calls are the pieces of its tool calls.
+func (a *answer) calls() (list []sdk.ToolCallDelta) {
+	for _, t := range a.tokens {
+		list = append(list, t.ToolCalls...)
+	}
+	return append(list, a.finish.ToolCalls...)
+}
+
 // generate collects an answer. The client has checked the order of its events.
 func (p *process) generate(req sdk.GenerateRequest) (*answer, error) {
 	a := &answer{}

@@ -3,12 +3,15 @@ package conformance
 // reference_test.go: a plugin that keeps every MUST. The mutants are made of it.
 
 import (
+	"bytes"
 	"context"
 	"encoding/binary"
 	"encoding/json"
+	"fmt"
 	"hash/fnv"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/inference-pio/inference-pio/sdk"
@@ -64,6 +67,10 @@ func (r *reference) Generate(ctx context.Context, req sdk.GenerateRequest, send 
 	if err != nil {
 		return err
 	}
+	calls, err := referenceTools(req)
+	if err != nil {
+		return err
+	}
 	if len(prompt) >= referenceContext {
 		return sdk.Errorf(sdk.ReasonContext, "%d tokens in a context of %d", len(prompt), referenceContext)
 	}
@@ -74,7 +81,9 @@ func (r *reference) Generate(ctx context.Context, req sdk.GenerateRequest, send 
 		return err
 	}
 	limit := referenceContext
-	if req.MaxTokens > 0 {
+	if calls {
+		limit = len(prompt) + 4
+	} else if req.MaxTokens > 0 {
 		limit = min(limit, len(prompt)+req.MaxTokens)
 	}
 	for len(sequence) < limit {
@@ -87,11 +96,34 @@ func (r *reference) Generate(ctx context.Context, req sdk.GenerateRequest, send 
 		}
 		id := r.next(req.Sampling, sequence)
 		sequence = append(sequence, id)
-		if err := send(sdk.Event{Token: &sdk.Token{Index: i, ID: id, Text: string('a' + rune(id)), Offset: i}}); err != nil {
+		token := &sdk.Token{Index: i, ID: id, Text: string('a' + rune(id)), Offset: i}
+		if calls && i < 2 { // two calls, then it ends
+			token.Text, token.ToolCalls = "", referenceCall(i)
+		}
+		if err := send(sdk.Event{Token: token}); err != nil {
 			return err
 		}
 	}
-	return send(sdk.Event{Finish: &sdk.Finish{Reason: sdk.FinishLength, PromptTokens: len(prompt), CompletionTokens: len(sequence) - len(prompt)}})
+	finish := &sdk.Finish{Reason: sdk.FinishLength, PromptTokens: len(prompt), CompletionTokens: len(sequence) - len(prompt)}
+	if calls {
+		finish.Reason = sdk.FinishToolCalls
+	}
+	return send(sdk.Event{Finish: finish})
+}
+
+func referenceCall(i int) []sdk.ToolCallDelta {
+	return []sdk.ToolCallDelta{{Index: i, ID: fmt.Sprintf("call_%d", i), Name: "now"}, {Index: i, Arguments: "{"}, {Index: i, Arguments: "}"}}
+}
+
+// referenceTools says whether the answer calls tools.
+func referenceTools(req sdk.GenerateRequest) (bool, error) {
+	if req.Chat == nil || req.Chat.Tools == nil {
+		return false, nil
+	}
+	if name, ok := strings.CutPrefix(req.Chat.ToolChoice, "function:"); ok && !bytes.Contains(req.Chat.Tools, []byte(`"`+name+`"`)) {
+		return false, &sdk.Error{Reason: sdk.ReasonInvalid, Field: "tool_choice", Message: "there is no function " + name}
+	}
+	return true, nil
 }
 
 func (r *reference) next(s sdk.Sampling, sequence []int32) int32 {
