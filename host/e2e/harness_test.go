@@ -23,9 +23,9 @@ import (
 )
 
 var (
-	root   string // of the repository
-	bin    string // what was built: piohost, plugins/*, pio.lock
-	tiny06 string // the tiny Qwen3-0.6B
+	root     string   // of the repository
+	bin      string   // what was built: piohost, plugins/*, pio.lock
+	families []string // the plugins that ship, by the names of their folders
 )
 
 func TestMain(m *testing.M) {
@@ -34,12 +34,21 @@ func TestMain(m *testing.M) {
 		if root, err = filepath.Abs("../.."); err != nil {
 			return 1, err
 		}
-		tiny06 = filepath.Join(root, "plugins/qwen3_0_6b/testdata/tiny")
 		if bin, err = os.MkdirTemp("", "pio-e2e"); err != nil {
 			return 1, err
 		}
 		defer os.RemoveAll(bin)
-		for out, pkg := range map[string]string{"piohost": "./host/cmd/piohost", "plugins/qwen3_0_6b": "./plugins/qwen3_0_6b", "plugins/echo": "./sdk/examples/echo"} {
+		dirs, err := filepath.Glob(filepath.Join(root, "plugins/*/main.go"))
+		if err != nil {
+			return 1, err
+		}
+		programs := map[string]string{"piohost": "./host/cmd/piohost", "plugins/echo": "./sdk/examples/echo"}
+		for _, main := range dirs {
+			family := filepath.Base(filepath.Dir(main))
+			families = append(families, family)
+			programs["plugins/"+family] = "./plugins/" + family
+		}
+		for out, pkg := range programs {
 			cmd := exec.Command("go", "build", "-o", filepath.Join(bin, out), pkg)
 			cmd.Dir = root
 			if text, err := cmd.CombinedOutput(); err != nil {
@@ -253,6 +262,18 @@ func (s *server) open(path string, body object) *http.Response {
 type answer struct {
 	Text, Reasoning, Finish string
 	IDs                     []int
+	Calls                   []call
+}
+
+// call is a tool call, whole or a piece of one.
+type call struct {
+	Index    int    `json:"index"`
+	ID       string `json:"id"`
+	Type     string `json:"type"`
+	Function struct {
+		Name      string `json:"name"`
+		Arguments string `json:"arguments"`
+	} `json:"function"`
 }
 
 // complete asks and returns the whole answer; each is called for every event of a stream.
@@ -305,6 +326,7 @@ type chunk struct {
 		Message, Delta struct {
 			Content   *string
 			Reasoning *string `json:"reasoning_content"`
+			Calls     []call  `json:"tool_calls"`
 		}
 		Finish   *string `json:"finish_reason"`
 		TokenIDs []int   `json:"token_ids"`
@@ -327,12 +349,25 @@ func (a *answer) add(c chunk) error {
 				a.Reasoning += *part
 			}
 		}
+		a.Calls = append(a.Calls, choice.Message.Calls...)
+		for _, c := range choice.Delta.Calls {
+			a.piece(c)
+		}
 		a.IDs = append(a.IDs, choice.TokenIDs...)
 		if choice.Finish != nil {
 			a.Finish = *choice.Finish
 		}
 	}
 	return nil
+}
+
+// piece joins a streamed piece of a call to what came before.
+func (a *answer) piece(c call) {
+	if c.Index >= len(a.Calls) {
+		a.Calls = append(a.Calls, c)
+		return
+	}
+	a.Calls[c.Index].Function.Arguments += c.Function.Arguments
 }
 
 // ask is a chat request for the tiny model.
@@ -344,10 +379,15 @@ func ask(question string, extra object) object {
 	return body
 }
 
-// tinyModel is a [[model]] table; more keys may follow.
-func tinyModel(keys ...string) string {
-	return fmt.Sprintf("[[model]]\nid = \"tiny\"\npath = %q\nplugin = \"qwen3_0_6b\"\n%s\n", tiny06, strings.Join(keys, "\n"))
+// tinyModel is a [[model]] table of the tiny Qwen3-0.6B; more keys may follow.
+func tinyModel(keys ...string) string { return tinyOf("qwen3_0_6b", "tiny", keys...) }
+
+// tinyOf is a [[model]] table of a family's tiny checkpoint.
+func tinyOf(family, id string, keys ...string) string {
+	return fmt.Sprintf("[[model]]\nid = %q\npath = %q\nplugin = %q\n%s\n", id, tinyDir(family), family, strings.Join(keys, "\n"))
 }
+
+func tinyDir(family string) string { return filepath.Join(root, "plugins", family, "testdata/tiny") }
 
 // gaveUp is a closed channel if a model failed to start.
 func (s *server) gaveUp() <-chan struct{} {
