@@ -53,7 +53,12 @@ func randomMatrix(rng *rand.Rand, typ cpu.Type, rows, cols int) cpu.Matrix {
 			binary.LittleEndian.PutUint16(at, uint16(math.Float32bits(v)>>16))
 		case cpu.F16:
 			binary.LittleEndian.PutUint16(at, uint16(rng.UintN(1<<15))&0xbbff|uint16(rng.UintN(2))<<15)
+		case cpu.F8E4M3:
+			at[0] = byte(rng.UintN(0x7f)) | byte(rng.UintN(2))<<7 // all that are numbers
 		}
+	}
+	if typ == cpu.F8E4M3 {
+		return cpu.Matrix{Ptr: unsafe.Pointer(&b[1]), Type: typ, Rows: rows, Cols: cols, Scale: randomScale(rng, rows, cols)}
 	}
 	return cpu.Matrix{Ptr: unsafe.Pointer(&b[1]), Type: typ, Rows: rows, Cols: cols}
 }
@@ -92,6 +97,6 @@ func must(t testing.TB, err error) {
 	}
 }
 
-func typeName(t cpu.Type) string { return [...]string{"f32", "bf16", "f16"}[t] }
+func typeName(t cpu.Type) string { return [...]string{"f32", "bf16", "f16", "f8e4m3"}[t] }
 
 func shape(dims ...int) string { return fmt.Sprint(dims) }

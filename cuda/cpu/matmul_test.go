@@ -25,7 +25,7 @@ func matmulBound(x []float32, w cpu.Matrix) func(i int) float64 {
 func TestMatMulMatchesTheSpecification(t *testing.T) {
 	eachTable(t, func(t *testing.T, p *cpu.Pool) {
 		rng := rand.New(rand.NewPCG(1, 1))
-		for _, typ := range matrixTypes {
+		for _, typ := range allTypes {
 			for _, s := range [][3]int{{1, 8, 8}, {1, 1, 1}, {1, 130, 67}, {2, 33, 5}, {3, 64, 31}, {4, 9, 17}, {5, 513, 33},
 				{7, 1024, 36}, {14, 40, 61}, {17, 40, 61}, {97, 24, 65}, {18, 1100, 70}, {100, 515, 3}, {193, 7, 33}} {
 				rows, in, out := s[0], s[1], s[2]
@@ -44,7 +44,7 @@ func TestMatMulRowIsTheSameInAnyBatch(t *testing.T) {
 	eachTable(t, func(t *testing.T, p *cpu.Pool) {
 		rng := rand.New(rand.NewPCG(2, 2))
 		one := newPool(t, 1, lastName(t))
-		for _, typ := range matrixTypes {
+		for _, typ := range allTypes {
 			for _, s := range [][3]int{{101, 70, 37}, {23, 1027, 70}, {199, 512, 9}} {
 				rows, in, out := s[0], s[1], s[2]
 				x, w := random(rng, rows*in), randomMatrix(rng, typ, out, in)
