@@ -1,0 +1,40 @@
+package picture
+
+import (
+	"bytes"
+	"encoding/binary"
+	"image/png"
+)
+
+// png.go reads PNG. Of an animated one Go's decoder reads the default picture, as viewers without animation do.
+
+func decodePNG(data []byte, l Limits) (*Image, int, error) {
+	c, err := png.DecodeConfig(bytes.NewReader(data))
+	if err != nil {
+		return nil, 0, err
+	}
+	if err := l.size(c.Width, c.Height); err != nil {
+		return nil, 0, err
+	}
+	m, err := png.Decode(bytes.NewReader(data))
+	if err != nil {
+		return nil, 0, err
+	}
+	out, err := flatten(m)
+	return out, pngOrientation(data), err
+}
+
+// pngOrientation reads the eXIf chunk.
+func pngOrientation(data []byte) int {
+	for at := 8; at+12 <= len(data); {
+		n := int(binary.BigEndian.Uint32(data[at:]))
+		if n > len(data)-at-12 {
+			break
+		}
+		if string(data[at+4:at+8]) == "eXIf" {
+			return tiffOrientation(data[at+8 : at+8+n])
+		}
+		at += 12 + n
+	}
+	return 1
+}
