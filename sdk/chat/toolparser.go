@@ -23,10 +23,9 @@ type ToolParser struct {
 	tools  toolTypes
 	newID  func(index int) string
 
-	more      []byte // words pushed while a call is under way that cannot have ended it
-	held      string // words not decided yet; a call under way begins it
-	scan      scan   // how far held has been searched for the call's end
-	space     string // white space that is text only if more text comes
+	held      strings.Builder // words not decided yet; a call under way begins them
+	scan      scan            // how far they have been searched for the call's end
+	space     string          // white space that is text only if more text comes
 	inCall    bool
 	afterCall bool // nothing but white space since the last call
 	count     int
@@ -59,9 +58,9 @@ func NewToolParser(format ToolFormat, tools json.RawMessage, newID func(index in
 
 // Push takes the next words.
 func (p *ToolParser) Push(text string) (string, []CallDelta) {
-	p.more = append(p.more, text...)
-	if p.inCall && strings.HasPrefix(p.held, toolOpen) && !strings.Contains(text, ">") {
-		return "", nil // no tag ends here: a long call is not copied and searched again with each word
+	p.held.WriteString(text)
+	if p.inCall && strings.HasPrefix(p.held.String(), toolOpen) && !strings.Contains(text, ">") {
+		return "", nil // no tag ends here
 	}
 	return p.run(false)
 }
@@ -80,53 +79,58 @@ func (p *ToolParser) Flush() (string, []CallDelta) {
 func (p *ToolParser) Calls() int { return p.count }
 
 func (p *ToolParser) run(last bool) (string, []CallDelta) {
-	p.held += string(p.more)
-	p.more = p.more[:0]
+	held := p.held.String()
 	if p.syntax == nil {
-		text := p.held
-		p.held = ""
-		return text, nil
+		p.held.Reset()
+		return held, nil
 	}
 	var out strings.Builder
 	var calls []CallDelta
-	for p.held != "" {
-		if !p.inCall && !p.words(&out, last) {
+	rest := held
+	for rest != "" {
+		if !p.inCall {
+			rest = p.words(rest, &out, last)
+		}
+		if !p.inCall {
 			break
 		}
-		n := p.syntax.end(p.held, &p.scan, last)
+		n := p.syntax.end(rest, &p.scan, last)
 		if n == 0 && !last {
 			break
 		}
 		if n == 0 {
-			n = len(p.held)
+			n = len(rest)
 		}
-		n, deltas := p.finish(p.held[:n], &out)
+		n, deltas := p.finish(rest[:n], &out)
 		calls = append(calls, deltas...)
-		p.held = p.held[n:]
+		rest = rest[n:]
+	}
+	if len(rest) < len(held) { // else a long call under way is not copied with each word
+		p.held.Reset()
+		p.held.WriteString(rest)
 	}
 	return out.String(), calls
 }
 
-// words moves text before a call to out; true if a call begins held now.
-func (p *ToolParser) words(out *strings.Builder, last bool) bool {
+// words moves text before a call to out and returns the rest, which a call begins if inCall is set now.
+func (p *ToolParser) words(held string, out *strings.Builder, last bool) string {
 	start, keep := -1, 0
 	for _, tag := range p.syntax.opens() {
-		if i := strings.Index(p.held, tag); i >= 0 && (start < 0 || i < start) {
+		if i := strings.Index(held, tag); i >= 0 && (start < 0 || i < start) {
 			start = i
 		}
-		keep = max(keep, suffixOf(p.held, tag))
+		keep = max(keep, suffixOf(held, tag))
 	}
 	p.inCall = start >= 0
 	switch {
 	case p.inCall:
 	case last:
-		start = len(p.held)
+		start = len(held)
 	default:
-		start = len(p.held) - keep
+		start = len(held) - keep
 	}
-	p.text(p.held[:start], out)
-	p.held = p.held[start:]
-	return p.inCall
+	p.text(held[:start], out)
+	return held[start:]
 }
 
 // text writes words, but keeps the white space at their end until it is known what follows.
