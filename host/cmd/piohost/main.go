@@ -66,7 +66,7 @@ func command(ctx context.Context, args []string, std stdio) int {
 	root.SetIn(std.in)
 	root.SetOut(std.out)
 	root.SetErr(std.err)
-	err := root.ExecuteContext(ctx)
+	cmd, err := root.ExecuteContextC(ctx)
 	if err == nil {
 		return 0
 	}
@@ -75,7 +75,7 @@ func command(ctx context.Context, args []string, std stdio) int {
 	switch {
 	case !parsed:
 		code = exitUsage
-		err = fmt.Errorf("%w\nsee piohost --help", err)
+		err = fmt.Errorf("%w\nsee %s --help", err, cmd.CommandPath())
 	case errors.As(err, &coded):
 		code = coded.code
 	case errors.Is(err, context.Canceled) && ctx.Err() != nil:

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"fmt"
 	"io"
 	"net"
@@ -17,8 +18,8 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 )
 
-// binaries is the folder of the real piohost and the echo plugin, built once for all scripts.
-var binaries string
+// binaries is the folder of the real piohost and the echo plugin, built once for all scripts; echoSum is the plugin's hash.
+var binaries, echoSum string
 
 func TestMain(m *testing.M) { os.Exit(testMain(m)) }
 
@@ -38,10 +39,16 @@ func testMain(m *testing.M) int {
 			return 1
 		}
 	}
+	echo, err := os.ReadFile(filepath.Join(dir, "echo"))
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	echoSum = fmt.Sprintf("%x", sha256.Sum256(echo))
 	return m.Run()
 }
 
-// Each script in testdata has the binaries on its PATH, $ECHO for the plugin, $MODEL for its checkpoint, and $ADDRESS for
+// Each script in testdata has the binaries on its PATH, $ECHO for the plugin and $ECHO_SHA256 for its hash, $MODEL for its checkpoint, and $ADDRESS for
 // a free one.
 func TestScripts(t *testing.T) {
 	model, err := filepath.Abs("../../../sdk/examples/echo/testdata/model")
@@ -53,6 +60,7 @@ func TestScripts(t *testing.T) {
 		Setup: func(e *testscript.Env) error {
 			e.Setenv("PATH", binaries+string(os.PathListSeparator)+e.Getenv("PATH"))
 			e.Setenv("ECHO", filepath.Join(binaries, "echo"))
+			e.Setenv("ECHO_SHA256", echoSum)
 			e.Setenv("MODEL", model)
 			address, err := freeAddress()
 			e.Setenv("ADDRESS", address)

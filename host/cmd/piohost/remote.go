@@ -51,7 +51,7 @@ type listedModel struct {
 	OwnedBy string   `json:"owned_by"`
 }
 
-// models lists what the host serves. Any other server that happens to listen there is an error.
+// models lists what the host serves. That none answers is an error, as is any other server that happens to listen there.
 func (r *remote) models(ctx context.Context) ([]listedModel, error) {
 	ctx, cancel := context.WithTimeout(ctx, probeTime)
 	defer cancel()
@@ -61,7 +61,7 @@ func (r *remote) models(ctx context.Context) ([]listedModel, error) {
 	}
 	resp, err := r.client.Do(req)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("no host answers at %s", strings.TrimPrefix(r.base, "http://"))
 	}
 	defer resp.Body.Close()
 	var list struct{ Data []listedModel }

@@ -1,0 +1,73 @@
+// conform.go is `plugin test`: the conformance kit as a command.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/inference-pio/inference-pio/sdk/client"
+	"github.com/inference-pio/inference-pio/sdk/conformance"
+)
+
+func newPluginTest(g *global) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "test BIN --model DIR",
+		Short: "Check that a plugin keeps the protocol",
+		Args:  cobra.ExactArgs(1),
+	}
+	model := cmd.Flags().String("model", "", "a checkpoint that the plugin fits")
+	asJSON := jsonFlag(cmd.Flags())
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		if *model == "" {
+			return &codeError{exitUsage, errors.New("--model is missing; expected the folder of a checkpoint that the plugin fits")}
+		}
+		return g.test(cmd.Context(), args[0], *model, *asJSON)
+	}
+	return cmd
+}
+
+func (g *global) test(ctx context.Context, bin, model string, asJSON bool) error {
+	d := testDocument{Plugin: bin, Model: model}
+	d.Passed = conformance.Check(conformance.Config{
+		Model: model,
+		Start: func(started context.Context) (*client.Client, func(), error) {
+			if ctx.Err() != nil {
+				return nil, nil, ctx.Err()
+			}
+			p, err := g.spawn(started, bin)
+			if err != nil {
+				return nil, nil, err
+			}
+			return p.Client(), func() { _ = p.Stop(context.Background()) }, nil
+		},
+	}, func(r conformance.Result) {
+		d.Cases = append(d.Cases, caseOf(r))
+		if !asJSON {
+			g.showCase(d.Cases[len(d.Cases)-1])
+		}
+	})
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	if asJSON {
+		if err := g.printJSON(d); err != nil {
+			return err
+		}
+	}
+	if !d.Passed {
+		return fmt.Errorf("%s does not keep the protocol; PROTOCOL.md explains each number", bin)
+	}
+	return nil
+}
+
+func (g *global) showCase(c testCase) {
+	word := map[string]string{"pass": "ok", "fail": "FAIL", "skip": "skip"}[c.Result]
+	fmt.Fprintf(g.std.out, "%-4s  %-12s  %6.2f s  %s\n", word, c.Name, c.Seconds, strings.Join(c.Musts, " "))
+	for _, line := range c.Lines {
+		fmt.Fprintf(g.std.out, "      %s\n", line)
+	}
+}

@@ -1,0 +1,172 @@
+// json.go holds what the listing commands print with --json: one document on stdout, for programs. Names are only ever added,
+// lists are never null, sizes are in bytes. A document that says what is wrong comes with an exit code other than 0, and the
+// same words on stderr.
+package main
+
+import (
+	"encoding/json"
+
+	"github.com/spf13/pflag"
+
+	"github.com/inference-pio/inference-pio/host/internal/catalog"
+	"github.com/inference-pio/inference-pio/host/internal/config"
+	"github.com/inference-pio/inference-pio/sdk"
+	"github.com/inference-pio/inference-pio/sdk/conformance"
+)
+
+// modelsDocument is that of `models`.
+type modelsDocument struct {
+	Host    string      `json:"host"`    // the configured address
+	Running bool        `json:"running"` // a host answers there
+	Models  []modelLine `json:"models"`  // in the order of models.toml
+}
+
+// modelLine is an entry of models.toml and how it stands in the running host.
+type modelLine struct {
+	ID      string   `json:"id"`
+	Aliases []string `json:"aliases"`
+	Path    string   `json:"path"`
+	Plugin  string   `json:"plugin"`  // "": the one that claims the checkpoint
+	State   string   `json:"state"`   // "": no host has it
+	Reason  string   `json:"reason"`  // why it is not ready, or ""
+	Context int      `json:"context"` // positions; 0: not known before it is loaded
+}
+
+// pluginsDocument is that of `plugin list` and `plugin lock`.
+type pluginsDocument struct {
+	Plugins  []pluginLine `json:"plugins"`
+	Problems []string     `json:"problems"` // files that are not used, a sentence each
+}
+
+type pluginLine struct {
+	Name    string `json:"name"`
+	Version string `json:"version"`
+	Path    string `json:"path"`
+	SHA256  string `json:"sha256"`
+	Locked  bool   `json:"locked"` // a pio.lock lists it
+}
+
+func pluginLines(plugins []catalog.Plugin) []pluginLine {
+	lines := []pluginLine{}
+	for _, p := range plugins {
+		lines = append(lines, pluginLine{p.Name, p.Version, p.Path, p.SHA256, p.Locked})
+	}
+	return lines
+}
+
+// inspectDocument is that of `plugin inspect`.
+type inspectDocument struct {
+	Plugin     describedPlugin      `json:"plugin"`
+	Checkpoint *describedCheckpoint `json:"checkpoint"` // null without --model
+}
+
+type describedPlugin struct {
+	sdk.Description
+	SHA256 string `json:"sha256"`
+}
+
+func describe(d sdk.Description, sum string) describedPlugin {
+	d.Architectures, d.Majors, d.Capabilities = list(d.Architectures), list(d.Majors), list(d.Capabilities)
+	d.Numerics, d.Devices = list(d.Numerics), list(d.Devices)
+	return describedPlugin{d, sum}
+}
+
+type describedCheckpoint struct {
+	Path       string       `json:"path"`
+	Fit        string       `json:"fit"` // exact, family or no
+	Reason     string       `json:"reason"`
+	Parameters int64        `json:"parameters"`
+	Context    int          `json:"context"`
+	Vocabulary int          `json:"vocabulary"`
+	Modules    []moduleLine `json:"modules"` // in the order of the forward pass
+}
+
+type moduleLine struct {
+	ID               string  `json:"id"`
+	WeightBytes      int64   `json:"weight_bytes"`
+	StateBytesToken  int64   `json:"state_bytes_token"`
+	StateBytesSeq    int64   `json:"state_bytes_sequence"`
+	FLOPsToken       float64 `json:"flops_token"`
+	ActiveBytesToken int64   `json:"active_bytes_token"`
+}
+
+func checkpointOf(path string, i sdk.Inspection) *describedCheckpoint {
+	c := &describedCheckpoint{
+		Path: path, Fit: i.Fit.String(), Reason: i.Reason,
+		Parameters: i.Table.Parameters, Context: i.Table.Context, Vocabulary: i.Table.VocabSize, Modules: []moduleLine{},
+	}
+	for _, m := range i.Table.Modules {
+		c.Modules = append(c.Modules, moduleLine{m.ID, m.WeightBytes, m.StateBytesToken, m.StateBytesSeq, m.FLOPsToken, m.ActiveBytesToken})
+	}
+	return c
+}
+
+// testDocument is that of `plugin test`.
+type testDocument struct {
+	Plugin string     `json:"plugin"`
+	Model  string     `json:"model"`
+	Passed bool       `json:"passed"`
+	Cases  []testCase `json:"cases"`
+}
+
+type testCase struct {
+	Name    string   `json:"name"`
+	Musts   []string `json:"musts"`  // numbers of PROTOCOL.md
+	Result  string   `json:"result"` // pass, fail or skip
+	Seconds float64  `json:"seconds"`
+	Lines   []string `json:"lines"` // what went wrong or was remarked
+}
+
+func caseOf(r conformance.Result) testCase {
+	c := testCase{r.Case.Name, r.Case.Musts, "pass", r.Seconds, list(r.Lines)}
+	if r.Failed {
+		c.Result = "fail"
+	} else if r.Skipped {
+		c.Result = "skip"
+	}
+	return c
+}
+
+// checkDocument is that of `config check`.
+type checkDocument struct {
+	File     string        `json:"file"`
+	OK       bool          `json:"ok"`
+	Models   []checkedLine `json:"models"` // those that could be served
+	Problems []problemLine `json:"problems"`
+}
+
+type checkedLine struct {
+	ID      string `json:"id"`
+	Plugin  string `json:"plugin"`
+	Version string `json:"version"`
+}
+
+type problemLine struct {
+	File string `json:"file"`
+	Line int    `json:"line"` // 0: the file as a whole
+	Key  string `json:"key"`  // such as "model[0].path", or ""
+	Text string `json:"text"`
+}
+
+func problemLines(problems config.Problems) []problemLine {
+	lines := []problemLine{}
+	for _, p := range problems {
+		lines = append(lines, problemLine(p))
+	}
+	return lines
+}
+
+// list is never null in JSON.
+func list[T any](l []T) []T { return append([]T{}, l...) }
+
+// jsonFlag gives a command its --json.
+func jsonFlag(flags *pflag.FlagSet) *bool {
+	return flags.Bool("json", false, "print one JSON document, for programs")
+}
+
+func (g *global) printJSON(document any) error {
+	e := json.NewEncoder(g.std.out)
+	e.SetEscapeHTML(false)
+	e.SetIndent("", "  ")
+	return e.Encode(document)
+}
