@@ -29,7 +29,12 @@ type ToolParser struct {
 	inCall    bool
 	afterCall bool // nothing but white space since the last call
 	count     int
+	malformed int
 }
+
+// maxMalformed bounds the work on an answer that opens calls over and over: each is searched for its end, and what follows
+// the last attempt is text.
+const maxMalformed = 64
 
 // syntax is how one family writes calls.
 type syntax interface {
@@ -115,7 +120,7 @@ func (p *ToolParser) run(last bool) (string, []CallDelta) {
 // words moves text before a call to out and returns the rest, which a call begins if inCall is set now.
 func (p *ToolParser) words(held string, out *strings.Builder, last bool) string {
 	start, keep := -1, 0
-	for _, tag := range p.syntax.opens() {
+	for _, tag := range p.opens() {
 		if i := strings.Index(held, tag); i >= 0 && (start < 0 || i < start) {
 			start = i
 		}
@@ -131,6 +136,13 @@ func (p *ToolParser) words(held string, out *strings.Builder, last bool) string 
 	}
 	p.text(held[:start], out)
 	return held[start:]
+}
+
+func (p *ToolParser) opens() []string {
+	if p.malformed >= maxMalformed {
+		return nil
+	}
+	return p.syntax.opens()
 }
 
 // text writes words, but keeps the white space at their end until it is known what follows.
@@ -153,6 +165,7 @@ func (p *ToolParser) finish(call string, out *strings.Builder) (int, []CallDelta
 	p.inCall, p.scan = false, scan{}
 	found, ok := p.syntax.parse(call, p.tools)
 	if !ok {
+		p.malformed++
 		n := len(call)
 		for _, tag := range p.syntax.opens() {
 			if i := strings.Index(call[1:n], tag); i >= 0 {

@@ -180,6 +180,20 @@ func TestWordsAreNotHeldLongerThanNeeded(t *testing.T) {
 	}
 }
 
+// TestManyOpenedCallsAreTextInTheEnd would not end in time if each opening tag were searched for its end.
+func TestManyOpenedCallsAreTextInTheEnd(t *testing.T) {
+	for _, format := range []ToolFormat{Hermes, Qwen3Coder, GLM} {
+		in := strings.Repeat(toolOpen, 100_000)
+		if g := gather(t, config(format, ""), in[:len(in)/2], in[len(in)/2:]); g.Text != in || g.Calls != nil {
+			t.Errorf("%s: %d bytes of %d, %d calls", format, len(g.Text), len(in), len(g.Calls))
+		}
+		in = strings.Repeat(toolOpen+toolClose+" x ", maxMalformed)
+		if g := gather(t, config(format, ""), in+"<tool_call>now</tool_call>\n"); g.Text != in+"<tool_call>now</tool_call>\n" {
+			t.Errorf("%s: after too many malformed calls: %.200q", format, g.Text)
+		}
+	}
+}
+
 func TestWithoutToolsNothingIsACall(t *testing.T) {
 	in := `<tool_call>{"name":"now"}</tool_call>`
 	for _, tools := range []string{"", "null", " [] "} {
