@@ -6,7 +6,7 @@ import (
 	"image/color"
 )
 
-// rgb.go turns what Go's decoders return into RGB on white.
+// rgb.go turns what Go's decoders return into RGB on white. Chroma planes are the business of chroma.go and yuv.go.
 
 // over is a colour of opacity a on white, rounded to the nearest.
 func over(c, a byte) byte {
@@ -23,6 +23,9 @@ func product(c, a byte) byte {
 // flatten converts a decoded picture.
 func flatten(m image.Image) (*Image, error) {
 	out := newImage(m.Bounds())
+	if p, ok := m.(*image.Paletted); ok {
+		return out, paletted(out, p)
+	}
 	for y := range out.Height {
 		to := out.row(y)
 		switch m := m.(type) {
@@ -38,10 +41,6 @@ func flatten(m image.Image) (*Image, error) {
 			onWhite(to, m.Pix[y*m.Stride:], 1)
 		case *image.NRGBA64:
 			onWhite(to, m.Pix[y*m.Stride:], 2)
-		case *image.Paletted:
-			if err := paletted(to, m.Pix[y*m.Stride:], m.Palette); err != nil {
-				return nil, err
-			}
 		default:
 			return nil, fmt.Errorf("pixels of kind %T are not read", m)
 		}
@@ -71,17 +70,20 @@ func onWhite(to, from []byte, step int) {
 	}
 }
 
-func paletted(to, from []byte, p color.Palette) error {
+func paletted(out *Image, m *image.Paletted) error {
 	var colours [256][3]byte
-	for i, c := range p[:min(len(p), 256)] {
+	known := min(len(m.Palette), len(colours))
+	for i, c := range m.Palette[:known] {
 		colours[i] = paletteColour(c)
 	}
-	for i := 0; i < len(to); i += 3 {
-		index := from[i/3]
-		if int(index) >= len(p) {
-			return fmt.Errorf("a pixel has colour %d of a palette of %d", index, len(p))
+	for y := range out.Height {
+		to := out.row(y)
+		for x, index := range m.Pix[y*m.Stride:][:out.Width] {
+			if int(index) >= known {
+				return fmt.Errorf("a pixel has colour %d of a palette of %d", index, known)
+			}
+			copy(to[3*x:], colours[index][:])
 		}
-		copy(to[i:], colours[index][:])
 	}
 	return nil
 }
