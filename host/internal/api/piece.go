@@ -44,7 +44,7 @@ func (a *answer) piece(choice int, e sdk.Event, u *usage) piece {
 }
 
 func (a *answer) token(p *piece, t *sdk.Token) {
-	p.text, p.reasoning, p.calls = t.Text, t.Reasoning, a.wanted(t.ToolCalls)
+	p.text, p.reasoning, p.calls = t.Text, t.Reasoning, t.ToolCalls
 	if a.req.tokenIDs {
 		p.ids = []int32{t.ID}
 	}
@@ -58,15 +58,7 @@ func (a *answer) finish(p *piece, f sdk.Finish, u *usage) {
 		f = sdk.Finish{Reason: sdk.FinishLength, PromptTokens: f.PromptTokens, CachedTokens: f.CachedTokens}
 	}
 	u.add(&f, a.choices[p.choice].Choice)
-	p.text, p.reasoning, p.calls, p.finish = f.Text, f.Reasoning, a.wanted(f.ToolCalls), &f.Reason
-}
-
-// wanted leaves out the calls after the first if the client takes only one.
-func (a *answer) wanted(calls []sdk.ToolCallDelta) []sdk.ToolCallDelta {
-	if !a.req.oneCall {
-		return calls
-	}
-	return slices.DeleteFunc(slices.Clone(calls), func(c sdk.ToolCallDelta) bool { return c.Index > 0 })
+	p.text, p.reasoning, p.calls, p.finish = f.Text, f.Reasoning, f.ToolCalls, &f.Reason
 }
 
 // prompts are the texts that echo puts before the answers, one per prompt; nil if it is not asked for.

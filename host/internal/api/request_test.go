@@ -227,6 +227,11 @@ func FuzzParse(f *testing.F) {
 	f.Add([]byte(`{"model":"m","prompt":[[1,2],"x"],"stop":[""],"logit_bias":{"-1":3},"top_k":-2}`))
 	f.Add([]byte(`{"messages":[{"role":"user","content":[{"type":"image_url"}]}],"stream_options":{"x":true}}`))
 	f.Add([]byte(`{"chat_template_kwargs":3,"seed":1e3,"max_tokens":null}`))
+	f.Add([]byte(`{"model":"m","messages":[{"role":"assistant","tool_calls":[{"function":{"name":"f","arguments":"{}"}}]},{"role":"tool","content":[{"type":"text","text":"x"}]}],` +
+		`"tools":[{"type":"function","function":{"name":"f","parameters":{}}}],"tool_choice":{"type":"function","function":{"name":"f"}},"parallel_tool_calls":false,"n":2}`))
+	f.Add([]byte(`{"model":"m","messages":[{"role":"user"}],"tools":[{}],"tool_choice":"required","logprobs":true,"top_logprobs":20,"add_generation_prompt":false,"chat_template_kwargs":{ }}`))
+	f.Add([]byte(`{"model":"m","prompt":["a","b"],"n":64,"echo":true,"max_tokens":0,"logprobs":0}`))
+	f.Add([]byte(`{"prompt":"a","tokens":[1,2],"return_token_strs":true,"add_special_tokens":null}`))
 	f.Add([]byte(`[`))
 	f.Fuzz(func(t *testing.T, body []byte) {
 		members, err := parseBody(body)
@@ -235,10 +240,22 @@ func FuzzParse(f *testing.F) {
 			return
 		}
 		for _, parse := range []func([]member, func(string)) (*request, error){parseChat, parseCompletion} {
-			if r, err := parse(members, func(string) {}); err != nil {
+			r, err := parse(members, func(string) {})
+			if err != nil {
 				mustBlameTheClient(t, body, err)
-			} else if len(r.choices("x")) == 0 {
-				t.Fatalf("%q: no choice", body)
+				continue
+			}
+			list := r.choices("x")
+			if len(list) == 0 || len(list) > maxChoices {
+				t.Fatalf("%q: %d choices", body, len(list))
+			}
+			if c := list[0].Chat; c != nil && (len(c.Kwargs) > 0 && !json.Valid(c.Kwargs) || len(c.Tools) == 0 && c.ToolChoice != "") {
+				t.Fatalf("%q: the plugin gets %s and %q", body, c.Kwargs, c.ToolChoice)
+			}
+		}
+		for _, table := range []fields{tokenizeFields, detokenizeFields} {
+			if _, err := parse(members, func(string) {}, table); err != nil {
+				mustBlameTheClient(t, body, err)
 			}
 		}
 	})

@@ -4,7 +4,6 @@ package api
 import (
 	"encoding/json"
 	"net/http"
-	"slices"
 )
 
 // tokenizeFields are those of /tokenize, for a prompt and for messages.
@@ -75,7 +74,7 @@ func (a *api) tokenized(w http.ResponseWriter, r *http.Request) (*tokenized, err
 	if err != nil {
 		return nil, err
 	}
-	out := &tokenized{Count: len(ids), Longest: a.longest(req.model), Tokens: slices.Concat([]int32{}, ids)}
+	out := &tokenized{Count: len(ids), Longest: a.longest(req.model), Tokens: append([]int32{}, ids...)}
 	if req.tokenStrs {
 		out.Strs, err = a.strs(r, req.model, ids)
 	}

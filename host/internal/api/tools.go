@@ -80,7 +80,7 @@ func (r *request) settleTools() error {
 	case isNamed && !slices.Contains(r.toolNames, name):
 		return invalid("tool_choice", "tool_choice names %q, which is not among the tools: %s", clip(name), clip(strings.Join(r.toolNames, ", ")))
 	case len(r.toolNames) > 0:
-		r.chatOf().ToolChoice = r.toolChoice
+		r.chat.ToolChoice, r.chat.SingleCall = r.toolChoice, r.oneCall
 	}
 	return nil
 }

@@ -25,7 +25,7 @@ type fakeProcess struct {
 	health func(ctx context.Context) error
 	order  func(sdk.Order) sdk.Report
 	word   func(p *fakeProcess, text string) // each text to tokenize
-	calls  chan struct{} // closed when calls fail: at the death, or earlier for a process that only looks alive
+	calls  chan struct{}                     // closed when calls fail: at the death, or earlier for a process that only looks alive
 
 	mu      sync.Mutex
 	done    chan struct{}

@@ -1,0 +1,158 @@
+package api
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"github.com/inference-pio/inference-pio/sdk"
+)
+
+// The answers of n differ by their Choice alone, which together with the seed keys the generator.
+func TestEveryChoiceIsAskedForAtOnce(t *testing.T) {
+	f := newFake()
+	const n = 3
+	waiting := make(chan struct{}, n)
+	all := make(chan struct{})
+	f.answer = func(ctx context.Context, g sdk.GenerateRequest, send func(sdk.Event) error) error {
+		if waiting <- struct{}{}; len(waiting) == n {
+			close(all)
+		}
+		<-all // nobody would come here if the choices ran one after the other
+		return script(send, start(7, 8), token(0, 40, fmt.Sprint("choice ", g.Choice)),
+			sdk.Event{Finish: &sdk.Finish{Reason: sdk.FinishStop, PromptTokens: 2, CachedTokens: 2 * g.Choice, CompletionTokens: 10}})
+	}
+	w := post(New(f, Options{}), "/v1/chat/completions", chatWith(`"n": 3`))
+	var got struct {
+		Choices []struct {
+			Index   int
+			Message struct{ Content string }
+		}
+		Usage struct {
+			Prompt     int `json:"prompt_tokens"`
+			Completion int `json:"completion_tokens"`
+			Total      int `json:"total_tokens"`
+			Details    struct {
+				Cached int `json:"cached_tokens"`
+			} `json:"prompt_tokens_details"`
+		}
+	}
+	if err := json.Unmarshal(w.Body.Bytes(), &got); err != nil {
+		t.Fatal(err)
+	}
+	if len(got.Choices) != n {
+		t.Fatalf("%d choices: %s", len(got.Choices), w.Body)
+	}
+	for i, c := range got.Choices {
+		if c.Index != i || c.Message.Content != fmt.Sprint("choice ", i) {
+			t.Errorf("choice %d is %+v", i, c)
+		}
+	}
+	// One prompt was read, whatever its neighbours found of it in the cache; three answers were written.
+	if u := got.Usage; u.Prompt != 2 || u.Completion != 30 || u.Total != 32 || u.Details.Cached != 0 {
+		t.Errorf("usage %+v", u)
+	}
+	ids, seeds := map[string]bool{}, map[uint64]bool{}
+	for _, g := range f.seen {
+		ids[g.ID], seeds[g.Sampling.Seed] = true, true
+		if !strings.HasPrefix(g.ID, w.Header().Get("X-Request-Id")) {
+			t.Errorf("the choice's id %q has nothing of the request's", g.ID)
+		}
+	}
+	if len(ids) != n || len(seeds) != 1 {
+		t.Errorf("%d ids and %d seeds; want %d ids, one seed", len(ids), len(seeds), n)
+	}
+}
+
+func TestChoicesOfSeveralPromptsCountThrough(t *testing.T) {
+	f := newFake()
+	f.answer = func(_ context.Context, g sdk.GenerateRequest, send func(sdk.Event) error) error {
+		return script(send, start(1), token(0, 1, fmt.Sprint(g.Text, g.Choice)),
+			sdk.Event{Finish: &sdk.Finish{Reason: sdk.FinishStop, PromptTokens: 5, CompletionTokens: 1}})
+	}
+	w := post(New(f, Options{}), "/v1/completions", `{"model": "tiny", "prompt": ["a", "b"], "n": 2}`)
+	var got completionObject
+	if err := json.Unmarshal(w.Body.Bytes(), &got); err != nil {
+		t.Fatal(err)
+	}
+	var texts []string
+	for i, c := range got.Choices {
+		if c.Index != i {
+			t.Errorf("choice %d has the index %d", i, c.Index)
+		}
+		texts = append(texts, c.Text)
+	}
+	equalLines(t, texts, []string{"a0", "a1", "b0", "b1"})
+	if !strings.Contains(w.Body.String(), `"prompt_tokens":10,"completion_tokens":4,"total_tokens":14`) {
+		t.Errorf("two prompts of 5 tokens, four answers of one: %s", w.Body)
+	}
+}
+
+// The choices' pieces are mixed as they come; each carries its index and each choice its own beginning and end.
+func TestChoicesStreamInterleaved(t *testing.T) {
+	f := newFake()
+	turn := []chan struct{}{make(chan struct{}, 1), make(chan struct{}, 1)}
+	turn[0] <- struct{}{}
+	f.answer = func(_ context.Context, g sdk.GenerateRequest, send func(sdk.Event) error) error {
+		for _, e := range []sdk.Event{start(1), token(0, 5, "a"), token(1, 6, "b"), {Finish: &sdk.Finish{Reason: sdk.FinishStop}}} {
+			<-turn[g.Choice]
+			if err := send(e); err != nil {
+				return err
+			}
+			turn[1-g.Choice] <- struct{}{}
+		}
+		return nil
+	}
+	w := post(New(f, Options{}), "/v1/chat/completions", chatWith(`"n": 2, "stream": true`))
+	var got []string
+	list := dataOf(t, w.Body.String())
+	for _, d := range list[:len(list)-1] {
+		var c chatChunk
+		if err := json.Unmarshal([]byte(d), &c); err != nil {
+			t.Fatal(err)
+		}
+		one := c.Choices[0]
+		line := fmt.Sprint(one.Index, one.Delta.Role)
+		if one.Delta.Content != nil {
+			line += *one.Delta.Content
+		}
+		if one.Finish != nil {
+			line += string(*one.Finish)
+		}
+		got = append(got, line)
+	}
+	equalLines(t, got, []string{"0assistant", "1assistant", "0a", "1a", "0b", "1b", "0stop", "1stop"})
+	if list[len(list)-1] != "[DONE]" {
+		t.Errorf("last event %s", list[len(list)-1])
+	}
+}
+
+func TestAClientThatLeavesEndsEveryChoice(t *testing.T) {
+	f := newFake()
+	began, ended := make(chan struct{}, 4), make(chan error, 4)
+	f.answer = func(ctx context.Context, _ sdk.GenerateRequest, _ func(sdk.Event) error) error {
+		began <- struct{}{}
+		<-ctx.Done()
+		ended <- context.Cause(ctx)
+		return context.Cause(ctx)
+	}
+	ctx, leave := context.WithCancel(context.Background())
+	r := httptest.NewRequestWithContext(ctx, "POST", "/v1/chat/completions", strings.NewReader(chatWith(`"n": 4`)))
+	r.Header.Set("Content-Type", "application/json")
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		New(f, Options{}).ServeHTTP(httptest.NewRecorder(), r)
+	}()
+	for range 4 {
+		<-began
+	}
+	leave()
+	<-done
+	if len(ended) != 4 {
+		t.Errorf("%d of 4 choices ended with their client", len(ended))
+	}
+}

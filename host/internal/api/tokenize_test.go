@@ -1,0 +1,73 @@
+package api
+
+import (
+	"encoding/json"
+	"reflect"
+	"strings"
+	"testing"
+
+	"github.com/inference-pio/inference-pio/host/internal/schedule"
+	"github.com/inference-pio/inference-pio/sdk"
+)
+
+func TestTokenize(t *testing.T) {
+	for _, c := range []struct{ body, want string }{
+		{`{"model": "tiny", "prompt": "Hi"}`, `{"count":2,"max_model_len":2048,"tokens":[72,105],"token_strs":null}`},
+		{`{"model": "small", "prompt": "Hi", "add_special_tokens": false}`, `{"count":2,"max_model_len":2048,"tokens":[72,105],"token_strs":null}`},
+		{`{"prompt": "aba", "return_token_strs": true}`, `{"count":3,"max_model_len":2048,"tokens":[97,98,97],"token_strs":["a","b","a"]}`},
+		{`{"prompt": ""}`, `{"count":0,"max_model_len":2048,"tokens":[],"token_strs":null}`},
+		{`{"prompt": "", "return_token_strs": true}`, `{"count":0,"max_model_len":2048,"tokens":[],"token_strs":[]}`},
+	} {
+		w := post(New(newFake(), Options{}), "/tokenize", c.body)
+		equalLines(t, []string{strings.TrimSpace(w.Body.String())}, []string{c.want})
+	}
+}
+
+func TestTokenizeRendersMessages(t *testing.T) {
+	f := newFake()
+	var seen sdk.Chat
+	f.render = func(chat sdk.Chat) (string, error) {
+		seen = chat
+		return "ok", nil
+	}
+	w := post(New(f, Options{}), "/tokenize", `{"messages": [{"role": "user", "content": "Hi"}], "tools": [`+weatherTool+`],
+		"add_generation_prompt": false, "chat_template_kwargs": {"enable_thinking": false}, "add_special_tokens": false, "continue_final_message": false}`)
+	equalLines(t, []string{strings.TrimSpace(w.Body.String())}, []string{`{"count":2,"max_model_len":2048,"tokens":[111,107],"token_strs":null}`})
+	want := sdk.Chat{
+		Messages: json.RawMessage(`[{"role": "user", "content": "Hi"}]`), Tools: json.RawMessage("[" + weatherTool + "]"),
+		Kwargs: json.RawMessage(`{"enable_thinking": false,"add_generation_prompt":false}`),
+	}
+	if !reflect.DeepEqual(seen, want) {
+		t.Errorf("rendered %s %s %s", seen.Messages, seen.Tools, seen.Kwargs)
+	}
+}
+
+func TestATemplatesRefusalBlamesTheMessages(t *testing.T) {
+	f := newFake()
+	f.render = func(sdk.Chat) (string, error) {
+		return "", sdk.Errorf(sdk.ReasonTemplate, "the chat template refused the messages: roles must alternate")
+	}
+	w := post(New(f, Options{}), "/tokenize", `{"messages": [{"role": "user", "content": "Hi"}]}`)
+	if e := errorOf(t, w); w.Code != 400 || deref(e.Param) != "messages" || deref(e.Code) != "chat_template_error" || !strings.HasSuffix(e.Message, "roles must alternate") {
+		t.Errorf("%d %+v", w.Code, e)
+	}
+}
+
+func TestDetokenize(t *testing.T) {
+	for _, c := range []struct{ body, want string }{
+		{`{"model": "tiny", "tokens": [72, 105]}`, `{"prompt":"Hi"}`},
+		{`{"tokens": []}`, `{"prompt":""}`},
+	} {
+		w := post(New(newFake(), Options{}), "/detokenize", c.body)
+		equalLines(t, []string{strings.TrimSpace(w.Body.String())}, []string{c.want})
+	}
+}
+
+// With one model there is no doubt; with two there is.
+func TestTheModelMayBeLeftOutWhereThereIsOne(t *testing.T) {
+	f := newFake()
+	f.status = append(f.status, schedule.Status{ID: "other"})
+	if w := post(New(f, Options{}), "/detokenize", `{"tokens": [72]}`); w.Code != 400 || deref(errorOf(t, w).Param) != "model" {
+		t.Errorf("%d %s", w.Code, w.Body)
+	}
+}
