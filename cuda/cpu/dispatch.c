@@ -32,18 +32,25 @@ static size_t ceil_div(size_t a, size_t b) { return (a + b - 1) / b; }
 
 static size_t at_least(size_t least, size_t n) { return n < least ? least : n; }
 
+size_t pio_matmul_cut(const pio_kernels *t, pio_matmul_args *a, pio_task **task) {
+  if (a->rows <= PIO_FEW) {
+    size_t row_bytes = a->in * (a->type == PIO_F32 ? 4 : a->type == PIO_F8 ? 1 : 2);
+    a->outs_per_task = at_least(24, TASK_BYTES / at_least(1, row_bytes) / 24 * 24); // eights and threes come out even
+    *task = t->matmul_few;
+    return ceil_div(a->out, a->outs_per_task);
+  }
+  a->out_tasks = ceil_div(a->out, PIO_OUTS_MANY);
+  *task = t->matmul_many;
+  return a->out_tasks * ceil_div(a->rows, PIO_ROWS_MANY);
+}
+
 void pio_matmul(pio_pool *p, const pio_kernels *t, float *y, const float *x, const void *w, int type,
                 const void *factors, int factor_type, size_t block_outs, size_t block_ins, size_t rows, size_t in, size_t out) {
   pio_matmul_args a = {.y = y, .x = x, .w = w, .type = type, .rows = rows, .in = in, .out = out,
                        .scale = {factors, factor_type, block_outs, block_ins}};
-  if (rows <= PIO_FEW) {
-    size_t row_bytes = in * (type == PIO_F32 ? 4 : type == PIO_F8 ? 1 : 2);
-    a.outs_per_task = at_least(24, TASK_BYTES / at_least(1, row_bytes) / 24 * 24); // eights and threes come out even
-    pio_pool_run(p, t->matmul_few, &a, ceil_div(out, a.outs_per_task));
-    return;
-  }
-  a.out_tasks = ceil_div(out, PIO_OUTS_MANY);
-  pio_pool_run(p, t->matmul_many, &a, a.out_tasks * ceil_div(rows, PIO_ROWS_MANY));
+  pio_task *task;
+  size_t tasks = pio_matmul_cut(t, &a, &task);
+  pio_pool_run(p, task, &a, tasks);
 }
 
 void pio_rmsnorm(pio_pool *p, const pio_kernels *t, float *y, const float *x, const void *w, int type, size_t rows,

@@ -78,11 +78,41 @@ typedef struct {
   float scale;
 } pio_attention_args;
 
+// At most so many experts can be chosen from.
+enum { PIO_EXPERTS_MOST = 4096 };
+
+typedef struct {
+  int32_t *index;
+  float *weights;
+  const float *logits;
+  const void *bias; // none: NULL
+  int bias_type;
+  size_t rows, experts, k, groups, top_groups, rows_per_task;
+  int sigmoid, by_logits, normalize; // by_logits: choose by these, which are ordered as the scores are
+  float epsilon, scale;
+} pio_route_args;
+
+typedef struct {
+  float *y;
+  const float *x;
+  const int32_t *entries; // row of y times k, plus where in the row's weights
+  const float *weights;
+  size_t count, n, k, columns_per_task;
+} pio_scatter_args;
+
+// One product of a grouped one. Addresses are numbers, so that Go may keep an array of these in its own memory.
+typedef struct {
+  uintptr_t w, factors;
+  int type, factor_type;
+  size_t block_outs, block_ins, rows;
+  size_t first_row, first_task; // for pio_matmul_grouped to set
+} pio_group;
+
 typedef struct {
   const char *name;
   pio_task *matmul_few;  // up to PIO_FEW rows: weights widened in registers
   pio_task *matmul_many; // weights widened once for a block of rows
-  pio_task *rmsnorm, *add, *swiglu, *rotate, *embed, *attention;
+  pio_task *rmsnorm, *add, *swiglu, *rotate, *embed, *attention, *route, *scatter_add;
   void (*exp)(float *y, const float *x, size_t n); // for the test of its bound
   double (*flops)(double seconds);                 // f32 operations/s of one thread in registers
 } pio_kernels;
@@ -110,6 +140,16 @@ void pio_attention(pio_pool *p, const pio_kernels *t, float *y, const float *q, 
                    const int32_t *positions, const int32_t *seqs, const int32_t *tables, size_t width, size_t rows,
                    size_t heads, size_t kv_heads, size_t block, size_t dim, size_t vdim, float scale);
 void pio_exp(const pio_kernels *t, float *y, const float *x, size_t n);
+
+// pio_matmul_cut cuts a product into tasks of a kernel that it names; rows are not zero.
+size_t pio_matmul_cut(const pio_kernels *t, pio_matmul_args *a, pio_task **task);
+void pio_matmul_grouped(pio_pool *p, const pio_kernels *t, float *y, const float *x, pio_group *groups, size_t n, size_t in, size_t out);
+void pio_copy_rows(pio_pool *p, float *y, const float *x, const int32_t *entries, size_t count, size_t n, size_t k);
+void pio_scatter_add(pio_pool *p, const pio_kernels *t, float *y, const float *x, const int32_t *entries, const float *weights,
+                     size_t count, size_t n, size_t k);
+// pio_route takes how to choose from a route_args, and the operands apart.
+void pio_route(pio_pool *p, const pio_kernels *t, int32_t *index, float *weights, const float *logits, const void *bias,
+               const pio_route_args *how);
 
 // Measurements, with all threads of the pool.
 void pio_read(pio_pool *p, const void *data, size_t bytes); // reads whole pieces of 256 KiB

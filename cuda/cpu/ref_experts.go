@@ -23,6 +23,9 @@ func RefRoute(index []int32, weights, logits []float32, c Routing) {
 	for r := range len(logits) / c.Experts {
 		scores := c.scores(logits[r*c.Experts : (r+1)*c.Experts])
 		by := slices.Clone(scores)
+		if c.byLogits() {
+			copy(by, logits[r*c.Experts:])
+		}
 		for e := range by {
 			if c.Bias.Ptr != nil {
 				by[e] += c.Bias.Widen(e)
@@ -38,6 +41,9 @@ func RefRoute(index []int32, weights, logits []float32, c Routing) {
 		}
 	}
 }
+
+// byLogits says that experts are chosen by their logits, which are ordered as the scores are and rounded less.
+func (c *Routing) byLogits() bool { return !c.Sigmoid && c.Bias.Ptr == nil && c.Groups < 2 }
 
 // scores are computed in float64 and rounded once.
 func (c *Routing) scores(logits []float32) []float32 {
@@ -111,10 +117,17 @@ func (c *Routing) weigh(weights, scores []float32, chosen []int) {
 	}
 }
 
-// RefGatherByValue is cuda.Step.GatherByValue, for rows that stand k times in index; it gives the number of rows found, and
-// writes no more than entries has room for.
-func RefGatherByValue(y []float32, entries []int32, x []float32, index []int32, k int, values []int32) int {
-	width, n := len(x)/max(len(index)/k, 1), 0
+// RefGatherByValue is cuda.Step.GatherByValue, for rows that stand k times in index.
+func RefGatherByValue(y []float32, entries []int32, x []float32, index []int32, k int, values []int32) {
+	findByValue(entries, index, values)
+	width := len(x) * k / len(index)
+	for i, e := range entries {
+		copy(y[i*width:(i+1)*width], x[int(e)/k*width:])
+	}
+}
+
+// findByValue lists where the values stand in index, value by value, as far as entries has room, and counts them.
+func findByValue(entries, index, values []int32) (n int) {
 	for _, v := range values {
 		for e, have := range index {
 			if have != v {
@@ -122,7 +135,6 @@ func RefGatherByValue(y []float32, entries []int32, x []float32, index []int32, 
 			}
 			if n < len(entries) {
 				entries[n] = int32(e)
-				copy(y[n*width:(n+1)*width], x[e/k*width:])
 			}
 			n++
 		}

@@ -153,6 +153,7 @@ static void embed(const void *args, size_t task) {
 }
 
 #include "attention.h"
+#include "experts.h"
 
 // ---- the speed of the arithmetic alone
 
@@ -189,6 +190,8 @@ const pio_kernels TABLE = {
     .rotate = rotate,
     .embed = embed,
     .attention = attention,
+    .route = route,
+    .scatter_add = scatter_add,
     .exp = exp_all,
     .flops = flops,
 };
