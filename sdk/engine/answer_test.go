@@ -121,6 +121,37 @@ func TestForcedIDsBeginTheAnswer(t *testing.T) {
 	}
 }
 
+func TestPromptsAreScored(t *testing.T) {
+	c := roomy
+	c.PromptLogprobs, c.PrefixCache = true, true
+	e, m := start(t, c)
+	for _, n := range []int{1, 2, 64, 65, 300, 300} { // the last could be found in the prefix cache
+		r := Request{Prompt: ids(n, 1), MaxTokens: 4, IgnoreEOS: true, ScorePrompt: true, Sampling: Params{TopLogprobs: 3}}
+		m.steps = nil
+		answer, result, err := collect(e, r) // which compares the scores
+		if err != nil {
+			t.Fatalf("a prompt of %d: %v", n, err)
+		}
+		wantSame(t, r, c.Context, answer, result)
+		if len(m.steps) < blocksFor(n) {
+			t.Errorf("a prompt of %d took %d steps; one block may go into each", n, len(m.steps))
+		}
+	}
+	wantIdle(t, e)
+}
+
+func TestScoresThatCannotBeAreRefused(t *testing.T) {
+	r := Request{Prompt: ids(10, 1), ScorePrompt: true}
+	e, _ := start(t, roomy)
+	_, _, err := collect(e, r)
+	wantField(t, err, "prompt_logprobs")
+	c := Config{Blocks: 2000, MaxSequences: 1, StepTokens: 64, Context: 1 << 17, PromptLogprobs: true}
+	e, _ = start(t, c)
+	r = Request{Prompt: ids(1<<16, 1), ScorePrompt: true, Sampling: Params{TopLogprobs: MaxTopLogprobs}}
+	_, _, err = collect(e, r)
+	wantField(t, err, "prompt_logprobs")
+}
+
 func TestEqualPromptsShareBlocks(t *testing.T) {
 	c := roomy
 	c.PrefixCache = true

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"reflect"
 	"slices"
 	"sync"
 	"testing"
@@ -26,12 +27,17 @@ type fakeModel struct {
 	broken []string
 	steps  [][]Row
 	limit  int                  // rows per step
+	rows   int                  // of logits per step
 	before func(b *Batch) error // called first, if set; its error is the step's
 	logits [][]float32
 }
 
 func newFakeModel(c Config) *fakeModel {
-	return &fakeModel{cells: make([]uint64, c.Blocks*BlockSize), last: map[int32]Row{}, limit: c.StepTokens}
+	rows := c.MaxSequences
+	if c.PromptLogprobs {
+		rows += BlockSize - 1
+	}
+	return &fakeModel{cells: make([]uint64, c.Blocks*BlockSize), last: map[int32]Row{}, limit: c.StepTokens, rows: rows}
 }
 
 // extend is the history after one more row.
@@ -88,6 +94,15 @@ func (f *fakeModel) check(b *Batch) {
 	if len(b.Rows) == 0 || len(b.Rows) > f.limit {
 		f.complain("%d rows; the limit is %d", len(b.Rows), f.limit)
 	}
+	outputs := 0
+	for _, r := range b.Rows {
+		if r.Output {
+			outputs++
+		}
+	}
+	if outputs > f.rows {
+		f.complain("%d rows of logits; the limit is %d", outputs, f.rows)
+	}
 	written := map[int32]bool{}
 	seen := map[int32]bool{}
 	for i, r := range b.Rows {
@@ -113,7 +128,7 @@ func (f *fakeModel) checkOrder(r Row, first bool) {
 	last, ok := f.last[r.Seq]
 	follows := ok && r.Pos == last.Pos+1
 	switch {
-	case !first && (!follows || last.Form != r.Form || last.Output):
+	case !first && (!follows || last.Form != r.Form || last.Output && r.Form == Decode):
 		f.complain("slot %d: %+v after %+v in one step", r.Seq, r, last)
 	case first && r.Form == Prefill && r.Pos%BlockSize != 0:
 		f.complain("a chunk begins at position %d", r.Pos)
@@ -161,12 +176,33 @@ func alone(r Request, context int) ([]int32, sdk.FinishReason) {
 	}
 }
 
-// collect runs a request to its end.
+// scores are the logprobs of a prompt by definition.
+func scores(r Request) []sdk.TokenLogprob {
+	list := make([]sdk.TokenLogprob, len(r.Prompt))
+	history := uint64(0)
+	for i, id := range r.Prompt[:len(r.Prompt)-1] {
+		history = extend(history, id, Prefill)
+		logits := make([]float32, fakeVocab)
+		fakeLogits(history, logits)
+		sampler := NewSampler(Params{Logprobs: true, TopLogprobs: r.Sampling.TopLogprobs}, 0)
+		logprob, err := sampler.Given(logits, r.Prompt[i+1])
+		if err != nil {
+			panic(err)
+		}
+		list[i+1] = *logprob
+	}
+	return list
+}
+
+// collect runs a request to its end. Scores of the prompt are held against their definition.
 func collect(e *Engine, r Request) ([]int32, Result, error) {
 	answer := slices.Clone(r.Generated)
 	result, err := e.Generate(context.Background(), r, func(s Sampled) (bool, error) {
 		if s.Index != len(answer) {
 			return false, fmt.Errorf("index %d after %d ids", s.Index, len(answer))
+		}
+		if scored := s.Index == 0 && r.ScorePrompt; scored != (s.Prompt != nil) || scored && !reflect.DeepEqual(s.Prompt, scores(r)) {
+			return false, fmt.Errorf("with index %d came the scores %+v", s.Index, s.Prompt)
 		}
 		answer = append(answer, s.ID)
 		return false, nil

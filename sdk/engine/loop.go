@@ -220,10 +220,12 @@ func (l *loop) step(batch *Batch) {
 		if p.q.fed <= p.q.prompt {
 			l.counts.PromptTokens += uint64(p.rows)
 		}
-		if p.output {
-			l.sample(p.q, logits[0])
-			logits = logits[1:]
+		n := p.logits()
+		l.score(p.q, logits[:p.scored])
+		if p.output && p.q.phase != gone {
+			l.sample(p.q, logits[n-1])
 		}
+		logits = logits[n:]
 	}
 	l.deliver()
 }
@@ -241,9 +243,7 @@ func (l *loop) compute(batch *Batch) (logits [][]float32, err error) {
 	}
 	outputs := 0
 	for _, p := range l.scheduler.parts {
-		if p.output {
-			outputs++
-		}
+		outputs += p.logits()
 	}
 	if len(logits) != outputs {
 		return nil, fmt.Errorf("the model returned %d rows of logits; %d were asked for", len(logits), outputs)
@@ -256,6 +256,19 @@ func (l *loop) compute(batch *Batch) (logits [][]float32, err error) {
 	return logits, nil
 }
 
+// score notes how likely the next ids of a prompt were.
+func (l *loop) score(q *sequence, logits [][]float32) {
+	for _, row := range logits {
+		logprob, err := q.sampler.work.logprob(row, q.tokens[q.scored], q.sampler.params.TopLogprobs)
+		if err != nil {
+			l.finish(q, outcome{err: err})
+			return
+		}
+		q.scores[q.scored] = *logprob
+		q.scored++
+	}
+}
+
 func (l *loop) sample(q *sequence, logits []float32) {
 	index := len(q.tokens) - q.prompt
 	id, logprob, err := q.draw(logits, index)
@@ -266,7 +279,7 @@ func (l *loop) sample(q *sequence, logits []float32) {
 	l.counts.GeneratedTokens++
 	q.tokens = append(q.tokens, id)
 	q.sampler.Answer(id)
-	l.last = append(l.last, delivered{q, delivery{Sampled{Index: index, ID: id, Logprob: logprob}, q.finished()}})
+	l.last = append(l.last, delivered{q, delivery{Sampled{Index: index, ID: id, Logprob: logprob, Prompt: q.prompted(index)}, q.finished()}})
 }
 
 // deliver sends the sampled ids. Finished sequences have given up their blocks before their callers learn of it.

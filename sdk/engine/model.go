@@ -55,6 +55,9 @@ type Config struct {
 	Vocab        int
 	// PrefixCache lets equal beginnings of prompts share blocks. Only for models all of whose state is in the blocks.
 	PrefixCache bool
+	// PromptLogprobs says that the model gives up to MaxSequences-1+BlockSize rows of logits in a step, as Request.ScorePrompt
+	// needs: a block of a prompt beside the answers under way. Without it a step asks for one row of each sequence at most.
+	PromptLogprobs bool
 	// Hold, a gate for tests, is called on the caller's goroutine after the token of that index was emitted. The sequence
 	// waits until it returns.
 	Hold func(index int)

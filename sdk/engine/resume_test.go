@@ -34,7 +34,8 @@ func TestResumedEqualsUninterruptedAtEveryToken(t *testing.T) {
 func TestRandomLoadChangesNoAnswer(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		c := Config{Vocab: fakeVocab, MaxSequences: rapid.IntRange(1, 5).Draw(t, "sequences"), Blocks: rapid.IntRange(3, 14).Draw(t, "blocks"),
-			Context: rapid.IntRange(100, 600).Draw(t, "context"), PrefixCache: rapid.Bool().Draw(t, "prefix")}
+			Context: rapid.IntRange(100, 600).Draw(t, "context"), PrefixCache: rapid.Bool().Draw(t, "prefix"),
+			PromptLogprobs: true}
 		c.StepTokens = c.MaxSequences - 1 + BlockSize + rapid.IntRange(0, 200).Draw(t, "more rows")
 		m := newFakeModel(c)
 		e, err := New(m, c)
@@ -50,8 +51,9 @@ func TestRandomLoadChangesNoAnswer(t *testing.T) {
 			own := rapid.IntRange(1, fits).Draw(t, "own")
 			prompt := slices.Concat(common[:rapid.IntRange(0, fits-own).Draw(t, "shared")], ids(own, uint64(i)))
 			r := Request{Prompt: prompt, Choice: i, MaxTokens: rapid.IntRange(1, 40).Draw(t, "max"), EOS: []int32{0},
-				Sampling: Params{Temperature: rapid.SampledFrom([]float64{0, 1}).Draw(t, "temperature"), Seed: uint64(i)},
-				Forced:   ids(rapid.IntRange(0, 3).Draw(t, "forced"), uint64(i))}
+				Sampling:    Params{Temperature: rapid.SampledFrom([]float64{0, 1}).Draw(t, "temperature"), Seed: uint64(i)},
+				ScorePrompt: rapid.IntRange(0, 3).Draw(t, "score") == 0,
+				Forced:      ids(rapid.IntRange(0, 3).Draw(t, "forced"), uint64(i))}
 			leave := rapid.IntRange(0, 60).Draw(t, "leave after") // most stay
 			work.Go(func() {
 				if problem := runOne(e, r, c.Context, leave); problem != "" {

@@ -88,7 +88,7 @@ func (s *Sampler) Sample(logits []float32, position int) (int32, *sdk.TokenLogpr
 	if err != nil {
 		return 0, nil, err
 	}
-	logprob, err := s.work.logprob(id, s.params.TopLogprobs)
+	logprob, err := s.work.logprob(s.work.raw, id, s.params.TopLogprobs)
 	return id, logprob, err
 }
 
@@ -97,8 +97,7 @@ func (s *Sampler) Given(logits []float32, id int32) (*sdk.TokenLogprob, error) {
 	if !s.params.Logprobs {
 		return nil, nil
 	}
-	s.work.raw = append(s.work.raw[:0], logits...)
-	return s.work.logprob(id, s.params.TopLogprobs)
+	return s.work.logprob(logits, id, s.params.TopLogprobs)
 }
 
 func (s *Sampler) draw(logits []float32, position int) (int32, error) {
@@ -174,20 +173,20 @@ func pick(kept []candidate, u float64) int32 {
 }
 
 // logprob describes id and the n likeliest ids in the raw distribution. Bytes are left to who knows the tokenizer.
-func (w *workspace) logprob(id int32, n int) (*sdk.TokenLogprob, error) {
-	best, err := argmax(w.raw)
+func (w *workspace) logprob(raw []float32, id int32, n int) (*sdk.TokenLogprob, error) {
+	best, err := argmax(raw)
 	if err != nil {
 		return nil, err
 	}
-	peak := float64(w.raw[best])
+	peak := float64(raw[best])
 	sum := 0.0
-	for _, v := range w.raw {
+	for _, v := range raw {
 		sum += negExp(float64(v) - peak)
 	}
 	norm := peak + math.Log(sum)
-	out := &sdk.TokenLogprob{Logprob: float64(w.raw[id]) - norm}
+	out := &sdk.TokenLogprob{Logprob: float64(raw[id]) - norm}
 	if n > 0 {
-		top, err := w.topK(w.raw, n)
+		top, err := w.topK(raw, n)
 		if err != nil {
 			return nil, err
 		}

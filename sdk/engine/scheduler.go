@@ -30,11 +30,20 @@ type scheduler struct {
 	cached   uint64 // prompt positions found in the prefix cache
 }
 
-// part is a sequence's share of a step.
+// part is a sequence's share of a step. Its logits are those of the rows that score the prompt, then of the last row if it
+// is an output.
 type part struct {
 	q      *sequence
 	rows   int
+	scored int
 	output bool
+}
+
+func (p *part) logits() int {
+	if p.output {
+		return p.scored + 1
+	}
+	return p.scored
 }
 
 func newScheduler(c *Config) *scheduler {
@@ -61,9 +70,14 @@ func (s *scheduler) next(now time.Time) *Batch {
 			s.add(q, min(q.left(), s.budget), Decode)
 		}
 	}
+	scoring := false
 	for _, q := range s.running {
-		if q.ready() && q.fed < q.prompt {
+		switch {
+		case !q.ready() || q.fed >= q.prompt:
+		case !q.scoring():
 			s.add(q, chunk(q.fed, q.prompt, s.budget), Prefill)
+		case !scoring: // one block of one prompt: more logits are not held
+			scoring = s.add(q, chunk(q.fed, q.prompt, min(s.budget, BlockSize)), Prefill)
 		}
 	}
 	return &s.batch
@@ -85,18 +99,26 @@ func (s *scheduler) reset() {
 	s.budget = s.config.StepTokens
 }
 
-func (s *scheduler) add(q *sequence, n int, form Form) {
+func (s *scheduler) add(q *sequence, n int, form Form) (added bool) {
 	if n == 0 {
-		return
+		return false
 	}
-	output := n == q.left()
+	p := part{q: q, rows: n, output: n == q.left()}
 	for pos := q.fed; pos < q.fed+n; pos++ {
-		s.batch.Rows = append(s.batch.Rows, Row{Token: q.tokens[pos], Pos: int32(pos), Seq: q.slot, Form: form})
+		r := Row{Token: q.tokens[pos], Pos: int32(pos), Seq: q.slot, Form: form}
+		if next := pos + 1; q.scored <= next && next < len(q.scores) { // it says how likely the next id is
+			r.Output = true
+			p.scored++
+		}
+		s.batch.Rows = append(s.batch.Rows, r)
 	}
-	s.batch.Rows[len(s.batch.Rows)-1].Output = output
+	if p.output {
+		s.batch.Rows[len(s.batch.Rows)-1].Output = true
+	}
 	s.batch.Tables[q.slot] = q.table
-	s.parts = append(s.parts, part{q: q, rows: n, output: output})
+	s.parts = append(s.parts, p)
 	s.budget -= n
+	return true
 }
 
 // fed notes that the rows of the last step are in the cache.
@@ -181,7 +203,7 @@ func (s *scheduler) place(q *sequence) bool {
 		return false
 	}
 	table, content := q.table[:0], content(0)
-	if s.config.PrefixCache {
+	if s.config.PrefixCache && !q.scoring() {
 		// the prompt's last token is always computed: its logits are needed
 		table, content = s.blocks.find(q.tokens[:q.prompt-1], table)
 	}

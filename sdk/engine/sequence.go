@@ -20,13 +20,23 @@ type Request struct {
 	MaxTokens int     // of the whole answer; 0 means as many as the context and the cache hold
 	EOS       []int32
 	IgnoreEOS bool
+
+	// ScorePrompt asks for the logprobs of the prompt's ids, as Sampling.TopLogprobs has them, with the first id of the answer.
+	// Such a prompt takes nothing from the prefix cache and goes one block to a step. It needs Config.PromptLogprobs.
+	ScorePrompt bool
 }
+
+// maxScores bounds what a scored prompt comes to: ids and alternatives, of which each takes some tens of bytes.
+const maxScores = 1 << 20
 
 // Sampled is one id of the answer.
 type Sampled struct {
 	Index   int // in the answer, from 0
 	ID      int32
 	Logprob *sdk.TokenLogprob // nil unless asked for
+	// Prompt comes with the id of index 0 if it was asked for: one entry for each id of the prompt, of which the first, that
+	// nothing goes before, is zero.
+	Prompt []sdk.TokenLogprob
 }
 
 // Result says how an answer ended.
@@ -58,12 +68,14 @@ type sequence struct {
 	fed       int // positions in the cache
 	table     []int32
 	slot      int32
-	published int       // blocks of the prompt known to the prefix cache
-	content   content   // what they hold
-	cached    int       // positions found in the prefix cache
-	placed    bool      // has had a place before
-	awaiting  bool      // the caller has yet to take the last token
-	late      time.Time // since when it is too late for that; zero if it is not
+	published int                // blocks of the prompt known to the prefix cache
+	content   content            // what they hold
+	cached    int                // positions found in the prefix cache
+	placed    bool               // has had a place before
+	awaiting  bool               // the caller has yet to take the last token
+	late      time.Time          // since when it is too late for that; zero if it is not
+	scores    []sdk.TokenLogprob // of the prompt, nil if not asked for
+	scored    int                // how many of them are known
 }
 
 // delivery is a sampled id on its way to the caller. With a reason it is the last.
@@ -92,6 +104,9 @@ func (c *Config) newSequence(r Request, work *workspace) (*sequence, error) {
 	if !r.IgnoreEOS {
 		q.eos = r.EOS
 	}
+	if r.ScorePrompt {
+		q.scores, q.scored = make([]sdk.TokenLogprob, len(r.Prompt)), 1
+	}
 	q.sampler.Prompt(r.Prompt...)
 	q.sampler.Answer(r.Generated...)
 	return q, nil
@@ -109,7 +124,16 @@ func (c *Config) check(r Request) error {
 			return invalid("prompt", "token %d is %d; the vocabulary has ids 0 to %d", i, id, c.Vocab-1)
 		}
 	}
-	return r.Sampling.Validate(c.Vocab)
+	if err := r.Sampling.Validate(c.Vocab); err != nil || !r.ScorePrompt {
+		return err
+	}
+	switch scores := len(r.Prompt) * (1 + r.Sampling.TopLogprobs); {
+	case !c.PromptLogprobs:
+		return invalid("prompt_logprobs", "this model gives no logprobs of prompts")
+	case scores > maxScores:
+		return invalid("prompt_logprobs", "the logprobs of the prompt are %d numbers; at most %d are sent", scores, maxScores)
+	}
+	return nil
 }
 
 // limit is the most tokens, prompt included, the sequence may come to. The last is never fed, so it needs no position.
@@ -153,9 +177,20 @@ func (q *sequence) draw(logits []float32, index int) (int32, *sdk.TokenLogprob, 
 	return q.sampler.Sample(logits, len(q.tokens))
 }
 
+// prompted are the scores that go along with the id of the answer with this index.
+func (q *sequence) prompted(index int) []sdk.TokenLogprob {
+	if index > 0 {
+		return nil
+	}
+	return q.scores
+}
+
 func (q *sequence) result(reason sdk.FinishReason) Result {
 	return Result{Reason: reason, Completion: len(q.tokens) - q.prompt, Cached: q.cached}
 }
+
+// scoring says that logprobs of the prompt are still missing.
+func (q *sequence) scoring() bool { return q.scored < len(q.scores) }
 
 // left is how many known tokens are not in the cache yet.
 func (q *sequence) left() int { return len(q.tokens) - q.fed }
