@@ -74,7 +74,7 @@ func resize(m Image, width, height, threads int, t *C.pic_kernels) (Image, error
 	return out, nil
 }
 
-// downFirst: Pillow (since 12) makes the pass first that leaves less to do for the other. The order is visible, because
+// downFirst: Pillow 13 makes the pass first that leaves less to do for the other (older ones always go across first). The order is visible, because
 // the values between the passes are rounded to bytes.
 func downFirst(w, h, toW, toH int) bool { return toH < h && h-toH > 2*(w-toW) }
 
