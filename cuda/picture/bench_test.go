@@ -1,7 +1,8 @@
 package picture
 
 // bench_test.go measures what a picture costs before the vision tower sees it. With PIO_PILLOW naming a Python that has
-// Pillow, its resize is measured in the same run.
+// Pillow, its resize is measured in the same run. best-ms is the fastest pass, the figure that other work on the machine
+// disturbs least.
 
 import (
 	"fmt"
@@ -10,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 )
 
 const pillow = `
@@ -32,11 +34,15 @@ func BenchmarkResize(b *testing.B) {
 		for _, threads := range []int{1, 2} {
 			b.Run(fmt.Sprintf("4032x3024-1024x768/%s/threads=%d", name, threads), func(b *testing.B) {
 				b.SetBytes(int64(len(big.Pix)))
+				best := time.Hour
 				for b.Loop() {
+					start := time.Now()
 					if _, err := resize(big, 1024, 768, threads, table); err != nil {
 						b.Fatal(err)
 					}
+					best = min(best, time.Since(start))
 				}
+				b.ReportMetric(best.Seconds()*1e3, "best-ms")
 			})
 		}
 	}
@@ -45,17 +51,16 @@ func BenchmarkResize(b *testing.B) {
 		return
 	}
 	b.Run("4032x3024-1024x768/pillow", func(b *testing.B) {
-		for b.Loop() {
-			out, err := exec.Command(python, "-c", pillow).Output()
-			if err != nil {
-				b.Fatal(err)
-			}
-			ms, err := strconv.ParseFloat(strings.TrimSpace(string(out)), 64)
-			if err != nil {
-				b.Fatal(err)
-			}
-			b.ReportMetric(ms, "best-ms")
+		out, err := exec.Command(python, "-c", pillow).Output()
+		if err != nil {
+			b.Fatal(err)
 		}
+		ms, err := strconv.ParseFloat(strings.TrimSpace(string(out)), 64)
+		if err != nil {
+			b.Fatal(err)
+		}
+		b.ReportMetric(ms, "best-ms")
+		b.ReportMetric(0, "ns/op") // the loop is Python's
 	})
 }
 
