@@ -29,7 +29,7 @@ line is a turn, the answers go to stdout, and the first error ends the chat.
 
 Several lines are one message if they stand between """ and """, or end in a backslash. If a host at the configured address
 serves the model, it is asked; else the model is loaded for this chat.`,
-		Args: cobra.MaximumNArgs(1),
+		Args: takes(0, 1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			ctx, stop := signal.NotifyContext(cmd.Context(), syscall.SIGHUP) // the terminal is closed: leave nothing behind
 			defer stop()

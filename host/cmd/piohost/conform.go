@@ -17,7 +17,7 @@ func newPluginTest(g *global) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "test BIN --model DIR",
 		Short: "Check that a plugin keeps the protocol",
-		Args:  cobra.ExactArgs(1),
+		Args:  takes(1, 1),
 	}
 	model := cmd.Flags().String("model", "", "a checkpoint that the plugin fits")
 	asJSON := jsonFlag(cmd.Flags())

@@ -15,7 +15,7 @@ func newPluginInspect(g *global) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "inspect BIN",
 		Short: "Show what a plugin says of itself, and of a checkpoint",
-		Args:  cobra.ExactArgs(1),
+		Args:  takes(1, 1),
 	}
 	model := cmd.Flags().String("model", "", "a checkpoint's folder")
 	asJSON := jsonFlag(cmd.Flags())

@@ -99,15 +99,23 @@ func newRoot(std stdio) *cobra.Command {
 	g := &global{std: std, console: newConsole(std.err)}
 	serve := newServe(g)
 	root := &cobra.Command{
-		Use:           "piohost",
-		Short:         "Runs language models as plugins and serves them over an OpenAI-compatible API",
-		Long:          "Runs language models as plugins and serves them over an OpenAI-compatible API.\nWithout a command it serves every model of models.toml.",
+		Use:   "piohost",
+		Short: "Runs language models as plugins and serves them over an OpenAI-compatible API",
+		Long: `Runs language models as plugins and serves them over an OpenAI-compatible API.
+Without a command it serves every model of models.toml.
+
+Exit codes: 1 failed, 2 the command line or models.toml is wrong, 3 the model could not be loaded, 130 interrupted.`,
+		Example: `  piohost                            serve what models.toml lists
+  piohost chat MODEL                 talk with one of them
+  piohost run MODEL "Why is that?"   ask one question
+  piohost config check               say what is wrong with models.toml`,
 		Version:       sdk.Version,
 		Args:          noArgs,
 		SilenceUsage:  true,
 		SilenceErrors: true,
 		RunE:          serve.RunE,
 	}
+	root.SetFlagErrorFunc(misspelled)
 	root.CompletionOptions.HiddenDefaultCmd = true
 	f := root.PersistentFlags()
 	f.StringVar(&g.config, "config", "models.toml", "the file that says what to serve")

@@ -22,7 +22,7 @@ func newRun(g *global) *cobra.Command {
 
 The answer goes to stdout. What the model thinks before it answers goes to stderr if that is a terminal, and is left out
 otherwise. If a host at the configured address serves the model, it is asked; else the model is loaded for this question.`,
-		Args: cobra.RangeArgs(1, 2),
+		Args: takes(1, 2),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			prompt, err := promptOf(args[1:], g.std.in)
 			if err != nil {

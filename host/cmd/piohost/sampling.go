@@ -22,7 +22,7 @@ func (f *askFlags) add(flags *pflag.FlagSet) {
 	f.set = flags
 	flags.StringVar(&f.system, "system", "", "a system message before the first question")
 	flags.Float64Var(&f.temperature, "temperature", 0, "0 is greedy; the checkpoint's default if absent")
-	flags.Float64Var(&f.topP, "top-p", 1, "the checkpoint's default if absent")
+	flags.Float64Var(&f.topP, "top-p", 0, "the checkpoint's default if absent")
 	flags.IntVar(&f.topK, "top-k", 0, "the checkpoint's default if absent")
 	flags.IntVar(&f.maxTokens, "max-tokens", 0, "of one answer; as many as the context holds if absent")
 	flags.Uint64Var(&f.seed, "seed", 0, "makes the answer repeatable; drawn if absent")
