@@ -15,6 +15,8 @@ type GenerateRequest struct {
 	Stop      []string
 	IgnoreEOS bool
 	Choice    int // which of the n answers to one prompt: keys the generator together with the seed
+	// PromptLogprobs asks for Start.PromptLogprobs, with Sampling.TopLogprobs alternatives. Nothing is asked for when resuming.
+	PromptLogprobs bool
 
 	Resume *Resume
 }
@@ -72,6 +74,9 @@ type Start struct {
 	InReasoning bool // the prompt ends inside an opened reasoning block
 	// ContextLength is the most positions prompt and answer may have together.
 	ContextLength int
+	// PromptLogprobs says how likely each id of the prompt was after those before it, if that was asked for. There is one
+	// for each id; the first, which nothing goes before, has its Bytes alone.
+	PromptLogprobs []TokenLogprob
 }
 
 // Token is one sampled id. Text is what became certain with it: it may be empty while a rune, a stop string or a tag is

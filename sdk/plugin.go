@@ -53,6 +53,12 @@ type Tokenizer interface {
 	Detokenize(ctx context.Context, ids []int32) (string, error)
 }
 
+// Speller tells how the vocabulary writes tokens: "Ġthe" where the text is " the".
+type Speller interface {
+	// Spell returns one string for each id, empty where there is no such token.
+	Spell(ctx context.Context, ids []int32) ([]string, error)
+}
+
 // Renderer renders a chat through the checkpoint's own template.
 type Renderer interface {
 	Render(ctx context.Context, chat Chat) (string, error)
@@ -74,6 +80,7 @@ const (
 	CapabilityForward  Capability = "forward"  // Forwarder
 	CapabilityEmbed    Capability = "embed"    // Embedder
 	CapabilityTokenize Capability = "tokenize" // Tokenizer
+	CapabilitySpell    Capability = "spell"    // Speller
 	CapabilityRender   Capability = "render"   // Renderer
 	CapabilitySchedule Capability = "schedule" // Scheduled
 )
@@ -96,6 +103,8 @@ func Capabilities(p Plugin) []Capability {
 	add(ok, CapabilityEmbed)
 	_, ok = p.(Tokenizer)
 	add(ok, CapabilityTokenize)
+	_, ok = p.(Speller)
+	add(ok, CapabilitySpell)
 	_, ok = p.(Renderer)
 	add(ok, CapabilityRender)
 	_, ok = p.(Scheduled)

@@ -133,6 +133,18 @@ func (c *Client) Detokenize(ctx context.Context, ids []int32) (string, error) {
 	return m.GetText(), failure(ctx, err)
 }
 
+// Spell tells how the vocabulary writes tokens, one string per id.
+func (c *Client) Spell(ctx context.Context, ids []int32) ([]string, error) {
+	m, err := c.model.Spell(ctx, &pb.SpellRequest{Ids: ids})
+	if err != nil {
+		return nil, failure(ctx, err)
+	}
+	if len(m.GetTokens()) != len(ids) {
+		return nil, breach("it spelled %d tokens, %d were asked for", len(m.GetTokens()), len(ids))
+	}
+	return m.GetTokens(), nil
+}
+
 // Render renders a chat through the checkpoint's template.
 func (c *Client) Render(ctx context.Context, chat sdk.Chat) (string, error) {
 	m, err := c.model.Render(ctx, &pb.RenderRequest{Chat: wire.ChatToPB(chat)})

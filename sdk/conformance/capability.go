@@ -50,6 +50,7 @@ func optionalMethods(p *process) []optionalMethod {
 		}},
 		{sdk.CapabilityTokenize, "Tokenize", func(ctx context.Context) error { _, err := p.Tokenize(ctx, "a"); return err }},
 		{sdk.CapabilityTokenize, "Detokenize", func(ctx context.Context) error { _, err := p.Detokenize(ctx, []int32{0}); return err }},
+		{sdk.CapabilitySpell, "Spell", func(ctx context.Context) error { _, err := p.Spell(ctx, []int32{0}); return err }},
 		{sdk.CapabilityRender, "Render", func(ctx context.Context) error {
 			_, err := p.Render(ctx, sdk.Chat{Messages: []byte(`[{"role":"user","content":"a"}]`)})
 			return err

@@ -37,7 +37,27 @@ func caseGenerate(t T, c Config) {
 	if !slices.Equal(byIDs.start.Prompt, a.start.Prompt) {
 		t.Errorf("G2: the prompt was the ids %v, start says %v", a.start.Prompt, byIDs.start.Prompt)
 	}
+	promptLogprobs(t, p)
 	generateRefusals(t, p, table)
+}
+
+// promptLogprobs may be refused, but not be ignored.
+func promptLogprobs(t T, p *process) {
+	req := text(1)
+	req.PromptLogprobs = true
+	a, err := p.generate(req)
+	if err != nil {
+		refuses(t, "G8", "Generate with prompt_logprobs", err, sdk.ReasonInvalid)
+		return
+	}
+	if len(a.start.PromptLogprobs) != len(a.start.Prompt) {
+		t.Errorf("G8: the prompt has %d ids and %d logprobs", len(a.start.Prompt), len(a.start.PromptLogprobs))
+	}
+	for i, l := range a.start.PromptLogprobs {
+		if !(l.Logprob <= 0) {
+			t.Errorf("G8: id %d of the prompt has the logprob %v", i, l.Logprob)
+		}
+	}
 }
 
 func checkUsage(t T, a *answer) {

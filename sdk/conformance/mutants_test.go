@@ -205,6 +205,14 @@ func mutants(release <-chan struct{}) []mutant {
 			generate: asked(func(r *sdk.GenerateRequest) {
 				r.Tokens = slices.Clip(r.Tokens)[:min(len(r.Tokens), referenceContext/2)]
 			})})},
+		{flaw: "does not say how likely the prompt was", fails: "generate", must: "G8", plugin: one(&twin{
+			generate: asked(func(r *sdk.GenerateRequest) { r.PromptLogprobs = false })})},
+		{flaw: "takes the prompt for impossible", fails: "generate", must: "G8", plugin: one(&twin{
+			generate: edited(func(e *sdk.Event) {
+				if e.Start != nil && e.Start.PromptLogprobs != nil {
+					e.Start.PromptLogprobs[0].Logprob = 0.5
+				}
+			})})},
 		{flaw: "knows ids that do not exist", fails: "generate", must: "G6", plugin: one(&twin{
 			generate: asked(func(r *sdk.GenerateRequest) {
 				for i := range r.Tokens {

@@ -77,7 +77,7 @@ func (r *reference) Generate(ctx context.Context, req sdk.GenerateRequest, send 
 	sequence := append([]int32{}, prompt...)
 	if req.Resume != nil {
 		sequence = append(sequence, req.Resume.Generated...)
-	} else if err := send(sdk.Event{Start: &sdk.Start{Prompt: prompt, ContextLength: referenceContext}}); err != nil {
+	} else if err := send(sdk.Event{Start: referenceStart(req, prompt)}); err != nil {
 		return err
 	}
 	limit := referenceContext
@@ -109,6 +109,14 @@ func (r *reference) Generate(ctx context.Context, req sdk.GenerateRequest, send 
 		finish.Reason = sdk.FinishToolCalls
 	}
 	return send(sdk.Event{Finish: finish})
+}
+
+func referenceStart(req sdk.GenerateRequest, prompt []int32) *sdk.Start {
+	s := &sdk.Start{Prompt: prompt, ContextLength: referenceContext}
+	if req.PromptLogprobs {
+		s.PromptLogprobs = make([]sdk.TokenLogprob, len(prompt))
+	}
+	return s
 }
 
 func referenceCall(i int) []sdk.ToolCallDelta {

@@ -215,6 +215,13 @@ func (s *modelServer) Detokenize(ctx context.Context, m *pb.DetokenizeRequest) (
 	})
 }
 
+func (s *modelServer) Spell(ctx context.Context, m *pb.SpellRequest) (*pb.SpellResponse, error) {
+	return use(ctx, s, sdk.CapabilitySpell, func(ctx context.Context, p sdk.Speller) (*pb.SpellResponse, error) {
+		tokens, err := p.Spell(ctx, m.GetIds())
+		return &pb.SpellResponse{Tokens: tokens}, err
+	})
+}
+
 func (s *modelServer) Render(ctx context.Context, m *pb.RenderRequest) (*pb.RenderResponse, error) {
 	return use(ctx, s, sdk.CapabilityRender, func(ctx context.Context, r sdk.Renderer) (*pb.RenderResponse, error) {
 		text, err := r.Render(ctx, wire.Chat(m.GetChat()))

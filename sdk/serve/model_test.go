@@ -176,10 +176,11 @@ func TestWhatIsNotImplementedSaysSo(t *testing.T) {
 	_, embed := c.Embed(t.Context(), sdk.EmbedRequest{})
 	_, tokenize := c.Tokenize(t.Context(), "")
 	_, detokenize := c.Detokenize(t.Context(), nil)
+	_, spell := c.Spell(t.Context(), nil)
 	_, render := c.Render(t.Context(), sdk.Chat{})
 	_, forward := c.Forward(t.Context(), sdk.ForwardRequest{Tokens: []int32{1}})
 	for what, err := range map[string]error{
-		"Embed": embed, "Tokenize": tokenize, "Detokenize": detokenize, "Render": render, "Forward": forward,
+		"Embed": embed, "Tokenize": tokenize, "Detokenize": detokenize, "Spell": spell, "Render": render, "Forward": forward,
 		"OpenSequence": c.OpenSequence(t.Context(), "a"), "ForkSequence": c.ForkSequence(t.Context(), "a", "b"),
 		"CloseSequence": c.CloseSequence(t.Context(), "a"),
 	} {

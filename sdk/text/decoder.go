@@ -78,7 +78,10 @@ func (d *Decoder) InReasoning() bool { return d.output != nil && d.output.InReas
 
 // Push takes the next id and returns its event. After stop the answer is complete, and no further id is wanted.
 func (d *Decoder) Push(s engine.Sampled) (t sdk.Token, stop bool) {
-	t = sdk.Token{Index: d.next, ID: s.ID, Offset: d.offset, Logprob: d.spell(s.Logprob, s.ID)}
+	t = sdk.Token{Index: d.next, ID: s.ID, Offset: d.offset, Logprob: s.Logprob}
+	if s.Logprob != nil {
+		d.model.spell(s.Logprob, s.ID)
+	}
 	d.next++
 	reasoning := d.InReasoning()
 	if d.stream != nil && !slices.Contains(d.eos, s.ID) {
@@ -142,16 +145,4 @@ func (d *Decoder) calls() int {
 		return 0
 	}
 	return d.output.Calls()
-}
-
-// spell adds what the engine cannot know: the bytes of the tokens.
-func (d *Decoder) spell(l *sdk.TokenLogprob, id int32) *sdk.TokenLogprob {
-	if l == nil || d.model.tokenizer == nil {
-		return l
-	}
-	l.Bytes = []byte(d.model.tokenizer.Bytes(id))
-	for i := range l.Top {
-		l.Top[i].Bytes = []byte(d.model.tokenizer.Bytes(l.Top[i].ID))
-	}
-	return l
 }

@@ -21,30 +21,35 @@ func (m *Model) Generate(ctx context.Context, e *engine.Engine, req sdk.Generate
 		return err
 	}
 	r := engine.Request{Prompt: prompt, Sampling: m.Params(req.Sampling), Choice: req.Choice,
-		Forced: d.Forced(), MaxTokens: req.MaxTokens, EOS: m.EOS(), IgnoreEOS: req.IgnoreEOS}
+		ScorePrompt: req.PromptLogprobs && req.Resume == nil, Forced: d.Forced(), MaxTokens: req.MaxTokens, EOS: m.EOS(), IgnoreEOS: req.IgnoreEOS}
 	if req.Resume != nil {
 		r.Generated = req.Resume.Generated
 	}
 	if err := e.Check(r); err != nil {
 		return err
 	}
-	var result engine.Result
 	if stopped := d.replay(r.Generated); stopped {
-		result = engine.Result{Reason: sdk.FinishStop, Completion: len(r.Generated)}
-	} else {
-		if req.Resume == nil {
-			start := sdk.Start{Prompt: prompt, InReasoning: d.InReasoning(), ContextLength: e.ContextLength()}
-			if err := send(sdk.Event{Start: &start}); err != nil {
-				return err
-			}
-		}
-		result, err = e.Generate(ctx, r, func(s engine.Sampled) (bool, error) {
-			t, stop := d.Push(s)
-			return stop, send(sdk.Event{Token: &t})
-		})
-		if err != nil {
+		finish := d.Finish(engine.Result{Reason: sdk.FinishStop, Completion: len(r.Generated)}, len(prompt))
+		return send(sdk.Event{Finish: &finish})
+	}
+	start := sdk.Start{Prompt: prompt, InReasoning: d.InReasoning(), ContextLength: e.ContextLength()}
+	if req.Resume == nil && !r.ScorePrompt {
+		if err := send(sdk.Event{Start: &start}); err != nil {
 			return err
 		}
+	}
+	result, err := e.Generate(ctx, r, func(s engine.Sampled) (bool, error) {
+		if s.Prompt != nil { // only now is known what the start has to say
+			start.PromptLogprobs = m.spellPrompt(s.Prompt, prompt)
+			if err := send(sdk.Event{Start: &start}); err != nil {
+				return false, err
+			}
+		}
+		t, stop := d.Push(s)
+		return stop, send(sdk.Event{Token: &t})
+	})
+	if err != nil {
+		return err
 	}
 	finish := d.Finish(result, len(prompt))
 	return send(sdk.Event{Finish: &finish})

@@ -3,6 +3,7 @@ package text
 import (
 	"bytes"
 	"encoding/json"
+	"math"
 	"path/filepath"
 	"reflect"
 	"regexp"
@@ -265,6 +266,50 @@ func TestLogprobsSpellTheirTokens(t *testing.T) {
 	}
 	if string(spelled) != "Tōkyō 東京 😀" {
 		t.Errorf("the bytes say %q", spelled)
+	}
+}
+
+// The script thinks nothing of the prompt but its last id: all ids are equally likely there.
+func TestPromptLogprobsComeWithTheStart(t *testing.T) {
+	m := open(t, "qwen3_0_6b")
+	ids := m.tokenizer.Encode("Tōkyō 東京")
+	req := sdk.GenerateRequest{Text: "Grüße, 東京!", HasText: true, MaxTokens: 3, PromptLogprobs: true, Sampling: sdk.Sampling{TopLogprobs: 2}}
+	events, err := answer(t, m, req, ids)
+	if err != nil {
+		t.Fatal(err)
+	}
+	start, spelled := events[0].Start, []byte{}
+	if start == nil || len(start.PromptLogprobs) != len(start.Prompt) || len(events) != 5 {
+		t.Fatal(show(events))
+	}
+	for i, l := range start.PromptLogprobs {
+		spelled = append(spelled, l.Bytes...)
+		want := -math.Log(scriptVocab)
+		if i == 0 {
+			want = 0
+		}
+		if math.Abs(l.Logprob-want) > 1e-9 || (len(l.Top) != 2) != (i == 0) || i > 0 && string(l.Top[0].Bytes) != m.tokenizer.Bytes(l.Top[0].ID) {
+			t.Errorf("id %d of the prompt: %+v", i, l)
+		}
+	}
+	if string(spelled) != req.Text {
+		t.Errorf("the bytes say %q", spelled)
+	}
+	req.Resume = &sdk.Resume{Prompt: start.Prompt, Generated: ids[:1]}
+	if rest, err := answer(t, m, req, ids); err != nil || !reflect.DeepEqual(rest, events[2:]) {
+		t.Errorf("resumed: %v, %s", err, show(rest))
+	}
+}
+
+func TestTokensAreSpelledAsTheVocabularyHasThem(t *testing.T) {
+	m := open(t, "qwen3_0_6b")
+	ids, err := m.Tokenize("is the <|im_end|>\n")
+	if err != nil {
+		t.Fatal(err)
+	}
+	tokens, err := m.Spell(append(ids, -1, 1<<30))
+	if want := []string{"is", "Ġthe", "Ġ", "<|im_end|>", "Ċ", "", ""}; err != nil || !slices.Equal(tokens, want) {
+		t.Errorf("%q, %v; want %q", tokens, err, want)
 	}
 }
 

@@ -82,6 +82,18 @@ func (m *Model) Detokenize(ids []int32) (string, error) {
 	return m.tokenizer.Decode(ids, false), nil
 }
 
+// Spell returns the tokens as the vocabulary has them, "" for ids without one.
+func (m *Model) Spell(ids []int32) ([]string, error) {
+	if m.tokenizer == nil {
+		return nil, errNoTokenizer("tokens")
+	}
+	tokens := make([]string, len(ids))
+	for i, id := range ids {
+		tokens[i] = m.tokenizer.Token(id)
+	}
+	return tokens, nil
+}
+
 func errNoTokenizer(field string) error {
 	return invalid(field, "the checkpoint has no tokenizer.json; only prompts of token ids can be used")
 }

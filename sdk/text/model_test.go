@@ -146,7 +146,7 @@ func answer(t testing.TB, m *Model, req sdk.GenerateRequest, ids []int32) ([]sdk
 
 func run(t testing.TB, m *Model, req sdk.GenerateRequest, s *script) (events []sdk.Event, err error) {
 	t.Helper()
-	e, err := engine.New(s, engine.Config{Blocks: 32, MaxSequences: 1, StepTokens: 128, Context: 2048, Vocab: scriptVocab})
+	e, err := engine.New(s, engine.Config{Blocks: 32, MaxSequences: 1, StepTokens: 128, Context: 2048, Vocab: scriptVocab, PromptLogprobs: true})
 	if err != nil {
 		t.Fatal(err)
 	}

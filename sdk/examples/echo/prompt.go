@@ -11,6 +11,9 @@ func promptIDs(req sdk.GenerateRequest) ([]int32, error) {
 	if len(req.Stop) > 0 {
 		return nil, sdk.Errorf(sdk.ReasonInvalid, "stop: echo does not watch for stop strings")
 	}
+	if req.PromptLogprobs {
+		return nil, &sdk.Error{Reason: sdk.ReasonInvalid, Field: "prompt_logprobs", Message: "echo does not know how likely a prompt is"}
+	}
 	if c := req.Chat; c != nil && len(c.Tools) > 0 && c.ToolChoice != "none" {
 		return nil, &sdk.Error{Reason: sdk.ReasonInvalid, Field: "tools", Message: "echo calls no tools"}
 	}

@@ -1135,15 +1135,16 @@ type GenerateRequest struct {
 	//	*GenerateRequest_Text
 	//	*GenerateRequest_Tokens
 	//	*GenerateRequest_Chat
-	Prompt        isGenerateRequest_Prompt `protobuf_oneof:"prompt"`
-	Sampling      *Sampling                `protobuf:"bytes,5,opt,name=sampling,proto3" json:"sampling,omitempty"`
-	MaxTokens     int64                    `protobuf:"varint,6,opt,name=max_tokens,json=maxTokens,proto3" json:"max_tokens,omitempty"` // 0: as many as the context holds
-	Stop          []string                 `protobuf:"bytes,7,rep,name=stop,proto3" json:"stop,omitempty"`
-	IgnoreEos     bool                     `protobuf:"varint,8,opt,name=ignore_eos,json=ignoreEos,proto3" json:"ignore_eos,omitempty"`
-	Choice        int64                    `protobuf:"varint,9,opt,name=choice,proto3" json:"choice,omitempty"` // which of the n answers to one prompt
-	Resume        *Resume                  `protobuf:"bytes,10,opt,name=resume,proto3" json:"resume,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Prompt         isGenerateRequest_Prompt `protobuf_oneof:"prompt"`
+	Sampling       *Sampling                `protobuf:"bytes,5,opt,name=sampling,proto3" json:"sampling,omitempty"`
+	MaxTokens      int64                    `protobuf:"varint,6,opt,name=max_tokens,json=maxTokens,proto3" json:"max_tokens,omitempty"` // 0: as many as the context holds
+	Stop           []string                 `protobuf:"bytes,7,rep,name=stop,proto3" json:"stop,omitempty"`
+	IgnoreEos      bool                     `protobuf:"varint,8,opt,name=ignore_eos,json=ignoreEos,proto3" json:"ignore_eos,omitempty"`
+	Choice         int64                    `protobuf:"varint,9,opt,name=choice,proto3" json:"choice,omitempty"` // which of the n answers to one prompt
+	Resume         *Resume                  `protobuf:"bytes,10,opt,name=resume,proto3" json:"resume,omitempty"`
+	PromptLogprobs bool                     `protobuf:"varint,11,opt,name=prompt_logprobs,json=promptLogprobs,proto3" json:"prompt_logprobs,omitempty"` // start tells how likely the prompt was, with sampling.top_logprobs alternatives
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
 }
 
 func (x *GenerateRequest) Reset() {
@@ -1257,6 +1258,13 @@ func (x *GenerateRequest) GetResume() *Resume {
 		return x.Resume
 	}
 	return nil
+}
+
+func (x *GenerateRequest) GetPromptLogprobs() bool {
+	if x != nil {
+		return x.PromptLogprobs
+	}
+	return false
 }
 
 type isGenerateRequest_Prompt interface {
@@ -1689,12 +1697,13 @@ func (*GenerateResponse_Finish) isGenerateResponse_Event() {}
 
 // Start has all that a later Resume needs.
 type Start struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Prompt        []int32                `protobuf:"varint,1,rep,packed,name=prompt,proto3" json:"prompt,omitempty"`
-	InReasoning   bool                   `protobuf:"varint,2,opt,name=in_reasoning,json=inReasoning,proto3" json:"in_reasoning,omitempty"`       // the prompt ends inside an opened reasoning block
-	ContextLength int64                  `protobuf:"varint,3,opt,name=context_length,json=contextLength,proto3" json:"context_length,omitempty"` // positions that prompt and answer may have together
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state          protoimpl.MessageState `protogen:"open.v1"`
+	Prompt         []int32                `protobuf:"varint,1,rep,packed,name=prompt,proto3" json:"prompt,omitempty"`
+	InReasoning    bool                   `protobuf:"varint,2,opt,name=in_reasoning,json=inReasoning,proto3" json:"in_reasoning,omitempty"`         // the prompt ends inside an opened reasoning block
+	ContextLength  int64                  `protobuf:"varint,3,opt,name=context_length,json=contextLength,proto3" json:"context_length,omitempty"`   // positions that prompt and answer may have together
+	PromptLogprobs []*TokenLogprob        `protobuf:"bytes,4,rep,name=prompt_logprobs,json=promptLogprobs,proto3" json:"prompt_logprobs,omitempty"` // if asked for: one for each id of the prompt; the first has its bytes alone
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
 }
 
 func (x *Start) Reset() {
@@ -1746,6 +1755,13 @@ func (x *Start) GetContextLength() int64 {
 		return x.ContextLength
 	}
 	return 0
+}
+
+func (x *Start) GetPromptLogprobs() []*TokenLogprob {
+	if x != nil {
+		return x.PromptLogprobs
+	}
+	return nil
 }
 
 // Token is one sampled id, sent at once. Its text may be empty while a rune, a stop string or a tag is held back.
@@ -2763,6 +2779,94 @@ func (x *DetokenizeResponse) GetText() string {
 	return ""
 }
 
+type SpellRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Ids           []int32                `protobuf:"varint,1,rep,packed,name=ids,proto3" json:"ids,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SpellRequest) Reset() {
+	*x = SpellRequest{}
+	mi := &file_plugin_proto_msgTypes[42]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SpellRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SpellRequest) ProtoMessage() {}
+
+func (x *SpellRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_plugin_proto_msgTypes[42]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SpellRequest.ProtoReflect.Descriptor instead.
+func (*SpellRequest) Descriptor() ([]byte, []int) {
+	return file_plugin_proto_rawDescGZIP(), []int{42}
+}
+
+func (x *SpellRequest) GetIds() []int32 {
+	if x != nil {
+		return x.Ids
+	}
+	return nil
+}
+
+type SpellResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Tokens        []string               `protobuf:"bytes,1,rep,name=tokens,proto3" json:"tokens,omitempty"` // one for each id, empty where there is no such token
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SpellResponse) Reset() {
+	*x = SpellResponse{}
+	mi := &file_plugin_proto_msgTypes[43]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SpellResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SpellResponse) ProtoMessage() {}
+
+func (x *SpellResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_plugin_proto_msgTypes[43]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SpellResponse.ProtoReflect.Descriptor instead.
+func (*SpellResponse) Descriptor() ([]byte, []int) {
+	return file_plugin_proto_rawDescGZIP(), []int{43}
+}
+
+func (x *SpellResponse) GetTokens() []string {
+	if x != nil {
+		return x.Tokens
+	}
+	return nil
+}
+
 type RenderRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Chat          *Chat                  `protobuf:"bytes,1,opt,name=chat,proto3" json:"chat,omitempty"`
@@ -2772,7 +2876,7 @@ type RenderRequest struct {
 
 func (x *RenderRequest) Reset() {
 	*x = RenderRequest{}
-	mi := &file_plugin_proto_msgTypes[42]
+	mi := &file_plugin_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2784,7 +2888,7 @@ func (x *RenderRequest) String() string {
 func (*RenderRequest) ProtoMessage() {}
 
 func (x *RenderRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[42]
+	mi := &file_plugin_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2797,7 +2901,7 @@ func (x *RenderRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RenderRequest.ProtoReflect.Descriptor instead.
 func (*RenderRequest) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{42}
+	return file_plugin_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *RenderRequest) GetChat() *Chat {
@@ -2816,7 +2920,7 @@ type RenderResponse struct {
 
 func (x *RenderResponse) Reset() {
 	*x = RenderResponse{}
-	mi := &file_plugin_proto_msgTypes[43]
+	mi := &file_plugin_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2828,7 +2932,7 @@ func (x *RenderResponse) String() string {
 func (*RenderResponse) ProtoMessage() {}
 
 func (x *RenderResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[43]
+	mi := &file_plugin_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2841,7 +2945,7 @@ func (x *RenderResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RenderResponse.ProtoReflect.Descriptor instead.
 func (*RenderResponse) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{43}
+	return file_plugin_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *RenderResponse) GetText() string {
@@ -2867,7 +2971,7 @@ type ScheduleRequest struct {
 
 func (x *ScheduleRequest) Reset() {
 	*x = ScheduleRequest{}
-	mi := &file_plugin_proto_msgTypes[44]
+	mi := &file_plugin_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2879,7 +2983,7 @@ func (x *ScheduleRequest) String() string {
 func (*ScheduleRequest) ProtoMessage() {}
 
 func (x *ScheduleRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[44]
+	mi := &file_plugin_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2892,7 +2996,7 @@ func (x *ScheduleRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ScheduleRequest.ProtoReflect.Descriptor instead.
 func (*ScheduleRequest) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{44}
+	return file_plugin_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *ScheduleRequest) GetId() uint64 {
@@ -2970,7 +3074,7 @@ type BudgetOrder struct {
 
 func (x *BudgetOrder) Reset() {
 	*x = BudgetOrder{}
-	mi := &file_plugin_proto_msgTypes[45]
+	mi := &file_plugin_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2982,7 +3086,7 @@ func (x *BudgetOrder) String() string {
 func (*BudgetOrder) ProtoMessage() {}
 
 func (x *BudgetOrder) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[45]
+	mi := &file_plugin_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2995,7 +3099,7 @@ func (x *BudgetOrder) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BudgetOrder.ProtoReflect.Descriptor instead.
 func (*BudgetOrder) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{45}
+	return file_plugin_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *BudgetOrder) GetDevice() string {
@@ -3030,7 +3134,7 @@ type MoveOrder struct {
 
 func (x *MoveOrder) Reset() {
 	*x = MoveOrder{}
-	mi := &file_plugin_proto_msgTypes[46]
+	mi := &file_plugin_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3042,7 +3146,7 @@ func (x *MoveOrder) String() string {
 func (*MoveOrder) ProtoMessage() {}
 
 func (x *MoveOrder) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[46]
+	mi := &file_plugin_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3055,7 +3159,7 @@ func (x *MoveOrder) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MoveOrder.ProtoReflect.Descriptor instead.
 func (*MoveOrder) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{46}
+	return file_plugin_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *MoveOrder) GetModule() string {
@@ -3081,7 +3185,7 @@ type QueryOrder struct {
 
 func (x *QueryOrder) Reset() {
 	*x = QueryOrder{}
-	mi := &file_plugin_proto_msgTypes[47]
+	mi := &file_plugin_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3093,7 +3197,7 @@ func (x *QueryOrder) String() string {
 func (*QueryOrder) ProtoMessage() {}
 
 func (x *QueryOrder) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[47]
+	mi := &file_plugin_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3106,7 +3210,7 @@ func (x *QueryOrder) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use QueryOrder.ProtoReflect.Descriptor instead.
 func (*QueryOrder) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{47}
+	return file_plugin_proto_rawDescGZIP(), []int{49}
 }
 
 // ScheduleResponse is a report.
@@ -3130,7 +3234,7 @@ type ScheduleResponse struct {
 
 func (x *ScheduleResponse) Reset() {
 	*x = ScheduleResponse{}
-	mi := &file_plugin_proto_msgTypes[48]
+	mi := &file_plugin_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3142,7 +3246,7 @@ func (x *ScheduleResponse) String() string {
 func (*ScheduleResponse) ProtoMessage() {}
 
 func (x *ScheduleResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[48]
+	mi := &file_plugin_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3155,7 +3259,7 @@ func (x *ScheduleResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ScheduleResponse.ProtoReflect.Descriptor instead.
 func (*ScheduleResponse) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{48}
+	return file_plugin_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *ScheduleResponse) GetDone() *OrderDone {
@@ -3245,7 +3349,7 @@ type OrderDone struct {
 
 func (x *OrderDone) Reset() {
 	*x = OrderDone{}
-	mi := &file_plugin_proto_msgTypes[49]
+	mi := &file_plugin_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3257,7 +3361,7 @@ func (x *OrderDone) String() string {
 func (*OrderDone) ProtoMessage() {}
 
 func (x *OrderDone) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[49]
+	mi := &file_plugin_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3270,7 +3374,7 @@ func (x *OrderDone) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OrderDone.ProtoReflect.Descriptor instead.
 func (*OrderDone) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{49}
+	return file_plugin_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *OrderDone) GetId() uint64 {
@@ -3299,7 +3403,7 @@ type DeviceReport struct {
 
 func (x *DeviceReport) Reset() {
 	*x = DeviceReport{}
-	mi := &file_plugin_proto_msgTypes[50]
+	mi := &file_plugin_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3311,7 +3415,7 @@ func (x *DeviceReport) String() string {
 func (*DeviceReport) ProtoMessage() {}
 
 func (x *DeviceReport) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[50]
+	mi := &file_plugin_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3324,7 +3428,7 @@ func (x *DeviceReport) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeviceReport.ProtoReflect.Descriptor instead.
 func (*DeviceReport) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{50}
+	return file_plugin_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *DeviceReport) GetName() string {
@@ -3367,7 +3471,7 @@ type ModuleReport struct {
 
 func (x *ModuleReport) Reset() {
 	*x = ModuleReport{}
-	mi := &file_plugin_proto_msgTypes[51]
+	mi := &file_plugin_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3379,7 +3483,7 @@ func (x *ModuleReport) String() string {
 func (*ModuleReport) ProtoMessage() {}
 
 func (x *ModuleReport) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[51]
+	mi := &file_plugin_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3392,7 +3496,7 @@ func (x *ModuleReport) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ModuleReport.ProtoReflect.Descriptor instead.
 func (*ModuleReport) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{51}
+	return file_plugin_proto_rawDescGZIP(), []int{53}
 }
 
 func (x *ModuleReport) GetId() string {
@@ -3504,7 +3608,7 @@ const file_plugin_proto_rawDesc = "" +
 	"\rUnloadRequest\"\x10\n" +
 	"\x0eUnloadResponse\"\x0e\n" +
 	"\fDrainRequest\"\x0f\n" +
-	"\rDrainResponse\"\xed\x02\n" +
+	"\rDrainResponse\"\x96\x03\n" +
 	"\x0fGenerateRequest\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x14\n" +
 	"\x04text\x18\x02 \x01(\tH\x00R\x04text\x121\n" +
@@ -3518,7 +3622,8 @@ const file_plugin_proto_rawDesc = "" +
 	"ignore_eos\x18\b \x01(\bR\tignoreEos\x12\x16\n" +
 	"\x06choice\x18\t \x01(\x03R\x06choice\x12-\n" +
 	"\x06resume\x18\n" +
-	" \x01(\v2\x15.pio.plugin.v1.ResumeR\x06resumeB\b\n" +
+	" \x01(\v2\x15.pio.plugin.v1.ResumeR\x06resume\x12'\n" +
+	"\x0fprompt_logprobs\x18\v \x01(\bR\x0epromptLogprobsB\b\n" +
 	"\x06prompt\"\x1c\n" +
 	"\bTokenIds\x12\x10\n" +
 	"\x03ids\x18\x01 \x03(\x05R\x03ids\"\x92\x01\n" +
@@ -3562,11 +3667,12 @@ const file_plugin_proto_rawDesc = "" +
 	"\x05start\x18\x01 \x01(\v2\x14.pio.plugin.v1.StartH\x00R\x05start\x12,\n" +
 	"\x05token\x18\x02 \x01(\v2\x14.pio.plugin.v1.TokenH\x00R\x05token\x12/\n" +
 	"\x06finish\x18\x03 \x01(\v2\x15.pio.plugin.v1.FinishH\x00R\x06finishB\a\n" +
-	"\x05event\"i\n" +
+	"\x05event\"\xaf\x01\n" +
 	"\x05Start\x12\x16\n" +
 	"\x06prompt\x18\x01 \x03(\x05R\x06prompt\x12!\n" +
 	"\fin_reasoning\x18\x02 \x01(\bR\vinReasoning\x12%\n" +
-	"\x0econtext_length\x18\x03 \x01(\x03R\rcontextLength\"\xeb\x01\n" +
+	"\x0econtext_length\x18\x03 \x01(\x03R\rcontextLength\x12D\n" +
+	"\x0fprompt_logprobs\x18\x04 \x03(\v2\x1b.pio.plugin.v1.TokenLogprobR\x0epromptLogprobs\"\xeb\x01\n" +
 	"\x05Token\x12\x14\n" +
 	"\x05index\x18\x01 \x01(\x03R\x05index\x12\x0e\n" +
 	"\x02id\x18\x02 \x01(\x05R\x02id\x12\x12\n" +
@@ -3629,7 +3735,11 @@ const file_plugin_proto_rawDesc = "" +
 	"\x11DetokenizeRequest\x12\x10\n" +
 	"\x03ids\x18\x01 \x03(\x05R\x03ids\"(\n" +
 	"\x12DetokenizeResponse\x12\x12\n" +
-	"\x04text\x18\x01 \x01(\tR\x04text\"8\n" +
+	"\x04text\x18\x01 \x01(\tR\x04text\" \n" +
+	"\fSpellRequest\x12\x10\n" +
+	"\x03ids\x18\x01 \x03(\x05R\x03ids\"'\n" +
+	"\rSpellResponse\x12\x16\n" +
+	"\x06tokens\x18\x01 \x03(\tR\x06tokens\"8\n" +
 	"\rRenderRequest\x12'\n" +
 	"\x04chat\x18\x01 \x01(\v2\x13.pio.plugin.v1.ChatR\x04chat\"$\n" +
 	"\x0eRenderResponse\x12\x12\n" +
@@ -3689,7 +3799,7 @@ const file_plugin_proto_rawDesc = "" +
 	"\x19FINISH_REASON_UNSPECIFIED\x10\x00\x12\x16\n" +
 	"\x12FINISH_REASON_STOP\x10\x01\x12\x18\n" +
 	"\x14FINISH_REASON_LENGTH\x10\x02\x12\x1c\n" +
-	"\x18FINISH_REASON_TOOL_CALLS\x10\x032\xbe\b\n" +
+	"\x18FINISH_REASON_TOOL_CALLS\x10\x032\x82\t\n" +
 	"\x05Model\x12K\n" +
 	"\bDescribe\x12\x1e.pio.plugin.v1.DescribeRequest\x1a\x1f.pio.plugin.v1.DescribeResponse\x12H\n" +
 	"\aInspect\x12\x1d.pio.plugin.v1.InspectRequest\x1a\x1e.pio.plugin.v1.InspectResponse\x12A\n" +
@@ -3704,7 +3814,8 @@ const file_plugin_proto_rawDesc = "" +
 	"\x05Embed\x12\x1b.pio.plugin.v1.EmbedRequest\x1a\x1c.pio.plugin.v1.EmbedResponse\x12K\n" +
 	"\bTokenize\x12\x1e.pio.plugin.v1.TokenizeRequest\x1a\x1f.pio.plugin.v1.TokenizeResponse\x12Q\n" +
 	"\n" +
-	"Detokenize\x12 .pio.plugin.v1.DetokenizeRequest\x1a!.pio.plugin.v1.DetokenizeResponse\x12E\n" +
+	"Detokenize\x12 .pio.plugin.v1.DetokenizeRequest\x1a!.pio.plugin.v1.DetokenizeResponse\x12B\n" +
+	"\x05Spell\x12\x1b.pio.plugin.v1.SpellRequest\x1a\x1c.pio.plugin.v1.SpellResponse\x12E\n" +
 	"\x06Render\x12\x1c.pio.plugin.v1.RenderRequest\x1a\x1d.pio.plugin.v1.RenderResponse2\\\n" +
 	"\tScheduler\x12O\n" +
 	"\bSchedule\x12\x1e.pio.plugin.v1.ScheduleRequest\x1a\x1f.pio.plugin.v1.ScheduleResponse(\x010\x01B8Z6github.com/inference-pio/inference-pio/sdk/internal/pbb\x06proto3"
@@ -3722,7 +3833,7 @@ func file_plugin_proto_rawDescGZIP() []byte {
 }
 
 var file_plugin_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_plugin_proto_msgTypes = make([]protoimpl.MessageInfo, 53)
+var file_plugin_proto_msgTypes = make([]protoimpl.MessageInfo, 55)
 var file_plugin_proto_goTypes = []any{
 	(Fit)(0),                      // 0: pio.plugin.v1.Fit
 	(FinishReason)(0),             // 1: pio.plugin.v1.FinishReason
@@ -3768,17 +3879,19 @@ var file_plugin_proto_goTypes = []any{
 	(*TokenizeResponse)(nil),      // 41: pio.plugin.v1.TokenizeResponse
 	(*DetokenizeRequest)(nil),     // 42: pio.plugin.v1.DetokenizeRequest
 	(*DetokenizeResponse)(nil),    // 43: pio.plugin.v1.DetokenizeResponse
-	(*RenderRequest)(nil),         // 44: pio.plugin.v1.RenderRequest
-	(*RenderResponse)(nil),        // 45: pio.plugin.v1.RenderResponse
-	(*ScheduleRequest)(nil),       // 46: pio.plugin.v1.ScheduleRequest
-	(*BudgetOrder)(nil),           // 47: pio.plugin.v1.BudgetOrder
-	(*MoveOrder)(nil),             // 48: pio.plugin.v1.MoveOrder
-	(*QueryOrder)(nil),            // 49: pio.plugin.v1.QueryOrder
-	(*ScheduleResponse)(nil),      // 50: pio.plugin.v1.ScheduleResponse
-	(*OrderDone)(nil),             // 51: pio.plugin.v1.OrderDone
-	(*DeviceReport)(nil),          // 52: pio.plugin.v1.DeviceReport
-	(*ModuleReport)(nil),          // 53: pio.plugin.v1.ModuleReport
-	nil,                           // 54: pio.plugin.v1.Sampling.LogitBiasEntry
+	(*SpellRequest)(nil),          // 44: pio.plugin.v1.SpellRequest
+	(*SpellResponse)(nil),         // 45: pio.plugin.v1.SpellResponse
+	(*RenderRequest)(nil),         // 46: pio.plugin.v1.RenderRequest
+	(*RenderResponse)(nil),        // 47: pio.plugin.v1.RenderResponse
+	(*ScheduleRequest)(nil),       // 48: pio.plugin.v1.ScheduleRequest
+	(*BudgetOrder)(nil),           // 49: pio.plugin.v1.BudgetOrder
+	(*MoveOrder)(nil),             // 50: pio.plugin.v1.MoveOrder
+	(*QueryOrder)(nil),            // 51: pio.plugin.v1.QueryOrder
+	(*ScheduleResponse)(nil),      // 52: pio.plugin.v1.ScheduleResponse
+	(*OrderDone)(nil),             // 53: pio.plugin.v1.OrderDone
+	(*DeviceReport)(nil),          // 54: pio.plugin.v1.DeviceReport
+	(*ModuleReport)(nil),          // 55: pio.plugin.v1.ModuleReport
+	nil,                           // 56: pio.plugin.v1.Sampling.LogitBiasEntry
 }
 var file_plugin_proto_depIdxs = []int32{
 	4,  // 0: pio.plugin.v1.InspectRequest.checkpoint:type_name -> pio.plugin.v1.Checkpoint
@@ -3794,57 +3907,60 @@ var file_plugin_proto_depIdxs = []int32{
 	20, // 10: pio.plugin.v1.GenerateRequest.chat:type_name -> pio.plugin.v1.Chat
 	21, // 11: pio.plugin.v1.GenerateRequest.sampling:type_name -> pio.plugin.v1.Sampling
 	22, // 12: pio.plugin.v1.GenerateRequest.resume:type_name -> pio.plugin.v1.Resume
-	54, // 13: pio.plugin.v1.Sampling.logit_bias:type_name -> pio.plugin.v1.Sampling.LogitBiasEntry
+	56, // 13: pio.plugin.v1.Sampling.logit_bias:type_name -> pio.plugin.v1.Sampling.LogitBiasEntry
 	24, // 14: pio.plugin.v1.GenerateResponse.start:type_name -> pio.plugin.v1.Start
 	25, // 15: pio.plugin.v1.GenerateResponse.token:type_name -> pio.plugin.v1.Token
 	29, // 16: pio.plugin.v1.GenerateResponse.finish:type_name -> pio.plugin.v1.Finish
-	26, // 17: pio.plugin.v1.Token.tool_calls:type_name -> pio.plugin.v1.ToolCallDelta
-	27, // 18: pio.plugin.v1.Token.logprob:type_name -> pio.plugin.v1.TokenLogprob
-	28, // 19: pio.plugin.v1.TokenLogprob.top:type_name -> pio.plugin.v1.TopLogprob
-	1,  // 20: pio.plugin.v1.Finish.reason:type_name -> pio.plugin.v1.FinishReason
-	26, // 21: pio.plugin.v1.Finish.tool_calls:type_name -> pio.plugin.v1.ToolCallDelta
-	20, // 22: pio.plugin.v1.RenderRequest.chat:type_name -> pio.plugin.v1.Chat
-	47, // 23: pio.plugin.v1.ScheduleRequest.budget:type_name -> pio.plugin.v1.BudgetOrder
-	48, // 24: pio.plugin.v1.ScheduleRequest.move:type_name -> pio.plugin.v1.MoveOrder
-	49, // 25: pio.plugin.v1.ScheduleRequest.query:type_name -> pio.plugin.v1.QueryOrder
-	51, // 26: pio.plugin.v1.ScheduleResponse.done:type_name -> pio.plugin.v1.OrderDone
-	52, // 27: pio.plugin.v1.ScheduleResponse.devices:type_name -> pio.plugin.v1.DeviceReport
-	53, // 28: pio.plugin.v1.ScheduleResponse.modules:type_name -> pio.plugin.v1.ModuleReport
-	2,  // 29: pio.plugin.v1.Model.Describe:input_type -> pio.plugin.v1.DescribeRequest
-	5,  // 30: pio.plugin.v1.Model.Inspect:input_type -> pio.plugin.v1.InspectRequest
-	10, // 31: pio.plugin.v1.Model.Load:input_type -> pio.plugin.v1.LoadRequest
-	14, // 32: pio.plugin.v1.Model.Unload:input_type -> pio.plugin.v1.UnloadRequest
-	16, // 33: pio.plugin.v1.Model.Drain:input_type -> pio.plugin.v1.DrainRequest
-	18, // 34: pio.plugin.v1.Model.Generate:input_type -> pio.plugin.v1.GenerateRequest
-	30, // 35: pio.plugin.v1.Model.OpenSequence:input_type -> pio.plugin.v1.OpenSequenceRequest
-	32, // 36: pio.plugin.v1.Model.ForkSequence:input_type -> pio.plugin.v1.ForkSequenceRequest
-	34, // 37: pio.plugin.v1.Model.CloseSequence:input_type -> pio.plugin.v1.CloseSequenceRequest
-	36, // 38: pio.plugin.v1.Model.Forward:input_type -> pio.plugin.v1.ForwardRequest
-	38, // 39: pio.plugin.v1.Model.Embed:input_type -> pio.plugin.v1.EmbedRequest
-	40, // 40: pio.plugin.v1.Model.Tokenize:input_type -> pio.plugin.v1.TokenizeRequest
-	42, // 41: pio.plugin.v1.Model.Detokenize:input_type -> pio.plugin.v1.DetokenizeRequest
-	44, // 42: pio.plugin.v1.Model.Render:input_type -> pio.plugin.v1.RenderRequest
-	46, // 43: pio.plugin.v1.Scheduler.Schedule:input_type -> pio.plugin.v1.ScheduleRequest
-	3,  // 44: pio.plugin.v1.Model.Describe:output_type -> pio.plugin.v1.DescribeResponse
-	6,  // 45: pio.plugin.v1.Model.Inspect:output_type -> pio.plugin.v1.InspectResponse
-	12, // 46: pio.plugin.v1.Model.Load:output_type -> pio.plugin.v1.LoadResponse
-	15, // 47: pio.plugin.v1.Model.Unload:output_type -> pio.plugin.v1.UnloadResponse
-	17, // 48: pio.plugin.v1.Model.Drain:output_type -> pio.plugin.v1.DrainResponse
-	23, // 49: pio.plugin.v1.Model.Generate:output_type -> pio.plugin.v1.GenerateResponse
-	31, // 50: pio.plugin.v1.Model.OpenSequence:output_type -> pio.plugin.v1.OpenSequenceResponse
-	33, // 51: pio.plugin.v1.Model.ForkSequence:output_type -> pio.plugin.v1.ForkSequenceResponse
-	35, // 52: pio.plugin.v1.Model.CloseSequence:output_type -> pio.plugin.v1.CloseSequenceResponse
-	37, // 53: pio.plugin.v1.Model.Forward:output_type -> pio.plugin.v1.ForwardResponse
-	39, // 54: pio.plugin.v1.Model.Embed:output_type -> pio.plugin.v1.EmbedResponse
-	41, // 55: pio.plugin.v1.Model.Tokenize:output_type -> pio.plugin.v1.TokenizeResponse
-	43, // 56: pio.plugin.v1.Model.Detokenize:output_type -> pio.plugin.v1.DetokenizeResponse
-	45, // 57: pio.plugin.v1.Model.Render:output_type -> pio.plugin.v1.RenderResponse
-	50, // 58: pio.plugin.v1.Scheduler.Schedule:output_type -> pio.plugin.v1.ScheduleResponse
-	44, // [44:59] is the sub-list for method output_type
-	29, // [29:44] is the sub-list for method input_type
-	29, // [29:29] is the sub-list for extension type_name
-	29, // [29:29] is the sub-list for extension extendee
-	0,  // [0:29] is the sub-list for field type_name
+	27, // 17: pio.plugin.v1.Start.prompt_logprobs:type_name -> pio.plugin.v1.TokenLogprob
+	26, // 18: pio.plugin.v1.Token.tool_calls:type_name -> pio.plugin.v1.ToolCallDelta
+	27, // 19: pio.plugin.v1.Token.logprob:type_name -> pio.plugin.v1.TokenLogprob
+	28, // 20: pio.plugin.v1.TokenLogprob.top:type_name -> pio.plugin.v1.TopLogprob
+	1,  // 21: pio.plugin.v1.Finish.reason:type_name -> pio.plugin.v1.FinishReason
+	26, // 22: pio.plugin.v1.Finish.tool_calls:type_name -> pio.plugin.v1.ToolCallDelta
+	20, // 23: pio.plugin.v1.RenderRequest.chat:type_name -> pio.plugin.v1.Chat
+	49, // 24: pio.plugin.v1.ScheduleRequest.budget:type_name -> pio.plugin.v1.BudgetOrder
+	50, // 25: pio.plugin.v1.ScheduleRequest.move:type_name -> pio.plugin.v1.MoveOrder
+	51, // 26: pio.plugin.v1.ScheduleRequest.query:type_name -> pio.plugin.v1.QueryOrder
+	53, // 27: pio.plugin.v1.ScheduleResponse.done:type_name -> pio.plugin.v1.OrderDone
+	54, // 28: pio.plugin.v1.ScheduleResponse.devices:type_name -> pio.plugin.v1.DeviceReport
+	55, // 29: pio.plugin.v1.ScheduleResponse.modules:type_name -> pio.plugin.v1.ModuleReport
+	2,  // 30: pio.plugin.v1.Model.Describe:input_type -> pio.plugin.v1.DescribeRequest
+	5,  // 31: pio.plugin.v1.Model.Inspect:input_type -> pio.plugin.v1.InspectRequest
+	10, // 32: pio.plugin.v1.Model.Load:input_type -> pio.plugin.v1.LoadRequest
+	14, // 33: pio.plugin.v1.Model.Unload:input_type -> pio.plugin.v1.UnloadRequest
+	16, // 34: pio.plugin.v1.Model.Drain:input_type -> pio.plugin.v1.DrainRequest
+	18, // 35: pio.plugin.v1.Model.Generate:input_type -> pio.plugin.v1.GenerateRequest
+	30, // 36: pio.plugin.v1.Model.OpenSequence:input_type -> pio.plugin.v1.OpenSequenceRequest
+	32, // 37: pio.plugin.v1.Model.ForkSequence:input_type -> pio.plugin.v1.ForkSequenceRequest
+	34, // 38: pio.plugin.v1.Model.CloseSequence:input_type -> pio.plugin.v1.CloseSequenceRequest
+	36, // 39: pio.plugin.v1.Model.Forward:input_type -> pio.plugin.v1.ForwardRequest
+	38, // 40: pio.plugin.v1.Model.Embed:input_type -> pio.plugin.v1.EmbedRequest
+	40, // 41: pio.plugin.v1.Model.Tokenize:input_type -> pio.plugin.v1.TokenizeRequest
+	42, // 42: pio.plugin.v1.Model.Detokenize:input_type -> pio.plugin.v1.DetokenizeRequest
+	44, // 43: pio.plugin.v1.Model.Spell:input_type -> pio.plugin.v1.SpellRequest
+	46, // 44: pio.plugin.v1.Model.Render:input_type -> pio.plugin.v1.RenderRequest
+	48, // 45: pio.plugin.v1.Scheduler.Schedule:input_type -> pio.plugin.v1.ScheduleRequest
+	3,  // 46: pio.plugin.v1.Model.Describe:output_type -> pio.plugin.v1.DescribeResponse
+	6,  // 47: pio.plugin.v1.Model.Inspect:output_type -> pio.plugin.v1.InspectResponse
+	12, // 48: pio.plugin.v1.Model.Load:output_type -> pio.plugin.v1.LoadResponse
+	15, // 49: pio.plugin.v1.Model.Unload:output_type -> pio.plugin.v1.UnloadResponse
+	17, // 50: pio.plugin.v1.Model.Drain:output_type -> pio.plugin.v1.DrainResponse
+	23, // 51: pio.plugin.v1.Model.Generate:output_type -> pio.plugin.v1.GenerateResponse
+	31, // 52: pio.plugin.v1.Model.OpenSequence:output_type -> pio.plugin.v1.OpenSequenceResponse
+	33, // 53: pio.plugin.v1.Model.ForkSequence:output_type -> pio.plugin.v1.ForkSequenceResponse
+	35, // 54: pio.plugin.v1.Model.CloseSequence:output_type -> pio.plugin.v1.CloseSequenceResponse
+	37, // 55: pio.plugin.v1.Model.Forward:output_type -> pio.plugin.v1.ForwardResponse
+	39, // 56: pio.plugin.v1.Model.Embed:output_type -> pio.plugin.v1.EmbedResponse
+	41, // 57: pio.plugin.v1.Model.Tokenize:output_type -> pio.plugin.v1.TokenizeResponse
+	43, // 58: pio.plugin.v1.Model.Detokenize:output_type -> pio.plugin.v1.DetokenizeResponse
+	45, // 59: pio.plugin.v1.Model.Spell:output_type -> pio.plugin.v1.SpellResponse
+	47, // 60: pio.plugin.v1.Model.Render:output_type -> pio.plugin.v1.RenderResponse
+	52, // 61: pio.plugin.v1.Scheduler.Schedule:output_type -> pio.plugin.v1.ScheduleResponse
+	46, // [46:62] is the sub-list for method output_type
+	30, // [30:46] is the sub-list for method input_type
+	30, // [30:30] is the sub-list for extension type_name
+	30, // [30:30] is the sub-list for extension extendee
+	0,  // [0:30] is the sub-list for field type_name
 }
 
 func init() { file_plugin_proto_init() }
@@ -3867,7 +3983,7 @@ func file_plugin_proto_init() {
 		(*GenerateResponse_Token)(nil),
 		(*GenerateResponse_Finish)(nil),
 	}
-	file_plugin_proto_msgTypes[44].OneofWrappers = []any{
+	file_plugin_proto_msgTypes[46].OneofWrappers = []any{
 		(*ScheduleRequest_Budget)(nil),
 		(*ScheduleRequest_Move)(nil),
 		(*ScheduleRequest_Query)(nil),
@@ -3878,7 +3994,7 @@ func file_plugin_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_plugin_proto_rawDesc), len(file_plugin_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   53,
+			NumMessages:   55,
 			NumExtensions: 0,
 			NumServices:   2,
 		},

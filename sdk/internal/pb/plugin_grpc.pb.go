@@ -41,6 +41,7 @@ const (
 	Model_Embed_FullMethodName         = "/pio.plugin.v1.Model/Embed"
 	Model_Tokenize_FullMethodName      = "/pio.plugin.v1.Model/Tokenize"
 	Model_Detokenize_FullMethodName    = "/pio.plugin.v1.Model/Detokenize"
+	Model_Spell_FullMethodName         = "/pio.plugin.v1.Model/Spell"
 	Model_Render_FullMethodName        = "/pio.plugin.v1.Model/Render"
 )
 
@@ -83,6 +84,8 @@ type ModelClient interface {
 	// Tokenize and Detokenize expose the model's tokenizer. Capability "tokenize". Errors: INVALID_ARGUMENT; STATE; UNIMPLEMENTED.
 	Tokenize(ctx context.Context, in *TokenizeRequest, opts ...grpc.CallOption) (*TokenizeResponse, error)
 	Detokenize(ctx context.Context, in *DetokenizeRequest, opts ...grpc.CallOption) (*DetokenizeResponse, error)
+	// Spell tells how the vocabulary writes tokens. Capability "spell". Errors: STATE; UNIMPLEMENTED.
+	Spell(ctx context.Context, in *SpellRequest, opts ...grpc.CallOption) (*SpellResponse, error)
 	// Render renders a chat through the checkpoint's template. Capability "render".
 	// Errors: INVALID_ARGUMENT; TEMPLATE; STATE; UNIMPLEMENTED.
 	Render(ctx context.Context, in *RenderRequest, opts ...grpc.CallOption) (*RenderResponse, error)
@@ -244,6 +247,16 @@ func (c *modelClient) Detokenize(ctx context.Context, in *DetokenizeRequest, opt
 	return out, nil
 }
 
+func (c *modelClient) Spell(ctx context.Context, in *SpellRequest, opts ...grpc.CallOption) (*SpellResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(SpellResponse)
+	err := c.cc.Invoke(ctx, Model_Spell_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *modelClient) Render(ctx context.Context, in *RenderRequest, opts ...grpc.CallOption) (*RenderResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(RenderResponse)
@@ -293,6 +306,8 @@ type ModelServer interface {
 	// Tokenize and Detokenize expose the model's tokenizer. Capability "tokenize". Errors: INVALID_ARGUMENT; STATE; UNIMPLEMENTED.
 	Tokenize(context.Context, *TokenizeRequest) (*TokenizeResponse, error)
 	Detokenize(context.Context, *DetokenizeRequest) (*DetokenizeResponse, error)
+	// Spell tells how the vocabulary writes tokens. Capability "spell". Errors: STATE; UNIMPLEMENTED.
+	Spell(context.Context, *SpellRequest) (*SpellResponse, error)
 	// Render renders a chat through the checkpoint's template. Capability "render".
 	// Errors: INVALID_ARGUMENT; TEMPLATE; STATE; UNIMPLEMENTED.
 	Render(context.Context, *RenderRequest) (*RenderResponse, error)
@@ -344,6 +359,9 @@ func (UnimplementedModelServer) Tokenize(context.Context, *TokenizeRequest) (*To
 }
 func (UnimplementedModelServer) Detokenize(context.Context, *DetokenizeRequest) (*DetokenizeResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method Detokenize not implemented")
+}
+func (UnimplementedModelServer) Spell(context.Context, *SpellRequest) (*SpellResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method Spell not implemented")
 }
 func (UnimplementedModelServer) Render(context.Context, *RenderRequest) (*RenderResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method Render not implemented")
@@ -589,6 +607,24 @@ func _Model_Detokenize_Handler(srv interface{}, ctx context.Context, dec func(in
 	return interceptor(ctx, in, info, handler)
 }
 
+func _Model_Spell_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(SpellRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(ModelServer).Spell(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Model_Spell_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(ModelServer).Spell(ctx, req.(*SpellRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _Model_Render_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(RenderRequest)
 	if err := dec(in); err != nil {
@@ -657,6 +693,10 @@ var Model_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "Detokenize",
 			Handler:    _Model_Detokenize_Handler,
+		},
+		{
+			MethodName: "Spell",
+			Handler:    _Model_Spell_Handler,
 		},
 		{
 			MethodName: "Render",

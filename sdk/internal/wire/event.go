@@ -11,7 +11,8 @@ import (
 func EventToPB(e sdk.Event) (*pb.GenerateResponse, error) {
 	switch {
 	case e.Start != nil && e.Token == nil && e.Finish == nil:
-		s := &pb.Start{Prompt: e.Start.Prompt, InReasoning: e.Start.InReasoning, ContextLength: int64(e.Start.ContextLength)}
+		s := &pb.Start{Prompt: e.Start.Prompt, InReasoning: e.Start.InReasoning, ContextLength: int64(e.Start.ContextLength),
+			PromptLogprobs: each(e.Start.PromptLogprobs, logprobToPB)}
 		return &pb.GenerateResponse{Event: &pb.GenerateResponse_Start{Start: s}}, nil
 	case e.Token != nil && e.Start == nil && e.Finish == nil:
 		return &pb.GenerateResponse{Event: &pb.GenerateResponse_Token{Token: tokenToPB(e.Token)}}, nil
@@ -31,7 +32,10 @@ func Event(m *pb.GenerateResponse) (sdk.Event, error) {
 		c.ids("start.prompt", e.Start.GetPrompt())
 		c.count("start.context_length", e.Start.GetContextLength())
 		out.Start = &sdk.Start{Prompt: e.Start.GetPrompt(), InReasoning: e.Start.GetInReasoning(),
-			ContextLength: int(e.Start.GetContextLength())}
+			ContextLength: int(e.Start.GetContextLength()), PromptLogprobs: each(e.Start.GetPromptLogprobs(), logprob)}
+		if n := len(out.Start.PromptLogprobs); n != 0 && n != len(out.Start.Prompt) {
+			c.fail("start.prompt_logprobs", "has %d entries for %d ids", n, len(out.Start.Prompt))
+		}
 	case *pb.GenerateResponse_Token:
 		out.Token = c.token(e.Token)
 	case *pb.GenerateResponse_Finish:
@@ -47,12 +51,22 @@ func tokenToPB(t *sdk.Token) *pb.Token {
 		Index: int64(t.Index), Id: t.ID, Text: t.Text, Reasoning: t.Reasoning, ToolCalls: each(t.ToolCalls, toolCallToPB),
 		Offset: int64(t.Offset),
 	}
-	if p := t.Logprob; p != nil {
-		m.Logprob = &pb.TokenLogprob{Logprob: p.Logprob, Bytes: p.Bytes, Top: each(p.Top, func(t sdk.TopLogprob) *pb.TopLogprob {
-			return &pb.TopLogprob{Id: t.ID, Bytes: t.Bytes, Logprob: t.Logprob}
-		})}
+	if t.Logprob != nil {
+		m.Logprob = logprobToPB(*t.Logprob)
 	}
 	return m
+}
+
+func logprobToPB(p sdk.TokenLogprob) *pb.TokenLogprob {
+	return &pb.TokenLogprob{Logprob: p.Logprob, Bytes: p.Bytes, Top: each(p.Top, func(t sdk.TopLogprob) *pb.TopLogprob {
+		return &pb.TopLogprob{Id: t.ID, Bytes: t.Bytes, Logprob: t.Logprob}
+	})}
+}
+
+func logprob(m *pb.TokenLogprob) sdk.TokenLogprob {
+	return sdk.TokenLogprob{Logprob: m.GetLogprob(), Bytes: m.GetBytes(), Top: each(m.GetTop(), func(t *pb.TopLogprob) sdk.TopLogprob {
+		return sdk.TopLogprob{ID: t.GetId(), Bytes: t.GetBytes(), Logprob: t.GetLogprob()}
+	})}
 }
 
 func (c *checks) token(m *pb.Token) *sdk.Token {
@@ -63,10 +77,9 @@ func (c *checks) token(m *pb.Token) *sdk.Token {
 		Index: int(m.GetIndex()), ID: m.GetId(), Text: m.GetText(), Reasoning: m.GetReasoning(),
 		ToolCalls: each(m.GetToolCalls(), c.toolCall), Offset: int(m.GetOffset()),
 	}
-	if p := m.GetLogprob(); p != nil {
-		t.Logprob = &sdk.TokenLogprob{Logprob: p.GetLogprob(), Bytes: p.GetBytes(), Top: each(p.GetTop(), func(t *pb.TopLogprob) sdk.TopLogprob {
-			return sdk.TopLogprob{ID: t.GetId(), Bytes: t.GetBytes(), Logprob: t.GetLogprob()}
-		})}
+	if m.GetLogprob() != nil {
+		p := logprob(m.GetLogprob())
+		t.Logprob = &p
 	}
 	return t
 }

@@ -13,7 +13,7 @@ import (
 func GenerateRequestToPB(r sdk.GenerateRequest) *pb.GenerateRequest {
 	m := &pb.GenerateRequest{
 		Id: r.ID, Sampling: samplingToPB(r.Sampling), MaxTokens: int64(r.MaxTokens), Stop: r.Stop, IgnoreEos: r.IgnoreEOS,
-		Choice: int64(r.Choice),
+		Choice: int64(r.Choice), PromptLogprobs: r.PromptLogprobs,
 	}
 	switch {
 	case r.Chat != nil:
@@ -35,6 +35,7 @@ func GenerateRequest(m *pb.GenerateRequest) (sdk.GenerateRequest, error) {
 	r := sdk.GenerateRequest{
 		ID: m.GetId(), Sampling: c.sampling(m.GetSampling()), MaxTokens: int(m.GetMaxTokens()), Stop: m.GetStop(),
 		IgnoreEOS: m.GetIgnoreEos(), Choice: int(m.GetChoice()),
+		PromptLogprobs: m.GetPromptLogprobs(),
 	}
 	c.count("max_tokens", m.GetMaxTokens())
 	c.count("choice", m.GetChoice())

@@ -203,6 +203,7 @@ func requests() *rapid.Generator[sdk.GenerateRequest] {
 		r := sdk.GenerateRequest{
 			ID: words.Draw(t, "id"), Sampling: samplings().Draw(t, "sampling"), MaxTokens: counts.Draw(t, "max"),
 			Stop: rapid.SliceOfN(words, 1, 3).Draw(t, "stop"), IgnoreEOS: rapid.Bool().Draw(t, "eos"), Choice: counts.Draw(t, "choice"),
+			PromptLogprobs: rapid.Bool().Draw(t, "scored"),
 		}
 		switch rapid.IntRange(0, 2).Draw(t, "prompt") {
 		case 0:
@@ -230,8 +231,15 @@ func toolCalls() *rapid.Generator[[]sdk.ToolCallDelta] {
 
 func events() *rapid.Generator[sdk.Event] {
 	start := draw(func(t *rapid.T) sdk.Event {
-		return sdk.Event{Start: &sdk.Start{Prompt: append(ids.Draw(t, "prompt"), 1), InReasoning: rapid.Bool().Draw(t, "reasoning"),
-			ContextLength: counts.Draw(t, "context")}}
+		e := &sdk.Start{Prompt: append(ids.Draw(t, "prompt"), 1), InReasoning: rapid.Bool().Draw(t, "reasoning"),
+			ContextLength: counts.Draw(t, "context")}
+		if rapid.Bool().Draw(t, "scored") {
+			for range e.Prompt {
+				e.PromptLogprobs = append(e.PromptLogprobs, sdk.TokenLogprob{Logprob: floats.Draw(t, "logprob"), Bytes: []byte{0xff},
+					Top: []sdk.TopLogprob{{ID: 3, Logprob: floats.Draw(t, "top")}}})
+			}
+		}
+		return sdk.Event{Start: e}
 	})
 	token := draw(func(t *rapid.T) sdk.Event {
 		e := &sdk.Token{Index: counts.Draw(t, "index"), ID: rapid.Int32Range(0, math.MaxInt32).Draw(t, "id"), Text: words.Draw(t, "text"),
