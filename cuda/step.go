@@ -139,7 +139,7 @@ func (s *Step) EnterLayer(i int) {
 		clear(s.within)
 	}
 	m := s.layers[i]
-	if w := m.settled.Load(); w != 0 {
+	if w := m.settled.Load(); w != 0 && !s.measuring {
 		s.home = int(w) - 1
 	} else {
 		s.home = s.ask(m)
