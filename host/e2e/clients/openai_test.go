@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"os"
+	"strings"
 	"testing"
 
 	"github.com/openai/openai-go/v3"
@@ -98,7 +99,13 @@ func TestErrors(t *testing.T) {
 	}{
 		{"unknown model", func(p *openai.ChatCompletionNewParams) { p.Model = "none" }, 404, "model_not_found"},
 		{"bad value", func(p *openai.ChatCompletionNewParams) { p.TopP = openai.Float(7) }, 400, ""},
-		{"several choices are not built", func(p *openai.ChatCompletionNewParams) { p.N = openai.Int(3) }, 400, ""},
+		{"too many choices", func(p *openai.ChatCompletionNewParams) { p.N = openai.Int(1000) }, 400, ""},
+		{"too long a prompt", func(p *openai.ChatCompletionNewParams) {
+			p.Messages[0] = openai.UserMessage(strings.Repeat("What is the capital of Japan? ", 1000))
+		}, 400, "context_length_exceeded"},
+		{"a call of nothing", func(p *openai.ChatCompletionNewParams) {
+			p.ToolChoice.OfAuto = openai.String("required")
+		}, 400, ""},
 	} {
 		p := question()
 		k.change(&p)
