@@ -9,8 +9,9 @@ import (
 )
 
 // experts.go keeps single experts on a device: which ones a token will be routed to is known only when its layer runs, so no
-// plan can place them. What a device has left when layers have their places is a cache of experts, the one that was used longest
-// ago giving way.
+// plan can place them. What a device has left when layers have their places is a cache of experts. Layers share it
+// evenly, and within a layer the one that was used longest ago gives way: over all layers together that rule would give up what
+// the next token's first layers are about to need, since a pass uses the layers in a cycle.
 //
 // A step never waits for an expert. One that is not there is computed on the CPU, where it lies anyway, while its
 // copy is under way for the next time; one copy runs at a time on each device, and a miss meanwhile starts none. An expert is
@@ -19,8 +20,28 @@ import (
 
 // expertCache is one device's.
 type expertCache struct {
-	used     *list.List // of *place: those with weights there or on the way, the last used first
-	arriving *place     // whose copy is under way, nil if none is
+	layers   []*list.List // of *place: those with weights there or on the way, the last used first
+	n        int          // in all layers
+	arriving *place       // whose copy is under way, nil if none is
+}
+
+func newExpertCache(layers int) *expertCache {
+	c := &expertCache{layers: make([]*list.List, layers)}
+	for i := range c.layers {
+		c.layers[i] = list.New()
+	}
+	return c
+}
+
+// fullest is the layer with the most experts there.
+func (c *expertCache) fullest() int {
+	most := 0
+	for i, l := range c.layers {
+		if l.Len() > c.layers[most].Len() {
+			most = i
+		}
+	}
+	return most
 }
 
 // expert says that a module is a part of a layer that is entered by itself.
@@ -32,7 +53,8 @@ func (r *residency) enterExpert(p *place) int {
 	switch {
 	case p.dev != 0 && r.landed(p):
 		r.counts.hits.Add(1)
-		r.caches[p.dev].used.MoveToFront(p.inCache)
+		r.caches[p.dev].layers[p.m.Layer].MoveToFront(p.inCache)
+		p.pass = r.passes
 		return p.dev
 	case p.dev != 0: // on its way
 		r.counts.misses.Add(1)
@@ -85,15 +107,34 @@ func (r *residency) cacheExpert(p *place, dev int) error {
 		}
 	}
 	c := r.caches[dev]
-	p.inCache, c.arriving = c.used.PushFront(p), p
+	p.inCache, c.arriving = c.layers[p.m.Layer].PushFront(p), p
+	c.n++
 	return nil
 }
 
-// evictExpert gives up the expert that was used longest ago, but for those of one layer, which may be computing (-1 spares
-// none), and for those that an order put there.
-func (r *residency) evictExpert(dev, spared int) bool {
-	for e := r.caches[dev].used.Back(); e != nil; e = e.Prev() {
-		if p := e.Value.(*place); p.m.Layer != spared && !p.fixed {
+// evictExpert gives up an expert to make room for one of a layer, or, with -1, for something else; false if there is none
+// to give up. Experts that the running pass has used may be computing, and those that an order put there stay.
+func (r *residency) evictExpert(dev, layer int) bool {
+	c := r.caches[dev]
+	if c.n == 0 {
+		return false
+	}
+	from := c.fullest()
+	if layer >= 0 && c.layers[layer].Len() >= c.layers[from].Len() {
+		from = layer
+	}
+	for i := range c.layers {
+		if r.evictOf(c.layers[(from+i)%len(c.layers)], layer >= 0) {
+			return true
+		}
+	}
+	return false
+}
+
+// evictOf gives up the expert of a layer that was used longest ago; running says that the layer may be computing.
+func (r *residency) evictOf(l *list.List, running bool) bool {
+	for e := l.Back(); e != nil; e = e.Prev() {
+		if p := e.Value.(*place); !p.fixed && !(running && p.pass == r.passes) {
 			r.dismiss(p)
 			r.counts.evictions.Add(1)
 			return true
@@ -109,10 +150,11 @@ func (r *residency) dismiss(p *place) {
 	if c.arriving == p {
 		c.arriving = nil
 	}
-	c.used.Remove(p.inCache)
+	c.layers[p.m.Layer].Remove(p.inCache)
+	c.n--
 	old := p.dev
 	p.inCache, p.dev = nil, 0
-	if c.used.Len() == 0 {
+	if c.n == 0 {
 		r.closeDevice(old)
 	}
 }
@@ -145,7 +187,9 @@ func (r *residency) moveExpert(p *place, dev int) error {
 
 // dismissAll takes every expert from a device.
 func (r *residency) dismissAll(dev int) {
-	for c := r.caches[dev]; c.used.Len() > 0; {
-		r.dismiss(c.used.Back().Value.(*place))
+	for _, l := range r.caches[dev].layers {
+		for l.Len() > 0 {
+			r.dismiss(l.Back().Value.(*place))
+		}
 	}
 }

@@ -61,9 +61,9 @@ func TestAnExpertIsThereTheSecondTime(t *testing.T) {
 
 func TestTheExpertUsedLongestAgoGivesWay(t *testing.T) {
 	y := mixture(t, 2)
-	use := func(e int) {
-		y.route = func(layer int) []int {
-			if layer != 0 {
+	only := func(layer, e int) {
+		y.route = func(l int) []int {
+			if l != layer {
 				return nil
 			}
 			return []int{e}
@@ -71,18 +71,15 @@ func TestTheExpertUsedLongestAgoGivesWay(t *testing.T) {
 		y.pass(nil)
 		y.arrived()
 	}
-	use(0)
-	use(1)
-	use(0) // again: 1 is the older one now
-	y.route = func(layer int) []int {
-		if layer != 1 { // another layer: those of one layer do not push each other out
-			return nil
-		}
-		return []int{5}
-	}
-	y.pass(nil)
-	y.arrived()
+	only(0, 0)
+	only(0, 1)
+	only(0, 0) // again: 1 is the older one now
+	only(1, 5) // a layer with fewer than its share takes from one with more
 	if got, want := strings.Join(y.resident(), " "), "layers.0.mlp.experts.0 layers.1.mlp.experts.5"; got != want {
+		t.Errorf("on far are %s, want %s", got, want)
+	}
+	only(1, 4) // both have their share: within the layer
+	if got, want := strings.Join(y.resident(), " "), "layers.0.mlp.experts.0 layers.1.mlp.experts.4"; got != want {
 		t.Errorf("on far are %s, want %s", got, want)
 	}
 }

@@ -25,6 +25,7 @@ type place struct {
 	seconds float64 // one pass on dev, an expert's in its layer's: an exponential mean
 
 	inCache *list.Element // of an expert that a device has
+	pass    uint64        // in which the expert was last computed there
 }
 
 // hasWeights says that the module can be computed on its device, perhaps after waiting for a transfer.

@@ -1,7 +1,6 @@
 package serve
 
 import (
-	"container/list"
 	"errors"
 	"fmt"
 	"sync"
@@ -66,7 +65,7 @@ func newResidency(devices []cuda.Device, modules []*cuda.Module, sc scratch, pla
 		m.Settle(0)
 	}
 	for range devices {
-		r.caches = append(r.caches, &expertCache{used: list.New()})
+		r.caches = append(r.caches, newExpertCache(len(r.layers)))
 	}
 	r.mailbox.wake = make(chan struct{}, 1)
 	return r
@@ -393,7 +392,7 @@ func (r *residency) inhabited(dev int) bool {
 			return true
 		}
 	}
-	return r.caches[dev].used.Len() > 0
+	return r.caches[dev].n > 0
 }
 
 // close waits for copies under way and frees everything on the devices. No step runs any more.

@@ -2,9 +2,12 @@ package e2e
 
 import (
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"net/http"
 	"reflect"
+	"slices"
+	"strings"
 	"testing"
 )
 
@@ -153,4 +156,54 @@ func TestResidencyManagerStreamsAndObeysAShrinkingBudget(t *testing.T) {
 	if peak := int64(far["peak"].(float64)); peak > budget {
 		t.Errorf("the device held %d bytes at once, more than its budget of %d", peak, budget)
 	}
+}
+
+// On far is everything but experts, and room for a third of those. Which experts a token needs is known too late to fetch
+// them: some are there, the others are computed where they lie, and no token changes.
+func TestAThirdOfTheExpertsFitsOnADevice(t *testing.T) {
+	for _, family := range families {
+		model := tinyOf(family, "tiny", small)
+		alone := start(t, model)
+		if modules, _, _ := alone.placement(); !slices.ContainsFunc(slices.Collect(maps.Keys(modules)), func(id string) bool { return strings.Contains(id, ".experts.") }) {
+			alone.stop()
+			continue
+		}
+		t.Run(family, func(t *testing.T) {
+			want, err := alone.complete("/v1/chat/completions", long(), nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			roomy := start(t, quickFar(64<<20)+model)
+			_, far, _ := roomy.placement()
+			without := far["used"].(float64)
+			for range 3 { // as every expert comes to be used, every one comes to be there
+				if _, err := roomy.complete("/v1/chat/completions", long(), nil); err != nil {
+					t.Fatal(err)
+				}
+			}
+			_, far, _ = roomy.placement()
+			experts := far["used"].(float64) - without
+			budget := without + experts/3
+
+			s := start(t, quickFar(int64(budget))+model)
+			got, err := s.complete("/v1/chat/completions", long(), nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !reflect.DeepEqual(got, want) {
+				t.Errorf("with a third of the experts\n got %+v\nwant %+v", got, want)
+			}
+			_, far, report := s.placement()
+			hits, misses := report["expert_hits"].(float64), report["expert_misses"].(float64)
+			if hits == 0 || misses == 0 || far["peak"].(float64) > budget || far["used"].(float64) <= without {
+				t.Errorf("%v hits, %v misses; far is %v, of which %v are not experts", hits, misses, far, without)
+			}
+			t.Logf("hit rate %.2f with room for %.0f of %.0f bytes of experts", hits/(hits+misses), experts/3, experts)
+		})
+	}
+}
+
+// quickFar is a device on which every plan puts what it can.
+func quickFar(bytes int64) string {
+	return fmt.Sprintf("[[device]]\nname = \"far\"\nmemory = \"%dB\"\ncopy = \"20GB/s\"\nread = \"1000GB/s\"\n", bytes)
 }
