@@ -12,7 +12,7 @@ func nearest(name string, candidates []string) string {
 	if name == "" {
 		return ""
 	}
-	spelling := &cobra.Command{SuggestionsMinimumDistance: 2}
+	spelling := &cobra.Command{}
 	var around []string
 	for _, c := range candidates {
 		spelling.AddCommand(&cobra.Command{Use: c, Run: func(*cobra.Command, []string) {}}) // without Run it would count as help
@@ -20,8 +20,11 @@ func nearest(name string, candidates []string) string {
 			around = append(around, c)
 		}
 	}
-	if alike := spelling.SuggestionsFor(name); len(alike) == 1 {
-		return alike[0]
+	for slips := 1; slips <= 2; slips++ {
+		spelling.SuggestionsMinimumDistance = slips
+		if alike := spelling.SuggestionsFor(name); len(alike) == 1 {
+			return alike[0]
+		}
 	}
 	if len(around) == 1 {
 		return around[0]
