@@ -29,9 +29,10 @@ type Backend interface {
 	// Generate produces one answer of the model with that id or alias. send is called from one goroutine at a time;
 	// its error ends the answer. Errors are *schedule.UnknownModel, *schedule.Unavailable, *sdk.Error or the context's.
 	Generate(ctx context.Context, model string, req sdk.GenerateRequest, send func(sdk.Event) error) error
-	// Tokenize, Detokenize and Render ask the model's plugin; their errors are those of Generate.
+	// Tokenize, Detokenize, Spell and Render ask the model's plugin; their errors are those of Generate.
 	Tokenize(ctx context.Context, model, text string) ([]int32, error)
 	Detokenize(ctx context.Context, model string, ids []int32) (string, error)
+	Spell(ctx context.Context, model string, ids []int32) ([]string, error)
 	Render(ctx context.Context, model string, chat sdk.Chat) (string, error)
 }
 

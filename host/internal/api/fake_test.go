@@ -65,6 +65,14 @@ func (f *fake) Detokenize(_ context.Context, model string, ids []int32) (string,
 	return string(b), f.knows(model)
 }
 
+func (f *fake) Spell(_ context.Context, model string, ids []int32) ([]string, error) {
+	var list []string
+	for _, id := range ids {
+		list = append(list, "Ġ"+string(rune(id)))
+	}
+	return list, f.knows(model)
+}
+
 func (f *fake) Render(_ context.Context, model string, chat sdk.Chat) (string, error) {
 	if f.render != nil {
 		return f.render(chat)

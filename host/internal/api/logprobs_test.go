@@ -111,6 +111,37 @@ func TestLogprobsOfACompletion(t *testing.T) {
 	}
 }
 
+// With echo the prompt's tokens come first, the first of them without a probability, and offsets go on through both.
+func TestLogprobsOfAPromptThatIsEchoed(t *testing.T) {
+	f := newFake()
+	f.answer = func(_ context.Context, g sdk.GenerateRequest, send func(sdk.Event) error) error {
+		return script(send,
+			sdk.Event{Start: &sdk.Start{Prompt: []int32{1, 2}, PromptLogprobs: []sdk.TokenLogprob{
+				{Bytes: []byte("né")}, {Bytes: []byte("e"), Logprob: -1, Top: []sdk.TopLogprob{{Bytes: []byte("x"), Logprob: -0.5}}},
+			}}},
+			sdk.Event{Token: &sdk.Token{Text: "!", Logprob: &sdk.TokenLogprob{Bytes: []byte("!"), Logprob: -2}}},
+			sdk.Event{Finish: &sdk.Finish{Reason: sdk.FinishLength, PromptTokens: 2, CompletionTokens: 1}})
+	}
+	for _, c := range []struct{ fields, text, want string }{
+		{`"max_tokens": 1`, "née!", `{"text_offset":[0,2,3],"token_logprobs":[null,-1,-2],"tokens":["né","e","!"],"top_logprobs":[null,{"x":-0.5,"e":-1},{"!":-2}]}`},
+		{`"max_tokens": 0`, "née", `{"text_offset":[0,2],"token_logprobs":[null,-1],"tokens":["né","e"],"top_logprobs":[null,{"x":-0.5,"e":-1}]}`},
+	} {
+		w := post(New(f, Options{}), "/v1/completions", `{"model": "tiny", "prompt": "née", "echo": true, "logprobs": 1, `+c.fields+`}`)
+		if want := `"text":"` + c.text + `","logprobs":` + c.want; !strings.Contains(w.Body.String(), want) {
+			t.Errorf("got  %s\nwant %s", w.Body, want)
+		}
+	}
+	for _, g := range f.seen {
+		if !g.PromptLogprobs || !g.Sampling.Logprobs || g.Sampling.TopLogprobs != 1 {
+			t.Errorf("asked %+v", g)
+		}
+	}
+	post(New(f, Options{}), "/v1/completions", `{"model": "tiny", "prompt": "née", "echo": true}`)
+	if f.seen[2].PromptLogprobs {
+		t.Error("echo alone asks for probabilities, which cost a prefill without a cache")
+	}
+}
+
 func TestEchoPutsThePromptBeforeTheAnswer(t *testing.T) {
 	for _, c := range []struct{ fields, want string }{
 		{`"prompt": "Hi ", "n": 2`, `Hi Tokyo <é>.|Hi Tokyo <é>.`},

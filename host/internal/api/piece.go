@@ -33,7 +33,7 @@ func (a *answer) piece(choice int, e sdk.Event, u *usage) piece {
 	case e.Start != nil:
 		p.opens, p.prompt = true, e.Start.Prompt
 		if a.req.echo {
-			p.text = a.echoed[choice/a.req.n]
+			p.text, p.scored = a.echoed[choice/a.req.n], scoredPrompt(e.Start.PromptLogprobs)
 		}
 	case e.Token != nil && !a.req.nothing:
 		a.token(&p, e.Token)
@@ -51,6 +51,15 @@ func (a *answer) token(p *piece, t *sdk.Token) {
 	if t.Logprob != nil && a.req.sampling.Logprobs {
 		p.scored = []scored{{TokenLogprob: *t.Logprob}}
 	}
+}
+
+// scoredPrompt has no probability for the first id: nothing comes before it.
+func scoredPrompt(list []sdk.TokenLogprob) []scored {
+	out := make([]scored, len(list))
+	for i, l := range list {
+		out[i] = scored{TokenLogprob: l, unknown: i == 0}
+	}
+	return out
 }
 
 func (a *answer) finish(p *piece, f sdk.Finish, u *usage) {

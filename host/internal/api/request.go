@@ -112,9 +112,6 @@ func parseCompletion(members []member, unknown func(string)) (*request, error) {
 		return nil, invalid("n", "n is %d for each of %d prompts, which makes %d answers; expected at most %d", r.n, len(r.prompts), total, maxChoices)
 	}
 	r.sampling.Logprobs = r.topGiven
-	if r.echo && r.sampling.Logprobs {
-		return nil, invalid("echo", "echo is true; expected false: this host does not know the log probabilities of prompts yet")
-	}
 	switch {
 	case r.nothing && !r.echo:
 		return nil, invalid("max_tokens", "max_tokens is 0; expected an integer of at least 1, or echo")
@@ -140,6 +137,7 @@ func (r *request) choices(id string) []sdk.GenerateRequest {
 	list := make([]sdk.GenerateRequest, 0, len(asked)*r.n)
 	for _, g := range asked {
 		g.Sampling, g.MaxTokens, g.Stop, g.IgnoreEOS = r.sampling, r.maxTokens, r.stop, r.ignoreEOS
+		g.PromptLogprobs = r.echo && r.sampling.Logprobs
 		r.drawSeed(&g)
 		for g.Choice = range r.n {
 			list = append(list, g)

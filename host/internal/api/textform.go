@@ -42,7 +42,7 @@ func (f completionForm) whole(a *answer, list []collected, u *usage) any {
 
 // chunk shows a choice's beginning only if there is something in it: a completion has no role to tell.
 func (f completionForm) chunk(a *answer, p piece) (any, bool) {
-	if p.empty() || p.opens && p.text == "" && !a.req.tokenIDs {
+	if p.empty() || p.opens && p.text == "" && len(p.scored) == 0 && !a.req.tokenIDs {
 		return nil, false
 	}
 	one := completionChoice{

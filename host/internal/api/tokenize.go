@@ -49,7 +49,7 @@ type tokenized struct {
 	Count   int      `json:"count"`
 	Longest int      `json:"max_model_len"` // positions
 	Tokens  []int32  `json:"tokens"`
-	Strs    []string `json:"token_strs"`
+	Strs    []string `json:"token_strs"` // as the vocabulary spells them
 }
 
 func (a *api) tokenize(w http.ResponseWriter, r *http.Request) {
@@ -76,9 +76,13 @@ func (a *api) tokenized(w http.ResponseWriter, r *http.Request) (*tokenized, err
 	}
 	out := &tokenized{Count: len(ids), Longest: a.longest(req.model), Tokens: append([]int32{}, ids...)}
 	if req.tokenStrs {
-		out.Strs, err = a.strs(r, req.model, ids)
+		strs, err := a.backend.Spell(r.Context(), req.model, ids)
+		if err != nil {
+			return nil, err
+		}
+		out.Strs = append([]string{}, strs...)
 	}
-	return out, err
+	return out, nil
 }
 
 // words are the prompt, or what the template makes of the messages.
@@ -100,23 +104,6 @@ func (a *api) words(r *http.Request, req *request) (string, error) {
 		return "", asError(err, "messages")
 	}
 	return words, nil
-}
-
-// strs spells each id alone.
-func (a *api) strs(r *http.Request, model string, ids []int32) ([]string, error) {
-	list, known := make([]string, len(ids)), map[int32]string{}
-	for i, id := range ids {
-		s, seen := known[id]
-		if !seen {
-			var err error
-			if s, err = a.backend.Detokenize(r.Context(), model, []int32{id}); err != nil {
-				return nil, err
-			}
-			known[id] = s
-		}
-		list[i] = s
-	}
-	return list, nil
 }
 
 func (a *api) detokenize(w http.ResponseWriter, r *http.Request) {

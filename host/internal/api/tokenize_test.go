@@ -14,7 +14,7 @@ func TestTokenize(t *testing.T) {
 	for _, c := range []struct{ body, want string }{
 		{`{"model": "tiny", "prompt": "Hi"}`, `{"count":2,"max_model_len":2048,"tokens":[72,105],"token_strs":null}`},
 		{`{"model": "small", "prompt": "Hi", "add_special_tokens": false}`, `{"count":2,"max_model_len":2048,"tokens":[72,105],"token_strs":null}`},
-		{`{"prompt": "aba", "return_token_strs": true}`, `{"count":3,"max_model_len":2048,"tokens":[97,98,97],"token_strs":["a","b","a"]}`},
+		{`{"prompt": "aba", "return_token_strs": true}`, `{"count":3,"max_model_len":2048,"tokens":[97,98,97],"token_strs":["Ġa","Ġb","Ġa"]}`},
 		{`{"prompt": ""}`, `{"count":0,"max_model_len":2048,"tokens":[],"token_strs":null}`},
 		{`{"prompt": "", "return_token_strs": true}`, `{"count":0,"max_model_len":2048,"tokens":[],"token_strs":[]}`},
 	} {

@@ -31,6 +31,15 @@ func (h *Host) Detokenize(ctx context.Context, name string, ids []int32) (text s
 	return text, err
 }
 
+// Spell returns the ids as the vocabulary has them, "" for one that it has not.
+func (h *Host) Spell(ctx context.Context, name string, ids []int32) (list []string, err error) {
+	err = h.ask(ctx, name, func(ctx context.Context, p Process) (err error) {
+		list, err = p.Spell(ctx, ids)
+		return err
+	})
+	return list, err
+}
+
 // Render returns the prompt that the model's template makes of a chat.
 func (h *Host) Render(ctx context.Context, name string, chat sdk.Chat) (text string, err error) {
 	err = h.ask(ctx, name, func(ctx context.Context, p Process) (err error) {

@@ -23,6 +23,9 @@ func TestQuestionsReachTheModelByIDAndAlias(t *testing.T) {
 		if text, err := w.Detokenize(ctx, "alias", []int32{1, 2}); err != nil || text != "[1 2]" {
 			t.Errorf("Detokenize: %q, %v", text, err)
 		}
+		if list, err := w.Spell(ctx, "m", []int32{1, 2}); err != nil || len(list) != 2 {
+			t.Errorf("Spell: %q, %v", list, err)
+		}
 		if text, err := w.Render(ctx, "m", sdk.Chat{Messages: []byte("[]")}); err != nil || text != "<[]>" {
 			t.Errorf("Render: %q, %v", text, err)
 		}

@@ -133,6 +133,10 @@ func (p *fakeProcess) Detokenize(ctx context.Context, ids []int32) (string, erro
 	return fmt.Sprint(ids), p.gone(ctx)
 }
 
+func (p *fakeProcess) Spell(ctx context.Context, ids []int32) ([]string, error) {
+	return make([]string, len(ids)), p.gone(ctx)
+}
+
 func (p *fakeProcess) Render(ctx context.Context, chat sdk.Chat) (string, error) {
 	return "<" + string(chat.Messages) + ">", p.gone(ctx)
 }

@@ -16,6 +16,7 @@ type Process interface {
 	Generate(ctx context.Context, req sdk.GenerateRequest, send func(sdk.Event) error) error
 	Tokenize(ctx context.Context, text string) ([]int32, error)
 	Detokenize(ctx context.Context, ids []int32) (string, error)
+	Spell(ctx context.Context, ids []int32) ([]string, error)
 	Render(ctx context.Context, chat sdk.Chat) (string, error)
 	Schedule(ctx context.Context) (Stream, error)
 	Health(ctx context.Context) error
