@@ -184,6 +184,75 @@ func TestLongListsAreCutInTheMessageOnly(t *testing.T) {
 	}
 }
 
+// scaledTable is newTable with one matrix in FP8: (6, 4) in blocks of 4 x 3 has scales (2, 2).
+func scaledTable(scale weights.View) (table, string) {
+	const name = "model.layers.0.mlp.up_proj.weight"
+	src := newTable(toyNames)
+	src[name] = weights.View{Format: "F8_E4M3", DType: cuda.F8E4M3, Known: true, Shape: []int{6, 4}, Data: make([]byte, 24)}
+	if scale.Shape != nil {
+		src[name+"_scale_inv"] = scale
+	}
+	return src, name
+}
+
+func TestFP8MatricesAreBoundWithTheirScales(t *testing.T) {
+	for _, scale := range []weights.View{
+		{Format: "F32", DType: cuda.F32, Known: true, Shape: []int{2, 2}, Data: make([]byte, 16)},
+		{Format: "BF16", DType: cuda.BF16, Known: true, Shape: []int{2, 2}, Data: make([]byte, 8)},
+	} {
+		src, name := scaledTable(scale)
+		m := newToy(false)
+		b, err := Bind(m, src, BindOptions{Prefix: "model.", FP8Block: [2]int{4, 3}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		w := m.Layers[0].FF.(*dense).Up.W
+		factors, rows, cols := w.Host().Scale()
+		if w.Name != name || w.DType != cuda.F8E4M3 || rows != 4 || cols != 3 || factors.DType() != scale.DType {
+			t.Errorf("%s is %v with %v for blocks of %d x %d", w.Name, w.Host(), factors, rows, cols)
+		}
+		if want := int64(24 + len(scale.Data)); w.Bytes() != want || b.Layers[0].WeightBytes() != 2*(16+4)+want {
+			t.Errorf("%d bytes in a module of %d", w.Bytes(), b.Layers[0].WeightBytes())
+		}
+		if want := int64(40 + 16 + 4 + 24 + 16 + 8 + 24 + 24 + 12 + 4 + 40); b.Parameters != want { // scales are none
+			t.Errorf("%d parameters, want %d", b.Parameters, want)
+		}
+	}
+}
+
+func TestFP8ThatDoesNotFit(t *testing.T) {
+	block := [2]int{4, 3}
+	f32 := func(shape ...int) weights.View {
+		return weights.View{Format: "F32", DType: cuda.F32, Known: true, Shape: shape, Data: make([]byte, 4*shape[0]*shape[1])}
+	}
+	vector, _ := scaledTable(f32(2, 2))
+	vector["model.norm.weight"] = weights.View{Format: "F8_E4M3", DType: cuda.F8E4M3, Known: true, Shape: []int{4}, Data: make([]byte, 4)}
+	stray := newTable(toyNames)
+	stray["model.layers.0.self_attn.q_proj.weight_scale_inv"] = f32(1, 2)
+	tests := []struct {
+		src   table
+		block [2]int
+		want  string
+	}{
+		{first(scaledTable(weights.View{})), block, "it lacks model.layers.0.mlp.up_proj.weight_scale_inv (2, 2)"},
+		{first(scaledTable(f32(1, 1))), block, "model.layers.0.mlp.up_proj.weight_scale_inv is (1, 1), not (2, 2)"},
+		{first(scaledTable(f32(2, 2))), [2]int{}, "model.layers.0.mlp.up_proj.weight_scale_inv is (2, 2), not (1, 1)"}, // 128 x 128
+		{first(scaledTable(weights.View{Format: "F16", DType: cuda.F16, Known: true, Shape: []int{2, 2}, Data: make([]byte, 8)})), block, "weight_scale_inv is F16"},
+		{first(scaledTable(weights.View{Format: "F8_E8M0", Shape: []int{2, 2}, Data: make([]byte, 4)})), block, "weight_scale_inv is F8_E8M0"},
+		{vector, block, "model.norm.weight is F8_E4M3"},
+		{stray, block, "unknown to this model: model.layers.0.self_attn.q_proj.weight_scale_inv"},
+		{newTable(toyNames), [2]int{0, 3}, "blocks of 0 x 3 elements are impossible"},
+	}
+	for _, tt := range tests {
+		_, err := Bind(newToy(false), tt.src, BindOptions{Prefix: "model.", FP8Block: tt.block})
+		if err == nil || !strings.Contains(err.Error(), tt.want) {
+			t.Errorf("error %v\nwant %s", err, tt.want)
+		}
+	}
+}
+
+func first(t table, _ string) table { return t }
+
 func TestModelsThatCannotBeBound(t *testing.T) {
 	type unexported struct {
 		//lint:ignore U1000 found by reflection

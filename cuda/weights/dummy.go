@@ -7,13 +7,15 @@ import (
 	"encoding/binary"
 	"hash/fnv"
 	"math"
+	"strings"
 
 	"github.com/inference-pio/inference-pio/cuda"
 )
 
 // Dummy returns a source that has every tensor it is asked for, filled with numbers that depend on the seed and the
 // name only. Matrices have entries uniform in ±sqrt(3/columns), which keeps the size of what passes through them; vectors are
-// uniform in 1 ± 0.25, because they scale in norms. The dtype is BF16, F16 or F32; another makes Get find nothing.
+// uniform in 1 ± 0.25, because they scale in norms. The dtype is BF16, F16, F32 or F8E4M3; another makes Get find nothing.
+// With F8E4M3 matrices have block scales, named as in checkpoints and uniform in (1 ± 0.25)/256, and vectors are BF16.
 func Dummy(seed uint64, dtype cuda.DType) Source { return dummy{seed, dtype} }
 
 type dummy struct {
@@ -23,7 +25,18 @@ type dummy struct {
 
 func (dummy) Names() []string { return nil }
 
+// fp8Scale is the mean of a block's factor: with it the largest entry a matrix can have is below F8E4M3's 448.
+const fp8Scale = 1.0 / 256
+
 func (d dummy) Get(name string, shape []int) (View, bool) {
+	if d.dtype == cuda.F8E4M3 {
+		switch {
+		case strings.HasSuffix(name, "_scale_inv"):
+			return d.f32(name, shape, newTable(fp8Scale, fp8Scale/4)), true
+		case len(shape) < 2:
+			d.dtype = cuda.BF16
+		}
+	}
 	v := View{DType: d.dtype, Known: true, Shape: shape}
 	n := 1
 	for _, dim := range shape {
@@ -36,18 +49,30 @@ func (d dummy) Get(name string, shape []int) (View, bool) {
 	table := newTable(mean, spread)
 	switch d.dtype {
 	case cuda.F32:
-		v.Format, v.Data = "F32", make([]byte, 4*n)
-		table.fill32(v.Data, d.stream(name))
+		return d.f32(name, shape, table), true
 	case cuda.BF16:
 		v.Format, v.Data = "BF16", make([]byte, 2*n)
 		table.fill16(v.Data, d.stream(name), bfloat16)
 	case cuda.F16:
 		v.Format, v.Data = "F16", make([]byte, 2*n)
 		table.fill16(v.Data, d.stream(name), float16)
+	case cuda.F8E4M3:
+		v.Format, v.Data = "F8_E4M3", make([]byte, n)
+		newTable(0, spread/fp8Scale).fill8(v.Data, d.stream(name))
 	default:
 		return View{}, false
 	}
 	return v, true
+}
+
+func (d dummy) f32(name string, shape []int, t *table) View {
+	n := 4
+	for _, dim := range shape {
+		n *= dim
+	}
+	v := View{Format: "F32", DType: cuda.F32, Known: true, Shape: shape, Data: make([]byte, n)}
+	t.fill32(v.Data, d.stream(name))
+	return v
 }
 
 func (d dummy) stream(name string) splitmix {
@@ -100,6 +125,21 @@ func (t *table) fill16(out []byte, s splitmix, encode func(float32) uint16) {
 	}
 }
 
+func (t *table) fill8(out []byte, s splitmix) {
+	var short [len(table{})]byte
+	for i, x := range t {
+		short[i] = float8(x)
+	}
+	for len(out) >= 4 { // four draws from each word
+		r := s.next()
+		out[0], out[1], out[2], out[3] = short[r>>52], short[r>>40&0xFFF], short[r>>28&0xFFF], short[r>>16&0xFFF]
+		out = out[4:]
+	}
+	for i := range out {
+		out[i] = short[s.next()>>52]
+	}
+}
+
 // bfloat16 rounds to nearest, ties to even. x is finite.
 func bfloat16(x float32) uint16 {
 	b := math.Float32bits(x)
@@ -115,4 +155,16 @@ func float16(x float32) uint16 {
 	}
 	b += 0xFFF + b>>13&1
 	return sign | uint16((b-0x38000000)>>13)
+}
+
+// float8 rounds to the nearest number of F8E4M3, ties to even. |x| is below 464, half a step above the largest.
+func float8(x float32) byte {
+	sign := byte(math.Float32bits(x) >> 24 & 0x80)
+	v := math.Abs(float64(x))
+	if v < 1.0/64 { // 2^-6: subnormal, in steps of 2^-9
+		return sign | byte(math.RoundToEven(v*512))
+	}
+	exponent := math.Ilogb(v)
+	steps := math.RoundToEven(math.Ldexp(v, 3-exponent)) // 8 to 16: a carry goes into the exponent
+	return sign | byte((exponent+7)<<3+int(steps)-8)
 }

@@ -30,8 +30,25 @@ func decode(v View) []float64 {
 			}
 			out = append(out, math.Copysign(x, float64(int16(h))))
 		}
+	case cuda.F8E4M3:
+		for _, b := range v.Data {
+			out = append(out, fp8(b))
+		}
 	}
 	return out
+}
+
+// fp8 is a byte of F8_E4M3 by its definition.
+func fp8(b byte) float64 {
+	exponent, mantissa := int(b>>3&15), float64(b&7)/8
+	x := math.Ldexp(1+mantissa, exponent-7)
+	if exponent == 0 {
+		x = math.Ldexp(mantissa, -6)
+	}
+	if b&0x7F == 0x7F {
+		x = math.NaN()
+	}
+	return math.Copysign(x, float64(int8(b)))
 }
 
 func TestDummyWeightsKeepTheScaleOfWhatPassesThrough(t *testing.T) {
@@ -80,5 +97,47 @@ func TestNormsAreAroundOne(t *testing.T) {
 		if x < 0.74 || x > 1.26 {
 			t.Fatalf("entry %d is %v", i, x)
 		}
+	}
+}
+
+// With FP8 it is element times factor that keeps the scale.
+func TestDummyFP8HasItsScales(t *testing.T) {
+	src := Dummy(1, cuda.F8E4M3)
+	for _, cols := range []int{1, 40, 9728} {
+		w, ok := src.Get("w", []int{64, cols})
+		scale, has := src.Get("w_scale_inv", []int{1, (cols + 127) / 128})
+		if !ok || !has || w.DType != cuda.F8E4M3 || w.Format != "F8_E4M3" || scale.DType != cuda.F32 {
+			t.Fatalf("%+v %v, %+v %v", w.Format, ok, scale.Format, has)
+		}
+		factors, squares := decode(scale), 0.0
+		for i, x := range decode(w) {
+			squares += x * x * factors[i%cols/128] * factors[i%cols/128]
+		}
+		// A factor is uniform in 1 ± 0.25 of its mean and there are few of them.
+		if variance := squares / 64; !(variance > 0.5 && variance < 1.6) {
+			t.Errorf("%d columns: columns x variance is %v, want about 1", cols, variance)
+		}
+	}
+	if norm, ok := src.Get("norm", []int{3}); !ok || norm.DType != cuda.BF16 {
+		t.Errorf("a vector is %s, %v", norm.Format, ok)
+	}
+}
+
+// Every number of the format encodes to itself, and what lies between two of them to the nearer, or in the middle to the even one.
+func TestFloat8RoundsToTheNearest(t *testing.T) {
+	for b := range byte(0x7E) {
+		at, next := float32(fp8(b)), float32(fp8(b+1))
+		middle := (at + next) / 2
+		for x, want := range map[float32]byte{at: b, middle: b + b&1, math.Nextafter32(middle, 0): b, math.Nextafter32(middle, 500): b + 1} {
+			if got := float8(x); got != want {
+				t.Errorf("%v is %#02x, not %#02x", x, got, want)
+			}
+			if got := float8(-x); x != 0 && got != want|0x80 {
+				t.Errorf("%v is %#02x, not %#02x", -x, got, want|0x80)
+			}
+		}
+	}
+	if float8(448) != 0x7E || float8(463) != 0x7E {
+		t.Error("the largest number is not what large numbers become")
 	}
 }
