@@ -9,13 +9,6 @@ func (o *hostOps) Columns(dst, x Tensor, from int) error {
 	return o.pool.Columns(f32s(dst), f32s(x), dst.Dim(-1), x.Dim(-1), from)
 }
 
-func (o *hostOps) Concat(dst, x, y Tensor) error {
-	if err := o.owns(dst, x, y, y); err != nil {
-		return err
-	}
-	return o.pool.Concat(f32s(dst), f32s(x), f32s(y), x.Dim(-1), y.Dim(-1))
-}
-
 func (o *hostOps) Copy(dst, x Tensor) error {
 	if err := o.owns(dst, x, x, x); err != nil {
 		return err

@@ -9,7 +9,6 @@ import "fmt"
 type RowOps interface {
 	Columns(dst, x Tensor, from int) error
 	PutColumns(dst, x Tensor, to int) error
-	Concat(dst, x, y Tensor) error
 	Copy(dst, x Tensor) error
 	Sigmoid(dst, x Tensor) error
 	Mul(dst, x, y Tensor) error
@@ -33,24 +32,6 @@ func (s *Step) Columns(x Tensor, from, to int) Tensor {
 		s.done("columns", nil, s.ops[dev].Columns(y, x, from))
 	}
 	return y
-}
-
-// Concat puts the elements of the last dimension side by side: x (.., n), y (.., m) -> (.., n+m).
-func (s *Step) Concat(x, y Tensor) Tensor {
-	dev := s.current
-	x, y = s.on(dev, x), s.on(dev, y)
-	dim, same := x.dim, y.dim
-	if x.nd > 0 {
-		dim[x.nd-1], same[x.nd-1] = x.dim[x.nd-1]+y.dim[x.nd-1], x.dim[x.nd-1]
-	}
-	if !s.shaped("concat", nil, x.dtype == F32 && y.dtype == F32 && x.nd >= 2 && x.nd == y.nd && same == x.dim, x, y) {
-		return Tensor{}
-	}
-	z := s.make(dev, F32, x.nd, dim)
-	if s.runs() {
-		s.done("concat", nil, s.ops[dev].Concat(z, x, y))
-	}
-	return z
 }
 
 // Empty makes an f32 activation whose elements are not defined, for parts to be copied into.

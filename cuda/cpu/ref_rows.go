@@ -11,14 +11,6 @@ func RefColumns(y, x []float32, width, of, from int) {
 	}
 }
 
-// RefConcat is cuda.Step.Concat: n elements of x and m of y by turns.
-func RefConcat(z, x, y []float32, n, m int) {
-	for r := range len(z) / max(n+m, 1) {
-		copy(z[r*(n+m):], x[r*n:(r+1)*n])
-		copy(z[r*(n+m)+n:], y[r*m:(r+1)*m])
-	}
-}
-
 // RefPutColumns is RefColumns the other way round: to rows of so many elements, width from one on.
 func RefPutColumns(y, x []float32, width, of, to int) {
 	for r := range len(y) / of {

@@ -1,5 +1,16 @@
 package cpu
 
+// #cgo noescape pio_sigmoid
+// #cgo nocallback pio_sigmoid
+// #cgo noescape pio_mul
+// #cgo nocallback pio_mul
+// #cgo noescape pio_mul_rows
+// #cgo nocallback pio_mul_rows
+// #cgo noescape pio_l2norm
+// #cgo nocallback pio_l2norm
+// #include "kernels.h"
+import "C"
+
 import "fmt"
 
 // rows.go calls the ops on the elements of rows; ref_rows.go says what they compute.
@@ -31,39 +42,35 @@ func columns(part, whole []float32, width, of, from int) error {
 	return first(sizes(len(whole), rows*of), sizes(len(part), rows*width))
 }
 
-// Concat moves elements and computes nothing, so it is the specification.
-func (p *Pool) Concat(z, x, y []float32, n, m int) error {
-	rows := rowsOf(x, n)
-	err := first(sizes(len(x), rows*n), sizes(len(y), rows*m), sizes(len(z), rows*(n+m)))
-	if err == nil {
-		RefConcat(z, x, y, n, m)
-	}
-	return err
-}
-
 // Sigmoid is y = 1 / (1 + e^-x).
 func (p *Pool) Sigmoid(y, x []float32) error {
 	err := sizes(len(y), len(x))
-	if err == nil {
-		RefSigmoid(y, x)
+	if err == nil && len(x) > 0 {
+		C.pio_sigmoid(p.c, p.table, ptr(y), ptr(x), C.size_t(len(x)))
 	}
 	return err
 }
 
 // Mul is z = x y, each element of y for len(x)/len(y) of x.
 func (p *Pool) Mul(z, x, y []float32) error {
-	err := first(sizes(len(z), len(x)), sizes(len(x), len(y)*rowsOf(x, len(y))))
-	if err == nil {
-		RefMul(z, x, y)
+	each := rowsOf(x, len(y))
+	err := first(sizes(len(z), len(x)), sizes(len(x), len(y)*each))
+	switch {
+	case err != nil || len(x) == 0:
+		return err
+	case each == 1:
+		C.pio_mul(p.c, p.table, ptr(z), ptr(x), ptr(y), C.size_t(len(x)))
+	default:
+		C.pio_mul_rows(p.c, p.table, ptr(z), ptr(x), ptr(y), C.size_t(len(y)), C.size_t(each))
 	}
-	return err
+	return nil
 }
 
 // L2Norm divides rows of n elements by their length.
 func (p *Pool) L2Norm(y, x []float32, n int, eps float32) error {
 	err := first(sizes(len(x), rowsOf(x, n)*n), sizes(len(y), len(x)))
-	if err == nil && n > 0 {
-		RefL2Norm(y, x, n, eps)
+	if err == nil && len(x) > 0 {
+		C.pio_l2norm(p.c, p.table, ptr(y), ptr(x), C.size_t(len(x)/n), C.size_t(n), C.float(eps))
 	}
 	return err
 }
