@@ -69,7 +69,7 @@ func TestChatsOfTheReferenceThroughTheContract(t *testing.T) {
 			}
 			var start sdk.Start
 			var ids []int32
-			var shown strings.Builder
+			var shown, called strings.Builder
 			err := c.Generate(ctx, sdk.GenerateRequest{ID: name, Chat: &chat, MaxTokens: len(g.GreedyIDs), Sampling: sdk.Sampling{Temperature: &zero}}, func(e sdk.Event) error {
 				switch {
 				case e.Start != nil:
@@ -77,6 +77,9 @@ func TestChatsOfTheReferenceThroughTheContract(t *testing.T) {
 				case e.Token != nil:
 					ids = append(ids, e.Token.ID)
 					shown.WriteString(e.Token.Reasoning + e.Token.Text)
+					for _, d := range e.Token.ToolCalls {
+						called.WriteString(d.Name + d.Arguments)
+					}
 				case e.Finish != nil:
 					shown.WriteString(e.Finish.Reasoning + e.Finish.Text)
 				}
@@ -87,7 +90,11 @@ func TestChatsOfTheReferenceThroughTheContract(t *testing.T) {
 			}
 			equalIDs(t, "prompt ids", start.Prompt, g.IDs)
 			equalIDs(t, "greedy ids", ids, g.GreedyIDs)
-			for word := range strings.FieldsSeq(tags.ReplaceAllString(g.GreedyText, "")) {
+			text, _, calls := strings.Cut(tags.ReplaceAllString(g.GreedyText, ""), "<tool_call>")
+			if calls != (called.String() == `get_weather{"city": "Oslo"}`) {
+				t.Errorf("the answer calls %q; the reference writes %q", called.String(), g.GreedyText)
+			}
+			for word := range strings.FieldsSeq(text) {
 				if !strings.Contains(shown.String(), word) {
 					t.Errorf("the answer lacks %q: %q", word, shown.String())
 				}
