@@ -35,7 +35,7 @@ func FuzzPaste(f *testing.F) {
 	f.Add("\x1b\x1b[201", 1)
 	f.Fuzz(func(t *testing.T, text string, cut int) {
 		if strings.Contains(text, pasteEnd) {
-			t.Skip("capability: a terminal does not send the mark within a text")
+			return // a terminal does not send the mark within a text
 		}
 		cut = min(max(cut, 0), len(text))
 		var p pasted
