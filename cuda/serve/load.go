@@ -131,11 +131,19 @@ func (f Family) open(req sdk.InspectRequest) (_ *opened, err error) {
 	if req.Layers > 0 {
 		ignore = func(name string) bool { return o.model.IgnoreTensor(name) || beyond(name, req.Layers) }
 	}
-	o.bound, err = nn.Bind(o.model, o.source, nn.BindOptions{Prefix: "model.", Ignore: ignore})
+	o.bound, err = nn.Bind(o.model, o.source, nn.BindOptions{Prefix: "model.", Ignore: ignore, FP8Block: scaleBlock(o.model)})
 	if err != nil {
 		return nil, sdk.Errorf(sdk.ReasonCheckpoint, "%s: %w", req.Path, err)
 	}
 	return o, nil
+}
+
+// scaleBlock is the block of 8-bit weights that one factor is for, {} if the model does not say.
+func scaleBlock(m Model) (block [2]int) {
+	if m, ok := m.(interface{ FP8Block() [2]int }); ok {
+		block = m.FP8Block()
+	}
+	return block
 }
 
 // beyond says that a tensor belongs to a layer that the layers override cuts off.

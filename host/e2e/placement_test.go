@@ -1,12 +1,15 @@
 package e2e
 
 import (
+	"encoding/binary"
+	"encoding/json"
 	"fmt"
-	"maps"
+	"io"
 	"math/rand/v2"
 	"net/http"
+	"os"
+	"path/filepath"
 	"reflect"
-	"slices"
 	"strings"
 	"testing"
 )
@@ -164,7 +167,8 @@ func TestAThirdOfTheExpertsFitsOnADevice(t *testing.T) {
 	for _, family := range families {
 		model := tinyOf(family, "tiny", small)
 		alone := start(t, model)
-		if modules, _, _ := alone.placement(); !slices.ContainsFunc(slices.Collect(maps.Keys(modules)), func(id string) bool { return strings.Contains(id, ".experts.") }) {
+		_, _, report := alone.placement()
+		if _, count := experts(report); count == 0 {
 			alone.stop()
 			continue
 		}
@@ -174,16 +178,14 @@ func TestAThirdOfTheExpertsFitsOnADevice(t *testing.T) {
 				t.Fatal(err)
 			}
 			roomy := start(t, quickFar(64<<20)+model)
-			_, far, _ := roomy.placement()
-			without := far["used"].(float64)
-			for range 3 { // as every expert comes to be used, every one comes to be there
-				if _, err := roomy.complete("/v1/chat/completions", long(), nil); err != nil {
-					t.Fatal(err)
-				}
+			if _, err := roomy.complete("/v1/chat/completions", long(), nil); err != nil {
+				t.Fatal(err)
 			}
-			_, far, _ = roomy.placement()
-			experts := far["used"].(float64) - without
-			budget := without + experts/3
+			_, far, report := roomy.placement()
+			there, count := experts(report)
+			each := expertBytes(t, family) / float64(count)
+			without := far["used"].(float64) - float64(there)*each
+			budget := without + float64(count)/3*each
 
 			s := start(t, quickFar(int64(budget))+model)
 			got, err := s.complete("/v1/chat/completions", long(), nil)
@@ -193,14 +195,56 @@ func TestAThirdOfTheExpertsFitsOnADevice(t *testing.T) {
 			if !reflect.DeepEqual(got, want) {
 				t.Errorf("with a third of the experts\n got %+v\nwant %+v", got, want)
 			}
-			_, far, report := s.placement()
+			_, far, report = s.placement()
 			hits, misses := report["expert_hits"].(float64), report["expert_misses"].(float64)
 			if hits == 0 || misses == 0 || far["peak"].(float64) > budget || far["used"].(float64) <= without {
 				t.Errorf("%v hits, %v misses; far is %v, of which %v are not experts", hits, misses, far, without)
 			}
-			t.Logf("hit rate %.2f with room for %.0f of %.0f bytes of experts", hits/(hits+misses), experts/3, experts)
+			t.Logf("hit rate %.2f with room for a third of %d experts", hits/(hits+misses), count)
 		})
 	}
+}
+
+// experts counts the experts whose weights far has, and all.
+func experts(report object) (there, all int) {
+	for _, m := range report["modules"].([]any) {
+		if !strings.Contains(m.(object)["id"].(string), ".experts.") {
+			continue
+		}
+		all++
+		for _, d := range m.(object)["resident"].([]any) {
+			if d == "far" {
+				there++
+			}
+		}
+	}
+	return there, all
+}
+
+// expertBytes adds up the experts' tensors in a checkpoint's header.
+func expertBytes(t *testing.T, family string) (bytes float64) {
+	t.Helper()
+	f, err := os.Open(filepath.Join(tinyDir(family), "model.safetensors"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	var size uint64
+	if err := binary.Read(f, binary.LittleEndian, &size); err != nil {
+		t.Fatal(err)
+	}
+	var header map[string]struct {
+		Offsets []float64 `json:"data_offsets"`
+	}
+	if err := json.NewDecoder(io.LimitReader(f, int64(size))).Decode(&header); err != nil {
+		t.Fatal(err)
+	}
+	for name, tensor := range header {
+		if strings.Contains(name, ".experts.") {
+			bytes += tensor.Offsets[1] - tensor.Offsets[0]
+		}
+	}
+	return bytes
 }
 
 // quickFar is a device on which every plan puts what it can.
