@@ -57,6 +57,10 @@ func (f *foreign) Embed(context.Context, *pb.EmbedRequest) (*pb.EmbedResponse, e
 	return &pb.EmbedResponse{Vectors: [][]byte{{0, 0, 128, 63}}}, nil
 }
 
+func (f *foreign) Spell(context.Context, *pb.SpellRequest) (*pb.SpellResponse, error) {
+	return &pb.SpellResponse{Tokens: []string{"a"}}, nil
+}
+
 func (f *foreign) Schedule(s grpc.BidiStreamingServer[pb.ScheduleRequest, pb.ScheduleResponse]) error {
 	for _, r := range f.reports {
 		if err := s.Send(r); err != nil {
@@ -132,6 +136,8 @@ func TestAnswersThatBreakTheContractAreErrors(t *testing.T) {
 		{"token left out", nil, []*pb.GenerateResponse{start(), token(0, 0), token(2, 0)}, "index 2 where 1 was due"},
 		{"offset falls", nil, []*pb.GenerateResponse{start(), token(0, 4), token(1, 3)}, "offset of token 1 is 3"},
 		{"negative id", nil, []*pb.GenerateResponse{start(), {Event: &pb.GenerateResponse_Token{Token: &pb.Token{Id: -1}}}}, "token.id is -1"},
+		{"fewer scores than ids", nil, []*pb.GenerateResponse{{Event: &pb.GenerateResponse_Start{Start: &pb.Start{Prompt: []int32{1, 2},
+			PromptLogprobs: []*pb.TokenLogprob{{}}}}}}, "start.prompt_logprobs has 1 entries for 2 ids"},
 		{"no end", nil, []*pb.GenerateResponse{start(), token(0, 0)}, "without a finish, after 1 tokens"},
 		{"more after the end", nil, []*pb.GenerateResponse{start(), finish(), token(0, 0)}, "after the finish"},
 		{"event of a later major", nil, []*pb.GenerateResponse{start(), {}}, "event is missing"},
@@ -226,6 +232,16 @@ func TestOtherAnswersThatCannotBe(t *testing.T) {
 	c, _ = serve(t, &foreign{loading: []*pb.LoadResponse{good}})
 	if got, err := c.Load(t.Context(), sdk.LoadRequest{}, nil); err != nil || len(got.Modules) != 1 {
 		t.Errorf("a good table: %+v, %v", got, err)
+	}
+}
+
+func TestEveryTokenIsSpelledOrNone(t *testing.T) {
+	c, _ := serve(t, &foreign{})
+	if tokens, err := c.Spell(t.Context(), []int32{7}); err != nil || len(tokens) != 1 || tokens[0] != "a" {
+		t.Errorf("%q, %v", tokens, err)
+	}
+	if tokens, err := c.Spell(t.Context(), []int32{7, 8}); sdk.ReasonOf(err) != sdk.ReasonInternal || tokens != nil {
+		t.Errorf("one of two: %q, %v", tokens, err)
 	}
 }
 

@@ -10,6 +10,8 @@
 //   - In one step all rows of a sequence are neighbours and have one form. Rows of decode form come first.
 //   - The form belongs to the position: prompt positions are always computed in prefill form, positions of the answer in
 //     decode form, also when they are replayed (then several of them may be in one step).
+//   - The last row of what is known of a sequence is an Output; with [Config.PromptLogprobs] other rows of one block of a
+//     prompt may be, too.
 //   - A chunk of a prompt ends at a multiple of [BlockSize] positions or at the prompt's end.
 //
 // So if the model's arithmetic for a row depends only on the row's form, position and history, then the answer depends only

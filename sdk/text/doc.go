@@ -2,8 +2,8 @@
 // into the events of an answer. It joins a checkpoint's tokenizer, chat template and generation_config.json to
 // [github.com/inference-pio/inference-pio/sdk/engine]; [Model.Generate] is the whole of a plugin's Generate.
 //
-// What an answer shows is a pure function of the prompt's last words, the request and the ids so far: [Decoder] keeps no
-// other state. A resumed answer feeds the ids already sent through a new Decoder, drops what it says, and goes on.
+// What an answer shows is a pure function of the prompt's ids, the request and the ids so far: [Decoder] keeps no other
+// state. A resumed answer feeds the ids already sent through a new Decoder, drops what it says, and goes on.
 //
 // On its way an id's text passes
 //
