@@ -1,5 +1,12 @@
 package cpu
 
+// #cgo noescape pio_causal_conv
+// #cgo nocallback pio_causal_conv
+// #cgo noescape pio_delta_rule
+// #cgo nocallback pio_delta_rule
+// #include "kernels.h"
+import "C"
+
 import "fmt"
 
 // delta.go calls the ops of the gated delta rule; ref_delta.go says what they compute.
@@ -31,9 +38,13 @@ func (s *Slots) state(state []float32, r int) []float32 {
 // CausalConv convolves the rows' channels with their sequences' last inputs.
 func (p *Pool) CausalConv(y, x []float32, w Matrix, state []float32, s Slots) error {
 	n := len(s.Positions) * w.Rows
+	if w.Cols < 1 || w.Cols > C.PIO_CONV_MOST || w.Type > F16 {
+		return fmt.Errorf("a convolution of type %d over %d positions; 1 to %d in f32, bf16 or f16 can be", w.Type, w.Cols, C.PIO_CONV_MOST)
+	}
 	err := first(w.check(), s.check(), sizes(len(x), n), sizes(len(y), n), sizes(len(state), s.Count*(w.Cols-1)*w.Rows))
 	if err == nil && n > 0 {
-		RefCausalConv(y, x, w, state, s)
+		C.pio_causal_conv(p.c, p.table, ptr(y), ptr(x), w.Ptr, C.int(w.Type), ptr(state), ints(s.Positions), ints(s.Slots),
+			C.size_t(len(s.Positions)), C.size_t(w.Rows), C.size_t(w.Cols))
 	}
 	return err
 }
@@ -76,7 +87,9 @@ func (d *Delta) check() error {
 func (p *Pool) DeltaRule(y, state []float32, d Delta) error {
 	err := first(d.check(), sizes(len(y), len(d.V)), sizes(len(state), d.Slots.Count*d.Heads*d.KeyDim*d.ValueDim))
 	if err == nil && len(y) > 0 {
-		RefDeltaRule(y, state, d)
+		C.pio_delta_rule(p.c, p.table, ptr(y), ptr(state), ptr(d.Q), ptr(d.K), ptr(d.V), ptr(d.G), ptr(d.Beta),
+			ints(d.Slots.Positions), ints(d.Slots.Slots), ints(d.Forms), C.size_t(len(d.Forms)), C.size_t(d.KeyHeads),
+			C.size_t(d.Heads), C.size_t(d.KeyDim), C.size_t(d.ValueDim), C.float(d.Scale))
 	}
 	return err
 }

@@ -85,6 +85,9 @@ func TestDeltaRuleMatchesTheSpecification(t *testing.T) {
 		rng := rand.New(rand.NewPCG(21, 1))
 		for _, s := range deltaShapes {
 			for _, rows := range []int{1, 2, 63, 64, 65, 127, 128, 129, 200} {
+				if s.keyDim*s.valueDim > 1<<12 && rows != 129 {
+					continue // the specification takes its time
+				}
 				for _, prompt := range []int{rows, 0, rows / 2} {
 					j := newJourney(rng, s, 2, 1, rows, prompt)
 					wantY, wantS := j.ref()

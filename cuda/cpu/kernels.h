@@ -68,15 +68,51 @@ typedef struct {
   size_t rows, n, rows_per_task;
 } pio_embed_args;
 
+// What attention reads of a position: a key of dim elements and a value of vdim, and how far on the next ones are.
+typedef struct {
+  size_t dim, vdim, key_step, value_step;
+  float scale; // of scores
+} pio_keys;
+
 typedef struct {
   float *y;
   const float *q, *k, *v;
   const int32_t *positions, *seqs, *tables;
-  size_t width;            // of a row of tables
-  size_t rows, heads, kv_heads, block, dim, vdim;
-  size_t rows_per_task;
-  float scale;
+  size_t width; // of a row of tables
+  size_t rows, heads, kv_heads, block;
+  pio_keys keys;
+  size_t rows_per_task, heads_per_task; // of those that share a kv head
 } pio_attention_args;
+
+typedef struct {
+  float *acc; // of each row and head: vdim sums, the largest score, the sum of weights
+  const float *q, *k, *v;
+  const int32_t *limits;
+  size_t rows, heads, kv_heads, n, first;
+  pio_keys keys;
+  size_t rows_per_task;
+} pio_tile_args;
+
+typedef struct {
+  float *y;
+  const float *x;
+  const void *w; // (heads * group, rank)
+  int type;
+  pio_scale scale;
+  size_t rows, heads, group, rank;
+  size_t dim; // of a head of x, in latent_query
+  size_t own; // rows of w that count: the first of a head for latent_query, the last for latent_value
+  size_t per_task, tasks_per_head;
+} pio_latent_args;
+
+typedef struct {
+  float *y;
+  const float *x;
+  const void *w, *b;
+  int type, b_type;
+  size_t rows, n, rows_per_task;
+  float eps;
+} pio_layernorm_args;
 
 // At most so many experts can be chosen from.
 enum { PIO_EXPERTS_MOST = 4096 };
@@ -109,13 +145,50 @@ typedef struct {
 } pio_group;
 
 typedef struct {
+  float *y;
+  const float *x, *factors; // mul_rows: one for each row
+  size_t rows, n, rows_per_task;
+  float eps; // l2norm
+} pio_rows_args;
+
+// causal_conv: channels of a task, and the most positions it looks at.
+enum { PIO_CONV_CHANNELS = 64, PIO_CONV_MOST = 64 };
+
+typedef struct {
+  float *y;
+  const float *x;
+  const void *w; // (channels, n)
+  int type;
+  float *state; // (slots, n - 1, channels)
+  const int32_t *positions, *slots;
+  size_t rows, channels, n;
+} pio_conv_args;
+
+// delta_rule: rows of a prompt that are computed together, and columns of a matrix that a task does.
+enum { PIO_DELTA_CHUNK = 64, PIO_DELTA_COLUMNS = 128 };
+
+typedef struct {
+  float *y, *state;                   // (rows, heads, value_dim), (slots, heads, key_dim, value_dim)
+  const float *q, *k, *v, *g, *beta;  // (rows, key_heads, key_dim) twice, (rows, heads, value_dim), (rows, heads) twice
+  const int32_t *positions, *slots, *forms;
+  size_t rows, key_heads, heads, key_dim, value_dim;
+  float scale;
+} pio_delta_args;
+
+typedef struct {
   const char *name;
   pio_task *matmul_few;  // up to PIO_FEW rows: weights widened in registers
   pio_task *matmul_many; // weights widened once for a block of rows
-  pio_task *rmsnorm, *add, *swiglu, *rotate, *embed, *attention, *route, *scatter_add;
+  pio_task *rmsnorm, *add, *swiglu, *rotate, *embed, *attention, *attend_tile, *latent_query, *latent_value, *add_row, *layernorm, *gelu_erf, *gelu_tanh, *route, *scatter_add;
+  pio_task *sigmoid, *mul, *mul_rows, *l2norm, *causal_conv, *delta_rule;
   void (*exp)(float *y, const float *x, size_t n); // for the test of its bound
   double (*flops)(double seconds);                 // f32 operations/s of one thread in registers
 } pio_kernels;
+
+enum {
+  PIO_LATENT_COLUMNS = 256, // of a matrix that latent_query reads at once
+  PIO_RANK_F8 = 4096,       // elements of a latent whose matrix is in 8 bits, at most
+};
 
 enum {
   PIO_FEW = 16,       // rows that matmul_few takes
@@ -139,6 +212,31 @@ void pio_embed(pio_pool *p, const pio_kernels *t, float *y, const int32_t *token
 void pio_attention(pio_pool *p, const pio_kernels *t, float *y, const float *q, const float *k, const float *v,
                    const int32_t *positions, const int32_t *seqs, const int32_t *tables, size_t width, size_t rows,
                    size_t heads, size_t kv_heads, size_t block, size_t dim, size_t vdim, float scale);
+void pio_latent_attention(pio_pool *p, const pio_kernels *t, float *y, const float *q, const float *cache,
+                          const int32_t *positions, const int32_t *seqs, const int32_t *tables, size_t width, size_t rows,
+                          size_t heads, size_t block, size_t dim, size_t vdim, float scale);
+void pio_attend_tile(pio_pool *p, const pio_kernels *t, float *acc, const float *q, const float *k, const float *v,
+                     const int32_t *limits, size_t rows, size_t heads, size_t kv_heads, size_t n, size_t first, size_t dim,
+                     size_t vdim, float scale);
+void pio_latent_query(pio_pool *p, const pio_kernels *t, float *y, const float *q, const void *w, int type,
+                      const void *factors, int factor_type, size_t block_outs, size_t block_ins, size_t rows, size_t heads,
+                      size_t group, size_t rank, size_t dim, size_t nope);
+void pio_latent_value(pio_pool *p, const pio_kernels *t, float *y, const float *x, const void *w, int type,
+                      const void *factors, int factor_type, size_t block_outs, size_t block_ins, size_t rows, size_t heads,
+                      size_t group, size_t rank, size_t vdim);
+void pio_add_row(pio_pool *p, const pio_kernels *t, float *y, const float *x, const void *w, int type, size_t rows, size_t n);
+void pio_layernorm(pio_pool *p, const pio_kernels *t, float *y, const float *x, const void *w, int type, const void *b,
+                   int b_type, size_t rows, size_t n, float eps);
+void pio_gelu(pio_pool *p, const pio_kernels *t, float *y, const float *x, size_t n, int tanh);
+void pio_sigmoid(pio_pool *p, const pio_kernels *t, float *y, const float *x, size_t n);
+void pio_mul(pio_pool *p, const pio_kernels *t, float *y, const float *x, const float *factors, size_t n);
+void pio_mul_rows(pio_pool *p, const pio_kernels *t, float *y, const float *x, const float *factors, size_t rows, size_t n);
+void pio_l2norm(pio_pool *p, const pio_kernels *t, float *y, const float *x, size_t rows, size_t n, float eps);
+void pio_causal_conv(pio_pool *p, const pio_kernels *t, float *y, const float *x, const void *w, int type, float *state,
+                     const int32_t *positions, const int32_t *slots, size_t rows, size_t channels, size_t n);
+void pio_delta_rule(pio_pool *p, const pio_kernels *t, float *y, float *state, const float *q, const float *k, const float *v,
+                    const float *g, const float *beta, const int32_t *positions, const int32_t *slots, const int32_t *forms,
+                    size_t rows, size_t key_heads, size_t heads, size_t key_dim, size_t value_dim, float scale);
 void pio_exp(const pio_kernels *t, float *y, const float *x, size_t n);
 
 // pio_matmul_cut cuts a product into tasks of a kernel that it names; rows are not zero.

@@ -153,6 +153,8 @@ static void embed(const void *args, size_t task) {
 }
 
 #include "attention.h"
+#include "rows.h"
+#include "delta.h"
 #include "experts.h"
 
 // ---- the speed of the arithmetic alone
@@ -192,6 +194,12 @@ const pio_kernels TABLE = {
     .attention = attention,
     .route = route,
     .scatter_add = scatter_add,
+    .sigmoid = sigmoid,
+    .mul = mul,
+    .mul_rows = mul_rows,
+    .l2norm = l2norm,
+    .causal_conv = causal_conv,
+    .delta_rule = delta_rule,
     .exp = exp_all,
     .flops = flops,
 };

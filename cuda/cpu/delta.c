@@ -1,0 +1,49 @@
+// delta.c: how the ops of delta.h and rows.h are cut into tasks for the pool.
+#define _GNU_SOURCE
+#include "kernels.h"
+
+enum { ELEMENTS_TASK = 16384 }; // that a task of an elementwise op computes
+
+static size_t ceil_div(size_t a, size_t b) { return (a + b - 1) / b; }
+
+static void elements(pio_pool *p, pio_task *task, float *y, const float *a, const float *b, size_t n) {
+  pio_pair_args args = {.y = y, .a = a, .b = b, .n = n, .per_task = ELEMENTS_TASK};
+  pio_pool_run(p, task, &args, ceil_div(n, ELEMENTS_TASK));
+}
+
+static void by_row(pio_pool *p, pio_task *task, pio_rows_args *a) {
+  a->rows_per_task = ELEMENTS_TASK / (a->n > 0 ? a->n : 1);
+  if (a->rows_per_task == 0)
+    a->rows_per_task = 1;
+  pio_pool_run(p, task, a, ceil_div(a->rows, a->rows_per_task));
+}
+
+void pio_sigmoid(pio_pool *p, const pio_kernels *t, float *y, const float *x, size_t n) { elements(p, t->sigmoid, y, x, NULL, n); }
+
+void pio_mul(pio_pool *p, const pio_kernels *t, float *y, const float *x, const float *factors, size_t n) {
+  elements(p, t->mul, y, x, factors, n);
+}
+
+void pio_mul_rows(pio_pool *p, const pio_kernels *t, float *y, const float *x, const float *factors, size_t rows, size_t n) {
+  by_row(p, t->mul_rows, &(pio_rows_args){.y = y, .x = x, .factors = factors, .rows = rows, .n = n});
+}
+
+void pio_l2norm(pio_pool *p, const pio_kernels *t, float *y, const float *x, size_t rows, size_t n, float eps) {
+  by_row(p, t->l2norm, &(pio_rows_args){.y = y, .x = x, .rows = rows, .n = n, .eps = eps});
+}
+
+void pio_causal_conv(pio_pool *p, const pio_kernels *t, float *y, const float *x, const void *w, int type, float *state,
+                     const int32_t *positions, const int32_t *slots, size_t rows, size_t channels, size_t n) {
+  pio_conv_args a = {.y = y, .x = x, .w = w, .type = type, .state = state, .positions = positions, .slots = slots,
+                     .rows = rows, .channels = channels, .n = n};
+  pio_pool_run(p, t->causal_conv, &a, ceil_div(channels, PIO_CONV_CHANNELS));
+}
+
+void pio_delta_rule(pio_pool *p, const pio_kernels *t, float *y, float *state, const float *q, const float *k, const float *v,
+                    const float *g, const float *beta, const int32_t *positions, const int32_t *slots, const int32_t *forms,
+                    size_t rows, size_t key_heads, size_t heads, size_t key_dim, size_t value_dim, float scale) {
+  pio_delta_args a = {.y = y, .state = state, .q = q, .k = k, .v = v, .g = g, .beta = beta, .positions = positions,
+                      .slots = slots, .forms = forms, .rows = rows, .key_heads = key_heads, .heads = heads,
+                      .key_dim = key_dim, .value_dim = value_dim, .scale = scale};
+  pio_pool_run(p, t->delta_rule, &a, heads * ceil_div(value_dim, PIO_DELTA_COLUMNS));
+}
