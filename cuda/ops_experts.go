@@ -33,7 +33,7 @@ type RouteOptions struct {
 	Groups    int     // equal groups of experts, of which a row first chooses some by the sum of their two best; 0 or 1: none
 	TopGroups int     // how many
 	Normalize bool    // divide the weights of a row by their sum plus Epsilon
-	Epsilon   float32 //
+	Epsilon   float32 // keeps a sum from being zero
 	Scale     float32 // on the weights; 0 is 1
 }
 
@@ -125,7 +125,7 @@ func (s *Step) GatherByValue(x, index Tensor, values []int32, count int) (y, ent
 	y = s.make(dev, F32, 2, [MaxDims]int32{int32(count), x.dim[1]})
 	entries = s.make(dev, I32, 1, [MaxDims]int32{int32(count)})
 	if s.runs() {
-		s.ints = append(s.ints[:0], values...) // the caller's may be on its stack
+		s.ints = append(s.ints[:0], values...)
 		s.done("gather by value", nil, s.ops[dev].GatherByValue(y, entries, x, index, s.ints))
 	}
 	return y, entries
@@ -136,12 +136,12 @@ func (s *Step) GatherByValue(x, index Tensor, values []int32, count int) (y, ent
 // x (rows, in), each of ws (out, in) -> (rows, out).
 func (s *Step) MatMulGrouped(x Tensor, counts []int32, ws []*Weight) Tensor {
 	const op = "grouped matmul"
-	if s.err != nil || len(ws) == 0 || len(counts) != len(ws) {
-		return s.refuse(op, errNothing)
+	if len(ws) == 0 || len(counts) != len(ws) {
+		return s.refuse(op, fmt.Errorf("%d groups of rows and %d weights", len(counts), len(ws)))
 	}
 	dev, first := s.weight(ws[0])
 	x = s.on(dev, x)
-	s.ints, s.group = append(s.ints[:0], counts...), s.group[:0]
+	s.ints, s.group = append(s.ints[:0], counts...), s.group[:0] // the caller's may be on its stack
 	rows := 0
 	for i, w := range ws {
 		d, t := s.weight(w)
@@ -152,10 +152,10 @@ func (s *Step) MatMulGrouped(x Tensor, counts []int32, ws []*Weight) Tensor {
 			return Tensor{}
 		}
 		s.group = append(s.group, t)
-		rows += int(counts[i])
+		rows += int(max(counts[i], 0))
 	}
 	if rows != x.Rows() || slices.Min(counts) < 0 {
-		return s.refuse(op, fmt.Errorf("groups of %d rows in all for %v", rows, x))
+		return s.refuse(op, fmt.Errorf("groups of %v rows for %v", slices.Clone(counts), x))
 	}
 	y := s.make(dev, F32, 2, [MaxDims]int32{x.dim[0], first.dim[0]})
 	if s.runs() {
