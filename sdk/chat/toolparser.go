@@ -16,8 +16,8 @@ type CallDelta struct {
 }
 
 // ToolParser finds the tool calls in an answer whose reasoning has been split off. A call is handed out when it is whole
-// and right, one that is not is handed back as text: a name that has been sent cannot be taken back. White space between
-// a call and the words around it belongs to neither.
+// and right, one that is not is handed back as text: a name that has been sent cannot be taken back. White space
+// beside calls is text only if there are words on both sides.
 type ToolParser struct {
 	syntax syntax
 	tools  toolTypes
@@ -27,6 +27,7 @@ type ToolParser struct {
 	scan      scan            // how far they have been searched for the call's end
 	space     string          // white space that is text only if more text comes
 	inCall    bool
+	wrote     bool // words, before or between calls
 	afterCall bool // nothing but white space since the last call
 	count     int
 	malformed int
@@ -147,16 +148,16 @@ func (p *ToolParser) opens() []string {
 
 // text writes words, but keeps the white space at their end until it is known what follows.
 func (p *ToolParser) text(s string, out *strings.Builder) {
-	if p.afterCall {
-		s = strings.TrimLeft(s, " \t\r\n")
-	}
 	body := strings.TrimRight(s, " \t\r\n")
 	if body == "" {
 		p.space += s
 		return
 	}
+	if p.afterCall && !p.wrote {
+		p.space, body, s = "", strings.TrimLeft(body, " \t\r\n"), strings.TrimLeft(s, " \t\r\n")
+	}
 	out.WriteString(p.space + body)
-	p.space, p.afterCall = s[len(body):], false
+	p.space, p.wrote, p.afterCall = s[len(body):], true, false
 }
 
 // finish turns a whole call into deltas, or back into text if it is wrong; then another may begin inside of it. It says
@@ -175,7 +176,7 @@ func (p *ToolParser) finish(call string, out *strings.Builder) (int, []CallDelta
 		p.text(call[:n], out)
 		return n, nil
 	}
-	p.space, p.afterCall = "", true
+	p.afterCall = true
 	var deltas []CallDelta
 	for _, c := range found {
 		deltas = append(deltas, CallDelta{Index: p.count, ID: p.newID(p.count), Name: c.name}, CallDelta{Index: p.count, Arguments: c.arguments})
