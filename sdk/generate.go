@@ -33,6 +33,9 @@ type Chat struct {
 	ToolChoice string
 	// SingleCall ends the answer with its first tool call, as parallel_tool_calls = false asks for.
 	SingleCall bool
+	// Images are files (PNG, JPEG and the like) as the client sent them: one for each part {"type": "image"} of Messages, in order.
+	// They are decoded here, in the plugin's process.
+	Images [][]byte
 }
 
 // Sampling holds what the client asked for; a nil field takes the checkpoint's generation_config, then the neutral value.

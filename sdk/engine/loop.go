@@ -65,7 +65,11 @@ func (l *loop) run() {
 		}
 		batch := l.scheduler.next(time.Now())
 		l.publish()
+		prepared := l.prepare() // after next, which gives places; who is ready only now has rows in the next step
 		if len(batch.Rows) == 0 {
+			if prepared {
+				continue
+			}
 			l.idle(timer)
 			continue
 		}
@@ -232,11 +236,7 @@ func (l *loop) step(batch *Batch) {
 
 // compute calls the model and holds it to its contract.
 func (l *loop) compute(batch *Batch) (logits [][]float32, err error) {
-	defer func() {
-		if v := recover(); v != nil {
-			err = &PanicError{Value: v, Stack: debug.Stack()}
-		}
-	}()
+	defer func() { recovered(recover(), &err) }()
 	logits, err = l.model.Step(batch)
 	if err != nil {
 		return nil, err
@@ -254,6 +254,13 @@ func (l *loop) compute(batch *Batch) (logits [][]float32, err error) {
 		}
 	}
 	return logits, nil
+}
+
+// recovered makes an error of a panic.
+func recovered(v any, err *error) {
+	if v != nil {
+		*err = &PanicError{Value: v, Stack: debug.Stack()}
+	}
 }
 
 // score notes how likely the next ids of a prompt were.

@@ -36,6 +36,7 @@ type Row struct {
 type Batch struct {
 	Rows   []Row
 	Tables [][]int32 // by Row.Seq: the blocks of the sequence's positions; nil for slots without rows
+	Media  [][]Media // by Row.Seq: what the sequence's prompt has besides text
 }
 
 // Model computes steps. It is called from one goroutine.

@@ -47,7 +47,7 @@ func (p *part) logits() int {
 }
 
 func newScheduler(c *Config) *scheduler {
-	s := &scheduler{config: c, blocks: newBlockTable(c.Blocks), batch: Batch{Tables: make([][]int32, c.MaxSequences)}}
+	s := &scheduler{config: c, blocks: newBlockTable(c.Blocks), batch: Batch{Tables: make([][]int32, c.MaxSequences), Media: make([][]Media, c.MaxSequences)}}
 	for slot := c.MaxSequences - 1; slot >= 0; slot-- {
 		s.slots = append(s.slots, int32(slot))
 	}
@@ -94,6 +94,7 @@ func chunk(fed, prompt, budget int) int {
 func (s *scheduler) reset() {
 	s.batch.Rows = s.batch.Rows[:0]
 	clear(s.batch.Tables)
+	clear(s.batch.Media)
 	clear(s.parts)
 	s.parts = s.parts[:0]
 	s.budget = s.config.StepTokens
@@ -115,7 +116,7 @@ func (s *scheduler) add(q *sequence, n int, form Form) (added bool) {
 	if p.output {
 		s.batch.Rows[len(s.batch.Rows)-1].Output = true
 	}
-	s.batch.Tables[q.slot] = q.table
+	s.batch.Tables[q.slot], s.batch.Media[q.slot] = q.table, q.media
 	s.parts = append(s.parts, p)
 	s.budget -= n
 	return true
@@ -128,7 +129,7 @@ func (s *scheduler) fed() {
 		q.fed += p.rows
 		for s.config.PrefixCache && (q.published+1)*BlockSize <= min(q.fed, q.prompt) {
 			from := q.published * BlockSize
-			q.content = s.blocks.publish(q.table[q.published], q.content, q.tokens[from:from+BlockSize])
+			q.content = s.blocks.publish(q.table[q.published], q.content, q.keys[from:from+BlockSize])
 			q.published++
 		}
 	}
@@ -205,7 +206,7 @@ func (s *scheduler) place(q *sequence) bool {
 	table, content := q.table[:0], content(0)
 	if s.config.PrefixCache && !q.scoring() {
 		// the prompt's last token is always computed: its logits are needed
-		table, content = s.blocks.find(q.tokens[:q.prompt-1], table)
+		table, content = s.blocks.find(q.keys[:q.prompt-1], table)
 	}
 	shared := len(table)
 	fresh := blocksFor(len(q.tokens)) - shared
@@ -222,6 +223,7 @@ func (s *scheduler) place(q *sequence) bool {
 		q.cached, q.placed = q.fed, true
 		s.cached += uint64(q.fed)
 	}
+	q.prepared = len(q.media) == 0
 	q.phase = running
 	s.running = insert(s.running, q)
 	return true

@@ -15,6 +15,7 @@ type Request struct {
 	Prompt    []int32
 	Generated []int32 // the answer so far, if it is being resumed
 	Sampling  Params
+	Media     []Media // what stands in the prompt besides text, in order
 	Choice    int     // which of the answers to one prompt; keys the generator together with the seed
 	Forced    []int32 // ids that the answer begins with, whatever the model would say; Generated may end among them
 	MaxTokens int     // of the whole answer; 0 means as many as the context and the cache hold
@@ -64,6 +65,9 @@ type sequence struct {
 	end       chan outcome
 	sampler   *Sampler
 	tokens    []int32 // prompt and answer
+	media     []Media
+	keys      []int32 // of the prompt, for the prefix cache
+	prepared  bool    // the model has done what its media need
 	phase     phase
 	fed       int // positions in the cache
 	table     []int32
@@ -100,7 +104,8 @@ func (c *Config) newSequence(r Request, work *workspace) (*sequence, error) {
 		return nil, err
 	}
 	q := &sequence{prompt: len(r.Prompt), limit: limit, out: make(chan delivery, 1), end: make(chan outcome, 1),
-		tokens: slices.Concat(r.Prompt, r.Generated), sampler: newSampler(r.Sampling, r.Choice, work), forced: r.Forced, slot: -1}
+		tokens: slices.Concat(r.Prompt, r.Generated), sampler: newSampler(r.Sampling, r.Choice, work), forced: r.Forced,
+		media: r.Media, keys: keys(r.Prompt, r.Media), slot: -1}
 	if !r.IgnoreEOS {
 		q.eos = r.EOS
 	}
@@ -123,6 +128,9 @@ func (c *Config) check(r Request) error {
 		if id < 0 || int(id) >= c.Vocab {
 			return invalid("prompt", "token %d is %d; the vocabulary has ids 0 to %d", i, id, c.Vocab-1)
 		}
+	}
+	if err := checkMedia(r.Media, len(r.Prompt)); err != nil {
+		return err
 	}
 	if err := r.Sampling.Validate(c.Vocab); err != nil || !r.ScorePrompt {
 		return err
@@ -195,4 +203,4 @@ func (q *sequence) scoring() bool { return q.scored < len(q.scores) }
 // left is how many known tokens are not in the cache yet.
 func (q *sequence) left() int { return len(q.tokens) - q.fed }
 
-func (q *sequence) ready() bool { return q.phase == running && !q.awaiting }
+func (q *sequence) ready() bool { return q.phase == running && !q.awaiting && q.prepared }

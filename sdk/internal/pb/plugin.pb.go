@@ -1335,12 +1335,14 @@ func (x *TokenIds) GetIds() []int32 {
 
 // Chat is a conversation as JSON, byte for byte as the client sent it.
 type Chat struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Messages      []byte                 `protobuf:"bytes,1,opt,name=messages,proto3" json:"messages,omitempty"`                        // array
-	Tools         []byte                 `protobuf:"bytes,2,opt,name=tools,proto3" json:"tools,omitempty"`                              // array, or empty
-	Kwargs        []byte                 `protobuf:"bytes,3,opt,name=kwargs,proto3" json:"kwargs,omitempty"`                            // object of further template variables, or empty
-	ToolChoice    string                 `protobuf:"bytes,4,opt,name=tool_choice,json=toolChoice,proto3" json:"tool_choice,omitempty"`  // "", "none", "auto", "required", "function:NAME"
-	SingleCall    bool                   `protobuf:"varint,5,opt,name=single_call,json=singleCall,proto3" json:"single_call,omitempty"` // the answer ends with its first tool call
+	state      protoimpl.MessageState `protogen:"open.v1"`
+	Messages   []byte                 `protobuf:"bytes,1,opt,name=messages,proto3" json:"messages,omitempty"`                        // array
+	Tools      []byte                 `protobuf:"bytes,2,opt,name=tools,proto3" json:"tools,omitempty"`                              // array, or empty
+	Kwargs     []byte                 `protobuf:"bytes,3,opt,name=kwargs,proto3" json:"kwargs,omitempty"`                            // object of further template variables, or empty
+	ToolChoice string                 `protobuf:"bytes,4,opt,name=tool_choice,json=toolChoice,proto3" json:"tool_choice,omitempty"`  // "", "none", "auto", "required", "function:NAME"
+	SingleCall bool                   `protobuf:"varint,5,opt,name=single_call,json=singleCall,proto3" json:"single_call,omitempty"` // the answer ends with its first tool call
+	// Files (PNG, JPEG and the like) as the client sent them: one for each part {"type": "image"} of messages, in order.
+	Images        [][]byte `protobuf:"bytes,6,rep,name=images,proto3" json:"images,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1408,6 +1410,13 @@ func (x *Chat) GetSingleCall() bool {
 		return x.SingleCall
 	}
 	return false
+}
+
+func (x *Chat) GetImages() [][]byte {
+	if x != nil {
+		return x.Images
+	}
+	return nil
 }
 
 // Sampling holds what the client asked for. An absent field takes the checkpoint's generation_config, then the neutral value.
@@ -3626,7 +3635,7 @@ const file_plugin_proto_rawDesc = "" +
 	"\x0fprompt_logprobs\x18\v \x01(\bR\x0epromptLogprobsB\b\n" +
 	"\x06prompt\"\x1c\n" +
 	"\bTokenIds\x12\x10\n" +
-	"\x03ids\x18\x01 \x03(\x05R\x03ids\"\x92\x01\n" +
+	"\x03ids\x18\x01 \x03(\x05R\x03ids\"\xaa\x01\n" +
 	"\x04Chat\x12\x1a\n" +
 	"\bmessages\x18\x01 \x01(\fR\bmessages\x12\x14\n" +
 	"\x05tools\x18\x02 \x01(\fR\x05tools\x12\x16\n" +
@@ -3634,7 +3643,8 @@ const file_plugin_proto_rawDesc = "" +
 	"\vtool_choice\x18\x04 \x01(\tR\n" +
 	"toolChoice\x12\x1f\n" +
 	"\vsingle_call\x18\x05 \x01(\bR\n" +
-	"singleCall\"\xdd\x04\n" +
+	"singleCall\x12\x16\n" +
+	"\x06images\x18\x06 \x03(\fR\x06images\"\xdd\x04\n" +
 	"\bSampling\x12\x12\n" +
 	"\x04seed\x18\x01 \x01(\x04R\x04seed\x12%\n" +
 	"\vtemperature\x18\x02 \x01(\x01H\x00R\vtemperature\x88\x01\x01\x12\x18\n" +

@@ -82,12 +82,12 @@ func (c *checks) resume(m *pb.Resume) *sdk.Resume {
 
 // ChatToPB and Chat translate a conversation; its JSON is not looked at.
 func ChatToPB(c sdk.Chat) *pb.Chat {
-	return &pb.Chat{Messages: c.Messages, Tools: c.Tools, Kwargs: c.Kwargs, ToolChoice: c.ToolChoice, SingleCall: c.SingleCall}
+	return &pb.Chat{Messages: c.Messages, Tools: c.Tools, Kwargs: c.Kwargs, ToolChoice: c.ToolChoice, SingleCall: c.SingleCall, Images: c.Images}
 }
 
 // Chat reads what ChatToPB wrote.
 func Chat(m *pb.Chat) sdk.Chat {
-	return sdk.Chat{Messages: m.GetMessages(), Tools: m.GetTools(), Kwargs: m.GetKwargs(), ToolChoice: m.GetToolChoice(), SingleCall: m.GetSingleCall()}
+	return sdk.Chat{Messages: m.GetMessages(), Tools: m.GetTools(), Kwargs: m.GetKwargs(), ToolChoice: m.GetToolChoice(), SingleCall: m.GetSingleCall(), Images: m.GetImages()}
 }
 
 func samplingToPB(s sdk.Sampling) *pb.Sampling {

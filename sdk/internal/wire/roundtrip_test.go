@@ -212,7 +212,8 @@ func requests() *rapid.Generator[sdk.GenerateRequest] {
 			r.Tokens = ids.Draw(t, "tokens")
 		case 2: // white space and the order of keys are the client's
 			r.Chat = &sdk.Chat{Messages: []byte(`[{"b": 1.0,"a":1}]`), Tools: []byte(`[ ]`), Kwargs: []byte(`{"x":false}`),
-				ToolChoice: words.Draw(t, "choice"), SingleCall: rapid.Bool().Draw(t, "single")}
+				ToolChoice: words.Draw(t, "choice"), SingleCall: rapid.Bool().Draw(t, "single"),
+				Images: [][]byte{[]byte("\x89PNG"), {0, 1}}}
 		}
 		if rapid.Bool().Draw(t, "resume") {
 			r.Resume = &sdk.Resume{Prompt: append(ids.Draw(t, "seen"), 1), Generated: append(ids.Draw(t, "generated"), 2),
