@@ -12,7 +12,11 @@ import (
 // Generate answers a request, as [sdk.Plugin] describes it. Everything that is wrong with a request is found before the
 // first event.
 func (m *Model) Generate(ctx context.Context, e *engine.Engine, req sdk.GenerateRequest, send func(sdk.Event) error) error {
-	prompt, err := m.Prompt(req)
+	ids, err := m.Prompt(req)
+	if err != nil {
+		return err
+	}
+	prompt, media, err := m.see(req, ids)
 	if err != nil {
 		return err
 	}
@@ -20,7 +24,7 @@ func (m *Model) Generate(ctx context.Context, e *engine.Engine, req sdk.Generate
 	if err != nil {
 		return err
 	}
-	r := engine.Request{Prompt: prompt, Sampling: m.Params(req.Sampling), Choice: req.Choice,
+	r := engine.Request{Prompt: prompt, Media: media, Sampling: m.Params(req.Sampling), Choice: req.Choice,
 		ScorePrompt: req.PromptLogprobs && req.Resume == nil, Forced: d.Forced(), MaxTokens: req.MaxTokens, EOS: m.EOS(), IgnoreEOS: req.IgnoreEOS}
 	if req.Resume != nil {
 		r.Generated = req.Resume.Generated

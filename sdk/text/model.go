@@ -16,6 +16,8 @@ import (
 
 // Model is the text side of one checkpoint. It never changes and is safe for concurrent use.
 type Model struct {
+	Pictures Pictures // nil: the model sees none. To be set before the first request.
+
 	tokenizer *tokenizer.Tokenizer // nil: prompts of ids only
 	template  *chat.Template       // nil: no chats
 	defaults  defaults

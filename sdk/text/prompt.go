@@ -12,7 +12,8 @@ import (
 	"github.com/inference-pio/inference-pio/sdk/chat"
 )
 
-// Prompt returns the ids of a request's prompt, rendered and encoded; those of a resumed one are given.
+// Prompt returns the ids of a request's prompt, rendered and encoded, with one id for each picture; those of a resumed one
+// are given.
 func (m *Model) Prompt(req sdk.GenerateRequest) ([]int32, error) {
 	if err := exactlyOne(req); err != nil {
 		return nil, err

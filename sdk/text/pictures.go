@@ -1,0 +1,104 @@
+// pictures.go puts pictures where the prompt has a place for them. The template writes one token for each picture; the model reads
+// as many as the picture has pieces.
+
+package text
+
+import (
+	"slices"
+
+	"github.com/inference-pio/inference-pio/sdk"
+	"github.com/inference-pio/inference-pio/sdk/engine"
+)
+
+// Pictures is the eyes of a model. Its methods may be called from any goroutine.
+type Pictures interface {
+	// Pad is the token that stands for a piece of a picture.
+	Pad() int32
+	// Look decodes a file. An error says what is wrong with it, for the client to read.
+	Look(file []byte) (Picture, error)
+}
+
+// Picture is what the model will see.
+type Picture interface {
+	Tokens() int    // positions it takes in the prompt
+	Hash() [32]byte // of the content; equal ones look the same
+}
+
+// see gives a prompt's pictures their places: the ids with room for each, and where they stand. The ids of a resumed
+// request have the room already.
+func (m *Model) see(req sdk.GenerateRequest, ids []int32) ([]int32, []engine.Media, error) {
+	var files [][]byte
+	if req.Chat != nil {
+		files = req.Chat.Images
+	}
+	if m.Pictures == nil {
+		if len(files) > 0 {
+			return nil, nil, invalid("messages", "this model takes no pictures; it reads text alone")
+		}
+		return ids, nil, nil
+	}
+	pictures := make([]Picture, len(files))
+	for i, f := range files {
+		var err error
+		if pictures[i], err = m.Pictures.Look(f); err != nil {
+			return nil, nil, invalid("messages", "picture %d: %v", i, err)
+		}
+	}
+	if req.Resume == nil {
+		var err error
+		if ids, err = widen(ids, m.Pictures.Pad(), pictures); err != nil {
+			return nil, nil, err
+		}
+	}
+	media, err := locate(ids, m.Pictures.Pad(), pictures)
+	return ids, media, err
+}
+
+// widen repeats the pad of each picture as often as it has tokens.
+func widen(ids []int32, pad int32, pictures []Picture) ([]int32, error) {
+	places := 0
+	for _, id := range ids {
+		if id == pad {
+			places++
+		}
+	}
+	if places != len(pictures) {
+		return nil, misplaced(places, len(pictures))
+	}
+	if places == 0 {
+		return ids, nil
+	}
+	wide := make([]int32, 0, len(ids))
+	for _, id := range ids {
+		n := 1
+		if id == pad {
+			n, pictures = pictures[0].Tokens(), pictures[1:]
+		}
+		wide = append(wide, slices.Repeat([]int32{id}, n)...)
+	}
+	return wide, nil
+}
+
+// locate finds the pictures' places among widened ids: each takes the next pads.
+func locate(ids []int32, pad int32, pictures []Picture) ([]engine.Media, error) {
+	media, at := make([]engine.Media, 0, len(pictures)), 0
+	for _, p := range pictures {
+		for at < len(ids) && ids[at] != pad {
+			at++
+		}
+		n := p.Tokens()
+		if at+n > len(ids) || slices.ContainsFunc(ids[at:at+n], func(id int32) bool { return id != pad }) {
+			return nil, misplaced(len(media), len(pictures))
+		}
+		media = append(media, engine.Media{At: at, Len: n, Content: p, Hash: p.Hash()})
+		at += n
+	}
+	if slices.Contains(ids[at:], pad) {
+		return nil, misplaced(len(pictures)+1, len(pictures))
+	}
+	return media, nil
+}
+
+func misplaced(places, pictures int) error {
+	return invalid("messages", "the prompt has places for %d pictures and %d were given; the token that stands for a picture cannot be written by hand", places, pictures)
+}

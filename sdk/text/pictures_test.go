@@ -1,0 +1,91 @@
+package text
+
+import (
+	"errors"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/inference-pio/inference-pio/sdk"
+	"github.com/inference-pio/inference-pio/sdk/engine"
+)
+
+// eyes see a file as a picture of as many tokens as it has bytes.
+type eyes struct{}
+
+type seen string
+
+func (s seen) Tokens() int    { return len(s) }
+func (s seen) Hash() [32]byte { return [32]byte{s[0]} }
+
+func (eyes) Pad() int32 { return 9 }
+
+func (eyes) Look(file []byte) (Picture, error) {
+	if len(file) == 0 {
+		return nil, errors.New("an empty file")
+	}
+	return seen(file), nil
+}
+
+func files(list ...string) (out [][]byte) {
+	for _, s := range list {
+		out = append(out, []byte(s))
+	}
+	return out
+}
+
+func TestPicturesTakeTheirPlaces(t *testing.T) {
+	m := &Model{Pictures: eyes{}}
+	for name, c := range map[string]struct {
+		files []string
+		ids   []int32
+		wide  []int32
+		at    []int
+	}{
+		"none":         {nil, []int32{1, 2}, []int32{1, 2}, nil},
+		"one":          {[]string{"abc"}, []int32{1, 9, 2}, []int32{1, 9, 9, 9, 2}, []int{1}},
+		"two in a row": {[]string{"ab", "c"}, []int32{9, 9}, []int32{9, 9, 9}, []int{0, 2}},
+		"apart":        {[]string{"a", "bc"}, []int32{9, 1, 9, 2}, []int32{9, 1, 9, 9, 2}, []int{0, 2}},
+	} {
+		req := sdk.GenerateRequest{Chat: &sdk.Chat{Images: files(c.files...)}}
+		wide, media, err := m.see(req, c.ids)
+		if err != nil || !slices.Equal(wide, c.wide) {
+			t.Errorf("%s: %v, %v", name, wide, err)
+			continue
+		}
+		at := func(list []engine.Media) (at []int) {
+			for _, m := range list {
+				at = append(at, m.At)
+			}
+			return at
+		}
+		if !slices.Equal(at(media), c.at) {
+			t.Errorf("%s: pictures at %v, want %v", name, at(media), c.at)
+		}
+		req.Resume = &sdk.Resume{Prompt: wide}
+		again, resumed, err := m.see(req, wide)
+		if err != nil || !slices.Equal(again, wide) || !slices.Equal(at(resumed), c.at) {
+			t.Errorf("%s, resumed: %v at %v, %v", name, again, at(resumed), err)
+		}
+	}
+}
+
+func TestPicturesWithoutAPlaceAreRefused(t *testing.T) {
+	for name, c := range map[string]struct {
+		model *Model
+		files []string
+		ids   []int32
+		want  string
+	}{
+		"a model that reads":  {&Model{}, []string{"a"}, []int32{1}, "takes no pictures"},
+		"no place":            {&Model{Pictures: eyes{}}, []string{"a"}, []int32{1}, "places for 0 pictures and 1 were given"},
+		"a place by hand":     {&Model{Pictures: eyes{}}, nil, []int32{1, 9}, "places for 1 pictures and 0 were given"},
+		"a file that is none": {&Model{Pictures: eyes{}}, []string{"a", ""}, []int32{9, 9}, "picture 1: an empty file"},
+	} {
+		_, _, err := c.model.see(sdk.GenerateRequest{Chat: &sdk.Chat{Images: files(c.files...)}}, c.ids)
+		wantInvalid(t, err, "messages")
+		if err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
