@@ -34,7 +34,7 @@ func TestTokenAllocatesNothing(t *testing.T) {
 	}
 	mallocs(10)
 	few, many := mallocs(1000), mallocs(11000)
-	if many > few+100 { // growing slices double now and then
+	if many > few+500 { // one in 20 tokens: slices double now and then, and on a busy machine the runtime allocates, too
 		t.Errorf("1,000 tokens allocate %d times, 11,000 tokens %d times", few, many)
 	}
 }
