@@ -67,4 +67,5 @@ type Ops interface {
 	DeltaOps
 	AttentionOps
 	BiasedOps
+	VisionOps
 }

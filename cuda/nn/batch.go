@@ -15,6 +15,19 @@ type Batch struct {
 	Forms     cuda.Tensor // (rows) i32: the row's Form
 	Caches    []*Cache    // of each decoder layer
 	Segments  []Segment   // the rows by sequence and form; they cover all rows in order
+
+	// Of models that see; both are the zero value for others.
+	Axes   cuda.Tensor // (rows, 3) i32: the rope's positions in time, row and column; zero where all three are Positions
+	Visual Visual
+}
+
+// Visual is what rows that stand for pieces of pictures are given in place of a token's embedding. Without such rows in a
+// batch it is the zero Visual.
+type Visual struct {
+	Rows cuda.Tensor // (n) i32: which rows of the batch
+	// Features are (n, hidden) each: the first replaces the embedding, the others are added behind decoder layers 0, 1, ..
+	// (DeepStack).
+	Features []cuda.Tensor
 }
 
 // Form says how a position came into its sequence. Where a formula has two forms that differ in their last bits, the
