@@ -32,6 +32,7 @@ type instance struct {
 	place   *residency
 	step    *cuda.Step
 	engine  *engine.Engine
+	eyes    *eyes // nil: the model sees nothing
 	layout  sdk.LayerTable
 	context int
 	stop    context.CancelFunc
@@ -166,7 +167,7 @@ func (i *instance) start(l limits, hold func(int)) error {
 	if err := i.layCaches(t, l, nil); err != nil {
 		return err
 	}
-	width := t.fullest(l.rows, l.sequences, (l.context+engine.BlockSize-1)/engine.BlockSize)
+	width := t.fullest(l.rows, l.sequences, min(l.rows, l.sequences-1+engine.BlockSize), (l.context+engine.BlockSize-1)/engine.BlockSize)
 	plain := cuda.NewStep(i.devices[:1], i.bound.Layers, nil)
 	sizes, err := plain.Measure(func(s *cuda.Step) { t.forward(s, width) })
 	if err != nil {
@@ -189,8 +190,12 @@ func (i *instance) start(l limits, hold func(int)) error {
 		return memoryError(err)
 	}
 	t.step, t.place = i.step, i.place
+	if m, ok := i.model.(Seer); ok {
+		t.eyes = newEyes(m, i.devices, i.place)
+		i.eyes = t.eyes
+	}
 	i.engine, err = engine.New(t, engine.Config{Blocks: l.blocks, MaxSequences: l.sequences, StepTokens: l.rows, Context: l.context,
-		Vocab: i.shape.Vocab, Hold: hold})
+		Vocab: i.shape.Vocab, PromptLogprobs: true, Hold: hold})
 	if err != nil {
 		return err
 	}
@@ -253,6 +258,9 @@ func (i *instance) close() error {
 	i.stop()
 	if i.place != nil {
 		i.place.close()
+	}
+	if i.eyes != nil {
+		i.eyes.release()
 	}
 	if i.step != nil {
 		i.step.Release(0)

@@ -181,6 +181,8 @@ func layerTable(m Model, bound *nn.Bound, context int, size func(*cuda.Module) (
 			row.FLOPsToken = 0
 		}
 		switch {
+		case strings.HasPrefix(mod.ID, towerPrefix): // only pictures enter it
+			row.ActiveBytesToken, row.FLOPsToken = 0, 0
 		case isExpert(mod):
 			used, all := float64(shape.ExpertsPerToken), float64(max(1, shape.Experts))
 			row.ActiveBytesToken, row.FLOPsToken = int64(float64(bytes)*used/all), row.FLOPsToken*used/all

@@ -28,6 +28,7 @@ var (
 	_ sdk.Unloader  = (*plugin)(nil)
 	_ sdk.Drainer   = (*plugin)(nil)
 	_ sdk.Tokenizer = (*plugin)(nil)
+	_ sdk.Speller   = (*plugin)(nil)
 	_ sdk.Renderer  = (*plugin)(nil)
 	_ sdk.Scheduled = (*plugin)(nil)
 )
@@ -62,6 +63,9 @@ func (p *plugin) Load(_ context.Context, req sdk.LoadRequest, progress func(sdk.
 	if err != nil {
 		return sdk.LayerTable{}, err
 	}
+	if i.eyes != nil {
+		words.Pictures = i.eyes
+	}
 	p.words, p.loaded = words, i
 	close(p.ready)
 	return i.layout, nil
@@ -91,6 +95,10 @@ func (p *plugin) Tokenize(_ context.Context, text string) ([]int32, error) {
 
 func (p *plugin) Detokenize(_ context.Context, ids []int32) (string, error) {
 	return p.words.Detokenize(ids)
+}
+
+func (p *plugin) Spell(_ context.Context, ids []int32) ([]string, error) {
+	return p.words.Spell(ids)
 }
 
 func (p *plugin) Render(_ context.Context, chat sdk.Chat) (string, error) {

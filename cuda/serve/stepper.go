@@ -5,6 +5,7 @@ import (
 
 	"github.com/inference-pio/inference-pio/cuda"
 	"github.com/inference-pio/inference-pio/cuda/nn"
+	"github.com/inference-pio/inference-pio/sdk"
 	"github.com/inference-pio/inference-pio/sdk/engine"
 )
 
@@ -20,18 +21,23 @@ type stepper struct {
 	step  *cuda.Step
 	cache []*nn.Cache
 	place *residency
+	eyes  *eyes // nil: the model sees nothing
 
 	tokens, positions, seqs, forms, tables, outputs []int32
 	slots                                           []int32 // by row of the batch: the engine's slot
 	onBoard                                         []int32 // by row of tables: the engine's slot
 	rowOf                                           []int32 // by slot: its row of tables, -1 without one
 	batch                                           nn.Batch
+	sight                                           sightings
 	logits                                          [][]float32
 }
 
 // Step implements engine.Model.
 func (t *stepper) Step(b *engine.Batch) ([][]float32, error) {
 	width := t.fill(b)
+	if t.eyes != nil {
+		t.sight.fill(t.eyes.model, b)
+	}
 	t.place.begin()
 	defer t.place.end()
 	t.step.Begin()
@@ -49,6 +55,14 @@ func (t *stepper) Step(b *engine.Batch) ([][]float32, error) {
 		t.logits = append(t.logits, all[i*vocab:(i+1)*vocab])
 	}
 	return t.logits, nil
+}
+
+// Prepare implements engine.Preparer.
+func (t *stepper) Prepare(media []engine.Media) (done bool, err error) {
+	if t.eyes == nil {
+		return false, sdk.Errorf(sdk.ReasonInvalid, "this model takes no pictures")
+	}
+	return t.eyes.prepare(media)
 }
 
 // fill lays the rows out as arrays and returns the width of the tables.
@@ -102,18 +116,21 @@ func (t *stepper) forward(s *cuda.Step, width int) cuda.Tensor {
 	b.Tokens, b.Positions, b.Seqs = s.Input(t.tokens), s.Input(t.positions), s.Input(t.seqs)
 	b.Slots, b.Forms = s.Input(t.slots), s.Input(t.forms)
 	b.Tables, b.Outputs = s.Input(t.tables, len(t.onBoard), width), s.Input(t.outputs)
+	t.sight.input(s, b, len(t.tokens))
 	return t.model.Unembed(s, t.model.Forward(s, b))
 }
 
-// fullest fills in the largest batch there can be, for measuring: every row of another position, and logits for each
-// sequence.
-func (t *stepper) fullest(rows, sequences, width int) int {
+// fullest fills in the largest batch there can be, for measuring: every row of another position, and so many rows of logits.
+func (t *stepper) fullest(rows, sequences, outputs, width int) int {
+	if m, ok := t.model.(Seer); ok {
+		t.sight.fullest(m, rows)
+	}
 	b := &engine.Batch{Tables: make([][]int32, sequences)}
 	for i := range b.Tables {
 		b.Tables[i] = make([]int32, width)
 	}
 	for i := range rows {
-		b.Rows = append(b.Rows, engine.Row{Pos: int32(i % (width * nn.BlockSize)), Seq: int32(min(i, sequences-1)), Output: i < sequences})
+		b.Rows = append(b.Rows, engine.Row{Pos: int32(i % (width * nn.BlockSize)), Seq: int32(min(i, sequences-1)), Output: i < outputs})
 	}
 	return t.fill(b)
 }

@@ -1,0 +1,235 @@
+package serve
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/inference-pio/inference-pio/cuda"
+	"github.com/inference-pio/inference-pio/sdk/engine"
+	"github.com/inference-pio/inference-pio/sdk/text"
+)
+
+// vision.go lets a model see. A picture is decoded where its request is read, looked at piece by piece between the steps of
+// others, and what was seen lies in the memory of this process until the rows that stand for it are computed.
+
+// Seer is a Model that takes pictures. The modules of its tower have ids that begin with "visual.".
+type Seer interface {
+	Model
+	// PadToken stands for a piece of a picture in the prompt.
+	PadToken() int32
+	// Look decodes a file and cuts it into patches. It is called from any goroutine; an error is a sentence for the client.
+	Look(file []byte) (Picture, error)
+	// Features is how many tensors (tokens of the picture, hidden) a picture gives: what stands for the embedding, and what
+	// is added behind the first decoder layers.
+	Features() int
+	// See runs one piece of the tower, about as much work as a step with a chunk of a prompt. Piece 0 is given the zero
+	// Tensor and begins from the picture's pixels; a later one is given what the one before returned as next,
+	// (rows, width) f32. seen are features that this piece has finished; the one for the embedding comes last of all. When
+	// done is true there is no next and the picture may give up its pixels.
+	See(s *cuda.Step, p Picture, x cuda.Tensor, piece int) (next cuda.Tensor, seen []cuda.Tensor, done bool)
+	// Axes writes the rope positions (time, row, column) of a sequence's cache positions to out, three for each.
+	Axes(pictures []Placed, positions []int32, out []int32)
+}
+
+// Picture is a decoded picture; what else it is the model knows.
+type Picture = text.Picture
+
+// Placed is a picture in a prompt.
+type Placed struct {
+	At      int // position of its first token
+	Picture Picture
+}
+
+// towerPrefix begins the ids of modules that only pictures enter.
+const towerPrefix = "visual."
+
+// sight is a picture on its way from pixels to features. Its fields but the first belong to the engine's goroutine.
+type sight struct {
+	Picture
+	piece    int
+	x        []float32 // (rows, width), between pieces
+	rows     int
+	features [][]float32 // of all pieces so far; when done, as nn.Visual has them
+	done     bool
+	sizes    *cuda.Sizes // that its pieces need
+}
+
+// recentSights is how many pictures are remembered after their requests have ended, so that a conversation that sends them again
+// with every turn has them looked at once.
+const recentSights = 32
+
+// eyes are a loaded model's.
+type eyes struct {
+	model   Seer
+	devices []cuda.Device
+	place   *residency
+	step    *cuda.Step // its own: a tower has no layers, and its sizes are the picture's
+	held    []bool     // devices that have memory for its activations
+
+	mu     sync.Mutex
+	recent []*sight // the newest last
+}
+
+func newEyes(m Seer, devices []cuda.Device, place *residency) *eyes {
+	return &eyes{model: m, devices: devices, place: place, step: cuda.NewStep(devices, nil, place), held: make([]bool, len(devices))}
+}
+
+// Pad implements text.Pictures.
+func (e *eyes) Pad() int32 { return e.model.PadToken() }
+
+// Look implements text.Pictures: a picture that was sent lately is the same sight.
+func (e *eyes) Look(file []byte) (text.Picture, error) {
+	p, err := e.model.Look(file)
+	if err != nil {
+		return nil, err
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	s := &sight{Picture: p}
+	if i := slices.IndexFunc(e.recent, func(s *sight) bool { return s.Hash() == p.Hash() }); i >= 0 {
+		s = e.recent[i]
+		e.recent = slices.Delete(e.recent, i, i+1)
+	}
+	e.recent = append(e.recent, s)
+	if len(e.recent) > recentSights {
+		e.recent = slices.Delete(e.recent, 0, 1)
+	}
+	return s, nil
+}
+
+// prepare looks at one piece of the first picture that is not seen yet.
+func (e *eyes) prepare(media []engine.Media) (done bool, err error) {
+	i := slices.IndexFunc(media, func(m engine.Media) bool { return !m.Content.(*sight).done })
+	if i < 0 {
+		return true, nil
+	}
+	s := media[i].Content.(*sight)
+	if err := e.look(s); err != nil {
+		return false, err
+	}
+	return s.done && i == len(media)-1, nil
+}
+
+// look runs one piece.
+func (e *eyes) look(s *sight) error {
+	e.place.begin()
+	defer e.place.end()
+	if err := e.reserve(s); err != nil {
+		return err
+	}
+	e.step.Begin()
+	var x cuda.Tensor
+	if s.piece > 0 {
+		x = e.step.InputF32(s.x, s.rows, len(s.x)/s.rows)
+	}
+	next, seen, done := e.model.See(e.step, s.Picture, x, s.piece)
+	for _, f := range seen {
+		s.features = append(s.features, slices.Clone(e.step.ToHost(f).F32()))
+	}
+	if !done {
+		host := e.step.ToHost(next)
+		s.x, s.rows = append(s.x[:0], host.F32()...), host.Rows()
+	}
+	if err := e.step.End(); err != nil {
+		return fmt.Errorf("looking at a picture: %w", err)
+	}
+	if s.piece++; !done {
+		return nil
+	}
+	return e.finish(s)
+}
+
+// finish puts the features in the order that rows want them: the one for the embedding first.
+func (e *eyes) finish(s *sight) error {
+	e.release()
+	n := len(s.features)
+	if n != e.model.Features() {
+		return fmt.Errorf("the tower gave %d features for a picture, not %d", n, e.model.Features())
+	}
+	s.features = append(s.features[n-1:n:n], s.features[:n-1]...)
+	s.x, s.done = nil, true
+	return nil
+}
+
+// reserve takes the memory for a picture's activations where the tower lies. If a device has no room for it, the tower's
+// modules there go to the CPU.
+func (e *eyes) reserve(s *sight) error {
+	if s.sizes == nil {
+		if s.piece > 0 {
+			return errors.New("a picture was begun without its sizes")
+		}
+		z, err := e.measure(s.Picture)
+		if err != nil {
+			return err
+		}
+		s.sizes = &z
+		e.release() // what a picture that was given up left
+	}
+	for dev := range e.devices {
+		if e.held[dev] || dev != 0 && !e.place.towerOn(dev) {
+			continue
+		}
+		err := e.step.Reserve(dev, *s.sizes)
+		var budget *cuda.BudgetError
+		if dev != 0 && errors.As(err, &budget) {
+			err = e.place.towerHome(dev)
+		} else if err == nil {
+			e.held[dev] = true
+		}
+		if err != nil {
+			return fmt.Errorf("a picture of %d tokens: %w", s.Tokens(), memoryError(err))
+		}
+	}
+	return nil
+}
+
+func (e *eyes) release() {
+	for dev, held := range e.held {
+		if held {
+			e.step.Release(dev)
+			e.held[dev] = false
+		}
+	}
+}
+
+// measure goes through all pieces without computing them.
+func (e *eyes) measure(p Picture) (most cuda.Sizes, err error) {
+	rows, width, done := 0, 0, false
+	for piece := 0; !done; piece++ {
+		z, err := e.step.Measure(func(s *cuda.Step) {
+			var x, next cuda.Tensor
+			if piece > 0 {
+				x = s.Empty(rows, width)
+			}
+			next, _, done = e.model.See(s, p, x, piece)
+			if !done && s.Err() == nil {
+				rows, width = next.Rows(), next.Dim(1)
+			}
+		})
+		if err != nil {
+			return most, fmt.Errorf("measuring the memory for a picture: %w", err)
+		}
+		most.Step = max(most.Step, z.Step)
+	}
+	return most, nil
+}
+
+// towerOn says whether a device computes some module of the tower.
+func (r *residency) towerOn(dev int) bool {
+	return slices.ContainsFunc(r.places, func(p *place) bool { return p.dev == dev && strings.HasPrefix(p.m.ID, towerPrefix) })
+}
+
+// towerHome moves the tower's modules from a device to the CPU. mu is held, at the beginning of a step.
+func (r *residency) towerHome(dev int) error {
+	for _, p := range r.places {
+		if p.dev == dev && strings.HasPrefix(p.m.ID, towerPrefix) {
+			if err := r.move(p, 0); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
