@@ -1,5 +1,16 @@
 package cpu
 
+// #cgo noescape pio_attend_tile
+// #cgo nocallback pio_attend_tile
+// #cgo noescape pio_latent_attention
+// #cgo nocallback pio_latent_attention
+// #cgo noescape pio_latent_query
+// #cgo nocallback pio_latent_query
+// #cgo noescape pio_latent_value
+// #cgo nocallback pio_latent_value
+// #include "kernels.h"
+import "C"
+
 import "fmt"
 
 // attention.go calls attention over tiles and over latents; ref_attention.go says what they compute.
@@ -53,8 +64,9 @@ func (p *Pool) AttendTile(acc, q, k, v []float32, limits []int32, t Tile, scale 
 	}
 	rows, keys := len(limits)*t.Heads, t.KVHeads*t.Keys
 	err := first(sizes(len(acc), rows*(t.VDim+2)), sizes(len(q), rows*t.Dim), sizes(len(k), keys*t.Dim), sizes(len(v), keys*t.VDim))
-	if err == nil {
-		RefAttendTile(acc, q, k, v, limits, t, scale)
+	if err == nil && rows*keys > 0 {
+		C.pio_attend_tile(p.c, p.table, ptr(acc), ptr(q), ptr(k), ptr(v), ints(limits), C.size_t(len(limits)), C.size_t(t.Heads),
+			C.size_t(t.KVHeads), C.size_t(t.Keys), C.size_t(t.First), C.size_t(t.Dim), C.size_t(t.VDim), C.float(scale))
 	}
 	return err
 }
@@ -71,13 +83,14 @@ func (p *Pool) AttendDone(y, acc []float32, vdim int) error {
 
 // LatentQuery multiplies the first nope elements of each head by the transposed keys' part of w.
 func (p *Pool) LatentQuery(y, q []float32, w Matrix, heads, dim, nope int) error {
-	if heads <= 0 || w.Rows%heads != 0 || nope < 0 || nope > dim || nope > w.Rows/heads {
+	if heads <= 0 || w.Rows%heads != 0 || nope < 1 || nope > dim || nope > w.Rows/heads {
 		return fmt.Errorf("%d of %d elements in %d heads of a matrix with %d rows", nope, dim, heads, w.Rows)
 	}
 	rows := rowsOf(q, heads*dim)
 	err := first(w.check(), sizes(len(q), rows*heads*dim), sizes(len(y), rows*heads*(w.Cols+dim-nope)))
-	if err == nil {
-		RefLatentQuery(y, q, w, heads, dim, nope)
+	if err == nil && len(y) > 0 {
+		C.pio_latent_query(p.c, p.table, ptr(y), ptr(q), w.Ptr, C.int(w.Type), w.Scale.Ptr, C.int(w.Scale.Type), C.size_t(w.Scale.Rows), C.size_t(w.Scale.Cols),
+			C.size_t(rows), C.size_t(heads), C.size_t(w.Rows/heads), C.size_t(w.Cols), C.size_t(dim), C.size_t(nope))
 	}
 	return err
 }
@@ -89,8 +102,12 @@ func (p *Pool) LatentValue(y, x []float32, w Matrix, heads, vdim int) error {
 	}
 	rows := rowsOf(x, heads*w.Cols)
 	err := first(w.check(), sizes(len(x), rows*heads*w.Cols), sizes(len(y), rows*heads*vdim))
-	if err == nil {
-		RefLatentValue(y, x, w, heads, vdim)
+	if err == nil && w.Type == F8E4M3 && w.Cols > C.PIO_RANK_F8 {
+		err = fmt.Errorf("latents of %d elements; with a matrix in f8e4m3 there may be %d", w.Cols, C.PIO_RANK_F8)
+	}
+	if err == nil && len(y) > 0 {
+		C.pio_latent_value(p.c, p.table, ptr(y), ptr(x), w.Ptr, C.int(w.Type), w.Scale.Ptr, C.int(w.Scale.Type), C.size_t(w.Scale.Rows), C.size_t(w.Scale.Cols),
+			C.size_t(rows), C.size_t(heads), C.size_t(w.Rows/heads), C.size_t(w.Cols), C.size_t(vdim))
 	}
 	return err
 }
@@ -105,6 +122,9 @@ func (p *Pool) LatentAttention(y, q, cache []float32, g Pages, heads, dim, vdim 
 	if g.Heads != 1 || vdim > dim {
 		return fmt.Errorf("values of %d elements in latents of %d, %d of them at a position", vdim, dim, g.Heads)
 	}
-	RefLatentAttention(y, q, cache, g, heads, dim, vdim, scale)
+	if len(y) > 0 {
+		C.pio_latent_attention(p.c, p.table, ptr(y), ptr(q), ptr(cache), ints(g.Positions), ints(g.Seqs), ints(g.Tables), C.size_t(g.Width),
+			C.size_t(rows), C.size_t(heads), C.size_t(g.Size), C.size_t(dim), C.size_t(vdim), C.float(scale))
+	}
 	return nil
 }

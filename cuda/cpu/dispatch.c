@@ -89,18 +89,21 @@ void pio_embed(pio_pool *p, const pio_kernels *t, float *y, const int32_t *token
   pio_pool_run(p, t->embed, &a, ceil_div(rows, a.rows_per_task));
 }
 
-void pio_attention(pio_pool *p, const pio_kernels *t, float *y, const float *q, const float *k, const float *v,
-                   const int32_t *positions, const int32_t *seqs, const int32_t *tables, size_t width, size_t rows,
-                   size_t heads, size_t kv_heads, size_t block, size_t dim, size_t vdim, float scale) {
-  pio_attention_args a = {.y = y, .q = q, .k = k, .v = v, .positions = positions, .seqs = seqs, .tables = tables,
-                          .width = width, .rows = rows, .heads = heads, .kv_heads = kv_heads, .block = block,
-                          .dim = dim, .vdim = vdim, .scale = scale};
-  // Rows that share a pass over the cache save memory traffic; with few rows it is more important that all threads work.
-  size_t together = at_least(1, 24 / (heads / kv_heads)), threads = (size_t)pio_pool_threads(p);
-  while (together > 1 && ceil_div(rows, together) * kv_heads < 4 * threads)
-    together = (together + 1) / 2;
-  a.rows_per_task = together;
-  pio_pool_run(p, t->attention, &a, ceil_div(rows, together) * kv_heads);
+void pio_add_row(pio_pool *p, const pio_kernels *t, float *y, const float *x, const void *w, int type, size_t rows, size_t n) {
+  pio_norm_args a = {.y = y, .x = x, .w = w, .type = type, .rows = rows, .n = n};
+  a.rows_per_task = at_least(1, SMALL / at_least(1, n));
+  pio_pool_run(p, t->add_row, &a, ceil_div(rows, a.rows_per_task));
+}
+
+void pio_layernorm(pio_pool *p, const pio_kernels *t, float *y, const float *x, const void *w, int type, const void *b,
+                   int b_type, size_t rows, size_t n, float eps) {
+  pio_layernorm_args a = {.y = y, .x = x, .w = w, .b = b, .type = type, .b_type = b_type, .rows = rows, .n = n, .eps = eps};
+  a.rows_per_task = at_least(1, SMALL / at_least(1, n));
+  pio_pool_run(p, t->layernorm, &a, ceil_div(rows, a.rows_per_task));
+}
+
+void pio_gelu(pio_pool *p, const pio_kernels *t, float *y, const float *x, size_t n, int tanh) {
+  pair(p, tanh ? t->gelu_tanh : t->gelu_erf, y, x, x, n);
 }
 
 void pio_exp(const pio_kernels *t, float *y, const float *x, size_t n) { t->exp(y, x, n); }

@@ -153,6 +153,8 @@ static void embed(const void *args, size_t task) {
 }
 
 #include "attention.h"
+#include "biased.h"
+#include "latent.h"
 #include "rows.h"
 #include "delta.h"
 #include "experts.h"
@@ -192,6 +194,13 @@ const pio_kernels TABLE = {
     .rotate = rotate,
     .embed = embed,
     .attention = attention,
+    .attend_tile = attend_tile,
+    .latent_query = latent_query,
+    .latent_value = latent_value,
+    .add_row = add_row,
+    .layernorm = layernorm,
+    .gelu_erf = gelu_erf,
+    .gelu_tanh = gelu_tanh,
     .route = route,
     .scatter_add = scatter_add,
     .sigmoid = sigmoid,
