@@ -18,12 +18,18 @@ const tiny = "testdata/tiny"
 // load binds a config to weights and gives a runner for it.
 func load(t testing.TB, config []byte, src weights.Source, l nntest.Limits) (*nntest.Runner, *nn.Bound) {
 	t.Helper()
+	return loadLayers(t, config, 0, src, l)
+}
+
+// loadLayers is load with the first layers only; 0 is all.
+func loadLayers(t testing.TB, config []byte, layers int, src weights.Source, l nntest.Limits) (*nntest.Runner, *nn.Bound) {
+	t.Helper()
 	c, err := ParseConfig(config)
 	if err != nil {
 		t.Fatal(err)
 	}
-	m := New(c, 0)
-	bound, err := nn.Bind(m, src, nn.BindOptions{Prefix: "model.", Ignore: m.IgnoreTensor})
+	m := New(c, layers)
+	bound, err := nn.Bind(m, m.Respell(src), nn.BindOptions{Prefix: "model.", Ignore: m.IgnoreTensor, FP8Block: m.FP8Block()})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -89,7 +95,7 @@ func TestGreedyTokensAreTheReferences(t *testing.T) {
 			t.Fatal(err)
 		}
 		if !slices.Equal(got, c.Greedy) {
-			t.Errorf("%s (thinking %v, smallest margin %v):\n got %v\nwant %v", c.Name, c.Think, c.Margin, got, c.Greedy)
+			t.Errorf("%s (smallest margin %v):\n got %v\nwant %v", c.Name, c.Margin, got, c.Greedy)
 		}
 	}
 }
@@ -160,6 +166,9 @@ func TestChunkedPromptIsTheWholePrompt(t *testing.T) {
 	want := all(t, r, 0, prompt, len(prompt))
 	for _, chunk := range []int{64, 128, 192, 1} { // token by token as well: this model's forms are one
 		sameBits(t, "chunked", all(t, r, 1, prompt, chunk), want)
+	}
+	for _, n := range []int{1, 63, 64, 65, 127, 128, 129} { // a shorter prompt is the beginning of a longer one
+		sameBits(t, "shorter", all(t, r, 2, prompt[:n], n), want[:n])
 	}
 }
 
