@@ -176,6 +176,39 @@ func TestCompletionLogprobsAndEcho(t *testing.T) {
 	}
 }
 
+// What echo says of a prompt's tokens is what they had if the model had said them: the scores of an answer are those of the
+// prompt that ends in it.
+func TestAPromptIsScoredAsAnAnswer(t *testing.T) {
+	c := client(t)
+	const prompt = "<|im_start|>user\nSpell rose.<|im_end|>\n<|im_start|>assistant\n<think>\n\n</think>\n\n"
+	p := openai.CompletionNewParams{
+		Model: model, Prompt: openai.CompletionNewParamsPromptUnion{OfString: openai.String(prompt)}, Temperature: openai.Float(0),
+		MaxTokens: openai.Int(20), Logprobs: openai.Int(3), Echo: openai.Bool(true),
+	}
+	answered, err := c.Completions.New(context.Background(), p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.Prompt.OfString, p.MaxTokens = openai.String(prompt+"r-o-s-e<|im_end|>"), openai.Int(0)
+	scored, err := c.Completions.New(context.Background(), p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want, got := answered.Choices[0].Logprobs, scored.Choices[0].Logprobs
+	if n := answered.Usage.TotalTokens; int64(len(want.Tokens)) != n || int64(len(got.Tokens)) != n || scored.Usage.PromptTokens != n {
+		t.Fatalf("%d tokens; %d of prompt and answer, %d of the prompt have a score", n, len(want.Tokens), len(got.Tokens))
+	}
+	if first := got.JSON.TokenLogprobs.Raw(); !strings.HasPrefix(first, "[null,") {
+		t.Errorf("nothing comes before the first token, yet it has a score: %s", first)
+	}
+	for i := range want.Tokens {
+		if got.Tokens[i] != want.Tokens[i] || got.TextOffset[i] != want.TextOffset[i] || math.Abs(got.TokenLogprobs[i]-want.TokenLogprobs[i]) > 1e-4 {
+			t.Errorf("token %d: %q at %d with %g; in an answer %q at %d with %g", i, got.Tokens[i], got.TextOffset[i], got.TokenLogprobs[i],
+				want.Tokens[i], want.TextOffset[i], want.TokenLogprobs[i])
+		}
+	}
+}
+
 // A stop string ends the answer where it begins, wherever the tokens' borders are, and no part of it is ever shown.
 func TestStopStrings(t *testing.T) {
 	c := client(t)

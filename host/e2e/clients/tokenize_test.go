@@ -60,3 +60,41 @@ func TestTokenizeWithoutTheModelsTurn(t *testing.T) {
 		t.Errorf("%q, want %q", text.Prompt, want)
 	}
 }
+
+// Strings are spelled as the vocabulary has them, which is the key of tokenizer.json, and not as text.
+func TestTokensAreSpelledAsTheVocabularyDoes(t *testing.T) {
+	text, err := os.ReadFile("../../../plugins/qwen3_0_6b/testdata/tiny/tokenizer.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var file struct {
+		Model struct{ Vocab map[string]int32 }
+		Added []struct {
+			ID      int32
+			Content string
+		} `json:"added_tokens"`
+	}
+	if err := json.Unmarshal(text, &file); err != nil {
+		t.Fatal(err)
+	}
+	spelled := map[int32]string{}
+	for s, id := range file.Model.Vocab {
+		spelled[id] = s
+	}
+	for _, a := range file.Added {
+		spelled[a.ID] = a.Content
+	}
+	var got struct {
+		Tokens []int32
+		Strs   []string `json:"token_strs"`
+	}
+	post(t, "/tokenize", map[string]any{"prompt": "The capital \u4f60\n<|im_end|>", "return_token_strs": true}, &got)
+	if len(got.Strs) != len(got.Tokens) || len(got.Strs) == 0 {
+		t.Fatalf("%+v", got)
+	}
+	for i, id := range got.Tokens {
+		if got.Strs[i] != spelled[id] {
+			t.Errorf("id %d is %q; in tokenizer.json %q", id, got.Strs[i], spelled[id])
+		}
+	}
+}
