@@ -1,6 +1,9 @@
 package cuda
 
-import "fmt"
+import (
+	"fmt"
+	"math"
+)
 
 // ops_vision.go is how what was seen enters a pass: values from outside, and rows that replace or are added to some of a
 // tensor's rows.
@@ -55,4 +58,13 @@ func (s *Step) indexed(name string, x, index, y Tensor, op func(o Ops, dst, x, i
 		s.done(name, nil, op(s.ops[dev], z, x, index, y))
 	}
 	return z
+}
+
+// Group joins rows, k at a time: (rows, n) -> (rows/k, k*n).
+func (t Tensor) Group(k int) Tensor {
+	if t.nd != 2 || k < 1 || int(t.dim[0])%k != 0 || int64(k)*int64(t.dim[1]) > math.MaxInt32 || t.scale != nil {
+		return Tensor{}
+	}
+	t.dim[0], t.dim[1] = t.dim[0]/int32(k), t.dim[1]*int32(k)
+	return t
 }
