@@ -41,9 +41,13 @@ serves the model, it is asked; else the model is loaded for this chat.`,
 			if err != nil {
 				return err
 			}
-			return g.reach(ctx, c, model, func(r *remote) error {
+			err = g.reach(ctx, c, model, func(r *remote) error {
 				return g.chat(ctx, chat{remote: r, model: model, ask: &f, talk: f.conversation()}, !forget)
 			})
+			if ctx.Err() != nil && cmd.Context().Err() == nil {
+				return errors.New("the terminal was closed")
+			}
+			return err
 		},
 	}
 	f.add(cmd.Flags())
@@ -171,7 +175,7 @@ func (c *chat) question(ctx context.Context, text string) error {
 
 func (c *chat) note(text string) {
 	if c.patient {
-		text = dim + text + plain
+		text = dim + printable(text) + plain
 	}
 	fmt.Fprintln(c.notes, text)
 }

@@ -229,3 +229,22 @@ func TestSignalEndsTheChat(t *testing.T) {
 	p.stop()
 	p.leaves(exitInterrupted)
 }
+
+// A terminal that goes away ends the chat, at the prompt and in the midst of an answer.
+func TestTerminalThatGoesAway(t *testing.T) {
+	h, p := chatting(t)
+	p.hangsUp()
+
+	p = again(t, h)
+	told := make(chan struct{})
+	h.replies <- func(say func(string, string), gone <-chan struct{}) string {
+		say("One,", "")
+		<-gone
+		close(told)
+		return ""
+	}
+	p.types("Count\r")
+	p.sees("One,")
+	p.hangsUp()
+	<-told
+}

@@ -31,7 +31,7 @@ func overTCP(address string) *remote {
 	if host, port, err := net.SplitHostPort(address); err == nil && (host == "" || host == "0.0.0.0" || host == "::") {
 		address = net.JoinHostPort("localhost", port) // listens everywhere, so also here
 	}
-	return &remote{&http.Client{}, "http://" + address}
+	return &remote{&http.Client{Transport: &http.Transport{}}, "http://" + address} // no proxy: it is on this machine
 }
 
 func overUnix(socket string) *remote {

@@ -182,6 +182,18 @@ func (p *person) types(keys string) {
 	}
 }
 
+// hangsUp closes the terminal's window, and waits for the end.
+func (p *person) hangsUp() {
+	p.t.Helper()
+	p.master.Close()
+	_, _ = p.slave.WriteString(".") // ends the read that keeps it open
+	select {
+	case <-p.over:
+	case <-time.After(30 * time.Second):
+		p.t.Fatal("the chat outlives its terminal")
+	}
+}
+
 // leaves waits for the end and checks that the terminal is as it was.
 func (p *person) leaves(code int) {
 	p.t.Helper()
