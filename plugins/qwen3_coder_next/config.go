@@ -64,21 +64,22 @@ type Config struct {
 	MlpOnlyLayers                []int `json:"mlp_only_layers"`
 	IntermediateSize             int   `json:"intermediate_size"`
 
+	FP8Block [2]int `json:"-"` // see quantization.go; zero: no FP8 was announced
+
 	refused
 }
 
 // refused is what is not built, and must say so.
 type refused struct {
-	HiddenAct         string          `json:"hidden_act"`
-	AttentionBias     bool            `json:"attention_bias"`
-	QKVBias           bool            `json:"qkv_bias"`
-	MLPBias           bool            `json:"mlp_bias"`
-	UseSlidingWindow  bool            `json:"use_sliding_window"`
-	UseQKNorm         *bool           `json:"use_qk_norm"`
-	AttnOutputGate    *bool           `json:"attn_output_gate"`
-	Quantization      json.RawMessage `json:"quantization_config"`
-	IsEncoderDecoder  bool            `json:"is_encoder_decoder"`
-	AddCrossAttention bool            `json:"add_cross_attention"`
+	HiddenAct         string `json:"hidden_act"`
+	AttentionBias     bool   `json:"attention_bias"`
+	QKVBias           bool   `json:"qkv_bias"`
+	MLPBias           bool   `json:"mlp_bias"`
+	UseSlidingWindow  bool   `json:"use_sliding_window"`
+	UseQKNorm         *bool  `json:"use_qk_norm"`
+	AttnOutputGate    *bool  `json:"attn_output_gate"`
+	IsEncoderDecoder  bool   `json:"is_encoder_decoder"`
+	AddCrossAttention bool   `json:"add_cross_attention"`
 }
 
 // ParseConfig reads config.json and checks it. All that is wrong is in one error.
@@ -87,14 +88,14 @@ func ParseConfig(text []byte) (Config, error) {
 		HeadDim: 256, RMSNormEps: 1e-6, FullAttentionInterval: 4, LinearConvKernelDim: 4, NormTopkProb: true, DecoderSparseStep: 1,
 		refused: refused{HiddenAct: "silu"},
 	}
-	if err := decode(text, &c); err != nil {
-		return c, fmt.Errorf("config.json: %w", err)
-	}
 	var rope ropeKeys
-	if err := decode(text, &rope); err != nil {
-		return c, fmt.Errorf("config.json: %w", err)
+	var quantization quantizationKeys
+	for _, part := range []any{&c, &rope, &quantization} {
+		if err := decode(text, part); err != nil {
+			return c, fmt.Errorf("config.json: %w", err)
+		}
 	}
-	err := rope.apply(&c)
+	err := errors.Join(rope.apply(&c), quantization.apply(&c))
 	if err := errors.Join(c.Validate(), err); err != nil {
 		return c, err
 	}
@@ -202,7 +203,6 @@ func (r refused) notBuilt() (errs []error) {
 	refuse(r.AttnOutputGate != nil && !*r.AttnOutputGate, "attn_output_gate", false, "true")
 	refuse(r.IsEncoderDecoder, "is_encoder_decoder", true, "false")
 	refuse(r.AddCrossAttention, "add_cross_attention", true, "false")
-	refuse(len(r.Quantization) > 0 && string(r.Quantization) != "null", "quantization_config", "given", "a checkpoint in bf16, f16 or f32")
 	return errs
 }
 

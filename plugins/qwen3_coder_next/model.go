@@ -17,6 +17,7 @@ import (
 	"github.com/inference-pio/inference-pio/cuda"
 	"github.com/inference-pio/inference-pio/cuda/nn"
 	"github.com/inference-pio/inference-pio/cuda/serve"
+	"github.com/inference-pio/inference-pio/cuda/weights"
 )
 
 // Model is the whole of it; tags are names in the checkpoint.
@@ -147,6 +148,12 @@ func (m *Model) Caches() []nn.CacheSpec {
 	}
 	return specs
 }
+
+// Respell reads checkpoints that transformers 5 saved, which have all experts of a layer in one tensor.
+func (m *Model) Respell(src weights.Source) weights.Source { return weights.SplitExperts(src) }
+
+// FP8Block is the shape of the blocks that FP8 weights are scaled by.
+func (m *Model) FP8Block() [2]int { return m.cfg.FP8Block }
 
 // IgnoreTensor knows the quirks of checkpoints: layers that predict further tokens, a copy of the tied head, and frequencies that
 // old exporters saved.

@@ -17,15 +17,20 @@ import (
 
 const tiny = "testdata/tiny"
 
-// load binds a config to weights and gives a runner for it.
-func load(t testing.TB, config []byte, src weights.Source, l nntest.Limits) (*nntest.Runner, *nn.Bound) {
+// load binds a config to weights and gives a runner for it. layers > 0 keeps the first ones.
+func load(t testing.TB, config []byte, layers int, src weights.Source, l nntest.Limits) (*nntest.Runner, *nn.Bound) {
 	t.Helper()
 	c, err := ParseConfig(config)
 	if err != nil {
 		t.Fatal(err)
 	}
-	m := New(c, 0, spelling(c, has(src)))
-	bound, err := nn.Bind(m, src, nn.BindOptions{Prefix: "model.", Ignore: m.IgnoreTensor})
+	return drive(t, New(c, layers, spelling(c, has(src))), src, l)
+}
+
+// drive binds a model to weights.
+func drive(t testing.TB, m *Model, src weights.Source, l nntest.Limits) (*nntest.Runner, *nn.Bound) {
+	t.Helper()
+	bound, err := nn.Bind(m, m.Respell(src), nn.BindOptions{Prefix: "model.", Ignore: m.IgnoreTensor, FP8Block: m.FP8Block()})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -67,7 +72,7 @@ func read(t testing.TB, path ...string) []byte {
 
 func loadTiny(t testing.TB, config string) *nntest.Runner {
 	t.Helper()
-	r, _ := load(t, read(t, tiny, config), checkpoint(t, tiny), nntest.Limits{Rows: 1024, Sequences: 4, Positions: 1024})
+	r, _ := load(t, read(t, tiny, config), 0, checkpoint(t, tiny), nntest.Limits{Rows: 1024, Sequences: 4, Positions: 1024})
 	return r
 }
 
