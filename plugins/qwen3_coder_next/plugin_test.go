@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"reflect"
 	"regexp"
+	"strings"
 	"testing"
 
 	"github.com/inference-pio/inference-pio/cuda/serve"
@@ -124,7 +125,7 @@ func TestCasesOfTheReferenceThroughTheContract(t *testing.T) {
 	}
 }
 
-// The model is asked, calls the tool in its family's words, is given the result as clients send it back, and answers.
+// The model is asked, calls the tool in its family's words, is given the result as clients send it back, and goes on.
 func TestToolCallMakesTheRound(t *testing.T) {
 	c, cases := loaded(t, tiny), goldenCases(t)
 	asked := cases[3]
@@ -138,17 +139,26 @@ func TestToolCallMakesTheRound(t *testing.T) {
 	if err := json.Unmarshal(asked.Messages, &messages); err != nil {
 		t.Fatal(err)
 	}
+	// This model was trained to call whatever it is asked when there are tools, and not on what comes back; so the tools go, the user
+	// goes on, and the answer shows that the call and its result are in the prompt as a past turn is.
 	messages = append(messages,
 		map[string]any{"role": "assistant", "content": nil, "tool_calls": []any{map[string]any{"id": "call_1", "type": "function",
 			"function": map[string]any{"name": first.name, "arguments": first.args}}}}, // arguments as a string
-		map[string]any{"role": "tool", "tool_call_id": "call_1", "content": "module example.com/x"})
+		map[string]any{"role": "tool", "tool_call_id": "call_1", "content": "module example.com/x"},
+		map[string]any{"role": "user", "content": "What is the capital of Peru?"})
 	text, err := json.Marshal(messages)
 	if err != nil {
 		t.Fatal(err)
 	}
-	second := greedy(t, c, sdk.GenerateRequest{MaxTokens: 64, Chat: &sdk.Chat{Messages: text, Tools: asked.Tools}})
-	if second.text == "" || second.calls != 0 || len(second.ids) == 64 {
-		t.Errorf("after the result it says %q, with %d calls", second.text, second.calls)
+	chat := sdk.Chat{Messages: text}
+	rendered, err := c.Render(t.Context(), chat)
+	_, turn, _ := strings.Cut(asked.Rendered, "</tools><|im_end|>\n")
+	called := turn + strings.TrimSuffix(asked.GreedyText, "<|im_end|>") + "<|im_end|>\n<|im_start|>user\n<tool_response>\nmodule example.com/x\n</tool_response>\n<|im_end|>\n"
+	if err != nil || !strings.HasPrefix(rendered, called) {
+		t.Errorf("rendered %q, %v\nwhich does not begin with %q", rendered, err, called)
 	}
-	t.Logf("after the result it says %q", second.text)
+	second := greedy(t, c, sdk.GenerateRequest{MaxTokens: 64, Chat: &chat})
+	if second.text != "The capital of Peru is Lima." || second.calls != 0 {
+		t.Errorf("then it says %q, with %d calls", second.text, second.calls)
+	}
 }
