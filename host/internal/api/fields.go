@@ -4,7 +4,6 @@ package api
 
 import (
 	"encoding/json"
-	"math"
 
 	"github.com/inference-pio/inference-pio/sdk"
 )
@@ -79,7 +78,7 @@ var common = fields{
 	"min_p":              optional(0, 1, false, func(s *sdk.Sampling) **float64 { return &s.MinP }),
 	"presence_penalty":   optional(-2, 2, false, func(s *sdk.Sampling) **float64 { return &s.PresencePenalty }),
 	"frequency_penalty":  optional(-2, 2, false, func(s *sdk.Sampling) **float64 { return &s.FrequencyPenalty }),
-	"repetition_penalty": optional(0, math.MaxFloat64, true, func(s *sdk.Sampling) **float64 { return &s.RepetitionPenalty }),
+	"repetition_penalty": optional(0, 100, true, func(s *sdk.Sampling) **float64 { return &s.RepetitionPenalty }),
 	"top_k":              readTopK,
 	"logit_bias":         readLogitBias,
 

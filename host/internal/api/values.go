@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"math"
 	"strconv"
-	"strings"
 	"unicode/utf8"
 )
 
@@ -96,17 +95,10 @@ func number(v json.RawMessage, low, high float64, open bool) (float64, error) {
 }
 
 func floatRange(low, high float64, open bool) string {
-	from := fmt.Sprintf("from %g", low)
 	if open {
-		from = fmt.Sprintf("above %g", low)
+		return fmt.Sprintf("a number above %g, at most %g", low, high)
 	}
-	if high == math.MaxFloat64 {
-		return "a number " + strings.Replace(from, "from", "of at least", 1)
-	}
-	if open {
-		return fmt.Sprintf("a number %s, at most %g", from, high)
-	}
-	return fmt.Sprintf("a number %s to %g", from, high)
+	return fmt.Sprintf("a number from %g to %g", low, high)
 }
 
 // compact is v without spaces, to compare values by their spelling.
