@@ -72,6 +72,9 @@ func ParseConfig(text []byte) (Config, error) {
 		}
 	}
 	if n := other.NumLocalExperts; n != nil {
+		if c.NumExperts != 0 && c.NumExperts != *n {
+			return c, fmt.Errorf("config.json: num_experts is %d and num_local_experts %d; they mean the same", c.NumExperts, *n)
+		}
 		c.NumExperts = *n
 	}
 	if c.HeadDim == 0 && c.NumAttentionHeads > 0 {

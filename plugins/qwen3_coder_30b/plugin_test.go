@@ -1,0 +1,159 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/inference-pio/inference-pio/cuda/serve"
+	"github.com/inference-pio/inference-pio/sdk"
+	"github.com/inference-pio/inference-pio/sdk/client"
+	"github.com/inference-pio/inference-pio/sdk/conformance"
+	sdkserve "github.com/inference-pio/inference-pio/sdk/serve"
+)
+
+func startPlugin(context.Context) (*client.Client, func(), error) {
+	return sdkserve.InProcess(serve.New(family))
+}
+
+func TestConformance(t *testing.T) {
+	conformance.Run(t, conformance.Config{Start: startPlugin, Model: tiny})
+}
+
+// goldenCase is one of golden.json: what the reference renders, tokenizes and answers.
+type goldenCase struct {
+	Name       string
+	Messages   json.RawMessage // of a chat
+	Tools      json.RawMessage
+	Prompt     string // instead of messages: a file with a hole to fill
+	Rendered   string
+	IDs        []int32
+	GreedyIDs  []int32 `json:"greedy_ids"`
+	GreedyText string  `json:"greedy_text"`
+}
+
+func goldenCases(t *testing.T) []goldenCase {
+	t.Helper()
+	var golden struct{ Cases []goldenCase }
+	if err := json.Unmarshal(read(t, tiny, "golden.json"), &golden); err != nil {
+		t.Fatal(err)
+	}
+	return golden.Cases
+}
+
+// loaded is a plugin that has loaded the tiny model.
+func loaded(t *testing.T, req sdk.LoadRequest) *client.Client {
+	t.Helper()
+	c, stop, err := startPlugin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(stop)
+	req.Path = tiny
+	if _, err := c.Load(t.Context(), req, func(sdk.Progress) {}); err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+// answer is what a client gets.
+type answer struct {
+	prompt, ids   []int32
+	shown, called string
+}
+
+func ask(t *testing.T, c *client.Client, g goldenCase) (a answer) {
+	t.Helper()
+	zero := 0.0
+	req := sdk.GenerateRequest{ID: g.Name, MaxTokens: len(g.GreedyIDs), Sampling: sdk.Sampling{Temperature: &zero}}
+	if g.Prompt != "" {
+		req.Text, req.HasText = g.Prompt, true
+	} else {
+		req.Chat = &sdk.Chat{Messages: g.Messages, Tools: g.Tools}
+	}
+	err := c.Generate(t.Context(), req, func(e sdk.Event) error {
+		switch {
+		case e.Start != nil:
+			a.prompt = e.Start.Prompt
+		case e.Token != nil:
+			a.ids = append(a.ids, e.Token.ID)
+			a.shown += e.Token.Text
+			for _, d := range e.Token.ToolCalls {
+				a.called += d.Name + d.Arguments
+			}
+		case e.Finish != nil:
+			a.shown += e.Finish.Text
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return a
+}
+
+// From the client's messages to the answer's text, through the contract, as the reference: rendered, ids, greedy ids.
+func TestChatsOfTheReferenceThroughTheContract(t *testing.T) {
+	c := loaded(t, sdk.LoadRequest{})
+	for _, g := range goldenCases(t) {
+		t.Run(g.Name, func(t *testing.T) {
+			if g.Messages != nil {
+				if rendered, err := c.Render(t.Context(), sdk.Chat{Messages: g.Messages, Tools: g.Tools}); err != nil || rendered != g.Rendered {
+					t.Errorf("rendered %q, %v\nwant %q", rendered, err, g.Rendered)
+				}
+			}
+			a := ask(t, c, g)
+			equalIDs(t, "prompt ids", a.prompt, g.IDs)
+			equalIDs(t, "greedy ids", a.ids, g.GreedyIDs)
+			text, _, calls := strings.Cut(tags.ReplaceAllString(g.GreedyText, ""), "<tool_call>")
+			if calls != (a.called == `read_file{"path": "go.mod", "lines": 12}`) {
+				t.Errorf("the answer calls %q; the reference writes %q", a.called, g.GreedyText)
+			}
+			for word := range strings.FieldsSeq(text) {
+				if !strings.Contains(a.shown, word) {
+					t.Errorf("the answer lacks %q: %q", word, a.shown)
+				}
+			}
+		})
+	}
+}
+
+// tags are what a client never sees: special tokens.
+var tags = regexp.MustCompile(`<\|[a-z_]+\|>`)
+
+func equalIDs(t *testing.T, what string, got, want []int32) {
+	t.Helper()
+	for i := range max(len(got), len(want)) {
+		if i >= len(got) || i >= len(want) || got[i] != want[i] {
+			t.Errorf("%s differ at %d:\n got %v\nwant %v", what, i, got, want)
+			return
+		}
+	}
+}
+
+// BenchmarkTinyInProcess is a generation through the contract without a process, a socket file or HTTP: see
+// BenchmarkTinyOverHTTP of host/e2e.
+func BenchmarkTinyInProcess(b *testing.B) {
+	ctx := b.Context()
+	c, stop, err := startPlugin(ctx)
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer stop()
+	if _, err := c.Load(ctx, sdk.LoadRequest{InspectRequest: sdk.InspectRequest{Path: tiny}}, func(sdk.Progress) {}); err != nil {
+		b.Fatal(err)
+	}
+	const tokens = 500
+	zero := 0.0
+	chat := sdk.Chat{Messages: json.RawMessage(`[{"role": "user", "content": "What is 27 + 38?"}]`)}
+	req := sdk.GenerateRequest{ID: "bench", Chat: &chat, MaxTokens: tokens, IgnoreEOS: true, Sampling: sdk.Sampling{Temperature: &zero}}
+	for b.Loop() {
+		n := 0
+		if err := c.Generate(ctx, req, func(sdk.Event) error { n++; return nil }); err != nil || n < tokens {
+			b.Fatalf("%d events, %v", n, err)
+		}
+	}
+	b.ReportMetric(float64(b.Elapsed().Microseconds())/float64(b.N)/tokens, "us/token")
+}
