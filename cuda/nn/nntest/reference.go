@@ -19,6 +19,12 @@ import (
 // Layers runs the case of golden.safetensors as one prompt and compares embeddings, every layer, the final hidden state and the
 // logits of every row. The error names the first tensor that is further away than the bound; the text lists how far each is.
 func (r *Runner) Layers(dir string, bound float64) (string, error) {
+	return r.SeeingLayers(dir, bound, func(prompt []int32) Chunk { return Chunk{Tokens: prompt} })
+}
+
+// SeeingLayers is Layers of a model that sees: chunk says what there is to see in the prompt. What each layer is given is
+// compared as well, because something may be added between layers.
+func (r *Runner) SeeingLayers(dir string, bound float64, chunk func(prompt []int32) Chunk) (string, error) {
 	f, err := golden.Open(filepath.Join(dir, "golden.safetensors"))
 	if err != nil {
 		return "", err
@@ -31,10 +37,13 @@ func (r *Runner) Layers(dir string, bound float64) (string, error) {
 	trace, names := golden.NewTrace(f, bound), []string{"embeddings"}
 	for i := range r.caches {
 		names = append(names, fmt.Sprintf("layer.%d", i))
+		if r.limits.Features > 0 {
+			names = append(names, fmt.Sprintf("input.%d", i))
+		}
 	}
 	r.Step.SetObserver(func(name string, i int, x cuda.Tensor) {
-		if name == "layer" {
-			name = fmt.Sprintf("layer.%d", i)
+		if name == "layer" || name == "input" {
+			name = fmt.Sprintf("%s.%d", name, i)
 		}
 		trace.Show(name, x.F32())
 	})
@@ -44,7 +53,9 @@ func (r *Runner) Layers(dir string, bound float64) (string, error) {
 		prompt[i] = int32(id)
 	}
 	r.Reset(0)
-	logits, err := r.Run(Chunk{Tokens: prompt, All: true})
+	c := chunk(prompt)
+	c.All = true
+	logits, err := r.Run(c)
 	if err != nil {
 		return "", err
 	}

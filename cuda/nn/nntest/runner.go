@@ -21,6 +21,8 @@ type Limits struct {
 	Rows      int // of one step
 	Sequences int // alive at a time
 	Positions int // of one sequence
+
+	Features, Hidden int // of a model that sees: how many features a row can have, and their width
 }
 
 // Chunk appends tokens to a sequence.
@@ -29,6 +31,11 @@ type Chunk struct {
 	Tokens []int32
 	Form   nn.Form
 	All    bool // wants the logits of every token, not only the last
+
+	// Of a model that sees. Without Axes all three positions of a row are its place in the sequence.
+	Axes     []int32     // (tokens, 3)
+	Visible  []int32     // which of the tokens stand for pieces of pictures
+	Features [][]float32 // for each feature (visible, hidden)
 }
 
 // Runner runs steps of one model on the CPU. It belongs to one goroutine.
@@ -48,6 +55,8 @@ type Runner struct {
 	logits []float32 // of the last step
 
 	tokens, positions, seqs, forms, table, outputs []int32 // scratch of a batch
+	axes, visible                                  []int32
+	features                                       [][]float32
 }
 
 // stride is a prime: with it as the step, neighbours in a sequence are not neighbours in the cache.
@@ -93,6 +102,7 @@ func (r *Runner) reserve(b *nn.Bound, blocks int) error {
 	for i := range r.limits.Rows {
 		r.row(0, i, 0, nn.Prefill, true)
 	}
+	r.see(r.everythingVisible(), 0)
 	r.batch.Segments = append(r.batch.Segments, nn.Segment{To: r.limits.Rows})
 	sizes, err := r.Step.Measure(func(s *cuda.Step) { r.forward(s) })
 	if err != nil {
@@ -132,6 +142,7 @@ func (r *Runner) Extend(seq, positions int) error {
 func (r *Runner) Run(chunks ...Chunk) ([][]float32, error) {
 	r.clear()
 	for _, c := range chunks {
+		r.see(c, r.length[c.Seq])
 		r.batch.Segments = append(r.batch.Segments, nn.Segment{
 			Seq: c.Seq, From: len(r.tokens), To: len(r.tokens) + len(c.Tokens), Start: r.length[c.Seq], Form: c.Form,
 		})
@@ -165,12 +176,14 @@ func (r *Runner) forward(s *cuda.Step) cuda.Tensor {
 	b.Tokens, b.Positions, b.Seqs = s.Input(r.tokens), s.Input(r.positions), s.Input(r.seqs)
 	b.Slots, b.Forms = b.Seqs, s.Input(r.forms)
 	b.Tables, b.Outputs, b.Caches = s.Input(r.table, r.limits.Sequences, r.blocks), s.Input(r.outputs), r.caches
+	r.show(s)
 	return r.model.Unembed(s, r.model.Forward(s, b))
 }
 
 func (r *Runner) clear() {
 	r.tokens, r.positions, r.seqs, r.forms, r.outputs = r.tokens[:0], r.positions[:0], r.seqs[:0], r.forms[:0], r.outputs[:0]
 	r.batch.Segments = r.batch.Segments[:0]
+	r.axes, r.visible, r.features = r.axes[:0], r.visible[:0], make([][]float32, r.limits.Features)
 	if r.table == nil {
 		r.table = make([]int32, r.limits.Sequences*r.blocks)
 	}
