@@ -161,7 +161,7 @@ func list[T any](l []T) []T { return append([]T{}, l...) }
 
 // jsonFlag gives a command its --json.
 func jsonFlag(flags *pflag.FlagSet) *bool {
-	return flags.Bool("json", false, "print one JSON document, for programs")
+	return flags.Bool("json", false, "print one JSON document; see piohost help json")
 }
 
 func (g *global) printJSON(document any) error {

@@ -121,7 +121,7 @@ Exit codes: 1 failed, 2 the command line or models.toml is wrong, 3 the model co
 	f.StringVar(&g.config, "config", "models.toml", "the file that says what to serve")
 	f.StringVar(&g.logLevel, "log-level", "info", "debug, info, warn or error")
 	f.StringVar(&g.logFormat, "log-format", "text", "text or json")
-	root.AddCommand(serve, newRun(g), newChat(g), newModels(g), newPlugin(g), newConfig(g))
+	root.AddCommand(serve, newRun(g), newChat(g), newModels(g), newPlugin(g), newConfig(g), newJSONHelp())
 	return root
 }
 

@@ -1,0 +1,48 @@
+package main
+
+import "github.com/spf13/cobra"
+
+// newJSONHelp is `piohost help json`.
+func newJSONHelp() *cobra.Command {
+	return &cobra.Command{Use: "json", Short: "What the commands print with --json", Long: jsonHelp}
+}
+
+const jsonHelp = `With --json a listing command prints one JSON document on stdout. Names are only ever added, lists are never null, sizes are
+in bytes. A document that says what is wrong comes with an exit code other than 0, and the same words on stderr.
+
+models
+  host, running            the configured address; a host answers there
+  models[]                 in the order of models.toml
+    id, aliases[], path
+    plugin                 "": the one that claims the checkpoint
+    state, reason          "": no host has it; why it is not ready
+    context                positions; 0: not known before it is loaded
+
+plugin list, plugin lock
+  plugins[]
+    name, version, path, sha256
+    locked                 a pio.lock lists it
+  problems[]               files that are not used, a sentence each
+
+plugin inspect
+  plugin
+    name, version, sdk_version, architectures[], majors[], capabilities[], kernels, numerics[], devices[], sha256
+  checkpoint               null without --model
+    path, fit, reason      fit is exact, family or no
+    parameters, context, vocabulary
+    modules[]              in the order of the forward pass
+      id, weight_bytes, state_bytes_token, state_bytes_sequence, flops_token, active_bytes_token
+
+plugin test
+  plugin, model, passed
+  cases[]
+    name, musts[]          musts are numbers of PROTOCOL.md
+    result, seconds        pass, fail or skip
+    lines[]                what went wrong or was remarked
+
+config check
+  file, ok
+  models[]                 those that could be served
+    id, plugin, version
+  problems[]
+    file, line, key, text  line 0: the file as a whole; key such as "model[0].path"`
