@@ -1,0 +1,178 @@
+// config.go reads config.json in both of its spellings: the published one and that of transformers 5. Every key of this
+// architecture is honoured or, where it asks for something that is not built, refused by name. Keys the architecture does
+// not have are ignored, as the reference does.
+
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math"
+	"reflect"
+
+	"github.com/inference-pio/inference-pio/cuda"
+	"github.com/inference-pio/inference-pio/cuda/nn"
+)
+
+const architecture = "Qwen3VLForConditionalGeneration"
+
+// Config is what config.json says, in its own words.
+type Config struct {
+	Architectures     []string     `json:"architectures"`
+	ModelType         string       `json:"model_type"`
+	ImageTokenID      int          `json:"image_token_id"`
+	VideoTokenID      int          `json:"video_token_id"`
+	TieWordEmbeddings bool         `json:"tie_word_embeddings"` // this one decides; text_config has another, which nobody reads
+	Text              TextConfig   `json:"text_config"`
+	Vision            VisionConfig `json:"vision_config"`
+
+	FP8Block [2]int `json:"-"` // see quantization.go; zero: no FP8 was announced
+}
+
+// TextConfig is the decoder's part.
+type TextConfig struct {
+	ModelType             string  `json:"model_type"`
+	VocabSize             int     `json:"vocab_size"`
+	HiddenSize            int     `json:"hidden_size"`
+	IntermediateSize      int     `json:"intermediate_size"`
+	NumHiddenLayers       int     `json:"num_hidden_layers"`
+	NumAttentionHeads     int     `json:"num_attention_heads"`
+	NumKeyValueHeads      int     `json:"num_key_value_heads"`
+	HeadDim               int     `json:"head_dim"` // explicit: not hidden/heads
+	MaxPositionEmbeddings int     `json:"max_position_embeddings"`
+	RMSNormEps            float64 `json:"rms_norm_eps"`
+
+	RopeTheta    float64  `json:"-"` // see rope.go
+	Yarn         *nn.Yarn `json:"-"`
+	MRopeSection [3]int   `json:"-"` // frequencies that turn by time, row and column
+
+	// What is not built, and must say so.
+	HiddenAct        string   `json:"hidden_act"`
+	AttentionBias    bool     `json:"attention_bias"`
+	UseSlidingWindow bool     `json:"use_sliding_window"`
+	LayerTypes       []string `json:"layer_types"`
+	PartialRotary    *float64 `json:"partial_rotary_factor"`
+}
+
+// VisionConfig is the tower's part.
+type VisionConfig struct {
+	ModelType              string `json:"model_type"`
+	Depth                  int    `json:"depth"`
+	HiddenSize             int    `json:"hidden_size"`
+	IntermediateSize       int    `json:"intermediate_size"`
+	NumHeads               int    `json:"num_heads"`
+	OutHiddenSize          int    `json:"out_hidden_size"` // the decoder's hidden size
+	PatchSize              int    `json:"patch_size"`
+	TemporalPatchSize      int    `json:"temporal_patch_size"`
+	SpatialMergeSize       int    `json:"spatial_merge_size"`
+	NumPositionEmbeddings  int    `json:"num_position_embeddings"`  // rows of a square table
+	DeepStackVisualIndexes []int  `json:"deepstack_visual_indexes"` // merger k reads what block [k] gives
+	HiddenAct              string `json:"hidden_act"`               // of the blocks; mergers always have exact GELU
+	InChannels             int    `json:"in_channels"`              // 3
+
+	RopeTheta float64 `json:"-"`
+}
+
+// ParseConfig reads config.json and checks it. All that is wrong is in one error.
+func ParseConfig(text []byte) (Config, error) {
+	c := Config{
+		ImageTokenID: 151655, VideoTokenID: 151656,
+		Text:   TextConfig{HeadDim: 128, HiddenAct: "silu", RMSNormEps: 1e-6},
+		Vision: VisionConfig{HiddenAct: "gelu_pytorch_tanh", InChannels: 3, PatchSize: 16, TemporalPatchSize: 2, SpatialMergeSize: 2, NumPositionEmbeddings: 2304},
+	}
+	var ropes struct {
+		Text   ropeKeys `json:"text_config"`
+		Vision ropeKeys `json:"vision_config"`
+	}
+	var quantization quantizationKeys
+	for _, part := range []any{&c, &ropes, &quantization} {
+		if err := decode(text, part); err != nil {
+			return c, fmt.Errorf("config.json: %w", err)
+		}
+	}
+	err := errors.Join(ropes.Text.apply(&c.Text), ropes.Vision.applyVision(&c.Vision), quantization.apply(&c))
+	if err := errors.Join(c.Validate(), err); err != nil {
+		return c, err
+	}
+	return c, nil
+}
+
+// decode reads JSON and words a wrong type as people say it.
+func decode(text []byte, into any) error {
+	err := json.Unmarshal(bytes.TrimPrefix(text, []byte("\ufeff")), into)
+	var wrong *json.UnmarshalTypeError
+	var broken *json.SyntaxError
+	switch {
+	case errors.As(err, &wrong) && wrong.Field == "":
+		return fmt.Errorf("an object was expected, found %s", wrong.Value)
+	case errors.As(err, &wrong):
+		return fmt.Errorf("%s: %s was expected, found %s", wrong.Field, inWords(wrong.Type.Kind()), wrong.Value)
+	case errors.As(err, &broken):
+		return fmt.Errorf("is broken JSON at byte %d: %w", broken.Offset, err)
+	}
+	return err
+}
+
+func inWords(k reflect.Kind) string {
+	switch k {
+	case reflect.Int:
+		return "a whole number"
+	case reflect.Float64:
+		return "a number"
+	case reflect.Bool:
+		return "true or false"
+	case reflect.Slice:
+		return "a list"
+	case reflect.Map, reflect.Struct:
+		return "an object"
+	}
+	return "a " + k.String()
+}
+
+// Context is the number of positions the checkpoint is made for; a yarn rope stretches it.
+func (c TextConfig) Context() int {
+	if c.Yarn == nil {
+		return c.MaxPositionEmbeddings
+	}
+	return max(c.MaxPositionEmbeddings, int(math.Min(c.Yarn.Factor*c.Yarn.Original, 1<<28)))
+}
+
+// axes says by which of a row's three positions (time, row, column) each of a head's frequencies turns: they take turns, as
+// long as the sections of row and column last. The reference interleaves them whatever mrope_interleaved says.
+func (c TextConfig) axes() []uint8 {
+	axes := make([]uint8, c.HeadDim/2)
+	for i := range axes {
+		if axis := i % 3; i < 3*c.MRopeSection[axis] {
+			axes[i] = uint8(axis)
+		}
+	}
+	return axes
+}
+
+// headDim is the width of one of the tower's heads.
+func (c VisionConfig) headDim() int { return c.HiddenSize / c.NumHeads }
+
+// side is the number of rows and of columns of the square table of position embeddings.
+func (c VisionConfig) side() int { return int(math.Sqrt(float64(c.NumPositionEmbeddings))) }
+
+// group is the number of patches that become one token.
+func (c VisionConfig) group() int { return c.SpatialMergeSize * c.SpatialMergeSize }
+
+// patchValues is the length of a patch.
+func (c VisionConfig) patchValues() int {
+	return c.InChannels * c.TemporalPatchSize * c.PatchSize * c.PatchSize
+}
+
+// gelus are the activations of the tower's blocks that are built.
+var gelus = map[string]cuda.GELUForm{"gelu_pytorch_tanh": cuda.GELUTanh, "gelu_new": cuda.GELUTanh, "gelu": cuda.GELUErf}
+
+// Published says whether these are the dimensions of Qwen3-VL-2B.
+func (c Config) Published() bool {
+	t, v := c.Text, c.Vision
+	return t.VocabSize == 151936 && t.HiddenSize == 2048 && t.IntermediateSize == 6144 && t.NumHiddenLayers == 28 && t.NumAttentionHeads == 16 &&
+		t.NumKeyValueHeads == 8 && t.HeadDim == 128 && t.RopeTheta == 5e6 && t.MRopeSection == [3]int{24, 20, 20} && c.TieWordEmbeddings &&
+		v.Depth == 24 && v.HiddenSize == 1024 && v.IntermediateSize == 4096 && v.NumHeads == 16 && v.PatchSize == 16 && v.TemporalPatchSize == 2 &&
+		v.SpatialMergeSize == 2 && v.NumPositionEmbeddings == 2304 && len(v.DeepStackVisualIndexes) == 3
+}

@@ -1,0 +1,172 @@
+// Qwen3-VL-2B, a dense decoder that sees. One layer:
+//
+//	h → norm → q k v → norm of each head of q, k → rope by time, row, column → causal attention → o → + → norm → silu(gate)·up → down → +
+//
+// Four facts to know:
+//   - a picture stands in the prompt as a run of one token; the rows of that run take what the tower saw (architecture.go) in place
+//     of the token's embedding, and behind each of the first layers what a middle block of the tower saw is added (DeepStack);
+//   - a row has three positions (positions.go), and each frequency of the rope turns by one of them; for text the three are equal;
+//   - a picture of 9 x 12 tokens moves the positions behind it by 12, not by 108: a row's place in the cache is not its position;
+//   - the tower sees a whole picture at once, whatever chunks its rows are prefilled in.
+package main
+
+import (
+	"math"
+	"strings"
+
+	"github.com/inference-pio/inference-pio/cuda"
+	"github.com/inference-pio/inference-pio/cuda/nn"
+	"github.com/inference-pio/inference-pio/cuda/picture"
+	"github.com/inference-pio/inference-pio/cuda/serve"
+)
+
+// Model is the whole of it; tags are names in the checkpoint, as names.go spells them.
+type Model struct {
+	Embed  nn.Embedding `weight:"embed_tokens"`
+	Layers []Layer      `weight:"layers"`
+	Norm   nn.RMSNorm   `weight:"norm"`
+	Head   nn.Linear    `weight:"lm_head,root"` // Embed once more when tied
+	Tower  Tower        `weight:"visual"`
+
+	cfg   Config // of the whole checkpoint: Layers may be fewer
+	look  picture.Config
+	rope  nn.Rope // of rows whose three positions are one
+	axial nn.Rope // of others
+	scale float32 // of attention scores
+}
+
+// Layer: h += attention(norm(h)); h += mlp(norm(h)).
+type Layer struct {
+	AttnNorm nn.RMSNorm `weight:"input_layernorm"`
+	Attn     Attention  `weight:"self_attn"`
+	MLPNorm  nn.RMSNorm `weight:"post_attention_layernorm"`
+	MLP      nn.SwiGLU  `weight:"mlp"`
+}
+
+// Attention has fewer heads for keys and values than for queries.
+type Attention struct {
+	Q     nn.Linear  `weight:"q_proj"` // hidden -> heads * head_dim
+	K     nn.Linear  `weight:"k_proj"` // hidden -> kv heads * head_dim
+	V     nn.Linear  `weight:"v_proj"`
+	QNorm nn.RMSNorm `weight:"q_norm"` // (head_dim)
+	KNorm nn.RMSNorm `weight:"k_norm"`
+	O     nn.Linear  `weight:"o_proj"` // heads * head_dim -> hidden
+}
+
+// Forward returns the final hidden rows of b.Outputs: (outputs, hidden).
+func (m *Model) Forward(s *cuda.Step, b *nn.Batch) cuda.Tensor {
+	x := m.Embed.Forward(s, b.Tokens) // (rows, hidden)
+	if f := b.Visual.Features; len(f) > 0 {
+		x = s.IndexCopy(x, b.Visual.Rows, f[0])
+	}
+	angles := m.angles(s, b) // (rows, head_dim/2, 2)
+	s.Observe("embeddings", 0, x)
+	for i := range m.Layers {
+		s.EnterLayer(i) // the layer's weights are where they shall be from here on, the next ones on their way
+		s.Observe("input", i, x)
+		l := &m.Layers[i]
+		x = s.Add(x, m.attend(s, &l.Attn, l.AttnNorm.Forward(s, x), angles, b, b.Caches[i]))
+		x = s.Add(x, l.MLP.Forward(s, l.MLPNorm.Forward(s, x)))
+		s.Observe("layer", i, x)
+		if f := b.Visual.Features; i+1 < len(f) {
+			x = s.IndexAdd(x, b.Visual.Rows, f[i+1])
+		}
+	}
+	x = m.Norm.Forward(s, s.Gather(x, b.Outputs)) // (outputs, hidden)
+	s.Observe("final", 0, x)
+	return x
+}
+
+// attend maps x (rows, hidden) -> (rows, hidden).
+func (m *Model) attend(s *cuda.Step, a *Attention, x, angles cuda.Tensor, b *nn.Batch, cache *nn.Cache) cuda.Tensor {
+	dim := m.cfg.Text.HeadDim
+	q := a.QNorm.Forward(s, a.Q.Forward(s, x).Heads(dim)) // (rows, heads, head_dim)
+	k := a.KNorm.Forward(s, a.K.Forward(s, x).Heads(dim)) // (rows, kv heads, head_dim)
+	v := a.V.Forward(s, x).Heads(dim)
+	q, k = m.rope.Apply(s, q, angles), m.rope.Apply(s, k, angles)
+	return a.O.Forward(s, nn.Attend(s, q, k, v, b, cache, m.scale).Flat())
+}
+
+func (m *Model) angles(s *cuda.Step, b *nn.Batch) cuda.Tensor {
+	if b.Axes.IsZero() {
+		return m.rope.Angles(s, b.Positions)
+	}
+	return m.axial.Angles(s, b.Axes)
+}
+
+// Unembed turns hidden rows into logits: (outputs, hidden) -> (outputs, vocab).
+func (m *Model) Unembed(s *cuda.Step, x cuda.Tensor) cuda.Tensor { return m.Head.Forward(s, x) }
+
+// New is the model of a config, without weights. layers > 0 keeps only the first decoder layers, for tests and benchmarks.
+func New(c Config, layers int) *Model {
+	t := c.Text
+	if layers <= 0 || layers > t.NumHiddenLayers {
+		layers = t.NumHiddenLayers
+	}
+	rope := nn.NewRope(t.RopeTheta, t.HeadDim, t.Yarn)
+	m := &Model{
+		Embed:  nn.NewEmbedding(t.VocabSize, t.HiddenSize),
+		Layers: make([]Layer, layers),
+		Norm:   nn.NewRMSNorm(t.HiddenSize, t.RMSNormEps),
+		Head:   nn.NewLinear(t.VocabSize, t.HiddenSize),
+		Tower:  newTower(c.Vision),
+		cfg:    c,
+		look:   publishedLook(c.Vision),
+		rope:   rope,
+		axial:  rope.ByAxis(t.axes()),
+		scale:  float32(1 / math.Sqrt(float64(t.HeadDim))),
+	}
+	if c.TieWordEmbeddings {
+		m.Head = m.Embed.Tied()
+	}
+	for i := range m.Layers {
+		m.Layers[i] = newLayer(t)
+	}
+	return m
+}
+
+func newLayer(c TextConfig) Layer {
+	queries, keys := c.NumAttentionHeads*c.HeadDim, c.NumKeyValueHeads*c.HeadDim
+	return Layer{
+		AttnNorm: nn.NewRMSNorm(c.HiddenSize, c.RMSNormEps),
+		Attn: Attention{
+			Q: nn.NewLinear(queries, c.HiddenSize), K: nn.NewLinear(keys, c.HiddenSize), V: nn.NewLinear(keys, c.HiddenSize),
+			QNorm: nn.NewRMSNorm(c.HeadDim, c.RMSNormEps), KNorm: nn.NewRMSNorm(c.HeadDim, c.RMSNormEps),
+			O: nn.NewLinear(c.HiddenSize, queries),
+		},
+		MLPNorm: nn.NewRMSNorm(c.HiddenSize, c.RMSNormEps),
+		MLP:     nn.NewSwiGLU(c.HiddenSize, c.IntermediateSize),
+	}
+}
+
+// Open reads config.json.
+func Open(config []byte, o serve.OpenOptions) (serve.Model, error) {
+	c, err := ParseConfig(config)
+	if err != nil {
+		return nil, err
+	}
+	return New(c, o.Layers), nil
+}
+
+// Shape says what the engine needs to know.
+func (m *Model) Shape() serve.Shape {
+	t := m.cfg.Text
+	return serve.Shape{Vocab: t.VocabSize, Context: t.Context(), Layers: len(m.Layers), Hidden: t.HiddenSize, Published: m.cfg.Published()}
+}
+
+// Caches says what each layer keeps of a position.
+func (m *Model) Caches() []nn.CacheSpec {
+	specs := make([]nn.CacheSpec, len(m.Layers))
+	for i := range specs {
+		specs[i] = nn.KeysValues(m.cfg.Text.NumKeyValueHeads, m.cfg.Text.HeadDim, m.cfg.Text.HeadDim)
+	}
+	return specs
+}
+
+// FP8Block is the shape of the blocks that FP8 weights are scaled by.
+func (m *Model) FP8Block() [2]int { return m.cfg.FP8Block }
+
+// IgnoreTensor knows the quirks of checkpoints: a copy of the tied head, and frequencies that old exporters saved.
+func (m *Model) IgnoreTensor(name string) bool {
+	return m.cfg.TieWordEmbeddings && name == "lm_head.weight" || strings.HasSuffix(name, ".inv_freq")
+}

@@ -1,0 +1,143 @@
+package main
+
+import (
+	"slices"
+	"testing"
+
+	"github.com/inference-pio/inference-pio/cuda"
+	"github.com/inference-pio/inference-pio/cuda/nn"
+	"github.com/inference-pio/inference-pio/cuda/nn/nntest"
+	"github.com/inference-pio/inference-pio/cuda/serve"
+)
+
+// scene is a prompt with its pictures, as a model is given it in parts.
+type scene struct {
+	m        *Model
+	ids      []int32
+	placed   []serve.Placed
+	features [][]float32 // of all pictures, one behind the other: (tokens of pictures, hidden) each
+}
+
+// newScene has the model look at picture files, which stand where runs of the pad token are.
+func newScene(t testing.TB, m *Model, ids []int32, files ...string) *scene {
+	t.Helper()
+	sc := &scene{m: m, ids: ids, features: make([][]float32, m.Features())}
+	at := 0
+	for _, file := range files {
+		p := lookAt(t, m, read(t, file))
+		for i, f := range see(t, m, p) {
+			sc.features[i] = append(sc.features[i], f...)
+		}
+		for at < len(ids) && ids[at] != m.PadToken() {
+			at++
+		}
+		sc.placed = append(sc.placed, serve.Placed{At: at, Picture: p})
+		at += p.Tokens()
+	}
+	if at > len(ids) || slices.Contains(ids[at:], m.PadToken()) {
+		t.Fatalf("%d pictures do not fill the pads of %v", len(files), ids)
+	}
+	return sc
+}
+
+// chunk is the tokens from..to-1.
+func (sc *scene) chunk(from, to int) nntest.Chunk {
+	c := nntest.Chunk{Tokens: sc.ids[from:to], Axes: make([]int32, 3*(to-from)), Features: make([][]float32, len(sc.features))}
+	at := make([]int32, to-from)
+	for i := range at {
+		at[i] = int32(from + i)
+	}
+	sc.m.Axes(sc.placed, at, c.Axes)
+	row, hidden := 0, sc.m.cfg.Text.HiddenSize // row of the features
+	for _, one := range sc.placed {
+		for i := range one.Picture.Tokens() {
+			if p := one.At + i; p >= from && p < to {
+				c.Visible = append(c.Visible, int32(p-from))
+				for f := range c.Features {
+					c.Features[f] = append(c.Features[f], sc.features[f][row*hidden:(row+1)*hidden]...)
+				}
+			}
+			row++
+		}
+	}
+	return c
+}
+
+// generate continues greedily by n tokens, after the prompt went in chunks of that many.
+func (sc *scene) generate(t testing.TB, r *nntest.Runner, seq, chunk, n int) []int32 {
+	t.Helper()
+	r.Reset(seq)
+	all := *sc
+	for at := 0; len(all.ids) < len(sc.ids)+n; {
+		c := all.chunk(at, min(at+chunk, len(all.ids)))
+		if at >= len(sc.ids) {
+			c.Form = nn.Decode
+		}
+		logits, err := r.Run(c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if at += len(c.Tokens); at == len(all.ids) {
+			all.ids = append(all.ids[:at:at], nntest.Argmax(logits[0]))
+		}
+	}
+	return all.ids[len(sc.ids):]
+}
+
+func lookAt(t testing.TB, m *Model, file []byte) *Picture {
+	t.Helper()
+	p, err := m.Look(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p.(*Picture)
+}
+
+// see runs all pieces of the tower and returns the features as rows are given them: that for the embedding first.
+func see(t testing.TB, m *Model, p *Picture) [][]float32 {
+	t.Helper()
+	return seeOn(t, m, p, cuda.NewStep([]cuda.Device{newCPU(t)}, nil, nil))
+}
+
+func seeOn(t testing.TB, m *Model, p *Picture, s *cuda.Step) (features [][]float32) {
+	t.Helper()
+	var x []float32
+	for piece, done := 0, false; !done; piece++ {
+		run := func(s *cuda.Step) (next cuda.Tensor, seen []cuda.Tensor) {
+			in := cuda.Tensor{}
+			if piece > 0 {
+				in = s.InputF32(x, p.patches(), m.cfg.Vision.HiddenSize)
+			}
+			next, seen, done = m.See(s, p, in, piece)
+			return next, seen
+		}
+		sizes, err := s.Measure(func(s *cuda.Step) { run(s) })
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := s.Reserve(0, sizes); err != nil {
+			t.Fatal(err)
+		}
+		s.Begin()
+		next, seen := run(s)
+		for _, f := range seen {
+			features = append(features, slices.Clone(s.ToHost(f).F32()))
+		}
+		if !done {
+			x = slices.Clone(s.ToHost(next).F32())
+		}
+		if err := s.End(); err != nil {
+			t.Fatal(err)
+		}
+		s.Release(0)
+	}
+	last := len(features) - 1
+	return append(features[last:last+1:last+1], features[:last]...)
+}
+
+func newCPU(t testing.TB) *cuda.CPU {
+	t.Helper()
+	cpu := cuda.NewCPU(0)
+	t.Cleanup(func() { cpu.Close() })
+	return cpu
+}
