@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"math"
 	"math/rand/v2"
 	"os"
@@ -367,4 +368,109 @@ func portable(t *testing.T, tests string, env ...string) string {
 		t.Fatalf("with portable kernels: %v\n%s", err, out)
 	}
 	return string(out)
+}
+
+// respelled gives the tensors of a source as another tool would have written them.
+type respelled struct {
+	names []string
+	get   func(name string, shape []int) (weights.View, bool)
+}
+
+func (r respelled) Names() []string { return r.names }
+
+func (r respelled) Get(name string, shape []int) (weights.View, bool) { return r.get(name, shape) }
+
+// joined is the tiny checkpoint as transformers 5 saves it: the experts of a layer in one tensor, gate before up.
+func joined(t *testing.T) weights.Source {
+	t.Helper()
+	src, tensors := checkpoint(t, tiny), map[string]weights.View{}
+	get := func(name string) weights.View {
+		v, ok := src.Get(name, nil)
+		if !ok {
+			t.Fatal("no", name)
+		}
+		return v
+	}
+	for _, name := range src.Names() {
+		if !strings.Contains(name, ".experts.") {
+			tensors[name] = get(name)
+		}
+	}
+	for layer := range 4 {
+		prefix := fmt.Sprintf("model.layers.%d.mlp.experts.", layer)
+		var gateUp, down []byte
+		for e := range 8 {
+			expert := fmt.Sprint(prefix, e)
+			gateUp = slices.Concat(gateUp, get(expert+".gate_proj.weight").Data, get(expert+".up_proj.weight").Data)
+			down = append(down, get(expert+".down_proj.weight").Data...)
+		}
+		tensors[prefix+"gate_up_proj"] = weights.View{Format: "BF16", DType: cuda.BF16, Known: true, Shape: []int{8, 2 * 96, 128}, Data: gateUp}
+		tensors[prefix+"down_proj"] = weights.View{Format: "BF16", DType: cuda.BF16, Known: true, Shape: []int{8, 128, 96}, Data: down}
+	}
+	return respelled{slices.Sorted(maps.Keys(tensors)), func(name string, _ []int) (weights.View, bool) {
+		v, ok := tensors[name]
+		return v, ok
+	}}
+}
+
+func TestJoinedExpertsAreTheSameModel(t *testing.T) {
+	prompt := longest(t)[:70]
+	limits := nntest.Limits{Rows: 70, Sequences: 1, Positions: 128}
+	one, _ := load(t, read(t, tiny, "config.json"), checkpoint(t, tiny), limits)
+	two, _ := load(t, read(t, tiny, "config.v5.json"), joined(t), limits)
+	sameBits(t, "joined", all(t, two, 0, prompt, 70), all(t, one, 0, prompt, 70))
+}
+
+// Experts in FP8 compute what the same numbers in f32 do, bit for bit: a block's factor times its element is rounded once.
+func TestFP8ExpertsAreTheirNumbers(t *testing.T) {
+	config := with(t, `"vocab_size": 90, "hidden_size": 70, "num_hidden_layers": 2, "num_attention_heads": 4, "num_key_value_heads": 2, "head_dim": 10,
+		"num_experts": 9, "num_experts_per_tok": 3, "moe_intermediate_size": 37, "max_position_embeddings": 128,
+		"quantization_config": {"quant_method": "fp8", "weight_block_size": [16, 24]}`)
+	limits := nntest.Limits{Rows: 40, Sequences: 1, Positions: 64}
+	src, quantized := weights.Dummy(3, cuda.F8E4M3), 0
+	fp8, _ := load(t, config, src, limits)
+	wide, _ := load(t, config, respelled{nil, func(name string, shape []int) (weights.View, bool) {
+		v, ok := src.Get(name, shape)
+		if ok && v.DType == cuda.F8E4M3 {
+			rows, cols := (shape[0]+15)/16, (shape[1]+23)/24
+			scale, _ := src.Get(name+"_scale_inv", []int{rows, cols})
+			v = widened(v, scale, 16, 24)
+			quantized++
+		}
+		return v, ok
+	}}, limits)
+	if quantized < 2*9*3 {
+		t.Fatalf("only %d matrices are in FP8", quantized)
+	}
+	prompt := make([]int32, 40)
+	for i := range prompt {
+		prompt[i] = int32(i * i % 90)
+	}
+	sameBits(t, "widened", all(t, wide, 0, prompt, 40), all(t, fp8, 0, prompt, 40))
+}
+
+// widened is a matrix of FP8 in f32: each element times the factor of its block of rows x cols.
+func widened(v, scale weights.View, rows, cols int) weights.View {
+	var data []byte
+	for i, b := range v.Data {
+		block := i/v.Shape[1]/rows*scale.Shape[1] + i%v.Shape[1]/cols
+		factor := math.Float32frombits(binary.LittleEndian.Uint32(scale.Data[4*block:]))
+		data = binary.LittleEndian.AppendUint32(data, math.Float32bits(e4m3(b)*factor))
+	}
+	return weights.View{Format: "F32", DType: cuda.F32, Known: true, Shape: v.Shape, Data: data}
+}
+
+// e4m3 is one sign, four bits of exponent (bias 7) and three of fraction; an exponent of 0 means no leading one.
+func e4m3(b byte) float32 {
+	exponent, fraction := int(b>>3&15), float64(b&7)/8
+	if exponent == 0 {
+		exponent = 1
+	} else {
+		fraction++
+	}
+	value := math.Ldexp(fraction, exponent-7)
+	if b>>7 == 1 {
+		value = -value
+	}
+	return float32(value)
 }

@@ -3,7 +3,9 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -156,4 +158,59 @@ func BenchmarkTinyInProcess(b *testing.B) {
 		}
 	}
 	b.ReportMetric(float64(b.Elapsed().Microseconds())/float64(b.N)/tokens, "us/token")
+}
+
+// report asks the plugin where everything is.
+func report(t *testing.T, c *client.Client) sdk.Report {
+	t.Helper()
+	s, err := c.Schedule(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Send(sdk.Order{ID: 1, Query: &sdk.QueryOrder{}}); err != nil {
+		t.Fatal(err)
+	}
+	for {
+		r, err := s.Recv()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(r.Modules) > 0 {
+			return r
+		}
+	}
+}
+
+// A second device has room for the layers and a third of their experts: which ones it has changes from token to token, and no
+// token changes.
+func TestAThirdOfTheExpertsElsewhereChangesNoToken(t *testing.T) {
+	c := loaded(t, sdk.LoadRequest{
+		InspectRequest: sdk.InspectRequest{Context: 512}, MaxSequences: 1, StepTokens: 128,
+		Devices: []sdk.DeviceBudget{{Name: "cpu"}, {Name: "far", Bytes: 5 << 20, ReadRate: 1e12, CopyRate: 1e12}},
+	})
+	for range 2 {
+		for _, g := range goldenCases(t) {
+			a := ask(t, c, g)
+			equalIDs(t, g.Name+": greedy ids", a.ids, g.GreedyIDs)
+		}
+	}
+	r := report(t, c)
+	experts, there, layers := 0, 0, 0
+	for _, m := range r.Modules {
+		switch {
+		case strings.Contains(m.ID, ".experts."):
+			experts++
+			if slices.Contains(m.Resident, "far") {
+				there++
+			}
+		case strings.HasPrefix(m.ID, "layers.") && m.Device == "far":
+			layers++
+		}
+	}
+	how := fmt.Sprintf("%d of %d experts, %d layers and at most %d of %d bytes are there; %d hits, %d misses, %d evictions",
+		there, experts, layers, r.Devices[1].Peak, r.Devices[1].Budget, r.ExpertHits, r.ExpertMisses, r.Evictions)
+	if layers != 4 || experts != 32 || there < 6 || there > 16 || r.ExpertHits == 0 || r.ExpertMisses == 0 || r.Evictions == 0 || r.Devices[1].Peak > r.Devices[1].Budget {
+		t.Error(how)
+	}
+	t.Log(how)
 }
