@@ -14,19 +14,21 @@ import (
 
 // Config is a checked models.toml.
 type Config struct {
-	File    string // absolute
-	Server  Server
-	Plugins Plugins
-	Devices []Device
-	Models  []Model
+	File     string // absolute
+	Server   Server
+	Plugins  Plugins
+	Pictures Pictures
+	Devices  []Device
+	Models   []Model
 }
 
 // Server says how clients reach the host.
 type Server struct {
-	Listen string        // host:port of the API, the page and the metrics
-	Admin  bool          // serve /admin: placement, and orders to change it
-	Drain  time.Duration // how long running requests may take to finish after SIGTERM
-	Wait   time.Duration // how long a request waits for a model that is still loading
+	Listen  string        // host:port of the API, the page and the metrics
+	Admin   bool          // serve /admin: placement, and orders to change it
+	Drain   time.Duration // how long running requests may take to finish after SIGTERM
+	Wait    time.Duration // how long a request waits for a model that is still loading
+	MaxBody int64         // bytes of a request's body
 }
 
 // Plugins says where plugin binaries come from and how they are started.
@@ -34,6 +36,15 @@ type Plugins struct {
 	Dirs          []string // absolute, searched in order
 	AllowUnlocked bool     // start binaries that no pio.lock lists
 	MTLS          bool     // encrypt the sockets between host and plugins
+}
+
+// Pictures says where the host fetches pictures from that a request names instead of bringing them. Nothing is allowed unless
+// it is listed here.
+type Pictures struct {
+	Hosts    []string      // "example.com", "*.example.com" for those below it, "*"; with ":8443" for another port than the scheme's
+	Dirs     []string      // absolute; files in them and below
+	MaxBytes int64         // of one picture, from wherever it comes
+	Timeout  time.Duration // of one download
 }
 
 // Device is a budget on one device. A device that is not listed has none.

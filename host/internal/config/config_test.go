@@ -46,9 +46,10 @@ func TestTwoLinesAreAWholeConfig(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := &Config{
-		File:    filepath.Join(dir, "models.toml"),
-		Server:  Server{Listen: "127.0.0.1:8080", Drain: 30 * time.Second, Wait: 2 * time.Minute},
-		Plugins: Plugins{Dirs: []string{filepath.Join(dir, "bin/plugins")}, MTLS: true},
+		File:     filepath.Join(dir, "models.toml"),
+		Server:   Server{Listen: "127.0.0.1:8080", Drain: 30 * time.Second, Wait: 2 * time.Minute, MaxBody: 32 << 20},
+		Plugins:  Plugins{Dirs: []string{filepath.Join(dir, "bin/plugins")}, MTLS: true},
+		Pictures: Pictures{MaxBytes: 20 << 20, Timeout: 10 * time.Second}, // from nowhere
 		Models: []Model{{
 			ID: "m", Path: filepath.Join(dir, "model"), Weights: "file", Numerics: sdk.NumericsExact,
 			Devices: []string{"cpu"}, Line: 1,
@@ -67,12 +68,19 @@ func TestEveryKeyArrives(t *testing.T) {
 listen = ":0"
 drain  = "1m30s"
 wait   = "0s"
+max_body = "48MiB"
 
 [plugins]
 dirs = ["bin/plugins", "`+other+`"]
 allow_unlocked = true
 mtls = false
 sandbox = "off"
+
+[pictures]
+hosts = ["Example.com", "*.example.org:8443", "[2606:4700::1111]"]
+dirs = ["empty"]
+max_bytes = "4MiB"
+timeout = "1s"
 
 [[device]]
 name = "far"
@@ -109,11 +117,17 @@ path = "./model/"
 	if err != nil {
 		t.Fatal(err)
 	}
-	if want := (Server{Listen: ":0", Drain: 90 * time.Second}); c.Server != want {
+	if want := (Server{Listen: ":0", Drain: 90 * time.Second, MaxBody: 48 << 20}); c.Server != want {
 		t.Errorf("server: got %+v", c.Server)
 	}
 	if want := (Plugins{Dirs: []string{filepath.Join(dir, "bin/plugins"), other}, AllowUnlocked: true}); !reflect.DeepEqual(c.Plugins, want) {
 		t.Errorf("plugins: got %+v", c.Plugins)
+	}
+	if want := (Pictures{
+		Hosts: []string{"example.com", "*.example.org:8443", "[2606:4700::1111]"}, Dirs: []string{filepath.Join(dir, "empty")},
+		MaxBytes: 4 << 20, Timeout: time.Second,
+	}); !reflect.DeepEqual(c.Pictures, want) {
+		t.Errorf("pictures: got %+v", c.Pictures)
 	}
 	if want := []Device{{"far", 1.5 * (1 << 20), 2e9, 5e8}, {"cpu", 20 << 30, 0, 0}}; !reflect.DeepEqual(c.Devices, want) {
 		t.Errorf("devices: got %+v", c.Devices)
@@ -121,7 +135,7 @@ path = "./model/"
 	one := Model{
 		ID: "one", Aliases: []string{"eins", "org/un"}, Path: filepath.Join(dir, "model"), Plugin: "qwen3_0_6b",
 		Context: 2048, Numerics: sdk.NumericsExact, Weights: "dummy", Layers: 2, Devices: []string{"cpu"}, Priority: -3,
-		MaxSequences: 4, StepTokens: 256, Threads: 1, Env: []string{"OMP=1", "PIO_CPU=portable"}, Line: 23,
+		MaxSequences: 4, StepTokens: 256, Threads: 1, Env: []string{"OMP=1", "PIO_CPU=portable"}, Line: 30,
 	}
 	if !reflect.DeepEqual(c.Models[0], one) {
 		t.Errorf("model one: got %+v", c.Models[0])
@@ -197,6 +211,17 @@ func TestMistakes(t *testing.T) {
 		{"keep_alive", model + `keep_alive = "5m"`, `models.toml:4: model[0].keep_alive: unloading idle models is not built yet; every model stays loaded; remove the key`},
 		{"pin", model + `pin = true`, `models.toml:4: model[0].pin: pinning is not built yet`},
 		{"sandbox", "[plugins]\nsandbox = \"strict\"\n" + model, `models.toml:2: plugins.sandbox: tier "strict" is not built yet; only "off" is`},
+		{"body too small", "[server]\nmax_body = \"1kB\"\n" + model, `models.toml:2: server.max_body: 1000 bytes is out of range; expected 64 KiB to 256 MiB`},
+		{"picture larger than a message", "[pictures]\nmax_bytes = \"64MiB\"\n" + model, `models.toml:2: pictures.max_bytes: 67108864 bytes is out of range; expected 1 KiB to 56 MiB`},
+		{"no time for pictures", "[pictures]\ntimeout = \"0s\"\n" + model, `models.toml:2: pictures.timeout: "0s" leaves no time to fetch a picture; expected a duration such as "10s"`},
+		{"no folder of pictures", "[pictures]\ndirs = [\"nowhere\"]\n" + model, `models.toml:2: pictures.dirs[0]: no folder DIR/nowhere; name the folder that clients may read pictures from`},
+		{"file for the pictures", "[pictures]\ndirs = [\"notes.txt\"]\n" + model, `models.toml:2: pictures.dirs[0]: DIR/notes.txt is a file; expected a folder of pictures`},
+		{"path after a host", "[pictures]\nhosts = [\"a.com\", \"b.com/c\"]\n" + model, `models.toml:2: pictures.hosts[1]: "b.com/c" is no host name; expected "example.com", "*.example.com" or "*", perhaps with a port such as ":8443"`},
+		{"star inside a host", "[pictures]\nhosts = [\"a.*.com\"]\n" + model, `models.toml:2: pictures.hosts[0]: "a.*.com" is no host name; `},
+		{"port of a host", "[pictures]\nhosts = [\"a.com:http\"]\n" + model, `models.toml:2: pictures.hosts[0]: "a.com:http" is no host name; `},
+		{"host of other letters", "[pictures]\nhosts = [\"bücher.de\"]\n" + model, `models.toml:2: pictures.hosts[0]: "bücher.de" is no host name; `},
+		{"IPv6 without brackets", "[pictures]\nhosts = [\"2606:4700::1111\"]\n" + model, `models.toml:2: pictures.hosts[0]: "2606:4700::1111" is an IPv6 address without brackets; expected "[2606:4700::1111]"`},
+		{"misspelt key of pictures", "[pictures]\nhost = [\"a.com\"]\n" + model, `models.toml:2: pictures.host: unknown key; did you mean hosts?`},
 		{"api keys", "[server]\napi_keys = [\"k\"]\n" + model, `models.toml:2: server.api_keys: API keys are not built yet; remove the key`},
 		{"syntax", "[ser ver]\n" + model, `models.toml:1: not valid TOML: `},
 		{"key twice", model + "id = \"n\"", `models.toml:4: not valid TOML: `},
@@ -282,6 +307,7 @@ func (i info) IsDir() bool { return !i.file }
 func FuzzParse(f *testing.F) {
 	f.Add("[[model]]\nid = \"m\"\npath = \"model\"\n")
 	f.Add("[server]\nlisten = \":1\"\ndrain = \"1s\"\n[[device]]\nname = \"far\"\nmemory = \"1MiB\"\ncopy = \"1GB/s\"\n[[model]]\nid='a'\npath='b'\ndevices=['far']\n[model.env]\nA='b'\n")
+	f.Add("[server]\nmax_body = \"1MiB\"\n[pictures]\nhosts = [\"a.b:1\", \"[::1]:2\", \":\"]\ndirs = [\"c\"]\n[[model]]\nid='a'\npath='b'\n")
 	f.Add("model = [{id = \"a\", path = \"b\"}, 3]\ndevice = 4\nplugins = []")
 	f.Fuzz(func(t *testing.T, text string) {
 		c, err := parse("models.toml", []byte(text), anywhere)
@@ -299,6 +325,9 @@ func FuzzParse(f *testing.F) {
 				t.Errorf("model %+v", m)
 			}
 			seen[m.ID] = true
+		}
+		if p := c.Pictures; p.MaxBytes < 1 || p.MaxBytes > maxPicture || p.Timeout <= 0 || c.Server.MaxBody <= 0 {
+			t.Errorf("pictures %+v, bodies of %d bytes", p, c.Server.MaxBody)
 		}
 		for _, d := range c.Devices {
 			if d.Memory < 0 || d.Memory > maxSize || d.Copy < 0 || d.Read < 0 {

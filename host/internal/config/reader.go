@@ -21,6 +21,7 @@ const (
 	defaultListen = "127.0.0.1:8080"
 	defaultDrain  = 30 * time.Second // the longest of answers; what orchestrators grant between SIGTERM and SIGKILL
 	defaultWait   = 2 * time.Minute  // a cold 60 GB checkpoint from a disk of 500 MB/s
+	defaultBody   = 32 << 20         // a picture of the most bytes, in base64
 	defaultDir    = "bin/plugins"
 )
 
@@ -36,8 +37,9 @@ type reader struct {
 func (r *reader) config(values map[string]any) *Config {
 	top := r.table("", values)
 	c := &Config{
-		Server:  r.server(top.sub("server")),
-		Plugins: r.plugins(top.sub("plugins")),
+		Server:   r.server(top.sub("server")),
+		Plugins:  r.plugins(top.sub("plugins")),
+		Pictures: r.pictures(top.sub("pictures")),
 	}
 	for _, t := range top.list("device") {
 		c.Devices = append(c.Devices, r.device(t, c.Devices))
@@ -55,10 +57,11 @@ func (r *reader) config(values map[string]any) *Config {
 
 func (r *reader) server(t *table) Server {
 	s := Server{
-		Listen: t.text("listen", defaultListen, `host:port such as "127.0.0.1:8080"`),
-		Admin:  t.flag("admin", false),
-		Drain:  t.duration("drain", defaultDrain),
-		Wait:   t.duration("wait", defaultWait),
+		Listen:  t.text("listen", defaultListen, `host:port such as "127.0.0.1:8080"`),
+		Admin:   t.flag("admin", false),
+		Drain:   t.duration("drain", defaultDrain),
+		Wait:    t.duration("wait", defaultWait),
+		MaxBody: t.bounded("max_body", defaultBody, 64<<10, 256<<20),
 	}
 	if host, port, err := net.SplitHostPort(s.Listen); err != nil || strings.ContainsAny(host, " /") {
 		t.problem("listen", "%q is not host:port such as %q", shorten(s.Listen), defaultListen)
@@ -79,21 +82,28 @@ func (r *reader) plugins(t *table) Plugins {
 		dirs = []string{defaultDir}
 	}
 	p := Plugins{AllowUnlocked: t.flag("allow_unlocked", false), MTLS: t.flag("mtls", true)}
-	for i, dir := range dirs {
-		path := r.absolute(dir)
-		switch info, err := r.stat(path); {
-		case err != nil:
-			t.problem(element("dirs", i), "%s; build the plugins into it or name another", missing(path, err))
-		case !info.IsDir():
-			t.problem(element("dirs", i), "%s is a file; expected the folder that holds the plugins", path)
-		}
-		p.Dirs = append(p.Dirs, path)
-	}
+	p.Dirs = r.folders(t, "dirs", dirs, "build the plugins into it or name another", "the folder that holds the plugins")
 	if tier := t.text("sandbox", "off", `"off"`); tier != "off" {
 		t.problem("sandbox", `tier %q is not built yet; only "off" is`, shorten(tier))
 	}
 	t.finish()
 	return p
+}
+
+// folders makes the paths of key absolute and reports those that are none. absent says what to do about one, expected what it is for.
+func (r *reader) folders(t *table, key string, list []string, absent, expected string) []string {
+	var paths []string
+	for i, dir := range list {
+		path := r.absolute(dir)
+		switch info, err := r.stat(path); {
+		case err != nil:
+			t.problem(element(key, i), "%s; %s", missing(path, err), absent)
+		case !info.IsDir():
+			t.problem(element(key, i), "%s is a file; expected %s", path, expected)
+		}
+		paths = append(paths, path)
+	}
+	return paths
 }
 
 func (r *reader) device(t *table, others []Device) Device {

@@ -126,6 +126,19 @@ func (t *table) size(key string) int64 {
 	return bytes
 }
 
+// bounded reads a size from low to high.
+func (t *table) bounded(key string, fallback, low, high int64) int64 {
+	bytes := t.size(key)
+	switch {
+	case bytes == 0: // absent, or reported already
+		return fallback
+	case bytes < low || bytes > high:
+		t.problem(key, "%d bytes is out of range; expected %d KiB to %d MiB", bytes, low>>10, high>>20)
+		return fallback
+	}
+	return bytes
+}
+
 func (t *table) rate(key string) float64 {
 	const expected = `a rate such as "2GB/s"`
 	value, ok := read[string](t, key, expected)
