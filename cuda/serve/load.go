@@ -36,13 +36,10 @@ type misfit struct{ reason string }
 
 func (m *misfit) Error() string { return m.reason }
 
-// readConfig reads config.json and checks that the family runs it.
-func (f Family) readConfig(dir string) ([]byte, error) {
-	path := filepath.Join(dir, "config.json")
+// readSettings reads one of a checkpoint's JSON files. That it is absent is fs.ErrNotExist.
+func readSettings(dir, name string) ([]byte, error) {
+	path := filepath.Join(dir, name)
 	info, err := os.Stat(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, sdk.Errorf(sdk.ReasonNotFound, "%s: there is no config.json; a checkpoint is a folder as Hugging Face publishes it", dir)
-	}
 	if err != nil {
 		return nil, sdk.Errorf(sdk.ReasonCheckpoint, "%w", err)
 	}
@@ -53,9 +50,22 @@ func (f Family) readConfig(dir string) ([]byte, error) {
 	if err != nil {
 		return nil, sdk.Errorf(sdk.ReasonCheckpoint, "%w", err)
 	}
+	return text, nil
+}
+
+// readConfig reads config.json and checks that the family runs it.
+func (f Family) readConfig(dir string) ([]byte, error) {
+	text, err := readSettings(dir, "config.json")
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, sdk.Errorf(sdk.ReasonNotFound, "%s: there is no config.json; a checkpoint is a folder as Hugging Face publishes it", dir)
+	}
+	if err != nil {
+		return nil, err
+	}
 	var head struct {
 		Architectures []string `json:"architectures"`
 	}
+	path := filepath.Join(dir, "config.json")
 	if err := json.Unmarshal(text, &head); err != nil {
 		return nil, sdk.Errorf(sdk.ReasonCheckpoint, "%s: %w", path, err)
 	}
@@ -71,10 +81,31 @@ func (f Family) describe(req sdk.InspectRequest, config []byte, src weights.Sour
 	if err != nil {
 		return nil, sdk.Errorf(sdk.ReasonCheckpoint, "%s: %w", filepath.Join(req.Path, "config.json"), err)
 	}
+	if s, ok := m.(Seer); ok {
+		if err := readPreprocessor(s, req.Path); err != nil {
+			return nil, err
+		}
+	}
 	if c := m.Shape().Context; req.Context > c {
 		return nil, sdk.Errorf(sdk.ReasonInvalid, "a context of %d positions was asked for; the checkpoint has %d", req.Context, c)
 	}
 	return m, nil
+}
+
+// readPreprocessor gives a model that sees what its checkpoint says of pictures, if it says anything.
+func readPreprocessor(m Seer, dir string) error {
+	const name = "preprocessor_config.json"
+	text, err := readSettings(dir, name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if err := m.ReadPreprocessor(text); err != nil {
+		return sdk.Errorf(sdk.ReasonCheckpoint, "%s: %w", filepath.Join(dir, name), err)
+	}
+	return nil
 }
 
 // tensorsOf answers whether a source has a tensor; one that invents them has none by name.

@@ -18,10 +18,14 @@ import (
 // Seer is a Model that takes pictures. The modules of its tower have ids that begin with "visual.".
 type Seer interface {
 	Model
+	// ReadPreprocessor takes preprocessor_config.json. It is called once, before anything else, if the checkpoint has one.
+	ReadPreprocessor(text []byte) error
 	// PadToken stands for a piece of a picture in the prompt.
 	PadToken() int32
 	// Look decodes a file and cuts it into patches. It is called from any goroutine; an error is a sentence for the client.
 	Look(file []byte) (Picture, error)
+	// CheckPrompt says what in a prompt is not built, such as a place for a video, in a sentence for the client.
+	CheckPrompt(ids []int32) error
 	// Features is how many tensors (tokens of the picture, hidden) a picture gives: what stands for the embedding, and what
 	// is added behind the first decoder layers.
 	Features() int
@@ -79,6 +83,9 @@ func newEyes(m Seer, devices []cuda.Device, place *residency) *eyes {
 
 // Pad implements text.Pictures.
 func (e *eyes) Pad() int32 { return e.model.PadToken() }
+
+// Check implements text.Pictures.
+func (e *eyes) Check(ids []int32) error { return e.model.CheckPrompt(ids) }
 
 // Look implements text.Pictures: a picture that was sent lately is the same sight.
 func (e *eyes) Look(file []byte) (text.Picture, error) {

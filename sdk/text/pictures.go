@@ -14,6 +14,8 @@ import (
 type Pictures interface {
 	// Pad is the token that stands for a piece of a picture.
 	Pad() int32
+	// Check says what in a prompt cannot be seen, such as a video, for the client to read.
+	Check(ids []int32) error
 	// Look decodes a file. An error says what is wrong with it, for the client to read.
 	Look(file []byte) (Picture, error)
 }
@@ -36,6 +38,9 @@ func (m *Model) see(req sdk.GenerateRequest, ids []int32) ([]int32, []engine.Med
 			return nil, nil, invalid("messages", "this model takes no pictures; it reads text alone")
 		}
 		return ids, nil, nil
+	}
+	if err := m.Pictures.Check(ids); err != nil {
+		return nil, nil, invalid("messages", "%v", err)
 	}
 	pictures := make([]Picture, len(files))
 	for i, f := range files {

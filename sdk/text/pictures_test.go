@@ -20,6 +20,13 @@ func (s seen) Hash() [32]byte { return [32]byte{s[0]} }
 
 func (eyes) Pad() int32 { return 9 }
 
+func (eyes) Check(ids []int32) error {
+	if slices.Contains(ids, 8) {
+		return errors.New("a video")
+	}
+	return nil
+}
+
 func (eyes) Look(file []byte) (Picture, error) {
 	if len(file) == 0 {
 		return nil, errors.New("an empty file")
@@ -80,6 +87,7 @@ func TestPicturesWithoutAPlaceAreRefused(t *testing.T) {
 		"a model that reads":  {&Model{}, []string{"a"}, []int32{1}, "takes no pictures"},
 		"no place":            {&Model{Pictures: eyes{}}, []string{"a"}, []int32{1}, "places for 0 pictures and 1 were given"},
 		"a place by hand":     {&Model{Pictures: eyes{}}, nil, []int32{1, 9}, "places for 1 pictures and 0 were given"},
+		"a video":             {&Model{Pictures: eyes{}}, nil, []int32{1, 8}, "a video"},
 		"a file that is none": {&Model{Pictures: eyes{}}, []string{"a", ""}, []int32{9, 9}, "picture 1: an empty file"},
 	} {
 		_, _, err := c.model.see(sdk.GenerateRequest{Chat: &sdk.Chat{Images: files(c.files...)}}, c.ids)
