@@ -5,14 +5,12 @@
 package main
 
 import (
-	"bytes"
-	"encoding/json"
 	"errors"
-	"fmt"
 	"math"
-	"reflect"
+	"slices"
 
 	"github.com/inference-pio/inference-pio/cuda"
+	"github.com/inference-pio/inference-pio/cuda/hfconfig"
 	"github.com/inference-pio/inference-pio/cuda/nn"
 )
 
@@ -28,7 +26,7 @@ type Config struct {
 	Text              TextConfig   `json:"text_config"`
 	Vision            VisionConfig `json:"vision_config"`
 
-	FP8Block [2]int `json:"-"` // see quantization.go; zero: no FP8 was announced
+	FP8Block [2]int `json:"-"` // rows and columns of a block with one scale; zero: no FP8 was announced
 }
 
 // TextConfig is the decoder's part.
@@ -44,7 +42,7 @@ type TextConfig struct {
 	MaxPositionEmbeddings int     `json:"max_position_embeddings"`
 	RMSNormEps            float64 `json:"rms_norm_eps"`
 
-	RopeTheta    float64  `json:"-"` // see rope.go
+	RopeTheta    float64  `json:"-"`
 	Yarn         *nn.Yarn `json:"-"`
 	MRopeSection [3]int   `json:"-"` // frequencies that turn by time, row and column
 
@@ -53,7 +51,6 @@ type TextConfig struct {
 	AttentionBias    bool     `json:"attention_bias"`
 	UseSlidingWindow bool     `json:"use_sliding_window"`
 	LayerTypes       []string `json:"layer_types"`
-	PartialRotary    *float64 `json:"partial_rotary_factor"`
 }
 
 // VisionConfig is the tower's part.
@@ -79,64 +76,50 @@ type VisionConfig struct {
 func ParseConfig(text []byte) (Config, error) {
 	c := Config{
 		ImageTokenID: 151655, VideoTokenID: 151656,
-		Text:   TextConfig{HeadDim: 128, HiddenAct: "silu", RMSNormEps: 1e-6},
-		Vision: VisionConfig{HiddenAct: "gelu_pytorch_tanh", InChannels: 3, PatchSize: 16, TemporalPatchSize: 2, SpatialMergeSize: 2, NumPositionEmbeddings: 2304},
+		Text: TextConfig{HeadDim: 128, HiddenAct: "silu", RMSNormEps: 1e-6},
+		Vision: VisionConfig{
+			HiddenAct: "gelu_pytorch_tanh", InChannels: 3, PatchSize: 16, TemporalPatchSize: 2, SpatialMergeSize: 2, NumPositionEmbeddings: 2304,
+		},
 	}
 	var ropes struct {
-		Text   ropeKeys `json:"text_config"`
-		Vision ropeKeys `json:"vision_config"`
+		Text   hfconfig.RopeKeys `json:"text_config"`
+		Vision hfconfig.RopeKeys `json:"vision_config"`
 	}
-	var quantization quantizationKeys
-	for _, part := range []any{&c, &ropes, &quantization} {
-		if err := decode(text, part); err != nil {
-			return c, fmt.Errorf("config.json: %w", err)
-		}
-	}
-	err := errors.Join(ropes.Text.apply(&c.Text), ropes.Vision.applyVision(&c.Vision), quantization.apply(&c))
-	if err := errors.Join(c.Validate(), err); err != nil {
+	var quantization hfconfig.QuantizationKeys
+	if err := hfconfig.Decode(text, &c, &ropes, &quantization); err != nil {
 		return c, err
 	}
-	return c, nil
+	var top hfconfig.Problems
+	inText, inVision := hfconfig.In("text_config"), hfconfig.In("vision_config")
+	c.Text.readRope(ropes.Text.Read(inText))
+	c.Vision.readRope(ropes.Vision.Read(inVision))
+	c.FP8Block = quantization.FP8(&top)
+	c.check(&top)
+	c.Text.check(inText)
+	c.Vision.check(inVision)
+	return c, errors.Join(top.Err(), inText.Err(), inVision.Err())
 }
 
-// decode reads JSON and words a wrong type as people say it.
-func decode(text []byte, into any) error {
-	err := json.Unmarshal(bytes.TrimPrefix(text, []byte("\ufeff")), into)
-	var wrong *json.UnmarshalTypeError
-	var broken *json.SyntaxError
-	switch {
-	case errors.As(err, &wrong) && wrong.Field == "":
-		return fmt.Errorf("an object was expected, found %s", wrong.Value)
-	case errors.As(err, &wrong):
-		return fmt.Errorf("%s: %s was expected, found %s", wrong.Field, inWords(wrong.Type.Kind()), wrong.Value)
-	case errors.As(err, &broken):
-		return fmt.Errorf("is broken JSON at byte %d: %w", broken.Offset, err)
+func (c *TextConfig) readRope(r *hfconfig.Rope) {
+	c.RopeTheta = r.Theta(500000)
+	r.Whole()
+	r.Flag("mrope_interleaved", true) // the reference interleaves in either case
+	section := hfconfig.Lookup(r, "mrope_section", "a list of three numbers", []int{24, 20, 20})
+	if len(section) != 3 || slices.Min(section) < 0 || slices.Max(section) > 1<<12 {
+		r.Refuse(true, "mrope_section is %v; three numbers from 0 to %d are needed", section, 1<<12)
+	} else {
+		c.MRopeSection = [3]int(section)
 	}
-	return err
+	if r.Kind("default", "mrope", "yarn") == "yarn" { // mrope is what default was called once
+		c.Yarn = r.Yarn(c.MaxPositionEmbeddings)
+	}
+	r.Done()
 }
 
-func inWords(k reflect.Kind) string {
-	switch k {
-	case reflect.Int:
-		return "a whole number"
-	case reflect.Float64:
-		return "a number"
-	case reflect.Bool:
-		return "true or false"
-	case reflect.Slice:
-		return "a list"
-	case reflect.Map, reflect.Struct:
-		return "an object"
-	}
-	return "a " + k.String()
-}
-
-// Context is the number of positions the checkpoint is made for; a yarn rope stretches it.
-func (c TextConfig) Context() int {
-	if c.Yarn == nil {
-		return c.MaxPositionEmbeddings
-	}
-	return max(c.MaxPositionEmbeddings, int(math.Min(c.Yarn.Factor*c.Yarn.Original, 1<<28)))
+func (c *VisionConfig) readRope(r *hfconfig.Rope) {
+	c.RopeTheta = r.Theta(10000)
+	r.Kind("axial")
+	r.Done()
 }
 
 // axes says by which of a row's three positions (time, row, column) each of a head's frequencies turns: they take turns, as

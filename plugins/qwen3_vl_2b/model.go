@@ -15,6 +15,7 @@ import (
 	"strings"
 
 	"github.com/inference-pio/inference-pio/cuda"
+	"github.com/inference-pio/inference-pio/cuda/hfconfig"
 	"github.com/inference-pio/inference-pio/cuda/nn"
 	"github.com/inference-pio/inference-pio/cuda/picture"
 	"github.com/inference-pio/inference-pio/cuda/serve"
@@ -151,7 +152,7 @@ func Open(config []byte, o serve.OpenOptions) (serve.Model, error) {
 // Shape says what the engine needs to know.
 func (m *Model) Shape() serve.Shape {
 	t := m.cfg.Text
-	return serve.Shape{Vocab: t.VocabSize, Context: t.Context(), Layers: len(m.Layers), Hidden: t.HiddenSize, Published: m.cfg.Published()}
+	return serve.Shape{Vocab: t.VocabSize, Context: hfconfig.Stretched(t.MaxPositionEmbeddings, t.Yarn), Layers: len(m.Layers), Hidden: t.HiddenSize, Published: m.cfg.Published()}
 }
 
 // Caches says what each layer keeps of a position.

@@ -3,6 +3,8 @@
 package main
 
 import (
+	"bytes"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"runtime"
@@ -91,7 +93,7 @@ const bicubic = 3
 // ReadPreprocessor takes preprocessor_config.json. Without one the published numbers hold.
 func (m *Model) ReadPreprocessor(text []byte) error {
 	var p preprocessor
-	if err := decode(text, &p); err != nil {
+	if err := json.Unmarshal(bytes.TrimPrefix(text, []byte("\ufeff")), &p); err != nil {
 		return fmt.Errorf("preprocessor_config.json: %w", err)
 	}
 	look, v := m.look, m.cfg.Vision

@@ -58,9 +58,14 @@ func (m *Model) See(s *cuda.Step, picture serve.Picture, x cuda.Tensor, piece in
 // blocksOfPiece is how many blocks are a piece for a picture of n patches: as many as take no more multiplications than pieceRows
 // rows of a prompt, but at least one.
 func (m *Model) blocksOfPiece(n int) int {
-	c, t := m.cfg.Vision, m.cfg.Text
-	row := t.HiddenSize*t.HeadDim*2*(t.NumAttentionHeads+t.NumKeyValueHeads) + 3*t.HiddenSize*t.IntermediateSize
-	prefill := float64(pieceRows) * float64(row) * float64(t.NumHiddenLayers)
+	c := m.cfg.Vision
 	patch := 4*c.HiddenSize*c.HiddenSize + 2*c.HiddenSize*c.IntermediateSize + 2*n*c.HiddenSize
-	return min(max(int(prefill/(float64(patch)*float64(n))), 1), c.Depth)
+	blocks := pieceRows * float64(textParameters(m.cfg.Text)) / (float64(patch) * float64(n))
+	return int(min(max(blocks, 1), float64(c.Depth)))
+}
+
+// textParameters is the size of the decoder's matrices, without embedding and head.
+func textParameters(c TextConfig) int {
+	attention := 2 * c.HiddenSize * c.HeadDim * (c.NumAttentionHeads + c.NumKeyValueHeads)
+	return c.NumHiddenLayers * (attention + 3*c.HiddenSize*c.IntermediateSize)
 }

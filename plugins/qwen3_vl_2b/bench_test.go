@@ -1,0 +1,158 @@
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"image"
+	"image/jpeg"
+	"math/rand/v2"
+	"os"
+	"strconv"
+	"testing"
+
+	"github.com/inference-pio/inference-pio/cuda"
+	"github.com/inference-pio/inference-pio/cuda/nn"
+	"github.com/inference-pio/inference-pio/cuda/nn/nntest"
+	fit "github.com/inference-pio/inference-pio/cuda/picture"
+	"github.com/inference-pio/inference-pio/cuda/weights"
+	"github.com/inference-pio/inference-pio/sdk/picture"
+)
+
+// BenchmarkPicture times what a picture of 1030 x 1018 pixels costs before it is words, at the published shape with dummy
+// weights: the file, its resize to 1024 x 1024, and the tower over its 4096 patches.
+//
+//	go test ./plugins/qwen3_vl_2b -run '^$' -bench Picture
+//
+// The tower is bound by arithmetic: %peak is its share of the f32 multiply-add rate, measured in the same run. The
+// environment variable BLOCKS makes it shallower; ms are then those of so many blocks and all mergers.
+func BenchmarkPicture(b *testing.B) {
+	file := jpegOf(b, 1030, 1018)
+	b.Run("decode", func(b *testing.B) {
+		for b.Loop() {
+			if _, err := picture.Decode(file, picture.Limits{}); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+	decoded, err := picture.Decode(file, picture.Limits{})
+	if err != nil {
+		b.Fatal(err)
+	}
+	m := publishedTower(b)
+	b.Run("resize", func(b *testing.B) {
+		for b.Loop() {
+			if _, err := m.look.Fit(fit.Image(*decoded), 1); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+	b.Run("tower", func(b *testing.B) { benchmarkTower(b, m, file) })
+}
+
+func benchmarkTower(b *testing.B, m *Model, file []byte) {
+	cpu := newCPU(b)
+	peak := cpu.Rates().FLOPS
+	s := cuda.NewStep([]cuda.Device{cpu}, nil, nil)
+	for b.Loop() {
+		p := lookAt(b, m, file)
+		if f := seeOn(b, m, p, s); f[0][0] != f[0][0] {
+			b.Fatal("a feature is not a number")
+		}
+	}
+	perSecond := float64(b.N) * towerFLOPs(m.cfg.Vision, 4096) / b.Elapsed().Seconds()
+	b.ReportMetric(perSecond/1e9, "GFLOP/s")
+	b.ReportMetric(100*perSecond/peak, "%peak")
+}
+
+// towerFLOPs is the multiplications and additions of the tower's matrices and attention for n patches.
+func towerFLOPs(c VisionConfig, n int) float64 {
+	hidden, joined, group := float64(c.HiddenSize), float64(c.HiddenSize*c.group()), float64(c.group())
+	rows := float64(n)
+	block := 2*rows*(4*hidden*hidden+2*hidden*float64(c.IntermediateSize)) + 4*rows*rows*hidden
+	merger := 2 * rows / group * (joined*joined + joined*float64(c.OutHiddenSize))
+	return 2*rows*hidden*float64(c.patchValues()) + float64(c.Depth)*block + float64(1+len(c.DeepStackVisualIndexes))*merger
+}
+
+// publishedTower is the published model's, without a decoder.
+func publishedTower(b *testing.B) *Model {
+	c, err := ParseConfig([]byte(published))
+	if err != nil {
+		b.Fatal(err)
+	}
+	if n, err := strconv.Atoi(os.Getenv("BLOCKS")); err == nil && n > 0 && n <= c.Vision.Depth {
+		c.Vision.Depth = n
+		for i := range c.Vision.DeepStackVisualIndexes {
+			c.Vision.DeepStackVisualIndexes[i] = min(i, n-1)
+		}
+	}
+	m := New(c, 0)
+	src := m.Respell(weights.Dummy(1, cuda.BF16))
+	if _, err := nn.Bind(&m.Tower, src, nn.BindOptions{Prefix: "model.visual."}); err != nil {
+		b.Fatal(err)
+	}
+	return m
+}
+
+func jpegOf(b *testing.B, width, height int) []byte {
+	m, r := image.NewYCbCr(image.Rect(0, 0, width, height), image.YCbCrSubsampleRatio420), rand.New(rand.NewPCG(1, 2))
+	for i := range m.Y {
+		m.Y[i] = uint8(i/width/4 + i%width/7 + r.IntN(16))
+	}
+	for i := range m.Cb {
+		m.Cb[i], m.Cr[i] = uint8(i/900), uint8(i%515/2)
+	}
+	var file bytes.Buffer
+	if err := jpeg.Encode(&file, m, nil); err != nil {
+		b.Fatal(err)
+	}
+	return file.Bytes()
+}
+
+// BenchmarkText times the decoder at the published shape with dummy bf16 weights, as its siblings' benchmarks do: decode reads
+// every weight and the sequence's cache once for a token, prefill is bound by arithmetic.
+//
+//	go test ./plugins/qwen3_vl_2b -run '^$' -bench Text
+func BenchmarkText(b *testing.B) {
+	const chunk = 128 // rows of a prefill step
+	m, bound := bind(b, []byte(published), 0, weights.Dummy(1, cuda.BF16))
+	r := newRunner(b, m, bound, nntest.Limits{Rows: chunk, Sequences: 1, Positions: 4096})
+	cpu := newCPU(b)
+	rates, t := cpu.Rates(), m.cfg.Text
+	layer := float64(textParameters(t)) / float64(t.NumHiddenLayers)
+	for _, context := range []int{256, 1024, 4096} {
+		position := float64(t.NumHiddenLayers) * float64(m.Caches()[0].PositionBytes())
+		b.Run(fmt.Sprintf("decode/context=%d", context), func(b *testing.B) {
+			read := 2*(layer*float64(t.NumHiddenLayers)+float64(t.VocabSize*t.HiddenSize)) + position*float64(context)
+			perSecond := steps(b, r, context, 1)
+			b.ReportMetric(perSecond, "tok/s")
+			b.ReportMetric(perSecond*read/1e9, "GB/s")
+			b.ReportMetric(100*perSecond*read/rates.Read, "%dram")
+		})
+		b.Run(fmt.Sprintf("prefill/context=%d", context), func(b *testing.B) {
+			attention := 4 * float64(t.NumAttentionHeads*t.HeadDim*t.NumHiddenLayers) * (float64(context) - chunk/2)
+			flops := 2*layer*float64(t.NumHiddenLayers) + attention
+			perSecond := steps(b, r, context, chunk) * chunk
+			b.ReportMetric(perSecond, "tok/s")
+			b.ReportMetric(perSecond*flops/1e9, "GFLOP/s")
+			b.ReportMetric(100*perSecond*flops/rates.FLOPS, "%peak")
+		})
+	}
+}
+
+// steps times steps that bring a sequence to a length of context by n rows, and gives steps per second.
+func steps(b *testing.B, r *nntest.Runner, context, n int) float64 {
+	tokens := make([]int32, n)
+	for i := range tokens {
+		tokens[i] = int32(i * 1000 % 151643)
+	}
+	for b.Loop() {
+		r.Reset(0)
+		if err := r.Extend(0, context-n); err != nil {
+			b.Fatal(err)
+		}
+		if _, err := r.Run(nntest.Chunk{Tokens: tokens}); err != nil {
+			b.Fatal(err)
+		}
+	}
+	return float64(b.N) / b.Elapsed().Seconds()
+}
