@@ -67,6 +67,26 @@ INLINE V v_f8(const void *p) {
   return _mm256_castsi256_ps(v) * _mm256_set1_ps(0x1p120f);
 }
 
+// Four vectors at a time are made as halves of 16 bits, the upper halves of floats; the permutation before makes what is
+// unpacked come out in order. They stay too small by 2^120, and what is no number is only noted: most holds the largest
+// magnitude seen at each place, one bit up.
+typedef __m256i M;
+
+INLINE M m_zero(void) { return _mm256_setzero_si256(); }
+INLINE int m_nan(M most) { return _mm256_movemask_epi8(_mm256_cmpeq_epi8(most, _mm256_set1_epi8((char)0xfe))) != 0; }
+
+INLINE void v_f8_four(const void *p, V v[4], M *most) {
+  __m256i b = _mm256_loadu_si256((const __m256i *)p), none = _mm256_setzero_si256(), kept = _mm256_set1_epi16((short)0x87f0);
+  *most = _mm256_max_epu8(*most, _mm256_add_epi8(b, b));
+  b = _mm256_permutevar8x32_epi32(b, _mm256_setr_epi32(0, 2, 4, 6, 1, 3, 5, 7));
+  __m256i low = _mm256_and_si256(_mm256_srai_epi16(_mm256_unpacklo_epi8(none, b), 4), kept);
+  __m256i high = _mm256_and_si256(_mm256_srai_epi16(_mm256_unpackhi_epi8(none, b), 4), kept);
+  v[0] = _mm256_castsi256_ps(_mm256_unpacklo_epi16(none, low));
+  v[1] = _mm256_castsi256_ps(_mm256_unpackhi_epi16(none, low));
+  v[2] = _mm256_castsi256_ps(_mm256_unpacklo_epi16(none, high));
+  v[3] = _mm256_castsi256_ps(_mm256_unpackhi_epi16(none, high));
+}
+
 INLINE void v_prefetch(const void *p) { _mm_prefetch((const char *)p, _MM_HINT_T0); }
 
 #include "template.h"

@@ -6,7 +6,6 @@ import (
 	"slices"
 	"testing"
 	"time"
-	"unsafe"
 
 	"github.com/inference-pio/inference-pio/cuda/cpu"
 )
@@ -14,71 +13,79 @@ import (
 // The linear maps of one layer of Qwen3-0.6B, and its head: (out, in).
 var layer06 = [][2]int{{2048, 1024}, {1024, 1024}, {1024, 1024}, {1024, 2048}, {3072, 1024}, {3072, 1024}, {1024, 3072}}
 
-// BenchmarkMatMulDecode goes through eight layers' maps, 250 MB in bf16, with one row: more than any cache keeps. In turn
-// with it the same bytes are only read, so that whatever else the machine does weighs on both.
+// BenchmarkMatMulDecode goes through eight layers' maps, 250 MB in bf16 and half of that in FP8, with one row: more than any
+// cache keeps. In turn with it the same bytes are only read, so that whatever else the machine does weighs on both.
 func BenchmarkMatMulDecode(b *testing.B) {
 	rng := rand.New(rand.NewPCG(1, 1))
-	var ws []cpu.Matrix
-	elements := 0
-	for range 8 {
-		for _, s := range layer06 {
-			elements += s[0] * s[1]
+	x, y := random(rng, 4096), make([]float32, 4096)
+	for _, typ := range []cpu.Type{cpu.BF16, cpu.F8E4M3} {
+		ws, raw := maps06(typ)
+		for _, threads := range []int{1, 2} {
+			b.Run(fmt.Sprintf("%s/threads=%d", typeName(typ), threads), func(b *testing.B) {
+				p := newPool(b, threads, cpu.Tables()[0])
+				var multiplying, reading time.Duration
+				for b.Loop() {
+					start := time.Now()
+					for _, w := range ws {
+						must(b, p.MatMul(y[:w.Rows], x[:w.Cols], w))
+					}
+					multiplying += time.Since(start)
+					start = time.Now()
+					p.Read(raw)
+					reading += time.Since(start)
+				}
+				b.ReportMetric(float64(len(raw))*float64(b.N)/multiplying.Seconds()/1e9, "GB/s")
+				b.ReportMetric(100*reading.Seconds()/multiplying.Seconds(), "%read")
+			})
 		}
 	}
-	data := slices.Repeat([]uint16{0x3f80}, elements) // written to: untouched pages are all one page of zeros
-	for at := 0; at < elements; {
+}
+
+// maps06 are the maps of eight layers one behind the other, and their bytes. FP8 has one factor for 128 x 128.
+func maps06(typ cpu.Type) (ws []cpu.Matrix, raw []byte) {
+	elements := 0
+	for _, s := range layer06 {
+		elements += 8 * s[0] * s[1]
+	}
+	raw = slices.Repeat([]byte{0x38}, elements*typ.Size()) // written to: untouched pages are all one page of zeros
+	factors := slices.Repeat([]float32{0.5}, 3072*1024/(128*128))
+	for at := 0; at < len(raw); {
 		s := layer06[len(ws)%len(layer06)]
-		ws = append(ws, cpu.Matrix{Ptr: pointerTo(data[at:]), Type: cpu.BF16, Rows: s[0], Cols: s[1]})
-		at += s[0] * s[1]
+		ws = append(ws, cpu.Matrix{Ptr: pointerTo(raw[at:]), Type: typ, Rows: s[0], Cols: s[1],
+			Scale: cpu.Scale{Ptr: pointerTo(factors), Rows: 128, Cols: 128}})
+		at += s[0] * s[1] * typ.Size()
 	}
-	x, y := random(rng, 4096), make([]float32, 4096)
-	raw := unsafe.Slice((*byte)(pointerTo(data)), 2*elements)
-	for _, threads := range []int{1, 2} {
-		b.Run(fmt.Sprintf("threads=%d", threads), func(b *testing.B) {
-			p := newPool(b, threads, cpu.Tables()[0])
-			var multiplying, reading time.Duration
-			for b.Loop() {
-				start := time.Now()
-				for _, w := range ws {
-					must(b, p.MatMul(y[:w.Rows], x[:w.Cols], w))
-				}
-				multiplying += time.Since(start)
-				start = time.Now()
-				p.Read(raw)
-				reading += time.Since(start)
-			}
-			b.ReportMetric(float64(len(raw))*float64(b.N)/multiplying.Seconds()/1e9, "GB/s")
-			b.ReportMetric(100*reading.Seconds()/multiplying.Seconds(), "%read")
-		})
-	}
+	return ws, raw
 }
 
 // BenchmarkMatMulPrefill multiplies blocks of rows by one layer's maps, in turn with arithmetic in registers alone.
 func BenchmarkMatMulPrefill(b *testing.B) {
 	rng := rand.New(rand.NewPCG(2, 2))
 	for _, rows := range []int{2, 4, 8, 16, 64, 512} {
-		b.Run(fmt.Sprintf("rows=%d", rows), func(b *testing.B) {
-			p := newPool(b, 0, cpu.Tables()[0])
-			var ws []cpu.Matrix
-			flops := 0
-			for _, s := range layer06 {
-				ws, flops = append(ws, randomMatrix(rng, cpu.BF16, s[0], s[1])), flops+2*rows*s[0]*s[1]
-			}
-			x, y := random(rng, rows*4096), make([]float32, rows*4096)
-			var multiplying time.Duration
-			peak := 0.0
-			for b.Loop() {
-				start := time.Now()
+		for _, typ := range []cpu.Type{cpu.BF16, cpu.F8E4M3} {
+			b.Run(fmt.Sprintf("%s/rows=%d", typeName(typ), rows), func(b *testing.B) {
+				p := newPool(b, 0, cpu.Tables()[0])
+				all, _ := maps06(typ)
+				ws, flops := all[:len(layer06)], 0
 				for _, w := range ws {
-					must(b, p.MatMul(y[:rows*w.Rows], x[:rows*w.Cols], w))
+					flops += 2 * rows * w.Rows * w.Cols
 				}
-				multiplying += time.Since(start)
-				peak += p.PeakFLOPS()
-			}
-			rate := float64(flops) * float64(b.N) / multiplying.Seconds()
-			b.ReportMetric(rate/1e9, "GFLOP/s")
-			b.ReportMetric(100*rate*float64(b.N)/peak, "%peak")
-		})
+				x, y := random(rng, rows*4096), make([]float32, rows*4096)
+				var multiplying time.Duration
+				peak := 0.0
+				for b.Loop() {
+					start := time.Now()
+					for _, w := range ws {
+						must(b, p.MatMul(y[:rows*w.Rows], x[:rows*w.Cols], w))
+					}
+					multiplying += time.Since(start)
+					peak += p.PeakFLOPS()
+				}
+				rate := float64(flops) * float64(b.N) / multiplying.Seconds()
+				b.ReportMetric(rate/1e9, "GFLOP/s")
+				b.ReportMetric(100*rate*float64(b.N)/peak, "%peak")
+			})
+		}
 	}
 }
 

@@ -1,8 +1,8 @@
 // fp8.h: weights of 8-bit floats with a factor for each block of outs by ins; included by template.h.
 //
 // A weight is its element times its factor, rounded to f32, before anything is multiplied by it, so sums are those of the same
-// matrix in f32. Lanes are as in matmul.h: element k goes to lane k mod W, whatever the blocks. Blocks as wide as a multiple
-// of W, which all published ones are, have one factor for a whole vector; others take it lane by lane.
+// matrix in f32. Lanes are as in matmul.h: element k goes to lane k mod W, whatever the blocks. Blocks as wide as a multiple of
+// four vectors, which all published ones are, go fast; others take their factors lane by lane.
 
 // factors are those of one row of weights.
 typedef struct {
@@ -35,14 +35,34 @@ INLINE V factors_at(factors f, size_t k, size_t n) {
   return v_load(lanes);
 }
 
+// fused is a factor for v_f8_four's elements, which are too small by 2^120: a product with it is rounded once, like the one with
+// the factor itself. FUSED_MOST keeps it finite; no published factor comes near.
+#define FUSED_MOST 128.0f
+
+INLINE V fused(float factor) { return v_set1(factor) * v_set1(0x1p120f); }
+INLINE int fusible(float factor) { return __builtin_fabsf(factor) < FUSED_MOST; }
+
+// fp8_widen_block writes weights of one block as f32 as long as there are whole vectors, and returns how many.
+INLINE size_t fp8_widen_block(float *to, const char *w, float factor, size_t n) {
+  size_t k = 0;
+  M most = m_zero();
+  for (V scale = fused(factor); k + 4 * W <= n && fusible(factor); k += 4 * W) {
+    V v[4];
+    v_f8_four(w + k, v, &most);
+    UNROLL for (int i = 0; i < 4; i++)
+      v_store(to + k + (size_t)i * W, v[i] * scale);
+  }
+  for (k = m_nan(most) ? 0 : k; k + W <= n; k += W)
+    v_store(to + k, v_f8(w + k) * v_set1(factor));
+  return k;
+}
+
 // fp8_widen writes n weights of a row as f32, w[0] being its element k0.
 INLINE void fp8_widen(float *to, const char *w, factors f, size_t k0, size_t n) {
   size_t k = 0;
   while (f.ins % W == 0 && k + W <= n) {
     size_t block = (k0 + k) / f.ins, end = (block + 1) * f.ins - k0;
-    V scale = v_set1(factor(f, block));
-    for (end = end < n ? end : n; k + W <= end; k += W)
-      v_store(to + k, v_f8(w + k) * scale);
+    k += fp8_widen_block(to + k, w + k, factor(f, block), (end < n ? end : n) - k);
   }
   for (; k < n; k += W) {
     size_t left = n - k < W ? n - k : W;
@@ -50,58 +70,73 @@ INLINE void fp8_widen(float *to, const char *w, factors f, size_t k0, size_t n) 
   }
 }
 
-// fp8_dots adds R x C products of all whole vectors, each of which lies in one block.
-INLINE void fp8_dots(const int R, const int C, const pio_matmul_args *a, const float *const *x, const char *const *w,
-                     const factors *f, V acc[4][8]) {
-  size_t ahead = (size_t)C * a->in, ins = a->scale.ins;
-  for (size_t k = 0, block = 0; k + W <= a->in; block++) {
-    size_t end = a->in - k < ins ? a->in : k + ins;
-    V scale[8];
-    UNROLL for (int c = 0; c < C; c++)
-      scale[c] = v_set1(factor(f[c], block));
-    for (; k + W <= end; k += W) {
-      V xv[4];
-      UNROLL for (int r = 0; r < R; r++)
-        xv[r] = v_load(x[r] + k);
-      UNROLL for (int c = 0; c < C; c++) {
-        v_prefetch(w[c] + k + ahead);
-        V wv = v_f8(w[c] + k) * scale[c];
-        UNROLL for (int r = 0; r < R; r++)
-          acc[r][c] = v_fma(xv[r], wv, acc[r][c]);
-      }
-    }
-  }
-}
-
-// fp8_dots_at computes outs o..o+C-1 for rows r..r+R-1.
-INLINE void fp8_dots_at(const int R, const int C, const pio_matmul_args *a, size_t r, size_t o) {
+// A tile is R rows of x by C rows of weights.
+typedef struct {
   const float *x[4];
   const char *w[8];
   factors f[8];
   V acc[4][8];
-  UNROLL for (int i = 0; i < R; i++) {
-    x[i] = a->x + (r + (size_t)i) * a->in;
+} fp8_tile;
+
+// fp8_fast adds the products of all elements but a few at the end, and returns how many those are that it did; 0 if something
+// is in the way: blocks of an odd width, a huge factor, a weight that is no number.
+INLINE size_t fp8_fast(const int R, const int C, const pio_matmul_args *a, fp8_tile *t) {
+  size_t ahead = (size_t)C * a->in, ins = a->scale.ins, k = 0;
+  M most = m_zero();
+  if (ins % (4 * W))
+    return 0;
+  for (size_t block = 0; k + 4 * W <= a->in; block++) {
+    size_t end = a->in - k < ins ? a->in : k + ins;
+    V scale[8];
+    UNROLL for (int c = 0; c < C; c++) {
+      float one = factor(t->f[c], block);
+      if (!fusible(one))
+        return 0;
+      scale[c] = fused(one);
+    }
+    for (; k + 4 * W <= end; k += 4 * W)
+      UNROLL for (int c = 0; c < C; c++) {
+        V v[4];
+        v_prefetch(t->w[c] + k + ahead);
+        v_f8_four(t->w[c] + k, v, &most);
+        UNROLL for (size_t i = 0; i < 4; i++) {
+          V wv = v[i] * scale[c];
+          UNROLL for (int r = 0; r < R; r++)
+            t->acc[r][c] = v_fma(v_load(t->x[r] + k + i * W), wv, t->acc[r][c]);
+        }
+      }
+  }
+  return m_nan(most) ? 0 : k;
+}
+
+INLINE void fp8_clear(const int R, const int C, fp8_tile *t) {
+  UNROLL for (int r = 0; r < R; r++)
     UNROLL for (int c = 0; c < C; c++)
-      acc[i][c] = v_zero();
-  }
+      t->acc[r][c] = v_zero();
+}
+
+// fp8_dots_at computes outs o..o+C-1 for rows r..r+R-1.
+INLINE void fp8_dots_at(const int R, const int C, const pio_matmul_args *a, size_t r, size_t o) {
+  fp8_tile t;
+  UNROLL for (int i = 0; i < R; i++)
+    t.x[i] = a->x + (r + (size_t)i) * a->in;
   UNROLL for (int c = 0; c < C; c++) {
-    w[c] = (const char *)a->w + (o + (size_t)c) * a->in;
-    f[c] = factors_of(&a->scale, o + (size_t)c, a->in);
+    t.w[c] = (const char *)a->w + (o + (size_t)c) * a->in;
+    t.f[c] = factors_of(&a->scale, o + (size_t)c, a->in);
   }
-  size_t k = 0;
-  if (a->scale.ins % W == 0) {
-    fp8_dots(R, C, a, x, w, f, acc);
-    k = a->in - a->in % W;
-  }
+  fp8_clear(R, C, &t);
+  size_t k = fp8_fast(R, C, a, &t);
+  if (k == 0)
+    fp8_clear(R, C, &t);
   for (; k < a->in; k += W) {
     size_t n = a->in - k < W ? a->in - k : W;
     UNROLL for (int c = 0; c < C; c++) {
-      V wv = widen_n(PIO_F8, w[c] + k, n) * factors_at(f[c], k, n);
+      V wv = widen_n(PIO_F8, t.w[c] + k, n) * factors_at(t.f[c], k, n);
       UNROLL for (int i = 0; i < R; i++)
-        acc[i][c] = v_fma(v_load_n(x[i] + k, n), wv, acc[i][c]);
+        t.acc[i][c] = v_fma(v_load_n(t.x[i] + k, n), wv, t.acc[i][c]);
     }
   }
   UNROLL for (int i = 0; i < R; i++)
     UNROLL for (int c = 0; c < C; c++)
-      a->y[(r + (size_t)i) * a->out + o + (size_t)c] = v_sum(acc[i][c]);
+      a->y[(r + (size_t)i) * a->out + o + (size_t)c] = v_sum(t.acc[i][c]);
 }

@@ -16,14 +16,18 @@ var allTypes = []cpu.Type{cpu.F32, cpu.BF16, cpu.F16, cpu.F8E4M3}
 // blockShapes are the published one, narrow ones, ones whose borders lie inside a vector, and one larger than the matrix.
 var blockShapes = [][2]int{{128, 128}, {1, 128}, {16, 8}, {3, 24}, {5, 3}, {2, 1}, {7, 100}, {4000, 4000}}
 
-// randomScale has factors around 1/448, in f32 or bf16, at an address that is not aligned.
+// randomScale has factors around 1/448 and a few huge ones, in f32 or bf16, at an address that is not aligned.
 func randomScale(rng *rand.Rand, rows, cols int) cpu.Scale {
 	shape := blockShapes[rng.IntN(len(blockShapes))]
 	s := cpu.Scale{Type: []cpu.Type{cpu.F32, cpu.BF16}[rng.IntN(2)], Rows: shape[0], Cols: shape[1]}
 	n := ((rows + s.Rows - 1) / s.Rows) * ((cols + s.Cols - 1) / s.Cols)
 	b := make([]byte, n*s.Type.Size()+1)
 	for i := range n {
-		v := math.Float32bits(float32((0.5 + rng.Float64()) / 448))
+		factor := (0.5 + rng.Float64()) / 448
+		if rng.IntN(50) == 0 {
+			factor *= 1 << 20 // larger than any that is published
+		}
+		v := math.Float32bits(float32(factor))
 		if at := b[1+i*s.Type.Size():]; s.Type == cpu.F32 {
 			binary.LittleEndian.PutUint32(at, v)
 		} else {

@@ -75,7 +75,10 @@ INLINE void outs_for_rows(const int C, int type, const pio_matmul_args *a, size_
 // hide how long one addition takes.
 INLINE void few(int type, const pio_matmul_args *a, size_t from, size_t to) {
   size_t o = from;
-  if (a->rows == 1)
+  if (a->rows == 1 && type == PIO_F8) // it is widening that keeps the machine busy
+    for (; o + 4 <= to; o += 4)
+      dots_at(1, 4, type, a, 0, o);
+  else if (a->rows == 1)
     for (; o + 8 <= to; o += 8)
       dots_at(1, 8, type, a, 0, o);
   else

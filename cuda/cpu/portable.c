@@ -97,6 +97,18 @@ INLINE V v_f8(const void *p) {
   return (V)((v & (int32_t)0x87f00000) | ((v & 0x07f00000) == 0x07f00000)) * v_set1(0x1p120f);
 }
 
+// Four vectors, too small by 2^120; here they need no note of what is no number.
+typedef int M;
+
+INLINE M m_zero(void) { return 0; }
+INLINE int m_nan(M most) { return most; }
+
+INLINE void v_f8_four(const void *p, V v[4], M *most) {
+  *most = 0;
+  for (int i = 0; i < 4; i++)
+    v[i] = v_f8((const char *)p + i * W) * v_set1(0x1p-120f);
+}
+
 INLINE void v_prefetch(const void *p) { __builtin_prefetch(p); }
 
 #include "template.h"
