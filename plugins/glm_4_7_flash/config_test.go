@@ -1,0 +1,237 @@
+package main
+
+import (
+	"encoding/json"
+	"math"
+	"reflect"
+	"strings"
+	"testing"
+)
+
+// published is config.json of GLM-4.7-Flash.
+const published = `{
+	"architectures": ["Glm4MoeLiteForCausalLM"], "attention_bias": false, "attention_dropout": 0.0, "dtype": "bfloat16",
+	"eos_token_id": [154820, 154827, 154829], "first_k_dense_replace": 1, "hidden_act": "silu", "hidden_size": 2048, "intermediate_size": 10240,
+	"kv_lora_rank": 512, "max_position_embeddings": 202752, "model_type": "glm4_moe_lite", "moe_intermediate_size": 1536, "n_group": 1,
+	"n_routed_experts": 64, "n_shared_experts": 1, "norm_topk_prob": true, "num_attention_heads": 20, "num_experts_per_tok": 4,
+	"num_hidden_layers": 47, "num_key_value_heads": 20, "num_nextn_predict_layers": 1, "pad_token_id": 154820, "partial_rotary_factor": 1.0,
+	"q_lora_rank": 768, "qk_nope_head_dim": 192, "qk_rope_head_dim": 64, "rms_norm_eps": 1e-05, "rope_scaling": null, "rope_theta": 1000000,
+	"routed_scaling_factor": 1.8, "tie_word_embeddings": false, "topk_group": 1, "topk_method": "noaux_tc", "transformers_version": "5.0.0rc0",
+	"v_head_dim": 256, "vocab_size": 154880
+}`
+
+// with is the published config with keys set, or removed where the value is "-".
+func with(t testing.TB, changes string) []byte {
+	t.Helper()
+	var keys, change map[string]any
+	if err := json.Unmarshal([]byte(published), &keys); err != nil {
+		t.Fatal(err)
+	}
+	if err := json.Unmarshal([]byte("{"+changes+"}"), &change); err != nil {
+		t.Fatal(err)
+	}
+	for k, v := range change {
+		if keys[k] = v; v == "-" {
+			delete(keys, k)
+		}
+	}
+	text, err := json.Marshal(keys)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return text
+}
+
+func TestBothSpellingsAreOneConfig(t *testing.T) {
+	old, err := ParseConfig(read(t, tiny, "config.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	v5, err := ParseConfig(read(t, tiny, "config.v5.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range old.NumHiddenLayers {
+		if old.Sparse(i) != v5.Sparse(i) || old.Sparse(i) != (i > 0) {
+			t.Errorf("layer %d: sparse by one %v, by the other %v", i, old.Sparse(i), v5.Sparse(i))
+		}
+	}
+	v5.MLPLayerTypes, v5.QKHeadDim, v5.PartialRotary = old.MLPLayerTypes, old.QKHeadDim, old.PartialRotary // checked, and say no more
+	if !reflect.DeepEqual(old, v5) {
+		t.Errorf("config.json    %+v\nconfig.v5.json %+v", old, v5)
+	}
+	if old.RopeTheta != 1e6 || old.Published() || old.LatentNormEps != 1e-5 {
+		t.Errorf("theta %v, published %v, eps of latents %v", old.RopeTheta, old.Published(), old.LatentNormEps)
+	}
+}
+
+func TestPublishedConfig(t *testing.T) {
+	c, err := ParseConfig([]byte(published))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !c.Published() || c.Context() != 202752 || c.Yarn != nil || !c.RopeInterleave || c.ScoreFactor != 1 {
+		t.Errorf("%+v", c)
+	}
+	for _, change := range []string{`"num_hidden_layers": 46`, `"rope_theta": 5e6`, `"tie_word_embeddings": true`, `"q_lora_rank": null`, `"routed_scaling_factor": 1`} {
+		if c, err := ParseConfig(with(t, change)); err != nil || c.Published() {
+			t.Errorf("with %s it is still the published model (%v)", change, err)
+		}
+	}
+}
+
+func TestAbsentKeysMeanWhatTheReferenceTakesThemFor(t *testing.T) {
+	var changes []string
+	for _, key := range []string{"hidden_act", "rms_norm_eps", "rope_theta", "tie_word_embeddings", "model_type", "rope_scaling", "first_k_dense_replace", "n_group",
+		"n_shared_experts", "norm_topk_prob", "q_lora_rank", "routed_scaling_factor", "topk_group", "topk_method", "partial_rotary_factor", "attention_bias"} {
+		changes = append(changes, `"`+key+`": "-"`)
+	}
+	c, err := ParseConfig(with(t, strings.Join(changes, ", ")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c.RMSNormEps != 1e-5 || c.RopeTheta != 10000 || c.TieWordEmbeddings || c.Yarn != nil || c.Sparse(0) || !c.Sparse(1) || c.NGroup != 1 || c.TopKGroup != 1 ||
+		c.NSharedExperts != 1 || !c.NormTopKProb || c.QLoraRank == nil || *c.QLoraRank != 768 || c.RoutedScalingFactor != 1.8 || c.AttentionBias {
+		t.Errorf("%+v", c)
+	}
+	if c, err := ParseConfig(with(t, `"q_lora_rank": null`)); err != nil || c.QLoraRank != nil { // null is not absent
+		t.Errorf("%v, %v", c.QLoraRank, err)
+	}
+}
+
+func TestWhichLayersAreSparse(t *testing.T) {
+	for change, want := range map[string]string{
+		`"num_hidden_layers": 4, "first_k_dense_replace": 0`:                                                                   "1111",
+		`"num_hidden_layers": 4, "first_k_dense_replace": 3`:                                                                   "0001",
+		`"num_hidden_layers": 4, "first_k_dense_replace": 9`:                                                                   "0000",
+		`"num_hidden_layers": 4, "first_k_dense_replace": 1, "mlp_layer_types": ["sparse", "dense", "dense", "sparse"]`:        "1001",
+		`"num_hidden_layers": 4, "first_k_dense_replace": "-", "mlp_layer_types": ["sparse", "sparse", "dense", "dense"]`:      "1100",
+		`"num_hidden_layers": 4, "mlp_layer_types": ["dense", "dense", "dense", "dense"], "n_routed_experts": 0, "n_group": 0`: "0000",
+	} {
+		c, err := ParseConfig(with(t, change))
+		if err != nil {
+			t.Errorf("with %s: %v", change, err)
+			continue
+		}
+		got := ""
+		for i := range 4 {
+			got += map[bool]string{false: "0", true: "1"}[c.Sparse(i)]
+		}
+		if got != want {
+			t.Errorf("with %s: %s, not %s", change, got, want)
+		}
+	}
+}
+
+func TestRefusedConfigs(t *testing.T) {
+	tests := []struct{ change, want string }{
+		{`"architectures": ["Glm4MoeForCausalLM"]`, `architectures is ["Glm4MoeForCausalLM"]; this plugin runs Glm4MoeLiteForCausalLM`},
+		{`"architectures": "-"`, `architectures is []`},
+		{`"model_type": "glm4_moe"`, `model_type is "glm4_moe"; this plugin runs glm4_moe_lite`},
+		{`"hidden_size": 2048.5`, `hidden_size: a whole number was expected, found number 2048.5`},
+		{`"rms_norm_eps": "small"`, `rms_norm_eps: a number was expected, found string`},
+		{`"rms_norm_eps": 0`, `rms_norm_eps is 0`},
+		{`"hidden_size": "-"`, `hidden_size is 0; a number from 1 to`},
+		{`"vocab_size": -1`, `vocab_size is -1`},
+		{`"num_hidden_layers": 0`, `num_hidden_layers is 0`},
+		{`"max_position_embeddings": "-"`, `max_position_embeddings is 0`},
+		{`"kv_lora_rank": "-"`, `kv_lora_rank is 0; a number from 1 to`},
+		{`"q_lora_rank": 0`, `q_lora_rank is 0; a number from 1 to`},
+		{`"qk_nope_head_dim": 0`, `qk_nope_head_dim is 0`},
+		{`"qk_rope_head_dim": 63`, `qk_rope_head_dim is 63; rotation needs an even number`},
+		{`"qk_head_dim": 192`, `qk_head_dim is 192, not the sum of qk_nope_head_dim 192 and qk_rope_head_dim 64`},
+		{`"head_dim": 128`, `head_dim is 128, not qk_rope_head_dim 64`},
+		{`"v_head_dim": "-"`, `v_head_dim is 0`},
+		{`"num_key_value_heads": 4`, `num_key_value_heads is 4, not num_attention_heads 20`},
+		{`"intermediate_size": "-"`, `intermediate_size is 0`},
+		{`"moe_intermediate_size": "-"`, `moe_intermediate_size is 0`},
+		{`"n_routed_experts": "-"`, `n_routed_experts is 0`},
+		{`"num_experts_per_tok": "-"`, `num_experts_per_tok is 0`},
+		{`"num_experts_per_tok": 65`, `num_experts_per_tok is 65 of 64 experts`},
+		{`"n_shared_experts": -1`, `n_shared_experts is -1; a number from 0 to`},
+		{`"n_group": 7`, `n_group is 7, which does not divide n_routed_experts 64`},
+		{`"n_group": 0`, `n_group is 0, which does not divide`},
+		{`"n_group": 64, "topk_group": 8`, `n_group 64 leaves 1 expert in a group`},
+		{`"n_group": 4, "topk_group": 5`, `topk_group is 5 of 4 groups`},
+		{`"n_group": 32, "topk_group": 1`, `topk_group 1 groups of 2 have fewer than num_experts_per_tok 4`},
+		{`"topk_group": 0`, `topk_group is 0; a number from 1 on is needed`},
+		{`"routed_scaling_factor": 0`, `routed_scaling_factor is 0; a number above 0 is needed`},
+		{`"first_k_dense_replace": -1`, `first_k_dense_replace is -1; a number from 0 on is needed`},
+		{`"mlp_layer_types": ["dense"]`, `mlp_layer_types has 1 entries for 47 layers`},
+		{`"num_hidden_layers": 1, "mlp_layer_types": ["moe"]`, `mlp_layer_types[0] is "moe"; only dense and sparse are known`},
+		{`"hidden_act": "gelu"`, `hidden_act is gelu, which is not built; only silu is`},
+		{`"mlp_bias": true`, `mlp_bias is true, which is not built`},
+		{`"scoring_func": "softmax"`, `scoring_func is softmax, which is not built; only sigmoid is`},
+		{`"topk_method": "greedy"`, `topk_method is greedy, which is not built; only noaux_tc is`},
+		{`"moe_layer_freq": 2`, `moe_layer_freq is 2, which is not built; only 1 is`},
+		{`"use_sliding_window": true`, `use_sliding_window is true, which is not built`},
+		{`"is_encoder_decoder": true`, `is_encoder_decoder is true`},
+		{`"add_cross_attention": true`, `add_cross_attention is true`},
+		{`"layer_types": ["full_attention"]`, `layer_types is a list of 1, which is not built; only one entry per layer is`},
+		{`"num_hidden_layers": 2, "layer_types": ["full_attention", "sliding_attention"]`, `layer_types[1] is sliding_attention`},
+		{`"quantization_config": {"quant_method": "gptq"}`, `quantization_config: quant_method is "gptq", which is not built; only fp8 is`},
+		{`"quantization_config": {"quant_method": "fp8", "fmt": "e5m2"}`, `fmt is "e5m2", which is not built; only e4m3 is`},
+		{`"quantization_config": {"quant_method": "fp8", "weight_block_size": [128]}`, `weight_block_size is [128]`},
+		{`"partial_rotary_factor": 0.5`, `partial_rotary_factor is 0.5, which is not built; only 1 is`},
+		{`"rope_parameters": {"rope_type": "default", "partial_rotary_factor": 0.5}`, `partial_rotary_factor is 0.5, which is not built`},
+		{`"rope_theta": 0`, `rope_theta is 0`},
+		{`"rope_theta": "much"`, `rope_theta is "much"; a number is needed`},
+		{`"rope_scaling": {"rope_type": "dynamic", "factor": 2}`, `rope_type is "dynamic", which is not built; only default and yarn are`},
+		{`"rope_scaling": {"rope_type": "default", "factor": 2}`, `the rope has "factor", which a rope of type "default" does not use`},
+		{`"rope_scaling": {"type": "yarn", "factor": 0.5}`, `factor is 0.5; a yarn rope needs a number from 1 on`},
+		{`"rope_scaling": []`, `rope_scaling: an object was expected, found array`},
+	}
+	for _, tt := range tests {
+		_, err := ParseConfig(with(t, tt.change))
+		if err == nil || !strings.Contains(err.Error(), tt.want) || !strings.HasPrefix(err.Error(), "config.json: ") {
+			t.Errorf("with %s: %v\nwant config.json: ... %s", tt.change, err, tt.want)
+		}
+	}
+	for text, want := range map[string]string{"": "is broken JSON", "{": "is broken JSON", "[]": "an object was expected, found array"} {
+		if _, err := ParseConfig([]byte(text)); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%q: %v\nwant %s", text, err, want)
+		}
+	}
+}
+
+// With a stretched rope the scores of latent attention grow as well, by the square of what mscale_all_dim says.
+func TestYarnConfigs(t *testing.T) {
+	tests := []struct {
+		change             string
+		attention, factor2 float64
+		context            int
+	}{
+		{`"rope_scaling": {"rope_type": "yarn", "factor": 2}`, 0.1*math.Log(2) + 1, 1, 405504},
+		{`"rope_scaling": {"type": "yarn", "factor": 4, "original_max_position_embeddings": 65536, "mscale": 1.0, "mscale_all_dim": 1.0}`, 1, math.Pow(0.1*math.Log(4)+1, 2), 262144},
+		{`"rope_parameters": {"rope_type": "yarn", "rope_theta": 1e6, "factor": 2, "mscale_all_dim": 0.5}`, 0.1*math.Log(2) + 1, math.Pow(0.05*math.Log(2)+1, 2), 405504},
+	}
+	for _, tt := range tests {
+		c, err := ParseConfig(with(t, tt.change))
+		if err != nil || c.Yarn == nil {
+			t.Errorf("with %s: %v", tt.change, err)
+			continue
+		}
+		if math.Abs(c.Yarn.AttentionFactor-tt.attention) > 1e-12 || math.Abs(c.ScoreFactor-tt.factor2) > 1e-12 || c.Context() != tt.context {
+			t.Errorf("with %s: %+v, scores by %v, context %d", tt.change, *c.Yarn, c.ScoreFactor, c.Context())
+		}
+	}
+}
+
+func FuzzParseConfig(f *testing.F) {
+	f.Add([]byte(published))
+	f.Add(read(f, tiny, "config.v5.json"))
+	f.Add(with(f, `"rope_scaling": {"type": "yarn", "factor": 4, "mscale": 1, "mscale_all_dim": 1}, "q_lora_rank": null`))
+	f.Add(with(f, `"num_hidden_layers": 9999999999, "n_group": -3`))
+	f.Fuzz(func(t *testing.T, text []byte) {
+		c, err := ParseConfig(text)
+		if err != nil {
+			return
+		}
+		if err := c.Validate(); err != nil {
+			t.Errorf("a config that was accepted is refused: %v", err)
+		}
+		if c.Context() < 1 || c.ScoreFactor <= 0 {
+			t.Errorf("context %d, scores by %v", c.Context(), c.ScoreFactor)
+		}
+	})
+}
