@@ -40,7 +40,7 @@ func (a *Attention) forward(s *cuda.Step, x, angles cuda.Tensor, b *nn.Batch, c 
 	latent := a.Norm.Forward(s, s.Columns(both, 0, rank)) // (rows, rank)
 	key := s.Columns(both, rank, all).Heads(all - rank)   // (rows, 1, rope)
 	key = s.Rotate(key, angles, a.style).Flat()           // (rows, rope), not normed
-	y := a.over.Attend(s, q, s.Join(latent, key), b, c) // (rows, heads, value)
+	y := a.over.Attend(s, q, s.Join(latent, key), b, c)   // (rows, heads, value)
 	return a.O.Forward(s, y.Flat())
 }
 
