@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/inference-pio/inference-pio/cuda"
+	"github.com/inference-pio/inference-pio/cuda/golden"
 	"github.com/inference-pio/inference-pio/cuda/nn"
 	"github.com/inference-pio/inference-pio/cuda/nn/nntest"
 	"github.com/inference-pio/inference-pio/cuda/weights"
@@ -174,11 +175,69 @@ func all(t *testing.T, r *nntest.Runner, seq int, prompt []int32, chunk int) [][
 	return rows
 }
 
+// Wherever a prompt is cut, even where the engine never does, positions are expanded and attended to in the same tiles.
 func TestChunkedPromptIsTheWholePrompt(t *testing.T) {
 	r, prompt := loadTiny(t, "config.json"), longest(t)
 	want := all(t, r, 0, prompt, len(prompt))
-	for _, chunk := range []int{64, 128, 192, 1} { // token by token as well: this model's forms are one
+	for _, chunk := range []int{64, 128, 192, 100, 7} {
 		sameBits(t, "chunked", all(t, r, 1, prompt, chunk), want)
+	}
+	for _, n := range []int{1, 2, 63, 64, 65, 127, 128, 129, 191, 192, 193} { // around blocks of the cache and tiles
+		sameBits(t, "a shorter prompt", all(t, r, 1, prompt[:n], n), want[:n])
+	}
+}
+
+// generated runs tokens after a prompt as generated ones, so many in a step: one as they come, many when they are replayed.
+func generated(t *testing.T, r *nntest.Runner, seq int, prompt, tokens []int32, together int) [][]float32 {
+	t.Helper()
+	all(t, r, seq, prompt, len(prompt))
+	var rows [][]float32
+	for part := range slices.Chunk(tokens, together) {
+		logits, err := r.Run(nntest.Chunk{Seq: seq, Tokens: part, Form: nn.Decode, All: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, row := range logits {
+			rows = append(rows, slices.Clone(row))
+		}
+	}
+	return rows
+}
+
+// A replay of generated tokens, many in a step, gives the bits they gave one by one; and what is generated (absorbed) differs from
+// the same tokens as a prompt (expanded) by rounding alone.
+func TestReplayAndBothFormsOfAttention(t *testing.T) {
+	r, tokens := loadTiny(t, "config.json"), longest(t)
+	whole := all(t, r, 0, tokens, len(tokens))
+	for _, at := range []int{1, 63, 64, 65, 128, 200} {
+		prompt, rest := tokens[:at], tokens[at:min(at+70, len(tokens))]
+		one := generated(t, r, 1, prompt, rest, 1)
+		for _, together := range []int{2, 17, len(rest)} {
+			sameBits(t, "replayed", generated(t, r, 2, prompt, rest, together), one)
+		}
+		got, want := slices.Concat(one...), slices.Concat(whole[at:at+len(rest)]...)
+		if d := golden.Compare(got, want); d.Rel > 1e-5 { // sums of 64 latents instead of 48 elements; some 1e-6 in practice
+			t.Errorf("after %d positions the absorbed form is %.1e away from the expanded one", at, d.Rel)
+		}
+	}
+}
+
+// What users get, with rms_norm_eps in the norms of latents, differs from the reference by some 1e-6 on this model and by no token.
+func TestTheEpsOfLatentsHardlyMatters(t *testing.T) {
+	r := loadTinyWith(t, "config.json", 1e-5)
+	how, err := r.Layers(tiny, bound)
+	if err != nil {
+		t.Error(err)
+	}
+	t.Log(how)
+	cases, err := nntest.Cases(tiny)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range cases {
+		if got, err := r.Generate(0, c.Prompt, 512, len(c.Greedy)); err != nil || !slices.Equal(got, c.Greedy) {
+			t.Errorf("%s: %v, %v", c.Name, got, err)
+		}
 	}
 }
 
