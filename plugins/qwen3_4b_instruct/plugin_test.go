@@ -25,14 +25,21 @@ func TestConformance(t *testing.T) {
 	})
 }
 
-// loaded starts a plugin with a checkpoint.
-func loaded(t testing.TB, dir string) *client.Client {
+// idle starts a plugin.
+func idle(t testing.TB) *client.Client {
 	t.Helper()
 	c, stop, err := startPlugin(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(stop)
+	return c
+}
+
+// loaded starts a plugin with a checkpoint.
+func loaded(t testing.TB, dir string) *client.Client {
+	t.Helper()
+	c := idle(t)
 	if _, err := c.Load(t.Context(), sdk.LoadRequest{InspectRequest: sdk.InspectRequest{Path: dir}}, func(sdk.Progress) {}); err != nil {
 		t.Fatal(err)
 	}
