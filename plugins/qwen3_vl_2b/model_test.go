@@ -2,17 +2,18 @@ package main
 
 import (
 	"encoding/json"
+	"fmt"
 	"math"
 	"os"
 	"path/filepath"
 	"slices"
 	"testing"
 
-	"github.com/inference-pio/inference-pio/cuda"
 	"github.com/inference-pio/inference-pio/cuda/golden"
 	"github.com/inference-pio/inference-pio/cuda/nn"
 	"github.com/inference-pio/inference-pio/cuda/nn/nntest"
 	"github.com/inference-pio/inference-pio/cuda/weights"
+	"github.com/inference-pio/inference-pio/sdk/tokenizer"
 )
 
 // tiny is a small model of the class, which names colour and shape of what it sees, with what the reference computes.
@@ -116,9 +117,9 @@ func (c goldenCase) scene(t testing.TB, m *Model) *scene {
 	return newScene(t, m, c.IDs, files...)
 }
 
-func goldenFile(t testing.TB) golden.File {
+func openGolden(t testing.TB, dir string) golden.File {
 	t.Helper()
-	f, err := golden.Open(filepath.Join(tiny, "golden.safetensors"))
+	f, err := golden.Open(filepath.Join(dir, "golden.safetensors"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -126,9 +127,9 @@ func goldenFile(t testing.TB) golden.File {
 	return f
 }
 
-func goldenF32(t testing.TB, name string) []float32 {
+func goldenF32(t testing.TB, f golden.File, name string) []float32 {
 	t.Helper()
-	v, err := goldenFile(t).F32(name)
+	v, err := f.F32(name)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -193,4 +194,137 @@ func TestPerplexityIsTheReferences(t *testing.T) {
 	t.Logf("perplexity %.8f, reference %.8f", perplexity, reference)
 }
 
-var _ = cuda.F32
+// The 60 pictures have sizes, places and shades that the model was not trained on; the reference's answers are kept as words.
+func TestUnseenPicturesAreDescribedAsTheReferenceDoes(t *testing.T) {
+	var unseen struct {
+		Pictures []struct{ Image, Answer string }
+	}
+	if err := json.Unmarshal(read(t, tiny, "unseen.json"), &unseen); err != nil || len(unseen.Pictures) != 60 {
+		t.Fatalf("%d pictures, %v", len(unseen.Pictures), err)
+	}
+	words, err := tokenizer.Load(tiny)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m, r := loadTiny(t, "config.json")
+	ask, caseEnd := caseNamed(t, "picture0").IDs, endOfTurn(t)
+	first, pad := slices.Index(ask, m.PadToken()), m.PadToken()
+	last := len(ask) - 1
+	for ask[last] != pad {
+		last--
+	}
+	for _, one := range unseen.Pictures {
+		file := filepath.Join(tiny, one.Image)
+		pads := slices.Repeat([]int32{pad}, lookAt(t, m, read(t, file)).Tokens())
+		sc := newScene(t, m, slices.Concat(ask[:first], pads, ask[last+1:]), file)
+		ids := sc.generate(t, r, 0, 64, 16)
+		if end := slices.Index(ids, caseEnd); end >= 0 {
+			ids = ids[:end]
+		}
+		if got := words.Decode(ids, true); got != one.Answer {
+			t.Errorf("%s: %q, the reference says %q", one.Image, got, one.Answer)
+		}
+	}
+}
+
+// endOfTurn is the token that ends an answer: the last of any in golden.json.
+func endOfTurn(t *testing.T) int32 {
+	t.Helper()
+	answer := caseNamed(t, "picture0").Greedy
+	return answer[len(answer)-1]
+}
+
+// The picture of picture4 has 247 tokens, which chunks cut; text stands before it and behind.
+func TestChunkedPromptIsTheWholePrompt(t *testing.T) {
+	m, r := loadTiny(t, "config.json")
+	for _, name := range []string{"picture4", "two_pictures", "picture_later", "long"} {
+		sc := caseNamed(t, name).scene(t, m)
+		want := sc.all(t, r, 0, len(sc.ids))
+		for _, chunk := range []int{64, 128, 192, 7} { // off the borders as well: this model's forms are one
+			sameBits(t, name+" chunked", sc.all(t, r, 1, chunk), want)
+		}
+	}
+}
+
+// A text needs no positions in rows and columns: without them the bits are the same.
+func TestTextIsTheSameWithoutAxes(t *testing.T) {
+	m, b := bind(t, read(t, tiny, "config.json"), 0, checkpoint(t, tiny))
+	seeing := newRunner(t, m, b, nntest.Limits{Rows: 1024, Sequences: 1, Positions: 1024})
+	blind, err := nntest.NewRunner(m, b, newCPU(t), nntest.Limits{Rows: 1024, Sequences: 1, Positions: 1024})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer blind.Close()
+	sc := caseNamed(t, "long").scene(t, m)
+	want := sc.all(t, seeing, 0, 512)
+	got, err := blind.Run(nntest.Chunk{Tokens: sc.ids, All: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	sameBits(t, "blind", got, want)
+}
+
+// Prompts of every length about the size of a block are beginnings of one another, and what is decoded after them is what the
+// longer prompt has at that place.
+func TestPromptsAroundTheBorders(t *testing.T) {
+	m, r := loadTiny(t, "config.json")
+	for _, name := range []string{"long", "picture4"} {
+		sc := caseNamed(t, name).scene(t, m)
+		want := sc.all(t, r, 0, len(sc.ids))
+		for _, n := range []int{1, 2, 63, 64, 65, 127, 128, 129} {
+			r.Reset(1)
+			got := run(t, r, 1, sc.chunk(0, n), nn.Prefill)
+			for at := n; at < n+3; at++ {
+				got = append(got, run(t, r, 1, sc.chunk(at, at+1), nn.Decode)...)
+			}
+			sameBits(t, fmt.Sprintf("%s: a prompt of %d and three tokens", name, n), got, want[:n+3])
+		}
+	}
+}
+
+func TestSequencesDoNotFeelEachOther(t *testing.T) {
+	m, r := loadTiny(t, "config.json")
+	var scenes []*scene
+	for _, name := range []string{"picture4", "capital", "two_pictures", "picture_later"} {
+		scenes = append(scenes, caseNamed(t, name).scene(t, m))
+	}
+	alone := make([][][]float32, len(scenes))
+	for i, sc := range scenes {
+		alone[i] = sc.all(t, r, 0, 64)
+	}
+	together := inCompany(t, r, scenes)
+	for seq := range scenes {
+		sameBits(t, "in company", together[seq], alone[seq])
+	}
+}
+
+// inCompany runs scenes in ragged chunks, so that steps mix prompts at all stages.
+func inCompany(t *testing.T, r *nntest.Runner, scenes []*scene) [][][]float32 {
+	t.Helper()
+	for seq := range scenes {
+		r.Reset(seq)
+	}
+	together, at := make([][][]float32, len(scenes)), make([]int, len(scenes))
+	for step := 0; ; step++ {
+		var chunks []nntest.Chunk
+		var whose []int
+		for seq, sc := range scenes {
+			if n := min(len(sc.ids)-at[seq], 1+(step*5+seq*17)%23); n > 0 {
+				c := sc.chunk(at[seq], at[seq]+n)
+				c.Seq, c.All = seq, true
+				chunks, at[seq] = append(chunks, c), at[seq]+n
+				whose = append(whose, slices.Repeat([]int{seq}, n)...)
+			}
+		}
+		if len(chunks) == 0 {
+			return together
+		}
+		logits, err := r.Run(chunks...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i, row := range logits {
+			together[whose[i]] = append(together[whose[i]], slices.Clone(row))
+		}
+	}
+}

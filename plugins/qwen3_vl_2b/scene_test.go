@@ -1,6 +1,7 @@
 package main
 
 import (
+	"math"
 	"slices"
 	"testing"
 
@@ -70,6 +71,7 @@ func (sc *scene) generate(t testing.TB, r *nntest.Runner, seq, chunk, n int) []i
 	all := *sc
 	for at := 0; len(all.ids) < len(sc.ids)+n; {
 		c := all.chunk(at, min(at+chunk, len(all.ids)))
+		c.Seq = seq
 		if at >= len(sc.ids) {
 			c.Form = nn.Decode
 		}
@@ -82,6 +84,45 @@ func (sc *scene) generate(t testing.TB, r *nntest.Runner, seq, chunk, n int) []i
 		}
 	}
 	return all.ids[len(sc.ids):]
+}
+
+// all runs the prompt in chunks and returns the logits of every row.
+func (sc *scene) all(t testing.TB, r *nntest.Runner, seq, chunk int) (rows [][]float32) {
+	t.Helper()
+	r.Reset(seq)
+	for at := 0; at < len(sc.ids); at += chunk {
+		rows = append(rows, run(t, r, seq, sc.chunk(at, min(at+chunk, len(sc.ids))), nn.Prefill)...)
+	}
+	return rows
+}
+
+// run appends a chunk and returns the logits of all its rows.
+func run(t testing.TB, r *nntest.Runner, seq int, c nntest.Chunk, form nn.Form) (rows [][]float32) {
+	t.Helper()
+	c.Seq, c.Form, c.All = seq, form, true
+	logits, err := r.Run(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, row := range logits {
+		rows = append(rows, slices.Clone(row))
+	}
+	return rows
+}
+
+// sameBits compares rows bit for bit.
+func sameBits(t testing.TB, what string, got, want [][]float32) {
+	t.Helper()
+	if len(got) != len(want) {
+		t.Fatalf("%s: %d rows, not %d", what, len(got), len(want))
+	}
+	for i := range want {
+		for j := range want[i] {
+			if math.Float32bits(got[i][j]) != math.Float32bits(want[i][j]) {
+				t.Fatalf("%s: row %d element %d is %v, not %v", what, i, j, got[i][j], want[i][j])
+			}
+		}
+	}
 }
 
 func lookAt(t testing.TB, m *Model, file []byte) *Picture {
