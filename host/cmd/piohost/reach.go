@@ -84,7 +84,7 @@ func (g *global) withHost(ctx context.Context, c *config.Config, use func(*remot
 	if err := g.awaitReady(ctx, came); err != nil {
 		return err
 	}
-	r, closeServer, err := private(api.New(host, api.Options{Log: log}))
+	r, closeServer, err := private(api.New(host, apiOptions(c, log)))
 	if err != nil {
 		return err
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"net/http"
 	"os"
@@ -15,6 +16,7 @@ import (
 
 	"github.com/inference-pio/inference-pio/host/internal/api"
 	"github.com/inference-pio/inference-pio/host/internal/config"
+	"github.com/inference-pio/inference-pio/host/internal/fetch"
 	"github.com/inference-pio/inference-pio/host/internal/schedule"
 	"github.com/inference-pio/inference-pio/host/internal/telemetry"
 	"github.com/inference-pio/inference-pio/sdk"
@@ -60,7 +62,8 @@ func (g *global) serve(ctx context.Context) error {
 		return err
 	}
 	running := start(host)
-	options := api.Options{Log: log, Metrics: metrics, Draining: host.Draining}
+	options := apiOptions(c, log)
+	options.Metrics, options.Draining = metrics, host.Draining
 	if c.Server.Admin {
 		options.Operator = host
 	}
@@ -84,6 +87,11 @@ func (g *global) serve(ctx context.Context) error {
 	<-running
 	log.Info("stopped")
 	return err
+}
+
+// apiOptions are what models.toml says of requests.
+func apiOptions(c *config.Config, log *slog.Logger) api.Options {
+	return api.Options{Log: log, MaxBody: c.Server.MaxBody, Pictures: fetch.New(c.Pictures)}
 }
 
 // drain lets requests finish for as long as limit, or until a further signal.

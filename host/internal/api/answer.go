@@ -74,6 +74,10 @@ func (a *api) serve(w http.ResponseWriter, r *http.Request, f form, parse func([
 		writeError(w, asError(err, ""))
 		return
 	}
+	if err := a.look(r.Context(), req); err != nil {
+		writeError(w, asError(err, f.promptField()))
+		return
+	}
 	id := newID(f.prefix())
 	ans := &answer{form: f, req: req, id: id, created: time.Now().Unix(), choices: req.choices(id)}
 	w.Header().Set("X-Request-Id", id)

@@ -17,6 +17,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/inference-pio/inference-pio/host/internal/config"
+	"github.com/inference-pio/inference-pio/host/internal/fetch"
 	"github.com/inference-pio/inference-pio/host/internal/schedule"
 	"github.com/inference-pio/inference-pio/host/internal/telemetry"
 	"github.com/inference-pio/inference-pio/sdk"
@@ -41,6 +43,7 @@ type Options struct {
 	Log      *slog.Logger
 	Metrics  *telemetry.Metrics // nil: /metrics answers 404
 	MaxBody  int64              // bytes; 0 means 32 MiB
+	Pictures *fetch.Fetcher     // nil: takes data: URLs and follows no others
 	Operator Operator           // nil: no /admin
 	Draining func() bool        // nil: never. A draining host is not ready.
 	// KeepAlive is how often a silent stream gets a comment, so that proxies keep it open; 0 means 10 s.
@@ -60,6 +63,9 @@ func New(b Backend, o Options) http.Handler {
 	}
 	if o.MaxBody == 0 {
 		o.MaxBody = 32 << 20
+	}
+	if o.Pictures == nil {
+		o.Pictures = fetch.New(config.Pictures{})
 	}
 	if o.KeepAlive == 0 {
 		o.KeepAlive = 10 * time.Second

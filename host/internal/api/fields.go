@@ -15,8 +15,9 @@ type request struct {
 	includeUsage bool
 	tokenIDs     bool // return_token_ids
 
-	chat    *sdk.Chat // of /v1/chat/completions
-	prompts []prompt  // of /v1/completions
+	chat     *sdk.Chat // of /v1/chat/completions
+	prompts  []prompt  // of /v1/completions
+	pictures []picture // of the chat, not fetched yet
 
 	sampling   sdk.Sampling
 	topGiven   bool // top_logprobs, or a completion's logprobs

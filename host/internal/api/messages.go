@@ -14,7 +14,6 @@ import (
 // message has the fields that are looked at; a template may know others.
 type message struct {
 	Role      *string         `json:"role"`
-	Content   json.RawMessage `json:"content"`
 	Reasoning json.RawMessage `json:"reasoning_content"`
 	Calls     json.RawMessage `json:"tool_calls"`
 	CallID    json.RawMessage `json:"tool_call_id"`
@@ -30,17 +29,15 @@ func readMessages(r *request, v json.RawMessage) error {
 			return &fieldError{fmt.Sprintf("messages[%d].%s", i, field), err}
 		}
 	}
-	r.chatOf().Messages = v
-	return nil
+	words, pictures, err := splitPictures(v)
+	r.chatOf().Messages, r.pictures = words, pictures
+	return err
 }
 
 // check returns the field that is wrong, and how.
 func (m *message) check() (field string, err error) {
 	if m.Role == nil || *m.Role == "" {
 		return "role", errors.New("is missing; expected user, assistant, system or tool")
-	}
-	if err := checkContent(m.Content); err != nil {
-		return "content", err
 	}
 	if given(m.Reasoning) && m.Reasoning[0] != '"' {
 		return "reasoning_content", wrong(m.Reasoning, "a string")
@@ -52,31 +49,6 @@ func (m *message) check() (field string, err error) {
 }
 
 func given(v json.RawMessage) bool { return len(v) > 0 && !isNull(v) }
-
-// checkContent takes a string, null, or a list of text parts.
-func checkContent(v json.RawMessage) error {
-	const expected = `a string or a list of parts such as {"type": "text", "text": "Hello"}`
-	if !given(v) || v[0] == '"' {
-		return nil
-	}
-	var parts []struct {
-		Type string  `json:"type"`
-		Text *string `json:"text"`
-	}
-	if json.Unmarshal(v, &parts) != nil {
-		return wrong(v, expected)
-	}
-	for i, p := range parts {
-		switch {
-		case p.Type == "text" && p.Text != nil:
-		case p.Type == "text":
-			return fmt.Errorf("has no text in part %d; expected %s", i, expected)
-		default:
-			return fmt.Errorf("has a part %d of type %q; this host takes only parts of type text yet", i, clip(p.Type))
-		}
-	}
-	return nil
-}
 
 // checkCalls looks at the calls of an assistant's turn, as this host once answered them.
 func checkCalls(v json.RawMessage) (field string, err error) {

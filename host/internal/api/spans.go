@@ -1,0 +1,103 @@
+// spans.go finds where the values inside a JSON text lie, without copying them: a picture is megabytes of letters, and what
+// stands around it must stay as it was sent. The text must be valid JSON, as bodies are by the time they are looked at here.
+package api
+
+import (
+	"bytes"
+	"encoding/json"
+	"iter"
+)
+
+// span is v[from:to] of some text v.
+type span struct{ from, to int }
+
+// elements yields the places of an array's elements; nothing if v[at:] begins with another value.
+func elements(v []byte, at int) iter.Seq[span] {
+	return func(yield func(span) bool) {
+		if v[at] != '[' {
+			return
+		}
+		for i := skip(v, at+1); v[i] != ']'; i = skip(v, i) {
+			s := span{i, valueEnd(v, i)}
+			if !yield(s) {
+				return
+			}
+			i = s.to
+		}
+	}
+}
+
+// fieldsOf yields the keys of an object with the places of their values, also of keys that are there twice; nothing if v[at:] begins
+// with another value.
+func fieldsOf(v []byte, at int) iter.Seq2[string, span] {
+	return func(yield func(string, span) bool) {
+		if v[at] != '{' {
+			return
+		}
+		for i := skip(v, at+1); v[i] != '}'; i = skip(v, i) {
+			end := valueEnd(v, i)
+			var key string
+			_ = json.Unmarshal(v[i:end], &key) // a valid string
+			i = skip(v, end)
+			s := span{i, valueEnd(v, i)}
+			if !yield(key, s) {
+				return
+			}
+			i = s.to
+		}
+	}
+}
+
+// skip steps over white space and what separates values.
+func skip(v []byte, i int) int {
+	for v[i] == ' ' || v[i] == '\t' || v[i] == '\r' || v[i] == '\n' || v[i] == ',' || v[i] == ':' {
+		i++
+	}
+	return i
+}
+
+// valueEnd is the place after the value that begins at i.
+func valueEnd(v []byte, i int) int {
+	for depth := 0; i < len(v); {
+		switch v[i] {
+		case '"':
+			i = stringEnd(v, i)
+		case '[', '{':
+			depth++
+			i++
+		case ']', '}':
+			if depth == 0 { // of what is around a number
+				return i
+			}
+			depth--
+			i++
+		case ' ', '\t', '\r', '\n', ',', ':':
+			if depth == 0 {
+				return i
+			}
+			i++
+			continue
+		default: // of a number or a word, which go on
+			i++
+			continue
+		}
+		if depth == 0 {
+			return i
+		}
+	}
+	return i
+}
+
+// stringEnd is the place after the string that begins at i.
+func stringEnd(v []byte, i int) int {
+	for {
+		i += 1 + bytes.IndexByte(v[i+1:], '"')
+		before := i
+		for v[before-1] == '\\' {
+			before--
+		}
+		if (i-before)%2 == 0 {
+			return i + 1
+		}
+	}
+}
