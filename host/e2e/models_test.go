@@ -1,11 +1,13 @@
 package e2e
 
 import (
+	"bytes"
 	"encoding/json"
 	"os"
 	"path/filepath"
 	"reflect"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -13,15 +15,15 @@ import (
 // models_test.go talks to every model that ships, through the API, all of them served by one host: what the reference said on
 // the tiny checkpoints must come back, split into content, reasoning and tool calls.
 
-// conversation is a case of a checkpoint's golden.json.
+// conversation is a case of a checkpoint's golden.json. The order of keys in it reaches the prompt.
 type conversation struct {
-	Name     string   `json:"name"`
-	Messages []object `json:"messages"`
-	Tools    []object `json:"tools"`
-	Think    *bool    `json:"enable_thinking"`
-	Rendered string   `json:"rendered"`
-	Answer   string   `json:"greedy_text"`
-	IDs      []int    `json:"greedy_ids"`
+	Name     string            `json:"name"`
+	Messages []json.RawMessage `json:"messages"`
+	Tools    json.RawMessage   `json:"tools"`
+	Think    *bool             `json:"enable_thinking"`
+	Rendered string            `json:"rendered"`
+	Answer   string            `json:"greedy_text"`
+	IDs      []int             `json:"greedy_ids"`
 }
 
 func conversations(t *testing.T, family string) []conversation {
@@ -91,15 +93,7 @@ func (c conversation) request() (path string, body object) {
 
 // pictures says whether a message has a part that is not text.
 func pictures(c conversation) bool {
-	for _, m := range c.Messages {
-		parts, _ := m["content"].([]any)
-		for _, p := range parts {
-			if p.(object)["type"] != "text" {
-				return true
-			}
-		}
-	}
-	return false
+	return slices.ContainsFunc(c.Messages, func(m json.RawMessage) bool { return bytes.Contains(m, []byte(`"type": "image`)) })
 }
 
 var special = regexp.MustCompile(`<\|\w+\|>`)
@@ -167,8 +161,7 @@ func TestEveryModelUsesAToolsResult(t *testing.T) {
 				}
 				said := out["choices"].([]any)[0].(object)["message"].(object)
 				id := said["tool_calls"].([]any)[0].(object)["id"]
-				body["messages"] = append(append([]object{}, c.Messages...), said,
-					object{"role": "tool", "tool_call_id": id, "content": `{"degrees": 17}`})
+				body["messages"] = []any{c.Messages[0], said, object{"role": "tool", "tool_call_id": id, "content": `{"degrees": 17}`}}
 				got, err := s.complete("/v1/chat/completions", body, nil)
 				if err != nil {
 					t.Fatal(err)
