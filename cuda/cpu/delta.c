@@ -2,7 +2,7 @@
 #define _GNU_SOURCE
 #include "kernels.h"
 
-enum { ELEMENTS_TASK = 16384 }; // that a task of an elementwise op computes
+enum { ELEMENTS_TASK = 16384, CHANNELS_TASK = 512 }; // that a task of an elementwise op computes, that one of a convolution has
 
 static size_t ceil_div(size_t a, size_t b) { return (a + b - 1) / b; }
 
@@ -35,8 +35,10 @@ void pio_l2norm(pio_pool *p, const pio_kernels *t, float *y, const float *x, siz
 void pio_causal_conv(pio_pool *p, const pio_kernels *t, float *y, const float *x, const void *w, int type, float *state,
                      const int32_t *positions, const int32_t *slots, size_t rows, size_t channels, size_t n) {
   pio_conv_args a = {.y = y, .x = x, .w = w, .type = type, .state = state, .positions = positions, .slots = slots,
-                     .rows = rows, .channels = channels, .n = n};
-  pio_pool_run(p, t->causal_conv, &a, ceil_div(channels, PIO_CONV_CHANNELS));
+                     .rows = rows, .channels = channels, .n = n, .channels_per_task = CHANNELS_TASK};
+  if (a.channels_per_task > PIO_CONV_WEIGHTS / n)
+    a.channels_per_task = PIO_CONV_WEIGHTS / n;
+  pio_pool_run(p, t->causal_conv, &a, ceil_div(channels, a.channels_per_task));
 }
 
 void pio_delta_rule(pio_pool *p, const pio_kernels *t, float *y, float *state, const float *q, const float *k, const float *v,

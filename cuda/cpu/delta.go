@@ -77,6 +77,9 @@ func (d *Delta) check() error {
 	if d.KeyHeads <= 0 || d.Heads%d.KeyHeads != 0 {
 		return fmt.Errorf("%d heads cannot share %d key heads evenly", d.Heads, d.KeyHeads)
 	}
+	if d.KeyDim > C.PIO_DELTA_KEYS {
+		return fmt.Errorf("key heads of %d; at most %d can be", d.KeyDim, C.PIO_DELTA_KEYS)
+	}
 	rows := len(d.Slots.Positions)
 	keys, heads := rows*d.KeyHeads*d.KeyDim, rows*d.Heads
 	return first(d.Slots.check(), sizes(len(d.Q), keys), sizes(len(d.K), keys), sizes(len(d.V), heads*d.ValueDim),

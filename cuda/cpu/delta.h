@@ -13,78 +13,70 @@
 // hand. Every element is a sum in one order, whatever is computed side by side; a chunk begins where a position is
 // a multiple of 64, so that batches do not matter.
 
-enum { CHUNK = PIO_DELTA_CHUNK, COLUMNS = PIO_DELTA_COLUMNS };
+enum {
+  CHUNK = PIO_DELTA_CHUNK,
+  COLUMNS = PIO_DELTA_COLUMNS,
+  SLICE = 4 * W, // columns at once: a matrix's lie 128 floats apart, which few sets of the first-level cache would hold
+  PAD = 16,      // between rows of q and k, for the same reason
+};
 
-// ---- products: c (rows, cols) = keep c + a b, with a (rows, n) at a + row * a_row + t * a_step and b (n, cols).
+// ---- products: c (rows, SLICE) = keep c + a b, with a (rows, n) at a + row * a_row + t * a_step and b (n, SLICE).
 
 typedef struct {
   const float *a;
   size_t a_row, a_step;
   const float *b;
-  size_t b_row, n;
+  size_t n;
 } product;
 
-// kept is where a sum begins; a keep of 0 means that c holds nothing yet.
-INLINE V kept(const float *c, size_t n, float keep) {
-  if (keep == 0)
-    return v_zero();
-  return (n == W ? v_load(c) : v_load_n(c, n)) * v_set1(keep);
-}
-
-// mix does R rows and N vectors.
-INLINE void mix(const int R, const int N, float *c, size_t c_row, float keep, const product *p, size_t row, size_t d) {
+// mix does R rows from row on; a keep of 0 means that c holds nothing yet.
+INLINE void mix(const int R, float *c, float keep, const product *p, size_t row) {
   V acc[3][4];
+  c += row * SLICE;
   UNROLL for (int r = 0; r < R; r++)
-    UNROLL for (int j = 0; j < N; j++)
-      acc[r][j] = kept(c + (row + (size_t)r) * c_row + d + (size_t)j * W, W, keep);
-  const float *a = p->a + row * p->a_row, *b = p->b + d;
-  for (size_t t = 0; t < p->n; t++, a += p->a_step, b += p->b_row) {
+    UNROLL for (int j = 0; j < 4; j++) {
+      acc[r][j] = v_zero();
+      if (keep != 0)
+        acc[r][j] = v_load(c + r * SLICE + j * W) * v_set1(keep);
+    }
+  const float *a = p->a + row * p->a_row, *b = p->b;
+  for (size_t t = 0; t < p->n; t++, a += p->a_step, b += SLICE) {
     V f[3];
     UNROLL for (int r = 0; r < R; r++)
       f[r] = v_set1(a[(size_t)r * p->a_row]);
-    UNROLL for (int j = 0; j < N; j++) {
-      V value = v_load(b + (size_t)j * W);
+    UNROLL for (int j = 0; j < 4; j++) {
+      V value = v_load(b + j * W);
       UNROLL for (int r = 0; r < R; r++)
         acc[r][j] = v_fma(f[r], value, acc[r][j]);
     }
   }
   UNROLL for (int r = 0; r < R; r++)
-    UNROLL for (int j = 0; j < N; j++)
-      v_store(c + (row + (size_t)r) * c_row + d + (size_t)j * W, acc[r][j]);
+    UNROLL for (int j = 0; j < 4; j++)
+      v_store(c + r * SLICE + j * W, acc[r][j]);
 }
 
-static void mix_rest(float *c, size_t c_row, float keep, const product *p, size_t row, size_t d, size_t n) {
-  float *to = c + row * c_row + d;
-  V acc = kept(to, n, keep);
-  for (size_t t = 0; t < p->n; t++)
-    acc = v_fma(v_set1(p->a[row * p->a_row + t * p->a_step]), v_load_n(p->b + t * p->b_row + d, n), acc);
-  v_store_n(to, acc, n);
+static void mix_all(float *c, size_t rows, float keep, const product *p) {
+  size_t r = 0;
+  for (; r + 3 <= rows; r += 3)
+    mix(3, c, keep, p, r);
+  for (; r < rows; r++)
+    mix(1, c, keep, p, r);
 }
 
-static void mix_all(float *c, size_t c_row, size_t rows, size_t cols, float keep, const product *p) {
-  size_t d = 0;
-  for (; d + 4 * W <= cols; d += 4 * W) {
-    size_t r = 0;
-    for (; r + 3 <= rows; r += 3)
-      mix(3, 4, c, c_row, keep, p, r, d);
-    for (; r < rows; r++)
-      mix(1, 4, c, c_row, keep, p, r, d);
+// mix_below is c += a b where a is a triangle: row i stops at column i, or behind it. Rows go in threes: first
+// what all three have, then each its own rest, so that a row's sum never sees what comes after it.
+static void mix_below(float *c, float (*a)[CHUNK], const float *b, size_t rows, size_t behind) {
+  for (size_t i = 0; i < rows; i += 3) {
+    size_t together = rows - i < 3 ? rows - i : 3;
+    mix_all(c + i * SLICE, together, 1, &(product){a[i], CHUNK, 1, b, i + behind});
+    for (size_t r = 1; r < together; r++)
+      mix(1, c + (i + r) * SLICE, 1, &(product){a[i + r] + i + behind, 0, 1, b + (i + behind) * SLICE, r}, 0);
   }
-  for (; d + W <= cols; d += W) {
-    size_t r = 0;
-    for (; r + 3 <= rows; r += 3)
-      mix(3, 1, c, c_row, keep, p, r, d);
-    for (; r < rows; r++)
-      mix(1, 1, c, c_row, keep, p, r, d);
-  }
-  if (d < cols)
-    for (size_t r = 0; r < rows; r++)
-      mix_rest(c, c_row, keep, p, r, d, cols - d);
 }
 
 // ---- the chunked form
 
-// head is what a task works on: rows of a head's inputs, and columns of its outputs and of its matrix in a slot.
+// delta_head is what a task works on: rows of a head's inputs, and columns of its outputs and of its matrix in a slot.
 typedef struct {
   const float *q, *k, *v, *g, *beta;
   float *y, *s;
@@ -99,23 +91,16 @@ INLINE float exp_of(float x) {
   return e[0];
 }
 
-// decays gives d[j] = e^(G_i - G_j) for j <= i. The sums are long and their differences short: they are in double.
-static void decays(float *d, const double *G, size_t i) {
-  for (size_t j = 0; j <= i; j++)
-    d[j] = (float)(G[i] - G[j]);
-  exp_all(d, d, i + 1);
-}
-
 // overlaps gives s[i][j] = x_i·k_j for j <= i, and numbers of no account for some others.
-static void overlaps(float (*s)[CHUNK], const float *x, const delta_head *h, size_t n) {
+static void overlaps(float (*s)[CHUNK], const float *x, const float *k, size_t stride, size_t dk, size_t n) {
   const float *rows[4];
   const char *keys[8];
   float *to[4];
 #define PIO_OVERLAPS(R, C)                                                                                             \
   do {                                                                                                                 \
-    UNROLL for (int r = 0; r < R; r++) rows[r] = x + (i + (size_t)r) * h->qk_row, to[r] = s[i + (size_t)r] + j;        \
-    UNROLL for (int c = 0; c < C; c++) keys[c] = (const char *)(h->k + (j + (size_t)c) * h->qk_row);                   \
-    dots(R, C, PIO_F32, rows, keys, 0, h->dk, to);                                                                     \
+    UNROLL for (int r = 0; r < R; r++) rows[r] = x + (i + (size_t)r) * stride, to[r] = s[i + (size_t)r] + j;           \
+    UNROLL for (int c = 0; c < C; c++) keys[c] = (const char *)(k + (j + (size_t)c) * stride);                         \
+    dots(R, C, PIO_F32, rows, keys, 0, dk, to);                                                                        \
   } while (0)
 #define PIO_OVERLAPS_ALL(R)                                                                                            \
   do {                                                                                                                 \
@@ -134,57 +119,105 @@ static void overlaps(float (*s)[CHUNK], const float *x, const delta_head *h, siz
 #undef PIO_OVERLAPS_ALL
 }
 
-// corrections turns c, which holds Sᵀk_i, into C_i; a holds -A. Rows go in threes: what stands before them is
-// taken off together.
-static void corrections(float (*c)[COLUMNS], float (*a)[CHUNK], const delta_head *h, const double *G, size_t n) {
+// triangles holds a chunk's -A, its q·k D and, by row, what depends on G: the sums of g, which are long where their differences
+// are short and therefore in double.
+typedef struct {
+  float a[CHUNK][CHUNK], p[CHUNK][CHUNK];
+  float seen[CHUNK], left[CHUNK]; // e^(G_i), e^(G_n - G_i)
+  float kept;                     // e^(G_n)
+} triangles;
+
+static void decay_all(triangles *t, const delta_head *h, size_t n) {
+  double G[CHUNK], sum = 0;
+  float d[CHUNK];
   for (size_t i = 0; i < n; i++) {
-    float beta = h->beta[i * h->gate_row], seen = beta * exp_of((float)G[i]);
-    const float *v = h->v + i * h->v_row;
-    size_t d = 0;
-    for (; d + W <= h->cols; d += W)
-      v_store(c[i] + d, v_fma(v_set1(-seen), v_load(c[i] + d), v_set1(beta) * v_load(v + d)));
-    if (d < h->cols)
-      v_store_n(c[i] + d, v_fma(v_set1(-seen), v_load_n(c[i] + d, h->cols - d), v_set1(beta) * v_load_n(v + d, h->cols - d)), h->cols - d);
+    G[i] = sum += (double)h->g[i * h->gate_row];
+    for (size_t j = 0; j <= i; j++)
+      d[j] = (float)(G[i] - G[j]);
+    exp_all(d, d, i + 1);
+    float beta = h->beta[i * h->gate_row];
+    for (size_t j = 0; j < i; j++)
+      t->a[i][j] *= -beta * d[j];
+    for (size_t j = 0; j <= i; j++)
+      t->p[i][j] *= d[j];
   }
-  for (size_t i = 0; i < n; i += 3) {
-    size_t rows = n - i < 3 ? n - i : 3;
-    mix_all(c[i], COLUMNS, rows, h->cols, 1, &(product){a[i], CHUNK, 1, c[0], COLUMNS, i});
-    for (size_t r = 1; r < rows; r++)
-      mix_all(c[i + r], COLUMNS, 1, h->cols, 1, &(product){a[i + r] + i, CHUNK, 1, c[i], COLUMNS, r});
+  for (size_t i = 0; i < n; i++)
+    t->seen[i] = (float)G[i], t->left[i] = (float)(sum - G[i]);
+  exp_all(t->seen, t->seen, n);
+  exp_all(t->left, t->left, n);
+  t->kept = exp_of((float)sum);
+}
+
+// slice_in and slice_out move rows of up to SLICE columns; what a row lacks is zeros.
+static void slice_in(float *to, const float *from, size_t stride, size_t rows, size_t cols) {
+  for (size_t r = 0; r < rows; r++) {
+    memcpy(to + r * SLICE, from + r * stride, cols * sizeof(float));
+    memset(to + r * SLICE + cols, 0, (SLICE - cols) * sizeof(float));
   }
+}
+
+static void slice_out(float *to, const float *from, size_t stride, size_t rows, size_t cols) {
+  for (size_t r = 0; r < rows; r++)
+    memcpy(to + r * stride, from + r * SLICE, cols * sizeof(float));
+}
+
+// fetch asks for rows of up to SLICE columns that will be needed soon: they lie pages apart.
+static void fetch(const float *from, size_t stride, size_t rows, size_t cols) {
+  for (size_t r = 0; r < rows; r++)
+    for (size_t c = 0; c < cols; c += 64 / sizeof *from)
+      v_prefetch(from + r * stride + c);
+}
+
+// slice takes up to SLICE columns, from d on, through a chunk. q and k have rows of stride; s is room for the columns of the matrix.
+static void slice(const delta_head *h, const triangles *t, const float *q, const float *k, size_t stride, float *s, size_t d, size_t n) {
+  float c[CHUNK * SLICE] __attribute__((aligned(64))), y[CHUNK * SLICE] __attribute__((aligned(64)));
+  size_t cols = h->cols - d < SLICE ? h->cols - d : SLICE;
+  slice_in(s, h->s + d, h->s_row, h->dk, cols);
+  fetch(h->v + d, h->v_row, n, cols);
+  fetch(h->y + d, h->v_row, n, cols);
+  if (d + SLICE < h->cols)
+    fetch(h->s + d + SLICE, h->s_row, h->dk, h->cols - d - SLICE < SLICE ? h->cols - d - SLICE : SLICE);
+  mix_all(c, n, 0, &(product){k, stride, 1, s, h->dk});
+  mix_all(y, n, 0, &(product){q, stride, 1, s, h->dk});
+  float v[SLICE];
+  for (size_t i = 0; i < n; i++) {
+    slice_in(v, h->v + i * h->v_row + d, 0, 1, cols);
+    V beta = v_set1(h->beta[i * h->gate_row]), seen = v_set1(t->seen[i]);
+    for (size_t j = 0; j < SLICE; j += W) {
+      float *ci = c + i * SLICE + j, *yi = y + i * SLICE + j;
+      v_store(ci, beta * (v_load(v + j) - seen * v_load(ci)));
+      v_store(yi, seen * v_load(yi));
+    }
+  }
+  mix_below(c, (float(*)[CHUNK])t->a, c, n, 0);
+  mix_below(y, (float(*)[CHUNK])t->p, c, n, 1);
+  for (size_t i = 0; i < n; i++) {
+    scale_row(y + i * SLICE, y + i * SLICE, SLICE, h->scale);
+    scale_row(c + i * SLICE, c + i * SLICE, SLICE, t->left[i]);
+  }
+  mix_all(s, h->dk, t->kept, &(product){k, 1, stride, c, n});
+  slice_out(h->y + d, y, h->v_row, n, cols);
+  slice_out(h->s + d, s, h->s_row, h->dk, cols);
+}
+
+__attribute__((noinline)) static void pack_rows(float *to, size_t stride, const float *from, size_t row, size_t rows, size_t n) {
+  for (size_t i = 0; i < rows; i++)
+    memcpy(to + i * stride, from + i * row, n * sizeof(float));
 }
 
 // chunk takes up to CHUNK rows through the rule together.
 static void chunk(const delta_head *h, size_t n) {
-  float a[CHUNK][CHUNK] __attribute__((aligned(64))), p[CHUNK][CHUNK] __attribute__((aligned(64)));
-  float c[CHUNK][COLUMNS] __attribute__((aligned(64))), d[CHUNK];
-  double G[CHUNK], sum = 0;
-  overlaps(a, h->k, h, n);
-  overlaps(p, h->q, h, n);
-  for (size_t i = 0; i < n; i++) {
-    G[i] = sum += (double)h->g[i * h->gate_row];
-    decays(d, G, i);
-    for (size_t j = 0; j < i; j++)
-      a[i][j] *= -h->beta[i * h->gate_row] * d[j];
-    for (size_t j = 0; j <= i; j++)
-      p[i][j] *= h->scale * d[j];
-  }
-  mix_all(c[0], COLUMNS, n, h->cols, 0, &(product){h->k, h->qk_row, 1, h->s, h->s_row, h->dk});
-  corrections(c, a, h, G, n);
-  mix_all(h->y, h->v_row, n, h->cols, 0, &(product){h->q, h->qk_row, 1, h->s, h->s_row, h->dk});
-  for (size_t i = 0; i < n; i++) {
-    float *y = h->y + i * h->v_row;
-    scale_row(y, y, h->cols, h->scale * exp_of((float)G[i]));
-  }
-  for (size_t i = 0; i < n; i += 3) { // as the corrections: first the rows that all three see
-    size_t rows = n - i < 3 ? n - i : 3;
-    mix_all(h->y + i * h->v_row, h->v_row, rows, h->cols, 1, &(product){p[i], CHUNK, 1, c[0], COLUMNS, i + 1});
-    for (size_t r = 1; r < rows; r++)
-      mix_all(h->y + (i + r) * h->v_row, h->v_row, 1, h->cols, 1, &(product){p[i + r] + i + 1, CHUNK, 1, c[i + 1], COLUMNS, r});
-  }
-  for (size_t i = 0; i < n; i++)
-    scale_row(c[i], c[i], h->cols, exp_of((float)(sum - G[i])));
-  mix_all(h->s, h->s_row, h->dk, h->cols, exp_of((float)sum), &(product){h->k, 1, h->qk_row, c[0], COLUMNS, n});
+  triangles t;
+  float q[CHUNK * (PIO_DELTA_KEYS + PAD)], k[CHUNK * (PIO_DELTA_KEYS + PAD)], s[PIO_DELTA_KEYS * SLICE] __attribute__((aligned(64)));
+  size_t stride = h->dk + PAD;
+  fetch(h->s, h->s_row, h->dk, h->cols < SLICE ? h->cols : SLICE);
+  pack_rows(q, stride, h->q, h->qk_row, n, h->dk);
+  pack_rows(k, stride, h->k, h->qk_row, n, h->dk);
+  overlaps(t.a, k, k, stride, h->dk, n);
+  overlaps(t.p, q, k, stride, h->dk, n);
+  decay_all(&t, h, n);
+  for (size_t d = 0; d < h->cols; d += SLICE)
+    slice(h, &t, q, k, stride, s, d, n);
 }
 
 // ---- the recurrent form
@@ -273,11 +306,22 @@ static void delta_rule(const void *args, size_t task) {
 
 // ---- the convolution
 
-// A task is some channels: their weights are turned so that channels lie side by side, and the last inputs stay in the state.
-static void causal_conv(const void *args, size_t task) {
-  const pio_conv_args *a = args;
-  float plain[PIO_CONV_CHANNELS * PIO_CONV_MOST], w[PIO_CONV_MOST][PIO_CONV_CHANNELS] __attribute__((aligned(64)));
-  size_t c0 = task * PIO_CONV_CHANNELS, channels = a->channels - c0 < PIO_CONV_CHANNELS ? a->channels - c0 : PIO_CONV_CHANNELS;
+INLINE V take(const float *p, size_t n) {
+  if (n == W)
+    return v_load(p);
+  return v_load_n(p, n);
+}
+
+INLINE void put(float *p, V v, size_t n) {
+  if (n == W)
+    v_store(p, v);
+  else
+    v_store_n(p, v, n);
+}
+
+// turned gives the weights of some channels with the channels side by side: w[j][c] for position j.
+static void turned(float *w, const pio_conv_args *a, size_t c0, size_t channels) {
+  float plain[PIO_CONV_WEIGHTS];
   size_t n = a->n, all = channels * n, size = width_of(a->type), i = 0;
   const char *from = (const char *)a->w + c0 * n * size;
   for (; i + W <= all; i += W)
@@ -286,24 +330,33 @@ static void causal_conv(const void *args, size_t task) {
     v_store_n(plain + i, widen_n(a->type, from + i * size, all - i), all - i);
   for (size_t j = 0; j < n; j++)
     for (size_t c = 0; c < channels; c++)
-      w[j][c] = plain[c * n + j];
+      w[j * channels + c] = plain[c * n + j];
+}
+
+// A task is some channels for all rows; the last inputs of a sequence stay in its state, the oldest first.
+static void causal_conv(const void *args, size_t task) {
+  const pio_conv_args *a = args;
+  float w[PIO_CONV_WEIGHTS];
+  size_t c0 = task * a->channels_per_task, n = a->n;
+  size_t channels = a->channels - c0 < a->channels_per_task ? a->channels - c0 : a->channels_per_task;
+  turned(w, a, c0, channels);
   for (size_t r = 0; r < a->rows; r++) {
     const float *x = a->x + r * a->channels + c0;
     float *y = a->y + r * a->channels + c0, *past = a->state + (size_t)a->slots[r] * (n - 1) * a->channels + c0;
     for (size_t c = 0; c < channels; c += W) {
       size_t m = channels - c < W ? channels - c : W;
-      V input = v_load_n(x + c, m), sum = v_zero();
+      V input = take(x + c, m), sum = v_zero();
       for (size_t j = 0; j + 1 < n; j++) {
         float *at = past + j * a->channels + c;
-        V before = a->positions[r] == 0 ? v_zero() : v_load_n(at, m);
-        sum = v_fma(v_load_n(w[j] + c, m), before, sum);
+        V before = a->positions[r] == 0 ? v_zero() : take(at, m);
+        sum = v_fma(take(w + j * channels + c, m), before, sum);
         if (j > 0)
-          v_store_n(at - a->channels, before, m);
+          put(at - a->channels, before, m);
       }
       if (n > 1)
-        v_store_n(past + (n - 2) * a->channels + c, input, m);
-      sum = v_fma(v_load_n(w[n - 1] + c, m), input, sum);
-      v_store_n(y + c, sum * sigmoid_of(sum), m);
+        put(past + (n - 2) * a->channels + c, input, m);
+      sum = v_fma(take(w + (n - 1) * channels + c, m), input, sum);
+      put(y + c, sum * sigmoid_of(sum), m);
     }
   }
 }

@@ -151,8 +151,8 @@ typedef struct {
   float eps; // l2norm
 } pio_rows_args;
 
-// causal_conv: channels of a task, and the most positions it looks at.
-enum { PIO_CONV_CHANNELS = 64, PIO_CONV_MOST = 64 };
+// causal_conv: the most positions it looks at, and the weights of a task's channels.
+enum { PIO_CONV_MOST = 64, PIO_CONV_WEIGHTS = 4096 };
 
 typedef struct {
   float *y;
@@ -161,11 +161,11 @@ typedef struct {
   int type;
   float *state; // (slots, n - 1, channels)
   const int32_t *positions, *slots;
-  size_t rows, channels, n;
+  size_t rows, channels, n, channels_per_task;
 } pio_conv_args;
 
-// delta_rule: rows of a prompt that are computed together, and columns of a matrix that a task does.
-enum { PIO_DELTA_CHUNK = 64, PIO_DELTA_COLUMNS = 128 };
+// delta_rule: rows of a prompt that are computed together, columns of a matrix that a task does, and the most of a key head.
+enum { PIO_DELTA_CHUNK = 64, PIO_DELTA_COLUMNS = 128, PIO_DELTA_KEYS = 1024 };
 
 typedef struct {
   float *y, *state;                   // (rows, heads, value_dim), (slots, heads, key_dim, value_dim)

@@ -146,7 +146,7 @@ func (c Config) sizes() []size {
 		{"vocab_size", c.VocabSize, 1 << 24}, {"hidden_size", c.HiddenSize, 1 << 20}, {"num_hidden_layers", c.NumHiddenLayers, 1 << 12},
 		{"num_attention_heads", c.NumAttentionHeads, 1 << 12}, {"num_key_value_heads", c.NumKeyValueHeads, 1 << 12}, {"head_dim", c.HeadDim, 1 << 12},
 		{"linear_num_key_heads", c.LinearNumKeyHeads, 1 << 12}, {"linear_num_value_heads", c.LinearNumValueHeads, 1 << 12},
-		{"linear_key_head_dim", c.LinearKeyHeadDim, 1 << 12}, {"linear_value_head_dim", c.LinearValueHeadDim, 1 << 12},
+		{"linear_key_head_dim", c.LinearKeyHeadDim, 1 << 10}, {"linear_value_head_dim", c.LinearValueHeadDim, 1 << 12},
 		{"linear_conv_kernel_dim", c.LinearConvKernelDim, 1 << 6}, {"full_attention_interval", c.FullAttentionInterval, 1 << 12},
 		{"decoder_sparse_step", c.DecoderSparseStep, 1 << 12}, {"max_position_embeddings", c.MaxPositionEmbeddings, 1 << 28},
 	}
