@@ -139,7 +139,7 @@ func (s *screen) types(keys string) {
 // is certain what was said before the interrupt. What the model answers then is what another host answers when it is given
 // that conversation.
 func TestChatInATerminal(t *testing.T) {
-	const held = 20 // an answer stops at its token of this index, if it has one
+	const held = 20 // an answer stops after its token of this index, if it has one
 	other := start(t, tinyModel())
 	_, capital := goldenTexts(t, "capital")
 	_, count := goldenTexts(t, "count")
@@ -161,7 +161,7 @@ func TestChatInATerminal(t *testing.T) {
 	}
 	s.types("/reset\r/think off\rCount from 3 to 14.\r")
 	s.sees("Count from 3 to 14.\r\n")
-	said := s.sees("10 1") // the token that is held after
+	said := s.sees("10 11 1") // ends with the token that is held after
 	s.types("\x03")
 	s.sees("interrupted")
 	if !strings.HasPrefix(count, said) {
