@@ -3,20 +3,22 @@
 // The matrix (heads * group, rank) is read along its rows in both. To values a row is a dot product, as in matmul.h. To queries
 // a row is scaled and added: y += x[k] w[k], k by k in order, so that a sum has one order whatever is computed beside it.
 
-enum { LATENT_ROWS = 4 }; // of w, that are widened at once
+enum { LATENT_ROWS = 8 }; // of w, that are widened at once
 
-// widen_row writes n elements of a row of w from column c on as f32.
-INLINE void widen_row(float *to, const pio_latent_args *a, size_t row, size_t c, size_t n) {
-  const char *w = (const char *)a->w + (row * a->rank + c) * width_of(a->type);
-  if (a->type == PIO_F8) {
+// widen_row writes n elements of a row of w from column c on as f32. It asks for those of LATENT_ROWS rows further on.
+INLINE void widen_row(int type, float *to, const pio_latent_args *a, size_t row, size_t c, size_t n) {
+  size_t i = 0, size = width_of(type), ahead = LATENT_ROWS * a->rank * size;
+  const char *w = (const char *)a->w + (row * a->rank + c) * size;
+  for (size_t b = 0; b < n * size; b += 64)
+    v_prefetch(w + ahead + b);
+  if (type == PIO_F8) {
     fp8_widen(to, w, factors_of(&a->scale, row, a->rank), c, n);
     return;
   }
-  size_t i = 0, size = width_of(a->type);
   for (; i + W <= n; i += W)
-    v_store(to + i, widen(a->type, w + i * size));
+    v_store(to + i, widen(type, w + i * size));
   if (i < n)
-    v_store_n(to + i, widen_n(a->type, w + i * size, n - i), n - i);
+    v_store_n(to + i, widen_n(type, w + i * size, n - i), n - i);
 }
 
 // add_rows adds x[0] w[0] + .. + x[K-1] w[K-1] to n elements of y, or begins them.
@@ -36,16 +38,14 @@ INLINE void add_rows(const int K, float *y, const float *x, float (*w)[PIO_LATEN
   }
 }
 
-// A task is some columns of one head, for all rows.
-static void latent_query(const void *args, size_t task) {
-  const pio_latent_args *a = args;
+// query_columns computes n columns of one head from c on, for all rows.
+INLINE void query_columns(int type, const pio_latent_args *a, size_t head, size_t c, size_t n) {
   float w[LATENT_ROWS][PIO_LATENT_COLUMNS] __attribute__((aligned(64)));
-  size_t head = task / a->tasks_per_head, c = task % a->tasks_per_head * PIO_LATENT_COLUMNS, width = a->rank + a->dim - a->own;
-  size_t n = a->rank - c < PIO_LATENT_COLUMNS ? a->rank - c : PIO_LATENT_COLUMNS;
+  size_t width = a->rank + a->dim - a->own;
   for (size_t k = 0; k < a->own; k += LATENT_ROWS) {
     size_t K = a->own - k < LATENT_ROWS ? a->own - k : LATENT_ROWS;
     for (size_t i = 0; i < K; i++)
-      widen_row(w[i], a, head * a->group + k + i, c, n);
+      widen_row(type, w[i], a, head * a->group + k + i, c, n);
     for (size_t r = 0; r < a->rows; r++) {
       const float *x = a->x + (r * a->heads + head) * a->dim + k;
       float *y = a->y + (r * a->heads + head) * width + c;
@@ -56,7 +56,27 @@ static void latent_query(const void *args, size_t task) {
           add_rows(1, y, x + i, w + i, n, k + i == 0);
     }
   }
-  if (c == 0) // what the query has besides
+}
+
+// A task is some columns of one head, for all rows; the first of a head copies what the query has besides.
+static void latent_query(const void *args, size_t task) {
+  const pio_latent_args *a = args;
+  size_t head = task / a->tasks_per_head, c = task % a->tasks_per_head * PIO_LATENT_COLUMNS, width = a->rank + a->dim - a->own;
+  size_t n = a->rank - c < PIO_LATENT_COLUMNS ? a->rank - c : PIO_LATENT_COLUMNS;
+  switch (a->type) {
+  case PIO_BF16:
+    query_columns(PIO_BF16, a, head, c, n);
+    break;
+  case PIO_F16:
+    query_columns(PIO_F16, a, head, c, n);
+    break;
+  case PIO_F8:
+    query_columns(PIO_F8, a, head, c, n);
+    break;
+  default:
+    query_columns(PIO_F32, a, head, c, n);
+  }
+  if (c == 0)
     for (size_t r = 0; r < a->rows; r++)
       memcpy(a->y + (r * a->heads + head) * width + a->rank, a->x + (r * a->heads + head) * a->dim + a->own,
              (a->dim - a->own) * sizeof(float));
@@ -84,7 +104,7 @@ INLINE void latent_values(const int C, int type, const pio_latent_args *a, size_
   if (type == PIO_F8) {
     float wide[4][PIO_RANK_F8];
     UNROLL for (int c = 0; c < C; c++) {
-      widen_row(wide[c], a, row + (size_t)c, 0, a->rank);
+      widen_row(PIO_F8, wide[c], a, row + (size_t)c, 0, a->rank);
       w[c] = (const char *)wide[c];
     }
     latent_dots(C, PIO_F32, a, w, 0, head, o);
