@@ -32,14 +32,14 @@ type Config struct {
 	MaxPositionEmbeddings int      `json:"max_position_embeddings"`
 	RMSNormEps            float64  `json:"rms_norm_eps"`
 	TieWordEmbeddings     bool     `json:"tie_word_embeddings"`
+	AttentionBias         bool     `json:"attention_bias"` // of q, k, v and o
 
-	RopeTheta float64  `json:"-"` // see ropeConfig
+	RopeTheta float64  `json:"-"` // see ropeKeys
 	Yarn      *nn.Yarn `json:"-"`
-	FP8Block  [2]int   `json:"-"` // see quantizationConfig; zero: no FP8 was announced
+	FP8Block  [2]int   `json:"-"` // see quantizationKeys; zero: config.json says nothing of FP8
 
 	// What is not built, and must say so.
 	HiddenAct         string   `json:"hidden_act"`
-	AttentionBias     bool     `json:"attention_bias"`
 	QKVBias           bool     `json:"qkv_bias"`
 	MLPBias           bool     `json:"mlp_bias"`
 	UseSlidingWindow  bool     `json:"use_sliding_window"`
@@ -137,7 +137,6 @@ func (c Config) notBuilt() (errs []error) {
 		}
 	}
 	refuse(c.HiddenAct != "silu", "hidden_act", c.HiddenAct, "silu")
-	refuse(c.AttentionBias, "attention_bias", true, "false")
 	refuse(c.QKVBias, "qkv_bias", true, "false")
 	refuse(c.MLPBias, "mlp_bias", true, "false")
 	refuse(c.UseSlidingWindow, "use_sliding_window", true, "false")
@@ -162,5 +161,6 @@ func (c Config) Context() int {
 // Published says whether these are the dimensions of Qwen3-4B-Instruct-2507, in bf16 or in FP8.
 func (c Config) Published() bool {
 	return c.VocabSize == 151936 && c.HiddenSize == 2560 && c.IntermediateSize == 9728 && c.NumHiddenLayers == 36 &&
-		c.NumAttentionHeads == 32 && c.NumKeyValueHeads == 8 && c.HeadDim == 128 && c.RopeTheta == 5e6 && c.TieWordEmbeddings
+		c.NumAttentionHeads == 32 && c.NumKeyValueHeads == 8 && c.HeadDim == 128 && c.RopeTheta == 5e6 && c.TieWordEmbeddings &&
+		!c.AttentionBias
 }

@@ -78,7 +78,7 @@ func TestPublishedConfig(t *testing.T) {
 	if c, err := ParseConfig(with(t, fp8)); err != nil || !c.Published() || c.FP8Block != [2]int{128, 128} {
 		t.Errorf("in FP8: %+v, %v", c, err)
 	}
-	for _, change := range []string{`"num_hidden_layers": 35`, `"rope_theta": 1e6`, `"tie_word_embeddings": false`, `"head_dim": 80`} {
+	for _, change := range []string{`"num_hidden_layers": 35`, `"rope_theta": 1e6`, `"tie_word_embeddings": false`, `"head_dim": 80`, `"attention_bias": true`} {
 		if c, err := ParseConfig(with(t, change)); err != nil || c.Published() {
 			t.Errorf("with %s it is still the published model (%v)", change, err)
 		}
@@ -132,7 +132,6 @@ func TestRefusedConfigs(t *testing.T) {
 		{`"rope_theta": 0`, `rope_theta is 0`},
 		{`"rope_theta": "much"`, `rope_theta is "much"; a number is needed`},
 		{`"hidden_act": "gelu"`, `hidden_act is gelu, which is not built; only silu is`},
-		{`"attention_bias": true`, `attention_bias is true, which is not built`},
 		{`"qkv_bias": true`, `qkv_bias is true, which is not built`},
 		{`"mlp_bias": true`, `mlp_bias is true, which is not built`},
 		{`"use_sliding_window": true`, `use_sliding_window is true, which is not built`},
@@ -178,8 +177,8 @@ func TestRefusedConfigs(t *testing.T) {
 }
 
 func TestAllMistakesAreToldAtOnce(t *testing.T) {
-	_, err := ParseConfig(with(t, `"hidden_size": 0, "hidden_act": "relu", "attention_bias": true, "rope_scaling": {"rope_type": "llama3"}`))
-	for _, key := range []string{"hidden_size", "hidden_act", "attention_bias", "rope_type"} {
+	_, err := ParseConfig(with(t, `"hidden_size": 0, "hidden_act": "relu", "mlp_bias": true, "rope_scaling": {"rope_type": "llama3"}`))
+	for _, key := range []string{"hidden_size", "hidden_act", "mlp_bias", "rope_type"} {
 		if err == nil || !strings.Contains(err.Error(), key) {
 			t.Errorf("error %v\ndoes not name %s", err, key)
 		}

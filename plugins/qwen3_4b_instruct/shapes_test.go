@@ -8,7 +8,7 @@ import (
 )
 
 // FP8 in blocks that end inside rows and columns, some matrices left in bf16, scales in another shard than their matrix, odd widths, a
-// stray lm_head.weight beside a tied head, a yarn rope: the numbers are those of another implementation (see make.py there).
+// stray lm_head.weight beside a tied head, a yarn rope, biases: the numbers are those of another implementation (see make.py there).
 func TestUnusualShapesAreTheReferences(t *testing.T) {
 	dirs, err := filepath.Glob("testdata/shapes/*/config.json")
 	if err != nil || len(dirs) != 3 {

@@ -4,7 +4,7 @@
 
 The tiny checkpoints have the published block and friendly sizes; these have odd widths, FP8 in blocks that end inside rows and
 columns, scales in both types, some matrices left in bf16, shards, a stray copy of the tied head, a stretched rope of the
-published base. FP8 is made by ml_dtypes, dequantized by numpy in float32, and all arithmetic after it is mlx's in float32.
+published base, biases (which mlx-lm's attention is given here). FP8 is made by ml_dtypes, dequantized by numpy in float32, and all arithmetic after it is mlx's in float32.
 """
 
 import json
@@ -13,6 +13,7 @@ import struct
 
 import ml_dtypes
 import mlx.core as mx
+import mlx.nn
 import numpy as np
 from mlx.utils import tree_flatten
 from mlx_lm.models import qwen3
@@ -26,9 +27,9 @@ SHAPES = {
     "fp8_sharded_untied": dict(rows=130, block=(32, 64), scale=np.float32, shards=3, keep=("k_proj", "layers.1.mlp.down_proj"), config=dict(
         vocab_size=70, hidden_size=72, intermediate_size=136, num_hidden_layers=3, num_attention_heads=4, num_key_value_heads=1, head_dim=40,
         rms_norm_eps=1e-6, tie_word_embeddings=False)),
-    "yarn_f16": dict(rows=200, config=dict(
-        vocab_size=40, hidden_size=48, intermediate_size=50, num_hidden_layers=2, num_attention_heads=4, num_key_value_heads=2, head_dim=32,
-        rms_norm_eps=1e-6, tie_word_embeddings=True,
+    "yarn_biased_f16": dict(rows=200, config=dict(
+        attention_bias=True, vocab_size=40, hidden_size=48, intermediate_size=50, num_hidden_layers=2, num_attention_heads=4, num_key_value_heads=2,
+        head_dim=32, rms_norm_eps=1e-6, tie_word_embeddings=True,
         rope_scaling=dict(rope_type="yarn", factor=4.0, original_max_position_embeddings=64))),
 }
 NAMES = {np.dtype(np.float32): "F32", np.dtype(np.float16): "F16", np.dtype(np.int64): "I64", np.dtype(ml_dtypes.bfloat16): "BF16",
@@ -81,6 +82,10 @@ def make(name, spec):
     folder.mkdir(exist_ok=True)
     config = BASE | spec["config"]
     model = qwen3.Model(qwen3.ModelArgs.from_dict(config))
+    for layer in model.layers if config["attention_bias"] else ():
+        for proj in "q_proj", "k_proj", "v_proj", "o_proj":
+            out, width = layer.self_attn[proj].weight.shape
+            layer.self_attn[proj] = mlx.nn.Linear(width, out, bias=True)
     if "block" in spec:
         config["quantization_config"] = dict(quant_method="fp8", fmt="e4m3", activation_scheme="dynamic", weight_block_size=list(spec["block"]))
     (folder / "config.json").write_text(json.dumps(config, indent=1))
