@@ -41,8 +41,8 @@ func (s *Step) Embed(tokens Tensor, w *Weight) Tensor {
 	return y
 }
 
-// MatMul is a linear map: y[r][o] = Σ_k x[r][k] w[o][k], accumulated in f32. x (rows, in), w (out, in) in f32, bf16 or f16
-// -> (rows, out).
+// MatMul is a linear map: y[r][o] = Σ_k x[r][k] w[o][k], accumulated in f32. x (rows, in), w (out, in) in f32, bf16, f16 or
+// scaled f8e4m3 -> (rows, out).
 func (s *Step) MatMul(x Tensor, w *Weight) Tensor {
 	dev, t := s.weight(w)
 	x = s.on(dev, x)

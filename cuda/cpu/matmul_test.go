@@ -75,7 +75,7 @@ func TestMatMulKeepsItsWordAboutSizes(t *testing.T) {
 	if p.MatMul(make([]float32, 4), make([]float32, 7), w) == nil {
 		t.Error("rows that do not come out even were accepted")
 	}
-	w.Type = 3
+	w.Type = 4
 	if p.MatMul(make([]float32, 4), make([]float32, 8), w) == nil {
 		t.Error("a type the kernels do not read was accepted")
 	}
