@@ -6,7 +6,8 @@
 // look at the same elements under another shape. A view never owns its memory and a view that does not fit is the zero
 // Tensor, which every op refuses, so a forward pass is written without an error in every line.
 //
-// A checkpoint's tensors are [Weight]s: handles whose truth is the mapped file and which may have copies on devices. What
+// A checkpoint's tensors are [Weight]s: handles whose truth is the mapped file and which may have copies on devices. A matrix
+// of 8-bit floats points at the scales of its blocks and is otherwise like any other; see [Tensor.Scaled]. What
 // ops change (a kv cache, a recurrent state) is a [State]; it lies on one device and moves with its [Module], the unit of
 // placement.
 //
