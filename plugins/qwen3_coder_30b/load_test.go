@@ -25,15 +25,16 @@ import (
 )
 
 // invented are weights for the published config: bf16, or with fp8 the matrices of the layers but the router in FP8, as the FP8
-// release has them. Tensors with equal names but for the numbers of layer and expert have the same bytes, so that all 61 GB fit
-// in the memory of one expert and one embedding.
+// release has them. Tensors whose names differ only in what same matches have the same bytes: by default the numbers of layer and
+// expert, so that all 61 GB fit in the memory of one expert and the embedding.
 type invented struct {
 	bf16, fp8 weights.Source
+	same      *regexp.Regexp
 	shared    map[string]weights.View
 }
 
 func inventWeights(fp8 bool, shared map[string]weights.View) invented {
-	w := invented{bf16: weights.Dummy(1, cuda.BF16), shared: shared}
+	w := invented{bf16: weights.Dummy(1, cuda.BF16), same: regexp.MustCompile(`[0-9]+`), shared: shared}
 	if fp8 {
 		w.fp8 = weights.Dummy(1, cuda.F8E4M3)
 	}
@@ -42,10 +43,8 @@ func inventWeights(fp8 bool, shared map[string]weights.View) invented {
 
 func (invented) Names() []string { return nil }
 
-var numbers = regexp.MustCompile(`[0-9]+`)
-
 func (w invented) Get(name string, shape []int) (weights.View, bool) {
-	key := strings.Replace(numbers.ReplaceAllString(name, "N"), "lm_head", "model.embed_tokens", 1) // of one shape
+	key := strings.Replace(w.same.ReplaceAllString(name, "N"), "lm_head", "model.embed_tokens", 1) // of one shape
 	src := w.bf16
 	if w.fp8 != nil && strings.Contains(name, "_proj.") {
 		src, key = w.fp8, "fp8."+key
