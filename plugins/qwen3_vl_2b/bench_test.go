@@ -52,11 +52,10 @@ func BenchmarkPicture(b *testing.B) {
 func benchmarkTower(b *testing.B, m *Model, file []byte) {
 	cpu := newCPU(b)
 	peak := cpu.Rates().FLOPS
-	s := cuda.NewStep([]cuda.Device{cpu}, nil, nil)
 	for b.Loop() {
 		p := lookAt(b, m, file)
-		if f := seeOn(b, m, p, s); f[0][0] != f[0][0] {
-			b.Fatal("a feature is not a number")
+		if f, _ := seeOn(b, m, p, cpu); len(f) != m.Features() || f[0][0] != f[0][0] {
+			b.Fatal("what was seen is no number")
 		}
 	}
 	perSecond := float64(b.N) * towerFLOPs(m.cfg.Vision, 4096) / b.Elapsed().Seconds()

@@ -34,6 +34,8 @@ type Model struct {
 	rope  nn.Rope // of rows whose three positions are one
 	axial nn.Rope // of others
 	scale float32 // of attention scores
+
+	pieceRows int
 }
 
 // Layer: h += attention(norm(h)); h += mlp(norm(h)).
@@ -116,6 +118,8 @@ func New(c Config, layers int) *Model {
 		rope:   rope,
 		axial:  rope.ByAxis(t.axes()),
 		scale:  float32(1 / math.Sqrt(float64(t.HeadDim))),
+
+		pieceRows: pieceRows,
 	}
 	if c.TieWordEmbeddings {
 		m.Head = m.Embed.Tied()

@@ -137,30 +137,35 @@ func lookAt(t testing.TB, m *Model, file []byte) *Picture {
 // see runs all pieces of the tower and returns the features as rows are given them: that for the embedding first.
 func see(t testing.TB, m *Model, p *Picture) [][]float32 {
 	t.Helper()
-	return seeOn(t, m, p, cuda.NewStep([]cuda.Device{newCPU(t)}, nil, nil))
+	features, _ := seeOn(t, m, p, newCPU(t))
+	return features
 }
 
-func seeOn(t testing.TB, m *Model, p *Picture, s *cuda.Step) (features [][]float32) {
+// seeOn is see over some devices, the first of which is the CPU; it also counts the pieces.
+func seeOn(t testing.TB, m *Model, p *Picture, devices ...cuda.Device) (features [][]float32, pieces int) {
 	t.Helper()
+	s := cuda.NewStep(devices, nil, nil)
 	var x []float32
-	for piece, done := 0, false; !done; piece++ {
-		run := func(s *cuda.Step) (next cuda.Tensor, seen []cuda.Tensor) {
+	for done := false; !done; pieces++ {
+		look := func(s *cuda.Step) (next cuda.Tensor, seen []cuda.Tensor) {
 			in := cuda.Tensor{}
-			if piece > 0 {
+			if pieces > 0 {
 				in = s.InputF32(x, p.patches(), m.cfg.Vision.HiddenSize)
 			}
-			next, seen, done = m.See(s, p, in, piece)
+			next, seen, done = m.See(s, p, in, pieces)
 			return next, seen
 		}
-		sizes, err := s.Measure(func(s *cuda.Step) { run(s) })
+		sizes, err := s.Measure(func(s *cuda.Step) { look(s) })
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := s.Reserve(0, sizes); err != nil {
-			t.Fatal(err)
+		for dev := range devices {
+			if err := s.Reserve(dev, sizes); err != nil {
+				t.Fatal(err)
+			}
 		}
 		s.Begin()
-		next, seen := run(s)
+		next, seen := look(s)
 		for _, f := range seen {
 			features = append(features, slices.Clone(s.ToHost(f).F32()))
 		}
@@ -170,10 +175,12 @@ func seeOn(t testing.TB, m *Model, p *Picture, s *cuda.Step) (features [][]float
 		if err := s.End(); err != nil {
 			t.Fatal(err)
 		}
-		s.Release(0)
+		for dev := range devices {
+			s.Release(dev)
+		}
 	}
 	last := len(features) - 1
-	return append(features[last:last+1:last+1], features[:last]...)
+	return append(features[last:last+1:last+1], features[:last]...), pieces
 }
 
 func newCPU(t testing.TB) *cuda.CPU {

@@ -10,7 +10,8 @@ import (
 	"github.com/inference-pio/inference-pio/cuda/serve"
 )
 
-// pieceRows says how much a piece of the tower is: about the work of so many rows of a prompt, as far as blocks are not more.
+// pieceRows says how much a piece of the tower is: about the work of so many rows of a prompt. Where one block is more, as it is
+// from some 6,000 patches on, a piece is one block.
 const pieceRows = 128
 
 // PadToken stands for a piece of a picture in the prompt.
@@ -55,13 +56,17 @@ func (m *Model) See(s *cuda.Step, picture serve.Picture, x cuda.Tensor, piece in
 	return cuda.Tensor{}, seen, true
 }
 
-// blocksOfPiece is how many blocks are a piece for a picture of n patches: as many as take no more multiplications than pieceRows
+// blocksOfPiece is how many blocks are a piece for a picture of n patches: as many as take no more multiplications than so many
 // rows of a prompt, but at least one.
 func (m *Model) blocksOfPiece(n int) int {
+	blocks := float64(m.pieceRows) * float64(textParameters(m.cfg.Text)) / float64(m.workOfBlock(n))
+	return int(min(max(blocks, 1), float64(m.cfg.Vision.Depth)))
+}
+
+// workOfBlock is the multiplications of a block for n patches.
+func (m *Model) workOfBlock(n int) int {
 	c := m.cfg.Vision
-	patch := 4*c.HiddenSize*c.HiddenSize + 2*c.HiddenSize*c.IntermediateSize + 2*n*c.HiddenSize
-	blocks := pieceRows * float64(textParameters(m.cfg.Text)) / (float64(patch) * float64(n))
-	return int(min(max(blocks, 1), float64(c.Depth)))
+	return n * (4*c.HiddenSize*c.HiddenSize + 2*c.HiddenSize*c.IntermediateSize + 2*n*c.HiddenSize)
 }
 
 // textParameters is the size of the decoder's matrices, without embedding and head.
