@@ -18,8 +18,8 @@ import (
 //	go test ./plugins/qwen3_coder_next -run '^$' -bench PublishedShape -benchtime 3x
 //
 // 32 experts of a layer have bytes of their own and the others share them, far more than any cache holds. decode reads the active
-// weights, the states and the cache once for a token, so %dram is its share of the read rate; prefill is bound by arithmetic, so
-// %peak is its share of the f32 multiply-add rate. 48 layers take twelve times the layers' part.
+// weights, the states and the cache once for a token, so %dram is its share of the read rate. A prefill step reads all experts for a
+// few rows each: its GB/s are those, %peak is its share of the f32 multiply-add rate. 48 layers take twelve times the layers' part.
 func BenchmarkPublishedShape(b *testing.B) {
 	for _, form := range []string{"bf16", "fp8"} {
 		b.Run(form, func(b *testing.B) { fourLayers(b, form == "fp8") })
@@ -28,11 +28,17 @@ func BenchmarkPublishedShape(b *testing.B) {
 }
 
 func fourLayers(b *testing.B, fp8 bool) {
-	const chunk = 128 // rows of a prefill step
+	const chunk = 256 // rows of a prefill step: some five for each expert
 	contexts := []int{256, 1024, 4096}
 	src := invented{fp8: fp8, own: 32, made: map[string]weights.View{}}
 	r, bound := load(b, []byte(published), 4, &src, nntest.Limits{Rows: chunk, Sequences: 1, Positions: 4096})
 	active, linear := activePerToken(bound)
+	var all float64
+	for _, m := range bound.Modules {
+		if m.ID != "embed_tokens" {
+			all += float64(m.WeightBytes())
+		}
+	}
 	for _, context := range contexts {
 		b.Run(fmt.Sprintf("decode/context=%d", context), func(b *testing.B) {
 			read := machine(b).Read
@@ -50,6 +56,7 @@ func fourLayers(b *testing.B, fp8 bool) {
 			delta := 3 * 2 * 32 * (3*128*128 + 2*32*128 + 2*32*128) // a row's share of a chunk: three products with the matrix, four within it
 			perSecond := steps(b, r, context, nntest.Chunk{Tokens: make([]int32, chunk)}) * chunk
 			b.ReportMetric(perSecond, "tok/s")
+			b.ReportMetric(perSecond/chunk*all/1e9, "GB/s")
 			b.ReportMetric(perSecond*(linear+attention+float64(delta))/1e9, "GFLOP/s")
 			b.ReportMetric(100*perSecond*(linear+attention+float64(delta))/peak, "%peak")
 		})
