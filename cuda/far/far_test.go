@@ -177,7 +177,10 @@ func TestForeignOperandsAreRefused(t *testing.T) {
 	}
 	ops := d.Ops()
 	rows, cube, cache := here(cuda.F32, 2, 4), here(cuda.F32, 2, 2, 2), here(cuda.F32, 1, 2, 4, 2)
-	ids, tables, angles := here(cuda.I32, 2), here(cuda.I32, 2, 1), here(cuda.F32, 2, 1, 2)
+	ids, tables, angles, state := here(cuda.I32, 2), here(cuda.I32, 2, 1), here(cuda.F32, 2, 1, 2), here(cuda.F32, 2, 2, 4)
+	if tail := here(cuda.F32, 2, 1, 1); ops.HeadsFirst(cube, here(cuda.F32, 2, 2, 1), tail, 0) != nil || ops.HeadsFirst(cube, here(cuda.F32, 2, 2, 1), elsewhere(tail), 0) == nil {
+		t.Error("headsfirst takes a tail elsewhere, or none here")
+	}
 	for name, c := range map[string]struct {
 		operands []cuda.Tensor
 		call     func(o []cuda.Tensor) error
@@ -193,7 +196,21 @@ func TestForeignOperandsAreRefused(t *testing.T) {
 		"attention": {[]cuda.Tensor{cube, cube, cache, cache, ids, ids, tables}, func(o []cuda.Tensor) error {
 			return ops.Attention(o[0], o[1], o[2], o[3], o[4], o[5], o[6], 1)
 		}},
-		"gather": {[]cuda.Tensor{rows, rows, ids}, func(o []cuda.Tensor) error { return ops.Gather(o[0], o[1], o[2]) }},
+		"gather":      {[]cuda.Tensor{rows, rows, ids}, func(o []cuda.Tensor) error { return ops.Gather(o[0], o[1], o[2]) }},
+		"cacheread":   {[]cuda.Tensor{cube, cache, tables}, func(o []cuda.Tensor) error { return ops.CacheRead(o[0], o[1], o[2], 0, 1) }},
+		"headsfirst":  {[]cuda.Tensor{cube, cube}, func(o []cuda.Tensor) error { return ops.HeadsFirst(o[0], o[1], cuda.Tensor{}, 0) }},
+		"attendstart": {[]cuda.Tensor{state}, func(o []cuda.Tensor) error { return ops.AttendStart(o[0]) }},
+		"attendtile":  {[]cuda.Tensor{state, cube, cube, cube, ids}, func(o []cuda.Tensor) error { return ops.AttendTile(o[0], o[1], o[2], o[3], o[4], 0, 1) }},
+		"attenddone":  {[]cuda.Tensor{cube, state}, func(o []cuda.Tensor) error { return ops.AttendDone(o[0], o[1]) }},
+		"latentquery": {[]cuda.Tensor{here(cuda.F32, 2, 2, 3), cube, here(cuda.F32, 4, 2)}, func(o []cuda.Tensor) error { return ops.LatentQuery(o[0], o[1], o[2], 1) }},
+		"latentattention": {[]cuda.Tensor{cube, cube, here(cuda.F32, 1, 1, 4, 2), ids, ids, tables}, func(o []cuda.Tensor) error {
+			return ops.LatentAttention(o[0], o[1], o[2], o[3], o[4], o[5], 1)
+		}},
+		"latentvalue": {[]cuda.Tensor{here(cuda.F32, 2, 2, 1), cube, here(cuda.F32, 4, 2)}, func(o []cuda.Tensor) error { return ops.LatentValue(o[0], o[1], o[2]) }},
+		"addrow":      {[]cuda.Tensor{rows, rows, here(cuda.F32, 4)}, func(o []cuda.Tensor) error { return ops.AddRow(o[0], o[1], o[2]) }},
+		"layernorm":   {[]cuda.Tensor{rows, rows, here(cuda.F32, 4), here(cuda.F32, 4)}, func(o []cuda.Tensor) error { return ops.LayerNorm(o[0], o[1], o[2], o[3], 1) }},
+		"gelu":        {[]cuda.Tensor{rows, rows}, func(o []cuda.Tensor) error { return ops.GELU(o[0], o[1], cuda.GELUTanh) }},
+		"copy":        {[]cuda.Tensor{rows, rows}, func(o []cuda.Tensor) error { return ops.Copy(o[0], o[1]) }},
 	} {
 		zero := elsewhere(here(cuda.I32, 1024))
 		must(t, d.CopyIn(here(cuda.I32, 1024), zero))
