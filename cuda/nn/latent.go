@@ -30,26 +30,20 @@ type Latents struct {
 func (l Latents) Attend(s *cuda.Step, q, latents cuda.Tensor, b *Batch, c *Cache) cuda.Tensor {
 	cache := c.Paged[0]
 	s.CacheWrite(cache, latents.Heads(latents.Dim(1)), b.Positions, b.Seqs, b.Tables)
-	y := s.Empty(q.Rows(), l.Heads, l.value())
-	part := func(run []Segment, attend func(*cuda.Step, cuda.Tensor, []Segment, *Batch, *cuda.State) cuda.Tensor) {
-		mark, from, to := s.Mark(), run[0].From, run[len(run)-1].To
-		s.Copy(y.Slice(from, to), attend(s, q.Slice(from, to), run, b, cache))
-		s.Rewind(mark)
-	}
+	y, rest := s.Empty(q.Rows(), l.Heads, l.value()), b.Segments
 	if s.Measuring() { // any row may have either form
-		all := []Segment{{To: q.Rows()}}
-		part(all, l.expanded)
-		part(all, l.absorbed)
-		return y
+		rest = []Segment{{To: q.Rows()}, {To: q.Rows(), Form: Decode}}
 	}
-	for rest := b.Segments; len(rest) > 0; {
-		n := sameForm(rest)
-		if rest[0].Form == Prefill {
-			part(rest[:n], l.expanded)
+	for len(rest) > 0 {
+		run := rest[:sameForm(rest)]
+		rest = rest[len(run):]
+		from, to, mark := run[0].From, run[len(run)-1].To, s.Mark()
+		if run[0].Form == Prefill {
+			s.Copy(y.Slice(from, to), l.expanded(s, q.Slice(from, to), run, b, cache))
 		} else {
-			part(rest[:n], l.absorbed)
+			s.Copy(y.Slice(from, to), l.absorbed(s, q.Slice(from, to), run, b, cache))
 		}
-		rest = rest[n:]
+		s.Rewind(mark)
 	}
 	return y
 }

@@ -11,25 +11,20 @@ import (
 
 // latentScene is a layer of latent attention and the rows of two sequences.
 type latentScene struct {
-	latents                         Latents
-	rank, shared, value             int
-	total                           [2]int // positions
-	q, rows                         [2][]float32
-	cpu                             *cuda.CPU
-	step                            *cuda.Step
-	cache                           *Cache
-	heads, nope, query, latentWidth int
+	latents                          Latents
+	heads, nope, shared, value, rank int
+	query, latentWidth               int    // nope + shared, rank + shared
+	total                            [2]int // positions
+	q, rows                          [2][]float32
+	cpu                              *cuda.CPU
+	step                             *cuda.Step
+	cache                            *Cache
 }
-
-const latentHeads, latentNope, latentValueDim, latentRank, latentShared = 3, 6, 5, 12, 4
 
 func newLatentScene(t *testing.T, rows int, total [2]int) *latentScene {
 	t.Helper()
 	rng := rand.New(rand.NewPCG(71, 1))
-	s := &latentScene{
-		heads: latentHeads, nope: latentNope, rank: latentRank, shared: latentShared, value: latentValueDim, total: total,
-		query: latentNope + latentShared, latentWidth: latentRank + latentShared, cpu: cuda.NewCPU(2),
-	}
+	s := &latentScene{heads: 3, nope: 6, shared: 4, value: 5, rank: 12, query: 6 + 4, latentWidth: 12 + 4, total: total, cpu: cuda.NewCPU(2)}
 	t.Cleanup(func() { s.cpu.Close() })
 	w := cuda.NewWeight(s.heads*(s.nope+s.value), s.rank)
 	host, err := cuda.FromF32(normal(rng, w.Shape[0]*w.Shape[1]), w.Shape...)
