@@ -187,6 +187,11 @@ func TestRedirectsAreCheckedAnew(t *testing.T) {
 			t.Errorf("%s: %d bytes, %v; want %s", to, len(got), err, want)
 		}
 	}
+	before := s.hits.Load()
+	_, _ = f.Fetch(t.Context(), s.at("pictures.test", "/?to=%2F%3Fto%3D%2F"))
+	if n := s.hits.Load() - before; n != 1+maxRedirects {
+		t.Errorf("a circle was followed for %d requests", n)
+	}
 }
 
 func TestARedirectDoesNotLeaveTLS(t *testing.T) {
