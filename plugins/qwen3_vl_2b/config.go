@@ -41,6 +41,7 @@ type TextConfig struct {
 	HeadDim               int     `json:"head_dim"` // explicit: not hidden/heads
 	MaxPositionEmbeddings int     `json:"max_position_embeddings"`
 	RMSNormEps            float64 `json:"rms_norm_eps"`
+	AttentionBias         bool    `json:"attention_bias"` // of q, k, v and o
 
 	RopeTheta    float64  `json:"-"`
 	Yarn         *nn.Yarn `json:"-"`
@@ -48,7 +49,6 @@ type TextConfig struct {
 
 	// What is not built, and must say so.
 	HiddenAct        string   `json:"hidden_act"`
-	AttentionBias    bool     `json:"attention_bias"`
 	UseSlidingWindow bool     `json:"use_sliding_window"`
 	LayerTypes       []string `json:"layer_types"`
 }

@@ -1,5 +1,14 @@
 package main
 
+import (
+	"encoding/json"
+	"reflect"
+	"strings"
+	"testing"
+
+	"github.com/inference-pio/inference-pio/cuda/nn"
+)
+
 // published is config.json of Qwen3-VL-2B-Instruct.
 const published = `{
 	"architectures": ["Qwen3VLForConditionalGeneration"], "image_token_id": 151655, "model_type": "qwen3_vl",
@@ -18,3 +27,239 @@ const published = `{
 	},
 	"vision_end_token_id": 151653, "vision_start_token_id": 151652
 }`
+
+// with is the published config with keys set, or removed where the value is "-"; "text_config.hidden_size" is inside.
+func with(t testing.TB, changes string) []byte {
+	t.Helper()
+	var keys, change map[string]any
+	if err := json.Unmarshal([]byte(published), &keys); err != nil {
+		t.Fatal(err)
+	}
+	if err := json.Unmarshal([]byte("{"+changes+"}"), &change); err != nil {
+		t.Fatal(err)
+	}
+	for k, v := range change {
+		in := keys
+		if part, key, inside := strings.Cut(k, "."); inside {
+			in, k = keys[part].(map[string]any), key
+		}
+		if in[k] = v; v == "-" {
+			delete(in, k)
+		}
+	}
+	text, err := json.Marshal(keys)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return text
+}
+
+func TestBothSpellingsAreOneConfig(t *testing.T) {
+	old, err := ParseConfig(read(t, tiny, "config.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	v5, err := ParseConfig(read(t, tiny, "config.v5.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !reflect.DeepEqual(old, v5) {
+		t.Errorf("config.json    %+v\nconfig.v5.json %+v", old, v5)
+	}
+	if old.Text.RopeTheta != 5e6 || old.Text.MRopeSection != [3]int{6, 5, 5} || old.Published() {
+		t.Errorf("%+v", old)
+	}
+}
+
+func TestPublishedConfig(t *testing.T) {
+	c, err := ParseConfig([]byte(published))
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := New(c, 0)
+	outline, elements, err := nn.Outline(m, "model.")
+	if err != nil {
+		t.Fatal(err)
+	}
+	visual := int64(0)
+	for id, n := range elements {
+		if id == "visual" || strings.HasPrefix(id, "visual.") {
+			visual += n
+		}
+	}
+	if outline.Parameters != 2_127_532_032 || visual != 406_957_056 || !c.Published() || len(m.Caches()) != 28 || m.Features() != 4 {
+		t.Errorf("%d parameters, %d of them in the tower; published %v", outline.Parameters, visual, c.Published())
+	}
+	for _, change := range []string{`"text_config.num_hidden_layers": 27`, `"text_config.rope_theta": 1e6`, `"tie_word_embeddings": false`, `"vision_config.depth": 23`} {
+		if c, err := ParseConfig(with(t, change)); err != nil || c.Published() {
+			t.Errorf("with %s it is still the published model (%v)", change, err)
+		}
+	}
+}
+
+// The published sections: row and column take turns with time up to frequency 59, the last four are time's.
+func TestFrequenciesTakeTurns(t *testing.T) {
+	c, err := ParseConfig([]byte(published))
+	if err != nil {
+		t.Fatal(err)
+	}
+	axes := c.Text.axes()
+	if got := [...]uint8{axes[0], axes[1], axes[2], axes[57], axes[58], axes[59], axes[60], axes[61], axes[62], axes[63]}; got != [...]uint8{0, 1, 2, 0, 1, 2, 0, 0, 0, 0} {
+		t.Errorf("%v", axes)
+	}
+}
+
+func TestAbsentKeysMeanWhatTheReferenceTakesThemFor(t *testing.T) {
+	c, err := ParseConfig(with(t, `"image_token_id": "-", "video_token_id": "-", "tie_word_embeddings": "-", "text_config.head_dim": "-", "text_config.hidden_act": "-",
+		"text_config.rms_norm_eps": "-", "text_config.rope_theta": "-", "text_config.rope_scaling": "-", "vision_config.hidden_act": "-", "vision_config.in_channels": "-",
+		"vision_config.patch_size": "-", "vision_config.deepstack_visual_indexes": []`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c.ImageTokenID != 151655 || c.VideoTokenID != 151656 || c.TieWordEmbeddings || c.Text.HeadDim != 128 || c.Text.RMSNormEps != 1e-6 || c.Text.RopeTheta != 500000 ||
+		c.Text.MRopeSection != [3]int{24, 20, 20} || c.Vision.PatchSize != 16 || c.Vision.RopeTheta != 10000 || len(c.Vision.DeepStackVisualIndexes) != 0 {
+		t.Errorf("%+v", c)
+	}
+}
+
+func TestRefusedConfigs(t *testing.T) {
+	tests := []struct{ change, want string }{
+		{`"architectures": ["Qwen3ForCausalLM"]`, `architectures is ["Qwen3ForCausalLM"]; this plugin runs Qwen3VLForConditionalGeneration`},
+		{`"model_type": "qwen3"`, `model_type is "qwen3"`},
+		{`"text_config": "-"`, `text_config: hidden_size is 0; a number from 1 to`},
+		{`"vision_config": "-"`, `vision_config: depth is 0; a number from 1 to`},
+		{`"text_config": []`, `text_config: an object was expected, found array`},
+		{`"image_token_id": 151936`, `image_token_id is 151936 of a vocabulary of 151936`},
+		{`"video_token_id": -1`, `video_token_id is -1`},
+		{`"video_token_id": 151655`, `image_token_id and video_token_id are both 151655`},
+		{`"text_config.model_type": "qwen3"`, `text_config: model_type is "qwen3"`},
+		{`"text_config.hidden_size": 2048.5`, `text_config.hidden_size: a whole number was expected, found number 2048.5`},
+		{`"text_config.num_key_value_heads": 5`, `text_config: num_attention_heads is 16, which num_key_value_heads 5 does not divide`},
+		{`"text_config.head_dim": 127`, `text_config: head_dim is 127; rotation needs an even number`},
+		{`"text_config.rms_norm_eps": 0`, `text_config: rms_norm_eps is 0`},
+		{`"text_config.hidden_act": "gelu"`, `text_config: hidden_act is gelu, which is not built; only silu is`},
+		{`"text_config.attention_bias": 1`, `text_config.attention_bias: true or false was expected, found number`},
+		{`"text_config.use_sliding_window": true`, `text_config: use_sliding_window is true`},
+		{`"text_config.layer_types": ["full_attention"]`, `text_config: layer_types is a list of 1`},
+		{`"text_config.num_hidden_layers": 2, "text_config.layer_types": ["full_attention", "sliding_attention"]`, `layer_types[1] is sliding_attention`},
+		{`"text_config.partial_rotary_factor": 0.5`, `text_config: partial_rotary_factor is 0.5`},
+		{`"text_config.rope_scaling": {"rope_type": "linear", "factor": 2}`, `text_config: rope_type is "linear", which is not built`},
+		{`"text_config.rope_scaling": {"mrope_section": [24, 20]}`, `mrope_section is [24 20]; three numbers from 0 to`},
+		{`"text_config.rope_scaling": {"mrope_section": [24, 20, -1]}`, `mrope_section is [24 20 -1]`},
+		{`"text_config.rope_scaling": {"mrope_section": "all"}`, `mrope_section is "all"; a list of three numbers is needed`},
+		{`"text_config.rope_scaling": {"factor": 2}`, `the rope has "factor", which a rope of type "default" does not use`},
+		{`"vision_config.model_type": "siglip"`, `vision_config: model_type is "siglip"`},
+		{`"vision_config.out_hidden_size": 1024`, `vision_config: out_hidden_size is 1024, not text_config's hidden_size 2048`},
+		{`"vision_config.num_heads": 15`, `vision_config: hidden_size is 1024, which num_heads 15 does not divide`},
+		{`"vision_config.num_heads": 512`, `vision_config: hidden_size 1024 in num_heads 512 makes heads of 2; rotation by row and column needs a multiple of 4`},
+		{`"vision_config.num_heads": 0`, `vision_config: num_heads is 0`},
+		{`"vision_config.patch_size": 0`, `vision_config: patch_size is 0`},
+		{`"vision_config.num_position_embeddings": -4`, `vision_config: num_position_embeddings is -4`},
+		{`"vision_config.in_channels": 4`, `vision_config: in_channels is 4, which is not built; only 3 is`},
+		{`"vision_config.hidden_act": "quick_gelu"`, `vision_config: hidden_act is quick_gelu, which is not built; only gelu, gelu_new, gelu_pytorch_tanh is`},
+		{`"vision_config.deepstack_visual_indexes": [5, 24]`, `vision_config: deepstack_visual_indexes[1] is 24 of 24 blocks`},
+		{`"vision_config.deepstack_visual_indexes": [5, 5]`, `vision_config: deepstack_visual_indexes has 5 twice`},
+		{`"vision_config.rope_parameters": {"rope_type": "default"}`, `vision_config: rope_type is "default", which is not built; only axial is`},
+		{`"vision_config.rope_parameters": {"rope_theta": 0}`, `vision_config: rope_theta is 0`},
+		{`"quantization_config": {"quant_method": "awq"}`, `quant_method is awq, which is not built; only fp8 is`},
+	}
+	for _, tt := range tests {
+		_, err := ParseConfig(with(t, tt.change))
+		if err == nil || !strings.Contains(err.Error(), tt.want) || !strings.HasPrefix(err.Error(), "config.json: ") {
+			t.Errorf("with %s: %v\nwant config.json: ... %s", tt.change, err, tt.want)
+		}
+	}
+}
+
+func TestAllMistakesAreToldAtOnce(t *testing.T) {
+	_, err := ParseConfig(with(t, `"text_config.hidden_size": 0, "text_config.rope_scaling": {"rope_type": "llama3"}, "vision_config.depth": 0, "image_token_id": -1`))
+	for _, key := range []string{"hidden_size", "rope_type", "depth", "image_token_id"} {
+		if err == nil || !strings.Contains(err.Error(), key) {
+			t.Errorf("error %v\ndoes not name %s", err, key)
+		}
+	}
+}
+
+func TestAYarnRopeStretchesTheContext(t *testing.T) {
+	c, err := ParseConfig(with(t, `"text_config.rope_scaling": {"rope_type": "yarn", "mrope_section": [24, 20, 20], "mrope_interleaved": true, "factor": 3.0,
+		"original_max_position_embeddings": 262144}`))
+	if err != nil || c.Text.Yarn == nil || c.Text.Yarn.Factor != 3 || New(c, 1).Shape().Context != 3*262144 {
+		t.Errorf("%+v, %v", c.Text, err)
+	}
+}
+
+func TestPreprocessors(t *testing.T) {
+	c, err := ParseConfig([]byte(published))
+	if err != nil {
+		t.Fatal(err)
+	}
+	const rest = `"image_mean": [0.5, 0.5, 0.5], "image_std": [0.5, 0.5, 0.5]`
+	for text, want := range map[string]string{
+		`{"size": {"shortest_edge": 1024, "longest_edge": 262144}, ` + rest + `}`: "",
+		`{"min_pixels": 1024, "max_pixels": 262144, "size": null, ` + rest + `}`:  "",
+		`{"size": {"shortest_edge": 1024, "longest_edge": 262144}}`:               "image_mean is []; three numbers are needed",
+		`{"patch_size": 14, ` + rest + `}`:                                        "patch_size is 14, and the tower's in config.json is 16",
+		`{"merge_size": 1, ` + rest + `}`:                                         "merge_size is 1",
+		`{"temporal_patch_size": 1, ` + rest + `}`:                                "temporal_patch_size is 1",
+		`{"do_resize": false, ` + rest + `}`:                                      "do_resize is false, which is not built",
+		`{"do_normalize": false, ` + rest + `}`:                                   "do_normalize is false",
+		`{"resample": 2, ` + rest + `}`:                                           "resample is 2, which is not built; only 3, bicubic, is",
+		`{"size": {"shortest_edge": 9, "longest_edge": 4}, ` + rest + `}`:         "size is 9 to 4 pixels",
+		`{"image_mean": [0.5, 0.5, 0.5], "image_std": [0.5, 0, 0.5]}`:             "no std 0",
+		`{"image_mean": 0.5}`:                                                     "image_mean",
+		`{`:                                                                       "unexpected end",
+		`{"rescale_factor": 0.00392156862745098, "resample": 3, "do_convert_rgb": true, "processor_class": "x", ` + rest + `}`: "",
+	} {
+		m := New(c, 1)
+		before := m.look
+		err := m.ReadPreprocessor([]byte(text))
+		switch {
+		case want == "" && err != nil:
+			t.Errorf("%s: %v", text, err)
+		case want != "" && (err == nil || !strings.Contains(err.Error(), want) || !strings.HasPrefix(err.Error(), "preprocessor_config.json: ") || m.look != before):
+			t.Errorf("%s: %v\nwant %s", text, err, want)
+		case strings.Contains(text, "262144") && err == nil && (m.look.MinPixels != 1024 || m.look.MaxPixels != 262144):
+			t.Errorf("%s: %+v", text, m.look)
+		}
+	}
+}
+
+// FuzzConfig: whatever is accepted can be built without a panic and describes a model of a sane size.
+func FuzzConfig(f *testing.F) {
+	f.Add([]byte(published))
+	f.Add(read(f, tiny, "config.json"))
+	f.Add(read(f, tiny, "config.v5.json"))
+	f.Add(with(f, `"vision_config.deepstack_visual_indexes": [], "text_config.rope_scaling": {"type": "mrope", "mrope_section": [0, 0, 9]}`))
+	f.Add([]byte(`{"vision_config": {"num_heads": 3}, "text_config": {"rope_parameters": {"mrope_section": 3}}, "architectures": [1]}`))
+	f.Fuzz(func(t *testing.T, text []byte) {
+		c, err := ParseConfig(text)
+		if err != nil {
+			return
+		}
+		c.Text.NumHiddenLayers, c.Vision.Depth = min(c.Text.NumHiddenLayers, 2), min(c.Vision.Depth, 2)
+		m := New(c, 0)
+		if s := m.Shape(); s.Context < 1 || s.Vocab < 1 || s.Hidden < 1 || len(m.Caches()) != s.Layers || len(c.Text.axes()) != c.Text.HeadDim/2 || c.Vision.side() < 1 {
+			t.Fatalf("shape %+v of %s", s, text)
+		}
+	})
+}
+
+// FuzzPreprocessor: whatever is accepted makes a picture of a size that the tower takes.
+func FuzzPreprocessor(f *testing.F) {
+	f.Add(read(f, tiny, "preprocessor_config.json"))
+	f.Add([]byte(`{"min_pixels": 1, "max_pixels": 9999, "image_mean": [1e308, 0, 0], "image_std": [1, 1, 1e-40]}`))
+	c, err := ParseConfig(read(f, tiny, "config.json"))
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Fuzz(func(t *testing.T, text []byte) {
+		m := New(c, 1)
+		if m.ReadPreprocessor(text) != nil || m.look.MinPixels > 1<<20 {
+			return
+		}
+		file := pngOf(t, 30, 20)
+		if p, err := m.Look(file); err == nil && (p.Tokens() < 1 || p.Tokens()*4 != p.(*Picture).patches()) {
+			t.Fatalf("%d tokens with %s", p.Tokens(), text)
+		}
+	})
+}

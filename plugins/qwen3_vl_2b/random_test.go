@@ -24,7 +24,7 @@ func randomConfig(r *rand.Rand) []byte {
 		"architectures": []string{architecture}, "model_type": "qwen3_vl", "image_token_id": 5, "video_token_id": 6, "tie_word_embeddings": r.IntN(2) == 0,
 		"text_config": map[string]any{
 			"vocab_size": 7 + r.IntN(60), "hidden_size": hidden, "intermediate_size": upTo(90), "num_hidden_layers": upTo(3), "num_attention_heads": kv * group,
-			"num_key_value_heads": kv, "head_dim": 2 * upTo(20), "max_position_embeddings": 512, "rms_norm_eps": 1e-5, "rope_theta": 1e4,
+			"num_key_value_heads": kv, "head_dim": 2 * upTo(20), "max_position_embeddings": 512, "rms_norm_eps": 1e-5, "rope_theta": 1e4, "attention_bias": r.IntN(2) == 0,
 			"rope_scaling": map[string]any{"type": pick("default", "mrope"), "mrope_section": []int{r.IntN(9), r.IntN(9), r.IntN(9)}},
 		},
 		"vision_config": map[string]any{

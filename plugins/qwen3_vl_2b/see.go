@@ -11,7 +11,7 @@ import (
 )
 
 // pieceRows says how much a piece of the tower is: about the work of so many rows of a prompt. Where one block is more, as it is
-// from some 6,000 patches on, a piece is one block.
+// from some 6,700 patches on, a piece is one block.
 const pieceRows = 128
 
 // PadToken stands for a piece of a picture in the prompt.

@@ -37,7 +37,6 @@ func (c TextConfig) check(p *hfconfig.Problems) {
 	p.Refuse(!(c.RMSNormEps > 0 && c.RMSNormEps < 1), "rms_norm_eps is %v; a number between 0 and 1 is needed", c.RMSNormEps)
 
 	p.NotBuilt(c.HiddenAct != "silu", "hidden_act", c.HiddenAct, "silu")
-	p.NotBuilt(c.AttentionBias, "attention_bias", true, "false")
 	p.NotBuilt(c.UseSlidingWindow, "use_sliding_window", true, "false")
 	p.NotBuilt(c.LayerTypes != nil && len(c.LayerTypes) != c.NumHiddenLayers, "layer_types", fmt.Sprintf("a list of %d", len(c.LayerTypes)), "one entry per layer")
 	for i, kind := range c.LayerTypes {

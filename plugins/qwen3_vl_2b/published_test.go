@@ -1,0 +1,75 @@
+package main
+
+import (
+	"regexp"
+	"slices"
+	"testing"
+
+	"github.com/inference-pio/inference-pio/cuda"
+	"github.com/inference-pio/inference-pio/cuda/nn/nntest"
+	"github.com/inference-pio/inference-pio/cuda/serve"
+	"github.com/inference-pio/inference-pio/cuda/weights"
+)
+
+// alike invents weights of which those that differ only in the number of their layer or block have the same bytes, so that the
+// whole model fits in the memory of one of each.
+type alike struct {
+	weights.Source
+	made map[string]weights.View
+}
+
+var number = regexp.MustCompile(`\.[0-9]+\.`)
+
+func (a alike) Get(name string, shape []int) (weights.View, bool) {
+	name = number.ReplaceAllString(name, ".0.")
+	v, ok := a.made[name]
+	if !ok {
+		if v, ok = a.Source.Get(name, shape); ok {
+			a.made[name] = v
+		}
+	}
+	return v, ok
+}
+
+// The published model at its full depth sees a small picture and says three tokens.
+func TestThePublishedShapeGenerates(t *testing.T) {
+	m, b := bind(t, []byte(published), 0, alike{weights.Dummy(1, cuda.BF16), map[string]weights.View{}})
+	if b.Parameters != 2_127_532_032 || len(b.Layers) != 28 {
+		t.Errorf("%d parameters in %d layers", b.Parameters, len(b.Layers))
+	}
+	m.look.MinPixels = 1024 // 256 x 256 pixels would take a while
+	p := painted(m, 1, 2)
+	sc := &scene{m: m, features: see(t, m, p), placed: []serve.Placed{{At: 1, Picture: p}}, ids: []int32{151652, 151655, 151655, 151653, 3838}}
+	for i, f := range sc.features {
+		if len(f) != 2*2048 || slices.ContainsFunc(f, func(x float32) bool { return x != x || x > 1e9 || x < -1e9 }) {
+			t.Errorf("feature %d has %d elements, or some that are no numbers", i, len(f))
+		}
+	}
+	r := newRunner(t, m, b, nntest.Limits{Rows: 16, Sequences: 1, Positions: 64})
+	if ids := sc.generate(t, r, 0, 16, 3); len(ids) != 3 {
+		t.Errorf("%v", ids)
+	}
+}
+
+// What a picture of 1024 x 1024 needs for its activations, as the README says.
+func TestActivationsOfAPicture(t *testing.T) {
+	m, _ := bind(t, []byte(published), 0, alike{weights.Dummy(1, cuda.BF16), map[string]weights.View{}})
+	p := painted(m, 32, 32)
+	s := cuda.NewStep([]cuda.Device{newCPU(t)}, nil, nil)
+	for piece := range 2 {
+		sizes, err := s.Measure(func(s *cuda.Step) {
+			x := cuda.Tensor{}
+			if piece > 0 {
+				x = s.Empty(p.patches(), 1024)
+			}
+			m.See(s, p, x, piece)
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Logf("piece %d: %d bytes for each patch", piece, sizes.Step/int64(p.patches()))
+		if each := sizes.Step / int64(p.patches()); each > 60_000 {
+			t.Errorf("%d bytes for each patch", each)
+		}
+	}
+}
