@@ -5,13 +5,9 @@
 package main
 
 import (
-	"bytes"
-	"encoding/json"
-	"errors"
-	"fmt"
 	"math"
-	"reflect"
 
+	"github.com/inference-pio/inference-pio/cuda/hfconfig"
 	"github.com/inference-pio/inference-pio/cuda/nn"
 )
 
@@ -52,10 +48,10 @@ type Config struct {
 	NormTopKProb        bool     `json:"norm_topk_prob"`
 	RoutedScalingFactor float64  `json:"routed_scaling_factor"`
 
-	RopeTheta   float64  `json:"-"` // see rope.go
+	RopeTheta   float64  `json:"-"`
 	Yarn        *nn.Yarn `json:"-"`
 	ScoreFactor float64  `json:"-"` // on attention scores, besides 1/sqrt(qk_head_dim)
-	FP8Block    [2]int   `json:"-"` // see quantization.go
+	FP8Block    [2]int   `json:"-"` // rows and columns of a block with one scale; zero: no FP8 was announced
 
 	// LatentNormEps is the eps of q_a_layernorm and kv_a_layernorm, about which implementations differ: transformers has
 	// 1e-6 whatever the config says, all others rms_norm_eps; the vendor has not said. It matters where a latent's mean
@@ -70,7 +66,6 @@ type Config struct {
 	MoELayerFreq      int      `json:"moe_layer_freq"`
 	LayerTypes        []string `json:"layer_types"`
 	UseSlidingWindow  bool     `json:"use_sliding_window"`
-	PartialRotary     *float64 `json:"partial_rotary_factor"`
 	IsEncoderDecoder  bool     `json:"is_encoder_decoder"`
 	AddCrossAttention bool     `json:"add_cross_attention"`
 }
@@ -82,51 +77,31 @@ func ParseConfig(text []byte) (Config, error) {
 		HiddenAct: "silu", RMSNormEps: 1e-5, QLoraRank: &queryRank, RopeInterleave: true, FirstKDenseReplace: 1, NSharedExperts: 1,
 		NGroup: 1, TopKGroup: 1, NormTopKProb: true, RoutedScalingFactor: 1.8, ScoringFunc: "sigmoid", TopKMethod: "noaux_tc", MoELayerFreq: 1,
 	}
-	var rope ropeKeys
-	var quantization quantizationKeys
-	for _, part := range []any{&c, &rope, &quantization} {
-		if err := decode(text, part); err != nil {
-			return c, fmt.Errorf("config.json: %w", err)
-		}
-	}
-	c.LatentNormEps = c.RMSNormEps
-	err := errors.Join(rope.apply(&c), quantization.apply(&c))
-	if err := errors.Join(c.Validate(), err); err != nil {
+	var rope hfconfig.RopeKeys
+	var quantization hfconfig.QuantizationKeys
+	if err := hfconfig.Decode(text, &c, &rope, &quantization); err != nil {
 		return c, err
 	}
-	return c, nil
+	var p hfconfig.Problems
+	c.LatentNormEps = c.RMSNormEps
+	c.readRope(rope.Read(&p))
+	c.FP8Block = quantization.FP8(&p)
+	c.check(&p)
+	return c, p.Err()
 }
 
-// decode reads JSON and words a wrong type as people say it.
-func decode(text []byte, into any) error {
-	err := json.Unmarshal(bytes.TrimPrefix(text, []byte("\ufeff")), into)
-	var wrong *json.UnmarshalTypeError
-	var broken *json.SyntaxError
-	switch {
-	case errors.As(err, &wrong) && wrong.Field == "":
-		return fmt.Errorf("an object was expected, found %s", wrong.Value)
-	case errors.As(err, &wrong):
-		return fmt.Errorf("%s: %s was expected, found %s", wrong.Field, inWords(wrong.Type.Kind()), wrong.Value)
-	case errors.As(err, &broken):
-		return fmt.Errorf("is broken JSON at byte %d: %w", broken.Offset, err)
+// readRope reads the rope and, where it is stretched, what that does to scores.
+func (c *Config) readRope(r *hfconfig.Rope) {
+	c.RopeTheta, c.ScoreFactor = r.Theta(10000), 1
+	r.Whole()
+	if r.Kind("default", "yarn") == "yarn" {
+		c.Yarn = r.Yarn(c.MaxPositionEmbeddings)
+		if all := r.Number("mscale_all_dim", 0); all != 0 { // queries and keys both have it
+			c.ScoreFactor = math.Pow(nn.YarnAttention(c.Yarn.Factor, all), 2)
+			r.Refuse(!(c.ScoreFactor > 0 && c.ScoreFactor < 1<<16), "mscale_all_dim is %v, which multiplies scores by %v", all, c.ScoreFactor)
+		}
 	}
-	return err
-}
-
-func inWords(k reflect.Kind) string {
-	switch k {
-	case reflect.Int:
-		return "a whole number"
-	case reflect.Float64:
-		return "a number"
-	case reflect.Bool:
-		return "true or false"
-	case reflect.Slice:
-		return "a list"
-	case reflect.Map:
-		return "an object"
-	}
-	return "a " + k.String()
+	r.Done()
 }
 
 // Sparse says whether a layer has experts; any other is dense.
@@ -138,12 +113,7 @@ func (c Config) Sparse(layer int) bool {
 }
 
 // Context is the number of positions the checkpoint is made for; a yarn rope stretches it.
-func (c Config) Context() int {
-	if c.Yarn == nil {
-		return c.MaxPositionEmbeddings
-	}
-	return max(c.MaxPositionEmbeddings, int(math.Min(c.Yarn.Factor*c.Yarn.Original, 1<<28)))
-}
+func (c Config) Context() int { return hfconfig.Stretched(c.MaxPositionEmbeddings, c.Yarn) }
 
 // Published says whether these are the dimensions of GLM-4.7-Flash.
 func (c Config) Published() bool {
