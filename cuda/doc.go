@@ -25,9 +25,9 @@
 // the [Residency].
 //
 // Activations have no names and are never freed. What is made before the first layer lasts for the step, what layer i
-// makes lasts until layer i+1 ends: two arenas in turn. Use after that is an error, not a wrong number. Measure runs a
-// pass that computes nothing and says how large the arenas must be; Reserve takes them from a device's budget. After a
-// few passes a step allocates nothing on the Go heap.
+// makes lasts until layer i+1 ends: two arenas in turn. Work done in parts gives their memory back with Mark and Rewind. Use
+// after that is an error, not a wrong number. Measure runs a pass that computes nothing and says how large the arenas must
+// be; Reserve takes them from a device's budget. After a few passes a step allocates nothing on the Go heap.
 //
 // # What may fail when
 //
@@ -41,7 +41,9 @@
 //
 // Rows are independent in every op: a row's result is the same to the bit whatever rows are computed with it, however
 // they are cut into batches, on however many threads and, between devices that use one kernel table, wherever its layers
-// lie. [CPUKernels] names the table; between tables results agree within the bounds that the tests state.
+// lie. One op asks something of its batches: prompts that go through [Step.DeltaRule] are cut at multiples of 64 positions.
+// Attention in tiles ([Step.AttendTile]) takes keys in groups of 64 from position 0, as attention over a cache does.
+// [CPUKernels] names the table; between tables results agree within the bounds that the tests state.
 //
 // # Adding an op
 //
