@@ -27,8 +27,10 @@ INLINE float factor(factors f, size_t block) {
   return value;
 }
 
-// factors_at gives the factors of n elements from k on, and zeros.
+// factors_at gives the factors of n elements from k on; what stands behind them is for zeros.
 INLINE V factors_at(factors f, size_t k, size_t n) {
+  if (k / f.ins == (k + n - 1) / f.ins)
+    return v_set1(factor(f, k / f.ins));
   float lanes[W] = {0};
   for (size_t i = 0; i < n; i++)
     lanes[i] = factor(f, (k + i) / f.ins);
@@ -78,13 +80,17 @@ typedef struct {
   V acc[4][8];
 } fp8_tile;
 
-// fp8_fast adds the products of all elements but a few at the end, and returns how many those are that it did; 0 if something
-// is in the way: blocks of an odd width, a huge factor, a weight that is no number.
+// fp8_fast sums the products of all elements but a few at the end, and returns how many it did; 0, and no sums, if something is
+// in the way: blocks of an odd width, a huge factor, a weight that is no number.
 INLINE size_t fp8_fast(const int R, const int C, const pio_matmul_args *a, fp8_tile *t) {
   size_t ahead = (size_t)C * a->in, ins = a->scale.ins, k = 0;
   M most = m_zero();
+  V acc[4][8];
   if (ins % (4 * W))
     return 0;
+  UNROLL for (int r = 0; r < R; r++)
+    UNROLL for (int c = 0; c < C; c++)
+      acc[r][c] = v_zero();
   for (size_t block = 0; k + 4 * W <= a->in; block++) {
     size_t end = a->in - k < ins ? a->in : k + ins;
     V scale[8];
@@ -102,32 +108,31 @@ INLINE size_t fp8_fast(const int R, const int C, const pio_matmul_args *a, fp8_t
         UNROLL for (size_t i = 0; i < 4; i++) {
           V wv = v[i] * scale[c];
           UNROLL for (int r = 0; r < R; r++)
-            t->acc[r][c] = v_fma(v_load(t->x[r] + k + i * W), wv, t->acc[r][c]);
+            acc[r][c] = v_fma(v_load(t->x[r] + k + i * W), wv, acc[r][c]);
         }
       }
   }
-  return m_nan(most) ? 0 : k;
-}
-
-INLINE void fp8_clear(const int R, const int C, fp8_tile *t) {
+  if (m_nan(most))
+    return 0;
   UNROLL for (int r = 0; r < R; r++)
     UNROLL for (int c = 0; c < C; c++)
-      t->acc[r][c] = v_zero();
+      t->acc[r][c] = acc[r][c];
+  return k;
 }
 
 // fp8_dots_at computes outs o..o+C-1 for rows r..r+R-1.
 INLINE void fp8_dots_at(const int R, const int C, const pio_matmul_args *a, size_t r, size_t o) {
   fp8_tile t;
   UNROLL for (int i = 0; i < R; i++)
+    UNROLL for (int c = 0; c < C; c++)
+      t.acc[i][c] = v_zero();
+  UNROLL for (int i = 0; i < R; i++)
     t.x[i] = a->x + (r + (size_t)i) * a->in;
   UNROLL for (int c = 0; c < C; c++) {
     t.w[c] = (const char *)a->w + (o + (size_t)c) * a->in;
     t.f[c] = factors_of(&a->scale, o + (size_t)c, a->in);
   }
-  fp8_clear(R, C, &t);
   size_t k = fp8_fast(R, C, a, &t);
-  if (k == 0)
-    fp8_clear(R, C, &t);
   for (; k < a->in; k += W) {
     size_t n = a->in - k < W ? a->in - k : W;
     UNROLL for (int c = 0; c < C; c++) {
