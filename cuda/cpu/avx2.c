@@ -67,24 +67,26 @@ INLINE V v_f8(const void *p) {
   return _mm256_castsi256_ps(v) * _mm256_set1_ps(0x1p120f);
 }
 
-// Four vectors at a time are made as halves of 16 bits, the upper halves of floats; the permutation before makes what is
-// unpacked come out in order. They stay too small by 2^120, and what is no number is only noted: most holds the largest
-// magnitude seen at each place, one bit up.
+// Four vectors at a time: 32 bytes are brought into an order in which each 32 bits hold one element of each vector, and each is
+// moved to the place of a float's exponent. They stay too small by 2^120, and what is no number is only noted: most holds the
+// largest magnitude seen at each place, one bit up.
 typedef __m256i M;
 
 INLINE M m_zero(void) { return _mm256_setzero_si256(); }
 INLINE int m_nan(M most) { return _mm256_movemask_epi8(_mm256_cmpeq_epi8(most, _mm256_set1_epi8((char)0xfe))) != 0; }
 
 INLINE void v_f8_four(const void *p, V v[4], M *most) {
-  __m256i b = _mm256_loadu_si256((const __m256i *)p), none = _mm256_setzero_si256(), kept = _mm256_set1_epi16((short)0x87f0);
+  const __m256i transposed = _mm256_setr_epi8(8, 0, 12, 4, 9, 1, 13, 5, 10, 2, 14, 6, 11, 3, 15, 7, //
+                                              8, 0, 12, 4, 9, 1, 13, 5, 10, 2, 14, 6, 11, 3, 15, 7);
+  __m256i b = _mm256_loadu_si256((const __m256i *)p), kept = _mm256_set1_epi32((int)0x87f00000);
   *most = _mm256_max_epu8(*most, _mm256_add_epi8(b, b));
   b = _mm256_permutevar8x32_epi32(b, _mm256_setr_epi32(0, 2, 4, 6, 1, 3, 5, 7));
-  __m256i low = _mm256_and_si256(_mm256_srai_epi16(_mm256_unpacklo_epi8(none, b), 4), kept);
-  __m256i high = _mm256_and_si256(_mm256_srai_epi16(_mm256_unpackhi_epi8(none, b), 4), kept);
-  v[0] = _mm256_castsi256_ps(_mm256_unpacklo_epi16(none, low));
-  v[1] = _mm256_castsi256_ps(_mm256_unpackhi_epi16(none, low));
-  v[2] = _mm256_castsi256_ps(_mm256_unpacklo_epi16(none, high));
-  v[3] = _mm256_castsi256_ps(_mm256_unpackhi_epi16(none, high));
+  b = _mm256_shuffle_epi8(b, transposed); // bytes 16+j, j, 24+j, 8+j from the lowest up
+  __m256i first = _mm256_srai_epi16(b, 4), second = _mm256_srai_epi16(_mm256_slli_epi16(b, 8), 4);
+  v[0] = _mm256_castsi256_ps(_mm256_and_si256(_mm256_slli_epi32(first, 16), kept));
+  v[1] = _mm256_castsi256_ps(_mm256_and_si256(first, kept));
+  v[2] = _mm256_castsi256_ps(_mm256_and_si256(_mm256_slli_epi32(second, 16), kept));
+  v[3] = _mm256_castsi256_ps(_mm256_and_si256(second, kept));
 }
 
 INLINE void v_prefetch(const void *p) { _mm_prefetch((const char *)p, _MM_HINT_T0); }
