@@ -16,8 +16,8 @@
 enum {
   CHUNK = PIO_DELTA_CHUNK,
   COLUMNS = PIO_DELTA_COLUMNS,
-  SLICE = 4 * W, // columns at once: a matrix's lie 128 floats apart, which few sets of the first-level cache would hold
-  PAD = 16,      // between rows of q and k, for the same reason
+  SLICE = 4 * W, // columns at once, side by side: rows of a matrix lie so far apart that few would share the first-level cache
+  PAD = 16,      // floats between rows of q and k, for the same reason
 };
 
 // ---- products: c (rows, SLICE) = keep c + a b, with a (rows, n) at a + row * a_row + t * a_step and b (n, SLICE).

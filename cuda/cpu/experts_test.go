@@ -142,7 +142,7 @@ func TestGroupedMatMulIsMatMulOfEachGroup(t *testing.T) {
 					}
 				}
 				for i, n := range counts {
-					ws[i], rows = randomMatrix(rng, matrixTypes[i%len(matrixTypes)], out, in), rows+int(n)
+					ws[i], rows = randomMatrix(rng, allTypes[i%len(allTypes)], out, in), rows+int(n)
 				}
 				x := random(rng, rows*in)
 				got, want := make([]float32, rows*out), make([]float32, rows*out)

@@ -228,6 +228,7 @@ void pio_add_row(pio_pool *p, const pio_kernels *t, float *y, const float *x, co
 void pio_layernorm(pio_pool *p, const pio_kernels *t, float *y, const float *x, const void *w, int type, const void *b,
                    int b_type, size_t rows, size_t n, float eps);
 void pio_gelu(pio_pool *p, const pio_kernels *t, float *y, const float *x, size_t n, int tanh);
+void pio_columns(pio_pool *p, float *y, size_t y_row, const float *x, size_t x_row, size_t width, size_t rows);
 void pio_sigmoid(pio_pool *p, const pio_kernels *t, float *y, const float *x, size_t n);
 void pio_mul(pio_pool *p, const pio_kernels *t, float *y, const float *x, const float *factors, size_t n);
 void pio_mul_rows(pio_pool *p, const pio_kernels *t, float *y, const float *x, const float *factors, size_t rows, size_t n);

@@ -1,5 +1,7 @@
 package cpu
 
+// #cgo noescape pio_columns
+// #cgo nocallback pio_columns
 // #cgo noescape pio_sigmoid
 // #cgo nocallback pio_sigmoid
 // #cgo noescape pio_mul
@@ -15,11 +17,11 @@ import "fmt"
 
 // rows.go calls the ops on the elements of rows; ref_rows.go says what they compute.
 
-// Columns moves elements and computes nothing, so it is the specification.
+// Columns copies width elements of each row.
 func (p *Pool) Columns(y, x []float32, width, of, from int) error {
 	err := columns(y, x, width, of, from)
-	if err == nil {
-		RefColumns(y, x, width, of, from)
+	if err == nil && len(y) > 0 {
+		C.pio_columns(p.c, ptr(y), C.size_t(width), ptr(x[from:]), C.size_t(of), C.size_t(width), C.size_t(len(y)/width))
 	}
 	return err
 }
@@ -27,8 +29,8 @@ func (p *Pool) Columns(y, x []float32, width, of, from int) error {
 // PutColumns moves them the other way, into the rows of y.
 func (p *Pool) PutColumns(y, x []float32, width, of, to int) error {
 	err := columns(x, y, width, of, to)
-	if err == nil {
-		RefPutColumns(y, x, width, of, to)
+	if err == nil && len(x) > 0 {
+		C.pio_columns(p.c, ptr(y[to:]), C.size_t(of), ptr(x), C.size_t(width), C.size_t(width), C.size_t(len(x)/width))
 	}
 	return err
 }

@@ -10,18 +10,25 @@ import (
 
 // TestColumnsAndBack: what Columns takes apart, PutColumns puts together; ranges that are not there are refused.
 func TestColumnsAndBack(t *testing.T) {
-	p := newPool(t, 1, cpu.Tables()[0])
-	x := []float32{1, 2, 3, 4, 5, 6, 7, 8}
-	left, right, back := make([]float32, 2), make([]float32, 6), make([]float32, 8)
-	must(t, p.Columns(left, x, 1, 4, 0))
-	must(t, p.Columns(right, x, 3, 4, 1))
-	sameBits(t, "left", left, []float32{1, 5})
-	sameBits(t, "right", right, []float32{2, 3, 4, 6, 7, 8})
-	must(t, p.PutColumns(back, left, 1, 4, 0))
-	must(t, p.PutColumns(back, right, 3, 4, 1))
-	sameBits(t, "back", back, x)
+	p := newPool(t, 3, cpu.Tables()[0])
+	for _, s := range [][3]int{{2, 4, 1}, {1, 2, 1}, {700, 129, 65}, {3, 40_000, 39_999}} { // rows, of, where the cut is
+		rows, of, cut := s[0], s[1], s[2]
+		x, back, wantBack := random(rand.New(rand.NewPCG(30, 1)), rows*of), make([]float32, rows*of), make([]float32, rows*of)
+		for _, part := range [][2]int{{0, cut}, {cut, of}} {
+			width := part[1] - part[0]
+			got, want := make([]float32, rows*width), make([]float32, rows*width)
+			must(t, p.Columns(got, x, width, of, part[0]))
+			cpu.RefColumns(want, x, width, of, part[0])
+			sameBits(t, shape(s[:]...), got, want)
+			must(t, p.PutColumns(back, got, width, of, part[0]))
+			cpu.RefPutColumns(wantBack, want, width, of, part[0])
+			sameBits(t, shape(s[:]...)+" half back", back, wantBack)
+		}
+		sameBits(t, shape(s[:]...)+" back", back, x)
+	}
+	x, part := make([]float32, 8), make([]float32, 6)
 	for _, c := range [][3]int{{3, 4, 2}, {3, 4, -1}, {0, 4, 0}, {2, 4, 1}} {
-		if p.Columns(right, x, c[0], c[1], c[2]) == nil || p.PutColumns(x, right, c[0], c[1], c[2]) == nil {
+		if p.Columns(part, x, c[0], c[1], c[2]) == nil || p.PutColumns(x, part, c[0], c[1], c[2]) == nil {
 			t.Errorf("%d of %d from %d on were accepted", c[0], c[1], c[2])
 		}
 	}
