@@ -28,10 +28,10 @@ func TestReadmeTellsTheMemory(t *testing.T) {
 	}
 	readme := string(read(t, "README.md"))
 	for row, n := range map[string]int64{
-		"parameters":      outline.Parameters,
-		"weights in bf16": 2 * outline.Parameters,
-		"weights in FP8":  fp8Bytes(),
-		"embedding and head, bf16 in both, each":               2 * elements["lm_head"],
+		"parameters":                             outline.Parameters,
+		"weights in bf16":                        2 * outline.Parameters,
+		"weights in FP8":                         fp8Bytes(),
+		"embedding and head, bf16 in both, each": 2 * elements["lm_head"],
 		"one layer with the delta rule, without experts, bf16": 2 * elements["layers.0"],
 		"one layer with attention, without experts, bf16":      2 * elements["layers.3"],
 		"one expert, 48 times 512 in all, bf16":                2 * elements["layers.7.mlp.experts.500"],
