@@ -15,6 +15,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"regexp"
 	"strings"
 	"testing"
 )
@@ -76,20 +77,24 @@ func illustratedCases(t *testing.T) []illustrated {
 	return list
 }
 
+var imageMark = regexp.MustCompile(`\{\s*"type":\s*"image"\s*\}`)
+
 // body is what a client sends: the same messages, with a URL where the reference was given a picture.
 func (c illustrated) body(t *testing.T) object {
 	_, body := c.request()
 	images := c.Images
+	var messages []json.RawMessage
 	for _, m := range c.Messages {
-		parts, _ := m["content"].([]any)
-		for i, p := range parts {
-			if p.(object)["type"] == "image" {
-				parts[i] = imagePart(pictureFile(t, images[0]))
-				images = images[1:]
+		messages = append(messages, imageMark.ReplaceAllFunc(m, func([]byte) []byte {
+			part, err := json.Marshal(imagePart(pictureFile(t, images[0])))
+			if err != nil {
+				t.Fatal(err)
 			}
-		}
+			images = images[1:]
+			return part
+		}))
 	}
-	body["model"] = "tiny"
+	body["model"], body["messages"] = "tiny", messages
 	return body
 }
 

@@ -164,6 +164,8 @@ func (c *chat) question(ctx context.Context, text string) error {
 		c.note("interrupted")
 	case errors.As(err, &told) && told.Code == "context_length_exceeded":
 		return fmt.Errorf("%w; /reset begins anew", err)
+	case err != nil && len(c.talk.attached) > 0 && c.patient:
+		return fmt.Errorf("%w; what was attached still is, /image takes it away", err)
 	case err != nil:
 		return err
 	case a.finish == "length":

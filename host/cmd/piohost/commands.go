@@ -21,6 +21,7 @@ func chatCommands() []chatCommand {
 	return []chatCommand{
 		{"/system", "TEXT", "set the system message; without TEXT there is none", (*chat).setSystem},
 		{"/think", "[on|off]", "reason before the answer, or not, where the model can", (*chat).setThink},
+		{"/image", "[FILE]", "attach a picture to the next message; without FILE there is none", (*chat).attach},
 		{"/reset", "", "forget what has been said; /system and /think stay", (*chat).reset},
 		{"/help", "", "show this", (*chat).help},
 		{"/exit", "", "leave, as Ctrl-D does", func(*chat, string) error { return errExit }},

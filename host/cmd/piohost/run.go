@@ -15,6 +15,7 @@ const maxPrompt = 8 << 20
 
 func newRun(g *global) *cobra.Command {
 	var f askFlags
+	var images []string
 	cmd := &cobra.Command{
 		Use:   "run MODEL [PROMPT]",
 		Short: "Ask a model one question",
@@ -28,10 +29,19 @@ otherwise. If a host at the configured address serves the model, it is asked; el
 			if err != nil {
 				return err
 			}
-			return g.run(cmd.Context(), args[0], f.request(args[0], f.conversation(), prompt))
+			talk := f.conversation()
+			for _, path := range images {
+				p, err := openPicture(path)
+				if err != nil {
+					return &codeError{exitUsage, err}
+				}
+				talk.attached = append(talk.attached, p)
+			}
+			return g.run(cmd.Context(), args[0], f.request(args[0], talk, prompt))
 		},
 	}
 	f.add(cmd.Flags())
+	cmd.Flags().StringArrayVar(&images, "image", nil, "a picture's `FILE` to ask about; may be given several times")
 	return cmd
 }
 
