@@ -3,6 +3,7 @@
 package nntest
 
 import (
+	"errors"
 	"fmt"
 
 	"github.com/inference-pio/inference-pio/cuda"
@@ -53,6 +54,7 @@ type Runner struct {
 	free   []int32
 	batch  nn.Batch
 	logits []float32 // of the last step
+	filled bool      // the caches, with invented numbers
 
 	tokens, positions, seqs, forms, table, outputs []int32 // scratch of a batch
 	axes, visible                                  []int32
@@ -125,15 +127,52 @@ func (r *Runner) Reset(seq int) {
 	r.tables[seq], r.length[seq] = r.tables[seq][:0], 0
 }
 
-// Extend lengthens a sequence by positions whose cache is whatever its blocks hold: for timing at a context without the time of
-// getting there.
+// Extend lengthens a sequence by positions whose cache holds invented numbers: for timing at a context without the time of
+// getting there. The first call fills all blocks, for memory that was never written is one page of zeros to the machine, which
+// is read faster than any cache; so it comes before the first Run.
 func (r *Runner) Extend(seq, positions int) error {
+	if err := r.fill(); err != nil {
+		return err
+	}
 	for range positions {
 		if err := r.grow(seq); err != nil {
 			return err
 		}
 		r.length[seq]++
 	}
+	return nil
+}
+
+// fill writes the caches, once.
+func (r *Runner) fill() error {
+	if r.filled {
+		return nil
+	}
+	if r.logits != nil {
+		return errors.New("the first Extend fills the caches, which hold what Run computed; call it before Run")
+	}
+	numbers := make([]float32, 1<<18)
+	for i := range numbers {
+		numbers[i] = float32(i%17-8) / 64
+	}
+	for _, mem := range r.mem {
+		for at, left := int64(0), int(mem.Bytes()/4); left > 0; {
+			n := min(left, len(numbers))
+			src, err := cuda.FromF32(numbers[:n], n)
+			if err != nil {
+				return err
+			}
+			dst, err := cuda.DeviceTensor(r.dev, mem, at, cuda.F32, n)
+			if err != nil {
+				return err
+			}
+			if err := r.dev.CopyIn(dst, src); err != nil {
+				return err
+			}
+			at, left = at+int64(4*n), left-n
+		}
+	}
+	r.filled = true
 	return nil
 }
 

@@ -24,8 +24,9 @@ func echoHost(t *testing.T) *Host {
 	if err := build.Run(); err != nil {
 		t.Fatal(err)
 	}
-	model, err := filepath.Abs("../../../sdk/examples/echo/testdata/model")
-	if err != nil {
+	model := t.TempDir()
+	settings := `{"architectures": ["EchoForCausalLM"], "max_position_embeddings": 65536}`
+	if err := os.WriteFile(filepath.Join(model, "config.json"), []byte(settings), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	h := New(Options{
@@ -55,10 +56,10 @@ func echoHost(t *testing.T) *Host {
 	return h
 }
 
-// The answer is longer than what the transport holds, so that the death finds it in the middle.
+// The answer is many times longer than what the transport holds, so that the death finds it in the middle.
 func TestAnAnswerOfARealProcessGoesOnAfterSIGKILL(t *testing.T) {
 	h := echoHost(t)
-	const tokens = 4000
+	const tokens = 40_000
 	for _, at := range []int{0, 1, 1000} {
 		var got strings.Builder
 		var n, starts int
