@@ -57,6 +57,9 @@ func threeLayers(b *testing.B, fp8 bool) {
 	const rows = 512 // of a prefill step
 	src := publishedWeights(fp8)
 	r, bound := load(b, with(b, `"num_hidden_layers": 3`), src, nntest.Limits{Rows: rows, Sequences: 1, Positions: 4096})
+	if err := r.Fill(); err != nil {
+		b.Fatal(err)
+	}
 	bytes, linear := activePerToken(bound)
 	for _, context := range []int{256, 1024, 4096} {
 		b.Run(fmt.Sprintf("decode/context=%d", context), func(b *testing.B) {

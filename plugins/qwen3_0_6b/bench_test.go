@@ -21,6 +21,9 @@ func BenchmarkPublishedShape(b *testing.B) {
 	const chunk = 128 // rows of a prefill step
 	contexts := []int{256, 1024, 4096}
 	r, bound := load(b, []byte(published), weights.Dummy(1, cuda.BF16), nntest.Limits{Rows: chunk, Sequences: 1, Positions: 8192})
+	if err := r.Fill(); err != nil {
+		b.Fatal(err)
+	}
 	cpu := cuda.NewCPU(0)
 	rates := cpu.Rates()
 	if err := cpu.Close(); err != nil {

@@ -28,6 +28,9 @@ func published4B(b *testing.B, fp8 bool) {
 	const chunk = 128 // rows of a prefill step
 	contexts := []int{256, 1024, 4096}
 	r, bound := load(b, []byte(published), inventWeights(fp8), nntest.Limits{Rows: chunk, Sequences: 1, Positions: 4096})
+	if err := r.Fill(); err != nil {
+		b.Fatal(err)
+	}
 	var weightBytes float64
 	for _, m := range bound.Modules {
 		weightBytes += float64(m.WeightBytes())

@@ -37,6 +37,9 @@ func published30B(b *testing.B, fp8 bool) {
 	src := inventWeights(fp8, map[string]weights.View{})
 	src.same = regexp.MustCompile(`layers\.[0-9]+\.`)
 	r, bound := load(b, []byte(published), src, nntest.Limits{Rows: chunk, Sequences: 1, Positions: 4096})
+	if err := r.Fill(); err != nil {
+		b.Fatal(err)
+	}
 	var expert, dense, head float64 // bytes of all
 	for _, m := range bound.Modules {
 		switch n := float64(m.WeightBytes()); {

@@ -32,6 +32,9 @@ func fourLayers(b *testing.B, fp8 bool) {
 	contexts := []int{256, 1024, 4096}
 	src := invented{fp8: fp8, own: 32, made: map[string]weights.View{}}
 	r, bound := load(b, []byte(published), 4, &src, nntest.Limits{Rows: chunk, Sequences: 1, Positions: 4096})
+	if err := r.Fill(); err != nil {
+		b.Fatal(err)
+	}
 	active, linear := activePerToken(bound)
 	var all float64
 	for _, m := range bound.Modules {

@@ -115,6 +115,9 @@ func BenchmarkText(b *testing.B) {
 	const chunk = 128 // rows of a prefill step
 	m, bound := bind(b, []byte(published), 0, weights.Dummy(1, cuda.BF16))
 	r := newRunner(b, m, bound, nntest.Limits{Rows: chunk, Sequences: 1, Positions: 4096})
+	if err := r.Fill(); err != nil {
+		b.Fatal(err)
+	}
 	cpu := newCPU(b)
 	rates, t := cpu.Rates(), m.cfg.Text
 	layer := float64(textParameters(t)) / float64(t.NumHiddenLayers)

@@ -3,7 +3,6 @@
 package nntest
 
 import (
-	"errors"
 	"fmt"
 
 	"github.com/inference-pio/inference-pio/cuda"
@@ -54,7 +53,6 @@ type Runner struct {
 	free   []int32
 	batch  nn.Batch
 	logits []float32 // of the last step
-	filled bool      // the caches, with invented numbers
 
 	tokens, positions, seqs, forms, table, outputs []int32 // scratch of a batch
 	axes, visible                                  []int32
@@ -127,13 +125,9 @@ func (r *Runner) Reset(seq int) {
 	r.tables[seq], r.length[seq] = r.tables[seq][:0], 0
 }
 
-// Extend lengthens a sequence by positions whose cache holds invented numbers: for timing at a context without the time of
-// getting there. The first call fills all blocks, for memory that was never written is one page of zeros to the machine, which
-// is read faster than any cache; so it comes before the first Run.
+// Extend lengthens a sequence by positions whose cache is whatever its blocks hold: for timing at a context without the time of
+// getting there, after Fill.
 func (r *Runner) Extend(seq, positions int) error {
-	if err := r.fill(); err != nil {
-		return err
-	}
 	for range positions {
 		if err := r.grow(seq); err != nil {
 			return err
@@ -143,14 +137,9 @@ func (r *Runner) Extend(seq, positions int) error {
 	return nil
 }
 
-// fill writes the caches, once.
-func (r *Runner) fill() error {
-	if r.filled {
-		return nil
-	}
-	if r.logits != nil {
-		return errors.New("the first Extend fills the caches, which hold what Run computed; call it before Run")
-	}
+// Fill writes invented numbers into all caches. Memory that was never written is one page of zeros to the machine, which is
+// read faster than any cache could be.
+func (r *Runner) Fill() error {
 	numbers := make([]float32, 1<<18)
 	for i := range numbers {
 		numbers[i] = float32(i%17-8) / 64
@@ -172,7 +161,6 @@ func (r *Runner) fill() error {
 			at, left = at+int64(4*n), left-n
 		}
 	}
-	r.filled = true
 	return nil
 }
 
