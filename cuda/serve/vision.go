@@ -72,6 +72,7 @@ type eyes struct {
 	place   *residency
 	step    *cuda.Step // its own: a tower has no layers, and its sizes are the picture's
 	held    []bool     // devices that have memory for its activations
+	holder  *sight     // whose they are
 
 	mu     sync.Mutex
 	recent []*sight // the newest last
@@ -173,7 +174,10 @@ func (e *eyes) reserve(s *sight) error {
 			return err
 		}
 		s.sizes = &z
-		e.release() // what a picture that was given up left
+	}
+	if e.holder != s {
+		e.release() // what a picture that was given up left is of another size
+		e.holder = s
 	}
 	for dev := range e.devices {
 		if e.held[dev] || dev != 0 && !e.place.towerOn(dev) {
@@ -200,6 +204,7 @@ func (e *eyes) release() {
 			e.held[dev] = false
 		}
 	}
+	e.holder = nil
 }
 
 // measure goes through all pieces without computing them.
