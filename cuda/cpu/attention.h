@@ -167,7 +167,9 @@ static void attend(query *qs, size_t count, size_t most, const int32_t *table, s
 static void attention(const void *args, size_t task) {
   const pio_attention_args *a = args;
   size_t group = a->heads / a->kv_heads, parts = (group + a->heads_per_task - 1) / a->heads_per_task, vdim = a->keys.vdim;
-  size_t part = task % parts, kv_head = task / parts % a->kv_heads, r = task / parts / a->kv_heads * a->rows_per_task;
+  size_t pieces = (a->rows + a->rows_per_task - 1) / a->rows_per_task;
+  // All rows go through a kv head before the next one's turn, and find its keys and values in the last cache.
+  size_t part = task % parts, r = task / parts % pieces * a->rows_per_task, kv_head = task / parts / pieces;
   size_t to = a->rows - r < a->rows_per_task ? a->rows : r + a->rows_per_task;
   size_t h0 = part * a->heads_per_task, heads = group - h0 < a->heads_per_task ? group - h0 : a->heads_per_task;
   for (size_t row = r; row < to;) {

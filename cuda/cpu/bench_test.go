@@ -89,9 +89,9 @@ func BenchmarkMatMulPrefill(b *testing.B) {
 	}
 }
 
-// BenchmarkAttention is one layer of Qwen3-0.6B: a decode step and a chunk of a prompt at a context.
+// BenchmarkAttention is one layer of Qwen3-0.6B: decode steps and chunks of a prompt at a context.
 func BenchmarkAttention(b *testing.B) {
-	for _, c := range []struct{ context, rows int }{{1024, 1}, {4096, 1}, {1024, 256}} {
+	for _, c := range []struct{ context, rows int }{{1024, 1}, {4096, 1}, {1024, 256}, {4096, 128}} {
 		b.Run(fmt.Sprintf("context=%d/rows=%d", c.context, c.rows), func(b *testing.B) {
 			p := newPool(b, 0, cpu.Tables()[0])
 			s := newScene(rand.New(rand.NewPCG(3, 3)), []int{c.context}, 8, 2, 128, 128, 64)
