@@ -35,7 +35,7 @@ func (coder) end(s string, sc *scan, last bool) int {
 	return end
 }
 
-func (coder) parse(s string, tools toolTypes) ([]parsedCall, bool) {
+func (coder) parse(s string, tools toolTypes, _ string) ([]parsedCall, bool) {
 	s, whole := strings.CutSuffix(strings.TrimPrefix(s, toolOpen), toolClose)
 	var calls []parsedCall
 	for s = strings.TrimSpace(s); s != ""; s = strings.TrimSpace(s) {

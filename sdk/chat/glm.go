@@ -21,7 +21,7 @@ func (glm) end(s string, sc *scan, last bool) int {
 	return end
 }
 
-func (glm) parse(s string, tools toolTypes) ([]parsedCall, bool) {
+func (glm) parse(s string, tools toolTypes, forced string) ([]parsedCall, bool) {
 	s, whole := strings.CutSuffix(strings.TrimPrefix(s, toolOpen), toolClose)
 	name, pairs := s, ""
 	if i := strings.Index(s, keyOpen); i >= 0 {
@@ -29,6 +29,9 @@ func (glm) parse(s string, tools toolTypes) ([]parsedCall, bool) {
 	}
 	if name = strings.TrimSpace(name); !isCallName(name) || !whole {
 		return nil, false // without the closing tag the answer may have been cut off anywhere
+	}
+	if forced != "" && strings.HasPrefix(name, forced) {
+		name = forced
 	}
 	types := tools[name]
 	a := &arguments{}

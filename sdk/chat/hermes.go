@@ -43,12 +43,15 @@ func (hermes) end(s string, sc *scan, last bool) int {
 	return 0
 }
 
-func (hermes) parse(s string, _ toolTypes) ([]parsedCall, bool) {
+func (hermes) parse(s string, _ toolTypes, forced string) ([]parsedCall, bool) {
 	s = strings.TrimSuffix(strings.TrimPrefix(s, toolOpen), toolClose)
 	var call map[string]json.RawMessage
 	var name string
 	if json.Unmarshal([]byte(s), &call) != nil || json.Unmarshal(call["name"], &name) != nil || name == "" {
 		return nil, false
+	}
+	if forced != "" {
+		name = forced
 	}
 	arguments := call["arguments"]
 	var text string

@@ -23,6 +23,7 @@ type OutputConfig struct {
 	Open, Close string // the tags around the reasoning; empty if the model knows none
 	Format      ToolFormat
 	Tools       json.RawMessage        // the request's; without tools nothing is taken for a call
+	Forced      string                 // the function whose call the answer was made to begin with; "" for none
 	NewID       func(index int) string // names calls; nil means random names
 }
 
@@ -38,6 +39,7 @@ func NewOutput(c OutputConfig) *Output {
 		c.Format = NoTools
 	}
 	o := &Output{NewReasoning(c.Prompt, c.Open, c.Close), NewToolParser(c.Format, c.Tools, c.NewID)}
+	o.tools.ForceFirst(c.Forced)
 	if c.Format != NoTools {
 		o.reasoning.EndBy(toolOpen)
 	}

@@ -25,6 +25,7 @@ type ToolParser struct {
 
 	held      strings.Builder // words not decided yet; a call under way begins them
 	scan      scan            // how far they have been searched for the call's end
+	forced    string          // the function of the first call, if its name was forced
 	space     string          // white space that is text only if more text comes
 	inCall    bool
 	wrote     bool // words, before or between calls
@@ -44,8 +45,9 @@ type syntax interface {
 	// end finds the length of the call that s begins with; 0 if its end has not come yet. It goes on where the scan
 	// stands, as far as s is known to sc. last: no more words will come.
 	end(s string, sc *scan, last bool) int
-	// parse reads a whole call. More than one may stand between one pair of tags.
-	parse(s string, tools toolTypes) ([]parsedCall, bool)
+	// parse reads a whole call. More than one may stand between one pair of tags. If forced is not empty, the call was made
+	// to begin with that name, and is of that function whatever the model wrote behind it.
+	parse(s string, tools toolTypes, forced string) ([]parsedCall, bool)
 	// prefix is what a forced call begins with. It ends where a token does in what the model learnt to write: a space
 	// that belongs to the next word, or a sign that tokenizers join with the name behind it, is left to the model.
 	prefix(name string) string
@@ -61,6 +63,10 @@ func NewToolParser(format ToolFormat, tools json.RawMessage, newID func(index in
 	}
 	return &ToolParser{syntax: format.syntax(), tools: readToolTypes(tools), newID: newID}
 }
+
+// ForceFirst says that the answer begins with the format's Opening for name. A model may go on with a name that was written
+// for it, get_weather with _now, where nothing in the format ends it; the call is still of the function that was asked for.
+func (p *ToolParser) ForceFirst(name string) { p.forced = name }
 
 // Push takes the next words.
 func (p *ToolParser) Push(text string) (string, []CallDelta) {
@@ -164,7 +170,7 @@ func (p *ToolParser) text(s string, out *strings.Builder) {
 // how many bytes of the call are done with.
 func (p *ToolParser) finish(call string, out *strings.Builder) (int, []CallDelta) {
 	p.inCall, p.scan = false, scan{}
-	found, ok := p.syntax.parse(call, p.tools)
+	found, ok := p.syntax.parse(call, p.tools, p.forced)
 	if !ok {
 		p.malformed++
 		n := len(call)
@@ -176,7 +182,7 @@ func (p *ToolParser) finish(call string, out *strings.Builder) (int, []CallDelta
 		p.text(call[:n], out)
 		return n, nil
 	}
-	p.afterCall = true
+	p.afterCall, p.forced = true, ""
 	var deltas []CallDelta
 	for _, c := range found {
 		deltas = append(deltas, CallDelta{Index: p.count, ID: p.newID(p.count), Name: c.name}, CallDelta{Index: p.count, Arguments: c.arguments})

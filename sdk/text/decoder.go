@@ -64,9 +64,9 @@ func (d *Decoder) read(req sdk.GenerateRequest, prompt []int32) error {
 	}
 	tail := m.tokenizer.Decode(prompt[max(0, len(prompt)-promptTail):], false)
 	d.forced = m.tokenizer.Encode(m.opening(use, tail))
-	d.single = c.SingleCall
+	d.single = c.SingleCall || use.single
 	d.output = chat.NewOutput(chat.OutputConfig{Prompt: tail, Open: m.tags.open, Close: m.tags.close,
-		Format: use.format, Tools: c.Tools, NewID: callNames(req, prompt)})
+		Format: use.format, Tools: c.Tools, Forced: use.name, NewID: callNames(req, prompt)})
 	return nil
 }
 

@@ -21,6 +21,7 @@ type toolUse struct {
 	format chat.ToolFormat // NoTools: nothing is taken for a call
 	forced bool            // the answer begins with a call
 	name   string          // of the function called then; "" lets the model choose
+	single bool            // the answer is that one call
 }
 
 // readTools checks tools and tool_choice. With "none" the tools still stand in the prompt, as in vLLM, so that a
@@ -50,7 +51,7 @@ func (u toolUse) force(choice string, names []string) (toolUse, error) {
 	case named && !slices.Contains(names, name):
 		return u, invalid("tool_choice", "tool_choice names the function %.60q; the tools have %.200q", name, names)
 	case named:
-		u.name = name
+		u.name, u.single = name, true
 	case len(names) == 1:
 		u.name = names[0] // nothing else could be called
 	}

@@ -104,6 +104,9 @@ func TestForcedOpeningIsWhatTheModelWrites(t *testing.T) {
 				if start := c.Rendered[len(c.Rendered)-len("<think>"):]; start == "<think>" {
 					ids = append(m.tokenizer.Encode("</think>"), ids...)
 				}
+				if choice != "required" {
+					ids = ids[:len(ids)-1] // the call that was asked for by name ends the answer, before the end token
+				}
 				events := resumesEverywhere(t, m, req, ids, name+", "+choice)
 				if got := calls(t, events); len(got) != 1 || got[0].name != want.name || got[0].arguments != want.arguments {
 					t.Errorf("%s, %s: %+v", name, choice, got)
@@ -279,6 +282,34 @@ func TestSingleCallEndsTheAnswer(t *testing.T) {
 		events := resumesEverywhere(t, m, req, append(m.tokenizer.Encode(text), m.EOS()[0]), name)
 		if words, _ := shown(events); words != "Wait." || len(calls(t, events)) != 1 || reason(events) != sdk.FinishToolCalls {
 			t.Errorf("%s: %s", name, show(events))
+		}
+	}
+}
+
+// A function asked for by name is the one that is called, once, even if the model goes on with its name to that of another.
+func TestNamedFunctionIsTheOneCalled(t *testing.T) {
+	const tools = `[{"function": {"name": "now_utc", "parameters": {"properties": {"zone": {"type": "integer"}}}}}, {"function": {"name": "now", "parameters": {"properties": {"zone": {"type": "string"}}}}}]`
+	for _, c := range []struct{ model, choice, rest, arguments string }{
+		{"glm_4_7_flash", "function:now", `_utc<arg_key>zone</arg_key><arg_value>3</arg_value></tool_call><tool_call>now_utc</tool_call>`, `{"zone": "3"}`},
+		{"glm_4_7_flash", "function:now", "\n<arg_key>zone</arg_key>\n<arg_value>3</arg_value>\n</tool_call>", `{"zone": "3"}`},
+		{"qwen3_4b_instruct", "function:now", ` {"zone": "3"}, "name": "now_utc"}</tool_call>` + nowCall, `{"zone": "3"}`},
+		{"qwen3_coder_30b", "function:now", "<parameter=zone>\n3\n</parameter>\n</function>\n<function=now_utc>\n</function>\n</tool_call>", `{"zone": "3"}`},
+	} {
+		m := open(t, c.model)
+		req := toolRequest(c.choice)
+		req.Chat.Tools = []byte(tools)
+		prompt, err := m.Prompt(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		d, err := m.NewDecoder(req, prompt)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ids := append(slices.Clone(d.Forced()), m.tokenizer.Encode(c.rest)...)
+		events := resumesEverywhere(t, m, req, append(ids, m.EOS()[0]), c.model)
+		if got := calls(t, events); len(got) != 1 || got[0].name != "now" || got[0].arguments != c.arguments || reason(events) != sdk.FinishToolCalls {
+			t.Errorf("%s goes on with %q: %+v, %s", c.model, c.rest, got, reason(events))
 		}
 	}
 }
