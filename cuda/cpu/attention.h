@@ -193,7 +193,8 @@ static void attention(const void *args, size_t task) {
 
 static void attend_tile(const void *args, size_t task) {
   const pio_tile_args *a = args;
-  size_t kv_head = task % a->kv_heads, row = task / a->kv_heads * a->rows_per_task;
+  size_t pieces = (a->rows + a->rows_per_task - 1) / a->rows_per_task;
+  size_t kv_head = task / pieces, row = task % pieces * a->rows_per_task;
   size_t to = a->rows - row < a->rows_per_task ? a->rows : row + a->rows_per_task;
   size_t group = a->heads / a->kv_heads, width = a->keys.vdim + 2;
   const float *k = a->k + kv_head * a->n * a->keys.dim, *v = a->v + kv_head * a->n * a->keys.vdim;
