@@ -57,7 +57,7 @@ func (m *matcher) longest(text string) (found *addedToken) {
 
 // split calls token with the id of each added token, gap with the text between them, in order.
 func (m *matcher) split(text string, gap func(string), token func(int32)) {
-	done := 0
+	done, spaces := 0, 0 // spaces: where the white space ends that a token took along last
 	for i := 0; i < len(text); {
 		if !m.first[text[i]] {
 			i++
@@ -74,10 +74,14 @@ func (m *matcher) split(text string, gap func(string), token func(int32)) {
 			continue // and no shorter token is tried in its place, as in the reference
 		}
 		if t.LStrip {
-			start = len(strings.TrimRightFunc(text[:start], isSpace))
+			from := min(done, start)
+			start = from + len(strings.TrimRightFunc(text[from:start], isSpace))
 		}
 		if t.RStrip {
-			end = len(text) - len(strings.TrimLeftFunc(text[end:], isSpace))
+			if end >= spaces { // else it lies within them: a token may itself be a space
+				spaces = len(text) - len(strings.TrimLeftFunc(text[end:], isSpace))
+			}
+			end = spaces
 		}
 		if start > done {
 			gap(text[done:start])

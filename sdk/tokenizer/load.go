@@ -129,6 +129,7 @@ type model struct {
 	unknown      *string
 	prefix       *string
 	suffix       *string
+	byteFallback bool
 	ignoreMerges bool
 	vocab        *vocab
 	merges       *mergeTable
@@ -162,7 +163,7 @@ func parseFile(text []byte) (*file, error) {
 // parse reads the model. The two large parts are read where they lie; merges that come before the vocabulary have to wait for it.
 func (m *model) parse(s *scanner) error {
 	fields := map[string]any{"type": &m.kind, "dropout": &m.dropout, "unk_token": &m.unknown, "continuing_subword_prefix": &m.prefix,
-		"end_of_word_suffix": &m.suffix, "ignore_merges": &m.ignoreMerges}
+		"end_of_word_suffix": &m.suffix, "byte_fallback": &m.byteFallback, "ignore_merges": &m.ignoreMerges}
 	var early []byte // merges
 	err := s.object(func(name []byte) (err error) {
 		switch key := string(name); {
@@ -174,6 +175,9 @@ func (m *model) parse(s *scanner) error {
 			early, err = s.value()
 		default:
 			err = m.field(s, key, fields[key])
+		}
+		if kind := m.checkKind(); kind != nil {
+			return kind // another kind's vocabulary looks otherwise, and has no merges
 		}
 		return err
 	})
@@ -206,14 +210,21 @@ func (m *model) check() error {
 	switch {
 	case m.vocab == nil:
 		return errors.New("model: missing")
-	case m.kind != "BPE" && m.kind != "": // the oldest files have no type
-		return fmt.Errorf("model.type: %q is not supported; BPE is", clip(m.kind))
 	case m.dropout != nil && *m.dropout != 0:
 		return errors.New("model.dropout: set; it would make ids random")
 	case !empty(m.prefix):
 		return errors.New("model.continuing_subword_prefix: set; byte-level BPE has none")
 	case !empty(m.suffix):
 		return errors.New("model.end_of_word_suffix: set; byte-level BPE has none")
+	case m.byteFallback:
+		return errors.New("model.byte_fallback: set; this is a SentencePiece vocabulary, as Llama 2 and Gemma have, and only byte-level BPE is read")
+	}
+	return nil
+}
+
+func (m *model) checkKind() error {
+	if m.kind != "BPE" && m.kind != "" { // the oldest files have no type
+		return fmt.Errorf("model.type: %q is not supported; BPE is", clip(m.kind))
 	}
 	return nil
 }
@@ -244,7 +255,11 @@ func checkDecoder(raw []byte) error {
 	if d.Type == "ByteLevel" || d.Type == "Sequence" && len(d.Decoders) == 1 && d.Decoders[0].Type == "ByteLevel" {
 		return nil
 	}
-	return fmt.Errorf("decoder: type %q is not supported; ByteLevel is", clip(d.Type))
+	name := d.Type
+	for _, inner := range d.Decoders {
+		name += " " + inner.Type
+	}
+	return fmt.Errorf("decoder: type %q is not supported; ByteLevel is", clip(name))
 }
 
 // addTokens gives added tokens their ids as the reference does: the vocabulary's if it has the content, else the next one free. The ids written in

@@ -157,6 +157,20 @@ func TestHostileTextIsReadInOneGo(t *testing.T) {
 	}
 }
 
+// Added tokens that are white space, and take white space along, are found in one go too.
+func TestSpacesThatTakeSpacesAlongAreReadInOneGo(t *testing.T) {
+	for _, flag := range []string{"lstrip", "rstrip"} {
+		tok, err := Parse(changed(t, map[string]json.RawMessage{"added_tokens": json.RawMessage(`[{"content": " ", "` + flag + `": true}]`)}, nil))
+		if err != nil {
+			t.Fatal(err)
+		}
+		const n = 1 << 20 // quadratic work would take minutes
+		if ids := tok.Encode(strings.Repeat(" ", n)); len(ids) != n {
+			t.Errorf("%s: %d ids of %d spaces", flag, len(ids), n)
+		}
+	}
+}
+
 // engineTokenizer cuts by the same expression, spelled so that it is not recognised.
 func engineTokenizer(t testing.TB) *Tokenizer {
 	pattern := strings.Replace(qwenPattern, "(?i:'s", "(?:)(?i:'s", 1)
