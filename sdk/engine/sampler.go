@@ -117,16 +117,17 @@ func (s *Sampler) adjust(logits []float32) {
 	for id, bias := range s.params.LogitBias {
 		logits[id] += float32(bias)
 	}
-	repetition := float32(s.params.RepetitionPenalty)
-	if repetition == 0 {
-		repetition = 1
+	repetition := float32(1)
+	if p := s.params.RepetitionPenalty; p != 0 {
+		repetition = max(float32(p), math.SmallestNonzeroFloat32)
 	}
 	for _, o := range s.seen {
 		v := logits[o.id]
-		if v < 0 {
+		switch {
+		case v < 0:
 			v *= repetition
-		} else {
-			v /= repetition
+		case v <= math.MaxFloat32: // else the model's fault, which is found later; a tiny penalty is none
+			v = min(v/repetition, math.MaxFloat32)
 		}
 		if o.answered > 0 {
 			v -= float32(s.params.FrequencyPenalty*float64(o.answered) + s.params.PresencePenalty)

@@ -208,6 +208,21 @@ func TestLogitsThatAreNotNumbersAreAnError(t *testing.T) {
 	}
 }
 
+func TestTinyRepetitionPenaltyIsNoFaultOfTheModel(t *testing.T) {
+	for _, penalty := range []float64{1e-38, 1e-45, 1e-300} {
+		for _, temperature := range []float64{0, 1} {
+			s := NewSampler(Params{Temperature: temperature, RepetitionPenalty: penalty}, 0)
+			s.Prompt(0, 1, 3)
+			if id, _, err := s.Sample([]float32{-1, 0, 9, 3}, 1); err != nil || id != 3 {
+				t.Errorf("penalty %v at temperature %v: got %d, %v; want the seen id with the positive logit", penalty, temperature, id, err)
+			}
+			if id, _, err := s.Sample([]float32{-1, float32(math.Inf(1)), 9, 3}, 1); err == nil {
+				t.Errorf("penalty %v hides an infinite logit: drew %d", penalty, id)
+			}
+		}
+	}
+}
+
 func TestLogprobsAreOfTheRawDistribution(t *testing.T) {
 	logits := []float32{1, 2, 0.5, -1}
 	sum := 0.0
