@@ -19,7 +19,7 @@ type Description struct {
 	Devices  []string   `json:"devices"`  // kinds of device it can place modules on besides "cpu": "far", "cuda"
 }
 
-// Numerics is the arithmetic a model is run in (DESIGN: determinism and resume).
+// Numerics is the arithmetic a model is run in. With [Description].Kernels it decides the bits of an answer.
 type Numerics string
 
 // The modes of arithmetic.
@@ -73,7 +73,7 @@ type LayerTable struct {
 	VocabSize  int
 	// MaxSequences is how many sequences of the full context fit the state that Load reserves.
 	MaxSequences int
-	// Devices is where each module lies after Load; empty in an Inspection.
+	// Plan is where each module lies after Load; empty in an Inspection.
 	Plan []Placement
 }
 

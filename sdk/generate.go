@@ -29,7 +29,7 @@ type Chat struct {
 	Kwargs   json.RawMessage // object of further template variables, such as {"enable_thinking": false}, or nil
 	// ToolChoice is "" or "auto", "none", "required" or a function's name in the form "function:NAME". With "none" the tools
 	// still reach the template, but nothing is taken for a call. With the last two the answer begins with a call's opening,
-	// whose ids are sent like sampled ones.
+	// whose ids are sent like sampled ones; with a name it is one call of that function.
 	ToolChoice string
 	// SingleCall ends the answer with its first tool call, as parallel_tool_calls = false asks for.
 	SingleCall bool

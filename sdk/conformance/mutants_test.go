@@ -268,6 +268,24 @@ func mutants(release <-chan struct{}) []mutant {
 					r.Chat.ToolChoice = ""
 				}
 			})})},
+		{flaw: "calls another function than the one named", fails: "tools", must: "T2", plugin: one(&twin{
+			generate: editedCalls(func(d *sdk.ToolCallDelta) {
+				if d.ID != "" {
+					d.Name = "now"
+				}
+			})})},
+		{flaw: "calls the named function twice", fails: "tools", must: "T2", plugin: one(&twin{
+			generate: asked(func(r *sdk.GenerateRequest) {
+				if r.Chat != nil && r.Chat.ToolChoice == "function:get_weather" {
+					r.Chat.ToolChoice = ""
+				}
+			})})},
+		{flaw: "calls twice where one call is asked for", fails: "tools", must: "T2", plugin: one(&twin{
+			generate: asked(func(r *sdk.GenerateRequest) {
+				if r.Chat != nil {
+					r.Chat.SingleCall = false
+				}
+			})})},
 		{flaw: "names a call with each piece", fails: "tools", must: "T1", plugin: one(&twin{
 			generate: editedCalls(func(d *sdk.ToolCallDelta) { d.ID, d.Name = "call", "now" })})},
 		{flaw: "cuts arguments short", fails: "tools", must: "T1", plugin: one(&twin{

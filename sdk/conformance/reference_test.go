@@ -81,7 +81,7 @@ func (r *reference) Generate(ctx context.Context, req sdk.GenerateRequest, send 
 		return err
 	}
 	limit := referenceContext
-	if calls {
+	if calls != nil {
 		limit = len(prompt) + 4
 	} else if req.MaxTokens > 0 {
 		limit = min(limit, len(prompt)+req.MaxTokens)
@@ -97,15 +97,15 @@ func (r *reference) Generate(ctx context.Context, req sdk.GenerateRequest, send 
 		id := r.next(req.Sampling, sequence)
 		sequence = append(sequence, id)
 		token := &sdk.Token{Index: i, ID: id, Text: string('a' + rune(id)), Offset: i}
-		if calls && i < 2 { // two calls, then it ends
-			token.Text, token.ToolCalls = "", referenceCall(i)
+		if i < len(calls) {
+			token.Text, token.ToolCalls = "", referenceCall(i, calls[i])
 		}
 		if err := send(sdk.Event{Token: token}); err != nil {
 			return err
 		}
 	}
 	finish := &sdk.Finish{Reason: sdk.FinishLength, PromptTokens: len(prompt), CompletionTokens: len(sequence) - len(prompt)}
-	if calls {
+	if calls != nil {
 		finish.Reason = sdk.FinishToolCalls
 	}
 	return send(sdk.Event{Finish: finish})
@@ -119,19 +119,25 @@ func referenceStart(req sdk.GenerateRequest, prompt []int32) *sdk.Start {
 	return s
 }
 
-func referenceCall(i int) []sdk.ToolCallDelta {
-	return []sdk.ToolCallDelta{{Index: i, ID: fmt.Sprintf("call_%d", i), Name: "now"}, {Index: i, Arguments: "{"}, {Index: i, Arguments: "}"}}
+func referenceCall(i int, name string) []sdk.ToolCallDelta {
+	return []sdk.ToolCallDelta{{Index: i, ID: fmt.Sprintf("call_%d", i), Name: name}, {Index: i, Arguments: "{"}, {Index: i, Arguments: "}"}}
 }
 
-// referenceTools says whether the answer calls tools.
-func referenceTools(req sdk.GenerateRequest) (bool, error) {
+// referenceTools are the functions that the answer calls.
+func referenceTools(req sdk.GenerateRequest) ([]string, error) {
 	if req.Chat == nil || req.Chat.Tools == nil {
-		return false, nil
+		return nil, nil
 	}
-	if name, ok := strings.CutPrefix(req.Chat.ToolChoice, "function:"); ok && !bytes.Contains(req.Chat.Tools, []byte(`"`+name+`"`)) {
-		return false, &sdk.Error{Reason: sdk.ReasonInvalid, Field: "tool_choice", Message: "there is no function " + name}
+	name, named := strings.CutPrefix(req.Chat.ToolChoice, "function:")
+	switch {
+	case named && !bytes.Contains(req.Chat.Tools, []byte(`"`+name+`"`)):
+		return nil, &sdk.Error{Reason: sdk.ReasonInvalid, Field: "tool_choice", Message: "there is no function " + name}
+	case named:
+		return []string{name}, nil
+	case req.Chat.SingleCall:
+		return []string{"now"}, nil
 	}
-	return true, nil
+	return []string{"now", "now"}, nil
 }
 
 func (r *reference) next(s sdk.Sampling, sequence []int32) int32 {

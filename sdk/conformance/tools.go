@@ -1,6 +1,7 @@
 package conformance
 
-// tools.go: tool calls have the form that clients put together, and are the same when the answer is resumed.
+// tools.go: tool calls have the form that clients put together, are those that were asked for, and are the same when the
+// answer is resumed.
 
 import (
 	"encoding/json"
@@ -39,15 +40,23 @@ func caseTools(t T, c Config) {
 			t.Fatalf("T1: Generate with tools and the tool_choice %s failed: %v", choice, err)
 		}
 		called := checkCalls(t, whole)
-		if reason := whole.finish.Reason; (reason == sdk.FinishToolCalls) != (called > 0 && reason != sdk.FinishLength) {
-			t.Errorf("T1: an answer with %d calls ends with the reason %q", called, reason)
+		if reason := whole.finish.Reason; (reason == sdk.FinishToolCalls) != (len(called) > 0 && reason != sdk.FinishLength) {
+			t.Errorf("T1: an answer with %d calls ends with the reason %q", len(called), reason)
+		}
+		if choice == "function:get_weather" && len(called) > 0 && (len(called) > 1 || called[0] != "get_weather") {
+			t.Errorf("T2: the tool_choice %s is answered with calls of %q", choice, called)
 		}
 		resumes(t, "T3", p, req, whole)
 	}
+	single := toolRequest("auto")
+	single.Chat.SingleCall = true
+	if called := checkCalls(t, p.mustGenerate("T2", single)); len(called) > 1 {
+		t.Errorf("T2: single_call is answered with calls of %q", called)
+	}
 }
 
-// checkCalls puts the calls of an answer together and returns how many there are.
-func checkCalls(t T, a *answer) int {
+// checkCalls puts the calls of an answer together and returns the names of the functions called.
+func checkCalls(t T, a *answer) (names []string) {
 	t.Helper()
 	var arguments []string
 	ids := map[string]bool{}
@@ -58,12 +67,12 @@ func checkCalls(t T, a *answer) int {
 				t.Errorf("T1: two calls have the id %q", d.ID)
 			}
 			ids[d.ID] = true
-			arguments = append(arguments, d.Arguments)
+			names, arguments = append(names, d.Name), append(arguments, d.Arguments)
 		case n > 0 && d.Index == n-1 && d.ID == "" && d.Name == "":
 			arguments[n-1] += d.Arguments
 		default:
 			t.Errorf("T1: after %d calls comes the piece %+v; a call begins with its id and name, and goes on with arguments alone", n, d)
-			return n
+			return names
 		}
 	}
 	for i, text := range arguments {
@@ -72,5 +81,5 @@ func checkCalls(t T, a *answer) int {
 			t.Errorf("T1: the arguments of call %d are %q, not a JSON object", i, text)
 		}
 	}
-	return len(arguments)
+	return names
 }
