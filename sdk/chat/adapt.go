@@ -22,6 +22,7 @@ const (
 	probeText = "pr0be-one"
 	probeMore = "pr0be-two"
 	probeArgs = `{"pr0be-key":"pr0be-value"}`
+	probeName = "pr0be-name"
 )
 
 // probe finds out what t takes. A template that fails on a probe does not take it.
@@ -46,7 +47,28 @@ func (t *Template) probe() needs {
 }
 
 func probeCall(content, arguments string) string {
-	return `{"role":"assistant","content":` + content + `,"tool_calls":[{"id":"1","type":"function","function":{"name":"f","arguments":` + arguments + `}}]}`
+	return `{"role":"assistant","content":` + content + `,"tool_calls":[{"id":"1","type":"function","function":{"name":"` + probeName + `","arguments":` + arguments + `}}]}`
+}
+
+// writes says whether a call comes out of t in the format. A template that cannot write the call is believed.
+func (t *Template) writes(format ToolFormat) bool {
+	failed := true
+	for _, arguments := range []string{probeArgs, fmt.Sprintf("%q", probeArgs)} {
+		s, ok := t.try(`[{"role":"user","content":"x"},` + probeCall(`""`, arguments) + `]`)
+		if !ok {
+			continue
+		}
+		failed = false
+		p := NewToolParser(format, nil, nil)
+		_, calls := p.Push(s)
+		_, more := p.Flush()
+		for _, c := range append(calls, more...) {
+			if c.Name == probeName {
+				return true
+			}
+		}
+	}
+	return failed
 }
 
 func (t *Template) try(messages string) (string, bool) {

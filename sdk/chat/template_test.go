@@ -172,6 +172,25 @@ func TestTheToolFormatIsSeenInTheTemplate(t *testing.T) {
 			t.Errorf("%s: %q, want %q", name, got, want)
 		}
 	}
+	const calls = "{% for m in messages %}{% for c in m.tool_calls or [] %}"
+	for what, source := range map[string]string{
+		"tags of another kind":        calls + "]<]other[>[<tool_call><invoke name='{{ c.function.name }}'/>]<]other[>[</tool_call>{% endfor %}{% endfor %}",
+		"a list between the tags":     calls + `<tool_call>[{"name": "{{ c.function.name }}", "arguments": {{ c.function.arguments | tojson }}}]</tool_call>{% endfor %}{% endfor %}`,
+		"only told of, never written": "Put calls between <tool_call> and </tool_call>.{% for m in messages %}{{ m.content }}{% endfor %}",
+	} {
+		if got := parseT(t, source, nil).ToolFormat(); got != NoTools {
+			t.Errorf("%s: %s", what, got)
+		}
+	}
+	for what, source := range map[string]string{
+		"arguments as a string": calls + `<tool_call>{"name": "{{ c.function.name }}", "arguments": {{ c.function.arguments + '' }}}</tool_call>{% endfor %}{% endfor %}`,
+		"told of before":        `Write <tool_call>{"name": <the name>, "arguments": {...}}</tool_call>, or two <tool_call>.` + calls + `<tool_call>{"name": "{{ c.function.name }}", "arguments": {{ c.function.arguments | tojson }}}</tool_call>{% endfor %}{% endfor %}`,
+		"cannot be rendered":    "{{ needed.by.the.template }}<tool_call>",
+	} {
+		if got := parseT(t, source, nil).ToolFormat(); got != Hermes {
+			t.Errorf("%s: %q", what, got)
+		}
+	}
 	if got := parseT(t, "{{ messages }}", nil).ToolFormat(); got != NoTools {
 		t.Errorf("a template without calls: %q", got)
 	}

@@ -278,21 +278,25 @@ func (f ToolFormat) Opening(name string) string {
 	return ""
 }
 
-// ToolFormat finds the format that the template writes calls in, by the words it writes them with.
+// ToolFormat finds the format that the template writes calls in: it is guessed by the words in the template, and is the
+// format if a call that the template writes reads as that call.
 func (t *Template) ToolFormat() ToolFormat {
-	source := t.source
 	if t.toolUse != nil {
-		source += t.toolUse.source
+		t = t.toolUse
 	}
+	guess := Hermes
 	switch {
-	case !strings.Contains(source, toolOpen):
+	case !strings.Contains(t.source, toolOpen):
 		return NoTools
-	case strings.Contains(source, "<function="):
-		return Qwen3Coder
-	case strings.Contains(source, "<arg_key>"):
-		return GLM
+	case strings.Contains(t.source, functionOpen):
+		guess = Qwen3Coder
+	case strings.Contains(t.source, keyOpen):
+		guess = GLM
 	}
-	return Hermes
+	if !t.writes(guess) {
+		return NoTools
+	}
+	return guess
 }
 
 const toolOpen, toolClose = "<tool_call>", "</tool_call>"
