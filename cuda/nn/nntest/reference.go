@@ -13,7 +13,6 @@ import (
 
 	"github.com/inference-pio/inference-pio/cuda"
 	"github.com/inference-pio/inference-pio/cuda/golden"
-	"github.com/inference-pio/inference-pio/cuda/nn"
 )
 
 // Layers runs the case of golden.safetensors as one prompt and compares embeddings, every layer, the final hidden state and the
@@ -70,6 +69,8 @@ type Case struct {
 	Prompt []int32 `json:"ids"`
 	Greedy []int32 `json:"greedy_ids"`
 	Margin float64 `json:"smallest_margin"` // between the best two logits on the way
+
+	Images []string // files of the pictures in the prompt, of a model that sees
 }
 
 // Cases reads golden.json.
@@ -84,23 +85,24 @@ func Cases(dir string) ([]Case, error) {
 
 // Generate continues a prompt greedily by n tokens, one step each, after the prompt went in chunks of that many tokens.
 func (r *Runner) Generate(seq int, prompt []int32, chunk, n int) ([]int32, error) {
+	return r.generate(seq, Story{Prompt: prompt}, chunk, n)
+}
+
+func (r *Runner) generate(seq int, y Story, chunk, n int) ([]int32, error) {
 	r.Reset(seq)
-	var logits [][]float32
-	for part := range slices.Chunk(prompt, chunk) {
-		var err error
-		if logits, err = r.Run(Chunk{Seq: seq, Tokens: part}); err != nil {
+	y.After = nil
+	for at := 0; len(y.After) < n; {
+		c := y.next(seq, at, chunk, 1)
+		c.All = false
+		logits, err := r.Run(c)
+		if err != nil {
 			return nil, err
 		}
-	}
-	out := []int32{Argmax(logits[0])}
-	for len(out) < n {
-		var err error
-		if logits, err = r.Run(Chunk{Seq: seq, Tokens: out[len(out)-1:], Form: nn.Decode}); err != nil {
-			return nil, err
+		if at += len(c.Tokens); at == y.len() {
+			y.After = append(y.After, Argmax(logits[0]))
 		}
-		out = append(out, Argmax(logits[0]))
 	}
-	return out, nil
+	return y.After, nil
 }
 
 // Perplexity is the documents of perplexity.json with what the reference says of them.

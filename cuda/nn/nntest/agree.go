@@ -1,0 +1,183 @@
+package nntest
+
+import (
+	"fmt"
+	"math"
+	"os"
+	"path/filepath"
+	"slices"
+	"testing"
+
+	"github.com/inference-pio/inference-pio/cuda/golden"
+)
+
+// agree.go has the tests of a Suite that compare with the reference.
+
+// EveryLayer compares embeddings, each layer, the final hidden state and the logits with the reference's, for each spelling of the
+// config that a checkpoint has: config.json and config.v5.json must be one model. The first tensor that differs is named.
+func (s Suite) EveryLayer(t *testing.T) { s.each(t, s.everyLayer) }
+
+func (s Suite) everyLayer(t testing.TB, dir string) {
+	for _, config := range []string{"config.json", "config.v5.json"} {
+		if _, err := os.Stat(filepath.Join(dir, config)); err != nil && config != "config.json" {
+			continue
+		}
+		o := s.open(t, dir, config)
+		how, err := o.SeeingLayers(dir, Bound, func(prompt []int32) Chunk {
+			c := Chunk{Tokens: prompt}
+			if look := o.sight(t, o.caseOf(t, prompt)); look != nil {
+				look(&c, 0)
+			}
+			return c
+		})
+		if err != nil {
+			t.Errorf("%s: %v", config, err)
+		}
+		t.Logf("%s: %s", config, how)
+	}
+}
+
+// Greedy generates all cases of golden.json: the tokens must be the reference's.
+func (s Suite) Greedy(t *testing.T) { s.each(t, s.greedy) }
+
+func (s Suite) greedy(t testing.TB, dir string) {
+	o := s.open(t, dir, "config.json")
+	for _, c := range o.cases(t) {
+		got, err := o.generate(0, o.story(t, c), 512, len(c.Greedy))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !slices.Equal(got, c.Greedy) {
+			t.Errorf("%s (thinking %v, smallest margin %v):\n got %v\nwant %v", c.Name, c.Think, c.Margin, got, c.Greedy)
+		}
+	}
+}
+
+// Perplexity compares that of perplexity.json's documents with the reference's.
+func (s Suite) Perplexity(t *testing.T) { s.each(t, s.perplexity) }
+
+func (s Suite) perplexity(t testing.TB, dir string) {
+	want, err := ReadPerplexity(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	sum, tokens, err := s.open(t, dir, "config.json").NLL(want.Documents)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if tokens != want.Tokens {
+		t.Fatalf("%d tokens, the reference counts %d", tokens, want.Tokens)
+	}
+	perplexity, reference := math.Exp(sum/float64(tokens)), math.Exp(want.NLL/float64(want.Tokens))
+	if off := math.Abs(perplexity/reference - 1); !(off <= 1e-4) {
+		t.Errorf("perplexity %v, the reference has %v: %.4f %% apart", perplexity, reference, 100*off)
+	}
+	t.Logf("perplexity %.8f, reference %.8f", perplexity, reference)
+}
+
+// Shapes compares every layer of small checkpoints of unusual dimensions, folders that match a pattern, with golden.safetensors
+// beside them; there must be so many. A prompt in chunks must be the whole prompt there too.
+func (s Suite) Shapes(t *testing.T, pattern string, count int) {
+	configs, err := filepath.Glob(filepath.Join(pattern, "config.json"))
+	if err != nil || len(configs) != count {
+		t.Fatalf("%d checkpoints in %s, %v", len(configs), pattern, err)
+	}
+	for _, config := range configs {
+		t.Run(filepath.Base(filepath.Dir(config)), func(t *testing.T) { s.shape(t, filepath.Dir(config)) })
+	}
+}
+
+func (s Suite) shape(t testing.TB, dir string) {
+	r, _ := s.Load(t, Read(t, dir, "config.json"), Checkpoint(t, dir), Limits{Rows: 256, Sequences: 2, Positions: 256})
+	how, err := r.Layers(dir, Bound)
+	if err != nil {
+		t.Error(err)
+	}
+	t.Log(how)
+	prompt := make([]int32, 130)
+	for i := range prompt {
+		prompt[i] = int32(i * i % 33)
+	}
+	SameBits(t, "chunked", All(t, r, 1, prompt, 64), All(t, r, 0, prompt, len(prompt)))
+}
+
+// Forms compares what is generated with the same tokens as a prompt: within bound for a model of two forms, to the bit for others.
+func (s Suite) Forms(t *testing.T, bound float64) {
+	s.each(t, func(t testing.TB, dir string) { s.forms(t, dir, bound) })
+}
+
+func (s Suite) forms(t testing.TB, dir string, bound float64) {
+	o := s.open(t, dir, "config.json")
+	y := o.longest(t)
+	whole, most := o.Rows(t, 0, y, len(y.Prompt), 1), 0.0
+	for _, at := range []int{0, 1, 63, 64, 65, 128, 200} {
+		after := 70
+		if at == 0 {
+			after = len(y.Prompt)
+		}
+		got := o.Rows(t, 1, y.beginning(at, after), at, 50)
+		d := golden.Compare(slices.Concat(got...), slices.Concat(whole[:len(got)]...))
+		if most = max(most, d.Rel); !(d.Rel <= bound) {
+			t.Errorf("after %d positions what is generated is %.1e away from the prompt, at logit %d", at, d.Rel, d.At)
+		}
+	}
+	t.Logf("at most %.1e apart", most)
+}
+
+func (o opened) cases(t testing.TB) []Case {
+	t.Helper()
+	cases, err := Cases(o.dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return cases
+}
+
+// caseOf is the case with a prompt; one that is in no case has no name and nothing to see.
+func (o opened) caseOf(t testing.TB, prompt []int32) Case {
+	t.Helper()
+	cases := o.cases(t)
+	if i := slices.IndexFunc(cases, func(c Case) bool { return slices.Equal(c.Prompt, prompt) }); i >= 0 {
+		return cases[i]
+	}
+	return Case{Prompt: prompt}
+}
+
+// named are the stories of the suite's special cases.
+func (o opened) named(t testing.TB) (stories []Story) {
+	t.Helper()
+	cases := o.cases(t)
+	for _, name := range o.suite.Cases {
+		i := slices.IndexFunc(cases, func(c Case) bool { return c.Name == name })
+		if i < 0 {
+			t.Fatal(fmt.Errorf("%s: golden.json has no %s", o.dir, name))
+		}
+		stories = append(stories, o.story(t, cases[i]))
+	}
+	return stories
+}
+
+// longest is the story with the longest prompt.
+func (o opened) longest(t testing.TB) Story {
+	t.Helper()
+	return o.story(t, Longest(o.cases(t)))
+}
+
+// Longest is the case with the longest prompt.
+func Longest(cases []Case) Case {
+	return slices.MaxFunc(cases, func(a, b Case) int { return len(a.Prompt) - len(b.Prompt) })
+}
+
+// story is a case with the reference's answer.
+func (o opened) story(t testing.TB, c Case) Story {
+	t.Helper()
+	return Story{c.Prompt, c.Greedy, o.sight(t, c)}
+}
+
+func (o opened) sight(t testing.TB, c Case) Sight {
+	t.Helper()
+	if o.suite.Sight == nil || len(c.Images) == 0 {
+		return nil
+	}
+	return o.suite.Sight(t, o.model, o.dir, c)
+}

@@ -1,0 +1,127 @@
+package nntest
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/inference-pio/inference-pio/cuda"
+	"github.com/inference-pio/inference-pio/cuda/nn"
+)
+
+// bench.go times steps of a model at a context, next to what the machine can do, which is measured beside each case: machines that
+// are shared have other rates an hour later.
+
+// Timing is a model whose steps are timed.
+type Timing struct {
+	Runner *Runner
+	Vocab  int
+	Form   nn.Form // of single tokens: a model of one form may be timed in either
+}
+
+// Time loads a model for timing, with caches that were written to, for steps of so many rows and a context of 4096.
+func (s Suite) Time(b *testing.B, config []byte, layers, vocab, rows int, src Source) (Timing, *nn.Bound) {
+	b.Helper()
+	r, bound := s.LoadLayers(b, config, layers, src, Limits{Rows: rows, Sequences: 1, Positions: 4096})
+	if err := r.Fill(); err != nil {
+		b.Fatal(err)
+	}
+	return Timing{r, vocab, nn.Decode}, bound
+}
+
+// Decode times the token behind a context. bytes are those it reads: the weights, and what is kept of the sequence. %dram is the
+// share of the read rate.
+func (x Timing) Decode(b *testing.B, contexts []int, bytes func(context float64) float64) {
+	for _, context := range contexts {
+		b.Run(fmt.Sprintf("decode/context=%d", context), func(b *testing.B) {
+			rates := Rates(b)
+			perSecond, read := x.steps(b, context, 1, x.Form), bytes(float64(context))
+			b.ReportMetric(perSecond, "tok/s")
+			reportRead(b, perSecond*read, rates)
+		})
+	}
+}
+
+// Prefill times a step of rows that brings a prompt to a length. operations are the multiplications and additions of a row, %peak
+// their share of the multiply-add rate; bytes are those of weights that the step reads, for models of many experts, or 0.
+func (x Timing) Prefill(b *testing.B, contexts []int, rows int, operations func(context float64) float64, bytes float64) {
+	for _, context := range contexts {
+		b.Run(fmt.Sprintf("prefill/context=%d", context), func(b *testing.B) {
+			rates := Rates(b)
+			steps := x.steps(b, context, rows, nn.Prefill)
+			flops := steps * float64(rows) * operations(float64(context))
+			b.ReportMetric(steps*float64(rows), "tok/s")
+			b.ReportMetric(flops/1e9, "GFLOP/s")
+			b.ReportMetric(100*flops/rates.FLOPS, "%peak")
+			if bytes > 0 {
+				reportRead(b, steps*bytes, rates)
+			}
+		})
+	}
+}
+
+func reportRead(b *testing.B, perSecond float64, rates cuda.Rates) {
+	b.ReportMetric(perSecond/1e9, "GB/s")
+	b.ReportMetric(100*perSecond/rates.Read, "%dram")
+}
+
+// Rates measures this machine now.
+func Rates(b *testing.B) cuda.Rates {
+	b.Helper()
+	cpu := cuda.NewCPU(0)
+	rates := cpu.Rates()
+	if err := cpu.Close(); err != nil {
+		b.Fatal(err)
+	}
+	return rates
+}
+
+// steps times steps that bring a sequence to a length of context by n rows, and gives steps per second. The tokens differ from step
+// to step, so that the experts do.
+func (x Timing) steps(b *testing.B, context, n int, form nn.Form) float64 {
+	tokens, next := make([]int32, n), 0
+	for b.Loop() {
+		for i := range tokens {
+			next += 7919
+			tokens[i] = int32(next % x.Vocab)
+		}
+		x.Runner.Reset(0)
+		if err := x.Runner.Extend(0, context-n); err != nil {
+			b.Fatal(err)
+		}
+		if _, err := x.Runner.Run(Chunk{Tokens: tokens, Form: form}); err != nil {
+			b.Fatal(err)
+		}
+	}
+	return float64(b.N) / b.Elapsed().Seconds()
+}
+
+// Work is what weights cost.
+type Work struct {
+	Bytes      float64 // that a generated token reads
+	Operations float64 // of a row of a prompt: its multiplications and additions with weights
+	All        float64 // bytes that a step reads that goes to every expert
+}
+
+// WeightsOf counts the work of a model of which a token goes to some of so many experts; without experts share is 1. Of the
+// embedding a row is read, of the head, which is the embedding where there is no lm_head, everything for a generated token and
+// nothing for a row of a prompt but the last.
+func WeightsOf(bound *nn.Bound, share float64) (w Work) {
+	head := 0.0
+	for _, m := range bound.Modules {
+		bytes, elements := float64(m.WeightBytes()), 0.0
+		for _, weight := range m.Weights {
+			elements += float64(weight.Host().Len())
+		}
+		switch {
+		case m.ID == "lm_head" || m.ID == "embed_tokens":
+			head = bytes // lm_head is behind embed_tokens
+		case strings.Contains(m.ID, ".experts."):
+			w.Bytes, w.All, w.Operations = w.Bytes+share*bytes, w.All+bytes, w.Operations+2*share*elements
+		default:
+			w.Bytes, w.All, w.Operations = w.Bytes+bytes, w.All+bytes, w.Operations+2*elements
+		}
+	}
+	w.Bytes, w.All = w.Bytes+head, w.All+head
+	return w
+}

@@ -1,0 +1,180 @@
+package nntest
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"testing"
+
+	"github.com/inference-pio/inference-pio/cuda"
+	"github.com/inference-pio/inference-pio/cuda/nn"
+	"github.com/inference-pio/inference-pio/cuda/weights"
+)
+
+// Bound is how far numbers may be from the reference's, in parts of the largest of a tensor. Both computations are in f32 on the
+// same weights, so they differ by the order of sums alone: some 1e-6. This is far above that and far below any mistake.
+const Bound = 1e-4
+
+// Suite is a model under test: how it is opened, which checkpoints a reference was run on, and what is special about it. Its
+// methods are the tests that every model has.
+type Suite struct {
+	// Open reads config.json and returns the model without weights: layers > 0 keeps the first ones, has says whether the
+	// checkpoint has a tensor.
+	//
+	// The model may have methods for what the server asks as well: Respell(weights.Source) weights.Source, IgnoreTensor(string)
+	// bool, FP8Block() [2]int, ReadPreprocessor([]byte) error.
+	Open func(config []byte, layers int, has func(tensor string) bool) (Model, error)
+
+	// Checkpoints are folders with a checkpoint and golden.safetensors, golden.json and perplexity.json of a reference.
+	Checkpoints []string
+
+	// Cut is where a prompt may be cut without a bit changing: after each multiple of so many tokens. 0 is anywhere.
+	Cut int
+	// TwoForms says that the model computes what is generated in another form than what is prompted, equal but for rounding.
+	TwoForms bool
+
+	// Cases names cases of golden.json that show what is special, to be cut and run in company with others.
+	Cases []string
+
+	// Of a model that sees: how many features a row can have and their width, and what is to be seen in a case.
+	Features func(m Model) (n, hidden int)
+	Sight    func(t testing.TB, m Model, dir string, c Case) Sight
+}
+
+// Sight adds to a chunk of a prompt what there is to see in it. Its first token is at position from.
+type Sight func(c *Chunk, from int)
+
+// Read is a file of a test.
+func Read(t testing.TB, path ...string) []byte {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join(path...))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return text
+}
+
+// Checkpoint opens the weights of a folder until the test ends.
+func Checkpoint(t testing.TB, dir string) weights.Source {
+	t.Helper()
+	c, err := weights.Open(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { c.Close() })
+	return c
+}
+
+// NewCPU is a CPU with the kernels of this machine, or those that PIO_CPU names, until the test ends.
+func NewCPU(t testing.TB) *cuda.CPU {
+	t.Helper()
+	cpu := cuda.NewCPU(0)
+	t.Cleanup(func() {
+		if err := cpu.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return cpu
+}
+
+// Bind opens a model and gives it weights, as a server does. An error of the weights is a *nn.BindError.
+func (s Suite) Bind(config []byte, layers int, src weights.Source) (Model, *nn.Bound, error) {
+	names := src.Names()
+	m, err := s.Open(config, layers, func(tensor string) bool { return slices.Contains(names, tensor) })
+	if err != nil {
+		return nil, nil, err
+	}
+	o := nn.BindOptions{Prefix: "model."}
+	if m, ok := m.(interface {
+		Respell(weights.Source) weights.Source
+	}); ok {
+		src = m.Respell(src)
+	}
+	if m, ok := m.(interface{ IgnoreTensor(string) bool }); ok {
+		o.Ignore = m.IgnoreTensor
+	}
+	if m, ok := m.(interface{ FP8Block() [2]int }); ok {
+		o.FP8Block = m.FP8Block()
+	}
+	b, err := nn.Bind(m, src, o)
+	return m, b, err
+}
+
+// Load binds a config to weights and gives a runner for it until the test ends.
+func (s Suite) Load(t testing.TB, config []byte, src weights.Source, l Limits) (*Runner, *nn.Bound) {
+	t.Helper()
+	return s.LoadLayers(t, config, 0, src, l)
+}
+
+// LoadLayers is Load of the first layers.
+func (s Suite) LoadLayers(t testing.TB, config []byte, layers int, src weights.Source, l Limits) (*Runner, *nn.Bound) {
+	t.Helper()
+	m, b, err := s.Bind(config, layers, src)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s.Runner(t, m, b, l), b
+}
+
+// Runner drives a bound model until the test ends.
+func (s Suite) Runner(t testing.TB, m Model, b *nn.Bound, l Limits) *Runner {
+	t.Helper()
+	if s.Features != nil {
+		l.Features, l.Hidden = s.Features(m)
+	}
+	r, err := NewRunner(m, b, NewCPU(t), l)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(r.Close)
+	return r
+}
+
+// opened is a checkpoint as the tests run it.
+type opened struct {
+	*Runner
+	suite Suite
+	model Model
+	dir   string
+}
+
+// open loads a checkpoint with one of its config files.
+func (s Suite) open(t testing.TB, dir, config string) opened {
+	t.Helper()
+	m, b, err := s.Bind(Read(t, dir, config), 0, Checkpoint(t, dir))
+	if err != nil {
+		t.Fatal(fmt.Errorf("%s: %w", filepath.Join(dir, config), err))
+	}
+	if err := readPreprocessor(m, dir); err != nil {
+		t.Fatal(err)
+	}
+	return opened{s.Runner(t, m, b, Limits{Rows: 1024, Sequences: 2 + max(2, len(s.Cases)), Positions: 1024}), s, m, dir}
+}
+
+func readPreprocessor(m Model, dir string) error {
+	seer, ok := m.(interface{ ReadPreprocessor([]byte) error })
+	if !ok {
+		return nil
+	}
+	text, err := os.ReadFile(filepath.Join(dir, "preprocessor_config.json"))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return seer.ReadPreprocessor(text)
+}
+
+// each runs a test with all checkpoints.
+func (s Suite) each(t *testing.T, f func(t testing.TB, dir string)) {
+	if len(s.Checkpoints) == 0 {
+		t.Fatal("the suite names no checkpoints")
+	}
+	for _, dir := range s.Checkpoints {
+		t.Run(filepath.Base(dir), func(t *testing.T) { f(t, dir) })
+	}
+}
