@@ -66,6 +66,9 @@ func (p *plugin) Load(ctx context.Context, req sdk.LoadRequest, _ func(sdk.Progr
 
 // Generate sends the prompt back, once, or over and over if the request ignores the end of the answer.
 func (p *plugin) Generate(ctx context.Context, req sdk.GenerateRequest, send func(sdk.Event) error) error {
+	if err := refuse(req); err != nil {
+		return err
+	}
 	prompt, err := promptIDs(req)
 	if err != nil {
 		return err

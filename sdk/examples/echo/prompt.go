@@ -2,21 +2,37 @@ package main
 
 import (
 	"encoding/json"
+	"strings"
 
 	"github.com/inference-pio/inference-pio/sdk"
 )
 
+// refuse names what echo cannot do: a plugin never ignores what it was asked for. Temperature and its like are honoured as
+// they are: an echo is certain, however it is drawn.
+func refuse(req sdk.GenerateRequest) error {
+	cannot := func(field, message string) error {
+		return &sdk.Error{Reason: sdk.ReasonInvalid, Field: field, Message: "echo " + message}
+	}
+	c := req.Chat
+	switch {
+	case len(req.Stop) > 0:
+		return cannot("stop", "does not watch for stop strings")
+	case req.Sampling.Logprobs:
+		return cannot("logprobs", "does not know how likely its tokens are")
+	case req.PromptLogprobs:
+		return cannot("prompt_logprobs", "does not know how likely a prompt is")
+	case len(req.Sampling.LogitBias) > 0:
+		return cannot("logit_bias", "has no logits")
+	case c != nil && len(c.Tools) > 0 && c.ToolChoice != "none":
+		return cannot("tools", "calls no tools")
+	case c != nil && len(c.Images) > 0:
+		return cannot("messages", "sees no pictures")
+	}
+	return nil
+}
+
 // promptIDs are the ids of a prompt in whichever form it came.
 func promptIDs(req sdk.GenerateRequest) ([]int32, error) {
-	if len(req.Stop) > 0 {
-		return nil, sdk.Errorf(sdk.ReasonInvalid, "stop: echo does not watch for stop strings")
-	}
-	if req.PromptLogprobs {
-		return nil, &sdk.Error{Reason: sdk.ReasonInvalid, Field: "prompt_logprobs", Message: "echo does not know how likely a prompt is"}
-	}
-	if c := req.Chat; c != nil && len(c.Tools) > 0 && c.ToolChoice != "none" {
-		return nil, &sdk.Error{Reason: sdk.ReasonInvalid, Field: "tools", Message: "echo calls no tools"}
-	}
 	switch {
 	case req.Resume != nil:
 		return req.Resume.Prompt, nil
@@ -44,7 +60,7 @@ func ids(text string) []int32 {
 // lastMessage stands for a chat template.
 func lastMessage(raw json.RawMessage) ([]int32, error) {
 	var messages []struct {
-		Content string `json:"content"`
+		Content content `json:"content"`
 	}
 	if err := json.Unmarshal(raw, &messages); err != nil {
 		return nil, sdk.Errorf(sdk.ReasonInvalid, "messages: %w", err)
@@ -52,5 +68,23 @@ func lastMessage(raw json.RawMessage) ([]int32, error) {
 	if len(messages) == 0 {
 		return nil, sdk.Errorf(sdk.ReasonInvalid, "messages: there are none")
 	}
-	return ids(messages[len(messages)-1].Content), nil
+	return ids(string(messages[len(messages)-1].Content)), nil
+}
+
+// content is a text, or a list of parts that are texts.
+type content string
+
+func (c *content) UnmarshalJSON(data []byte) error {
+	var parts []struct {
+		Text string `json:"text"`
+	}
+	if json.Unmarshal(data, &parts) != nil {
+		return json.Unmarshal(data, (*string)(c))
+	}
+	var all strings.Builder
+	for _, p := range parts {
+		all.WriteString(p.Text)
+	}
+	*c = content(all.String())
+	return nil
 }
