@@ -111,6 +111,8 @@ func (a *api) stream(w http.ResponseWriter, r *http.Request, ans *answer) {
 	switch {
 	case err != nil && !out.begun():
 		a.fail(w, ans, err)
+	case r.Context().Err() != nil: // which clients do all the time
+		a.o.Log.Info("the client hung up", "request", ans.id, "model", ans.req.model)
 	case err != nil:
 		_ = out.send(asError(err, ans.form.promptField()).body())
 		a.o.Log.Warn("a stream was cut", "request", ans.id, "model", ans.req.model, "error", err)
