@@ -111,7 +111,7 @@ func (a *api) stream(w http.ResponseWriter, r *http.Request, ans *answer) {
 	switch {
 	case err != nil && !out.begun():
 		a.fail(w, ans, err)
-	case r.Context().Err() != nil: // which clients do all the time
+	case err != nil && r.Context().Err() != nil: // clients do this all the time
 		a.o.Log.Info("the client hung up", "request", ans.id, "model", ans.req.model)
 	case err != nil:
 		_ = out.send(asError(err, ans.form.promptField()).body())
