@@ -1,112 +1,24 @@
 package main
 
 import (
-	"context"
 	"encoding/json"
 	"reflect"
 	"regexp"
 	"strings"
 	"testing"
 
-	"github.com/inference-pio/inference-pio/cuda/serve"
+	"github.com/inference-pio/inference-pio/cuda/serve/servetest"
 	"github.com/inference-pio/inference-pio/sdk"
-	"github.com/inference-pio/inference-pio/sdk/client"
-	"github.com/inference-pio/inference-pio/sdk/conformance"
-	sdkserve "github.com/inference-pio/inference-pio/sdk/serve"
 )
 
-func startPlugin(context.Context) (*client.Client, func(), error) {
-	return sdkserve.InProcess(serve.New(family))
-}
+func TestConformance(t *testing.T)            { plugin.Conformance(t) }
+func TestResumedIsUninterrupted(t *testing.T) { plugin.Resumed(t) }
+func BenchmarkTinyInProcess(b *testing.B)     { plugin.TinyInProcess(b) }
 
-func TestConformance(t *testing.T) {
-	each(t, func(t *testing.T, dir string) {
-		conformance.Run(t, conformance.Config{Start: startPlugin, Model: dir})
-	})
-}
-
-// idle starts a plugin.
-func idle(t testing.TB) *client.Client {
-	t.Helper()
-	c, stop, err := startPlugin(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(stop)
-	return c
-}
-
-// loaded starts a plugin with a checkpoint.
-func loaded(t testing.TB, dir string) *client.Client {
-	t.Helper()
-	c := idle(t)
-	if _, err := c.Load(t.Context(), sdk.LoadRequest{InspectRequest: sdk.InspectRequest{Path: dir}}, func(sdk.Progress) {}); err != nil {
-		t.Fatal(err)
-	}
-	return c
-}
-
-// goldenChat is a case of golden.json: what the reference renders, tokenizes and answers.
-type goldenChat struct {
-	Name       string
-	Messages   json.RawMessage
-	Tools      json.RawMessage
-	Rendered   string
-	IDs        []int32
-	GreedyIDs  []int32 `json:"greedy_ids"`
-	GreedyText string  `json:"greedy_text"`
-}
-
-func goldenChats(t *testing.T, dir string) []goldenChat {
-	t.Helper()
-	var file struct{ Cases []goldenChat }
-	if err := json.Unmarshal(read(t, dir, "golden.json"), &file); err != nil {
-		t.Fatal(err)
-	}
-	return file.Cases
-}
-
-// answer is what a client sees of a generation.
-type answer struct {
-	prompt, ids     []int32
-	text, reasoning string
-	name, arguments string // of the last tool call
-	calls           int
-}
-
-func (a *answer) add(text, reasoning string, calls []sdk.ToolCallDelta) {
-	a.text, a.reasoning = a.text+text, a.reasoning+reasoning
-	for _, d := range calls {
-		if a.calls < d.Index+1 {
-			a.calls, a.name, a.arguments = d.Index+1, "", ""
-		}
-		a.name, a.arguments = a.name+d.Name, a.arguments+d.Arguments
-	}
-}
-
-// greedy has the plugin answer a chat with the likeliest token each time.
-func greedy(t *testing.T, c *client.Client, chat sdk.Chat, most int) answer {
-	t.Helper()
-	var a answer
-	zero := 0.0
-	req := sdk.GenerateRequest{ID: t.Name(), Chat: &chat, MaxTokens: most, Sampling: sdk.Sampling{Temperature: &zero}}
-	err := c.Generate(t.Context(), req, func(e sdk.Event) error {
-		switch {
-		case e.Start != nil:
-			a.prompt = e.Start.Prompt
-		case e.Token != nil:
-			a.ids = append(a.ids, e.Token.ID)
-			a.add(e.Token.Text, e.Token.Reasoning, e.Token.ToolCalls)
-		case e.Finish != nil:
-			a.add(e.Finish.Text, e.Finish.Reasoning, e.Finish.ToolCalls)
-		}
-		return nil
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return a
-}
+// BenchmarkLoad loads eight of the 36 layers:
+//
+//	go test ./plugins/qwen3_4b_instruct -run '^$' -bench Load
+func BenchmarkLoad(b *testing.B) { plugin.Load(b, []byte(published), 8) }
 
 // special are the tokens a client never sees; call is how this family writes a tool call.
 var (
@@ -114,33 +26,19 @@ var (
 	call    = regexp.MustCompile(`(?s)^<tool_call>\n(.*)\n</tool_call>$`)
 )
 
-// From the client's messages to what it is shown, through the contract, as the reference: rendered, ids, greedy ids, text, calls.
 func TestChatsOfTheReferenceThroughTheContract(t *testing.T) {
-	each(t, func(t *testing.T, dir string) {
-		c := loaded(t, dir)
-		for _, g := range goldenChats(t, dir) {
-			t.Run(g.Name, func(t *testing.T) {
-				chat := sdk.Chat{Messages: g.Messages, Tools: g.Tools}
-				if rendered, err := c.Render(t.Context(), chat); err != nil || rendered != g.Rendered {
-					t.Errorf("rendered %q, %v\nwant %q", rendered, err, g.Rendered)
-				}
-				a := greedy(t, c, chat, len(g.GreedyIDs))
-				if !reflect.DeepEqual(a.prompt, g.IDs) || !reflect.DeepEqual(a.ids, g.GreedyIDs) {
-					t.Errorf("prompt ids\n got %v\nwant %v\ngreedy ids\n got %v\nwant %v", a.prompt, g.IDs, a.ids, g.GreedyIDs)
-				}
-				shown := special.ReplaceAllString(g.GreedyText, "")
-				if m := call.FindStringSubmatch(shown); m != nil {
-					sameCall(t, a, m[1])
-				} else if a.text != shown || a.reasoning != "" || a.calls != 0 {
-					t.Errorf("shown %q (reasoning %q, %d calls), the reference says %q", a.text, a.reasoning, a.calls, shown)
-				}
-			})
+	plugin.Chats(t, func(t testing.TB, g servetest.Case, a servetest.Answer) {
+		shown := special.ReplaceAllString(g.GreedyText, "")
+		if m := call.FindStringSubmatch(shown); m != nil {
+			sameCall(t, a, m[1])
+		} else if a.Text != shown || a.Reasoning != "" || len(a.Calls) != 0 {
+			t.Errorf("shown %q (reasoning %q, calls %v), the reference says %q", a.Text, a.Reasoning, a.Calls, shown)
 		}
 	})
 }
 
 // sameCall compares an answer of one tool call with the JSON the model wrote.
-func sameCall(t *testing.T, a answer, written string) {
+func sameCall(t testing.TB, a servetest.Answer, written string) {
 	t.Helper()
 	var want struct {
 		Name      string
@@ -150,35 +48,44 @@ func sameCall(t *testing.T, a answer, written string) {
 	if err := json.Unmarshal([]byte(written), &want); err != nil {
 		t.Fatal(err)
 	}
-	if err := json.Unmarshal([]byte(a.arguments), &arguments); err != nil || a.calls != 1 || a.name != want.Name || !reflect.DeepEqual(arguments, want.Arguments) || a.text != "" {
-		t.Errorf("%d calls, %s %s, text %q, %v; the model wrote %s", a.calls, a.name, a.arguments, a.text, err, written)
+	if len(a.Calls) != 1 || a.Calls[0].Name != want.Name || a.Text != "" {
+		t.Fatalf("calls %v, text %q; the model wrote %s", a.Calls, a.Text, written)
+	}
+	if err := json.Unmarshal([]byte(a.Calls[0].Arguments), &arguments); err != nil || !reflect.DeepEqual(arguments, want.Arguments) {
+		t.Errorf("arguments %s, %v; the model wrote %s", a.Calls[0].Arguments, err, written)
 	}
 }
 
 // The model is asked, calls the tool, is given the result in the form clients send it back, and answers with it.
 func TestToolCallMakesTheRound(t *testing.T) {
 	each(t, func(t *testing.T, dir string) {
-		c, chats := loaded(t, dir), goldenChats(t, dir)
+		c, chats := plugin.With(t, dir), servetest.Cases(t, dir)
 		asked, answered := chats[len(chats)-3], chats[len(chats)-1]
 		if asked.Name != "tool_call" || answered.Name != "tool_answer" {
 			t.Fatalf("the cases are %s and %s", asked.Name, answered.Name)
 		}
-		first := greedy(t, c, sdk.Chat{Messages: asked.Messages, Tools: asked.Tools}, 64)
+		req := servetest.Greedy(64)
+		req.Chat = &sdk.Chat{Messages: asked.Messages, Tools: asked.Tools}
+		first := servetest.Ask(t, c, req)
+		if len(first.Calls) != 1 {
+			t.Fatalf("calls %v", first.Calls)
+		}
 		var messages []any
 		if err := json.Unmarshal(asked.Messages, &messages); err != nil {
 			t.Fatal(err)
 		}
 		messages = append(messages,
 			map[string]any{"role": "assistant", "content": nil, "tool_calls": []any{map[string]any{"id": "call_1", "type": "function",
-				"function": map[string]any{"name": first.name, "arguments": first.arguments}}}}, // arguments as a string
+				"function": map[string]any{"name": first.Calls[0].Name, "arguments": first.Calls[0].Arguments}}}}, // arguments as a string
 			map[string]any{"role": "tool", "tool_call_id": "call_1", "content": `{"degrees": 17}`})
 		text, err := json.Marshal(messages)
 		if err != nil {
 			t.Fatal(err)
 		}
-		second := greedy(t, c, sdk.Chat{Messages: text, Tools: asked.Tools}, 64)
-		if !reflect.DeepEqual(second.prompt, answered.IDs) || second.text != strings.TrimSuffix(answered.GreedyText, "<|im_end|>") {
-			t.Errorf("after the result it says %q\nto the prompt %v\nof the reference %v", second.text, second.prompt, answered.IDs)
+		req.Chat = &sdk.Chat{Messages: text, Tools: asked.Tools}
+		second := servetest.Ask(t, c, req)
+		if !reflect.DeepEqual(second.Prompt, answered.IDs) || second.Text != strings.TrimSuffix(answered.GreedyText, "<|im_end|>") {
+			t.Errorf("after the result it says %q\nto the prompt %v\nof the reference %v", second.Text, second.Prompt, answered.IDs)
 		}
 	})
 }

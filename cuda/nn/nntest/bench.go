@@ -7,6 +7,7 @@ import (
 
 	"github.com/inference-pio/inference-pio/cuda"
 	"github.com/inference-pio/inference-pio/cuda/nn"
+	"github.com/inference-pio/inference-pio/cuda/weights"
 )
 
 // bench.go times steps of a model at a context, next to what the machine can do, which is measured beside each case: machines that
@@ -20,7 +21,7 @@ type Timing struct {
 }
 
 // Time loads a model for timing, with caches that were written to, for steps of so many rows and a context of 4096.
-func (s Suite) Time(b *testing.B, config []byte, layers, vocab, rows int, src Source) (Timing, *nn.Bound) {
+func (s Suite) Time(b *testing.B, config []byte, layers, vocab, rows int, src weights.Source) (Timing, *nn.Bound) {
 	b.Helper()
 	r, bound := s.LoadLayers(b, config, layers, src, Limits{Rows: rows, Sequences: 1, Positions: 4096})
 	if err := r.Fill(); err != nil {

@@ -1,0 +1,131 @@
+package servetest
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"runtime/debug"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/inference-pio/inference-pio/cuda/nn/nntest"
+	"github.com/inference-pio/inference-pio/sdk"
+	"github.com/inference-pio/inference-pio/sdk/client"
+)
+
+// TinyInProcess times a generation through the contract without a process, a socket file or HTTP: see BenchmarkTinyOverHTTP of
+// host/e2e.
+func (p Plugin) TinyInProcess(b *testing.B) {
+	const tokens = 500
+	c, req := p.With(b, p.Checkpoints[0]), Greedy(tokens)
+	req.Chat, req.IgnoreEOS = &sdk.Chat{Messages: json.RawMessage(`[{"role": "user", "content": "What is 27 + 38?"}]`)}, true
+	for b.Loop() {
+		if n := len(Tokens(b, c, req, nil)); n != tokens {
+			b.Fatalf("%d tokens", n)
+		}
+	}
+	b.ReportMetric(float64(b.Elapsed().Microseconds())/float64(b.N)/tokens, "us/token")
+}
+
+// Load writes a checkpoint of a published config, of its first layers if layers > 0, and times its Load through the contract. Beside
+// the time of a load it reports the gigabytes of the file; the megabytes of memory of its own that the process has more after the
+// first load, the weights being mapped from the file; and for the first prompt, of 64 tokens, its time and the gigabytes of weights
+// that it reads in a second. The file was just written and is in memory; the tokenizer is that of the tiny checkpoint.
+func (p Plugin) Load(b *testing.B, config []byte, layers int) {
+	dir := b.TempDir()
+	bytes, err := p.Suite().Write(dir, config, layers)
+	if err != nil {
+		b.Fatal(err)
+	}
+	for _, name := range []string{"tokenizer.json", "tokenizer_config.json", "chat_template.jinja", "generation_config.json", "preprocessor_config.json"} {
+		text, err := os.ReadFile(filepath.Join(p.Checkpoints[0], name))
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err == nil {
+			err = os.WriteFile(filepath.Join(dir, name), text, 0o600)
+		}
+		if err != nil {
+			b.Fatal(err)
+		}
+	}
+	req := sdk.LoadRequest{InspectRequest: sdk.InspectRequest{Path: dir, Layers: layers, Context: 4096}, MaxSequences: 1}
+	p.loads(b, req)
+	b.ReportMetric(float64(bytes)/1e9, "GB")
+}
+
+// loads times loads, and looks closer at the first.
+func (p Plugin) loads(b *testing.B, req sdk.LoadRequest) {
+	debug.FreeOSMemory()
+	before, first := anonymous(b), true
+	for b.Loop() {
+		b.StopTimer()
+		c, stop, err := p.Start(b.Context())
+		if err != nil {
+			b.Fatal(err)
+		}
+		b.StartTimer()
+		table, err := c.Load(b.Context(), req, func(sdk.Progress) {})
+		b.StopTimer()
+		if err != nil {
+			b.Fatal(err)
+		}
+		if first {
+			first = false
+			b.ReportMetric(float64(anonymous(b)-before)/1e6, "MB-anon")
+			firstPrompt(b, c, table)
+		}
+		stop()
+		b.StartTimer()
+	}
+	b.ReportMetric(float64(b.Elapsed().Microseconds())/1e3/float64(b.N), "ms/load")
+}
+
+// firstPrompt times a prompt whose rows together go to nearly all experts, and reads all of the decoder but the embedding.
+func firstPrompt(b *testing.B, c *client.Client, table sdk.LayerTable) {
+	b.Helper()
+	read, embedding := 0.0, 0.0
+	for _, m := range table.Modules {
+		switch {
+		case m.ID == "embed_tokens":
+			embedding = float64(m.WeightBytes)
+		case m.ID == "lm_head":
+			read, embedding = read+float64(m.WeightBytes), 0
+		case !strings.HasPrefix(m.ID, "visual"):
+			read += float64(m.WeightBytes)
+		}
+	}
+	req := Greedy(1)
+	req.IgnoreEOS = true
+	for i := range 64 {
+		req.Tokens = append(req.Tokens, int32(i*7919%table.VocabSize))
+	}
+	begin := time.Now()
+	if n := len(Tokens(b, c, req, nil)); n != 1 {
+		b.Fatalf("%d tokens", n)
+	}
+	seconds := time.Since(begin).Seconds()
+	b.ReportMetric(1e3*seconds, "ms/prompt")
+	b.ReportMetric((read+embedding)/seconds/1e9, "GB/s") // without lm_head the embedding is the head
+}
+
+// anonymous is the memory that this process has of its own, in bytes: none of mapped files.
+func anonymous(t testing.TB) int64 {
+	t.Helper()
+	for line := range strings.Lines(string(nntest.Read(t, "/proc/self/status"))) {
+		if kb, ok := strings.CutPrefix(line, "RssAnon:"); ok {
+			n, err := strconv.ParseInt(strings.TrimSpace(strings.TrimSuffix(strings.TrimSpace(kb), "kB")), 10, 64)
+			if err != nil {
+				t.Fatal(fmt.Errorf("/proc/self/status: %w", err))
+			}
+			return n << 10
+		}
+	}
+	t.Fatal("/proc/self/status has no RssAnon")
+	return 0
+}
