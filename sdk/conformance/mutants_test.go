@@ -4,9 +4,12 @@ package conformance
 // no other.
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"image/color"
+	"image/png"
 	"os"
 	"regexp"
 	"slices"
@@ -116,6 +119,15 @@ func mutants(release <-chan struct{}) []mutant {
 		return func() sdk.Plugin { c := *t; return &c }
 	}
 	var mind, salt, calls, poisoned, named atomic.Int64
+	seen := func() sdk.Plugin { // what it saw first it sees for ever
+		var first atomic.Pointer[[][]byte]
+		return &twin{generate: asked(func(r *sdk.GenerateRequest) {
+			if r.Chat != nil && len(r.Chat.Images) == 1 && referencePictures(r.Chat) == nil {
+				first.CompareAndSwap(nil, &r.Chat.Images)
+				r.Chat.Images = *first.Load()
+			}
+		})}
+	}
 	return []mutant{
 		{flaw: "a name no file can have", fails: "describe", must: "D1", plugin: one(&twin{
 			describe: func(d sdk.Description) sdk.Description { d.Name = "Reference/1"; return d }})},
@@ -241,7 +253,13 @@ func mutants(release <-chan struct{}) []mutant {
 		{flaw: "draws anew each time", fails: "determinism", must: "R1", plugin: one(&twin{
 			generate: asked(func(r *sdk.GenerateRequest) { r.Sampling.Seed = uint64(calls.Add(1)) })})},
 		{flaw: "depends on the process", fails: "determinism", must: "R1", plugin: func() sdk.Plugin {
-			return &twin{reference: reference{salt: int(salt.Add(1))}}
+			own := &reference{salt: int(salt.Add(1))}
+			return &twin{generate: func(ctx context.Context, r *reference, req sdk.GenerateRequest, send func(sdk.Event) error) error {
+				if req.Chat == nil { // of chats with pictures another case asks the same
+					r = own
+				}
+				return r.Generate(ctx, req, send)
+			}}
 		}},
 		{flaw: "resumes without the words in between", fails: "determinism", must: "R3", plugin: one(&twin{
 			generate: func(ctx context.Context, r *reference, req sdk.GenerateRequest, send func(sdk.Event) error) error {
@@ -310,6 +328,42 @@ func mutants(release <-chan struct{}) []mutant {
 			generate: editedCalls(func(d *sdk.ToolCallDelta) {
 				if d.ID != "" {
 					d.ID = fmt.Sprint("call_", named.Add(1))
+				}
+			})})},
+
+		{flaw: "ignores pictures", fails: "pictures", must: "P1", plugin: one(&twin{
+			generate: asked(func(r *sdk.GenerateRequest) {
+				if r.Chat != nil {
+					r.Chat.Images = slices.Repeat([][]byte{painted(color.White)}, bytes.Count(r.Chat.Messages, []byte(`"image"`)))
+				}
+			})})},
+		{flaw: "blames a field that no client knows", fails: "pictures", must: "P1", plugin: one(&twin{
+			generate: func(ctx context.Context, r *reference, req sdk.GenerateRequest, send func(sdk.Event) error) error {
+				err := r.Generate(ctx, req, send)
+				var told *sdk.Error
+				if errors.As(err, &told) && told.Field == "messages" {
+					told.Field = "images"
+				}
+				return err
+			}})},
+		{flaw: "takes anything for a picture", fails: "pictures", must: "P2", plugin: one(&twin{
+			generate: asked(func(r *sdk.GenerateRequest) {
+				if r.Chat != nil {
+					r.Chat.Images = slices.Clone(r.Chat.Images)
+					for i := range r.Chat.Images {
+						if _, err := png.Decode(bytes.NewReader(r.Chat.Images[i])); err != nil {
+							r.Chat.Images[i] = painted(color.White)
+						}
+					}
+				}
+			})})},
+		{flaw: "sees the first picture for ever", fails: "pictures", must: "P3", plugin: seen},
+		{flaw: "resumes blindly", fails: "pictures", must: "P3", plugin: one(&twin{
+			generate: asked(func(r *sdk.GenerateRequest) {
+				if r.Resume != nil && r.Chat != nil {
+					for i := range r.Chat.Images {
+						r.Chat.Images[i] = painted(color.White)
+					}
 				}
 			})})},
 	}

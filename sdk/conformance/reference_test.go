@@ -9,6 +9,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"hash/fnv"
+	"image/png"
 	"os"
 	"path/filepath"
 	"strings"
@@ -67,6 +68,9 @@ func (r *reference) Generate(ctx context.Context, req sdk.GenerateRequest, send 
 	if err != nil {
 		return err
 	}
+	if err := referencePictures(req.Chat); err != nil {
+		return err
+	}
 	calls, err := referenceTools(req)
 	if err != nil {
 		return err
@@ -94,7 +98,7 @@ func (r *reference) Generate(ctx context.Context, req sdk.GenerateRequest, send 
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		id := r.next(req.Sampling, sequence)
+		id := r.next(req, sequence)
 		sequence = append(sequence, id)
 		token := &sdk.Token{Index: i, ID: id, Text: string('a' + rune(id)), Offset: i}
 		if i < len(calls) {
@@ -140,10 +144,29 @@ func referenceTools(req sdk.GenerateRequest) ([]string, error) {
 	return []string{"now", "now"}, nil
 }
 
-func (r *reference) next(s sdk.Sampling, sequence []int32) int32 {
+// referencePictures looks at the files.
+func referencePictures(c *sdk.Chat) error {
+	if c == nil {
+		return nil
+	}
+	if n := bytes.Count(c.Messages, []byte(`{"type": "image"}`)); n != len(c.Images) {
+		return &sdk.Error{Reason: sdk.ReasonInvalid, Field: "messages", Message: fmt.Sprintf("%d places for %d pictures", n, len(c.Images))}
+	}
+	for _, file := range c.Images {
+		if _, err := png.Decode(bytes.NewReader(file)); err != nil {
+			return &sdk.Error{Reason: sdk.ReasonInvalid, Field: "messages", Message: err.Error()}
+		}
+	}
+	return nil
+}
+
+func (r *reference) next(req sdk.GenerateRequest, sequence []int32) int32 {
 	h := fnv.New32a()
-	if s.Temperature == nil || *s.Temperature > 0 {
+	if s := req.Sampling; s.Temperature == nil || *s.Temperature > 0 {
 		_ = binary.Write(h, binary.LittleEndian, s.Seed)
+	}
+	if req.Chat != nil {
+		h.Write(bytes.Join(req.Chat.Images, nil))
 	}
 	_ = binary.Write(h, binary.LittleEndian, int64(r.salt))
 	_ = binary.Write(h, binary.LittleEndian, sequence)

@@ -34,10 +34,7 @@ func (m *Model) see(req sdk.GenerateRequest, ids []int32) ([]int32, []engine.Med
 		files = req.Chat.Images
 	}
 	if m.Pictures == nil {
-		if len(files) > 0 {
-			return nil, nil, invalid("messages", "this model takes no pictures; it reads text alone")
-		}
-		return ids, nil, nil
+		return ids, nil, m.blind(files)
 	}
 	if err := m.Pictures.Check(ids); err != nil {
 		return nil, nil, invalid("messages", "%v", err)
@@ -57,6 +54,14 @@ func (m *Model) see(req sdk.GenerateRequest, ids []int32) ([]int32, []engine.Med
 	}
 	media, err := locate(ids, m.Pictures.Pad(), pictures)
 	return ids, media, err
+}
+
+// blind refuses pictures for a model that does not see.
+func (m *Model) blind(files [][]byte) error {
+	if m.Pictures == nil && len(files) > 0 {
+		return invalid("messages", "this model takes no pictures; it reads text alone")
+	}
+	return nil
 }
 
 // widen repeats the pad of each picture as often as it has tokens.

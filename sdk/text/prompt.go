@@ -54,6 +54,9 @@ func exactlyOne(req sdk.GenerateRequest) error {
 
 // Render writes a chat as the checkpoint's template has it, up to where the model's turn begins.
 func (m *Model) Render(c sdk.Chat) (string, error) {
+	if err := m.blind(c.Images); err != nil { // before the template stumbles over a part that it does not know
+		return "", err
+	}
 	if m.tokenizer == nil {
 		return "", errNoTokenizer("messages")
 	}
