@@ -1,85 +1,48 @@
 package main
 
 import (
-	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"maps"
 	"math"
 	"math/rand/v2"
-	"os"
-	"os/exec"
-	"path/filepath"
 	"regexp"
-	"slices"
 	"strings"
 	"testing"
 
 	"github.com/inference-pio/inference-pio/cuda"
-	"github.com/inference-pio/inference-pio/cuda/golden"
 	"github.com/inference-pio/inference-pio/cuda/nn"
 	"github.com/inference-pio/inference-pio/cuda/nn/nntest"
+	"github.com/inference-pio/inference-pio/cuda/serve/servetest"
 	"github.com/inference-pio/inference-pio/cuda/weights"
 	"github.com/inference-pio/inference-pio/sdk"
 )
 
-// invented are weights for the published config: bf16, or with fp8 the matrices of the layers but the router in FP8, as the FP8
-// release has them. Tensors with equal names but for the numbers of layer and expert have the same bytes, so that all 60 GB fit
-// in the memory of one expert and one embedding.
-type invented struct {
-	bf16, fp8 weights.Source
-	shared    map[string]weights.View
-}
-
-func inventWeights(fp8 bool, shared map[string]weights.View) invented {
-	w := invented{bf16: weights.Dummy(1, cuda.BF16), shared: shared}
-	if fp8 {
-		w.fp8 = weights.Dummy(1, cuda.F8E4M3)
+// quantized is the type of weights: bf16, or with fp8 that of the FP8 release, which has the matrices of the layers but the router in
+// FP8.
+func quantized(fp8 bool) func(name string, shape []int) cuda.DType {
+	return func(name string, _ []int) cuda.DType {
+		if fp8 && strings.Contains(name, "_proj") {
+			return cuda.F8E4M3
+		}
+		return cuda.BF16
 	}
-	return w
 }
-
-func (invented) Names() []string { return nil }
 
 var numbers = regexp.MustCompile(`[0-9]+`)
 
-func (w invented) Get(name string, shape []int) (weights.View, bool) {
-	key := strings.Replace(numbers.ReplaceAllString(name, "N"), "lm_head", "model.embed_tokens", 1) // of one shape
-	src := w.bf16
-	if w.fp8 != nil && strings.Contains(name, "_proj") {
-		src, key = w.fp8, "fp8."+key
-	}
-	if v, ok := w.shared[key]; ok {
-		return v, true
-	}
-	v, ok := src.Get(key, shape)
-	if ok {
-		w.shared[key] = v
-	}
-	return v, ok
+// unnumbered is one name for all layers, for all experts, and for embedding and head: 60 GB fit in the memory of one of each.
+func unnumbered(name string) string {
+	return strings.Replace(numbers.ReplaceAllString(name, "N"), "lm_head", "model.embed_tokens", 1)
 }
 
 // The whole published depth, width and number of experts, in bf16 and in FP8: parameters, modules, bytes, and it generates.
 func TestPublishedShapeHasItsParametersAndGenerates(t *testing.T) {
-	shared := map[string]weights.View{}
-	for _, quantized := range []bool{false, true} {
-		t.Run(fmt.Sprintf("fp8=%v", quantized), func(t *testing.T) {
-			r, bound := load(t, []byte(published), inventWeights(quantized, shared), nntest.Limits{Rows: 8, Sequences: 1, Positions: 64})
-			if bound.Parameters != 29_943_393_920 {
-				t.Errorf("%d parameters; the published model has 29,943,393,920", bound.Parameters)
-			}
-			if len(bound.Layers) != 47 || len(bound.Modules) != 3+47+46*64 { // embed_tokens, norm, lm_head, layers, experts
-				t.Errorf("%d layers in %d modules", len(bound.Layers), len(bound.Modules))
-			}
-			var bytes int64
-			for _, m := range bound.Modules {
-				bytes += m.WeightBytes()
-			}
-			if want := publishedBytes(quantized); bytes != want {
-				t.Errorf("%d bytes of weights, not %d", bytes, want)
-			}
-			generates(t, r)
+	for _, fp8 := range []bool{false, true} {
+		t.Run(fmt.Sprintf("fp8=%v", fp8), func(t *testing.T) {
+			suite.Generates(t, []byte(published), 0, nntest.Alike(unnumbered, quantized(fp8)), nntest.Published{
+				Parameters: 29_943_393_920, Bytes: publishedBytes(fp8), Layers: 47, Modules: 3 + 47 + 46*64, Vocab: 154880, // embed_tokens, norm, lm_head, layers, experts
+			})
 		})
 	}
 }
@@ -106,151 +69,43 @@ func publishedBytes(quantized bool) int64 {
 	return 2*(parameters-elements) + elements + 4*factors
 }
 
-// generates checks the size of what comes out, and that the token chosen can be fed back.
-func generates(t *testing.T, r *nntest.Runner) {
-	t.Helper()
-	chunk := nntest.Chunk{Tokens: []int32{154820, 154879}}
-	for range 2 {
-		logits, err := r.Run(chunk)
-		if err != nil {
-			t.Fatal(err)
-		}
-		variance := 0.0
-		for _, x := range logits[0] {
-			variance += float64(x) * float64(x) / float64(len(logits[0]))
-		}
-		// Dummy weights keep the size of what passes through, so logits have a variance near 1 (the last norm's weights spread it).
-		if len(logits[0]) != 154880 || !(variance > 0.5 && variance < 2) {
-			t.Errorf("%d logits with variance %v", len(logits[0]), variance)
-		}
-		chunk = nntest.Chunk{Tokens: []int32{nntest.Argmax(logits[0])}, Form: nn.Decode}
-	}
-}
-
 // attention is the parameters of one layer's attention.
 const attention = 768*2048 + 768 + 20*256*768 + 576*2048 + 512 + 20*448*512 + 2048*20*256
 
 // The layer table that a host plans with adds up, at the published shape and for the tiny checkpoint; each expert is a module.
 func TestLayerTableAddsUp(t *testing.T) {
-	c, stop, err := startPlugin(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer stop()
-	dir := t.TempDir()
-	if err := os.WriteFile(filepath.Join(dir, "config.json"), []byte(published), 0o600); err != nil {
-		t.Fatal(err)
-	}
 	const outside = 2*154880*2048 + 2048 // embedding and head, final norm
 	const first = attention + 2*2048 + 3*10240*2048
 	const sparse = attention + 2*2048 + 64*2048 + 64 + 65*3*1536*2048
-	for _, tt := range []struct {
-		req                         sdk.InspectRequest
-		fit                         sdk.Fit
-		parameters, bytes, position int64
-		modules                     int
-	}{
-		{sdk.InspectRequest{Path: dir, Weights: "dummy"}, sdk.FitExact, 29_943_393_920, 59_886_787_840, 47 * 576 * 4, 3 + 47 + 46*64},
-		{sdk.InspectRequest{Path: dir, Weights: "dummy", Layers: 2}, sdk.FitExact, outside + first + sparse, 2 * (outside + first + sparse), 2 * 576 * 4, 3 + 2 + 64},
-		{sdk.InspectRequest{Path: tiny}, sdk.FitFamily, (tensorBytes(t, tiny) - 2*3*8) / 2, // the routers' biases are in f32
-			tensorBytes(t, tiny), 4 * (64 + 16) * 4, 3 + 4 + 3*8},
-	} {
-		in, err := c.Inspect(t.Context(), tt.req)
-		if err != nil {
-			t.Fatal(err)
-		}
-		var bytes, position int64
-		experts := 0
-		for _, m := range in.Table.Modules {
-			bytes, position = bytes+m.WeightBytes, position+m.StateBytesToken
-			if strings.Contains(m.ID, ".mlp.experts.") {
-				experts++
-			}
-		}
-		if in.Fit != tt.fit || in.Table.Parameters != tt.parameters || bytes != tt.bytes || position != tt.position || len(in.Table.Modules) != tt.modules {
-			t.Errorf("%+v: fit %v, %d parameters, %d bytes, %d a position, %d modules; want %+v", tt.req, in.Fit, in.Table.Parameters, bytes, position, len(in.Table.Modules), tt)
-		}
-		if experts == 0 {
-			t.Error("no module is an expert")
-		}
-	}
+	plugin.LayerTables(t, published, []servetest.Table{
+		{Fit: sdk.FitExact, Parameters: 29_943_393_920, Bytes: 59_886_787_840, Position: 47 * 576 * 4, Modules: 3 + 47 + 46*64, Experts: 46 * 64},
+		{Layers: 2, Fit: sdk.FitExact, Parameters: outside + first + sparse, Bytes: 2 * (outside + first + sparse), Position: 2 * 576 * 4, Modules: 3 + 2 + 64, Experts: 64},
+		{Dir: tiny, Fit: sdk.FitFamily, Parameters: (nntest.TensorBytes(t, tiny) - 2*3*8) / 2, // the routers' biases are in f32
+			Bytes: nntest.TensorBytes(t, tiny), Position: 4 * (64 + 16) * 4, Modules: 3 + 4 + 3*8, Experts: 3 * 8},
+	})
 }
 
-// tensorBytes is what the headers of a checkpoint say its tensors take.
-func tensorBytes(t *testing.T, dir string) (n int64) {
+// bindTiny binds a config to the tiny checkpoint with tensors changed.
+func bindTiny(t *testing.T, config string, changes map[string]*weights.View) (*Model, error) {
 	t.Helper()
-	entries, err := weights.ReadHeaders(dir)
+	m, _, err := suite.Bind([]byte(config), 0, nntest.Edited(checkpoint(t, tiny), changes))
 	if err != nil {
-		t.Fatal(err)
+		return nil, err
 	}
-	for _, e := range entries {
-		n += e.To - e.From
-	}
-	return n
-}
-
-// edited opens the tiny checkpoint with tensors added, replaced or (with a nil entry) removed.
-type edited struct {
-	weights.Source
-	changes map[string]*weights.View
-}
-
-func (e edited) Get(name string, shape []int) (weights.View, bool) {
-	if v, ok := e.changes[name]; ok {
-		if v == nil {
-			return weights.View{}, false
-		}
-		return *v, true
-	}
-	return e.Source.Get(name, shape)
-}
-
-func (e edited) Names() []string {
-	var names []string
-	for _, n := range e.Source.Names() {
-		if _, changed := e.changes[n]; !changed {
-			names = append(names, n)
-		}
-	}
-	for n, v := range e.changes {
-		if v != nil {
-			names = append(names, n)
-		}
-	}
-	slices.Sort(names)
-	return names
-}
-
-func bf16(shape ...int) *weights.View {
-	n := 2
-	for _, d := range shape {
-		n *= d
-	}
-	return &weights.View{Format: "BF16", DType: cuda.BF16, Known: true, Shape: shape, Data: make([]byte, n)}
-}
-
-func bindTiny(t *testing.T, changes map[string]*weights.View) (*Model, error) {
-	t.Helper()
-	c, err := ParseConfig(read(t, tiny, "config.json"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	m := New(c, 0)
-	_, err = nn.Bind(m, m.Respell(edited{checkpoint(t, tiny), changes}), nn.BindOptions{Prefix: "model.", Ignore: m.IgnoreTensor})
-	return m, err
+	return m.(*Model), nil
 }
 
 func TestMissingExtraAndMisshapenTensorsAreOneError(t *testing.T) {
-	_, err := bindTiny(t, map[string]*weights.View{
+	_, err := bindTiny(t, string(read(t, tiny, "config.json")), map[string]*weights.View{
 		"model.layers.3.mlp.experts.7.up_proj.weight":        nil,
 		"model.norm.weight":                                  nil,
 		"model.layers.1.mlp.gate.e_score_correction_bias":    nil,
-		"model.layers.1.mlp.experts.2.down_proj.weight":      bf16(96, 128),
-		"model.layers.2.self_attn.kv_b_proj.weight":          bf16(64, 320),
-		"model.layers.0.mlp.experts.0.up_proj.weight":        bf16(96, 128), // this layer is dense
-		"model.layers.2.self_attn.q_proj.weight":             bf16(192, 128),
-		"model.layers.2.mlp.shared_experts.gate_proj.weight": {Format: "I8", Shape: []int{96, 128}, Data: make([]byte, 96*128)},
-		"model.layers.2.self_attn.rotary_emb.inv_freq":       bf16(8), // known, and not needed
+		"model.layers.1.mlp.experts.2.down_proj.weight":      nntest.Zeros(96, 128),
+		"model.layers.2.self_attn.kv_b_proj.weight":          nntest.Zeros(64, 320),
+		"model.layers.0.mlp.experts.0.up_proj.weight":        nntest.Zeros(96, 128), // this layer is dense
+		"model.layers.2.self_attn.q_proj.weight":             nntest.Zeros(192, 128),
+		"model.layers.2.mlp.shared_experts.gate_proj.weight": nntest.OfBytes(96, 128),
+		"model.layers.2.self_attn.rotary_emb.inv_freq":       nntest.Zeros(8), // known, and not needed
 	})
 	var report *nn.BindError
 	if !errors.As(err, &report) {
@@ -270,9 +125,10 @@ func TestMissingExtraAndMisshapenTensorsAreOneError(t *testing.T) {
 // The layer that guesses a second token lies behind the last one, with an embedding and a head of its own; and a router's bias may
 // be in bf16 or in f32.
 func TestTheLayerBehindTheLastIsNotRead(t *testing.T) {
-	m, err := bindTiny(t, map[string]*weights.View{
-		"model.layers.4.eh_proj.weight": bf16(128, 256), "model.layers.4.embed_tokens.weight": bf16(1024, 128), "model.layers.4.shared_head.head.weight": bf16(1024, 128),
-		"model.layers.4.mlp.experts.0.up_proj.weight": bf16(96, 128), "model.layers.10.input_layernorm.weight": bf16(128),
+	config := string(read(t, tiny, "config.json"))
+	m, err := bindTiny(t, config, map[string]*weights.View{
+		"model.layers.4.eh_proj.weight": nntest.Zeros(128, 256), "model.layers.4.embed_tokens.weight": nntest.Zeros(1024, 128), "model.layers.4.shared_head.head.weight": nntest.Zeros(1024, 128),
+		"model.layers.4.mlp.experts.0.up_proj.weight": nntest.Zeros(96, 128), "model.layers.10.input_layernorm.weight": nntest.Zeros(128),
 		"model.layers.1.mlp.gate.e_score_correction_bias": {Format: "F32", DType: cuda.F32, Known: true, Shape: []int{8}, Data: make([]byte, 32)},
 	})
 	if err != nil {
@@ -281,31 +137,67 @@ func TestTheLayerBehindTheLastIsNotRead(t *testing.T) {
 	if bias := m.Layers[1].MLP.(*Mixture).Router.Bias; bias.DType != cuda.F32 {
 		t.Errorf("the bias is in %v", bias.DType)
 	}
-	if _, err := bindTiny(t, map[string]*weights.View{"model.layers.x.input_layernorm.weight": bf16(128)}); err == nil {
+	if _, err := bindTiny(t, config, map[string]*weights.View{"model.layers.x.input_layernorm.weight": nntest.Zeros(128)}); err == nil {
 		t.Error("a layer without a number was accepted")
 	}
 }
 
 func TestTheHeadIsTheEmbeddingOnlyWhereTied(t *testing.T) {
-	config := strings.Replace(string(read(t, tiny, "config.json")), `"tie_word_embeddings": false`, `"tie_word_embeddings": true`, 1)
-	c, err := ParseConfig([]byte(config))
-	if err != nil {
-		t.Fatal(err)
+	untied := string(read(t, tiny, "config.json"))
+	m, err := bindTiny(t, strings.Replace(untied, `"tie_word_embeddings": false`, `"tie_word_embeddings": true`, 1), nil) // with a stray lm_head
+	if err != nil || m.Head.W != m.Embed.W {
+		t.Errorf("the head is not the embedding: %v", err)
 	}
-	m := New(c, 0)
-	if _, err = nn.Bind(m, checkpoint(t, tiny), nn.BindOptions{Prefix: "model.", Ignore: m.IgnoreTensor}); err != nil { // with a stray lm_head
-		t.Error(err)
-	}
-	if m.Head.W != m.Embed.W {
-		t.Error("the head is not the embedding")
-	}
-	if _, err := bindTiny(t, map[string]*weights.View{"lm_head.weight": nil}); err == nil || !strings.Contains(err.Error(), "it lacks lm_head.weight (1024, 128)") {
+	if _, err := bindTiny(t, untied, map[string]*weights.View{"lm_head.weight": nil}); err == nil || !strings.Contains(err.Error(), "it lacks lm_head.weight (1024, 128)") {
 		t.Errorf("error %v", err)
 	}
 }
 
-// randomConfig is a legal config of a small model; in FP8 with blocks of any size.
-func randomConfig(rng *rand.Rand, fp8 bool) []byte {
+// As transformers 5 saves it, the experts of a layer are one tensor.
+func TestJoinedExpertsAreTheSameModel(t *testing.T) {
+	prompt := servetest.Sampled(t, tiny).Tokens[:70]
+	limits := nntest.Limits{Rows: 70, Sequences: 1, Positions: 128}
+	one, _ := load(t, read(t, tiny, "config.json"), checkpoint(t, tiny), limits)
+	two, _ := load(t, read(t, tiny, "config.v5.json"), nntest.Joined(t, checkpoint(t, tiny)), limits)
+	sameBits(t, "joined", all(t, two, 0, prompt, 70), all(t, one, 0, prompt, 70))
+}
+
+// Matrices in FP8 compute what the same numbers in f32 do, bit for bit and in both forms of attention: a block's factor times its
+// element is rounded once.
+func TestFP8MatricesAreTheirNumbers(t *testing.T) {
+	config := with(t, `"vocab_size": 90, "hidden_size": 70, "num_hidden_layers": 2, "num_attention_heads": 3, "num_key_value_heads": 3, "intermediate_size": 50,
+		"q_lora_rank": 21, "kv_lora_rank": 30, "qk_nope_head_dim": 11, "qk_rope_head_dim": 6, "v_head_dim": 9,
+		"n_routed_experts": 9, "num_experts_per_tok": 3, "moe_intermediate_size": 37, "max_position_embeddings": 128,
+		"quantization_config": {"quant_method": "fp8", "weight_block_size": [16, 24]}`)
+	limits := nntest.Limits{Rows: 40, Sequences: 1, Positions: 64}
+	src, quantized := weights.Dummy(3, cuda.F8E4M3), 0
+	fp8, _ := load(t, config, src, limits)
+	wide, _ := load(t, config, nntest.Widened(src, 16, 24, &quantized), limits)
+	if quantized < 9*3+3+2*5 {
+		t.Fatalf("only %d matrices are in FP8", quantized)
+	}
+	prompt := make([]int32, 40)
+	for i := range prompt {
+		prompt[i] = int32(i * i % 90)
+	}
+	sameBits(t, "widened", all(t, wide, 0, prompt, 40), all(t, fp8, 0, prompt, 40))
+	next := nntest.Chunk{Tokens: []int32{1, 2, 3}, Form: nn.Decode, All: true}
+	got, err := fp8.Run(next)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want, err := wide.Run(next)
+	if err != nil {
+		t.Fatal(err)
+	}
+	sameBits(t, "generated", got, want)
+}
+
+func TestKernelsAgreeOnRandomConfigs(t *testing.T) { suite.RandomConfigs(t, random) }
+
+// random is a legal config of a small model; each fourth in FP8 with blocks of any size.
+func random(t testing.TB, rng *rand.Rand, i int) nntest.Invention {
+	dtype := []cuda.DType{cuda.BF16, cuda.F16, cuda.F32, cuda.F8E4M3}[i%4]
 	pick := func(n ...int) int { return n[rng.IntN(len(n))] }
 	coin := func() bool { return rng.IntN(2) == 0 }
 	heads, groups, rope, layers := 1+rng.IntN(24), 1+rng.IntN(4), 2*(1+rng.IntN(16)), 1+rng.IntN(4)
@@ -332,215 +224,12 @@ func randomConfig(rng *rand.Rand, fp8 bool) []byte {
 	if coin() {
 		config["rope_scaling"] = map[string]any{"type": "yarn", "factor": 4, "original_max_position_embeddings": 64, "mscale": pick(0, 1), "mscale_all_dim": pick(0, 1)}
 	}
-	if fp8 {
+	if dtype == cuda.F8E4M3 {
 		config["quantization_config"] = map[string]any{"quant_method": "fp8", "weight_block_size": []int{pick(1, 16, 31, 128), pick(3, 24, 64, 128)}}
 	}
 	text, err := json.Marshal(config)
 	if err != nil {
-		panic(err) // strings and numbers can be encoded
-	}
-	return text
-}
-
-// envLogits names the file in which a test process of its own leaves its logits.
-const envLogits = "GLM_TEST_LOGITS"
-
-// randomLogits runs random configs with dummy weights, a prompt of more than one block in two chunks and a few decodes.
-func randomLogits(t *testing.T) []float32 {
-	rng, out := rand.New(rand.NewPCG(3, 4)), []float32{}
-	for i := range 24 {
-		dtype := []cuda.DType{cuda.BF16, cuda.F16, cuda.F32, cuda.F8E4M3}[i%4]
-		config := randomConfig(rng, dtype == cuda.F8E4M3)
-		r, _ := load(t, config, weights.Dummy(uint64(i), dtype), nntest.Limits{Rows: 96, Sequences: 1, Positions: 128})
-		c, err := ParseConfig(config)
-		if err != nil {
-			t.Fatal(err)
-		}
-		for step, n := range []int{64, 9, 1, 1} {
-			form := nn.Prefill
-			if step > 1 {
-				form = nn.Decode
-			}
-			tokens := make([]int32, n)
-			for j := range tokens {
-				tokens[j] = int32(rng.IntN(c.VocabSize))
-			}
-			logits, err := r.Run(nntest.Chunk{Tokens: tokens, Form: form, All: true})
-			if err != nil {
-				t.Fatalf("%s: %v", config, err)
-			}
-			out = append(out, slices.Concat(logits...)...)
-		}
-	}
-	return out
-}
-
-// The kernels of this machine and the portable ones are chosen once for a process, so the portable ones run in another.
-func TestKernelsAgreeOnRandomConfigs(t *testing.T) {
-	got := randomLogits(t)
-	if path := os.Getenv(envLogits); path != "" {
-		var raw []byte
-		for _, x := range got {
-			raw = binary.LittleEndian.AppendUint32(raw, math.Float32bits(x))
-		}
-		if err := os.WriteFile(path, raw, 0o600); err != nil {
-			t.Fatal(err)
-		}
-		return
-	}
-	path := filepath.Join(t.TempDir(), "logits")
-	portable(t, "^TestKernelsAgreeOnRandomConfigs$", envLogits+"="+path)
-	raw, err := os.ReadFile(path)
-	if err != nil || len(raw) != 4*len(got) {
-		t.Fatalf("%d bytes for %d logits, %v", len(raw), len(got), err)
-	}
-	want := make([]float32, len(got))
-	for i := range want {
-		want[i] = math.Float32frombits(binary.LittleEndian.Uint32(raw[4*i:]))
-	}
-	if d := golden.Compare(got, want); d.Rel > 2e-5 { // the order of sums differs; tiny eps and hidden sizes amplify it
-		t.Errorf("%s and portable are %.1e apart at logit %d", cuda.CPUKernels(), d.Rel, d.At)
-	} else {
-		t.Logf("%s and portable are %.1e apart over %d logits", cuda.CPUKernels(), d.Rel, len(got))
-	}
-}
-
-func TestPortableKernelsComputeTheReferenceToo(t *testing.T) {
-	if cuda.CPUKernels() == "cpu/portable" {
-		t.Log("these are the portable kernels; the other tests have shown it")
-		return
-	}
-	out := portable(t, "^TestEveryLayer|^TestGreedy|^TestUnusual|^TestSequences")
-	if n := strings.Count(out, "\n--- PASS: Test"); n != 4 {
-		t.Errorf("only %d tests ran:\n%s", n, out)
-	}
-}
-
-// portable runs tests in a process with the portable kernels.
-func portable(t *testing.T, tests string, env ...string) string {
-	t.Helper()
-	cmd := exec.Command(os.Args[0], "-test.v", "-test.run", tests)
-	cmd.Env = append(os.Environ(), append(env, "PIO_CPU=portable")...)
-	out, err := cmd.CombinedOutput()
-	if err != nil {
-		t.Fatalf("with portable kernels: %v\n%s", err, out)
-	}
-	return string(out)
-}
-
-// respelled gives the tensors of a source as another tool would have written them.
-type respelled struct {
-	names []string
-	get   func(name string, shape []int) (weights.View, bool)
-}
-
-func (r respelled) Names() []string { return r.names }
-
-func (r respelled) Get(name string, shape []int) (weights.View, bool) { return r.get(name, shape) }
-
-// joined is the tiny checkpoint as transformers 5 saves it: the experts of a layer in one tensor, gate before up.
-func joined(t *testing.T) weights.Source {
-	t.Helper()
-	src, tensors := checkpoint(t, tiny), map[string]weights.View{}
-	get := func(name string) weights.View {
-		v, ok := src.Get(name, nil)
-		if !ok {
-			t.Fatal("no", name)
-		}
-		return v
-	}
-	for _, name := range src.Names() {
-		if !strings.Contains(name, ".experts.") {
-			tensors[name] = get(name)
-		}
-	}
-	for layer := 1; layer < 4; layer++ {
-		prefix := fmt.Sprintf("model.layers.%d.mlp.experts.", layer)
-		var gateUp, down []byte
-		for e := range 8 {
-			expert := fmt.Sprint(prefix, e)
-			gateUp = slices.Concat(gateUp, get(expert+".gate_proj.weight").Data, get(expert+".up_proj.weight").Data)
-			down = append(down, get(expert+".down_proj.weight").Data...)
-		}
-		tensors[prefix+"gate_up_proj"] = weights.View{Format: "BF16", DType: cuda.BF16, Known: true, Shape: []int{8, 2 * 96, 128}, Data: gateUp}
-		tensors[prefix+"down_proj"] = weights.View{Format: "BF16", DType: cuda.BF16, Known: true, Shape: []int{8, 128, 96}, Data: down}
-	}
-	return respelled{slices.Sorted(maps.Keys(tensors)), func(name string, _ []int) (weights.View, bool) {
-		v, ok := tensors[name]
-		return v, ok
-	}}
-}
-
-func TestJoinedExpertsAreTheSameModel(t *testing.T) {
-	prompt := longest(t)[:70]
-	limits := nntest.Limits{Rows: 70, Sequences: 1, Positions: 128}
-	one, _ := load(t, read(t, tiny, "config.json"), checkpoint(t, tiny), limits)
-	two, _ := load(t, read(t, tiny, "config.v5.json"), joined(t), limits)
-	sameBits(t, "joined", all(t, two, 0, prompt, 70), all(t, one, 0, prompt, 70))
-}
-
-// Matrices in FP8 compute what the same numbers in f32 do, bit for bit and in both forms of attention: a block's factor times its
-// element is rounded once.
-func TestFP8MatricesAreTheirNumbers(t *testing.T) {
-	config := with(t, `"vocab_size": 90, "hidden_size": 70, "num_hidden_layers": 2, "num_attention_heads": 3, "num_key_value_heads": 3, "intermediate_size": 50,
-		"q_lora_rank": 21, "kv_lora_rank": 30, "qk_nope_head_dim": 11, "qk_rope_head_dim": 6, "v_head_dim": 9,
-		"n_routed_experts": 9, "num_experts_per_tok": 3, "moe_intermediate_size": 37, "max_position_embeddings": 128,
-		"quantization_config": {"quant_method": "fp8", "weight_block_size": [16, 24]}`)
-	limits := nntest.Limits{Rows: 40, Sequences: 1, Positions: 64}
-	src, quantized := weights.Dummy(3, cuda.F8E4M3), 0
-	fp8, _ := load(t, config, src, limits)
-	wide, _ := load(t, config, respelled{nil, func(name string, shape []int) (weights.View, bool) {
-		v, ok := src.Get(name, shape)
-		if ok && v.DType == cuda.F8E4M3 {
-			rows, cols := (shape[0]+15)/16, (shape[1]+23)/24
-			scale, _ := src.Get(name+"_scale_inv", []int{rows, cols})
-			v = widened(v, scale, 16, 24)
-			quantized++
-		}
-		return v, ok
-	}}, limits)
-	if quantized < 9*3+3+2*5 {
-		t.Fatalf("only %d matrices are in FP8", quantized)
-	}
-	prompt := make([]int32, 40)
-	for i := range prompt {
-		prompt[i] = int32(i * i % 90)
-	}
-	sameBits(t, "widened", all(t, wide, 0, prompt, 40), all(t, fp8, 0, prompt, 40))
-	next := nntest.Chunk{Tokens: []int32{1, 2, 3}, Form: nn.Decode, All: true}
-	got, err := fp8.Run(next)
-	if err != nil {
 		t.Fatal(err)
 	}
-	want, err := wide.Run(next)
-	if err != nil {
-		t.Fatal(err)
-	}
-	sameBits(t, "generated", got, want)
-}
-
-// widened is a matrix of FP8 in f32: each element times the factor of its block of rows x cols.
-func widened(v, scale weights.View, rows, cols int) weights.View {
-	var data []byte
-	for i, b := range v.Data {
-		block := i/v.Shape[1]/rows*scale.Shape[1] + i%v.Shape[1]/cols
-		factor := math.Float32frombits(binary.LittleEndian.Uint32(scale.Data[4*block:]))
-		data = binary.LittleEndian.AppendUint32(data, math.Float32bits(e4m3(b)*factor))
-	}
-	return weights.View{Format: "F32", DType: cuda.F32, Known: true, Shape: v.Shape, Data: data}
-}
-
-// e4m3 is one sign, four bits of exponent (bias 7) and three of fraction; an exponent of 0 means no leading one.
-func e4m3(b byte) float32 {
-	exponent, fraction := int(b>>3&15), float64(b&7)/8
-	if exponent == 0 {
-		exponent = 1
-	} else {
-		fraction++
-	}
-	value := math.Ldexp(fraction, exponent-7)
-	if b>>7 == 1 {
-		value = -value
-	}
-	return float32(value)
+	return nntest.Invention{Config: text, Source: weights.Dummy(uint64(i), dtype)}
 }

@@ -1,215 +1,33 @@
 package main
 
 import (
-	"math"
-	"os"
-	"path/filepath"
-	"slices"
 	"testing"
 
-	"github.com/inference-pio/inference-pio/cuda"
-	"github.com/inference-pio/inference-pio/cuda/nn"
 	"github.com/inference-pio/inference-pio/cuda/nn/nntest"
-	"github.com/inference-pio/inference-pio/cuda/weights"
+	"github.com/inference-pio/inference-pio/cuda/serve/servetest"
 )
 
-const tiny = "testdata/tiny"
+// tiny is a small model of the class with what the reference computes.
+const (
+	tiny  = "testdata/tiny"
+	bound = nntest.Bound
+)
 
-// load binds a config to weights and gives a runner for it.
-func load(t testing.TB, config []byte, src weights.Source, l nntest.Limits) (*nntest.Runner, *nn.Bound) {
-	t.Helper()
-	return loadLayers(t, config, 0, src, l)
-}
+var (
+	plugin     = servetest.Plugin{Family: family, Checkpoints: []string{tiny}}
+	suite      = plugin.Suite()
+	load       = suite.Load
+	read       = nntest.Read
+	checkpoint = nntest.Checkpoint
+	all        = nntest.All
+	sameBits   = nntest.SameBits
+)
 
-// loadLayers is load with the first layers only; 0 is all.
-func loadLayers(t testing.TB, config []byte, layers int, src weights.Source, l nntest.Limits) (*nntest.Runner, *nn.Bound) {
-	t.Helper()
-	c, err := ParseConfig(config)
-	if err != nil {
-		t.Fatal(err)
-	}
-	m := New(c, layers)
-	bound, err := nn.Bind(m, m.Respell(src), nn.BindOptions{Prefix: "model.", Ignore: m.IgnoreTensor, FP8Block: m.FP8Block()})
-	if err != nil {
-		t.Fatal(err)
-	}
-	cpu := cuda.NewCPU(0)
-	t.Cleanup(func() { cpu.Close() })
-	r, err := nntest.NewRunner(m, bound, cpu, l)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(r.Close)
-	return r, bound
-}
-
-// checkpoint opens the weights of a directory until the test ends.
-func checkpoint(t testing.TB, dir string) weights.Source {
-	t.Helper()
-	c, err := weights.Open(dir)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { c.Close() })
-	return c
-}
-
-func read(t testing.TB, path ...string) []byte {
-	t.Helper()
-	text, err := os.ReadFile(filepath.Join(path...))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return text
-}
-
-func loadTiny(t testing.TB, config string) *nntest.Runner {
-	t.Helper()
-	r, _ := load(t, read(t, tiny, config), checkpoint(t, tiny), nntest.Limits{Rows: 1024, Sequences: 4, Positions: 1024})
-	return r
-}
-
-// Both computations are in f32 on the same bf16 weights, so they differ by the order of sums alone: some 1e-6 of the largest
-// value. 1e-4 is far above that and far below any mistake.
-const bound = 1e-4
-
-func TestEveryLayerIsTheReferences(t *testing.T) {
-	for _, config := range []string{"config.json", "config.v5.json"} { // both spellings must be one model
-		how, err := loadTiny(t, config).Layers(tiny, bound)
-		if err != nil {
-			t.Errorf("%s: %v", config, err)
-		}
-		t.Logf("%s: %s", config, how)
-	}
-}
-
-func TestGreedyTokensAreTheReferences(t *testing.T) {
-	cases, err := nntest.Cases(tiny)
-	if err != nil {
-		t.Fatal(err)
-	}
-	r := loadTiny(t, "config.json")
-	for _, c := range cases {
-		got, err := r.Generate(0, c.Prompt, 512, len(c.Greedy))
-		if err != nil {
-			t.Fatal(err)
-		}
-		if !slices.Equal(got, c.Greedy) {
-			t.Errorf("%s (smallest margin %v):\n got %v\nwant %v", c.Name, c.Margin, got, c.Greedy)
-		}
-	}
-}
-
-func TestPerplexityIsTheReferences(t *testing.T) {
-	want, err := nntest.ReadPerplexity(tiny)
-	if err != nil {
-		t.Fatal(err)
-	}
-	sum, tokens, err := loadTiny(t, "config.json").NLL(want.Documents)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if tokens != want.Tokens {
-		t.Fatalf("%d tokens, the reference counts %d", tokens, want.Tokens)
-	}
-	perplexity, reference := math.Exp(sum/float64(tokens)), math.Exp(want.NLL/float64(want.Tokens))
-	if off := math.Abs(perplexity/reference - 1); off > 1e-4 {
-		t.Errorf("perplexity %v, the reference has %v: %.4f %% apart", perplexity, reference, 100*off)
-	}
-	t.Logf("perplexity %.8f, reference %.8f", perplexity, reference)
-}
-
-// longest is the golden case with the longest prompt.
-func longest(t *testing.T) []int32 {
-	t.Helper()
-	cases, err := nntest.Cases(tiny)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return slices.MaxFunc(cases, func(a, b nntest.Case) int { return len(a.Prompt) - len(b.Prompt) }).Prompt
-}
-
-// sameBits compares rows of logits bit for bit.
-func sameBits(t *testing.T, what string, got, want [][]float32) {
-	t.Helper()
-	if len(got) != len(want) {
-		t.Fatalf("%s: %d rows, not %d", what, len(got), len(want))
-	}
-	for i := range want {
-		for j := range want[i] {
-			if math.Float32bits(got[i][j]) != math.Float32bits(want[i][j]) {
-				t.Fatalf("%s: row %d logit %d is %v, not %v", what, i, j, got[i][j], want[i][j])
-			}
-		}
-	}
-}
-
-// all runs a prompt in chunks and returns the logits of every row.
-func all(t *testing.T, r *nntest.Runner, seq int, prompt []int32, chunk int) [][]float32 {
-	t.Helper()
-	r.Reset(seq)
-	var rows [][]float32
-	for part := range slices.Chunk(prompt, chunk) {
-		logits, err := r.Run(nntest.Chunk{Seq: seq, Tokens: part, All: true})
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, row := range logits {
-			rows = append(rows, slices.Clone(row))
-		}
-	}
-	return rows
-}
-
-func TestChunkedPromptIsTheWholePrompt(t *testing.T) {
-	r, prompt := loadTiny(t, "config.json"), longest(t)
-	want := all(t, r, 0, prompt, len(prompt))
-	for _, chunk := range []int{64, 128, 192, 1} { // token by token as well: this model's forms are one
-		sameBits(t, "chunked", all(t, r, 1, prompt, chunk), want)
-	}
-	for _, n := range []int{1, 63, 64, 65, 127, 128, 129} { // a shorter prompt is the beginning of a longer one
-		sameBits(t, "shorter", all(t, r, 2, prompt[:n], n), want[:n])
-	}
-}
-
-func TestSequencesDoNotFeelEachOther(t *testing.T) {
-	cases, err := nntest.Cases(tiny)
-	if err != nil {
-		t.Fatal(err)
-	}
-	r := loadTiny(t, "config.json")
-	prompts := [][]int32{cases[0].Prompt, cases[len(cases)-1].Prompt, longest(t)[:100], {7}}
-	alone := make([][][]float32, len(prompts))
-	for i, p := range prompts {
-		alone[i] = all(t, r, 0, p, 64)
-	}
-
-	for seq := range prompts {
-		r.Reset(seq)
-	}
-	together, at := make([][][]float32, len(prompts)), make([]int, len(prompts))
-	for step := 0; ; step++ { // ragged chunks, so that steps mix prompts at all stages
-		var chunks []nntest.Chunk
-		var whose []int
-		for seq, p := range prompts {
-			n := min(len(p)-at[seq], 1+(step*5+seq*17)%23)
-			if n > 0 {
-				chunks = append(chunks, nntest.Chunk{Seq: seq, Tokens: p[at[seq] : at[seq]+n], All: true})
-				whose, at[seq] = append(whose, slices.Repeat([]int{seq}, n)...), at[seq]+n
-			}
-		}
-		if len(chunks) == 0 {
-			break
-		}
-		logits, err := r.Run(chunks...)
-		if err != nil {
-			t.Fatal(err)
-		}
-		for i, row := range logits {
-			together[whose[i]] = append(together[whose[i]], slices.Clone(row))
-		}
-	}
-	for seq := range prompts {
-		sameBits(t, "in company", together[seq], alone[seq])
-	}
-}
+func TestEveryLayerIsTheReferences(t *testing.T)             { suite.EveryLayer(t) }
+func TestGreedyTokensAreTheReferences(t *testing.T)          { suite.Greedy(t) }
+func TestPerplexityIsTheReferences(t *testing.T)             { suite.Perplexity(t) }
+func TestPortableKernelsComputeTheReferenceToo(t *testing.T) { suite.Portable(t) }
+func TestChunkedPromptIsTheWholePrompt(t *testing.T)         { suite.Chunked(t) }
+func TestPromptsAroundTheBorders(t *testing.T)               { suite.Borders(t) }
+func TestSequencesDoNotFeelEachOther(t *testing.T)           { suite.Company(t) }
+func TestWhatIsGeneratedIsAsPrompted(t *testing.T)           { suite.Forms(t, 0) }

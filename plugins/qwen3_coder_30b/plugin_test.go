@@ -1,216 +1,41 @@
 package main
 
 import (
-	"context"
-	"encoding/json"
-	"fmt"
 	"regexp"
 	"slices"
 	"strings"
 	"testing"
 
-	"github.com/inference-pio/inference-pio/cuda/serve"
-	"github.com/inference-pio/inference-pio/sdk"
-	"github.com/inference-pio/inference-pio/sdk/client"
-	"github.com/inference-pio/inference-pio/sdk/conformance"
-	sdkserve "github.com/inference-pio/inference-pio/sdk/serve"
+	"github.com/inference-pio/inference-pio/cuda/serve/servetest"
 )
 
-func startPlugin(context.Context) (*client.Client, func(), error) {
-	return sdkserve.InProcess(serve.New(family))
-}
+func TestConformance(t *testing.T)            { plugin.Conformance(t) }
+func TestResumedIsUninterrupted(t *testing.T) { plugin.Resumed(t) }
+func BenchmarkTinyInProcess(b *testing.B)     { plugin.TinyInProcess(b) }
 
-func TestConformance(t *testing.T) {
-	conformance.Run(t, conformance.Config{Start: startPlugin, Model: tiny})
-}
+// BenchmarkLoad loads one of the 48 layers, with all of its 128 experts:
+//
+//	go test ./plugins/qwen3_coder_30b -run '^$' -bench Load
+func BenchmarkLoad(b *testing.B) { plugin.Load(b, []byte(published), 1) }
 
-// goldenCase is one of golden.json: what the reference renders, tokenizes and answers.
-type goldenCase struct {
-	Name       string
-	Messages   json.RawMessage // of a chat
-	Tools      json.RawMessage
-	Prompt     string // instead of messages: a file with a hole to fill
-	Rendered   string
-	IDs        []int32
-	GreedyIDs  []int32 `json:"greedy_ids"`
-	GreedyText string  `json:"greedy_text"`
-}
+// special are tokens that a client never sees.
+var special = regexp.MustCompile(`<\|[a-z_]+\|>`)
 
-func goldenCases(t *testing.T) []goldenCase {
-	t.Helper()
-	var golden struct{ Cases []goldenCase }
-	if err := json.Unmarshal(read(t, tiny, "golden.json"), &golden); err != nil {
-		t.Fatal(err)
-	}
-	return golden.Cases
-}
-
-// loaded is a plugin that has loaded the tiny model.
-func loaded(t *testing.T, req sdk.LoadRequest) *client.Client {
-	t.Helper()
-	c, stop, err := startPlugin(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(stop)
-	req.Path = tiny
-	if _, err := c.Load(t.Context(), req, func(sdk.Progress) {}); err != nil {
-		t.Fatal(err)
-	}
-	return c
-}
-
-// answer is what a client gets.
-type answer struct {
-	prompt, ids   []int32
-	shown, called string
-}
-
-func ask(t *testing.T, c *client.Client, g goldenCase) (a answer) {
-	t.Helper()
-	zero := 0.0
-	req := sdk.GenerateRequest{ID: g.Name, MaxTokens: len(g.GreedyIDs), Sampling: sdk.Sampling{Temperature: &zero}}
-	if g.Prompt != "" {
-		req.Text, req.HasText = g.Prompt, true
-	} else {
-		req.Chat = &sdk.Chat{Messages: g.Messages, Tools: g.Tools}
-	}
-	err := c.Generate(t.Context(), req, func(e sdk.Event) error {
-		switch {
-		case e.Start != nil:
-			a.prompt = e.Start.Prompt
-		case e.Token != nil:
-			a.ids = append(a.ids, e.Token.ID)
-			a.shown += e.Token.Text
-			for _, d := range e.Token.ToolCalls {
-				a.called += d.Name + d.Arguments
-			}
-		case e.Finish != nil:
-			a.shown += e.Finish.Text
-		}
-		return nil
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return a
-}
-
-// From the client's messages to the answer's text, through the contract, as the reference: rendered, ids, greedy ids.
+// The case with tools calls one in the family's tags, and types its arguments as the tool's schema does.
 func TestChatsOfTheReferenceThroughTheContract(t *testing.T) {
-	c := loaded(t, sdk.LoadRequest{})
-	for _, g := range goldenCases(t) {
-		t.Run(g.Name, func(t *testing.T) {
-			if g.Messages != nil {
-				if rendered, err := c.Render(t.Context(), sdk.Chat{Messages: g.Messages, Tools: g.Tools}); err != nil || rendered != g.Rendered {
-					t.Errorf("rendered %q, %v\nwant %q", rendered, err, g.Rendered)
-				}
-			}
-			a := ask(t, c, g)
-			equalIDs(t, "prompt ids", a.prompt, g.IDs)
-			equalIDs(t, "greedy ids", a.ids, g.GreedyIDs)
-			text, _, calls := strings.Cut(tags.ReplaceAllString(g.GreedyText, ""), "<tool_call>")
-			if calls != (a.called == `read_file{"path": "go.mod", "lines": 12}`) {
-				t.Errorf("the answer calls %q; the reference writes %q", a.called, g.GreedyText)
-			}
-			for word := range strings.FieldsSeq(text) {
-				if !strings.Contains(a.shown, word) {
-					t.Errorf("the answer lacks %q: %q", word, a.shown)
-				}
-			}
-		})
-	}
-}
-
-// tags are what a client never sees: special tokens.
-var tags = regexp.MustCompile(`<\|[a-z_]+\|>`)
-
-func equalIDs(t *testing.T, what string, got, want []int32) {
-	t.Helper()
-	for i := range max(len(got), len(want)) {
-		if i >= len(got) || i >= len(want) || got[i] != want[i] {
-			t.Errorf("%s differ at %d:\n got %v\nwant %v", what, i, got, want)
-			return
+	plugin.Chats(t, func(t testing.TB, g servetest.Case, a servetest.Answer) {
+		text, _, called := strings.Cut(special.ReplaceAllString(g.GreedyText, ""), "<tool_call>")
+		var calls []servetest.Call
+		if called {
+			calls = []servetest.Call{{Name: "read_file", Arguments: `{"path": "go.mod", "lines": 12}`}}
 		}
-	}
-}
-
-// BenchmarkTinyInProcess is a generation through the contract without a process, a socket file or HTTP: see
-// BenchmarkTinyOverHTTP of host/e2e.
-func BenchmarkTinyInProcess(b *testing.B) {
-	ctx := b.Context()
-	c, stop, err := startPlugin(ctx)
-	if err != nil {
-		b.Fatal(err)
-	}
-	defer stop()
-	if _, err := c.Load(ctx, sdk.LoadRequest{InspectRequest: sdk.InspectRequest{Path: tiny}}, func(sdk.Progress) {}); err != nil {
-		b.Fatal(err)
-	}
-	const tokens = 500
-	zero := 0.0
-	chat := sdk.Chat{Messages: json.RawMessage(`[{"role": "user", "content": "What is 27 + 38?"}]`)}
-	req := sdk.GenerateRequest{ID: "bench", Chat: &chat, MaxTokens: tokens, IgnoreEOS: true, Sampling: sdk.Sampling{Temperature: &zero}}
-	for b.Loop() {
-		n := 0
-		if err := c.Generate(ctx, req, func(sdk.Event) error { n++; return nil }); err != nil || n < tokens {
-			b.Fatalf("%d events, %v", n, err)
+		if a.Text != text || a.Reasoning != "" || !slices.Equal(a.Calls, calls) {
+			t.Errorf("says %q (reasoning %q), calls %v; the reference writes %q", a.Text, a.Reasoning, a.Calls, g.GreedyText)
 		}
-	}
-	b.ReportMetric(float64(b.Elapsed().Microseconds())/float64(b.N)/tokens, "us/token")
-}
-
-// report asks the plugin where everything is.
-func report(t *testing.T, c *client.Client) sdk.Report {
-	t.Helper()
-	s, err := c.Schedule(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := s.Send(sdk.Order{ID: 1, Query: &sdk.QueryOrder{}}); err != nil {
-		t.Fatal(err)
-	}
-	for {
-		r, err := s.Recv()
-		if err != nil {
-			t.Fatal(err)
-		}
-		if len(r.Modules) > 0 {
-			return r
-		}
-	}
-}
-
-// A second device has room for the layers and a third of their experts: which ones it has changes from token to token, and no
-// token changes.
-func TestAThirdOfTheExpertsElsewhereChangesNoToken(t *testing.T) {
-	c := loaded(t, sdk.LoadRequest{
-		InspectRequest: sdk.InspectRequest{Context: 512}, MaxSequences: 1, StepTokens: 128,
-		Devices: []sdk.DeviceBudget{{Name: "cpu"}, {Name: "far", Bytes: 5 << 20, ReadRate: 1e12, CopyRate: 1e12}},
 	})
-	for range 2 {
-		for _, g := range goldenCases(t) {
-			a := ask(t, c, g)
-			equalIDs(t, g.Name+": greedy ids", a.ids, g.GreedyIDs)
-		}
-	}
-	r := report(t, c)
-	experts, there, layers := 0, 0, 0
-	for _, m := range r.Modules {
-		switch {
-		case strings.Contains(m.ID, ".experts."):
-			experts++
-			if slices.Contains(m.Resident, "far") {
-				there++
-			}
-		case strings.HasPrefix(m.ID, "layers.") && m.Device == "far":
-			layers++
-		}
-	}
-	how := fmt.Sprintf("%d of %d experts, %d layers and at most %d of %d bytes are there; %d hits, %d misses, %d evictions",
-		there, experts, layers, r.Devices[1].Peak, r.Devices[1].Budget, r.ExpertHits, r.ExpertMisses, r.Evictions)
-	if layers != 4 || experts != 32 || there < 6 || there > 16 || r.ExpertHits == 0 || r.ExpertMisses == 0 || r.Evictions == 0 || r.Devices[1].Peak > r.Devices[1].Budget {
-		t.Error(how)
-	}
-	t.Log(how)
+}
+
+// A second device has room for the layers and a third of their experts.
+func TestAThirdOfTheExpertsElsewhereChangesNoToken(t *testing.T) {
+	plugin.ExpertsElsewhere(t, servetest.Elsewhere{Bytes: 5 << 20, Layers: 4, Experts: 32, Least: 6, Most: 16})
 }
