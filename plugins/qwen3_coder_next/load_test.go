@@ -2,65 +2,49 @@ package main
 
 import (
 	"errors"
+	"fmt"
 	"maps"
-	"os"
-	"path/filepath"
+	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
 	"github.com/inference-pio/inference-pio/cuda"
 	"github.com/inference-pio/inference-pio/cuda/nn"
 	"github.com/inference-pio/inference-pio/cuda/nn/nntest"
+	"github.com/inference-pio/inference-pio/cuda/serve/servetest"
 	"github.com/inference-pio/inference-pio/cuda/weights"
 	"github.com/inference-pio/inference-pio/sdk"
 )
 
-// invented are weights for the published config: bf16, or with fp8 what the FP8 release has in FP8. Only a few experts of a layer have
-// bytes of their own, which the others share, and so do layers if they shall: a layer has three gigabytes of experts.
-type invented struct {
-	fp8         bool
-	own         int // experts of a layer with bytes of their own
-	shareLayers bool
-	made        map[string]weights.View
+var expertNumber = regexp.MustCompile(`\.experts\.[0-9]+`)
+
+// fewExperts gives only so many experts of a layer bytes of their own, which the others share: a layer has three gigabytes of them.
+func fewExperts(own int) func(name string) string {
+	return func(name string) string {
+		return expertNumber.ReplaceAllStringFunc(name, func(part string) string {
+			n, _ := strconv.Atoi(strings.TrimPrefix(part, ".experts."))
+			return fmt.Sprintf(".experts.%d", n%own)
+		})
+	}
 }
 
-func (*invented) Names() []string { return nil }
+var numbers = regexp.MustCompile(`[0-9]+`)
 
-func (w *invented) Get(name string, shape []int) (weights.View, bool) {
-	pieces := strings.Split(name, ".")
-	for i, p := range pieces[:len(pieces)-1] {
-		switch n, number := index(pieces[i+1]); {
-		case number && p == "layers" && w.shareLayers:
-			pieces[i+1] = "0"
-		case number && p == "experts":
-			pieces[i+1] = string(rune('a' + n%w.own))
-		}
-	}
-	dtype := cuda.BF16
-	if w.fp8 && inFP8(name, shape) {
-		dtype = cuda.F8E4M3
-	}
-	key := strings.Join(append(pieces, dtype.String()), ".")
-	if name == "lm_head.weight" && w.shareLayers {
-		key = "model.embed_tokens.weight." + dtype.String() // half a gigabyte less to fill
-	}
-	v, ok := w.made[key]
-	if !ok {
-		v, ok = weights.Dummy(1, dtype).Get(name, shape)
-		w.made[key] = v
-	}
-	return v, ok
+// unnumbered is one name for all layers, for all experts, and for embedding and head.
+func unnumbered(name string) string {
+	return strings.Replace(numbers.ReplaceAllString(name, "N"), "lm_head", "model.embed_tokens", 1)
 }
 
-func index(piece string) (n int, ok bool) {
-	for _, r := range piece {
-		if r < '0' || r > '9' {
-			return 0, false
+// quantized is the type of weights: bf16, or with fp8 that of the FP8 release.
+func quantized(fp8 bool) func(name string, shape []int) cuda.DType {
+	return func(name string, shape []int) cuda.DType {
+		if fp8 && inFP8(name, shape) {
+			return cuda.F8E4M3
 		}
-		n = 10*n + int(r-'0')
+		return cuda.BF16
 	}
-	return n, piece != ""
 }
 
 // inFP8 says what an FP8 release quantizes: matrices but embeddings, head, routers, gates and b a; and their scales.
@@ -80,152 +64,54 @@ const (
 	deltaParameters     = 12288*2048 + 64*2048 + 8192*4 + 32 + 32 + 128 + 2048*4096 + sharedByAll // without experts
 	gatedParameters     = 8192*2048 + 2*512*2048 + 2048*4096 + 2*256 + sharedByAll                // without experts
 	deltaState          = (3*8192 + 32*128*128) * 4                                               // bytes of a sequence
-	gatedState          = 2 * 2 * 256 * 4                                                         // bytes of a position
+	fourLayers          = 2*151936*2048 + 2048 + 3*deltaParameters + gatedParameters + 4*512*expertParameters
+	gatedState          = 2 * 2 * 256 * 4 // bytes of a position
 )
 
 // The layer table that a host plans with adds up, at the published shape and for the tiny checkpoint.
 func TestLayerTableAddsUp(t *testing.T) {
-	c, stop, err := startPlugin(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer stop()
-	dir := t.TempDir()
-	if err := os.WriteFile(filepath.Join(dir, "config.json"), []byte(published), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	const four = 2*151936*2048 + 2048 + 3*deltaParameters + gatedParameters + 4*512*expertParameters
-	for _, tt := range []struct {
-		req                            sdk.InspectRequest
-		fit                            sdk.Fit
-		parameters, position, sequence int64
-		modules                        int
-	}{
-		{sdk.InspectRequest{Path: dir, Weights: "dummy"}, sdk.FitExact, publishedParameters, 12 * gatedState, 36 * deltaState, 3 + 48 + 48*512},
-		{sdk.InspectRequest{Path: dir, Weights: "dummy", Layers: 4}, sdk.FitExact, four, gatedState, 3 * deltaState, 3 + 4 + 4*512},
-		{sdk.InspectRequest{Path: tiny}, sdk.FitFamily, elements(t, tiny), 2 * 64 * 4, 3 * (3*256 + 4*32*32) * 4, 3 + 4 + 4*8},
-	} {
-		in, err := c.Inspect(t.Context(), tt.req)
-		if err != nil {
-			t.Fatal(err)
-		}
-		var bytes, position, sequence int64
-		for _, m := range in.Table.Modules {
-			bytes, position, sequence = bytes+m.WeightBytes, position+m.StateBytesToken, sequence+m.StateBytesSeq
-		}
-		if in.Fit != tt.fit || in.Table.Parameters != tt.parameters || bytes != 2*tt.parameters || position != tt.position || sequence != tt.sequence || len(in.Table.Modules) != tt.modules {
-			t.Errorf("%+v: fit %v, %d parameters, %d bytes, %d a position, %d a sequence, %d modules; want %+v", tt.req, in.Fit, in.Table.Parameters, bytes, position, sequence, len(in.Table.Modules), tt)
-		}
-	}
+	bytes := nntest.TensorBytes(t, tiny) // all in bf16
+	plugin.LayerTables(t, published, []servetest.Table{
+		{Fit: sdk.FitExact, Parameters: publishedParameters, Bytes: 2 * publishedParameters, Position: 12 * gatedState, Sequence: 36 * deltaState, Modules: 3 + 48 + 48*512, Experts: 48 * 512},
+		{Layers: 4, Fit: sdk.FitExact, Parameters: fourLayers, Bytes: 2 * fourLayers, Position: gatedState, Sequence: 3 * deltaState, Modules: 3 + 4 + 4*512, Experts: 4 * 512},
+		{Dir: tiny, Fit: sdk.FitFamily, Parameters: bytes / 2, Bytes: bytes, Position: 2 * 64 * 4, Sequence: 3 * (3*256 + 4*32*32) * 4, Modules: 3 + 4 + 4*8, Experts: 4 * 8},
+	})
 }
 
-// elements counts what the headers of a checkpoint in bf16 list.
-func elements(t *testing.T, dir string) (n int64) {
-	t.Helper()
-	entries, err := weights.ReadHeaders(dir)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, e := range entries {
-		n += (e.To - e.From) / 2
-	}
-	return n
-}
-
-// Four layers of the published width, one pattern, in bf16 and in FP8: parameters, and it generates.
+// Four layers of the published width, one pattern, in bf16 and in FP8: parameters, bytes, and it generates. In FP8 what inFP8 names is
+// one byte each and has a factor in f32 for every 128 x 128 of it.
 func TestPublishedShapeGenerates(t *testing.T) {
-	src := invented{own: 1, shareLayers: true, made: map[string]weights.View{}}
-	for _, src.fp8 = range []bool{false, true} {
-		r, bound := load(t, []byte(published), 4, &src, nntest.Limits{Rows: 8, Sequences: 1, Positions: 64})
-		if want := int64(2*151936*2048 + 2048 + 3*deltaParameters + gatedParameters + 4*512*expertParameters); bound.Parameters != want {
-			t.Errorf("%d parameters, not %d", bound.Parameters, want)
-		}
-		chunk := nntest.Chunk{Tokens: []int32{151643, 0, 151935}}
-		for range 2 {
-			logits, err := r.Run(chunk)
-			if err != nil {
-				t.Fatal(err)
-			}
-			variance := 0.0
-			for _, x := range logits[0] {
-				variance += float64(x) * float64(x) / float64(len(logits[0]))
-			}
-			// Dummy weights keep the size of what passes through, and the last norm doubles it: 1 + w with w near 1.
-			if len(logits[0]) != 151936 || !(variance > 2 && variance < 8) {
-				t.Errorf("%d logits with variance %v", len(logits[0]), variance)
-			}
-			chunk = nntest.Chunk{Tokens: []int32{nntest.Argmax(logits[0])}, Form: nn.Decode}
-		}
+	const matrices = 3*(12288*2048+2048*4096) + 8192*2048 + 2*512*2048 + 2048*4096 + 4*513*expertParameters
+	for fp8, bytes := range map[bool]int64{false: 2 * fourLayers, true: 2*(fourLayers-matrices) + matrices + matrices/(128*128)*4} {
+		suite.Generates(t, []byte(published), 4, nntest.Alike(unnumbered, quantized(fp8)), nntest.Published{
+			Parameters: fourLayers, Bytes: bytes, Layers: 4, Modules: 3 + 4 + 4*512, Vocab: 151936,
+			Variance: 4, // the last norm doubles: it multiplies by 1 + w with w near 1
+		})
 	}
 }
 
-// edited opens the tiny checkpoint with tensors added, replaced or (with a nil entry) removed.
-type edited struct {
-	weights.Source
-	changes map[string]*weights.View
-}
-
-func (e edited) Get(name string, shape []int) (weights.View, bool) {
-	if v, ok := e.changes[name]; ok {
-		if v == nil {
-			return weights.View{}, false
-		}
-		return *v, true
-	}
-	return e.Source.Get(name, shape)
-}
-
-func (e edited) Names() []string {
-	names := slices.DeleteFunc(slices.Clone(e.Source.Names()), func(n string) bool { _, changed := e.changes[n]; return changed })
-	for n, v := range e.changes {
-		if v != nil {
-			names = append(names, n)
-		}
-	}
-	slices.Sort(names)
-	return names
-}
-
-func bf16(shape ...int) *weights.View {
-	n := 2
-	for _, d := range shape {
-		n *= d
-	}
-	return &weights.View{Format: "BF16", DType: cuda.BF16, Known: true, Shape: shape, Data: make([]byte, n)}
-}
-
-// bindTiny binds the tiny model, with keys of its config changed, to its checkpoint, with tensors changed.
-func bindTiny(t *testing.T, keys map[string]string, changes map[string]*weights.View) (*Model, error) {
+// bindTiny binds a config to the tiny checkpoint with tensors changed.
+func bindTiny(t *testing.T, config string, changes map[string]*weights.View) (*Model, error) {
 	t.Helper()
-	config := string(read(t, tiny, "config.json"))
-	for from, to := range keys {
-		if !strings.Contains(config, from) {
-			t.Fatalf("config.json has no %s", from)
-		}
-		config = strings.Replace(config, from, to, 1)
-	}
-	c, err := ParseConfig([]byte(config))
+	m, _, err := suite.Bind([]byte(config), 0, nntest.Edited(checkpoint(t, tiny), changes))
 	if err != nil {
-		t.Fatal(err)
+		return nil, err
 	}
-	src := edited{checkpoint(t, tiny), changes}
-	m := New(c, 0, spelling(c, has(src)))
-	_, err = nn.Bind(m, m.Respell(src), nn.BindOptions{Prefix: "model.", Ignore: m.IgnoreTensor})
-	return m, err
+	return m.(*Model), nil
 }
 
 func TestMissingExtraAndMisshapenTensorsAreOneError(t *testing.T) {
-	_, err := bindTiny(t, nil, map[string]*weights.View{
+	_, err := bindTiny(t, string(read(t, tiny, "config.json")), map[string]*weights.View{
 		"model.layers.3.self_attn.q_proj.weight":         nil,
 		"model.layers.1.linear_attn.A_log":               nil,
-		"model.layers.0.linear_attn.conv1d.weight":       bf16(256, 4),
-		"model.layers.2.linear_attn.in_proj_qkvz.weight": bf16(320, 128),
-		"model.layers.1.mlp.experts.7.down_proj.weight":  bf16(64, 128),
-		"model.layers.0.linear_attn.in_proj_qkvz.bias":   bf16(384),
-		"model.layers.2.mlp.experts.8.down_proj.weight":  bf16(128, 64),
-		"model.layers.2.mlp.shared_expert_gate.weight":   {Format: "I8", Shape: []int{1, 128}, Data: make([]byte, 128)},
-		"mtp.fc.weight": bf16(128, 256), // known, and not needed
-		"model.layers.3.self_attn.rotary_emb.inv_freq": bf16(8),
+		"model.layers.0.linear_attn.conv1d.weight":       nntest.Zeros(256, 4),
+		"model.layers.2.linear_attn.in_proj_qkvz.weight": nntest.Zeros(320, 128),
+		"model.layers.1.mlp.experts.7.down_proj.weight":  nntest.Zeros(64, 128),
+		"model.layers.0.linear_attn.in_proj_qkvz.bias":   nntest.Zeros(384),
+		"model.layers.2.mlp.experts.8.down_proj.weight":  nntest.Zeros(128, 64),
+		"model.layers.2.mlp.shared_expert_gate.weight":   nntest.OfBytes(1, 128),
+		"mtp.fc.weight": nntest.Zeros(128, 256), // known, and not needed
+		"model.layers.3.self_attn.rotary_emb.inv_freq": nntest.Zeros(8),
 	})
 	var report *nn.BindError
 	if !errors.As(err, &report) {
@@ -246,14 +132,15 @@ func TestMissingExtraAndMisshapenTensorsAreOneError(t *testing.T) {
 
 // A tied head is the embedding, and a copy of it in the file is not read; an untied one must be there.
 func TestHeads(t *testing.T) {
-	tied := map[string]string{`"tie_word_embeddings": false`: `"tie_word_embeddings": true`}
-	for name, stray := range map[string]*weights.View{"without a copy": nil, "with a copy": bf16(7, 7)} { // not even of the right shape
+	untied := string(read(t, tiny, "config.json"))
+	tied := strings.Replace(untied, `"tie_word_embeddings": false`, `"tie_word_embeddings": true`, 1)
+	for name, stray := range map[string]*weights.View{"without a copy": nil, "with a copy": nntest.Zeros(7, 7)} { // not even of the right shape
 		m, err := bindTiny(t, tied, map[string]*weights.View{"lm_head.weight": stray})
 		if err != nil || m.Head.W != m.Embed.W {
-			t.Errorf("%s: head %p, embedding %p, %v", name, m.Head.W, m.Embed.W, err)
+			t.Errorf("%s: the head is not the embedding: %v", name, err)
 		}
 	}
-	if _, err := bindTiny(t, nil, map[string]*weights.View{"lm_head.weight": nil}); err == nil || !strings.Contains(err.Error(), "it lacks lm_head.weight (960, 128)") {
+	if _, err := bindTiny(t, untied, map[string]*weights.View{"lm_head.weight": nil}); err == nil || !strings.Contains(err.Error(), "it lacks lm_head.weight (960, 128)") {
 		t.Errorf("error %v", err)
 	}
 }
@@ -286,23 +173,16 @@ func TestSpellingIsSeenInTheFirstDeltaLayer(t *testing.T) {
 // weightNames is the projections that a model asks a checkpoint for.
 func weightNames(t *testing.T, c Config, sp Spelling) map[string]bool {
 	t.Helper()
-	asked := recorder{weights.Dummy(1, cuda.BF16), map[string]bool{}}
+	asked, src := map[string]bool{}, weights.Dummy(1, cuda.BF16)
 	c.HiddenSize, c.VocabSize, c.NumExperts = 8, 8, 0
 	m := New(c, 0, sp)
-	if _, err := nn.Bind(m, asked, nn.BindOptions{Prefix: "model."}); err != nil {
+	if _, err := nn.Bind(m, nntest.Source{Find: func(name string, shape []int) (weights.View, bool) {
+		if _, rest, ok := strings.Cut(name, "linear_attn."); ok {
+			asked[strings.TrimSuffix(rest, ".weight")] = true
+		}
+		return src.Get(name, shape)
+	}}, nn.BindOptions{Prefix: "model."}); err != nil {
 		t.Fatal(err)
 	}
-	return asked.names
-}
-
-type recorder struct {
-	weights.Source
-	names map[string]bool
-}
-
-func (r recorder) Get(name string, shape []int) (weights.View, bool) {
-	if _, rest, ok := strings.Cut(name, "linear_attn."); ok {
-		r.names[strings.TrimSuffix(rest, ".weight")] = true
-	}
-	return r.Source.Get(name, shape)
+	return asked
 }

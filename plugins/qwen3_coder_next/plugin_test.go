@@ -1,139 +1,52 @@
 package main
 
 import (
-	"context"
 	"encoding/json"
 	"reflect"
 	"regexp"
 	"strings"
 	"testing"
 
-	"github.com/inference-pio/inference-pio/cuda/serve"
+	"github.com/inference-pio/inference-pio/cuda/serve/servetest"
 	"github.com/inference-pio/inference-pio/sdk"
-	"github.com/inference-pio/inference-pio/sdk/client"
-	"github.com/inference-pio/inference-pio/sdk/conformance"
-	sdkserve "github.com/inference-pio/inference-pio/sdk/serve"
 )
 
-func startPlugin(context.Context) (*client.Client, func(), error) {
-	return sdkserve.InProcess(serve.New(family))
-}
+func TestConformance(t *testing.T)            { plugin.Conformance(t) }
+func TestResumedIsUninterrupted(t *testing.T) { plugin.Resumed(t) }
+func BenchmarkTinyInProcess(b *testing.B)     { plugin.TinyInProcess(b) }
 
-func TestConformance(t *testing.T) {
-	conformance.Run(t, conformance.Config{Start: startPlugin, Model: tiny})
-}
-
-// loaded starts a plugin with a checkpoint.
-func loaded(t testing.TB, dir string) *client.Client {
-	t.Helper()
-	c, stop, err := startPlugin(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(stop)
-	if _, err := c.Load(t.Context(), sdk.LoadRequest{InspectRequest: sdk.InspectRequest{Path: dir}}, func(sdk.Progress) {}); err != nil {
-		t.Fatal(err)
-	}
-	return c
-}
-
-// goldenCase is one of golden.json: what the reference renders, tokenizes and answers. One without messages is a prompt as it is.
-type goldenCase struct {
-	Name       string
-	Messages   json.RawMessage
-	Tools      json.RawMessage
-	Prompt     string
-	Rendered   string
-	IDs        []int32
-	GreedyIDs  []int32 `json:"greedy_ids"`
-	GreedyText string  `json:"greedy_text"`
-}
-
-func goldenCases(t *testing.T) []goldenCase {
-	t.Helper()
-	var file struct{ Cases []goldenCase }
-	if err := json.Unmarshal(read(t, tiny, "golden.json"), &file); err != nil {
-		t.Fatal(err)
-	}
-	return file.Cases
-}
-
-// answer is what a client sees of a generation.
-type answer struct {
-	prompt, ids []int32
-	text        string
-	name, args  string // of the tool call
-	calls       int
-}
-
-func (a *answer) add(text string, calls []sdk.ToolCallDelta) {
-	a.text += text
-	for _, d := range calls {
-		a.calls, a.name, a.args = max(a.calls, d.Index+1), a.name+d.Name, a.args+d.Arguments
-	}
-}
-
-// greedy has the plugin answer with the likeliest token each time.
-func greedy(t *testing.T, c *client.Client, req sdk.GenerateRequest) answer {
-	t.Helper()
-	var a answer
-	zero := 0.0
-	req.ID, req.Sampling = t.Name(), sdk.Sampling{Temperature: &zero}
-	err := c.Generate(t.Context(), req, func(e sdk.Event) error {
-		switch {
-		case e.Start != nil:
-			a.prompt = e.Start.Prompt
-		case e.Token != nil:
-			a.ids = append(a.ids, e.Token.ID)
-			a.add(e.Token.Text, e.Token.ToolCalls)
-		case e.Finish != nil:
-			a.add(e.Finish.Text, e.Finish.ToolCalls)
-		}
-		return nil
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return a
-}
+// BenchmarkLoad loads one pattern of four layers, three with the delta rule and one with attention, with 48 of their 512 experts each:
+//
+//	go test ./plugins/qwen3_coder_next -run '^$' -bench Load
+func BenchmarkLoad(b *testing.B) { plugin.Load(b, with(b, `"num_experts": 48`), 4) }
 
 // special are the tokens a client never sees.
 var special = regexp.MustCompile(`<\|[a-z_]+\|>`)
 
-// From what the client sends to what it is shown, through the contract, as the reference: rendered, ids, greedy ids, text.
+// What the case with tools says is in TestToolCallMakesTheRound.
 func TestCasesOfTheReferenceThroughTheContract(t *testing.T) {
-	c := loaded(t, tiny)
-	for _, g := range goldenCases(t) {
-		t.Run(g.Name, func(t *testing.T) {
-			req := sdk.GenerateRequest{MaxTokens: len(g.GreedyIDs)}
-			if g.Messages != nil {
-				req.Chat = &sdk.Chat{Messages: g.Messages, Tools: g.Tools}
-				if rendered, err := c.Render(t.Context(), *req.Chat); err != nil || rendered != g.Rendered {
-					t.Errorf("rendered %q, %v\nwant %q", rendered, err, g.Rendered)
-				}
-			} else {
-				req.Text = g.Prompt
-			}
-			a := greedy(t, c, req)
-			if !reflect.DeepEqual(a.prompt, g.IDs) || !reflect.DeepEqual(a.ids, g.GreedyIDs) {
-				t.Errorf("prompt ids\n got %v\nwant %v\ngreedy ids\n got %v\nwant %v", a.prompt, g.IDs, a.ids, g.GreedyIDs)
-			}
-			if shown := special.ReplaceAllString(g.GreedyText, ""); g.Tools == nil && (a.text != shown || a.calls != 0) {
-				t.Errorf("shown %q and %d calls, the reference says %q", a.text, a.calls, shown)
-			}
-		})
-	}
+	plugin.Chats(t, func(t testing.TB, g servetest.Case, a servetest.Answer) {
+		if shown := special.ReplaceAllString(g.GreedyText, ""); g.Tools == nil && (a.Text != shown || a.Reasoning != "" || len(a.Calls) != 0) {
+			t.Errorf("shown %q (reasoning %q, calls %v), the reference says %q", a.Text, a.Reasoning, a.Calls, shown)
+		}
+	})
 }
 
 // The model is asked, calls the tool in its family's words, is given the result as clients send it back, and goes on.
 func TestToolCallMakesTheRound(t *testing.T) {
-	c, cases := loaded(t, tiny), goldenCases(t)
+	c, cases := plugin.With(t, tiny), servetest.Cases(t, tiny)
 	asked := cases[3]
-	first := greedy(t, c, sdk.GenerateRequest{MaxTokens: 64, Chat: &sdk.Chat{Messages: asked.Messages, Tools: asked.Tools}})
+	req := servetest.Greedy(64)
+	req.Chat = &sdk.Chat{Messages: asked.Messages, Tools: asked.Tools}
+	first := servetest.Ask(t, c, req)
+	if len(first.Calls) != 1 || first.Calls[0].Name != "read_file" || first.Text != "" {
+		t.Fatalf("calls %v, text %q", first.Calls, first.Text)
+	}
+	call := first.Calls[0]
 	var arguments any
-	if err := json.Unmarshal([]byte(first.args), &arguments); err != nil || first.calls != 1 || first.name != "read_file" || first.text != "" ||
+	if err := json.Unmarshal([]byte(call.Arguments), &arguments); err != nil ||
 		!reflect.DeepEqual(arguments, map[string]any{"path": "go.mod", "lines": 12.0}) { // a number, as the tool's schema says
-		t.Fatalf("%d calls, %s(%s), text %q, %v", first.calls, first.name, first.args, first.text, err)
+		t.Fatalf("arguments %s, %v", call.Arguments, err)
 	}
 	var messages []any
 	if err := json.Unmarshal(asked.Messages, &messages); err != nil {
@@ -143,22 +56,21 @@ func TestToolCallMakesTheRound(t *testing.T) {
 	// goes on, and the answer shows that the call and its result are in the prompt as a past turn is.
 	messages = append(messages,
 		map[string]any{"role": "assistant", "content": nil, "tool_calls": []any{map[string]any{"id": "call_1", "type": "function",
-			"function": map[string]any{"name": first.name, "arguments": first.args}}}}, // arguments as a string
+			"function": map[string]any{"name": call.Name, "arguments": call.Arguments}}}}, // arguments as a string
 		map[string]any{"role": "tool", "tool_call_id": "call_1", "content": "module example.com/x"},
 		map[string]any{"role": "user", "content": "What is the capital of Peru?"})
 	text, err := json.Marshal(messages)
 	if err != nil {
 		t.Fatal(err)
 	}
-	chat := sdk.Chat{Messages: text}
-	rendered, err := c.Render(t.Context(), chat)
+	req.Chat = &sdk.Chat{Messages: text}
+	rendered, err := c.Render(t.Context(), *req.Chat)
 	_, turn, _ := strings.Cut(asked.Rendered, "</tools><|im_end|>\n")
 	called := turn + strings.TrimSuffix(asked.GreedyText, "<|im_end|>") + "<|im_end|>\n<|im_start|>user\n<tool_response>\nmodule example.com/x\n</tool_response>\n<|im_end|>\n"
 	if err != nil || !strings.HasPrefix(rendered, called) {
 		t.Errorf("rendered %q, %v\nwhich does not begin with %q", rendered, err, called)
 	}
-	second := greedy(t, c, sdk.GenerateRequest{MaxTokens: 64, Chat: &chat})
-	if second.text != "The capital of Peru is Lima." || second.calls != 0 {
-		t.Errorf("then it says %q, with %d calls", second.text, second.calls)
+	if second := servetest.Ask(t, c, req); second.Text != "The capital of Peru is Lima." || len(second.Calls) != 0 {
+		t.Errorf("then it says %q, with calls %v", second.Text, second.Calls)
 	}
 }
