@@ -2,7 +2,6 @@ package main
 
 import (
 	"bytes"
-	"fmt"
 	"image"
 	"image/jpeg"
 	"math/rand/v2"
@@ -50,8 +49,7 @@ func BenchmarkPicture(b *testing.B) {
 }
 
 func benchmarkTower(b *testing.B, m *Model, file []byte) {
-	cpu := newCPU(b)
-	peak := cpu.Rates().FLOPS
+	cpu, peak := newCPU(b), nntest.Rates(b).FLOPS
 	for b.Loop() {
 		p := lookAt(b, m, file)
 		if f, _ := seeOn(b, m, p, cpu); len(f) != m.Features() || f[0][0] != f[0][0] {
@@ -107,54 +105,21 @@ func jpegOf(b *testing.B, width, height int) []byte {
 	return file.Bytes()
 }
 
-// BenchmarkText times the decoder at the published shape with dummy bf16 weights, as its siblings' benchmarks do: decode reads
-// every weight and the sequence's cache once for a token, prefill is bound by arithmetic.
+// BenchmarkText times the decoder at the published shape with invented bf16 weights, as its siblings' benchmarks do: a token reads every
+// weight and the sequence's cache once, a prompt is bound by arithmetic.
 //
 //	go test ./plugins/qwen3_vl_2b -run '^$' -bench Text
 func BenchmarkText(b *testing.B) {
-	const chunk = 128 // rows of a prefill step
-	m, bound := bind(b, []byte(published), 0, weights.Dummy(1, cuda.BF16))
-	r := newRunner(b, m, bound, nntest.Limits{Rows: chunk, Sequences: 1, Positions: 4096})
-	if err := r.Fill(); err != nil {
+	const rows = 128
+	c, err := ParseConfig([]byte(published))
+	if err != nil {
 		b.Fatal(err)
 	}
-	cpu := newCPU(b)
-	rates, t := cpu.Rates(), m.cfg.Text
-	layer := float64(textParameters(t)) / float64(t.NumHiddenLayers)
-	for _, context := range []int{256, 1024, 4096} {
-		position := float64(t.NumHiddenLayers) * float64(m.Caches()[0].PositionBytes())
-		b.Run(fmt.Sprintf("decode/context=%d", context), func(b *testing.B) {
-			read := 2*(layer*float64(t.NumHiddenLayers)+float64(t.VocabSize*t.HiddenSize)) + position*float64(context)
-			perSecond := steps(b, r, context, 1)
-			b.ReportMetric(perSecond, "tok/s")
-			b.ReportMetric(perSecond*read/1e9, "GB/s")
-			b.ReportMetric(100*perSecond*read/rates.Read, "%dram")
-		})
-		b.Run(fmt.Sprintf("prefill/context=%d", context), func(b *testing.B) {
-			attention := 4 * float64(t.NumAttentionHeads*t.HeadDim*t.NumHiddenLayers) * (float64(context) - chunk/2)
-			flops := 2*layer*float64(t.NumHiddenLayers) + attention
-			perSecond := steps(b, r, context, chunk) * chunk
-			b.ReportMetric(perSecond, "tok/s")
-			b.ReportMetric(perSecond*flops/1e9, "GFLOP/s")
-			b.ReportMetric(100*perSecond*flops/rates.FLOPS, "%peak")
-		})
-	}
-}
-
-// steps times steps that bring a sequence to a length of context by n rows, and gives steps per second.
-func steps(b *testing.B, r *nntest.Runner, context, n int) float64 {
-	tokens := make([]int32, n)
-	for i := range tokens {
-		tokens[i] = int32(i * 1000 % 151643)
-	}
-	for b.Loop() {
-		r.Reset(0)
-		if err := r.Extend(0, context-n); err != nil {
-			b.Fatal(err)
-		}
-		if _, err := r.Run(nntest.Chunk{Tokens: tokens}); err != nil {
-			b.Fatal(err)
-		}
-	}
-	return float64(b.N) / b.Elapsed().Seconds()
+	contexts, layers := []int{256, 1024, 4096}, float64(c.Text.NumHiddenLayers)
+	x, m := suite.Time(b, []byte(published), 0, c.Text.VocabSize, rows, weights.Dummy(1, cuda.BF16))
+	w, position := nntest.WeightsOf(m, 1), layers*float64(nn.KeysValues(c.Text.NumKeyValueHeads, c.Text.HeadDim, c.Text.HeadDim).PositionBytes())
+	x.Decode(b, contexts, func(context float64) float64 { return w.Bytes + position*context })
+	x.Prefill(b, contexts, rows, func(context float64) float64 {
+		return w.Operations + 4*float64(c.Text.NumAttentionHeads*c.Text.HeadDim)*layers*(context-rows/2)
+	}, 0)
 }

@@ -7,7 +7,6 @@ import (
 	"testing"
 
 	"github.com/inference-pio/inference-pio/cuda"
-	"github.com/inference-pio/inference-pio/cuda/nn"
 	"github.com/inference-pio/inference-pio/cuda/weights"
 )
 
@@ -35,12 +34,7 @@ func (r renamed) Get(name string, shape []int) (weights.View, bool) {
 
 func bindTo(t *testing.T, src weights.Source) error {
 	t.Helper()
-	c, err := ParseConfig(read(t, tiny, "config.json"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	m := New(c, 0)
-	_, err = nn.Bind(m, m.Respell(src), nn.BindOptions{Prefix: "model.", Ignore: m.IgnoreTensor})
+	_, _, err := suite.Bind(read(t, tiny, "config.json"), 0, src)
 	return err
 }
 

@@ -11,29 +11,17 @@ import (
 	"github.com/inference-pio/inference-pio/cuda/weights"
 )
 
-// alike invents weights of which those that differ only in the number of their layer or block have the same bytes, so that the
-// whole model fits in the memory of one of each.
-type alike struct {
-	weights.Source
-	made map[string]weights.View
-}
-
 var number = regexp.MustCompile(`\.[0-9]+\.`)
 
-func (a alike) Get(name string, shape []int) (weights.View, bool) {
-	name = number.ReplaceAllString(name, ".0.")
-	v, ok := a.made[name]
-	if !ok {
-		if v, ok = a.Source.Get(name, shape); ok {
-			a.made[name] = v
-		}
-	}
-	return v, ok
+// invented are weights of which those that differ only in the number of their layer or block have the same bytes, so that the whole
+// model fits in the memory of one of each.
+func invented() weights.Source {
+	return nntest.Alike(func(name string) string { return number.ReplaceAllString(name, ".0.") }, nntest.InBF16)
 }
 
 // The published model at its full depth sees a small picture and says three tokens.
 func TestThePublishedShapeGenerates(t *testing.T) {
-	m, b := bind(t, []byte(published), 0, alike{weights.Dummy(1, cuda.BF16), map[string]weights.View{}})
+	m, b := bind(t, []byte(published), 0, invented())
 	if b.Parameters != 2_127_532_032 || len(b.Layers) != 28 {
 		t.Errorf("%d parameters in %d layers", b.Parameters, len(b.Layers))
 	}
@@ -46,14 +34,14 @@ func TestThePublishedShapeGenerates(t *testing.T) {
 		}
 	}
 	r := newRunner(t, m, b, nntest.Limits{Rows: 16, Sequences: 1, Positions: 64})
-	if ids := sc.generate(t, r, 0, 16, 3); len(ids) != 3 {
+	if ids := sc.generate(t, r, 16, 3); len(ids) != 3 {
 		t.Errorf("%v", ids)
 	}
 }
 
 // What a picture of 1024 x 1024 needs for its activations, as the README says.
 func TestActivationsOfAPicture(t *testing.T) {
-	m, _ := bind(t, []byte(published), 0, alike{weights.Dummy(1, cuda.BF16), map[string]weights.View{}})
+	m, _ := bind(t, []byte(published), 0, invented())
 	p := painted(m, 32, 32)
 	s := cuda.NewStep([]cuda.Device{newCPU(t)}, nil, nil)
 	for piece := range 2 {

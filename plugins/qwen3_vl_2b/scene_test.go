@@ -1,12 +1,10 @@
 package main
 
 import (
-	"math"
 	"slices"
 	"testing"
 
 	"github.com/inference-pio/inference-pio/cuda"
-	"github.com/inference-pio/inference-pio/cuda/nn"
 	"github.com/inference-pio/inference-pio/cuda/nn/nntest"
 	"github.com/inference-pio/inference-pio/cuda/serve"
 )
@@ -43,8 +41,15 @@ func newScene(t testing.TB, m *Model, ids []int32, files ...string) *scene {
 
 // chunk is the tokens from..to-1.
 func (sc *scene) chunk(from, to int) nntest.Chunk {
-	c := nntest.Chunk{Tokens: sc.ids[from:to], Axes: make([]int32, 3*(to-from)), Features: make([][]float32, len(sc.features))}
-	at := make([]int32, to-from)
+	c := nntest.Chunk{Tokens: sc.ids[from:to]}
+	sc.show(&c, from)
+	return c
+}
+
+// show is the Sight of the prompt and of what comes after it.
+func (sc *scene) show(c *nntest.Chunk, from int) {
+	c.Axes, c.Features = make([]int32, 3*len(c.Tokens)), make([][]float32, len(sc.features))
+	at := make([]int32, len(c.Tokens))
 	for i := range at {
 		at[i] = int32(from + i)
 	}
@@ -52,7 +57,7 @@ func (sc *scene) chunk(from, to int) nntest.Chunk {
 	row, hidden := 0, sc.m.cfg.Text.HiddenSize // row of the features
 	for _, one := range sc.placed {
 		for i := range one.Picture.Tokens() {
-			if p := one.At + i; p >= from && p < to {
+			if p := one.At + i; p >= from && p < from+len(c.Tokens) {
 				c.Visible = append(c.Visible, int32(p-from))
 				for f := range c.Features {
 					c.Features[f] = append(c.Features[f], sc.features[f][row*hidden:(row+1)*hidden]...)
@@ -61,68 +66,25 @@ func (sc *scene) chunk(from, to int) nntest.Chunk {
 			row++
 		}
 	}
-	return c
 }
+
+// story is the prompt with what there is to see in it.
+func (sc *scene) story() nntest.Story { return nntest.Story{Prompt: sc.ids, Sight: sc.show} }
 
 // generate continues greedily by n tokens, after the prompt went in chunks of that many.
-func (sc *scene) generate(t testing.TB, r *nntest.Runner, seq, chunk, n int) []int32 {
+func (sc *scene) generate(t testing.TB, r *nntest.Runner, chunk, n int) []int32 {
 	t.Helper()
-	r.Reset(seq)
-	all := *sc
-	for at := 0; len(all.ids) < len(sc.ids)+n; {
-		c := all.chunk(at, min(at+chunk, len(all.ids)))
-		c.Seq = seq
-		if at >= len(sc.ids) {
-			c.Form = nn.Decode
-		}
-		logits, err := r.Run(c)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if at += len(c.Tokens); at == len(all.ids) {
-			all.ids = append(all.ids[:at:at], nntest.Argmax(logits[0]))
-		}
-	}
-	return all.ids[len(sc.ids):]
-}
-
-// all runs the prompt in chunks and returns the logits of every row.
-func (sc *scene) all(t testing.TB, r *nntest.Runner, seq, chunk int) (rows [][]float32) {
-	t.Helper()
-	r.Reset(seq)
-	for at := 0; at < len(sc.ids); at += chunk {
-		rows = append(rows, run(t, r, seq, sc.chunk(at, min(at+chunk, len(sc.ids))), nn.Prefill)...)
-	}
-	return rows
-}
-
-// run appends a chunk and returns the logits of all its rows.
-func run(t testing.TB, r *nntest.Runner, seq int, c nntest.Chunk, form nn.Form) (rows [][]float32) {
-	t.Helper()
-	c.Seq, c.Form, c.All = seq, form, true
-	logits, err := r.Run(c)
+	ids, err := r.Continue(0, sc.story(), chunk, n)
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, row := range logits {
-		rows = append(rows, slices.Clone(row))
-	}
-	return rows
+	return ids
 }
 
-// sameBits compares rows bit for bit.
-func sameBits(t testing.TB, what string, got, want [][]float32) {
+// all runs the prompt in chunks and returns the logits of every row.
+func (sc *scene) all(t testing.TB, r *nntest.Runner, seq, chunk int) [][]float32 {
 	t.Helper()
-	if len(got) != len(want) {
-		t.Fatalf("%s: %d rows, not %d", what, len(got), len(want))
-	}
-	for i := range want {
-		for j := range want[i] {
-			if math.Float32bits(got[i][j]) != math.Float32bits(want[i][j]) {
-				t.Fatalf("%s: row %d element %d is %v, not %v", what, i, j, got[i][j], want[i][j])
-			}
-		}
-	}
+	return r.Rows(t, seq, sc.story(), chunk, 1)
 }
 
 func lookAt(t testing.TB, m *Model, file []byte) *Picture {
@@ -181,11 +143,4 @@ func seeOn(t testing.TB, m *Model, p *Picture, devices ...cuda.Device) (features
 	}
 	last := len(features) - 1
 	return append(features[last:last+1:last+1], features[:last]...), pieces
-}
-
-func newCPU(t testing.TB) *cuda.CPU {
-	t.Helper()
-	cpu := cuda.NewCPU(0)
-	t.Cleanup(func() { cpu.Close() })
-	return cpu
 }

@@ -190,7 +190,7 @@ func TestPicturesAreKnownByWhatTheyShow(t *testing.T) {
 
 func TestVideosAreRefused(t *testing.T) {
 	m, _ := loadTiny(t, "config.json")
-	if err := m.CheckPrompt(caseNamed(t, "two_pictures").IDs); err != nil {
+	if err := m.CheckPrompt(caseNamed(t, "two_pictures").Prompt); err != nil {
 		t.Error(err)
 	}
 	err := m.CheckPrompt([]int32{1, 2, int32(m.cfg.VideoTokenID), 3})

@@ -43,7 +43,7 @@ func (s Suite) Greedy(t *testing.T) { s.each(t, s.greedy) }
 func (s Suite) greedy(t testing.TB, dir string) {
 	o := s.open(t, dir, "config.json")
 	for _, c := range o.cases(t) {
-		got, err := o.generate(0, o.story(t, c), 512, len(c.Greedy))
+		got, err := o.Continue(0, o.story(t, c), 512, len(c.Greedy))
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -115,6 +115,7 @@ func WeightsOf(bound *nn.Bound, share float64) (w Work) {
 			elements += float64(weight.Host().Len())
 		}
 		switch {
+		case strings.HasPrefix(m.ID, "visual"): // a text is not seen
 		case m.ID == "lm_head" || m.ID == "embed_tokens":
 			head = bytes // lm_head is behind embed_tokens
 		case strings.Contains(m.ID, ".experts."):

@@ -85,10 +85,11 @@ func Cases(dir string) ([]Case, error) {
 
 // Generate continues a prompt greedily by n tokens, one step each, after the prompt went in chunks of that many tokens.
 func (r *Runner) Generate(seq int, prompt []int32, chunk, n int) ([]int32, error) {
-	return r.generate(seq, Story{Prompt: prompt}, chunk, n)
+	return r.Continue(seq, Story{Prompt: prompt}, chunk, n)
 }
 
-func (r *Runner) generate(seq int, y Story, chunk, n int) ([]int32, error) {
+// Continue is Generate behind the prompt of a story.
+func (r *Runner) Continue(seq int, y Story, chunk, n int) ([]int32, error) {
 	r.Reset(seq)
 	y.After = nil
 	for at := 0; len(y.After) < n; {
