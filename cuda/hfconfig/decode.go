@@ -6,18 +6,31 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"slices"
+	"strings"
 )
 
-// Decode reads config.json into each of the given pointers, which may look at different keys of it. A wrong type is told as
-// people say it.
-func Decode(text []byte, into ...any) error {
-	for _, part := range into {
+// File is a config.json that has been decoded, and what turns out to be wrong with it.
+type File struct {
+	Problems
+	rope         RopeKeys
+	quantization quantizationKeys
+}
+
+// Read decodes config.json into each of the given pointers, which may look at different keys of it. Keys that none of them has
+// are ignored. A wrong type is told as people say it.
+func Read(text []byte, into ...any) (*File, error) {
+	f := new(File)
+	for _, part := range append(into, &f.rope, &f.quantization) {
 		if err := decode(text, part); err != nil {
-			return fmt.Errorf("config.json: %w", err)
+			return nil, fmt.Errorf("config.json: %w", err)
 		}
 	}
-	return nil
+	return f, nil
 }
+
+// Rope begins to read the rope that the top level describes.
+func (f *File) Rope() *Rope { return f.rope.Read(&f.Problems) }
 
 func decode(text []byte, into any) error {
 	err := json.Unmarshal(bytes.TrimPrefix(text, []byte("\ufeff")), into)
@@ -27,11 +40,17 @@ func decode(text []byte, into any) error {
 	case errors.As(err, &wrong) && wrong.Field == "":
 		return fmt.Errorf("an object was expected, found %s", wrong.Value)
 	case errors.As(err, &wrong):
-		return fmt.Errorf("%s: %s was expected, found %s", wrong.Field, inWords(wrong.Type.Kind()), wrong.Value)
+		return fmt.Errorf("%s: %s was expected, found %s", keys(wrong.Field), inWords(wrong.Type.Kind()), wrong.Value)
 	case errors.As(err, &broken):
 		return fmt.Errorf("is broken JSON at byte %d: %w", broken.Offset, err)
 	}
 	return err
+}
+
+// keys is a path without the Go names of embedded structs, which encoding/json puts into it: no key begins with a capital.
+func keys(path string) string {
+	parts := strings.Split(path, ".")
+	return strings.Join(slices.DeleteFunc(parts, func(s string) bool { return s != "" && 'A' <= s[0] && s[0] <= 'Z' }), ".")
 }
 
 func inWords(k reflect.Kind) string {

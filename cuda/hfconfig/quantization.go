@@ -7,8 +7,8 @@ import (
 	"slices"
 )
 
-// QuantizationKeys is where config.json says that weights are not plain numbers.
-type QuantizationKeys struct {
+// quantizationKeys is where config.json says that weights are not plain numbers.
+type quantizationKeys struct {
 	Quantization map[string]json.RawMessage `json:"quantization_config"`
 }
 
@@ -26,14 +26,18 @@ type fp8Keys struct {
 
 var fp8Known = []string{"quant_method", "fmt", "activation_scheme", "weight_block_size", "modules_to_not_convert", "dequantize"}
 
+// Quantized says whether weights are announced that are not plain numbers.
+func (f *File) Quantized() bool { return f.quantization.Quantization != nil }
+
 // FP8 is the rows and columns of the blocks that FP8 weights are scaled by, {} if the config announces none. Any other form
-// is added to p.
-func (k QuantizationKeys) FP8(p *Problems) (block [2]int) {
-	if k.Quantization == nil {
+// of quantised weights is refused.
+func (f *File) FP8() (block [2]int) {
+	given, p := f.quantization.Quantization, &f.Problems
+	if given == nil {
 		return block
 	}
 	q := fp8Keys{Format: "e4m3", ActivationScheme: "dynamic", BlockSize: []int{128, 128}}
-	text, err := json.Marshal(k.Quantization)
+	text, err := json.Marshal(given)
 	if err == nil {
 		err = decode(text, &q)
 	}
@@ -42,11 +46,13 @@ func (k QuantizationKeys) FP8(p *Problems) (block [2]int) {
 		p.Add(fmt.Errorf("config.json: %s: %w", at, err))
 		return block
 	}
-	p.NotBuilt(q.Method != "fp8", at+": quant_method", q.Method, "fp8")
-	p.NotBuilt(q.Format != "e4m3", at+": fmt", q.Format, "e4m3")
-	p.NotBuilt(q.ActivationScheme != "dynamic", at+": activation_scheme", q.ActivationScheme, "dynamic")
-	for _, key := range slices.Sorted(maps.Keys(k.Quantization)) {
-		p.Refuse(!slices.Contains(fp8Known, key) && string(k.Quantization[key]) != "null", "%s: %q is not known here", at, key)
+	for _, k := range []struct{ key, value, built string }{
+		{"quant_method", q.Method, "fp8"}, {"fmt", q.Format, "e4m3"}, {"activation_scheme", q.ActivationScheme, "dynamic"},
+	} {
+		p.Refuse(k.value != k.built, "%s: %s is %q, which is not built; only %s is", at, k.key, k.value, k.built)
+	}
+	for _, key := range slices.Sorted(maps.Keys(given)) {
+		p.Refuse(!slices.Contains(fp8Known, key) && string(given[key]) != "null", "%s: %q is not known here", at, key)
 	}
 	b := q.BlockSize
 	if len(b) != 2 || min(b[0], b[1]) < 1 || max(b[0], b[1]) > 1<<20 {

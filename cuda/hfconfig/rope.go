@@ -58,20 +58,9 @@ func (r *Rope) Whole() {
 func (r *Rope) Kind(built ...string) string {
 	r.kind = r.Text("rope_type", r.Text("type", built[0]))
 	if !slices.Contains(built, r.kind) {
-		r.Refuse(true, "rope_type is %q, which is not built; only %s", r.kind, list(built))
+		r.Refuse(true, "rope_type is %q, which is not built; only %s", r.kind, only(built))
 	}
 	return r.kind
-}
-
-func list(words []string) string {
-	if len(words) == 1 {
-		return words[0] + " is"
-	}
-	text := words[0]
-	for _, w := range words[1 : len(words)-1] {
-		text += ", " + w
-	}
-	return text + " and " + words[len(words)-1] + " are"
 }
 
 // Yarn reads a stretched rope; context is what original_max_position_embeddings is when it is not given.
@@ -99,14 +88,6 @@ func (r *Rope) attentionFactor(factor float64) float64 {
 		standard = nn.YarnAttention(factor, m) / nn.YarnAttention(factor, all)
 	}
 	return r.Number("attention_factor", standard)
-}
-
-// Stretched is the number of positions of a context under a yarn rope, which may be nil.
-func Stretched(context int, y *nn.Yarn) int {
-	if y == nil {
-		return context
-	}
-	return max(context, int(math.Min(y.Factor*y.Original, 1<<28)))
 }
 
 // Number, Text and Flag read a field.

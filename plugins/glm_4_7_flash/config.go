@@ -15,17 +15,9 @@ const architecture = "Glm4MoeLiteForCausalLM"
 
 // Config is what config.json says, in its own words.
 type Config struct {
-	Architectures         []string `json:"architectures"`
-	ModelType             string   `json:"model_type"`
-	VocabSize             int      `json:"vocab_size"`
-	HiddenSize            int      `json:"hidden_size"`
-	IntermediateSize      int      `json:"intermediate_size"` // of dense layers
-	NumHiddenLayers       int      `json:"num_hidden_layers"`
-	NumAttentionHeads     int      `json:"num_attention_heads"`
-	NumKeyValueHeads      int      `json:"num_key_value_heads"` // must be the same: the latents are shared, not heads
-	MaxPositionEmbeddings int      `json:"max_position_embeddings"`
-	RMSNormEps            float64  `json:"rms_norm_eps"`
-	TieWordEmbeddings     bool     `json:"tie_word_embeddings"`
+	hfconfig.Checkpoint
+	hfconfig.Decoder     // as many kv heads as heads: the latents are shared, not heads
+	IntermediateSize int `json:"intermediate_size"` // of dense layers
 
 	QLoraRank      *int `json:"q_lora_rank"` // null: queries are not compressed
 	KVLoraRank     int  `json:"kv_lora_rank"`
@@ -48,10 +40,7 @@ type Config struct {
 	NormTopKProb        bool     `json:"norm_topk_prob"`
 	RoutedScalingFactor float64  `json:"routed_scaling_factor"`
 
-	RopeTheta   float64  `json:"-"`
-	Yarn        *nn.Yarn `json:"-"`
-	ScoreFactor float64  `json:"-"` // on attention scores, besides 1/sqrt(qk_head_dim)
-	FP8Block    [2]int   `json:"-"` // rows and columns of a block with one scale; zero: no FP8 was announced
+	ScoreFactor float64 `json:"-"` // on attention scores, besides 1/sqrt(qk_head_dim)
 
 	// LatentNormEps is the eps of q_a_layernorm and kv_a_layernorm, about which implementations differ: transformers has
 	// 1e-6 whatever the config says, all others rms_norm_eps; the vendor has not said. It matters where a latent's mean
@@ -59,43 +48,36 @@ type Config struct {
 	LatentNormEps float64 `json:"-"`
 
 	// What is not built, and must say so.
-	HiddenAct         string   `json:"hidden_act"`
-	MLPBias           bool     `json:"mlp_bias"`
-	ScoringFunc       string   `json:"scoring_func"`
-	TopKMethod        string   `json:"topk_method"`
-	MoELayerFreq      int      `json:"moe_layer_freq"`
-	LayerTypes        []string `json:"layer_types"`
-	UseSlidingWindow  bool     `json:"use_sliding_window"`
-	IsEncoderDecoder  bool     `json:"is_encoder_decoder"`
-	AddCrossAttention bool     `json:"add_cross_attention"`
+	ScoringFunc  string `json:"scoring_func"`
+	TopKMethod   string `json:"topk_method"`
+	MoELayerFreq int    `json:"moe_layer_freq"`
 }
 
 // ParseConfig reads config.json and checks it. All that is wrong is in one error.
 func ParseConfig(text []byte) (Config, error) {
 	queryRank := 768
 	c := Config{
-		HiddenAct: "silu", RMSNormEps: 1e-5, QLoraRank: &queryRank, RopeInterleave: true, FirstKDenseReplace: 1, NSharedExperts: 1,
-		NGroup: 1, TopKGroup: 1, NormTopKProb: true, RoutedScalingFactor: 1.8, ScoringFunc: "sigmoid", TopKMethod: "noaux_tc", MoELayerFreq: 1,
+		Decoder:   hfconfig.Decoder{HiddenAct: "silu", RMSNormEps: 1e-5, RopeTheta: 10000},
+		QLoraRank: &queryRank, RopeInterleave: true, FirstKDenseReplace: 1, NSharedExperts: 1, NGroup: 1, TopKGroup: 1,
+		NormTopKProb: true, RoutedScalingFactor: 1.8, ScoringFunc: "sigmoid", TopKMethod: "noaux_tc", MoELayerFreq: 1,
 	}
-	var rope hfconfig.RopeKeys
-	var quantization hfconfig.QuantizationKeys
-	if err := hfconfig.Decode(text, &c, &rope, &quantization); err != nil {
+	f, err := hfconfig.Read(text, &c)
+	if err != nil {
 		return c, err
 	}
-	var p hfconfig.Problems
+	c.check(&f.Problems)
 	c.LatentNormEps = c.RMSNormEps
-	c.readRope(rope.Read(&p))
-	c.FP8Block = quantization.FP8(&p)
-	c.check(&p)
-	return c, p.Err()
+	c.readRope(f.Rope())
+	c.FP8Block = f.FP8()
+	return c, f.Err()
 }
 
 // readRope reads the rope and, where it is stretched, what that does to scores.
 func (c *Config) readRope(r *hfconfig.Rope) {
-	c.RopeTheta, c.ScoreFactor = r.Theta(10000), 1
 	r.Whole()
-	if r.Kind("default", "yarn") == "yarn" {
-		c.Yarn = r.Yarn(c.MaxPositionEmbeddings)
+	c.ReadRope(r)
+	c.ScoreFactor = 1
+	if c.Yarn != nil {
 		if all := r.Number("mscale_all_dim", 0); all != 0 { // queries and keys both have it
 			c.ScoreFactor = math.Pow(nn.YarnAttention(c.Yarn.Factor, all), 2)
 			r.Refuse(!(c.ScoreFactor > 0 && c.ScoreFactor < 1<<16), "mscale_all_dim is %v, which multiplies scores by %v", all, c.ScoreFactor)
@@ -111,9 +93,6 @@ func (c Config) Sparse(layer int) bool {
 	}
 	return layer >= c.FirstKDenseReplace
 }
-
-// Context is the number of positions the checkpoint is made for; a yarn rope stretches it.
-func (c Config) Context() int { return hfconfig.Stretched(c.MaxPositionEmbeddings, c.Yarn) }
 
 // Published says whether these are the dimensions of GLM-4.7-Flash.
 func (c Config) Published() bool {

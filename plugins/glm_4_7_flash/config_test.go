@@ -1,11 +1,11 @@
 package main
 
 import (
-	"encoding/json"
 	"math"
-	"reflect"
 	"strings"
 	"testing"
+
+	"github.com/inference-pio/inference-pio/cuda/hfconfig/configtest"
 )
 
 // published is config.json of GLM-4.7-Flash.
@@ -20,56 +20,30 @@ const published = `{
 	"v_head_dim": 256, "vocab_size": 154880
 }`
 
-// with is the published config with keys set, or removed where the value is "-".
+var configs = configtest.Suite[Config]{Published: published, Parse: ParseConfig}
+
+// with is the published config with changes.
 func with(t testing.TB, changes string) []byte {
 	t.Helper()
-	var keys, change map[string]any
-	if err := json.Unmarshal([]byte(published), &keys); err != nil {
-		t.Fatal(err)
-	}
-	if err := json.Unmarshal([]byte("{"+changes+"}"), &change); err != nil {
-		t.Fatal(err)
-	}
-	for k, v := range change {
-		if keys[k] = v; v == "-" {
-			delete(keys, k)
-		}
-	}
-	text, err := json.Marshal(keys)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return text
+	return configs.With(t, changes)
 }
 
 func TestBothSpellingsAreOneConfig(t *testing.T) {
-	old, err := ParseConfig(read(t, tiny, "config.json"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	v5, err := ParseConfig(read(t, tiny, "config.v5.json"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	for i := range old.NumHiddenLayers {
-		if old.Sparse(i) != v5.Sparse(i) || old.Sparse(i) != (i > 0) {
-			t.Errorf("layer %d: sparse by one %v, by the other %v", i, old.Sparse(i), v5.Sparse(i))
+	configs.Same(t, "testdata/tiny/config.json", "testdata/tiny/config.v5.json", func(c *Config) {
+		for i := range c.NumHiddenLayers {
+			if c.Sparse(i) != (i > 0) {
+				t.Errorf("layer %d: sparse %v", i, c.Sparse(i))
+			}
 		}
-	}
-	v5.MLPLayerTypes, v5.QKHeadDim = old.MLPLayerTypes, old.QKHeadDim // checked, and say no more
-	if !reflect.DeepEqual(old, v5) {
-		t.Errorf("config.json    %+v\nconfig.v5.json %+v", old, v5)
-	}
-	if old.RopeTheta != 1e6 || old.Published() || old.LatentNormEps != 1e-5 {
-		t.Errorf("theta %v, published %v, eps of latents %v", old.RopeTheta, old.Published(), old.LatentNormEps)
-	}
+		if c.RopeTheta != 1e6 || c.Published() || c.LatentNormEps != 1e-5 {
+			t.Errorf("theta %v, published %v, eps of latents %v", c.RopeTheta, c.Published(), c.LatentNormEps)
+		}
+		c.MLPLayerTypes, c.QKHeadDim = nil, 0 // checked, and say no more
+	})
 }
 
 func TestPublishedConfig(t *testing.T) {
-	c, err := ParseConfig([]byte(published))
-	if err != nil {
-		t.Fatal(err)
-	}
+	c := configs.Parsed(t, "")
 	if !c.Published() || c.Context() != 202752 || c.Yarn != nil || !c.RopeInterleave || c.ScoreFactor != 1 {
 		t.Errorf("%+v", c)
 	}
@@ -108,12 +82,7 @@ func TestWhichLayersAreSparse(t *testing.T) {
 		`"num_hidden_layers": 4, "first_k_dense_replace": "-", "mlp_layer_types": ["sparse", "sparse", "dense", "dense"]`:      "1100",
 		`"num_hidden_layers": 4, "mlp_layer_types": ["dense", "dense", "dense", "dense"], "n_routed_experts": 0, "n_group": 0`: "0000",
 	} {
-		c, err := ParseConfig(with(t, change))
-		if err != nil {
-			t.Errorf("with %s: %v", change, err)
-			continue
-		}
-		got := ""
+		c, got := configs.Parsed(t, change), ""
 		for i := range 4 {
 			got += map[bool]string{false: "0", true: "1"}[c.Sparse(i)]
 		}
@@ -123,18 +92,10 @@ func TestWhichLayersAreSparse(t *testing.T) {
 	}
 }
 
+func TestWhatEveryDecoderRefuses(t *testing.T) { configs.Decoder(t) }
+
 func TestRefusedConfigs(t *testing.T) {
-	tests := []struct{ change, want string }{
-		{`"architectures": ["Glm4MoeForCausalLM"]`, `architectures is ["Glm4MoeForCausalLM"]; this plugin runs Glm4MoeLiteForCausalLM`},
-		{`"architectures": "-"`, `architectures is []`},
-		{`"model_type": "glm4_moe"`, `model_type is "glm4_moe"; this plugin runs glm4_moe_lite`},
-		{`"hidden_size": 2048.5`, `hidden_size: a whole number was expected, found number 2048.5`},
-		{`"rms_norm_eps": "small"`, `rms_norm_eps: a number was expected, found string`},
-		{`"rms_norm_eps": 0`, `rms_norm_eps is 0`},
-		{`"hidden_size": "-"`, `hidden_size is 0; a number from 1 to`},
-		{`"vocab_size": -1`, `vocab_size is -1`},
-		{`"num_hidden_layers": 0`, `num_hidden_layers is 0`},
-		{`"max_position_embeddings": "-"`, `max_position_embeddings is 0`},
+	configs.Refuses(t, configtest.Refusals{
 		{`"kv_lora_rank": "-"`, `kv_lora_rank is 0; a number from 1 to`},
 		{`"q_lora_rank": 0`, `q_lora_rank is 0; a number from 1 to`},
 		{`"qk_nope_head_dim": 0`, `qk_nope_head_dim is 0`},
@@ -158,41 +119,15 @@ func TestRefusedConfigs(t *testing.T) {
 		{`"routed_scaling_factor": 0`, `routed_scaling_factor is 0; a number above 0 is needed`},
 		{`"first_k_dense_replace": -1`, `first_k_dense_replace is -1; a number from 0 on is needed`},
 		{`"mlp_layer_types": ["dense"]`, `mlp_layer_types has 1 entries for 47 layers`},
-		{`"num_hidden_layers": 1, "mlp_layer_types": ["moe"]`, `mlp_layer_types[0] is "moe"; only dense and sparse are known`},
-		{`"hidden_act": "gelu"`, `hidden_act is gelu, which is not built; only silu is`},
-		{`"mlp_bias": true`, `mlp_bias is true, which is not built`},
+		{`"num_hidden_layers": 1, "mlp_layer_types": ["moe"]`, `mlp_layer_types[0] is "moe", which is not built; only dense and sparse are`},
 		{`"scoring_func": "softmax"`, `scoring_func is softmax, which is not built; only sigmoid is`},
 		{`"topk_method": "greedy"`, `topk_method is greedy, which is not built; only noaux_tc is`},
 		{`"moe_layer_freq": 2`, `moe_layer_freq is 2, which is not built; only 1 is`},
-		{`"use_sliding_window": true`, `use_sliding_window is true, which is not built`},
-		{`"is_encoder_decoder": true`, `is_encoder_decoder is true`},
-		{`"add_cross_attention": true`, `add_cross_attention is true`},
-		{`"layer_types": ["full_attention"]`, `layer_types is a list of 1, which is not built; only one entry per layer is`},
-		{`"num_hidden_layers": 2, "layer_types": ["full_attention", "sliding_attention"]`, `layer_types[1] is sliding_attention`},
-		{`"quantization_config": {"quant_method": "gptq"}`, `quantization_config: quant_method is gptq, which is not built; only fp8 is`},
-		{`"quantization_config": {"quant_method": "fp8", "fmt": "e5m2"}`, `fmt is e5m2, which is not built; only e4m3 is`},
-		{`"quantization_config": {"quant_method": "fp8", "weight_block_size": [128]}`, `weight_block_size is [128]`},
 		{`"partial_rotary_factor": 0.5`, `partial_rotary_factor is 0.5, which is not built; only 1 is`},
 		{`"rope_parameters": {"rope_type": "default", "partial_rotary_factor": 0.5}`, `partial_rotary_factor is 0.5, which is not built`},
-		{`"rope_theta": 0`, `rope_theta is 0`},
-		{`"rope_theta": "much"`, `rope_theta is "much"; a number is needed`},
-		{`"rope_scaling": {"rope_type": "dynamic", "factor": 2}`, `rope_type is "dynamic", which is not built; only default and yarn are`},
-		{`"rope_scaling": {"rope_type": "default", "factor": 2}`, `the rope has "factor", which a rope of type "default" does not use`},
-		{`"rope_scaling": {"type": "yarn", "factor": 0.5}`, `factor is 0.5; a yarn rope needs a number from 1 on`},
 		{`"rope_scaling": {"type": "yarn", "factor": 2, "mscale_all_dim": 1e200}`, `mscale_all_dim is 1e+200, which multiplies scores by +Inf`},
-		{`"rope_scaling": []`, `rope_scaling: an object was expected, found array`},
-	}
-	for _, tt := range tests {
-		_, err := ParseConfig(with(t, tt.change))
-		if err == nil || !strings.Contains(err.Error(), tt.want) || !strings.HasPrefix(err.Error(), "config.json: ") {
-			t.Errorf("with %s: %v\nwant config.json: ... %s", tt.change, err, tt.want)
-		}
-	}
-	for text, want := range map[string]string{"": "is broken JSON", "{": "is broken JSON", "[]": "an object was expected, found array"} {
-		if _, err := ParseConfig([]byte(text)); err == nil || !strings.Contains(err.Error(), want) {
-			t.Errorf("%q: %v\nwant %s", text, err, want)
-		}
-	}
+		{`"quantization_config": {"quant_method": "fp8", "weight_block_size": [128]}`, `weight_block_size is [128]`},
+	})
 }
 
 // With a stretched rope the scores of latent attention grow as well, by the square of what mscale_all_dim says.
@@ -207,29 +142,20 @@ func TestYarnConfigs(t *testing.T) {
 		{`"rope_parameters": {"rope_type": "yarn", "rope_theta": 1e6, "factor": 2, "mscale_all_dim": 0.5}`, 0.1*math.Log(2) + 1, math.Pow(0.05*math.Log(2)+1, 2), 405504},
 	}
 	for _, tt := range tests {
-		c, err := ParseConfig(with(t, tt.change))
-		if err != nil || c.Yarn == nil {
-			t.Errorf("with %s: %v", tt.change, err)
-			continue
-		}
-		if math.Abs(c.Yarn.AttentionFactor-tt.attention) > 1e-12 || math.Abs(c.ScoreFactor-tt.factor2) > 1e-12 || c.Context() != tt.context {
-			t.Errorf("with %s: %+v, scores by %v, context %d", tt.change, *c.Yarn, c.ScoreFactor, c.Context())
+		c := configs.Parsed(t, tt.change)
+		if c.Yarn == nil || math.Abs(c.Yarn.AttentionFactor-tt.attention) > 1e-12 || math.Abs(c.ScoreFactor-tt.factor2) > 1e-12 || c.Context() != tt.context {
+			t.Errorf("with %s: %+v, scores by %v, context %d", tt.change, c.Yarn, c.ScoreFactor, c.Context())
 		}
 	}
 }
 
+// FuzzParseConfig: whatever is accepted is of a sane size.
 func FuzzParseConfig(f *testing.F) {
-	f.Add([]byte(published))
-	f.Add(read(f, tiny, "config.v5.json"))
-	f.Add(with(f, `"rope_scaling": {"type": "yarn", "factor": 4, "mscale": 1, "mscale_all_dim": 1}, "q_lora_rank": null`))
-	f.Add(with(f, `"num_hidden_layers": 9999999999, "n_group": -3`))
-	f.Fuzz(func(t *testing.T, text []byte) {
-		c, err := ParseConfig(text)
-		if err != nil {
-			return
-		}
+	configs.Fuzz(f, func(t *testing.T, c Config) {
 		if c.Context() < 1 || !(c.ScoreFactor > 0) || !(c.RopeTheta > 1) || c.QKRopeHeadDim%2 != 0 {
 			t.Errorf("accepted: context %d, scores by %v, theta %v, %d elements turned", c.Context(), c.ScoreFactor, c.RopeTheta, c.QKRopeHeadDim)
 		}
-	})
+	},
+		with(f, `"rope_scaling": {"type": "yarn", "factor": 4, "mscale": 1, "mscale_all_dim": 1}, "q_lora_rank": null`),
+		with(f, `"num_hidden_layers": 9999999999, "n_group": -3`))
 }

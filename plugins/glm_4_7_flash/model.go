@@ -10,6 +10,7 @@
 package main
 
 import (
+	"slices"
 	"strconv"
 	"strings"
 
@@ -60,12 +61,9 @@ func (m *Model) Unembed(s *cuda.Step, x cuda.Tensor) cuda.Tensor { return m.Head
 
 // New is the model of a config, without weights. layers > 0 keeps only the first ones, for tests and benchmarks.
 func New(c Config, layers int) *Model {
-	if layers <= 0 || layers > c.NumHiddenLayers {
-		layers = c.NumHiddenLayers
-	}
 	m := &Model{
 		Embed:  nn.NewEmbedding(c.VocabSize, c.HiddenSize),
-		Layers: make([]Layer, layers),
+		Layers: make([]Layer, c.FirstLayers(layers)),
 		Norm:   nn.NewRMSNorm(c.HiddenSize, c.RMSNormEps),
 		Head:   nn.NewLinear(c.VocabSize, c.HiddenSize),
 		cfg:    c,
@@ -104,11 +102,7 @@ func (m *Model) Shape() serve.Shape {
 
 // Caches says what each layer keeps of a position.
 func (m *Model) Caches() []nn.CacheSpec {
-	specs := make([]nn.CacheSpec, len(m.Layers))
-	for i := range specs {
-		specs[i] = nn.LatentCache(m.cfg.KVLoraRank, m.cfg.QKRopeHeadDim)
-	}
-	return specs
+	return slices.Repeat([]nn.CacheSpec{nn.LatentCache(m.cfg.KVLoraRank, m.cfg.QKRopeHeadDim)}, len(m.Layers))
 }
 
 // Respell reads checkpoints that transformers 5 saved, which have all experts of a layer in one tensor.
@@ -117,13 +111,13 @@ func (m *Model) Respell(src weights.Source) weights.Source { return weights.Spli
 // FP8Block is the shape of the blocks that FP8 weights are scaled by.
 func (m *Model) FP8Block() [2]int { return m.cfg.FP8Block }
 
-// IgnoreTensor knows the quirks of checkpoints: layers behind the last, which guess a second token; a copy of the tied head;
-// frequencies that old exporters saved; the empty matrices of no shared expert.
+// IgnoreTensor knows the quirks of checkpoints, layers behind the last, which guess a second token, and the empty matrices of no
+// shared expert.
 func (m *Model) IgnoreTensor(name string) bool {
 	layer, inLayers := strings.CutPrefix(name, "model.layers.")
 	number, rest, _ := strings.Cut(layer, ".")
 	n, err := strconv.Atoi(number)
 	return inLayers && err == nil && n >= m.cfg.NumHiddenLayers ||
 		inLayers && m.cfg.NSharedExperts == 0 && strings.HasPrefix(rest, "mlp.shared_experts.") ||
-		m.cfg.TieWordEmbeddings && name == "lm_head.weight" || strings.HasSuffix(name, ".rotary_emb.inv_freq")
+		m.cfg.Superfluous(name)
 }

@@ -1,11 +1,9 @@
 package main
 
 import (
-	"encoding/json"
-	"math"
-	"reflect"
-	"strings"
 	"testing"
+
+	"github.com/inference-pio/inference-pio/cuda/hfconfig/configtest"
 )
 
 // published is config.json of Qwen3-0.6B.
@@ -18,51 +16,25 @@ const published = `{
 	"transformers_version": "4.51.0", "use_cache": true, "use_sliding_window": false, "vocab_size": 151936
 }`
 
-// with is the published config with keys set, or removed where the value is "-".
+var configs = configtest.Suite[Config]{Published: published, Parse: ParseConfig}
+
+// with is the published config with changes.
 func with(t testing.TB, changes string) []byte {
 	t.Helper()
-	var keys, change map[string]any
-	if err := json.Unmarshal([]byte(published), &keys); err != nil {
-		t.Fatal(err)
-	}
-	if err := json.Unmarshal([]byte("{"+changes+"}"), &change); err != nil {
-		t.Fatal(err)
-	}
-	for k, v := range change {
-		if keys[k] = v; v == "-" {
-			delete(keys, k)
-		}
-	}
-	text, err := json.Marshal(keys)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return text
+	return configs.With(t, changes)
 }
 
 func TestBothSpellingsAreOneConfig(t *testing.T) {
-	old, err := ParseConfig(read(t, tiny, "config.json"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	v5, err := ParseConfig(read(t, tiny, "config.v5.json"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	v5.LayerTypes = nil // the one key that only the new spelling has; it was checked
-	if !reflect.DeepEqual(old, v5) {
-		t.Errorf("config.json    %+v\nconfig.v5.json %+v", old, v5)
-	}
-	if old.RopeTheta != 1e6 || old.Published() {
-		t.Errorf("theta %v, published %v", old.RopeTheta, old.Published())
-	}
+	configs.Same(t, "testdata/tiny/config.json", "testdata/tiny/config.v5.json", func(c *Config) {
+		if c.RopeTheta != 1e6 || c.Published() {
+			t.Errorf("theta %v, published %v", c.RopeTheta, c.Published())
+		}
+		c.LayerTypes = nil // the one key that only the new spelling has; it was checked
+	})
 }
 
 func TestPublishedConfig(t *testing.T) {
-	c, err := ParseConfig([]byte(published))
-	if err != nil {
-		t.Fatal(err)
-	}
+	c := configs.Parsed(t, "")
 	if !c.Published() || c.Context() != 40960 || c.HeadDim != 128 || c.Yarn != nil {
 		t.Errorf("%+v", c)
 	}
@@ -83,123 +55,35 @@ func TestAbsentKeysMeanWhatTheReferenceTakesThemFor(t *testing.T) {
 	}
 }
 
+func TestWhatEveryDecoderRefuses(t *testing.T) { configs.Decoder(t) }
+
 func TestRefusedConfigs(t *testing.T) {
-	tests := []struct{ change, want string }{
-		{`"architectures": ["LlamaForCausalLM"]`, `architectures is ["LlamaForCausalLM"]; this plugin runs Qwen3ForCausalLM`},
-		{`"architectures": "-"`, `architectures is []`},
-		{`"model_type": "qwen3_moe"`, `model_type is "qwen3_moe"`},
-		{`"hidden_size": 1024.5`, `hidden_size: a whole number was expected, found number 1024.5`},
-		{`"rms_norm_eps": "small"`, `rms_norm_eps: a number was expected, found string`},
-		{`"tie_word_embeddings": 1`, `tie_word_embeddings: true or false was expected, found number`},
-		{`"architectures": "Qwen3ForCausalLM"`, `architectures: a list was expected, found string`},
-		{`"hidden_act": 1`, `hidden_act: a string was expected, found number`},
-		{`"hidden_size": "-"`, `hidden_size is 0; a number from 1 to`},
-		{`"vocab_size": -1`, `vocab_size is -1`},
-		{`"intermediate_size": 4294967296`, `intermediate_size is 4294967296`},
-		{`"num_hidden_layers": 0`, `num_hidden_layers is 0`},
-		{`"num_attention_heads": "16"`, `num_attention_heads: a whole number was expected, found string`},
+	configs.Refuses(t, configtest.Refusals{
+		{`"intermediate_size": 4294967296`, `intermediate_size is 4294967296; a number from 1 to`},
 		{`"num_key_value_heads": 5`, `num_attention_heads is 16, which num_key_value_heads 5 does not divide`},
-		{`"num_key_value_heads": 0`, `num_key_value_heads is 0`},
 		{`"head_dim": 127`, `head_dim is 127; rotation needs an even number`},
-		{`"max_position_embeddings": "-"`, `max_position_embeddings is 0`},
-		{`"rms_norm_eps": 0`, `rms_norm_eps is 0`},
-		{`"rope_theta": 0`, `rope_theta is 0`},
-		{`"rope_theta": "much"`, `rope_theta is "much"; a number is needed`},
-		{`"hidden_act": "gelu"`, `hidden_act is gelu, which is not built; only silu is`},
 		{`"attention_bias": true`, `attention_bias is true, which is not built`},
-		{`"qkv_bias": true`, `qkv_bias is true, which is not built`},
-		{`"mlp_bias": true`, `mlp_bias is true, which is not built`},
-		{`"use_sliding_window": true`, `use_sliding_window is true, which is not built`},
-		{`"is_encoder_decoder": true`, `is_encoder_decoder is true`},
-		{`"add_cross_attention": true`, `add_cross_attention is true`},
-		{`"layer_types": ["full_attention"]`, `layer_types is a list of 1, which is not built; only one entry per layer is`},
-		{`"num_hidden_layers": 2, "layer_types": ["full_attention", "sliding_attention"]`, `layer_types[1] is sliding_attention`},
-		{`"quantization_config": {"quant_method": "fp8"}`, `quantization_config is given, which is not built`},
-		{`"partial_rotary_factor": 0.5`, `partial_rotary_factor is`},
+		{`"quantization_config": {"quant_method": "fp8"}`, `quantization_config is given, which is not built; only a checkpoint in bf16, f16 or f32 is`},
+		{`"partial_rotary_factor": 0.5`, `partial_rotary_factor is 0.5, which is not built; only 1 is`},
 		{`"rope_parameters": {"rope_type": "default", "partial_rotary_factor": 0.5}`, `partial_rotary_factor is 0.5, which is not built`},
-		{`"rope_scaling": {"rope_type": "dynamic", "factor": 2}`, `rope_type is "dynamic", which is not built; only default and yarn are`},
-		{`"rope_scaling": {"type": "linear", "factor": 2}`, `rope_type is "linear"`},
-		{`"rope_scaling": {"rope_type": "default", "factor": 2}`, `the rope has "factor", which a rope of type "default" does not use`},
-		{`"rope_scaling": {"type": "yarn", "factor": 4, "mrope_section": [1]}`, `the rope has "mrope_section"`},
-		{`"rope_scaling": {"type": "yarn", "factor": 0.5}`, `factor is 0.5; a yarn rope needs a number from 1 on`},
-		{`"rope_scaling": {"type": "yarn", "factor": 2, "original_max_position_embeddings": 0}`, `original_max_position_embeddings is 0`},
-		{`"rope_scaling": {"type": "yarn", "factor": 2, "beta_fast": 1, "beta_slow": 2}`, `beta_fast 1 and beta_slow 2`},
-		{`"rope_scaling": {"type": "yarn", "factor": 2, "attention_factor": -1}`, `attention_factor is -1`},
-		{`"rope_scaling": {"type": "yarn", "factor": 2, "truncate": 1}`, `truncate is 1; true or false is needed`},
-		{`"rope_scaling": []`, `rope_scaling: an object was expected, found array`},
-	}
-	for _, tt := range tests {
-		_, err := ParseConfig(with(t, tt.change))
-		if err == nil || !strings.Contains(err.Error(), tt.want) || !strings.HasPrefix(err.Error(), "config.json: ") {
-			t.Errorf("with %s: %v\nwant config.json: ... %s", tt.change, err, tt.want)
-		}
-	}
-	for text, want := range map[string]string{"": "is broken JSON", "{": "is broken JSON", "[]": "an object was expected, found array"} {
-		if _, err := ParseConfig([]byte(text)); err == nil || !strings.Contains(err.Error(), want) {
-			t.Errorf("%q: %v\nwant %s", text, err, want)
-		}
-	}
-}
-
-func TestAllMistakesAreToldAtOnce(t *testing.T) {
-	_, err := ParseConfig(with(t, `"hidden_size": 0, "hidden_act": "relu", "attention_bias": true, "rope_scaling": {"rope_type": "llama3"}`))
-	for _, key := range []string{"hidden_size", "hidden_act", "attention_bias", "rope_type"} {
-		if err == nil || !strings.Contains(err.Error(), key) {
-			t.Errorf("error %v\ndoes not name %s", err, key)
-		}
-	}
-}
-
-func TestYarnConfigs(t *testing.T) {
-	tests := []struct {
-		change                            string
-		factor, original, attention, fast float64
-		truncate                          bool
-		context                           int
-	}{
-		{`"rope_scaling": {"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 32768}`, 4, 32768, 0.1*math.Log(4) + 1, 32, true, 131072},
-		{`"rope_scaling": {"type": "yarn", "factor": 2}`, 2, 40960, 0.1*math.Log(2) + 1, 32, true, 81920},
-		{`"rope_theta": "-", "rope_parameters": {"rope_type": "yarn", "rope_theta": 1e6, "factor": 2, "attention_factor": 1.5, "beta_fast": 16, "truncate": false}`, 2, 40960, 1.5, 16, false, 81920},
-		{`"rope_scaling": {"type": "yarn", "factor": 2, "mscale": 2, "mscale_all_dim": 1}`, 2, 40960, (0.2*math.Log(2) + 1) / (0.1*math.Log(2) + 1), 32, true, 81920},
-		{`"rope_scaling": {"type": "yarn", "factor": 1}`, 1, 40960, 1, 32, true, 40960},
-		{`"rope_scaling": {"type": "yarn", "factor": null, "original_max_position_embeddings": 20480}`, 2, 20480, 0.1*math.Log(2) + 1, 32, true, 40960},
-	}
-	for _, tt := range tests {
-		c, err := ParseConfig(with(t, tt.change))
-		if err != nil || c.Yarn == nil {
-			t.Errorf("with %s: %v", tt.change, err)
-			continue
-		}
-		y := c.Yarn
-		if y.Factor != tt.factor || y.Original != tt.original || math.Abs(y.AttentionFactor-tt.attention) > 1e-12 || y.BetaFast != tt.fast || y.BetaSlow != 1 ||
-			y.Truncate != tt.truncate || c.Context() != tt.context || c.RopeTheta != 1e6 {
-			t.Errorf("with %s: %+v, context %d, theta %v", tt.change, *y, c.Context(), c.RopeTheta)
-		}
-	}
-}
-
-func TestUnknownKeysAreIgnoredAsTheReferenceDoes(t *testing.T) {
-	if _, err := ParseConfig(with(t, `"unsloth_fixed": true, "_name_or_path": "x", "pad_token_id": 1`)); err != nil {
-		t.Error(err)
-	}
-}
-
-// FuzzConfig: whatever is accepted can be built without a panic and describes a model of a sane size.
-func FuzzConfig(f *testing.F) {
-	f.Add([]byte(published))
-	f.Add(read(f, tiny, "config.json"))
-	f.Add(read(f, tiny, "config.v5.json"))
-	f.Add(with(f, `"rope_scaling": {"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 32768}`))
-	f.Add([]byte(`{"rope_parameters": {"rope_type": 3}, "architectures": [1]}`))
-	f.Fuzz(func(t *testing.T, text []byte) {
-		c, err := ParseConfig(text)
-		if err != nil {
-			return
-		}
-		c.NumHiddenLayers = min(c.NumHiddenLayers, 2)
-		m := New(c, 0)
-		if s := m.Shape(); s.Context < 1 || s.Vocab < 1 || s.Hidden < 1 || len(m.Caches()) != s.Layers {
-			t.Fatalf("shape %+v of %s", s, text)
-		}
 	})
+}
+
+func TestAYarnRopeStretchesTheContext(t *testing.T) {
+	c := configs.Parsed(t, `"rope_scaling": {"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 32768}`)
+	if c.Yarn == nil || c.Yarn.Original != 32768 || c.Context() != 131072 || New(c, 1).Shape().Context != 131072 {
+		t.Errorf("%+v, context %d", c.Yarn, c.Context())
+	}
+}
+
+// FuzzParseConfig: whatever is accepted can be built without a panic and describes a model of a sane size.
+func FuzzParseConfig(f *testing.F) {
+	configs.Fuzz(f, func(t *testing.T, c Config) {
+		m := New(c, 2)
+		if s := m.Shape(); s.Context < 1 || s.Vocab < 1 || s.Hidden < 1 || len(m.Caches()) != s.Layers {
+			t.Fatalf("shape %+v of %+v", s, c)
+		}
+	},
+		with(f, `"rope_scaling": {"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 32768}`),
+		[]byte(`{"rope_parameters": {"rope_type": 3}, "architectures": [1]}`))
 }

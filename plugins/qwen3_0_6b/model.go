@@ -10,7 +10,7 @@ package main
 
 import (
 	"math"
-	"strings"
+	"slices"
 
 	"github.com/inference-pio/inference-pio/cuda"
 	"github.com/inference-pio/inference-pio/cuda/nn"
@@ -34,7 +34,7 @@ type Layer struct {
 	AttnNorm nn.RMSNorm `weight:"input_layernorm"`
 	Attn     Attention  `weight:"self_attn"`
 	MLPNorm  nn.RMSNorm `weight:"post_attention_layernorm"`
-	MLP      MLP        `weight:"mlp"`
+	MLP      nn.SwiGLU  `weight:"mlp"`
 }
 
 // Attention has fewer heads for keys and values than for queries.
@@ -47,13 +47,6 @@ type Attention struct {
 	O     nn.Linear  `weight:"o_proj"` // heads * head_dim -> hidden
 }
 
-// MLP is a gated feed-forward layer.
-type MLP struct {
-	Gate nn.Linear `weight:"gate_proj"` // hidden -> intermediate
-	Up   nn.Linear `weight:"up_proj"`
-	Down nn.Linear `weight:"down_proj"` // intermediate -> hidden
-}
-
 // Forward returns the final hidden rows of b.Outputs: (outputs, hidden).
 func (m *Model) Forward(s *cuda.Step, b *nn.Batch) cuda.Tensor {
 	x := m.Embed.Forward(s, b.Tokens)       // (rows, hidden)
@@ -63,7 +56,7 @@ func (m *Model) Forward(s *cuda.Step, b *nn.Batch) cuda.Tensor {
 		s.EnterLayer(i) // the layer's weights are where they shall be from here on, the next ones on their way
 		l := &m.Layers[i]
 		x = s.Add(x, m.attend(s, &l.Attn, l.AttnNorm.Forward(s, x), angles, b, b.Caches[i]))
-		x = s.Add(x, l.MLP.forward(s, l.MLPNorm.Forward(s, x)))
+		x = s.Add(x, l.MLP.Forward(s, l.MLPNorm.Forward(s, x)))
 		s.Observe("layer", i, x)
 	}
 	x = m.Norm.Forward(s, s.Gather(x, b.Outputs)) // (outputs, hidden)
@@ -80,21 +73,14 @@ func (m *Model) attend(s *cuda.Step, a *Attention, x, angles cuda.Tensor, b *nn.
 	return a.O.Forward(s, nn.Attend(s, q, k, v, b, cache, m.scale).Flat())
 }
 
-func (l *MLP) forward(s *cuda.Step, x cuda.Tensor) cuda.Tensor {
-	return l.Down.Forward(s, s.SwiGLU(l.Gate.Forward(s, x), l.Up.Forward(s, x)))
-}
-
 // Unembed turns hidden rows into logits: (outputs, hidden) -> (outputs, vocab).
 func (m *Model) Unembed(s *cuda.Step, x cuda.Tensor) cuda.Tensor { return m.Head.Forward(s, x) }
 
 // New is the model of a config, without weights. layers > 0 keeps only the first ones, for tests and benchmarks.
 func New(c Config, layers int) *Model {
-	if layers <= 0 || layers > c.NumHiddenLayers {
-		layers = c.NumHiddenLayers
-	}
 	m := &Model{
 		Embed:  nn.NewEmbedding(c.VocabSize, c.HiddenSize),
-		Layers: make([]Layer, layers),
+		Layers: make([]Layer, c.FirstLayers(layers)),
 		Norm:   nn.NewRMSNorm(c.HiddenSize, c.RMSNormEps),
 		Head:   nn.NewLinear(c.VocabSize, c.HiddenSize),
 		cfg:    c,
@@ -120,10 +106,7 @@ func newLayer(c Config) Layer {
 			O: nn.NewLinear(c.HiddenSize, queries),
 		},
 		MLPNorm: nn.NewRMSNorm(c.HiddenSize, c.RMSNormEps),
-		MLP: MLP{
-			Gate: nn.NewLinear(c.IntermediateSize, c.HiddenSize), Up: nn.NewLinear(c.IntermediateSize, c.HiddenSize),
-			Down: nn.NewLinear(c.HiddenSize, c.IntermediateSize),
-		},
+		MLP:     nn.NewSwiGLU(c.HiddenSize, c.IntermediateSize),
 	}
 }
 
@@ -143,14 +126,8 @@ func (m *Model) Shape() serve.Shape {
 
 // Caches says what each layer keeps of a position.
 func (m *Model) Caches() []nn.CacheSpec {
-	specs := make([]nn.CacheSpec, len(m.Layers))
-	for i := range specs {
-		specs[i] = nn.KeysValues(m.cfg.NumKeyValueHeads, m.cfg.HeadDim, m.cfg.HeadDim)
-	}
-	return specs
+	return slices.Repeat([]nn.CacheSpec{nn.KeysValues(m.cfg.NumKeyValueHeads, m.cfg.HeadDim, m.cfg.HeadDim)}, len(m.Layers))
 }
 
-// IgnoreTensor knows the quirks of checkpoints: a copy of the tied head, and frequencies that old exporters saved.
-func (m *Model) IgnoreTensor(name string) bool {
-	return m.cfg.TieWordEmbeddings && name == "lm_head.weight" || strings.HasSuffix(name, ".rotary_emb.inv_freq")
-}
+// IgnoreTensor knows the quirks of checkpoints.
+func (m *Model) IgnoreTensor(name string) bool { return m.cfg.Superfluous(name) }

@@ -5,207 +5,61 @@
 package main
 
 import (
-	"bytes"
-	"encoding/json"
-	"errors"
-	"fmt"
-	"math"
-	"reflect"
-	"slices"
-
-	"github.com/inference-pio/inference-pio/cuda/nn"
+	"github.com/inference-pio/inference-pio/cuda/hfconfig"
 )
 
 const architecture = "Qwen3MoeForCausalLM"
 
 // Config is what config.json says, in its own words.
 type Config struct {
-	Architectures         []string `json:"architectures"`
-	ModelType             string   `json:"model_type"`
-	VocabSize             int      `json:"vocab_size"`
-	HiddenSize            int      `json:"hidden_size"`
-	IntermediateSize      int      `json:"intermediate_size"` // of dense layers
-	NumHiddenLayers       int      `json:"num_hidden_layers"`
-	NumAttentionHeads     int      `json:"num_attention_heads"`
-	NumKeyValueHeads      int      `json:"num_key_value_heads"`
-	HeadDim               int      `json:"head_dim"` // absent: hidden/heads
-	MaxPositionEmbeddings int      `json:"max_position_embeddings"`
-	RMSNormEps            float64  `json:"rms_norm_eps"`
-	TieWordEmbeddings     bool     `json:"tie_word_embeddings"`
-
-	NumExperts          int   `json:"num_experts"` // transformers 5: num_local_experts
-	NumExpertsPerToken  int   `json:"num_experts_per_tok"`
-	MoEIntermediateSize int   `json:"moe_intermediate_size"`
-	NormTopKProb        bool  `json:"norm_topk_prob"`
-	DecoderSparseStep   int   `json:"decoder_sparse_step"`
-	MLPOnlyLayers       []int `json:"mlp_only_layers"`
-
-	RopeTheta float64  `json:"-"` // see rope.go
-	Yarn      *nn.Yarn `json:"-"`
-	FP8Block  [2]int   `json:"-"` // see quantization.go
+	hfconfig.Checkpoint
+	hfconfig.Decoder
+	hfconfig.Experts
+	HeadDim int `json:"head_dim"` // absent: hidden/heads
 
 	// What is not built, and must say so.
-	HiddenAct         string   `json:"hidden_act"`
-	AttentionBias     bool     `json:"attention_bias"`
-	QKVBias           bool     `json:"qkv_bias"`
-	MLPBias           bool     `json:"mlp_bias"`
-	UseQKNorm         bool     `json:"use_qk_norm"`
-	SharedExpert      int      `json:"shared_expert_intermediate_size"`
-	UseSlidingWindow  bool     `json:"use_sliding_window"`
-	LayerTypes        []string `json:"layer_types"`
-	PartialRotary     *float64 `json:"partial_rotary_factor"`
-	IsEncoderDecoder  bool     `json:"is_encoder_decoder"`
-	AddCrossAttention bool     `json:"add_cross_attention"`
+	AttentionBias bool `json:"attention_bias"`
+	UseQKNorm     bool `json:"use_qk_norm"`
+	SharedExpert  int  `json:"shared_expert_intermediate_size"`
 }
 
 // ParseConfig reads config.json and checks it. All that is wrong is in one error.
 func ParseConfig(text []byte) (Config, error) {
-	c := Config{HiddenAct: "silu", RMSNormEps: 1e-6, DecoderSparseStep: 1, UseQKNorm: true}
-	var rope ropeKeys
-	var quantization quantizationKeys
-	var other struct {
-		NumLocalExperts *int `json:"num_local_experts"`
+	c := Config{
+		Decoder:   hfconfig.Decoder{HiddenAct: "silu", RMSNormEps: 1e-6, RopeTheta: 10000},
+		Experts:   hfconfig.Experts{DecoderSparseStep: 1},
+		UseQKNorm: true,
 	}
-	for _, part := range []any{&c, &rope, &quantization, &other} {
-		if err := decode(text, part); err != nil {
-			return c, fmt.Errorf("config.json: %w", err)
-		}
+	var newer struct {
+		NumLocalExperts *int `json:"num_local_experts"` // what transformers 5 calls num_experts
 	}
-	if n := other.NumLocalExperts; n != nil {
-		if c.NumExperts != 0 && c.NumExperts != *n {
-			return c, fmt.Errorf("config.json: num_experts is %d and num_local_experts %d; they mean the same", c.NumExperts, *n)
-		}
+	f, err := hfconfig.Read(text, &c, &newer)
+	if err != nil {
+		return c, err
+	}
+	if n := newer.NumLocalExperts; n != nil {
+		f.Refuse(c.NumExperts != 0 && c.NumExperts != *n, "num_experts is %d and num_local_experts %d; they mean the same", c.NumExperts, *n)
 		c.NumExperts = *n
 	}
 	if c.HeadDim == 0 && c.NumAttentionHeads > 0 {
 		c.HeadDim = c.HiddenSize / c.NumAttentionHeads
 	}
-	err := errors.Join(rope.apply(&c), quantization.apply(&c))
-	if err := errors.Join(c.Validate(), err); err != nil {
-		return c, err
-	}
-	return c, nil
-}
-
-// decode reads JSON and words a wrong type as people say it.
-func decode(text []byte, into any) error {
-	err := json.Unmarshal(bytes.TrimPrefix(text, []byte("\ufeff")), into)
-	var wrong *json.UnmarshalTypeError
-	var broken *json.SyntaxError
-	switch {
-	case errors.As(err, &wrong) && wrong.Field == "":
-		return fmt.Errorf("an object was expected, found %s", wrong.Value)
-	case errors.As(err, &wrong):
-		return fmt.Errorf("%s: %s was expected, found %s", wrong.Field, inWords(wrong.Type.Kind()), wrong.Value)
-	case errors.As(err, &broken):
-		return fmt.Errorf("is broken JSON at byte %d: %w", broken.Offset, err)
-	}
-	return err
-}
-
-func inWords(k reflect.Kind) string {
-	switch k {
-	case reflect.Int:
-		return "a whole number"
-	case reflect.Float64:
-		return "a number"
-	case reflect.Bool:
-		return "true or false"
-	case reflect.Slice:
-		return "a list"
-	case reflect.Map:
-		return "an object"
-	}
-	return "a " + k.String()
-}
-
-// Validate says in sentences what is missing, impossible or not built.
-func (c Config) Validate() error {
-	var errs []error
-	refuse := func(wrong bool, format string, args ...any) {
-		if wrong {
-			errs = append(errs, fmt.Errorf("config.json: "+format, args...))
-		}
-	}
-	refuse(!slices.Contains(c.Architectures, architecture), "architectures is %q; this plugin runs %s", c.Architectures, architecture)
-	refuse(c.ModelType != "" && c.ModelType != "qwen3_moe", "model_type is %q; this plugin runs qwen3_moe", c.ModelType)
-	for _, n := range c.sizes() {
-		refuse(n.value < 1 || n.value > n.max, "%s is %d; a number from 1 to %d is needed", n.key, n.value, n.max)
-	}
-	refuse(c.NumExperts < 0 || c.NumExperts > 1<<12, "num_experts is %d; a number from 0 to %d is needed", c.NumExperts, 1<<12)
-	refuse(c.NumExperts > 0 && c.NumExpertsPerToken > c.NumExperts, "num_experts_per_tok is %d of %d experts", c.NumExpertsPerToken, c.NumExperts)
-	refuse(c.NumKeyValueHeads > 0 && c.NumAttentionHeads%c.NumKeyValueHeads != 0,
-		"num_attention_heads is %d, which num_key_value_heads %d does not divide", c.NumAttentionHeads, c.NumKeyValueHeads)
-	refuse(c.HeadDim%2 != 0, "head_dim is %d; rotation needs an even number", c.HeadDim)
-	refuse(c.RMSNormEps <= 0 || c.RMSNormEps >= 1, "rms_norm_eps is %v; a number between 0 and 1 is needed", c.RMSNormEps)
-	return errors.Join(append(errs, c.notBuilt()...)...)
-}
-
-type size struct {
-	key        string
-	value, max int
-}
-
-// sizes are the numbers that must be given; those of a kind of layer only if there is one.
-func (c Config) sizes() []size {
-	list := []size{
-		{"vocab_size", c.VocabSize, 1 << 24}, {"hidden_size", c.HiddenSize, 1 << 20}, {"num_hidden_layers", c.NumHiddenLayers, 1 << 12},
-		{"num_attention_heads", c.NumAttentionHeads, 1 << 12}, {"num_key_value_heads", c.NumKeyValueHeads, 1 << 12},
-		{"head_dim", c.HeadDim, 1 << 12}, {"max_position_embeddings", c.MaxPositionEmbeddings, 1 << 28}, {"decoder_sparse_step", c.DecoderSparseStep, 1 << 12},
-	}
-	var sparse, dense bool
-	for i := range min(c.NumHiddenLayers, 1<<12) {
-		sparse, dense = sparse || c.Sparse(i), dense || !c.Sparse(i)
-	}
-	if sparse {
-		list = append(list, size{"num_experts_per_tok", c.NumExpertsPerToken, 1 << 12}, size{"moe_intermediate_size", c.MoEIntermediateSize, 1 << 20})
-	}
-	if dense {
-		list = append(list, size{"intermediate_size", c.IntermediateSize, 1 << 20})
-	}
-	return list
-}
-
-// notBuilt names each key that asks for a computation this plugin does not have.
-func (c Config) notBuilt() (errs []error) {
-	refuse := func(wrong bool, key string, value any, only string) {
-		if wrong {
-			errs = append(errs, fmt.Errorf("config.json: %s is %v, which is not built; only %s is", key, value, only))
-		}
-	}
-	refuse(c.HiddenAct != "silu", "hidden_act", c.HiddenAct, "silu")
-	refuse(c.AttentionBias, "attention_bias", true, "false")
-	refuse(c.QKVBias, "qkv_bias", true, "false")
-	refuse(c.MLPBias, "mlp_bias", true, "false")
-	refuse(!c.UseQKNorm, "use_qk_norm", false, "true")
-	refuse(c.SharedExpert != 0, "shared_expert_intermediate_size", c.SharedExpert, "0")
-	refuse(c.UseSlidingWindow, "use_sliding_window", true, "false")
-	refuse(c.IsEncoderDecoder, "is_encoder_decoder", true, "false")
-	refuse(c.AddCrossAttention, "add_cross_attention", true, "false")
-	refuse(c.PartialRotary != nil && *c.PartialRotary != 1, "partial_rotary_factor", c.PartialRotary, "1")
-	refuse(c.LayerTypes != nil && len(c.LayerTypes) != c.NumHiddenLayers, "layer_types", fmt.Sprintf("a list of %d", len(c.LayerTypes)), "one entry per layer")
-	for i, kind := range c.LayerTypes {
-		refuse(kind != "full_attention", fmt.Sprintf("layer_types[%d]", i), kind, "full_attention")
-	}
-	return errs
-}
-
-// Sparse says whether a layer has experts; any other is dense.
-func (c Config) Sparse(layer int) bool {
-	return c.NumExperts > 0 && (layer+1)%max(c.DecoderSparseStep, 1) == 0 && !slices.Contains(c.MLPOnlyLayers, layer)
-}
-
-// Context is the number of positions the checkpoint is made for; a yarn rope stretches it.
-func (c Config) Context() int {
-	if c.Yarn == nil {
-		return c.MaxPositionEmbeddings
-	}
-	return max(c.MaxPositionEmbeddings, int(math.Min(c.Yarn.Factor*c.Yarn.Original, 1<<28)))
+	c.CheckClass(&f.Problems, architecture, "qwen3_moe")
+	c.CheckDecoder(&f.Problems, "full_attention")
+	c.CheckHeads(&f.Problems, c.HeadDim)
+	f.Even("head_dim", c.HeadDim)
+	c.CheckExperts(&f.Problems, c.NumHiddenLayers)
+	f.NotBuilt(c.AttentionBias, "attention_bias", true, "false")
+	f.NotBuilt(!c.UseQKNorm, "use_qk_norm", false, "true")
+	f.NotBuilt(c.SharedExpert != 0, "shared_expert_intermediate_size", c.SharedExpert, "0")
+	c.ReadWholeRope(f.Rope())
+	c.FP8Block = f.FP8()
+	return c, f.Err()
 }
 
 // Published says whether these are the dimensions of Qwen3-Coder-30B-A3B.
 func (c Config) Published() bool {
 	return c.VocabSize == 151936 && c.HiddenSize == 2048 && c.NumHiddenLayers == 48 && c.NumAttentionHeads == 32 && c.NumKeyValueHeads == 4 &&
-		c.HeadDim == 128 && c.RopeTheta == 1e7 && !c.TieWordEmbeddings && c.NumExperts == 128 && c.NumExpertsPerToken == 8 &&
+		c.HeadDim == 128 && c.RopeTheta == 1e7 && !c.TieWordEmbeddings && c.NumExperts == 128 && c.NumExpertsPerTok == 8 &&
 		c.MoEIntermediateSize == 768 && c.NormTopKProb && c.DecoderSparseStep == 1 && len(c.MLPOnlyLayers) == 0
 }

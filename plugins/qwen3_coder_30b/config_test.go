@@ -1,11 +1,9 @@
 package main
 
 import (
-	"encoding/json"
-	"math"
-	"reflect"
-	"strings"
 	"testing"
+
+	"github.com/inference-pio/inference-pio/cuda/hfconfig/configtest"
 )
 
 // published is config.json of Qwen3-Coder-30B-A3B-Instruct.
@@ -24,50 +22,24 @@ const published = `{
 const fp8 = `"quantization_config": {"activation_scheme": "dynamic", "fmt": "e4m3", "quant_method": "fp8", "weight_block_size": [128, 128],
 	"modules_to_not_convert": ["lm_head", "model.layers.0.mlp.gate"]}`
 
-// with is the published config with keys set, or removed where the value is "-".
+var configs = configtest.Suite[Config]{Published: published, Parse: ParseConfig}
+
+// with is the published config with changes.
 func with(t testing.TB, changes string) []byte {
 	t.Helper()
-	var keys, change map[string]any
-	if err := json.Unmarshal([]byte(published), &keys); err != nil {
-		t.Fatal(err)
-	}
-	if err := json.Unmarshal([]byte("{"+changes+"}"), &change); err != nil {
-		t.Fatal(err)
-	}
-	for k, v := range change {
-		if keys[k] = v; v == "-" {
-			delete(keys, k)
-		}
-	}
-	text, err := json.Marshal(keys)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return text
+	return configs.With(t, changes)
 }
 
 func TestBothSpellingsAreOneConfig(t *testing.T) {
-	old, err := ParseConfig(read(t, tiny, "config.json"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	v5, err := ParseConfig(read(t, tiny, "config.v5.json"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if !reflect.DeepEqual(old, v5) {
-		t.Errorf("config.json    %+v\nconfig.v5.json %+v", old, v5)
-	}
-	if old.RopeTheta != 1e7 || old.NumExperts != 8 || old.NumExpertsPerToken != 2 || old.Published() {
-		t.Errorf("%+v", old)
-	}
+	configs.Same(t, "testdata/tiny/config.json", "testdata/tiny/config.v5.json", func(c *Config) {
+		if c.RopeTheta != 1e7 || c.NumExperts != 8 || c.NumExpertsPerTok != 2 || c.Published() {
+			t.Errorf("%+v", c)
+		}
+	})
 }
 
 func TestPublishedConfig(t *testing.T) {
-	c, err := ParseConfig([]byte(published))
-	if err != nil {
-		t.Fatal(err)
-	}
+	c := configs.Parsed(t, "")
 	if !c.Published() || c.Context() != 262144 || c.HeadDim != 128 || c.Yarn != nil || c.FP8Block != [2]int{} {
 		t.Errorf("%+v", c)
 	}
@@ -77,20 +49,6 @@ func TestPublishedConfig(t *testing.T) {
 	for _, change := range []string{`"num_hidden_layers": 47`, `"rope_theta": 1e6`, `"tie_word_embeddings": true`, `"head_dim": 64`, `"num_experts": 64`, `"num_experts_per_tok": 4`, `"norm_topk_prob": false`, `"mlp_only_layers": [3]`} {
 		if c, err := ParseConfig(with(t, change)); err != nil || c.Published() {
 			t.Errorf("with %s it is still the published model (%v)", change, err)
-		}
-	}
-}
-
-func TestQuantizationConfigs(t *testing.T) {
-	for change, want := range map[string][2]int{
-		`"quantization_config": null`:                                                               {},
-		`"quantization_config": {"quant_method": "fp8"}`:                                            {128, 128},
-		`"quantization_config": {"quant_method": "fp8", "weight_block_size": [1, 64]}`:              {1, 64},
-		`"quantization_config": {"quant_method": "fp8", "modules_to_not_convert": null}`:            {128, 128},
-		`"quantization_config": {"quant_method": "fp8", "dequantize": true, "something_new": null}`: {128, 128},
-	} {
-		if c, err := ParseConfig(with(t, change)); err != nil || c.FP8Block != want {
-			t.Errorf("with %s: blocks %v, %v; want %v", change, c.FP8Block, err, want)
 		}
 	}
 }
@@ -111,30 +69,19 @@ func TestAbsentKeysMeanWhatTheReferenceTakesThemFor(t *testing.T) {
 	}
 }
 
-// The layers with experts, of eight, for both keys and their absence.
-func TestWhichLayersHaveExperts(t *testing.T) {
+// A layer is built as the config says of it, and num_experts has two names.
+func TestLayersAreSparseOrDense(t *testing.T) {
 	for change, want := range map[string]string{
-		`"decoder_sparse_step": 1`:                             "11111111",
-		`"decoder_sparse_step": 2`:                             "01010101",
-		`"decoder_sparse_step": 3, "intermediate_size": 9`:     "00100100",
-		`"decoder_sparse_step": 9, "num_experts_per_tok": "-"`: "00000000",
-		`"mlp_only_layers": [0, 5, 99, -1]`:                    "01111011",
-		`"mlp_only_layers": [1, 2], "decoder_sparse_step": 2`:  "00010101",
-		`"mlp_only_layers": null`:                              "11111111",
-		`"num_experts": 0, "moe_intermediate_size": "-"`:       "00000000",
-		`"num_experts": "-", "num_local_experts": 16`:          "11111111",
-		`"intermediate_size": "-"`:                             "11111111", // no layer needs it
+		`"decoder_sparse_step": 3, "intermediate_size": 9`:    "00100100",
+		`"mlp_only_layers": [1, 2], "decoder_sparse_step": 2`: "00010101",
+		`"num_experts": 0, "moe_intermediate_size": "-"`:      "00000000",
+		`"num_experts": "-", "num_local_experts": 16`:         "11111111",
+		`"num_local_experts": 128`:                            "11111111",
 	} {
-		c, err := ParseConfig(with(t, `"num_hidden_layers": 8, `+change))
-		if err != nil {
-			t.Errorf("with %s: %v", change, err)
-			continue
-		}
-		got := ""
-		for i := range 8 {
-			got += map[bool]string{false: "0", true: "1"}[c.Sparse(i)]
-			_, sparse := New(c, 0).Layers[i].MLP.(*Mixture)
-			if sparse != c.Sparse(i) {
+		c, got := configs.Parsed(t, `"num_hidden_layers": 8, `+change), ""
+		for i, l := range New(c, 0).Layers {
+			_, sparse := l.MLP.(*Mixture)
+			if got += map[bool]string{false: "0", true: "1"}[sparse]; sparse != c.Sparse(i) {
 				t.Errorf("with %s: layer %d is built otherwise", change, i)
 			}
 		}
@@ -144,147 +91,43 @@ func TestWhichLayersHaveExperts(t *testing.T) {
 	}
 }
 
+func TestWhatEveryDecoderRefuses(t *testing.T) { configs.Decoder(t) }
+
 func TestRefusedConfigs(t *testing.T) {
-	tests := []struct{ change, want string }{
-		{`"architectures": ["LlamaForCausalLM"]`, `architectures is ["LlamaForCausalLM"]; this plugin runs Qwen3MoeForCausalLM`},
-		{`"architectures": "-"`, `architectures is []`},
-		{`"model_type": "qwen3"`, `model_type is "qwen3"; this plugin runs qwen3_moe`},
-		{`"hidden_size": 2048.5`, `hidden_size: a whole number was expected, found number 2048.5`},
-		{`"rms_norm_eps": "small"`, `rms_norm_eps: a number was expected, found string`},
-		{`"tie_word_embeddings": 1`, `tie_word_embeddings: true or false was expected, found number`},
-		{`"architectures": "Qwen3MoeForCausalLM"`, `architectures: a list was expected, found string`},
-		{`"hidden_act": 1`, `hidden_act: a string was expected, found number`},
-		{`"hidden_size": "-"`, `hidden_size is 0; a number from 1 to`},
-		{`"vocab_size": -1`, `vocab_size is -1`},
-		{`"moe_intermediate_size": 4294967296`, `moe_intermediate_size is 4294967296`},
+	configs.Refuses(t, configtest.Refusals{
 		{`"moe_intermediate_size": "-"`, `moe_intermediate_size is 0; a number from 1 to`},
 		{`"mlp_only_layers": [7], "intermediate_size": 0`, `intermediate_size is 0; a number from 1 to`},
-		{`"num_experts": -1`, `num_experts is -1; a number from 0 to`},
-		{`"num_experts": 5000`, `num_experts is 5000`},
 		{`"num_experts": 7`, `num_experts_per_tok is 8 of 7 experts`},
-		{`"num_experts_per_tok": "-"`, `num_experts_per_tok is 0; a number from 1 to`},
-		{`"num_local_experts": 64`, `num_experts is 128 and num_local_experts 64`},
+		{`"num_local_experts": 64`, `num_experts is 128 and num_local_experts 64; they mean the same`},
+		{`"num_local_experts": "64"`, `num_local_experts: a whole number was expected, found string`},
 		{`"decoder_sparse_step": 0`, `decoder_sparse_step is 0; a number from 1 to`},
-		{`"mlp_only_layers": 3`, `mlp_only_layers: a list was expected, found number`},
-		{`"norm_topk_prob": 1`, `norm_topk_prob: true or false was expected, found number`},
 		{`"shared_expert_intermediate_size": 512`, `shared_expert_intermediate_size is 512, which is not built; only 0 is`},
 		{`"use_qk_norm": false`, `use_qk_norm is false, which is not built; only true is`},
-		{`"num_hidden_layers": 0`, `num_hidden_layers is 0`},
-		{`"num_attention_heads": "16"`, `num_attention_heads: a whole number was expected, found string`},
 		{`"num_key_value_heads": 5`, `num_attention_heads is 32, which num_key_value_heads 5 does not divide`},
-		{`"num_key_value_heads": 0`, `num_key_value_heads is 0`},
 		{`"head_dim": 127`, `head_dim is 127; rotation needs an even number`},
-		{`"max_position_embeddings": "-"`, `max_position_embeddings is 0`},
-		{`"rms_norm_eps": 0`, `rms_norm_eps is 0`},
-		{`"rope_theta": 0`, `rope_theta is 0`},
-		{`"rope_theta": "much"`, `rope_theta is "much"; a number is needed`},
-		{`"hidden_act": "gelu"`, `hidden_act is gelu, which is not built; only silu is`},
 		{`"attention_bias": true`, `attention_bias is true, which is not built`},
-		{`"qkv_bias": true`, `qkv_bias is true, which is not built`},
-		{`"mlp_bias": true`, `mlp_bias is true, which is not built`},
-		{`"use_sliding_window": true`, `use_sliding_window is true, which is not built`},
-		{`"is_encoder_decoder": true`, `is_encoder_decoder is true`},
-		{`"add_cross_attention": true`, `add_cross_attention is true`},
-		{`"layer_types": ["full_attention"]`, `layer_types is a list of 1, which is not built; only one entry per layer is`},
-		{`"num_hidden_layers": 2, "layer_types": ["full_attention", "sliding_attention"]`, `layer_types[1] is sliding_attention`},
-		{`"quantization_config": {"quant_method": "gptq", "bits": 4}`, `quantization_config: quant_method is "gptq", which is not built; only fp8 is`},
-		{`"quantization_config": {"quant_method": "gptq", "bits": 4}`, `quantization_config: "bits" is not known here`},
-		{`"quantization_config": {}`, `quantization_config: quant_method is ""`},
-		{`"quantization_config": "fp8"`, `quantization_config: an object was expected, found string`},
-		{`"quantization_config": {"quant_method": "fp8", "fmt": "e5m2"}`, `fmt is "e5m2", which is not built; only e4m3 is`},
-		{`"quantization_config": {"quant_method": "fp8", "activation_scheme": "static"}`, `activation_scheme is "static", which is not built`},
-		{`"quantization_config": {"quant_method": "fp8", "weight_block_size": null}`, `weight_block_size is []; two numbers from 1 on are needed`},
-		{`"quantization_config": {"quant_method": "fp8", "weight_block_size": [128]}`, `weight_block_size is [128]`},
-		{`"quantization_config": {"quant_method": "fp8", "weight_block_size": [0, 128]}`, `weight_block_size is [0 128]`},
-		{`"quantization_config": {"quant_method": "fp8", "weight_block_size": 128}`, `quantization_config: weight_block_size: a list was expected, found number`},
-		{`"quantization_config": {"quant_method": "fp8", "scale_fmt": "ue8m0"}`, `quantization_config: "scale_fmt" is not known here`},
-		{`"partial_rotary_factor": 0.5`, `partial_rotary_factor is`},
+		{`"quantization_config": {"quant_method": "fp8", "weight_block_size": [128]}`, `weight_block_size is [128]; two numbers from 1 on are needed`},
+		{`"partial_rotary_factor": 0.5`, `partial_rotary_factor is 0.5, which is not built; only 1 is`},
 		{`"rope_parameters": {"rope_type": "default", "partial_rotary_factor": 0.5}`, `partial_rotary_factor is 0.5, which is not built`},
-		{`"rope_scaling": {"rope_type": "dynamic", "factor": 2}`, `rope_type is "dynamic", which is not built; only default and yarn are`},
-		{`"rope_scaling": {"type": "linear", "factor": 2}`, `rope_type is "linear"`},
-		{`"rope_scaling": {"rope_type": "default", "factor": 2}`, `the rope has "factor", which a rope of type "default" does not use`},
-		{`"rope_scaling": {"type": "yarn", "factor": 4, "mrope_section": [1]}`, `the rope has "mrope_section"`},
-		{`"rope_scaling": {"type": "yarn", "factor": 0.5}`, `factor is 0.5; a yarn rope needs a number from 1 on`},
-		{`"rope_scaling": {"type": "yarn", "factor": 2, "original_max_position_embeddings": 0}`, `original_max_position_embeddings is 0`},
-		{`"rope_scaling": {"type": "yarn", "factor": 2, "beta_fast": 1, "beta_slow": 2}`, `beta_fast 1 and beta_slow 2`},
-		{`"rope_scaling": {"type": "yarn", "factor": 2, "attention_factor": -1}`, `attention_factor is -1`},
-		{`"rope_scaling": {"type": "yarn", "factor": 2, "truncate": 1}`, `truncate is 1; true or false is needed`},
-		{`"rope_scaling": []`, `rope_scaling: an object was expected, found array`},
-	}
-	for _, tt := range tests {
-		_, err := ParseConfig(with(t, tt.change))
-		if err == nil || !strings.Contains(err.Error(), tt.want) || !strings.HasPrefix(err.Error(), "config.json: ") {
-			t.Errorf("with %s: %v\nwant config.json: ... %s", tt.change, err, tt.want)
-		}
-	}
-	for text, want := range map[string]string{"": "is broken JSON", "{": "is broken JSON", "[]": "an object was expected, found array"} {
-		if _, err := ParseConfig([]byte(text)); err == nil || !strings.Contains(err.Error(), want) {
-			t.Errorf("%q: %v\nwant %s", text, err, want)
-		}
-	}
-}
-
-func TestAllMistakesAreToldAtOnce(t *testing.T) {
-	_, err := ParseConfig(with(t, `"hidden_size": 0, "hidden_act": "relu", "attention_bias": true, "rope_scaling": {"rope_type": "llama3"}`))
-	for _, key := range []string{"hidden_size", "hidden_act", "attention_bias", "rope_type"} {
-		if err == nil || !strings.Contains(err.Error(), key) {
-			t.Errorf("error %v\ndoes not name %s", err, key)
-		}
-	}
-}
-
-func TestYarnConfigs(t *testing.T) {
-	tests := []struct {
-		change                            string
-		factor, original, attention, fast float64
-		truncate                          bool
-		context                           int
-	}{
-		{`"rope_scaling": {"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 131072}`, 4, 131072, 0.1*math.Log(4) + 1, 32, true, 524288},
-		{`"rope_scaling": {"type": "yarn", "factor": 2}`, 2, 262144, 0.1*math.Log(2) + 1, 32, true, 524288},
-		{`"rope_theta": "-", "rope_parameters": {"rope_type": "yarn", "rope_theta": 1e7, "factor": 2, "attention_factor": 1.5, "beta_fast": 16, "truncate": false}`, 2, 262144, 1.5, 16, false, 524288},
-		{`"rope_scaling": {"type": "yarn", "factor": 2, "mscale": 2, "mscale_all_dim": 1}`, 2, 262144, (0.2*math.Log(2) + 1) / (0.1*math.Log(2) + 1), 32, true, 524288},
-		{`"rope_scaling": {"type": "yarn", "factor": 1}`, 1, 262144, 1, 32, true, 262144},
-		{`"rope_scaling": {"type": "yarn", "factor": null, "original_max_position_embeddings": 131072}`, 2, 131072, 0.1*math.Log(2) + 1, 32, true, 262144},
-	}
-	for _, tt := range tests {
-		c, err := ParseConfig(with(t, tt.change))
-		if err != nil || c.Yarn == nil {
-			t.Errorf("with %s: %v", tt.change, err)
-			continue
-		}
-		y := c.Yarn
-		if y.Factor != tt.factor || y.Original != tt.original || math.Abs(y.AttentionFactor-tt.attention) > 1e-12 || y.BetaFast != tt.fast || y.BetaSlow != 1 ||
-			y.Truncate != tt.truncate || c.Context() != tt.context || c.RopeTheta != 1e7 {
-			t.Errorf("with %s: %+v, context %d, theta %v", tt.change, *y, c.Context(), c.RopeTheta)
-		}
-	}
-}
-
-func TestUnknownKeysAreIgnoredAsTheReferenceDoes(t *testing.T) {
-	if _, err := ParseConfig(with(t, `"unsloth_fixed": true, "_name_or_path": "x", "pad_token_id": 1`)); err != nil {
-		t.Error(err)
-	}
-}
-
-// FuzzConfig: whatever is accepted can be built without a panic and describes a model of a sane size.
-func FuzzConfig(f *testing.F) {
-	f.Add([]byte(published))
-	f.Add(read(f, tiny, "config.json"))
-	f.Add(read(f, tiny, "config.v5.json"))
-	f.Add(with(f, `"mlp_only_layers": [1, 4096], "decoder_sparse_step": 3`))
-	f.Add(with(f, `"quantization_config": {"quant_method": "fp8", "weight_block_size": [-1, 1e99]}`))
-	f.Add(with(f, `"rope_scaling": {"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 32768}`))
-	f.Add([]byte(`{"rope_parameters": {"rope_type": 3}, "architectures": [1]}`))
-	f.Fuzz(func(t *testing.T, text []byte) {
-		c, err := ParseConfig(text)
-		if err != nil {
-			return
-		}
-		c.NumHiddenLayers = min(c.NumHiddenLayers, 2)
-		m := New(c, 0)
-		if s := m.Shape(); s.Context < 1 || s.Vocab < 1 || s.Hidden < 1 || len(m.Caches()) != s.Layers || min(m.FP8Block()[0], m.FP8Block()[1]) < 0 {
-			t.Fatalf("shape %+v of %s", s, text)
-		}
 	})
+}
+
+func TestAYarnRopeStretchesTheContext(t *testing.T) {
+	c := configs.Parsed(t, `"rope_scaling": {"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 262144}`)
+	if c.Yarn == nil || c.Yarn.Factor != 4 || c.Context() != 1<<20 || New(c, 1).Shape().Context != 1<<20 {
+		t.Errorf("%+v, context %d", c.Yarn, c.Context())
+	}
+}
+
+// FuzzParseConfig: whatever is accepted can be built without a panic and describes a model of a sane size.
+func FuzzParseConfig(f *testing.F) {
+	configs.Fuzz(f, func(t *testing.T, c Config) {
+		m := New(c, 2)
+		if s := m.Shape(); s.Context < 1 || s.Vocab < 1 || s.Hidden < 1 || len(m.Caches()) != s.Layers || min(m.FP8Block()[0], m.FP8Block()[1]) < 0 {
+			t.Fatalf("shape %+v of %+v", s, c)
+		}
+	},
+		with(f, fp8),
+		with(f, `"decoder_sparse_step": 2, "mlp_only_layers": [-1, 3], "num_local_experts": -9`),
+		[]byte(`{"rope_parameters": {"rope_type": 3}, "architectures": [1]}`))
 }

@@ -12,7 +12,7 @@ package main
 
 import (
 	"math"
-	"strings"
+	"slices"
 
 	"github.com/inference-pio/inference-pio/cuda"
 	"github.com/inference-pio/inference-pio/cuda/nn"
@@ -99,12 +99,9 @@ func (m *Model) Unembed(s *cuda.Step, x cuda.Tensor) cuda.Tensor { return m.Head
 
 // New is the model of a config, without weights. layers > 0 keeps only the first ones, for tests and benchmarks.
 func New(c Config, layers int) *Model {
-	if layers <= 0 || layers > c.NumHiddenLayers {
-		layers = c.NumHiddenLayers
-	}
 	m := &Model{
 		Embed:  nn.NewEmbedding(c.VocabSize, c.HiddenSize),
-		Layers: make([]Layer, layers),
+		Layers: make([]Layer, c.FirstLayers(layers)),
 		Norm:   nn.NewRMSNorm(c.HiddenSize, c.RMSNormEps),
 		Head:   nn.NewLinear(c.VocabSize, c.HiddenSize),
 		cfg:    c,
@@ -135,7 +132,7 @@ func newLayer(c Config, sparse bool) Layer {
 		l.MLP = &Mixture{
 			Router:  nn.NewLinear(c.NumExperts, c.HiddenSize),
 			Experts: nn.NewExperts(c.NumExperts, c.HiddenSize, c.MoEIntermediateSize),
-			choose:  cuda.RouteOptions{Score: cuda.Softmax, TopK: c.NumExpertsPerToken, Normalize: c.NormTopKProb},
+			choose:  cuda.RouteOptions{Score: cuda.Softmax, TopK: c.NumExpertsPerTok, Normalize: c.NormTopKProb},
 		}
 	} else {
 		dense := nn.NewSwiGLU(c.HiddenSize, c.IntermediateSize)
@@ -157,26 +154,20 @@ func Open(config []byte, o serve.OpenOptions) (serve.Model, error) {
 func (m *Model) Shape() serve.Shape {
 	return serve.Shape{
 		Vocab: m.cfg.VocabSize, Context: m.cfg.Context(), Layers: len(m.Layers), Hidden: m.cfg.HiddenSize, Published: m.cfg.Published(),
-		Experts: m.cfg.NumExperts, ExpertsPerToken: m.cfg.NumExpertsPerToken,
+		Experts: m.cfg.NumExperts, ExpertsPerToken: m.cfg.NumExpertsPerTok,
 	}
 }
 
 // Caches says what each layer keeps of a position.
 func (m *Model) Caches() []nn.CacheSpec {
-	specs := make([]nn.CacheSpec, len(m.Layers))
-	for i := range specs {
-		specs[i] = nn.KeysValues(m.cfg.NumKeyValueHeads, m.cfg.HeadDim, m.cfg.HeadDim)
-	}
-	return specs
+	return slices.Repeat([]nn.CacheSpec{nn.KeysValues(m.cfg.NumKeyValueHeads, m.cfg.HeadDim, m.cfg.HeadDim)}, len(m.Layers))
 }
 
 // Respell reads checkpoints that transformers 5 saved, which have all experts of a layer in one tensor.
 func (m *Model) Respell(src weights.Source) weights.Source { return weights.SplitExperts(src) }
 
-// IgnoreTensor knows the quirks of checkpoints: a copy of the tied head, and frequencies that old exporters saved.
-func (m *Model) IgnoreTensor(name string) bool {
-	return m.cfg.TieWordEmbeddings && name == "lm_head.weight" || strings.HasSuffix(name, ".rotary_emb.inv_freq")
-}
+// IgnoreTensor knows the quirks of checkpoints.
+func (m *Model) IgnoreTensor(name string) bool { return m.cfg.Superfluous(name) }
 
 // FP8Block is the shape of the blocks that FP8 weights are scaled by.
 func (m *Model) FP8Block() [2]int { return m.cfg.FP8Block }

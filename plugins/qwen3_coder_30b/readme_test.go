@@ -1,19 +1,15 @@
 package main
 
 import (
-	"fmt"
-	"strings"
 	"testing"
 
+	"github.com/inference-pio/inference-pio/cuda/hfconfig/configtest"
 	"github.com/inference-pio/inference-pio/cuda/nn"
 )
 
 // The README's memory table is what the published config comes to.
 func TestReadmeTellsTheMemory(t *testing.T) {
-	c, err := ParseConfig([]byte(published))
-	if err != nil {
-		t.Fatal(err)
-	}
+	c := configs.Parsed(t, "")
 	m := New(c, 0)
 	outline, elements, err := nn.Outline(m, "model.")
 	if err != nil {
@@ -24,8 +20,7 @@ func TestReadmeTellsTheMemory(t *testing.T) {
 		position += spec.PositionBytes()
 	}
 	layer, expert, head := 2*elements["layers.47"], 2*elements["layers.47.mlp.experts.127"], 2*elements["lm_head"]
-	readme := string(read(t, "README.md"))
-	for row, n := range map[string]int64{
+	configtest.Table(t, "README.md", map[string]int64{
 		"parameters":                       outline.Parameters,
 		"weights in bf16":                  publishedBytes(false),
 		"weights in FP8":                   publishedBytes(true),
@@ -35,16 +30,5 @@ func TestReadmeTellsTheMemory(t *testing.T) {
 		"read for one token in bf16":                        48*(layer+8*expert) + head + 2*2048 + 2*2048, // a row of the embedding, the last norm
 		"cache for one position, all layers":                position,
 		"cache for 262,144 positions":                       262144 * position,
-	} {
-		if want := fmt.Sprintf("| %s | %s |", row, thousands(n)); !strings.Contains(readme, want) {
-			t.Errorf("README lacks the line %q", want)
-		}
-	}
-}
-
-func thousands(n int64) string {
-	if n < 1000 {
-		return fmt.Sprint(n)
-	}
-	return fmt.Sprintf("%s,%03d", thousands(n/1000), n%1000)
+	})
 }

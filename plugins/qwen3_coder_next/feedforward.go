@@ -23,16 +23,16 @@ type Mixture struct {
 }
 
 func newFeedForward(c Config, i int) feedForward {
-	if !c.sparse(i) {
+	if !c.Sparse(i) {
 		dense := nn.NewSwiGLU(c.HiddenSize, c.IntermediateSize)
 		return &dense
 	}
 	return &Mixture{
 		Router:     nn.NewLinear(c.NumExperts, c.HiddenSize),
-		Experts:    nn.NewExperts(c.NumExperts, c.HiddenSize, c.MoeIntermediateSize),
+		Experts:    nn.NewExperts(c.NumExperts, c.HiddenSize, c.MoEIntermediateSize),
 		Shared:     nn.NewSwiGLU(c.HiddenSize, c.SharedExpertIntermediateSize),
 		SharedGate: nn.NewLinear(1, c.HiddenSize),
-		route:      cuda.RouteOptions{Score: cuda.Softmax, TopK: c.NumExpertsPerTok, Normalize: c.NormTopkProb},
+		route:      cuda.RouteOptions{Score: cuda.Softmax, TopK: c.NumExpertsPerTok, Normalize: c.NormTopKProb},
 	}
 }
 

@@ -69,12 +69,9 @@ func (m *Model) Unembed(s *cuda.Step, x cuda.Tensor) cuda.Tensor { return m.Head
 
 // New is the model of a config, without weights. layers > 0 keeps only the first ones, for tests and benchmarks.
 func New(c Config, layers int, sp Spelling) *Model {
-	if layers <= 0 || layers > c.NumHiddenLayers {
-		layers = c.NumHiddenLayers
-	}
 	m := &Model{
 		Embed:  nn.NewEmbedding(c.VocabSize, c.HiddenSize),
-		Layers: make([]Layer, layers),
+		Layers: make([]Layer, c.FirstLayers(layers)),
 		Norm:   c.norm(c.HiddenSize),
 		Head:   nn.NewLinear(c.VocabSize, c.HiddenSize),
 		cfg:    c,
@@ -155,8 +152,7 @@ func (m *Model) Respell(src weights.Source) weights.Source { return weights.Spli
 // FP8Block is the shape of the blocks that FP8 weights are scaled by.
 func (m *Model) FP8Block() [2]int { return m.cfg.FP8Block }
 
-// IgnoreTensor knows the quirks of checkpoints: layers that predict further tokens, a copy of the tied head, and frequencies that
-// old exporters saved.
+// IgnoreTensor knows the quirks of checkpoints, and layers that predict further tokens.
 func (m *Model) IgnoreTensor(name string) bool {
-	return strings.HasPrefix(name, "mtp.") || m.cfg.TieWordEmbeddings && name == "lm_head.weight" || strings.HasSuffix(name, ".rotary_emb.inv_freq")
+	return strings.HasPrefix(name, "mtp.") || m.cfg.Superfluous(name)
 }

@@ -11,46 +11,29 @@ import (
 
 	"github.com/inference-pio/inference-pio/cuda"
 	"github.com/inference-pio/inference-pio/cuda/hfconfig"
-	"github.com/inference-pio/inference-pio/cuda/nn"
 )
 
 const architecture = "Qwen3VLForConditionalGeneration"
 
-// Config is what config.json says, in its own words.
+// Config is what config.json says, in its own words. tie_word_embeddings of the checkpoint decides; text_config has another,
+// which nobody reads.
 type Config struct {
-	Architectures     []string     `json:"architectures"`
-	ModelType         string       `json:"model_type"`
-	ImageTokenID      int          `json:"image_token_id"`
-	VideoTokenID      int          `json:"video_token_id"`
-	TieWordEmbeddings bool         `json:"tie_word_embeddings"` // this one decides; text_config has another, which nobody reads
-	Text              TextConfig   `json:"text_config"`
-	Vision            VisionConfig `json:"vision_config"`
-
-	FP8Block [2]int `json:"-"` // rows and columns of a block with one scale; zero: no FP8 was announced
+	hfconfig.Checkpoint
+	ImageTokenID int          `json:"image_token_id"`
+	VideoTokenID int          `json:"video_token_id"`
+	Text         TextConfig   `json:"text_config"`
+	Vision       VisionConfig `json:"vision_config"`
 }
 
 // TextConfig is the decoder's part.
 type TextConfig struct {
-	ModelType             string  `json:"model_type"`
-	VocabSize             int     `json:"vocab_size"`
-	HiddenSize            int     `json:"hidden_size"`
-	IntermediateSize      int     `json:"intermediate_size"`
-	NumHiddenLayers       int     `json:"num_hidden_layers"`
-	NumAttentionHeads     int     `json:"num_attention_heads"`
-	NumKeyValueHeads      int     `json:"num_key_value_heads"`
-	HeadDim               int     `json:"head_dim"` // explicit: not hidden/heads
-	MaxPositionEmbeddings int     `json:"max_position_embeddings"`
-	RMSNormEps            float64 `json:"rms_norm_eps"`
-	AttentionBias         bool    `json:"attention_bias"` // of q, k, v and o
+	hfconfig.Decoder
+	ModelType        string `json:"model_type"`
+	HeadDim          int    `json:"head_dim"` // explicit: not hidden/heads
+	IntermediateSize int    `json:"intermediate_size"`
+	AttentionBias    bool   `json:"attention_bias"` // of q, k, v and o
 
-	RopeTheta    float64  `json:"-"`
-	Yarn         *nn.Yarn `json:"-"`
-	MRopeSection [3]int   `json:"-"` // frequencies that turn by time, row and column
-
-	// What is not built, and must say so.
-	HiddenAct        string   `json:"hidden_act"`
-	UseSlidingWindow bool     `json:"use_sliding_window"`
-	LayerTypes       []string `json:"layer_types"`
+	MRopeSection [3]int `json:"-"` // frequencies that turn by time, row and column
 }
 
 // VisionConfig is the tower's part.
@@ -76,7 +59,7 @@ type VisionConfig struct {
 func ParseConfig(text []byte) (Config, error) {
 	c := Config{
 		ImageTokenID: 151655, VideoTokenID: 151656,
-		Text: TextConfig{HeadDim: 128, HiddenAct: "silu", RMSNormEps: 1e-6},
+		Text: TextConfig{Decoder: hfconfig.Decoder{HiddenAct: "silu", RMSNormEps: 1e-6, RopeTheta: 500000}, HeadDim: 128},
 		Vision: VisionConfig{
 			HiddenAct: "gelu_pytorch_tanh", InChannels: 3, PatchSize: 16, TemporalPatchSize: 2, SpatialMergeSize: 2, NumPositionEmbeddings: 2304,
 		},
@@ -85,23 +68,21 @@ func ParseConfig(text []byte) (Config, error) {
 		Text   hfconfig.RopeKeys `json:"text_config"`
 		Vision hfconfig.RopeKeys `json:"vision_config"`
 	}
-	var quantization hfconfig.QuantizationKeys
-	if err := hfconfig.Decode(text, &c, &ropes, &quantization); err != nil {
+	f, err := hfconfig.Read(text, &c, &ropes)
+	if err != nil {
 		return c, err
 	}
-	var top hfconfig.Problems
 	inText, inVision := hfconfig.In("text_config"), hfconfig.In("vision_config")
-	c.Text.readRope(ropes.Text.Read(inText))
-	c.Vision.readRope(ropes.Vision.Read(inVision))
-	c.FP8Block = quantization.FP8(&top)
-	c.check(&top)
+	c.check(&f.Problems)
 	c.Text.check(inText)
 	c.Vision.check(inVision)
-	return c, errors.Join(top.Err(), inText.Err(), inVision.Err())
+	c.Text.readRope(ropes.Text.Read(inText))
+	c.Vision.readRope(ropes.Vision.Read(inVision))
+	c.FP8Block = f.FP8()
+	return c, errors.Join(f.Err(), inText.Err(), inVision.Err())
 }
 
 func (c *TextConfig) readRope(r *hfconfig.Rope) {
-	c.RopeTheta = r.Theta(500000)
 	r.Whole()
 	r.Flag("mrope_interleaved", true) // the reference interleaves in either case
 	section := hfconfig.Lookup(r, "mrope_section", "a list of three numbers", []int{24, 20, 20})
@@ -110,9 +91,7 @@ func (c *TextConfig) readRope(r *hfconfig.Rope) {
 	} else {
 		c.MRopeSection = [3]int(section)
 	}
-	if r.Kind("default", "mrope", "yarn") == "yarn" { // mrope is what default was called once
-		c.Yarn = r.Yarn(c.MaxPositionEmbeddings)
-	}
+	c.ReadRope(r, "mrope") // what default was called once
 	r.Done()
 }
 

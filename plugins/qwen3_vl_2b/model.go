@@ -12,10 +12,9 @@ package main
 
 import (
 	"math"
-	"strings"
+	"slices"
 
 	"github.com/inference-pio/inference-pio/cuda"
-	"github.com/inference-pio/inference-pio/cuda/hfconfig"
 	"github.com/inference-pio/inference-pio/cuda/nn"
 	"github.com/inference-pio/inference-pio/cuda/picture"
 	"github.com/inference-pio/inference-pio/cuda/serve"
@@ -103,13 +102,10 @@ func (m *Model) Unembed(s *cuda.Step, x cuda.Tensor) cuda.Tensor { return m.Head
 // New is the model of a config, without weights. layers > 0 keeps only the first decoder layers, for tests and benchmarks.
 func New(c Config, layers int) *Model {
 	t := c.Text
-	if layers <= 0 || layers > t.NumHiddenLayers {
-		layers = t.NumHiddenLayers
-	}
 	rope := nn.NewRope(t.RopeTheta, t.HeadDim, t.Yarn)
 	m := &Model{
 		Embed:  nn.NewEmbedding(t.VocabSize, t.HiddenSize),
-		Layers: make([]Layer, layers),
+		Layers: make([]Layer, t.FirstLayers(layers)),
 		Norm:   nn.NewRMSNorm(t.HiddenSize, t.RMSNormEps),
 		Head:   nn.NewLinear(t.VocabSize, t.HiddenSize),
 		Tower:  newTower(c.Vision),
@@ -160,22 +156,17 @@ func Open(config []byte, o serve.OpenOptions) (serve.Model, error) {
 // Shape says what the engine needs to know.
 func (m *Model) Shape() serve.Shape {
 	t := m.cfg.Text
-	return serve.Shape{Vocab: t.VocabSize, Context: hfconfig.Stretched(t.MaxPositionEmbeddings, t.Yarn), Layers: len(m.Layers), Hidden: t.HiddenSize, Published: m.cfg.Published()}
+	return serve.Shape{Vocab: t.VocabSize, Context: t.Context(), Layers: len(m.Layers), Hidden: t.HiddenSize, Published: m.cfg.Published()}
 }
 
 // Caches says what each layer keeps of a position.
 func (m *Model) Caches() []nn.CacheSpec {
-	specs := make([]nn.CacheSpec, len(m.Layers))
-	for i := range specs {
-		specs[i] = nn.KeysValues(m.cfg.Text.NumKeyValueHeads, m.cfg.Text.HeadDim, m.cfg.Text.HeadDim)
-	}
-	return specs
+	t := m.cfg.Text
+	return slices.Repeat([]nn.CacheSpec{nn.KeysValues(t.NumKeyValueHeads, t.HeadDim, t.HeadDim)}, len(m.Layers))
 }
 
 // FP8Block is the shape of the blocks that FP8 weights are scaled by.
 func (m *Model) FP8Block() [2]int { return m.cfg.FP8Block }
 
-// IgnoreTensor knows the quirks of checkpoints: a copy of the tied head, and frequencies that old exporters saved.
-func (m *Model) IgnoreTensor(name string) bool {
-	return m.cfg.TieWordEmbeddings && name == "lm_head.weight" || strings.HasSuffix(name, ".inv_freq")
-}
+// IgnoreTensor knows the quirks of checkpoints.
+func (m *Model) IgnoreTensor(name string) bool { return m.cfg.Superfluous(name) }

@@ -1,0 +1,97 @@
+package configtest
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// recorder is a test that fails without anyone's being disturbed.
+type recorder struct {
+	testing.TB
+	failed []string
+}
+
+func (r *recorder) Helper() {}
+func (r *recorder) Errorf(format string, args ...any) {
+	r.failed = append(r.failed, fmt.Sprintf(format, args...))
+}
+
+// careless reads one key and refuses one mistake.
+var careless = Suite[map[string]any]{
+	Published: `{"a": 1, "text_config": {"b": 2}}`,
+	Part:      "text_config",
+	Parse: func(text []byte) (c map[string]any, err error) {
+		if err := json.Unmarshal(text, &c); err != nil {
+			return nil, fmt.Errorf("config.json: is broken JSON: %w", err)
+		}
+		if c["a"] != 1.0 {
+			return nil, errors.New("config.json: a is wrong")
+		}
+		return c, nil
+	},
+}
+
+func TestKeysAreSetAndRemoved(t *testing.T) {
+	for change, want := range map[string]string{
+		``:                                       `{"a":1,"text_config":{"b":2}}`,
+		`"a": "-"`:                               `{"text_config":{"b":2}}`,
+		`"b": null, "text_config.c": {"d": "-"}`: `{"a":1,"b":null,"text_config":{"b":2,"c":{"d":"-"}}}`,
+		`"text_config.b": "-", "text_config.e": 1`: `{"a":1,"text_config":{"e":1}}`,
+	} {
+		if got := string(careless.With(t, change)); got != want {
+			t.Errorf("%s: %s, not %s", change, got, want)
+		}
+	}
+	if got := string(careless.with(t, "text_config", `"b": 3, "c": {"d": 4}`)); got != `{"a":1,"text_config":{"b":3,"c":{"d":4}}}` {
+		t.Errorf("inside: %s", got)
+	}
+}
+
+func TestWhatIsNotRefusedFails(t *testing.T) {
+	r := &recorder{TB: t}
+	careless.Refuses(r, Refusals{{`"a": 2`, "a is wrong"}})
+	if len(r.failed) != 0 {
+		t.Errorf("a good refusal fails: %q", r.failed)
+	}
+	careless.Refuses(r, Refusals{{`"a": 2`, "a is 2"}, {`"b": 1`, "b is 1"}})
+	if len(r.failed) != 2 || !strings.Contains(r.failed[0], "a is wrong\nwant config.json: ... a is 2") || !strings.Contains(r.failed[1], `with "b": 1: <nil>`) {
+		t.Errorf("other words, and none: %q", r.failed)
+	}
+	r.failed = nil
+	careless.refuses(r, careless.Part, ofDecoders)
+	if len(r.failed) != len(ofDecoders) {
+		t.Errorf("%d of %d keys that are not looked at fail", len(r.failed), len(ofDecoders))
+	}
+}
+
+func TestTwoSpellingsAreCompared(t *testing.T) {
+	dir, r := t.TempDir(), &recorder{TB: t}
+	a, b := filepath.Join(dir, "a.json"), filepath.Join(dir, "b.json")
+	for file, text := range map[string]string{a: `{"a": 1}`, b: `{"a": 1, "new": 2}`} {
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	careless.Same(r, a, b, func(c *map[string]any) {})
+	if len(r.failed) != 1 {
+		t.Errorf("%q", r.failed)
+	}
+	careless.Same(t, a, b, func(c *map[string]any) { delete(*c, "new") })
+}
+
+func TestRowsOfTables(t *testing.T) {
+	file, r := filepath.Join(t.TempDir(), "README.md"), &recorder{TB: t}
+	if err := os.WriteFile(file, []byte("| few | 999 |\n| many | 1,002,003 |\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	Table(t, file, map[string]int64{"few": 999, "many": 1002003})
+	Table(r, file, map[string]int64{"few": 99})
+	if len(r.failed) != 1 || !strings.Contains(r.failed[0], `lacks the line "| few | 99 |"`) {
+		t.Errorf("%q", r.failed)
+	}
+}
