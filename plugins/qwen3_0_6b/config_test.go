@@ -16,13 +16,10 @@ const published = `{
 	"transformers_version": "4.51.0", "use_cache": true, "use_sliding_window": false, "vocab_size": 151936
 }`
 
-var configs = configtest.Suite[Config]{Published: published, Parse: ParseConfig}
-
-// with is the published config with changes.
-func with(t testing.TB, changes string) []byte {
-	t.Helper()
-	return configs.With(t, changes)
-}
+var (
+	configs = configtest.Suite[Config]{Published: published, Parse: ParseConfig}
+	with    = configs.With
+)
 
 func TestBothSpellingsAreOneConfig(t *testing.T) {
 	configs.Same(t, "testdata/tiny/config.json", "testdata/tiny/config.v5.json", func(c *Config) {

@@ -22,13 +22,10 @@ const published = `{
 const fp8 = `"quantization_config": {"activation_scheme": "dynamic", "fmt": "e4m3", "quant_method": "fp8", "weight_block_size": [128, 128],
 	"modules_to_not_convert": ["lm_head", "model.layers.0.mlp.gate"]}`
 
-var configs = configtest.Suite[Config]{Published: published, Parse: ParseConfig}
-
-// with is the published config with changes.
-func with(t testing.TB, changes string) []byte {
-	t.Helper()
-	return configs.With(t, changes)
-}
+var (
+	configs = configtest.Suite[Config]{Published: published, Parse: ParseConfig}
+	with    = configs.With
+)
 
 func TestBothSpellingsAreOneConfig(t *testing.T) {
 	configs.Same(t, "testdata/tiny/config.json", "testdata/tiny/config.v5.json", func(c *Config) {

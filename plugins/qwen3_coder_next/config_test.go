@@ -20,13 +20,10 @@ const published = `{
 	"torch_dtype": "bfloat16", "transformers_version": "4.57.0.dev0", "use_cache": true, "vocab_size": 151936
 }`
 
-var configs = configtest.Suite[Config]{Published: published, Parse: ParseConfig}
-
-// with is the published config with changes.
-func with(t testing.TB, changes string) []byte {
-	t.Helper()
-	return configs.With(t, changes)
-}
+var (
+	configs = configtest.Suite[Config]{Published: published, Parse: ParseConfig}
+	with    = configs.With
+)
 
 func TestBothSpellingsAreOneConfig(t *testing.T) {
 	configs.Same(t, "testdata/tiny/config.json", "testdata/tiny/config.v5.json", func(c *Config) {

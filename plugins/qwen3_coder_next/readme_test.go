@@ -4,35 +4,25 @@ import (
 	"testing"
 
 	"github.com/inference-pio/inference-pio/cuda/hfconfig/configtest"
-	"github.com/inference-pio/inference-pio/cuda/nn"
 )
 
 // The README's memory table is what the published config comes to.
 func TestReadmeTellsTheMemory(t *testing.T) {
-	c := configs.Parsed(t, "")
-	m := New(c, 0, Spelling{})
-	outline, elements, err := nn.Outline(m, "model.")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if outline.Parameters != publishedParameters {
-		t.Errorf("%d parameters; the published model has %d", outline.Parameters, int64(publishedParameters))
-	}
-	var position, sequence int64
-	for _, spec := range m.Caches() {
-		position, sequence = position+spec.PositionBytes(), sequence+spec.SequenceBytes()
+	m := configtest.SizesOf(t, New(configs.Parsed(t, ""), 0, Spelling{}))
+	if m.Parameters != publishedParameters {
+		t.Errorf("%d parameters; the published model has %d", m.Parameters, int64(publishedParameters))
 	}
 	configtest.Table(t, "README.md", map[string]int64{
-		"parameters":                             outline.Parameters,
-		"weights in bf16":                        2 * outline.Parameters,
+		"parameters":                             m.Parameters,
+		"weights in bf16":                        2 * m.Parameters,
 		"weights in FP8":                         fp8Bytes(),
-		"embedding and head, bf16 in both, each": 2 * elements["lm_head"],
-		"one layer with the delta rule, without experts, bf16": 2 * elements["layers.0"],
-		"one layer with attention, without experts, bf16":      2 * elements["layers.3"],
-		"one expert, 48 times 512 in all, bf16":                2 * elements["layers.7.mlp.experts.500"],
-		"states of one sequence, whatever its length":          sequence,
-		"cache for one position":                               position,
-		"cache for 262,144 positions":                          262144 * position,
+		"embedding and head, bf16 in both, each": 2 * m.Elements["lm_head"],
+		"one layer with the delta rule, without experts, bf16": 2 * m.Elements["layers.0"],
+		"one layer with attention, without experts, bf16":      2 * m.Elements["layers.3"],
+		"one expert, 48 times 512 in all, bf16":                2 * m.Elements["layers.7.mlp.experts.500"],
+		"states of one sequence, whatever its length":          m.Sequence,
+		"cache for one position":                               m.Position,
+		"cache for 262,144 positions":                          262144 * m.Position,
 	})
 }
 

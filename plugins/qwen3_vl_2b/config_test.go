@@ -27,13 +27,10 @@ const published = `{
 	"vision_end_token_id": 151653, "vision_start_token_id": 151652
 }`
 
-var configs = configtest.Suite[Config]{Published: published, Part: "text_config", Parse: ParseConfig}
-
-// with is the published config with changes.
-func with(t testing.TB, changes string) []byte {
-	t.Helper()
-	return configs.With(t, changes)
-}
+var (
+	configs = configtest.Suite[Config]{Published: published, Part: "text_config", Parse: ParseConfig}
+	with    = configs.With
+)
 
 func TestBothSpellingsAreOneConfig(t *testing.T) {
 	configs.Same(t, "testdata/tiny/config.json", "testdata/tiny/config.v5.json", func(c *Config) {

@@ -5,33 +5,24 @@ import (
 	"testing"
 
 	"github.com/inference-pio/inference-pio/cuda/hfconfig/configtest"
-	"github.com/inference-pio/inference-pio/cuda/nn"
 )
 
 // The README's memory table is what the published config comes to.
 func TestReadmeTellsTheMemory(t *testing.T) {
-	c := configs.Parsed(t, "")
-	m := New(c, 0)
-	outline, elements, err := nn.Outline(m, "model.")
-	if err != nil {
-		t.Fatal(err)
-	}
-	position, tower := int64(0), int64(0)
-	for _, spec := range m.Caches() {
-		position += spec.PositionBytes()
-	}
-	for id, n := range elements {
+	m := configtest.SizesOf(t, New(configs.Parsed(t, ""), 0))
+	tower := int64(0)
+	for id, n := range m.Elements {
 		if id == "visual" || strings.HasPrefix(id, "visual.") {
 			tower += n
 		}
 	}
 	configtest.Table(t, "README.md", map[string]int64{
-		"parameters":         outline.Parameters,
-		"weights":            2 * outline.Parameters,
+		"parameters":         m.Parameters,
+		"weights":            2 * m.Parameters,
 		"of these the tower": 2 * tower,
-		"of these the embedding, which is also the head": 2 * elements["embed_tokens"],
-		"of these one decoder layer, 28 in all":          2 * elements["layers.27"],
-		"cache for one position, all layers":             position,
-		"cache for 32,768 positions":                     32768 * position,
+		"of these the embedding, which is also the head": 2 * m.Elements["embed_tokens"],
+		"of these one decoder layer, 28 in all":          2 * m.Elements["layers.27"],
+		"cache for one position, all layers":             m.Position,
+		"cache for 32,768 positions":                     32768 * m.Position,
 	})
 }

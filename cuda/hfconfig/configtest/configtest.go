@@ -4,7 +4,6 @@ package configtest
 
 import (
 	"encoding/json"
-	"fmt"
 	"os"
 	"reflect"
 	"strings"
@@ -114,25 +113,4 @@ func (s Suite[C]) Fuzz(f *testing.F, accepted func(t *testing.T, c C), seeds ...
 			accepted(t, c)
 		}
 	})
-}
-
-// Table checks that a Markdown file has these rows, with numbers as people write them.
-func Table(t testing.TB, file string, rows map[string]int64) {
-	t.Helper()
-	text, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for name, n := range rows {
-		if want := fmt.Sprintf("| %s | %s |", name, thousands(n)); !strings.Contains(string(text), want) {
-			t.Errorf("%s lacks the line %q", file, want)
-		}
-	}
-}
-
-func thousands(n int64) string {
-	if n < 1000 {
-		return fmt.Sprint(n)
-	}
-	return fmt.Sprintf("%s,%03d", thousands(n/1000), n%1000)
 }

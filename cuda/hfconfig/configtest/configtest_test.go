@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/inference-pio/inference-pio/cuda/nn"
 )
 
 // recorder is a test that fails without anyone's being disturbed.
@@ -93,5 +95,21 @@ func TestRowsOfTables(t *testing.T) {
 	Table(r, file, map[string]int64{"few": 99})
 	if len(r.failed) != 1 || !strings.Contains(r.failed[0], `lacks the line "| few | 99 |"`) {
 		t.Errorf("%q", r.failed)
+	}
+}
+
+// layers is a model of two.
+type layers struct {
+	Layers []nn.SwiGLU `weight:"layers"`
+}
+
+func (layers) Caches() []nn.CacheSpec {
+	return []nn.CacheSpec{nn.KeysValues(1, 4, 4), {Fixed: []nn.Fixed{nn.DeltaState("delta", 2, 4, 4)}}}
+}
+
+func TestSizesAreCounted(t *testing.T) {
+	s := SizesOf(t, &layers{[]nn.SwiGLU{nn.NewSwiGLU(4, 8), nn.NewSwiGLU(4, 8)}})
+	if s.Parameters != 2*3*32 || s.Elements["layers.1"] != 3*32 || s.Position != 8*4 || s.Sequence != 2*16*4 {
+		t.Errorf("%+v", s)
 	}
 }
