@@ -2,20 +2,14 @@ package picture
 
 import (
 	"bytes"
+	"image"
 
 	"golang.org/x/image/bmp"
 )
 
 // bmp.go reads BMP of 1, 2, 4, 8, 24 and 32 bits without compression.
 
-func decodeBMP(data []byte, l Limits) (*Image, int, error) {
-	c, err := bmp.DecodeConfig(bytes.NewReader(data))
-	if err != nil {
-		return nil, 0, err
-	}
-	if err := l.size(c.Width, c.Height); err != nil {
-		return nil, 0, err
-	}
+func decodeBMP(data []byte, _ image.Config) (*Image, int, error) {
 	m, err := bmp.Decode(bytes.NewReader(data))
 	if err != nil {
 		return nil, 0, err

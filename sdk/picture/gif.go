@@ -9,14 +9,7 @@ import (
 // gif.go reads the first frame of a GIF on its canvas. What the frame leaves open is what Pillow puts there: nothing where
 // the frame has a transparent colour, else the first colour of its palette.
 
-func decodeGIF(data []byte, l Limits) (*Image, int, error) {
-	c, err := gif.DecodeConfig(bytes.NewReader(data))
-	if err != nil {
-		return nil, 0, err
-	}
-	if err := l.size(c.Width, c.Height); err != nil {
-		return nil, 0, err
-	}
+func decodeGIF(data []byte, c image.Config) (*Image, int, error) {
 	decoded, err := gif.Decode(bytes.NewReader(data))
 	if err != nil {
 		return nil, 0, err

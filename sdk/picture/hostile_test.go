@@ -7,6 +7,8 @@ import (
 	"bytes"
 	"encoding/binary"
 	"hash/crc32"
+	"image"
+	"io"
 	"path/filepath"
 	"runtime"
 	"strings"
@@ -129,9 +131,14 @@ func TestTruncatedFilesAreRefused(t *testing.T) {
 }
 
 func TestAPanicOfADecoderIsAnError(t *testing.T) {
-	f := format{name: "broken", decode: func([]byte, Limits) (*Image, int, error) { panic("index out of range") }}
-	if m, err := f.run(nil, Limits{}); err == nil || m != nil || !strings.Contains(err.Error(), "index out of range") {
-		t.Errorf("%v, %v", m, err)
+	head := func(io.Reader) (image.Config, error) { return image.Config{Width: 1, Height: 1}, nil }
+	for _, f := range []format{
+		{head: head, decode: func([]byte, image.Config) (*Image, int, error) { panic("index out of range") }},
+		{head: func(io.Reader) (image.Config, error) { panic("index out of range") }},
+	} {
+		if m, err := f.run(nil, Limits{}); err == nil || m != nil || !strings.Contains(err.Error(), "index out of range") {
+			t.Errorf("%v, %v", m, err)
+		}
 	}
 }
 

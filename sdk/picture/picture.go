@@ -17,13 +17,20 @@
 package picture
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"image"
+	"image/gif"
+	"image/jpeg"
+	"image/png"
 	"io"
 	"strings"
+
+	"golang.org/x/image/bmp"
+	"golang.org/x/image/webp"
 )
 
 // Image is a decoded picture: Pix has Height rows of Width pixels of 3 bytes, red, green and blue.
@@ -80,19 +87,21 @@ func (l Limits) size(width, height int) error {
 	return nil
 }
 
-// format is one kind of file. decode is given bytes that begin with one of its marks.
+// format is one kind of file. head and decode are given bytes that begin with one of its marks, decode only those whose head
+// says a size within the limits.
 type format struct {
 	name   string
 	is     func(data []byte) bool
-	decode func(data []byte, l Limits) (m *Image, orientation int, err error)
+	head   func(r io.Reader) (image.Config, error)
+	decode func(data []byte, head image.Config) (m *Image, orientation int, err error)
 }
 
 var formats = [...]format{
-	{"png", begins("\x89PNG\r\n\x1a\n"), decodePNG},
-	{"jpeg", begins("\xff\xd8\xff"), decodeJPEG},
-	{"webp", func(d []byte) bool { return len(d) >= 12 && string(d[:4]) == "RIFF" && string(d[8:12]) == "WEBP" }, decodeWebP},
-	{"gif", begins("GIF87a", "GIF89a"), decodeGIF},
-	{"bmp", begins("BM"), decodeBMP},
+	{"png", begins("\x89PNG\r\n\x1a\n"), png.DecodeConfig, decodePNG},
+	{"jpeg", begins("\xff\xd8\xff"), jpeg.DecodeConfig, decodeJPEG},
+	{"webp", func(d []byte) bool { return len(d) >= 12 && string(d[:4]) == "RIFF" && string(d[8:12]) == "WEBP" }, webp.DecodeConfig, decodeWebP},
+	{"gif", begins("GIF87a", "GIF89a"), gif.DecodeConfig, decodeGIF},
+	{"bmp", begins("BM"), bmp.DecodeConfig, decodeBMP},
 }
 
 func begins(marks ...string) func([]byte) bool {
@@ -129,7 +138,7 @@ func (f format) run(data []byte, l Limits) (m *Image, err error) {
 			m, err = nil, fmt.Errorf("the decoder failed on this file: %v", p)
 		}
 	}()
-	m, orientation, err := f.decode(data, l)
+	m, orientation, err := f.checked(data, l)
 	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
 		return nil, fmt.Errorf("the file is truncated: %w", err)
 	}
@@ -137,6 +146,18 @@ func (f format) run(data []byte, l Limits) (m *Image, err error) {
 		return nil, err
 	}
 	return m.turned(orientation), nil
+}
+
+// checked decodes what its head allows.
+func (f format) checked(data []byte, l Limits) (m *Image, orientation int, err error) {
+	head, err := f.head(bytes.NewReader(data))
+	if err == nil {
+		err = l.size(head.Width, head.Height)
+	}
+	if err != nil {
+		return nil, 0, err
+	}
+	return f.decode(data, head)
 }
 
 // newImage makes an empty picture of the size of a decoder's.

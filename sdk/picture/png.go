@@ -3,19 +3,13 @@ package picture
 import (
 	"bytes"
 	"encoding/binary"
+	"image"
 	"image/png"
 )
 
 // png.go reads PNG. Of an animated one Go's decoder reads the default picture, as viewers without animation do.
 
-func decodePNG(data []byte, l Limits) (*Image, int, error) {
-	c, err := png.DecodeConfig(bytes.NewReader(data))
-	if err != nil {
-		return nil, 0, err
-	}
-	if err := l.size(c.Width, c.Height); err != nil {
-		return nil, 0, err
-	}
+func decodePNG(data []byte, _ image.Config) (*Image, int, error) {
 	m, err := png.Decode(bytes.NewReader(data))
 	if err != nil {
 		return nil, 0, err

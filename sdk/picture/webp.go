@@ -13,16 +13,9 @@ import (
 // webp.go reads WebP, lossy and lossless, with and without alpha, and of an animation the first frame, which Go's decoder
 // does not know. The lossy planes are converted in yuv.go.
 
-func decodeWebP(data []byte, l Limits) (*Image, int, error) {
-	c, err := webp.DecodeConfig(bytes.NewReader(data))
-	if err != nil {
-		return nil, 0, err
-	}
-	if err := l.size(c.Width, c.Height); err != nil {
-		return nil, 0, err
-	}
+func decodeWebP(data []byte, c image.Config) (*Image, int, error) {
 	orientation, animated, f := 1, false, webpFrame{}
-	err = chunks(data[12:], func(id string, b []byte) (err error) {
+	err := chunks(data[12:], func(id string, b []byte) (err error) {
 		switch {
 		case id == "EXIF":
 			orientation = tiffOrientation(b)
