@@ -10,6 +10,8 @@ import (
 	"net/http"
 	"time"
 	"unicode/utf8"
+
+	"github.com/inference-pio/inference-pio/host/internal/config"
 )
 
 // bodyTimeout bounds how long a client may take to send its body: a held connection costs a goroutine and a buffer.
@@ -36,7 +38,7 @@ func readBody(w http.ResponseWriter, r *http.Request, limit int64) ([]member, er
 	switch {
 	case errors.As(err, &large):
 		return nil, newError(http.StatusRequestEntityTooLarge, "", "",
-			"the body is larger than "+formatBytes(large.Limit)+", the most this host takes")
+			"the body is larger than "+config.FormatSize(large.Limit)+", the most this host takes")
 	case err != nil:
 		return nil, invalid("", "the body could not be read: %v", err)
 	}

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"sync"
 
+	"github.com/inference-pio/inference-pio/host/internal/config"
 	"github.com/inference-pio/inference-pio/sdk"
 )
 
@@ -44,10 +45,10 @@ func (r *request) fits() error {
 	switch {
 	case pictures+words > maxMessage:
 		return invalid("messages", "messages has %d bytes and %d of pictures; expected at most %s together, which is what a plugin takes",
-			words, pictures, formatBytes(maxMessage))
+			words, pictures, config.FormatSize(maxMessage))
 	case pictures*r.n > maxCopies:
 		return invalid("n", "n is %d, and %d bytes of pictures are sent to the plugin for each answer; expected at most %s together",
-			r.n, pictures, formatBytes(maxCopies))
+			r.n, pictures, config.FormatSize(maxCopies))
 	}
 	return nil
 }
@@ -77,7 +78,7 @@ func (a *api) fetchAll(ctx context.Context, list []picture) ([][]byte, error) {
 			mu.Lock()
 			defer mu.Unlock()
 			if total += len(file); err == nil && total > maxMessage {
-				err = fmt.Errorf("with this picture there are more than %s of them in the request", formatBytes(maxMessage))
+				err = fmt.Errorf("with this picture there are more than %s of them in the request", config.FormatSize(maxMessage))
 			}
 			if err != nil {
 				cancel(blamePicture(p.path, err))

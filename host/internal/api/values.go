@@ -23,16 +23,6 @@ func clip(s string) string {
 	return s + "..."
 }
 
-func formatBytes(n int64) string {
-	switch {
-	case n >= 1<<20 && n%(1<<20) == 0:
-		return fmt.Sprintf("%d MiB", n>>20)
-	case n >= 1<<10 && n%(1<<10) == 0:
-		return fmt.Sprintf("%d KiB", n>>10)
-	}
-	return fmt.Sprintf("%d bytes", n)
-}
-
 // wrong is the error of a value that is not what was expected; the caller adds the field's name.
 func wrong(v json.RawMessage, expected string) error {
 	return fmt.Errorf("is %s; expected %s", clip(string(v)), expected)

@@ -119,6 +119,16 @@ func TestNearestFindsSlipsOfTheFingerOnly(t *testing.T) {
 	}
 }
 
+func TestSizesAreWrittenExactly(t *testing.T) {
+	for n, want := range map[int64]string{
+		0: "0 bytes", 1: "1 bytes", 1023: "1023 bytes", 1024: "1 KiB", 1025: "1025 bytes", 1536 << 10: "1536 KiB", 20 << 20: "20 MiB", 3 << 30: "3072 MiB",
+	} {
+		if got := FormatSize(n); got != want {
+			t.Errorf("%d: %q, not %q", n, got, want)
+		}
+	}
+}
+
 func TestSizesAndRates(t *testing.T) {
 	for text, want := range map[string]int64{
 		"1B": 1, "20GiB": 20 << 30, "1 MiB": 1 << 20, "1.5KiB": 1536, "512MB": 512e6, "2kB": 2000, " 1TB ": 1e12, "1024TiB": 1 << 50,

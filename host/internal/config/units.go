@@ -28,6 +28,17 @@ func ParseSize(text string) (int64, error) {
 	return int64(bytes), nil
 }
 
+// FormatSize writes a number of bytes exactly, in the largest unit that makes it whole: "20 MiB", "3 KiB", "1025 bytes".
+func FormatSize(n int64) string {
+	switch {
+	case n >= 1<<20 && n%(1<<20) == 0:
+		return fmt.Sprintf("%d MiB", n>>20)
+	case n >= 1<<10 && n%(1<<10) == 0:
+		return fmt.Sprintf("%d KiB", n>>10)
+	}
+	return fmt.Sprintf("%d bytes", n)
+}
+
 // ParseRate reads bytes per second: a size followed by "/s".
 func ParseRate(text string) (float64, error) {
 	size, ok := strings.CutSuffix(strings.TrimSpace(text), "/s")

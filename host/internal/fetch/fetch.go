@@ -89,7 +89,7 @@ func (f *Fetcher) Fetch(ctx context.Context, from string) ([]byte, error) {
 
 // tooLarge says so of a picture.
 func (f *Fetcher) tooLarge() error {
-	return fmt.Errorf("the picture is larger than %s, the most this host takes of one", size(f.rules.MaxBytes))
+	return fmt.Errorf("the picture is larger than %s, the most this host takes of one", config.FormatSize(f.rules.MaxBytes))
 }
 
 // looks returns an error unless the first bytes of a file are those of a picture, by what browsers know them.
@@ -113,14 +113,4 @@ func quote(s string) string {
 		s = strings.ToValidUTF8(s[:most], "") + "..."
 	}
 	return fmt.Sprintf("%q", s)
-}
-
-func size(n int64) string {
-	switch {
-	case n >= 1<<20 && n%(1<<20) == 0:
-		return fmt.Sprintf("%d MiB", n>>20)
-	case n >= 1<<10 && n%(1<<10) == 0:
-		return fmt.Sprintf("%d KiB", n>>10)
-	}
-	return fmt.Sprintf("%d bytes", n)
 }

@@ -147,7 +147,7 @@ func (c *child) reap(cmd *exec.Cmd) {
 		c.readers.Wait()
 		close(read)
 	}()
-	wait(read, drainTime)
+	Closed(read, drainTime)
 	closeAll(c.lifeline, c.stdout, c.stderr)
 	<-read
 	os.RemoveAll(c.socketDir)

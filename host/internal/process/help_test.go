@@ -149,7 +149,7 @@ func askFor(p *Process, command string) (string, error) {
 
 func waitDone(t *testing.T, p *Process) Exit {
 	t.Helper()
-	if !wait(p.Done(), patience) {
+	if !Closed(p.Done(), patience) {
 		t.Fatal("the exit was not noticed")
 	}
 	return p.Exit()

@@ -148,7 +148,7 @@ func (p *Process) abandon(err error, opened <-chan struct{}) error {
 	select {
 	case <-opened:
 		// Something broke. If that is because the process exits, its status says more than what broke.
-		wait(p.child.gone, drainTime)
+		Closed(p.child.gone, drainTime)
 	default: // out of time
 	}
 	exit, exited := p.child.exitIfGone()
@@ -159,7 +159,7 @@ func (p *Process) abandon(err error, opened <-chan struct{}) error {
 		p.child.discard()
 		close(p.released)
 	}()
-	wait(p.released, afterKill)
+	Closed(p.released, afterKill)
 	return p.child.startError(err, exit, exited)
 }
 
@@ -231,15 +231,15 @@ func (p *Process) end(ctx context.Context) error {
 	case <-ctx.Done():
 		p.child.kill()
 	}
-	if !wait(p.released, afterKill) {
+	if !Closed(p.released, afterKill) {
 		return fmt.Errorf("plugin %s: process %d does not die after SIGKILL; it hangs in the kernel, perhaps in a device driver", p.spec.Name, p.PID())
 	}
 	<-asked
 	return nil
 }
 
-// wait says whether c was closed in time.
-func wait(c <-chan struct{}, limit time.Duration) bool {
+// Closed says whether c is closed in time.
+func Closed(c <-chan struct{}, limit time.Duration) bool {
 	timer := time.NewTimer(limit)
 	defer timer.Stop()
 	select {

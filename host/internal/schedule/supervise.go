@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/inference-pio/inference-pio/host/internal/process"
 	"github.com/inference-pio/inference-pio/sdk"
 	"github.com/inference-pio/inference-pio/sdk/client"
 )
@@ -217,9 +218,9 @@ func (m *model) watch(ctx context.Context, l *life) error {
 
 // outlast gives a process that is on its way out some time, then kills it.
 func (m *model) outlast(l *life, patience time.Duration) {
-	if !within(l.Done(), patience) {
+	if !process.Closed(l.Done(), patience) {
 		l.Kill()
-		if !within(l.Done(), vanishTime) {
+		if !process.Closed(l.Done(), vanishTime) {
 			m.log.Error("the process does not die after SIGKILL; going on without it", "pid", l.PID())
 		}
 	}
@@ -231,17 +232,6 @@ func (m *model) end(l *life) {
 	defer cancel()
 	if err := l.Stop(ctx); err != nil {
 		m.log.Error("the plugin did not stop", "error", err)
-	}
-}
-
-func within(c <-chan struct{}, limit time.Duration) bool {
-	timer := time.NewTimer(limit)
-	defer timer.Stop()
-	select {
-	case <-c:
-		return true
-	case <-timer.C:
-		return false
 	}
 }
 
