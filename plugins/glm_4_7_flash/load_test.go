@@ -2,11 +2,8 @@ package main
 
 import (
 	"encoding/json"
-	"errors"
-	"fmt"
 	"math"
 	"math/rand/v2"
-	"regexp"
 	"strings"
 	"testing"
 
@@ -18,33 +15,16 @@ import (
 	"github.com/inference-pio/inference-pio/sdk"
 )
 
-// quantized is the type of weights: bf16, or with fp8 that of the FP8 release, which has the matrices of the layers but the router in
-// FP8.
-func quantized(fp8 bool) func(name string, shape []int) cuda.DType {
-	return func(name string, _ []int) cuda.DType {
-		if fp8 && strings.Contains(name, "_proj") {
-			return cuda.F8E4M3
-		}
-		return cuda.BF16
-	}
-}
+// inFP8 says what the FP8 release has in FP8: the matrices of the layers but the router.
+func inFP8(name string, _ []int) bool { return strings.Contains(name, "_proj") }
 
-var numbers = regexp.MustCompile(`[0-9]+`)
-
-// unnumbered is one name for all layers, for all experts, and for embedding and head: 60 GB fit in the memory of one of each.
-func unnumbered(name string) string {
-	return strings.Replace(numbers.ReplaceAllString(name, "N"), "lm_head", "model.embed_tokens", 1)
-}
-
-// The whole published depth, width and number of experts, in bf16 and in FP8: parameters, modules, bytes, and it generates.
+// The whole published depth, width and number of experts, in bf16 and in FP8: parameters, modules, bytes, and it generates. Its 60 GB fit
+// in the memory of one layer, one expert and one embedding.
 func TestPublishedShapeHasItsParametersAndGenerates(t *testing.T) {
-	for _, fp8 := range []bool{false, true} {
-		t.Run(fmt.Sprintf("fp8=%v", fp8), func(t *testing.T) {
-			suite.Generates(t, []byte(published), 0, nntest.Alike(unnumbered, quantized(fp8)), nntest.Published{
-				Parameters: 29_943_393_920, Bytes: publishedBytes(fp8), Layers: 47, Modules: 3 + 47 + 46*64, Vocab: 154880, // embed_tokens, norm, lm_head, layers, experts
-			})
-		})
-	}
+	suite.Generates(t, []byte(published), 0, nntest.Unnumbered, nntest.Published{
+		Parameters: 29_943_393_920, Bytes: publishedBytes(false), FP8: inFP8, FP8Bytes: publishedBytes(true),
+		Layers: 47, Modules: 3 + 47 + 46*64, Vocab: 154880, // embed_tokens, norm, lm_head, layers, experts
+	})
 }
 
 // publishedBytes counts by hand: bf16 is two bytes each; in FP8 the matrices of attention and feed-forward layers are one byte each
@@ -96,7 +76,7 @@ func bindTiny(t *testing.T, config string, changes map[string]*weights.View) (*M
 }
 
 func TestMissingExtraAndMisshapenTensorsAreOneError(t *testing.T) {
-	_, err := bindTiny(t, string(read(t, tiny, "config.json")), map[string]*weights.View{
+	suite.Misfit(t, map[string]*weights.View{
 		"model.layers.3.mlp.experts.7.up_proj.weight":        nil,
 		"model.norm.weight":                                  nil,
 		"model.layers.1.mlp.gate.e_score_correction_bias":    nil,
@@ -106,20 +86,12 @@ func TestMissingExtraAndMisshapenTensorsAreOneError(t *testing.T) {
 		"model.layers.2.self_attn.q_proj.weight":             nntest.Zeros(192, 128),
 		"model.layers.2.mlp.shared_experts.gate_proj.weight": nntest.OfBytes(96, 128),
 		"model.layers.2.self_attn.rotary_emb.inv_freq":       nntest.Zeros(8), // known, and not needed
-	})
-	var report *nn.BindError
-	if !errors.As(err, &report) {
-		t.Fatalf("error %v", err)
-	}
-	want := nn.BindError{
+	}, nn.BindError{
 		Missing: []string{"model.layers.1.mlp.gate.e_score_correction_bias (8)", "model.layers.3.mlp.experts.7.up_proj.weight (96, 128)", "model.norm.weight (128)"},
 		Shapes:  []string{"model.layers.1.mlp.experts.2.down_proj.weight is (96, 128), not (128, 96)", "model.layers.2.self_attn.kv_b_proj.weight is (64, 320), not (320, 64)"},
 		Types:   []string{"model.layers.2.mlp.shared_experts.gate_proj.weight is I8"},
 		Extra:   []string{"model.layers.0.mlp.experts.0.up_proj.weight", "model.layers.2.self_attn.q_proj.weight"},
-	}
-	if err.Error() != want.Error() {
-		t.Errorf("error %s\nwant  %s", err, want.Error())
-	}
+	})
 }
 
 // The layer that guesses a second token lies behind the last one, with an embedding and a head of its own; and a router's bias may
@@ -142,16 +114,7 @@ func TestTheLayerBehindTheLastIsNotRead(t *testing.T) {
 	}
 }
 
-func TestTheHeadIsTheEmbeddingOnlyWhereTied(t *testing.T) {
-	untied := string(read(t, tiny, "config.json"))
-	m, err := bindTiny(t, strings.Replace(untied, `"tie_word_embeddings": false`, `"tie_word_embeddings": true`, 1), nil) // with a stray lm_head
-	if err != nil || m.Head.W != m.Embed.W {
-		t.Errorf("the head is not the embedding: %v", err)
-	}
-	if _, err := bindTiny(t, untied, map[string]*weights.View{"lm_head.weight": nil}); err == nil || !strings.Contains(err.Error(), "it lacks lm_head.weight (1024, 128)") {
-		t.Errorf("error %v", err)
-	}
-}
+func TestTheHeadIsTheEmbeddingOnlyWhereTied(t *testing.T) { suite.Heads(t) }
 
 // As transformers 5 saves it, the experts of a layer are one tensor.
 func TestJoinedExpertsAreTheSameModel(t *testing.T) {

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -18,13 +17,10 @@ func BenchmarkTinyInProcess(b *testing.B)     { plugin.TinyInProcess(b) }
 //	go test ./plugins/glm_4_7_flash -run '^$' -bench Load
 func BenchmarkLoad(b *testing.B) { plugin.Load(b, []byte(published), 2) }
 
-// special are tokens that a client never sees.
-var special = regexp.MustCompile(`<\|[a-z_]+\|>`)
-
 // The prompt opens inside <think>, so what comes before </think> is reasoning.
 func TestChatsOfTheReferenceThroughTheContract(t *testing.T) {
 	plugin.Chats(t, func(t testing.TB, g servetest.Case, a servetest.Answer) {
-		written := special.ReplaceAllString(g.GreedyText, "")
+		written := g.Written()
 		reasoning, content, thinks := strings.Cut(written, "</think>")
 		if !thinks {
 			reasoning, content = "", written

@@ -2,10 +2,8 @@ package main
 
 import (
 	"encoding/json"
-	"errors"
 	"math"
 	"math/rand/v2"
-	"strings"
 	"testing"
 
 	"github.com/inference-pio/inference-pio/cuda"
@@ -15,23 +13,13 @@ import (
 )
 
 func TestPublishedShapeHasItsParametersAndGenerates(t *testing.T) {
-	suite.Generates(t, []byte(published), 0, weights.Dummy(1, cuda.BF16), nntest.Published{
+	suite.Generates(t, []byte(published), 0, nntest.Itself, nntest.Published{
 		Parameters: 596_049_920, Bytes: 2 * 596_049_920, Layers: 28, Modules: 30, Vocab: 151936, // embed_tokens, 28 layers, norm; the head is the embedding
 	})
 }
 
-// bindTiny binds the tiny model to its checkpoint with tensors changed.
-func bindTiny(t *testing.T, config string, changes map[string]*weights.View) (*Model, error) {
-	t.Helper()
-	m, _, err := suite.Bind([]byte(config), 0, nntest.Edited(checkpoint(t, tiny), changes))
-	if err != nil {
-		return nil, err
-	}
-	return m.(*Model), nil
-}
-
 func TestMissingExtraAndMisshapenTensorsAreOneError(t *testing.T) {
-	_, err := bindTiny(t, string(read(t, tiny, "config.json")), map[string]*weights.View{
+	suite.Misfit(t, map[string]*weights.View{
 		"model.layers.3.self_attn.q_proj.weight":       nil,
 		"model.norm.weight":                            nil,
 		"model.layers.0.mlp.up_proj.weight":            nntest.Zeros(128, 384),
@@ -40,38 +28,15 @@ func TestMissingExtraAndMisshapenTensorsAreOneError(t *testing.T) {
 		"model.layers.4.input_layernorm.weight":        nntest.Zeros(128),
 		"model.layers.2.mlp.gate_proj.weight":          nntest.OfBytes(384, 128),
 		"model.layers.2.self_attn.rotary_emb.inv_freq": nntest.Zeros(32), // known, and not needed
-	})
-	var report *nn.BindError
-	if !errors.As(err, &report) {
-		t.Fatalf("error %v", err)
-	}
-	want := nn.BindError{
+	}, nn.BindError{
 		Missing: []string{"model.layers.3.self_attn.q_proj.weight (256, 128)", "model.norm.weight (128)"},
 		Shapes:  []string{"model.layers.0.mlp.up_proj.weight is (128, 384), not (384, 128)", "model.layers.1.self_attn.q_norm.weight is (128), not (64)"},
 		Types:   []string{"model.layers.2.mlp.gate_proj.weight is I8"},
 		Extra:   []string{"model.layers.0.self_attn.q_proj.bias", "model.layers.4.input_layernorm.weight"},
-	}
-	if err.Error() != want.Error() {
-		t.Errorf("error %s\nwant  %s", err, want.Error())
-	}
+	})
 }
 
-func TestStrayHeadIsAcceptedAndNotRead(t *testing.T) {
-	m, err := bindTiny(t, string(read(t, tiny, "config.json")), map[string]*weights.View{"lm_head.weight": nntest.Zeros(7, 7)}) // not even of the right shape
-	if err != nil {
-		t.Fatal(err)
-	}
-	if m.Head.W != m.Embed.W {
-		t.Error("the head is not the embedding")
-	}
-}
-
-func TestUntiedHeadMustBeThere(t *testing.T) {
-	config := strings.Replace(string(read(t, tiny, "config.json")), `"tie_word_embeddings": true`, `"tie_word_embeddings": false`, 1)
-	if _, err := bindTiny(t, config, nil); err == nil || !strings.Contains(err.Error(), "it lacks lm_head.weight (1024, 128)") {
-		t.Errorf("error %v", err)
-	}
-}
+func TestTheHeadIsTheEmbeddingOnlyWhereTied(t *testing.T) { suite.Heads(t) }
 
 func TestKernelsAgreeOnRandomConfigs(t *testing.T) { suite.RandomConfigs(t, random) }
 

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -18,13 +17,10 @@ func BenchmarkTinyInProcess(b *testing.B)     { plugin.TinyInProcess(b) }
 //	go test ./plugins/qwen3_0_6b -run '^$' -bench Load
 func BenchmarkLoad(b *testing.B) { plugin.Load(b, []byte(published), 0) }
 
-// special are tokens that a client never sees.
-var special = regexp.MustCompile(`<\|[a-z_]+\|>`)
-
 // What the model writes in <think> is reasoning, and JSON in <tool_call> a call.
 func TestChatsOfTheReferenceThroughTheContract(t *testing.T) {
 	plugin.Chats(t, func(t testing.TB, g servetest.Case, a servetest.Answer) {
-		written, reasoning := special.ReplaceAllString(g.GreedyText, ""), ""
+		written, reasoning := g.Written(), ""
 		if thought, thinks := strings.CutPrefix(written, "<think>"); thinks { // it may not come to an end
 			reasoning, written, _ = strings.Cut(thought, "</think>")
 			reasoning, written = strings.Trim(reasoning, "\n"), strings.TrimLeft(written, "\n")

@@ -2,8 +2,6 @@ package main
 
 import (
 	"encoding/json"
-	"errors"
-	"fmt"
 	"math"
 	"math/rand/v2"
 	"strings"
@@ -17,34 +15,18 @@ import (
 	"github.com/inference-pio/inference-pio/sdk"
 )
 
-// inLayers is the type of weights: bf16, or with fp8 that of the FP8 release, which has the matrices of the layers in FP8.
-func inLayers(fp8 bool) func(name string, shape []int) cuda.DType {
-	return func(name string, shape []int) cuda.DType {
-		if fp8 && len(shape) == 2 && strings.HasPrefix(name, "model.layers.") {
-			return cuda.F8E4M3
-		}
-		return cuda.BF16
-	}
-}
-
-// ofLayer is a name without the number of its layer.
-func ofLayer(name string) string {
-	if layer, rest, in := strings.Cut(strings.TrimPrefix(name, "model.layers."), "."); in && strings.Trim(layer, "0123456789") == "" {
-		return rest
-	}
-	return name
+// inFP8 says what the FP8 release has in FP8: the matrices of the layers.
+func inFP8(name string, shape []int) bool {
+	return len(shape) == 2 && strings.HasPrefix(name, "model.layers.")
 }
 
 // The whole published depth and width, in bf16 and in FP8: parameters, modules, bytes, and it generates. All layers have the bytes of
 // one; the benchmark has every layer's own, eight gigabytes of them.
 func TestPublishedShapeHasItsParametersAndGenerates(t *testing.T) {
-	for _, fp8 := range []bool{false, true} {
-		t.Run(fmt.Sprintf("fp8=%v", fp8), func(t *testing.T) {
-			suite.Generates(t, []byte(published), 0, nntest.Alike(ofLayer, inLayers(fp8)), nntest.Published{
-				Parameters: 4_022_468_096, Bytes: publishedBytes(fp8), Layers: 36, Modules: 38, Vocab: 151936, // embed_tokens, 36 layers, norm; the head is the embedding
-			})
-		})
-	}
+	suite.Generates(t, []byte(published), 0, nntest.Unnumbered, nntest.Published{
+		Parameters: 4_022_468_096, Bytes: publishedBytes(false), FP8: inFP8, FP8Bytes: publishedBytes(true),
+		Layers: 36, Modules: 38, Vocab: 151936, // embed_tokens, 36 layers, norm; the head is the embedding
+	})
 }
 
 // publishedBytes counts by hand: bf16 is two bytes each; in FP8 a layer's seven matrices are one byte each and have a factor in f32
@@ -69,18 +51,8 @@ func TestLayerTableAddsUp(t *testing.T) {
 	})
 }
 
-// bindTiny binds a config to the tiny checkpoint with tensors changed.
-func bindTiny(t *testing.T, config string, changes map[string]*weights.View) (*Model, error) {
-	t.Helper()
-	m, _, err := suite.Bind([]byte(config), 0, nntest.Edited(checkpoint(t, tiny), changes))
-	if err != nil {
-		return nil, err
-	}
-	return m.(*Model), nil
-}
-
 func TestMissingExtraAndMisshapenTensorsAreOneError(t *testing.T) {
-	_, err := bindTiny(t, string(read(t, tiny, "config.json")), map[string]*weights.View{
+	suite.Misfit(t, map[string]*weights.View{
 		"model.layers.3.self_attn.q_proj.weight":       nil,
 		"model.norm.weight":                            nil,
 		"model.layers.0.mlp.up_proj.weight":            nntest.Zeros(160, 480),
@@ -89,38 +61,15 @@ func TestMissingExtraAndMisshapenTensorsAreOneError(t *testing.T) {
 		"model.layers.5.input_layernorm.weight":        nntest.Zeros(160),
 		"model.layers.2.mlp.gate_proj.weight":          nntest.OfBytes(480, 160),
 		"model.layers.2.self_attn.rotary_emb.inv_freq": nntest.Zeros(16), // known, and not needed
-	})
-	var report *nn.BindError
-	if !errors.As(err, &report) {
-		t.Fatalf("error %v", err)
-	}
-	want := nn.BindError{
+	}, nn.BindError{
 		Missing: []string{"model.layers.3.self_attn.q_proj.weight (256, 160)", "model.norm.weight (160)"},
 		Shapes:  []string{"model.layers.0.mlp.up_proj.weight is (160, 480), not (480, 160)", "model.layers.1.self_attn.q_norm.weight is (160), not (32)"},
 		Types:   []string{"model.layers.2.mlp.gate_proj.weight is I8"},
 		Extra:   []string{"model.layers.0.self_attn.q_proj.bias", "model.layers.5.input_layernorm.weight"},
-	}
-	if err.Error() != want.Error() {
-		t.Errorf("error %s\nwant  %s", err, want.Error())
-	}
+	})
 }
 
-func TestStrayHeadIsAcceptedAndNotRead(t *testing.T) {
-	m, err := bindTiny(t, string(read(t, tiny, "config.json")), map[string]*weights.View{"lm_head.weight": nntest.Zeros(7, 7)}) // not even of the right shape
-	if err != nil {
-		t.Fatal(err)
-	}
-	if m.Head.W != m.Embed.W {
-		t.Error("the head is not the embedding")
-	}
-}
-
-func TestUntiedHeadMustBeThere(t *testing.T) {
-	config := strings.Replace(string(read(t, tiny, "config.json")), `"tie_word_embeddings": true`, `"tie_word_embeddings": false`, 1)
-	if _, err := bindTiny(t, config, nil); err == nil || !strings.Contains(err.Error(), "it lacks lm_head.weight (960, 160)") {
-		t.Errorf("error %v", err)
-	}
-}
+func TestTheHeadIsTheEmbeddingOnlyWhereTied(t *testing.T) { suite.Heads(t) }
 
 func TestKernelsAgreeOnRandomConfigs(t *testing.T) { suite.RandomConfigs(t, random) }
 

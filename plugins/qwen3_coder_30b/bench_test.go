@@ -1,9 +1,7 @@
 package main
 
 import (
-	"regexp"
 	"runtime/debug"
-	"strings"
 	"testing"
 
 	"github.com/inference-pio/inference-pio/cuda/nn"
@@ -21,21 +19,15 @@ import (
 // A token reads the weights of attention, of the chosen experts and of the head, and the sequence's cache. A prompt's step of 128 rows
 // is bound by arithmetic on the chosen experts and, as all 128 of them are read for some rows each, by reading: both shares are given.
 func BenchmarkPublishedShape(b *testing.B) {
-	for _, form := range []string{"bf16", "fp8"} {
-		b.Run(form, func(b *testing.B) { published30B(b, form == "fp8") })
-		debug.FreeOSMemory() // the next form needs it
-	}
+	b.Run("bf16", func(b *testing.B) { published30B(b, nil) })
+	debug.FreeOSMemory() // the next form needs it
+	b.Run("fp8", func(b *testing.B) { published30B(b, inFP8) })
 }
 
-var layerNumber = regexp.MustCompile(`layers\.[0-9]+\.`)
-
-func published30B(b *testing.B, fp8 bool) {
+func published30B(b *testing.B, fp8 func(string, []int) bool) {
 	const rows, vocab = 128, 151936
 	contexts := []int{256, 1024, 4096}
-	src := nntest.Alike(func(name string) string {
-		return strings.Replace(layerNumber.ReplaceAllString(name, "layers.N."), "lm_head", "model.embed_tokens", 1) // of one shape
-	}, quantized(fp8))
-	x, m := suite.Time(b, []byte(published), 0, vocab, rows, src)
+	x, m := suite.Time(b, []byte(published), 0, vocab, rows, nntest.Alike(nntest.OneLayer, nntest.InFP8(fp8)))
 	w, position := nntest.WeightsOf(m, 8.0/128), 48*float64(nn.KeysValues(4, 128, 128).PositionBytes())
 	x.Decode(b, contexts, func(context float64) float64 { return w.Bytes + position*context })
 	x.Prefill(b, contexts, rows, func(context float64) float64 { return w.Operations + 4*32*128*48*(context-rows/2) }, w.All)

@@ -1,12 +1,8 @@
 package main
 
 import (
-	"errors"
-	"fmt"
 	"maps"
-	"regexp"
 	"slices"
-	"strconv"
 	"strings"
 	"testing"
 
@@ -17,35 +13,6 @@ import (
 	"github.com/inference-pio/inference-pio/cuda/weights"
 	"github.com/inference-pio/inference-pio/sdk"
 )
-
-var expertNumber = regexp.MustCompile(`\.experts\.[0-9]+`)
-
-// fewExperts gives only so many experts of a layer bytes of their own, which the others share: a layer has three gigabytes of them.
-func fewExperts(own int) func(name string) string {
-	return func(name string) string {
-		return expertNumber.ReplaceAllStringFunc(name, func(part string) string {
-			n, _ := strconv.Atoi(strings.TrimPrefix(part, ".experts."))
-			return fmt.Sprintf(".experts.%d", n%own)
-		})
-	}
-}
-
-var numbers = regexp.MustCompile(`[0-9]+`)
-
-// unnumbered is one name for all layers, for all experts, and for embedding and head.
-func unnumbered(name string) string {
-	return strings.Replace(numbers.ReplaceAllString(name, "N"), "lm_head", "model.embed_tokens", 1)
-}
-
-// quantized is the type of weights: bf16, or with fp8 that of the FP8 release.
-func quantized(fp8 bool) func(name string, shape []int) cuda.DType {
-	return func(name string, shape []int) cuda.DType {
-		if fp8 && inFP8(name, shape) {
-			return cuda.F8E4M3
-		}
-		return cuda.BF16
-	}
-}
 
 // inFP8 says what an FP8 release quantizes: matrices but embeddings, head, routers, gates and b a; and their scales.
 func inFP8(name string, shape []int) bool {
@@ -82,26 +49,15 @@ func TestLayerTableAddsUp(t *testing.T) {
 // one byte each and has a factor in f32 for every 128 x 128 of it.
 func TestPublishedShapeGenerates(t *testing.T) {
 	const matrices = 3*(12288*2048+2048*4096) + 8192*2048 + 2*512*2048 + 2048*4096 + 4*513*expertParameters
-	for fp8, bytes := range map[bool]int64{false: 2 * fourLayers, true: 2*(fourLayers-matrices) + matrices + matrices/(128*128)*4} {
-		suite.Generates(t, []byte(published), 4, nntest.Alike(unnumbered, quantized(fp8)), nntest.Published{
-			Parameters: fourLayers, Bytes: bytes, Layers: 4, Modules: 3 + 4 + 4*512, Vocab: 151936,
-			Variance: 4, // the last norm doubles: it multiplies by 1 + w with w near 1
-		})
-	}
-}
-
-// bindTiny binds a config to the tiny checkpoint with tensors changed.
-func bindTiny(t *testing.T, config string, changes map[string]*weights.View) (*Model, error) {
-	t.Helper()
-	m, _, err := suite.Bind([]byte(config), 0, nntest.Edited(checkpoint(t, tiny), changes))
-	if err != nil {
-		return nil, err
-	}
-	return m.(*Model), nil
+	suite.Generates(t, []byte(published), 4, nntest.Unnumbered, nntest.Published{
+		Parameters: fourLayers, Bytes: 2 * fourLayers, FP8: inFP8, FP8Bytes: 2*(fourLayers-matrices) + matrices + matrices/(128*128)*4,
+		Layers: 4, Modules: 3 + 4 + 4*512, Vocab: 151936,
+		Variance: 4, // the last norm doubles: it multiplies by 1 + w with w near 1
+	})
 }
 
 func TestMissingExtraAndMisshapenTensorsAreOneError(t *testing.T) {
-	_, err := bindTiny(t, string(read(t, tiny, "config.json")), map[string]*weights.View{
+	suite.Misfit(t, map[string]*weights.View{
 		"model.layers.3.self_attn.q_proj.weight":         nil,
 		"model.layers.1.linear_attn.A_log":               nil,
 		"model.layers.0.linear_attn.conv1d.weight":       nntest.Zeros(256, 4),
@@ -112,38 +68,17 @@ func TestMissingExtraAndMisshapenTensorsAreOneError(t *testing.T) {
 		"model.layers.2.mlp.shared_expert_gate.weight":   nntest.OfBytes(1, 128),
 		"mtp.fc.weight": nntest.Zeros(128, 256), // known, and not needed
 		"model.layers.3.self_attn.rotary_emb.inv_freq": nntest.Zeros(8),
-	})
-	var report *nn.BindError
-	if !errors.As(err, &report) {
-		t.Fatalf("error %v", err)
-	}
-	want := nn.BindError{
+	}, nn.BindError{
 		Missing: []string{"model.layers.1.linear_attn.A_log (4)", "model.layers.3.self_attn.q_proj.weight (512, 128)"},
 		Shapes: []string{"model.layers.0.linear_attn.conv1d.weight is (256, 4), not (256, 1, 4)",
 			"model.layers.1.mlp.experts.7.down_proj.weight is (64, 128), not (128, 64)",
 			"model.layers.2.linear_attn.in_proj_qkvz.weight is (320, 128), not (384, 128)"},
 		Types: []string{"model.layers.2.mlp.shared_expert_gate.weight is I8"},
 		Extra: []string{"model.layers.0.linear_attn.in_proj_qkvz.bias", "model.layers.2.mlp.experts.8.down_proj.weight"},
-	}
-	if err.Error() != want.Error() {
-		t.Errorf("error %s\nwant  %s", err, want.Error())
-	}
+	})
 }
 
-// A tied head is the embedding, and a copy of it in the file is not read; an untied one must be there.
-func TestHeads(t *testing.T) {
-	untied := string(read(t, tiny, "config.json"))
-	tied := strings.Replace(untied, `"tie_word_embeddings": false`, `"tie_word_embeddings": true`, 1)
-	for name, stray := range map[string]*weights.View{"without a copy": nil, "with a copy": nntest.Zeros(7, 7)} { // not even of the right shape
-		m, err := bindTiny(t, tied, map[string]*weights.View{"lm_head.weight": stray})
-		if err != nil || m.Head.W != m.Embed.W {
-			t.Errorf("%s: the head is not the embedding: %v", name, err)
-		}
-	}
-	if _, err := bindTiny(t, untied, map[string]*weights.View{"lm_head.weight": nil}); err == nil || !strings.Contains(err.Error(), "it lacks lm_head.weight (960, 128)") {
-		t.Errorf("error %v", err)
-	}
-}
+func TestTheHeadIsTheEmbeddingOnlyWhereTied(t *testing.T) { suite.Heads(t) }
 
 // The spelling is seen in the first layer that has a delta rule, for each of the two matrices.
 func TestSpellingIsSeenInTheFirstDeltaLayer(t *testing.T) {

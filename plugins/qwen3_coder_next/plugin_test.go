@@ -3,7 +3,6 @@ package main
 import (
 	"encoding/json"
 	"reflect"
-	"regexp"
 	"strings"
 	"testing"
 
@@ -20,13 +19,10 @@ func BenchmarkTinyInProcess(b *testing.B)     { plugin.TinyInProcess(b) }
 //	go test ./plugins/qwen3_coder_next -run '^$' -bench Load
 func BenchmarkLoad(b *testing.B) { plugin.Load(b, with(b, `"num_experts": 48`), 4) }
 
-// special are the tokens a client never sees.
-var special = regexp.MustCompile(`<\|[a-z_]+\|>`)
-
 // What the case with tools says is in TestToolCallMakesTheRound.
 func TestCasesOfTheReferenceThroughTheContract(t *testing.T) {
 	plugin.Chats(t, func(t testing.TB, g servetest.Case, a servetest.Answer) {
-		if shown := special.ReplaceAllString(g.GreedyText, ""); g.Tools == nil && (a.Text != shown || a.Reasoning != "" || len(a.Calls) != 0) {
+		if shown := g.Written(); g.Tools == nil && (a.Text != shown || a.Reasoning != "" || len(a.Calls) != 0) {
 			t.Errorf("shown %q (reasoning %q, calls %v), the reference says %q", a.Text, a.Reasoning, a.Calls, shown)
 		}
 	})

@@ -16,7 +16,7 @@ var number = regexp.MustCompile(`\.[0-9]+\.`)
 // invented are weights of which those that differ only in the number of their layer or block have the same bytes, so that the whole
 // model fits in the memory of one of each.
 func invented() weights.Source {
-	return nntest.Alike(func(name string) string { return number.ReplaceAllString(name, ".0.") }, nntest.InBF16)
+	return nntest.Alike(func(name string) string { return number.ReplaceAllString(name, ".0.") }, nntest.InFP8(nil))
 }
 
 // The published model at its full depth sees a small picture and says three tokens.

@@ -5,7 +5,9 @@ import (
 	"fmt"
 	"maps"
 	"math"
+	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -91,8 +93,44 @@ func Alike(key func(name string) string, dtype func(name string, shape []int) cu
 	}}
 }
 
-// InBF16 is the type of all weights of a model that is not quantized.
-func InBF16(string, []int) cuda.DType { return cuda.BF16 }
+// InFP8 is the type of weights of which some are in FP8, and the others in bf16; with nil all are.
+func InFP8(some func(name string, shape []int) bool) func(name string, shape []int) cuda.DType {
+	return func(name string, shape []int) cuda.DType {
+		if some != nil && some(name, shape) {
+			return cuda.F8E4M3
+		}
+		return cuda.BF16
+	}
+}
+
+var (
+	numbers = regexp.MustCompile(`[0-9]+`)
+	layer   = regexp.MustCompile(`layers\.[0-9]+\.`)
+	expert  = regexp.MustCompile(`\.experts\.[0-9]+`)
+)
+
+// Itself is a key of Alike: nothing is shared.
+func Itself(name string) string { return name }
+
+// Unnumbered is a key of Alike that is one for all layers, for all experts, and for embedding and head.
+func Unnumbered(name string) string {
+	return strings.Replace(numbers.ReplaceAllString(name, "N"), "lm_head", "model.embed_tokens", 1)
+}
+
+// OneLayer is a key of Alike that is one for all layers, and for embedding and head, but not for the experts of a layer.
+func OneLayer(name string) string {
+	return strings.Replace(layer.ReplaceAllString(name, "layers.N."), "lm_head", "model.embed_tokens", 1)
+}
+
+// FewExperts is a key of Alike with which so many experts of a layer have bytes of their own and the others share them.
+func FewExperts(own int) func(name string) string {
+	return func(name string) string {
+		return expert.ReplaceAllStringFunc(name, func(part string) string {
+			n, _ := strconv.Atoi(strings.TrimPrefix(part, ".experts."))
+			return fmt.Sprintf(".experts.%d", n%own)
+		})
+	}
+}
 
 // Joined is a checkpoint of experts as transformers 5 saves it: the experts of a layer in one tensor, gate before up.
 func Joined(t testing.TB, src weights.Source) Source {

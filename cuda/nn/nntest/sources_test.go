@@ -132,7 +132,7 @@ func TestCountsAreThoseOfTheWeights(t *testing.T) {
 	}
 	want := Published{Parameters: layers + head, Bytes: 2 * (layers + head), Layers: 3, Modules: 4, Vocab: 11, Variance: 4} // layers add to the embedding
 	generates := func(want Published) string {
-		return failures(t, func(t testing.TB) { s.Generates(t, []byte(`{"vocab_size": 11}`), 0, weights.Dummy(1, cuda.BF16), want) })
+		return failures(t, func(t testing.TB) { s.generates(t, []byte(`{"vocab_size": 11}`), 0, weights.Dummy(1, cuda.BF16), want) })
 	}
 	if said := generates(want); said != "" {
 		t.Error(said)

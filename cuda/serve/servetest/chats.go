@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"testing"
 
@@ -38,6 +39,12 @@ func Cases(t testing.TB, dir string) []Case {
 	}
 	return file.Cases
 }
+
+// special are tokens that a client never sees.
+var special = regexp.MustCompile(`<\|[a-z_]+\|>`)
+
+// Written is the reference's answer without special tokens.
+func (g Case) Written() string { return special.ReplaceAllString(g.GreedyText, "") }
 
 // Request asks for the likeliest token each time, as many as the reference gives.
 func (g Case) Request(t testing.TB, dir string) sdk.GenerateRequest {

@@ -1,0 +1,74 @@
+package nntest
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/inference-pio/inference-pio/cuda/nn"
+	"github.com/inference-pio/inference-pio/cuda/weights"
+)
+
+// misfit.go has the tests of a Suite that bind checkpoints which are not quite those of the config.
+
+// Misfit changes tensors of the first checkpoint, as Edited does. Binding it must tell all of want and nothing else.
+func (s Suite) Misfit(t testing.TB, changes map[string]*weights.View, want nn.BindError) {
+	t.Helper()
+	dir := s.Checkpoints[0]
+	_, _, err := s.Bind(Read(t, dir, "config.json"), 0, Edited(Checkpoint(t, dir), changes))
+	var report *nn.BindError
+	if !errors.As(err, &report) || err.Error() != want.Error() {
+		t.Errorf("error %v\nwant  %s", err, want.Error())
+	}
+}
+
+// Heads binds the first checkpoint with tied and untied heads: a tied one is the embedding, and a stray copy in the file is not read,
+// whatever its shape; an untied one must be there.
+func (s Suite) Heads(t testing.TB) {
+	t.Helper()
+	src := Checkpoint(t, s.Checkpoints[0])
+	for _, stray := range []*weights.View{nil, Zeros(7, 7)} {
+		_, b, err := s.Bind(s.tied(t, true), 0, Edited(src, map[string]*weights.View{"lm_head.weight": stray}))
+		if err != nil {
+			t.Fatalf("a tied head: %v", err)
+		}
+		for _, m := range b.Modules {
+			if m.ID == "lm_head" {
+				t.Error("a tied head is not the embedding")
+			}
+		}
+	}
+	embed := ""
+	for _, name := range src.Names() {
+		if strings.HasSuffix(name, "embed_tokens.weight") {
+			embed = name
+		}
+	}
+	v, _ := src.Get(embed, nil)
+	without := Edited(src, map[string]*weights.View{"lm_head.weight": nil})
+	want := nn.BindError{Missing: []string{fmt.Sprintf("lm_head.weight (%d, %d)", v.Shape[0], v.Shape[1])}}
+	if _, _, err := s.Bind(s.tied(t, false), 0, without); err == nil || err.Error() != want.Error() {
+		t.Errorf("without an untied head: error %v\nwant %s", err, want.Error())
+	}
+	with := Edited(src, map[string]*weights.View{"lm_head.weight": Zeros(v.Shape...)})
+	if _, b, err := s.Bind(s.tied(t, false), 0, with); err != nil || b.Modules[len(b.Modules)-1].ID != "lm_head" {
+		t.Errorf("an untied head is no module: %v", err)
+	}
+}
+
+// tied is the config of the first checkpoint with its head tied or not.
+func (s Suite) tied(t testing.TB, tied bool) []byte {
+	t.Helper()
+	var keys map[string]any
+	if err := json.Unmarshal(Read(t, s.Checkpoints[0], "config.json"), &keys); err != nil {
+		t.Fatal(err)
+	}
+	keys["tie_word_embeddings"] = tied
+	text, err := json.Marshal(keys)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return text
+}
