@@ -132,6 +132,9 @@ func simpleHash(key Value) (any, bool) {
 
 // hash is simpleHash for all keys; lists and dicts cannot be keys.
 func (r *run) hash(key Value, depth int) (any, error) {
+	if err := r.scanText(key); err != nil {
+		return nil, err
+	}
 	if h, ok := simpleHash(key); ok {
 		return h, nil
 	}

@@ -36,7 +36,7 @@ func floatToInt(f float64) (*big.Int, bool) {
 	return n, true
 }
 
-func intFilter(_ *run, v Value, a args) (Value, error) {
+func intFilter(r *run, v Value, a args) (Value, error) {
 	if err := used(v); err != nil {
 		return nil, err
 	}
@@ -46,6 +46,9 @@ func intFilter(_ *run, v Value, a args) (Value, error) {
 	f, ok := v.(float64)
 	if s, isText := str(v); isText {
 		base, err := toInt(a.pos[1])
+		if err == nil {
+			err = r.grow(len(s))
+		}
 		if err != nil {
 			return nil, err
 		}
@@ -93,19 +96,21 @@ func parseFloat(s string) (float64, bool) {
 	return f, err == nil
 }
 
-func floatFilter(_ *run, v Value, a args) (Value, error) {
+func floatFilter(r *run, v Value, a args) (Value, error) {
 	if err := used(v); err != nil {
 		return nil, err
 	}
 	if isNumber(v) {
 		return toFloat(v), nil
 	}
-	if s, ok := str(v); ok {
-		if f, ok := parseFloat(s); ok {
-			return f, nil
-		}
+	s, ok := str(v)
+	if !ok {
+		return a.pos[0], nil
 	}
-	return a.pos[0], nil
+	if f, ok := parseFloat(s); ok {
+		return f, nil
+	}
+	return a.pos[0], r.grow(len(s))
 }
 
 func roundFilter(_ *run, v Value, a args) (Value, error) {

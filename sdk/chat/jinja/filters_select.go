@@ -123,6 +123,9 @@ func uniqueFilter(r *run, v Value, a args) (Value, error) {
 	return &generator{func() (Value, bool, error) {
 		for {
 			item, ok, err := next()
+			if err == nil {
+				err = r.step(1)
+			}
 			if err != nil || !ok {
 				return nil, false, err
 			}
@@ -214,8 +217,10 @@ func groupbyFilter(r *run, v Value, a args) (Value, error) {
 		if err != nil {
 			return nil, err
 		}
-		if s, ok := str(key); ok && !truth(a.pos[2]) {
-			key = toLower(s)
+		if !truth(a.pos[2]) {
+			if key, err = r.folded(key); err != nil {
+				return nil, err
+			}
 		}
 		ks[i] = keyed{key, item}
 	}

@@ -198,10 +198,22 @@ func (r *run) sortKey(v, attribute Value, caseSensitive bool) (Value, error) {
 			return nil, err
 		}
 	}
-	if s, ok := str(v); ok && !caseSensitive {
-		return toLower(s), nil
+	if caseSensitive {
+		return v, nil
 	}
-	return v, nil
+	return r.folded(v)
+}
+
+// folded is v, in small letters if it is text.
+func (r *run) folded(v Value) (Value, error) {
+	s, ok := str(v)
+	if !ok {
+		return v, nil
+	}
+	if err := r.read(len(s)); err != nil {
+		return nil, err
+	}
+	return toLower(s), r.grow(len(s))
 }
 
 // sortKeys is the list of what an item is ordered by, one for each of the attributes "a,b".

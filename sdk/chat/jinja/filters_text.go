@@ -21,17 +21,15 @@ func textFilters() map[string]builtin {
 		"upper":      mapped(toUpper),
 		"lower":      mapped(toLower),
 		"capitalize": mapped(capitalize),
-		"title":      mapped(titleFilter),
+		"title":      rewritten(titleFilter),
 		"trim":       onString(stripMethod(strings.TrimFunc), opt("chars", nil)),
 		"replace":    onString(replaceFilter, need("old"), need("new"), opt("count", nil)),
 		"center": onString(func(r *run, s string, a []Value) (Value, error) {
 			return padMethod(centerMargin)(r, s, []Value{a[0], " "})
 		}, opt("width", int64(80))),
-		"indent":   onlyString(indentFilter, opt("width", int64(4)), opt("first", false), opt("blank", false)),
-		"truncate": truncate(opt("length", int64(255)), opt("killwords", false), opt("end", "..."), opt("leeway", int64(5))),
-		"wordcount": onString(func(_ *run, s string, _ []Value) (Value, error) {
-			return int64(len(strings.FieldsFunc(s, notWord))), nil
-		}),
+		"indent":      onlyString(indentFilter, opt("width", int64(4)), opt("first", false), opt("blank", false)),
+		"truncate":    truncate(opt("length", int64(255)), opt("killwords", false), opt("end", "..."), opt("leeway", int64(5))),
+		"wordcount":   letters(wordCount),
 		"striptags":   mapped(stripTags),
 		"urlencode":   {run: urlencode},
 		"e":           escape,
@@ -96,19 +94,15 @@ func formatFilter(r *run, v Value, a args) (Value, error) {
 
 // titleFilter makes the first letter of each word large; unlike str.title it sees words only after blanks and brackets.
 func titleFilter(s string) string {
-	var b strings.Builder
 	start := true
-	for i, c := range s {
-		one := s[i : i+utf8.RuneLen(c)]
-		border := isSpace(c) || strings.ContainsRune("-({[<", c)
-		if start && !border {
-			b.WriteString(toUpper(one))
-		} else {
-			b.WriteString(toLower(one))
+	return eachLetter(s, func(c rune, one string) string {
+		first := start
+		start = isSpace(c) || strings.ContainsRune("-({[<", c)
+		if first && !start {
+			return toUpper(one)
 		}
-		start = border
-	}
-	return b.String()
+		return toLower(one)
+	})
 }
 
 func replaceFilter(r *run, s string, a []Value) (Value, error) {
@@ -208,7 +202,17 @@ func truncateFilter(_ *run, s string, a []Value) (Value, error) {
 	return s + end, nil
 }
 
-func notWord(c rune) bool { return c != '_' && !unicode.IsLetter(c) && !unicode.IsNumber(c) }
+// wordCount counts runs of letters, numbers and underscores.
+func wordCount(s string) Value {
+	n, inside := int64(0), false
+	for _, c := range s {
+		before := inside
+		if inside = c == '_' || unicode.IsLetter(c) || unicode.IsNumber(c); inside && !before {
+			n++
+		}
+	}
+	return n
+}
 
 // stripTags drops comments and tags and makes each run of white space one blank.
 func stripTags(s string) string {

@@ -26,7 +26,7 @@ func standardTests() map[string]builtin {
 		"odd":         {run: remainder(2, 1)},
 		"even":        {run: remainder(2, 0)},
 		"divisibleby": {params: []param{need("num")}, run: divisible},
-		"sameas":      {params: []param{need("other")}, run: func(_ *run, v Value, a args) (Value, error) { return same(v, a.pos[0]), nil }},
+		"sameas":      {params: []param{need("other")}, run: func(r *run, v Value, a args) (Value, error) { return same(v, a.pos[0]), r.scanText(v) }},
 		"in":          {params: []param{need("seq")}, run: func(r *run, v Value, a args) (Value, error) { return r.contains(v, a.pos[0]) }},
 		"filter":      {run: func(r *run, v Value, _ args) (Value, error) { return r.named(r.env.filters, v) }},
 		"test":        {run: func(r *run, v Value, _ args) (Value, error) { return r.named(r.env.tests, v) }},
@@ -71,7 +71,10 @@ func isSequence(v Value) bool {
 func spelt(f func(string) bool) func(*run, Value, args) (Value, error) {
 	return func(r *run, v Value, _ args) (Value, error) {
 		s, err := r.text(v)
-		return f(s), err
+		if err == nil {
+			err = r.read(len(s))
+		}
+		return err == nil && f(s), err
 	}
 }
 

@@ -3,7 +3,7 @@ package jinja
 // Limits bound one Render; a zero field takes its default. They are far above what chat templates need (a conversation
 // of a thousand turns takes about 100,000 steps) and low enough that a hostile one ends within a second or so.
 type Limits struct {
-	Steps  int // nodes evaluated, items visited and, in units of 64, bytes looked at; default 5 million
+	Steps  int // nodes evaluated, items visited and, in units of 64 or 4, bytes looked at; default 5 million
 	Depth  int // nested evaluations; default 1000
 	Memory int // bytes of all strings and lists ever made; default 256 MiB
 	Output int // bytes of the result; default 64 MiB
@@ -17,6 +17,7 @@ const (
 	maxDigits   = 4300    // of a number that is read, as in Python
 	maxRange    = 100000  // the sandbox's own limit for range()
 	scanPerStep = 64      // bytes looked at that count as one step
+	readPerStep = 4       // bytes that do if each character is decided on
 )
 
 func (l Limits) orDefault() Limits {
@@ -42,6 +43,15 @@ func (r *run) step(n int) error {
 
 // scan counts the reading of n bytes.
 func (r *run) scan(n int) error { return r.step(1 + n/scanPerStep) }
+
+// scanText is scan if v is text.
+func (r *run) scanText(v Value) error {
+	s, _ := str(v)
+	return r.step(len(s) / scanPerStep)
+}
+
+// read counts the reading of n bytes character by character.
+func (r *run) read(n int) error { return r.step(n / readPerStep) }
 
 // grow counts the making of n bytes; call it before making them.
 func (r *run) grow(n int) error {

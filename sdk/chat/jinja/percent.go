@@ -23,6 +23,9 @@ const maxWidth = 1 << 16 // of a field; more is an error rather than a megabyte 
 
 // percent formats as the % operator does: with a dict by name, with a tuple one by one, with anything else once.
 func (r *run) percent(format string, v Value) (Value, error) {
+	if err := r.grow(len(format)); err != nil {
+		return nil, err
+	}
 	given := []Value{v}
 	if t, ok := v.(*Tuple); ok {
 		given = t.Items
@@ -49,7 +52,7 @@ func (r *run) percent(format string, v Value) (Value, error) {
 		if err != nil {
 			return nil, err
 		}
-		if err := r.grow(len(before) + len(s)); err != nil {
+		if err := r.grow(len(s)); err != nil {
 			return nil, err
 		}
 		b.WriteString(s)

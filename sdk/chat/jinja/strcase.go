@@ -57,41 +57,61 @@ func isCased(c rune) bool {
 
 // titleCase is str.title: every letter that does not follow a letter is a title letter.
 func titleCase(s string) string {
-	var b strings.Builder
 	cased := false
-	for i, c := range s {
-		one := s[i : i+utf8.RuneLen(c)]
-		if cased {
-			b.WriteString(toLower(one))
-		} else {
-			b.WriteString(toTitle(one))
-		}
+	return eachLetter(s, func(c rune, one string) string {
+		after := cased
 		cased = isCased(c)
-	}
-	return b.String()
+		if after {
+			return toLower(one)
+		}
+		return toTitle(one)
+	})
 }
 
 func swapCase(s string) string {
-	var b strings.Builder
-	for i, c := range s {
-		one := s[i : i+utf8.RuneLen(c)]
+	return eachLetter(s, func(c rune, one string) string {
 		switch {
 		case unicode.IsUpper(c):
-			one = toLower(one)
+			return toLower(one)
 		case unicode.IsLower(c):
-			one = toUpper(one)
+			return toUpper(one)
 		}
-		b.WriteString(one)
+		return one
+	})
+}
+
+// eachLetter joins what f makes of each code point, and of its text.
+func eachLetter(s string, f func(c rune, one string) string) string {
+	var b strings.Builder
+	b.Grow(len(s))
+	for i, c := range s {
+		b.WriteString(f(c, s[i:i+utf8.RuneLen(c)]))
 	}
 	return b.String()
 }
 
-func mapped(f func(string) string) builtin {
-	return onString(func(_ *run, s string, _ []Value) (Value, error) { return f(s), nil })
+func mapped(f func(string) string) builtin { return letters(func(s string) Value { return f(s) }) }
+
+func asked(f func(string) bool) builtin { return letters(func(s string) Value { return f(s) }) }
+
+// rewritten is mapped for functions that make each letter anew, which takes longer.
+func rewritten(f func(string) string) builtin {
+	return onString(func(r *run, s string, _ []Value) (Value, error) {
+		if err := r.step(len(s)); err != nil {
+			return nil, err
+		}
+		return f(s), nil
+	})
 }
 
-func asked(f func(string) bool) builtin {
-	return onString(func(_ *run, s string, _ []Value) (Value, error) { return f(s), nil })
+// letters makes a method of a function that decides on each character.
+func letters(f func(string) Value) builtin {
+	return onString(func(r *run, s string, _ []Value) (Value, error) {
+		if err := r.read(len(s)); err != nil {
+			return nil, err
+		}
+		return f(s), nil
+	})
 }
 
 // every makes a test that holds if s is not empty and all its code points pass.
@@ -146,9 +166,9 @@ func stringChecks() map[string]builtin {
 		"upper":        mapped(toUpper),
 		"lower":        mapped(toLower),
 		"casefold":     mapped(cases.Fold().String),
-		"title":        mapped(titleCase),
+		"title":        rewritten(titleCase),
 		"capitalize":   mapped(capitalize),
-		"swapcase":     mapped(swapCase),
+		"swapcase":     rewritten(swapCase),
 		"isdigit":      every(isDigit),
 		"isdecimal":    every(func(c rune) bool { return unicode.Is(unicode.Nd, c) }),
 		"isnumeric":    every(unicode.IsNumber),

@@ -10,6 +10,9 @@ import (
 
 func formatMethod(r *run, self Value, a args) (Value, error) {
 	s, _ := str(self)
+	if err := r.grow(len(s)); err != nil {
+		return nil, err
+	}
 	f := &formatter{r: r, args: a}
 	return f.format(s, 0)
 }

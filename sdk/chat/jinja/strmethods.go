@@ -251,6 +251,9 @@ func expandtabs(r *run, s string, a []Value) (Value, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := r.read(len(s)); err != nil {
+		return nil, err
+	}
 	var b strings.Builder
 	column := 0
 	for _, c := range s {

@@ -9,16 +9,33 @@ import (
 // strsplit.go has the methods of Python's str that cut it.
 
 func stripMethod(trim func(string, func(rune) bool) string) func(*run, string, []Value) (Value, error) {
-	return func(_ *run, s string, a []Value) (Value, error) {
-		if a[0] == nil {
-			return trim(s, isSpace), nil
+	return func(r *run, s string, a []Value) (Value, error) {
+		cut := isSpace
+		if a[0] != nil {
+			chars, err := strArg(a[0])
+			if err != nil {
+				return nil, err
+			}
+			if err := r.read(len(chars)); err != nil {
+				return nil, err
+			}
+			cut = oneOf(chars)
 		}
-		chars, err := strArg(a[0])
-		if err != nil {
-			return nil, err
-		}
-		return trim(s, func(c rune) bool { return strings.ContainsRune(chars, c) }), nil
+		rest := trim(s, cut)
+		return rest, r.read(len(s) - len(rest))
 	}
+}
+
+func oneOf(chars string) func(rune) bool {
+	const few = 32
+	if len(chars) <= few {
+		return func(c rune) bool { return strings.ContainsRune(chars, c) }
+	}
+	set := map[rune]bool{}
+	for _, c := range chars {
+		set[c] = true
+	}
+	return func(c rune) bool { return set[c] }
 }
 
 func (r *run) stringList(parts []string) (Value, error) {
