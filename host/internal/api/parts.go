@@ -100,6 +100,8 @@ func readPart(v json.RawMessage) (url, inside string, err error) {
 		return "", "", fmt.Errorf("is of the type %s, which this API does not have; expected %s", p.Type, form)
 	case "video", "video_url":
 		return "", "", fmt.Errorf("is a video, which this host does not take yet; send frames of it as pictures: %s", form)
+	case "input_audio", "audio", "audio_url":
+		return "", "", fmt.Errorf("is sound, which this host does not take; expected text or %s", form)
 	}
 	return "", "", fmt.Errorf("is of the type %q; expected text or image_url", clip(p.Type))
 }
