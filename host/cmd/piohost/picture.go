@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 )
 
@@ -80,13 +81,16 @@ func readPicture(path string) ([]byte, error) {
 	return file, err
 }
 
-// typedPath is a path as a person types it or drops it on a terminal: perhaps in quotes, with spaces escaped, in their home.
+// escaped is what terminals make of spaces, parentheses and the like in the name of a file that is dropped on them.
+var escaped = regexp.MustCompile(`\\(.)`)
+
+// typedPath is a path as a person types it or drops it on a terminal: perhaps in quotes, with escapes, in their home.
 func typedPath(s string, home func() (string, error)) string {
 	switch quoted := len(s) >= 2 && s[0] == s[len(s)-1] && (s[0] == '\'' || s[0] == '"'); {
 	case quoted:
 		s = s[1 : len(s)-1]
 	default:
-		s = strings.ReplaceAll(s, `\ `, " ")
+		s = escaped.ReplaceAllString(s, "$1")
 	}
 	if rest, ok := strings.CutPrefix(s, "~/"); ok {
 		if dir, err := home(); err == nil {

@@ -217,7 +217,7 @@ func (h *fakeHost) question(t *testing.T, want ...string) heard {
 	case a := <-h.asked:
 		var got []string
 		for _, m := range a.Messages {
-			word := fmt.Sprint(m.Role, ": ", m.Content)
+			word := m.Role + ": " + said(m.Content)
 			if m.Reasoning != "" {
 				word += " (" + m.Reasoning + ")"
 			}
