@@ -12,7 +12,7 @@ import (
 
 // File is a config.json that has been decoded, and what turns out to be wrong with it.
 type File struct {
-	Problems
+	*Problems
 	rope         RopeKeys
 	quantization quantizationKeys
 }
@@ -20,7 +20,7 @@ type File struct {
 // Read decodes config.json into each of the given pointers, which may look at different keys of it. Keys that none of them has
 // are ignored. A wrong type is told as people say it.
 func Read(text []byte, into ...any) (*File, error) {
-	f := new(File)
+	f := &File{Problems: new(Problems)}
 	for _, part := range append(into, &f.rope, &f.quantization) {
 		if err := decode(text, part); err != nil {
 			return nil, fmt.Errorf("config.json: %w", err)
@@ -30,7 +30,7 @@ func Read(text []byte, into ...any) (*File, error) {
 }
 
 // Rope begins to read the rope that the top level describes.
-func (f *File) Rope() *Rope { return f.rope.Read(&f.Problems) }
+func (f *File) Rope() *Rope { return f.rope.Read(f.Problems) }
 
 func decode(text []byte, into any) error {
 	err := json.Unmarshal(bytes.TrimPrefix(text, []byte("\ufeff")), into)

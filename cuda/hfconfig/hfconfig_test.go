@@ -29,10 +29,10 @@ func parse(text []byte) (config, error) {
 	if err != nil {
 		return c, err
 	}
-	c.CheckClass(&f.Problems, "AnyForCausalLM", "any")
-	c.CheckDecoder(&f.Problems, "full_attention")
-	c.CheckHeads(&f.Problems, c.HeadDim)
-	c.CheckExperts(&f.Problems, c.NumHiddenLayers)
+	c.CheckClass(f.Problems, "AnyForCausalLM", "any")
+	c.CheckDecoder(f.Problems, "full_attention")
+	c.CheckHeads(f.Problems, c.HeadDim)
+	c.CheckExperts(f.Problems, c.NumHiddenLayers)
 	r := f.Rope()
 	c.turned = r.Turned(c.HeadDim, 1)
 	c.ReadRope(r)

@@ -32,7 +32,7 @@ func (f *File) Quantized() bool { return f.quantization.Quantization != nil }
 // FP8 is the rows and columns of the blocks that FP8 weights are scaled by, {} if the config announces none. Any other form
 // of quantised weights is refused.
 func (f *File) FP8() (block [2]int) {
-	given, p := f.quantization.Quantization, &f.Problems
+	given, p := f.quantization.Quantization, f.Problems
 	if given == nil {
 		return block
 	}

@@ -65,7 +65,7 @@ func ParseConfig(text []byte) (Config, error) {
 	if err != nil {
 		return c, err
 	}
-	c.check(&f.Problems)
+	c.check(f.Problems)
 	c.LatentNormEps = c.RMSNormEps
 	c.readRope(f.Rope())
 	c.FP8Block = f.FP8()

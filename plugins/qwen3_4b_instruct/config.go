@@ -24,9 +24,9 @@ func ParseConfig(text []byte) (Config, error) {
 	if err != nil {
 		return c, err
 	}
-	c.CheckClass(&f.Problems, architecture, "qwen3")
-	c.CheckDecoder(&f.Problems, "full_attention")
-	c.CheckHeads(&f.Problems, c.HeadDim)
+	c.CheckClass(f.Problems, architecture, "qwen3")
+	c.CheckDecoder(f.Problems, "full_attention")
+	c.CheckHeads(f.Problems, c.HeadDim)
 	f.Even("head_dim", c.HeadDim)
 	f.Size("intermediate_size", c.IntermediateSize, 1<<20)
 	c.ReadWholeRope(f.Rope())

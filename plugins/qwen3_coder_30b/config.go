@@ -4,9 +4,7 @@
 
 package main
 
-import (
-	"github.com/inference-pio/inference-pio/cuda/hfconfig"
-)
+import "github.com/inference-pio/inference-pio/cuda/hfconfig"
 
 const architecture = "Qwen3MoeForCausalLM"
 
@@ -44,11 +42,11 @@ func ParseConfig(text []byte) (Config, error) {
 	if c.HeadDim == 0 && c.NumAttentionHeads > 0 {
 		c.HeadDim = c.HiddenSize / c.NumAttentionHeads
 	}
-	c.CheckClass(&f.Problems, architecture, "qwen3_moe")
-	c.CheckDecoder(&f.Problems, "full_attention")
-	c.CheckHeads(&f.Problems, c.HeadDim)
+	c.CheckClass(f.Problems, architecture, "qwen3_moe")
+	c.CheckDecoder(f.Problems, "full_attention")
+	c.CheckHeads(f.Problems, c.HeadDim)
 	f.Even("head_dim", c.HeadDim)
-	c.CheckExperts(&f.Problems, c.NumHiddenLayers)
+	c.CheckExperts(f.Problems, c.NumHiddenLayers)
 	f.NotBuilt(c.AttentionBias, "attention_bias", true, "false")
 	f.NotBuilt(!c.UseQKNorm, "use_qk_norm", false, "true")
 	f.NotBuilt(c.SharedExpert != 0, "shared_expert_intermediate_size", c.SharedExpert, "0")

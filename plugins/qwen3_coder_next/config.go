@@ -4,9 +4,7 @@
 
 package main
 
-import (
-	"github.com/inference-pio/inference-pio/cuda/hfconfig"
-)
+import "github.com/inference-pio/inference-pio/cuda/hfconfig"
 
 const architecture = "Qwen3NextForCausalLM"
 
@@ -58,11 +56,11 @@ func ParseConfig(text []byte) (Config, error) {
 	if err != nil {
 		return c, err
 	}
-	c.CheckClass(&f.Problems, architecture, "qwen3_next")
-	c.CheckDecoder(&f.Problems, linearAttention, fullAttention)
-	c.CheckHeads(&f.Problems, c.HeadDim)
-	c.CheckExperts(&f.Problems, c.NumHiddenLayers)
-	c.check(&f.Problems)
+	c.CheckClass(f.Problems, architecture, "qwen3_next")
+	c.CheckDecoder(f.Problems, linearAttention, fullAttention)
+	c.CheckHeads(f.Problems, c.HeadDim)
+	c.CheckExperts(f.Problems, c.NumHiddenLayers)
+	c.check(f.Problems)
 	r := f.Rope()
 	c.RotaryDim = r.Turned(c.HeadDim, 0.25)
 	c.ReadRope(r)

@@ -73,7 +73,7 @@ func ParseConfig(text []byte) (Config, error) {
 		return c, err
 	}
 	inText, inVision := hfconfig.In("text_config"), hfconfig.In("vision_config")
-	c.check(&f.Problems)
+	c.check(f.Problems)
 	c.Text.check(inText)
 	c.Vision.check(inVision)
 	c.Text.readRope(ropes.Text.Read(inText))
