@@ -80,6 +80,33 @@ func TestChatThroughAPipe(t *testing.T) {
 	}
 }
 
+// The same question about two pictures, first by `run` with a host of its own, then in a chat.
+func TestPicturesOfTheCommandLine(t *testing.T) {
+	picture := func(n int) string { return filepath.Join(tinyDir(vision), fmt.Sprintf("picture%d.png", n)) }
+	answers := map[int]string{}
+	for _, c := range illustratedCases(t) {
+		for n := range 5 {
+			if c.Name == fmt.Sprintf("picture%d", n) {
+				answers[n] = strings.TrimSuffix(c.Answer, "<|im_end|>")
+			}
+		}
+	}
+	const question = "What is in the picture?"
+	config := chatConfig(t, tinyOf(vision, "tiny", small))
+	var stderr bytes.Buffer
+	run := exec.Command(filepath.Join(bin, "piohost"), "run", "tiny", question, "--image", picture(1), "--temperature", "0", "--config", config)
+	run.Stderr = &stderr
+	if out, err := run.Output(); err != nil || string(out) != answers[1]+"\n" {
+		t.Errorf("run answers %q, %v; want %q\n%s", out, err, answers[1], stderr.String())
+	}
+	chat := chatCommand(t, config)
+	chat.Stdin = strings.NewReader("/image " + picture(0) + "\n" + question + "\n/reset\n/image " + picture(3) + "\n" + question + "\n")
+	chat.Stderr = &stderr
+	if out, err := chat.Output(); err != nil || string(out) != answers[0]+"\n"+answers[3]+"\n" {
+		t.Errorf("chat answers %q, %v; want %q and %q\n%s", out, err, answers[0], answers[3], stderr.String())
+	}
+}
+
 // screen is what has come to a terminal.
 type screen struct {
 	t    *testing.T
