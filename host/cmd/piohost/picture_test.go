@@ -6,7 +6,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/base64"
-	"encoding/json"
 	"errors"
 	"os"
 	"path/filepath"
@@ -25,23 +24,13 @@ func drawn(t *testing.T, name string) (path, url string) {
 	return path, "data:image/png;base64," + base64.StdEncoding.EncodeToString([]byte(file))
 }
 
-// said is a message's content as the host must get it: pictures, then the words.
-func said(t *testing.T, text string, urls ...string) string {
-	t.Helper()
+// illustrated is a message's content as the host must get it: pictures, then the words.
+func illustrated(text string, urls ...string) string {
 	var parts []any
 	for _, u := range urls {
 		parts = append(parts, map[string]any{"type": "image_url", "image_url": map[string]any{"url": u}})
 	}
-	return canonical(t, append(parts, map[string]any{"type": "text", "text": text}))
-}
-
-func canonical(t *testing.T, v any) string {
-	t.Helper()
-	out, err := json.Marshal(v)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return string(out)
+	return said(append(parts, map[string]any{"type": "text", "text": text}))
 }
 
 // contents are what the messages of the next question say.
@@ -49,11 +38,7 @@ func (h *fakeHost) contents(t *testing.T) []string {
 	t.Helper()
 	var list []string
 	for _, m := range (<-h.asked).Messages {
-		if text, plain := m.Content.(string); plain {
-			list = append(list, text)
-		} else {
-			list = append(list, canonical(t, m.Content))
-		}
+		list = append(list, said(m.Content))
 	}
 	return list
 }
@@ -75,7 +60,7 @@ func TestRunSendsPicturesInTheirOrder(t *testing.T) {
 	if code := command(context.Background(), args, stdio{strings.NewReader(""), &out, &errs}); code != 0 || out.String() != "Two dots.\n" {
 		t.Errorf("exit code %d, stdout %q, stderr %q", code, out.String(), errs.String())
 	}
-	equalContents(t, h.contents(t), said(t, "What is there?", urlA, urlB))
+	equalContents(t, h.contents(t), illustrated("What is there?", urlA, urlB))
 }
 
 // Nothing is asked about a file that cannot be one: the message says which and why.
@@ -122,12 +107,12 @@ func TestPicturesInATerminal(t *testing.T) {
 	p.sees(promptFirst)
 	h.answers("A dot.", "", ended)
 	p.types("What is it?\r")
-	equalContents(t, h.contents(t), said(t, "What is it?", url))
+	equalContents(t, h.contents(t), illustrated("What is it?", url))
 	p.sees("A dot.\r\n" + promptFirst)
 
 	h.answers("Yes.", "", ended)
 	p.types("Sure?\r")
-	equalContents(t, h.contents(t), said(t, "What is it?", url), "A dot.", "Sure?")
+	equalContents(t, h.contents(t), illustrated("What is it?", url), "A dot.", "Sure?")
 	p.sees("Yes.\r\n" + promptFirst)
 
 	p.types("/image '" + path + "'\r")
@@ -155,12 +140,12 @@ func TestAPictureIsKeptWhenItsQuestionFails(t *testing.T) {
 	p.sees(promptFirst)
 	h.answers("", "", `data: {"error":{"message":"picture 0: png: it is broken"}}`+"\n\n")
 	p.types("What?\r")
-	equalContents(t, h.contents(t), said(t, "What?", url))
+	equalContents(t, h.contents(t), illustrated("What?", url))
 	p.sees("it is broken; what was attached still is, /image takes it away")
 	p.sees(promptFirst)
 	h.answers("A dot.", "", ended)
 	p.types("What?\r")
-	equalContents(t, h.contents(t), said(t, "What?", url))
+	equalContents(t, h.contents(t), illustrated("What?", url))
 	p.sees("A dot.")
 	p.types("\x04")
 	p.leaves(0)
@@ -178,8 +163,8 @@ func TestPicturesThroughAPipe(t *testing.T) {
 	if code != exitFailure || out.String() != "Two.\nYes.\n" || !strings.Contains(errs.String(), "no picture absent.png") {
 		t.Errorf("exit code %d, stdout %q, stderr %q", code, out.String(), errs.String())
 	}
-	equalContents(t, h.contents(t), said(t, "How many?", urlA, urlB))
-	equalContents(t, h.contents(t), said(t, "How many?", urlA, urlB), "Two.", "Sure?")
+	equalContents(t, h.contents(t), illustrated("How many?", urlA, urlB))
+	equalContents(t, h.contents(t), illustrated("How many?", urlA, urlB), "Two.", "Sure?")
 	if len(h.asked) > 0 {
 		t.Error("what follows the error was asked")
 	}

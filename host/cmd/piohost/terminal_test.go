@@ -232,3 +232,12 @@ func (h *fakeHost) question(t *testing.T, want ...string) heard {
 	}
 	return heard{}
 }
+
+// said is a message's content: the words, or the parts in JSON.
+func said(content any) string {
+	if words, plain := content.(string); plain {
+		return words
+	}
+	parts, _ := json.Marshal(content) // it came as JSON
+	return string(parts)
+}
