@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/inference-pio/inference-pio/cuda"
+	"github.com/inference-pio/inference-pio/cuda/nn"
 	"github.com/inference-pio/inference-pio/cuda/weights"
 )
 
@@ -140,5 +141,55 @@ func TestCountsAreThoseOfTheWeights(t *testing.T) {
 	want.Parameters++
 	if said := generates(want); !strings.Contains(said, "304 parameters in 608 bytes, 3 layers in 4 modules") {
 		t.Errorf("says %q", said)
+	}
+}
+
+// The toy has one table for embedding and head; a twin of it reads lm_head though its config ties it, and another does without.
+func TestMisfitsAndHeadsAreFound(t *testing.T) {
+	dir := t.TempDir()
+	headed := func(own func(tied bool) bool) Suite {
+		s := toySuite(nil, dir)
+		open := s.Open
+		s.Open = func(config []byte, layers int, has func(string) bool) (Model, error) {
+			m, err := open(config, layers, has)
+			if err != nil {
+				return nil, err
+			}
+			if own(!strings.Contains(string(config), `"tie_word_embeddings":false`)) {
+				m.(*toy).Head = nn.NewLinear(11, toyWidth)
+			}
+			return m, nil
+		}
+		return s
+	}
+	right := headed(func(tied bool) bool { return !tied })
+	if _, err := right.Write(dir, []byte(`{"vocab_size": 11}`), 0); err != nil {
+		t.Fatal(err)
+	}
+	for what, tt := range map[string]struct {
+		s    Suite
+		want string
+	}{
+		"right":            {right, ""},
+		"always its own":   {headed(func(bool) bool { return true }), "a tied head: the checkpoint does not fit the model: it lacks lm_head.weight (11, 8)"},
+		"always the table": {headed(func(bool) bool { return false }), "without an untied head: error <nil>"},
+	} {
+		if said := failures(t, func(t testing.TB) { tt.s.Heads(t) }); !strings.HasPrefix(said, tt.want) || tt.want == "" && said != "" {
+			t.Errorf("%s: says %q", what, said)
+		}
+	}
+
+	changes := map[string]*weights.View{"model.layers.1.norm.weight": nil, "model.x": Zeros(1)}
+	misfit := func(want nn.BindError) string {
+		return failures(t, func(t testing.TB) { right.Misfit(t, changes, want) })
+	}
+	if said := misfit(nn.BindError{Missing: []string{"model.layers.1.norm.weight (8)"}, Extra: []string{"model.x"}}); said != "" {
+		t.Error(said)
+	}
+	if said := misfit(nn.BindError{Missing: []string{"model.layers.1.norm.weight (8)"}}); !strings.Contains(said, "unknown to this model: model.x") {
+		t.Errorf("says %q", said)
+	}
+	if said := failures(t, func(t testing.TB) { right.Misfit(t, nil, nn.BindError{}) }); said == "" {
+		t.Error("a checkpoint that fits passes for one that does not")
 	}
 }
