@@ -99,6 +99,8 @@ func (a *api) words(r *http.Request, req *request) (string, error) {
 	if err := req.settleChat(); err != nil {
 		return "", err
 	}
+	// Nobody looks at the files: that there are pictures is for a model that takes none to refuse.
+	req.chat.Images = make([][]byte, len(req.pictures))
 	words, err := a.backend.Render(r.Context(), req.model, *req.chat)
 	if err != nil {
 		return "", asError(err, "messages")

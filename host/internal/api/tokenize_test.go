@@ -42,6 +42,21 @@ func TestTokenizeRendersMessages(t *testing.T) {
 	}
 }
 
+// A picture is not fetched to be counted, and a model that takes none can tell that it is there.
+func TestTokenizeTellsOfPictures(t *testing.T) {
+	f := newFake()
+	var seen sdk.Chat
+	f.render = func(chat sdk.Chat) (string, error) {
+		seen = chat
+		return "ok", nil
+	}
+	w := post(New(f, Options{}), "/tokenize", `{"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": "http://127.0.0.1:1/a.png"}, {"type": "text", "text": "Hi"}]}]}`)
+	want := `[{"role": "user", "content": [{"type":"image"}, {"type": "text", "text": "Hi"}]}]`
+	if w.Code != 200 || string(seen.Messages) != want || len(seen.Images) != 1 || len(seen.Images[0]) != 0 {
+		t.Errorf("%d %s; rendered %s with %d images", w.Code, w.Body, seen.Messages, len(seen.Images))
+	}
+}
+
 func TestATemplatesRefusalBlamesTheMessages(t *testing.T) {
 	f := newFake()
 	f.render = func(sdk.Chat) (string, error) {
