@@ -99,8 +99,9 @@ func (a *api) words(r *http.Request, req *request) (string, error) {
 	if err := req.settleChat(); err != nil {
 		return "", err
 	}
-	// Nobody looks at the files: that there are pictures is for a model that takes none to refuse.
-	req.chat.Images = make([][]byte, len(req.pictures))
+	for range req.pictures { // nobody looks at the files: that there are some is for a model that takes none to refuse
+		req.chat.Images = append(req.chat.Images, []byte{})
+	}
 	words, err := a.backend.Render(r.Context(), req.model, *req.chat)
 	if err != nil {
 		return "", asError(err, "messages")
