@@ -100,16 +100,19 @@ func Sampled(t testing.TB, dir string) sdk.GenerateRequest {
 // Resumed replaces a process in the middle of an answer by one that is told what was sent so far: it goes on with what would have
 // come, wherever the cut is, though a prompt's positions are computed in chunks and the others were one by one.
 func (p Plugin) Resumed(t *testing.T) {
-	p.Each(t, func(t *testing.T, dir string) {
-		req := Sampled(t, dir)
-		want := IDs(Tokens(t, p.With(t, dir), req, nil))
-		c, whole := p.With(t, dir), 64-len(req.Tokens)%64 // tokens that make whole blocks of the positions before
-		for _, n := range []int{0, 1, whole - 1, whole, whole + 1, len(want) - 1} {
-			again := req
-			again.Resume = &sdk.Resume{Prompt: req.Tokens, Generated: want[:n]}
-			SameIDs(t, fmt.Sprintf("after %d tokens the ids", n), IDs(Tokens(t, c, again, nil)), want[n:])
-		}
-	})
+	p.Each(t, func(t *testing.T, dir string) { p.resumed(t, dir) })
+}
+
+func (p Plugin) resumed(t testing.TB, dir string) {
+	t.Helper()
+	req := Sampled(t, dir)
+	want := IDs(Tokens(t, p.With(t, dir), req, nil))
+	c, whole := p.With(t, dir), 64-len(req.Tokens)%64 // tokens that make whole blocks of the positions before
+	for _, n := range []int{0, 1, whole - 1, whole, whole + 1, len(want) - 1} {
+		again := req
+		again.Resume = &sdk.Resume{Prompt: req.Tokens, Generated: want[:n]}
+		SameIDs(t, fmt.Sprintf("after %d tokens the ids", n), IDs(Tokens(t, c, again, nil)), want[n:])
+	}
 }
 
 // Elsewhere is what a second device has room for.

@@ -21,7 +21,8 @@ type Table struct {
 }
 
 // LayerTables inspects the published config and checkpoints: what a host plans with adds up, and each expert is a module.
-func (p Plugin) LayerTables(t *testing.T, published string, tables []Table) {
+func (p Plugin) LayerTables(t testing.TB, published string, tables []Table) {
+	t.Helper()
 	c, dir := p.Idle(t), t.TempDir()
 	if err := os.WriteFile(filepath.Join(dir, "config.json"), []byte(published), 0o600); err != nil {
 		t.Fatal(err)
