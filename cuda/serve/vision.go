@@ -3,6 +3,7 @@ package serve
 import (
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 	"sync"
@@ -47,6 +48,12 @@ type Placed struct {
 	Picture Picture
 }
 
+var (
+	_ engine.Preparer = (*stepper)(nil)
+	_ engine.Rester   = (*stepper)(nil)
+	_ text.Pictures   = (*eyes)(nil)
+)
+
 // towerPrefix begins the ids of modules that only pictures enter.
 const towerPrefix = "visual."
 
@@ -61,39 +68,56 @@ type sight struct {
 	sizes    *cuda.Sizes // that its pieces need
 }
 
-// recentSights is how many pictures are remembered after their requests have ended, so that a conversation that sends them again
-// with every turn has them looked at once.
-const recentSights = 32
+// Pictures are remembered after their requests have ended, so that a conversation that sends them again with every turn has them
+// looked at once.
+const (
+	recentSights  = 32
+	recentWeight  = 256 << 20 // bytes of what was seen of them, in all
+	looksTogether = 2         // files that are decoded at the same time: a large one takes hundreds of megabytes
+)
 
 // eyes are a loaded model's.
 type eyes struct {
 	model   Seer
+	context int // positions
 	devices []cuda.Device
 	place   *residency
 	step    *cuda.Step // its own: a tower has no layers, and its sizes are the picture's
 	held    []bool     // devices that have memory for its activations
 	holder  *sight     // whose they are
 
+	looks  chan struct{} // one for each file that is being decoded
 	mu     sync.Mutex
 	recent []*sight // the newest last
 }
 
 func newEyes(m Seer, devices []cuda.Device, place *residency) *eyes {
-	return &eyes{model: m, devices: devices, place: place, step: cuda.NewStep(devices, nil, place), held: make([]bool, len(devices))}
+	return &eyes{model: m, devices: devices, place: place, step: cuda.NewStep(devices, nil, place), held: make([]bool, len(devices)),
+		context: math.MaxInt, looks: make(chan struct{}, looksTogether)}
 }
 
 // Pad implements text.Pictures.
 func (e *eyes) Pad() int32 { return e.model.PadToken() }
+
+// Context implements text.Pictures.
+func (e *eyes) Context() int { return e.context }
 
 // Check implements text.Pictures.
 func (e *eyes) Check(ids []int32) error { return e.model.CheckPrompt(ids) }
 
 // Look implements text.Pictures: a picture that was sent lately is the same sight.
 func (e *eyes) Look(file []byte) (text.Picture, error) {
+	e.looks <- struct{}{}
+	defer func() { <-e.looks }()
 	p, err := e.model.Look(file)
 	if err != nil {
 		return nil, err
 	}
+	return e.remember(p), nil
+}
+
+// remember returns the sight of a picture, the same one for one that was sent lately.
+func (e *eyes) remember(p Picture) *sight {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	s := &sight{Picture: p}
@@ -102,10 +126,20 @@ func (e *eyes) Look(file []byte) (text.Picture, error) {
 		e.recent = slices.Delete(e.recent, i, i+1)
 	}
 	e.recent = append(e.recent, s)
-	if len(e.recent) > recentSights {
-		e.recent = slices.Delete(e.recent, 0, 1)
+	weight, kept := 0, 0
+	for _, s := range slices.Backward(e.recent) {
+		if weight += e.weight(s); kept == recentSights || kept > 0 && weight > recentWeight {
+			break
+		}
+		kept++
 	}
-	return s, nil
+	e.recent = slices.Delete(e.recent, 0, len(e.recent)-kept)
+	return s
+}
+
+// weight is the bytes of what is seen of a picture; its pixels are fewer.
+func (e *eyes) weight(s *sight) int {
+	return s.Tokens() * e.model.Features() * e.model.Shape().Hidden * 4
 }
 
 // prepare looks at one piece of the first picture that is not seen yet.
@@ -134,20 +168,23 @@ func (e *eyes) look(s *sight) error {
 		x = e.step.InputF32(s.x, s.rows, len(s.x)/s.rows)
 	}
 	next, seen, done := e.model.See(e.step, s.Picture, x, s.piece)
-	for _, f := range seen {
-		s.features = append(s.features, slices.Clone(e.step.ToHost(f).F32()))
+	for i, f := range seen {
+		seen[i] = e.step.ToHost(f)
 	}
 	if !done {
-		host := e.step.ToHost(next)
-		s.x, s.rows = append(s.x[:0], host.F32()...), host.Rows()
+		next = e.step.ToHost(next)
 	}
-	if err := e.step.End(); err != nil {
+	if err := e.step.End(); err != nil { // the piece can be tried again
 		return fmt.Errorf("looking at a picture: %w", err)
 	}
-	if s.piece++; !done {
-		return nil
+	for _, f := range seen {
+		s.features = append(s.features, slices.Clone(f.F32()))
 	}
-	return e.finish(s)
+	if s.piece++; done {
+		return e.finish(s)
+	}
+	s.x, s.rows = append(s.x[:0], next.F32()...), next.Rows()
+	return nil
 }
 
 // finish puts the features in the order that rows want them: the one for the embedding first.
@@ -195,6 +232,16 @@ func (e *eyes) reserve(s *sight) error {
 		}
 	}
 	return nil
+}
+
+// Rest implements engine.Rester: whoever wanted a picture looked at is gone.
+func (t *stepper) Rest() {
+	if t.eyes == nil || t.eyes.holder == nil {
+		return
+	}
+	t.place.begin()
+	defer t.place.end()
+	t.eyes.release()
 }
 
 func (e *eyes) release() {

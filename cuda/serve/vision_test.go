@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"slices"
 	"testing"
+	"testing/synctest"
 
 	"github.com/inference-pio/inference-pio/cuda"
 	"github.com/inference-pio/inference-pio/sdk/engine"
@@ -11,23 +12,40 @@ import (
 
 // stare is a Seer whose picture is a row of bytes. Each of three pieces adds the numbers to themselves; the second
 // and the last give features.
-type stare struct{ Seer }
+type stare struct {
+	Seer
+	hidden  int             // of the decoder
+	fail    *bool           // what the next piece does, once
+	decoded chan<- []byte   // gets each file
+	decode  <-chan struct{} // and has it decoded, if not nil
+}
 
 type bytePicture []byte
 
 func (p bytePicture) Tokens() int    { return len(p) }
 func (p bytePicture) Hash() [32]byte { return sha256.Sum256(p) }
 
-func (stare) Features() int                     { return 2 }
-func (stare) Look(file []byte) (Picture, error) { return bytePicture(file), nil }
+func (stare) Features() int  { return 2 }
+func (m stare) Shape() Shape { return Shape{Hidden: m.hidden} }
 
-func (stare) See(s *cuda.Step, p Picture, x cuda.Tensor, piece int) (next cuda.Tensor, seen []cuda.Tensor, done bool) {
+func (m stare) Look(file []byte) (Picture, error) {
+	if m.decode != nil {
+		m.decoded <- file
+		<-m.decode
+	}
+	return bytePicture(file), nil
+}
+
+func (m stare) See(s *cuda.Step, p Picture, x cuda.Tensor, piece int) (next cuda.Tensor, seen []cuda.Tensor, done bool) {
 	if piece == 0 {
 		pixels := make([]float32, p.Tokens())
 		for i, v := range p.(bytePicture) {
 			pixels[i] = float32(v)
 		}
 		x = s.InputF32(pixels, len(pixels), 1)
+	}
+	if m.fail != nil && *m.fail && !s.Measuring() {
+		*m.fail, x = false, s.Add(x, s.InputF32([]float32{1, 2, 3}, 3, 1))
 	}
 	x = s.Add(x, x)
 	if piece == 0 {
@@ -78,4 +96,90 @@ func TestPicturesGivenUpGoOnWhenTheyComeAgain(t *testing.T) {
 	if s := lookAt(t, e, large, 0); !s.done {
 		t.Error("what was seen lately is looked at again")
 	}
+}
+
+// A request that ends while its picture is being looked at leaves no memory behind, though nobody else sends one.
+func TestRestGivesBackThePictureThatNobodyWants(t *testing.T) {
+	y := newToy(t, 0, func(int) bool { return false })
+	used := func() int64 { return y.r.devices[0].Usage().Used }
+	before := used()
+	e := newEyes(stare{}, y.r.devices, y.r)
+	engine := &stepper{eyes: e, place: y.r}
+	engine.Rest()
+	file := slices.Repeat([]byte{3}, 5000)
+	lookAt(t, e, file, 1)
+	if used() <= before {
+		t.Fatal("a picture that is being looked at takes no memory")
+	}
+	engine.Rest()
+	if used() != before {
+		t.Errorf("%d bytes are held, before anything was seen %d", used(), before)
+	}
+	if s := lookAt(t, e, file, 2); !s.done || s.features[0][4999] != 24 {
+		t.Errorf("when it comes again it is seen as %v", s.features)
+	}
+}
+
+// A piece that fails, for want of memory perhaps, fails its request; who sends the picture again gets it whole.
+func TestAPieceThatFailedIsTriedAgain(t *testing.T) {
+	y := newToy(t, 0, func(int) bool { return false })
+	fail := false
+	e := newEyes(stare{fail: &fail}, y.r.devices, y.r)
+	file := []byte{1, 2, 3, 4, 5}
+	for piece := range 3 {
+		s := lookAt(t, e, file, 0)
+		fail = true
+		if _, err := e.prepare([]engine.Media{{Len: 5, Content: s}}); err == nil {
+			t.Fatalf("piece %d did not fail", piece)
+		}
+		lookAt(t, e, file, 1)
+	}
+	if s := lookAt(t, e, file, 0); !s.done || len(s.features) != 2 || s.features[0][4] != 40 || s.features[1][4] != 20 {
+		t.Errorf("seen as %v", s.features)
+	}
+}
+
+// What was seen of pictures is kept for later up to a number of bytes, the oldest given up first.
+func TestPicturesAreForgottenByTheirWeight(t *testing.T) {
+	const half = recentWeight / 2 / (2 * 4) // the width of one token that weighs so much
+	e := newEyes(stare{hidden: half / 16}, nil, nil)
+	a, b, c := slices.Repeat([]byte{1}, 16), slices.Repeat([]byte{2}, 16), []byte{3}
+	whole := slices.Repeat([]byte{4}, 1000)
+	first, second := lookAt(t, e, a, 0), lookAt(t, e, b, 0)
+	if lookAt(t, e, a, 0) != first {
+		t.Error("the first of two was forgotten")
+	}
+	lookAt(t, e, c, 0)
+	if lookAt(t, e, a, 0) != first {
+		t.Error("the one that came last was forgotten")
+	}
+	if lookAt(t, e, b, 0) == second {
+		t.Error("more is remembered than there is room for")
+	}
+	if large := lookAt(t, e, whole, 0); lookAt(t, e, whole, 0) != large || len(e.recent) != 1 {
+		t.Errorf("of one that is too large by itself %d are remembered", len(e.recent))
+	}
+	for i := range 2 * recentSights {
+		lookAt(t, e, []byte{byte(i)}, 0)
+	}
+	if len(e.recent) != recentSights {
+		t.Errorf("%d small pictures are remembered, not %d", len(e.recent), recentSights)
+	}
+}
+
+func TestFewFilesAreDecodedTogether(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		decoded, decode := make(chan []byte, 10), make(chan struct{})
+		e := newEyes(stare{decoded: decoded, decode: decode}, nil, nil)
+		for i := range 10 {
+			go e.Look([]byte{byte(i)})
+		}
+		for i := range 10 {
+			synctest.Wait()
+			if n := len(decoded); n != min(i+looksTogether, 10) {
+				t.Fatalf("%d files were begun when %d were done", n, i)
+			}
+			decode <- struct{}{}
+		}
+	})
 }

@@ -14,6 +14,8 @@ import (
 // from some 6,700 patches on, a piece is one block.
 const pieceRows = 128
 
+var _ serve.Seer = (*Model)(nil)
+
 // PadToken stands for a piece of a picture in the prompt.
 func (m *Model) PadToken() int32 { return int32(m.cfg.ImageTokenID) }
 

@@ -23,6 +23,10 @@ type Preparer interface {
 	Prepare(media []Media) (done bool, err error)
 }
 
+// Rester is a Preparer that keeps memory from one piece of work to the next. Rest is called between steps while no sequence waits
+// for a preparation: the one that did may have been cancelled.
+type Rester interface{ Rest() }
+
 func checkMedia(media []Media, prompt int) error {
 	end := 0
 	for i, m := range media {
@@ -69,6 +73,9 @@ func (l *loop) prepare() bool {
 		}
 		q.prepared = done
 		return true
+	}
+	if r, ok := l.model.(Rester); ok {
+		r.Rest()
 	}
 	return false
 }

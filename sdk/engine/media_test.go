@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"context"
 	"errors"
 	"slices"
 	"strings"
@@ -17,6 +18,7 @@ type seeingModel struct {
 	piece  time.Duration // that one takes
 	begun  func()        // called with every piece, if set
 	fail   error         // of the last piece
+	rest   chan struct{} // gets a message when there is nothing to prepare, if somebody waits
 
 	mu   sync.Mutex
 	done map[any]int // pieces done, by the content of the first picture
@@ -36,6 +38,13 @@ func (m *seeingModel) Prepare(media []Media) (bool, error) {
 		return false, nil
 	}
 	return true, m.fail
+}
+
+func (m *seeingModel) Rest() {
+	select {
+	case m.rest <- struct{}{}:
+	default:
+	}
 }
 
 func (m *seeingModel) Step(b *Batch) ([][]float32, error) {
@@ -169,4 +178,20 @@ func TestThePrefixCacheTellsPicturesApart(t *testing.T) {
 			t.Errorf("request %d with picture %d: %d positions cached, want %d", i, c.hash, got, c.want)
 		}
 	}
+}
+
+// A model is told when whoever waited for a preparation is gone, also if there is nothing else to do.
+func TestACancelledPreparationIsToldOf(t *testing.T) {
+	e, m := startSeeing(t, seeing, 1<<30)
+	ctx, cancel := context.WithCancel(t.Context())
+	m.begun = sync.OnceFunc(func() {
+		m.rest = make(chan struct{}, 1) // what was told before does not count
+		cancel()
+	})
+	_, err := e.Generate(ctx, Request{Prompt: ids(80, 1), MaxTokens: 1, Media: []Media{{At: 0, Len: 64, Content: "cat"}}},
+		func(Sampled) (bool, error) { return true, nil })
+	if !errors.Is(err, context.Canceled) {
+		t.Errorf("the request ends with %v", err)
+	}
+	<-m.rest
 }

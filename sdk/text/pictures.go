@@ -16,6 +16,9 @@ type Pictures interface {
 	Pad() int32
 	// Check says what in a prompt cannot be seen, such as a video, for the client to read.
 	Check(ids []int32) error
+	// Context is how many positions a prompt may have at most; a request whose pictures alone take more is refused before the
+	// rest of them is decoded.
+	Context() int
 	// Look decodes a file. An error says what is wrong with it, for the client to read.
 	Look(file []byte) (Picture, error)
 }
@@ -39,21 +42,43 @@ func (m *Model) see(req sdk.GenerateRequest, ids []int32) ([]int32, []engine.Med
 	if err := m.Pictures.Check(ids); err != nil {
 		return nil, nil, invalid("messages", "%v", err)
 	}
-	pictures := make([]Picture, len(files))
-	for i, f := range files {
-		var err error
-		if pictures[i], err = m.Pictures.Look(f); err != nil {
-			return nil, nil, invalid("messages", "picture %d: %v", i, err)
-		}
+	if places := count(ids, m.Pictures.Pad()); req.Resume == nil && places != len(files) {
+		return nil, nil, misplaced(places, len(files))
+	}
+	pictures, err := m.look(files)
+	if err != nil {
+		return nil, nil, err
 	}
 	if req.Resume == nil {
-		var err error
-		if ids, err = widen(ids, m.Pictures.Pad(), pictures); err != nil {
-			return nil, nil, err
-		}
+		ids = widen(ids, m.Pictures.Pad(), pictures)
 	}
 	media, err := locate(ids, m.Pictures.Pad(), pictures)
 	return ids, media, err
+}
+
+// look decodes files, as long as what they show fits the context.
+func (m *Model) look(files [][]byte) ([]Picture, error) {
+	pictures, tokens := make([]Picture, len(files)), 0
+	for i, f := range files {
+		var err error
+		if pictures[i], err = m.Pictures.Look(f); err != nil {
+			return nil, invalid("messages", "picture %d: %v", i, err)
+		}
+		if tokens += pictures[i].Tokens(); tokens > m.Pictures.Context() {
+			return nil, sdk.Errorf(sdk.ReasonContext, "the pictures up to picture %d take %d positions; the context holds %d; send fewer or smaller ones",
+				i, tokens, m.Pictures.Context())
+		}
+	}
+	return pictures, nil
+}
+
+func count(ids []int32, pad int32) (n int) {
+	for _, id := range ids {
+		if id == pad {
+			n++
+		}
+	}
+	return n
 }
 
 // blind refuses pictures for a model that does not see.
@@ -64,19 +89,10 @@ func (m *Model) blind(files [][]byte) error {
 	return nil
 }
 
-// widen repeats the pad of each picture as often as it has tokens.
-func widen(ids []int32, pad int32, pictures []Picture) ([]int32, error) {
-	places := 0
-	for _, id := range ids {
-		if id == pad {
-			places++
-		}
-	}
-	if places != len(pictures) {
-		return nil, misplaced(places, len(pictures))
-	}
-	if places == 0 {
-		return ids, nil
+// widen repeats the pad of each picture, of which there are as many, as often as it has tokens.
+func widen(ids []int32, pad int32, pictures []Picture) []int32 {
+	if len(pictures) == 0 {
+		return ids
 	}
 	wide := make([]int32, 0, len(ids))
 	for _, id := range ids {
@@ -86,7 +102,7 @@ func widen(ids []int32, pad int32, pictures []Picture) ([]int32, error) {
 		}
 		wide = append(wide, slices.Repeat([]int32{id}, n)...)
 	}
-	return wide, nil
+	return wide
 }
 
 // locate finds the pictures' places among widened ids: each takes the next pads.

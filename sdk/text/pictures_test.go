@@ -18,7 +18,8 @@ type seen string
 func (s seen) Tokens() int    { return len(s) }
 func (s seen) Hash() [32]byte { return [32]byte{s[0]} }
 
-func (eyes) Pad() int32 { return 9 }
+func (eyes) Pad() int32   { return 9 }
+func (eyes) Context() int { return 12 }
 
 func (eyes) Check(ids []int32) error {
 	if slices.Contains(ids, 8) {
@@ -104,5 +105,18 @@ func TestPicturesWithoutAPlaceAreRefused(t *testing.T) {
 		if err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: %v", name, err)
 		}
+	}
+}
+
+// A small file can show a large picture: when those before take the whole context, the next is not decoded.
+func TestPicturesBeyondTheContextAreNotDecoded(t *testing.T) {
+	m := &Model{Pictures: eyes{}}
+	ids := []int32{9, 9, 9}
+	if _, media, err := m.see(sdk.GenerateRequest{Chat: &sdk.Chat{Images: files("aaaaaa", "bbb", "ccc")}}, ids); err != nil || len(media) != 3 {
+		t.Errorf("a whole context of pictures: %v, %v", media, err)
+	}
+	_, _, err := m.see(sdk.GenerateRequest{Chat: &sdk.Chat{Images: files("aaaaaa", "bbbbbbb", "")}}, ids)
+	if sdk.ReasonOf(err) != sdk.ReasonContext || !strings.Contains(err.Error(), "up to picture 1 take 13 positions; the context holds 12") {
+		t.Errorf("more than the context: %v", err)
 	}
 }
