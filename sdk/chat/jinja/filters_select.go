@@ -183,7 +183,7 @@ func sliceFilter(r *run, v Value, a args) (Value, error) {
 	if n == 0 {
 		return nil, errorf(ZeroDivisionError, "integer division or modulo by zero")
 	}
-	if err := r.growItems(4 * max(n, 0)); err != nil {
+	if err := r.growItems(len(items) + 4*min(max(n, 0), r.limits.Memory)); err != nil {
 		return nil, err
 	}
 	var rows []Value

@@ -169,6 +169,9 @@ func joinFilter(r *run, v Value, a args) (Value, error) {
 func (r *run) path(v, attribute, fallback Value) (Value, error) {
 	keys := []Value{attribute}
 	if s, ok := str(attribute); ok {
+		if err := r.step(len(s)); err != nil {
+			return nil, err
+		}
 		keys = nil
 		for _, part := range strings.Split(s, ".") {
 			if n, ok := parseInt(part, 10); ok && part != "" && isDigit(rune(part[0])) {

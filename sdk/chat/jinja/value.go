@@ -264,7 +264,7 @@ func overString(s string) next {
 // collect walks v to its end.
 func (r *run) collect(v Value) ([]Value, error) {
 	if items, ok := sequence(v); ok {
-		return items, r.step(1)
+		return items, r.step(1 + len(items)) // whoever asks visits them
 	}
 	next, err := r.iterate(v)
 	if err != nil {
