@@ -169,16 +169,19 @@ func joinFilter(r *run, v Value, a args) (Value, error) {
 func (r *run) path(v, attribute, fallback Value) (Value, error) {
 	keys := []Value{attribute}
 	if s, ok := str(attribute); ok {
-		if err := r.step(len(s)); err != nil {
+		const perLetter = 4 // each may be a name that is looked up
+		if err := r.step(perLetter * len(s)); err != nil {
 			return nil, err
 		}
 		keys = nil
 		for _, part := range strings.Split(s, ".") {
-			if n, ok := parseInt(part, 10); ok && part != "" && isDigit(rune(part[0])) {
-				keys = append(keys, fromBig(n))
-			} else {
-				keys = append(keys, part)
+			var key Value = part
+			if part != "" && isDigit(rune(part[0])) {
+				if n, ok := parseInt(part, 10); ok {
+					key = fromBig(n)
+				}
 			}
+			keys = append(keys, key)
 		}
 	}
 	for _, k := range keys {
