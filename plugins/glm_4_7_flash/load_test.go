@@ -116,44 +116,14 @@ func TestTheLayerBehindTheLastIsNotRead(t *testing.T) {
 
 func TestTheHeadIsTheEmbeddingOnlyWhereTied(t *testing.T) { suite.Heads(t) }
 
-// As transformers 5 saves it, the experts of a layer are one tensor.
-func TestJoinedExpertsAreTheSameModel(t *testing.T) {
-	prompt := servetest.Sampled(t, tiny).Tokens[:70]
-	limits := nntest.Limits{Rows: 70, Sequences: 1, Positions: 128}
-	one, _ := load(t, read(t, tiny, "config.json"), checkpoint(t, tiny), limits)
-	two, _ := load(t, read(t, tiny, "config.v5.json"), nntest.Joined(t, checkpoint(t, tiny)), limits)
-	sameBits(t, "joined", all(t, two, 0, prompt, 70), all(t, one, 0, prompt, 70))
-}
+func TestJoinedExpertsAreTheSameModel(t *testing.T) { suite.JoinedExperts(t) }
 
-// Matrices in FP8 compute what the same numbers in f32 do, bit for bit and in both forms of attention: a block's factor times its
-// element is rounded once.
+// In both forms of attention.
 func TestFP8MatricesAreTheirNumbers(t *testing.T) {
-	config := with(t, `"vocab_size": 90, "hidden_size": 70, "num_hidden_layers": 2, "num_attention_heads": 3, "num_key_value_heads": 3, "intermediate_size": 50,
+	suite.FP8Numbers(t, with(t, `"vocab_size": 90, "hidden_size": 70, "num_hidden_layers": 2, "num_attention_heads": 3, "num_key_value_heads": 3, "intermediate_size": 50,
 		"q_lora_rank": 21, "kv_lora_rank": 30, "qk_nope_head_dim": 11, "qk_rope_head_dim": 6, "v_head_dim": 9,
 		"n_routed_experts": 9, "num_experts_per_tok": 3, "moe_intermediate_size": 37, "max_position_embeddings": 128,
-		"quantization_config": {"quant_method": "fp8", "weight_block_size": [16, 24]}`)
-	limits := nntest.Limits{Rows: 40, Sequences: 1, Positions: 64}
-	src, quantized := weights.Dummy(3, cuda.F8E4M3), 0
-	fp8, _ := load(t, config, src, limits)
-	wide, _ := load(t, config, nntest.Widened(src, 16, 24, &quantized), limits)
-	if quantized < 9*3+3+2*5 {
-		t.Fatalf("only %d matrices are in FP8", quantized)
-	}
-	prompt := make([]int32, 40)
-	for i := range prompt {
-		prompt[i] = int32(i * i % 90)
-	}
-	sameBits(t, "widened", all(t, wide, 0, prompt, 40), all(t, fp8, 0, prompt, 40))
-	next := nntest.Chunk{Tokens: []int32{1, 2, 3}, Form: nn.Decode, All: true}
-	got, err := fp8.Run(next)
-	if err != nil {
-		t.Fatal(err)
-	}
-	want, err := wide.Run(next)
-	if err != nil {
-		t.Fatal(err)
-	}
-	sameBits(t, "generated", got, want)
+		"quantization_config": {"quant_method": "fp8", "weight_block_size": [16, 24]}`), 90, 16, 24, 9*3+3+2*5)
 }
 
 func TestKernelsAgreeOnRandomConfigs(t *testing.T) { suite.RandomConfigs(t, random) }

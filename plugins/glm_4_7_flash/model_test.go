@@ -8,19 +8,13 @@ import (
 )
 
 // tiny is a small model of the class with what the reference computes.
-const (
-	tiny  = "testdata/tiny"
-	bound = nntest.Bound
-)
+const tiny = "testdata/tiny"
 
 var (
 	plugin     = servetest.Plugin{Family: family, Checkpoints: []string{tiny}}
 	suite      = twoForms(plugin.Suite())
-	load       = suite.Load
 	read       = nntest.Read
 	checkpoint = nntest.Checkpoint
-	all        = nntest.All
-	sameBits   = nntest.SameBits
 )
 
 // twoForms: what is generated is computed among latents, what is prompted is expanded from them.

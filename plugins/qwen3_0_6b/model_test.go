@@ -3,24 +3,15 @@ package main
 import (
 	"testing"
 
-	"github.com/inference-pio/inference-pio/cuda/nn/nntest"
 	"github.com/inference-pio/inference-pio/cuda/serve/servetest"
 )
 
 // tiny is a small model of the class with what the reference computes.
-const (
-	tiny  = "testdata/tiny"
-	bound = nntest.Bound
-)
+const tiny = "testdata/tiny"
 
 var (
-	plugin     = servetest.Plugin{Family: family, Checkpoints: []string{tiny}}
-	suite      = plugin.Suite()
-	load       = suite.Load
-	read       = nntest.Read
-	checkpoint = nntest.Checkpoint
-	all        = nntest.All
-	sameBits   = nntest.SameBits
+	plugin = servetest.Plugin{Family: family, Checkpoints: []string{tiny}}
+	suite  = plugin.Suite()
 )
 
 func TestEveryLayerIsTheReferences(t *testing.T)             { suite.EveryLayer(t) }

@@ -3,7 +3,6 @@ package main
 import (
 	"testing"
 
-	"github.com/inference-pio/inference-pio/cuda/nn/nntest"
 	"github.com/inference-pio/inference-pio/cuda/serve/servetest"
 )
 
@@ -12,18 +11,12 @@ import (
 const (
 	tiny    = "testdata/tiny"
 	tinyFP8 = "testdata/tiny-fp8"
-	bound   = nntest.Bound
 )
 
 var (
-	plugin     = servetest.Plugin{Family: family, Checkpoints: []string{tiny, tinyFP8}}
-	each       = plugin.Each
-	suite      = plugin.Suite()
-	load       = suite.Load
-	read       = nntest.Read
-	checkpoint = nntest.Checkpoint
-	all        = nntest.All
-	sameBits   = nntest.SameBits
+	plugin = servetest.Plugin{Family: family, Checkpoints: []string{tiny, tinyFP8}}
+	each   = plugin.Each
+	suite  = plugin.Suite()
 )
 
 func TestEveryLayerIsTheReferences(t *testing.T)             { suite.EveryLayer(t) }

@@ -68,32 +68,12 @@ func TestMissingExtraAndMisshapenTensorsAreOneError(t *testing.T) {
 
 func TestTheHeadIsTheEmbeddingOnlyWhereTied(t *testing.T) { suite.Heads(t) }
 
-// As transformers 5 saves it, the experts of a layer are one tensor.
-func TestJoinedExpertsAreTheSameModel(t *testing.T) {
-	prompt := servetest.Sampled(t, tiny).Tokens[:70]
-	limits := nntest.Limits{Rows: 70, Sequences: 1, Positions: 128}
-	one, _ := load(t, read(t, tiny, "config.json"), checkpoint(t, tiny), limits)
-	two, _ := load(t, read(t, tiny, "config.v5.json"), nntest.Joined(t, checkpoint(t, tiny)), limits)
-	sameBits(t, "joined", all(t, two, 0, prompt, 70), all(t, one, 0, prompt, 70))
-}
+func TestJoinedExpertsAreTheSameModel(t *testing.T) { suite.JoinedExperts(t) }
 
-// Experts in FP8 compute what the same numbers in f32 do, bit for bit: a block's factor times its element is rounded once.
 func TestFP8ExpertsAreTheirNumbers(t *testing.T) {
-	config := with(t, `"vocab_size": 90, "hidden_size": 70, "num_hidden_layers": 2, "num_attention_heads": 4, "num_key_value_heads": 2, "head_dim": 10,
+	suite.FP8Numbers(t, with(t, `"vocab_size": 90, "hidden_size": 70, "num_hidden_layers": 2, "num_attention_heads": 4, "num_key_value_heads": 2, "head_dim": 10,
 		"num_experts": 9, "num_experts_per_tok": 3, "moe_intermediate_size": 37, "max_position_embeddings": 128,
-		"quantization_config": {"quant_method": "fp8", "weight_block_size": [16, 24]}`)
-	limits := nntest.Limits{Rows: 40, Sequences: 1, Positions: 64}
-	src, quantized := weights.Dummy(3, cuda.F8E4M3), 0
-	fp8, _ := load(t, config, src, limits)
-	wide, _ := load(t, config, nntest.Widened(src, 16, 24, &quantized), limits)
-	if quantized < 2*9*3 {
-		t.Fatalf("only %d matrices are in FP8", quantized)
-	}
-	prompt := make([]int32, 40)
-	for i := range prompt {
-		prompt[i] = int32(i * i % 90)
-	}
-	sameBits(t, "widened", all(t, wide, 0, prompt, 40), all(t, fp8, 0, prompt, 40))
+		"quantization_config": {"quant_method": "fp8", "weight_block_size": [16, 24]}`), 90, 16, 24, 2*9*3)
 }
 
 func TestKernelsAgreeOnRandomConfigs(t *testing.T) { suite.RandomConfigs(t, random) }

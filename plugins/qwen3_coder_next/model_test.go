@@ -8,19 +8,11 @@ import (
 )
 
 // tiny is a small model of the class with what the reference computes.
-const (
-	tiny  = "testdata/tiny"
-	bound = nntest.Bound
-)
+const tiny = "testdata/tiny"
 
 var (
-	plugin     = servetest.Plugin{Family: family, Checkpoints: []string{tiny}}
-	suite      = inChunks(plugin.Suite())
-	load       = suite.LoadLayers
-	read       = nntest.Read
-	checkpoint = nntest.Checkpoint
-	all        = nntest.All
-	sameBits   = nntest.SameBits
+	plugin = servetest.Plugin{Family: family, Checkpoints: []string{tiny}}
+	suite  = inChunks(plugin.Suite())
 )
 
 // inChunks: the delta rule takes a prompt in chunks of 64, which begin where a step begins, and what is generated row by row.

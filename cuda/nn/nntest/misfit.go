@@ -13,7 +13,7 @@ import (
 	"github.com/inference-pio/inference-pio/cuda/weights"
 )
 
-// misfit.go has the tests of a Suite that bind checkpoints which are not quite those of the config.
+// misfit.go has the tests of a Suite that bind checkpoints which are not quite those of the config, or are in another form.
 
 // Misfit changes tensors of the first checkpoint, as Edited does. Binding it must tell all of want and nothing else.
 func (s Suite) Misfit(t testing.TB, changes map[string]*weights.View, want nn.BindError) {
@@ -76,4 +76,36 @@ func (s Suite) tied(t testing.TB, tied bool) []byte {
 		t.Fatal(err)
 	}
 	return text
+}
+
+// JoinedExperts binds the first checkpoint as transformers 5 saves it, with the experts of a layer in one tensor: it is the same model.
+func (s Suite) JoinedExperts(t testing.TB) {
+	t.Helper()
+	dir, l := s.Checkpoints[0], Limits{Rows: 70, Sequences: 1, Positions: 128}
+	cases, err := Cases(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	prompt, src := Longest(cases).Prompt[:70], Checkpoint(t, dir)
+	one, _ := s.Load(t, Read(t, dir, "config.json"), src, l)
+	two, _ := s.Load(t, Read(t, dir, "config.v5.json"), Joined(t, src), l)
+	SameBits(t, "joined", All(t, two, 0, prompt, 70), All(t, one, 0, prompt, 70))
+}
+
+// FP8Numbers invents weights of a config that is quantized by blocks of rows x cols, in FP8 and as the same numbers in f32: prompts and
+// what is generated have the same bits, because a block's factor times its element is rounded once. At least so many matrices must
+// be in FP8.
+func (s Suite) FP8Numbers(t testing.TB, config []byte, vocab, rows, cols, least int) {
+	t.Helper()
+	l, src, quantized := Limits{Rows: 40, Sequences: 1, Positions: 64}, weights.Dummy(3, cuda.F8E4M3), 0
+	fp8, _ := s.Load(t, config, src, l)
+	wide, _ := s.Load(t, config, Widened(src, rows, cols, &quantized), l)
+	if quantized < least {
+		t.Fatalf("only %d matrices are in FP8", quantized)
+	}
+	y := Story{Prompt: make([]int32, 40), After: []int32{1, 2, 3}}
+	for i := range y.Prompt {
+		y.Prompt[i] = int32(i * i % vocab)
+	}
+	SameBits(t, "widened", wide.Rows(t, 0, y, 40, 3), fp8.Rows(t, 0, y, 40, 3))
 }
