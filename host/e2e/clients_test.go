@@ -12,12 +12,17 @@ import (
 	"time"
 )
 
+// served is what the clients talk to, and what they are told of it.
+func served(t *testing.T) (s *server, env []string) {
+	s = start(t, tinyModel()+tinyOf(vision, "tiny-vl", small))
+	return s, append(os.Environ(), "PIO_BASE_URL="+s.url, "PIO_PICTURE="+filepath.Join(tinyDir(vision), "picture0.png"))
+}
+
 // The tests in clients use openai-go.
 func TestOpenAIClient(t *testing.T) {
-	s := start(t, tinyModel())
+	s, env := served(t)
 	cmd := exec.Command("go", "test", "-count=1", "./...")
-	cmd.Dir = filepath.Join(root, "host/e2e/clients")
-	cmd.Env = append(os.Environ(), "PIO_BASE_URL="+s.url)
+	cmd.Dir, cmd.Env = filepath.Join(root, "host/e2e/clients"), env
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Errorf("%v\n%s\n%s", err, out, s.log)
 	}
@@ -26,12 +31,11 @@ func TestOpenAIClient(t *testing.T) {
 // The tests in clients/node use npm's openai, and ask the same.
 func TestOpenAINodeClient(t *testing.T) {
 	dir := nodeClient(t)
-	s := start(t, tinyModel())
+	s, env := served(t)
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, "node", "--test")
-	cmd.Dir = dir
-	cmd.Env = append(os.Environ(), "PIO_BASE_URL="+s.url)
+	cmd.Dir, cmd.Env = dir, env
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Errorf("%v\n%s\n%s", err, out, s.log)
 	}

@@ -14,6 +14,7 @@ import (
 
 const (
 	model  = "tiny"
+	seer   = "tiny-vl"
 	answer = "The capital of Japan is Tokyo."
 )
 
@@ -37,7 +38,7 @@ func question() openai.ChatCompletionNewParams {
 func TestModels(t *testing.T) {
 	c := client(t)
 	list, err := c.Models.List(context.Background())
-	if err != nil || len(list.Data) != 1 || list.Data[0].ID != model {
+	if err != nil || len(list.Data) != 2 || list.Data[0].ID != model || list.Data[1].ID != seer {
 		t.Errorf("%+v, %v", list, err)
 	}
 }

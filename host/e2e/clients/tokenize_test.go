@@ -33,7 +33,7 @@ func TestTokenizeIsTheReferences(t *testing.T) {
 			MaxModelLen int `json:"max_model_len"`
 			Tokens      []int32
 		}
-		body := map[string]any{"messages": g.Messages, "chat_template_kwargs": map[string]any{"enable_thinking": *g.Thinking}}
+		body := map[string]any{"model": model, "messages": g.Messages, "chat_template_kwargs": map[string]any{"enable_thinking": *g.Thinking}}
 		if g.Tools != nil {
 			body["tools"] = g.Tools
 		}
@@ -51,11 +51,11 @@ func TestTokenizeIsTheReferences(t *testing.T) {
 
 // add_generation_prompt = false stops before the model's turn.
 func TestTokenizeWithoutTheModelsTurn(t *testing.T) {
-	body := map[string]any{"messages": []map[string]string{{"role": "user", "content": "Spell rose."}}, "add_generation_prompt": false}
+	body := map[string]any{"model": model, "messages": []map[string]string{{"role": "user", "content": "Spell rose."}}, "add_generation_prompt": false}
 	var got struct{ Tokens []int32 }
 	post(t, "/tokenize", body, &got)
 	var text struct{ Prompt string }
-	post(t, "/detokenize", map[string]any{"tokens": got.Tokens}, &text)
+	post(t, "/detokenize", map[string]any{"model": model, "tokens": got.Tokens}, &text)
 	if want := "<|im_start|>user\nSpell rose.<|im_end|>\n"; text.Prompt != want {
 		t.Errorf("%q, want %q", text.Prompt, want)
 	}
@@ -88,7 +88,7 @@ func TestTokensAreSpelledAsTheVocabularyDoes(t *testing.T) {
 		Tokens []int32
 		Strs   []string `json:"token_strs"`
 	}
-	post(t, "/tokenize", map[string]any{"prompt": "The capital \u4f60\n<|im_end|>", "return_token_strs": true}, &got)
+	post(t, "/tokenize", map[string]any{"model": model, "prompt": "The capital \u4f60\n<|im_end|>", "return_token_strs": true}, &got)
 	if len(got.Strs) != len(got.Tokens) || len(got.Strs) == 0 {
 		t.Fatalf("%+v", got)
 	}

@@ -1,6 +1,7 @@
 // The npm client openai talks to a running piohost at PIO_BASE_URL, as a user's program does: the same matrix as the Go tests beside
 // this folder. host/e2e starts the host, installs what package-lock.json names, and runs this with node --test.
 import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import OpenAI from 'openai';
 
@@ -9,6 +10,7 @@ if (!url) throw new Error('PIO_BASE_URL is not set; run this through host/e2e');
 
 const client = new OpenAI({ baseURL: `${url}/v1`, apiKey: 'none', maxRetries: 0 });
 const model = 'tiny';
+const seer = 'tiny-vl';
 const answer = 'The capital of Japan is Tokyo.';
 const plain = { chat_template_kwargs: { enable_thinking: false } };
 
@@ -49,7 +51,7 @@ async function stream(body) {
 test('models', async () => {
   const ids = [];
   for await (const m of client.models.list()) ids.push(m.id);
-  assert.deepEqual(ids, [model]);
+  assert.deepEqual(ids, [model, seer]);
   assert.equal((await client.models.retrieve(model)).id, model);
 });
 
@@ -69,6 +71,18 @@ test('chat, streamed', async () => {
   assert.deepEqual(chunks.at(-1).choices, []);
   assert.ok(chunks.at(-1).usage.completion_tokens > 0);
   assert.ok(chunks.slice(0, -1).every((c) => c.usage === null));
+});
+
+test('picture', async () => {
+  const url = `data:image/png;base64,${readFileSync(process.env.PIO_PICTURE).toString('base64')}`;
+  const content = [
+    { type: 'image_url', image_url: { url, detail: 'low' } },
+    { type: 'text', text: 'What is in the picture?' },
+  ];
+  const body = { model: seer, temperature: 0, messages: [{ role: 'user', content }] };
+  assert.equal((await create(body)).choices[0].message.content, 'A blue circle.');
+  assert.equal((await stream(body)).whole.choices[0].message.content, 'A blue circle.');
+  await assert.rejects(create({ ...body, model }), { status: 400, param: 'messages' });
 });
 
 test('completion', async () => {
