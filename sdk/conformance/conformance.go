@@ -61,7 +61,7 @@ func Cases() []Case {
 		{"cancel", []string{"C1", "C2"}, caseCancel},
 		{"determinism", []string{"R1", "R2", "R3"}, caseDeterminism},
 		{"tools", []string{"T1", "T2", "T3"}, caseTools},
-		{"pictures", []string{"P1", "P2", "P3"}, casePictures},
+		{"pictures", []string{"V1", "V2", "V3"}, casePictures},
 	}
 }
 

@@ -331,13 +331,13 @@ func mutants(release <-chan struct{}) []mutant {
 				}
 			})})},
 
-		{flaw: "ignores pictures", fails: "pictures", must: "P1", plugin: one(&twin{
+		{flaw: "ignores pictures", fails: "pictures", must: "V1", plugin: one(&twin{
 			generate: asked(func(r *sdk.GenerateRequest) {
 				if r.Chat != nil {
 					r.Chat.Images = slices.Repeat([][]byte{painted(color.White)}, bytes.Count(r.Chat.Messages, []byte(`"image"`)))
 				}
 			})})},
-		{flaw: "blames a field that no client knows", fails: "pictures", must: "P1", plugin: one(&twin{
+		{flaw: "blames a field that no client knows", fails: "pictures", must: "V1", plugin: one(&twin{
 			generate: func(ctx context.Context, r *reference, req sdk.GenerateRequest, send func(sdk.Event) error) error {
 				err := r.Generate(ctx, req, send)
 				var told *sdk.Error
@@ -346,7 +346,7 @@ func mutants(release <-chan struct{}) []mutant {
 				}
 				return err
 			}})},
-		{flaw: "takes anything for a picture", fails: "pictures", must: "P2", plugin: one(&twin{
+		{flaw: "takes anything for a picture", fails: "pictures", must: "V2", plugin: one(&twin{
 			generate: asked(func(r *sdk.GenerateRequest) {
 				if r.Chat != nil {
 					r.Chat.Images = slices.Clone(r.Chat.Images)
@@ -357,8 +357,8 @@ func mutants(release <-chan struct{}) []mutant {
 					}
 				}
 			})})},
-		{flaw: "sees the first picture for ever", fails: "pictures", must: "P3", plugin: seen},
-		{flaw: "resumes blindly", fails: "pictures", must: "P3", plugin: one(&twin{
+		{flaw: "sees the first picture for ever", fails: "pictures", must: "V3", plugin: seen},
+		{flaw: "resumes blindly", fails: "pictures", must: "V3", plugin: one(&twin{
 			generate: asked(func(r *sdk.GenerateRequest) {
 				if r.Resume != nil && r.Chat != nil {
 					for i := range r.Chat.Images {
@@ -407,12 +407,16 @@ func TestCasesAndProtocolAgree(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	documented := map[string][]string{}
+	documented, seen := map[string][]string{}, map[string]bool{}
 	for _, item := range strings.Split(string(text), "\n- ") {
 		number := regexp.MustCompile(`^\*\*([A-Z]\d+)\*\*`).FindStringSubmatch(item)
 		if number == nil {
 			continue
 		}
+		if seen[number[1]] {
+			t.Errorf("PROTOCOL.md has two MUSTs %s", number[1])
+		}
+		seen[number[1]] = true
 		item, _, _ = strings.Cut(item, "\n\n")
 		for _, name := range regexp.MustCompile(`\[([a-z-]+)\]`).FindAllStringSubmatch(item, -1) {
 			documented[name[1]] = append(documented[name[1]], number[1])

@@ -47,29 +47,29 @@ func casePictures(t T, c Config) {
 	red, blue := pictureRequest(1, painted(color.RGBA{220, 30, 30, 255})), pictureRequest(1, painted(color.RGBA{30, 30, 220, 255}))
 	ofRed, err := p.generate(red)
 	if err != nil {
-		refusesMessages(t, "P1", "Generate with a picture", err)
-		t.Logf("P1: no pictures: %v", err)
+		refusesMessages(t, "V1", "Generate with a picture", err)
+		t.Logf("V1: no pictures: %v", err)
 		return
 	}
-	ofBlue := p.mustGenerate("P1", blue)
+	ofBlue := p.mustGenerate("V1", blue)
 
 	file := red.Chat.Images[0]
 	for _, r := range []sdk.GenerateRequest{pictureRequest(2, file), pictureRequest(1, file, file), pictureRequest(0, file)} {
 		_, err := p.generate(r)
-		refusesMessages(t, "P1", "Generate with another number of pictures than of places for them", err)
+		refusesMessages(t, "V1", "Generate with another number of pictures than of places for them", err)
 	}
 	for name, broken := range map[string][]byte{"a half of a file": file[:len(file)/2], "words": []byte("no picture"), "nothing": {}} {
 		_, err := p.generate(pictureRequest(1, broken))
-		refusesMessages(t, "P2", "Generate with "+name+" for a picture", err)
+		refusesMessages(t, "V2", "Generate with "+name+" for a picture", err)
 	}
 
-	same(t, "P3: asked again of the first picture", p.mustGenerate("P3", red), ofRed)
-	resumes(t, "P3", p, red, ofRed)
+	same(t, "V3: asked again of the first picture", p.mustGenerate("V3", red), ofRed)
+	resumes(t, "V3", p, red, ofRed)
 	other := start(t, c)
 	defer other.end()
 	other.load()
-	same(t, "P3: asked of the second picture first, in another process", other.mustGenerate("P3", blue), ofBlue)
-	same(t, "P3: asked of the first picture after the second, in another process", other.mustGenerate("P3", red), ofRed)
+	same(t, "V3: asked of the second picture first, in another process", other.mustGenerate("V3", blue), ofBlue)
+	same(t, "V3: asked of the first picture after the second, in another process", other.mustGenerate("V3", red), ofRed)
 }
 
 // refusesMessages complains unless err says that the messages are wrong.
