@@ -133,7 +133,7 @@ func TestCountsAreThoseOfTheWeights(t *testing.T) {
 	}
 	want := Published{Parameters: layers + head, Bytes: 2 * (layers + head), Layers: 3, Modules: 4, Vocab: 11, Variance: 4} // layers add to the embedding
 	generates := func(want Published) string {
-		return failures(t, func(t testing.TB) { s.generates(t, []byte(`{"vocab_size": 11}`), 0, weights.Dummy(1, cuda.BF16), want) })
+		return Failures(t, func(t testing.TB) { s.generates(t, []byte(`{"vocab_size": 11}`), 0, weights.Dummy(1, cuda.BF16), want) })
 	}
 	if said := generates(want); said != "" {
 		t.Error(said)
@@ -174,14 +174,14 @@ func TestMisfitsAndHeadsAreFound(t *testing.T) {
 		"always its own":   {headed(func(bool) bool { return true }), "a tied head: the checkpoint does not fit the model: it lacks lm_head.weight (11, 8)"},
 		"always the table": {headed(func(bool) bool { return false }), "without an untied head: error <nil>"},
 	} {
-		if said := failures(t, func(t testing.TB) { tt.s.Heads(t) }); !strings.HasPrefix(said, tt.want) || tt.want == "" && said != "" {
+		if said := Failures(t, func(t testing.TB) { tt.s.Heads(t) }); !strings.HasPrefix(said, tt.want) || tt.want == "" && said != "" {
 			t.Errorf("%s: says %q", what, said)
 		}
 	}
 
 	changes := map[string]*weights.View{"model.layers.1.norm.weight": nil, "model.x": Zeros(1)}
 	misfit := func(want nn.BindError) string {
-		return failures(t, func(t testing.TB) { right.Misfit(t, changes, want) })
+		return Failures(t, func(t testing.TB) { right.Misfit(t, changes, want) })
 	}
 	if said := misfit(nn.BindError{Missing: []string{"model.layers.1.norm.weight (8)"}, Extra: []string{"model.x"}}); said != "" {
 		t.Error(said)
@@ -189,7 +189,7 @@ func TestMisfitsAndHeadsAreFound(t *testing.T) {
 	if said := misfit(nn.BindError{Missing: []string{"model.layers.1.norm.weight (8)"}}); !strings.Contains(said, "unknown to this model: model.x") {
 		t.Errorf("says %q", said)
 	}
-	if said := failures(t, func(t testing.TB) { right.Misfit(t, nil, nn.BindError{}) }); said == "" {
+	if said := Failures(t, func(t testing.TB) { right.Misfit(t, nil, nn.BindError{}) }); said == "" {
 		t.Error("a checkpoint that fits passes for one that does not")
 	}
 }

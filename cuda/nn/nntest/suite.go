@@ -19,7 +19,11 @@ import (
 const Bound = 1e-4
 
 // Suite is a model under test: how it is opened, which checkpoints a reference was run on, and what is special about it. Its
-// methods are the tests that every model has.
+// methods are the tests that every model has:
+//
+//	var suite = nntest.Suite{Open: open, Checkpoints: []string{"testdata/tiny"}}
+//
+//	func TestEveryLayerIsTheReferences(t *testing.T) { suite.EveryLayer(t) }
 type Suite struct {
 	// Open reads config.json and returns the model without weights: layers > 0 keeps the first ones, has says whether the
 	// checkpoint has a tensor.

@@ -9,7 +9,6 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -156,32 +155,6 @@ func writeJSON(t *testing.T, path string, x any) {
 	}
 }
 
-// recorder is a test whose failures are wanted.
-type recorder struct {
-	testing.TB
-	failures []string
-}
-
-func (r *recorder) Helper()                   {}
-func (r *recorder) Logf(string, ...any)       {}
-func (r *recorder) Error(args ...any)         { r.failures = append(r.failures, fmt.Sprint(args...)) }
-func (r *recorder) Errorf(f string, a ...any) { r.Error(fmt.Sprintf(f, a...)) }
-func (r *recorder) Fatal(args ...any)         { r.Error(args...); runtime.Goexit() }
-func (r *recorder) Fatalf(f string, a ...any) { r.Errorf(f, a...); runtime.Goexit() }
-
-// failures are what a test says is wrong.
-func failures(t *testing.T, test func(t testing.TB)) string {
-	t.Helper()
-	r := &recorder{TB: t}
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		test(r)
-	}()
-	<-done
-	return strings.Join(r.failures, "\n")
-}
-
 // tests are those of a suite on one checkpoint.
 func tests(s Suite) map[string]func(t testing.TB, dir string) {
 	return map[string]func(t testing.TB, dir string){
@@ -212,7 +185,7 @@ func TestFlawsAreFoundByTheTestsForThem(t *testing.T) {
 	} {
 		t.Run(what, func(t *testing.T) {
 			for name, test := range tests(toySuite(tt.flawed, dir)) {
-				said := failures(t, func(t testing.TB) { test(t, dir) })
+				said := Failures(t, func(t testing.TB) { test(t, dir) })
 				if want := slices.Contains(strings.Fields(tt.found), name); want != (said != "") {
 					t.Errorf("%s says %q", name, said)
 				}
@@ -229,14 +202,14 @@ func TestKernelsThatDifferAreNamed(t *testing.T) {
 		return Invention{Config: fmt.Appendf(nil, `{"vocab_size": %d}`, 2+rng.IntN(30)), Source: weights.Dummy(uint64(i), cuda.F32)}
 	}
 	right, n := toySuite(nil).randomLogits(t, invent), 0
-	if said := failures(t, func(t testing.TB) { sameKernels(t, "a", "b", toySuite(nil).randomLogits(t, invent), right) }); said != "" {
+	if said := Failures(t, func(t testing.TB) { sameKernels(t, "a", "b", toySuite(nil).randomLogits(t, invent), right) }); said != "" {
 		t.Error(said)
 	}
 	last := toySuite(func(b *nn.Batch, layer int) bool { // in the last model's last step
 		n++
 		return n > 3*5*(randomModels-1)+4*3
 	})
-	said := failures(t, func(t testing.TB) { sameKernels(t, "a", "b", last.randomLogits(t, invent), right) })
+	said := Failures(t, func(t testing.TB) { sameKernels(t, "a", "b", last.randomLogits(t, invent), right) })
 	if !strings.Contains(said, "a and b are ") || !strings.Contains(said, fmt.Sprintf("of model %d", randomModels-1)) {
 		t.Errorf("says %q", said)
 	}

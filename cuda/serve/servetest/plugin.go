@@ -1,6 +1,12 @@
 // Package servetest tests a plugin through its contract, in this process: chats as a client sends them against what the reference
 // renders, tokenizes and answers; answers that are resumed or whose modules move; layer tables; and the time to load. What concerns
-// the numbers of a model is in package nntest; Plugin.Suite brings both together.
+// the numbers of a model is in package nntest; Plugin.Suite brings both together:
+//
+//	var plugin = servetest.Plugin{Family: family, Checkpoints: []string{"testdata/tiny"}}
+//	var suite = plugin.Suite()
+//
+//	func TestConformance(t *testing.T)                   { plugin.Conformance(t) }
+//	func TestGreedyTokensAreTheReferences(t *testing.T) { suite.Greedy(t) }
 package servetest
 
 import (

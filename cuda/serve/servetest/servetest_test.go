@@ -6,12 +6,12 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"testing"
 
 	"github.com/inference-pio/inference-pio/cuda"
 	"github.com/inference-pio/inference-pio/cuda/nn"
+	"github.com/inference-pio/inference-pio/cuda/nn/nntest"
 	"github.com/inference-pio/inference-pio/cuda/serve"
 	"github.com/inference-pio/inference-pio/sdk"
 )
@@ -92,35 +92,10 @@ func toyPlugin(t *testing.T, forgets bool) Plugin {
 	return p
 }
 
-// recorder is a test whose failures are wanted.
-type recorder struct {
-	testing.TB
-	failures []string
-}
-
-func (r *recorder) Helper()                   {}
-func (r *recorder) Log(...any)                {}
-func (r *recorder) Error(args ...any)         { r.failures = append(r.failures, fmt.Sprint(args...)) }
-func (r *recorder) Errorf(f string, a ...any) { r.Error(fmt.Sprintf(f, a...)) }
-func (r *recorder) Fatal(args ...any)         { r.Error(args...); runtime.Goexit() }
-func (r *recorder) Fatalf(f string, a ...any) { r.Errorf(f, a...); runtime.Goexit() }
-
-// failures are what a test says is wrong.
-func failures(t *testing.T, test func(t testing.TB)) string {
-	t.Helper()
-	r, done := &recorder{TB: t}, make(chan struct{})
-	go func() {
-		defer close(done)
-		test(r)
-	}()
-	<-done
-	return strings.Join(r.failures, "\n")
-}
-
 func TestAnswersThatForgetWhenResumedAreFound(t *testing.T) {
 	for forgets, want := range map[bool]string{false: "", true: "tokens the ids differ at"} {
 		p := toyPlugin(t, forgets)
-		if said := failures(t, func(t testing.TB) { p.resumed(t, p.Checkpoints[0]) }); !strings.Contains(said, want) || want == "" && said != "" {
+		if said := nntest.Failures(t, func(t testing.TB) { p.resumed(t, p.Checkpoints[0]) }); !strings.Contains(said, want) || want == "" && said != "" {
 			t.Errorf("forgets %v: says %q", forgets, said)
 		}
 	}
@@ -145,7 +120,7 @@ func TestAnswersThatDifferAreFound(t *testing.T) {
 	} {
 		g := right
 		tt.change(&g)
-		if said := failures(t, func(t testing.TB) { compare(t, c, g, req, tt.shown) }); !strings.Contains(said, tt.want) || tt.want == "" && said != "" {
+		if said := nntest.Failures(t, func(t testing.TB) { compare(t, c, g, req, tt.shown) }); !strings.Contains(said, tt.want) || tt.want == "" && said != "" {
 			t.Errorf("%s: says %q, not %q", what, said, tt.want)
 		}
 	}
@@ -157,7 +132,7 @@ func TestTablesThatDoNotAddUpAreFound(t *testing.T) {
 	want := Table{Dir: p.Checkpoints[0], Fit: sdk.FitFamily, Parameters: 2*layer + ends, Bytes: 2 * (2*layer + ends), Position: 2 * 2 * toyWidth * 4, Modules: 4}
 	for off := range int64(2) {
 		want.Parameters += off
-		said := failures(t, func(t testing.TB) { p.LayerTables(t, `{}`, []Table{want}) })
+		said := nntest.Failures(t, func(t testing.TB) { p.LayerTables(t, `{}`, []Table{want}) })
 		if found := strings.Contains(said, fmt.Sprintf("Parameters:%d", want.Parameters)); found != (off == 1) {
 			t.Errorf("%d off: says %q", off, said)
 		}
@@ -184,7 +159,7 @@ func TestOrdersMoveModules(t *testing.T) {
 	if far := where(); fmt.Sprint(far) != "[layers.1]" {
 		t.Errorf("then %v are there", far)
 	}
-	said := failures(t, func(r testing.TB) {
+	said := nntest.Failures(t, func(r testing.TB) {
 		o.t = r
 		o.Move("layers.7", "far")
 	})
