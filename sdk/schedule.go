@@ -35,8 +35,10 @@ type Report struct {
 	Prefetches, Evictions uint64
 	// Experts entered that lay on their layer's device, and that did not; those of layers on the CPU count as neither.
 	ExpertHits, ExpertMisses uint64
-	Running, Waiting         int     // requests on board
-	StateUsed                float64 // share of the cache's blocks in use
+	// Pictures that were looked at, and that were sent again while it was remembered what was seen of them.
+	PicturesSeen, PicturesReused uint64
+	Running, Waiting             int     // requests on board
+	StateUsed                    float64 // share of the cache's blocks in use
 }
 
 // OrderDone answers one order. Error is empty if it was carried out.

@@ -151,6 +151,9 @@ func (p *plugin) answer(ctx context.Context, o sdk.Order) sdk.Report {
 func (p *plugin) report(modules bool) sdk.Report {
 	r, s := p.loaded.place.report(modules), p.loaded.engine.Stats()
 	r.Running, r.Waiting = s.Running, s.Waiting
+	if e := p.loaded.eyes; e != nil {
+		r.PicturesSeen, r.PicturesReused = e.seen.Load(), e.reused.Load()
+	}
 	if s.Blocks > 0 {
 		r.StateUsed = float64(s.BlocksUsed) / float64(s.Blocks)
 	}

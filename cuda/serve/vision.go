@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 
 	"github.com/inference-pio/inference-pio/cuda"
 	"github.com/inference-pio/inference-pio/sdk/engine"
@@ -89,6 +90,8 @@ type eyes struct {
 	looks  chan struct{} // one for each file that is being decoded
 	mu     sync.Mutex
 	recent []*sight // the newest last
+
+	seen, reused atomic.Uint64 // pictures
 }
 
 func newEyes(m Seer, devices []cuda.Device, place *residency) *eyes {
@@ -123,6 +126,7 @@ func (e *eyes) remember(p Picture) *sight {
 	s := &sight{Picture: p}
 	if i := slices.IndexFunc(e.recent, func(s *sight) bool { return s.Hash() == p.Hash() }); i >= 0 {
 		s = e.recent[i]
+		e.reused.Add(1)
 		e.recent = slices.Delete(e.recent, i, i+1)
 	}
 	e.recent = append(e.recent, s)
@@ -196,6 +200,7 @@ func (e *eyes) finish(s *sight) error {
 	}
 	s.features = append(s.features[n-1:n:n], s.features[:n-1]...)
 	s.x, s.done = nil, true
+	e.seen.Add(1)
 	return nil
 }
 

@@ -253,6 +253,12 @@ func TestPicturesAreKnownByTheirContent(t *testing.T) {
 		t.Fatalf("the two pictures are not told apart at all: %+v", want)
 	}
 	twice := asked(s, large, large)
+	defer func() { // the tower looks at each of the two once
+		_, _, report := s.placement()
+		if seen, reused := report["pictures_seen"], report["pictures_reused"]; seen != 2. || reused != 6. {
+			t.Errorf("%v pictures were looked at, %v reused", seen, reused)
+		}
+	}()
 	for i, c := range []struct {
 		files [][]byte
 		want  answer

@@ -94,6 +94,8 @@ type placement struct {
 	Evictions    uint64      `json:"evictions"`
 	ExpertHits   uint64      `json:"expert_hits"`
 	ExpertMisses uint64      `json:"expert_misses"`
+	Seen         uint64      `json:"pictures_seen"`
+	Reused       uint64      `json:"pictures_reused"`
 }
 
 type deviceUse struct {
@@ -112,7 +114,7 @@ type moduleAt struct {
 
 func asPlacement(r sdk.Report) placement {
 	p := placement{Moves: r.Moves, Prefetches: r.Prefetches, Evictions: r.Evictions,
-		ExpertHits: r.ExpertHits, ExpertMisses: r.ExpertMisses}
+		ExpertHits: r.ExpertHits, ExpertMisses: r.ExpertMisses, Seen: r.PicturesSeen, Reused: r.PicturesReused}
 	for _, d := range r.Devices {
 		p.Devices = append(p.Devices, deviceUse(d))
 	}

@@ -98,6 +98,8 @@ func (m *model) report(r sdk.Report) {
 	metrics.ExpertHits.WithLabelValues(id).Set(float64(r.ExpertHits))
 	metrics.ExpertMisses.WithLabelValues(id).Set(float64(r.ExpertMisses))
 	metrics.Evictions.WithLabelValues(id).Set(float64(r.Evictions))
+	metrics.Seen.WithLabelValues(id).Set(float64(r.PicturesSeen))
+	metrics.Reused.WithLabelValues(id).Set(float64(r.PicturesReused))
 	for _, d := range r.Devices {
 		metrics.DeviceBudget.WithLabelValues(id, d.Name).Set(float64(d.Budget))
 		metrics.DeviceUsed.WithLabelValues(id, d.Name).Set(float64(d.Used))

@@ -56,6 +56,8 @@ type Metrics struct {
 	ExpertHits   *prometheus.GaugeVec // model_name
 	ExpertMisses *prometheus.GaugeVec // model_name
 	Evictions    *prometheus.GaugeVec // model_name
+	Seen         *prometheus.GaugeVec // model_name: pictures
+	Reused       *prometheus.GaugeVec // model_name: pictures
 }
 
 // Buckets: a token takes from a millisecond on a GPU to seconds on a laptop; an answer up to minutes.
@@ -109,6 +111,8 @@ func New(version string) *Metrics {
 		ExpertHits:   t.gauge("pio_expert_hits", "Experts entered that lay on their layer's device, since the process began.", "model_name"),
 		ExpertMisses: t.gauge("pio_expert_misses", "Experts entered that had to be computed on the CPU although their layer was not.", "model_name"),
 		Evictions:    t.gauge("pio_evictions", "Modules given up since the process began.", "model_name"),
+		Seen:         t.gauge("pio_pictures_seen", "Pictures that were looked at since the process began.", "model_name"),
+		Reused:       t.gauge("pio_pictures_reused", "Pictures that were sent again while it was remembered what was seen of them.", "model_name"),
 	}
 	t.gauge("pio_build_info", "Always 1; the version is the label.", "version").WithLabelValues(version).Set(1)
 	return m

@@ -3235,10 +3235,12 @@ type ScheduleResponse struct {
 	Waiting    int64                  `protobuf:"varint,8,opt,name=waiting,proto3" json:"waiting,omitempty"`
 	StateUsed  float64                `protobuf:"fixed64,9,opt,name=state_used,json=stateUsed,proto3" json:"state_used,omitempty"` // share of the cache's blocks in use
 	// Experts entered that lay on their layer's device, and that did not; those of layers on the CPU count as neither.
-	ExpertHits    uint64 `protobuf:"varint,10,opt,name=expert_hits,json=expertHits,proto3" json:"expert_hits,omitempty"`
-	ExpertMisses  uint64 `protobuf:"varint,11,opt,name=expert_misses,json=expertMisses,proto3" json:"expert_misses,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	ExpertHits     uint64 `protobuf:"varint,10,opt,name=expert_hits,json=expertHits,proto3" json:"expert_hits,omitempty"`
+	ExpertMisses   uint64 `protobuf:"varint,11,opt,name=expert_misses,json=expertMisses,proto3" json:"expert_misses,omitempty"`
+	PicturesSeen   uint64 `protobuf:"varint,12,opt,name=pictures_seen,json=picturesSeen,proto3" json:"pictures_seen,omitempty"`       // pictures that were looked at
+	PicturesReused uint64 `protobuf:"varint,13,opt,name=pictures_reused,json=picturesReused,proto3" json:"pictures_reused,omitempty"` // pictures that were sent again while it was remembered what was seen of them
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
 }
 
 func (x *ScheduleResponse) Reset() {
@@ -3344,6 +3346,20 @@ func (x *ScheduleResponse) GetExpertHits() uint64 {
 func (x *ScheduleResponse) GetExpertMisses() uint64 {
 	if x != nil {
 		return x.ExpertMisses
+	}
+	return 0
+}
+
+func (x *ScheduleResponse) GetPicturesSeen() uint64 {
+	if x != nil {
+		return x.PicturesSeen
+	}
+	return 0
+}
+
+func (x *ScheduleResponse) GetPicturesReused() uint64 {
+	if x != nil {
+		return x.PicturesReused
 	}
 	return 0
 }
@@ -3768,7 +3784,7 @@ const file_plugin_proto_rawDesc = "" +
 	"\x06module\x18\x01 \x01(\tR\x06module\x12\x16\n" +
 	"\x06device\x18\x02 \x01(\tR\x06device\"\f\n" +
 	"\n" +
-	"QueryOrder\"\x9b\x03\n" +
+	"QueryOrder\"\xe9\x03\n" +
 	"\x10ScheduleResponse\x12,\n" +
 	"\x04done\x18\x01 \x01(\v2\x18.pio.plugin.v1.OrderDoneR\x04done\x125\n" +
 	"\adevices\x18\x02 \x03(\v2\x1b.pio.plugin.v1.DeviceReportR\adevices\x125\n" +
@@ -3785,7 +3801,9 @@ const file_plugin_proto_rawDesc = "" +
 	"\vexpert_hits\x18\n" +
 	" \x01(\x04R\n" +
 	"expertHits\x12#\n" +
-	"\rexpert_misses\x18\v \x01(\x04R\fexpertMisses\"1\n" +
+	"\rexpert_misses\x18\v \x01(\x04R\fexpertMisses\x12#\n" +
+	"\rpictures_seen\x18\f \x01(\x04R\fpicturesSeen\x12'\n" +
+	"\x0fpictures_reused\x18\r \x01(\x04R\x0epicturesReused\"1\n" +
 	"\tOrderDone\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\x04R\x02id\x12\x14\n" +
 	"\x05error\x18\x02 \x01(\tR\x05error\"b\n" +

@@ -284,6 +284,8 @@ func reports() *rapid.Generator[sdk.Report] {
 			Devices: []sdk.DeviceReport{{Name: words.Draw(t, "device"), Budget: sizes.Draw(t, "budget"), Used: sizes.Draw(t, "used"), Peak: sizes.Draw(t, "peak")}},
 			Modules: []sdk.ModuleReport{{ID: words.Draw(t, "module"), Device: "cpu", Resident: []string{"cpu", "far"}, Seconds: floats.Draw(t, "seconds")}},
 			Moves:   rapid.Uint64().Draw(t, "moves"), Prefetches: rapid.Uint64().Draw(t, "prefetches"), Evictions: rapid.Uint64().Draw(t, "evictions"),
+			ExpertHits: rapid.Uint64().Draw(t, "hits"), ExpertMisses: rapid.Uint64().Draw(t, "misses"),
+			PicturesSeen: rapid.Uint64().Draw(t, "seen"), PicturesReused: rapid.Uint64().Draw(t, "reused"),
 			Running: counts.Draw(t, "running"), Waiting: counts.Draw(t, "waiting"), StateUsed: rapid.Float64Range(0, 1).Draw(t, "state"),
 		}
 	})
