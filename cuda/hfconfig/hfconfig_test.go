@@ -105,6 +105,29 @@ func TestPartsOfAHeadTurn(t *testing.T) {
 	}
 }
 
+// A model whose rope turns whole heads reads it with one call, which leaves nothing unread.
+func TestRopesThatTurnWholeHeads(t *testing.T) {
+	for text, want := range map[string]string{
+		`{"rope_theta": 1e6, "partial_rotary_factor": 1.0}`:  "",
+		`{"partial_rotary_factor": 0.5}`:                     "config.json: partial_rotary_factor is 0.5, which is not built; only 1 is",
+		`{"rope_parameters": {"partial_rotary_factor": 2}}`:  "config.json: partial_rotary_factor is 2, which is not built; only 1 is",
+		`{"rope_scaling": {"type": "default", "factor": 2}}`: `config.json: the rope has "factor", which a rope of type "default" does not use`,
+	} {
+		d := Decoder{RopeTheta: 10000}
+		f, err := Read([]byte(text), &d)
+		if err != nil {
+			t.Fatal(err)
+		}
+		d.ReadWholeRope(f.Rope())
+		switch err := f.Err(); {
+		case want == "" && (err != nil || d.RopeTheta != 1e6):
+			t.Errorf("%s: theta %v, %v", text, d.RopeTheta, err)
+		case want != "" && (err == nil || err.Error() != want):
+			t.Errorf("%s: %v, not %s", text, err, want)
+		}
+	}
+}
+
 func TestAbsentKeysHaveTheReferencesMeaning(t *testing.T) {
 	c := suite.Parsed(t, `"rope_scaling": null, "quantization_config": null, "model_type": "-", "layer_types": null`)
 	if c.RopeTheta != 10000 || c.Yarn != nil || c.turned != 64 || c.FP8Block != [2]int{} || c.Context() != 32768 || c.TieWordEmbeddings {

@@ -96,6 +96,7 @@ func TestRefusedConfigs(t *testing.T) {
 		{`"kv_lora_rank": "-"`, `kv_lora_rank is 0; a number from 1 to`},
 		{`"q_lora_rank": 0`, `q_lora_rank is 0; a number from 1 to`},
 		{`"qk_nope_head_dim": 0`, `qk_nope_head_dim is 0`},
+		{`"qk_rope_head_dim": 0`, `qk_rope_head_dim is 0; a number from 1 to`},
 		{`"qk_rope_head_dim": 63`, `qk_rope_head_dim is 63; rotation needs an even number`},
 		{`"qk_head_dim": 192`, `qk_head_dim is 192, not the sum of qk_nope_head_dim 192 and qk_rope_head_dim 64`},
 		{`"head_dim": 128`, `head_dim is 128, not qk_rope_head_dim 64`},
