@@ -171,10 +171,10 @@ func TestPicturesThroughAPipe(t *testing.T) {
 }
 
 func TestTypedPaths(t *testing.T) {
-	home := func() (string, error) { return "/home/ada", nil }
+	home := func() (string, error) { return "/people/ada", nil }
 	for typed, want := range map[string]string{
 		"a.png": "a.png", `a\ b.png`: "a b.png", `'a b.png'`: "a b.png", `"it's.png"`: "it's.png", `a\ \(1\).png`: "a (1).png", `a\\b`: `a\b`,
-		"~/a.png": "/home/ada/a.png", "~ada/a.png": "~ada/a.png", `'`: `'`, `'a"`: `'a"`, `'a\b'`: `a\b`, "a~/b": "a~/b",
+		"~/a.png": "/people/ada/a.png", "~ada/a.png": "~ada/a.png", `'`: `'`, `'a"`: `'a"`, `'a\b'`: `a\b`, "a~/b": "a~/b",
 	} {
 		if got := typedPath(typed, home); got != want {
 			t.Errorf("%s is taken for %s, want %s", typed, got, want)
