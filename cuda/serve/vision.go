@@ -141,6 +141,13 @@ func (e *eyes) remember(p Picture) *sight {
 	return s
 }
 
+// forget makes room for a picture's next try, which begins anew: what failed may have given up its pixels.
+func (e *eyes) forget(s *sight) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.recent = slices.DeleteFunc(e.recent, func(r *sight) bool { return r == s })
+}
+
 // weight is the bytes of what is seen of a picture; its pixels are fewer.
 func (e *eyes) weight(s *sight) int {
 	return s.Tokens() * e.model.Features() * e.model.Shape().Hidden * 4
@@ -154,6 +161,7 @@ func (e *eyes) prepare(media []engine.Media) (done bool, err error) {
 	}
 	s := media[i].Content.(*sight)
 	if err := e.look(s); err != nil {
+		e.forget(s)
 		return false, err
 	}
 	return s.done && i == len(media)-1, nil
@@ -178,7 +186,7 @@ func (e *eyes) look(s *sight) error {
 	if !done {
 		next = e.step.ToHost(next)
 	}
-	if err := e.step.End(); err != nil { // the piece can be tried again
+	if err := e.step.End(); err != nil {
 		return fmt.Errorf("looking at a picture: %w", err)
 	}
 	for _, f := range seen {
