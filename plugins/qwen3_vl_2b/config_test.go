@@ -121,6 +121,7 @@ func TestRefusedConfigs(t *testing.T) {
 		{`"vision_config.in_channels": 4`, `vision_config: in_channels is 4, which is not built; only 3 is`},
 		{`"vision_config.hidden_act": "quick_gelu"`, `vision_config: hidden_act is quick_gelu, which is not built; only gelu, gelu_new, gelu_pytorch_tanh is`},
 		{`"vision_config.deepstack_visual_indexes": [5, 24]`, `vision_config: deepstack_visual_indexes[1] is 24 of 24 blocks`},
+		{`"vision_config.depth": 2, "vision_config.deepstack_visual_indexes": [0, 1, 1]`, `vision_config: deepstack_visual_indexes has 3 entries for 2 blocks`},
 		{`"vision_config.deepstack_visual_indexes": [5, 5]`, `vision_config: deepstack_visual_indexes has 5 twice`},
 		{`"vision_config.rope_parameters": {"rope_type": "default"}`, `vision_config: rope_type is "default", which is not built; only axial is`},
 		{`"vision_config.rope_parameters": {"rope_theta": 0}`, `vision_config: rope_theta is 0`},

@@ -43,10 +43,11 @@ func (c VisionConfig) check(p *hfconfig.Problems) {
 		p.Refuse(c.headDim()%4 != 0, "hidden_size %d in num_heads %d makes heads of %d; rotation by row and column needs a multiple of 4",
 			c.HiddenSize, c.NumHeads, c.headDim())
 	}
-	p.Refuse(len(c.DeepStackVisualIndexes) > 1<<12, "deepstack_visual_indexes has %d entries", len(c.DeepStackVisualIndexes))
-	for i, block := range c.DeepStackVisualIndexes {
+	blocks := c.DeepStackVisualIndexes
+	p.Refuse(len(blocks) > c.Depth, "deepstack_visual_indexes has %d entries for %d blocks", len(blocks), c.Depth)
+	for i, block := range blocks[:min(len(blocks), max(c.Depth, 0), 1<<12)] {
 		p.Refuse(block < 0 || block >= c.Depth, "deepstack_visual_indexes[%d] is %d of %d blocks", i, block, c.Depth)
-		p.Refuse(slices.Contains(c.DeepStackVisualIndexes[:i], block), "deepstack_visual_indexes has %d twice", block)
+		p.Refuse(slices.Contains(blocks[:i], block), "deepstack_visual_indexes has %d twice", block)
 	}
 	p.NotBuilt(c.InChannels != 3, "in_channels", c.InChannels, "3")
 	_, built := gelus[c.HiddenAct]
