@@ -258,3 +258,36 @@ func TestFewerLayersThanFeatures(t *testing.T) {
 		t.Errorf("%+v, %v", got, err)
 	}
 }
+
+// The process dies between the first picture that was looked at and the last: the next one begins with all of them.
+func TestAKillWhileTheTowerRuns(t *testing.T) {
+	model := tinyOf(vision, "tiny", "context = 1024\nmax_sequences = 2\nstep_tokens = 128")
+	var files [][]byte
+	for i := range 3 {
+		files = append(files, pngFile(t, redrawn(image.NewGray(image.Rect(0, 0, 512, 512+i)), drawing(color.Black))))
+	}
+	body := look(files...)
+	for key, value := range map[string]any{"temperature": 1, "top_p": 1, "top_k": 0, "seed": 3, "max_tokens": 40, "ignore_eos": true, "stream": true} {
+		body[key] = value
+	}
+	want, err := start(t, model).complete("/v1/chat/completions", body, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := start(t, model)
+	killed := make(chan struct{})
+	go func() {
+		defer close(killed)
+		for {
+			if _, _, report := s.placement(); report["pictures_seen"] != 0. {
+				s.kill()
+				return
+			}
+		}
+	}()
+	got, err := s.complete("/v1/chat/completions", body, nil)
+	<-killed
+	if err != nil || !reflect.DeepEqual(got, want) {
+		t.Errorf("%v\n got %+v\nwant %+v\n%s", err, got, want, s.log)
+	}
+}
