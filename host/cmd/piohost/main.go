@@ -76,11 +76,13 @@ func command(ctx context.Context, args []string, std stdio) int {
 	case !parsed:
 		code = exitUsage
 		err = fmt.Errorf("%w\nsee %s --help", err, cmd.CommandPath())
+	case ctx.Err() != nil: // what else went wrong on the way out is told, but is not the reason
+		code = exitInterrupted
+		if errors.Is(err, context.Canceled) {
+			err = errors.New("interrupted")
+		}
 	case errors.As(err, &coded):
 		code = coded.code
-	case errors.Is(err, context.Canceled) && ctx.Err() != nil:
-		fmt.Fprintln(std.err, "piohost: interrupted")
-		return exitInterrupted
 	}
 	fmt.Fprintln(std.err, "piohost:", err)
 	return code
