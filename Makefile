@@ -36,7 +36,7 @@ generate: ## write the generated code of the contract again
 
 bench: ## the figures of docs/bench.md, each beside its limit
 	go test -run '^$$' -bench . -timeout 30m ./cuda ./cuda/cpu ./sdk/... ./host/internal/...
-	go test -run '^$$' -bench . -benchtime 10x -timeout 30m ./plugins/... ./host/e2e
+	go test -run '^$$' -bench . -benchtime 3x -timeout 30m ./plugins/... ./host/e2e
 
 fuzz: ## every fuzz target for FUZZTIME (10s) each
 	@grep -rl --include='*_test.go' '^func Fuzz' . | while read -r f; do \
