@@ -212,7 +212,7 @@ func layerTable(m Model, bound *nn.Bound, context int, size func(*cuda.Module) (
 			row.FLOPsToken = 0
 		}
 		switch {
-		case strings.HasPrefix(mod.ID, towerPrefix): // only pictures enter it
+		case inTower(mod.ID): // only pictures enter it
 			row.ActiveBytesToken, row.FLOPsToken = 0, 0
 		case isExpert(mod):
 			used, all := float64(shape.ExpertsPerToken), float64(max(1, shape.Experts))

@@ -17,7 +17,7 @@ import (
 // vision.go lets a model see. A picture is decoded where its request is read, looked at piece by piece between the steps of
 // others, and what was seen lies in the memory of this process until the rows that stand for it are computed.
 
-// Seer is a Model that takes pictures. The modules of its tower have ids that begin with "visual.".
+// Seer is a Model that takes pictures. The modules of its tower are "visual" and those whose ids begin with "visual.".
 type Seer interface {
 	Model
 	// ReadPreprocessor takes preprocessor_config.json. It is called once, before anything else, if the checkpoint has one.
@@ -55,8 +55,8 @@ var (
 	_ text.Pictures   = (*eyes)(nil)
 )
 
-// towerPrefix begins the ids of modules that only pictures enter.
-const towerPrefix = "visual."
+// inTower says of a module's id whether only pictures enter it.
+func inTower(id string) bool { return id == "visual" || strings.HasPrefix(id, "visual.") }
 
 // sight is a picture on its way from pixels to features. Its fields but the first belong to the engine's goroutine.
 type sight struct {
@@ -291,13 +291,13 @@ func (e *eyes) measure(p Picture) (most cuda.Sizes, err error) {
 
 // towerOn says whether a device computes some module of the tower.
 func (r *residency) towerOn(dev int) bool {
-	return slices.ContainsFunc(r.places, func(p *place) bool { return p.dev == dev && strings.HasPrefix(p.m.ID, towerPrefix) })
+	return slices.ContainsFunc(r.places, func(p *place) bool { return p.dev == dev && inTower(p.m.ID) })
 }
 
 // towerHome moves the tower's modules from a device to the CPU. mu is held, at the beginning of a step.
 func (r *residency) towerHome(dev int) error {
 	for _, p := range r.places {
-		if p.dev == dev && strings.HasPrefix(p.m.ID, towerPrefix) {
+		if p.dev == dev && inTower(p.m.ID) {
 			if err := r.move(p, 0); err != nil {
 				return err
 			}

@@ -72,8 +72,8 @@ func (s *server) described(t *testing.T, files ...[]byte) string {
 	return fmt.Sprint(out["choices"], out["usage"])
 }
 
-// The same pixels in another form of file are the same picture, to the last digit of every probability. The server forgets
-// nothing in between, so each form is asked of one that has not seen the others.
+// The same pixels in another form of file are the same picture, to the last digit of every probability. One server is shown the forms,
+// another the PNGs: pixels that are decoded otherwise are another picture to it, and are looked at by themselves.
 func TestOnePictureInEveryForm(t *testing.T) {
 	blue := color.NRGBA{30, 60, 220, 255}
 	m := drawing(blue)
@@ -164,6 +164,9 @@ func TestPicturesInCompany(t *testing.T) {
 		}
 	})
 	both.Wait()
+	if _, _, report := s.placement(); report["pictures_seen"] != 1. || report["pictures_reused"] != 1. {
+		t.Errorf("%v pictures were looked at, %v reused", report["pictures_seen"], report["pictures_reused"])
+	}
 	if err != nil || !reflect.DeepEqual(got, wantWords) {
 		t.Errorf("%v\n got %+v\nwant %+v", err, got, wantWords)
 	}
@@ -249,6 +252,16 @@ func TestVideosAndSoundsAreRefused(t *testing.T) {
 	}
 }
 
+// The place of a video can also be written by hand.
+func TestAVideosPlaceInAPromptIsRefused(t *testing.T) {
+	s := start(t, tinyOf(vision, "tiny", small))
+	code, out := s.post("/v1/completions", object{"model": "tiny", "prompt": "<|vision_start|><|video_pad|><|vision_end|>What is it?"})
+	told, _ := out["error"].(object)
+	if message, _ := told["message"].(string); code != http.StatusBadRequest || !strings.Contains(message, "the prompt has a video") {
+		t.Errorf("%d %v", code, out)
+	}
+}
+
 // A decoder cut to fewer layers than the tower has features for still runs.
 func TestFewerLayersThanFeatures(t *testing.T) {
 	s := start(t, tinyOf(vision, "tiny", small, "layers = 1"))
@@ -275,7 +288,7 @@ func TestAKillWhileTheTowerRuns(t *testing.T) {
 		t.Fatal(err)
 	}
 	s := start(t, model)
-	killed := make(chan struct{})
+	killed, answered := make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(killed)
 		for {
@@ -283,9 +296,16 @@ func TestAKillWhileTheTowerRuns(t *testing.T) {
 				s.kill()
 				return
 			}
+			select {
+			case <-answered:
+				t.Error("the answer came, and no picture had been looked at")
+				return
+			default:
+			}
 		}
 	}()
 	got, err := s.complete("/v1/chat/completions", body, nil)
+	close(answered)
 	<-killed
 	if err != nil || !reflect.DeepEqual(got, want) {
 		t.Errorf("%v\n got %+v\nwant %+v\n%s", err, got, want, s.log)

@@ -297,11 +297,18 @@ func TestFilesThatAreNoPicturesAreRefusedAndThePluginLives(t *testing.T) {
 }
 
 func TestAModelWithoutEyesSaysSo(t *testing.T) {
-	s := start(t, tinyModel(small))
-	code, out := s.post("/v1/chat/completions", look(pictureFile(t, "picture0.png")))
-	told, _ := out["error"].(object)
-	if code != http.StatusBadRequest || told["param"] != "messages" || told["message"] != "this model takes no pictures; it reads text alone" {
-		t.Errorf("%d %v", code, out)
+	for _, family := range families {
+		if family == vision {
+			continue
+		}
+		t.Run(family, func(t *testing.T) {
+			s := start(t, tinyOf(family, "tiny", small))
+			code, out := s.post("/v1/chat/completions", look(pictureFile(t, "picture0.png")))
+			told, _ := out["error"].(object)
+			if code != http.StatusBadRequest || told["param"] != "messages" || told["message"] != "this model takes no pictures; it reads text alone" {
+				t.Errorf("%d %v", code, out)
+			}
+		})
 	}
 }
 
