@@ -191,8 +191,8 @@ func (i *instance) start(l limits, hold func(int)) error {
 	}
 	t.step, t.place = i.step, i.place
 	if m, ok := i.model.(Seer); ok {
-		t.eyes = newEyes(m, i.devices, i.place)
-		i.eyes, t.eyes.context = t.eyes, i.context
+		t.eyes = newEyes(m, i.context, i.devices, i.place)
+		i.eyes = t.eyes
 	}
 	i.engine, err = engine.New(t, engine.Config{Blocks: l.blocks, MaxSequences: l.sequences, StepTokens: l.rows, Context: l.context,
 		Vocab: i.shape.Vocab, PromptLogprobs: true, Hold: hold})

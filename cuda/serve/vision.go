@@ -3,7 +3,6 @@ package serve
 import (
 	"errors"
 	"fmt"
-	"math"
 	"slices"
 	"strings"
 	"sync"
@@ -94,9 +93,9 @@ type eyes struct {
 	seen, reused atomic.Uint64 // pictures
 }
 
-func newEyes(m Seer, devices []cuda.Device, place *residency) *eyes {
-	return &eyes{model: m, devices: devices, place: place, step: cuda.NewStep(devices, nil, place), held: make([]bool, len(devices)),
-		context: math.MaxInt, looks: make(chan struct{}, looksTogether)}
+func newEyes(m Seer, context int, devices []cuda.Device, place *residency) *eyes {
+	return &eyes{model: m, context: context, devices: devices, place: place, step: cuda.NewStep(devices, nil, place), held: make([]bool, len(devices)),
+		looks: make(chan struct{}, looksTogether)}
 }
 
 // Pad implements text.Pictures.

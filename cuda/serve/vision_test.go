@@ -1,5 +1,7 @@
 package serve
 
+// vision_test.go shows bytes for pictures to eyes that only add: what is begun, given up, failed and remembered.
+
 import (
 	"crypto/sha256"
 	"slices"
@@ -75,7 +77,7 @@ func lookAt(t *testing.T, e *eyes, file []byte, pieces int) *sight {
 func TestPicturesGivenUpGoOnWhenTheyComeAgain(t *testing.T) {
 	y := newToy(t, 0, func(int) bool { return false })
 	before := y.r.devices[0].Usage().Used
-	e := newEyes(stare{}, y.r.devices, y.r)
+	e := newEyes(stare{}, 0, y.r.devices, y.r)
 	large, small := slices.Repeat([]byte{3}, 5000), []byte{1, 2}
 	lookAt(t, e, large, 1)
 	lookAt(t, e, small, 1)
@@ -103,7 +105,7 @@ func TestRestGivesBackThePictureThatNobodyWants(t *testing.T) {
 	y := newToy(t, 0, func(int) bool { return false })
 	used := func() int64 { return y.r.devices[0].Usage().Used }
 	before := used()
-	e := newEyes(stare{}, y.r.devices, y.r)
+	e := newEyes(stare{}, 0, y.r.devices, y.r)
 	engine := &stepper{eyes: e, place: y.r}
 	engine.Rest()
 	file := slices.Repeat([]byte{3}, 5000)
@@ -124,7 +126,7 @@ func TestRestGivesBackThePictureThatNobodyWants(t *testing.T) {
 func TestAPictureThatFailedIsLookedAtAnew(t *testing.T) {
 	y := newToy(t, 0, func(int) bool { return false })
 	fail := false
-	e := newEyes(stare{fail: &fail}, y.r.devices, y.r)
+	e := newEyes(stare{fail: &fail}, 0, y.r.devices, y.r)
 	for piece := range 3 {
 		file := []byte{1, 2, 3, 4, byte(piece)}
 		s := lookAt(t, e, file, piece)
@@ -142,7 +144,7 @@ func TestAPictureThatFailedIsLookedAtAnew(t *testing.T) {
 // What was seen of pictures is kept for later up to a number of bytes, the oldest given up first.
 func TestPicturesAreForgottenByTheirWeight(t *testing.T) {
 	const half = recentWeight / 2 / (2 * 4) // the width of one token that weighs so much
-	e := newEyes(stare{hidden: half / 16}, nil, nil)
+	e := newEyes(stare{hidden: half / 16}, 0, nil, nil)
 	a, b, c := slices.Repeat([]byte{1}, 16), slices.Repeat([]byte{2}, 16), []byte{3}
 	whole := slices.Repeat([]byte{4}, 1000)
 	first, second := lookAt(t, e, a, 0), lookAt(t, e, b, 0)
@@ -170,7 +172,7 @@ func TestPicturesAreForgottenByTheirWeight(t *testing.T) {
 func TestFewFilesAreDecodedTogether(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		decoded, decode := make(chan []byte, 10), make(chan struct{})
-		e := newEyes(stare{decoded: decoded, decode: decode}, nil, nil)
+		e := newEyes(stare{decoded: decoded, decode: decode}, 0, nil, nil)
 		for i := range 10 {
 			go e.Look([]byte{byte(i)})
 		}
