@@ -122,7 +122,13 @@ func (l *tail) wait(ctx context.Context, piece string) (string, error) {
 // model is ready.
 func start(t testing.TB, tables string, pluginDirs ...string) *server {
 	t.Helper()
-	s := launch(t, tables, pluginDirs...)
+	return launch(t, tables, pluginDirs...).await()
+}
+
+// await waits until every model is ready.
+func (s *server) await() *server {
+	t := s.t
+	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	for {
@@ -158,6 +164,12 @@ func launch(t testing.TB, tables string, pluginDirs ...string) *server {
 	if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
 		t.Fatal(err)
 	}
+	return launchFile(t, dir, file)
+}
+
+// launchFile is launch with a models.toml that is there already.
+func launchFile(t testing.TB, dir, file string) *server {
+	t.Helper()
 	s := &server{t: t, dir: dir, log: &tail{more: make(chan struct{})}, exited: make(chan struct{})}
 	s.cmd = exec.Command(filepath.Join(bin, "piohost"), "--config", file)
 	pipe, err := s.cmd.StderrPipe()

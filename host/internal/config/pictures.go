@@ -23,9 +23,9 @@ func (r *reader) pictures(t *table) Pictures {
 	if p.Timeout == 0 {
 		t.problem("timeout", `"0s" leaves no time to fetch a picture; expected a duration such as "10s"`)
 	}
-	dirs, _ := t.texts("dirs", `folders of pictures such as "/data/pictures"`)
+	dirs := t.texts("dirs", `folders of pictures such as "/data/pictures"`)
 	p.Dirs = r.folders(t, "dirs", dirs, "name the folder that clients may read pictures from", "a folder of pictures")
-	hosts, _ := t.texts("hosts", `host names such as "example.com"`)
+	hosts := t.texts("hosts", `host names such as "example.com"`)
 	for i, name := range hosts {
 		name = strings.ToLower(name)
 		if complaint := hostPattern(name); complaint != "" {

@@ -77,10 +77,7 @@ func (r *reader) server(t *table) Server {
 }
 
 func (r *reader) plugins(t *table) Plugins {
-	dirs, given := t.texts("dirs", `folders such as "bin/plugins"`)
-	if !given {
-		dirs = []string{defaultDir}
-	}
+	dirs := t.texts("dirs", `folders such as "bin/plugins"`, defaultDir)
 	p := Plugins{AllowUnlocked: t.flag("allow_unlocked", false), MTLS: t.flag("mtls", true)}
 	p.Dirs = r.folders(t, "dirs", dirs, "build the plugins into it or name another", "the folder that holds the plugins")
 	if tier := t.text("sandbox", "off", `"off"`); tier != "off" {
@@ -147,7 +144,7 @@ func (r *reader) model(t *table, devices []Device, names map[string]int) Model {
 		Threads:      t.count("threads", 1, 1<<12),
 		Line:         r.lineOf(t.path),
 	}
-	m.Aliases, _ = t.texts("aliases", "names")
+	m.Aliases = t.texts("aliases", "names")
 	r.names(t, m, names)
 	if m.Plugin != "" && !pluginName.MatchString(m.Plugin) {
 		t.problem("plugin", "%q is not a plugin's name; expected lower case letters, digits and underscores, such as \"qwen3_0_6b\"", shorten(m.Plugin))
@@ -224,8 +221,8 @@ func modelDevices(t *table, devices []Device) []string {
 			known = append(known, d.Name)
 		}
 	}
-	wanted, given := t.texts("devices", `device names such as "cpu"`)
-	if !given {
+	wanted := t.texts("devices", `device names such as "cpu"`)
+	if t.values["devices"] == nil {
 		return known
 	}
 	list := []string{"cpu"} // always: what does not fit elsewhere is computed there

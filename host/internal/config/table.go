@@ -13,6 +13,15 @@ type document struct {
 	file     string
 	lines    map[string]int
 	problems Problems
+	asked    []question
+}
+
+// question is a key that the reader has asked a table for: what the file may have there. docs/config.md is held to these.
+type question struct {
+	table, key string
+	kind       string // of the value, as docs/config.md names it
+	fallback   any    // nil: there is none, or it depends on other things
+	later      bool   // the key is refused until what it is for is built
 }
 
 // at reports a problem with the value of a key.
@@ -54,9 +63,14 @@ func (t *table) problem(key, format string, args ...any) {
 	t.doc.at(path, format, args...)
 }
 
+// asks notes that the file may have key.
+func (t *table) asks(key, kind string, fallback any) {
+	t.known = append(t.known, key)
+	t.doc.asked = append(t.doc.asked, question{table: t.path, key: key, kind: kind, fallback: fallback})
+}
+
 // read finds key and its type; expected completes the sentence "expected ...".
 func read[T any](t *table, key, expected string) (value T, ok bool) {
-	t.known = append(t.known, key)
 	raw, present := t.values[key]
 	if !present {
 		return value, false
@@ -68,6 +82,7 @@ func read[T any](t *table, key, expected string) (value T, ok bool) {
 }
 
 func (t *table) text(key, fallback, expected string) string {
+	t.asks(key, "string", orNone(fallback))
 	value, ok := read[string](t, key, expected)
 	if !ok {
 		return fallback
@@ -79,7 +94,16 @@ func (t *table) text(key, fallback, expected string) string {
 	return value
 }
 
+// orNone is nil for the zero value, which is no default of its own.
+func orNone[T comparable](fallback T) any {
+	if fallback == *new(T) {
+		return nil
+	}
+	return fallback
+}
+
 func (t *table) flag(key string, fallback bool) bool {
+	t.asks(key, "true or false", fallback)
 	if value, ok := read[bool](t, key, "true or false"); ok {
 		return value
 	}
@@ -88,6 +112,7 @@ func (t *table) flag(key string, fallback bool) bool {
 
 // count reads a whole number of at least low and at most high.
 func (t *table) count(key string, low, high int64) int {
+	t.asks(key, fmt.Sprintf("number, %d to %d", low, high), nil)
 	value, ok := read[int64](t, key, fmt.Sprintf("a whole number from %d to %d", low, high))
 	if !ok {
 		return 0
@@ -101,6 +126,7 @@ func (t *table) count(key string, low, high int64) int {
 
 func (t *table) duration(key string, fallback time.Duration) time.Duration {
 	const expected = `a duration such as "30s" or "2m", up to "24h"`
+	t.asks(key, "duration", fallback)
 	value, ok := read[string](t, key, expected)
 	if !ok {
 		return fallback
@@ -114,6 +140,11 @@ func (t *table) duration(key string, fallback time.Duration) time.Duration {
 }
 
 func (t *table) size(key string) int64 {
+	t.asks(key, "size", nil)
+	return t.bytes(key)
+}
+
+func (t *table) bytes(key string) int64 {
 	const expected = `a size such as "20GiB" or "512MB"`
 	value, ok := read[string](t, key, expected)
 	if !ok {
@@ -128,7 +159,8 @@ func (t *table) size(key string) int64 {
 
 // bounded reads a size from low to high.
 func (t *table) bounded(key string, fallback, low, high int64) int64 {
-	bytes := t.size(key)
+	t.asks(key, fmt.Sprintf("size, %s to %s", FormatSize(low), FormatSize(high)), FormatSize(fallback))
+	bytes := t.bytes(key)
 	switch {
 	case bytes == 0: // absent, or reported already
 		return fallback
@@ -141,6 +173,7 @@ func (t *table) bounded(key string, fallback, low, high int64) int64 {
 
 func (t *table) rate(key string) float64 {
 	const expected = `a rate such as "2GB/s"`
+	t.asks(key, "rate", nil)
 	value, ok := read[string](t, key, expected)
 	if !ok {
 		return 0
@@ -153,10 +186,11 @@ func (t *table) rate(key string) float64 {
 }
 
 // texts reads an array of strings that are neither empty nor twice there.
-func (t *table) texts(key, expected string) ([]string, bool) {
+func (t *table) texts(key, expected string, fallback ...string) []string {
+	t.asks(key, "array of strings", fallback)
 	values, ok := read[[]any](t, key, "an array of "+expected)
 	if !ok {
-		return nil, false
+		return fallback
 	}
 	var list []string
 	for i, raw := range values {
@@ -172,18 +206,19 @@ func (t *table) texts(key, expected string) ([]string, bool) {
 			list = append(list, value)
 		}
 	}
-	return list, true
+	return list
 }
 
 // sub reads a table; an absent one is empty.
 func (t *table) sub(key string) *table {
+	t.asks(key, "table", nil)
 	values, _ := read[map[string]any](t, key, fmt.Sprintf("a table [%s]", key))
 	return t.doc.table(join(t.path, key), values)
 }
 
 // list reads an array of tables.
 func (t *table) list(key string) []*table {
-	t.known = append(t.known, key)
+	t.asks(key, "tables", nil)
 	var list []*table
 	add := func(i int, raw any) {
 		path := element(join(t.path, key), i)
@@ -215,6 +250,7 @@ func (t *table) list(key string) []*table {
 // notYet refuses the key of a feature that is planned.
 func (t *table) notYet(key, sentence string) {
 	t.later = append(t.later, key)
+	t.doc.asked = append(t.doc.asked, question{table: t.path, key: key, later: true})
 	if _, present := t.values[key]; present {
 		t.problem(key, "%s; remove the key", sentence)
 	}
