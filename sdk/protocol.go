@@ -15,6 +15,10 @@ const (
 	// EnvLifeline holds the number of an inherited descriptor that reads end-of-file when the host is gone.
 	EnvLifeline = "PIO_LIFELINE_FD"
 
+	// EnvFile holds the absolute path of the file the plugin was started from. What runs is a copy of it in memory, so that
+	// neither os.Executable nor /proc/self/exe leads back to it.
+	EnvFile = "PIO_PLUGIN_FILE"
+
 	// EnvLogLevel holds the least level the plugin logs: "debug", "info", "warn" or "error"; info without it.
 	EnvLogLevel = "PIO_LOG_LEVEL"
 

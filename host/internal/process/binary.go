@@ -4,6 +4,7 @@ package process
 // is executed, so that no write to the file between check and start, or later, matters.
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"debug/elf"
 	"encoding/hex"
@@ -27,9 +28,10 @@ const highFD = 100
 
 // binary is an executable in sealed memory.
 type binary struct {
-	path   string
-	sha256 string
-	memory *os.File // read-only: memory that is open for writing cannot be executed
+	path        string
+	sha256      string
+	interpreter string   // of a script; "" for a compiled plugin
+	memory      *os.File // read-only: memory that is open for writing cannot be executed
 }
 
 // seal copies the file at path and compares its SHA-256 with want, if that is not "".
@@ -57,7 +59,7 @@ func seal(path, want string) (*binary, error) {
 	if want != "" && !strings.EqualFold(sum, want) {
 		err = fmt.Errorf("its sha256 is %s, not the %s that pio.lock lists; if you rebuilt it, lock it again and restart the host", sum, want)
 	} else {
-		err = checkFormat(memory)
+		b.interpreter, err = checkFormat(memory)
 	}
 	if err != nil {
 		b.close()
@@ -111,31 +113,53 @@ func reopen(fd int) (*os.File, error) {
 	return os.NewFile(uintptr(high), "plugin"), nil
 }
 
-// checkFormat tells scripts and foreign machines' binaries apart from what this kernel runs.
-func checkFormat(r io.ReaderAt) error {
-	magic := make([]byte, 4)
-	if n, _ := r.ReadAt(magic, 0); string(magic[:n]) != elf.ELFMAG {
-		return errors.New("is not a Linux executable; a plugin is a compiled binary, scripts are not started")
+// checkFormat tells files that are no plugins, and foreign machines' binaries, apart from what this kernel runs. Of a script
+// it returns the interpreter.
+func checkFormat(r io.ReaderAt) (interpreter string, err error) {
+	head := make([]byte, maxFirstLine)
+	n, _ := r.ReadAt(head, 0)
+	switch head = head[:n]; {
+	case bytes.HasPrefix(head, scriptMark):
+		return interpreterOf(head)
+	case !bytes.HasPrefix(head, []byte(elf.ELFMAG)):
+		return "", errors.New("is not a Linux executable; a plugin is a compiled binary, or a script whose first line is #! and its interpreter")
 	}
 	file, err := elf.NewFile(r)
 	if err != nil {
-		return fmt.Errorf("is a damaged executable: %w", err)
+		return "", fmt.Errorf("is a damaged executable: %w", err)
 	}
 	machines := map[string]elf.Machine{"amd64": elf.EM_X86_64, "arm64": elf.EM_AARCH64}
 	if here, known := machines[runtime.GOARCH]; known && file.Machine != here {
-		return fmt.Errorf("is built for %s, this machine is %s", file.Machine, here)
+		return "", fmt.Errorf("is built for %s, this machine is %s", file.Machine, here)
+	}
+	return "", nil
+}
+
+// execPath names the memory in the child, between fork and exec.
+func (b *binary) execPath() string {
+	if b.interpreter != "" {
+		return fmt.Sprintf("/proc/self/fd/%d", scriptFD) // which the interpreter can still open
+	}
+	return fmt.Sprintf("/proc/self/fd/%d", b.memory.Fd())
+}
+
+// inherited are the descriptors that the child needs besides the lifeline.
+func (b *binary) inherited() []*os.File {
+	if b.interpreter != "" {
+		return []*os.File{b.memory}
 	}
 	return nil
 }
 
-// execPath names the memory in the child, between fork and exec.
-func (b *binary) execPath() string { return fmt.Sprintf("/proc/self/fd/%d", b.memory.Fd()) }
-
 // execError says what the kernel's errors on exec mean.
 func (b *binary) execError(err error) error {
 	switch {
+	case errors.Is(err, fs.ErrNotExist) && b.interpreter != "":
+		return fmt.Errorf("cannot be executed: its interpreter %s, or that one's loader, is not on this machine", b.interpreter)
 	case errors.Is(err, fs.ErrNotExist):
 		return errors.New("cannot be executed: the dynamic loader it was linked for is not on this machine")
+	case errors.Is(err, fs.ErrPermission) && b.interpreter != "" && unix.Access(b.interpreter, unix.X_OK) != nil:
+		return fmt.Errorf("cannot be executed: its interpreter %s may not be executed", b.interpreter)
 	case errors.Is(err, fs.ErrPermission):
 		return errors.New("cannot be executed: this system forbids running copies in memory (sysctl vm.memfd_noexec must be 0 or 1)")
 	}

@@ -118,14 +118,14 @@ func (c *child) command() (cmd *exec.Cmd, theirs []*os.File, err error) {
 	}
 	env := append(allowed(os.Environ()), c.spec.Env...)
 	env = append(env, c.env...)
-	env = append(env, sdk.EnvLifeline+"="+strconv.Itoa(lifelineFD))
+	env = append(env, sdk.EnvLifeline+"="+strconv.Itoa(lifelineFD), sdk.EnvFile+"="+absolute(c.spec.Path))
 	return &exec.Cmd{
 		Path:       c.binary.execPath(),
 		Args:       []string{c.spec.Path},
 		Env:        env, // of two values the last counts
 		Stdout:     stdout,
 		Stderr:     stderr,
-		ExtraFiles: []*os.File{lifeline},
+		ExtraFiles: append([]*os.File{lifeline}, c.binary.inherited()...),
 		// A group of its own: a Ctrl-C at the terminal is the host's alone, and one kill reaches the plugin's children.
 		SysProcAttr: &syscall.SysProcAttr{Setpgid: true},
 	}, []*os.File{lifeline, stdout, stderr}, nil
@@ -264,6 +264,14 @@ func socketBase() string {
 		}
 	}
 	return "/tmp"
+}
+
+// absolute is path as a process in another folder would name it.
+func absolute(path string) string {
+	if abs, err := filepath.Abs(path); err == nil {
+		return abs
+	}
+	return path // the working folder was removed
 }
 
 func closeAll(files ...*os.File) {
