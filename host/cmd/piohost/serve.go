@@ -2,10 +2,7 @@ package main
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"log/slog"
-	"net"
 	"net/http"
 	"os"
 	"os/signal"
@@ -64,6 +61,7 @@ func (g *global) serve(ctx context.Context) error {
 	running := start(host)
 	options := apiOptions(c, log)
 	options.Metrics, options.Draining = metrics, host.Draining
+	options.Guard = guardOf(listener.Addr(), c)
 	if c.Server.Admin {
 		options.Operator = host
 	}
@@ -115,15 +113,4 @@ func start(host *schedule.Host) <-chan struct{} {
 
 func newServer(h http.Handler) *http.Server {
 	return &http.Server{Handler: h, ReadHeaderTimeout: headerTime, IdleTimeout: idleTime, MaxHeaderBytes: headerSize}
-}
-
-func listen(c *config.Config) (net.Listener, error) {
-	l, err := net.Listen("tcp", c.Server.Listen)
-	switch {
-	case errors.Is(err, syscall.EADDRINUSE):
-		return nil, fmt.Errorf("%s is in use by another program, perhaps another piohost; stop it, or change server.listen in %s", c.Server.Listen, c.File)
-	case err != nil:
-		return nil, fmt.Errorf("cannot listen on %s (server.listen in %s): %w", c.Server.Listen, c.File, err)
-	}
-	return l, nil
 }

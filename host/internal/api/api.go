@@ -45,6 +45,7 @@ type Options struct {
 	MaxBody  int64              // bytes; 0 means 32 MiB
 	Pictures *fetch.Fetcher     // nil: takes data: URLs and follows no others
 	Operator Operator           // nil: no /admin
+	Guard    *Guard             // nil: takes every name and every page; for a socket that no browser reaches
 	Draining func() bool        // nil: never. A draining host is not ready.
 	// KeepAlive is how often a silent stream gets a comment, so that proxies keep it open; 0 means 10 s.
 	KeepAlive time.Duration
@@ -94,6 +95,9 @@ func New(b Backend, o Options) http.Handler {
 		writeError(w, newError(http.StatusNotFound, "", "not_found",
 			fmt.Sprintf("there is nothing at %s; this host serves /v1/models, /v1/chat/completions and /v1/completions", clip(r.URL.Path))))
 	}))
+	if o.Guard != nil {
+		return a.guard(o.Guard, mux)
+	}
 	return mux
 }
 
@@ -116,13 +120,25 @@ func (a *api) wrap(route, method string, h func(http.ResponseWriter, *http.Reque
 			a.count(route, rec.status, time.Since(begin))
 		}()
 		if method != "" && r.Method != method && !(method == http.MethodGet && r.Method == http.MethodHead) {
-			rec.Header().Set("Allow", method)
+			rec.Header().Set("Allow", allowed(method))
+			if r.Method == http.MethodOptions {
+				rec.WriteHeader(http.StatusNoContent)
+				return
+			}
 			writeError(rec, newError(http.StatusMethodNotAllowed, "", "method_not_allowed",
 				fmt.Sprintf("%s takes %s, not %s", clip(r.URL.Path), method, clip(r.Method))))
 			return
 		}
 		h(rec, r)
 	})
+}
+
+// allowed is the Allow header of a route.
+func allowed(method string) string {
+	if method == http.MethodGet {
+		return "GET, HEAD, OPTIONS"
+	}
+	return method + ", OPTIONS"
 }
 
 func (a *api) count(route string, status int, took time.Duration) {

@@ -29,6 +29,8 @@ type Server struct {
 	Drain   time.Duration // how long running requests may take to finish after SIGTERM
 	Wait    time.Duration // how long a request waits for a model that is still loading
 	MaxBody int64         // bytes of a request's body
+	Hosts   []string      // names that clients may call the host, beside its own; "*.example.com" for those below one, "*" for any
+	CORS    []string      // origins of pages whose scripts may use the API; "*" for any
 }
 
 // Plugins says where plugin binaries come from and how they are started.

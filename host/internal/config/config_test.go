@@ -69,6 +69,8 @@ listen = ":0"
 drain  = "1m30s"
 wait   = "0s"
 max_body = "48MiB"
+hosts = ["Pio.example.com", "*.example.org", "192.168.0.7"]
+cors = ["https://Example.com", "http://localhost:3000"]
 
 [plugins]
 dirs = ["bin/plugins", "`+other+`"]
@@ -117,7 +119,11 @@ path = "./model/"
 	if err != nil {
 		t.Fatal(err)
 	}
-	if want := (Server{Listen: ":0", Drain: 90 * time.Second, MaxBody: 48 << 20}); c.Server != want {
+	want := Server{
+		Listen: ":0", Drain: 90 * time.Second, MaxBody: 48 << 20,
+		Hosts: []string{"pio.example.com", "*.example.org", "192.168.0.7"}, CORS: []string{"https://example.com", "http://localhost:3000"},
+	}
+	if !reflect.DeepEqual(c.Server, want) {
 		t.Errorf("server: got %+v", c.Server)
 	}
 	if want := (Plugins{Dirs: []string{filepath.Join(dir, "bin/plugins"), other}, AllowUnlocked: true}); !reflect.DeepEqual(c.Plugins, want) {
@@ -135,7 +141,7 @@ path = "./model/"
 	one := Model{
 		ID: "one", Aliases: []string{"eins", "org/un"}, Path: filepath.Join(dir, "model"), Plugin: "qwen3_0_6b",
 		Context: 2048, Numerics: sdk.NumericsExact, Weights: "dummy", Layers: 2, Devices: []string{"cpu"}, Priority: -3,
-		MaxSequences: 4, StepTokens: 256, Threads: 1, Env: []string{"OMP=1", "PIO_CPU=portable"}, Line: 30,
+		MaxSequences: 4, StepTokens: 256, Threads: 1, Env: []string{"OMP=1", "PIO_CPU=portable"}, Line: 32,
 	}
 	if !reflect.DeepEqual(c.Models[0], one) {
 		t.Errorf("model one: got %+v", c.Models[0])
@@ -212,6 +218,12 @@ func TestMistakes(t *testing.T) {
 		{"pin", model + `pin = true`, `models.toml:4: model[0].pin: pinning is not built yet`},
 		{"sandbox", "[plugins]\nsandbox = \"strict\"\n" + model, `models.toml:2: plugins.sandbox: tier "strict" is not built yet; only "off" is`},
 		{"body too small", "[server]\nmax_body = \"1kB\"\n" + model, `models.toml:2: server.max_body: 1000 bytes is out of range; expected 64 KiB to 256 MiB`},
+		{"host with a port", "[server]\nhosts = [\"a.com\", \"b.com:80\"]\n" + model, `models.toml:2: server.hosts[1]: "b.com:80" is no host name; expected "pio.example.com", "*.example.com" or "*", without a port`},
+		{"star inside a host", "[server]\nhosts = [\"a.*.com\"]\n" + model, `models.toml:2: server.hosts[0]: "a.*.com" is no host name; `},
+		{"origin with a path", "[server]\ncors = [\"https://a.com/b\"]\n" + model, `models.toml:2: server.cors[0]: "https://a.com/b" is no origin; expected "https://example.com", "http://localhost:3000" or "*", without a path`},
+		{"origin without a scheme", "[server]\ncors = [\"*\", \"a.com\"]\n" + model, `models.toml:2: server.cors[1]: "a.com" is no origin; `},
+		{"star inside an origin", "[server]\ncors = [\"http://localhost:*\"]\n" + model, `models.toml:2: server.cors[0]: "http://localhost:*" is no origin; `},
+		{"string for origins", "[server]\ncors = \"*\"\n" + model, `models.toml:2: server.cors: expected an array of origins such as "https://example.com", found the string "*"`},
 		{"picture larger than a message", "[pictures]\nmax_bytes = \"64MiB\"\n" + model, `models.toml:2: pictures.max_bytes: 67108864 bytes is out of range; expected 1 KiB to 56 MiB`},
 		{"no time for pictures", "[pictures]\ntimeout = \"0s\"\n" + model, `models.toml:2: pictures.timeout: "0s" leaves no time to fetch a picture; expected a duration such as "10s"`},
 		{"no folder of pictures", "[pictures]\ndirs = [\"nowhere\"]\n" + model, `models.toml:2: pictures.dirs[0]: no folder DIR/nowhere; name the folder that clients may read pictures from`},
@@ -234,7 +246,7 @@ func TestMistakes(t *testing.T) {
 			if err == nil {
 				t.Fatalf("no error; want %s", test.want)
 			}
-			want := filepath.Join(dir, strings.ReplaceAll(test.want, "DIR", dir))
+			want := dir + "/" + strings.ReplaceAll(test.want, "DIR", dir) // which Join would clean, addresses in it too
 			if !strings.HasPrefix(err.Error(), want) {
 				t.Errorf("got  %s\nwant %s", err, want)
 			}

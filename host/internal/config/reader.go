@@ -62,6 +62,8 @@ func (r *reader) server(t *table) Server {
 		Drain:   t.duration("drain", defaultDrain),
 		Wait:    t.duration("wait", defaultWait),
 		MaxBody: t.bounded("max_body", defaultBody, 64<<10, 256<<20),
+		Hosts:   r.hosts(t),
+		CORS:    r.origins(t),
 	}
 	if host, port, err := net.SplitHostPort(s.Listen); err != nil || strings.ContainsAny(host, " /") {
 		t.problem("listen", "%q is not host:port such as %q", shorten(s.Listen), defaultListen)

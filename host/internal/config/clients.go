@@ -1,0 +1,49 @@
+// clients.go reads what [server] says of who may ask: by which names, and from which pages.
+package config
+
+import (
+	"net/netip"
+	"net/url"
+	"strings"
+)
+
+// hosts reads server.hosts: what clients may call this host beside what it is known by anyway.
+func (r *reader) hosts(t *table) []string {
+	list := t.texts("hosts", `host names such as "pio.example.com"`)
+	var hosts []string
+	for i, name := range list {
+		name = strings.ToLower(strings.TrimSuffix(name, "."))
+		address, err := netip.ParseAddr(strings.Trim(name, "[]"))
+		switch {
+		case err == nil:
+			name = address.String()
+		case len(name) > 253 || !hostName.MatchString(name):
+			t.problem(element("hosts", i), `%q is no host name; expected "pio.example.com", "*.example.com" or "*", without a port`, shorten(name))
+		}
+		hosts = append(hosts, name)
+	}
+	return hosts
+}
+
+// origins reads server.cors: the pages whose scripts may ask.
+func (r *reader) origins(t *table) []string {
+	list := t.texts("cors", `origins such as "https://example.com"`)
+	var origins []string
+	for i, text := range list {
+		origin := strings.ToLower(text)
+		if !isOrigin(origin) {
+			t.problem(element("cors", i), `%q is no origin; expected "https://example.com", "http://localhost:3000" or "*", without a path`, shorten(text))
+		}
+		origins = append(origins, origin)
+	}
+	return origins
+}
+
+// isOrigin says whether a browser could send it: a scheme, a host, perhaps a port. "null" is what pages without an origin send.
+func isOrigin(s string) bool {
+	if s == "*" || s == "null" {
+		return true
+	}
+	u, err := url.Parse(s)
+	return err == nil && u.Scheme != "" && u.Host != "" && !strings.Contains(u.Host, "*") && u.Scheme+"://"+u.Host == s
+}
