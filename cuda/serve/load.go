@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -13,6 +12,7 @@ import (
 	"github.com/inference-pio/inference-pio/cuda"
 	"github.com/inference-pio/inference-pio/cuda/nn"
 	"github.com/inference-pio/inference-pio/cuda/weights"
+	"github.com/inference-pio/inference-pio/internal/regular"
 	"github.com/inference-pio/inference-pio/sdk"
 )
 
@@ -38,15 +38,7 @@ func (m *misfit) Error() string { return m.reason }
 
 // readSettings reads one of a checkpoint's JSON files. That it is absent is fs.ErrNotExist.
 func readSettings(dir, name string) ([]byte, error) {
-	path := filepath.Join(dir, name)
-	info, err := os.Stat(path)
-	if err != nil {
-		return nil, sdk.Errorf(sdk.ReasonCheckpoint, "%w", err)
-	}
-	if !info.Mode().IsRegular() || info.Size() > maxConfigBytes {
-		return nil, sdk.Errorf(sdk.ReasonCheckpoint, "%s: not a regular file of at most %d bytes", path, maxConfigBytes)
-	}
-	text, err := os.ReadFile(path)
+	text, err := regular.Read(filepath.Join(dir, name), maxConfigBytes)
 	if err != nil {
 		return nil, sdk.Errorf(sdk.ReasonCheckpoint, "%w", err)
 	}
@@ -55,10 +47,12 @@ func readSettings(dir, name string) ([]byte, error) {
 
 // readConfig reads config.json and checks that the family runs it.
 func (f Family) readConfig(dir string) ([]byte, error) {
-	text, err := readSettings(dir, "config.json")
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, sdk.Errorf(sdk.ReasonNotFound, "%s: there is no config.json; a checkpoint is a folder as Hugging Face publishes it", dir)
+	if err := regular.Folder(dir); errors.Is(err, fs.ErrNotExist) {
+		return nil, sdk.Errorf(sdk.ReasonNotFound, "%w", err)
+	} else if err != nil {
+		return nil, sdk.Errorf(sdk.ReasonCheckpoint, "%w", err)
 	}
+	text, err := readSettings(dir, "config.json")
 	if err != nil {
 		return nil, err
 	}

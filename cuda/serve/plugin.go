@@ -46,20 +46,32 @@ func (p *plugin) Describe() sdk.Description {
 		Kernels: cuda.CPUKernels(), Numerics: []sdk.Numerics{sdk.NumericsExact}, Devices: []string{cuda.KindFar}}
 }
 
+// Inspect answers from headers and the text files: whatever is wrong with those is told before weights are read.
 func (p *plugin) Inspect(_ context.Context, req sdk.InspectRequest) (sdk.Inspection, error) {
-	return p.family.inspect(req)
+	answer, err := p.family.inspect(req)
+	if err == nil && answer.Fit != sdk.FitNone {
+		_, err = openWords(req)
+	}
+	if err != nil {
+		return sdk.Inspection{}, err
+	}
+	return answer, nil
 }
 
 func (p *plugin) Load(_ context.Context, req sdk.LoadRequest, progress func(sdk.Progress)) (sdk.LayerTable, error) {
-	words, err := text.Open(req.Path)
-	if err != nil {
-		return sdk.LayerTable{}, err
-	}
-	i, err := p.family.load(req, progress, holdFromEnv())
+	_, err := p.family.readConfig(req.Path)
 	var other *misfit
 	if errors.As(err, &other) {
 		err = sdk.Errorf(sdk.ReasonCheckpoint, "%w", err)
 	}
+	if err != nil {
+		return sdk.LayerTable{}, err
+	}
+	words, err := openWords(req.InspectRequest)
+	if err != nil {
+		return sdk.LayerTable{}, err
+	}
+	i, err := p.family.load(req, progress, holdFromEnv())
 	if err != nil {
 		return sdk.LayerTable{}, err
 	}
@@ -69,6 +81,16 @@ func (p *plugin) Load(_ context.Context, req sdk.LoadRequest, progress func(sdk.
 	p.words, p.loaded = words, i
 	close(p.ready)
 	return i.layout, nil
+}
+
+// openWords opens the text side. Only invented weights do without a tokenizer: a checkpoint that has weights and no tokenizer
+// is one that was not downloaded whole.
+func openWords(req sdk.InspectRequest) (*text.Model, error) {
+	words, err := text.Open(req.Path)
+	if err == nil && !words.HasTokenizer() && req.Weights != "dummy" {
+		return nil, sdk.Errorf(sdk.ReasonCheckpoint, "%s: there is no tokenizer.json; download it from where the weights come from", req.Path)
+	}
+	return words, err
 }
 
 func (p *plugin) Unload(context.Context) error {

@@ -13,6 +13,7 @@ import (
 	"time"
 	"unsafe"
 
+	"github.com/inference-pio/inference-pio/internal/regular"
 	"golang.org/x/sys/unix"
 )
 
@@ -85,12 +86,16 @@ func files(dir string) (paths []string, index map[string]string, err error) {
 		return nil, nil, fmt.Errorf("checkpoint %s: is a file; name the directory that holds config.json and %s", dir, singleFile)
 	}
 	single := filepath.Join(dir, singleFile)
-	if _, err := os.Stat(single); err == nil {
+	if _, err := os.Lstat(single); err == nil { // what is wrong with it is told when it is opened
 		return []string{single}, nil, nil
 	}
 	index, err = readIndex(filepath.Join(dir, indexFile))
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil, fmt.Errorf("checkpoint %s: holds neither %s nor %s", dir, singleFile, indexFile)
+		also := "; is the download complete?"
+		if other := regular.OtherWeights(dir); other != "" {
+			also = fmt.Sprintf(", only %s, which is not read; download the model's safetensors or convert it to them", other)
+		}
+		return nil, nil, fmt.Errorf("checkpoint %s: holds neither %s nor %s%s", dir, singleFile, indexFile, also)
 	}
 	if err != nil {
 		return nil, nil, err
@@ -124,7 +129,7 @@ func open(paths []string) (*Checkpoint, error) {
 }
 
 func mapFile(path string) (*mapped, error) {
-	f, _, err := openRegular(path)
+	f, _, err := regular.Open(path)
 	if err != nil {
 		return nil, err
 	}

@@ -6,9 +6,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"path/filepath"
 	"strings"
+
+	"github.com/inference-pio/inference-pio/internal/regular"
 )
 
 // maxIndex bounds the index; 100,000 tensors take about ten megabytes.
@@ -16,17 +17,9 @@ const maxIndex = 100 << 20
 
 // readIndex returns tensor -> shard, each shard a plain file name.
 func readIndex(path string) (map[string]string, error) {
-	f, size, err := openRegular(path)
+	text, err := regular.Read(path, maxIndex)
 	if err != nil {
 		return nil, err
-	}
-	defer f.Close()
-	if size > maxIndex {
-		return nil, fmt.Errorf("%s: has %d bytes, more than the %d allowed", path, size, maxIndex)
-	}
-	text, err := io.ReadAll(io.LimitReader(f, maxIndex))
-	if err != nil {
-		return nil, fmt.Errorf("%s: cannot be read: %w", path, err)
 	}
 	index, err := parseIndex(text)
 	if err != nil {

@@ -11,12 +11,11 @@ import (
 	"cmp"
 	"encoding/binary"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
-	"io/fs"
-	"os"
 	"slices"
+
+	"github.com/inference-pio/inference-pio/internal/regular"
 )
 
 const (
@@ -43,33 +42,12 @@ type Header struct {
 
 // ReadHeader reads and checks the header of one safetensors file; the data is not touched.
 func ReadHeader(path string) (Header, error) {
-	f, size, err := openRegular(path)
+	f, size, err := regular.Open(path)
 	if err != nil {
 		return Header{}, err
 	}
 	defer f.Close()
 	return readHeader(f, path, size)
-}
-
-// openRegular opens a file for reading and returns its size. Anything but a regular file is refused before it is opened, because
-// opening a pipe would wait for its writer.
-func openRegular(path string) (*os.File, int64, error) {
-	info, err := os.Stat(path)
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		return nil, 0, fmt.Errorf("%s: there is no such file: %w", path, fs.ErrNotExist)
-	case err != nil:
-		return nil, 0, fmt.Errorf("%s: cannot be examined: %w", path, err)
-	case info.IsDir():
-		return nil, 0, fmt.Errorf("%s: is a directory; a safetensors file was expected", path)
-	case !info.Mode().IsRegular():
-		return nil, 0, fmt.Errorf("%s: is not a regular file (%s)", path, info.Mode().Type())
-	}
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, 0, fmt.Errorf("%s: cannot be opened: %w", path, err)
-	}
-	return f, info.Size(), nil
 }
 
 func readHeader(r io.Reader, path string, size int64) (Header, error) {

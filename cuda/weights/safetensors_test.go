@@ -100,7 +100,7 @@ func TestPathsThatAreNoFiles(t *testing.T) {
 	}
 	for path, want := range map[string]string{
 		dir:                          "is a directory",
-		pipe:                         "is not a regular file", // and does not hang
+		pipe:                         "is a named pipe", // and does not hang
 		filepath.Join(dir, "nobody"): "there is no such file",
 	} {
 		if _, err := ReadHeader(path); err == nil || !strings.Contains(err.Error(), want) {

@@ -4,11 +4,11 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
-	"os"
 	"path/filepath"
 	"strings"
+
+	"github.com/inference-pio/inference-pio/internal/regular"
 )
 
 // ErrNoTemplate says that a checkpoint has no chat template: it is a base model, or it was exported without one.
@@ -47,11 +47,11 @@ func Load(dir string) (*Template, error) {
 // findSources returns the templates by name, of which "default" always is one, and the file they are from.
 func findSources(dir string, config map[string]json.RawMessage) (map[string]string, string, error) {
 	path := filepath.Join(dir, "chat_template.jinja")
-	data, err := readFile(path, maxTemplateFile)
+	data, err := regular.Read(path, maxTemplateFile)
 	switch {
 	case err == nil:
 		sources := map[string]string{"default": string(data)}
-		more, err := readFile(filepath.Join(dir, "additional_chat_templates", "tool_use.jinja"), maxTemplateFile)
+		more, err := regular.Read(filepath.Join(dir, "additional_chat_templates", "tool_use.jinja"), maxTemplateFile)
 		if err == nil {
 			sources["tool_use"] = string(more)
 		} else if !errors.Is(err, fs.ErrNotExist) {
@@ -104,7 +104,7 @@ func namedSources(raw json.RawMessage) (map[string]string, error) {
 
 // readConfig reads a JSON object; a missing file is an empty one.
 func readConfig(path string) (map[string]json.RawMessage, error) {
-	data, err := readFile(path, maxConfigFile)
+	data, err := regular.Read(path, maxConfigFile)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
@@ -116,22 +116,6 @@ func readConfig(path string) (map[string]json.RawMessage, error) {
 		return nil, fmt.Errorf("%s: not a JSON object: %w", path, err)
 	}
 	return object, nil
-}
-
-func readFile(path string, limit int64) ([]byte, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	data, err := io.ReadAll(io.LimitReader(f, limit+1))
-	if err != nil {
-		return nil, err
-	}
-	if int64(len(data)) > limit {
-		return nil, fmt.Errorf("%s: larger than %d bytes", path, limit)
-	}
-	return data, nil
 }
 
 // specialTokens returns what the keys that end in "_token" hold: a string, or an object with the string as content.

@@ -106,7 +106,7 @@ func TestTemplatesAreFoundWhereCheckpointsKeepThem(t *testing.T) {
 		{name: "no JSON", files: map[string]string{"tokenizer_config.json": `{`}, fail: "tokenizer_config.json: not a JSON object"},
 		{name: "a broken template", files: map[string]string{"chat_template.jinja": "\n{% if %}"}, fail: "chat_template.jinja: chat template, line 2: TemplateSyntaxError"},
 		{name: "a broken template for tools", files: map[string]string{"chat_template.jinja": "a", "additional_chat_templates/tool_use.jinja": "{{"}, fail: "chat_template.jinja: the template tool_use: chat template, line 1"},
-		{name: "a huge file", files: map[string]string{"chat_template.jinja": strings.Repeat("x", maxTemplateFile+1)}, fail: "chat_template.jinja: larger than 1048576 bytes"},
+		{name: "a huge file", files: map[string]string{"chat_template.jinja": strings.Repeat("x", maxTemplateFile+1)}, fail: "chat_template.jinja: has 1048577 bytes, more than the 1048576 that are read"},
 	} {
 		dir := t.TempDir()
 		for name, text := range c.files {

@@ -7,9 +7,9 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"path/filepath"
 
+	"github.com/inference-pio/inference-pio/internal/regular"
 	"github.com/inference-pio/inference-pio/sdk"
 	"github.com/inference-pio/inference-pio/sdk/engine"
 )
@@ -95,17 +95,10 @@ func set[T any](dst *T, v *T) {
 
 // readJSON leaves v as it is if there is no such file.
 func readJSON(path string, v any) error {
-	info, err := os.Stat(path)
+	data, err := regular.Read(path, maxConfig)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
-	if err != nil {
-		return sdk.Errorf(sdk.ReasonCheckpoint, "%w", err)
-	}
-	if !info.Mode().IsRegular() || info.Size() > maxConfig {
-		return sdk.Errorf(sdk.ReasonCheckpoint, "%s: not a regular file of at most %d bytes", path, maxConfig)
-	}
-	data, err := os.ReadFile(path)
 	if err != nil {
 		return sdk.Errorf(sdk.ReasonCheckpoint, "%w", err)
 	}

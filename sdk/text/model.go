@@ -55,7 +55,7 @@ func Open(dir string) (*Model, error) {
 }
 
 func openTokenizer(dir string) (*tokenizer.Tokenizer, error) {
-	if _, err := os.Stat(filepath.Join(dir, "tokenizer.json")); errors.Is(err, fs.ErrNotExist) {
+	if _, err := os.Lstat(filepath.Join(dir, "tokenizer.json")); errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
 	t, err := tokenizer.Load(dir)
@@ -64,6 +64,9 @@ func openTokenizer(dir string) (*tokenizer.Tokenizer, error) {
 	}
 	return t, nil
 }
+
+// HasTokenizer says whether there is a tokenizer.json. Without one the model takes prompts of ids and shows no text.
+func (m *Model) HasTokenizer() bool { return m.tokenizer != nil }
 
 // EOS are the ids that end an answer.
 func (m *Model) EOS() []int32 { return m.defaults.eos }

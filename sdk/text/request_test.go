@@ -2,10 +2,12 @@ package text
 
 import (
 	"errors"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"reflect"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/inference-pio/inference-pio/sdk"
@@ -130,12 +132,29 @@ func TestBadCheckpointFilesAreNamed(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	dir := t.TempDir()
-	if err := os.Mkdir(filepath.Join(dir, "generation_config.json"), 0o755); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := Open(dir); sdk.ReasonOf(err) != sdk.ReasonCheckpoint {
-		t.Errorf("a folder where a file should be: %v", err)
+}
+
+// Whoever opened a pipe that nobody writes to would wait for ever.
+func TestOnlyRegularFilesOfACheckpointAreOpened(t *testing.T) {
+	inPlaceOf := map[string]string{"chat_template.json": "chat_template.jinja", "config.json": "generation_config.json"}
+	for _, file := range []string{"tokenizer.json", "tokenizer_config.json", "chat_template.jinja", "chat_template.json", "additional_chat_templates/tool_use.jinja",
+		"generation_config.json", "config.json"} {
+		dir := checkpoint(t, "qwen3_0_6b")
+		path := filepath.Join(dir, file)
+		if strings.HasPrefix(file, "additional") { // read only beside this one
+			write(t, filepath.Join(dir, "chat_template.jinja"), "{{ messages }}")
+		}
+		if other, ok := inPlaceOf[file]; ok {
+			if err := os.Remove(filepath.Join(dir, other)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+				t.Fatal(err)
+			}
+		}
+		if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o755), os.RemoveAll(path), syscall.Mkfifo(path, 0o600)); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := Open(dir); sdk.ReasonOf(err) != sdk.ReasonCheckpoint || !strings.Contains(err.Error(), path+": is a named pipe") {
+			t.Errorf("%s: %v", file, err)
+		}
 	}
 }
 

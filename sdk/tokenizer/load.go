@@ -7,20 +7,24 @@ import (
 	"errors"
 	"fmt"
 	"hash/maphash"
-	"io"
-	"os"
+	"io/fs"
 	"path/filepath"
 	"slices"
 	"strconv"
+
+	"github.com/inference-pio/inference-pio/internal/regular"
 )
 
-const maxFile = 256 << 20 // bytes; the largest published tokenizer.json has 35 MB
+const (
+	maxFile       = 256 << 20 // bytes; the largest published tokenizer.json has 35 MB
+	maxConfigFile = 64 << 20  // bytes of tokenizer_config.json, which may list every added token
+)
 
 // Load reads dir/tokenizer.json, and from dir/tokenizer_config.json, if it is there, those added tokens that the first lacks.
 // Errors name the file and the key.
 func Load(dir string) (*Tokenizer, error) {
 	path := filepath.Join(dir, "tokenizer.json")
-	text, err := readFile(path)
+	text, err := regular.Read(path, maxFile)
 	if err != nil {
 		return nil, err
 	}
@@ -38,31 +42,10 @@ func Load(dir string) (*Tokenizer, error) {
 // Parse builds a Tokenizer from the text of a tokenizer.json alone.
 func Parse(tokenizerJSON []byte) (*Tokenizer, error) { return parse(tokenizerJSON, nil) }
 
-func readFile(path string) ([]byte, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	size := int64(0)
-	if info, err := f.Stat(); err == nil {
-		size = info.Size()
-	}
-	if size > maxFile {
-		return nil, fmt.Errorf("%s: %d bytes; at most %d are read", path, size, maxFile)
-	}
-	text := make([]byte, size)
-	n, err := io.ReadFull(f, text)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w after %d bytes", path, err, n)
-	}
-	return text, nil
-}
-
 // configTokens reads added_tokens_decoder, {"id": token, ...}, in the order of ids.
 func configTokens(path string) ([]addedToken, error) {
-	text, err := readFile(path)
-	if errors.Is(err, os.ErrNotExist) {
+	text, err := regular.Read(path, maxConfigFile)
+	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
 	if err != nil {

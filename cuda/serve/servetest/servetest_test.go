@@ -16,7 +16,7 @@ import (
 	"github.com/inference-pio/inference-pio/sdk"
 )
 
-// A small model without a tokenizer, written by the kit, goes through the contract; twins of it forget what they are told.
+// A small model whose tokenizer has no tokens, written by the kit, goes through the contract; twins of it forget what they are told.
 
 // toy is an embedding and layers that attend with equal scores.
 type toy struct {
@@ -76,6 +76,9 @@ func toyPlugin(t *testing.T, forgets bool) Plugin {
 			return m, nil
 		}}}
 	if _, err := p.Suite().Write(dir, []byte(`{"architectures": ["ToyForCausalLM"]}`), 0); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "tokenizer.json"), []byte(`{"model":{"type":"BPE","vocab":{},"merges":[]},"pre_tokenizer":{"type":"ByteLevel"},"decoder":{"type":"ByteLevel"}}`), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	ids := make([]int32, 150)

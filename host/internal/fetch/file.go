@@ -7,7 +7,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"syscall"
+
+	"github.com/inference-pio/inference-pio/internal/regular"
 )
 
 // file reads a file below an allowed folder. from is what the client wrote.
@@ -30,17 +31,17 @@ func (f *Fetcher) below(dir, name, from string) ([]byte, error) {
 		return nil, fmt.Errorf("%s cannot be read: its folder is not there", quote(from))
 	}
 	defer root.Close()
-	file, err := root.OpenFile(name, os.O_RDONLY|syscall.O_NONBLOCK, 0) // to open a pipe would wait for its writer
+	file, err := regular.OpenIn(root, name)
+	var kind *regular.KindError
 	switch {
+	case errors.As(err, &kind):
+		return nil, fmt.Errorf("%s is no file", quote(from))
 	case errors.Is(err, fs.ErrNotExist):
 		return nil, fmt.Errorf("%s is not there", quote(from))
 	case err != nil: // a link out of the folder, or no permission: which of them is not the client's business
 		return nil, fmt.Errorf("%s cannot be opened", quote(from))
 	}
 	defer file.Close()
-	if info, err := file.Stat(); err != nil || !info.Mode().IsRegular() {
-		return nil, fmt.Errorf("%s is no file", quote(from))
-	}
 	return f.read(file, fmt.Errorf("%s cannot be read", quote(from)))
 }
 
