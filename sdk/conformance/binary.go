@@ -20,18 +20,22 @@ import (
 // inherit the environment and shows its warnings on standard error.
 func StartBinary(path string) func(context.Context) (*client.Client, func(), error) {
 	return func(ctx context.Context) (*client.Client, func(), error) {
+		identity, err := client.NewIdentity()
+		if err != nil {
+			return nil, nil, err
+		}
 		sockets, err := os.MkdirTemp("", "pio")
 		if err != nil {
 			return nil, nil, fmt.Errorf("no folder for the socket: %w", err)
 		}
 		cmd := exec.Command(path)
-		cmd.Env = []string{plugin.EnvUnixSocketDir + "=" + sockets}
+		cmd.Env = []string{plugin.EnvUnixSocketDir + "=" + sockets, identity.Env()}
 		p := plugin.NewClient(&plugin.ClientConfig{
 			Cmd:              cmd,
 			HandshakeConfig:  plugin.HandshakeConfig{MagicCookieKey: sdk.CookieKey, MagicCookieValue: sdk.CookieValue},
 			VersionedPlugins: map[int]plugin.PluginSet{sdk.ProtocolMajor: {sdk.PluginSet: &hostSide{}}},
 			AllowedProtocols: []plugin.Protocol{plugin.ProtocolGRPC},
-			AutoMTLS:         true,
+			TLSConfig:        identity.TLS(), // not AutoMTLS: see client.Identity
 			SyncStdout:       io.Discard,
 			SyncStderr:       io.Discard,
 			Logger:           hclog.New(&hclog.LoggerOptions{Level: hclog.Warn, Output: os.Stderr}),

@@ -16,12 +16,20 @@ import (
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/inference-pio/inference-pio/sdk"
+	"github.com/inference-pio/inference-pio/sdk/serve"
 )
 
 // binaries is the folder of the real piohost and the echo plugin, built once for all scripts; echoSum is the plugin's hash.
 var binaries, echoSum string
 
-func TestMain(m *testing.M) { os.Exit(testMain(m)) }
+func TestMain(m *testing.M) {
+	if os.Getenv(sdk.CookieKey) != "" { // a host of these tests has started it
+		serve.Main(witness{})
+	}
+	os.Exit(testMain(m))
+}
 
 func testMain(m *testing.M) int {
 	dir, err := os.MkdirTemp("", "piohost-test")

@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/inference-pio/inference-pio/host/internal/catalog"
+	"github.com/inference-pio/inference-pio/host/internal/config"
 	"github.com/inference-pio/inference-pio/host/internal/process"
 )
 
@@ -57,13 +58,26 @@ func (g *global) listPlugins(list []pluginLine) error {
 	return w.Flush()
 }
 
-// spawn starts a binary that the user has named, listed or not.
+// spawn starts a binary that the user has named, listed or not, as serve would.
 func (g *global) spawn(ctx context.Context, path string) (*process.Process, error) {
 	log, err := g.pluginLog()
 	if err != nil {
 		return nil, err
 	}
-	return process.Start(ctx, process.Spec{Name: filepath.Base(path), Path: path, Log: log})
+	mtls, err := g.mtls()
+	if err != nil {
+		return nil, err
+	}
+	return process.Start(ctx, process.Spec{Name: filepath.Base(path), Path: path, MTLS: mtls, Log: log})
+}
+
+// mtls is what models.toml says of the sockets to plugins; these commands need no such file.
+func (g *global) mtls() (bool, error) {
+	on, err := config.MTLS(g.config)
+	if err != nil {
+		return false, &codeError{exitUsage, err}
+	}
+	return on, nil
 }
 
 // pluginLog shows of a plugin's log what --log-level asks for, but only warnings if it does not ask.
@@ -96,7 +110,11 @@ The lock is beside the folder; it has the hash, name and version of every plugin
 			}
 			args = c.Plugins.Dirs
 		}
-		list, err := catalog.WriteLock(cmd.Context(), catalog.Starter(log, false), args...)
+		mtls, err := g.mtls()
+		if err != nil {
+			return err
+		}
+		list, err := catalog.WriteLock(cmd.Context(), catalog.Starter(log, mtls), args...)
 		if err != nil {
 			return err
 		}

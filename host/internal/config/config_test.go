@@ -348,3 +348,32 @@ func FuzzParse(f *testing.F) {
 		}
 	})
 }
+
+// A command that starts a plugin by hand starts it as serving would, whatever else the file says.
+func TestMTLSAlone(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "models.toml")
+	for _, test := range []struct {
+		text string
+		want bool
+	}{
+		{"", true}, {"[plugins]\n", true}, {"[plugins]\nmtls = false\n", false}, {"[plugins]\nmtls = true\ndirs = [\"none\"]\nunknown = 1\n", true},
+	} {
+		if err := os.WriteFile(file, []byte(test.text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if got, err := MTLS(file); err != nil || got != test.want {
+			t.Errorf("%q: got %v, %v", test.text, got, err)
+		}
+	}
+	if got, err := MTLS(file + ".absent"); err != nil || !got {
+		t.Errorf("no file: got %v, %v", got, err)
+	}
+	for text, want := range map[string]string{"[plugins]\nmtls = 1\n": file + ":2: plugins.mtls: expected ", "[plugins\n": file + ":2: not valid TOML: ", "plugins = 3": file + ":1: plugins: expected "} {
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := MTLS(file); err == nil || !strings.HasPrefix(err.Error(), want) {
+			t.Errorf("%q: got %v, want %s", text, err, want)
+		}
+	}
+}

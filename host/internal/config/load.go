@@ -23,6 +23,25 @@ func Load(path string) (*Config, error) {
 	return parse(path, data, os.Stat)
 }
 
+// MTLS reads plugins.mtls alone, for commands that start a plugin and serve nothing: what else is wrong with the file does
+// not matter to them. A file that is not there says nothing, which is the default.
+func MTLS(path string) (bool, error) {
+	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
+		return defaultMTLS, nil
+	}
+	data, err := readFile(path)
+	if err != nil {
+		return false, Problems{{File: path, Text: err.Error()}}
+	}
+	var values map[string]any
+	if _, err := toml.Decode(string(data), &values); err != nil {
+		return false, Problems{syntaxProblem(path, err)}
+	}
+	r := &reader{document: &document{file: path, lines: locate(string(data))}}
+	on := r.table("", values).sub("plugins").flag("mtls", defaultMTLS)
+	return on, r.problems.orNil()
+}
+
 // readFile reads a bounded regular file and says in a sentence why it cannot.
 func readFile(path string) ([]byte, error) {
 	file, err := os.Open(path)

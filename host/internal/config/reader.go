@@ -23,6 +23,7 @@ const (
 	defaultWait   = 2 * time.Minute  // a cold 60 GB checkpoint from a disk of 500 MB/s
 	defaultBody   = 32 << 20         // a picture of the most bytes, in base64
 	defaultDir    = "bin/plugins"
+	defaultMTLS   = true
 )
 
 type statFunc func(path string) (fs.FileInfo, error)
@@ -80,7 +81,7 @@ func (r *reader) server(t *table) Server {
 
 func (r *reader) plugins(t *table) Plugins {
 	dirs := t.texts("dirs", `folders such as "bin/plugins"`, defaultDir)
-	p := Plugins{AllowUnlocked: t.flag("allow_unlocked", false), MTLS: t.flag("mtls", true)}
+	p := Plugins{AllowUnlocked: t.flag("allow_unlocked", false), MTLS: t.flag("mtls", defaultMTLS)}
 	p.Dirs = r.folders(t, "dirs", dirs, "build the plugins into it or name another", "the folder that holds the plugins")
 	if tier := t.text("sandbox", "off", `"off"`); tier != "off" {
 		t.problem("sandbox", `tier %q is not built yet; only "off" is`, shorten(tier))

@@ -22,6 +22,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/inference-pio/inference-pio/sdk"
+	"github.com/inference-pio/inference-pio/sdk/client"
 )
 
 // drainTime is how long the pipes are read on after the exit. Only a descendant that left the process group can still
@@ -32,10 +33,11 @@ const drainTime = 200 * time.Millisecond
 const lifelineFD = 3
 
 type child struct {
-	spec   Spec
-	binary *binary
+	spec     Spec
+	binary   *binary
+	identity *client.Identity // nil without mutual TLS
 
-	env       []string // go-plugin's part: cookie, versions, certificate, socket folder
+	env       []string // go-plugin's part: cookie, versions, socket folder
 	socketDir string
 	guard     *guard // of stdout
 	log       *stderr
@@ -66,11 +68,18 @@ var _ runner.Runner = (*child)(nil)
 
 // newChild opens and checks the binary; nothing runs yet.
 func newChild(spec Spec) (*child, error) {
-	b, err := seal(spec.Path, spec.SHA256)
-	if err != nil {
+	c := &child{spec: spec, guard: newGuard(), log: newStderr(spec.Log.With("plugin", spec.Name)), gone: make(chan struct{})}
+	var err error
+	if spec.MTLS {
+		if c.identity, err = client.NewIdentity(); err != nil {
+			return nil, err
+		}
+		c.guard.certificate = true
+	}
+	if c.binary, err = seal(spec.Path, spec.SHA256); err != nil {
 		return nil, err
 	}
-	return &child{spec: spec, binary: b, guard: newGuard(), log: newStderr(spec.Log.With("plugin", spec.Name)), gone: make(chan struct{})}, nil
+	return c, nil
 }
 
 // adopt is go-plugin's RunnerFunc: of its command, only the environment is of use.
@@ -119,6 +128,9 @@ func (c *child) command() (cmd *exec.Cmd, theirs []*os.File, err error) {
 	env := append(allowed(os.Environ()), c.spec.Env...)
 	env = append(env, c.env...)
 	env = append(env, sdk.EnvLifeline+"="+strconv.Itoa(lifelineFD), sdk.EnvFile+"="+absolute(c.spec.Path))
+	if c.identity != nil {
+		env = append(env, c.identity.Env())
+	}
 	return &exec.Cmd{
 		Path:       c.binary.execPath(),
 		Args:       []string{c.spec.Path},
@@ -245,6 +257,9 @@ func (c *child) Diagnose(context.Context) string { return "" }
 func (c *child) PluginToHost(network, address string) (string, string, error) {
 	if network != "unix" || filepath.Dir(address) != c.socketDir {
 		return "", "", fmt.Errorf("it listens on %s %.200q; expected a unix socket in the folder of $PLUGIN_UNIX_SOCKET_DIR", network, address)
+	}
+	if c.identity != nil && !c.guard.certified() {
+		return "", "", fmt.Errorf("its handshake line has no certificate, though $%s asks for mutual TLS; the plugin must serve it, or models.toml say mtls = false under [plugins]", client.EnvCertificate)
 	}
 	return network, address, nil
 }

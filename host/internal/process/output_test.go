@@ -202,6 +202,7 @@ func FuzzStdout(f *testing.F) {
 	f.Add([]byte("noise\n1|1|unix|/tmp/s|grpc|\nmore\n"))
 	f.Add([]byte("1|1|unix|/tmp/s|grpc|\n1|1|unix|/tmp/s|grpc|\n"))
 	f.Add([]byte("1|1|tcp|"))
+	f.Add([]byte("1|1|unix|/tmp/s|grpc|" + strings.Repeat("TUlJ", 50) + "|true\n"))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		g := newGuard()
 		var strays []string
@@ -216,6 +217,9 @@ func FuzzStdout(f *testing.F) {
 		shook, _, _ := g.seen()
 		if lines := strings.Count(string(out), "\n"); shook != (lines == 1) || lines > 1 || shook != handshake.Match(out) {
 			t.Errorf("let through: %q", out)
+		}
+		if strings.Count(string(out), "|") >= plainFields {
+			t.Errorf("a certificate that nobody asked for: %q", out)
 		}
 	})
 }

@@ -20,6 +20,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/inference-pio/inference-pio/sdk"
+	"github.com/inference-pio/inference-pio/sdk/client"
 	"github.com/inference-pio/inference-pio/sdk/serve"
 )
 
@@ -56,6 +57,11 @@ func behave(mode string) {
 		forever()
 	case "core 2":
 		fmt.Println("2|1|unix|" + socketPath() + "|grpc|")
+		forever()
+	case "no certificate":
+		os.Unsetenv(client.EnvCertificate)
+	case "strange certificate":
+		fmt.Println("1|1|unix|" + socketPath() + "|grpc|" + strings.Repeat("TUlJ", 50))
 		forever()
 	case "tcp":
 		fmt.Println("1|1|tcp|127.0.0.1:1|grpc|")

@@ -35,7 +35,7 @@ type Spec struct {
 	Path   string // of the binary
 	SHA256 string // of the binary, in hex; "" runs whatever lies there
 	Env    []string
-	MTLS   bool
+	MTLS   bool // encrypt the socket, and each side proves that it is the one
 
 	StartTimeout time.Duration // until the plugin answers; 0: 10 s
 	StopGrace    time.Duration // until Stop uses SIGKILL; 0: 5 s
@@ -101,7 +101,7 @@ func (s Spec) withDefaults() Spec {
 
 // shellConfig is made afresh for each start: go-plugin writes into what it is given.
 func (p *Process) shellConfig() *plugin.ClientConfig {
-	return &plugin.ClientConfig{
+	c := &plugin.ClientConfig{
 		HandshakeConfig: plugin.HandshakeConfig{MagicCookieKey: sdk.CookieKey, MagicCookieValue: sdk.CookieValue},
 		VersionedPlugins: map[int]plugin.PluginSet{
 			sdk.ProtocolMajor: {sdk.PluginSet: &connector{}},
@@ -110,10 +110,13 @@ func (p *Process) shellConfig() *plugin.ClientConfig {
 		RunnerFunc:       p.child.adopt,
 		UnixSocketConfig: &plugin.UnixSocketConfig{TempDir: socketBase()},
 		SkipHostEnv:      true,
-		AutoMTLS:         p.spec.MTLS,
 		StartTimeout:     p.spec.StartTimeout + afterKill, // ours comes first
 		Logger:           hclog.NewNullLogger(),           // what matters is told by our errors and the plugin's own log
 	}
+	if p.child.identity != nil {
+		c.TLSConfig = p.child.identity.TLS() // not AutoMTLS: see client.Identity
+	}
+	return c
 }
 
 // connector takes the bare connection out of go-plugin.

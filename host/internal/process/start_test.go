@@ -48,6 +48,7 @@ func TestPluginsThatDoNotStart(t *testing.T) {
 	const brief = 300 * time.Millisecond
 	for _, test := range []struct {
 		mode    string
+		mtls    bool
 		timeout time.Duration
 		want    string
 		last    string // line of the log
@@ -59,11 +60,15 @@ func TestPluginsThatDoNotStart(t *testing.T) {
 		{mode: "core 2", want: "its handshake has version 2, this host knows 1; build it with a current sdk"},
 		{mode: "tcp", want: `it listens on tcp "127.0.0.1:1"; expected a unix socket in the folder of $PLUGIN_UNIX_SOCKET_DIR`},
 		{mode: "elsewhere", want: `it listens on unix "`},
+		{mode: "no certificate", mtls: true, want: "its handshake line has no certificate, though $PLUGIN_CLIENT_CERT asks for mutual TLS; the plugin must serve it, or "},
+		{mode: "strange certificate", mtls: true, want: "error parsing server cert: "},
+		{mode: "strange certificate", want: "rpc error: code = Unavailable"}, // it is not looked at
 		{mode: "dead after the handshake", want: "exited with status 4 right after the handshake", last: "out of luck"},
 	} {
 		t.Run(test.mode, func(t *testing.T) {
 			ownTemp(t)
 			s := spec(t, test.mode)
+			s.MTLS = test.mtls
 			if test.timeout != 0 {
 				s.StartTimeout = test.timeout
 			}
