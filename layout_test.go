@@ -218,7 +218,7 @@ func sources(t *testing.T, each func(path, text string)) {
 			return nil
 		}
 		switch filepath.Ext(path) {
-		case ".go", ".c", ".h", ".md", ".toml", ".proto", ".sh", ".yaml", "":
+		case ".go", ".c", ".h", ".py", ".md", ".toml", ".proto", ".sh", ".yaml", "":
 		default:
 			return nil
 		}
