@@ -29,7 +29,8 @@ type Pool struct {
 }
 
 // NewPool is a pool with the best kernel table of this machine (or the one PIO_CPU names, if it has it) and a number of
-// threads, the caller's included; 0 is one for each core. Threads start at the first op that needs them.
+// threads, the caller's included; 0 is one for each core that this process may use: runtime.GOMAXPROCS, which obeys a
+// cgroup's share of the processors. Threads start at the first op that needs them.
 func NewPool(threads int) *Pool {
 	table, _ := choose(os.Getenv(EnvKernels))
 	return newPool(threads, table)
@@ -46,7 +47,7 @@ func NewPoolWith(threads int, table string) (*Pool, error) {
 
 func newPool(threads int, table *C.pio_kernels) *Pool {
 	if threads <= 0 {
-		threads = runtime.NumCPU()
+		threads = runtime.GOMAXPROCS(0)
 	}
 	return &Pool{c: C.pio_pool_new(C.int(threads)), table: table, threads: threads}
 }

@@ -42,7 +42,7 @@ func TestPoolServesManyThreadsOfTheSystem(t *testing.T) {
 
 // TestMoreThreadsThanCores: a caller never waits for a thread that the system has put aside.
 func TestMoreThreadsThanCores(t *testing.T) {
-	p := newPool(t, 8*runtime.NumCPU(), cpu.Tables()[0])
+	p := newPool(t, 8*runtime.GOMAXPROCS(0), cpu.Tables()[0])
 	x, y, z := make([]float32, 1<<17), make([]float32, 1<<17), make([]float32, 1<<17)
 	for i := range x {
 		x[i], y[i] = float32(i), 1
@@ -148,4 +148,15 @@ func threadsNow(t *testing.T) int {
 		t.Fatal(err)
 	}
 	return len(tasks)
+}
+
+// TestAPoolHasAsManyThreadsAsTheProcessMayUse: GOMAXPROCS, which a cgroup's share of the processors makes smaller than the
+// number of cores. Threads beyond it would only wait for each other.
+func TestAPoolHasAsManyThreadsAsTheProcessMayUse(t *testing.T) {
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(runtime.NumCPU() + 1))
+	p := cpu.NewPool(0)
+	defer p.Close()
+	if n := p.Threads(); n != runtime.NumCPU()+1 {
+		t.Errorf("%d threads where %d may run", n, runtime.NumCPU()+1)
+	}
 }

@@ -81,7 +81,7 @@ func downFirst(w, h, toW, toH int) bool { return toH < h && h-toH > 2*(w-toW) }
 // bands makes the rows on several threads and says whether all were made.
 func bands(t *C.pic_kernels, job *C.pic_job, rows, threads int) bool {
 	if threads <= 0 {
-		threads = runtime.NumCPU()
+		threads = runtime.GOMAXPROCS(0)
 	}
 	threads = min(threads, (rows+7)/8)
 	ok := make([]bool, threads)

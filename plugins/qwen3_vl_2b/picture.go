@@ -47,7 +47,7 @@ func (m *Model) Look(file []byte) (serve.Picture, error) {
 	if err != nil {
 		return nil, err
 	}
-	fitted, err := m.look.Fit(fit.Image{Width: image.Width, Height: image.Height, Pix: image.Pix}, runtime.NumCPU())
+	fitted, err := m.look.Fit(fit.Image{Width: image.Width, Height: image.Height, Pix: image.Pix}, runtime.GOMAXPROCS(0))
 	if err != nil {
 		return nil, err
 	}
