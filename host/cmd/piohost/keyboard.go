@@ -3,21 +3,12 @@ package main
 
 import (
 	"bytes"
-	"cmp"
 	"context"
 	"io"
 )
 
-const (
-	ctrlC = 0x03
-
-	// keyInterrupt stands for Ctrl-C between the keyboard and the line editor, which would take Ctrl-C itself for the end
-	// of the input. It is Ctrl-\, which nobody types for its own sake.
-	keyInterrupt = 0x1c
-
-	// maxAhead bounds what may be typed while an answer is being written.
-	maxAhead = 64 << 10
-)
+// maxAhead bounds what may be typed while an answer is being written.
+const maxAhead = 64 << 10
 
 // source is a reader whose Read also ends with its context. What is read stays in order.
 type source struct {
@@ -73,56 +64,21 @@ func (s *source) Read(p []byte) (int, error) {
 }
 
 // keyboard is the source of a line editor.
-type keyboard struct {
-	*source
-	paste pasted
-	ready []byte // for the editor
-	left  bool   // Ctrl-C on an empty line: the input has ended
-}
-
-// Read gives the editor at most one interrupt at a time, as the last byte: what follows it is not meant for the line that
-// it clears. A terminal that fails has gone away: that is the end of the input.
-func (k *keyboard) Read(p []byte) (int, error) {
-	if len(p) == 0 {
-		return 0, io.ErrShortBuffer
-	}
-	for len(k.ready) == 0 {
-		if k.left {
-			k.left = false
-			return 0, errInterrupted
-		}
-		var raw [256]byte
-		n, err := k.source.Read(raw[:])
-		if err != nil {
-			return 0, cmp.Or(k.ctx.Err(), io.EOF)
-		}
-		k.ready = k.paste.edit(k.ready[:0], raw[:n])
-	}
-	n := min(len(p), len(k.ready))
-	if i := bytes.IndexByte(k.ready[:n], keyInterrupt); i >= 0 {
-		n = i + 1
-	}
-	copy(p, k.ready[:n])
-	k.ready = k.ready[n:]
-	return n, nil
-}
+type keyboard struct{ *source }
 
 // watch returns a context that ends when Ctrl-C is typed, and what stops watching. Other keys are kept for the next line.
 func (k *keyboard) watch(ctx context.Context) (context.Context, func()) {
 	ctx, cancel := context.WithCancel(ctx)
 	stop, stopped := make(chan struct{}), make(chan struct{})
-	if i := bytes.LastIndexByte(k.ready, keyInterrupt); i >= 0 { // typed in one go with the question
-		k.ready = k.ready[i+1:]
-		cancel()
-	}
-	ahead := k.source.ready
+	var ahead []byte
 	take := func(chunk []byte) {
-		if i := bytes.LastIndexByte(chunk, ctrlC); i >= 0 {
+		if i := bytes.LastIndexByte(chunk, byte(keyInterrupt)); i >= 0 {
 			ahead, chunk = nil, chunk[i+1:]
 			cancel()
 		}
 		ahead = append(ahead, chunk[:min(len(chunk), maxAhead-len(ahead))]...)
 	}
+	take(k.ready) // typed in one go with the question
 	go func() {
 		defer close(stopped)
 		for {
@@ -142,6 +98,6 @@ func (k *keyboard) watch(ctx context.Context) (context.Context, func()) {
 		close(stop)
 		<-stopped
 		cancel()
-		k.source.ready = ahead
+		k.ready = ahead
 	}
 }

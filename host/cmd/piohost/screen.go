@@ -3,24 +3,17 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io"
 	"os"
 	"os/signal"
-	"strings"
 	"syscall"
 
 	"golang.org/x/term"
 )
 
-// errInterrupted ends a line that Ctrl-C was typed on while it was empty.
-var errInterrupted = errors.New("interrupted")
-
 // screen is a terminal in raw mode, until close.
 type screen struct {
-	*term.Terminal
-	keys  *keyboard
+	*editor
 	in    *os.File
 	out   *os.File
 	state *term.State
@@ -33,32 +26,24 @@ func openScreen(ctx context.Context, in, out *os.File, h *history, complete func
 	if err != nil {
 		return nil, fmt.Errorf("the terminal cannot be used for editing: %w", err)
 	}
-	keys := &keyboard{source: newSource(ctx, in)}
 	s := &screen{
-		Terminal: term.NewTerminal(struct {
-			io.Reader
-			io.Writer
-		}{keys, out}, ""),
-		keys: keys, in: in, out: out, state: state, sizes: make(chan os.Signal, 1),
+		editor: &editor{keys: &keyboard{newSource(ctx, in)}, out: out, history: h, complete: complete, width: 80, height: 24},
+		in:     in, out: out, state: state, sizes: make(chan os.Signal, 1),
 	}
-	s.History = h
-	s.AutoCompleteCallback = func(line string, pos int, key rune) (string, int, bool) {
-		return s.key(line, pos, key, complete)
-	}
-	s.SetBracketedPasteMode(true)
-	s.resize()
+	fmt.Fprint(out, pasteOn)
+	s.measure()
 	signal.Notify(s.sizes, syscall.SIGWINCH)
 	go func() {
 		for range s.sizes {
-			s.resize()
+			s.measure()
 		}
 	}()
 	return s, nil
 }
 
-func (s *screen) resize() {
+func (s *screen) measure() {
 	if width, height, err := term.GetSize(int(s.out.Fd())); err == nil && width > 0 {
-		_ = s.SetSize(width, height) // what cannot be written now fails again later
+		s.resize(width, height)
 	}
 }
 
@@ -66,34 +51,12 @@ func (s *screen) resize() {
 func (s *screen) close() {
 	signal.Stop(s.sizes)
 	close(s.sizes)
-	s.SetBracketedPasteMode(false)
+	fmt.Fprint(s.out, pasteOff)
 	_ = term.Restore(int(s.in.Fd()), s.state)
 }
 
-// key handles what the editor has no meaning for. It is not called for pasted text.
-func (s *screen) key(line string, pos int, key rune, complete func(string) string) (string, int, bool) {
-	switch key {
-	case keyInterrupt:
-		s.keys.left = line == ""
-		return "", 0, true
-	case '\t':
-		if whole := complete(line[:pos]); whole != "" {
-			return whole + line[pos:], len(whole), true
-		}
-	}
-	return "", 0, false
-}
-
-// line reads a line. io.EOF is Ctrl-D on an empty one.
+// line reads a line of a message.
 func (s *screen) line(prompt string) (string, error) {
-	s.SetPrompt(prompt)
-	line, err := s.ReadLine()
-	switch {
-	case errors.Is(err, term.ErrPasteIndicator):
-		err = nil
-	case err != nil: // the prompt stays where it is, and the next one begins a line
-		s.SetPrompt("")
-		fmt.Fprintln(s, strings.TrimRight(prompt, " "))
-	}
+	line, err := s.readLine(prompt)
 	return unfold(line), err
 }
