@@ -61,10 +61,17 @@ func (c *CPU) Free(m Memory) {
 	}
 }
 
-// Usage is what Alloc gave; mapped files and slices are not counted.
+// Take counts memory of this process that somebody else makes, such as decoded pictures. A *BudgetError says that the budget
+// does not allow it.
+func (c *CPU) Take(bytes int64, p Purpose) error { return c.ledger.Take(KindCPU, bytes, p) }
+
+// Give counts as free what Take counted, after it is gone.
+func (c *CPU) Give(bytes int64, p Purpose) { c.ledger.Give(bytes, p) }
+
+// Usage is what Alloc gave and Take counted; mapped files are not counted.
 func (c *CPU) Usage() Usage { return c.ledger.Usage() }
 
-// SetBudget limits what Alloc gives; 0 is no limit.
+// SetBudget limits what Alloc gives and Take counts; 0 is no limit.
 func (c *CPU) SetBudget(bytes int64) { c.ledger.SetBudget(bytes) }
 
 // CopyIn copies within the memory of this process.

@@ -14,9 +14,10 @@ type Purpose uint8
 
 // The purposes that are counted apart.
 const (
-	ForWeights Purpose = iota
-	ForState           // kv caches and recurrent states
-	ForScratch         // activations
+	ForWeights  Purpose = iota
+	ForState            // kv caches and recurrent states
+	ForScratch          // activations
+	ForPictures         // while they are decoded, and what was seen of them
 	purposes
 )
 
@@ -28,6 +29,8 @@ func (p Purpose) String() string {
 		return "state"
 	case ForScratch:
 		return "scratch"
+	case ForPictures:
+		return "pictures"
 	}
 	return "no purpose"
 }

@@ -191,7 +191,7 @@ func (i *instance) start(l limits, hold func(int)) error {
 	}
 	t.step, t.place = i.step, i.place
 	if m, ok := i.model.(Seer); ok {
-		t.eyes = newEyes(m, i.context, i.devices, i.place)
+		t.eyes = newEyes(m, i.context, i.cpu, i.devices, i.place)
 		i.eyes = t.eyes
 	}
 	i.engine, err = engine.New(t, engine.Config{Blocks: l.blocks, MaxSequences: l.sequences, StepTokens: l.rows, Context: l.context,
@@ -261,6 +261,7 @@ func (i *instance) close() error {
 	}
 	if i.eyes != nil {
 		i.eyes.release()
+		i.eyes.album.close()
 	}
 	if i.step != nil {
 		i.step.Release(0)

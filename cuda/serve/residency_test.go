@@ -53,6 +53,8 @@ func newToy(t *testing.T, budget int64, want func(layer int) bool) *toy {
 	return newMixture(t, budget, 0, want)
 }
 
+func (y *toy) cpu() *cuda.CPU { return y.r.devices[0].(*cuda.CPU) }
+
 // newMixture is newToy with so many experts in each layer, each as large as the rest of the layer.
 func newMixture(t *testing.T, budget int64, experts int, want func(layer int) bool) *toy {
 	t.Helper()

@@ -1,11 +1,11 @@
 package serve
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"slices"
 	"strings"
-	"sync"
 	"sync/atomic"
 
 	"github.com/inference-pio/inference-pio/cuda"
@@ -23,6 +23,8 @@ type Seer interface {
 	ReadPreprocessor(text []byte) error
 	// PadToken stands for a piece of a picture in the prompt.
 	PadToken() int32
+	// Cost is the most bytes that Look takes for a file while it works, from the file's head. Its errors are for the client.
+	Cost(file []byte) (int64, error)
 	// Look decodes a file and cuts it into patches. It is called from any goroutine; an error is a sentence for the client.
 	Look(file []byte) (Picture, error)
 	// CheckPrompt says what in a prompt is not built, such as a place for a video, in a sentence for the client.
@@ -40,7 +42,10 @@ type Seer interface {
 }
 
 // Picture is a decoded picture; what else it is the model knows.
-type Picture = text.Picture
+type Picture interface {
+	text.Picture
+	Bytes() int64 // that it takes, until it is seen
+}
 
 // Placed is a picture in a prompt.
 type Placed struct {
@@ -66,15 +71,14 @@ type sight struct {
 	features [][]float32 // of all pieces so far; when done, as nn.Visual has them
 	done     bool
 	sizes    *cuda.Sizes // that its pieces need
-}
+	between  int64       // bytes of x at most, once they are counted
 
-// Pictures are remembered after their requests have ended, so that a conversation that sends them again with every turn has them
-// looked at once.
-const (
-	recentSights  = 32
-	recentWeight  = 256 << 20 // bytes of what was seen of them, in all
-	looksTogether = 2         // files that are decoded at the same time: a large one takes hundreds of megabytes
-)
+	// Under album.mu.
+	weight     int64 // bytes of its pixels and of what is seen of it
+	bytes      int64 // counted for it
+	users      int   // requests that have it
+	remembered bool
+}
 
 // eyes are a loaded model's.
 type eyes struct {
@@ -86,16 +90,15 @@ type eyes struct {
 	held    []bool     // devices that have memory for its activations
 	holder  *sight     // whose they are
 
-	looks  chan struct{} // one for each file that is being decoded
-	mu     sync.Mutex
-	recent []*sight // the newest last
+	album *album
 
 	seen, reused atomic.Uint64 // pictures
 }
 
-func newEyes(m Seer, context int, devices []cuda.Device, place *residency) *eyes {
+// newEyes: the first device is the CPU, c.
+func newEyes(m Seer, context int, c *cuda.CPU, devices []cuda.Device, place *residency) *eyes {
 	return &eyes{model: m, context: context, devices: devices, place: place, step: cuda.NewStep(devices, nil, place), held: make([]bool, len(devices)),
-		looks: make(chan struct{}, looksTogether)}
+		album: newAlbum(c)}
 }
 
 // Pad implements text.Pictures.
@@ -108,48 +111,35 @@ func (e *eyes) Context() int { return e.context }
 func (e *eyes) Check(ids []int32) error { return e.model.CheckPrompt(ids) }
 
 // Look implements text.Pictures: a picture that was sent lately is the same sight.
-func (e *eyes) Look(file []byte) (text.Picture, error) {
-	e.looks <- struct{}{}
-	defer func() { <-e.looks }()
-	p, err := e.model.Look(file)
+func (e *eyes) Look(ctx context.Context, file []byte, first bool) (text.Picture, error) {
+	cost, err := e.model.Cost(file)
 	if err != nil {
 		return nil, err
 	}
-	return e.remember(p), nil
-}
-
-// remember returns the sight of a picture, the same one for one that was sent lately.
-func (e *eyes) remember(p Picture) *sight {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	s := &sight{Picture: p}
-	if i := slices.IndexFunc(e.recent, func(s *sight) bool { return s.Hash() == p.Hash() }); i >= 0 {
-		s = e.recent[i]
-		e.reused.Add(1)
-		e.recent = slices.Delete(e.recent, i, i+1)
-	}
-	e.recent = append(e.recent, s)
-	weight, kept := 0, 0
-	for _, s := range slices.Backward(e.recent) {
-		if weight += e.weight(s); kept == recentSights || kept > 0 && weight > recentWeight {
-			break
+	fresh := (*sight)(nil)
+	s, err := e.album.decode(ctx, cost, first, func() (*sight, error) {
+		p, err := e.model.Look(file)
+		if err != nil {
+			return nil, err
 		}
-		kept++
+		fresh = &sight{Picture: p, weight: e.weight(p)}
+		return fresh, nil
+	})
+	if err != nil {
+		return nil, err
 	}
-	e.recent = slices.Delete(e.recent, 0, len(e.recent)-kept)
-	return s
+	if s != fresh {
+		e.reused.Add(1)
+	}
+	return s, nil
 }
 
-// forget makes room for a picture's next try, which begins anew: what failed may have given up its pixels.
-func (e *eyes) forget(s *sight) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	e.recent = slices.DeleteFunc(e.recent, func(r *sight) bool { return r == s })
-}
+// Leave implements text.Pictures.
+func (e *eyes) Leave(p text.Picture) { e.album.leave(p.(*sight)) }
 
-// weight is the bytes of what is seen of a picture; its pixels are fewer.
-func (e *eyes) weight(s *sight) int {
-	return s.Tokens() * e.model.Features() * e.model.Shape().Hidden * 4
+// weight is the bytes of a picture's pixels and of what is seen of it.
+func (e *eyes) weight(p Picture) int64 {
+	return p.Bytes() + int64(p.Tokens())*int64(e.model.Features()*e.model.Shape().Hidden)*4
 }
 
 // prepare looks at one piece of the first picture that is not seen yet.
@@ -160,7 +150,7 @@ func (e *eyes) prepare(media []engine.Media) (done bool, err error) {
 	}
 	s := media[i].Content.(*sight)
 	if err := e.look(s); err != nil {
-		e.forget(s)
+		e.album.forget(s)
 		return false, err
 	}
 	return s.done && i == len(media)-1, nil
@@ -207,6 +197,7 @@ func (e *eyes) finish(s *sight) error {
 	}
 	s.features = append(s.features[n-1:n:n], s.features[:n-1]...)
 	s.x, s.done = nil, true
+	e.album.shorten(s, s.between)
 	e.seen.Add(1)
 	return nil
 }
@@ -218,11 +209,14 @@ func (e *eyes) reserve(s *sight) error {
 		if s.piece > 0 {
 			return errors.New("a picture was begun without its sizes")
 		}
-		z, err := e.measure(s.Picture)
+		z, between, err := e.measure(s.Picture)
 		if err != nil {
 			return err
 		}
-		s.sizes = &z
+		if err := e.album.extend(s, between); err != nil {
+			return fmt.Errorf("a picture of %d tokens: %w", s.Tokens(), memoryError(err))
+		}
+		s.sizes, s.between = &z, between
 	}
 	if e.holder != s {
 		e.release() // what a picture that was given up left is of another size
@@ -266,8 +260,8 @@ func (e *eyes) release() {
 	e.holder = nil
 }
 
-// measure goes through all pieces without computing them.
-func (e *eyes) measure(p Picture) (most cuda.Sizes, err error) {
+// measure goes through all pieces without computing them. between is the most bytes that lie between two of them.
+func (e *eyes) measure(p Picture) (most cuda.Sizes, between int64, err error) {
 	rows, width, done := 0, 0, false
 	for piece := 0; !done; piece++ {
 		z, err := e.step.Measure(func(s *cuda.Step) {
@@ -281,11 +275,14 @@ func (e *eyes) measure(p Picture) (most cuda.Sizes, err error) {
 			}
 		})
 		if err != nil {
-			return most, fmt.Errorf("measuring the memory for a picture: %w", err)
+			return most, between, fmt.Errorf("measuring the memory for a picture: %w", err)
 		}
 		most.Step = max(most.Step, z.Step)
+		if !done {
+			between = max(between, int64(rows)*int64(width)*4)
+		}
 	}
-	return most, nil
+	return most, between, nil
 }
 
 // towerOn says whether a device computes some module of the tower.

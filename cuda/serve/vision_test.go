@@ -17,6 +17,7 @@ import (
 type stare struct {
 	Seer
 	hidden  int             // of the decoder
+	cost    int64           // of decoding a byte
 	fail    *bool           // what the next piece does, once
 	decoded chan<- []byte   // gets each file
 	decode  <-chan struct{} // and has it decoded, if not nil
@@ -25,10 +26,13 @@ type stare struct {
 type bytePicture []byte
 
 func (p bytePicture) Tokens() int    { return len(p) }
+func (p bytePicture) Bytes() int64   { return int64(len(p)) }
 func (p bytePicture) Hash() [32]byte { return sha256.Sum256(p) }
 
 func (stare) Features() int  { return 2 }
 func (m stare) Shape() Shape { return Shape{Hidden: m.hidden} }
+
+func (m stare) Cost(file []byte) (int64, error) { return m.cost * int64(len(file)), nil }
 
 func (m stare) Look(file []byte) (Picture, error) {
 	if m.decode != nil {
@@ -56,13 +60,30 @@ func (m stare) See(s *cuda.Step, p Picture, x cuda.Tensor, piece int) (next cuda
 	return x, []cuda.Tensor{x}, piece == 2
 }
 
-// lookAt prepares one picture by so many pieces.
+// newStare makes eyes on the devices of a toy.
+func newStare(t *testing.T, y *toy, s stare) *eyes {
+	e := newEyes(s, 0, y.cpu(), y.r.devices, y.r)
+	t.Cleanup(func() {
+		e.release()
+		e.album.close()
+	})
+	return e
+}
+
+// activationsOf is what a device holds but for pictures.
+func activationsOf(y *toy) int64 {
+	u := y.cpu().Usage()
+	return u.Used - u.For[cuda.ForPictures]
+}
+
+// lookAt prepares one picture by so many pieces, for a request that ends then.
 func lookAt(t *testing.T, e *eyes, file []byte, pieces int) *sight {
 	t.Helper()
-	p, err := e.Look(file)
+	p, err := e.Look(t.Context(), file, true)
 	if err != nil {
 		t.Fatal(err)
 	}
+	defer e.Leave(p)
 	s := p.(*sight)
 	for range pieces {
 		if _, err := e.prepare([]engine.Media{{Len: s.Tokens(), Content: s}}); err != nil {
@@ -76,8 +97,8 @@ func lookAt(t *testing.T, e *eyes, file []byte, pieces int) *sight {
 // was looked at meanwhile, and their memory is given back.
 func TestPicturesGivenUpGoOnWhenTheyComeAgain(t *testing.T) {
 	y := newToy(t, 0, func(int) bool { return false })
-	before := y.r.devices[0].Usage().Used
-	e := newEyes(stare{}, 0, y.r.devices, y.r)
+	before := activationsOf(y)
+	e := newStare(t, y, stare{})
 	large, small := slices.Repeat([]byte{3}, 5000), []byte{1, 2}
 	lookAt(t, e, large, 1)
 	lookAt(t, e, small, 1)
@@ -92,7 +113,7 @@ func TestPicturesGivenUpGoOnWhenTheyComeAgain(t *testing.T) {
 			}
 		}
 	}
-	if after := y.r.devices[0].Usage().Used; after != before {
+	if after := activationsOf(y); after != before {
 		t.Errorf("%d bytes are held, before anything was seen %d", after, before)
 	}
 	if s := lookAt(t, e, large, 0); !s.done {
@@ -103,9 +124,9 @@ func TestPicturesGivenUpGoOnWhenTheyComeAgain(t *testing.T) {
 // A request that ends while its picture is being looked at leaves no memory behind, though nobody else sends one.
 func TestRestGivesBackThePictureThatNobodyWants(t *testing.T) {
 	y := newToy(t, 0, func(int) bool { return false })
-	used := func() int64 { return y.r.devices[0].Usage().Used }
+	used := func() int64 { return activationsOf(y) }
 	before := used()
-	e := newEyes(stare{}, 0, y.r.devices, y.r)
+	e := newStare(t, y, stare{})
 	engine := &stepper{eyes: e, place: y.r}
 	engine.Rest()
 	file := slices.Repeat([]byte{3}, 5000)
@@ -126,7 +147,7 @@ func TestRestGivesBackThePictureThatNobodyWants(t *testing.T) {
 func TestAPictureThatFailedIsLookedAtAnew(t *testing.T) {
 	y := newToy(t, 0, func(int) bool { return false })
 	fail := false
-	e := newEyes(stare{fail: &fail}, 0, y.r.devices, y.r)
+	e := newStare(t, y, stare{fail: &fail})
 	for piece := range 3 {
 		file := []byte{1, 2, 3, 4, byte(piece)}
 		s := lookAt(t, e, file, piece)
@@ -143,8 +164,8 @@ func TestAPictureThatFailedIsLookedAtAnew(t *testing.T) {
 
 // What was seen of pictures is kept for later up to a number of bytes, the oldest given up first.
 func TestPicturesAreForgottenByTheirWeight(t *testing.T) {
-	const half = recentWeight / 2 / (2 * 4) // the width of one token that weighs so much
-	e := newEyes(stare{hidden: half / 16}, 0, nil, nil)
+	const half = (recentWeight/2 - 16) / (2 * 4) // the width of one token that weighs so much
+	e := newEyes(stare{hidden: half / 16}, 0, cuda.NewCPU(1), nil, nil)
 	a, b, c := slices.Repeat([]byte{1}, 16), slices.Repeat([]byte{2}, 16), []byte{3}
 	whole := slices.Repeat([]byte{4}, 1000)
 	first, second := lookAt(t, e, a, 0), lookAt(t, e, b, 0)
@@ -158,23 +179,23 @@ func TestPicturesAreForgottenByTheirWeight(t *testing.T) {
 	if lookAt(t, e, b, 0) == second {
 		t.Error("more is remembered than there is room for")
 	}
-	if large := lookAt(t, e, whole, 0); lookAt(t, e, whole, 0) != large || len(e.recent) != 1 {
-		t.Errorf("of one that is too large by itself %d are remembered", len(e.recent))
+	if large := lookAt(t, e, whole, 0); lookAt(t, e, whole, 0) != large || len(e.album.recent) != 1 {
+		t.Errorf("of one that is too large by itself %d are remembered", len(e.album.recent))
 	}
 	for i := range 2 * recentSights {
 		lookAt(t, e, []byte{byte(i)}, 0)
 	}
-	if len(e.recent) != recentSights {
-		t.Errorf("%d small pictures are remembered, not %d", len(e.recent), recentSights)
+	if len(e.album.recent) != recentSights {
+		t.Errorf("%d small pictures are remembered, not %d", len(e.album.recent), recentSights)
 	}
 }
 
 func TestFewFilesAreDecodedTogether(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		decoded, decode := make(chan []byte, 10), make(chan struct{})
-		e := newEyes(stare{decoded: decoded, decode: decode}, 0, nil, nil)
+		e := newEyes(stare{decoded: decoded, decode: decode}, 0, cuda.NewCPU(1), nil, nil)
 		for i := range 10 {
-			go e.Look([]byte{byte(i)})
+			go e.Look(t.Context(), []byte{byte(i)}, true)
 		}
 		for i := range 10 {
 			synctest.Wait()

@@ -41,6 +41,15 @@ func (p *Picture) values(from, to int) []float32 {
 	return out
 }
 
+// Bytes are those of the pixels.
+func (p *Picture) Bytes() int64 { return int64(len(p.image.Pix)) }
+
+// Cost is what a file takes to decode and to fit: while it is resized both sizes exist.
+func (m *Model) Cost(file []byte) (int64, error) {
+	n, err := picture.Cost(file, picture.Limits{})
+	return n + 3*int64(m.look.MaxPixels), err
+}
+
 // Look decodes a file and makes it as large as the model wants pictures. Errors are for whoever sent it.
 func (m *Model) Look(file []byte) (serve.Picture, error) {
 	image, err := picture.Decode(file, picture.Limits{})

@@ -136,8 +136,12 @@ func TestAPanicOfADecoderIsAnError(t *testing.T) {
 		{head: head, decode: func([]byte, image.Config) (*Image, int, error) { panic("index out of range") }},
 		{head: func(io.Reader) (image.Config, error) { panic("index out of range") }},
 	} {
-		if m, err := f.run(nil, Limits{}); err == nil || m != nil || !strings.Contains(err.Error(), "index out of range") {
-			t.Errorf("%v, %v", m, err)
+		c, err := f.sized(nil, Limits{})
+		if err == nil {
+			_, err = f.run(nil, c)
+		}
+		if err == nil || !strings.Contains(err.Error(), "index out of range") {
+			t.Error(err)
 		}
 	}
 }

@@ -24,6 +24,7 @@ type jpegHead struct {
 	scans       int
 	orientation int
 	components  int
+	progressive bool
 	halved      bool // the first plane is twice as wide and high as the second
 	adobe       int  // offset of the transform byte, 0 without an Adobe marker
 }
@@ -91,8 +92,12 @@ func readJPEGHead(data []byte) (jpegHead, error) {
 func (h *jpegHead) segment(marker byte, b []byte, at int) error {
 	switch marker {
 	case 0xc0, 0xc1, 0xc2: // start of frame
+		h.progressive = marker == 0xc2
+		if len(b) > 5 {
+			h.components = int(b[5])
+		}
 		if len(b) > 10 {
-			h.components, h.halved = int(b[5]), b[7] == 0x22 && b[10] == 0x11
+			h.halved = b[7] == 0x22 && b[10] == 0x11
 		}
 	case 0xda: // start of scan
 		if h.scans++; h.scans > maxScans {

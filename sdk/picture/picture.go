@@ -17,7 +17,6 @@
 package picture
 
 import (
-	"bytes"
 	"crypto/sha256"
 	"encoding/binary"
 	"errors"
@@ -87,21 +86,22 @@ func (l Limits) size(width, height int) error {
 	return nil
 }
 
-// format is one kind of file. head and decode are given bytes that begin with one of its marks, decode only those whose head
-// says a size within the limits.
+// format is one kind of file. The functions are given bytes that begin with one of its marks, decode and perPixel only those
+// whose head says a size within the limits.
 type format struct {
-	name   string
-	is     func(data []byte) bool
-	head   func(r io.Reader) (image.Config, error)
-	decode func(data []byte, head image.Config) (m *Image, orientation int, err error)
+	name     string
+	is       func(data []byte) bool
+	head     func(r io.Reader) (image.Config, error)
+	decode   func(data []byte, head image.Config) (m *Image, orientation int, err error)
+	perPixel func(data []byte, head image.Config) int // the most bytes that decode takes for one
 }
 
 var formats = [...]format{
-	{"png", begins("\x89PNG\r\n\x1a\n"), png.DecodeConfig, decodePNG},
-	{"jpeg", begins("\xff\xd8\xff"), jpeg.DecodeConfig, decodeJPEG},
-	{"webp", func(d []byte) bool { return len(d) >= 12 && string(d[:4]) == "RIFF" && string(d[8:12]) == "WEBP" }, webp.DecodeConfig, decodeWebP},
-	{"gif", begins("GIF87a", "GIF89a"), gif.DecodeConfig, decodeGIF},
-	{"bmp", begins("BM"), bmp.DecodeConfig, decodeBMP},
+	{"png", begins("\x89PNG\r\n\x1a\n"), png.DecodeConfig, decodePNG, pngPixel},
+	{"jpeg", begins("\xff\xd8\xff"), jpeg.DecodeConfig, decodeJPEG, jpegPixel},
+	{"webp", func(d []byte) bool { return len(d) >= 12 && string(d[:4]) == "RIFF" && string(d[8:12]) == "WEBP" }, webp.DecodeConfig, decodeWebP, webpPixel},
+	{"gif", begins("GIF87a", "GIF89a"), gif.DecodeConfig, decodeGIF, gifPixel},
+	{"bmp", begins("BM"), bmp.DecodeConfig, decodeBMP, bmpPixel},
 }
 
 func begins(marks ...string) func([]byte) bool {
@@ -117,47 +117,40 @@ func begins(marks ...string) func([]byte) bool {
 
 // Decode reads a picture. Its errors begin with the format and are meant for whoever sent it.
 func Decode(data []byte, l Limits) (*Image, error) {
-	if len(data) > l.bytes() {
-		return nil, fmt.Errorf("the picture has %d bytes, more than %d", len(data), l.bytes())
+	f, head, err := look(data, l)
+	if err != nil {
+		return nil, err
 	}
-	for _, f := range formats {
-		if f.is(data) {
-			m, err := f.run(data, l)
-			if err != nil && !strings.HasPrefix(err.Error(), f.name+": ") { // some decoders say it themselves
-				err = fmt.Errorf("%s: %w", f.name, err)
-			}
-			return m, err
-		}
-	}
-	return nil, fmt.Errorf("%d bytes that are not a picture: only PNG, JPEG, WebP, GIF and BMP are read", len(data))
+	m, err := f.run(data, head)
+	return m, f.named(err)
 }
 
-func (f format) run(data []byte, l Limits) (m *Image, err error) {
-	defer func() {
-		if p := recover(); p != nil {
-			m, err = nil, fmt.Errorf("the decoder failed on this file: %v", p)
-		}
-	}()
-	m, orientation, err := f.checked(data, l)
+// named puts the format's name before an error; some decoders say it themselves.
+func (f format) named(err error) error {
 	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
-		return nil, fmt.Errorf("the file is truncated: %w", err)
+		err = fmt.Errorf("the file is truncated: %w", err)
 	}
+	if err != nil && !strings.HasPrefix(err.Error(), f.name+": ") {
+		err = fmt.Errorf("%s: %w", f.name, err)
+	}
+	return err
+}
+
+// run decodes what its head allows.
+func (f format) run(data []byte, head image.Config) (m *Image, err error) {
+	defer recovered(&err)
+	m, orientation, err := f.decode(data, head)
 	if err != nil {
 		return nil, err
 	}
 	return m.turned(orientation), nil
 }
 
-// checked decodes what its head allows.
-func (f format) checked(data []byte, l Limits) (m *Image, orientation int, err error) {
-	head, err := f.head(bytes.NewReader(data))
-	if err == nil {
-		err = l.size(head.Width, head.Height)
+// recovered makes an error of a decoder's panic.
+func recovered(err *error) {
+	if p := recover(); p != nil {
+		*err = fmt.Errorf("the decoder failed on this file: %v", p)
 	}
-	if err != nil {
-		return nil, 0, err
-	}
-	return f.decode(data, head)
 }
 
 // newImage makes an empty picture of the size of a decoder's.

@@ -16,10 +16,11 @@ func (m *Model) Generate(ctx context.Context, e *engine.Engine, req sdk.Generate
 	if err != nil {
 		return err
 	}
-	prompt, media, err := m.see(req, ids)
+	prompt, media, err := m.see(ctx, req, ids)
 	if err != nil {
 		return err
 	}
+	defer m.leaveMedia(media)
 	d, err := m.NewDecoder(req, prompt)
 	if err != nil {
 		return err

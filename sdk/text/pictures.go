@@ -4,6 +4,8 @@
 package text
 
 import (
+	"context"
+	"errors"
 	"slices"
 
 	"github.com/inference-pio/inference-pio/sdk"
@@ -19,8 +21,11 @@ type Pictures interface {
 	// Context is how many positions a prompt may have at most; a request whose pictures alone take more is refused before the
 	// rest of them is decoded.
 	Context() int
-	// Look decodes a file. An error says what is wrong with it, for the client to read.
-	Look(file []byte) (Picture, error)
+	// Look decodes a file for a request; first says that the request has no picture yet. An error says what is wrong with the
+	// file, for the client to read, or is an *sdk.Error of another kind.
+	Look(ctx context.Context, file []byte, first bool) (Picture, error)
+	// Leave is called once for each picture that Look returned, when its request has ended.
+	Leave(Picture)
 }
 
 // Picture is what the model will see.
@@ -31,7 +36,8 @@ type Picture interface {
 
 // see gives a prompt's pictures their places: the ids with room for each, and where they stand. The ids of a resumed
 // request have the room already.
-func (m *Model) see(req sdk.GenerateRequest, ids []int32) ([]int32, []engine.Media, error) {
+// The media are left when the request has ended.
+func (m *Model) see(ctx context.Context, req sdk.GenerateRequest, ids []int32) (_ []int32, _ []engine.Media, err error) {
 	var files [][]byte
 	if req.Chat != nil {
 		files = req.Chat.Images
@@ -45,7 +51,12 @@ func (m *Model) see(req sdk.GenerateRequest, ids []int32) ([]int32, []engine.Med
 	if places := count(ids, m.Pictures.Pad()); req.Resume == nil && places != len(files) {
 		return nil, nil, misplaced(places, len(files))
 	}
-	pictures, err := m.look(files)
+	pictures, err := m.look(ctx, files)
+	defer func() {
+		if err != nil {
+			m.leave(pictures)
+		}
+	}()
 	if err != nil {
 		return nil, nil, err
 	}
@@ -56,20 +67,47 @@ func (m *Model) see(req sdk.GenerateRequest, ids []int32) ([]int32, []engine.Med
 	return ids, media, err
 }
 
-// look decodes files, as long as what they show fits the context.
-func (m *Model) look(files [][]byte) ([]Picture, error) {
-	pictures, tokens := make([]Picture, len(files)), 0
+// look decodes files, as long as what they show fits the context. On an error it returns those that were decoded.
+func (m *Model) look(ctx context.Context, files [][]byte) (pictures []Picture, err error) {
+	tokens := 0
 	for i, f := range files {
-		var err error
-		if pictures[i], err = m.Pictures.Look(f); err != nil {
-			return nil, invalid("messages", "picture %d: %v", i, err)
+		p, err := m.Pictures.Look(ctx, f, i == 0)
+		if err != nil {
+			return pictures, unseen(i, err)
 		}
-		if tokens += pictures[i].Tokens(); tokens > m.Pictures.Context() {
-			return nil, sdk.Errorf(sdk.ReasonContext, "the pictures up to picture %d take %d positions; the context holds %d; send fewer or smaller ones",
+		pictures = append(pictures, p)
+		if tokens += p.Tokens(); tokens > m.Pictures.Context() {
+			return pictures, sdk.Errorf(sdk.ReasonContext, "the pictures up to picture %d take %d positions; the context holds %d; send fewer or smaller ones",
 				i, tokens, m.Pictures.Context())
 		}
 	}
 	return pictures, nil
+}
+
+// unseen says which picture an error is about.
+func unseen(i int, err error) error {
+	var told *sdk.Error
+	switch {
+	case errors.As(err, &told):
+		return sdk.Errorf(told.Reason, "picture %d: %w", i, err)
+	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
+		return err
+	}
+	return invalid("messages", "picture %d: %v", i, err)
+}
+
+// leave ends the use of pictures.
+func (m *Model) leave(pictures []Picture) {
+	for _, p := range pictures {
+		m.Pictures.Leave(p)
+	}
+}
+
+// leaveMedia ends the use of what see returned.
+func (m *Model) leaveMedia(media []engine.Media) {
+	for _, one := range media {
+		m.Pictures.Leave(one.Content.(Picture))
+	}
 }
 
 func count(ids []int32, pad int32) (n int) {
