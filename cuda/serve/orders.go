@@ -255,6 +255,17 @@ func (r *residency) follow() {
 	}
 	r.apply(plan, func(from, to int) bool { return to == 0 })
 	r.apply(plan, func(from, to int) bool { return to != 0 })
+	r.noteStreamed(plan)
+}
+
+// noteStreamed keeps which modules a plan that was applied wants streamed, of those that are where it wants them.
+func (r *residency) noteStreamed(plan []sdk.Placement) {
+	for _, pl := range plan {
+		p := r.place(pl.Module)
+		if dev, err := r.device(pl.Device); p != nil && err == nil && p.dev == dev {
+			p.streamed = pl.Streamed
+		}
+	}
 }
 
 // apply moves the modules of a plan whose move passes the filter: away from devices first, so that there is room.

@@ -18,6 +18,8 @@ type place struct {
 	dev    int  // computed here, and its states lie here
 	fixed  bool // an operator's order put it here; plans leave it alone
 
+	streamed bool // the plan has no room for its weights to stay on dev
+
 	weights  cuda.Memory // the copy on dev; none on the CPU, which computes from the mapped file
 	transfer *transfer   // filling weights; nil when they are complete or none
 	states   []cuda.Memory

@@ -226,7 +226,7 @@ func (r *residency) move(p *place, dev int) error {
 		p.dropWeights(from)
 	}
 	old := p.dev
-	p.dev, p.seconds = dev, 0
+	p.dev, p.seconds, p.streamed = dev, 0, false
 	p.m.Unsettle()
 	if p.m.Layer >= 0 {
 		for _, e := range r.experts[p.m.Layer] { // they follow
@@ -309,6 +309,7 @@ func (r *residency) settle() error {
 	plan, err := r.planner(r.budgets())
 	if err == nil {
 		r.apply(plan, func(int, int) bool { return true })
+		r.noteStreamed(plan)
 	}
 	return err
 }
@@ -327,7 +328,7 @@ func (r *residency) placements() []sdk.Placement {
 	defer r.mu.Unlock()
 	var list []sdk.Placement
 	for p := range r.all {
-		list = append(list, sdk.Placement{Module: p.m.ID, Device: r.devices[p.dev].Name()})
+		list = append(list, sdk.Placement{Module: p.m.ID, Device: r.devices[p.dev].Name(), Streamed: p.streamed})
 	}
 	return list
 }

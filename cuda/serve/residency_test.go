@@ -77,14 +77,14 @@ func newMixture(t *testing.T, budget int64, experts int, want func(layer int) bo
 			y.experts[i] = append(y.experts[i], x)
 		}
 	}
-	plan := func([]int64) ([]sdk.Placement, error) {
+	plan := func(budgets []int64) ([]sdk.Placement, error) {
 		var list []sdk.Placement
 		for _, m := range y.mod {
 			dev := "cpu"
 			if m.Layer >= 0 && want(m.Layer) {
 				dev = "far"
 			}
-			list = append(list, sdk.Placement{Module: m.ID, Device: dev})
+			list = append(list, sdk.Placement{Module: m.ID, Device: dev, Streamed: dev == "far" && budgets[1] == toyTwo})
 		}
 		return list, nil
 	}
@@ -288,6 +288,34 @@ func TestTwoOfFourLayersAreStreamed(t *testing.T) {
 		if at := y.place(fmt.Sprintf("layers.%d", i)); at != "far" {
 			t.Errorf("layers.%d went to %s", i, at)
 		}
+	}
+}
+
+// What the plugin says of its placement is what the plan wants streamed, until a module goes elsewhere or there is room for all.
+func TestStreamedModulesAreCalledSo(t *testing.T) {
+	y := newToy(t, toyTwo, all)
+	streamed := func() (list []string) {
+		for _, p := range y.r.placements() {
+			if p.Streamed {
+				list = append(list, p.Module)
+			}
+		}
+		return list
+	}
+	if got := streamed(); len(got) != toyLayers {
+		t.Errorf("streamed are %v, and all layers should be", got)
+	}
+	if err := y.obey(sdk.Order{Move: &sdk.MoveOrder{Module: "layers.1", Device: "cpu"}}); err != nil {
+		t.Fatal(err)
+	}
+	if got := streamed(); len(got) != toyLayers-1 || slices.Contains(got, "layers.1") {
+		t.Errorf("with layers.1 on the cpu streamed are %v", got)
+	}
+	if err := y.obey(budget(10 * toyTwo)); err != nil {
+		t.Fatal(err)
+	}
+	if got := streamed(); len(got) != 0 {
+		t.Errorf("with room for all streamed are %v", got)
 	}
 }
 
