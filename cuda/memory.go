@@ -2,6 +2,7 @@ package cuda
 
 import (
 	"fmt"
+	"os"
 	"sync"
 	"unsafe"
 )
@@ -62,6 +63,20 @@ type Usage struct {
 	Used   int64
 	Peak   int64 // the most that was ever used
 	For    [purposes]int64
+}
+
+// Resident is the memory that this process has at this instant, mapped files as far as they were read among it; 0 if the system
+// does not tell.
+func Resident() int64 {
+	text, err := os.ReadFile("/proc/self/statm")
+	if err != nil {
+		return 0
+	}
+	var size, resident int64
+	if _, err := fmt.Sscan(string(text), &size, &resident); err != nil {
+		return 0
+	}
+	return resident * int64(os.Getpagesize())
 }
 
 // BudgetError says that a device's budget does not allow an allocation.

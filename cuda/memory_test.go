@@ -3,6 +3,7 @@ package cuda_test
 import (
 	"errors"
 	"testing"
+	"unsafe"
 
 	"github.com/inference-pio/inference-pio/cuda"
 )
@@ -83,5 +84,28 @@ func TestCopiesOnTheCPUMustMatch(t *testing.T) {
 	ints, _ := cuda.FromI32(make([]int32, 3))
 	if c.CopyOut(ints, src) == nil || c.CopyIn(dst.Slice(0, 2), src) == nil {
 		t.Error("a copy between types or lengths was accepted")
+	}
+}
+
+// What is reserved is not there before it is written.
+func TestResidentIsWhatWasWritten(t *testing.T) {
+	c := cuda.NewCPU(1)
+	defer c.Close()
+	const size = 64 << 20
+	before := cuda.Resident()
+	m, err := c.Alloc(size, cuda.ForState)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Free(m)
+	if grown := cuda.Resident() - before; before == 0 || grown > size/2 {
+		t.Fatalf("%d bytes are there of %d that were reserved; before %d", grown, size, before)
+	}
+	page := unsafe.Slice((*byte)(m.Pointer()), size)
+	for i := 0; i < size; i += 4096 {
+		page[i] = 1
+	}
+	if grown := cuda.Resident() - before; grown < size*9/10 {
+		t.Errorf("%d bytes are there of %d that were written", grown, size)
 	}
 }

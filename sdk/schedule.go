@@ -51,8 +51,10 @@ type OrderDone struct {
 type DeviceReport struct {
 	Name   string
 	Budget int64
-	Used   int64
+	Used   int64 // counted against the budget; a cache counts from the time it is reserved
 	Peak   int64 // the most that was ever used at once
+	// Resident is the memory that the process really has there: of a cache and of mapped weights what was touched. 0: unknown.
+	Resident int64
 }
 
 // ModuleReport says where one module is computed and where its weights lie.

@@ -284,9 +284,12 @@ func (r *residency) apply(plan []sdk.Placement, filter func(from, to int) bool) 
 func (r *residency) report(modules bool) sdk.Report {
 	rep := sdk.Report{Moves: r.counts.moves.Load(), Prefetches: r.counts.prefetches.Load(), Evictions: r.counts.evictions.Load(),
 		ExpertHits: r.counts.hits.Load(), ExpertMisses: r.counts.misses.Load()}
-	for _, d := range r.devices {
-		u := d.Usage()
-		rep.Devices = append(rep.Devices, sdk.DeviceReport{Name: d.Name(), Budget: u.Budget, Used: u.Used, Peak: u.Peak})
+	for dev, d := range r.devices {
+		u, resident := d.Usage(), cuda.Resident()
+		if dev != 0 {
+			resident = u.Used
+		}
+		rep.Devices = append(rep.Devices, sdk.DeviceReport{Name: d.Name(), Budget: u.Budget, Used: u.Used, Peak: u.Peak, Resident: resident})
 	}
 	if !modules {
 		return rep

@@ -101,8 +101,10 @@ type placement struct {
 type deviceUse struct {
 	Name   string `json:"name"`
 	Budget int64  `json:"budget"` // bytes; 0 is no limit
-	Used   int64  `json:"used"`
+	Used   int64  `json:"used"`   // counts from the time it is reserved
 	Peak   int64  `json:"peak"`
+
+	Resident int64 `json:"resident"` // really there, mapped weights among it; 0 if the plugin does not say
 }
 
 type moduleAt struct {

@@ -104,6 +104,7 @@ func (m *model) report(r sdk.Report) {
 		metrics.DeviceBudget.WithLabelValues(id, d.Name).Set(float64(d.Budget))
 		metrics.DeviceUsed.WithLabelValues(id, d.Name).Set(float64(d.Used))
 		metrics.DevicePeak.WithLabelValues(id, d.Name).Set(float64(d.Peak))
+		metrics.DeviceReal.WithLabelValues(id, d.Name).Set(float64(d.Resident))
 	}
 	r.Modules, r.Done = nil, nil
 	m.mu.Lock()

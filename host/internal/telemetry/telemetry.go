@@ -51,6 +51,7 @@ type Metrics struct {
 	DeviceBudget *prometheus.GaugeVec // model_name, device
 	DeviceUsed   *prometheus.GaugeVec // model_name, device
 	DevicePeak   *prometheus.GaugeVec // model_name, device
+	DeviceReal   *prometheus.GaugeVec // model_name, device
 	Moves        *prometheus.GaugeVec // model_name: modules moved in the life of the process
 	Prefetches   *prometheus.GaugeVec // model_name
 	ExpertHits   *prometheus.GaugeVec // model_name
@@ -104,8 +105,9 @@ func New(version string) *Metrics {
 		LoadSeconds: t.histogram("pio_model_load_seconds", "From the start of the process to ready.", loadBuckets, "model_name"),
 
 		DeviceBudget: t.gauge("pio_device_budget_bytes", "What the process may hold on a device; 0 is no limit.", "model_name", "device"),
-		DeviceUsed:   t.gauge("pio_device_used_bytes", "What the process holds on a device.", "model_name", "device"),
-		DevicePeak:   t.gauge("pio_device_peak_bytes", "The most the process ever held on a device.", "model_name", "device"),
+		DeviceUsed:   t.gauge("pio_device_used_bytes", "What counts against the process's budget on a device; a cache counts from the time it is reserved.", "model_name", "device"),
+		DevicePeak:   t.gauge("pio_device_peak_bytes", "The most that ever counted at once.", "model_name", "device"),
+		DeviceReal:   t.gauge("pio_device_resident_bytes", "What the process really has on a device, mapped weights among it.", "model_name", "device"),
 		Moves:        t.gauge("pio_moves", "Modules moved between devices since the process began.", "model_name"),
 		Prefetches:   t.gauge("pio_prefetches", "Modules copied ahead of need since the process began.", "model_name"),
 		ExpertHits:   t.gauge("pio_expert_hits", "Experts entered that lay on their layer's device, since the process began.", "model_name"),

@@ -3417,11 +3417,14 @@ func (x *OrderDone) GetError() string {
 }
 
 type DeviceReport struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
-	Budget        int64                  `protobuf:"varint,2,opt,name=budget,proto3" json:"budget,omitempty"`
-	Used          int64                  `protobuf:"varint,3,opt,name=used,proto3" json:"used,omitempty"`
-	Peak          int64                  `protobuf:"varint,4,opt,name=peak,proto3" json:"peak,omitempty"`
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	Name   string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	Budget int64                  `protobuf:"varint,2,opt,name=budget,proto3" json:"budget,omitempty"`
+	Used   int64                  `protobuf:"varint,3,opt,name=used,proto3" json:"used,omitempty"`
+	Peak   int64                  `protobuf:"varint,4,opt,name=peak,proto3" json:"peak,omitempty"`
+	// Bytes of memory that the process really has there; 0 if it does not know. A cache that is reserved and not yet written, and
+	// weights that are mapped and not yet read, take none.
+	Resident      int64 `protobuf:"varint,5,opt,name=resident,proto3" json:"resident,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3480,6 +3483,13 @@ func (x *DeviceReport) GetUsed() int64 {
 func (x *DeviceReport) GetPeak() int64 {
 	if x != nil {
 		return x.Peak
+	}
+	return 0
+}
+
+func (x *DeviceReport) GetResident() int64 {
+	if x != nil {
+		return x.Resident
 	}
 	return 0
 }
@@ -3806,12 +3816,13 @@ const file_plugin_proto_rawDesc = "" +
 	"\x0fpictures_reused\x18\r \x01(\x04R\x0epicturesReused\"1\n" +
 	"\tOrderDone\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\x04R\x02id\x12\x14\n" +
-	"\x05error\x18\x02 \x01(\tR\x05error\"b\n" +
+	"\x05error\x18\x02 \x01(\tR\x05error\"~\n" +
 	"\fDeviceReport\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x16\n" +
 	"\x06budget\x18\x02 \x01(\x03R\x06budget\x12\x12\n" +
 	"\x04used\x18\x03 \x01(\x03R\x04used\x12\x12\n" +
-	"\x04peak\x18\x04 \x01(\x03R\x04peak\"l\n" +
+	"\x04peak\x18\x04 \x01(\x03R\x04peak\x12\x1a\n" +
+	"\bresident\x18\x05 \x01(\x03R\bresident\"l\n" +
 	"\fModuleReport\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x16\n" +
 	"\x06device\x18\x02 \x01(\tR\x06device\x12\x1a\n" +

@@ -51,7 +51,7 @@ func Order(m *pb.ScheduleRequest) (sdk.Order, error) {
 func ReportToPB(r sdk.Report) *pb.ScheduleResponse {
 	m := &pb.ScheduleResponse{
 		Devices: each(r.Devices, func(d sdk.DeviceReport) *pb.DeviceReport {
-			return &pb.DeviceReport{Name: d.Name, Budget: d.Budget, Used: d.Used, Peak: d.Peak}
+			return &pb.DeviceReport{Name: d.Name, Budget: d.Budget, Used: d.Used, Peak: d.Peak, Resident: d.Resident}
 		}),
 		Modules: each(r.Modules, func(m sdk.ModuleReport) *pb.ModuleReport {
 			return &pb.ModuleReport{Id: m.ID, Device: m.Device, Resident: m.Resident, Seconds: m.Seconds}
@@ -89,7 +89,8 @@ func (c *checks) deviceReport(m *pb.DeviceReport) sdk.DeviceReport {
 	c.count("device.budget", m.GetBudget())
 	c.count("device.used", m.GetUsed())
 	c.count("device.peak", m.GetPeak())
-	return sdk.DeviceReport{Name: m.GetName(), Budget: m.GetBudget(), Used: m.GetUsed(), Peak: m.GetPeak()}
+	c.count("device.resident", m.GetResident())
+	return sdk.DeviceReport{Name: m.GetName(), Budget: m.GetBudget(), Used: m.GetUsed(), Peak: m.GetPeak(), Resident: m.GetResident()}
 }
 
 func (c *checks) moduleReport(m *pb.ModuleReport) sdk.ModuleReport {
