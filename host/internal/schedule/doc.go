@@ -13,8 +13,22 @@
 // and nobody else boards. A death with a single request on board is a strike against it; at three it fails, alone.
 //
 // The first restart comes at once, the following ones after 1, 2, 4 and so on up to 30 seconds; a request that finishes
-// begins the count anew. Five failed starts in a row, or one Load that the plugin refuses for a reason that no repetition
-// changes, put the model into quarantine until the host is restarted.
+// begins the count anew.
+//
+// # Quarantine
+//
+// Five failed starts in a row put a model into quarantine: requests are refused at once, with the time of the next attempt
+// as Retry-After, and the attempts go on for ever, after 15 seconds, then ever later up to 5 minutes. What keeps a model
+// from starting often passes: the kernel that killed for memory, descriptors that were used up, a binary half built.
+//
+// A refusal that no repetition changes (a checkpoint that is damaged or not there, a context that is too long, no plugin
+// that fits) is quarantine at once, and tried again after a minute, then ever later up to an hour: so seldom that it costs
+// nothing, so that a change nobody could see is found in the end. A Load that lacks memory is quarantine at once too, but
+// tried again as often as what may pass.
+//
+// While a model waits, the host looks every other second at what its start depends on: the checkpoint's files, the plugin
+// folders, pio.lock. When those have changed, and have been the same for one look, the next attempt comes at once. So
+// missing weights are noticed when they have arrived, and not for each of their megabytes.
 //
 // # Memory
 //

@@ -220,6 +220,7 @@ type world struct {
 	t *testing.T
 
 	mu     sync.Mutex
+	mark   string
 	starts []time.Duration // since the begin
 	procs  []*fakeProcess
 	states []State
@@ -249,6 +250,11 @@ func inWorld(t *testing.T, setup func(p *fakeProcess) error, test func(w *world)
 				}
 				return p, nil
 			},
+			Mark: func(config.Model) string {
+				w.mu.Lock()
+				defer w.mu.Unlock()
+				return w.mark
+			},
 			Notify: func(s Status) {
 				w.mu.Lock()
 				defer w.mu.Unlock()
@@ -268,7 +274,7 @@ func inWorld(t *testing.T, setup func(p *fakeProcess) error, test func(w *world)
 		defer cancel()
 		w.Close(closing)
 		<-ended
-		if s := w.Models()[0].State; s != StateStopped && s != StateQuarantined {
+		if s := w.Models()[0].State; s != StateStopped {
 			t.Errorf("a closed host's model is %s", s)
 		}
 	})
@@ -314,6 +320,13 @@ func (w *world) process(number int) *fakeProcess {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.procs[number-1]
+}
+
+// touch changes what a start depends on.
+func (w *world) touch(mark string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.mark = mark
 }
 
 func (w *world) startTimes() []time.Duration {

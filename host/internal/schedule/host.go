@@ -16,7 +16,10 @@ import (
 type Options struct {
 	Config *config.Config
 	// Start chooses the plugin for an entry, starts its process and returns when it has shaken hands.
-	Start   func(ctx context.Context, m config.Model) (Process, error)
+	Start func(ctx context.Context, m config.Model) (Process, error)
+	// Mark is a text that changes when what a start of the entry depends on does: checkpoint, plugin, lock. It is taken before
+	// each start, and every other second while the next one is waited for. nil: nothing is known to change.
+	Mark    func(m config.Model) string
 	Log     *slog.Logger       // nil: silent
 	Metrics *telemetry.Metrics // nil: its own
 	// Notify is told of every change of a model's state and of its progress while loading, in order for each model. It
@@ -51,6 +54,9 @@ func New(o Options) *Host {
 	}
 	if o.Metrics == nil {
 		o.Metrics = telemetry.New("")
+	}
+	if o.Mark == nil {
+		o.Mark = func(config.Model) string { return "" }
 	}
 	if o.Notify == nil {
 		o.Notify = func(Status) {}

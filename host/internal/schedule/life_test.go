@@ -40,53 +40,6 @@ func TestAModelComesUpAndAnswers(t *testing.T) {
 	})
 }
 
-func TestFiveFailedStartsAreQuarantine(t *testing.T) {
-	inWorld(t, func(p *fakeProcess) error { return errors.New("exited with status 3 before the handshake") }, func(w *world) {
-		waiting := w.ask(100, 3)
-		<-waiting.done
-		var e *Unavailable
-		if !errors.As(waiting.err, &e) || e.State != StateQuarantined || e.RetryAfter != 0 || !strings.Contains(e.Error(), "exited with status 3") {
-			t.Errorf("who waited got %v", waiting.err)
-		}
-		if got, want := w.startTimes(), []time.Duration{0, 0, time.Second, 3 * time.Second, 7 * time.Second}; !slices.Equal(got, want) {
-			t.Errorf("starts at %v, want %v", got, want)
-		}
-		time.Sleep(time.Hour)
-		if n := len(w.startTimes()); n != 5 {
-			t.Errorf("%d starts after an hour", n)
-		}
-	})
-}
-
-// A damaged checkpoint does not heal: one attempt, and the plugin's sentence is the reason.
-func TestALoadThatCannotSucceedIsNotRepeated(t *testing.T) {
-	inWorld(t, func(p *fakeProcess) error {
-		p.load = func(context.Context, *fakeProcess, sdk.LoadRequest, func(sdk.Progress)) error {
-			return sdk.Errorf(sdk.ReasonCheckpoint, "model.safetensors: cut off at byte 4096")
-		}
-		return nil
-	}, func(w *world) {
-		s := w.Models()[0]
-		if s.State != StateQuarantined || s.Starts != 1 || s.Reason != "model.safetensors: cut off at byte 4096" {
-			t.Errorf("status %+v", s)
-		}
-		if !w.process(1).stopped {
-			t.Error("its process was left running")
-		}
-	})
-}
-
-// What Options.Start knows to be hopeless is not repeated either.
-func TestAHopelessStartIsNotRepeated(t *testing.T) {
-	inWorld(t, func(p *fakeProcess) error {
-		return &StartFailure{Err: errors.New("no plugin can run model"), Final: true}
-	}, func(w *world) {
-		if s := w.Models()[0]; s.State != StateQuarantined || s.Starts != 1 || s.Reason != "no plugin can run model" {
-			t.Errorf("status %+v", s)
-		}
-	})
-}
-
 func TestADeathWhileLoadingCountsAsAFailedStart(t *testing.T) {
 	inWorld(t, func(p *fakeProcess) error {
 		p.load = func(_ context.Context, p *fakeProcess, _ sdk.LoadRequest, _ func(sdk.Progress)) error {

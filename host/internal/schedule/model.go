@@ -28,6 +28,7 @@ type model struct {
 	life     *life              // nil between two processes
 	suspects []*flight          // oldest first; while there are any, one request runs at a time
 	flights  uint64             // accepted so far
+	poke     chan struct{}      // has room for one: the wait for the next start is to end
 	trouble  int                // deaths and failed starts since a request last finished
 }
 
@@ -46,7 +47,7 @@ type life struct {
 
 func newModel(h *Host, entry config.Model, devices []sdk.DeviceBudget) *model {
 	return &model{
-		host: h, entry: entry, devices: devices, log: h.o.Log.With("model", entry.ID), changed: make(chan struct{}),
+		host: h, entry: entry, devices: devices, log: h.o.Log.With("model", entry.ID), changed: make(chan struct{}), poke: make(chan struct{}, 1),
 		status: Status{ID: entry.ID, Aliases: entry.Aliases, State: StateStarting, Since: time.Now()},
 	}
 }
@@ -163,7 +164,10 @@ func (m *model) await(ctx context.Context, deadline <-chan time.Time, suits func
 			return l, nil
 		}
 		m.mu.Unlock()
-		if state == StateQuarantined || state == StateStopped {
+		switch state {
+		case StateQuarantined:
+			return nil, m.unavailable(time.Second)
+		case StateStopped:
 			return nil, m.unavailable(0)
 		}
 		select {
@@ -234,7 +238,7 @@ func (m *model) unavailable(retry time.Duration) error {
 	s := m.snapshot()
 	e := &Unavailable{Model: s.ID, State: s.State, Reason: s.Reason, RetryAfter: retry}
 	switch {
-	case s.State == StateRestarting:
+	case s.State == StateRestarting, s.State == StateQuarantined:
 		e.RetryAfter = max(retry, time.Until(s.Retry))
 	case s.State == StateLoading && s.Progress.Total > 0:
 		e.Reason = fmt.Sprintf("%s, %d of %d MB", s.Progress.Stage, s.Progress.Done/1e6, s.Progress.Total/1e6)

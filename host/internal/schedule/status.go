@@ -19,7 +19,7 @@ const (
 	StateLoading     State = "loading"     // Load is under way
 	StateReady       State = "ready"       // requests are answered
 	StateRestarting  State = "restarting"  // the process died, or its start failed; the next start is due at Status.Retry
-	StateQuarantined State = "quarantined" // the host has given up: Reason says why
+	StateQuarantined State = "quarantined" // it does not start: Reason says why; tried again at Status.Retry
 	StateDraining    State = "draining"    // of an Unavailable alone: the host takes no new requests
 	StateStopped     State = "stopped"     // the host has closed
 )
@@ -31,7 +31,7 @@ type Status struct {
 	State   State
 	Reason  string // the last failure in words, or ""
 	Since   time.Time
-	Retry   time.Time // when the next start is due, in StateRestarting
+	Retry   time.Time // when the next start is due, in StateRestarting and StateQuarantined
 
 	// What the plugin said of itself; the zero value before its first handshake.
 	Description sdk.Description

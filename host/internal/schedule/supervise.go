@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 
@@ -15,9 +14,6 @@ import (
 )
 
 const (
-	maxFailedStarts = 5
-	longestBackoff  = 30 * time.Second
-
 	describeTimeout = 5 * time.Second
 
 	// A frozen process is noticed after at most healthEvery + healthTimeout. The timeout is generous: a plugin may be busy
@@ -33,68 +29,29 @@ const (
 	stopTime = 15 * time.Second
 )
 
-// backoff is the wait before the next start after n deaths and failed starts without a finished request between them.
-func backoff(n int) time.Duration {
-	if n <= 1 {
-		return 0
-	}
-	return min(time.Second<<min(n-2, 10), longestBackoff)
-}
-
-// supervise runs the model until ctx ends or it is quarantined; then no process is left.
+// supervise runs the model until ctx ends; then no process is left.
 func (m *model) supervise(ctx context.Context) {
 	failed := 0
 	for {
+		mark := m.host.o.Mark(m.entry)
 		err := m.live(ctx, func() { failed = 0 })
 		if ctx.Err() != nil {
 			m.set(func(s *Status) { s.State, s.PID = StateStopped, 0 })
 			return
 		}
 		var refused *StartFailure
+		var next wait
 		if errors.As(err, &refused) {
 			failed++
 			m.host.o.Metrics.Starts.WithLabelValues(m.entry.ID, "failed").Inc()
-			m.log.Error("the model did not start", "attempt", failed, "of", maxFailedStarts, "error", err)
+			m.log.Error("the model did not start", "attempt", failed, "error", err)
+			next = m.afterFailure(refused, failed)
+		} else {
+			next = m.afterDeath()
 		}
-		if failed >= maxFailedStarts || refused != nil && refused.Final {
-			m.set(func(s *Status) { s.State, s.Reason, s.PID = StateQuarantined, err.Error(), 0 })
-			return
-		}
-		if !m.rest(ctx, err) {
-			m.set(func(s *Status) { s.State = StateStopped })
-			return
-		}
+		m.rest(ctx, next, err, mark)
 	}
 }
-
-// rest waits before the next start. It returns false if ctx ended first.
-func (m *model) rest(ctx context.Context, why error) bool {
-	m.mu.Lock()
-	m.trouble++
-	wait := backoff(m.trouble)
-	m.mu.Unlock()
-	m.set(func(s *Status) {
-		s.State, s.Reason, s.Retry, s.PID = StateRestarting, why.Error(), time.Now().Add(wait), 0
-	})
-	timer := time.NewTimer(wait)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return true
-	case <-ctx.Done():
-		return false
-	}
-}
-
-// StartFailure is a process that did not come as far as ready. Options.Start may return one to say that trying again
-// changes nothing.
-type StartFailure struct {
-	Err   error
-	Final bool
-}
-
-func (e *StartFailure) Error() string { return e.Err.Error() }
-func (e *StartFailure) Unwrap() error { return e.Err }
 
 // live takes one process from its start to its end, and returns how it ended. ready is called when it answers requests.
 func (m *model) live(ctx context.Context, ready func()) error {
@@ -233,31 +190,4 @@ func (m *model) end(l *life) {
 	if err := l.Stop(ctx); err != nil {
 		m.log.Error("the plugin did not stop", "error", err)
 	}
-}
-
-// finalReasons are those of a Load that fails the same way however often it is tried.
-var finalReasons = []sdk.Reason{sdk.ReasonCheckpoint, sdk.ReasonInvalid, sdk.ReasonNotFound, sdk.ReasonUnimplemented, sdk.ReasonMemory}
-
-func asStartFailure(err error) *StartFailure {
-	var f *StartFailure
-	if errors.As(err, &f) {
-		return f
-	}
-	return &StartFailure{Err: err}
-}
-
-// startError adds to a failed load how the process ended, if it did so by itself.
-func startError(l *life, err error) error {
-	var told *sdk.Error
-	f := &StartFailure{Err: err}
-	switch {
-	case errors.As(err, &told):
-		f.Final = slices.Contains(finalReasons, told.Reason)
-	case errors.Is(err, client.ErrGone):
-		f.Err = fmt.Errorf("its plugin %s while it loaded", l.Exit())
-		if lines := l.Exit().LastLines; len(lines) > 0 {
-			f.Err = fmt.Errorf("%w; its last lines: %s", f.Err, strings.Join(lines, " | "))
-		}
-	}
-	return f
 }
