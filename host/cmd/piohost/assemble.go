@@ -3,6 +3,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"sync"
@@ -30,28 +31,37 @@ func (g *global) logger() (*slog.Logger, error) {
 	return log, nil
 }
 
-func openCatalog(ctx context.Context, c *config.Config, log *slog.Logger) (*catalog.Catalog, error) {
+// openCatalog looks for plugins. memory may be nil.
+func openCatalog(ctx context.Context, p config.Plugins, log *slog.Logger, memory *catalog.Memory) (*catalog.Catalog, error) {
 	return catalog.Open(ctx, catalog.Options{
-		Dirs: c.Plugins.Dirs, AllowUnlocked: c.Plugins.AllowUnlocked, Start: catalog.Starter(log, c.Plugins.MTLS), Log: log,
+		Dirs: p.Dirs, AllowUnlocked: p.AllowUnlocked, Start: catalog.Starter(log, p.MTLS), Log: log, Memory: memory,
 	})
 }
 
-// starter starts the plugin of an entry. Which one that is, is asked once: a restart must be quick, and the answer about
-// a checkpoint does not change.
+// starter starts the plugin of an entry. Folders and locks are read at each start: a binary may have been built and locked
+// anew since the last one.
 type starter struct {
-	catalog *catalog.Catalog
-	mtls    bool
+	plugins func() config.Plugins // as models.toml has them now
 	log     *slog.Logger
-	chosen  sync.Map // entry id -> catalog.Plugin
+	memory  catalog.Memory
+	chosen  sync.Map // entry id -> choice
 }
 
-func (s *starter) choose(ctx context.Context, m config.Model) (catalog.Plugin, error) {
-	if p, ok := s.chosen.Load(m.ID); ok {
-		return p.(catalog.Plugin), nil
+// choice is which plugin an entry without plugin = got, and by which question. A restart must be quick, and the same
+// plugins say the same of the same files.
+type choice struct{ question, plugin string }
+
+func (s *starter) choose(ctx context.Context, c *catalog.Catalog, m config.Model) (catalog.Plugin, error) {
+	if m.Plugin != "" {
+		return c.Named(m.Plugin)
 	}
-	p, err := choose(ctx, s.catalog, m)
+	question := fmt.Sprint(c.Plugins(), m.Inspect(), catalog.Mark(m.Path))
+	if old, ok := s.chosen.Load(m.ID); ok && old.(choice).question == question {
+		return c.Named(old.(choice).plugin)
+	}
+	p, err := choose(ctx, c, m)
 	if err == nil {
-		s.chosen.Store(m.ID, p)
+		s.chosen.Store(m.ID, choice{question, p.Name})
 	}
 	return p, err
 }
@@ -64,14 +74,28 @@ func choose(ctx context.Context, c *catalog.Catalog, m config.Model) (catalog.Pl
 	return p, err
 }
 
+// mark is what a start of the entry depends on.
+func (s *starter) mark(m config.Model) string {
+	paths := []string{m.Path}
+	for _, dir := range s.plugins().Dirs {
+		paths = append(paths, dir, catalog.LockPath(dir))
+	}
+	return catalog.Mark(paths...)
+}
+
 func (s *starter) start(ctx context.Context, m config.Model) (schedule.Process, error) {
-	plugin, err := s.choose(ctx, m)
+	now := s.plugins()
+	plugins, err := openCatalog(ctx, now, s.log, &s.memory)
 	if err != nil {
-		// Plugins and checkpoints are what they are until the host is started anew.
-		return nil, &schedule.StartFailure{Err: err, Final: ctx.Err() == nil}
+		return nil, err
+	}
+	plugin, err := s.choose(ctx, plugins, m)
+	if err != nil {
+		var undecided *catalog.Undecided
+		return nil, &schedule.StartFailure{Err: err, Final: ctx.Err() == nil && !errors.As(err, &undecided)}
 	}
 	p, err := process.Start(ctx, process.Spec{
-		Name: plugin.Name, Path: plugin.Path, SHA256: plugin.Pin(), Env: m.Env, MTLS: s.mtls, Log: s.log.With("model", m.ID),
+		Name: plugin.Name, Path: plugin.Path, SHA256: plugin.Pin(), Env: m.Env, MTLS: now.MTLS, Log: s.log.With("model", m.ID),
 	})
 	if err != nil {
 		return nil, err
@@ -89,10 +113,11 @@ func (s *starter) start(ctx context.Context, m config.Model) (schedule.Process, 
 
 // newHost makes a host for c. notify may be nil.
 func newHost(ctx context.Context, c *config.Config, log *slog.Logger, metrics *telemetry.Metrics, notify func(schedule.Status)) (*schedule.Host, error) {
-	plugins, err := openCatalog(ctx, c, log)
-	if err != nil {
-		return nil, err
+	var host *schedule.Host
+	s := &starter{plugins: func() config.Plugins { return host.Config().Plugins }, log: log}
+	if _, err := openCatalog(ctx, c.Plugins, log, &s.memory); err != nil {
+		return nil, err // a folder or a lock that cannot be read is told before anything runs
 	}
-	s := &starter{catalog: plugins, mtls: c.Plugins.MTLS, log: log}
-	return schedule.New(schedule.Options{Config: c, Start: s.start, Log: log, Metrics: metrics, Notify: notify}), nil
+	host = schedule.New(schedule.Options{Config: c, Start: s.start, Mark: s.mark, Log: log, Metrics: metrics, Notify: notify})
+	return host, nil
 }

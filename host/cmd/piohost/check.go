@@ -57,7 +57,7 @@ func (g *global) checked(ctx context.Context) ([]checkedLine, config.Problems, e
 	if err != nil {
 		return nil, nil, err
 	}
-	plugins, err := openCatalog(ctx, c, log)
+	plugins, err := openCatalog(ctx, c.Plugins, log, nil)
 	if err != nil {
 		return nil, nil, err
 	}

@@ -32,7 +32,7 @@ func newPluginList(g *global) *cobra.Command {
 		if err != nil {
 			return err
 		}
-		plugins, err := openCatalog(cmd.Context(), c, nil)
+		plugins, err := openCatalog(cmd.Context(), c.Plugins, nil, nil)
 		if err != nil {
 			return err
 		}

@@ -4,6 +4,7 @@ package catalog
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"path/filepath"
@@ -62,10 +63,14 @@ func with[T any](ctx context.Context, start StartFunc, p Plugin, question func(c
 	s, err := start(ctx, p)
 	if err != nil {
 		var none T
-		return none, err
+		return none, &Undecided{err}
 	}
 	defer s.Close()
-	return question(ctx, s)
+	answer, err := question(ctx, s)
+	if err != nil && (errors.Is(err, client.ErrGone) || ctx.Err() != nil) {
+		err = &Undecided{err}
+	}
+	return answer, err
 }
 
 // describe asks a plugin who it is and checks that the answer can be used.
@@ -94,23 +99,15 @@ func (p Plugin) Check(d sdk.Description) error {
 
 // Describe asks a plugin who it is, once: the answer of a binary does not change.
 func (c *Catalog) Describe(ctx context.Context, p Plugin) (sdk.Description, error) {
-	c.mu.Lock()
-	d, known := c.described[p.Path+p.SHA256]
-	c.mu.Unlock()
+	d, known := c.options.Memory.description(p)
 	if known {
 		return d, nil
 	}
 	d, err := describe(ctx, c.options.Start, p)
 	if err == nil {
-		c.remember(p, d)
+		c.options.Memory.remember(p, d)
 	}
 	return d, err
-}
-
-func (c *Catalog) remember(p Plugin, d sdk.Description) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.described[p.Path+p.SHA256] = d
 }
 
 // Inspect asks one plugin about a checkpoint.
@@ -123,7 +120,7 @@ func (c *Catalog) Inspect(ctx context.Context, p Plugin, req sdk.InspectRequest)
 		if err != nil {
 			return sdk.Inspection{}, err
 		}
-		c.remember(p, d)
+		c.options.Memory.remember(p, d)
 		return s.Inspect(ctx, req)
 	})
 }

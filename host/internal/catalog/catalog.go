@@ -22,12 +22,12 @@ package catalog
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"path/filepath"
 	"slices"
 	"strings"
-	"sync"
 
 	"github.com/inference-pio/inference-pio/sdk"
 )
@@ -55,6 +55,7 @@ type Options struct {
 	AllowUnlocked bool
 	Start         StartFunc
 	Log           *slog.Logger // nil: nobody is told
+	Memory        *Memory      // of earlier looks; nil: there was none
 }
 
 // Catalog is what Open found. Its methods may be called concurrently.
@@ -62,9 +63,6 @@ type Catalog struct {
 	options  Options
 	plugins  []Plugin
 	problems []error
-
-	mu        sync.Mutex
-	described map[string]sdk.Description // by path and hash
 }
 
 // Open looks through the folders. A file that cannot be used is a problem of the Catalog, not an error; an unreadable
@@ -73,13 +71,16 @@ func Open(ctx context.Context, o Options) (*Catalog, error) {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	c := &Catalog{options: o, described: map[string]sdk.Description{}}
+	if o.Memory == nil {
+		o.Memory = new(Memory)
+	}
+	c := &Catalog{options: o}
 	for _, dir := range o.Dirs {
 		if err := c.search(ctx, dir); err != nil {
 			return nil, err
 		}
 	}
-	for _, problem := range c.problems {
+	for _, problem := range o.Memory.news(c.problems) {
 		o.Log.Warn(problem.Error())
 	}
 	return c, nil
@@ -110,9 +111,9 @@ func (c *Catalog) search(ctx context.Context, dir string) error {
 
 // identify says what one file is, or why it is not used.
 func (c *Catalog) identify(ctx context.Context, file candidate, lock Lock) (Plugin, error) {
-	sum, err := hashFile(file.path)
+	sum, err := c.options.Memory.sumOf(file.path)
 	if err != nil {
-		return Plugin{}, err
+		return Plugin{}, &Undecided{err}
 	}
 	p := Plugin{Path: file.path, SHA256: sum}
 	if entry, ok := lock.find(sum); ok {
@@ -125,14 +126,24 @@ func (c *Catalog) identify(ctx context.Context, file candidate, lock Lock) (Plug
 	case file.link:
 		return Plugin{}, fmt.Errorf("%s is a link to a binary that no pio.lock lists; it is not followed", file.path)
 	}
-	c.options.Log.Warn("starting a plugin that no pio.lock lists, as plugins.allow_unlocked says", "path", file.path)
-	d, err := describe(ctx, c.options.Start, p)
-	if err != nil {
-		return Plugin{}, err
+	d, known := c.options.Memory.description(p)
+	if !known {
+		if d, err = c.firstStart(ctx, p); err != nil {
+			return Plugin{}, err
+		}
 	}
 	p.Name, p.Version = d.Name, d.Version
-	c.remember(p, d)
 	return p, nil
+}
+
+// firstStart asks a binary that no lock lists who it is.
+func (c *Catalog) firstStart(ctx context.Context, p Plugin) (sdk.Description, error) {
+	c.options.Log.Warn("starting a plugin that no pio.lock lists, as plugins.allow_unlocked says", "path", p.Path)
+	d, err := describe(ctx, c.options.Start, p)
+	if err == nil {
+		c.options.Memory.remember(p, d)
+	}
+	return d, err
 }
 
 // add keeps the plugins of one folder whose names are neither hidden nor ambiguous.
@@ -191,5 +202,25 @@ func (c *Catalog) Named(name string) (Plugin, error) {
 			fmt.Fprintf(&b, "\n    %v", problem)
 		}
 	}
-	return Plugin{}, fmt.Errorf("%s", b.String())
+	return Plugin{}, c.verdict(b.String(), nil)
+}
+
+// Undecided is an error that may be another one, or none, the next time although nothing was changed: a file could not be
+// read, a plugin did not start. A lock that does not list a binary, or a plugin that refuses a checkpoint, is none.
+type Undecided struct{ err error }
+
+func (e *Undecided) Error() string { return e.err.Error() }
+func (e *Undecided) Unwrap() error { return e.err }
+
+// verdict is the error that nothing suits: undecided if one of the problems or of the opinions is.
+func (c *Catalog) verdict(text string, opinions []opinion) error {
+	errs := slices.Clone(c.problems)
+	for _, o := range opinions {
+		errs = append(errs, o.err)
+	}
+	var open *Undecided
+	if errors.As(errors.Join(errs...), &open) {
+		return &Undecided{errors.New(text)}
+	}
+	return errors.New(text)
 }

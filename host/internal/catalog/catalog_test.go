@@ -1,15 +1,18 @@
 package catalog
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/inference-pio/inference-pio/sdk"
 )
@@ -297,5 +300,113 @@ func TestNamedListsWhatThereIs(t *testing.T) {
 	want := "no plugin gamma in " + s.dir + "; there are alpha, beta"
 	if _, err := s.open(t, false).Named("gamma"); err == nil || err.Error() != want {
 		t.Errorf("got %v, want %s", err, want)
+	}
+}
+
+// A host looks before each start: what it has hashed or asked once it knows, and what has changed it sees.
+func TestALookRemembersTheLastOne(t *testing.T) {
+	s := newShelf(t, map[string]string{"alpha": "alpha 1.0.0 exact"})
+	path := filepath.Join(s.dir, "alpha")
+	if err := os.Chtimes(path, time.Time{}, time.Now().Add(-time.Hour)); err != nil {
+		t.Fatal(err)
+	}
+	var log bytes.Buffer
+	o := Options{Dirs: []string{s.dir}, AllowUnlocked: true, Start: s.start, Memory: new(Memory), Log: slog.New(slog.NewTextHandler(&log, nil))}
+	look := func(want string) {
+		t.Helper()
+		c, err := Open(context.Background(), o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := strings.Join(names(c.Plugins()), ", "); got != want {
+			t.Errorf("got %q, want %q", got, want)
+		}
+	}
+	look("alpha 1.0.0")
+	look("alpha 1.0.0")
+	if len(s.started) != 1 {
+		t.Errorf("it was started for %q", s.started)
+	}
+	s.put(t, "alpha", "alpha 1.0.1 exact")
+	look("alpha 1.0.1")
+	s.put(t, "twin", "alpha 1.0.1 no")
+	look("")
+	look("")
+	if n := strings.Count(log.String(), "none is used"); n != 1 {
+		t.Errorf("the problem was told %d times:\n%s", n, log.String())
+	}
+	os.Remove(filepath.Join(s.dir, "twin"))
+	look("alpha 1.0.1")
+	s.put(t, "twin", "alpha 1.0.1 no")
+	look("")
+	if n := strings.Count(log.String(), "none is used"); n != 2 {
+		t.Errorf("the problem that came back was told %d times:\n%s", n, log.String())
+	}
+}
+
+// A file's hash is known by its times only when they are old enough to tell its versions apart.
+func TestAHashIsRememberedOnlyOfAFileThatHasSettled(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "file")
+	if err := os.WriteFile(path, []byte("one"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	var m Memory
+	if _, err := m.sumOf(path); err != nil || len(m.sums) != 0 {
+		t.Errorf("%v, remembered %v", err, m.sums)
+	}
+}
+
+func TestAMarkChangesWithTheFiles(t *testing.T) {
+	dir := t.TempDir()
+	file, elsewhere := filepath.Join(dir, "config.json"), filepath.Join(t.TempDir(), "blob")
+	old := Mark(dir)
+	steps := []struct {
+		what   string
+		change func() error
+	}{
+		{"a file that comes", func() error { return os.WriteFile(file, []byte("{}"), 0o600) }},
+		{"a link that comes", func() error { return os.Symlink(elsewhere, filepath.Join(dir, "weights")) }},
+		{"what a link points to", func() error { return os.WriteFile(elsewhere, []byte("1"), 0o600) }},
+		{"a file that grows", func() error { return os.WriteFile(file, []byte("{} "), 0o600) }},
+		{"a file whose time changes", func() error { return os.Chtimes(file, time.Time{}, time.Unix(1, 0)) }},
+		{"a folder that goes away", func() error { return os.RemoveAll(dir) }},
+	}
+	for _, s := range steps {
+		if err := s.change(); err != nil {
+			t.Fatal(err)
+		}
+		now := Mark(dir)
+		if now == old || now != Mark(dir) {
+			t.Errorf("%s: %s, before %s", s.what, now, old)
+		}
+		old = now
+	}
+}
+
+// What could not be asked may be answered the next time; a no is a no.
+func TestUndecided(t *testing.T) {
+	for name, c := range map[string]struct {
+		files     map[string]string
+		unlocked  bool
+		undecided bool
+	}{
+		"all refuse":           {map[string]string{"a": "alpha 1.0.0 no"}, false, false},
+		"one finds it damaged": {map[string]string{"a": "alpha 1.0.0 error"}, false, false},
+		"one does not start":   {map[string]string{"a": "alpha 1.0.0 no", "b": "broken"}, true, true},
+		"not listed":           {map[string]string{"a": "alpha 1.0.0 exact"}, false, false},
+	} {
+		s := newShelf(t, c.files)
+		if name != "not listed" && !c.unlocked {
+			s.lock(t)
+		}
+		cat := s.open(t, c.unlocked)
+		_, _, choice := cat.Choose(context.Background(), sdk.InspectRequest{Path: "/model"})
+		_, named := cat.Named("gamma")
+		for _, err := range []error{choice, named} {
+			var undecided *Undecided
+			if err == nil || errors.As(err, &undecided) != c.undecided {
+				t.Errorf("%s: undecided should be %v: %v", name, c.undecided, err)
+			}
+		}
 	}
 }

@@ -90,5 +90,5 @@ func (c *Catalog) unclaimed(path string, opinions []opinion) error {
 			fmt.Fprintf(&b, "\n    %v", problem)
 		}
 	}
-	return fmt.Errorf("%s", b.String())
+	return c.verdict(b.String(), opinions)
 }

@@ -164,7 +164,7 @@ func describeAll(ctx context.Context, start StartFunc, dir string) ([]Plugin, er
 	}
 	var found []Plugin
 	for _, file := range files {
-		sum, err := hashFile(file.path)
+		sum, err := new(Memory).sumOf(file.path)
 		if err != nil {
 			return nil, err
 		}

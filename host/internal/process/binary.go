@@ -57,7 +57,7 @@ func seal(path, want string) (*binary, error) {
 	}
 	b := &binary{path: path, sha256: sum, memory: memory}
 	if want != "" && !strings.EqualFold(sum, want) {
-		err = fmt.Errorf("its sha256 is %s, not the %s that pio.lock lists; if you rebuilt it, lock it again and restart the host", sum, want)
+		err = fmt.Errorf("its sha256 is %s, not the %s that pio.lock lists; if you rebuilt it, run `piohost plugin lock`", sum, want)
 	} else {
 		b.interpreter, err = checkFormat(memory)
 	}

@@ -48,7 +48,7 @@ func TestChangedBinaryIsNotStarted(t *testing.T) {
 	var sum string
 	s.Path, sum = copyOfSelf(t)
 	s.SHA256 = strings.Repeat("0", 64)
-	want := "its sha256 is " + sum + ", not the " + s.SHA256 + " that pio.lock lists; if you rebuilt it, lock it again and restart the host"
+	want := "its sha256 is " + sum + ", not the " + s.SHA256 + " that pio.lock lists; if you rebuilt it, run `piohost plugin lock`"
 	if failure := startFails(t, s); failure.Text != want {
 		t.Errorf("got %s", failure.Text)
 	}

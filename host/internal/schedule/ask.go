@@ -53,15 +53,22 @@ func (h *Host) Render(ctx context.Context, name string, chat sdk.Chat) (text str
 // next one is asked, but one that kills again has had its chance.
 func (h *Host) ask(ctx context.Context, name string, call func(context.Context, Process) error) error {
 	return h.serve(ctx, name, func(ctx context.Context, m *model) error {
-		timer := time.NewTimer(h.o.Config.Server.Wait)
+		timer := time.NewTimer(h.Config().Server.Wait)
 		defer timer.Stop()
 		var l *life
 		var err error
-		for range maxAsked {
+		for deaths := 0; deaths < maxAsked; {
 			if l, err = m.await(ctx, timer.C, func(*life) bool { return true }); err != nil {
 				return err
 			}
-			if err = call(ctx, l); !errors.Is(err, client.ErrGone) {
+			joined, done := l.join(ctx)
+			err = call(joined, l)
+			done()
+			switch {
+			case ctx.Err() == nil && l.moves(err):
+			case errors.Is(err, client.ErrGone):
+				deaths++
+			default:
 				return err
 			}
 			if err := m.gone(ctx, l); err != nil {

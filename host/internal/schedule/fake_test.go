@@ -19,6 +19,7 @@ import (
 // text that spells it. What else it does is in the fields.
 type fakeProcess struct {
 	number int // of the start, from 1
+	entry  config.Model
 
 	load   func(ctx context.Context, p *fakeProcess, req sdk.LoadRequest, progress func(sdk.Progress)) error
 	before func(ctx context.Context, p *fakeProcess, req sdk.GenerateRequest, index int) // each token
@@ -239,13 +240,15 @@ func inWorld(t *testing.T, setup func(p *fakeProcess) error, test func(w *world)
 		}
 		w.Host = New(Options{
 			Config: c,
-			Start: func(ctx context.Context, _ config.Model) (Process, error) {
+			Start: func(ctx context.Context, entry config.Model) (Process, error) {
 				w.mu.Lock()
 				w.starts = append(w.starts, time.Since(began))
 				p := newFakeProcess(len(w.starts))
+				p.entry = entry
 				w.procs = append(w.procs, p)
 				w.mu.Unlock()
 				if err := setup(p); err != nil {
+					p.end(process.Exit{Code: 1})
 					return nil, err
 				}
 				return p, nil
@@ -274,8 +277,17 @@ func inWorld(t *testing.T, setup func(p *fakeProcess) error, test func(w *world)
 		defer cancel()
 		w.Close(closing)
 		<-ended
-		if s := w.Models()[0].State; s != StateStopped {
-			t.Errorf("a closed host's model is %s", s)
+		for _, s := range w.Models() {
+			if s.State != StateStopped {
+				t.Errorf("the closed host's model %s is %s", s.ID, s.State)
+			}
+		}
+		for _, p := range w.procs {
+			select {
+			case <-p.done:
+			default:
+				t.Errorf("process %d is left", p.number)
+			}
 		}
 	})
 }
@@ -295,10 +307,14 @@ func (w *world) ask(prompt int32, n int) *outcome {
 }
 
 func (w *world) askWith(ctx context.Context, req sdk.GenerateRequest, hook func(sdk.Event) error) *outcome {
+	return w.askModel(ctx, "m", req, hook)
+}
+
+func (w *world) askModel(ctx context.Context, model string, req sdk.GenerateRequest, hook func(sdk.Event) error) *outcome {
 	o := &outcome{done: make(chan struct{})}
 	go func() {
 		defer close(o.done)
-		o.err = w.Generate(ctx, "m", req, func(e sdk.Event) error {
+		o.err = w.Generate(ctx, model, req, func(e sdk.Event) error {
 			switch {
 			case e.Start != nil:
 				o.starts++

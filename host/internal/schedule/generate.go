@@ -50,7 +50,7 @@ func (m *model) generate(ctx context.Context, req sdk.GenerateRequest, send func
 
 // fly takes the request through as many processes as it needs.
 func (f *flight) fly(ctx context.Context) error {
-	timer := time.NewTimer(f.model.host.o.Config.Server.Wait)
+	timer := time.NewTimer(f.model.host.Config().Server.Wait)
 	defer timer.Stop()
 	deadline := timer.C
 	for {
@@ -59,9 +59,11 @@ func (f *flight) fly(ctx context.Context) error {
 			return err
 		}
 		deadline = nil // whoever has been on board waits for the next process as long as there is hope
-		err = l.Generate(ctx, f.resume(), f.receive)
+		call, done := l.join(ctx)
+		err = l.Generate(call, f.resume(), f.receive)
+		done()
 		switch {
-		case f.finish != nil, f.sendErr != nil, ctx.Err() != nil, !errors.Is(err, client.ErrGone):
+		case f.finish != nil, f.sendErr != nil, ctx.Err() != nil, !l.moves(err) && !errors.Is(err, client.ErrGone):
 			f.model.leave(f, l, false)
 			return f.verdict(ctx, err)
 		}

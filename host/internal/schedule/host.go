@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
@@ -29,16 +30,20 @@ type Options struct {
 
 // Host has all models. Its methods may be called concurrently.
 type Host struct {
-	o      Options
-	models []*model
-	byName map[string]*model
+	o Options
 
 	stop     chan struct{} // closed when the processes are to end
 	stopOnce sync.Once
 	cut      context.Context // ends when requests still running are to fail
 	cutNow   context.CancelFunc
 
+	applying sync.Mutex     // held by the one Apply under way
+	running  sync.WaitGroup // the supervisors, and Run itself
+
 	mu       sync.Mutex
+	config   *config.Config
+	models   []*model        // in the order of models.toml
+	run      context.Context // of the supervisors; nil before Run and after it
 	draining bool
 	flights  int
 	idle     chan struct{} // non-nil while Drain waits; closed when flights is 0
@@ -61,15 +66,11 @@ func New(o Options) *Host {
 	if o.Notify == nil {
 		o.Notify = func(Status) {}
 	}
-	h := &Host{o: o, byName: map[string]*model{}, stop: make(chan struct{})}
+	h := &Host{o: o, config: o.Config, stop: make(chan struct{})}
 	h.cut, h.cutNow = context.WithCancel(context.Background())
 	given := budgets(o.Config)
 	for _, entry := range o.Config.Models {
-		m := newModel(h, entry, given[entry.ID])
-		h.models = append(h.models, m)
-		for _, name := range append([]string{entry.ID}, entry.Aliases...) {
-			h.byName[name] = m
-		}
+		h.models = append(h.models, newModel(h, entry, given[entry.ID]))
 		o.Metrics.Touch(entry.ID)
 	}
 	return h
@@ -79,25 +80,43 @@ func New(o Options) *Host {
 func (h *Host) Run(ctx context.Context) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	go func() {
-		select {
-		case <-h.stop:
-			cancel()
-		case <-ctx.Done():
-		}
-	}()
-	var all sync.WaitGroup
+	defer context.AfterFunc(ctx, h.halt)()
+	h.mu.Lock()
+	h.run = ctx
 	for _, m := range h.models {
-		all.Go(func() { m.supervise(ctx) })
+		h.launch(m)
 	}
-	all.Wait()
+	h.mu.Unlock()
+	<-h.stop
+	h.mu.Lock()
+	h.run = nil // no model is launched any more
+	h.mu.Unlock()
+	cancel()
+	h.running.Wait()
 	h.cutNow()
+}
+
+// launch starts a model's supervisor if the host runs. mu is held.
+func (h *Host) launch(m *model) {
+	if ctx := h.run; ctx != nil {
+		h.running.Go(func() { m.supervise(ctx) })
+	}
+}
+
+// Config is the configuration that holds now.
+func (h *Host) Config() *config.Config {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.config
 }
 
 // Models says how every model stands, in the order of models.toml.
 func (h *Host) Models() []Status {
-	list := make([]Status, len(h.models))
-	for i, m := range h.models {
+	h.mu.Lock()
+	models := slices.Clone(h.models)
+	h.mu.Unlock()
+	list := make([]Status, len(models))
+	for i, m := range models {
 		list[i] = m.snapshot()
 	}
 	return list
@@ -120,12 +139,25 @@ func (h *Host) serve(ctx context.Context, name string, run func(context.Context,
 		return m.draining()
 	}
 	defer h.land()
+	term, err := m.admit()
+	if err != nil {
+		return err
+	}
+	defer m.release()
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	defer context.AfterFunc(h.cut, func() { cancel(errCut) })()
+	defer context.AfterFunc(term, func() { cancel(context.Cause(term)) })()
 	err = run(ctx, m)
-	if errors.Is(err, errCut) {
+	if err == nil {
+		return nil
+	}
+	var cut *Unavailable
+	switch cause := context.Cause(ctx); {
+	case errors.Is(cause, errCut):
 		return m.draining()
+	case errors.As(cause, &cut):
+		return cut
 	}
 	return err
 }
@@ -155,8 +187,11 @@ func (h *Host) Close(ctx context.Context) {
 		h.o.Log.Warn("requests are cut: they did not finish in time")
 	}
 	h.cutNow()
-	h.stopOnce.Do(func() { close(h.stop) })
+	h.halt()
 }
+
+// halt ends the processes.
+func (h *Host) halt() { h.stopOnce.Do(func() { close(h.stop) }) }
 
 // drain refuses new requests and returns a channel that is closed when the last one on its way has ended.
 func (h *Host) drain() <-chan struct{} {
@@ -192,11 +227,13 @@ func (h *Host) land() {
 }
 
 func (h *Host) find(name string) (*model, error) {
-	if m, ok := h.byName[name]; ok {
-		return m, nil
-	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
 	e := &UnknownModel{Name: name}
 	for _, m := range h.models {
+		if m.snapshot().Is(name) {
+			return m, nil
+		}
 		e.Known = append(e.Known, m.entry.ID)
 	}
 	return nil, e

@@ -24,7 +24,10 @@ type model struct {
 	mu       sync.Mutex
 	changed  chan struct{}
 	status   Status
-	devices  []sdk.DeviceBudget // what the next Load is given
+	will     will
+	given    []sdk.DeviceBudget // by the division of the devices' memory
+	devices  []sdk.DeviceBudget // what the next Load is given: that, or what an operator ordered since
+	hungry   bool               // it waits because memory lacked
 	life     *life              // nil between two processes
 	suspects []*flight          // oldest first; while there are any, one request runs at a time
 	flights  uint64             // accepted so far
@@ -36,7 +39,9 @@ type model struct {
 type life struct {
 	Process
 	orders *orders
-	ready  bool // loaded
+	ready  bool            // loaded, and not about to be ended
+	hold   context.Context // of the calls of its requests; ends when the host ends the process
+	letGo  context.CancelFunc
 
 	aboard map[*flight]bool // requests that were handed to the process and have not ended
 	lost   chan struct{}    // closed by the first request that finds the process gone
@@ -45,9 +50,28 @@ type life struct {
 	once   sync.Once        // of lost
 }
 
+func newLife(p Process) *life {
+	l := &life{Process: p, aboard: map[*flight]bool{}, lost: make(chan struct{}), buried: make(chan struct{})}
+	l.hold, l.letGo = context.WithCancel(context.Background())
+	return l
+}
+
+// join is a context for a call of the process: it ends with ctx, or when the host ends the process.
+func (l *life) join(ctx context.Context) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancel(ctx)
+	stop := context.AfterFunc(l.hold, cancel)
+	return ctx, func() {
+		stop()
+		cancel()
+	}
+}
+
+// moves says whether a call failed because the host ends the process: it is to be made of the next one.
+func (l *life) moves(err error) bool { return err != nil && l.hold.Err() != nil }
+
 func newModel(h *Host, entry config.Model, devices []sdk.DeviceBudget) *model {
 	return &model{
-		host: h, entry: entry, devices: devices, log: h.o.Log.With("model", entry.ID), changed: make(chan struct{}), poke: make(chan struct{}, 1),
+		host: h, entry: entry, will: newWill(), given: devices, devices: devices, log: h.o.Log.With("model", entry.ID), changed: make(chan struct{}), poke: make(chan struct{}, 1),
 		status: Status{ID: entry.ID, Aliases: entry.Aliases, State: StateStarting, Since: time.Now()},
 	}
 }
@@ -72,6 +96,7 @@ func (m *model) set(f func(*Status)) {
 	m.host.o.Notify(m.snapshot())
 }
 
+// gauges shows the state. mu is held.
 func (m *model) gauges() {
 	metrics := m.host.o.Metrics
 	flag := func(on bool) float64 {
@@ -80,14 +105,15 @@ func (m *model) gauges() {
 		}
 		return 0
 	}
-	metrics.Ready.WithLabelValues(m.entry.ID).Set(flag(m.status.State == StateReady))
-	metrics.Quarantined.WithLabelValues(m.entry.ID).Set(flag(m.status.State == StateQuarantined))
+	state := m.shown().State
+	metrics.Ready.WithLabelValues(m.entry.ID).Set(flag(state == StateReady))
+	metrics.Quarantined.WithLabelValues(m.entry.ID).Set(flag(state == StateQuarantined))
 }
 
 func (m *model) snapshot() Status {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return m.status
+	return m.shown()
 }
 
 // report keeps the newest report. Module lists stay out: they answer a query, and only who asked wants them.
@@ -209,6 +235,21 @@ func (m *model) finished() {
 	m.trouble = 0
 }
 
+// laid lets the requests that were on board go on. mu is held.
+func (m *model) laid(l *life) {
+	m.life = nil
+	close(l.buried)
+	m.change()
+}
+
+// ended is the end of a life that the host itself has ended: nobody is to blame.
+func (m *model) ended(l *life) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	l.exit = l.Exit()
+	m.laid(l)
+}
+
 // bury ends a life: it draws the consequences of the death for the requests on board, lets them go on, and says how many
 // they were.
 func (m *model) bury(l *life) (aboard int) {
@@ -226,10 +267,8 @@ func (m *model) bury(l *life) (aboard int) {
 		}
 	}
 	slices.SortFunc(m.suspects, func(a, b *flight) int { return cmp.Compare(a.number, b.number) })
-	m.life = nil
 	m.status.Deaths++
-	close(l.buried)
-	m.change()
+	m.laid(l)
 	return len(l.aboard)
 }
 

@@ -98,11 +98,36 @@ func (m *model) afterFailure(f *StartFailure, failed int) wait {
 	case f.Final:
 		return wait{StateQuarantined, slowly(failed-1, firstRefused, longestRefused)}
 	case sdk.ReasonOf(f.Err) == sdk.ReasonMemory:
+		m.starve(true)
 		return wait{StateQuarantined, slowly(failed-1, firstSlow, longestSlow)}
 	case failed >= quickStarts:
 		return wait{StateQuarantined, slowly(failed-quickStarts, firstSlow, longestSlow)}
 	}
 	return m.afterDeath()
+}
+
+func (m *model) starve(is bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.hungry = is
+}
+
+// freed tells those who wait for memory that a process which had some has ended.
+func (h *Host) freed() {
+	h.mu.Lock()
+	models := slices.Clone(h.models)
+	h.mu.Unlock()
+	for _, m := range models {
+		m.mu.Lock()
+		if m.hungry {
+			m.hungry = false
+			select {
+			case m.poke <- struct{}{}:
+			default:
+			}
+		}
+		m.mu.Unlock()
+	}
 }
 
 // rest waits before the next start. mark is what the last one depended on: a change of it, once it has settled, ends the
@@ -115,6 +140,7 @@ func (m *model) rest(ctx context.Context, w wait, why error, mark string) {
 		m.log.Warn("the model is in quarantine: it is started again when the pause is over, when its checkpoint, its plugin or pio.lock changes, or by order",
 			"pause", w.pause, "order", "piohost start "+m.entry.ID)
 	}
+	defer m.starve(false)
 	timer := time.NewTimer(w.pause)
 	defer timer.Stop()
 	ticker := time.NewTicker(markEvery)

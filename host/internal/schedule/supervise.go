@@ -29,28 +29,47 @@ const (
 	stopTime = 15 * time.Second
 )
 
-// supervise runs the model until ctx ends; then no process is left.
+// supervise runs the model until ctx ends or its entry is gone; then no process is left.
 func (m *model) supervise(ctx context.Context) {
 	failed := 0
 	for {
-		mark := m.host.o.Mark(m.entry)
-		err := m.live(ctx, func() { failed = 0 })
-		if ctx.Err() != nil {
-			m.set(func(s *Status) { s.State, s.PID = StateStopped, 0 })
+		turn, wish, why := m.turn(ctx)
+		switch {
+		case ctx.Err() != nil, wish == wishEnd:
+			m.rests("")
 			return
+		case wish == wishStop:
+			m.rests(why)
+			<-turn.Done()
+			continue
 		}
-		var refused *StartFailure
-		var next wait
-		if errors.As(err, &refused) {
-			failed++
-			m.host.o.Metrics.Starts.WithLabelValues(m.entry.ID, "failed").Inc()
-			m.log.Error("the model did not start", "attempt", failed, "error", err)
-			next = m.afterFailure(refused, failed)
-		} else {
-			next = m.afterDeath()
+		mark := m.host.o.Mark(m.entry)
+		err := m.live(turn, func() { failed = 0 })
+		if turn.Err() == nil {
+			m.again(turn, &failed, err, mark)
 		}
-		m.rest(ctx, next, err, mark)
+		if turn.Err() != nil {
+			failed = 0
+		}
 	}
+}
+
+// rests is the end of a turn after which nothing runs.
+func (m *model) rests(why string) {
+	m.set(func(s *Status) { s.State, s.Reason, s.PID, s.Retry = StateStopped, why, 0, time.Time{} })
+}
+
+// again waits for the next start after a life that ended with err.
+func (m *model) again(turn context.Context, failed *int, err error, mark string) {
+	var refused *StartFailure
+	if !errors.As(err, &refused) {
+		m.rest(turn, m.afterDeath(), err, mark)
+		return
+	}
+	*failed++
+	m.host.o.Metrics.Starts.WithLabelValues(m.entry.ID, "failed").Inc()
+	m.log.Error("the model did not start", "attempt", *failed, "error", err)
+	m.rest(turn, m.afterFailure(refused, *failed), err, mark)
 }
 
 // live takes one process from its start to its end, and returns how it ended. ready is called when it answers requests.
@@ -63,7 +82,8 @@ func (m *model) live(ctx context.Context, ready func()) error {
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel() // ends the Scheduler stream and the health checks
-	l := &life{Process: p, aboard: map[*flight]bool{}, lost: make(chan struct{}), buried: make(chan struct{})}
+	l := newLife(p)
+	defer l.letGo()
 	if err := m.load(ctx, l); err != nil {
 		m.end(l)
 		m.mu.Lock()
@@ -162,11 +182,18 @@ func (m *model) watch(ctx context.Context, l *life) error {
 	case <-l.lost:
 		m.outlast(l, exitTime)
 	case <-ctx.Done():
+		m.set(func(s *Status) {
+			s.State, s.Reason, s.Retry = StateRestarting, "its process is being ended", time.Time{}
+			l.ready = false
+		})
+		l.letGo() // the requests on board first: they are to hear of it from us, not from the plugin
 		m.end(l)
-		m.bury(l)
+		m.ended(l)
+		m.host.freed()
 		return context.Cause(ctx)
 	}
 	aboard := m.bury(l)
+	m.host.freed()
 	m.host.o.Metrics.Deaths.WithLabelValues(m.entry.ID).Inc()
 	m.log.Error("the plugin died", "pid", l.PID(), "plugin", l.Path(), "how", l.exit.String(), "aboard", aboard,
 		"log", strings.Join(l.exit.LastLines, "\n"))
