@@ -17,6 +17,8 @@ type BindOptions struct {
 	Prefix string                 // of every name but those tagged root: "model."
 	Ignore func(name string) bool // tensors that may be there and are not needed; nil ignores none
 
+	Stop func() error // asked before each tensor, whose error ends the binding; nil never does
+
 	FP8Block [2]int // rows and columns of the blocks that F8_E4M3 weights are scaled by; zero is 128 x 128
 }
 
@@ -52,6 +54,11 @@ func Bind(model any, src weights.Source, o BindOptions) (*Bound, error) {
 	}
 	hosts := make([]cuda.Tensor, len(leaves))
 	for i, l := range leaves {
+		if o.Stop != nil {
+			if err := o.Stop(); err != nil {
+				return nil, err
+			}
+		}
 		hosts[i] = f.find(l)
 	}
 	f.findExtra(o.Ignore)

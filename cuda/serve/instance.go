@@ -41,9 +41,10 @@ type instance struct {
 // limits are the sizes everything else follows from.
 type limits struct{ context, sequences, rows, blocks int }
 
-// load opens the checkpoint and makes it ready to run. hold is the gate for tests.
-func (f Family) load(req sdk.LoadRequest, progress func(sdk.Progress), hold func(int)) (_ *instance, err error) {
-	o, err := f.open(req.InspectRequest)
+// load opens the checkpoint and makes it ready to run. hold is the gate for tests. That nobody waits for it any more is noticed
+// between modules.
+func (f Family) load(ctx context.Context, req sdk.LoadRequest, progress func(sdk.Progress), hold func(int)) (_ *instance, err error) {
+	o, err := f.open(ctx, req.InspectRequest)
 	if err != nil {
 		return nil, err
 	}
@@ -67,7 +68,7 @@ func (f Family) load(req sdk.LoadRequest, progress func(sdk.Progress), hold func
 		return nil, err
 	}
 	progress(sdk.Progress{Stage: "plan", Done: total, Total: total})
-	if err := i.start(l, hold); err != nil {
+	if err := i.start(ctx, l, hold); err != nil {
 		return nil, err
 	}
 	if c := i.checkpoint; c != nil {
@@ -161,7 +162,7 @@ func availableMemory() int64 {
 }
 
 // start places the modules, takes the memory and starts the engine.
-func (i *instance) start(l limits, hold func(int)) error {
+func (i *instance) start(ctx context.Context, l limits, hold func(int)) error {
 	i.context = l.context
 	t := &stepper{model: i.model}
 	if err := i.layCaches(t, l, nil); err != nil {
@@ -183,7 +184,7 @@ func (i *instance) start(l limits, hold func(int)) error {
 	if err := i.step.Reserve(0, sizes); err != nil {
 		return memoryError(err)
 	}
-	if err := i.place.settle(); err != nil {
+	if err := i.place.settle(ctx); err != nil {
 		return err
 	}
 	if err := i.layCaches(t, l, i.place); err != nil {
@@ -199,9 +200,9 @@ func (i *instance) start(l limits, hold func(int)) error {
 	if err != nil {
 		return err
 	}
-	ctx, cancel := context.WithCancel(context.Background())
+	running, cancel := context.WithCancel(context.Background())
 	i.stop = cancel
-	go i.place.run(ctx)
+	go i.place.run(running)
 	i.layout.MaxSequences = max(1, l.blocks*engine.BlockSize/l.context)
 	i.layout.Plan = i.place.placements()
 	return nil

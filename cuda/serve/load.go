@@ -1,6 +1,7 @@
 package serve
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -125,7 +126,7 @@ func supported(req sdk.InspectRequest) error {
 }
 
 // open maps the weights and binds them to the model.
-func (f Family) open(req sdk.InspectRequest) (_ *opened, err error) {
+func (f Family) open(ctx context.Context, req sdk.InspectRequest) (_ *opened, err error) {
 	if err := supported(req); err != nil {
 		return nil, err
 	}
@@ -156,7 +157,10 @@ func (f Family) open(req sdk.InspectRequest) (_ *opened, err error) {
 	if req.Layers > 0 {
 		ignore = func(name string) bool { return o.model.IgnoreTensor(name) || beyond(name, req.Layers) }
 	}
-	o.bound, err = nn.Bind(o.model, o.source, nn.BindOptions{Prefix: "model.", Ignore: ignore, FP8Block: scaleBlock(o.model)})
+	o.bound, err = nn.Bind(o.model, o.source, nn.BindOptions{Prefix: "model.", Ignore: ignore, Stop: ctx.Err, FP8Block: scaleBlock(o.model)})
+	if ctx.Err() != nil {
+		return nil, ctx.Err()
+	}
 	if err != nil {
 		return nil, sdk.Errorf(sdk.ReasonCheckpoint, "%s: %w", req.Path, err)
 	}
@@ -220,11 +224,11 @@ func layerTable(m Model, bound *nn.Bound, context int, size func(*cuda.Module) (
 }
 
 // inspect answers Inspect from the headers: weights are mapped, not read.
-func (f Family) inspect(req sdk.InspectRequest) (sdk.Inspection, error) {
+func (f Family) inspect(ctx context.Context, req sdk.InspectRequest) (sdk.Inspection, error) {
 	if req.Weights == "dummy" {
 		return f.outline(req)
 	}
-	o, err := f.open(req)
+	o, err := f.open(ctx, req)
 	if err != nil {
 		return misfitOr(err)
 	}

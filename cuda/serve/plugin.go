@@ -47,10 +47,10 @@ func (p *plugin) Describe() sdk.Description {
 }
 
 // Inspect answers from headers and the text files: whatever is wrong with those is told before weights are read.
-func (p *plugin) Inspect(_ context.Context, req sdk.InspectRequest) (sdk.Inspection, error) {
-	answer, err := p.family.inspect(req)
+func (p *plugin) Inspect(ctx context.Context, req sdk.InspectRequest) (sdk.Inspection, error) {
+	answer, err := p.family.inspect(ctx, req)
 	if err == nil && answer.Fit != sdk.FitNone {
-		_, err = openWords(req)
+		_, err = openWords(ctx, req)
 	}
 	if err != nil {
 		return sdk.Inspection{}, err
@@ -58,7 +58,7 @@ func (p *plugin) Inspect(_ context.Context, req sdk.InspectRequest) (sdk.Inspect
 	return answer, nil
 }
 
-func (p *plugin) Load(_ context.Context, req sdk.LoadRequest, progress func(sdk.Progress)) (sdk.LayerTable, error) {
+func (p *plugin) Load(ctx context.Context, req sdk.LoadRequest, progress func(sdk.Progress)) (sdk.LayerTable, error) {
 	_, err := p.family.readConfig(req.Path)
 	var other *misfit
 	if errors.As(err, &other) {
@@ -67,11 +67,11 @@ func (p *plugin) Load(_ context.Context, req sdk.LoadRequest, progress func(sdk.
 	if err != nil {
 		return sdk.LayerTable{}, err
 	}
-	words, err := openWords(req.InspectRequest)
+	words, err := openWords(ctx, req.InspectRequest)
 	if err != nil {
 		return sdk.LayerTable{}, err
 	}
-	i, err := p.family.load(req, progress, holdFromEnv())
+	i, err := p.family.load(ctx, req, progress, holdFromEnv())
 	if err != nil {
 		return sdk.LayerTable{}, err
 	}
@@ -85,8 +85,8 @@ func (p *plugin) Load(_ context.Context, req sdk.LoadRequest, progress func(sdk.
 
 // openWords opens the text side. Only invented weights do without a tokenizer: a checkpoint that has weights and no tokenizer
 // is one that was not downloaded whole.
-func openWords(req sdk.InspectRequest) (*text.Model, error) {
-	words, err := text.Open(req.Path)
+func openWords(ctx context.Context, req sdk.InspectRequest) (*text.Model, error) {
+	words, err := text.Open(ctx, req.Path)
 	if err == nil && !words.HasTokenizer() && req.Weights != "dummy" {
 		return nil, sdk.Errorf(sdk.ReasonCheckpoint, "%s: there is no tokenizer.json; download it from where the weights come from", req.Path)
 	}
@@ -111,8 +111,8 @@ func (p *plugin) Generate(ctx context.Context, req sdk.GenerateRequest, send fun
 	return p.words.Generate(ctx, p.loaded.engine, req, send)
 }
 
-func (p *plugin) Tokenize(_ context.Context, text string) ([]int32, error) {
-	return p.words.Tokenize(text)
+func (p *plugin) Tokenize(ctx context.Context, text string) ([]int32, error) {
+	return p.words.Tokenize(ctx, text)
 }
 
 func (p *plugin) Detokenize(_ context.Context, ids []int32) (string, error) {
@@ -123,8 +123,8 @@ func (p *plugin) Spell(_ context.Context, ids []int32) ([]string, error) {
 	return p.words.Spell(ids)
 }
 
-func (p *plugin) Render(_ context.Context, chat sdk.Chat) (string, error) {
-	return p.words.Render(chat)
+func (p *plugin) Render(ctx context.Context, chat sdk.Chat) (string, error) {
+	return p.words.Render(ctx, chat)
 }
 
 // reportEvery is how often the host hears of memory and load unasked: often enough for a person to watch.

@@ -1,6 +1,7 @@
 package serve
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"sync"
@@ -299,8 +300,8 @@ func (r *residency) close() {
 	}
 }
 
-// settle follows the first plan, before there are states.
-func (r *residency) settle() error {
+// settle follows the first plan, before there are states, as long as somebody waits for it.
+func (r *residency) settle(ctx context.Context) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if len(r.devices) == 1 {
@@ -308,8 +309,9 @@ func (r *residency) settle() error {
 	}
 	plan, err := r.planner(r.budgets())
 	if err == nil {
-		r.apply(plan, func(int, int) bool { return true })
+		r.apply(plan, func(int, int) bool { return ctx.Err() == nil })
 		r.noteStreamed(plan)
+		err = ctx.Err()
 	}
 	return err
 }

@@ -93,7 +93,7 @@ func newMixture(t *testing.T, budget int64, experts int, want func(layer int) bo
 		modules = append(append(modules, m), y.experts[i]...)
 	}
 	y.r = newResidency([]cuda.Device{c, y.far}, modules, y, plan)
-	if err := y.r.settle(); err != nil {
+	if err := y.r.settle(context.Background()); err != nil {
 		t.Fatal(err)
 	}
 	for _, m := range y.mod[1:] {

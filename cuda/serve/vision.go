@@ -26,7 +26,7 @@ type Seer interface {
 	// Cost is the most bytes that Look takes for a file while it works, from the file's head. Its errors are for the client.
 	Cost(file []byte) (int64, error)
 	// Look decodes a file and cuts it into patches. It is called from any goroutine; an error is a sentence for the client.
-	Look(file []byte) (Picture, error)
+	Look(ctx context.Context, file []byte) (Picture, error)
 	// CheckPrompt says what in a prompt is not built, such as a place for a video, in a sentence for the client.
 	CheckPrompt(ids []int32) error
 	// Features is how many tensors (tokens of the picture, hidden) a picture gives: what stands for the embedding, and what
@@ -118,7 +118,7 @@ func (e *eyes) Look(ctx context.Context, file []byte, first bool) (text.Picture,
 	}
 	fresh := (*sight)(nil)
 	s, err := e.album.decode(ctx, cost, first, func() (*sight, error) {
-		p, err := e.model.Look(file)
+		p, err := e.model.Look(ctx, file)
 		if err != nil {
 			return nil, err
 		}

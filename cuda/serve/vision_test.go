@@ -3,6 +3,7 @@ package serve
 // vision_test.go shows bytes for pictures to eyes that only add: what is begun, given up, failed and remembered.
 
 import (
+	"context"
 	"crypto/sha256"
 	"slices"
 	"testing"
@@ -34,7 +35,7 @@ func (m stare) Shape() Shape { return Shape{Hidden: m.hidden} }
 
 func (m stare) Cost(file []byte) (int64, error) { return m.cost * int64(len(file)), nil }
 
-func (m stare) Look(file []byte) (Picture, error) {
+func (m stare) Look(_ context.Context, file []byte) (Picture, error) {
 	if m.decode != nil {
 		m.decoded <- file
 		<-m.decode

@@ -117,7 +117,7 @@ func TestOnePictureInEveryForm(t *testing.T) {
 // upright is a PNG of what a file shows.
 func upright(t *testing.T, file []byte) []byte {
 	t.Helper()
-	shown, err := picture.Decode(file, picture.Limits{})
+	shown, err := picture.Decode(context.Background(), file, picture.Limits{})
 	if err != nil {
 		t.Fatal(err)
 	}

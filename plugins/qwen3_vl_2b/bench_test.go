@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"image"
 	"image/jpeg"
 	"math/rand/v2"
@@ -28,12 +29,12 @@ func BenchmarkPicture(b *testing.B) {
 	file := jpegOf(b, 1030, 1018)
 	b.Run("decode", func(b *testing.B) {
 		for b.Loop() {
-			if _, err := picture.Decode(file, picture.Limits{}); err != nil {
+			if _, err := picture.Decode(context.Background(), file, picture.Limits{}); err != nil {
 				b.Fatal(err)
 			}
 		}
 	})
-	decoded, err := picture.Decode(file, picture.Limits{})
+	decoded, err := picture.Decode(context.Background(), file, picture.Limits{})
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"strings"
 	"testing"
 
@@ -196,7 +197,7 @@ func FuzzPreprocessor(f *testing.F) {
 			return
 		}
 		file := pngOf(t, 30, 20)
-		if p, err := m.Look(file); err == nil && (p.Tokens() < 1 || p.Tokens()*4 != p.(*Picture).patches()) {
+		if p, err := m.Look(context.Background(), file); err == nil && (p.Tokens() < 1 || p.Tokens()*4 != p.(*Picture).patches()) {
 			t.Fatalf("%d tokens with %s", p.Tokens(), text)
 		}
 	})

@@ -168,7 +168,7 @@ func TestUnseenPicturesAreDescribedAsTheReferenceDoes(t *testing.T) {
 	if err := json.Unmarshal(read(t, tiny, "unseen.json"), &unseen); err != nil || len(unseen.Pictures) != 60 {
 		t.Fatalf("%d pictures, %v", len(unseen.Pictures), err)
 	}
-	words, err := tokenizer.Load(tiny)
+	words, err := tokenizer.Load(t.Context(), tiny)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -4,6 +4,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -51,14 +52,17 @@ func (m *Model) Cost(file []byte) (int64, error) {
 }
 
 // Look decodes a file and makes it as large as the model wants pictures. Errors are for whoever sent it.
-func (m *Model) Look(file []byte) (serve.Picture, error) {
-	image, err := picture.Decode(file, picture.Limits{})
+func (m *Model) Look(ctx context.Context, file []byte) (serve.Picture, error) {
+	image, err := picture.Decode(ctx, file, picture.Limits{})
 	if err != nil {
 		return nil, err
 	}
 	fitted, err := m.look.Fit(fit.Image{Width: image.Width, Height: image.Height, Pix: image.Pix}, runtime.GOMAXPROCS(0))
 	if err != nil {
 		return nil, err
+	}
+	if ctx.Err() != nil { // each of these takes a fraction of a second
+		return nil, ctx.Err()
 	}
 	p := &Picture{cfg: m.look, image: fitted, merge: m.look.MergeSize}
 	p.grid.rows, p.grid.columns = m.look.Grid(fitted)

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"slices"
 	"testing"
 
@@ -89,7 +90,7 @@ func (sc *scene) all(t testing.TB, r *nntest.Runner, seq, chunk int) [][]float32
 
 func lookAt(t testing.TB, m *Model, file []byte) *Picture {
 	t.Helper()
-	p, err := m.Look(file)
+	p, err := m.Look(context.Background(), file)
 	if err != nil {
 		t.Fatal(err)
 	}

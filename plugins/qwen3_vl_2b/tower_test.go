@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"image"
 	"image/png"
 	"math"
@@ -158,7 +159,7 @@ func TestFilesThatAreNoPictures(t *testing.T) {
 		"truncated": {read(t, tiny, "picture4.png")[:300], "png: "},
 		"narrow":    {pngOf(t, 4, 1200), "absolute aspect ratio must be smaller than 200, got 300.0"},
 	} {
-		if p, err := m.Look(tt.file); err == nil || !strings.Contains(err.Error(), tt.want) || p != nil {
+		if p, err := m.Look(context.Background(), tt.file); err == nil || !strings.Contains(err.Error(), tt.want) || p != nil {
 			t.Errorf("%s: %v, %v", what, p, err)
 		}
 	}

@@ -1,6 +1,7 @@
 package chat
 
 import (
+	"context"
 	"fmt"
 	"strings"
 
@@ -76,7 +77,9 @@ func (t *Template) try(messages string) (string, bool) {
 	if err != nil {
 		return "", false
 	}
-	s, err := t.render(vars, nil)
+	// Far more than a probe takes. What is found out is for all callers, so none of them may stop it.
+	limits := jinja.Limits{Steps: 500_000, Memory: 16 << 20}
+	s, err := t.render(context.Background(), vars, nil, limits)
 	return s, err == nil
 }
 

@@ -1,6 +1,7 @@
 package chat
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"os"
@@ -56,7 +57,7 @@ func checkReference(t *testing.T, path string, source func(name string) string) 
 			if err != nil {
 				t.Fatal(err)
 			}
-			got, err := tmpl.Render(Input{Messages: file.Chats[c.Chat], Tools: file.Tools[c.Tools], Kwargs: kwargs, AddGenerationPrompt: generate, Verbatim: true})
+			got, err := tmpl.Render(context.Background(), Input{Messages: file.Chats[c.Chat], Tools: file.Tools[c.Tools], Kwargs: kwargs, AddGenerationPrompt: generate, Verbatim: true})
 			switch {
 			case c.Text == nil && err == nil:
 				t.Errorf("%s, chat %s, tools %s: got %q, want %s: %s", name, c.Chat, c.Tools, got, c.Error, c.Message)
@@ -132,7 +133,7 @@ func TestTinyModelsRenderAsTheReference(t *testing.T) {
 			if c.EnableThinking != nil {
 				in.Kwargs, _ = json.Marshal(map[string]bool{"enable_thinking": *c.EnableThinking})
 			}
-			got, err := tmpl.Render(in)
+			got, err := tmpl.Render(context.Background(), in)
 			if err != nil || got != c.Rendered {
 				t.Errorf("%s, %s: %v\n got  %q\n want %q", m.Model, c.Name, err, got, c.Rendered)
 			}

@@ -1,6 +1,7 @@
 package chat
 
 import (
+	"context"
 	"encoding/json"
 	"path/filepath"
 	"strings"
@@ -43,7 +44,7 @@ func checkClientsForm(t *testing.T, path string, source func(string) string) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			got, err := tmpl.Render(Input{Messages: sent, Tools: file.Tools[c.Tools], Kwargs: kwargs, AddGenerationPrompt: generate})
+			got, err := tmpl.Render(context.Background(), Input{Messages: sent, Tools: file.Tools[c.Tools], Kwargs: kwargs, AddGenerationPrompt: generate})
 			if err != nil || got != *c.Text {
 				t.Errorf("%s, chat %s, tools %s, sent as\n%s\n%v\n got  %q\n want %q", name, c.Chat, c.Tools, sent, err, got, *c.Text)
 			}
@@ -132,7 +133,7 @@ func TestReasoningComesBackAsItWent(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got, err := tmpl.Render(Input{Messages: messages}); err != nil || got != answer {
+		if got, err := tmpl.Render(context.Background(), Input{Messages: messages}); err != nil || got != answer {
 			t.Errorf("%q comes back as\n%q, %v", answer, got, err)
 		}
 	}

@@ -1,6 +1,7 @@
 package chat
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -53,8 +54,8 @@ type TemplateError struct{ Message string }
 func (e *TemplateError) Error() string { return e.Message }
 
 // Render writes the conversation. An error is a *TemplateError if the template refuses the messages; any other has the
-// line of the template that failed, and is as a rule a message of a form the template does not know.
-func (t *Template) Render(in Input) (string, error) {
+// line of the template that failed, and is as a rule a message of a form the template does not know; or it is the context's.
+func (t *Template) Render(ctx context.Context, in Input) (string, error) {
 	vars, err := in.vars()
 	if err != nil {
 		return "", err
@@ -67,16 +68,16 @@ func (t *Template) Render(in Input) (string, error) {
 			return "", err
 		}
 	}
-	return t.render(vars, in.Now)
+	return t.render(ctx, vars, in.Now, jinja.Limits{})
 }
 
-func (t *Template) render(vars map[string]jinja.Value, now func() time.Time) (string, error) {
+func (t *Template) render(ctx context.Context, vars map[string]jinja.Value, now func() time.Time, limits jinja.Limits) (string, error) {
 	for name, text := range t.tokens {
 		if _, given := vars[name]; !given {
 			vars[name] = text
 		}
 	}
-	text, err := t.program.Render(jinja.Input{Vars: vars, Now: now})
+	text, err := t.program.Render(ctx, jinja.Input{Vars: vars, Now: now, Limits: limits})
 	var e *jinja.Error
 	if errors.As(err, &e) && e.Kind == jinja.Raised {
 		return "", &TemplateError{e.Message}

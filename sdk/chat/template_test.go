@@ -1,6 +1,7 @@
 package chat
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"strings"
@@ -27,8 +28,8 @@ func TestWhatATemplateCannotTakeIsWrittenDifferently(t *testing.T) {
 		{"null content", "glm", call(`null`, `{}`), call(`""`, `{}`)},
 	} {
 		tmpl := parseT(t, source(c.template), nil)
-		got, err := tmpl.Render(Input{Messages: json.RawMessage(c.sent), AddGenerationPrompt: true})
-		want, err2 := tmpl.Render(Input{Messages: json.RawMessage(c.like), AddGenerationPrompt: true, Verbatim: true})
+		got, err := tmpl.Render(context.Background(), Input{Messages: json.RawMessage(c.sent), AddGenerationPrompt: true})
+		want, err2 := tmpl.Render(context.Background(), Input{Messages: json.RawMessage(c.like), AddGenerationPrompt: true, Verbatim: true})
 		if err != nil || err2 != nil || got != want {
 			t.Errorf("%s: %v, %v\n got  %q\n want %q", c.name, err, err2, got, want)
 		}
@@ -38,10 +39,10 @@ func TestWhatATemplateCannotTakeIsWrittenDifferently(t *testing.T) {
 func TestNullContentIsNotTheWordNone(t *testing.T) {
 	tmpl := parseT(t, "{% for m in messages %}<{{ m.content }}>{% endfor %}", nil)
 	messages := json.RawMessage(`[{"role":"assistant","content":null,"tool_calls":[]},{"role":"assistant"}]`)
-	if got, err := tmpl.Render(Input{Messages: messages}); err != nil || got != "<><>" {
+	if got, err := tmpl.Render(context.Background(), Input{Messages: messages}); err != nil || got != "<><>" {
 		t.Errorf("got %q, %v", got, err)
 	}
-	if got, err := tmpl.Render(Input{Messages: messages, Verbatim: true}); err != nil || got != "<None><>" {
+	if got, err := tmpl.Render(context.Background(), Input{Messages: messages, Verbatim: true}); err != nil || got != "<None><>" {
 		t.Errorf("verbatim: got %q, %v", got, err)
 	}
 }
@@ -49,7 +50,7 @@ func TestNullContentIsNotTheWordNone(t *testing.T) {
 func TestBadRequestsAreNamed(t *testing.T) {
 	tmpl := parseT(t, "{% for m in messages %}{% if m.role != 'user' %}{{ raise_exception('Only users, not ' ~ m.role) }}{% endif %}{{ m.content + '' }}{% endfor %}", nil)
 	var refused *TemplateError
-	if _, err := tmpl.Render(Input{Messages: json.RawMessage(`[{"role":"dog","content":"x"}]`)}); !errors.As(err, &refused) || refused.Message != "Only users, not dog" {
+	if _, err := tmpl.Render(context.Background(), Input{Messages: json.RawMessage(`[{"role":"dog","content":"x"}]`)}); !errors.As(err, &refused) || refused.Message != "Only users, not dog" {
 		t.Errorf("the template's own refusal: %v", err)
 	}
 	xml := parseT(t, tinySource(t)("chatml_xml"), nil)
@@ -67,7 +68,7 @@ func TestBadRequestsAreNamed(t *testing.T) {
 		{xml, Input{Messages: json.RawMessage(`[{"role":"assistant","content":"","tool_calls":[{"function":{"name":"f","arguments":"[1]"}}]}]`)},
 			`messages[0].tool_calls[0].function.arguments: this model's template needs a JSON object, not "[1]"`},
 	} {
-		_, err := c.tmpl.Render(c.in)
+		_, err := c.tmpl.Render(context.Background(), c.in)
 		if err == nil || err.Error() != c.want {
 			t.Errorf("got %v\nwant %s", err, c.want)
 		}
@@ -81,7 +82,7 @@ func TestVariablesReachTheTemplate(t *testing.T) {
 	tmpl := parseT(t, "{{ bos_token }}{{ eos_token }}{{ flag }}{{ tools is none }}{{ documents is none }}{{ add_generation_prompt }}{{ strftime_now('%Y') }}", map[string]string{"bos_token": "<s>", "eos_token": "</s>"})
 	in := Input{Messages: json.RawMessage(`[]`), Tools: json.RawMessage(`[]`), Kwargs: json.RawMessage(`{"flag": 1.0, "eos_token": "<e>", "tools": [1]}`), AddGenerationPrompt: true,
 		Now: func() time.Time { return time.Date(1999, 1, 1, 0, 0, 0, 0, time.UTC) }}
-	if got, err := tmpl.Render(in); err != nil || got != "<s><e>1.0TrueTrueTrue1999" {
+	if got, err := tmpl.Render(context.Background(), in); err != nil || got != "<s><e>1.0TrueTrueTrue1999" {
 		t.Errorf("got %q, %v", got, err)
 	}
 }
@@ -123,7 +124,7 @@ func TestTemplatesAreFoundWhereCheckpointsKeepThem(t *testing.T) {
 			t.Errorf("%s: %v", c.name, err)
 			continue
 		}
-		if got, err := tmpl.Render(Input{Messages: json.RawMessage(`[]`), Tools: json.RawMessage(c.tools)}); err != nil || got != c.want {
+		if got, err := tmpl.Render(context.Background(), Input{Messages: json.RawMessage(`[]`), Tools: json.RawMessage(c.tools)}); err != nil || got != c.want {
 			t.Errorf("%s: got %q, %v; want %q", c.name, got, err, c.want)
 		}
 	}
@@ -158,7 +159,7 @@ func TestAConversationComesBackAsItWent(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		got, err := tmpl.Render(Input{Messages: messages, Tools: json.RawMessage("null"), AddGenerationPrompt: true})
+		got, err := tmpl.Render(context.Background(), Input{Messages: messages, Tools: json.RawMessage("null"), AddGenerationPrompt: true})
 		if err != nil || !strings.Contains(got, c.answer) {
 			t.Errorf("%s: %v\n%q\nis not in\n%q", c.template, err, c.answer, got)
 		}
@@ -210,7 +211,7 @@ func BenchmarkRender(b *testing.B) {
 		}
 		b.Run(name, func(b *testing.B) {
 			for b.Loop() {
-				if _, err := tmpl.Render(in); err != nil {
+				if _, err := tmpl.Render(context.Background(), in); err != nil {
 					b.Fatal(err)
 				}
 			}

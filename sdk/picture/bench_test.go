@@ -4,6 +4,7 @@ package picture
 
 import (
 	"bytes"
+	"context"
 	"image"
 	"image/color"
 	"image/gif"
@@ -34,7 +35,7 @@ func BenchmarkDecode(b *testing.B) {
 		b.Run(c.name, func(b *testing.B) {
 			b.SetBytes(1024 * 1024 * 3)
 			for b.Loop() {
-				if _, err := Decode(file.Bytes(), Limits{}); err != nil {
+				if _, err := Decode(context.Background(), file.Bytes(), Limits{}); err != nil {
 					b.Fatal(err)
 				}
 			}

@@ -1,7 +1,7 @@
 package picture
 
 import (
-	"bytes"
+	"context"
 	"image"
 
 	"golang.org/x/image/bmp"
@@ -9,8 +9,8 @@ import (
 
 // bmp.go reads BMP of 1, 2, 4, 8, 24 and 32 bits without compression.
 
-func decodeBMP(data []byte, _ image.Config) (*Image, int, error) {
-	m, err := bmp.Decode(bytes.NewReader(data))
+func decodeBMP(ctx context.Context, data []byte, _ image.Config) (*Image, int, error) {
+	m, err := bmp.Decode(reader(ctx, data))
 	if err != nil {
 		return nil, 0, err
 	}

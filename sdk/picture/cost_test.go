@@ -4,6 +4,7 @@ package picture
 
 import (
 	"bytes"
+	"context"
 	"image"
 	"image/color"
 	"image/color/palette"
@@ -68,7 +69,7 @@ func TestCostIsWhatDecodingTakes(t *testing.T) {
 		if err != nil {
 			continue // what Decode refuses too
 		}
-		took := allocated(func() { _, err = Decode(data, Limits{}) })
+		took := allocated(func() { _, err = Decode(context.Background(), data, Limits{}) })
 		if err != nil {
 			continue
 		}
@@ -97,7 +98,7 @@ func TestCostRefusesWhatDecodeRefuses(t *testing.T) {
 		l    Limits
 	}{{file.Bytes(), Limits{Pixels: 9999}}, {file.Bytes(), Limits{Bytes: 10}}, {[]byte("no picture"), Limits{}}, {file.Bytes()[:20], Limits{}}} {
 		_, costs := Cost(c.data, c.l)
-		_, decodes := Decode(c.data, c.l)
+		_, decodes := Decode(context.Background(), c.data, c.l)
 		if costs == nil || decodes == nil || costs.Error() != decodes.Error() {
 			t.Errorf("Cost says %v, Decode %v", costs, decodes)
 		}

@@ -1,7 +1,7 @@
 package picture
 
 import (
-	"bytes"
+	"context"
 	"image"
 	"image/gif"
 )
@@ -9,8 +9,8 @@ import (
 // gif.go reads the first frame of a GIF on its canvas. What the frame leaves open is what Pillow puts there: nothing where
 // the frame has a transparent colour, else the first colour of its palette.
 
-func decodeGIF(data []byte, c image.Config) (*Image, int, error) {
-	decoded, err := gif.Decode(bytes.NewReader(data))
+func decodeGIF(ctx context.Context, data []byte, c image.Config) (*Image, int, error) {
+	decoded, err := gif.Decode(reader(ctx, data))
 	if err != nil {
 		return nil, 0, err
 	}

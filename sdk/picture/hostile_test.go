@@ -5,6 +5,7 @@ package picture
 
 import (
 	"bytes"
+	"context"
 	"encoding/binary"
 	"hash/crc32"
 	"image"
@@ -49,7 +50,7 @@ func TestBombsAreRefusedByTheirHeader(t *testing.T) {
 	} {
 		var before, after runtime.MemStats
 		runtime.ReadMemStats(&before)
-		_, err := Decode(data, Limits{})
+		_, err := Decode(context.Background(), data, Limits{})
 		runtime.ReadMemStats(&after)
 		if err == nil || !strings.Contains(err.Error(), "pixels, more than 50000000") {
 			t.Errorf("%s: the answer is %v", name, err)
@@ -62,13 +63,13 @@ func TestBombsAreRefusedByTheirHeader(t *testing.T) {
 
 func TestLimitsAreTheCallers(t *testing.T) {
 	data := read(t, "rgb.png") // 23 x 17
-	if _, err := Decode(data, Limits{Pixels: 23 * 17, Bytes: len(data)}); err != nil {
+	if _, err := Decode(context.Background(), data, Limits{Pixels: 23 * 17, Bytes: len(data)}); err != nil {
 		t.Errorf("a picture at the limit: %v", err)
 	}
-	if _, err := Decode(data, Limits{Pixels: 23*17 - 1}); err == nil || !strings.Contains(err.Error(), "23 x 17 pixels, more than 390") {
+	if _, err := Decode(context.Background(), data, Limits{Pixels: 23*17 - 1}); err == nil || !strings.Contains(err.Error(), "23 x 17 pixels, more than 390") {
 		t.Errorf("a picture above the limit of pixels: %v", err)
 	}
-	if _, err := Decode(data, Limits{Bytes: len(data) - 1}); err == nil || !strings.Contains(err.Error(), "bytes, more than") {
+	if _, err := Decode(context.Background(), data, Limits{Bytes: len(data) - 1}); err == nil || !strings.Contains(err.Error(), "bytes, more than") {
 		t.Errorf("a picture above the limit of bytes: %v", err)
 	}
 }
@@ -98,7 +99,7 @@ func TestLyingFilesAreRefused(t *testing.T) {
 		"bmp compressed":                     {patched(read(t, "rgb.bmp"), 30, 1), "bmp: "},
 		"a picture of another kind inside":   {append([]byte("GIF89a"), jpg...), "gif: "},
 	} {
-		m, err := Decode(c.data, Limits{})
+		m, err := Decode(context.Background(), c.data, Limits{})
 		if err == nil || !strings.Contains(err.Error(), c.says) {
 			t.Errorf("%s: %v, not an error with %q (picture: %v)", name, err, c.says, m != nil)
 		}
@@ -114,7 +115,7 @@ func TestJPEGWithEndlessScansIsRefused(t *testing.T) {
 	for range maxScans {
 		many = append(many, scan...)
 	}
-	if _, err := Decode(append(many, 0xff, 0xd9), Limits{}); err == nil || !strings.Contains(err.Error(), "scans") {
+	if _, err := Decode(context.Background(), append(many, 0xff, 0xd9), Limits{}); err == nil || !strings.Contains(err.Error(), "scans") {
 		t.Errorf("the answer is %v", err)
 	}
 }
@@ -123,7 +124,7 @@ func TestTruncatedFilesAreRefused(t *testing.T) {
 	for name := range expected(t) {
 		data := read(t, name)
 		for n := range 40 { // cuts everywhere; near the end a whole picture may already be there
-			if m, err := Decode(data[:len(data)*n/40], Limits{}); err == nil && n < 20 && m.Width > 20 {
+			if m, err := Decode(context.Background(), data[:len(data)*n/40], Limits{}); err == nil && n < 20 && m.Width > 20 {
 				t.Errorf("%s: %d of %d bytes pass for a picture", name, len(data)*n/40, len(data))
 			}
 		}
@@ -133,15 +134,42 @@ func TestTruncatedFilesAreRefused(t *testing.T) {
 func TestAPanicOfADecoderIsAnError(t *testing.T) {
 	head := func(io.Reader) (image.Config, error) { return image.Config{Width: 1, Height: 1}, nil }
 	for _, f := range []format{
-		{head: head, decode: func([]byte, image.Config) (*Image, int, error) { panic("index out of range") }},
+		{head: head, decode: func(context.Context, []byte, image.Config) (*Image, int, error) { panic("index out of range") }},
 		{head: func(io.Reader) (image.Config, error) { panic("index out of range") }},
 	} {
 		c, err := f.sized(nil, Limits{})
 		if err == nil {
-			_, err = f.run(nil, c)
+			_, err = f.run(t.Context(), nil, c)
 		}
 		if err == nil || !strings.Contains(err.Error(), "index out of range") {
 			t.Error(err)
+		}
+	}
+}
+
+// once is the context of somebody who leaves when it has been looked at so often.
+type once struct {
+	context.Context
+	looks int
+}
+
+func (o *once) Err() error {
+	if o.looks--; o.looks < 0 {
+		return context.Canceled
+	}
+	return nil
+}
+
+func TestDecodingStopsWhenNobodyWantsThePicture(t *testing.T) {
+	for name := range expected(t) {
+		data := read(t, name)
+		for looks := range 2 {
+			if m, err := Decode(&once{t.Context(), looks}, data, Limits{}); m != nil || err != context.Canceled {
+				if len(data) < 4096 && looks == 1 { // read in one piece
+					continue
+				}
+				t.Errorf("%s, left after %d looks: %v, %v", name, looks, m != nil, err)
+			}
 		}
 	}
 }
@@ -183,7 +211,7 @@ func FuzzDecode(f *testing.F) {
 	}
 	l := Limits{Bytes: 1 << 20, Pixels: 1 << 16}
 	f.Fuzz(func(t *testing.T, data []byte) {
-		m, err := Decode(data, l)
+		m, err := Decode(context.Background(), data, l)
 		switch {
 		case err != nil && m != nil:
 			t.Fatal("a picture beside an error")

@@ -2,6 +2,7 @@ package picture
 
 import (
 	"bytes"
+	"context"
 	"encoding/binary"
 	"fmt"
 	"image"
@@ -29,7 +30,7 @@ type jpegHead struct {
 	adobe       int  // offset of the transform byte, 0 without an Adobe marker
 }
 
-func decodeJPEG(data []byte, _ image.Config) (*Image, int, error) {
+func decodeJPEG(ctx context.Context, data []byte, _ image.Config) (*Image, int, error) {
 	head, err := readJPEGHead(data)
 	if err != nil {
 		return nil, 0, err
@@ -38,7 +39,7 @@ func decodeJPEG(data []byte, _ image.Config) (*Image, int, error) {
 	if head.components == 4 {
 		data = untransformed(data, head.adobe)
 	}
-	m, err := jpeg.Decode(bytes.NewReader(data))
+	m, err := jpeg.Decode(reader(ctx, data))
 	if err != nil {
 		return nil, 0, err
 	}

@@ -10,13 +10,15 @@
 // samples the upper byte is kept (Pillow does so for colour; its clipping of 16-bit grey at 255 is not followed). Colour
 // profiles are not applied, as in Pillow.
 //
-//	m, err := picture.Decode(data, picture.Limits{})
+//	m, err := picture.Decode(ctx, data, picture.Limits{})
 //	if err != nil {
 //		return err // a sentence for the client, e.g. "png: the picture has 40000 x 40000 pixels, more than 50000000"
 //	}
 package picture
 
 import (
+	"bytes"
+	"context"
 	"crypto/sha256"
 	"encoding/binary"
 	"errors"
@@ -92,7 +94,7 @@ type format struct {
 	name     string
 	is       func(data []byte) bool
 	head     func(r io.Reader) (image.Config, error)
-	decode   func(data []byte, head image.Config) (m *Image, orientation int, err error)
+	decode   func(ctx context.Context, data []byte, head image.Config) (m *Image, orientation int, err error)
 	perPixel func(data []byte, head image.Config) int // the most bytes that decode takes for one
 }
 
@@ -115,13 +117,17 @@ func begins(marks ...string) func([]byte) bool {
 	}
 }
 
-// Decode reads a picture. Its errors begin with the format and are meant for whoever sent it.
-func Decode(data []byte, l Limits) (*Image, error) {
+// Decode reads a picture. Its errors begin with the format and are meant for whoever sent it; but for the context's, if that ends
+// while a decoder reads.
+func Decode(ctx context.Context, data []byte, l Limits) (*Image, error) {
 	f, head, err := look(data, l)
 	if err != nil {
 		return nil, err
 	}
-	m, err := f.run(data, head)
+	m, err := f.run(ctx, data, head)
+	if err != nil && ctx.Err() != nil {
+		return nil, ctx.Err()
+	}
 	return m, f.named(err)
 }
 
@@ -137,9 +143,9 @@ func (f format) named(err error) error {
 }
 
 // run decodes what its head allows.
-func (f format) run(data []byte, head image.Config) (m *Image, err error) {
+func (f format) run(ctx context.Context, data []byte, head image.Config) (m *Image, err error) {
 	defer recovered(&err)
-	m, orientation, err := f.decode(data, head)
+	m, orientation, err := f.decode(ctx, data, head)
 	if err != nil {
 		return nil, err
 	}
@@ -151,6 +157,22 @@ func recovered(err *error) {
 	if p := recover(); p != nil {
 		*err = fmt.Errorf("the decoder failed on this file: %v", p)
 	}
+}
+
+// reader is data for a decoder, which stops at the first error.
+func reader(ctx context.Context, data []byte) io.Reader { return &wanted{ctx, bytes.NewReader(data)} }
+
+// wanted is read as long as the context lasts.
+type wanted struct {
+	ctx  context.Context
+	data *bytes.Reader
+}
+
+func (w *wanted) Read(p []byte) (int, error) {
+	if err := w.ctx.Err(); err != nil {
+		return 0, err
+	}
+	return w.data.Read(p)
 }
 
 // newImage makes an empty picture of the size of a decoder's.

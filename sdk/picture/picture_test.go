@@ -5,6 +5,7 @@ package picture
 import (
 	"bytes"
 	"compress/zlib"
+	"context"
 	"encoding/json"
 	"io"
 	"os"
@@ -67,7 +68,7 @@ func bound(name string) (most int, share float64) {
 func TestPicturesAreSeenAsPillowSeesThem(t *testing.T) {
 	for name, want := range expected(t) {
 		t.Run(name, func(t *testing.T) {
-			m, err := Decode(read(t, name), Limits{})
+			m, err := Decode(context.Background(), read(t, name), Limits{})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -112,7 +113,7 @@ func TestOrientationsTurnEveryWay(t *testing.T) {
 
 func TestHashNamesWhatIsShown(t *testing.T) {
 	decode := func(name string) *Image {
-		m, err := Decode(read(t, name), Limits{})
+		m, err := Decode(context.Background(), read(t, name), Limits{})
 		if err != nil {
 			t.Fatal(err)
 		}

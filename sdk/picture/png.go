@@ -1,7 +1,7 @@
 package picture
 
 import (
-	"bytes"
+	"context"
 	"encoding/binary"
 	"image"
 	"image/png"
@@ -9,8 +9,8 @@ import (
 
 // png.go reads PNG. Of an animated one Go's decoder reads the default picture, as viewers without animation do.
 
-func decodePNG(data []byte, _ image.Config) (*Image, int, error) {
-	m, err := png.Decode(bytes.NewReader(data))
+func decodePNG(ctx context.Context, data []byte, _ image.Config) (*Image, int, error) {
+	m, err := png.Decode(reader(ctx, data))
 	if err != nil {
 		return nil, 0, err
 	}

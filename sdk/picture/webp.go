@@ -1,7 +1,7 @@
 package picture
 
 import (
-	"bytes"
+	"context"
 	"encoding/binary"
 	"fmt"
 	"image"
@@ -13,7 +13,7 @@ import (
 // webp.go reads WebP, lossy and lossless, with and without alpha, and of an animation the first frame, which Go's decoder
 // does not know. The lossy planes are converted in yuv.go.
 
-func decodeWebP(data []byte, c image.Config) (*Image, int, error) {
+func decodeWebP(ctx context.Context, data []byte, c image.Config) (*Image, int, error) {
 	orientation, animated, f := 1, false, webpFrame{}
 	err := chunks(data[12:], func(id string, b []byte) (err error) {
 		switch {
@@ -26,13 +26,13 @@ func decodeWebP(data []byte, c image.Config) (*Image, int, error) {
 		return err
 	})
 	if !animated { // what lies behind a still picture may be damaged
-		out, err := decodeStill(data)
+		out, err := decodeStill(ctx, data)
 		return out, orientation, err
 	}
 	if err != nil {
 		return nil, 0, err
 	}
-	inside, err := decodeStill(f.still)
+	inside, err := decodeStill(ctx, f.still)
 	if err != nil {
 		return nil, 0, err
 	}
@@ -44,8 +44,8 @@ func decodeWebP(data []byte, c image.Config) (*Image, int, error) {
 
 // decodeStill reads a file with one picture whose size has been checked: the decoder refuses one of another size than the
 // header says.
-func decodeStill(data []byte) (*Image, error) {
-	m, err := webp.Decode(bytes.NewReader(data))
+func decodeStill(ctx context.Context, data []byte) (*Image, error) {
+	m, err := webp.Decode(reader(ctx, data))
 	if err != nil {
 		return nil, err
 	}

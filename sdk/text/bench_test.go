@@ -1,6 +1,7 @@
 package text
 
 import (
+	"context"
 	"strings"
 	"testing"
 
@@ -11,7 +12,7 @@ import (
 // BenchmarkDecoder is what a token costs between the engine and the event: decoding, stop strings, reasoning, calls.
 func BenchmarkDecoder(b *testing.B) {
 	m := open(b, "qwen3_0_6b")
-	prompt := m.tokenizer.Encode("assistant\n")
+	prompt := encode(m, "assistant\n")
 	words := strings.Repeat("The capital of Japan is Tokyo, of course. ", 50)
 	chat := &sdk.Chat{Tools: []byte(exampleTools)}
 	for _, c := range []struct {
@@ -25,11 +26,11 @@ func BenchmarkDecoder(b *testing.B) {
 		{"reasoning", sdk.GenerateRequest{Chat: chat}, "<think>\n" + words},
 		{"long call", sdk.GenerateRequest{Chat: chat}, `<tool_call>{"name": "search", "arguments": {"query": "` + words + `"}}</tool_call>`},
 	} {
-		ids := m.tokenizer.Encode(c.text)
+		ids := encode(m, c.text)
 		b.Run(c.name, func(b *testing.B) {
 			b.ReportAllocs()
 			for n := 0; n < b.N; {
-				d, err := m.NewDecoder(c.req, prompt)
+				d, err := m.NewDecoder(context.Background(), c.req, prompt)
 				if err != nil {
 					b.Fatal(err)
 				}
@@ -51,7 +52,7 @@ func BenchmarkPrompt(b *testing.B) {
 		req := cases[0].request()
 		b.Run(name, func(b *testing.B) {
 			for b.Loop() {
-				if _, err := m.Prompt(req); err != nil {
+				if _, err := m.Prompt(context.Background(), req); err != nil {
 					b.Fatal(err)
 				}
 			}

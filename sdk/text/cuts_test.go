@@ -1,6 +1,7 @@
 package text
 
 import (
+	"context"
 	"fmt"
 	"strings"
 	"testing"
@@ -66,11 +67,11 @@ func TestAnswersAreReadHoweverTokensCutThem(t *testing.T) {
 					t.Errorf("%s, %s, %s:\n got  %s\n want %s", name, e.name, how, got, want)
 				}
 			}
-			check("as it writes", m.tokenizer.Encode(e.answer))
+			check("as it writes", encode(m, e.answer))
 			check("in bytes", spellOut(single, e.answer))
 			for i := range e.answer {
-				check(fmt.Sprintf("cut at %d", i), append(m.tokenizer.Encode(e.answer[:i]), m.tokenizer.Encode(e.answer[i:])...))
-				check(fmt.Sprintf("in bytes from %d on", i), append(m.tokenizer.Encode(e.answer[:i]), spellOut(single, e.answer[i:])...))
+				check(fmt.Sprintf("cut at %d", i), append(encode(m, e.answer[:i]), encode(m, e.answer[i:])...))
+				check(fmt.Sprintf("in bytes from %d on", i), append(encode(m, e.answer[:i]), spellOut(single, e.answer[i:])...))
 			}
 		}
 	}
@@ -111,7 +112,7 @@ func read(t testing.TB, m *Model, ids []int32) string {
 		prompt = "<think>"
 	}
 	req := sdk.GenerateRequest{Chat: &sdk.Chat{Tools: []byte(exampleTools)}, IgnoreEOS: true}
-	d, err := m.NewDecoder(req, m.tokenizer.Encode(prompt))
+	d, err := m.NewDecoder(context.Background(), req, encode(m, prompt))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -156,7 +157,7 @@ func FuzzAnswer(f *testing.F) {
 		i := int(which) % len(models)
 		at := min(int(cut), len(answer))
 		want := read(t, models[i], spellOut(single[i], answer))
-		if got := read(t, models[i], append(models[i].tokenizer.Encode(answer[:at]), spellOut(single[i], answer[at:])...)); got != want && utf8.ValidString(answer[:at]) {
+		if got := read(t, models[i], append(encode(models[i], answer[:at]), spellOut(single[i], answer[at:])...)); got != want && utf8.ValidString(answer[:at]) {
 			// special tokens spelled out in the text are shown when they are bytes, and not when they are tokens
 			if !hasSpecial(models[i], answer[:at]) {
 				t.Errorf("%q cut at %d:\n%s\nin bytes\n%s", answer, at, got, want)
@@ -166,7 +167,7 @@ func FuzzAnswer(f *testing.F) {
 }
 
 func hasSpecial(m *Model, text string) bool {
-	for _, id := range m.tokenizer.Encode(text) {
+	for _, id := range encode(m, text) {
 		if m.tokenizer.IsSpecial(id) {
 			return true
 		}

@@ -3,6 +3,7 @@
 package text
 
 import (
+	"context"
 	"slices"
 
 	"github.com/inference-pio/inference-pio/sdk"
@@ -29,7 +30,7 @@ type Decoder struct {
 const promptTail = 16
 
 // NewDecoder starts the answer to a prompt.
-func (m *Model) NewDecoder(req sdk.GenerateRequest, prompt []int32) (*Decoder, error) {
+func (m *Model) NewDecoder(ctx context.Context, req sdk.GenerateRequest, prompt []int32) (*Decoder, error) {
 	stop, err := newStopper(req.Stop)
 	if err != nil {
 		return nil, err
@@ -46,14 +47,14 @@ func (m *Model) NewDecoder(req sdk.GenerateRequest, prompt []int32) (*Decoder, e
 	}
 	d.stream = m.tokenizer.NewStream(true)
 	if req.Chat != nil || req.Resume != nil && req.Resume.InReasoning {
-		err = d.read(req, prompt)
+		err = d.read(ctx, req, prompt)
 	}
 	return d, err
 }
 
 // read prepares for an answer that has parts. All it takes from the prompt is its ids, so that a resumed answer sees the
 // prompt's end as it was.
-func (d *Decoder) read(req sdk.GenerateRequest, prompt []int32) error {
+func (d *Decoder) read(ctx context.Context, req sdk.GenerateRequest, prompt []int32) error {
 	m, c := d.model, sdk.Chat{}
 	if req.Chat != nil {
 		c = *req.Chat
@@ -63,7 +64,9 @@ func (d *Decoder) read(req sdk.GenerateRequest, prompt []int32) error {
 		return err
 	}
 	tail := m.tokenizer.Decode(prompt[max(0, len(prompt)-promptTail):], false)
-	d.forced = m.tokenizer.Encode(m.opening(use, tail))
+	if d.forced, err = m.encode(ctx, "tool_choice", m.opening(use, tail)); err != nil {
+		return err
+	}
 	d.single = c.SingleCall || use.single
 	d.output = chat.NewOutput(chat.OutputConfig{Prompt: tail, Open: m.tags.open, Close: m.tags.close,
 		Format: use.format, Tools: c.Tools, Forced: use.name, NewID: callNames(req, prompt)})

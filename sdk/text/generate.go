@@ -12,7 +12,7 @@ import (
 // Generate answers a request, as [sdk.Plugin] describes it. Everything that is wrong with a request is found before the
 // first event.
 func (m *Model) Generate(ctx context.Context, e *engine.Engine, req sdk.GenerateRequest, send func(sdk.Event) error) error {
-	ids, err := m.Prompt(req)
+	ids, err := m.Prompt(ctx, req)
 	if err != nil {
 		return err
 	}
@@ -21,7 +21,7 @@ func (m *Model) Generate(ctx context.Context, e *engine.Engine, req sdk.Generate
 		return err
 	}
 	defer m.leaveMedia(media)
-	d, err := m.NewDecoder(req, prompt)
+	d, err := m.NewDecoder(ctx, req, prompt)
 	if err != nil {
 		return err
 	}

@@ -2,6 +2,7 @@ package text
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"math"
 	"path/filepath"
@@ -26,10 +27,10 @@ func TestPromptsEqualTheReference(t *testing.T) {
 		m := open(t, name)
 		for _, c := range chats(t, name) {
 			req := c.request()
-			if rendered, err := m.Render(*req.Chat); err != nil || rendered != c.Rendered {
+			if rendered, err := m.Render(context.Background(), *req.Chat); err != nil || rendered != c.Rendered {
 				t.Errorf("%s, %s: %v\n%q\nthe reference has\n%q", name, c.Name, err, rendered, c.Rendered)
 			}
-			if ids, err := m.Prompt(req); err != nil || !slices.Equal(ids, c.IDs) {
+			if ids, err := m.Prompt(context.Background(), req); err != nil || !slices.Equal(ids, c.IDs) {
 				t.Errorf("%s, %s: ids %v, %v", name, c.Name, ids, err)
 			}
 		}
@@ -169,21 +170,21 @@ func TestShownTextDoesNotDependOnTheCuts(t *testing.T) {
 	m := open(t, "qwen3_0_6b")
 	prompts := map[string][]int32{}
 	for _, p := range []string{"assistant\n", "assistant\n<think>", "assistant\n<think>\n"} {
-		prompts[p] = m.tokenizer.Encode(p)
+		prompts[p] = encode(m, p)
 	}
 	words := []string{"<think>", "</think>", "\n", "\n\n", "Tokyo", " is", "日", "😀", "<", "thin", "stop", "st", "op", "<tool_call>"}
 	rapid.Check(t, func(t *rapid.T) {
 		var ids []int32
 		for range rapid.IntRange(0, 30).Draw(t, "words") {
 			if rapid.Bool().Draw(t, "word") {
-				ids = append(ids, m.tokenizer.Encode(rapid.SampledFrom(words).Draw(t, "which"))...)
+				ids = append(ids, encode(m, rapid.SampledFrom(words).Draw(t, "which"))...)
 			} else {
 				ids = append(ids, rapid.Int32Range(0, int32(m.tokenizer.Size())-1).Draw(t, "id"))
 			}
 		}
 		tail := rapid.SampledFrom([]string{"assistant\n", "assistant\n<think>", "assistant\n<think>\n"}).Draw(t, "prompt")
 		stops := rapid.SliceOfN(rapid.SampledFrom([]string{"stop", "st", "op", "kyo is", "\n\n", "日", "</think>", "a"}), 0, 3).Draw(t, "stops")
-		d, err := m.NewDecoder(sdk.GenerateRequest{Chat: &sdk.Chat{}, Stop: stops, IgnoreEOS: true}, prompts[tail])
+		d, err := m.NewDecoder(context.Background(), sdk.GenerateRequest{Chat: &sdk.Chat{}, Stop: stops, IgnoreEOS: true}, prompts[tail])
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -220,7 +221,7 @@ func TestShownTextDoesNotDependOnTheCuts(t *testing.T) {
 
 func TestRawPromptsAreNotSplit(t *testing.T) {
 	m := open(t, "qwen3_0_6b")
-	ids := m.tokenizer.Encode("<think>\nhm\n</think>\n\nyes")
+	ids := encode(m, "<think>\nhm\n</think>\n\nyes")
 	events, err := answer(t, m, sdk.GenerateRequest{Text: "<think>", HasText: true}, append(ids, m.EOS()[0]))
 	if err != nil {
 		t.Fatal(err)
@@ -232,7 +233,7 @@ func TestRawPromptsAreNotSplit(t *testing.T) {
 
 func TestStopStringAcrossTokensIsNeverShown(t *testing.T) {
 	m := open(t, "qwen3_0_6b")
-	ids := m.tokenizer.Encode("The capital of Japan is Tokyo, of course.")
+	ids := encode(m, "The capital of Japan is Tokyo, of course.")
 	for stop, want := range map[string]string{
 		"Japan is T": "The capital of ", " Tokyo": "The capital of Japan is", "The": "", "course.": "The capital of Japan is Tokyo, of ",
 		"Tokyo!": "The capital of Japan is Tokyo, of course."} {
@@ -250,7 +251,7 @@ func TestStopStringAcrossTokensIsNeverShown(t *testing.T) {
 
 func TestLogprobsSpellTheirTokens(t *testing.T) {
 	m := open(t, "qwen3_0_6b")
-	ids := m.tokenizer.Encode("Tōkyō 東京 😀")
+	ids := encode(m, "Tōkyō 東京 😀")
 	req := sdk.GenerateRequest{Tokens: []int32{5}, MaxTokens: len(ids), Sampling: sdk.Sampling{Logprobs: true, TopLogprobs: 2}}
 	events, err := answer(t, m, req, ids)
 	if err != nil {
@@ -272,7 +273,7 @@ func TestLogprobsSpellTheirTokens(t *testing.T) {
 // The script thinks nothing of the prompt but its last id: all ids are equally likely there.
 func TestPromptLogprobsComeWithTheStart(t *testing.T) {
 	m := open(t, "qwen3_0_6b")
-	ids := m.tokenizer.Encode("Tōkyō 東京")
+	ids := encode(m, "Tōkyō 東京")
 	req := sdk.GenerateRequest{Text: "Grüße, 東京!", HasText: true, MaxTokens: 3, PromptLogprobs: true, Sampling: sdk.Sampling{TopLogprobs: 2}}
 	events, err := answer(t, m, req, ids)
 	if err != nil {
@@ -303,7 +304,7 @@ func TestPromptLogprobsComeWithTheStart(t *testing.T) {
 
 func TestTokensAreSpelledAsTheVocabularyHasThem(t *testing.T) {
 	m := open(t, "qwen3_0_6b")
-	ids, err := m.Tokenize("is the <|im_end|>\n")
+	ids, err := m.Tokenize(context.Background(), "is the <|im_end|>\n")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -316,7 +317,7 @@ func TestTokensAreSpelledAsTheVocabularyHasThem(t *testing.T) {
 func TestCheckpointWithoutTokenizerTakesIDs(t *testing.T) {
 	dir := t.TempDir()
 	write(t, filepath.Join(dir, "config.json"), `{"eos_token_id": 7}`)
-	m, err := Open(dir)
+	m, err := Open(context.Background(), dir)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -332,7 +333,7 @@ func TestCheckpointWithoutTokenizerTakesIDs(t *testing.T) {
 		_, err := answer(t, m, req, nil)
 		wantInvalid(t, err, field)
 	}
-	_, err = m.Tokenize("x")
+	_, err = m.Tokenize(context.Background(), "x")
 	wantInvalid(t, err, "text")
 	_, err = m.Detokenize([]int32{1})
 	wantInvalid(t, err, "tokens")
@@ -341,7 +342,7 @@ func TestCheckpointWithoutTokenizerTakesIDs(t *testing.T) {
 func TestTokenizeRoundTrip(t *testing.T) {
 	m := open(t, "qwen3_0_6b")
 	const text = "<|im_start|>user\nTōkyō<|im_end|>"
-	ids, err := m.Tokenize(text)
+	ids, err := m.Tokenize(context.Background(), text)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -3,6 +3,7 @@
 package text
 
 import (
+	"context"
 	"errors"
 	"io/fs"
 	"os"
@@ -30,13 +31,13 @@ type tags struct{ open, close string }
 
 // Open reads tokenizer.json, the chat template, generation_config.json and config.json in dir. The first two may be
 // missing, as in a checkpoint that is only a config.json.
-func Open(dir string) (*Model, error) {
+func Open(ctx context.Context, dir string) (*Model, error) {
 	m := new(Model)
 	var err error
 	if m.defaults, err = readDefaults(dir); err != nil {
 		return nil, err
 	}
-	if m.tokenizer, err = openTokenizer(dir); err != nil || m.tokenizer == nil {
+	if m.tokenizer, err = openTokenizer(ctx, dir); err != nil || m.tokenizer == nil {
 		return m, err
 	}
 	m.template, err = chat.Load(dir)
@@ -54,11 +55,14 @@ func Open(dir string) (*Model, error) {
 	return m, nil
 }
 
-func openTokenizer(dir string) (*tokenizer.Tokenizer, error) {
+func openTokenizer(ctx context.Context, dir string) (*tokenizer.Tokenizer, error) {
 	if _, err := os.Lstat(filepath.Join(dir, "tokenizer.json")); errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
-	t, err := tokenizer.Load(dir)
+	t, err := tokenizer.Load(ctx, dir)
+	if err != nil && ctx.Err() != nil {
+		return nil, ctx.Err()
+	}
 	if err != nil {
 		return nil, sdk.Errorf(sdk.ReasonCheckpoint, "%w", err)
 	}
@@ -72,11 +76,20 @@ func (m *Model) HasTokenizer() bool { return m.tokenizer != nil }
 func (m *Model) EOS() []int32 { return m.defaults.eos }
 
 // Tokenize returns the ids of text; special tokens spelled out in it are recognised.
-func (m *Model) Tokenize(text string) ([]int32, error) {
+func (m *Model) Tokenize(ctx context.Context, text string) ([]int32, error) {
 	if m.tokenizer == nil {
 		return nil, errNoTokenizer("text")
 	}
-	return m.tokenizer.Encode(text), nil
+	return m.encode(ctx, "text", text)
+}
+
+// encode is for text that stands in a field of a request.
+func (m *Model) encode(ctx context.Context, field, text string) ([]int32, error) {
+	ids, err := m.tokenizer.Encode(ctx, text)
+	if err != nil && ctx.Err() == nil { // this text is one of few: the model goes on with others
+		return nil, invalid(field, "this text cannot be tokenized: %v", err)
+	}
+	return ids, err
 }
 
 // Detokenize returns the text of ids, special tokens included.

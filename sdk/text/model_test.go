@@ -49,11 +49,19 @@ func link(t testing.TB, from, to string) {
 
 func open(t testing.TB, name string) *Model {
 	t.Helper()
-	m, err := Open(checkpoint(t, name))
+	m, err := Open(context.Background(), checkpoint(t, name))
 	if err != nil {
 		t.Fatal(err)
 	}
 	return m
+}
+
+func encode(m *Model, text string) []int32 {
+	ids, err := m.tokenizer.Encode(context.Background(), text)
+	if err != nil {
+		panic(err) // a caller who stays and a tokenizer without expressions
+	}
+	return ids
 }
 
 func write(t testing.TB, path, text string) {
@@ -135,7 +143,7 @@ const scriptVocab = 1024
 // answer runs one greedy request against a script of the given ids and returns its events.
 func answer(t testing.TB, m *Model, req sdk.GenerateRequest, ids []int32) ([]sdk.Event, error) {
 	t.Helper()
-	prompt, err := m.Prompt(req)
+	prompt, err := m.Prompt(context.Background(), req)
 	if err != nil {
 		return nil, err
 	}

@@ -94,7 +94,7 @@ func TestPicturesTakeTheirPlaces(t *testing.T) {
 
 // The template of a model that reads may know strings alone, and say so in words that help nobody.
 func TestAModelThatReadsSaysSoBeforeItsTemplateDoes(t *testing.T) {
-	_, err := (&Model{}).Render(sdk.Chat{Images: files("a")})
+	_, err := (&Model{}).Render(context.Background(), sdk.Chat{Images: files("a")})
 	wantInvalid(t, err, "messages")
 	if err == nil || !strings.Contains(err.Error(), "takes no pictures") {
 		t.Error(err)

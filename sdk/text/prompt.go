@@ -4,6 +4,7 @@ package text
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"unicode/utf8"
@@ -14,7 +15,7 @@ import (
 
 // Prompt returns the ids of a request's prompt, rendered and encoded, with one id for each picture; those of a resumed one
 // are given.
-func (m *Model) Prompt(req sdk.GenerateRequest) ([]int32, error) {
+func (m *Model) Prompt(ctx context.Context, req sdk.GenerateRequest) ([]int32, error) {
 	if err := exactlyOne(req); err != nil {
 		return nil, err
 	}
@@ -30,13 +31,13 @@ func (m *Model) Prompt(req sdk.GenerateRequest) ([]int32, error) {
 		if !utf8.ValidString(req.Text) {
 			return nil, invalid("prompt", "the prompt is not valid UTF-8")
 		}
-		return m.tokenizer.Encode(req.Text), nil
+		return m.encode(ctx, "prompt", req.Text)
 	}
-	rendered, err := m.Render(*req.Chat)
+	rendered, err := m.Render(ctx, *req.Chat)
 	if err != nil {
 		return nil, err
 	}
-	return m.tokenizer.Encode(rendered), nil
+	return m.encode(ctx, "messages", rendered)
 }
 
 func exactlyOne(req sdk.GenerateRequest) error {
@@ -53,7 +54,7 @@ func exactlyOne(req sdk.GenerateRequest) error {
 }
 
 // Render writes a chat as the checkpoint's template has it, up to where the model's turn begins.
-func (m *Model) Render(c sdk.Chat) (string, error) {
+func (m *Model) Render(ctx context.Context, c sdk.Chat) (string, error) {
 	if err := m.blind(c.Images); err != nil { // before the template stumbles over a part that it does not know
 		return "", err
 	}
@@ -66,9 +67,11 @@ func (m *Model) Render(c sdk.Chat) (string, error) {
 	if err := checkChat(c); err != nil {
 		return "", err
 	}
-	rendered, err := m.template.Render(chat.Input{Messages: c.Messages, Tools: c.Tools, Kwargs: c.Kwargs, AddGenerationPrompt: true})
+	rendered, err := m.template.Render(ctx, chat.Input{Messages: c.Messages, Tools: c.Tools, Kwargs: c.Kwargs, AddGenerationPrompt: true})
 	var refused *chat.TemplateError
 	switch {
+	case err != nil && ctx.Err() != nil:
+		return "", ctx.Err()
 	case errors.As(err, &refused):
 		return "", sdk.Errorf(sdk.ReasonTemplate, "the chat template refused the messages: %w", refused)
 	case err != nil:

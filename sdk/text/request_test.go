@@ -1,6 +1,7 @@
 package text
 
 import (
+	"context"
 	"errors"
 	"io/fs"
 	"os"
@@ -45,7 +46,7 @@ func TestDefaultsComeFromTheCheckpoint(t *testing.T) {
 		if c.config != "" {
 			write(t, filepath.Join(dir, "config.json"), c.config)
 		}
-		m, err := Open(dir)
+		m, err := Open(context.Background(), dir)
 		if err != nil {
 			t.Errorf("%s: %v", name, err)
 			continue
@@ -59,7 +60,7 @@ func TestDefaultsComeFromTheCheckpoint(t *testing.T) {
 func TestClientOverridesTheCheckpoint(t *testing.T) {
 	dir := t.TempDir()
 	write(t, filepath.Join(dir, "generation_config.json"), `{"do_sample": false, "top_p": 0.9, "top_k": 20}`)
-	m, err := Open(dir)
+	m, err := Open(context.Background(), dir)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -128,7 +129,7 @@ func TestBadCheckpointFilesAreNamed(t *testing.T) {
 	} {
 		dir := t.TempDir()
 		write(t, filepath.Join(dir, c.file), c.text)
-		if _, err := Open(dir); sdk.ReasonOf(err) != sdk.ReasonCheckpoint || !strings.Contains(err.Error(), c.words) {
+		if _, err := Open(context.Background(), dir); sdk.ReasonOf(err) != sdk.ReasonCheckpoint || !strings.Contains(err.Error(), c.words) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
@@ -152,7 +153,7 @@ func TestOnlyRegularFilesOfACheckpointAreOpened(t *testing.T) {
 		if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o755), os.RemoveAll(path), syscall.Mkfifo(path, 0o600)); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := Open(dir); sdk.ReasonOf(err) != sdk.ReasonCheckpoint || !strings.Contains(err.Error(), path+": is a named pipe") {
+		if _, err := Open(context.Background(), dir); sdk.ReasonOf(err) != sdk.ReasonCheckpoint || !strings.Contains(err.Error(), path+": is a named pipe") {
 			t.Errorf("%s: %v", file, err)
 		}
 	}
@@ -195,7 +196,7 @@ func TestBadRequestsNameTheField(t *testing.T) {
 			t.Errorf("%s: %d events before the error", c.field, len(events))
 		}
 	}
-	if _, err := m.Render(sdk.Chat{Messages: []byte(hello), Tools: []byte(" null "), Kwargs: []byte("null")}); err != nil {
+	if _, err := m.Render(context.Background(), sdk.Chat{Messages: []byte(hello), Tools: []byte(" null "), Kwargs: []byte("null")}); err != nil {
 		t.Errorf("null for nothing: %v", err)
 	}
 }
@@ -211,11 +212,11 @@ func TestPromptThatDoesNotFitIsToldBeforeAnyEvent(t *testing.T) {
 func TestTemplatesOwnRefusalIsPassedOn(t *testing.T) {
 	dir := checkpoint(t, "qwen3_0_6b")
 	write(t, filepath.Join(dir, "chat_template.jinja"), `{{ raise_exception("roles must alternate") }}`)
-	m, err := Open(dir)
+	m, err := Open(context.Background(), dir)
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, err = m.Render(sdk.Chat{Messages: []byte(`[{"role": "user", "content": "hello"}]`)})
+	_, err = m.Render(context.Background(), sdk.Chat{Messages: []byte(`[{"role": "user", "content": "hello"}]`)})
 	if sdk.ReasonOf(err) != sdk.ReasonTemplate || !strings.Contains(err.Error(), "roles must alternate") {
 		t.Errorf("%v", err)
 	}
@@ -224,14 +225,14 @@ func TestTemplatesOwnRefusalIsPassedOn(t *testing.T) {
 func TestCheckpointWithoutTemplateHasNoChat(t *testing.T) {
 	dir := t.TempDir()
 	link(t, filepath.Join("..", "tokenizer", "testdata", "qwen3_0_6b.json"), filepath.Join(dir, "tokenizer.json"))
-	m, err := Open(dir)
+	m, err := Open(context.Background(), dir)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err = m.Prompt(sdk.GenerateRequest{Text: "hello"}); err != nil {
+	if _, err = m.Prompt(context.Background(), sdk.GenerateRequest{Text: "hello"}); err != nil {
 		t.Error(err)
 	}
-	_, err = m.Render(sdk.Chat{Messages: []byte(`[{"role": "user", "content": "hello"}]`)})
+	_, err = m.Render(context.Background(), sdk.Chat{Messages: []byte(`[{"role": "user", "content": "hello"}]`)})
 	if sdk.ReasonOf(err) != sdk.ReasonTemplate || !strings.Contains(err.Error(), "no chat template") {
 		t.Errorf("%v", err)
 	}
@@ -261,7 +262,7 @@ func FuzzMessages(f *testing.F) {
 	f.Add([]byte(`[{"role": "assistant", "tool_calls": [{"function": {"name": "f", "arguments": "{\"a\": 1}"}}]}]`), []byte(`[{"type": "function"}]`), []byte(`null`))
 	f.Add([]byte(`[{"role": "tool", "content": [{"type": "text", "text": 5}]}]`), []byte(``), []byte(`{"messages": 3}`))
 	f.Fuzz(func(t *testing.T, messages, tools, kwargs []byte) {
-		_, err := m.Prompt(sdk.GenerateRequest{Chat: &sdk.Chat{Messages: messages, Tools: tools, Kwargs: kwargs}})
+		_, err := m.Prompt(context.Background(), sdk.GenerateRequest{Chat: &sdk.Chat{Messages: messages, Tools: tools, Kwargs: kwargs}})
 		if reason := sdk.ReasonOf(err); err != nil && reason != sdk.ReasonInvalid && reason != sdk.ReasonTemplate {
 			t.Errorf("%s: %v", reason, err)
 		}

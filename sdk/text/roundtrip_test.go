@@ -1,6 +1,7 @@
 package text
 
 import (
+	"context"
 	"encoding/json"
 	"testing"
 
@@ -28,7 +29,7 @@ func TestConversationWithACallRendersAsTheReference(t *testing.T) {
 			}
 			req := c.request()
 			req.Chat.Messages = sendBack(t, asked[i].Messages, events, `{"degrees": 17}`)
-			rendered, err := m.Render(*req.Chat)
+			rendered, err := m.Render(context.Background(), *req.Chat)
 			if err != nil || rendered != c.Rendered {
 				t.Errorf("%s: %s\nrenders to %q, %v; the reference has\n%q", name, req.Chat.Messages, rendered, err, c.Rendered)
 			}
@@ -91,7 +92,7 @@ func TestTextPartsRenderAsOneText(t *testing.T) {
 			if req.Chat.Messages, err = json.Marshal(messages); err != nil {
 				t.Fatal(err)
 			}
-			if rendered, err := m.Render(*req.Chat); err != nil || rendered != c.Rendered {
+			if rendered, err := m.Render(context.Background(), *req.Chat); err != nil || rendered != c.Rendered {
 				t.Errorf("%s, %s: %s\nrenders to %q, %v; want\n%q", name, c.Name, req.Chat.Messages, rendered, err, c.Rendered)
 			}
 		}

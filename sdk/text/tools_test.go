@@ -1,6 +1,7 @@
 package text
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"slices"
@@ -102,7 +103,7 @@ func TestForcedOpeningIsWhatTheModelWrites(t *testing.T) {
 				req.Chat.ToolChoice = choice
 				ids := c.GreedyIDs
 				if start := c.Rendered[len(c.Rendered)-len("<think>"):]; start == "<think>" {
-					ids = append(m.tokenizer.Encode("</think>"), ids...)
+					ids = append(encode(m, "</think>"), ids...)
 				}
 				if choice != "required" {
 					ids = ids[:len(ids)-1] // the call that was asked for by name ends the answer, before the end token
@@ -111,7 +112,7 @@ func TestForcedOpeningIsWhatTheModelWrites(t *testing.T) {
 				if got := calls(t, events); len(got) != 1 || got[0].name != want.name || got[0].arguments != want.arguments {
 					t.Errorf("%s, %s: %+v", name, choice, got)
 				}
-				d, err := m.NewDecoder(req, c.IDs)
+				d, err := m.NewDecoder(context.Background(), req, c.IDs)
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -133,12 +134,12 @@ func TestForcedTokensReplaceTheModels(t *testing.T) {
 	req := cases[0].request()
 	req.Chat.ToolChoice = "function:" + want.name
 	req.Sampling.Logprobs, req.Sampling.TopLogprobs = true, 2
-	d, err := m.NewDecoder(req, cases[0].IDs)
+	d, err := m.NewDecoder(context.Background(), req, cases[0].IDs)
 	if err != nil {
 		t.Fatal(err)
 	}
 	n := len(d.Forced())
-	other := slices.Repeat(m.tokenizer.Encode("Hi")[:1], n)
+	other := slices.Repeat(encode(m, "Hi")[:1], n)
 	ids := append(slices.Clone(other), cases[0].GreedyIDs[n:]...)
 	events := resumesEverywhere(t, m, req, ids, "a model that says Hi")
 	if got := calls(t, events); len(got) != 1 || got[0].arguments != want.arguments {
@@ -184,7 +185,7 @@ func toolRequest(choice string) sdk.GenerateRequest {
 // say lets a script answer with text, then the end.
 func say(t testing.TB, m *Model, req sdk.GenerateRequest, text string) []sdk.Event {
 	t.Helper()
-	events, err := answer(t, m, req, append(m.tokenizer.Encode(text), m.EOS()[0]))
+	events, err := answer(t, m, req, append(encode(m, text), m.EOS()[0]))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -196,8 +197,8 @@ const nowCall = "<tool_call>\n{\"name\": \"now\", \"arguments\": {}}\n</tool_cal
 func TestToolChoiceNoneShowsTheToolsAndReadsNoCalls(t *testing.T) {
 	m := open(t, "qwen3_4b_instruct")
 	auto, none := toolRequest("auto"), toolRequest("none")
-	a, err := m.Render(*auto.Chat)
-	b, err2 := m.Render(*none.Chat)
+	a, err := m.Render(context.Background(), *auto.Chat)
+	b, err2 := m.Render(context.Background(), *none.Chat)
 	if err != nil || err2 != nil || a != b || !strings.Contains(b, "get_weather") {
 		t.Errorf("%v, %v: auto renders %q, none %q", err, err2, a, b)
 	}
@@ -234,7 +235,7 @@ func TestToolChoicesThatCannotBeAreRefused(t *testing.T) {
 	}
 	dir := checkpoint(t, "qwen3_4b_instruct")
 	write(t, dir+"/chat_template.jinja", `{{ messages[0].content }}`)
-	m, err := Open(dir)
+	m, err := Open(context.Background(), dir)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -279,7 +280,7 @@ func TestSingleCallEndsTheAnswer(t *testing.T) {
 			t.Errorf("%s: %s", name, show(all))
 		}
 		req.Chat.SingleCall = true
-		events := resumesEverywhere(t, m, req, append(m.tokenizer.Encode(text), m.EOS()[0]), name)
+		events := resumesEverywhere(t, m, req, append(encode(m, text), m.EOS()[0]), name)
 		if words, _ := shown(events); words != "Wait." || len(calls(t, events)) != 1 || reason(events) != sdk.FinishToolCalls {
 			t.Errorf("%s: %s", name, show(events))
 		}
@@ -298,15 +299,15 @@ func TestNamedFunctionIsTheOneCalled(t *testing.T) {
 		m := open(t, c.model)
 		req := toolRequest(c.choice)
 		req.Chat.Tools = []byte(tools)
-		prompt, err := m.Prompt(req)
+		prompt, err := m.Prompt(context.Background(), req)
 		if err != nil {
 			t.Fatal(err)
 		}
-		d, err := m.NewDecoder(req, prompt)
+		d, err := m.NewDecoder(context.Background(), req, prompt)
 		if err != nil {
 			t.Fatal(err)
 		}
-		ids := append(slices.Clone(d.Forced()), m.tokenizer.Encode(c.rest)...)
+		ids := append(slices.Clone(d.Forced()), encode(m, c.rest)...)
 		events := resumesEverywhere(t, m, req, append(ids, m.EOS()[0]), c.model)
 		if got := calls(t, events); len(got) != 1 || got[0].name != "now" || got[0].arguments != c.arguments || reason(events) != sdk.FinishToolCalls {
 			t.Errorf("%s goes on with %q: %+v, %s", c.model, c.rest, got, reason(events))

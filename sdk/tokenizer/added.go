@@ -55,8 +55,8 @@ func (m *matcher) longest(text string) (found *addedToken) {
 	return found
 }
 
-// split calls token with the id of each added token, gap with the text between them, in order.
-func (m *matcher) split(text string, gap func(string), token func(int32)) {
+// split calls token with the id of each added token, gap with the text between them, in order, until one returns an error.
+func (m *matcher) split(text string, gap func(string) error, token func(int32) error) error {
 	done, spaces := 0, 0 // spaces: where the white space ends that a token took along last
 	for i := 0; i < len(text); {
 		if !m.first[text[i]] {
@@ -84,14 +84,19 @@ func (m *matcher) split(text string, gap func(string), token func(int32)) {
 			end = spaces
 		}
 		if start > done {
-			gap(text[done:start])
+			if err := gap(text[done:start]); err != nil {
+				return err
+			}
 		}
-		token(t.ID)
+		if err := token(t.ID); err != nil {
+			return err
+		}
 		done = end
 	}
 	if done < len(text) {
-		gap(text[done:])
+		return gap(text[done:])
 	}
+	return nil
 }
 
 func wordBefore(text string) bool {

@@ -22,23 +22,26 @@ type bpe struct {
 }
 
 // append appends the ids of one word.
-func (b *bpe) append(ids []int32, word string) []int32 {
+func (b *bpe) append(p *pace, ids []int32, word string) ([]int32, error) {
 	if len(word) > len(recentWord{}.text) {
-		return b.merge(ids, word)
+		return b.merge(p, ids, word)
 	}
 	slot := &b.recent[maphash.String(b.recentHashes, word)%uint64(len(b.recent))]
 	if r := slot.Load(); r != nil && string(r.text[:r.bytes]) == word {
-		return append(ids, r.ids[:r.tokens]...)
+		return append(ids, r.ids[:r.tokens]...), nil
 	}
 	n := len(ids)
-	ids = b.merge(ids, word)
+	ids, err := b.merge(p, ids, word)
+	if err != nil {
+		return nil, err
+	}
 	if tokens := ids[n:]; len(tokens) <= len(recentWord{}.ids) {
 		r := &recentWord{bytes: uint8(len(word)), tokens: uint8(len(tokens))}
 		copy(r.text[:], word)
 		copy(r.ids[:], tokens)
 		slot.Store(r)
 	}
-	return ids
+	return ids, nil
 }
 
 // recentWord is a word and its ids. Each hash has room for one; the newest stays.
@@ -48,10 +51,10 @@ type recentWord struct {
 	ids           [8]int32
 }
 
-func (b *bpe) merge(ids []int32, word string) []int32 {
+func (b *bpe) merge(p *pace, ids []int32, word string) ([]int32, error) {
 	if b.wholeWord != nil {
 		if id := b.wholeWord.find(b.alphabet.spell(nil, word)); id >= 0 {
-			return append(ids, id)
+			return append(ids, id), nil
 		}
 	}
 	n := len(ids)
@@ -61,9 +64,10 @@ func (b *bpe) merge(ids []int32, word string) []int32 {
 		}
 	}
 	if symbols := ids[n:]; len(symbols) <= shortWord {
-		return ids[:n+b.mergeShort(symbols)]
+		return ids[:n+b.mergeShort(symbols)], nil
 	}
-	return ids[:n+b.mergeLong(ids[n:])]
+	left, err := b.mergeLong(p, ids[n:])
+	return ids[:n+left], err
 }
 
 // mergeShort merges in place and returns how many tokens are left.
@@ -101,7 +105,7 @@ func (b *bpe) mergeShort(ids []int32) int {
 }
 
 // mergeLong does the same over a linked list, with all pairs that merge in a heap ordered by (rank, position).
-func (b *bpe) mergeLong(ids []int32) int {
+func (b *bpe) mergeLong(p *pace, ids []int32) (int, error) {
 	n := int32(len(ids))
 	l := make([]link, n)
 	var h pairHeap
@@ -116,8 +120,14 @@ func (b *bpe) mergeLong(ids []int32) int {
 	for i := range n {
 		l[i].prev, l[i].next = i-1, i+1
 		offer(i)
+		if err := p.spend(1); err != nil {
+			return 0, err
+		}
 	}
 	for len(h) > 0 {
+		if err := p.spend(1); err != nil {
+			return 0, err
+		}
 		rank, i := h.pop()
 		if l[i].rank != rank {
 			continue // the pair has changed since; its new form was offered anew
@@ -137,7 +147,7 @@ func (b *bpe) mergeLong(ids []int32) int {
 		ids[left] = ids[i] // left never passes i
 		left++
 	}
-	return left
+	return left, nil
 }
 
 // link is one symbol of a long word: its neighbours, and the rank of the pair that begins with it.

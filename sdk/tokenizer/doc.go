@@ -7,11 +7,13 @@
 //	pretokenize.go  and cut into words; split.go has the two common cuts by hand, regex.go all others
 //	bpe.go          each word's bytes are merged, best rank first, into tokens
 //
+// pace.go stops all of them when the caller has left. What a checkpoint's own expression may cost is bounded in regex.go.
+//
 // decode.go goes back, whole or as a stream of ids. No beginning-of-text token is ever added: a prompt's special tokens come from
 // the chat template's text.
 //
-//	t, err := tokenizer.Load("models/Qwen3-0.6B")
-//	ids := t.Encode("<|im_start|>user\nHi")
+//	t, err := tokenizer.Load(ctx, "models/Qwen3-0.6B")
+//	ids, err := t.Encode(ctx, "<|im_start|>user\nHi")
 //	s := t.NewStream(true)
 //	for _, id := range ids {
 //		fmt.Print(s.Push(id))

@@ -20,6 +20,7 @@ type scanner struct {
 	data  []byte
 	pos   int
 	depth int
+	pace  *pace
 }
 
 // peek returns the first byte that is not white space, or 0 at the end; it does not move past it.
@@ -78,7 +79,11 @@ func (s *scanner) list(open, close byte, item func(i int) error) error {
 		return nil
 	}
 	for i := 0; ; i++ {
+		from := s.pos
 		if err := item(i); err != nil {
+			return err
+		}
+		if err := s.pace.spend(s.pos - from); err != nil {
 			return err
 		}
 		if s.peek() == close {

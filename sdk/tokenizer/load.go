@@ -3,6 +3,7 @@
 package tokenizer
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -22,7 +23,7 @@ const (
 
 // Load reads dir/tokenizer.json, and from dir/tokenizer_config.json, if it is there, those added tokens that the first lacks.
 // Errors name the file and the key.
-func Load(dir string) (*Tokenizer, error) {
+func Load(ctx context.Context, dir string) (*Tokenizer, error) {
 	path := filepath.Join(dir, "tokenizer.json")
 	text, err := regular.Read(path, maxFile)
 	if err != nil {
@@ -32,15 +33,18 @@ func Load(dir string) (*Tokenizer, error) {
 	if err != nil {
 		return nil, err
 	}
-	t, err := parse(text, extra)
+	t, err := parse(ctx, text, extra)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
+	t.file = path
 	return t, nil
 }
 
 // Parse builds a Tokenizer from the text of a tokenizer.json alone.
-func Parse(tokenizerJSON []byte) (*Tokenizer, error) { return parse(tokenizerJSON, nil) }
+func Parse(tokenizerJSON []byte) (*Tokenizer, error) {
+	return parse(context.Background(), tokenizerJSON, nil)
+}
 
 // configTokens reads added_tokens_decoder, {"id": token, ...}, in the order of ids.
 func configTokens(path string) ([]addedToken, error) {
@@ -70,8 +74,9 @@ func configTokens(path string) ([]addedToken, error) {
 	return tokens, nil
 }
 
-func parse(text []byte, extra []addedToken) (*Tokenizer, error) {
-	f, err := parseFile(text)
+func parse(ctx context.Context, text []byte, extra []addedToken) (*Tokenizer, error) {
+	p := &pace{ctx: ctx}
+	f, err := parseFile(p, text)
 	if err != nil {
 		return nil, err
 	}
@@ -92,7 +97,7 @@ func parse(text []byte, extra []addedToken) (*Tokenizer, error) {
 	if err := json.Unmarshal(f.added, &tokens); err != nil {
 		return nil, fmt.Errorf("added_tokens: %w", err)
 	}
-	if err := t.addTokens(tokens, extra); err != nil {
+	if err := t.addTokens(p, tokens, extra); err != nil {
 		return nil, err
 	}
 	return t, nil
@@ -118,11 +123,11 @@ type model struct {
 	merges       *mergeTable
 }
 
-func parseFile(text []byte) (*file, error) {
+func parseFile(p *pace, text []byte) (*file, error) {
 	null := []byte("null")
 	f := &file{added: null, normalizer: null, preTokenizer: null, decoder: null}
 	parts := map[string]*[]byte{"added_tokens": &f.added, "normalizer": &f.normalizer, "pre_tokenizer": &f.preTokenizer, "decoder": &f.decoder}
-	s := &scanner{data: text}
+	s := &scanner{data: text, pace: p}
 	err := s.object(func(key []byte) error {
 		if string(key) == "model" {
 			return f.model.parse(s)
@@ -168,7 +173,7 @@ func (m *model) parse(s *scanner) error {
 		err = errors.New("model.vocab: missing")
 	}
 	if err == nil && early != nil {
-		m.merges, err = parseMerges(&scanner{data: early}, m.vocab)
+		m.merges, err = parseMerges(&scanner{data: early, pace: s.pace}, m.vocab)
 	}
 	if err == nil && m.merges == nil {
 		err = errors.New("model.merges: missing")
@@ -247,7 +252,7 @@ func checkDecoder(raw []byte) error {
 
 // addTokens gives added tokens their ids as the reference does: the vocabulary's if it has the content, else the next one free. The ids written in
 // the file follow from that rule and are not read.
-func (t *Tokenizer) addTokens(tokens, extra []addedToken) error {
+func (t *Tokenizer) addTokens(p *pace, tokens, extra []addedToken) error {
 	inFile := map[string]bool{}
 	for _, a := range tokens {
 		inFile[a.Content] = true
@@ -275,7 +280,13 @@ func (t *Tokenizer) addTokens(tokens, extra []addedToken) error {
 		t.added[a.Content], a.ID = id, id
 		t.special[id] = t.special[id] || a.Special
 		if a.Normalized {
-			a.Content = t.normalize(a.Content)
+			var err error
+			if a.Content, err = t.normalize(p, a.Content); err != nil {
+				return err
+			}
+		}
+		if err := p.spend(len(a.Content)); err != nil {
+			return err
 		}
 		t.vocab.set(alphabet, id, a.Content)
 		if _, ok := last[id]; !ok {

@@ -23,20 +23,25 @@ type normalizer struct {
 	Normalizers []normalizer `json:"normalizers"`
 }
 
+// normalizeFunc returns text in its normal form, or the context's error.
+type normalizeFunc func(p *pace, text string) (string, error)
+
+func asItIs(_ *pace, text string) (string, error) { return text, nil }
+
 // parseNormalizer returns the function that tokenizer.json's normalizer describes.
-func parseNormalizer(raw []byte) (func(string) string, error) {
+func parseNormalizer(raw []byte) (normalizeFunc, error) {
 	var n *normalizer
 	if err := json.Unmarshal(raw, &n); err != nil {
 		return nil, fmt.Errorf("normalizer: %w", err)
 	}
 	if n == nil {
-		return func(text string) string { return text }, nil
+		return asItIs, nil
 	}
 	if err := n.check("normalizer"); err != nil {
 		return nil, err
 	}
 	if n.Type == "Sequence" && len(n.Normalizers) == 0 {
-		return func(text string) string { return text }, nil
+		return asItIs, nil
 	}
 	return nfc, nil // once or more often: NFC of NFC is NFC
 }
@@ -60,32 +65,38 @@ func (n *normalizer) check(at string) error {
 }
 
 // nfc is NFC as the reference computes it. text is valid UTF-8.
-func nfc(text string) string {
+func nfc(p *pace, text string) (string, error) {
 	if norm.NFC.IsNormalString(text) {
-		return text
+		return text, nil
 	}
 	var out strings.Builder
 	out.Grow(len(text) + 16)
 	start := 0
 	for i, r := range text {
 		if r >= 0x7fd && unicode.Is(lateMarks, r) {
-			compose(&out, text[start:i])
+			if err := compose(p, &out, text[start:i]); err != nil {
+				return "", err
+			}
 			out.WriteRune(r) // stays where it is, and nothing is ordered or composed across it
 			start = i + utf8.RuneLen(r)
 		}
 	}
-	compose(&out, text[start:])
-	return out.String()
+	err := compose(p, &out, text[start:])
+	return out.String(), err
 }
 
 // compose is for text without late marks. Where x/text finds too many marks it inserts joiners, and only there.
-func compose(out *strings.Builder, text string) {
+func compose(p *pace, out *strings.Builder, text string) (err error) {
 	const joiner = norm.GraphemeJoiner
 	composed := norm.NFC.String(text)
 	if strings.Count(composed, joiner) != strings.Count(text, joiner) {
-		composed = composeLong(text)
+		composed, err = composeLong(p, text)
 	}
 	out.WriteString(composed)
+	if err == nil {
+		err = p.spend(len(text))
+	}
+	return err
 }
 
 // mark is a rune with its combining class, 0 for one that starts anew.
@@ -95,12 +106,18 @@ type mark struct {
 }
 
 // composeLong is the textbook: decompose, order the marks, compose.
-func composeLong(text string) string {
-	marks := decompose(text)
+func composeLong(p *pace, text string) (string, error) {
+	marks, err := decompose(p, text)
+	if err != nil {
+		return "", err
+	}
 	order(marks)
 	out := make([]rune, 0, len(marks))
 	starter, last := -1, uint8(0) // index in out of the last starter; class of the last rune kept after it
 	for _, m := range marks {
+		if err := p.spend(1); err != nil {
+			return "", err
+		}
 		blocked := starter < len(out)-1 && (last == 0 || last >= m.class)
 		if starter >= 0 && !blocked {
 			if joined, ok := composePair(out[starter], m.r); ok {
@@ -114,10 +131,10 @@ func composeLong(text string) string {
 		last = m.class
 		out = append(out, m.r)
 	}
-	return string(out)
+	return string(out), nil
 }
 
-func decompose(text string) []mark {
+func decompose(p *pace, text string) ([]mark, error) {
 	marks := make([]mark, 0, len(text)/2)
 	var buf []byte
 	for i, r := range text {
@@ -131,8 +148,11 @@ func decompose(text string) []mark {
 			marks = append(marks, m)
 			part = part[n:]
 		}
+		if err := p.spend(1); err != nil {
+			return nil, err
+		}
 	}
-	return marks
+	return marks, nil
 }
 
 // order sorts each run of combining marks by class, equal classes in the order they came.

@@ -10,9 +10,10 @@ import (
 	"strings"
 )
 
-// splitter cuts text into words and calls word with each, in order. None is empty.
+// splitter cuts text into words and calls word with each, in order, until that returns an error. None is empty. It need not
+// look at the pace itself where each word costs little to find.
 type splitter interface {
-	split(text string, word func(string))
+	split(p *pace, text string, word func(string) error) error
 }
 
 // preTokenizer is one node of the pre_tokenizer tree, with the keys of all types together.
@@ -80,39 +81,39 @@ func (p *preTokenizer) steps(at string, before []step) ([]step, error) {
 	if n := len(before); n > 0 && before[n-1].key == "ByteLevel" {
 		return nil, fmt.Errorf("%s: %q after ByteLevel is not supported", at, p.Type)
 	}
-	s, err := p.leaf()
+	s, err := p.leaf(at)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", at, err)
 	}
 	return append(before, step{p.Type, s}), nil
 }
 
-func (p *preTokenizer) leaf() ([]splitter, error) {
+func (p *preTokenizer) leaf(at string) ([]splitter, error) {
 	switch p.Type {
 	case "Split":
-		s, err := p.splitLeaf()
+		s, err := p.splitLeaf(at)
 		return []splitter{s}, err
 	case "Digits":
 		pattern := `\p{N}+`
 		if p.IndividualDigits {
 			pattern = `\p{N}`
 		}
-		s, err := newRegexSplitter(pattern)
+		s, err := newRegexSplitter(at, pattern)
 		return []splitter{s}, err
 	case "ByteLevel":
-		return p.byteLevel()
+		return p.byteLevel(at)
 	}
 	return nil, fmt.Errorf("type %q is not supported; Split, Digits, ByteLevel and Sequence are", p.Type)
 }
 
 // byteLevel has up to two steps of its own; the bytes themselves are bpe's work.
-func (p *preTokenizer) byteLevel() ([]splitter, error) {
+func (p *preTokenizer) byteLevel(at string) ([]splitter, error) {
 	steps := []splitter{}
 	if p.AddPrefixSpace == nil || *p.AddPrefixSpace {
 		steps = append(steps, prefixSpace{})
 	}
 	if p.UseRegex == nil || *p.UseRegex {
-		s, err := newRegexSplitter(gpt2Pattern)
+		s, err := newRegexSplitter(at, gpt2Pattern)
 		if err != nil {
 			return nil, err
 		}
@@ -121,7 +122,7 @@ func (p *preTokenizer) byteLevel() ([]splitter, error) {
 	return steps, nil
 }
 
-func (p *preTokenizer) splitLeaf() (splitter, error) {
+func (p *preTokenizer) splitLeaf(at string) (splitter, error) {
 	if p.Behavior != "Isolated" && p.Behavior != "Removed" {
 		return nil, fmt.Errorf("behavior %q is not supported; Isolated and Removed are", p.Behavior)
 	}
@@ -135,7 +136,7 @@ func (p *preTokenizer) splitLeaf() (splitter, error) {
 	case p.Behavior == "Isolated" && *p.Pattern.Regex == glmPattern:
 		return &handSplitter{newClasses(), 3}, nil
 	}
-	s, err := newRegexSplitter(*p.Pattern.Regex)
+	s, err := newRegexSplitter(at+".pattern", *p.Pattern.Regex)
 	if err != nil {
 		return nil, err
 	}
@@ -159,22 +160,21 @@ type keep struct{ matches, gaps bool }
 // chain cuts with each splitter in turn.
 type chain []splitter
 
-func (c chain) split(text string, word func(string)) {
+func (c chain) split(p *pace, text string, word func(string) error) error {
 	if len(c) == 0 {
-		word(text)
-		return
+		return word(text)
 	}
-	c[0].split(text, func(w string) { c[1:].split(w, word) })
+	return c[0].split(p, text, func(w string) error { return c[1:].split(p, w, word) })
 }
 
 // prefixSpace cuts nothing; it puts a space before a word that has none.
 type prefixSpace struct{}
 
-func (prefixSpace) split(text string, word func(string)) {
+func (prefixSpace) split(_ *pace, text string, word func(string) error) error {
 	if text[0] != ' ' {
 		text = " " + text
 	}
-	word(text)
+	return word(text)
 }
 
 // literalSplitter cuts around a fixed string.
@@ -183,15 +183,23 @@ type literalSplitter struct {
 	keep
 }
 
-func (l *literalSplitter) split(text string, word func(string)) {
+func (l *literalSplitter) split(p *pace, text string, word func(string) error) error {
 	for text != "" {
 		gap, rest, found := strings.Cut(text, l.text)
 		if l.gaps && gap != "" {
-			word(gap)
+			if err := word(gap); err != nil {
+				return err
+			}
 		}
 		if found && l.matches {
-			word(l.text)
+			if err := word(l.text); err != nil {
+				return err
+			}
+		}
+		if err := p.spend(len(text) - len(rest)); err != nil { // it may be that nothing is kept
+			return err
 		}
 		text = rest
 	}
+	return nil
 }

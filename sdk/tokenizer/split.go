@@ -15,12 +15,15 @@ type handSplitter struct {
 	digits int
 }
 
-func (h *handSplitter) split(text string, word func(string)) {
+func (h *handSplitter) split(_ *pace, text string, word func(string) error) error {
 	for i := 0; i < len(text); {
 		end := h.next(text, i)
-		word(text[i:end])
+		if err := word(text[i:end]); err != nil {
+			return err
+		}
 		i = end
 	}
+	return nil
 }
 
 // next returns the end of the word that begins at i: the first alternative of the pattern that matches, in the pattern's order.

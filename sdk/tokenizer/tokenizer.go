@@ -2,38 +2,89 @@
 
 package tokenizer
 
-import "unicode/utf8"
+import (
+	"context"
+	"fmt"
+	"unicode/utf8"
+)
 
 // Tokenizer is made by Load or Parse and never changes afterwards.
 type Tokenizer struct {
+	file      string // "" if it was not read from one
 	vocab     *vocab
 	added     map[string]int32 // contents of added tokens
 	special   map[int32]bool
 	raw       *matcher // added tokens, looked for before the text is normalised
 	normal    *matcher // and after
-	normalize func(string) string
+	normalize normalizeFunc
 	words     splitter
 	bpe       *bpe
 }
 
 // Encode returns the ids of text. Added tokens in it, special ones too, become their ids: do not pass text of strangers through it in one piece
 // with a template's; EncodeOrdinary is for that. Bytes that are not UTF-8 are read as U+FFFD.
-func (t *Tokenizer) Encode(text string) []int32 {
-	ids := make([]int32, 0, len(text)/3+4)
-	token := func(id int32) { ids = append(ids, id) }
-	word := func(w string) { ids = t.bpe.append(ids, w) }
-	gap := func(s string) { t.words.split(s, word) }
-	t.raw.split(valid(text), func(s string) { t.normal.split(t.normalize(s), gap, token) }, token)
-	return ids
+//
+// The error is the context's, or says that the checkpoint's own pattern for cutting words takes too long on this text.
+func (t *Tokenizer) Encode(ctx context.Context, text string) ([]int32, error) {
+	e := t.encoder(ctx, len(text))
+	return e.result(t.raw.split(valid(text), func(s string) error {
+		s, err := t.normalize(e.pace, s)
+		if err != nil {
+			return err
+		}
+		return t.normal.split(s, e.gap, e.token)
+	}, e.token))
 }
 
 // EncodeOrdinary returns the ids of text, read as nothing but text: "<|im_end|>" becomes the tokens of its characters.
-func (t *Tokenizer) EncodeOrdinary(text string) []int32 {
-	ids := make([]int32, 0, len(text)/3+4)
-	if text != "" {
-		t.words.split(t.normalize(valid(text)), func(w string) { ids = t.bpe.append(ids, w) })
+func (t *Tokenizer) EncodeOrdinary(ctx context.Context, text string) ([]int32, error) {
+	e := t.encoder(ctx, len(text))
+	if text == "" {
+		return e.result(nil)
 	}
-	return ids
+	text, err := t.normalize(e.pace, valid(text))
+	if err == nil {
+		err = e.gap(text)
+	}
+	return e.result(err)
+}
+
+// encoder is one text on its way to ids.
+type encoder struct {
+	*Tokenizer
+	pace *pace
+	ids  []int32
+}
+
+func (t *Tokenizer) encoder(ctx context.Context, size int) *encoder {
+	return &encoder{t, &pace{ctx: ctx}, make([]int32, 0, size/3+4)}
+}
+
+// gap takes text without added tokens.
+func (e *encoder) gap(text string) error { return e.words.split(e.pace, text, e.word) }
+
+func (e *encoder) word(text string) (err error) {
+	if e.ids, err = e.bpe.append(e.pace, e.ids, text); err != nil {
+		return err
+	}
+	return e.pace.spend(len(text))
+}
+
+func (e *encoder) token(id int32) error {
+	e.ids = append(e.ids, id)
+	return e.pace.spend(1)
+}
+
+func (e *encoder) result(err error) ([]int32, error) {
+	switch {
+	case e.pace.ctx.Err() != nil && err != nil: // not the text's fault, nor the file's
+		return nil, e.pace.ctx.Err()
+	case err != nil && e.file != "":
+		return nil, fmt.Errorf("%s: %w", e.file, err)
+	case err != nil:
+		return nil, err
+	}
+	return e.ids, nil
 }
 
 func valid(text string) string {

@@ -4,6 +4,7 @@
 package tokenizer
 
 import (
+	"context"
 	"encoding/json"
 	"maps"
 	"os"
@@ -152,7 +153,7 @@ func model2(t *testing.T, parts map[string]string) []byte {
 
 func TestLoadNamesTheFile(t *testing.T) {
 	dir := t.TempDir()
-	if _, err := Load(dir); err == nil || !strings.Contains(err.Error(), "tokenizer.json") {
+	if _, err := Load(context.Background(), dir); err == nil || !strings.Contains(err.Error(), "tokenizer.json") {
 		t.Errorf("no file: %v", err)
 	}
 	write := func(name string, text []byte) {
@@ -161,12 +162,12 @@ func TestLoadNamesTheFile(t *testing.T) {
 		}
 	}
 	write("tokenizer.json", []byte(`{"model": {}}`))
-	if _, err := Load(dir); err == nil || !strings.Contains(err.Error(), dir+"/tokenizer.json: model.vocab") {
+	if _, err := Load(context.Background(), dir); err == nil || !strings.Contains(err.Error(), dir+"/tokenizer.json: model.vocab") {
 		t.Errorf("bad file: %v", err)
 	}
 	write("tokenizer.json", changed(t, nil, nil))
 	write("tokenizer_config.json", []byte(`{"added_tokens_decoder": {"x": {"content": "<x>"}}}`))
-	if _, err := Load(dir); err == nil || !strings.Contains(err.Error(), dir+`/tokenizer_config.json: added_tokens_decoder: "x"`) {
+	if _, err := Load(context.Background(), dir); err == nil || !strings.Contains(err.Error(), dir+`/tokenizer_config.json: added_tokens_decoder: "x"`) {
 		t.Errorf("bad config: %v", err)
 	}
 }
@@ -191,7 +192,7 @@ func TestAddedTokensOfTheConfigAreUsedWhereTheFileLacksThem(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	tok, err := Load(dir)
+	tok, err := Load(context.Background(), dir)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -3,7 +3,7 @@
 // raise_exception, strftime_now, a generation block).
 //
 //	t, err := jinja.Parse(source)
-//	text, err := t.Render(jinja.Input{Vars: map[string]jinja.Value{"messages": messages}})
+//	text, err := t.Render(ctx, jinja.Input{Vars: map[string]jinja.Value{"messages": messages}})
 //
 // Values behave as Python's do, because templates are written against Python: None prints as "None", 1.0 as "1.0",
 // dictionaries keep their order, strings are sequences of code points, integers do not overflow. [FromJSON] reads a

@@ -1,6 +1,7 @@
 package jinja
 
 import (
+	"context"
 	"strings"
 	"time"
 )
@@ -12,18 +13,23 @@ type Input struct {
 	Limits Limits
 }
 
-// Render runs the template. The error is an *Error.
-func (t *Template) Render(in Input) (string, error) {
-	r := &run{env: standard(), vars: in.Vars, now: in.Now, limits: in.Limits.orDefault()}
+// Render runs the template. The error is an *Error or the context's, which is looked at now and then.
+func (t *Template) Render(ctx context.Context, in Input) (string, error) {
+	r := &run{ctx: ctx, env: standard(), vars: in.Vars, now: in.Now, limits: in.Limits.orDefault()}
 	if r.now == nil {
 		r.now = time.Now
 	}
 	text, _, err := r.capture(t.body, &scope{})
+	if r.left != nil {
+		return "", r.left
+	}
 	return text, err
 }
 
 // run is one rendering.
 type run struct {
+	ctx      context.Context
+	left     error // the context's, once it was seen
 	env      *environment
 	vars     map[string]Value
 	now      func() time.Time
@@ -32,6 +38,7 @@ type run struct {
 	filtered string // what a filter block or a filtered set hands to its filters
 
 	steps, depth, memory int
+	looked               int // at which step the context was looked at last
 }
 
 // scope holds the names set in one block; those around it are found through parent.

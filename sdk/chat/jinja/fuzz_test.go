@@ -1,6 +1,7 @@
 package jinja
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"os"
@@ -27,7 +28,7 @@ func FuzzTemplate(f *testing.F) {
 		tmpl, err := Parse(source)
 		var text string
 		if err == nil {
-			text, err = tmpl.Render(Input{Vars: vars, Limits: tight})
+			text, err = tmpl.Render(context.Background(), Input{Vars: vars, Limits: tight})
 		}
 		var e *Error
 		if err != nil && !errors.As(err, &e) {

@@ -2,6 +2,7 @@ package jinja
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -135,7 +136,7 @@ func toJSON(r *run, v Value, a args) (Value, error) {
 
 // ToJSON writes v as the tojson filter does without arguments: {"a": 1, "b": ["é"]}.
 func ToJSON(v Value) (string, error) {
-	r := &run{env: standard(), limits: Limits{}.orDefault()}
+	r := &run{ctx: context.Background(), env: standard(), limits: Limits{}.orDefault()}
 	w := &jsonWriter{r: r, comma: ", ", colon: ": "}
 	err := w.value(v, 0)
 	return w.b.String(), err

@@ -10,14 +10,15 @@ type Limits struct {
 }
 
 const (
-	maxSource   = 1 << 20 // bytes of a template; the longest published one has about 30,000
-	parseDepth  = 150     // nested brackets and blocks in a template
-	valueDepth  = 500     // nested lists in a value that is printed, compared or hashed
-	maxIntBits  = 16384   // of an integer; Python refuses to print more than 4300 digits, which is about this
-	maxDigits   = 4300    // of a number that is read, as in Python
-	maxRange    = 100000  // the sandbox's own limit for range()
-	scanPerStep = 64      // bytes looked at that count as one step
-	readPerStep = 4       // bytes that do if each character is decided on
+	maxSource    = 1 << 20 // bytes of a template; the longest published one has about 30,000
+	parseDepth   = 150     // nested brackets and blocks in a template
+	valueDepth   = 500     // nested lists in a value that is printed, compared or hashed
+	maxIntBits   = 16384   // of an integer; Python refuses to print more than 4300 digits, which is about this
+	maxDigits    = 4300    // of a number that is read, as in Python
+	maxRange     = 100000  // the sandbox's own limit for range()
+	scanPerStep  = 64      // bytes looked at that count as one step
+	stepsPerLook = 1000    // at the context: less than a millisecond
+	readPerStep  = 4       // bytes that do if each character is decided on
 )
 
 func (l Limits) orDefault() Limits {
@@ -38,7 +39,10 @@ func (r *run) step(n int) error {
 	if r.steps > r.limits.Steps {
 		return errorf(LimitError, "the template takes more than %d steps", r.limits.Steps)
 	}
-	return nil
+	if r.left == nil && r.steps-r.looked >= stepsPerLook {
+		r.looked, r.left = r.steps, r.ctx.Err()
+	}
+	return r.left
 }
 
 // scan counts the reading of n bytes.

@@ -1,6 +1,7 @@
 package jinja
 
 import (
+	"context"
 	"errors"
 	"runtime"
 	"strings"
@@ -110,12 +111,41 @@ func TestLimitsCanBeSetLower(t *testing.T) {
 	}
 	for name, limits := range map[string]Limits{"steps": {Steps: 20}, "depth": {Depth: 2}, "memory": {Memory: 50}, "output": {Output: 99}} {
 		var e *Error
-		if _, err := tmpl.Render(Input{Limits: limits}); !errors.As(err, &e) || e.Kind != LimitError {
+		if _, err := tmpl.Render(context.Background(), Input{Limits: limits}); !errors.As(err, &e) || e.Kind != LimitError {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	if s, err := tmpl.Render(Input{Limits: Limits{Output: 100}}); err != nil || len(s) != 100 {
+	if s, err := tmpl.Render(context.Background(), Input{Limits: Limits{Output: 100}}); err != nil || len(s) != 100 {
 		t.Errorf("exactly the limit: %d bytes, %v", len(s), err)
+	}
+}
+
+// leaving is a caller who leaves when the context has been looked at once.
+type leaving struct {
+	context.Context
+	looks int
+}
+
+func (l *leaving) Err() error {
+	if l.looks++; l.looks > 1 {
+		return context.Canceled
+	}
+	return nil
+}
+
+func TestRenderingStopsWhenTheCallerLeaves(t *testing.T) {
+	for _, source := range []string{
+		"{% for i in range(10000) %}x{% endfor %}",
+		"{{ 'x' * 1000000 }}{{ ('x' * 1000000) | upper | length }}",
+	} {
+		tmpl, err := Parse(source)
+		if err != nil {
+			t.Fatal(err)
+		}
+		caller := &leaving{Context: t.Context()}
+		if s, err := tmpl.Render(caller, Input{}); !errors.Is(err, context.Canceled) || s != "" || caller.looks != 2 {
+			t.Errorf("%s: %d bytes, %v after %d looks", source, len(s), err, caller.looks)
+		}
 	}
 }
 
@@ -130,7 +160,7 @@ func TestATemplateCannotChangeWhatItIsGiven(t *testing.T) {
 		t.Fatal(err)
 	}
 	for range 2 {
-		got, err := tmpl.Render(Input{Vars: map[string]Value{"d": v}})
+		got, err := tmpl.Render(context.Background(), Input{Vars: map[string]Value{"d": v}})
 		if want := "{'a': [1, 2, {'b': 'c'}]}[1, 9][1, 2, {'b': 'c'}]"; err != nil || got != want {
 			t.Errorf("got %q, %v; want %q", got, err, want)
 		}

@@ -1,6 +1,7 @@
 package jinja
 
 import (
+	"context"
 	"encoding/json"
 	"os"
 	"testing"
@@ -21,7 +22,7 @@ func render(t testing.TB, template string, vars map[string]Value) (string, error
 	if err != nil {
 		return "", err
 	}
-	return tmpl.Render(Input{Vars: vars, Now: func() time.Time { return time.Date(2026, 3, 4, 15, 6, 7, 0, time.UTC) }})
+	return tmpl.Render(context.Background(), Input{Vars: vars, Now: func() time.Time { return time.Date(2026, 3, 4, 15, 6, 7, 0, time.UTC) }})
 }
 
 func readCases(t testing.TB, path string) (map[string]Value, []referenceCase) {
