@@ -56,7 +56,16 @@ type InspectRequest struct {
 	Numerics Numerics
 	Layers   int    // use only the first n decoder layers; 0 means all. For tests and benchmarks.
 	Weights  string // "" or "file"; "dummy" makes random weights of the config's shapes, needing only config.json
+
+	MaxSequences int // sequences decoded together, at most [MaxSequences]; 0 means the plugin's default
+	StepTokens   int // rows per step at most, at most [MaxStepTokens]; 0 means the plugin's default
 }
+
+// What can be asked of any plugin; each may have tighter limits of its own.
+const (
+	MaxSequences  = 1 << 12
+	MaxStepTokens = 1 << 16
+)
 
 // Inspection is a plugin's answer about one checkpoint.
 type Inspection struct {
@@ -71,8 +80,16 @@ type LayerTable struct {
 	Parameters int64
 	Context    int // positions the table was made for
 	VocabSize  int
-	// MaxSequences is how many sequences of the full context fit the state that Load reserves.
+	// MaxSequences is how many sequences of the full context fit the state that Load has reserved; in an Inspection, how
+	// many are decoded together, as asked or by default.
 	MaxSequences int
+	// ScratchBytes is the memory besides weights and state: activations, buffers, the tokenizer. 0 is unknown.
+	ScratchBytes int64
+	// ScratchBytesMost is what ScratchBytes would be with memory enough for whatever may come, such as large pictures;
+	// 0 is ScratchBytes.
+	ScratchBytesMost int64
+	// CachePositions is the positions of cache that Load has reserved, of all sequences together; 0 in an Inspection.
+	CachePositions int
 	// Plan is where each module lies after Load; empty in an Inspection.
 	Plan []Placement
 }
@@ -96,17 +113,16 @@ type Placement struct {
 
 // LoadRequest makes a plugin load a checkpoint.
 type LoadRequest struct {
+	// Context 0 means here: the checkpoint's, or the most that fits the budget of the cpu.
 	InspectRequest
-	Devices      []DeviceBudget // first is always "cpu"
-	Threads      int            // 0 means all cores
-	MaxSequences int            // sequences decoded together; 0 means the plugin's default
-	StepTokens   int            // rows per step at most; 0 means the plugin's default
+	Devices []DeviceBudget // first is always "cpu"
+	Threads int            // 0 means all cores that the process may use
 }
 
 // DeviceBudget is what one process may use of one device.
 type DeviceBudget struct {
 	Name     string  // "cpu", "far", "gpu.0"
-	Bytes    int64   // weights, state and scratch count; 0 on "cpu" means no limit
+	Bytes    int64   // weights (also those of a mapped file), state and scratch count; 0 on "cpu" means no limit
 	CopyRate float64 // bytes per second from the host's memory, for devices that simulate one; 0: measured
 	ReadRate float64 // bytes per second the device's kernels read weights at; 0: measured
 }

@@ -28,7 +28,7 @@ func generated(t *testing.T, c *client.Client, before func(n int)) []sdk.Token {
 func TestWhereLayersLieChangesNoBit(t *testing.T) {
 	each(t, func(t *testing.T, dir string) {
 		load := func(far int64) *client.Client {
-			req := sdk.LoadRequest{InspectRequest: sdk.InspectRequest{Path: dir, Context: 256}, MaxSequences: 1, StepTokens: 128}
+			req := sdk.LoadRequest{InspectRequest: sdk.InspectRequest{Path: dir, Context: 256, MaxSequences: 1, StepTokens: 128}}
 			if far > 0 {
 				req.Devices = []sdk.DeviceBudget{{Name: "cpu"}, {Name: "far", Bytes: far, ReadRate: 1e12, CopyRate: 1e12}}
 			}

@@ -14,7 +14,7 @@ func TestMovedIsStayed(t *testing.T) {
 	want := servetest.IDs(servetest.Tokens(t, plugin.With(t, tiny), req, nil))
 
 	slow := sdk.DeviceBudget{Name: "far", Bytes: 64 << 20, CopyRate: 20e9, ReadRate: 1e6} // no plan uses it unasked
-	c := plugin.Loaded(t, sdk.LoadRequest{InspectRequest: sdk.InspectRequest{Path: tiny, Context: 512}, Devices: []sdk.DeviceBudget{{Name: "cpu"}, slow}, MaxSequences: 2})
+	c := plugin.Loaded(t, sdk.LoadRequest{InspectRequest: sdk.InspectRequest{Path: tiny, Context: 512, MaxSequences: 2}, Devices: []sdk.DeviceBudget{{Name: "cpu"}, slow}})
 	orders, moved := servetest.NewOrders(t, c), 0
 	move := func(module, device string) {
 		orders.Move(module, device)

@@ -54,7 +54,7 @@ func (p Plugin) Load(b *testing.B, config []byte, layers int) {
 			b.Fatal(err)
 		}
 	}
-	req := sdk.LoadRequest{InspectRequest: sdk.InspectRequest{Path: dir, Layers: layers, Context: 4096}, MaxSequences: 1}
+	req := sdk.LoadRequest{InspectRequest: sdk.InspectRequest{Path: dir, Layers: layers, Context: 4096, MaxSequences: 1}}
 	p.loads(b, req)
 	b.ReportMetric(float64(bytes)/1e9, "GB")
 }

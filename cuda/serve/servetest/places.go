@@ -127,8 +127,8 @@ type Elsewhere struct {
 func (p Plugin) ExpertsElsewhere(t *testing.T, want Elsewhere) {
 	p.Each(t, func(t *testing.T, dir string) {
 		c := p.Loaded(t, sdk.LoadRequest{
-			InspectRequest: sdk.InspectRequest{Path: dir, Context: 512}, MaxSequences: 1, StepTokens: 128,
-			Devices: []sdk.DeviceBudget{{Name: "cpu"}, {Name: "far", Bytes: want.Bytes, ReadRate: 1e12, CopyRate: 1e12}},
+			InspectRequest: sdk.InspectRequest{Path: dir, Context: 512, MaxSequences: 1, StepTokens: 128},
+			Devices:        []sdk.DeviceBudget{{Name: "cpu"}, {Name: "far", Bytes: want.Bytes, ReadRate: 1e12, CopyRate: 1e12}},
 		})
 		for range 2 {
 			for _, g := range Cases(t, dir) {

@@ -87,6 +87,9 @@ func (m Model) Inspect() sdk.InspectRequest {
 		Numerics: m.Numerics,
 		Layers:   m.Layers,
 		Weights:  m.Weights,
+
+		MaxSequences: m.MaxSequences,
+		StepTokens:   m.StepTokens,
 	}
 }
 

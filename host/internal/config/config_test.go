@@ -155,7 +155,7 @@ path = "./model/"
 	if _, ok := c.Model("three"); ok {
 		t.Error("a model nobody configured was found")
 	}
-	if got, want := one.Inspect(), (sdk.InspectRequest{Path: one.Path, Context: 2048, Numerics: "exact", Layers: 2, Weights: "dummy"}); got != want {
+	if got, want := one.Inspect(), (sdk.InspectRequest{Path: one.Path, Context: 2048, Numerics: "exact", Layers: 2, Weights: "dummy", MaxSequences: 4, StepTokens: 256}); got != want {
 		t.Errorf("inspect: got %+v", got)
 	}
 }
@@ -171,6 +171,8 @@ func TestMistakes(t *testing.T) {
 		{"key in an inline table", `model = [{id = "m", path = "model"},` + "\n" + `{id = "n", path = "model", contex = 3}]`, `models.toml:2: model[1].contex: unknown key; did you mean context?`},
 		{"string for a number", model + `context = "2k"`, `models.toml:4: model[0].context: expected a whole number from 1 to 2147483647, found the string "2k"`},
 		{"number for a string", model + `plugin = 3`, `models.toml:4: model[0].plugin: expected the name of a plugin, found the number 3`},
+		{"more sequences than any plugin decodes", model + `max_sequences = 4097`, `models.toml:4: model[0].max_sequences: 4097 is out of range; expected a whole number from 1 to 4096`},
+		{"more rows than any plugin computes", model + `step_tokens = 65537`, `models.toml:4: model[0].step_tokens: 65537 is out of range; expected a whole number from 1 to 65536`},
 		{"fraction for a count", model + `threads = 1.5`, `models.toml:4: model[0].threads: expected a whole number from 1 to 4096, found the number 1.5`},
 		{"string for a switch", "[plugins]\nallow_unlocked = \"yes\"\n" + model, `models.toml:2: plugins.allow_unlocked: expected true or false, found the string "yes"`},
 		{"string for a list", model + `aliases = "a"`, `models.toml:4: model[0].aliases: expected an array of names, found the string "a"`},

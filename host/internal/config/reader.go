@@ -142,8 +142,8 @@ func (r *reader) model(t *table, devices []Device, names map[string]int) Model {
 		Context:      t.count("context", 1, math.MaxInt32),
 		Layers:       t.count("layers", 1, 1<<16),
 		Priority:     t.count("priority", -1000, 1000),
-		MaxSequences: t.count("max_sequences", 1, 1<<16),
-		StepTokens:   t.count("step_tokens", 1, 1<<20),
+		MaxSequences: t.count("max_sequences", 1, sdk.MaxSequences),
+		StepTokens:   t.count("step_tokens", 1, sdk.MaxStepTokens),
 		Threads:      t.count("threads", 1, 1<<12),
 		Line:         r.lineOf(t.path),
 	}

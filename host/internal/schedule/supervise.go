@@ -139,8 +139,7 @@ func (m *model) load(ctx context.Context, l *life) error {
 
 func (m *model) loadRequest(devices []sdk.DeviceBudget) sdk.LoadRequest {
 	return sdk.LoadRequest{
-		InspectRequest: m.entry.Inspect(), Devices: devices,
-		Threads: m.entry.Threads, MaxSequences: m.entry.MaxSequences, StepTokens: m.entry.StepTokens,
+		InspectRequest: m.entry.Inspect(), Devices: devices, Threads: m.entry.Threads,
 	}
 }
 

@@ -282,7 +282,7 @@ func (x *DescribeResponse) GetDevices() []string {
 type Checkpoint struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Path          string                 `protobuf:"bytes,1,opt,name=path,proto3" json:"path,omitempty"`         // a Hugging Face directory, absolute
-	Context       int64                  `protobuf:"varint,2,opt,name=context,proto3" json:"context,omitempty"`  // positions; 0: the checkpoint's
+	Context       int64                  `protobuf:"varint,2,opt,name=context,proto3" json:"context,omitempty"`  // positions; 0: the checkpoint's, in a Load at most as many as fit the budget of the cpu
 	Quantize      string                 `protobuf:"bytes,3,opt,name=quantize,proto3" json:"quantize,omitempty"` // "": the checkpoint's weights
 	Numerics      string                 `protobuf:"bytes,4,opt,name=numerics,proto3" json:"numerics,omitempty"` // "": exact
 	Layers        int64                  `protobuf:"varint,5,opt,name=layers,proto3" json:"layers,omitempty"`    // only the first n decoder layers; 0: all
@@ -366,6 +366,8 @@ func (x *Checkpoint) GetWeights() string {
 type InspectRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Checkpoint    *Checkpoint            `protobuf:"bytes,1,opt,name=checkpoint,proto3" json:"checkpoint,omitempty"`
+	MaxSequences  int64                  `protobuf:"varint,2,opt,name=max_sequences,json=maxSequences,proto3" json:"max_sequences,omitempty"` // as in LoadRequest
+	StepTokens    int64                  `protobuf:"varint,3,opt,name=step_tokens,json=stepTokens,proto3" json:"step_tokens,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -405,6 +407,20 @@ func (x *InspectRequest) GetCheckpoint() *Checkpoint {
 		return x.Checkpoint
 	}
 	return nil
+}
+
+func (x *InspectRequest) GetMaxSequences() int64 {
+	if x != nil {
+		return x.MaxSequences
+	}
+	return 0
+}
+
+func (x *InspectRequest) GetStepTokens() int64 {
+	if x != nil {
+		return x.StepTokens
+	}
+	return 0
 }
 
 type InspectResponse struct {
@@ -469,15 +485,18 @@ func (x *InspectResponse) GetTable() *LayerTable {
 
 // LayerTable says what a model takes, module by module, in the order of the forward pass.
 type LayerTable struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Modules       []*Module              `protobuf:"bytes,1,rep,name=modules,proto3" json:"modules,omitempty"`
-	Parameters    int64                  `protobuf:"varint,2,opt,name=parameters,proto3" json:"parameters,omitempty"`
-	Context       int64                  `protobuf:"varint,3,opt,name=context,proto3" json:"context,omitempty"` // positions the table was made for
-	VocabSize     int64                  `protobuf:"varint,4,opt,name=vocab_size,json=vocabSize,proto3" json:"vocab_size,omitempty"`
-	MaxSequences  int64                  `protobuf:"varint,5,opt,name=max_sequences,json=maxSequences,proto3" json:"max_sequences,omitempty"` // sequences of the full context that the state holds
-	Plan          []*Placement           `protobuf:"bytes,6,rep,name=plan,proto3" json:"plan,omitempty"`                                      // after Load
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state            protoimpl.MessageState `protogen:"open.v1"`
+	Modules          []*Module              `protobuf:"bytes,1,rep,name=modules,proto3" json:"modules,omitempty"`
+	Parameters       int64                  `protobuf:"varint,2,opt,name=parameters,proto3" json:"parameters,omitempty"`
+	Context          int64                  `protobuf:"varint,3,opt,name=context,proto3" json:"context,omitempty"` // positions the table was made for
+	VocabSize        int64                  `protobuf:"varint,4,opt,name=vocab_size,json=vocabSize,proto3" json:"vocab_size,omitempty"`
+	MaxSequences     int64                  `protobuf:"varint,5,opt,name=max_sequences,json=maxSequences,proto3" json:"max_sequences,omitempty"`               // after Load: sequences of the full context that the state holds; in an inspection: decoded together
+	Plan             []*Placement           `protobuf:"bytes,6,rep,name=plan,proto3" json:"plan,omitempty"`                                                    // after Load
+	ScratchBytes     int64                  `protobuf:"varint,7,opt,name=scratch_bytes,json=scratchBytes,proto3" json:"scratch_bytes,omitempty"`               // besides weights and state: activations, buffers, the tokenizer; 0: unknown
+	ScratchBytesMost int64                  `protobuf:"varint,8,opt,name=scratch_bytes_most,json=scratchBytesMost,proto3" json:"scratch_bytes_most,omitempty"` // what that may grow to if there is memory, for large pictures for example; 0: it does not
+	CachePositions   int64                  `protobuf:"varint,9,opt,name=cache_positions,json=cachePositions,proto3" json:"cache_positions,omitempty"`         // after Load: of all sequences together
+	unknownFields    protoimpl.UnknownFields
+	sizeCache        protoimpl.SizeCache
 }
 
 func (x *LayerTable) Reset() {
@@ -550,6 +569,27 @@ func (x *LayerTable) GetPlan() []*Placement {
 		return x.Plan
 	}
 	return nil
+}
+
+func (x *LayerTable) GetScratchBytes() int64 {
+	if x != nil {
+		return x.ScratchBytes
+	}
+	return 0
+}
+
+func (x *LayerTable) GetScratchBytesMost() int64 {
+	if x != nil {
+		return x.ScratchBytesMost
+	}
+	return 0
+}
+
+func (x *LayerTable) GetCachePositions() int64 {
+	if x != nil {
+		return x.CachePositions
+	}
+	return 0
 }
 
 // Module is the unit of placement.
@@ -701,7 +741,7 @@ type LoadRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Checkpoint    *Checkpoint            `protobuf:"bytes,1,opt,name=checkpoint,proto3" json:"checkpoint,omitempty"`
 	Devices       []*DeviceBudget        `protobuf:"bytes,2,rep,name=devices,proto3" json:"devices,omitempty"`                                // the first is "cpu"
-	Threads       int64                  `protobuf:"varint,3,opt,name=threads,proto3" json:"threads,omitempty"`                               // 0: all cores
+	Threads       int64                  `protobuf:"varint,3,opt,name=threads,proto3" json:"threads,omitempty"`                               // 0: all cores that the process may use
 	MaxSequences  int64                  `protobuf:"varint,4,opt,name=max_sequences,json=maxSequences,proto3" json:"max_sequences,omitempty"` // decoded together; 0: the plugin's default
 	StepTokens    int64                  `protobuf:"varint,5,opt,name=step_tokens,json=stepTokens,proto3" json:"step_tokens,omitempty"`       // rows per step at most; 0: the plugin's default
 	unknownFields protoimpl.UnknownFields
@@ -776,7 +816,7 @@ func (x *LoadRequest) GetStepTokens() int64 {
 type DeviceBudget struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`                           // "cpu", "far", "gpu.0"
-	Bytes         int64                  `protobuf:"varint,2,opt,name=bytes,proto3" json:"bytes,omitempty"`                        // weights, state and scratch count; 0 on "cpu": no limit
+	Bytes         int64                  `protobuf:"varint,2,opt,name=bytes,proto3" json:"bytes,omitempty"`                        // weights (also those of a mapped file), state and scratch count; 0 on "cpu": no limit
 	CopyRate      float64                `protobuf:"fixed64,3,opt,name=copy_rate,json=copyRate,proto3" json:"copy_rate,omitempty"` // bytes per second from the host's memory; 0: measured
 	ReadRate      float64                `protobuf:"fixed64,4,opt,name=read_rate,json=readRate,proto3" json:"read_rate,omitempty"` // bytes per second at which kernels read weights; 0: measured
 	unknownFields protoimpl.UnknownFields
@@ -3586,15 +3626,18 @@ const file_plugin_proto_rawDesc = "" +
 	"\bquantize\x18\x03 \x01(\tR\bquantize\x12\x1a\n" +
 	"\bnumerics\x18\x04 \x01(\tR\bnumerics\x12\x16\n" +
 	"\x06layers\x18\x05 \x01(\x03R\x06layers\x12\x18\n" +
-	"\aweights\x18\x06 \x01(\tR\aweights\"K\n" +
+	"\aweights\x18\x06 \x01(\tR\aweights\"\x91\x01\n" +
 	"\x0eInspectRequest\x129\n" +
 	"\n" +
 	"checkpoint\x18\x01 \x01(\v2\x19.pio.plugin.v1.CheckpointR\n" +
-	"checkpoint\"\x80\x01\n" +
+	"checkpoint\x12#\n" +
+	"\rmax_sequences\x18\x02 \x01(\x03R\fmaxSequences\x12\x1f\n" +
+	"\vstep_tokens\x18\x03 \x01(\x03R\n" +
+	"stepTokens\"\x80\x01\n" +
 	"\x0fInspectResponse\x12$\n" +
 	"\x03fit\x18\x01 \x01(\x0e2\x12.pio.plugin.v1.FitR\x03fit\x12\x16\n" +
 	"\x06reason\x18\x02 \x01(\tR\x06reason\x12/\n" +
-	"\x05table\x18\x03 \x01(\v2\x19.pio.plugin.v1.LayerTableR\x05table\"\xe9\x01\n" +
+	"\x05table\x18\x03 \x01(\v2\x19.pio.plugin.v1.LayerTableR\x05table\"\xe5\x02\n" +
 	"\n" +
 	"LayerTable\x12/\n" +
 	"\amodules\x18\x01 \x03(\v2\x15.pio.plugin.v1.ModuleR\amodules\x12\x1e\n" +
@@ -3605,7 +3648,10 @@ const file_plugin_proto_rawDesc = "" +
 	"\n" +
 	"vocab_size\x18\x04 \x01(\x03R\tvocabSize\x12#\n" +
 	"\rmax_sequences\x18\x05 \x01(\x03R\fmaxSequences\x12,\n" +
-	"\x04plan\x18\x06 \x03(\v2\x18.pio.plugin.v1.PlacementR\x04plan\"\xde\x01\n" +
+	"\x04plan\x18\x06 \x03(\v2\x18.pio.plugin.v1.PlacementR\x04plan\x12#\n" +
+	"\rscratch_bytes\x18\a \x01(\x03R\fscratchBytes\x12,\n" +
+	"\x12scratch_bytes_most\x18\b \x01(\x03R\x10scratchBytesMost\x12'\n" +
+	"\x0fcache_positions\x18\t \x01(\x03R\x0ecachePositions\"\xde\x01\n" +
 	"\x06Module\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12!\n" +
 	"\fweight_bytes\x18\x02 \x01(\x03R\vweightBytes\x12*\n" +

@@ -30,13 +30,14 @@ func Description(m *pb.DescribeResponse) (sdk.Description, error) {
 
 // InspectRequestToPB and InspectRequest: see Checkpoint in plugin.proto.
 func InspectRequestToPB(r sdk.InspectRequest) *pb.InspectRequest {
-	return &pb.InspectRequest{Checkpoint: checkpointToPB(r)}
+	return &pb.InspectRequest{Checkpoint: checkpointToPB(r), MaxSequences: int64(r.MaxSequences), StepTokens: int64(r.StepTokens)}
 }
 
 // InspectRequest reads what InspectRequestToPB wrote.
 func InspectRequest(m *pb.InspectRequest) (sdk.InspectRequest, error) {
 	var c checks
 	r := c.checkpoint(m.GetCheckpoint())
+	c.sizes(&r, m)
 	return r, c.error()
 }
 
@@ -57,6 +58,16 @@ func (c *checks) checkpoint(m *pb.Checkpoint) sdk.InspectRequest {
 		Path: m.GetPath(), Context: int(m.GetContext()), Quantize: m.GetQuantize(), Numerics: sdk.Numerics(m.GetNumerics()),
 		Layers: int(m.GetLayers()), Weights: m.GetWeights(),
 	}
+}
+
+// sizes reads what Inspect and Load both ask for besides the checkpoint.
+func (c *checks) sizes(r *sdk.InspectRequest, m interface {
+	GetMaxSequences() int64
+	GetStepTokens() int64
+}) {
+	c.count("max_sequences", m.GetMaxSequences())
+	c.count("step_tokens", m.GetStepTokens())
+	r.MaxSequences, r.StepTokens = int(m.GetMaxSequences()), int(m.GetStepTokens())
 }
 
 // InspectionToPB is the answer to Inspect.
@@ -90,6 +101,7 @@ func LayerTableToPB(t sdk.LayerTable) *pb.LayerTable {
 		Plan: each(t.Plan, func(p sdk.Placement) *pb.Placement {
 			return &pb.Placement{Module: p.Module, Device: p.Device, Streamed: p.Streamed}
 		}),
+		ScratchBytes: t.ScratchBytes, ScratchBytesMost: t.ScratchBytesMost, CachePositions: int64(t.CachePositions),
 	}
 }
 
@@ -103,12 +115,16 @@ func LayerTable(m *pb.LayerTable) (sdk.LayerTable, error) {
 	c.count("context", m.GetContext())
 	c.count("vocab_size", m.GetVocabSize())
 	c.count("max_sequences", m.GetMaxSequences())
+	c.count("scratch_bytes", m.GetScratchBytes())
+	c.count("scratch_bytes_most", m.GetScratchBytesMost())
+	c.count("cache_positions", m.GetCachePositions())
 	t := sdk.LayerTable{
 		Modules: each(m.GetModules(), c.module), Parameters: m.GetParameters(), Context: int(m.GetContext()),
 		VocabSize: int(m.GetVocabSize()), MaxSequences: int(m.GetMaxSequences()),
 		Plan: each(m.GetPlan(), func(p *pb.Placement) sdk.Placement {
 			return sdk.Placement{Module: p.GetModule(), Device: p.GetDevice(), Streamed: p.GetStreamed()}
 		}),
+		ScratchBytes: m.GetScratchBytes(), ScratchBytesMost: m.GetScratchBytesMost(), CachePositions: int(m.GetCachePositions()),
 	}
 	return t, c.blame("layer table")
 }
@@ -151,11 +167,9 @@ func LoadRequest(m *pb.LoadRequest) (sdk.LoadRequest, error) {
 	var c checks
 	r := sdk.LoadRequest{
 		InspectRequest: c.checkpoint(m.GetCheckpoint()), Devices: each(m.GetDevices(), c.device), Threads: int(m.GetThreads()),
-		MaxSequences: int(m.GetMaxSequences()), StepTokens: int(m.GetStepTokens()),
 	}
+	c.sizes(&r.InspectRequest, m)
 	c.count("threads", m.GetThreads())
-	c.count("max_sequences", m.GetMaxSequences())
-	c.count("step_tokens", m.GetStepTokens())
 	if len(r.Devices) > 0 && r.Devices[0].Name != "cpu" {
 		c.fail("devices", "begins with %q: the first must be \"cpu\"", r.Devices[0].Name)
 	}

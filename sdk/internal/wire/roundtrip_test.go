@@ -148,6 +148,7 @@ func checkpoints() *rapid.Generator[sdk.InspectRequest] {
 		return sdk.InspectRequest{
 			Path: "/" + words.Draw(t, "path"), Context: counts.Draw(t, "context"), Quantize: words.Draw(t, "quantize"),
 			Numerics: sdk.Numerics(words.Draw(t, "numerics")), Layers: counts.Draw(t, "layers"), Weights: words.Draw(t, "weights"),
+			MaxSequences: counts.Draw(t, "sequences"), StepTokens: counts.Draw(t, "step"),
 		}
 	})
 }
@@ -166,6 +167,7 @@ func tables() *rapid.Generator[sdk.LayerTable] {
 		return sdk.LayerTable{
 			Modules: rapid.SliceOfN(module, 1, 4).Draw(t, "modules"), Parameters: sizes.Draw(t, "parameters"),
 			Context: counts.Draw(t, "context"), VocabSize: counts.Draw(t, "vocab"), MaxSequences: counts.Draw(t, "sequences"),
+			ScratchBytes: sizes.Draw(t, "scratch"), ScratchBytesMost: sizes.Draw(t, "scratch most"), CachePositions: counts.Draw(t, "positions"),
 			Plan: rapid.SliceOfN(placement, 1, 4).Draw(t, "plan"),
 		}
 	})
@@ -176,7 +178,6 @@ func loads() *rapid.Generator[sdk.LoadRequest] {
 	return draw(func(t *rapid.T) sdk.LoadRequest {
 		return sdk.LoadRequest{
 			InspectRequest: checkpoints().Draw(t, "checkpoint"), Threads: counts.Draw(t, "threads"),
-			MaxSequences: counts.Draw(t, "sequences"), StepTokens: counts.Draw(t, "step"),
 			Devices: []sdk.DeviceBudget{{Name: "cpu"}, {
 				Name: "d" + words.Draw(t, "name"), Bytes: sizes.Draw(t, "bytes"), CopyRate: rate.Draw(t, "copy"), ReadRate: rate.Draw(t, "read"),
 			}},
