@@ -21,14 +21,14 @@ type Plugin interface {
 	Generate(ctx context.Context, req GenerateRequest, send func(Event) error) error
 }
 
-// Unloader frees what Load took. It is called when no call uses the model any more. Without it the memory is freed with the
-// process, which the host ends next.
+// Unloader frees what Load took. It is called once, after a Load that succeeded, when no call uses the model any more. Without
+// it the memory is freed with the process, which the host ends next.
 type Unloader interface {
 	Unload(ctx context.Context) error
 }
 
-// Drainer is told that nothing new is admitted, which the sdk sees to. With or without it the sdk waits for the calls under
-// way.
+// Drainer is told that nothing new is admitted, which the sdk sees to. It is called after a Load that succeeded. With or
+// without it the sdk waits for the calls under way.
 type Drainer interface {
 	Drain(ctx context.Context) error
 }

@@ -16,6 +16,7 @@ import (
 
 	"github.com/inference-pio/inference-pio/sdk"
 	"github.com/inference-pio/inference-pio/sdk/internal/pb"
+	"github.com/inference-pio/inference-pio/sdk/internal/waiting"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -82,6 +83,7 @@ func sendAll[M any](s grpc.ServerStreamingServer[M], messages []*M, end error) e
 // serve connects a Client to f. kill ends the server as a crash does.
 func serve(t *testing.T, f *foreign) (c *Client, kill func()) {
 	t.Helper()
+	waiting.Bound(t)
 	listener := bufconn.Listen(1 << 16)
 	server := grpc.NewServer()
 	pb.RegisterModelServer(server, f)

@@ -6,6 +6,7 @@ import (
 
 	"github.com/inference-pio/inference-pio/sdk"
 	"github.com/inference-pio/inference-pio/sdk/client"
+	"github.com/inference-pio/inference-pio/sdk/internal/waiting"
 )
 
 // fake is a plugin whose Load and Generate are given by the test.
@@ -48,6 +49,7 @@ func say(n int, send func(sdk.Event) error) error {
 
 func inProcess(t *testing.T, p sdk.Plugin) *client.Client {
 	t.Helper()
+	waiting.Bound(t)
 	c, stop, err := InProcess(p)
 	if err != nil {
 		t.Fatal(err)

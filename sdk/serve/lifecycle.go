@@ -1,6 +1,7 @@
 package serve
 
-// lifecycle.go: what may be called when. A process is loaded once; after Drain or Unload it admits nothing new.
+// lifecycle.go: what may be called when. A process is loaded once; after Drain or Unload it admits nothing new. Of an author's
+// methods only those that need no model are called before a Load has succeeded: Drain and Unload, too, wait for it.
 
 import (
 	"context"
@@ -23,6 +24,8 @@ const (
 type lifecycle struct {
 	mu      sync.Mutex
 	phase   phase
+	loaded  bool          // a Load has succeeded: the author holds a model, also after Drain
+	freed   chan struct{} // nil until the author's Unload is called; closed when it has returned
 	running int
 	idle    chan struct{} // closed when running is 0; a new one with the first call
 	ctx     context.Context
@@ -50,14 +53,15 @@ func (l *lifecycle) beginLoad(ctx context.Context) (_ context.Context, done func
 	l.phase = loading
 	ctx, leave := l.admit(ctx)
 	return ctx, func(err error) {
-		l.loaded(err)
+		l.endLoad(err)
 		leave()
 	}, nil
 }
 
-func (l *lifecycle) loaded(err error) {
+func (l *lifecycle) endLoad(err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	l.loaded = err == nil
 	switch {
 	case l.phase != loading: // drained meanwhile
 	case err != nil:
@@ -121,6 +125,38 @@ func (l *lifecycle) wait(ctx context.Context) error {
 	l.mu.Unlock()
 	select {
 	case <-idle:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// holds says whether the author holds a model.
+func (l *lifecycle) holds() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.loaded
+}
+
+// free calls the author's unload if there is a model, once. Whoever comes second waits for the first: the process must not
+// end in the middle.
+func (l *lifecycle) free(ctx context.Context, unload func(context.Context) error) error {
+	l.mu.Lock()
+	first := l.freed == nil
+	if first {
+		l.freed = make(chan struct{})
+	}
+	loaded, freed := l.loaded, l.freed
+	l.mu.Unlock()
+	if first {
+		defer close(freed)
+		if !loaded {
+			return nil
+		}
+		return unload(ctx)
+	}
+	select {
+	case <-freed:
 		return nil
 	case <-ctx.Done():
 		return ctx.Err()

@@ -119,7 +119,7 @@ func (s *modelServer) Drain(ctx context.Context, _ *pb.DrainRequest) (*pb.DrainR
 
 func (s *modelServer) drain(ctx context.Context) error {
 	s.life.drain()
-	if d, ok := s.plugin.(sdk.Drainer); ok {
+	if d, ok := s.plugin.(sdk.Drainer); ok && s.life.holds() {
 		if err := d.Drain(ctx); err != nil {
 			return err
 		}
@@ -139,7 +139,7 @@ func (s *modelServer) unload(ctx context.Context) error {
 		return err
 	}
 	if u, ok := s.plugin.(sdk.Unloader); ok {
-		return u.Unload(ctx)
+		return s.life.free(ctx, u.Unload)
 	}
 	return nil
 }

@@ -26,6 +26,7 @@ import (
 
 	"github.com/inference-pio/inference-pio/sdk"
 	"github.com/inference-pio/inference-pio/sdk/client"
+	"github.com/inference-pio/inference-pio/sdk/internal/waiting"
 )
 
 const envPlugin = "PIO_SERVE_TEST_PLUGIN"
@@ -105,6 +106,7 @@ func command(t *testing.T, args ...string) *exec.Cmd {
 
 func startPlugin(t *testing.T, env ...string) *started {
 	t.Helper()
+	waiting.Bound(t)
 	p := &started{cmd: command(t), ended: make(chan struct{})}
 	var err error
 	if p.sockets, err = os.MkdirTemp("", "pio"); err != nil { // t.TempDir is too long for a socket
@@ -327,7 +329,7 @@ func TestLogLevelComesFromTheHost(t *testing.T) {
 }
 
 func TestOnlyAPrivateFolderIsCleared(t *testing.T) {
-	for mode, cleared := range map[os.FileMode]bool{0o700: true, 0o755: false} {
+	for mode, cleared := range map[os.FileMode]bool{0o700: true, 0o755: false, 0o740: false, 0o720: false, 0o710: false, 0o704: false, 0o702: false, 0o701: false} {
 		dir, err := os.MkdirTemp("", "pio")
 		if err != nil {
 			t.Fatal(err)

@@ -3,10 +3,15 @@ package serve
 import (
 	"context"
 	"errors"
+	"runtime"
+	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/inference-pio/inference-pio/sdk"
 	"github.com/inference-pio/inference-pio/sdk/client"
+	"github.com/inference-pio/inference-pio/sdk/internal/pb"
+	"github.com/inference-pio/inference-pio/sdk/internal/waiting"
 )
 
 func schedule(t *testing.T, c *client.Client) *client.Scheduler {
@@ -121,4 +126,82 @@ func TestScheduledPluginReportsAndGetsOrdersUntilTheHostEnds(t *testing.T) {
 	}
 	_, err = again.Recv()
 	wantReason(t, "the author's failure", err, sdk.ReasonInternal)
+}
+
+// soleSender is a stream that complains of two senders at a time, which gRPC does not allow.
+type soleSender struct {
+	scheduleStream
+	ctx     context.Context
+	orders  chan *pb.ScheduleRequest
+	sending atomic.Int64
+	sent    atomic.Int64
+	twice   atomic.Bool
+}
+
+func (s *soleSender) Context() context.Context { return s.ctx }
+
+func (s *soleSender) Recv() (*pb.ScheduleRequest, error) {
+	select {
+	case m := <-s.orders:
+		return m, nil
+	case <-s.ctx.Done():
+		return nil, s.ctx.Err()
+	}
+}
+
+func (s *soleSender) Send(*pb.ScheduleResponse) error {
+	if s.sending.Add(1) > 1 {
+		s.twice.Store(true)
+	}
+	for range 50 { // let the others come
+		runtime.Gosched()
+	}
+	s.sent.Add(1)
+	s.sending.Add(-1)
+	return nil
+}
+
+// reporters reports from several goroutines at once, as the contract lets an author do.
+type reporters struct {
+	fake
+	each int
+}
+
+func (r *reporters) Schedule(ctx context.Context, _ <-chan sdk.Order, report func(sdk.Report) error) error {
+	var all sync.WaitGroup
+	for range 4 {
+		all.Go(func() {
+			for range r.each {
+				if report(sdk.Report{Running: 1}) != nil {
+					return
+				}
+			}
+		})
+	}
+	all.Wait()
+	<-ctx.Done()
+	return ctx.Err()
+}
+
+// Reports of the author and refusals of orders that nobody knows go out at the same time, one after the other.
+func TestReportsAndRefusalsDoNotMeetOnTheStream(t *testing.T) {
+	waiting.Bound(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	stream := &soleSender{ctx: ctx, orders: make(chan *pb.ScheduleRequest)}
+	ended := make(chan error, 1)
+	const each, unknown = 100, 100
+	go func() { ended <- (&schedulerServer{plugin: &reporters{each: each}}).Schedule(stream) }()
+	for i := range uint64(unknown) {
+		stream.orders <- &pb.ScheduleRequest{Id: i + 1} // an order of a kind that this sdk does not know
+	}
+	for stream.sent.Load() < 4*each+unknown {
+		runtime.Gosched()
+	}
+	cancel()
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+	if stream.twice.Load() {
+		t.Error("two messages were sent at the same time")
+	}
 }
