@@ -14,6 +14,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -212,8 +213,13 @@ func (s *server) stop() {
 	}
 }
 
-// plugins are the pids of the host's children.
+// plugins are the pids of the children of the host's children: between the host and each plugin is a keeper.
 func (s *server) plugins() []int {
+	return children(children([]int{s.cmd.Process.Pid}))
+}
+
+// children are the living processes that have one of these for their parent.
+func children(parents []int) []int {
 	var pids []int
 	entries, _ := filepath.Glob("/proc/[0-9]*/stat")
 	for _, e := range entries {
@@ -221,9 +227,12 @@ func (s *server) plugins() []int {
 		if err != nil {
 			continue // it has ended meanwhile
 		}
-		after := string(text[bytes.LastIndexByte(text, ')')+1:])
-		f := strings.Fields(after)
-		if len(f) > 1 && f[0] != "Z" && f[1] == strconv.Itoa(s.cmd.Process.Pid) {
+		f := strings.Fields(string(text[bytes.LastIndexByte(text, ')')+1:]))
+		if len(f) < 2 || f[0] == "Z" {
+			continue
+		}
+		parent, _ := strconv.Atoi(f[1])
+		if slices.Contains(parents, parent) {
 			pid, _ := strconv.Atoi(filepath.Base(filepath.Dir(e)))
 			pids = append(pids, pid)
 		}

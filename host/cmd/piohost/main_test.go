@@ -17,6 +17,7 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"github.com/inference-pio/inference-pio/host/internal/process"
 	"github.com/inference-pio/inference-pio/sdk"
 	"github.com/inference-pio/inference-pio/sdk/serve"
 )
@@ -25,6 +26,7 @@ import (
 var binaries, echoSum string
 
 func TestMain(m *testing.M) {
+	process.Keep()
 	if os.Getenv(sdk.CookieKey) != "" { // a host of these tests has started it
 		serve.Main(witness{})
 	}

@@ -10,12 +10,14 @@ import (
 
 	"go.uber.org/goleak"
 
+	"github.com/inference-pio/inference-pio/host/internal/process"
 	"github.com/inference-pio/inference-pio/sdk"
 	"github.com/inference-pio/inference-pio/sdk/serve"
 )
 
 // The test binary is a plugin too, of the name its file has.
 func TestMain(m *testing.M) {
+	process.Keep()
 	if os.Getenv(sdk.CookieKey) != "" {
 		serve.Main(self{})
 	}

@@ -23,9 +23,6 @@ import (
 // maxBinary bounds the memory a binary is copied to; ours have some 20 MB.
 const maxBinary = 1 << 30
 
-// highFD keeps the descriptor of the memory clear of those that a child is given (0 to lifelineFD).
-const highFD = 100
-
 // binary is an executable in sealed memory.
 type binary struct {
 	path        string
@@ -99,18 +96,13 @@ func copySealed(file io.Reader) (*os.File, string, error) {
 	return readable, hex.EncodeToString(hash.Sum(nil)), err
 }
 
-// reopen opens the memory of fd for reading, under a high number.
+// reopen opens the memory of fd for reading.
 func reopen(fd int) (*os.File, error) {
-	low, err := unix.Open(fmt.Sprintf("/proc/self/fd/%d", fd), unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	readable, err := unix.Open(fmt.Sprintf("/proc/self/fd/%d", fd), unix.O_RDONLY|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return nil, fmt.Errorf("its copy cannot be opened (is /proc mounted?): %w", err)
 	}
-	defer unix.Close(low)
-	high, err := unix.FcntlInt(uintptr(low), unix.F_DUPFD_CLOEXEC, highFD)
-	if err != nil {
-		return nil, fmt.Errorf("no descriptor for its copy: %w", err)
-	}
-	return os.NewFile(uintptr(high), "plugin"), nil
+	return os.NewFile(uintptr(readable), "plugin"), nil
 }
 
 // checkFormat tells files that are no plugins, and foreign machines' binaries, apart from what this kernel runs. Of a script
@@ -133,22 +125,6 @@ func checkFormat(r io.ReaderAt) (interpreter string, err error) {
 		return "", fmt.Errorf("is built for %s, this machine is %s", file.Machine, here)
 	}
 	return "", nil
-}
-
-// execPath names the memory in the child, between fork and exec.
-func (b *binary) execPath() string {
-	if b.interpreter != "" {
-		return fmt.Sprintf("/proc/self/fd/%d", scriptFD) // which the interpreter can still open
-	}
-	return fmt.Sprintf("/proc/self/fd/%d", b.memory.Fd())
-}
-
-// inherited are the descriptors that the child needs besides the lifeline.
-func (b *binary) inherited() []*os.File {
-	if b.interpreter != "" {
-		return []*os.File{b.memory}
-	}
-	return nil
 }
 
 // execError says what the kernel's errors on exec mean.

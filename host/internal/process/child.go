@@ -5,6 +5,7 @@ package process
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -42,12 +43,13 @@ type child struct {
 	guard     *guard // of stdout
 	log       *stderr
 
-	lifeline       *os.File // write end; nobody else has one, so its end is the host's end
-	stdout, stderr *os.File // read ends
-	readers        sync.WaitGroup
+	orders, lifeline        *os.File // write ends; nobody else has them, so their end is the host's end
+	reports, stdout, stderr *os.File // read ends
+	readers                 sync.WaitGroup
 
-	pid  int
-	gone chan struct{} // closed when the process has exited and its pipes are read
+	pid  int           // of the plugin; the keeper's is of no interest to others
+	born chan error    // has what came of the start
+	gone chan struct{} // closed when nothing is left of the plugin and its pipes are read
 	exit Exit          // valid after gone
 
 	mu      sync.Mutex
@@ -60,7 +62,7 @@ type state int
 
 const (
 	unborn  state = iota
-	running       // the pid is ours until the process is reaped
+	running       // there is a keeper
 	reaped
 )
 
@@ -68,7 +70,7 @@ var _ runner.Runner = (*child)(nil)
 
 // newChild opens and checks the binary; nothing runs yet.
 func newChild(spec Spec) (*child, error) {
-	c := &child{spec: spec, guard: newGuard(), log: newStderr(spec.Log.With("plugin", spec.Name)), gone: make(chan struct{})}
+	c := &child{spec: spec, guard: newGuard(), log: newStderr(spec.Log.With("plugin", spec.Name)), born: make(chan error, 1), gone: make(chan struct{})}
 	var err error
 	if spec.MTLS {
 		if c.identity, err = client.NewIdentity(); err != nil {
@@ -90,10 +92,21 @@ func (c *child) adopt(_ hclog.Logger, cmd *exec.Cmd, socketDir string) (runner.R
 
 // Start implements runner.Runner.
 func (c *child) Start(context.Context) error {
+	if err := c.spawn(); err != nil {
+		return err
+	}
+	return <-c.born // a keeper that says nothing ends with Start's bound, by kill
+}
+
+// spawn starts the keeper.
+func (c *child) spawn() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.killed {
 		return errors.New("killed before it started")
+	}
+	if os.Getenv(envKeeper) != "" {
+		return errors.New("this program starts plugins, but its main function does not call process.Keep first of all")
 	}
 	cmd, theirs, err := c.command()
 	if err != nil {
@@ -101,58 +114,89 @@ func (c *child) Start(context.Context) error {
 	}
 	err = cmd.Start()
 	closeAll(theirs...)
-	c.binary.close()
 	if err != nil {
-		closeAll(c.lifeline, c.stdout, c.stderr)
-		return c.binary.execError(err)
+		closeAll(c.ours()...)
+		c.binary.close()
+		return fmt.Errorf("no process for it: %w", err)
 	}
-	c.pid, c.state = cmd.Process.Pid, running
-	// The dump of a process that has a checkpoint mapped and caches full of other people's prompts helps nobody.
-	unix.Prlimit(c.pid, unix.RLIMIT_CORE, &unix.Rlimit{}, nil)
-
+	c.state = running
 	c.readers.Go(func() { c.guard.read(c.stdout, c.log.stray) })
 	c.readers.Go(func() { c.log.read(c.stderr) })
-	go c.reap(cmd)
+	go c.follow(cmd)
 	return nil
 }
 
-// command makes the pipes and the command; theirs are the ends that only the child needs.
+// command makes the pipes and the keeper's command; theirs are the ends that only the keeper and the plugin need.
 func (c *child) command() (cmd *exec.Cmd, theirs []*os.File, err error) {
-	var lifeline, stdout, stderr *os.File
-	for _, p := range []struct{ read, write **os.File }{{&lifeline, &c.lifeline}, {&c.stdout, &stdout}, {&c.stderr, &stderr}} {
+	var orders, reports, lifeline, stdout, stderr *os.File
+	for _, p := range []struct{ read, write **os.File }{
+		{&orders, &c.orders}, {&c.reports, &reports}, {&lifeline, &c.lifeline}, {&c.stdout, &stdout}, {&c.stderr, &stderr},
+	} {
 		if *p.read, *p.write, err = os.Pipe(); err != nil {
-			closeAll(lifeline, stdout, stderr, c.lifeline, c.stdout, c.stderr)
+			closeAll(orders, reports, lifeline, stdout, stderr)
+			closeAll(c.ours()...)
 			return nil, nil, fmt.Errorf("no pipe for it: %w", err)
 		}
 	}
+	return &exec.Cmd{
+		Path:       "/proc/self/exe",
+		Args:       []string{keeperName, c.spec.Path}, // the second for people only
+		Env:        []string{envKeeper + "=1"},
+		Stdout:     stdout,
+		Stderr:     stderr,
+		ExtraFiles: []*os.File{orders, reports, lifeline, c.binary.memory},
+		// A group of its own: a Ctrl-C at the terminal is the host's alone.
+		SysProcAttr: &syscall.SysProcAttr{Setpgid: true},
+	}, []*os.File{orders, reports, lifeline, stdout, stderr}, nil
+}
+
+// ours are the host's ends of the pipes.
+func (c *child) ours() []*os.File {
+	return []*os.File{c.orders, c.reports, c.lifeline, c.stdout, c.stderr}
+}
+
+// environment is what the plugin gets.
+func (c *child) environment() []string {
 	env := append(allowed(os.Environ()), c.spec.Env...)
 	env = append(env, c.env...)
 	env = append(env, sdk.EnvLifeline+"="+strconv.Itoa(lifelineFD), sdk.EnvFile+"="+absolute(c.spec.Path))
 	if c.identity != nil {
 		env = append(env, c.identity.Env())
 	}
-	return &exec.Cmd{
-		Path:       c.binary.execPath(),
-		Args:       []string{c.spec.Path},
-		Env:        env, // of two values the last counts
-		Stdout:     stdout,
-		Stderr:     stderr,
-		ExtraFiles: append([]*os.File{lifeline}, c.binary.inherited()...),
-		// A group of its own: a Ctrl-C at the terminal is the host's alone, and one kill reaches the plugin's children.
-		SysProcAttr: &syscall.SysProcAttr{Setpgid: true},
-	}, []*os.File{lifeline, stdout, stderr}, nil
+	return lastValues(env)
 }
 
-// reap waits for the exit. The group is killed while the dead leader still holds its number, so that the signal cannot
-// reach a stranger.
-func (c *child) reap(cmd *exec.Cmd) {
-	for unix.Waitid(unix.P_PID, c.pid, nil, unix.WEXITED|unix.WNOWAIT, nil) == unix.EINTR {
+// follow gives the keeper its order and hears its reports until it has ended, and everything below it with it.
+func (c *child) follow(cmd *exec.Cmd) {
+	err := json.NewEncoder(c.orders).Encode(order{
+		Path: c.spec.Path, Script: c.binary.interpreter != "", Env: c.environment(), Sockets: c.socketDir,
+	})
+	if err != nil {
+		c.born <- fmt.Errorf("its keeper takes no orders: %w", err)
 	}
+	c.binary.close()
+	status := syscall.WaitStatus(syscall.SIGKILL) // unless the keeper says otherwise: it was killed, and the plugin with it
+	readReports(c.reports, func(what string, number int) {
+		switch what {
+		case reportFailed:
+			c.born <- c.binary.execError(syscall.Errno(number))
+		case reportStarted:
+			c.mu.Lock()
+			c.pid = number
+			c.mu.Unlock()
+			c.born <- nil
+		case reportEnded:
+			status = syscall.WaitStatus(number)
+		}
+	})
+	cmd.Wait() // its own status says nothing
 	c.mu.Lock()
-	unix.Kill(-c.pid, unix.SIGKILL)
 	c.state = reaped
-	cmd.Wait() // returns at once; its error is the status, which is in ProcessState
 	c.mu.Unlock()
+	select {
+	case c.born <- errors.New("its keeper ended before it was started"):
+	default: // it was
+	}
 
 	read := make(chan struct{})
 	go func() {
@@ -160,14 +204,14 @@ func (c *child) reap(cmd *exec.Cmd) {
 		close(read)
 	}()
 	Closed(read, drainTime)
-	closeAll(c.lifeline, c.stdout, c.stderr)
+	closeAll(c.ours()...)
 	<-read
 	os.RemoveAll(c.socketDir)
-	c.exit = newExit(cmd.ProcessState, c.wasKilled(), c.log.tail.lines())
+	c.exit = newExit(status, c.wasKilled(), c.log.tail.lines())
 	close(c.gone)
 }
 
-// kill sends SIGKILL to the plugin and its children, and forbids a start that has not happened yet.
+// kill has the keeper kill the plugin and all that came of it, and forbids a start that has not happened yet.
 func (c *child) kill() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -175,13 +219,16 @@ func (c *child) kill() {
 		c.killed = true
 	}
 	if c.state == running {
-		unix.Kill(-c.pid, unix.SIGKILL)
+		c.orders.Close()
 	}
 }
 
 // discard tidies up after a start that came to nothing.
 func (c *child) discard() {
-	if c.wasBorn() {
+	c.mu.Lock()
+	spawned := c.state != unborn
+	c.mu.Unlock()
+	if spawned {
 		<-c.gone
 		return
 	}
@@ -191,10 +238,11 @@ func (c *child) discard() {
 	}
 }
 
+// wasBorn says whether there ever was a process of the plugin.
 func (c *child) wasBorn() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.state != unborn
+	return c.pid != 0
 }
 
 func (c *child) wasKilled() bool {
@@ -203,10 +251,11 @@ func (c *child) wasKilled() bool {
 	return c.killed
 }
 
+// exitIfGone says how the plugin ended, if it ever ran.
 func (c *child) exitIfGone() (Exit, bool) {
 	select {
 	case <-c.gone:
-		return c.exit, true
+		return c.exit, c.wasBorn()
 	default:
 		return Exit{}, false
 	}

@@ -31,3 +31,19 @@ func allowedName(name string) bool {
 	return slices.Contains(allowedNames, name) ||
 		slices.ContainsFunc(allowedPrefixes, begins) && !slices.ContainsFunc(forbiddenWords, has)
 }
+
+// lastValues leaves of several values of a name the last.
+func lastValues(env []string) []string {
+	last := map[string]int{}
+	for i, pair := range env {
+		name, _, _ := strings.Cut(pair, "=")
+		last[name] = i
+	}
+	var kept []string
+	for i, pair := range env {
+		if name, _, _ := strings.Cut(pair, "="); last[name] == i {
+			kept = append(kept, pair)
+		}
+	}
+	return kept
+}

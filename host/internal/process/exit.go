@@ -6,7 +6,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"strconv"
 	"strings"
 	"syscall"
@@ -24,9 +23,9 @@ type Exit struct {
 	LastLines []string       // of its log, at most 20; after a panic the first lines of the trace
 }
 
-func newExit(s *os.ProcessState, killed bool, last []string) Exit {
-	e := Exit{Code: s.ExitCode(), Killed: killed, LastLines: last}
-	if status, ok := s.Sys().(syscall.WaitStatus); ok && status.Signaled() {
+func newExit(status syscall.WaitStatus, killed bool, last []string) Exit {
+	e := Exit{Code: status.ExitStatus(), Killed: killed, LastLines: last}
+	if status.Signaled() {
 		e.Signal = status.Signal()
 	}
 	return e

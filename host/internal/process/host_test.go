@@ -8,24 +8,25 @@ import (
 	"log/slog"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"runtime"
 	"slices"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
 
-// behaveAsHost starts two plugins, tells their ids and that of a child of the second, and runs until it is killed.
+// behaveAsHost starts a good plugin and a stubborn one, tells their ids, those of two children of the second, one of which
+// has left it, and runs until it is killed.
 func behaveAsHost() {
 	self, err := os.Executable()
 	if err != nil {
 		panic(err)
 	}
 	var last *Process
-	for range 2 {
+	for _, mode := range []string{"good", "stubborn"} {
 		last, err = Start(context.Background(), Spec{
-			Name: "obedient", Path: self, MTLS: true, Env: []string{modeVariable + "=good", "GORACE=atexit_sleep_ms=0"},
+			Name: "obedient", Path: self, MTLS: true, Env: []string{modeVariable + "=" + mode, "GORACE=atexit_sleep_ms=0"},
 			Log: slog.New(slog.NewTextHandler(os.Stderr, nil)),
 		})
 		if err != nil {
@@ -33,18 +34,20 @@ func behaveAsHost() {
 		}
 		fmt.Println(last.PID())
 	}
-	child, err := askFor(last, "child")
-	if err != nil {
-		panic(err)
+	for _, command := range []string{"child", "orphan"} {
+		child, err := askFor(last, command)
+		if err != nil {
+			panic(err)
+		}
+		fmt.Println(child)
 	}
-	fmt.Println(child)
 	forever()
 }
 
 // host is another host process of the same user on the same machine.
 type host struct {
 	cmd       *exec.Cmd
-	processes []int // two plugins and a child of the second
+	processes []int // two plugins and two children of the second
 }
 
 func startHost(t *testing.T) *host {
@@ -60,7 +63,7 @@ func startHost(t *testing.T) *host {
 		t.Fatal(err)
 	}
 	t.Cleanup(h.kill)
-	for lines := bufio.NewScanner(out); len(h.processes) < 3; {
+	for lines := bufio.NewScanner(out); len(h.processes) < 4; {
 		if !lines.Scan() {
 			t.Fatal("the host did not start")
 		}
@@ -86,30 +89,44 @@ func TestKilledHostLeavesNoOrphans(t *testing.T) {
 	for _, ended := range ends {
 		ended()
 	}
-	if left, err := os.ReadDir(dir); err != nil || len(left) > 0 {
-		t.Errorf("left behind: %v, %v", left, err)
-	}
+	waitEmpty(t, dir)
 }
 
-// A plugin that is frozen cannot watch its lifeline. The kernel lets it go on when its group is orphaned.
-// It dies of that without tidying up.
+// waitEmpty waits until the keepers, which nobody here can wait for, have tidied up.
+func waitEmpty(t *testing.T, dir string) {
+	t.Helper()
+	var left []os.DirEntry
+	for limit := time.Now().Add(patience); time.Now().Before(limit); runtime.Gosched() {
+		var err error
+		if left, err = os.ReadDir(dir); err != nil {
+			t.Fatal(err)
+		}
+		if len(left) == 0 {
+			return
+		}
+	}
+	t.Errorf("left behind: %v", left)
+}
+
+// A plugin that is frozen cannot watch its lifeline.
 func TestKilledHostLeavesNoFrozenOrphan(t *testing.T) {
 	dir := ownTemp(t)
 	h := startHost(t)
-	ended, other := watch(t, h.processes[0]), watch(t, h.processes[1])
-	if err := unix.Kill(h.processes[0], unix.SIGSTOP); err != nil {
-		t.Fatal(err)
+	var ends []func()
+	for _, pid := range h.processes {
+		ends = append(ends, watch(t, pid))
+		if err := unix.Kill(pid, unix.SIGSTOP); err != nil {
+			t.Fatal(err)
+		}
 	}
-	for letter(h.processes[0]) != 'T' { // all its threads; nobody but its parent could wait for that
+	for letter(h.processes[0]) != 'T' { // all its threads; nobody but its keeper could wait for that
 		runtime.Gosched()
 	}
 	h.kill()
-	ended()
-	other()
-	left, _ := filepath.Glob(filepath.Join(dir, "plugin-dir*"))
-	for _, folder := range left {
-		os.RemoveAll(folder)
+	for _, ended := range ends {
+		ended()
 	}
+	waitEmpty(t, dir)
 }
 
 func TestTwoHostsDoNotCollide(t *testing.T) {

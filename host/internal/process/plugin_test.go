@@ -10,6 +10,7 @@ import (
 	"net"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -27,6 +28,7 @@ import (
 const modeVariable = "PIO_TEST_MODE"
 
 func TestMain(m *testing.M) {
+	Keep()
 	if mode := os.Getenv(modeVariable); mode != "" {
 		behave(mode)
 		os.Exit(0)
@@ -84,6 +86,24 @@ func behave(mode string) {
 		fmt.Println("1|1|unix|" + socketPath() + "|grpc|")
 		fmt.Fprintln(os.Stderr, "out of luck")
 		os.Exit(4)
+	case "stubborn": // wants to outlive everybody
+		unix.Close(lifelineFD)
+		os.Unsetenv(sdk.EnvLifeline)
+		go func() {
+			for { // serve.Main handles it otherwise
+				signal.Ignore(syscall.SIGTERM, syscall.SIGHUP)
+				time.Sleep(time.Millisecond)
+			}
+		}()
+	case "forks twice": // its child has lost its parent, left the session, and has every stream of the plugin
+		sleep := exec.Command("sleep", "600")
+		sleep.Stdout, sleep.Stderr = os.Stderr, os.Stderr
+		sleep.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+		if err := sleep.Start(); err != nil {
+			panic(err)
+		}
+		fmt.Print(sleep.Process.Pid)
+		os.Exit(0)
 	case "host":
 		behaveAsHost()
 	default:
@@ -144,6 +164,14 @@ func (obedient) Inspect(ctx context.Context, req sdk.InspectRequest) (sdk.Inspec
 			return sdk.Inspection{}, err
 		}
 		os.Exit(code)
+	case "orphan":
+		fork := exec.Command("/proc/self/exe")
+		fork.Env, fork.Stderr = append(os.Environ(), modeVariable+"=forks twice"), os.Stderr
+		pid, err := fork.Output()
+		if err != nil {
+			return sdk.Inspection{}, err
+		}
+		answer = string(pid)
 	case "child": // it holds our stderr
 		sleep := exec.Command("sleep", "600")
 		sleep.Stderr = os.Stderr

@@ -69,14 +69,8 @@ func TestScriptMayChangeBetweenCheckAndStart(t *testing.T) {
 	if err := os.WriteFile(path, []byte("#!/bin/sh\nexit 0\n"), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	lifeline, err := os.Open(os.DevNull) // takes the number before the script's
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer lifeline.Close()
-	cmd := &exec.Cmd{Path: b.execPath(), Args: []string{path}, ExtraFiles: append([]*os.File{lifeline}, b.inherited()...)}
 	var status *exec.ExitError
-	if err := cmd.Run(); !errors.As(err, &status) || status.ExitCode() != 3 {
+	if err := runSealed(b); !errors.As(err, &status) || status.ExitCode() != 3 {
 		t.Errorf("the checked script exits with status 3; this one: %v", err)
 	}
 }

@@ -15,6 +15,11 @@ import (
 	"github.com/inference-pio/inference-pio/sdk"
 )
 
+func TestMain(m *testing.M) {
+	process.Keep() // this binary starts plugins
+	os.Exit(m.Run())
+}
+
 // echoHost runs the real echo plugin in a real process, without a seam between.
 func echoHost(t *testing.T) *Host {
 	t.Helper()
