@@ -171,6 +171,14 @@ func (a *album) trim() {
 	}
 }
 
+// fit gives up what is only remembered as long as the CPU holds more than its budget.
+func (a *album) fit() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for u := a.cpu.Usage(); u.Budget > 0 && u.Used > u.Budget && a.forgetOldest(); u = a.cpu.Usage() {
+	}
+}
+
 // leave ends a request's use of a sight.
 func (a *album) leave(s *sight) {
 	a.mu.Lock()

@@ -126,7 +126,14 @@ func supported(req sdk.InspectRequest) error {
 }
 
 // open maps the weights and binds them to the model.
-func (f Family) open(ctx context.Context, req sdk.InspectRequest) (_ *opened, err error) {
+func (f Family) open(ctx context.Context, req sdk.InspectRequest) (*opened, error) {
+	return f.openWith(ctx, req, func() (weights.Source, func() error) {
+		return weights.Dummy(1, cuda.BF16), func() error { return nil }
+	})
+}
+
+// openWith takes weights that are invented from invent.
+func (f Family) openWith(ctx context.Context, req sdk.InspectRequest, invent func() (weights.Source, func() error)) (_ *opened, err error) {
 	if err := supported(req); err != nil {
 		return nil, err
 	}
@@ -134,8 +141,10 @@ func (f Family) open(ctx context.Context, req sdk.InspectRequest) (_ *opened, er
 	if err != nil {
 		return nil, err
 	}
-	o := &opened{source: weights.Dummy(1, cuda.BF16), close: func() error { return nil }}
-	if req.Weights != "dummy" {
+	o := new(opened)
+	if req.Weights == "dummy" {
+		o.source, o.close = invent()
+	} else {
 		if o.checkpoint, err = weights.Open(req.Path); err != nil {
 			return nil, sdk.Errorf(sdk.ReasonCheckpoint, "%w", err)
 		}
@@ -185,56 +194,49 @@ func beyond(name string, layers int) bool {
 	return n >= layers
 }
 
-// table is what the model takes, for a context.
+// table lists the modules, for a context.
 func (o *opened) table(context int) sdk.LayerTable {
-	return layerTable(o.model, o.bound, context, func(m *cuda.Module) (bytes, matrices int64) {
+	caches := o.model.Caches()
+	t := sdk.LayerTable{Parameters: o.bound.Parameters, Context: context, VocabSize: o.shape.Vocab}
+	tied := !slices.ContainsFunc(o.bound.Modules, func(m *cuda.Module) bool { return m.ID == "lm_head" })
+	for _, m := range o.bound.Modules {
+		bytes, matrices := m.WeightBytes(), 0
 		for _, w := range m.Weights {
 			if len(w.Shape) > 1 {
-				matrices += int64(w.Host().Len())
+				matrices += w.Host().Len()
 			}
 		}
-		return m.WeightBytes(), matrices
-	})
-}
-
-// layerTable lists the modules; size gives the bytes of one and the elements of its matrices.
-func layerTable(m Model, bound *nn.Bound, context int, size func(*cuda.Module) (bytes, matrices int64)) sdk.LayerTable {
-	caches, shape := m.Caches(), m.Shape()
-	t := sdk.LayerTable{Parameters: bound.Parameters, Context: context, VocabSize: shape.Vocab}
-	tied := !slices.ContainsFunc(bound.Modules, func(m *cuda.Module) bool { return m.ID == "lm_head" })
-	for _, mod := range bound.Modules {
-		bytes, matrices := size(mod)
-		row := sdk.Module{ID: mod.ID, WeightBytes: bytes, ActiveBytesToken: bytes, FLOPsToken: 2 * float64(matrices)}
-		if mod.ID == "embed_tokens" && !tied { // one row is looked up
+		row := sdk.Module{ID: m.ID, WeightBytes: bytes, ActiveBytesToken: bytes, FLOPsToken: 2 * float64(matrices)}
+		if m.ID == "embed_tokens" && !tied { // one row is looked up
 			row.ActiveBytesToken /= int64(max(1, t.VocabSize))
 			row.FLOPsToken = 0
 		}
 		switch {
-		case inTower(mod.ID): // only pictures enter it
+		case inTower(m.ID): // only pictures enter it
 			row.ActiveBytesToken, row.FLOPsToken = 0, 0
-		case isExpert(mod):
-			used, all := float64(shape.ExpertsPerToken), float64(max(1, shape.Experts))
+		case isExpert(m):
+			used, all := float64(o.shape.ExpertsPerToken), float64(max(1, o.shape.Experts))
 			row.ActiveBytesToken, row.FLOPsToken = int64(float64(bytes)*used/all), row.FLOPsToken*used/all
-		case mod.Layer >= 0 && mod.Layer < len(caches):
-			row.StateBytesToken, row.StateBytesSeq = caches[mod.Layer].PositionBytes(), caches[mod.Layer].SequenceBytes()
+		case m.Layer >= 0 && m.Layer < len(caches):
+			row.StateBytesToken, row.StateBytesSeq = caches[m.Layer].PositionBytes(), caches[m.Layer].SequenceBytes()
 		}
 		t.Modules = append(t.Modules, row)
 	}
 	return t
 }
 
-// inspect answers Inspect from the headers: weights are mapped, not read.
+// inspect answers Inspect from the headers: weights are mapped, not read, and those that would be invented are not made.
 func (f Family) inspect(ctx context.Context, req sdk.InspectRequest) (sdk.Inspection, error) {
-	if req.Weights == "dummy" {
-		return f.outline(req)
-	}
-	o, err := f.open(ctx, req)
+	o, err := f.openWith(ctx, req, func() (weights.Source, func() error) {
+		outline := weights.NewOutline(cuda.BF16)
+		return outline, outline.Close
+	})
 	if err != nil {
 		return misfitOr(err)
 	}
 	answer := fit(o.shape)
-	answer.Table = o.table(contextOf(req, o.model))
-	return answer, o.close()
+	answer.Table, err = o.taking(req, o.table(contextOf(req, o.model)))
+	return answer, errors.Join(err, o.close())
 }
 
 // misfitOr makes the answer that a checkpoint is of another family of the error that says so.
@@ -251,31 +253,6 @@ func fit(s Shape) sdk.Inspection {
 		return sdk.Inspection{Fit: sdk.FitExact}
 	}
 	return sdk.Inspection{Fit: sdk.FitFamily, Reason: "the architecture, with other dimensions than the published model"}
-}
-
-// outline inspects a model whose weights would be invented: bf16, and not made just to be counted.
-func (f Family) outline(req sdk.InspectRequest) (sdk.Inspection, error) {
-	if err := supported(req); err != nil {
-		return sdk.Inspection{}, err
-	}
-	config, err := f.readConfig(req.Path)
-	if err != nil {
-		return misfitOr(err)
-	}
-	m, err := f.describe(req, config, weights.Dummy(1, cuda.BF16))
-	if err != nil {
-		return sdk.Inspection{}, err
-	}
-	bound, elements, err := nn.Outline(m, "model.")
-	if err != nil {
-		return sdk.Inspection{}, err
-	}
-	answer := fit(m.Shape())
-	answer.Table = layerTable(m, bound, contextOf(req, m), func(mod *cuda.Module) (bytes, matrices int64) {
-		n := elements[mod.ID]
-		return 2 * n, n // the few elements of norms are counted as if they were multiplied
-	})
-	return answer, nil
 }
 
 func contextOf(req sdk.InspectRequest, m Model) int {

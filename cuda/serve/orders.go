@@ -201,12 +201,28 @@ func (r *residency) setBudget(o sdk.BudgetOrder) error {
 		return err
 	}
 	d := r.devices[dev]
-	d.SetBudget(ledgerBudget(dev, o.Bytes))
 	if dev == 0 {
-		return nil
+		return r.setCPUBudget(o.Bytes)
 	}
+	d.SetBudget(ledgerBudget(dev, o.Bytes))
 	r.follow()
 	r.shrink(dev, o.Bytes)
+	return nil
+}
+
+// setCPUBudget changes what may be held in the memory of this process. Weights, caches and activations cannot be given up while
+// the model is loaded, so less than they take is refused; pictures come and go.
+func (r *residency) setCPUBudget(bytes int64) error {
+	u := r.devices[0].Usage()
+	if least := u.Used - u.For[cuda.ForPictures]; bytes < least {
+		return fmt.Errorf("%d bytes are too few for the cpu: %d of weights, %d of cache and %d of scratch stay as long as the model is loaded, so "+
+			"the least that works is %d; for less, set context or max_sequences in its [[model]]",
+			bytes, u.For[cuda.ForWeights], u.For[cuda.ForState], u.For[cuda.ForScratch], least)
+	}
+	r.devices[0].SetBudget(bytes)
+	if r.crowded != nil {
+		r.crowded()
+	}
 	return nil
 }
 

@@ -18,8 +18,11 @@ func (i *instance) planner(l limits, scratch cuda.Sizes) func(budgets []int64) (
 	return func(budgets []int64) ([]sdk.Placement, error) {
 		in.Devices = in.Devices[:0]
 		for n, d := range i.devices {
-			rates := d.Rates()
-			in.Devices = append(in.Devices, plan.Device{Name: d.Name(), Bytes: budgets[n], Scratch: scratch.Total(),
+			rates, bytes := d.Rates(), budgets[n]
+			if n == 0 && bytes > 0 { // a plan counts the CPU without weights, which are the mapped file
+				bytes = max(1, bytes-i.cpu.Usage().For[cuda.ForWeights])
+			}
+			in.Devices = append(in.Devices, plan.Device{Name: d.Name(), Bytes: bytes, Scratch: scratch.Total(),
 				CopyRate: rates.Copy, ReadRate: rates.Read, FLOPS: rates.FLOPS})
 		}
 		p, err := plan.Make(in)

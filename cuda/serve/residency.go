@@ -35,6 +35,7 @@ type residency struct {
 	caches  []*expertCache // by device
 	planner func(budgets []int64) ([]sdk.Placement, error)
 	scratch scratch
+	crowded func() // gives up remembered pictures that the CPU's budget has no room for; nil: there are none
 
 	mu      sync.Mutex
 	inStep  bool

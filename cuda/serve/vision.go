@@ -27,6 +27,8 @@ type Seer interface {
 	Cost(file []byte) (int64, error)
 	// Look decodes a file and cuts it into patches. It is called from any goroutine; an error is a sentence for the client.
 	Look(ctx context.Context, file []byte) (Picture, error)
+	// Blank is a picture of about so many pixels, or of as many as the model takes, without contents: to be measured.
+	Blank(pixels int) Picture
 	// CheckPrompt says what in a prompt is not built, such as a place for a video, in a sentence for the client.
 	CheckPrompt(ids []int32) error
 	// Features is how many tensors (tokens of the picture, hidden) a picture gives: what stands for the embedding, and what

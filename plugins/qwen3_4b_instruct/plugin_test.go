@@ -13,6 +13,7 @@ import (
 
 func TestConformance(t *testing.T)            { plugin.Conformance(t) }
 func TestResumedIsUninterrupted(t *testing.T) { plugin.Resumed(t) }
+func TestSharesOfMemory(t *testing.T)         { plugin.Shares(t) }
 func BenchmarkTinyInProcess(b *testing.B)     { plugin.TinyInProcess(b) }
 
 // BenchmarkLoad loads eight of the 36 layers:

@@ -12,6 +12,7 @@ import (
 
 func TestConformance(t *testing.T)            { plugin.Conformance(t) }
 func TestResumedIsUninterrupted(t *testing.T) { plugin.Resumed(t) }
+func TestSharesOfMemory(t *testing.T)         { plugin.Shares(t) }
 func BenchmarkTinyInProcess(b *testing.B)     { plugin.TinyInProcess(b) }
 
 // BenchmarkLoad loads one pattern of four layers, three with the delta rule and one with attention, with 48 of their 512 experts each:

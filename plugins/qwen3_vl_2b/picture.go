@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"runtime"
 	"slices"
 
@@ -43,7 +44,17 @@ func (p *Picture) values(from, to int) []float32 {
 }
 
 // Bytes are those of the pixels.
-func (p *Picture) Bytes() int64 { return int64(len(p.image.Pix)) }
+func (p *Picture) Bytes() int64 { return 3 * int64(p.image.Width) * int64(p.image.Height) }
+
+// Blank is a picture of about so many pixels, as near to a square as whole tokens are.
+func (m *Model) Blank(pixels int) serve.Picture {
+	side := m.look.Factor() // of what a token stands for
+	tokens := max(min(pixels, m.look.MaxPixels)/(side*side), 1)
+	rows := int(math.Sqrt(float64(tokens)))
+	p := &Picture{cfg: m.look, merge: m.look.MergeSize, grid: grid{rows * m.look.MergeSize, tokens / rows * m.look.MergeSize}}
+	p.image = fit.Image{Width: tokens / rows * side, Height: rows * side}
+	return p
+}
 
 // Cost is what a file takes to decode and to fit: while it is resized both sizes exist.
 func (m *Model) Cost(file []byte) (int64, error) {
