@@ -22,7 +22,7 @@ func Folder(path string) error {
 	info, err := os.Stat(path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return fmt.Errorf("%s: there is no such folder; %s: %w", path, published, fs.ErrNotExist)
+		return absentError(path + ": there is no such folder; " + published)
 	case err != nil:
 		return fmt.Errorf("%s: cannot be examined: %w", path, reason(err))
 	case !info.IsDir():
@@ -31,6 +31,9 @@ func Folder(path string) error {
 			return err
 		}
 		f.Close()
+		if what := byName(path); what != "" {
+			return fmt.Errorf("%s: is %s; %s", path, what, published)
+		}
 		return fmt.Errorf("%s: is a file; %s", path, published)
 	}
 	if _, err := os.Lstat(filepath.Join(path, "config.json")); !errors.Is(err, fs.ErrNotExist) {
@@ -43,10 +46,48 @@ func Folder(path string) error {
 	if slices.Contains(names, "snapshots") {
 		return fmt.Errorf("%s: is the cache of a model's revisions; name one of them, such as %s", path, revision(path))
 	}
+	if cached := slices.IndexFunc(names, func(name string) bool { return strings.HasPrefix(name, "models--") }); cached >= 0 {
+		return fmt.Errorf("%s: is the cache of many models; name one of them, such as %s", path, filepath.Join(path, names[cached]))
+	}
 	if other := OtherWeights(path); other != "" {
 		return fmt.Errorf("%s: holds %s and no config.json; %s", path, other, published)
 	}
-	return fmt.Errorf("%s: there is no config.json; %s: %w", path, published, fs.ErrNotExist)
+	return absentError(path + ": there is no config.json; " + published)
+}
+
+// absentError is fs.ErrNotExist, in a sentence.
+type absentError string
+
+func (e absentError) Error() string        { return string(e) }
+func (e absentError) Is(target error) bool { return target == fs.ErrNotExist }
+
+// byName says what a file that is named in place of its folder is.
+func byName(path string) string {
+	switch strings.ToLower(filepath.Ext(path)) {
+	case ".gguf":
+		return "a GGUF file, which is not read"
+	case ".bin", ".pt", ".pth":
+		return "a PyTorch file, which is not read"
+	case ".safetensors", ".json":
+		return "a file of a checkpoint; name its folder, " + filepath.Dir(path)
+	}
+	return ""
+}
+
+// Snapshot finds the revision in the root of a model's hub cache: the one that refs/main names, else the only one. ok is false
+// for any other folder, and where several could be meant.
+func Snapshot(dir string) (path string, ok bool) {
+	if _, err := os.Lstat(filepath.Join(dir, "config.json")); err == nil {
+		return "", false
+	}
+	if path, ok = mainRevision(dir); ok {
+		return path, true
+	}
+	names, err := list(filepath.Join(dir, "snapshots"))
+	if err != nil || len(names) != 1 {
+		return "", false
+	}
+	return filepath.Join(dir, "snapshots", names[0]), true
 }
 
 // OtherWeights names a file in a folder that holds weights in a form that is not read, "" if there is none.
@@ -75,15 +116,24 @@ func list(dir string) ([]string, error) {
 	return names, nil
 }
 
+// mainRevision is the snapshot that the cache's main names.
+func mainRevision(dir string) (path string, ok bool) {
+	main, err := Read(filepath.Join(dir, "refs", "main"), 256)
+	name := strings.TrimSpace(string(main))
+	if err != nil || name == "" || !filepath.IsLocal(name) {
+		return "", false
+	}
+	path = filepath.Join(dir, "snapshots", name)
+	info, err := os.Stat(path)
+	return path, err == nil && info.IsDir()
+}
+
 // revision is the snapshot that the cache's main names, else any.
 func revision(dir string) string {
-	snapshots := filepath.Join(dir, "snapshots")
-	if main, err := Read(filepath.Join(dir, "refs", "main"), 256); err == nil {
-		name := strings.TrimSpace(string(main))
-		if _, err := os.Stat(filepath.Join(snapshots, name)); err == nil && name != "" && filepath.IsLocal(name) {
-			return filepath.Join(snapshots, name)
-		}
+	if path, ok := mainRevision(dir); ok {
+		return path
 	}
+	snapshots := filepath.Join(dir, "snapshots")
 	if names, _ := list(snapshots); len(names) > 0 {
 		return filepath.Join(snapshots, names[0])
 	}

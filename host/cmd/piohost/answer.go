@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"time"
 	"unicode"
 )
 
@@ -14,7 +15,11 @@ import (
 type answer struct {
 	text, reasoning string
 	finish          string // why it ended, as the API says it; "" if it did not come to its end
+	figures         figures
 }
+
+// cutOff is what is said of an answer that ended before its end.
+const cutOff = "cut off: max_tokens or the context is used up"
 
 // dim and plain switch a terminal to grey and back.
 const dim, plain = "\x1b[2m", "\x1b[0m"
@@ -24,14 +29,15 @@ type printer struct {
 	out      io.Writer
 	thoughts io.Writer // a terminal for the reasoning; nil leaves it out
 	terminal bool      // out is one: what the model says must not steer it
+	grey     bool      // thoughts takes colours
 
-	thinking bool // grey is switched on
+	thinking bool // the reasoning has begun
 	open     bool // the last line of out has no end yet
 }
 
 func (p *printer) say(text, reasoning string) {
 	if reasoning != "" && p.thoughts != nil {
-		if !p.thinking {
+		if !p.thinking && p.grey {
 			fmt.Fprint(p.thoughts, dim)
 		}
 		p.thinking = true
@@ -50,10 +56,13 @@ func (p *printer) say(text, reasoning string) {
 
 // awake ends the reasoning.
 func (p *printer) awake() {
-	if p.thinking {
+	switch {
+	case p.thinking && p.grey:
 		fmt.Fprintln(p.thoughts, plain)
-		p.thinking = false
+	case p.thinking:
+		fmt.Fprintln(p.thoughts)
 	}
+	p.thinking = false
 }
 
 // end leaves the cursor at the start of a line, and the terminal in its own colour.
@@ -79,13 +88,17 @@ func printable(s string) string {
 // ask prints the answer as it comes and returns what came of it, also with an error.
 func ask(ctx context.Context, r *remote, request map[string]any, p *printer) (answer, error) {
 	var text, reasoning strings.Builder
-	finish, err := r.chat(ctx, request, func(t, thought string) {
+	watch := stopwatch{begin: time.Now()}
+	finish, tokens, err := r.chat(ctx, request, func(t, thought string) {
+		if t != "" || thought != "" {
+			watch.said(time.Now())
+		}
 		text.WriteString(t)
 		reasoning.WriteString(thought)
 		p.say(t, thought)
 	})
 	p.end()
-	a := answer{text.String(), reasoning.String(), finish}
+	a := answer{text.String(), reasoning.String(), finish, watch.figures(tokens, time.Now())}
 	var told *apiError
 	switch {
 	case errors.As(err, &told) && told.Code == "model_quarantined":
@@ -98,7 +111,7 @@ func ask(ctx context.Context, r *remote, request map[string]any, p *printer) (an
 
 // printer writes answers to stdout, and the reasoning to stderr if that is a terminal.
 func (g *global) printer() *printer {
-	p := &printer{out: g.std.out, terminal: isTerminal(g.std.out)}
+	p := &printer{out: g.std.out, terminal: isTerminal(g.std.out), grey: coloured(g.std.err)}
 	if isTerminal(g.std.err) {
 		p.thoughts = g.std.err
 	}

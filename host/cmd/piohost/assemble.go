@@ -15,8 +15,11 @@ import (
 	"github.com/inference-pio/inference-pio/host/internal/telemetry"
 )
 
+// file is the models.toml that the user means.
+func (g *global) file() string { return config.Expand(g.config) }
+
 func (g *global) load() (*config.Config, error) {
-	c, err := config.Load(g.config)
+	c, err := config.Load(g.file())
 	if err != nil {
 		return nil, &codeError{exitUsage, err}
 	}

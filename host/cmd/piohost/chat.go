@@ -12,8 +12,6 @@ import (
 	"syscall"
 
 	"github.com/spf13/cobra"
-
-	"github.com/inference-pio/inference-pio/host/internal/config"
 )
 
 func newChat(g *global) *cobra.Command {
@@ -22,26 +20,23 @@ func newChat(g *global) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "chat [MODEL]",
 		Short: "Talk with a model",
-		Long: `Talk with a model. MODEL may be left out if there is only one.
+		Long: `Talk with a model. MODEL may be left out if there is only one; the path of a checkpoint's folder is served for this chat.
 
 In a terminal: /help lists the commands, the arrow keys recall what was typed, also in earlier chats. Through a pipe: each
 line is a turn, the answers go to stdout, and the first error ends the chat.
 
 Several lines are one message if they stand between """ and """, or end in a backslash. If a host at the configured address
 serves the model, it is asked; else the model is loaded for this chat.`,
-		Args: takes(0, 1),
+		Args:              takes(0, 1),
+		ValidArgsFunction: g.completeModel,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			ctx, stop := signal.NotifyContext(cmd.Context(), syscall.SIGHUP) // the terminal is closed: leave nothing behind
 			defer stop()
-			c, err := g.load()
+			model, err := g.theModel(ctx, args)
 			if err != nil {
 				return err
 			}
-			model, err := theModel(c, args)
-			if err != nil {
-				return err
-			}
-			err = g.reach(ctx, c, model, func(r *remote) error {
+			err = g.reach(ctx, model, func(r *remote, model string) error {
 				return g.chat(ctx, chat{remote: r, model: model, ask: &f, talk: f.conversation()}, !forget)
 			})
 			if ctx.Err() != nil && cmd.Context().Err() == nil {
@@ -51,19 +46,41 @@ serves the model, it is asked; else the model is loaded for this chat.`,
 		},
 	}
 	f.add(cmd.Flags())
+	g.askFlags(cmd)
 	cmd.Flags().BoolVar(&forget, "no-history", false, "do not keep what is typed for the next chat")
 	return cmd
 }
 
 // theModel is the one that args name, or the only one there is.
-func theModel(c *config.Config, args []string) (string, error) {
-	switch {
-	case len(args) == 1:
+func (g *global) theModel(ctx context.Context, args []string) (string, error) {
+	if len(args) == 1 {
 		return args[0], nil
-	case len(c.Models) == 1:
-		return c.Models[0].ID, nil
 	}
-	return "", &codeError{exitUsage, fmt.Errorf("which model? %s has %s", c.File, modelNames(c))}
+	place, names, err := g.choices(ctx)
+	switch {
+	case err != nil:
+		return "", err
+	case len(names) == 1:
+		return names[0], nil
+	}
+	return "", &codeError{exitUsage, fmt.Errorf("which model? %s has %s", place, strings.Join(names, ", "))}
+}
+
+// choices are the names of the models that could be meant, and who has them.
+func (g *global) choices(ctx context.Context) (place string, names []string, err error) {
+	r, err := g.elsewhere()
+	switch {
+	case err != nil:
+		return "", nil, err
+	case r != nil:
+		list, err := r.models(ctx)
+		return r.named, servedNames(list, false), err
+	}
+	c, err := g.load()
+	if err != nil {
+		return "", nil, err
+	}
+	return c.File, ids(c), nil
 }
 
 // chat is a conversation with somebody at the other end: a terminal or a pipe.
@@ -77,6 +94,7 @@ type chat struct {
 	printer func() *printer
 	notes   io.Writer // what is said beside the conversation
 	patient bool      // an error does not end the chat
+	grey    bool      // notes takes colours
 }
 
 // lines is where messages come from.
@@ -89,24 +107,29 @@ type lines interface {
 
 func (g *global) chat(ctx context.Context, c chat, remember bool) error {
 	in, out := g.std.in, g.std.out
-	if !isTerminal(in) || !isTerminal(out) {
-		c.input, c.printer, c.notes = &piped{in: bufio.NewReader(newSource(ctx, in))}, g.printer, g.std.err
+	c.patient = isTerminal(in) && isTerminal(out)
+	if !c.patient || !obeys(out) {
+		p := &piped{in: bufio.NewReader(newSource(ctx, in))}
+		if c.patient {
+			p.prompts = out
+		}
+		c.input, c.printer, c.notes = p, g.printer, g.std.err
 		return c.run(ctx)
 	}
 	path := ""
 	if remember {
 		path = historyPath(os.Getenv)
 	}
-	c.notes, c.patient = out, true
+	c.notes, c.grey = out, coloured(out)
 	h := openHistory(path, func(err error) { c.note(err.Error()) })
-	s, err := openScreen(ctx, in.(*os.File), out.(*os.File), h, complete)
+	s, err := openScreen(ctx, fileOf(in), fileOf(out), h, complete)
 	if err != nil {
 		return err
 	}
 	defer s.close()
 	defer g.console.redirect(s)()
 	c.input, c.notes = terminalLines{s}, s
-	c.printer = func() *printer { return &printer{out: s, thoughts: s, terminal: true} }
+	c.printer = func() *printer { return &printer{out: s, thoughts: s, terminal: true, grey: c.grey} }
 	c.note(c.model + "; /help lists the commands")
 	return c.run(ctx)
 }
@@ -169,7 +192,10 @@ func (c *chat) question(ctx context.Context, text string) error {
 	case err != nil:
 		return err
 	case a.finish == "length":
-		c.note("cut off: max_tokens or the context is used up")
+		c.note(cutOff)
+	}
+	if said := a.figures.String(); said != "" && (c.patient || c.ask.verbose) {
+		c.note(said)
 	}
 	c.talk.add(text, a)
 	return nil
@@ -177,7 +203,10 @@ func (c *chat) question(ctx context.Context, text string) error {
 
 func (c *chat) note(text string) {
 	if c.patient {
-		text = dim + printable(text) + plain
+		text = printable(text)
+	}
+	if c.grey {
+		text = dim + text + plain
 	}
 	fmt.Fprintln(c.notes, text)
 }

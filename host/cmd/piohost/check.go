@@ -45,7 +45,7 @@ func (g *global) check(ctx context.Context, asJSON bool) error {
 // checked returns what could be served, and what is wrong with the file.
 func (g *global) checked(ctx context.Context) ([]checkedLine, config.Problems, error) {
 	models := []checkedLine{}
-	c, err := config.Load(g.config)
+	c, err := config.Load(g.file())
 	var problems config.Problems
 	switch {
 	case errors.As(err, &problems):
@@ -53,6 +53,7 @@ func (g *global) checked(ctx context.Context) ([]checkedLine, config.Problems, e
 	case err != nil:
 		return nil, nil, err
 	}
+	g.note(c.Notes)
 	log, err := g.pluginLog()
 	if err != nil {
 		return nil, nil, err

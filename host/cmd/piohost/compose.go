@@ -86,10 +86,16 @@ func (c *chat) unfinished(err error, mark string) error {
 	return err
 }
 
-// piped is the input of a program: one turn per line.
-type piped struct{ in *bufio.Reader }
+// piped is the input of a program, or of a terminal that takes no escape sequences: one turn per line.
+type piped struct {
+	in      *bufio.Reader
+	prompts io.Writer // nil: nobody needs them
+}
 
-func (p *piped) line(string) (string, error) {
+func (p *piped) line(prompt string) (string, error) {
+	if p.prompts != nil {
+		fmt.Fprint(p.prompts, prompt)
+	}
 	var b strings.Builder
 	for {
 		part, err := p.in.ReadSlice('\n')

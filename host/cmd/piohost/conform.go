@@ -25,7 +25,7 @@ func newPluginTest(g *global) *cobra.Command {
 		if *model == "" {
 			return &codeError{exitUsage, errors.New("--model is missing; expected the folder of a checkpoint that the plugin fits")}
 		}
-		return g.test(cmd.Context(), args[0], *model, *asJSON)
+		return g.test(cmd.Context(), args[0], g.checkpoint(*model), *asJSON)
 	}
 	return cmd
 }

@@ -4,16 +4,13 @@ package main
 import (
 	"fmt"
 	"io"
-	"os"
 	"sync"
-
-	"golang.org/x/sys/unix"
 
 	"github.com/inference-pio/inference-pio/host/internal/schedule"
 )
 
-// console is stderr. On a terminal its last line may be a progress line, which log lines push down; elsewhere there is no
-// progress line.
+// console is stderr. On a terminal its last line may be a progress line, which log lines push down; elsewhere, and where the user
+// wants no such things, there is no progress line.
 type console struct {
 	mu       sync.Mutex
 	w        io.Writer
@@ -21,17 +18,7 @@ type console struct {
 	line     string
 }
 
-func newConsole(w io.Writer) *console { return &console{w: w, terminal: isTerminal(w)} }
-
-// isTerminal asks the kernel; anything but a file is none.
-func isTerminal(w any) bool {
-	f, ok := w.(*os.File)
-	if !ok {
-		return false
-	}
-	_, err := unix.IoctlGetTermios(int(f.Fd()), unix.TCGETS)
-	return err == nil
-}
+func newConsole(w io.Writer) *console { return &console{w: w, terminal: coloured(w)} }
 
 const clearLine = "\r\x1b[K"
 

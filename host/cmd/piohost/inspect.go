@@ -20,7 +20,7 @@ func newPluginInspect(g *global) *cobra.Command {
 	model := cmd.Flags().String("model", "", "a checkpoint's folder")
 	asJSON := jsonFlag(cmd.Flags())
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		d, err := g.inspect(cmd.Context(), args[0], *model)
+		d, err := g.inspect(cmd.Context(), args[0], g.checkpoint(*model))
 		if err != nil {
 			return err
 		}

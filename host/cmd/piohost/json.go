@@ -16,7 +16,7 @@ import (
 
 // modelsDocument is that of `models`.
 type modelsDocument struct {
-	Host    string      `json:"host"`    // the configured address
+	Host    string      `json:"host"`    // the configured address, or that of --host
 	Running bool        `json:"running"` // a host answers there
 	Models  []modelLine `json:"models"`  // in the order of models.toml
 }
@@ -25,8 +25,8 @@ type modelsDocument struct {
 type modelLine struct {
 	ID      string   `json:"id"`
 	Aliases []string `json:"aliases"`
-	Path    string   `json:"path"`
-	Plugin  string   `json:"plugin"`  // "": the one that claims the checkpoint
+	Path    string   `json:"path"`    // "": of a host elsewhere
+	Plugin  string   `json:"plugin"`  // "": the one that claims the checkpoint, or of a host elsewhere
 	State   string   `json:"state"`   // "": no host has it
 	Reason  string   `json:"reason"`  // why it is not ready, or ""
 	Context int      `json:"context"` // positions; 0: not known before it is loaded

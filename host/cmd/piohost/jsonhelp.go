@@ -11,10 +11,10 @@ const jsonHelp = `With --json a listing command prints one JSON document on stdo
 in bytes. A document that says what is wrong comes with an exit code other than 0, and the same words on stderr.
 
 models
-  host, running            the configured address; a host answers there
+  host, running            the configured address, or that of --host; a host answers there
   models[]                 in the order of models.toml
-    id, aliases[], path
-    plugin                 "": the one that claims the checkpoint
+    id, aliases[], path    path "": of a host elsewhere
+    plugin                 "": the one that claims the checkpoint, or of a host elsewhere
     state, reason          "": no host has it; why it is not ready
     context                positions; 0: not known before it is loaded
 

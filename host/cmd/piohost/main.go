@@ -61,6 +61,10 @@ type stdio struct {
 
 // command runs one command line and returns its exit code. The first signal ends ctx.
 func command(ctx context.Context, args []string, std stdio) int {
+	ctx, end := context.WithCancelCause(ctx)
+	defer end(nil)
+	out := &output{w: std.out, end: end}
+	std.out = out
 	parsed := false
 	root := newRoot(std)
 	root.PersistentPreRun = func(*cobra.Command, []string) { parsed = true }
@@ -69,12 +73,14 @@ func command(ctx context.Context, args []string, std stdio) int {
 	root.SetOut(std.out)
 	root.SetErr(std.err)
 	cmd, err := root.ExecuteContextC(ctx)
-	if err == nil {
+	if err == nil && out.err() == nil {
 		return 0
 	}
 	var coded *codeError
 	code := exitFailure
 	switch {
+	case out.err() != nil: // whatever else failed, failed for this
+		err = out.err()
 	case !parsed:
 		code = exitUsage
 		err = fmt.Errorf("%w\nsee %s --help", err, cmd.CommandPath())
@@ -90,11 +96,16 @@ func command(ctx context.Context, args []string, std stdio) int {
 	return code
 }
 
-// global holds the flags every command has.
+const defaultConfig = "models.toml"
+
+// global holds the flags every command has, and those that several have.
 type global struct {
 	config    string
 	logLevel  string
 	logFormat string
+	host      string // --host of the commands that have it
+	listen    string // --listen of serve
+	plugin    string // --plugin of those that take a checkpoint's path
 	std       stdio
 	console   *console
 }
@@ -112,7 +123,8 @@ Exit codes: 1 failed, 2 the command line or models.toml is wrong, 3 the model co
 		Example: `  piohost                            serve what models.toml lists
   piohost chat MODEL                 talk with one of them
   piohost run MODEL "Why is that?"   ask one question
-  piohost config check               say what is wrong with models.toml`,
+  piohost config check               say what is wrong with models.toml
+  source <(piohost completion bash)  let the shell complete commands and the names of models`,
 		Version:       sdk.Version,
 		Args:          noArgs,
 		SilenceUsage:  true,
@@ -120,9 +132,9 @@ Exit codes: 1 failed, 2 the command line or models.toml is wrong, 3 the model co
 		RunE:          serve.RunE,
 	}
 	root.SetFlagErrorFunc(misspelled)
-	root.CompletionOptions.HiddenDefaultCmd = true
+	g.listenFlag(root.Flags())
 	f := root.PersistentFlags()
-	f.StringVar(&g.config, "config", "models.toml", "the file that says what to serve")
+	f.StringVar(&g.config, "config", defaultConfig, "the file that says what to serve")
 	f.StringVar(&g.logLevel, "log-level", "info", "debug, info, warn or error")
 	f.StringVar(&g.logFormat, "log-format", "text", "text or json")
 	root.AddCommand(serve, newRun(g), newChat(g), newModels(g), newPlugin(g), newConfig(g), newJSONHelp())

@@ -79,6 +79,7 @@ func TestScripts(t *testing.T) {
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"fill":    fill,
 			"install": install,
+			"copy":    copyFolder,
 			"ready":   ready,
 			"http":    request,
 			"occupy":  occupy,
@@ -108,6 +109,12 @@ func install(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Check(err)
 	ts.Check(os.MkdirAll(filepath.Dir(ts.MkAbs(args[1])), 0o755))
 	ts.Check(os.WriteFile(ts.MkAbs(args[1]), data, 0o755))
+}
+
+// copy FROM TO copies a folder.
+func copyFolder(ts *testscript.TestScript, _ bool, args []string) {
+	ts.Check(os.MkdirAll(filepath.Dir(ts.MkAbs(args[1])), 0o755))
+	ts.Check(os.CopyFS(ts.MkAbs(args[1]), os.DirFS(ts.MkAbs(args[0]))))
 }
 
 // ready [PART] waits until what the host at $ADDRESS says of its readiness has that part; by default that all is well.

@@ -19,12 +19,12 @@ func newModels(g *global) *cobra.Command {
 		Args:  noArgs,
 	}
 	asJSON := jsonFlag(cmd.Flags())
+	g.hostFlag(cmd.Flags())
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		c, err := g.load()
+		d, err := g.models(cmd.Context())
 		if err != nil {
 			return err
 		}
-		d := g.models(cmd.Context(), c)
 		if *asJSON {
 			return g.printJSON(d)
 		}
@@ -33,8 +33,32 @@ func newModels(g *global) *cobra.Command {
 	return cmd
 }
 
-// models asks the host at the configured address. That there is none is remarked, and no error.
-func (g *global) models(ctx context.Context, c *config.Config) modelsDocument {
+// models asks the host that the user has named, or the one at the configured address. That there is none here is remarked, and no
+// error.
+func (g *global) models(ctx context.Context) (modelsDocument, error) {
+	r, err := g.elsewhere()
+	if err != nil {
+		return modelsDocument{}, err
+	}
+	if r != nil {
+		answered, err := r.models(ctx)
+		if err != nil {
+			return modelsDocument{}, err
+		}
+		d := modelsDocument{Host: r.base, Running: true, Models: []modelLine{}}
+		for _, m := range answered {
+			d.Models = append(d.Models, modelLine{ID: m.ID, Aliases: list(m.Aliases), State: m.State, Reason: m.Reason, Context: m.Context})
+		}
+		return d, nil
+	}
+	c, err := g.load()
+	if err != nil {
+		return modelsDocument{}, err
+	}
+	return g.modelsHere(ctx, c), nil
+}
+
+func (g *global) modelsHere(ctx context.Context, c *config.Config) modelsDocument {
 	answered, err := overTCP(c.Server.Listen).models(ctx)
 	if err != nil {
 		fmt.Fprintln(g.std.err, err)
@@ -59,7 +83,7 @@ func (g *global) listModels(d modelsDocument) error {
 		if m.Context > 0 {
 			positions = strconv.Itoa(m.Context)
 		}
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", m.ID, cmp.Or(m.State, "-"), positions, m.Path)
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", m.ID, cmp.Or(m.State, "-"), positions, cmp.Or(m.Path, "-"))
 	}
 	return w.Flush()
 }

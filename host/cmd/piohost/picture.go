@@ -9,9 +9,10 @@ import (
 	"io/fs"
 	"net/http"
 	"os"
-	"path/filepath"
 	"regexp"
 	"strings"
+
+	"github.com/inference-pio/inference-pio/host/internal/config"
 )
 
 // maxPicture bounds what is read: no host takes more of one picture.
@@ -85,19 +86,14 @@ func readPicture(path string) ([]byte, error) {
 var escaped = regexp.MustCompile(`\\(.)`)
 
 // typedPath is a path as a person types it or drops it on a terminal: perhaps in quotes, with escapes, in their home.
-func typedPath(s string, home func() (string, error)) string {
+func typedPath(s string) string {
 	switch quoted := len(s) >= 2 && s[0] == s[len(s)-1] && (s[0] == '\'' || s[0] == '"'); {
 	case quoted:
 		s = s[1 : len(s)-1]
 	default:
 		s = escaped.ReplaceAllString(s, "$1")
 	}
-	if rest, ok := strings.CutPrefix(s, "~/"); ok {
-		if dir, err := home(); err == nil {
-			return filepath.Join(dir, rest)
-		}
-	}
-	return s
+	return config.Expand(s)
 }
 
 // attach is the command /image.
@@ -107,7 +103,7 @@ func (c *chat) attach(argument string) error {
 		c.note("no picture attached")
 		return nil
 	}
-	p, err := openPicture(typedPath(argument, os.UserHomeDir))
+	p, err := openPicture(typedPath(argument))
 	if err != nil {
 		return err
 	}

@@ -60,6 +60,7 @@ func (g *global) listPlugins(list []pluginLine) error {
 
 // spawn starts a binary that the user has named, listed or not, as serve would.
 func (g *global) spawn(ctx context.Context, path string) (*process.Process, error) {
+	path = config.Expand(path)
 	log, err := g.pluginLog()
 	if err != nil {
 		return nil, err
@@ -73,7 +74,7 @@ func (g *global) spawn(ctx context.Context, path string) (*process.Process, erro
 
 // mtls is what models.toml says of the sockets to plugins; these commands need no such file.
 func (g *global) mtls() (bool, error) {
-	on, err := config.MTLS(g.config)
+	on, err := config.MTLS(g.file())
 	if err != nil {
 		return false, &codeError{exitUsage, err}
 	}
@@ -102,6 +103,9 @@ The lock is beside the folder; it has the hash, name and version of every plugin
 		log, err := g.pluginLog()
 		if err != nil {
 			return err
+		}
+		for i, dir := range args {
+			args[i] = config.Expand(dir)
 		}
 		if len(args) == 0 {
 			c, err := g.load()

@@ -12,33 +12,60 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
+	"syscall"
 	"time"
 )
 
-// probeTime is how long a host at the configured address may take to say which models it has. It is on this machine, or
-// there is none.
-const probeTime = 2 * time.Second
+// How long a host may take to say which models it has: one at the configured address is on this machine, or there is none.
+const (
+	probeTime = 2 * time.Second
+	farTime   = 15 * time.Second
+)
 
 // remote is a host to talk to.
 type remote struct {
 	client *http.Client
 	base   string // "http://127.0.0.1:8080"
+	named  string // how the user has named it, in a sentence
+	limit  time.Duration
 }
 
 func overTCP(address string) *remote {
+	named := address
 	if host, port, err := net.SplitHostPort(address); err == nil && (host == "" || host == "0.0.0.0" || host == "::") {
 		address = net.JoinHostPort("localhost", port) // listens everywhere, so also here
 	}
-	return &remote{&http.Client{Transport: &http.Transport{}}, "http://" + address} // no proxy: it is on this machine
+	return &remote{&http.Client{Transport: &http.Transport{}}, "http://" + address, named, probeTime} // no proxy: it is on this machine
+}
+
+// overURL is a host elsewhere: "https://pio.example.com", perhaps with a path where a proxy has it, or "example.com:8080".
+func overURL(text, source string) (*remote, error) {
+	full := text
+	if !strings.Contains(text, "://") {
+		full = "http://" + text
+	}
+	u, err := url.Parse(full)
+	switch {
+	case err != nil || u.Hostname() == "" || u.RawQuery != "" || u.Fragment != "":
+		return nil, fmt.Errorf("%s %q is no address of a host; expected one such as https://example.com or example.com:8080", source, text)
+	case u.Scheme != "http" && u.Scheme != "https":
+		return nil, fmt.Errorf("%s %q: %s is not spoken; expected http or https", source, text, u.Scheme)
+	case u.Port() == "" && full != text: // the port of piohost, where no scheme has one of its own
+		u.Host = net.JoinHostPort(u.Hostname(), "8080")
+	}
+	base := strings.TrimSuffix(strings.TrimRight(u.String(), "/"), "/v1") // as clients of OpenAI's are given it
+	transport := http.DefaultTransport.(*http.Transport).Clone()          // with the proxy of the environment
+	return &remote{&http.Client{Transport: transport}, base, u.Redacted() + " (" + source + ")", farTime}, nil
 }
 
 func overUnix(socket string) *remote {
 	dial := func(ctx context.Context, _, _ string) (net.Conn, error) {
 		return (&net.Dialer{}).DialContext(ctx, "unix", socket)
 	}
-	return &remote{&http.Client{Transport: &http.Transport{DialContext: dial}}, "http://piohost"}
+	return &remote{&http.Client{Transport: &http.Transport{DialContext: dial}}, "http://piohost", "the host of this command", probeTime}
 }
 
 // listedModel is an entry of /v1/models.
@@ -53,7 +80,7 @@ type listedModel struct {
 
 // models lists what the host serves. That none answers is an error, as is any other server that happens to listen there.
 func (r *remote) models(ctx context.Context) ([]listedModel, error) {
-	ctx, cancel := context.WithTimeout(ctx, probeTime)
+	ctx, cancel := context.WithTimeout(ctx, r.limit)
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, r.base+"/v1/models", nil)
 	if err != nil {
@@ -61,19 +88,49 @@ func (r *remote) models(ctx context.Context) ([]listedModel, error) {
 	}
 	resp, err := r.client.Do(req)
 	if err != nil {
-		return nil, fmt.Errorf("no host answers at %s", strings.TrimPrefix(r.base, "http://"))
+		return nil, fmt.Errorf("no host answers at %s: %w", r.named, unreachable(err))
 	}
 	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		return nil, fmt.Errorf("%s answers, but not as piohost does: %w", r.named, refusal(resp))
+	}
 	var list struct{ Data []listedModel }
-	if err := json.NewDecoder(io.LimitReader(resp.Body, 1<<20)).Decode(&list); err != nil || resp.StatusCode != http.StatusOK {
-		return nil, fmt.Errorf("%s answers, but not as piohost does", r.base)
+	if err := json.NewDecoder(io.LimitReader(resp.Body, 1<<20)).Decode(&list); err != nil {
+		return nil, fmt.Errorf("%s answers, but not as piohost does", r.named)
 	}
 	return slices.DeleteFunc(list.Data, func(m listedModel) bool { return m.OwnedBy != "inference-pio" }), nil
+}
+
+// unreachable is why there is no answer, without the request that it was to.
+func unreachable(err error) error {
+	var request *url.Error
+	switch {
+	case errors.Is(err, context.DeadlineExceeded):
+		return errors.New("it says nothing")
+	case errors.Is(err, syscall.ECONNREFUSED):
+		return errors.New("nobody listens there; is `piohost serve` running?")
+	case errors.As(err, &request):
+		return request.Err
+	}
+	return err
+}
+
+// refusal is what a host says in place of an answer.
+func refusal(resp *http.Response) error {
+	var failed struct{ Error *apiError }
+	if json.NewDecoder(io.LimitReader(resp.Body, 1<<20)).Decode(&failed) != nil || failed.Error == nil {
+		return fmt.Errorf("the host answers %s", resp.Status)
+	}
+	return failed.Error
 }
 
 // has says whether the host serves the model. Without a host it does not.
 func (r *remote) has(ctx context.Context, model string) bool {
 	list, _ := r.models(ctx)
+	return listed(list, model)
+}
+
+func listed(list []listedModel, model string) bool {
 	return slices.ContainsFunc(list, func(m listedModel) bool { return m.ID == model || slices.Contains(m.Aliases, model) })
 }
 
@@ -88,6 +145,7 @@ func (e *apiError) Error() string { return e.Message }
 // chunk is what chat needs of one event of a stream.
 type chunk struct {
 	Error   *apiError
+	Usage   *tokenCount
 	Choices []struct {
 		Delta struct {
 			Content   string
@@ -97,33 +155,30 @@ type chunk struct {
 	}
 }
 
-// chat streams an answer and returns why it ended: say gets its pieces and the reasoning's, in order.
-func (r *remote) chat(ctx context.Context, request map[string]any, say func(text, reasoning string)) (finish string, err error) {
+// chat streams an answer and returns why it ended, and its tokens if the host came to count them: say gets its pieces and the
+// reasoning's, in order.
+func (r *remote) chat(ctx context.Context, request map[string]any, say func(text, reasoning string)) (finish string, tokens *tokenCount, err error) {
 	body, err := json.Marshal(request)
 	if err != nil {
-		return "", err
+		return "", nil, err
 	}
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, r.base+"/v1/chat/completions", bytes.NewReader(body))
 	if err != nil {
-		return "", err
+		return "", nil, err
 	}
 	req.Header.Set("Content-Type", "application/json")
 	resp, err := r.client.Do(req)
 	if err != nil {
-		return "", err
+		return "", nil, fmt.Errorf("%s does not answer: %w", r.named, unreachable(err))
 	}
 	defer resp.Body.Close()
 	if resp.StatusCode != http.StatusOK {
-		var failed struct{ Error *apiError }
-		if json.NewDecoder(io.LimitReader(resp.Body, 1<<20)).Decode(&failed) != nil || failed.Error == nil {
-			return "", fmt.Errorf("the host answers %s", resp.Status)
-		}
-		return "", failed.Error
+		return "", nil, refusal(resp)
 	}
 	return readStream(resp.Body, say)
 }
 
-func readStream(body io.Reader, say func(text, reasoning string)) (finish string, err error) {
+func readStream(body io.Reader, say func(text, reasoning string)) (finish string, tokens *tokenCount, err error) {
 	lines := bufio.NewScanner(body)
 	lines.Buffer(nil, 4<<20)
 	for lines.Scan() {
@@ -132,22 +187,23 @@ func readStream(body io.Reader, say func(text, reasoning string)) (finish string
 		case !ok: // an empty line or a comment
 			continue
 		case data == "[DONE]":
-			return finish, nil
+			return finish, tokens, nil
 		}
 		var c chunk
 		if err := json.Unmarshal([]byte(data), &c); err != nil {
-			return "", fmt.Errorf("the host sent what is not JSON: %w", err)
+			return "", nil, fmt.Errorf("the host sent what is not JSON: %w", err)
 		}
 		if c.Error != nil {
-			return "", c.Error
+			return "", nil, c.Error
 		}
 		for _, choice := range c.Choices {
 			say(choice.Delta.Content, choice.Delta.Reasoning)
 			finish = cmp.Or(choice.Finish, finish)
 		}
+		tokens = cmp.Or(c.Usage, tokens)
 	}
 	if err := lines.Err(); err != nil {
-		return "", fmt.Errorf("the connection to the host broke: %w", err)
+		return "", nil, fmt.Errorf("the connection to the host broke: %w", err)
 	}
-	return "", errors.New("the answer ended before it was complete")
+	return "", nil, errors.New("the answer ended before it was complete")
 }

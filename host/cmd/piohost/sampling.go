@@ -16,6 +16,7 @@ type askFlags struct {
 	maxTokens   int
 	seed        uint64
 	noThink     bool
+	verbose     bool
 }
 
 func (f *askFlags) add(flags *pflag.FlagSet) {
@@ -26,6 +27,7 @@ func (f *askFlags) add(flags *pflag.FlagSet) {
 	flags.IntVar(&f.topK, "top-k", 0, "the checkpoint's default if absent")
 	flags.IntVar(&f.maxTokens, "max-tokens", 0, "of one answer; as many as the context holds if absent")
 	flags.Uint64Var(&f.seed, "seed", 0, "makes the answer repeatable; drawn if absent")
+	flags.BoolVar(&f.verbose, "verbose", false, "say after an answer how many tokens it was, and how fast they came")
 	flags.BoolVar(&f.noThink, "no-think", false, "answer without reasoning first, where the model can")
 }
 
@@ -41,7 +43,7 @@ func (f *askFlags) conversation() conversation {
 // request asks model for the next answer of c. It has only what was asked for, so that everything else is the checkpoint's
 // default.
 func (f *askFlags) request(model string, c conversation, question string) map[string]any {
-	req := map[string]any{"model": model, "messages": c.asking(question), "stream": true}
+	req := map[string]any{"model": model, "messages": c.asking(question), "stream": true, "stream_options": map[string]any{"include_usage": true}}
 	for name, value := range map[string]any{
 		"temperature": f.temperature, "top-p": f.topP, "top-k": f.topK, "max-tokens": f.maxTokens, "seed": f.seed,
 	} {

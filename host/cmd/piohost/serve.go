@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"net/http"
 	"os"
@@ -10,6 +11,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/inference-pio/inference-pio/host/internal/api"
 	"github.com/inference-pio/inference-pio/host/internal/config"
@@ -29,24 +31,45 @@ const (
 )
 
 func newServe(g *global) *cobra.Command {
-	return &cobra.Command{
+	cmd := &cobra.Command{
 		Use:   "serve",
 		Short: "Serve every model of models.toml (the default)",
 		Args:  noArgs,
 		RunE:  func(cmd *cobra.Command, _ []string) error { return g.serve(cmd.Context()) },
 	}
+	g.listenFlag(cmd.Flags())
+	return cmd
+}
+
+func (g *global) listenFlag(flags *pflag.FlagSet) {
+	flags.StringVar(&g.listen, "listen", "", "listen at `HOST:PORT` in place of server.listen")
+}
+
+// loadServing is load with what the command line says of serving.
+func (g *global) loadServing() (*config.Config, error) {
+	c, err := g.load()
+	if err != nil || g.listen == "" {
+		return c, err
+	}
+	if c.Server.Listen, err = config.ParseListen(g.listen); err != nil {
+		return nil, &codeError{exitUsage, fmt.Errorf("--listen: %w", err)}
+	}
+	return c, nil
 }
 
 // serve runs until a signal. The first drains: no new requests, running ones finish within server.drain; the second ends
 // at once what is left.
 func (g *global) serve(ctx context.Context) error {
-	c, err := g.load()
+	c, err := g.loadServing()
 	if err != nil {
 		return err
 	}
 	log, err := g.logger()
 	if err != nil {
 		return err
+	}
+	for _, n := range c.Notes {
+		log.Info(n.Text, "file", n.File, "line", n.Line)
 	}
 	listener, err := listen(c)
 	if err != nil {

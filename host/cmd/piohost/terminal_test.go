@@ -90,35 +90,46 @@ type person struct {
 	before unix.Termios
 	stop   context.CancelFunc // as a signal does
 	code   int
-	over   chan struct{} // closed when code is there
+	over   chan struct{} // closed when code is there, and all has been read that was written
+
+	drained chan struct{}
 
 	mu   sync.Mutex
 	seen bytes.Buffer // not yet looked for
 	more chan struct{}
 }
 
-func sitDown(t *testing.T, args ...string) *person {
+// openTerminal is a pseudo-terminal of 80 columns, closed with the test.
+func openTerminal(t *testing.T) (master, slave *os.File) {
 	t.Helper()
 	master, slave, err := pty.Open()
 	if err != nil {
 		t.Fatal(err)
 	}
+	t.Cleanup(func() {
+		master.Close()
+		slave.Close()
+	})
 	if err := pty.Setsize(master, &pty.Winsize{Rows: 24, Cols: 80}); err != nil {
 		t.Fatal(err)
 	}
+	return master, slave
+}
+
+func sitDown(t *testing.T, args ...string) *person {
+	t.Helper()
+	master, slave := openTerminal(t)
 	ctx, cancel := context.WithCancel(context.Background())
-	p := &person{t: t, master: master, slave: slave, stop: cancel, over: make(chan struct{}), more: make(chan struct{})}
+	p := &person{t: t, master: master, slave: slave, stop: cancel, over: make(chan struct{}), drained: make(chan struct{}), more: make(chan struct{})}
 	p.before = p.mode()
 	go p.read()
 	go func() {
 		defer close(p.over)
 		p.code = command(ctx, args, stdio{slave, slave, slave})
+		_, _ = slave.Write([]byte{0}) // no command does
+		<-p.drained
 	}()
-	t.Cleanup(func() {
-		cancel()
-		master.Close()
-		slave.Close()
-	})
+	t.Cleanup(cancel)
 	return p
 }
 
@@ -132,15 +143,17 @@ func (p *person) mode() unix.Termios {
 }
 
 func (p *person) read() {
+	defer close(p.drained)
 	buf := make([]byte, 4096)
 	for {
 		n, err := p.master.Read(buf)
+		text, last := bytes.CutSuffix(buf[:n], []byte{0})
 		p.mu.Lock()
-		p.seen.Write(buf[:n])
+		p.seen.Write(text)
 		close(p.more)
 		p.more = make(chan struct{})
 		p.mu.Unlock()
-		if err != nil {
+		if err != nil || last {
 			return
 		}
 	}
@@ -149,7 +162,7 @@ func (p *person) read() {
 // sees waits until all of that has come, and returns what came with it. What is looked for next must come after it.
 func (p *person) sees(piece string) string {
 	p.t.Helper()
-	limit := time.After(30 * time.Second)
+	limit, over := time.After(30*time.Second), false
 	for {
 		p.mu.Lock()
 		i := bytes.Index(p.seen.Bytes(), []byte(piece))
@@ -159,10 +172,13 @@ func (p *person) sees(piece string) string {
 		}
 		more := p.more
 		p.mu.Unlock()
+		if over {
+			p.t.Fatalf("%q does not appear before the end; the rest is %q", piece, p.rest())
+		}
 		select {
 		case <-more:
 		case <-p.over:
-			p.t.Fatalf("%q does not appear before the end; the rest is %q", piece, p.rest())
+			over = true // what came last has still to be looked at
 		case <-limit:
 			p.t.Fatalf("%q does not appear; the rest is %q", piece, p.rest())
 		}

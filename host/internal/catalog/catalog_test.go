@@ -238,7 +238,7 @@ func TestChoose(t *testing.T) {
 		{"exact beats family", map[string]string{"a": "alpha 1.0.0 family", "b": "beta 1.0.0 exact", "c": "gamma 1.0.0 family"}, "beta"},
 		{"one that fails does not matter", map[string]string{"a": "alpha 1.0.0 error", "b": "beta 1.0.0 family"}, "beta"},
 		{"tie", map[string]string{"a": "alpha 1.0.0 exact", "b": "beta 1.0.0 exact", "c": "gamma 1.0.0 family"},
-			"2 plugins claim /model (fit: exact); add one of these lines to its [[model]] in models.toml:\n" +
+			"2 plugins claim /model (fit: exact); add one of these lines to its [[model]] in models.toml, or name one with --plugin:\n" +
 				"    plugin = \"alpha\"   # DIR/a\n    plugin = \"beta\"   # DIR/b"},
 		{"nobody", map[string]string{"a": "alpha 1.0.0 no", "b": "beta 1.0.0 error"},
 			"no plugin can run /model\n    alpha: not a alpha\n    beta: config.json: unexpected end"},

@@ -69,7 +69,7 @@ func tie(path string, fit sdk.Fit, claim []opinion) error {
 	for i, o := range claim {
 		lines[i] = fmt.Sprintf("\n    plugin = %q   # %s", o.plugin.Name, o.plugin.Path)
 	}
-	return fmt.Errorf("%d plugins claim %s (fit: %s); add one of these lines to its [[model]] in models.toml:%s", len(claim), path, fit, strings.Join(lines, ""))
+	return fmt.Errorf("%d plugins claim %s (fit: %s); add one of these lines to its [[model]] in models.toml, or name one with --plugin:%s", len(claim), path, fit, strings.Join(lines, ""))
 }
 
 func (c *Catalog) unclaimed(path string, opinions []opinion) error {

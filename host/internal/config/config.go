@@ -20,6 +20,8 @@ type Config struct {
 	Pictures Pictures
 	Devices  []Device
 	Models   []Model
+
+	Notes []Problem // what is no mistake and worth saying: how a path was understood
 }
 
 // Server says how clients reach the host.

@@ -188,10 +188,10 @@ func TestMistakes(t *testing.T) {
 		{"id with a space", "[[model]]\nid = \"a b\"\npath = \"model\"", `models.toml:2: model[0].id: "a b": a name has at most 128 bytes and no spaces`},
 		{"id twice", model + model, `models.toml:5: model[1].id: "m" is taken by the model of line 1`},
 		{"alias is another's id", model + "[[model]]\nid = \"n\"\npath = \"model\"\naliases = [\"m\"]", `models.toml:7: model[1].aliases: "m" is taken by the model of line 1`},
-		{"no folder", "[[model]]\nid = \"m\"\npath = \"nowhere\"", `models.toml:3: model[0].path: no folder DIR/nowhere; expected a checkpoint: config.json, tokenizer.json, *.safetensors`},
-		{"folder without a checkpoint", "[[model]]\nid = \"m\"\npath = \"empty\"", `models.toml:3: model[0].path: DIR/empty has no config.json; expected a Hugging Face checkpoint`},
-		{"file for a folder", "[[model]]\nid = \"m\"\npath = \"notes.txt\"", `models.toml:3: model[0].path: DIR/notes.txt is a file; expected the checkpoint's folder`},
-		{"gguf", "[[model]]\nid = \"m\"\npath = \"model.gguf\"", `models.toml:3: model[0].path: DIR/model.gguf: GGUF files are not read yet; expected a Hugging Face folder`},
+		{"no folder", "[[model]]\nid = \"m\"\npath = \"nowhere\"", `models.toml:3: model[0].path: DIR/nowhere: there is no such folder; a checkpoint is the folder that Hugging Face publishes`},
+		{"folder without a checkpoint", "[[model]]\nid = \"m\"\npath = \"empty\"", `models.toml:3: model[0].path: DIR/empty: there is no config.json; a checkpoint is the folder`},
+		{"file for a folder", "[[model]]\nid = \"m\"\npath = \"notes.txt\"", `models.toml:3: model[0].path: DIR/notes.txt: is a file; a checkpoint is the folder`},
+		{"gguf", "[[model]]\nid = \"m\"\npath = \"model.gguf\"", `models.toml:3: model[0].path: DIR/model.gguf: is a GGUF file, which is not read; a checkpoint is the folder`},
 		{"no plugin folder", "[plugins]\ndirs = [\n\"bin/plugins\",\n\"lib\"]\n" + model, `models.toml:4: plugins.dirs[1]: no folder DIR/lib; build the plugins into it or name another`},
 		{"file for the plugin folder", "[plugins]\ndirs = [\"notes.txt\"]\n" + model, `models.toml:2: plugins.dirs[0]: DIR/notes.txt is a file; expected the folder that holds the plugins`},
 		{"plugin path for a name", model + `plugin = "bin/plugins/x"`, `models.toml:4: model[0].plugin: "bin/plugins/x" is not a plugin's name; expected lower case`},
@@ -305,9 +305,10 @@ func TestWhatIsNotAConfigFileIsSaidInASentence(t *testing.T) {
 	}
 }
 
-// anywhere is a stat that finds a folder at every path but those that end in a file's name.
-func anywhere(path string) (fs.FileInfo, error) {
-	return info{file: filepath.Ext(path) != ""}, nil
+// anywhere finds a folder at every path but those that end in a file's name, and a checkpoint at every path.
+var anywhere = disk{
+	stat:       func(path string) (fs.FileInfo, error) { return info{file: filepath.Ext(path) != ""}, nil },
+	checkpoint: func(path string) (string, error) { return path, nil },
 }
 
 type info struct {

@@ -75,7 +75,7 @@ func asToml(value any) string {
 // everyKey is what the reader asks of a file that has each kind of table.
 func everyKey(t *testing.T) []question {
 	t.Helper()
-	r := &reader{document: &document{file: "models.toml", lines: map[string]int{}}, dir: "/", stat: anywhere}
+	r := &reader{document: &document{file: "models.toml", lines: map[string]int{}}, dir: "/", disk: anywhere}
 	table := []map[string]any{{"name": "cpu", "id": "m", "path": "model"}}
 	r.config(map[string]any{"model": table, "device": table})
 	var list []question

@@ -20,7 +20,7 @@ func Load(path string) (*Config, error) {
 	if err != nil {
 		return nil, Problems{{File: path, Text: err.Error()}}
 	}
-	return parse(path, data, os.Stat)
+	return parse(path, data, disk{os.Stat, Checkpoint})
 }
 
 // MTLS reads plugins.mtls alone, for commands that start a plugin and serve nothing: what else is wrong with the file does
@@ -65,8 +65,8 @@ func readFile(path string) ([]byte, error) {
 	return data, nil
 }
 
-// parse checks the text of a file. stat is os.Stat but in tests that have no files.
-func parse(file string, data []byte, stat statFunc) (*Config, error) {
+// parse checks the text of a file.
+func parse(file string, data []byte, files disk) (*Config, error) {
 	var values map[string]any
 	if _, err := toml.Decode(string(data), &values); err != nil {
 		return nil, Problems{syntaxProblem(file, err)}
@@ -77,11 +77,11 @@ func parse(file string, data []byte, stat statFunc) (*Config, error) {
 	}
 	r := &reader{
 		document: &document{file: file, lines: locate(string(data))},
+		disk:     files,
 		dir:      filepath.Dir(absolute),
-		stat:     stat,
 	}
 	c := r.config(values)
-	c.File = absolute
+	c.File, c.Notes = absolute, r.notes
 	if err := r.problems.orNil(); err != nil {
 		return nil, err
 	}

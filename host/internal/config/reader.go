@@ -2,6 +2,7 @@ package config
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
 	"math"
 	"net"
@@ -26,13 +27,11 @@ const (
 	defaultMTLS   = true
 )
 
-type statFunc func(path string) (fs.FileInfo, error)
-
 // reader turns the parsed tables into a Config.
 type reader struct {
 	*document
-	dir  string // of the file: what paths in it are relative to
-	stat statFunc
+	disk
+	dir string // of the file: what paths in it are relative to
 }
 
 func (r *reader) config(values map[string]any) *Config {
@@ -66,17 +65,28 @@ func (r *reader) server(t *table) Server {
 		Hosts:   r.hosts(t),
 		CORS:    r.origins(t),
 	}
-	if host, port, err := net.SplitHostPort(s.Listen); err != nil || strings.ContainsAny(host, " /") {
-		t.problem("listen", "%q is not host:port such as %q", shorten(s.Listen), defaultListen)
-	} else if n, err := strconv.ParseUint(port, 10, 16); err != nil {
-		t.problem("listen", "%q is not a port; expected a number up to 65535", shorten(port))
+	if listen, err := ParseListen(s.Listen); err != nil {
+		t.problem("listen", "%v", err)
 	} else {
-		s.Listen = net.JoinHostPort(host, strconv.FormatUint(n, 10))
+		s.Listen = listen
 	}
 	t.notYet("api_keys", "API keys are not built yet")
 	t.notYet("tls", "TLS is not built yet; put a proxy in front")
 	t.finish()
 	return s
+}
+
+// ParseListen checks an address to listen at, host:port.
+func ParseListen(text string) (string, error) {
+	host, port, err := net.SplitHostPort(text)
+	if err != nil || strings.ContainsAny(host, " /") {
+		return "", fmt.Errorf("%q is not host:port such as %q", shorten(text), defaultListen)
+	}
+	n, err := strconv.ParseUint(port, 10, 16)
+	if err != nil {
+		return "", fmt.Errorf("%q is not a port; expected a number up to 65535", shorten(port))
+	}
+	return net.JoinHostPort(host, strconv.FormatUint(n, 10)), nil
 }
 
 func (r *reader) plugins(t *table) Plugins {
@@ -155,7 +165,7 @@ func (r *reader) model(t *table, devices []Device, names map[string]int) Model {
 	if m.Weights != "file" && m.Weights != "dummy" {
 		t.problem("weights", `%q is neither "file" nor "dummy" (random weights of the config's shapes)`, shorten(m.Weights))
 	}
-	m.Path = r.checkpoint(t, m.Path)
+	m.Path = r.checkpointOf(t, m.Path)
 	m.Devices = modelDevices(t, devices)
 	m.Env = r.environment(t.sub("env"))
 	numerics(t)
@@ -191,8 +201,8 @@ func (r *reader) names(t *table, m Model, taken map[string]int) {
 
 var pluginName = regexp.MustCompile(`^[a-z0-9][a-z0-9_]{0,63}$`)
 
-// checkpoint looks at the folder as far as any plugin needs it; what is in the files is the plugin's to judge.
-func (r *reader) checkpoint(t *table, path string) string {
+// checkpointOf finds the checkpoint; what is in its files is the plugin's to judge.
+func (r *reader) checkpointOf(t *table, path string) string {
 	if path == "" {
 		if t.values["path"] == nil {
 			t.problem("", `has no path; add path = "a Hugging Face folder"`)
@@ -200,20 +210,15 @@ func (r *reader) checkpoint(t *table, path string) string {
 		return ""
 	}
 	path = r.absolute(path)
-	info, err := r.stat(path)
+	folder, err := r.checkpoint(path)
 	switch {
 	case err != nil:
-		t.problem("path", "%s; expected a checkpoint: config.json, tokenizer.json, *.safetensors", missing(path, err))
-	case info.IsDir():
-		if config, err := r.stat(filepath.Join(path, "config.json")); err != nil || config.IsDir() {
-			t.problem("path", "%s has no config.json; expected a Hugging Face checkpoint", path)
-		}
-	case strings.EqualFold(filepath.Ext(path), ".gguf"):
-		t.problem("path", "%s: GGUF files are not read yet; expected a Hugging Face folder", path)
-	default:
-		t.problem("path", "%s is a file; expected the checkpoint's folder", path)
+		t.problem("path", "%v", err)
+	case folder != path:
+		key := join(t.path, "path")
+		r.notes = append(r.notes, Problem{r.file, r.lineOf(key), key, fmt.Sprintf("%s is a hub cache; the revision %s is used", path, folder)})
 	}
-	return path
+	return folder
 }
 
 // modelDevices are the devices the model's layers may lie on: by default all that the file lists.
@@ -285,6 +290,7 @@ func missing(path string, err error) string {
 }
 
 func (r *reader) absolute(path string) string {
+	path = Expand(path)
 	if filepath.IsAbs(path) {
 		return filepath.Clean(path)
 	}

@@ -13,6 +13,7 @@ type document struct {
 	file     string
 	lines    map[string]int
 	problems Problems
+	notes    []Problem
 	asked    []question
 }
 
