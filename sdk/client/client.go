@@ -2,7 +2,8 @@
 //
 // Answers are checked before they are handed on, since a plugin may be written by anyone: an answer that breaks the
 // contract is an [sdk.Error] with [sdk.ReasonInternal]. Errors of the plugin come back as the *sdk.Error it made. When the
-// process or its connection is gone, every call fails with an error that [errors.Is] says is [ErrGone].
+// process or its connection is gone, every call fails with an error that [errors.Is] says is [ErrGone]; when the call's own
+// context ended, with one that says context.Canceled or context.DeadlineExceeded, and its cause. No error is a gRPC status.
 //
 // All methods of a Client may be called concurrently.
 package client
@@ -10,10 +11,13 @@ package client
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
+	"time"
 	"unicode/utf8"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/health/grpc_health_v1"
 
 	"github.com/inference-pio/inference-pio/sdk"
 	"github.com/inference-pio/inference-pio/sdk/internal/pb"
@@ -24,45 +28,61 @@ import (
 type Client struct {
 	model     pb.ModelClient
 	scheduler pb.SchedulerClient
+	health    grpc_health_v1.HealthClient
 }
 
 // New makes a Client of a connection. The connection stays the caller's to close.
 func New(conn grpc.ClientConnInterface) *Client {
-	limited := limits{conn}
-	return &Client{model: pb.NewModelClient(limited), scheduler: pb.NewSchedulerClient(limited)}
+	b := border{conn}
+	return &Client{model: pb.NewModelClient(b), scheduler: pb.NewSchedulerClient(b), health: grpc_health_v1.NewHealthClient(b)}
 }
 
-// limits sets the contract's message limits on every call, whatever the connection was dialled with.
-type limits struct{ grpc.ClientConnInterface }
+// What needs no model is answered in these times or not at all: Describe touches nothing, and Inspect reads headers, of the
+// largest checkpoints some megabytes from a slow disk.
+const (
+	describeTime = 10 * time.Second
+	inspectTime  = 30 * time.Second
+)
 
-func callOptions(given []grpc.CallOption) []grpc.CallOption {
-	return append([]grpc.CallOption{
-		grpc.MaxCallRecvMsgSize(sdk.MaxMessageBytes), grpc.MaxCallSendMsgSize(sdk.MaxMessageBytes),
-	}, given...)
+// within bounds a call; its error says which one was not answered.
+func within(ctx context.Context, limit time.Duration, call string) (context.Context, context.CancelFunc) {
+	return context.WithTimeoutCause(ctx, limit, fmt.Errorf("the plugin did not answer %s within %v: %w", call, limit, context.DeadlineExceeded))
 }
 
-func (l limits) Invoke(ctx context.Context, method string, args, reply any, opts ...grpc.CallOption) error {
-	return l.ClientConnInterface.Invoke(ctx, method, args, reply, callOptions(opts)...)
+// Health asks whether the process is there at all: a plugin that is frozen answers only by ctx's end. The answer comes from its
+// gRPC server, whatever the model does.
+func (c *Client) Health(ctx context.Context) error {
+	m, err := c.health.Check(ctx, &grpc_health_v1.HealthCheckRequest{Service: HealthService})
+	if err != nil {
+		return err
+	}
+	if m.GetStatus() != grpc_health_v1.HealthCheckResponse_SERVING {
+		return breach("its health is %s", m.GetStatus())
+	}
+	return nil
 }
 
-func (l limits) NewStream(ctx context.Context, desc *grpc.StreamDesc, method string, opts ...grpc.CallOption) (grpc.ClientStream, error) {
-	return l.ClientConnInterface.NewStream(ctx, desc, method, callOptions(opts)...)
-}
+// HealthService is the name that go-plugin gives a plugin in the health service.
+const HealthService = "plugin"
 
-// Describe asks who the plugin is.
+// Describe asks who the plugin is. It takes ten seconds at most.
 func (c *Client) Describe(ctx context.Context) (sdk.Description, error) {
+	ctx, cancel := within(ctx, describeTime, "Describe")
+	defer cancel()
 	m, err := c.model.Describe(ctx, &pb.DescribeRequest{})
 	if err != nil {
-		return sdk.Description{}, failure(ctx, err)
+		return sdk.Description{}, err
 	}
 	return wire.Description(m)
 }
 
-// Inspect asks whether the plugin can run a checkpoint and what it would take.
+// Inspect asks whether the plugin can run a checkpoint and what it would take. It takes thirty seconds at most.
 func (c *Client) Inspect(ctx context.Context, req sdk.InspectRequest) (sdk.Inspection, error) {
+	ctx, cancel := within(ctx, inspectTime, "Inspect")
+	defer cancel()
 	m, err := c.model.Inspect(ctx, wire.InspectRequestToPB(req))
 	if err != nil {
-		return sdk.Inspection{}, failure(ctx, err)
+		return sdk.Inspection{}, err
 	}
 	return wire.Inspection(m)
 }
@@ -73,7 +93,7 @@ func (c *Client) Load(ctx context.Context, req sdk.LoadRequest, progress func(sd
 	defer cancel()
 	stream, err := c.model.Load(ctx, wire.LoadRequestToPB(req))
 	if err != nil {
-		return sdk.LayerTable{}, failure(ctx, err)
+		return sdk.LayerTable{}, err
 	}
 	var table *pb.LayerTable
 	for {
@@ -82,7 +102,7 @@ func (c *Client) Load(ctx context.Context, req sdk.LoadRequest, progress func(sd
 			return wire.LayerTable(table) // says so if there was none
 		}
 		if err != nil {
-			return sdk.LayerTable{}, failure(ctx, err)
+			return sdk.LayerTable{}, err
 		}
 		if t := m.GetTable(); t != nil {
 			table = t
@@ -95,13 +115,13 @@ func (c *Client) Load(ctx context.Context, req sdk.LoadRequest, progress func(sd
 // Unload frees what Load took and ends what still runs.
 func (c *Client) Unload(ctx context.Context) error {
 	_, err := c.model.Unload(ctx, &pb.UnloadRequest{})
-	return failure(ctx, err)
+	return err
 }
 
 // Drain returns when everything that runs has finished; nothing new is admitted from the call on.
 func (c *Client) Drain(ctx context.Context) error {
 	_, err := c.model.Drain(ctx, &pb.DrainRequest{})
-	return failure(ctx, err)
+	return err
 }
 
 // Embed turns texts into vectors, one per text.
@@ -113,7 +133,7 @@ func (c *Client) Embed(ctx context.Context, req sdk.EmbedRequest) (sdk.EmbedResu
 	}
 	m, err := c.model.Embed(ctx, &pb.EmbedRequest{Texts: req.Texts})
 	if err != nil {
-		return sdk.EmbedResult{}, failure(ctx, err)
+		return sdk.EmbedResult{}, err
 	}
 	return wire.Vectors(m, len(req.Texts))
 }
@@ -124,20 +144,20 @@ func (c *Client) Tokenize(ctx context.Context, text string) ([]int32, error) {
 		return nil, err
 	}
 	m, err := c.model.Tokenize(ctx, &pb.TokenizeRequest{Text: text})
-	return m.GetIds(), failure(ctx, err)
+	return m.GetIds(), err
 }
 
 // Detokenize turns ids into a text.
 func (c *Client) Detokenize(ctx context.Context, ids []int32) (string, error) {
 	m, err := c.model.Detokenize(ctx, &pb.DetokenizeRequest{Ids: ids})
-	return m.GetText(), failure(ctx, err)
+	return m.GetText(), err
 }
 
 // Spell tells how the vocabulary writes tokens, one string per id.
 func (c *Client) Spell(ctx context.Context, ids []int32) ([]string, error) {
 	m, err := c.model.Spell(ctx, &pb.SpellRequest{Ids: ids})
 	if err != nil {
-		return nil, failure(ctx, err)
+		return nil, err
 	}
 	if len(m.GetTokens()) != len(ids) {
 		return nil, breach("it spelled %d tokens, %d were asked for", len(m.GetTokens()), len(ids))
@@ -148,7 +168,7 @@ func (c *Client) Spell(ctx context.Context, ids []int32) ([]string, error) {
 // Render renders a chat through the checkpoint's template.
 func (c *Client) Render(ctx context.Context, chat sdk.Chat) (string, error) {
 	m, err := c.model.Render(ctx, &pb.RenderRequest{Chat: wire.ChatToPB(chat)})
-	return m.GetText(), failure(ctx, err)
+	return m.GetText(), err
 }
 
 // validText refuses what protobuf would refuse with a sentence nobody understands.

@@ -242,8 +242,10 @@ func TestEveryTokenIsSpelledOrNone(t *testing.T) {
 	if tokens, err := c.Spell(t.Context(), []int32{7}); err != nil || len(tokens) != 1 || tokens[0] != "a" {
 		t.Errorf("%q, %v", tokens, err)
 	}
-	if tokens, err := c.Spell(t.Context(), []int32{7, 8}); sdk.ReasonOf(err) != sdk.ReasonInternal || tokens != nil {
-		t.Errorf("one of two: %q, %v", tokens, err)
+	for _, ids := range [][]int32{{7, 8}, {}} {
+		if tokens, err := c.Spell(t.Context(), ids); err == nil || sdk.ReasonOf(err) != sdk.ReasonInternal || tokens != nil {
+			t.Errorf("one token for %d ids: %q, %v", len(ids), tokens, err)
+		}
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
+	"github.com/inference-pio/inference-pio/sdk"
 	"github.com/inference-pio/inference-pio/sdk/internal/wire"
 )
 
@@ -21,15 +22,32 @@ func failure(ctx context.Context, err error) error {
 		return nil
 	}
 	if ctx.Err() != nil {
-		return ctx.Err()
+		return ended(ctx)
 	}
 	s := status.Convert(err)
 	e, known := wire.Error(s)
-	if known {
+	switch {
+	case known:
 		return e
-	}
-	if s.Code() == codes.DeadlineExceeded {
+	case s.Code() == codes.DeadlineExceeded: // the plugin's clock was a moment ahead, or it had a deadline of its own
 		return fmt.Errorf("%w: %s", context.DeadlineExceeded, s.Message())
+	case s.Code() == codes.ResourceExhausted: // gRPC's own words, of an answer, for requests are measured before they are sent
+		return sdk.Errorf(sdk.ReasonInternal, "the plugin sent more than it may: %s", s.Message())
 	}
 	return fmt.Errorf("%w: %s", ErrGone, s.Message())
 }
+
+// ended is the error of a call whose context is over: in the words of the cause, and errors.Is finds context.Canceled or
+// context.DeadlineExceeded in it too.
+func ended(ctx context.Context) error {
+	cause := context.Cause(ctx)
+	if errors.Is(cause, ctx.Err()) {
+		return cause
+	}
+	return &endedError{cause, ctx.Err()}
+}
+
+type endedError struct{ cause, kind error }
+
+func (e *endedError) Error() string   { return e.cause.Error() }
+func (e *endedError) Unwrap() []error { return []error{e.cause, e.kind} }

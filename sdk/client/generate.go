@@ -7,6 +7,8 @@ import (
 	"errors"
 	"io"
 
+	"google.golang.org/grpc"
+
 	"github.com/inference-pio/inference-pio/sdk"
 	"github.com/inference-pio/inference-pio/sdk/internal/wire"
 )
@@ -20,9 +22,13 @@ func (c *Client) Generate(ctx context.Context, req sdk.GenerateRequest, send fun
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	stream, err := c.model.Generate(ctx, wire.GenerateRequestToPB(req))
+	var opts []grpc.CallOption
+	if req.PromptLogprobs {
+		opts = append(opts, grpc.MaxCallRecvMsgSize(sdk.MaxMessageBytes))
+	}
+	stream, err := c.model.Generate(ctx, wire.GenerateRequestToPB(req), opts...)
 	if err != nil {
-		return failure(ctx, err)
+		return err
 	}
 	order := newEventOrder(req.Resume)
 	for {
@@ -31,7 +37,7 @@ func (c *Client) Generate(ctx context.Context, req sdk.GenerateRequest, send fun
 			return order.end()
 		}
 		if err != nil {
-			return failure(ctx, err)
+			return err
 		}
 		event, err := wire.Event(m)
 		if err == nil {

@@ -15,7 +15,6 @@ import (
 
 // Scheduler is the host's end of the Scheduler stream. It ends with the context given to Schedule, or with the plugin.
 type Scheduler struct {
-	ctx    context.Context
 	mu     sync.Mutex // gRPC allows one sender at a time
 	stream grpc.BidiStreamingClient[pb.ScheduleRequest, pb.ScheduleResponse]
 }
@@ -24,9 +23,9 @@ type Scheduler struct {
 func (c *Client) Schedule(ctx context.Context) (*Scheduler, error) {
 	stream, err := c.scheduler.Schedule(ctx)
 	if err != nil {
-		return nil, failure(ctx, err)
+		return nil, err
 	}
-	return &Scheduler{ctx: ctx, stream: stream}, nil
+	return &Scheduler{stream: stream}, nil
 }
 
 // Send gives an order. It may be called from several goroutines. If the stream has ended it fails with ErrGone, and Recv
@@ -42,7 +41,7 @@ func (s *Scheduler) Send(o sdk.Order) error {
 	if errors.Is(err, io.EOF) {
 		return ErrGone
 	}
-	return failure(s.ctx, err)
+	return err
 }
 
 // Recv waits for the next report. It must be called from one goroutine. At the end of the stream it fails with ErrGone.
@@ -52,7 +51,7 @@ func (s *Scheduler) Recv() (sdk.Report, error) {
 		return sdk.Report{}, ErrGone
 	}
 	if err != nil {
-		return sdk.Report{}, failure(s.ctx, err)
+		return sdk.Report{}, err
 	}
 	return wire.Report(m)
 }

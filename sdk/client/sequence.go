@@ -13,26 +13,26 @@ import (
 // OpenSequence starts an empty sequence.
 func (c *Client) OpenSequence(ctx context.Context, seq string) error {
 	_, err := c.model.OpenSequence(ctx, &pb.OpenSequenceRequest{Sequence: seq})
-	return failure(ctx, err)
+	return err
 }
 
 // ForkSequence starts the sequence to with the contents of from.
 func (c *Client) ForkSequence(ctx context.Context, from, to string) error {
 	_, err := c.model.ForkSequence(ctx, &pb.ForkSequenceRequest{From: from, To: to})
-	return failure(ctx, err)
+	return err
 }
 
 // CloseSequence forgets a sequence.
 func (c *Client) CloseSequence(ctx context.Context, seq string) error {
 	_, err := c.model.CloseSequence(ctx, &pb.CloseSequenceRequest{Sequence: seq})
-	return failure(ctx, err)
+	return err
 }
 
 // Forward appends tokens to a sequence and returns one row of logits per row asked for.
 func (c *Client) Forward(ctx context.Context, req sdk.ForwardRequest) (sdk.ForwardResult, error) {
 	m, err := c.model.Forward(ctx, wire.ForwardRequestToPB(req))
 	if err != nil {
-		return sdk.ForwardResult{}, failure(ctx, err)
+		return sdk.ForwardResult{}, err
 	}
 	return wire.ForwardResult(m, max(len(req.Rows), 1))
 }

@@ -13,7 +13,6 @@ import (
 	"github.com/hashicorp/go-hclog"
 	"github.com/hashicorp/go-plugin"
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/health/grpc_health_v1"
 
 	"github.com/inference-pio/inference-pio/sdk"
 	"github.com/inference-pio/inference-pio/sdk/client"
@@ -80,6 +79,9 @@ func Start(ctx context.Context, spec Spec) (*Process, error) {
 		return nil, p.abandon(context.Cause(ctx), opened)
 	}
 	if err != nil {
+		if ctx.Err() != nil { // what broke is our own deadline
+			err = context.Cause(ctx)
+		}
 		return nil, p.abandon(err, opened)
 	}
 	go p.reap()
@@ -195,16 +197,7 @@ func (p *Process) Path() string { return p.spec.Path }
 func (p *Process) SHA256() string { return p.child.binary.sha256 }
 
 // Health asks the plugin's gRPC server whether it serves. A plugin that is frozen answers only by ctx's end.
-func (p *Process) Health(ctx context.Context) error {
-	answer, err := grpc_health_v1.NewHealthClient(p.conn).Check(ctx, &grpc_health_v1.HealthCheckRequest{Service: plugin.GRPCServiceName})
-	if err != nil {
-		return err
-	}
-	if answer.Status != grpc_health_v1.HealthCheckResponse_SERVING {
-		return fmt.Errorf("its health is %s", answer.Status)
-	}
-	return nil
-}
+func (p *Process) Health(ctx context.Context) error { return p.client.Health(ctx) }
 
 // Kill ends the process and its children with SIGKILL, at once. Done tells when it is over.
 func (p *Process) Kill() { p.child.kill() }

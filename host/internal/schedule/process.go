@@ -43,6 +43,8 @@ type running struct {
 	*client.Client
 }
 
+func (r running) Health(ctx context.Context) error { return r.Client.Health(ctx) } // both have it
+
 func (r running) Schedule(ctx context.Context) (Stream, error) {
 	s, err := r.Client.Schedule(ctx)
 	if err != nil {

@@ -6,8 +6,18 @@ import (
 	"encoding/binary"
 	"math"
 
+	"google.golang.org/protobuf/proto"
+
 	"github.com/inference-pio/inference-pio/sdk"
 )
+
+// Size is how many bytes a message takes on the wire, 0 for what is none.
+func Size(m any) int {
+	if p, ok := m.(proto.Message); ok {
+		return proto.Size(p)
+	}
+	return 0
+}
 
 func each[A, B any](in []A, f func(A) B) []B {
 	if len(in) == 0 {

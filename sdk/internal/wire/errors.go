@@ -54,8 +54,6 @@ func reasonFor(c codes.Code) sdk.Reason {
 		return sdk.ReasonNotFound
 	case codes.FailedPrecondition:
 		return sdk.ReasonState
-	case codes.ResourceExhausted:
-		return sdk.ReasonInvalid // gRPC's own: a message above the limit. Retrying it would be refused for ever.
 	case codes.Unimplemented:
 		return sdk.ReasonUnimplemented
 	}
@@ -101,8 +99,8 @@ func clean(s string) string {
 }
 
 // Error is the sdk's error in a status, with known set if the sender named a reason or one follows from the code.
-// Canceled, DeadlineExceeded and Unavailable without a reason say something about the call, not about the request: for
-// these known is false.
+// Canceled, DeadlineExceeded, Unavailable and ResourceExhausted (gRPC's own, of a message above the limit) without a reason
+// say something about the call, not about the request: for these known is false.
 func Error(s *status.Status) (e *sdk.Error, known bool) {
 	for _, d := range s.Details() {
 		if info, ok := d.(*errdetails.ErrorInfo); ok && info.GetDomain() == domain && info.GetReason() != "" {
@@ -111,7 +109,7 @@ func Error(s *status.Status) (e *sdk.Error, known bool) {
 	}
 	e = &sdk.Error{Reason: reasonFor(s.Code()), Message: s.Message()}
 	switch s.Code() {
-	case codes.Canceled, codes.DeadlineExceeded, codes.Unavailable:
+	case codes.Canceled, codes.DeadlineExceeded, codes.Unavailable, codes.ResourceExhausted:
 		return e, false
 	}
 	return e, true

@@ -45,7 +45,7 @@ func TestErrorsWithoutReason(t *testing.T) {
 		{"nor is one out of time", StatusError(context.DeadlineExceeded), sdk.ReasonInternal, false},
 		{"nor one whose connection broke", status.Error(codes.Unavailable, "EOF"), sdk.ReasonInternal, false},
 		{"a code is enough for an author who forgot the reason", status.Error(codes.NotFound, "no"), sdk.ReasonNotFound, true},
-		{"a message above the limit must not be sent again", status.Error(codes.ResourceExhausted, "too large"), sdk.ReasonInvalid, true},
+		{"nor a message above gRPC's limit, whose it may be", status.Error(codes.ResourceExhausted, "too large"), sdk.ReasonInternal, false},
 		{"an older plugin lacks a method", status.Error(codes.Unimplemented, "unknown method"), sdk.ReasonUnimplemented, true},
 	} {
 		e, known := Error(status.Convert(c.err))
