@@ -22,6 +22,16 @@ const (
 	ReasonInternal      Reason = "INTERNAL"         // Internal: a bug in the plugin
 )
 
+// Known says that r is one of the reasons above: a plugin may have made one up.
+func (r Reason) Known() bool {
+	switch r {
+	case ReasonInvalid, ReasonContext, ReasonTemplate, ReasonNotFound, ReasonCheckpoint, ReasonState, ReasonMemory, ReasonOverloaded,
+		ReasonUnimplemented, ReasonInternal:
+		return true
+	}
+	return false
+}
+
 // Error is an error with a reason and a sentence a person can act on. It crosses the socket whole.
 type Error struct {
 	Reason  Reason

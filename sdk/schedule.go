@@ -28,7 +28,10 @@ type QueryOrder struct{}
 
 // Report is what the plugin says on the Scheduler stream.
 type Report struct {
-	Done                  *OrderDone
+	Done *OrderDone
+	// Progress grows whenever work advances: a layer entered, a piece of a picture, a prompt tokenized, a part loaded. A host
+	// ends a process that has requests on board and whose progress stands still for minutes. 0: the plugin does not tell.
+	Progress              uint64
 	Devices               []DeviceReport
 	Modules               []ModuleReport // only in answer to a Query
 	Moves                 uint64         // modules moved so far, by order or by the residency manager itself

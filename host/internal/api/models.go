@@ -94,8 +94,8 @@ func (a *api) readiness(w http.ResponseWriter, list []schedule.Status) {
 	all := !draining
 	models := map[string]entry{}
 	for _, s := range list {
-		all = all && s.State == schedule.StateReady
-		models[s.ID] = entry{s.State, s.Since.UTC().Format(time.RFC3339), s.Reason}
+		all = all && s.Ready()
+		models[s.ID] = entry{s.State, s.Since.UTC().Format(time.RFC3339), s.Why()}
 	}
 	status := http.StatusOK
 	if !all {

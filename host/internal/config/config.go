@@ -40,6 +40,8 @@ type Plugins struct {
 	Dirs          []string // absolute, searched in order
 	AllowUnlocked bool     // start binaries that no pio.lock lists
 	MTLS          bool     // encrypt the sockets between host and plugins
+
+	Health time.Duration // a process that leaves a health check unanswered for so long is killed; 0: none is
 }
 
 // Pictures says where the host fetches pictures from that a request names instead of bringing them. Nothing is allowed unless
@@ -71,12 +73,13 @@ type Model struct {
 	Weights  string // "file" or "dummy"
 	Layers   int    // 0: all
 
-	Devices      []string // "cpu" first
-	Priority     int      // higher is served first when memory is short
-	MaxSequences int      // 0: the plugin's default
-	StepTokens   int      // 0: the plugin's default
-	Threads      int      // 0: all cores
-	Env          []string // NAME=value, added to the plugin's environment
+	Devices      []string      // "cpu" first
+	Priority     int           // higher is served first when memory is short
+	MaxSequences int           // 0: the plugin's default
+	StepTokens   int           // 0: the plugin's default
+	Threads      int           // 0: all cores
+	Stall        time.Duration // a process whose work stands still for so long is killed; 0: none is
+	Env          []string      // NAME=value, added to the plugin's environment
 
 	Line int // of the entry in the file
 }

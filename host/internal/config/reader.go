@@ -23,6 +23,8 @@ const (
 	defaultDrain  = 30 * time.Second // the longest of answers; what orchestrators grant between SIGTERM and SIGKILL
 	defaultWait   = 2 * time.Minute  // a cold 60 GB checkpoint from a disk of 500 MB/s
 	defaultBody   = 32 << 20         // a picture of the most bytes, in base64
+	defaultHealth = 30 * time.Second // a plugin may be busy on every core
+	defaultStall  = 2 * time.Minute  // no layer of a model takes so long, on whatever machine
 	defaultDir    = "bin/plugins"
 	defaultMTLS   = true
 )
@@ -91,7 +93,7 @@ func ParseListen(text string) (string, error) {
 
 func (r *reader) plugins(t *table) Plugins {
 	dirs := t.texts("dirs", `folders such as "bin/plugins"`, defaultDir)
-	p := Plugins{AllowUnlocked: t.flag("allow_unlocked", false), MTLS: t.flag("mtls", defaultMTLS)}
+	p := Plugins{AllowUnlocked: t.flag("allow_unlocked", false), MTLS: t.flag("mtls", defaultMTLS), Health: t.duration("health", defaultHealth)}
 	p.Dirs = r.folders(t, "dirs", dirs, "build the plugins into it or name another", "the folder that holds the plugins")
 	if tier := t.text("sandbox", "off", `"off"`); tier != "off" {
 		t.problem("sandbox", `tier %q is not built yet; only "off" is`, shorten(tier))
@@ -155,6 +157,7 @@ func (r *reader) model(t *table, devices []Device, names map[string]int) Model {
 		MaxSequences: t.count("max_sequences", 1, sdk.MaxSequences),
 		StepTokens:   t.count("step_tokens", 1, sdk.MaxStepTokens),
 		Threads:      t.count("threads", 1, 1<<12),
+		Stall:        t.duration("stall", defaultStall),
 		Line:         r.lineOf(t.path),
 	}
 	m.Aliases = t.texts("aliases", "names")

@@ -58,11 +58,13 @@ func (h *Host) ask(ctx context.Context, name string, call func(context.Context, 
 		var l *life
 		var err error
 		for deaths := 0; deaths < maxAsked; {
-			if l, err = m.await(ctx, timer.C, func(*life) bool { return true }); err != nil {
+			if l, err = m.await(ctx, timer.C, func(*life) bool { return m.status.Silent.IsZero() }); err != nil {
 				return err
 			}
 			joined, done := l.join(ctx)
+			m.asks(l, 1)
 			err = call(joined, l)
+			m.asks(l, -1)
 			done()
 			switch {
 			case ctx.Err() == nil && l.moves(err):
@@ -75,7 +77,7 @@ func (h *Host) ask(ctx context.Context, name string, call func(context.Context, 
 				return err
 			}
 		}
-		return sdk.Errorf(sdk.ReasonInternal, "the plugin died %d times over this request, the last time it %s", maxAsked, l.exit)
+		return sdk.Errorf(sdk.ReasonInternal, "the plugin died %d times over this request, the last time it %s", maxAsked, l.end())
 	})
 }
 

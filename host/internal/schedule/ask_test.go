@@ -80,7 +80,7 @@ func TestAQuestionOutlivesOneDeath(t *testing.T) {
 		if !errors.As(err, &told) || told.Reason != sdk.ReasonInternal || !strings.Contains(err.Error(), "died 2 times over this request, the last time it was ended by SIGSEGV") {
 			t.Errorf("two deaths: %v", err)
 		}
-		w.ask(100, 3).complete(t, 100, 3)
+		w.ask(100, 3).complete(w, 100, 3)
 		if s := w.Models()[0]; s.Deaths != 3 || s.State != StateReady {
 			t.Errorf("%d deaths, %s", s.Deaths, s.State)
 		}
@@ -110,7 +110,7 @@ func TestBothChoicesSurviveADeath(t *testing.T) {
 			list = append(list, w.askWith(context.Background(), sdk.GenerateRequest{Tokens: []int32{100}, MaxTokens: 6, Choice: choice}, nil))
 		}
 		for _, o := range list {
-			o.complete(t, 100, 6)
+			o.complete(w, 100, 6)
 		}
 		synctest.Wait()
 		if resumed[0] != 1 || resumed[1] != 1 {

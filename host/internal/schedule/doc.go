@@ -9,11 +9,19 @@
 // A request's whole state is in the host: the prompt's ids, the ids received so far, the seed and the parameters. When the
 // process dies the request waits for the next one and continues there; its client sees a pause.
 //
-// A request that was on board at two deaths is a suspect. While there are suspects they run one at a time, oldest first,
-// and nobody else boards. A death with a single request on board is a strike against it; at three it fails, alone.
+// A request gets on when it has had 32 tokens since it boarded, and is trusted then. A death says nothing against the trusted. Of
+// the others on board each was near it; who was near two in a row is a suspect. Suspects take turns: one at a time, beside the
+// trusted alone, until it gets on, ends, or the process dies. That death is a strike against it, which counts only if the others
+// do better without it: it sits out until they have had three times as many tokens in one process as they had beside it. At three
+// strikes it fails, alone. If the process dies while no suspect is on board, or all there are sit out, none of them is to blame:
+// the search ends, and the next one needs twice as many deaths to begin. So a request that kills every few tokens is stopped, and
+// kills from outside, which come as soon without a suspect as with one, lose no stream and leave none waiting.
 //
-// The first restart comes at once, the following ones after 1, 2, 4 and so on up to 30 seconds; a request that finishes
-// begins the count anew.
+// Alone on board nothing tells the two apart, and nobody else suffers: whoever has had a token since it boarded goes on however
+// often the process dies, and a prompt that the process dies of three times in a row before the first token fails.
+//
+// The first restart comes at once, the following ones after 1, 2, 4 and so on up to 30 seconds; a token begins the
+// count anew.
 //
 // # Quarantine
 //
@@ -29,6 +37,18 @@
 // While a model waits, the host looks every other second at what its start depends on: the checkpoint's files, the plugin
 // folders, pio.lock. When those have changed, and have been the same for one look, the next attempt comes at once. So
 // missing weights are noticed when they have arrived, and not for each of their megabytes.
+//
+// # What is not alive
+//
+// A process that does not answer health checks is frozen: after the first check it misses the model is not ready and nobody boards,
+// after 30 seconds it is killed. One that answers while its work stands still is killed too, if somebody waits for it: work advances
+// when an answer has an event, or when the progress of the reports grows, which every layer does; a step may take as long as it likes.
+//
+// # What is not asked for
+//
+// A plugin may be written by anyone. What it sends beyond max_tokens, the context, the bytes that its tokens can explain or the
+// likelihoods that were asked for ends its request as the plugin's mistake; devices that its entry does not have are left out of
+// its reports.
 //
 // # Memory
 //

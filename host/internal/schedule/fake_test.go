@@ -3,6 +3,8 @@ package schedule
 import (
 	"context"
 	"fmt"
+	"runtime"
+	"strings"
 	"sync"
 	"syscall"
 	"testing"
@@ -71,9 +73,20 @@ func (p *fakeProcess) gone(ctx context.Context) error {
 	case <-p.calls:
 		return client.ErrGone
 	case <-ctx.Done():
-		return context.Cause(ctx)
+		return ended(ctx)
 	default:
 		return nil
+	}
+}
+
+// ended is the error of a call whose context is over, as package client makes it.
+func ended(ctx context.Context) error { return fmt.Errorf("%w (%w)", context.Cause(ctx), ctx.Err()) }
+
+// freeze is what a process does that was stopped: nothing, until it is killed or the call is given up.
+func (p *fakeProcess) freeze(ctx context.Context) {
+	select {
+	case <-p.calls:
+	case <-ctx.Done():
 	}
 }
 
@@ -90,7 +103,7 @@ func (p *fakeProcess) Load(ctx context.Context, req sdk.LoadRequest, progress fu
 			return sdk.LayerTable{}, err
 		}
 	}
-	return sdk.LayerTable{Context: 100}, p.gone(ctx)
+	return sdk.LayerTable{Context: 1 << 20, Modules: []sdk.Module{{ID: "layers.0"}, {ID: "layers.1"}}}, p.gone(ctx)
 }
 
 func (p *fakeProcess) Generate(ctx context.Context, req sdk.GenerateRequest, send func(sdk.Event) error) error {
@@ -184,7 +197,7 @@ func (s fakeStream) Recv() (sdk.Report, error) {
 	case <-s.p.calls:
 		return sdk.Report{}, client.ErrGone
 	case <-s.ctx.Done():
-		return sdk.Report{}, s.ctx.Err()
+		return sdk.Report{}, ended(s.ctx)
 	}
 }
 
@@ -235,8 +248,9 @@ func inWorld(t *testing.T, setup func(p *fakeProcess) error, test func(w *world)
 		began := time.Now()
 		c := &config.Config{
 			Server:  config.Server{Wait: 10 * time.Second},
+			Plugins: config.Plugins{Health: 30 * time.Second},
 			Devices: []config.Device{{Name: "far", Memory: 1000}},
-			Models:  []config.Model{{ID: "m", Aliases: []string{"alias"}, Devices: []string{"cpu", "far"}}},
+			Models:  []config.Model{{ID: "m", Aliases: []string{"alias"}, Devices: []string{"cpu", "far"}, Stall: 2 * time.Minute}},
 		}
 		w.Host = New(Options{
 			Config: c,
@@ -351,10 +365,36 @@ func (w *world) startTimes() []time.Duration {
 	return append([]time.Duration(nil), w.starts...)
 }
 
+// wait returns when the request has ended. One that does not end within a day of the bubble's clock waits for ever: the test
+// ends with who waits for whom.
+func (o *outcome) wait(w *world) {
+	select {
+	case <-o.done:
+		return
+	case <-time.After(24 * time.Hour):
+	}
+	m := w.models[0]
+	m.mu.Lock()
+	var states strings.Builder
+	fmt.Fprintf(&states, "model %s, %d requests, patience %d, %d suspects\n", m.status.State, m.flying, m.patience, len(m.suspects))
+	if m.life != nil {
+		for f := range m.life.aboard {
+			fmt.Fprintf(&states, "on board: request %d: %d tokens, %+v\n", f.number, len(f.ids), f.conduct)
+		}
+	}
+	for _, f := range m.suspects {
+		fmt.Fprintf(&states, "suspect: request %d: %d tokens, %+v\n", f.number, len(f.ids), f.conduct)
+	}
+	m.mu.Unlock()
+	stacks := make([]byte, 1<<20)
+	panic(fmt.Sprintf("a request has not ended after a day: %q so far\n%s\n%s", o.text, &states, stacks[:runtime.Stack(stacks, true)]))
+}
+
 // complete fails the test if o is not the whole answer, each event once.
-func (o *outcome) complete(t *testing.T, prompt int32, n int) {
-	t.Helper()
-	<-o.done
+func (o *outcome) complete(w *world, prompt int32, n int) {
+	w.t.Helper()
+	o.wait(w)
+	t := w.t
 	want := ""
 	for i := range n {
 		want += fmt.Sprint(prompt+int32(i), " ")

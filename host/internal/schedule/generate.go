@@ -11,9 +11,6 @@ import (
 	"github.com/inference-pio/inference-pio/sdk/client"
 )
 
-// maxStrikes is how many deaths a request may cause alone before it fails.
-const maxStrikes = 3
-
 // flight is one request on its way. What a resume needs is written by its own goroutine; deaths and strikes belong to the
 // model, under its mu.
 type flight struct {
@@ -21,9 +18,12 @@ type flight struct {
 	req   sdk.GenerateRequest
 	send  func(sdk.Event) error
 
-	number          uint64 // order of acceptance
-	deaths, strikes int
+	number uint64 // order of acceptance
+	conduct
+	sending bool // the client is being sent an event: it is not the plugin that is waited for
 
+	context int // positions of the model
+	text    int // bytes received beyond what the tokens explain; see hold.go
 	start   *sdk.Start
 	ids     []int32
 	finish  *sdk.Finish
@@ -38,6 +38,7 @@ func (m *model) generate(ctx context.Context, req sdk.GenerateRequest, send func
 	f := &flight{model: m, req: req, send: send, accepted: time.Now()}
 	m.mu.Lock()
 	m.flights++
+	m.flying++
 	f.number = m.flights
 	m.status.Waiting++
 	m.mu.Unlock()
@@ -60,7 +61,7 @@ func (f *flight) fly(ctx context.Context) error {
 		}
 		deadline = nil // whoever has been on board waits for the next process as long as there is hope
 		call, done := l.join(ctx)
-		err = l.Generate(call, f.resume(), f.receive)
+		err = l.Generate(call, f.resume(), func(e sdk.Event) error { return f.receive(l, e) })
 		done()
 		switch {
 		case f.finish != nil, f.sendErr != nil, ctx.Err() != nil, !l.moves(err) && !errors.Is(err, client.ErrGone):
@@ -88,7 +89,7 @@ func (f *flight) verdict(ctx context.Context, err error) error {
 	return err
 }
 
-// mourn waits until the death of l has been understood, and fails if it was this request's third alone.
+// mourn waits until the death of l has been understood, and fails if this request is to blame.
 func (f *flight) mourn(ctx context.Context, l *life) error {
 	f.died = time.Now()
 	if err := f.model.gone(ctx, l); err != nil {
@@ -96,13 +97,13 @@ func (f *flight) mourn(ctx context.Context, l *life) error {
 		return err
 	}
 	f.model.mu.Lock()
-	strikes := f.strikes
+	c := f.conduct
 	f.model.mu.Unlock()
-	if strikes >= maxStrikes {
-		return sdk.Errorf(sdk.ReasonInternal, "the plugin died %d times while it ran this request alone, the last time after %d tokens: it %s",
-			strikes, len(f.ids), l.exit)
+	if c.guilty() {
+		return sdk.Errorf(sdk.ReasonInternal, "the plugin died %d times of this request, the last time after %d tokens: it %s",
+			maxStrikes, len(f.ids), l.end())
 	}
-	f.model.log.Info("a request goes on in the next process", "request", f.req.ID, "tokens", len(f.ids), "strikes", strikes)
+	f.model.log.Info("a request goes on in the next process", "request", f.req.ID, "tokens", len(f.ids), "deaths", c.deaths, "strikes", c.strikes)
 	f.model.host.o.Metrics.Resumes.WithLabelValues(f.model.entry.ID).Inc()
 	return nil
 }
@@ -116,14 +117,14 @@ func (f *flight) resume() sdk.GenerateRequest {
 	return req
 }
 
-// receive notes what a resume needs and passes the event on. What the receiver has already had is a plugin's mistake and
-// must not reach it twice.
-func (f *flight) receive(e sdk.Event) error {
+// receive notes what a resume needs and passes the event of l on. What the receiver has already had, or was not asked for, is a
+// plugin's mistake and must not reach it.
+func (f *flight) receive(l *life, e sdk.Event) error {
+	if err := f.hold(e); err != nil {
+		f.model.log.Warn("an answer was ended: its plugin broke its contract", "request", f.req.ID, "error", err)
+		return err
+	}
 	switch {
-	case e.Start != nil && f.start != nil:
-		return sdk.Errorf(sdk.ReasonInternal, "the plugin began a resumed answer anew")
-	case e.Token != nil && e.Token.Index != len(f.ids):
-		return sdk.Errorf(sdk.ReasonInternal, "the plugin sent token %d where token %d was due", e.Token.Index, len(f.ids))
 	case e.Start != nil:
 		f.start = e.Start
 	case e.Token != nil:
@@ -131,8 +132,10 @@ func (f *flight) receive(e sdk.Event) error {
 	case e.Finish != nil:
 		f.finish = e.Finish
 	}
+	f.model.heard(f, l, e)
 	f.measure(e)
 	f.sendErr = f.send(e)
+	f.model.sent(f, l)
 	return f.sendErr
 }
 
@@ -184,7 +187,6 @@ func (f *flight) account(err error) {
 		metrics.Failures.WithLabelValues(id, failureLabel(err)).Inc()
 		return
 	}
-	m.finished()
 	metrics.Success.WithLabelValues(id, string(f.finish.Reason)).Inc()
 	metrics.PromptTokens.WithLabelValues(id).Add(float64(f.finish.PromptTokens))
 	metrics.PrefixQueries.WithLabelValues(id).Add(float64(f.finish.PromptTokens))
@@ -199,7 +201,10 @@ func failureLabel(err error) string {
 	case errors.As(err, &gone):
 		return "unavailable"
 	case errors.As(err, &told):
-		return strings.ToLower(string(told.Reason))
+		if told.Reason.Known() { // a plugin may invent others, and each would be a series of its own
+			return strings.ToLower(string(told.Reason))
+		}
+		return "other"
 	case errors.Is(err, context.Canceled), errors.Is(err, errCut):
 		return "cancelled"
 	}

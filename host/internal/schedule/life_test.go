@@ -22,12 +22,12 @@ func emptyConfig() *config.Config {
 
 func TestAModelComesUpAndAnswers(t *testing.T) {
 	inWorld(t, func(p *fakeProcess) error { return nil }, func(w *world) {
-		w.ask(100, 3).complete(t, 100, 3)
+		w.ask(100, 3).complete(w, 100, 3)
 		if want := []State{StateStarting, StateLoading, StateReady}; !slices.Equal(w.states, want) {
 			t.Errorf("states %v, want %v", w.states, want)
 		}
 		s := w.Models()[0]
-		if s.PID != 1001 || s.Path != "/plugins/fake" || s.Table.Context != 100 || s.Fingerprint() != "fake-0.1.0-none" {
+		if s.PID != 1001 || s.Path != "/plugins/fake" || s.Table.Context != 1<<20 || s.Fingerprint() != "fake-0.1.0-none" {
 			t.Errorf("status %+v", s)
 		}
 		if err := w.Generate(context.Background(), "alias", sdk.GenerateRequest{Tokens: []int32{1}, MaxTokens: 1}, func(sdk.Event) error { return nil }); err != nil {
@@ -50,7 +50,7 @@ func TestADeathWhileLoadingCountsAsAFailedStart(t *testing.T) {
 		}
 		return nil
 	}, func(w *world) {
-		w.ask(100, 3).complete(t, 100, 3)
+		w.ask(100, 3).complete(w, 100, 3)
 		if got, want := w.startTimes(), []time.Duration{0, 0, time.Second}; !slices.Equal(got, want) {
 			t.Errorf("starts at %v, want %v", got, want)
 		}
@@ -74,12 +74,12 @@ func TestARequestWaitsForALoadingModelButNotForEver(t *testing.T) {
 		early := w.ask(100, 3)
 		time.Sleep(8 * time.Second)
 		late := w.ask(200, 3)
-		<-early.done
+		early.wait(w)
 		var e *Unavailable
 		if !errors.As(early.err, &e) || e.State != StateLoading || e.Reason != "map, 30 of 90 MB" || time.Since(begin) != 10*time.Second {
 			t.Errorf("after %v: %v", time.Since(begin), early.err)
 		}
-		late.complete(t, 200, 3)
+		late.complete(w, 200, 3)
 		if took := time.Since(begin); took != 15*time.Second {
 			t.Errorf("the late one was answered after %v", took)
 		}
@@ -99,12 +99,12 @@ func TestDrainLetsRunningRequestsFinish(t *testing.T) {
 		}()
 		synctest.Wait()
 		late := w.ask(200, 1)
-		<-late.done
+		late.wait(w)
 		var e *Unavailable
 		if !errors.As(late.err, &e) || e.State != StateDraining || !w.Draining() {
 			t.Errorf("a new request: %v", late.err)
 		}
-		running.complete(t, 100, 5)
+		running.complete(w, 100, 5)
 		<-closed
 	})
 }
@@ -116,7 +116,7 @@ func TestDrainCutsWhatDoesNotFinish(t *testing.T) {
 		closing, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 		defer cancel()
 		w.Close(closing)
-		<-running.done
+		running.wait(w)
 		var e *Unavailable
 		if !errors.As(running.err, &e) || e.State != StateDraining || running.text != "100 101 102 103 104 105 " {
 			t.Errorf("%q, %v", running.text, running.err)
@@ -142,13 +142,13 @@ func TestAClientThatLeavesEndsItsRequestAtOnce(t *testing.T) {
 		time.Sleep(2500 * time.Millisecond)
 		begin := time.Now()
 		cancel()
-		<-o.done
+		o.wait(w)
 		if !errors.Is(o.err, context.Canceled) || time.Since(begin) != 0 {
 			t.Errorf("%v after %v", o.err, time.Since(begin))
 		}
 		stuck := errors.New("the pipe is broken")
 		o = w.askWith(context.Background(), sdk.GenerateRequest{Tokens: []int32{100}, MaxTokens: 50}, func(sdk.Event) error { return stuck })
-		<-o.done
+		o.wait(w)
 		if !errors.Is(o.err, stuck) {
 			t.Errorf("the receiver's error came back as %v", o.err)
 		}

@@ -3,12 +3,12 @@
 package schedule
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 	"log/slog"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/inference-pio/inference-pio/host/internal/config"
@@ -29,10 +29,12 @@ type model struct {
 	devices  []sdk.DeviceBudget // what the next Load is given: that, or what an operator ordered since
 	hungry   bool               // it waits because memory lacked
 	life     *life              // nil between two processes
-	suspects []*flight          // oldest first; while there are any, one request runs at a time
+	suspects []*flight          // in the order of their turns; see blame.go
+	patience int                // deaths near a request before it is suspected
+	flying   int                // requests that have not ended
 	flights  uint64             // accepted so far
 	poke     chan struct{}      // has room for one: the wait for the next start is to end
-	trouble  int                // deaths and failed starts since a request last finished
+	trouble  int                // deaths and failed starts since a process last gave a token
 }
 
 // life is one process from its handshake to its end.
@@ -43,11 +45,16 @@ type life struct {
 	hold   context.Context // of the calls of its requests; ends when the host ends the process
 	letGo  context.CancelFunc
 
-	aboard map[*flight]bool // requests that were handed to the process and have not ended
-	lost   chan struct{}    // closed by the first request that finds the process gone
-	buried chan struct{}    // closed when the aboard have been told what the death means for them
-	exit   process.Exit     // valid after buried
-	once   sync.Once        // of lost
+	aboard map[*flight]bool       // requests that were handed to the process and have not ended
+	tokens int                    // that it has given
+	pulse  pulse                  // when it last showed that its work advances
+	doom   atomic.Pointer[string] // why the host killed it, nil if it did not
+
+	stranger bool          // it was told that the reports have devices that are not the entry's; of the goroutine that reads them
+	lost     chan struct{} // closed by the first request that finds the process gone
+	buried   chan struct{} // closed when the aboard have been told what the death means for them
+	exit     process.Exit  // valid after buried
+	once     sync.Once     // of lost
 }
 
 func newLife(p Process) *life {
@@ -71,7 +78,8 @@ func (l *life) moves(err error) bool { return err != nil && l.hold.Err() != nil 
 
 func newModel(h *Host, entry config.Model, devices []sdk.DeviceBudget) *model {
 	return &model{
-		host: h, entry: entry, will: newWill(), given: devices, devices: devices, log: h.o.Log.With("model", entry.ID), changed: make(chan struct{}), poke: make(chan struct{}, 1),
+		patience: firstPatience,
+		host:     h, entry: entry, will: newWill(), given: devices, devices: devices, log: h.o.Log.With("model", entry.ID), changed: make(chan struct{}), poke: make(chan struct{}, 1),
 		status: Status{ID: entry.ID, Aliases: entry.Aliases, State: StateStarting, Since: time.Now()},
 	}
 }
@@ -105,9 +113,9 @@ func (m *model) gauges() {
 		}
 		return 0
 	}
-	state := m.shown().State
-	metrics.Ready.WithLabelValues(m.entry.ID).Set(flag(state == StateReady))
-	metrics.Quarantined.WithLabelValues(m.entry.ID).Set(flag(state == StateQuarantined))
+	s := m.shown()
+	metrics.Ready.WithLabelValues(m.entry.ID).Set(flag(s.Ready()))
+	metrics.Quarantined.WithLabelValues(m.entry.ID).Set(flag(s.State == StateQuarantined))
 }
 
 func (m *model) snapshot() Status {
@@ -116,8 +124,10 @@ func (m *model) snapshot() Status {
 	return m.shown()
 }
 
-// report keeps the newest report. Module lists stay out: they answer a query, and only who asked wants them.
-func (m *model) report(r sdk.Report) {
+// report keeps the newest report of l and returns it as far as it may be believed. Module lists stay out of what is kept: they
+// answer a query, and only who asked wants them.
+func (m *model) report(l *life, r sdk.Report) sdk.Report {
+	r = m.believe(l, r)
 	id, metrics := m.entry.ID, m.host.o.Metrics
 	metrics.CacheUsage.WithLabelValues(id).Set(r.StateUsed)
 	metrics.Moves.WithLabelValues(id).Set(float64(r.Moves))
@@ -133,10 +143,13 @@ func (m *model) report(r sdk.Report) {
 		metrics.DevicePeak.WithLabelValues(id, d.Name).Set(float64(d.Peak))
 		metrics.DeviceReal.WithLabelValues(id, d.Name).Set(float64(d.Resident))
 	}
-	r.Modules, r.Done = nil, nil
+	kept := r
+	kept.Modules, kept.Done = nil, nil
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.status.Report = r
+	l.pulse.told(r.Progress)
+	m.status.Report = kept
+	return r
 }
 
 // order sends an order to the process there is. A budget that was accepted holds for the next process too.
@@ -175,6 +188,8 @@ func (m *model) board(ctx context.Context, f *flight, deadline <-chan time.Time)
 		may := m.mayBoard(f, l)
 		if may {
 			l.aboard[f] = true
+			f.gained, f.joined, f.sending, f.context = 0, l.tokens, false, m.status.Table.Context
+			l.pulse.beat()
 		}
 		return may
 	})
@@ -206,15 +221,6 @@ func (m *model) await(ctx context.Context, deadline <-chan time.Time, suits func
 	}
 }
 
-// mayBoard says whether f may run in l now: together with others as long as nobody is suspected, alone if it is the oldest
-// suspect. mu is held.
-func (m *model) mayBoard(f *flight, l *life) bool {
-	if len(m.suspects) == 0 {
-		return true
-	}
-	return m.suspects[0] == f && len(l.aboard) == 0
-}
-
 // leave takes the request off the process it was on, and off the suspects if it has ended.
 func (m *model) leave(f *flight, l *life, ended bool) {
 	m.mu.Lock()
@@ -223,21 +229,16 @@ func (m *model) leave(f *flight, l *life, ended bool) {
 		delete(l.aboard, f)
 	}
 	if ended {
-		m.suspects = slices.DeleteFunc(m.suspects, func(s *flight) bool { return s == f })
+		m.flying--
+		m.dropSuspect(f)
 	}
 	m.change()
-}
-
-// finished notes that the process has done what it is for.
-func (m *model) finished() {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	m.trouble = 0
 }
 
 // laid lets the requests that were on board go on. mu is held.
 func (m *model) laid(l *life) {
 	m.life = nil
+	m.status.Silent = time.Time{}
 	close(l.buried)
 	m.change()
 }
@@ -256,17 +257,7 @@ func (m *model) bury(l *life) (aboard int) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	l.exit = l.Exit()
-	for f := range l.aboard {
-		f.deaths++
-		if len(l.aboard) == 1 {
-			f.strikes++
-			m.host.o.Metrics.Strikes.WithLabelValues(m.entry.ID).Inc()
-		}
-		if f.deaths >= 2 && !slices.Contains(m.suspects, f) {
-			m.suspects = append(m.suspects, f)
-		}
-	}
-	slices.SortFunc(m.suspects, func(a, b *flight) int { return cmp.Compare(a.number, b.number) })
+	m.blame(l)
 	m.status.Deaths++
 	m.laid(l)
 	return len(l.aboard)
@@ -280,7 +271,9 @@ func (m *model) unavailable(retry time.Duration) error {
 	case s.State == StateRestarting, s.State == StateQuarantined:
 		e.RetryAfter = max(retry, time.Until(s.Retry))
 	case s.State == StateLoading && s.Progress.Total > 0:
-		e.Reason = fmt.Sprintf("%s, %d of %d MB", s.Progress.Stage, s.Progress.Done/1e6, s.Progress.Total/1e6)
+		e.Reason = stage(s.Progress)
+	case s.State == StateReady && !s.Silent.IsZero():
+		e.Reason = s.silence()
 	case s.State == StateReady:
 		e.Reason = "it runs one request at a time, to find the one that its plugin dies of"
 	}

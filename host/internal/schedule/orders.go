@@ -25,15 +25,16 @@ func newOrders(s Stream) *orders {
 	return &orders{stream: s, ended: make(chan struct{}), pending: map[uint64]chan sdk.Report{}}
 }
 
-// receive reads reports until the stream ends, and returns why it did. seen gets every report first.
-func (o *orders) receive(seen func(sdk.Report)) error {
+// receive reads reports until the stream ends, and returns why it did. seen gets every report first, and returns what is to be
+// believed of it.
+func (o *orders) receive(seen func(sdk.Report) sdk.Report) error {
 	defer close(o.ended)
 	for {
 		r, err := o.stream.Recv()
 		if err != nil {
 			return err
 		}
-		seen(r)
+		r = seen(r)
 		if r.Done != nil {
 			o.answer(r)
 		}

@@ -57,7 +57,7 @@ func startError(l *life, err error) error {
 	case errors.As(err, &told):
 		f.Final = slices.Contains(finalReasons, told.Reason)
 	case errors.Is(err, client.ErrGone):
-		f.Err = fmt.Errorf("its plugin %s while it loaded", l.Exit())
+		f.Err = fmt.Errorf("its plugin %s while it loaded", l.end())
 		if lines := l.Exit().LastLines; len(lines) > 0 {
 			f.Err = fmt.Errorf("%w; its last lines: %s", f.Err, strings.Join(lines, " | "))
 		}

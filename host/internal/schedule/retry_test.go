@@ -19,7 +19,7 @@ import (
 func TestAModelThatDoesNotStartIsTriedForEver(t *testing.T) {
 	inWorld(t, func(p *fakeProcess) error { return errors.New("exited with status 3 before the handshake") }, func(w *world) {
 		waiting := w.ask(100, 3)
-		<-waiting.done
+		waiting.wait(w)
 		var e *Unavailable
 		if !errors.As(waiting.err, &e) || e.State != StateQuarantined || e.RetryAfter != firstSlow || !strings.Contains(e.Error(), "exited with status 3") {
 			t.Errorf("who waited got %v", waiting.err)
@@ -28,7 +28,7 @@ func TestAModelThatDoesNotStartIsTriedForEver(t *testing.T) {
 			t.Errorf("the next attempt is told for %v, not in %v", s.Retry, firstSlow)
 		}
 		late := w.ask(200, 3)
-		<-late.done
+		late.wait(w)
 		if !errors.As(late.err, &e) || e.RetryAfter != firstSlow {
 			t.Errorf("a request in quarantine got %v", late.err)
 		}
@@ -62,7 +62,7 @@ func TestAModelComesBackWhenItsTroubleHasPassed(t *testing.T) {
 		if s := w.Models()[0]; s.State != StateReady || s.Starts != 7 {
 			t.Errorf("status %+v", s)
 		}
-		w.ask(100, 3).complete(t, 100, 3)
+		w.ask(100, 3).complete(w, 100, 3)
 	})
 }
 

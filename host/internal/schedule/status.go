@@ -32,6 +32,7 @@ type Status struct {
 	Reason  string // the last failure in words, or ""
 	Since   time.Time
 	Retry   time.Time // when the next start is due, in StateRestarting and StateQuarantined
+	Silent  time.Time // since when the process leaves a health check unanswered; zero if it does not
 
 	// What the plugin said of itself; the zero value before its first handshake.
 	Description sdk.Description
@@ -49,6 +50,21 @@ type Status struct {
 
 // Is says whether name is the model's id or one of its aliases.
 func (s Status) Is(name string) bool { return s.ID == name || slices.Contains(s.Aliases, name) }
+
+// Ready says that requests are answered: the model is loaded, and its process gives signs of life.
+func (s Status) Ready() bool { return s.State == StateReady && s.Silent.IsZero() }
+
+// Why is the last failure in words, or what keeps a loaded model from answering, or "".
+func (s Status) Why() string {
+	if s.State == StateReady && !s.Silent.IsZero() {
+		return s.silence()
+	}
+	return s.Reason
+}
+
+func (s Status) silence() string {
+	return fmt.Sprintf("its plugin has not answered a health check for %v", time.Since(s.Silent).Round(time.Second))
+}
 
 // Fingerprint names the arithmetic: equal fingerprints, prompts, seeds and parameters give equal tokens.
 func (s Status) Fingerprint() string {

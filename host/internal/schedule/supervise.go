@@ -14,12 +14,6 @@ import (
 )
 
 const (
-	describeTimeout = 5 * time.Second
-
-	// A frozen process is noticed after at most healthEvery + healthTimeout. The timeout is generous: a plugin may be busy
-	// on every core.
-	healthEvery   = 5 * time.Second
-	healthTimeout = 30 * time.Second
 
 	// exitTime is how long a process whose calls fail may take to be gone before it is killed.
 	exitTime = 2 * time.Second
@@ -87,7 +81,7 @@ func (m *model) live(ctx context.Context, ready func()) error {
 	if err := m.load(ctx, l); err != nil {
 		m.end(l)
 		m.mu.Lock()
-		m.life = nil
+		m.life, m.status.Silent = nil, time.Time{}
 		m.mu.Unlock()
 		return startError(l, err)
 	}
@@ -99,15 +93,14 @@ func (m *model) live(ctx context.Context, ready func()) error {
 	m.set(func(s *Status) {
 		s.State, s.Reason = StateReady, ""
 		l.ready = true
+		l.pulse.beat()
 	})
 	return m.watch(ctx, l)
 }
 
 // load shakes hands, opens the Scheduler stream and loads the checkpoint.
 func (m *model) load(ctx context.Context, l *life) error {
-	brief, cancel := context.WithTimeout(ctx, describeTimeout)
-	defer cancel()
-	d, err := l.Describe(brief)
+	d, err := l.Describe(ctx) // bounded by the client
 	if err != nil {
 		return fmt.Errorf("it does not describe itself: %w", err)
 	}
@@ -117,17 +110,26 @@ func (m *model) load(ctx context.Context, l *life) error {
 	}
 	l.orders = newOrders(stream)
 	go m.follow(ctx, l)
+	loading, endLoad := context.WithCancelCause(ctx)
+	defer endLoad(nil)
 	go m.probe(ctx, l)
 	m.mu.Lock()
 	m.life = l
+	l.pulse.beat()
 	devices := m.devices
 	m.mu.Unlock()
 	m.set(func(s *Status) {
 		s.State, s.Description, s.PID, s.Path, s.Report = StateLoading, d, l.PID(), l.Path(), sdk.Report{}
 	})
-	table, err := l.Load(ctx, m.loadRequest(devices), func(p sdk.Progress) {
+	go m.guard(ctx, l, endLoad)
+	table, err := l.Load(loading, m.loadRequest(devices), func(p sdk.Progress) {
+		p.Stage = clip(p.Stage)
+		m.loads(l, p)
 		m.set(func(s *Status) { s.Progress = p })
 	})
+	if err != nil && loading.Err() != nil && ctx.Err() == nil {
+		return context.Cause(loading)
+	}
 	if err != nil {
 		return err
 	}
@@ -145,32 +147,9 @@ func (m *model) loadRequest(devices []sdk.DeviceBudget) sdk.LoadRequest {
 
 // follow reads the Scheduler stream for the life of the process.
 func (m *model) follow(ctx context.Context, l *life) {
-	err := l.orders.receive(m.report)
+	err := l.orders.receive(func(r sdk.Report) sdk.Report { return m.report(l, r) })
 	if ctx.Err() == nil && !errors.Is(err, client.ErrGone) {
 		m.log.Warn("the Scheduler stream has ended; the process takes no orders any more", "error", err)
-	}
-}
-
-// probe kills a process that does not answer: the kernel does not tell of one that is frozen.
-func (m *model) probe(ctx context.Context, l *life) {
-	tick := time.NewTicker(healthEvery)
-	defer tick.Stop()
-	for {
-		select {
-		case <-tick.C:
-		case <-l.Done():
-			return
-		case <-ctx.Done():
-			return
-		}
-		limited, cancel := context.WithTimeout(ctx, healthTimeout)
-		err := l.Health(limited)
-		cancel()
-		if errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil {
-			m.log.Error("the plugin does not answer health checks and is killed", "pid", l.PID(), "after", healthTimeout)
-			l.Kill()
-			return
-		}
 	}
 }
 
@@ -194,9 +173,9 @@ func (m *model) watch(ctx context.Context, l *life) error {
 	aboard := m.bury(l)
 	m.host.freed()
 	m.host.o.Metrics.Deaths.WithLabelValues(m.entry.ID).Inc()
-	m.log.Error("the plugin died", "pid", l.PID(), "plugin", l.Path(), "how", l.exit.String(), "aboard", aboard,
+	m.log.Error("the plugin died", "pid", l.PID(), "plugin", l.Path(), "how", l.end(), "aboard", aboard,
 		"log", strings.Join(l.exit.LastLines, "\n"))
-	return fmt.Errorf("its plugin %s", l.exit)
+	return fmt.Errorf("its plugin %s", l.end())
 }
 
 // outlast gives a process that is on its way out some time, then kills it.
