@@ -48,11 +48,11 @@ func TestTwoLinesAreAWholeConfig(t *testing.T) {
 	want := &Config{
 		File:     filepath.Join(dir, "models.toml"),
 		Server:   Server{Listen: "127.0.0.1:8080", Drain: 30 * time.Second, Wait: 2 * time.Minute, MaxBody: 32 << 20},
-		Plugins:  Plugins{Dirs: []string{filepath.Join(dir, "bin/plugins")}, MTLS: true},
+		Plugins:  Plugins{Dirs: []string{filepath.Join(dir, "bin/plugins")}, MTLS: true, Health: 30 * time.Second},
 		Pictures: Pictures{MaxBytes: 20 << 20, Timeout: 10 * time.Second}, // from nowhere
 		Models: []Model{{
 			ID: "m", Path: filepath.Join(dir, "model"), Weights: "file", Numerics: sdk.NumericsExact,
-			Devices: []string{"cpu"}, Line: 1,
+			Devices: []string{"cpu"}, Stall: 2 * time.Minute, Line: 1,
 		}},
 	}
 	if !reflect.DeepEqual(c, want) {
@@ -76,6 +76,7 @@ cors = ["https://Example.com", "http://localhost:3000"]
 dirs = ["bin/plugins", "`+other+`"]
 allow_unlocked = true
 mtls = false
+health = "1m"
 sandbox = "off"
 
 [pictures]
@@ -108,6 +109,7 @@ layers = 2
 max_sequences = 4
 step_tokens = 256
 threads = 1
+stall = "5m"
 [model.env]
 PIO_CPU = "portable"
 OMP = "1"
@@ -126,7 +128,7 @@ path = "./model/"
 	if !reflect.DeepEqual(c.Server, want) {
 		t.Errorf("server: got %+v", c.Server)
 	}
-	if want := (Plugins{Dirs: []string{filepath.Join(dir, "bin/plugins"), other}, AllowUnlocked: true}); !reflect.DeepEqual(c.Plugins, want) {
+	if want := (Plugins{Dirs: []string{filepath.Join(dir, "bin/plugins"), other}, AllowUnlocked: true, Health: time.Minute}); !reflect.DeepEqual(c.Plugins, want) {
 		t.Errorf("plugins: got %+v", c.Plugins)
 	}
 	if want := (Pictures{
@@ -141,7 +143,7 @@ path = "./model/"
 	one := Model{
 		ID: "one", Aliases: []string{"eins", "org/un"}, Path: filepath.Join(dir, "model"), Plugin: "qwen3_0_6b",
 		Context: 2048, Numerics: sdk.NumericsExact, Weights: "dummy", Layers: 2, Devices: []string{"cpu"}, Priority: -3,
-		MaxSequences: 4, StepTokens: 256, Threads: 1, Env: []string{"OMP=1", "PIO_CPU=portable"}, Line: 32,
+		MaxSequences: 4, StepTokens: 256, Threads: 1, Stall: 5 * time.Minute, Env: []string{"OMP=1", "PIO_CPU=portable"}, Line: 33,
 	}
 	if !reflect.DeepEqual(c.Models[0], one) {
 		t.Errorf("model one: got %+v", c.Models[0])

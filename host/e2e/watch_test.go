@@ -1,0 +1,82 @@
+package e2e
+
+import (
+	"encoding/json"
+	"net/http"
+	"reflect"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// freeze stops the only plugin: it is there, holds its sockets, and does nothing.
+func (s *server) freeze() {
+	s.t.Helper()
+	pids := s.plugins()
+	if len(pids) != 1 {
+		s.t.Fatalf("expected one plugin, found %v\n%s", pids, s.log)
+	}
+	if err := syscall.Kill(pids[0], syscall.SIGSTOP); err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+// readiness is what /readyz says of the only model.
+func (s *server) readiness() (ready bool, reason string) {
+	s.t.Helper()
+	resp, err := http.Get(s.url + "/readyz")
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	var said struct {
+		Ready  bool
+		Models map[string]struct{ Reason string }
+	}
+	if err := json.NewDecoder(resp.Body).Decode(&said); err != nil {
+		s.t.Fatal(err)
+	}
+	for _, m := range said.Models {
+		reason = m.Reason
+	}
+	return said.Ready, reason
+}
+
+// The kernel tells nobody of a process that was stopped. The host notices by itself: the model is not ready, the process is killed,
+// and the answer goes on as if nothing had been.
+func TestAFrozenPluginIsKilledAndItsStreamsGoOn(t *testing.T) {
+	body := ask("What is the capital of Japan?", object{"temperature": 1, "top_p": 1, "top_k": 0, "seed": 7, "max_tokens": 24, "ignore_eos": true, "stream": true})
+	want, err := start(t, tinyModel()).complete("/v1/chat/completions", body, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := start(t, "health = \"2s\"\n"+tinyModel(hold(9)))
+	missed := make(chan string, 1)
+	go func() {
+		s.held(9)
+		s.freeze()
+		deadline := time.Now().Add(time.Minute)
+		for time.Now().Before(deadline) {
+			if ready, reason := s.readiness(); !ready {
+				missed <- reason
+				return
+			}
+			time.Sleep(20 * time.Millisecond)
+		}
+		missed <- "it was ready for a minute"
+	}()
+	got, err := s.complete("/v1/chat/completions", body, nil)
+	if err != nil {
+		t.Fatalf("%v\n%s", err, s.log)
+	}
+	if reason := <-missed; !strings.Contains(reason, "health check") { // before the kill, or after it
+		t.Errorf("/readyz said %q", reason)
+	}
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("\n got %+v\nwant %+v", got, want)
+	}
+	if log := s.log.String(); !strings.Contains(log, "the plugin does not answer a health check") || !strings.Contains(log, "left a health check unanswered for 2s and was killed by the host") {
+		t.Errorf("the log does not tell:\n%s", log)
+	}
+}
