@@ -20,7 +20,6 @@ import (
 
 	"github.com/hashicorp/go-hclog"
 	"github.com/hashicorp/go-plugin/runner"
-	"golang.org/x/sys/unix"
 
 	"github.com/inference-pio/inference-pio/sdk"
 	"github.com/inference-pio/inference-pio/sdk/client"
@@ -39,8 +38,10 @@ type child struct {
 	identity *client.Identity // nil without mutual TLS
 
 	env       []string // go-plugin's part: cookie, versions, socket folder
+	sockets   *sockets // until the folder is ours
 	socketDir string
-	guard     *guard // of stdout
+	held      *os.File // the lock on it
+	guard     *guard   // of stdout
 	log       *stderr
 
 	orders, lifeline        *os.File // write ends; nobody else has them, so their end is the host's end
@@ -81,13 +82,19 @@ func newChild(spec Spec) (*child, error) {
 	if c.binary, err = seal(spec.Path, spec.SHA256); err != nil {
 		return nil, err
 	}
+	if c.sockets, err = openSockets(); err != nil {
+		c.binary.close()
+		return nil, err
+	}
 	return c, nil
 }
 
 // adopt is go-plugin's RunnerFunc: of its command, only the environment is of use.
-func (c *child) adopt(_ hclog.Logger, cmd *exec.Cmd, socketDir string) (runner.Runner, error) {
+func (c *child) adopt(_ hclog.Logger, cmd *exec.Cmd, socketDir string) (_ runner.Runner, err error) {
 	c.env, c.socketDir = cmd.Env, socketDir
-	return c, nil
+	c.held, err = c.sockets.hold(socketDir)
+	c.sockets.close()
+	return c, err
 }
 
 // Start implements runner.Runner.
@@ -206,7 +213,7 @@ func (c *child) follow(cmd *exec.Cmd) {
 	Closed(read, drainTime)
 	closeAll(c.ours()...)
 	<-read
-	os.RemoveAll(c.socketDir)
+	c.removeSockets()
 	c.exit = newExit(status, c.wasKilled(), c.log.tail.lines())
 	close(c.gone)
 }
@@ -233,9 +240,15 @@ func (c *child) discard() {
 		return
 	}
 	c.binary.close()
+	c.sockets.close()
+	c.removeSockets()
+}
+
+func (c *child) removeSockets() {
 	if c.socketDir != "" {
 		os.RemoveAll(c.socketDir)
 	}
+	closeAll(c.held)
 }
 
 // wasBorn says whether there ever was a process of the plugin.
@@ -316,18 +329,6 @@ func (c *child) PluginToHost(network, address string) (string, string, error) {
 // HostToPlugin implements runner.Runner; go-plugin's broker, its only caller, is not used.
 func (c *child) HostToPlugin(network, address string) (string, string, error) {
 	return network, address, nil
-}
-
-// socketBase is where socket folders are made: private to the user if there is such a place, and short, since the path
-// of a socket has 107 bytes at most.
-func socketBase() string {
-	const most = 107 - len("/plugin-dir4294967295/plugin4294967295")
-	for _, dir := range []string{os.Getenv("XDG_RUNTIME_DIR"), os.TempDir()} {
-		if filepath.IsAbs(dir) && len(dir) <= most && unix.Access(dir, unix.W_OK|unix.X_OK) == nil {
-			return filepath.Clean(dir) // PluginToHost compares
-		}
-	}
-	return "/tmp"
 }
 
 // absolute is path as a process in another folder would name it.

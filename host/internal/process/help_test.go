@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -99,20 +100,14 @@ func openFiles(t *testing.T) []string {
 	return files
 }
 
-// socketDirs counts what go-plugin and we make in the test's own temporary folder.
+// socketDirs counts the folders of processes in the test's own temporary folder.
 func socketDirs(t *testing.T) int {
 	t.Helper()
-	entries, err := os.ReadDir(socketBase())
+	found, err := filepath.Glob(filepath.Join(socketBase(), "pio-*", socketFolder+"*"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	count := 0
-	for _, e := range entries {
-		if strings.HasPrefix(e.Name(), "plugin-dir") {
-			count++
-		}
-	}
-	return count
+	return len(found)
 }
 
 // ownTemp gives the test a short temporary folder of its own, for the sockets too, and checks at its end that nothing of

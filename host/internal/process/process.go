@@ -110,7 +110,7 @@ func (p *Process) shellConfig() *plugin.ClientConfig {
 		},
 		AllowedProtocols: []plugin.Protocol{plugin.ProtocolGRPC},
 		RunnerFunc:       p.child.adopt,
-		UnixSocketConfig: &plugin.UnixSocketConfig{TempDir: socketBase()},
+		UnixSocketConfig: &plugin.UnixSocketConfig{TempDir: p.child.sockets.path},
 		SkipHostEnv:      true,
 		StartTimeout:     p.spec.StartTimeout + afterKill, // ours comes first
 		Logger:           hclog.NewNullLogger(),           // what matters is told by our errors and the plugin's own log

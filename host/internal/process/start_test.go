@@ -184,7 +184,7 @@ func TestChildInheritsNoDescriptors(t *testing.T) {
 func TestSocketFolderIsPrivateShortAndRemoved(t *testing.T) {
 	dir := ownTemp(t)
 	p := start(t, spec(t, "good"))
-	sockets, err := filepath.Glob(dir + "/plugin-dir*/*")
+	sockets, err := filepath.Glob(dir + "/pio-*/" + socketFolder + "*/*")
 	if err != nil || len(sockets) != 1 {
 		t.Fatalf("sockets %q, %v", sockets, err)
 	}
@@ -194,8 +194,8 @@ func TestSocketFolderIsPrivateShortAndRemoved(t *testing.T) {
 	if err := p.Stop(context.Background()); err != nil {
 		t.Fatal(err)
 	}
-	if left, _ := os.ReadDir(dir); len(left) != 0 {
-		t.Errorf("left behind: %v", left)
+	if left := socketDirs(t); left != 0 {
+		t.Errorf("%d left behind", left)
 	}
 }
 
