@@ -15,11 +15,11 @@ void pio_causal_conv(pio_pool *p, const pio_kernels *t, float *y, const float *x
   pio_pool_run(p, t->causal_conv, &a, ceil_div(channels, a.channels_per_task));
 }
 
-void pio_delta_rule(pio_pool *p, const pio_kernels *t, float *y, float *state, const float *q, const float *k, const float *v,
+int pio_delta_rule(pio_pool *p, const pio_kernels *t, float *y, float *state, const float *q, const float *k, const float *v,
                     const float *g, const float *beta, const int32_t *positions, const int32_t *slots, const int32_t *forms,
                     size_t rows, size_t key_heads, size_t heads, size_t key_dim, size_t value_dim, float scale) {
-  pio_delta_args a = {.y = y, .state = state, .q = q, .k = k, .v = v, .g = g, .beta = beta, .positions = positions,
+  pio_delta_args a = {.pool = p, .y = y, .state = state, .q = q, .k = k, .v = v, .g = g, .beta = beta, .positions = positions,
                       .slots = slots, .forms = forms, .rows = rows, .key_heads = key_heads, .heads = heads,
                       .key_dim = key_dim, .value_dim = value_dim, .scale = scale};
-  pio_pool_run(p, t->delta_rule, &a, heads * ceil_div(value_dim, PIO_DELTA_COLUMNS));
+  return pio_pool_run_with(p, t->delta_rule, &a, heads * ceil_div(value_dim, PIO_DELTA_COLUMNS), t->delta_room(key_dim));
 }

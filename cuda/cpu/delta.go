@@ -90,9 +90,12 @@ func (d *Delta) check() error {
 func (p *Pool) DeltaRule(y, state []float32, d Delta) error {
 	err := first(d.check(), sizes(len(y), len(d.V)), sizes(len(state), d.Slots.Count*d.Heads*d.KeyDim*d.ValueDim))
 	if err == nil && len(y) > 0 {
-		C.pio_delta_rule(p.c, p.table, ptr(y), ptr(state), ptr(d.Q), ptr(d.K), ptr(d.V), ptr(d.G), ptr(d.Beta),
+		done := C.pio_delta_rule(p.c, p.table, ptr(y), ptr(state), ptr(d.Q), ptr(d.K), ptr(d.V), ptr(d.G), ptr(d.Beta),
 			ints(d.Slots.Positions), ints(d.Slots.Slots), ints(d.Forms), C.size_t(len(d.Forms)), C.size_t(d.KeyHeads),
 			C.size_t(d.Heads), C.size_t(d.KeyDim), C.size_t(d.ValueDim), C.float(d.Scale))
+		if done == 0 {
+			err = fmt.Errorf("no memory for %d threads to work on key heads of %d in", p.threads, d.KeyDim)
+		}
 	}
 	return err
 }

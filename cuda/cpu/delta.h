@@ -83,6 +83,7 @@ typedef struct {
   size_t qk_row, v_row, gate_row, s_row; // strides
   size_t dk, cols;
   float scale;
+  struct bench *bench;
 } delta_head;
 
 INLINE float exp_of(float x) {
@@ -127,6 +128,16 @@ typedef struct {
   float kept;                     // e^(G_n)
 } triangles;
 
+// bench is what a chunk is worked on with, in the pool's room: it is too much for a thread's stack. q and k are its rows (CHUNK,
+// dk + PAD), s the columns of the matrix (dk, SLICE) that are at hand, c and y what is added to it and read from it.
+typedef struct bench {
+  triangles t;
+  float c[CHUNK * SLICE] __attribute__((aligned(64))), y[CHUNK * SLICE] __attribute__((aligned(64)));
+  float rest[] __attribute__((aligned(64))); // s, q and k
+} bench;
+
+static size_t delta_room(size_t dk) { return sizeof(bench) + (dk * SLICE + 2 * CHUNK * (dk + PAD)) * sizeof(float); }
+
 static void decay_all(triangles *t, const delta_head *h, size_t n) {
   double G[CHUNK], sum = 0;
   float d[CHUNK];
@@ -169,8 +180,9 @@ static void fetch(const float *from, size_t stride, size_t rows, size_t cols) {
 }
 
 // slice takes up to SLICE columns, from d on, through a chunk. q and k have rows of stride; s is room for the columns of the matrix.
-static void slice(const delta_head *h, const triangles *t, const float *q, const float *k, size_t stride, float *s, size_t d, size_t n) {
-  float c[CHUNK * SLICE] __attribute__((aligned(64))), y[CHUNK * SLICE] __attribute__((aligned(64)));
+static void slice(const delta_head *h, const float *q, const float *k, size_t stride, float *s, size_t d, size_t n) {
+  const triangles *t = &h->bench->t;
+  float *c = h->bench->c, *y = h->bench->y;
   size_t cols = h->cols - d < SLICE ? h->cols - d : SLICE;
   slice_in(s, h->s + d, h->s_row, h->dk, cols);
   fetch(h->v + d, h->v_row, n, cols);
@@ -207,17 +219,17 @@ __attribute__((noinline)) static void pack_rows(float *to, size_t stride, const 
 
 // chunk takes up to CHUNK rows through the rule together.
 static void chunk(const delta_head *h, size_t n) {
-  triangles t;
-  float q[CHUNK * (PIO_DELTA_KEYS + PAD)], k[CHUNK * (PIO_DELTA_KEYS + PAD)], s[PIO_DELTA_KEYS * SLICE] __attribute__((aligned(64)));
+  triangles *t = &h->bench->t;
   size_t stride = h->dk + PAD;
+  float *s = h->bench->rest, *q = s + h->dk * SLICE, *k = q + CHUNK * stride;
   fetch(h->s, h->s_row, h->dk, h->cols < SLICE ? h->cols : SLICE);
   pack_rows(q, stride, h->q, h->qk_row, n, h->dk);
   pack_rows(k, stride, h->k, h->qk_row, n, h->dk);
-  overlaps(t.a, k, k, stride, h->dk, n);
-  overlaps(t.p, q, k, stride, h->dk, n);
-  decay_all(&t, h, n);
+  overlaps(t->a, k, k, stride, h->dk, n);
+  overlaps(t->p, q, k, stride, h->dk, n);
+  decay_all(t, h, n);
   for (size_t d = 0; d < h->cols; d += SLICE)
-    slice(h, &t, q, k, stride, s, d, n);
+    slice(h, q, k, stride, s, d, n);
 }
 
 // ---- the recurrent form
@@ -287,7 +299,7 @@ static void delta_rule(const void *args, size_t task) {
   size_t blocks = (a->value_dim + COLUMNS - 1) / COLUMNS, head = task / blocks, d = task % blocks * COLUMNS;
   size_t key = head * a->key_heads / a->heads;
   delta_head h = {.qk_row = a->key_heads * a->key_dim, .v_row = a->heads * a->value_dim, .gate_row = a->heads, .s_row = a->value_dim,
-                  .dk = a->key_dim, .cols = a->value_dim - d < COLUMNS ? a->value_dim - d : COLUMNS, .scale = a->scale};
+                  .dk = a->key_dim, .cols = a->value_dim - d < COLUMNS ? a->value_dim - d : COLUMNS, .scale = a->scale, .bench = pio_pool_room(a->pool)};
   for (size_t r = 0, n; r < a->rows; r += n) {
     n = together(a, r);
     h.q = a->q + r * h.qk_row + key * a->key_dim, h.k = a->k + r * h.qk_row + key * a->key_dim;

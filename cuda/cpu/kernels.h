@@ -26,6 +26,10 @@ pio_pool *pio_pool_new(int threads);
 void pio_pool_free(pio_pool *p);
 int pio_pool_threads(const pio_pool *p);
 void pio_pool_run(pio_pool *p, pio_task *task, const void *args, size_t tasks);
+// pio_pool_run_with gives each task room of so many bytes that no other task has at the same time: pio_pool_room(p). It is made
+// once, for the most that was asked for. 0 means that there is no memory for it, and that nothing was run.
+int pio_pool_run_with(pio_pool *p, pio_task *task, const void *args, size_t tasks, size_t room);
+void *pio_pool_room(const pio_pool *p);
 
 typedef struct {
   float *y;
@@ -168,6 +172,7 @@ typedef struct {
 enum { PIO_DELTA_CHUNK = 64, PIO_DELTA_COLUMNS = 128, PIO_DELTA_KEYS = 1024 };
 
 typedef struct {
+  const pio_pool *pool; // has the room for a chunk
   float *y, *state;                   // (rows, heads, value_dim), (slots, heads, key_dim, value_dim)
   const float *q, *k, *v, *g, *beta;  // (rows, key_heads, key_dim) twice, (rows, heads, value_dim), (rows, heads) twice
   const int32_t *positions, *slots, *forms;
@@ -181,6 +186,7 @@ typedef struct {
   pio_task *matmul_many; // weights widened once for a block of rows
   pio_task *rmsnorm, *add, *swiglu, *rotate, *embed, *attention, *attend_tile, *latent_query, *latent_value, *add_row, *layernorm, *gelu_erf, *gelu_tanh, *route, *scatter_add;
   pio_task *sigmoid, *mul, *mul_rows, *l2norm, *causal_conv, *delta_rule;
+  size_t (*delta_room)(size_t key_dim);            // bytes that a task of delta_rule works in
   void (*exp)(float *y, const float *x, size_t n); // for the test of its bound
   double (*flops)(double seconds);                 // f32 operations/s of one thread in registers
 } pio_kernels;
@@ -235,7 +241,8 @@ void pio_mul_rows(pio_pool *p, const pio_kernels *t, float *y, const float *x, c
 void pio_l2norm(pio_pool *p, const pio_kernels *t, float *y, const float *x, size_t rows, size_t n, float eps);
 void pio_causal_conv(pio_pool *p, const pio_kernels *t, float *y, const float *x, const void *w, int type, float *state,
                      const int32_t *positions, const int32_t *slots, size_t rows, size_t channels, size_t n);
-void pio_delta_rule(pio_pool *p, const pio_kernels *t, float *y, float *state, const float *q, const float *k, const float *v,
+// 0 if there is no memory to work in.
+int pio_delta_rule(pio_pool *p, const pio_kernels *t, float *y, float *state, const float *q, const float *k, const float *v,
                     const float *g, const float *beta, const int32_t *positions, const int32_t *slots, const int32_t *forms,
                     size_t rows, size_t key_heads, size_t heads, size_t key_dim, size_t value_dim, float scale);
 void pio_exp(const pio_kernels *t, float *y, const float *x, size_t n);

@@ -23,8 +23,14 @@ enum { SPIN_NS = 50000, CALLER_SPIN_NS = 20000, LOOKS = 64 /* between looks at t
 #define OPEN 0x80000000u
 #define WAITED 0x40000000u
 
+// STACK bounds what a kernel may keep on it (a product of matrices has the most, 110 KB): more is to be room of the pool.
+enum { STACK = 256 << 10 };
+
 struct pio_pool {
   int threads, started;
+  atomic_int born; // workers that run
+  char *room;      // for each thread; the caller's is the first
+  size_t room_each;
   pthread_t *ids;
   pthread_mutex_t lock; // one job at a time
   pio_task *task;
@@ -101,8 +107,12 @@ static unsigned next_job(pio_pool *p, unsigned seen) {
   return e;
 }
 
+// self is which of its pool's threads this one is; whoever calls is 0.
+static _Thread_local int self;
+
 static void *worker(void *arg) {
   pio_pool *p = arg;
+  self = 1 + atomic_fetch_add(&p->born, 1);
   unsigned seen = 0;
   while (!atomic_load(&p->stop)) {
     join_job(p);
@@ -114,11 +124,15 @@ static void *worker(void *arg) {
 // start makes the threads, or as many as the system gives. They take no signals: those belong to the threads of the Go runtime.
 static void start(pio_pool *p) {
   sigset_t all, before;
+  pthread_attr_t attr;
+  pthread_attr_init(&attr);
+  pthread_attr_setstacksize(&attr, STACK);
   sigfillset(&all);
   pthread_sigmask(SIG_SETMASK, &all, &before);
-  while (p->started < p->threads - 1 && pthread_create(&p->ids[p->started], NULL, worker, p) == 0)
+  while (p->started < p->threads - 1 && pthread_create(&p->ids[p->started], &attr, worker, p) == 0)
     p->started++;
   pthread_sigmask(SIG_SETMASK, &before, NULL);
+  pthread_attr_destroy(&attr);
 }
 
 pio_pool *pio_pool_new(int threads) {
@@ -141,6 +155,7 @@ void pio_pool_free(pio_pool *p) {
   for (int i = 0; i < p->started; i++)
     pthread_join(p->ids[i], NULL);
   pthread_mutex_destroy(&p->lock);
+  free(p->room);
   free(p->ids);
   free(p);
 }
@@ -165,13 +180,13 @@ static void close_job(pio_pool *p) {
   atomic_store_explicit(&p->gate, 0, memory_order_relaxed);
 }
 
-void pio_pool_run(pio_pool *p, pio_task *task, const void *args, size_t tasks) {
-  if (tasks <= 1 || p->threads == 1) {
-    for (size_t i = 0; i < tasks; i++)
-      task(args, i);
-    return;
-  }
-  pthread_mutex_lock(&p->lock);
+static void alone(pio_task *task, const void *args, size_t tasks) {
+  for (size_t i = 0; i < tasks; i++)
+    task(args, i);
+}
+
+// run is a job of all threads; lock is held.
+static void run(pio_pool *p, pio_task *task, const void *args, size_t tasks) {
   if (p->started == 0)
     start(p);
   p->task = task, p->args = args, p->tasks = tasks;
@@ -183,5 +198,34 @@ void pio_pool_run(pio_pool *p, pio_task *task, const void *args, size_t tasks) {
     futex_wake(&p->epoch, (size_t)sleepers < tasks - 1 ? sleepers : (int)(tasks - 1));
   take_tasks(p);
   close_job(p);
+}
+
+void pio_pool_run(pio_pool *p, pio_task *task, const void *args, size_t tasks) {
+  if (tasks <= 1 || p->threads == 1) {
+    alone(task, args, tasks);
+    return;
+  }
+  pthread_mutex_lock(&p->lock);
+  run(p, task, args, tasks);
   pthread_mutex_unlock(&p->lock);
 }
+
+int pio_pool_run_with(pio_pool *p, pio_task *task, const void *args, size_t tasks, size_t room) {
+  pthread_mutex_lock(&p->lock); // also for one thread: the room is for one job
+  if (p->room_each < room) {
+    free(p->room);
+    p->room_each = (room + 63) / 64 * 64;
+    p->room = aligned_alloc(64, (size_t)p->threads * p->room_each);
+  }
+  int able = p->room != NULL;
+  if (!able)
+    p->room_each = 0;
+  else if (tasks <= 1 || p->threads == 1)
+    alone(task, args, tasks);
+  else
+    run(p, task, args, tasks);
+  pthread_mutex_unlock(&p->lock);
+  return able;
+}
+
+void *pio_pool_room(const pio_pool *p) { return p->room + (size_t)self * p->room_each; }

@@ -209,6 +209,7 @@ const pio_kernels TABLE = {
     .l2norm = l2norm,
     .causal_conv = causal_conv,
     .delta_rule = delta_rule,
+    .delta_room = delta_room,
     .exp = exp_all,
     .flops = flops,
 };
