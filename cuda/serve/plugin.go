@@ -3,9 +3,6 @@ package serve
 import (
 	"context"
 	"errors"
-	"log/slog"
-	"os"
-	"strconv"
 	"time"
 
 	"github.com/inference-pio/inference-pio/cuda"
@@ -71,7 +68,7 @@ func (p *plugin) Load(ctx context.Context, req sdk.LoadRequest, progress func(sd
 	if err != nil {
 		return sdk.LayerTable{}, err
 	}
-	i, err := p.family.load(ctx, req, progress, holdFromEnv())
+	i, err := p.family.load(ctx, req, progress, hold())
 	if err != nil {
 		return sdk.LayerTable{}, err
 	}
@@ -180,21 +177,4 @@ func (p *plugin) report(modules bool) sdk.Report {
 		r.StateUsed = float64(s.BlocksUsed) / float64(s.Blocks)
 	}
 	return r
-}
-
-// envHold is the gate for tests of resume: the sequence that has just had its token of this index waits for ever, until
-// the test kills the process.
-const envHold = "PIO_TEST_HOLD"
-
-func holdFromEnv() func(int) {
-	at, err := strconv.Atoi(os.Getenv(envHold))
-	if err != nil {
-		return nil
-	}
-	return func(index int) {
-		if index == at {
-			slog.Warn("test gate: holding after token " + strconv.Itoa(index))
-			select {}
-		}
-	}
 }
