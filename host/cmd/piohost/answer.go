@@ -113,7 +113,7 @@ func ask(ctx context.Context, r *remote, request map[string]any, p *printer) (an
 func (g *global) printer() *printer {
 	p := &printer{out: g.std.out, terminal: isTerminal(g.std.out), grey: coloured(g.std.err)}
 	if isTerminal(g.std.err) {
-		p.thoughts = g.std.err
+		p.thoughts = behind(g.std.err)
 	}
 	return p
 }

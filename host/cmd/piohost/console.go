@@ -14,11 +14,14 @@ import (
 type console struct {
 	mu       sync.Mutex
 	w        io.Writer
-	terminal bool
+	terminal bool // it has a progress line
+	plain    bool // what is written must not steer it
 	line     string
 }
 
-func newConsole(w io.Writer) *console { return &console{w: w, terminal: coloured(w)} }
+func newConsole(w io.Writer) *console {
+	return &console{w: behind(w), terminal: coloured(w), plain: isTerminal(w)}
+}
 
 const clearLine = "\r\x1b[K"
 
@@ -26,13 +29,17 @@ const clearLine = "\r\x1b[K"
 func (c *console) Write(p []byte) (int, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.line == "" {
-		return c.w.Write(p)
+	text := string(p)
+	if c.plain {
+		text = printable(text)
 	}
-	fmt.Fprint(c.w, clearLine)
-	n, err := c.w.Write(p)
-	fmt.Fprint(c.w, c.line)
-	return n, err
+	if c.line != "" {
+		text = clearLine + text + c.line
+	}
+	if _, err := io.WriteString(c.w, text); err != nil {
+		return 0, err
+	}
+	return len(p), nil
 }
 
 // redirect sends what follows to w, which has a last line of its own. It returns what undoes that.
@@ -52,7 +59,7 @@ func (c *console) redirect(w io.Writer) func() {
 func (c *console) show(line string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if !c.terminal || line == c.line {
+	if line = printable(line); !c.terminal || line == c.line {
 		return
 	}
 	fmt.Fprint(c.w, clearLine+line)

@@ -63,8 +63,8 @@ type stdio struct {
 func command(ctx context.Context, args []string, std stdio) int {
 	ctx, end := context.WithCancelCause(ctx)
 	defer end(nil)
-	out := &output{w: std.out, end: end}
-	std.out = out
+	out := &output{w: std.out, terminal: isTerminal(std.out), end: end}
+	std.out, std.err = out, &output{w: std.err, terminal: isTerminal(std.err)}
 	parsed := false
 	root := newRoot(std)
 	root.PersistentPreRun = func(*cobra.Command, []string) { parsed = true }

@@ -1,4 +1,5 @@
-// output.go is stdout. A full disk or a closed pipe behind it must not look like success, whichever command writes.
+// output.go is stdout and stderr. A full disk or a closed pipe behind stdout must not look like success, whichever command writes;
+// and a terminal is not steered by what plugins, checkpoints and other hosts say.
 package main
 
 import (
@@ -13,18 +14,24 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// output keeps the first error of a writer, and ends the command then: nobody will read what it still has to say.
+// output keeps the first error of a writer, and ends the command then: nobody will read what it still has to say. What has its own
+// use for a terminal takes the file behind it.
 type output struct {
-	w   io.Writer
-	end context.CancelCauseFunc
+	w        io.Writer
+	terminal bool
+	end      context.CancelCauseFunc // nil: an error does not matter
 
 	mu     sync.Mutex
 	failed error
 }
 
 func (o *output) Write(p []byte) (int, error) {
-	n, err := o.w.Write(p)
-	if err != nil {
+	text := p
+	if o.terminal {
+		text = []byte(printable(string(p)))
+	}
+	_, err := o.w.Write(text)
+	if err != nil && o.end != nil {
 		o.mu.Lock()
 		defer o.mu.Unlock()
 		if o.failed == nil {
@@ -32,7 +39,10 @@ func (o *output) Write(p []byte) (int, error) {
 			o.end(o.failed)
 		}
 	}
-	return n, err
+	if err != nil {
+		return 0, err
+	}
+	return len(p), nil
 }
 
 // err says what went wrong, if something did.
@@ -59,6 +69,14 @@ func fileOf(v any) *os.File {
 		return fileOf(v.w)
 	}
 	return nil
+}
+
+// behind is the file behind a writer, or the writer.
+func behind(w io.Writer) io.Writer {
+	if f := fileOf(w); f != nil {
+		return f
+	}
+	return w
 }
 
 // isTerminal asks the kernel; anything but a file is none.

@@ -5,6 +5,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -31,6 +32,8 @@ type heard struct {
 // fakeHost answers by what the test puts into replies.
 type fakeHost struct {
 	config  string // a models.toml that leads to it
+	url     string
+	models  string // what it says of its models; "": it has "tiny"
 	asked   chan heard
 	replies chan func(say func(text, reasoning string), gone <-chan struct{}) (end string)
 }
@@ -40,6 +43,7 @@ func newFakeHost(t *testing.T) *fakeHost {
 	h := &fakeHost{asked: make(chan heard, 8), replies: make(chan func(func(string, string), <-chan struct{}) string, 8)}
 	server := httptest.NewServer(h)
 	t.Cleanup(server.Close)
+	h.url = server.URL
 	dir := t.TempDir()
 	h.config = filepath.Join(dir, "models.toml")
 	text := fmt.Sprintf("[server]\nlisten = %q\n[plugins]\ndirs = [%q]\n[[model]]\nid = \"tiny\"\npath = %q\n", strings.TrimPrefix(server.URL, "http://"), dir, dir)
@@ -54,7 +58,7 @@ func newFakeHost(t *testing.T) *fakeHost {
 
 func (h *fakeHost) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if r.Method == http.MethodGet {
-		fmt.Fprint(w, `{"data":[{"id":"tiny","owned_by":"inference-pio"}]}`)
+		fmt.Fprint(w, cmp.Or(h.models, `{"data":[{"id":"tiny","owned_by":"inference-pio"}]}`))
 		return
 	}
 	var a heard
