@@ -20,16 +20,32 @@ type Operator interface {
 // deadlineDefault is how long a plugin may take to give memory back if the order does not say.
 const deadlineDefault = 5 * time.Second
 
+// maxDeadline is the longest an order may give a plugin.
+const maxDeadline = 10 * time.Minute
+
 // admin adds the operators' routes: the model's id ends the path.
 func (a *api) admin(route func(pattern, method string, h func(http.ResponseWriter, *http.Request))) {
 	route("/admin/placement/{id...}", http.MethodGet, func(w http.ResponseWriter, r *http.Request) {
 		a.order(w, r, sdk.Order{Query: &sdk.QueryOrder{}})
 	})
 	route("/admin/move/{id...}", http.MethodPost, func(w http.ResponseWriter, r *http.Request) {
-		var b struct{ Module, Device string }
-		if a.strict(w, r, &b) {
-			a.order(w, r, sdk.Order{Move: &sdk.MoveOrder{Module: b.Module, Device: b.Device}})
+		var b struct {
+			Module, Device string
+			DeadlineMS     int64 `json:"deadline_ms"`
 		}
+		if !a.strict(w, r, &b) {
+			return
+		}
+		if b.DeadlineMS < 0 || b.DeadlineMS > maxDeadline.Milliseconds() {
+			writeError(w, invalid("deadline_ms", "deadline_ms must be from 0 to %d", maxDeadline.Milliseconds()))
+			return
+		}
+		if b.DeadlineMS > 0 {
+			ctx, cancel := context.WithTimeout(r.Context(), time.Duration(b.DeadlineMS)*time.Millisecond)
+			defer cancel()
+			r = r.WithContext(ctx)
+		}
+		a.order(w, r, sdk.Order{Move: &sdk.MoveOrder{Module: b.Module, Device: b.Device}})
 	})
 	route("/admin/budget/{id...}", http.MethodPost, func(w http.ResponseWriter, r *http.Request) {
 		b := struct {
@@ -40,8 +56,8 @@ func (a *api) admin(route func(pattern, method string, h func(http.ResponseWrite
 		if !a.strict(w, r, &b) {
 			return
 		}
-		if b.Bytes < 0 || b.DeadlineMS < 0 {
-			writeError(w, invalid("bytes", "bytes and deadline_ms must not be negative"))
+		if b.Bytes < 0 || b.DeadlineMS < 0 || b.DeadlineMS > maxDeadline.Milliseconds() {
+			writeError(w, invalid("bytes", "bytes must not be negative, and deadline_ms from 0 to %d", maxDeadline.Milliseconds()))
 			return
 		}
 		a.order(w, r, sdk.Order{Budget: &sdk.BudgetOrder{Device: b.Device, Bytes: b.Bytes, Deadline: time.Duration(b.DeadlineMS) * time.Millisecond}})

@@ -3,10 +3,12 @@ package api
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/inference-pio/inference-pio/host/internal/schedule"
 	"github.com/inference-pio/inference-pio/sdk"
@@ -16,10 +18,14 @@ import (
 type operator struct {
 	model string
 	order sdk.Order
+	until time.Duration // its deadline, 0 without one
 	err   error
 }
 
-func (o *operator) Order(_ context.Context, model string, order sdk.Order) (sdk.Report, error) {
+func (o *operator) Order(ctx context.Context, model string, order sdk.Order) (sdk.Report, error) {
+	if at, ok := ctx.Deadline(); ok {
+		o.until = time.Until(at).Round(time.Minute)
+	}
 	o.model, o.order = model, order
 	return sdk.Report{Moves: 3, Devices: []sdk.DeviceReport{{Name: "far", Budget: 10, Used: 4, Peak: 9}},
 		Modules: []sdk.ModuleReport{{ID: "layers.0", Device: "far", Resident: []string{"cpu", "far"}}}}, o.err
@@ -41,6 +47,9 @@ func TestOperatorsOrders(t *testing.T) {
 		{"POST", "/admin/move/org/tiny", `{`, nil, 400, "not valid JSON"},
 		{"GET", "/admin/move/org/tiny", "", nil, 405, "takes POST"},
 		{"POST", "/admin/move/org/tiny", `{"module":"x","device":"far"}`, errors.New(`no module "x"`), 409, "no module"},
+		{"POST", "/admin/move/org/tiny", `{"module":"x","device":"far","deadline_ms":-1}`, nil, 400, "deadline_ms"},
+		{"POST", "/admin/budget/org/tiny", `{"device":"far","bytes":1,"deadline_ms":99999999}`, nil, 400, "deadline_ms"},
+		{"POST", "/admin/move/org/tiny", `{"module":"x","device":"far","deadline_ms":1}`, fmt.Errorf("model m: %w", &schedule.Unanswered{After: time.Second}), 504, "has not answered the order within 1s"},
 		{"GET", "/admin/placement/none", "", &schedule.UnknownModel{Name: "none"}, 404, "model_not_found"},
 	} {
 		o := &operator{err: c.err}
@@ -62,5 +71,21 @@ func TestWithoutAnOperatorThereIsNoAdmin(t *testing.T) {
 	New(newFake(), Options{}).ServeHTTP(w, httptest.NewRequest("GET", "/admin/placement/tiny", nil))
 	if w.Code != http.StatusNotFound {
 		t.Errorf("status %d", w.Code)
+	}
+}
+
+// A deadline for a move is the order's own; without one the host has its own.
+func TestAMoveMayHaveADeadline(t *testing.T) {
+	for body, want := range map[string]time.Duration{
+		`{"module":"x","device":"far","deadline_ms":300000}`: 5 * time.Minute,
+		`{"module":"x","device":"far"}`:                      0,
+	} {
+		o := &operator{}
+		r := httptest.NewRequest("POST", "/admin/move/tiny", strings.NewReader(body))
+		r.Header.Set("Content-Type", "application/json")
+		New(newFake(), Options{Operator: o}).ServeHTTP(httptest.NewRecorder(), r)
+		if o.until != want {
+			t.Errorf("%s: the deadline is in %v", body, o.until)
+		}
 	}
 }

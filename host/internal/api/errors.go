@@ -90,6 +90,8 @@ func asError(err error, param string) *Error {
 		return e
 	case errors.As(err, &told):
 		return fromReason(told, param)
+	case errors.Is(err, context.DeadlineExceeded):
+		return newError(http.StatusGatewayTimeout, "", "timeout", err.Error())
 	case errors.Is(err, context.Canceled):
 		return newError(statusClientGone, "", "", "the client went away")
 	}

@@ -62,7 +62,7 @@ func TestPluginsThatDoNotStart(t *testing.T) {
 		{mode: "elsewhere", want: `it listens on unix "`},
 		{mode: "no certificate", mtls: true, want: "its handshake line has no certificate, though $PLUGIN_CLIENT_CERT asks for mutual TLS; the plugin must serve it, or "},
 		{mode: "strange certificate", mtls: true, want: "error parsing server cert: "},
-		{mode: "strange certificate", want: "rpc error: code = Unavailable"}, // it is not looked at
+		{mode: "strange certificate", want: "the plugin is gone: connection error: "}, // it is not looked at
 		{mode: "dead after the handshake", want: "exited with status 4 right after the handshake", last: "out of luck"},
 	} {
 		t.Run(test.mode, func(t *testing.T) {

@@ -27,6 +27,8 @@ type fakeProcess struct {
 	before func(ctx context.Context, p *fakeProcess, req sdk.GenerateRequest, index int) // each token
 	health func(ctx context.Context) error
 	order  func(sdk.Order) sdk.Report
+	mute   bool                              // it reads orders and answers none
+	deaf   bool                              // it reads no orders
 	word   func(p *fakeProcess, text string) // each text to tokenize
 	calls  chan struct{}                     // closed when calls fail: at the death, or earlier for a process that only looks alive
 
@@ -174,6 +176,13 @@ type fakeStream struct {
 func (s fakeStream) Send(o sdk.Order) error {
 	if err := s.p.gone(s.ctx); err != nil {
 		return err
+	}
+	if s.p.deaf {
+		s.p.freeze(s.ctx)
+		return s.p.gone(s.ctx)
+	}
+	if s.p.mute {
+		return nil
 	}
 	r := sdk.Report{}
 	if s.p.order != nil {

@@ -233,3 +233,53 @@ func TestBudgetsDivideADeviceAmongItsUsers(t *testing.T) {
 		t.Errorf("got %v, want %v", got, want)
 	}
 }
+
+// An order that the plugin does not answer ends at its deadline; a budget has one of its own, and whoever gives the order may set
+// another. What is not even read is not piled up.
+func TestAnOrderEndsAtItsDeadline(t *testing.T) {
+	for name, setup := range map[string]func(p *fakeProcess) error{
+		"mute": func(p *fakeProcess) error { p.mute = true; return nil },
+		"deaf": func(p *fakeProcess) error { p.deaf = true; return nil },
+	} {
+		t.Run(name, func(t *testing.T) {
+			inWorld(t, setup, func(w *world) {
+				short, cancel := context.WithTimeout(context.Background(), 3*time.Second)
+				defer cancel()
+				for _, c := range []struct {
+					ctx         context.Context
+					order       sdk.Order
+					after, said time.Duration
+				}{
+					{short, sdk.Order{Move: &sdk.MoveOrder{}}, 3 * time.Second, 3 * time.Second},
+					{context.Background(), sdk.Order{Move: &sdk.MoveOrder{}}, orderTime, orderTime},
+					{context.Background(), sdk.Order{Query: &sdk.QueryOrder{}}, orderTime, orderTime},
+					{context.Background(), sdk.Order{Budget: &sdk.BudgetOrder{Device: "far", Bytes: 7, Deadline: 5 * time.Second}}, 5*time.Second + orderGrace, 5 * time.Second},
+				} {
+					began := time.Now()
+					_, err := w.Order(c.ctx, "m", c.order)
+					var late *Unanswered
+					if !errors.As(err, &late) || !errors.Is(err, context.DeadlineExceeded) || late.After != c.said || time.Since(began) != c.after {
+						t.Errorf("%+v: after %v: %v", c.order, time.Since(began), err)
+					}
+				}
+				if got := w.models[0].devices[1].Bytes; got != 1000 {
+					t.Errorf("a budget that nobody confirmed is remembered: %d", got)
+				}
+				if !w.process(1).deaf {
+					return
+				}
+				var refused int
+				for range 2 * maxOrders {
+					ctx, cancel := context.WithCancel(context.Background())
+					cancel()
+					if _, err := w.Order(ctx, "m", sdk.Order{Query: &sdk.QueryOrder{}}); sdk.ReasonOf(err) == sdk.ReasonOverloaded {
+						refused++
+					}
+				}
+				if refused < maxOrders {
+					t.Errorf("%d of %d orders were refused", refused, 2*maxOrders)
+				}
+			})
+		})
+	}
+}

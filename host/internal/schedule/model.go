@@ -4,6 +4,7 @@ package schedule
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"slices"
@@ -160,7 +161,13 @@ func (m *model) order(ctx context.Context, o sdk.Order) (sdk.Report, error) {
 	if l == nil {
 		return sdk.Report{}, m.unavailable(time.Second)
 	}
+	limit, grace := within(ctx, o)
+	ctx, cancel := context.WithTimeout(ctx, limit+grace)
+	defer cancel()
 	r, err := l.orders.do(ctx, o)
+	if errors.Is(err, context.DeadlineExceeded) {
+		err = &Unanswered{limit}
+	}
 	if err != nil {
 		return r, fmt.Errorf("model %s: %w", m.entry.ID, err)
 	}
