@@ -92,7 +92,7 @@ func TestReadmeStart(t *testing.T) {
 		t.Fatal(err)
 	}
 	out := follow(t, string(models), readmeBlocks(t, "bin/piohost")[0])
-	for _, part := range []string{"Lima", "A blue circle.", `"content":"27 + 38 = 65"`} {
+	for _, part := range []string{"Lima", `"content":"27 + 38 = 65"`} { // what is asked at temperature 0
 		if !strings.Contains(out, part) {
 			t.Errorf("no %s in\n%s", part, out)
 		}
