@@ -30,11 +30,11 @@ func failure(ctx context.Context, err error) error {
 	case known:
 		return e
 	case s.Code() == codes.DeadlineExceeded: // the plugin's clock was a moment ahead, or it had a deadline of its own
-		return fmt.Errorf("%w: %s", context.DeadlineExceeded, s.Message())
+		return fmt.Errorf("%w: %s", context.DeadlineExceeded, e.Message)
 	case s.Code() == codes.ResourceExhausted: // gRPC's own words, of an answer, for requests are measured before they are sent
-		return sdk.Errorf(sdk.ReasonInternal, "the plugin sent more than it may: %s", s.Message())
+		return sdk.Errorf(sdk.ReasonInternal, "the plugin sent more than it may: %s", e.Message)
 	}
-	return fmt.Errorf("%w: %s", ErrGone, s.Message())
+	return fmt.Errorf("%w: %s", ErrGone, e.Message)
 }
 
 // ended is the error of a call whose context is over: in the words of the cause, and errors.Is finds context.Canceled or
@@ -51,3 +51,7 @@ type endedError struct{ cause, kind error }
 
 func (e *endedError) Error() string   { return e.cause.Error() }
 func (e *endedError) Unwrap() []error { return []error{e.cause, e.kind} }
+
+// Printable writes what would steer a terminal, or disguise a text, as Go's %q does; line ends, tabs and every script stay.
+// All that a Client returns has gone through it, but for what a model says: answers, prompts, the spelling of tokens.
+func Printable(s string) string { return wire.Printable(s) }

@@ -59,8 +59,8 @@ func levelName(v slog.Value) string {
 	return "debug"
 }
 
-// logHandler renames an author's attributes that would be taken for the line's own: a host may fall over a @message that
-// is a number, and slog cannot tell an attribute called "time" from the time.
+// logHandler renames an author's attributes that would be taken for the line's own: what a host makes of a key that is there
+// twice, or of another type, is not to be relied on, and slog cannot tell an attribute called "time" from the time.
 type logHandler struct{ slog.Handler }
 
 func (h *logHandler) Handle(ctx context.Context, r slog.Record) error {

@@ -26,6 +26,7 @@ import (
 
 	"github.com/inference-pio/inference-pio/host/internal/process"
 	"github.com/inference-pio/inference-pio/sdk"
+	"github.com/inference-pio/inference-pio/sdk/client"
 )
 
 // The exit codes.
@@ -92,7 +93,7 @@ func command(ctx context.Context, args []string, std stdio) int {
 	case errors.As(err, &coded):
 		code = coded.code
 	}
-	fmt.Fprintln(std.err, "piohost:", err)
+	fmt.Fprintln(std.err, "piohost:", client.Printable(err.Error())) // it may quote a file, a plugin or another host
 	return code
 }
 

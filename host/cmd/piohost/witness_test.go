@@ -3,6 +3,9 @@ package main
 import (
 	"bytes"
 	"context"
+	"errors"
+	"fmt"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
@@ -20,11 +23,19 @@ func (witness) Describe() sdk.Description {
 	if os.Getenv(client.EnvCertificate) != "" {
 		name = "encrypted"
 	}
-	return sdk.Description{Name: name, Version: "1.0.0"}
+	return sdk.Description{Name: name, Version: "1.0.0", Kernels: hostile}
 }
 
-func (witness) Inspect(context.Context, sdk.InspectRequest) (sdk.Inspection, error) {
-	return sdk.Inspection{Reason: "it only looks"}, nil
+// hostile would clear the screen, colour it, and turn what follows around.
+const hostile = "東京 \x1b[2J\u009b31m\u202e\r"
+
+func (witness) Inspect(_ context.Context, req sdk.InspectRequest) (sdk.Inspection, error) {
+	fmt.Fprintln(os.Stderr, "[ERROR] "+hostile)
+	slog.Error(hostile, "key", hostile)
+	if strings.HasSuffix(req.Path, "bad") {
+		return sdk.Inspection{}, errors.New(hostile)
+	}
+	return sdk.Inspection{Reason: hostile}, nil
 }
 
 func (witness) Load(context.Context, sdk.LoadRequest, func(sdk.Progress)) (sdk.LayerTable, error) {
@@ -73,5 +84,27 @@ func TestPluginCommandsEncryptAsServeDoes(t *testing.T) {
 	}
 	if code := command(t.Context(), []string{"plugin", "lock", plugins, "--config", config}, stdio{strings.NewReader(""), &out, &errs}); code != exitUsage {
 		t.Errorf("a file with a mistake: code %d, %s", code, errs.String())
+	}
+}
+
+// Whatever a plugin says, in answers, errors and its log, a terminal shows it and does not obey it.
+func TestHostilePluginDoesNotSteerTheTerminal(t *testing.T) {
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, args := range [][]string{
+		{"--model", "good"}, {"--model", "good", "--json"}, {"--model", "bad"}, {"--model", "bad", "--log-format", "json"},
+	} {
+		var out, errs bytes.Buffer
+		code := command(t.Context(), append([]string{"plugin", "inspect", self, "--config", "none"}, args...), stdio{strings.NewReader(""), &out, &errs})
+		for _, text := range []string{out.String(), errs.String()} {
+			if client.Printable(text) != text {
+				t.Errorf("%q: %q", args, text)
+			}
+		}
+		if all := out.String() + errs.String(); strings.Count(all, "東京") < 3 {
+			t.Errorf("%q: code %d, and not all was shown: %s", args, code, all)
+		}
 	}
 }

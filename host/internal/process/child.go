@@ -302,7 +302,7 @@ func (c *child) leave() {
 // Stdout implements runner.Runner: the handshake and nothing else.
 func (c *child) Stdout() io.ReadCloser { return c.guard }
 
-// Stderr implements runner.Runner. go-plugin sees nothing of it: its parser panics on a line such as {"@message":1}.
+// Stderr implements runner.Runner. go-plugin sees nothing of it: HAZARDS.md, H12.
 func (c *child) Stderr() io.ReadCloser { return io.NopCloser(strings.NewReader("")) }
 
 // Name implements runner.Runner.

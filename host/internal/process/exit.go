@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/inference-pio/inference-pio/sdk"
+	"github.com/inference-pio/inference-pio/sdk/client"
 )
 
 // Exit is the end of a process.
@@ -90,7 +91,7 @@ func (c *child) startError(err error, exit Exit, exited bool) error {
 	case c.wasBorn() && !shook:
 		e.Text = "it closed its stdout without a handshake; is it a plugin of Inference-PIO?"
 	default:
-		e.Text = strings.TrimSpace(err.Error())
+		e.Text = client.Printable(strings.TrimSpace(err.Error())) // go-plugin quotes the handshake
 	}
 	return e
 }

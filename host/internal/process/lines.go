@@ -6,7 +6,8 @@ import (
 	"fmt"
 	"io"
 	"strings"
-	"unicode"
+
+	"github.com/inference-pio/inference-pio/sdk/client"
 )
 
 // maxLine is how much of one line is kept. The longest handshake has about 1 KiB.
@@ -37,13 +38,7 @@ func (l *lines) next() (string, error) {
 // rest is what has not been read yet.
 func (l *lines) rest() io.Reader { return l.r }
 
-// printable is what may go to a log, a terminal and an error.
+// printable is what may go to a log, a terminal and an error: one line, whatever is in it.
 func printable(line []byte) string {
-	text := strings.ToValidUTF8(strings.TrimRight(string(line), "\r\n"), "\uFFFD")
-	return strings.Map(func(r rune) rune {
-		if unicode.IsControl(r) && r != '\t' {
-			return '\uFFFD'
-		}
-		return r
-	}, text)
+	return client.Printable(strings.ReplaceAll(strings.TrimRight(string(line), "\r\n"), "\n", `\n`))
 }

@@ -34,6 +34,13 @@ func TestLibrariesMayPrintOnStdoutAfterTheHandshake(t *testing.T) {
 	}
 }
 
+// What go-plugin would make of a line is not asked: it gets none (see [child.Stderr]).
+func TestGoPluginSeesNoLogLines(t *testing.T) {
+	if got, err := io.ReadAll((&child{}).Stderr()); err != nil || len(got) > 0 {
+		t.Errorf("%q, %v", got, err)
+	}
+}
+
 func TestHostileLogLinesDoNoHarm(t *testing.T) {
 	ownTemp(t)
 	journal := newJournal()
@@ -41,7 +48,7 @@ func TestHostileLogLinesDoNoHarm(t *testing.T) {
 	s.Log = journal.logger()
 	p := start(t, s)
 	for _, line := range []string{
-		`{"@message":1}`, `{"@level":{},"@message":"m"}`, `{"@timestamp":[]}`, `{`, `{"@message":"` + strings.Repeat("long ", 20_000) + `"}`, "\x1b[2Jcleared\x00\xff",
+		`{"msg":1,"level":"info"}`, `{"level":{},"msg":"m"}`, `{"time":[]}`, `{`, `{"msg":"` + strings.Repeat("long ", 20_000) + `"}`, "\x1b[2Jcleared\x00\xff",
 	} {
 		ask(t, p, "stderr: "+strconv.Quote(line))
 	}
@@ -180,7 +187,7 @@ var slogSafe = regexp.MustCompile(`^[^\x00-\x08\x0a-\x1f\x7f]*$`)
 
 // Whatever a plugin writes on stderr, reading ends, the tail is bounded and every line is printable.
 func FuzzStderr(f *testing.F) {
-	f.Add([]byte("{\"@message\":1}\npanic: x\n\n{\"@level\":\"info\",\"@message\":\"m\",\"a\":{\"b\":[1]}}"))
+	f.Add([]byte("{\"msg\":1,\"level\":[]}\npanic: x\n\n{\"@level\":\"info\",\"@message\":\"m\",\"a\":{\"b\":[1]}}"))
 	f.Add([]byte("\xff\x00\x1b[31m\r\n" + strings.Repeat("a", 3*maxLine)))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		s := newStderr(slog.New(slog.NewJSONHandler(io.Discard, nil)))

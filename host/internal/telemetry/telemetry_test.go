@@ -3,9 +3,13 @@ package telemetry
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
+	"log/slog"
 	"net/http/httptest"
 	"strings"
 	"testing"
+
+	"github.com/inference-pio/inference-pio/sdk/client"
 )
 
 // The names that an endpoint picker scrapes are a contract: a model without a single request must already have them.
@@ -74,6 +78,30 @@ func TestLoggerRefusesWhatItDoesNotKnow(t *testing.T) {
 	} {
 		if _, err := NewLogger(nil, c.level, c.format); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("NewLogger(%q, %q): %v, want %s", c.level, c.format, err, c.want)
+		}
+	}
+}
+
+// What stands in a log line came from plugins, requests and files; a person reads it on a terminal.
+func TestLogDoesNotSteerATerminal(t *testing.T) {
+	const hostile = "Zürich 東京 \x1b[2J\x7f\u009b31m\u202egnp.exe\u2028\r\n level=ERROR"
+	for _, format := range []string{"text", "json"} {
+		var b bytes.Buffer
+		l, err := NewLogger(&b, "", format)
+		if err != nil {
+			t.Fatal(err)
+		}
+		l.Info(hostile, hostile, hostile, "error", errors.New(hostile), slog.Group("g", "list", []string{hostile}))
+		line := strings.TrimSuffix(b.String(), "\n")
+		if got := client.Printable(line); got != line || strings.Contains(line, "\n") {
+			t.Errorf("%s: %q", format, line)
+		}
+		if format == "text" {
+			continue
+		}
+		var fields map[string]any
+		if err := json.Unmarshal(b.Bytes(), &fields); err != nil || fields["msg"] != hostile || fields["error"] != hostile {
+			t.Errorf("%v: %q", err, fields)
 		}
 	}
 }

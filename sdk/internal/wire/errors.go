@@ -104,10 +104,10 @@ func clean(s string) string {
 func Error(s *status.Status) (e *sdk.Error, known bool) {
 	for _, d := range s.Details() {
 		if info, ok := d.(*errdetails.ErrorInfo); ok && info.GetDomain() == domain && info.GetReason() != "" {
-			return &sdk.Error{Reason: sdk.Reason(info.GetReason()), Message: s.Message(), Field: info.GetMetadata()[fieldKey]}, true
+			return &sdk.Error{Reason: sdk.Reason(name(info.GetReason())), Message: Printable(s.Message()), Field: name(info.GetMetadata()[fieldKey])}, true
 		}
 	}
-	e = &sdk.Error{Reason: reasonFor(s.Code()), Message: s.Message()}
+	e = &sdk.Error{Reason: reasonFor(s.Code()), Message: Printable(s.Message())}
 	switch s.Code() {
 	case codes.Canceled, codes.DeadlineExceeded, codes.Unavailable, codes.ResourceExhausted:
 		return e, false

@@ -18,9 +18,9 @@ func DescriptionToPB(d sdk.Description) *pb.DescribeResponse {
 // Description reads the answer to Describe.
 func Description(m *pb.DescribeResponse) (sdk.Description, error) {
 	d := sdk.Description{
-		Name: m.GetName(), Version: m.GetVersion(), SDKVersion: m.GetSdkVersion(), Architectures: m.GetArchitectures(),
-		Majors: ints(m.GetMajors()), Capabilities: textsAs[sdk.Capability](m.GetCapabilities()), Kernels: m.GetKernels(),
-		Numerics: textsAs[sdk.Numerics](m.GetNumerics()), Devices: m.GetDevices(),
+		Name: name(m.GetName()), Version: name(m.GetVersion()), SDKVersion: name(m.GetSdkVersion()), Architectures: names(m.GetArchitectures()),
+		Majors: ints(m.GetMajors()), Capabilities: textsAs[sdk.Capability](names(m.GetCapabilities())), Kernels: name(m.GetKernels()),
+		Numerics: textsAs[sdk.Numerics](names(m.GetNumerics())), Devices: names(m.GetDevices()),
 	}
 	if d.Name == "" {
 		return d, sdk.Errorf(sdk.ReasonInternal, "the plugin's description has no name")
@@ -84,7 +84,7 @@ func Inspection(m *pb.InspectResponse) (sdk.Inspection, error) {
 	if m.GetFit() < pb.Fit_FIT_NONE || m.GetFit() > pb.Fit_FIT_EXACT {
 		return sdk.Inspection{}, sdk.Errorf(sdk.ReasonInternal, "the plugin's inspection has the unknown fit %d", m.GetFit())
 	}
-	out := sdk.Inspection{Fit: sdk.Fit(m.GetFit() - pb.Fit_FIT_NONE), Reason: m.GetReason()}
+	out := sdk.Inspection{Fit: sdk.Fit(m.GetFit() - pb.Fit_FIT_NONE), Reason: Printable(m.GetReason())}
 	if out.Fit == sdk.FitNone {
 		return out, nil
 	}
@@ -122,7 +122,7 @@ func LayerTable(m *pb.LayerTable) (sdk.LayerTable, error) {
 		Modules: each(m.GetModules(), c.module), Parameters: m.GetParameters(), Context: int(m.GetContext()),
 		VocabSize: int(m.GetVocabSize()), MaxSequences: int(m.GetMaxSequences()),
 		Plan: each(m.GetPlan(), func(p *pb.Placement) sdk.Placement {
-			return sdk.Placement{Module: p.GetModule(), Device: p.GetDevice(), Streamed: p.GetStreamed()}
+			return sdk.Placement{Module: name(p.GetModule()), Device: name(p.GetDevice()), Streamed: p.GetStreamed()}
 		}),
 		ScratchBytes: m.GetScratchBytes(), ScratchBytesMost: m.GetScratchBytesMost(), CachePositions: int(m.GetCachePositions()),
 	}
@@ -146,7 +146,7 @@ func (c *checks) module(m *pb.Module) sdk.Module {
 	c.finite("flops_token", m.GetFlopsToken())
 	c.count("active_bytes_token", m.GetActiveBytesToken())
 	return sdk.Module{
-		ID: m.GetId(), WeightBytes: m.GetWeightBytes(), StateBytesToken: m.GetStateBytesToken(),
+		ID: name(m.GetId()), WeightBytes: m.GetWeightBytes(), StateBytesToken: m.GetStateBytesToken(),
 		StateBytesSeq: m.GetStateBytesSeq(), FLOPsToken: m.GetFlopsToken(), ActiveBytesToken: m.GetActiveBytesToken(),
 	}
 }
@@ -203,5 +203,5 @@ func TableToPB(t sdk.LayerTable) *pb.LoadResponse {
 
 // Progress reads a progress message.
 func Progress(m *pb.LoadProgress) sdk.Progress {
-	return sdk.Progress{Stage: m.GetStage(), Done: m.GetDone(), Total: m.GetTotal()}
+	return sdk.Progress{Stage: name(m.GetStage()), Done: m.GetDone(), Total: m.GetTotal()}
 }

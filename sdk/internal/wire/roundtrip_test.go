@@ -27,7 +27,7 @@ func TestEverythingArrivesAsSent(t *testing.T) {
 		})
 	}))
 	t.Run("inspection", rapid.MakeCheck(func(t *rapid.T) {
-		in := sdk.Inspection{Fit: sdk.Fit(rapid.IntRange(0, 2).Draw(t, "fit")), Reason: rapid.String().Draw(t, "reason")}
+		in := sdk.Inspection{Fit: sdk.Fit(rapid.IntRange(0, 2).Draw(t, "fit")), Reason: said.Draw(t, "reason")}
 		if in.Fit != sdk.FitNone {
 			in.Table = tables().Draw(t, "table")
 		}
@@ -126,6 +126,7 @@ func draw[V any](f func(*rapid.T) V) *rapid.Generator[V] { return rapid.Custom(f
 
 var (
 	words  = rapid.String()
+	said   = rapid.Map(words, name) // what a plugin says of itself
 	counts = rapid.IntRange(0, math.MaxInt)
 	sizes  = rapid.Int64Range(0, math.MaxInt64)
 	floats = rapid.Float64Range(-1e300, 1e300)
@@ -135,10 +136,10 @@ var (
 func descriptions() *rapid.Generator[sdk.Description] {
 	return draw(func(t *rapid.T) sdk.Description {
 		return sdk.Description{
-			Name: "x" + words.Draw(t, "name"), Version: words.Draw(t, "version"), SDKVersion: words.Draw(t, "sdk"),
-			Architectures: rapid.SliceOfN(words, 1, 3).Draw(t, "architectures"), Majors: rapid.SliceOfN(counts, 1, 3).Draw(t, "majors"),
-			Capabilities: []sdk.Capability{sdk.CapabilityEmbed, sdk.Capability(words.Draw(t, "capability"))},
-			Kernels:      words.Draw(t, "kernels"), Numerics: []sdk.Numerics{sdk.NumericsExact}, Devices: []string{"far"},
+			Name: "x" + said.Draw(t, "name"), Version: said.Draw(t, "version"), SDKVersion: said.Draw(t, "sdk"),
+			Architectures: rapid.SliceOfN(said, 1, 3).Draw(t, "architectures"), Majors: rapid.SliceOfN(counts, 1, 3).Draw(t, "majors"),
+			Capabilities: []sdk.Capability{sdk.CapabilityEmbed, sdk.Capability(said.Draw(t, "capability"))},
+			Kernels:      said.Draw(t, "kernels"), Numerics: []sdk.Numerics{sdk.NumericsExact}, Devices: []string{"far"},
 		}
 	})
 }
@@ -156,12 +157,12 @@ func checkpoints() *rapid.Generator[sdk.InspectRequest] {
 func tables() *rapid.Generator[sdk.LayerTable] {
 	module := draw(func(t *rapid.T) sdk.Module {
 		return sdk.Module{
-			ID: "m" + words.Draw(t, "id"), WeightBytes: sizes.Draw(t, "weight"), StateBytesToken: sizes.Draw(t, "token"),
+			ID: "m" + said.Draw(t, "id"), WeightBytes: sizes.Draw(t, "weight"), StateBytesToken: sizes.Draw(t, "token"),
 			StateBytesSeq: sizes.Draw(t, "seq"), FLOPsToken: floats.Draw(t, "flops"), ActiveBytesToken: sizes.Draw(t, "active"),
 		}
 	})
 	placement := draw(func(t *rapid.T) sdk.Placement {
-		return sdk.Placement{Module: words.Draw(t, "module"), Device: words.Draw(t, "device"), Streamed: rapid.Bool().Draw(t, "streamed")}
+		return sdk.Placement{Module: said.Draw(t, "module"), Device: said.Draw(t, "device"), Streamed: rapid.Bool().Draw(t, "streamed")}
 	})
 	return draw(func(t *rapid.T) sdk.LayerTable {
 		return sdk.LayerTable{
@@ -282,8 +283,8 @@ func reports() *rapid.Generator[sdk.Report] {
 	return draw(func(t *rapid.T) sdk.Report {
 		return sdk.Report{
 			Done:    rapid.Ptr(rapid.Just(sdk.OrderDone{ID: 9, Error: "no"}), true).Draw(t, "done"),
-			Devices: []sdk.DeviceReport{{Name: words.Draw(t, "device"), Budget: sizes.Draw(t, "budget"), Used: sizes.Draw(t, "used"), Peak: sizes.Draw(t, "peak"), Resident: sizes.Draw(t, "resident")}},
-			Modules: []sdk.ModuleReport{{ID: words.Draw(t, "module"), Device: "cpu", Resident: []string{"cpu", "far"}, Seconds: floats.Draw(t, "seconds")}},
+			Devices: []sdk.DeviceReport{{Name: said.Draw(t, "device"), Budget: sizes.Draw(t, "budget"), Used: sizes.Draw(t, "used"), Peak: sizes.Draw(t, "peak"), Resident: sizes.Draw(t, "resident")}},
+			Modules: []sdk.ModuleReport{{ID: said.Draw(t, "module"), Device: "cpu", Resident: []string{"cpu", "far"}, Seconds: floats.Draw(t, "seconds")}},
 			Moves:   rapid.Uint64().Draw(t, "moves"), Prefetches: rapid.Uint64().Draw(t, "prefetches"), Evictions: rapid.Uint64().Draw(t, "evictions"),
 			ExpertHits: rapid.Uint64().Draw(t, "hits"), ExpertMisses: rapid.Uint64().Draw(t, "misses"),
 			PicturesSeen: rapid.Uint64().Draw(t, "seen"), PicturesReused: rapid.Uint64().Draw(t, "reused"),

@@ -80,7 +80,7 @@ func Report(m *pb.ScheduleResponse) (sdk.Report, error) {
 		c.fail("state_used", "is %v: it must lie in 0..1", r.StateUsed)
 	}
 	if m.GetDone() != nil {
-		r.Done = &sdk.OrderDone{ID: m.GetDone().GetId(), Error: m.GetDone().GetError()}
+		r.Done = &sdk.OrderDone{ID: m.GetDone().GetId(), Error: Printable(m.GetDone().GetError())}
 	}
 	return r, c.blame("report")
 }
@@ -90,10 +90,10 @@ func (c *checks) deviceReport(m *pb.DeviceReport) sdk.DeviceReport {
 	c.count("device.used", m.GetUsed())
 	c.count("device.peak", m.GetPeak())
 	c.count("device.resident", m.GetResident())
-	return sdk.DeviceReport{Name: m.GetName(), Budget: m.GetBudget(), Used: m.GetUsed(), Peak: m.GetPeak(), Resident: m.GetResident()}
+	return sdk.DeviceReport{Name: name(m.GetName()), Budget: m.GetBudget(), Used: m.GetUsed(), Peak: m.GetPeak(), Resident: m.GetResident()}
 }
 
 func (c *checks) moduleReport(m *pb.ModuleReport) sdk.ModuleReport {
 	c.finite("module.seconds", m.GetSeconds())
-	return sdk.ModuleReport{ID: m.GetId(), Device: m.GetDevice(), Resident: m.GetResident(), Seconds: m.GetSeconds()}
+	return sdk.ModuleReport{ID: name(m.GetId()), Device: name(m.GetDevice()), Resident: names(m.GetResident()), Seconds: m.GetSeconds()}
 }
