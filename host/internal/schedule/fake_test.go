@@ -256,7 +256,7 @@ func inWorld(t *testing.T, setup func(p *fakeProcess) error, test func(w *world)
 		w := &world{t: t}
 		began := time.Now()
 		c := &config.Config{
-			Server:  config.Server{Wait: 10 * time.Second},
+			Server:  config.Server{Wait: 10 * time.Second, Drain: time.Minute},
 			Plugins: config.Plugins{Health: 30 * time.Second},
 			Devices: []config.Device{{Name: "far", Memory: 1000}},
 			Models:  []config.Model{{ID: "m", Aliases: []string{"alias"}, Devices: []string{"cpu", "far"}, Stall: 2 * time.Minute}},
