@@ -1,5 +1,6 @@
-// admin.go is the operators' side: where a model's modules lie, and orders to move one or to change a budget. It is there
-// only if server.admin says so, since whoever reaches it can slow every model down.
+// admin.go is the operators' side: where a model's modules lie, orders to move one or to change a budget, to start, stop and
+// restart a model, and to read models.toml again. It is there only if server.admin says so, since whoever reaches it can
+// take every model away.
 package api
 
 import (
@@ -15,6 +16,19 @@ import (
 // Operator carries out orders; the host is one.
 type Operator interface {
 	Order(ctx context.Context, model string, o sdk.Order) (sdk.Report, error)
+	// StartModel and RestartModel return when the model is ready, or with an error that says why it is not. StopModel returns when its
+	// process is gone.
+	StartModel(ctx context.Context, model string) error
+	StopModel(ctx context.Context, model string) error
+	RestartModel(ctx context.Context, model string) error
+}
+
+// Reload is what reading models.toml again has changed.
+type Reload struct {
+	Added   []string `json:"added"`
+	Removed []string `json:"removed"`
+	Changed []string `json:"changed"`
+	Later   []string `json:"needs_new_host"` // keys that changed and that a running host cannot change
 }
 
 // deadlineDefault is how long a plugin may take to give memory back if the order does not say.
@@ -64,6 +78,45 @@ func (a *api) admin(route func(pattern, method string, h func(http.ResponseWrite
 	})
 }
 
+// life adds the routes of orders about a model's life, which have no body.
+func (a *api) life(route func(pattern, method string, h func(http.ResponseWriter, *http.Request))) {
+	for verb, order := range map[string]func(context.Context, string) error{
+		"start": a.o.Operator.StartModel, "stop": a.o.Operator.StopModel, "restart": a.o.Operator.RestartModel,
+	} {
+		route("/admin/"+verb+"/{id...}", http.MethodPost, func(w http.ResponseWriter, r *http.Request) {
+			if err := order(r.Context(), r.PathValue("id")); err != nil {
+				writeError(w, orderError(err))
+			} else if s, ok := a.find(w, r); ok {
+				writeJSON(w, http.StatusOK, asModel(s))
+			}
+		})
+	}
+	if a.o.Reload == nil {
+		return
+	}
+	route("/admin/reload", http.MethodPost, func(w http.ResponseWriter, r *http.Request) {
+		done, err := a.o.Reload(r.Context())
+		if err != nil {
+			writeError(w, orderError(err))
+			return
+		}
+		done.Added, done.Removed, done.Changed, done.Later = list(done.Added), list(done.Removed), list(done.Changed), list(done.Later)
+		writeJSON(w, http.StatusOK, done)
+	})
+}
+
+// list is never null in JSON.
+func list(l []string) []string { return append([]string{}, l...) }
+
+// orderError is the answer to an order that failed: what has no status of its own is the sentence of whoever refused.
+func orderError(err error) *Error {
+	e := asError(err, "")
+	if e.Code != nil && *e.Code == "internal" {
+		e = newError(http.StatusConflict, "", "order_refused", err.Error())
+	}
+	return e
+}
+
 // strict reads a body whose every key is known; false means that the answer was sent.
 func (a *api) strict(w http.ResponseWriter, r *http.Request, into any) bool {
 	members, err := readBody(w, r, a.o.MaxBody)
@@ -91,11 +144,7 @@ func (a *api) strict(w http.ResponseWriter, r *http.Request, into any) bool {
 func (a *api) order(w http.ResponseWriter, r *http.Request, o sdk.Order) {
 	report, err := a.o.Operator.Order(r.Context(), r.PathValue("id"), o)
 	if err != nil {
-		e := asError(err, "")
-		if e.Code != nil && *e.Code == "internal" { // the plugin's sentence says why it could not
-			e = newError(http.StatusConflict, "", "order_refused", err.Error())
-		}
-		writeError(w, e)
+		writeError(w, orderError(err))
 		return
 	}
 	writeJSON(w, http.StatusOK, asPlacement(report))

@@ -16,6 +16,7 @@ import (
 
 // operator records the order it is given.
 type operator struct {
+	verb  string
 	model string
 	order sdk.Order
 	until time.Duration // its deadline, 0 without one
@@ -29,6 +30,49 @@ func (o *operator) Order(ctx context.Context, model string, order sdk.Order) (sd
 	o.model, o.order = model, order
 	return sdk.Report{Moves: 3, Devices: []sdk.DeviceReport{{Name: "far", Budget: 10, Used: 4, Peak: 9}},
 		Modules: []sdk.ModuleReport{{ID: "layers.0", Device: "far", Resident: []string{"cpu", "far"}}}}, o.err
+}
+
+func (o *operator) StartModel(_ context.Context, model string) error { return o.told("start", model) }
+func (o *operator) StopModel(_ context.Context, model string) error  { return o.told("stop", model) }
+func (o *operator) RestartModel(_ context.Context, model string) error {
+	return o.told("restart", model)
+}
+
+func (o *operator) told(verb, model string) error {
+	o.verb, o.model = verb, model
+	return o.err
+}
+
+func TestOrdersAboutAModelsLife(t *testing.T) {
+	for _, c := range []struct {
+		method, path string
+		err          error
+		status       int
+		want         string
+	}{
+		{"POST", "/admin/start/tiny", nil, 200, `"id":"tiny"`},
+		{"POST", "/admin/stop/tiny", nil, 200, `"id":"tiny"`},
+		{"POST", "/admin/restart/tiny", nil, 200, `"state":"ready"`},
+		{"GET", "/admin/stop/tiny", nil, 405, "takes POST"},
+		{"POST", "/admin/start/tiny", &schedule.Unavailable{Model: "tiny", State: schedule.StateQuarantined, Reason: "no weights", RetryAfter: time.Minute}, 503, "no weights"},
+		{"POST", "/admin/stop/tiny", errors.New("another order came"), 409, "order_refused"},
+		{"POST", "/admin/start/none", &schedule.UnknownModel{Name: "none"}, 404, "model_not_found"},
+		{"POST", "/admin/reload", nil, 200, `{"added":["a"],"removed":[],"changed":[],"needs_new_host":["server.listen"]}`},
+		{"POST", "/admin/reload", errors.New("models.toml:3: what"), 409, "models.toml:3: what"},
+	} {
+		o := &operator{err: c.err}
+		reload := func(context.Context) (Reload, error) {
+			return Reload{Added: []string{"a"}, Later: []string{"server.listen"}}, c.err
+		}
+		w := httptest.NewRecorder()
+		New(newFake(), Options{Operator: o, Reload: reload}).ServeHTTP(w, httptest.NewRequest(c.method, c.path, nil))
+		if w.Code != c.status || !strings.Contains(w.Body.String(), c.want) {
+			t.Errorf("%s %s: %d %s, want %d with %q", c.method, c.path, w.Code, w.Body, c.status, c.want)
+		}
+		if verb := strings.Split(c.path, "/")[2]; w.Code == http.StatusOK && verb != "reload" && (o.verb != verb || o.model != "tiny") {
+			t.Errorf("%s came as %s %s", c.path, o.verb, o.model)
+		}
+	}
 }
 
 func TestOperatorsOrders(t *testing.T) {

@@ -45,8 +45,10 @@ type Options struct {
 	MaxBody  int64              // bytes; 0 means 32 MiB
 	Pictures *fetch.Fetcher     // nil: takes data: URLs and follows no others
 	Operator Operator           // nil: no /admin
-	Guard    *Guard             // nil: takes every name and every page; for a socket that no browser reaches
-	Draining func() bool        // nil: never. A draining host is not ready.
+	// Reload reads models.toml again; nil: that is no order.
+	Reload   func(context.Context) (Reload, error)
+	Guard    *Guard      // nil: takes every name and every page; for a socket that no browser reaches
+	Draining func() bool // nil: never. A draining host is not ready.
 	// KeepAlive is how often a silent stream gets a comment, so that proxies keep it open; 0 means 10 s.
 	KeepAlive time.Duration
 }
@@ -87,6 +89,7 @@ func New(b Backend, o Options) http.Handler {
 	route("/readyz/{id...}", http.MethodGet, a.readyModel)
 	if o.Operator != nil {
 		a.admin(route)
+		a.life(route)
 	}
 	if o.Metrics != nil {
 		route("/metrics", http.MethodGet, o.Metrics.Handler().ServeHTTP)

@@ -19,6 +19,8 @@ type modelObject struct {
 	Aliases     []string       `json:"aliases,omitempty"`
 	State       schedule.State `json:"state"`
 	Reason      string         `json:"reason,omitempty"`
+	RetryAt     string         `json:"retry_at,omitempty"`  // when it is started again, if nothing happens before
+	WaitsFor    string         `json:"waits_for,omitempty"` // in words
 	Progress    *progress      `json:"progress,omitempty"`
 }
 
@@ -33,11 +35,20 @@ func asModel(s schedule.Status) modelObject {
 	m := modelObject{
 		ID: s.ID, Object: "model", Created: s.Since.Unix(), OwnedBy: "inference-pio",
 		MaxModelLen: s.Table.Context, Aliases: s.Aliases, State: s.State, Reason: s.Reason,
+		RetryAt: retryAt(s), WaitsFor: s.Waits(),
 	}
 	if s.State == schedule.StateLoading {
 		m.Progress = &progress{s.Progress.Stage, s.Progress.Done, s.Progress.Total}
 	}
 	return m
+}
+
+// retryAt is when a model that waits is started again, "" for one that does not wait.
+func retryAt(s schedule.Status) string {
+	if s.Waits() == "" {
+		return ""
+	}
+	return s.Retry.UTC().Format(time.RFC3339)
 }
 
 func (a *api) models(w http.ResponseWriter, _ *http.Request) {
@@ -89,13 +100,15 @@ func (a *api) readiness(w http.ResponseWriter, list []schedule.Status) {
 		State  schedule.State `json:"state"`
 		Since  string         `json:"since"`
 		Reason string         `json:"reason,omitempty"`
+
+		RetryAt string `json:"retry_at,omitempty"`
 	}
 	draining := a.o.Draining != nil && a.o.Draining()
 	all := !draining
 	models := map[string]entry{}
 	for _, s := range list {
 		all = all && s.Ready()
-		models[s.ID] = entry{s.State, s.Since.UTC().Format(time.RFC3339), s.Why()}
+		models[s.ID] = entry{s.State, s.Since.UTC().Format(time.RFC3339), s.Why(), retryAt(s)}
 	}
 	status := http.StatusOK
 	if !all {

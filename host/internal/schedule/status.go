@@ -20,8 +20,8 @@ const (
 	StateReady       State = "ready"       // requests are answered
 	StateRestarting  State = "restarting"  // the process died, or its start failed; the next start is due at Status.Retry
 	StateQuarantined State = "quarantined" // it does not start: Reason says why; tried again at Status.Retry
-	StateDraining    State = "draining"    // of an Unavailable alone: the host takes no new requests
-	StateStopped     State = "stopped"     // the host has closed
+	StateDraining    State = "draining"    // requests finish, new ones are refused: the model is to be stopped, or the host
+	StateStopped     State = "stopped"     // by an operator, or since the host has closed
 )
 
 // Status is a snapshot of one model.
@@ -29,7 +29,7 @@ type Status struct {
 	ID      string
 	Aliases []string
 	State   State
-	Reason  string // the last failure in words, or ""
+	Reason  string // in words: the last failure, or why the model is stopped; or ""
 	Since   time.Time
 	Retry   time.Time // when the next start is due, in StateRestarting and StateQuarantined
 	Silent  time.Time // since when the process leaves a health check unanswered; zero if it does not
@@ -66,6 +66,18 @@ func (s Status) silence() string {
 	return fmt.Sprintf("its plugin has not answered a health check for %v", time.Since(s.Silent).Round(time.Second))
 }
 
+// Waits says what a model waits for that does not run, "" if for nothing.
+func (s Status) Waits() string {
+	order := fmt.Sprintf("`piohost start %s`", s.ID)
+	switch s.State {
+	case StateRestarting:
+		return "the next attempt, or " + order
+	case StateQuarantined:
+		return "the next attempt, a change of its checkpoint, of the plugins or of pio.lock, or " + order
+	}
+	return ""
+}
+
 // Fingerprint names the arithmetic: equal fingerprints, prompts, seeds and parameters give equal tokens.
 func (s Status) Fingerprint() string {
 	if s.Description.Name == "" {
@@ -89,7 +101,7 @@ type Unavailable struct {
 	Model  string
 	State  State
 	Reason string
-	// RetryAfter is when another attempt may be worth it; 0 means never without help.
+	// RetryAfter is when another attempt may be worth it; 0 means not before somebody does something.
 	RetryAfter time.Duration
 }
 
