@@ -30,6 +30,9 @@ type modelLine struct {
 	State   string   `json:"state"`   // "": no host has it
 	Reason  string   `json:"reason"`  // why it is not ready, or ""
 	Context int      `json:"context"` // positions; 0: not known before it is loaded
+
+	RetryAt  string `json:"retry_at"`  // when it is started again, if nothing happens before; RFC 3339, or ""
+	WaitsFor string `json:"waits_for"` // in words, or ""
 }
 
 // pluginsDocument is that of `plugin list` and `plugin lock`.

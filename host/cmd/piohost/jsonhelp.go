@@ -17,6 +17,7 @@ models
     plugin                 "": the one that claims the checkpoint, or of a host elsewhere
     state, reason          "": no host has it; why it is not ready
     context                positions; 0: not known before it is loaded
+    retry_at, waits_for    "" but for a model that waits for its next start: when that is, and what else may bring it
 
 plugin list, plugin lock
   plugins[]

@@ -124,6 +124,7 @@ Exit codes: 1 failed, 2 the command line or models.toml is wrong, 3 the model co
 		Example: `  piohost                            serve what models.toml lists
   piohost chat MODEL                 talk with one of them
   piohost run MODEL "Why is that?"   ask one question
+  piohost restart MODEL              give one a new process; answers go on in it
   piohost config check               say what is wrong with models.toml
   source <(piohost completion bash)  let the shell complete commands and the names of models`,
 		Version:       sdk.Version,
@@ -138,6 +139,7 @@ Exit codes: 1 failed, 2 the command line or models.toml is wrong, 3 the model co
 	f.StringVar(&g.config, "config", defaultConfig, "the file that says what to serve")
 	f.StringVar(&g.logLevel, "log-level", "info", "debug, info, warn or error")
 	f.StringVar(&g.logFormat, "log-format", "text", "text or json")
+	root.AddCommand(newControls(g)...)
 	root.AddCommand(serve, newRun(g), newChat(g), newModels(g), newPlugin(g), newConfig(g), newJSONHelp())
 	return root
 }

@@ -77,13 +77,14 @@ func TestScripts(t *testing.T) {
 			return err
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"fill":    fill,
-			"install": install,
-			"copy":    copyFolder,
-			"ready":   ready,
-			"http":    request,
-			"occupy":  occupy,
-			"code":    code,
+			"fill":     fill,
+			"install":  install,
+			"appended": appended,
+			"copy":     copyFolder,
+			"ready":    ready,
+			"http":     request,
+			"occupy":   occupy,
+			"code":     code,
 		},
 	})
 }
@@ -115,6 +116,15 @@ func install(ts *testscript.TestScript, _ bool, args []string) {
 func copyFolder(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Check(os.MkdirAll(filepath.Dir(ts.MkAbs(args[1])), 0o755))
 	ts.Check(os.CopyFS(ts.MkAbs(args[1]), os.DirFS(ts.MkAbs(args[0]))))
+}
+
+// appended FILE replaces an executable by one with more bytes behind it, as a build would: another file in its place.
+func appended(ts *testscript.TestScript, _ bool, args []string) {
+	file := ts.MkAbs(args[0])
+	data, err := os.ReadFile(file)
+	ts.Check(err)
+	ts.Check(os.WriteFile(file+".new", append(data, "built anew"...), 0o755))
+	ts.Check(os.Rename(file+".new", file))
 }
 
 // ready [PART] waits until what the host at $ADDRESS says of its readiness has that part; by default that all is well.

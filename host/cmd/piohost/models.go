@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strconv"
 	"text/tabwriter"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -70,7 +71,7 @@ func (g *global) modelsHere(ctx context.Context, c *config.Config) modelsDocumen
 	d := modelsDocument{Host: c.Server.Listen, Running: err == nil, Models: []modelLine{}}
 	for _, m := range c.Models {
 		r := served[m.ID]
-		d.Models = append(d.Models, modelLine{m.ID, list(m.Aliases), m.Path, m.Plugin, r.State, r.Reason, r.Context})
+		d.Models = append(d.Models, modelLine{m.ID, list(m.Aliases), m.Path, m.Plugin, r.State, r.Reason, r.Context, r.RetryAt, r.WaitsFor})
 	}
 	return d
 }
@@ -85,5 +86,25 @@ func (g *global) listModels(d modelsDocument) error {
 		}
 		fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", m.ID, cmp.Or(m.State, "-"), positions, cmp.Or(m.Path, "-"))
 	}
-	return w.Flush()
+	if err := w.Flush(); err != nil {
+		return err
+	}
+	for _, m := range d.Models {
+		if m.Reason != "" {
+			fmt.Fprintf(g.std.out, "\n%s is %s: %s\n", m.ID, m.State, m.Reason)
+		}
+		if m.WaitsFor != "" {
+			fmt.Fprintf(g.std.out, "    next attempt: %s\n    it waits for: %s\n", localTime(m.RetryAt), m.WaitsFor)
+		}
+	}
+	return nil
+}
+
+// localTime is a host's time as the clock on the wall has it.
+func localTime(rfc string) string {
+	t, err := time.Parse(time.RFC3339, rfc)
+	if err != nil {
+		return rfc
+	}
+	return t.Local().Format(time.TimeOnly)
 }

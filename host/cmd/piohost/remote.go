@@ -76,6 +76,9 @@ type listedModel struct {
 	Reason  string   `json:"reason"`
 	Context int      `json:"max_model_len"`
 	OwnedBy string   `json:"owned_by"`
+
+	RetryAt  string `json:"retry_at"`
+	WaitsFor string `json:"waits_for"`
 }
 
 // models lists what the host serves. That none answers is an error, as is any other server that happens to listen there.

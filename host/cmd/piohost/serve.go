@@ -58,8 +58,10 @@ func (g *global) loadServing() (*config.Config, error) {
 }
 
 // serve runs until a signal. The first drains: no new requests, running ones finish within server.drain; the second ends
-// at once what is left.
+// at once what is left. SIGHUP reads models.toml again.
 func (g *global) serve(ctx context.Context) error {
+	hangups, stop := outlive()
+	defer stop()
 	c, err := g.loadServing()
 	if err != nil {
 		return err
@@ -82,24 +84,23 @@ func (g *global) serve(ctx context.Context) error {
 		return err
 	}
 	running := start(host)
-	options := apiOptions(c, log)
-	options.Metrics, options.Draining = metrics, host.Draining
-	options.Guard = guardOf(listener.Addr(), c)
-	if c.Server.Admin {
-		options.Operator = host
-	}
-	server := newServer(api.New(host, options))
+	s := &service{load: g.load, host: host, address: listener.Addr(), metrics: metrics, log: log}
+	s.answer(c)
+	server := newServer(s)
 	failed := make(chan error, 1)
 	go func() { failed <- server.Serve(listener) }()
 	log.Info("listening", "address", "http://"+listener.Addr().String(), "models", len(c.Models))
+	serving, end := context.WithCancel(ctx)
+	go s.hangups(serving, hangups)
 
 	select {
 	case err = <-failed:
 	case <-ctx.Done():
-		log.Info("draining; a second signal ends what still runs", "limit", c.Server.Drain)
+		log.Info("draining; a second signal ends what still runs", "limit", host.Config().Server.Drain)
 	}
+	end()
 	g.console.show("")
-	drain(host, c.Server.Drain)
+	drain(host, host.Config().Server.Drain)
 	closing, cancel := context.WithTimeout(context.Background(), closeTime)
 	defer cancel()
 	if server.Shutdown(closing) != nil {

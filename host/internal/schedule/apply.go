@@ -29,7 +29,7 @@ func (c Changes) None() bool { return len(c.Added)+len(c.Removed)+len(c.Changed)
 // differ do so one after the other, each starting as it is now before the next one ends; new ones start when there is room.
 // The rest keeps its processes and streams. Entries are the same if their ids are. Apply returns when what is gone has ended
 // and what differs is ready, or has failed to become so.
-func (h *Host) Apply(ctx context.Context, c *config.Config) (Changes, error) {
+func (h *Host) Apply(c *config.Config) (Changes, error) {
 	h.applying.Lock()
 	defer h.applying.Unlock()
 	p, err := h.plan(c)
@@ -37,15 +37,17 @@ func (h *Host) Apply(ctx context.Context, c *config.Config) (Changes, error) {
 		return Changes{}, err
 	}
 	var all sync.WaitGroup
-	for _, m := range p.gone {
-		all.Go(func() { err = errors.Join(err, h.remove(ctx, m)) })
+	errs := make([]error, len(p.gone))
+	for i, m := range p.gone {
+		all.Go(func() { errs[i] = h.remove(m) })
 	}
 	all.Wait()
+	err = errors.Join(errs...)
 	for _, m := range p.kept {
-		m.rebudget(ctx, p.given[m.entry.ID])
+		m.rebudget(p.given[m.entry.ID])
 	}
 	for _, m := range p.changed {
-		err = errors.Join(err, h.replace(ctx, m, p))
+		err = errors.Join(err, h.replace(m, p))
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -119,8 +121,8 @@ func (m *model) rename(aliases []string) {
 }
 
 // remove ends a model whose entry is gone.
-func (h *Host) remove(ctx context.Context, m *model) error {
-	err := m.retire(ctx, wishEnd, "it is no longer in models.toml", h.Config().Server.Drain)
+func (h *Host) remove(m *model) error {
+	err := m.retire(context.Background(), wishEnd, "it is no longer in models.toml", h.Config().Server.Drain)
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.models = slices.DeleteFunc(slices.Clone(h.models), func(o *model) bool { return o == m })
@@ -128,7 +130,7 @@ func (h *Host) remove(ctx context.Context, m *model) error {
 }
 
 // replace ends a model and starts it as its entry is now. Requests that come meanwhile wait for it.
-func (h *Host) replace(ctx context.Context, m *model, p *plan) error {
+func (h *Host) replace(m *model, p *plan) error {
 	entry, _ := p.config.Model(m.entry.ID)
 	next := newModel(h, entry, p.given[entry.ID])
 	next.status.Reason = "its entry was changed; it waits for the end of the process there was"
@@ -141,18 +143,18 @@ func (h *Host) replace(ctx context.Context, m *model, p *plan) error {
 	h.models = slices.Clone(h.models)
 	h.models[slices.Index(h.models, m)] = next
 	h.mu.Unlock()
-	err := m.retire(ctx, wishEnd, "its entry in models.toml was changed", p.config.Server.Drain)
+	err := m.retire(context.Background(), wishEnd, "its entry in models.toml was changed", p.config.Server.Drain)
 	h.mu.Lock()
 	h.launch(next)
 	h.mu.Unlock()
-	if settled := next.settle(ctx, 1); settled != nil {
+	if settled := next.settle(context.Background(), 1); settled != nil {
 		h.o.Log.Warn("the changed model is not ready", "model", entry.ID, "error", settled)
 	}
 	return err
 }
 
 // rebudget gives a process what it may hold from now on: by order, or where that is refused by a restart.
-func (m *model) rebudget(ctx context.Context, given []sdk.DeviceBudget) {
+func (m *model) rebudget(given []sdk.DeviceBudget) {
 	m.mu.Lock()
 	before := m.given
 	if reflect.DeepEqual(before, given) {
@@ -165,7 +167,7 @@ func (m *model) rebudget(ctx context.Context, given []sdk.DeviceBudget) {
 	if l == nil {
 		return // the next Load has it
 	}
-	ctx, cancel := context.WithTimeout(ctx, 2*budgetTime)
+	ctx, cancel := context.WithTimeout(context.Background(), 2*budgetTime)
 	defer cancel()
 	for _, d := range given {
 		_, err := l.orders.do(ctx, sdk.Order{Budget: &sdk.BudgetOrder{Device: d.Name, Bytes: d.Bytes, Deadline: budgetTime}})
@@ -174,7 +176,7 @@ func (m *model) rebudget(ctx context.Context, given []sdk.DeviceBudget) {
 		}
 		m.log.Warn("the model is restarted: it could not be given another budget as it runs", "device", d.Name, "bytes", d.Bytes, "error", err)
 		if start, err := m.begin(true); err == nil {
-			_ = m.settle(ctx, start) // its state tells how it went
+			_ = m.settle(context.Background(), start) // its state tells how it went
 		}
 		return
 	}

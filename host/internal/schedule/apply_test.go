@@ -30,7 +30,7 @@ func (w *world) known() map[string]State {
 
 func apply(t *testing.T, w *world, c *config.Config, want Changes) {
 	t.Helper()
-	got, err := w.Apply(context.Background(), c)
+	got, err := w.Apply(c)
 	if err != nil || !reflect.DeepEqual(got, want) {
 		t.Errorf("changes %+v, %v; want %+v", got, err, want)
 	}
@@ -242,7 +242,7 @@ func TestAHostThatDrainsTakesNoConfiguration(t *testing.T) {
 	inWorld(t, slow, func(w *world) {
 		c := w.Config()
 		w.Close(context.Background())
-		if _, err := w.Apply(context.Background(), c); !errors.Is(err, errNotRunning) {
+		if _, err := w.Apply(c); !errors.Is(err, errNotRunning) {
 			t.Errorf("got %v", err)
 		}
 	})

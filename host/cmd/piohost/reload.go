@@ -1,0 +1,127 @@
+// reload.go is a host that serves, and how another models.toml is taken into it while it runs.
+package main
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"os/signal"
+	"reflect"
+	"sync"
+	"sync/atomic"
+	"syscall"
+
+	"github.com/inference-pio/inference-pio/host/internal/api"
+	"github.com/inference-pio/inference-pio/host/internal/config"
+	"github.com/inference-pio/inference-pio/host/internal/schedule"
+	"github.com/inference-pio/inference-pio/host/internal/telemetry"
+)
+
+// service answers requests as the newest models.toml says.
+type service struct {
+	load    func() (*config.Config, error)
+	host    *schedule.Host
+	address net.Addr
+	metrics *telemetry.Metrics
+	log     *slog.Logger
+
+	handler atomic.Pointer[http.Handler]
+	one     sync.Mutex // held by the reload under way
+}
+
+// ServeHTTP implements http.Handler. A request keeps the handler it began with.
+func (s *service) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	(*s.handler.Load()).ServeHTTP(w, r)
+}
+
+// answer makes the handler that c asks for.
+func (s *service) answer(c *config.Config) {
+	options := apiOptions(c, s.log)
+	options.Metrics, options.Draining = s.metrics, s.host.Draining
+	options.Guard = guardOf(s.address, c)
+	if c.Server.Admin {
+		options.Operator, options.Reload = s.host, s.reload
+	}
+	h := api.New(s.host, options)
+	s.handler.Store(&h)
+}
+
+// reload reads models.toml again and makes the host one of it. A file with mistakes changes nothing; what has begun is
+// carried out although whoever ordered it has left.
+func (s *service) reload(context.Context) (api.Reload, error) {
+	s.one.Lock()
+	defer s.one.Unlock()
+	c, err := s.load()
+	if err != nil {
+		s.refuse(err)
+		return api.Reload{}, err
+	}
+	old := s.host.Config()
+	done := api.Reload{Later: later(old, c)}
+	c.Server.Listen = old.Server.Listen
+	if !reflect.DeepEqual(old.Server, c.Server) || !reflect.DeepEqual(old.Pictures, c.Pictures) {
+		s.answer(c)
+		s.log.Info("requests are answered as models.toml says now", "tables", "[server], [pictures]")
+	}
+	if !reflect.DeepEqual(old.Plugins, c.Plugins) {
+		s.log.Info("[plugins] has changed; it holds from each model's next start on")
+	}
+	for _, key := range done.Later {
+		s.log.Warn("this has changed in models.toml and holds only for a new host", "key", key)
+	}
+	changes, err := s.host.Apply(c)
+	done.Added, done.Removed, done.Changed = changes.Added, changes.Removed, changes.Changed
+	if err != nil {
+		s.log.Error("not everything that models.toml says could be done", "error", err)
+		return done, err
+	}
+	s.log.Info("models.toml was read again", "added", done.Added, "removed", done.Removed, "changed", done.Changed)
+	return done, nil
+}
+
+// refuse tells every mistake of a file that is not taken.
+func (s *service) refuse(err error) {
+	var problems config.Problems
+	if !errors.As(err, &problems) {
+		problems = config.Problems{{Text: err.Error()}}
+	}
+	for _, p := range problems {
+		s.log.Error("models.toml is not taken, and nothing has changed", "problem", p.String())
+	}
+}
+
+// later lists the keys that a host cannot change while it runs.
+func later(old, c *config.Config) []string {
+	var keys []string
+	if old.Server.Listen != c.Server.Listen {
+		keys = append(keys, "server.listen")
+	}
+	return keys
+}
+
+// hangups reloads at each SIGHUP until ctx ends.
+func (s *service) hangups(ctx context.Context, signals <-chan os.Signal) {
+	for {
+		select {
+		case <-signals:
+			_, _ = s.reload(ctx) // the log tells
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// outlive keeps the host from ending with its terminal or with whoever reads its log. SIGHUPs come on the channel; a write
+// to a pipe that nobody reads fails. The plugins inherit nothing of this, as they would if the signals were ignored.
+func outlive() (hangups <-chan os.Signal, stop func()) {
+	c, pipes := make(chan os.Signal, 1), make(chan os.Signal, 1)
+	signal.Notify(c, syscall.SIGHUP)
+	signal.Notify(pipes, syscall.SIGPIPE) // nobody receives: it is enough that it is not the end
+	return c, func() {
+		signal.Stop(c)
+		signal.Stop(pipes)
+	}
+}
