@@ -26,6 +26,15 @@ func (g *global) load() (*config.Config, error) {
 	return c, nil
 }
 
+// patient is load for a host that serves, and for what speaks with one: checkpoints that are not there are waited for.
+func (g *global) patient() (*config.Config, error) {
+	c, err := config.Patient(g.file())
+	if err != nil {
+		return nil, &codeError{exitUsage, err}
+	}
+	return c, nil
+}
+
 func (g *global) logger() (*slog.Logger, error) {
 	log, err := telemetry.NewLogger(g.console, g.logLevel, g.logFormat)
 	if err != nil {

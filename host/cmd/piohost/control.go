@@ -18,11 +18,11 @@ import (
 func newControls(g *global) []*cobra.Command {
 	about := func(verb, short, long string) *cobra.Command {
 		return &cobra.Command{
-			Use: verb + " MODEL", Short: short, Long: short + ".\n\n" + long + operatorHelp, Args: takes(1, 1),
+			Use: verb + " MODEL", Short: short, Long: short + ".\n\n" + long + operatorHelp, Args: takes(1, 1), ValidArgsFunction: g.completeModel,
 			RunE: func(cmd *cobra.Command, args []string) error { return g.control(cmd.Context(), verb, args[0]) },
 		}
 	}
-	return []*cobra.Command{
+	list := []*cobra.Command{
 		about("start", "Start a model that is stopped, or that waits for its next attempt", "It returns when the model is ready."),
 		about("stop", "Let a model's requests finish and end its process", "It returns when the process is gone. The model stays stopped until it is started or the host is."),
 		about("restart", "Give a model a new process, of the binary and the checkpoint that lie there now",
@@ -36,9 +36,13 @@ the others go on. A file with mistakes changes nothing.` + operatorHelp,
 			RunE: func(cmd *cobra.Command, _ []string) error { return g.reload(cmd.Context()) },
 		},
 	}
+	for _, cmd := range list {
+		g.hostFlag(cmd.Flags())
+	}
+	return list
 }
 
-const operatorHelp = "\n\nIt asks the host at the configured address, which needs server.admin = true."
+const operatorHelp = "\n\nIt asks the host at the configured address, or the one that --host names, which needs server.admin = true."
 
 // control gives an order about a model and says what has become of it.
 func (g *global) control(ctx context.Context, verb, model string) error {
@@ -84,7 +88,10 @@ func (g *global) reload(ctx context.Context) error {
 
 // running is the host that orders go to.
 func (g *global) running() (*remote, error) {
-	c, err := g.load()
+	if r, err := g.elsewhere(); r != nil || err != nil {
+		return r, err
+	}
+	c, err := g.patient()
 	if err != nil {
 		return nil, err
 	}
@@ -105,21 +112,20 @@ func (r *remote) order(ctx context.Context, path string, into any) error {
 	case ctx.Err() != nil:
 		return ctx.Err()
 	case err != nil:
-		return fmt.Errorf("no host answers at %s", strings.TrimPrefix(r.base, "http://"))
+		return fmt.Errorf("no host answers at %s: %w", r.named, unreachable(err))
 	}
 	defer resp.Body.Close()
-	body := json.NewDecoder(io.LimitReader(resp.Body, 1<<20))
 	if resp.StatusCode == http.StatusOK {
-		return body.Decode(into)
+		return json.NewDecoder(io.LimitReader(resp.Body, 1<<20)).Decode(into)
 	}
-	var failed struct{ Error *apiError }
-	switch err := body.Decode(&failed); {
-	case err != nil || failed.Error == nil:
-		return fmt.Errorf("the host answers %s", resp.Status)
-	case failed.Error.Code == "not_found":
+	err = refusal(resp)
+	var told *apiError
+	switch {
+	case !errors.As(err, &told):
+	case told.Code == "not_found":
 		return errors.New("the host takes no orders; set server.admin = true in its models.toml, and have it read that with SIGHUP")
-	case failed.Error.Code == "model_quarantined":
-		return &codeError{exitLoad, failed.Error}
+	case told.Code == "model_quarantined":
+		return &codeError{exitLoad, err}
 	}
-	return failed.Error
+	return err
 }

@@ -12,6 +12,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -81,6 +82,7 @@ func TestScripts(t *testing.T) {
 			"install":  install,
 			"appended": appended,
 			"copy":     copyFolder,
+			"hangup":   hangup,
 			"ready":    ready,
 			"http":     request,
 			"occupy":   occupy,
@@ -125,6 +127,13 @@ func appended(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Check(err)
 	ts.Check(os.WriteFile(file+".new", append(data, "built anew"...), 0o755))
 	ts.Check(os.Rename(file+".new", file))
+}
+
+// hangup sends SIGHUP to what runs in the background; the scripts' own kill knows no such signal.
+func hangup(ts *testscript.TestScript, _ bool, _ []string) {
+	for _, cmd := range ts.BackgroundCmds() {
+		ts.Check(cmd.Process.Signal(syscall.SIGHUP))
+	}
 }
 
 // ready [PART] waits until what the host at $ADDRESS says of its readiness has that part; by default that all is well.

@@ -48,11 +48,11 @@ func (g *global) models(ctx context.Context) (modelsDocument, error) {
 		}
 		d := modelsDocument{Host: r.base, Running: true, Models: []modelLine{}}
 		for _, m := range answered {
-			d.Models = append(d.Models, modelLine{ID: m.ID, Aliases: list(m.Aliases), State: m.State, Reason: m.Reason, Context: m.Context})
+			d.Models = append(d.Models, modelLine{ID: m.ID, Aliases: list(m.Aliases), State: m.State, Reason: m.Reason, Context: m.Context, RetryAt: m.RetryAt, WaitsFor: m.WaitsFor})
 		}
 		return d, nil
 	}
-	c, err := g.load()
+	c, err := g.patient()
 	if err != nil {
 		return modelsDocument{}, err
 	}

@@ -55,6 +55,9 @@ func (s *service) reload(context.Context) (api.Reload, error) {
 	s.one.Lock()
 	defer s.one.Unlock()
 	c, err := s.load()
+	if err == nil {
+		err = absent(c, s.log)
+	}
 	if err != nil {
 		s.refuse(err)
 		return api.Reload{}, err
@@ -80,6 +83,17 @@ func (s *service) reload(context.Context) (api.Reload, error) {
 	}
 	s.log.Info("models.toml was read again", "added", done.Added, "removed", done.Removed, "changed", done.Changed)
 	return done, nil
+}
+
+// absent tells which checkpoints are waited for. That none is there is a mistake: more likely the file is wrong than the disk.
+func absent(c *config.Config, log *slog.Logger) error {
+	if len(c.Absent) == len(c.Models) {
+		return &codeError{exitUsage, c.Absent}
+	}
+	for _, p := range c.Absent {
+		log.Warn("a checkpoint is not there; its model waits for it", "problem", p.String())
+	}
+	return nil
 }
 
 // refuse tells every mistake of a file that is not taken.

@@ -45,9 +45,9 @@ func (g *global) listenFlag(flags *pflag.FlagSet) {
 	flags.StringVar(&g.listen, "listen", "", "listen at `HOST:PORT` in place of server.listen")
 }
 
-// loadServing is load with what the command line says of serving.
+// loadServing is patient with what the command line says of serving.
 func (g *global) loadServing() (*config.Config, error) {
-	c, err := g.load()
+	c, err := g.patient()
 	if err != nil || g.listen == "" {
 		return c, err
 	}
@@ -67,6 +67,9 @@ func (g *global) serve(ctx context.Context) error {
 		return err
 	}
 	log, err := g.logger()
+	if err == nil {
+		err = absent(c, log)
+	}
 	if err != nil {
 		return err
 	}
@@ -84,7 +87,7 @@ func (g *global) serve(ctx context.Context) error {
 		return err
 	}
 	running := start(host)
-	s := &service{load: g.load, host: host, address: listener.Addr(), metrics: metrics, log: log}
+	s := &service{load: g.loadServing, host: host, address: listener.Addr(), metrics: metrics, log: log}
 	s.answer(c)
 	server := newServer(s)
 	failed := make(chan error, 1)

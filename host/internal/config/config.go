@@ -22,6 +22,9 @@ type Config struct {
 	Models   []Model
 
 	Notes []Problem // what is no mistake and worth saying: how a path was understood
+
+	// Absent says of each checkpoint that is not there that it is not, where the file was read with Patient.
+	Absent Problems
 }
 
 // Server says how clients reach the host.

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -380,5 +381,47 @@ func TestMTLSAlone(t *testing.T) {
 		if _, err := MTLS(file); err == nil || !strings.HasPrefix(err.Error(), want) {
 			t.Errorf("%q: got %v, want %s", text, err, want)
 		}
+	}
+}
+
+// A host waits for checkpoints; whoever wants to use one at once does not.
+func TestACheckpointThatIsNotThere(t *testing.T) {
+	dir := t.TempDir()
+	file := filepath.Join(dir, "models.toml")
+	for _, d := range []string{"there", "bare", "bin/plugins"} {
+		if err := os.MkdirAll(filepath.Join(dir, d), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write := func(path, text string) {
+		t.Helper()
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write(filepath.Join(dir, "there/config.json"), "{}")
+	entries := ""
+	for _, path := range []string{"there", "bare", "gone"} {
+		entries += fmt.Sprintf("[[model]]\nid = %q\npath = %q\n", path, path)
+	}
+	write(file, entries)
+	want := []string{
+		file + ":6: model[1].path: " + dir + "/bare: there is no config.json",
+		file + ":9: model[2].path: " + dir + "/gone: there is no such folder",
+	}
+	tells := func(err error) bool {
+		lines := strings.Split(err.Error(), "\n")
+		return len(lines) == 2 && strings.HasPrefix(lines[0], want[0]) && strings.HasPrefix(lines[1], want[1])
+	}
+	if _, err := Load(file); err == nil || !tells(err) {
+		t.Errorf("Load: %v", err)
+	}
+	c, err := Patient(file)
+	if err != nil || len(c.Models) != 3 || !tells(c.Absent) {
+		t.Errorf("Patient: %v, %+v", err, c)
+	}
+	write(file, entries+"contxt = 3\n")
+	if _, err := Patient(file); err == nil || strings.Count(err.Error(), "\n") != 2 {
+		t.Errorf("Patient with a mistake tells all three: %v", err)
 	}
 }

@@ -16,6 +16,18 @@ const maxFile = 256 << 10
 
 // Load reads and checks a models.toml. Its error is of type [Problems].
 func Load(path string) (*Config, error) {
+	c, err := Patient(path)
+	if err == nil {
+		err = c.Absent.orNil()
+	}
+	if err != nil {
+		return nil, err
+	}
+	return c, nil
+}
+
+// Patient is Load for a host that waits for checkpoints: one that is not there is no mistake.
+func Patient(path string) (*Config, error) {
 	data, err := readFile(path)
 	if err != nil {
 		return nil, Problems{{File: path, Text: err.Error()}}
@@ -82,9 +94,10 @@ func parse(file string, data []byte, files disk) (*Config, error) {
 	}
 	c := r.config(values)
 	c.File, c.Notes = absolute, r.notes
-	if err := r.problems.orNil(); err != nil {
-		return nil, err
+	if len(r.problems) > 0 {
+		return nil, append(r.problems, r.absent...).orNil()
 	}
+	c.Absent = r.absent
 	return c, nil
 }
 

@@ -33,7 +33,8 @@ const (
 type reader struct {
 	*document
 	disk
-	dir string // of the file: what paths in it are relative to
+	absent Problems
+	dir    string // of the file: what paths in it are relative to
 }
 
 func (r *reader) config(values map[string]any) *Config {
@@ -216,7 +217,11 @@ func (r *reader) checkpointOf(t *table, path string) string {
 	folder, err := r.checkpoint(path)
 	switch {
 	case err != nil:
-		t.problem("path", "%v", err)
+		if key := join(t.path, "path"); errors.Is(err, fs.ErrNotExist) {
+			r.absent = append(r.absent, Problem{r.file, r.lineOf(key), key, err.Error()})
+		} else {
+			t.problem("path", "%v", err)
+		}
 	case folder != path:
 		key := join(t.path, "path")
 		r.notes = append(r.notes, Problem{r.file, r.lineOf(key), key, fmt.Sprintf("%s is a hub cache; the revision %s is used", path, folder)})

@@ -46,7 +46,7 @@ func TestAModelComesAndGoesWhileAnotherAnswers(t *testing.T) {
 		other := w.askModel(context.Background(), "new", sdk.GenerateRequest{Tokens: []int32{500}, MaxTokens: 4}, nil)
 		time.Sleep(1500 * time.Millisecond)
 		apply(t, w, w.next(old), Changes{Removed: []string{"new"}}) // waits for its request
-		other.complete(t, 500, 4)
+		other.complete(w, 500, 4)
 		if !w.process(2).stopped || len(w.Models()) != 1 {
 			t.Errorf("it is not gone: %v", w.known())
 		}
@@ -54,7 +54,7 @@ func TestAModelComesAndGoesWhileAnotherAnswers(t *testing.T) {
 		if err := w.Generate(context.Background(), "new", sdk.GenerateRequest{}, nil); !errors.As(err, &unknown) {
 			t.Errorf("a model that is gone: %v", err)
 		}
-		stream.complete(t, 100, 20)
+		stream.complete(w, 100, 20)
 		if s := w.Models()[0]; s.Starts != 1 {
 			t.Errorf("the one that stayed: %+v", s)
 		}
@@ -110,13 +110,13 @@ func TestChangedEntriesAreReplacedOneAfterTheOther(t *testing.T) {
 		synctest.Wait()
 		late := w.ask(300, 2)
 		lateB := w.askModel(context.Background(), "b", sdk.GenerateRequest{Tokens: []int32{400}, MaxTokens: 1}, nil)
-		lateB.complete(t, 400, 1) // b still answers as it was
+		lateB.complete(w, 400, 1) // b still answers as it was
 		if w.process(2).stopped {
 			t.Error("both were ended at once")
 		}
-		onA.complete(t, 100, 5)
-		late.complete(t, 300, 2)
-		onB.complete(t, 200, 8)
+		onA.complete(w, 100, 5)
+		late.complete(w, 300, 2)
+		onB.complete(w, 200, 8)
 		<-done
 		if p, q := w.process(3), w.process(4); p.entry.Context != 50 || q.entry.Context != 60 || p.aboard+q.aboard != 0 {
 			t.Errorf("new processes of %+v and %+v", p.entry, q.entry)
@@ -140,7 +140,7 @@ func TestAChangeForTheWorseAndBack(t *testing.T) {
 		}
 		m.Context = 100
 		apply(t, w, w.next(m), Changes{Changed: []string{"m"}})
-		w.ask(100, 3).complete(t, 100, 3)
+		w.ask(100, 3).complete(w, 100, 3)
 	})
 }
 
@@ -159,7 +159,7 @@ func TestAliasesChangeWithoutARestart(t *testing.T) {
 		if _, err := w.Tokenize(context.Background(), "nick", "x"); err != nil {
 			t.Errorf("by its new alias: %v", err)
 		}
-		stream.complete(t, 100, 5)
+		stream.complete(w, 100, 5)
 		if n := len(w.startTimes()); n != 1 {
 			t.Errorf("%d starts", n)
 		}
@@ -198,7 +198,7 @@ func TestAnEntryThatComesTakesItsShareOfADevice(t *testing.T) {
 			stream := w.ask(100, 9)
 			time.Sleep(1500 * time.Millisecond)
 			apply(t, w, w.next(w.Config().Models[0], config.Model{ID: "b", Devices: []string{"cpu", "far"}}), Changes{Added: []string{"b"}})
-			stream.complete(t, 100, 9)
+			stream.complete(w, 100, 9)
 			if s := w.Models()[0]; s.Starts != c.starts || s.Deaths != 0 {
 				t.Errorf("%s: status %+v", name, s)
 			}

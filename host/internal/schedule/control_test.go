@@ -25,8 +25,8 @@ func TestARestartMovesTheRequestsOnBoard(t *testing.T) {
 				t.Errorf("process %d was not asked to end", n+1)
 			}
 		}
-		first.complete(t, 100, 20)
-		second.complete(t, 200, 20)
+		first.complete(w, 100, 20)
+		second.complete(w, 200, 20)
 		if s := w.Models()[0]; s.Deaths != 0 || s.Starts != 6 || s.State != StateReady {
 			t.Errorf("status %+v", s)
 		}
@@ -85,7 +85,7 @@ func TestAStoppedModelIsGoneUntilItIsStarted(t *testing.T) {
 		if s := w.Models()[0]; s.State != StateDraining {
 			t.Errorf("status during the drain %+v", s)
 		}
-		running.complete(t, 100, 5)
+		running.complete(w, 100, 5)
 		if err := <-stopped; err != nil {
 			t.Error(err)
 		}
@@ -104,7 +104,7 @@ func TestAStoppedModelIsGoneUntilItIsStarted(t *testing.T) {
 		if err := w.StartModel(context.Background(), "m"); err != nil {
 			t.Error(err)
 		}
-		w.ask(300, 3).complete(t, 300, 3)
+		w.ask(300, 3).complete(w, 300, 3)
 	})
 }
 
@@ -124,7 +124,7 @@ func TestAStopCutsWhatDoesNotFinish(t *testing.T) {
 		if err := w.RestartModel(context.Background(), "m"); err != nil {
 			t.Error(err)
 		}
-		w.ask(300, 3).complete(t, 300, 3)
+		w.ask(300, 3).complete(w, 300, 3)
 	})
 }
 
@@ -138,7 +138,7 @@ func TestAStopOutlivesWhoeverOrderedIt(t *testing.T) {
 		if err := w.StopModel(ctx, "m"); !errors.Is(err, context.Canceled) {
 			t.Error(err)
 		}
-		running.complete(t, 100, 5)
+		running.complete(w, 100, 5)
 		synctest.Wait()
 		if s := w.Models()[0]; s.State != StateStopped {
 			t.Errorf("status %+v", s)
@@ -160,8 +160,8 @@ func TestAStartOvertakesAStop(t *testing.T) {
 		if err := <-stopped; !errors.Is(err, errOvertaken) {
 			t.Errorf("the stop: %v", err)
 		}
-		w.ask(200, 2).complete(t, 200, 2)
-		running.complete(t, 100, 5)
+		w.ask(200, 2).complete(w, 200, 2)
+		running.complete(w, 100, 5)
 		if s := w.Models()[0]; s.State != StateReady || s.Starts != 1 {
 			t.Errorf("status %+v", s)
 		}
