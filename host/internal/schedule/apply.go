@@ -36,6 +36,7 @@ func (h *Host) Apply(c *config.Config) (Changes, error) {
 	if err != nil {
 		return Changes{}, err
 	}
+	h.memory.resize(BudgetOf(c, h.o.Machine()))
 	var all sync.WaitGroup
 	errs := make([]error, len(p.gone))
 	for i, m := range p.gone {
@@ -51,9 +52,7 @@ func (h *Host) Apply(c *config.Config) (Changes, error) {
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	for _, m := range p.added {
-		h.launch(m)
-	}
+	h.launch(p.added...)
 	return p.Changes, err
 }
 
@@ -170,6 +169,9 @@ func (m *model) rebudget(given []sdk.DeviceBudget) {
 	ctx, cancel := context.WithTimeout(context.Background(), 2*budgetTime)
 	defer cancel()
 	for _, d := range given {
+		if d.Name == cpu {
+			continue // its share stays
+		}
 		_, err := l.orders.do(ctx, sdk.Order{Budget: &sdk.BudgetOrder{Device: d.Name, Bytes: d.Bytes, Deadline: budgetTime}})
 		if err == nil {
 			continue

@@ -1,7 +1,8 @@
-// budgets.go divides the devices' memory between the models.
+// budgets.go divides the memory of the devices besides the cpu between the models; memory.go has the cpu's.
 package schedule
 
 import (
+	"fmt"
 	"slices"
 
 	"github.com/inference-pio/inference-pio/host/internal/config"
@@ -9,7 +10,7 @@ import (
 )
 
 // budgets gives each model, by id, what it may hold on each of its devices: an equal share of what the device has. The
-// bytes that do not divide go to the models of the highest priority. The cpu without an entry has no limit.
+// bytes that do not divide go to the models of the highest priority. What it may hold on the cpu is put in when it loads.
 func budgets(c *config.Config) map[string][]sdk.DeviceBudget {
 	device := map[string]config.Device{}
 	for _, d := range c.Devices {
@@ -27,6 +28,10 @@ func budgets(c *config.Config) map[string][]sdk.DeviceBudget {
 	given := map[string][]sdk.DeviceBudget{}
 	for _, m := range c.Models {
 		for _, name := range m.Devices {
+			if name == cpu {
+				given[m.ID] = append(given[m.ID], sdk.DeviceBudget{Name: cpu})
+				continue
+			}
 			d := device[name]
 			n := int64(len(users[name]))
 			rank := int64(slices.IndexFunc(users[name], func(u config.Model) bool { return u.ID == m.ID }))
@@ -38,4 +43,67 @@ func budgets(c *config.Config) map[string][]sdk.DeviceBudget {
 		}
 	}
 	return given
+}
+
+const cpu = "cpu"
+
+// withCPU puts a share of the cpu's memory into budgets.
+func withCPU(list []sdk.DeviceBudget, share int64) []sdk.DeviceBudget {
+	list = slices.Clone(list)
+	for i := range list {
+		if list[i].Name == cpu {
+			list[i].Bytes = share
+		}
+	}
+	return list
+}
+
+// allot sets aside what an order for a budget asks for, or says that it is not there: the budgets of all models together never
+// exceed a device. undo is for an order that the plugin refuses.
+func (m *model) allot(b sdk.BudgetOrder) (undo func(), err error) {
+	if b.Device == cpu {
+		return m.host.memory.reshare(m, b.Bytes)
+	}
+	m.host.allotting.Lock()
+	defer m.host.allotting.Unlock()
+	before, has := m.budget(b.Device)
+	if !has {
+		return func() {}, nil // the plugin says that it has no such device
+	}
+	if most := m.host.left(b.Device, m); b.Bytes > before && b.Bytes > most {
+		return nil, fmt.Errorf("%d bytes of %s are more than there is for model %s beside the others; the most that works is %d", b.Bytes, b.Device, m.entry.ID, most)
+	}
+	m.remember(b)
+	return func() { m.remember(sdk.BudgetOrder{Device: b.Device, Bytes: before}) }, nil
+}
+
+// budget is what the next Load is given of a device.
+func (m *model) budget(device string) (int64, bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, d := range m.devices {
+		if d.Name == device {
+			return d.Bytes, true
+		}
+	}
+	return 0, false
+}
+
+// left is what of a device the others do not have.
+func (h *Host) left(device string, but *model) int64 {
+	h.mu.Lock()
+	models, left := slices.Clone(h.models), int64(0)
+	for _, d := range h.config.Devices {
+		if d.Name == device {
+			left = d.Memory
+		}
+	}
+	h.mu.Unlock()
+	for _, m := range models {
+		if m != but {
+			n, _ := m.budget(device)
+			left -= n
+		}
+	}
+	return left
 }

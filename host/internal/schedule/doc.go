@@ -52,7 +52,15 @@
 //
 // # Memory
 //
-// The host says how many bytes each process may hold on each device; which modules fill them is the plugin's business.
-// A device that one model uses is its own; a device that several use is divided equally. The sum of the budgets given out
-// never exceeds the device's memory. An order that changes a budget holds for the process's successors too.
+// The host says how many bytes each process may hold on each device; which modules fill them is the plugin's business. The
+// budgets given out never exceed what there is, on any device.
+//
+// The CPU's memory is what [[device]] says, or what the machine and its cgroups have, less a reserve. Before a model loads
+// its plugin is asked what the checkpoint takes (Inspect), and the model gets a share: from what one sequence of its context
+// needs to what its max_sequences would use (plan.Need). Models that come together are served by priority, equals alike
+// (plan.Share). A share is kept through deaths and restarts, until the model is stopped or in quarantine; one that does not fit
+// beside the others says so and starts when there is room. A plugin that tells nothing of its size is not limited.
+//
+// Other devices are divided equally between the models that use them. An order that changes a budget holds for the
+// process's successors too.
 package schedule

@@ -23,14 +23,15 @@ type fakeProcess struct {
 	number int // of the start, from 1
 	entry  config.Model
 
-	load   func(ctx context.Context, p *fakeProcess, req sdk.LoadRequest, progress func(sdk.Progress)) error
-	before func(ctx context.Context, p *fakeProcess, req sdk.GenerateRequest, index int) // each token
-	health func(ctx context.Context) error
-	order  func(sdk.Order) sdk.Report
-	mute   bool                              // it reads orders and answers none
-	deaf   bool                              // it reads no orders
-	word   func(p *fakeProcess, text string) // each text to tokenize
-	calls  chan struct{}                     // closed when calls fail: at the death, or earlier for a process that only looks alive
+	inspect func(ctx context.Context, p *fakeProcess, req sdk.InspectRequest) (sdk.Inspection, error)
+	load    func(ctx context.Context, p *fakeProcess, req sdk.LoadRequest, progress func(sdk.Progress)) error
+	before  func(ctx context.Context, p *fakeProcess, req sdk.GenerateRequest, index int) // each token
+	health  func(ctx context.Context) error
+	order   func(sdk.Order) sdk.Report
+	mute    bool                              // it reads orders and answers none
+	deaf    bool                              // it reads no orders
+	word    func(p *fakeProcess, text string) // each text to tokenize
+	calls   chan struct{}                     // closed when calls fail: at the death, or earlier for a process that only looks alive
 
 	mu      sync.Mutex
 	done    chan struct{}
@@ -94,6 +95,13 @@ func (p *fakeProcess) freeze(ctx context.Context) {
 
 func (p *fakeProcess) Describe(ctx context.Context) (sdk.Description, error) {
 	return sdk.Description{Name: "fake", Version: "0.1.0", Kernels: "none"}, p.gone(ctx)
+}
+
+func (p *fakeProcess) Inspect(ctx context.Context, req sdk.InspectRequest) (sdk.Inspection, error) {
+	if p.inspect != nil {
+		return p.inspect(ctx, p, req)
+	}
+	return sdk.Inspection{Fit: sdk.FitExact, Table: sdk.LayerTable{Context: 100}}, p.gone(ctx)
 }
 
 func (p *fakeProcess) Load(ctx context.Context, req sdk.LoadRequest, progress func(sdk.Progress)) (sdk.LayerTable, error) {

@@ -11,6 +11,7 @@ import (
 	"github.com/inference-pio/inference-pio/host/internal/config"
 	"github.com/inference-pio/inference-pio/host/internal/telemetry"
 	"github.com/inference-pio/inference-pio/sdk"
+	"github.com/inference-pio/inference-pio/sdk/machine"
 )
 
 // Options of a Host.
@@ -23,6 +24,8 @@ type Options struct {
 	Mark    func(m config.Model) string
 	Log     *slog.Logger       // nil: silent
 	Metrics *telemetry.Metrics // nil: its own
+	// Machine says how much memory there is for models where no [[device]] does. nil: machine.Read.
+	Machine func() machine.Memory
 	// Notify is told of every change of a model's state and of its progress while loading, in order for each model. It
 	// must not block and must not call the Host.
 	Notify func(Status)
@@ -39,6 +42,9 @@ type Host struct {
 
 	applying sync.Mutex     // held by the one Apply under way
 	running  sync.WaitGroup // the supervisors, and Run itself
+
+	memory    *memory
+	allotting sync.Mutex // held while an order's bytes of another device are set aside
 
 	mu       sync.Mutex
 	config   *config.Config
@@ -63,10 +69,13 @@ func New(o Options) *Host {
 	if o.Mark == nil {
 		o.Mark = func(config.Model) string { return "" }
 	}
+	if o.Machine == nil {
+		o.Machine = machine.Read
+	}
 	if o.Notify == nil {
 		o.Notify = func(Status) {}
 	}
-	h := &Host{o: o, config: o.Config, stop: make(chan struct{})}
+	h := &Host{o: o, config: o.Config, stop: make(chan struct{}), memory: newMemory(BudgetOf(o.Config, o.Machine()), o.Log)}
 	h.cut, h.cutNow = context.WithCancel(context.Background())
 	given := budgets(o.Config)
 	for _, entry := range o.Config.Models {
@@ -81,11 +90,10 @@ func (h *Host) Run(ctx context.Context) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	defer context.AfterFunc(ctx, h.halt)()
+	h.memory.announce(h.o.Machine().Available)
 	h.mu.Lock()
 	h.run = ctx
-	for _, m := range h.models {
-		h.launch(m)
-	}
+	h.launch(h.models...)
 	h.mu.Unlock()
 	<-h.stop
 	h.mu.Lock()
@@ -96,9 +104,16 @@ func (h *Host) Run(ctx context.Context) {
 	h.cutNow()
 }
 
-// launch starts a model's supervisor if the host runs. mu is held.
-func (h *Host) launch(m *model) {
-	if ctx := h.run; ctx != nil {
+// launch starts models' supervisors if the host runs. Those that are launched together divide memory together. mu is held.
+func (h *Host) launch(models ...*model) {
+	ctx := h.run
+	if ctx == nil {
+		return
+	}
+	for _, m := range models {
+		h.memory.expect(m)
+	}
+	for _, m := range models {
 		h.running.Go(func() { m.supervise(ctx) })
 	}
 }

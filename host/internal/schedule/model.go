@@ -161,6 +161,13 @@ func (m *model) order(ctx context.Context, o sdk.Order) (sdk.Report, error) {
 	if l == nil {
 		return sdk.Report{}, m.unavailable(time.Second)
 	}
+	undo := func() {}
+	if o.Budget != nil {
+		var err error
+		if undo, err = m.allot(*o.Budget); err != nil {
+			return sdk.Report{}, err
+		}
+	}
 	limit, grace := within(ctx, o)
 	ctx, cancel := context.WithTimeout(ctx, limit+grace)
 	defer cancel()
@@ -169,10 +176,11 @@ func (m *model) order(ctx context.Context, o sdk.Order) (sdk.Report, error) {
 		err = &Unanswered{limit}
 	}
 	if err != nil {
+		undo()
 		return r, fmt.Errorf("model %s: %w", m.entry.ID, err)
 	}
 	if o.Budget != nil {
-		m.remember(*o.Budget)
+		m.host.freed(m)
 	}
 	return r, nil
 }

@@ -12,6 +12,7 @@ import (
 // Process is a started plugin. Calls fail with client.ErrGone once it is dead.
 type Process interface {
 	Describe(ctx context.Context) (sdk.Description, error)
+	Inspect(ctx context.Context, req sdk.InspectRequest) (sdk.Inspection, error)
 	Load(ctx context.Context, req sdk.LoadRequest, progress func(sdk.Progress)) (sdk.LayerTable, error)
 	Generate(ctx context.Context, req sdk.GenerateRequest, send func(sdk.Event) error) error
 	Tokenize(ctx context.Context, text string) ([]int32, error)

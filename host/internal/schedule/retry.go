@@ -112,21 +112,28 @@ func (m *model) starve(is bool) {
 	m.hungry = is
 }
 
-// freed tells those who wait for memory that a process which had some has ended.
-func (h *Host) freed() {
+// freed tells those who wait for memory that another model has given some back. They come together, so that the division
+// is among them all.
+func (h *Host) freed(by *model) {
 	h.mu.Lock()
 	models := slices.Clone(h.models)
 	h.mu.Unlock()
+	var woken []*model
 	for _, m := range models {
 		m.mu.Lock()
-		if m.hungry {
-			m.hungry = false
-			select {
-			case m.poke <- struct{}{}:
-			default:
-			}
+		if m.hungry && m != by {
+			m.hungry, woken = false, append(woken, m)
 		}
 		m.mu.Unlock()
+	}
+	for _, m := range woken {
+		h.memory.expect(m)
+	}
+	for _, m := range woken {
+		select {
+		case m.poke <- struct{}{}:
+		default:
+		}
 	}
 }
 

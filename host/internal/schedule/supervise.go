@@ -30,13 +30,16 @@ func (m *model) supervise(ctx context.Context) {
 		turn, wish, why := m.turn(ctx)
 		switch {
 		case ctx.Err() != nil, wish == wishEnd:
+			m.yield()
 			m.rests("")
 			return
 		case wish == wishStop:
+			m.yield()
 			m.rests(why)
 			<-turn.Done()
 			continue
 		}
+		m.host.memory.expect(m)
 		mark := m.host.o.Mark(m.entry)
 		err := m.live(turn, func() { failed = 0 })
 		if turn.Err() == nil {
@@ -63,7 +66,11 @@ func (m *model) again(turn context.Context, failed *int, err error, mark string)
 	*failed++
 	m.host.o.Metrics.Starts.WithLabelValues(m.entry.ID, "failed").Inc()
 	m.log.Error("the model did not start", "attempt", *failed, "error", err)
-	m.rest(turn, m.afterFailure(refused, *failed), err, mark)
+	w := m.afterFailure(refused, *failed)
+	if _, _, held := m.host.memory.held(m); !held || w.state == StateQuarantined {
+		m.yield() // nobody waits for one that may not come for long
+	}
+	m.rest(turn, w, err, mark)
 }
 
 // live takes one process from its start to its end, and returns how it ended. ready is called when it answers requests.
@@ -89,6 +96,7 @@ func (m *model) live(ctx context.Context, ready func()) error {
 	ready()
 	m.host.o.Metrics.Starts.WithLabelValues(m.entry.ID, "ok").Inc()
 	m.host.o.Metrics.LoadSeconds.WithLabelValues(m.entry.ID).Observe(took.Seconds())
+	m.tell(m.snapshot().Table)
 	m.log.Info("the model is ready", "pid", p.PID(), "plugin", p.Path(), "seconds", took.Seconds())
 	m.set(func(s *Status) {
 		s.State, s.Reason = StateReady, ""
@@ -113,10 +121,14 @@ func (m *model) load(ctx context.Context, l *life) error {
 	loading, endLoad := context.WithCancelCause(ctx)
 	defer endLoad(nil)
 	go m.probe(ctx, l)
+	share, err := m.promise(ctx, l)
+	if err != nil {
+		return err
+	}
 	m.mu.Lock()
 	m.life = l
 	l.pulse.beat()
-	devices := m.devices
+	devices := withCPU(m.devices, share)
 	m.mu.Unlock()
 	m.set(func(s *Status) {
 		s.State, s.Description, s.PID, s.Path, s.Report = StateLoading, d, l.PID(), l.Path(), sdk.Report{}
@@ -167,11 +179,9 @@ func (m *model) watch(ctx context.Context, l *life) error {
 		l.letGo() // the requests on board first: they are to hear of it from us, not from the plugin
 		m.end(l)
 		m.ended(l)
-		m.host.freed()
 		return context.Cause(ctx)
 	}
 	aboard := m.bury(l)
-	m.host.freed()
 	m.host.o.Metrics.Deaths.WithLabelValues(m.entry.ID).Inc()
 	m.log.Error("the plugin died", "pid", l.PID(), "plugin", l.Path(), "how", l.end(), "aboard", aboard,
 		"log", strings.Join(l.exit.LastLines, "\n"))
