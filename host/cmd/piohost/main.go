@@ -11,6 +11,7 @@
 //	2    the command line or models.toml is wrong
 //	3    the model could not be loaded
 //	130  interrupted
+//	141  nobody read the output to its end
 package main
 
 import (
@@ -35,6 +36,7 @@ const (
 	exitUsage       = 2
 	exitLoad        = 3
 	exitInterrupted = 130
+	exitPipe        = 141 // as a shell says of other programs
 )
 
 // codeError is an error with the exit code it deserves; one without is exitFailure.
@@ -49,6 +51,9 @@ func (e *codeError) Unwrap() error { return e.err }
 func main() {
 	process.Keep()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	// A write to a pipe that nobody reads fails, and does not end the process with what it has started still there. It is not
+	// ignored, for plugins would inherit that.
+	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
 	code := command(ctx, os.Args[1:], stdio{os.Stdin, os.Stdout, os.Stderr})
 	stop()
 	os.Exit(code)
@@ -80,6 +85,8 @@ func command(ctx context.Context, args []string, std stdio) int {
 	var coded *codeError
 	code := exitFailure
 	switch {
+	case errors.Is(out.err(), syscall.EPIPE): // who read has had enough
+		return exitPipe
 	case out.err() != nil: // whatever else failed, failed for this
 		err = out.err()
 	case !parsed:
@@ -120,7 +127,8 @@ func newRoot(std stdio) *cobra.Command {
 		Long: `Runs language models as plugins and serves them over an OpenAI-compatible API.
 Without a command it serves every model of models.toml.
 
-Exit codes: 1 failed, 2 the command line or models.toml is wrong, 3 the model could not be loaded, 130 interrupted.`,
+Exit codes: 1 failed, 2 the command line or models.toml is wrong, 3 the model could not be loaded, 130 interrupted, 141 nobody read
+the output to its end.`,
 		Example: `  piohost                            serve what models.toml lists
   piohost chat MODEL                 talk with one of them
   piohost run MODEL "Why is that?"   ask one question

@@ -2,6 +2,9 @@ package main
 
 import (
 	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
 	"strings"
 	"testing"
 )
@@ -97,5 +100,38 @@ func TestNoProgressWhereItIsNotWanted(t *testing.T) {
 	t.Setenv("NO_COLOR", "")
 	if c := newConsole(slave); !c.terminal {
 		t.Error("there would be no line of progress")
+	}
+}
+
+// Who closes the pipe has had enough: the command ends without a word, and leaves nothing behind.
+func TestPipeThatNobodyReads(t *testing.T) {
+	dir, config := t.TempDir(), newFakeHost(t).config
+	model, err := filepath.Abs("../../../sdk/examples/echo/testdata/model")
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := fmt.Sprintf("[server]\nlisten = \"127.0.0.1:1\"\n[plugins]\ndirs = [%q]\nallow_unlocked = true\n[[model]]\nid = \"echo\"\nplugin = \"echo\"\npath = %q\n", binaries, model)
+	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, args := range [][]string{{"run", "echo", "Hi"}, {"models", "--json"}} {
+		read, write, err := os.Pipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		read.Close()
+		cmd := exec.Command(filepath.Join(binaries, "piohost"), append(args, "--config", config)...)
+		var said strings.Builder
+		cmd.Env, cmd.Stdout, cmd.Stderr = append(os.Environ(), "TMPDIR="+dir), write, &said
+		err = cmd.Run()
+		write.Close()
+		if cmd.ProcessState.ExitCode() != exitPipe || strings.Contains(said.String(), "piohost:") {
+			t.Errorf("%q: %v, %s", args, err, &said)
+		}
+	}
+	for _, places := range []string{"piohost-*", "pio-*/*"} { // of this command, of its plugins
+		if left, err := filepath.Glob(filepath.Join(dir, places)); err != nil || len(left) > 0 {
+			t.Errorf("left behind: %v, %v", left, err)
+		}
 	}
 }
