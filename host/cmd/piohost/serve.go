@@ -16,6 +16,7 @@ import (
 	"github.com/inference-pio/inference-pio/host/internal/api"
 	"github.com/inference-pio/inference-pio/host/internal/config"
 	"github.com/inference-pio/inference-pio/host/internal/fetch"
+	"github.com/inference-pio/inference-pio/host/internal/process"
 	"github.com/inference-pio/inference-pio/host/internal/schedule"
 	"github.com/inference-pio/inference-pio/host/internal/telemetry"
 	"github.com/inference-pio/inference-pio/sdk"
@@ -75,6 +76,9 @@ func (g *global) serve(ctx context.Context) error {
 	}
 	for _, n := range c.Notes {
 		log.Info(n.Text, "file", n.File, "line", n.Line)
+	}
+	if few := process.FewDescriptors(len(c.Models)); few != "" {
+		log.Warn(few)
 	}
 	listener, err := listen(c)
 	if err != nil {

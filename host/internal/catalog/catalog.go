@@ -4,7 +4,7 @@
 // # What is a plugin
 //
 // Every executable regular file in a plugin folder is a candidate; folders, hidden files and files without an executable
-// bit are passed over. A symbolic link to such a file counts if a lock lists what it points to: the lock names content,
+// bit are passed over, but one that must have lost that bit is told. A symbolic link to such a file counts if a lock lists what it points to: the lock names content,
 // so it does not matter where the content lies. An unlisted link is never followed.
 //
 // # Identity
@@ -98,6 +98,13 @@ func (c *Catalog) search(ctx context.Context, dir string) error {
 	}
 	var found []Plugin
 	for _, file := range files {
+		switch silent, problem := file.pass(lock); {
+		case problem != nil:
+			c.problems = append(c.problems, problem)
+			continue
+		case silent:
+			continue
+		}
 		p, err := c.identify(ctx, file, lock)
 		if err != nil {
 			c.problems = append(c.problems, err)

@@ -410,3 +410,33 @@ func TestUndecided(t *testing.T) {
 		}
 	}
 }
+
+// A copy or a download may lose the executable bit; "there is no such plugin" would send its user the wrong way.
+func TestPluginWithoutItsExecutableBit(t *testing.T) {
+	s := newShelf(t, map[string]string{"alpha": "alpha 1.0.0 exact"})
+	s.lock(t)
+	program := "\x7fELF..."
+	for name, content := range map[string]string{"beta": program, "libbeta.so.1": program, "notes": "beta"} {
+		s.put(t, name, content)
+		if err := os.Chmod(filepath.Join(s.dir, name), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.Chmod(filepath.Join(s.dir, "alpha"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	told := func(name string) string {
+		path := filepath.Join(s.dir, name)
+		return path + " is not started: it is not executable; run `chmod +x " + path + "`, or move it away if it is no plugin"
+	}
+	c := s.open(t, false)
+	if got := texts(c.Problems()); !slices.Equal(got, []string{told("alpha"), told("beta")}) {
+		t.Errorf("problems %q", got)
+	}
+	if _, err := c.Named("alpha"); err == nil || !strings.Contains(err.Error(), told("alpha")) {
+		t.Errorf("got %v", err)
+	}
+	if _, err := WriteLock(context.Background(), s.start, s.dir); err == nil || err.Error() != told("beta") {
+		t.Errorf("lock: %v", err)
+	}
+}

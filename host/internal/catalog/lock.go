@@ -119,10 +119,15 @@ func (l Lock) find(sha256 string) (Entry, bool) {
 	return l.entries[i], true
 }
 
+// names says whether a file has the name of a plugin that the lock lists.
+func (l Lock) names(path string) bool {
+	base := strings.TrimSuffix(filepath.Base(path), filepath.Ext(path))
+	return slices.ContainsFunc(l.entries, func(e Entry) bool { return e.Name == base })
+}
+
 // unlisted says that the lock does not know a file, and what that probably means.
 func (l Lock) unlisted(path string) error {
-	base := strings.TrimSuffix(filepath.Base(path), filepath.Ext(path))
-	if slices.ContainsFunc(l.entries, func(e Entry) bool { return e.Name == base }) {
+	if l.names(path) {
 		return fmt.Errorf("%s is not started: it is not the binary that %s lists; if you rebuilt it, run `piohost plugin lock`", path, l.path)
 	}
 	return fmt.Errorf("%s is not started: %s does not list it; if you trust it, run `piohost plugin lock`", path, l.path)
@@ -164,6 +169,12 @@ func describeAll(ctx context.Context, start StartFunc, dir string) ([]Plugin, er
 	}
 	var found []Plugin
 	for _, file := range files {
+		switch silent, problem := file.pass(Lock{}); {
+		case problem != nil:
+			return nil, problem
+		case silent:
+			continue
+		}
 		sum, err := new(Memory).sumOf(file.path)
 		if err != nil {
 			return nil, err

@@ -38,13 +38,15 @@ func seal(path, want string) (*binary, error) {
 		if errors.Is(err, fs.ErrNotExist) {
 			return nil, errors.New("the binary is not there any more; build or install the plugin again")
 		}
-		return nil, err
+		return nil, shortage(err)
 	}
 	defer file.Close()
 	if info, err := file.Stat(); err != nil {
 		return nil, err
 	} else if !info.Mode().IsRegular() {
 		return nil, fmt.Errorf("is not a regular file but has mode %s", info.Mode())
+	} else if info.Mode().Perm()&0o111 == 0 {
+		return nil, fmt.Errorf("is not executable (mode %s); run `chmod +x %s`", info.Mode(), path)
 	} else if info.Size() > maxBinary {
 		return nil, fmt.Errorf("is larger than %d MiB; is it a plugin?", maxBinary>>20)
 	}
@@ -77,6 +79,9 @@ func copySealed(file io.Reader) (*os.File, string, error) {
 		fd, err = unix.MemfdCreate("plugin", unix.MFD_CLOEXEC|unix.MFD_ALLOW_SEALING)
 	}
 	if err != nil {
+		if short := shortage(err); short != err {
+			return nil, "", short
+		}
 		return nil, "", fmt.Errorf("no executable memory for the binary (sysctl vm.memfd_noexec must be 0 or 1): %w", err)
 	}
 	writable := os.NewFile(uintptr(fd), "plugin")
@@ -84,7 +89,7 @@ func copySealed(file io.Reader) (*os.File, string, error) {
 
 	hash := sha256.New()
 	if n, err := io.Copy(io.MultiWriter(hash, writable), io.LimitReader(file, maxBinary+1)); err != nil {
-		return nil, "", fmt.Errorf("cannot be copied to memory: %w", err)
+		return nil, "", fmt.Errorf("cannot be copied to memory: %w", shortage(err))
 	} else if n > maxBinary {
 		return nil, "", fmt.Errorf("is larger than %d MiB; is it a plugin?", maxBinary>>20)
 	}
@@ -100,6 +105,9 @@ func copySealed(file io.Reader) (*os.File, string, error) {
 func reopen(fd int) (*os.File, error) {
 	readable, err := unix.Open(fmt.Sprintf("/proc/self/fd/%d", fd), unix.O_RDONLY|unix.O_CLOEXEC, 0)
 	if err != nil {
+		if short := shortage(err); short != err {
+			return nil, short
+		}
 		return nil, fmt.Errorf("its copy cannot be opened (is /proc mounted?): %w", err)
 	}
 	return os.NewFile(uintptr(readable), "plugin"), nil
@@ -139,7 +147,7 @@ func (b *binary) execError(err error) error {
 	case errors.Is(err, fs.ErrPermission):
 		return errors.New("cannot be executed: this system forbids running copies in memory (sysctl vm.memfd_noexec must be 0 or 1)")
 	}
-	return fmt.Errorf("cannot be executed: %w", err)
+	return fmt.Errorf("cannot be executed: %w", forkError(err))
 }
 
 func (b *binary) close() { b.memory.Close() }

@@ -129,6 +129,10 @@ func TestFilesThatAreNoPlugins(t *testing.T) {
 	if err := os.Truncate(huge, maxBinary+1); err != nil { // sparse
 		t.Fatal(err)
 	}
+	asleep := filepath.Join(dir, "asleep")
+	if err := os.WriteFile(asleep, []byte(elf.ELFMAG), 0o644); err != nil {
+		t.Fatal(err)
+	}
 	file := func(name string, content []byte) string {
 		path := filepath.Join(dir, name)
 		if err := os.WriteFile(path, content, 0o755); err != nil {
@@ -140,6 +144,7 @@ func TestFilesThatAreNoPlugins(t *testing.T) {
 		{filepath.Join(dir, "none"), "the binary is not there any more; build or install the plugin again"},
 		{dir, "is not a regular file but has mode drwx"},
 		{pipe, "is not a regular file but has mode prwx"},
+		{asleep, "is not executable (mode -rw-r--r--); run `chmod +x " + asleep + "`"},
 		{huge, "is larger than 1024 MiB; is it a plugin?"},
 		{file("empty", nil), "is not a Linux executable; a plugin is a compiled binary, or a script whose first line is #! and its interpreter"},
 		{file("cut", []byte(elf.ELFMAG)), "is a damaged executable: "},

@@ -124,7 +124,7 @@ func (c *child) spawn() error {
 	if err != nil {
 		closeAll(c.ours()...)
 		c.binary.close()
-		return fmt.Errorf("no process for it: %w", err)
+		return fmt.Errorf("no process for it: %w", forkError(err))
 	}
 	c.state = running
 	c.readers.Go(func() { c.guard.read(c.stdout, c.log.stray) })
@@ -135,26 +135,31 @@ func (c *child) spawn() error {
 
 // command makes the pipes and the keeper's command; theirs are the ends that only the keeper and the plugin need.
 func (c *child) command() (cmd *exec.Cmd, theirs []*os.File, err error) {
+	null, err := openNull(os.DevNull)
+	if err != nil {
+		return nil, nil, err
+	}
 	var orders, reports, lifeline, stdout, stderr *os.File
 	for _, p := range []struct{ read, write **os.File }{
 		{&orders, &c.orders}, {&c.reports, &reports}, {&lifeline, &c.lifeline}, {&c.stdout, &stdout}, {&c.stderr, &stderr},
 	} {
 		if *p.read, *p.write, err = os.Pipe(); err != nil {
-			closeAll(orders, reports, lifeline, stdout, stderr)
+			closeAll(null, orders, reports, lifeline, stdout, stderr)
 			closeAll(c.ours()...)
-			return nil, nil, fmt.Errorf("no pipe for it: %w", err)
+			return nil, nil, fmt.Errorf("no pipe for it: %w", shortage(err))
 		}
 	}
 	return &exec.Cmd{
 		Path:       "/proc/self/exe",
 		Args:       []string{keeperName, c.spec.Path}, // the second for people only
 		Env:        []string{envKeeper + "=1"},
+		Stdin:      null,
 		Stdout:     stdout,
 		Stderr:     stderr,
 		ExtraFiles: []*os.File{orders, reports, lifeline, c.binary.memory},
 		// A group of its own: a Ctrl-C at the terminal is the host's alone.
 		SysProcAttr: &syscall.SysProcAttr{Setpgid: true},
-	}, []*os.File{orders, reports, lifeline, stdout, stderr}, nil
+	}, []*os.File{null, orders, reports, lifeline, stdout, stderr}, nil
 }
 
 // ours are the host's ends of the pipes.

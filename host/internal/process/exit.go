@@ -73,7 +73,10 @@ func (c *child) startError(err error, exit Exit, exited bool) error {
 	exited = exited && !(exit.Killed && exit.Signal == syscall.SIGKILL) // else go-plugin ended it, disappointed
 	e := &StartError{Name: c.spec.Name, Path: c.spec.Path, LastLines: c.log.tail.lines(), cause: err}
 	ours := strconv.Itoa(sdk.ProtocolMajor)
+	var short *Shortage
 	switch {
+	case errors.As(err, &short):
+		e.Text = err.Error()
 	case shook && core != coreVersion:
 		e.Text = fmt.Sprintf("its handshake has version %s, this host knows %s; build it with a current sdk", core, coreVersion)
 	case shook && major != ours:

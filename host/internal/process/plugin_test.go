@@ -106,6 +106,8 @@ func behave(mode string) {
 		os.Exit(0)
 	case "host":
 		behaveAsHost()
+	case "host with 64 descriptors":
+		behaveInWant()
 	default:
 		panic("no mode " + mode)
 	}

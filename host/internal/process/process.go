@@ -61,7 +61,7 @@ func Start(ctx context.Context, spec Spec) (*Process, error) {
 	spec = spec.withDefaults()
 	c, err := newChild(spec)
 	if err != nil {
-		return nil, &StartError{Name: spec.Name, Path: spec.Path, Text: err.Error()}
+		return nil, &StartError{Name: spec.Name, Path: spec.Path, Text: err.Error(), cause: err}
 	}
 	p := &Process{spec: spec, child: c, released: make(chan struct{})}
 	p.shell = plugin.NewClient(p.shellConfig())
@@ -152,6 +152,9 @@ func (p *Process) open(ctx context.Context) error {
 func (p *Process) abandon(err error, opened <-chan struct{}) error {
 	select {
 	case <-opened:
+		if short := outOfDescriptors(); short != nil {
+			err = short
+		}
 		// Something broke. If that is because the process exits, its status says more than what broke.
 		Closed(p.child.gone, drainTime)
 	default: // out of time

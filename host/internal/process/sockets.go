@@ -41,12 +41,12 @@ type sockets struct {
 func openSockets() (*sockets, error) {
 	path := filepath.Join(socketBase(), fmt.Sprintf("pio-%d", os.Getuid()))
 	if err := os.Mkdir(path, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
-		return nil, fmt.Errorf("no folder for its socket: %w", err)
+		return nil, fmt.Errorf("no folder for its socket: %w", shortage(err))
 	}
 	// The base may be open to everybody, and somebody may have been here first.
 	dir, err := openFolder(path)
 	if err != nil {
-		return nil, fmt.Errorf("no folder for its socket: %w", err)
+		return nil, fmt.Errorf("no folder for its socket: %w", shortage(err))
 	}
 	s := &sockets{path, dir}
 	if unix.Flock(int(dir.Fd()), unix.LOCK_EX|unix.LOCK_NB) == nil { // else somebody starts a plugin just now
