@@ -82,7 +82,7 @@ func (f Family) describe(req sdk.InspectRequest, config []byte, src weights.Sour
 		}
 	}
 	if c := m.Shape().Context; req.Context > c {
-		return nil, sdk.Errorf(sdk.ReasonInvalid, "a context of %d positions was asked for; the checkpoint has %d", req.Context, c)
+		return nil, sdk.Errorf(sdk.ReasonInvalid, "a context of %d positions was asked for; the checkpoint has %d: set context to at most that, or leave it out", req.Context, c)
 	}
 	return m, nil
 }

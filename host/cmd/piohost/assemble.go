@@ -71,18 +71,10 @@ func (s *starter) choose(ctx context.Context, c *catalog.Catalog, m config.Model
 	if old, ok := s.chosen.Load(m.ID); ok && old.(choice).question == question {
 		return c.Named(old.(choice).plugin)
 	}
-	p, err := choose(ctx, c, m)
+	p, _, err := c.Choose(ctx, m.Inspect())
 	if err == nil {
 		s.chosen.Store(m.ID, choice{question, p.Name})
 	}
-	return p, err
-}
-
-func choose(ctx context.Context, c *catalog.Catalog, m config.Model) (catalog.Plugin, error) {
-	if m.Plugin != "" {
-		return c.Named(m.Plugin)
-	}
-	p, _, err := c.Choose(ctx, m.Inspect())
 	return p, err
 }
 

@@ -134,6 +134,7 @@ func caseOf(r conformance.Result) testCase {
 type checkDocument struct {
 	File     string        `json:"file"`
 	OK       bool          `json:"ok"`
+	Memory   checkedMemory `json:"memory"`
 	Models   []checkedLine `json:"models"` // those that could be served
 	Problems []problemLine `json:"problems"`
 }
@@ -142,6 +143,26 @@ type checkedLine struct {
 	ID      string `json:"id"`
 	Plugin  string `json:"plugin"`
 	Version string `json:"version"`
+
+	Context   int       `json:"context"`   // positions it would have; 0: the plugin does not tell
+	Sequences int       `json:"sequences"` // of so many positions fit at once
+	Memory    takenLine `json:"memory"`
+}
+
+// checkedMemory is what there is for models.
+type checkedMemory struct {
+	Bytes int64  `json:"bytes"` // 0: unknown
+	From  string `json:"from"`
+	Taken int64  `json:"taken"` // by all models together
+}
+
+// takenLine is what a model would take of it.
+type takenLine struct {
+	Total   int64 `json:"total"`
+	Weights int64 `json:"weights"`
+	Cache   int64 `json:"cache"`
+	State   int64 `json:"state"`
+	Scratch int64 `json:"scratch"`
 }
 
 type problemLine struct {

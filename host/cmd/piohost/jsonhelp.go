@@ -43,7 +43,12 @@ plugin test
 
 config check
   file, ok
+  memory
+    bytes, from, taken     what there is for models, 0: not known; where that comes from; what they would take together
   models[]                 those that could be served
     id, plugin, version
+    context, sequences     positions, and how many sequences of so many fit at once; 0: the plugin does not tell
+    memory
+      total, weights, cache, state, scratch
   problems[]
     file, line, key, text  line 0: the file as a whole; key such as "model[0].path"`

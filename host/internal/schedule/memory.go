@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/inference-pio/inference-pio/host/internal/config"
+	"github.com/inference-pio/inference-pio/host/internal/telemetry"
 	"github.com/inference-pio/inference-pio/sdk"
 	"github.com/inference-pio/inference-pio/sdk/machine"
 	sdkplan "github.com/inference-pio/inference-pio/sdk/plan"
@@ -151,6 +152,32 @@ func (y *memory) claim(ctx context.Context, m *model, need sdkplan.Need) (int64,
 			y.overdue()
 		}
 	}
+}
+
+// Asked is a model with what it needs, and Share what it gets of it.
+type (
+	Asked struct {
+		Model config.Model
+		Need  sdkplan.Need
+	}
+	Share struct {
+		Bytes int64
+		Err   error // why it gets none
+	}
+)
+
+// Shares divides what there is between models as a host does that starts with them.
+func Shares(b Budget, models []Asked) []Share {
+	y := newMemory(b, telemetry.Discard())
+	for _, a := range models {
+		y.tenants = append(y.tenants, &tenant{model: &model{entry: a.Model}, need: a.Need, asks: make(chan struct{})})
+	}
+	y.deal()
+	shares := make([]Share, len(models))
+	for i, t := range y.tenants {
+		shares[i] = Share{t.share, t.err}
+	}
+	return shares
 }
 
 // overdue ends the wait for those that have not asked.
