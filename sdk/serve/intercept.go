@@ -5,8 +5,12 @@ package serve
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
+	"path/filepath"
+	"runtime"
 	"runtime/debug"
+	"strings"
 
 	"google.golang.org/grpc"
 
@@ -33,13 +37,48 @@ func serverOptions(log *slog.Logger, before func()) []grpc.ServerOption {
 	}
 }
 
-// outcome is the error of a call that panicked with cause, or returned err.
+// outcome is the error of a call that panicked with cause, or returned err. It is called by the deferred function that
+// recovered, while the frames of the panic are still there to be told.
 func outcome(log *slog.Logger, method string, cause any, err error) error {
 	if cause != nil {
 		log.Error("panic in a call", "method", method, "panic", cause, "stack", string(debug.Stack()))
-		err = sdk.Errorf(sdk.ReasonInternal, "the plugin panicked: %v", cause)
+		err = sdk.Errorf(sdk.ReasonInternal, "the plugin panicked%s: %v", panicPlace(), cause)
 	}
 	return wire.StatusError(err)
+}
+
+// panicPlace is " at FILE:LINE", where the author's code panicked or called the library that did.
+func panicPlace() string {
+	stack := make([]uintptr, 100)
+	frames := runtime.CallersFrames(stack[:runtime.Callers(1, stack)])
+	panicked := false
+	for {
+		f, more := frames.Next()
+		switch {
+		case f.Function == "runtime.gopanic":
+			panicked = true
+		case panicked && !ofStandardLibrary(f.Function):
+			dir, file := filepath.Split(f.File)
+			return fmt.Sprintf(" at %s:%d", filepath.Join(filepath.Base(dir), file), f.Line)
+		}
+		if !more {
+			return ""
+		}
+	}
+}
+
+// ofStandardLibrary tells by the first element of the package's path, which elsewhere is main, has a dot, or begins the
+// path of the program's module.
+func ofStandardLibrary(function string) bool {
+	first, _, _ := strings.Cut(function, "/")
+	if !strings.Contains(function, "/") {
+		first, _, _ = strings.Cut(function, ".")
+	}
+	if first == "main" || strings.Contains(first, ".") {
+		return false
+	}
+	info, ok := debug.ReadBuildInfo()
+	return !ok || info.Main.Path != first && !strings.HasPrefix(info.Main.Path, first+"/")
 }
 
 func register(s *grpc.Server, p sdk.Plugin) *modelServer {

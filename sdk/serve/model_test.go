@@ -147,8 +147,8 @@ func TestPanicIsAnErrorAndTheProcessLives(t *testing.T) {
 	}})
 	_, err := ask(t.Context(), c)
 	wantReason(t, "a panic", err, sdk.ReasonInternal)
-	if !strings.Contains(err.Error(), "slice bounds out of range") {
-		t.Errorf("the error does not tell the panic: %v", err)
+	if want := "the plugin panicked at serve/model_test.go:"; !strings.HasPrefix(err.Error(), want) || !strings.HasSuffix(err.Error(), ": slice bounds out of range") {
+		t.Errorf("the error does not tell the panic and where it was: %v", err)
 	}
 	if !strings.Contains(log.String(), "model_test.go") {
 		t.Errorf("the log does not have the stack:\n%s", log)
@@ -157,6 +157,39 @@ func TestPanicIsAnErrorAndTheProcessLives(t *testing.T) {
 		t.Errorf("after the panic: %v", err)
 	}
 }
+
+// Wherever it is that the author's code goes wrong, the error names his line, not that of the library that noticed.
+func TestPanicNamesTheAuthorsLine(t *testing.T) {
+	silence(t)
+	var none []int
+	for name, fault := range map[string]func(){
+		"index":    func() { none[len(none)]++ },
+		"nil map":  func() { map[string]int(nil)[name(t)] = 1 },
+		"library":  func() { _ = strings.Repeat("a", len(none)-1) },
+		"deferred": func() { defer func() { panic(recover()) }(); panic("first") },
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := loaded(t, &fake{generate: func(context.Context, sdk.GenerateRequest, func(sdk.Event) error) error {
+				fault()
+				return nil
+			}})
+			_, err := ask(t.Context(), c)
+			if err == nil || !strings.HasPrefix(err.Error(), "the plugin panicked at serve/model_test.go:") {
+				t.Errorf("got %v", err)
+			}
+		})
+	}
+	for function, want := range map[string]bool{
+		"runtime.panicIndex": true, "strings.Repeat": true, "encoding/json.Unmarshal": true, "main.(*plugin).Generate": false,
+		"example.com/author/echo.f": false, "github.com/a/b.(*T[...]).m.func1": false,
+	} {
+		if got := ofStandardLibrary(function); got != want {
+			t.Errorf("%s is of the standard library: %v", function, got)
+		}
+	}
+}
+
+func name(t *testing.T) string { return t.Name() }
 
 // silence catches the default log, so that a panic on purpose does not look like one.
 func silence(t *testing.T) *bytes.Buffer {

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"google.golang.org/grpc"
 
@@ -31,8 +30,7 @@ func (s *schedulerServer) Schedule(stream scheduleStream) error {
 	defer s.open.Store(false)
 	scheduled, ok := s.plugin.(sdk.Scheduled)
 	if !ok {
-		advancing, _ := s.plugin.(sdk.Advancing)
-		scheduled = nothingToSchedule{advancing}
+		scheduled = nothingToSchedule{}
 	}
 	ctx, cancel := context.WithCancel(stream.Context())
 	defer cancel()
@@ -80,38 +78,22 @@ func receive(ctx context.Context, stream scheduleStream, orders chan<- sdk.Order
 	}
 }
 
-// reportEvery is how often the host hears of progress.
-const reportEvery = time.Second
-
 // nothingToSchedule is a plugin without modules.
-type nothingToSchedule struct {
-	advancing sdk.Advancing // nil: it does not tell
-}
+type nothingToSchedule struct{}
 
-func (n nothingToSchedule) Schedule(ctx context.Context, orders <-chan sdk.Order, report func(sdk.Report) error) error {
-	var tick <-chan time.Time
-	if n.advancing != nil {
-		ticker := time.NewTicker(reportEvery)
-		defer ticker.Stop()
-		tick = ticker.C
-	}
+func (nothingToSchedule) Schedule(ctx context.Context, orders <-chan sdk.Order, report func(sdk.Report) error) error {
 	for {
-		var r sdk.Report
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
-		case <-tick:
 		case order := <-orders:
-			r.Done = &sdk.OrderDone{ID: order.ID}
+			done := &sdk.OrderDone{ID: order.ID}
 			if order.Move != nil {
-				r.Done.Error = "this plugin has no modules that can be moved"
+				done.Error = "this plugin has no modules that can be moved"
 			}
-		}
-		if n.advancing != nil {
-			r.Progress = n.advancing.Progress()
-		}
-		if err := report(r); err != nil {
-			return err
+			if err := report(sdk.Report{Done: done}); err != nil {
+				return err
+			}
 		}
 	}
 }
