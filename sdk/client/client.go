@@ -104,9 +104,10 @@ func (c *Client) Load(ctx context.Context, req sdk.LoadRequest, progress func(sd
 		if err != nil {
 			return sdk.LayerTable{}, err
 		}
-		if t := m.GetTable(); t != nil {
-			table = t
-		} else if progress != nil {
+		if table != nil {
+			return sdk.LayerTable{}, breach("after the layer table of Load it sent more")
+		}
+		if table = m.GetTable(); table == nil && progress != nil {
 			progress(wire.Progress(m.GetProgress()))
 		}
 	}

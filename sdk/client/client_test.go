@@ -231,7 +231,15 @@ func TestOtherAnswersThatCannotBe(t *testing.T) {
 	if _, err := s.Recv(); !errors.Is(err, ErrGone) {
 		t.Errorf("the stream that the plugin ended gives %v", err)
 	}
-	c, _ = serve(t, &foreign{loading: []*pb.LoadResponse{good}})
+	loading := &pb.LoadResponse{Message: &pb.LoadResponse_Progress{Progress: &pb.LoadProgress{Stage: "map"}}}
+	for name, messages := range map[string][]*pb.LoadResponse{"two tables": {good, good}, "progress after the table": {loading, good, loading}} {
+		c, _ := serve(t, &foreign{loading: messages})
+		_, err := c.Load(t.Context(), sdk.LoadRequest{}, func(sdk.Progress) {})
+		if err == nil || sdk.ReasonOf(err) != sdk.ReasonInternal || !strings.Contains(err.Error(), "after the layer table") {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	c, _ = serve(t, &foreign{loading: []*pb.LoadResponse{loading, good}})
 	if got, err := c.Load(t.Context(), sdk.LoadRequest{}, nil); err != nil || len(got.Modules) != 1 {
 		t.Errorf("a good table: %+v, %v", got, err)
 	}
