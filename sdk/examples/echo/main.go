@@ -44,6 +44,9 @@ func (*plugin) Inspect(_ context.Context, req sdk.InspectRequest) (sdk.Inspectio
 	if len(config.Architectures) != 1 || config.Architectures[0] != architecture {
 		return sdk.Inspection{Reason: "architectures in config.json is not " + architecture}, nil
 	}
+	if err := refuseLoading(req); err != nil {
+		return sdk.Inspection{}, err
+	}
 	if req.Context > config.MaxPositionEmbeddings || config.MaxPositionEmbeddings < 1 {
 		return sdk.Inspection{}, sdk.Errorf(sdk.ReasonInvalid, "a context of %d positions is asked for, the checkpoint has %d",
 			req.Context, config.MaxPositionEmbeddings)

@@ -2,17 +2,32 @@ package main
 
 import (
 	"encoding/json"
+	"fmt"
 	"strings"
 
 	"github.com/inference-pio/inference-pio/sdk"
 )
 
+func cannot(field, message string) error {
+	return &sdk.Error{Reason: sdk.ReasonInvalid, Field: field, Message: "echo " + message}
+}
+
+// refuseLoading names what a checkpoint cannot be loaded with.
+func refuseLoading(req sdk.InspectRequest) error {
+	switch {
+	case req.Quantize != "":
+		return cannot("quantize", "has no weights to quantize")
+	case req.Layers != 0:
+		return cannot("layers", "has no layers to leave out")
+	case req.Numerics != "" && req.Numerics != sdk.NumericsExact:
+		return cannot("numerics", fmt.Sprintf("knows the numerics %q alone, not %q", sdk.NumericsExact, req.Numerics))
+	}
+	return nil
+}
+
 // refuse names what echo cannot do: a plugin never ignores what it was asked for. Temperature and its like are honoured as
 // they are: an echo is certain, however it is drawn.
 func refuse(req sdk.GenerateRequest) error {
-	cannot := func(field, message string) error {
-		return &sdk.Error{Reason: sdk.ReasonInvalid, Field: field, Message: "echo " + message}
-	}
 	c := req.Chat
 	switch {
 	case len(req.Stop) > 0:
