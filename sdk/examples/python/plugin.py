@@ -170,7 +170,7 @@ class Model(services.ModelServicer):
 
     def __init__(self):
         self.phase = "no model is loaded yet"  # "" once there is one
-        self.draining = False
+        self.draining = self.unloading = False
         self.echo = None
         self.running = set()  # tasks that answer
         self.idle = asyncio.Event()
@@ -206,9 +206,13 @@ class Model(services.ModelServicer):
             self.running.add(task)
             self.idle.clear()
             for event in self.echo.answer(request):
-                yield event  # waits for a host that does not read; a cancelled call ends here (C1)
+                await context.write(event)  # waits for a host that does not read; a cancelled call ends here (C1)
         except Refusal as e:
             await e.abort(context)
+        except asyncio.CancelledError:
+            if not self.unloading:  # it was the host that cancelled
+                raise
+            await context.abort(grpc.StatusCode.CANCELLED, "the model is being unloaded")
         finally:
             self.running.discard(task)
             if not self.running:
@@ -220,7 +224,7 @@ class Model(services.ModelServicer):
         return pb.DrainResponse()
 
     async def Unload(self, request, context):
-        self.draining = True
+        self.draining = self.unloading = True
         for task in list(self.running):
             task.cancel()
         await self.idle.wait()
