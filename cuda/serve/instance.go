@@ -144,15 +144,6 @@ func (i *instance) start(ctx context.Context, l limits, hold func(int)) error {
 	return nil
 }
 
-// entered is how many layers and other modules were entered so far, those of the tower among them.
-func (i *instance) entered() uint64 {
-	n := i.step.Entered()
-	if i.eyes != nil {
-		n += i.eyes.step.Entered()
-	}
-	return n
-}
-
 // memoryError gives a budget's refusal its reason.
 func memoryError(err error) error {
 	var budget *cuda.BudgetError

@@ -3,8 +3,6 @@ package serve
 import (
 	"context"
 	"errors"
-	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/inference-pio/inference-pio/cuda"
@@ -38,7 +36,6 @@ type plugin struct {
 	loaded *instance
 	words  *text.Model
 	ready  chan struct{} // see Schedule
-	told   atomic.Uint64 // requests begun and events sent
 }
 
 func (p *plugin) Describe() sdk.Description {
@@ -108,11 +105,7 @@ func (p *plugin) Drain(ctx context.Context) error {
 }
 
 func (p *plugin) Generate(ctx context.Context, req sdk.GenerateRequest, send func(sdk.Event) error) error {
-	p.told.Add(1)
-	return p.words.Generate(ctx, p.loaded.engine, req, func(e sdk.Event) error {
-		p.told.Add(1)
-		return send(e)
-	})
+	return p.words.Generate(ctx, p.loaded.engine, req, send)
 }
 
 func (p *plugin) Tokenize(ctx context.Context, text string) ([]int32, error) {
@@ -134,58 +127,48 @@ func (p *plugin) Render(ctx context.Context, chat sdk.Chat) (string, error) {
 // reportEvery is how often the host hears of memory and load unasked: often enough for a person to watch.
 const reportEvery = time.Second
 
-// Schedule answers the Scheduler stream: orders in the order they come, each when it is carried out, and a report each second. An
-// order may wait for the rest of a step; the reports do not, since they show that the step advances.
+// Schedule answers the Scheduler stream: orders one by one, and a report each second in between.
 func (p *plugin) Schedule(ctx context.Context, orders <-chan sdk.Order, report func(sdk.Report) error) error {
 	select {
 	case <-p.ready:
 	case <-ctx.Done():
 		return ctx.Err()
 	}
-	ctx, cancel := context.WithCancelCause(ctx)
-	var waiting sync.WaitGroup
-	defer waiting.Wait()
-	defer cancel(nil)
 	tick := time.NewTicker(reportEvery)
 	defer tick.Stop()
 	for {
+		var answer sdk.Report
 		select {
 		case <-ctx.Done():
-			return context.Cause(ctx)
+			return ctx.Err()
 		case <-tick.C:
-			if err := report(p.report()); err != nil {
-				return err
-			}
+			answer = p.report(false)
 		case o, ok := <-orders:
 			if !ok {
 				return nil
 			}
-			job := p.loaded.place.post(o)
-			waiting.Go(func() {
-				if err := report(p.answer(ctx, job)); err != nil {
-					cancel(err)
-				}
-			})
+			answer = p.answer(ctx, o)
+		}
+		if err := report(answer); err != nil {
+			return err
 		}
 	}
 }
 
-// answer waits for an order's outcome.
-func (p *plugin) answer(ctx context.Context, job *order) sdk.Report {
-	err := job.await(ctx)
-	r := p.report()
-	r.Done = &sdk.OrderDone{ID: job.ID}
-	if err != nil {
-		r.Done.Error = err.Error()
-	} else {
-		r.Modules = job.modules
+func (p *plugin) answer(ctx context.Context, o sdk.Order) sdk.Report {
+	done := &sdk.OrderDone{ID: o.ID}
+	if o.Query == nil {
+		if err := p.loaded.place.obey(ctx, o); err != nil {
+			done.Error = err.Error()
+		}
 	}
+	r := p.report(o.Query != nil)
+	r.Done = done
 	return r
 }
 
-func (p *plugin) report() sdk.Report {
-	r, s := p.loaded.place.report(), p.loaded.engine.Stats()
-	r.Progress = 1 + p.told.Load() + p.loaded.entered()
+func (p *plugin) report(modules bool) sdk.Report {
+	r, s := p.loaded.place.report(modules), p.loaded.engine.Stats()
 	r.Running, r.Waiting = s.Running, s.Waiting
 	if e := p.loaded.eyes; e != nil {
 		r.PicturesSeen, r.PicturesReused = e.seen.Load(), e.reused.Load()

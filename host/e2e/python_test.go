@@ -59,11 +59,11 @@ func pythonPlugins(t *testing.T, name string, edits ...string) (dir string) {
 
 func TestPluginInPython(t *testing.T) {
 	// The copy waits after a token, so that it is known where it is killed, and tells what its environment is.
-	const event, holds = "                yield event", `
+	const event, holds = "await context.write(event)", "await context.write(event)" + `
                 if event.token.index == 5 and not request.HasField("resume"):
                     log("info", "holding after token 5 of " + os.path.basename(os.environ["PIO_PLUGIN_FILE"]))
                     await asyncio.sleep(3600)`
-	plugins := pythonPlugins(t, "echo_holds", event, event+holds)
+	plugins := pythonPlugins(t, "echo_holds", event, holds)
 	model := filepath.Join(root, "sdk/examples/echo/testdata/model")
 	entry := func(plugin string) string {
 		return fmt.Sprintf("[[model]]\nid = %q\npath = %q\nplugin = %q\n", plugin, model, plugin)

@@ -29,6 +29,13 @@ func checkCapabilities(t T, p *process) {
 	}
 }
 
+// optionalBeforeLoad calls them without a model. Those that are not there say that, before or after.
+func optionalBeforeLoad(t T, p *process) {
+	for _, m := range optionalMethods(p) {
+		refuses(t, "L1", m.name+" before Load", m.call(p.ctx()), sdk.ReasonState, sdk.ReasonUnimplemented)
+	}
+}
+
 type optionalMethod struct {
 	capability sdk.Capability
 	name       string

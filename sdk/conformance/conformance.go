@@ -4,7 +4,7 @@
 // In a plugin's own test:
 //
 //	func TestConformance(t *testing.T) {
-//		conformance.Run(t, conformance.Config{Start: conformance.StartBinary(bin), Model: "testdata/tiny"})
+//		conformance.Run(t, conformance.Config{Binary: bin, Model: "testdata/tiny"})
 //	}
 //
 // `piohost plugin test BIN --model DIR` runs the same cases through [Check].
@@ -22,8 +22,15 @@ import (
 
 // Config says what is tested.
 type Config struct {
-	// Start makes a new process, or something that behaves like one. Most cases call it once or twice. stop ends it.
+	// Binary is the plugin's file. The case process starts it, by hand and as a host does; it is skipped without one.
+	Binary string
+
+	// Start makes a new process, or something that behaves like one, for the other cases. Most call it once or twice. stop
+	// ends it. nil is StartBinary of Binary.
 	Start func(ctx context.Context) (c *client.Client, stop func(), err error)
+
+	// LastWords tells how the process of c ended, with what it said last; "" if it runs, or ended in order. It may be nil.
+	LastWords func(c *client.Client) string
 
 	// Model is a checkpoint the plugin fits, with a tokenizer.
 	Model string
@@ -31,7 +38,7 @@ type Config struct {
 	// Load is passed to Load; its Path is set to Model, and Devices to the CPU if there are none.
 	Load sdk.LoadRequest
 
-	// Timeout bounds every single call. 0 means a minute.
+	// Timeout bounds every single call, and whatever is waited for. 0 means a minute.
 	Timeout time.Duration
 }
 
@@ -44,7 +51,8 @@ type T interface {
 	Skipf(format string, args ...any)
 }
 
-// Case is one check. Musts are the numbers of PROTOCOL.md it stands for.
+// Case is one check. Musts are the numbers of PROTOCOL.md it stands for. Run expects a Config whose Start and Timeout are set,
+// as the functions of this package see to.
 type Case struct {
 	Name  string
 	Musts []string
@@ -54,10 +62,11 @@ type Case struct {
 // Cases lists all of them, in the order in which a new plugin comes to pass them.
 func Cases() []Case {
 	return []Case{
+		{"process", []string{"P1", "P2", "P3", "P4", "P5", "P6", "P7", "P8", "P9"}, caseProcess},
 		{"describe", []string{"D1", "D2"}, caseDescribe},
-		{"inspect", []string{"I1", "I2", "I3", "I4", "E1"}, caseInspect},
+		{"inspect", []string{"I1", "I2", "I3", "I4", "G7", "E1"}, caseInspect},
 		{"load-unload", []string{"L1", "L2", "L3", "L4", "L5", "L6", "S1", "D3"}, caseLoadUnload},
-		{"generate", []string{"G1", "G2", "G3", "G4", "G5", "G6", "G8"}, caseGenerate},
+		{"generate", []string{"G1", "G2", "G3", "G4", "G5", "G6", "G7", "G8"}, caseGenerate},
 		{"cancel", []string{"C1", "C2"}, caseCancel},
 		{"determinism", []string{"R1", "R2", "R3"}, caseDeterminism},
 		{"tools", []string{"T1", "T2", "T3"}, caseTools},
@@ -76,9 +85,20 @@ func Run[S interface {
 	Subtests[S]
 	T
 }](t S, c Config) {
+	c, told := c.withDefaults(), newTold()
 	for _, k := range Cases() {
-		t.Run(k.Name, func(t S) { k.Run(t, c) })
+		t.Run(k.Name, func(t S) { told.run(k, t, c) })
 	}
+}
+
+func (c Config) withDefaults() Config {
+	if c.Start == nil {
+		c.Start = StartBinary(c.Binary)
+	}
+	if c.Timeout == 0 {
+		c.Timeout = time.Minute
+	}
+	return c
 }
 
 // Result is the outcome of one case.
@@ -93,9 +113,10 @@ type Result struct {
 // Check runs all cases without package testing and calls report after each. It reports whether none failed.
 func Check(c Config, report func(Result)) bool {
 	passed := true
+	c, told := c.withDefaults(), newTold()
 	for _, k := range Cases() {
 		start := time.Now()
-		r := check(k, c)
+		r := check(k, c, told)
 		r.Seconds = time.Since(start).Seconds()
 		passed = passed && !r.Failed
 		report(r)
@@ -103,12 +124,12 @@ func Check(c Config, report func(Result)) bool {
 	return passed
 }
 
-func check(k Case, c Config) Result {
+func check(k Case, c Config, told *told) Result {
 	t := &recorder{}
 	done := make(chan struct{})
 	go func() { // a goroutine of its own, for Fatalf to end
 		defer close(done)
-		k.Run(t, c)
+		told.run(k, t, c)
 	}()
 	<-done
 	return Result{Case: k, Failed: t.failed, Skipped: t.skipped, Lines: t.lines}

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"strings"
 
 	"github.com/inference-pio/inference-pio/sdk"
 )
@@ -38,7 +39,48 @@ func caseGenerate(t T, c Config) {
 		t.Errorf("G2: the prompt was the ids %v, start says %v", a.start.Prompt, byIDs.start.Prompt)
 	}
 	promptLogprobs(t, p)
+	obeysOrRefuses(t, p, short)
 	generateRefusals(t, p, table)
+}
+
+// obeysOrRefuses asks for what not every model can do. It may be refused by the name of its field, but not be ignored. free
+// is the answer to text(2).
+func obeysOrRefuses(t T, p *process, free *answer) {
+	ask := func(field string, change func(*sdk.GenerateRequest)) *answer {
+		req := text(2)
+		change(&req)
+		a, err := p.generate(req)
+		var told *sdk.Error
+		switch {
+		case err == nil:
+			return a
+		case !errors.As(err, &told) || told.Reason != sdk.ReasonInvalid:
+			t.Errorf("G7: Generate with %s failed with %v; it must be obeyed, or refused with %s", field, err, sdk.ReasonInvalid)
+		case told.Field != field:
+			t.Errorf("G7: Generate with %s is refused for the field %q", field, told.Field)
+		}
+		return nil
+	}
+	if a := ask("logprobs", func(r *sdk.GenerateRequest) { r.Sampling.Logprobs = true }); a != nil {
+		for _, token := range a.tokens {
+			if token.Logprob == nil {
+				t.Errorf("G7: logprobs were asked for, token %d has none", token.Index)
+			}
+		}
+	}
+	said := free.text()
+	if len(free.tokens) == 0 || said == "" {
+		return // nothing to stop at or to forbid
+	}
+	if a := ask("stop", func(r *sdk.GenerateRequest) { r.Stop = []string{said} }); a != nil && strings.Contains(a.text(), said) {
+		t.Errorf("G7: the answer %q has the stop string %q", a.text(), said)
+	}
+	first := free.tokens[0].ID
+	const forbidden = -100 // the least that the API knows
+	if a := ask("logit_bias", func(r *sdk.GenerateRequest) { r.Sampling.LogitBias = map[int32]float64{first: forbidden} }); a != nil &&
+		len(a.tokens) > 0 && a.tokens[0].ID == first {
+		t.Errorf("G7: the answer begins with the id %d, whose logit_bias was %d", first, forbidden)
+	}
 }
 
 // promptLogprobs may be refused, but not be ignored.

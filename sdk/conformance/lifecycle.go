@@ -3,11 +3,16 @@ package conformance
 // lifecycle.go: a plugin says who it is, what a checkpoint would take, and keeps the order of a process's life.
 
 import (
+	"context"
+	"errors"
 	"reflect"
 	"regexp"
 	"slices"
+	"sync"
+	"time"
 
 	"github.com/inference-pio/inference-pio/sdk"
+	"github.com/inference-pio/inference-pio/sdk/client"
 )
 
 var (
@@ -50,6 +55,17 @@ func caseInspect(t T, c Config) {
 	checkTable(t, inspection.Table)
 	inspectOthers(t, p)
 	inspectContext(t, p, own, inspection.Table.Context)
+	inspectUnknown(t, p, own)
+}
+
+// inspectUnknown asks for what no plugin can have.
+func inspectUnknown(t T, p *process, own sdk.InspectRequest) {
+	quantized, numerics := own, own
+	quantized.Quantize, numerics.Numerics = "no_such_quantization", "no_such_numerics"
+	for field, req := range map[string]sdk.InspectRequest{"quantize": quantized, "numerics": numerics} {
+		_, err := p.Inspect(p.ctx(), req)
+		refuses(t, "G7", "Inspect with a "+field+" that does not exist", err, sdk.ReasonInvalid)
+	}
 }
 
 // checkTable looks for what the client, which refuses negative numbers, does not.
@@ -110,6 +126,7 @@ func caseLoadUnload(t T, c Config) {
 	scheduler := openScheduler(t, p)
 	_, err := p.generate(text(1))
 	refuses(t, "L1", "Generate before Load", err, sdk.ReasonState)
+	optionalBeforeLoad(t, p)
 
 	inspection, err := p.Inspect(p.ctx(), p.loadRequest().InspectRequest)
 	if err != nil {
@@ -126,17 +143,17 @@ func caseLoadUnload(t T, c Config) {
 	}
 	checkCapabilities(t, p)
 
-	if err := p.Drain(p.ctx()); err != nil {
-		t.Errorf("L5: Drain failed: %v", err)
-	}
+	drains(t, p)
 	_, err = p.generate(text(1))
 	refuses(t, "L5", "Generate after Drain", err, sdk.ReasonState)
 	if err := p.Unload(p.ctx()); err != nil {
 		t.Errorf("L6: Unload failed: %v", err)
 	}
+	unloadsInTheMiddle(t, c)
 }
 
-// refusesMissing has a process of its own, since a Load that failed may leave it useless.
+// refusesMissing has a process of its own, since a Load that failed may leave it useless. It can be unloaded, as every
+// process is before its end.
 func refusesMissing(t T, c Config) {
 	p := start(t, c)
 	defer p.end()
@@ -144,6 +161,85 @@ func refusesMissing(t T, c Config) {
 	req.Path = missing
 	_, err := p.Load(p.ctx(), req, nil)
 	refuses(t, "L4", "Load of a path that does not exist", err, sdk.ReasonNotFound)
+	if err := p.Unload(p.ctx()); err != nil {
+		t.Errorf("L6: with no model loaded, Unload failed: %v", err)
+	}
+}
+
+// endlessAnswer asks for as many tokens as the context holds, and returns when the first has come. cancel gives up.
+func endlessAnswer(p *process) (ended chan error, cancel context.CancelFunc) {
+	ctx, cancel := context.WithCancel(p.ctx())
+	first, ended := make(chan struct{}), make(chan error, 1)
+	var once sync.Once
+	req := text(0)
+	req.IgnoreEOS = true
+	go func() {
+		err := p.Generate(ctx, req, func(e sdk.Event) error {
+			if e.Token != nil {
+				once.Do(func() { close(first) })
+			}
+			return nil
+		})
+		once.Do(func() { close(first) })
+		ended <- err
+	}()
+	<-first
+	return ended, cancel
+}
+
+// drains drains while an answer runs. A model whose context is full at once has none by then, and nothing is said of it.
+func drains(t T, p *process) {
+	answered, cancel := endlessAnswer(p)
+	defer cancel()
+	drained, ctx := make(chan error, 1), p.ctx()
+	go func() { drained <- p.Drain(ctx) }()
+	for range 5 { // time for a Drain that waits for nothing
+		_, _ = p.Describe(p.ctx())
+	}
+	var err error
+	select {
+	case err = <-drained:
+		select {
+		case end := <-answered:
+			if end != nil {
+				t.Errorf("L5: Drain ended an answer that ran: %v", end)
+			}
+		case <-time.After(p.config.Timeout):
+			t.Errorf("L5: Drain returned while an answer ran; it still did %v later", p.config.Timeout)
+		}
+	case end := <-answered: // it was short
+		if end != nil {
+			t.Errorf("L5: Drain ended an answer that ran: %v", end)
+		}
+		err = <-drained
+	default:
+		cancel()
+		err = <-drained
+	}
+	if err != nil {
+		t.Errorf("L5: Drain failed: %v", err)
+	}
+}
+
+// unloadsInTheMiddle unloads while an answer runs, which ends it. The host asks somebody else for the rest.
+func unloadsInTheMiddle(t T, c Config) {
+	p := start(t, c)
+	defer p.end()
+	p.load()
+	answered, cancel := endlessAnswer(p)
+	defer cancel()
+	if err := p.Unload(p.ctx()); err != nil {
+		t.Errorf("L6: while an answer ran, Unload failed: %v", err)
+		return
+	}
+	select {
+	case err := <-answered:
+		if err != nil && !errors.Is(err, client.ErrGone) {
+			t.Errorf("L6: an answer that Unload ended failed with %v; it must end with Canceled and no reason", err)
+		}
+	case <-time.After(p.config.Timeout):
+		t.Errorf("L6: Unload returned while an answer ran; it still did %v later", p.config.Timeout)
+	}
 }
 
 type weight struct {

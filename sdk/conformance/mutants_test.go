@@ -14,17 +14,20 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/inference-pio/inference-pio/sdk"
+	"github.com/inference-pio/inference-pio/sdk/internal/waiting"
 )
 
 // twin is the reference with some of its methods replaced.
 type twin struct {
 	reference
 	describe func(sdk.Description) sdk.Description
+	before   func(*sdk.InspectRequest)
 	inspect  func(sdk.InspectRequest, sdk.Inspection, error) (sdk.Inspection, error)
 	load     func(sdk.LayerTable, error) (sdk.LayerTable, error)
 	generate func(ctx context.Context, r *reference, req sdk.GenerateRequest, send func(sdk.Event) error) error
@@ -39,6 +42,9 @@ func (t *twin) Describe() sdk.Description {
 }
 
 func (t *twin) Inspect(ctx context.Context, req sdk.InspectRequest) (sdk.Inspection, error) {
+	if t.before != nil {
+		t.before(&req)
+	}
 	i, err := t.reference.Inspect(ctx, req)
 	if t.inspect != nil {
 		return t.inspect(req, i, err)
@@ -108,9 +114,11 @@ func asked(change func(*sdk.GenerateRequest)) func(context.Context, *reference, 
 	}
 }
 
+// mutant is a twin of the reference. The flaw of one without plugin is that of file or beneath.
 type mutant struct {
 	flaw, fails, must string
 	plugin            func() sdk.Plugin
+	file              bool
 	timeout           time.Duration
 }
 
@@ -118,7 +126,7 @@ func mutants(release <-chan struct{}) []mutant {
 	one := func(t *twin) func() sdk.Plugin { // a new twin for each process
 		return func() sdk.Plugin { c := *t; return &c }
 	}
-	var mind, salt, calls, poisoned, named atomic.Int64
+	var mind, salt, calls, named atomic.Int64
 	seen := func() sdk.Plugin { // what it saw first it sees for ever
 		var first atomic.Pointer[[][]byte]
 		return &twin{generate: asked(func(r *sdk.GenerateRequest) {
@@ -128,7 +136,26 @@ func mutants(release <-chan struct{}) []mutant {
 			}
 		})}
 	}
+	const brief = 2 * time.Second // for flaws that show in what does not come
 	return []mutant{
+		{flaw: "describes itself in words", fails: "process", must: "P1", file: true},
+		{flaw: "fails to describe itself", fails: "process", must: "P1", file: true},
+		{flaw: "describes another", fails: "process", must: "P1", file: true},
+		{flaw: "says nothing to a person", fails: "process", must: "P2", file: true},
+		{flaw: "is content with a person", fails: "process", must: "P2", file: true},
+		{flaw: "talks before the handshake", fails: "process", must: "P3", file: true},
+		{flaw: "listens elsewhere", fails: "process", must: "P3", file: true},
+		{flaw: "loads before the handshake", fails: "process", must: "P4", file: true, timeout: brief},
+		{flaw: "outlives its host", fails: "process", must: "P5", file: true, timeout: brief},
+		{flaw: "takes SIGINT for its own", fails: "process", must: "P6", file: true},
+		{flaw: "does not hear SIGTERM", fails: "process", must: "P6", file: true, timeout: brief},
+		{flaw: "falls over its own end", fails: "process", must: "P6", file: true},
+		{flaw: "writes a log without lines", fails: "process", must: "P7", file: true},
+		{flaw: "speaks in the clear", fails: "process", must: "P8", file: true},
+		{flaw: "lets anybody in", fails: "process", must: "P8", file: true},
+		{flaw: "does not tell its health", fails: "process", must: "P9", file: true},
+
+		{flaw: "speaks another major than it speaks", fails: "describe", must: "D1"},
 		{flaw: "a name no file can have", fails: "describe", must: "D1", plugin: one(&twin{
 			describe: func(d sdk.Description) sdk.Description { d.Name = "Reference/1"; return d }})},
 		{flaw: "a version that cannot be ordered", fails: "describe", must: "D1", plugin: one(&twin{
@@ -146,6 +173,35 @@ func mutants(release <-chan struct{}) []mutant {
 				}
 				return i, err
 			}})},
+		{flaw: "takes a broken config for a stranger", fails: "inspect", must: "I2", plugin: one(&twin{
+			inspect: func(_ sdk.InspectRequest, i sdk.Inspection, err error) (sdk.Inspection, error) {
+				if err != nil && sdk.ReasonOf(err) == sdk.ReasonCheckpoint {
+					return sdk.Inspection{Reason: "not mine"}, nil
+				}
+				return i, err
+			}})},
+		{flaw: "has a module twice", fails: "inspect", must: "I1", plugin: one(&twin{
+			inspect: func(_ sdk.InspectRequest, i sdk.Inspection, err error) (sdk.Inspection, error) {
+				i.Table = doubled(i.Table)
+				return i, err
+			},
+			load: func(t sdk.LayerTable, err error) (sdk.LayerTable, error) { return doubled(t), err }})},
+		{flaw: "gives no reason for a misfit", fails: "inspect", must: "I3", plugin: one(&twin{
+			inspect: func(_ sdk.InspectRequest, i sdk.Inspection, err error) (sdk.Inspection, error) {
+				i.Reason = ""
+				return i, err
+			}})},
+		{flaw: "finds room for any context", fails: "inspect", must: "I4", plugin: one(&twin{
+			inspect: func(req sdk.InspectRequest, i sdk.Inspection, err error) (sdk.Inspection, error) {
+				if req.Context > referenceContext {
+					i, err = sdk.Inspection{Fit: sdk.FitFamily, Table: sdk.LayerTable{Context: req.Context, VocabSize: referenceVocab}}, nil
+				}
+				return i, err
+			}})},
+		{flaw: "ignores what it is to be quantized to", fails: "inspect", must: "G7", plugin: one(&twin{
+			before: func(req *sdk.InspectRequest) { req.Quantize = "" }})},
+		{flaw: "ignores the numerics", fails: "inspect", must: "G7", plugin: one(&twin{
+			before: func(req *sdk.InspectRequest) { req.Numerics = "" }})},
 		{flaw: "gives no reasons", fails: "inspect", must: "E1", plugin: one(&twin{
 			inspect: func(_ sdk.InspectRequest, i sdk.Inspection, err error) (sdk.Inspection, error) {
 				if err != nil {
@@ -178,11 +234,56 @@ func mutants(release <-chan struct{}) []mutant {
 			}})},
 		{flaw: "loads what is not there", fails: "load-unload", must: "L4", plugin: one(&twin{
 			load: func(t sdk.LayerTable, _ error) (sdk.LayerTable, error) { return t, nil }})},
+		{flaw: "answers before it is loaded", fails: "load-unload", must: "L1"},
+		{flaw: "tokenizes before it is loaded", fails: "load-unload", must: "L1"},
+		{flaw: "has two tables", must: "L2"}, // nobody can use it
+		{flaw: "is loaded as often as one likes", fails: "load-unload", must: "L3"},
+		{flaw: "goes on after Drain", fails: "load-unload", must: "L5", timeout: brief},
+		{flaw: "does not wait for its answers", fails: "load-unload", must: "L5", timeout: brief},
+		{flaw: "ends its answers at Drain", fails: "load-unload", must: "L5"},
+		{flaw: "unloads what was loaded and nothing else", fails: "load-unload", must: "L6"},
+		{flaw: "lets its answers run when it is unloaded", fails: "load-unload", must: "L6", timeout: brief},
+		{flaw: "falls over when it is unloaded", fails: "load-unload", must: "L6", plugin: func() sdk.Plugin {
+			return &frees{do: func() { panic("freed twice") }}
+		}},
+		{flaw: "hides its tokenizer", fails: "load-unload", must: "D3"},
 		{flaw: "clings to life", fails: "load-unload", must: "L6", plugin: func() sdk.Plugin { return &clingsToLife{} }},
 		{flaw: "takes no orders", fails: "load-unload", must: "S1", plugin: func() sdk.Plugin { return &refusesOrders{} }},
 		{flaw: "moves modules it does not have", fails: "load-unload", must: "S1", plugin: func() sdk.Plugin { return &movesAnything{} }},
 		{flaw: "promises a tokenizer", fails: "load-unload", must: "D3", plugin: func() sdk.Plugin { return &noTokenizer{} }},
 
+		{flaw: "leaves out a token of prompts of ids", fails: "generate", must: "G1", plugin: one(&twin{
+			generate: func(ctx context.Context, r *reference, req sdk.GenerateRequest, send func(sdk.Event) error) error {
+				return r.Generate(ctx, req, func(e sdk.Event) error {
+					if req.Tokens != nil && e.Token != nil && e.Token.Index == 1 {
+						return nil
+					}
+					return send(e)
+				})
+			}})},
+		{flaw: "ignores stop strings", fails: "generate", must: "G7", plugin: one(&twin{
+			generate: asked(func(r *sdk.GenerateRequest) { r.Stop = nil })})},
+		{flaw: "ignores that logprobs are asked for", fails: "generate", must: "G7", plugin: one(&twin{
+			generate: asked(func(r *sdk.GenerateRequest) { r.Sampling.Logprobs = false })})},
+		{flaw: "ignores logit_bias", fails: "generate", must: "G7", plugin: one(&twin{
+			generate: asked(func(r *sdk.GenerateRequest) { r.Sampling.LogitBias = nil })})},
+		{flaw: "refuses without the field", fails: "generate", must: "G7", plugin: one(&twin{
+			generate: func(ctx context.Context, r *reference, req sdk.GenerateRequest, send func(sdk.Event) error) error {
+				err := r.Generate(ctx, req, send)
+				var told *sdk.Error
+				if errors.As(err, &told) && told.Field == "stop" {
+					told.Field = ""
+				}
+				return err
+			}})},
+		{flaw: "takes what it cannot do for a bug of its own", fails: "generate", must: "G7", plugin: one(&twin{
+			generate: func(ctx context.Context, r *reference, req sdk.GenerateRequest, send func(sdk.Event) error) error {
+				err := r.Generate(ctx, req, send)
+				if len(req.Stop) > 0 {
+					err = errors.New("stop strings are not supported")
+				}
+				return err
+			}})},
 		{flaw: "says one token too many", fails: "generate", must: "G3", plugin: one(&twin{
 			generate: asked(func(r *sdk.GenerateRequest) {
 				if r.MaxTokens > 0 {
@@ -232,23 +333,30 @@ func mutants(release <-chan struct{}) []mutant {
 				}
 			})})},
 
-		{flaw: "does not stop when cancelled", fails: "cancel", must: "C1", timeout: 2 * time.Second, plugin: one(&twin{
-			generate: func(ctx context.Context, r *reference, req sdk.GenerateRequest, send func(sdk.Event) error) error {
+		{flaw: "does not stop when cancelled", fails: "cancel", must: "C1", timeout: brief, plugin: func() sdk.Plugin {
+			var asked atomic.Bool // for the short answer with which the case cancel begins
+			return &twin{generate: func(ctx context.Context, r *reference, req sdk.GenerateRequest, send func(sdk.Event) error) error {
+				if req.MaxTokens == 4 {
+					asked.Store(true)
+				}
 				err := r.Generate(ctx, req, send)
-				if ctx.Err() != nil {
+				if asked.Load() && ctx.Err() != nil {
 					<-release
 				}
 				return err
-			}})},
-		{flaw: "remembers what was cancelled", fails: "cancel", must: "C2", plugin: one(&twin{
-			generate: func(ctx context.Context, _ *reference, req sdk.GenerateRequest, send func(sdk.Event) error) error {
+			}}
+		}},
+		{flaw: "remembers what was cancelled", fails: "cancel", must: "C2", plugin: func() sdk.Plugin {
+			var poisoned atomic.Int64
+			return &twin{generate: func(ctx context.Context, _ *reference, req sdk.GenerateRequest, send func(sdk.Event) error) error {
 				salted := &reference{salt: int(poisoned.Load())}
 				err := salted.Generate(ctx, req, send)
 				if ctx.Err() != nil {
 					poisoned.Add(1)
 				}
 				return err
-			}})},
+			}}
+		}},
 
 		{flaw: "draws anew each time", fails: "determinism", must: "R1", plugin: one(&twin{
 			generate: asked(func(r *sdk.GenerateRequest) { r.Sampling.Seed = uint64(calls.Add(1)) })})},
@@ -261,6 +369,14 @@ func mutants(release <-chan struct{}) []mutant {
 				return r.Generate(ctx, req, send)
 			}}
 		}},
+		{flaw: "says something else in company", fails: "determinism", must: "R2", plugin: inCompany},
+		{flaw: "cannot be resumed behind the last token", fails: "determinism", must: "R3", plugin: one(&twin{
+			generate: func(ctx context.Context, r *reference, req sdk.GenerateRequest, send func(sdk.Event) error) error {
+				if req.Resume != nil && req.Chat == nil && len(req.Resume.Generated) == req.MaxTokens {
+					return sdk.Errorf(sdk.ReasonInternal, "there is nothing to resume")
+				}
+				return r.Generate(ctx, req, send)
+			}})},
 		{flaw: "resumes without the words in between", fails: "determinism", must: "R3", plugin: one(&twin{
 			generate: func(ctx context.Context, r *reference, req sdk.GenerateRequest, send func(sdk.Event) error) error {
 				return r.Generate(ctx, req, func(e sdk.Event) error {
@@ -369,6 +485,36 @@ func mutants(release <-chan struct{}) []mutant {
 	}
 }
 
+// doubled has each module twice.
+func doubled(t sdk.LayerTable) sdk.LayerTable {
+	t.Modules = slices.Repeat(t.Modules, 2)
+	return t
+}
+
+// inCompany is a twin whose answers to the samples of the case determinism depend on whether others are made at the same time.
+// It has each wait for another after those that the case asks for one by one, so that the company is sure to be there.
+func inCompany() sdk.Plugin {
+	var asked, running atomic.Int64
+	met := make(chan struct{})
+	meet := sync.OnceFunc(func() { close(met) })
+	alone := int64(2 * len(samples()))
+	return &twin{generate: func(ctx context.Context, r *reference, req sdk.GenerateRequest, send func(sdk.Event) error) error {
+		if req.HasText && req.MaxTokens == samples()[0].MaxTokens && req.Resume == nil && asked.Add(1) > alone {
+			if running.Add(1) > 1 {
+				meet()
+			}
+			defer running.Add(-1)
+			select {
+			case <-met:
+				r = &reference{salt: 1}
+			case <-ctx.Done():
+				return ctx.Err()
+			}
+		}
+		return r.Generate(ctx, req, send)
+	}}
+}
+
 // editedCalls passes the pieces of the reference's calls through a change.
 func editedCalls(change func(*sdk.ToolCallDelta)) func(context.Context, *reference, sdk.GenerateRequest, func(sdk.Event) error) error {
 	return edited(func(e *sdk.Event) {
@@ -386,42 +532,106 @@ func TestEachFlawFailsItsCaseAlone(t *testing.T) {
 	model := checkpoint(t)
 	for _, m := range mutants(release) {
 		t.Run(m.flaw, func(t *testing.T) {
+			c := Config{Model: model, Timeout: m.timeout}
+			switch {
+			case m.file: // written before anything is forked: a file that a child holds open for writing cannot be executed
+				c.Binary, c.Start = file(t, m.flaw), startInProcess(func() sdk.Plugin { return &reference{} })
+			case m.plugin != nil:
+				c.Start = startInProcess(m.plugin)
+			default:
+				c.Start = startBeneath(t, m.flaw)
+			}
 			t.Parallel()
-			Check(Config{Start: startInProcess(m.plugin), Model: model, Timeout: m.timeout}, func(r Result) {
-				switch {
+			waiting.Bound(t)
+			if m.flaw == "has two tables" {
+				failsEverywhere(t, c, "L2: Load failed: the plugin broke the protocol: after the layer table")
+				return
+			}
+			failed := false
+			Check(c, func(r Result) {
+				switch lines := strings.Join(r.Lines, "\n"); {
 				case r.Failed && r.Case.Name != m.fails:
-					t.Errorf("%s fails, too: %s", r.Case.Name, strings.Join(r.Lines, "\n"))
-				case !r.Failed && r.Case.Name == m.fails:
-					t.Errorf("%s does not notice", m.fails)
-				case r.Failed && !strings.Contains(strings.Join(r.Lines, "\n"), m.must):
-					t.Errorf("%s fails, but not for %s: %s", m.fails, m.must, strings.Join(r.Lines, "\n"))
+					t.Errorf("%s fails, too: %s", r.Case.Name, lines)
+				case r.Failed && !regexp.MustCompile(`\b`+m.must+`\b`).MatchString(lines):
+					t.Errorf("%s fails, but not for %s: %s", m.fails, m.must, lines)
+				case r.Failed:
+					failed = true
 				}
 			})
+			if !failed {
+				t.Errorf("%s does not notice", m.fails)
+			}
 		})
 	}
 }
 
-// Every MUST that PROTOCOL.md says a case checks is that case's, and the other way round.
-func TestCasesAndProtocolAgree(t *testing.T) {
+// failsEverywhere is for a flaw without which nothing can be seen.
+func failsEverywhere(t *testing.T, c Config, want string) {
+	all := ""
+	Check(c, func(r Result) { all += strings.Join(r.Lines, "\n") + "\n" })
+	if !strings.Contains(all, want) {
+		t.Errorf("nothing says %q:\n%s", want, all)
+	}
+}
+
+// The same, of a plugin that is only what it should be.
+func TestReferenceIsAGoodProcess(t *testing.T) {
+	waiting.Bound(t)
+	for _, flaw := range []string{"none", "lets nobody else in"} {
+		c := Config{Binary: file(t, flaw), Model: checkpoint(t)}
+		Run(t, c)
+	}
+}
+
+// Every MUST of PROTOCOL.md has a twin that breaks it.
+func TestEveryMustHasATwin(t *testing.T) {
+	broken := map[string]bool{}
+	for _, m := range mutants(nil) {
+		broken[m.must] = true
+	}
+	numbers, _ := musts(t)
+	if len(numbers) < 30 {
+		t.Errorf("only %d MUSTs were found in PROTOCOL.md", len(numbers))
+	}
+	for _, number := range numbers {
+		if !broken[number] {
+			t.Errorf("no twin breaks %s", number)
+		}
+		delete(broken, number)
+	}
+	for number := range broken {
+		t.Errorf("a twin breaks %s, which PROTOCOL.md does not have", number)
+	}
+}
+
+// musts are the numbers of PROTOCOL.md, and those of each case that it names.
+func musts(t *testing.T) (numbers []string, documented map[string][]string) {
+	t.Helper()
 	text, err := os.ReadFile("../PROTOCOL.md")
 	if err != nil {
 		t.Fatal(err)
 	}
-	documented, seen := map[string][]string{}, map[string]bool{}
+	documented = map[string][]string{}
 	for _, item := range strings.Split(string(text), "\n- ") {
 		number := regexp.MustCompile(`^\*\*([A-Z]\d+)\*\*`).FindStringSubmatch(item)
 		if number == nil {
 			continue
 		}
-		if seen[number[1]] {
+		if slices.Contains(numbers, number[1]) {
 			t.Errorf("PROTOCOL.md has two MUSTs %s", number[1])
 		}
-		seen[number[1]] = true
+		numbers = append(numbers, number[1])
 		item, _, _ = strings.Cut(item, "\n\n")
 		for _, name := range regexp.MustCompile(`\[([a-z-]+)\]`).FindAllStringSubmatch(item, -1) {
 			documented[name[1]] = append(documented[name[1]], number[1])
 		}
 	}
+	return numbers, documented
+}
+
+// Every MUST that PROTOCOL.md says a case checks is that case's, and the other way round.
+func TestCasesAndProtocolAgree(t *testing.T) {
+	_, documented := musts(t)
 	for _, c := range Cases() {
 		want := slices.Sorted(slices.Values(c.Musts))
 		if got := slices.Sorted(slices.Values(documented[c.Name])); !slices.Equal(got, want) {

@@ -30,7 +30,7 @@ func TestPluginOfAnotherModule(t *testing.T) {
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("go build outside the repository: %v\n%s", err, out)
 	}
-	Run(t, Config{Start: StartBinary(bin), Model: filepath.Join(root, "sdk/examples/echo/testdata/model")})
+	Run(t, Config{Binary: bin, Model: filepath.Join(root, "sdk/examples/echo/testdata/model")})
 }
 
 // writeModule makes a go.mod that requires this repository, and what it requires in the same versions, so that nothing has

@@ -48,7 +48,9 @@ func casePictures(t T, c Config) {
 	ofRed, err := p.generate(red)
 	if err != nil {
 		refusesMessages(t, "V1", "Generate with a picture", err)
-		t.Logf("V1: no pictures: %v", err)
+		if sdk.ReasonOf(err) == sdk.ReasonInvalid {
+			t.Logf("V1: no pictures: %v", err)
+		}
 		return
 	}
 	ofBlue := p.mustGenerate("V1", blue)

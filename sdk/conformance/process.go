@@ -7,7 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"time"
+	"strings"
 
 	"github.com/inference-pio/inference-pio/sdk"
 	"github.com/inference-pio/inference-pio/sdk/client"
@@ -35,7 +35,14 @@ func start(t T, c Config) *process {
 	return p
 }
 
+// end also looks whether the process is still there: one that ended by itself has told nobody why.
 func (p *process) end() {
+	p.t.Helper()
+	if p.Client != nil && p.config.LastWords != nil {
+		if words := p.config.LastWords(p.Client); words != "" {
+			p.t.Errorf("the process ended by itself: %s", lastWords(words))
+		}
+	}
 	p.stop()
 	for _, cancel := range p.cancels {
 		cancel()
@@ -44,11 +51,7 @@ func (p *process) end() {
 
 // ctx is the context of one call.
 func (p *process) ctx() context.Context {
-	timeout := p.config.Timeout
-	if timeout == 0 {
-		timeout = time.Minute
-	}
-	ctx, cancel := context.WithTimeout(context.Background(), timeout)
+	ctx, cancel := context.WithTimeout(context.Background(), p.config.Timeout)
 	p.cancels = append(p.cancels, cancel)
 	return ctx
 }
@@ -96,6 +99,15 @@ func (a *answer) ids() []int32 {
 		out[i] = t.ID
 	}
 	return out
+}
+
+// text is all that it said outside of reasoning and calls.
+func (a *answer) text() string {
+	var b strings.Builder
+	for _, t := range a.tokens {
+		b.WriteString(t.Text)
+	}
+	return b.String() + a.finish.Text
 }
 
 // calls are the pieces of its tool calls.

@@ -48,6 +48,9 @@ func (*reference) Inspect(_ context.Context, req sdk.InspectRequest) (sdk.Inspec
 	if config.ModelType != "reference" {
 		return sdk.Inspection{Reason: "model_type is not reference"}, nil
 	}
+	if req.Quantize != "" || req.Numerics != "" {
+		return sdk.Inspection{}, sdk.Errorf(sdk.ReasonInvalid, "quantize %q, numerics %q: hashes have neither", req.Quantize, req.Numerics)
+	}
 	if req.Context > referenceContext {
 		return sdk.Inspection{}, sdk.Errorf(sdk.ReasonInvalid, "context %d is more than %d", req.Context, referenceContext)
 	}
@@ -69,6 +72,9 @@ func (r *reference) Generate(ctx context.Context, req sdk.GenerateRequest, send 
 		return err
 	}
 	if err := referencePictures(req.Chat); err != nil {
+		return err
+	}
+	if err := referenceRefusals(req); err != nil {
 		return err
 	}
 	calls, err := referenceTools(req)
@@ -113,6 +119,17 @@ func (r *reference) Generate(ctx context.Context, req sdk.GenerateRequest, send 
 		finish.Reason = sdk.FinishToolCalls
 	}
 	return send(sdk.Event{Finish: finish})
+}
+
+func referenceRefusals(req sdk.GenerateRequest) error {
+	for field, asked := range map[string]bool{
+		"stop": len(req.Stop) > 0, "logprobs": req.Sampling.Logprobs, "logit_bias": len(req.Sampling.LogitBias) > 0,
+	} {
+		if asked {
+			return &sdk.Error{Reason: sdk.ReasonInvalid, Field: field, Message: "hashes know nothing of it"}
+		}
+	}
+	return nil
 }
 
 func referenceStart(req sdk.GenerateRequest, prompt []int32) *sdk.Start {

@@ -6,9 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
+	"github.com/inference-pio/inference-pio/host/internal/process"
 	"github.com/inference-pio/inference-pio/sdk/client"
 	"github.com/inference-pio/inference-pio/sdk/conformance"
 )
@@ -32,8 +34,10 @@ func newPluginTest(g *global) *cobra.Command {
 
 func (g *global) test(ctx context.Context, bin, model string, asJSON bool) error {
 	d := testDocument{Plugin: bin, Model: model}
+	processes := map[*client.Client]*process.Process{} // all that were started; the kit runs one case at a time
 	d.Passed = conformance.Check(conformance.Config{
-		Model: model,
+		Binary: bin,
+		Model:  model,
 		Start: func(started context.Context) (*client.Client, func(), error) {
 			if ctx.Err() != nil {
 				return nil, nil, ctx.Err()
@@ -42,8 +46,10 @@ func (g *global) test(ctx context.Context, bin, model string, asJSON bool) error
 			if err != nil {
 				return nil, nil, err
 			}
+			processes[p.Client()] = p
 			return p.Client(), func() { _ = p.Stop(context.Background()) }, nil
 		},
+		LastWords: func(c *client.Client) string { return lastWords(processes[c]) },
 	}, func(r conformance.Result) {
 		d.Cases = append(d.Cases, caseOf(r))
 		if !asJSON {
@@ -64,10 +70,30 @@ func (g *global) test(ctx context.Context, bin, model string, asJSON bool) error
 	return nil
 }
 
+// lastWords tells of a process that ended otherwise than it should. A trace of a panic in them begins with it, so that the
+// author's file and line are there.
+func lastWords(p *process.Process) string {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	if _, err := p.Client().Describe(ctx); errors.Is(err, client.ErrGone) {
+		process.Closed(p.Done(), time.Second) // the connection breaks before the exit is known
+	}
+	select {
+	case <-p.Done():
+	default:
+		return ""
+	}
+	exit := p.Exit()
+	if exit.Code == 0 {
+		return ""
+	}
+	return strings.Join(append([]string{"it " + exit.String()}, exit.LastLines...), "\n    ")
+}
+
 func (g *global) showCase(c testCase) {
 	word := map[string]string{"pass": "ok", "fail": "FAIL", "skip": "skip"}[c.Result]
 	fmt.Fprintf(g.std.out, "%-4s  %-12s  %6.2f s  %s\n", word, c.Name, c.Seconds, strings.Join(c.Musts, " "))
 	for _, line := range c.Lines {
-		fmt.Fprintf(g.std.out, "      %s\n", line)
+		fmt.Fprintf(g.std.out, "      %s\n", strings.ReplaceAll(line, "\n", "\n      "))
 	}
 }

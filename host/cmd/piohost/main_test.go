@@ -28,6 +28,9 @@ var binaries, echoSum string
 
 func TestMain(m *testing.M) {
 	process.Keep()
+	if os.Getenv(envUnlucky) != "" { // with or without a host
+		serve.Main(unlucky{})
+	}
 	if os.Getenv(sdk.CookieKey) != "" { // a host of these tests has started it
 		serve.Main(witness{})
 	}
@@ -35,9 +38,6 @@ func TestMain(m *testing.M) {
 }
 
 func testMain(m *testing.M) int {
-	for _, name := range []string{"PIO_HOST", "NO_COLOR", "TERM"} { // a test that needs one sets it
-		os.Unsetenv(name)
-	}
 	dir, err := os.MkdirTemp("", "piohost-test")
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)

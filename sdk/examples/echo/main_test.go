@@ -14,5 +14,5 @@ func TestConformance(t *testing.T) {
 	if out, err := exec.Command("go", "build", "-o", bin, ".").CombinedOutput(); err != nil {
 		t.Fatalf("go build: %v\n%s", err, out)
 	}
-	conformance.Run(t, conformance.Config{Start: conformance.StartBinary(bin), Model: "testdata/model"})
+	conformance.Run(t, conformance.Config{Binary: bin, Model: "testdata/model"})
 }
