@@ -48,6 +48,8 @@ type child struct {
 	reports, stdout, stderr *os.File // read ends
 	readers                 sync.WaitGroup
 
+	keeper *os.Process // valid while running
+
 	pid  int           // of the plugin; the keeper's is of no interest to others
 	born chan error    // has what came of the start
 	gone chan struct{} // closed when nothing is left of the plugin and its pipes are read
@@ -126,7 +128,7 @@ func (c *child) spawn() error {
 		c.binary.close()
 		return fmt.Errorf("no process for it: %w", forkError(err))
 	}
-	c.state = running
+	c.state, c.keeper = running, cmd.Process
 	c.readers.Go(func() { c.guard.read(c.stdout, c.log.stray) })
 	c.readers.Go(func() { c.log.read(c.stderr) })
 	go c.follow(cmd)
@@ -189,17 +191,11 @@ func (c *child) follow(cmd *exec.Cmd) {
 	c.binary.close()
 	status := syscall.WaitStatus(syscall.SIGKILL) // unless the keeper says otherwise: it was killed, and the plugin with it
 	readReports(c.reports, func(what string, number int) {
-		switch what {
-		case reportFailed:
-			c.born <- c.binary.execError(syscall.Errno(number))
-		case reportStarted:
-			c.mu.Lock()
-			c.pid = number
-			c.mu.Unlock()
-			c.born <- nil
-		case reportEnded:
+		if what == reportEnded {
 			status = syscall.WaitStatus(number)
+			return
 		}
+		c.hear(what, syscall.Errno(number))
 	})
 	cmd.Wait() // its own status says nothing
 	c.mu.Lock()
@@ -223,6 +219,22 @@ func (c *child) follow(cmd *exec.Cmd) {
 	close(c.gone)
 }
 
+// hear takes what the keeper reports of the start.
+func (c *child) hear(what string, number syscall.Errno) {
+	switch what {
+	case reportFailed:
+		c.born <- c.binary.execError(number)
+	case reportStarted:
+		c.mu.Lock()
+		c.pid = int(number)
+		c.mu.Unlock()
+		c.born <- nil
+	case reportLoose:
+		c.spec.Log.Warn("this system does not keep a plugin's orphans together (PR_SET_CHILD_SUBREAPER): what the plugin starts may outlive it",
+			"plugin", c.spec.Name, "error", number.Error())
+	}
+}
+
 // kill has the keeper kill the plugin and all that came of it, and forbids a start that has not happened yet.
 func (c *child) kill() {
 	c.mu.Lock()
@@ -232,6 +244,7 @@ func (c *child) kill() {
 	}
 	if c.state == running {
 		c.orders.Close()
+		c.keeper.Signal(syscall.SIGCONT) // somebody may have stopped it
 	}
 }
 

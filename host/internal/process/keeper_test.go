@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"runtime"
 	"strings"
 	"syscall"
 	"testing"
@@ -88,6 +89,33 @@ func TestKilledKeeperTakesThePluginAlong(t *testing.T) {
 		t.Errorf("it %s (%+v)", exit, exit)
 	}
 	ended()
+}
+
+// Whoever stops all processes of a user, as job control and debuggers may, must not hang the host.
+func TestStoppedKeeperObeys(t *testing.T) {
+	ownTemp(t)
+	p := start(t, spec(t, "stubborn"))
+	keeper := parentOf(p.PID())
+	for _, pid := range []int{p.PID(), keeper} {
+		if err := unix.Kill(pid, unix.SIGSTOP); err != nil {
+			t.Fatal(err)
+		}
+		for letter(pid) != 'T' {
+			runtime.Gosched()
+		}
+	}
+	p.Kill()
+	waitDone(t, p)
+}
+
+// A sandbox around the host may refuse what keeps orphans together. The plugin runs all the same, and that is said.
+func TestLooseOrphansAreTold(t *testing.T) {
+	journal := newJournal()
+	c := &child{spec: Spec{Name: "obedient", Log: journal.logger()}}
+	c.hear(reportLoose, unix.EPERM)
+	if log := journal.String(); !strings.Contains(log, "level=WARN") || !strings.Contains(log, "may outlive it") || !strings.Contains(log, "plugin=obedient") {
+		t.Errorf("log: %s", log)
+	}
 }
 
 // The names by which people find processes, and kill them.
