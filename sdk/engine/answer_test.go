@@ -123,7 +123,7 @@ func TestForcedIDsBeginTheAnswer(t *testing.T) {
 
 func TestPromptsAreScored(t *testing.T) {
 	c := roomy
-	c.PromptLogprobs, c.PrefixCache = true, true
+	c.PromptLogprobs, c.PrefixCache, c.Keep = true, true, c.Blocks
 	e, m := start(t, c)
 	for _, n := range []int{1, 2, 64, 65, 300, 300} { // the last could be found in the prefix cache
 		r := Request{Prompt: ids(n, 1), MaxTokens: 4, IgnoreEOS: true, ScorePrompt: true, Sampling: Params{TopLogprobs: 3}}
@@ -154,7 +154,7 @@ func TestScoresThatCannotBeAreRefused(t *testing.T) {
 
 func TestEqualPromptsShareBlocks(t *testing.T) {
 	c := roomy
-	c.PrefixCache = true
+	c.PrefixCache, c.Keep = true, c.Blocks
 	e, m := start(t, c)
 	r := Request{Prompt: ids(300, 1), MaxTokens: 5, IgnoreEOS: true}
 	if _, result, err := collect(e, r); err != nil || result.Cached != 0 {

@@ -1,11 +1,12 @@
 // blocks.go gives cache blocks to sequences: integers only, the bytes behind them are the model's. A block is referenced
-// by every sequence that reads it and is shared only while it is full and within a prompt. A freed block keeps what it
-// holds until it is needed, so that a later prompt with the same beginning finds it (the prefix cache); the one freed
-// longest ago is taken first.
+// by every sequence that reads it and is shared only while it is full. A freed block keeps what it holds, so that a later
+// prompt with the same beginning finds it (the prefix cache); so many are kept, and the one freed longest ago is given up
+// first. Blocks that hold nothing are taken before those, and of these the ones that were written before: memory that was
+// never touched costs nothing until it is.
 
 package engine
 
-// BlockSize is the number of positions in a block. Chunks of a prompt end at multiples of it.
+// BlockSize is the number of positions in a block.
 const BlockSize = 64
 
 // prefix identifies what a full block holds: its ids, and the content before it. It is compared whole, so two prompts can
@@ -19,25 +20,30 @@ type prefix struct {
 type content uint64
 
 type blockTable struct {
-	refs     []int32
-	holds    []prefix // valid where numbers[b] != 0
-	numbers  []content
-	index    map[prefix]int32
-	last     content
-	free     ring
-	freeSize int
+	refs    []int32
+	holds   []prefix // valid where numbers[b] != 0
+	numbers []content
+	index   map[prefix]int32
+	last    content
+
+	// A block without references is in one of two rings; the next to be taken is at the front.
+	empty, kept ring
+	freeSize    int // of both
+	keptSize    int
+	keep        int    // the most that are kept
+	thrown      uint64 // blocks that were kept and given up
+	written     []bool // since the last sweep
 }
 
-// ring is a doubly linked list of block ids with a sentinel at index len-1: the next to be taken is at its front.
+// ring is a doubly linked list of block ids with a sentinel at index len-1.
 type ring struct{ next, prev []int32 }
 
-func newBlockTable(n int) *blockTable {
-	t := &blockTable{refs: make([]int32, n), holds: make([]prefix, n), numbers: make([]content, n),
-		index: make(map[prefix]int32), free: newRing(n)}
+func newBlockTable(n, keep int) *blockTable {
+	t := &blockTable{refs: make([]int32, n), holds: make([]prefix, n), numbers: make([]content, n), index: make(map[prefix]int32),
+		empty: newRing(n), kept: newRing(n), freeSize: n, keep: keep, written: make([]bool, n)}
 	for b := range n {
-		t.free.insert(int32(b), t.free.sentinel())
+		t.empty.insert(int32(b), t.empty.sentinel())
 	}
-	t.freeSize = n
 	return t
 }
 
@@ -46,28 +52,48 @@ func blocksFor(positions int) int { return (positions + BlockSize - 1) / BlockSi
 
 func (t *blockTable) used() int { return len(t.refs) - t.freeSize }
 
-// take returns a block for new positions and forgets what it held. The caller has made sure that one is free.
+// take returns a block for new positions. The caller has made sure that one is free.
 func (t *blockTable) take() int32 {
-	b := t.free.next[t.free.sentinel()]
-	t.acquire(b)
-	if t.numbers[b] != 0 {
-		delete(t.index, t.holds[b])
-		t.numbers[b] = 0
+	if t.freeSize == t.keptSize {
+		t.giveUp()
 	}
+	b := t.empty.front()
+	t.acquire(b)
+	t.written[b] = true
 	return b
+}
+
+// giveUp forgets the block that was kept longest.
+func (t *blockTable) giveUp() {
+	b := t.kept.front()
+	t.kept.remove(b)
+	t.keptSize--
+	t.thrown++
+	t.forget(b)
+	t.empty.insert(b, t.empty.front())
+}
+
+func (t *blockTable) forget(b int32) {
+	delete(t.index, t.holds[b])
+	t.numbers[b] = 0
 }
 
 // acquire adds a reference to a block that is free or shared.
 func (t *blockTable) acquire(b int32) {
 	if t.refs[b] == 0 {
-		t.free.remove(b)
 		t.freeSize--
+		if t.numbers[b] != 0 {
+			t.kept.remove(b)
+			t.keptSize--
+		} else {
+			t.empty.remove(b)
+		}
 	}
 	t.refs[b]++
 }
 
-// release gives up one reference to each block, the last first: the beginnings of prompts are worth keeping longest.
-// Blocks that hold nothing another prompt could want are taken again first.
+// release gives up one reference to each block, the last first: the beginnings of prompts are worth keeping longest, and a
+// block without the one before it is worth nothing.
 func (t *blockTable) release(table []int32) {
 	for i := len(table) - 1; i >= 0; i-- {
 		b := table[i]
@@ -75,19 +101,29 @@ func (t *blockTable) release(table []int32) {
 			continue
 		}
 		t.freeSize++
-		if t.numbers[b] != 0 {
-			t.free.insert(b, t.free.sentinel())
-		} else {
-			t.free.insert(b, t.free.next[t.free.sentinel()])
+		if t.numbers[b] == 0 {
+			t.empty.insert(b, t.empty.front())
+			continue
 		}
+		t.kept.insert(b, t.kept.sentinel())
+		t.keptSize++
 	}
+	for t.keptSize > t.keep {
+		t.giveUp()
+	}
+}
+
+// known is the block that holds ids behind the content before it.
+func (t *blockTable) known(before content, ids []int32) (int32, bool) {
+	b, ok := t.index[prefix{before: before, ids: [BlockSize]int32(ids)}]
+	return b, ok
 }
 
 // find appends to table the blocks that hold the beginning of ids, whole blocks only, and acquires them.
 func (t *blockTable) find(ids []int32, table []int32) ([]int32, content) {
 	var at content
 	for len(ids) >= BlockSize {
-		b, ok := t.index[prefix{before: at, ids: [BlockSize]int32(ids)}]
+		b, ok := t.known(at, ids)
 		if !ok {
 			break
 		}
@@ -100,13 +136,27 @@ func (t *blockTable) find(ids []int32, table []int32) ([]int32, content) {
 // publish says that block b holds the ids that follow the content before it, and returns the number of the two together.
 // If another block already holds the same, that one stays the known one.
 func (t *blockTable) publish(b int32, before content, ids []int32) content {
-	p := prefix{before: before, ids: [BlockSize]int32(ids)}
-	if known, ok := t.index[p]; ok {
-		return t.numbers[known]
+	if other, ok := t.known(before, ids); ok {
+		return t.numbers[other]
 	}
+	p := prefix{before: before, ids: [BlockSize]int32(ids)}
 	t.last++
 	t.index[p], t.holds[b], t.numbers[b] = b, p, t.last
 	return t.last
+}
+
+// sweep lists the blocks that hold nothing and were written since the last sweep. all forgets what is kept before.
+func (t *blockTable) sweep(all bool) (list []int32) {
+	for all && t.keptSize > 0 {
+		t.giveUp()
+	}
+	for b, written := range t.written {
+		if written && t.refs[b] == 0 && t.numbers[b] == 0 {
+			list = append(list, int32(b))
+			t.written[b] = false
+		}
+	}
+	return list
 }
 
 func newRing(n int) ring {
@@ -116,6 +166,8 @@ func newRing(n int) ring {
 }
 
 func (r *ring) sentinel() int32 { return int32(len(r.next) - 1) }
+
+func (r *ring) front() int32 { return r.next[r.sentinel()] }
 
 // insert puts b before at.
 func (r *ring) insert(b, at int32) {

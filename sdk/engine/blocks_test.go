@@ -11,19 +11,31 @@ import (
 type plainTable struct {
 	refs  []int
 	holds [][]int32 // nil: nothing another prompt could want
-	free  []int32   // the next to be taken first
+	empty []int32   // the next to be taken first
+	kept  []int32
+	keep  int
 }
 
 func (p *plainTable) take() int32 {
-	b := p.free[0]
+	if len(p.empty) == 0 {
+		p.giveUp()
+	}
+	b := p.empty[0]
 	p.acquire(b)
-	p.holds[b] = nil
 	return b
+}
+
+func (p *plainTable) giveUp() {
+	b := p.kept[0]
+	p.kept = p.kept[1:]
+	p.holds[b] = nil
+	p.empty = slices.Insert(p.empty, 0, b)
 }
 
 func (p *plainTable) acquire(b int32) {
 	if p.refs[b] == 0 {
-		p.free = slices.DeleteFunc(p.free, func(f int32) bool { return f == b })
+		is := func(f int32) bool { return f == b }
+		p.empty, p.kept = slices.DeleteFunc(p.empty, is), slices.DeleteFunc(p.kept, is)
 	}
 	p.refs[b]++
 }
@@ -34,10 +46,13 @@ func (p *plainTable) release(table []int32) {
 		switch {
 		case p.refs[b] > 0:
 		case p.holds[b] != nil:
-			p.free = append(p.free, b)
+			p.kept = append(p.kept, b)
 		default:
-			p.free = slices.Insert(p.free, 0, b)
+			p.empty = slices.Insert(p.empty, 0, b)
 		}
+	}
+	for len(p.kept) > p.keep {
+		p.giveUp()
 	}
 }
 
@@ -57,9 +72,10 @@ func (p *plainTable) find(ids []int32) (table []int32) {
 func TestBlockTableEqualsPlainOne(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		n := rapid.IntRange(1, 12).Draw(t, "blocks")
-		fast, plain := newBlockTable(n), &plainTable{refs: make([]int, n), holds: make([][]int32, n)}
+		keep := rapid.IntRange(0, n).Draw(t, "keep")
+		fast, plain := newBlockTable(n, keep), &plainTable{refs: make([]int, n), holds: make([][]int32, n), keep: keep}
 		for b := range n {
-			plain.free = append(plain.free, int32(b))
+			plain.empty = append(plain.empty, int32(b))
 		}
 		var tables [][]int32
 		t.Repeat(map[string]func(*rapid.T){
@@ -103,10 +119,61 @@ func TestBlockTableEqualsPlainOne(t *testing.T) {
 						t.Fatalf("block %d has %d references, want %d", b, fast.refs[b], refs)
 					}
 				}
-				if fast.freeSize != len(plain.free) || fast.used() != n-len(plain.free) {
-					t.Fatalf("%d blocks free, want %d", fast.freeSize, len(plain.free))
+				if free := len(plain.empty) + len(plain.kept); fast.freeSize != free || fast.used() != n-free || fast.keptSize != len(plain.kept) {
+					t.Fatalf("%d blocks free and %d of them kept, want %d and %d", fast.freeSize, fast.keptSize, free, len(plain.kept))
 				}
 			},
 		})
 	})
+}
+
+// Memory that was never written is taken last, so that requests that come one after the other write the same few blocks again and what
+// is kept stays within its size.
+func TestFreedBlocksAreTakenBeforeUntouchedOnes(t *testing.T) {
+	const keep = 4
+	b := newBlockTable(100, keep)
+	touched := map[int32]bool{}
+	for n := range 50 {
+		var table []int32
+		at := content(0)
+		for i := range 3 {
+			block := b.take()
+			touched[block] = true
+			table = append(table, block)
+			if i < 2 {
+				at = b.publish(block, at, ids(BlockSize, uint64(100*n+i)))
+			}
+		}
+		b.release(table)
+	}
+	if len(touched) > keep+3 {
+		t.Errorf("%d blocks were written by requests of 3 that came one by one while %d were kept", len(touched), keep)
+	}
+	if b.keptSize != keep || b.thrown != 2*50-keep {
+		t.Errorf("%d are kept and %d were given up", b.keptSize, b.thrown)
+	}
+}
+
+// A sweep names what was written and holds nothing, once.
+func TestASweepNamesWhatHoldsNothing(t *testing.T) {
+	b := newBlockTable(10, 10)
+	table := []int32{b.take(), b.take(), b.take()}
+	b.publish(table[0], 0, ids(BlockSize, 1))
+	used := b.take()
+	b.release(table)
+	got := b.sweep(false)
+	slices.Sort(got)
+	if want := table[1:]; !slices.Equal(got, want) {
+		t.Errorf("swept were %v, want %v", got, want)
+	}
+	if got := b.sweep(false); len(got) != 0 {
+		t.Errorf("swept again were %v", got)
+	}
+	if got := b.sweep(true); !slices.Equal(got, table[:1]) {
+		t.Errorf("of all that is kept swept were %v, want %v", got, table[:1])
+	}
+	if found, _ := b.find(ids(BlockSize, 1), nil); len(found) != 0 {
+		t.Errorf("%v is found after it was given back", found)
+	}
+	b.release([]int32{used})
 }

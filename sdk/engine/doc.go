@@ -6,16 +6,24 @@
 // # What a model may rely on
 //
 //   - The rows of a sequence are fed once each, in the order of their positions from 0 on. After a preemption they begin
-//     at position 0 again, in another slot and other blocks; with [Config.PrefixCache] they may begin at a later multiple of [BlockSize].
+//     at position 0 again, in another slot and other blocks. With [Config.PrefixCache] positions are left out that another
+//     sequence computed: their blocks stand in the table, and [Batch.Copies] bring what is not shared.
 //   - In one step all rows of a sequence are neighbours and have one form. Rows of decode form come first.
 //   - The form belongs to the position: prompt positions are always computed in prefill form, positions of the answer in
 //     decode form, also when they are replayed (then several of them may be in one step).
 //   - The last row of what is known of a sequence is an Output; with [Config.PromptLogprobs] other rows of one block of a
 //     prompt may be, too.
-//   - A chunk of a prompt ends at a multiple of [BlockSize] positions or at the prompt's end.
+//   - A chunk of a prompt ends at a multiple of [Config.ChunkMultiple] positions or at the prompt's end.
 //
 // So if the model's arithmetic for a row depends only on the row's form, position and history, then the answer depends only
 // on the prompt, the parameters and the seed: not on the batch, the chunks, preemption, or a restart of the process.
+//
+// # Who is computed when
+//
+// Every answer under way has a row in every step. Beside them prompts are computed, as many rows as [Config.StepTime] allows: the
+// one that needs fewest first, so that a short one does not wait for a long one, and in every fourth step the oldest, so
+// that a long one does not wait for ever. A prompt that another sequence on board is computing too waits for it and takes the
+// blocks over.
 //
 // # Who owns what
 //

@@ -24,10 +24,13 @@ type Engine struct {
 type Stats struct {
 	Running, Waiting   int
 	Blocks, BlocksUsed int
+	BlocksKept         int    // that nobody uses and that hold beginnings of prompts
+	BlocksThrown       uint64 // of those kept that were given up
 	Steps              uint64
 	PromptTokens       uint64 // rows computed in prefill form
 	GeneratedTokens    uint64 // ids sampled
-	CachedTokens       uint64 // prompt positions found in the prefix cache
+	QueriedTokens      uint64 // prompt positions looked for in the prefix cache
+	CachedTokens       uint64 // prompt positions found there, or computed by a sequence beside
 	Preemptions        uint64
 }
 

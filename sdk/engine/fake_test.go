@@ -22,7 +22,9 @@ const fakeVocab = 40
 // behind the block tables, as a real one keeps keys and values, and checks every promise the engine makes.
 type fakeModel struct {
 	mu     sync.Mutex
+	config Config
 	cells  []uint64 // history up to and with the position, by block*BlockSize + offset
+	states []uint64 // of a stateful one: history up to and with the last position, by slot
 	last   map[int32]Row
 	broken []string
 	steps  [][]Row
@@ -37,7 +39,36 @@ func newFakeModel(c Config) *fakeModel {
 	if c.PromptLogprobs {
 		rows += BlockSize - 1
 	}
-	return &fakeModel{cells: make([]uint64, c.Blocks*BlockSize), last: map[int32]Row{}, limit: c.StepTokens, rows: rows}
+	return &fakeModel{config: c, cells: make([]uint64, c.Blocks*BlockSize), states: make([]uint64, c.MaxSequences+c.Snapshots),
+		last: map[int32]Row{}, limit: c.StepTokens, rows: rows}
+}
+
+// copies makes what the batch asks for.
+func (f *fakeModel) copies(list []Copy) {
+	for _, c := range list {
+		switch {
+		case !c.State:
+			copy(f.cells[c.To*BlockSize:][:BlockSize], f.cells[c.From*BlockSize:][:BlockSize])
+		case !f.config.Stateful:
+			f.complain("a copy of a state that it has not: %+v", c)
+		default:
+			f.states[c.To] = f.states[c.From]
+		}
+	}
+}
+
+// history is what is known before a row: with a state it is that, else the cell of the position before.
+func (f *fakeModel) history(b *Batch, r Row) uint64 {
+	switch {
+	case r.Pos == 0:
+		return 0
+	case f.config.Stateful:
+		if before := f.cells[cell(b, r.Seq, r.Pos-1)]; before != f.states[r.Seq] {
+			f.complain("slot %d at %d: state and cache are not of one history", r.Seq, r.Pos)
+		}
+		return f.states[r.Seq]
+	}
+	return f.cells[cell(b, r.Seq, r.Pos-1)]
 }
 
 // extend is the history after one more row.
@@ -64,14 +95,15 @@ func (f *fakeModel) Step(b *Batch) ([][]float32, error) {
 	}
 	f.steps = append(f.steps, slices.Clone(b.Rows))
 	f.check(b)
+	f.copies(b.Copies)
 	f.logits = f.logits[:0]
 	for _, r := range b.Rows {
-		history := uint64(0)
-		if r.Pos > 0 {
-			history = f.cells[cell(b, r.Seq, r.Pos-1)]
+		form := r.Form
+		if f.config.OneForm {
+			form = Prefill
 		}
-		history = extend(history, r.Token, r.Form)
-		f.cells[cell(b, r.Seq, r.Pos)] = history
+		history := extend(f.history(b, r), r.Token, form)
+		f.cells[cell(b, r.Seq, r.Pos)], f.states[r.Seq] = history, history
 		if r.Output {
 			row := make([]float32, fakeVocab)
 			fakeLogits(history, row)
@@ -130,9 +162,9 @@ func (f *fakeModel) checkOrder(r Row, first bool) {
 	switch {
 	case !first && (!follows || last.Form != r.Form || last.Output && r.Form == Decode):
 		f.complain("slot %d: %+v after %+v in one step", r.Seq, r, last)
-	case first && r.Form == Prefill && r.Pos%BlockSize != 0:
+	case first && r.Form == Prefill && int(r.Pos)%f.config.chunk() != 0:
 		f.complain("a chunk begins at position %d", r.Pos)
-	case first && r.Form == Decode && !follows:
+	case first && r.Form == Decode && !follows && !f.config.PrefixCache:
 		f.complain("slot %d: a decode row at %d after %+v", r.Seq, r.Pos, last)
 	}
 }
@@ -146,7 +178,10 @@ func (f *fakeModel) verify(t interface{ Errorf(string, ...any) }) {
 }
 
 // alone is the answer by definition, without an engine.
-func alone(r Request, context int) ([]int32, sdk.FinishReason) {
+func alone(r Request, context int) ([]int32, sdk.FinishReason) { return aloneIn(Decode, r, context) }
+
+// aloneIn is that of a model that computes answers in that form.
+func aloneIn(form Form, r Request, context int) ([]int32, sdk.FinishReason) {
 	s := NewSampler(r.Sampling, r.Choice)
 	s.Prompt(r.Prompt...)
 	history := uint64(0)
@@ -172,7 +207,7 @@ func alone(r Request, context int) ([]int32, sdk.FinishReason) {
 		case len(answer) == r.MaxTokens, len(r.Prompt)+len(answer) == context:
 			return answer, sdk.FinishLength
 		}
-		history = extend(history, id, Decode)
+		history = extend(history, id, form)
 	}
 }
 

@@ -114,9 +114,19 @@ func (l *loop) poll() {
 	}
 }
 
+// What a model does with nothing to do: memory that holds nothing is given back soon, and after a long time also the prefix cache.
+const (
+	sweepAfter  = time.Minute
+	forgetAfter = 30 * time.Minute
+)
+
 // idle waits for something to do: a message, or the moment when a caller that does not listen loses its place to one
 // that waits.
 func (l *loop) idle(timer *time.Timer) {
+	if len(l.scheduler.running)+len(l.scheduler.waiting) == 0 {
+		l.rest(timer)
+		return
+	}
 	var stall <-chan time.Time
 	if len(l.scheduler.waiting) > 0 {
 		timer.Reset(stallAfter)
@@ -127,6 +137,26 @@ func (l *loop) idle(timer *time.Timer) {
 		l.handle(m)
 	case <-stall:
 	}
+}
+
+// rest waits for the next message and gives back memory meanwhile.
+func (l *loop) rest(timer *time.Timer) {
+	sweeper, ok := l.model.(Sweeper)
+	for wait := sweepAfter; ok; wait = forgetAfter {
+		timer.Reset(wait)
+		select {
+		case m := <-l.engine.inbox:
+			l.handle(m)
+			return
+		case <-timer.C:
+		}
+		if list := l.scheduler.blocks.sweep(wait == forgetAfter); len(list) > 0 {
+			sweeper.Sweep(list)
+			l.publish()
+		}
+		ok = wait != forgetAfter
+	}
+	l.handle(<-l.engine.inbox)
 }
 
 func (l *loop) handle(m message) {
@@ -210,15 +240,14 @@ func (l *loop) checkDrained() {
 
 // step runs one batch and samples the next id of every sequence that got logits.
 func (l *loop) step(batch *Batch) {
+	began := time.Now()
 	logits, err := l.compute(batch)
 	l.counts.Steps++
 	if err != nil {
-		for _, p := range l.scheduler.parts {
-			l.finish(p.q, outcome{err: err})
-		}
-		l.checkDrained()
+		l.failStep(err)
 		return
 	}
+	l.scheduler.pace.took(l.scheduler.bulk(), time.Since(began))
 	l.scheduler.fed()
 	for _, p := range l.scheduler.parts {
 		if p.q.fed <= p.q.prompt {
@@ -227,11 +256,37 @@ func (l *loop) step(batch *Batch) {
 		n := p.logits()
 		l.score(p.q, logits[:p.scored])
 		if p.output && p.q.phase != gone {
+			l.lead(p.q, logits[n-1])
 			l.sample(p.q, logits[n-1])
 		}
 		logits = logits[n:]
 	}
 	l.deliver()
+}
+
+// failStep ends the sequences of a step that failed, and those that relied on its copies.
+func (l *loop) failStep(err error) {
+	for _, q := range l.scheduler.spoilt() {
+		if q.phase != gone {
+			l.finish(q, outcome{err: err})
+		}
+	}
+	for _, p := range l.scheduler.parts {
+		if p.q.phase != gone {
+			l.finish(p.q, outcome{err: err})
+		}
+	}
+	l.checkDrained()
+}
+
+// lead has those go on that waited for p's prompt. The sampler may write into logits.
+func (l *loop) lead(p *sequence, logits []float32) {
+	for _, q := range l.scheduler.followers(p) {
+		l.scheduler.follow(q, p)
+		if q.left() == 0 {
+			l.sample(q, slices.Clone(logits))
+		}
+	}
 }
 
 // compute calls the model and holds it to its contract.
@@ -313,7 +368,8 @@ func (l *loop) publish() {
 	s := l.counts
 	s.Running, s.Waiting = len(l.scheduler.running), len(l.scheduler.waiting)
 	s.Blocks, s.BlocksUsed = len(l.scheduler.blocks.refs), l.scheduler.blocks.used()
-	s.CachedTokens, s.Preemptions = l.scheduler.cached, l.scheduler.preempts
+	s.BlocksKept, s.BlocksThrown = l.scheduler.blocks.keptSize, l.scheduler.blocks.thrown
+	s.QueriedTokens, s.CachedTokens, s.Preemptions = l.scheduler.counts.queried, l.scheduler.counts.cached, l.scheduler.counts.preempts
 	l.engine.mu.Lock()
 	l.engine.stats = s
 	l.engine.mu.Unlock()

@@ -159,7 +159,7 @@ func TestMisplacedPicturesAreRefused(t *testing.T) {
 // they share all.
 func TestThePrefixCacheTellsPicturesApart(t *testing.T) {
 	c := seeing
-	c.PrefixCache = true
+	c.PrefixCache, c.Keep = true, c.Blocks
 	e, _ := startSeeing(t, c, 1)
 	ask := func(hash byte) int {
 		t.Helper()

@@ -4,6 +4,7 @@ package engine
 
 import (
 	"fmt"
+	"time"
 
 	"github.com/inference-pio/inference-pio/sdk"
 )
@@ -32,8 +33,15 @@ type Row struct {
 	Output     bool // logits are wanted
 }
 
-// Batch is the rows of one step. Both slices are reused for the next.
+// Copy has what one sequence computed used by another: the cache of a block, or a state of a fixed size as it is now.
+type Copy struct {
+	State    bool
+	From, To int32 // blocks; of a state slots, or places for snapshots, which are numbered from Config.MaxSequences on
+}
+
+// Batch is the rows of one step. Its slices are reused for the next.
 type Batch struct {
+	Copies []Copy // to be made in this order, before the rows are computed
 	Rows   []Row
 	Tables [][]int32 // by Row.Seq: the blocks of the sequence's positions; nil for slots without rows
 	Media  [][]Media // by Row.Seq: what the sequence's prompt has besides text
@@ -54,8 +62,21 @@ type Config struct {
 	StepTokens   int // rows of a step at most
 	Context      int // positions prompt and answer may have together
 	Vocab        int
-	// PrefixCache lets equal beginnings of prompts share blocks. Only for models all of whose state is in the blocks.
+	// PrefixCache lets equal beginnings of prompts share blocks: of sequences on board, and of those that Keep freed blocks still
+	// hold.
 	PrefixCache bool
+	Keep        int
+	// OneForm says that a position of a prompt and one of an answer are computed alike, so that a prompt finds the blocks of the
+	// answer that it repeats.
+	OneForm bool
+	// Stateful says that a sequence also has a state of a fixed size in its slot, which begins anew at position 0. Snapshots is how
+	// many copies of such states are kept for the prefix cache, which finds nothing without.
+	Stateful  bool
+	Snapshots int
+	// ChunkMultiple is where chunks of a prompt may end, 0 for BlockSize. It divides BlockSize.
+	ChunkMultiple int
+	// StepTime is how long a step with answers under way should take at most: so many rows of prompts go along. 0: as many as fit.
+	StepTime time.Duration
 	// PromptLogprobs says that the model gives up to MaxSequences-1+BlockSize rows of logits in a step, as Request.ScorePrompt
 	// needs: a block of a prompt beside the answers under way. Without it a step asks for one row of each sequence at most.
 	PromptLogprobs bool
@@ -70,6 +91,8 @@ func (c *Config) validate() error {
 		return fmt.Errorf("engine: blocks (%d), sequences (%d) and vocabulary (%d) must be at least 1", c.Blocks, c.MaxSequences, c.Vocab)
 	case c.Context < 2:
 		return fmt.Errorf("engine: a context of %d positions has no room for a prompt and an answer", c.Context)
+	case c.ChunkMultiple < 0 || c.ChunkMultiple > 0 && BlockSize%c.ChunkMultiple != 0:
+		return fmt.Errorf("engine: chunks that end at multiples of %d do not meet blocks of %d", c.ChunkMultiple, BlockSize)
 	case c.StepTokens < c.MaxSequences-1+BlockSize:
 		// so that a prompt always has room for a chunk beside the decode rows of all others
 		return fmt.Errorf("engine: %d rows per step are too few for %d sequences; at least %d are needed",
@@ -77,6 +100,18 @@ func (c *Config) validate() error {
 	}
 	return nil
 }
+
+// chunk is what chunks of prompts are multiples of.
+func (c *Config) chunk() int {
+	if c.ChunkMultiple == 0 {
+		return BlockSize
+	}
+	return c.ChunkMultiple
+}
+
+// Sweeper is a Model that can give back the memory of blocks that hold nothing. Sweep is called between steps, after the engine
+// had nothing to do for a while.
+type Sweeper interface{ Sweep(blocks []int32) }
 
 // PanicError is what the requests on board get when the model panics.
 type PanicError struct {

@@ -8,6 +8,7 @@ import (
 	"sync"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"pgregory.net/rapid"
 )
@@ -35,7 +36,14 @@ func TestRandomLoadChangesNoAnswer(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		c := Config{Vocab: fakeVocab, MaxSequences: rapid.IntRange(1, 5).Draw(t, "sequences"), Blocks: rapid.IntRange(3, 14).Draw(t, "blocks"),
 			Context: rapid.IntRange(100, 600).Draw(t, "context"), PrefixCache: rapid.Bool().Draw(t, "prefix"),
-			PromptLogprobs: true}
+			PromptLogprobs: true, OneForm: rapid.Bool().Draw(t, "one form"), Stateful: rapid.Bool().Draw(t, "stateful"),
+			Snapshots: rapid.IntRange(0, 3).Draw(t, "snapshots"), ChunkMultiple: rapid.SampledFrom([]int{0, 1, 16}).Draw(t, "chunks"),
+			StepTime: rapid.SampledFrom([]time.Duration{0, time.Microsecond, time.Second}).Draw(t, "step time")}
+		c.Keep = rapid.IntRange(0, c.Blocks).Draw(t, "keep")
+		form := Decode
+		if c.OneForm {
+			form = Prefill
+		}
 		c.StepTokens = c.MaxSequences - 1 + BlockSize + rapid.IntRange(0, 200).Draw(t, "more rows")
 		m := newFakeModel(c)
 		e, err := New(m, c)
@@ -47,16 +55,29 @@ func TestRandomLoadChangesNoAnswer(t *testing.T) {
 		common := ids(fits, 1) // prompts share beginnings
 		var work sync.WaitGroup
 		failures := make(chan string, 100)
+		var before Request
 		for i := range rapid.IntRange(1, 9).Draw(t, "requests") {
 			own := rapid.IntRange(1, fits).Draw(t, "own")
 			prompt := slices.Concat(common[:rapid.IntRange(0, fits-own).Draw(t, "shared")], ids(own, uint64(i)))
+			switch kind := rapid.SampledFrom([]string{"new", "again", "next turn"}).Draw(t, "kind"); {
+			case before.Prompt == nil || kind == "new":
+			case kind == "again":
+				prompt = before.Prompt
+			default:
+				answer, _ := aloneIn(form, before, c.Context)
+				if next := slices.Concat(before.Prompt, answer, prompt[:min(len(prompt), 30)]); len(next) <= fits {
+					prompt = next
+				}
+			}
 			r := Request{Prompt: prompt, Choice: i, MaxTokens: rapid.IntRange(1, 40).Draw(t, "max"), EOS: []int32{0},
-				Sampling:    Params{Temperature: rapid.SampledFrom([]float64{0, 1}).Draw(t, "temperature"), Seed: uint64(i)},
+				Sampling: Params{Temperature: rapid.SampledFrom([]float64{0, 1}).Draw(t, "temperature"), Seed: uint64(i),
+					RepetitionPenalty: rapid.SampledFrom([]float64{0, 1.5}).Draw(t, "penalty")},
 				ScorePrompt: rapid.IntRange(0, 3).Draw(t, "score") == 0,
 				Forced:      ids(rapid.IntRange(0, 3).Draw(t, "forced"), uint64(i))}
+			before = r
 			leave := rapid.IntRange(0, 60).Draw(t, "leave after") // most stay
 			work.Go(func() {
-				if problem := runOne(e, r, c.Context, leave); problem != "" {
+				if problem := runOne(e, form, r, c.Context, leave); problem != "" {
 					failures <- problem
 				}
 			})
@@ -71,8 +92,8 @@ func TestRandomLoadChangesNoAnswer(t *testing.T) {
 	})
 }
 
-func runOne(e *Engine, r Request, limit, leave int) string {
-	want, reason := alone(r, limit)
+func runOne(e *Engine, form Form, r Request, limit, leave int) string {
+	want, reason := aloneIn(form, r, limit)
 	if leave < len(want) { // be resumed from there on, after leaving
 		ctx, cancel := context.WithCancel(context.Background())
 		defer cancel()

@@ -18,17 +18,31 @@ import (
 const stallAfter = time.Second
 
 type scheduler struct {
-	config   *Config
-	blocks   *blockTable
-	slots    []int32 // free ones
-	running  []*sequence
-	waiting  []*sequence
-	batch    Batch
-	parts    []part
-	budget   int
-	preempts uint64
-	cached   uint64 // prompt positions found in the prefix cache
+	config  *Config
+	blocks  *blockTable
+	states  *snapshots
+	pace    pace
+	slots   []int32 // free ones
+	running []*sequence
+	waiting []*sequence
+	batch   Batch
+	owed    []*sequence // by copy of the batch: who relies on it, nil for a snapshot
+	parts   []part
+	queue   []*sequence // prompts
+	budget  int
+	turn    int // of prompts
+	counts  counters
 }
+
+// counters only go up.
+type counters struct {
+	preempts uint64
+	queried  uint64 // prompt positions that were looked for in the prefix cache
+	cached   uint64 // and found there, or computed by a sequence beside
+}
+
+// oldestEvery is how often the oldest prompt goes before shorter ones.
+const oldestEvery = 4
 
 // part is a sequence's share of a step. Its logits are those of the rows that score the prompt, then of the last row if it
 // is an output.
@@ -47,12 +61,17 @@ func (p *part) logits() int {
 }
 
 func newScheduler(c *Config) *scheduler {
-	s := &scheduler{config: c, blocks: newBlockTable(c.Blocks), batch: Batch{Tables: make([][]int32, c.MaxSequences), Media: make([][]Media, c.MaxSequences)}}
+	s := &scheduler{config: c, blocks: newBlockTable(c.Blocks, c.Keep), states: newSnapshots(c.MaxSequences, c.Snapshots),
+		pace:  pace{target: c.StepTime, least: max(c.chunk(), minChunk)},
+		batch: Batch{Tables: make([][]int32, c.MaxSequences), Media: make([][]Media, c.MaxSequences)}}
 	for slot := c.MaxSequences - 1; slot >= 0; slot-- {
 		s.slots = append(s.slots, int32(slot))
 	}
 	return s
 }
+
+// minChunk is what a step computes of prompts, however long that takes: fewer rows take hardly less time.
+const minChunk = 16
 
 // next builds a step: one row for each answer under way, then replays, then prompts as far as the budget goes. It is
 // empty if there is nothing to do.
@@ -65,30 +84,59 @@ func (s *scheduler) next(now time.Time) *Batch {
 			s.add(q, 1, Decode)
 		}
 	}
+	if len(s.parts) > 0 {
+		s.budget = s.pace.rows(s.budget)
+	}
 	for _, q := range s.running {
 		if q.ready() && q.fed >= q.prompt && q.left() > 1 {
 			s.add(q, min(q.left(), s.budget), Decode)
 		}
 	}
 	scoring := false
-	for _, q := range s.running {
+	for _, q := range s.prompts() {
 		switch {
-		case !q.ready() || q.fed >= q.prompt:
+		case s.shares(q):
 		case !q.scoring():
-			s.add(q, chunk(q.fed, q.prompt, s.budget), Prefill)
+			s.add(q, s.chunk(q, s.budget), Prefill)
 		case !scoring: // one block of one prompt: more logits are not held
-			scoring = s.add(q, chunk(q.fed, q.prompt, min(s.budget, BlockSize)), Prefill)
+			scoring = s.add(q, s.chunk(q, min(s.budget, BlockSize)), Prefill)
 		}
 	}
 	return &s.batch
 }
 
-// chunk is how many positions of a prompt go into a step that has room for budget rows.
-func chunk(fed, prompt, budget int) int {
-	if fed+budget >= prompt {
-		return prompt - fed
+// prompts are the sequences whose prompts are not computed yet, in the order in which they are to be: what is left of them decides,
+// and every so often the oldest goes first.
+func (s *scheduler) prompts() []*sequence {
+	s.queue = s.queue[:0]
+	for _, q := range s.running {
+		if q.ready() && q.fed < q.prompt {
+			s.queue = append(s.queue, q)
+		}
 	}
-	return max(0, (fed+budget)/BlockSize*BlockSize-fed)
+	if len(s.queue) < 2 {
+		return s.queue
+	}
+	rest := s.queue
+	if s.turn++; s.turn%oldestEvery == 0 {
+		rest = rest[1:]
+	}
+	slices.SortStableFunc(rest, func(a, b *sequence) int { return (a.prompt - a.fed) - (b.prompt - b.fed) })
+	return s.queue
+}
+
+// chunk is how many positions of a prompt go into a step that has room for budget rows.
+func (s *scheduler) chunk(q *sequence, budget int) int {
+	end := q.prompt
+	for _, mark := range q.marks {
+		if q.fed < mark {
+			end = min(end, mark)
+		}
+	}
+	if q.fed+budget >= end {
+		return end - q.fed
+	}
+	return max(0, (q.fed+budget)/s.config.chunk()*s.config.chunk()-q.fed)
 }
 
 func (s *scheduler) reset() {
@@ -122,17 +170,23 @@ func (s *scheduler) add(q *sequence, n int, form Form) (added bool) {
 	return true
 }
 
-// fed notes that the rows of the last step are in the cache.
+// fed notes that the rows of the last step are in the cache, and its copies made.
 func (s *scheduler) fed() {
+	s.batch.Copies, s.owed = s.batch.Copies[:0], s.owed[:0]
 	for _, p := range s.parts {
-		q := p.q
-		q.fed += p.rows
-		for s.config.PrefixCache && (q.published+1)*BlockSize <= min(q.fed, q.prompt) {
-			from := q.published * BlockSize
-			q.content = s.blocks.publish(q.table[q.published], q.content, q.keys[from:from+BlockSize])
-			q.published++
+		p.q.fed += p.rows
+		s.publish(p.q)
+	}
+}
+
+// bulk is how many rows the step has of prompts and replays.
+func (s *scheduler) bulk() (n int) {
+	for _, p := range s.parts {
+		if p.rows > 1 || p.q.fed < p.q.prompt {
+			n += p.rows
 		}
 	}
+	return n
 }
 
 // grow gives a block to each answer whose next position begins one; where there is none left, sequences give way.
@@ -164,14 +218,15 @@ func (s *scheduler) victim() *sequence {
 func (s *scheduler) preempt(q *sequence) {
 	s.vacate(q)
 	q.phase = waiting
-	s.preempts++
+	q.preempted = true
+	s.counts.preempts++
 	s.enqueue(q)
 }
 
 func (s *scheduler) vacate(q *sequence) {
 	s.blocks.release(q.table)
 	s.slots = append(s.slots, q.slot)
-	q.table, q.slot, q.fed, q.published, q.content = q.table[:0], -1, 0, 0, 0
+	q.table, q.slot, q.fed, q.published, q.content, q.marks = q.table[:0], -1, 0, 0, 0, q.marks[:0]
 }
 
 func (s *scheduler) enqueue(q *sequence) { s.waiting = insert(s.waiting, q) }
@@ -197,36 +252,43 @@ func (s *scheduler) admit(now time.Time) {
 	}
 }
 
-// place finds a slot and blocks for all known tokens of q. While others run it leaves each of them one block to grow
+// place finds a slot and blocks for all known tokens of q. While others run it leaves each of them blocks to grow
 // into: otherwise q would soon be preempted again.
 func (s *scheduler) place(q *sequence) bool {
 	if len(s.slots) == 0 {
 		return false
 	}
-	table, content := q.table[:0], content(0)
-	if s.config.PrefixCache && !q.scoring() {
-		// the prompt's last token is always computed: its logits are needed
-		table, content = s.blocks.find(q.keys[:q.prompt-1], table)
-	}
-	shared := len(table)
-	fresh := blocksFor(len(q.tokens)) - shared
-	if s.blocks.freeSize < fresh+len(s.running) {
-		s.blocks.release(table)
+	found := s.lookUp(q)
+	fresh := blocksFor(len(q.tokens)) - found.shared
+	if s.blocks.freeSize < fresh+s.growth(q) {
+		s.blocks.release(found.table)
 		return false
 	}
 	for range fresh {
-		table = append(table, s.blocks.take())
+		found.table = append(found.table, s.blocks.take())
 	}
 	q.slot, s.slots = s.slots[len(s.slots)-1], s.slots[:len(s.slots)-1]
-	q.table, q.content, q.published, q.fed = table, content, shared, shared*BlockSize
-	if !q.placed { // later it would find its own blocks
-		q.cached, q.placed = q.fed, true
-		s.cached += uint64(q.fed)
-	}
+	s.begin(q, found)
 	q.prepared = len(q.media) == 0
 	q.phase = running
 	s.running = insert(s.running, q)
 	return true
+}
+
+// roomAfter is how many blocks each running sequence may yet grow by before one that was preempted comes back: coming back costs
+// a replay, so that it must not be for a moment.
+const roomAfter = 8
+
+// growth is how many blocks are left to those that run when q joins them.
+func (s *scheduler) growth(q *sequence) (n int) {
+	for _, r := range s.running {
+		if q.preempted {
+			n += min(roomAfter, max(1, blocksFor(r.limit)-len(r.table)))
+		} else {
+			n++
+		}
+	}
+	return n
 }
 
 // stalled is a running sequence whose caller has not taken its last token for a long time.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -15,8 +16,9 @@ var rewrite = flag.Bool("rewrite", false, "write the results into testdata")
 
 // Each testdata/*.txt is a story: commands, and what the scheduler did. Lines before the first blank one set the limits.
 //
-//	new blocks=4 sequences=2 rows=65 prefix
+//	new blocks=4 sequences=2 rows=65 prefix keep=3 oneform snapshots=2 chunks=16
 //	add NAME prompt=N answered=N from=N    a request; prompts with equal "from" begin alike
+//	add NAME after=OTHER prompt=N          the next turn of a conversation: the other's tokens, and N more
 //	step                                   one step; every sequence with logits gets a token, which its caller takes
 //	step slow=NAME                         ... but that caller does not take it
 //	step times=N                           several, of which the last is told
@@ -70,24 +72,34 @@ func tell(t *testing.T, text string) string {
 
 func (st *story) do(words []string) {
 	v := map[string]int{"sequences": 4, "rows": 128, "times": 1}
-	name, told := "", st.out.Len()
+	name, told, after := "", st.out.Len(), ""
 	for _, w := range words[1:] {
 		key, value, _ := strings.Cut(w, "=")
 		n := 1
-		if _, err := fmt.Sscan(value, &n); err != nil {
+		if key == "after" {
+			after = value
+		} else if _, err := fmt.Sscan(value, &n); err != nil {
 			name += strings.TrimPrefix(w, "slow=")
 		}
 		v[key] = n
 	}
 	switch words[0] {
 	case "new":
-		c := &Config{Blocks: v["blocks"], MaxSequences: v["sequences"], StepTokens: v["rows"], Context: 1 << 12, Vocab: fakeVocab, PrefixCache: v["prefix"] == 1}
+		c := &Config{Blocks: v["blocks"], MaxSequences: v["sequences"], StepTokens: v["rows"], Context: 1 << 12, Vocab: fakeVocab, PrefixCache: v["prefix"] == 1, Keep: v["blocks"],
+			OneForm: v["oneform"] == 1, Stateful: v["snapshots"] > 0, Snapshots: v["snapshots"], ChunkMultiple: v["chunks"]}
+		if v["keep"] > 0 {
+			c.Keep = v["keep"]
+		}
 		if err := c.validate(); err != nil {
 			st.t.Fatal(err)
 		}
 		st.s, st.names = newScheduler(c), map[string]*sequence{}
 	case "add":
-		q, err := st.s.config.newSequence(Request{Prompt: ids(v["prompt"], uint64(v["from"])), Generated: ids(v["answered"], 99)}, new(workspace))
+		prompt := ids(v["prompt"], uint64(v["from"]))
+		if after != "" {
+			prompt = slices.Concat(st.names[after].tokens, prompt)
+		}
+		q, err := st.s.config.newSequence(Request{Prompt: prompt, Generated: ids(v["answered"], 99)}, new(workspace))
 		if err != nil {
 			st.t.Fatal(err)
 		}
@@ -112,8 +124,15 @@ func (st *story) do(words []string) {
 }
 
 func (st *story) step(slow string) {
-	preempts := st.s.preempts
+	preempts := st.s.counts.preempts
 	st.s.next(st.now)
+	for _, c := range st.s.batch.Copies {
+		what := "block"
+		if c.State {
+			what = "state"
+		}
+		fmt.Fprintf(&st.out, "  copy %s %d to %d\n", what, c.From, c.To)
+	}
 	for _, p := range st.s.parts {
 		form := st.s.batch.Rows[0].Form
 		for _, r := range st.s.batch.Rows {
@@ -130,13 +149,18 @@ func (st *story) step(slow string) {
 	st.s.fed()
 	for _, p := range st.s.parts {
 		if p.output {
+			for _, q := range st.s.followers(p.q) {
+				st.s.follow(q, p.q)
+				q.tokens = append(q.tokens, 1)
+				fmt.Fprintf(&st.out, "  %s: follows %s, a token\n", st.name(q), st.name(p.q))
+			}
 			p.q.tokens = append(p.q.tokens, 1)
 			if st.name(p.q) == slow {
 				p.q.awaiting, p.q.late = true, st.now
 			}
 		}
 	}
-	if n := st.s.preempts - preempts; n > 0 {
+	if n := st.s.counts.preempts - preempts; n > 0 {
 		fmt.Fprintf(&st.out, "  preempted: %d\n", n)
 	}
 	var queue []string

@@ -76,6 +76,8 @@ type sequence struct {
 	content   content            // what they hold
 	cached    int                // positions found in the prefix cache
 	placed    bool               // has had a place before
+	preempted bool               // and lost it
+	marks     []int              // positions where the state is to be kept, ascending; chunks end there
 	awaiting  bool               // the caller has yet to take the last token
 	late      time.Time          // since when it is too late for that; zero if it is not
 	scores    []sdk.TokenLogprob // of the prompt, nil if not asked for
@@ -204,3 +206,12 @@ func (q *sequence) scoring() bool { return q.scored < len(q.scores) }
 func (q *sequence) left() int { return len(q.tokens) - q.fed }
 
 func (q *sequence) ready() bool { return q.phase == running && !q.awaiting && q.prepared }
+
+// key is what the prefix cache compares of the block that begins at a position.
+func (q *sequence) key(from int) []int32 {
+	to := from + BlockSize
+	if to <= q.prompt {
+		return q.keys[from:to]
+	}
+	return slices.Concat(q.keys[min(from, q.prompt):], q.tokens[max(from, q.prompt):to])
+}
