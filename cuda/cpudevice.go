@@ -80,6 +80,9 @@ func (c *CPU) CopyIn(dst, src Tensor) error { return copyHost(dst, src) }
 // CopyOut copies within the memory of this process.
 func (c *CPU) CopyOut(dst, src Tensor) error { return copyHost(dst, src) }
 
+// CopyWithin copies within the memory of this process.
+func (c *CPU) CopyWithin(dst, src Tensor) error { return copyHost(dst, src) }
+
 // Ops is the kernel table chosen at start.
 func (c *CPU) Ops() Ops { return &c.ops }
 

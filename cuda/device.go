@@ -27,6 +27,8 @@ type Device interface {
 	// return when the bytes have arrived. The tensors have one type and one number of elements.
 	CopyIn(dst, src Tensor) error
 	CopyOut(dst, src Tensor) error
+	// CopyWithin copies between two tensors that lie here and do not overlap.
+	CopyWithin(dst, src Tensor) error
 	Ops() Ops
 	Rates() Rates
 }

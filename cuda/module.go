@@ -1,8 +1,11 @@
 package cuda
 
 import (
+	"fmt"
 	"slices"
 	"sync/atomic"
+
+	"github.com/inference-pio/inference-pio/cuda/cpu"
 )
 
 // module.go holds the unit of placement. A Module's weights are immutable and may lie on several devices at once; its
@@ -135,3 +138,37 @@ func (s *State) Tensor() Tensor { return s.t }
 
 // Move says that the state lies elsewhere from now on; the bytes have been copied by the caller.
 func (s *State) Move(t Tensor) { s.t = t }
+
+// CopyRow makes one row of the first dimension what another is, where the state lies. Between steps.
+func (s *State) CopyRow(from, to int) error {
+	src, dst, err := s.row(from), s.row(to), error(nil)
+	switch {
+	case src.IsZero() || dst.IsZero():
+		err = fmt.Errorf("rows %d and %d of %v", from, to, s.t)
+	case s.t.Device() == nil:
+		err = copyHost(dst, src)
+	default:
+		err = s.t.Device().CopyWithin(dst, src)
+	}
+	if err != nil {
+		return fmt.Errorf("copying within %s: %w", s.Name, err)
+	}
+	return nil
+}
+
+// DiscardRow gives back the memory of one row that holds nothing, on the CPU. Between steps.
+func (s *State) DiscardRow(i int) error {
+	t := s.row(i)
+	if t.IsZero() || t.Device() != nil {
+		return nil
+	}
+	return cpu.Discard(t.Pointer(), t.Bytes())
+}
+
+// row is one row of the first dimension, the zero Tensor if there is none such.
+func (s *State) row(i int) Tensor {
+	if i < 0 || i >= s.t.Dim(0) {
+		return Tensor{}
+	}
+	return s.t.Slice(i, i+1)
+}

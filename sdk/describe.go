@@ -1,5 +1,7 @@
 package sdk
 
+import "time"
+
 // ProtocolMajor is the protocol this sdk speaks; the host and the plugin agree on the highest one both know.
 const ProtocolMajor = 1
 
@@ -90,6 +92,9 @@ type LayerTable struct {
 	ScratchBytesMost int64
 	// CachePositions is the positions of cache that Load has reserved, of all sequences together; 0 in an Inspection.
 	CachePositions int
+	// Snapshots is how many copies of a sequence's state of fixed size are kept beside those of sequences, for prompts that begin
+	// alike.
+	Snapshots int
 	// Plan is where each module lies after Load; empty in an Inspection.
 	Plan []Placement
 }
@@ -117,6 +122,12 @@ type LoadRequest struct {
 	InspectRequest
 	Devices []DeviceBudget // first is always "cpu"
 	Threads int            // 0 means all cores that the process may use
+	// PrefixCache is how many bytes of cache finished requests may leave filled, for prompts that begin as theirs did. 0 means the
+	// plugin's default, less than that none.
+	PrefixCache int64
+	// StepTime is how long a step with answers under way should take at most: longer prompts are computed in smaller pieces beside
+	// them. 0 means the plugin's default, less than that no limit.
+	StepTime time.Duration
 }
 
 // DeviceBudget is what one process may use of one device.

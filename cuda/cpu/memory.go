@@ -26,3 +26,18 @@ func Unmap(p unsafe.Pointer, bytes int64) error {
 	}
 	return unix.MunmapPtr(p, uintptr(bytes))
 }
+
+// Discard gives the whole pages of a piece of Map's memory back to the kernel; they read as zeros afterwards.
+func Discard(p unsafe.Pointer, bytes int64) error {
+	page := uintptr(unix.Getpagesize())
+	from := (uintptr(p) + page - 1) &^ (page - 1)
+	to := (uintptr(p) + uintptr(bytes)) &^ (page - 1)
+	if from >= to {
+		return nil
+	}
+	whole := unsafe.Slice((*byte)(unsafe.Add(p, from-uintptr(p))), to-from)
+	if err := unix.Madvise(whole, unix.MADV_DONTNEED); err != nil {
+		return fmt.Errorf("giving back %d bytes: %w", len(whole), err)
+	}
+	return nil
+}

@@ -86,6 +86,15 @@ func (d *Device) copy(dst, src, here, there cuda.Tensor, c *counter) error {
 	return nil
 }
 
+// CopyWithin copies between two tensors that are here.
+func (d *Device) CopyWithin(dst, src cuda.Tensor) error {
+	if dst.Device() != cuda.Device(d) || src.Device() != cuda.Device(d) || dst.DType() != src.DType() || dst.Len() != src.Len() {
+		return fmt.Errorf("%s: a copy from %v to %v is not one within this device", d.name, src, dst)
+	}
+	copy(bytesAt(dst), bytesAt(src))
+	return nil
+}
+
 // Ops is the CPU's kernels on this device's memory.
 func (d *Device) Ops() cuda.Ops { return d.ops }
 

@@ -115,3 +115,28 @@ func NewCache(m *cuda.Module, spec CacheSpec, dev cuda.Device, mem cuda.Memory, 
 	}
 	return c, nil
 }
+
+// CopyBlock makes block to of the layer's pages what block from is.
+func (c *Cache) CopyBlock(from, to int) error { return copyRows(c.Paged, from, to) }
+
+// CopySlot makes slot to of the layer's fixed states what slot from is.
+func (c *Cache) CopySlot(from, to int) error { return copyRows(c.Fixed, from, to) }
+
+func copyRows(states []*cuda.State, from, to int) error {
+	for _, s := range states {
+		if err := s.CopyRow(from, to); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// DiscardBlock gives back the memory of a block that holds nothing, where the device can.
+func (c *Cache) DiscardBlock(block int) error {
+	for _, s := range c.Paged {
+		if err := s.DiscardRow(block); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -49,10 +49,12 @@ type Respeller interface {
 
 // Shape is what the engine and the planner need to know of a model.
 type Shape struct {
-	Vocab     int
-	Context   int // positions of the checkpoint
-	Layers    int
-	Hidden    int
+	Vocab   int
+	Context int // positions of the checkpoint
+	Layers  int
+	Hidden  int
+	// TwoForms says that positions of prompts and of answers are computed in forms that differ in their last bits.
+	TwoForms  bool
 	Published bool // the dimensions of the published model, not only its architecture
 	// Of a mixture: the experts of a layer, and how many of them a token is routed to. Their ids are layers.N.mlp.experts.E.
 	Experts, ExpertsPerToken int

@@ -60,6 +60,7 @@ func (f Family) load(ctx context.Context, req sdk.LoadRequest, progress func(sdk
 		return nil, err
 	}
 	l.blocks = fit.Positions / engine.BlockSize
+	l.remember(req, t)
 	t.Context, t.CachePositions, t.ScratchBytes = fit.Context, fit.Positions, fit.Scratch
 	t.MaxSequences = max(1, fit.Positions/fit.Context)
 	i.layout = t
@@ -132,8 +133,7 @@ func (i *instance) start(ctx context.Context, l limits, hold func(int)) error {
 		t.eyes = newEyes(m, i.context, i.cpu, i.devices, i.place)
 		i.eyes, i.place.crowded = t.eyes, t.eyes.album.fit
 	}
-	i.engine, err = engine.New(t, engine.Config{Blocks: l.blocks, MaxSequences: l.sequences, StepTokens: l.rows, Context: l.context,
-		Vocab: i.shape.Vocab, PromptLogprobs: true, Hold: hold})
+	i.engine, err = engine.New(t, i.engineConfig(l, hold))
 	if err != nil {
 		return err
 	}
@@ -142,6 +142,16 @@ func (i *instance) start(ctx context.Context, l limits, hold func(int)) error {
 	go i.place.run(running)
 	i.layout.Plan = i.place.placements()
 	return nil
+}
+
+// engineConfig says what the engine may do with the model.
+func (i *instance) engineConfig(l limits, hold func(int)) engine.Config {
+	c := engine.Config{Blocks: l.blocks, MaxSequences: l.sequences, StepTokens: l.rows, Context: l.context, Vocab: i.shape.Vocab,
+		PromptLogprobs: true, OneForm: !i.shape.TwoForms, ChunkMultiple: rowTile, StepTime: l.stepTime, PrefixCache: true, Keep: l.keep, Hold: hold}
+	if stateful(i.model) {
+		c.Stateful, c.Snapshots, c.ChunkMultiple = true, l.snapshots(), nn.BlockSize // the chunked delta rule's own chunks
+	}
+	return c
 }
 
 // memoryError gives a budget's refusal its reason.
@@ -155,7 +165,7 @@ func memoryError(err error) error {
 
 // layCaches makes each layer's cache where the layer is computed.
 func (i *instance) layCaches(t *stepper, l limits, r *residency) error {
-	size := nn.Size{Blocks: l.blocks, Slots: l.sequences}
+	size := nn.Size{Blocks: l.blocks, Slots: l.slots()}
 	for n, spec := range i.model.Caches() {
 		m := i.bound.Layers[n]
 		dev := i.devices[r.of[m].dev]

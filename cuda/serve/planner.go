@@ -10,7 +10,7 @@ import (
 // planner asks sdk/plan, with what this process knows of the model and the devices. The answer is what `piohost plan`
 // predicts, because both call the same function.
 func (i *instance) planner(l limits, scratch cuda.Sizes) func(budgets []int64) ([]sdk.Placement, error) {
-	in := plan.Input{Modules: i.layout.Modules, Positions: l.blocks * engine.BlockSize, Sequences: l.sequences}
+	in := plan.Input{Modules: i.layout.Modules, Positions: l.blocks * engine.BlockSize, Sequences: l.slots()}
 	in.Modules = append([]sdk.Module(nil), in.Modules...)
 	for n, m := range i.bound.Modules {
 		in.Modules[n].WeightBytes = weightBytes(m)

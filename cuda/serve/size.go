@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
+	"time"
 
 	"github.com/inference-pio/inference-pio/cuda"
 	"github.com/inference-pio/inference-pio/cuda/nn"
@@ -42,7 +44,52 @@ const (
 )
 
 // limits are the sizes everything else follows from.
-type limits struct{ context, sequences, rows, blocks int }
+type limits struct {
+	context, sequences, rows, blocks int
+
+	keep     int           // blocks that finished requests may leave filled
+	stepTime time.Duration // of a step with answers under way; 0: no limit
+}
+
+// snapshotsEach is how many states of a fixed size are kept for the prefix cache, for each sequence there may be.
+const snapshotsEach = 1
+
+func (l limits) snapshots() int { return snapshotsEach * l.sequences }
+
+// slots are those of sequences, and places for snapshots.
+func (l limits) slots() int { return l.sequences + l.snapshots() }
+
+const (
+	rowTile         = 16 // rows that the matrix kernels like to have together
+	defaultStepTime = 250 * time.Millisecond
+)
+
+// remember reads what was asked for of the prefix cache and of the time of steps. Half of the cache is what one may fill while as much is
+// left for those who come.
+func (l *limits) remember(req sdk.LoadRequest, t sdk.LayerTable) {
+	var position int64
+	for _, m := range t.Modules {
+		position += m.StateBytesToken
+	}
+	switch {
+	case req.PrefixCache < 0 || position == 0:
+	case req.PrefixCache == 0:
+		l.keep = max(1, l.blocks/2)
+	default:
+		l.keep = int(min(int64(l.blocks), req.PrefixCache/(position*engine.BlockSize)))
+	}
+	switch {
+	case req.StepTime == 0:
+		l.stepTime = defaultStepTime
+	case req.StepTime > 0:
+		l.stepTime = req.StepTime
+	}
+}
+
+// stateful says whether a model keeps anything of a fixed size of a sequence.
+func stateful(m Model) bool {
+	return slices.ContainsFunc(m.Caches(), func(c nn.CacheSpec) bool { return len(c.Fixed) > 0 })
+}
 
 // limitsOf reads what was asked for, for a context; blocks hold one sequence of it.
 func limitsOf(req sdk.InspectRequest, context int) (limits, error) {
@@ -77,6 +124,9 @@ func (o *opened) taking(req sdk.InspectRequest, t sdk.LayerTable) (sdk.LayerTabl
 		return t, err
 	}
 	t.MaxSequences = l.sequences
+	if stateful(o.model) {
+		t.Snapshots = l.snapshots()
+	}
 	t.ScratchBytes = z.Total() + processBytes(req.Path)
 	for _, c := range o.model.Caches() {
 		t.ScratchBytes += int64(len(c.Paged)+len(c.Fixed)) * stateAlign
@@ -105,7 +155,7 @@ func processBytes(dir string) int64 {
 func (o *opened) measure(l limits) (cuda.Sizes, error) {
 	c := cuda.NewCPU(1)
 	defer c.Close()
-	t, size := &stepper{model: o.model}, nn.Size{Blocks: l.blocks, Slots: l.sequences}
+	t, size := &stepper{model: o.model}, nn.Size{Blocks: l.blocks, Slots: l.slots()}
 	defer func() {
 		for _, m := range o.bound.Layers {
 			m.States = nil // those were for measuring

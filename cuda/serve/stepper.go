@@ -2,6 +2,7 @@ package serve
 
 import (
 	"fmt"
+	"log/slog"
 
 	"github.com/inference-pio/inference-pio/cuda"
 	"github.com/inference-pio/inference-pio/cuda/nn"
@@ -40,6 +41,9 @@ func (t *stepper) Step(b *engine.Batch) ([][]float32, error) {
 	}
 	t.place.begin()
 	defer t.place.end()
+	if err := t.copy(b.Copies); err != nil {
+		return nil, err
+	}
 	t.step.Begin()
 	x := t.forward(t.step, width)
 	x = t.step.ToHost(x)
@@ -55,6 +59,36 @@ func (t *stepper) Step(b *engine.Batch) ([][]float32, error) {
 		t.logits = append(t.logits, all[i*vocab:(i+1)*vocab])
 	}
 	return t.logits, nil
+}
+
+// copy makes what one sequence computed another's, in every layer, where the layer lies.
+func (t *stepper) copy(list []engine.Copy) error {
+	for _, c := range list {
+		for _, cache := range t.cache {
+			move := cache.CopyBlock
+			if c.State {
+				move = cache.CopySlot
+			}
+			if err := move(int(c.From), int(c.To)); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// Sweep implements engine.Sweeper.
+func (t *stepper) Sweep(blocks []int32) {
+	t.place.begin()
+	defer t.place.end()
+	for _, b := range blocks {
+		for _, cache := range t.cache {
+			if err := cache.DiscardBlock(int(b)); err != nil {
+				slog.Warn("memory of the cache was not given back", "error", err)
+				return
+			}
+		}
+	}
 }
 
 // Prepare implements engine.Preparer.

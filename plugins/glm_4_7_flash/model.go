@@ -97,6 +97,7 @@ func (m *Model) Shape() serve.Shape {
 	return serve.Shape{
 		Vocab: m.cfg.VocabSize, Context: m.cfg.Context(), Layers: len(m.Layers), Hidden: m.cfg.HiddenSize, Published: m.cfg.Published(),
 		Experts: m.cfg.NRoutedExperts, ExpertsPerToken: m.cfg.NumExpertsPerTok,
+		TwoForms: true, // latents of a prompt are expanded, those of an answer absorbed
 	}
 }
 

@@ -8,10 +8,12 @@ import (
 	"github.com/inference-pio/inference-pio/cuda/serve/servetest"
 )
 
-func TestConformance(t *testing.T)            { plugin.Conformance(t) }
-func TestResumedIsUninterrupted(t *testing.T) { plugin.Resumed(t) }
-func TestSharesOfMemory(t *testing.T)         { plugin.Shares(t) }
-func BenchmarkTinyInProcess(b *testing.B)     { plugin.TinyInProcess(b) }
+func TestConformance(t *testing.T)                  { plugin.Conformance(t) }
+func TestResumedIsUninterrupted(t *testing.T)       { plugin.Resumed(t) }
+func TestPrefixesAreComputedOnce(t *testing.T)      { plugin.Prefixes(t) }
+func TestWherePiecesEndChangesNothing(t *testing.T) { plugin.Chunks(t) }
+func TestSharesOfMemory(t *testing.T)               { plugin.Shares(t) }
+func BenchmarkTinyInProcess(b *testing.B)           { plugin.TinyInProcess(b) }
 
 // BenchmarkLoad loads the dense layer and one of the 46 mixtures, with all of its 64 experts:
 //

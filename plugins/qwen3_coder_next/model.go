@@ -130,6 +130,7 @@ func (m *Model) Shape() serve.Shape {
 	return serve.Shape{
 		Vocab: m.cfg.VocabSize, Context: m.cfg.Context(), Layers: len(m.Layers), Hidden: m.cfg.HiddenSize, Published: m.cfg.Published(),
 		Experts: m.cfg.NumExperts, ExpertsPerToken: m.cfg.NumExpertsPerTok,
+		TwoForms: true, // the delta rule goes through a prompt in chunks
 	}
 }
 

@@ -10,10 +10,12 @@ import (
 	"github.com/inference-pio/inference-pio/sdk"
 )
 
-func TestConformance(t *testing.T)            { plugin.Conformance(t) }
-func TestResumedIsUninterrupted(t *testing.T) { plugin.Resumed(t) }
-func TestSharesOfMemory(t *testing.T)         { plugin.Shares(t) }
-func BenchmarkTinyInProcess(b *testing.B)     { plugin.TinyInProcess(b) }
+func TestConformance(t *testing.T)                  { plugin.Conformance(t) }
+func TestResumedIsUninterrupted(t *testing.T)       { plugin.Resumed(t) }
+func TestPrefixesAreComputedOnce(t *testing.T)      { plugin.Prefixes(t) }
+func TestWherePiecesEndChangesNothing(t *testing.T) { plugin.Chunks(t) }
+func TestSharesOfMemory(t *testing.T)               { plugin.Shares(t) }
+func BenchmarkTinyInProcess(b *testing.B)           { plugin.TinyInProcess(b) }
 
 // BenchmarkLoad loads one pattern of four layers, three with the delta rule and one with attention, with 48 of their 512 experts each:
 //

@@ -20,7 +20,7 @@ import (
 type Need struct {
 	Weights     int64
 	Active      int64 // of the weights, what cannot be left on the disk
-	State       int64 // of fixed size, of all sequences
+	State       int64 // of fixed size, of all sequences, and the copies that are kept of it
 	Scratch     int64 // activations, buffers, the tokenizer
 	ScratchMost int64 // what scratch grows to if there is room: large pictures
 	Position    int64 // of cache
@@ -41,7 +41,7 @@ func NeedOf(t sdk.LayerTable, req sdk.InspectRequest) Need {
 		n.Weights = add(n.Weights, m.WeightBytes)
 		n.Active = add(n.Active, min(m.ActiveBytesToken, m.WeightBytes))
 		n.Position = add(n.Position, m.StateBytesToken)
-		n.State = add(n.State, mul(m.StateBytesSeq, int64(n.Sequences)))
+		n.State = add(n.State, mul(m.StateBytesSeq, int64(n.Sequences)+int64(max(0, t.Snapshots))))
 	}
 	if req.Weights == "dummy" { // they are in no file
 		n.Active = n.Weights

@@ -121,3 +121,14 @@ func TestFitInvariants(t *testing.T) {
 		}
 	})
 }
+
+// Copies of states that are kept for later prompts count as the states do.
+func TestSnapshotsCountAsStates(t *testing.T) {
+	one := table(40960)
+	kept := one
+	kept.Snapshots = one.MaxSequences
+	a, b := NeedOf(one, sdk.InspectRequest{}), NeedOf(kept, sdk.InspectRequest{})
+	if a.State == 0 || b.State != 2*a.State || b.Least() != a.Least()+a.State {
+		t.Errorf("the states of %d sequences take %d bytes, with as many snapshots %d", one.MaxSequences, a.State, b.State)
+	}
+}

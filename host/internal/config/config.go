@@ -82,6 +82,8 @@ type Model struct {
 	StepTokens   int           // 0: the plugin's default
 	Threads      int           // 0: all cores
 	Stall        time.Duration // a process whose work stands still for so long is killed; 0: none is
+	PrefixCache  int64         // bytes that finished requests leave filled; 0: the plugin's default, less: none
+	StepTime     time.Duration // of a step with answers under way; less than 0: no limit
 	Env          []string      // NAME=value, added to the plugin's environment
 
 	Line int // of the entry in the file

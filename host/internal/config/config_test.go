@@ -53,7 +53,7 @@ func TestTwoLinesAreAWholeConfig(t *testing.T) {
 		Pictures: Pictures{MaxBytes: 20 << 20, Timeout: 10 * time.Second}, // from nowhere
 		Models: []Model{{
 			ID: "m", Path: filepath.Join(dir, "model"), Weights: "file", Numerics: sdk.NumericsExact,
-			Devices: []string{"cpu"}, Stall: 2 * time.Minute, Line: 1,
+			Devices: []string{"cpu"}, StepTime: 250 * time.Millisecond, Stall: 2 * time.Minute, Line: 1,
 		}},
 	}
 	if !reflect.DeepEqual(c, want) {
@@ -109,6 +109,8 @@ weights = "dummy"
 layers = 2
 max_sequences = 4
 step_tokens = 256
+prefix_cache = "1GiB"
+step_time = "0s"
 threads = 1
 stall = "5m"
 [model.env]
@@ -144,7 +146,7 @@ path = "./model/"
 	one := Model{
 		ID: "one", Aliases: []string{"eins", "org/un"}, Path: filepath.Join(dir, "model"), Plugin: "qwen3_0_6b",
 		Context: 2048, Numerics: sdk.NumericsExact, Weights: "dummy", Layers: 2, Devices: []string{"cpu"}, Priority: -3,
-		MaxSequences: 4, StepTokens: 256, Threads: 1, Stall: 5 * time.Minute, Env: []string{"OMP=1", "PIO_CPU=portable"}, Line: 33,
+		MaxSequences: 4, StepTokens: 256, PrefixCache: 1 << 30, StepTime: -1, Threads: 1, Stall: 5 * time.Minute, Env: []string{"OMP=1", "PIO_CPU=portable"}, Line: 33,
 	}
 	if !reflect.DeepEqual(c.Models[0], one) {
 		t.Errorf("model one: got %+v", c.Models[0])
@@ -176,6 +178,8 @@ func TestMistakes(t *testing.T) {
 		{"number for a string", model + `plugin = 3`, `models.toml:4: model[0].plugin: expected the name of a plugin, found the number 3`},
 		{"more sequences than any plugin decodes", model + `max_sequences = 4097`, `models.toml:4: model[0].max_sequences: 4097 is out of range; expected a whole number from 1 to 4096`},
 		{"more rows than any plugin computes", model + `step_tokens = 65537`, `models.toml:4: model[0].step_tokens: 65537 is out of range; expected a whole number from 1 to 65536`},
+		{"a prefix cache of no size", model + `prefix_cache = "some"`, `models.toml:4: model[0].prefix_cache: "some" has no unit of B, kB, MB, GB, TB, KiB, MiB, GiB, TiB; expected a size such as "20GiB" or "512MB"`},
+		{"a step time without a unit", model + `step_time = "250"`, `models.toml:4: model[0].step_time: "250" is not a duration such as "30s" or "2m", up to "24h"`},
 		{"fraction for a count", model + `threads = 1.5`, `models.toml:4: model[0].threads: expected a whole number from 1 to 4096, found the number 1.5`},
 		{"string for a switch", "[plugins]\nallow_unlocked = \"yes\"\n" + model, `models.toml:2: plugins.allow_unlocked: expected true or false, found the string "yes"`},
 		{"string for a list", model + `aliases = "a"`, `models.toml:4: model[0].aliases: expected an array of names, found the string "a"`},

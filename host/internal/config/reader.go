@@ -26,7 +26,9 @@ const (
 	defaultHealth = 30 * time.Second // a plugin may be busy on every core
 	defaultStall  = 2 * time.Minute  // no layer of a model takes so long, on whatever machine
 	defaultDir    = "bin/plugins"
-	defaultMTLS   = true
+
+	defaultStepTime = 250 * time.Millisecond // a stutter that a reader does not mind
+	defaultMTLS     = true
 )
 
 // reader turns the parsed tables into a Config.
@@ -160,6 +162,10 @@ func (r *reader) model(t *table, devices []Device, names map[string]int) Model {
 		Threads:      t.count("threads", 1, 1<<12),
 		Stall:        t.duration("stall", defaultStall),
 		Line:         r.lineOf(t.path),
+	}
+	m.PrefixCache, m.StepTime = t.sizeOrNone("prefix_cache"), t.duration("step_time", defaultStepTime)
+	if m.StepTime == 0 {
+		m.StepTime = -1
 	}
 	m.Aliases = t.texts("aliases", "names")
 	r.names(t, m, names)

@@ -145,6 +145,16 @@ func (t *table) size(key string) int64 {
 	return t.bytes(key)
 }
 
+// sizeOrNone reads a size, or the word none, which is -1.
+func (t *table) sizeOrNone(key string) int64 {
+	t.asks(key, "size or `\"none\"`", nil)
+	if t.values[key] == "none" {
+		read[string](t, key, "")
+		return -1
+	}
+	return t.bytes(key)
+}
+
 func (t *table) bytes(key string) int64 {
 	const expected = `a size such as "20GiB" or "512MB"`
 	value, ok := read[string](t, key, expected)

@@ -495,6 +495,7 @@ type LayerTable struct {
 	ScratchBytes     int64                  `protobuf:"varint,7,opt,name=scratch_bytes,json=scratchBytes,proto3" json:"scratch_bytes,omitempty"`               // besides weights and state: activations, buffers, the tokenizer; 0: unknown
 	ScratchBytesMost int64                  `protobuf:"varint,8,opt,name=scratch_bytes_most,json=scratchBytesMost,proto3" json:"scratch_bytes_most,omitempty"` // what that may grow to if there is memory, for large pictures for example; 0: it does not
 	CachePositions   int64                  `protobuf:"varint,9,opt,name=cache_positions,json=cachePositions,proto3" json:"cache_positions,omitempty"`         // after Load: of all sequences together
+	Snapshots        int64                  `protobuf:"varint,10,opt,name=snapshots,proto3" json:"snapshots,omitempty"`                                        // copies of fixed-size states that are kept beside those of sequences, for prompts that begin alike
 	unknownFields    protoimpl.UnknownFields
 	sizeCache        protoimpl.SizeCache
 }
@@ -588,6 +589,13 @@ func (x *LayerTable) GetScratchBytesMost() int64 {
 func (x *LayerTable) GetCachePositions() int64 {
 	if x != nil {
 		return x.CachePositions
+	}
+	return 0
+}
+
+func (x *LayerTable) GetSnapshots() int64 {
+	if x != nil {
+		return x.Snapshots
 	}
 	return 0
 }
@@ -738,14 +746,19 @@ func (x *Placement) GetStreamed() bool {
 }
 
 type LoadRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Checkpoint    *Checkpoint            `protobuf:"bytes,1,opt,name=checkpoint,proto3" json:"checkpoint,omitempty"`
-	Devices       []*DeviceBudget        `protobuf:"bytes,2,rep,name=devices,proto3" json:"devices,omitempty"`                                // the first is "cpu"
-	Threads       int64                  `protobuf:"varint,3,opt,name=threads,proto3" json:"threads,omitempty"`                               // 0: all cores that the process may use
-	MaxSequences  int64                  `protobuf:"varint,4,opt,name=max_sequences,json=maxSequences,proto3" json:"max_sequences,omitempty"` // decoded together; 0: the plugin's default
-	StepTokens    int64                  `protobuf:"varint,5,opt,name=step_tokens,json=stepTokens,proto3" json:"step_tokens,omitempty"`       // rows per step at most; 0: the plugin's default
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state        protoimpl.MessageState `protogen:"open.v1"`
+	Checkpoint   *Checkpoint            `protobuf:"bytes,1,opt,name=checkpoint,proto3" json:"checkpoint,omitempty"`
+	Devices      []*DeviceBudget        `protobuf:"bytes,2,rep,name=devices,proto3" json:"devices,omitempty"`                                // the first is "cpu"
+	Threads      int64                  `protobuf:"varint,3,opt,name=threads,proto3" json:"threads,omitempty"`                               // 0: all cores that the process may use
+	MaxSequences int64                  `protobuf:"varint,4,opt,name=max_sequences,json=maxSequences,proto3" json:"max_sequences,omitempty"` // decoded together; 0: the plugin's default
+	StepTokens   int64                  `protobuf:"varint,5,opt,name=step_tokens,json=stepTokens,proto3" json:"step_tokens,omitempty"`       // rows per step at most; 0: the plugin's default
+	// Bytes of cache that finished requests may leave filled, for prompts that begin as theirs did. 0: the plugin's default;
+	// negative: none.
+	PrefixCache int64 `protobuf:"varint,6,opt,name=prefix_cache,json=prefixCache,proto3" json:"prefix_cache,omitempty"`
+	// Milliseconds that a step with answers under way should take at most. 0: the plugin's default; negative: no limit.
+	StepMilliseconds int64 `protobuf:"varint,7,opt,name=step_milliseconds,json=stepMilliseconds,proto3" json:"step_milliseconds,omitempty"`
+	unknownFields    protoimpl.UnknownFields
+	sizeCache        protoimpl.SizeCache
 }
 
 func (x *LoadRequest) Reset() {
@@ -809,6 +822,20 @@ func (x *LoadRequest) GetMaxSequences() int64 {
 func (x *LoadRequest) GetStepTokens() int64 {
 	if x != nil {
 		return x.StepTokens
+	}
+	return 0
+}
+
+func (x *LoadRequest) GetPrefixCache() int64 {
+	if x != nil {
+		return x.PrefixCache
+	}
+	return 0
+}
+
+func (x *LoadRequest) GetStepMilliseconds() int64 {
+	if x != nil {
+		return x.StepMilliseconds
 	}
 	return 0
 }
@@ -3637,7 +3664,7 @@ const file_plugin_proto_rawDesc = "" +
 	"\x0fInspectResponse\x12$\n" +
 	"\x03fit\x18\x01 \x01(\x0e2\x12.pio.plugin.v1.FitR\x03fit\x12\x16\n" +
 	"\x06reason\x18\x02 \x01(\tR\x06reason\x12/\n" +
-	"\x05table\x18\x03 \x01(\v2\x19.pio.plugin.v1.LayerTableR\x05table\"\xe5\x02\n" +
+	"\x05table\x18\x03 \x01(\v2\x19.pio.plugin.v1.LayerTableR\x05table\"\x83\x03\n" +
 	"\n" +
 	"LayerTable\x12/\n" +
 	"\amodules\x18\x01 \x03(\v2\x15.pio.plugin.v1.ModuleR\amodules\x12\x1e\n" +
@@ -3651,7 +3678,9 @@ const file_plugin_proto_rawDesc = "" +
 	"\x04plan\x18\x06 \x03(\v2\x18.pio.plugin.v1.PlacementR\x04plan\x12#\n" +
 	"\rscratch_bytes\x18\a \x01(\x03R\fscratchBytes\x12,\n" +
 	"\x12scratch_bytes_most\x18\b \x01(\x03R\x10scratchBytesMost\x12'\n" +
-	"\x0fcache_positions\x18\t \x01(\x03R\x0ecachePositions\"\xde\x01\n" +
+	"\x0fcache_positions\x18\t \x01(\x03R\x0ecachePositions\x12\x1c\n" +
+	"\tsnapshots\x18\n" +
+	" \x01(\x03R\tsnapshots\"\xde\x01\n" +
 	"\x06Module\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12!\n" +
 	"\fweight_bytes\x18\x02 \x01(\x03R\vweightBytes\x12*\n" +
@@ -3663,7 +3692,7 @@ const file_plugin_proto_rawDesc = "" +
 	"\tPlacement\x12\x16\n" +
 	"\x06module\x18\x01 \x01(\tR\x06module\x12\x16\n" +
 	"\x06device\x18\x02 \x01(\tR\x06device\x12\x1a\n" +
-	"\bstreamed\x18\x03 \x01(\bR\bstreamed\"\xdf\x01\n" +
+	"\bstreamed\x18\x03 \x01(\bR\bstreamed\"\xaf\x02\n" +
 	"\vLoadRequest\x129\n" +
 	"\n" +
 	"checkpoint\x18\x01 \x01(\v2\x19.pio.plugin.v1.CheckpointR\n" +
@@ -3672,7 +3701,9 @@ const file_plugin_proto_rawDesc = "" +
 	"\athreads\x18\x03 \x01(\x03R\athreads\x12#\n" +
 	"\rmax_sequences\x18\x04 \x01(\x03R\fmaxSequences\x12\x1f\n" +
 	"\vstep_tokens\x18\x05 \x01(\x03R\n" +
-	"stepTokens\"r\n" +
+	"stepTokens\x12!\n" +
+	"\fprefix_cache\x18\x06 \x01(\x03R\vprefixCache\x12+\n" +
+	"\x11step_milliseconds\x18\a \x01(\x03R\x10stepMilliseconds\"r\n" +
 	"\fDeviceBudget\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x14\n" +
 	"\x05bytes\x18\x02 \x01(\x03R\x05bytes\x12\x1b\n" +

@@ -3,6 +3,9 @@ package wire
 // load.go: Describe, Inspect and Load.
 
 import (
+	"math"
+	"time"
+
 	"github.com/inference-pio/inference-pio/sdk"
 	"github.com/inference-pio/inference-pio/sdk/internal/pb"
 )
@@ -102,6 +105,7 @@ func LayerTableToPB(t sdk.LayerTable) *pb.LayerTable {
 			return &pb.Placement{Module: p.Module, Device: p.Device, Streamed: p.Streamed}
 		}),
 		ScratchBytes: t.ScratchBytes, ScratchBytesMost: t.ScratchBytesMost, CachePositions: int64(t.CachePositions),
+		Snapshots: int64(t.Snapshots),
 	}
 }
 
@@ -118,6 +122,7 @@ func LayerTable(m *pb.LayerTable) (sdk.LayerTable, error) {
 	c.count("scratch_bytes", m.GetScratchBytes())
 	c.count("scratch_bytes_most", m.GetScratchBytesMost())
 	c.count("cache_positions", m.GetCachePositions())
+	c.count("snapshots", m.GetSnapshots())
 	t := sdk.LayerTable{
 		Modules: each(m.GetModules(), c.module), Parameters: m.GetParameters(), Context: int(m.GetContext()),
 		VocabSize: int(m.GetVocabSize()), MaxSequences: int(m.GetMaxSequences()),
@@ -125,6 +130,7 @@ func LayerTable(m *pb.LayerTable) (sdk.LayerTable, error) {
 			return sdk.Placement{Module: name(p.GetModule()), Device: name(p.GetDevice()), Streamed: p.GetStreamed()}
 		}),
 		ScratchBytes: m.GetScratchBytes(), ScratchBytesMost: m.GetScratchBytesMost(), CachePositions: int(m.GetCachePositions()),
+		Snapshots: int(m.GetSnapshots()),
 	}
 	return t, c.blame("layer table")
 }
@@ -159,6 +165,7 @@ func LoadRequestToPB(r sdk.LoadRequest) *pb.LoadRequest {
 			return &pb.DeviceBudget{Name: d.Name, Bytes: d.Bytes, CopyRate: d.CopyRate, ReadRate: d.ReadRate}
 		}),
 		Threads: int64(r.Threads), MaxSequences: int64(r.MaxSequences), StepTokens: int64(r.StepTokens),
+		PrefixCache: r.PrefixCache, StepMilliseconds: r.StepTime.Milliseconds(),
 	}
 }
 
@@ -170,6 +177,8 @@ func LoadRequest(m *pb.LoadRequest) (sdk.LoadRequest, error) {
 	}
 	c.sizes(&r.InspectRequest, m)
 	c.count("threads", m.GetThreads())
+	const most = int64(math.MaxInt64 / time.Millisecond)
+	r.PrefixCache, r.StepTime = m.GetPrefixCache(), time.Duration(min(max(m.GetStepMilliseconds(), -most), most))*time.Millisecond
 	if len(r.Devices) > 0 && r.Devices[0].Name != "cpu" {
 		c.fail("devices", "begins with %q: the first must be \"cpu\"", r.Devices[0].Name)
 	}

@@ -168,7 +168,7 @@ func tables() *rapid.Generator[sdk.LayerTable] {
 		return sdk.LayerTable{
 			Modules: rapid.SliceOfN(module, 1, 4).Draw(t, "modules"), Parameters: sizes.Draw(t, "parameters"),
 			Context: counts.Draw(t, "context"), VocabSize: counts.Draw(t, "vocab"), MaxSequences: counts.Draw(t, "sequences"),
-			ScratchBytes: sizes.Draw(t, "scratch"), ScratchBytesMost: sizes.Draw(t, "scratch most"), CachePositions: counts.Draw(t, "positions"),
+			ScratchBytes: sizes.Draw(t, "scratch"), ScratchBytesMost: sizes.Draw(t, "scratch most"), CachePositions: counts.Draw(t, "positions"), Snapshots: counts.Draw(t, "snapshots"),
 			Plan: rapid.SliceOfN(placement, 1, 4).Draw(t, "plan"),
 		}
 	})
@@ -179,6 +179,7 @@ func loads() *rapid.Generator[sdk.LoadRequest] {
 	return draw(func(t *rapid.T) sdk.LoadRequest {
 		return sdk.LoadRequest{
 			InspectRequest: checkpoints().Draw(t, "checkpoint"), Threads: counts.Draw(t, "threads"),
+			PrefixCache: rapid.Int64().Draw(t, "prefix cache"), StepTime: time.Duration(rapid.Int64Range(-1e12, 1e12).Draw(t, "step time")) * time.Millisecond,
 			Devices: []sdk.DeviceBudget{{Name: "cpu"}, {
 				Name: "d" + words.Draw(t, "name"), Bytes: sizes.Draw(t, "bytes"), CopyRate: rate.Draw(t, "copy"), ReadRate: rate.Draw(t, "read"),
 			}},
