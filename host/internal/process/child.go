@@ -190,14 +190,28 @@ func (c *child) follow(cmd *exec.Cmd) {
 	}
 	c.binary.close()
 	status := syscall.WaitStatus(syscall.SIGKILL) // unless the keeper says otherwise: it was killed, and the plugin with it
-	readReports(c.reports, func(what string, number int) {
-		if what == reportEnded {
-			status = syscall.WaitStatus(number)
-			return
-		}
-		c.hear(what, syscall.Errno(number))
-	})
-	cmd.Wait() // its own status says nothing
+	ended, heard := make(chan syscall.WaitStatus, 1), make(chan struct{})
+	go func() {
+		defer close(heard)
+		readReports(c.reports, func(what string, number int) {
+			if what == reportEnded {
+				ended <- syscall.WaitStatus(number)
+				return
+			}
+			c.hear(what, syscall.Errno(number))
+		})
+		close(ended)
+	}()
+	if last, told := <-ended; told {
+		status = last
+	}
+	// The rest takes a moment. A child of the plugin that hangs in the kernel must not hide that the plugin has ended.
+	if Closed(heard, afterKill) {
+		cmd.Wait() // its own status says nothing
+	} else {
+		c.spec.Log.Warn("a process that the plugin left behind does not die after SIGKILL; it hangs in the kernel", "plugin", c.spec.Name)
+		go cmd.Wait()
+	}
 	c.mu.Lock()
 	c.state = reaped
 	c.mu.Unlock()

@@ -151,7 +151,7 @@ func tend(plugin int, ended <-chan os.Signal, released <-chan struct{}, reports 
 				return
 			case pid == plugin:
 				report(reports, reportEnded, int(status))
-				ending = true
+				ending, plugin = true, -1 // its number may come again
 			}
 			if pid == 0 {
 				break

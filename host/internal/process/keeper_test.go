@@ -91,6 +91,42 @@ func TestKilledKeeperTakesThePluginAlong(t *testing.T) {
 	ended()
 }
 
+// A child of the plugin that hangs in the kernel keeps the keeper; the plugin's own end is told all the same.
+func TestKeeperThatCannotEndHidesNoDeath(t *testing.T) {
+	journal := newJournal()
+	s := spec(t, "good").withDefaults()
+	s.Log = journal.logger()
+	ownTemp(t)
+	c, err := newChild(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.sockets.close()
+	hangs := exec.Command("sleep", "600")
+	if err := hangs.Start(); err != nil {
+		t.Fatal(err)
+	}
+	_, theirs, err := c.command()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer closeAll(theirs...)
+	reports := theirs[2]
+	c.state, c.keeper = running, hangs.Process
+	report(reports, reportStarted, 1<<22)
+	report(reports, reportEnded, 3<<8)
+	c.follow(hangs)
+	if exit, ok := c.exitIfGone(); !ok || exit.Code != 3 {
+		t.Errorf("%+v, %v", exit, ok)
+	}
+	if log := journal.String(); !strings.Contains(log, "does not die after SIGKILL") {
+		t.Errorf("log: %s", log)
+	}
+	gone := watch(t, hangs.Process.Pid)
+	hangs.Process.Kill()
+	gone()
+}
+
 // Whoever stops all processes of a user, as job control and debuggers may, must not hang the host.
 func TestStoppedKeeperObeys(t *testing.T) {
 	ownTemp(t)
