@@ -3,6 +3,7 @@ package cuda
 import (
 	"errors"
 	"fmt"
+	"sync/atomic"
 )
 
 // step.go holds the life of one forward pass. A Step belongs to one goroutine and is used again for every pass:
@@ -32,6 +33,8 @@ type Step struct {
 	outside map[*Module]int // device of each module entered that belongs to no layer, or to another
 	within  map[*Module]int // and of those of the layer besides itself: its experts
 	err     error
+
+	entered atomic.Uint64 // see Entered
 
 	counts []int32 // of Count
 	ints   []int32 // what an op passes on in lists
@@ -138,6 +141,7 @@ func (s *Step) EnterLayer(i int) {
 	if len(s.within) > 0 {
 		clear(s.within)
 	}
+	s.entered.Add(1)
 	m := s.layers[i]
 	if w := m.settled.Load(); w != 0 && !s.measuring {
 		s.home = int(w) - 1
@@ -146,6 +150,9 @@ func (s *Step) EnterLayer(i int) {
 	}
 	s.current = s.home
 }
+
+// Entered is how many layers and other modules the passes have entered so far: it grows while work advances. Any goroutine may ask.
+func (s *Step) Entered() uint64 { return s.entered.Load() }
 
 // End ends the pass and gives its first error. Its last activations stay readable until the next Begin.
 func (s *Step) End() error { return s.err }
@@ -212,6 +219,7 @@ func (s *Step) device(m *Module) int {
 	if ok {
 		return dev
 	}
+	s.entered.Add(1)
 	if dev, ok = m.Settled(); !ok {
 		dev = s.ask(m)
 	}

@@ -105,6 +105,9 @@ func TestSettledModulesAreNotAsked(t *testing.T) {
 	if got := asked(); !slices.Equal(got, []string{"layers.0", "layers.1", "norm"}) {
 		t.Errorf("one unsettled again, asked for %v", got)
 	}
+	if got := s.Entered(); got != 3*4 {
+		t.Errorf("%d modules were entered in three passes of four", got)
+	}
 }
 
 // TestMeasureIsWhatARunUses, wherever its layers are: the most on any device is what was measured, and the all-CPU run uses

@@ -65,9 +65,19 @@ type Renderer interface {
 }
 
 // Scheduled is a plugin that holds memory the host may give and take. Schedule runs for the life of the process, from
-// the handshake on; it returns when ctx ends, and orders is not closed. Without it the sdk answers the orders.
+// the handshake on; it returns when ctx ends, and orders is not closed. report may be called from several goroutines: an order
+// that waits for its turn must not hold up reports, whose Progress shows that the plugin works. Without it the sdk answers the
+// orders.
 type Scheduled interface {
 	Schedule(ctx context.Context, orders <-chan Order, report func(Report) error) error
+}
+
+// Advancing is a plugin without Schedule that tells whether its work advances between the events of its answers, such as in a long
+// prompt: the sdk reports it each second. A host ends a process that somebody waits for and whose work stands still; of one
+// that does not tell it can only see the events, and is more patient with it.
+type Advancing interface {
+	// Progress grows whenever work advances, however little, and is more than 0. It must not wait for the work.
+	Progress() uint64
 }
 
 // Capability names an ability in Description.Capabilities.

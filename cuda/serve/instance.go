@@ -154,6 +154,15 @@ func (i *instance) engineConfig(l limits, hold func(int)) engine.Config {
 	return c
 }
 
+// entered is how many layers and other modules were entered so far, those of the tower among them.
+func (i *instance) entered() uint64 {
+	n := i.step.Entered()
+	if i.eyes != nil {
+		n += i.eyes.step.Entered()
+	}
+	return n
+}
+
 // memoryError gives a budget's refusal its reason.
 func memoryError(err error) error {
 	var budget *cuda.BudgetError

@@ -13,7 +13,7 @@ import (
 // orders.go carries out what the host says on the Scheduler stream. An order waits in the mailbox until the running step
 // reaches its next border, or until no step runs, whichever comes first; what an order needs that a step forbids (see
 // residency.go) is owed until that step ends. A border comes with every layer, so that orders are obeyed long before any
-// deadline a person would set; the deadline itself is the host's to watch.
+// deadline a person would set; the deadline itself is the host's to watch. Reports go on meanwhile.
 
 // mailbox holds orders that nobody has looked at yet.
 type mailbox struct {
@@ -27,7 +27,8 @@ type mailbox struct {
 // order is one of the host's and where its outcome goes.
 type order struct {
 	sdk.Order
-	done chan error // buffered: one outcome
+	modules []sdk.ModuleReport // of a query, when it is done
+	done    chan error         // buffered: one outcome
 }
 
 func (b *mailbox) waiting() bool { return b.n.Load() > 0 }
@@ -55,15 +56,20 @@ func (b *mailbox) take() []*order {
 	return list
 }
 
-// obey has an order carried out and waits until it is.
-func (r *residency) obey(ctx context.Context, o sdk.Order) error {
+// post has an order carried out, in its turn: its outcome is in done then.
+func (r *residency) post(o sdk.Order) *order {
 	job := &order{Order: o, done: make(chan error, 1)}
 	r.mailbox.put(job)
 	for _, p := range r.places {
 		p.m.Unsettle() // the running step asks at its next border
 	}
+	return job
+}
+
+// await waits until an order is carried out.
+func (o *order) await(ctx context.Context) error {
 	select {
-	case err := <-job.done:
+	case err := <-o.done:
 		return err
 	case <-ctx.Done():
 		return ctx.Err()
@@ -138,6 +144,8 @@ func (r *residency) execute(o *order) error {
 		return r.setBudget(*o.Budget)
 	case o.Move != nil:
 		return r.moveByOrder(*o.Move)
+	case o.Query != nil:
+		o.modules = r.modules()
 	}
 	return nil
 }
@@ -296,8 +304,8 @@ func (r *residency) apply(plan []sdk.Placement, filter func(from, to int) bool) 
 	}
 }
 
-// report tells the host how things stand; modules only when asked for.
-func (r *residency) report(modules bool) sdk.Report {
+// report tells the host how things stand. It does not wait for a step.
+func (r *residency) report() sdk.Report {
 	rep := sdk.Report{Moves: r.counts.moves.Load(), Prefetches: r.counts.prefetches.Load(), Evictions: r.counts.evictions.Load(),
 		ExpertHits: r.counts.hits.Load(), ExpertMisses: r.counts.misses.Load()}
 	for dev, d := range r.devices {
@@ -307,17 +315,17 @@ func (r *residency) report(modules bool) sdk.Report {
 		}
 		rep.Devices = append(rep.Devices, sdk.DeviceReport{Name: d.Name(), Budget: u.Budget, Used: u.Used, Peak: u.Peak, Resident: resident})
 	}
-	if !modules {
-		return rep
-	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
+	return rep
+}
+
+// modules says of each where it is. mu is held.
+func (r *residency) modules() (list []sdk.ModuleReport) {
 	for p := range r.all {
 		m := sdk.ModuleReport{ID: p.m.ID, Device: r.devices[p.dev].Name(), Seconds: p.seconds, Resident: []string{cuda.KindCPU}}
 		if p.dev != 0 && p.hasWeights() && p.transfer == nil {
 			m.Resident = append(m.Resident, r.devices[p.dev].Name())
 		}
-		rep.Modules = append(rep.Modules, m)
+		list = append(list, m)
 	}
-	return rep
+	return list
 }

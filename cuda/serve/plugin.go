@@ -3,6 +3,8 @@ package serve
 import (
 	"context"
 	"errors"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/inference-pio/inference-pio/cuda"
@@ -36,6 +38,7 @@ type plugin struct {
 	loaded *instance
 	words  *text.Model
 	ready  chan struct{} // see Schedule
+	told   atomic.Uint64 // requests begun and events sent
 }
 
 func (p *plugin) Describe() sdk.Description {
@@ -105,7 +108,11 @@ func (p *plugin) Drain(ctx context.Context) error {
 }
 
 func (p *plugin) Generate(ctx context.Context, req sdk.GenerateRequest, send func(sdk.Event) error) error {
-	return p.words.Generate(ctx, p.loaded.engine, req, send)
+	p.told.Add(1)
+	return p.words.Generate(ctx, p.loaded.engine, req, func(e sdk.Event) error {
+		p.told.Add(1)
+		return send(e)
+	})
 }
 
 func (p *plugin) Tokenize(ctx context.Context, text string) ([]int32, error) {
@@ -127,48 +134,58 @@ func (p *plugin) Render(ctx context.Context, chat sdk.Chat) (string, error) {
 // reportEvery is how often the host hears of memory and load unasked: often enough for a person to watch.
 const reportEvery = time.Second
 
-// Schedule answers the Scheduler stream: orders one by one, and a report each second in between.
+// Schedule answers the Scheduler stream: orders in the order they come, each when it is carried out, and a report each second. An
+// order may wait for the rest of a step; the reports do not, since they show that the step advances.
 func (p *plugin) Schedule(ctx context.Context, orders <-chan sdk.Order, report func(sdk.Report) error) error {
 	select {
 	case <-p.ready:
 	case <-ctx.Done():
 		return ctx.Err()
 	}
+	ctx, cancel := context.WithCancelCause(ctx)
+	var waiting sync.WaitGroup
+	defer waiting.Wait()
+	defer cancel(nil)
 	tick := time.NewTicker(reportEvery)
 	defer tick.Stop()
 	for {
-		var answer sdk.Report
 		select {
 		case <-ctx.Done():
-			return ctx.Err()
+			return context.Cause(ctx)
 		case <-tick.C:
-			answer = p.report(false)
+			if err := report(p.report()); err != nil {
+				return err
+			}
 		case o, ok := <-orders:
 			if !ok {
 				return nil
 			}
-			answer = p.answer(ctx, o)
-		}
-		if err := report(answer); err != nil {
-			return err
+			job := p.loaded.place.post(o)
+			waiting.Go(func() {
+				if err := report(p.answer(ctx, job)); err != nil {
+					cancel(err)
+				}
+			})
 		}
 	}
 }
 
-func (p *plugin) answer(ctx context.Context, o sdk.Order) sdk.Report {
-	done := &sdk.OrderDone{ID: o.ID}
-	if o.Query == nil {
-		if err := p.loaded.place.obey(ctx, o); err != nil {
-			done.Error = err.Error()
-		}
+// answer waits for an order's outcome.
+func (p *plugin) answer(ctx context.Context, job *order) sdk.Report {
+	err := job.await(ctx)
+	r := p.report()
+	r.Done = &sdk.OrderDone{ID: job.ID}
+	if err != nil {
+		r.Done.Error = err.Error()
+	} else {
+		r.Modules = job.modules
 	}
-	r := p.report(o.Query != nil)
-	r.Done = done
 	return r
 }
 
-func (p *plugin) report(modules bool) sdk.Report {
-	r, s := p.loaded.place.report(modules), p.loaded.engine.Stats()
+func (p *plugin) report() sdk.Report {
+	r, s := p.loaded.place.report(), p.loaded.engine.Stats()
+	r.Progress = 1 + p.told.Load() + p.loaded.entered()
 	r.Running, r.Waiting = s.Running, s.Waiting
 	if e := p.loaded.eyes; e != nil {
 		r.PicturesSeen, r.PicturesReused = e.seen.Load(), e.reused.Load()

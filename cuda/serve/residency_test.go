@@ -236,7 +236,7 @@ func (y *toy) read(t cuda.Tensor) []float32 {
 func (y *toy) obey(o sdk.Order) error {
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
-	return y.r.obey(ctx, o)
+	return y.r.post(o).await(ctx)
 }
 
 func (y *toy) place(id string) string { return y.r.devices[y.r.place(id).dev].Name() }
@@ -343,15 +343,13 @@ func TestShrinkingBudgets(t *testing.T) {
 						t.Fatal(err)
 					}
 				} else {
-					done := make(chan error, 1)
+					var job *order
 					y.pass(func(layer int) {
 						if layer == 1 {
-							posted := make(chan struct{})
-							go func() { close(posted); done <- y.obey(budget(c.bytes)) }()
-							<-posted
+							job = y.r.post(budget(c.bytes)) // within the step, before its next border
 						}
 					})
-					if err := <-done; err != nil {
+					if err := job.await(t.Context()); err != nil {
 						t.Fatal(err)
 					}
 				}
@@ -361,6 +359,34 @@ func TestShrinkingBudgets(t *testing.T) {
 				y.pass(nil)
 			})
 		}
+	}
+}
+
+// Reports and queries do not wait for the end of a step: a report is there at once, a query's answer at the next border.
+func TestAQueryIsAnsweredWithinAStep(t *testing.T) {
+	y := newToy(t, toyTwo, all)
+	var job *order
+	y.pass(func(layer int) {
+		switch layer {
+		case 1:
+			job = y.r.post(sdk.Order{Query: &sdk.QueryOrder{}})
+			if r := y.r.report(); len(r.Devices) != 2 {
+				t.Errorf("a report within a step: %+v", r)
+			}
+		case 3:
+			select {
+			case err := <-job.done:
+				if err != nil || len(job.modules) < toyLayers {
+					t.Errorf("%d modules, %v", len(job.modules), err)
+				}
+				job.done <- err
+			default:
+				t.Error("two borders later the query is not answered")
+			}
+		}
+	})
+	if err := job.await(t.Context()); err != nil {
+		t.Fatal(err)
 	}
 }
 

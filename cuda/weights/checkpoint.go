@@ -3,6 +3,8 @@
 package weights
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -33,10 +35,12 @@ type Checkpoint struct {
 // mapped is one file in memory.
 type mapped struct {
 	path   string
+	file   *os.File // what is mapped, whatever the path names by now
 	header Header
 	data   []byte // the whole file
 	size   int64
 	mtime  time.Time
+	guard  guard
 }
 
 // Open maps the checkpoint in a Hugging Face directory: model.safetensors, or else the shards that
@@ -128,24 +132,50 @@ func open(paths []string) (*Checkpoint, error) {
 	return c, nil
 }
 
-func mapFile(path string) (*mapped, error) {
+func mapFile(path string) (_ *mapped, err error) {
 	f, _, err := regular.Open(path)
 	if err != nil {
 		return nil, err
 	}
-	defer f.Close()
+	defer func() {
+		if err != nil {
+			f.Close()
+		}
+	}()
 	info, err := f.Stat() // of the open file: the name may mean another one by now
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
-	m := &mapped{path: path, size: info.Size(), mtime: info.ModTime()}
+	m := &mapped{path: path, file: f, size: info.Size(), mtime: info.ModTime()}
 	if m.header, err = readHeader(f, path, m.size); err != nil {
 		return nil, err
 	}
 	if m.data, err = unix.Mmap(int(f.Fd()), 0, int(m.size), unix.PROT_READ, unix.MAP_SHARED); err != nil {
 		return nil, fmt.Errorf("%s: cannot be mapped: %w", path, err)
 	}
+	m.guard = newGuard(m.data)
 	return m, nil
+}
+
+// unchanged compares the file that is mapped with what it was.
+func (m *mapped) unchanged() error {
+	info, err := m.file.Stat()
+	switch {
+	case err != nil:
+		return fmt.Errorf("%s: is mapped and can no longer be examined: %w", m.path, err)
+	case m.guard.cut():
+		return fmt.Errorf("%s: was cut, or its disk failed, while it was mapped; load the model again", m.path)
+	case info.Size() != m.size:
+		return fmt.Errorf("%s: had %d bytes when it was mapped and has %d now; load the model again", m.path, m.size, info.Size())
+	case !info.ModTime().Equal(m.mtime):
+		return fmt.Errorf("%s: was written to since it was mapped; load the model again", m.path)
+	}
+	return nil
+}
+
+func (m *mapped) close() error {
+	m.guard.remove()
+	return errors.Join(unix.Munmap(m.data), m.file.Close())
 }
 
 func (m *mapped) view(e Entry) View {
@@ -197,28 +227,43 @@ func (c *Checkpoint) Names() []string { return c.names }
 // Bytes is the size of all tensors together.
 func (c *Checkpoint) Bytes() int64 { return c.bytes }
 
-// Unchanged returns an error if a file is not what it was at Open, by size and modification time (see the package comment). A
-// file that was replaced by another under the same name counts as changed: what is mapped is still the old one.
+// Unchanged returns an error if a mapped file was written to since Open (see the package comment). That another file has its name
+// now is no change: the mapping keeps the old one.
 func (c *Checkpoint) Unchanged() error {
 	for _, m := range c.files {
-		info, err := os.Stat(m.path)
-		switch {
-		case err != nil:
-			return fmt.Errorf("%s: was mapped and can no longer be examined: %w", m.path, err)
-		case info.Size() != m.size:
-			return fmt.Errorf("%s: had %d bytes when it was mapped and has %d now; load the model again", m.path, m.size, info.Size())
-		case !info.ModTime().Equal(m.mtime):
-			return fmt.Errorf("%s: was written to since it was mapped; load the model again", m.path)
+		if err := m.unchanged(); err != nil {
+			return err
 		}
 	}
 	return nil
+}
+
+// Cut returns an error if some of the weights could not be read, and zeros were computed with in their place. It costs next to
+// nothing.
+func (c *Checkpoint) Cut() error {
+	for _, m := range c.files {
+		if m.guard.cut() {
+			return m.unchanged()
+		}
+	}
+	return nil
+}
+
+// Identity names the weights: it is another one when a file was written to or replaced. Two loads with the same identity compute
+// with the same bits.
+func (c *Checkpoint) Identity() string {
+	h := sha256.New()
+	for _, m := range c.files {
+		fmt.Fprintf(h, "%q %d %d\n", filepath.Base(m.path), m.size, m.mtime.UnixNano())
+	}
+	return hex.EncodeToString(h.Sum(nil)[:16])
 }
 
 // Close unmaps the files. No View may be used after it.
 func (c *Checkpoint) Close() error {
 	var errs []error
 	for _, m := range c.files {
-		errs = append(errs, unix.Munmap(m.data))
+		errs = append(errs, m.close())
 	}
 	c.files, c.tensors, c.names = nil, nil, nil
 	return errors.Join(errs...)

@@ -12,10 +12,10 @@
 //
 // # Files that change while they are mapped
 //
-// Pages are read when they are first touched. If a file becomes shorter after Open, touching a page beyond its new end
-// kills the process with SIGBUS: it dies at once and loudly, and the next Open names the truncated file. What a mapping cannot
-// tell is a change inside a page (an overwritten file, or the zeros behind a new end in the last page). For those
-// [Checkpoint.Unchanged] compares size and modification time with those at Open; call it when a load is finished and
-// before results are trusted after a long pause. Replacing a checkpoint by renaming a new file over it is always safe:
-// the mapping keeps the old one.
+// Pages are read when they are first touched, so a file that is written to in place changes under whoever computes with it.
+// [Checkpoint.Unchanged] compares size and modification time of the mapped file with those at Open; call it when a load is
+// finished and before results are trusted after a second. If a file becomes shorter, a page beyond its new end cannot be
+// read at all: zeros stand in for it, and [Checkpoint.Cut] says so; ask it before a result is passed on. Replacing
+// a file by renaming a new one over it is always safe: the mapping keeps the old one until the next Open, and nothing counts
+// as changed. [Checkpoint.Identity] tells two loads of a checkpoint apart.
 package weights

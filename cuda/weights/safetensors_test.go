@@ -75,6 +75,8 @@ func TestBadHeadersAreToldApart(t *testing.T) {
 		{"hole", `tensor "b": begins at byte 6 of the data where 4 was expected`, build("{"+one+`,"b":{"dtype":"U8","shape":[2],"data_offsets":[6,8]}}`, "abcdefgh")},
 		{"wrong size", `tensor "a": shape [3] of F32 does not take the 4 bytes`, build(`{"a":{"dtype":"F32","shape":[3],"data_offsets":[0,4]}}`, "abcd")},
 		{"overflow", `tensor "a": shape [4294967296 4294967296 4294967296] of U8 does not take`, build(`{"a":{"dtype":"U8","shape":[4294967296,4294967296,4294967296],"data_offsets":[0,4]}}`, "abcd")},
+		{"overflow to nothing", `tensor "a": shape [4294967296 4294967296 4294967296] of U8 does not take the 0 bytes`, build(`{"a":{"dtype":"U8","shape":[4294967296,4294967296,4294967296],"data_offsets":[0,0]}}`, "")},
+		{"overflow to what is there", `tensor "a": shape [4611686018427387904 4 3] of F32 does not take the 0 bytes`, build(`{"a":{"dtype":"F32","shape":[4611686018427387904,4,3],"data_offsets":[0,0]}}`, "")},
 		{"many dimensions", "has 9 dimensions, more than the 8 allowed", build(`{"a":{"dtype":"U8","shape":[1,1,1,1,1,1,1,1,1],"data_offsets":[0,1]}}`, "a")},
 		{"fraction", `tensor "a"`, build(`{"a":{"dtype":"U8","shape":[1.5],"data_offsets":[0,1]}}`, "a")},
 	}
@@ -105,6 +107,32 @@ func TestPathsThatAreNoFiles(t *testing.T) {
 	} {
 		if _, err := ReadHeader(path); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("ReadHeader(%s) = %v; want %q", path, err, want)
+		}
+	}
+}
+
+// A product that is too large never passes for what is left of it in 64 bits.
+func TestBytesOfAShape(t *testing.T) {
+	for _, c := range []struct {
+		format string
+		shape  []int
+		bytes  int64
+		ok     bool
+	}{
+		{"F32", nil, 4, true},
+		{"F32", []int{3, 5}, 60, true},
+		{"F4", []int{3, 2}, 3, true},
+		{"F4", []int{3}, 0, false},
+		{"F32", []int{1 << 62, 1 << 62, 0}, 0, true},
+		{"U8", []int{1<<60 - 1}, 1<<60 - 1, true},
+		{"U8", []int{1 << 60}, 0, false},             // 2^63 bits
+		{"U8", []int{1 << 61}, 0, false},             // 2^64 bits: 0 in 64
+		{"U8", []int{1 << 61, 3}, 0, false},          // and stays so
+		{"U8", []int{1<<61 + 1}, 0, false},           // 8 in 64
+		{"F32", []int{1 << 32, 1<<32 + 1}, 0, false}, // 2^69 + 2^37 bits
+	} {
+		if got, ok := formats[c.format].byteSize(c.shape); ok && got != c.bytes || ok != c.ok {
+			t.Errorf("%v of %s: %d, %v; want %d, %v", c.shape, c.format, got, ok, c.bytes, c.ok)
 		}
 	}
 }

@@ -2,7 +2,9 @@ package e2e
 
 import (
 	"encoding/json"
+	"fmt"
 	"net/http"
+	"path/filepath"
 	"reflect"
 	"strings"
 	"syscall"
@@ -77,6 +79,42 @@ func TestAFrozenPluginIsKilledAndItsStreamsGoOn(t *testing.T) {
 		t.Errorf("\n got %+v\nwant %+v", got, want)
 	}
 	if log := s.log.String(); !strings.Contains(log, "the plugin does not answer a health check") || !strings.Contains(log, "left a health check unanswered for 2s and was killed by the host") {
+		t.Errorf("the log does not tell:\n%s", log)
+	}
+}
+
+// A plugin whose health answers while its work stands still: the gate holds the answer, so that no layer is entered any more.
+func TestAPluginWhoseWorkStandsStillIsKilled(t *testing.T) {
+	body := ask("What is the capital of Japan?", object{"temperature": 1, "top_p": 1, "top_k": 0, "seed": 7, "max_tokens": 24, "ignore_eos": true, "stream": true})
+	want, err := start(t, tinyModel()).complete("/v1/chat/completions", body, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := start(t, tinyModel(hold(9), `stall = "3s"`))
+	got, err := s.complete("/v1/chat/completions", body, nil)
+	if err != nil {
+		t.Fatalf("%v\n%s", err, s.log)
+	}
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("\n got %+v\nwant %+v", got, want)
+	}
+	if log := s.log.String(); !strings.Contains(log, "made no progress for") {
+		t.Errorf("the log does not tell:\n%s", log)
+	}
+}
+
+// The same of a stranger's plugin without a schedule of its own, which tells of progress by one method.
+func TestAStrangersPluginThatHangsIsKilled(t *testing.T) {
+	mark := filepath.Join(t.TempDir(), "hung")
+	plugins, table := buildStranger(t, "sleeper",
+		"offset += len(token.Text)", fmt.Sprintf("offset += len(token.Text)\n\t\tif _, err := os.Stat(%q); err != nil && token.Text == \"\\u2620\" {\n\t\t\tos.WriteFile(%q, nil, 0o600)\n\t\t\tselect {}\n\t\t}", mark, mark),
+		"type plugin struct{ context int }", "type plugin struct{ context int }\n\nfunc (*plugin) Progress() uint64 { return 7 }\n")
+	s := start(t, table+"stall = \"2s\"\n", plugins)
+	got, err := s.complete("/v1/completions", object{"model": "sleeper", "prompt": "good \u2620 morning"}, nil)
+	if err != nil || got.Text != "good \u2620 morning" {
+		t.Errorf("%q, %v\n%s", got.Text, err, s.log)
+	}
+	if log := s.log.String(); !strings.Contains(log, "made no progress for 2") {
 		t.Errorf("the log does not tell:\n%s", log)
 	}
 }

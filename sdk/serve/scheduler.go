@@ -7,6 +7,7 @@ import (
 	"errors"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"google.golang.org/grpc"
 
@@ -30,7 +31,8 @@ func (s *schedulerServer) Schedule(stream scheduleStream) error {
 	defer s.open.Store(false)
 	scheduled, ok := s.plugin.(sdk.Scheduled)
 	if !ok {
-		scheduled = nothingToSchedule{}
+		advancing, _ := s.plugin.(sdk.Advancing)
+		scheduled = nothingToSchedule{advancing}
 	}
 	ctx, cancel := context.WithCancel(stream.Context())
 	defer cancel()
@@ -78,22 +80,38 @@ func receive(ctx context.Context, stream scheduleStream, orders chan<- sdk.Order
 	}
 }
 
-// nothingToSchedule is a plugin without modules.
-type nothingToSchedule struct{}
+// reportEvery is how often the host hears of progress.
+const reportEvery = time.Second
 
-func (nothingToSchedule) Schedule(ctx context.Context, orders <-chan sdk.Order, report func(sdk.Report) error) error {
+// nothingToSchedule is a plugin without modules.
+type nothingToSchedule struct {
+	advancing sdk.Advancing // nil: it does not tell
+}
+
+func (n nothingToSchedule) Schedule(ctx context.Context, orders <-chan sdk.Order, report func(sdk.Report) error) error {
+	var tick <-chan time.Time
+	if n.advancing != nil {
+		ticker := time.NewTicker(reportEvery)
+		defer ticker.Stop()
+		tick = ticker.C
+	}
 	for {
+		var r sdk.Report
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
+		case <-tick:
 		case order := <-orders:
-			done := &sdk.OrderDone{ID: order.ID}
+			r.Done = &sdk.OrderDone{ID: order.ID}
 			if order.Move != nil {
-				done.Error = "this plugin has no modules that can be moved"
+				r.Done.Error = "this plugin has no modules that can be moved"
 			}
-			if err := report(sdk.Report{Done: done}); err != nil {
-				return err
-			}
+		}
+		if n.advancing != nil {
+			r.Progress = n.advancing.Progress()
+		}
+		if err := report(r); err != nil {
+			return err
 		}
 	}
 }

@@ -205,3 +205,32 @@ func TestReportsAndRefusalsDoNotMeetOnTheStream(t *testing.T) {
 		t.Error("two messages were sent at the same time")
 	}
 }
+
+// advancing is a plugin without Schedule that tells of progress.
+type advancing struct {
+	fake
+	progress atomic.Uint64
+}
+
+func (a *advancing) Progress() uint64 { return a.progress.Load() }
+
+// Progress comes by itself, and with every answer to an order.
+func TestProgressIsReportedWithoutASchedule(t *testing.T) {
+	waiting.Bound(t)
+	p := &advancing{}
+	p.progress.Store(3)
+	s := schedule(t, inProcess(t, p))
+	if r := give(t, s, sdk.Order{ID: 1, Query: &sdk.QueryOrder{}}); r.Progress != 3 {
+		t.Errorf("the answer to an order: %+v", r)
+	}
+	p.progress.Store(4)
+	for {
+		r, err := s.Recv()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if r.Done == nil && r.Progress == 4 {
+			return
+		}
+	}
+}

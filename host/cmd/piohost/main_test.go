@@ -38,6 +38,9 @@ func TestMain(m *testing.M) {
 }
 
 func testMain(m *testing.M) int {
+	for _, name := range []string{"PIO_HOST", "NO_COLOR", "TERM"} { // a test that needs one sets it
+		os.Unsetenv(name)
+	}
 	dir, err := os.MkdirTemp("", "piohost-test")
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)

@@ -64,7 +64,7 @@ func TestNobodySteersTheTerminal(t *testing.T) {
 	p = sitDown(t, "run", "tiny", "Well?", "--config", h.config)
 	h.answers("", "", `data: {"error":{"message":"bad\u001b[2J luck"}}`+"\n\n")
 	p.leaves(exitFailure)
-	if got := p.rest(); got != "piohost: bad[2J luck\r\n" {
+	if got := p.rest(); !strings.HasPrefix(got, "piohost: bad") || !strings.HasSuffix(got, " luck\r\n") || strings.Contains(got, "\x1b") {
 		t.Errorf("on the screen %q", got)
 	}
 	master, slave := openTerminal(t)

@@ -13,6 +13,8 @@ import (
 	"net/http/httptest"
 	"net/netip"
 	"net/url"
+	"os"
+	"os/exec"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -303,4 +305,32 @@ func TestWhoIsGoneGetsNoPicture(t *testing.T) {
 		t.Errorf("%v", err)
 	}
 	<-ended // the connection was closed, too
+}
+
+// A proxy of the environment would resolve names and connect by itself, so that only its own address were checked. net/http
+// reads the environment once in a process, hence one of its own.
+func TestNoProxyOfTheEnvironmentIsAsked(t *testing.T) {
+	const variable = "PIO_TEST_PROXIED"
+	if os.Getenv(variable) != "" {
+		f := New(config.Pictures{Hosts: []string{"*"}, MaxBytes: 1000, Timeout: time.Minute})
+		f.allowed = func(a netip.Addr) bool { return a == netip.MustParseAddr(internet) || public(a) }
+		f.dialer.Resolver = resolver(map[string][]string{"pictures.test": {"10.0.0.1"}})
+		if got, err := f.Fetch(t.Context(), "http://pictures.test/a.png"); !errors.Is(err, errNotPublic) {
+			t.Errorf("got %q, %v", got, err)
+		}
+		return
+	}
+	proxy := newSite(t, internet+":0", sendPNG)
+	child := exec.Command(os.Args[0], "-test.run=^"+t.Name()+"$", "-test.timeout=1m")
+	child.Env = append(os.Environ(), variable+"=1")
+	for _, name := range []string{"HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"} {
+		child.Env = append(child.Env, name+"="+proxy.URL)
+	}
+	child.Env = append(child.Env, "NO_PROXY=", "no_proxy=")
+	if out, err := child.CombinedOutput(); err != nil {
+		t.Errorf("%v: %s", err, out)
+	}
+	if n := proxy.hits.Load(); n > 0 {
+		t.Errorf("the proxy was asked %d times", n)
+	}
 }

@@ -315,13 +315,16 @@ func (c *child) Wait(context.Context) error {
 // Kill implements runner.Runner. go-plugin calls it two seconds after it asked the plugin to exit, which is too soon for
 // one that has much to free: StopGrace counts.
 func (c *child) Kill(context.Context) error {
-	c.mu.Lock()
-	orderly := c.orderly
-	c.mu.Unlock()
-	if !orderly {
+	if !c.isOrderly() {
 		c.kill()
 	}
 	return nil
+}
+
+func (c *child) isOrderly() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.orderly
 }
 
 // leave makes the end of the process a matter of kill alone.

@@ -138,6 +138,13 @@ func (obedient) Generate(context.Context, sdk.GenerateRequest, func(sdk.Event) e
 	return nil
 }
 
+// Unload tells how long it may take.
+func (obedient) Unload(ctx context.Context) error {
+	deadline, ok := ctx.Deadline()
+	slog.Info("unloading", "bounded", ok, "seconds", int(time.Until(deadline).Seconds()))
+	return nil
+}
+
 func (obedient) Inspect(ctx context.Context, req sdk.InspectRequest) (sdk.Inspection, error) {
 	command, argument, _ := strings.Cut(req.Path, ": ")
 	answer := "done"

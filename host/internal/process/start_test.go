@@ -7,6 +7,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -155,6 +156,52 @@ func TestChildGetsTheAllowedEnvironmentOnly(t *testing.T) {
 	}
 	if _, there := got["LD_PRELOAD"]; there {
 		t.Error("LD_PRELOAD was passed on")
+	}
+}
+
+func TestWhichVariablesArePassedOn(t *testing.T) {
+	for pair, want := range map[string]bool{
+		"PATH=/bin": true, "HOME=": true, "LC_TIME=C": true, "CUDA_VISIBLE_DEVICES=1": true, "NVIDIA_DRIVER_CAPABILITIES=all": true, "PIO_CPU=portable": true,
+		"path=/bin": false, "LC=C": false, "XPIO_CPU=x": false, "HTTP_PROXY=http://me:pw@proxy": false, "SSH_AUTH_SOCK=/s": false, "LD_PRELOAD=x": false,
+		"PIO_API_KEY=x": false, "PIO_api_key=x": false, "PIO_Hf_Token=x": false, "CUDA_token=x": false, "NVIDIA_secret=x": false, "LC_passwd=x": false,
+		"PIO_Password=x": false, "PIO_my_credentials=x": false, "no pair": false, "=x": false, "": false,
+	} {
+		if got := len(allowed([]string{pair})) == 1; got != want {
+			t.Errorf("%q is passed on: %v", pair, got)
+		}
+	}
+	env := []string{"A=1", "PATH=/bin"}
+	if got := allowed(env); !slices.Equal(got, []string{"PATH=/bin"}) || env[0] != "A=1" {
+		t.Errorf("got %q of %q", got, env)
+	}
+	if got := lastValues([]string{"A=1", "B=2", "A=3", "C=", "B=x=y"}); !slices.Equal(got, []string{"A=3", "C=", "B=x=y"}) {
+		t.Errorf("last values: %q", got)
+	}
+}
+
+// A dump would hold the prompts of people and fill the disk with a checkpoint. The limit is there before the plugin is, and
+// the plugin cannot raise it.
+func TestPluginsLeaveNoCoreDumps(t *testing.T) {
+	ownTemp(t)
+	limits := func(pid string) string {
+		t.Helper()
+		text, err := os.ReadFile("/proc/" + pid + "/limits")
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, line := range strings.Split(string(text), "\n") {
+			if rest, ok := strings.CutPrefix(line, "Max core file size"); ok {
+				return strings.Join(strings.Fields(rest), " ")
+			}
+		}
+		t.Fatalf("no limit in %s", text)
+		return ""
+	}
+	if before := limits("self"); strings.HasSuffix(before, " 0 bytes") {
+		t.Skipf("capability: this process itself may leave no core dumps (%s)", before)
+	}
+	if got := limits(strconv.Itoa(start(t, spec(t, "good")).PID())); got != "0 0 bytes" {
+		t.Errorf("got %s", got)
 	}
 }
 

@@ -152,6 +152,53 @@ func TestStopIsNotCutShortByGoPlugin(t *testing.T) {
 	}
 }
 
+// What a plugin is told of its time is StopGrace, neither go-plugin's two seconds nor the default.
+func TestUnloadGetsTheWholeGrace(t *testing.T) {
+	ownTemp(t)
+	journal := newJournal()
+	s := spec(t, "good")
+	s.StopGrace, s.Log = time.Hour, journal.logger()
+	p := start(t, s)
+	if _, err := p.Client().Load(t.Context(), sdk.LoadRequest{InspectRequest: sdk.InspectRequest{Path: "/none"}, Devices: []sdk.DeviceBudget{{Name: "cpu"}}}, nil); err != nil {
+		t.Fatal(err)
+	}
+	if err := p.Stop(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	_, rest, _ := strings.Cut(journal.waitFor(t, "msg=unloading"), "bounded=true seconds=")
+	text, _, _ := strings.Cut(rest, "\n")
+	if got := number(t, text); got < 3000 || got > 3600 {
+		t.Errorf("of an hour the plugin has %d seconds", got)
+	}
+	if d := (Spec{}).withDefaults(); d.StopGrace != defaultGrace || d.StartTimeout != defaultStart {
+		t.Errorf("without a word: %v, %v", d.StopGrace, d.StartTimeout)
+	}
+}
+
+// Stop asks the plugin to exit, and only its grace or its caller makes it impatient: a plugin that takes its time exits by itself.
+func TestPluginIsNotKilledWithinItsGrace(t *testing.T) {
+	ownTemp(t)
+	s := spec(t, "good")
+	s.StopGrace = time.Hour
+	p := start(t, s)
+	freeze(t, p)
+	stopped := make(chan error, 1)
+	go func() { stopped <- p.Stop(context.Background()) }()
+	for !p.child.isOrderly() {
+		runtime.Gosched()
+	}
+	p.child.Kill(context.Background()) // what go-plugin does after two seconds
+	if err := unix.Kill(p.PID(), unix.SIGCONT); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-stopped; err != nil {
+		t.Fatal(err)
+	}
+	if exit := waitDone(t, p); exit.Killed || exit.Signal != 0 || exit.Code != 0 {
+		t.Errorf("it %s (%+v)", exit, exit)
+	}
+}
+
 func TestCallUnderWayEndsWithStop(t *testing.T) {
 	ownTemp(t)
 	p := start(t, spec(t, "good"))

@@ -255,6 +255,7 @@ type world struct {
 	starts []time.Duration // since the begin
 	procs  []*fakeProcess
 	states []State
+	why    string // the newest reason there was
 }
 
 // inWorld runs a host whose processes setup prepares; setup's error is a failed start. test begins when all is quiet.
@@ -292,6 +293,9 @@ func inWorld(t *testing.T, setup func(p *fakeProcess) error, test func(w *world)
 			Notify: func(s Status) {
 				w.mu.Lock()
 				defer w.mu.Unlock()
+				if s.Reason != "" {
+					w.why = s.Reason
+				}
 				if n := len(w.states); n == 0 || w.states[n-1] != s.State {
 					w.states = append(w.states, s.State)
 				}

@@ -3306,6 +3306,7 @@ type ScheduleResponse struct {
 	ExpertMisses   uint64 `protobuf:"varint,11,opt,name=expert_misses,json=expertMisses,proto3" json:"expert_misses,omitempty"`
 	PicturesSeen   uint64 `protobuf:"varint,12,opt,name=pictures_seen,json=picturesSeen,proto3" json:"pictures_seen,omitempty"`       // pictures that were looked at
 	PicturesReused uint64 `protobuf:"varint,13,opt,name=pictures_reused,json=picturesReused,proto3" json:"pictures_reused,omitempty"` // pictures that were sent again while it was remembered what was seen of them
+	Progress       uint64 `protobuf:"varint,14,opt,name=progress,proto3" json:"progress,omitempty"`                                   // grows whenever work advances, however little; 0: the plugin does not tell
 	unknownFields  protoimpl.UnknownFields
 	sizeCache      protoimpl.SizeCache
 }
@@ -3427,6 +3428,13 @@ func (x *ScheduleResponse) GetPicturesSeen() uint64 {
 func (x *ScheduleResponse) GetPicturesReused() uint64 {
 	if x != nil {
 		return x.PicturesReused
+	}
+	return 0
+}
+
+func (x *ScheduleResponse) GetProgress() uint64 {
+	if x != nil {
+		return x.Progress
 	}
 	return 0
 }
@@ -3871,7 +3879,7 @@ const file_plugin_proto_rawDesc = "" +
 	"\x06module\x18\x01 \x01(\tR\x06module\x12\x16\n" +
 	"\x06device\x18\x02 \x01(\tR\x06device\"\f\n" +
 	"\n" +
-	"QueryOrder\"\xe9\x03\n" +
+	"QueryOrder\"\x85\x04\n" +
 	"\x10ScheduleResponse\x12,\n" +
 	"\x04done\x18\x01 \x01(\v2\x18.pio.plugin.v1.OrderDoneR\x04done\x125\n" +
 	"\adevices\x18\x02 \x03(\v2\x1b.pio.plugin.v1.DeviceReportR\adevices\x125\n" +
@@ -3890,7 +3898,8 @@ const file_plugin_proto_rawDesc = "" +
 	"expertHits\x12#\n" +
 	"\rexpert_misses\x18\v \x01(\x04R\fexpertMisses\x12#\n" +
 	"\rpictures_seen\x18\f \x01(\x04R\fpicturesSeen\x12'\n" +
-	"\x0fpictures_reused\x18\r \x01(\x04R\x0epicturesReused\"1\n" +
+	"\x0fpictures_reused\x18\r \x01(\x04R\x0epicturesReused\x12\x1a\n" +
+	"\bprogress\x18\x0e \x01(\x04R\bprogress\"1\n" +
 	"\tOrderDone\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\x04R\x02id\x12\x14\n" +
 	"\x05error\x18\x02 \x01(\tR\x05error\"~\n" +

@@ -730,6 +730,7 @@ const (
 type SchedulerClient interface {
 	// Schedule carries orders to the plugin and reports back. Each order with an id is answered by a report whose done has
 	// that id; an order that cannot be carried out is answered with its error and does not end the stream.
+	// Reports may come at any time, and do while an order waits for its turn: their progress shows that the plugin works.
 	// Errors: STATE a second stream was opened.
 	Schedule(ctx context.Context, opts ...grpc.CallOption) (grpc.BidiStreamingClient[ScheduleRequest, ScheduleResponse], error)
 }
@@ -763,6 +764,7 @@ type Scheduler_ScheduleClient = grpc.BidiStreamingClient[ScheduleRequest, Schedu
 type SchedulerServer interface {
 	// Schedule carries orders to the plugin and reports back. Each order with an id is answered by a report whose done has
 	// that id; an order that cannot be carried out is answered with its error and does not end the stream.
+	// Reports may come at any time, and do while an order waits for its turn: their progress shows that the plugin works.
 	// Errors: STATE a second stream was opened.
 	Schedule(grpc.BidiStreamingServer[ScheduleRequest, ScheduleResponse]) error
 	mustEmbedUnimplementedSchedulerServer()

@@ -289,7 +289,8 @@ func reports() *rapid.Generator[sdk.Report] {
 			Moves:   rapid.Uint64().Draw(t, "moves"), Prefetches: rapid.Uint64().Draw(t, "prefetches"), Evictions: rapid.Uint64().Draw(t, "evictions"),
 			ExpertHits: rapid.Uint64().Draw(t, "hits"), ExpertMisses: rapid.Uint64().Draw(t, "misses"),
 			PicturesSeen: rapid.Uint64().Draw(t, "seen"), PicturesReused: rapid.Uint64().Draw(t, "reused"),
-			Running: counts.Draw(t, "running"), Waiting: counts.Draw(t, "waiting"), StateUsed: rapid.Float64Range(0, 1).Draw(t, "state"),
+			Progress: rapid.Uint64().Draw(t, "progress"),
+			Running:  counts.Draw(t, "running"), Waiting: counts.Draw(t, "waiting"), StateUsed: rapid.Float64Range(0, 1).Draw(t, "state"),
 		}
 	})
 }

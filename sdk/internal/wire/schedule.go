@@ -58,6 +58,7 @@ func ReportToPB(r sdk.Report) *pb.ScheduleResponse {
 		}),
 		Moves: r.Moves, Prefetches: r.Prefetches, Evictions: r.Evictions, Running: int64(r.Running), Waiting: int64(r.Waiting),
 		StateUsed: r.StateUsed, ExpertHits: r.ExpertHits, ExpertMisses: r.ExpertMisses, PicturesSeen: r.PicturesSeen, PicturesReused: r.PicturesReused,
+		Progress: r.Progress,
 	}
 	if r.Done != nil {
 		m.Done = &pb.OrderDone{Id: r.Done.ID, Error: clean(r.Done.Error)}
@@ -72,7 +73,7 @@ func Report(m *pb.ScheduleResponse) (sdk.Report, error) {
 		Devices: each(m.GetDevices(), c.deviceReport), Modules: each(m.GetModules(), c.moduleReport), Moves: m.GetMoves(),
 		Prefetches: m.GetPrefetches(), Evictions: m.GetEvictions(), Running: int(m.GetRunning()), Waiting: int(m.GetWaiting()),
 		StateUsed: m.GetStateUsed(), ExpertHits: m.GetExpertHits(), ExpertMisses: m.GetExpertMisses(),
-		PicturesSeen: m.GetPicturesSeen(), PicturesReused: m.GetPicturesReused(),
+		PicturesSeen: m.GetPicturesSeen(), PicturesReused: m.GetPicturesReused(), Progress: m.GetProgress(),
 	}
 	c.count("running", m.GetRunning())
 	c.count("waiting", m.GetWaiting())

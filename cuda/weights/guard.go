@@ -1,0 +1,22 @@
+// What guard.c does for one mapped file.
+
+package weights
+
+// #cgo CFLAGS: -std=c11 -Wall -Wextra
+// #cgo LDFLAGS: -lpthread
+// #include "guard.h"
+import "C"
+
+import "unsafe"
+
+// guard watches over a mapping. Without one the process ends when a page is touched that is not there.
+type guard struct{ region C.int }
+
+func newGuard(data []byte) guard {
+	return guard{C.pio_guard_add(unsafe.Pointer(unsafe.SliceData(data)), C.size_t(len(data)))}
+}
+
+// cut says that some of the mapping could not be read: what was computed with it is worth nothing.
+func (g guard) cut() bool { return C.pio_guard_cut(g.region) != 0 }
+
+func (g guard) remove() { C.pio_guard_remove(g.region) }
