@@ -27,11 +27,12 @@
 //
 // Five failed starts in a row put a model into quarantine: requests are refused at once, with the time of the next attempt
 // as Retry-After, and the attempts go on for ever, after 15 seconds, then ever later up to 5 minutes. What keeps a model
-// from starting often passes: the kernel that killed for memory, descriptors that were used up, a binary half built.
+// from starting often passes: the kernel that killed for memory, descriptors that were used up, a binary half built. So
+// requests that were on board wait on, for as long as others wait for a model that loads.
 //
 // A refusal that no repetition changes (a checkpoint that is damaged or not there, a context that is too long, no plugin
 // that fits) is quarantine at once, and tried again after a minute, then ever later up to an hour: so seldom that it costs
-// nothing, so that a change nobody could see is found in the end. A Load that lacks memory is quarantine at once too, but
+// nothing, so that a change nobody could see is found in the end; it ends the requests that were on board too. A Load that lacks memory is quarantine at once too, but
 // tried again as often as what may pass.
 //
 // While a model waits, the host looks every other second at what its start depends on: the checkpoint's files, the plugin

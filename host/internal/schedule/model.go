@@ -29,6 +29,7 @@ type model struct {
 	given    []sdk.DeviceBudget // by the division of the devices' memory
 	devices  []sdk.DeviceBudget // what the next Load is given: that, or what an operator ordered since
 	hungry   bool               // it waits because memory lacked
+	hopeless bool               // in quarantine: for what does not pass by itself
 	life     *life              // nil between two processes
 	suspects []*flight          // in the order of their turns; see blame.go
 	patience int                // deaths near a request before it is suspected
@@ -197,7 +198,7 @@ func (m *model) remember(b sdk.BudgetOrder) {
 }
 
 // board hands the request to a ready process as soon as it may board, and returns that process. A request that has never
-// been on board waits until deadline; one that resumes waits as long as the model has hope.
+// been on board waits until deadline, which is nil for one that resumes: that waits as long as the model has hope.
 func (m *model) board(ctx context.Context, f *flight, deadline <-chan time.Time) (*life, error) {
 	return m.await(ctx, deadline, func(l *life) bool {
 		may := m.mayBoard(f, l)
@@ -210,21 +211,27 @@ func (m *model) board(ctx context.Context, f *flight, deadline <-chan time.Time)
 	})
 }
 
-// await returns a ready process that suits; suits is called with mu held.
+// await returns a ready process that suits; suits is called with mu held. Without a deadline it waits on in quarantine, if what
+// led there may pass, as long as others wait for a model that loads.
 func (m *model) await(ctx context.Context, deadline <-chan time.Time, suits func(*life) bool) (*life, error) {
+	resumes := deadline == nil
 	for {
 		m.mu.Lock()
-		l, changed, state := m.life, m.changed, m.status.State
+		l, changed, state, hopeless := m.life, m.changed, m.status.State, m.hopeless
 		if l != nil && l.ready && suits(l) {
 			m.mu.Unlock()
 			return l, nil
 		}
 		m.mu.Unlock()
-		switch state {
-		case StateQuarantined:
-			return nil, m.unavailable(time.Second)
-		case StateStopped:
+		switch {
+		case state == StateStopped:
 			return nil, m.unavailable(0)
+		case state == StateQuarantined && (hopeless || !resumes):
+			return nil, m.unavailable(time.Second)
+		case state == StateQuarantined && deadline == nil:
+			timer := time.NewTimer(m.host.Config().Server.Wait)
+			defer timer.Stop()
+			deadline = timer.C
 		}
 		select {
 		case <-changed:

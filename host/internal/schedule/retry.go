@@ -65,10 +65,11 @@ func startError(l *life, err error) error {
 	return f
 }
 
-// wait is what comes between two starts. In quarantine requests are refused at once; before it they wait too.
+// wait is what comes between two starts. In quarantine new requests are refused at once; before it they wait too.
 type wait struct {
 	state State
 	pause time.Duration
+	final bool // what keeps the model from starting does not pass by itself
 }
 
 // backoff is the wait before the next start after n deaths and failed starts without a finished request between them.
@@ -89,19 +90,19 @@ func (m *model) afterDeath() wait {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.trouble++
-	return wait{StateRestarting, backoff(m.trouble)}
+	return wait{state: StateRestarting, pause: backoff(m.trouble)}
 }
 
 // afterFailure is the wait after the failed-th failed start in a row.
 func (m *model) afterFailure(f *StartFailure, failed int) wait {
 	switch {
 	case f.Final:
-		return wait{StateQuarantined, slowly(failed-1, firstRefused, longestRefused)}
+		return wait{StateQuarantined, slowly(failed-1, firstRefused, longestRefused), true}
 	case sdk.ReasonOf(f.Err) == sdk.ReasonMemory:
 		m.starve(true)
-		return wait{StateQuarantined, slowly(failed-1, firstSlow, longestSlow)}
+		return wait{state: StateQuarantined, pause: slowly(failed-1, firstSlow, longestSlow)}
 	case failed >= quickStarts:
-		return wait{StateQuarantined, slowly(failed-quickStarts, firstSlow, longestSlow)}
+		return wait{state: StateQuarantined, pause: slowly(failed-quickStarts, firstSlow, longestSlow)}
 	}
 	return m.afterDeath()
 }
@@ -142,6 +143,7 @@ func (h *Host) freed(by *model) {
 func (m *model) rest(ctx context.Context, w wait, why error, mark string) {
 	m.set(func(s *Status) {
 		s.State, s.Reason, s.Retry, s.PID = w.state, why.Error(), time.Now().Add(w.pause), 0
+		m.hopeless = w.final
 	})
 	if w.state == StateQuarantined {
 		m.log.Warn("the model is in quarantine: it is started again when the pause is over, when its checkpoint, its plugin or pio.lock changes, or by order",

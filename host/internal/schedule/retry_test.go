@@ -66,6 +66,47 @@ func TestAModelComesBackWhenItsTroubleHasPassed(t *testing.T) {
 	})
 }
 
+// A stream waits for its model while that is tried again, also in quarantine: but not longer than a request waits for one that
+// loads, and not for what does not pass.
+func TestAStreamWaitsForAModelInQuarantine(t *testing.T) {
+	for name, c := range map[string]struct {
+		failures int
+		err      error
+		starts   int // until the stream ends
+	}{
+		"it comes back":        {6, errors.New("killed while it loaded"), 8},
+		"it does not":          {100, errors.New("killed while it loaded"), 8},
+		"it cannot come back":  {100, sdk.Errorf(sdk.ReasonCheckpoint, "overwritten"), 2},
+		"others have to leave": {6, sdk.Errorf(sdk.ReasonMemory, "2 GB lack"), 4},
+	} {
+		inWorld(t, func(p *fakeProcess) error {
+			p.load = func(context.Context, *fakeProcess, sdk.LoadRequest, func(sdk.Progress)) error {
+				if p.number > 1 && p.number <= 1+c.failures {
+					return c.err
+				}
+				return nil
+			}
+			return slow(p)
+		}, func(w *world) {
+			w.Config().Server.Wait = time.Minute
+			stream := w.ask(100, 5)
+			time.Sleep(2500 * time.Millisecond)
+			w.process(1).die(syscall.SIGKILL)
+			if name == "it comes back" {
+				stream.complete(w, 100, 5)
+			}
+			stream.wait(w)
+			var e *Unavailable
+			if name != "it comes back" && (!errors.As(stream.err, &e) || e.State != StateQuarantined) {
+				t.Errorf("%s: %v", name, stream.err)
+			}
+			if n := len(w.startTimes()); n != c.starts {
+				t.Errorf("%s: %d starts, want %d", name, n, c.starts)
+			}
+		})
+	}
+}
+
 // A damaged checkpoint does not heal by itself: one attempt, the plugin's sentence is the reason, and the next attempts
 // are seldom.
 func TestALoadThatCannotSucceedIsSeldomRepeated(t *testing.T) {
