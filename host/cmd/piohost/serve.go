@@ -103,11 +103,10 @@ func (g *global) serve(ctx context.Context) error {
 	select {
 	case err = <-failed:
 	case <-ctx.Done():
-		log.Info("draining; a second signal ends what still runs", "limit", host.Config().Server.Drain)
 	}
 	end()
 	g.console.show("")
-	drain(host, host.Config().Server.Drain)
+	drain(host, log)
 	closing, cancel := context.WithTimeout(context.Background(), closeTime)
 	defer cancel()
 	if server.Shutdown(closing) != nil {
@@ -123,12 +122,14 @@ func apiOptions(c *config.Config, log *slog.Logger) api.Options {
 	return api.Options{Log: log, MaxBody: c.Server.MaxBody, Pictures: fetch.New(c.Pictures)}
 }
 
-// drain lets requests finish for as long as limit, or until a further signal.
-func drain(host *schedule.Host, limit time.Duration) {
+// drain lets requests finish within server.drain, or until a further signal.
+func drain(host *schedule.Host, log *slog.Logger) {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
+	limit := host.Config().Server.Drain
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
+	log.Info("draining; a second signal ends what still runs", "limit", limit)
 	host.Close(ctx)
 }
 
