@@ -61,7 +61,7 @@ func TestBadRequestsAreNamed(t *testing.T) {
 	}{
 		{tmpl, Input{Messages: json.RawMessage(`{}`)}, "messages: an array is expected"},
 		{tmpl, Input{Messages: json.RawMessage(`[1]`)}, "messages[0]: an object is expected"},
-		{tmpl, Input{Messages: json.RawMessage(`[`)}, "messages: json: byte 1: unexpected EOF"},
+		{tmpl, Input{Messages: json.RawMessage(`[`)}, "messages: json: byte 1: unexpected end of JSON input"},
 		{tmpl, Input{Messages: json.RawMessage(`[]`), Tools: json.RawMessage(`{}`)}, "tools: an array is expected"},
 		{tmpl, Input{Messages: json.RawMessage(`[]`), Kwargs: json.RawMessage(`[]`)}, "chat_template_kwargs: an object is expected"},
 		{tmpl, Input{Messages: json.RawMessage(`[{"role":"user","content":5}]`)}, "chat template, line 1: TypeError: unsupported operand type(s) for +: 'int' and 'str'"},

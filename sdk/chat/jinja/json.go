@@ -1,12 +1,10 @@
 package jinja
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"math/big"
 	"strconv"
 	"strings"
@@ -16,75 +14,112 @@ import (
 const maxJSONDepth = 200
 
 // FromJSON reads one JSON text. Objects keep the order of their keys (of a repeated key the last value counts, at the
-// first place), 1 becomes an int and 1.0 a float, integers of any size are exact.
+// first place), 1 becomes an int and 1.0 a float, integers of any size are exact. Beside what it returns it takes no memory
+// worth the name: a text may be all that fits.
 func FromJSON(data []byte) (Value, error) {
-	d := json.NewDecoder(bytes.NewReader(data))
-	d.UseNumber()
-	v, err := readJSON(d, 0)
-	if err != nil {
-		if errors.Is(err, io.EOF) {
-			err = io.ErrUnexpectedEOF
-		}
-		return nil, fmt.Errorf("json: byte %d: %w", d.InputOffset(), err)
+	var wrong *json.SyntaxError
+	if err := json.Unmarshal(data, new(anything)); errors.As(err, &wrong) {
+		return nil, fmt.Errorf("json: byte %d: %w", wrong.Offset, err)
+	} else if err != nil {
+		return nil, fmt.Errorf("json: %w", err)
 	}
-	if _, err := d.Token(); err != io.EOF {
-		return nil, fmt.Errorf("json: byte %d: more than one value", d.InputOffset())
+	r := &jsonReader{data: data}
+	v, err := r.value(0)
+	if err != nil {
+		return nil, fmt.Errorf("json: byte %d: %w", r.at, err)
 	}
 	return v, nil
 }
 
-func readJSON(d *json.Decoder, depth int) (Value, error) {
-	t, err := d.Token()
-	if err != nil {
-		return nil, err
+// anything is what JSON is read into to see that it is JSON.
+type anything struct{}
+
+func (*anything) UnmarshalJSON([]byte) error { return nil }
+
+// jsonReader reads valid JSON.
+type jsonReader struct {
+	data []byte
+	at   int
+}
+
+// next returns the first byte of the next value, or what closes the list or object around it.
+func (r *jsonReader) next() byte {
+	for strings.IndexByte(" \t\r\n,:", r.data[r.at]) >= 0 {
+		r.at++
 	}
-	switch t := t.(type) {
-	case json.Delim:
+	return r.data[r.at]
+}
+
+func (r *jsonReader) value(depth int) (Value, error) {
+	switch c := r.next(); c {
+	case '[', '{':
 		if depth == maxJSONDepth {
 			return nil, fmt.Errorf("nested deeper than %d", maxJSONDepth)
 		}
-		if t == '[' {
-			return readArray(d, depth+1)
+		r.at++
+		if c == '[' {
+			return r.array(depth + 1)
 		}
-		return readObject(d, depth+1)
-	case json.Number:
-		return readNumber(string(t))
-	case string:
-		return t, nil
-	case bool:
-		return t, nil
+		return r.object(depth + 1)
+	case '"':
+		return r.text()
+	case 't', 'n':
+		r.at += len("true") // or null
+		if c == 'n' {
+			return nil, nil
+		}
+		return true, nil
+	case 'f':
+		r.at += len("false")
+		return false, nil
 	}
-	return nil, nil
+	from := r.at
+	for r.at < len(r.data) && strings.IndexByte("+-.0123456789eE", r.data[r.at]) >= 0 {
+		r.at++
+	}
+	return readNumber(string(r.data[from:r.at]))
 }
 
-func readArray(d *json.Decoder, depth int) (Value, error) {
+func (r *jsonReader) array(depth int) (Value, error) {
 	l := &List{}
-	for d.More() {
-		v, err := readJSON(d, depth)
+	for r.next() != ']' {
+		v, err := r.value(depth)
 		if err != nil {
 			return nil, err
 		}
 		l.Items = append(l.Items, v)
 	}
-	_, err := d.Token()
-	return l, err
+	r.at++
+	return l, nil
 }
 
-func readObject(d *json.Decoder, depth int) (Value, error) {
+func (r *jsonReader) object(depth int) (Value, error) {
 	o := &Dict{}
-	for d.More() {
-		k, err := d.Token()
+	for r.next() != '}' {
+		key, err := r.text()
 		if err != nil {
 			return nil, err
 		}
-		v, err := readJSON(d, depth)
+		v, err := r.value(depth)
 		if err != nil {
 			return nil, err
 		}
-		o.Set(k.(string), v) // the decoder gives nothing else before a colon
+		o.Set(key, v)
 	}
-	_, err := d.Token()
-	return o, err
+	r.at++
+	return o, nil
+}
+
+func (r *jsonReader) text() (s string, err error) {
+	from := r.at
+	for r.at++; r.data[r.at] != '"'; r.at++ {
+		if r.data[r.at] == '\\' {
+			r.at++
+		}
+	}
+	r.at++
+	err = json.Unmarshal(r.data[from:r.at], &s)
+	return s, err
 }
 
 func readNumber(s string) (Value, error) {
