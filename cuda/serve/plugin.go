@@ -3,6 +3,8 @@ package serve
 import (
 	"context"
 	"errors"
+	"os"
+	"runtime/debug"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -16,7 +18,16 @@ import (
 // plugin.go is a Family as an sdk.Plugin: each method hands on to the part that knows.
 
 // Main is the whole main of a plugin built on the tensor library.
-func Main(f Family) { serve.Main(New(f)) }
+func Main(f Family) {
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(gcPercent)
+	}
+	serve.Main(New(f))
+}
+
+// gcPercent is how much of what is in use may lie about unused before it is collected. Weights and caches are not the
+// collector's, and prompts and pictures have nothing in them for it to look at, so that to collect early costs little.
+const gcPercent = 30
 
 // New is the plugin of a family, for tests that serve it in their own process.
 func New(f Family) sdk.Plugin { return &plugin{family: f, ready: make(chan struct{})} }

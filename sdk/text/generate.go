@@ -12,7 +12,7 @@ import (
 // Generate answers a request, as [sdk.Plugin] describes it. Everything that is wrong with a request is found before the
 // first event.
 func (m *Model) Generate(ctx context.Context, e *engine.Engine, req sdk.GenerateRequest, send func(sdk.Event) error) error {
-	ids, err := m.Prompt(ctx, req)
+	ids, err := m.prompt(ctx, req, e.ContextLength())
 	if err != nil {
 		return err
 	}

@@ -15,7 +15,7 @@ import (
 // or the checkpoint had been wrong.
 func TestWorkOnAPromptStopsWhenTheClientHasLeft(t *testing.T) {
 	m := open(t, "qwen3_0_6b")
-	e, err := engine.New(&script{vocab: scriptVocab}, engine.Config{Blocks: 32, MaxSequences: 1, StepTokens: 128, Context: 2048, Vocab: scriptVocab})
+	e, err := engine.New(&script{vocab: scriptVocab}, engine.Config{Blocks: 1 << 13, MaxSequences: 1, StepTokens: 128, Context: 1 << 17, Vocab: scriptVocab}) // which the text fits
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -7,6 +7,8 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"math"
+	"runtime"
 	"unicode/utf8"
 
 	"github.com/inference-pio/inference-pio/sdk"
@@ -16,28 +18,41 @@ import (
 // Prompt returns the ids of a request's prompt, rendered and encoded, with one id for each picture; those of a resumed one
 // are given.
 func (m *Model) Prompt(ctx context.Context, req sdk.GenerateRequest) ([]int32, error) {
+	return m.prompt(ctx, req, math.MaxInt)
+}
+
+// largeText is beyond what models take: a book of a million words has six million bytes.
+const largeText = 8 << 20
+
+// prompt is Prompt for a context of so many positions: what is certain not to fit is not tokenized.
+func (m *Model) prompt(ctx context.Context, req sdk.GenerateRequest, positions int) ([]int32, error) {
 	if err := exactlyOne(req); err != nil {
 		return nil, err
 	}
+	field, words := "prompt", req.Text
 	switch {
 	case req.Resume != nil:
 		return req.Resume.Prompt, nil
 	case req.Tokens != nil:
 		return req.Tokens, nil
-	case req.Chat == nil:
-		if m.tokenizer == nil {
-			return nil, errNoTokenizer("prompt")
+	case req.Chat != nil:
+		rendered, err := m.Render(ctx, *req.Chat)
+		if err != nil {
+			return nil, err
 		}
-		if !utf8.ValidString(req.Text) {
-			return nil, invalid("prompt", "the prompt is not valid UTF-8")
+		field, words = "messages", rendered
+	case m.tokenizer == nil:
+		return nil, errNoTokenizer("prompt")
+	case !utf8.ValidString(req.Text):
+		return nil, invalid("prompt", "the prompt is not valid UTF-8")
+	}
+	if n := m.tokenizer.AtLeast(words); n >= positions {
+		if len(words) > largeText {
+			runtime.GC() // such requests come in floods: what one has taken is not there when the next takes it
 		}
-		return m.encode(ctx, "prompt", req.Text)
+		return nil, sdk.Errorf(sdk.ReasonContext, "the prompt has at least %d tokens; the context holds %d, with room for at least one token of the answer", n, positions)
 	}
-	rendered, err := m.Render(ctx, *req.Chat)
-	if err != nil {
-		return nil, err
-	}
-	return m.encode(ctx, "messages", rendered)
+	return m.encode(ctx, field, words)
 }
 
 func exactlyOne(req sdk.GenerateRequest) error {
@@ -82,18 +97,22 @@ func (m *Model) Render(ctx context.Context, c sdk.Chat) (string, error) {
 
 // checkChat looks at the outside of what the client sent; the template sees to the rest.
 func checkChat(c sdk.Chat) error {
-	var messages []json.RawMessage
-	if !starts(c.Messages, '[') || json.Unmarshal(c.Messages, &messages) != nil {
+	var messages []struct { // whatever else they have is skipped, not copied
+		Role isString `json:"role"`
+	}
+	if !starts(c.Messages, '[') {
 		return invalid("messages", "messages must be an array of objects")
 	}
-	if len(messages) == 0 {
+	var wrong *json.UnmarshalTypeError
+	switch err := json.Unmarshal(c.Messages, &messages); {
+	case errors.As(err, &wrong): // one that is no object: it has no role
+	case err != nil:
+		return invalid("messages", "messages must be an array of objects")
+	case len(messages) == 0:
 		return invalid("messages", "messages is empty; a chat has at least one")
 	}
-	for i, text := range messages {
-		var message struct {
-			Role *string `json:"role"`
-		}
-		if !starts(text, '{') || json.Unmarshal(text, &message) != nil || message.Role == nil {
+	for i, message := range messages {
+		if !message.Role {
 			return invalid("messages", "messages[%d] must be an object with a role, which is a string", i)
 		}
 	}
@@ -105,6 +124,14 @@ func checkChat(c sdk.Chat) error {
 	if given(c.Kwargs) && (!starts(c.Kwargs, '{') || json.Unmarshal(c.Kwargs, &kwargs) != nil) {
 		return invalid("chat_template_kwargs", "chat_template_kwargs must be an object")
 	}
+	return nil
+}
+
+// isString is read from any JSON value, and kept of it is what it is.
+type isString bool
+
+func (s *isString) UnmarshalJSON(text []byte) error {
+	*s = text[0] == '"'
 	return nil
 }
 

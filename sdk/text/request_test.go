@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"runtime"
 	"strings"
 	"syscall"
 	"testing"
@@ -206,6 +207,30 @@ func TestPromptThatDoesNotFitIsToldBeforeAnyEvent(t *testing.T) {
 	events, err := run(t, m, sdk.GenerateRequest{Tokens: make([]int32, 2048)}, &script{vocab: scriptVocab})
 	if sdk.ReasonOf(err) != sdk.ReasonContext || len(events) > 0 || !strings.Contains(err.Error(), "2048") {
 		t.Errorf("%d events, %v", len(events), err)
+	}
+}
+
+// What is certain not to fit costs no memory: the longest text costs what it is, and no more.
+func TestPromptThatCannotFitIsNotTokenized(t *testing.T) {
+	m := open(t, "qwen3_0_6b")
+	long := strings.Repeat("a ", 4<<20)
+	for name, req := range map[string]sdk.GenerateRequest{
+		"text": {Text: long}, "chat": {Chat: &sdk.Chat{Messages: []byte(`[{"role":"user","content":"` + long + `"}]`)}},
+	} {
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		events, err := run(t, m, req, &script{vocab: scriptVocab})
+		runtime.ReadMemStats(&after)
+		if sdk.ReasonOf(err) != sdk.ReasonContext || len(events) > 0 || !strings.Contains(err.Error(), "at least") {
+			t.Errorf("%s: %d events, %v", name, len(events), err)
+		}
+		most := uint64(1 << 20)
+		if name == "chat" { // its JSON is read and written
+			most = uint64(20 * len(long))
+		}
+		if took := after.TotalAlloc - before.TotalAlloc; took > most {
+			t.Errorf("%s: %d MiB were made of a text of 8 MiB", name, took>>20)
+		}
 	}
 }
 

@@ -100,6 +100,7 @@ func parse(ctx context.Context, text []byte, extra []addedToken) (*Tokenizer, er
 	if err := t.addTokens(p, tokens, extra); err != nil {
 		return nil, err
 	}
+	t.bound = t.newBound()
 	return t, nil
 }
 

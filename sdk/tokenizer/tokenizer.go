@@ -19,6 +19,7 @@ type Tokenizer struct {
 	normalize normalizeFunc
 	words     splitter
 	bpe       *bpe
+	bound     bound
 }
 
 // Encode returns the ids of text. Added tokens in it, special ones too, become their ids: do not pass text of strangers through it in one piece
