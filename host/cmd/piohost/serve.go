@@ -119,7 +119,10 @@ func (g *global) serve(ctx context.Context) error {
 
 // apiOptions are what models.toml says of requests.
 func apiOptions(c *config.Config, log *slog.Logger) api.Options {
-	return api.Options{Log: log, MaxBody: c.Server.MaxBody, Pictures: fetch.New(c.Pictures)}
+	return api.Options{
+		Log: log, Pictures: fetch.New(c.Pictures), MaxBody: c.Server.MaxBody, MaxBodies: c.Server.MaxBodies,
+		MaxRequests: c.Server.MaxRequests, MaxQueue: c.Server.MaxQueue, Wait: c.Server.Wait,
+	}
 }
 
 // drain lets requests finish within server.drain, or until a further signal.

@@ -119,7 +119,7 @@ func orderError(err error) *Error {
 
 // strict reads a body whose every key is known; false means that the answer was sent.
 func (a *api) strict(w http.ResponseWriter, r *http.Request, into any) bool {
-	members, err := readBody(w, r, a.o.MaxBody)
+	members, err := readBody(w, r, min(smallBody, a.o.MaxBody), nil) // admitted however many requests there are
 	if err != nil {
 		writeError(w, asError(err, ""))
 		return false

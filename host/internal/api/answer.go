@@ -1,15 +1,14 @@
-// answer.go runs the choices of one request together and hands their events, one at a time, to whoever writes them.
+// answer.go takes a request from its body to its answer, which is sent whole here and as a stream in sse.go.
 package api
 
 import (
-	"context"
+	"bytes"
 	"crypto/rand"
 	"encoding/hex"
 	"net/http"
-	"runtime/debug"
-	"sync"
 	"time"
 
+	"github.com/inference-pio/inference-pio/host/internal/schedule"
 	"github.com/inference-pio/inference-pio/sdk"
 )
 
@@ -63,18 +62,21 @@ func (a *api) completion(w http.ResponseWriter, r *http.Request) {
 	a.serve(w, r, newCompletionForm(), parseCompletion)
 }
 
-func (a *api) serve(w http.ResponseWriter, r *http.Request, f form, parse func([]member, func(string)) (*request, error)) {
-	members, err := readBody(w, r, a.o.MaxBody)
+func (a *api) serve(w http.ResponseWriter, r *http.Request, f form, parse parser) {
+	h, err := a.intake.enter()
 	if err != nil {
 		writeError(w, asError(err, ""))
 		return
 	}
-	req, err := parse(members, a.ignored(r.URL.Path))
-	if err != nil {
-		writeError(w, asError(err, ""))
-		return
+	defer h.leave()
+	req, err := a.read(w, r, h, parse)
+	if err == nil {
+		err = a.tooLong(req)
 	}
-	if err := a.look(r.Context(), req); err != nil {
+	if err == nil {
+		err = a.look(r.Context(), req, h)
+	}
+	if err != nil {
 		writeError(w, asError(err, f.promptField()))
 		return
 	}
@@ -92,6 +94,55 @@ func (a *api) serve(w http.ResponseWriter, r *http.Request, f form, parse func([
 	a.whole(w, r, ans)
 }
 
+// parser is parseChat or parseCompletion.
+type parser func([]member, func(string)) (*request, error)
+
+// read returns what a body asks for. The body itself is not kept where something else was made of what is large in it.
+func (a *api) read(w http.ResponseWriter, r *http.Request, h *held, parse parser) (*request, error) {
+	members, err := readBody(w, r, a.o.MaxBody, h)
+	if err != nil {
+		return nil, err
+	}
+	req, err := parse(members, a.ignored(r.URL.Path))
+	if err != nil {
+		return nil, err
+	}
+	if req.chat != nil && len(req.pictures) > 0 { // what else lies in the body would keep the pictures' letters with it
+		req.chat.Tools, req.chat.Kwargs = bytes.Clone(req.chat.Tools), bytes.Clone(req.chat.Kwargs)
+		return req, nil // its pictures are read from what the body was
+	}
+	h.keepBody(req.words())
+	return req, nil
+}
+
+// tooLong refuses prompts of ids that no answer can follow. Those of text are for the plugin to count.
+func (a *api) tooLong(r *request) error {
+	for _, s := range a.backend.Models() {
+		if !s.Is(r.model) || s.State != schedule.StateReady || s.Table.Context == 0 {
+			continue
+		}
+		for _, p := range r.prompts {
+			if len(p.tokens) >= s.Table.Context {
+				return sdk.Errorf(sdk.ReasonContext, "the prompt has %d tokens; the context holds %d, with room for at least one token of the answer",
+					len(p.tokens), s.Table.Context)
+			}
+		}
+	}
+	return nil
+}
+
+// words is how many bytes the request holds, but for its pictures.
+func (r *request) words() int64 {
+	n := 0
+	for _, p := range r.prompts {
+		n += len(p.text) + 4*len(p.tokens)
+	}
+	if c := r.chat; c != nil {
+		n += len(c.Messages) + len(c.Tools) + len(c.Kwargs)
+	}
+	return int64(n)
+}
+
 // newID is unique for all time: answers of several hosts meet in one log.
 func newID(prefix string) string {
 	var b [12]byte
@@ -106,42 +157,6 @@ func (a *api) fingerprint(model string) string {
 		}
 	}
 	return ""
-}
-
-// each generates every choice at once and calls send with one event at a time. The first failure ends the others, and is
-// the one returned.
-func (a *api) each(ctx context.Context, ans *answer, send func(choice int, e sdk.Event) error) error {
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	var mu sync.Mutex
-	var wg sync.WaitGroup
-	for i, g := range ans.choices {
-		wg.Go(func() {
-			defer a.caught(cancel)
-			err := a.backend.Generate(ctx, ans.req.model, g, func(e sdk.Event) error {
-				mu.Lock()
-				defer mu.Unlock()
-				if err := context.Cause(ctx); err != nil {
-					return err
-				}
-				return send(i, e)
-			})
-			if err != nil {
-				cancel(err)
-			}
-		})
-	}
-	wg.Wait()
-	return context.Cause(ctx)
-}
-
-// caught makes a panic of one choice the failure of its request: the goroutine is not the handler's own, so that nobody
-// else would catch it and the host would end.
-func (a *api) caught(cancel context.CancelCauseFunc) {
-	if p := recover(); p != nil {
-		a.o.Log.Error("a request panicked", "panic", p, "stack", string(debug.Stack()))
-		cancel(newError(http.StatusInternalServerError, "", "internal", "the host has a bug here; its log says more"))
-	}
 }
 
 func (a *api) whole(w http.ResponseWriter, r *http.Request, ans *answer) {

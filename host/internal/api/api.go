@@ -40,11 +40,16 @@ type Backend interface {
 
 // Options of a handler; the zero value serves.
 type Options struct {
-	Log      *slog.Logger
-	Metrics  *telemetry.Metrics // nil: /metrics answers 404
-	MaxBody  int64              // bytes; 0 means 32 MiB
-	Pictures *fetch.Fetcher     // nil: takes data: URLs and follows no others
-	Operator Operator           // nil: no /admin
+	Log     *slog.Logger
+	Metrics *telemetry.Metrics // nil: /metrics answers 404
+	MaxBody int64              // bytes; 0 means 32 MiB
+	// MaxBodies, MaxRequests and MaxQueue bound what is under way at once, as config.Server has them; 0 means 64 MiB, 1024 and
+	// 512. Wait is how long a request may wait for room; 0 means not at all.
+	MaxBodies             int64
+	MaxRequests, MaxQueue int
+	Wait                  time.Duration
+	Pictures              *fetch.Fetcher // nil: takes data: URLs and follows no others
+	Operator              Operator       // nil: no /admin
 	// Reload reads models.toml again; nil: that is no order.
 	Reload   func(context.Context) (Reload, error)
 	Guard    *Guard      // nil: takes every name and every page; for a socket that no browser reaches
@@ -57,6 +62,7 @@ type api struct {
 	backend Backend
 	o       Options
 	unknown onceEach
+	intake  *intake
 }
 
 // New makes the handler for everything the host serves but the web page.
@@ -67,13 +73,22 @@ func New(b Backend, o Options) http.Handler {
 	if o.MaxBody == 0 {
 		o.MaxBody = 32 << 20
 	}
+	if o.MaxBodies == 0 {
+		o.MaxBodies = max(64<<20, o.MaxBody)
+	}
+	if o.MaxRequests == 0 {
+		o.MaxRequests = 1024
+	}
+	if o.MaxQueue == 0 {
+		o.MaxQueue = 512
+	}
 	if o.Pictures == nil {
 		o.Pictures = fetch.New(config.Pictures{})
 	}
 	if o.KeepAlive == 0 {
 		o.KeepAlive = 10 * time.Second
 	}
-	a := &api{backend: b, o: o}
+	a := &api{backend: b, o: o, intake: newIntake(o)}
 	mux := http.NewServeMux()
 	route := func(pattern, method string, h func(http.ResponseWriter, *http.Request)) {
 		mux.Handle(pattern, a.wrap(strings.TrimSuffix(pattern, "{id...}"), method, h))

@@ -1,10 +1,12 @@
-// body.go reads a request's body: bounded, valid UTF-8, one JSON object, its members in the order they were sent.
+// body.go reads a request's body: bounded, valid UTF-8, one JSON object, its members in the order they were sent. A body is in
+// memory once: its members are parts of it.
 package api
 
 import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"mime"
 	"net/http"
@@ -14,8 +16,17 @@ import (
 	"github.com/inference-pio/inference-pio/host/internal/config"
 )
 
-// bodyTimeout bounds how long a client may take to send its body: a held connection costs a goroutine and a buffer.
-const bodyTimeout = time.Minute
+const (
+	// bodyTimeout bounds how long a client may take to send its body: a held connection costs a goroutine and a buffer.
+	bodyTimeout = time.Minute
+	// maxDepth is how deep a body may nest; templates take messages as deep as this.
+	maxDepth = 200
+	// maxMembers is what one body may have; there are some eighty fields.
+	maxMembers = 1000
+	// maxValues bounds what a field has in it, but for lists of ids: a plugin takes a hundred bytes for each, however short it
+	// is. A conversation of ten thousand turns has 50,000.
+	maxValues = 1 << 18
+)
 
 // member is one key of the body with its value as it was sent.
 type member struct {
@@ -23,27 +34,74 @@ type member struct {
 	value json.RawMessage
 }
 
-// readBody reads one JSON object of at most limit bytes.
-func readBody(w http.ResponseWriter, r *http.Request, limit int64) ([]member, error) {
+// readBody reads one JSON object of at most limit bytes, for which h makes room.
+func readBody(w http.ResponseWriter, r *http.Request, limit int64, h *held) ([]member, error) {
 	// A page on another site can post forms and plain text to a local host without asking, but not JSON.
 	if t, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || t != "application/json" {
 		return nil, newError(http.StatusUnsupportedMediaType, "", "",
 			"the Content-Type must be application/json, not \""+clip(r.Header.Get("Content-Type"))+"\"")
 	}
 	c := http.NewResponseController(w)
-	_ = c.SetReadDeadline(time.Now().Add(bodyTimeout))
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, limit))
+	body, err := readAll(r, limit, h, func() { _ = c.SetReadDeadline(time.Now().Add(bodyTimeout)) })
 	_ = c.SetReadDeadline(time.Time{}) // the server goes on reading, to notice when the client leaves
-	var large *http.MaxBytesError
-	switch {
-	case errors.As(err, &large):
-		return nil, newError(http.StatusRequestEntityTooLarge, "", "",
-			"the body is larger than "+config.FormatSize(large.Limit)+", the most this host takes")
-	case err != nil:
-		return nil, invalid("", "the body could not be read: %v", err)
+	if err != nil {
+		return nil, err
 	}
 	return parseBody(body)
 }
+
+// readAll begins with what needs no room, and reads the rest when there is some for the size that the client named, or for the
+// largest. hurry starts the client's time.
+func readAll(r *http.Request, limit int64, h *held, hurry func()) ([]byte, error) {
+	size := r.ContentLength
+	if size > limit {
+		return nil, tooLarge(limit)
+	}
+	if size < 0 {
+		size = limit + 1 // one more, to see that there is more
+	}
+	hurry()
+	body, ended, err := fill(r.Body, make([]byte, 0, min(size, smallBody)))
+	if err == nil && !ended && size > smallBody {
+		if err := h.takeBody(r.Context(), size); err != nil {
+			return nil, err
+		}
+		hurry()
+		body, _, err = fill(r.Body, append(make([]byte, 0, size), body...))
+	}
+	switch {
+	case err != nil:
+		return nil, invalid("", "the body could not be read: %v", err)
+	case int64(len(body)) > limit:
+		return nil, tooLarge(limit)
+	}
+	return body, nil
+}
+
+// fill reads into what b has room for; ended says that there is no more.
+func fill(r io.Reader, b []byte) (filled []byte, ended bool, err error) {
+	for len(b) < cap(b) {
+		n, err := r.Read(b[len(b):cap(b)])
+		b = b[:len(b)+n]
+		if err == io.EOF {
+			return b, true, nil
+		}
+		if err != nil {
+			return nil, false, err
+		}
+	}
+	return b, false, nil
+}
+
+func tooLarge(limit int64) error {
+	return newError(http.StatusRequestEntityTooLarge, "", "",
+		"the body is larger than "+config.FormatSize(limit)+", the most this host takes")
+}
+
+// valid is what a JSON text is read into that is only to be checked: nothing is kept and nothing copied.
+type valid struct{}
+
+func (*valid) UnmarshalJSON([]byte) error { return nil }
 
 // parseBody splits a JSON object into its members. Nothing inside a value is decoded: key order and the spelling of
 // numbers reach the chat template as the client wrote them.
@@ -51,8 +109,7 @@ func parseBody(body []byte) ([]member, error) {
 	if !utf8.Valid(body) {
 		return nil, invalid("", "the body is not valid UTF-8")
 	}
-	var whole json.RawMessage
-	if err := json.Unmarshal(body, &whole); err != nil {
+	if err := json.Unmarshal(body, new(valid)); err != nil {
 		var s *json.SyntaxError
 		if errors.As(err, &s) {
 			line, column := position(body, s.Offset)
@@ -60,28 +117,33 @@ func parseBody(body []byte) ([]member, error) {
 		}
 		return nil, invalid("", "the body is not valid JSON: %v", err)
 	}
-	d := json.NewDecoder(bytes.NewReader(body))
-	if t, err := d.Token(); err != nil || t != json.Delim('{') {
+	start := skip(body, 0)
+	if body[start] != '{' {
 		return nil, invalid("", "the body must be a JSON object")
+	}
+	if _, depth := extent(body); depth > maxDepth {
+		return nil, invalid("", "the body nests %d deep; expected at most %d", depth, maxDepth)
 	}
 	var list []member
 	seen := map[string]bool{}
-	for d.More() {
-		key, err := d.Token()
-		if err != nil {
-			return nil, invalid("", "the body is not valid JSON: %v", err)
+	for key, at := range fieldsOf(body, start) {
+		if seen[key] {
+			return nil, invalid(clip(key), "%q is given twice", clip(key))
 		}
-		m := member{key: key.(string)} // a key of an object is a string: the syntax was checked above
-		if seen[m.key] {
-			return nil, invalid(clip(m.key), "%q is given twice", clip(m.key))
+		if seen[key] = true; len(seen) > maxMembers {
+			return nil, invalid("", "the body has more than %d fields", maxMembers)
 		}
-		seen[m.key] = true
-		if err := d.Decode(&m.value); err != nil {
-			return nil, invalid(clip(m.key), "%q is not valid JSON: %v", clip(m.key), err)
-		}
-		list = append(list, m)
+		list = append(list, member{key, body[at.from:at.to:at.to]})
 	}
 	return list, nil
+}
+
+// notTooMany refuses a value that holds more of them than anybody means.
+func notTooMany(v json.RawMessage) error {
+	if n, _ := extent(v); n > maxValues {
+		return fmt.Errorf("holds %d values; expected at most %d", n, maxValues)
+	}
+	return nil
 }
 
 // position turns the number of bytes read up to an error into a line and a column, both from 1.

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http/httptest"
+	"reflect"
 	"strings"
 	"testing"
 
@@ -18,11 +19,14 @@ func TestEveryChoiceIsAskedForAtOnce(t *testing.T) {
 	waiting := make(chan struct{}, n)
 	all := make(chan struct{})
 	f.answer = func(ctx context.Context, g sdk.GenerateRequest, send func(sdk.Event) error) error {
+		if err := send(start(7, 8)); err != nil {
+			return err
+		}
 		if waiting <- struct{}{}; len(waiting) == n {
 			close(all)
 		}
 		<-all // nobody would come here if the choices ran one after the other
-		return script(send, start(7, 8), token(0, 40, fmt.Sprint("choice ", g.Choice)),
+		return script(send, token(0, 40, fmt.Sprint("choice ", g.Choice)),
 			sdk.Event{Finish: &sdk.Finish{Reason: sdk.FinishStop, PromptTokens: 2, CachedTokens: 2 * g.Choice, CompletionTokens: 10}})
 	}
 	w := post(New(f, Options{}), "/v1/chat/completions", chatWith(`"n": 3`))
@@ -70,7 +74,14 @@ func TestEveryChoiceIsAskedForAtOnce(t *testing.T) {
 func TestChoicesOfSeveralPromptsCountThrough(t *testing.T) {
 	f := newFake()
 	f.answer = func(_ context.Context, g sdk.GenerateRequest, send func(sdk.Event) error) error {
-		return script(send, start(1), token(0, 1, fmt.Sprint(g.Text, g.Choice)),
+		prompt := g.Tokens // of all but the first answer to a prompt
+		if g.HasText {
+			prompt = []int32{int32(g.Text[0])}
+		}
+		if g.HasText != (g.Choice == 0) {
+			t.Errorf("choice %d is asked for with the text %q and the ids %v", g.Choice, g.Text, g.Tokens)
+		}
+		return script(send, start(prompt...), token(0, 1, fmt.Sprint(string(rune(prompt[0])), g.Choice)),
 			sdk.Event{Finish: &sdk.Finish{Reason: sdk.FinishStop, PromptTokens: 5, CompletionTokens: 1}})
 	}
 	w := post(New(f, Options{}), "/v1/completions", `{"model": "tiny", "prompt": ["a", "b"], "n": 2}`)
@@ -133,7 +144,10 @@ func TestChoicesStreamInterleaved(t *testing.T) {
 func TestAClientThatLeavesEndsEveryChoice(t *testing.T) {
 	f := newFake()
 	began, ended := make(chan struct{}, 4), make(chan error, 4)
-	f.answer = func(ctx context.Context, _ sdk.GenerateRequest, _ func(sdk.Event) error) error {
+	f.answer = func(ctx context.Context, _ sdk.GenerateRequest, send func(sdk.Event) error) error {
+		if err := send(start(1)); err != nil {
+			return err
+		}
 		began <- struct{}{}
 		<-ctx.Done()
 		ended <- context.Cause(ctx)
@@ -154,5 +168,42 @@ func TestAClientThatLeavesEndsEveryChoice(t *testing.T) {
 	<-done
 	if len(ended) != 4 {
 		t.Errorf("%d of 4 choices ended with their client", len(ended))
+	}
+}
+
+// A prompt that cannot be read is given to the plugin once, however many answers were wanted.
+func TestAPromptIsReadOnceForAllItsAnswers(t *testing.T) {
+	for path, body := range map[string]string{
+		"/v1/chat/completions": chatWith(`"n": 64`), "/v1/completions": `{"model": "tiny", "prompt": "too long", "n": 64}`,
+	} {
+		f := newFake()
+		f.answer = func(context.Context, sdk.GenerateRequest, func(sdk.Event) error) error {
+			return sdk.Errorf(sdk.ReasonContext, "it does not fit")
+		}
+		w := post(New(f, Options{}), path, body)
+		if w.Code != 400 || len(f.seen) != 1 {
+			t.Errorf("%s: status %d after %d requests to the plugin", path, w.Code, len(f.seen))
+		}
+	}
+}
+
+// The answers of a chat behind the first go on from what it was read as: the same ids, in the state of reasoning that it ends in.
+func TestFurtherAnswersOfAChatBeginFromItsIDs(t *testing.T) {
+	f := newFake()
+	f.answer = func(_ context.Context, g sdk.GenerateRequest, send func(sdk.Event) error) error {
+		return script(send, sdk.Event{Start: &sdk.Start{Prompt: []int32{7, 8}, InReasoning: true, ContextLength: 2048}}, token(0, 40, "x"),
+			sdk.Event{Finish: &sdk.Finish{Reason: sdk.FinishStop, PromptTokens: 2, CompletionTokens: 1}})
+	}
+	w := post(New(f, Options{}), "/v1/chat/completions", chatWith(`"n": 3, "return_token_ids": true`))
+	if w.Code != 200 || !strings.Contains(w.Body.String(), `"prompt_token_ids":[7,8]`) {
+		t.Fatal(w.Code, w.Body)
+	}
+	for _, g := range f.seen {
+		if g.Chat == nil {
+			t.Fatal("an answer was asked for without its chat")
+		}
+		if g.Choice == 0 && g.Resume != nil || g.Choice > 0 && !reflect.DeepEqual(g.Resume, &sdk.Resume{Prompt: []int32{7, 8}, InReasoning: true}) {
+			t.Errorf("choice %d resumes %+v", g.Choice, g.Resume)
+		}
 	}
 }

@@ -43,8 +43,11 @@ func invalid(param, format string, args ...any) *Error {
 
 func newError(status int, param, code, message string) *Error {
 	e := &Error{Status: status, Message: message, Type: "invalid_request_error"}
-	if status >= 500 {
+	switch {
+	case status >= 500:
 		e.Type = "server_error"
+	case status == http.StatusTooManyRequests:
+		e.Type = "requests"
 	}
 	if param != "" {
 		e.Param = &param

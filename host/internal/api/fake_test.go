@@ -44,7 +44,12 @@ func (f *fake) Generate(ctx context.Context, model string, g sdk.GenerateRequest
 	f.mu.Lock()
 	f.seen = append(f.seen, g)
 	f.mu.Unlock()
-	return f.answer(ctx, g, send)
+	return f.answer(ctx, g, func(e sdk.Event) error {
+		if e.Start != nil && g.Resume != nil {
+			return nil // its start was sent in the answer that is resumed
+		}
+		return send(e)
+	})
 }
 
 // The tokenizer of the fake has one id per byte.

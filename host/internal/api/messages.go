@@ -11,41 +11,41 @@ import (
 	"github.com/inference-pio/inference-pio/sdk"
 )
 
-// message has the fields that are looked at; a template may know others.
-type message struct {
-	Role      *string         `json:"role"`
-	Reasoning json.RawMessage `json:"reasoning_content"`
-	Calls     json.RawMessage `json:"tool_calls"`
-	CallID    json.RawMessage `json:"tool_call_id"`
-}
-
 func readMessages(r *request, v json.RawMessage) error {
-	var list []message
-	if json.Unmarshal(v, &list) != nil || len(list) == 0 {
-		return wrong(v, `a list of at least one message, such as [{"role": "user", "content": "Hello"}]`)
+	const expected = `a list of at least one message, such as [{"role": "user", "content": "Hello"}]`
+	if _, ok := firstOf(v); !ok {
+		return wrong(v, expected)
 	}
-	for i, m := range list {
-		if field, err := m.check(); err != nil {
+	i := 0
+	for at := range elements(v, 0) {
+		if v[at.from] != '{' {
+			return wrong(v, expected)
+		}
+		if field, err := checkMessage(v[at.from:at.to]); err != nil {
 			return &fieldError{fmt.Sprintf("messages[%d].%s", i, field), err}
 		}
+		i++
 	}
 	words, pictures, err := splitPictures(v)
 	r.chatOf().Messages, r.pictures = words, pictures
 	return err
 }
 
-// check returns the field that is wrong, and how.
-func (m *message) check() (field string, err error) {
-	if m.Role == nil || *m.Role == "" {
+// checkMessage returns the field that is wrong, and how. A template may know others than those that are looked at.
+func checkMessage(m json.RawMessage) (field string, err error) {
+	role, _ := fieldAt(m, "role")
+	if name, err := text(role); err != nil && given(role) {
+		return "role", err
+	} else if name == "" {
 		return "role", errors.New("is missing; expected user, assistant, system or tool")
 	}
-	if given(m.Reasoning) && m.Reasoning[0] != '"' {
-		return "reasoning_content", wrong(m.Reasoning, "a string")
+	for _, key := range []string{"reasoning_content", "tool_call_id"} {
+		if value, _ := fieldAt(m, key); given(value) && value[0] != '"' {
+			return key, wrong(value, "a string")
+		}
 	}
-	if given(m.CallID) && m.CallID[0] != '"' {
-		return "tool_call_id", wrong(m.CallID, "a string")
-	}
-	return checkCalls(m.Calls)
+	calls, _ := fieldAt(m, "tool_calls")
+	return checkCalls(calls)
 }
 
 func given(v json.RawMessage) bool { return len(v) > 0 && !isNull(v) }

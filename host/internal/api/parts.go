@@ -78,32 +78,33 @@ func (s *splitter) take(part span, p picture) {
 
 // readPart takes a part of text, or of a picture, whose URL it returns. inside is where in the part the URL is, or what is wrong.
 func readPart(v json.RawMessage) (url, inside string, err error) {
-	var p struct {
-		Type  string          `json:"type"`
-		Text  json.RawMessage `json:"text"`
-		Image json.RawMessage `json:"image_url"`
-	}
-	if json.Unmarshal(v, &p) != nil || v[0] != '{' {
+	if v[0] != '{' {
 		return "", "", wrong(v, `a part such as {"type": "text", "text": "Hello"}`)
 	}
+	kind, _ := fieldAt(v, "type")
+	name, err := text(kind)
+	if err != nil && given(kind) {
+		return "", ".type", err
+	}
 	const form = `{"type": "image_url", "image_url": {"url": "data:image/png;base64,..."}}`
-	switch p.Type {
+	switch name {
 	case "text":
-		if len(p.Text) == 0 || p.Text[0] != '"' {
+		if words, _ := fieldAt(v, "text"); !given(words) || words[0] != '"' {
 			return "", ".text", errors.New(`is no string; expected {"type": "text", "text": "Hello"}`)
 		}
 		return "", "", nil
 	case "image_url":
-		url, inside, err = readImageURL(p.Image)
+		image, _ := fieldAt(v, "image_url")
+		url, inside, err = readImageURL(image)
 		return url, ".image_url" + inside, err
 	case "image", "input_image":
-		return "", "", fmt.Errorf("is of the type %s, which this API does not have; expected %s", p.Type, form)
+		return "", "", fmt.Errorf("is of the type %s, which this API does not have; expected %s", name, form)
 	case "video", "video_url":
 		return "", "", fmt.Errorf("is a video, which this host does not take yet; send frames of it as pictures: %s", form)
 	case "input_audio", "audio", "audio_url":
 		return "", "", fmt.Errorf("is sound, which this host does not take; expected text or %s", form)
 	}
-	return "", "", fmt.Errorf("is of the type %q; expected text or image_url", clip(p.Type))
+	return "", "", fmt.Errorf("is of the type %q; expected text or image_url", clip(name))
 }
 
 // readImageURL takes an object with a URL, or the URL alone. How much detail is wanted is for models that offer a choice.
@@ -115,17 +116,16 @@ func readImageURL(v json.RawMessage) (url, inside string, err error) {
 	if v[0] == '"' {
 		url, err = text(v)
 	} else {
-		var o struct {
-			URL    *string         `json:"url"`
-			Detail json.RawMessage `json:"detail"`
-		}
-		if json.Unmarshal(v, &o) != nil || o.URL == nil {
+		address, ok := fieldAt(v, "url")
+		if !ok {
 			return "", "", wrong(v, expected)
 		}
-		if given(o.Detail) && o.Detail[0] != '"' {
-			return "", ".detail", wrong(o.Detail, "auto, low or high")
+		if detail, _ := fieldAt(v, "detail"); given(detail) && detail[0] != '"' {
+			return "", ".detail", wrong(detail, "auto, low or high")
 		}
-		url = *o.URL
+		if url, err = text(address); err != nil {
+			return "", "", wrong(v, expected)
+		}
 	}
 	if err == nil && url == "" {
 		err = errors.New("is empty; expected " + expected)

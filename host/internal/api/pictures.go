@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strings"
 	"sync"
 
 	"github.com/inference-pio/inference-pio/host/internal/config"
@@ -22,19 +23,58 @@ const (
 )
 
 // look fetches the pictures of a chat. Its errors name the part they are about.
-func (a *api) look(ctx context.Context, req *request) error {
+func (a *api) look(ctx context.Context, req *request, h *held) error {
 	if len(req.pictures) > 0 && a.knows(req.model) { // who asks for no model of ours sends the host nowhere
+		if err := h.takePictures(ctx, a.expected(req.pictures)); err != nil {
+			return err
+		}
 		files, err := a.fetchAll(ctx, req.pictures)
 		if err != nil {
 			return err
 		}
 		req.chat.Images, req.pictures = files, nil
+		h.keepBody(req.words())
+		h.keepPictures(distinct(files))
 	}
 	return req.fits()
 }
 
-// fits refuses a chat that no plugin could be told of.
+// expected is how many bytes pictures may have.
+func (a *api) expected(list []picture) (n int64) {
+	seen := map[string]bool{}
+	for _, p := range list {
+		if seen[p.url] {
+			continue
+		}
+		seen[p.url] = true
+		if scheme, _, _ := strings.Cut(p.url, ":"); strings.EqualFold(scheme, "data") {
+			n += int64(len(p.url)) / 4 * 3
+		} else {
+			n += a.o.Pictures.MaxBytes()
+		}
+	}
+	return min(n, maxMessage)
+}
+
+// distinct is how many bytes files have, one that is there twice counted once.
+func distinct(files [][]byte) (n int64) {
+	seen := map[*byte]bool{}
+	for _, f := range files {
+		if len(f) > 0 && !seen[&f[0]] {
+			seen[&f[0]] = true
+			n += int64(len(f))
+		}
+	}
+	return n
+}
+
+// fits refuses what no plugin could be told of.
 func (r *request) fits() error {
+	for _, p := range r.prompts {
+		if n := len(p.text) + 4*len(p.tokens); n > maxMessage {
+			return invalid("prompt", "prompt has %d bytes; expected at most %s, which is what a plugin takes", n, config.FormatSize(maxMessage))
+		}
+	}
 	if r.chat == nil {
 		return nil
 	}
@@ -108,4 +148,14 @@ func (a *api) knows(model string) bool {
 		}
 	}
 	return false
+}
+
+// idOf is the id of a model that may have been asked for by an alias.
+func (a *api) idOf(model string) string {
+	for _, s := range a.backend.Models() {
+		if s.Is(model) {
+			return s.ID
+		}
+	}
+	return model
 }

@@ -2,9 +2,10 @@
 package api
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
-	"math"
+	"strconv"
 )
 
 // readPrompts takes a text, a list of texts, one prompt as token ids, or a list of those.
@@ -14,26 +15,31 @@ func readPrompts(r *request, v json.RawMessage) error {
 		r.prompts = []prompt{{text: s}}
 		return nil
 	}
-	var list []json.RawMessage
-	if json.Unmarshal(v, &list) != nil || len(list) == 0 {
+	first, ok := firstOf(v)
+	if !ok {
 		return wrong(v, expected)
 	}
-	if list[0][0] != '"' && list[0][0] != '[' {
+	if first != '"' && first != '[' {
 		ids, err := tokenIDs(v)
 		r.prompts = []prompt{{tokens: ids}}
 		return err
 	}
-	if len(list) > maxPrompts {
-		return wrong(v, expected)
-	}
-	for _, item := range list {
-		p, err := readPrompt(item)
-		if err != nil {
+	for at := range elements(v, 0) {
+		p, err := readPrompt(v[at.from:at.to])
+		if err != nil || len(r.prompts) == maxPrompts {
 			return wrong(v, expected)
 		}
 		r.prompts = append(r.prompts, p)
 	}
 	return nil
+}
+
+// firstOf is what the first element of an array begins with, false if there is none.
+func firstOf(v json.RawMessage) (byte, bool) {
+	for at := range elements(v, 0) {
+		return v[at.from], true
+	}
+	return 0, false
 }
 
 func readPrompt(v json.RawMessage) (prompt, error) {
@@ -46,16 +52,16 @@ func readPrompt(v json.RawMessage) (prompt, error) {
 
 // tokenIDs takes a list of ids; whether the vocabulary has them is for the plugin to say.
 func tokenIDs(v json.RawMessage) ([]int32, error) {
-	var ids []*int64 // pointers tell null from 0
-	if json.Unmarshal(v, &ids) != nil || len(ids) == 0 {
+	if _, ok := firstOf(v); !ok {
 		return nil, wrong(v, "a list of at least one token id")
 	}
-	list := make([]int32, len(ids))
-	for i, id := range ids {
-		if id == nil || *id < 0 || *id > math.MaxInt32 {
-			return nil, fmt.Errorf("has no token id at place %d; expected integers from 0 on", i)
+	list := make([]int32, 0, 1+bytes.Count(v, []byte(",")))
+	for at := range elements(v, 0) {
+		id, err := strconv.ParseInt(string(v[at.from:at.to]), 10, 32)
+		if err != nil || id < 0 {
+			return nil, fmt.Errorf("has no token id at place %d; expected integers from 0 on", len(list))
 		}
-		list[i] = int32(*id)
+		list = append(list, int32(id))
 	}
 	return list, nil
 }

@@ -15,7 +15,7 @@ import (
 // as compact JSON.
 func unbuilt(neutral ...string) reader {
 	return func(_ *request, v json.RawMessage) error {
-		if slices.Contains(neutral, compact(v)) {
+		if len(v) <= longestNeutral && slices.Contains(neutral, compact(v)) {
 			return nil
 		}
 		expected := "nothing: this host does not support the field yet, leave it out"
@@ -25,6 +25,9 @@ func unbuilt(neutral ...string) reader {
 		return wrong(v, expected)
 	}
 }
+
+// longestNeutral bounds what is looked at to see whether it asks for nothing, spaces included.
+const longestNeutral = 1 << 10
 
 // optional reads a number into the field of Sampling that at names.
 func optional(low, high float64, open bool, at func(*sdk.Sampling) **float64) reader {

@@ -34,6 +34,11 @@ func parse(members []member, unknown func(key string), tables ...fields) (*reque
 		if read == nil || isNull(m.value) {
 			continue
 		}
+		if m.key != "prompt" && m.key != "tokens" { // lists of ids, which are read as they are counted
+			if err := notTooMany(m.value); err != nil {
+				return nil, blame(m.key, err)
+			}
+		}
 		if err := read(r, m.value); err != nil {
 			return nil, blame(m.key, err)
 		}

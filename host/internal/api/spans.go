@@ -101,3 +101,37 @@ func stringEnd(v []byte, i int) int {
 		}
 	}
 }
+
+// extent is how many values a JSON text has in it, keys not counted, and how deep they nest.
+func extent(v []byte) (values, deepest int) {
+	depth := 0
+	values = 1
+	for i := 0; i < len(v); i++ {
+		switch v[i] {
+		case '"':
+			i = stringEnd(v, i) - 1
+		case '[', '{':
+			depth++
+			deepest = max(deepest, depth)
+			if next := skip(v, i+1); v[next] != ']' && v[next] != '}' {
+				values++
+			}
+		case ']', '}':
+			depth--
+		case ',':
+			values++
+		}
+	}
+	return values, deepest
+}
+
+// fieldAt returns the last value that an object has for a key, as templates and most readers take it.
+func fieldAt(v []byte, key string) (json.RawMessage, bool) {
+	var value json.RawMessage
+	for k, s := range fieldsOf(v, 0) {
+		if k == key {
+			value = v[s.from:s.to]
+		}
+	}
+	return value, value != nil
+}

@@ -62,7 +62,12 @@ func (a *api) tokenize(w http.ResponseWriter, r *http.Request) {
 }
 
 func (a *api) tokenized(w http.ResponseWriter, r *http.Request) (*tokenized, error) {
-	req, err := a.parsePlain(w, r, tokenizeFields)
+	h, err := a.intake.enter()
+	if err != nil {
+		return nil, err
+	}
+	defer h.leave()
+	req, err := a.parsePlain(w, r, h, tokenizeFields)
 	if err != nil {
 		return nil, err
 	}
@@ -119,7 +124,12 @@ func (a *api) detokenize(w http.ResponseWriter, r *http.Request) {
 }
 
 func (a *api) detokenized(w http.ResponseWriter, r *http.Request) (string, error) {
-	req, err := a.parsePlain(w, r, detokenizeFields)
+	h, err := a.intake.enter()
+	if err != nil {
+		return "", err
+	}
+	defer h.leave()
+	req, err := a.parsePlain(w, r, h, detokenizeFields)
 	if err != nil {
 		return "", err
 	}
@@ -130,12 +140,8 @@ func (a *api) detokenized(w http.ResponseWriter, r *http.Request) (string, error
 }
 
 // parsePlain reads a body that asks for no answer of the model. Where there is only one, its name may be left out.
-func (a *api) parsePlain(w http.ResponseWriter, r *http.Request, table fields) (*request, error) {
-	members, err := readBody(w, r, a.o.MaxBody)
-	if err != nil {
-		return nil, err
-	}
-	req, err := parse(members, a.ignored(r.URL.Path), table)
+func (a *api) parsePlain(w http.ResponseWriter, r *http.Request, h *held, table fields) (*request, error) {
+	req, err := a.read(w, r, h, func(members []member, unknown func(string)) (*request, error) { return parse(members, unknown, table) })
 	if err != nil {
 		return nil, err
 	}

@@ -10,13 +10,14 @@ import (
 	"unicode/utf8"
 )
 
+const clipped = 60 // bytes
+
 // clip shortens what a client sent to what fits in a sentence.
 func clip(s string) string {
-	const limit = 60
-	if len(s) <= limit {
+	if len(s) <= clipped {
 		return s
 	}
-	s = s[:limit]
+	s = s[:clipped]
 	for !utf8.ValidString(s) {
 		s = s[:len(s)-1]
 	}
@@ -25,7 +26,7 @@ func clip(s string) string {
 
 // wrong is the error of a value that is not what was expected; the caller adds the field's name.
 func wrong(v json.RawMessage, expected string) error {
-	return fmt.Errorf("is %s; expected %s", clip(string(v)), expected)
+	return fmt.Errorf("is %s; expected %s", clip(string(v[:min(len(v), 2*clipped)])), expected)
 }
 
 func isNull(v json.RawMessage) bool { return string(v) == "null" }

@@ -1,4 +1,5 @@
-// clients.go reads what [server] says of who may ask: by which names, and from which pages.
+// clients.go reads what [server] says of clients: by which names and from which pages they may ask, and how much all of them
+// together may ask for at once.
 package config
 
 import (
@@ -46,4 +47,19 @@ func isOrigin(s string) bool {
 	}
 	u, err := url.Parse(s)
 	return err == nil && u.Scheme != "" && u.Host != "" && !strings.Contains(u.Host, "*") && u.Scheme+"://"+u.Host == s
+}
+
+// intake reads the bounds on what is under way at once. They do not shrink what a single request may be: a body that may be
+// read at all may be read alone.
+func (r *reader) intake(t *table, s *Server) {
+	s.MaxBodies = t.bounded("max_bodies", defaultBodies, 1<<20, 64<<30)
+	s.MaxRequests = t.countOr("max_requests", defaultAtOnce, 1, 1<<20)
+	s.MaxQueue = t.countOr("max_queue", defaultQueue, 1, 1<<20)
+	if s.MaxBodies >= s.MaxBody {
+		return
+	}
+	if t.values["max_bodies"] != nil {
+		t.problem("max_bodies", "%s is less than max_body, %s: such a body could never be read", FormatSize(s.MaxBodies), FormatSize(s.MaxBody))
+	}
+	s.MaxBodies = s.MaxBody
 }

@@ -36,6 +36,11 @@ type Server struct {
 	MaxBody int64         // bytes of a request's body
 	Hosts   []string      // names that clients may call the host, beside its own; "*.example.com" for those below one, "*" for any
 	CORS    []string      // origins of pages whose scripts may use the API; "*" for any
+
+	MaxBodies   int64 // bytes of all bodies that are read or held at the same time
+	MaxRequests int   // requests with a body at the same time
+	MaxQueue    int   // answers of one model that have not had their first token
+	RequestLog  bool  // a line in the log for each request to a model
 }
 
 // Plugins says where plugin binaries come from and how they are started.

@@ -25,6 +25,9 @@ const (
 	defaultBody   = 32 << 20         // a picture of the most bytes, in base64
 	defaultHealth = 30 * time.Second // a plugin may be busy on every core
 	defaultStall  = 2 * time.Minute  // no layer of a model takes so long, on whatever machine
+	defaultBodies = 64 << 20         // two of those; a thousand prompts of whole books
+	defaultAtOnce = 1024             // requests: a goroutine and a connection each
+	defaultQueue  = 512              // requests of one model before their first token
 	defaultDir    = "bin/plugins"
 
 	defaultStepTime = 250 * time.Millisecond // a stutter that a reader does not mind
@@ -69,7 +72,10 @@ func (r *reader) server(t *table) Server {
 		MaxBody: t.bounded("max_body", defaultBody, 64<<10, 256<<20),
 		Hosts:   r.hosts(t),
 		CORS:    r.origins(t),
+
+		RequestLog: t.flag("request_log", true),
 	}
+	r.intake(t, &s)
 	if listen, err := ParseListen(s.Listen); err != nil {
 		t.problem("listen", "%v", err)
 	} else {

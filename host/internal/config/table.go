@@ -111,16 +111,26 @@ func (t *table) flag(key string, fallback bool) bool {
 	return fallback
 }
 
-// count reads a whole number of at least low and at most high.
+// count reads a whole number of at least low and at most high; 0 if it is not there.
 func (t *table) count(key string, low, high int64) int {
 	t.asks(key, fmt.Sprintf("number, %d to %d", low, high), nil)
+	return t.number(key, 0, low, high)
+}
+
+// countOr is count with a default.
+func (t *table) countOr(key string, fallback int, low, high int64) int {
+	t.asks(key, fmt.Sprintf("number, %d to %d", low, high), fallback)
+	return t.number(key, fallback, low, high)
+}
+
+func (t *table) number(key string, fallback int, low, high int64) int {
 	value, ok := read[int64](t, key, fmt.Sprintf("a whole number from %d to %d", low, high))
 	if !ok {
-		return 0
+		return fallback
 	}
 	if value < low || value > high {
 		t.problem(key, "%d is out of range; expected a whole number from %d to %d", value, low, high)
-		return 0
+		return fallback
 	}
 	return int(value)
 }

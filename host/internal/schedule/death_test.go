@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -38,6 +39,37 @@ func TestAnAnswerSurvivesADeathAtEveryToken(t *testing.T) {
 			})
 		})
 	}
+}
+
+// An answer that begins from another's ids survives deaths as well: what came since is in what it goes on from.
+func TestAnAnswerThatBeganFromIDsSurvivesADeath(t *testing.T) {
+	inWorld(t, func(p *fakeProcess) error {
+		p.before = func(_ context.Context, p *fakeProcess, _ sdk.GenerateRequest, index int) {
+			if p.number == 1 && index == 2 {
+				p.die(syscall.SIGKILL)
+			}
+		}
+		return nil
+	}, func(w *world) {
+		var ids []int32
+		req := sdk.GenerateRequest{Chat: &sdk.Chat{}, MaxTokens: 5, Choice: 1, Resume: &sdk.Resume{Prompt: []int32{100}}}
+		err := w.Generate(context.Background(), "m", req, func(e sdk.Event) error {
+			if e.Start != nil {
+				t.Error("a start, where its prompt was known")
+			}
+			if e.Token != nil {
+				ids = append(ids, e.Token.ID)
+			}
+			return nil
+		})
+		if err != nil || !slices.Equal(ids, []int32{100, 101, 102, 103, 104}) {
+			t.Errorf("%v, %v", ids, err)
+		}
+		synctest.Wait()
+		if s := w.Models()[0]; s.Running != 0 || s.Waiting != 0 {
+			t.Errorf("%d run and %d wait", s.Running, s.Waiting)
+		}
+	})
 }
 
 // The request that kills fails alone; those that were on board with it finish, and so does one that came later.

@@ -4,6 +4,7 @@ package schedule
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 	"time"
 
@@ -36,6 +37,9 @@ type flight struct {
 
 func (m *model) generate(ctx context.Context, req sdk.GenerateRequest, send func(sdk.Event) error) error {
 	f := &flight{model: m, req: req, send: send, accepted: time.Now()}
+	if r := req.Resume; r != nil { // whoever asks has had a start, and what came then
+		f.start, f.ids = &sdk.Start{Prompt: r.Prompt, InReasoning: r.InReasoning}, slices.Clone(r.Generated)
+	}
 	m.mu.Lock()
 	m.flights++
 	m.flying++
@@ -151,7 +155,7 @@ func (f *flight) measure(e sdk.Event) {
 		return
 	}
 	m.Generated.WithLabelValues(id).Inc()
-	if len(f.ids) == 1 {
+	if f.newest.IsZero() {
 		m.FirstToken.WithLabelValues(id).Observe(now.Sub(f.accepted).Seconds())
 		f.running(1)
 	} else {
@@ -175,7 +179,7 @@ func (f *flight) running(by int) {
 // account closes the request's books.
 func (f *flight) account(err error) {
 	m, metrics, id := f.model, f.model.host.o.Metrics, f.model.entry.ID
-	if len(f.ids) > 0 {
+	if !f.newest.IsZero() {
 		f.running(-1)
 	}
 	m.mu.Lock()

@@ -1,0 +1,129 @@
+// choices.go runs the answers to a request. The first to each prompt has it read; the others begin from the ids that it was read
+// as, so that a prompt is rendered, tokenized and, where there is a prefix cache, computed once.
+package api
+
+import (
+	"context"
+	"net/http"
+	"runtime/debug"
+	"sync"
+
+	"github.com/inference-pio/inference-pio/sdk"
+)
+
+// each generates every choice at once and calls send with one event at a time. The first failure ends the others, and is
+// the one returned.
+func (a *api) each(ctx context.Context, ans *answer, send func(choice int, e sdk.Event) error) error {
+	waiting, err := a.intake.queue(a.idOf(ans.req.model), len(ans.choices))
+	if err != nil {
+		return err
+	}
+	defer waiting.begun(len(ans.choices))
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	prompts := make([]*knownPrompt, len(ans.choices)/ans.req.n)
+	for i := range prompts {
+		prompts[i] = &knownPrompt{known: make(chan struct{})}
+	}
+	var mu sync.Mutex
+	var wg sync.WaitGroup
+	for i, g := range ans.choices {
+		wg.Go(func() {
+			defer a.caught(cancel)
+			begun := false
+			err := a.choose(ctx, ans.req.model, g, prompts[i/ans.req.n], func(e sdk.Event) error {
+				mu.Lock()
+				defer mu.Unlock()
+				if err := context.Cause(ctx); err != nil {
+					return err
+				}
+				if !begun && e.Start == nil {
+					begun = true
+					waiting.begun(1)
+				}
+				return send(i, e)
+			})
+			if err != nil {
+				cancel(err)
+			}
+		})
+	}
+	wg.Wait()
+	return context.Cause(ctx)
+}
+
+// knownPrompt is a prompt as the plugin has read it, once known is closed.
+type knownPrompt struct {
+	known chan struct{}
+	start *sdk.Start
+}
+
+// choose generates one answer to p, whose first answer tells what it is.
+func (a *api) choose(ctx context.Context, model string, g sdk.GenerateRequest, p *knownPrompt, send func(sdk.Event) error) error {
+	if g.Choice == 0 {
+		err := a.generate(ctx, model, g, func(e sdk.Event) error {
+			err := send(e)
+			if e.Start != nil && p.start == nil {
+				p.start = e.Start
+				close(p.known)
+			}
+			return err
+		})
+		if err == nil && p.start == nil {
+			err = sdk.Errorf(sdk.ReasonInternal, "the plugin answered without saying what it read")
+		}
+		return err
+	}
+	select {
+	case <-p.known:
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+	if g.Chat == nil { // ids are a prompt too
+		g.Text, g.HasText, g.Tokens = "", false, p.start.Prompt
+		return a.generate(ctx, model, g, send)
+	}
+	// A chat says more than its prompt, so it goes on where the first answer was before its first token; its start is known.
+	g.Resume = &sdk.Resume{Prompt: p.start.Prompt, InReasoning: p.start.InReasoning}
+	start := *p.start
+	if err := send(sdk.Event{Start: &start}); err != nil {
+		return err
+	}
+	return a.generate(ctx, model, g, send)
+}
+
+// generate asks for one answer. What is large waits until there is room for a copy of it on its way to the plugin, which is
+// there at the first event.
+func (a *api) generate(ctx context.Context, model string, g sdk.GenerateRequest, send func(sdk.Event) error) error {
+	taken, err := a.intake.takeSending(ctx, 2*weigh(&g)) // here and there
+	if err != nil {
+		return err
+	}
+	arrived := sync.OnceFunc(func() { a.intake.sending.Release(taken) })
+	defer arrived()
+	return a.backend.Generate(ctx, model, g, func(e sdk.Event) error {
+		arrived()
+		return send(e)
+	})
+}
+
+// weigh is how many bytes a request has of what its client sent.
+func weigh(g *sdk.GenerateRequest) (n int64) {
+	n = int64(len(g.Text) + 4*len(g.Tokens))
+	if c := g.Chat; c != nil {
+		n += int64(len(c.Messages) + len(c.Tools) + len(c.Kwargs))
+		for _, file := range c.Images {
+			n += int64(len(file))
+		}
+	}
+	return n
+}
+
+// caught makes a panic of one choice the failure of its request: the goroutine is not the handler's own, so that nobody
+// else would catch it and the host would end.
+func (a *api) caught(cancel context.CancelCauseFunc) {
+	if p := recover(); p != nil {
+		a.o.Log.Error("a request panicked", "panic", p, "stack", string(debug.Stack()))
+		cancel(newError(http.StatusInternalServerError, "", "internal", "the host has a bug here; its log says more"))
+	}
+}
