@@ -32,12 +32,15 @@ func caseGenerate(t T, c Config) {
 		t.Errorf("G3: 2 tokens were allowed, %d came", len(short.tokens))
 	}
 	checkUsage(t, short)
+	inProportion(t, a)
+	inProportion(t, short)
 
 	req.Text, req.HasText, req.Tokens = "", false, a.start.Prompt
 	byIDs := p.mustGenerate("G1", req)
 	if !slices.Equal(byIDs.start.Prompt, a.start.Prompt) {
 		t.Errorf("G2: the prompt was the ids %v, start says %v", a.start.Prompt, byIDs.start.Prompt)
 	}
+	inProportion(t, byIDs)
 	promptLogprobs(t, p)
 	obeysOrRefuses(t, p, short)
 	generateRefusals(t, p, table)
@@ -80,6 +83,31 @@ func obeysOrRefuses(t T, p *process, free *answer) {
 	if a := ask("logit_bias", func(r *sdk.GenerateRequest) { r.Sampling.LogitBias = map[int32]float64{first: forbidden} }); a != nil &&
 		len(a.tokens) > 0 && a.tokens[0].ID == first {
 		t.Errorf("G7: the answer begins with the id %d, whose logit_bias was %d", first, forbidden)
+	}
+}
+
+// inProportion looks at an answer for which no likelihoods were asked.
+func inProportion(t T, a *answer) {
+	t.Helper()
+	const perToken, ahead = 4 << 10, 64 << 10
+	size := len(a.finish.Text) + len(a.finish.Reasoning)
+	for _, token := range a.tokens {
+		size += len(token.Text) + len(token.Reasoning)
+		if token.Logprob != nil {
+			t.Errorf("G9: token %d has a logprob that nobody asked for", token.Index)
+		}
+	}
+	for _, d := range a.calls() {
+		size += len(d.ID) + len(d.Name) + len(d.Arguments)
+	}
+	if limit := perToken*len(a.tokens) + ahead; size > limit {
+		t.Errorf("G9: %d tokens have %d bytes of text, reasoning and calls; the host takes %d", len(a.tokens), size, limit)
+	}
+	if len(a.start.PromptLogprobs) > 0 {
+		t.Errorf("G9: start has %d logprobs of the prompt that nobody asked for", len(a.start.PromptLogprobs))
+	}
+	if n := len(a.start.Prompt) + len(a.tokens); n > a.start.ContextLength {
+		t.Errorf("G9: prompt and answer have %d positions in a context of %d", n, a.start.ContextLength)
 	}
 }
 

@@ -106,6 +106,16 @@ func edited(change func(*sdk.Event)) func(context.Context, *reference, sdk.Gener
 	}
 }
 
+// ofIDs is edited for prompts of ids alone, which one case has.
+func ofIDs(change func(*sdk.Event)) func(context.Context, *reference, sdk.GenerateRequest, func(sdk.Event) error) error {
+	return func(ctx context.Context, r *reference, req sdk.GenerateRequest, send func(sdk.Event) error) error {
+		if req.Tokens == nil {
+			return r.Generate(ctx, req, send)
+		}
+		return edited(change)(ctx, r, req, send)
+	}
+}
+
 // asked changes the request before the reference sees it.
 func asked(change func(*sdk.GenerateRequest)) func(context.Context, *reference, sdk.GenerateRequest, func(sdk.Event) error) error {
 	return func(ctx context.Context, r *reference, req sdk.GenerateRequest, send func(sdk.Event) error) error {
@@ -324,6 +334,30 @@ func mutants(release <-chan struct{}) []mutant {
 			generate: edited(func(e *sdk.Event) {
 				if e.Start != nil && e.Start.PromptLogprobs != nil {
 					e.Start.PromptLogprobs[0].Logprob = 0.5
+				}
+			})})},
+		{flaw: "says a novel with one token", fails: "generate", must: "G9", plugin: one(&twin{
+			generate: ofIDs(func(e *sdk.Event) {
+				if e.Token != nil && e.Token.Index == 2 {
+					e.Token.Text = strings.Repeat("a", 128<<10)
+				}
+			})})},
+		{flaw: "tells likelihoods unasked", fails: "generate", must: "G9", plugin: one(&twin{
+			generate: ofIDs(func(e *sdk.Event) {
+				if e.Token != nil {
+					e.Token.Logprob = &sdk.TokenLogprob{}
+				}
+			})})},
+		{flaw: "tells likelihoods of the prompt unasked", fails: "generate", must: "G9", plugin: one(&twin{
+			generate: ofIDs(func(e *sdk.Event) {
+				if e.Start != nil {
+					e.Start.PromptLogprobs = make([]sdk.TokenLogprob, len(e.Start.Prompt))
+				}
+			})})},
+		{flaw: "has less room than it takes", fails: "generate", must: "G9", plugin: one(&twin{
+			generate: ofIDs(func(e *sdk.Event) {
+				if e.Start != nil {
+					e.Start.ContextLength = 1
 				}
 			})})},
 		{flaw: "knows ids that do not exist", fails: "generate", must: "G6", plugin: one(&twin{
