@@ -95,6 +95,9 @@ type LayerTable struct {
 	// Snapshots is how many copies of a sequence's state of fixed size are kept beside those of sequences, for prompts that begin
 	// alike.
 	Snapshots int
+	// Weights names the very weights that were loaded: another name after a file was written to or replaced. What was begun
+	// with weights of one name is not resumed with those of another. "" is not told, and in an Inspection.
+	Weights string
 	// Plan is where each module lies after Load; empty in an Inspection.
 	Plan []Placement
 }

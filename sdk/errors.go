@@ -10,22 +10,23 @@ type Reason string
 
 // The reasons, with the gRPC code each travels as.
 const (
-	ReasonInvalid       Reason = "INVALID_ARGUMENT" // InvalidArgument: the request is wrong; the client is told
-	ReasonContext       Reason = "CONTEXT_OVERFLOW" // OutOfRange: prompt and answer do not fit the context
-	ReasonTemplate      Reason = "TEMPLATE"         // InvalidArgument: the chat template refused the messages
-	ReasonNotFound      Reason = "NOT_FOUND"        // NotFound: no such file, sequence, module
-	ReasonCheckpoint    Reason = "CHECKPOINT"       // FailedPrecondition: the checkpoint is damaged or not of this family
-	ReasonState         Reason = "STATE"            // FailedPrecondition: not loaded, already loaded, draining
-	ReasonMemory        Reason = "MEMORY"           // ResourceExhausted: does not fit the budget
-	ReasonOverloaded    Reason = "OVERLOADED"       // ResourceExhausted: the queue is full; try again later
-	ReasonUnimplemented Reason = "UNIMPLEMENTED"    // Unimplemented: not among the capabilities
-	ReasonInternal      Reason = "INTERNAL"         // Internal: a bug in the plugin
+	ReasonInvalid       Reason = "INVALID_ARGUMENT"   // InvalidArgument: the request is wrong; the client is told
+	ReasonContext       Reason = "CONTEXT_OVERFLOW"   // OutOfRange: prompt and answer do not fit the context
+	ReasonTemplate      Reason = "TEMPLATE"           // InvalidArgument: the chat template refused the messages
+	ReasonNotFound      Reason = "NOT_FOUND"          // NotFound: no such file, sequence, module
+	ReasonCheckpoint    Reason = "CHECKPOINT"         // FailedPrecondition: the checkpoint is damaged or not of this family
+	ReasonChanged       Reason = "CHECKPOINT_CHANGED" // FailedPrecondition: its files were written to since Load; only a new process helps
+	ReasonState         Reason = "STATE"              // FailedPrecondition: not loaded, already loaded, draining
+	ReasonMemory        Reason = "MEMORY"             // ResourceExhausted: does not fit the budget
+	ReasonOverloaded    Reason = "OVERLOADED"         // ResourceExhausted: the queue is full; try again later
+	ReasonUnimplemented Reason = "UNIMPLEMENTED"      // Unimplemented: not among the capabilities
+	ReasonInternal      Reason = "INTERNAL"           // Internal: a bug in the plugin
 )
 
 // Known says that r is one of the reasons above: a plugin may have made one up.
 func (r Reason) Known() bool {
 	switch r {
-	case ReasonInvalid, ReasonContext, ReasonTemplate, ReasonNotFound, ReasonCheckpoint, ReasonState, ReasonMemory, ReasonOverloaded,
+	case ReasonInvalid, ReasonContext, ReasonTemplate, ReasonNotFound, ReasonCheckpoint, ReasonChanged, ReasonState, ReasonMemory, ReasonOverloaded,
 		ReasonUnimplemented, ReasonInternal:
 		return true
 	}

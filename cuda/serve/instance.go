@@ -23,6 +23,7 @@ type instance struct {
 	place   *residency
 	step    *cuda.Step
 	engine  *engine.Engine
+	vigil   *vigil
 	eyes    *eyes // nil: the model sees nothing
 	layout  sdk.LayerTable
 	context int
@@ -76,8 +77,9 @@ func (f Family) load(ctx context.Context, req sdk.LoadRequest, progress func(sdk
 	}
 	if c := i.checkpoint; c != nil {
 		if err := c.Unchanged(); err != nil { // a download that was still running, most likely
-			return nil, sdk.Errorf(sdk.ReasonCheckpoint, "%w", err)
+			return nil, sdk.Errorf(sdk.ReasonChanged, "%w", err)
 		}
+		i.layout.Weights = c.Identity()
 	}
 	return i, nil
 }
@@ -110,7 +112,8 @@ func openDevices(budgets []sdk.DeviceBudget, c *cuda.CPU) ([]cuda.Device, error)
 // start places the modules, takes the memory and starts the engine.
 func (i *instance) start(ctx context.Context, l limits, hold func(int)) error {
 	i.context = l.context
-	t := &stepper{model: i.model}
+	i.vigil = newVigil(i.checkpoint)
+	t := &stepper{model: i.model, vigil: i.vigil}
 	sizes, err := i.measure(l)
 	if err != nil {
 		return err

@@ -119,6 +119,9 @@ func (p *plugin) Drain(ctx context.Context) error {
 }
 
 func (p *plugin) Generate(ctx context.Context, req sdk.GenerateRequest, send func(sdk.Event) error) error {
+	if err := p.loaded.vigil.before(); err != nil {
+		return err
+	}
 	p.told.Add(1)
 	return p.words.Generate(ctx, p.loaded.engine, req, func(e sdk.Event) error {
 		p.told.Add(1)

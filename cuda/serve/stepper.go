@@ -22,6 +22,7 @@ type stepper struct {
 	step  *cuda.Step
 	cache []*nn.Cache
 	place *residency
+	vigil *vigil
 	eyes  *eyes // nil: the model sees nothing
 
 	tokens, positions, seqs, forms, tables, outputs []int32
@@ -35,6 +36,9 @@ type stepper struct {
 
 // Step implements engine.Model.
 func (t *stepper) Step(b *engine.Batch) ([][]float32, error) {
+	if err := t.vigil.before(); err != nil {
+		return nil, err
+	}
 	width := t.fill(b)
 	if t.eyes != nil {
 		t.sight.fill(t.eyes.model, b)
@@ -48,6 +52,9 @@ func (t *stepper) Step(b *engine.Batch) ([][]float32, error) {
 	x := t.forward(t.step, width)
 	x = t.step.ToHost(x)
 	if err := t.step.End(); err != nil {
+		return nil, err
+	}
+	if err := t.vigil.after(); err != nil {
 		return nil, err
 	}
 	all, vocab := x.F32(), x.Dim(1)
@@ -96,7 +103,14 @@ func (t *stepper) Prepare(media []engine.Media) (done bool, err error) {
 	if t.eyes == nil {
 		return false, sdk.Errorf(sdk.ReasonInvalid, "this model takes no pictures")
 	}
-	return t.eyes.prepare(media)
+	if err := t.vigil.before(); err != nil {
+		return false, err
+	}
+	done, err = t.eyes.prepare(media)
+	if changed := t.vigil.after(); changed != nil {
+		return false, changed
+	}
+	return done, err
 }
 
 // fill lays the rows out as arrays and returns the width of the tables.

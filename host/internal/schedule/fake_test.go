@@ -28,6 +28,8 @@ type fakeProcess struct {
 	before  func(ctx context.Context, p *fakeProcess, req sdk.GenerateRequest, index int) // each token
 	health  func(ctx context.Context) error
 	order   func(sdk.Order) sdk.Report
+	refuse  func(req sdk.GenerateRequest, index int) error // instead of a token
+	weights string
 	mute    bool                              // it reads orders and answers none
 	deaf    bool                              // it reads no orders
 	word    func(p *fakeProcess, text string) // each text to tokenize
@@ -113,7 +115,7 @@ func (p *fakeProcess) Load(ctx context.Context, req sdk.LoadRequest, progress fu
 			return sdk.LayerTable{}, err
 		}
 	}
-	return sdk.LayerTable{Context: 1 << 20, Modules: []sdk.Module{{ID: "layers.0"}, {ID: "layers.1"}}}, p.gone(ctx)
+	return sdk.LayerTable{Context: 1 << 20, Weights: p.weights, Modules: []sdk.Module{{ID: "layers.0"}, {ID: "layers.1"}}}, p.gone(ctx)
 }
 
 func (p *fakeProcess) Generate(ctx context.Context, req sdk.GenerateRequest, send func(sdk.Event) error) error {
@@ -136,6 +138,11 @@ func (p *fakeProcess) Generate(ctx context.Context, req sdk.GenerateRequest, sen
 		}
 		if err := p.gone(ctx); err != nil {
 			return err
+		}
+		if p.refuse != nil {
+			if err := p.refuse(req, i); err != nil {
+				return err
+			}
 		}
 		if err := send(sdk.Event{Token: &sdk.Token{Index: i, ID: prompt[0] + int32(i), Text: fmt.Sprint(prompt[0]+int32(i), " ")}}); err != nil {
 			return err

@@ -23,8 +23,9 @@ type flight struct {
 	conduct
 	sending bool // the client is being sent an event: it is not the plugin that is waited for
 
-	context int // positions of the model
-	text    int // bytes received beyond what the tokens explain; see hold.go
+	context int    // positions of the model
+	weights string // that the answer was begun with
+	text    int    // bytes received beyond what the tokens explain; see hold.go
 	start   *sdk.Start
 	ids     []int32
 	finish  *sdk.Finish
@@ -63,10 +64,25 @@ func (f *flight) fly(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
+		if err := f.tie(l); err != nil {
+			f.model.leave(f, l, false)
+			return err
+		}
 		deadline = nil // whoever has been on board waits for the next process as long as there is hope
 		call, done := l.join(ctx)
 		err = l.Generate(call, f.resume(), func(e sdk.Event) error { return f.receive(l, e) })
 		done()
+		if outdates(err) && f.sendErr == nil && ctx.Err() == nil {
+			told := err
+			if err = f.model.outdate(ctx, l, told); err == nil && f.begun() {
+				err = told
+			}
+			if err != nil {
+				f.model.leave(f, l, false)
+				return err
+			}
+			continue
+		}
 		switch {
 		case f.finish != nil, f.sendErr != nil, ctx.Err() != nil, !l.moves(err) && !errors.Is(err, client.ErrGone):
 			f.model.leave(f, l, false)

@@ -57,10 +57,14 @@ type life struct {
 	buried   chan struct{} // closed when the aboard have been told what the death means for them
 	exit     process.Exit  // valid after buried
 	once     sync.Once     // of lost
+
+	weights   string     // by their name; after Load
+	outdated  chan error // gets why the host is to replace the process
+	outdating sync.Once
 }
 
 func newLife(p Process) *life {
-	l := &life{Process: p, aboard: map[*flight]bool{}, lost: make(chan struct{}), buried: make(chan struct{})}
+	l := &life{Process: p, aboard: map[*flight]bool{}, lost: make(chan struct{}), buried: make(chan struct{}), outdated: make(chan error, 1)}
 	l.hold, l.letGo = context.WithCancel(context.Background())
 	return l
 }

@@ -59,6 +59,10 @@ func (m *model) rests(why string) {
 // again waits for the next start after a life that ended with err.
 func (m *model) again(turn context.Context, failed *int, err error, mark string) {
 	var refused *StartFailure
+	if outdates(err) {
+		m.settleFiles(turn, err)
+		return
+	}
 	if !errors.As(err, &refused) {
 		m.rest(turn, m.afterDeath(), err, mark)
 		return
@@ -146,7 +150,7 @@ func (m *model) load(ctx context.Context, l *life) error {
 		return err
 	}
 	m.mu.Lock()
-	m.status.Table = table
+	m.status.Table, l.weights = table, table.Weights
 	m.mu.Unlock()
 	return nil
 }
@@ -172,14 +176,11 @@ func (m *model) watch(ctx context.Context, l *life) error {
 	case <-l.Done():
 	case <-l.lost:
 		m.outlast(l, exitTime)
+	case why := <-l.outdated:
+		m.replace(l)
+		return fmt.Errorf("its process was ended: %w", why)
 	case <-ctx.Done():
-		m.set(func(s *Status) {
-			s.State, s.Reason, s.Retry = StateRestarting, "its process is being ended", time.Time{}
-			l.ready = false
-		})
-		l.letGo() // the requests on board first: they are to hear of it from us, not from the plugin
-		m.end(l)
-		m.ended(l)
+		m.replace(l)
 		return context.Cause(ctx)
 	}
 	aboard := m.bury(l)
@@ -187,6 +188,17 @@ func (m *model) watch(ctx context.Context, l *life) error {
 	m.log.Error("the plugin died", "pid", l.PID(), "plugin", l.Path(), "how", l.end(), "aboard", aboard,
 		"log", strings.Join(l.exit.LastLines, "\n"))
 	return fmt.Errorf("its plugin %s", l.end())
+}
+
+// replace ends a process that the host has no more use for.
+func (m *model) replace(l *life) {
+	m.set(func(s *Status) {
+		s.State, s.Reason, s.Retry = StateRestarting, "its process is being ended", time.Time{}
+		l.ready = false
+	})
+	l.letGo() // the requests on board first: they are to hear of it from us, not from the plugin
+	m.end(l)
+	m.ended(l)
 }
 
 // outlast gives a process that is on its way out some time, then kills it.

@@ -496,6 +496,7 @@ type LayerTable struct {
 	ScratchBytesMost int64                  `protobuf:"varint,8,opt,name=scratch_bytes_most,json=scratchBytesMost,proto3" json:"scratch_bytes_most,omitempty"` // what that may grow to if there is memory, for large pictures for example; 0: it does not
 	CachePositions   int64                  `protobuf:"varint,9,opt,name=cache_positions,json=cachePositions,proto3" json:"cache_positions,omitempty"`         // after Load: of all sequences together
 	Snapshots        int64                  `protobuf:"varint,10,opt,name=snapshots,proto3" json:"snapshots,omitempty"`                                        // copies of fixed-size states that are kept beside those of sequences, for prompts that begin alike
+	Weights          string                 `protobuf:"bytes,11,opt,name=weights,proto3" json:"weights,omitempty"`                                             // after Load: names the very weights; another one after files were written to or replaced. "": not told
 	unknownFields    protoimpl.UnknownFields
 	sizeCache        protoimpl.SizeCache
 }
@@ -598,6 +599,13 @@ func (x *LayerTable) GetSnapshots() int64 {
 		return x.Snapshots
 	}
 	return 0
+}
+
+func (x *LayerTable) GetWeights() string {
+	if x != nil {
+		return x.Weights
+	}
+	return ""
 }
 
 // Module is the unit of placement.
@@ -3672,7 +3680,7 @@ const file_plugin_proto_rawDesc = "" +
 	"\x0fInspectResponse\x12$\n" +
 	"\x03fit\x18\x01 \x01(\x0e2\x12.pio.plugin.v1.FitR\x03fit\x12\x16\n" +
 	"\x06reason\x18\x02 \x01(\tR\x06reason\x12/\n" +
-	"\x05table\x18\x03 \x01(\v2\x19.pio.plugin.v1.LayerTableR\x05table\"\x83\x03\n" +
+	"\x05table\x18\x03 \x01(\v2\x19.pio.plugin.v1.LayerTableR\x05table\"\x9d\x03\n" +
 	"\n" +
 	"LayerTable\x12/\n" +
 	"\amodules\x18\x01 \x03(\v2\x15.pio.plugin.v1.ModuleR\amodules\x12\x1e\n" +
@@ -3688,7 +3696,8 @@ const file_plugin_proto_rawDesc = "" +
 	"\x12scratch_bytes_most\x18\b \x01(\x03R\x10scratchBytesMost\x12'\n" +
 	"\x0fcache_positions\x18\t \x01(\x03R\x0ecachePositions\x12\x1c\n" +
 	"\tsnapshots\x18\n" +
-	" \x01(\x03R\tsnapshots\"\xde\x01\n" +
+	" \x01(\x03R\tsnapshots\x12\x18\n" +
+	"\aweights\x18\v \x01(\tR\aweights\"\xde\x01\n" +
 	"\x06Module\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12!\n" +
 	"\fweight_bytes\x18\x02 \x01(\x03R\vweightBytes\x12*\n" +

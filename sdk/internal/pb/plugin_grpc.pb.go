@@ -58,7 +58,7 @@ type ModelClient interface {
 	// Errors: NOT_FOUND no such path; CHECKPOINT damaged; INVALID_ARGUMENT a context, quantisation or numerics that cannot be.
 	Inspect(ctx context.Context, in *InspectRequest, opts ...grpc.CallOption) (*InspectResponse, error)
 	// Load makes the model ready: any number of progress messages, then one table, then the end of the stream.
-	// Errors: as Inspect; MEMORY does not fit the budgets; STATE already loaded.
+	// Errors: as Inspect; MEMORY does not fit the budgets; STATE already loaded; CHECKPOINT_CHANGED its files are being written to.
 	Load(ctx context.Context, in *LoadRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[LoadResponse], error)
 	// Unload frees what Load took and ends what still runs. The process may exit after it has answered.
 	Unload(ctx context.Context, in *UnloadRequest, opts ...grpc.CallOption) (*UnloadResponse, error)
@@ -66,7 +66,8 @@ type ModelClient interface {
 	Drain(ctx context.Context, in *DrainRequest, opts ...grpc.CallOption) (*DrainResponse, error)
 	// Generate produces one answer: one start, one token message per sampled id, one finish.
 	// Errors: INVALID_ARGUMENT; TEMPLATE the chat template refused; CONTEXT_OVERFLOW; MEMORY the cache can never hold it;
-	// OVERLOADED the queue is full, or the host did not read; STATE not loaded.
+	// OVERLOADED the queue is full, or the host did not read; STATE not loaded; CHECKPOINT_CHANGED its files were written to since
+	// Load: the host ends the process and does not resume what was begun.
 	Generate(ctx context.Context, in *GenerateRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[GenerateResponse], error)
 	// OpenSequence starts an empty sequence under a name of the host's choice. Capability "forward", as the next three.
 	// Errors: INVALID_ARGUMENT the name is empty or taken; MEMORY; STATE; UNIMPLEMENTED.
@@ -280,7 +281,7 @@ type ModelServer interface {
 	// Errors: NOT_FOUND no such path; CHECKPOINT damaged; INVALID_ARGUMENT a context, quantisation or numerics that cannot be.
 	Inspect(context.Context, *InspectRequest) (*InspectResponse, error)
 	// Load makes the model ready: any number of progress messages, then one table, then the end of the stream.
-	// Errors: as Inspect; MEMORY does not fit the budgets; STATE already loaded.
+	// Errors: as Inspect; MEMORY does not fit the budgets; STATE already loaded; CHECKPOINT_CHANGED its files are being written to.
 	Load(*LoadRequest, grpc.ServerStreamingServer[LoadResponse]) error
 	// Unload frees what Load took and ends what still runs. The process may exit after it has answered.
 	Unload(context.Context, *UnloadRequest) (*UnloadResponse, error)
@@ -288,7 +289,8 @@ type ModelServer interface {
 	Drain(context.Context, *DrainRequest) (*DrainResponse, error)
 	// Generate produces one answer: one start, one token message per sampled id, one finish.
 	// Errors: INVALID_ARGUMENT; TEMPLATE the chat template refused; CONTEXT_OVERFLOW; MEMORY the cache can never hold it;
-	// OVERLOADED the queue is full, or the host did not read; STATE not loaded.
+	// OVERLOADED the queue is full, or the host did not read; STATE not loaded; CHECKPOINT_CHANGED its files were written to since
+	// Load: the host ends the process and does not resume what was begun.
 	Generate(*GenerateRequest, grpc.ServerStreamingServer[GenerateResponse]) error
 	// OpenSequence starts an empty sequence under a name of the host's choice. Capability "forward", as the next three.
 	// Errors: INVALID_ARGUMENT the name is empty or taken; MEMORY; STATE; UNIMPLEMENTED.

@@ -105,7 +105,7 @@ func LayerTableToPB(t sdk.LayerTable) *pb.LayerTable {
 			return &pb.Placement{Module: p.Module, Device: p.Device, Streamed: p.Streamed}
 		}),
 		ScratchBytes: t.ScratchBytes, ScratchBytesMost: t.ScratchBytesMost, CachePositions: int64(t.CachePositions),
-		Snapshots: int64(t.Snapshots),
+		Snapshots: int64(t.Snapshots), Weights: t.Weights,
 	}
 }
 
@@ -130,7 +130,7 @@ func LayerTable(m *pb.LayerTable) (sdk.LayerTable, error) {
 			return sdk.Placement{Module: name(p.GetModule()), Device: name(p.GetDevice()), Streamed: p.GetStreamed()}
 		}),
 		ScratchBytes: m.GetScratchBytes(), ScratchBytesMost: m.GetScratchBytesMost(), CachePositions: int(m.GetCachePositions()),
-		Snapshots: int(m.GetSnapshots()),
+		Snapshots: int(m.GetSnapshots()), Weights: name(m.GetWeights()),
 	}
 	return t, c.blame("layer table")
 }

@@ -169,6 +169,7 @@ func tables() *rapid.Generator[sdk.LayerTable] {
 			Modules: rapid.SliceOfN(module, 1, 4).Draw(t, "modules"), Parameters: sizes.Draw(t, "parameters"),
 			Context: counts.Draw(t, "context"), VocabSize: counts.Draw(t, "vocab"), MaxSequences: counts.Draw(t, "sequences"),
 			ScratchBytes: sizes.Draw(t, "scratch"), ScratchBytesMost: sizes.Draw(t, "scratch most"), CachePositions: counts.Draw(t, "positions"), Snapshots: counts.Draw(t, "snapshots"),
+			Weights: words.Draw(t, "weights"),
 			Plan: rapid.SliceOfN(placement, 1, 4).Draw(t, "plan"),
 		}
 	})
