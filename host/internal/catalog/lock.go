@@ -8,7 +8,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -17,6 +16,8 @@ import (
 	"strings"
 
 	"github.com/BurntSushi/toml"
+
+	"github.com/inference-pio/inference-pio/internal/regular"
 )
 
 const (
@@ -42,16 +43,11 @@ func LockPath(dir string) string { return filepath.Join(filepath.Dir(filepath.Cl
 
 // ReadLock reads a lock; a file that does not exist lists nothing.
 func ReadLock(path string) (Lock, error) {
-	file, err := os.Open(path)
+	data, err := regular.Read(path, maxLockFile)
 	if errors.Is(err, fs.ErrNotExist) {
 		return Lock{path: path}, nil
 	} else if err != nil {
 		return Lock{}, err
-	}
-	defer file.Close()
-	data, err := io.ReadAll(io.LimitReader(file, maxLockFile+1))
-	if err != nil {
-		return Lock{}, fmt.Errorf("%s cannot be read: %w", path, err)
 	}
 	return parseLock(path, data)
 }
@@ -63,9 +59,6 @@ var (
 )
 
 func parseLock(path string, data []byte) (Lock, error) {
-	if len(data) > maxLockFile {
-		return Lock{}, fmt.Errorf("%s is larger than %d KiB; is it a pio.lock?", path, maxLockFile>>10)
-	}
 	var content struct {
 		Plugin []Entry `toml:"plugin"`
 	}

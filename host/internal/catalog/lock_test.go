@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"reflect"
 	"strings"
+	"syscall"
 	"testing"
 )
 
@@ -88,7 +89,7 @@ func TestDamagedLocks(t *testing.T) {
 		{"short hash", strings.Replace(entry, hashA, "a1", 1), `pio.lock: plugin[0]: sha256 "a1" of a: expected 64 lower-case hex digits`},
 		{"name twice", entry + strings.Replace(entry, hashA, hashB, 1), `pio.lock: plugin[1]: a, or its sha256, has an entry already`},
 		{"hash twice", entry + strings.Replace(entry, `"a"`, `"b"`, 1), `pio.lock: plugin[1]: b, or its sha256, has an entry already`},
-		{"too large", strings.Repeat("#\n", maxLockFile), "pio.lock is larger than 256 KiB; is it a pio.lock?"},
+		{"too large", strings.Repeat("#\n", maxLockFile), "pio.lock: has 524288 bytes, more than the 262144 that are read"},
 		{"too many", strings.Repeat("[[plugin]]\n", maxLockEntries+1), "pio.lock has more than 1000 entries"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -103,6 +104,13 @@ func TestDamagedLocks(t *testing.T) {
 	}
 	if _, err := ReadLock(t.TempDir()); err == nil {
 		t.Error("a folder was read as a lock")
+	}
+	pipe := filepath.Join(t.TempDir(), "pio.lock")
+	if err := syscall.Mkfifo(pipe, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := ReadLock(pipe); err == nil || !strings.Contains(err.Error(), "is a named pipe") { // nobody will ever write to it
+		t.Errorf("a pipe: %v", err)
 	}
 }
 
