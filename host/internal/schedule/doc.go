@@ -39,6 +39,12 @@
 // folders, pio.lock. When those have changed, and have been the same for one look, the next attempt comes at once. So
 // missing weights are noticed when they have arrived, and not for each of their megabytes.
 //
+// # Weights that change
+//
+// A plugin that says CHECKPOINT_CHANGED computes with files that were written to: its process is ended, nobody is to blame, and the
+// next one starts when what it depends on has been the same for one look. An answer of which something was told ends there, and so
+// does one that would be resumed in a process whose layer table names other weights; all other requests go on.
+//
 // # What is not alive
 //
 // A process that does not answer health checks is frozen: after the first check it misses the model is not ready and nobody boards,
