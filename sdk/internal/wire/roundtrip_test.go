@@ -148,7 +148,7 @@ func checkpoints() *rapid.Generator[sdk.InspectRequest] {
 	return draw(func(t *rapid.T) sdk.InspectRequest {
 		return sdk.InspectRequest{
 			Path: "/" + words.Draw(t, "path"), Context: counts.Draw(t, "context"), Quantize: words.Draw(t, "quantize"),
-			Numerics: sdk.Numerics(words.Draw(t, "numerics")), Layers: counts.Draw(t, "layers"), Weights: words.Draw(t, "weights"),
+			Numerics: sdk.Numerics(words.Draw(t, "numerics")), Layers: counts.Draw(t, "layers"), Weights: said.Draw(t, "weights"),
 			MaxSequences: counts.Draw(t, "sequences"), StepTokens: counts.Draw(t, "step"),
 		}
 	})
@@ -169,8 +169,8 @@ func tables() *rapid.Generator[sdk.LayerTable] {
 			Modules: rapid.SliceOfN(module, 1, 4).Draw(t, "modules"), Parameters: sizes.Draw(t, "parameters"),
 			Context: counts.Draw(t, "context"), VocabSize: counts.Draw(t, "vocab"), MaxSequences: counts.Draw(t, "sequences"),
 			ScratchBytes: sizes.Draw(t, "scratch"), ScratchBytesMost: sizes.Draw(t, "scratch most"), CachePositions: counts.Draw(t, "positions"), Snapshots: counts.Draw(t, "snapshots"),
-			Weights: words.Draw(t, "weights"),
-			Plan: rapid.SliceOfN(placement, 1, 4).Draw(t, "plan"),
+			Weights: said.Draw(t, "weights"),
+			Plan:    rapid.SliceOfN(placement, 1, 4).Draw(t, "plan"),
 		}
 	})
 }
