@@ -8,6 +8,7 @@ import (
 
 // The README's memory table is what the published config comes to.
 func TestReadmeTellsTheMemory(t *testing.T) {
+	need := plugin.Needs(t, published)
 	m := configtest.SizesOf(t, New(configs.Parsed(t, ""), 0, Spelling{}))
 	if m.Parameters != publishedParameters {
 		t.Errorf("%d parameters; the published model has %d", m.Parameters, int64(publishedParameters))
@@ -17,12 +18,14 @@ func TestReadmeTellsTheMemory(t *testing.T) {
 		"weights in bf16":                        2 * m.Parameters,
 		"weights in FP8":                         fp8Bytes(),
 		"embedding and head, bf16 in both, each": 2 * m.Elements["lm_head"],
-		"one layer with the delta rule, without experts, bf16": 2 * m.Elements["layers.0"],
-		"one layer with attention, without experts, bf16":      2 * m.Elements["layers.3"],
-		"one expert, 48 times 512 in all, bf16":                2 * m.Elements["layers.7.mlp.experts.500"],
-		"states of one sequence, whatever its length":          m.Sequence,
-		"cache for one position":                               m.Position,
-		"cache for 262,144 positions":                          262144 * m.Position,
+		"one layer with the delta rule, without experts, bf16":                        2 * m.Elements["layers.0"],
+		"one layer with attention, without experts, bf16":                             2 * m.Elements["layers.3"],
+		"one expert, 48 times 512 in all, bf16":                                       2 * m.Elements["layers.7.mlp.experts.500"],
+		"states of one sequence, whatever its length":                                 m.Sequence,
+		"cache for one position":                                                      m.Position,
+		"cache for 262,144 positions":                                                 262144 * m.Position,
+		"activations and the process, with the default max_sequences and step_tokens": need.Scratch,
+		"least it loads in, in bf16":                                                  need.Least(),
 	})
 }
 

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/inference-pio/inference-pio/sdk"
+	"github.com/inference-pio/inference-pio/sdk/plan"
 )
 
 // Table is what the layer table of a checkpoint adds up to.
@@ -47,4 +48,19 @@ func (p Plugin) LayerTables(t testing.TB, published string, tables []Table) {
 			t.Errorf("the table adds up to\n     %+v\nwant %+v", got, want)
 		}
 	}
+}
+
+// Needs is what the published model takes of the CPU's memory in an entry without other keys. Its weights are counted as those of a
+// file, and the tokenizer, which the config does not tell, as nothing.
+func (p Plugin) Needs(t testing.TB, published string) plan.Need {
+	t.Helper()
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "config.json"), []byte(published), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	in, err := p.Idle(t).Inspect(t.Context(), sdk.InspectRequest{Path: dir, Weights: "dummy"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return plan.NeedOf(in.Table, sdk.InspectRequest{})
 }

@@ -47,6 +47,7 @@ func (h *Host) Apply(c *config.Config) (Changes, error) {
 	for _, m := range p.kept {
 		m.rebudget(p.given[m.entry.ID])
 	}
+	rerank(p.kept)
 	for _, m := range p.changed {
 		err = errors.Join(err, h.replace(m, p))
 	}

@@ -35,14 +35,15 @@ type fakeProcess struct {
 	word    func(p *fakeProcess, text string) // each text to tokenize
 	calls   chan struct{}                     // closed when calls fail: at the death, or earlier for a process that only looks alive
 
-	mu      sync.Mutex
-	done    chan struct{}
-	exit    process.Exit
-	stopped bool
-	loaded  sdk.LoadRequest
-	reports chan sdk.Report
-	aboard  int // requests
-	most    int // at once
+	mu       sync.Mutex
+	done     chan struct{}
+	exit     process.Exit
+	stopped  bool
+	niceness []int // it was told
+	loaded   sdk.LoadRequest
+	reports  chan sdk.Report
+	aboard   int // requests
+	most     int // at once
 }
 
 func newFakeProcess(number int) *fakeProcess {
@@ -245,6 +246,13 @@ func (p *fakeProcess) Stop(context.Context) error {
 	p.stopped = true
 	p.mu.Unlock()
 	p.end(process.Exit{})
+	return nil
+}
+
+func (p *fakeProcess) Nice(n int) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.niceness = append(p.niceness, n)
 	return nil
 }
 

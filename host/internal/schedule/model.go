@@ -44,6 +44,7 @@ type life struct {
 	Process
 	orders *orders
 	ready  bool            // loaded, and not about to be ended
+	nice   int             // what its process was told
 	hold   context.Context // of the calls of its requests; ends when the host ends the process
 	letGo  context.CancelFunc
 

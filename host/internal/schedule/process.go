@@ -26,6 +26,7 @@ type Process interface {
 	Exit() process.Exit    // valid after Done
 	Stop(ctx context.Context) error
 	Kill()
+	Nice(n int) error // to other processes, in what the system's scheduler gives; 0 is as nice as the host
 	PID() int
 	Path() string
 }

@@ -89,6 +89,7 @@ func (m *model) live(ctx context.Context, ready func()) error {
 	defer cancel() // ends the Scheduler stream and the health checks
 	l := newLife(p)
 	defer l.letGo()
+	m.rank(l)
 	if err := m.load(ctx, l); err != nil {
 		m.end(l)
 		m.mu.Lock()
