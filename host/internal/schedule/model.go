@@ -14,6 +14,7 @@ import (
 
 	"github.com/inference-pio/inference-pio/host/internal/config"
 	"github.com/inference-pio/inference-pio/host/internal/process"
+	"github.com/inference-pio/inference-pio/host/internal/telemetry"
 	"github.com/inference-pio/inference-pio/sdk"
 )
 
@@ -53,11 +54,12 @@ type life struct {
 	pulse  pulse                  // when it last showed that its work advances
 	doom   atomic.Pointer[string] // why the host killed it, nil if it did not
 
-	stranger bool          // it was told that the reports have devices that are not the entry's; of the goroutine that reads them
-	lost     chan struct{} // closed by the first request that finds the process gone
-	buried   chan struct{} // closed when the aboard have been told what the death means for them
-	exit     process.Exit  // valid after buried
-	once     sync.Once     // of lost
+	counted  telemetry.Counts // of its newest report; this and the next are of the goroutine that reads the reports
+	stranger bool             // it was told that they have devices that are not the entry's
+	lost     chan struct{}    // closed by the first request that finds the process gone
+	buried   chan struct{}    // closed when the aboard have been told what the death means for them
+	exit     process.Exit     // valid after buried
+	once     sync.Once        // of lost
 
 	weights   string     // by their name; after Load
 	outdated  chan error // gets why the host is to replace the process
@@ -137,13 +139,10 @@ func (m *model) report(l *life, r sdk.Report) sdk.Report {
 	r = m.believe(l, r)
 	id, metrics := m.entry.ID, m.host.o.Metrics
 	metrics.CacheUsage.WithLabelValues(id).Set(r.StateUsed)
-	metrics.Moves.WithLabelValues(id).Set(float64(r.Moves))
-	metrics.Prefetches.WithLabelValues(id).Set(float64(r.Prefetches))
-	metrics.ExpertHits.WithLabelValues(id).Set(float64(r.ExpertHits))
-	metrics.ExpertMisses.WithLabelValues(id).Set(float64(r.ExpertMisses))
-	metrics.Evictions.WithLabelValues(id).Set(float64(r.Evictions))
-	metrics.Seen.WithLabelValues(id).Set(float64(r.PicturesSeen))
-	metrics.Reused.WithLabelValues(id).Set(float64(r.PicturesReused))
+	l.counted = metrics.Grow(id, l.counted, telemetry.Counts{
+		Moves: r.Moves, Prefetches: r.Prefetches, Evictions: r.Evictions, ExpertHits: r.ExpertHits, ExpertMisses: r.ExpertMisses,
+		Seen: r.PicturesSeen, Reused: r.PicturesReused,
+	})
 	for _, d := range r.Devices {
 		metrics.DeviceBudget.WithLabelValues(id, d.Name).Set(float64(d.Budget))
 		metrics.DeviceUsed.WithLabelValues(id, d.Name).Set(float64(d.Used))
@@ -265,6 +264,7 @@ func (m *model) leave(f *flight, l *life, ended bool) {
 // laid lets the requests that were on board go on. mu is held.
 func (m *model) laid(l *life) {
 	m.life = nil
+	m.host.o.Metrics.Gone(m.entry.ID)
 	m.status.Silent = time.Time{}
 	close(l.buried)
 	m.change()

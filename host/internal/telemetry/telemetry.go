@@ -19,6 +19,7 @@ import (
 // Metrics is one host's registry and its instruments. The zero value is not usable: call New.
 type Metrics struct {
 	registry *prometheus.Registry
+	table    *table
 
 	// Requests.
 	Running        *prometheus.GaugeVec     // model_name: requests that have had their first token
@@ -48,24 +49,25 @@ type Metrics struct {
 	LoadSeconds *prometheus.HistogramVec // model_name: from the start of the process to ready
 
 	// Memory, as the plugins report it.
-	DeviceBudget *prometheus.GaugeVec // model_name, device
-	DeviceUsed   *prometheus.GaugeVec // model_name, device
-	DevicePeak   *prometheus.GaugeVec // model_name, device
-	DeviceReal   *prometheus.GaugeVec // model_name, device
-	Moves        *prometheus.GaugeVec // model_name: modules moved in the life of the process
-	Prefetches   *prometheus.GaugeVec // model_name
-	ExpertHits   *prometheus.GaugeVec // model_name
-	ExpertMisses *prometheus.GaugeVec // model_name
-	Evictions    *prometheus.GaugeVec // model_name
-	Seen         *prometheus.GaugeVec // model_name: pictures
-	Reused       *prometheus.GaugeVec // model_name: pictures
+	DeviceBudget *prometheus.GaugeVec   // model_name, device
+	DeviceUsed   *prometheus.GaugeVec   // model_name, device
+	DevicePeak   *prometheus.GaugeVec   // model_name, device
+	DeviceReal   *prometheus.GaugeVec   // model_name, device
+	Moves        *prometheus.CounterVec // model_name: modules moved; this and what follows is summed over the processes
+	Prefetches   *prometheus.CounterVec // model_name
+	ExpertHits   *prometheus.CounterVec // model_name
+	ExpertMisses *prometheus.CounterVec // model_name
+	Evictions    *prometheus.CounterVec // model_name
+	Seen         *prometheus.CounterVec // model_name: pictures
+	Reused       *prometheus.CounterVec // model_name: pictures
 }
 
 // Buckets: a token takes from a millisecond on a GPU to seconds on a laptop; an answer up to minutes.
 var (
-	tokenBuckets   = []float64{.001, .0025, .005, .01, .025, .05, .075, .1, .15, .2, .3, .5, .75, 1, 2.5, 5}
+	tokenBuckets   = []float64{.001, .0025, .005, .01, .025, .05, .075, .1, .15, .2, .3, .5, .75, 1, 2.5, 5, 10}
 	firstBuckets   = []float64{.001, .005, .01, .02, .04, .06, .08, .1, .25, .5, .75, 1, 2.5, 5, 7.5, 10, 20, 40, 80, 160}
 	requestBuckets = []float64{.05, .1, .3, .5, .8, 1, 1.5, 2, 2.5, 5, 10, 15, 20, 30, 40, 50, 60, 120, 240, 480, 960, 1920}
+	httpBuckets    = append([]float64{.001, .0025, .005, .01, .025}, requestBuckets...) // a probe takes no time
 	loadBuckets    = []float64{.05, .1, .25, .5, 1, 2.5, 5, 10, 20, 40, 80, 160, 320}
 )
 
@@ -73,9 +75,10 @@ var (
 func New(version string) *Metrics {
 	r := prometheus.NewRegistry()
 	r.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-	t := table{registry: r}
+	t := &table{registry: r}
 	m := &Metrics{
 		registry: r,
+		table:    t,
 
 		Running:       t.gauge("vllm:num_requests_running", "Requests that are generating.", "model_name"),
 		Waiting:       t.gauge("vllm:num_requests_waiting", "Requests that wait for their first token.", "model_name"),
@@ -85,8 +88,8 @@ func New(version string) *Metrics {
 		Success:       t.counter("vllm:request_success_total", "Answers that ended well, by reason.", "model_name", "finished_reason"),
 		PromptTokens:  t.counter("vllm:prompt_tokens_total", "Tokens of prompts.", "model_name"),
 		Generated:     t.counter("vllm:generation_tokens_total", "Tokens generated.", "model_name"),
-		PrefixQueries: t.counter("vllm:prefix_cache_queries", "Prompt tokens looked up in the prefix cache.", "model_name"),
-		PrefixHits:    t.counter("vllm:prefix_cache_hits", "Prompt tokens found in the prefix cache.", "model_name"),
+		PrefixQueries: t.counter("vllm:prefix_cache_queries_total", "Prompt tokens looked up in the prefix cache.", "model_name"),
+		PrefixHits:    t.counter("vllm:prefix_cache_hits_total", "Prompt tokens found in the prefix cache.", "model_name"),
 		CacheUsage:    t.gauge("vllm:kv_cache_usage_perc", "Share of the cache's blocks in use, 0 to 1.", "model_name"),
 
 		Failures:      t.counter("pio_request_failures_total", "Requests that ended in an error.", "model_name", "reason"),
@@ -95,7 +98,7 @@ func New(version string) *Metrics {
 		Strikes:       t.counter("pio_strikes_total", "Deaths of a plugin during a request that ran alone.", "model_name"),
 
 		HTTPRequests:   t.counter("pio_http_requests_total", "HTTP requests.", "route", "code"),
-		HTTPSeconds:    t.histogram("pio_http_request_seconds", "HTTP requests, first byte in to last byte out.", requestBuckets, "route"),
+		HTTPSeconds:    t.histogram("pio_http_request_seconds", "HTTP requests, first byte in to last byte out.", httpBuckets, "route"),
 		HTTPInProgress: t.gauge("pio_http_requests_in_progress", "HTTP requests under way.").WithLabelValues(),
 
 		Ready:       t.gauge("pio_model_ready", "1 when the model answers.", "model_name"),
@@ -108,13 +111,13 @@ func New(version string) *Metrics {
 		DeviceUsed:   t.gauge("pio_device_used_bytes", "What counts against the process's budget on a device; a cache counts from the time it is reserved.", "model_name", "device"),
 		DevicePeak:   t.gauge("pio_device_peak_bytes", "The most that ever counted at once.", "model_name", "device"),
 		DeviceReal:   t.gauge("pio_device_resident_bytes", "What the process really has on a device, mapped weights among it.", "model_name", "device"),
-		Moves:        t.gauge("pio_moves", "Modules moved between devices since the process began.", "model_name"),
-		Prefetches:   t.gauge("pio_prefetches", "Modules copied ahead of need since the process began.", "model_name"),
-		ExpertHits:   t.gauge("pio_expert_hits", "Experts entered that lay on their layer's device, since the process began.", "model_name"),
-		ExpertMisses: t.gauge("pio_expert_misses", "Experts entered that had to be computed on the CPU although their layer was not.", "model_name"),
-		Evictions:    t.gauge("pio_evictions", "Modules given up since the process began.", "model_name"),
-		Seen:         t.gauge("pio_pictures_seen", "Pictures that were looked at since the process began.", "model_name"),
-		Reused:       t.gauge("pio_pictures_reused", "Pictures that were sent again while it was remembered what was seen of them.", "model_name"),
+		Moves:        t.counter("pio_moves_total", "Modules moved between devices.", "model_name"),
+		Prefetches:   t.counter("pio_prefetches_total", "Modules copied ahead of need.", "model_name"),
+		ExpertHits:   t.counter("pio_expert_hits_total", "Experts entered that lay on their layer's device.", "model_name"),
+		ExpertMisses: t.counter("pio_expert_misses_total", "Experts entered that had to be computed on the CPU although their layer was not.", "model_name"),
+		Evictions:    t.counter("pio_evictions_total", "Modules given up.", "model_name"),
+		Seen:         t.counter("pio_pictures_seen_total", "Pictures that were looked at.", "model_name"),
+		Reused:       t.counter("pio_pictures_reused_total", "Pictures that were sent again while it was remembered what was seen of them.", "model_name"),
 	}
 	t.gauge("pio_build_info", "Always 1; the version is the label.", "version").WithLabelValues(version).Set(1)
 	return m
@@ -135,6 +138,7 @@ func (m *Metrics) Touch(model string) {
 	}
 	for _, c := range []*prometheus.CounterVec{
 		m.PromptTokens, m.Generated, m.PrefixQueries, m.PrefixHits, m.Resumes, m.Strikes, m.Deaths,
+		m.Moves, m.Prefetches, m.ExpertHits, m.ExpertMisses, m.Evictions, m.Seen, m.Reused,
 	} {
 		c.WithLabelValues(model)
 	}
@@ -143,23 +147,58 @@ func (m *Metrics) Touch(model string) {
 	}
 }
 
+// Counts are what a process counts in its life. In the metrics they only go up, however many processes there are.
+type Counts struct{ Moves, Prefetches, ExpertHits, ExpertMisses, Evictions, Seen, Reused uint64 }
+
+// Grow adds what a model's process has counted since the counts before, and returns those to begin from the next time.
+func (m *Metrics) Grow(model string, before, now Counts) Counts {
+	for _, c := range []struct {
+		sum         *prometheus.CounterVec
+		before, now *uint64
+	}{
+		{m.Moves, &before.Moves, &now.Moves}, {m.Prefetches, &before.Prefetches, &now.Prefetches}, {m.Evictions, &before.Evictions, &now.Evictions},
+		{m.ExpertHits, &before.ExpertHits, &now.ExpertHits}, {m.ExpertMisses, &before.ExpertMisses, &now.ExpertMisses},
+		{m.Seen, &before.Seen, &now.Seen}, {m.Reused, &before.Reused, &now.Reused},
+	} {
+		if *c.now > *c.before {
+			c.sum.WithLabelValues(model).Add(float64(*c.now - *c.before))
+			*c.before = *c.now
+		}
+	}
+	return before
+}
+
+// Gone says that a model's process is no more, and nothing of what it held.
+func (m *Metrics) Gone(model string) {
+	m.CacheUsage.WithLabelValues(model).Set(0)
+	for _, g := range []*prometheus.GaugeVec{m.DeviceBudget, m.DeviceUsed, m.DevicePeak, m.DeviceReal} {
+		g.DeletePartialMatch(prometheus.Labels{"model_name": model})
+	}
+}
+
 // table registers instruments as they are made: a name that is used twice stops the host at its start, in every test.
-type table struct{ registry *prometheus.Registry }
-
-func (t table) gauge(name, help string, labels ...string) *prometheus.GaugeVec {
-	v := prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: name, Help: help}, labels)
-	t.registry.MustRegister(v)
-	return v
+type table struct {
+	registry *prometheus.Registry
+	rows     []row
 }
 
-func (t table) counter(name, help string, labels ...string) *prometheus.CounterVec {
-	v := prometheus.NewCounterVec(prometheus.CounterOpts{Name: name, Help: help}, labels)
-	t.registry.MustRegister(v)
-	return v
+// row is what a reader of the metrics is told of one.
+type row struct{ name, kind, help string }
+
+func (t *table) gauge(name, help string, labels ...string) *prometheus.GaugeVec {
+	return register(t, row{name, "gauge", help}, prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: name, Help: help}, labels))
 }
 
-func (t table) histogram(name, help string, buckets []float64, labels ...string) *prometheus.HistogramVec {
-	v := prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: name, Help: help, Buckets: buckets}, labels)
+func (t *table) counter(name, help string, labels ...string) *prometheus.CounterVec {
+	return register(t, row{name, "counter", help}, prometheus.NewCounterVec(prometheus.CounterOpts{Name: name, Help: help}, labels))
+}
+
+func (t *table) histogram(name, help string, buckets []float64, labels ...string) *prometheus.HistogramVec {
+	return register(t, row{name, "histogram", help}, prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: name, Help: help, Buckets: buckets}, labels))
+}
+
+func register[V prometheus.Collector](t *table, r row, v V) V {
 	t.registry.MustRegister(v)
+	t.rows = append(t.rows, r)
 	return v
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"log/slog"
 	"net/http/httptest"
+	"os"
 	"strings"
 	"testing"
 
@@ -23,12 +24,14 @@ func TestAScraperSeesAModelBeforeItsFirstRequest(t *testing.T) {
 		`vllm:num_requests_running{model_name="tiny"} 0`,
 		`vllm:num_requests_waiting{model_name="tiny"} 0`,
 		`vllm:kv_cache_usage_perc{model_name="tiny"} 0`,
-		`vllm:prefix_cache_queries{model_name="tiny"} 0`,
-		`vllm:prefix_cache_hits{model_name="tiny"} 0`,
+		`vllm:prefix_cache_queries_total{model_name="tiny"} 0`,
+		`vllm:prefix_cache_hits_total{model_name="tiny"} 0`,
 		`vllm:time_to_first_token_seconds_count{model_name="tiny"} 0`,
 		`vllm:inter_token_latency_seconds_count{model_name="tiny"} 0`,
 		`vllm:e2e_request_latency_seconds_count{model_name="tiny"} 0`,
 		`pio_model_ready{model_name="tiny"} 0`,
+		`pio_moves_total{model_name="tiny"} 0`,
+		`pio_pictures_reused_total{model_name="tiny"} 0`,
 		`pio_build_info{version="1.2.3"} 1`,
 	} {
 		if !strings.Contains(body, want+"\n") {
@@ -103,5 +106,95 @@ func TestLogDoesNotSteerATerminal(t *testing.T) {
 		if err := json.Unmarshal(b.Bytes(), &fields); err != nil || fields["msg"] != hostile || fields["error"] != hostile {
 			t.Errorf("%v: %q", err, fields)
 		}
+	}
+}
+
+// What a process counts begins anew with the next; the sum of all does not. A count that falls is no count.
+func TestCountsOfProcessesAddUp(t *testing.T) {
+	m := New("")
+	var first, second Counts
+	first = m.Grow("tiny", first, Counts{Moves: 5, Seen: 1})
+	first = m.Grow("tiny", first, Counts{Moves: 7, Seen: 1})
+	first = m.Grow("tiny", first, Counts{Moves: 2, Seen: 2})
+	if m.Grow("tiny", first, Counts{Moves: 7, Seen: 2}) != first {
+		t.Error("what was counted already is counted again")
+	}
+	m.Grow("tiny", second, Counts{Moves: 9, Reused: 3}) // of the next process
+	for name, want := range map[string]float64{"pio_moves_total": 16, "pio_pictures_seen_total": 2, "pio_pictures_reused_total": 3} {
+		if got := valueOf(t, m, name); got != want {
+			t.Errorf("%s is %g, want %g", name, got, want)
+		}
+	}
+}
+
+// A process that is gone holds nothing.
+func TestNothingIsSaidOfMemoryThatIsGone(t *testing.T) {
+	m := New("")
+	for _, model := range []string{"tiny", "other"} {
+		m.CacheUsage.WithLabelValues(model).Set(0.5)
+		m.DeviceUsed.WithLabelValues(model, "cpu").Set(1000)
+		m.DeviceReal.WithLabelValues(model, "cpu").Set(1000)
+	}
+	m.Gone("tiny")
+	w := httptest.NewRecorder()
+	m.Handler().ServeHTTP(w, httptest.NewRequest("GET", "/metrics", nil))
+	body := w.Body.String()
+	if strings.Contains(body, `_bytes{device="cpu",model_name="tiny"}`) || !strings.Contains(body, `pio_device_used_bytes{device="cpu",model_name="other"} 1000`) ||
+		!strings.Contains(body, `vllm:kv_cache_usage_perc{model_name="tiny"} 0`) {
+		t.Errorf("%s", body)
+	}
+}
+
+func valueOf(t *testing.T, m *Metrics, name string) float64 {
+	t.Helper()
+	list, err := m.Gather().Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range list {
+		if f.GetName() == name {
+			return f.GetMetric()[0].GetCounter().GetValue()
+		}
+	}
+	t.Fatalf("no %s", name)
+	return 0
+}
+
+// docs/api.md has a row for every metric of the table, with its type, and for no other. Counters end in _total, and nothing
+// else does; what is measured in something says so.
+func TestTheDocumentedMetricsAreTheTable(t *testing.T) {
+	text, err := os.ReadFile("../../../docs/api.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, section, found := strings.Cut(string(text), "\n## Metrics\n")
+	if !found {
+		t.Fatal("docs/api.md says nothing of metrics")
+	}
+	section, _, _ = strings.Cut(section, "\n## ")
+	documented := map[string]string{}
+	for _, line := range strings.Split(section, "\n") {
+		cells := strings.Split(line, "|")
+		if len(cells) != 5 || !strings.Contains(cells[1], "`") {
+			continue
+		}
+		for _, name := range strings.Split(cells[1], ",") {
+			documented[strings.Trim(name, " `")] = strings.TrimSpace(cells[2])
+		}
+	}
+	for _, r := range New("").table.rows {
+		if documented[r.name] != r.kind {
+			t.Errorf("docs/api.md says that %s is a %q; it is a %s: %s", r.name, documented[r.name], r.kind, r.help)
+		}
+		if strings.HasSuffix(r.name, "_total") != (r.kind == "counter") {
+			t.Errorf("%s is a %s", r.name, r.kind)
+		}
+		if r.kind == "histogram" && !strings.HasSuffix(r.name, "_seconds") {
+			t.Errorf("the histogram %s does not say what it measures", r.name)
+		}
+		delete(documented, r.name)
+	}
+	for name := range documented {
+		t.Errorf("docs/api.md has the metric %s, which there is not", name)
 	}
 }
