@@ -118,3 +118,28 @@ func TestAStrangersPluginThatHangsIsKilled(t *testing.T) {
 		t.Errorf("the log does not tell:\n%s", log)
 	}
 }
+
+// A plugin that goes on and on, by length or by number, costs the request that asked it and neither the host nor those beside.
+func TestAPluginThatSendsTooMuchEndsItsAnswerAlone(t *testing.T) {
+	plugins, table := buildStranger(t, "flood",
+		"token.Text = string(rune(token.ID))", "token.Text = strings.Repeat(string(rune(token.ID)), size(prompt))",
+		"if req.MaxTokens > 0 {", "if req.MaxTokens > 0 && size(prompt) == 1 && prompt[0] != 'm' {",
+		"func main() {", "// size is how often a token is said.\nfunc size(prompt []int32) int {\n\tswitch prompt[0] {\n\tcase 'l':\n\t\treturn 9 << 20\n\tcase 'b':\n\t\treturn 1 << 20\n\t}\n\treturn 1\n}\n\nfunc main() {",
+		"\t\"path/filepath\"\n", "\t\"path/filepath\"\n\t\"strings\"\n")
+	s := start(t, table, plugins)
+	for prompt, want := range map[string]string{
+		"many": "more than the 2 tokens it was asked for", "big": "4096 bytes for each token", "long": "sent more than it may",
+	} {
+		code, out := s.post("/v1/completions", object{"model": "flood", "prompt": prompt, "max_tokens": 2, "ignore_eos": true})
+		if said := fmt.Sprint(out["error"]); code != http.StatusInternalServerError || !strings.Contains(said, want) {
+			t.Errorf("%s: %d %s", prompt, code, said)
+		}
+	}
+	got, err := s.complete("/v1/completions", object{"model": "flood", "prompt": "good morning"}, nil)
+	if err != nil || got.Text != "good morning" {
+		t.Errorf("afterwards: %q, %v", got.Text, err)
+	}
+	if log := s.log.String(); strings.Contains(log, "the plugin died") || !strings.Contains(log, "its plugin broke its contract") {
+		t.Errorf("the log:\n%s", log)
+	}
+}

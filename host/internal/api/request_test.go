@@ -12,6 +12,7 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/inference-pio/inference-pio/host/internal/schedule"
 	"github.com/inference-pio/inference-pio/host/internal/telemetry"
@@ -218,6 +219,17 @@ func TestModelsAndReadiness(t *testing.T) {
 	draining = true
 	if status, body := get("/readyz/tiny"); status != 503 || !strings.Contains(body, `"draining":true`) {
 		t.Errorf("a draining host is ready: %d %s", status, body)
+	}
+}
+
+// A loaded model whose process does not answer is not ready, and the reason is told.
+func TestAModelWhoseProcessIsSilentIsNotReady(t *testing.T) {
+	f := newFake()
+	f.status[0].Silent = time.Now().Add(-7 * time.Second)
+	w := httptest.NewRecorder()
+	New(f, Options{}).ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/readyz/tiny", nil))
+	if body := w.Body.String(); w.Code != 503 || !strings.Contains(body, `"ready":false`) || !strings.Contains(body, "its plugin has not answered a health check for 7s") {
+		t.Errorf("%d %s", w.Code, body)
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"reflect"
 	"slices"
 	"strings"
 	"syscall"
@@ -284,4 +285,29 @@ func TestADeathAfterTheFinishIsNoFailure(t *testing.T) {
 		})
 		o.complete(w, 100, 3)
 	})
+}
+
+// A resumed answer begins where it stopped: with the prompt as it was read, the ids so far, and inside its reasoning or not.
+func TestAResumeBringsBackTheStart(t *testing.T) {
+	for _, inside := range []bool{false, true} {
+		resumes := make(chan sdk.Resume, 1)
+		inWorld(t, func(p *fakeProcess) error {
+			p.inside = inside
+			p.before = func(_ context.Context, p *fakeProcess, req sdk.GenerateRequest, index int) {
+				switch {
+				case p.number == 1 && index == 2:
+					p.die(syscall.SIGKILL)
+				case p.number == 2 && index == 2:
+					resumes <- *req.Resume
+				}
+			}
+			return nil
+		}, func(w *world) {
+			w.ask(100, 4).complete(w, 100, 4)
+			want := sdk.Resume{Prompt: []int32{100}, Generated: []int32{100, 101}, InReasoning: inside}
+			if got := <-resumes; !reflect.DeepEqual(got, want) {
+				t.Errorf("got %+v, want %+v", got, want)
+			}
+		})
+	}
 }

@@ -95,6 +95,31 @@ func TestAnAnswerOfARealProcessGoesOnAfterSIGKILL(t *testing.T) {
 	}
 }
 
+// A lone answer outlives any number of kills, far apart or not.
+func TestAnAnswerOfARealProcessSurvivesManyKills(t *testing.T) {
+	h := echoHost(t)
+	const tokens, kills = 40_000, 12
+	var got strings.Builder
+	n := 0
+	err := h.Generate(context.Background(), "echo", sdk.GenerateRequest{Text: "abc ", HasText: true, MaxTokens: tokens, IgnoreEOS: true},
+		func(e sdk.Event) error {
+			if e.Token == nil {
+				return nil
+			}
+			got.WriteString(e.Token.Text)
+			if n++; n%500 == 0 && n <= 500*kills {
+				return syscall.Kill(h.Models()[0].PID, syscall.SIGKILL)
+			}
+			return nil
+		})
+	if want := strings.Repeat("abc ", tokens/4); err != nil || got.String() != want {
+		t.Errorf("%d bytes, equal: %v, %v", got.Len(), got.String() == want, err)
+	}
+	if s := h.Models()[0]; s.Deaths < 3 { // a kill may find the process dead already, its last events still on their way
+		t.Errorf("%d deaths", s.Deaths)
+	}
+}
+
 func TestARealProcessTakesOrders(t *testing.T) {
 	h := echoHost(t)
 	if err := h.Generate(context.Background(), "echo", sdk.GenerateRequest{Text: "a", HasText: true}, func(sdk.Event) error { return nil }); err != nil {

@@ -30,6 +30,7 @@ type fakeProcess struct {
 	order   func(sdk.Order) sdk.Report
 	refuse  func(req sdk.GenerateRequest, index int) error // instead of a token
 	weights string
+	inside  bool                              // its prompts end inside a reasoning block
 	mute    bool                              // it reads orders and answers none
 	deaf    bool                              // it reads no orders
 	word    func(p *fakeProcess, text string) // each text to tokenize
@@ -130,7 +131,7 @@ func (p *fakeProcess) Generate(ctx context.Context, req sdk.GenerateRequest, sen
 				return sdk.Errorf(sdk.ReasonInternal, "the resumed ids are wrong: %v", r.Generated)
 			}
 		}
-	} else if err := send(sdk.Event{Start: &sdk.Start{Prompt: prompt}}); err != nil {
+	} else if err := send(sdk.Event{Start: &sdk.Start{Prompt: prompt, InReasoning: p.inside}}); err != nil {
 		return err
 	}
 	for i := next; i < req.MaxTokens; i++ {

@@ -283,3 +283,33 @@ func TestAnOrderEndsAtItsDeadline(t *testing.T) {
 		})
 	}
 }
+
+// A budget that is ordered while the model loads is the next Load's: the one under way reads what it was given.
+func TestABudgetDuringALoadIsTheNextOnes(t *testing.T) {
+	var loading chan []sdk.DeviceBudget
+	inWorld(t, func(p *fakeProcess) error {
+		if p.number == 1 {
+			loading = make(chan []sdk.DeviceBudget) // of the bubble
+		}
+		p.load = func(ctx context.Context, p *fakeProcess, req sdk.LoadRequest, _ func(sdk.Progress)) error {
+			if p.number == 1 {
+				time.Sleep(time.Minute)
+			}
+			loading <- req.Devices
+			return nil
+		}
+		return nil
+	}, func(w *world) {
+		if _, err := w.Order(context.Background(), "m", sdk.Order{Budget: &sdk.BudgetOrder{Device: "far", Bytes: 300}}); err != nil {
+			t.Fatal(err)
+		}
+		if d := <-loading; d[1].Bytes != 1000 {
+			t.Errorf("the Load under way sees %v", d)
+		}
+		synctest.Wait()
+		w.process(1).die(syscall.SIGKILL)
+		if d := <-loading; d[1].Bytes != 300 {
+			t.Errorf("the next one sees %v", d)
+		}
+	})
+}

@@ -104,8 +104,9 @@ func (l *life) awaited() bool {
 }
 
 // condemn kills a process that is of no use. why completes "its plugin ...".
-func (m *model) condemn(l *life, why string) {
+func (m *model) condemn(l *life, reason, why string) {
 	l.doom.CompareAndSwap(nil, &why)
+	m.host.o.Metrics.Kills.WithLabelValues(m.entry.ID, reason).Inc()
 	m.log.Error("the plugin is killed: it "+why, "pid", l.PID(), "plugin", l.Path())
 	l.Kill()
 }
@@ -139,7 +140,7 @@ func (m *model) probe(ctx context.Context, l *life) {
 			continue
 		}
 		if ctx.Err() == nil {
-			m.condemn(l, fmt.Sprintf("left a health check unanswered for %v", limit))
+			m.condemn(l, "silent", fmt.Sprintf("left a health check unanswered for %v", limit))
 		}
 		return
 	}
@@ -209,7 +210,7 @@ func (m *model) guard(ctx context.Context, l *life, endLoad context.CancelCauseF
 			endLoad(fmt.Errorf("its plugin %s", why))
 			return
 		default:
-			m.condemn(l, why)
+			m.condemn(l, "stalled", why)
 			return
 		}
 	}

@@ -36,7 +36,7 @@ type Metrics struct {
 	CacheUsage     *prometheus.GaugeVec     // model_name: share of the cache's blocks in use, 0 to 1
 	Resumes        *prometheus.CounterVec   // model_name: answers continued in a new process
 	ResumeSeconds  *prometheus.HistogramVec // model_name: from the death to the next event of the answer
-	Strikes        *prometheus.CounterVec   // model_name: deaths during a request that ran alone
+	Strikes        *prometheus.CounterVec   // model_name: deaths that one request alone can have caused
 	HTTPRequests   *prometheus.CounterVec   // route, code
 	HTTPSeconds    *prometheus.HistogramVec // route
 	HTTPInProgress prometheus.Gauge
@@ -46,6 +46,7 @@ type Metrics struct {
 	Quarantined *prometheus.GaugeVec     // model_name: 1 when the host has given up starting it
 	Starts      *prometheus.CounterVec   // model_name, outcome: "ok", "failed"
 	Deaths      *prometheus.CounterVec   // model_name: processes that ended without being asked to
+	Kills       *prometheus.CounterVec   // model_name, reason: "silent" (no answer to a health check), "stalled" (its work stood still)
 	LoadSeconds *prometheus.HistogramVec // model_name: from the start of the process to ready
 
 	// Memory, as the plugins report it.
@@ -95,7 +96,7 @@ func New(version string) *Metrics {
 		Failures:      t.counter("pio_request_failures_total", "Requests that ended in an error.", "model_name", "reason"),
 		Resumes:       t.counter("pio_resumes_total", "Answers continued in a new process after a death.", "model_name"),
 		ResumeSeconds: t.histogram("pio_resume_seconds", "From a plugin's death to the next event of an answer.", loadBuckets, "model_name"),
-		Strikes:       t.counter("pio_strikes_total", "Deaths of a plugin during a request that ran alone.", "model_name"),
+		Strikes:       t.counter("pio_strikes_total", "Deaths of a plugin that one request alone can have caused.", "model_name"),
 
 		HTTPRequests:   t.counter("pio_http_requests_total", "HTTP requests.", "route", "code"),
 		HTTPSeconds:    t.histogram("pio_http_request_seconds", "HTTP requests, first byte in to last byte out.", httpBuckets, "route"),
@@ -105,6 +106,7 @@ func New(version string) *Metrics {
 		Quarantined: t.gauge("pio_model_quarantined", "1 when the host has given up starting the model.", "model_name"),
 		Starts:      t.counter("pio_plugin_starts_total", "Attempts to start a plugin and load its model.", "model_name", "outcome"),
 		Deaths:      t.counter("pio_plugin_deaths_total", "Plugin processes that ended without being asked to.", "model_name"),
+		Kills:       t.counter("pio_plugin_kills_total", "Plugin processes that the host killed, since they were of no use any more.", "model_name", "reason"),
 		LoadSeconds: t.histogram("pio_model_load_seconds", "From the start of the process to ready.", loadBuckets, "model_name"),
 
 		DeviceBudget: t.gauge("pio_device_budget_bytes", "What the process may hold on a device; 0 is no limit.", "model_name", "device"),
