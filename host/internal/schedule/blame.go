@@ -109,7 +109,6 @@ func (m *model) charge(f *flight, l *life) {
 		f.blank = 0
 		if m.flying == 1 { // nobody else suffers, and it gets on, in whatever steps
 			m.suspects, f.deaths, f.strikes = nil, 0, 0
-			return
 		}
 	}
 	struck := alone && f.gained == 0
@@ -136,11 +135,12 @@ func (m *model) advance(f *flight, l *life) {
 	m.lived(l, 1)
 }
 
-// lived notes that the process has done work of that many tokens; suspects that sit out learn whether it does so without them.
+// lived notes that the process has done work of that many tokens, all of them without the suspects that sit out: those may board
+// again when it was enough.
 func (m *model) lived(l *life, tokens int) {
 	l.tokens += tokens
 	for _, s := range m.suspects {
-		if s.bar > 0 && !l.aboard[s] && l.tokens >= s.bar {
+		if s.bar > 0 && l.tokens >= s.bar {
 			s.bar = 0
 			m.change()
 		}

@@ -239,3 +239,209 @@ func TestARestartAfterWorkIsImmediate(t *testing.T) {
 		}
 	})
 }
+
+// A stream that never has 32 tokens between two kills from outside, since it reads a long prompt anew each time, while those beside
+// it do: they do no better without it, so it is not to blame.
+func TestALongPromptAmongKillsIsNotToBlame(t *testing.T) {
+	inWorld(t, func(p *fakeProcess) error {
+		p.before = func(ctx context.Context, p *fakeProcess, req sdk.GenerateRequest, index int) {
+			pause := tick
+			if req.Tokens[0] == 666 && fed(req, index) == 0 {
+				pause = 35 * tick
+			}
+			select {
+			case <-time.After(pause):
+			case <-p.calls:
+			case <-ctx.Done():
+			}
+		}
+		return nil
+	}, func(w *world) {
+		stop := make(chan struct{})
+		go w.kill(stop, func() time.Duration { return 40*tick + tick/2 })
+		slow := w.ask(666, 100)
+		var list []*outcome
+		for i := range 3 {
+			list = append(list, w.ask(int32(10_000*(i+1)), 3000))
+		}
+		slow.complete(w, 666, 100)
+		for i, o := range list {
+			o.complete(w, int32(10_000*(i+1)), 3000)
+		}
+		close(stop)
+	})
+}
+
+// court is a model with requests, to judge deaths by hand.
+type court struct {
+	*model
+	list []*flight
+}
+
+func newCourt(requests int) *court {
+	c := &court{model: newModel(New(Options{Config: emptyConfig()}), emptyConfig().Models[0], nil)}
+	for i := range requests {
+		c.list = append(c.list, &flight{model: c.model, number: uint64(i)})
+	}
+	c.flying = requests
+	return c
+}
+
+// process is one with the requests of those numbers on board.
+func (c *court) process(aboard ...int) *life {
+	l := &life{aboard: map[*flight]bool{}}
+	for _, n := range aboard {
+		f := c.list[n]
+		f.gained, f.joined = 0, l.tokens
+		l.aboard[f] = true
+	}
+	return l
+}
+
+// feed gives the requests tokens, one each in turn.
+func (c *court) feed(l *life, tokens int, numbers ...int) {
+	for range tokens {
+		for _, n := range numbers {
+			c.advance(c.list[n], l)
+		}
+	}
+}
+
+// may lists who may board l now, if it stands aside from it.
+func (c *court) may(l *life) (list []int) {
+	for n, f := range c.list {
+		if !l.aboard[f] && c.mayBoard(f, l) {
+			list = append(list, n)
+		}
+	}
+	return list
+}
+
+func TestWhoMayBoardWhileSomebodyIsSuspected(t *testing.T) {
+	c := newCourt(4) // 0 and 1 will be suspects, 2 trusted, 3 is new
+	for range firstPatience {
+		c.blame(c.process(0, 1))
+	}
+	l := c.process(2)
+	if got := c.may(l); got != nil {
+		t.Errorf("beside one that has not got on: %v", got)
+	}
+	c.feed(l, enough, 2)
+	if got := c.may(l); !slices.Equal(got, []int{0}) {
+		t.Errorf("beside one that got on: %v, expected the first suspect alone", got)
+	}
+	if got := c.may(c.process()); !slices.Equal(got, []int{0, 2}) {
+		t.Errorf("an empty process: %v, expected the first suspect and who got on", got)
+	}
+	l = c.process(0, 2)
+	if got := c.may(l); got != nil {
+		t.Errorf("beside a suspect: %v", got)
+	}
+	c.blame(l) // a strike against 0, which sits out: 1 is next
+	if got := c.may(c.process()); !slices.Equal(got, []int{1, 2}) {
+		t.Errorf("after a strike: %v", got)
+	}
+	c.dropSuspect(c.list[1])
+	if got := c.may(c.process()); !slices.Equal(got, []int{1, 2, 3}) {
+		t.Errorf("while the only suspect sits out: %v", got)
+	}
+	l = c.process(2)
+	c.feed(l, enough-1, 2)
+	if got := c.may(l); slices.Contains(got, 0) {
+		t.Error("it may board before the others have shown that they live without it")
+	}
+	c.feed(l, 1, 2)
+	if got := c.may(l); !slices.Equal(got, []int{0}) {
+		t.Errorf("when they have: %v", got)
+	}
+	c.status.Silent = time.Now()
+	if got := c.may(l); got != nil {
+		t.Errorf("a process that does not answer: %v", got)
+	}
+}
+
+func TestWhatADeathSays(t *testing.T) {
+	suspect := func(c *court, n int) *flight { // with the first request as its company, which got on
+		f := c.list[n]
+		for range firstPatience - 1 {
+			c.blame(c.process(n, 0))
+		}
+		return f
+	}
+	trusted := func() *court {
+		c := newCourt(3)
+		c.feed(c.process(0), enough, 0)
+		return c
+	}
+	t.Run("a request that gets on begins anew", func(t *testing.T) {
+		c := trusted()
+		f := suspect(c, 1)
+		for range maxStrikes + 1 {
+			c.blame(c.process(0, 1))
+			if f.strikes != 1 || f.guilty() {
+				t.Fatalf("%+v", f.conduct)
+			}
+			c.feed(c.process(0, 1), enough, 1)
+			c.blame(c.process(1)) // near a death once more
+		}
+	})
+	t.Run("nobody is trusted for ever", func(t *testing.T) {
+		c := trusted()
+		for range firstPatience {
+			c.blame(c.process(0))
+		}
+		if f := c.list[0]; f.trusted || f.deaths != firstPatience {
+			t.Errorf("%+v", f.conduct)
+		}
+	})
+	t.Run("the others are asked for three times what they had beside it", func(t *testing.T) {
+		c := trusted()
+		f := suspect(c, 1)
+		l := c.process(0)
+		c.feed(l, 1000, 0)
+		f.gained, f.joined = 0, l.tokens
+		l.aboard[f] = true
+		c.feed(l, 50, 0)
+		if c.blame(l); f.bar != contrast*50 || f.strikes != 1 {
+			t.Errorf("%+v", f.conduct)
+		}
+	})
+	t.Run("a death without suspects ends the search, and the next begins later", func(t *testing.T) {
+		c := trusted()
+		f := suspect(c, 1)
+		c.blame(c.process(0, 1))
+		f.blank = 2
+		if c.blame(c.process(0)); f.bar != 0 || f.strikes != 0 || f.blank != 0 || c.patience != 2*firstPatience || len(c.suspects) != 0 {
+			t.Errorf("%+v, patience %d", f.conduct, c.patience)
+		}
+		if c.feed(c.process(1), enough, 1); c.patience != firstPatience {
+			t.Errorf("after one got on: patience %d", c.patience)
+		}
+	})
+	t.Run("where all sit out the search ends, but not for those that never had a token", func(t *testing.T) {
+		c := newCourt(2)
+		for range firstPatience {
+			c.blame(c.process(0, 1))
+		}
+		c.blame(c.process(0))
+		if c.blame(c.process(1)); len(c.suspects) != 0 || c.list[0].strikes != 0 || c.list[0].blank != 1 || c.patience != 2*firstPatience {
+			t.Errorf("%d suspects, %+v", len(c.suspects), c.list[0].conduct)
+		}
+	})
+	t.Run("a token ends a row of blanks", func(t *testing.T) {
+		c := newCourt(1)
+		c.blame(c.process(0))
+		c.blame(c.process(0))
+		l := c.process(0)
+		c.feed(l, 1, 0)
+		if c.blame(l); c.list[0].blank != 0 || c.list[0].deaths != 0 || c.list[0].guilty() {
+			t.Errorf("%+v", c.list[0].conduct)
+		}
+		for range maxStrikes {
+			c.blame(c.process(0))
+		}
+		if !c.list[0].guilty() {
+			t.Errorf("after three more: %+v", c.list[0].conduct)
+		}
+	})
+}
