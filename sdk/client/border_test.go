@@ -18,6 +18,7 @@ import (
 
 	"github.com/inference-pio/inference-pio/sdk"
 	"github.com/inference-pio/inference-pio/sdk/internal/pb"
+	"github.com/inference-pio/inference-pio/sdk/internal/waiting"
 )
 
 // calls is every call of the contract, and health.
@@ -54,6 +55,7 @@ func calls(c *Client) map[string]func(context.Context) error {
 // answering connects a Client to a plugin that answers every call with what end returns.
 func answering(t *testing.T, end func(context.Context) error) *Client {
 	t.Helper()
+	waiting.Bound(t)
 	listener := bufconn.Listen(1 << 16)
 	server := grpc.NewServer(grpc.UnknownServiceHandler(func(_ any, s grpc.ServerStream) error { return end(s.Context()) }))
 	done := make(chan struct{})

@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"path/filepath"
 
 	"github.com/hashicorp/go-hclog"
 	"github.com/hashicorp/go-plugin"
@@ -30,6 +31,9 @@ func StartBinary(path string) func(context.Context) (*client.Client, func(), err
 		}
 		cmd := exec.Command(path)
 		cmd.Env = []string{plugin.EnvUnixSocketDir + "=" + sockets, identity.Env()}
+		if file, err := filepath.Abs(path); err == nil {
+			cmd.Env = append(cmd.Env, sdk.EnvFile+"="+file)
+		}
 		p := plugin.NewClient(&plugin.ClientConfig{
 			Cmd:              cmd,
 			HandshakeConfig:  plugin.HandshakeConfig{MagicCookieKey: sdk.CookieKey, MagicCookieValue: sdk.CookieValue},

@@ -146,7 +146,7 @@ func mutants(release <-chan struct{}) []mutant {
 			}
 		})}
 	}
-	const brief = 2 * time.Second // for flaws that show in what does not come
+	const brief = 4 * time.Second // for flaws that show in what does not come
 	return []mutant{
 		{flaw: "describes itself in words", fails: "process", must: "P1", file: true},
 		{flaw: "fails to describe itself", fails: "process", must: "P1", file: true},
@@ -394,6 +394,15 @@ func mutants(release <-chan struct{}) []mutant {
 
 		{flaw: "draws anew each time", fails: "determinism", must: "R1", plugin: one(&twin{
 			generate: asked(func(r *sdk.GenerateRequest) { r.Sampling.Seed = uint64(calls.Add(1)) })})},
+		{flaw: "says something else the second time", fails: "determinism", must: "R1", plugin: func() sdk.Plugin {
+			var asked atomic.Int64
+			return &twin{generate: func(ctx context.Context, r *reference, req sdk.GenerateRequest, send func(sdk.Event) error) error {
+				if req.HasText && req.MaxTokens == samples()[0].MaxTokens && asked.Add(1) == 2 {
+					r = &reference{salt: 1}
+				}
+				return r.Generate(ctx, req, send)
+			}}
+		}},
 		{flaw: "depends on the process", fails: "determinism", must: "R1", plugin: func() sdk.Plugin {
 			own := &reference{salt: int(salt.Add(1))}
 			return &twin{generate: func(ctx context.Context, r *reference, req sdk.GenerateRequest, send func(sdk.Event) error) error {

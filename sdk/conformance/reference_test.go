@@ -17,6 +17,7 @@ import (
 
 	"github.com/inference-pio/inference-pio/sdk"
 	"github.com/inference-pio/inference-pio/sdk/client"
+	"github.com/inference-pio/inference-pio/sdk/internal/waiting"
 	"github.com/inference-pio/inference-pio/sdk/serve"
 )
 
@@ -226,5 +227,6 @@ func startInProcess(plugin func() sdk.Plugin) func(context.Context) (*client.Cli
 }
 
 func TestReferenceKeepsEveryMust(t *testing.T) {
+	waiting.Bound(t)
 	Run(t, Config{Start: startInProcess(func() sdk.Plugin { return &reference{} }), Model: checkpoint(t)})
 }

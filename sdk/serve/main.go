@@ -10,8 +10,11 @@
 //     to standard error and so to the host's log;
 //   - [log/slog], whose default logger writes lines the host understands with their level and fields;
 //   - death with the host, even a host that was killed (see lifeline.go); SIGTERM drains, SIGINT is left to the host;
-//   - panics in a call, which become INTERNAL errors with the stack in the log. A panic in a goroutine of the author's own
+//   - panics in a call, which become INTERNAL errors that name file and line, with the stack in the log. A panic in a goroutine of the author's own
 //     ends the process, as always in Go; the host then starts it again and resumes its answers.
+//
+// What runs under a host is a copy of the file in memory, so that [os.Executable] leads nowhere; the variable [sdk.EnvFile] says
+// where the file lies.
 package serve
 
 import (

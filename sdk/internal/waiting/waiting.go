@@ -1,5 +1,5 @@
 // Package waiting bounds a test that waits. One that never goes on would else be found by go test's own time-out, twenty
-// minutes later and in a pile of goroutines; this one ends after a minute and says who waits where.
+// minutes later and in a pile of goroutines; this one ends after two minutes and says who waits where.
 package waiting
 
 import (
@@ -14,7 +14,7 @@ import (
 )
 
 // patience is for what must happen: no test passes because it is over. It is long enough for a machine with other work.
-const patience = time.Minute
+const patience = 2 * time.Minute
 
 // Bound ends the test binary if t, with its cleanups registered later, is not over in time. It must not be used within a
 // synctest bubble, whose clock is another and which notices by itself that nobody goes on.
