@@ -8,11 +8,9 @@ import (
 	"net"
 	"net/http"
 	"os"
-	"os/signal"
 	"reflect"
 	"sync"
 	"sync/atomic"
-	"syscall"
 
 	"github.com/inference-pio/inference-pio/host/internal/api"
 	"github.com/inference-pio/inference-pio/host/internal/config"
@@ -62,6 +60,7 @@ func (s *service) reload(context.Context) (api.Reload, error) {
 		s.refuse(err)
 		return api.Reload{}, err
 	}
+	tell(c, s.log)
 	old := s.host.Config()
 	done := api.Reload{Later: later(old, c)}
 	c.Server.Listen = old.Server.Listen
@@ -96,6 +95,13 @@ func absent(c *config.Config, log *slog.Logger) error {
 	return nil
 }
 
+// tell logs how the file was understood where that is worth saying.
+func tell(c *config.Config, log *slog.Logger) {
+	for _, n := range c.Notes {
+		log.Info(n.Text, "file", n.File, "line", n.Line)
+	}
+}
+
 // refuse tells every mistake of a file that is not taken.
 func (s *service) refuse(err error) {
 	var problems config.Problems
@@ -125,17 +131,5 @@ func (s *service) hangups(ctx context.Context, signals <-chan os.Signal) {
 		case <-ctx.Done():
 			return
 		}
-	}
-}
-
-// outlive keeps the host from ending with its terminal or with whoever reads its log. SIGHUPs come on the channel; a write
-// to a pipe that nobody reads fails. The plugins inherit nothing of this, as they would if the signals were ignored.
-func outlive() (hangups <-chan os.Signal, stop func()) {
-	c, pipes := make(chan os.Signal, 1), make(chan os.Signal, 1)
-	signal.Notify(c, syscall.SIGHUP)
-	signal.Notify(pipes, syscall.SIGPIPE) // nobody receives: it is enough that it is not the end
-	return c, func() {
-		signal.Stop(c)
-		signal.Stop(pipes)
 	}
 }

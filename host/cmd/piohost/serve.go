@@ -61,8 +61,9 @@ func (g *global) loadServing() (*config.Config, error) {
 // serve runs until a signal. The first drains: no new requests, running ones finish within server.drain; the second ends
 // at once what is left. SIGHUP reads models.toml again.
 func (g *global) serve(ctx context.Context) error {
-	hangups, stop := outlive()
-	defer stop()
+	hangups := make(chan os.Signal, 1) // one that waits stands for all that come meanwhile
+	signal.Notify(hangups, syscall.SIGHUP)
+	defer signal.Stop(hangups)
 	c, err := g.loadServing()
 	if err != nil {
 		return err
@@ -74,9 +75,7 @@ func (g *global) serve(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	for _, n := range c.Notes {
-		log.Info(n.Text, "file", n.File, "line", n.Line)
-	}
+	tell(c, log)
 	if few := process.FewDescriptors(len(c.Models)); few != "" {
 		log.Warn(few)
 	}

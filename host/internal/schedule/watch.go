@@ -121,7 +121,7 @@ func (l *life) end() string {
 
 // probe asks the process for signs of life, and kills it if it gives none.
 func (m *model) probe(ctx context.Context, l *life) {
-	limit := m.host.o.Config.Plugins.Health
+	limit := m.host.Config().Plugins.Health
 	if limit <= 0 {
 		return
 	}

@@ -43,7 +43,7 @@ type Metrics struct {
 
 	// Plugins.
 	Ready       *prometheus.GaugeVec     // model_name: 1 when the model answers
-	Quarantined *prometheus.GaugeVec     // model_name: 1 when the host has given up starting it
+	Quarantined *prometheus.GaugeVec     // model_name: 1 while it does not start and is tried again seldom
 	Starts      *prometheus.CounterVec   // model_name, outcome: "ok", "failed"
 	Deaths      *prometheus.CounterVec   // model_name: processes that ended without being asked to
 	Kills       *prometheus.CounterVec   // model_name, reason: "silent" (no answer to a health check), "stalled" (its work stood still)
@@ -103,7 +103,7 @@ func New(version string) *Metrics {
 		HTTPInProgress: t.gauge("pio_http_requests_in_progress", "HTTP requests under way.").WithLabelValues(),
 
 		Ready:       t.gauge("pio_model_ready", "1 when the model answers.", "model_name"),
-		Quarantined: t.gauge("pio_model_quarantined", "1 when the host has given up starting the model.", "model_name"),
+		Quarantined: t.gauge("pio_model_quarantined", "1 while the model does not start and is tried again seldom.", "model_name"),
 		Starts:      t.counter("pio_plugin_starts_total", "Attempts to start a plugin and load its model.", "model_name", "outcome"),
 		Deaths:      t.counter("pio_plugin_deaths_total", "Plugin processes that ended without being asked to.", "model_name"),
 		Kills:       t.counter("pio_plugin_kills_total", "Plugin processes that the host killed, since they were of no use any more.", "model_name", "reason"),
