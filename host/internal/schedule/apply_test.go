@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"reflect"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -86,7 +87,7 @@ func TestARemovedModelsRequestsAreCutInTheEnd(t *testing.T) {
 		<-done
 		<-stream.done
 		var e *Unavailable
-		if !errors.As(stream.err, &e) || e.State != StateStopped || time.Since(begin) != 5*time.Second {
+		if !errors.As(stream.err, &e) || e.State != StateStopped || !strings.Contains(e.Reason, "no longer in models.toml") || time.Since(begin) != 5*time.Second {
 			t.Errorf("after %v: %v", time.Since(begin), stream.err)
 		}
 	})

@@ -28,9 +28,6 @@ type will struct {
 	orders    int // so far: a drain that another order has overtaken gives up
 	admitted  int // requests that have not ended
 	interrupt context.CancelCauseFunc
-
-	term    context.Context // of the requests: ends when they are cut
-	endTerm context.CancelCauseFunc
 }
 
 var (
@@ -38,11 +35,7 @@ var (
 	errOvertaken = errors.New("another order came before this one was carried out")
 )
 
-func newWill() will {
-	w := will{interrupt: func(error) {}}
-	w.term, w.endTerm = context.WithCancelCause(context.Background())
-	return w
-}
+func newWill() will { return will{interrupt: func(error) {}} }
 
 // turn is a context for what the supervisor does next, which an order ends, what is wanted of it, and why.
 func (m *model) turn(ctx context.Context) (context.Context, wish, string) {
@@ -56,24 +49,24 @@ func (m *model) turn(ctx context.Context) (context.Context, wish, string) {
 // wants ends the turn under way for another one. mu is held.
 func (m *model) wants(w wish) {
 	m.will.wish, m.will.leaving, m.trouble = w, wishRun, 0
-	if w == wishRun && m.will.term.Err() != nil {
-		m.will.term, m.will.endTerm = context.WithCancelCause(context.Background())
+	if w == wishRun {
+		m.will.why = ""
 	}
 	m.will.interrupt(errOrder)
 	m.gauges()
 	m.change()
 }
 
-// admit counts a request in, unless the model is on its way out. The context ends when the request is to be cut.
-func (m *model) admit() (context.Context, error) {
+// admit counts a request in, unless the model is on its way out.
+func (m *model) admit() error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.will.wish != wishRun || m.will.leaving != wishRun {
 		s := m.shown()
-		return nil, &Unavailable{Model: s.ID, State: s.State, Reason: s.Reason}
+		return &Unavailable{Model: s.ID, State: s.State, Reason: s.Reason}
 	}
 	m.will.admitted++
-	return m.will.term, nil
+	return nil
 }
 
 func (m *model) release() {
@@ -113,7 +106,7 @@ func (m *model) begin(again bool) (start int, err error) {
 	return m.status.Starts, nil
 }
 
-// retire refuses new requests, gives those that were admitted until limit, cuts the rest and ends the process. It returns
+// retire refuses new requests, gives those that were admitted until limit, and ends the process; the rest have no next one. It returns
 // when no process is left. The end of ctx ends only the waiting.
 func (m *model) retire(ctx context.Context, w wish, why string, limit time.Duration) error {
 	m.mu.Lock()
@@ -150,7 +143,6 @@ func (m *model) drain(mine int, limit time.Duration) error {
 	if m.will.admitted > 0 {
 		m.log.Warn("requests are cut: they did not finish in time", "requests", m.will.admitted, "limit", limit)
 	}
-	m.will.endTerm(&Unavailable{Model: m.entry.ID, State: StateStopped, Reason: m.will.why})
 	m.wants(m.will.leaving)
 	m.mu.Unlock()
 	err := m.until(context.Background(), func() bool { return m.status.State == StateStopped || m.will.orders != mine })

@@ -9,6 +9,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/inference-pio/inference-pio/host/internal/config"
 	"github.com/inference-pio/inference-pio/sdk"
 )
 
@@ -205,6 +206,53 @@ func TestAnOrderEndsAWaitAtOnce(t *testing.T) {
 		begin = time.Now()
 		if err := w.StartModel(context.Background(), "m"); err != nil || time.Since(begin) != 0 {
 			t.Errorf("%v after %v", err, time.Since(begin))
+		}
+		w.process(len(w.startTimes())).die(syscall.SIGKILL)
+		synctest.Wait()
+		if s := w.Models()[0]; s.State != StateReady {
+			t.Errorf("the count of deaths did not begin anew: %+v", s)
+		}
+	})
+}
+
+// A process that is being ended gets no requests any more: they wait for the next one.
+func TestNobodyBoardsAProcessThatIsBeingEnded(t *testing.T) {
+	inWorld(t, func(p *fakeProcess) error {
+		p.unload = func() { time.Sleep(3 * time.Second) }
+		return nil
+	}, func(w *world) {
+		restarted := make(chan error)
+		go func() { restarted <- w.RestartModel(context.Background(), "m") }()
+		synctest.Wait()
+		w.ask(100, 3).complete(w, 100, 3)
+		if err := <-restarted; err != nil || w.process(1).most != 0 || w.process(2).most != 1 {
+			t.Errorf("%v; the first process had %d requests", err, w.process(1).most)
+		}
+	})
+}
+
+// The host of a command ends with its context.
+func TestAHostEndsWithItsContext(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var p *fakeProcess
+		h := New(Options{Config: emptyConfig(), Start: func(context.Context, config.Model) (Process, error) {
+			p = newFakeProcess(1)
+			return p, nil
+		}})
+		ctx, cancel := context.WithCancel(context.Background())
+		ended := make(chan struct{})
+		go func() {
+			defer close(ended)
+			h.Run(ctx)
+		}()
+		synctest.Wait()
+		if err := errors.Join(h.StopModel(ctx, "m"), h.StartModel(ctx, "m")); err != nil {
+			t.Error(err)
+		}
+		cancel()
+		<-ended
+		if s := h.Models()[0]; s.State != StateStopped || s.Reason != "" || !p.stopped {
+			t.Errorf("status %+v", s)
 		}
 	})
 }

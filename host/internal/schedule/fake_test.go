@@ -34,6 +34,7 @@ type fakeProcess struct {
 	mute    bool                              // it reads orders and answers none
 	deaf    bool                              // it reads no orders
 	word    func(p *fakeProcess, text string) // each text to tokenize
+	unload  func()                            // at its orderly end
 	calls   chan struct{}                     // closed when calls fail: at the death, or earlier for a process that only looks alive
 
 	mu       sync.Mutex
@@ -246,6 +247,9 @@ func (p *fakeProcess) Stop(context.Context) error {
 	p.mu.Lock()
 	p.stopped = true
 	p.mu.Unlock()
+	if p.unload != nil {
+		p.unload()
+	}
 	p.end(process.Exit{})
 	return nil
 }

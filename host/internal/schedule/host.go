@@ -154,25 +154,16 @@ func (h *Host) serve(ctx context.Context, name string, run func(context.Context,
 		return m.draining()
 	}
 	defer h.land()
-	term, err := m.admit()
-	if err != nil {
+	if err := m.admit(); err != nil {
 		return err
 	}
 	defer m.release()
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	defer context.AfterFunc(h.cut, func() { cancel(errCut) })()
-	defer context.AfterFunc(term, func() { cancel(context.Cause(term)) })()
 	err = run(ctx, m)
-	if err == nil {
-		return nil
-	}
-	var cut *Unavailable
-	switch cause := context.Cause(ctx); {
-	case errors.Is(cause, errCut):
+	if err != nil && errors.Is(context.Cause(ctx), errCut) {
 		return m.draining()
-	case errors.As(cause, &cut):
-		return cut
 	}
 	return err
 }

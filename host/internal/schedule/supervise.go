@@ -31,7 +31,7 @@ func (m *model) supervise(ctx context.Context) {
 		switch {
 		case ctx.Err() != nil, wish == wishEnd:
 			m.yield()
-			m.rests("")
+			m.rests(why)
 			return
 		case wish == wishStop:
 			m.yield()
