@@ -231,7 +231,7 @@ func (y *memory) deal() {
 	}
 	for _, t := range asking {
 		if !t.served {
-			t.err = y.refusal(t)
+			t.err = y.refusal(t, asking)
 		}
 	}
 	for _, t := range asking {
@@ -253,12 +253,25 @@ func (y *memory) free(but *tenant) int64 {
 	return free
 }
 
-// refusal says what a model lacks, who has it, and what to change. mu is held.
-func (y *memory) refusal(t *tenant) error {
-	free := max(0, y.free(nil))
+// refusal says what a model lacks, who has it, and what to change. Those that were served with it would do with their least.
+// mu is held.
+func (y *memory) refusal(t *tenant, together []*tenant) error {
+	least := func(o *tenant) int64 {
+		if slices.Contains(together, o) {
+			return o.need.Least()
+		}
+		return o.share
+	}
+	free := y.budget.Bytes
+	for _, o := range y.tenants {
+		if o.served {
+			free -= least(o)
+		}
+	}
+	free = max(0, free)
 	text := fmt.Sprintf("there is not enough memory for it: it takes at least %s (%s), and of %s for models (%s) %s are free",
 		sdkplan.Size(t.need.Least()), t.need.Takes(), sdkplan.Size(y.budget.Bytes), y.budget.From, sdkplan.Size(free))
-	if others := y.others(); others != "" {
+	if others := y.others(least); others != "" {
 		text += " beside " + others
 	}
 	switch advice := t.need.Advice(free); {
@@ -272,13 +285,13 @@ func (y *memory) refusal(t *tenant) error {
 	return sdk.Errorf(sdk.ReasonMemory, "%s", text)
 }
 
-// others lists who has a share, the largest first. mu is held.
-func (y *memory) others() string {
-	have := slices.DeleteFunc(slices.Clone(y.tenants), func(t *tenant) bool { return !t.served || t.share == 0 })
-	slices.SortStableFunc(have, func(a, b *tenant) int { return cmp.Compare(b.share, a.share) })
+// others lists who has how much, the largest first. mu is held.
+func (y *memory) others(has func(*tenant) int64) string {
+	have := slices.DeleteFunc(slices.Clone(y.tenants), func(t *tenant) bool { return !t.served || has(t) == 0 })
+	slices.SortStableFunc(have, func(a, b *tenant) int { return cmp.Compare(has(b), has(a)) })
 	var names []string
 	for _, t := range have {
-		names = append(names, fmt.Sprintf("%s (%s)", t.model.entry.ID, sdkplan.Size(t.share)))
+		names = append(names, fmt.Sprintf("%s (%s)", t.model.entry.ID, sdkplan.Size(has(t))))
 	}
 	return strings.Join(names, ", ")
 }

@@ -136,7 +136,7 @@ func TestMemoryIsPromisedOnce(t *testing.T) {
 		inTown(t, 8_000, three, sized(2000), func(w *town) {
 			w.stand("a ready 4000, b ready 4000, c quarantined")
 			const want = `there is not enough memory for it: it takes at least 3.0 KiB (2.0 KiB for weights, 1.0 KiB for a cache of 1024 positions, 0 bytes for scratch), ` +
-				`and of 7.8 KiB for models (memory of [[device]] "cpu") 0 bytes are free beside a (3.9 KiB), b (3.9 KiB); stop one of them, or set a smaller context`
+				`and of 7.8 KiB for models (memory of [[device]] "cpu") 1.9 KiB are free beside a (3.0 KiB), b (3.0 KiB); stop one of them, or set a smaller context`
 			if s := w.status("c"); !strings.HasPrefix(s.Reason, want) {
 				t.Errorf("the reason is %q\nwant %q", s.Reason, want)
 			}
@@ -157,6 +157,16 @@ func TestMemoryIsPromisedOnce(t *testing.T) {
 				t.Error(s.Reason)
 			}
 		})
+	})
+	t.Run("a smaller context would fit beside the others", func(t *testing.T) {
+		inTown(t, 8_600, three, sized(2000), func(w *town) {
+			const advice = "2.5 KiB are free beside a (3.0 KiB), b (3.0 KiB); set context = 512 in its [[model]]"
+			if s := w.status("c"); !strings.HasSuffix(s.Reason, advice) {
+				t.Error(s.Reason)
+			}
+		})
+		followed := append(three[:2:2], config.Model{ID: "c", Context: 512})
+		inTown(t, 8_600, followed, sized(2000), func(w *town) { w.stand("a ready 3024, b ready 3024, c ready 2552") })
 	})
 	t.Run("priority comes first", func(t *testing.T) {
 		inTown(t, 9_000, []config.Model{{ID: "a"}, {ID: "b", Priority: -1}, {ID: "c", Priority: 7}}, sized(2000), func(w *town) {
