@@ -120,7 +120,7 @@ func (g *global) serve(ctx context.Context) error {
 func apiOptions(c *config.Config, log *slog.Logger) api.Options {
 	return api.Options{
 		Log: log, Pictures: fetch.New(c.Pictures), MaxBody: c.Server.MaxBody, MaxBodies: c.Server.MaxBodies,
-		MaxRequests: c.Server.MaxRequests, MaxQueue: c.Server.MaxQueue, Wait: c.Server.Wait,
+		MaxRequests: c.Server.MaxRequests, MaxQueue: c.Server.MaxQueue, Wait: c.Server.Wait, RequestLog: c.Server.RequestLog,
 	}
 }
 

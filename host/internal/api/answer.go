@@ -17,6 +17,7 @@ type answer struct {
 	form    form
 	req     *request
 	choices []sdk.GenerateRequest
+	tally   *tally
 	id      string
 	created int64
 	finger  string   // system_fingerprint; of the process that began to answer
@@ -63,26 +64,26 @@ func (a *api) completion(w http.ResponseWriter, r *http.Request) {
 }
 
 func (a *api) serve(w http.ResponseWriter, r *http.Request, f form, parse parser) {
+	t := newTally(w, newID(f.prefix()), r.URL.Path)
 	h, err := a.intake.enter()
 	if err != nil {
-		writeError(w, asError(err, ""))
+		t.refuse(w, asError(err, ""))
 		return
 	}
 	defer h.leave()
 	req, err := a.read(w, r, h, parse)
 	if err == nil {
+		t.model = a.idOf(req.model)
 		err = a.tooLong(req)
 	}
 	if err == nil {
 		err = a.look(r.Context(), req, h)
 	}
 	if err != nil {
-		writeError(w, asError(err, f.promptField()))
+		t.refuse(w, asError(err, f.promptField()))
 		return
 	}
-	id := newID(f.prefix())
-	ans := &answer{form: f, req: req, id: id, created: time.Now().Unix(), choices: req.choices(id)}
-	w.Header().Set("X-Request-Id", id)
+	ans := &answer{form: f, req: req, tally: t, id: t.id, created: time.Now().Unix(), choices: req.choices(t.id)}
 	if ans.echoed, err = a.prompts(r.Context(), req); err != nil {
 		a.fail(w, ans, err)
 		return
@@ -161,9 +162,8 @@ func (a *api) fingerprint(model string) string {
 
 func (a *api) whole(w http.ResponseWriter, r *http.Request, ans *answer) {
 	list := make([]collected, len(ans.choices))
-	var u usage
 	err := a.each(r.Context(), ans, func(i int, e sdk.Event) error {
-		list[i].add(ans.piece(i, e, &u))
+		list[i].add(ans.piece(i, e))
 		return nil
 	})
 	if err != nil {
@@ -171,7 +171,7 @@ func (a *api) whole(w http.ResponseWriter, r *http.Request, ans *answer) {
 		return
 	}
 	ans.finger = a.fingerprint(ans.req.model)
-	writeJSON(w, http.StatusOK, ans.form.whole(ans, list, &u))
+	writeJSON(w, http.StatusOK, ans.form.whole(ans, list))
 }
 
 // fail answers a request that produced nothing yet.
@@ -180,5 +180,5 @@ func (a *api) fail(w http.ResponseWriter, ans *answer, err error) {
 	if e.Status >= 500 {
 		a.o.Log.Warn("a request failed", "request", ans.id, "model", ans.req.model, "status", e.Status, "error", e.Message)
 	}
-	writeError(w, e)
+	ans.tally.refuse(w, e)
 }

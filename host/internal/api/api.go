@@ -7,6 +7,7 @@
 package api
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"log/slog"
@@ -54,6 +55,8 @@ type Options struct {
 	Reload   func(context.Context) (Reload, error)
 	Guard    *Guard      // nil: takes every name and every page; for a socket that no browser reaches
 	Draining func() bool // nil: never. A draining host is not ready.
+	// RequestLog writes a line for each request to a model.
+	RequestLog bool
 	// KeepAlive is how often a silent stream gets a comment, so that proxies keep it open; 0 means 10 s.
 	KeepAlive time.Duration
 }
@@ -131,11 +134,16 @@ func (a *api) wrap(route, method string, h func(http.ResponseWriter, *http.Reque
 		defer func() {
 			if p := recover(); p != nil && p != http.ErrAbortHandler {
 				a.o.Log.Error("a handler panicked", "route", route, "panic", p, "stack", string(debug.Stack()))
+				if rec.tally != nil {
+					rec.tally.failure = "internal"
+				}
 				if rec.status == 0 {
 					writeError(rec, newError(http.StatusInternalServerError, "", "internal", "the host has a bug here; its log says more"))
 				}
 			}
-			a.count(route, rec.status, time.Since(begin))
+			status := cmp.Or(rec.status, statusClientGone)
+			a.logRequest(rec.tally, status)
+			a.count(route, status, time.Since(begin))
 		}()
 		if method != "" && r.Method != method && !(method == http.MethodGet && r.Method == http.MethodHead) {
 			rec.Header().Set("Allow", allowed(method))
@@ -162,9 +170,6 @@ func allowed(method string) string {
 func (a *api) count(route string, status int, took time.Duration) {
 	if a.o.Metrics == nil {
 		return
-	}
-	if status == 0 {
-		status = statusClientGone
 	}
 	a.o.Metrics.HTTPRequests.WithLabelValues(route, strconv.Itoa(status)).Inc()
 	a.o.Metrics.HTTPSeconds.WithLabelValues(route).Observe(took.Seconds())
@@ -202,6 +207,7 @@ func (o *onceEach) first(key string) bool {
 type recorder struct {
 	http.ResponseWriter
 	status int
+	tally  *tally // of a request to a model
 }
 
 func (r *recorder) WriteHeader(status int) {

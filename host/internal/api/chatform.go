@@ -38,7 +38,7 @@ type chatChoice struct {
 	TokenIDs *[]int32         `json:"token_ids,omitempty"`
 }
 
-func (chatForm) whole(a *answer, list []collected, u *usage) any {
+func (chatForm) whole(a *answer, list []collected) any {
 	choices := make([]chatChoice, len(list))
 	for i := range list {
 		c := &list[i]
@@ -50,8 +50,9 @@ func (chatForm) whole(a *answer, list []collected, u *usage) any {
 		head
 		Choices   []chatChoice `json:"choices"`
 		Usage     *usage       `json:"usage"`
+		Timings   timings      `json:"timings"`
 		PromptIDs *[]int32     `json:"prompt_token_ids,omitempty"`
-	}{a.head("chat.completion"), choices, u, a.tokenIDs(list[0].prompt)}
+	}{a.head("chat.completion"), choices, &a.tally.usage, a.tally.timings(), a.tokenIDs(list[0].prompt)}
 }
 
 func (c *collected) message() chatMessage {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 	"net/http/httptest"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -148,6 +149,7 @@ func dataOf(t *testing.T, body string) []string {
 // variable replaces what differs between two runs.
 func variable(s string, w *httptest.ResponseRecorder) string {
 	s = strings.ReplaceAll(s, w.Header().Get("X-Request-Id"), "ID")
+	s = regexp.MustCompile(`,"timings":\{[^}]*\}`).ReplaceAllString(s, "")
 	i := strings.Index(s, `"created":`)
 	for i >= 0 {
 		end := i + len(`"created":`)

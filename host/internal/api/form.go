@@ -6,7 +6,7 @@ type form interface {
 	prefix() string      // of ids
 	object() string      // the "object" of a stream's chunks
 	promptField() string // the field that is too long when the context overflows
-	whole(a *answer, list []collected, u *usage) any
+	whole(a *answer, list []collected) any
 	// chunk is the event of a stream that shows p, false if it shows nothing.
 	chunk(a *answer, p piece) (any, bool)
 }
@@ -48,10 +48,11 @@ func (a *answer) tokenIDs(ids []int32) *[]int32 {
 }
 
 // usage is the extra last chunk of stream_options.include_usage.
-func (a *answer) usage(u *usage) any {
+func (a *answer) usage() any {
 	return struct {
 		head
-		Choices []int  `json:"choices"`
-		Usage   *usage `json:"usage"`
-	}{a.head(a.form.object()), []int{}, u}
+		Choices []int   `json:"choices"`
+		Usage   *usage  `json:"usage"`
+		Timings timings `json:"timings"`
+	}{a.head(a.form.object()), []int{}, &a.tally.usage, a.tally.timings()}
 }

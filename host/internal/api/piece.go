@@ -26,8 +26,9 @@ func (p *piece) empty() bool {
 	return !p.opens && p.text == "" && p.reasoning == "" && len(p.calls) == 0 && len(p.ids) == 0 && len(p.scored) == 0 && p.finish == nil
 }
 
-// piece of a choice's event; a finish is counted in u.
-func (a *answer) piece(choice int, e sdk.Event, u *usage) piece {
+// piece of a choice's event, which is noted.
+func (a *answer) piece(choice int, e sdk.Event) piece {
+	a.tally.see(e)
 	p := piece{choice: choice}
 	switch {
 	case e.Start != nil:
@@ -38,7 +39,7 @@ func (a *answer) piece(choice int, e sdk.Event, u *usage) piece {
 	case e.Token != nil && !a.req.nothing:
 		a.token(&p, e.Token)
 	case e.Finish != nil:
-		a.finish(&p, *e.Finish, u)
+		a.finish(&p, *e.Finish)
 	}
 	return p
 }
@@ -62,11 +63,12 @@ func scoredPrompt(list []sdk.TokenLogprob) []scored {
 	return out
 }
 
-func (a *answer) finish(p *piece, f sdk.Finish, u *usage) {
+func (a *answer) finish(p *piece, f sdk.Finish) {
 	if a.req.nothing { // the token that was asked for all the same is forgotten
 		f = sdk.Finish{Reason: sdk.FinishLength, PromptTokens: f.PromptTokens, CachedTokens: f.CachedTokens}
 	}
-	u.add(&f, a.choices[p.choice].Choice)
+	a.tally.usage.add(&f, a.choices[p.choice].Choice)
+	a.tally.finished(f.Reason)
 	p.text, p.reasoning, p.calls, p.finish = f.Text, f.Reasoning, f.ToolCalls, &f.Reason
 }
 

@@ -5,6 +5,7 @@ package api
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"net/http"
 	"sync"
 	"time"
@@ -101,24 +102,28 @@ func (s *events) keepAlive() {
 	}
 }
 
+// errLeft is what ends an answer whose client takes no more of it.
+var errLeft = newError(statusClientGone, "", "", "the client takes no more of the stream")
+
 func (a *api) stream(w http.ResponseWriter, r *http.Request, ans *answer) {
 	out := newEvents(w, a.o.KeepAlive)
 	defer out.close()
-	var u usage
 	err := a.each(r.Context(), ans, func(i int, e sdk.Event) error {
-		return a.pass(out, ans, ans.piece(i, e, &u))
+		return a.pass(out, ans, ans.piece(i, e))
 	})
 	switch {
 	case err != nil && !out.begun():
 		a.fail(w, ans, err)
-	case err != nil && r.Context().Err() != nil: // clients do this all the time
-		a.o.Log.Info("the client hung up", "request", ans.id, "model", ans.req.model)
+	case err != nil && r.Context().Err() != nil, errors.Is(err, errLeft): // clients do this all the time
+		ans.tally.fail(errLeft)
 	case err != nil:
-		_ = out.send(asError(err, ans.form.promptField()).body())
+		e := asError(err, ans.form.promptField())
+		ans.tally.fail(e)
+		_ = out.send(e.body())
 		a.o.Log.Warn("a stream was cut", "request", ans.id, "model", ans.req.model, "error", err)
 	default:
 		if ans.req.includeUsage {
-			_ = out.send(ans.usage(&u))
+			_ = out.send(ans.usage())
 		}
 		out.done()
 	}
@@ -128,13 +133,12 @@ func (a *api) stream(w http.ResponseWriter, r *http.Request, ans *answer) {
 func (a *api) pass(out *events, ans *answer, p piece) error {
 	if !out.begun() {
 		ans.finger = a.fingerprint(ans.req.model)
-		if err := out.begin(); err != nil {
-			return err
+		if out.begin() != nil {
+			return errLeft
 		}
 	}
-	v, ok := ans.form.chunk(ans, p)
-	if !ok {
-		return nil
+	if v, ok := ans.form.chunk(ans, p); ok && out.send(v) != nil {
+		return errLeft
 	}
-	return out.send(v)
+	return nil
 }

@@ -26,9 +26,10 @@ type completionObject struct {
 	head
 	Choices []completionChoice `json:"choices"`
 	Usage   any                `json:"usage,omitempty"`
+	Timings *timings           `json:"timings,omitempty"`
 }
 
-func (f completionForm) whole(a *answer, list []collected, u *usage) any {
+func (f completionForm) whole(a *answer, list []collected) any {
 	choices := make([]completionChoice, len(list))
 	for i := range list {
 		c := &list[i]
@@ -37,7 +38,8 @@ func (f completionForm) whole(a *answer, list []collected, u *usage) any {
 			Finish: &c.finish, TokenIDs: a.tokenIDs(c.ids), PromptIDs: a.tokenIDs(c.prompt),
 		}
 	}
-	return completionObject{a.head("text_completion"), choices, u}
+	t := a.tally.timings()
+	return completionObject{a.head("text_completion"), choices, &a.tally.usage, &t}
 }
 
 // chunk shows a choice's beginning only if there is something in it: a completion has no role to tell.
@@ -52,7 +54,7 @@ func (f completionForm) chunk(a *answer, p piece) (any, bool) {
 	if p.opens {
 		one.PromptIDs = a.tokenIDs(p.prompt)
 	}
-	return completionObject{a.head(f.object()), []completionChoice{one}, a.tail()}, true
+	return completionObject{a.head(f.object()), []completionChoice{one}, a.tail(), nil}, true
 }
 
 func (f completionForm) place(choice int) *characters {

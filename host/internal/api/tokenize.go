@@ -53,21 +53,23 @@ type tokenized struct {
 }
 
 func (a *api) tokenize(w http.ResponseWriter, r *http.Request) {
-	out, err := a.tokenized(w, r)
+	t := newTally(w, newID("tok-"), r.URL.Path)
+	out, err := a.tokenized(w, r, t)
 	if err != nil {
-		writeError(w, asError(err, ""))
+		t.refuse(w, asError(err, ""))
 		return
 	}
+	t.usage.Prompt = out.Count
 	writeJSON(w, http.StatusOK, out)
 }
 
-func (a *api) tokenized(w http.ResponseWriter, r *http.Request) (*tokenized, error) {
+func (a *api) tokenized(w http.ResponseWriter, r *http.Request, t *tally) (*tokenized, error) {
 	h, err := a.intake.enter()
 	if err != nil {
 		return nil, err
 	}
 	defer h.leave()
-	req, err := a.parsePlain(w, r, h, tokenizeFields)
+	req, err := a.parsePlain(w, r, h, t, tokenizeFields)
 	if err != nil {
 		return nil, err
 	}
@@ -115,32 +117,34 @@ func (a *api) words(r *http.Request, req *request) (string, error) {
 }
 
 func (a *api) detokenize(w http.ResponseWriter, r *http.Request) {
-	words, err := a.detokenized(w, r)
+	t := newTally(w, newID("detok-"), r.URL.Path)
+	words, err := a.detokenized(w, r, t)
 	if err != nil {
-		writeError(w, asError(err, ""))
+		t.refuse(w, asError(err, ""))
 		return
 	}
 	writeJSON(w, http.StatusOK, map[string]string{"prompt": words})
 }
 
-func (a *api) detokenized(w http.ResponseWriter, r *http.Request) (string, error) {
+func (a *api) detokenized(w http.ResponseWriter, r *http.Request, t *tally) (string, error) {
 	h, err := a.intake.enter()
 	if err != nil {
 		return "", err
 	}
 	defer h.leave()
-	req, err := a.parsePlain(w, r, h, detokenizeFields)
+	req, err := a.parsePlain(w, r, h, t, detokenizeFields)
 	if err != nil {
 		return "", err
 	}
 	if req.prompts == nil {
 		return "", invalid("tokens", "tokens is missing; expected a list of token ids")
 	}
+	t.usage.Prompt = len(req.prompts[0].tokens)
 	return a.backend.Detokenize(r.Context(), req.model, req.prompts[0].tokens)
 }
 
 // parsePlain reads a body that asks for no answer of the model. Where there is only one, its name may be left out.
-func (a *api) parsePlain(w http.ResponseWriter, r *http.Request, h *held, table fields) (*request, error) {
+func (a *api) parsePlain(w http.ResponseWriter, r *http.Request, h *held, t *tally, table fields) (*request, error) {
 	req, err := a.read(w, r, h, func(members []member, unknown func(string)) (*request, error) { return parse(members, unknown, table) })
 	if err != nil {
 		return nil, err
@@ -148,6 +152,7 @@ func (a *api) parsePlain(w http.ResponseWriter, r *http.Request, h *held, table 
 	if all := a.backend.Models(); req.model == "" && len(all) == 1 {
 		req.model = all[0].ID
 	}
+	t.model = a.idOf(req.model)
 	return req, req.needsModel()
 }
 
