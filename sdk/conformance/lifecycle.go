@@ -193,9 +193,6 @@ func drains(t T, p *process) {
 	defer cancel()
 	drained, ctx := make(chan error, 1), p.ctx()
 	go func() { drained <- p.Drain(ctx) }()
-	for range 5 { // time for a Drain that waits for nothing
-		_, _ = p.Describe(p.ctx())
-	}
 	var err error
 	select {
 	case err = <-drained:
@@ -212,13 +209,28 @@ func drains(t T, p *process) {
 			t.Errorf("L5: Drain ended an answer that ran: %v", end)
 		}
 		err = <-drained
-	default:
+	case <-meanwhile(p):
 		cancel()
 		err = <-drained
 	}
 	if err != nil {
 		t.Errorf("L5: Drain failed: %v", err)
 	}
+}
+
+// meanwhile is closed when a Drain that does not wait for answers, or ends them, has had time to show: that of many other
+// calls, which take longer on a slow machine too.
+func meanwhile(p *process) <-chan struct{} {
+	over, ctx := make(chan struct{}), p.ctx()
+	go func() {
+		defer close(over)
+		for range 200 {
+			if _, err := p.Describe(ctx); err != nil {
+				return
+			}
+		}
+	}()
+	return over
 }
 
 // unloadsInTheMiddle unloads while an answer runs, which ends it. The host asks somebody else for the rest.

@@ -412,7 +412,11 @@ func mutants(release <-chan struct{}) []mutant {
 				return r.Generate(ctx, req, send)
 			}}
 		}},
-		{flaw: "says something else in company", fails: "determinism", must: "R2", plugin: inCompany},
+		{flaw: "says something else in company", fails: "determinism", must: "R2", plugin: inCompany((&reference{salt: 1}).Generate)},
+		{flaw: "wants no company", fails: "determinism", must: "R2", plugin: inCompany(
+			func(context.Context, sdk.GenerateRequest, func(sdk.Event) error) error {
+				return sdk.Errorf(sdk.ReasonOverloaded, "one at a time")
+			})},
 		{flaw: "cannot be resumed behind the last token", fails: "determinism", must: "R3", plugin: one(&twin{
 			generate: func(ctx context.Context, r *reference, req sdk.GenerateRequest, send func(sdk.Event) error) error {
 				if req.Resume != nil && req.Chat == nil && len(req.Resume.Generated) == req.MaxTokens {
@@ -534,28 +538,30 @@ func doubled(t sdk.LayerTable) sdk.LayerTable {
 	return t
 }
 
-// inCompany is a twin whose answers to the samples of the case determinism depend on whether others are made at the same time.
-// It has each wait for another after those that the case asks for one by one, so that the company is sure to be there.
-func inCompany() sdk.Plugin {
-	var asked, running atomic.Int64
-	met := make(chan struct{})
-	meet := sync.OnceFunc(func() { close(met) })
-	alone := int64(2 * len(samples()))
-	return &twin{generate: func(ctx context.Context, r *reference, req sdk.GenerateRequest, send func(sdk.Event) error) error {
-		if req.HasText && req.MaxTokens == samples()[0].MaxTokens && req.Resume == nil && asked.Add(1) > alone {
+// inCompany makes twins that answer the samples of the case determinism in another way when others are answered at the same
+// time. Each waits for another after those that the case asks for one by one, so that the company is sure to be there.
+func inCompany(another func(context.Context, sdk.GenerateRequest, func(sdk.Event) error) error) func() sdk.Plugin {
+	return func() sdk.Plugin {
+		var asked, running atomic.Int64
+		met := make(chan struct{})
+		meet := sync.OnceFunc(func() { close(met) })
+		alone := int64(2 * len(samples()))
+		return &twin{generate: func(ctx context.Context, r *reference, req sdk.GenerateRequest, send func(sdk.Event) error) error {
+			if !req.HasText || req.MaxTokens != samples()[0].MaxTokens || req.Resume != nil || asked.Add(1) <= alone {
+				return r.Generate(ctx, req, send)
+			}
 			if running.Add(1) > 1 {
 				meet()
 			}
 			defer running.Add(-1)
 			select {
 			case <-met:
-				r = &reference{salt: 1}
+				return another(ctx, req, send)
 			case <-ctx.Done():
 				return ctx.Err()
 			}
-		}
-		return r.Generate(ctx, req, send)
-	}}
+		}}
+	}
 }
 
 // editedCalls passes the pieces of the reference's calls through a change.
