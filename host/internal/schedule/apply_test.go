@@ -5,6 +5,7 @@ import (
 	"errors"
 	"reflect"
 	"strings"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -209,6 +210,21 @@ func TestAnEntryThatComesTakesItsShareOfADevice(t *testing.T) {
 			}
 		})
 	}
+}
+
+// What an operator has ordered is no matter of models.toml: a file that says of the device what it said leaves it.
+func TestABudgetThatWasOrderedOutlivesAReload(t *testing.T) {
+	inWorld(t, slow, func(w *world) {
+		if _, err := w.Order(context.Background(), "m", sdk.Order{Budget: &sdk.BudgetOrder{Device: "far", Bytes: 300}}); err != nil {
+			t.Fatal(err)
+		}
+		apply(t, w, w.next(w.Config().Models...), Changes{})
+		w.process(1).die(syscall.SIGKILL)
+		synctest.Wait()
+		if got := w.process(2).loaded.Devices[1].Bytes; got != 300 {
+			t.Errorf("the next process got %d bytes", got)
+		}
+	})
 }
 
 // Memory that comes free ends the wait of those that lack it.

@@ -14,7 +14,6 @@ import (
 )
 
 const (
-
 	// exitTime is how long a process whose calls fail may take to be gone before it is killed.
 	exitTime = 2 * time.Second
 	// vanishTime is how long a killed process may take; one that hangs in a device driver may take for ever.
@@ -69,8 +68,8 @@ func (m *model) again(turn context.Context, failed *int, err error, mark string)
 	}
 	*failed++
 	m.host.o.Metrics.Starts.WithLabelValues(m.entry.ID, "failed").Inc()
-	m.log.Error("the model did not start", "attempt", *failed, "error", err)
 	w := m.afterFailure(refused, *failed)
+	m.log.Error("the model did not start", "attempt", *failed, "next_in", w.pause, "error", err)
 	if _, _, held := m.host.memory.held(m); !held || w.state == StateQuarantined {
 		m.yield() // nobody waits for one that may not come for long
 	}
