@@ -62,7 +62,8 @@ type tenant struct {
 
 func newMemory(b Budget, log *slog.Logger) *memory { return &memory{budget: b, log: log} }
 
-// announce says what there is.
+// announce says what there is. What other programs hold now is not taken off: it comes and goes, and a [[device]] says less
+// where it stays.
 func (y *memory) announce(available int64) {
 	y.mu.Lock()
 	defer y.mu.Unlock()
@@ -70,11 +71,7 @@ func (y *memory) announce(available int64) {
 		y.log.Warn("the system does not tell how much memory it has; models take what they want")
 		return
 	}
-	y.log.Info("memory for models", "bytes", sdkplan.Size(y.budget.Bytes), "from", y.budget.From)
-	if available > 0 && available < y.budget.Bytes {
-		y.log.Warn(`other programs hold memory that is counted for models; if that stays so, say less in [[device]] name = "cpu" memory = "..."`,
-			"available", sdkplan.Size(available), "counted", sdkplan.Size(y.budget.Bytes))
-	}
+	y.log.Info("memory for models", "bytes", sdkplan.Size(y.budget.Bytes), "from", y.budget.From, "available now", sdkplan.Size(available))
 }
 
 // resize changes what there is. Those that have shares keep them.
