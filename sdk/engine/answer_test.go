@@ -2,6 +2,7 @@ package engine
 
 import (
 	"errors"
+	"math"
 	"slices"
 	"strings"
 	"testing"
@@ -43,8 +44,10 @@ func TestAnswerFillsTheCacheExactly(t *testing.T) {
 	if err != nil || len(answer) != 29 || result.Reason != sdk.FinishLength { // 128 positions, and an id that needs none
 		t.Errorf("%d ids, %+v, %v; the cache has room for 29", len(answer), result, err)
 	}
-	if _, _, err = collect(e, Request{Prompt: ids(100, 1), MaxTokens: 30}); sdk.ReasonOf(err) != sdk.ReasonMemory {
-		t.Errorf("one token more: %v", err)
+	for _, most := range []int{30, 64_000, math.MaxInt} { // a max_tokens is no more than a bound
+		if more, result, err := collect(e, Request{Prompt: ids(100, 1), MaxTokens: most}); err != nil || !slices.Equal(more, answer) || result.Reason != sdk.FinishLength {
+			t.Errorf("max_tokens %d: %d ids, %+v, %v", most, len(more), result, err)
+		}
 	}
 	if _, _, err = collect(e, Request{Prompt: ids(129, 1)}); sdk.ReasonOf(err) != sdk.ReasonMemory {
 		t.Errorf("a prompt larger than the cache: %v", err)

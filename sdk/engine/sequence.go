@@ -153,17 +153,14 @@ func (c *Config) limit(r Request) (int, error) {
 		return 0, sdk.Errorf(sdk.ReasonContext, "the prompt has %d tokens; the context holds %d, with room for at least one token of the answer",
 			prompt, c.Context)
 	}
-	limit := c.Context
-	if r.MaxTokens > 0 {
-		limit = min(limit, prompt+r.MaxTokens)
+	if prompt >= capacity {
+		return 0, sdk.Errorf(sdk.ReasonMemory, "the prompt has %d tokens; the cache has %d positions, and the answer needs one at least", prompt, capacity-1)
 	}
-	if limit <= capacity {
-		return limit, nil
+	room := min(c.Context, capacity) - prompt
+	if r.MaxTokens > 0 { // clients ask for more than there can be, and mean all of it
+		room = min(room, r.MaxTokens)
 	}
-	if r.MaxTokens > 0 || prompt >= capacity {
-		return 0, sdk.Errorf(sdk.ReasonMemory, "prompt and answer need %d positions of the cache, which has %d", limit-1, capacity-1)
-	}
-	return capacity, nil
+	return prompt + room, nil
 }
 
 // finished says why no further id is to be sampled, "" if one is.

@@ -92,7 +92,7 @@ func (m *Model) Render(ctx context.Context, c sdk.Chat) (string, error) {
 	case err != nil:
 		return "", sdk.Errorf(sdk.ReasonTemplate, "the chat template could not be rendered: %w", err)
 	}
-	return rendered, nil
+	return rendered, m.heedsThinking(c.Kwargs, rendered)
 }
 
 // checkChat looks at the outside of what the client sent; the template sees to the rest.

@@ -22,6 +22,7 @@ type answer struct {
 	created int64
 	finger  string   // system_fingerprint; of the process that began to answer
 	echoed  []string // by prompt, if the prompts come before the answers
+	reached []usage  // by choice: what each has come to
 }
 
 // usage counts tokens as OpenAI's object does.
@@ -64,7 +65,7 @@ func (a *api) completion(w http.ResponseWriter, r *http.Request) {
 }
 
 func (a *api) serve(w http.ResponseWriter, r *http.Request, f form, parse parser) {
-	t := newTally(w, newID(f.prefix()), r.URL.Path)
+	t := newTally(w, r, f.prefix())
 	h, err := a.intake.enter()
 	if err != nil {
 		t.refuse(w, asError(err, ""))
@@ -80,7 +81,7 @@ func (a *api) serve(w http.ResponseWriter, r *http.Request, f form, parse parser
 		err = a.look(r.Context(), req, h)
 	}
 	if err != nil {
-		t.refuse(w, asError(err, f.promptField()))
+		t.refuse(w, a.failure(err, f, t.model))
 		return
 	}
 	ans := &answer{form: f, req: req, tally: t, id: t.id, created: time.Now().Unix(), choices: req.choices(t.id)}
@@ -176,7 +177,7 @@ func (a *api) whole(w http.ResponseWriter, r *http.Request, ans *answer) {
 
 // fail answers a request that produced nothing yet.
 func (a *api) fail(w http.ResponseWriter, ans *answer, err error) {
-	e := asError(err, ans.form.promptField())
+	e := a.failure(err, ans.form, ans.req.model)
 	if e.Status >= 500 {
 		a.o.Log.Warn("a request failed", "request", ans.id, "model", ans.req.model, "status", e.Status, "error", e.Message)
 	}

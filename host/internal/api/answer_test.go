@@ -31,7 +31,7 @@ func TestChatAnswersWhole(t *testing.T) {
 	})
 }
 
-// The id whose text is held back makes no chunk, and the text held back to the end comes with the finish.
+// The id whose text is held back makes no chunk, and the text held back to the end comes before the finish, which comes alone.
 func TestChatStreams(t *testing.T) {
 	w := post(New(newFake(), Options{}), "/v1/chat/completions", chatBody+`, "stream": true, "stream_options": {"include_usage": true}}`)
 	if ct := w.Header().Get("Content-Type"); w.Code != 200 || ct != "text/event-stream" {
@@ -45,10 +45,44 @@ func TestChatStreams(t *testing.T) {
 		chunk(`{"role":"assistant","content":""}`, "null"),
 		chunk(`{"reasoning_content":"Hm"}`, "null"),
 		chunk(`{"content":"Tokyo <é>"}`, "null"),
-		chunk(`{"content":"."}`, `"stop"`),
+		chunk(`{"content":"."}`, "null"),
+		chunk(`{}`, `"stop"`),
 		head + `],"usage":{"prompt_tokens":3,"completion_tokens":3,"total_tokens":6,"prompt_tokens_details":{"cached_tokens":2},"completion_tokens_details":{"reasoning_tokens":1}}}`,
 		"[DONE]",
 	})
+}
+
+// Each chunk tells what its choice has come to, held-back ids included; the last tells all.
+func TestUsageInEveryChunk(t *testing.T) {
+	const options = `, "stream": true, "stream_options": {"include_usage": true, "continuous_usage_stats": true}`
+	for path, body := range map[string]string{
+		"/v1/chat/completions": chatBody + options + "}",
+		"/v1/completions":      `{"model": "tiny", "prompt": "a"` + options + "}",
+	} {
+		w := post(New(newFake(), Options{}), path, body)
+		var got []string
+		for _, d := range dataOf(t, w.Body.String()) {
+			var c struct{ Usage json.RawMessage }
+			if d != "[DONE]" {
+				if err := json.Unmarshal([]byte(d), &c); err != nil {
+					t.Fatal(err)
+				}
+				got = append(got, string(c.Usage))
+			}
+		}
+		want := []string{
+			`{"prompt_tokens":3,"completion_tokens":0,"total_tokens":3}`, // a chat's first chunk
+			`{"prompt_tokens":3,"completion_tokens":1,"total_tokens":4}`,
+			`{"prompt_tokens":3,"completion_tokens":3,"total_tokens":6}`,
+			`{"prompt_tokens":3,"completion_tokens":3,"total_tokens":6}`,
+			`{"prompt_tokens":3,"completion_tokens":3,"total_tokens":6}`,
+			`{"prompt_tokens":3,"completion_tokens":3,"total_tokens":6,"prompt_tokens_details":{"cached_tokens":2},"completion_tokens_details":{"reasoning_tokens":1}}`,
+		}
+		if path == "/v1/completions" {
+			want = want[1:]
+		}
+		equalLines(t, got, want)
+	}
 }
 
 // With return_token_ids every id is seen at once, even while its text is held back, and the prompt's ids come first.
@@ -152,8 +186,12 @@ func TestFailuresBeforeTheFirstTokenHaveTheirStatus(t *testing.T) {
 				if w.Code != c.status || e.Type != c.typ || deref(e.Param) != c.param || deref(e.Code) != c.code {
 					t.Errorf("got %d %s param=%q code=%q", w.Code, e.Type, deref(e.Param), deref(e.Code))
 				}
-				if e.Message != c.err.Error() {
-					t.Errorf("message %q, want %q", e.Message, c.err)
+				want := c.err.Error()
+				if c.name == "overflow" { // clients look for these words, and for the number
+					want = "This model's maximum context length is 2048 tokens. However, " + want
+				}
+				if e.Message != want {
+					t.Errorf("message %q, want %q", e.Message, want)
 				}
 				if got := w.Header().Get("Retry-After"); got != c.retry {
 					t.Errorf("Retry-After %q, want %q", got, c.retry)

@@ -103,6 +103,7 @@ func New(b Backend, o Options) http.Handler {
 	route("/v1/models", http.MethodGet, a.models)
 	route("/v1/models/{id...}", http.MethodGet, a.model)
 	route("/healthz", http.MethodGet, a.health)
+	route("/health", http.MethodGet, a.health) // as vLLM has it
 	route("/readyz", http.MethodGet, a.ready)
 	route("/readyz/{id...}", http.MethodGet, a.readyModel)
 	if o.Operator != nil {
@@ -116,10 +117,25 @@ func New(b Backend, o Options) http.Handler {
 		writeError(w, newError(http.StatusNotFound, "", "not_found",
 			fmt.Sprintf("there is nothing at %s; this host serves /v1/models, /v1/chat/completions and /v1/completions", clip(r.URL.Path))))
 	}))
+	var h http.Handler = mux
 	if o.Guard != nil {
-		return a.guard(o.Guard, mux)
+		h = a.guard(o.Guard, mux)
 	}
-	return mux
+	return identified(unslashed(h))
+}
+
+// unslashed takes a path with a slash behind it for the same without: base URLs are joined with paths by hand.
+func unslashed(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if path := strings.TrimRight(r.URL.Path, "/"); path != "" && path != r.URL.Path {
+			u := *r.URL
+			u.Path, u.RawPath = path, strings.TrimRight(u.RawPath, "/")
+			other := *r
+			other.URL = &u
+			r = &other
+		}
+		next.ServeHTTP(w, r)
+	})
 }
 
 // wrap checks the method, counts the request, and turns a panic into a 500 that leaves the host alive.
@@ -133,7 +149,7 @@ func (a *api) wrap(route, method string, h func(http.ResponseWriter, *http.Reque
 		}
 		defer func() {
 			if p := recover(); p != nil && p != http.ErrAbortHandler {
-				a.o.Log.Error("a handler panicked", "route", route, "panic", p, "stack", string(debug.Stack()))
+				a.o.Log.Error("a handler panicked", "route", route, "request", rec.Header().Get("X-Request-Id"), "panic", p, "stack", string(debug.Stack()))
 				if rec.tally != nil {
 					rec.tally.failure = "internal"
 				}

@@ -96,10 +96,10 @@ func (f chatForm) chunk(a *answer, p piece) (any, bool) {
 	if p.text != "" || p.opens {
 		d.Content = &p.text
 	}
-	for _, c := range p.calls {
+	for _, c := range joined(nil, p.calls) { // clients add up the chunks, and raise at two entries of one call in one of them
 		d.Calls = append(d.Calls, pieceOf(c))
 	}
-	out := chatChunk{head: a.head(f.object()), Usage: a.tail()}
+	out := chatChunk{head: a.head(f.object()), Usage: a.tail(p.choice)}
 	if p.opens {
 		d.Role, out.PromptIDs = "assistant", a.tokenIDs(p.prompt)
 	}

@@ -9,6 +9,7 @@ import (
 	"math"
 	"net/http"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/inference-pio/inference-pio/host/internal/schedule"
@@ -115,6 +116,22 @@ func fromReason(told *sdk.Error, param string) *Error {
 	e := newError(r.status, param, r.code, told.Message)
 	e.RetryAfter = r.retry
 	return e
+}
+
+// failure is asError for a request to a model. An overflow of the context is told in the words by which clients know it, and know
+// from it how much to leave out.
+func (a *api) failure(err error, f form, model string) *Error {
+	e := asError(err, f.promptField())
+	if e.Code == nil || *e.Code != reasons[sdk.ReasonContext].code || strings.Contains(e.Message, "maximum context length is") {
+		return e
+	}
+	longest := a.longest(model)
+	if longest == 0 {
+		return e
+	}
+	told := *e
+	told.Message = fmt.Sprintf("This model's maximum context length is %d tokens. However, %s", longest, e.Message)
+	return &told
 }
 
 // writeError sends e as the whole answer.

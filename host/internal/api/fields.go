@@ -13,6 +13,7 @@ type request struct {
 	model        string
 	stream       bool
 	includeUsage bool
+	eachUsage    bool // continuous_usage_stats
 	tokenIDs     bool // return_token_ids
 
 	chat     *sdk.Chat // of /v1/chat/completions
@@ -30,7 +31,10 @@ type request struct {
 
 	tokenStrs  bool     // return_token_strs
 	unprompted bool     // add_generation_prompt is false
+	wishes     []wish   // whether the model is to think
+	effort     string   // reasoning_effort, "" if absent
 	toolNames  []string // of the tools a chat may call
+	allowed    []string // those that tool_choice leaves, nil for all
 	toolChoice string   // as sdk.Chat has it
 	oneCall    bool     // parallel_tool_calls is false
 
@@ -112,6 +116,9 @@ var common = fields{
 	"prompt_cache_retention": nil,
 	"service_tier":           nil,
 	"cache_salt":             nil,
+	"store":                  nil,
+	"verbosity":              nil,
+	"prediction":             nil,
 }
 
 // chatFields are those of /v1/chat/completions alone.
@@ -121,6 +128,9 @@ var chatFields = fields{
 	"max_completion_tokens": func(r *request, v json.RawMessage) error { return readCount(v, &r.completion) },
 	"chat_template_kwargs":  readKwargs,
 	"add_generation_prompt": readGenerationPrompt,
+	"reasoning_effort":      readEffort,
+	"enable_thinking":       readEnableThinking,
+	"thinking":              readThinking,
 
 	"tools":               readTools,
 	"tool_choice":         readToolChoice,
@@ -133,11 +143,7 @@ var chatFields = fields{
 	"function_call":          unbuilt(`"none"`, `"auto"`),
 	"modalities":             unbuilt(`["text"]`),
 	"audio":                  unbuilt(),
-	"prediction":             unbuilt(),
 	"web_search_options":     unbuilt(),
-	"reasoning_effort":       unbuilt(),
-	"verbosity":              unbuilt(`"medium"`),
-	"store":                  unbuilt("false"),
 	"chat_template":          unbuilt(),
 	"documents":              unbuilt("[]"),
 	"continue_final_message": unbuilt("false"),

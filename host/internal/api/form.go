@@ -28,12 +28,16 @@ func (a *answer) head(object string) head {
 	return h
 }
 
-// tail is the usage of a chunk: null in all but the last if the client asked for it, absent if it did not.
-func (a *answer) tail() any {
-	if a.req.includeUsage {
-		return (*usage)(nil)
+// tail is the usage of a choice's chunk: absent if the client did not ask for usage, what the choice has come to if it asked for that in
+// every chunk, else null.
+func (a *answer) tail(choice int) any {
+	switch {
+	case !a.req.includeUsage:
+		return nil
+	case a.req.eachUsage && choice < len(a.reached):
+		return &a.reached[choice]
 	}
-	return nil
+	return (*usage)(nil)
 }
 
 // tokenIDs is ids if the client asked for them.

@@ -86,11 +86,8 @@ func readKwargs(r *request, v json.RawMessage) error {
 
 func readGenerationPrompt(r *request, v json.RawMessage) error { return readNot(v, &r.unprompted) }
 
-// settleKwargs tells the template not to open the model's turn, if the client said so. What is set last holds.
-func (r *request) settleKwargs() {
-	if !r.unprompted {
-		return
-	}
+// setKwarg gives the template a variable. What is set last holds.
+func (r *request) setKwarg(name, value string) {
 	body := bytes.TrimSuffix(bytes.TrimSpace(r.chat.Kwargs), []byte("}"))
 	switch {
 	case len(body) == 0:
@@ -98,7 +95,7 @@ func (r *request) settleKwargs() {
 	case len(bytes.TrimSpace(body)) > 1:
 		body = append(bytes.Clone(body), ',')
 	}
-	r.chat.Kwargs = append(bytes.Clone(body), `"add_generation_prompt":false}`...)
+	r.chat.Kwargs = append(bytes.Clone(body), `"`+name+`":`+value+`}`...)
 }
 
 func (r *request) chatOf() *sdk.Chat {

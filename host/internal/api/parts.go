@@ -1,5 +1,5 @@
 // parts.go reads content that is a list of parts. Text stays as it was sent. A picture leaves the part {"type": "image"} in its
-// place, which templates know, and its URL goes on a list of its own.
+// place, which templates know, and its URL goes on a list of its own. A refusal, which they do not know, becomes text.
 package api
 
 import (
@@ -19,7 +19,7 @@ const maxPictures = 128
 
 const imagePart = `{"type":"image"}`
 
-// splitPictures reads the contents of messages, which are a JSON array of objects. Without pictures it returns v itself.
+// splitPictures reads the contents of messages, which are a JSON array of objects. Without pictures and refusals it returns v itself.
 func splitPictures(v json.RawMessage) (json.RawMessage, []picture, error) {
 	s := splitter{v: v}
 	n := 0
@@ -28,19 +28,23 @@ func splitPictures(v json.RawMessage) (json.RawMessage, []picture, error) {
 			if key != "content" {
 				continue
 			}
+			if isNull(v[content.from:content.to]) {
+				s.refused(v[message.from:message.to], content)
+				continue
+			}
 			if err := s.content(fmt.Sprintf("messages[%d].content", n), content); err != nil {
 				return nil, nil, err
 			}
 		}
 		n++
 	}
-	if s.list == nil {
+	if s.out == nil {
 		return v, nil, nil
 	}
 	return append(s.out, v[s.done:]...), s.list, nil
 }
 
-// splitter copies v but for the pictures in it.
+// splitter copies v but for the pictures and refusals in it.
 type splitter struct {
 	v    []byte
 	out  []byte
@@ -54,13 +58,16 @@ func (s *splitter) content(path string, c span) error {
 	}
 	i := 0
 	for part := range elements(s.v, c.from) {
-		url, inside, err := readPart(s.v[part.from:part.to])
+		p, inside, err := readPart(s.v[part.from:part.to])
 		at := fmt.Sprintf("%s[%d]%s", path, i, inside)
 		switch {
 		case err != nil:
 			return &fieldError{at, err}
-		case url != "":
-			s.take(part, picture{at, url})
+		case p.url != "":
+			s.list = append(s.list, picture{at, p.url})
+			s.replace(part, imagePart)
+		case p.refusal != nil:
+			s.replace(part, `{"type":"text","text":`+string(p.refusal)+`}`)
 		}
 		i++
 	}
@@ -70,41 +77,60 @@ func (s *splitter) content(path string, c span) error {
 	return nil
 }
 
-func (s *splitter) take(part span, p picture) {
-	s.list = append(s.list, p)
-	s.out = append(append(s.out, s.v[s.done:part.from]...), imagePart...)
-	s.done = part.to
+// refused puts a message's refusal where its content is null: templates do not know the field.
+func (s *splitter) refused(message []byte, content span) {
+	if words, _ := fieldAt(message, "refusal"); given(words) && words[0] == '"' {
+		s.replace(content, string(words))
+	}
 }
 
-// readPart takes a part of text, or of a picture, whose URL it returns. inside is where in the part the URL is, or what is wrong.
-func readPart(v json.RawMessage) (url, inside string, err error) {
+// replace puts other text where a value stands.
+func (s *splitter) replace(at span, with string) {
+	s.out = append(append(s.out, s.v[s.done:at.from]...), with...)
+	s.done = at.to
+}
+
+// part is what a part has that is not text for the template.
+type part struct {
+	url     string          // of a picture
+	refusal json.RawMessage // a string, which OpenAI's models give instead of text
+}
+
+// readPart takes a part of text, a refusal or a picture. inside is where in the part the URL is, or what is wrong.
+func readPart(v json.RawMessage) (p part, inside string, err error) {
 	if v[0] != '{' {
-		return "", "", wrong(v, `a part such as {"type": "text", "text": "Hello"}`)
+		return part{}, "", wrong(v, `a part such as {"type": "text", "text": "Hello"}`)
 	}
 	kind, _ := fieldAt(v, "type")
 	name, err := text(kind)
 	if err != nil && given(kind) {
-		return "", ".type", err
+		return part{}, ".type", err
 	}
 	const form = `{"type": "image_url", "image_url": {"url": "data:image/png;base64,..."}}`
 	switch name {
 	case "text":
 		if words, _ := fieldAt(v, "text"); !given(words) || words[0] != '"' {
-			return "", ".text", errors.New(`is no string; expected {"type": "text", "text": "Hello"}`)
+			return part{}, ".text", errors.New(`is no string; expected {"type": "text", "text": "Hello"}`)
 		}
-		return "", "", nil
+		return part{}, "", nil
+	case "refusal":
+		if words, _ := fieldAt(v, "refusal"); !given(words) || words[0] != '"' {
+			return part{}, ".refusal", errors.New(`is no string; expected {"type": "refusal", "refusal": "I cannot do that"}`)
+		}
+		p.refusal, _ = fieldAt(v, "refusal")
+		return p, "", nil
 	case "image_url":
 		image, _ := fieldAt(v, "image_url")
-		url, inside, err = readImageURL(image)
-		return url, ".image_url" + inside, err
+		p.url, inside, err = readImageURL(image)
+		return p, ".image_url" + inside, err
 	case "image", "input_image":
-		return "", "", fmt.Errorf("is of the type %s, which this API does not have; expected %s", name, form)
+		return part{}, "", fmt.Errorf("is of the type %s, which this API does not have; expected %s", name, form)
 	case "video", "video_url":
-		return "", "", fmt.Errorf("is a video, which this host does not take yet; send frames of it as pictures: %s", form)
+		return part{}, "", fmt.Errorf("is a video, which this host does not take yet; send frames of it as pictures: %s", form)
 	case "input_audio", "audio", "audio_url":
-		return "", "", fmt.Errorf("is sound, which this host does not take; expected text or %s", form)
+		return part{}, "", fmt.Errorf("is sound, which this host does not take; expected text or %s", form)
 	}
-	return "", "", fmt.Errorf("is of the type %q; expected text or image_url", clip(name))
+	return part{}, "", fmt.Errorf("is of the type %q; expected text or image_url", clip(name))
 }
 
 // readImageURL takes an object with a URL, or the URL alone. How much detail is wanted is for models that offer a choice.

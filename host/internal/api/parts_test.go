@@ -40,6 +40,20 @@ func TestOnlyPicturesAreReplacedInMessages(t *testing.T) {
 	}
 }
 
+// OpenAI's models refuse in fields of their own, which templates do not know: the words are an answer like others.
+func TestRefusalsOfEarlierTurnsAreText(t *testing.T) {
+	for sent, want := range map[string]string{
+		`[{"role":"assistant","content":[{"type":"refusal","refusal":"I \u0063an't"} , {"type":"text","text":"b"}]}]`: `[{"role":"assistant","content":[{"type":"text","text":"I \u0063an't"} , {"type":"text","text":"b"}]}]`,
+		`[{"role":"assistant","content":null,"refusal":"No."},{"role":"user","content":null}]`:                        `[{"role":"assistant","content":"No.","refusal":"No."},{"role":"user","content":null}]`,
+		`[{"role":"assistant","content":"Yes","refusal":null},{"role":"assistant","content":null,"refusal":null}]`:    `[{"role":"assistant","content":"Yes","refusal":null},{"role":"assistant","content":null,"refusal":null}]`,
+	} {
+		got, pictures, err := splitPictures(json.RawMessage(sent))
+		if err != nil || pictures != nil || string(got) != want {
+			t.Errorf("%s: %v, %v\n got %s\nwant %s", sent, pictures, err, got, want)
+		}
+	}
+}
+
 func TestMessagesWithoutPicturesAreNotCopied(t *testing.T) {
 	v := json.RawMessage(`[{"role":"user","content":[{"type":"text","text":"a"}]}]`)
 	got, list, err := splitPictures(v)

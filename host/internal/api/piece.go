@@ -26,10 +26,23 @@ func (p *piece) empty() bool {
 	return !p.opens && p.text == "" && p.reasoning == "" && len(p.calls) == 0 && len(p.ids) == 0 && len(p.scored) == 0 && p.finish == nil
 }
 
+// parted is p as clients want it: the chunk that has the reason of the end has nothing else.
+func (p piece) parted() []piece {
+	if p.finish == nil {
+		return []piece{p}
+	}
+	end := piece{choice: p.choice, finish: p.finish}
+	if p.finish = nil; p.empty() {
+		return []piece{end}
+	}
+	return []piece{p, end}
+}
+
 // piece of a choice's event, which is noted.
 func (a *answer) piece(choice int, e sdk.Event) piece {
 	a.tally.see(e)
 	p := piece{choice: choice}
+	a.reach(choice, e)
 	switch {
 	case e.Start != nil:
 		p.opens, p.prompt = true, e.Start.Prompt
@@ -42,6 +55,21 @@ func (a *answer) piece(choice int, e sdk.Event) piece {
 		a.finish(&p, *e.Finish)
 	}
 	return p
+}
+
+// reach counts an event for the usage of its choice's chunks. Events come one at a time.
+func (a *answer) reach(choice int, e sdk.Event) {
+	if a.reached == nil {
+		a.reached = make([]usage, len(a.choices))
+	}
+	u := &a.reached[choice]
+	switch {
+	case e.Start != nil:
+		u.Prompt = len(e.Start.Prompt)
+	case e.Token != nil && !a.req.nothing:
+		u.Completion++
+	}
+	u.Total = u.Prompt + u.Completion
 }
 
 func (a *answer) token(p *piece, t *sdk.Token) {
@@ -105,9 +133,7 @@ func (c *collected) add(p piece) {
 	c.reasoning.WriteString(p.reasoning)
 	c.ids = append(c.ids, p.ids...)
 	c.scored = append(c.scored, p.scored...)
-	for _, d := range p.calls {
-		c.call(d)
-	}
+	c.calls = joined(c.calls, p.calls)
 	if p.opens {
 		c.prompt = p.prompt
 	}
@@ -116,15 +142,18 @@ func (c *collected) add(p piece) {
 	}
 }
 
-// call adds a piece of a call to the call it belongs to.
-func (c *collected) call(d sdk.ToolCallDelta) {
-	i := slices.IndexFunc(c.calls, func(known sdk.ToolCallDelta) bool { return known.Index == d.Index })
-	if i < 0 {
-		c.calls = append(c.calls, d)
-		return
+// joined adds pieces of calls to the calls that they belong to: one entry for each.
+func joined(calls, pieces []sdk.ToolCallDelta) []sdk.ToolCallDelta {
+	for _, d := range pieces {
+		i := slices.IndexFunc(calls, func(known sdk.ToolCallDelta) bool { return known.Index == d.Index })
+		if i < 0 {
+			calls = append(calls, d)
+			continue
+		}
+		known := &calls[i]
+		known.ID += d.ID
+		known.Name += d.Name
+		known.Arguments += d.Arguments
 	}
-	known := &c.calls[i]
-	known.ID += d.ID
-	known.Name += d.Name
-	known.Arguments += d.Arguments
+	return calls
 }

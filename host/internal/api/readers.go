@@ -45,9 +45,10 @@ func readTopK(r *request, v json.RawMessage) error {
 	return err
 }
 
+// readCount takes what is more than any context holds as well: the answer ends where the context does.
 func readCount(v json.RawMessage, into *int) error {
-	n, err := integer(v, 1, math.MaxInt32)
-	*into = int(n)
+	n, err := integer(v, 1, math.MaxInt64)
+	*into = int(min(n, math.MaxInt32))
 	return err
 }
 
@@ -114,19 +115,22 @@ func readLogitBias(r *request, v json.RawMessage) error {
 }
 
 func readStreamOptions(r *request, v json.RawMessage) error {
+	const expected = `an object such as {"include_usage": true}`
 	var o map[string]json.RawMessage
 	if json.Unmarshal(v, &o) != nil {
-		return wrong(v, `an object such as {"include_usage": true}`)
+		return wrong(v, expected)
 	}
 	for k, value := range o {
 		switch b, err := boolean(value); {
 		case isNull(value) || k == "include_obfuscation": // padding against traffic analysis: ours has none to leave out
 		case err != nil:
-			return wrong(v, `an object such as {"include_usage": true}`)
+			return wrong(v, expected)
 		case k == "include_usage":
 			r.includeUsage = b
+		case k == "continuous_usage_stats":
+			r.eachUsage = b
 		case b:
-			return wrong(v, "only include_usage: this host does not support "+strconv.Quote(clip(k)))
+			return wrong(v, "include_usage and continuous_usage_stats: this host does not support "+strconv.Quote(clip(k)))
 		}
 	}
 	return nil

@@ -98,7 +98,12 @@ func (r *request) settleChat() error {
 	if r.chat == nil || r.chat.Messages == nil {
 		return invalid("messages", "messages is missing; expected a list of at least one message")
 	}
-	r.settleKwargs()
+	if err := r.settleThinking(); err != nil {
+		return err
+	}
+	if r.unprompted {
+		r.setKwarg("add_generation_prompt", "false")
+	}
 	return r.settleTools()
 }
 

@@ -117,7 +117,7 @@ func (a *api) stream(w http.ResponseWriter, r *http.Request, ans *answer) {
 	case err != nil && r.Context().Err() != nil, errors.Is(err, errLeft): // clients do this all the time
 		ans.tally.fail(errLeft)
 	case err != nil:
-		e := asError(err, ans.form.promptField())
+		e := a.failure(err, ans.form, ans.req.model)
 		ans.tally.fail(e)
 		_ = out.send(e.body())
 		a.o.Log.Warn("a stream was cut", "request", ans.id, "model", ans.req.model, "error", err)
@@ -137,8 +137,10 @@ func (a *api) pass(out *events, ans *answer, p piece) error {
 			return errLeft
 		}
 	}
-	if v, ok := ans.form.chunk(ans, p); ok && out.send(v) != nil {
-		return errLeft
+	for _, part := range p.parted() {
+		if v, ok := ans.form.chunk(ans, part); ok && out.send(v) != nil {
+			return errLeft
+		}
 	}
 	return nil
 }

@@ -26,9 +26,8 @@ type tally struct {
 }
 
 // newTally is of the request that w answers; its line is written when that has been done.
-func newTally(w http.ResponseWriter, id, endpoint string) *tally {
-	t := &tally{id: id, endpoint: endpoint, began: time.Now()}
-	w.Header().Set("X-Request-Id", id)
+func newTally(w http.ResponseWriter, r *http.Request, prefix string) *tally {
+	t := &tally{id: answerID(w, r, prefix), endpoint: r.URL.Path, began: time.Now()}
 	if r, ok := w.(*recorder); ok {
 		r.tally = t
 	}

@@ -54,7 +54,7 @@ func (f completionForm) chunk(a *answer, p piece) (any, bool) {
 	if p.opens {
 		one.PromptIDs = a.tokenIDs(p.prompt)
 	}
-	return completionObject{a.head(f.object()), []completionChoice{one}, a.tail(), nil}, true
+	return completionObject{a.head(f.object()), []completionChoice{one}, a.tail(p.choice), nil}, true
 }
 
 func (f completionForm) place(choice int) *characters {

@@ -53,7 +53,7 @@ type tokenized struct {
 }
 
 func (a *api) tokenize(w http.ResponseWriter, r *http.Request) {
-	t := newTally(w, newID("tok-"), r.URL.Path)
+	t := newTally(w, r, "tok-")
 	out, err := a.tokenized(w, r, t)
 	if err != nil {
 		t.refuse(w, asError(err, ""))
@@ -117,7 +117,7 @@ func (a *api) words(r *http.Request, req *request) (string, error) {
 }
 
 func (a *api) detokenize(w http.ResponseWriter, r *http.Request) {
-	t := newTally(w, newID("detok-"), r.URL.Path)
+	t := newTally(w, r, "detok-")
 	words, err := a.detokenized(w, r, t)
 	if err != nil {
 		t.refuse(w, asError(err, ""))

@@ -46,7 +46,7 @@ func TestCallsInAWholeAnswer(t *testing.T) {
 	equalLines(t, []string{string(got.Choices)}, []string{want})
 }
 
-// The id, the type and the name come with a call's first piece; nothing of it is repeated.
+// The id, the type and the name come with a call's first piece; nothing of it is repeated, and no chunk has two pieces of one call.
 func TestCallsInAStream(t *testing.T) {
 	f := newFake()
 	f.answer = caller
@@ -68,10 +68,10 @@ func TestCallsInAStream(t *testing.T) {
 	equalLines(t, deltas, []string{
 		`{"role":"assistant","content":""}`,
 		`{"content":"Let me see."}`,
-		`{"tool_calls":[{"index":0,"id":"call_a","type":"function","function":{"name":"get_weather","arguments":""}},` +
-			`{"index":0,"function":{"arguments":"{\"city\": "}}]}`,
+		`{"tool_calls":[{"index":0,"id":"call_a","type":"function","function":{"name":"get_weather","arguments":"{\"city\": "}}]}`,
 		`{"tool_calls":[{"index":0,"function":{"arguments":"\"Oslo\"}"}}]}`,
-		`{"tool_calls":[{"index":1,"id":"call_b","type":"function","function":{"name":"now","arguments":"{}"}}]}tool_calls`,
+		`{"tool_calls":[{"index":1,"id":"call_b","type":"function","function":{"name":"now","arguments":"{}"}}]}`,
+		`{}tool_calls`,
 	})
 }
 
@@ -100,6 +100,14 @@ func TestWhatAChatMayCallReachesThePlugin(t *testing.T) {
 		{`"tools": ` + tools + `, "tool_choice": {"type": "function", "function": {"name": "now"}}`, sdk.Chat{Tools: json.RawMessage(tools), ToolChoice: "function:now"}},
 		{`"tools": ` + tools + `, "tool_choice": "none", "parallel_tool_calls": true`, sdk.Chat{Tools: json.RawMessage(tools), ToolChoice: "none"}},
 		{`"tools": ` + tools + `, "parallel_tool_calls": false`, sdk.Chat{Tools: json.RawMessage(tools), SingleCall: true}},
+		{
+			`"tools": ` + tools + `, "tool_choice": {"type": "allowed_tools", "allowed_tools": {"mode": "required", "tools": [{"type": "function", "function": {"name": "get_weather"}}]}}`,
+			sdk.Chat{Tools: json.RawMessage("[" + weatherTool + "]"), ToolChoice: "required"},
+		},
+		{
+			`"tool_choice": {"type": "allowed_tools", "allowed_tools": {"mode": "auto", "tools": [{"type": "function", "function": {"name": "now"}}, {"type": "function", "function": {"name": "get_weather"}}]}}, "tools": ` + tools,
+			sdk.Chat{Tools: json.RawMessage(strings.ReplaceAll(tools, "}}, {", "}},{")), ToolChoice: "auto"},
+		},
 		// Without tools there is nothing to choose, and a template must not see an empty list of them.
 		{`"tools": [], "tool_choice": "auto", "parallel_tool_calls": false`, sdk.Chat{}},
 		{`"tools": null, "tool_choice": "none"`, sdk.Chat{}},
