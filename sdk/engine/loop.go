@@ -20,15 +20,17 @@ type message struct {
 	kind kind
 	q    *sequence
 	stop bool          // of taken
+	ask  *ask          // of forward
 	ack  chan struct{} // of cancel and drain: closed when done
 }
 
 type kind uint8
 
 const (
-	add    kind = iota // a new sequence
-	taken              // the caller took the last token
-	cancel             // the caller has left
+	add     kind = iota // a new sequence
+	taken               // the caller took the last token
+	forward             // a session is asked
+	cancel              // the caller has left
 	drain
 	shut
 )
@@ -123,7 +125,7 @@ const (
 // idle waits for something to do: a message, or the moment when a caller that does not listen loses its place to one
 // that waits.
 func (l *loop) idle(timer *time.Timer) {
-	if len(l.scheduler.running)+len(l.scheduler.waiting) == 0 {
+	if running, waiting := l.scheduler.load(); running+waiting == 0 {
 		l.rest(timer)
 		return
 	}
@@ -165,6 +167,8 @@ func (l *loop) handle(m message) {
 		l.add(m.q)
 	case taken:
 		l.taken(m.q, m.stop)
+	case forward:
+		l.forward(m.q, m.ask)
 	case cancel:
 		if m.q.phase != gone {
 			l.forget(m.q)
@@ -174,6 +178,7 @@ func (l *loop) handle(m message) {
 	case drain:
 		l.draining = true
 		l.drained = append(l.drained, m.ack)
+		l.endSessions()
 	case shut:
 		l.shut = true
 	}
@@ -184,12 +189,21 @@ func (l *loop) handle(m message) {
 func (l *loop) add(q *sequence) {
 	if l.draining {
 		q.phase = gone
-		q.end <- outcome{err: sdk.Errorf(sdk.ReasonState, "the model is draining; it takes no new requests")}
+		q.end <- outcome{err: errDraining}
 		return
 	}
 	l.arrivals++
 	q.arrival = l.arrivals
 	l.scheduler.enqueue(q)
+}
+
+// endSessions ends those that nobody asks; the others end with their next call.
+func (l *loop) endSessions() {
+	for _, q := range slices.Concat(l.scheduler.running, l.scheduler.waiting) {
+		if q.resting() {
+			l.finish(q, outcome{err: errDraining})
+		}
+	}
 }
 
 func (l *loop) taken(q *sequence, stop bool) {
@@ -254,7 +268,11 @@ func (l *loop) step(batch *Batch) {
 			l.counts.PromptTokens += uint64(p.rows)
 		}
 		n := p.logits()
-		l.score(p.q, logits[:p.scored])
+		if p.q.session {
+			p.q.gather(logits[:p.scored])
+		} else {
+			l.score(p.q, logits[:p.scored])
+		}
 		if p.output && p.q.phase != gone {
 			l.lead(p.q, logits[n-1])
 			l.sample(p.q, logits[n-1])
@@ -262,6 +280,10 @@ func (l *loop) step(batch *Batch) {
 		logits = logits[n:]
 	}
 	l.deliver()
+	if l.draining {
+		l.endSessions()
+		l.checkDrained()
+	}
 }
 
 // failStep ends the sequences of a step that failed, and those that relied on its copies.
@@ -366,7 +388,7 @@ func (l *loop) deliver() {
 
 func (l *loop) publish() {
 	s := l.counts
-	s.Running, s.Waiting = len(l.scheduler.running), len(l.scheduler.waiting)
+	s.Running, s.Waiting = l.scheduler.load()
 	s.Blocks, s.BlocksUsed = len(l.scheduler.blocks.refs), l.scheduler.blocks.used()
 	s.BlocksKept, s.BlocksThrown = l.scheduler.blocks.keptSize, l.scheduler.blocks.thrown
 	s.QueriedTokens, s.CachedTokens, s.Preemptions = l.scheduler.counts.queried, l.scheduler.counts.cached, l.scheduler.counts.preempts

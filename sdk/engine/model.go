@@ -121,4 +121,6 @@ type PanicError struct {
 
 func (e *PanicError) Error() string { return fmt.Sprintf("the model panicked: %v", e.Value) }
 
+var errDraining = sdk.Errorf(sdk.ReasonState, "the model is draining; it takes no new requests")
+
 var errClosed = &sdk.Error{Reason: sdk.ReasonState, Message: "the engine is closed"}

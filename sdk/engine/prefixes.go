@@ -20,9 +20,10 @@ func (s *scheduler) lookUp(q *sequence) found {
 	if !s.config.PrefixCache || q.scoring() {
 		return f
 	}
-	ids := q.keys[:q.prompt-1]
-	if s.config.OneForm && len(q.tokens) > q.prompt {
-		ids = slices.Concat(q.keys, q.tokens[q.prompt:len(q.tokens)-1])
+	n := q.free()
+	ids := q.keys[:min(n, q.prompt)]
+	if s.config.OneForm && n > q.prompt {
+		ids = slices.Concat(ids, q.tokens[q.prompt:n])
 	}
 	f.table, f.content = s.blocks.find(ids, f.table)
 	if s.config.Stateful {
@@ -70,7 +71,7 @@ func (s *scheduler) begin(q *sequence, f found) {
 		return
 	}
 	q.placed = true
-	if s.config.PrefixCache {
+	if s.config.PrefixCache && !q.session {
 		s.counts.queried += uint64(q.prompt)
 		s.took(q, min(q.fed, q.prompt))
 	}
@@ -127,7 +128,7 @@ func (s *scheduler) shares(q *sequence) bool {
 
 // catchUp takes over the whole blocks that others have computed since q was placed.
 func (s *scheduler) catchUp(q *sequence) {
-	for q.fed%BlockSize == 0 && q.fed+BlockSize < q.prompt {
+	for q.fed%BlockSize == 0 && q.fed+BlockSize <= min(q.free(), q.prompt) {
 		b, ok := s.blocks.known(q.content, q.keys[q.fed:q.fed+BlockSize])
 		if !ok {
 			return
@@ -152,13 +153,13 @@ func (s *scheduler) exchange(q *sequence, i int, b int32) {
 // leads says that what p computes next is what q needs next: a whole block.
 func (p *sequence) leads(q *sequence) bool {
 	end := q.fed + BlockSize
-	return p.fed == q.fed && p.content == q.content && q.fed%BlockSize == 0 && end < q.prompt && end <= p.prompt && !p.scoring() &&
+	return p.fed == q.fed && p.content == q.content && q.fed%BlockSize == 0 && end <= min(q.free(), q.prompt, p.prompt) && !p.scoring() &&
 		slices.Equal(p.keys[p.fed:end], q.keys[q.fed:end])
 }
 
-// same says that the two prompts are one, and that neither is scored.
+// same says that the two prompts are one, and that both are for answers alone.
 func (p *sequence) same(q *sequence) bool {
-	return p.prompt == q.prompt && p.scores == nil && q.scores == nil && slices.Equal(p.keys, q.keys)
+	return p.prompt == q.prompt && p.scores == nil && q.scores == nil && !p.session && !q.session && slices.Equal(p.keys, q.keys)
 }
 
 // followers are the sequences that waited for p, whose prompt has just been computed whole.

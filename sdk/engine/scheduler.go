@@ -44,8 +44,8 @@ type counters struct {
 // oldestEvery is how often the oldest prompt goes before shorter ones.
 const oldestEvery = 4
 
-// part is a sequence's share of a step. Its logits are those of the rows that score the prompt, then of the last row if it
-// is an output.
+// part is a sequence's share of a step. Its logits are those of the rows that score the prompt or that a session wants, then of the
+// last row if it is an output.
 type part struct {
 	q      *sequence
 	rows   int
@@ -87,19 +87,25 @@ func (s *scheduler) next(now time.Time) *Batch {
 	if len(s.parts) > 0 {
 		s.budget = s.pace.rows(s.budget)
 	}
+	many := false // the logits of one block of one sequence: more are not held
 	for _, q := range s.running {
-		if q.ready() && q.fed >= q.prompt && q.left() > 1 {
-			s.add(q, min(q.left(), s.budget), Decode)
+		if !q.ready() || q.fed < q.prompt || q.left() < 2 {
+			continue
+		}
+		if n := min(q.left(), s.budget); q.wants(n) < 2 {
+			s.add(q, n, Decode)
+		} else if !many {
+			many = s.add(q, min(n, BlockSize), Decode)
 		}
 	}
-	scoring := false
 	for _, q := range s.prompts() {
-		switch {
-		case s.shares(q):
-		case !q.scoring():
-			s.add(q, s.chunk(q, s.budget), Prefill)
-		case !scoring: // one block of one prompt: more logits are not held
-			scoring = s.add(q, s.chunk(q, min(s.budget, BlockSize)), Prefill)
+		if s.shares(q) {
+			continue
+		}
+		if n := s.chunk(q, s.budget); !q.scoring() && q.wants(n) < 2 {
+			s.add(q, n, Prefill)
+		} else if !many {
+			many = s.add(q, s.chunk(q, min(s.budget, BlockSize)), Prefill)
 		}
 	}
 	return &s.batch
@@ -152,10 +158,14 @@ func (s *scheduler) add(q *sequence, n int, form Form) (added bool) {
 	if n == 0 {
 		return false
 	}
-	p := part{q: q, rows: n, output: n == q.left()}
+	p := part{q: q, rows: n, output: n == q.left() && !q.session}
 	for pos := q.fed; pos < q.fed+n; pos++ {
 		r := Row{Token: q.tokens[pos], Pos: int32(pos), Seq: q.slot, Form: form}
 		if next := pos + 1; q.scored <= next && next < len(q.scores) { // it says how likely the next id is
+			r.Output = true
+			p.scored++
+		}
+		if p.scored < len(q.wanted) && q.wanted[p.scored] == pos {
 			r.Output = true
 			p.scored++
 		}
@@ -203,11 +213,13 @@ func (s *scheduler) grow() {
 	s.running = slices.DeleteFunc(s.running, func(q *sequence) bool { return q.phase != running })
 }
 
-// victim is the sequence that gives way: one whose caller is not listening, else the one that arrived last.
+// victim is the sequence that gives way: one that has nothing to do or whose caller is not listening, else the one that arrived
+// last.
 func (s *scheduler) victim() *sequence {
 	var last *sequence
+	idle := func(q *sequence) bool { return q.resting() || !q.late.IsZero() }
 	for _, q := range s.running {
-		if q.phase == running && (last == nil || !q.late.IsZero() || last.late.IsZero()) {
+		if q.phase == running && (last == nil || idle(q) || !idle(last)) {
 			last = q
 		}
 	}
@@ -218,8 +230,10 @@ func (s *scheduler) victim() *sequence {
 func (s *scheduler) preempt(q *sequence) {
 	s.vacate(q)
 	q.phase = waiting
-	q.preempted = true
-	s.counts.preempts++
+	if !q.resting() {
+		q.preempted = true
+		s.counts.preempts++
+	}
 	s.enqueue(q)
 }
 
@@ -235,7 +249,7 @@ func (s *scheduler) enqueue(q *sequence) { s.waiting = insert(s.waiting, q) }
 func (s *scheduler) admit(now time.Time) {
 	for i := 0; i < len(s.waiting); i++ {
 		q := s.waiting[i]
-		if q.awaiting {
+		if q.awaiting || q.resting() {
 			continue // it could not be fed
 		}
 		for !s.place(q) {
@@ -291,10 +305,10 @@ func (s *scheduler) growth(q *sequence) (n int) {
 	return n
 }
 
-// stalled is a running sequence whose caller has not taken its last token for a long time.
+// stalled is a running sequence that has nothing to do, or whose caller has not taken its last token for a long time.
 func (s *scheduler) stalled(now time.Time) *sequence {
 	for _, q := range s.running {
-		if !q.late.IsZero() && now.Sub(q.late) >= stallAfter {
+		if q.resting() || !q.late.IsZero() && now.Sub(q.late) >= stallAfter {
 			return q
 		}
 	}
@@ -311,6 +325,19 @@ func (s *scheduler) remove(q *sequence) {
 		s.waiting = slices.DeleteFunc(s.waiting, same)
 	}
 	q.phase = gone
+}
+
+// load is how many sequences have a place, and how many wait for one; sessions that nobody asks count as neither.
+func (s *scheduler) load() (running, waiting int) {
+	count := func(list []*sequence) (n int) {
+		for _, q := range list {
+			if !q.resting() {
+				n++
+			}
+		}
+		return n
+	}
+	return count(s.running), count(s.waiting)
 }
 
 // insert keeps a list ordered by arrival.

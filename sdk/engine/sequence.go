@@ -77,6 +77,10 @@ type sequence struct {
 	cached    int                // positions found in the prefix cache
 	placed    bool               // has had a place before
 	preempted bool               // and lost it
+	session   bool               // a Session's: nothing is sampled
+	asks      []*ask             // calls on it that are not answered yet
+	wanted    []int              // positions whose logits they want
+	got       [][]float32        // what they have so far
 	marks     []int              // positions where the state is to be kept, ascending; chunks end there
 	awaiting  bool               // the caller has yet to take the last token
 	late      time.Time          // since when it is too late for that; zero if it is not
@@ -126,10 +130,8 @@ func (c *Config) check(r Request) error {
 	if r.MaxTokens < 0 {
 		return invalid("max_tokens", "max_tokens is %d; it must be positive", r.MaxTokens)
 	}
-	for i, id := range slices.Concat(r.Prompt, r.Generated, r.Forced) {
-		if id < 0 || int(id) >= c.Vocab {
-			return invalid("prompt", "token %d is %d; the vocabulary has ids 0 to %d", i, id, c.Vocab-1)
-		}
+	if err := c.checkIDs("prompt", slices.Concat(r.Prompt, r.Generated, r.Forced)); err != nil {
+		return err
 	}
 	if err := checkMedia(r.Media, len(r.Prompt)); err != nil {
 		return err
@@ -142,6 +144,15 @@ func (c *Config) check(r Request) error {
 		return invalid("prompt_logprobs", "this model gives no logprobs of prompts")
 	case scores > maxScores:
 		return invalid("prompt_logprobs", "the logprobs of the prompt are %d numbers; at most %d are sent", scores, maxScores)
+	}
+	return nil
+}
+
+func (c *Config) checkIDs(field string, ids []int32) error {
+	for i, id := range ids {
+		if id < 0 || int(id) >= c.Vocab {
+			return invalid(field, "token %d is %d; the vocabulary has ids 0 to %d", i, id, c.Vocab-1)
+		}
 	}
 	return nil
 }
