@@ -23,6 +23,7 @@ func TestMain(m *testing.M) {
 // echoHost runs the real echo plugin in a real process, without a seam between.
 func echoHost(t *testing.T) *Host {
 	t.Helper()
+	bounded(t)
 	bin := filepath.Join(t.TempDir(), "echo")
 	build := exec.Command("go", "build", "-o", bin, "github.com/inference-pio/inference-pio/sdk/examples/echo")
 	build.Stderr = os.Stderr

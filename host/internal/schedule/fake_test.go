@@ -3,6 +3,7 @@ package schedule
 import (
 	"context"
 	"fmt"
+	"os"
 	"runtime"
 	"strings"
 	"sync"
@@ -281,6 +282,7 @@ type world struct {
 // inWorld runs a host whose processes setup prepares; setup's error is a failed start. test begins when all is quiet.
 func inWorld(t *testing.T, setup func(p *fakeProcess) error, test func(w *world)) {
 	t.Helper()
+	bounded(t)
 	synctest.Test(t, func(t *testing.T) {
 		w := &world{t: t}
 		began := time.Now()
@@ -345,6 +347,18 @@ func inWorld(t *testing.T, setup func(p *fakeProcess) error, test func(w *world)
 			}
 		}
 	})
+}
+
+// bounded ends the test binary if t waits for ever, with what every goroutine waits for. The bubble does not notice by itself: its
+// clock runs on as long as anything in it ticks, as health checks do.
+func bounded(t *testing.T) {
+	const patience = time.Minute // of the real clock; no test passes because it is over
+	timer := time.AfterFunc(patience, func() {
+		stacks := make([]byte, 4<<20)
+		fmt.Fprintf(os.Stderr, "%s still waits after %v. Who waits for whom:\n%s\n", t.Name(), patience, stacks[:runtime.Stack(stacks, true)])
+		os.Exit(1)
+	})
+	t.Cleanup(func() { timer.Stop() })
 }
 
 // outcome of one request.
