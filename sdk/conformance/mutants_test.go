@@ -196,6 +196,11 @@ func mutants(release <-chan struct{}) []mutant {
 				return i, err
 			},
 			load: func(t sdk.LayerTable, err error) (sdk.LayerTable, error) { return doubled(t), err }})},
+		{flaw: "has no words", fails: "inspect", must: "I1", plugin: one(&twin{
+			inspect: func(_ sdk.InspectRequest, i sdk.Inspection, err error) (sdk.Inspection, error) {
+				i.Table.VocabSize = 0
+				return i, err
+			}})},
 		{flaw: "gives no reason for a misfit", fails: "inspect", must: "I3", plugin: one(&twin{
 			inspect: func(_ sdk.InspectRequest, i sdk.Inspection, err error) (sdk.Inspection, error) {
 				i.Reason = ""
