@@ -60,9 +60,10 @@ type ModelClient interface {
 	// Load makes the model ready: any number of progress messages, then one table, then the end of the stream.
 	// Errors: as Inspect; MEMORY does not fit the budgets; STATE already loaded; CHECKPOINT_CHANGED its files are being written to.
 	Load(ctx context.Context, in *LoadRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[LoadResponse], error)
-	// Unload frees what Load took and ends what still runs. The process may exit after it has answered.
+	// Unload frees what Load took and ends what still runs; with nothing loaded it does nothing. The process may exit after it has
+	// answered.
 	Unload(ctx context.Context, in *UnloadRequest, opts ...grpc.CallOption) (*UnloadResponse, error)
-	// Drain admits nothing new and answers when what runs has finished.
+	// Drain admits nothing new and answers when what runs has finished, not before.
 	Drain(ctx context.Context, in *DrainRequest, opts ...grpc.CallOption) (*DrainResponse, error)
 	// Generate produces one answer: one start, one token message per sampled id, one finish.
 	// Errors: INVALID_ARGUMENT; TEMPLATE the chat template refused; CONTEXT_OVERFLOW; MEMORY the cache can never hold it;
@@ -283,9 +284,10 @@ type ModelServer interface {
 	// Load makes the model ready: any number of progress messages, then one table, then the end of the stream.
 	// Errors: as Inspect; MEMORY does not fit the budgets; STATE already loaded; CHECKPOINT_CHANGED its files are being written to.
 	Load(*LoadRequest, grpc.ServerStreamingServer[LoadResponse]) error
-	// Unload frees what Load took and ends what still runs. The process may exit after it has answered.
+	// Unload frees what Load took and ends what still runs; with nothing loaded it does nothing. The process may exit after it has
+	// answered.
 	Unload(context.Context, *UnloadRequest) (*UnloadResponse, error)
-	// Drain admits nothing new and answers when what runs has finished.
+	// Drain admits nothing new and answers when what runs has finished, not before.
 	Drain(context.Context, *DrainRequest) (*DrainResponse, error)
 	// Generate produces one answer: one start, one token message per sampled id, one finish.
 	// Errors: INVALID_ARGUMENT; TEMPLATE the chat template refused; CONTEXT_OVERFLOW; MEMORY the cache can never hold it;
