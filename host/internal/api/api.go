@@ -59,6 +59,8 @@ type Options struct {
 	RequestLog bool
 	// KeepAlive is how often a silent stream gets a comment, so that proxies keep it open; 0 means 10 s.
 	KeepAlive time.Duration
+	// Patience is how long a client may take to read a piece of its answer; 0 means 30 s.
+	Patience time.Duration
 }
 
 type api struct {
@@ -87,6 +89,9 @@ func New(b Backend, o Options) http.Handler {
 	}
 	if o.Pictures == nil {
 		o.Pictures = fetch.New(config.Pictures{})
+	}
+	if o.Patience == 0 {
+		o.Patience = patience
 	}
 	if o.KeepAlive == 0 {
 		o.KeepAlive = 10 * time.Second
@@ -121,7 +126,8 @@ func New(b Backend, o Options) http.Handler {
 	if o.Guard != nil {
 		h = a.guard(o.Guard, mux)
 	}
-	return identified(unslashed(h))
+	h = identified(unslashed(h))
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { h.ServeHTTP(newPatient(w, o.Patience), r) })
 }
 
 // unslashed takes a path with a slash behind it for the same without: base URLs are joined with paths by hand.

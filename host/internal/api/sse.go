@@ -13,9 +13,6 @@ import (
 	"github.com/inference-pio/inference-pio/sdk"
 )
 
-// writeTimeout bounds one write: a client that has stopped reading must not hold a sequence's memory for ever.
-const writeTimeout = 30 * time.Second
-
 // events is one stream. Nothing is written before the first event, so that a failure before it can have its own status.
 type events struct {
 	mu       sync.Mutex
@@ -84,7 +81,6 @@ func (s *events) close() {
 }
 
 func (s *events) flush(p []byte) error {
-	_ = s.c.SetWriteDeadline(time.Now().Add(writeTimeout)) // not every transport has deadlines
 	if _, err := s.w.Write(p); err != nil {
 		return err
 	}
