@@ -58,6 +58,7 @@ func (h *Host) ask(ctx context.Context, name string, call func(context.Context, 
 		var l *life
 		var err error
 		for deaths := 0; deaths < maxAsked; {
+			timer.Reset(h.Config().Server.Wait) // for a process that is ready; what the last one did with its time does not count
 			if l, err = m.await(ctx, timer.C, func(*life) bool { return m.status.Silent.IsZero() }); err != nil {
 				return err
 			}
