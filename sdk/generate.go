@@ -1,6 +1,9 @@
 package sdk
 
-import "encoding/json"
+import (
+	"encoding/json"
+	"time"
+)
 
 // GenerateRequest asks for one answer. Exactly one of Text, Tokens, Chat is set.
 type GenerateRequest struct {
@@ -12,6 +15,7 @@ type GenerateRequest struct {
 
 	Sampling  Sampling
 	MaxTokens int // 0 means as many as the context holds
+	MinTokens int // neither an end token nor a stop string ends the answer before so many
 	Stop      []string
 	IgnoreEOS bool
 	Choice    int // which of the n answers to one prompt: keys the generator together with the seed
@@ -137,6 +141,7 @@ type Finish struct {
 	CompletionTokens int
 	ReasoningTokens  int
 	CachedTokens     int
+	Queued           time.Duration // how long the request waited in this process before its prompt was begun
 }
 
 // ForwardRequest appends tokens to an open sequence.

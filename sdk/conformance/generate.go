@@ -71,6 +71,9 @@ func obeysOrRefuses(t T, p *process, free *answer) {
 			}
 		}
 	}
+	if a := ask("min_tokens", func(r *sdk.GenerateRequest) { r.MinTokens = r.MaxTokens }); a != nil && len(a.tokens) < 2 {
+		t.Errorf("G7: min_tokens and max_tokens were 2, and %d tokens came", len(a.tokens))
+	}
 	said := free.text()
 	if len(free.tokens) == 0 || said == "" {
 		return // nothing to stop at or to forbid

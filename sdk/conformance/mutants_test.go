@@ -278,6 +278,12 @@ func mutants(release <-chan struct{}) []mutant {
 			}})},
 		{flaw: "ignores stop strings", fails: "generate", must: "G7", plugin: one(&twin{
 			generate: asked(func(r *sdk.GenerateRequest) { r.Stop = nil })})},
+		{flaw: "ends before min_tokens", fails: "generate", must: "G7", plugin: one(&twin{
+			generate: asked(func(r *sdk.GenerateRequest) {
+				if r.MinTokens > 0 {
+					r.MaxTokens = 1
+				}
+			})})},
 		{flaw: "ignores that logprobs are asked for", fails: "generate", must: "G7", plugin: one(&twin{
 			generate: asked(func(r *sdk.GenerateRequest) { r.Sampling.Logprobs = false })})},
 		{flaw: "ignores logit_bias", fails: "generate", must: "G7", plugin: one(&twin{

@@ -5,7 +5,10 @@ import (
 	"math"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/inference-pio/inference-pio/sdk"
 )
@@ -66,6 +69,8 @@ func TestBadRequestsAreRefusedWithTheNumbers(t *testing.T) {
 		{Request{Prompt: []int32{-1}}, sdk.ReasonInvalid, "token 0 is -1"},
 		{Request{Prompt: []int32{1}, Forced: []int32{fakeVocab}}, sdk.ReasonInvalid, "token 1 is 40"},
 		{Request{Prompt: []int32{1}, MaxTokens: -1}, sdk.ReasonInvalid, "max_tokens"},
+		{Request{Prompt: []int32{1}, MinTokens: -1}, sdk.ReasonInvalid, "min_tokens"},
+		{Request{Prompt: []int32{1}, MaxTokens: 3, MinTokens: 4}, sdk.ReasonInvalid, "min_tokens"},
 		{Request{Prompt: []int32{1}, Sampling: Params{TopP: 2}}, sdk.ReasonInvalid, "top_p"},
 		{Request{Prompt: ids(1024, 1)}, sdk.ReasonContext, "1024 tokens; the context holds 1024"},
 	} {
@@ -80,6 +85,63 @@ func TestBadRequestsAreRefusedWithTheNumbers(t *testing.T) {
 			t.Errorf("%+v was accepted", c)
 		}
 	}
+}
+
+// Ends are not drawn before there are so many ids, and are from then on; how likely an id is does not change with that.
+func TestNoEndBeforeMinTokens(t *testing.T) {
+	e, _ := start(t, roomy)
+	r := Request{Prompt: ids(10, 1), MaxTokens: 60, Sampling: Params{Logprobs: true}}
+	free, _, err := collect(e, r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.EOS = []int32{free[3], -1, fakeVocab, 1 << 30} // what a checkpoint may say
+	for _, least := range []int{0, 3, 4, 20, 60} {
+		r.MinTokens = least
+		var answer []int32
+		result, err := e.Generate(t.Context(), r, func(s Sampled) (bool, error) {
+			if answer = append(answer, s.ID); s.Logprob.Logprob > 0 || s.Index == 3 && least == 4 && s.Logprob.Logprob >= -0.01 {
+				t.Errorf("at least %d: id %d has the logprob %v", least, s.Index, s.Logprob.Logprob)
+			}
+			return false, nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		at := slices.Index(answer, free[3])
+		switch {
+		case least <= 3 && !slices.Equal(answer, free[:4]):
+			t.Errorf("at least %d: %v; want %v", least, answer, free[:4])
+		case len(answer) < least, at >= 0 && at < least, at >= 0 && at != len(answer)-1, (at < 0) != (result.Reason == sdk.FinishLength):
+			t.Errorf("at least %d: %v, %+v; %d is an end", least, answer, result, free[3])
+		}
+	}
+}
+
+// A request that finds every place taken tells how long it waited for one.
+func TestTheWaitForAPlaceIsTold(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := roomy
+		c.MaxSequences = 1
+		m := newFakeModel(c)
+		m.before = func(*Batch) error { time.Sleep(time.Second); return nil }
+		e, err := New(m, c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer e.Close()
+		r := Request{Prompt: ids(10, 1), MaxTokens: 5, IgnoreEOS: true}
+		var first, second Result
+		var work sync.WaitGroup
+		work.Go(func() { _, first, _ = collect(e, r) })
+		synctest.Wait()
+		time.Sleep(1500 * time.Millisecond)
+		work.Go(func() { _, second, _ = collect(e, r) })
+		work.Wait()
+		if first.Queued != 0 || second.Queued != 3500*time.Millisecond {
+			t.Errorf("the first waited %s, the second %s", first.Queued, second.Queued)
+		}
+	})
 }
 
 func TestAnswersOfOneRequestDifferByChoice(t *testing.T) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"reflect"
 	"slices"
@@ -193,6 +194,11 @@ func aloneIn(form Form, r Request, context int) ([]int32, sdk.FinishReason) {
 	for {
 		logits := make([]float32, fakeVocab)
 		fakeLogits(history, logits)
+		for _, end := range r.EOS {
+			if len(answer) < r.MinTokens && !r.IgnoreEOS {
+				logits[end] = float32(math.Inf(-1))
+			}
+		}
 		id, _, err := s.Sample(logits, len(r.Prompt)+len(answer))
 		if err != nil {
 			panic(err)

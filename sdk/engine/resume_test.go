@@ -17,13 +17,15 @@ func TestResumedEqualsUninterruptedAtEveryToken(t *testing.T) {
 	e, _ := start(t, roomy)
 	for _, p := range []Params{{}, {Temperature: 1, Seed: 5}, {Temperature: 1, Seed: 5, FrequencyPenalty: 1, RepetitionPenalty: 1.3}} {
 		for _, forced := range [][]int32{nil, {7, 7, 8, 9, 30}} {
-			r := Request{Prompt: ids(70, 3), Sampling: p, MaxTokens: 80, EOS: []int32{0}, Forced: forced}
-			want, reason := alone(r, roomy.Context)
-			for cut := range len(want) + 1 {
-				r.Generated = want[:cut]
-				answer, result, err := collect(e, r)
-				if err != nil || !slices.Equal(answer, want) || result.Reason != reason || result.Completion != len(want) {
-					t.Fatalf("cut at %d: %v, %+v, %v; want %v", cut, answer, result, err, want)
+			for _, least := range []int{0, 40} {
+				r := Request{Prompt: ids(70, 3), Sampling: p, MaxTokens: 80, MinTokens: least, EOS: []int32{0, 1, 2, 3}, Forced: forced}
+				want, reason := alone(r, roomy.Context)
+				for cut := range len(want) + 1 {
+					r.Generated = want[:cut]
+					answer, result, err := collect(e, r)
+					if err != nil || !slices.Equal(answer, want) || result.Reason != reason || result.Completion != len(want) {
+						t.Fatalf("cut at %d: %v, %+v, %v; want %v", cut, answer, result, err, want)
+					}
 				}
 			}
 		}
@@ -69,7 +71,8 @@ func TestRandomLoadChangesNoAnswer(t *testing.T) {
 					prompt = next
 				}
 			}
-			r := Request{Prompt: prompt, Choice: i, MaxTokens: rapid.IntRange(1, 40).Draw(t, "max"), EOS: []int32{0},
+			most := rapid.IntRange(1, 40).Draw(t, "max")
+			r := Request{Prompt: prompt, Choice: i, MaxTokens: most, MinTokens: rapid.IntRange(0, most).Draw(t, "min"), EOS: []int32{0},
 				Sampling: Params{Temperature: rapid.SampledFrom([]float64{0, 1}).Draw(t, "temperature"), Seed: uint64(i),
 					RepetitionPenalty: rapid.SampledFrom([]float64{0, 1.5}).Draw(t, "penalty")},
 				ScorePrompt: rapid.IntRange(0, 3).Draw(t, "score") == 0,

@@ -79,12 +79,17 @@ func (s *Sampler) note(id, answered int32) {
 // Sample draws the id of the given position (prompt and answer counted together) from logits (vocab), which it
 // overwrites. The logprob is nil unless it was asked for.
 func (s *Sampler) Sample(logits []float32, position int) (int32, *sdk.TokenLogprob, error) {
+	return s.sample(logits, position, nil)
+}
+
+// sample is Sample for ids but those in without.
+func (s *Sampler) sample(logits []float32, position int, without []int32) (int32, *sdk.TokenLogprob, error) {
 	if !s.params.Logprobs {
-		id, err := s.draw(logits, position)
+		id, err := s.draw(logits, position, without)
 		return id, nil, err
 	}
 	s.work.raw = append(s.work.raw[:0], logits...)
-	id, err := s.draw(logits, position)
+	id, err := s.draw(logits, position, without)
 	if err != nil {
 		return 0, nil, err
 	}
@@ -100,8 +105,13 @@ func (s *Sampler) Given(logits []float32, id int32) (*sdk.TokenLogprob, error) {
 	return s.work.logprob(logits, id, s.params.TopLogprobs)
 }
 
-func (s *Sampler) draw(logits []float32, position int) (int32, error) {
+func (s *Sampler) draw(logits []float32, position int, without []int32) (int32, error) {
 	s.adjust(logits)
+	for _, id := range without {
+		if id >= 0 && int(id) < len(logits) { // a checkpoint may name ends that its head has no row for
+			logits[id] = float32(math.Inf(-1))
+		}
+	}
 	if s.params.greedy() {
 		return argmax(logits)
 	}

@@ -261,6 +261,9 @@ func (s *scheduler) admit(now time.Time) {
 			s.preempt(stalled)
 			i = slices.Index(s.waiting, q)
 		}
+		if q.queued == 0 {
+			q.queued = now.Sub(q.since)
+		}
 		s.waiting = slices.Delete(s.waiting, i, i+1)
 		i--
 	}

@@ -19,6 +19,7 @@ type Request struct {
 	Choice    int     // which of the answers to one prompt; keys the generator together with the seed
 	Forced    []int32 // ids that the answer begins with, whatever the model would say; Generated may end among them
 	MaxTokens int     // of the whole answer; 0 means as many as the context and the cache hold
+	MinTokens int     // of the whole answer: before so many, none of EOS is drawn
 	EOS       []int32
 	IgnoreEOS bool
 
@@ -43,8 +44,9 @@ type Sampled struct {
 // Result says how an answer ended.
 type Result struct {
 	Reason     sdk.FinishReason
-	Completion int // ids in the answer, those resumed and an end token included
-	Cached     int // positions of the prompt found in the prefix cache
+	Completion int           // ids in the answer, those resumed and an end token included
+	Cached     int           // positions of the prompt found in the prefix cache
+	Queued     time.Duration // until the request was placed the first time
 }
 
 type phase uint8
@@ -58,9 +60,12 @@ const (
 type sequence struct {
 	prompt    int // length
 	limit     int // of tokens
+	least     int // of the answer, before which it does not end
 	eos       []int32
 	forced    []int32
-	arrival   uint64 // order of arrival: who goes first, and who gives way last
+	arrival   uint64        // order of arrival: who goes first, and who gives way last
+	since     time.Time     // when it arrived
+	queued    time.Duration // from then until it was placed
 	out       chan delivery
 	end       chan outcome
 	sampler   *Sampler
@@ -109,9 +114,9 @@ func (c *Config) newSequence(r Request, work *workspace) (*sequence, error) {
 	if err != nil {
 		return nil, err
 	}
-	q := &sequence{prompt: len(r.Prompt), limit: limit, out: make(chan delivery, 1), end: make(chan outcome, 1),
+	q := &sequence{prompt: len(r.Prompt), limit: limit, least: r.MinTokens, out: make(chan delivery, 1), end: make(chan outcome, 1),
 		tokens: slices.Concat(r.Prompt, r.Generated), sampler: newSampler(r.Sampling, r.Choice, work), forced: r.Forced,
-		media: r.Media, keys: keys(r.Prompt, r.Media), slot: -1}
+		media: r.Media, keys: keys(r.Prompt, r.Media), slot: -1, since: time.Now()}
 	if !r.IgnoreEOS {
 		q.eos = r.EOS
 	}
@@ -129,6 +134,9 @@ func (c *Config) check(r Request) error {
 	}
 	if r.MaxTokens < 0 {
 		return invalid("max_tokens", "max_tokens is %d; it must be positive", r.MaxTokens)
+	}
+	if r.MinTokens < 0 || r.MaxTokens > 0 && r.MinTokens > r.MaxTokens {
+		return invalid("min_tokens", "min_tokens is %d; it must lie between 0 and max_tokens, which is %d", r.MinTokens, r.MaxTokens)
 	}
 	if err := c.checkIDs("prompt", slices.Concat(r.Prompt, r.Generated, r.Forced)); err != nil {
 		return err
@@ -192,6 +200,9 @@ func (q *sequence) draw(logits []float32, index int) (int32, *sdk.TokenLogprob, 
 		logprob, err := q.sampler.Given(logits, q.forced[index])
 		return q.forced[index], logprob, err
 	}
+	if index < q.least {
+		return q.sampler.sample(logits, len(q.tokens), q.eos)
+	}
 	return q.sampler.Sample(logits, len(q.tokens))
 }
 
@@ -204,7 +215,7 @@ func (q *sequence) prompted(index int) []sdk.TokenLogprob {
 }
 
 func (q *sequence) result(reason sdk.FinishReason) Result {
-	return Result{Reason: reason, Completion: len(q.tokens) - q.prompt, Cached: q.cached}
+	return Result{Reason: reason, Completion: len(q.tokens) - q.prompt, Cached: q.cached, Queued: q.queued}
 }
 
 // scoring says that logprobs of the prompt are still missing.

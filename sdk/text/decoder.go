@@ -21,6 +21,7 @@ type Decoder struct {
 	single   bool         // the first tool call ends the answer
 	eos      []int32
 	forced   []int32
+	least    int // ids whose text does not stop the answer
 	thoughts int // ids of reasoning
 	next     int // index of the next id
 	offset   int // bytes decoded
@@ -35,7 +36,7 @@ func (m *Model) NewDecoder(ctx context.Context, req sdk.GenerateRequest, prompt 
 	if err != nil {
 		return nil, err
 	}
-	d := &Decoder{model: m, stop: stop}
+	d := &Decoder{model: m, stop: stop, least: req.MinTokens}
 	if !req.IgnoreEOS {
 		d.eos = m.defaults.eos
 	}
@@ -90,7 +91,7 @@ func (d *Decoder) Push(s engine.Sampled) (t sdk.Token, stop bool) {
 	if d.stream != nil && !slices.Contains(d.eos, s.ID) {
 		text := d.stream.Push(s.ID)
 		d.offset += len(text)
-		if d.next > len(d.forced) { // what the model did not choose to say does not stop it
+		if d.next > max(len(d.forced), d.least) { // what the model did not choose to say does not stop it
 			text = d.stop.push(text)
 		}
 		t.Text, t.Reasoning, t.ToolCalls = d.split(text)
@@ -103,7 +104,7 @@ func (d *Decoder) Push(s engine.Sampled) (t sdk.Token, stop bool) {
 
 // Finish returns the last event: what was held back, and the counts.
 func (d *Decoder) Finish(r engine.Result, prompt int) sdk.Finish {
-	f := sdk.Finish{Reason: r.Reason, PromptTokens: prompt, CompletionTokens: r.Completion, CachedTokens: r.Cached, ReasoningTokens: d.thoughts}
+	f := sdk.Finish{Reason: r.Reason, PromptTokens: prompt, CompletionTokens: r.Completion, CachedTokens: r.Cached, ReasoningTokens: d.thoughts, Queued: r.Queued}
 	if d.stream != nil {
 		rest := ""
 		if !d.stop.found {

@@ -26,7 +26,7 @@ func (m *Model) Generate(ctx context.Context, e *engine.Engine, req sdk.Generate
 		return err
 	}
 	r := engine.Request{Prompt: prompt, Media: media, Sampling: m.Params(req.Sampling), Choice: req.Choice,
-		ScorePrompt: req.PromptLogprobs && req.Resume == nil, Forced: d.Forced(), MaxTokens: req.MaxTokens, EOS: m.EOS(), IgnoreEOS: req.IgnoreEOS}
+		ScorePrompt: req.PromptLogprobs && req.Resume == nil, Forced: d.Forced(), MaxTokens: req.MaxTokens, MinTokens: req.MinTokens, EOS: m.EOS(), IgnoreEOS: req.IgnoreEOS}
 	if req.Resume != nil {
 		r.Generated = req.Resume.Generated
 	}

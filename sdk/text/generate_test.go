@@ -249,6 +249,31 @@ func TestStopStringAcrossTokensIsNeverShown(t *testing.T) {
 	}
 }
 
+// What is said before min_tokens does not stop the answer, not even in part, and is shown.
+func TestStopStringsBeforeMinTokensAreWords(t *testing.T) {
+	m := open(t, "qwen3_0_6b")
+	const said = "one two one two one two one two"
+	ids := encode(m, said)
+	for least := range len(ids) {
+		want, reason := said, sdk.FinishLength
+		before := m.tokenizer.Decode(ids[:least], false)
+		if at := strings.Index(said[len(before):], "two"); at >= 0 {
+			want, reason = said[:len(before)+at], sdk.FinishStop
+		}
+		req := sdk.GenerateRequest{Tokens: []int32{5}, Stop: []string{"two"}, MaxTokens: len(ids), MinTokens: least}
+		events := resumesEverywhere(t, m, req, ids, "min_tokens")
+		text, _ := shown(events)
+		if f := events[len(events)-1].Finish; text != want || f.Reason != reason {
+			t.Errorf("at least %d: shows %q, %+v; want %q", least, text, f, want)
+		}
+	}
+	req := sdk.GenerateRequest{Tokens: []int32{5}, MaxTokens: 9, MinTokens: 9}
+	events, err := answer(t, m, req, []int32{ids[0], m.EOS()[0]})
+	if err != nil || events[len(events)-1].Finish.CompletionTokens != 9 {
+		t.Errorf("an end token: %v, %s", err, show(events))
+	}
+}
+
 func TestLogprobsSpellTheirTokens(t *testing.T) {
 	m := open(t, "qwen3_0_6b")
 	ids := encode(m, "Tōkyō 東京 😀")

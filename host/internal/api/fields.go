@@ -4,6 +4,7 @@ package api
 
 import (
 	"encoding/json"
+	"math"
 
 	"github.com/inference-pio/inference-pio/sdk"
 )
@@ -25,7 +26,8 @@ type request struct {
 	seeded     bool // the client chose the seed
 	n          int  // answers to each prompt
 	maxTokens  int  // 0: what the context holds
-	completion int  // max_completion_tokens, 0 if absent
+	minTokens  int
+	completion int // max_completion_tokens, 0 if absent
 	stop       []string
 	ignoreEOS  bool
 
@@ -88,10 +90,14 @@ var common = fields{
 	"logit_bias":         readLogitBias,
 
 	"n": readN,
+	"min_tokens": func(r *request, v json.RawMessage) error {
+		n, err := integer(v, 0, math.MaxInt32)
+		r.minTokens = int(n)
+		return err
+	},
 
 	"best_of":                       unbuilt("1"),
 	"stop_token_ids":                unbuilt("[]"),
-	"min_tokens":                    unbuilt("0"),
 	"bad_words":                     unbuilt("[]"),
 	"allowed_token_ids":             unbuilt(),
 	"response_format":               unbuilt(`{"type":"text"}`),

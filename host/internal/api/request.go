@@ -55,6 +55,14 @@ func lookup(key string, tables []fields) (reader, bool) {
 	return nil, false
 }
 
+// settleLength compares the bounds of an answer's length, when both are known.
+func (r *request) settleLength() error {
+	if r.maxTokens != 0 && r.minTokens > r.maxTokens {
+		return invalid("min_tokens", "min_tokens is %d, and the answer may have %d tokens at most", r.minTokens, r.maxTokens)
+	}
+	return nil
+}
+
 func (r *request) needsModel() error {
 	if r.model == "" {
 		return invalid("model", "model is missing; expected the id of a model, as /v1/models lists them")
@@ -90,7 +98,7 @@ func parseChat(members []member, unknown func(string)) (*request, error) {
 	if r.sampling.TopLogprobs > 0 && !r.sampling.Logprobs {
 		return nil, invalid("top_logprobs", "top_logprobs is %d without logprobs; set logprobs to true", r.sampling.TopLogprobs)
 	}
-	return r, nil
+	return r, r.settleLength()
 }
 
 // settleChat joins what a conversation's fields say together.
@@ -128,9 +136,9 @@ func parseCompletion(members []member, unknown func(string)) (*request, error) {
 	case r.nothing:
 		r.maxTokens = 1 // what a plugin cannot leave out is dropped on its way
 	case r.maxTokens == 0:
-		r.maxTokens = defaultCompletionTokens
+		r.maxTokens = max(defaultCompletionTokens, r.minTokens)
 	}
-	return r, nil
+	return r, r.settleLength()
 }
 
 // choices are the requests to the model: n to each prompt, which their Choice tells apart. A seed that the client chose
@@ -146,7 +154,7 @@ func (r *request) choices(id string) []sdk.GenerateRequest {
 	}
 	list := make([]sdk.GenerateRequest, 0, len(asked)*r.n)
 	for _, g := range asked {
-		g.Sampling, g.MaxTokens, g.Stop, g.IgnoreEOS = r.sampling, r.maxTokens, r.stop, r.ignoreEOS
+		g.Sampling, g.MaxTokens, g.MinTokens, g.Stop, g.IgnoreEOS = r.sampling, r.maxTokens, r.minTokens, r.stop, r.ignoreEOS
 		g.PromptLogprobs = r.echo && r.sampling.Logprobs
 		r.drawSeed(&g)
 		for g.Choice = range r.n {

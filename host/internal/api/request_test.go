@@ -57,7 +57,7 @@ func TestEverySamplingFieldReachesThePlugin(t *testing.T) {
 	w := post(New(f, Options{}), "/v1/chat/completions", `{
 		"model": "small", "messages": [{"role": "user", "content": "Hi"}], "temperature": 0.5, "top_p": 0.9, "top_k": 20, "min_p": 0.05,
 		"presence_penalty": 1, "frequency_penalty": -1, "repetition_penalty": 1.1, "logit_bias": {"7": -100}, "seed": -3,
-		"max_completion_tokens": 12, "stop": ["\n", "END"], "ignore_eos": true, "chat_template_kwargs": {"enable_thinking": false},
+		"max_completion_tokens": 12, "min_tokens": 3, "stop": ["\n", "END"], "ignore_eos": true, "chat_template_kwargs": {"enable_thinking": false},
 		"n": 1, "logprobs": false, "tools": [], "tool_choice": "auto", "response_format": {"type": "text"}, "user": "me", "top_logprobs": null}`)
 	if w.Code != 200 {
 		t.Fatalf("%d: %s", w.Code, w.Body)
@@ -66,7 +66,7 @@ func TestEverySamplingFieldReachesThePlugin(t *testing.T) {
 	k := 20
 	got := f.seen[0]
 	want := sdk.GenerateRequest{
-		ID: w.Header().Get("X-Request-Id"), MaxTokens: 12, Stop: []string{"\n", "END"}, IgnoreEOS: true,
+		ID: w.Header().Get("X-Request-Id"), MaxTokens: 12, MinTokens: 3, Stop: []string{"\n", "END"}, IgnoreEOS: true,
 		Chat: &sdk.Chat{
 			Messages: json.RawMessage(`[{"role": "user", "content": "Hi"}]`),
 			Kwargs:   json.RawMessage(`{"enable_thinking": false}`),

@@ -32,6 +32,8 @@ func refuse(req sdk.GenerateRequest) error {
 	switch {
 	case len(req.Stop) > 0:
 		return cannot("stop", "does not watch for stop strings")
+	case req.MinTokens > 0:
+		return cannot("min_tokens", "ends where its prompt does")
 	case req.Sampling.Logprobs:
 		return cannot("logprobs", "does not know how likely its tokens are")
 	case req.PromptLogprobs:

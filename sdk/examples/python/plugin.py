@@ -101,6 +101,7 @@ def refuse_what_echo_cannot(request):
     chat = request.chat
     for field, asked, why in (
         ("stop", request.stop, "does not watch for stop strings"),
+        ("min_tokens", request.min_tokens, "ends where its prompt does"),
         ("logprobs", request.sampling.logprobs, "does not know how likely its tokens are"),
         ("prompt_logprobs", request.prompt_logprobs, "does not know how likely a prompt is"),
         ("logit_bias", request.sampling.logit_bias, "has no logits"),

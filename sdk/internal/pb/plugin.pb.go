@@ -1218,6 +1218,7 @@ type GenerateRequest struct {
 	Choice         int64                    `protobuf:"varint,9,opt,name=choice,proto3" json:"choice,omitempty"` // which of the n answers to one prompt
 	Resume         *Resume                  `protobuf:"bytes,10,opt,name=resume,proto3" json:"resume,omitempty"`
 	PromptLogprobs bool                     `protobuf:"varint,11,opt,name=prompt_logprobs,json=promptLogprobs,proto3" json:"prompt_logprobs,omitempty"` // start tells how likely the prompt was, with sampling.top_logprobs alternatives
+	MinTokens      int64                    `protobuf:"varint,12,opt,name=min_tokens,json=minTokens,proto3" json:"min_tokens,omitempty"`                // neither an end token nor a stop string ends the answer before so many
 	unknownFields  protoimpl.UnknownFields
 	sizeCache      protoimpl.SizeCache
 }
@@ -1340,6 +1341,13 @@ func (x *GenerateRequest) GetPromptLogprobs() bool {
 		return x.PromptLogprobs
 	}
 	return false
+}
+
+func (x *GenerateRequest) GetMinTokens() int64 {
+	if x != nil {
+		return x.MinTokens
+	}
+	return 0
 }
 
 type isGenerateRequest_Prompt interface {
@@ -2141,6 +2149,7 @@ type Finish struct {
 	CompletionTokens int64                  `protobuf:"varint,6,opt,name=completion_tokens,json=completionTokens,proto3" json:"completion_tokens,omitempty"`
 	ReasoningTokens  int64                  `protobuf:"varint,7,opt,name=reasoning_tokens,json=reasoningTokens,proto3" json:"reasoning_tokens,omitempty"`
 	CachedTokens     int64                  `protobuf:"varint,8,opt,name=cached_tokens,json=cachedTokens,proto3" json:"cached_tokens,omitempty"`
+	QueuedNanos      int64                  `protobuf:"varint,9,opt,name=queued_nanos,json=queuedNanos,proto3" json:"queued_nanos,omitempty"` // how long the request waited in this process before its prompt was begun
 	unknownFields    protoimpl.UnknownFields
 	sizeCache        protoimpl.SizeCache
 }
@@ -2227,6 +2236,13 @@ func (x *Finish) GetReasoningTokens() int64 {
 func (x *Finish) GetCachedTokens() int64 {
 	if x != nil {
 		return x.CachedTokens
+	}
+	return 0
+}
+
+func (x *Finish) GetQueuedNanos() int64 {
+	if x != nil {
+		return x.QueuedNanos
 	}
 	return 0
 }
@@ -3737,7 +3753,7 @@ const file_plugin_proto_rawDesc = "" +
 	"\rUnloadRequest\"\x10\n" +
 	"\x0eUnloadResponse\"\x0e\n" +
 	"\fDrainRequest\"\x0f\n" +
-	"\rDrainResponse\"\x96\x03\n" +
+	"\rDrainResponse\"\xb5\x03\n" +
 	"\x0fGenerateRequest\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x14\n" +
 	"\x04text\x18\x02 \x01(\tH\x00R\x04text\x121\n" +
@@ -3752,7 +3768,9 @@ const file_plugin_proto_rawDesc = "" +
 	"\x06choice\x18\t \x01(\x03R\x06choice\x12-\n" +
 	"\x06resume\x18\n" +
 	" \x01(\v2\x15.pio.plugin.v1.ResumeR\x06resume\x12'\n" +
-	"\x0fprompt_logprobs\x18\v \x01(\bR\x0epromptLogprobsB\b\n" +
+	"\x0fprompt_logprobs\x18\v \x01(\bR\x0epromptLogprobs\x12\x1d\n" +
+	"\n" +
+	"min_tokens\x18\f \x01(\x03R\tminTokensB\b\n" +
 	"\x06prompt\"\x1c\n" +
 	"\bTokenIds\x12\x10\n" +
 	"\x03ids\x18\x01 \x03(\x05R\x03ids\"\xaa\x01\n" +
@@ -3825,7 +3843,7 @@ const file_plugin_proto_rawDesc = "" +
 	"TopLogprob\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\x05R\x02id\x12\x14\n" +
 	"\x05bytes\x18\x02 \x01(\fR\x05bytes\x12\x18\n" +
-	"\alogprob\x18\x03 \x01(\x01R\alogprob\"\xce\x02\n" +
+	"\alogprob\x18\x03 \x01(\x01R\alogprob\"\xf1\x02\n" +
 	"\x06Finish\x123\n" +
 	"\x06reason\x18\x01 \x01(\x0e2\x1b.pio.plugin.v1.FinishReasonR\x06reason\x12\x12\n" +
 	"\x04text\x18\x02 \x01(\tR\x04text\x12\x1c\n" +
@@ -3835,7 +3853,8 @@ const file_plugin_proto_rawDesc = "" +
 	"\rprompt_tokens\x18\x05 \x01(\x03R\fpromptTokens\x12+\n" +
 	"\x11completion_tokens\x18\x06 \x01(\x03R\x10completionTokens\x12)\n" +
 	"\x10reasoning_tokens\x18\a \x01(\x03R\x0freasoningTokens\x12#\n" +
-	"\rcached_tokens\x18\b \x01(\x03R\fcachedTokens\"1\n" +
+	"\rcached_tokens\x18\b \x01(\x03R\fcachedTokens\x12!\n" +
+	"\fqueued_nanos\x18\t \x01(\x03R\vqueuedNanos\"1\n" +
 	"\x13OpenSequenceRequest\x12\x1a\n" +
 	"\bsequence\x18\x01 \x01(\tR\bsequence\"\x16\n" +
 	"\x14OpenSequenceResponse\"9\n" +

@@ -3,6 +3,8 @@ package wire
 // event.go: the messages of an answer.
 
 import (
+	"time"
+
 	"github.com/inference-pio/inference-pio/sdk"
 	"github.com/inference-pio/inference-pio/sdk/internal/pb"
 )
@@ -122,7 +124,7 @@ func finishToPB(f *sdk.Finish) (*pb.Finish, error) {
 	return &pb.Finish{
 		Reason: reason, Text: f.Text, Reasoning: f.Reasoning, ToolCalls: each(f.ToolCalls, toolCallToPB),
 		PromptTokens: int64(f.PromptTokens), CompletionTokens: int64(f.CompletionTokens),
-		ReasoningTokens: int64(f.ReasoningTokens), CachedTokens: int64(f.CachedTokens),
+		ReasoningTokens: int64(f.ReasoningTokens), CachedTokens: int64(f.CachedTokens), QueuedNanos: int64(f.Queued),
 	}, nil
 }
 
@@ -135,9 +137,11 @@ func (c *checks) finish(m *pb.Finish) *sdk.Finish {
 	c.count("finish.completion_tokens", m.GetCompletionTokens())
 	c.count("finish.reasoning_tokens", m.GetReasoningTokens())
 	c.count("finish.cached_tokens", m.GetCachedTokens())
+	c.count("finish.queued_nanos", m.GetQueuedNanos())
 	return &sdk.Finish{
 		Reason: reason, Text: m.GetText(), Reasoning: m.GetReasoning(), ToolCalls: each(m.GetToolCalls(), c.toolCall),
 		PromptTokens: int(m.GetPromptTokens()), CompletionTokens: int(m.GetCompletionTokens()),
 		ReasoningTokens: int(m.GetReasoningTokens()), CachedTokens: int(m.GetCachedTokens()),
+		Queued: time.Duration(m.GetQueuedNanos()),
 	}
 }

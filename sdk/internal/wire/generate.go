@@ -13,7 +13,7 @@ import (
 func GenerateRequestToPB(r sdk.GenerateRequest) *pb.GenerateRequest {
 	m := &pb.GenerateRequest{
 		Id: r.ID, Sampling: samplingToPB(r.Sampling), MaxTokens: int64(r.MaxTokens), Stop: r.Stop, IgnoreEos: r.IgnoreEOS,
-		Choice: int64(r.Choice), PromptLogprobs: r.PromptLogprobs,
+		Choice: int64(r.Choice), PromptLogprobs: r.PromptLogprobs, MinTokens: int64(r.MinTokens),
 	}
 	switch {
 	case r.Chat != nil:
@@ -35,9 +35,10 @@ func GenerateRequest(m *pb.GenerateRequest) (sdk.GenerateRequest, error) {
 	r := sdk.GenerateRequest{
 		ID: m.GetId(), Sampling: c.sampling(m.GetSampling()), MaxTokens: int(m.GetMaxTokens()), Stop: m.GetStop(),
 		IgnoreEOS: m.GetIgnoreEos(), Choice: int(m.GetChoice()),
-		PromptLogprobs: m.GetPromptLogprobs(),
+		PromptLogprobs: m.GetPromptLogprobs(), MinTokens: int(m.GetMinTokens()),
 	}
 	c.count("max_tokens", m.GetMaxTokens())
+	c.count("min_tokens", m.GetMinTokens())
 	c.count("choice", m.GetChoice())
 	switch p := m.GetPrompt().(type) {
 	case *pb.GenerateRequest_Text:

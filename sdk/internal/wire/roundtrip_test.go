@@ -207,7 +207,7 @@ func requests() *rapid.Generator[sdk.GenerateRequest] {
 		r := sdk.GenerateRequest{
 			ID: words.Draw(t, "id"), Sampling: samplings().Draw(t, "sampling"), MaxTokens: counts.Draw(t, "max"),
 			Stop: rapid.SliceOfN(words, 1, 3).Draw(t, "stop"), IgnoreEOS: rapid.Bool().Draw(t, "eos"), Choice: counts.Draw(t, "choice"),
-			PromptLogprobs: rapid.Bool().Draw(t, "scored"),
+			PromptLogprobs: rapid.Bool().Draw(t, "scored"), MinTokens: counts.Draw(t, "min"),
 		}
 		switch rapid.IntRange(0, 2).Draw(t, "prompt") {
 		case 0:
@@ -261,6 +261,7 @@ func events() *rapid.Generator[sdk.Event] {
 			Text:   words.Draw(t, "text"), Reasoning: words.Draw(t, "reasoning"), ToolCalls: toolCalls().Draw(t, "tools"),
 			PromptTokens: counts.Draw(t, "prompt"), CompletionTokens: counts.Draw(t, "completion"),
 			ReasoningTokens: counts.Draw(t, "thought"), CachedTokens: counts.Draw(t, "cached"),
+			Queued: time.Duration(counts.Draw(t, "queued")),
 		}}
 	})
 	return rapid.OneOf(start, token, finish)
