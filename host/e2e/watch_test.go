@@ -103,13 +103,33 @@ func TestAPluginWhoseWorkStandsStillIsKilled(t *testing.T) {
 	}
 }
 
-// The same of a stranger's plugin without a schedule of its own, which tells of progress by one method.
+// The same of a stranger's plugin, which tells of progress by itself, and answers no order.
 func TestAStrangersPluginThatHangsIsKilled(t *testing.T) {
 	mark := filepath.Join(t.TempDir(), "hung")
+	const schedule = `
+func (*plugin) Schedule(ctx context.Context, orders <-chan sdk.Order, report func(sdk.Report) error) error {
+	for {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-orders:
+		case <-time.After(100 * time.Millisecond):
+			if err := report(sdk.Report{Progress: 7}); err != nil {
+				return err
+			}
+		}
+	}
+}
+`
 	plugins, table := buildStranger(t, "sleeper",
 		"offset += len(token.Text)", fmt.Sprintf("offset += len(token.Text)\n\t\tif _, err := os.Stat(%q); err != nil && token.Text == \"\\u2620\" {\n\t\t\tos.WriteFile(%q, nil, 0o600)\n\t\t\tselect {}\n\t\t}", mark, mark),
-		"type plugin struct{ context int }", "type plugin struct{ context int }\n\nfunc (*plugin) Progress() uint64 { return 7 }\n")
+		"type plugin struct{ context int }", "type plugin struct{ context int }\n"+schedule,
+		"\t\"path/filepath\"\n", "\t\"path/filepath\"\n\t\"time\"\n")
 	s := start(t, table+"stall = \"2s\"\n", plugins)
+	code, out := s.post("/admin/move/sleeper", object{"module": "layers.0", "device": "cpu", "deadline_ms": 200})
+	if said := fmt.Sprint(out["error"]); code != http.StatusGatewayTimeout || !strings.Contains(said, "has not answered the order within 200ms") {
+		t.Errorf("an order: %d %s", code, said)
+	}
 	got, err := s.complete("/v1/completions", object{"model": "sleeper", "prompt": "good \u2620 morning"}, nil)
 	if err != nil || got.Text != "good \u2620 morning" {
 		t.Errorf("%q, %v\n%s", got.Text, err, s.log)
