@@ -158,8 +158,17 @@ type ForwardResult struct {
 	Length int // positions in the sequence now
 }
 
-// EmbedRequest and EmbedResult: one vector per text.
-type EmbedRequest struct{ Texts []string }
+// EmbedRequest asks for one vector of each text.
+type EmbedRequest struct {
+	Texts  []string
+	Tokens [][]int32 // in place of Texts
+}
 
-// EmbedResult holds the vectors in the order of the texts.
-type EmbedResult struct{ Vectors [][]float32 }
+// Len is how many vectors are asked for.
+func (r EmbedRequest) Len() int { return len(r.Texts) + len(r.Tokens) }
+
+// EmbedResult holds the vectors in the order of the texts, and how many tokens each was.
+type EmbedResult struct {
+	Vectors [][]float32
+	Tokens  []int
+}

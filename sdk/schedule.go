@@ -40,8 +40,18 @@ type Report struct {
 	ExpertHits, ExpertMisses uint64
 	// Pictures that were looked at, and that were sent again while it was remembered what was seen of them.
 	PicturesSeen, PicturesReused uint64
+	Preemptions                  uint64 // requests that lost their place and were computed again
+	Prefix                       PrefixReport
 	Running, Waiting             int     // requests on board
 	StateUsed                    float64 // share of the cache's blocks in use
+}
+
+// PrefixReport is what the prefix cache has done, in positions of prompts. All but Kept only grow.
+type PrefixReport struct {
+	Queried uint64 // looked for
+	Found   uint64 // and not computed
+	Kept    int64  // held now for prompts to come
+	Thrown  uint64 // held and given up
 }
 
 // OrderDone answers one order. Error is empty if it was carried out.

@@ -11,6 +11,7 @@ import (
 
 	"github.com/inference-pio/inference-pio/cuda"
 	"github.com/inference-pio/inference-pio/sdk"
+	"github.com/inference-pio/inference-pio/sdk/engine"
 	"github.com/inference-pio/inference-pio/sdk/serve"
 	"github.com/inference-pio/inference-pio/sdk/text"
 )
@@ -41,6 +42,8 @@ var (
 	_ sdk.Speller   = (*plugin)(nil)
 	_ sdk.Renderer  = (*plugin)(nil)
 	_ sdk.Scheduled = (*plugin)(nil)
+	_ sdk.Forwarder = (*plugin)(nil)
+	_ sdk.Embedder  = (*plugin)(nil)
 )
 
 // plugin implements sdk.Plugin. The sdk admits what needs a model only after Load has returned.
@@ -50,6 +53,8 @@ type plugin struct {
 	words  *text.Model
 	ready  chan struct{} // see Schedule
 	told   atomic.Uint64 // requests begun and events sent
+
+	sequences sequences // that are open
 }
 
 func (p *plugin) Describe() sdk.Description {
@@ -204,6 +209,8 @@ func (p *plugin) report() sdk.Report {
 	if e := p.loaded.eyes; e != nil {
 		r.PicturesSeen, r.PicturesReused = e.seen.Load(), e.reused.Load()
 	}
+	r.Preemptions = s.Preemptions
+	r.Prefix = sdk.PrefixReport{Queried: s.QueriedTokens, Found: s.CachedTokens, Kept: int64(s.BlocksKept) * engine.BlockSize, Thrown: s.BlocksThrown * engine.BlockSize}
 	if s.Blocks > 0 {
 		r.StateUsed = float64(s.BlocksUsed) / float64(s.Blocks)
 	}

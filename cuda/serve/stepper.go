@@ -3,6 +3,7 @@ package serve
 import (
 	"fmt"
 	"log/slog"
+	"slices"
 
 	"github.com/inference-pio/inference-pio/cuda"
 	"github.com/inference-pio/inference-pio/cuda/nn"
@@ -31,6 +32,7 @@ type stepper struct {
 	rowOf                                           []int32 // by slot: its row of tables, -1 without one
 	batch                                           nn.Batch
 	sight                                           sightings
+	finals                                          []bool // by output: its final state is wanted, not logits
 	logits                                          [][]float32
 }
 
@@ -49,21 +51,29 @@ func (t *stepper) Step(b *engine.Batch) ([][]float32, error) {
 		return nil, err
 	}
 	t.step.Begin()
-	x := t.forward(t.step, width)
-	x = t.step.ToHost(x)
+	states, logits := t.forward(t.step, width)
 	if err := t.step.End(); err != nil {
 		return nil, err
 	}
 	if err := t.vigil.after(); err != nil {
 		return nil, err
 	}
-	all, vocab := x.F32(), x.Dim(1)
-	if len(all) != len(t.outputs)*vocab {
-		return nil, fmt.Errorf("the model gave logits %v for %d rows", x, len(t.outputs))
-	}
+	return t.rows(states, logits)
+}
+
+// rows cuts what a step gave into its outputs.
+func (t *stepper) rows(states, logits cuda.Tensor) ([][]float32, error) {
 	t.logits = t.logits[:0]
-	for i := range t.outputs {
-		t.logits = append(t.logits, all[i*vocab:(i+1)*vocab])
+	for i, final := range t.finals {
+		x := logits
+		if final {
+			x = states
+		}
+		all, width := x.F32(), x.Dim(1)
+		if len(all) != len(t.finals)*width {
+			return nil, fmt.Errorf("the model gave %v for %d rows", x, len(t.finals))
+		}
+		t.logits = append(t.logits, all[i*width:(i+1)*width])
 	}
 	return t.logits, nil
 }
@@ -116,6 +126,7 @@ func (t *stepper) Prepare(media []engine.Media) (done bool, err error) {
 // fill lays the rows out as arrays and returns the width of the tables.
 func (t *stepper) fill(b *engine.Batch) (width int) {
 	t.tokens, t.positions, t.seqs, t.outputs = t.tokens[:0], t.positions[:0], t.seqs[:0], t.outputs[:0]
+	t.finals = t.finals[:0]
 	t.slots, t.forms, t.onBoard, t.batch.Segments = t.slots[:0], t.forms[:0], t.onBoard[:0], t.batch.Segments[:0]
 	for len(t.rowOf) < len(b.Tables) {
 		t.rowOf = append(t.rowOf, -1)
@@ -129,7 +140,7 @@ func (t *stepper) fill(b *engine.Batch) (width int) {
 		t.tokens, t.positions, t.seqs = append(t.tokens, r.Token), append(t.positions, r.Pos), append(t.seqs, t.rowOf[r.Seq])
 		t.slots, t.forms = append(t.slots, r.Seq), append(t.forms, int32(r.Form))
 		if r.Output {
-			t.outputs = append(t.outputs, int32(i))
+			t.outputs, t.finals = append(t.outputs, int32(i)), append(t.finals, r.Final)
 		}
 		t.extend(i, r)
 	}
@@ -157,15 +168,20 @@ func (t *stepper) extend(i int, r engine.Row) {
 	t.batch.Segments = append(segments, nn.Segment{Seq: seq, From: i, To: i + 1, Start: int(r.Pos), Form: form})
 }
 
-// forward runs the model over what fill laid out; also in a step that only measures.
-func (t *stepper) forward(s *cuda.Step, width int) cuda.Tensor {
+// forward runs the model over what fill laid out; also in a step that only measures. The states are only there if some row wants
+// its own.
+func (t *stepper) forward(s *cuda.Step, width int) (states, logits cuda.Tensor) {
 	b := &t.batch
 	b.Caches = t.cache
 	b.Tokens, b.Positions, b.Seqs = s.Input(t.tokens), s.Input(t.positions), s.Input(t.seqs)
 	b.Slots, b.Forms = s.Input(t.slots), s.Input(t.forms)
 	b.Tables, b.Outputs = s.Input(t.tables, len(t.onBoard), width), s.Input(t.outputs)
 	t.sight.input(s, b, len(t.tokens))
-	return t.model.Unembed(s, t.model.Forward(s, b))
+	x := t.model.Forward(s, b)
+	if slices.Contains(t.finals, true) {
+		states = s.ToHost(x)
+	}
+	return states, s.ToHost(t.model.Unembed(s, x))
 }
 
 // fullest fills in the largest batch there can be, for measuring: every row of another position, and so many rows of logits.
@@ -178,7 +194,7 @@ func (t *stepper) fullest(rows, sequences, outputs, width int) int {
 		b.Tables[i] = make([]int32, width)
 	}
 	for i := range rows {
-		b.Rows = append(b.Rows, engine.Row{Pos: int32(i % (width * nn.BlockSize)), Seq: int32(min(i, sequences-1)), Output: i < outputs})
+		b.Rows = append(b.Rows, engine.Row{Pos: int32(i % (width * nn.BlockSize)), Seq: int32(min(i, sequences-1)), Output: i < outputs, Final: i < outputs})
 	}
 	return t.fill(b)
 }

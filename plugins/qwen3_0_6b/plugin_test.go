@@ -11,6 +11,7 @@ import (
 func TestConformance(t *testing.T)                  { plugin.Conformance(t) }
 func TestResumedIsUninterrupted(t *testing.T)       { plugin.Resumed(t) }
 func TestPrefixesAreComputedOnce(t *testing.T)      { plugin.Prefixes(t) }
+func TestForwardAndEmbed(t *testing.T)              { plugin.Forward(t) }
 func TestWherePiecesEndChangesNothing(t *testing.T) { plugin.Chunks(t) }
 func TestSharesOfMemory(t *testing.T)               { plugin.Shares(t) }
 func BenchmarkTinyInProcess(b *testing.B)           { plugin.TinyInProcess(b) }

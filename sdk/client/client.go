@@ -125,18 +125,18 @@ func (c *Client) Drain(ctx context.Context) error {
 	return err
 }
 
-// Embed turns texts into vectors, one per text.
+// Embed turns texts, or ids, into vectors, one for each.
 func (c *Client) Embed(ctx context.Context, req sdk.EmbedRequest) (sdk.EmbedResult, error) {
 	for _, t := range req.Texts {
 		if err := validText("texts", t); err != nil {
 			return sdk.EmbedResult{}, err
 		}
 	}
-	m, err := c.model.Embed(ctx, &pb.EmbedRequest{Texts: req.Texts})
+	m, err := c.model.Embed(ctx, wire.EmbedRequestToPB(req))
 	if err != nil {
 		return sdk.EmbedResult{}, err
 	}
-	return wire.Vectors(m, len(req.Texts))
+	return wire.EmbedResult(m, req.Len())
 }
 
 // Tokenize turns a text into ids.

@@ -325,10 +325,18 @@ func (l *loop) compute(batch *Batch) (logits [][]float32, err error) {
 	if len(logits) != outputs {
 		return nil, fmt.Errorf("the model returned %d rows of logits; %d were asked for", len(logits), outputs)
 	}
-	for _, row := range logits {
-		if len(row) != l.engine.config.Vocab {
-			return nil, fmt.Errorf("the model returned %d logits in a row; the vocabulary has %d", len(row), l.engine.config.Vocab)
+	i := 0
+	for _, p := range l.scheduler.parts {
+		want, wrong := l.engine.config.Vocab, "the model returned %d logits in a row; the vocabulary has %d"
+		if p.q.final {
+			want, wrong = l.engine.config.Hidden, "the model returned a final state of %d elements, not %d"
 		}
+		for _, row := range logits[i : i+p.logits()] {
+			if len(row) != want {
+				return nil, fmt.Errorf(wrong, len(row), want)
+			}
+		}
+		i += p.logits()
 	}
 	return logits, nil
 }

@@ -31,6 +31,7 @@ type Row struct {
 	Seq        int32 // the sequence's slot, below MaxSequences; it keeps the slot while it is on board
 	Form       Form
 	Output     bool // logits are wanted
+	Final      bool // of an Output: in place of logits its final state is
 }
 
 // Copy has what one sequence computed used by another: the cache of a block, or a state of a fixed size as it is now.
@@ -49,8 +50,8 @@ type Batch struct {
 
 // Model computes steps. It is called from one goroutine.
 type Model interface {
-	// Step writes the rows' keys, values and state to the cache and returns the logits (Vocab) of each Output row, in the
-	// order of the rows. They stay the engine's until the next Step, and it may overwrite them. After an error the engine
+	// Step writes the rows' keys, values and state to the cache and returns the logits (Vocab) of each Output row, or its final
+	// state (Hidden), in the order of the rows. They stay the engine's until the next Step, and it may overwrite them. After an error the engine
 	// fails the sequences of this batch and goes on with others.
 	Step(b *Batch) (logits [][]float32, err error)
 }
@@ -62,6 +63,7 @@ type Config struct {
 	StepTokens   int // rows of a step at most
 	Context      int // positions prompt and answer may have together
 	Vocab        int
+	Hidden       int // elements of a final state; 0: the model gives none
 	// PrefixCache lets equal beginnings of prompts share blocks: of sequences on board, and of those that Keep freed blocks still
 	// hold.
 	PrefixCache bool

@@ -166,7 +166,7 @@ func (s *scheduler) add(q *sequence, n int, form Form) (added bool) {
 			p.scored++
 		}
 		if p.scored < len(q.wanted) && q.wanted[p.scored] == pos {
-			r.Output = true
+			r.Output, r.Final = true, q.final
 			p.scored++
 		}
 		s.batch.Rows = append(s.batch.Rows, r)

@@ -83,6 +83,7 @@ type sequence struct {
 	placed    bool               // has had a place before
 	preempted bool               // and lost it
 	session   bool               // a Session's: nothing is sampled
+	final     bool               // final states are wanted in place of logits
 	asks      []*ask             // calls on it that are not answered yet
 	wanted    []int              // positions whose logits they want
 	got       [][]float32        // what they have so far

@@ -18,6 +18,7 @@ type Session struct {
 	mu     sync.Mutex // one call at a time
 	q      *sequence  // nil before the first call
 	tokens []int32    // of q, when no call runs
+	final  bool       // final states are wanted in place of logits
 	err    error      // ended the session
 }
 
@@ -68,6 +69,7 @@ func (s *Session) Forward(ctx context.Context, ids []int32, rows []int) ([][]flo
 	}
 	if s.q == nil {
 		s.q = s.engine.sessionSequence(len(ids), nil)
+		s.q.final = s.final
 	}
 	a := &ask{tokens: ids, done: make(chan [][]float32, 1)}
 	for _, r := range rows {
@@ -89,6 +91,21 @@ func (s *Session) Forward(ctx context.Context, ids []int32, rows []int) ([][]flo
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}
+}
+
+// Final is the final state behind the last of some tokens: (Hidden).
+func (e *Engine) Final(ctx context.Context, ids []int32) ([]float32, error) {
+	if e.config.Hidden == 0 {
+		return nil, sdk.Errorf(sdk.ReasonUnimplemented, "this model gives no final states")
+	}
+	s := e.Open()
+	defer s.Close()
+	s.final = true
+	rows, err := s.Forward(ctx, ids, nil)
+	if err != nil {
+		return nil, err
+	}
+	return rows[0], nil
 }
 
 // inOrder gives each row asked for its logits; a row may be asked for twice.

@@ -211,3 +211,34 @@ func TestSessionsEnd(t *testing.T) {
 		}
 	})
 }
+
+// A final state is asked beside answers, which get their logits.
+func TestFinalStatesComeBesideAnswers(t *testing.T) {
+	c := roomy
+	c.Hidden, c.PrefixCache, c.Keep = 2, true, roomy.Blocks
+	e, _ := start(t, c)
+	prompt := ids(150, 1)
+	history := uint64(0)
+	for _, id := range prompt {
+		history = extend(history, id, Prefill)
+	}
+	var work sync.WaitGroup
+	for i := range 4 {
+		work.Go(func() {
+			if got, err := e.Final(t.Context(), prompt); err != nil || !slices.Equal(got, []float32{float32(history % 1000), 149}) {
+				t.Errorf("the final state is %v, %v", got, err)
+			}
+		})
+		work.Go(func() {
+			if p := runOne(e, Decode, Request{Prompt: prompt, MaxTokens: 20, EOS: []int32{0}, Choice: i}, c.Context, 1000); p != "" {
+				t.Error(p)
+			}
+		})
+	}
+	work.Wait()
+	wantIdle(t, e)
+	e, _ = start(t, roomy)
+	if _, err := e.Final(t.Context(), prompt); sdk.ReasonOf(err) != sdk.ReasonUnimplemented {
+		t.Errorf("of a model that gives none: %v", err)
+	}
+}

@@ -193,11 +193,15 @@ func (s *modelServer) Forward(ctx context.Context, m *pb.ForwardRequest) (*pb.Fo
 
 func (s *modelServer) Embed(ctx context.Context, m *pb.EmbedRequest) (*pb.EmbedResponse, error) {
 	return use(ctx, s, sdk.CapabilityEmbed, func(ctx context.Context, e sdk.Embedder) (*pb.EmbedResponse, error) {
-		result, err := e.Embed(ctx, sdk.EmbedRequest{Texts: m.GetTexts()})
+		req, err := wire.EmbedRequest(m)
 		if err != nil {
 			return nil, err
 		}
-		return wire.VectorsToPB(result), nil
+		result, err := e.Embed(ctx, req)
+		if err != nil {
+			return nil, err
+		}
+		return wire.EmbedResultToPB(result), nil
 	})
 }
 

@@ -2618,6 +2618,7 @@ func (x *ForwardResponse) GetLength() int64 {
 type EmbedRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Texts         []string               `protobuf:"bytes,1,rep,name=texts,proto3" json:"texts,omitempty"`
+	Tokens        []*TokenIds            `protobuf:"bytes,2,rep,name=tokens,proto3" json:"tokens,omitempty"` // in place of texts
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2659,9 +2660,17 @@ func (x *EmbedRequest) GetTexts() []string {
 	return nil
 }
 
+func (x *EmbedRequest) GetTokens() []*TokenIds {
+	if x != nil {
+		return x.Tokens
+	}
+	return nil
+}
+
 type EmbedResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
-	Vectors       [][]byte               `protobuf:"bytes,1,rep,name=vectors,proto3" json:"vectors,omitempty"` // little-endian float32, one per text
+	Vectors       [][]byte               `protobuf:"bytes,1,rep,name=vectors,proto3" json:"vectors,omitempty"`       // little-endian float32, one per text
+	Tokens        []int64                `protobuf:"varint,2,rep,packed,name=tokens,proto3" json:"tokens,omitempty"` // how many each text was
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2699,6 +2708,13 @@ func (*EmbedResponse) Descriptor() ([]byte, []int) {
 func (x *EmbedResponse) GetVectors() [][]byte {
 	if x != nil {
 		return x.Vectors
+	}
+	return nil
+}
+
+func (x *EmbedResponse) GetTokens() []int64 {
+	if x != nil {
+		return x.Tokens
 	}
 	return nil
 }
@@ -3331,8 +3347,14 @@ type ScheduleResponse struct {
 	PicturesSeen   uint64 `protobuf:"varint,12,opt,name=pictures_seen,json=picturesSeen,proto3" json:"pictures_seen,omitempty"`       // pictures that were looked at
 	PicturesReused uint64 `protobuf:"varint,13,opt,name=pictures_reused,json=picturesReused,proto3" json:"pictures_reused,omitempty"` // pictures that were sent again while it was remembered what was seen of them
 	Progress       uint64 `protobuf:"varint,14,opt,name=progress,proto3" json:"progress,omitempty"`                                   // grows whenever work advances, however little; 0: the plugin does not tell
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	Preemptions    uint64 `protobuf:"varint,15,opt,name=preemptions,proto3" json:"preemptions,omitempty"`                             // requests that lost their place and were computed again
+	// The prefix cache, in positions of prompts: looked for, found, held for prompts to come, and given up though they were held.
+	PrefixQueried uint64 `protobuf:"varint,16,opt,name=prefix_queried,json=prefixQueried,proto3" json:"prefix_queried,omitempty"`
+	PrefixFound   uint64 `protobuf:"varint,17,opt,name=prefix_found,json=prefixFound,proto3" json:"prefix_found,omitempty"`
+	PrefixKept    int64  `protobuf:"varint,18,opt,name=prefix_kept,json=prefixKept,proto3" json:"prefix_kept,omitempty"`
+	PrefixThrown  uint64 `protobuf:"varint,19,opt,name=prefix_thrown,json=prefixThrown,proto3" json:"prefix_thrown,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ScheduleResponse) Reset() {
@@ -3459,6 +3481,41 @@ func (x *ScheduleResponse) GetPicturesReused() uint64 {
 func (x *ScheduleResponse) GetProgress() uint64 {
 	if x != nil {
 		return x.Progress
+	}
+	return 0
+}
+
+func (x *ScheduleResponse) GetPreemptions() uint64 {
+	if x != nil {
+		return x.Preemptions
+	}
+	return 0
+}
+
+func (x *ScheduleResponse) GetPrefixQueried() uint64 {
+	if x != nil {
+		return x.PrefixQueried
+	}
+	return 0
+}
+
+func (x *ScheduleResponse) GetPrefixFound() uint64 {
+	if x != nil {
+		return x.PrefixFound
+	}
+	return 0
+}
+
+func (x *ScheduleResponse) GetPrefixKept() int64 {
+	if x != nil {
+		return x.PrefixKept
+	}
+	return 0
+}
+
+func (x *ScheduleResponse) GetPrefixThrown() uint64 {
+	if x != nil {
+		return x.PrefixThrown
 	}
 	return 0
 }
@@ -3872,11 +3929,13 @@ const file_plugin_proto_rawDesc = "" +
 	"\x0fForwardResponse\x12\x16\n" +
 	"\x06logits\x18\x01 \x01(\fR\x06logits\x12\x14\n" +
 	"\x05vocab\x18\x02 \x01(\x03R\x05vocab\x12\x16\n" +
-	"\x06length\x18\x03 \x01(\x03R\x06length\"$\n" +
+	"\x06length\x18\x03 \x01(\x03R\x06length\"U\n" +
 	"\fEmbedRequest\x12\x14\n" +
-	"\x05texts\x18\x01 \x03(\tR\x05texts\")\n" +
+	"\x05texts\x18\x01 \x03(\tR\x05texts\x12/\n" +
+	"\x06tokens\x18\x02 \x03(\v2\x17.pio.plugin.v1.TokenIdsR\x06tokens\"A\n" +
 	"\rEmbedResponse\x12\x18\n" +
-	"\avectors\x18\x01 \x03(\fR\avectors\"%\n" +
+	"\avectors\x18\x01 \x03(\fR\avectors\x12\x16\n" +
+	"\x06tokens\x18\x02 \x03(\x03R\x06tokens\"%\n" +
 	"\x0fTokenizeRequest\x12\x12\n" +
 	"\x04text\x18\x01 \x01(\tR\x04text\"$\n" +
 	"\x10TokenizeResponse\x12\x10\n" +
@@ -3907,7 +3966,7 @@ const file_plugin_proto_rawDesc = "" +
 	"\x06module\x18\x01 \x01(\tR\x06module\x12\x16\n" +
 	"\x06device\x18\x02 \x01(\tR\x06device\"\f\n" +
 	"\n" +
-	"QueryOrder\"\x85\x04\n" +
+	"QueryOrder\"\xb7\x05\n" +
 	"\x10ScheduleResponse\x12,\n" +
 	"\x04done\x18\x01 \x01(\v2\x18.pio.plugin.v1.OrderDoneR\x04done\x125\n" +
 	"\adevices\x18\x02 \x03(\v2\x1b.pio.plugin.v1.DeviceReportR\adevices\x125\n" +
@@ -3927,7 +3986,13 @@ const file_plugin_proto_rawDesc = "" +
 	"\rexpert_misses\x18\v \x01(\x04R\fexpertMisses\x12#\n" +
 	"\rpictures_seen\x18\f \x01(\x04R\fpicturesSeen\x12'\n" +
 	"\x0fpictures_reused\x18\r \x01(\x04R\x0epicturesReused\x12\x1a\n" +
-	"\bprogress\x18\x0e \x01(\x04R\bprogress\"1\n" +
+	"\bprogress\x18\x0e \x01(\x04R\bprogress\x12 \n" +
+	"\vpreemptions\x18\x0f \x01(\x04R\vpreemptions\x12%\n" +
+	"\x0eprefix_queried\x18\x10 \x01(\x04R\rprefixQueried\x12!\n" +
+	"\fprefix_found\x18\x11 \x01(\x04R\vprefixFound\x12\x1f\n" +
+	"\vprefix_kept\x18\x12 \x01(\x03R\n" +
+	"prefixKept\x12#\n" +
+	"\rprefix_thrown\x18\x13 \x01(\x04R\fprefixThrown\"1\n" +
 	"\tOrderDone\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\x04R\x02id\x12\x14\n" +
 	"\x05error\x18\x02 \x01(\tR\x05error\"~\n" +
@@ -4070,50 +4135,51 @@ var file_plugin_proto_depIdxs = []int32{
 	28, // 20: pio.plugin.v1.TokenLogprob.top:type_name -> pio.plugin.v1.TopLogprob
 	1,  // 21: pio.plugin.v1.Finish.reason:type_name -> pio.plugin.v1.FinishReason
 	26, // 22: pio.plugin.v1.Finish.tool_calls:type_name -> pio.plugin.v1.ToolCallDelta
-	20, // 23: pio.plugin.v1.RenderRequest.chat:type_name -> pio.plugin.v1.Chat
-	49, // 24: pio.plugin.v1.ScheduleRequest.budget:type_name -> pio.plugin.v1.BudgetOrder
-	50, // 25: pio.plugin.v1.ScheduleRequest.move:type_name -> pio.plugin.v1.MoveOrder
-	51, // 26: pio.plugin.v1.ScheduleRequest.query:type_name -> pio.plugin.v1.QueryOrder
-	53, // 27: pio.plugin.v1.ScheduleResponse.done:type_name -> pio.plugin.v1.OrderDone
-	54, // 28: pio.plugin.v1.ScheduleResponse.devices:type_name -> pio.plugin.v1.DeviceReport
-	55, // 29: pio.plugin.v1.ScheduleResponse.modules:type_name -> pio.plugin.v1.ModuleReport
-	2,  // 30: pio.plugin.v1.Model.Describe:input_type -> pio.plugin.v1.DescribeRequest
-	5,  // 31: pio.plugin.v1.Model.Inspect:input_type -> pio.plugin.v1.InspectRequest
-	10, // 32: pio.plugin.v1.Model.Load:input_type -> pio.plugin.v1.LoadRequest
-	14, // 33: pio.plugin.v1.Model.Unload:input_type -> pio.plugin.v1.UnloadRequest
-	16, // 34: pio.plugin.v1.Model.Drain:input_type -> pio.plugin.v1.DrainRequest
-	18, // 35: pio.plugin.v1.Model.Generate:input_type -> pio.plugin.v1.GenerateRequest
-	30, // 36: pio.plugin.v1.Model.OpenSequence:input_type -> pio.plugin.v1.OpenSequenceRequest
-	32, // 37: pio.plugin.v1.Model.ForkSequence:input_type -> pio.plugin.v1.ForkSequenceRequest
-	34, // 38: pio.plugin.v1.Model.CloseSequence:input_type -> pio.plugin.v1.CloseSequenceRequest
-	36, // 39: pio.plugin.v1.Model.Forward:input_type -> pio.plugin.v1.ForwardRequest
-	38, // 40: pio.plugin.v1.Model.Embed:input_type -> pio.plugin.v1.EmbedRequest
-	40, // 41: pio.plugin.v1.Model.Tokenize:input_type -> pio.plugin.v1.TokenizeRequest
-	42, // 42: pio.plugin.v1.Model.Detokenize:input_type -> pio.plugin.v1.DetokenizeRequest
-	44, // 43: pio.plugin.v1.Model.Spell:input_type -> pio.plugin.v1.SpellRequest
-	46, // 44: pio.plugin.v1.Model.Render:input_type -> pio.plugin.v1.RenderRequest
-	48, // 45: pio.plugin.v1.Scheduler.Schedule:input_type -> pio.plugin.v1.ScheduleRequest
-	3,  // 46: pio.plugin.v1.Model.Describe:output_type -> pio.plugin.v1.DescribeResponse
-	6,  // 47: pio.plugin.v1.Model.Inspect:output_type -> pio.plugin.v1.InspectResponse
-	12, // 48: pio.plugin.v1.Model.Load:output_type -> pio.plugin.v1.LoadResponse
-	15, // 49: pio.plugin.v1.Model.Unload:output_type -> pio.plugin.v1.UnloadResponse
-	17, // 50: pio.plugin.v1.Model.Drain:output_type -> pio.plugin.v1.DrainResponse
-	23, // 51: pio.plugin.v1.Model.Generate:output_type -> pio.plugin.v1.GenerateResponse
-	31, // 52: pio.plugin.v1.Model.OpenSequence:output_type -> pio.plugin.v1.OpenSequenceResponse
-	33, // 53: pio.plugin.v1.Model.ForkSequence:output_type -> pio.plugin.v1.ForkSequenceResponse
-	35, // 54: pio.plugin.v1.Model.CloseSequence:output_type -> pio.plugin.v1.CloseSequenceResponse
-	37, // 55: pio.plugin.v1.Model.Forward:output_type -> pio.plugin.v1.ForwardResponse
-	39, // 56: pio.plugin.v1.Model.Embed:output_type -> pio.plugin.v1.EmbedResponse
-	41, // 57: pio.plugin.v1.Model.Tokenize:output_type -> pio.plugin.v1.TokenizeResponse
-	43, // 58: pio.plugin.v1.Model.Detokenize:output_type -> pio.plugin.v1.DetokenizeResponse
-	45, // 59: pio.plugin.v1.Model.Spell:output_type -> pio.plugin.v1.SpellResponse
-	47, // 60: pio.plugin.v1.Model.Render:output_type -> pio.plugin.v1.RenderResponse
-	52, // 61: pio.plugin.v1.Scheduler.Schedule:output_type -> pio.plugin.v1.ScheduleResponse
-	46, // [46:62] is the sub-list for method output_type
-	30, // [30:46] is the sub-list for method input_type
-	30, // [30:30] is the sub-list for extension type_name
-	30, // [30:30] is the sub-list for extension extendee
-	0,  // [0:30] is the sub-list for field type_name
+	19, // 23: pio.plugin.v1.EmbedRequest.tokens:type_name -> pio.plugin.v1.TokenIds
+	20, // 24: pio.plugin.v1.RenderRequest.chat:type_name -> pio.plugin.v1.Chat
+	49, // 25: pio.plugin.v1.ScheduleRequest.budget:type_name -> pio.plugin.v1.BudgetOrder
+	50, // 26: pio.plugin.v1.ScheduleRequest.move:type_name -> pio.plugin.v1.MoveOrder
+	51, // 27: pio.plugin.v1.ScheduleRequest.query:type_name -> pio.plugin.v1.QueryOrder
+	53, // 28: pio.plugin.v1.ScheduleResponse.done:type_name -> pio.plugin.v1.OrderDone
+	54, // 29: pio.plugin.v1.ScheduleResponse.devices:type_name -> pio.plugin.v1.DeviceReport
+	55, // 30: pio.plugin.v1.ScheduleResponse.modules:type_name -> pio.plugin.v1.ModuleReport
+	2,  // 31: pio.plugin.v1.Model.Describe:input_type -> pio.plugin.v1.DescribeRequest
+	5,  // 32: pio.plugin.v1.Model.Inspect:input_type -> pio.plugin.v1.InspectRequest
+	10, // 33: pio.plugin.v1.Model.Load:input_type -> pio.plugin.v1.LoadRequest
+	14, // 34: pio.plugin.v1.Model.Unload:input_type -> pio.plugin.v1.UnloadRequest
+	16, // 35: pio.plugin.v1.Model.Drain:input_type -> pio.plugin.v1.DrainRequest
+	18, // 36: pio.plugin.v1.Model.Generate:input_type -> pio.plugin.v1.GenerateRequest
+	30, // 37: pio.plugin.v1.Model.OpenSequence:input_type -> pio.plugin.v1.OpenSequenceRequest
+	32, // 38: pio.plugin.v1.Model.ForkSequence:input_type -> pio.plugin.v1.ForkSequenceRequest
+	34, // 39: pio.plugin.v1.Model.CloseSequence:input_type -> pio.plugin.v1.CloseSequenceRequest
+	36, // 40: pio.plugin.v1.Model.Forward:input_type -> pio.plugin.v1.ForwardRequest
+	38, // 41: pio.plugin.v1.Model.Embed:input_type -> pio.plugin.v1.EmbedRequest
+	40, // 42: pio.plugin.v1.Model.Tokenize:input_type -> pio.plugin.v1.TokenizeRequest
+	42, // 43: pio.plugin.v1.Model.Detokenize:input_type -> pio.plugin.v1.DetokenizeRequest
+	44, // 44: pio.plugin.v1.Model.Spell:input_type -> pio.plugin.v1.SpellRequest
+	46, // 45: pio.plugin.v1.Model.Render:input_type -> pio.plugin.v1.RenderRequest
+	48, // 46: pio.plugin.v1.Scheduler.Schedule:input_type -> pio.plugin.v1.ScheduleRequest
+	3,  // 47: pio.plugin.v1.Model.Describe:output_type -> pio.plugin.v1.DescribeResponse
+	6,  // 48: pio.plugin.v1.Model.Inspect:output_type -> pio.plugin.v1.InspectResponse
+	12, // 49: pio.plugin.v1.Model.Load:output_type -> pio.plugin.v1.LoadResponse
+	15, // 50: pio.plugin.v1.Model.Unload:output_type -> pio.plugin.v1.UnloadResponse
+	17, // 51: pio.plugin.v1.Model.Drain:output_type -> pio.plugin.v1.DrainResponse
+	23, // 52: pio.plugin.v1.Model.Generate:output_type -> pio.plugin.v1.GenerateResponse
+	31, // 53: pio.plugin.v1.Model.OpenSequence:output_type -> pio.plugin.v1.OpenSequenceResponse
+	33, // 54: pio.plugin.v1.Model.ForkSequence:output_type -> pio.plugin.v1.ForkSequenceResponse
+	35, // 55: pio.plugin.v1.Model.CloseSequence:output_type -> pio.plugin.v1.CloseSequenceResponse
+	37, // 56: pio.plugin.v1.Model.Forward:output_type -> pio.plugin.v1.ForwardResponse
+	39, // 57: pio.plugin.v1.Model.Embed:output_type -> pio.plugin.v1.EmbedResponse
+	41, // 58: pio.plugin.v1.Model.Tokenize:output_type -> pio.plugin.v1.TokenizeResponse
+	43, // 59: pio.plugin.v1.Model.Detokenize:output_type -> pio.plugin.v1.DetokenizeResponse
+	45, // 60: pio.plugin.v1.Model.Spell:output_type -> pio.plugin.v1.SpellResponse
+	47, // 61: pio.plugin.v1.Model.Render:output_type -> pio.plugin.v1.RenderResponse
+	52, // 62: pio.plugin.v1.Scheduler.Schedule:output_type -> pio.plugin.v1.ScheduleResponse
+	47, // [47:63] is the sub-list for method output_type
+	31, // [31:47] is the sub-list for method input_type
+	31, // [31:31] is the sub-list for extension type_name
+	31, // [31:31] is the sub-list for extension extendee
+	0,  // [0:31] is the sub-list for field type_name
 }
 
 func init() { file_plugin_proto_init() }

@@ -53,17 +53,45 @@ func ForwardResult(m *pb.ForwardResponse, rows int) (sdk.ForwardResult, error) {
 	return r, nil
 }
 
-// VectorsToPB translates the answer to Embed.
-func VectorsToPB(r sdk.EmbedResult) *pb.EmbedResponse {
-	return &pb.EmbedResponse{Vectors: each(r.Vectors, F32Bytes)}
+// EmbedRequestToPB translates the request of Embed.
+func EmbedRequestToPB(r sdk.EmbedRequest) *pb.EmbedRequest {
+	return &pb.EmbedRequest{Texts: r.Texts, Tokens: each(r.Tokens, func(ids []int32) *pb.TokenIds { return &pb.TokenIds{Ids: ids} })}
 }
 
-// Vectors reads the answer to Embed; texts is how many texts were sent.
-func Vectors(m *pb.EmbedResponse, texts int) (sdk.EmbedResult, error) {
-	if len(m.GetVectors()) != texts {
-		return sdk.EmbedResult{}, sdk.Errorf(sdk.ReasonInternal, "the plugin sent %d vectors for %d texts", len(m.GetVectors()), texts)
+// EmbedRequest reads what EmbedRequestToPB wrote.
+func EmbedRequest(m *pb.EmbedRequest) (sdk.EmbedRequest, error) {
+	var c checks
+	r := sdk.EmbedRequest{Texts: m.GetTexts(), Tokens: each(m.GetTokens(), func(t *pb.TokenIds) []int32 {
+		c.ids("tokens", t.GetIds())
+		return t.GetIds()
+	})}
+	if len(r.Texts) > 0 && len(r.Tokens) > 0 {
+		c.fail("tokens", "stands beside texts: a request has one of them")
 	}
-	var r sdk.EmbedResult
+	return r, c.error()
+}
+
+// EmbedResultToPB translates the answer to Embed.
+func EmbedResultToPB(r sdk.EmbedResult) *pb.EmbedResponse {
+	return &pb.EmbedResponse{Vectors: each(r.Vectors, F32Bytes), Tokens: int64s(r.Tokens)}
+}
+
+// EmbedResult reads the answer to Embed; n is how many vectors were asked for. A plugin may leave the tokens out.
+func EmbedResult(m *pb.EmbedResponse, n int) (sdk.EmbedResult, error) {
+	if len(m.GetVectors()) != n {
+		return sdk.EmbedResult{}, sdk.Errorf(sdk.ReasonInternal, "the plugin sent %d vectors for %d texts", len(m.GetVectors()), n)
+	}
+	if told := len(m.GetTokens()); told != 0 && told != n {
+		return sdk.EmbedResult{}, sdk.Errorf(sdk.ReasonInternal, "the plugin counted the tokens of %d texts; there were %d", told, n)
+	}
+	var c checks
+	for _, tokens := range m.GetTokens() {
+		c.count("tokens", tokens)
+	}
+	if err := c.blame("embeddings"); err != nil {
+		return sdk.EmbedResult{}, err
+	}
+	r := sdk.EmbedResult{Tokens: ints(m.GetTokens())}
 	for _, b := range m.GetVectors() {
 		v, err := F32("vector", b)
 		if err != nil {

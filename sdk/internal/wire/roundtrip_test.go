@@ -291,6 +291,8 @@ func reports() *rapid.Generator[sdk.Report] {
 			Moves:   rapid.Uint64().Draw(t, "moves"), Prefetches: rapid.Uint64().Draw(t, "prefetches"), Evictions: rapid.Uint64().Draw(t, "evictions"),
 			ExpertHits: rapid.Uint64().Draw(t, "hits"), ExpertMisses: rapid.Uint64().Draw(t, "misses"),
 			PicturesSeen: rapid.Uint64().Draw(t, "seen"), PicturesReused: rapid.Uint64().Draw(t, "reused"),
+			Preemptions: rapid.Uint64().Draw(t, "preemptions"), Prefix: sdk.PrefixReport{Queried: rapid.Uint64().Draw(t, "queried"),
+				Found: rapid.Uint64().Draw(t, "found"), Kept: sizes.Draw(t, "kept"), Thrown: rapid.Uint64().Draw(t, "thrown")},
 			Progress: rapid.Uint64().Draw(t, "progress"),
 			Running:  counts.Draw(t, "running"), Waiting: counts.Draw(t, "waiting"), StateUsed: rapid.Float64Range(0, 1).Draw(t, "state"),
 		}
@@ -343,7 +345,7 @@ func FuzzDecodeAnswersOfPlugin(f *testing.F) {
 			}
 		}
 		if m := new(pb.EmbedResponse); proto.Unmarshal(raw, m) == nil {
-			_, _ = Vectors(m, 1)
+			_, _ = EmbedResult(m, 1)
 		}
 	})
 }

@@ -58,6 +58,7 @@ func ReportToPB(r sdk.Report) *pb.ScheduleResponse {
 		}),
 		Moves: r.Moves, Prefetches: r.Prefetches, Evictions: r.Evictions, Running: int64(r.Running), Waiting: int64(r.Waiting),
 		StateUsed: r.StateUsed, ExpertHits: r.ExpertHits, ExpertMisses: r.ExpertMisses, PicturesSeen: r.PicturesSeen, PicturesReused: r.PicturesReused,
+		Preemptions: r.Preemptions, PrefixQueried: r.Prefix.Queried, PrefixFound: r.Prefix.Found, PrefixKept: r.Prefix.Kept, PrefixThrown: r.Prefix.Thrown,
 		Progress: r.Progress,
 	}
 	if r.Done != nil {
@@ -74,9 +75,12 @@ func Report(m *pb.ScheduleResponse) (sdk.Report, error) {
 		Prefetches: m.GetPrefetches(), Evictions: m.GetEvictions(), Running: int(m.GetRunning()), Waiting: int(m.GetWaiting()),
 		StateUsed: m.GetStateUsed(), ExpertHits: m.GetExpertHits(), ExpertMisses: m.GetExpertMisses(),
 		PicturesSeen: m.GetPicturesSeen(), PicturesReused: m.GetPicturesReused(), Progress: m.GetProgress(),
+		Preemptions: m.GetPreemptions(),
+		Prefix:      sdk.PrefixReport{Queried: m.GetPrefixQueried(), Found: m.GetPrefixFound(), Kept: m.GetPrefixKept(), Thrown: m.GetPrefixThrown()},
 	}
 	c.count("running", m.GetRunning())
 	c.count("waiting", m.GetWaiting())
+	c.count("prefix_kept", m.GetPrefixKept())
 	if math.IsNaN(r.StateUsed) || r.StateUsed < 0 || r.StateUsed > 1 {
 		c.fail("state_used", "is %v: it must lie in 0..1", r.StateUsed)
 	}
