@@ -103,6 +103,9 @@ func FuzzSpans(f *testing.F) {
 		if n != len(want) {
 			t.Fatalf("%d elements of %s", n, v)
 		}
+		if values, depth := extent(v); values != valuesOf(t, v) || depth > len(v) {
+			t.Fatalf("%d values of %s, %d deep", values, v, depth)
+		}
 		last := map[string]json.RawMessage{}
 		for key, s := range fieldsOf(v, 0) {
 			last[key] = json.RawMessage(v[s.from:s.to])
@@ -123,4 +126,37 @@ func FuzzSpans(f *testing.F) {
 			t.Fatalf("%s became %s with %d pictures", v, out, len(list))
 		}
 	})
+}
+
+// valuesOf counts the values of a JSON text as encoding/json finds them.
+func valuesOf(t *testing.T, text []byte) (n int) {
+	t.Helper()
+	d := json.NewDecoder(bytes.NewReader(text))
+	d.UseNumber()
+	type level struct{ object, key bool }
+	stack := []level{{}}
+	for {
+		token, err := d.Token()
+		if err != nil {
+			return n
+		}
+		top := &stack[len(stack)-1]
+		switch token {
+		case json.Delim(']'), json.Delim('}'):
+			stack = stack[:len(stack)-1]
+			continue
+		}
+		if top.object && top.key {
+			top.key = false
+			continue
+		}
+		top.key = top.object
+		n++
+		switch token {
+		case json.Delim('['):
+			stack = append(stack, level{})
+		case json.Delim('{'):
+			stack = append(stack, level{object: true, key: true})
+		}
+	}
 }
