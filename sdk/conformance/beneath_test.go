@@ -29,6 +29,10 @@ type beneath struct {
 	flaw  string
 	inner *client.Client
 	table atomic.Pointer[pb.LayerTable] // of Load
+
+	running sync.WaitGroup // answers
+	answers atomic.Int64
+	drained atomic.Bool
 }
 
 // passOn is err as the wire has it; a call that the reference was unloaded under is cancelled.
@@ -90,17 +94,34 @@ func (b *beneath) Generate(m *pb.GenerateRequest, s grpc.ServerStreamingServer[p
 	if err != nil {
 		return passOn(err)
 	}
-	return passOn(b.inner.Generate(s.Context(), req, func(e sdk.Event) error {
+	b.running.Add(1)
+	b.answers.Add(1)
+	defer b.running.Done()
+	defer b.answers.Add(-1)
+	err = b.inner.Generate(s.Context(), req, func(e sdk.Event) error {
 		m, err := wire.EventToPB(e)
 		if err != nil {
 			return err
 		}
 		return s.Send(m)
-	}))
+	})
+	if b.flaw == "takes its own end for a bug" && errors.Is(err, client.ErrGone) {
+		err = sdk.Errorf(sdk.ReasonInternal, "the model has vanished")
+	}
+	return passOn(err)
 }
 
 func (b *beneath) Drain(ctx context.Context, _ *pb.DrainRequest) (*pb.DrainResponse, error) {
 	switch b.flaw {
+	case "admits more after Drain":
+		b.running.Wait()
+		return &pb.DrainResponse{}, nil
+	case "drains when there is nothing to drain":
+		if b.answers.Load() > 0 {
+			return nil, passOn(sdk.Errorf(sdk.ReasonState, "busy"))
+		}
+	case "cannot be unloaded once it is drained":
+		b.drained.Store(true)
 	case "goes on after Drain":
 		return &pb.DrainResponse{}, nil
 	case "does not wait for its answers":
@@ -114,6 +135,10 @@ func (b *beneath) Drain(ctx context.Context, _ *pb.DrainRequest) (*pb.DrainRespo
 
 func (b *beneath) Unload(ctx context.Context, _ *pb.UnloadRequest) (*pb.UnloadResponse, error) {
 	switch {
+	case b.drained.Load():
+		return nil, passOn(sdk.Errorf(sdk.ReasonState, "drained"))
+	case b.flaw == "cannot be unloaded while it answers" && b.answers.Load() > 0:
+		return nil, passOn(sdk.Errorf(sdk.ReasonState, "busy"))
 	case b.flaw == "lets its answers run when it is unloaded":
 		return &pb.UnloadResponse{}, nil
 	case b.flaw == "unloads what was loaded and nothing else" && b.table.Load() == nil:

@@ -166,24 +166,28 @@ func refusesMissing(t T, c Config) {
 	}
 }
 
-// endlessAnswer asks for as many tokens as the context holds, and returns when the first has come. cancel gives up.
+// endlessAnswer asks for as many tokens as the context holds, and returns when the first has come, or none comes. cancel gives
+// up; nothing else does, so that the answer's end is the plugin's doing.
 func endlessAnswer(p *process) (ended chan error, cancel context.CancelFunc) {
-	ctx, cancel := context.WithCancel(p.ctx())
+	ctx, cancel := context.WithCancel(context.Background())
 	first, ended := make(chan struct{}), make(chan error, 1)
-	var once sync.Once
+	begun := sync.OnceFunc(func() { close(first) })
 	req := text(0)
 	req.IgnoreEOS = true
 	go func() {
 		err := p.Generate(ctx, req, func(e sdk.Event) error {
 			if e.Token != nil {
-				once.Do(func() { close(first) })
+				begun()
 			}
 			return nil
 		})
-		once.Do(func() { close(first) })
+		begun()
 		ended <- err
 	}()
-	<-first
+	select {
+	case <-first:
+	case <-time.After(p.config.Timeout):
+	}
 	return ended, cancel
 }
 

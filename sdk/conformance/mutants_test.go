@@ -140,7 +140,7 @@ func mutants(release <-chan struct{}) []mutant {
 	seen := func() sdk.Plugin { // what it saw first it sees for ever
 		var first atomic.Pointer[[][]byte]
 		return &twin{generate: asked(func(r *sdk.GenerateRequest) {
-			if r.Chat != nil && len(r.Chat.Images) == 1 && referencePictures(r.Chat) == nil {
+			if isPicture(r) {
 				first.CompareAndSwap(nil, &r.Chat.Images)
 				r.Chat.Images = *first.Load()
 			}
@@ -206,6 +206,13 @@ func mutants(release <-chan struct{}) []mutant {
 				i.Reason = ""
 				return i, err
 			}})},
+		{flaw: "knows no context but its own", fails: "inspect", must: "I4", plugin: one(&twin{
+			inspect: func(req sdk.InspectRequest, i sdk.Inspection, err error) (sdk.Inspection, error) {
+				if req.Context > 0 {
+					return sdk.Inspection{}, sdk.Errorf(sdk.ReasonInvalid, "the context cannot be chosen")
+				}
+				return i, err
+			}})},
 		{flaw: "finds room for any context", fails: "inspect", must: "I4", plugin: one(&twin{
 			inspect: func(req sdk.InspectRequest, i sdk.Inspection, err error) (sdk.Inspection, error) {
 				if req.Context > referenceContext {
@@ -254,6 +261,11 @@ func mutants(release <-chan struct{}) []mutant {
 		{flaw: "has two tables", must: "L2"}, // nobody can use it
 		{flaw: "is loaded as often as one likes", fails: "load-unload", must: "L3"},
 		{flaw: "goes on after Drain", fails: "load-unload", must: "L5", timeout: brief},
+		{flaw: "admits more after Drain", fails: "load-unload", must: "L5"},
+		{flaw: "drains when there is nothing to drain", fails: "load-unload", must: "L5"},
+		{flaw: "cannot be unloaded once it is drained", fails: "load-unload", must: "L6"},
+		{flaw: "cannot be unloaded while it answers", fails: "load-unload", must: "L6"},
+		{flaw: "takes its own end for a bug", fails: "load-unload", must: "L6"},
 		{flaw: "does not wait for its answers", fails: "load-unload", must: "L5", timeout: brief},
 		{flaw: "ends its answers at Drain", fails: "load-unload", must: "L5"},
 		{flaw: "unloads what was loaded and nothing else", fails: "load-unload", must: "L6"},
@@ -308,6 +320,12 @@ func mutants(release <-chan struct{}) []mutant {
 		{flaw: "says one token too many", fails: "generate", must: "G3", plugin: one(&twin{
 			generate: asked(func(r *sdk.GenerateRequest) {
 				if r.MaxTokens > 0 {
+					r.MaxTokens++
+				}
+			})})},
+		{flaw: "forgets the limit of an answer that may end", fails: "generate", must: "G3", plugin: one(&twin{
+			generate: asked(func(r *sdk.GenerateRequest) {
+				if r.HasText && !r.IgnoreEOS && r.MaxTokens == 2 {
 					r.MaxTokens++
 				}
 			})})},
@@ -531,6 +549,37 @@ func mutants(release <-chan struct{}) []mutant {
 					}
 				}
 			})})},
+		{flaw: "takes a picture for a bug", fails: "pictures", must: "V1", plugin: one(&twin{
+			generate: func(ctx context.Context, r *reference, req sdk.GenerateRequest, send func(sdk.Event) error) error {
+				if req.Chat != nil && len(req.Chat.Images) > 0 {
+					return errors.New("pictures are not supported")
+				}
+				return r.Generate(ctx, req, send)
+			}})},
+		{flaw: "sees something else the second time", fails: "pictures", must: "V3", plugin: func() sdk.Plugin {
+			var seen atomic.Int64
+			return &twin{generate: asked(func(r *sdk.GenerateRequest) {
+				if isPicture(r) && r.Resume == nil && seen.Add(1) == 3 { // the first, the second, the first again
+					r.Chat.Images = [][]byte{painted(color.White)}
+				}
+			})}
+		}},
+		{flaw: "sees the second picture as another when it comes first", fails: "pictures", must: "V3", plugin: func() sdk.Plugin {
+			var seen atomic.Int64
+			return &twin{generate: asked(func(r *sdk.GenerateRequest) {
+				if isPicture(r) && seen.Add(1) == 1 && !bytes.Equal(r.Chat.Images[0], painted(firstColor)) {
+					r.Chat.Images = [][]byte{painted(color.White)}
+				}
+			})}
+		}},
+		{flaw: "sees the first picture as another when it comes second", fails: "pictures", must: "V3", plugin: func() sdk.Plugin {
+			var seen atomic.Int64
+			return &twin{generate: asked(func(r *sdk.GenerateRequest) {
+				if isPicture(r) && seen.Add(1) == 2 && bytes.Equal(r.Chat.Images[0], painted(firstColor)) {
+					r.Chat.Images = [][]byte{painted(color.White)}
+				}
+			})}
+		}},
 		{flaw: "sees the first picture for ever", fails: "pictures", must: "V3", plugin: seen},
 		{flaw: "resumes blindly", fails: "pictures", must: "V3", plugin: one(&twin{
 			generate: asked(func(r *sdk.GenerateRequest) {
@@ -541,6 +590,11 @@ func mutants(release <-chan struct{}) []mutant {
 				}
 			})})},
 	}
+}
+
+// isPicture says whether the request has one picture and is in order.
+func isPicture(r *sdk.GenerateRequest) bool {
+	return r.Chat != nil && len(r.Chat.Images) == 1 && referencePictures(r.Chat) == nil
 }
 
 // doubled has each module twice.

@@ -14,6 +14,8 @@ import (
 	"github.com/inference-pio/inference-pio/sdk"
 )
 
+var firstColor, secondColor = color.RGBA{220, 30, 30, 255}, color.RGBA{30, 30, 220, 255}
+
 // painted is the file of a picture in one colour.
 func painted(c color.Color) []byte {
 	m := image.NewRGBA(image.Rect(0, 0, 96, 64))
@@ -44,7 +46,7 @@ func casePictures(t T, c Config) {
 	p := start(t, c)
 	defer p.end()
 	p.load()
-	red, blue := pictureRequest(1, painted(color.RGBA{220, 30, 30, 255})), pictureRequest(1, painted(color.RGBA{30, 30, 220, 255}))
+	red, blue := pictureRequest(1, painted(firstColor)), pictureRequest(1, painted(secondColor))
 	ofRed, err := p.generate(red)
 	if err != nil {
 		refusesMessages(t, "V1", "Generate with a picture", err)
