@@ -55,6 +55,11 @@ func (r *reader) intake(t *table, s *Server) {
 	s.MaxBodies = t.bounded("max_bodies", defaultBodies, 1<<20, 64<<30)
 	s.MaxRequests = t.countOr("max_requests", defaultAtOnce, 1, 1<<20)
 	s.MaxQueue = t.countOr("max_queue", defaultQueue, 1, 1<<20)
+	s.SequenceIdle = t.duration("sequence_idle", DefaultSequenceIdle)
+	if s.SequenceIdle == 0 && t.values["sequence_idle"] != nil {
+		t.problem("sequence_idle", `0 would close every sequence at once; expected a duration such as "5m"`)
+	}
+	s.MaxOpenSequences = t.countOr("max_open_sequences", DefaultOpenSequences, 1, 1<<20)
 	if s.MaxBodies >= s.MaxBody {
 		return
 	}

@@ -41,6 +41,9 @@ type Server struct {
 	MaxRequests int   // requests with a body at the same time
 	MaxQueue    int   // answers of one model that have not had their first token
 	RequestLog  bool  // a line in the log for each request to a model
+
+	SequenceIdle     time.Duration // how long a sequence stays open without a call
+	MaxOpenSequences int           // of one model
 }
 
 // Plugins says where plugin binaries come from and how they are started.

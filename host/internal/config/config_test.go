@@ -47,8 +47,9 @@ func TestTwoLinesAreAWholeConfig(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := &Config{
-		File:     filepath.Join(dir, "models.toml"),
-		Server:   Server{Listen: "127.0.0.1:8080", Drain: 30 * time.Second, Wait: 2 * time.Minute, MaxBody: 32 << 20, MaxBodies: 64 << 20, MaxRequests: 1024, MaxQueue: 512, RequestLog: true},
+		File: filepath.Join(dir, "models.toml"),
+		Server: Server{Listen: "127.0.0.1:8080", Drain: 30 * time.Second, Wait: 2 * time.Minute, MaxBody: 32 << 20, MaxBodies: 64 << 20, MaxRequests: 1024, MaxQueue: 512, RequestLog: true,
+			SequenceIdle: 5 * time.Minute, MaxOpenSequences: 256},
 		Plugins:  Plugins{Dirs: []string{filepath.Join(dir, "bin/plugins")}, MTLS: true, Health: 30 * time.Second},
 		Pictures: Pictures{MaxBytes: 20 << 20, Timeout: 10 * time.Second}, // from nowhere
 		Models: []Model{{
@@ -75,6 +76,8 @@ cors = ["https://Example.com", "http://localhost:3000"]
 max_bodies = "100MiB"
 max_requests = 7
 max_queue = 3
+sequence_idle = "7m"
+max_open_sequences = 9
 request_log = false
 
 [plugins]
@@ -132,6 +135,7 @@ path = "./model/"
 		Listen: ":0", Drain: 90 * time.Second, MaxBody: 48 << 20,
 		Hosts: []string{"pio.example.com", "*.example.org", "192.168.0.7"}, CORS: []string{"https://example.com", "http://localhost:3000"},
 		MaxBodies: 100 << 20, MaxRequests: 7, MaxQueue: 3,
+		SequenceIdle: 7 * time.Minute, MaxOpenSequences: 9,
 	}
 	if !reflect.DeepEqual(c.Server, want) {
 		t.Errorf("server: got %+v", c.Server)
@@ -151,7 +155,7 @@ path = "./model/"
 	one := Model{
 		ID: "one", Aliases: []string{"eins", "org/un"}, Path: filepath.Join(dir, "model"), Plugin: "qwen3_0_6b",
 		Context: 2048, Numerics: sdk.NumericsExact, Weights: "dummy", Layers: 2, Devices: []string{"cpu"}, Priority: -3,
-		MaxSequences: 4, StepTokens: 256, PrefixCache: 1 << 30, StepTime: -1, Threads: 1, Stall: 5 * time.Minute, Env: []string{"OMP=1", "PIO_CPU=portable"}, Line: 37,
+		MaxSequences: 4, StepTokens: 256, PrefixCache: 1 << 30, StepTime: -1, Threads: 1, Stall: 5 * time.Minute, Env: []string{"OMP=1", "PIO_CPU=portable"}, Line: 39,
 	}
 	if !reflect.DeepEqual(c.Models[0], one) {
 		t.Errorf("model one: got %+v", c.Models[0])
@@ -235,6 +239,8 @@ func TestMistakes(t *testing.T) {
 		{"one body larger than all", "[server]\nmax_body = \"64MiB\"\nmax_bodies = \"32MiB\"\n" + model, `models.toml:3: server.max_bodies: 32 MiB is less than max_body, 64 MiB: such a body could never be read`},
 		{"no requests", "[server]\nmax_requests = 0\n" + model, `models.toml:2: server.max_requests: 0 is out of range; expected a whole number from 1 to 1048576`},
 		{"no queue", "[server]\nmax_queue = 0\n" + model, `models.toml:2: server.max_queue: 0 is out of range; expected a whole number from 1 to 1048576`},
+		{"no time for sequences", "[server]\nsequence_idle = \"0s\"\n" + model, `models.toml:2: server.sequence_idle: 0 would close every sequence at once; expected a duration such as "5m"`},
+		{"no sequences", "[server]\nmax_open_sequences = 0\n" + model, `models.toml:2: server.max_open_sequences: 0 is out of range; expected a whole number from 1 to 1048576`},
 		{"word for a switch of the log", "[server]\nrequest_log = \"off\"\n" + model, `models.toml:2: server.request_log: expected true or false, found the string "off"`},
 		{"host with a port", "[server]\nhosts = [\"a.com\", \"b.com:80\"]\n" + model, `models.toml:2: server.hosts[1]: "b.com:80" is no host name; expected "pio.example.com", "*.example.com" or "*", without a port`},
 		{"star inside a host", "[server]\nhosts = [\"a.*.com\"]\n" + model, `models.toml:2: server.hosts[0]: "a.*.com" is no host name; `},

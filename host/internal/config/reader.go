@@ -34,6 +34,12 @@ const (
 	defaultMTLS     = true
 )
 
+// The defaults of sequences: a person's pause, and histories of 64 MB for a context of 64k.
+const (
+	DefaultSequenceIdle  = 5 * time.Minute
+	DefaultOpenSequences = 256
+)
+
 // reader turns the parsed tables into a Config.
 type reader struct {
 	*document

@@ -1,4 +1,4 @@
-// ask.go asks a model's plugin what needs no answer of the model: its tokenizer and its chat template.
+// ask.go asks a model's plugin what has no stream of events for its answer: its tokenizer, its chat template, vectors.
 package schedule
 
 import (
@@ -49,37 +49,61 @@ func (h *Host) Render(ctx context.Context, name string, chat sdk.Chat) (text str
 	return text, err
 }
 
-// ask calls a ready process, waiting for one that is still coming up. A question has no state: if the process dies, the
-// next one is asked, but one that kills again has had its chance.
+// Embed returns one vector for each text of a request.
+func (h *Host) Embed(ctx context.Context, name string, req sdk.EmbedRequest) (r sdk.EmbedResult, err error) {
+	err = h.serve(ctx, name, func(ctx context.Context, m *model) error {
+		return m.unable(sdk.CapabilityEmbed, m.ask(ctx, func(ctx context.Context, l *life) (err error) {
+			r, err = l.Embed(ctx, req)
+			return err
+		}))
+	})
+	return r, err
+}
+
+// ask asks the model with that id or alias.
 func (h *Host) ask(ctx context.Context, name string, call func(context.Context, Process) error) error {
 	return h.serve(ctx, name, func(ctx context.Context, m *model) error {
-		timer := time.NewTimer(h.Config().Server.Wait)
-		defer timer.Stop()
-		var l *life
-		var err error
-		for deaths := 0; deaths < maxAsked; {
-			timer.Reset(h.Config().Server.Wait) // for a process that is ready; what the last one did with its time does not count
-			if l, err = m.await(ctx, timer.C, func(*life) bool { return m.status.Silent.IsZero() }); err != nil {
-				return err
-			}
-			joined, done := l.join(ctx)
-			m.asks(l, 1)
-			err = call(joined, l)
-			m.asks(l, -1)
-			done()
-			switch {
-			case ctx.Err() == nil && l.moves(err):
-			case errors.Is(err, client.ErrGone):
-				deaths++
-			default:
-				return err
-			}
-			if err := m.gone(ctx, l); err != nil {
-				return err
-			}
-		}
-		return sdk.Errorf(sdk.ReasonInternal, "the plugin died %d times over this request, the last time it %s", maxAsked, l.end())
+		return m.ask(ctx, func(ctx context.Context, l *life) error { return call(ctx, l) })
 	})
+}
+
+// ask calls a ready process, waiting for one that is still coming up. A question has no state in it that matters: if the process
+// dies, or has to be replaced, the next one is asked, but one that kills again has had its chance.
+func (m *model) ask(ctx context.Context, call func(context.Context, *life) error) error {
+	timer := time.NewTimer(m.host.Config().Server.Wait)
+	defer timer.Stop()
+	deadline := timer.C
+	var l *life
+	var err error
+	for deaths := 0; deaths < maxAsked; {
+		if l, err = m.await(ctx, deadline, func(*life) bool { return m.status.Silent.IsZero() }); err != nil {
+			return err
+		}
+		deadline = nil // as in fly
+		joined, done := l.join(ctx)
+		m.asks(l, 1)
+		err = call(joined, l)
+		m.asks(l, -1)
+		done()
+		switch {
+		case err == nil, ctx.Err() != nil && !errors.Is(err, client.ErrGone):
+			return err
+		case outdates(err):
+			if err := m.outdate(ctx, l, err); err != nil {
+				return err
+			}
+			continue
+		case l.moves(err):
+		case errors.Is(err, client.ErrGone):
+			deaths++
+		default:
+			return err
+		}
+		if err := m.gone(ctx, l); err != nil {
+			return err
+		}
+	}
+	return sdk.Errorf(sdk.ReasonInternal, "the plugin died %d times over this request, the last time it %s", maxAsked, l.end())
 }
 
 // gone waits until the death of l has been understood.

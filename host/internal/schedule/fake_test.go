@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -31,12 +32,14 @@ type fakeProcess struct {
 	order   func(sdk.Order) sdk.Report
 	refuse  func(req sdk.GenerateRequest, index int) error // instead of a token
 	weights string
+	vocab   int
 	inside  bool                              // its prompts end inside a reasoning block
 	mute    bool                              // it reads orders and answers none
 	deaf    bool                              // it reads no orders
 	word    func(p *fakeProcess, text string) // each text to tokenize
 	unload  func()                            // at its orderly end
-	calls   chan struct{}                     // closed when calls fail: at the death, or earlier for a process that only looks alive
+	forward func(ctx context.Context, p *fakeProcess, req sdk.ForwardRequest) error
+	calls   chan struct{} // closed when calls fail: at the death, or earlier for a process that only looks alive
 
 	mu       sync.Mutex
 	done     chan struct{}
@@ -47,6 +50,9 @@ type fakeProcess struct {
 	reports  chan sdk.Report
 	aboard   int // requests
 	most     int // at once
+
+	sequences map[string][][]int32 // what each call appended
+	opened    int
 }
 
 func newFakeProcess(number int) *fakeProcess {
@@ -119,7 +125,7 @@ func (p *fakeProcess) Load(ctx context.Context, req sdk.LoadRequest, progress fu
 			return sdk.LayerTable{}, err
 		}
 	}
-	return sdk.LayerTable{Context: 1 << 20, Weights: p.weights, Modules: []sdk.Module{{ID: "layers.0"}, {ID: "layers.1"}}}, p.gone(ctx)
+	return sdk.LayerTable{Context: 1 << 20, VocabSize: p.vocab, Weights: p.weights, Modules: []sdk.Module{{ID: "layers.0"}, {ID: "layers.1"}}}, p.gone(ctx)
 }
 
 func (p *fakeProcess) Generate(ctx context.Context, req sdk.GenerateRequest, send func(sdk.Event) error) error {
@@ -174,6 +180,95 @@ func (p *fakeProcess) Spell(ctx context.Context, ids []int32) ([]string, error) 
 
 func (p *fakeProcess) Render(ctx context.Context, chat sdk.Chat) (string, error) {
 	return "<" + string(chat.Messages) + ">", p.gone(ctx)
+}
+
+func (p *fakeProcess) Embed(ctx context.Context, req sdk.EmbedRequest) (r sdk.EmbedResult, err error) {
+	for _, text := range req.Texts {
+		r.Vectors = append(r.Vectors, []float32{float32(len(text))})
+	}
+	return r, p.gone(ctx)
+}
+
+// A sequence of the fake has a vocabulary of two: a hash of the tokens so far, of which those of the first call count otherwise, and
+// the last token.
+
+func (p *fakeProcess) OpenSequence(ctx context.Context, seq string) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.sequences == nil {
+		p.sequences = map[string][][]int32{}
+	}
+	if _, taken := p.sequences[seq]; taken || seq == "" {
+		return sdk.Errorf(sdk.ReasonInvalid, "%q is taken", seq)
+	}
+	p.sequences[seq] = nil
+	p.opened++
+	return p.gone(ctx)
+}
+
+func (p *fakeProcess) ForkSequence(ctx context.Context, from, to string) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	calls, open := p.sequences[from]
+	if !open {
+		return sdk.Errorf(sdk.ReasonNotFound, "no sequence %q", from)
+	}
+	p.sequences[to] = slices.Clone(calls)
+	return p.gone(ctx)
+}
+
+func (p *fakeProcess) CloseSequence(ctx context.Context, seq string) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if _, open := p.sequences[seq]; !open {
+		return sdk.Errorf(sdk.ReasonNotFound, "no sequence %q", seq)
+	}
+	delete(p.sequences, seq)
+	return p.gone(ctx)
+}
+
+func (p *fakeProcess) Forward(ctx context.Context, req sdk.ForwardRequest) (r sdk.ForwardResult, err error) {
+	if p.forward != nil {
+		if err := p.forward(ctx, p, req); err != nil {
+			return r, err
+		}
+	}
+	if err := p.gone(ctx); err != nil {
+		return r, err
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	calls, open := p.sequences[req.Sequence]
+	if !open {
+		return r, sdk.Errorf(sdk.ReasonNotFound, "no sequence %q", req.Sequence)
+	}
+	calls = append(slices.Clone(calls), req.Tokens)
+	p.sequences[req.Sequence] = calls
+	rows := rowsOf(calls)
+	r = sdk.ForwardResult{Vocab: 2, Length: len(rows)}
+	asked := req.Rows
+	if asked == nil {
+		asked = []int{len(req.Tokens) - 1}
+	}
+	for _, row := range asked {
+		r.Logits = append(r.Logits, rows[len(rows)-len(req.Tokens)+row]...)
+	}
+	return r, nil
+}
+
+// rowsOf are the fake's logits behind each token.
+func rowsOf(calls [][]int32) (rows [][]float32) {
+	hash := uint32(1)
+	for i, call := range calls {
+		for _, id := range call {
+			hash = hash*31 + uint32(id)*2
+			if i == 0 {
+				hash++
+			}
+			rows = append(rows, []float32{float32(hash % 65521), float32(id)})
+		}
+	}
+	return rows
 }
 
 func (p *fakeProcess) board(by int) {

@@ -44,6 +44,7 @@ type Host struct {
 	running  sync.WaitGroup // the supervisors, and Run itself
 
 	memory    *memory
+	sequences *sequences
 	allotting sync.Mutex // held while an order's bytes of another device are set aside
 
 	mu       sync.Mutex
@@ -75,7 +76,7 @@ func New(o Options) *Host {
 	if o.Notify == nil {
 		o.Notify = func(Status) {}
 	}
-	h := &Host{o: o, config: o.Config, stop: make(chan struct{}), memory: newMemory(BudgetOf(o.Config, o.Machine()), o.Log)}
+	h := &Host{o: o, config: o.Config, stop: make(chan struct{}), memory: newMemory(BudgetOf(o.Config, o.Machine()), o.Log), sequences: newSequences()}
 	h.cut, h.cutNow = context.WithCancel(context.Background())
 	given := budgets(o.Config)
 	for _, entry := range o.Config.Models {
@@ -150,6 +151,11 @@ func (h *Host) serve(ctx context.Context, name string, run func(context.Context,
 	if err != nil {
 		return err
 	}
+	return h.hand(ctx, m, run)
+}
+
+// hand is serve for a model that is known.
+func (h *Host) hand(ctx context.Context, m *model, run func(context.Context, *model) error) error {
 	if !h.takeOff() {
 		return m.draining()
 	}
@@ -161,7 +167,7 @@ func (h *Host) serve(ctx context.Context, name string, run func(context.Context,
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	defer context.AfterFunc(h.cut, func() { cancel(errCut) })()
-	err = run(ctx, m)
+	err := run(ctx, m)
 	if err != nil && errors.Is(context.Cause(ctx), errCut) {
 		return m.draining()
 	}

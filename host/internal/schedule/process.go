@@ -19,6 +19,11 @@ type Process interface {
 	Detokenize(ctx context.Context, ids []int32) (string, error)
 	Spell(ctx context.Context, ids []int32) ([]string, error)
 	Render(ctx context.Context, chat sdk.Chat) (string, error)
+	Embed(ctx context.Context, req sdk.EmbedRequest) (sdk.EmbedResult, error)
+	OpenSequence(ctx context.Context, seq string) error
+	ForkSequence(ctx context.Context, from, to string) error
+	CloseSequence(ctx context.Context, seq string) error
+	Forward(ctx context.Context, req sdk.ForwardRequest) (sdk.ForwardResult, error)
 	Schedule(ctx context.Context) (Stream, error)
 	Health(ctx context.Context) error
 

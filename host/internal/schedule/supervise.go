@@ -52,6 +52,7 @@ func (m *model) supervise(ctx context.Context) {
 
 // rests is the end of a turn after which nothing runs.
 func (m *model) rests(why string) {
+	m.host.sequences.endAll(m, why)
 	m.set(func(s *Status) { s.State, s.Reason, s.PID, s.Retry = StateStopped, why, 0, time.Time{} })
 }
 
