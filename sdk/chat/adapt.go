@@ -62,7 +62,7 @@ func (t *Template) writes(format ToolFormat) bool {
 		failed = false
 		p := NewToolParser(format, nil, nil)
 		_, calls := p.Push(s)
-		_, more := p.Flush()
+		_, more := p.Flush(true)
 		for _, c := range append(calls, more...) {
 			if c.Name == probeName {
 				return true

@@ -1,6 +1,9 @@
 package chat
 
-import "strings"
+import (
+	"slices"
+	"strings"
+)
 
 // coder: <function=name> with a <parameter=key> for each argument, whose value is text between two newlines. Models
 // forget the outer opening tag and the tag that closes a parameter; both are read without.
@@ -11,83 +14,10 @@ const (
 	parameterOpen, parameterClose = "<parameter=", "</parameter>"
 )
 
-func (coder) opens() []string { return []string{toolOpen, functionOpen} }
+var coderTags = []string{toolOpen, toolClose, functionOpen, functionClose, parameterOpen, parameterClose}
 
-func (coder) end(s string, sc *scan, last bool) int {
-	close := functionClose
-	if strings.HasPrefix(s, toolOpen) {
-		close = toolClose
-	}
-	end := sc.tags(s, close, parameterOpen, parameterClose, functionClose)
-	if end == 0 && last {
-		end = sc.first
-	}
-	if end == 0 || close == toolClose {
-		return end
-	}
-	rest := strings.TrimLeft(s[end:], " \t\r\n")
-	switch {
-	case strings.HasPrefix(rest, toolClose):
-		return len(s) - len(rest) + len(toolClose)
-	case !last && strings.HasPrefix(toolClose, rest):
-		return 0 // the outer closing tag may still come
-	}
-	return end
-}
-
-func (coder) parse(s string, tools toolTypes, _ string) ([]parsedCall, bool) {
-	s, whole := strings.CutSuffix(strings.TrimPrefix(s, toolOpen), toolClose)
-	var calls []parsedCall
-	for s = strings.TrimSpace(s); s != ""; s = strings.TrimSpace(s) {
-		rest, ok := strings.CutPrefix(s, functionOpen)
-		if !ok {
-			return nil, false
-		}
-		body, after, closed := strings.Cut(rest, functionClose)
-		name, body, ok := strings.Cut(body, ">")
-		if name = strings.TrimSpace(name); !ok || !isCallName(name) || !closed && !whole {
-			return nil, false // without a closing tag the answer was cut off in a value
-		}
-		a, ok := coderArguments(body, tools[name])
-		if !ok {
-			return nil, false
-		}
-		calls = append(calls, parsedCall{name, a.json()})
-		s = after
-	}
-	return calls, len(calls) > 0
-}
-
-func isCallName(s string) bool { return s != "" && !strings.ContainsAny(s, "<>{}\" \t\r\n") }
-
-func coderArguments(s string, types map[string]valueType) (*arguments, bool) {
-	a := &arguments{}
-	for s = strings.TrimSpace(s); s != ""; s = strings.TrimSpace(s) {
-		rest, ok := strings.CutPrefix(s, parameterOpen)
-		if !ok {
-			return nil, false
-		}
-		key, rest, ok := strings.Cut(rest, ">")
-		if key = strings.TrimSpace(key); !ok || key == "" {
-			return nil, false
-		}
-		value, after := cutParameter(rest)
-		a.add(key, types[key].convert(strings.TrimSuffix(strings.TrimPrefix(value, "\n"), "\n")))
-		s = after
-	}
-	return a, true
-}
-
-// cutParameter ends a value at its closing tag, or where that is missing at the next parameter or at the end.
-func cutParameter(s string) (value, after string) {
-	end, next := strings.Index(s, parameterClose), strings.Index(s, "\n"+parameterOpen)
-	switch {
-	case next >= 0 && (end < 0 || next < end):
-		return s[:next], s[next:]
-	case end >= 0:
-		return s[:end], s[end+len(parameterClose):]
-	}
-	return s, ""
+func (coder) begin(s string, _ toolTypes, _ *quote) (start, keep int) {
+	return beginAt(s, toolOpen, functionOpen)
 }
 
 func (coder) prefix(name string) string {
@@ -95,4 +25,283 @@ func (coder) prefix(name string) string {
 		return toolOpen + "\n" + strings.TrimSuffix(functionOpen, "=")
 	}
 	return toolOpen + "\n" + functionOpen + name + ">\n"
+}
+
+func (coder) reading(c callContext) reading { return &coderCall{callContext: c} }
+
+// coderCall reads a call. A value may speak of the syntax, so a tag in it counts only where structure follows: </parameter> before another
+// <parameter=> or before a </function> that counts, that before </tool_call>, and that at the end of the answer or before another
+// call. Calls quoted in a value are told by their opening tags.
+type coderCall struct {
+	callContext
+	scan  tagScan
+	state coderState
+	outer bool // <tool_call> came first
+	at    int  // where the last tag ends
+	calls []parsedCall
+
+	name  string // of the function that is open
+	args  *arguments
+	given []string
+	end   int // of a function without a value
+
+	key      string // of the value that is open
+	from     int    // where it begins
+	quoted   int    // functions that were opened in it
+	chain    closing
+	best     *closing // the last place where the call may have ended
+	behind   bool     // words stand behind it
+	reopened bool     // the last tag was <tool_call>
+}
+
+type coderState uint8
+
+const (
+	beforeCall     coderState = iota
+	wantFunction              // <function=name>
+	wantParameter             // the first one, or the end
+	inValue                   // of a parameter
+	behindFunction            // that had no parameters
+)
+
+// closing is a run of closing tags, with nothing but white space between them, that may end a value.
+type closing struct {
+	value int    // where the value ends
+	tag   string // the last one
+	end   int    // where that ends
+	// forgotten: </parameter> is missing. inner: it belongs to a function that the value opened.
+	forgotten, inner bool
+}
+
+func (c *coderCall) read(s string, end ending) verdict {
+	if c.state == beforeCall {
+		at, ok := behindOpening(s, end)
+		if !ok {
+			return verdict{}
+		}
+		c.at = at
+		c.outer, c.scan.pos, c.state = c.at > 0, c.at, wantFunction
+	}
+	for {
+		if !c.mayGoOn(s, end) {
+			return c.refuse(s)
+		}
+		t, ok := c.scan.next(s, coderTags, end)
+		if c.best != nil && (ok && t.end > c.best.end+maxBehind || !ok && len(s) > c.best.end+maxBehind) {
+			return c.settle(s, *c.best)
+		}
+		if !ok {
+			break
+		}
+		if v := c.take(s, t); v.state != undecidedCall {
+			return v
+		}
+		c.at = t.end
+	}
+	if end == open {
+		return verdict{}
+	}
+	return c.finish(s, end)
+}
+
+// mayGoOn says whether what follows the last tag is what must follow it there.
+func (c *coderCall) mayGoOn(s string, end ending) bool {
+	if c.state == inValue {
+		return true
+	}
+	rest := strings.TrimLeft(s[c.at:], blanks)
+	c.at = len(s) - len(rest)
+	c.scan.pos = max(c.scan.pos, c.at)
+	switch c.state {
+	case wantFunction:
+		name, ok := strings.CutPrefix(rest, functionOpen)
+		return mayBegin(rest, end, functionOpen) && (!ok || c.tools.begins(name))
+	case wantParameter:
+		return mayBegin(rest, end, parameterOpen, functionClose)
+	}
+	return true
+}
+
+func (c *coderCall) refuse(s string) verdict {
+	n := len(functionOpen)
+	if c.outer {
+		n = len(toolOpen)
+	}
+	return verdict{state: isWords, n: min(n, len(s)), read: c.at}
+}
+
+// take goes on with the next tag.
+func (c *coderCall) take(s string, t tag) verdict {
+	switch c.state {
+	case wantFunction:
+		if t.text != functionOpen || !c.tools.knows(t.name) {
+			return c.refuse(s)
+		}
+		c.open(t)
+	case wantParameter:
+		switch t.text {
+		case parameterOpen:
+			c.openValue(t)
+		case functionClose:
+			c.closeFunction(t.end)
+		default:
+			return c.refuse(s)
+		}
+	case behindFunction:
+		adjacent := t.start == c.at // mayGoOn has passed the white space
+		switch {
+		case adjacent && t.text == functionOpen && c.outer && c.tools.knows(t.name):
+			c.open(t)
+		case adjacent && t.text == toolClose:
+			return c.done(t.end)
+		default:
+			return c.done(c.end)
+		}
+	case inValue:
+		return c.takeInValue(s, t)
+	}
+	return verdict{}
+}
+
+func (c *coderCall) open(t tag) {
+	c.name, c.args, c.given, c.state = t.name, &arguments{}, nil, wantParameter
+}
+
+func (c *coderCall) openValue(t tag) {
+	c.key, c.from, c.state = t.name, t.end, inValue
+	c.given = append(c.given, t.name)
+	c.quoted, c.chain, c.best = 0, closing{}, nil
+}
+
+func (c *coderCall) closeValue(s string, at int) {
+	value := strings.TrimSuffix(strings.TrimPrefix(s[c.from:at], "\n"), "\n")
+	c.args.add(c.key, c.tools[c.name].typeOf(c.key).convert(value))
+}
+
+func (c *coderCall) closeFunction(end int) {
+	c.calls = append(c.calls, parsedCall{c.name, c.args.json()})
+	c.state, c.end = behindFunction, end
+}
+
+func (c *coderCall) takeInValue(s string, t tag) verdict {
+	before, reopened := c.chain, c.reopened
+	if !isBlank(s[c.at:t.start]) {
+		before, reopened, c.behind = closing{}, false, true
+	}
+	c.chain, c.reopened = closing{}, false
+	if t.text == toolOpen || t.text == functionOpen {
+		return c.takeOpening(s, t, before, reopened)
+	}
+	c.behind = true
+	switch t.text {
+	case parameterClose:
+		c.chain = closing{value: t.start, tag: t.text, end: t.end}
+	case functionClose:
+		if before.tag != parameterClose {
+			before = closing{value: t.start, forgotten: true}
+		}
+		if c.quoted > 0 {
+			c.quoted--
+			before.inner = true
+		}
+		c.chain = before
+		c.chain.tag, c.chain.end = t.text, t.end
+		if !c.outer {
+			c.mayEnd(c.chain)
+		}
+	case toolClose:
+		if before.tag != functionClose {
+			break
+		}
+		c.chain = before
+		c.chain.tag, c.chain.end = t.text, t.end
+		if c.mayEnd(c.chain) && c.single {
+			return c.settle(s, c.chain)
+		}
+	case parameterOpen:
+		c.takeParameter(s, t, before)
+	}
+	return verdict{}
+}
+
+// takeOpening ends the call if the next one begins; else a value speaks of calls.
+func (c *coderCall) takeOpening(s string, t tag, before closing, reopened bool) verdict {
+	if t.text == toolOpen {
+		switch {
+		case c.best != nil && !c.behind:
+			return c.settle(s, *c.best)
+		case before.tag == functionClose && !before.forgotten && !before.inner:
+			return c.settle(s, before) // </tool_call> is missing
+		}
+		c.chain, c.reopened = before, true
+		return verdict{}
+	}
+	known := c.tools.knows(t.name)
+	switch {
+	case known && before.tag == functionClose && !before.inner && c.outer:
+		c.closeValue(s, before.value)
+		c.closeFunction(before.end)
+		c.open(t)
+	case known && c.best != nil && (reopened || !c.behind):
+		return c.settle(s, *c.best)
+	case known && reopened && before.tag == toolClose && before.forgotten && !before.inner:
+		return c.settle(s, before)
+	default:
+		c.quoted++
+		c.behind = true
+	}
+	return verdict{}
+}
+
+// mayEnd notes a place where the call may have ended.
+func (c *coderCall) mayEnd(at closing) bool {
+	if at.forgotten || at.inner {
+		return false
+	}
+	c.best, c.behind = &at, false
+	return true
+}
+
+// takeParameter ends the value before if the next parameter begins, also where the tag that closes it is missing.
+func (c *coderCall) takeParameter(s string, t tag, before closing) {
+	switch {
+	case slices.Contains(c.given, t.name) || c.quoted > 0:
+	case before.tag == parameterClose:
+		c.closeValue(s, before.value)
+		c.openValue(t)
+	case c.best == nil && c.tools[c.name].declares(t.name) && s[t.start-1] == '\n':
+		c.closeValue(s, t.start)
+		c.openValue(t)
+	}
+}
+
+// settle ends the call with the value that is open.
+func (c *coderCall) settle(s string, at closing) verdict {
+	c.closeValue(s, at.value)
+	c.closeFunction(at.end)
+	return c.done(at.end)
+}
+
+func (c *coderCall) done(n int) verdict { return verdict{state: isCall, n: n, calls: c.calls} }
+
+// finish decides at the end of the answer.
+func (c *coderCall) finish(s string, end ending) verdict {
+	switch c.state {
+	case behindFunction:
+		return c.done(c.end)
+	case inValue:
+	default:
+		return c.refuse(s)
+	}
+	last := c.chain
+	closed := isBlank(s[c.at:]) && !c.reopened && (last.tag == functionClose || last.tag == toolClose)
+	switch {
+	case closed && !last.forgotten && (!last.inner || end == whole):
+		return c.settle(s, last)
+	case closed && last.forgotten && !last.inner && end == whole && c.best == nil:
+		return c.settle(s, last)
+	case c.best != nil && end == whole:
+		return c.settle(s, *c.best)
+	}
+	return verdict{state: isWords, n: len(s), read: len(s)} // a value is open: what stands in it is no call
 }

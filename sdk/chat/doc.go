@@ -4,4 +4,7 @@
 // The way in is the checkpoint's own template ([Load], [Template.Render]); no prompt format is written in Go. The way
 // back is [Output], which puts [Reasoning] and [ToolParser] one behind the other. Both are pure functions of the text
 // pushed so far: however it is cut, the pieces add up to the same.
+//
+// What looks like a call is one only if it is of a function that the request has, stands neither in code nor in a thought, and is whole. A
+// value may speak of the syntax of calls: a closing tag counts only where structure follows it.
 package chat

@@ -1,8 +1,11 @@
 package chat
 
-import "strings"
+import (
+	"slices"
+	"strings"
+)
 
-// glm: the name, then pairs of <arg_key> and <arg_value>.
+// glm: the name, then pairs of <arg_key> and <arg_value>. Where one tag is missing or stands twice, what is meant is still clear.
 type glm struct{}
 
 const (
@@ -10,53 +13,332 @@ const (
 	valueOpen, valueClose = "<arg_value>", "</arg_value>"
 )
 
-func (glm) opens() []string { return []string{toolOpen} }
+var glmTags = []string{toolOpen, toolClose, keyOpen, keyClose, valueOpen, valueClose}
 
-// end finds the closing tag that is not inside a value.
-func (glm) end(s string, sc *scan, last bool) int {
-	end := sc.tags(s, toolClose, valueOpen, valueClose)
-	if end == 0 && last {
-		end = sc.first
+// begin finds the tag that opens a call, or where that is missing the name of a function with a tag behind it.
+func (glm) begin(s string, tools toolTypes, before *quote) (start, keep int) {
+	if len(tools) == 0 {
+		return beginAt(s, toolOpen)
 	}
-	return end
+	for i := strings.IndexByte(s, '<'); i >= 0; i = nextAngle(s, i) {
+		switch rest := s[i:]; {
+		case strings.HasPrefix(rest, toolOpen):
+			return i, 0
+		case strings.HasPrefix(rest, keyOpen), strings.HasPrefix(rest, toolClose):
+			if at := lastWord(s[:i]); (at > 0 || before.atWord()) && tools.knows(s[at:i]) {
+				return at, 0
+			}
+		}
+	}
+	for _, tag := range []string{keyOpen, toolClose} {
+		keep = max(keep, nameAtEnd(s, tag, tools, before))
+	}
+	return -1, max(keep, suffixOf(s, toolOpen))
 }
 
-func (glm) parse(s string, tools toolTypes, forced string) ([]parsedCall, bool) {
-	s, whole := strings.CutSuffix(strings.TrimPrefix(s, toolOpen), toolClose)
-	name, pairs := s, ""
-	if i := strings.Index(s, keyOpen); i >= 0 {
-		name, pairs = s[:i], s[i:]
+// nameAtEnd is how much of the end of s may be the beginning of a function's name and the tag behind it.
+func nameAtEnd(s, tag string, tools toolTypes, before *quote) int {
+	begun := suffixOf(s, tag)
+	name := s[:len(s)-begun]
+	at := lastWord(name)
+	switch word := name[at:]; {
+	case word == "" || at == 0 && !before.atWord():
+	case tools.knows(word), begun == 0 && tools.begins(word):
+		return len(s) - at
 	}
-	if name = strings.TrimSpace(name); !isCallName(name) || !whole {
-		return nil, false // without the closing tag the answer may have been cut off anywhere
-	}
-	if forced != "" && strings.HasPrefix(name, forced) {
-		name = forced
-	}
-	types := tools[name]
-	a := &arguments{}
-	for pairs = strings.TrimSpace(pairs); pairs != ""; pairs = strings.TrimSpace(pairs) {
-		rest, ok := strings.CutPrefix(pairs, keyOpen)
-		if !ok {
-			return nil, false
-		}
-		key, rest, ok := strings.Cut(rest, keyClose)
-		if !ok {
-			return nil, false
-		}
-		rest, ok = strings.CutPrefix(strings.TrimSpace(rest), valueOpen)
-		if !ok {
-			return nil, false
-		}
-		value, after, ok := strings.Cut(rest, valueClose)
-		if !ok {
-			return nil, false
-		}
-		key = strings.TrimSpace(key)
-		a.add(key, types[key].convert(value))
-		pairs = after
-	}
-	return []parsedCall{{name, a.json()}}, true
+	return begun
+}
+
+// lastWord is where the word begins that s ends with, if it is not longer than a name.
+func lastWord(s string) int {
+	from := max(0, len(s)-maxTagName-1)
+	return from + strings.LastIndexAny(s[from:], blanks) + 1
 }
 
 func (glm) prefix(name string) string { return toolOpen + name }
+
+func (glm) reading(c callContext) reading { return &glmCall{callContext: c} }
+
+// glmCall reads a call. </arg_value> counts only before the next <arg_key> or before a </tool_call>, and that at the end of the
+// answer or before another call. Calls quoted in a value are told by their opening tags.
+type glmCall struct {
+	callContext
+	scan  tagScan
+	state glmState
+	at    int // where the last tag that counts ends
+
+	name  string
+	args  arguments
+	given []string
+
+	key    string // of the value that is open
+	from   int    // where it begins
+	quoted int    // calls that were opened in it
+	chain  glmClosing
+	best   *glmClosing // the last place where the call may have ended
+	behind bool        // words stand behind it
+}
+
+type glmState uint8
+
+const (
+	beforeName glmState = iota
+	inName
+	inKey
+	behindKey
+	inArgument
+)
+
+// glmClosing is what may end a value: tags with nothing but white space between them.
+type glmClosing struct {
+	value     int    // where the value ends
+	tag       string // the last one
+	end       int    // where that ends
+	key       int    // where the next key begins, behind <arg_key>
+	forgotten bool   // </arg_value> is missing
+	inner     bool   // it belongs to a call that the value opened
+}
+
+func (c *glmCall) read(s string, end ending) verdict {
+	if c.state == beforeName {
+		at, ok := behindOpening(s, end)
+		if !ok {
+			return verdict{}
+		}
+		c.at = at
+		c.scan.pos, c.state = c.at, inName
+	}
+	for {
+		if c.state == inName && !c.mayBeName(s) || c.state == inKey && c.scan.pos > c.at+maxTagName {
+			return c.refuse(s)
+		}
+		t, ok := c.scan.next(s, glmTags, end)
+		if c.best != nil && (ok && t.end > c.best.end+maxBehind || !ok && len(s) > c.best.end+maxBehind) {
+			return c.settle(s, *c.best)
+		}
+		if !ok {
+			break
+		}
+		if v := c.take(s, t); v.state != undecidedCall {
+			return v
+		}
+	}
+	if end == open {
+		return verdict{}
+	}
+	return c.finish(s, end)
+}
+
+// mayBeName says whether what stands behind the opening is a function, or may become one.
+func (c *glmCall) mayBeName(s string) bool {
+	name := s[c.at:min(len(s), c.at+2*maxTagName)]
+	i := strings.IndexByte(name, '<')
+	if i < 0 && len(name) == 2*maxTagName {
+		return false
+	}
+	if i >= 0 {
+		name = name[:i]
+	}
+	name = strings.TrimLeft(name, blanks)
+	if i := strings.IndexAny(name, blanks); i >= 0 {
+		return c.tools.startsWith(name[:i])
+	}
+	return c.tools.begins(name) || c.tools.startsWith(name)
+}
+
+func (c *glmCall) refuse(s string) verdict {
+	n := len(toolOpen)
+	if !strings.HasPrefix(s, toolOpen) {
+		n = strings.IndexByte(s, '<')
+	}
+	if n < 0 {
+		n = len(s)
+	}
+	return verdict{state: isWords, n: min(n, len(s)), read: c.at}
+}
+
+func (c *glmCall) take(s string, t tag) verdict {
+	gap := strings.Trim(s[c.at:t.start], blanks)
+	switch c.state {
+	case inName:
+		return c.takeName(s, t, gap)
+	case inKey:
+		switch {
+		case t.text == keyOpen && gap == "": // twice
+		case t.text == keyClose && isKey(gap):
+			c.key, c.state = gap, behindKey
+		case t.text == valueOpen && isKey(gap): // </arg_key> is missing
+			c.key = gap
+			c.openValue(t.end)
+		default:
+			return c.refuse(s)
+		}
+	case behindKey:
+		switch {
+		case t.text == keyClose && gap == "": // twice
+		case t.text == valueOpen && gap == "":
+			c.openValue(t.end)
+		case t.text == valueClose: // <arg_value> is missing
+			c.openValue(c.at)
+			return c.takeInValue(s, t)
+		default:
+			return c.refuse(s)
+		}
+	case inArgument:
+		return c.takeInValue(s, t)
+	}
+	c.at = t.end
+	return verdict{}
+}
+
+// takeName ends the name at the first tag.
+func (c *glmCall) takeName(s string, t tag, gap string) verdict {
+	name, key := gap, ""
+	if t.text == keyClose { // <arg_key> is missing
+		name, key = c.tools.cutName(gap)
+	}
+	if c.forced != "" && strings.HasPrefix(name, c.forced) {
+		name = c.forced
+	}
+	if !c.tools.knows(name) {
+		return c.refuse(s)
+	}
+	c.name = name
+	switch {
+	case t.text == toolClose:
+		return c.done(t.end)
+	case t.text == toolOpen: // </tool_call> is missing
+		return c.done(t.start)
+	case t.text == keyOpen:
+		c.state = inKey
+	case t.text == keyClose && isKey(key):
+		c.key, c.state = key, behindKey
+	default:
+		return c.refuse(s)
+	}
+	c.at = t.end
+	return verdict{}
+}
+
+func isKey(s string) bool {
+	return s != "" && len(s) <= maxTagName && !strings.ContainsAny(s, "<>\r\n")
+}
+
+func (c *glmCall) openValue(from int) {
+	c.from, c.at, c.state = from, from, inArgument
+	c.given = append(c.given, c.key)
+	c.quoted, c.chain, c.best = 0, glmClosing{}, nil
+}
+
+func (c *glmCall) closeValue(s string, at int) {
+	c.args.add(c.key, c.tools[c.name].typeOf(c.key).convert(s[c.from:at]))
+}
+
+func (c *glmCall) takeInValue(s string, t tag) verdict {
+	before, gap := c.chain, s[c.at:t.start]
+	c.at = t.end
+	key := strings.Trim(gap, blanks)
+	if key != "" {
+		c.behind = true
+	}
+	// Where a key may stand, words end a run of closing tags only if they are none.
+	if key != "" && !(t.text == keyClose && (before.tag == keyOpen || before.tag == valueClose)) && !(t.text == valueOpen && before.tag == keyOpen) {
+		before = glmClosing{}
+	}
+	c.chain = glmClosing{}
+	if t.text == toolOpen {
+		switch {
+		case c.best != nil && !c.behind:
+			return c.settle(s, *c.best)
+		case before.tag == valueClose && !before.inner, before.tag == toolClose && before.forgotten && !before.inner:
+			return c.settle(s, before)
+		}
+		c.quoted++
+		c.behind = true
+		return verdict{}
+	}
+	c.behind = true
+	switch t.text {
+	case valueClose:
+		c.chain = glmClosing{value: t.start, tag: t.text, end: t.end, inner: c.quoted > 0}
+	case toolClose:
+		if before.tag != valueClose {
+			before = glmClosing{value: t.start, forgotten: true, inner: c.quoted > 0}
+		}
+		c.quoted = max(0, c.quoted-1)
+		c.chain = before
+		c.chain.tag, c.chain.end = t.text, t.end
+		if !before.forgotten && !before.inner {
+			at := c.chain
+			c.best, c.behind = &at, false
+			if c.single {
+				return c.settle(s, at)
+			}
+		}
+	case keyOpen:
+		if before.tag != valueClose {
+			before = glmClosing{value: t.start, forgotten: true, inner: c.quoted > 0}
+		}
+		c.chain = before
+		c.chain.tag, c.chain.key = t.text, t.end
+	case keyClose:
+		c.takeKey(s, t, key, before)
+	case valueOpen:
+		if before.tag == keyOpen && c.isNext(key, before) { // </arg_key> is missing
+			c.closeValue(s, before.value)
+			c.key = key
+			c.openValue(t.end)
+		}
+	}
+	return verdict{}
+}
+
+// takeKey ends the value before if what stands before </arg_key> is the next key.
+func (c *glmCall) takeKey(s string, t tag, key string, before glmClosing) {
+	switch {
+	case before.tag == keyOpen && c.isNext(key, before):
+	case before.tag == valueClose && !before.inner && c.tools[c.name].declares(key) && !slices.Contains(c.given, key): // <arg_key> is missing
+	default:
+		return
+	}
+	c.closeValue(s, before.value)
+	c.key, c.state, c.best = key, behindKey, nil
+}
+
+// isNext says whether a key in a value is that of the next argument. Where the closing tag before is missing it must be one that the
+// function has.
+func (c *glmCall) isNext(key string, before glmClosing) bool {
+	if before.inner || !isKey(key) || slices.Contains(c.given, key) {
+		return false
+	}
+	return !before.forgotten || c.best == nil && c.tools[c.name].declares(key)
+}
+
+// settle ends the call with the value that is open.
+func (c *glmCall) settle(s string, at glmClosing) verdict {
+	c.closeValue(s, at.value)
+	return c.done(at.end)
+}
+
+func (c *glmCall) done(n int) verdict {
+	return verdict{state: isCall, n: n, calls: []parsedCall{{c.name, c.args.json()}}}
+}
+
+// finish decides at the end of the answer.
+func (c *glmCall) finish(s string, end ending) verdict {
+	last, blank := c.chain, isBlank(s[c.at:])
+	switch {
+	case c.state == inName && end == whole && c.tools.knows(strings.Trim(s[c.at:], blanks)) && strings.HasPrefix(s, toolOpen):
+		c.name = strings.Trim(s[c.at:], blanks)
+		return c.done(len(s))
+	case c.state != inArgument:
+		return c.refuse(s)
+	case blank && last.tag == toolClose && !last.forgotten && (!last.inner || end == whole):
+		return c.settle(s, last)
+	case blank && end == whole && !last.inner && (last.tag == toolClose && c.best == nil || last.tag == valueClose):
+		return c.settle(s, last)
+	case c.best != nil && end == whole:
+		return c.settle(s, *c.best)
+	}
+	return verdict{state: isWords, n: len(s), read: len(s)} // a value is open: what stands in it is no call
+}

@@ -14,6 +14,7 @@ type Delta struct {
 // Output reads an answer: reasoning first, then text and tool calls.
 type Output struct {
 	reasoning *Reasoning
+	thought   *thought // of the reasoning; nil without tools
 	tools     *ToolParser
 }
 
@@ -23,6 +24,7 @@ type OutputConfig struct {
 	Open, Close string // the tags around the reasoning; empty if the model knows none
 	Format      ToolFormat
 	Tools       json.RawMessage        // the request's; without tools nothing is taken for a call
+	Single      bool                   // the first call ends the answer
 	Forced      string                 // the function whose call the answer was made to begin with; "" for none
 	NewID       func(index int) string // names calls; nil means random names
 }
@@ -38,10 +40,14 @@ func NewOutput(c OutputConfig) *Output {
 	if !HasTools(c.Tools) {
 		c.Format = NoTools
 	}
-	o := &Output{NewReasoning(c.Prompt, c.Open, c.Close), NewToolParser(c.Format, c.Tools, c.NewID)}
-	o.tools.ForceFirst(c.Forced)
+	parser := NewToolParser(c.Format, c.Tools, c.NewID)
+	o := &Output{reasoning: NewReasoning(c.Prompt, c.Open, c.Close), tools: parser}
+	parser.ForceFirst(c.Forced)
+	parser.single = c.Single
 	if c.Format != NoTools {
-		o.reasoning.EndBy(toolOpen)
+		o.thought = &thought{open: toolOpen, newParser: func(before quote) *ToolParser {
+			return &ToolParser{syntax: parser.syntax, tools: parser.tools, quote: before, newID: func(int) string { return "" }}
+		}}
 	}
 	return o
 }
@@ -51,17 +57,29 @@ func (o *Output) Push(text string) Delta {
 	p := o.reasoning.Push(text)
 	var d Delta
 	d.Reasoning = p.Reasoning
+	if o.thought != nil {
+		d.Reasoning = o.thought.push(p.Reasoning)
+		if !o.reasoning.Inside() {
+			d.Reasoning += o.thought.close()
+		}
+	}
 	d.Text, d.Calls = o.tools.Push(p.Text)
 	return d
 }
 
-// Flush ends the answer.
-func (o *Output) Flush() Delta {
+// Flush ends the answer. whole says that the model ended it itself; an answer that was cut off makes no call of what is not closed.
+func (o *Output) Flush(whole bool) Delta {
+	inside := o.reasoning.Inside()
 	p := o.reasoning.Flush()
 	var d Delta
 	d.Reasoning = p.Reasoning
+	if o.thought != nil && inside {
+		d.Reasoning = o.thought.push(p.Reasoning)
+		words, calls := o.thought.end(whole)
+		d.Reasoning, p.Text = d.Reasoning+words, calls
+	}
 	d.Text, d.Calls = o.tools.Push(p.Text)
-	text, calls := o.tools.Flush()
+	text, calls := o.tools.Flush(whole)
 	d.Text, d.Calls = d.Text+text, append(d.Calls, calls...)
 	return d
 }

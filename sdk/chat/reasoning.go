@@ -12,7 +12,6 @@ type Piece struct{ Text, Reasoning string }
 // of a tag is held back until it is decided.
 type Reasoning struct {
 	open, close string
-	interrupt   string // also ends the block, and is itself the first word of the rest; "" for none
 	state       reasoningState
 	newlines    int // that the last tag still takes
 	held        string
@@ -41,9 +40,6 @@ func NewReasoning(prompt string, open, close string) *Reasoning {
 	}
 	return r
 }
-
-// EndBy makes tag, such as that of a tool call, end a block that the model forgot to close. tag is text.
-func (r *Reasoning) EndBy(tag string) { r.interrupt = tag }
 
 // Inside says that the answer is in its reasoning so far.
 func (r *Reasoning) Inside() bool { return r.state == inside }
@@ -102,24 +98,15 @@ func (r *Reasoning) reason(p *Piece) {
 	if !r.takeNewlines() {
 		return
 	}
-	end, tag := strings.Index(r.held, r.close), r.close
-	if i := strings.Index(r.held, r.interrupt); r.interrupt != "" && i >= 0 && (end < 0 || i < end) {
-		end, tag = i, ""
-	}
+	end := strings.Index(r.held, r.close)
 	if end < 0 {
 		keep := max(suffixOf(r.held, "\n"+r.close), suffixOf(r.held, r.close))
-		if r.interrupt != "" {
-			keep = max(keep, suffixOf(r.held, "\n"+r.interrupt), suffixOf(r.held, r.interrupt))
-		}
 		p.Reasoning, r.held = r.held[:len(r.held)-keep], r.held[len(r.held)-keep:]
 		return
 	}
 	p.Reasoning = strings.TrimSuffix(r.held[:end], "\n")
-	r.held = r.held[end+len(tag):]
-	r.state, r.newlines = outside, 0
-	if tag != "" {
-		r.newlines = 2
-	}
+	r.held = r.held[end+len(r.close):]
+	r.state, r.newlines = outside, 2
 }
 
 // suffixOf is the length of the longest end of s that begins tag, but is not all of it.

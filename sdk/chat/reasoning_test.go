@@ -108,18 +108,34 @@ func equalGathered(a, b gathered) bool {
 	return true
 }
 
-// BenchmarkOutput is a long call that comes word by word.
+// BenchmarkOutput is what reading costs for each word: of plain text, of a thought, of a long call.
 func BenchmarkOutput(b *testing.B) {
-	words := strings.SplitAfter("<tool_call>\n{\"name\": \"search\", \"arguments\": {\"query\": \""+strings.Repeat("a few words of text ", 2000)+"\"}}\n</tool_call>", " ")
-	b.SetBytes(int64(len(strings.Join(words, ""))))
-	for b.Loop() {
-		o := NewOutput(config(Hermes, ""))
-		for _, w := range words {
-			o.Push(w)
-		}
-		if o.Flush(); o.Calls() != 1 {
-			b.Fatal("the call was not found")
-		}
+	const words = "a few words of `text`, "
+	text := strings.Repeat(words, 2000)
+	for _, c := range []struct {
+		name   string
+		format ToolFormat
+		in     string
+		calls  int
+	}{
+		{"text", Qwen3Coder, text, 0}, {"text glm", GLM, text, 0}, {"thought", Hermes, "<think>" + text, 0},
+		{"hermes", Hermes, "<tool_call>\n{\"name\": \"search\", \"arguments\": {\"query\": \"" + text + "\"}}\n</tool_call>", 1},
+		{"coder", Qwen3Coder, coderWrite(text), 1}, {"glm", GLM, glmWrite(text), 1},
+	} {
+		pieces := strings.SplitAfter(c.in, " ")
+		b.Run(c.name, func(b *testing.B) {
+			b.ReportAllocs()
+			b.SetBytes(int64(len(c.in)))
+			for b.Loop() {
+				o := NewOutput(config(c.format, ""))
+				for _, w := range pieces {
+					o.Push(w)
+				}
+				if o.Flush(true); o.Calls() != c.calls {
+					b.Fatal("another number of calls")
+				}
+			}
+			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*len(pieces)), "ns/word")
+		})
 	}
-	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*len(words)), "ns/word")
 }

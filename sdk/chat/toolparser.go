@@ -16,47 +16,59 @@ type CallDelta struct {
 }
 
 // ToolParser finds the tool calls in an answer whose reasoning has been split off. A call is handed out when it is whole
-// and right, one that is not is handed back as text: a name that has been sent cannot be taken back. White space
-// beside calls is text only if there are words on both sides.
+// and right, one that is not is handed back as text: a name that has been sent cannot be taken back. A call of a function that is
+// not among the tools, and one that stands in code or quotation marks, is text too. White space beside calls is text only if
+// there are words on both sides.
+//
+// Words are held back while they may belong to a call: until what stands there cannot be one any more, and at most maxHeld bytes;
+// behind a call whose last value may go on, at most maxBehind.
 type ToolParser struct {
 	syntax syntax
 	tools  toolTypes
 	newID  func(index int) string
 
 	held      strings.Builder // words not decided yet; a call under way begins them
-	scan      scan            // how far they have been searched for the call's end
+	call      reading         // the one under way; nil outside of one
+	quoted    bool            // it stands in code or quotation marks
+	quote     quote           // of the words so far
 	forced    string          // the function of the first call, if its name was forced
+	single    bool            // the first call ends the answer
 	space     string          // white space that is text only if more text comes
-	inCall    bool
-	wrote     bool // words, before or between calls
-	afterCall bool // nothing but white space since the last call
+	wrote     bool            // words, before or between calls
+	afterCall bool            // nothing but white space since the last call
 	count     int
-	malformed int
+	vain      int  // bytes that were read for calls that were none
+	off       bool // no more calls are looked for
 }
 
-// maxMalformed bounds the work on an answer that opens calls over and over: each is searched for its end, and what follows
-// the last attempt is text.
-const maxMalformed = 64
+const (
+	maxHeld = 1 << 20 // bytes of a call
+	maxVain = 8 << 20 // bytes read for calls that were none; they are read again for calls inside of them
+)
 
 // syntax is how one family writes calls.
 type syntax interface {
-	// opens are the words a call may begin with.
-	opens() []string
-	// end finds the length of the call that s begins with; 0 if its end has not come yet. It goes on where the scan
-	// stands, as far as s is known to sc. last: no more words will come.
-	end(s string, sc *scan, last bool) int
-	// parse reads a whole call. More than one may stand between one pair of tags. If forced is not empty, the call was made
-	// to begin with that name, and is of that function whatever the model wrote behind it.
-	parse(s string, tools toolTypes, forced string) ([]parsedCall, bool)
+	// begin finds where a call may begin in s, -1 if nowhere, and how much of the end of s may be the beginning of one.
+	begin(s string, tools toolTypes, before *quote) (start, keep int)
+	// reading begins to read a call.
+	reading(c callContext) reading
 	// prefix is what a forced call begins with. It ends where a token does in what the model learnt to write: a space
 	// that belongs to the next word, or a sign that tokenizers join with the name behind it, is left to the model.
 	prefix(name string) string
 }
 
+// callContext is what a call is read with.
+type callContext struct {
+	tools  toolTypes
+	forced string // not empty: the call was made to begin with that name, and is of that function whatever stands behind it
+	single bool   // nothing behind the call will be looked at
+}
+
 type parsedCall struct{ name, arguments string }
 
-// NewToolParser makes a parser. tools is the request's array, by whose JSON schemas the formats that write every value
-// as text are converted; it may be empty. newID names calls; nil means random names.
+// NewToolParser makes a parser. tools is the request's array, which has the functions that may be called and the JSON schemas by
+// which the formats that write every value as text are converted; if it is empty, any function may. newID names calls; nil means
+// random names.
 func NewToolParser(format ToolFormat, tools json.RawMessage, newID func(index int) string) *ToolParser {
 	if newID == nil {
 		newID = func(int) string { return "call_" + rand.Text() }
@@ -71,15 +83,17 @@ func (p *ToolParser) ForceFirst(name string) { p.forced = name }
 // Push takes the next words.
 func (p *ToolParser) Push(text string) (string, []CallDelta) {
 	p.held.WriteString(text)
-	if p.inCall && strings.HasPrefix(p.held.String(), toolOpen) && !strings.Contains(text, ">") {
-		return "", nil // no tag ends here
-	}
-	return p.run(false)
+	return p.run(open)
 }
 
-// Flush ends the answer. A call that lacks only its last tag counts.
-func (p *ToolParser) Flush() (string, []CallDelta) {
-	text, calls := p.run(true)
+// Flush ends the answer. A call that lacks only its last tag counts; other tags may be missing if the model ended the answer itself,
+// which whole says.
+func (p *ToolParser) Flush(wasWhole bool) (string, []CallDelta) {
+	end := cut
+	if wasWhole {
+		end = whole
+	}
+	text, calls := p.run(end)
 	if !p.afterCall {
 		text += p.space
 	}
@@ -90,7 +104,7 @@ func (p *ToolParser) Flush() (string, []CallDelta) {
 // Calls is how many calls there were so far.
 func (p *ToolParser) Calls() int { return p.count }
 
-func (p *ToolParser) run(last bool) (string, []CallDelta) {
+func (p *ToolParser) run(end ending) (string, []CallDelta) {
 	held := p.held.String()
 	if p.syntax == nil {
 		p.held.Reset()
@@ -100,22 +114,18 @@ func (p *ToolParser) run(last bool) (string, []CallDelta) {
 	var calls []CallDelta
 	rest := held
 	for rest != "" {
-		if !p.inCall {
-			rest = p.words(rest, &out, last)
+		if p.call == nil {
+			rest = p.words(rest, &out, end)
 		}
-		if !p.inCall {
+		if p.call == nil {
 			break
 		}
-		n := p.syntax.end(rest, &p.scan, last)
-		if n == 0 && !last {
+		v := p.read(rest, end)
+		if v.state == undecidedCall {
 			break
 		}
-		if n == 0 {
-			n = len(rest)
-		}
-		n, deltas := p.finish(rest[:n], &out)
-		calls = append(calls, deltas...)
-		rest = rest[n:]
+		calls = append(calls, p.finish(rest[:v.n], v, &out)...)
+		rest = rest[v.n:]
 	}
 	if len(rest) < len(held) { // else a long call under way is not copied with each word
 		p.held.Reset()
@@ -124,122 +134,118 @@ func (p *ToolParser) run(last bool) (string, []CallDelta) {
 	return out.String(), calls
 }
 
-// words moves text before a call to out and returns the rest, which a call begins if inCall is set now.
-func (p *ToolParser) words(held string, out *strings.Builder, last bool) string {
-	start, keep := -1, 0
-	for _, tag := range p.opens() {
-		if i := strings.Index(held, tag); i >= 0 && (start < 0 || i < start) {
-			start = i
-		}
-		keep = max(keep, suffixOf(held, tag))
+// read goes on with the call that s begins with. What it finds does not depend on how much of s came at once.
+func (p *ToolParser) read(s string, end ending) verdict {
+	if len(s) <= maxHeld {
+		return p.call.read(s, end)
 	}
-	p.inCall = start >= 0
-	switch {
-	case p.inCall:
-	case last:
-		start = len(held)
-	default:
-		start = len(held) - keep
+	v := p.call.read(s[:maxHeld], open)
+	if v.state == undecidedCall {
+		p.off = true
+		return verdict{state: isWords, n: len(s)}
 	}
-	p.text(held[:start], out)
-	return held[start:]
+	return v
 }
 
-func (p *ToolParser) opens() []string {
-	if p.malformed >= maxMalformed {
-		return nil
+// words moves text before a call to out and returns the rest, which a call begins if there is one now.
+func (p *ToolParser) words(held string, out *strings.Builder, end ending) string {
+	for p.afterCall && !p.off {
+		trimmed := strings.TrimLeft(held, blanks)
+		rest, ok := strings.CutPrefix(trimmed, toolClose)
+		if !ok {
+			if end == open && trimmed != "" && strings.HasPrefix(toolClose, trimmed) {
+				return held
+			}
+			break
+		}
+		p.text(held[:len(held)-len(trimmed)], out)
+		held = rest // without a closing tag too many
 	}
-	return p.syntax.opens()
+	start, keep := -1, 0
+	if !p.off {
+		start, keep = p.syntax.begin(held, p.tools, &p.quote)
+	}
+	if start < 0 && end != open {
+		keep = 0
+	}
+	if start < 0 {
+		start = len(held) - keep
+		p.text(held[:start], out)
+		return held[start:]
+	}
+	p.text(held[:start], out)
+	p.quoted = p.quote.quotes()
+	p.call = p.syntax.reading(callContext{p.tools, p.forced, p.single})
+	return held[start:]
 }
 
 // text writes words, but keeps the white space at their end until it is known what follows.
 func (p *ToolParser) text(s string, out *strings.Builder) {
-	body := strings.TrimRight(s, " \t\r\n")
+	p.quote.feed(s)
+	p.write(s, out)
+}
+
+func (p *ToolParser) write(s string, out *strings.Builder) {
+	body := strings.TrimRight(s, blanks)
 	if body == "" {
 		p.space += s
 		return
 	}
 	if p.afterCall && !p.wrote {
-		p.space, body, s = "", strings.TrimLeft(body, " \t\r\n"), strings.TrimLeft(s, " \t\r\n")
+		p.space, body, s = "", strings.TrimLeft(body, blanks), strings.TrimLeft(s, blanks)
 	}
 	out.WriteString(p.space + body)
 	p.space, p.wrote, p.afterCall = s[len(body):], true, false
 }
 
-// finish turns a whole call into deltas, or back into text if it is wrong; then another may begin inside of it. It says
-// how many bytes of the call are done with.
-func (p *ToolParser) finish(call string, out *strings.Builder) (int, []CallDelta) {
-	p.inCall, p.scan = false, scan{}
-	found, ok := p.syntax.parse(call, p.tools, p.forced)
-	if !ok {
-		p.malformed++
-		n := len(call)
-		for _, tag := range p.syntax.opens() {
-			if i := strings.Index(call[1:n], tag); i >= 0 {
-				n = i + 1
-			}
+// finish turns calls into deltas, or what was none back into text.
+func (p *ToolParser) finish(s string, v verdict, out *strings.Builder) []CallDelta {
+	p.call = nil
+	if v.state == isWords || p.quoted {
+		p.vain += max(v.read, len(s))
+		p.off = p.off || p.vain > maxVain
+		if v.state == isCall {
+			p.quote.feed(strings.ReplaceAll(s, "\n", " ")) // no line of it ends what it is quoted by
+			p.write(s, out)
+		} else {
+			p.text(s, out)
 		}
-		p.text(call[:n], out)
-		return n, nil
+		return nil
 	}
 	p.afterCall, p.forced = true, ""
 	var deltas []CallDelta
-	for _, c := range found {
+	for _, c := range v.calls {
 		deltas = append(deltas, CallDelta{Index: p.count, ID: p.newID(p.count), Name: c.name}, CallDelta{Index: p.count, Arguments: c.arguments})
 		p.count++
 	}
-	return len(call), deltas
+	return deltas
 }
 
-// scan is how far the search for the end of a call has come, so that it is linear however the words arrive.
-type scan struct {
-	pos    int
-	inside bool // of a value, where a closing tag is the value's
-	first  int  // where the first closing tag inside of a value ends; 0 if there was none
-}
-
-// tags finds the end of the first close that is not between an inner and an outer tag.
-func (sc *scan) tags(s, close string, inner string, outer ...string) int {
-	for {
-		i := strings.IndexByte(s[sc.pos:], '<')
-		if i < 0 {
-			sc.pos = len(s)
-			return 0
+// beginAt is begin for calls that one of the tags opens.
+func beginAt(s string, tags ...string) (start, keep int) {
+	for start = strings.IndexByte(s, '<'); start >= 0; start = nextAngle(s, start) {
+		if hasAnyPrefix(s[start:], tags) {
+			return start, 0
 		}
-		sc.pos += i
-		rest := s[sc.pos:]
-		switch {
-		case strings.HasPrefix(rest, close):
-			end := sc.pos + len(close)
-			if !sc.inside {
-				return end
-			}
-			if sc.first == 0 {
-				sc.first = end
-			}
-		case strings.HasPrefix(rest, inner):
-			sc.inside = true
-		case hasAnyPrefix(rest, outer):
-			sc.inside = false
-		case isBeginning(rest, close) || isBeginning(rest, inner) || isBeginning(rest, outer...):
-			return 0 // wait for the rest of the tag
-		}
-		sc.pos++
 	}
+	for _, tag := range tags {
+		keep = max(keep, suffixOf(s, tag))
+	}
+	return -1, keep
+}
+
+// nextAngle is where the next "<" behind that at i stands, -1 if there is none.
+func nextAngle(s string, i int) int {
+	n := strings.IndexByte(s[i+1:], '<')
+	if n < 0 {
+		return -1
+	}
+	return i + 1 + n
 }
 
 func hasAnyPrefix(s string, prefixes []string) bool {
 	for _, p := range prefixes {
 		if strings.HasPrefix(s, p) {
-			return true
-		}
-	}
-	return false
-}
-
-func isBeginning(s string, of ...string) bool {
-	for _, tag := range of {
-		if strings.HasPrefix(tag, s) {
 			return true
 		}
 	}

@@ -70,7 +70,7 @@ func (d *Decoder) read(ctx context.Context, req sdk.GenerateRequest, prompt []in
 	}
 	d.single = c.SingleCall || use.single
 	d.output = chat.NewOutput(chat.OutputConfig{Prompt: tail, Open: m.tags.open, Close: m.tags.close,
-		Format: use.format, Tools: c.Tools, Forced: use.name, NewID: callNames(req, prompt)})
+		Format: use.format, Tools: c.Tools, Single: d.single, Forced: use.name, NewID: callNames(req, prompt)})
 	return nil
 }
 
@@ -114,7 +114,7 @@ func (d *Decoder) Finish(r engine.Result, prompt int) sdk.Finish {
 		f.Text, f.Reasoning, f.ToolCalls = d.split(rest)
 	}
 	if d.output != nil {
-		last := d.output.Flush()
+		last := d.output.Flush(r.Reason == sdk.FinishStop && !d.stop.found) // a stop string may stand in a value
 		f.Text, f.Reasoning = f.Text+last.Text, f.Reasoning+last.Reasoning
 		f.ToolCalls = append(f.ToolCalls, d.deltas(last.Calls)...)
 	}
