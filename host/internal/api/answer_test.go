@@ -289,6 +289,39 @@ func TestASilentStreamIsKeptAlive(t *testing.T) {
 	})
 }
 
+// Why a stream is silent is told at once where it is known, once for all choices, and again as long as it lasts.
+func TestAPauseIsToldInTheStream(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFake()
+		f.answer = func(ctx context.Context, g sdk.GenerateRequest, send func(sdk.Event) error) error {
+			schedule.Paused(ctx) // before anything was sent: the answer has no status yet
+			if err := script(send, start(1)); err != nil {
+				return err
+			}
+			time.Sleep(time.Second)
+			schedule.Paused(ctx) // in the middle of the prompt
+			time.Sleep(25 * time.Second)
+			if err := script(send, token(0, 5, "a")); err != nil {
+				return err
+			}
+			time.Sleep(15 * time.Second)
+			return script(send, sdk.Event{Finish: &sdk.Finish{Reason: sdk.FinishStop}})
+		}
+		w := post(New(f, Options{KeepAlive: 10 * time.Second}), "/v1/chat/completions", chatBody+`, "stream": true, "n": 2}`)
+		var got []string
+		for _, line := range strings.Split(w.Body.String(), "\n\n") {
+			if strings.HasPrefix(line, ":") {
+				got = append(got, line)
+			}
+		}
+		const paused = ": waiting: the model's process has ended, the answer goes on in the next one"
+		equalLines(t, got, []string{paused, paused, paused, ": waiting"})
+		if !strings.HasSuffix(w.Body.String(), "data: [DONE]\n\n") {
+			t.Error(w.Body)
+		}
+	})
+}
+
 func TestAPanicIsAnAnswer(t *testing.T) {
 	f := newFake()
 	f.answer = func(context.Context, sdk.GenerateRequest, func(sdk.Event) error) error { panic("index out of range") }

@@ -10,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/inference-pio/inference-pio/host/internal/schedule"
 	"github.com/inference-pio/inference-pio/sdk"
 )
 
@@ -22,6 +23,7 @@ type events struct {
 	every    time.Duration
 	timer    *time.Timer // nil until the first event
 	finished bool
+	why      string // the stream is silent, if that is known
 }
 
 func newEvents(w http.ResponseWriter, every time.Duration) *events {
@@ -52,6 +54,7 @@ func (s *events) begin() error {
 func (s *events) send(v any) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.why = ""
 	s.buf.Reset()
 	s.buf.WriteString("data: ")
 	enc := json.NewEncoder(&s.buf)
@@ -94,8 +97,20 @@ func (s *events) keepAlive() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if !s.finished {
-		_ = s.flush([]byte(": waiting\n\n"))
+		_ = s.flush([]byte(": waiting" + s.why + "\n\n"))
 	}
+}
+
+// paused tells the client why nothing comes, at once and as long as that lasts.
+func (s *events) paused() {
+	const why = ": the model's process has ended, the answer goes on in the next one"
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.finished || s.timer == nil || s.why != "" { // it has ended, has not begun, or was told for another choice
+		return
+	}
+	s.why = why
+	_ = s.flush([]byte(": waiting" + s.why + "\n\n"))
 }
 
 // errLeft is what ends an answer whose client takes no more of it.
@@ -104,7 +119,7 @@ var errLeft = newError(statusClientGone, "", "", "the client takes no more of th
 func (a *api) stream(w http.ResponseWriter, r *http.Request, ans *answer) {
 	out := newEvents(w, a.o.KeepAlive)
 	defer out.close()
-	err := a.each(r.Context(), ans, func(i int, e sdk.Event) error {
+	err := a.each(schedule.OnPause(r.Context(), out.paused), ans, func(i int, e sdk.Event) error {
 		return a.pass(out, ans, ans.piece(i, e))
 	})
 	switch {

@@ -3,6 +3,7 @@ package schedule
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"os"
 	"runtime"
 	"slices"
@@ -33,6 +34,7 @@ type fakeProcess struct {
 	refuse  func(req sdk.GenerateRequest, index int) error // instead of a token
 	weights string
 	vocab   int
+	queued  time.Duration                     // as its answers say
 	inside  bool                              // its prompts end inside a reasoning block
 	mute    bool                              // it reads orders and answers none
 	deaf    bool                              // it reads no orders
@@ -158,7 +160,7 @@ func (p *fakeProcess) Generate(ctx context.Context, req sdk.GenerateRequest, sen
 			return err
 		}
 	}
-	return send(sdk.Event{Finish: &sdk.Finish{Reason: sdk.FinishLength, CompletionTokens: req.MaxTokens}})
+	return send(sdk.Event{Finish: &sdk.Finish{Reason: sdk.FinishLength, CompletionTokens: req.MaxTokens, Queued: p.queued}})
 }
 
 // The fake's tokenizer counts bytes.
@@ -364,7 +366,8 @@ func (p *fakeProcess) Path() string { return "/plugins/fake" }
 // world is a host with one model, "m", inside a synctest bubble.
 type world struct {
 	*Host
-	t *testing.T
+	t   *testing.T
+	log lines
 
 	mu     sync.Mutex
 	mark   string
@@ -372,6 +375,24 @@ type world struct {
 	procs  []*fakeProcess
 	states []State
 	why    string // the newest reason there was
+}
+
+// lines is what a host has logged.
+type lines struct {
+	mu   sync.Mutex
+	text strings.Builder
+}
+
+func (l *lines) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.Write(p)
+}
+
+func (l *lines) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.String()
 }
 
 // inWorld runs a host whose processes setup prepares; setup's error is a failed start. test begins when all is quiet.
@@ -402,6 +423,7 @@ func inWorld(t *testing.T, setup func(p *fakeProcess) error, test func(w *world)
 				}
 				return p, nil
 			},
+			Log: slog.New(slog.NewTextHandler(&w.log, nil)),
 			Mark: func(config.Model) string {
 				w.mu.Lock()
 				defer w.mu.Unlock()

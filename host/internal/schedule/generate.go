@@ -31,13 +31,11 @@ type flight struct {
 	finish  *sdk.Finish
 	sendErr error // of the receiver: ends the request, whatever the plugin says
 
-	accepted time.Time
-	newest   time.Time // of the last token
-	died     time.Time // zero unless the next event is the first after a death
+	times
 }
 
 func (m *model) generate(ctx context.Context, req sdk.GenerateRequest, send func(sdk.Event) error) error {
-	f := &flight{model: m, req: req, send: send, accepted: time.Now()}
+	f := &flight{model: m, req: req, send: send, times: times{accepted: time.Now()}}
 	if r := req.Resume; r != nil { // whoever asks has had a start, and what came then
 		f.start, f.ids = &sdk.Start{Prompt: r.Prompt, InReasoning: r.InReasoning}, slices.Clone(r.Generated)
 	}
@@ -45,9 +43,8 @@ func (m *model) generate(ctx context.Context, req sdk.GenerateRequest, send func
 	m.flights++
 	m.flying++
 	f.number = m.flights
-	m.status.Waiting++
+	m.count()
 	m.mu.Unlock()
-	m.host.o.Metrics.Waiting.WithLabelValues(m.entry.ID).Inc()
 	err := f.fly(ctx)
 	m.leave(f, nil, true)
 	f.account(err)
@@ -111,7 +108,10 @@ func (f *flight) verdict(ctx context.Context, err error) error {
 
 // mourn waits until the death of l has been understood, and fails if this request is to blame.
 func (f *flight) mourn(ctx context.Context, l *life) error {
-	f.died = time.Now()
+	if f.died.IsZero() { // a process that dies before it says anything makes the pause longer
+		f.died = time.Now()
+	}
+	f.moved = !f.first.IsZero()
 	if err := f.model.gone(ctx, l); err != nil {
 		f.model.leave(f, l, false)
 		return err
@@ -123,8 +123,13 @@ func (f *flight) mourn(ctx context.Context, l *life) error {
 		return sdk.Errorf(sdk.ReasonInternal, "the plugin died %d times of this request, the last time after %d tokens: it %s",
 			maxStrikes, len(f.ids), l.end())
 	}
-	f.model.log.Info("a request goes on in the next process", "request", f.req.ID, "tokens", len(f.ids), "deaths", c.deaths, "strikes", c.strikes)
+	prompt := 0
+	if f.start != nil {
+		prompt = len(f.start.Prompt)
+	}
+	f.model.log.Info("a request goes on in the next process", "request", f.req.ID, "prompt", prompt, "tokens", len(f.ids), "deaths", c.deaths, "strikes", c.strikes)
 	f.model.host.o.Metrics.Resumes.WithLabelValues(f.model.entry.ID).Inc()
+	Paused(ctx)
 	return nil
 }
 
@@ -157,60 +162,6 @@ func (f *flight) receive(l *life, e sdk.Event) error {
 	f.sendErr = f.send(e)
 	f.model.sent(f, l)
 	return f.sendErr
-}
-
-// measure keeps the times between the events.
-func (f *flight) measure(e sdk.Event) {
-	m, now := f.model.host.o.Metrics, time.Now()
-	id := f.model.entry.ID
-	if !f.died.IsZero() {
-		m.ResumeSeconds.WithLabelValues(id).Observe(now.Sub(f.died).Seconds())
-		f.died = time.Time{}
-	}
-	if e.Token == nil {
-		return
-	}
-	m.Generated.WithLabelValues(id).Inc()
-	if f.newest.IsZero() {
-		m.FirstToken.WithLabelValues(id).Observe(now.Sub(f.accepted).Seconds())
-		f.running(1)
-	} else {
-		m.InterToken.WithLabelValues(id).Observe(now.Sub(f.newest).Seconds())
-	}
-	f.newest = now
-}
-
-// running moves the request from waiting to running.
-func (f *flight) running(by int) {
-	m := f.model
-	m.mu.Lock()
-	m.status.Waiting -= by
-	m.status.Running += by
-	m.mu.Unlock()
-	metrics := m.host.o.Metrics
-	metrics.Waiting.WithLabelValues(m.entry.ID).Sub(float64(by))
-	metrics.Running.WithLabelValues(m.entry.ID).Add(float64(by))
-}
-
-// account closes the request's books.
-func (f *flight) account(err error) {
-	m, metrics, id := f.model, f.model.host.o.Metrics, f.model.entry.ID
-	if !f.newest.IsZero() {
-		f.running(-1)
-	}
-	m.mu.Lock()
-	m.status.Waiting--
-	m.mu.Unlock()
-	metrics.Waiting.WithLabelValues(id).Dec()
-	metrics.EndToEnd.WithLabelValues(id).Observe(time.Since(f.accepted).Seconds())
-	if err != nil {
-		metrics.Failures.WithLabelValues(id, failureLabel(err)).Inc()
-		return
-	}
-	metrics.Success.WithLabelValues(id, string(f.finish.Reason)).Inc()
-	metrics.PromptTokens.WithLabelValues(id).Add(float64(f.finish.PromptTokens))
-	metrics.PrefixQueries.WithLabelValues(id).Add(float64(f.finish.PromptTokens))
-	metrics.PrefixHits.WithLabelValues(id).Add(float64(f.finish.CachedTokens))
 }
 
 // failureLabel is the reason of a failed request as a metric's label.

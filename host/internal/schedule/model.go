@@ -49,10 +49,11 @@ type life struct {
 	hold   context.Context // of the calls of its requests; ends when the host ends the process
 	letGo  context.CancelFunc
 
-	aboard map[*flight]bool       // requests that were handed to the process and have not ended
-	tokens int                    // that it has given
-	pulse  pulse                  // when it last showed that its work advances
-	doom   atomic.Pointer[string] // why the host killed it, nil if it did not
+	aboard  map[*flight]bool       // requests that were handed to the process and have not ended
+	tokens  int                    // that it has given
+	waiting int                    // of those aboard, as its newest report says
+	pulse   pulse                  // when it last showed that its work advances
+	doom    atomic.Pointer[string] // why the host killed it, nil if it did not
 
 	counted  telemetry.Counts // of its newest report; this and the next are of the goroutine that reads the reports
 	stranger bool             // it was told that they have devices that are not the entry's
@@ -154,6 +155,8 @@ func (m *model) report(l *life, r sdk.Report) sdk.Report {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	l.pulse.told(r.Progress)
+	l.waiting = r.Waiting
+	m.count()
 	m.status.Report = kept
 	return r
 }
@@ -209,7 +212,11 @@ func (m *model) board(ctx context.Context, f *flight, deadline <-chan time.Time)
 		if may {
 			l.aboard[f] = true
 			f.gained, f.joined, f.sending, f.context = 0, l.tokens, false, m.status.Table.Context
+			if f.first.IsZero() {
+				f.boarded = time.Now()
+			}
 			l.pulse.beat()
+			m.count()
 		}
 		return may
 	})
@@ -258,6 +265,7 @@ func (m *model) leave(f *flight, l *life, ended bool) {
 		m.flying--
 		m.dropSuspect(f)
 	}
+	m.count()
 	m.change()
 }
 
@@ -267,6 +275,7 @@ func (m *model) laid(l *life) {
 	m.host.o.Metrics.Gone(m.entry.ID)
 	m.status.Silent = time.Time{}
 	close(l.buried)
+	m.count()
 	m.change()
 }
 

@@ -44,8 +44,8 @@ type Status struct {
 
 	Starts  int // attempts so far
 	Deaths  int // processes that ended without being asked to
-	Running int // requests that have had a token
-	Waiting int // requests that have not
+	Running int // requests that the process works on, be it at their prompts
+	Waiting int // requests that have no process, or no place in it
 }
 
 // Is says whether name is the model's id or one of its aliases.

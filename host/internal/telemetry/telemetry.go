@@ -22,11 +22,14 @@ type Metrics struct {
 	table    *table
 
 	// Requests.
-	Running        *prometheus.GaugeVec     // model_name: requests that have had their first token
-	Waiting        *prometheus.GaugeVec     // model_name: requests accepted and still without a token
+	Running        *prometheus.GaugeVec     // model_name: requests that the plugin works on
+	Waiting        *prometheus.GaugeVec     // model_name: requests that wait for it, or in it
 	FirstToken     *prometheus.HistogramVec // model_name: seconds from acceptance to the first token
 	InterToken     *prometheus.HistogramVec // model_name: seconds between two tokens of one answer
 	EndToEnd       *prometheus.HistogramVec // model_name: seconds from acceptance to the last event
+	QueueTime      *prometheus.HistogramVec // model_name: seconds in which a request waited, as Waiting counts it
+	PrefillTime    *prometheus.HistogramVec // model_name: seconds from then to the first token
+	DecodeTime     *prometheus.HistogramVec // model_name: seconds from the first token to the last
 	Success        *prometheus.CounterVec   // model_name, finished_reason
 	Failures       *prometheus.CounterVec   // model_name, reason: an sdk.Reason in lower case, or "cancelled", "unavailable"
 	PromptTokens   *prometheus.CounterVec   // model_name
@@ -81,11 +84,14 @@ func New(version string) *Metrics {
 		registry: r,
 		table:    t,
 
-		Running:       t.gauge("vllm:num_requests_running", "Requests that are generating.", "model_name"),
-		Waiting:       t.gauge("vllm:num_requests_waiting", "Requests that wait for their first token.", "model_name"),
+		Running:       t.gauge("vllm:num_requests_running", "Requests that the plugin works on, be it at their prompts.", "model_name"),
+		Waiting:       t.gauge("vllm:num_requests_waiting", "Requests that wait for their plugin, or in it for a place.", "model_name"),
 		FirstToken:    t.histogram("vllm:time_to_first_token_seconds", "From acceptance to the first token.", firstBuckets, "model_name"),
 		InterToken:    t.histogram("vllm:inter_token_latency_seconds", "Between two tokens of one answer.", tokenBuckets, "model_name"),
 		EndToEnd:      t.histogram("vllm:e2e_request_latency_seconds", "From acceptance to the end of the answer.", requestBuckets, "model_name"),
+		QueueTime:     t.histogram("vllm:request_queue_time_seconds", "In which an answer's request waited for its plugin, or in it for a place.", requestBuckets, "model_name"),
+		PrefillTime:   t.histogram("vllm:request_prefill_time_seconds", "From then to the first token of the answer.", requestBuckets, "model_name"),
+		DecodeTime:    t.histogram("vllm:request_decode_time_seconds", "From the first token of the answer to its last.", requestBuckets, "model_name"),
 		Success:       t.counter("vllm:request_success_total", "Answers that ended well, by reason.", "model_name", "finished_reason"),
 		PromptTokens:  t.counter("vllm:prompt_tokens_total", "Tokens of prompts.", "model_name"),
 		Generated:     t.counter("vllm:generation_tokens_total", "Tokens generated.", "model_name"),
@@ -144,7 +150,7 @@ func (m *Metrics) Touch(model string) {
 	} {
 		c.WithLabelValues(model)
 	}
-	for _, h := range []*prometheus.HistogramVec{m.FirstToken, m.InterToken, m.EndToEnd} {
+	for _, h := range []*prometheus.HistogramVec{m.FirstToken, m.InterToken, m.EndToEnd, m.QueueTime, m.PrefillTime, m.DecodeTime} {
 		h.WithLabelValues(model)
 	}
 }

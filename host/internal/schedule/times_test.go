@@ -1,0 +1,154 @@
+package schedule
+
+import (
+	"context"
+	"strings"
+	"syscall"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/inference-pio/inference-pio/sdk"
+)
+
+// sums reads the histograms of the one model.
+func (w *world) sums() map[string]float64 {
+	families, err := w.o.Metrics.Gather().Gather()
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	out := map[string]float64{}
+	for _, f := range families {
+		for _, m := range f.GetMetric() {
+			if h := m.GetHistogram(); h != nil && h.GetSampleCount() > 0 {
+				out[f.GetName()] += h.GetSampleSum()
+			}
+			if g := m.GetGauge(); g != nil {
+				out[f.GetName()] += g.GetValue()
+			}
+		}
+	}
+	return out
+}
+
+// A request waits while it has no process, and while its process says that it has no place; one whose prompt is read does not wait.
+func TestWaitingIsWhatWaits(t *testing.T) {
+	var hold, loaded chan struct{}
+	inWorld(t, func(p *fakeProcess) error {
+		hold, loaded = make(chan struct{}), make(chan struct{})
+		p.load = func(context.Context, *fakeProcess, sdk.LoadRequest, func(sdk.Progress)) error { <-loaded; return nil }
+		p.before = func(context.Context, *fakeProcess, sdk.GenerateRequest, int) { <-hold }
+		return nil
+	}, func(w *world) {
+		check := func(when string, running, waiting int) {
+			t.Helper()
+			synctest.Wait()
+			sums := w.sums()
+			if s := w.Models()[0]; s.Running != running || s.Waiting != waiting ||
+				sums["vllm:num_requests_running"] != float64(running) || sums["vllm:num_requests_waiting"] != float64(waiting) {
+				t.Errorf("%s %d run and %d wait, in the metrics %v and %v; want %d and %d", when, s.Running, s.Waiting,
+					sums["vllm:num_requests_running"], sums["vllm:num_requests_waiting"], running, waiting)
+			}
+		}
+		var asked []*outcome
+		for range 3 {
+			asked = append(asked, w.ask(100, 2))
+		}
+		check("while the model loads", 0, 3)
+		close(loaded)
+		check("with prompts under way", 3, 0)
+		w.process(1).reports <- sdk.Report{Running: 1, Waiting: 2}
+		check("with two without a place", 1, 2)
+		w.process(1).reports <- sdk.Report{Running: 1, Waiting: 9}
+		check("with a report of requests that there are not", 0, 3)
+		w.process(1).reports <- sdk.Report{Running: 3}
+		check("with places for all", 3, 0)
+		close(hold)
+		for _, o := range asked {
+			o.complete(w, 100, 2)
+		}
+		check("at the end", 0, 0)
+	})
+}
+
+// What a request waits for its process and in it, its prompt and its answer add up to the whole.
+func TestTimesOfAnAnswer(t *testing.T) {
+	for _, c := range []struct {
+		name                   string
+		dies                   int // the first process, before that token
+		queued                 time.Duration
+		queue, prefill, decode float64
+	}{
+		{"", -1, 0, 5, 3, 4},
+		{"with a wait in the plugin", -1, time.Second, 6, 2, 4},
+		{"with a plugin that claims more than there was", -1, time.Hour, 8, 0, 4},
+		{"with a death in the prompt", 0, time.Second, 9, 2, 4}, // the first process took three seconds for nothing
+		{"with a death after the first token", 1, time.Second, 5, 3, 7},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			inWorld(t, func(p *fakeProcess) error {
+				p.queued = c.queued
+				p.load = func(context.Context, *fakeProcess, sdk.LoadRequest, func(sdk.Progress)) error {
+					if p.number == 1 {
+						time.Sleep(5 * time.Second)
+					}
+					return nil
+				}
+				p.before = func(_ context.Context, p *fakeProcess, req sdk.GenerateRequest, index int) {
+					if index == 0 || req.Resume != nil && index == len(req.Resume.Generated) {
+						time.Sleep(3 * time.Second) // the prompt
+					} else {
+						time.Sleep(2 * time.Second)
+					}
+					if p.number == 1 && index == c.dies {
+						p.die(syscall.SIGKILL)
+					}
+				}
+				return nil
+			}, func(w *world) {
+				w.ask(100, 3).complete(w, 100, 3)
+				got := w.sums()
+				for name, want := range map[string]float64{"queue": c.queue, "prefill": c.prefill, "decode": c.decode} {
+					if s := got["vllm:request_"+name+"_time_seconds"]; s != want {
+						t.Errorf("%s took %v; want %v", name, s, want)
+					}
+				}
+			})
+		})
+	}
+}
+
+// A kill in the middle of a prompt, or of an answer, is told to whoever sends the answer on, and in the log.
+func TestPausesAreTold(t *testing.T) {
+	for at, tokens := range map[int]string{0: "tokens=0", 2: "tokens=2"} {
+		inWorld(t, func(p *fakeProcess) error {
+			p.load = func(context.Context, *fakeProcess, sdk.LoadRequest, func(sdk.Progress)) error {
+				time.Sleep(4 * time.Second)
+				return nil
+			}
+			p.before = func(_ context.Context, p *fakeProcess, _ sdk.GenerateRequest, index int) {
+				if p.number <= 2 && index == at {
+					p.die(syscall.SIGKILL)
+				}
+			}
+			return nil
+		}, func(w *world) {
+			time.Sleep(5 * time.Second)
+			told := 0
+			ctx := OnPause(context.Background(), func() { told++ })
+			w.askWith(ctx, sdk.GenerateRequest{ID: "r", Tokens: []int32{100}, MaxTokens: 3}, nil).complete(w, 100, 3)
+			if told != 2 {
+				t.Errorf("a death before token %d was told %d times; there were 2", at, told)
+			}
+			for _, line := range []string{
+				`msg="a request goes on in the next process" model=m request=r prompt=1 ` + tokens,
+				`msg="an answer goes on after a pause" model=m request=r pause=9s`,
+			} {
+				if !strings.Contains(w.log.String(), line) {
+					t.Errorf("the log lacks %q:\n%s", line, w.log.String())
+				}
+			}
+		})
+	}
+	Paused(context.Background()) // nobody listens
+}
