@@ -2,10 +2,13 @@
 
 PLUGINS := $(notdir $(patsubst %/main.go,%,$(wildcard plugins/*/main.go)))
 FUZZTIME ?= 10s
+SOAK_KILLS ?= 500
+SOAK_TIME ?= 15m
+SOAK_SEED ?= 1
 RACE := ./sdk/... ./host/... ./cuda/far/... ./cuda/serve/...
 
 .DEFAULT_GOAL := help
-.PHONY: help build run test race lint generate bench fuzz
+.PHONY: help build run test race lint generate bench soak fuzz
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /\1|/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "make %-9s %s\n", $$1, $$2}'
@@ -37,6 +40,10 @@ generate: ## write the generated code of the contract again
 bench: ## the figures of docs/bench.md, each beside its limit
 	go test -run '^$$' -bench . -timeout 30m ./cuda ./cuda/cpu ./sdk/... ./host/internal/...
 	go test -run '^$$' -bench . -benchtime 3x -timeout 30m ./plugins/... ./host/e2e
+
+soak: build ## SOAK_KILLS (500) kills under load, for SOAK_TIME (15m) at most; no answer may differ or be lost
+	PIO_BIN=$(CURDIR)/bin SOAK_KILLS=$(SOAK_KILLS) SOAK_TIME=$(SOAK_TIME) SOAK_SEED=$(SOAK_SEED) \
+	  go test -count 1 -timeout 2h -v -run '^TestSoak$$' ./host/e2e
 
 fuzz: ## every fuzz target for FUZZTIME (10s) each
 	@grep -rl --include='*_test.go' '^func Fuzz' . | while read -r f; do \

@@ -1,11 +1,14 @@
 package e2e
 
 import (
+	"context"
 	"fmt"
 	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -14,8 +17,28 @@ import (
 // between two events. It holds the death, the new process, Load, the replay and the next token.
 func BenchmarkResume(b *testing.B) {
 	s := start(b, tinyModel())
+	pauses(b, s, s.kill)
+}
+
+// BenchmarkResumeAfterAKillWhileLoading kills the next process too, as soon as it is there: the pause is that of two deaths, and
+// the second start is not at once.
+func BenchmarkResumeAfterAKillWhileLoading(b *testing.B) {
+	s := start(b, tinyModel())
+	pauses(b, s, func() {
+		first := s.pluginOf("qwen3_0_6b")
+		s.kill()
+		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+		defer cancel()
+		if second := s.nextPlugin(ctx, "qwen3_0_6b", first); second == 0 || syscall.Kill(second, syscall.SIGKILL) != nil {
+			b.Fatalf("no second process to kill\n%s", s.log)
+		}
+	})
+}
+
+// pauses streams, and harms the plugin once in each stream.
+func pauses(b *testing.B, s *server, harm func()) {
 	body := long()
-	body["max_tokens"] = 600 // the plugin is ahead of the client, and must not have ended when it is killed
+	body["max_tokens"] = 1500 // the plugin is ahead of the client, and must not have ended when it is killed
 	var sum, most time.Duration
 	for b.Loop() {
 		var longest time.Duration
@@ -27,7 +50,7 @@ func BenchmarkResume(b *testing.B) {
 				last = now
 			}
 			if n == 60 {
-				s.kill()
+				harm()
 			}
 		})
 		if err != nil {
@@ -37,6 +60,58 @@ func BenchmarkResume(b *testing.B) {
 	}
 	b.ReportMetric(float64(sum.Milliseconds())/float64(b.N), "ms/pause")
 	b.ReportMetric(float64(most.Milliseconds()), "ms/longest")
+}
+
+// BenchmarkFrozen stops a plugin with SIGSTOP in the middle of a stream, at the defaults, and reports how long it takes until the model is
+// not ready any more, until the host has killed the process, and until the next token.
+func BenchmarkFrozen(b *testing.B) {
+	s := start(b, tinyModel())
+	body := long()
+	body["max_tokens"] = 1500
+	var unready, killed, next time.Duration
+	for b.Loop() {
+		var watching sync.WaitGroup
+		var began time.Time
+		_, err := s.complete("/v1/chat/completions", body, func(n int) {
+			if n == 60 {
+				pid := s.pluginOf("qwen3_0_6b")
+				s.freeze()
+				began = time.Now()
+				watching.Go(func() { unready = max(unready, s.until(func() bool { return !s.isReady("tiny") })) })
+				watching.Go(func() { killed = max(killed, s.until(func() bool { return !alive(pid) })) })
+			} else if n > 60 {
+				next = max(next, time.Since(began)) // of every token: what was under way when it froze comes at once
+				began = time.Now()
+			}
+		})
+		watching.Wait()
+		if err != nil {
+			b.Fatal(err)
+		}
+	}
+	b.ReportMetric(unready.Seconds(), "s/unready")
+	b.ReportMetric(killed.Seconds(), "s/killed")
+	b.ReportMetric(next.Seconds(), "s/token")
+}
+
+// until is how long it takes until so; a minute at most.
+func (s *server) until(so func() bool) time.Duration {
+	began := time.Now()
+	for !so() {
+		if time.Since(began) > time.Minute {
+			s.t.Errorf("nothing happened within a minute\n%s", s.log.end())
+			break
+		}
+		time.Sleep(time.Millisecond)
+	}
+	return time.Since(began)
+}
+
+// alive says whether a process has not ended.
+func alive(pid int) bool {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	_, rest, ok := strings.Cut(string(text), ") ")
+	return err == nil && ok && !strings.HasPrefix(rest, "Z")
 }
 
 // BenchmarkTinyOverHTTP streams from the tiny model; BenchmarkTinyInProcess of its plugin is the same generation without

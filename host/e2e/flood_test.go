@@ -15,7 +15,7 @@ import (
 )
 
 // peak is the most memory that a process ever had, in bytes.
-func peak(t *testing.T, pid int) int64 {
+func peak(t testing.TB, pid int) int64 {
 	t.Helper()
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
 	if err != nil {
@@ -30,7 +30,7 @@ func peak(t *testing.T, pid int) int64 {
 }
 
 // flood sends body n times at once and returns how often each status and error code came.
-func flood(t *testing.T, s *server, path string, n int, body string) map[string]int {
+func flood(t testing.TB, s *server, path string, n int, body string) map[string]int {
 	t.Helper()
 	got := map[string]int{}
 	var mu sync.Mutex
