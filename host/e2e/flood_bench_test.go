@@ -23,15 +23,7 @@ func watchMemory(s *server) *crowd {
 		defer tick.Stop()
 		var most int64
 		for {
-			host := []int{s.cmd.Process.Pid}
-			keepers := children(host)
-			var sum int64
-			for _, list := range [][]int{host, keepers, children(keepers)} {
-				for _, pid := range list {
-					sum += inMemory(pid)
-				}
-			}
-			most = max(most, sum)
+			most = max(most, inMemoryTogether(s))
 			select {
 			case <-tick.C:
 			case <-c.stop:
@@ -41,6 +33,17 @@ func watchMemory(s *server) *crowd {
 		}
 	}()
 	return c
+}
+
+func inMemoryTogether(s *server) (sum int64) {
+	host := []int{s.cmd.Process.Pid}
+	keepers := children(host)
+	for _, list := range [][]int{host, keepers, children(keepers)} {
+		for _, pid := range list {
+			sum += inMemory(pid)
+		}
+	}
+	return sum
 }
 
 func (c *crowd) end() int64 {
@@ -53,11 +56,12 @@ func (c *crowd) end() int64 {
 func BenchmarkFloodOfLongPrompts(b *testing.B) {
 	const before, after = `{"model":"tiny","prompt":"`, `"}`
 	long := before + strings.Repeat("word ", 31_000_000/5) + after
-	var together, host int64
+	var rest, together, host int64
 	var fitted, slowest float64
 	statuses := map[string]int{}
 	for b.Loop() {
 		s := start(b, tinyModel("context = 2048"))
+		rest = inMemoryTogether(s)
 		memory := watchMemory(s)
 		ended := make(chan struct{})
 		var small sync.WaitGroup
@@ -86,6 +90,7 @@ func BenchmarkFloodOfLongPrompts(b *testing.B) {
 	}
 	b.Log(statuses)
 	b.ReportMetric(float64(host)/1e6, "MB/host")
+	b.ReportMetric(float64(rest)/1e6, "MB/before")
 	b.ReportMetric(float64(together)/1e6, "MB/together")
 	b.ReportMetric(fitted/float64(b.N), "answered")
 	b.ReportMetric(slowest, "s/slowest")
