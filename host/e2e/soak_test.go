@@ -78,10 +78,11 @@ answers      %d, %d more given up by their clients
 differences  %d
 lost         %d
 worst pause  %s
-host         resumes %.0f, deaths %.0f, kills by the watchdog %.0f
+host         resumes %.0f, deaths %.0f, kills by the watchdog %.0f; of the prompts %.0f%% in the prefix cache
 before       %s
 after        %s`, seed, took.Round(time.Second), c.kills, kills, counted(c.done), counted(c.orders), k.answers, k.abandoned, k.differences, k.lost, k.pauses(),
-		k.s.metric("pio_resumes_total"), k.s.metric("pio_plugin_deaths_total"), k.s.metric("pio_plugin_kills_total"), before, after)
+		k.s.sum("pio_resumes_total"), k.s.sum("pio_plugin_deaths_total"), k.s.sum("pio_plugin_kills_total"),
+		100*k.s.sum("vllm:prefix_cache_hits_total")/k.s.sum("vllm:prefix_cache_queries_total"), before, after)
 	if c.kills < kills {
 		t.Errorf("%d of %d kills in %v: the rest found no time\n%s", c.kills, kills, limit, k.s.log.end())
 	}
@@ -96,8 +97,8 @@ func (l *tail) end() string {
 	return text[max(0, len(text)-4000):]
 }
 
-// metric is the sum of a metric's series.
-func (s *server) metric(name string) (sum float64) {
+// sum is that of a metric's series, of all models.
+func (s *server) sum(name string) (sum float64) {
 	resp, err := http.Get(s.url + "/metrics")
 	if err != nil {
 		s.t.Fatal(err)
@@ -142,7 +143,7 @@ func (k *soak) footprint(t *testing.T) footprint {
 		f.plugins += inMemory(p)
 		f.pluginFiles += descriptors(p)
 	}
-	f.goroutines = k.s.metric("go_goroutines")
+	f.goroutines = k.s.sum("go_goroutines")
 	return f
 }
 
