@@ -37,6 +37,15 @@ type Backend interface {
 	Detokenize(ctx context.Context, model string, ids []int32) (string, error)
 	Spell(ctx context.Context, model string, ids []int32) ([]string, error)
 	Render(ctx context.Context, model string, chat sdk.Chat) (string, error)
+	// Embed returns one vector for each text.
+	Embed(ctx context.Context, model string, req sdk.EmbedRequest) (sdk.EmbedResult, error)
+
+	// The sequences that clients append to, by the id that OpenSequence gave them.
+	OpenSequence(ctx context.Context, model string) (schedule.Sequence, error)
+	Sequence(id string) (schedule.Sequence, error)
+	ForkSequence(ctx context.Context, id string) (schedule.Sequence, error)
+	CloseSequence(ctx context.Context, id string) error
+	Forward(ctx context.Context, id string, tokens []int32, rows []int) (schedule.Forwarded, error)
 }
 
 // Options of a handler; the zero value serves.
@@ -103,6 +112,11 @@ func New(b Backend, o Options) http.Handler {
 	}
 	route("/v1/chat/completions", http.MethodPost, a.chat)
 	route("/v1/completions", http.MethodPost, a.completion)
+	route("/v1/embeddings", http.MethodPost, a.embeddings)
+	route("/v1/sequences", http.MethodPost, a.openSequence)
+	route("/v1/sequences/{id}", http.MethodDelete, a.closeSequence)
+	route("/v1/sequences/{id}/forward", http.MethodPost, a.forward)
+	route("/v1/sequences/{id}/fork", http.MethodPost, a.forkSequence)
 	route("/tokenize", http.MethodPost, a.tokenize)
 	route("/detokenize", http.MethodPost, a.detokenize)
 	route("/v1/models", http.MethodGet, a.models)

@@ -43,6 +43,25 @@ func TestTheDocumentedFieldsAreTheTables(t *testing.T) {
 	}
 }
 
+// What the sections of the smaller endpoints say is their tables as well.
+func TestTheSectionsNameTheirFields(t *testing.T) {
+	text, err := os.ReadFile("../../../docs/api.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for heading, tables := range map[string][]fields{"/v1/embeddings": {embeddingFields}, "Sequences": {openFields, forwardFields}, "/tokenize and /detokenize": {tokenizeFields, detokenizeFields}} {
+		_, section, found := strings.Cut(string(text), "\n## "+heading+"\n")
+		section, _, _ = strings.Cut(section, "\n## ")
+		for _, table := range tables {
+			for name := range table {
+				if !strings.Contains(section, "`"+name+"`") && !strings.Contains(section, `"`+name+`"`) {
+					t.Errorf("%s: the field %s is not told of (%v)", heading, name, found)
+				}
+			}
+		}
+	}
+}
+
 var code = regexp.MustCompile("`([a-z_]+)`")
 
 // fieldNames are those that a line of the section names for an endpoint.

@@ -121,7 +121,10 @@ func fromReason(told *sdk.Error, param string) *Error {
 // failure is asError for a request to a model. An overflow of the context is told in the words by which clients know it, and know
 // from it how much to leave out.
 func (a *api) failure(err error, f form, model string) *Error {
-	e := asError(err, f.promptField())
+	return a.overflow(asError(err, f.promptField()), model)
+}
+
+func (a *api) overflow(e *Error, model string) *Error {
 	if e.Code == nil || *e.Code != reasons[sdk.ReasonContext].code || strings.Contains(e.Message, "maximum context length is") {
 		return e
 	}

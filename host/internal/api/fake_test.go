@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"regexp"
@@ -22,8 +23,15 @@ type fake struct {
 
 	render func(sdk.Chat) (string, error) // nil: the messages as they are
 
+	logits   []float32 // of a row whose last token is id: each of these plus id
+	replayed bool
+	embeds   func(sdk.EmbedRequest) error
+
 	mu   sync.Mutex
 	seen []sdk.GenerateRequest
+
+	sequences map[string][]int32
+	embedded  []sdk.EmbedRequest
 }
 
 func newFake() *fake {
@@ -84,6 +92,96 @@ func (f *fake) Render(_ context.Context, model string, chat sdk.Chat) (string, e
 		return f.render(chat)
 	}
 	return string(chat.Messages), f.knows(model)
+}
+
+// A vector of the fake has the length and the first byte, or id, of what it is of.
+func (f *fake) Embed(_ context.Context, model string, req sdk.EmbedRequest) (r sdk.EmbedResult, err error) {
+	f.mu.Lock()
+	f.embedded = append(f.embedded, req)
+	f.mu.Unlock()
+	if f.embeds != nil {
+		if err := f.embeds(req); err != nil {
+			return r, err
+		}
+	}
+	for _, s := range req.Texts {
+		r.Vectors, r.Tokens = append(r.Vectors, []float32{float32(len(s)), float32(s[0]) / 3}), append(r.Tokens, len(s))
+	}
+	for _, ids := range req.Tokens {
+		r.Vectors, r.Tokens = append(r.Vectors, []float32{float32(len(ids)), float32(ids[0]) / 3}), append(r.Tokens, len(ids))
+	}
+	return r, f.knows(model)
+}
+
+func (f *fake) OpenSequence(_ context.Context, model string) (schedule.Sequence, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if err := f.knows(model); err != nil {
+		return schedule.Sequence{}, err
+	}
+	return f.open(nil), nil
+}
+
+func (f *fake) open(tokens []int32) schedule.Sequence {
+	if f.sequences == nil {
+		f.sequences = map[string][]int32{}
+	}
+	s := schedule.Sequence{ID: fmt.Sprint("seq-", len(f.sequences)), Model: "tiny", Idle: 90 * time.Second}
+	f.sequences[s.ID] = tokens
+	return s
+}
+
+func (f *fake) Sequence(id string) (schedule.Sequence, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if _, open := f.sequences[id]; !open {
+		return schedule.Sequence{}, sdk.Errorf(sdk.ReasonNotFound, "there is no such sequence")
+	}
+	return schedule.Sequence{ID: id, Model: "tiny", Idle: 90 * time.Second}, nil
+}
+
+func (f *fake) ForkSequence(_ context.Context, id string) (schedule.Sequence, error) {
+	if _, err := f.Sequence(id); err != nil {
+		return schedule.Sequence{}, err
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.open(slices.Clone(f.sequences[id])), nil
+}
+
+func (f *fake) CloseSequence(_ context.Context, id string) error {
+	if _, err := f.Sequence(id); err != nil {
+		return err
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	delete(f.sequences, id)
+	return nil
+}
+
+func (f *fake) Forward(_ context.Context, id string, tokens []int32, rows []int) (out schedule.Forwarded, err error) {
+	if _, err := f.Sequence(id); err != nil {
+		return out, err
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if n := len(f.sequences[id]) + len(tokens); n > 2048 {
+		return out, &sdk.Error{Reason: sdk.ReasonContext, Field: "tokens", Message: fmt.Sprintf("the sequence would have %d", n)}
+	}
+	if rows == nil {
+		rows = []int{len(tokens) - 1}
+	}
+	for _, r := range rows {
+		if r >= len(tokens) {
+			return out, &sdk.Error{Reason: sdk.ReasonInvalid, Field: "rows", Message: fmt.Sprintf("rows has %d", r)}
+		}
+		for _, x := range f.logits {
+			out.Logits = append(out.Logits, x+float32(tokens[r]))
+		}
+	}
+	f.sequences[id] = append(f.sequences[id], tokens...)
+	out.Vocab, out.Length, out.Replayed = len(f.logits), len(f.sequences[id]), f.replayed
+	return out, nil
 }
 
 func (f *fake) knows(model string) error {

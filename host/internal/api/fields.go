@@ -40,6 +40,10 @@ type request struct {
 	toolChoice string   // as sdk.Chat has it
 	oneCall    bool     // parallel_tool_calls is false
 
+	rows   []int // of a sequence's call; nil: the last
+	top    int   // ids of each row, likeliest first; 0: all logits
+	base64 bool
+
 	echo    bool // of /v1/completions: the prompt comes before the answer
 	nothing bool // max_tokens is 0: the prompt alone is wanted
 }

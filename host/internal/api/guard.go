@@ -36,6 +36,7 @@ type Guard struct {
 func (a *api) guard(g *Guard, next http.Handler) http.Handler {
 	page := cors.New(cors.Options{
 		AllowOriginVaryRequestFunc: func(r *http.Request, origin string) (bool, []string) { return g.takesOrigin(r, origin), nil },
+		AllowedMethods:             []string{http.MethodGet, http.MethodHead, http.MethodPost, http.MethodDelete},
 		AllowedHeaders:             []string{"*"}, // each by its name: clients send Authorization and a dozen x-stainless-*
 		ExposedHeaders:             []string{"X-Request-Id", "Retry-After"},
 		MaxAge:                     int(preflightAge.Seconds()),

@@ -22,12 +22,13 @@ const smallBody = 64 << 10
 // tryAgain is what a client is told to wait. Requests end every few seconds where many are under way.
 const tryAgain = 2 * time.Second
 
-// intake is what is left of the bounds. The three rooms are apart because a request takes of one while it holds of another,
+// intake is what is left of the bounds. The rooms are apart because a request takes of one while it holds of another,
 // always in this order: so somebody can always go on.
 type intake struct {
-	room     int64               // of each of the three
+	room     int64               // of each of the four
 	bodies   *semaphore.Weighted // as they are read and while their requests run
 	pictures *semaphore.Weighted // as they are fetched and while their requests run
+	answers  *semaphore.Weighted // logits and vectors, from the plugin to the client
 	sending  *semaphore.Weighted // copies on their way to a plugin
 	wait     time.Duration       // for room
 
@@ -41,14 +42,14 @@ type intake struct {
 func newIntake(o Options) *intake {
 	return &intake{
 		room: o.MaxBodies, bodies: semaphore.NewWeighted(o.MaxBodies), pictures: semaphore.NewWeighted(o.MaxBodies),
-		sending: semaphore.NewWeighted(o.MaxBodies), wait: o.Wait, most: o.MaxRequests, longest: o.MaxQueue, waiting: map[string]int{},
+		answers: semaphore.NewWeighted(o.MaxBodies), sending: semaphore.NewWeighted(o.MaxBodies), wait: o.Wait, most: o.MaxRequests, longest: o.MaxQueue, waiting: map[string]int{},
 	}
 }
 
 // held is what one request holds.
 type held struct {
-	in               *intake
-	bodies, pictures int64
+	in                        *intake
+	bodies, pictures, answers int64
 }
 
 // enter admits a request, which leaves when it has been answered.
@@ -65,6 +66,7 @@ func (in *intake) enter() (*held, error) {
 func (h *held) leave() {
 	h.in.bodies.Release(h.bodies)
 	h.in.pictures.Release(h.pictures)
+	h.in.answers.Release(h.answers)
 	h.in.mu.Lock()
 	defer h.in.mu.Unlock()
 	h.in.requests--
@@ -81,6 +83,12 @@ func (h *held) keepBody(n int64) { keep(h.in.bodies, &h.bodies, n) }
 
 func (h *held) takePictures(ctx context.Context, n int64) (err error) {
 	h.pictures, err = h.in.take(ctx, h.in.pictures, n)
+	return err
+}
+
+// takeAnswer makes room for an answer whose size is known, and is large.
+func (h *held) takeAnswer(ctx context.Context, n int64) (err error) {
+	h.answers, err = h.in.take(ctx, h.in.answers, n)
 	return err
 }
 

@@ -9,29 +9,32 @@ import (
 )
 
 // readPrompts takes a text, a list of texts, one prompt as token ids, or a list of those.
-func readPrompts(r *request, v json.RawMessage) error {
-	const expected = "a text, a list of texts, a list of token ids, or a list of such lists, at most 128 prompts, none without tokens"
+func readPrompts(r *request, v json.RawMessage) (err error) {
+	r.prompts, err = promptList(v, maxPrompts, fmt.Sprintf("a text, a list of texts, a list of token ids, or a list of such lists, at most %d prompts, none without tokens", maxPrompts))
+	return err
+}
+
+func promptList(v json.RawMessage, most int, expected string) ([]prompt, error) {
 	if s, err := text(v); err == nil {
-		r.prompts = []prompt{{text: s}}
-		return nil
+		return []prompt{{text: s}}, nil
 	}
 	first, ok := firstOf(v)
 	if !ok {
-		return wrong(v, expected)
+		return nil, wrong(v, expected)
 	}
 	if first != '"' && first != '[' {
 		ids, err := tokenIDs(v)
-		r.prompts = []prompt{{tokens: ids}}
-		return err
+		return []prompt{{tokens: ids}}, err
 	}
+	var list []prompt
 	for at := range elements(v, 0) {
 		p, err := readPrompt(v[at.from:at.to])
-		if err != nil || len(r.prompts) == maxPrompts {
-			return wrong(v, expected)
+		if err != nil || len(list) == most {
+			return nil, wrong(v, expected)
 		}
-		r.prompts = append(r.prompts, p)
+		list = append(list, p)
 	}
-	return nil
+	return list, nil
 }
 
 // firstOf is what the first element of an array begins with, false if there is none.

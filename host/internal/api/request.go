@@ -34,7 +34,7 @@ func parse(members []member, unknown func(key string), tables ...fields) (*reque
 		if read == nil || isNull(m.value) {
 			continue
 		}
-		if m.key != "prompt" && m.key != "tokens" { // lists of ids, which are read as they are counted
+		if m.key != "prompt" && m.key != "tokens" && m.key != "input" { // lists of ids, which are read as they are counted
 			if err := notTooMany(m.value); err != nil {
 				return nil, blame(m.key, err)
 			}

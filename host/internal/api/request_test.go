@@ -168,7 +168,7 @@ func TestWrongMethodsPathsAndMedia(t *testing.T) {
 		{"POST", "/v1/models", "application/json", 405, "takes GET, not POST"},
 		{"POST", "/v1/completions", "text/plain", 415, "application/json"},
 		{"POST", "/v1/completions", "", 415, "application/json"},
-		{"GET", "/v1/embeddings", "", 404, "nothing at /v1/embeddings"},
+		{"GET", "/v1/images", "", 404, "nothing at /v1/images"},
 		{"GET", "/v1/models/huge", "", 404, `"huge" does not exist; this host serves tiny`},
 		{"GET", "/metrics", "", 404, "nothing at /metrics"},
 	} {

@@ -85,6 +85,17 @@ func (h *Host) open(ctx context.Context, s *sequence, begin func(context.Context
 	return Sequence{ID: s.id, Model: s.model.entry.ID, Idle: idleOf(limits)}, nil
 }
 
+// Sequence finds an open one.
+func (h *Host) Sequence(id string) (Sequence, error) {
+	s, err := h.sequences.take(id)
+	if err != nil {
+		return Sequence{}, err
+	}
+	idle := idleOf(h.Config().Server)
+	h.sequences.leave(s, idle)
+	return Sequence{ID: s.id, Model: s.model.entry.ID, Idle: idle}, nil
+}
+
 // ForkSequence starts a sequence that goes on from where another is. Neither sees what is appended to the other.
 func (h *Host) ForkSequence(ctx context.Context, id string) (Sequence, error) {
 	s, err := h.sequences.take(id)
