@@ -143,7 +143,9 @@ func (m *model) report(l *life, r sdk.Report) sdk.Report {
 	l.counted = metrics.Grow(id, l.counted, telemetry.Counts{
 		Moves: r.Moves, Prefetches: r.Prefetches, Evictions: r.Evictions, ExpertHits: r.ExpertHits, ExpertMisses: r.ExpertMisses,
 		Seen: r.PicturesSeen, Reused: r.PicturesReused,
+		Preemptions: r.Preemptions, PrefixQueries: r.Prefix.Queried, PrefixHits: r.Prefix.Found, PrefixThrown: r.Prefix.Thrown,
 	})
+	metrics.PrefixKept.WithLabelValues(id).Set(float64(r.Prefix.Kept))
 	for _, d := range r.Devices {
 		metrics.DeviceBudget.WithLabelValues(id, d.Name).Set(float64(d.Budget))
 		metrics.DeviceUsed.WithLabelValues(id, d.Name).Set(float64(d.Used))

@@ -81,6 +81,4 @@ func (f *flight) account(err error) {
 	metrics.DecodeTime.WithLabelValues(id).Observe(decode.Seconds())
 	metrics.Success.WithLabelValues(id, string(f.finish.Reason)).Inc()
 	metrics.PromptTokens.WithLabelValues(id).Add(float64(f.finish.PromptTokens))
-	metrics.PrefixQueries.WithLabelValues(id).Add(float64(f.finish.PromptTokens))
-	metrics.PrefixHits.WithLabelValues(id).Add(float64(f.finish.CachedTokens))
 }

@@ -23,9 +23,7 @@ func (w *world) sums() map[string]float64 {
 			if h := m.GetHistogram(); h != nil && h.GetSampleCount() > 0 {
 				out[f.GetName()] += h.GetSampleSum()
 			}
-			if g := m.GetGauge(); g != nil {
-				out[f.GetName()] += g.GetValue()
-			}
+			out[f.GetName()] += m.GetGauge().GetValue() + m.GetCounter().GetValue()
 		}
 	}
 	return out
@@ -68,6 +66,31 @@ func TestWaitingIsWhatWaits(t *testing.T) {
 			o.complete(w, 100, 2)
 		}
 		check("at the end", 0, 0)
+	})
+}
+
+// What the plugin's engine and its prefix cache have done is known from its reports alone, over the lives of its processes.
+func TestThePluginsCountsAreMetrics(t *testing.T) {
+	inWorld(t, func(*fakeProcess) error { return nil }, func(w *world) {
+		w.process(1).reports <- sdk.Report{Preemptions: 2, Prefix: sdk.PrefixReport{Queried: 100, Found: 60, Kept: 64, Thrown: 10}}
+		synctest.Wait()
+		w.process(1).die(syscall.SIGKILL)
+		synctest.Wait()
+		if kept := w.sums()["pio_prefix_cache_kept"]; kept != 0 {
+			t.Errorf("a process that is gone keeps %v positions", kept)
+		}
+		w.process(2).reports <- sdk.Report{Preemptions: 1, Prefix: sdk.PrefixReport{Queried: 5, Found: 4, Kept: 128, Thrown: 3}}
+		w.ask(100, 2).complete(w, 100, 2)
+		synctest.Wait()
+		got := w.sums()
+		for name, want := range map[string]float64{
+			"vllm:num_preemptions_total": 3, "vllm:prefix_cache_queries_total": 105, "vllm:prefix_cache_hits_total": 64,
+			"pio_prefix_cache_kept": 128, "pio_prefix_cache_thrown_total": 13,
+		} {
+			if got[name] != want {
+				t.Errorf("%s is %v; want %v", name, got[name], want)
+			}
+		}
 	})
 }
 

@@ -36,6 +36,9 @@ type Metrics struct {
 	Generated      *prometheus.CounterVec   // model_name
 	PrefixQueries  *prometheus.CounterVec   // model_name: prompt tokens looked up
 	PrefixHits     *prometheus.CounterVec   // model_name: prompt tokens found
+	PrefixKept     *prometheus.GaugeVec     // model_name: positions kept for prompts to come
+	PrefixThrown   *prometheus.CounterVec   // model_name: positions kept and given up
+	Preemptions    *prometheus.CounterVec   // model_name: requests that lost their place in the plugin
 	CacheUsage     *prometheus.GaugeVec     // model_name: share of the cache's blocks in use, 0 to 1
 	Resumes        *prometheus.CounterVec   // model_name: answers continued in a new process
 	ResumeSeconds  *prometheus.HistogramVec // model_name: from the death to the next event of the answer
@@ -97,6 +100,9 @@ func New(version string) *Metrics {
 		Generated:     t.counter("vllm:generation_tokens_total", "Tokens generated.", "model_name"),
 		PrefixQueries: t.counter("vllm:prefix_cache_queries_total", "Prompt tokens looked up in the prefix cache.", "model_name"),
 		PrefixHits:    t.counter("vllm:prefix_cache_hits_total", "Prompt tokens found in the prefix cache.", "model_name"),
+		PrefixKept:    t.gauge("pio_prefix_cache_kept", "Positions of prompts that the prefix cache holds for prompts to come.", "model_name"),
+		PrefixThrown:  t.counter("pio_prefix_cache_thrown_total", "Positions of prompts that the prefix cache held and gave up.", "model_name"),
+		Preemptions:   t.counter("vllm:num_preemptions_total", "Requests that lost their place in the plugin and were computed again.", "model_name"),
 		CacheUsage:    t.gauge("vllm:kv_cache_usage_perc", "Share of the cache's blocks in use, 0 to 1.", "model_name"),
 
 		Failures:      t.counter("pio_request_failures_total", "Requests that ended in an error.", "model_name", "reason"),
@@ -141,11 +147,11 @@ func (m *Metrics) Gather() prometheus.Gatherer { return m.registry }
 
 // Touch makes a model's series exist with the value zero, so that a scraper sees a model before its first request.
 func (m *Metrics) Touch(model string) {
-	for _, g := range []*prometheus.GaugeVec{m.Running, m.Waiting, m.CacheUsage, m.Ready, m.Quarantined} {
+	for _, g := range []*prometheus.GaugeVec{m.Running, m.Waiting, m.CacheUsage, m.PrefixKept, m.Ready, m.Quarantined} {
 		g.WithLabelValues(model).Set(0)
 	}
 	for _, c := range []*prometheus.CounterVec{
-		m.PromptTokens, m.Generated, m.PrefixQueries, m.PrefixHits, m.Resumes, m.Strikes, m.Deaths,
+		m.PromptTokens, m.Generated, m.PrefixQueries, m.PrefixHits, m.PrefixThrown, m.Preemptions, m.Resumes, m.Strikes, m.Deaths,
 		m.Moves, m.Prefetches, m.ExpertHits, m.ExpertMisses, m.Evictions, m.Seen, m.Reused,
 	} {
 		c.WithLabelValues(model)
@@ -156,7 +162,10 @@ func (m *Metrics) Touch(model string) {
 }
 
 // Counts are what a process counts in its life. In the metrics they only go up, however many processes there are.
-type Counts struct{ Moves, Prefetches, ExpertHits, ExpertMisses, Evictions, Seen, Reused uint64 }
+type Counts struct {
+	Moves, Prefetches, ExpertHits, ExpertMisses, Evictions, Seen, Reused uint64
+	Preemptions, PrefixQueries, PrefixHits, PrefixThrown                 uint64
+}
 
 // Grow adds what a model's process has counted since the counts before, and returns those to begin from the next time.
 func (m *Metrics) Grow(model string, before, now Counts) Counts {
@@ -167,6 +176,8 @@ func (m *Metrics) Grow(model string, before, now Counts) Counts {
 		{m.Moves, &before.Moves, &now.Moves}, {m.Prefetches, &before.Prefetches, &now.Prefetches}, {m.Evictions, &before.Evictions, &now.Evictions},
 		{m.ExpertHits, &before.ExpertHits, &now.ExpertHits}, {m.ExpertMisses, &before.ExpertMisses, &now.ExpertMisses},
 		{m.Seen, &before.Seen, &now.Seen}, {m.Reused, &before.Reused, &now.Reused},
+		{m.Preemptions, &before.Preemptions, &now.Preemptions}, {m.PrefixQueries, &before.PrefixQueries, &now.PrefixQueries},
+		{m.PrefixHits, &before.PrefixHits, &now.PrefixHits}, {m.PrefixThrown, &before.PrefixThrown, &now.PrefixThrown},
 	} {
 		if *c.now > *c.before {
 			c.sum.WithLabelValues(model).Add(float64(*c.now - *c.before))
@@ -179,6 +190,7 @@ func (m *Metrics) Grow(model string, before, now Counts) Counts {
 // Gone says that a model's process is no more, and nothing of what it held.
 func (m *Metrics) Gone(model string) {
 	m.CacheUsage.WithLabelValues(model).Set(0)
+	m.PrefixKept.WithLabelValues(model).Set(0)
 	for _, g := range []*prometheus.GaugeVec{m.DeviceBudget, m.DeviceUsed, m.DevicePeak, m.DeviceReal} {
 		g.DeletePartialMatch(prometheus.Labels{"model_name": model})
 	}
