@@ -31,11 +31,12 @@ type soak struct {
 	s      *server
 	client *http.Client
 
-	mu                                    sync.Mutex
-	events                                int           // of streams and whole answers so far
-	more                                  chan struct{} // closed by the next event, nil if nobody waits
-	answers, abandoned, differences, lost int
-	worst                                 map[string]time.Duration // between two events of a stream, by model
+	mu                                  sync.Mutex
+	events                              int           // of streams and whole answers so far
+	more                                chan struct{} // closed by the next event, nil if nobody waits
+	answers, givenUp, differences, lost int
+	reloaded                            map[string]bool          // models whose entries were changed
+	worst                               map[string]time.Duration // between two events of a stream, by model
 }
 
 // question is a request with the quiet host's answer.
@@ -43,12 +44,14 @@ type question struct {
 	name, path string
 	body       object
 	want       reply
+	whole      bool // there is no stream of it
 }
 
 // reply is an answer in whatever form it came.
 type reply struct {
 	Choices            map[int]answer
 	Logprobs           map[int][]string // of each token, with the likeliest others
+	Numbers            []string         // vectors and logits
 	Prompt, Completion int              // tokens
 }
 
@@ -65,6 +68,7 @@ func (r *reply) add(data []byte) error {
 				Tokens  []json.Number     `json:"token_logprobs"`
 			}
 		}
+		Data  []struct{ Embedding string }
 		Usage *struct {
 			Prompt     int `json:"prompt_tokens"`
 			Completion int `json:"completion_tokens"`
@@ -82,6 +86,9 @@ func (r *reply) add(data []byte) error {
 	}
 	if c.Usage != nil {
 		r.Prompt, r.Completion = c.Usage.Prompt, c.Usage.Completion
+	}
+	for _, vector := range c.Data {
+		r.Numbers = append(r.Numbers, vector.Embedding)
 	}
 	for i, choice := range c.Choices {
 		a := r.Choices[choice.Index]
@@ -117,19 +124,13 @@ func (r *reply) named() error {
 	return nil
 }
 
-// put asks. A client that gives up does so after so many events of the stream; its reply is nil.
-func (k *soak) put(ctx context.Context, q question, stream bool, giveUp int) (*reply, error) {
-	ctx, cancel := context.WithTimeout(ctx, lostAfter)
-	defer cancel()
-	body := maps.Clone(q.body)
-	if stream {
-		body["stream"], body["stream_options"] = true, object{"include_usage": true}
-	}
+// send makes one request; the caller closes what comes.
+func (k *soak) send(ctx context.Context, method, path string, body object) (*http.Response, error) {
 	text, err := json.Marshal(body)
 	if err != nil {
 		return nil, err
 	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, k.s.url+q.path, bytes.NewReader(text))
+	req, err := http.NewRequestWithContext(ctx, method, k.s.url+path, bytes.NewReader(text))
 	if err != nil {
 		return nil, err
 	}
@@ -138,11 +139,38 @@ func (k *soak) put(ctx context.Context, q question, stream bool, giveUp int) (*r
 	if err != nil {
 		return nil, err
 	}
-	defer resp.Body.Close()
 	if resp.StatusCode != http.StatusOK {
+		defer resp.Body.Close()
 		said, _ := io.ReadAll(resp.Body)
-		return nil, fmt.Errorf("status %d: %s", resp.StatusCode, said)
+		return nil, &refusal{resp.StatusCode, string(said)}
 	}
+	return resp, nil
+}
+
+// refusal is an answer that is none.
+type refusal struct {
+	status int
+	said   string
+}
+
+func (r *refusal) Error() string { return fmt.Sprintf("status %d: %s", r.status, r.said) }
+
+// put asks. A client that gives up does so after so many events of the stream; its reply is nil.
+func (k *soak) put(ctx context.Context, q question, stream bool, giveUp int) (*reply, error) {
+	ctx, cancel := context.WithTimeout(ctx, lostAfter)
+	defer cancel()
+	if q.path == sequences {
+		return k.forward(ctx, q)
+	}
+	body := maps.Clone(q.body)
+	if stream {
+		body["stream"], body["stream_options"] = true, object{"include_usage": true}
+	}
+	resp, err := k.send(ctx, http.MethodPost, q.path, body)
+	if err != nil {
+		return nil, err
+	}
+	defer resp.Body.Close()
 	r := newReply()
 	if !stream {
 		whole, err := io.ReadAll(resp.Body)
@@ -245,7 +273,7 @@ func (k *soak) check(when string, q question, stream bool, got *reply, err error
 			k.s.t.Errorf("%s lost %s, stream=%v: %v\n%s", when, q.name, stream, err, k.s.log.end())
 		}
 	case got == nil:
-		k.abandoned++
+		k.givenUp++
 	case !reflect.DeepEqual(*got, q.want):
 		if k.differences++; k.differences <= shown {
 			k.s.t.Errorf("%s %s, stream=%v\n got %+v\nwant %+v", when, q.name, stream, *got, q.want)
@@ -268,7 +296,8 @@ func (k *soak) all(t *testing.T, when string, known []question) {
 // ask is one client: it asks until ctx ends, and takes the last answer too.
 func (k *soak) ask(ctx context.Context, known []question, rng *rand.Rand) {
 	for ctx.Err() == nil {
-		q, stream, giveUp := known[rng.IntN(len(known))], rng.IntN(3) > 0, 0
+		q, giveUp := known[rng.IntN(len(known))], 0
+		stream := !q.whole && rng.IntN(3) > 0
 		if stream && rng.IntN(10) == 0 {
 			giveUp = 1 + rng.IntN(10)
 		}
@@ -282,12 +311,15 @@ func (k *soak) questions(t *testing.T) []question {
 	t.Helper()
 	var known []question
 	add := func(family, name, path string, bodies ...object) {
-		q := question{name: family + " " + name, path: path, body: object{"model": family, "return_token_ids": true, "temperature": 0}}
+		q := question{name: family + " " + name, path: path, body: object{"model": family}, whole: path == embeddings || path == sequences}
+		if !q.whole {
+			q.body["return_token_ids"], q.body["temperature"] = true, 0
+		}
 		for _, b := range bodies {
 			maps.Copy(q.body, b)
 		}
 		got, err := k.put(t.Context(), q, false, 0)
-		if err != nil || got.Completion == 0 {
+		if err != nil || got.Completion == 0 && len(got.Numbers) == 0 {
 			t.Fatalf("%s of the quiet host: %+v, %v", q.name, got, err)
 		}
 		q.want = *got
@@ -318,6 +350,8 @@ func (k *soak) questions(t *testing.T) []question {
 		add(f, "three answers", chat, say("What is the capital of Peru?"), sampled, object{"max_tokens": 40, "n": 3})
 		add(f, "text", text, object{"prompt": "The sea is", "max_tokens": 50, "logprobs": 2}, sampled)
 		add(f, "two texts, twice", text, object{"prompt": []string{"The sea is", "A tree has"}, "n": 2, "max_tokens": 25}, sampled)
+		add(f, "vectors", embeddings, object{"input": []string{"The sea is", "What is the capital of Japan?"}, "encoding_format": "base64"})
+		add(f, "logits", sequences, object{})
 		if f == vision {
 			for i, files := range [][]string{{"picture0.png"}, {"picture4.png"}, {"picture2.png", "unseen/07.png"}} {
 				var data [][]byte

@@ -213,10 +213,13 @@ func (c *chaos) reload(family string) {
 		c.t.Fatalf("no %q in %s", mark, text)
 	}
 	text = fmt.Appendf(nil, "%s%s%d%s", before, mark, 4+3-int(after[0]-'0'), after[1:]) // 4, or 3
+	c.count("reload", 0)
+	c.k.mu.Lock()
+	c.k.reloaded[family] = true
+	c.k.mu.Unlock()
 	if err := os.WriteFile(file, text, 0o600); err != nil {
 		c.t.Fatal(err)
 	}
-	c.count("reload", 0)
 	c.others.Go(func() {
 		defer c.reloading.Unlock()
 		resp, err := http.Post(c.k.s.url+"/admin/reload", "", nil)

@@ -43,7 +43,7 @@ func TestSoak(t *testing.T) {
 		tables += tinyOf(f, f, "context = 1024\nmax_sequences = 4\nstep_tokens = 128")
 	}
 	quiet := start(t, tables)
-	k := &soak{s: quiet, client: &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: soakClients}}, worst: map[string]time.Duration{}}
+	k := &soak{s: quiet, client: &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: soakClients}}, worst: map[string]time.Duration{}, reloaded: map[string]bool{}}
 	known := k.questions(t)
 	quiet.stop()
 
@@ -80,7 +80,7 @@ lost         %d
 worst pause  %s
 host         resumes %.0f, deaths %.0f, kills by the watchdog %.0f; of the prompts %.0f%% in the prefix cache
 before       %s
-after        %s`, seed, took.Round(time.Second), c.kills, kills, counted(c.done), counted(c.orders), k.answers, k.abandoned, k.differences, k.lost, k.pauses(),
+after        %s`, seed, took.Round(time.Second), c.kills, kills, counted(c.done), counted(c.orders), k.answers, k.givenUp, k.differences, k.lost, k.pauses(),
 		k.s.sum("pio_resumes_total"), k.s.sum("pio_plugin_deaths_total"), k.s.sum("pio_plugin_kills_total"),
 		100*k.s.sum("vllm:prefix_cache_hits_total")/k.s.sum("vllm:prefix_cache_queries_total"), before, after)
 	if c.kills < kills {
