@@ -3,20 +3,30 @@ package chat
 import (
 	"context"
 	"fmt"
+	"strconv"
 	"strings"
 
 	"github.com/inference-pio/inference-pio/sdk/chat/jinja"
 )
 
-// adapt.go bends what OpenAI's clients send to what a template can take. Templates differ in three points, and say so
-// nowhere; each is found out by rendering a small conversation and looking at the result.
+// adapt.go bends what OpenAI's clients send to what a template can take. Templates differ, and say so nowhere; how is found out by
+// rendering a small conversation and looking at the result.
 
 // needs says what a template takes as it is.
 type needs struct {
-	parts     map[string]bool // by role: content as a list of text parts
-	null      bool            // an assistant's content that is null beside tool calls
-	arguments bool            // the arguments of a tool call as a string of JSON
+	parts       map[string]bool // by role: content as a list of text parts
+	shows       map[string]bool // by role: the words of its messages are in the prompt
+	laterSystem bool            // a message of the system that is not the first
+	developer   bool            // the role
+	null        bool            // an assistant's content that is null beside tool calls
+	arguments   bool            // the arguments of a tool call as a string of JSON
+	parameters  bool            // a function without them
 }
+
+// RequestError says what is wrong with a request, and where.
+type RequestError struct{ Field, Message string }
+
+func (e *RequestError) Error() string { return e.Field + ": " + e.Message }
 
 // Words that no template has of its own.
 const (
@@ -28,7 +38,7 @@ const (
 
 // probe finds out what t takes. A template that fails on a probe does not take it.
 func (t *Template) probe() needs {
-	n := needs{parts: map[string]bool{}}
+	n := needs{parts: map[string]bool{}, shows: map[string]bool{}}
 	parts := fmt.Sprintf(`[{"type":"text","text":%q},{"type":"text","text":%q}]`, probeText, probeMore)
 	for role, chat := range map[string]string{
 		"system":    `[{"role":"system","content":%s},{"role":"user","content":"x"}]`,
@@ -38,7 +48,13 @@ func (t *Template) probe() needs {
 	} {
 		s, ok := t.try(fmt.Sprintf(chat, parts))
 		n.parts[role] = ok && strings.Contains(s, probeText) && strings.Contains(s, probeMore) && !strings.Contains(s, "'type'") && !strings.Contains(s, `"type"`)
+		s, ok = t.try(fmt.Sprintf(chat, strconv.Quote(probeText)))
+		n.shows[role] = !ok || strings.Contains(s, probeText)
 	}
+	n.developer = strings.Contains(t.source, `"developer"`) || strings.Contains(t.source, "'developer'")
+	later, ok := t.try(fmt.Sprintf(`[{"role":"system","content":"x"},{"role":"user","content":"x"},{"role":"system","content":%q},{"role":"user","content":"x"}]`, probeText))
+	n.laterSystem = ok && strings.Contains(later, probeText)
+	_, n.parameters = t.tryWith(`[{"role":"user","content":"x"}]`, `[{"type":"function","function":{"name":"f","description":"x"}}]`)
 	answer := `[{"role":"user","content":"x"},%s,{"role":"tool","tool_call_id":"1","content":"x"},{"role":"user","content":"x"}]`
 	s, ok := t.try(fmt.Sprintf(answer, probeCall(`null`, `{}`)))
 	n.null = ok && !strings.Contains(s, "None")
@@ -72,8 +88,10 @@ func (t *Template) writes(format ToolFormat) bool {
 	return failed
 }
 
-func (t *Template) try(messages string) (string, bool) {
-	vars, err := Input{Messages: []byte(messages)}.vars()
+func (t *Template) try(messages string) (string, bool) { return t.tryWith(messages, "") }
+
+func (t *Template) tryWith(messages, tools string) (string, bool) {
+	vars, err := Input{Messages: []byte(messages), Tools: []byte(tools)}.vars()
 	if err != nil {
 		return "", false
 	}
@@ -83,67 +101,149 @@ func (t *Template) try(messages string) (string, bool) {
 	return s, err == nil
 }
 
-// adapt rewrites the messages in place; they were made for this rendering.
-func (n needs) adapt(messages jinja.Value) error {
-	for i, m := range messages.(*jinja.List).Items { // vars has seen to that
+// adapt rewrites the messages and tools in place; they were made for this rendering.
+func (t *Template) adapt(vars map[string]jinja.Value) error {
+	n := t.accepts()
+	list := vars["messages"].(*jinja.List) // vars has seen to that
+	developer := false
+	for i, m := range list.Items {
 		d, ok := m.(*jinja.Dict)
 		if !ok {
 			return fmt.Errorf("messages[%d]: an object is expected", i)
 		}
-		n.adaptContent(d)
-		if n.arguments {
-			continue
+		d = givenKeys(d)
+		list.Items[i] = d
+		role := text(d, "role")
+		if role == "developer" && !n.developer {
+			d.Set("role", "system")
+			role, developer = "system", true
 		}
-		if err := objectArguments(d); err != nil {
-			return fmt.Errorf("messages[%d].%w", i, err)
+		n.adaptContent(d, role)
+		aliasReasoning(d)
+		if err := t.checkRole(i, d, role); err != nil {
+			return err
 		}
+		n.adaptCalls(d)
+	}
+	if developer && !n.laterSystem {
+		mergeSystem(list)
+	}
+	if tools, ok := vars["tools"].(*jinja.List); ok {
+		n.adaptTools(tools)
 	}
 	return nil
 }
 
-func (n needs) adaptContent(m *jinja.Dict) {
-	v, _ := m.Get("role")
-	role, _ := v.(string)
+func text(d *jinja.Dict, key string) string {
+	v, _ := d.Get(key)
+	s, _ := v.(string)
+	return s
+}
+
+// givenKeys is d without the keys that are null, as in the reference: clients write them for what is not there.
+func givenKeys(d *jinja.Dict) *jinja.Dict {
+	out := &jinja.Dict{}
+	for _, k := range d.Keys() {
+		key := k.(string) // as in all JSON
+		v, _ := d.Get(key)
+		if list, ok := v.(*jinja.List); v == nil && key != "content" || ok && len(list.Items) == 0 && key == "tool_calls" {
+			continue
+		}
+		out.Set(key, v)
+	}
+	return out
+}
+
+// aliasReasoning gives reasoning the names that templates read, as the reference does.
+func aliasReasoning(m *jinja.Dict) {
+	for _, key := range []string{"reasoning_content", "thinking", "reasoning"} {
+		reasoning, ok := m.Get(key)
+		if !ok {
+			continue
+		}
+		if _, ok := m.Get("thinking"); !ok {
+			m.Set("thinking", reasoning)
+		}
+		m.Set("reasoning_content", reasoning)
+		return
+	}
+}
+
+// checkRole refuses a message that the template would drop.
+func (t *Template) checkRole(i int, m *jinja.Dict, role string) error {
+	content, _ := m.Get("content")
+	if content == "" || content == nil {
+		return nil // there is nothing to drop
+	}
+	shown, known := t.accepts().shows[role]
+	if !known {
+		const most = 64
+		name, err := jinja.ToJSON(role)
+		if err != nil || len(role) > most {
+			return &RequestError{fmt.Sprintf("messages[%d].role", i), fmt.Sprintf("%q is no role", shorten(role))}
+		}
+		s, ok := t.try(fmt.Sprintf(`[{"role":"user","content":"x"},{"role":%s,"content":%q},{"role":"user","content":"x"}]`, name, probeText))
+		shown = !ok || strings.Contains(s, probeText)
+	}
+	if shown {
+		return nil
+	}
+	return &RequestError{fmt.Sprintf("messages[%d].role", i), fmt.Sprintf("this model's chat template shows no messages of the role %q", role)}
+}
+
+// adaptContent writes content so that the template can take it. Parts of text are joined by a newline where it takes none.
+func (n needs) adaptContent(m *jinja.Dict, role string) {
 	switch content, _ := m.Get("content"); content := content.(type) {
 	case nil:
-		if !n.null {
+		if !n.null || role != "assistant" {
 			m.Set("content", "")
 		}
 	case *jinja.List:
-		takes, known := n.parts[role]
-		if text, ok := joinParts(content); ok && !(takes && known) {
-			m.Set("content", text)
+		texts, ok := textParts(content)
+		switch {
+		case ok && !n.parts[role]:
+			m.Set("content", strings.Join(texts, "\n"))
+		case ok:
+			for i, s := range texts {
+				part := &jinja.Dict{}
+				if d, ok := content.Items[i].(*jinja.Dict); ok && text(d, "type") == "text" {
+					continue // with whatever else it says
+				}
+				part.Set("type", "text")
+				part.Set("text", s)
+				content.Items[i] = part
+			}
 		}
 	}
 }
 
-// joinParts joins a list of text parts, with nothing between them; ok is false if there is anything else in it.
-func joinParts(parts *jinja.List) (joined string, ok bool) {
-	var b strings.Builder
+// textKeys are the kinds of parts that are text, and where that stands in them.
+var textKeys = map[string]string{"text": "text", "input_text": "text", "output_text": "text", "refusal": "refusal", "thinking": "thinking"}
+
+// textParts are the texts of a list of parts; ok is false if there is anything else in it.
+func textParts(parts *jinja.List) (texts []string, ok bool) {
 	for _, p := range parts.Items {
 		if d, ok := p.(*jinja.Dict); ok {
-			if kind, _ := d.Get("type"); kind != "text" {
-				return "", false
-			}
-			p, _ = d.Get("text")
+			p, _ = d.Get(textKeys[text(d, "type")])
 		}
-		text, ok := p.(string)
+		s, ok := p.(string)
 		if !ok {
-			return "", false
+			return nil, false
 		}
-		b.WriteString(text)
+		texts = append(texts, s)
 	}
-	return b.String(), true
+	return texts, true
 }
 
-// objectArguments turns the arguments of a message's tool calls from strings into the objects they spell.
-func objectArguments(m *jinja.Dict) error {
+// adaptCalls makes the arguments of tool calls the objects they spell, or text that spells one. Those that spell none are {}, as in vLLM: they
+// are what a model once wrote, or was cut off in, and would fail every later turn.
+func (n needs) adaptCalls(m *jinja.Dict) {
 	v, _ := m.Get("tool_calls")
 	calls, ok := v.(*jinja.List)
 	if !ok {
-		return nil
+		return
 	}
-	for i, c := range calls.Items {
+	for _, c := range calls.Items {
 		call, ok := c.(*jinja.Dict)
 		if !ok {
 			continue
@@ -154,20 +254,90 @@ func objectArguments(m *jinja.Dict) error {
 			}
 		}
 		v, _ := call.Get("arguments")
-		text, ok := v.(string)
-		if !ok {
+		if _, ok := v.(*jinja.Dict); ok {
 			continue
 		}
-		if strings.TrimSpace(text) == "" {
-			text = "{}" // what some clients send for a call without arguments
-		}
+		text, _ := v.(string)
 		object, err := jinja.FromJSON([]byte(text))
 		if _, ok := object.(*jinja.Dict); !ok || err != nil {
-			return fmt.Errorf("tool_calls[%d].function.arguments: this model's template needs a JSON object, not %q", i, shorten(text))
+			object, text = &jinja.Dict{}, "{}"
+		}
+		if n.arguments && v != nil {
+			object = text
 		}
 		call.Set("arguments", object)
 	}
-	return nil
+}
+
+// mergeSystem makes one message, the first, of all those of the system.
+func mergeSystem(list *jinja.List) {
+	var texts []string
+	var others []jinja.Value
+	for _, m := range list.Items {
+		d := m.(*jinja.Dict)
+		if s := text(d, "content"); text(d, "role") == "system" {
+			if s != "" {
+				texts = append(texts, s)
+			}
+			continue
+		}
+		others = append(others, m)
+	}
+	system := &jinja.Dict{}
+	system.Set("role", "system")
+	system.Set("content", strings.Join(texts, "\n\n"))
+	list.Items = append([]jinja.Value{system}, others...)
+}
+
+// adaptTools puts the keys of functions in the order that models learnt: name, description, parameters.
+func (n needs) adaptTools(tools *jinja.List) {
+	for i, v := range tools.Items {
+		tool, ok := v.(*jinja.Dict)
+		if !ok {
+			continue
+		}
+		tool = ordered(tool, "type", "function", "name", "description", "parameters")
+		tools.Items[i] = tool
+		f, ok := tool.Get("function")
+		function, isDict := f.(*jinja.Dict)
+		switch {
+		case isDict:
+			function = ordered(function, "name", "description", "parameters")
+			tool.Set("function", function)
+		case !ok && text(tool, "name") != "":
+			function = tool
+		default:
+			continue
+		}
+		if _, ok := function.Get("parameters"); !ok && !n.parameters {
+			function.Set("parameters", noParameters())
+		}
+	}
+}
+
+// noParameters is the schema of a function without any.
+func noParameters() *jinja.Dict {
+	d := &jinja.Dict{}
+	d.Set("type", "object")
+	d.Set("properties", &jinja.Dict{})
+	return d
+}
+
+// ordered is d with the keys named first, without those that are null.
+func ordered(d *jinja.Dict, first ...string) *jinja.Dict {
+	out := &jinja.Dict{}
+	for _, key := range first {
+		if v, _ := d.Get(key); v != nil {
+			out.Set(key, v)
+		}
+	}
+	for _, k := range d.Keys() {
+		key := k.(string)
+		if v, _ := d.Get(key); v != nil {
+			out.Set(key, v)
+		}
+	}
+	return out
 }
 
 func shorten(s string) string {

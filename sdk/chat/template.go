@@ -43,7 +43,8 @@ type Input struct {
 	// AddGenerationPrompt ends the text where the model's turn begins.
 	AddGenerationPrompt bool
 	// Verbatim gives the messages to the template as they are. Otherwise what a template cannot take is written so that
-	// it can: text parts are joined, arguments of tool calls become objects, null content becomes empty.
+	// it can: text parts are joined, arguments of tool calls become objects, null content becomes empty, a developer the system; reasoning
+	// gets the names that templates read, and functions are written name, description, parameters.
 	Verbatim bool
 	Now      func() time.Time // for templates that write the date; nil means time.Now
 }
@@ -53,7 +54,8 @@ type TemplateError struct{ Message string }
 
 func (e *TemplateError) Error() string { return e.Message }
 
-// Render writes the conversation. An error is a *TemplateError if the template refuses the messages; any other has the
+// Render writes the conversation. An error is a *TemplateError if the template refuses the messages and a *RequestError if it would drop some;
+// any other has the
 // line of the template that failed, and is as a rule a message of a form the template does not know; or it is the context's.
 func (t *Template) Render(ctx context.Context, in Input) (string, error) {
 	vars, err := in.vars()
@@ -64,7 +66,7 @@ func (t *Template) Render(ctx context.Context, in Input) (string, error) {
 		t = t.toolUse
 	}
 	if !in.Verbatim {
-		if err := t.accepts().adapt(vars["messages"]); err != nil {
+		if err := t.adapt(vars); err != nil {
 			return "", err
 		}
 	}

@@ -16,16 +16,43 @@ func TestWhatATemplateCannotTakeIsWrittenDifferently(t *testing.T) {
 		return `[{"role":"user","content":"x"},{"role":"assistant","content":` + content + `,"tool_calls":[{"id":"1","type":"function","function":{"name":"f","arguments":` + arguments + `}}]},{"role":"tool","tool_call_id":"1","content":"ok"}]`
 	}
 	user := func(content string) string { return `[{"role":"user","content":` + content + `}]` }
+	tool := func(content string) string {
+		return strings.Replace(call(`""`, `{}`), `"tool_call_id":"1","content":"ok"`, `"tool_call_id":"1","content":`+content, 1)
+	}
+	said := func(field string) string {
+		return `[{"role":"user","content":"x"},{"role":"assistant","content":"y",` + field + `}]`
+	}
 	source := tinySource(t)
 	for _, c := range []struct{ name, template, sent, like string }{
-		{"parts are joined", "glm", user(`[{"type":"text","text":"What "},{"type":"text","text":"is it?"}]`), user(`"What is it?"`)},
+		{"parts are joined", "glm", user(`[{"type":"text","text":"What"},{"type":"text","text":"is it?"}]`), user(`"What\nis it?"`)},
 		{"parts are joined for one role", "chatml_hermes", `[{"role":"system","content":[{"type":"text","text":"A"},"B"]},{"role":"user","content":[{"type":"text","text":"c"}]}]`,
-			`[{"role":"system","content":"AB"},{"role":"user","content":[{"type":"text","text":"c"}]}]`},
+			`[{"role":"system","content":"A\nB"},{"role":"user","content":[{"type":"text","text":"c"}]}]`},
 		{"no parts", "glm", user(`[]`), user(`""`)},
 		{"a string of arguments becomes an object", "chatml_xml", call(`""`, `"{\"b\": 1.0, \"a\": \"é\"}"`), call(`""`, `{"b": 1.0, "a": "é"}`)},
 		{"no arguments", "glm", call(`""`, `""`), call(`""`, `{}`)},
 		{"a string of arguments stays where it can", "chatml_hermes", call(`null`, `"{\"b\":1.0}"`), call(`""`, `"{\"b\":1.0}"`)},
 		{"null content", "glm", call(`null`, `{}`), call(`""`, `{}`)},
+		{"arguments that are null", "chatml_xml", call(`""`, `null`), call(`""`, `{}`)},
+		{"arguments that were cut off", "chatml_xml", call(`""`, `"{\"path\": \"/et"`), call(`""`, `{}`)},
+		{"arguments that are no object", "glm", call(`""`, `"[1]"`), call(`""`, `{}`)},
+		{"arguments that are a list", "glm", call(`""`, `[1]`), call(`""`, `{}`)},
+		{"arguments that are null, where text may stand", "chatml_hermes", call(`""`, `null`), call(`""`, `{}`)},
+		{"no arguments, where text may stand", "chatml_hermes", call(`""`, `""`), call(`""`, `"{}"`)},
+		{"arguments that were cut off, where text may stand", "chatml_hermes", call(`""`, `"{\"path\": \"/et"`), call(`""`, `"{}"`)},
+		{"a null tool message", "chatml_hermes", tool(`null`), tool(`""`)},
+		{"a null tool message for a template that lists results", "glm", tool(`null`), tool(`""`)},
+		{"a tool message of parts", "glm", tool(`[{"type":"text","text":"a"},{"type":"text","text":"b"}]`), tool(`"a\nb"`)},
+		{"a null user", "chatml_hermes", user(`null`), user(`""`)},
+		{"a null system", "chatml_hermes", `[{"role":"system","content":null},{"role":"user","content":"x"}]`, `[{"role":"system","content":""},{"role":"user","content":"x"}]`},
+		{"null for what is not there", "chatml_hermes", `[{"role":"user","content":"x"},{"role":"assistant","content":"y","tool_calls":null,"refusal":null,"reasoning_content":null}]`, `[{"role":"user","content":"x"},{"role":"assistant","content":"y"}]`},
+		{"no calls", "chatml_xml", `[{"role":"user","content":"x"},{"role":"assistant","content":"y","tool_calls":[]}]`, `[{"role":"user","content":"x"},{"role":"assistant","content":"y"}]`},
+		{"a refusal", "glm", `[{"role":"user","content":"x"},{"role":"assistant","content":[{"type":"refusal","refusal":"No."}]}]`, `[{"role":"user","content":"x"},{"role":"assistant","content":"No."}]`},
+		{"a developer", "chatml_hermes", `[{"role":"developer","content":"A"},{"role":"user","content":"x"}]`, `[{"role":"system","content":"A"},{"role":"user","content":"x"}]`},
+		{"a developer after the system", "glm", `[{"role":"system","content":"A"},{"role":"developer","content":[{"type":"text","text":"B"}]},{"role":"user","content":"x"}]`, `[{"role":"system","content":"A"},{"role":"system","content":"B"},{"role":"user","content":"x"}]`},
+		{"reasoning", "chatml_hermes_thinking", said(`"reasoning":"hm"`), said(`"reasoning_content":"hm"`)},
+		{"thinking", "chatml_hermes_thinking", said(`"thinking":"hm","reasoning":"no"`), said(`"reasoning_content":"hm"`)},
+		{"reasoning_content before others", "chatml_hermes_thinking", said(`"thinking":"no","reasoning_content":"hm"`), said(`"reasoning_content":"hm"`)},
+		{"reasoning beside one that is null", "chatml_hermes_thinking", said(`"reasoning_content":null,"reasoning":"hm"`), said(`"reasoning_content":"hm"`)},
 	} {
 		tmpl := parseT(t, source(c.template), nil)
 		got, err := tmpl.Render(context.Background(), Input{Messages: json.RawMessage(c.sent), AddGenerationPrompt: true})
@@ -53,7 +80,6 @@ func TestBadRequestsAreNamed(t *testing.T) {
 	if _, err := tmpl.Render(context.Background(), Input{Messages: json.RawMessage(`[{"role":"dog","content":"x"}]`)}); !errors.As(err, &refused) || refused.Message != "Only users, not dog" {
 		t.Errorf("the template's own refusal: %v", err)
 	}
-	xml := parseT(t, tinySource(t)("chatml_xml"), nil)
 	for _, c := range []struct {
 		tmpl *Template
 		in   Input
@@ -65,8 +91,6 @@ func TestBadRequestsAreNamed(t *testing.T) {
 		{tmpl, Input{Messages: json.RawMessage(`[]`), Tools: json.RawMessage(`{}`)}, "tools: an array is expected"},
 		{tmpl, Input{Messages: json.RawMessage(`[]`), Kwargs: json.RawMessage(`[]`)}, "chat_template_kwargs: an object is expected"},
 		{tmpl, Input{Messages: json.RawMessage(`[{"role":"user","content":5}]`)}, "chat template, line 1: TypeError: unsupported operand type(s) for +: 'int' and 'str'"},
-		{xml, Input{Messages: json.RawMessage(`[{"role":"assistant","content":"","tool_calls":[{"function":{"name":"f","arguments":"[1]"}}]}]`)},
-			`messages[0].tool_calls[0].function.arguments: this model's template needs a JSON object, not "[1]"`},
 	} {
 		_, err := c.tmpl.Render(context.Background(), c.in)
 		if err == nil || err.Error() != c.want {
@@ -74,6 +98,65 @@ func TestBadRequestsAreNamed(t *testing.T) {
 		}
 		if errors.As(err, &refused) {
 			t.Errorf("%v: a mistake of ours or the client's is not the template's refusal", err)
+		}
+	}
+}
+
+// TestFunctionsAreWrittenInOneOrder, whatever order a client has, and without parameters if it has none.
+func TestFunctionsAreWrittenInOneOrder(t *testing.T) {
+	for _, c := range []struct{ name, template, sent, like string }{
+		{"another order", "chatml_hermes", `[{"function":{"parameters":{"type":"object","properties":{"b":{},"a":{}}},"strict":true,"description":"d","name":"f"},"type":"function"}]`,
+			`[{"type":"function","function":{"name":"f","description":"d","parameters":{"type":"object","properties":{"b":{},"a":{}}},"strict":true}}]`},
+		{"null", "chatml_hermes", `[{"type":"function","function":{"name":"f","description":null,"parameters":null,"strict":null}}]`, `[{"type":"function","function":{"name":"f"}}]`},
+		{"without a wrapper", "chatml_hermes", `[{"parameters":{},"name":"f","type":"function"}]`, `[{"type":"function","name":"f","parameters":{}}]`},
+	} {
+		tmpl := parseT(t, tinySource(t)(c.template), nil)
+		in := Input{Messages: json.RawMessage(`[{"role":"user","content":"x"}]`), Tools: json.RawMessage(c.sent)}
+		got, err := tmpl.Render(context.Background(), in)
+		in.Tools, in.Verbatim = json.RawMessage(c.like), true
+		want, err2 := tmpl.Render(context.Background(), in)
+		if err != nil || err2 != nil || got != want || !strings.Contains(got, `"name": "f"`) {
+			t.Errorf("%s: %v, %v\n got  %q\n want %q", c.name, err, err2, got, want)
+		}
+	}
+	for _, name := range []string{"chatml_hermes", "chatml_xml", "glm"} {
+		tmpl := parseT(t, tinySource(t)(name), nil)
+		in := Input{Messages: json.RawMessage(`[{"role":"user","content":"x"}]`), Tools: json.RawMessage(`[{"type":"function","function":{"name":"now"}}]`)}
+		if got, err := tmpl.Render(context.Background(), in); err != nil || !strings.Contains(got, "now") {
+			t.Errorf("%s, a function with nothing but its name: %q, %v", name, got, err)
+		}
+	}
+	strict := parseT(t, "{% for t in tools %}{% for k in t.function.parameters.properties|items %}{{ k }}{% endfor %}<{{ t.function.name }}>{% endfor %}{{ messages[0].content }}", nil)
+	in := Input{Messages: json.RawMessage(`[{"role":"user","content":"x"}]`), Tools: json.RawMessage(`[{"type":"function","function":{"name":"now","parameters":null}}]`)}
+	if got, err := strict.Render(context.Background(), in); err != nil || got != "<now>x" {
+		t.Errorf("a template that needs parameters: %q, %v", got, err)
+	}
+}
+
+// TestARoleThatWouldBeDroppedIsRefused by its name; one that the template refuses itself, or shows, is not.
+func TestARoleThatWouldBeDroppedIsRefused(t *testing.T) {
+	chatml := tinySource(t)("chatml_hermes")
+	any := "{% for m in messages %}<{{ m.role }}>{{ m.content }}{% endfor %}"
+	one := "{% for m in messages %}{% if m.role == 'system' and not loop.first %}{% else %}<{{ m.role }}>{{ m.content }}{% endif %}{% endfor %}"
+	noTools := "{% for m in messages %}{% if m.role in ['user', 'assistant'] %}{{ m.content }}{% endif %}{% endfor %}"
+	for _, c := range []struct{ name, template, messages, want, field string }{
+		{"unknown", chatml, `[{"role":"user","content":"x"},{"role":"critic","content":"y"}]`, "", "messages[1].role"},
+		{"unknown, nothing to drop", any, `[{"role":"critic","content":""}]`, "<critic>", ""},
+		{"unknown and shown", any, `[{"role":"critic","content":"y"}]`, "<critic>y", ""},
+		{"with quotes", any, `[{"role":"a\"]}","content":"y"}]`, `<a"]}>y`, ""},
+		{"long", any, `[{"role":"` + strings.Repeat("x", 65) + `","content":"y"}]`, "", "messages[0].role"},
+		{"a tool's", noTools, `[{"role":"user","content":"x"},{"role":"tool","content":"y"}]`, "", "messages[1].role"},
+		{"a developer where the system is unknown", noTools, `[{"role":"developer","content":"x"}]`, "", "messages[0].role"},
+		{"a developer where one system counts", one, `[{"role":"system","content":"a"},{"role":"user","content":"x"},{"role":"developer","content":"b"}]`, "<system>a\n\nb<user>x", ""},
+		{"a developer that is known", any + "{# 'developer' #}", `[{"role":"developer","content":"b"}]`, "<developer>b", ""},
+	} {
+		got, err := parseT(t, c.template, nil).Render(context.Background(), Input{Messages: json.RawMessage(c.messages)})
+		var refused *RequestError
+		switch {
+		case c.field == "" && (err != nil || got != c.want):
+			t.Errorf("%s: %q, %v", c.name, got, err)
+		case c.field != "" && (!errors.As(err, &refused) || refused.Field != c.field):
+			t.Errorf("%s: %q, %v", c.name, got, err)
 		}
 	}
 }

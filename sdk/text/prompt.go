@@ -84,9 +84,12 @@ func (m *Model) Render(ctx context.Context, c sdk.Chat) (string, error) {
 	}
 	rendered, err := m.template.Render(ctx, chat.Input{Messages: c.Messages, Tools: c.Tools, Kwargs: c.Kwargs, AddGenerationPrompt: true})
 	var refused *chat.TemplateError
+	var wrong *chat.RequestError
 	switch {
 	case err != nil && ctx.Err() != nil:
 		return "", ctx.Err()
+	case errors.As(err, &wrong):
+		return "", invalid(wrong.Field, "%s", wrong.Message)
 	case errors.As(err, &refused):
 		return "", sdk.Errorf(sdk.ReasonTemplate, "the chat template refused the messages: %w", refused)
 	case err != nil:

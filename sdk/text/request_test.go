@@ -184,6 +184,7 @@ func TestBadRequestsNameTheField(t *testing.T) {
 		{"messages", chat(`[{"content": "hello"}]`, "", "")},
 		{"messages", chat(`[{"role": 7}]`, "", "")},
 		{"messages", chat(`[{"role": "user"`, "", "")},
+		{"messages[1].role", chat(`[{"role": "user", "content": "x"}, {"role": "critic", "content": "y"}]`, "", "")},
 		{"tools", chat(hello, `{}`, "")},
 		{"tools", chat(hello, `["x"]`, "")},
 		{"chat_template_kwargs", chat(hello, "", `[]`)},
