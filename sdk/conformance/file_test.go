@@ -148,18 +148,23 @@ func playProcess(flaw string) {
 		os.Unsetenv(client.EnvCertificate)
 	case "lets anybody in":
 		if hosted {
-			playServer(true, os.Getenv(client.EnvCertificate) != "")
+			playServer(grpc_health_v1.HealthCheckResponse_SERVING, true)
 		}
 	case "does not tell its health":
 		if hosted {
-			playServer(false, false)
+			playServer(grpc_health_v1.HealthCheckResponse_UNKNOWN, false)
+		}
+	case "is never well":
+		if hosted {
+			playServer(grpc_health_v1.HealthCheckResponse_NOT_SERVING, false)
 		}
 	}
 	serve.Main(plugin)
 }
 
-// playServer serves the reference without go-plugin: with health or not, and with TLS for everybody or as the host asks.
-func playServer(healthy, open bool) {
+// playServer serves the reference without go-plugin: with a health, if it is not unknown, and with TLS for everybody or as the
+// host asks.
+func playServer(state grpc_health_v1.HealthCheckResponse_ServingStatus, open bool) {
 	go func() {
 		_, _ = io.Copy(io.Discard, os.NewFile(3, "lifeline"))
 		os.Exit(1)
@@ -174,9 +179,9 @@ func playServer(healthy, open bool) {
 	b := &beneath{inner: inner}
 	pb.RegisterModelServer(server, b)
 	pb.RegisterSchedulerServer(server, b)
-	if healthy {
+	if state != grpc_health_v1.HealthCheckResponse_UNKNOWN {
 		well := health.NewServer()
-		well.SetServingStatus("plugin", grpc_health_v1.HealthCheckResponse_SERVING)
+		well.SetServingStatus("plugin", state)
 		grpc_health_v1.RegisterHealthServer(server, well)
 	}
 	socket, served, err := serveOn(server, os.Getenv("PLUGIN_UNIX_SOCKET_DIR"), 1)

@@ -200,13 +200,8 @@ func drains(t T, p *process) {
 	var err error
 	select {
 	case err = <-drained:
-		select {
-		case end := <-answered:
-			if end != nil {
-				t.Errorf("L5: Drain ended an answer that ran: %v", end)
-			}
-		case <-time.After(p.config.Timeout):
-			t.Errorf("L5: Drain returned while an answer ran; it still did %v later", p.config.Timeout)
+		if err == nil {
+			p.endsItself(t, answered)
 		}
 	case end := <-answered: // it was short
 		if end != nil {
@@ -219,6 +214,18 @@ func drains(t T, p *process) {
 	}
 	if err != nil {
 		t.Errorf("L5: Drain failed: %v", err)
+	}
+}
+
+// endsItself looks at an answer after Drain has returned: it is over, and whole.
+func (p *process) endsItself(t T, answered <-chan error) {
+	select {
+	case end := <-answered:
+		if end != nil {
+			t.Errorf("L5: Drain ended an answer that ran: %v", end)
+		}
+	case <-time.After(p.config.Timeout):
+		t.Errorf("L5: Drain returned while an answer ran; it still did %v later", p.config.Timeout)
 	}
 }
 

@@ -96,6 +96,25 @@ func (*movesAnything) Schedule(ctx context.Context, orders <-chan sdk.Order, rep
 	}
 }
 
+// answersOrder answers every order with what report makes of it.
+type answersOrder struct {
+	reference
+	report func(sdk.Order) sdk.Report
+}
+
+func (a *answersOrder) Schedule(ctx context.Context, orders <-chan sdk.Order, report func(sdk.Report) error) error {
+	for {
+		select {
+		case o := <-orders:
+			if err := report(a.report(o)); err != nil {
+				return err
+			}
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
 // edited passes the reference's events through a change.
 func edited(change func(*sdk.Event)) func(context.Context, *reference, sdk.GenerateRequest, func(sdk.Event) error) error {
 	return func(ctx context.Context, r *reference, req sdk.GenerateRequest, send func(sdk.Event) error) error {
@@ -164,6 +183,7 @@ func mutants(release <-chan struct{}) []mutant {
 		{flaw: "speaks in the clear", fails: "process", must: "P8", file: true},
 		{flaw: "lets anybody in", fails: "process", must: "P8", file: true},
 		{flaw: "does not tell its health", fails: "process", must: "P9", file: true},
+		{flaw: "is never well", fails: "process", must: "P9", file: true},
 
 		{flaw: "speaks another major than it speaks", fails: "describe", must: "D1"},
 		{flaw: "a name no file can have", fails: "describe", must: "D1", plugin: one(&twin{
@@ -277,6 +297,12 @@ func mutants(release <-chan struct{}) []mutant {
 		{flaw: "clings to life", fails: "load-unload", must: "L6", plugin: func() sdk.Plugin { return &clingsToLife{} }},
 		{flaw: "takes no orders", fails: "load-unload", must: "S1", plugin: func() sdk.Plugin { return &refusesOrders{} }},
 		{flaw: "moves modules it does not have", fails: "load-unload", must: "S1", plugin: func() sdk.Plugin { return &movesAnything{} }},
+		{flaw: "answers a query with an error", fails: "load-unload", must: "S1", plugin: func() sdk.Plugin {
+			return &answersOrder{report: func(o sdk.Order) sdk.Report { return sdk.Report{Done: &sdk.OrderDone{ID: o.ID, Error: "not now"}} }}
+		}},
+		{flaw: "reports, but not on its orders", fails: "load-unload", must: "S1", timeout: brief, plugin: func() sdk.Plugin {
+			return &answersOrder{report: func(sdk.Order) sdk.Report { return sdk.Report{Running: 1} }}
+		}},
 		{flaw: "promises a tokenizer", fails: "load-unload", must: "D3", plugin: func() sdk.Plugin { return &noTokenizer{} }},
 
 		{flaw: "leaves out a token of prompts of ids", fails: "generate", must: "G1", plugin: one(&twin{
@@ -359,6 +385,13 @@ func mutants(release <-chan struct{}) []mutant {
 			})})},
 		{flaw: "does not say how likely the prompt was", fails: "generate", must: "G8", plugin: one(&twin{
 			generate: asked(func(r *sdk.GenerateRequest) { r.PromptLogprobs = false })})},
+		{flaw: "takes a prompt's likelihood for a bug", fails: "generate", must: "G8", plugin: one(&twin{
+			generate: func(ctx context.Context, r *reference, req sdk.GenerateRequest, send func(sdk.Event) error) error {
+				if req.PromptLogprobs {
+					return errors.New("not supported")
+				}
+				return r.Generate(ctx, req, send)
+			}})},
 		{flaw: "takes the prompt for impossible", fails: "generate", must: "G8", plugin: one(&twin{
 			generate: edited(func(e *sdk.Event) {
 				if e.Start != nil && e.Start.PromptLogprobs != nil {
