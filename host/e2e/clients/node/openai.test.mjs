@@ -255,3 +255,14 @@ test('a client may leave', async () => {
   assert.equal(chunks, 4);
   assert.equal((await create(capital())).choices[0].message.content, answer);
 });
+
+// The client asks for base64 by itself and makes numbers of it; asked for numbers it gets the same.
+test('embeddings', async () => {
+  const input = ['The capital of Japan is Tokyo.', 'What is 27 + 38?'];
+  const got = await client.embeddings.create({ model, input });
+  const numbers = await client.embeddings.create({ model, input, encoding_format: 'float' });
+  assert.equal(got.data.length, 2);
+  assert.deepEqual(got.data.map((e) => [...e.embedding].map(Math.fround)), numbers.data.map((e) => e.embedding.map(Math.fround)));
+  assert.notDeepEqual(got.data[0].embedding, got.data[1].embedding);
+  assert.equal(got.usage.prompt_tokens, got.usage.total_tokens);
+});
