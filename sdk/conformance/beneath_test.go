@@ -46,6 +46,7 @@ func passOn(err error) error {
 func (b *beneath) Describe(ctx context.Context, _ *pb.DescribeRequest) (*pb.DescribeResponse, error) {
 	d, err := b.inner.Describe(ctx)
 	m := wire.DescriptionToPB(d)
+	m.Capabilities = nil // what the reference has beyond the core is not passed on
 	if b.flaw == "speaks another major than it speaks" {
 		m.Majors = []int64{2}
 	}

@@ -71,6 +71,8 @@ func Cases() []Case {
 		{"determinism", []string{"R1", "R2", "R3"}, caseDeterminism},
 		{"tools", []string{"T1", "T2", "T3"}, caseTools},
 		{"pictures", []string{"V1", "V2", "V3"}, casePictures},
+		{"forward", []string{"F1", "F2", "F3", "F4", "F5"}, caseForward},
+		{"embed", []string{"B1", "B2", "B3"}, caseEmbed},
 	}
 }
 

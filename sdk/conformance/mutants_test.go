@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"image/color"
 	"image/png"
+	"math"
 	"os"
 	"regexp"
 	"slices"
@@ -31,6 +32,11 @@ type twin struct {
 	inspect  func(sdk.InspectRequest, sdk.Inspection, error) (sdk.Inspection, error)
 	load     func(sdk.LayerTable, error) (sdk.LayerTable, error)
 	generate func(ctx context.Context, r *reference, req sdk.GenerateRequest, send func(sdk.Event) error) error
+
+	open, close func(r *reference, name string) error
+	fork        func(r *reference, from, to string) error
+	forward     func(r *reference, req sdk.ForwardRequest) (sdk.ForwardResult, error)
+	embed       func(r *reference, req sdk.EmbedRequest) (sdk.EmbedResult, error)
 }
 
 func (t *twin) Describe() sdk.Description {
@@ -65,6 +71,41 @@ func (t *twin) Generate(ctx context.Context, req sdk.GenerateRequest, send func(
 		return t.generate(ctx, &t.reference, req, send)
 	}
 	return t.reference.Generate(ctx, req, send)
+}
+
+func (t *twin) OpenSequence(ctx context.Context, name string) error {
+	if t.open != nil {
+		return t.open(&t.reference, name)
+	}
+	return t.reference.OpenSequence(ctx, name)
+}
+
+func (t *twin) ForkSequence(ctx context.Context, from, to string) error {
+	if t.fork != nil {
+		return t.fork(&t.reference, from, to)
+	}
+	return t.reference.ForkSequence(ctx, from, to)
+}
+
+func (t *twin) CloseSequence(ctx context.Context, name string) error {
+	if t.close != nil {
+		return t.close(&t.reference, name)
+	}
+	return t.reference.CloseSequence(ctx, name)
+}
+
+func (t *twin) Forward(ctx context.Context, req sdk.ForwardRequest) (sdk.ForwardResult, error) {
+	if t.forward != nil {
+		return t.forward(&t.reference, req)
+	}
+	return t.reference.Forward(ctx, req)
+}
+
+func (t *twin) Embed(ctx context.Context, req sdk.EmbedRequest) (sdk.EmbedResult, error) {
+	if t.embed != nil {
+		return t.embed(&t.reference, req)
+	}
+	return t.reference.Embed(ctx, req)
 }
 
 // Twins with a further ability.
@@ -468,7 +509,7 @@ func mutants(release <-chan struct{}) []mutant {
 		{flaw: "depends on the process", fails: "determinism", must: "R1", plugin: func() sdk.Plugin {
 			own := &reference{salt: int(salt.Add(1))}
 			return &twin{generate: func(ctx context.Context, r *reference, req sdk.GenerateRequest, send func(sdk.Event) error) error {
-				if req.Chat == nil { // of chats with pictures another case asks the same
+				if req.HasText && req.MaxTokens == samples()[0].MaxTokens { // others compare an answer with something else
 					r = own
 				}
 				return r.Generate(ctx, req, send)
@@ -622,6 +663,136 @@ func mutants(release <-chan struct{}) []mutant {
 					}
 				}
 			})})},
+
+		{flaw: "makes sequences up", fails: "forward", must: "F1", plugin: one(&twin{
+			forward: func(r *reference, req sdk.ForwardRequest) (sdk.ForwardResult, error) {
+				_ = r.OpenSequence(context.Background(), req.Sequence)
+				return r.Forward(context.Background(), req)
+			}})},
+		{flaw: "closes nothing", fails: "forward", must: "F1", plugin: one(&twin{close: func(*reference, string) error { return nil }})},
+		{flaw: "opens what is open", fails: "forward", must: "F1", plugin: one(&twin{
+			open: func(r *reference, name string) error {
+				_ = r.OpenSequence(context.Background(), name)
+				return nil
+			}})},
+		{flaw: "has other logits than it draws from", fails: "forward", must: "F2", plugin: one(&twin{
+			forward: func(r *reference, req sdk.ForwardRequest) (sdk.ForwardResult, error) {
+				out, err := r.Forward(context.Background(), req)
+				if len(out.Logits) > 1 {
+					out.Logits = append(out.Logits[1:], out.Logits[0])
+				}
+				return out, err
+			}})},
+		{flaw: "forgets what came before a call", fails: "forward", must: "F2", plugin: one(&twin{
+			forward: func(r *reference, req sdk.ForwardRequest) (sdk.ForwardResult, error) {
+				out, err := r.Forward(context.Background(), req)
+				if err == nil && req.Rows == nil {
+					out.Logits = r.logits(req.Tokens)
+				}
+				return out, err
+			}})},
+		{flaw: "forks for show", fails: "forward", must: "F3", plugin: forksForShow},
+		{flaw: "forks what was there first", fails: "forward", must: "F3", plugin: one(&twin{
+			fork: func(r *reference, from, to string) error {
+				err := r.ForkSequence(context.Background(), from, to)
+				if err == nil {
+					r.sequences.open[to][0] = 5
+				}
+				return err
+			}})},
+		{flaw: "sorts the rows", fails: "forward", must: "F4", plugin: one(&twin{
+			forward: func(r *reference, req sdk.ForwardRequest) (sdk.ForwardResult, error) {
+				slices.Sort(req.Rows)
+				return r.Forward(context.Background(), req)
+			}})},
+		{flaw: "counts the positions of a call alone", fails: "forward", must: "F4", plugin: one(&twin{
+			forward: func(r *reference, req sdk.ForwardRequest) (sdk.ForwardResult, error) {
+				out, err := r.Forward(context.Background(), req)
+				out.Length = len(req.Tokens)
+				return out, err
+			}})},
+		{flaw: "appends what it refuses", fails: "forward", must: "F5", plugin: one(&twin{
+			forward: func(r *reference, req sdk.ForwardRequest) (sdk.ForwardResult, error) {
+				out, err := r.Forward(context.Background(), req)
+				if sdk.ReasonOf(err) == sdk.ReasonInvalid {
+					r.sequences.open[req.Sequence] = append(r.sequences.open[req.Sequence], req.Tokens[0])
+				}
+				return out, err
+			}})},
+		{flaw: "knows no end of a sequence", fails: "forward", must: "F5", plugin: one(&twin{
+			forward: func(r *reference, req sdk.ForwardRequest) (sdk.ForwardResult, error) {
+				out, err := r.Forward(context.Background(), req)
+				if sdk.ReasonOf(err) == sdk.ReasonContext {
+					return sdk.ForwardResult{Logits: r.logits(req.Tokens), Vocab: referenceVocab}, nil
+				}
+				return out, err
+			}})},
+
+		{flaw: "has longer vectors for longer texts", fails: "embed", must: "B1", plugin: one(&twin{
+			embed: func(r *reference, req sdk.EmbedRequest) (sdk.EmbedResult, error) {
+				out, err := r.Embed(context.Background(), req)
+				for i, text := range req.Texts {
+					out.Vectors[i] = slices.Repeat(out.Vectors[i], len(text))
+				}
+				return out, err
+			}})},
+		{flaw: "has a vector of no numbers", fails: "embed", must: "B1", plugin: one(&twin{
+			embed: func(r *reference, req sdk.EmbedRequest) (sdk.EmbedResult, error) {
+				out, err := r.Embed(context.Background(), req)
+				for _, v := range out.Vectors {
+					v[0] = float32(math.NaN())
+				}
+				return out, err
+			}})},
+		{flaw: "weighs texts against each other", fails: "embed", must: "B2", plugin: one(&twin{
+			embed: func(r *reference, req sdk.EmbedRequest) (sdk.EmbedResult, error) {
+				out, err := r.Embed(context.Background(), req)
+				for _, v := range out.Vectors {
+					v[0] /= float32(len(out.Vectors))
+				}
+				return out, err
+			}})},
+		{flaw: "takes ids for something else than their text", fails: "embed", must: "B2", plugin: one(&twin{
+			embed: func(r *reference, req sdk.EmbedRequest) (sdk.EmbedResult, error) {
+				out, err := r.Embed(context.Background(), req)
+				for i := range req.Tokens {
+					if err == nil {
+						out.Vectors[i][0]++
+					}
+				}
+				return out, err
+			}})},
+		{flaw: "embeds the beginning of what is long", fails: "embed", must: "B3", plugin: one(&twin{
+			embed: func(r *reference, req sdk.EmbedRequest) (sdk.EmbedResult, error) {
+				for i, ids := range req.Tokens {
+					req.Tokens[i] = ids[:min(len(ids), referenceContext)]
+				}
+				return r.Embed(context.Background(), req)
+			}})},
+	}
+}
+
+// forksForShow makes twins whose forks are their origins under another name.
+func forksForShow() sdk.Plugin {
+	origins := map[string]string{}
+	origin := func(name string) string {
+		if from, forked := origins[name]; forked {
+			return from
+		}
+		return name
+	}
+	return &twin{
+		fork: func(r *reference, from, to string) error {
+			if err := r.ForkSequence(context.Background(), from, to); err != nil {
+				return err
+			}
+			origins[to] = from
+			return nil
+		},
+		forward: func(r *reference, req sdk.ForwardRequest) (sdk.ForwardResult, error) {
+			req.Sequence = origin(req.Sequence)
+			return r.Forward(context.Background(), req)
+		},
 	}
 }
 

@@ -29,6 +29,8 @@ const (
 // reference has a model whose next token is a hash of all before it, so that every mistake shows in what follows.
 type reference struct {
 	salt int // 0; a mutant may change the answers by it
+
+	sequences *referenceSequences // after Load
 }
 
 func (*reference) Describe() sdk.Description {
@@ -64,6 +66,7 @@ func (*reference) Inspect(_ context.Context, req sdk.InspectRequest) (sdk.Inspec
 
 func (r *reference) Load(ctx context.Context, req sdk.LoadRequest, _ func(sdk.Progress)) (sdk.LayerTable, error) {
 	inspection, err := r.Inspect(ctx, req.InspectRequest)
+	r.sequences = &referenceSequences{open: map[string][]int32{}}
 	return inspection.Table, err
 }
 
