@@ -135,6 +135,10 @@ func TestAbsentKeysHaveTheReferencesMeaning(t *testing.T) {
 	}
 }
 
+// fp8ByTransformers is what FineGrainedFP8Config of transformers 5.24 writes.
+const fp8ByTransformers = `{"activation_scheme": "dynamic", "dequantize": false, "expert_dtype": "fp8", "modules_to_convert": null, "modules_to_not_convert": ["lm_head"],
+	"quant_method": "fp8", "scale_fmt": "float", "weight_block_size": [128, 128]}`
+
 func TestFP8(t *testing.T) {
 	for config, want := range map[string][2]int{
 		`null`:                    {},
@@ -142,7 +146,9 @@ func TestFP8(t *testing.T) {
 		`{"quant_method": "fp8", "fmt": "e4m3", "activation_scheme": "dynamic", "weight_block_size": [1, 64]}`: {1, 64},
 		`{"quant_method": "fp8", "modules_to_not_convert": null}`:                                              {128, 128},
 		`{"quant_method": "fp8", "modules_to_not_convert": ["lm_head"]}`:                                       {128, 128},
-		`{"quant_method": "fp8", "dequantize": true, "something_new": null}`:                                   {128, 128},
+		fp8ByTransformers: {128, 128},
+		`{"quant_method": "fp8", "ignored_layers": ["lm_head"], "modules_to_convert": []}`: {128, 128},
+		`{"quant_method": "fp8", "dequantize": true, "something_new": null}`:               {128, 128},
 	} {
 		if c := suite.Parsed(t, `"quantization_config": `+config); c.FP8Block != want {
 			t.Errorf("with %s: blocks %v, not %v", config, c.FP8Block, want)
@@ -170,6 +176,9 @@ func TestMistakesAreToldInWords(t *testing.T) {
 		{`"quantization_config": {"quant_method": "awq", "bits": 4}`, `quantization_config: "bits" is not known here`},
 		{`"quantization_config": {"quant_method": "fp8", "fmt": "e5m2"}`, `quantization_config: fmt is "e5m2"`},
 		{`"quantization_config": {"quant_method": "fp8", "activation_scheme": "static"}`, `quantization_config: activation_scheme is "static"`},
+		{`"quantization_config": {"quant_method": "fp8", "scale_fmt": "ue8m0"}`, `quantization_config: scale_fmt is "ue8m0", which is not built; only float is`},
+		{`"quantization_config": {"quant_method": "fp8", "expert_dtype": "fp4"}`, `quantization_config: expert_dtype is "fp4", which is not built; only fp8 is`},
+		{`"quantization_config": {"quant_method": "fp8", "modules_to_convert": ["embed_tokens"]}`, `quantization_config: modules_to_convert is ["embed_tokens"], which is not built; only matrices are`},
 		{`"quantization_config": {"quant_method": "fp8", "weight_block_size": null}`, "weight_block_size is []; two numbers from 1 on are needed"},
 		{`"quantization_config": {"quant_method": "fp8", "weight_block_size": [0, 128]}`, "weight_block_size is [0 128]"},
 		{`"quantization_config": {"quant_method": "fp8", "weight_block_size": "128 x 128"}`, "quantization_config: weight_block_size: a list was expected, found string"},

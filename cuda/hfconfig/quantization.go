@@ -12,8 +12,8 @@ type quantizationKeys struct {
 	Quantization map[string]json.RawMessage `json:"quantization_config"`
 }
 
-// fp8Keys are those of quant_method "fp8", as Qwen publishes it. Which matrices it means is seen by their scales, so
-// modules_to_not_convert is not needed; activations are not quantised here, so their scheme matters only where it brings
+// fp8Keys are those of quant_method "fp8", as Qwen publishes it and transformers writes it. Which matrices it means is seen by their scales, so
+// modules_to_not_convert, or ignored_layers, is not needed; activations are not quantised here, so their scheme matters only where it brings
 // tensors of its own.
 type fp8Keys struct {
 	Method           string   `json:"quant_method"`
@@ -21,10 +21,15 @@ type fp8Keys struct {
 	ActivationScheme string   `json:"activation_scheme"`
 	BlockSize        []int    `json:"weight_block_size"`
 	NotConverted     []string `json:"modules_to_not_convert"`
+	Ignored          []string `json:"ignored_layers"`     // the same
+	Converted        []string `json:"modules_to_convert"` // beside the matrices: embeddings
+	ScaleFormat      string   `json:"scale_fmt"`          // of the weights' scales
+	ExpertType       string   `json:"expert_dtype"`
 	Dequantize       bool     `json:"dequantize"` // how the reference is to compute, with the same weights
 }
 
-var fp8Known = []string{"quant_method", "fmt", "activation_scheme", "weight_block_size", "modules_to_not_convert", "dequantize"}
+var fp8Known = []string{"quant_method", "fmt", "activation_scheme", "weight_block_size", "modules_to_not_convert", "ignored_layers", "modules_to_convert", "scale_fmt",
+	"expert_dtype", "dequantize"}
 
 // Quantized says whether weights are announced that are not plain numbers.
 func (f *File) Quantized() bool { return f.quantization.Quantization != nil }
@@ -36,7 +41,7 @@ func (f *File) FP8() (block [2]int) {
 	if given == nil {
 		return block
 	}
-	q := fp8Keys{Format: "e4m3", ActivationScheme: "dynamic", BlockSize: []int{128, 128}}
+	q := fp8Keys{Format: "e4m3", ActivationScheme: "dynamic", ScaleFormat: "float", ExpertType: "fp8", BlockSize: []int{128, 128}}
 	text, err := json.Marshal(given)
 	if err == nil {
 		err = decode(text, &q)
@@ -48,9 +53,11 @@ func (f *File) FP8() (block [2]int) {
 	}
 	for _, k := range []struct{ key, value, built string }{
 		{"quant_method", q.Method, "fp8"}, {"fmt", q.Format, "e4m3"}, {"activation_scheme", q.ActivationScheme, "dynamic"},
+		{"scale_fmt", q.ScaleFormat, "float"}, {"expert_dtype", q.ExpertType, "fp8"},
 	} {
 		p.Refuse(k.value != k.built, "%s: %s is %q, which is not built; only %s is", at, k.key, k.value, k.built)
 	}
+	p.Refuse(len(q.Converted) > 0, "%s: modules_to_convert is %q, which is not built; only matrices are", at, q.Converted)
 	for _, key := range slices.Sorted(maps.Keys(given)) {
 		p.Refuse(!slices.Contains(fp8Known, key) && string(given[key]) != "null", "%s: %q is not known here", at, key)
 	}

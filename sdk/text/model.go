@@ -5,9 +5,6 @@ package text
 import (
 	"context"
 	"errors"
-	"io/fs"
-	"os"
-	"path/filepath"
 	"strings"
 
 	"github.com/inference-pio/inference-pio/sdk"
@@ -29,7 +26,7 @@ type Model struct {
 // tags mark reasoning. They are the template's; empty if it knows no reasoning.
 type tags struct{ open, close string }
 
-// Open reads tokenizer.json, the chat template, generation_config.json and config.json in dir. The first two may be
+// Open reads the tokenizer, the chat template, generation_config.json and config.json in dir. The first two may be
 // missing, as in a checkpoint that is only a config.json.
 func Open(ctx context.Context, dir string) (*Model, error) {
 	m := new(Model)
@@ -56,7 +53,7 @@ func Open(ctx context.Context, dir string) (*Model, error) {
 }
 
 func openTokenizer(ctx context.Context, dir string) (*tokenizer.Tokenizer, error) {
-	if _, err := os.Lstat(filepath.Join(dir, "tokenizer.json")); errors.Is(err, fs.ErrNotExist) {
+	if !tokenizer.Exists(dir) {
 		return nil, nil
 	}
 	t, err := tokenizer.Load(ctx, dir)
@@ -69,7 +66,7 @@ func openTokenizer(ctx context.Context, dir string) (*tokenizer.Tokenizer, error
 	return t, nil
 }
 
-// HasTokenizer says whether there is a tokenizer.json. Without one the model takes prompts of ids and shows no text.
+// HasTokenizer says whether there is a tokenizer. Without one the model takes prompts of ids and shows no text.
 func (m *Model) HasTokenizer() bool { return m.tokenizer != nil }
 
 // EOS are the ids that end an answer.

@@ -21,15 +21,18 @@ const (
 	maxConfigFile = 64 << 20  // bytes of tokenizer_config.json, which may list every added token
 )
 
-// Load reads dir/tokenizer.json, and from dir/tokenizer_config.json, if it is there, those added tokens that the first lacks.
-// Errors name the file and the key.
+// Load reads dir/tokenizer.json, and from dir/tokenizer_config.json, if it is there, those added tokens that the first lacks; without a
+// tokenizer.json it reads a vocab.json and merges.txt that are Qwen's. Errors name the file and the key.
 func Load(ctx context.Context, dir string) (*Tokenizer, error) {
-	path := filepath.Join(dir, "tokenizer.json")
-	text, err := regular.Read(path, maxFile)
+	extra, err := configTokens(filepath.Join(dir, "tokenizer_config.json"))
 	if err != nil {
 		return nil, err
 	}
-	extra, err := configTokens(filepath.Join(dir, "tokenizer_config.json"))
+	if !has(dir, wholeFile) {
+		return loadPair(ctx, dir, extra)
+	}
+	path := filepath.Join(dir, wholeFile)
+	text, err := regular.Read(path, maxFile)
 	if err != nil {
 		return nil, err
 	}
