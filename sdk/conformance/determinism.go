@@ -39,11 +39,12 @@ func caseDeterminism(t T, c Config) {
 	elsewhere(t, c, requests, alone)
 }
 
-// same compares tokens and finish. CachedTokens tells how the answer was made, not what it is.
+// same compares tokens and finish. CachedTokens and Queued tell how the answer was made, not what it is.
 func same(t T, what string, got, want *answer) {
 	t.Helper()
 	g, w := got.finish, want.finish
 	g.CachedTokens, w.CachedTokens = 0, 0
+	g.Queued, w.Queued = 0, 0
 	for i := range min(len(got.tokens), len(want.tokens)) {
 		if !reflect.DeepEqual(got.tokens[i], want.tokens[i]) {
 			t.Errorf("%s, token %d is %+v; it was %+v", what, want.tokens[i].Index, got.tokens[i], want.tokens[i])

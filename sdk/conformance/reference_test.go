@@ -10,10 +10,12 @@ import (
 	"fmt"
 	"hash/fnv"
 	"image/png"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/inference-pio/inference-pio/sdk"
 	"github.com/inference-pio/inference-pio/sdk/client"
@@ -118,7 +120,8 @@ func (r *reference) Generate(ctx context.Context, req sdk.GenerateRequest, send 
 			return err
 		}
 	}
-	finish := &sdk.Finish{Reason: sdk.FinishLength, PromptTokens: len(prompt), CompletionTokens: len(sequence) - len(prompt)}
+	finish := &sdk.Finish{Reason: sdk.FinishLength, PromptTokens: len(prompt), CompletionTokens: len(sequence) - len(prompt),
+		Queued: rand.N(time.Second), CachedTokens: rand.N(len(prompt) + 1)} // nobody may mind
 	if calls != nil {
 		finish.Reason = sdk.FinishToolCalls
 	}
