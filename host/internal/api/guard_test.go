@@ -191,6 +191,10 @@ func TestABrowserIsToldWhatAPageMaySend(t *testing.T) {
 	if w.Code != http.StatusNoContent || !strings.Contains(w.Header().Get("Vary"), "Origin") {
 		t.Errorf("status %d, Vary %q", w.Code, w.Header().Values("Vary"))
 	}
+	w = from(h, http.MethodOptions, "/v1/sequences/seq-0", "localhost:8080", "https://app.example", "Access-Control-Request-Method", "DELETE")
+	if got := w.Header().Get("Access-Control-Allow-Methods"); got != "DELETE" {
+		t.Errorf("a sequence may be closed by %q", got)
+	}
 	w = from(h, http.MethodOptions, "/v1/chat/completions", "localhost:8080", "https://evil.example", ask...)
 	if w.Code != http.StatusForbidden || w.Header().Get("Access-Control-Allow-Origin") != "" {
 		t.Errorf("a page that may not: status %d, %v", w.Code, w.Header())

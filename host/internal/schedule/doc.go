@@ -23,6 +23,13 @@
 // The first restart comes at once, the following ones after 1, 2, 4 and so on up to 30 seconds; a token begins the
 // count anew.
 //
+// # Sequences
+//
+// Clients can append tokens to a sequence, call by call, and ask their logits. The host keeps the tokens, and which of them the first
+// call appended, as those are computed in another form: a process that does not have the sequence is brought to where it is. What is
+// not certain to be as it was, after a call that was given up or an answer that does not fit, is begun anew in the same way. A sequence
+// ends after a while without a call, with its weights, and with its model.
+//
 // # Quarantine
 //
 // Five failed starts in a row put a model into quarantine: requests are refused at once, with the time of the next attempt
