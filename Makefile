@@ -8,7 +8,7 @@ SOAK_SEED ?= 1
 RACE := ./sdk/... ./host/... ./cuda/far/... ./cuda/serve/...
 
 .DEFAULT_GOAL := help
-.PHONY: help build run test race lint generate bench soak fuzz
+.PHONY: help build run test race lint generate bench soak fuzz clients
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /\1|/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "make %-9s %s\n", $$1, $$2}'
@@ -44,6 +44,9 @@ bench: ## the figures of docs/bench.md, each beside its limit
 soak: build ## SOAK_KILLS (500) kills under load, for SOAK_TIME (15m) at most; no answer may differ or be lost
 	PIO_BIN=$(CURDIR)/bin SOAK_KILLS=$(SOAK_KILLS) SOAK_TIME=$(SOAK_TIME) SOAK_SEED=$(SOAK_SEED) \
 	  go test -count 1 -timeout 2h -v -run '^TestSoak$$' ./host/e2e
+
+clients: build ## other people's clients against two tiny models (docs/clients.md)
+	python3 host/e2e/clients/run.py
 
 fuzz: ## every fuzz target for FUZZTIME (10s) each
 	@grep -rl --include='*_test.go' '^func Fuzz' . | while read -r f; do \

@@ -1,0 +1,108 @@
+#!/usr/bin/env python3
+"""Runs other people's clients against bin/piohost serving two tiny models, as docs/clients.md tells; `make clients` calls it.
+
+Packages are installed into a temporary folder, each at the version that the files beside this one pin. It takes some five minutes, most of them
+to install, and ends with 1 if a client could not do what the table says that it can. A group whose packages cannot be had is left out, by name.
+"""
+
+import os
+import pathlib
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+import venv
+
+HERE = pathlib.Path(__file__).resolve().parent
+ROOT = HERE.parent.parent.parent
+INSTALL, RUN, START = 600, 300, 60  # seconds at most
+PYTHON = {
+    "openai-1": ["openai"],
+    "openai-2": ["openai", "langchain-openai", "instructor", "pydantic-ai", "litellm", "llama-index"],
+    "openai-3": ["openai", "langchain-openai", "pydantic-ai"],
+}
+
+
+def tiny(family):
+    return ROOT / "plugins" / family / "testdata/tiny"
+
+
+def start(folder):
+    """A host on a free port; returns it and its URL when it is ready."""
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        port = s.getsockname()[1]
+    entries = "".join(f'[[model]]\nid = "{name}"\npath = "{tiny(family)}"\nplugin = "{family}"\n\n'
+                      for name, family in (("tiny", "qwen3_0_6b"), ("tiny-vl", "qwen3_vl_2b")))
+    config = folder / "models.toml"
+    config.write_text(f'[server]\nlisten = "127.0.0.1:{port}"\n\n[plugins]\ndirs = ["{ROOT / "bin/plugins"}"]\n\n{entries}')
+    host = subprocess.Popen([ROOT / "bin/piohost", "--config", config], stdout=subprocess.DEVNULL, stderr=open(folder / "log", "w"))
+    url, deadline = f"http://127.0.0.1:{port}", time.monotonic() + START
+    while time.monotonic() < deadline and host.poll() is None:
+        try:
+            urllib.request.urlopen(url + "/readyz", timeout=5).close()
+            return host, url
+        except OSError:
+            time.sleep(0.1)
+    host.kill()
+    sys.exit("piohost does not become ready:\n" + (folder / "log").read_text())
+
+
+def install(name, command, **more):
+    """False if the packages cannot be had, which is told."""
+    try:
+        done = subprocess.run(command, timeout=INSTALL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, **more)
+    except (subprocess.TimeoutExpired, FileNotFoundError) as e:
+        print(f"left out: {name}: {e}", flush=True)
+        return False
+    if done.returncode:
+        print(f"left out: {name}: {done.stdout[-500:]}", flush=True)
+    return done.returncode == 0
+
+
+def run(command, **more):
+    try:
+        return subprocess.run(command, timeout=RUN, **more).returncode == 0
+    except subprocess.TimeoutExpired as e:
+        print(f"FAIL  {e}", flush=True)
+        return False
+
+
+def python(folder, name, clients, url, picture):
+    home = folder / name
+    venv.create(home, with_pip=True)
+    program = home / "bin/python"
+    if not install(f"python {name}", [program, "-m", "pip", "install", "-q", "--disable-pip-version-check", "-r", HERE / "python" / f"{name}.txt"]):
+        return True
+    return run([program, HERE / "python/check.py", url, picture, *clients], stderr=subprocess.DEVNULL if "-q" in sys.argv else None)
+
+
+def node(folder, name, command, env):
+    home = folder / name
+    shutil.copytree(HERE / name, home)
+    if not install(f"npm {name}", ["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund"], cwd=home):
+        return True
+    return run(command, cwd=home, env=env)
+
+
+def main():
+    picture = str(tiny("qwen3_vl_2b") / "picture0.png")
+    with tempfile.TemporaryDirectory(prefix="pio-clients") as name:
+        folder = pathlib.Path(name)
+        host, url = start(folder)
+        env = {**os.environ, "PIO_BASE_URL": url, "PIO_PICTURE": picture}
+        try:
+            good = [python(folder, name, clients, url, picture) for name, clients in PYTHON.items()]
+            good.append(node(folder, "js", ["node", "check.mjs", url], env))
+            good.append(node(folder, "node", ["node", "--test"], env))
+            good.append(run(["go", "test", "-count=1", "./..."], cwd=HERE, env=env))
+        finally:
+            host.terminate()
+            host.wait(START)
+    sys.exit(0 if all(good) else 1)
+
+
+main()
