@@ -251,3 +251,34 @@ func expertBytes(t *testing.T, family string) (bytes float64) {
 func quickFar(bytes int64) string {
 	return fmt.Sprintf("[[device]]\nname = \"far\"\nmemory = \"%dB\"\ncopy = \"20GB/s\"\nread = \"1000GB/s\"\n", bytes)
 }
+
+// The least that an order for the cpu accepts is enough for the process there is, and for the next one to load with.
+func TestTheLeastBudgetIsEnoughForTheNextProcess(t *testing.T) {
+	for _, family := range families {
+		s := start(t, tinyOf(family, "tiny", small))
+		body := ask("What is the capital of Japan?", object{"temperature": 0, "max_tokens": 12, "ignore_eos": true})
+		want, err := s.complete("/v1/chat/completions", body, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		code, bytes := 0, 1
+		for range 3 { // first by what the host counts, then by what the process holds
+			var out object
+			if code, out = s.post("/admin/budget/tiny", object{"device": "cpu", "bytes": bytes}); code == http.StatusOK {
+				break
+			}
+			_, least, ok := strings.Cut(fmt.Sprint(out["error"]), "the least that works is ")
+			if n, _ := fmt.Sscan(least, &bytes); !ok || n != 1 || code != http.StatusConflict {
+				t.Fatalf("%s, %d bytes: %d %v", family, bytes, code, out)
+			}
+		}
+		s.kill()
+		if got, err := s.complete("/v1/chat/completions", body, nil); err != nil || code != http.StatusOK || !reflect.DeepEqual(got, want) {
+			t.Errorf("%s with %d bytes: %d, %v\n got %+v\nwant %+v", family, bytes, code, err, got, want)
+		}
+		if log := s.log.String(); strings.Contains(log, "did not start") {
+			t.Errorf("%s with %d bytes:\n%s", family, bytes, s.log.end())
+		}
+		s.stop()
+	}
+}

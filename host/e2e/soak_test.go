@@ -32,7 +32,8 @@ func knob[T any](t *testing.T, name string, standard T, parse func(string) (T, e
 	return v
 }
 
-// TestSoak ends after SOAK_KILLS, or after SOAK_TIME with what was done until then. SOAK_SEED chooses another run.
+// TestSoak ends after SOAK_KILLS, or after SOAK_TIME with what was done until then. SOAK_SEED chooses another run;
+// SOAK_LOG names a file for what the host said.
 func TestSoak(t *testing.T) {
 	kills := knob(t, "SOAK_KILLS", 20, strconv.Atoi)
 	limit := knob(t, "SOAK_TIME", 5*time.Minute, time.ParseDuration)
@@ -51,6 +52,10 @@ func TestSoak(t *testing.T) {
 	k.s = start(t, "health = \"3s\"\n[[device]]\nname = \"far\"\nmemory = \"12MiB\"\ncopy = \"2GB/s\"\nread = \"20GB/s\"\n"+tables)
 	k.all(t, "before", known)
 	before := k.footprint(t)
+
+	if file := os.Getenv("SOAK_LOG"); file != "" {
+		t.Cleanup(func() { write(t, file, k.s.log.String()) })
+	}
 
 	began := time.Now()
 	ctx, cancel := context.WithTimeout(context.Background(), limit)

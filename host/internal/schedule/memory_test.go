@@ -266,13 +266,13 @@ func TestTheDivisionWaitsForThoseThatCome(t *testing.T) {
 	})
 }
 
-// A budget that the host has not or that the plugin refuses is not remembered.
+// A budget that the host has not, that the plugin refuses, or that the next process could not load with, is not remembered.
 func TestOnlyBudgetsThatAreKeptAreRemembered(t *testing.T) {
-	const refusal = "1000 bytes are too few for the cpu; the least that works is 2500"
+	const refusal = "3100 bytes are too few for the cpu; the least that works is 3500"
 	inTown(t, 10_000, []config.Model{{ID: "a"}, {ID: "b"}}, func(_ string, p *fakeProcess) error {
 		p.inspect = takes(2000, 1)
 		p.order = func(o sdk.Order) sdk.Report {
-			if o.Budget.Bytes < 2500 {
+			if o.Budget.Bytes == 3100 {
 				return sdk.Report{Done: &sdk.OrderDone{Error: refusal}}
 			}
 			return sdk.Report{}
@@ -283,8 +283,11 @@ func TestOnlyBudgetsThatAreKeptAreRemembered(t *testing.T) {
 			_, err := w.Order(context.Background(), "a", sdk.Order{Budget: &sdk.BudgetOrder{Device: "cpu", Bytes: bytes}})
 			return err
 		}
-		if err := order(1000); err == nil || !strings.Contains(err.Error(), refusal) {
+		if err := order(3100); err == nil || !strings.Contains(err.Error(), refusal) {
 			t.Errorf("less than works: %v", err)
+		}
+		if err := order(3023); err == nil || !strings.Contains(err.Error(), "the least that works is 3024") { // the process would obey
+			t.Errorf("less than its successor could load with: %v", err)
 		}
 		if err := order(7000); err == nil || !strings.Contains(err.Error(), "the most that works is 6976") {
 			t.Errorf("more than there is: %v", err)
@@ -297,12 +300,12 @@ func TestOnlyBudgetsThatAreKeptAreRemembered(t *testing.T) {
 		w.newest("a").die(syscall.SIGKILL)
 		time.Sleep(time.Minute) // the pause after one more death
 		w.stand("a ready 6976, b ready 3024")
-		if err := order(2500); err != nil {
+		if err := order(3024); err != nil {
 			t.Error(err)
 		}
 		w.newest("a").die(syscall.SIGKILL)
 		time.Sleep(time.Minute)
-		w.stand("a ready 2500, b ready 3024")
+		w.stand("a ready 3024, b ready 3024")
 	})
 }
 
