@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"bufio"
 	"context"
 	"fmt"
 	"reflect"
@@ -62,6 +63,26 @@ func killedAt(t *testing.T, i int, body object, want answer, model string) {
 	}
 	if !strings.Contains(s.log.String(), "SIGKILL") {
 		t.Errorf("the log does not tell of the kill:\n%s", s.log)
+	}
+}
+
+// A kill in the middle of a long prompt, or soon after, is told to whoever waits for the answer, and in the log.
+func TestAPauseIsTold(t *testing.T) {
+	s := start(t, tinyModel("step_tokens = 128"))
+	resp := s.open("/v1/completions", object{"model": "tiny", "prompt": words(1000, 3), "stream": true, "max_tokens": 800, "ignore_eos": true,
+		"temperature": 0, "return_token_ids": true}) // the prompt's ids are the first chunk
+	defer resp.Body.Close()
+	lines, told, ended := bufio.NewScanner(resp.Body), 0, false
+	lines.Buffer(nil, 1<<20)
+	for first := true; lines.Scan(); first = false {
+		if first {
+			s.kill()
+		}
+		told += strings.Count(lines.Text(), ": waiting: the model's process has ended, the answer goes on in the next one")
+		ended = lines.Text() == "data: [DONE]" || ended
+	}
+	if told == 0 || !ended || !strings.Contains(s.log.String(), "an answer goes on after a pause") {
+		t.Errorf("told %d times, ended %v:\n%s", told, ended, s.log)
 	}
 }
 

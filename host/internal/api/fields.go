@@ -35,6 +35,7 @@ type request struct {
 	unprompted bool     // add_generation_prompt is false
 	wishes     []wish   // whether the model is to think
 	effort     string   // reasoning_effort, "" if absent
+	clear      string   // of thinking, whether earlier thoughts are left out: "true", "false" or ""
 	toolNames  []string // of the tools a chat may call
 	allowed    []string // those that tool_choice leaves, nil for all
 	toolChoice string   // as sdk.Chat has it

@@ -21,6 +21,7 @@ type wish struct {
 const (
 	enableThinking  = "enable_thinking"
 	reasoningEffort = "reasoning_effort"
+	clearThinking   = "clear_thinking"
 )
 
 // efforts are OpenAI's, and one of its followers'.
@@ -42,14 +43,23 @@ func readEnableThinking(r *request, v json.RawMessage) error {
 	return err
 }
 
-// readThinking takes Z.ai's object. A budget of tokens, as others have in it, is not kept here.
+// readThinking takes Z.ai's object. A budget of tokens, as others have in it, is not kept here; whether earlier thoughts are left out
+// is a variable of the template.
 func readThinking(r *request, v json.RawMessage) error {
 	const expected = `{"type": "enabled"} or {"type": "disabled"}`
 	if v[0] != '{' {
 		return wrong(v, expected)
 	}
 	for key, at := range fieldsOf(v, 0) {
-		if value := v[at.from:at.to]; key != "type" && !isNull(value) {
+		switch value := json.RawMessage(v[at.from:at.to]); {
+		case key == "type", isNull(value):
+		case key == clearThinking:
+			b, err := boolean(value)
+			if err != nil {
+				return &fieldError{"thinking." + key, err}
+			}
+			r.clear = strconv.FormatBool(b)
+		default:
 			return &fieldError{"thinking." + clip(key), errors.New("is not supported by this host; expected " + expected)}
 		}
 	}
@@ -78,6 +88,12 @@ func (r *request) settleThinking() error {
 		}
 	}
 	r.setKwarg(enableThinking, strconv.FormatBool(first.think))
+	if v := r.kwarg(clearThinking); r.clear != "" && given(v) && string(v) != r.clear {
+		return invalid("thinking."+clearThinking, "thinking.%s is %s, and chat_template_kwargs.%s is %s; give one of them", clearThinking, r.clear, clearThinking, clip(string(v)))
+	}
+	if r.clear != "" {
+		r.setKwarg(clearThinking, r.clear)
+	}
 	if r.effort == "" {
 		return nil
 	}

@@ -19,6 +19,9 @@ var tokenizeFields = fields{
 	"tools":                 readTools,
 	"chat_template_kwargs":  readKwargs,
 	"add_generation_prompt": readGenerationPrompt,
+	reasoningEffort:         readEffort,
+	enableThinking:          readEnableThinking,
+	"thinking":              readThinking,
 
 	"return_token_strs": func(r *request, v json.RawMessage) (err error) { r.tokenStrs, err = boolean(v); return },
 	// Byte-level tokenizers put nothing around a text by themselves; what a chat needs, its template writes.

@@ -31,11 +31,11 @@ func TestTokenizeRendersMessages(t *testing.T) {
 		return "ok", nil
 	}
 	w := post(New(f, Options{}), "/tokenize", `{"messages": [{"role": "user", "content": "Hi"}], "tools": [`+weatherTool+`],
-		"add_generation_prompt": false, "chat_template_kwargs": {"enable_thinking": false}, "add_special_tokens": false, "continue_final_message": false}`)
+		"add_generation_prompt": false, "chat_template_kwargs": {"a": 1}, "reasoning_effort": "none", "add_special_tokens": false, "continue_final_message": false}`)
 	equalLines(t, []string{strings.TrimSpace(w.Body.String())}, []string{`{"count":2,"max_model_len":2048,"tokens":[111,107],"token_strs":null}`})
 	want := sdk.Chat{
 		Messages: json.RawMessage(`[{"role": "user", "content": "Hi"}]`), Tools: json.RawMessage("[" + weatherTool + "]"),
-		Kwargs: json.RawMessage(`{"enable_thinking": false,"add_generation_prompt":false}`),
+		Kwargs: json.RawMessage(`{"a": 1,"enable_thinking":false,"reasoning_effort":"none","add_generation_prompt":false}`),
 	}
 	if !reflect.DeepEqual(seen, want) {
 		t.Errorf("rendered %s %s %s", seen.Messages, seen.Tools, seen.Kwargs)

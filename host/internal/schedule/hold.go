@@ -24,6 +24,9 @@ func (f *flight) hold(e sdk.Event) error {
 	case e.Token != nil:
 		return f.holdToken(e.Token)
 	case e.Finish != nil:
+		if n := len(f.ids); e.Finish.Reason == sdk.FinishStop && n < f.req.MinTokens {
+			return sdk.Errorf(sdk.ReasonInternal, "the plugin ended the answer after %d tokens, and min_tokens is %d", n, f.req.MinTokens)
+		}
 		return f.holdText(e.Finish.Text, e.Finish.Reasoning, e.Finish.ToolCalls)
 	}
 	return sdk.Errorf(sdk.ReasonInternal, "the plugin sent an event of no kind")
