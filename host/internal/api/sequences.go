@@ -98,6 +98,12 @@ func (a *api) openedSequence(w http.ResponseWriter, r *http.Request, t *tally) (
 
 func (a *api) forkSequence(w http.ResponseWriter, r *http.Request) {
 	t := newTally(w, r, "fork-")
+	h, err := a.intake.enter() // it may wait for others
+	if err != nil {
+		t.refuse(w, asError(err, ""))
+		return
+	}
+	defer h.leave()
 	s, err := a.backend.ForkSequence(r.Context(), r.PathValue("id"))
 	if err != nil {
 		t.refuse(w, asError(err, ""))

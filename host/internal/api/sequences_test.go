@@ -94,6 +94,14 @@ func TestWhatASequenceIsNotAsked(t *testing.T) {
 			t.Errorf("%s %.60s: %d, param %q: %s; want %d, %q, %q", c.path, c.body, w.Code, deref(e.Param), e.Message, c.status, c.param, c.text)
 		}
 	}
+	none := New(f, Options{MaxRequests: 1})
+	slow := newGate()
+	f.answer = slow.answer
+	busy := ask(none, "/v1/completions", `{"model": "tiny", "prompt": "a"}`)
+	<-slow.began
+	refusedWith(t, "a fork", send(none, http.MethodPost, "/v1/sequences/seq-0/fork"), 503, "overloaded", "server.max_requests")
+	close(slow.open)
+	<-busy
 	if w := send(h, http.MethodGet, "/v1/sequences/seq-0"); w.Code != 405 || w.Header().Get("Allow") != "DELETE, OPTIONS" {
 		t.Errorf("%d, Allow %q", w.Code, w.Header().Get("Allow"))
 	}

@@ -53,7 +53,9 @@ func (h *Host) Render(ctx context.Context, name string, chat sdk.Chat) (text str
 func (h *Host) Embed(ctx context.Context, name string, req sdk.EmbedRequest) (r sdk.EmbedResult, err error) {
 	err = h.serve(ctx, name, func(ctx context.Context, m *model) error {
 		return m.unable(sdk.CapabilityEmbed, m.ask(ctx, func(ctx context.Context, l *life) (err error) {
-			r, err = l.Embed(ctx, req)
+			if r, err = l.Embed(ctx, req); err == nil {
+				m.useful()
+			}
 			return err
 		}))
 	})
@@ -104,6 +106,13 @@ func (m *model) ask(ctx context.Context, call func(context.Context, *life) error
 		}
 	}
 	return sdk.Errorf(sdk.ReasonInternal, "the plugin died %d times over this request, the last time it %s", maxAsked, l.end())
+}
+
+// useful notes that a process has done something of what it is for, which is more than to know its tokenizer.
+func (m *model) useful() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.trouble = 0
 }
 
 // gone waits until the death of l has been understood.

@@ -206,21 +206,29 @@ func (s *sequence) forward(ctx context.Context, l *life, tokens []int32, rows []
 	if err := s.model.mayForward(len(s.tokens), tokens, rows); err != nil {
 		return r, err
 	}
-	for try := range 2 {
-		if err := s.settle(ctx, l); err != nil {
-			return r, err
+	for range 2 {
+		if r, err = s.attempt(ctx, l, tokens, rows); err == nil {
+			s.model.useful()
+			return r, nil
 		}
-		r, err = l.Forward(ctx, sdk.ForwardRequest{Sequence: s.name(), Tokens: tokens, Rows: rows})
-		if err == nil {
-			err = s.hold(r, len(s.tokens)+len(tokens))
-		}
-		if err == nil || refused(err) {
+		if refused(err) {
 			return r, err
 		}
 		s.let()
-		if try > 0 || sdk.ReasonOf(err) != sdk.ReasonNotFound { // the plugin has lost it
-			break
-		}
+		if sdk.ReasonOf(err) != sdk.ReasonNotFound {
+			return r, err
+		} // the plugin has lost it
+	}
+	return r, err
+}
+
+func (s *sequence) attempt(ctx context.Context, l *life, tokens []int32, rows []int) (r sdk.ForwardResult, err error) {
+	if err := s.settle(ctx, l); err != nil {
+		return r, err
+	}
+	r, err = l.Forward(ctx, sdk.ForwardRequest{Sequence: s.name(), Tokens: tokens, Rows: rows})
+	if err == nil {
+		err = s.hold(r, len(s.tokens)+len(tokens))
 	}
 	return r, err
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"slices"
 	"strings"
 	"sync"
@@ -12,6 +13,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/inference-pio/inference-pio/host/internal/config"
 	"github.com/inference-pio/inference-pio/sdk"
 )
 
@@ -188,6 +190,25 @@ func TestACallThatIsGivenUpHasAppendedNothing(t *testing.T) {
 	})
 }
 
+// A process that has given logits, or a vector, was of use: the next start comes at once.
+func TestLogitsEndTheBackoff(t *testing.T) {
+	inWorld(t, func(*fakeProcess) error { return nil }, func(w *world) {
+		id := w.open()
+		for i := range 8 {
+			if i%2 == 0 {
+				w.step(id, i > 0, append(slices.Repeat([][]int32{ids(1)}, i/2), ids(1))...)
+			} else if _, err := w.Embed(context.Background(), "m", sdk.EmbedRequest{Texts: []string{"a"}}); err != nil {
+				t.Error(err)
+			}
+			w.process(i + 1).die(syscall.SIGKILL)
+			synctest.Wait()
+		}
+		if n := w.startTimes(); len(n) != 9 || n[8] != 0 {
+			t.Errorf("starts at %v", n)
+		}
+	})
+}
+
 // What the plugin refuses leaves the sequence as it was; what it loses, or miscounts, is computed again.
 func TestWhatAPluginDoesWithASequence(t *testing.T) {
 	inWorld(t, func(p *fakeProcess) error {
@@ -351,6 +372,23 @@ func TestOrdersAndSequences(t *testing.T) {
 	})
 }
 
+// A reload ends the sequences of an entry that differs, with the reason; others go on in the process that they have.
+func TestAReloadAndSequences(t *testing.T) {
+	inWorld(t, func(*fakeProcess) error { return nil }, func(w *world) {
+		old := w.Config().Models[0]
+		id := w.open()
+		w.step(id, false, ids(1, 2))
+		apply(t, w, w.next(old, config.Model{ID: "new", Devices: []string{"cpu"}}), Changes{Added: []string{"new"}})
+		w.step(id, false, ids(1, 2), ids(3))
+		changed := old
+		changed.Threads = 3
+		apply(t, w, w.next(changed), Changes{Changed: []string{"m"}, Removed: []string{"new"}})
+		_, err := w.Forward(context.Background(), id, ids(4), nil)
+		reasonIs(t, "changed", err, sdk.ReasonNotFound, `closed with its model "m": its entry in models.toml was changed`)
+		w.step(w.open(), false, ids(1))
+	})
+}
+
 // A call that runs when its model is stopped is waited for, and then told.
 func TestADrainWaitsForACallAndEndsIt(t *testing.T) {
 	inWorld(t, func(p *fakeProcess) error {
@@ -399,6 +437,8 @@ func TestASequenceEndsWithItsWeights(t *testing.T) {
 		w.step(fresh, false, ids(66))       // the next process has others
 		_, err := w.Forward(context.Background(), begun, ids(3), nil)
 		reasonIs(t, "begun with others", err, sdk.ReasonChanged, "with other weights after 2 tokens of this sequence")
+		w.Config().Server.MaxOpenSequences = 2
+		w.open() // the one that ended does not count
 	})
 }
 
@@ -435,4 +475,85 @@ func TestEmbedAsksTheModel(t *testing.T) {
 			t.Errorf("%+v, %v", r, err)
 		}
 	})
+}
+
+// Clients step and fork while processes die at any time, are restarted by order, lose sequences and refuse calls: no row is ever
+// another than its history says, and no call fails but those that were refused.
+func TestSequencesAmongDeaths(t *testing.T) {
+	for seed := range uint64(20) {
+		inWorld(t, func(p *fakeProcess) error {
+			p.forward = func(ctx context.Context, p *fakeProcess, req sdk.ForwardRequest) error {
+				time.Sleep(time.Duration(req.Tokens[0]%7) * 20 * time.Millisecond)
+				p.mu.Lock()
+				defer p.mu.Unlock()
+				if req.Tokens[0] == 11 && strings.HasSuffix(req.Sequence, ".1") {
+					delete(p.sequences, req.Sequence)
+				}
+				if req.Tokens[0] == 999 {
+					return sdk.Errorf(sdk.ReasonInvalid, "no")
+				}
+				return p.gone(ctx)
+			}
+			return nil
+		}, func(w *world) {
+			over := make(chan struct{})
+			var work, trouble sync.WaitGroup
+			trouble.Go(func() {
+				random := rand.New(rand.NewPCG(seed, 0))
+				for {
+					select {
+					case <-over:
+						return
+					case <-time.After(time.Duration(500+random.IntN(500)) * time.Millisecond):
+					}
+					w.mu.Lock()
+					p := w.procs[len(w.procs)-1]
+					w.mu.Unlock()
+					p.die(syscall.SIGKILL)
+				}
+			})
+			for client := range uint64(4) {
+				work.Go(func() { clientOf(w, rand.New(rand.NewPCG(seed, client+1))) })
+			}
+			work.Wait()
+			close(over)
+			trouble.Wait()
+		})
+	}
+}
+
+// clientOf makes calls on a sequence and the forks of it, in turn.
+func clientOf(w *world, random *rand.Rand) {
+	type branch struct {
+		id    string
+		calls [][]int32
+	}
+	branches := []branch{{id: w.open()}}
+	for range 15 {
+		b := &branches[random.IntN(len(branches))]
+		if random.IntN(4) == 0 {
+			f, err := w.ForkSequence(context.Background(), b.id)
+			if err != nil {
+				w.t.Errorf("fork: %v", err)
+				return
+			}
+			branches = append(branches, branch{f.ID, slices.Clone(b.calls)})
+			continue
+		}
+		if random.IntN(5) == 0 {
+			_, err := w.Forward(context.Background(), b.id, ids(999), nil)
+			reasonIs(w.t, "refused", err, sdk.ReasonInvalid, "no")
+			continue
+		}
+		b.calls = append(b.calls, nil)
+		for range 1 + random.IntN(3) {
+			b.calls[len(b.calls)-1] = append(b.calls[len(b.calls)-1], 1+random.Int32N(12))
+		}
+		r, err := w.Forward(context.Background(), b.id, b.calls[len(b.calls)-1], nil)
+		rows := rowsOf(b.calls)
+		if err != nil || !slices.Equal(r.Logits, rows[len(rows)-1]) || r.Length != len(rows) {
+			w.t.Errorf("call %d: %+v, %v; want %v", len(b.calls), r, err, rows[len(rows)-1])
+			return
+		}
+	}
 }

@@ -60,6 +60,9 @@ func (t *sequences) take(id string) (*sequence, error) {
 func (t *sequences) leave(s *sequence, idle time.Duration) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	if s.ctx.Err() != nil {
+		t.lessen(s)
+	}
 	if s.calls--; s.calls == 0 && t.all[s.id] == s {
 		s.until = time.Now().Add(idle)
 		s.lease.Reset(idle)
