@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"strconv"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -73,6 +74,71 @@ func TestSlowClientStallsOnlyItself(t *testing.T) {
 		work.Wait()
 		wantIdle(t, e)
 	})
+}
+
+// Who was slow once and listens again holds nobody up, and keeps its place.
+func TestAClientThatWasSlowOnceIsNotWaitedFor(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := Config{Blocks: 16, MaxSequences: 1, StepTokens: 128, Context: 512, Vocab: fakeVocab}
+		e, err := New(slowModel{newFakeModel(c), 20 * time.Millisecond, 0}, c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(e.Close)
+		var since time.Time
+		var other sync.WaitGroup
+		_, err = e.Generate(t.Context(), Request{Prompt: ids(10, 1), MaxTokens: 150, IgnoreEOS: true}, func(s Sampled) (bool, error) {
+			switch s.Index {
+			case 3:
+				time.Sleep(3 * patience)
+				other.Go(func() { // it waits for the place
+					if _, _, err := collect(e, Request{Prompt: ids(10, 2), MaxTokens: 1}); err != nil {
+						t.Error(err)
+					}
+				})
+			case 4:
+				since = time.Now()
+			case 149:
+				if took := time.Since(since); took != 145*20*time.Millisecond {
+					t.Errorf("145 steps of 20 ms took %v", took)
+				}
+			}
+			return false, nil
+		})
+		if err != nil {
+			t.Error(err)
+		}
+		other.Wait()
+		if s := e.Stats(); s.Preemptions != 0 {
+			t.Errorf("%d preemptions of a client that listened", s.Preemptions)
+		}
+	})
+}
+
+// Of those whose callers do not listen the last one gives way, before any that is listened to.
+func TestWhoGivesWay(t *testing.T) {
+	now := time.Unix(1, 0)
+	for _, c := range []struct{ late, want string }{ // by arrival: l is late, o runs, - waits
+		{"ooo", "2"}, {"lol", "2"}, {"llo", "1"}, {"loo", "0"}, {"oll", "2"}, {"ll-", "1"}, {"l-o", "0"}, {"o--", "0"}, {"---", ""},
+	} {
+		s, got := &scheduler{}, ""
+		for i, kind := range c.late {
+			q := &sequence{arrival: uint64(i), phase: running}
+			switch kind {
+			case 'l':
+				q.late = now
+			case '-':
+				q.phase = waiting
+			}
+			s.running = append(s.running, q)
+		}
+		if q := s.victim(); q != nil {
+			got = strconv.FormatUint(q.arrival, 10)
+		}
+		if got != c.want {
+			t.Errorf("%s: %q gives way, not %q", c.late, got, c.want)
+		}
+	}
 }
 
 func TestClientThatNeverListensLosesItsPlaceNotItsAnswer(t *testing.T) {

@@ -180,6 +180,37 @@ func TestThePrefixCacheTellsPicturesApart(t *testing.T) {
 	}
 }
 
+// No key of a picture is an id, whatever its hash, and each bit of the hash but the signs counts.
+func TestKeysOfPicturesAreNoIDs(t *testing.T) {
+	prompt := []int32{7, 5, 5, 5, 5, 5, 5, 5, 5, 5, 7}
+	of := func(hash [32]byte) []int32 { return keys(prompt, []Media{{At: 1, Len: 9, Hash: hash}}) }
+	for _, hash := range [][32]byte{{}, {5}, {0: 255, 1: 255, 2: 255, 3: 255}, {3: 0x7f, 7: 0x80, 31: 0x7f}} {
+		list := of(hash)
+		if list[0] != 7 || list[10] != 7 {
+			t.Errorf("%v: what stands around it is %d and %d", hash, list[0], list[10])
+		}
+		for i, key := range list[1:10] {
+			if key >= 0 {
+				t.Errorf("%v: position %d has the key %d, which may be an id", hash, i, key)
+			}
+		}
+		if list[1] != list[9] {
+			t.Errorf("%v: the ninth position does not repeat the first", hash)
+		}
+	}
+	plain := of([32]byte{})
+	for bit := range 256 {
+		var hash [32]byte
+		hash[bit/8] = 1 << (bit % 8)
+		if same := slices.Equal(of(hash), plain); same != (bit%32 == 31) {
+			t.Errorf("bit %d of the hash: the keys are the same, %v", bit, same)
+		}
+	}
+	if &keys(prompt, nil)[0] != &prompt[0] || prompt[1] != 5 {
+		t.Error("the prompt itself was changed, or copied without need")
+	}
+}
+
 // A model is told when whoever waited for a preparation is gone, also if there is nothing else to do.
 func TestACancelledPreparationIsToldOf(t *testing.T) {
 	e, m := startSeeing(t, seeing, 1<<30)

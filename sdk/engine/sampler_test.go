@@ -295,6 +295,38 @@ func TestFilterEqualsSortingEverything(t *testing.T) {
 	})
 }
 
+// At its boundary a filter keeps what it names: the ids that make up top_p and no more, all that are as likely as the last of top_k, and
+// those that are just min_p as likely as the likeliest.
+func TestFiltersAtTheirBoundaries(t *testing.T) {
+	equal, steps := []float32{1, 1, 1, 1, -9}, []float32{3, 2, 2, 1}
+	more := math.Nextafter(0.5, 1)
+	for _, c := range []struct {
+		logits []float32
+		p      Params
+		want   []int32
+	}{
+		{equal[:4], Params{TopP: 0.5}, []int32{0, 1}}, {equal[:4], Params{TopP: more}, []int32{0, 1, 2}}, {equal[:4], Params{TopP: 0.25}, []int32{0}},
+		{equal[:4], Params{TopP: 0.75}, []int32{0, 1, 2}}, {equal[:4], Params{TopP: 1}, []int32{0, 1, 2, 3}}, {equal[:4], Params{TopP: math.SmallestNonzeroFloat64}, []int32{0}},
+		{equal, Params{TopK: 4, TopP: 0.5}, []int32{0, 1}}, {equal, Params{TopK: 4, TopP: more}, []int32{0, 1, 2}}, {equal, Params{TopK: 2, TopP: 0.5}, []int32{0, 1}},
+		{equal, Params{TopK: 1}, []int32{0, 1, 2, 3}}, {steps, Params{TopK: 2}, []int32{0, 1, 2}}, {steps, Params{TopK: 3}, []int32{0, 1, 2}}, {steps, Params{TopK: 4}, []int32{0, 1, 2, 3}},
+		{equal, Params{MinP: 1}, []int32{0, 1, 2, 3}}, {steps, Params{MinP: negExp(-1)}, []int32{0, 1, 2}}, {steps, Params{MinP: math.Nextafter(negExp(-1), 1)}, []int32{0}},
+	} {
+		c.p.Temperature = 1
+		kept, err := new(workspace).filter(c.logits, &c.p)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got []int32
+		for _, k := range kept {
+			got = append(got, k.id)
+		}
+		slices.Sort(got)
+		if !slices.Equal(got, c.want) {
+			t.Errorf("%v, top_k %d, top_p %v, min_p %v: %v, want %v", c.logits, c.p.TopK, c.p.TopP, c.p.MinP, got, c.want)
+		}
+	}
+}
+
 // filterBySorting is the definition of Params' filters, written as it reads.
 func filterBySorting(logits []float32, p Params) []int32 {
 	all := make([]candidate, len(logits))
