@@ -32,6 +32,8 @@ func TestWhatATemplateCannotTakeIsWrittenDifferently(t *testing.T) {
 		{"no arguments", "glm", call(`""`, `""`), call(`""`, `{}`)},
 		{"a string of arguments stays where it can", "chatml_hermes", call(`null`, `"{\"b\":1.0}"`), call(`""`, `"{\"b\":1.0}"`)},
 		{"null content", "glm", call(`null`, `{}`), call(`""`, `{}`)},
+		{"blank arguments", "glm", call(`""`, `" \n"`), call(`""`, `{}`)},
+		{"arguments with blanks around", "glm", call(`""`, `" {\"a\": 1}\n"`), call(`""`, `{"a": 1}`)},
 		{"arguments that are null", "chatml_xml", call(`""`, `null`), call(`""`, `{}`)},
 		{"arguments that were cut off", "chatml_xml", call(`""`, `"{\"path\": \"/et"`), call(`""`, `{}`)},
 		{"arguments that are no object", "glm", call(`""`, `"[1]"`), call(`""`, `{}`)},

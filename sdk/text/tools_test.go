@@ -338,3 +338,45 @@ func TestCallsHaveNamesOfTheirOwn(t *testing.T) {
 		t.Errorf("%d ids of 10 calls", len(seen))
 	}
 }
+
+// A stop string that is what the forced opening ends with does not stop the answer, nor one that begins there: they are not looked for in it.
+func TestStopStringsDoNotMeetTheForcedOpening(t *testing.T) {
+	for name, rest := range map[string]string{
+		"qwen3_4b_instruct": " {}}\n</tool_call>", "qwen3_coder_30b": "</function>\n</tool_call>", "glm_4_7_flash": "</tool_call>",
+	} {
+		m := open(t, name)
+		req := toolRequest("function:now")
+		prompt, err := m.Prompt(context.Background(), req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		d, err := m.NewDecoder(context.Background(), req, prompt)
+		if err != nil {
+			t.Fatal(err)
+		}
+		forced := d.Forced()
+		last := m.tokenizer.Decode(forced[len(forced)-1:], false)
+		for _, stop := range []string{last, last + rest[:1], m.tokenizer.Decode(forced, false)} {
+			req.Stop = []string{stop}
+			events := resumesEverywhere(t, m, req, append(append(slices.Clone(forced), encode(m, rest)...), m.EOS()[0]), name)
+			if got := calls(t, events); len(got) != 1 || reason(events) != sdk.FinishToolCalls {
+				t.Errorf("%s, stop %q: %s", name, stop, show(events))
+			}
+		}
+	}
+}
+
+// The prompt's end is looked at far enough back to see an opening tag of which every byte is a token.
+func TestReasoningOpenedInSingleBytesIsSeen(t *testing.T) {
+	m := open(t, "qwen3_0_6b")
+	single := byteTokens(t, m)
+	for opening, want := range map[string]bool{"<think>": true, "<think>\n": true, "<think>\n\n  \n": true, "x<think>": true, "<think>x": false, "<think": false} {
+		d, err := m.NewDecoder(context.Background(), sdk.GenerateRequest{Chat: &sdk.Chat{}}, append(encode(m, "assistant\n"), spellOut(single, opening)...))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if d.InReasoning() != want {
+			t.Errorf("%q: in reasoning %v", opening, d.InReasoning())
+		}
+	}
+}

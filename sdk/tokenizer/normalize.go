@@ -118,7 +118,7 @@ func composeLong(p *pace, text string) (string, error) {
 		if err := p.spend(1); err != nil {
 			return "", err
 		}
-		blocked := starter < len(out)-1 && (last == 0 || last >= m.class)
+		blocked := starter < len(out)-1 && last >= m.class
 		if starter >= 0 && !blocked {
 			if joined, ok := composePair(out[starter], m.r); ok {
 				out[starter] = joined

@@ -195,18 +195,7 @@ func TestLongWordsMergeLikeShortOnes(t *testing.T) {
 		short = append(short, b.start[word[i]])
 	}
 	long := slices.Clone(short)
-	for at := 0; at >= 0; {
-		best := noRank
-		at = -1
-		for i := 0; i+1 < len(short); i++ {
-			if rank := b.merges.rank(short[i], short[i+1]); rank < best {
-				at, best = i, rank
-			}
-		}
-		if at >= 0 {
-			short = slices.Replace(short, at, at+2, b.merges.joined[best])
-		}
-	}
+	short = mergeByDefinition(b, short)
 	if long = long[:must(b.mergeLong(patient(), long))]; !slices.Equal(long, short) {
 		t.Errorf("heap %v\nscan %v", long, short)
 	}

@@ -3,10 +3,8 @@ package jinja
 import (
 	"context"
 	"errors"
-	"runtime"
 	"strings"
 	"testing"
-	"time"
 )
 
 // hostile are templates that would hang, fill the memory or break the stack of an engine without limits.
@@ -77,18 +75,20 @@ var hostile = map[string]string{
 	"too long a number":         "{{ " + strings.Repeat("9", 100000) + " }}",
 }
 
-// TestHostileTemplatesEndAtTheirLimits: each ends with an error, soon, and without much memory.
+// TestHostileTemplatesEndAtTheirLimits: each ends with an error, soon, and without much memory: what it does is counted in steps, of which there
+// are no more than allowed, and what it allocates, garbage too, is bounded by these and the memory allowed, or by its source if it is not
+// even read.
 func TestHostileTemplatesEndAtTheirLimits(t *testing.T) {
+	limits := Limits{Steps: 1_000_000, Memory: 64 << 20, Output: 16 << 20}
+	const (
+		perStep   = 128  // bytes: the arguments and frame of a call
+		perSource = 1100 // bytes for each of the source: nodes of the tree
+	)
 	for name, source := range hostile {
 		t.Run(name, func(t *testing.T) {
-			var before, after runtime.MemStats
-			runtime.ReadMemStats(&before)
-			start := time.Now()
-			out, err := render(t, source, nil)
-			took := time.Since(start)
-			runtime.ReadMemStats(&after)
+			r, allocated, err := count(t, source, nil, limits)
 			if err == nil {
-				t.Fatalf("it rendered, %d bytes", len(out))
+				t.Fatal("it rendered")
 			}
 			var e *Error
 			if !errors.As(err, &e) {
@@ -99,7 +99,13 @@ func TestHostileTemplatesEndAtTheirLimits(t *testing.T) {
 			default:
 				t.Errorf("kind %s: %v", e.Kind, e)
 			}
-			t.Logf("%v, %d MB: %.80s", took.Round(time.Millisecond), (after.TotalAlloc-before.TotalAlloc)>>20, e.Message)
+			if r.steps > limits.Steps && !strings.Contains(e.Message, "steps") || r.memory > limits.Memory {
+				t.Errorf("it went on after %d steps and %d bytes: %v", r.steps, r.memory, e)
+			}
+			if most := limits.Memory + perStep*min(r.steps, limits.Steps) + perSource*min(len(source), maxSource); allocated > most {
+				t.Errorf("it allocated %d bytes; %d are allowed with %d steps and %d bytes charged: %v", allocated, most, r.steps, r.memory, e)
+			}
+			t.Logf("%d steps, %d MB: %.80s", r.steps, allocated>>20, e.Message)
 		})
 	}
 }
