@@ -27,6 +27,7 @@ type mailbox struct {
 // order is one of the host's and where its outcome goes.
 type order struct {
 	sdk.Order
+	before  *int64             // of a budget: what it was, once the order was looked at
 	modules []sdk.ModuleReport // of a query, when it is done
 	done    chan error         // buffered: one outcome
 }
@@ -99,8 +100,21 @@ func (r *residency) carry() {
 			r.mailbox.owed = append(r.mailbox.owed, o)
 			continue
 		}
-		o.done <- err
+		o.done <- r.outcome(o, err)
 	}
+}
+
+// outcome is err, or what is still owed when nothing is left to wait for: a budget that cannot be kept is as it was then.
+func (r *residency) outcome(o *order, err error) error {
+	if err != nil || !r.owes(o) {
+		return err
+	}
+	err = r.overBudget(o)
+	if o.Budget != nil {
+		dev, _ := r.device(o.Budget.Device)
+		r.restore(dev, *o.before)
+	}
+	return err
 }
 
 // settleDebts finishes what steps put off. mu is held and no step runs.
@@ -109,10 +123,7 @@ func (r *residency) settleDebts() {
 	for _, o := range r.mailbox.owed {
 		err := r.execute(o)
 		r.releaseLeft()
-		if err == nil && r.owes(o) {
-			err = r.overBudget(o)
-		}
-		o.done <- err
+		o.done <- r.outcome(o, err)
 	}
 	r.mailbox.owed = nil
 }
@@ -141,7 +152,7 @@ func (r *residency) overBudget(o *order) error {
 func (r *residency) execute(o *order) error {
 	switch {
 	case o.Budget != nil:
-		return r.setBudget(*o.Budget)
+		return r.setBudget(o)
 	case o.Move != nil:
 		return r.moveByOrder(*o.Move)
 	case o.Query != nil:
@@ -203,19 +214,59 @@ func (r *residency) moveByOrder(o sdk.MoveOrder) error {
 
 // setBudget changes what may be held on a device: less is obeyed here and now as far as the step allows, more is filled
 // as modules are entered.
-func (r *residency) setBudget(o sdk.BudgetOrder) error {
-	dev, err := r.device(o.Device)
+func (r *residency) setBudget(o *order) error {
+	dev, err := r.device(o.Budget.Device)
 	if err != nil {
 		return err
 	}
-	d := r.devices[dev]
+	bytes := o.Budget.Bytes
 	if dev == 0 {
-		return r.setCPUBudget(o.Bytes)
+		return r.setCPUBudget(bytes)
 	}
-	d.SetBudget(ledgerBudget(dev, o.Bytes))
+	d := r.devices[dev]
+	if o.before == nil {
+		budget := d.Usage().Budget
+		o.before = &budget
+	}
+	d.SetBudget(ledgerBudget(dev, bytes))
 	r.follow()
-	r.shrink(dev, o.Bytes)
+	r.shrink(dev, bytes)
+	if err := r.stranded(dev, bytes); err != nil {
+		r.restore(dev, *o.before)
+		return err
+	}
 	return nil
+}
+
+// stranded says that a layer could be computed nowhere: its device holds the states that are left there and no weights of it beside
+// them, and the CPU's budget has no room for its states. Layers go to the CPU in the order in which they are entered, as bring has it.
+func (r *residency) stranded(dev int, bytes int64) error {
+	u, cpu := r.devices[dev].Usage(), r.devices[0].Usage()
+	if cpu.Budget == 0 {
+		return nil // without a limit
+	}
+	held, free, least := u.For[cuda.ForState]+u.For[cuda.ForScratch], cpu.Budget-cpu.Used, int64(0)
+	for _, p := range r.layers {
+		need, states := held+weightBytes(p.m), p.stateBytes()
+		switch {
+		case p.dev != dev || need <= bytes:
+		case states <= free:
+			held, free = held-states, free-states
+		default:
+			least = max(least, need)
+		}
+	}
+	if least == 0 {
+		return nil
+	}
+	return fmt.Errorf("%d bytes are too few for %s: what its layers hold beside weights would have to go to the cpu, whose budget has no room "+
+		"for it, so the least that works is %d; for less, give the cpu more first", bytes, r.devices[dev].Name(), least)
+}
+
+// restore gives a device back the budget that it had before an order that cannot be carried out.
+func (r *residency) restore(dev int, budget int64) {
+	r.devices[dev].SetBudget(budget)
+	r.follow()
 }
 
 // setCPUBudget changes what may be held in the memory of this process. Weights, caches and activations cannot be given up while
@@ -260,7 +311,7 @@ func (r *residency) shrink(dev int, bytes int64) {
 	for i := len(r.places) - 1; i >= 0 && over(); i-- {
 		p := r.places[i]
 		if p.dev == dev && !(r.inStep && p.m.Layer < 0) {
-			_ = r.move(p, 0) // the CPU has no budget of its own to refuse with; if memory is out, the rest is owed
+			_ = r.move(p, 0) // what the CPU has no room for stays, and setBudget sees to it
 		}
 	}
 	if over() {

@@ -47,6 +47,14 @@ func weightBytes(m *cuda.Module) (n int64) {
 	return n
 }
 
+// stateBytes is what the place's states take.
+func (p *place) stateBytes() (n int64) {
+	for _, s := range p.m.States {
+		n += s.Tensor().Bytes()
+	}
+	return n
+}
+
 // allocWeights takes memory for the weights on d and views it as tensors, in the order of m.Weights.
 func allocWeights(d cuda.Device, m *cuda.Module) (cuda.Memory, []cuda.Tensor, error) {
 	mem, err := d.Alloc(weightBytes(m), cuda.ForWeights)

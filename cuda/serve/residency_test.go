@@ -362,6 +362,53 @@ func TestShrinkingBudgets(t *testing.T) {
 	}
 }
 
+// Where the CPU has no room for what a device would give up, a budget that cannot be kept is refused and nothing of it stays: every
+// layer can be computed somewhere, then as before. The least that the refusal names works.
+func TestABudgetThatTheCPUHasNoRoomForIsRefused(t *testing.T) {
+	for _, room := range []int64{0, 1, 2} { // states that the CPU has room for
+		for _, midstep := range []bool{false, true} {
+			t.Run(fmt.Sprintf("room for %d/midstep=%v", room, midstep), func(t *testing.T) {
+				y := newToy(t, toyTwo, all)
+				y.cpu().SetBudget(room*toyState + 1)
+				obey := func(o sdk.Order) error {
+					if !midstep {
+						return y.obey(o)
+					}
+					var job *order
+					y.pass(func(layer int) {
+						if layer == 1 {
+							job = y.r.post(o)
+						}
+					})
+					return job.await(t.Context())
+				}
+				y.pass(nil)
+				least := toyRoom + (toyLayers-room)*toyState + toyWeight // the states that stay, and one layer at a time
+				for _, bytes := range []int64{0, toyRoom + toyStates, least - 1} {
+					err := obey(budget(bytes))
+					if want := fmt.Sprintf("least that works is %d", least); err == nil || !strings.Contains(err.Error(), want) {
+						t.Fatalf("%d bytes: %v, want %q", bytes, err, want)
+					}
+					if u := y.far.Usage(); u.Budget != toyTwo {
+						t.Errorf("after the refusal the budget is %d, it was %d", u.Budget, toyTwo)
+					}
+					y.pass(nil)
+					if at := y.place("layers.3"); at != "far" {
+						t.Errorf("after the refusal layers.3 is on %s", at)
+					}
+				}
+				if err := obey(budget(least)); err != nil {
+					t.Fatal(err)
+				}
+				if used := y.far.Usage().Used; used > least {
+					t.Errorf("%d bytes are used after the order, %d are allowed", used, least)
+				}
+				y.pass(nil)
+			})
+		}
+	}
+}
+
 // Reports and queries do not wait for the end of a step: a report is there at once, a query's answer at the next border.
 func TestAQueryIsAnsweredWithinAStep(t *testing.T) {
 	y := newToy(t, toyTwo, all)
