@@ -10,8 +10,12 @@ import (
 	"github.com/inference-pio/inference-pio/sdk/client"
 )
 
-// maxAsked is how many processes may die of one question.
-const maxAsked = 2
+// maxAsked is how many processes in a row may die of a question: two as of anybody, two as of a suspect. Each makes the next pause longer
+// for everybody.
+const maxAsked = firstPatience + 2
+
+// longestWithout is the most that a question waits to see whether its plugin lives without it.
+const longestWithout = 30 * time.Second
 
 // Tokenize returns the ids of text in the model with that id or alias. Errors are those of Generate.
 func (h *Host) Tokenize(ctx context.Context, name, text string) (ids []int32, err error) {
@@ -70,23 +74,37 @@ func (h *Host) ask(ctx context.Context, name string, call func(context.Context, 
 }
 
 // ask calls a ready process, waiting for one that is still coming up. A question has no state in it that matters: if the process
-// dies, or has to be replaced, the next one is asked, but one that kills again has had its chance.
+// dies, or has to be replaced, the next one is asked. One that two processes in a row died of is suspected: before it is asked again it
+// waits until a process has lived without it for three times as long as the last one lived with it. If that one dies too, of nobody
+// who is suspected, the question is cleared; two deaths of a suspect end it.
 func (m *model) ask(ctx context.Context, call func(context.Context, *life) error) error {
 	timer := time.NewTimer(m.host.Config().Server.Wait)
 	defer timer.Stop()
 	deadline := timer.C
 	var l *life
 	var err error
+	var beside time.Duration // the last one lived with it
 	for deaths := 0; deaths < maxAsked; {
+		if deaths >= firstPatience {
+			cleared, err := m.without(ctx, contrast*beside)
+			if err != nil {
+				return err
+			}
+			if cleared {
+				deaths = 0
+			}
+		}
 		if l, err = m.await(ctx, deadline, func(*life) bool { return m.status.Silent.IsZero() }); err != nil {
 			return err
 		}
 		deadline = nil // as in fly
 		joined, done := l.join(ctx)
-		m.asks(l, 1)
+		suspect, began := deaths >= firstPatience, time.Now()
+		m.asks(l, 1, suspect)
 		err = call(joined, l)
-		m.asks(l, -1)
+		m.asks(l, -1, suspect && !errors.Is(err, client.ErrGone))
 		done()
+		beside = time.Since(began)
 		switch {
 		case err == nil, ctx.Err() != nil && !errors.Is(err, client.ErrGone):
 			return err
@@ -106,6 +124,26 @@ func (m *model) ask(ctx context.Context, call func(context.Context, *life) error
 		}
 	}
 	return sdk.Errorf(sdk.ReasonInternal, "the plugin died %d times over this request, the last time it %s", maxAsked, l.end())
+}
+
+// without waits until a process has lived for so long without a question. cleared says that it died all the same.
+func (m *model) without(ctx context.Context, long time.Duration) (cleared bool, err error) {
+	l, err := m.await(ctx, nil, func(*life) bool { return true })
+	if err != nil {
+		return false, err
+	}
+	timer := time.NewTimer(min(long, longestWithout))
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return false, nil
+	case <-l.buried:
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		return l.guiltless, nil
+	case <-ctx.Done():
+		return false, context.Cause(ctx)
+	}
 }
 
 // useful notes that a process has done something of what it is for, which is more than to know its tokenizer.

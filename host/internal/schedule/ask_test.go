@@ -62,7 +62,7 @@ func TestAQuestionWaitsForTheModel(t *testing.T) {
 	})
 }
 
-// The next process is asked again; a text that kills that one too is to blame, and the model goes on without it.
+// The next process is asked again; a text that kills process after process is to blame, and the model goes on without it.
 func TestAQuestionOutlivesOneDeath(t *testing.T) {
 	inWorld(t, func(p *fakeProcess) error {
 		p.word = func(p *fakeProcess, text string) {
@@ -77,13 +77,66 @@ func TestAQuestionOutlivesOneDeath(t *testing.T) {
 		}
 		_, err := w.Tokenize(context.Background(), "m", "kills")
 		var told *sdk.Error
-		if !errors.As(err, &told) || told.Reason != sdk.ReasonInternal || !strings.Contains(err.Error(), "died 2 times over this request, the last time it was ended by SIGSEGV") {
-			t.Errorf("two deaths: %v", err)
+		if !errors.As(err, &told) || told.Reason != sdk.ReasonInternal || !strings.Contains(err.Error(), "died 4 times over this request, the last time it was ended by SIGSEGV") {
+			t.Errorf("a text that kills: %v", err)
 		}
 		w.ask(100, 3).complete(w, 100, 3)
-		if s := w.Models()[0]; s.Deaths != 3 || s.State != StateReady {
+		if s := w.Models()[0]; s.Deaths != 5 || s.State != StateReady {
 			t.Errorf("%d deaths, %s", s.Deaths, s.State)
 		}
+	})
+}
+
+// Processes that are killed from outside die as soon without a question as with it. It is lost to none of them.
+func TestAQuestionOutlivesKillsFromOutside(t *testing.T) {
+	const kills = 12
+	inWorld(t, func(p *fakeProcess) error {
+		if p.number <= kills {
+			p.load = func(_ context.Context, p *fakeProcess, _ sdk.LoadRequest, _ func(sdk.Progress)) error {
+				time.AfterFunc(time.Second, func() { p.die(syscall.SIGKILL) })
+				return nil
+			}
+		}
+		p.word = func(p *fakeProcess, text string) {
+			select {
+			case <-time.After(2 * time.Second):
+			case <-p.done:
+			}
+		}
+		return nil
+	}, func(w *world) {
+		if ids, err := w.Tokenize(context.Background(), "m", "abc"); err != nil || len(ids) != 1 {
+			t.Errorf("%v, %v", ids, err)
+		}
+		if s := w.Models()[0]; s.Deaths != kills {
+			t.Errorf("%d deaths", s.Deaths)
+		}
+	})
+}
+
+// Two that kill do not clear each other, and the one beside them is not lost.
+func TestQuestionsThatKillAreBothFound(t *testing.T) {
+	inWorld(t, func(p *fakeProcess) error {
+		p.word = func(p *fakeProcess, text string) {
+			time.Sleep(100 * time.Millisecond)
+			if text == "kills" {
+				p.die(syscall.SIGSEGV)
+			}
+		}
+		return nil
+	}, func(w *world) {
+		var all sync.WaitGroup
+		for _, text := range []string{"kills", "kills", "good"} {
+			all.Go(func() {
+				_, err := w.Tokenize(context.Background(), "m", text)
+				if (err == nil) != (text == "good") {
+					t.Errorf("%s: %v", text, err)
+				}
+			})
+		}
+		all.Wait()
+		time.Sleep(time.Minute) // the pause after so many deaths
+		w.ask(100, 3).complete(w, 100, 3)
 	})
 }
 

@@ -49,11 +49,13 @@ type life struct {
 	hold   context.Context // of the calls of its requests; ends when the host ends the process
 	letGo  context.CancelFunc
 
-	aboard  map[*flight]bool       // requests that were handed to the process and have not ended
-	tokens  int                    // that it has given
-	waiting int                    // of those aboard, as its newest report says
-	pulse   pulse                  // when it last showed that its work advances
-	doom    atomic.Pointer[string] // why the host killed it, nil if it did not
+	aboard    map[*flight]bool       // requests that were handed to the process and have not ended
+	tokens    int                    // that it has given
+	waiting   int                    // of those aboard, as its newest report says
+	pulse     pulse                  // when it last showed that its work advances
+	accused   int                    // questions under way that are suspected; see ask.go
+	guiltless bool                   // it died, and nobody on board was suspected; valid after buried
+	doom      atomic.Pointer[string] // why the host killed it, nil if it did not
 
 	counted  telemetry.Counts // of its newest report; this and the next are of the goroutine that reads the reports
 	stranger bool             // it was told that they have devices that are not the entry's
@@ -295,6 +297,7 @@ func (m *model) bury(l *life) (aboard int) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	l.exit = l.Exit()
+	l.guiltless = l.accused == 0 && !slices.ContainsFunc(m.suspects, func(f *flight) bool { return l.aboard[f] })
 	m.blame(l)
 	m.status.Deaths++
 	m.laid(l)

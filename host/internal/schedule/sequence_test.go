@@ -155,7 +155,7 @@ func TestACallThatKillsFails(t *testing.T) {
 		id := w.open()
 		w.step(id, false, ids(1, 2))
 		_, err := w.Forward(context.Background(), id, ids(66), nil)
-		reasonIs(t, "poison", err, sdk.ReasonInternal, "died 2 times over this request")
+		reasonIs(t, "poison", err, sdk.ReasonInternal, "died 4 times over this request")
 		w.step(id, true, ids(1, 2), ids(3))
 	})
 }

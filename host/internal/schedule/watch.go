@@ -66,12 +66,15 @@ func (m *model) sent(f *flight, l *life) {
 	f.sending = false
 }
 
-// asks notes a question to l, by 1, or its end, by -1.
-func (m *model) asks(l *life, by int) {
+// asks notes a question to l, by 1, or its end, by -1. One that is suspected and that l dies of has no end.
+func (m *model) asks(l *life, by int, suspect bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	l.pulse.beat()
 	l.pulse.asking += by
+	if suspect {
+		l.accused += by
+	}
 }
 
 // loads notes a message of Load.
