@@ -7,12 +7,13 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
+	"strings"
 )
 
 const sequences, embeddings = "/v1/sequences", "/v1/embeddings"
 
 // forward appends a prompt and the likeliest ids behind it, forks in the middle, and goes on with both. A sequence whose model's entry
-// was changed is closed: then the reply is nil.
+// was changed ends with the process there was: then the reply is nil.
 func (k *soak) forward(ctx context.Context, q question) (*reply, error) {
 	r := newReply()
 	model := q.body["model"].(string)
@@ -21,7 +22,7 @@ func (k *soak) forward(ctx context.Context, q question) (*reply, error) {
 		err = k.walk(ctx, r, first)
 	}
 	var told *refusal
-	if errors.As(err, &told) && told.status == http.StatusNotFound {
+	if errors.As(err, &told) && (told.status == http.StatusNotFound || strings.Contains(told.said, "model_draining")) {
 		k.mu.Lock()
 		defer k.mu.Unlock()
 		if k.reloaded[model] {
