@@ -80,9 +80,11 @@ def python(folder, name, clients, url, picture):
     return run([program, HERE / "python/check.py", url, picture, *clients], stderr=subprocess.DEVNULL if "-q" in sys.argv else None)
 
 
-def node(folder, name, command, env):
+def node(folder, name, command, env, *programs):
     home = folder / name
     shutil.copytree(HERE / name, home)
+    for program in programs:
+        shutil.copy(HERE / program, home)
     if not install(f"npm {name}", ["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund"], cwd=home):
         return True
     return run(command, cwd=home, env=env)
@@ -98,6 +100,8 @@ def main():
             good = [python(folder, name, clients, url, picture) for name, clients in PYTHON.items()]
             good.append(node(folder, "js", ["node", "check.mjs", url], env))
             good.append(node(folder, "node", ["node", "--test"], env))
+            newest = "js-newest", ["sh", "-c", f"node check.mjs {url} && node --test"]
+            good.append(node(folder, *newest, env, "js/check.mjs", "node/openai.test.mjs"))
             good.append(run(["go", "test", "-count=1", "./..."], cwd=HERE, env=env))
         finally:
             host.terminate()
