@@ -77,6 +77,7 @@ type glmCall struct {
 	chain  glmClosing
 	best   *glmClosing // the last place where the call may have ended
 	behind bool        // words stand behind it
+	opened bool        // the last tag was a <tool_call> behind it
 }
 
 type glmState uint8
@@ -241,6 +242,11 @@ func (c *glmCall) takeInValue(s string, t tag) verdict {
 	if key != "" {
 		c.behind = true
 	}
+	opened := c.opened
+	c.opened = false
+	if opened && (t.text == keyOpen || t.text == toolClose) && c.tools.knows(key) {
+		return c.settle(s, *c.best) // another call
+	}
 	// Where a key may stand, words end a run of closing tags only if they are none.
 	if key != "" && !(t.text == keyClose && (before.tag == keyOpen || before.tag == valueClose)) && !(t.text == valueOpen && before.tag == keyOpen) {
 		before = glmClosing{}
@@ -254,7 +260,7 @@ func (c *glmCall) takeInValue(s string, t tag) verdict {
 			return c.settle(s, before)
 		}
 		c.quoted++
-		c.behind = true
+		c.behind, c.opened = true, c.best != nil
 		return verdict{}
 	}
 	c.behind = true

@@ -20,6 +20,12 @@ type quote struct {
 const maxFence = 64 // bytes of a line that are looked at for a fence
 
 func (q *quote) feed(s string) {
+	if s != "" && isPlain(s) { // as nearly all words are
+		q.closeRun()
+		q.line = append(q.line, s[:min(len(s), maxFence-len(q.line))]...)
+		q.last = s[len(s)-1]
+		return
+	}
 	for i := range len(s) {
 		c := s[i]
 		q.count(c)
@@ -37,6 +43,16 @@ func (q *quote) feed(s string) {
 			q.pending = append(q.pending, c)
 		}
 	}
+}
+
+// isPlain says that no sign in s has a meaning here.
+func isPlain(s string) bool {
+	for i := range len(s) {
+		if c := s[i]; c >= utf8.RuneSelf || c == '`' || c == '\n' {
+			return false
+		}
+	}
+	return true
 }
 
 // count follows spans of code, which end at a run of as many backticks as opened them, or with the line.

@@ -24,6 +24,10 @@ func (t *thought) push(text string) string {
 	if text == "" {
 		return ""
 	}
+	if t.held.Len() == 0 && !strings.Contains(text, "<") && !strings.HasSuffix(text, "\n") { // nothing may begin here
+		t.quote.feed(text)
+		return text
+	}
 	t.held.WriteString(text)
 	held, at := t.held.String(), 0
 	if t.trial != nil {
