@@ -13,6 +13,7 @@ type quote struct {
 	run     int    // of backticks that have just been read
 	span    int    // length of the run that opened a span of code on this line; 0 outside of one
 	fence   string // that opened a block of code; "" outside of one
+	before  byte   // the last
 	last    byte   // of what was read
 	pending []byte // a character that is not whole
 }
@@ -23,7 +24,10 @@ func (q *quote) feed(s string) {
 	if s != "" && isPlain(s) { // as nearly all words are
 		q.closeRun()
 		q.line = append(q.line, s[:min(len(s), maxFence-len(q.line))]...)
-		q.last = s[len(s)-1]
+		q.before, q.last = q.last, s[len(s)-1]
+		if len(s) > 1 {
+			q.before = s[len(s)-2]
+		}
 		return
 	}
 	for i := range len(s) {
@@ -35,7 +39,7 @@ func (q *quote) feed(s string) {
 		case len(q.line) < maxFence:
 			q.line = append(q.line, c)
 		}
-		q.last = c
+		q.before, q.last = q.last, c
 		if c >= utf8.RuneSelf {
 			if utf8.RuneStart(c) {
 				q.pending = q.pending[:0]
@@ -106,7 +110,10 @@ func (q *quote) quotes() bool {
 	case q.span > 0:
 		return true
 	}
-	return strings.IndexByte(`"'`, q.last) >= 0 && q.last != 0 || q.last >= utf8.RuneSelf && strings.Contains("“‘«„‚", string(q.pending))
+	if q.last == '"' || q.last == '\'' { // behind a word it ends a quotation
+		return q.before == 0 || strings.IndexByte(blanks+"([{:=,", q.before) >= 0
+	}
+	return q.last >= utf8.RuneSelf && strings.Contains("“‘«„‚", string(q.pending))
 }
 
 func (q *quote) clone() quote {
