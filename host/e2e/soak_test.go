@@ -11,6 +11,7 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -70,7 +71,7 @@ func TestSoak(t *testing.T) {
 	enough()
 	clients.Wait()
 	took := time.Since(began)
-	k.s.await()
+	k.recovered(t)
 	k.all(t, "afterwards", known)
 	after := k.settled(t, before)
 
@@ -93,6 +94,16 @@ after        %s`, seed, took.Round(time.Second), c.kills, kills, counted(c.done)
 	}
 	if after.processes != before.processes || after.files > before.files {
 		t.Errorf("processes or descriptors are left over\nbefore %v\nafter  %v", before, after)
+	}
+}
+
+// recovered waits until every model is ready again: attempts that failed are behind them.
+func (k *soak) recovered(t *testing.T) {
+	t.Helper()
+	for deadline := time.Now().Add(time.Minute); slices.ContainsFunc(families, func(f string) bool { return !k.s.isReady(f) }); time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("not ready a minute after the last kill:\n%s", k.s.log.end())
+		}
 	}
 }
 
