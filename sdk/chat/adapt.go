@@ -275,13 +275,20 @@ func mergeSystem(list *jinja.List) {
 	var others []jinja.Value
 	for _, m := range list.Items {
 		d := m.(*jinja.Dict)
-		if s := text(d, "content"); text(d, "role") == "system" {
-			if s != "" {
-				texts = append(texts, s)
-			}
+		if text(d, "role") != "system" {
+			others = append(others, m)
 			continue
 		}
-		others = append(others, m)
+		s := text(d, "content")
+		if parts, _ := d.Get("content"); s == "" {
+			if list, ok := parts.(*jinja.List); ok {
+				texts, _ := textParts(list)
+				s = strings.Join(texts, "\n")
+			}
+		}
+		if s != "" {
+			texts = append(texts, s)
+		}
 	}
 	system := &jinja.Dict{}
 	system.Set("role", "system")

@@ -150,6 +150,8 @@ func TestARoleThatWouldBeDroppedIsRefused(t *testing.T) {
 		{"a tool's", noTools, `[{"role":"user","content":"x"},{"role":"tool","content":"y"}]`, "", "messages[1].role"},
 		{"a developer where the system is unknown", noTools, `[{"role":"developer","content":"x"}]`, "", "messages[0].role"},
 		{"a developer where one system counts", one, `[{"role":"system","content":"a"},{"role":"user","content":"x"},{"role":"developer","content":"b"}]`, "<system>a\n\nb<user>x", ""},
+		{"a developer of parts where one system counts", "{% for m in messages %}{% if m.role == 'system' and not loop.first %}{% else %}<{{ m.role }}>{% if m.content is string %}{{ m.content }}{% else %}{% for p in m.content %}{{ p.text }}{% endfor %}{% endif %}{% endif %}{% endfor %}",
+			`[{"role":"system","content":[{"type":"text","text":"a"},{"type":"text","text":"b"}]},{"role":"user","content":"x"},{"role":"developer","content":[{"type":"text","text":"c"}]}]`, "<system>a\nb\n\nc<user>x", ""},
 		{"a developer that is known", any + "{# 'developer' #}", `[{"role":"developer","content":"b"}]`, "<developer>b", ""},
 	} {
 		got, err := parseT(t, c.template, nil).Render(context.Background(), Input{Messages: json.RawMessage(c.messages)})
