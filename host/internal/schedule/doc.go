@@ -20,6 +20,10 @@
 // Alone on board nothing tells the two apart, and nobody else suffers: whoever has had a token since it boarded goes on however
 // often the process dies, and a prompt that the process dies of three times in a row before the first token fails.
 //
+// A question (of the tokenizer, for vectors, a call of a sequence) has no tokens to show that it gets on. One that two processes in
+// a row died of sits out until a process has lived without it for three times as long as the last one lived with it; if that one
+// dies too, the question is cleared, and if it is then asked twice more and the plugin dies of it both times, it fails.
+//
 // The first restart comes at once, the following ones after 1, 2, 4 and so on up to 30 seconds; a token begins the
 // count anew.
 //
