@@ -313,9 +313,11 @@ func (c *child) Wait(context.Context) error {
 }
 
 // Kill implements runner.Runner. go-plugin calls it two seconds after it asked the plugin to exit, which is too soon for
-// one that has much to free: StopGrace counts.
+// one that has much to free: StopGrace counts. It also calls it when a start fails, often because the process is about to end:
+// then its own end says more than ours.
 func (c *child) Kill(context.Context) error {
 	if !c.isOrderly() {
+		Closed(c.gone, drainTime)
 		c.kill()
 	}
 	return nil

@@ -81,6 +81,8 @@ func (c *child) startError(err error, exit Exit, exited bool) error {
 		e.Text = fmt.Sprintf("its handshake has version %s, this host knows %s; build it with a current sdk", core, coreVersion)
 	case shook && major != ours:
 		e.Text = fmt.Sprintf("it speaks protocol %s, this host speaks protocol %s; build it with an sdk of protocol %s, or use a host that speaks %s", major, ours, ours, major)
+	case exited && exit.Signal == syscall.SIGKILL:
+		e.Text = exit.String() + "; it was still starting"
 	case exited && !shook:
 		e.Text = exit.String() + " before the handshake; is it a plugin of Inference-PIO?"
 	case exited:

@@ -47,6 +47,8 @@ func behave(mode string) {
 		os.Exit(3)
 	case "hang":
 		forever()
+	case "killed by somebody":
+		syscall.Kill(os.Getpid(), syscall.SIGKILL)
 	case "closed stdout":
 		os.Stdout.Close()
 		forever()

@@ -57,6 +57,7 @@ func TestPluginsThatDoNotStart(t *testing.T) {
 		{mode: "exit", want: "exited with status 3 before the handshake; is it a plugin of Inference-PIO?", last: "cannot find libsomething.so"},
 		{mode: "hang", timeout: brief, want: "no handshake on its stdout within 300ms"},
 		{mode: "closed stdout", want: "it closed its stdout without a handshake; is it a plugin of Inference-PIO?"},
+		{mode: "killed by somebody", want: "was ended by SIGKILL, which is also what the kernel does when memory runs out; it was still starting"},
 		{mode: "major 9", want: "it speaks protocol 9, this host speaks protocol 1; build it with an sdk of protocol 1, or use a host that speaks 9"},
 		{mode: "core 2", want: "its handshake has version 2, this host knows 1; build it with a current sdk"},
 		{mode: "tcp", want: `it listens on tcp "127.0.0.1:1"; expected a unix socket in the folder of $PLUGIN_UNIX_SOCKET_DIR`},
