@@ -97,14 +97,16 @@ func (r *remote) reach(ctx context.Context, model string, use func(r *remote, mo
 	return use(r, model)
 }
 
-// isPath says that a model is named as a checkpoint's folder: a name may have a slash, too.
+// isPath says that a model is named as a checkpoint's folder, or as a file, of which it will be said what it is: a name may have a
+// slash, too.
 func isPath(model string) bool {
 	for _, beginning := range []string{"/", "./", "../", "~/"} {
 		if strings.HasPrefix(model+"/", beginning) {
 			return true
 		}
 	}
-	return strings.Contains(model, "/") && isFolder(model)
+	info, err := os.Stat(model)
+	return err == nil && (info.Mode().IsRegular() || strings.Contains(model, "/"))
 }
 
 func isFolder(path string) bool {
