@@ -28,7 +28,7 @@ type intake struct {
 	room     int64               // of each of the four
 	bodies   *semaphore.Weighted // as they are read and while their requests run
 	pictures *semaphore.Weighted // as they are fetched and while their requests run
-	answers  *semaphore.Weighted // logits and vectors, from the plugin to the client
+	answers  *semaphore.Weighted // logits, vectors, and what a tokenizer says, from the plugin to the client
 	sending  *semaphore.Weighted // copies on their way to a plugin
 	wait     time.Duration       // for room
 

@@ -55,23 +55,36 @@ type tokenized struct {
 	Strs    []string `json:"token_strs"` // as the vocabulary spells them
 }
 
+// How much room an answer takes for each byte of a text, which may be an id of its own: the id, and its digits; its spelling, twice.
+// And for each id of a list: its text, twice, if it is a word.
+const (
+	roomOfID       = 12
+	roomOfSpelling = 48
+	roomOfWord     = 16
+)
+
 func (a *api) tokenize(w http.ResponseWriter, r *http.Request) {
-	t := newTally(w, r, "tok-")
-	out, err := a.tokenized(w, r, t)
+	a.plainly(w, r, newTally(w, r, "tok-"), a.tokenized)
+}
+
+// plainly answers with what make returns. The request holds its room until the client has read all of it: a client that does not
+// read costs no more than one that does.
+func (a *api) plainly(w http.ResponseWriter, r *http.Request, t *tally, make func(http.ResponseWriter, *http.Request, *held, *tally) (any, error)) {
+	h, err := a.intake.enter()
 	if err != nil {
 		t.refuse(w, asError(err, ""))
 		return
 	}
-	t.usage.Prompt = out.Count
+	defer h.leave()
+	out, err := make(w, r, h, t)
+	if err != nil {
+		t.refuse(w, asError(err, ""))
+		return
+	}
 	writeJSON(w, http.StatusOK, out)
 }
 
-func (a *api) tokenized(w http.ResponseWriter, r *http.Request, t *tally) (*tokenized, error) {
-	h, err := a.intake.enter()
-	if err != nil {
-		return nil, err
-	}
-	defer h.leave()
+func (a *api) tokenized(w http.ResponseWriter, r *http.Request, h *held, t *tally) (any, error) {
 	req, err := a.parsePlain(w, r, h, t, tokenizeFields)
 	if err != nil {
 		return nil, err
@@ -80,10 +93,18 @@ func (a *api) tokenized(w http.ResponseWriter, r *http.Request, t *tally) (*toke
 	if err != nil {
 		return nil, err
 	}
+	room := roomOfID
+	if req.tokenStrs {
+		room += roomOfSpelling
+	}
+	if err := h.takeAnswer(r.Context(), int64(room)*int64(len(words))); err != nil {
+		return nil, err
+	}
 	ids, err := a.backend.Tokenize(r.Context(), req.model, words)
 	if err != nil {
 		return nil, err
 	}
+	t.usage.Prompt = len(ids)
 	out := &tokenized{Count: len(ids), Longest: a.longest(req.model), Tokens: append([]int32{}, ids...)}
 	if req.tokenStrs {
 		strs, err := a.backend.Spell(r.Context(), req.model, ids)
@@ -120,30 +141,27 @@ func (a *api) words(r *http.Request, req *request) (string, error) {
 }
 
 func (a *api) detokenize(w http.ResponseWriter, r *http.Request) {
-	t := newTally(w, r, "detok-")
-	words, err := a.detokenized(w, r, t)
-	if err != nil {
-		t.refuse(w, asError(err, ""))
-		return
-	}
-	writeJSON(w, http.StatusOK, map[string]string{"prompt": words})
+	a.plainly(w, r, newTally(w, r, "detok-"), a.detokenized)
 }
 
-func (a *api) detokenized(w http.ResponseWriter, r *http.Request, t *tally) (string, error) {
-	h, err := a.intake.enter()
-	if err != nil {
-		return "", err
-	}
-	defer h.leave()
+func (a *api) detokenized(w http.ResponseWriter, r *http.Request, h *held, t *tally) (any, error) {
 	req, err := a.parsePlain(w, r, h, t, detokenizeFields)
 	if err != nil {
-		return "", err
+		return nil, err
 	}
 	if req.prompts == nil {
-		return "", invalid("tokens", "tokens is missing; expected a list of token ids")
+		return nil, invalid("tokens", "tokens is missing; expected a list of token ids")
 	}
-	t.usage.Prompt = len(req.prompts[0].tokens)
-	return a.backend.Detokenize(r.Context(), req.model, req.prompts[0].tokens)
+	ids := req.prompts[0].tokens
+	t.usage.Prompt = len(ids)
+	if err := h.takeAnswer(r.Context(), roomOfWord*int64(len(ids))); err != nil {
+		return nil, err
+	}
+	words, err := a.backend.Detokenize(r.Context(), req.model, ids)
+	if err != nil {
+		return nil, err
+	}
+	return map[string]string{"prompt": words}, nil
 }
 
 // parsePlain reads a body that asks for no answer of the model. Where there is only one, its name may be left out.

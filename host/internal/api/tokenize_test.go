@@ -2,6 +2,8 @@ package api
 
 import (
 	"encoding/json"
+	"net/http"
+	"net/http/httptest"
 	"reflect"
 	"strings"
 	"testing"
@@ -84,5 +86,35 @@ func TestTheModelMayBeLeftOutWhereThereIsOne(t *testing.T) {
 	f.status = append(f.status, schedule.Status{ID: "other"})
 	if w := post(New(f, Options{}), "/detokenize", `{"tokens": [72]}`); w.Code != 400 || deref(errorOf(t, w).Param) != "model" {
 		t.Errorf("%d %s", w.Code, w.Body)
+	}
+}
+
+// Ids and texts hold room until their client has read them: a client that does not read takes nobody's memory but its own.
+func TestLargeAnswersOfATokenizerAreBoundedTogether(t *testing.T) {
+	ids := "1" + strings.Repeat(",1", 1<<16)
+	for _, c := range []struct{ path, body string }{
+		{"/tokenize", `{"model": "tiny", "prompt": "` + strings.Repeat("a", 90_000) + `"}`},
+		{"/tokenize", `{"model": "tiny", "return_token_strs": true, "prompt": "` + strings.Repeat("a", 20_000) + `"}`},
+		{"/detokenize", `{"model": "tiny", "tokens": [` + ids + `]}`},
+	} {
+		h := New(newFake(), Options{MaxBodies: 1 << 20, MaxBody: 1 << 20})
+		slow := &reluctant{ResponseRecorder: httptest.NewRecorder(), begun: make(chan struct{}), goOn: make(chan struct{})}
+		sent := make(chan struct{})
+		go func() {
+			defer close(sent)
+			r := httptest.NewRequest(http.MethodPost, c.path, strings.NewReader(c.body))
+			r.Header.Set("Content-Type", "application/json")
+			h.ServeHTTP(slow, r)
+		}()
+		<-slow.begun
+		refusedWith(t, "a second one of "+c.path, post(h, c.path, c.body), 503, "overloaded", "server.max_bodies")
+		if w := post(h, "/tokenize", `{"model": "tiny", "prompt": "a few words"}`); w.Code != 200 {
+			t.Errorf("a small one beside it: %d %.200s", w.Code, w.Body)
+		}
+		close(slow.goOn)
+		<-sent
+		if w := post(h, c.path, c.body); w.Code != 200 {
+			t.Errorf("%s after it was sent: %d %.200s", c.path, w.Code, w.Body)
+		}
 	}
 }
