@@ -45,17 +45,3 @@ func (p *Pool) read(data []byte) {
 
 // PeakFLOPS is the rate of f32 operations the pool's threads reach in registers.
 func (p *Pool) PeakFLOPS() float64 { return float64(C.pio_peak_flops(p.c, p.table)) }
-
-// ReadBandwidth measures with a thread for each core.
-func ReadBandwidth() float64 {
-	p := NewPool(0)
-	defer p.Close()
-	return p.ReadBandwidth()
-}
-
-// PeakFLOPS measures with a thread for each core.
-func PeakFLOPS() float64 {
-	p := NewPool(0)
-	defer p.Close()
-	return p.PeakFLOPS()
-}
