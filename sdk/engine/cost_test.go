@@ -54,3 +54,25 @@ func BenchmarkTokenOverhead(b *testing.B) {
 		b.Fatal(err)
 	}
 }
+
+// BenchmarkLookUp finds all of a prompt of 12,000 tokens in the prefix cache.
+func BenchmarkLookUp(b *testing.B) {
+	prompt := ids(12000, 1)
+	table := newBlockTable(200, 200)
+	at := content(0)
+	var blocks []int32
+	for i := 0; i+BlockSize <= len(prompt); i += BlockSize {
+		block := table.take()
+		at = table.publish(block, at, prompt[i:i+BlockSize])
+		blocks = append(blocks, block)
+	}
+	table.release(blocks)
+	b.ReportAllocs()
+	for b.Loop() {
+		found, _ := table.find(prompt, blocks[:0])
+		if len(found) != len(prompt)/BlockSize {
+			b.Fatal(len(found))
+		}
+		table.release(found)
+	}
+}
