@@ -36,7 +36,7 @@ func knob[T any](t *testing.T, name string, standard T, parse func(string) (T, e
 // TestSoak ends after SOAK_KILLS, or after SOAK_TIME with what was done until then. SOAK_SEED chooses another run;
 // SOAK_LOG names a file for what the host said.
 func TestSoak(t *testing.T) {
-	kills := knob(t, "SOAK_KILLS", 20, strconv.Atoi)
+	kills := knob(t, "SOAK_KILLS", 10, strconv.Atoi)
 	limit := knob(t, "SOAK_TIME", 5*time.Minute, time.ParseDuration)
 	seed := knob(t, "SOAK_SEED", 1, strconv.Atoi)
 
