@@ -47,7 +47,7 @@ func (a *api) admin(route func(pattern, method string, h func(http.ResponseWrite
 			Module, Device string
 			DeadlineMS     int64 `json:"deadline_ms"`
 		}
-		if !a.strict(w, r, &b) {
+		if !a.strict(w, r, &b) || !present(w, "module", b.Module) || !present(w, "device", b.Device) {
 			return
 		}
 		if b.DeadlineMS < 0 || b.DeadlineMS > maxDeadline.Milliseconds() {
@@ -64,18 +64,34 @@ func (a *api) admin(route func(pattern, method string, h func(http.ResponseWrite
 	route("/admin/budget/{id...}", http.MethodPost, func(w http.ResponseWriter, r *http.Request) {
 		b := struct {
 			Device     string
-			Bytes      int64
-			DeadlineMS int64 `json:"deadline_ms"`
+			Bytes      *int64 // 0 is an order too
+			DeadlineMS int64  `json:"deadline_ms"`
 		}{DeadlineMS: deadlineDefault.Milliseconds()}
-		if !a.strict(w, r, &b) {
+		if !a.strict(w, r, &b) || !present(w, "device", b.Device) {
 			return
 		}
-		if b.Bytes < 0 || b.DeadlineMS < 0 || b.DeadlineMS > maxDeadline.Milliseconds() {
+		if b.Bytes == nil {
+			writeError(w, missing("bytes"))
+			return
+		}
+		if *b.Bytes < 0 || b.DeadlineMS < 0 || b.DeadlineMS > maxDeadline.Milliseconds() {
 			writeError(w, invalid("bytes", "bytes must not be negative, and deadline_ms from 0 to %d", maxDeadline.Milliseconds()))
 			return
 		}
-		a.order(w, r, sdk.Order{Budget: &sdk.BudgetOrder{Device: b.Device, Bytes: b.Bytes, Deadline: time.Duration(b.DeadlineMS) * time.Millisecond}})
+		a.order(w, r, sdk.Order{Budget: &sdk.BudgetOrder{Device: b.Device, Bytes: *b.Bytes, Deadline: time.Duration(b.DeadlineMS) * time.Millisecond}})
 	})
+}
+
+// present reports whether an order says what it is about; false means that the answer was sent.
+func present(w http.ResponseWriter, field, value string) bool {
+	if value == "" {
+		writeError(w, missing(field))
+	}
+	return value != ""
+}
+
+func missing(field string) *Error {
+	return invalid(field, "%s is missing; the order must have it", field)
 }
 
 // life adds the routes of orders about a model's life, which have no body.

@@ -83,8 +83,12 @@ func (t *tally) speed() float64 {
 	return perSecond(t.ids-t.firsts, t.last.Sub(t.first))
 }
 
+// shortest is the time below which a rate says nothing of the model: tokens that came in one burst.
+const shortest = time.Millisecond
+
+// perSecond is 0 where there is no rate to speak of.
 func perSecond(n int, took time.Duration) float64 {
-	if n <= 0 || took <= 0 {
+	if n <= 0 || took < shortest {
 		return 0
 	}
 	return math.Round(float64(n)/took.Seconds()*1000) / 1000
@@ -133,9 +137,14 @@ func (a *api) logRequest(t *tally, status int) {
 		cached = p.Cached
 	}
 	reason := cmp.Or(t.failure, strings.Join(t.reasons, ","))
-	a.o.Log.LogAttrs(context.Background(), slog.LevelInfo, "request",
+	line := []slog.Attr{
 		slog.String("request", t.id), slog.String("model", t.model), slog.String("endpoint", t.endpoint), slog.Int("status", status),
 		slog.String("reason", reason), slog.Int("tokens_in", t.usage.Prompt), slog.Int("cached", cached), slog.Int("tokens_out", cmp.Or(t.usage.Completion, t.ids)),
-		slog.Duration("first_token", t.firstToken().Round(time.Millisecond)), slog.Float64("tokens_per_second", math.Round(t.speed()*10)/10),
-		slog.Duration("took", time.Since(t.began).Round(time.Millisecond)))
+		slog.Duration("first_token", t.firstToken().Round(time.Millisecond)),
+	}
+	if speed := t.speed(); speed > 0 {
+		line = append(line, slog.Float64("tokens_per_second", math.Round(speed*10)/10))
+	}
+	line = append(line, slog.Duration("took", time.Since(t.began).Round(time.Millisecond)))
+	a.o.Log.LogAttrs(context.Background(), slog.LevelInfo, "request", line...)
 }

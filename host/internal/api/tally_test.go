@@ -62,20 +62,20 @@ func TestEveryRequestHasALine(t *testing.T) {
 			func(_ context.Context, _ sdk.GenerateRequest, send func(sdk.Event) error) error {
 				_ = script(send, start(1), token(0, 1, "secret"))
 				return sdk.Errorf(sdk.ReasonMemory, "secret")
-			}, map[string]any{"model": "tiny", "status": 200.0, "reason": "out_of_memory", "tokens_in": 0.0, "cached": 0.0, "tokens_out": 1.0, "first_token": 0.0, "tokens_per_second": 0.0, "took": 0.0}},
+			}, map[string]any{"model": "tiny", "status": 200.0, "reason": "out_of_memory", "tokens_in": 0.0, "cached": 0.0, "tokens_out": 1.0, "first_token": 0.0, "took": 0.0}},
 		"a field that is wrong": {"/v1/chat/completions", `{"model":"tiny","messages":[{"role":"user","content":{"secret":1}}]}`, slow, map[string]any{
-			"model": "", "status": 400.0, "reason": "invalid messages", "tokens_in": 0.0, "cached": 0.0, "tokens_out": 0.0, "first_token": 0.0, "tokens_per_second": 0.0, "took": 0.0}},
+			"model": "", "status": 400.0, "reason": "invalid messages", "tokens_in": 0.0, "cached": 0.0, "tokens_out": 0.0, "first_token": 0.0, "took": 0.0}},
 		"no JSON": {"/v1/completions", `secret`, slow, map[string]any{
-			"model": "", "status": 400.0, "reason": "bad request", "tokens_in": 0.0, "cached": 0.0, "tokens_out": 0.0, "first_token": 0.0, "tokens_per_second": 0.0, "took": 0.0}},
+			"model": "", "status": 400.0, "reason": "bad request", "tokens_in": 0.0, "cached": 0.0, "tokens_out": 0.0, "first_token": 0.0, "took": 0.0}},
 		"no such model": {"/v1/completions", `{"model":"big","prompt":"secret"}`, slow, map[string]any{
-			"model": "big", "status": 404.0, "reason": "model_not_found", "tokens_in": 0.0, "cached": 0.0, "tokens_out": 0.0, "first_token": 0.0, "tokens_per_second": 0.0, "took": 0.0}},
+			"model": "big", "status": 404.0, "reason": "model_not_found", "tokens_in": 0.0, "cached": 0.0, "tokens_out": 0.0, "first_token": 0.0, "took": 0.0}},
 		"a panic": {"/v1/completions", `{"model":"tiny","prompt":"secret"}`,
 			func(context.Context, sdk.GenerateRequest, func(sdk.Event) error) error { panic("a bug") }, map[string]any{
-				"model": "tiny", "status": 500.0, "reason": "internal", "tokens_in": 0.0, "cached": 0.0, "tokens_out": 0.0, "first_token": 0.0, "tokens_per_second": 0.0, "took": 0.0}},
+				"model": "tiny", "status": 500.0, "reason": "internal", "tokens_in": 0.0, "cached": 0.0, "tokens_out": 0.0, "first_token": 0.0, "took": 0.0}},
 		"tokens": {"/tokenize", `{"model":"small","prompt":"secret"}`, nil, map[string]any{
-			"model": "tiny", "status": 200.0, "reason": "", "tokens_in": 6.0, "cached": 0.0, "tokens_out": 0.0, "first_token": 0.0, "tokens_per_second": 0.0, "took": 0.0}},
+			"model": "tiny", "status": 200.0, "reason": "", "tokens_in": 6.0, "cached": 0.0, "tokens_out": 0.0, "first_token": 0.0, "took": 0.0}},
 		"their text": {"/detokenize", `{"tokens":[1,2]}`, nil, map[string]any{
-			"model": "tiny", "status": 200.0, "reason": "", "tokens_in": 2.0, "cached": 0.0, "tokens_out": 0.0, "first_token": 0.0, "tokens_per_second": 0.0, "took": 0.0}},
+			"model": "tiny", "status": 200.0, "reason": "", "tokens_in": 2.0, "cached": 0.0, "tokens_out": 0.0, "first_token": 0.0, "took": 0.0}},
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			var log bytes.Buffer
@@ -110,6 +110,36 @@ func TestTheRequestLogCanBeOff(t *testing.T) {
 	}
 	if log.Len() > 0 {
 		t.Errorf("%s", &log)
+	}
+}
+
+// Tokens that come in one burst have no rate: over less than a millisecond it says nothing.
+func TestABurstHasNoRate(t *testing.T) {
+	for gap, want := range map[time.Duration]float64{0: 0, 400 * time.Microsecond: 0, time.Millisecond / 2: 2000, time.Second: 1} {
+		synctest.Test(t, func(t *testing.T) {
+			var log bytes.Buffer
+			f := newFake()
+			f.answer = func(_ context.Context, _ sdk.GenerateRequest, send func(sdk.Event) error) error {
+				for _, e := range []sdk.Event{start(7), token(0, 1, "a"), token(1, 2, "b"), token(2, 3, "c"),
+					{Finish: &sdk.Finish{Reason: sdk.FinishStop, PromptTokens: 1, CompletionTokens: 3}}} {
+					if e.Token != nil {
+						time.Sleep(gap)
+					}
+					if err := send(e); err != nil {
+						return err
+					}
+				}
+				return nil
+			}
+			w := post(New(f, Options{RequestLog: true, Log: slog.New(slog.NewJSONHandler(&log, nil))}), "/v1/completions", `{"model":"tiny","prompt":"a"}`)
+			var got struct{ Timings timings }
+			if err := json.Unmarshal(w.Body.Bytes(), &got); err != nil || got.Timings.GenerationSpeed != want {
+				t.Errorf("%v between tokens: %v, %+v, want %v", gap, err, got.Timings, want)
+			}
+			if speed, there := lines(t, log.String())[0]["tokens_per_second"]; there != (want > 0) || there && speed != want {
+				t.Errorf("%v between tokens: the log says %v", gap, speed)
+			}
+		})
 	}
 }
 
