@@ -98,7 +98,7 @@ func (p *plugin) Forward(ctx context.Context, req sdk.ForwardRequest) (sdk.Forwa
 func (p *plugin) Embed(ctx context.Context, req sdk.EmbedRequest) (sdk.EmbedResult, error) {
 	texts := req.Tokens
 	for _, text := range req.Texts {
-		ids, err := p.words.Tokenize(ctx, text)
+		ids, err := p.words.TokenizeWithin(ctx, text, p.loaded.engine.ContextLength())
 		if err != nil {
 			return sdk.EmbedResult{}, err
 		}

@@ -360,6 +360,8 @@ func TestCheckpointWithoutTokenizerTakesIDs(t *testing.T) {
 	}
 	_, err = m.Tokenize(context.Background(), "x")
 	wantInvalid(t, err, "text")
+	_, err = m.TokenizeWithin(context.Background(), "x", 1)
+	wantInvalid(t, err, "text")
 	_, err = m.Detokenize([]int32{1})
 	wantInvalid(t, err, "tokens")
 }

@@ -47,12 +47,30 @@ func (m *Model) prompt(ctx context.Context, req sdk.GenerateRequest, positions i
 		return nil, invalid("prompt", "the prompt is not valid UTF-8")
 	}
 	if n := m.tokenizer.AtLeast(words); n >= positions {
-		if len(words) > largeText {
-			runtime.GC() // such requests come in floods: what one has taken is not there when the next takes it
-		}
+		forget(words)
 		return nil, sdk.Errorf(sdk.ReasonContext, "the prompt has at least %d tokens; the context holds %d, with room for at least one token of the answer", n, positions)
 	}
 	return m.encode(ctx, field, words)
+}
+
+// TokenizeWithin is Tokenize for a context of so many positions that the text has to itself: what is certain not to fit is refused
+// before it is tokenized.
+func (m *Model) TokenizeWithin(ctx context.Context, text string, positions int) ([]int32, error) {
+	if m.tokenizer == nil {
+		return nil, errNoTokenizer("text")
+	}
+	if n := m.tokenizer.AtLeast(text); n > positions {
+		forget(text)
+		return nil, sdk.Errorf(sdk.ReasonContext, "the text has at least %d tokens; the context holds %d", n, positions)
+	}
+	return m.encode(ctx, "text", text)
+}
+
+// forget makes room after a refusal: such requests come in floods, and what one has taken is not there when the next takes it.
+func forget(text string) {
+	if len(text) > largeText {
+		runtime.GC()
+	}
 }
 
 func exactlyOne(req sdk.GenerateRequest) error {

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"reflect"
 	"runtime"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -232,6 +233,36 @@ func TestPromptThatCannotFitIsNotTokenized(t *testing.T) {
 		if took := after.TotalAlloc - before.TotalAlloc; took > most {
 			t.Errorf("%s: %d MiB were made of a text of 8 MiB", name, took>>20)
 		}
+	}
+}
+
+// A text that has the context to itself may fill it.
+func TestTextThatCannotFitIsNotTokenized(t *testing.T) {
+	m := open(t, "qwen3_0_6b")
+	ctx := context.Background()
+	long := strings.Repeat("a ", 4<<20)
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	_, err := m.TokenizeWithin(ctx, long, 2048)
+	runtime.ReadMemStats(&after)
+	if sdk.ReasonOf(err) != sdk.ReasonContext || !strings.Contains(err.Error(), "at least") {
+		t.Errorf("%v", err)
+	}
+	if took := after.TotalAlloc - before.TotalAlloc; took > 1<<20 {
+		t.Errorf("%d MiB were made of a text of 8 MiB", took>>20)
+	}
+
+	text := strings.Repeat("a ", 100)
+	bound := m.tokenizer.AtLeast(text)
+	want, err := m.Tokenize(ctx, text)
+	if err != nil || bound == 0 {
+		t.Fatalf("at least %d tokens, %v", bound, err)
+	}
+	if ids, err := m.TokenizeWithin(ctx, text, bound); err != nil || !slices.Equal(ids, want) {
+		t.Errorf("a text that may fill the context: %v, %v", ids, err)
+	}
+	if _, err := m.TokenizeWithin(ctx, text, bound-1); sdk.ReasonOf(err) != sdk.ReasonContext {
+		t.Errorf("one position less: %v", err)
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"math"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/inference-pio/inference-pio/cuda/golden"
@@ -207,5 +208,9 @@ func embeds(t *testing.T, c *client.Client, prompt []int32) {
 	}
 	if len(seen) != len(texts) {
 		t.Error("different texts have one vector")
+	}
+	long := strings.Repeat("a ", 4<<20) // refused by the bound on its tokens, before they are counted
+	if _, err := c.Embed(t.Context(), sdk.EmbedRequest{Texts: []string{"a", long}}); sdk.ReasonOf(err) != sdk.ReasonContext || !strings.Contains(err.Error(), "the text has at least") {
+		t.Errorf("a text of 8 MiB: %v", err)
 	}
 }
