@@ -3,6 +3,7 @@ package process
 // nice.go: how much of the cores a plugin gets where others want them too.
 
 import (
+	"errors"
 	"fmt"
 
 	"golang.org/x/sys/unix"
@@ -20,7 +21,7 @@ func (p *Process) Nice(n int) error {
 		// The plugin leads a group of its own. As PRIO_PROCESS the number would mean its first thread alone.
 		err = unix.Setpriority(unix.PRIO_PGRP, p.child.pid, min(20-mine+n, 19))
 	}
-	if err != nil {
+	if err != nil && !errors.Is(err, unix.ESRCH) { // it may end at any time
 		return fmt.Errorf("the niceness of process %d: %w", p.child.pid, err)
 	}
 	return nil

@@ -42,3 +42,16 @@ func TestNiceReachesEveryThread(t *testing.T) {
 		t.Errorf("of a process that is gone: %v", err)
 	}
 }
+
+func TestWhatIsClosedIsSoInNoTime(t *testing.T) {
+	c := make(chan struct{})
+	if Closed(c, 0) {
+		t.Error("an open channel is called closed")
+	}
+	close(c)
+	for range 1000 {
+		if !Closed(c, 0) {
+			t.Fatal("a closed channel is called open")
+		}
+	}
+}

@@ -237,8 +237,13 @@ func (p *Process) end(ctx context.Context) error {
 	return nil
 }
 
-// Closed says whether c is closed in time.
+// Closed says whether c is closed in time. Of one that is closed already it says so, however short the time.
 func Closed(c <-chan struct{}, limit time.Duration) bool {
+	select {
+	case <-c:
+		return true
+	default:
+	}
 	timer := time.NewTimer(limit)
 	defer timer.Stop()
 	select {
