@@ -49,7 +49,7 @@ func TestAModelComesAndGoesWhileAnotherAnswers(t *testing.T) {
 		time.Sleep(1500 * time.Millisecond)
 		apply(t, w, w.next(old), Changes{Removed: []string{"new"}}) // waits for its request
 		other.complete(w, 500, 4)
-		if !w.process(2).stopped || len(w.Models()) != 1 {
+		if !w.process(2).ended() || len(w.Models()) != 1 {
 			t.Errorf("it is not gone: %v", w.known())
 		}
 		var unknown *UnknownModel
@@ -113,7 +113,7 @@ func TestChangedEntriesAreReplacedOneAfterTheOther(t *testing.T) {
 		late := w.ask(300, 2)
 		lateB := w.askModel(context.Background(), "b", sdk.GenerateRequest{Tokens: []int32{400}, MaxTokens: 1}, nil)
 		lateB.complete(w, 400, 1) // b still answers as it was
-		if w.process(2).stopped {
+		if w.process(2).ended() {
 			t.Error("both were ended at once")
 		}
 		onA.complete(w, 100, 5)

@@ -76,7 +76,7 @@ func (h *Host) ask(ctx context.Context, name string, call func(context.Context, 
 // ask calls a ready process, waiting for one that is still coming up. A question has no state in it that matters: if the process
 // dies, or has to be replaced, the next one is asked. One that two processes in a row died of is suspected: before it is asked again it
 // waits until a process has lived without it for three times as long as the last one lived with it. If that one dies too, of nobody
-// who is suspected, the question is cleared; two deaths of a suspect end it.
+// who is suspected, the question is cleared; two deaths of a suspect end it. Suspects take turns, so that none dies of another.
 func (m *model) ask(ctx context.Context, call func(context.Context, *life) error) error {
 	timer := time.NewTimer(m.host.Config().Server.Wait)
 	defer timer.Stop()
@@ -84,8 +84,22 @@ func (m *model) ask(ctx context.Context, call func(context.Context, *life) error
 	var l *life
 	var err error
 	var beside time.Duration // the last one lived with it
+	inTurn := false
+	yield := func() {
+		if inTurn {
+			<-m.asking
+			inTurn = false
+		}
+	}
+	defer yield()
 	for deaths := 0; deaths < maxAsked; {
-		if deaths >= firstPatience {
+		if yield(); deaths >= firstPatience {
+			select {
+			case m.asking <- struct{}{}:
+				inTurn = true
+			case <-ctx.Done():
+				return context.Cause(ctx)
+			}
 			cleared, err := m.without(ctx, contrast*beside)
 			if err != nil {
 				return err
@@ -102,7 +116,7 @@ func (m *model) ask(ctx context.Context, call func(context.Context, *life) error
 		suspect, began := deaths >= firstPatience, time.Now()
 		m.asks(l, 1, suspect)
 		err = call(joined, l)
-		m.asks(l, -1, suspect && !errors.Is(err, client.ErrGone))
+		m.asks(l, -1, suspect && !l.died(err))
 		done()
 		beside = time.Since(began)
 		switch {
@@ -113,9 +127,9 @@ func (m *model) ask(ctx context.Context, call func(context.Context, *life) error
 				return err
 			}
 			continue
-		case l.moves(err):
-		case errors.Is(err, client.ErrGone):
+		case l.died(err):
 			deaths++
+		case l.moves(err):
 		default:
 			return err
 		}

@@ -22,7 +22,7 @@ func TestARestartMovesTheRequestsOnBoard(t *testing.T) {
 			if err := w.RestartModel(context.Background(), "alias"); err != nil {
 				t.Fatal(err)
 			}
-			if !w.process(n + 1).stopped {
+			if !w.process(n + 1).ended() {
 				t.Errorf("process %d was not asked to end", n+1)
 			}
 		}
@@ -90,7 +90,7 @@ func TestAStoppedModelIsGoneUntilItIsStarted(t *testing.T) {
 		if err := <-stopped; err != nil {
 			t.Error(err)
 		}
-		if s := w.Models()[0]; s.State != StateStopped || s.PID != 0 || !w.process(1).stopped || s.Deaths != 0 {
+		if s := w.Models()[0]; s.State != StateStopped || s.PID != 0 || !w.process(1).ended() || s.Deaths != 0 {
 			t.Errorf("status after the stop %+v", s)
 		}
 		late = w.ask(200, 1)
@@ -251,7 +251,7 @@ func TestAHostEndsWithItsContext(t *testing.T) {
 		}
 		cancel()
 		<-ended
-		if s := h.Models()[0]; s.State != StateStopped || s.Reason != "" || !p.stopped {
+		if s := h.Models()[0]; s.State != StateStopped || s.Reason != "" || !p.ended() {
 			t.Errorf("status %+v", s)
 		}
 	})
@@ -266,7 +266,7 @@ func TestAStopEndsALoad(t *testing.T) {
 		return nil
 	}, func(w *world) {
 		begin := time.Now()
-		if err := w.StopModel(context.Background(), "m"); err != nil || time.Since(begin) != 0 || !w.process(1).stopped {
+		if err := w.StopModel(context.Background(), "m"); err != nil || time.Since(begin) != 0 || !w.process(1).ended() {
 			t.Errorf("%v after %v", err, time.Since(begin))
 		}
 		if s := w.Models()[0]; s.State != StateStopped {

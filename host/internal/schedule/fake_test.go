@@ -341,6 +341,13 @@ func (p *fakeProcess) Exit() process.Exit {
 	return p.exit
 }
 
+// ended says whether the host has stopped it.
+func (p *fakeProcess) ended() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.stopped
+}
+
 func (p *fakeProcess) Stop(context.Context) error {
 	p.mu.Lock()
 	p.stopped = true

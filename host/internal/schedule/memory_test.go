@@ -145,7 +145,7 @@ func TestMemoryIsPromisedOnce(t *testing.T) {
 			if !errors.As(err, &e) || !strings.Contains(err.Error(), "there is not enough memory for it") {
 				t.Errorf("a request gets %v", err)
 			}
-			if w.newest("c").loaded.Path != "" || !w.newest("c").stopped {
+			if w.newest("c").loaded.Path != "" || !w.newest("c").ended() {
 				t.Error("its process was given something to load, or runs on")
 			}
 		})

@@ -16,6 +16,7 @@ import (
 	"github.com/inference-pio/inference-pio/host/internal/process"
 	"github.com/inference-pio/inference-pio/host/internal/telemetry"
 	"github.com/inference-pio/inference-pio/sdk"
+	"github.com/inference-pio/inference-pio/sdk/client"
 )
 
 type model struct {
@@ -32,6 +33,7 @@ type model struct {
 	hungry   bool               // it waits because memory lacked
 	hopeless bool               // in quarantine: for what does not pass by itself
 	life     *life              // nil between two processes
+	asking   chan struct{}      // holds one token while a question that is suspected is asked; see ask.go
 	suspects []*flight          // in the order of their turns; see blame.go
 	patience int                // deaths near a request before it is suspected
 	flying   int                // requests that have not ended
@@ -47,7 +49,7 @@ type life struct {
 	ready  bool            // loaded, and not about to be ended
 	nice   int             // what its process was told
 	hold   context.Context // of the calls of its requests; ends when the host ends the process
-	letGo  context.CancelFunc
+	letGo  context.CancelCauseFunc
 
 	aboard    map[*flight]bool       // requests that were handed to the process and have not ended
 	tokens    int                    // that it has given
@@ -71,7 +73,7 @@ type life struct {
 
 func newLife(p Process) *life {
 	l := &life{Process: p, aboard: map[*flight]bool{}, lost: make(chan struct{}), buried: make(chan struct{}), outdated: make(chan error, 1)}
-	l.hold, l.letGo = context.WithCancel(context.Background())
+	l.hold, l.letGo = context.WithCancelCause(context.Background())
 	return l
 }
 
@@ -85,12 +87,21 @@ func (l *life) join(ctx context.Context) (context.Context, context.CancelFunc) {
 	}
 }
 
-// moves says whether a call failed because the host ends the process: it is to be made of the next one.
+// moves says whether a call failed because the host ends the process, or has buried it: it is to be made of the next one.
 func (l *life) moves(err error) bool { return err != nil && l.hold.Err() != nil }
+
+// errReplaced is why the calls of a process end that the host ends.
+var errReplaced = errors.New("the host ends the process")
+
+// died says whether a call failed because the process died by itself. Once that is buried the calls are let go, too.
+func (l *life) died(err error) bool {
+	return err != nil && context.Cause(l.hold) != errReplaced && (errors.Is(err, client.ErrGone) || l.hold.Err() != nil)
+}
 
 func newModel(h *Host, entry config.Model, devices []sdk.DeviceBudget) *model {
 	return &model{
 		patience: firstPatience,
+		asking:   make(chan struct{}, 1),
 		host:     h, entry: entry, will: newWill(), given: devices, devices: devices, log: h.o.Log.With("model", entry.ID), changed: make(chan struct{}), poke: make(chan struct{}, 1),
 		status: Status{ID: entry.ID, Aliases: entry.Aliases, State: StateStarting, Since: time.Now()},
 	}

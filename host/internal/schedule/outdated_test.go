@@ -44,7 +44,7 @@ func TestAnswersEndWhereTheirWeightsWereWrittenTo(t *testing.T) {
 		if s := w.Models()[0]; s.Deaths != 0 || s.Starts != 2 || s.State != StateReady {
 			t.Errorf("in the end: %+v", s)
 		}
-		if !w.process(1).stopped {
+		if !w.process(1).ended() {
 			t.Error("the process was not ended in order")
 		}
 	})

@@ -126,7 +126,7 @@ func TestALoadThatCannotSucceedIsSeldomRepeated(t *testing.T) {
 			if s.State != StateQuarantined || s.Starts != 1 || s.Reason != "model.safetensors: cut off at byte 4096" {
 				t.Errorf("%s: status %+v", name, s)
 			}
-			if name == "load" && !w.process(1).stopped {
+			if name == "load" && !w.process(1).ended() {
 				t.Error("its process was left running")
 			}
 			time.Sleep(10 * time.Hour)

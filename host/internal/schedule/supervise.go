@@ -88,7 +88,7 @@ func (m *model) live(ctx context.Context, ready func()) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel() // ends the Scheduler stream and the health checks
 	l := newLife(p)
-	defer l.letGo()
+	defer l.letGo(nil)
 	m.rank(l)
 	if err := m.load(ctx, l); err != nil {
 		m.end(l)
@@ -197,7 +197,7 @@ func (m *model) replace(l *life) {
 		s.State, s.Reason, s.Retry = StateRestarting, "its process is being ended", time.Time{}
 		l.ready = false
 	})
-	l.letGo() // the requests on board first: they are to hear of it from us, not from the plugin
+	l.letGo(errReplaced) // the requests on board first: they are to hear of it from us, not from the plugin
 	m.end(l)
 	m.ended(l)
 }
