@@ -162,9 +162,10 @@ func TestPanicIsAnErrorAndTheProcessLives(t *testing.T) {
 func TestPanicNamesTheAuthorsLine(t *testing.T) {
 	silence(t)
 	var none []int
+	nothing := func() map[string]int { return nil }
 	for name, fault := range map[string]func(){
 		"index":    func() { none[len(none)]++ },
-		"nil map":  func() { map[string]int(nil)[name(t)] = 1 },
+		"nil map":  func() { nothing()[name(t)] = 1 },
 		"library":  func() { _ = strings.Repeat("a", len(none)-1) },
 		"deferred": func() { defer func() { panic(recover()) }(); panic("first") },
 	} {
