@@ -19,7 +19,8 @@
 //	sdk/text       a checkpoint's words: prompts, tool calls, reasoning, stop strings, logprobs; its Generate is a plugin's
 //	sdk/engine     many answers from a model of one method, Step: batches, chunks, cache blocks, sampling, resuming
 //	sdk/tokenizer  tokenizer.json (byte-level BPE)
-//	sdk/chat       chat templates, and tool calls and reasoning in answers; sdk/chat/jinja is the template language
+//	sdk/chat       chat templates, and tool calls and reasoning in answers
+//	sdk/jinja      the language that chat templates are written in
 //	sdk/picture    pictures out of files that may be hostile
 //	sdk/plan       which module on which device, given what each holds
 //

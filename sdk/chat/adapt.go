@@ -6,7 +6,7 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/inference-pio/inference-pio/sdk/chat/jinja"
+	"github.com/inference-pio/inference-pio/sdk/jinja"
 )
 
 // adapt.go bends what OpenAI's clients send to what a template can take. Templates differ, and say so nowhere; how is found out by

@@ -5,7 +5,7 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/inference-pio/inference-pio/sdk/chat/jinja"
+	"github.com/inference-pio/inference-pio/sdk/jinja"
 )
 
 var errNotPython = errors.New("not a literal")

@@ -7,7 +7,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/inference-pio/inference-pio/sdk/chat/jinja"
+	"github.com/inference-pio/inference-pio/sdk/jinja"
 )
 
 // The reference was given conversations as its users write them, with arguments as objects and reasoning in the content.

@@ -9,7 +9,7 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/inference-pio/inference-pio/sdk/chat/jinja"
+	"github.com/inference-pio/inference-pio/sdk/jinja"
 )
 
 // schema.go turns arguments that a model wrote as bare text into the values that the tool's JSON schema asks for.

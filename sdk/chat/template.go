@@ -8,7 +8,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/inference-pio/inference-pio/sdk/chat/jinja"
+	"github.com/inference-pio/inference-pio/sdk/jinja"
 )
 
 // Template is a checkpoint's chat template. It never changes and may be rendered by many at once.

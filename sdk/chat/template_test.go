@@ -92,7 +92,7 @@ func TestBadRequestsAreNamed(t *testing.T) {
 		{tmpl, Input{Messages: json.RawMessage(`[`)}, "messages: json: byte 1: unexpected end of JSON input"},
 		{tmpl, Input{Messages: json.RawMessage(`[]`), Tools: json.RawMessage(`{}`)}, "tools: an array is expected"},
 		{tmpl, Input{Messages: json.RawMessage(`[]`), Kwargs: json.RawMessage(`[]`)}, "chat_template_kwargs: an object is expected"},
-		{tmpl, Input{Messages: json.RawMessage(`[{"role":"user","content":5}]`)}, "chat template, line 1: TypeError: unsupported operand type(s) for +: 'int' and 'str'"},
+		{tmpl, Input{Messages: json.RawMessage(`[{"role":"user","content":5}]`)}, "line 1: TypeError: unsupported operand type(s) for +: 'int' and 'str'"},
 	} {
 		_, err := c.tmpl.Render(context.Background(), c.in)
 		if err == nil || err.Error() != c.want {
@@ -192,8 +192,8 @@ func TestTemplatesAreFoundWhereCheckpointsKeepThem(t *testing.T) {
 		{name: "a list without default", files: map[string]string{"tokenizer_config.json": `{"chat_template":[{"name":"a","template":"A"},{"name":"b","template":"B"}]}`}, fail: `tokenizer_config.json: chat_template: none of the templates is named "default"`},
 		{name: "a number", files: map[string]string{"tokenizer_config.json": `{"chat_template":5}`}, fail: "tokenizer_config.json: chat_template: it is neither a string nor a list of {name, template}"},
 		{name: "no JSON", files: map[string]string{"tokenizer_config.json": `{`}, fail: "tokenizer_config.json: not a JSON object"},
-		{name: "a broken template", files: map[string]string{"chat_template.jinja": "\n{% if %}"}, fail: "chat_template.jinja: chat template, line 2: TemplateSyntaxError"},
-		{name: "a broken template for tools", files: map[string]string{"chat_template.jinja": "a", "additional_chat_templates/tool_use.jinja": "{{"}, fail: "chat_template.jinja: the template tool_use: chat template, line 1"},
+		{name: "a broken template", files: map[string]string{"chat_template.jinja": "\n{% if %}"}, fail: "chat_template.jinja: line 2: TemplateSyntaxError"},
+		{name: "a broken template for tools", files: map[string]string{"chat_template.jinja": "a", "additional_chat_templates/tool_use.jinja": "{{"}, fail: "chat_template.jinja: the template tool_use: line 1"},
 		{name: "a huge file", files: map[string]string{"chat_template.jinja": strings.Repeat("x", maxTemplateFile+1)}, fail: "chat_template.jinja: has 1048577 bytes, more than the 1048576 that are read"},
 	} {
 		dir := t.TempDir()

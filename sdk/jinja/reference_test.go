@@ -50,7 +50,7 @@ func readCases(t testing.TB, path string) (map[string]Value, []referenceCase) {
 	return vars, file.Cases
 }
 
-// TestTemplatesRenderAsTheReference compares every case of what jinja2, set up as for chat templates, printed or refused.
+// TestTemplatesRenderAsTheReference compares every case of what jinja2, set up as in doc.go, printed or refused.
 // testdata/reference.py made more.json and random.json.
 func TestTemplatesRenderAsTheReference(t *testing.T) {
 	for _, path := range []string{"testdata/jinja.json", "testdata/more.json", "testdata/random.json"} {

@@ -175,11 +175,11 @@ func TestATemplateCannotChangeWhatItIsGiven(t *testing.T) {
 
 func TestErrorsHaveTheLineOfTheTemplate(t *testing.T) {
 	for source, want := range map[string]string{
-		"a\n{{ x.y }}": "chat template, line 2: UndefinedError: 'x' is undefined",
-		"{% if true %}\n\n{{ 1 + 'a' }}{% endif %}": "chat template, line 3: TypeError: unsupported operand type(s) for +: 'int' and 'str'",
-		"\n\n{{ 1 +\n}}":                                        "chat template, line 4: TemplateSyntaxError: unexpected 'end of print statement'",
-		"\n{% for i in 5 %}{% endfor %}":                        "chat template, line 2: TypeError: 'int' object is not iterable",
-		"{% macro m() %}\n{{ x() }}\n{% endmacro %}\n{{ m() }}": "chat template, line 2: UndefinedError: 'x' is undefined",
+		"a\n{{ x.y }}": "line 2: UndefinedError: 'x' is undefined",
+		"{% if true %}\n\n{{ 1 + 'a' }}{% endif %}": "line 3: TypeError: unsupported operand type(s) for +: 'int' and 'str'",
+		"\n\n{{ 1 +\n}}":                                        "line 4: TemplateSyntaxError: unexpected 'end of print statement'",
+		"\n{% for i in 5 %}{% endfor %}":                        "line 2: TypeError: 'int' object is not iterable",
+		"{% macro m() %}\n{{ x() }}\n{% endmacro %}\n{{ m() }}": "line 2: UndefinedError: 'x' is undefined",
 	} {
 		if _, err := render(t, source, nil); err == nil || err.Error() != want {
 			t.Errorf("%q:\n got  %v\n want %s", source, err, want)

@@ -34,9 +34,9 @@ type Error struct {
 
 func (e *Error) Error() string {
 	if e.Line == 0 {
-		return fmt.Sprintf("chat template: %s: %s", e.Kind, e.Message)
+		return fmt.Sprintf("%s: %s", e.Kind, e.Message)
 	}
-	return fmt.Sprintf("chat template, line %d: %s: %s", e.Line, e.Kind, e.Message)
+	return fmt.Sprintf("line %d: %s: %s", e.Line, e.Kind, e.Message)
 }
 
 func errorf(kind Kind, format string, args ...any) *Error {

@@ -1,7 +1,7 @@
 package jinja
 
-// Limits bound one Render; a zero field takes its default. They are far above what chat templates need (a conversation
-// of a thousand turns takes about 100,000 steps) and low enough that a hostile one ends within a second or so.
+// Limits bound one Render; a zero field takes its default. They are far above what a prompt needs (one of a
+// thousand messages takes about 100,000 steps) and low enough that a hostile one ends within a second or so.
 type Limits struct {
 	Steps  int // nodes evaluated, items visited and, in units of 64 or 4, bytes looked at; default 5 million
 	Depth  int // nested evaluations; default 1000
