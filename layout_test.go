@@ -198,6 +198,30 @@ func TestImportRuleCatchesEachDirection(t *testing.T) {
 	}
 }
 
+// kits are for tests: what only they need must not be in a binary that a stranger builds. (go-plugin itself links package testing.)
+var kits = regexp.MustCompile(`/bufconn$|^go\.uber\.org/goleak|^pgregory\.net/rapid|/[a-z]*test$|/internal/(pipe|waiting)$`)
+
+func TestNoBinaryLinksAKit(t *testing.T) {
+	out, err := exec.Command("go", "list", "-deps", "./host/cmd/...", "./plugins/...", "./sdk/examples/...").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	deps := strings.Fields(string(out))
+	for _, path := range deps {
+		if kits.MatchString(path) {
+			t.Errorf("a binary links %s", path)
+		}
+	}
+	if len(deps) < 200 {
+		t.Errorf("saw only %d packages", len(deps))
+	}
+	for _, path := range []string{"google.golang.org/grpc/test/bufconn", module + "/sdk/serve/servetest", module + "/cuda/nn/nntest"} {
+		if !kits.MatchString(path) {
+			t.Errorf("%s is not known as a kit", path)
+		}
+	}
+}
+
 // A test may skip for one of these reasons only; its message begins with one of them.
 var skipReasons = []string{"third-party data: ", "capability: "}
 

@@ -5,19 +5,17 @@ package client
 import (
 	"context"
 	"errors"
-	"net"
 	"strings"
 	"testing"
 	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/status"
-	"google.golang.org/grpc/test/bufconn"
 
 	"github.com/inference-pio/inference-pio/sdk"
 	"github.com/inference-pio/inference-pio/sdk/internal/pb"
+	"github.com/inference-pio/inference-pio/sdk/internal/pipe"
 	"github.com/inference-pio/inference-pio/sdk/internal/waiting"
 )
 
@@ -56,23 +54,12 @@ func calls(c *Client) map[string]func(context.Context) error {
 func answering(t *testing.T, end func(context.Context) error) *Client {
 	t.Helper()
 	waiting.Bound(t)
-	listener := bufconn.Listen(1 << 16)
 	server := grpc.NewServer(grpc.UnknownServiceHandler(func(_ any, s grpc.ServerStream) error { return end(s.Context()) }))
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		_ = server.Serve(listener)
-	}()
-	conn, err := grpc.NewClient("passthrough:///any", grpc.WithTransportCredentials(insecure.NewCredentials()),
-		grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) { return listener.DialContext(ctx) }))
+	conn, stop, err := pipe.Connect(server)
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() {
-		_ = conn.Close()
-		server.Stop()
-		<-done
-	})
+	t.Cleanup(stop)
 	return New(conn)
 }
 

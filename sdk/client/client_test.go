@@ -3,19 +3,17 @@ package client
 import (
 	"context"
 	"errors"
-	"net"
 	"strings"
 	"testing"
 
 	"go.uber.org/goleak"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/status"
-	"google.golang.org/grpc/test/bufconn"
 
 	"github.com/inference-pio/inference-pio/sdk"
 	"github.com/inference-pio/inference-pio/sdk/internal/pb"
+	"github.com/inference-pio/inference-pio/sdk/internal/pipe"
 	"github.com/inference-pio/inference-pio/sdk/internal/waiting"
 )
 
@@ -84,25 +82,14 @@ func sendAll[M any](s grpc.ServerStreamingServer[M], messages []*M, end error) e
 func serve(t *testing.T, f *foreign) (c *Client, kill func()) {
 	t.Helper()
 	waiting.Bound(t)
-	listener := bufconn.Listen(1 << 16)
 	server := grpc.NewServer()
 	pb.RegisterModelServer(server, f)
 	pb.RegisterSchedulerServer(server, f)
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		_ = server.Serve(listener)
-	}()
-	conn, err := grpc.NewClient("passthrough:///foreign", grpc.WithTransportCredentials(insecure.NewCredentials()),
-		grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) { return listener.DialContext(ctx) }))
+	conn, stop, err := pipe.Connect(server)
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() {
-		_ = conn.Close()
-		server.Stop()
-		<-done
-	})
+	t.Cleanup(stop)
 	return New(conn), server.Stop
 }
 

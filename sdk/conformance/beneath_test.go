@@ -20,7 +20,7 @@ import (
 	"github.com/inference-pio/inference-pio/sdk/client"
 	"github.com/inference-pio/inference-pio/sdk/internal/pb"
 	"github.com/inference-pio/inference-pio/sdk/internal/wire"
-	"github.com/inference-pio/inference-pio/sdk/serve"
+	"github.com/inference-pio/inference-pio/sdk/serve/servetest"
 )
 
 type beneath struct {
@@ -185,7 +185,7 @@ func startBeneath(t *testing.T, flaw string) func(context.Context) (*client.Clie
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
 	var count atomic.Int64
 	return func(context.Context) (*client.Client, func(), error) {
-		inner, stop, err := serve.InProcess(&reference{})
+		inner, stop, err := servetest.InProcess(&reference{})
 		if err != nil {
 			return nil, nil, err
 		}

@@ -34,6 +34,7 @@ import (
 	"github.com/inference-pio/inference-pio/sdk/client"
 	"github.com/inference-pio/inference-pio/sdk/internal/pb"
 	"github.com/inference-pio/inference-pio/sdk/serve"
+	"github.com/inference-pio/inference-pio/sdk/serve/servetest"
 )
 
 const envTwin = "CONFORMANCE_TWIN"
@@ -172,7 +173,7 @@ func playServer(state grpc_health_v1.HealthCheckResponse_ServingStatus, open boo
 	signal.Ignore(os.Interrupt)
 	certificate, secure := ownCertificate(os.Getenv(client.EnvCertificate), open)
 	server := grpc.NewServer(grpc.Creds(secure))
-	inner, _, err := serve.InProcess(&reference{})
+	inner, _, err := servetest.InProcess(&reference{})
 	if err != nil {
 		panic(err)
 	}

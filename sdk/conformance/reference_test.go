@@ -20,7 +20,7 @@ import (
 	"github.com/inference-pio/inference-pio/sdk"
 	"github.com/inference-pio/inference-pio/sdk/client"
 	"github.com/inference-pio/inference-pio/sdk/internal/waiting"
-	"github.com/inference-pio/inference-pio/sdk/serve"
+	"github.com/inference-pio/inference-pio/sdk/serve/servetest"
 )
 
 const (
@@ -229,7 +229,7 @@ func checkpoint(t *testing.T) string {
 
 // startInProcess makes new plugins behave like new processes.
 func startInProcess(plugin func() sdk.Plugin) func(context.Context) (*client.Client, func(), error) {
-	return func(context.Context) (*client.Client, func(), error) { return serve.InProcess(plugin()) }
+	return func(context.Context) (*client.Client, func(), error) { return servetest.InProcess(plugin()) }
 }
 
 func TestReferenceKeepsEveryMust(t *testing.T) {

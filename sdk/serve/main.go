@@ -26,7 +26,9 @@ import (
 
 	"github.com/hashicorp/go-hclog"
 	"github.com/hashicorp/go-plugin"
+
 	"github.com/inference-pio/inference-pio/sdk"
+	"github.com/inference-pio/inference-pio/sdk/internal/service"
 )
 
 // Main serves p and ends the process.
@@ -56,7 +58,7 @@ func run(p sdk.Plugin, args []string, out, errs *os.File) int {
 }
 
 func printDescription(p sdk.Plugin, out, errs io.Writer) int {
-	text, err := json.MarshalIndent(describe(p), "", "  ")
+	text, err := json.MarshalIndent(service.Describe(p), "", "  ")
 	if err == nil {
 		_, err = fmt.Fprintf(out, "%s\n", text)
 	}

@@ -39,12 +39,20 @@ func TestMain(m *testing.M) {
 }
 
 // talker is a plugin that prints wherever it can.
-type talker struct{ fake }
+type talker struct{}
 
 func (*talker) Describe() sdk.Description {
 	_, _ = syscall.Write(1, []byte("a library speaks on descriptor 1\n"))
 	fmt.Println("the author speaks on os.Stdout")
 	return sdk.Description{Name: "talker", Version: "1.2.3"}
+}
+
+func (*talker) Inspect(context.Context, sdk.InspectRequest) (sdk.Inspection, error) {
+	return sdk.Inspection{}, errors.New("it is not asked")
+}
+
+func (*talker) Load(context.Context, sdk.LoadRequest, func(sdk.Progress)) (sdk.LayerTable, error) {
+	return sdk.LayerTable{Context: 10}, nil
 }
 
 func (*talker) Generate(_ context.Context, req sdk.GenerateRequest, send func(sdk.Event) error) error {
@@ -68,7 +76,7 @@ func (*talker) Generate(_ context.Context, req sdk.GenerateRequest, send func(sd
 		}
 		return send(sdk.Event{Finish: &sdk.Finish{Reason: sdk.FinishStop}})
 	}
-	return say(1, send)
+	return errors.Join(send(sdk.Event{Start: &sdk.Start{}}), send(sdk.Event{Finish: &sdk.Finish{Reason: sdk.FinishStop}}))
 }
 
 // waitFor opens a named pipe, which returns when the test opens the other end.
@@ -156,7 +164,7 @@ func startPlugin(t *testing.T, env ...string) *started {
 	}
 	t.Cleanup(func() { _ = conn.Close() })
 	p.Client = client.New(conn)
-	if err := load(t, p.Client); err != nil {
+	if _, err := p.Load(t.Context(), sdk.LoadRequest{InspectRequest: sdk.InspectRequest{Path: "/m"}}, nil); err != nil {
 		t.Fatal(err)
 	}
 	return p
@@ -285,7 +293,7 @@ func TestSigtermFinishesAnswersAndSigintIsIgnored(t *testing.T) {
 			}
 		}
 		for { // until it drains
-			_, err := ask(t.Context(), p.Client)
+			err := p.say(t, "", func(sdk.Event) error { return nil })
 			if err != nil && sdk.ReasonOf(err) == sdk.ReasonState {
 				break
 			}

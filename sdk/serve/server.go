@@ -17,6 +17,7 @@ import (
 	"google.golang.org/grpc"
 
 	"github.com/inference-pio/inference-pio/sdk"
+	"github.com/inference-pio/inference-pio/sdk/internal/service"
 )
 
 // terminateGrace bounds what SIGTERM starts. Whoever sends it without a host in between, as a person or systemd may,
@@ -37,14 +38,14 @@ type server struct {
 
 	mu    sync.Mutex
 	grpc  *grpc.Server // nil until go-plugin asks for it
-	model *modelServer
+	model *service.Model
 }
 
 // newServer is called by go-plugin with the options its TLS needs.
 func (s *server) newServer(opts []grpc.ServerOption) *grpc.Server {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.grpc = grpc.NewServer(append(opts, serverOptions(s.log, s.restoreOutput)...)...)
+	s.grpc = grpc.NewServer(append(opts, service.Options(s.log, s.restoreOutput)...)...)
 	return s.grpc
 }
 
@@ -52,7 +53,7 @@ func (s *server) newServer(opts []grpc.ServerOption) *grpc.Server {
 func (s *server) GRPCServer(_ *plugin.GRPCBroker, g *grpc.Server) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.model = register(g, s.plugin)
+	s.model = service.Register(g, s.plugin)
 	return nil
 }
 
@@ -86,7 +87,7 @@ func (s *server) terminate() {
 	if model != nil {
 		ctx, cancel := context.WithTimeout(context.Background(), terminateGrace)
 		defer cancel()
-		if err := errors.Join(model.drain(ctx), model.unload(ctx)); err != nil {
+		if err := model.End(ctx); err != nil {
 			s.log.Warn("not everything was finished before the end", "error", err.Error())
 		}
 	}

@@ -20,7 +20,7 @@ import (
 	"github.com/inference-pio/inference-pio/sdk"
 	"github.com/inference-pio/inference-pio/sdk/client"
 	"github.com/inference-pio/inference-pio/sdk/conformance"
-	sdkserve "github.com/inference-pio/inference-pio/sdk/serve"
+	sdktest "github.com/inference-pio/inference-pio/sdk/serve/servetest"
 )
 
 // Plugin is a family under test.
@@ -43,7 +43,7 @@ func (p Plugin) Suite() nntest.Suite {
 
 // Start starts the plugin and gives the host's side of it.
 func (p Plugin) Start(context.Context) (*client.Client, func(), error) {
-	return sdkserve.InProcess(serve.New(p.Family))
+	return sdktest.InProcess(serve.New(p.Family))
 }
 
 // Idle is a plugin that runs until the test ends.

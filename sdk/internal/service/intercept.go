@@ -1,4 +1,4 @@
-package serve
+package service
 
 // intercept.go: what happens around every call. A panic becomes an INTERNAL error with its stack in the log, and errors
 // take the form the host understands.
@@ -15,12 +15,11 @@ import (
 	"google.golang.org/grpc"
 
 	"github.com/inference-pio/inference-pio/sdk"
-	"github.com/inference-pio/inference-pio/sdk/internal/pb"
 	"github.com/inference-pio/inference-pio/sdk/internal/wire"
 )
 
-// serverOptions are added to those go-plugin gives. before runs at the beginning of every call.
-func serverOptions(log *slog.Logger, before func()) []grpc.ServerOption {
+// Options are those of a server of plugins. before runs at the beginning of every call.
+func Options(log *slog.Logger, before func()) []grpc.ServerOption {
 	return []grpc.ServerOption{
 		grpc.MaxRecvMsgSize(sdk.MaxMessageBytes),
 		grpc.MaxSendMsgSize(sdk.MaxMessageBytes),
@@ -79,11 +78,4 @@ func ofStandardLibrary(function string) bool {
 	}
 	info, ok := debug.ReadBuildInfo()
 	return !ok || info.Main.Path != first && !strings.HasPrefix(info.Main.Path, first+"/")
-}
-
-func register(s *grpc.Server, p sdk.Plugin) *modelServer {
-	model := &modelServer{plugin: p, life: newLifecycle()}
-	pb.RegisterModelServer(s, model)
-	pb.RegisterSchedulerServer(s, &schedulerServer{plugin: p})
-	return model
 }

@@ -1,13 +1,20 @@
-package serve
+package service
 
 import (
 	"context"
+	"log/slog"
 	"testing"
+
+	"go.uber.org/goleak"
+	"google.golang.org/grpc"
 
 	"github.com/inference-pio/inference-pio/sdk"
 	"github.com/inference-pio/inference-pio/sdk/client"
+	"github.com/inference-pio/inference-pio/sdk/internal/pipe"
 	"github.com/inference-pio/inference-pio/sdk/internal/waiting"
 )
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // fake is a plugin whose Load and Generate are given by the test.
 type fake struct {
@@ -50,12 +57,14 @@ func say(n int, send func(sdk.Event) error) error {
 func inProcess(t *testing.T, p sdk.Plugin) *client.Client {
 	t.Helper()
 	waiting.Bound(t)
-	c, stop, err := InProcess(p)
+	server := grpc.NewServer(Options(slog.Default(), func() {})...)
+	Register(server, p)
+	conn, stop, err := pipe.Connect(server)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(stop)
-	return c
+	return client.New(conn)
 }
 
 // loaded is a plugin in this process, with its model loaded.

@@ -1,4 +1,4 @@
-package serve
+package service
 
 // scheduler.go: the Scheduler stream. It is answered here for a plugin that holds nothing the host could move.
 

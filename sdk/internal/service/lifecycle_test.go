@@ -1,4 +1,4 @@
-package serve
+package service
 
 // lifecycle_test.go: the order of a process's life, whatever comes at the same time.
 

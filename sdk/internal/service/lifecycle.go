@@ -1,4 +1,4 @@
-package serve
+package service
 
 // lifecycle.go: what may be called when. A process is loaded once; after Drain or Unload it admits nothing new. Of an author's
 // methods only those that need no model are called before a Load has succeeded: Drain and Unload, too, wait for it.

@@ -1,4 +1,4 @@
-package serve
+package service
 
 import (
 	"bytes"
@@ -147,7 +147,7 @@ func TestPanicIsAnErrorAndTheProcessLives(t *testing.T) {
 	}})
 	_, err := ask(t.Context(), c)
 	wantReason(t, "a panic", err, sdk.ReasonInternal)
-	if want := "the plugin panicked at serve/model_test.go:"; !strings.HasPrefix(err.Error(), want) || !strings.HasSuffix(err.Error(), ": slice bounds out of range") {
+	if want := "the plugin panicked at service/model_test.go:"; !strings.HasPrefix(err.Error(), want) || !strings.HasSuffix(err.Error(), ": slice bounds out of range") {
 		t.Errorf("the error does not tell the panic and where it was: %v", err)
 	}
 	if !strings.Contains(log.String(), "model_test.go") {
@@ -175,7 +175,7 @@ func TestPanicNamesTheAuthorsLine(t *testing.T) {
 				return nil
 			}})
 			_, err := ask(t.Context(), c)
-			if err == nil || !strings.HasPrefix(err.Error(), "the plugin panicked at serve/model_test.go:") {
+			if err == nil || !strings.HasPrefix(err.Error(), "the plugin panicked at service/model_test.go:") {
 				t.Errorf("got %v", err)
 			}
 		})

@@ -1,10 +1,13 @@
-package serve
+// Package service answers the calls of the contract with an author's plugin. It knows nothing of processes: package serve gives it the
+// connection of a host, and servetest a pipe.
+package service
 
 // model.go: the Model service over an author's Plugin. A method the plugin does not implement answers UNIMPLEMENTED, from
 // the same assertion that capabilities are derived from.
 
 import (
 	"context"
+	"errors"
 	"sync"
 
 	"google.golang.org/grpc"
@@ -14,14 +17,26 @@ import (
 	"github.com/inference-pio/inference-pio/sdk/internal/wire"
 )
 
-type modelServer struct {
+// Model is the Model service of one plugin.
+type Model struct {
 	pb.UnimplementedModelServer
 	plugin sdk.Plugin
 	life   *lifecycle
 }
 
-// describe fills in what an author then cannot get wrong. Its lists are never nil, so that they print as lists.
-func describe(p sdk.Plugin) sdk.Description {
+// Register has s answer for p.
+func Register(s *grpc.Server, p sdk.Plugin) *Model {
+	model := &Model{plugin: p, life: newLifecycle()}
+	pb.RegisterModelServer(s, model)
+	pb.RegisterSchedulerServer(s, &schedulerServer{plugin: p})
+	return model
+}
+
+// End drains and unloads as the host's calls of those names do.
+func (s *Model) End(ctx context.Context) error { return errors.Join(s.drain(ctx), s.unload(ctx)) }
+
+// Describe fills in what an author then cannot get wrong. Its lists are never nil, so that they print as lists.
+func Describe(p sdk.Plugin) sdk.Description {
 	d := p.Describe()
 	d.SDKVersion = sdk.Version
 	d.Majors = []int{sdk.ProtocolMajor}
@@ -32,11 +47,11 @@ func describe(p sdk.Plugin) sdk.Description {
 	return d
 }
 
-func (s *modelServer) Describe(context.Context, *pb.DescribeRequest) (*pb.DescribeResponse, error) {
-	return wire.DescriptionToPB(describe(s.plugin)), nil
+func (s *Model) Describe(context.Context, *pb.DescribeRequest) (*pb.DescribeResponse, error) {
+	return wire.DescriptionToPB(Describe(s.plugin)), nil
 }
 
-func (s *modelServer) Inspect(ctx context.Context, m *pb.InspectRequest) (*pb.InspectResponse, error) {
+func (s *Model) Inspect(ctx context.Context, m *pb.InspectRequest) (*pb.InspectResponse, error) {
 	req, err := wire.InspectRequest(m)
 	if err != nil {
 		return nil, err
@@ -48,7 +63,7 @@ func (s *modelServer) Inspect(ctx context.Context, m *pb.InspectRequest) (*pb.In
 	return wire.InspectionToPB(inspection), nil
 }
 
-func (s *modelServer) Load(m *pb.LoadRequest, stream grpc.ServerStreamingServer[pb.LoadResponse]) (err error) {
+func (s *Model) Load(m *pb.LoadRequest, stream grpc.ServerStreamingServer[pb.LoadResponse]) (err error) {
 	req, err := wire.LoadRequest(m)
 	if err != nil {
 		return err
@@ -113,11 +128,11 @@ func (p *progressSender) close() {
 	<-p.sent
 }
 
-func (s *modelServer) Drain(ctx context.Context, _ *pb.DrainRequest) (*pb.DrainResponse, error) {
+func (s *Model) Drain(ctx context.Context, _ *pb.DrainRequest) (*pb.DrainResponse, error) {
 	return &pb.DrainResponse{}, s.drain(ctx)
 }
 
-func (s *modelServer) drain(ctx context.Context) error {
+func (s *Model) drain(ctx context.Context) error {
 	s.life.drain()
 	if d, ok := s.plugin.(sdk.Drainer); ok && s.life.holds() {
 		if err := d.Drain(ctx); err != nil {
@@ -127,12 +142,12 @@ func (s *modelServer) drain(ctx context.Context) error {
 	return s.life.wait(ctx)
 }
 
-func (s *modelServer) Unload(ctx context.Context, _ *pb.UnloadRequest) (*pb.UnloadResponse, error) {
+func (s *Model) Unload(ctx context.Context, _ *pb.UnloadRequest) (*pb.UnloadResponse, error) {
 	return &pb.UnloadResponse{}, s.unload(ctx)
 }
 
 // unload ends what runs and waits for it, so that an author's Unload frees memory nobody uses.
-func (s *modelServer) unload(ctx context.Context) error {
+func (s *Model) unload(ctx context.Context) error {
 	s.life.drain()
 	s.life.cancel()
 	if err := s.life.wait(ctx); err != nil {
@@ -145,7 +160,7 @@ func (s *modelServer) unload(ctx context.Context) error {
 }
 
 // use runs a call that needs the model and the ability A.
-func use[A, R any](ctx context.Context, s *modelServer, c sdk.Capability, call func(context.Context, A) (R, error)) (R, error) {
+func use[A, R any](ctx context.Context, s *Model, c sdk.Capability, call func(context.Context, A) (R, error)) (R, error) {
 	var zero R
 	able, ok := s.plugin.(A)
 	if !ok {
@@ -159,25 +174,25 @@ func use[A, R any](ctx context.Context, s *modelServer, c sdk.Capability, call f
 	return call(ctx, able)
 }
 
-func (s *modelServer) OpenSequence(ctx context.Context, m *pb.OpenSequenceRequest) (*pb.OpenSequenceResponse, error) {
+func (s *Model) OpenSequence(ctx context.Context, m *pb.OpenSequenceRequest) (*pb.OpenSequenceResponse, error) {
 	return use(ctx, s, sdk.CapabilityForward, func(ctx context.Context, f sdk.Forwarder) (*pb.OpenSequenceResponse, error) {
 		return &pb.OpenSequenceResponse{}, f.OpenSequence(ctx, m.GetSequence())
 	})
 }
 
-func (s *modelServer) ForkSequence(ctx context.Context, m *pb.ForkSequenceRequest) (*pb.ForkSequenceResponse, error) {
+func (s *Model) ForkSequence(ctx context.Context, m *pb.ForkSequenceRequest) (*pb.ForkSequenceResponse, error) {
 	return use(ctx, s, sdk.CapabilityForward, func(ctx context.Context, f sdk.Forwarder) (*pb.ForkSequenceResponse, error) {
 		return &pb.ForkSequenceResponse{}, f.ForkSequence(ctx, m.GetFrom(), m.GetTo())
 	})
 }
 
-func (s *modelServer) CloseSequence(ctx context.Context, m *pb.CloseSequenceRequest) (*pb.CloseSequenceResponse, error) {
+func (s *Model) CloseSequence(ctx context.Context, m *pb.CloseSequenceRequest) (*pb.CloseSequenceResponse, error) {
 	return use(ctx, s, sdk.CapabilityForward, func(ctx context.Context, f sdk.Forwarder) (*pb.CloseSequenceResponse, error) {
 		return &pb.CloseSequenceResponse{}, f.CloseSequence(ctx, m.GetSequence())
 	})
 }
 
-func (s *modelServer) Forward(ctx context.Context, m *pb.ForwardRequest) (*pb.ForwardResponse, error) {
+func (s *Model) Forward(ctx context.Context, m *pb.ForwardRequest) (*pb.ForwardResponse, error) {
 	return use(ctx, s, sdk.CapabilityForward, func(ctx context.Context, f sdk.Forwarder) (*pb.ForwardResponse, error) {
 		req, err := wire.ForwardRequest(m)
 		if err != nil {
@@ -191,7 +206,7 @@ func (s *modelServer) Forward(ctx context.Context, m *pb.ForwardRequest) (*pb.Fo
 	})
 }
 
-func (s *modelServer) Embed(ctx context.Context, m *pb.EmbedRequest) (*pb.EmbedResponse, error) {
+func (s *Model) Embed(ctx context.Context, m *pb.EmbedRequest) (*pb.EmbedResponse, error) {
 	return use(ctx, s, sdk.CapabilityEmbed, func(ctx context.Context, e sdk.Embedder) (*pb.EmbedResponse, error) {
 		req, err := wire.EmbedRequest(m)
 		if err != nil {
@@ -205,28 +220,28 @@ func (s *modelServer) Embed(ctx context.Context, m *pb.EmbedRequest) (*pb.EmbedR
 	})
 }
 
-func (s *modelServer) Tokenize(ctx context.Context, m *pb.TokenizeRequest) (*pb.TokenizeResponse, error) {
+func (s *Model) Tokenize(ctx context.Context, m *pb.TokenizeRequest) (*pb.TokenizeResponse, error) {
 	return use(ctx, s, sdk.CapabilityTokenize, func(ctx context.Context, t sdk.Tokenizer) (*pb.TokenizeResponse, error) {
 		ids, err := t.Tokenize(ctx, m.GetText())
 		return &pb.TokenizeResponse{Ids: ids}, err
 	})
 }
 
-func (s *modelServer) Detokenize(ctx context.Context, m *pb.DetokenizeRequest) (*pb.DetokenizeResponse, error) {
+func (s *Model) Detokenize(ctx context.Context, m *pb.DetokenizeRequest) (*pb.DetokenizeResponse, error) {
 	return use(ctx, s, sdk.CapabilityTokenize, func(ctx context.Context, t sdk.Tokenizer) (*pb.DetokenizeResponse, error) {
 		text, err := t.Detokenize(ctx, m.GetIds())
 		return &pb.DetokenizeResponse{Text: text}, err
 	})
 }
 
-func (s *modelServer) Spell(ctx context.Context, m *pb.SpellRequest) (*pb.SpellResponse, error) {
+func (s *Model) Spell(ctx context.Context, m *pb.SpellRequest) (*pb.SpellResponse, error) {
 	return use(ctx, s, sdk.CapabilitySpell, func(ctx context.Context, p sdk.Speller) (*pb.SpellResponse, error) {
 		tokens, err := p.Spell(ctx, m.GetIds())
 		return &pb.SpellResponse{Tokens: tokens}, err
 	})
 }
 
-func (s *modelServer) Render(ctx context.Context, m *pb.RenderRequest) (*pb.RenderResponse, error) {
+func (s *Model) Render(ctx context.Context, m *pb.RenderRequest) (*pb.RenderResponse, error) {
 	return use(ctx, s, sdk.CapabilityRender, func(ctx context.Context, r sdk.Renderer) (*pb.RenderResponse, error) {
 		text, err := r.Render(ctx, wire.Chat(m.GetChat()))
 		return &pb.RenderResponse{Text: text}, err

@@ -1,4 +1,4 @@
-package serve
+package service
 
 // generate.go keeps a slow reader from slowing down others. A plugin decodes several answers in one loop, and gRPC's flow
 // control makes Send wait once a host has left some 64 KiB unread; so an author's send only queues the event, and a
@@ -24,7 +24,7 @@ const (
 	sendPatience = 5 * time.Second
 )
 
-func (s *modelServer) Generate(m *pb.GenerateRequest, stream grpc.ServerStreamingServer[pb.GenerateResponse]) error {
+func (s *Model) Generate(m *pb.GenerateRequest, stream grpc.ServerStreamingServer[pb.GenerateResponse]) error {
 	req, err := wire.GenerateRequest(m)
 	if err != nil {
 		return err
