@@ -199,7 +199,7 @@ func TestImportRuleCatchesEachDirection(t *testing.T) {
 }
 
 // kits are for tests: what only they need must not be in a binary that a stranger builds. (go-plugin itself links package testing.)
-var kits = regexp.MustCompile(`/bufconn$|^go\.uber\.org/goleak|^pgregory\.net/rapid|/[a-z]*test$|/internal/(pipe|waiting)$`)
+var kits = regexp.MustCompile(`/bufconn$|^go\.uber\.org/goleak|^pgregory\.net/rapid|^` + module + `/.*/([a-z]*test|internal/pipe|internal/waiting)$`)
 
 func TestNoBinaryLinksAKit(t *testing.T) {
 	out, err := exec.Command("go", "list", "-deps", "./host/cmd/...", "./plugins/...", "./sdk/examples/...").Output()
