@@ -19,6 +19,8 @@ type config struct {
 	turned int // elements of a head
 }
 
+func (config) Published() bool { return false }
+
 func parse(text []byte) (config, error) {
 	c := config{
 		Decoder: Decoder{HiddenAct: "silu", RMSNormEps: 1e-6, RopeTheta: 10000},

@@ -2,7 +2,6 @@ package main
 
 import (
 	"math"
-	"strings"
 	"testing"
 
 	"github.com/inference-pio/inference-pio/cuda/hfconfig/configtest"
@@ -20,79 +19,25 @@ const published = `{
 	"v_head_dim": 256, "vocab_size": 154880
 }`
 
-var (
-	configs = configtest.Suite[Config]{Published: published, Parse: ParseConfig}
-	with    = configs.With
-)
-
-func TestBothSpellingsAreOneConfig(t *testing.T) {
-	configs.Same(t, "testdata/tiny/config.json", "testdata/tiny/config.v5.json", func(c *Config) {
-		for i := range c.NumHiddenLayers {
-			if c.Sparse(i) != (i > 0) {
-				t.Errorf("layer %d: sparse %v", i, c.Sparse(i))
-			}
-		}
-		if c.RopeTheta != 1e6 || c.Published() || c.LatentNormEps != 1e-5 {
-			t.Errorf("theta %v, published %v, eps of latents %v", c.RopeTheta, c.Published(), c.LatentNormEps)
-		}
-		c.MLPLayerTypes, c.QKHeadDim = nil, 0 // checked, and say no more
-	})
-}
-
-func TestPublishedConfig(t *testing.T) {
-	c := configs.Parsed(t, "")
-	if !c.Published() || c.Context() != 202752 || c.Yarn != nil || !c.RopeInterleave || c.ScoreFactor != 1 {
-		t.Errorf("%+v", c)
-	}
-	for _, change := range []string{`"num_hidden_layers": 46`, `"rope_theta": 5e6`, `"tie_word_embeddings": true`, `"q_lora_rank": null`, `"routed_scaling_factor": 1`} {
-		if c, err := ParseConfig(with(t, change)); err != nil || c.Published() {
-			t.Errorf("with %s it is still the published model (%v)", change, err)
-		}
-	}
-}
-
-func TestAbsentKeysMeanWhatTheReferenceTakesThemFor(t *testing.T) {
-	var changes []string
-	for _, key := range []string{"hidden_act", "rms_norm_eps", "rope_theta", "tie_word_embeddings", "model_type", "rope_scaling", "first_k_dense_replace", "n_group",
-		"n_shared_experts", "norm_topk_prob", "q_lora_rank", "routed_scaling_factor", "topk_group", "topk_method", "partial_rotary_factor", "attention_bias"} {
-		changes = append(changes, `"`+key+`": "-"`)
-	}
-	c, err := ParseConfig(with(t, strings.Join(changes, ", ")))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if c.RMSNormEps != 1e-5 || c.RopeTheta != 10000 || c.TieWordEmbeddings || c.Yarn != nil || c.Sparse(0) || !c.Sparse(1) || c.NGroup != 1 || c.TopKGroup != 1 ||
-		c.NSharedExperts != 1 || !c.NormTopKProb || c.QLoraRank == nil || *c.QLoraRank != 768 || c.RoutedScalingFactor != 1.8 || c.AttentionBias {
-		t.Errorf("%+v", c)
-	}
-	if c, err := ParseConfig(with(t, `"q_lora_rank": null`)); err != nil || c.QLoraRank != nil { // null is not absent
-		t.Errorf("%v, %v", c.QLoraRank, err)
-	}
-}
-
-func TestWhichLayersAreSparse(t *testing.T) {
-	for change, want := range map[string]string{
-		`"num_hidden_layers": 4, "first_k_dense_replace": 0`:                                                                   "1111",
-		`"num_hidden_layers": 4, "first_k_dense_replace": 3`:                                                                   "0001",
-		`"num_hidden_layers": 4, "first_k_dense_replace": 9`:                                                                   "0000",
-		`"num_hidden_layers": 4, "first_k_dense_replace": 1, "mlp_layer_types": ["sparse", "dense", "dense", "sparse"]`:        "1001",
-		`"num_hidden_layers": 4, "first_k_dense_replace": "-", "mlp_layer_types": ["sparse", "sparse", "dense", "dense"]`:      "1100",
-		`"num_hidden_layers": 4, "mlp_layer_types": ["dense", "dense", "dense", "dense"], "n_routed_experts": 0, "n_group": 0`: "0000",
-	} {
-		c, got := configs.Parsed(t, change), ""
-		for i := range 4 {
-			got += map[bool]string{false: "0", true: "1"}[c.Sparse(i)]
-		}
-		if got != want {
-			t.Errorf("with %s: %s, not %s", change, got, want)
-		}
-	}
-}
-
-func TestWhatEveryDecoderRefuses(t *testing.T) { configs.Decoder(t) }
-
-func TestRefusedConfigs(t *testing.T) {
-	configs.Refuses(t, configtest.Refusals{
+var configs = configtest.Suite[Config]{
+	Published: published, Parse: ParseConfig,
+	Spellings: map[string]func(c Config) bool{tiny: func(c Config) bool {
+		return kinds(c, c.NumHiddenLayers) == "0111" && c.RopeTheta == 1e6 && c.LatentNormEps == 1e-5
+	}},
+	Forget: func(c *Config) { c.MLPLayerTypes, c.QKHeadDim = nil, 0 }, // checked, and say no more
+	Reads: map[string]func(c Config) bool{
+		``: func(c Config) bool {
+			return c.Context() == 202752 && c.Yarn == nil && c.RopeInterleave && c.ScoreFactor == 1
+		},
+		configtest.Without("hidden_act", "rms_norm_eps", "rope_theta", "tie_word_embeddings", "model_type", "rope_scaling", "first_k_dense_replace", "n_group",
+			"n_shared_experts", "norm_topk_prob", "q_lora_rank", "routed_scaling_factor", "topk_group", "topk_method", "partial_rotary_factor", "attention_bias"): func(c Config) bool {
+			return c.RMSNormEps == 1e-5 && c.RopeTheta == 10000 && !c.TieWordEmbeddings && c.Yarn == nil && !c.Sparse(0) && c.Sparse(1) && c.NGroup == 1 && c.TopKGroup == 1 &&
+				c.NSharedExperts == 1 && c.NormTopKProb && c.QLoraRank != nil && *c.QLoraRank == 768 && c.RoutedScalingFactor == 1.8 && !c.AttentionBias
+		},
+		`"q_lora_rank": null`: func(c Config) bool { return c.QLoraRank == nil }, // null is not absent
+	},
+	Others: []string{`"num_hidden_layers": 46`, `"rope_theta": 5e6`, `"tie_word_embeddings": true`, `"q_lora_rank": null`, `"routed_scaling_factor": 1`},
+	Refused: configtest.Refusals{
 		{`"kv_lora_rank": "-"`, `kv_lora_rank is 0; a number from 1 to`},
 		{`"q_lora_rank": 0`, `q_lora_rank is 0; a number from 1 to`},
 		{`"qk_nope_head_dim": 0`, `qk_nope_head_dim is 0`},
@@ -125,7 +70,34 @@ func TestRefusedConfigs(t *testing.T) {
 		{`"rope_parameters": {"rope_type": "default", "partial_rotary_factor": 0.5}`, `partial_rotary_factor is 0.5, which is not built`},
 		{`"rope_scaling": {"type": "yarn", "factor": 2, "mscale_all_dim": 1e200}`, `mscale_all_dim is 1e+200, which multiplies scores by +Inf`},
 		{`"quantization_config": {"quant_method": "fp8", "weight_block_size": [128]}`, `weight_block_size is [128]`},
-	})
+	},
+}
+
+var with = configs.With
+
+func TestConfig(t *testing.T) { configs.Test(t) }
+
+// kinds says of the first layers which are sparse, 1, and which dense, 0.
+func kinds(c Config, layers int) (s string) {
+	for i := range layers {
+		s += map[bool]string{false: "0", true: "1"}[c.Sparse(i)]
+	}
+	return s
+}
+
+func TestWhichLayersAreSparse(t *testing.T) {
+	for change, want := range map[string]string{
+		`"num_hidden_layers": 4, "first_k_dense_replace": 0`:                                                                   "1111",
+		`"num_hidden_layers": 4, "first_k_dense_replace": 3`:                                                                   "0001",
+		`"num_hidden_layers": 4, "first_k_dense_replace": 9`:                                                                   "0000",
+		`"num_hidden_layers": 4, "first_k_dense_replace": 1, "mlp_layer_types": ["sparse", "dense", "dense", "sparse"]`:        "1001",
+		`"num_hidden_layers": 4, "first_k_dense_replace": "-", "mlp_layer_types": ["sparse", "sparse", "dense", "dense"]`:      "1100",
+		`"num_hidden_layers": 4, "mlp_layer_types": ["dense", "dense", "dense", "dense"], "n_routed_experts": 0, "n_group": 0`: "0000",
+	} {
+		if got := kinds(configs.Parsed(t, change), 4); got != want {
+			t.Errorf("with %s: %s, not %s", change, got, want)
+		}
+	}
 }
 
 // With a stretched rope the scores of latent attention grow as well, by the square of what mscale_all_dim says.

@@ -20,54 +20,31 @@ const published = `{
 const fp8 = `"quantization_config": {"activation_scheme": "dynamic", "fmt": "e4m3", "quant_method": "fp8", "weight_block_size": [128, 128],
 	"modules_to_not_convert": ["lm_head", "model.layers.0.input_layernorm"]}`
 
-var (
-	configs = configtest.Suite[Config]{Published: published, Parse: ParseConfig}
-	with    = configs.With
-)
-
-func TestBothSpellingsAreOneConfig(t *testing.T) {
-	for dir, blocks := range map[string][2]int{tiny: {}, tinyFP8: {128, 128}} {
-		configs.Same(t, dir+"/config.json", dir+"/config.v5.json", func(c *Config) {
-			if c.RopeTheta != 5e6 || c.Published() || c.NumAttentionHeads*c.HeadDim == c.HiddenSize {
-				t.Errorf("theta %v, published %v, %d heads of %d", c.RopeTheta, c.Published(), c.NumAttentionHeads, c.HeadDim)
-			}
-			if c.FP8Block != blocks {
-				t.Errorf("blocks %v, not %v", c.FP8Block, blocks)
-			}
-			c.LayerTypes = nil // the one key that only the new spelling has; it was checked
-		})
-	}
-}
-
-func TestPublishedConfig(t *testing.T) {
-	c := configs.Parsed(t, "")
-	if !c.Published() || c.Context() != 262144 || c.HeadDim != 128 || c.Yarn != nil || c.FP8Block != [2]int{} {
-		t.Errorf("%+v", c)
-	}
-	if c, err := ParseConfig(with(t, fp8)); err != nil || !c.Published() || c.FP8Block != [2]int{128, 128} {
-		t.Errorf("in FP8: %+v, %v", c, err)
-	}
-	for _, change := range []string{`"num_hidden_layers": 35`, `"rope_theta": 1e6`, `"tie_word_embeddings": false`, `"head_dim": 80`, `"attention_bias": true`} {
-		if c, err := ParseConfig(with(t, change)); err != nil || c.Published() {
-			t.Errorf("with %s it is still the published model (%v)", change, err)
-		}
-	}
-}
-
-func TestAbsentKeysMeanWhatTheReferenceTakesThemFor(t *testing.T) {
-	c, err := ParseConfig(with(t, `"head_dim": "-", "hidden_act": "-", "rms_norm_eps": "-", "rope_theta": "-", "tie_word_embeddings": "-", "model_type": "-", "rope_scaling": "-"`))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if c.HeadDim != 128 || c.RMSNormEps != 1e-6 || c.RopeTheta != 10000 || c.TieWordEmbeddings || c.Yarn != nil {
-		t.Errorf("%+v", c)
-	}
-}
-
-func TestWhatEveryDecoderRefuses(t *testing.T) { configs.Decoder(t) }
-
-func TestRefusedConfigs(t *testing.T) {
-	configs.Refuses(t, configtest.Refusals{
+var configs = configtest.Suite[Config]{
+	Published: published, Parse: ParseConfig,
+	Spellings: map[string]func(c Config) bool{
+		tiny: func(c Config) bool {
+			return c.RopeTheta == 5e6 && c.NumAttentionHeads*c.HeadDim != c.HiddenSize && c.FP8Block == [2]int{}
+		},
+		tinyFP8: func(c Config) bool {
+			return c.RopeTheta == 5e6 && c.NumAttentionHeads*c.HeadDim != c.HiddenSize && c.FP8Block == [2]int{128, 128}
+		},
+	},
+	Forget: func(c *Config) { c.LayerTypes = nil }, // the one key that only the new spelling has; it was checked
+	Reads: map[string]func(c Config) bool{
+		``: func(c Config) bool {
+			return c.Context() == 262144 && c.HeadDim == 128 && c.Yarn == nil && c.FP8Block == [2]int{}
+		},
+		fp8: func(c Config) bool { return c.Published() && c.FP8Block == [2]int{128, 128} },
+		configtest.Without("head_dim", "hidden_act", "rms_norm_eps", "rope_theta", "tie_word_embeddings", "model_type", "rope_scaling"): func(c Config) bool {
+			return c.HeadDim == 128 && c.RMSNormEps == 1e-6 && c.RopeTheta == 10000 && !c.TieWordEmbeddings && c.Yarn == nil
+		},
+		`"rope_scaling": {"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 262144}`: func(c Config) bool {
+			return c.Yarn != nil && c.Yarn.Factor == 4 && c.Context() == 1<<20 && New(c, 1).Shape().Context == 1<<20
+		},
+	},
+	Others: []string{`"num_hidden_layers": 35`, `"rope_theta": 1e6`, `"tie_word_embeddings": false`, `"head_dim": 80`, `"attention_bias": true`},
+	Refused: configtest.Refusals{
 		{`"intermediate_size": 4294967296`, `intermediate_size is 4294967296; a number from 1 to`},
 		{`"num_key_value_heads": 5`, `num_attention_heads is 32, which num_key_value_heads 5 does not divide`},
 		{`"head_dim": 127`, `head_dim is 127; rotation needs an even number`},
@@ -75,15 +52,12 @@ func TestRefusedConfigs(t *testing.T) {
 		{`"quantization_config": {"quant_method": "fp8", "weight_block_size": [128]}`, `weight_block_size is [128]; two numbers from 1 on are needed`},
 		{`"partial_rotary_factor": 0.5`, `partial_rotary_factor is 0.5, which is not built; only 1 is`},
 		{`"rope_parameters": {"rope_type": "default", "partial_rotary_factor": 0.5}`, `partial_rotary_factor is 0.5, which is not built`},
-	})
+	},
 }
 
-func TestAYarnRopeStretchesTheContext(t *testing.T) {
-	c := configs.Parsed(t, `"rope_scaling": {"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 262144}`)
-	if c.Yarn == nil || c.Yarn.Factor != 4 || c.Context() != 1<<20 || New(c, 1).Shape().Context != 1<<20 {
-		t.Errorf("%+v, context %d", c.Yarn, c.Context())
-	}
-}
+var with = configs.With
+
+func TestConfig(t *testing.T) { configs.Test(t) }
 
 // FuzzParseConfig: whatever is accepted can be built without a panic and describes a model of a sane size.
 func FuzzParseConfig(f *testing.F) {

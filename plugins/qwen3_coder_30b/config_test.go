@@ -22,49 +22,46 @@ const published = `{
 const fp8 = `"quantization_config": {"activation_scheme": "dynamic", "fmt": "e4m3", "quant_method": "fp8", "weight_block_size": [128, 128],
 	"modules_to_not_convert": ["lm_head", "model.layers.0.mlp.gate"]}`
 
-var (
-	configs = configtest.Suite[Config]{Published: published, Parse: ParseConfig}
-	with    = configs.With
-)
-
-func TestBothSpellingsAreOneConfig(t *testing.T) {
-	configs.Same(t, "testdata/tiny/config.json", "testdata/tiny/config.v5.json", func(c *Config) {
-		if c.RopeTheta != 1e7 || c.NumExperts != 8 || c.NumExpertsPerTok != 2 || c.Published() {
-			t.Errorf("%+v", c)
-		}
-	})
+var configs = configtest.Suite[Config]{
+	Published: published, Parse: ParseConfig,
+	Spellings: map[string]func(c Config) bool{tiny: func(c Config) bool { return c.RopeTheta == 1e7 && c.NumExperts == 8 && c.NumExpertsPerTok == 2 }},
+	Reads: map[string]func(c Config) bool{
+		``: func(c Config) bool {
+			return c.Context() == 262144 && c.HeadDim == 128 && c.Yarn == nil && c.FP8Block == [2]int{}
+		},
+		fp8: func(c Config) bool { return c.Published() && c.FP8Block == [2]int{128, 128} },
+		configtest.Without("head_dim", "hidden_act", "rms_norm_eps", "rope_theta", "tie_word_embeddings", "model_type", "rope_scaling"): func(c Config) bool {
+			return c.HeadDim == 64 && c.RMSNormEps == 1e-6 && c.RopeTheta == 10000 && !c.TieWordEmbeddings && c.Yarn == nil
+		},
+		configtest.Without("norm_topk_prob", "decoder_sparse_step", "mlp_only_layers", "use_qk_norm", "shared_expert_intermediate_size"): func(c Config) bool {
+			return !c.NormTopKProb && c.DecoderSparseStep == 1 && c.Sparse(0) && c.Sparse(47)
+		},
+		`"rope_scaling": {"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 262144}`: func(c Config) bool {
+			return c.Yarn != nil && c.Yarn.Factor == 4 && c.Context() == 1<<20 && New(c, 1).Shape().Context == 1<<20
+		},
+	},
+	Others: []string{`"num_hidden_layers": 47`, `"rope_theta": 1e6`, `"tie_word_embeddings": true`, `"head_dim": 64`, `"num_experts": 64`, `"num_experts_per_tok": 4`, `"norm_topk_prob": false`, `"mlp_only_layers": [3]`},
+	Refused: configtest.Refusals{
+		{`"moe_intermediate_size": "-"`, `moe_intermediate_size is 0; a number from 1 to`},
+		{`"mlp_only_layers": [7], "intermediate_size": 0`, `intermediate_size is 0; a number from 1 to`},
+		{`"num_experts": 7`, `num_experts_per_tok is 8 of 7 experts`},
+		{`"num_local_experts": 64`, `num_experts is 128 and num_local_experts 64; they mean the same`},
+		{`"num_local_experts": "64"`, `num_local_experts: a whole number was expected, found string`},
+		{`"decoder_sparse_step": 0`, `decoder_sparse_step is 0; a number from 1 to`},
+		{`"shared_expert_intermediate_size": 512`, `shared_expert_intermediate_size is 512, which is not built; only 0 is`},
+		{`"use_qk_norm": false`, `use_qk_norm is false, which is not built; only true is`},
+		{`"num_key_value_heads": 5`, `num_attention_heads is 32, which num_key_value_heads 5 does not divide`},
+		{`"head_dim": 127`, `head_dim is 127; rotation needs an even number`},
+		{`"attention_bias": true`, `attention_bias is true, which is not built`},
+		{`"quantization_config": {"quant_method": "fp8", "weight_block_size": [128]}`, `weight_block_size is [128]; two numbers from 1 on are needed`},
+		{`"partial_rotary_factor": 0.5`, `partial_rotary_factor is 0.5, which is not built; only 1 is`},
+		{`"rope_parameters": {"rope_type": "default", "partial_rotary_factor": 0.5}`, `partial_rotary_factor is 0.5, which is not built`},
+	},
 }
 
-func TestPublishedConfig(t *testing.T) {
-	c := configs.Parsed(t, "")
-	if !c.Published() || c.Context() != 262144 || c.HeadDim != 128 || c.Yarn != nil || c.FP8Block != [2]int{} {
-		t.Errorf("%+v", c)
-	}
-	if c, err := ParseConfig(with(t, fp8)); err != nil || !c.Published() || c.FP8Block != [2]int{128, 128} {
-		t.Errorf("in FP8: %+v, %v", c, err)
-	}
-	for _, change := range []string{`"num_hidden_layers": 47`, `"rope_theta": 1e6`, `"tie_word_embeddings": true`, `"head_dim": 64`, `"num_experts": 64`, `"num_experts_per_tok": 4`, `"norm_topk_prob": false`, `"mlp_only_layers": [3]`} {
-		if c, err := ParseConfig(with(t, change)); err != nil || c.Published() {
-			t.Errorf("with %s it is still the published model (%v)", change, err)
-		}
-	}
-}
+var with = configs.With
 
-func TestAbsentKeysMeanWhatTheReferenceTakesThemFor(t *testing.T) {
-	c, err := ParseConfig(with(t, `"head_dim": "-", "hidden_act": "-", "rms_norm_eps": "-", "rope_theta": "-", "tie_word_embeddings": "-", "model_type": "-", "rope_scaling": "-"`))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if c.HeadDim != 64 || c.RMSNormEps != 1e-6 || c.RopeTheta != 10000 || c.TieWordEmbeddings || c.Yarn != nil {
-		t.Errorf("%+v", c)
-	}
-	if c, err = ParseConfig(with(t, `"norm_topk_prob": "-", "decoder_sparse_step": "-", "mlp_only_layers": "-", "use_qk_norm": "-", "shared_expert_intermediate_size": "-"`)); err != nil {
-		t.Fatal(err)
-	}
-	if c.NormTopKProb || c.DecoderSparseStep != 1 || !c.Sparse(0) || !c.Sparse(47) {
-		t.Errorf("%+v", c)
-	}
-}
+func TestConfig(t *testing.T) { configs.Test(t) }
 
 // A layer is built as the config says of it, and num_experts has two names.
 func TestLayersAreSparseOrDense(t *testing.T) {
@@ -85,34 +82,6 @@ func TestLayersAreSparseOrDense(t *testing.T) {
 		if got != want {
 			t.Errorf("with %s: %s, not %s", change, got, want)
 		}
-	}
-}
-
-func TestWhatEveryDecoderRefuses(t *testing.T) { configs.Decoder(t) }
-
-func TestRefusedConfigs(t *testing.T) {
-	configs.Refuses(t, configtest.Refusals{
-		{`"moe_intermediate_size": "-"`, `moe_intermediate_size is 0; a number from 1 to`},
-		{`"mlp_only_layers": [7], "intermediate_size": 0`, `intermediate_size is 0; a number from 1 to`},
-		{`"num_experts": 7`, `num_experts_per_tok is 8 of 7 experts`},
-		{`"num_local_experts": 64`, `num_experts is 128 and num_local_experts 64; they mean the same`},
-		{`"num_local_experts": "64"`, `num_local_experts: a whole number was expected, found string`},
-		{`"decoder_sparse_step": 0`, `decoder_sparse_step is 0; a number from 1 to`},
-		{`"shared_expert_intermediate_size": 512`, `shared_expert_intermediate_size is 512, which is not built; only 0 is`},
-		{`"use_qk_norm": false`, `use_qk_norm is false, which is not built; only true is`},
-		{`"num_key_value_heads": 5`, `num_attention_heads is 32, which num_key_value_heads 5 does not divide`},
-		{`"head_dim": 127`, `head_dim is 127; rotation needs an even number`},
-		{`"attention_bias": true`, `attention_bias is true, which is not built`},
-		{`"quantization_config": {"quant_method": "fp8", "weight_block_size": [128]}`, `weight_block_size is [128]; two numbers from 1 on are needed`},
-		{`"partial_rotary_factor": 0.5`, `partial_rotary_factor is 0.5, which is not built; only 1 is`},
-		{`"rope_parameters": {"rope_type": "default", "partial_rotary_factor": 0.5}`, `partial_rotary_factor is 0.5, which is not built`},
-	})
-}
-
-func TestAYarnRopeStretchesTheContext(t *testing.T) {
-	c := configs.Parsed(t, `"rope_scaling": {"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 262144}`)
-	if c.Yarn == nil || c.Yarn.Factor != 4 || c.Context() != 1<<20 || New(c, 1).Shape().Context != 1<<20 {
-		t.Errorf("%+v, context %d", c.Yarn, c.Context())
 	}
 }
 

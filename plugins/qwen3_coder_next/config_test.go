@@ -1,7 +1,6 @@
 package main
 
 import (
-	"fmt"
 	"strings"
 	"testing"
 
@@ -20,98 +19,30 @@ const published = `{
 	"torch_dtype": "bfloat16", "transformers_version": "4.57.0.dev0", "use_cache": true, "vocab_size": 151936
 }`
 
-var (
-	configs = configtest.Suite[Config]{Published: published, Parse: ParseConfig}
-	with    = configs.With
-)
-
-func TestBothSpellingsAreOneConfig(t *testing.T) {
-	configs.Same(t, "testdata/tiny/config.json", "testdata/tiny/config.v5.json", func(c *Config) {
-		for i := range c.NumHiddenLayers {
-			if c.attends(i) != (i == 3) {
-				t.Errorf("layer %d has full attention: %v", i, c.attends(i))
-			}
-		}
-		if c.RopeTheta != 5e6 || c.RotaryDim != 16 || c.Published() {
-			t.Errorf("theta %v, %d turn, published %v", c.RopeTheta, c.RotaryDim, c.Published())
-		}
-		c.LayerTypes = nil // the one key that only the new spelling has
-	})
-}
-
-func TestPublishedConfig(t *testing.T) {
-	c := configs.Parsed(t, "")
-	if !c.Published() || c.Context() != 262144 || c.RotaryDim != 64 || c.Yarn != nil || c.FP8Block != [2]int{} {
-		t.Errorf("%+v", c)
-	}
-	for _, same := range []string{layerTypes(48, 4), `"full_attention_interval": "-"`, `"quantization_config": {"quant_method": "fp8"}`} {
-		if c, err := ParseConfig(with(t, same)); err != nil || !c.Published() {
-			t.Errorf("with %s it is no longer the published model (%v)", same, err)
-		}
-	}
-	for _, change := range []string{
+var configs = configtest.Suite[Config]{
+	Published: published, Parse: ParseConfig,
+	Spellings: map[string]func(c Config) bool{tiny: func(c Config) bool {
+		return !c.attends(0) && !c.attends(1) && !c.attends(2) && c.attends(3) && c.NumHiddenLayers == 4 && c.RopeTheta == 5e6 && c.RotaryDim == 16
+	}},
+	Forget: func(c *Config) { c.LayerTypes = nil }, // the one key that only the new spelling has
+	Reads: map[string]func(c Config) bool{
+		``: func(c Config) bool {
+			return c.Context() == 262144 && c.RotaryDim == 64 && c.Yarn == nil && c.FP8Block == [2]int{}
+		},
+		layerTypes(48, 4): Config.Published,
+		configtest.Without("full_attention_interval"):    Config.Published,
+		`"quantization_config": {"quant_method": "fp8"}`: Config.Published,
+		configtest.Without("head_dim", "hidden_act", "rms_norm_eps", "rope_theta", "tie_word_embeddings", "model_type", "rope_scaling", "partial_rotary_factor",
+			"full_attention_interval", "linear_conv_kernel_dim", "norm_topk_prob", "decoder_sparse_step", "mlp_only_layers", "intermediate_size"): func(c Config) bool {
+			return c.HeadDim == 256 && c.RMSNormEps == 1e-6 && c.RopeTheta == 10000 && c.RotaryDim == 64 && !c.TieWordEmbeddings && c.Yarn == nil &&
+				c.FullAttentionInterval == 4 && c.LinearConvKernelDim == 4 && c.NormTopKProb && c.Sparse(0) && !c.attends(0) && c.attends(3)
+		},
+	},
+	Others: []string{
 		`"num_hidden_layers": 47`, `"rope_theta": 1e7`, `"tie_word_embeddings": true`, `"head_dim": 512`, `"num_experts": 336`, `"norm_topk_prob": false`,
 		`"mlp_only_layers": [0]`, `"linear_value_head_dim": 64`, `"full_attention_interval": 3`, layerTypes(48, 2),
-	} {
-		if c, err := ParseConfig(with(t, change)); err != nil || c.Published() {
-			t.Errorf("with %s it is still the published model (%v)", change, err)
-		}
-	}
-}
-
-// layerTypes spells a pattern out.
-func layerTypes(layers, interval int) string {
-	kinds := make([]string, layers)
-	for i := range kinds {
-		kinds[i] = `"linear_attention"`
-		if (i+1)%interval == 0 {
-			kinds[i] = `"full_attention"`
-		}
-	}
-	return `"layer_types": [` + strings.Join(kinds, ", ") + `]`
-}
-
-func TestAbsentKeysMeanWhatTheReferenceTakesThemFor(t *testing.T) {
-	absent := ""
-	for _, key := range []string{"head_dim", "hidden_act", "rms_norm_eps", "rope_theta", "tie_word_embeddings", "model_type", "rope_scaling",
-		"partial_rotary_factor", "full_attention_interval", "linear_conv_kernel_dim", "norm_topk_prob", "decoder_sparse_step", "mlp_only_layers", "intermediate_size"} {
-		absent += fmt.Sprintf(`"%s": "-", `, key)
-	}
-	c, err := ParseConfig(with(t, strings.TrimSuffix(absent, ", ")))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if c.HeadDim != 256 || c.RMSNormEps != 1e-6 || c.RopeTheta != 10000 || c.RotaryDim != 64 || c.TieWordEmbeddings || c.Yarn != nil ||
-		c.FullAttentionInterval != 4 || c.LinearConvKernelDim != 4 || !c.NormTopKProb || !c.Sparse(0) || c.attends(0) || !c.attends(3) {
-		t.Errorf("%+v", c)
-	}
-}
-
-// A layer is built as the config says of it.
-func TestLayersAreSparseOrDense(t *testing.T) {
-	for change, want := range map[string]string{
-		`"num_hidden_layers": 6`: "ssssss",
-		`"num_hidden_layers": 6, "mlp_only_layers": [1], "decoder_sparse_step": 3`:                                     "ddsdds",
-		`"num_hidden_layers": 6, "num_experts": 0, "moe_intermediate_size": "-", "shared_expert_intermediate_size": 0`: "dddddd",
-	} {
-		got := ""
-		for _, l := range New(configs.Parsed(t, change), 0, Spelling{}).Layers {
-			kind := "d"
-			if _, ok := l.MLP.(*Mixture); ok {
-				kind = "s"
-			}
-			got += kind
-		}
-		if got != want {
-			t.Errorf("%s: layers %s, not %s", change, got, want)
-		}
-	}
-}
-
-func TestWhatEveryDecoderRefuses(t *testing.T) { configs.Decoder(t) }
-
-func TestRefusedConfigs(t *testing.T) {
-	configs.Refuses(t, configtest.Refusals{
+	},
+	Refused: configtest.Refusals{
 		{`"num_key_value_heads": 5`, `num_attention_heads is 16, which num_key_value_heads 5 does not divide`},
 		{`"linear_num_key_heads": 5`, `linear_num_value_heads is 32, which linear_num_key_heads 5 does not divide`},
 		{`"linear_num_key_heads": "-"`, `linear_num_key_heads is 0`},
@@ -135,7 +66,44 @@ func TestRefusedConfigs(t *testing.T) {
 		{`"attn_output_gate": false`, `attn_output_gate is false, which is not built; only true is`},
 		{`"num_hidden_layers": 2, "layer_types": ["linear_attention", "sliding_attention"]`, `layer_types[1] is "sliding_attention", which is not built; only linear_attention and full_attention are`},
 		{`"quantization_config": {"quant_method": "fp8", "weight_block_size": [128]}`, `weight_block_size is [128]`},
-	})
+	},
+}
+
+var with = configs.With
+
+func TestConfig(t *testing.T) { configs.Test(t) }
+
+// layerTypes spells a pattern out.
+func layerTypes(layers, interval int) string {
+	kinds := make([]string, layers)
+	for i := range kinds {
+		kinds[i] = `"linear_attention"`
+		if (i+1)%interval == 0 {
+			kinds[i] = `"full_attention"`
+		}
+	}
+	return `"layer_types": [` + strings.Join(kinds, ", ") + `]`
+}
+
+// A layer is built as the config says of it.
+func TestLayersAreSparseOrDense(t *testing.T) {
+	for change, want := range map[string]string{
+		`"num_hidden_layers": 6`: "ssssss",
+		`"num_hidden_layers": 6, "mlp_only_layers": [1], "decoder_sparse_step": 3`:                                     "ddsdds",
+		`"num_hidden_layers": 6, "num_experts": 0, "moe_intermediate_size": "-", "shared_expert_intermediate_size": 0`: "dddddd",
+	} {
+		got := ""
+		for _, l := range New(configs.Parsed(t, change), 0, Spelling{}).Layers {
+			kind := "d"
+			if _, ok := l.MLP.(*Mixture); ok {
+				kind = "s"
+			}
+			got += kind
+		}
+		if got != want {
+			t.Errorf("%s: layers %s, not %s", change, got, want)
+		}
+	}
 }
 
 // A stretched rope turns the same part of a head.

@@ -28,68 +28,22 @@ const published = `{
 	"vision_end_token_id": 151653, "vision_start_token_id": 151652
 }`
 
-var (
-	configs = configtest.Suite[Config]{Published: published, Part: "text_config", Parse: ParseConfig}
-	with    = configs.With
-)
-
-func TestBothSpellingsAreOneConfig(t *testing.T) {
-	configs.Same(t, "testdata/tiny/config.json", "testdata/tiny/config.v5.json", func(c *Config) {
-		if c.Text.RopeTheta != 5e6 || c.Text.MRopeSection != [3]int{6, 5, 5} || c.Published() {
-			t.Errorf("%+v", c)
-		}
-	})
-}
-
-func TestPublishedConfig(t *testing.T) {
-	c := configs.Parsed(t, "")
-	m := New(c, 0)
-	outline, elements, err := nn.Outline(m, "model.")
-	if err != nil {
-		t.Fatal(err)
-	}
-	visual := int64(0)
-	for id, n := range elements {
-		if id == "visual" || strings.HasPrefix(id, "visual.") {
-			visual += n
-		}
-	}
-	if outline.Parameters != 2_127_532_032 || visual != 406_957_056 || !c.Published() || len(m.Caches()) != 28 || m.Features() != 4 {
-		t.Errorf("%d parameters, %d of them in the tower; published %v", outline.Parameters, visual, c.Published())
-	}
-	for _, change := range []string{`"text_config.num_hidden_layers": 27`, `"text_config.rope_theta": 1e6`, `"tie_word_embeddings": false`, `"vision_config.depth": 23`} {
-		if c, err := ParseConfig(with(t, change)); err != nil || c.Published() {
-			t.Errorf("with %s it is still the published model (%v)", change, err)
-		}
-	}
-}
-
-// The published sections: row and column take turns with time up to frequency 59, the last four are time's.
-func TestFrequenciesTakeTurns(t *testing.T) {
-	c := configs.Parsed(t, "")
-	axes := c.Text.axes()
-	if got := [...]uint8{axes[0], axes[1], axes[2], axes[57], axes[58], axes[59], axes[60], axes[61], axes[62], axes[63]}; got != [...]uint8{0, 1, 2, 0, 1, 2, 0, 0, 0, 0} {
-		t.Errorf("%v", axes)
-	}
-}
-
-func TestAbsentKeysMeanWhatTheReferenceTakesThemFor(t *testing.T) {
-	c, err := ParseConfig(with(t, `"image_token_id": "-", "video_token_id": "-", "tie_word_embeddings": "-", "text_config.head_dim": "-", "text_config.hidden_act": "-",
-		"text_config.rms_norm_eps": "-", "text_config.rope_theta": "-", "text_config.rope_scaling": "-", "vision_config.hidden_act": "-", "vision_config.in_channels": "-",
-		"vision_config.patch_size": "-", "vision_config.deepstack_visual_indexes": []`))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if c.ImageTokenID != 151655 || c.VideoTokenID != 151656 || c.TieWordEmbeddings || c.Text.HeadDim != 128 || c.Text.RMSNormEps != 1e-6 || c.Text.RopeTheta != 500000 ||
-		c.Text.MRopeSection != [3]int{24, 20, 20} || c.Vision.PatchSize != 16 || c.Vision.RopeTheta != 10000 || len(c.Vision.DeepStackVisualIndexes) != 0 {
-		t.Errorf("%+v", c)
-	}
-}
-
-func TestWhatEveryDecoderRefuses(t *testing.T) { configs.Decoder(t) }
-
-func TestRefusedConfigs(t *testing.T) {
-	configs.Refuses(t, configtest.Refusals{
+var configs = configtest.Suite[Config]{
+	Published: published, Part: "text_config", Parse: ParseConfig,
+	Spellings: map[string]func(c Config) bool{tiny: func(c Config) bool { return c.Text.RopeTheta == 5e6 && c.Text.MRopeSection == [3]int{6, 5, 5} }},
+	Reads: map[string]func(c Config) bool{
+		configtest.Without("image_token_id", "video_token_id", "tie_word_embeddings", "text_config.head_dim", "text_config.hidden_act", "text_config.rms_norm_eps",
+			"text_config.rope_theta", "text_config.rope_scaling", "vision_config.hidden_act", "vision_config.in_channels", "vision_config.patch_size") +
+			`, "vision_config.deepstack_visual_indexes": []`: func(c Config) bool {
+			return c.ImageTokenID == 151655 && c.VideoTokenID == 151656 && !c.TieWordEmbeddings && c.Text.HeadDim == 128 && c.Text.RMSNormEps == 1e-6 && c.Text.RopeTheta == 500000 &&
+				c.Text.MRopeSection == [3]int{24, 20, 20} && c.Vision.PatchSize == 16 && c.Vision.RopeTheta == 10000 && len(c.Vision.DeepStackVisualIndexes) == 0
+		},
+		`"text_config.rope_scaling": {"rope_type": "yarn", "mrope_section": [24, 20, 20], "mrope_interleaved": true, "factor": 3.0, "original_max_position_embeddings": 262144}`: func(c Config) bool {
+			return c.Text.Yarn != nil && c.Text.Yarn.Factor == 3 && New(c, 1).Shape().Context == 3*262144
+		},
+	},
+	Others: []string{`"text_config.num_hidden_layers": 27`, `"text_config.rope_theta": 1e6`, `"tie_word_embeddings": false`, `"vision_config.depth": 23`},
+	Refused: configtest.Refusals{
 		{`"text_config": "-"`, `text_config: hidden_size is 0; a number from 1 to`},
 		{`"vision_config": "-"`, `vision_config: depth is 0; a number from 1 to`},
 		{`"text_config": []`, `text_config: an object was expected, found array`},
@@ -126,14 +80,38 @@ func TestRefusedConfigs(t *testing.T) {
 		{`"vision_config.deepstack_visual_indexes": [5, 5]`, `vision_config: deepstack_visual_indexes has 5 twice`},
 		{`"vision_config.rope_parameters": {"rope_type": "default"}`, `vision_config: rope_type is "default", which is not built; only axial is`},
 		{`"vision_config.rope_parameters": {"rope_theta": 0}`, `vision_config: rope_theta is 0`},
-	})
+	},
 }
 
-func TestAYarnRopeStretchesTheContext(t *testing.T) {
-	c, err := ParseConfig(with(t, `"text_config.rope_scaling": {"rope_type": "yarn", "mrope_section": [24, 20, 20], "mrope_interleaved": true, "factor": 3.0,
-		"original_max_position_embeddings": 262144}`))
-	if err != nil || c.Text.Yarn == nil || c.Text.Yarn.Factor != 3 || New(c, 1).Shape().Context != 3*262144 {
-		t.Errorf("%+v, %v", c.Text, err)
+var with = configs.With
+
+func TestConfig(t *testing.T) { configs.Test(t) }
+
+// The published config has as many parameters as the published model, and the tower as many of them.
+func TestPublishedParameters(t *testing.T) {
+	c := configs.Parsed(t, "")
+	m := New(c, 0)
+	outline, elements, err := nn.Outline(m, "model.")
+	if err != nil {
+		t.Fatal(err)
+	}
+	visual := int64(0)
+	for id, n := range elements {
+		if id == "visual" || strings.HasPrefix(id, "visual.") {
+			visual += n
+		}
+	}
+	if outline.Parameters != 2_127_532_032 || visual != 406_957_056 || len(m.Caches()) != 28 || m.Features() != 4 {
+		t.Errorf("%d parameters, %d of them in the tower", outline.Parameters, visual)
+	}
+}
+
+// The published sections: row and column take turns with time up to frequency 59, the last four are time's.
+func TestFrequenciesTakeTurns(t *testing.T) {
+	c := configs.Parsed(t, "")
+	axes := c.Text.axes()
+	if got := [...]uint8{axes[0], axes[1], axes[2], axes[57], axes[58], axes[59], axes[60], axes[61], axes[62], axes[63]}; got != [...]uint8{0, 1, 2, 0, 1, 2, 0, 0, 0, 0} {
+		t.Errorf("%v", axes)
 	}
 }
 

@@ -1,20 +1,58 @@
-// Package configtest is what the tests of every model's config.json have in common: a published config with changes, what must be
-// refused and in which words, and the README's table of what the published config comes to in bytes.
+// Package configtest is what the tests of every model's config.json have in common: a published config with changes, what it is read
+// as, what must be refused and in which words, and what the published config comes to in bytes.
+//
+//	var configs = configtest.Suite[Config]{Published: published, Parse: ParseConfig, ...}
+//
+//	func TestConfig(t *testing.T) { configs.Test(t) }
 package configtest
 
 import (
 	"encoding/json"
+	"fmt"
 	"os"
+	"path/filepath"
 	"reflect"
 	"strings"
 	"testing"
 )
 
-// Suite is a published config and the model's own way to read it.
-type Suite[C any] struct {
+// Config is what a model makes of config.json.
+type Config interface {
+	Published() bool // these are the dimensions of the published model
+}
+
+// Suite is a published config, the model's own way to read it, and what comes of it.
+type Suite[C Config] struct {
 	Published string // config.json
 	Part      string // the object in it that describes the decoder, "" for the top level
 	Parse     func(text []byte) (C, error)
+
+	// Spellings are folders with one config in both spellings, config.json and config.v5.json, and what is so of it.
+	Spellings map[string]func(c C) bool
+	Forget    func(c *C) // takes away what only one spelling says; nil: nothing
+
+	// Reads says for changes to the published config what is so of the result. An absent key means what the reference takes it for.
+	Reads   map[string]func(c C) bool
+	Others  []string // changes that make a legal config of it that is not the published model's
+	Refused Refusals // what this model refuses besides what every decoder does
+}
+
+// Test runs every test of a config, each by its name.
+func (s Suite[C]) Test(t *testing.T) {
+	t.Run("Read", func(t *testing.T) { s.read(t) })
+	t.Run("Published", func(t *testing.T) { s.published(t) })
+	t.Run("Spelled", func(t *testing.T) { s.spelled(t) })
+	t.Run("Decoder", s.Decoder)
+	t.Run("Refused", func(t *testing.T) { s.Refuses(t, s.Refused) })
+}
+
+// Without is the change that removes keys.
+func Without(keys ...string) string {
+	changes := make([]string, len(keys))
+	for i, key := range keys {
+		changes[i] = fmt.Sprintf(`%q: "-"`, key)
+	}
+	return strings.Join(changes, ", ")
 }
 
 // With is the published config with keys set, or removed where the value is "-"; "text_config.hidden_size" is a key inside.
@@ -63,23 +101,65 @@ func (s Suite[C]) Parsed(t testing.TB, changes string) C {
 	return c
 }
 
-// Same says whether two files are one config but for what forget takes from both.
-func (s Suite[C]) Same(t testing.TB, a, b string, forget func(*C)) {
+// read checks what the config is read as.
+func (s Suite[C]) read(t testing.TB) {
 	t.Helper()
-	var parsed [2]C
-	for i, file := range []string{a, b} {
-		text, err := os.ReadFile(file)
-		if err == nil {
-			parsed[i], err = s.Parse(text)
+	for change, is := range s.Reads {
+		if c := s.Parsed(t, change); !is(c) {
+			t.Errorf("with %s it is read as %+v", change, c)
 		}
-		if err != nil {
-			t.Fatal(err)
+	}
+}
+
+// published tells the published model from others that can be run.
+func (s Suite[C]) published(t testing.TB) {
+	t.Helper()
+	if c := s.Parsed(t, ""); !c.Published() {
+		t.Errorf("it is not the published model: %+v", c)
+	}
+	if len(s.Others) == 0 {
+		t.Error("the suite names no change that makes another model of it")
+	}
+	for _, change := range s.Others {
+		if c, err := s.Parse(s.With(t, change)); err != nil || c.Published() {
+			t.Errorf("with %s it is still the published model (%v)", change, err)
 		}
-		forget(&parsed[i])
 	}
-	if !reflect.DeepEqual(parsed[0], parsed[1]) {
-		t.Errorf("%s: %+v\n%s: %+v", a, parsed[0], b, parsed[1])
+}
+
+// spelled checks that both spellings are one config, and not the published model's.
+func (s Suite[C]) spelled(t testing.TB) {
+	t.Helper()
+	if len(s.Spellings) == 0 {
+		t.Error("the suite names no folder with both spellings")
 	}
+	for dir, is := range s.Spellings {
+		var parsed [2]C
+		for i, file := range []string{"config.json", "config.v5.json"} {
+			c, err := s.file(filepath.Join(dir, file))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !is(c) || c.Published() {
+				t.Errorf("%s/%s is read as %+v", dir, file, c)
+			}
+			if s.Forget != nil {
+				s.Forget(&c)
+			}
+			parsed[i] = c
+		}
+		if !reflect.DeepEqual(parsed[0], parsed[1]) {
+			t.Errorf("%s: config.json is %+v\nand config.v5.json %+v", dir, parsed[0], parsed[1])
+		}
+	}
+}
+
+func (s Suite[C]) file(path string) (c C, err error) {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return c, err
+	}
+	return s.Parse(text)
 }
 
 // Refusals are pairs of a change to the published config and what the error must say.

@@ -18,16 +18,25 @@ type recorder struct {
 	failed []string
 }
 
-func (r *recorder) Helper() {}
+func (r *recorder) Helper()           {}
+func (r *recorder) Error(args ...any) { r.failed = append(r.failed, fmt.Sprint(args...)) }
 func (r *recorder) Errorf(format string, args ...any) {
 	r.failed = append(r.failed, fmt.Sprintf(format, args...))
 }
 
+// keys are a config: of the published model if "b" is 2.
+type keys map[string]any
+
+func (k keys) Published() bool {
+	part, _ := k["text_config"].(map[string]any)
+	return part["b"] == 2.0
+}
+
 // careless reads one key and refuses one mistake.
-var careless = Suite[map[string]any]{
+var careless = Suite[keys]{
 	Published: `{"a": 1, "text_config": {"b": 2}}`,
 	Part:      "text_config",
-	Parse: func(text []byte) (c map[string]any, err error) {
+	Parse: func(text []byte) (c keys, err error) {
 		if err := json.Unmarshal(text, &c); err != nil {
 			return nil, fmt.Errorf("config.json: is broken JSON: %w", err)
 		}
@@ -72,18 +81,56 @@ func TestWhatIsNotRefusedFails(t *testing.T) {
 }
 
 func TestTwoSpellingsAreCompared(t *testing.T) {
-	dir, r := t.TempDir(), &recorder{TB: t}
-	a, b := filepath.Join(dir, "a.json"), filepath.Join(dir, "b.json")
-	for file, text := range map[string]string{a: `{"a": 1}`, b: `{"a": 1, "new": 2}`} {
-		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+	dir, spelled := t.TempDir(), careless
+	for file, text := range map[string]string{"config.json": `{"a": 1}`, "config.v5.json": `{"a": 1, "new": 2}`} {
+		if err := os.WriteFile(filepath.Join(dir, file), []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}
-	careless.Same(r, a, b, func(c *map[string]any) {})
-	if len(r.failed) != 1 {
+	all, none := func(keys) bool { return true }, func(keys) bool { return false }
+	for _, tt := range []struct {
+		spellings map[string]func(keys) bool
+		forget    func(*keys)
+		failures  int
+	}{
+		{map[string]func(keys) bool{dir: all}, func(c *keys) { delete(*c, "new") }, 0},
+		{map[string]func(keys) bool{dir: all}, nil, 1},
+		{map[string]func(keys) bool{dir: none}, func(c *keys) { delete(*c, "new") }, 2},
+		{nil, nil, 1},
+	} {
+		r := &recorder{TB: t}
+		spelled.Spellings, spelled.Forget = tt.spellings, tt.forget
+		if spelled.spelled(r); len(r.failed) != tt.failures {
+			t.Errorf("%d failures, not %d: %q", len(r.failed), tt.failures, r.failed)
+		}
+	}
+}
+
+func TestWhatIsReadOtherwiseFails(t *testing.T) {
+	s := careless
+	s.Reads = map[string]func(keys) bool{
+		``:                     func(c keys) bool { return c["a"] == 1.0 },
+		Without("text_config"): func(c keys) bool { return len(c) == 1 },
+		`"c": 3`:               func(c keys) bool { return c["c"] == 4.0 },
+	}
+	r := &recorder{TB: t}
+	if s.read(r); len(r.failed) != 1 || !strings.Contains(r.failed[0], `with "c": 3 it is read as`) {
 		t.Errorf("%q", r.failed)
 	}
-	careless.Same(t, a, b, func(c *map[string]any) { delete(*c, "new") })
+}
+
+func TestThePublishedModelIsToldFromOthers(t *testing.T) {
+	for failures, s := range map[int]Suite[keys]{
+		0: {Published: careless.Published, Parse: careless.Parse, Others: []string{`"text_config.b": 3`}},
+		1: {Published: careless.Published, Parse: careless.Parse, Others: []string{`"c": 3`}},
+		2: {Published: `{"a": 1, "text_config": {}}`, Parse: careless.Parse},
+		3: {Published: careless.Published, Parse: careless.Parse, Others: []string{`"a": 3`, `"c": 3`, `"d": 3`}},
+	} {
+		r := &recorder{TB: t}
+		if s.published(r); len(r.failed) != failures {
+			t.Errorf("%d failures, not %d: %q", len(r.failed), failures, r.failed)
+		}
+	}
 }
 
 func TestRowsOfTables(t *testing.T) {
