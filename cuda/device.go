@@ -1,7 +1,7 @@
 package cuda
 
-// device.go holds what a device is: memory with a budget, copies to and from the memory of this process, and a table of
-// ops. How a step uses several of them is in step.go.
+// device.go holds what a device is: memory with a budget. Work on it is done by its queues (queue.go); how a step uses several devices
+// is in step.go.
 
 // The kinds of device.
 const (
@@ -13,23 +13,22 @@ const (
 // MaxDevices is how many devices one step can use.
 const MaxDevices = 16
 
-// Device is memory that tensors lie in and the arithmetic that works on it. Its methods may be called from any goroutine.
+// Device is memory that tensors lie in. Its methods may be called from any goroutine.
 type Device interface {
 	Name() string
 	Kind() string
-	// Alloc gives zeroed memory, aligned to 64 bytes. A *BudgetError says that the budget does not allow it.
+	// Alloc gives zeroed memory, aligned to 64 bytes. A *BudgetError says that the budget does not allow it, also once what queues
+	// are about to free is free.
 	Alloc(bytes int64, p Purpose) (Memory, error)
+	// Free gives memory back at once: nothing in a queue may use it. See Queue.Free.
 	Free(Memory)
 	Usage() Usage
 	// SetBudget changes what Alloc may give in total; 0 is no limit. Below what is used, Alloc fails until enough is freed.
 	SetBudget(bytes int64)
-	// CopyIn fills dst, which lies here, from src in the memory of this process; CopyOut is the other way round. Both
-	// return when the bytes have arrived. The tensors have one type and one number of elements.
-	CopyIn(dst, src Tensor) error
-	CopyOut(dst, src Tensor) error
-	// CopyWithin copies between two tensors that lie here and do not overlap.
-	CopyWithin(dst, src Tensor) error
-	Ops() Ops
+	// Layout is the form in which the device wants a matrix that the memory of this process holds in another, or in this one: a
+	// device that computes on that memory then needs no copy.
+	Layout(m Matrix) *Layout
+	NewQueue() Queue
 	Rates() Rates
 }
 
@@ -40,34 +39,20 @@ type Rates struct {
 	FLOPS float64 // f32 operations/s
 }
 
-// RotaryStyle says which elements of a head form the pairs that Rotate turns.
-type RotaryStyle uint8
+// OnHost says whether a device computes on the memory of this process, where tensors have no device.
+func OnHost(d Device) bool { return d == nil || d.Kind() == KindCPU }
 
-// The two ways a head's first 2n elements are paired.
-const (
-	Half        RotaryStyle = iota // (i, i+n)
-	Interleaved                    // (2i, 2i+1)
-)
+// memoryOf is what the tensors of a device say.
+func memoryOf(d Device) Device {
+	if OnHost(d) {
+		return nil
+	}
+	return d
+}
 
-// Ops is a device's table of ops: the same list as Step's methods, which hold formula and shapes, with the result first.
-// The step has checked shapes and types; an implementation checks that every operand lies in its memory and that every
-// index is in range, and gives an error otherwise. One call at a time for each device.
-type Ops interface {
-	Embed(dst, tokens, table Tensor) error
-	MatMul(dst, x, w Tensor) error
-	RMSNorm(dst, x, w Tensor, eps, plus float32) error
-	Add(dst, x, y Tensor) error
-	SwiGLU(dst, gate, up Tensor) error
-	Angles(dst, positions Tensor, freqs []float32, axis []uint8, scale float32) error
-	Rotate(dst, x, angles Tensor, from int, style RotaryStyle) error
-	CacheWrite(cache, x, positions, seqs, tables Tensor) error
-	Attention(dst, q, keys, values, positions, seqs, tables Tensor, scale float32) error
-	Gather(dst, x, index Tensor) error
-
-	RowOps
-	ExpertOps
-	DeltaOps
-	AttentionOps
-	BiasedOps
-	VisionOps
+func placeOf(d Device) string {
+	if d == nil {
+		return KindCPU
+	}
+	return d.Name()
 }

@@ -1,25 +1,70 @@
 // kernels.h: what Go calls and what a kernel table is.
 //
-// A table holds one function for each op that is worth C. Each instruction set has a file (portable.c, avx2.c) that
-// defines a handful of vector primitives and then includes template.h, where the ops are written once in terms of them.
-// A new instruction set is a new such file, a line in dispatch.c and a line in the tests.
+// An op is data (pio_op). Each op has one file or a part of one (matmul.h, rows.h, ..): its kernel, and the function of its name
+// that cuts it into tasks for the pool. They are written once in terms of a few vector primitives; each instruction set has a file
+// (portable.c, avx2.c) that defines these and includes template.h, and so has a table of its own. A new op is a name in PIO_OPS and
+// its function; a new layout of weights a row of `layouts` in layouts.h; a new instruction set a new file and a line in dispatch.c.
 #ifndef PIO_KERNELS_H
 #define PIO_KERNELS_H
 
 #include <stddef.h>
 #include <stdint.h>
 
-enum { PIO_F32 = 0, PIO_BF16 = 1, PIO_F16 = 2, PIO_F8 = 3 };
+// The ops that there are kernels for, by the names that Go has for them (cuda/op.go, which also tells their operands).
+#define PIO_OPS(X)                                                                                                     \
+  X(embed) X(matmul) X(copy) X(gather) X(columns) X(put_columns) X(index_copy) X(index_add)                            \
+  X(add) X(mul) X(swiglu) X(sigmoid) X(gelu) X(add_row) X(rmsnorm) X(layernorm) X(l2norm)                              \
+  X(angles) X(rotate)                                                                                                  \
+  X(cache_write) X(cache_read) X(attention) X(latent_attention) X(latent_query) X(latent_value)                        \
+  X(heads_first) X(attend_start) X(attend_tile) X(attend_done)                                                         \
+  X(causal_conv) X(decay) X(delta_rule)                                                                                \
+  X(route) X(experts) X(expert_sum)                                                                                    \
+  X(argmax) X(top_k) X(log_sum)                                                                                        \
+  X(pack)
 
-// The factors of a matrix of PIO_F8: one for each block of outs by ins, row-major, in PIO_F32 or PIO_BF16.
+#define PIO_NAME(name) PIO_OP_##name,
+enum { PIO_OPS(PIO_NAME) PIO_OP_COUNT };
+#undef PIO_NAME
+
+// The positions that are computed together: of a cache's block, a tile of attention, a chunk of the delta rule. Go's is the same.
+enum { PIO_BLOCK = 64 };
+
+// Types of elements. The values are cuda.DType's.
+enum { PIO_F32 = 0, PIO_BF16 = 1, PIO_F16 = 2, PIO_F8 = 3, PIO_I32 = 4 };
+
+// A tensor is contiguous and row-major. Dimensions that it does not have are 1. Addresses are numbers, so that Go may keep these in
+// its own memory.
 typedef struct {
-  const void *factors;
-  int type;
-  size_t outs, ins;
-} pio_scale;
+  uintptr_t at; // 0: none
+  int32_t type, nd;
+  int32_t dim[4];
+} pio_tensor;
 
-// A job runs tasks 0..tasks-1, in any order, on any of the pool's threads.
-typedef void pio_task(const void *args, size_t task);
+enum { PIO_PLANES = 3 };
+
+// A matrix of weights: rows of outs, along which ins lie; a vector has one row. layout is an index of the table's layouts.
+typedef struct {
+  uintptr_t plane[PIO_PLANES]; // plane[0] is 0 where there is no matrix
+  int32_t layout, rows, cols;
+  int32_t block_rows, block_cols; // of the second plane
+} pio_matrix;
+
+enum { PIO_OUT = 3, PIO_IN = 8, PIO_WEIGHTS = 2, PIO_FLOATS = 2, PIO_INTS = 5 };
+
+typedef struct {
+  int32_t code;
+  int32_t outs, ins; // how many
+  pio_tensor out[PIO_OUT], in[PIO_IN];
+  pio_matrix w[PIO_WEIGHTS];
+  uintptr_t experts; // const pio_matrix[experts_n][3]: gate, up, down of each; those that are not here have no planes
+  int32_t experts_n;
+  float f[PIO_FLOATS];
+  int32_t n[PIO_INTS];
+} pio_op;
+
+// ---- the pool
+
+typedef void pio_task(const void *args, size_t task); // one of tasks 0..tasks-1, which run in any order on any thread
 typedef struct pio_pool pio_pool;
 
 pio_pool *pio_pool_new(int threads);
@@ -31,231 +76,41 @@ void pio_pool_run(pio_pool *p, pio_task *task, const void *args, size_t tasks);
 int pio_pool_run_with(pio_pool *p, pio_task *task, const void *args, size_t tasks, size_t room);
 void *pio_pool_room(const pio_pool *p);
 
-typedef struct {
-  float *y;
-  const float *x;
-  const void *w;
-  int type; // of w
-  pio_scale scale;
-  size_t rows, in, out;
-  size_t outs_per_task, rows_per_task, out_tasks;
-} pio_matmul_args;
+// ---- kernel tables
 
-typedef struct {
-  float *y;
-  const float *x;
-  const void *w;
-  int type;
-  size_t rows, n, rows_per_task;
-  float eps, plus;
-} pio_norm_args;
+typedef struct pio_kernels pio_kernels;
 
-typedef struct {
-  float *y;
-  const float *a, *b;
-  size_t n, per_task;
-} pio_pair_args;
+// What runs an op; NULL, or a sentence that says why it could not.
+typedef const char *pio_run_op(pio_pool *p, const pio_op *op);
 
-typedef struct {
-  float *y;
-  const float *x, *angles;
-  size_t rows, heads, dim, pairs, first, rows_per_task;
-  int interleaved;
-} pio_rotate_args;
-
-typedef struct {
-  float *y;
-  const int32_t *tokens;
-  const void *table;
-  int type;
-  pio_scale scale;
-  size_t rows, n, rows_per_task;
-} pio_embed_args;
-
-// What attention reads of a position: a key of dim elements and a value of vdim, and how far on the next ones are.
-typedef struct {
-  size_t dim, vdim, key_step, value_step;
-  float scale; // of scores
-} pio_keys;
-
-typedef struct {
-  float *y;
-  const float *q, *k, *v;
-  const int32_t *positions, *seqs, *tables;
-  size_t width; // of a row of tables
-  size_t rows, heads, kv_heads, block;
-  pio_keys keys;
-  size_t rows_per_task, heads_per_task; // of those that share a kv head
-} pio_attention_args;
-
-typedef struct {
-  float *acc; // of each row and head: vdim sums, the largest score, the sum of weights
-  const float *q, *k, *v;
-  const int32_t *limits;
-  size_t rows, heads, kv_heads, n, first;
-  pio_keys keys;
-  size_t rows_per_task;
-} pio_tile_args;
-
-typedef struct {
-  float *y;
-  const float *x;
-  const void *w; // (heads * group, rank)
-  int type;
-  pio_scale scale;
-  size_t rows, heads, group, rank;
-  size_t dim; // of a head of x, in latent_query
-  size_t own; // rows of w that count: the first of a head for latent_query, the last for latent_value
-  size_t per_task, tasks_per_head;
-} pio_latent_args;
-
-typedef struct {
-  float *y;
-  const float *x;
-  const void *w, *b;
-  int type, b_type;
-  size_t rows, n, rows_per_task;
-  float eps;
-} pio_layernorm_args;
-
-// At most so many experts can be chosen from.
-enum { PIO_EXPERTS_MOST = 4096 };
-
-typedef struct {
-  int32_t *index;
-  float *weights;
-  const float *logits;
-  const void *bias; // none: NULL
-  int bias_type;
-  size_t rows, experts, k, groups, top_groups, rows_per_task;
-  int sigmoid, by_logits, normalize; // by_logits: choose by these, which are ordered as the scores are
-  float epsilon, scale;
-} pio_route_args;
-
-typedef struct {
-  float *y;
-  const float *x;
-  const int32_t *entries; // row of y times k, plus where in the row's weights
-  const float *weights;
-  size_t count, n, k, columns_per_task;
-} pio_scatter_args;
-
-// One product of a grouped one. Addresses are numbers, so that Go may keep an array of these in its own memory.
-typedef struct {
-  uintptr_t w, factors;
-  int type, factor_type;
-  size_t block_outs, block_ins, rows;
-  size_t first_row, first_task; // for pio_matmul_grouped to set
-} pio_group;
-
-typedef struct {
-  float *y;
-  const float *x, *factors; // mul_rows: one for each row
-  size_t rows, n, rows_per_task;
-  float eps; // l2norm
-} pio_rows_args;
-
-// causal_conv: the most positions it looks at, and the weights of a task's channels.
-enum { PIO_CONV_MOST = 64, PIO_CONV_WEIGHTS = 4096 };
-
-typedef struct {
-  float *y;
-  const float *x;
-  const void *w; // (channels, n)
-  int type;
-  float *state; // (slots, n - 1, channels)
-  const int32_t *positions, *slots;
-  size_t rows, channels, n, channels_per_task;
-} pio_conv_args;
-
-// delta_rule: rows of a prompt that are computed together, columns of a matrix that a task does, and the most of a key head.
-enum { PIO_DELTA_CHUNK = 64, PIO_DELTA_COLUMNS = 128, PIO_DELTA_KEYS = 1024 };
-
-typedef struct {
-  const pio_pool *pool; // has the room for a chunk
-  float *y, *state;                   // (rows, heads, value_dim), (slots, heads, key_dim, value_dim)
-  const float *q, *k, *v, *g, *beta;  // (rows, key_heads, key_dim) twice, (rows, heads, value_dim), (rows, heads) twice
-  const int32_t *positions, *slots, *forms;
-  size_t rows, key_heads, heads, key_dim, value_dim;
-  float scale;
-} pio_delta_args;
-
+// What a table can do with matrices of one layout. It is known by its name; see cuda/layout.go.
 typedef struct {
   const char *name;
-  pio_task *matmul_few;  // up to PIO_FEW rows: weights widened in registers
-  pio_task *matmul_many; // weights widened once for a block of rows
-  pio_task *rmsnorm, *add, *swiglu, *rotate, *embed, *attention, *attend_tile, *latent_query, *latent_value, *add_row, *layernorm, *gelu_erf, *gelu_tanh, *route, *scatter_add;
-  pio_task *sigmoid, *mul, *mul_rows, *l2norm, *causal_conv, *delta_rule;
-  size_t (*delta_room)(size_t key_dim);            // bytes that a task of delta_rule works in
+  // widen writes elements col..col+n-1 of a row as f32.
+  void (*widen)(const pio_matrix *m, size_t row, size_t col, size_t n, float *to);
+  pio_task *few, *many;                  // matmul with up to PIO_FEW rows, and with more; NULL: only vectors have this layout
+  pio_task *latent_query, *latent_value; // NULL: not for these
+  // pack writes rows row..row+rows-1 of a matrix in another layout into one of this; NULL if only a copy does that.
+  void (*pack)(const pio_matrix *to, const pio_matrix *from, size_t row, size_t rows);
+} pio_layout;
+
+struct pio_kernels {
+  const char *name;     // of the instruction set
+  const char *numerics; // "exact" or "fast"
+  pio_run_op *run[PIO_OP_COUNT];
+  const pio_layout *layouts;
+  int layout_count;
   void (*exp)(float *y, const float *x, size_t n); // for the test of its bound
   double (*flops)(double seconds);                 // f32 operations/s of one thread in registers
-} pio_kernels;
-
-enum {
-  PIO_LATENT_COLUMNS = 256, // of a matrix that latent_query reads at once
-  PIO_RANK_F8 = 4096,       // elements of a latent whose matrix is in 8 bits, at most
-};
-
-enum {
-  PIO_FEW = 16,       // rows that matmul_few takes
-  PIO_ROWS_MANY = 96, // rows that matmul_many works on at once
-  PIO_OUTS_MANY = 32, // and outs
 };
 
 // The tables this machine can run, best first; NULL after the last.
 const pio_kernels *pio_kernels_at(int i);
+const char *pio_op_name(int code);
 
-void pio_matmul(pio_pool *p, const pio_kernels *t, float *y, const float *x, const void *w, int type,
-                const void *factors, int factor_type, size_t block_outs, size_t block_ins, size_t rows, size_t in, size_t out);
-void pio_rmsnorm(pio_pool *p, const pio_kernels *t, float *y, const float *x, const void *w, int type, size_t rows,
-                 size_t n, float eps, float plus);
-void pio_add(pio_pool *p, const pio_kernels *t, float *y, const float *a, const float *b, size_t n);
-void pio_swiglu(pio_pool *p, const pio_kernels *t, float *y, const float *a, const float *b, size_t n);
-void pio_rotate(pio_pool *p, const pio_kernels *t, float *y, const float *x, const float *angles, size_t rows,
-                size_t heads, size_t dim, size_t pairs, size_t first, int interleaved);
-void pio_embed(pio_pool *p, const pio_kernels *t, float *y, const int32_t *tokens, const void *table, int type,
-               const void *factors, int factor_type, size_t block_outs, size_t block_ins, size_t rows, size_t n);
-void pio_attention(pio_pool *p, const pio_kernels *t, float *y, const float *q, const float *k, const float *v,
-                   const int32_t *positions, const int32_t *seqs, const int32_t *tables, size_t width, size_t rows,
-                   size_t heads, size_t kv_heads, size_t block, size_t dim, size_t vdim, float scale);
-void pio_latent_attention(pio_pool *p, const pio_kernels *t, float *y, const float *q, const float *cache,
-                          const int32_t *positions, const int32_t *seqs, const int32_t *tables, size_t width, size_t rows,
-                          size_t heads, size_t block, size_t dim, size_t vdim, float scale);
-void pio_attend_tile(pio_pool *p, const pio_kernels *t, float *acc, const float *q, const float *k, const float *v,
-                     const int32_t *limits, size_t rows, size_t heads, size_t kv_heads, size_t n, size_t first, size_t dim,
-                     size_t vdim, float scale);
-void pio_latent_query(pio_pool *p, const pio_kernels *t, float *y, const float *q, const void *w, int type,
-                      const void *factors, int factor_type, size_t block_outs, size_t block_ins, size_t rows, size_t heads,
-                      size_t group, size_t rank, size_t dim, size_t nope);
-void pio_latent_value(pio_pool *p, const pio_kernels *t, float *y, const float *x, const void *w, int type,
-                      const void *factors, int factor_type, size_t block_outs, size_t block_ins, size_t rows, size_t heads,
-                      size_t group, size_t rank, size_t vdim);
-void pio_add_row(pio_pool *p, const pio_kernels *t, float *y, const float *x, const void *w, int type, size_t rows, size_t n);
-void pio_layernorm(pio_pool *p, const pio_kernels *t, float *y, const float *x, const void *w, int type, const void *b,
-                   int b_type, size_t rows, size_t n, float eps);
-void pio_gelu(pio_pool *p, const pio_kernels *t, float *y, const float *x, size_t n, int tanh);
-void pio_columns(pio_pool *p, float *y, size_t y_row, const float *x, size_t x_row, size_t width, size_t rows);
-void pio_sigmoid(pio_pool *p, const pio_kernels *t, float *y, const float *x, size_t n);
-void pio_mul(pio_pool *p, const pio_kernels *t, float *y, const float *x, const float *factors, size_t n);
-void pio_mul_rows(pio_pool *p, const pio_kernels *t, float *y, const float *x, const float *factors, size_t rows, size_t n);
-void pio_l2norm(pio_pool *p, const pio_kernels *t, float *y, const float *x, size_t rows, size_t n, float eps);
-void pio_causal_conv(pio_pool *p, const pio_kernels *t, float *y, const float *x, const void *w, int type, float *state,
-                     const int32_t *positions, const int32_t *slots, size_t rows, size_t channels, size_t n);
-// 0 if there is no memory to work in.
-int pio_delta_rule(pio_pool *p, const pio_kernels *t, float *y, float *state, const float *q, const float *k, const float *v,
-                    const float *g, const float *beta, const int32_t *positions, const int32_t *slots, const int32_t *forms,
-                    size_t rows, size_t key_heads, size_t heads, size_t key_dim, size_t value_dim, float scale);
-void pio_exp(const pio_kernels *t, float *y, const float *x, size_t n);
-
-// pio_matmul_cut cuts a product into tasks of a kernel that it names; rows are not zero.
-size_t pio_matmul_cut(const pio_kernels *t, pio_matmul_args *a, pio_task **task);
-void pio_matmul_grouped(pio_pool *p, const pio_kernels *t, float *y, const float *x, pio_group *groups, size_t n, size_t in, size_t out);
-void pio_copy_rows(pio_pool *p, float *y, const float *x, const int32_t *entries, size_t count, size_t n, size_t k);
-void pio_scatter_add(pio_pool *p, const pio_kernels *t, float *y, const float *x, const int32_t *entries, const float *weights,
-                     size_t count, size_t n, size_t k);
-// pio_route takes how to choose from a route_args, and the operands apart.
-void pio_route(pio_pool *p, const pio_kernels *t, int32_t *index, float *weights, const float *logits, const void *bias,
-               const pio_route_args *how);
+// pio_run runs an op by a table. Where an op has no kernel for activations in bf16 they are widened before and rounded after. NULL, or a
+// sentence that says why it could not.
+const char *pio_run(pio_pool *p, const pio_kernels *t, const pio_op *op);
 
 // Measurements, with all threads of the pool.
 void pio_read(pio_pool *p, const void *data, size_t bytes); // reads whole pieces of 256 KiB

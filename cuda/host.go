@@ -1,4 +1,4 @@
-package cpu
+package cuda
 
 import (
 	"fmt"
@@ -6,6 +6,8 @@ import (
 
 	"golang.org/x/sys/unix"
 )
+
+// host.go takes memory of this process from the system and gives it back: what the CPU, and devices that stand in for others, are made of.
 
 // Map gives zeroed memory outside the Go heap, aligned to a page. The kernel finds the pages when they are first touched.
 func Map(bytes int64) (unsafe.Pointer, error) {

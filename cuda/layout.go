@@ -1,0 +1,73 @@
+package cuda
+
+import (
+	"fmt"
+	"slices"
+)
+
+// layout.go says how a matrix of weights lies in memory. A layout is planes of blocks: bf16 is one plane whose blocks are single
+// elements; 8-bit floats have a second one with a factor for each block of 128 x 128; a packed form has larger blocks. Kernels
+// know a layout by its name, so that what a checkpoint or a device brings is a new row here and a new entry of theirs.
+
+// Layout is how the elements of a matrix lie in memory.
+type Layout struct {
+	Name   string // which kernels compute with it: "bf16"
+	Planes []Plane
+}
+
+// Plane is blocks of Rows x Cols elements of the matrix that take Bytes each, row of blocks by row of blocks. Blocks at the edges
+// are whole in memory.
+type Plane struct{ Rows, Cols, Bytes int }
+
+// MaxPlanes is the number of planes a layout can have.
+const MaxPlanes = 3
+
+// WeightAlign is where the planes of a matrix begin on a device: at multiples of so many bytes.
+const WeightAlign = 64
+
+// plainLayouts are the forms of the element types that files have whole.
+var plainLayouts = [dtypes]*Layout{F32: plain(F32), BF16: plain(BF16), F16: plain(F16)}
+
+func plain(d DType) *Layout { return &Layout{d.String(), []Plane{{1, 1, d.Size()}}} }
+
+// Plain is rows of elements one after the other; nil for a type that is no weight's by itself.
+func Plain(d DType) *Layout {
+	if d >= dtypes {
+		return nil
+	}
+	return plainLayouts[d]
+}
+
+// BlockScaled is F8E4M3 with a factor in f32 or bf16 for each block of rows x cols: element (o, i) stands for
+// e[o][i] · factors[o div rows][i div cols].
+func BlockScaled(rows, cols int, factors DType) (*Layout, error) {
+	switch {
+	case rows <= 0 || cols <= 0:
+		return nil, fmt.Errorf("blocks of %d x %d elements are impossible", rows, cols)
+	case factors != F32 && factors != BF16:
+		return nil, fmt.Errorf("block scales are %s or %s, not %s", F32, BF16, factors)
+	}
+	return &Layout{F8E4M3.String() + "/" + factors.String(), []Plane{{1, 1, 1}, {rows, cols, factors.Size()}}}, nil
+}
+
+// Equal says whether two layouts are the same.
+func (l *Layout) Equal(o *Layout) bool {
+	return l == o || l != nil && o != nil && l.Name == o.Name && slices.Equal(l.Planes, o.Planes)
+}
+
+// Bytes is what a plane takes of a matrix.
+func (p Plane) bytes(rows, cols int) int64 {
+	return int64(ceilDiv(rows, p.Rows)) * int64(ceilDiv(cols, p.Cols)) * int64(p.Bytes)
+}
+
+// DeviceBytes is what Lay needs for a matrix.
+func (l *Layout) DeviceBytes(rows, cols int) (n int64) {
+	for _, p := range l.Planes {
+		n += aligned(p.bytes(rows, cols))
+	}
+	return n
+}
+
+func ceilDiv(a, b int) int { return (a + b - 1) / b }
+
+func aligned(n int64) int64 { return (n + WeightAlign - 1) &^ (WeightAlign - 1) }
