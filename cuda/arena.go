@@ -10,6 +10,10 @@ import (
 // lasts until the step ends, and two that the layers use in turn, so that what layer i makes lasts until layer i+1 ends.
 // Every device has an arena for each section; a section's list of nodes says where each of its activations lies, so
 // that a copy on another device is made once and found again, and never needs more room there than the original.
+//
+// Queues may run late, so memory is given to later activations only when what was in it is no longer needed. Within a device its queue's
+// order sees to that. What other devices' queues copy from and to the CPU's is noted as borrowed, and waited for before its section
+// begins anew.
 
 // arenaAlign is the alignment of an activation: a cache line, and a full vector of any instruction set.
 const arenaAlign = 64
@@ -58,6 +62,8 @@ func (a *arena) take(bytes int64) (unsafe.Pointer, bool) {
 type section struct {
 	nodes  []node
 	serial uint32 // of the last node made, in this pass or an earlier one
+	// copies under way from and to the CPU's arena: to be waited for before its memory is used again
+	borrowed []Event
 	// while measuring
 	used, peak int64
 }
@@ -68,16 +74,27 @@ type node struct {
 	bytes  int64
 	home   int // the device that computed it
 	at     [MaxDevices]unsafe.Pointer
+	arrive Event // of the copy in the memory of this process, until an op there has waited for it
 }
 
 // reset ends a section: its activations are no more, on every device.
 func (s *Step) reset(section int) {
 	sec := &s.secs[section]
+	s.giveBack(sec)
 	sec.nodes = sec.nodes[:0]
 	sec.used = 0
 	for d := range s.devices {
 		s.arenas[d][section].used = 0
 	}
+}
+
+// giveBack lets the CPU go on only when nobody copies from a section of it any more.
+func (s *Step) giveBack(sec *section) {
+	for i, e := range sec.borrowed {
+		s.queues[0].Wait(e)
+		sec.borrowed[i] = nil
+	}
+	sec.borrowed = sec.borrowed[:0]
 }
 
 // make gives an activation in the running section on a device. What it holds is not defined.
@@ -103,10 +120,29 @@ func (s *Step) make(dev int, dtype DType, nd uint8, dim [MaxDims]int32) Tensor {
 	return t
 }
 
-// on is an operand on a device: itself if it lies there, for an activation elsewhere its copy, made at the first use.
-// Weights and states are not copied here; the ops refuse those that lie elsewhere.
+// on is an operand where an op runs, which waits for it if it is on its way.
 func (s *Step) on(dev int, t Tensor) Tensor {
-	if s.err != nil || t.sec == 0 {
+	t = s.bring(dev, t)
+	if dev == 0 && t.sec != 0 && !s.measuring {
+		if n := s.nodeOf(t); n.arrive != nil {
+			s.queues[0].Wait(n.arrive)
+			n.arrive = nil
+		}
+	}
+	return t
+}
+
+// bring is a tensor on a device: itself if it lies there, for an activation elsewhere its copy, made at the first use.
+// Weights and states are not copied here; ops refuse those that lie elsewhere.
+func (s *Step) bring(dev int, t Tensor) Tensor {
+	if s.err != nil {
+		return Tensor{}
+	}
+	if t.sec == 0 {
+		if !s.measuring && !t.IsZero() && t.dev != s.memory[dev] {
+			s.fail(fmt.Errorf("an operand (%v) lies in the memory of another device", t))
+			return Tensor{}
+		}
 		return t
 	}
 	n := s.nodeOf(t)
@@ -165,17 +201,23 @@ func (s *Step) copyNode(n *node, section, dev int) bool {
 		return false
 	}
 	view := func(d int, p unsafe.Pointer) Tensor {
-		return Tensor{ptr: p, dev: s.memory[d], dtype: F32, nd: 1, dim: [MaxDims]int32{int32(n.bytes / 4)}}
+		return Tensor{ptr: p, dev: s.memory[d], dtype: U8, nd: 2, dim: [MaxDims]int32{int32((n.bytes + arenaAlign - 1) / arenaAlign), arenaAlign}}
 	}
-	var err error
 	if dev == 0 {
-		err = s.devices[n.home].CopyOut(view(0, p), view(n.home, n.at[n.home]))
+		q := s.queues[n.home]
+		q.Wait(s.queues[0].Mark()) // what the CPU had there is done with
+		q.CopyOut(view(0, p), view(n.home, n.at[n.home]))
+		if n.arrive = q.Mark(); n.arrive != nil {
+			s.secs[section].borrowed = append(s.secs[section].borrowed, n.arrive)
+		}
 	} else {
-		err = s.devices[dev].CopyIn(view(dev, p), view(0, n.at[0]))
-	}
-	if err != nil {
-		s.fail(fmt.Errorf("copying an activation to %s: %w", s.devices[dev].Name(), err))
-		return false
+		q := s.queues[dev]
+		q.Wait(s.queues[0].Mark())
+		q.Wait(n.arrive)
+		q.CopyIn(view(dev, p), view(0, n.at[0]))
+		if e := q.Mark(); e != nil {
+			s.secs[section].borrowed = append(s.secs[section].borrowed, e)
+		}
 	}
 	n.at[dev] = p
 	return true
@@ -209,6 +251,7 @@ func (s *Step) Rewind(m Mark) {
 		s.fail(errors.New("rewinding to a mark of another layer"))
 		return
 	}
+	s.giveBack(sec)
 	sec.nodes, sec.used = sec.nodes[:m.nodes], m.measured
 	for d := range s.devices {
 		a := &s.arenas[d][s.section]

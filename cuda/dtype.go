@@ -13,6 +13,7 @@ const (
 	F16
 	F8E4M3
 	I32
+	U8     // bytes that are copied and mean nothing by themselves
 	dtypes // their number
 )
 
@@ -25,6 +26,7 @@ var dtypeTable = [dtypes]struct {
 	F16:    {"f16", 2},
 	F8E4M3: {"f8e4m3", 1},
 	I32:    {"i32", 4},
+	U8:     {"u8", 1},
 }
 
 // Size is the bytes of one element; 0 for a value that is no DType.

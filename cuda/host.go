@@ -9,8 +9,8 @@ import (
 
 // host.go takes memory of this process from the system and gives it back: what the CPU, and devices that stand in for others, are made of.
 
-// Map gives zeroed memory outside the Go heap, aligned to a page. The kernel finds the pages when they are first touched.
-func Map(bytes int64) (unsafe.Pointer, error) {
+// mapMemory gives zeroed memory outside the Go heap, aligned to a page. The kernel finds the pages when they are first touched.
+func mapMemory(bytes int64) (unsafe.Pointer, error) {
 	if bytes == 0 {
 		return nil, nil
 	}
@@ -21,15 +21,15 @@ func Map(bytes int64) (unsafe.Pointer, error) {
 	return b, nil
 }
 
-// Unmap gives memory of Map back.
-func Unmap(p unsafe.Pointer, bytes int64) error {
+// unmapMemory gives memory of mapMemory back.
+func unmapMemory(p unsafe.Pointer, bytes int64) error {
 	if p == nil {
 		return nil
 	}
 	return unix.MunmapPtr(p, uintptr(bytes))
 }
 
-// Discard gives the whole pages of a piece of Map's memory back to the kernel; they read as zeros afterwards.
+// Discard gives the whole pages of a piece of mapMemory's back to the kernel; they read as zeros afterwards.
 func Discard(p unsafe.Pointer, bytes int64) error {
 	page := uintptr(unix.Getpagesize())
 	from := (uintptr(p) + page - 1) &^ (page - 1)

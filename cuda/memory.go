@@ -120,6 +120,26 @@ func (l *Ledger) Give(bytes int64, p Purpose) {
 	l.u.For[p] -= bytes
 }
 
+// Map counts bytes and takes them from the system: Alloc of a device whose memory is this process's.
+func (l *Ledger) Map(device string, bytes int64, p Purpose) (Memory, error) {
+	if err := l.Take(device, bytes, p); err != nil {
+		return Memory{}, err
+	}
+	ptr, err := mapMemory(bytes)
+	if err != nil {
+		l.Give(bytes, p)
+		return Memory{}, fmt.Errorf("%s: %w", device, err)
+	}
+	return NewMemory(ptr, bytes, p), nil
+}
+
+// Unmap gives them back.
+func (l *Ledger) Unmap(m Memory) {
+	if m.ptr != nil && unmapMemory(m.ptr, m.bytes) == nil {
+		l.Give(m.bytes, m.purpose)
+	}
+}
+
 // SetBudget changes the limit; 0 removes it.
 func (l *Ledger) SetBudget(bytes int64) {
 	l.mu.Lock()

@@ -1,11 +1,8 @@
 package cuda
 
 import (
-	"fmt"
 	"slices"
 	"sync/atomic"
-
-	"github.com/inference-pio/inference-pio/cuda/cpu"
 )
 
 // module.go holds the unit of placement. A Module's weights are immutable and may lie on several devices at once; its
@@ -22,13 +19,29 @@ type Module struct {
 	// settled is the index of the device the module is computed on, plus one, when a step may go there without asking;
 	// 0 when it must ask its Residency.
 	settled atomic.Uint32
+
+	mixture atomic.Pointer[Mixture] // of which this is an expert
 }
 
 // Settle says that steps may compute the module on a device without asking until Unsettle.
-func (m *Module) Settle(dev int) { m.settled.Store(uint32(dev) + 1) }
+func (m *Module) Settle(dev int) {
+	m.settled.Store(uint32(dev) + 1)
+	m.changed()
+}
 
-// Unsettle says that a step must ask the Residency when it next enters the module.
-func (m *Module) Unsettle() { m.settled.Store(0) }
+// Unsettle says that a step must ask the Residency when it next enters the module. Of an expert, which is not asked for, it says that
+// the CPU computes it.
+func (m *Module) Unsettle() {
+	m.settled.Store(0)
+	m.changed()
+}
+
+// changed lets a mixture look anew where its experts are.
+func (m *Module) changed() {
+	if x := m.mixture.Load(); x != nil {
+		x.moved.Add(1)
+	}
+}
 
 // Settled is the device steps go to without asking, if there is one.
 func (m *Module) Settled() (dev int, ok bool) {
@@ -55,66 +68,84 @@ func (m *Module) StateBytes() int64 {
 }
 
 // Residency decides where modules are computed. Enter is called by a step, on its goroutine, for a module that is not
-// settled; it may wait for a copy, start others, move and evict, and returns the index of the device that now has all of
-// the module's weights and states. They must stay there until a later layer has been entered or the step has ended; those
-// of a module outside the layers until the step has ended.
+// settled; it may start copies, move and evict, and returns the index of the device that has the module's states and, once ready has
+// happened (at once, if that is nil), its weights. They must stay there until a later layer has been entered or the step has ended; those
+// of a module outside the layers until the step has ended. What the step's queues may still use is freed by them: see Step.Queue.
+//
+// Experts are not entered: they are computed where they are settled, or else on the CPU. A Residency that is a Router learns after each
+// pass which were needed.
 type Residency interface {
-	Enter(m *Module) (dev int, err error)
+	Enter(m *Module) (dev int, ready Event, err error)
 }
 
-// Weight is a handle on one immutable tensor of a checkpoint. Its truth is the mapped file; Put and Drop change which
+// Weight is a handle on one immutable tensor of a checkpoint, as a matrix. Its truth is the mapped file; Put and Drop change which
 // devices have a copy. Put and Drop of one weight are for one goroutine at a time, and the one that computes must
 // learn of them through Residency.Enter or Settle.
 type Weight struct {
 	Name   string
 	Shape  []int
-	DType  DType
 	Module *Module
 
-	host   Tensor
-	copies atomic.Pointer[[MaxDevices]Tensor] // made at the first Put; most weights of a CPU machine never have one
+	file   Matrix
+	copies atomic.Pointer[[MaxDevices]Matrix] // made at the first Put; most weights of a CPU machine never have one
 }
 
 // NewWeight is a weight of a shape that has no data yet.
 func NewWeight(shape ...int) *Weight { return &Weight{Shape: slices.Clone(shape)} }
 
 // Bind gives the weight its name, its data in the memory of this process, and its module, whose list it joins.
-func (w *Weight) Bind(name string, m *Module, host Tensor) {
-	w.Name, w.Module, w.DType, w.host = name, m, host.DType(), host
+func (w *Weight) Bind(name string, m *Module, file Matrix) {
+	w.Name, w.Module, w.file = name, m, file
 	if m != nil {
 		m.Weights = append(m.Weights, w)
 	}
 }
 
-// Host is the weight in the memory of this process.
-func (w *Weight) Host() Tensor { return w.host }
+// File is the weight as the file has it, in the memory of this process.
+func (w *Weight) File() Matrix { return w.file }
 
-// On is the weight on a device (by its index in the step; 0 is the CPU), the zero Tensor if it is not there.
-func (w *Weight) On(dev int) Tensor {
-	if dev == 0 {
-		return w.host
+// Len is the number of its elements.
+func (w *Weight) Len() int {
+	n := 1
+	for _, d := range w.Shape {
+		n *= d
 	}
-	if c := w.copies.Load(); c != nil && dev > 0 && dev < MaxDevices {
-		return c[dev]
-	}
-	return Tensor{}
+	return n
 }
 
-// Put says that a device has the weight now.
-func (w *Weight) Put(dev int, t Tensor) {
-	if dev <= 0 || dev >= MaxDevices {
+// Bytes is what it takes in the file's form.
+func (w *Weight) Bytes() int64 { return w.file.Bytes() }
+
+// On is the weight on a device (by its index in the step), the zero Matrix if it is not there. The CPU, which is 0, always has it: packed,
+// or else the file.
+func (w *Weight) On(dev int) Matrix {
+	if c := w.copies.Load(); c != nil && dev >= 0 && dev < MaxDevices && !c[dev].IsZero() {
+		return c[dev]
+	}
+	if dev == 0 {
+		return w.file
+	}
+	return Matrix{}
+}
+
+// Put says that a device has a copy of the weight now.
+func (w *Weight) Put(dev int, m Matrix) {
+	if dev < 0 || dev >= MaxDevices {
 		return
 	}
 	c := w.copies.Load()
 	if c == nil {
-		w.copies.CompareAndSwap(nil, new([MaxDevices]Tensor))
+		w.copies.CompareAndSwap(nil, new([MaxDevices]Matrix))
 		c = w.copies.Load()
 	}
-	c[dev] = t
+	c[dev] = m
+	if w.Module != nil {
+		w.Module.changed()
+	}
 }
 
-// Drop says that a device no longer has the weight. Who placed it frees the memory.
-func (w *Weight) Drop(dev int) { w.Put(dev, Tensor{}) }
+// Drop says that a device no longer has the copy. Who placed it frees the memory.
+func (w *Weight) Drop(dev int) { w.Put(dev, Matrix{}) }
 
 // State is a tensor that ops change: a kv cache, a recurrent state. It lies on one device at a time and moves with its
 // module. Only the goroutine that runs the step reads or moves it.
@@ -139,30 +170,13 @@ func (s *State) Tensor() Tensor { return s.t }
 // Move says that the state lies elsewhere from now on; the bytes have been copied by the caller.
 func (s *State) Move(t Tensor) { s.t = t }
 
-// CopyRow makes one row of the first dimension what another is, where the state lies. Between steps.
-func (s *State) CopyRow(from, to int) error {
-	src, dst, err := s.row(from), s.row(to), error(nil)
-	switch {
-	case src.IsZero() || dst.IsZero():
-		err = fmt.Errorf("rows %d and %d of %v", from, to, s.t)
-	case s.t.Device() == nil:
-		err = copyHost(dst, src)
-	default:
-		err = s.t.Device().CopyWithin(dst, src)
-	}
-	if err != nil {
-		return fmt.Errorf("copying within %s: %w", s.Name, err)
-	}
-	return nil
-}
-
 // DiscardRow gives back the memory of one row that holds nothing, on the CPU. Between steps.
 func (s *State) DiscardRow(i int) error {
 	t := s.row(i)
 	if t.IsZero() || t.Device() != nil {
 		return nil
 	}
-	return cpu.Discard(t.Pointer(), t.Bytes())
+	return Discard(t.Pointer(), t.Bytes())
 }
 
 // row is one row of the first dimension, the zero Tensor if there is none such.

@@ -9,14 +9,14 @@ type OpCode uint8
 // The ops. Formula and shapes are at the method of Step that has the op's name; the operands of an Op are in the order below:
 // results (or what is changed) | activations and states | weights | floats | integers.
 const (
-	OpEmbed  OpCode = iota // y | tokens | table
-	OpMatMul               // y | x | w
-	OpCopy                 // y | x
-	OpGather               // y | x, index
-	OpColumns              // y | x | | | first column of x
-	OpPutColumns           // y | x | | | first column of y
-	OpIndexCopy            // y | x, index, rows
-	OpIndexAdd             // y | x, index, rows
+	OpEmbed      OpCode = iota // y | tokens | table
+	OpMatMul                   // y | x | w
+	OpCopy                     // y | x
+	OpGather                   // y | x, index
+	OpColumns                  // y | x | | | first column of x
+	OpPutColumns               // y | x | | | first column of y
+	OpIndexCopy                // y | x, index, rows
+	OpIndexAdd                 // y | x, index, rows
 
 	OpAdd       // y | a, b
 	OpMul       // y | a, b

@@ -1,21 +1,9 @@
 package cuda
 
-import (
-	"fmt"
-	"slices"
-)
+import "fmt"
 
-// ops_experts.go is the ops of mixtures of experts: which experts a row goes to, and the way of rows to their experts and
-// back. What walks the experts, and where each runs, is nn.Experts.
-
-// ExpertOps is the part of Ops that these are. The slices are in the memory of this process and not kept.
-type ExpertOps interface {
-	Zero(dst Tensor) error
-	Route(index, weights, logits, bias Tensor, o RouteOptions) error // a zero bias is none
-	GatherByValue(dst, entries, x, index Tensor, values []int32) error
-	MatMulGrouped(dst, x Tensor, counts []int32, ws []Tensor) error
-	ScatterAddByIndex(dst, x, entries, weights Tensor) error
-}
+// ops_experts.go is the ops of mixtures of experts (Shazeer et al., 2017): which experts a row goes to, and what they make of it. Which
+// devices have which experts is in mixture.go.
 
 // ScoreFunc turns a router's logits into scores.
 type ScoreFunc uint8
@@ -52,129 +40,131 @@ func (o RouteOptions) check(experts int) error {
 	return nil
 }
 
-// Zeros is an activation of zeros, for ScatterAddByIndex to add to.
-func (s *Step) Zeros(shape ...int) Tensor {
-	if s.err != nil {
-		return Tensor{}
-	}
-	t := Tensor{dtype: F32}
-	if err := t.setShape(shape); err != nil {
-		return s.refuse("zeros", err)
-	}
-	y := s.make(s.current, F32, t.nd, t.dim)
-	if s.runs() {
-		s.done("zeros", nil, s.ops[s.current].Zero(y))
-	}
-	return y
-}
-
 // Route chooses each row's experts: those with the TopK best of score + bias, best first, of equals the lower one first; their
 // weights are the scores without the bias, normalized and scaled as the options say. A score that is not a number is the worst.
 // logits (rows, experts), bias (experts) or nil -> index (rows, TopK) i32, weights (rows, TopK).
 func (s *Step) Route(logits Tensor, bias *Weight, o RouteOptions) (index, weights Tensor) {
-	dev, b := s.current, Tensor{}
+	c := s.start(OpRoute)
+	var b Matrix
 	if bias != nil {
-		dev, b = s.weight(bias)
+		c, b = s.startBy(bias, OpRoute)
 	}
-	logits = s.on(dev, logits)
-	ok := logits.dtype == F32 && logits.nd == 2 && (bias == nil || b.nd == 1 && b.dim[0] == logits.dim[1])
-	if !s.shaped("route", bias, ok, logits, logits) {
+	c.with(o.Epsilon, o.scale())
+	c.at(int(o.Score), o.TopK, o.Groups, o.TopGroups, flag(o.Normalize))
+	if logits = c.in(logits); !c.fits(logits.float() && logits.nd == 2 && (bias == nil || perColumn(b, logits))) {
 		return Tensor{}, Tensor{}
 	}
 	if err := o.check(logits.Dim(1)); err != nil {
-		return s.refuse("route", err), Tensor{}
+		return c.refuse("%w", err), Tensor{}
 	}
-	dim := [MaxDims]int32{logits.dim[0], int32(o.TopK)}
-	index, weights = s.make(dev, I32, 2, dim), s.make(dev, F32, 2, dim)
-	if s.runs() {
-		s.done("route", bias, s.ops[dev].Route(index, weights, logits, b, o))
+	index, weights = c.out(I32, logits.dim[0], int32(o.TopK)), c.out(F32, logits.dim[0], int32(o.TopK))
+	index.below = logits.dim[1]
+	c.run()
+	if s.err != nil {
+		return Tensor{}, Tensor{}
 	}
 	return index, weights
 }
 
-// Count says how often each value below n stands in index: in the memory of this process, until the next Count. While
-// measuring nothing stands anywhere.
-func (s *Step) Count(index Tensor, n int) []int32 {
-	index = s.ToHost(index)
-	if !s.shaped("count", nil, index.dtype == I32 && n >= 0, index, index) {
-		return nil
+func (o RouteOptions) scale() float32 {
+	if o.Scale == 0 {
+		return 1
 	}
-	s.counts = slices.Grow(s.counts[:0], n)[:n]
-	clear(s.counts)
-	for _, v := range index.I32() {
-		if v < 0 || int(v) >= n {
-			s.done("count", nil, fmt.Errorf("%d is not among %d", v, n))
-			return nil
-		}
-		s.counts[v]++
-	}
-	return s.counts
+	return o.Scale
 }
 
-// GatherByValue picks the rows of x that index sends to each of values: y is the rows r with values[0] among index[r], in
-// their order, then those with values[1], and so on; entries[i] = r·k + slot says where in index row i of y comes from.
-// count is the number of all those. x (rows, n), index (rows, k) -> y (count, n), entries (count) i32.
-func (s *Step) GatherByValue(x, index Tensor, values []int32, count int) (y, entries Tensor) {
-	dev := s.current
-	x, index = s.on(dev, x), s.on(dev, index)
-	ok := x.dtype == F32 && x.nd == 2 && index.dtype == I32 && index.nd == 2 && x.dim[0] == index.dim[0] &&
-		count >= 0 && count <= index.Len()
-	if !s.shaped("gather by value", nil, ok, x, index) {
-		return Tensor{}, Tensor{}
+func flag(b bool) int {
+	if b {
+		return 1
 	}
-	y = s.make(dev, F32, 2, [MaxDims]int32{int32(count), x.dim[1]})
-	entries = s.make(dev, I32, 1, [MaxDims]int32{int32(count)})
-	if s.runs() {
-		s.ints = append(s.ints[:0], values...)
-		s.done("gather by value", nil, s.ops[dev].GatherByValue(y, entries, x, index, s.ints))
-	}
-	return y, entries
+	return 0
 }
 
-// MatMulGrouped is MatMul of groups of rows, each with its own weight: the first counts[0] rows of x with ws[0], the next
-// counts[1] with ws[1], and so on. A row's bits are MatMul's. The weights have one shape and lie on one device.
-// x (rows, in), each of ws (out, in) -> (rows, out).
-func (s *Step) MatMulGrouped(x Tensor, counts []int32, ws []*Weight) Tensor {
-	const op = "grouped matmul"
-	if len(ws) == 0 || len(counts) != len(ws) {
-		return s.refuse(op, fmt.Errorf("%d groups of rows and %d weights", len(counts), len(ws)))
+// mixturePairs bounds the rows of a mixture that are computed at once, times the experts of each: it bounds the memory between.
+const mixturePairs = 4096
+
+// Experts sends each row to its experts and adds up what they give: y[r] = Σ_j weights[r][j] · expert index[r][j] of x[r], in ascending
+// order of experts wherever they lie and whoever else is in the batch, so that its bits depend on the row alone.
+// x (rows, hidden), index and weights (rows, k), as Route gives them -> (rows, hidden).
+func (s *Step) Experts(x, index, weights Tensor, m *Mixture) Tensor {
+	c := s.start(OpExperts)
+	if m.Len() == 0 || x.IsZero() || index.IsZero() || weights.IsZero() {
+		return c.refuse("%w", errNothing)
 	}
-	dev, first := s.weight(ws[0])
-	x = s.on(dev, x)
-	s.ints, s.group = append(s.ints[:0], counts...), s.group[:0] // the caller's may be on its stack
-	rows := 0
-	for i, w := range ws {
-		d, t := s.weight(w)
-		if d != dev {
-			s.done(op, w, fmt.Errorf("it is on %s, %s on %s", s.devices[d].Name(), ws[0].Name, s.devices[dev].Name()))
-		}
-		if !s.shaped(op, w, x.dtype == F32 && x.nd == 2 && t.nd == 2 && x.dim[1] == t.dim[1] && t.SameShape(first), x, t) {
-			return Tensor{}
-		}
-		s.group = append(s.group, t)
-		rows += int(max(counts[i], 0))
+	if !(x.float() && x.nd == 2 && x.Dim(1) == m.hidden() && index.nd == 2 && index.dim[0] == x.dim[0] && weights.SameShape(index) && weights.dtype == F32 &&
+		index.Indexes(m.Len())) {
+		return c.refuse("shapes do not fit: %v with %v and %v for %d experts", x, index, weights, m.Len())
 	}
-	if rows != x.Rows() || slices.Min(counts) < 0 {
-		return s.refuse(op, fmt.Errorf("groups of %v rows for %v", slices.Clone(counts), x))
+	s.noteRoute(s.current, s.on(s.current, index))
+	each := max(1, mixturePairs/max(1, index.Dim(1)))
+	if x.Rows() <= each {
+		return s.mixture(x, index, weights, m)
 	}
-	y := s.make(dev, F32, 2, [MaxDims]int32{x.dim[0], first.dim[0]})
-	if s.runs() {
-		s.done(op, ws[0], s.ops[dev].MatMulGrouped(y, x, s.ints, s.group))
+	y := s.Empty(x.Rows(), x.Dim(1))
+	for from := 0; from < x.Rows() && s.err == nil; from += each {
+		to, mark := min(from+each, x.Rows()), s.Mark()
+		s.Copy(y.Slice(from, to), s.mixture(x.Slice(from, to), index.Slice(from, to), weights.Slice(from, to), m))
+		s.Rewind(mark)
+	}
+	if s.err != nil {
+		return Tensor{}
 	}
 	return y
 }
 
-// ScatterAddByIndex adds rows to those they came from: y[e div k] += weights[e] · x[i] with e = entries[i], one i after the
-// other. It changes y. y (rows, n), x (count, n), entries (count) of GatherByValue, weights (rows, k).
-func (s *Step) ScatterAddByIndex(y, x, entries, weights Tensor) {
-	dev := s.current
-	y, x, entries, weights = s.changing(dev, y), s.on(dev, x), s.on(dev, entries), s.on(dev, weights)
-	ok := y.dtype == F32 && x.dtype == F32 && entries.dtype == I32 && weights.dtype == F32 && y.nd == 2 && x.nd == 2 &&
-		entries.nd == 1 && weights.nd == 2 && y.dim[1] == x.dim[1] && x.dim[0] == entries.dim[0] && y.dim[0] == weights.dim[0]
-	if !s.shaped("scatter add by index", nil, ok, y, x) {
-		return
+// mixture is Experts of so few rows that all are computed at once. If more than the layer's device has some of the experts, each makes
+// its part of the rows, and these meet at the layer's.
+func (s *Step) mixture(x, index, weights Tensor, m *Mixture) Tensor {
+	tables, devices := m.on(len(s.devices)), 0
+	for _, t := range tables {
+		if t != nil {
+			devices++
+		}
 	}
-	if s.runs() {
-		s.done("scatter add by index", nil, s.ops[dev].ScatterAddByIndex(y, x, entries, weights))
+	if devices == 1 && tables[s.current] != nil && !s.measuring {
+		c := s.start(OpExperts)
+		x, index, weights = c.in(x), c.in(index), c.in(weights)
+		y := c.like(x)
+		return c.experts(y, x, index, m, tables[s.current])
 	}
+	var rows Tensor
+	for dev, t := range tables {
+		if t == nil {
+			continue
+		}
+		part := s.expertRows(dev, x, index, weights, m, t)
+		if rows.IsZero() {
+			rows = part
+			continue
+		}
+		rows = s.Add(rows, part)
+	}
+	if s.measuring { // as if two devices had some: their parts, and the sum
+		rows = s.Add(rows, s.Empty(rows.Rows(), rows.Dim(1)))
+	}
+	c := s.start(OpExpertSum)
+	rows, index, weights = c.in(rows), c.in(index), c.in(weights)
+	return c.gives(c.out(F32, x.dim[0], x.dim[1]))
 }
+
+// expertRows is what the experts on one device make of rows: row r·k+j is that of expert index[r][j], and zero where that is elsewhere.
+func (s *Step) expertRows(dev int, x, index, weights Tensor, m *Mixture, t *ExpertTable) Tensor {
+	c := s.startOn(dev, OpExperts)
+	x, index, weights = c.in(x), c.in(index), c.in(weights)
+	c.op.Gives(Tensor{})
+	return c.experts(Tensor{}, x, index, m, t)
+}
+
+// experts completes the op with the room that it works in, which holds the rows when it is done.
+func (c *call) experts(y, x, index Tensor, m *Mixture, t *ExpertTable) Tensor {
+	pairs := index.dim[0] * index.dim[1]
+	rows := c.out(F32, pairs, x.dim[1])
+	c.out(F32, 2, pairs, int32(m.inner))
+	c.op.Experts = t
+	if y.IsZero() {
+		y = rows
+	}
+	return c.gives(y)
+}
+
+func (m *Mixture) hidden() int { return m.experts[0].Down.Shape[0] }

@@ -1,37 +1,20 @@
 package cuda
 
-import "fmt"
-
-// ops_rows.go is the ops on the elements of rows that are neither a linear map nor a norm with a weight.
-
-// RowOps is the part of Ops that these are. Columns is given the first of the columns of x that it copies, PutColumns the
-// first of those of dst that it copies x to.
-type RowOps interface {
-	Columns(dst, x Tensor, from int) error
-	PutColumns(dst, x Tensor, to int) error
-	Copy(dst, x Tensor) error
-	Sigmoid(dst, x Tensor) error
-	Mul(dst, x, y Tensor) error
-	L2Norm(dst, x Tensor, eps float32) error
-}
+// ops_rows.go is the ops on the elements and rows of tensors that are neither a linear map nor a norm with a weight.
 
 // Columns copies the elements from..to-1 of the last dimension: x (.., n) -> (.., to-from).
 func (s *Step) Columns(x Tensor, from, to int) Tensor {
-	dev := s.current
-	x = s.on(dev, x)
-	if !s.shaped("columns", nil, x.dtype == F32 && x.nd >= 2, x, x) {
+	c := s.start(OpColumns)
+	c.at(from)
+	if x = c.in(x); !c.fits(x.float() && x.nd >= 2) {
 		return Tensor{}
 	}
 	if from < 0 || to <= from || to > x.Dim(-1) {
-		return s.refuse("columns", fmt.Errorf("%d to %d of %v", from, to, x))
+		return c.refuse("%d to %d of %v", from, to, x)
 	}
 	dim := x.dim
 	dim[x.nd-1] = int32(to - from)
-	y := s.make(dev, F32, x.nd, dim)
-	if s.runs() {
-		s.done("columns", nil, s.ops[dev].Columns(y, x, from))
-	}
-	return y
+	return c.gives(c.shaped(F32, x.nd, dim))
 }
 
 // Empty makes an f32 activation whose elements are not defined, for parts to be copied into.
@@ -41,87 +24,94 @@ func (s *Step) Empty(shape ...int) Tensor {
 	}
 	t := Tensor{dtype: F32}
 	if err := t.setShape(shape); err != nil {
-		return s.refuse("empty", err)
+		s.fail(err)
+		return Tensor{}
 	}
 	return s.make(s.current, F32, t.nd, t.dim)
 }
 
 // Copy puts x into dst, an activation of the same shape or a slice of one.
 func (s *Step) Copy(dst, x Tensor) {
-	dev := s.current
-	dst, x = s.changing(dev, dst), s.on(dev, x)
-	if s.shaped("copy", nil, dst.dtype == F32 && x.dtype == F32 && dst.SameShape(x), dst, x) && s.runs() {
-		s.done("copy", nil, s.ops[dev].Copy(dst, x))
+	c := s.start(OpCopy)
+	dst, x = c.alters(dst), c.in(x)
+	if c.fits(dst.float() && x.float() && dst.SameShape(x)) {
+		c.run()
 	}
 }
 
 // Join puts parts side by side: the inverse of Columns. parts (rows, n_i) -> (rows, Σ n_i).
 func (s *Step) Join(parts ...Tensor) Tensor {
-	if len(parts) == 0 {
-		return s.refuse("join", errNothing)
-	}
-	dev, width := s.current, int32(0)
-	for _, x := range parts {
-		if !s.shaped("join", nil, x.dtype == F32 && x.nd == 2 && x.dim[0] == parts[0].dim[0], x, parts[0]) {
-			return Tensor{}
+	rows, width := int32(0), int32(0)
+	for i, x := range parts {
+		if i == 0 {
+			rows = x.dim[0]
+		}
+		if c := s.start(OpPutColumns); !x.float() || x.nd != 2 || x.dim[0] != rows {
+			return c.refuse("%v cannot stand beside %v", x, parts[0])
 		}
 		width += x.dim[1]
 	}
-	y := s.make(dev, F32, 2, [MaxDims]int32{parts[0].dim[0], width})
-	to := 0
+	y, to := s.Empty(int(rows), int(width)), 0
 	for _, x := range parts {
-		if x = s.on(dev, x); s.runs() {
-			s.done("join", nil, s.ops[dev].PutColumns(y, x, to))
-		}
-		to += x.Dim(1)
+		c := s.start(OpPutColumns)
+		c.at(to)
+		c.op.Gives(y)
+		to += c.in(x).Dim(1)
+		c.run()
+	}
+	if s.err != nil {
+		return Tensor{}
 	}
 	return y
 }
 
 // Sigmoid is 1 / (1 + exp(-x)), of any shape.
 func (s *Step) Sigmoid(x Tensor) Tensor {
-	dev := s.current
-	x = s.on(dev, x)
-	if !s.shaped("sigmoid", nil, x.dtype == F32, x, x) {
+	c := s.start(OpSigmoid)
+	if x = c.in(x); !c.fits(x.float()) {
 		return Tensor{}
 	}
-	y := s.make(dev, F32, x.nd, x.dim)
-	if s.runs() {
-		s.done("sigmoid", nil, s.ops[dev].Sigmoid(y, x))
-	}
-	return y
+	return c.gives(c.like(x))
 }
 
 // Mul is x · y element by element. y has the shape of x, or one element where x has its last dimension: a factor for
 // each row. x (.., n), y (.., n) or (.., 1) -> (.., n).
 func (s *Step) Mul(x, y Tensor) Tensor {
-	dev := s.current
-	x, y = s.on(dev, x), s.on(dev, y)
+	c := s.start(OpMul)
+	x, y = c.in(x), c.in(y)
 	scalars := x.dim
 	if x.nd > 0 {
 		scalars[x.nd-1] = 1
 	}
-	ok := x.dtype == F32 && y.dtype == F32 && x.nd == y.nd && (y.dim == x.dim || y.dim == scalars)
-	if !s.shaped("mul", nil, ok, x, y) {
+	if !c.fits(x.float() && y.float() && x.nd == y.nd && (y.dim == x.dim || y.dim == scalars)) {
 		return Tensor{}
 	}
-	z := s.make(dev, F32, x.nd, x.dim)
-	if s.runs() {
-		s.done("mul", nil, s.ops[dev].Mul(z, x, y))
-	}
-	return z
+	return c.gives(c.like(x))
 }
 
 // L2Norm divides by the length over the last dimension: y = x / sqrt(Σx² + eps). x (.., n) -> (.., n).
 func (s *Step) L2Norm(x Tensor, eps float32) Tensor {
-	dev := s.current
-	x = s.on(dev, x)
-	if !s.shaped("l2norm", nil, x.dtype == F32 && x.nd >= 2, x, x) {
+	c := s.start(OpL2Norm)
+	c.with(eps)
+	if x = c.in(x); !c.fits(x.float() && x.nd >= 2) {
 		return Tensor{}
 	}
-	y := s.make(dev, F32, x.nd, x.dim)
-	if s.runs() {
-		s.done("l2norm", nil, s.ops[dev].L2Norm(y, x, eps))
+	return c.gives(c.like(x))
+}
+
+// IndexCopy is x with some rows replaced: z = x, but z[index[i]] = y[i]. x (rows, n), index (m), y (m, n) -> (rows, n).
+func (s *Step) IndexCopy(x, index, y Tensor) Tensor { return s.indexed(OpIndexCopy, x, index, y) }
+
+// IndexAdd is x with something added to some rows: z = x, but z[index[i]] = x[index[i]] + y[i]. An index that stands twice
+// gets both. x (rows, n), index (m), y (m, n) -> (rows, n).
+func (s *Step) IndexAdd(x, index, y Tensor) Tensor { return s.indexed(OpIndexAdd, x, index, y) }
+
+func (s *Step) indexed(code OpCode, x, index, y Tensor) Tensor {
+	c := s.start(code)
+	x, index, y = c.in(x), c.in(index), c.in(y)
+	if !c.fits(x.float() && y.float() && x.nd == 2 && index.nd == 1 && y.nd == 2 && index.Indexes(x.Rows()) &&
+		x.dim[1] == y.dim[1] && index.dim[0] == y.dim[0]) {
+		return Tensor{}
 	}
-	return y
+	return c.gives(c.like(x))
 }

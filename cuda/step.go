@@ -14,12 +14,13 @@ import (
 //	err := s.End()
 //
 // The first error sticks: later ops do nothing and give the zero Tensor, so that a model's forward pass has no error
-// results. Memory of activations is in arena.go, the ops in ops.go.
+// results. Ops are added to the queues of their devices and may run later; End waits for all of them, once. Memory of activations is in
+// arena.go, how an op is put together in call.go, the ops in ops*.go.
 
 // Step runs the ops of forward passes, each where its weights or states live.
 type Step struct {
 	devices []Device
-	ops     [MaxDevices]Ops
+	queues  []Queue
 	memory  [MaxDevices]Device // what the tensors of a device say; nil for the CPU
 	layers  []*Module
 	res     Residency
@@ -28,17 +29,16 @@ type Step struct {
 	secs    [sections]section
 	section int // that new activations join
 	home    int // device of the entered layer
-	current int // where ops without a weight run: there, or where RunOn says
+	current int // where ops without a weight run
 	layer   int
 	outside map[*Module]int // device of each module entered that belongs to no layer, or to another
-	within  map[*Module]int // and of those of the layer besides itself: its experts
 	err     error
+	open    bool // begun and not ended
 
 	entered atomic.Uint64 // see Entered
-
-	counts []int32 // of Count
-	ints   []int32 // what an op passes on in lists
-	group  []Tensor
+	call    call          // the op that is being put together
+	upto    []int32       // of Pages
+	routes  []route       // of this pass
 
 	measuring bool
 	observer  func(name string, i int, x Tensor)
@@ -46,20 +46,34 @@ type Step struct {
 
 // NewStep makes a step over devices, of which the first is the CPU, for a model's layers. Without a Residency every
 // module is computed on the CPU. It refuses a list of devices that does not begin with a CPU or is too long with an
-// error from the first Begin.
+// error from the first Begin. Close ends it.
 func NewStep(devices []Device, layers []*Module, r Residency) *Step {
-	s := &Step{layers: layers, res: r, outside: map[*Module]int{}, within: map[*Module]int{}}
-	if len(devices) == 0 || len(devices) > MaxDevices || devices[0].Kind() != KindCPU {
+	s := &Step{layers: layers, res: r, outside: map[*Module]int{}}
+	if len(devices) == 0 || len(devices) > MaxDevices || !OnHost(devices[0]) {
 		return s
 	}
 	s.devices = append(s.devices, devices...)
 	for i, d := range devices {
-		s.ops[i] = d.Ops()
-		if i > 0 {
-			s.memory[i] = d
-		}
+		s.queues, s.memory[i] = append(s.queues, d.NewQueue()), memoryOf(d)
 	}
 	return s
+}
+
+// Close ends the step's queues. No pass runs any more.
+func (s *Step) Close() {
+	for _, q := range s.queues {
+		q.Close()
+	}
+	s.queues, s.devices = nil, nil
+}
+
+// Queue is where the step's work on a device is added: for a Residency, which frees what the step may still use. Nil for a device that is
+// not there.
+func (s *Step) Queue(dev int) Queue {
+	if dev < 0 || dev >= len(s.queues) {
+		return nil
+	}
+	return s.queues[dev]
 }
 
 // Reserve takes the memory for activations on a device, instead of what was reserved there before. Not during a step,
@@ -105,8 +119,8 @@ func (s *Step) Peak(dev int) Sizes {
 // Measure runs a forward pass that computes nothing and says how much memory for activations it needs on any device,
 // wherever each layer is computed. Use the largest batch there will be.
 func (s *Step) Measure(forward func(*Step)) (Sizes, error) {
-	m := NewStep(s.devices[:min(1, len(s.devices))], s.layers, nil)
-	m.measuring = true
+	m := &Step{layers: s.layers, outside: map[*Module]int{}, measuring: true}
+	m.devices = s.devices[:min(1, len(s.devices))]
 	m.Begin()
 	forward(m)
 	err := m.End()
@@ -115,12 +129,15 @@ func (s *Step) Measure(forward func(*Step)) (Sizes, error) {
 
 // Begin starts a pass: activations of the pass before are no more, its error is forgotten.
 func (s *Step) Begin() {
+	if s.open {
+		_ = s.End() // of a pass that was given up
+	}
 	for i := range sections {
 		s.reset(i)
 	}
 	clear(s.outside)
-	clear(s.within)
-	s.section, s.home, s.current, s.layer, s.err = sectionStep, 0, 0, -1, nil
+	s.section, s.home, s.current, s.layer, s.err, s.open = sectionStep, 0, 0, -1, nil, true
+	s.routes = s.routes[:0]
 	if len(s.devices) == 0 {
 		s.err = fmt.Errorf("a step needs 1 to %d devices, the first of them a cpu", MaxDevices)
 	}
@@ -138,9 +155,6 @@ func (s *Step) EnterLayer(i int) {
 	}
 	s.section, s.layer = sectionEven+i&1, i
 	s.reset(s.section)
-	if len(s.within) > 0 {
-		clear(s.within)
-	}
 	s.entered.Add(1)
 	m := s.layers[i]
 	if w := m.settled.Load(); w != 0 && !s.measuring {
@@ -154,10 +168,19 @@ func (s *Step) EnterLayer(i int) {
 // Entered is how many layers and other modules the passes have entered so far: it grows while work advances. Any goroutine may ask.
 func (s *Step) Entered() uint64 { return s.entered.Load() }
 
-// End ends the pass and gives its first error. Its last activations stay readable until the next Begin.
-func (s *Step) End() error { return s.err }
+// End waits for the pass and gives its first error. Its last activations stay readable until the next Begin.
+func (s *Step) End() error {
+	s.open = false
+	for _, q := range s.queues {
+		if err := q.Sync(); err != nil && s.err == nil {
+			s.err = err
+		}
+	}
+	s.tellRoutes()
+	return s.err
+}
 
-// Err is the first error of the pass so far.
+// Err is the first error of the pass so far, but for what queues have not come to yet.
 func (s *Step) Err() error { return s.err }
 
 // SetObserver has Observe call f; nil ends it. Tests compare layer by layer with it.
@@ -168,37 +191,19 @@ func (s *Step) Observe(name string, i int, x Tensor) {
 	if s.observer == nil || s.measuring {
 		return
 	}
-	if x = s.ToHost(x); s.err == nil {
+	x = s.ToHost(x)
+	for _, q := range s.queues {
+		if err := q.Sync(); err != nil {
+			s.fail(err)
+		}
+	}
+	if s.err == nil {
 		s.observer(name, i, x)
 	}
 }
 
-// ToHost is an activation in the memory of this process, where F32 can read it.
-func (s *Step) ToHost(x Tensor) Tensor { return s.on(0, x) }
-
-// On is an activation on a device that Enter gave, copied there unless it lies there.
-func (s *Step) On(dev int, x Tensor) Tensor {
-	if dev < 0 || dev >= len(s.devices) {
-		return s.refuse("copy", fmt.Errorf("no device %d among %d", dev, len(s.devices)))
-	}
-	return s.on(dev, x)
-}
-
-// Enter says on which device a module is computed in this step, as the first op with one of its weights would. A module of
-// the entered layer besides itself, an expert, is asked for anew in the next layer's turn, any other once in a step.
-func (s *Step) Enter(m *Module) (dev int) { return s.device(m) }
-
-// RunOn has the ops without a weight run on a device, until it is called again or a layer is entered. It gives the device
-// they ran on before.
-func (s *Step) RunOn(dev int) (before int) {
-	before = s.current
-	if dev < 0 || dev >= len(s.devices) {
-		s.fail(fmt.Errorf("no device %d among %d to run on", dev, len(s.devices)))
-		return before
-	}
-	s.current = dev
-	return before
-}
+// ToHost is an activation in the memory of this process, where F32 can read it after End.
+func (s *Step) ToHost(x Tensor) Tensor { return s.bring(0, x) }
 
 // Measuring says that nothing is computed: activations have shapes and no elements.
 func (s *Step) Measuring() bool { return s.measuring }
@@ -211,11 +216,7 @@ func (s *Step) device(m *Module) int {
 	if s.layer >= 0 && m == s.layers[s.layer] {
 		return s.home
 	}
-	list := s.outside
-	if s.layer >= 0 && m.Layer == s.layer {
-		list = s.within
-	}
-	dev, ok := list[m]
+	dev, ok := s.outside[m]
 	if ok {
 		return dev
 	}
@@ -223,16 +224,16 @@ func (s *Step) device(m *Module) int {
 	if dev, ok = m.Settled(); !ok {
 		dev = s.ask(m)
 	}
-	list[m] = dev
+	s.outside[m] = dev
 	return dev
 }
 
-// ask has the Residency place a module.
+// ask has the Residency place a module, and lets ops there wait for its weights.
 func (s *Step) ask(m *Module) int {
 	if s.res == nil || s.measuring {
 		return 0
 	}
-	dev, err := s.res.Enter(m)
+	dev, ready, err := s.res.Enter(m)
 	if err != nil {
 		s.fail(fmt.Errorf("entering %s: %w", m.ID, err))
 		return 0
@@ -241,6 +242,7 @@ func (s *Step) ask(m *Module) int {
 		s.fail(fmt.Errorf("entering %s: the residency says device %d of %d", m.ID, dev, len(s.devices)))
 		return 0
 	}
+	s.queues[dev].Wait(ready)
 	return dev
 }
 

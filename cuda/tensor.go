@@ -18,9 +18,9 @@ const MaxDims = 4
 // Tensor is a view of contiguous row-major elements in the memory of one device.
 type Tensor struct {
 	ptr    unsafe.Pointer // on the device; nil in a step that only measures
-	scale  *scaling       // of a matrix of F8E4M3, see Scaled
 	dev    Device         // nil: the memory of this process
 	dim    [MaxDims]int32
+	below  int32  // of I32: every element is at least 0 and below this; 0 where that is not known
 	node   uint32 // activations: which one of its section this is a view of
 	serial uint32 // activations: the node's, to notice use after its memory was given to another
 	sec    uint8  // activations: 1 + the section; 0 for weights, states and the caller's own
@@ -68,9 +68,7 @@ func DeviceTensor(dev Device, m Memory, offset int64, d DType, shape ...int) (Te
 	if offset < 0 || offset > m.bytes || t.Bytes() > m.bytes-offset {
 		return Tensor{}, fmt.Errorf("a %s tensor of shape %v at byte %d does not fit into %d bytes", d, shape, offset, m.bytes)
 	}
-	if dev != nil && dev.Kind() == KindCPU {
-		t.dev = nil
-	}
+	t.dev = memoryOf(dev)
 	t.ptr = advance(m.ptr, offset)
 	return t, nil
 }
@@ -137,18 +135,23 @@ func (t Tensor) Device() Device { return t.dev }
 
 // Place names the device.
 func (t Tensor) Place() string {
-	if t.dev == nil {
-		return KindCPU
-	}
-	return t.dev.Name()
+	return placeOf(t.dev)
 }
 
 // Pointer is the address on the device: for those who implement one.
 func (t Tensor) Pointer() unsafe.Pointer { return t.ptr }
 
+// Indexes says that every element is known to be at least 0 and below n.
+func (t Tensor) Indexes(n int) bool {
+	return t.dtype == I32 && t.below > 0 && int64(t.below) <= int64(n)
+}
+
+// float says that the elements are numbers that ops compute with.
+func (t Tensor) float() bool { return t.dtype == F32 || t.dtype == BF16 }
+
 // Heads splits the last of two dimensions: (rows, n*dim) -> (rows, n, dim).
 func (t Tensor) Heads(dim int) Tensor {
-	if t.nd != 2 || dim <= 0 || int(t.dim[1])%dim != 0 || t.scale != nil {
+	if t.nd != 2 || dim <= 0 || int(t.dim[1])%dim != 0 {
 		return Tensor{}
 	}
 	t.nd = 3
@@ -168,7 +171,7 @@ func (t Tensor) Flat() Tensor {
 
 // Slice is the rows from, from+1, .. to-1.
 func (t Tensor) Slice(from, to int) Tensor {
-	if t.nd == 0 || from < 0 || to < from || to > int(t.dim[0]) || t.scale != nil { // blocks do not end where a slice does
+	if t.nd == 0 || from < 0 || to < from || to > int(t.dim[0]) { // blocks do not end where a slice does
 		return Tensor{}
 	}
 	stride := int64(t.dtype.Size())
@@ -218,6 +221,15 @@ func (t Tensor) String() string {
 	return fmt.Sprintf("%s (%s) on %s", t.dtype, strings.Join(dims, ", "), t.Place())
 }
 
+// Group joins rows, k at a time: (rows, n) -> (rows/k, k*n).
+func (t Tensor) Group(k int) Tensor {
+	if t.nd != 2 || k < 1 || int(t.dim[0])%k != 0 || int64(k)*int64(t.dim[1]) > math.MaxInt32 {
+		return Tensor{}
+	}
+	t.dim[0], t.dim[1] = t.dim[0]/int32(k), t.dim[1]*int32(k)
+	return t
+}
+
 // SameShape says whether two tensors have the same dimensions.
 func (t Tensor) SameShape(u Tensor) bool { return t.nd == u.nd && t.dim == u.dim }
 
@@ -227,6 +239,8 @@ func advance(p unsafe.Pointer, n int64) unsafe.Pointer {
 	}
 	return unsafe.Add(p, n)
 }
+
+func pointerTo[E any](s []E) unsafe.Pointer { return unsafe.Pointer(unsafe.SliceData(s)) }
 
 func bytesOf[E any](s []E) []byte {
 	var e E

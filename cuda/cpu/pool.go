@@ -11,11 +11,17 @@ import (
 	"os"
 	"runtime"
 	"sync"
+	"unsafe"
+
+	"github.com/inference-pio/inference-pio/cuda"
+	"github.com/inference-pio/inference-pio/internal/block"
 )
 
 // pool.go holds the Pool: a kernel table and the threads it runs on. -std=c11 matters for more than the language: it keeps
 // the compiler from fusing a multiply and an add where the source does not say so, and with that equal bits wherever a
 // kernel is inlined.
+
+var _ = [1]struct{}{}[C.PIO_BLOCK-block.Size]
 
 // EnvKernels is the environment variable that forces a kernel table by its name, for tests.
 const EnvKernels = "PIO_CPU"
@@ -25,6 +31,7 @@ type Pool struct {
 	c       *C.pio_pool
 	table   *C.pio_kernels
 	threads int
+	layouts map[string]int // the table's, by name
 	close   sync.Once
 }
 
@@ -49,8 +56,28 @@ func newPool(threads int, table *C.pio_kernels) *Pool {
 	if threads <= 0 {
 		threads = runtime.GOMAXPROCS(0)
 	}
-	return &Pool{c: C.pio_pool_new(C.int(threads)), table: table, threads: threads}
+	p := &Pool{c: C.pio_pool_new(C.int(threads)), table: table, threads: threads, layouts: map[string]int{}}
+	for i, l := range unsafe.Slice(table.layouts, table.layout_count) {
+		p.layouts[C.GoString(l.name)] = i
+	}
+	return p
 }
+
+// codes are the kernels' numbers of the ops, found by their names.
+var codes = func() (list [256]int) {
+	names := map[string]int{}
+	for i := range int(C.PIO_OP_COUNT) {
+		names[C.GoString(C.pio_op_name(C.int(i)))] = i
+	}
+	for _, code := range cuda.OpCodes() {
+		i, ok := names[code.String()]
+		if !ok {
+			i = -1
+		}
+		list[code] = i
+	}
+	return list
+}()
 
 // Close ends the threads. No op may run or come after.
 func (p *Pool) Close() error {

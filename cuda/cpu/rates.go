@@ -8,6 +8,8 @@ import "C"
 import (
 	"time"
 	"unsafe"
+
+	"golang.org/x/sys/unix"
 )
 
 // rates.go measures what the machine can do at best, with the pool's own threads: to plan with, and to compare kernels with.
@@ -20,12 +22,11 @@ const (
 // ReadBandwidth is the rate in bytes/s at which the pool's threads read memory, the best of some passes. It takes a few
 // tenths of a second and 256 MiB; 0 if there is no such memory.
 func (p *Pool) ReadBandwidth() float64 {
-	m, err := Map(readBytes)
+	data, err := unix.Mmap(-1, 0, readBytes, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_ANON)
 	if err != nil {
 		return 0
 	}
-	defer Unmap(m, readBytes)
-	data := unsafe.Slice((*byte)(m), readBytes)
+	defer unix.Munmap(data)
 	for i := 0; i < len(data); i += 4096 {
 		data[i] = 1 // untouched pages would all be one page of zeros
 	}

@@ -6,11 +6,9 @@
 package far
 
 import (
-	"fmt"
 	"sync"
 	"sync/atomic"
 	"time"
-	"unsafe"
 
 	"github.com/inference-pio/inference-pio/cuda"
 	"github.com/inference-pio/inference-pio/cuda/cpu"
@@ -18,20 +16,19 @@ import (
 
 // Device is one far device.
 type Device struct {
-	name   string
-	rates  cuda.Rates
-	ops    cuda.Ops
-	ledger cuda.Ledger
-	link   link
-	in     counter
-	out    counter
+	name    string
+	rates   cuda.Rates
+	threads *cpu.Device
+	ledger  cuda.Ledger
+	link    link
+	in      counter
+	out     counter
 }
 
 // New is a device with a budget in bytes (0: no limit), which copies at copyRate bytes/s in either direction (0: as fast
 // as it can) and tells planners that it reads weights at readRate bytes/s. It computes on the threads of c.
-func New(name string, memory int64, copyRate, readRate float64, c *cuda.CPU) *Device {
-	d := &Device{name: name, rates: cuda.Rates{Copy: copyRate, Read: readRate}, link: link{rate: copyRate}}
-	d.ops = cuda.HostOps(d, c)
+func New(name string, memory int64, copyRate, readRate float64, c *cpu.Device) *Device {
+	d := &Device{name: name, rates: cuda.Rates{Copy: copyRate, Read: readRate}, link: link{rate: copyRate}, threads: c}
 	d.ledger.SetBudget(memory)
 	return d
 }
@@ -43,24 +40,10 @@ func (d *Device) Name() string { return d.name }
 func (d *Device) Kind() string { return cuda.KindFar }
 
 // Alloc gives zeroed memory if the budget allows it.
-func (d *Device) Alloc(bytes int64, p cuda.Purpose) (cuda.Memory, error) {
-	if err := d.ledger.Take(d.name, bytes, p); err != nil {
-		return cuda.Memory{}, err
-	}
-	ptr, err := cpu.Map(bytes)
-	if err != nil {
-		d.ledger.Give(bytes, p)
-		return cuda.Memory{}, fmt.Errorf("%s: %w", d.name, err)
-	}
-	return cuda.NewMemory(ptr, bytes, p), nil
-}
+func (d *Device) Alloc(bytes int64, p cuda.Purpose) (cuda.Memory, error) { return d.ledger.Map(d.name, bytes, p) }
 
 // Free gives memory back.
-func (d *Device) Free(m cuda.Memory) {
-	if m.Pointer() != nil && cpu.Unmap(m.Pointer(), m.Bytes()) == nil {
-		d.ledger.Give(m.Bytes(), m.Purpose())
-	}
-}
+func (d *Device) Free(m cuda.Memory) { d.ledger.Unmap(m) }
 
 // Usage is exact at every instant.
 func (d *Device) Usage() cuda.Usage { return d.ledger.Usage() }
@@ -68,35 +51,24 @@ func (d *Device) Usage() cuda.Usage { return d.ledger.Usage() }
 // SetBudget changes what Alloc may give in total; 0 is no limit.
 func (d *Device) SetBudget(bytes int64) { d.ledger.SetBudget(bytes) }
 
-// CopyIn brings a tensor here.
-func (d *Device) CopyIn(dst, src cuda.Tensor) error { return d.copy(dst, src, dst, src, &d.in) }
+// Layout is the file's.
+func (d *Device) Layout(m cuda.Matrix) *cuda.Layout { return m.Layout }
 
-// CopyOut brings a tensor to the memory of this process.
-func (d *Device) CopyOut(dst, src cuda.Tensor) error { return d.copy(dst, src, src, dst, &d.out) }
+// NewQueue is a queue that runs everything at once.
+func (d *Device) NewQueue() cuda.Queue { return cpu.NewQueue(d, d.threads, d) }
 
-func (d *Device) copy(dst, src, here, there cuda.Tensor, c *counter) error {
-	if here.Device() != cuda.Device(d) || there.Device() != nil || dst.DType() != src.DType() || dst.Len() != src.Len() {
-		return fmt.Errorf("%s: a copy from %v to %v is not one between this device and the cpu", d.name, src, dst)
-	}
-	arrived := d.link.send(dst.Bytes())
-	copy(bytesAt(dst), bytesAt(src))
+// In implements cpu.Link: it waits as long as the link takes.
+func (d *Device) In(bytes int64) { d.send(bytes, &d.in) }
+
+// Out implements cpu.Link.
+func (d *Device) Out(bytes int64) { d.send(bytes, &d.out) }
+
+func (d *Device) send(bytes int64, c *counter) {
+	arrived := d.link.send(bytes)
 	c.copies.Add(1)
-	c.bytes.Add(dst.Bytes())
+	c.bytes.Add(bytes)
 	time.Sleep(time.Until(arrived))
-	return nil
 }
-
-// CopyWithin copies between two tensors that are here.
-func (d *Device) CopyWithin(dst, src cuda.Tensor) error {
-	if dst.Device() != cuda.Device(d) || src.Device() != cuda.Device(d) || dst.DType() != src.DType() || dst.Len() != src.Len() {
-		return fmt.Errorf("%s: a copy from %v to %v is not one within this device", d.name, src, dst)
-	}
-	copy(bytesAt(dst), bytesAt(src))
-	return nil
-}
-
-// Ops is the CPU's kernels on this device's memory.
-func (d *Device) Ops() cuda.Ops { return d.ops }
 
 // Rates are those given to New, and the FLOPS are not known.
 func (d *Device) Rates() cuda.Rates { return d.rates }
@@ -110,8 +82,6 @@ func (d *Device) Traffic() Traffic {
 }
 
 type counter struct{ copies, bytes atomic.Int64 }
-
-func bytesAt(t cuda.Tensor) []byte { return unsafe.Slice((*byte)(t.Pointer()), t.Bytes()) }
 
 // link is the wire that all copies share: one after the other, at its rate.
 type link struct {

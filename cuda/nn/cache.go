@@ -4,10 +4,13 @@
 
 package nn
 
-import "github.com/inference-pio/inference-pio/cuda"
+import (
+	"github.com/inference-pio/inference-pio/cuda"
+	"github.com/inference-pio/inference-pio/internal/block"
+)
 
 // BlockSize is the number of positions in one block of the cache.
-const BlockSize = 64
+const BlockSize = block.Size
 
 // CacheSpec is what one layer keeps, in f32. The zero CacheSpec is a layer that keeps nothing.
 type CacheSpec struct {

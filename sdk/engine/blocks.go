@@ -6,8 +6,10 @@
 
 package engine
 
+import "github.com/inference-pio/inference-pio/internal/block"
+
 // BlockSize is the number of positions in a block.
-const BlockSize = 64
+const BlockSize = block.Size
 
 // prefix identifies what a full block holds: its ids, and the content before it. It is compared whole, so two prompts can
 // never be taken for each other.

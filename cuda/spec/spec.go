@@ -1,34 +1,54 @@
-package cpu
+// Package spec is the specification of the tensor library's ops: each in plain Go, without cleverness, sums in float64. Kernels of every
+// back end are tested against it with bounds that their own rounding explains; nothing here is ever made faster. Formulas and shapes are at
+// the methods of cuda.Step. Only tests import it.
+package spec
 
-import "math"
+import (
+	"math"
 
-// ref.go is the specification: every op in plain Go, without cleverness, sums in float64. The kernels are tested against
-// it with bounds that their own rounding explains; nothing here is ever made faster. cuda/ops.go has formulas and shapes.
+	"github.com/inference-pio/inference-pio/cuda"
+)
 
-// RefEmbed is cuda.Step.Embed.
-func RefEmbed(y []float32, tokens []int32, table Matrix) {
+// spec.go has the ops of cuda/ops.go, and how rows are addressed.
+
+// Pages addresses the rows of a batch in a paged cache of shape (Blocks, Heads, Size, dim).
+type Pages struct {
+	Positions, Seqs     []int32 // by row
+	Tables              []int32 // block ids, Width of them for each sequence
+	Width               int
+	Blocks, Heads, Size int
+}
+
+// slot is the index of the first element of a row's head in a cache whose heads have dim elements.
+func (g *Pages) slot(seq, position, head, dim int) int {
+	block := int(g.Tables[seq*g.Width+position/g.Size])
+	return ((block*g.Heads+head)*g.Size + position%g.Size) * dim
+}
+
+// Embed is cuda.Step.Embed.
+func Embed(y []float32, tokens []int32, table cuda.Matrix) {
 	for r, id := range tokens {
 		for i := range table.Cols {
-			y[r*table.Cols+i] = table.Widen(int(id)*table.Cols + i)
+			y[r*table.Cols+i] = Element(table, int(id)*table.Cols+i)
 		}
 	}
 }
 
-// RefMatMul is cuda.Step.MatMul.
-func RefMatMul(y, x []float32, w Matrix) {
+// MatMul is cuda.Step.MatMul.
+func MatMul(y, x []float32, w cuda.Matrix) {
 	for r := range len(x) / w.Cols {
 		for o := range w.Rows {
 			var sum float64
 			for k := range w.Cols {
-				sum += float64(x[r*w.Cols+k]) * float64(w.Widen(o*w.Cols+k))
+				sum += float64(x[r*w.Cols+k]) * float64(Element(w, o*w.Cols+k))
 			}
 			y[r*w.Rows+o] = float32(sum)
 		}
 	}
 }
 
-// RefRMSNorm is cuda.Step.RMSNorm.
-func RefRMSNorm(y, x []float32, w Matrix, eps, plus float32) {
+// RMSNorm is cuda.Step.RMSNorm.
+func RMSNorm(y, x []float32, w cuda.Matrix, eps, plus float32) {
 	n := w.Cols
 	for r := range len(x) / n {
 		var sum float64
@@ -37,20 +57,20 @@ func RefRMSNorm(y, x []float32, w Matrix, eps, plus float32) {
 		}
 		inv := 1 / math.Sqrt(sum/float64(n)+float64(eps))
 		for i := range n {
-			y[r*n+i] = float32(float64(x[r*n+i]) * inv * (float64(plus) + float64(w.Widen(i))))
+			y[r*n+i] = float32(float64(x[r*n+i]) * inv * (float64(plus) + float64(Element(w, i))))
 		}
 	}
 }
 
-// RefAdd is cuda.Step.Add.
-func RefAdd(z, x, y []float32) {
+// Add is cuda.Step.Add.
+func Add(z, x, y []float32) {
 	for i := range z {
 		z[i] = x[i] + y[i]
 	}
 }
 
-// RefSwiGLU is cuda.Step.SwiGLU.
-func RefSwiGLU(y, gate, up []float32) {
+// SwiGLU is cuda.Step.SwiGLU.
+func SwiGLU(y, gate, up []float32) {
 	for i := range y {
 		g := float64(gate[i])
 		y[i] = float32(g / (1 + math.Exp(-g)) * float64(up[i]))
@@ -63,8 +83,8 @@ type Axes struct {
 	Of    []uint8
 }
 
-// RefAngles is cuda.Step.AnglesByAxis.
-func RefAngles(y []float32, positions []int32, axes Axes, freqs []float32, scale float32) {
+// Angles is cuda.Step.AnglesByAxis.
+func Angles(y []float32, positions []int32, axes Axes, freqs []float32, scale float32) {
 	for r := range len(positions) / axes.Count {
 		for i, f := range freqs {
 			p := positions[r*axes.Count]
@@ -81,8 +101,8 @@ func RefAngles(y []float32, positions []int32, axes Axes, freqs []float32, scale
 // Heads is the shape of rows of heads and, for Rotate, how many pairs of each head turn, from which element on.
 type Heads struct{ Rows, Heads, Dim, Pairs, First int }
 
-// RefRotate is cuda.Step.Rotate.
-func RefRotate(y, x, angles []float32, s Heads, interleaved bool) {
+// Rotate is cuda.Step.Rotate.
+func Rotate(y, x, angles []float32, s Heads, interleaved bool) {
 	copy(y, x)
 	for r := range s.Rows {
 		for h := range s.Heads {
@@ -100,8 +120,8 @@ func RefRotate(y, x, angles []float32, s Heads, interleaved bool) {
 	}
 }
 
-// RefCacheWrite is cuda.Step.CacheWrite.
-func RefCacheWrite(cache, x []float32, g Pages, dim int) {
+// CacheWrite is cuda.Step.CacheWrite.
+func CacheWrite(cache, x []float32, g Pages, dim int) {
 	for r, p := range g.Positions {
 		for h := range g.Heads {
 			to := g.slot(int(g.Seqs[r]), int(p), h, dim)
@@ -110,8 +130,8 @@ func RefCacheWrite(cache, x []float32, g Pages, dim int) {
 	}
 }
 
-// RefAttention is cuda.Step.Attention, with softmax in two passes.
-func RefAttention(y, q, k, v []float32, g Pages, heads, dim, vdim int, scale float32) {
+// Attention is cuda.Step.Attention, with softmax in two passes.
+func Attention(y, q, k, v []float32, g Pages, heads, dim, vdim int, scale float32) {
 	for r, p := range g.Positions {
 		seq := int(g.Seqs[r])
 		for h := range heads {
@@ -141,8 +161,8 @@ func RefAttention(y, q, k, v []float32, g Pages, heads, dim, vdim int, scale flo
 	}
 }
 
-// RefGather is cuda.Step.Gather, for rows of width elements.
-func RefGather(y, x []float32, index []int32, width int) {
+// Gather is cuda.Step.Gather, for rows of width elements.
+func Gather(y, x []float32, index []int32, width int) {
 	for i, r := range index {
 		copy(y[i*width:(i+1)*width], x[int(r)*width:])
 	}

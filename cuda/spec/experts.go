@@ -1,6 +1,7 @@
-package cpu
+package spec
 
 import (
+	"github.com/inference-pio/inference-pio/cuda"
 	"math"
 	"slices"
 )
@@ -12,14 +13,14 @@ import (
 type Routing struct {
 	Sigmoid           bool // scores are sigmoids, not a softmax
 	Experts, TopK     int
-	Groups, TopGroups int    // fewer than two groups are none
-	Bias              Matrix // (Experts), added to scores to choose by; a nil Ptr is none
+	Groups, TopGroups int         // fewer than two groups are none
+	Bias              cuda.Matrix // (Experts), added to scores to choose by; a nil Ptr is none
 	Normalize         bool
 	Epsilon, Scale    float32
 }
 
-// RefRoute is cuda.Step.Route.
-func RefRoute(index []int32, weights, logits []float32, c Routing) {
+// Route is cuda.Step.Route.
+func Route(index []int32, weights, logits []float32, c Routing) {
 	for r := range len(logits) / c.Experts {
 		scores := c.scores(logits[r*c.Experts : (r+1)*c.Experts])
 		by := slices.Clone(scores)
@@ -27,8 +28,8 @@ func RefRoute(index []int32, weights, logits []float32, c Routing) {
 			copy(by, logits[r*c.Experts:])
 		}
 		for e := range by {
-			if c.Bias.Ptr != nil {
-				by[e] += c.Bias.Widen(e)
+			if !c.Bias.IsZero() {
+				by[e] += Element(c.Bias, e)
 			}
 			if math.IsNaN(float64(by[e])) {
 				by[e] = float32(math.Inf(-1))
@@ -43,7 +44,7 @@ func RefRoute(index []int32, weights, logits []float32, c Routing) {
 }
 
 // byLogits says that experts are chosen by their logits, which are ordered as the scores are and rounded less.
-func (c *Routing) byLogits() bool { return !c.Sigmoid && c.Bias.Ptr == nil && c.Groups < 2 }
+func (c *Routing) byLogits() bool { return !c.Sigmoid && c.Bias.IsZero() && c.Groups < 2 }
 
 // scores are computed in float64 and rounded once.
 func (c *Routing) scores(logits []float32) []float32 {
@@ -117,8 +118,8 @@ func (c *Routing) weigh(weights, scores []float32, chosen []int) {
 	}
 }
 
-// RefGatherByValue is cuda.Step.GatherByValue, for rows that stand k times in index.
-func RefGatherByValue(y []float32, entries []int32, x []float32, index []int32, k int, values []int32) {
+// GatherByValue is cuda.Step.GatherByValue, for rows that stand k times in index.
+func GatherByValue(y []float32, entries []int32, x []float32, index []int32, k int, values []int32) {
 	findByValue(entries, index, values)
 	width := len(x) * k / len(index)
 	for i, e := range entries {
@@ -142,17 +143,17 @@ func findByValue(entries, index, values []int32) (n int) {
 	return n
 }
 
-// RefMatMulGrouped is cuda.Step.MatMulGrouped.
-func RefMatMulGrouped(y, x []float32, counts []int32, ws []Matrix) {
+// MatMulGrouped is cuda.Step.MatMulGrouped.
+func MatMulGrouped(y, x []float32, counts []int32, ws []cuda.Matrix) {
 	for i, n := range counts {
 		in, out := int(n)*ws[i].Cols, int(n)*ws[i].Rows
-		RefMatMul(y[:out], x[:in], ws[i])
+		MatMul(y[:out], x[:in], ws[i])
 		y, x = y[out:], x[in:]
 	}
 }
 
-// RefScatterAddByIndex is cuda.Step.ScatterAddByIndex, for rows of width elements that stand k times in weights.
-func RefScatterAddByIndex(y, x []float32, entries []int32, weights []float32, width, k int) {
+// ScatterAddByIndex is cuda.Step.ScatterAddByIndex, for rows of width elements that stand k times in weights.
+func ScatterAddByIndex(y, x []float32, entries []int32, weights []float32, width, k int) {
 	for i, e := range entries {
 		to, from := y[int(e)/k*width:], x[i*width:(i+1)*width]
 		for j, v := range from {

@@ -1,11 +1,15 @@
-package cpu
+package spec
 
-import "math"
+import (
+	"math"
+
+	"github.com/inference-pio/inference-pio/cuda"
+)
 
 // ref_attention.go specifies attention over tiles and over latents.
 
-// RefCacheRead is cuda.Step.CacheRead.
-func RefCacheRead(y, cache []float32, g Pages, seq, first, dim int) {
+// CacheRead is cuda.Step.CacheRead.
+func CacheRead(y, cache []float32, g Pages, seq, first, dim int) {
 	for r := range len(y) / (g.Heads * dim) {
 		for h := range g.Heads {
 			at := g.slot(seq, first+r, h, dim)
@@ -14,8 +18,8 @@ func RefCacheRead(y, cache []float32, g Pages, seq, first, dim int) {
 	}
 }
 
-// RefHeadsFirst is cuda.Step.HeadsFirst, for rows of heads of dim elements.
-func RefHeadsFirst(y, x, tail []float32, rows, heads, dim, from int) {
+// HeadsFirst is cuda.Step.HeadsFirst, for rows of heads of dim elements.
+func HeadsFirst(y, x, tail []float32, rows, heads, dim, from int) {
 	width := len(y) / (rows * heads)
 	shared := len(tail) / rows
 	for h := range heads {
@@ -39,8 +43,8 @@ func (a running) parts() (sums []float32, most, weights *float32) {
 	return a[:n-2], &a[n-2], &a[n-1]
 }
 
-// RefAttendStart is cuda.Step.AttendStart.
-func RefAttendStart(acc []float32, vdim int) {
+// AttendStart is cuda.Step.AttendStart.
+func AttendStart(acc []float32, vdim int) {
 	for i := 0; i < len(acc); i += vdim + 2 {
 		sums, most, weights := running(acc[i : i+vdim+2]).parts()
 		clear(sums)
@@ -48,21 +52,21 @@ func RefAttendStart(acc []float32, vdim int) {
 	}
 }
 
-// RefAttendTile is cuda.Step.AttendTile.
-func RefAttendTile(acc, q, k, v []float32, limits []int32, t Tile, scale float32) {
+// AttendTile is cuda.Step.AttendTile.
+func AttendTile(acc, q, k, v []float32, limits []int32, t Tile, scale float32) {
 	for r, limit := range limits {
 		for h := range t.Heads {
 			at := r*t.Heads + h
 			n := min(int(limit)-t.First+1, t.Keys)
 			if n > 0 {
 				head := h * t.KVHeads / t.Heads * t.Keys
-				refAttend(acc[at*(t.VDim+2):][:t.VDim+2], q[at*t.Dim:][:t.Dim], k[head*t.Dim:][:n*t.Dim], v[head*t.VDim:], scale)
+				attend(acc[at*(t.VDim+2):][:t.VDim+2], q[at*t.Dim:][:t.Dim], k[head*t.Dim:][:n*t.Dim], v[head*t.VDim:], scale)
 			}
 		}
 	}
 }
 
-func refAttend(acc running, q, k, v []float32, scale float32) {
+func attend(acc running, q, k, v []float32, scale float32) {
 	sums, most, weights := acc.parts()
 	scores, top := make([]float64, len(k)/len(q)), float64(*most)
 	for t := range scores {
@@ -90,8 +94,8 @@ func refAttend(acc running, q, k, v []float32, scale float32) {
 	*most, *weights = float32(top), float32(sum)
 }
 
-// RefAttendDone is cuda.Step.AttendDone.
-func RefAttendDone(y, acc []float32, vdim int) {
+// AttendDone is cuda.Step.AttendDone.
+func AttendDone(y, acc []float32, vdim int) {
 	for i := range len(y) / vdim {
 		sums, _, weights := running(acc[i*(vdim+2):][:vdim+2]).parts()
 		for j, x := range sums {
@@ -103,8 +107,8 @@ func RefAttendDone(y, acc []float32, vdim int) {
 	}
 }
 
-// RefLatentQuery is cuda.Step.LatentQuery, for queries of heads of dim elements.
-func RefLatentQuery(y, q []float32, w Matrix, heads, dim, nope int) {
+// LatentQuery is cuda.Step.LatentQuery, for queries of heads of dim elements.
+func LatentQuery(y, q []float32, w cuda.Matrix, heads, dim, nope int) {
 	group, rank := w.Rows/heads, w.Cols
 	width := rank + dim - nope
 	for i := range len(q) / dim { // a row's head
@@ -112,7 +116,7 @@ func RefLatentQuery(y, q []float32, w Matrix, heads, dim, nope int) {
 		for c := range rank {
 			var sum float64
 			for k := range nope {
-				sum += float64(q[i*dim+k]) * float64(w.Widen((first+k)*rank+c))
+				sum += float64(q[i*dim+k]) * float64(Element(w, (first+k)*rank+c))
 			}
 			y[i*width+c] = float32(sum)
 		}
@@ -120,26 +124,26 @@ func RefLatentQuery(y, q []float32, w Matrix, heads, dim, nope int) {
 	}
 }
 
-// RefLatentValue is cuda.Step.LatentValue, for values of vdim elements.
-func RefLatentValue(y, x []float32, w Matrix, heads, vdim int) {
+// LatentValue is cuda.Step.LatentValue, for values of vdim elements.
+func LatentValue(y, x []float32, w cuda.Matrix, heads, vdim int) {
 	group, rank := w.Rows/heads, w.Cols
 	for i := range len(x) / rank {
 		first := i%heads*group + group - vdim
 		for o := range vdim {
 			var sum float64
 			for k := range rank {
-				sum += float64(x[i*rank+k]) * float64(w.Widen((first+o)*rank+k))
+				sum += float64(x[i*rank+k]) * float64(Element(w, (first+o)*rank+k))
 			}
 			y[i*vdim+o] = float32(sum)
 		}
 	}
 }
 
-// RefLatentAttention is cuda.Step.LatentAttention: attention whose values are the first vdim elements of its keys.
-func RefLatentAttention(y, q, cache []float32, g Pages, heads, dim, vdim int, scale float32) {
+// LatentAttention is cuda.Step.LatentAttention: attention whose values are the first vdim elements of its keys.
+func LatentAttention(y, q, cache []float32, g Pages, heads, dim, vdim int, scale float32) {
 	values := make([]float32, len(cache)/dim*vdim)
 	for i := range len(cache) / dim {
 		copy(values[i*vdim:(i+1)*vdim], cache[i*dim:])
 	}
-	RefAttention(y, q, cache, values, g, heads, dim, vdim, scale)
+	Attention(y, q, cache, values, g, heads, dim, vdim, scale)
 }

@@ -1,18 +1,22 @@
-package cpu
+package spec
 
-import "math"
+import (
+	"math"
+
+	"github.com/inference-pio/inference-pio/cuda"
+)
 
 // ref_biased.go specifies the ops of layers with biases.
 
-// RefAddRow is cuda.Step.AddRow.
-func RefAddRow(y, x []float32, row Matrix) {
+// AddRow is cuda.Step.AddRow.
+func AddRow(y, x []float32, row cuda.Matrix) {
 	for i, v := range x {
-		y[i] = v + row.Widen(i%row.Cols)
+		y[i] = v + Element(row, i%row.Cols)
 	}
 }
 
-// RefLayerNorm is cuda.Step.LayerNorm.
-func RefLayerNorm(y, x []float32, w, b Matrix, eps float32) {
+// LayerNorm is cuda.Step.LayerNorm.
+func LayerNorm(y, x []float32, w, b cuda.Matrix, eps float32) {
 	n := w.Cols
 	for r := range len(x) / n {
 		row, mean, variance := x[r*n:(r+1)*n], 0.0, 0.0
@@ -24,13 +28,13 @@ func RefLayerNorm(y, x []float32, w, b Matrix, eps float32) {
 		}
 		inv := 1 / math.Sqrt(variance+float64(eps))
 		for i, v := range row {
-			y[r*n+i] = float32((float64(v)-mean)*inv*float64(w.Widen(i)) + float64(b.Widen(i)))
+			y[r*n+i] = float32((float64(v)-mean)*inv*float64(Element(w, i)) + float64(Element(b, i)))
 		}
 	}
 }
 
-// RefGELU is cuda.Step.GELU.
-func RefGELU(y, x []float32, tanh bool) {
+// GELU is cuda.Step.GELU.
+func GELU(y, x []float32, tanh bool) {
 	for i, v := range x {
 		f, u := float64(v), float64(v)/math.Sqrt2
 		if tanh {

@@ -1,0 +1,319 @@
+package cuda
+
+import (
+	"fmt"
+	"math"
+	"strings"
+)
+
+// call.go puts an op together: it decides where the op runs, brings activations there, checks shapes, makes the result and adds the op to
+// the queue. A method of Step says in a few lines what an op is; what all ops have in common is here, once.
+
+// call is an op on its way to a queue. A step has one, since ops are made one at a time.
+type call struct {
+	s   *Step
+	dev int
+	by  string // the first weight's name, for errors
+	op  Op
+}
+
+// start begins an op where the layer is.
+func (s *Step) start(code OpCode) *call { return s.startOn(s.current, code) }
+
+// startAt begins an op where a module was entered.
+func (s *Step) startAt(m *Module, code OpCode) *call { return s.startOn(s.device(m), code) }
+
+// startBy begins an op where a weight is, which is its first.
+func (s *Step) startBy(w *Weight, code OpCode) (*call, Matrix) {
+	if w == nil {
+		c := s.start(code)
+		c.fail(errNothing)
+		return c, Matrix{}
+	}
+	c := s.startAt(w.Module, code)
+	return c, c.weight(w)
+}
+
+func (s *Step) startOn(dev int, code OpCode) *call {
+	c := &s.call
+	c.s, c.dev, c.by = s, dev, ""
+	c.op.Code, c.op.Experts = code, nil
+	c.op.outs, c.op.ins, c.op.weights, c.op.floats, c.op.ints = 0, 0, 0, 0, 0
+	return c
+}
+
+// in brings an activation to where the op runs, as its next operand.
+func (c *call) in(t Tensor) Tensor {
+	if t.IsZero() {
+		c.fail(errNothing)
+	}
+	return c.optional(t)
+}
+
+// optional is in for an operand that may be none.
+func (c *call) optional(t Tensor) Tensor {
+	if c.s.err == nil && !t.IsZero() {
+		t = c.s.on(c.dev, t)
+	}
+	c.op.Takes(t)
+	return t
+}
+
+// weight is the op's next weight, which must be where the op runs.
+func (c *call) weight(w *Weight) Matrix {
+	if c.s.err != nil {
+		return Matrix{}
+	}
+	if w == nil {
+		c.fail(errNothing)
+		return Matrix{}
+	}
+	if c.by == "" {
+		c.by = w.Name
+	}
+	m := w.On(c.dev)
+	if m.IsZero() {
+		c.s.fail(fmt.Errorf("%s is not on %s, where its module was entered", w.Name, c.s.devices[c.dev].Name()))
+	}
+	c.op.By(m)
+	return m
+}
+
+// state is a state that the op reads, as its next operand.
+func (c *call) state(st *State) Tensor {
+	t := c.stateHere(st)
+	c.op.Takes(t)
+	return t
+}
+
+// changes is a state that the op changes.
+func (c *call) changes(st *State) Tensor {
+	t := c.stateHere(st)
+	c.op.Gives(t)
+	return t
+}
+
+func (c *call) stateHere(st *State) Tensor {
+	if st == nil {
+		c.fail(errNothing)
+		return Tensor{}
+	}
+	if c.s.err == nil && !c.s.measuring && st.t.dev != c.s.memory[c.dev] {
+		c.fail(fmt.Errorf("%s (%v) lies in the memory of another device", st.Name, st.t))
+	}
+	return st.t
+}
+
+// alters is an activation that the op changes. It must lie here and nowhere else: a copy would not learn of the change.
+func (c *call) alters(t Tensor) Tensor {
+	if t.IsZero() {
+		c.fail(errNothing)
+	}
+	t = c.s.changing(c.dev, t)
+	c.op.Gives(t)
+	return t
+}
+
+// with adds numbers, at integers.
+func (c *call) with(list ...float32) { c.op.With(list...) }
+func (c *call) at(list ...int) {
+	for _, n := range list {
+		c.op.At(int32(n))
+	}
+}
+
+// fits says whether the op may go on, and tells its operands if they do not fit.
+func (c *call) fits(ok bool) bool {
+	if c.s.err != nil {
+		return false
+	}
+	if !ok {
+		c.fail(fmt.Errorf("shapes do not fit: %s", c.operands()))
+	}
+	return ok
+}
+
+func (c *call) operands() string {
+	var list []string
+	out, in, weights := c.op.Operands()
+	for _, t := range append(append([]Tensor(nil), out...), in...) {
+		if !t.IsZero() {
+			list = append(list, t.String())
+		}
+	}
+	for _, w := range weights {
+		if !w.IsZero() {
+			list = append(list, w.String())
+		}
+	}
+	return strings.Join(list, " with ")
+}
+
+// out makes the op's next result.
+func (c *call) out(d DType, dims ...int32) Tensor {
+	var dim [MaxDims]int32
+	return c.shaped(d, uint8(copy(dim[:], dims)), dim)
+}
+
+// like makes a result of another tensor's shape.
+func (c *call) like(t Tensor) Tensor { return c.shaped(F32, t.nd, t.dim) }
+
+func (c *call) shaped(d DType, nd uint8, dim [MaxDims]int32) Tensor {
+	y := c.s.make(c.dev, d, nd, dim)
+	c.op.Gives(y)
+	return y
+}
+
+// gives adds the op to its queue and returns its result.
+func (c *call) gives(y Tensor) Tensor {
+	if c.s.err != nil {
+		return Tensor{}
+	}
+	if !c.s.measuring {
+		c.s.queues[c.dev].Run(&c.op)
+	}
+	return y
+}
+
+func (c *call) run() { c.gives(Tensor{}) }
+
+func (c *call) fail(err error) {
+	if c.by != "" {
+		c.s.fail(fmt.Errorf("%s by %s: %w", c.op.Code, c.by, err))
+	} else {
+		c.s.fail(fmt.Errorf("%s: %w", c.op.Code, err))
+	}
+}
+
+// refuse ends an op because of a number that it was given.
+func (c *call) refuse(format string, args ...any) Tensor {
+	if c.s.err == nil {
+		c.fail(fmt.Errorf(format, args...))
+	}
+	return Tensor{}
+}
+
+// ---- what comes from the host
+
+// Indices brings integers into the step that count something: each must be at least 0 and below a number, which ops rely on. They last as
+// long as what is made at that point. Without a shape the tensor has one dimension.
+func (s *Step) Indices(data []int32, below int, shape ...int) Tensor {
+	if s.err != nil {
+		return Tensor{}
+	}
+	for i, n := range data {
+		if n < 0 || int64(n) >= int64(below) {
+			s.fail(fmt.Errorf("input: %d (at %d) is not among %d", n, i, below))
+			return Tensor{}
+		}
+	}
+	t := s.input(I32, len(data), shape)
+	t.below = int32(min(int64(below), math.MaxInt32))
+	if !s.measuring && s.err == nil {
+		copy(t.I32(), data)
+	}
+	return t
+}
+
+// Anything is what Indices are below when they count nothing that an op looks up.
+const Anything = math.MaxInt32
+
+// InputF32 brings values (pixels, features) into the step: they last as long as what is made at that point. Without a shape
+// the tensor has one dimension. While measuring data may be nil; the shape says how much there will be.
+func (s *Step) InputF32(data []float32, shape ...int) Tensor {
+	if s.err != nil {
+		return Tensor{}
+	}
+	n := len(data)
+	if s.measuring && data == nil {
+		n = -1
+	}
+	t := s.input(F32, n, shape)
+	if !s.measuring && s.err == nil {
+		copy(t.F32(), data)
+	}
+	return t
+}
+
+// input makes room for n elements from the host; n is -1 if the shape alone says how many.
+func (s *Step) input(d DType, n int, shape []int) Tensor {
+	t := Tensor{dtype: d, nd: 1}
+	t.dim[0] = int32(n)
+	if len(shape) > 0 {
+		if err := t.setShape(shape); err != nil {
+			s.fail(fmt.Errorf("input: %w", err))
+			return Tensor{}
+		}
+	}
+	if n >= 0 && t.Len() != n {
+		s.fail(fmt.Errorf("input: %d elements do not fill the shape %v", n, append([]int(nil), shape...)))
+		return Tensor{}
+	}
+	return s.make(0, d, t.nd, t.dim)
+}
+
+// Pages says where the rows of a batch have their positions in paged caches, which all have blocks of one size. What it says was checked
+// when it came in: every block that positions 0..positions[r] of a row lie in exists.
+type Pages struct {
+	Positions Tensor // (rows) i32, from 0
+	Seqs      Tensor // (rows) i32: which row of Tables is the sequence's
+	Tables    Tensor // (sequences, width) i32: the cache blocks of each sequence, in order of its positions
+
+	size int32
+	upto []int32 // by sequence: how many of its positions were checked
+}
+
+// Pages brings into the step which blocks rows have: row r is position positions[r] of sequence seqs[r], whose positions p lie in blocks
+// tables[seqs[r]·width + p div size], each below a number of blocks. What stands in a table behind those is not looked at.
+func (s *Step) Pages(positions, seqs, tables []int32, width, blocks, size int) Pages {
+	if s.err != nil {
+		return Pages{}
+	}
+	if width <= 0 || size <= 0 || len(positions) != len(seqs) || len(tables)%width != 0 {
+		s.fail(fmt.Errorf("input: %d positions, %d sequences, %d blocks in tables of %d, blocks of %d positions", len(positions), len(seqs), len(tables), width, size))
+		return Pages{}
+	}
+	p := Pages{size: int32(size)}
+	if s.upto = append(s.upto[:0], make([]int32, len(tables)/width)...); !s.measuring {
+		if err := checkPages(s.upto, positions, seqs, tables, width, blocks, size); err != nil {
+			s.fail(fmt.Errorf("input: %w", err))
+			return Pages{}
+		}
+	}
+	p.upto = s.upto
+	p.Positions, p.Seqs = s.Indices(positions, Anything), s.Indices(seqs, len(tables)/width)
+	p.Tables = s.input(I32, len(tables), []int{len(tables) / width, width})
+	p.Tables.below = int32(blocks)
+	if !s.measuring && s.err == nil {
+		copy(p.Tables.I32(), tables)
+	}
+	return p
+}
+
+func checkPages(upto, positions, seqs, tables []int32, width, blocks, size int) error {
+	for r, p := range positions {
+		q := seqs[r]
+		if p < 0 || q < 0 || int(q) >= len(upto) || int(p)/size >= width {
+			return fmt.Errorf("row %d: position %d of sequence %d is outside %d tables of %d blocks of %d", r, p, q, len(upto), width, size)
+		}
+		for b := (int(upto[q]) + size - 1) / size; b <= int(p)/size; b++ {
+			if id := tables[int(q)*width+b]; id < 0 || int(id) >= blocks {
+				return fmt.Errorf("row %d: block %d of sequence %d is %d of %d", r, b, q, id, blocks)
+			}
+		}
+		upto[q] = max(upto[q], p+1)
+	}
+	return nil
+}
+
+// Rows is the pages of the rows from, from+1, .. to-1.
+func (p Pages) Rows(from, to int) Pages {
+	p.Positions, p.Seqs = p.Positions.Slice(from, to), p.Seqs.Slice(from, to)
+	return p
+}
+
+// addresses says whether the pages are of the rows of x, in a cache.
+func (p Pages) addresses(x, cache Tensor) bool {
+	return cache.nd == 4 && p.Positions.dim[0] == x.dim[0] && p.Seqs.dim[0] == x.dim[0] && p.Positions.dtype == I32 && p.Seqs.dtype == I32 &&
+		p.Seqs.Indexes(p.Tables.Rows()) && p.Tables.Indexes(int(cache.dim[0])) && p.size == cache.dim[2]
+}

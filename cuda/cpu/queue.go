@@ -1,0 +1,250 @@
+package cpu
+
+// #cgo noescape pio_run
+// #cgo nocallback pio_run
+// #include "kernels.h"
+import "C"
+
+import (
+	"fmt"
+	"runtime"
+	"unsafe"
+
+	"github.com/inference-pio/inference-pio/cuda"
+)
+
+// queue.go runs ops at once. It serves the CPU, and devices that stand in for others in tests: their memory is this process's too, though
+// nothing but their own queues may touch it.
+
+// Queue runs each op when it is added. It implements cuda.Queue.
+type Queue struct {
+	owner  cuda.Device
+	memory cuda.Device // what the owner's tensors say
+	pool   *Pool
+	link   Link
+	err    error
+}
+
+// Link is told of copies to and from a device before they are made; nil is a device whose memory is this process's.
+type Link interface {
+	In(bytes int64)
+	Out(bytes int64)
+}
+
+// NewQueue is a queue for the memory of a device, on the threads of a CPU.
+func NewQueue(owner cuda.Device, threads *Device, link Link) *Queue {
+	q := &Queue{owner: owner, pool: threads.pool, link: link}
+	if !cuda.OnHost(owner) {
+		q.memory = owner
+	}
+	return q
+}
+
+// Run computes an op.
+func (q *Queue) Run(op *cuda.Op) {
+	if q.err != nil {
+		return
+	}
+	if q.err = q.owns(op); q.err != nil {
+		return
+	}
+	if why := q.pool.run(op); why != "" {
+		q.err = opError(q.owner, op.Code, why)
+	}
+}
+
+// owns checks that all operands lie in the device's memory.
+func (q *Queue) owns(op *cuda.Op) error {
+	out, in, weights := op.Operands()
+	for _, list := range [...][]cuda.Tensor{out, in} {
+		for _, t := range list {
+			if !t.IsZero() && t.Device() != q.memory {
+				return fmt.Errorf("%s on %s: an operand (%v) lies in the memory of another device", op.Code, q.owner.Name(), t)
+			}
+		}
+	}
+	for _, w := range weights {
+		if !w.IsZero() && w.Device() != q.memory {
+			return fmt.Errorf("%s on %s: an operand (%v) lies in the memory of another device", op.Code, q.owner.Name(), w)
+		}
+	}
+	return nil
+}
+
+// CopyIn copies a tensor of this process's memory to the device.
+func (q *Queue) CopyIn(dst, src cuda.Tensor) {
+	if q.fits(dst, src, dst, src) {
+		if q.link != nil {
+			q.link.In(dst.Bytes())
+		}
+		copy(bytesAt(dst), bytesAt(src))
+	}
+}
+
+// CopyOut copies a tensor of the device to this process's memory.
+func (q *Queue) CopyOut(dst, src cuda.Tensor) {
+	if q.fits(dst, src, src, dst) {
+		if q.link != nil {
+			q.link.Out(dst.Bytes())
+		}
+		copy(bytesAt(dst), bytesAt(src))
+	}
+}
+
+func (q *Queue) fits(dst, src, here, there cuda.Tensor) bool {
+	if q.err == nil && (here.Device() != q.memory || there.Device() != nil || dst.Bytes() != src.Bytes()) {
+		q.err = fmt.Errorf("%s: a copy from %v to %v is not one between this device and the cpu", q.owner.Name(), src, dst)
+	}
+	return q.err == nil
+}
+
+// Fill brings a matrix to the device, in the layout that dst has.
+func (q *Queue) Fill(dst, src cuda.Matrix) {
+	if q.err != nil {
+		return
+	}
+	if dst.Device() != q.memory || src.Device() != nil || dst.Rows != src.Rows || dst.Cols != src.Cols {
+		q.err = fmt.Errorf("%s: %v cannot be filled from %v", q.owner.Name(), dst, src)
+		return
+	}
+	if q.link != nil {
+		q.link.In(dst.Bytes())
+	}
+	if dst.Layout.Equal(src.Layout) {
+		for i := range dst.Layout.Planes {
+			copy(bytesAt(dst.Plane(i)), bytesAt(src.Plane(i)))
+		}
+		return
+	}
+	if why := q.pool.pack(dst, src); why != "" {
+		q.err = fmt.Errorf("%s: bringing %v into the form of %v: %s", q.owner.Name(), src, dst, why)
+	}
+}
+
+// Free gives memory back.
+func (q *Queue) Free(m cuda.Memory) { q.owner.Free(m) }
+
+// Mark has always happened.
+func (q *Queue) Mark() cuda.Event { return nil }
+
+// Wait waits here and now, since what comes after it does not.
+func (q *Queue) Wait(e cuda.Event) {
+	if e != nil {
+		e.Wait()
+	}
+}
+
+// Sync gives the first error and forgets it.
+func (q *Queue) Sync() error {
+	err := q.err
+	q.err = nil
+	return err
+}
+
+// Close does nothing: the threads are the device's.
+func (q *Queue) Close() {}
+
+// ---- to C
+
+// run has the kernels compute an op; "" or why they cannot.
+func (p *Pool) run(op *cuda.Op) string {
+	c := C.pio_op{code: C.int32_t(codes[op.Code])}
+	out, in, weights := op.Operands()
+	c.outs, c.ins = C.int32_t(len(out)), C.int32_t(len(in))
+	for i := range out {
+		c.out[i] = tensor(&out[i])
+	}
+	for i := range in {
+		c.in[i] = tensor(&in[i])
+	}
+	for i := range weights {
+		var why string
+		if c.w[i], why = p.matrix(&weights[i]); why != "" {
+			return why
+		}
+	}
+	for i, f := range op.Floats {
+		c.f[i] = C.float(f)
+	}
+	for i, n := range op.Ints {
+		c.n[i] = C.int32_t(n)
+	}
+	if op.Experts != nil {
+		t := op.Experts.Native(p.experts).(*experts)
+		if t.why != "" {
+			return t.why
+		}
+		c.experts, c.experts_n = C.uintptr_t(uintptr(unsafe.Pointer(unsafe.SliceData(t.list)))), C.int32_t(len(t.list)/3)
+	}
+	why := C.pio_run(p.c, p.table, &c)
+	runtime.KeepAlive(op) // the addresses in c are not seen by the collector
+	if why == nil {
+		return ""
+	}
+	return C.GoString(why)
+}
+
+// pack brings a matrix into another layout.
+func (p *Pool) pack(dst, src cuda.Matrix) string {
+	c := C.pio_op{code: C.PIO_OP_pack}
+	var why string
+	if c.w[0], why = p.matrix(&dst); why != "" {
+		return why
+	}
+	if c.w[1], why = p.matrix(&src); why != "" {
+		return why
+	}
+	if e := C.pio_run(p.c, p.table, &c); e != nil {
+		why = C.GoString(e)
+	}
+	runtime.KeepAlive([...]cuda.Matrix{dst, src})
+	return why
+}
+
+func tensor(t *cuda.Tensor) C.pio_tensor {
+	c := C.pio_tensor{at: C.uintptr_t(uintptr(t.Pointer())), _type: C.int32_t(t.DType()), nd: C.int32_t(t.NDim()), dim: [4]C.int32_t{1, 1, 1, 1}}
+	for i := range t.NDim() {
+		c.dim[i] = C.int32_t(t.Dim(i))
+	}
+	return c
+}
+
+// matrix is one as C has it; or why the kernels cannot read it.
+func (p *Pool) matrix(m *cuda.Matrix) (C.pio_matrix, string) {
+	if m.IsZero() {
+		return C.pio_matrix{}, ""
+	}
+	i, ok := p.layouts[m.Layout.Name]
+	if !ok {
+		return C.pio_matrix{}, fmt.Sprintf("no kernels for weights in %s", m.Layout.Name)
+	}
+	c := C.pio_matrix{layout: C.int32_t(i), rows: C.int32_t(m.Rows), cols: C.int32_t(m.Cols)}
+	for i, plane := range m.Layout.Planes {
+		c.plane[i] = C.uintptr_t(uintptr(m.Plane(i).Pointer()))
+		if i == 1 {
+			c.block_rows, c.block_cols = C.int32_t(plane.Rows), C.int32_t(plane.Cols)
+		}
+	}
+	return c, ""
+}
+
+// experts is a table of them as C has it, three matrices each.
+type experts struct {
+	list []C.pio_matrix
+	why  string
+}
+
+func (p *Pool) experts(list []cuda.Expert) any {
+	t := &experts{list: make([]C.pio_matrix, 3*len(list))}
+	for i := range list {
+		e := &list[i]
+		for j, m := range [...]*cuda.Matrix{&e.Gate, &e.Up, &e.Down} {
+			if t.list[3*i+j], t.why = p.matrix(m); t.why != "" {
+				return t
+			}
+		}
+	}
+	return t
+}
+
+func bytesAt(t cuda.Tensor) []byte { return unsafe.Slice((*byte)(t.Pointer()), t.Bytes()) }

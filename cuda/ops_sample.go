@@ -1,0 +1,39 @@
+package cuda
+
+// ops_sample.go is the ops on logits that let a device choose, so that only what was chosen travels.
+
+// Argmax is the first of the largest elements of each row; what is not a number never is. x (rows, n) -> (rows) i32.
+func (s *Step) Argmax(x Tensor) Tensor {
+	c := s.start(OpArgmax)
+	if x = c.in(x); !c.fits(x.float() && x.nd == 2 && x.dim[1] > 0) {
+		return Tensor{}
+	}
+	y := c.out(I32, x.dim[0])
+	y.below = x.dim[1]
+	return c.gives(y)
+}
+
+// TopK is the k largest elements of each row and where they stand, the largest first, of equals the first; what is not a number is the
+// smallest. x (rows, n) -> index (rows, k) i32, values (rows, k).
+func (s *Step) TopK(x Tensor, k int) (index, values Tensor) {
+	c := s.start(OpTopK)
+	if x = c.in(x); !c.fits(x.float() && x.nd == 2) {
+		return Tensor{}, Tensor{}
+	}
+	if k < 1 || k > x.Dim(1) {
+		return c.refuse("%d of %v", k, x), Tensor{}
+	}
+	index, values = c.out(I32, x.dim[0], int32(k)), c.out(F32, x.dim[0], int32(k))
+	index.below = x.dim[1]
+	c.run()
+	return index, values
+}
+
+// LogSum is the logarithm of the sum of e^x over each row: what a logit's log-probability is its difference from. x (rows, n) -> (rows).
+func (s *Step) LogSum(x Tensor) Tensor {
+	c := s.start(OpLogSum)
+	if x = c.in(x); !c.fits(x.float() && x.nd == 2 && x.dim[1] > 0) {
+		return Tensor{}
+	}
+	return c.gives(c.out(F32, x.dim[0]))
+}
