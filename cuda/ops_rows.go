@@ -109,7 +109,7 @@ func (s *Step) IndexAdd(x, index, y Tensor) Tensor { return s.indexed(OpIndexAdd
 func (s *Step) indexed(code OpCode, x, index, y Tensor) Tensor {
 	c := s.start(code)
 	x, index, y = c.in(x), c.in(index), c.in(y)
-	if !c.fits(x.float() && y.float() && x.nd == 2 && index.nd == 1 && y.nd == 2 && index.Indexes(x.Rows()) &&
+	if !c.fits(x.float() && y.float() && x.nd == 2 && index.nd == 1 && y.nd == 2 && c.among(index, x.Rows()) &&
 		x.dim[1] == y.dim[1] && index.dim[0] == y.dim[0]) {
 		return Tensor{}
 	}

@@ -35,14 +35,14 @@ func newAverage(t *testing.T, l Limits) *Runner {
 	if err != nil {
 		t.Fatal(err)
 	}
-	cpu := cuda.NewCPU(1)
+	c := cpu.New(1)
 	t.Cleanup(func() {
-		if used := cpu.Usage().Used; used != 0 {
+		if used := c.Usage().Used; used != 0 {
 			t.Errorf("%d bytes were not given back", used)
 		}
-		cpu.Close()
+		c.Close()
 	})
-	r, err := NewRunner(m, bound, cpu, l)
+	r, err := NewRunner(m, bound, c, l)
 	if err != nil {
 		t.Fatal(err)
 	}
