@@ -84,7 +84,7 @@ func (d Decoder) CheckHeads(p *Problems, headDim int) {
 func (d *Decoder) ReadRope(r *Rope, alias ...string) {
 	d.RopeTheta = r.Theta(d.RopeTheta)
 	if r.Kind(append([]string{"default", "yarn"}, alias...)...) == "yarn" {
-		d.Yarn = r.Yarn(d.MaxPositionEmbeddings)
+		d.Yarn = r.yarn(d.MaxPositionEmbeddings)
 	}
 }
 

@@ -48,7 +48,7 @@ func (f *File) FP8() (block [2]int) {
 	}
 	const at = "quantization_config"
 	if err != nil {
-		p.Add(fmt.Errorf("config.json: %s: %w", at, err))
+		p.add(fmt.Errorf("config.json: %s: %w", at, err))
 		return block
 	}
 	for _, k := range []struct{ key, value, built string }{

@@ -76,9 +76,9 @@ func (t *Template) writes(format ToolFormat) bool {
 			continue
 		}
 		failed = false
-		p := NewToolParser(format, nil, nil)
-		_, calls := p.Push(s)
-		_, more := p.Flush(true)
+		p := newToolParser(format, nil, nil)
+		_, calls := p.push(s)
+		_, more := p.flush(true)
 		for _, c := range append(calls, more...) {
 			if c.Name == probeName {
 				return true

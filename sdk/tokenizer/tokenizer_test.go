@@ -41,11 +41,11 @@ var exampleFile = []byte(`{
 func TestTokensAndIDs(t *testing.T) {
 	tok := tiny(t, "qwen3_0_6b")
 	end, ok := tok.ID("<|im_end|>")
-	if !ok || end != 956 || tok.Token(end) != "<|im_end|>" || !tok.IsSpecial(end) {
-		t.Errorf("<|im_end|>: id %d %v, token %q, special %v", end, ok, tok.Token(end), tok.IsSpecial(end))
+	if !ok || end != 956 || tok.Token(end) != "<|im_end|>" || !tok.special[end] {
+		t.Errorf("<|im_end|>: id %d %v, token %q, special %v", end, ok, tok.Token(end), tok.special[end])
 	}
-	if think, ok := tok.ID("<think>"); !ok || tok.IsSpecial(think) {
-		t.Errorf("<think>: id %d %v, special %v; it is added but not special", think, ok, tok.IsSpecial(think))
+	if think, ok := tok.ID("<think>"); !ok || tok.special[think] {
+		t.Errorf("<think>: id %d %v, special %v; it is added but not special", think, ok, tok.special[think])
 	}
 	if id, ok := tok.ID("Ġ"); !ok || tok.Token(id) != "Ġ" || tok.Decode([]int32{id}, false) != " " {
 		t.Errorf("a space is %d %v, %q", id, ok, tok.Decode([]int32{id}, false))
@@ -62,7 +62,7 @@ func TestTokensAndIDs(t *testing.T) {
 		t.Errorf("size %d", tok.Size())
 	}
 	for _, id := range []int32{-1, 980, 1 << 30, -1 << 31} {
-		if tok.Token(id) != "" || tok.IsSpecial(id) || tok.Bytes(id) != "" || tok.Decode([]int32{id}, true) != "" || tok.NewStream(false).Push(id) != "" {
+		if tok.Token(id) != "" || tok.special[id] || tok.Bytes(id) != "" || tok.Decode([]int32{id}, true) != "" || tok.NewStream(false).Push(id) != "" {
 			t.Errorf("id %d has a token", id)
 		}
 	}
