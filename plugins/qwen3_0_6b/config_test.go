@@ -33,6 +33,9 @@ var configs = configtest.Suite[Config]{
 		},
 	},
 	Others: []string{`"num_hidden_layers": 27`, `"rope_theta": 5e6`, `"tie_word_embeddings": false`, `"head_dim": 64`},
+	Bounds: configtest.Bounds{
+		"intermediate_size": {1, 1 << 20}, "head_dim": {1, 1 << 12},
+	},
 	Refused: configtest.Refusals{
 		{`"intermediate_size": 4294967296`, `intermediate_size is 4294967296; a number from 1 to`},
 		{`"num_key_value_heads": 5`, `num_attention_heads is 16, which num_key_value_heads 5 does not divide`},

@@ -41,6 +41,14 @@ var configs = configtest.Suite[Config]{
 		},
 	},
 	Others: []string{`"num_hidden_layers": 47`, `"rope_theta": 1e6`, `"tie_word_embeddings": true`, `"head_dim": 64`, `"num_experts": 64`, `"num_experts_per_tok": 4`, `"norm_topk_prob": false`, `"mlp_only_layers": [3]`},
+	Bounds: configtest.Bounds{
+		"num_experts": {0, 1 << 14}, "decoder_sparse_step": {1, 1 << 12},
+		"num_experts_per_tok": {1, 1 << 14}, "moe_intermediate_size": {1, 1 << 20},
+	},
+	Accepted: []string{
+		`"num_experts_per_tok": 128`,
+		`"num_experts_per_tok": 0, "num_experts": 0`,
+	},
 	Refused: configtest.Refusals{
 		{`"moe_intermediate_size": "-"`, `moe_intermediate_size is 0; a number from 1 to`},
 		{`"mlp_only_layers": [7], "intermediate_size": 0`, `intermediate_size is 0; a number from 1 to`},
@@ -56,6 +64,7 @@ var configs = configtest.Suite[Config]{
 		{`"quantization_config": {"quant_method": "fp8", "weight_block_size": [128]}`, `weight_block_size is [128]; two numbers from 1 on are needed`},
 		{`"partial_rotary_factor": 0.5`, `partial_rotary_factor is 0.5, which is not built; only 1 is`},
 		{`"rope_parameters": {"rope_type": "default", "partial_rotary_factor": 0.5}`, `partial_rotary_factor is 0.5, which is not built`},
+		{`"num_experts_per_tok": 129`, `num_experts_per_tok is 129 of 128 experts`},
 	},
 }
 

@@ -42,6 +42,17 @@ var configs = configtest.Suite[Config]{
 		`"num_hidden_layers": 47`, `"rope_theta": 1e7`, `"tie_word_embeddings": true`, `"head_dim": 512`, `"num_experts": 336`, `"norm_topk_prob": false`,
 		`"mlp_only_layers": [0]`, `"linear_value_head_dim": 64`, `"full_attention_interval": 3`, layerTypes(48, 2),
 	},
+	Bounds: configtest.Bounds{
+		"head_dim": {1, 1 << 12}, "num_experts": {0, 1 << 14}, "decoder_sparse_step": {1, 1 << 12},
+		"num_experts_per_tok": {1, 1 << 14}, "moe_intermediate_size": {1, 1 << 20},
+		"full_attention_interval": {1, 1 << 12}, "linear_num_key_heads": {1, 1 << 12}, "linear_num_value_heads": {1, 1 << 12},
+		"linear_key_head_dim": {1, 1 << 10}, "linear_value_head_dim": {1, 1 << 12}, "linear_conv_kernel_dim": {1, 1 << 6},
+		"shared_expert_intermediate_size": {1, 1 << 20},
+	},
+	Accepted: []string{
+		`"num_experts_per_tok": 512`,
+		`"linear_num_key_heads": 32`,
+	},
 	Refused: configtest.Refusals{
 		{`"num_key_value_heads": 5`, `num_attention_heads is 16, which num_key_value_heads 5 does not divide`},
 		{`"linear_num_key_heads": 5`, `linear_num_value_heads is 32, which linear_num_key_heads 5 does not divide`},

@@ -43,6 +43,17 @@ var configs = configtest.Suite[Config]{
 		},
 	},
 	Others: []string{`"text_config.num_hidden_layers": 27`, `"text_config.rope_theta": 1e6`, `"tie_word_embeddings": false`, `"vision_config.depth": 23`},
+	Bounds: configtest.Bounds{
+		"text_config.head_dim": {1, 1 << 12}, "text_config.intermediate_size": {1, 1 << 20},
+		"vision_config.depth": {1, 1 << 12}, "vision_config.hidden_size": {1, 1 << 16}, "vision_config.intermediate_size": {1, 1 << 18},
+		"vision_config.num_heads": {1, 1 << 12}, "vision_config.out_hidden_size": {1, 1 << 20}, "vision_config.patch_size": {1, 1 << 8},
+		"vision_config.temporal_patch_size": {1, 1 << 4}, "vision_config.spatial_merge_size": {1, 1 << 4},
+		"vision_config.num_position_embeddings": {1, 1 << 24},
+	},
+	Accepted: []string{
+		`"image_token_id": 151935`, `"image_token_id": 0`, `"video_token_id": 151935`, `"video_token_id": 0`, `"vision_config.deepstack_visual_indexes": [0, 23]`,
+		`"vision_config.depth": 2, "vision_config.deepstack_visual_indexes": [1, 0]`, `"vision_config.num_heads": 256`, `"text_config.rope_scaling": {"mrope_section": [0, 4096, 0]}`,
+	},
 	Refused: configtest.Refusals{
 		{`"text_config": "-"`, `text_config: hidden_size is 0; a number from 1 to`},
 		{`"vision_config": "-"`, `vision_config: depth is 0; a number from 1 to`},
@@ -80,6 +91,10 @@ var configs = configtest.Suite[Config]{
 		{`"vision_config.deepstack_visual_indexes": [5, 5]`, `vision_config: deepstack_visual_indexes has 5 twice`},
 		{`"vision_config.rope_parameters": {"rope_type": "default"}`, `vision_config: rope_type is "default", which is not built; only axial is`},
 		{`"vision_config.rope_parameters": {"rope_theta": 0}`, `vision_config: rope_theta is 0`},
+		{`"video_token_id": 151936`, `video_token_id is 151936 of a vocabulary of 151936`},
+		{`"image_token_id": -1`, `image_token_id is -1 of a vocabulary`},
+		{`"vision_config.deepstack_visual_indexes": [-1]`, `deepstack_visual_indexes[0] is -1 of 24 blocks`},
+		{`"text_config.rope_scaling": {"mrope_section": [0, 4097, 0]}`, `mrope_section is [0 4097 0]; three numbers from 0 to 4096 are needed`},
 	},
 }
 

@@ -29,6 +29,7 @@ var ofDecoders = Refusals{
 	{`"num_key_value_heads": 0`, `num_key_value_heads is 0`},
 	{`"max_position_embeddings": "-"`, `max_position_embeddings is 0`},
 	{`"rms_norm_eps": 0`, `rms_norm_eps is 0; a number between 0 and 1 is needed`},
+	{`"rms_norm_eps": 1`, `rms_norm_eps is 1; a number between 0 and 1 is needed`},
 	{`"rms_norm_eps": "small"`, `rms_norm_eps: a number was expected, found string`},
 	{`"hidden_act": "gelu"`, `hidden_act is gelu, which is not built; only silu is`},
 	{`"hidden_act": 1`, `hidden_act: a string was expected, found number`},
@@ -42,6 +43,7 @@ var ofDecoders = Refusals{
 	{`"layer_types": ["full_attention", "sliding_attention"]`, `layer_types[1] is "sliding_attention", which is not built; only `},
 
 	{`"rope_theta": 0`, `rope_theta is 0; a number above 1 is needed`},
+	{`"rope_theta": 1`, `rope_theta is 1; a number above 1 is needed`},
 	{`"rope_theta": "much"`, `rope_theta is "much"; a number is needed`},
 	{`"partial_rotary_factor": 1.5`, `partial_rotary_factor is 1.5`},
 	{`"rope_parameters": {"partial_rotary_factor": 0}`, `partial_rotary_factor is 0`},
@@ -53,6 +55,11 @@ var ofDecoders = Refusals{
 	{`"rope_scaling": {"type": "yarn", "factor": 0.5}`, `factor is 0.5; a yarn rope needs a number from 1 on`},
 }
 
+var sizesOfDecoders = Bounds{
+	"vocab_size": {1, 1 << 24}, "hidden_size": {1, 1 << 20}, "num_hidden_layers": {1, 1 << 12}, "num_attention_heads": {1, 1 << 12},
+	"num_key_value_heads": {1, 1 << 12}, "max_position_embeddings": {1, 1 << 28},
+}
+
 // Decoder checks what is the same for every decoder: what is refused, in which words, all of it at once; and that keys that the
 // architecture does not have are ignored.
 func (s Suite[C]) Decoder(t *testing.T) {
@@ -60,6 +67,7 @@ func (s Suite[C]) Decoder(t *testing.T) {
 		s.Refuses(t, ofCheckpoints)
 		s.refuses(t, s.Part, ofDecoders)
 	})
+	t.Run("bounds", func(t *testing.T) { s.bounds(t, s.Part, sizesOfDecoders) })
 	t.Run("no config", func(t *testing.T) { s.broken(t) })
 	t.Run("all mistakes at once", func(t *testing.T) {
 		const mistakes = `"hidden_size": 0, "hidden_act": "relu", "mlp_bias": true, "rope_scaling": {"rope_type": "llama3"}`
