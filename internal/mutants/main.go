@@ -17,6 +17,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+	"syscall"
 	"time"
 )
 
@@ -85,7 +86,8 @@ func (f fault) try(ctx context.Context) (caughtBy string, err error) {
 	}
 	args := append([]string{"test", "-count=1", "-failfast", "-vet=off", "-timeout", timeout.String(), "-overlay", overlay}, f.test...)
 	cmd := exec.CommandContext(ctx, "go", args...)
-	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) } // which it hands on to the test
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) } // the tests that it runs, too
 	text, err := cmd.CombinedOutput()
 	if err == nil {
 		return "", fmt.Errorf("go test %s passes", strings.Join(f.test, " "))
