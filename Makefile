@@ -8,7 +8,7 @@ SOAK_SEED ?= 1
 RACE := ./sdk/... ./host/... ./cuda/far/... ./cuda/serve/...
 
 .DEFAULT_GOAL := help
-.PHONY: help build run test race lint generate bench soak fuzz clients mutants
+.PHONY: help build run test race lint api generate bench soak fuzz clients mutants
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /\1|/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "make %-9s %s\n", $$1, $$2}'
@@ -33,6 +33,9 @@ lint: ## gofmt, go vet, staticcheck
 	go vet ./...
 	go -C .ci/tools build -o ../../.tools/staticcheck honnef.co/go/tools/cmd/staticcheck
 	.tools/staticcheck ./...
+
+api: ## what of the sdk's Go API is broken since the last tag, or BASE=REVISION
+	.ci/api $(BASE)
 
 generate: ## write the generated code of the contract again
 	go generate ./sdk/proto/v1

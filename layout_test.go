@@ -59,7 +59,7 @@ type room struct {
 // rooms in order of precedence: the first whose path holds the package decides.
 var rooms = []room{
 	{"host", []string{"host", "sdk", "internal"}},
-	{"sdk/jinja", nil}, // a language of its own: it knows of no chat
+	{"sdk/jinja", []string{"sdk/jinja"}}, // a language of its own: it knows of no chat
 	{"sdk", []string{"sdk", "internal"}},
 	{"cuda/serve", []string{"cuda", "sdk", "internal"}},
 	{"cuda", []string{"cuda", "internal"}},
