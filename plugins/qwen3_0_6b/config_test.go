@@ -32,7 +32,7 @@ var configs = configtest.Suite[Config]{
 			return c.Yarn != nil && c.Yarn.Original == 32768 && c.Context() == 131072 && New(c, 1).Shape().Context == 131072
 		},
 	},
-	Others: []string{`"num_hidden_layers": 27`, `"rope_theta": 5e6`, `"tie_word_embeddings": false`, `"head_dim": 64`},
+	Others: []string{`"num_hidden_layers": 27`, `"rope_theta": 5e6`, `"tie_word_embeddings": false`, `"head_dim": 64`, `"attention_bias": true`},
 	Bounds: configtest.Bounds{
 		"intermediate_size": {1, 1 << 20}, "head_dim": {1, 1 << 12},
 	},
@@ -40,8 +40,7 @@ var configs = configtest.Suite[Config]{
 		{`"intermediate_size": 4294967296`, `intermediate_size is 4294967296; a number from 1 to`},
 		{`"num_key_value_heads": 5`, `num_attention_heads is 16, which num_key_value_heads 5 does not divide`},
 		{`"head_dim": 127`, `head_dim is 127; rotation needs an even number`},
-		{`"attention_bias": true`, `attention_bias is true, which is not built`},
-		{`"quantization_config": {"quant_method": "fp8"}`, `quantization_config is given, which is not built; only a checkpoint in bf16, f16 or f32 is`},
+		{`"attention_bias": 1`, `attention_bias: true or false was expected, found number`},
 		{`"partial_rotary_factor": 0.5`, `partial_rotary_factor is 0.5, which is not built; only 1 is`},
 		{`"rope_parameters": {"rope_type": "default", "partial_rotary_factor": 0.5}`, `partial_rotary_factor is 0.5, which is not built`},
 	},

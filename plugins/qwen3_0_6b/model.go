@@ -98,12 +98,16 @@ func New(c Config, layers int) *Model {
 
 func newLayer(c Config) Layer {
 	queries, keys := c.NumAttentionHeads*c.HeadDim, c.NumKeyValueHeads*c.HeadDim
+	linear := nn.NewLinear
+	if c.AttentionBias {
+		linear = nn.NewBiased
+	}
 	return Layer{
 		AttnNorm: nn.NewRMSNorm(c.HiddenSize, c.RMSNormEps),
 		Attn: Attention{
-			Q: nn.NewLinear(queries, c.HiddenSize), K: nn.NewLinear(keys, c.HiddenSize), V: nn.NewLinear(keys, c.HiddenSize),
+			Q: linear(queries, c.HiddenSize), K: linear(keys, c.HiddenSize), V: linear(keys, c.HiddenSize),
 			QNorm: nn.NewRMSNorm(c.HeadDim, c.RMSNormEps), KNorm: nn.NewRMSNorm(c.HeadDim, c.RMSNormEps),
-			O: nn.NewLinear(c.HiddenSize, queries),
+			O: linear(c.HiddenSize, queries),
 		},
 		MLPNorm: nn.NewRMSNorm(c.HiddenSize, c.RMSNormEps),
 		MLP:     nn.NewSwiGLU(c.HiddenSize, c.IntermediateSize),
@@ -131,3 +135,6 @@ func (m *Model) Caches() []nn.CacheSpec {
 
 // IgnoreTensor knows the quirks of checkpoints.
 func (m *Model) IgnoreTensor(name string) bool { return m.cfg.Superfluous(name) }
+
+// FP8Block is the shape of the blocks that FP8 weights are scaled by.
+func (m *Model) FP8Block() [2]int { return m.cfg.FP8Block }
