@@ -156,14 +156,11 @@ func TestFP8(t *testing.T) {
 			t.Errorf("with %s: blocks %v, not %v", config, c.FP8Block, want)
 		}
 	}
-	f, err := Read([]byte(`{"quantization_config": {}}`))
-	if err != nil || !f.Quantized() {
-		t.Errorf("an empty announcement is one (%v)", err)
-	}
 }
 
 func TestMistakesAreToldInWords(t *testing.T) {
 	suite.Refuses(t, configtest.Refusals{
+		{`"quantization_config": {}`, `quant_method is "", which is not built; only fp8 is`}, // an empty announcement is one
 		{`"partial_rotary_factor": 0.3`, "it turns 19 of head_dim 64; an even number of them is needed"},
 		{`"partial_rotary_factor": 1.5`, "it turns 96 of head_dim 64"},
 		{`"partial_rotary_factor": true`, "partial_rotary_factor is true; a number is needed"},

@@ -80,7 +80,6 @@ var configs = configtest.Suite[Config]{
 		{`"partial_rotary_factor": 0.5`, `partial_rotary_factor is 0.5, which is not built; only 1 is`},
 		{`"rope_parameters": {"rope_type": "default", "partial_rotary_factor": 0.5}`, `partial_rotary_factor is 0.5, which is not built`},
 		{`"rope_scaling": {"type": "yarn", "factor": 2, "mscale_all_dim": 1e200}`, `mscale_all_dim is 1e+200, which multiplies scores by +Inf`},
-		{`"quantization_config": {"quant_method": "fp8", "weight_block_size": [128]}`, `weight_block_size is [128]`},
 		{`"n_group": 32, "topk_group": 1, "num_experts_per_tok": 3`, `topk_group 1 groups of 2 have fewer than num_experts_per_tok 3`},
 		{`"n_group": 32, "topk_group": 2, "num_experts_per_tok": 5`, `topk_group 2 groups of 2 have fewer than num_experts_per_tok 5`},
 		{`"n_group": -1`, `n_group is -1, which does not divide`},

@@ -38,6 +38,9 @@ type Suite[C Config] struct {
 
 	Bounds   Bounds   // of the numbers that this model has besides those of every decoder
 	Accepted []string // changes that go as far as they may
+
+	// WholeHeads says that heads of head_dim share those of keys and values in groups, and that the rope turns all of a head.
+	WholeHeads bool
 }
 
 // Test runs every test of a config, each by its name.

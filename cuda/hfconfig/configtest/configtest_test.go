@@ -156,7 +156,7 @@ func (layers) Caches() []nn.CacheSpec {
 
 func TestSizesAreCounted(t *testing.T) {
 	s := SizesOf(t, &layers{[]nn.SwiGLU{nn.NewSwiGLU(4, 8), nn.NewSwiGLU(4, 8)}})
-	if s.Parameters != 2*3*32 || s.Elements["layers.1"] != 3*32 || s.Position != 8*4 || s.Sequence != 2*16*4 {
+	if s.Parameters != 2*3*32 || s.Elements["layers.1"] != 3*32 || s.Under("layers") != 2*3*32 || s.Under("layers.1") != 3*32 || s.Under("layer") != 0 || s.Position != 8*4 || s.Sequence != 2*16*4 {
 		t.Errorf("%+v", s)
 	}
 }

@@ -16,6 +16,7 @@ var ofCheckpoints = Refusals{
 	{`"tie_word_embeddings": 1`, `tie_word_embeddings: true or false was expected, found number`},
 	{`"quantization_config": {"quant_method": "gptq"}`, `quantization_config`},
 	{`"quantization_config": "fp8"`, `quantization_config: an object was expected, found string`},
+	{`"quantization_config": {"quant_method": "fp8", "weight_block_size": [128]}`, `weight_block_size is [128]; two numbers from 1 on are needed`},
 }
 
 var ofDecoders = Refusals{
@@ -60,12 +61,22 @@ var sizesOfDecoders = Bounds{
 	"num_key_value_heads": {1, 1 << 12}, "max_position_embeddings": {1, 1 << 28},
 }
 
+var ofWholeHeads = Refusals{
+	{`"num_key_value_heads": 5`, `, which num_key_value_heads 5 does not divide`},
+	{`"head_dim": 127`, `head_dim is 127; rotation needs an even number`},
+	{`"partial_rotary_factor": 0.5`, `partial_rotary_factor is 0.5, which is not built; only 1 is`},
+	{`"rope_parameters": {"rope_type": "default", "partial_rotary_factor": 0.5}`, `partial_rotary_factor is 0.5, which is not built`},
+}
+
 // Decoder checks what is the same for every decoder: what is refused, in which words, all of it at once; and that keys that the
 // architecture does not have are ignored.
 func (s Suite[C]) Decoder(t *testing.T) {
 	t.Run("refused", func(t *testing.T) {
 		s.Refuses(t, ofCheckpoints)
 		s.refuses(t, s.Part, ofDecoders)
+		if s.WholeHeads {
+			s.refuses(t, s.Part, ofWholeHeads)
+		}
 	})
 	t.Run("bounds", func(t *testing.T) { s.bounds(t, s.Part, sizesOfDecoders) })
 	t.Run("no config", func(t *testing.T) { s.broken(t) })

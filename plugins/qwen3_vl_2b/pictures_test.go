@@ -9,29 +9,6 @@ import (
 	"github.com/inference-pio/inference-pio/sdk"
 )
 
-func TestConformance(t *testing.T)                  { plugin.Conformance(t) }
-func TestResumedIsUninterrupted(t *testing.T)       { plugin.Resumed(t) }
-func TestPrefixesAreComputedOnce(t *testing.T)      { plugin.Prefixes(t) }
-func TestForwardAndEmbed(t *testing.T)              { plugin.Forward(t) }
-func TestWherePiecesEndChangesNothing(t *testing.T) { plugin.Chunks(t) }
-func TestSharesOfMemory(t *testing.T)               { plugin.Shares(t) }
-func BenchmarkTinyInProcess(b *testing.B)           { plugin.TinyInProcess(b) }
-
-// BenchmarkLoad loads the whole tower and twelve of the 28 layers:
-//
-//	go test ./plugins/qwen3_vl_2b -run '^$' -bench Load
-func BenchmarkLoad(b *testing.B) { plugin.Load(b, []byte(published), 12) }
-
-// From the client's messages and files to the answer: the prompt ids have room for the pictures.
-func TestChatsOfTheReferenceThroughTheContract(t *testing.T) {
-	plugin.Chats(t, func(t testing.TB, g servetest.Case, a servetest.Answer) {
-		shown, _, called := strings.Cut(g.Written(), "<tool_call>")
-		if a.Text != shown || a.Reasoning != "" || called != (len(a.Calls) == 1) {
-			t.Errorf("shown %q (reasoning %q, calls %v), the reference says %q", a.Text, a.Reasoning, a.Calls, g.GreedyText)
-		}
-	})
-}
-
 // asking is a request with pictures for a short answer.
 func asking(messages string, pictures ...[]byte) sdk.GenerateRequest {
 	req := servetest.Greedy(16)
