@@ -213,15 +213,7 @@ func (c *glmCall) takeInValue(s string, t tag) verdict {
 	}
 	c.chain = closing{}
 	if t.text == toolOpen {
-		switch {
-		case c.best != nil && !c.behind:
-			return c.settle(s, *c.best)
-		case before.tag == valueClose && !before.inner, before.tag == toolClose && before.forgotten && !before.inner:
-			return c.settle(s, before)
-		}
-		c.quoted++
-		c.behind, c.opened = true, c.best != nil
-		return verdict{}
+		return c.takeOpening(s, before)
 	}
 	c.behind = true
 	switch t.text {
@@ -252,6 +244,19 @@ func (c *glmCall) takeInValue(s string, t tag) verdict {
 			c.openArgument(t.end)
 		}
 	}
+	return verdict{}
+}
+
+// takeOpening ends the call if the next one begins; else a value speaks of calls.
+func (c *glmCall) takeOpening(s string, before closing) verdict {
+	switch {
+	case c.best != nil && !c.behind:
+		return c.settle(s, *c.best)
+	case before.tag == valueClose && !before.inner, before.tag == toolClose && before.forgotten && !before.inner:
+		return c.settle(s, before)
+	}
+	c.quoted++
+	c.behind, c.opened = true, c.best != nil
 	return verdict{}
 }
 
