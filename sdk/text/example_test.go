@@ -3,14 +3,15 @@ package text_test
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/inference-pio/inference-pio/sdk"
 	"github.com/inference-pio/inference-pio/sdk/engine"
 	"github.com/inference-pio/inference-pio/sdk/text"
 )
 
-// A plugin whose answers come from an engine of its own uses the two ends: Prompt has the ids to begin with, a Decoder turns each id
-// that was drawn into the event that the host gets. This checkpoint has no tokenizer, so that prompts are ids and no text is shown.
+// A plugin with an engine of its own uses the two ends, Prompt and a Decoder, and may draw with the Sampler in between: what it draws is
+// then the same as with sdk/engine. This checkpoint has no tokenizer, so that prompts are ids and no text is shown.
 func ExampleModel_NewDecoder() {
 	ctx := context.Background()
 	m, err := text.Open(ctx, "testdata/qwen3_coder_30b")
@@ -18,26 +19,44 @@ func ExampleModel_NewDecoder() {
 		fmt.Println(err)
 		return
 	}
-	request := sdk.GenerateRequest{Tokens: []int32{5, 6, 7}}
+	greedy := 0.0
+	request := sdk.GenerateRequest{Tokens: []int32{5, 6, 7}, Sampling: sdk.Sampling{Temperature: &greedy}}
 	prompt, err := m.Prompt(ctx, request)
 	if err != nil {
 		fmt.Println(err)
 		return
 	}
-	d, err := m.NewDecoder(ctx, request, prompt)
+	decoder, err := m.NewDecoder(ctx, request, prompt)
 	if err != nil {
 		fmt.Println(err)
 		return
 	}
-	for i, id := range []int32{8, 9, m.EOS()[0]} { // what the engine drew
-		token, stop := d.Push(engine.Sampled{Index: i, ID: id})
-		fmt.Println(token.Index, token.ID, stop)
+	sampler := engine.NewSampler(m.Params(request.Sampling), request.Choice)
+	sampler.Prompt(prompt...)
+	result := engine.Result{Reason: sdk.FinishLength}
+	for last := prompt[len(prompt)-1]; result.Completion < 3; {
+		logits := make([]float32, 16) // what the model computed: each id is followed by the next one
+		logits[last+1] = 1
+		id, logprob, err := sampler.Sample(logits, len(prompt)+result.Completion)
+		if err != nil {
+			fmt.Println(err)
+			return
+		}
+		sampler.Answer(id)
+		token, stop := decoder.Push(engine.Sampled{Index: result.Completion, ID: id, Logprob: logprob})
+		fmt.Println(token.Index, token.ID)
+		result.Completion++
+		if stop || slices.Contains(m.EOS(), id) {
+			result.Reason = sdk.FinishStop
+			break
+		}
+		last = id
 	}
-	finish := d.Finish(engine.Result{Reason: sdk.FinishStop, Completion: 3}, len(prompt))
+	finish := decoder.Finish(result, len(prompt))
 	fmt.Println(finish.Reason, finish.PromptTokens, finish.CompletionTokens)
 	// Output:
-	// 0 8 false
-	// 1 9 false
-	// 2 933 false
-	// stop 3 3
+	// 0 8
+	// 1 9
+	// 2 10
+	// length 3 3
 }

@@ -1,9 +1,7 @@
 package tokenizer
 
 import (
-	"context"
 	"encoding/json"
-	"fmt"
 	"hash/fnv"
 	"slices"
 	"strings"
@@ -11,32 +9,6 @@ import (
 	"testing"
 	"unicode/utf8"
 )
-
-func Example() {
-	t, err := Parse(exampleFile)
-	if err != nil {
-		fmt.Println(err)
-		return
-	}
-	ids, err := t.Encode(context.Background(), "a<end>é")
-	fmt.Println(ids, err)
-	s := t.NewStream(true)
-	for _, id := range ids {
-		fmt.Printf("%q ", s.Push(id))
-	}
-	fmt.Printf("%q", s.Flush())
-	// Output:
-	// [0 4 1 2] <nil>
-	// "a" "" "" "é" ""
-}
-
-// exampleFile knows the bytes of "a", "é" (spelled "Ã", "©") and space, and one special token.
-var exampleFile = []byte(`{
-	"added_tokens": [{"id": 4, "content": "<end>", "special": true}],
-	"normalizer": {"type": "NFC"},
-	"pre_tokenizer": {"type": "ByteLevel", "add_prefix_space": false},
-	"decoder": {"type": "ByteLevel"},
-	"model": {"type": "BPE", "vocab": {"a": 0, "Ã": 1, "©": 2, "Ġ": 3}, "merges": []}}`)
 
 func TestTokensAndIDs(t *testing.T) {
 	tok := tiny(t, "qwen3_0_6b")
