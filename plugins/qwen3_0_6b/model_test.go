@@ -2,6 +2,7 @@ package main
 
 import (
 	"math/rand/v2"
+	"strings"
 	"testing"
 
 	"github.com/inference-pio/inference-pio/cuda/hfconfig/configtest"
@@ -17,6 +18,14 @@ const (
 	position   = 28 * 2 * 8 * 128 * 4 // bytes of the caches
 )
 
+// inFP8 says what the FP8 release has in FP8: the matrices of the layers.
+func inFP8(name string, shape []int) bool {
+	return len(shape) == 2 && strings.HasPrefix(name, "model.layers.")
+}
+
+// fp8Bytes counts q and o, k and v, gate and up and down.
+var fp8Bytes = nntest.FP8Bytes(parameters, nntest.Matrices{2 * 28, 2048, 1024}, nntest.Matrices{2 * 28, 1024, 1024}, nntest.Matrices{3 * 28, 3072, 1024})
+
 // What the tiny model writes in <think> is reasoning, and JSON in <tool_call> a call.
 var plugin = servetest.Plugin{
 	Family: family, Published: published, Checkpoints: []string{tiny},
@@ -27,18 +36,20 @@ var plugin = servetest.Plugin{
 	},
 	Memory: func(m configtest.Sizes) map[string]int64 {
 		return map[string]int64{
-			"of these the embedding, which is also the head": 2 * m.Elements["embed_tokens"],
-			"of these one layer, 28 in all":                  2 * m.Elements["layers.27"],
+			"weights in FP8": fp8Bytes,
+			"the embedding, which is also the head, bf16 in both": 2 * m.Elements["embed_tokens"],
+			"one layer in bf16, 28 in all":                        2 * m.Elements["layers.27"],
 		}
 	},
 }
 
-// The four shapes have odd widths, heads that no vector length divides, one kv head, f32 and f16 weights, shards, a stray lm_head.weight
-// beside a tied head, a yarn rope: the numbers are those of another implementation (see make.py there).
+// The five shapes have odd widths, heads that no vector length divides, one kv head, f32 and f16 weights, shards, a stray lm_head.weight
+// beside a tied head, a yarn rope, biases beside FP8: the numbers are those of another implementation (see make.py there).
 var suite = plugin.Suite(nntest.Suite{
-	Shapes: 4,
+	Shapes: 5,
 	Published: nntest.Published{
-		Parameters: parameters, Layers: 28, Modules: 30, // embed_tokens, 28 layers, norm; the head is the embedding
+		Parameters: parameters, FP8: inFP8, FP8Bytes: fp8Bytes,
+		Layers: 28, Modules: 30, // embed_tokens, 28 layers, norm; the head is the embedding
 	},
 	Misfit: nntest.Misfit{
 		Missing: []string{"model.layers.3.self_attn.q_proj.weight", "model.norm.weight"},
@@ -59,7 +70,7 @@ func BenchmarkTinyInProcess(b *testing.B) { plugin.TinyInProcess(b) }
 //	go test ./plugins/qwen3_0_6b -run '^$' -bench Load
 func BenchmarkLoad(b *testing.B) { plugin.Load(b, []byte(published), 0) }
 
-// BenchmarkPublishedShape times the real 0.6B with invented weights, next to what this machine can do:
+// BenchmarkPublishedShape times the real 0.6B with invented weights in bf16 and in FP8, next to what this machine can do:
 //
 //	go test ./plugins/qwen3_0_6b -run '^$' -bench PublishedShape
 //
