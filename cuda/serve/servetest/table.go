@@ -6,6 +6,7 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -112,4 +113,34 @@ func (p Plugin) Readme(t testing.TB) {
 		maps.Copy(rows, p.Memory(sizes))
 	}
 	configtest.Table(t, "README.md", rows)
+}
+
+// Row is what a host plans a module in bf16 with: elements of its matrices, each of which a token multiplies by once, and of vectors,
+// which it only reads. used is the share of it that one token enters: 1 but for experts.
+func Row(id string, matrices, vectors int64, used float64) sdk.Module {
+	bytes := 2 * (matrices + vectors)
+	return sdk.Module{ID: id, WeightBytes: bytes, ActiveBytesToken: int64(float64(bytes) * used), FLOPsToken: 2 * float64(matrices) * used}
+}
+
+// State adds what a module keeps of each position and of each sequence, in elements of f32.
+func State(m sdk.Module, position, sequence int64) sdk.Module {
+	m.StateBytesToken, m.StateBytesSeq = 4*position, 4*sequence
+	return m
+}
+
+// TableRows compares rows of the published config's table, without weights, with what was worked out by hand.
+func (p Plugin) TableRows(t testing.TB, want ...sdk.Module) {
+	t.Helper()
+	in, err := p.Idle(t).Inspect(t.Context(), sdk.InspectRequest{Path: p.published(t), Weights: "dummy"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, w := range want {
+		i := slices.IndexFunc(in.Table.Modules, func(m sdk.Module) bool { return m.ID == w.ID })
+		if i < 0 {
+			t.Errorf("the table has no module %s", w.ID)
+		} else if got := in.Table.Modules[i]; got != w {
+			t.Errorf("the table says\n     %+v\nwant %+v", got, w)
+		}
+	}
 }
