@@ -12,7 +12,7 @@ func TestStatesOfACacheDoNotOverlap(t *testing.T) {
 	defer cpu.Close()
 	spec := CacheSpec{
 		Paged: []Paged{{"k", 2, 6}, {"v", 2, 5}},
-		Fixed: []Fixed{{"conv", []int{7, 3}}, {"delta", []int{2, 3, 5}}},
+		Fixed: []Fixed{{"conv", []int{7, 3}}, {"delta", []int{2, 3, 5}}}, // of sizes that are no multiple of 64
 	}
 	size := Size{Blocks: 3, Slots: 4}
 	mem, err := cpu.Alloc(spec.Bytes(size), cuda.ForState)
@@ -24,6 +24,9 @@ func TestStatesOfACacheDoNotOverlap(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if want := aligned(3*2*64*6*4) + aligned(3*2*64*5*4) + aligned(4*7*3*4) + aligned(4*2*3*5*4); spec.Bytes(size) != want {
+		t.Errorf("it takes %d bytes, want %d", spec.Bytes(size), want)
+	}
 	states := append(append([]*cuda.State{}, c.Paged...), c.Fixed...)
 	for i, s := range states {
 		for j := range s.Tensor().F32() {
@@ -31,6 +34,9 @@ func TestStatesOfACacheDoNotOverlap(t *testing.T) {
 		}
 	}
 	for i, s := range states {
+		if at := uintptr(s.Tensor().Pointer()); at%64 != 0 {
+			t.Errorf("%s begins at %#x, which is no multiple of a cache line", s.Name, at)
+		}
 		for j, x := range s.Tensor().F32() {
 			if x != float32(i+1) {
 				t.Fatalf("element %d of %s was overwritten by state %v", j, s.Name, x-1)
@@ -55,5 +61,47 @@ func TestCacheBytes(t *testing.T) {
 	}
 	if n := (CacheSpec{}).Bytes(Size{Blocks: 2, Slots: 3}); n != 0 {
 		t.Errorf("a layer that keeps nothing takes %d bytes", n)
+	}
+}
+
+// A block is copied in every page of the layer and in no other block, a slot in every state; what cannot be is an error.
+func TestBlocksAndSlotsAreCopiedWhole(t *testing.T) {
+	cpu := cuda.NewCPU(1)
+	defer cpu.Close()
+	spec := CacheSpec{Paged: []Paged{{"k", 2, 3}, {"v", 2, 5}}, Fixed: []Fixed{{"conv", []int{3, 2}}, {"delta", []int{2, 3, 5}}}}
+	size := Size{Blocks: 3, Slots: 4}
+	mem, err := cpu.Alloc(spec.Bytes(size), cuda.ForState)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer cpu.Free(mem)
+	c, err := NewCache(&cuda.Module{ID: "layers.0"}, spec, cpu, mem, size)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, s := range append(append([]*cuda.State{}, c.Paged...), c.Fixed...) {
+		all := s.Tensor().F32()
+		for i := range all {
+			all[i] = float32(i / (len(all) / s.Tensor().Dim(0))) // its block or slot
+		}
+	}
+	if err := c.CopyBlock(2, 0); err != nil {
+		t.Error(err)
+	}
+	if err := c.CopySlot(1, 3); err != nil {
+		t.Error(err)
+	}
+	for want, states := range map[string][]*cuda.State{"212": c.Paged, "0121": c.Fixed} {
+		for _, s := range states {
+			all := s.Tensor().F32()
+			for i, x := range all {
+				if at := i / (len(all) / len(want)); x != float32(want[at]-'0') {
+					t.Fatalf("%s: part %d holds %v, want %c", s.Name, at, x, want[at])
+				}
+			}
+		}
+	}
+	if c.CopyBlock(0, 3) == nil || c.CopySlot(4, 0) == nil || c.CopyBlock(-1, 0) == nil {
+		t.Error("a block or slot that is not there was copied")
 	}
 }
