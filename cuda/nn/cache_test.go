@@ -59,6 +59,9 @@ func TestCacheBytes(t *testing.T) {
 	if n := spec.Bytes(Size{Blocks: 2, Slots: 3}); n != 2*64*2304+3*2<<20 {
 		t.Errorf("%d bytes", n)
 	}
+	if n := KeysValues(3, 5, 7).PositionBytes(); n != 3*(5+7)*4 {
+		t.Errorf("three keys of 5 and values of 7 take %d bytes", n)
+	}
 	if n := (CacheSpec{}).Bytes(Size{Blocks: 2, Slots: 3}); n != 0 {
 		t.Errorf("a layer that keeps nothing takes %d bytes", n)
 	}

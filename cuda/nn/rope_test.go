@@ -109,6 +109,17 @@ func TestYarnWithoutARangeIsAStep(t *testing.T) {
 			t.Errorf("frequency %d is %v, want %v", i, f, want)
 		}
 	}
+	// A context that the slowest pair does not turn through has its range end where it begins, at pair 0.
+	y = Yarn{Factor: 4, Original: 6, BetaFast: 32, BetaSlow: 1, AttentionFactor: 1, Truncate: true}
+	for i, f := range NewRope(10000, 64, &y).freqs {
+		want := math.Pow(10000, -float64(i)/32)
+		if i > 0 {
+			want /= 4
+		}
+		if !(math.Abs(float64(f)/want-1) < ropeBound) {
+			t.Errorf("of a short context frequency %d is %v, want %v", i, f, want)
+		}
+	}
 }
 
 func TestNoStretchAsksForNoAttention(t *testing.T) {

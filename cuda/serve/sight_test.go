@@ -75,37 +75,36 @@ func TestAllPicturesOfARequestAreSeen(t *testing.T) {
 
 // However a picture's way ends before it is one that a request has, nothing stays counted, and those who come after go on.
 func TestNothingStaysOfAPictureThatDidNotCome(t *testing.T) {
-	cancelled, cancel := context.WithCancel(t.Context())
-	cancel()
-	file := make([]byte, 20)
 	for name, c := range map[string]struct {
-		ctx    context.Context
 		stare  stare
 		budget int64
+		leaves bool // while two others are being decoded
 		want   string
 	}{
-		"the file is broken":          {t.Context(), stare{broken: errors.New("is no picture")}, 1000, "is no picture"},
-		"no room to decode it":        {t.Context(), stare{}, 199, "while it is decoded"},
-		"nobody waits for it anymore": {cancelled, stare{}, 1000, context.Canceled.Error()},
+		"the file is broken":          {stare{broken: errors.New("is no picture")}, 1000, false, "is no picture"},
+		"no room to decode it":        {stare{}, 199, false, "while it is decoded"},
+		"nobody waits for it anymore": {stare{}, 1000, true, context.Canceled.Error()},
 	} {
 		t.Run(name, func(t *testing.T) {
-			e, c2 := budgeted(c.budget, c.stare)
-			for range looksTogether {
-				e.album.looks <- struct{}{} // others are being decoded
-			}
-			if c.ctx.Err() == nil {
-				for range looksTogether {
-					<-e.album.looks
+			synctest.Test(t, func(t *testing.T) { // who waits for ever is told so at once
+				ctx, cancel := context.WithCancel(t.Context())
+				defer cancel()
+				e, cpu := budgeted(c.budget, c.stare)
+				if c.leaves {
+					for range looksTogether {
+						e.album.looks <- struct{}{}
+					}
+					cancel()
 				}
-			}
-			for range looksTogether + 1 {
-				if _, err := e.Look(c.ctx, file, true); err == nil || !strings.Contains(err.Error(), c.want) {
-					t.Errorf("%v, want %s", err, c.want)
+				for range looksTogether + 1 {
+					if _, err := e.Look(ctx, make([]byte, 20), true); err == nil || !strings.Contains(err.Error(), c.want) {
+						t.Errorf("%v, want %s", err, c.want)
+					}
 				}
-			}
-			if n := picturesOf(c2); n != 0 || e.album.decoding != 0 || e.album.used != 0 {
-				t.Errorf("%d bytes are counted; %d are being decoded, %d used", n, e.album.decoding, e.album.used)
-			}
+				if n := picturesOf(cpu); n != 0 || e.album.decoding != 0 || e.album.used != 0 {
+					t.Errorf("%d bytes are counted; %d are being decoded, %d used", n, e.album.decoding, e.album.used)
+				}
+			})
 		})
 	}
 }

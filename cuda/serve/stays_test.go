@@ -6,6 +6,7 @@ package serve
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/inference-pio/inference-pio/cuda"
@@ -151,4 +152,22 @@ func TestADeviceIsEmptiedAndFilledAgain(t *testing.T) {
 			}
 		}
 	}
+}
+
+// A layer with two states of which far has room for one stays whole where it was.
+func TestAMoveThatFailsHalfWayLeavesNothing(t *testing.T) {
+	y := newToy(t, toyRoom+toyState+toyState/2, none)
+	y.addState(y.mod[1])
+	if err := y.obey(move("layers.0", "far")); err == nil || !strings.Contains(err.Error(), "exceed the budget") {
+		t.Error(err)
+	}
+	if used := y.far.Usage().Used; used != 0 {
+		t.Errorf("%d bytes stay on far", used)
+	}
+	for _, s := range y.mod[1].States {
+		if s.Tensor().Place() != "cpu" || !slices.Equal(y.read(s.Tensor()), y.was[0]) {
+			t.Errorf("a state lies on %s, or has changed", s.Tensor().Place())
+		}
+	}
+	y.pass(nil)
 }

@@ -40,6 +40,7 @@ var ofDecoders = Refusals{
 	{`"is_encoder_decoder": true`, `is_encoder_decoder is true`},
 	{`"add_cross_attention": true`, `add_cross_attention is true`},
 	{`"layer_types": []`, `layer_types has 0 entries for`},
+	{`"num_hidden_layers": 1, "layer_types": ["full_attention", "full_attention"]`, `layer_types has 2 entries for 1 layers`},
 	{`"layer_types": "full_attention"`, `layer_types: a list was expected, found string`},
 	{`"layer_types": ["full_attention", "sliding_attention"]`, `layer_types[1] is "sliding_attention", which is not built; only `},
 
