@@ -40,6 +40,7 @@ var fp8Bytes = nntest.FP8Bytes(parameters,
 var plugin = servetest.Plugin{
 	Family: family, Published: published, Checkpoints: []string{tiny},
 	Call: servetest.Call{Name: "get_weather", Arguments: `{"city": "Oslo"}`},
+	Rows: rows(),
 	Tables: []servetest.Table{
 		{Parameters: parameters, Bytes: 59_886_787_840, Position: 47 * position, Modules: 3 + 47 + 46*64, Experts: 46 * 64},
 		{Layers: 2, Parameters: outside + first + sparse, Position: 2 * position, Modules: 3 + 2 + 64, Experts: 64},

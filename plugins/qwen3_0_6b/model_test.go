@@ -30,6 +30,7 @@ var fp8Bytes = nntest.FP8Bytes(parameters, nntest.Matrices{2 * 28, 2048, 1024}, 
 var plugin = servetest.Plugin{
 	Family: family, Published: published, Checkpoints: []string{tiny},
 	Call: servetest.Call{Name: "get_weather", Arguments: `{"city": "Oslo"}`},
+	Rows: rows(),
 	Tables: []servetest.Table{
 		{Parameters: parameters, Position: position, Modules: 30},
 		{Dir: tiny, Position: 4 * 2 * 2 * 64 * 4, Modules: 6},

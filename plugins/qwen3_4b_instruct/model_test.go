@@ -35,6 +35,7 @@ var fp8Bytes = nntest.FP8Bytes(parameters, nntest.Matrices{2 * 36, 4096, 2560}, 
 var plugin = servetest.Plugin{
 	Family: family, Published: published, Checkpoints: []string{tiny, tinyFP8},
 	Call: servetest.Call{Name: "get_weather", Arguments: `{"city": "Oslo"}`},
+	Rows: rows(),
 	Tables: []servetest.Table{
 		{Parameters: parameters, Position: 36 * position, Modules: 38},
 		{Layers: 3, Parameters: outside + 3*layer, Position: 3 * position, Modules: 5},

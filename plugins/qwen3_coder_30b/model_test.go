@@ -29,6 +29,7 @@ var fp8Bytes = nntest.FP8Bytes(parameters, nntest.Matrices{2 * 48, 4096, 2048}, 
 var plugin = servetest.Plugin{
 	Family: family, Published: published, Checkpoints: []string{tiny},
 	Call: servetest.Call{Name: "read_file", Arguments: `{"path": "go.mod", "lines": 12}`}, // typed as the tool's schema says
+	Rows: rows(),
 	Tables: []servetest.Table{
 		{Parameters: parameters, Bytes: 61_064_245_248, Position: 48 * position, Modules: 6195, Experts: 48 * 128}, // as the index of the release says
 		{Layers: 2, Parameters: outside + 2*layer, Position: 2 * position, Modules: 3 + 2*129, Experts: 2 * 128},

@@ -46,6 +46,7 @@ func fp8Bytes(parameters, deltas, gateds int64) int64 {
 var plugin = servetest.Plugin{
 	Family: family, Published: published, Checkpoints: []string{tiny},
 	Call: servetest.Call{Name: "read_file", Arguments: `{"path": "go.mod", "lines": 12}`}, // typed as the tool's schema says
+	Rows: rows(),
 	Tables: []servetest.Table{
 		{Parameters: parameters, Position: 12 * position, Sequence: 36 * deltaState, Modules: 3 + 48 + 48*512, Experts: 48 * 512},
 		{Layers: 4, Parameters: pattern, Position: position, Sequence: 3 * deltaState, Modules: 3 + 4 + 4*512, Experts: 4 * 512},

@@ -24,6 +24,7 @@ const (
 var plugin = servetest.Plugin{
 	Family: family, Published: published, Checkpoints: []string{tiny},
 	Call: servetest.Call{Name: "get_weather", Arguments: `{"city": "Oslo"}`},
+	Rows: rows(),
 	Tables: []servetest.Table{
 		{Parameters: parameters, Position: 28 * position, Modules: 2 + 28 + 28}, // embedding and norm, layers, the tower
 		{Layers: 2, Parameters: parameters - 26*50_336_000, Position: 2 * position, Modules: 2 + 2 + 28},

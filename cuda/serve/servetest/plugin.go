@@ -33,6 +33,7 @@ type Plugin struct {
 
 	Call      Call                                      // what golden.json's answers with a tool call in them call
 	Tables    []Table                                   // what layer tables add up to
+	Rows      []sdk.Module                              // some of the published model's layer table, worked out by hand
 	Elsewhere Elsewhere                                 // what is there of experts on a second device, of a model that has any
 	Memory    func(m configtest.Sizes) map[string]int64 // rows of README.md's table besides those of every model
 }
@@ -48,6 +49,7 @@ func (p Plugin) Test(t *testing.T) {
 	t.Run("Shares", p.Shares)
 	t.Run("Readme", func(t *testing.T) { p.Readme(t) })
 	t.Run("LayerTables", func(t *testing.T) { p.LayerTables(t) })
+	t.Run("Rows", func(t *testing.T) { p.TableRows(t) })
 	if p.Elsewhere.Bytes > 0 {
 		t.Run("ExpertsElsewhere", p.ExpertsElsewhere)
 	}

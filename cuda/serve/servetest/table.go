@@ -129,13 +129,16 @@ func State(m sdk.Module, position, sequence int64) sdk.Module {
 }
 
 // TableRows compares rows of the published config's table, without weights, with what was worked out by hand.
-func (p Plugin) TableRows(t testing.TB, want ...sdk.Module) {
+func (p Plugin) TableRows(t testing.TB) {
 	t.Helper()
+	if len(p.Rows) == 0 {
+		t.Fatal("the plugin names no rows of its layer table")
+	}
 	in, err := p.Idle(t).Inspect(t.Context(), sdk.InspectRequest{Path: p.published(t), Weights: "dummy"})
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, w := range want {
+	for _, w := range p.Rows {
 		i := slices.IndexFunc(in.Table.Modules, func(m sdk.Module) bool { return m.ID == w.ID })
 		if i < 0 {
 			t.Errorf("the table has no module %s", w.ID)
