@@ -89,6 +89,9 @@ func (f fault) try(ctx context.Context) (caughtBy string, err error) {
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) } // the tests that it runs, too
 	text, err := cmd.CombinedOutput()
+	if err == nil && noTests.Match(text) {
+		return "", fmt.Errorf("go test %s passes, and runs no test in some package", strings.Join(f.test, " "))
+	}
 	if err == nil {
 		return "", fmt.Errorf("go test %s passes", strings.Join(f.test, " "))
 	}
@@ -115,6 +118,7 @@ func (f fault) overlay(dir string) (path string, err error) {
 }
 
 var (
+	noTests = regexp.MustCompile(`(?m)\[no tests? (to run|files)\]$`)
 	failed  = regexp.MustCompile(`(?m)^--- FAIL: (\S+)`)
 	running = regexp.MustCompile(`(?m)^\s+(Test\S+) \([0-9.hms]+\)$`)
 	pkg     = regexp.MustCompile(`(?m)^FAIL\t(\S+)`)

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"image"
 	"image/png"
 	"math"
@@ -194,8 +195,11 @@ func TestVideosAreRefused(t *testing.T) {
 	if err := m.CheckPrompt(caseNamed(t, "two_pictures").Prompt); err != nil {
 		t.Error(err)
 	}
-	err := m.CheckPrompt([]int32{1, 2, int32(m.cfg.VideoTokenID), 3})
-	if err == nil || !strings.Contains(err.Error(), "the prompt has a video (token 915 at position 2)") {
-		t.Error(err)
+	video := int32(m.cfg.VideoTokenID)
+	for at, prompt := range [][]int32{{video, 1}, {1, video}, {1, 2, video, 3}} {
+		err := m.CheckPrompt(prompt)
+		if want := fmt.Sprintf("the prompt has a video (token 915 at position %d)", at); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%v: %v, want %s", prompt, err, want)
+		}
 	}
 }
