@@ -118,19 +118,20 @@ func TestPreprocessors(t *testing.T) {
 	c := configs.Parsed(t, "")
 	const rest = `"image_mean": [0.5, 0.5, 0.5], "image_std": [0.5, 0.5, 0.5]`
 	for text, want := range map[string]string{
-		`{"size": {"shortest_edge": 1024, "longest_edge": 262144}, ` + rest + `}`: "",
-		`{"min_pixels": 1024, "max_pixels": 262144, "size": null, ` + rest + `}`:  "",
-		`{"size": {"shortest_edge": 1024, "longest_edge": 262144}}`:               "image_mean is []; three numbers are needed",
-		`{"patch_size": 14, ` + rest + `}`:                                        "patch_size is 14, and the tower's in config.json is 16",
-		`{"merge_size": 1, ` + rest + `}`:                                         "merge_size is 1",
-		`{"temporal_patch_size": 1, ` + rest + `}`:                                "temporal_patch_size is 1",
-		`{"do_resize": false, ` + rest + `}`:                                      "do_resize is false, which is not built",
-		`{"do_normalize": false, ` + rest + `}`:                                   "do_normalize is false",
-		`{"resample": 2, ` + rest + `}`:                                           "resample is 2, which is not built; only 3, bicubic, is",
-		`{"size": {"shortest_edge": 9, "longest_edge": 4}, ` + rest + `}`:         "size is 9 to 4 pixels",
-		`{"image_mean": [0.5, 0.5, 0.5], "image_std": [0.5, 0, 0.5]}`:             "no std 0",
-		`{"image_mean": 0.5}`:                                                     "image_mean",
-		`{`:                                                                       "unexpected end",
+		`{"size": {"shortest_edge": 1024, "longest_edge": 262144}, ` + rest + `}`:                                   "",
+		`{"min_pixels": 1024, "max_pixels": 262144, "size": null, ` + rest + `}`:                                    "",
+		`{"min_pixels": 1024, "max_pixels": 262144, "size": {"shortest_edge": 1, "longest_edge": 2}, ` + rest + `}`: "",
+		`{"size": {"shortest_edge": 1024, "longest_edge": 262144}}`:                                                 "image_mean is []; three numbers are needed",
+		`{"patch_size": 14, ` + rest + `}`:                                                                          "patch_size is 14, and the tower's in config.json is 16",
+		`{"merge_size": 1, ` + rest + `}`:                                                                           "merge_size is 1",
+		`{"temporal_patch_size": 1, ` + rest + `}`:                                                                  "temporal_patch_size is 1",
+		`{"do_resize": false, ` + rest + `}`:                                                                        "do_resize is false, which is not built",
+		`{"do_normalize": false, ` + rest + `}`:                                                                     "do_normalize is false",
+		`{"resample": 2, ` + rest + `}`:                                                                             "resample is 2, which is not built; only 3, bicubic, is",
+		`{"size": {"shortest_edge": 9, "longest_edge": 4}, ` + rest + `}`:                                           "size is 9 to 4 pixels",
+		`{"image_mean": [0.5, 0.5, 0.5], "image_std": [0.5, 0, 0.5]}`:                                               "no std 0",
+		`{"image_mean": 0.5}`:                                                                                       "image_mean",
+		`{`:                                                                                                         "unexpected end",
 		`{"rescale_factor": 0.00392156862745098, "resample": 3, "do_convert_rgb": true, "processor_class": "x", ` + rest + `}`: "",
 	} {
 		m := New(c, 1)

@@ -14,6 +14,7 @@ import (
 	"github.com/inference-pio/inference-pio/cuda"
 	"github.com/inference-pio/inference-pio/cuda/far"
 	fit "github.com/inference-pio/inference-pio/cuda/picture"
+	"github.com/inference-pio/inference-pio/sdk/picture"
 )
 
 func TestPatchesAreTheReferences(t *testing.T) {
@@ -201,5 +202,18 @@ func TestVideosAreRefused(t *testing.T) {
 		if want := fmt.Sprintf("the prompt has a video (token 915 at position %d)", at); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%v: %v, want %s", prompt, err, want)
 		}
+	}
+}
+
+// While a picture is resized, what was decoded and what it becomes, at most as large as the model takes pictures, both exist.
+func TestDecodingCountsBothSizesOfAPicture(t *testing.T) {
+	m, _ := loadTiny(t, "config.json")
+	file := pngOf(t, 300, 200)
+	decoded, err := picture.Cost(file, picture.Limits{})
+	if err != nil || decoded < 3*300*200 {
+		t.Fatalf("%d bytes to decode it, %v", decoded, err)
+	}
+	if got, err := m.Cost(file); err != nil || got != decoded+3*int64(m.look.MaxPixels) {
+		t.Errorf("%d bytes, %v; %d of them to decode it, in up to %d pixels", got, err, decoded, m.look.MaxPixels)
 	}
 }
