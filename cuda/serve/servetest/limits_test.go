@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/inference-pio/inference-pio/cuda/serve"
 	"github.com/inference-pio/inference-pio/sdk"
 )
 
@@ -93,7 +94,8 @@ func TestTheSharesUseIsWhatWasInspected(t *testing.T) {
 func TestACheckpointThatChangesWhileItIsLoaded(t *testing.T) {
 	p := toyPlugin(t, false)
 	file := filepath.Join(p.Checkpoints[0], "model.safetensors")
-	_, err := p.Idle(t).Load(t.Context(), sdk.LoadRequest{InspectRequest: sdk.InspectRequest{Path: p.Checkpoints[0]}}, func(sdk.Progress) {
+	// Without the contract between them: a progress that is sent would be read when all is loaded.
+	_, err := serve.New(p.Family).Load(t.Context(), sdk.LoadRequest{InspectRequest: sdk.InspectRequest{Path: p.Checkpoints[0]}}, func(sdk.Progress) {
 		if err := os.Chtimes(file, time.Time{}, time.Unix(1, 0)); err != nil {
 			t.Error(err)
 		}
