@@ -139,12 +139,10 @@ func BenchmarkLoad(b *testing.B) { plugin.Load(b, []byte(published), 2) }
 func BenchmarkPublishedShape(b *testing.B) {
 	const rows = 512
 	suite.Bench(b, nntest.Bench{
-		Layers: 3, Rows: rows, Key: nntest.FewExperts(16), Experts: 4.0 / 64,
-		Bytes: func(context float64) float64 { return 3 * position * context },
-		Operations: func(context float64) float64 {
-			attention := 3 * 2 * 20 * (256 + 256) * (context - rows/2) // of a row
-			expansion := 3 * 2 * 8960 * 512 * (context - rows) / rows  // its share; its own latents are counted with the weights
-			return attention + expansion
+		Layers: 3, Rows: rows, Key: nntest.FewExperts(16), Experts: 4.0 / 64, Position: 3 * position,
+		Attention: 3 * 2 * 20 * (256 + 256),
+		Others: func(context float64) float64 { // a row's share of expanding earlier latents; its own are counted with the weights
+			return 3 * 2 * 8960 * 512 * (context - rows) / rows
 		},
 	})
 }

@@ -77,10 +77,5 @@ func BenchmarkLoad(b *testing.B) { plugin.Load(b, []byte(published), 0) }
 //
 // A token reads every weight and the sequence's cache once; a prompt is bound by arithmetic.
 func BenchmarkPublishedShape(b *testing.B) {
-	const rows = 128
-	suite.Bench(b, nntest.Bench{
-		Rows: rows, Key: nntest.Itself,
-		Bytes:      func(context float64) float64 { return position * context },
-		Operations: func(context float64) float64 { return 4 * 16 * 128 * 28 * (context - rows/2) },
-	})
+	suite.Bench(b, nntest.Bench{Rows: 128, Key: nntest.Itself, Position: position, Attention: 4 * 16 * 128 * 28})
 }

@@ -86,12 +86,7 @@ func BenchmarkLoad(b *testing.B) { plugin.Load(b, []byte(published), 8) }
 //
 // A token reads every weight and the sequence's cache once; a prompt is bound by arithmetic.
 func BenchmarkPublishedShape(b *testing.B) {
-	const rows = 128
-	suite.Bench(b, nntest.Bench{
-		Rows: rows, Key: nntest.Itself,
-		Bytes:      func(context float64) float64 { return 36 * position * context },
-		Operations: func(context float64) float64 { return 4 * 32 * 128 * 36 * (context - rows/2) },
-	})
+	suite.Bench(b, nntest.Bench{Rows: 128, Key: nntest.Itself, Position: 36 * position, Attention: 4 * 32 * 128 * 36})
 }
 
 // The model is asked, calls the tool, is given the result in the form clients send it back, and answers with it.

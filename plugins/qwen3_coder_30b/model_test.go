@@ -93,12 +93,7 @@ func BenchmarkLoad(b *testing.B) { plugin.Load(b, []byte(published), 1) }
 // A token reads the weights of attention, of the chosen experts and of the head, and the sequence's cache. A prompt's step of 128 rows
 // is bound by arithmetic on the chosen experts and, as all 128 of them are read for some rows each, by reading: both shares are given.
 func BenchmarkPublishedShape(b *testing.B) {
-	const rows = 128
-	suite.Bench(b, nntest.Bench{
-		Rows: rows, Key: nntest.OneLayer, Experts: 8.0 / 128,
-		Bytes:      func(context float64) float64 { return 48 * position * context },
-		Operations: func(context float64) float64 { return 4 * 32 * 128 * 48 * (context - rows/2) },
-	})
+	suite.Bench(b, nntest.Bench{Rows: 128, Key: nntest.OneLayer, Experts: 8.0 / 128, Position: 48 * position, Attention: 4 * 32 * 128 * 48})
 }
 
 func TestFP8ExpertsAreTheirNumbers(t *testing.T) {

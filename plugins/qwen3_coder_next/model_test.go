@@ -141,14 +141,12 @@ func BenchmarkLoad(b *testing.B) { plugin.Load(b, with(b, `"num_experts": 48`), 
 // weights, the states and the cache once. A prompt's step reads all experts for a few rows each: its GB/s are those. 48 layers take
 // twelve times the layers' part.
 func BenchmarkPublishedShape(b *testing.B) {
-	const rows = 256 // some five for each expert
 	suite.Bench(b, nntest.Bench{
-		Layers: 4, Rows: rows, Key: nntest.FewExperts(32), Experts: 10.0 / 512,
-		Bytes: func(context float64) float64 { return 2*3*deltaState + position*context },
-		Operations: func(context float64) float64 {
-			attention := 4 * 16 * 256 * (context - rows/2)
-			const delta = 3 * 2 * 32 * (3*128*128 + 2*32*128 + 2*32*128) // a row's share of a chunk: three products with the matrix, four within it
-			return attention + delta
+		Layers: 4, Rows: 256, Key: nntest.FewExperts(32), Experts: 10.0 / 512, // some five rows for each expert
+		Position: position, Sequence: 2 * 3 * deltaState, // states are read and written
+		Attention: 4 * 16 * 256,
+		Others: func(float64) float64 { // a row's share of a chunk: three products with the matrix, four within it
+			return 3 * 2 * 32 * (3*128*128 + 2*32*128 + 2*32*128)
 		},
 	})
 }

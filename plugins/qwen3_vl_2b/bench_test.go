@@ -111,10 +111,5 @@ func jpegOf(b *testing.B, width, height int) []byte {
 //
 //	go test ./plugins/qwen3_vl_2b -run '^$' -bench Text
 func BenchmarkText(b *testing.B) {
-	const rows = 128
-	suite.Bench(b, nntest.Bench{
-		Rows: rows, Key: nntest.Itself,
-		Bytes:      func(context float64) float64 { return 28 * position * context },
-		Operations: func(context float64) float64 { return 4 * 16 * 128 * 28 * (context - rows/2) },
-	})
+	suite.Bench(b, nntest.Bench{Rows: 128, Key: nntest.Itself, Position: 28 * position, Attention: 4 * 16 * 128 * 28})
 }

@@ -19,9 +19,21 @@ type Bench struct {
 	Rows   int                      // of a prompt's step
 	Key    func(name string) string // weights of one key share their bytes, so that the model fits in memory; see Alike
 
-	Experts    float64                       // the part of its experts that a token goes to, of a model that has any
-	Bytes      func(context float64) float64 // that a token reads of its sequence
-	Operations func(context float64) float64 // of a prompt's row besides those with weights
+	Experts            float64                       // the part of its experts that a token goes to, of a model that has any
+	Position, Sequence float64                       // bytes that a token reads of each position before it, and of its sequence as a whole
+	Attention          float64                       // operations of a prompt's row for each position before it
+	Others             func(context float64) float64 // operations besides those and those with weights; nil: none
+}
+
+func (x Bench) bytes(context float64) float64 { return x.Position*context + x.Sequence }
+
+// operations of a row in the middle of a step that brings a prompt to a length.
+func (x Bench) operations(context float64) float64 {
+	n := x.Attention * (context - float64(x.Rows)/2)
+	if x.Others != nil {
+		n += x.Others(context)
+	}
+	return n
 }
 
 // Bench times single tokens and steps of prompts of the published model with invented weights in bf16 and, where it is published so,
@@ -45,8 +57,8 @@ func (s Suite) bench(b *testing.B, x Bench, fp8 func(string, []int) bool) {
 		everything = w.All
 	}
 	y := timing{r, s.Published.keys().vocab()}
-	y.decode(b, []int{256, 1024, 4096}, func(context float64) float64 { return w.Bytes + x.Bytes(context) })
-	y.prefill(b, []int{max(256, x.Rows), 1024, 4096}, x.Rows, func(context float64) float64 { return w.Operations + x.Operations(context) }, everything)
+	y.decode(b, []int{256, 1024, 4096}, func(context float64) float64 { return w.Bytes + x.bytes(context) })
+	y.prefill(b, []int{max(256, x.Rows), 1024, 4096}, x.Rows, func(context float64) float64 { return w.Operations + x.operations(context) }, everything)
 }
 
 // timing is a model whose steps are timed.

@@ -206,3 +206,15 @@ func TestBytesInFP8AreCounted(t *testing.T) {
 		t.Errorf("%d bytes", got)
 	}
 }
+
+// By hand: a row in the middle of 4 that bring a prompt to 10 has 8 positions before it.
+func TestWorkBesideWeightsIsCounted(t *testing.T) {
+	x := Bench{Rows: 4, Position: 3, Sequence: 7, Attention: 5}
+	if x.bytes(10) != 3*10+7 || x.operations(10) != 5*8 {
+		t.Errorf("%v bytes, %v operations", x.bytes(10), x.operations(10))
+	}
+	x.Others = func(context float64) float64 { return 2 * context }
+	if x.operations(10) != 5*8+2*10 {
+		t.Errorf("with others %v operations", x.operations(10))
+	}
+}
