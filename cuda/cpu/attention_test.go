@@ -1,6 +1,7 @@
 package cpu_test
 
 import (
+	"fmt"
 	"math"
 	"math/rand/v2"
 	"slices"
@@ -138,5 +139,68 @@ func TestAttentionOfHugeScoresStaysFinite(t *testing.T) {
 		spec.Attention(want, s.q, s.k, s.v, s.g, 1, 8, 8, s.scale)
 		got := s.rows(t, d, upTo(130))
 		within(t, "huge scores", got, want, func(int) float64 { return 0.2 }) // a score of 1e4·8 is known to 5e-3
+	})
+}
+
+// TestCachesMayBeBF16: attention over keys and values in bf16 is attention over the same ones in f32, to the bit, whichever of them are.
+func TestCachesMayBeBF16(t *testing.T) {
+	eachTable(t, func(t *testing.T, d *device) {
+		for _, c := range scenes {
+			s := newScene(rand.New(rand.NewPCG(13, 1)), c.lengths, c.kvHeads, c.group, c.dim, c.vdim, c.size)
+			k, v := spec.Round(s.k), spec.Round(s.v)
+			s.k, s.v = spec.Widen(k), spec.Widen(v)
+			n := len(s.g.Positions)
+			want := s.rows(t, d, upTo(n))
+			keys, values := bf16(k, c.kvHeads, c.size, c.dim), bf16(v, c.kvHeads, c.size, c.vdim)
+			for what, in := range map[string][2]cuda.Tensor{
+				"both": {keys, values}, "keys": {keys, f32(s.v, c.kvHeads, c.size, c.vdim)}, "values": {f32(s.k, c.kvHeads, c.size, c.dim), values},
+			} {
+				got := make([]float32, len(want))
+				op := s.attention(got, s.q, s.g)
+				op.In[1], op.In[2] = in[0], in[1]
+				d.run(t, op)
+				sameBits(t, c.name+": "+what, got, want)
+			}
+			if c.kvHeads == 1 && c.vdim <= c.dim {
+				want, got := make([]float32, n*s.heads*c.vdim), make([]float32, n*s.heads*c.vdim)
+				d.run(t, s.latentAttention(want, s.q, s.g))
+				op := s.latentAttention(got, s.q, s.g)
+				op.In[1] = keys
+				d.run(t, op)
+				sameBits(t, c.name+": latents", got, want)
+			}
+			read, back := make([]float32, c.lengths[0]*c.kvHeads*c.dim), make([]float32, c.lengths[0]*c.kvHeads*c.dim)
+			d.run(t, cacheRead(read, s.k, s.g, 0, 0, c.dim))
+			op := cacheRead(back, s.k, s.g, 0, 0, c.dim)
+			op.In[0] = keys
+			d.run(t, op)
+			sameBits(t, c.name+": read back", back, read)
+		}
+	})
+}
+
+// TestTilesMayBeBF16, as caches may.
+func TestTilesMayBeBF16(t *testing.T) {
+	eachTable(t, func(t *testing.T, d *device) {
+		rng := rand.New(rand.NewPCG(14, 1))
+		shape := spec.Tile{Heads: 6, KVHeads: 2, Keys: 130, Dim: 13, VDim: 7}
+		k, v := spec.Round(random(rng, 2*130*13)), spec.Round(random(rng, 2*130*7))
+		q, limits := random(rng, 5*6*13), []int32{129, 64, 0, -1, 200}
+		start := make([]float32, 5*6*9)
+		spec.AttendStart(start, 7)
+		want := slices.Clone(start)
+		d.run(t, attendTile(want, q, spec.Widen(k), spec.Widen(v), limits, shape, 0.3))
+		for _, c := range [][2]bool{{true, true}, {true, false}, {false, true}} {
+			got := slices.Clone(start)
+			op := attendTile(got, q, spec.Widen(k), spec.Widen(v), limits, shape, 0.3)
+			if c[0] {
+				op.In[1] = bf16(k, 130, 13)
+			}
+			if c[1] {
+				op.In[2] = bf16(v, 130, 7)
+			}
+			d.run(t, op)
+			sameBits(t, fmt.Sprint("keys ", c[0], ", values ", c[1]), got, want)
+		}
 	})
 }

@@ -169,11 +169,11 @@ func TestDeltaRuleForgetsAndLearns(t *testing.T) {
 	})
 }
 
-// TestCausalConvMatchesTheSpecification: a few products and silu, with kernels of length 1 to 5.
+// TestCausalConvMatchesTheSpecification, with weights as files have them: a few products and silu, with kernels of length 1 to 5.
 func TestCausalConvMatchesTheSpecification(t *testing.T) {
 	eachTable(t, func(t *testing.T, d *device) {
 		rng := rand.New(rand.NewPCG(24, 1))
-		for _, layout := range vectorLayouts {
+		for _, layout := range vectorLayouts[:3] {
 			for _, n := range []int{1, 2, 3, 4, 5} {
 				for _, channels := range []int{1, 7, 8, 130, 1000} {
 					c := newConvolution(rng, layout, channels, n, 9)

@@ -61,6 +61,25 @@ func TestEveryOpIsTheSameOnAnyNumberOfThreads(t *testing.T) {
 	})
 }
 
+// TestNothingIsAlsoAnOperand: ops whose result has no elements do nothing, also where it has no address.
+func TestNothingIsAlsoAnOperand(t *testing.T) {
+	eachTable(t, func(t *testing.T, d *device) {
+		for _, code := range cuda.OpCodes() {
+			op := sample(rand.New(rand.NewPCG(74, 1)), code, 2)
+			out, _, _ := op.Operands()
+			if code == cuda.OpAttendTile || code == cuda.OpCacheWrite {
+				continue // they change what is there
+			}
+			dims := dimsOf(out[0])
+			op.Out[0] = view(nil, out[0].DType(), dims[1:])
+			if op.In[0].Rows() == dims[0] {
+				op.In[0] = view(nil, op.In[0].DType(), dimsOf(op.In[0])[1:])
+			}
+			d.run(t, op)
+		}
+	})
+}
+
 // sameResults compares what two runs of an op gave, but not the room that one works in.
 func sameResults(t *testing.T, what string, got, want *cuda.Op) {
 	t.Helper()
