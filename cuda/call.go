@@ -195,28 +195,35 @@ func (c *call) refuse(format string, args ...any) Tensor {
 
 // ---- what comes from the host
 
-// Indices brings integers into the step that count something: each must be at least 0 and below a number, which ops rely on. They last as
-// long as what is made at that point. Without a shape the tensor has one dimension.
-func (s *Step) Indices(data []int32, below int, shape ...int) Tensor {
+// Input brings integers into the step that count or look up something, so none may be below 0; the largest is noted, and ops check it
+// against what they look up. They last as long as what is made at that point. Without a shape the tensor has one dimension.
+func (s *Step) Input(data []int32, shape ...int) Tensor {
 	if s.err != nil {
 		return Tensor{}
 	}
+	most := int32(0)
 	for i, n := range data {
-		if n < 0 || int64(n) >= int64(below) {
-			s.fail(fmt.Errorf("input: %d (at %d) is not among %d", n, i, below))
+		if n < 0 || n == math.MaxInt32 {
+			s.fail(fmt.Errorf("input: %d (at %d)", n, i))
 			return Tensor{}
 		}
+		most = max(most, n)
 	}
 	t := s.input(I32, len(data), shape)
-	t.below = int32(min(int64(below), math.MaxInt32))
+	t.below = most + 1
 	if !s.measuring && s.err == nil {
 		copy(t.I32(), data)
 	}
 	return t
 }
 
-// Anything is what Indices are below when they count nothing that an op looks up.
-const Anything = math.MaxInt32
+// among says whether an operand's integers may look up one of n, and tells the largest if it may not.
+func (c *call) among(t Tensor, n int) bool {
+	if t.dtype == I32 && t.below > 0 && int64(t.below) > int64(n) {
+		c.refuse("%d is not among %d", t.below-1, n)
+	}
+	return t.Indexes(n)
+}
 
 // InputF32 brings values (pixels, features) into the step: they last as long as what is made at that point. Without a shape
 // the tensor has one dimension. While measuring data may be nil; the shape says how much there will be.
@@ -281,7 +288,7 @@ func (s *Step) Pages(positions, seqs, tables []int32, width, blocks, size int) P
 		}
 	}
 	p.upto = s.upto
-	p.Positions, p.Seqs = s.Indices(positions, Anything), s.Indices(seqs, len(tables)/width)
+	p.Positions, p.Seqs = s.Input(positions), s.Input(seqs)
 	p.Tables = s.input(I32, len(tables), []int{len(tables) / width, width})
 	p.Tables.below = int32(blocks)
 	if !s.measuring && s.err == nil {

@@ -8,7 +8,7 @@ package cuda
 // Embed looks rows of a table up: y[r] = w[tokens[r]], widened to f32. tokens (rows), w (vocab, hidden) -> (rows, hidden).
 func (s *Step) Embed(tokens Tensor, w *Weight) Tensor {
 	c, m := s.startBy(w, OpEmbed)
-	if tokens = c.in(tokens); !c.fits(tokens.nd == 1 && tokens.Indexes(m.Rows)) {
+	if tokens = c.in(tokens); !c.fits(tokens.nd == 1 && c.among(tokens, m.Rows)) {
 		return Tensor{}
 	}
 	return c.gives(c.out(F32, tokens.dim[0], int32(m.Cols)))
@@ -64,8 +64,8 @@ func (s *Step) Angles(positions Tensor, freqs []float32, scale float32) Tensor {
 // AnglesByAxis is Angles of rows that have several positions (a time, a row and a column of a picture): frequency i turns
 // by position axis[i]. positions (rows, axes), n freqs and axis numbers -> (rows, n, 2).
 func (s *Step) AnglesByAxis(positions Tensor, freqs []float32, axis []int32, scale float32) Tensor {
-	by := s.Indices(axis, positions.Dim(1))
-	return s.angles(positions, freqs, by, positions.nd == 2 && len(axis) == len(freqs), scale)
+	by := s.Input(axis)
+	return s.angles(positions, freqs, by, positions.nd == 2 && len(axis) == len(freqs) && by.Indexes(positions.Dim(1)), scale)
 }
 
 func (s *Step) angles(positions Tensor, freqs []float32, axis Tensor, ok bool, scale float32) Tensor {
@@ -140,7 +140,7 @@ func (s *Step) Attention(q Tensor, keys, values *State, pages Pages, scale float
 func (s *Step) Gather(x, index Tensor) Tensor {
 	c := s.start(OpGather)
 	x, index = c.in(x), c.in(index)
-	if !c.fits(x.float() && index.nd == 1 && index.Indexes(x.Rows())) {
+	if !c.fits(x.float() && index.nd == 1 && c.among(index, x.Rows())) {
 		return Tensor{}
 	}
 	dim := x.dim

@@ -26,7 +26,7 @@ func (s *Step) CausalConv(x Tensor, w *Weight, state *State, positions, slots Te
 	}
 	u := state.t
 	if !c.fits(x.float() && u.dtype == F32 && x.nd == 2 && len(w.Shape) == 3 && w.Shape[1] == 1 && u.nd == 3 && m.Rows == x.Dim(1) && m.Cols >= 1 &&
-		u.Dim(1) == m.Cols-1 && u.dim[2] == x.dim[1] && perRow(x, positions) && perRow(x, slots) && slots.Indexes(u.Rows())) {
+		u.Dim(1) == m.Cols-1 && u.dim[2] == x.dim[1] && perRow(x, positions) && perRow(x, slots) && c.among(slots, u.Rows())) {
 		return Tensor{}
 	}
 	y := c.like(x)
@@ -63,7 +63,7 @@ func (s *Step) DeltaRule(r DeltaRows, state *State, scale float32) Tensor {
 	m := state.t
 	if !c.fits(q.float() && k.float() && v.float() && m.dtype == F32 && q.nd == 3 && q.SameShape(k) && v.nd == 3 && m.nd == 4 && q.dim[0] == v.dim[0] &&
 		q.dim[1] > 0 && v.dim[1]%max(q.dim[1], 1) == 0 && m.dim[1] == v.dim[1] && m.dim[2] == q.dim[2] && m.dim[3] == v.dim[2] &&
-		numberPerHead(v, g) && numberPerHead(v, beta) && perRow(v, positions) && perRow(v, slots) && slots.Indexes(m.Rows()) && perRow(v, forms)) {
+		numberPerHead(v, g) && numberPerHead(v, beta) && perRow(v, positions) && perRow(v, slots) && c.among(slots, m.Rows()) && perRow(v, forms)) {
 		return Tensor{}
 	}
 	y := c.like(v)
@@ -72,7 +72,9 @@ func (s *Step) DeltaRule(r DeltaRows, state *State, scale float32) Tensor {
 }
 
 // perRow says whether a tensor has an integer for each row of x, numberPerHead whether one has a number for each head of each.
-func perRow(x, a Tensor) bool { return a.nd == 1 && a.dim[0] == x.dim[0] && a.Indexes(Anything) }
+func perRow(x, a Tensor) bool {
+	return a.nd == 1 && a.dim[0] == x.dim[0] && a.dtype == I32 && a.below > 0
+}
 
 func numberPerHead(x, a Tensor) bool {
 	return a.float() && a.nd == 2 && a.dim[0] == x.dim[0] && a.dim[1] == x.dim[1]

@@ -41,13 +41,13 @@ func (s *Step) Copy(dst, x Tensor) {
 
 // Join puts parts side by side: the inverse of Columns. parts (rows, n_i) -> (rows, Σ n_i).
 func (s *Step) Join(parts ...Tensor) Tensor {
-	rows, width := int32(0), int32(0)
-	for i, x := range parts {
-		if i == 0 {
-			rows = x.dim[0]
-		}
-		if c := s.start(OpPutColumns); !x.float() || x.nd != 2 || x.dim[0] != rows {
-			return c.refuse("%v cannot stand beside %v", x, parts[0])
+	if len(parts) == 0 {
+		return s.start(OpPutColumns).refuse("%w", errNothing)
+	}
+	rows, width := parts[0].dim[0], int32(0)
+	for _, x := range parts {
+		if !x.float() || x.nd != 2 || x.dim[0] != rows {
+			return s.start(OpPutColumns).refuse("%v cannot stand beside %v", x, parts[0])
 		}
 		width += x.dim[1]
 	}
@@ -109,7 +109,7 @@ func (s *Step) IndexAdd(x, index, y Tensor) Tensor { return s.indexed(OpIndexAdd
 func (s *Step) indexed(code OpCode, x, index, y Tensor) Tensor {
 	c := s.start(code)
 	x, index, y = c.in(x), c.in(index), c.in(y)
-	if !c.fits(x.float() && y.float() && x.nd == 2 && index.nd == 1 && y.nd == 2 && index.Indexes(x.Rows()) &&
+	if !c.fits(x.float() && y.float() && x.nd == 2 && index.nd == 1 && y.nd == 2 && c.among(index, x.Rows()) &&
 		x.dim[1] == y.dim[1] && index.dim[0] == y.dim[0]) {
 		return Tensor{}
 	}

@@ -31,6 +31,6 @@ type Queue interface {
 type Event interface {
 	// Happened does not wait.
 	Happened() bool
-	// Wait blocks until it has.
-	Wait()
+	// Wait blocks until it has, and says if it cannot be relied on: a copy that failed. A queue that waits for it keeps the error.
+	Wait() error
 }

@@ -165,6 +165,13 @@ func (s *Step) EnterLayer(i int) {
 	s.current = s.home
 }
 
+// EnterModule says that the ops from here on that have no weight run where a module outside the layers, such as one of a tower of
+// vision, is computed.
+func (s *Step) EnterModule(m *Module) { s.current = s.device(m) }
+
+// Here is an activation where ops without a weight run now.
+func (s *Step) Here(x Tensor) Tensor { return s.on(s.current, x) }
+
 // Entered is how many layers and other modules the passes have entered so far: it grows while work advances. Any goroutine may ask.
 func (s *Step) Entered() uint64 { return s.entered.Load() }
 

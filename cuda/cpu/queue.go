@@ -137,8 +137,11 @@ func (q *Queue) Mark() cuda.Event { return nil }
 
 // Wait waits here and now, since what comes after it does not.
 func (q *Queue) Wait(e cuda.Event) {
-	if e != nil {
-		e.Wait()
+	if e == nil {
+		return
+	}
+	if err := e.Wait(); err != nil && q.err == nil {
+		q.err = err
 	}
 }
 

@@ -40,7 +40,9 @@ func (d *Device) Name() string { return d.name }
 func (d *Device) Kind() string { return cuda.KindFar }
 
 // Alloc gives zeroed memory if the budget allows it.
-func (d *Device) Alloc(bytes int64, p cuda.Purpose) (cuda.Memory, error) { return d.ledger.Map(d.name, bytes, p) }
+func (d *Device) Alloc(bytes int64, p cuda.Purpose) (cuda.Memory, error) {
+	return d.ledger.Map(d.name, bytes, p)
+}
 
 // Free gives memory back.
 func (d *Device) Free(m cuda.Memory) { d.ledger.Unmap(m) }

@@ -6,15 +6,13 @@ import "github.com/inference-pio/inference-pio/cuda"
 
 // Batch is what a model's Forward is given. Rows of one sequence stand together, in the order of their positions.
 type Batch struct {
-	Tokens    cuda.Tensor // (rows) i32
-	Positions cuda.Tensor // (rows) i32, from 0
-	Seqs      cuda.Tensor // (rows) i32: which row of Tables is the sequence's
-	Tables    cuda.Tensor // (sequences, blocks) i32: the cache blocks of each sequence, in order of its positions
-	Outputs   cuda.Tensor // (outputs) i32: the rows whose hidden state is wanted
-	Slots     cuda.Tensor // (rows) i32: the sequence's slot in states of a fixed size, which begins anew at position 0
-	Forms     cuda.Tensor // (rows) i32: the row's Form
-	Caches    []*Cache    // of each decoder layer
-	Segments  []Segment   // the rows by sequence and form; they cover all rows in order
+	cuda.Pages             // the rows' positions, sequences and cache blocks
+	Tokens     cuda.Tensor // (rows) i32
+	Outputs    cuda.Tensor // (outputs) i32: the rows whose hidden state is wanted
+	Slots      cuda.Tensor // (rows) i32: the sequence's slot in states of a fixed size, which begins anew at position 0
+	Forms      cuda.Tensor // (rows) i32: the row's Form
+	Caches     []*Cache    // of each decoder layer
+	Segments   []Segment   // the rows by sequence and form; they cover all rows in order
 
 	// Of models that see; both are the zero value for others.
 	Axes   cuda.Tensor // (rows, 3) i32: the rope's positions in time, row and column; zero where all three are Positions

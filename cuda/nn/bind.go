@@ -32,7 +32,7 @@ type Bound struct {
 }
 
 // Bind fills the weights of a model, given as a pointer to its struct. Fields tagged `weight:"name"` are pieces of a path: a
-// struct's piece is followed by those of its fields, a slice's by the element's index. `weight:"lm_head,root"` begins a path
+// struct's piece is followed by those of its fields, a slice's by the element's index; a piece "." adds nothing. `weight:"lm_head,root"` begins a path
 // outside the prefix. A *cuda.Weight is a leaf and must have its shape; one that stands in two places (a tied head) is
 // bound under the first. A nil leaf must be tagged `weight:"bias,optional"`: the model has none.
 //
@@ -52,14 +52,14 @@ func Bind(model any, src weights.Source, o BindOptions) (*Bound, error) {
 	if min(f.block[0], f.block[1]) < 1 {
 		return nil, fmt.Errorf("blocks of %d x %d elements are impossible", f.block[0], f.block[1])
 	}
-	hosts := make([]cuda.Tensor, len(leaves))
+	files := make([]cuda.Matrix, len(leaves))
 	for i, l := range leaves {
 		if o.Stop != nil {
 			if err := o.Stop(); err != nil {
 				return nil, err
 			}
 		}
-		hosts[i] = f.find(l)
+		files[i] = f.find(l)
 	}
 	f.findExtra(o.Ignore)
 	if f.report.any() {
@@ -67,7 +67,7 @@ func Bind(model any, src weights.Source, o BindOptions) (*Bound, error) {
 	}
 	b := &Bound{byID: map[string]*cuda.Module{}}
 	for i, l := range leaves {
-		l.weight.Bind(l.name, b.module(l.path), hosts[i])
+		l.weight.Bind(l.name, b.module(l.path), files[i])
 		b.Parameters += l.elements()
 	}
 	slices.SortStableFunc(b.Layers, func(x, y *cuda.Module) int { return x.Layer - y.Layer })

@@ -12,10 +12,12 @@ import (
 // BlockSize is the number of positions in one block of the cache.
 const BlockSize = block.Size
 
-// CacheSpec is what one layer keeps, in f32. The zero CacheSpec is a layer that keeps nothing.
+// CacheSpec is what one layer keeps: pages in Type, which is f32 or bf16, and states of a fixed size in f32. The zero CacheSpec is a
+// layer that keeps nothing.
 type CacheSpec struct {
 	Paged []Paged
 	Fixed []Fixed
+	Type  cuda.DType
 }
 
 // Paged is kept for each position: (blocks, Heads, BlockSize, Dim).
@@ -36,12 +38,10 @@ func KeysValues(heads, keyDim, valueDim int) CacheSpec {
 	return CacheSpec{Paged: []Paged{{"k", heads, keyDim}, {"v", heads, valueDim}}}
 }
 
-const stateBytes = 4 // of an element
-
 // PositionBytes is what one position takes.
 func (c CacheSpec) PositionBytes() (n int64) {
 	for _, p := range c.Paged {
-		n += stateBytes * int64(p.Heads) * int64(p.Dim)
+		n += int64(c.Type.Size()) * int64(p.Heads) * int64(p.Dim)
 	}
 	return n
 }
@@ -49,15 +49,7 @@ func (c CacheSpec) PositionBytes() (n int64) {
 // SequenceBytes is what one sequence takes, whatever its length.
 func (c CacheSpec) SequenceBytes() (n int64) {
 	for _, f := range c.Fixed {
-		n += f.bytes()
-	}
-	return n
-}
-
-func (f Fixed) bytes() int64 {
-	n := int64(stateBytes)
-	for _, d := range f.Shape {
-		n *= int64(d)
+		n += shaped{"", cuda.F32, f.Shape}.bytes()
 	}
 	return n
 }
@@ -75,19 +67,26 @@ func (c CacheSpec) Bytes(z Size) (n int64) {
 
 // shaped is one state of a cache, laid out for a size.
 type shaped struct {
-	name string
-	dims []int
+	name  string
+	dtype cuda.DType
+	dims  []int
 }
 
-func (s shaped) bytes() int64 { return Fixed{Shape: s.dims}.bytes() }
+func (s shaped) bytes() int64 {
+	n := int64(s.dtype.Size())
+	for _, d := range s.dims {
+		n *= int64(d)
+	}
+	return n
+}
 
 func (c CacheSpec) shapes(z Size) []shaped {
 	list := make([]shaped, 0, len(c.Paged)+len(c.Fixed))
 	for _, p := range c.Paged {
-		list = append(list, shaped{p.Name, []int{z.Blocks, p.Heads, BlockSize, p.Dim}})
+		list = append(list, shaped{p.Name, c.Type, []int{z.Blocks, p.Heads, BlockSize, p.Dim}})
 	}
 	for _, f := range c.Fixed {
-		list = append(list, shaped{f.Name, append([]int{z.Slots}, f.Shape...)})
+		list = append(list, shaped{f.Name, cuda.F32, append([]int{z.Slots}, f.Shape...)})
 	}
 	return list
 }
@@ -104,7 +103,7 @@ type Cache struct {
 func NewCache(m *cuda.Module, spec CacheSpec, dev cuda.Device, mem cuda.Memory, z Size) (*Cache, error) {
 	c, offset := &Cache{}, int64(0)
 	for i, s := range spec.shapes(z) {
-		t, err := cuda.DeviceTensor(dev, mem, offset, cuda.F32, s.dims...)
+		t, err := cuda.DeviceTensor(dev, mem, offset, s.dtype, s.dims...)
 		if err != nil {
 			return nil, err
 		}
@@ -119,19 +118,16 @@ func NewCache(m *cuda.Module, spec CacheSpec, dev cuda.Device, mem cuda.Memory, 
 	return c, nil
 }
 
-// CopyBlock makes block to of the layer's pages what block from is.
-func (c *Cache) CopyBlock(from, to int) error { return copyRows(c.Paged, from, to) }
+// CopyBlock makes block to of the layer's pages what block from is, within a step.
+func (c *Cache) CopyBlock(s *cuda.Step, from, to int) { copyRows(s, c.Paged, from, to) }
 
 // CopySlot makes slot to of the layer's fixed states what slot from is.
-func (c *Cache) CopySlot(from, to int) error { return copyRows(c.Fixed, from, to) }
+func (c *Cache) CopySlot(s *cuda.Step, from, to int) { copyRows(s, c.Fixed, from, to) }
 
-func copyRows(states []*cuda.State, from, to int) error {
-	for _, s := range states {
-		if err := s.CopyRow(from, to); err != nil {
-			return err
-		}
+func copyRows(s *cuda.Step, states []*cuda.State, from, to int) {
+	for _, one := range states {
+		s.CopyRow(one, from, to)
 	}
-	return nil
 }
 
 // DiscardBlock gives back the memory of a block that holds nothing, where the device can.

@@ -20,40 +20,50 @@ type finder struct {
 }
 
 // find gives a leaf's data, or notes why there is none.
-func (f *finder) find(l leaf) cuda.Tensor {
+func (f *finder) find(l leaf) cuda.Matrix {
 	v, ok := f.get(l.name, l.weight.Shape)
 	if !ok {
-		return cuda.Tensor{}
+		return cuda.Matrix{}
 	}
+	layout := cuda.Plain(v.DType)
 	switch {
 	case !v.Known:
-	case v.DType == cuda.F32 || v.DType == cuda.F16 || v.DType == cuda.BF16:
-		return f.host(l.name, v)
 	case v.DType == cuda.F8E4M3 && len(v.Shape) == 2:
 		return f.scaled(l.name, v)
+	case v.DType == cuda.F32 || v.DType == cuda.F16 || v.DType == cuda.BF16:
+		return f.matrix(l.name, layout, v.Shape, v.Data)
 	}
 	f.report.Types = append(f.report.Types, l.name+" is "+v.Format)
-	return cuda.Tensor{}
+	return cuda.Matrix{}
 }
 
 // scaled joins a matrix with the scales of its blocks.
-func (f *finder) scaled(name string, v weights.View) cuda.Tensor {
+func (f *finder) scaled(name string, v weights.View) cuda.Matrix {
 	rows, cols := f.block[0], f.block[1]
 	blocks := []int{(v.Shape[0] + rows - 1) / rows, (v.Shape[1] + cols - 1) / cols}
-	name += scaleSuffix
-	scale, ok := f.get(name, blocks)
+	scale, ok := f.get(name+scaleSuffix, blocks)
 	if !ok {
-		return cuda.Tensor{}
+		return cuda.Matrix{}
 	}
-	if !scale.Known || scale.DType != cuda.F32 && scale.DType != cuda.BF16 {
-		f.report.Types = append(f.report.Types, name+" is "+scale.Format)
-		return cuda.Tensor{}
+	layout, err := cuda.BlockScaled(rows, cols, scale.DType)
+	if err != nil || !scale.Known {
+		f.report.Types = append(f.report.Types, name+scaleSuffix+" is "+scale.Format)
+		return cuda.Matrix{}
 	}
-	t, err := f.host(name, v).Scaled(f.host(name, scale), rows, cols)
+	return f.matrix(name, layout, v.Shape, v.Data, scale.Data)
+}
+
+// matrix views a tensor's bytes: its last dimension is the columns, the others are the rows.
+func (f *finder) matrix(name string, l *cuda.Layout, shape []int, planes ...[]byte) cuda.Matrix {
+	rows, last := 1, len(shape)-1
+	for _, n := range shape[:last] {
+		rows *= n
+	}
+	m, err := cuda.HostMatrix(l, rows, shape[last], planes...)
 	if err != nil {
 		f.report.Shapes = append(f.report.Shapes, name+": "+err.Error())
 	}
-	return t
+	return m
 }
 
 // get gives a tensor of the shape wanted, or notes that it is missing or has another.
@@ -68,14 +78,6 @@ func (f *finder) get(name string, want []int) (weights.View, bool) {
 		ok = false
 	}
 	return v, ok
-}
-
-func (f *finder) host(name string, v weights.View) cuda.Tensor {
-	t, err := cuda.HostTensor(v.Data, v.DType, v.Shape...)
-	if err != nil {
-		f.report.Shapes = append(f.report.Shapes, name+": "+err.Error())
-	}
-	return t
 }
 
 // findExtra notes what the checkpoint has and the model did not ask for.

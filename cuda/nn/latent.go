@@ -29,7 +29,7 @@ type Latents struct {
 // The cache is one of LatentCache. q (rows, heads, nope + shared), latents (rows, rank + shared) -> (rows, heads, value).
 func (l Latents) Attend(s *cuda.Step, q, latents cuda.Tensor, b *Batch, c *Cache) cuda.Tensor {
 	cache := c.Paged[0]
-	s.CacheWrite(cache, latents.Heads(latents.Dim(1)), b.Positions, b.Seqs, b.Tables)
+	s.CacheWrite(cache, latents.Heads(latents.Dim(1)), b.Pages)
 	y, rest := s.Empty(q.Rows(), l.Heads, l.value()), b.Segments
 	if s.Measuring() { // any row may have either form
 		rest = []Segment{{To: q.Rows()}, {To: q.Rows(), Form: Decode}}
@@ -63,7 +63,7 @@ func (l Latents) value() int { return l.Up.Shape[0]/l.Heads - l.Nope }
 func (l Latents) absorbed(s *cuda.Step, q cuda.Tensor, run []Segment, b *Batch, cache *cuda.State) cuda.Tensor {
 	from, to := run[0].From, run[len(run)-1].To
 	x := s.LatentQuery(q, l.Up, l.Nope) // (rows, heads, rank + shared)
-	x = s.LatentAttention(x, cache, l.Up.Shape[1], b.Positions.Slice(from, to), b.Seqs.Slice(from, to), b.Tables, l.Scale)
+	x = s.LatentAttention(x, cache, l.Up.Shape[1], b.Rows(from, to), l.Scale)
 	return s.LatentValue(x, l.Up, l.Nope)
 }
 
@@ -93,8 +93,8 @@ func (l Latents) expanded(s *cuda.Step, q cuda.Tensor, run []Segment, b *Batch, 
 // tile makes the keys (heads, n, nope + shared) and values (heads, n, value) of n positions of a sequence.
 func (l Latents) tile(s *cuda.Step, b *Batch, cache *cuda.State, seq, first, n int) (keys, values cuda.Tensor) {
 	rank, each := l.Up.Shape[1], l.Nope+l.value()
-	latents := s.CacheRead(cache, b.Tables, seq, first, n) // (n, 1, rank + shared)
-	shared := s.Columns(latents, rank, latents.Dim(2))     // (n, 1, shared)
+	latents := s.CacheRead(cache, b.Pages, seq, first, n) // (n, 1, rank + shared)
+	shared := s.Columns(latents, rank, latents.Dim(2))    // (n, 1, shared)
 	both := s.MatMul(s.Columns(latents, 0, rank).Flat(), l.Up).Heads(each)
 	return s.HeadsFirst(both, 0, l.Nope, shared), s.HeadsFirst(both, l.Nope, each, cuda.Tensor{})
 }

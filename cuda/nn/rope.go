@@ -14,7 +14,7 @@ import (
 // Rope turns pairs of a head's elements by angles that grow with the position.
 type Rope struct {
 	freqs []float32 // radians per position, one for each pair
-	axis  []uint8   // which of a row's positions each turns by; nil where there is one
+	axis  []int32   // which of a row's positions each turns by; nil where there is one
 	scale float32   // factor on cos and sin
 }
 
@@ -77,7 +77,7 @@ func (y *Yarn) dimension(turns, theta float64, dim int) float64 {
 }
 
 // ByAxis is the rope for rows that have several positions: pair i turns by position axis[i].
-func (r Rope) ByAxis(axis []uint8) Rope {
+func (r Rope) ByAxis(axis []int32) Rope {
 	r.axis = axis
 	return r
 }

@@ -83,7 +83,10 @@ func (w *walker) fields(v reflect.Value, path []string, root bool) error {
 		if option == "optional" && v.Field(i).IsZero() {
 			continue
 		}
-		inner, outside := append(path[:len(path):len(path)], strings.Split(piece, ".")...), root
+		inner, outside := path, root
+		if piece != "." { // which adds nothing to the path
+			inner = append(path[:len(path):len(path)], strings.Split(piece, ".")...)
+		}
 		if option == "root" {
 			inner, outside = strings.Split(piece, "."), true
 		}

@@ -9,6 +9,7 @@ import (
 	"sync"
 
 	"github.com/inference-pio/inference-pio/cuda"
+	"github.com/inference-pio/inference-pio/cuda/cpu"
 	"github.com/inference-pio/inference-pio/sdk"
 )
 
@@ -30,7 +31,7 @@ const (
 )
 
 type album struct {
-	cpu   *cuda.CPU
+	cpu   *cpu.Device
 	looks chan struct{} // one for each file that is being decoded
 
 	mu       sync.Mutex
@@ -40,7 +41,7 @@ type album struct {
 	used     int           // sights that requests have
 }
 
-func newAlbum(c *cuda.CPU) *album {
+func newAlbum(c *cpu.Device) *album {
 	return &album{cpu: c, looks: make(chan struct{}, looksTogether), freed: make(chan struct{})}
 }
 

@@ -4,6 +4,7 @@ import (
 	"container/list"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/inference-pio/inference-pio/cuda"
 )
@@ -13,16 +14,15 @@ import (
 // evenly, and within a layer the one that was used longest ago gives way: over all layers together that rule would give up what
 // the next token's first layers are about to need, since a pass uses the layers in a cycle.
 //
-// A step never waits for an expert. One that is not there is computed on the CPU, where it lies anyway, while its
-// copy is under way for the next time; one copy runs at a time on each device, and a miss meanwhile starts none. An expert is
-// looked for on the device of its layer. The result does not depend on where an expert is computed, so that all
-// this changes times and nothing else.
+// Which experts a pass needed its device tells when the pass has ended. No pass waits for an expert: one that is not there is computed on
+// the CPU, where it lies anyway, and copied for the next time, as many as the link can carry during a step. An expert goes to the
+// device of its layer. The result does not depend on where an expert is computed, so that all this changes times and nothing else.
 
 // expertCache is one device's.
 type expertCache struct {
 	layers   []*list.List // of *place: those with weights there or on the way, the last used first
 	n        int          // in all layers
-	arriving *place       // whose copy is under way, nil if none is
+	arriving []*place     // whose copies are under way
 }
 
 func newExpertCache(layers int) *expertCache {
@@ -47,49 +47,61 @@ func (c *expertCache) fullest() int {
 // expert says that a module is a part of a layer that is entered by itself.
 func isExpert(m *cuda.Module) bool { return m.Layer >= 0 && m.ID != fmt.Sprintf("layers.%d", m.Layer) }
 
-// enterExpert is Enter for an expert.
-func (r *residency) enterExpert(p *place) int {
-	home := r.layers[p.m.Layer].dev
-	switch {
-	case p.dev != 0 && r.landed(p):
-		r.counts.hits.Add(1)
-		r.caches[p.dev].layers[p.m.Layer].MoveToFront(p.inCache)
+// Routed implements cuda.Router.
+func (r *residency) Routed(layer int, experts []int32) {
+	if layer < 0 || layer >= len(r.experts) {
+		return
+	}
+	home, missed := r.layers[layer].dev, r.missed[:0]
+	for _, i := range experts {
+		p := r.experts[layer][i]
+		if p.pass == r.passes {
+			continue // told before
+		}
 		p.pass = r.passes
-		return p.dev
-	case p.dev != 0: // on its way
-		r.counts.misses.Add(1)
-	case home == 0 || p.fixed:
-		p.m.Settle(0)
-	default:
-		r.counts.misses.Add(1)
+		switch {
+		case p.dev != 0 && p.transfer == nil:
+			r.counts.hits.Add(1)
+			r.caches[p.dev].layers[layer].MoveToFront(p.inCache)
+		case p.dev != 0: // on its way
+			r.counts.misses.Add(1)
+		case home != 0 && !p.fixed:
+			r.counts.misses.Add(1)
+			missed = append(missed, p)
+		}
+	}
+	for _, p := range missed {
 		r.admit(p, home)
 	}
-	return 0
+	r.missed = missed
 }
 
-// landed says that an expert's weights are complete; if their copy failed it has none.
-func (r *residency) landed(p *place) bool {
-	if p.transfer == nil {
-		return true
+// receiveExperts lets experts whose copies have arrived be computed with. At the beginning of a step.
+func (r *residency) receiveExperts() {
+	for dev, c := range r.caches {
+		kept := c.arriving[:0]
+		for _, p := range c.arriving {
+			switch {
+			case p.transfer != nil && !p.transfer.Happened():
+				kept = append(kept, p)
+			case p.await(r.stage.Queue(dev)) != nil:
+				r.forgetExpert(p)
+			default:
+				p.m.Settle(dev)
+			}
+		}
+		c.arriving = kept
 	}
-	select {
-	case <-p.transfer.done:
-	default:
-		return false
-	}
-	if err := p.await(r.devices[p.dev]); err != nil {
-		r.dismiss(p)
-		return false
-	}
-	return true
 }
 
-// admit starts the copy of an expert, unless another is under way or there is no room even without the experts that
-// were used longest ago.
+// admit starts the copy of an expert, unless the link has enough to do for a step or there is no room even without the experts that were
+// used longest ago.
 func (r *residency) admit(p *place, dev int) {
-	if c := r.caches[dev]; c.arriving == nil || r.landed(c.arriving) {
-		_ = r.cacheExpert(p, dev) // without room it is computed on the CPU, which is right if slower
+	c, rate := r.caches[dev], r.devices[dev].Rates().Copy
+	if n := int64(len(c.arriving)); n > 0 && rate > 0 && float64((n+1)*weightBytes(r.devices[dev], p.m)) > rate*r.took {
+		return
 	}
+	_ = r.cacheExpert(p, dev) // without room it is computed on the CPU, which is right if slower
 }
 
 // cacheExpert makes room for an expert and starts its copy.
@@ -107,13 +119,13 @@ func (r *residency) cacheExpert(p *place, dev int) error {
 		}
 	}
 	c := r.caches[dev]
-	p.inCache, c.arriving = c.layers[p.m.Layer].PushFront(p), p
+	p.inCache, c.arriving = c.layers[p.m.Layer].PushFront(p), append(c.arriving, p)
 	c.n++
 	return nil
 }
 
 // evictExpert gives up an expert to make room for one of a layer, or, with -1, for something else; false if there is none
-// to give up. Experts that the running pass has used may be computing, and those that an order put there stay.
+// to give up. For the sake of an expert none is given up that the same pass needed; those that an order put there stay.
 func (r *residency) evictExpert(dev, layer int) bool {
 	c := r.caches[dev]
 	if c.n == 0 {
@@ -131,10 +143,11 @@ func (r *residency) evictExpert(dev, layer int) bool {
 	return false
 }
 
-// evictOf gives up the expert of a layer that was used longest ago; running says that the layer may be computing.
-func (r *residency) evictOf(l *list.List, running bool) bool {
+// evictOf gives up the expert of a layer that was used longest ago; needed
+// keeps those of the last pass.
+func (r *residency) evictOf(l *list.List, needed bool) bool {
 	for e := l.Back(); e != nil; e = e.Prev() {
-		if p := e.Value.(*place); !p.fixed && !(running && p.pass == r.passes) {
+		if p := e.Value.(*place); !p.fixed && !(needed && p.pass == r.passes) {
 			r.dismiss(p)
 			r.counts.evictions.Add(1)
 			return true
@@ -143,16 +156,20 @@ func (r *residency) evictOf(l *list.List, running bool) bool {
 	return false
 }
 
-// dismiss takes an expert from its device's cache.
+// dismiss takes an expert from its device.
 func (r *residency) dismiss(p *place) {
 	c := r.caches[p.dev]
-	p.dropWeights(r.devices[p.dev]) // waits for a copy under way
-	if c.arriving == p {
-		c.arriving = nil
-	}
+	c.arriving = slices.DeleteFunc(c.arriving, func(q *place) bool { return q == p })
+	p.m.Settle(0)
+	p.dropWeights(r.stage.Queue(p.dev)) // waits for a copy under way
+	r.forgetExpert(p)
+}
+
+// forgetExpert takes an expert that has no weights any more from its device's list.
+func (r *residency) forgetExpert(p *place) {
+	c, old := r.caches[p.dev], p.dev
 	c.layers[p.m.Layer].Remove(p.inCache)
 	c.n--
-	old := p.dev
 	p.inCache, p.dev = nil, 0
 	if c.n == 0 {
 		r.closeDevice(old)
@@ -167,7 +184,6 @@ func (r *residency) moveExpert(p *place, dev int) error {
 	if p.dev != 0 {
 		r.dismiss(p)
 	}
-	p.m.Unsettle()
 	if dev == 0 {
 		return nil
 	}
@@ -178,10 +194,13 @@ func (r *residency) moveExpert(p *place, dev int) error {
 		r.closeDevice(dev) // perhaps opened for p alone
 		return err
 	}
-	if err := p.await(r.devices[dev]); err != nil {
-		r.dismiss(p)
+	c := r.caches[dev]
+	c.arriving = c.arriving[:len(c.arriving)-1] // it is waited for here
+	if err := p.await(r.stage.Queue(dev)); err != nil {
+		r.forgetExpert(p)
 		return err
 	}
+	p.m.Settle(dev)
 	return nil
 }
 

@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"github.com/inference-pio/inference-pio/cuda"
+	"github.com/inference-pio/inference-pio/cuda/cpu"
 	"github.com/inference-pio/inference-pio/cuda/far"
 	"github.com/inference-pio/inference-pio/cuda/nn"
 	"github.com/inference-pio/inference-pio/sdk"
@@ -19,7 +20,7 @@ import (
 type instance struct {
 	opened
 	devices []cuda.Device
-	cpu     *cuda.CPU
+	cpu     *cpu.Device
 	place   *residency
 	step    *cuda.Step
 	engine  *engine.Engine
@@ -37,7 +38,7 @@ func (f Family) load(ctx context.Context, req sdk.LoadRequest, progress func(sdk
 	if err != nil {
 		return nil, err
 	}
-	i := &instance{opened: *o, cpu: cuda.NewCPU(req.Threads), stop: func() {}}
+	i := &instance{opened: *o, cpu: cpu.New(req.Threads), stop: func() {}}
 	defer func() {
 		if err != nil {
 			i.close()
@@ -94,7 +95,7 @@ func (i *instance) charge(fit plan.Fit, dir string) error {
 }
 
 // openDevices makes the devices of a request; the CPU comes first whether it is named or not.
-func openDevices(budgets []sdk.DeviceBudget, c *cuda.CPU) ([]cuda.Device, error) {
+func openDevices(budgets []sdk.DeviceBudget, c *cpu.Device) ([]cuda.Device, error) {
 	list := []cuda.Device{c}
 	for _, b := range budgets {
 		switch b.Name {
@@ -113,7 +114,7 @@ func openDevices(budgets []sdk.DeviceBudget, c *cuda.CPU) ([]cuda.Device, error)
 func (i *instance) start(ctx context.Context, l limits, hold func(int)) error {
 	i.context = l.context
 	i.vigil = newVigil(i.checkpoint)
-	t := &stepper{model: i.model, vigil: i.vigil}
+	t := &stepper{model: i.model, vigil: i.vigil, blocks: l.blocks}
 	sizes, err := i.measure(l)
 	if err != nil {
 		return err
@@ -195,7 +196,7 @@ func (i *instance) layCaches(t *stepper, l limits, r *residency) error {
 	return nil
 }
 
-// activations is the step's memory on the devices: it implements scratch.
+// activations is the step's memory and work on the devices: it implements stage.
 type activations struct {
 	step  *cuda.Step
 	sizes cuda.Sizes
@@ -203,6 +204,8 @@ type activations struct {
 
 func (a *activations) Reserve(dev int) error { return a.step.Reserve(dev, a.sizes) }
 func (a *activations) Release(dev int)       { a.step.Release(dev) }
+
+func (a *activations) Queue(dev int) cuda.Queue { return a.step.Queue(dev) }
 
 // close frees everything. No request runs any more.
 func (i *instance) close() error {
@@ -214,11 +217,11 @@ func (i *instance) close() error {
 		i.place.close()
 	}
 	if i.eyes != nil {
-		i.eyes.release()
-		i.eyes.album.close()
+		i.eyes.close()
 	}
 	if i.step != nil {
 		i.step.Release(0)
+		i.step.Close()
 	}
 	return errors.Join(i.cpu.Close(), i.opened.close())
 }

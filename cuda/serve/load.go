@@ -203,7 +203,7 @@ func (o *opened) table(context int) sdk.LayerTable {
 		bytes, matrices := m.WeightBytes(), 0
 		for _, w := range m.Weights {
 			if len(w.Shape) > 1 {
-				matrices += w.Host().Len()
+				matrices += w.Len()
 			}
 		}
 		row := sdk.Module{ID: m.ID, WeightBytes: bytes, ActiveBytesToken: bytes, FLOPsToken: 2 * float64(matrices)}

@@ -27,22 +27,38 @@ type place struct {
 	seconds float64 // one pass on dev, an expert's in its layer's: an exponential mean
 
 	inCache *list.Element // of an expert that a device has
-	pass    uint64        // in which the expert was last computed there
+	pass    uint64        // in which the expert was last needed
 }
 
 // hasWeights says that the module can be computed on its device, perhaps after waiting for a transfer.
 func (p *place) hasWeights() bool { return p.dev == 0 || p.weights.Bytes() > 0 }
 
-// transfer is a copy of a module's weights under way on a goroutine of its own.
+// transfer is a copy of a module's weights under way. It is the event that whoever computes with them waits for.
 type transfer struct {
 	done chan struct{}
 	err  error // after done
 }
 
-// weightBytes is what the module's weights take on a device.
-func weightBytes(m *cuda.Module) (n int64) {
+// Happened implements cuda.Event.
+func (t *transfer) Happened() bool {
+	select {
+	case <-t.done:
+		return true
+	default:
+		return false
+	}
+}
+
+// Wait implements cuda.Event.
+func (t *transfer) Wait() error {
+	<-t.done
+	return t.err
+}
+
+// weightBytes is what the module's weights take on a device, in the layouts that it wants.
+func weightBytes(d cuda.Device, m *cuda.Module) (n int64) {
 	for _, w := range m.Weights {
-		n += w.DeviceBytes()
+		n += d.Layout(w.File()).DeviceBytes(w.File().Rows, w.File().Cols)
 	}
 	return n
 }
@@ -55,94 +71,105 @@ func (p *place) stateBytes() (n int64) {
 	return n
 }
 
-// allocWeights takes memory for the weights on d and views it as tensors, in the order of m.Weights.
-func allocWeights(d cuda.Device, m *cuda.Module) (cuda.Memory, []cuda.Tensor, error) {
-	mem, err := d.Alloc(weightBytes(m), cuda.ForWeights)
+// allocWeights takes memory for the weights on d and views it as matrices, in the order of m.Weights.
+func allocWeights(d cuda.Device, m *cuda.Module) (cuda.Memory, []cuda.Matrix, error) {
+	mem, err := d.Alloc(weightBytes(d, m), cuda.ForWeights)
 	if err != nil {
 		return cuda.Memory{}, nil, err
 	}
-	tensors, offset := make([]cuda.Tensor, len(m.Weights)), int64(0)
+	matrices, offset := make([]cuda.Matrix, len(m.Weights)), int64(0)
 	for i, w := range m.Weights {
-		if tensors[i], err = w.Lay(d, mem, offset); err != nil {
+		layout, rows, cols := d.Layout(w.File()), w.File().Rows, w.File().Cols
+		if matrices[i], err = layout.Lay(d, mem, offset, rows, cols); err != nil {
 			d.Free(mem)
 			return cuda.Memory{}, nil, fmt.Errorf("%s: %w", w.Name, err)
 		}
-		offset += w.DeviceBytes()
+		offset += layout.DeviceBytes(rows, cols)
 	}
-	return mem, tensors, nil
+	return mem, matrices, nil
 }
 
 // startTransfer begins to copy the weights to the place's device. The caller has made room.
 func (p *place) startTransfer(d cuda.Device) error {
-	mem, tensors, err := allocWeights(d, p.m)
+	mem, matrices, err := allocWeights(d, p.m)
 	if err != nil {
 		return err
 	}
 	p.weights, p.transfer = mem, &transfer{done: make(chan struct{})}
-	go func(t *transfer, m *cuda.Module) {
-		defer close(t.done)
-		for i, w := range m.Weights {
-			if t.err = cuda.CopyWeight(d, tensors[i], w); t.err != nil {
-				t.err = fmt.Errorf("%s to %s: %w", w.Name, d.Name(), t.err)
-				return
-			}
-		}
-	}(p.transfer, p.m)
+	go p.transfer.run(d, p.m, matrices)
 	for i, w := range p.m.Weights {
-		w.Put(p.dev, tensors[i]) // read by a step only after await
+		w.Put(p.dev, matrices[i]) // read by a step only after the transfer
 	}
 	return nil
 }
 
+// run copies, on a queue of its own: where a device runs its queues side by side, steps go on meanwhile.
+func (t *transfer) run(d cuda.Device, m *cuda.Module, to []cuda.Matrix) {
+	defer close(t.done)
+	q := d.NewQueue()
+	defer q.Close()
+	for i, w := range m.Weights {
+		q.Fill(to[i], w.File())
+	}
+	if err := q.Sync(); err != nil {
+		t.err = fmt.Errorf("%s to %s: %w", m.ID, d.Name(), err)
+	}
+}
+
 // await waits for a transfer under way. If it failed the place has no weights.
-func (p *place) await(d cuda.Device) error {
+func (p *place) await(q cuda.Queue) error {
 	if p.transfer == nil {
 		return nil
 	}
-	<-p.transfer.done
-	err := p.transfer.err
+	err := p.transfer.Wait()
 	p.transfer = nil
 	if err != nil {
-		p.dropWeights(d)
+		p.dropWeights(q)
 	}
 	return err
 }
 
-// dropWeights frees the copy. Nothing is written back: weights never change.
-func (p *place) dropWeights(d cuda.Device) {
+// dropWeights frees the copy once what q has to do is done. Nothing is written back: weights never change.
+func (p *place) dropWeights(q cuda.Queue) {
 	if p.transfer != nil {
-		<-p.transfer.done
+		_ = p.transfer.Wait()
 		p.transfer = nil
 	}
 	for _, w := range p.m.Weights {
 		w.Drop(p.dev)
 	}
-	d.Free(p.weights)
+	q.Free(p.weights)
 	p.weights = cuda.Memory{}
 }
 
+// end is one end of a move: a device and the queue of the steps on it.
+type end struct {
+	dev   cuda.Device
+	queue cuda.Queue
+}
+
 // moveStates copies the states from one device to another and frees them where they were. On an error they stay.
-func (p *place) moveStates(from, to cuda.Device) error {
+func (p *place) moveStates(from, to end) error {
 	memory, tensors := make([]cuda.Memory, 0, len(p.m.States)), make([]cuda.Tensor, 0, len(p.m.States))
 	undo := func(err error) error {
 		for _, m := range memory {
-			to.Free(m)
+			to.queue.Free(m)
 		}
 		return err
 	}
 	for _, s := range p.m.States {
 		src := s.Tensor()
-		mem, err := to.Alloc(src.Bytes(), cuda.ForState)
+		mem, err := to.dev.Alloc(src.Bytes(), cuda.ForState)
 		if err != nil {
 			return undo(err)
 		}
 		memory = append(memory, mem)
-		dst, err := cuda.DeviceTensor(to, mem, 0, src.DType(), shapeOf(src)...)
+		dst, err := cuda.DeviceTensor(to.dev, mem, 0, src.DType(), shapeOf(src)...)
 		if err != nil {
 			return undo(err)
 		}
-		if err := copyTensor(dst, src); err != nil {
-			return undo(fmt.Errorf("%s from %s to %s: %w", s.Name, from.Name(), to.Name(), err))
+		if err := copyTensor(dst, src, from.queue, to.queue); err != nil {
+			return undo(fmt.Errorf("%s from %s to %s: %w", s.Name, from.dev.Name(), to.dev.Name(), err))
 		}
 		tensors = append(tensors, dst)
 	}
@@ -150,31 +177,34 @@ func (p *place) moveStates(from, to cuda.Device) error {
 		s.Move(tensors[i])
 	}
 	for _, m := range p.states {
-		from.Free(m)
+		from.queue.Free(m)
 	}
 	p.states = memory
 	return nil
 }
 
-// copyTensor copies between any two devices; two that are not the CPU meet in a buffer of this process.
-func copyTensor(dst, src cuda.Tensor) error {
+// copyTensor copies between two devices and waits for it; two that are not the CPU meet in a buffer of this process.
+func copyTensor(dst, src cuda.Tensor, from, to cuda.Queue) error {
+	through := src
 	switch {
-	case src.Device() == nil && dst.Device() == nil:
-		copy(dst.Raw(), src.Raw())
-		return nil
-	case src.Device() == nil:
-		return dst.Device().CopyIn(dst, src)
+	case src.Device() == nil: // also where both are
+		to.Wait(from.Mark())
+		to.CopyIn(dst, src)
+		return to.Sync()
 	case dst.Device() == nil:
-		return src.Device().CopyOut(dst, src)
+		through = dst
+	default:
+		var err error
+		if through, err = cuda.HostTensor(make([]byte, src.Bytes()), src.DType(), shapeOf(src)...); err != nil {
+			return err
+		}
 	}
-	through, err := cuda.HostTensor(make([]byte, src.Bytes()), src.DType(), shapeOf(src)...)
-	if err != nil {
+	from.CopyOut(through, src)
+	if err := from.Sync(); err != nil || dst.Device() == nil {
 		return err
 	}
-	if err := src.Device().CopyOut(through, src); err != nil {
-		return err
-	}
-	return dst.Device().CopyIn(dst, through)
+	to.CopyIn(dst, through)
+	return to.Sync()
 }
 
 func shapeOf(t cuda.Tensor) []int {

@@ -13,7 +13,7 @@ func (i *instance) planner(l limits, scratch cuda.Sizes) func(budgets []int64) (
 	in := plan.Input{Modules: i.layout.Modules, Positions: l.blocks * engine.BlockSize, Sequences: l.slots()}
 	in.Modules = append([]sdk.Module(nil), in.Modules...)
 	for n, m := range i.bound.Modules {
-		in.Modules[n].WeightBytes = weightBytes(m)
+		in.Modules[n].WeightBytes = weightBytes(i.devices[len(i.devices)-1], m)
 	}
 	return func(budgets []int64) ([]sdk.Placement, error) {
 		in.Devices = in.Devices[:0]

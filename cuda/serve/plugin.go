@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/inference-pio/inference-pio/cuda"
+	"github.com/inference-pio/inference-pio/cuda/cpu"
 	"github.com/inference-pio/inference-pio/sdk"
 	"github.com/inference-pio/inference-pio/sdk/engine"
 	"github.com/inference-pio/inference-pio/sdk/serve"
@@ -59,7 +60,7 @@ type plugin struct {
 
 func (p *plugin) Describe() sdk.Description {
 	return sdk.Description{Name: p.family.Name, Version: p.family.Version, Architectures: p.family.Architectures,
-		Kernels: cuda.CPUKernels(), Numerics: []sdk.Numerics{sdk.NumericsExact}, Devices: []string{cuda.KindFar}}
+		Kernels: cpu.Kernels(), Numerics: []sdk.Numerics{sdk.NumericsExact}, Devices: []string{cuda.KindFar}}
 }
 
 // Inspect answers from headers and the text files: whatever is wrong with those is told before weights are read.

@@ -33,14 +33,17 @@ type residency struct {
 	of      map[*cuda.Module]*place
 	byID    map[string]*place
 	caches  []*expertCache // by device
+	missed  []*place       // of Routed
 	planner func(budgets []int64) ([]sdk.Placement, error)
-	scratch scratch
+	stage   stage
 	crowded func() // gives up remembered pictures that the CPU's budget has no room for; nil: there are none
 
 	mu      sync.Mutex
 	inStep  bool
 	entered *place // last in this step
 	since   time.Time
+	began   time.Time // of the step
+	took    float64   // seconds, of the last step
 	passes  uint64
 	leaving []bool // devices whose scratch goes when the step ends
 
@@ -48,18 +51,20 @@ type residency struct {
 	counts  counts
 }
 
-// scratch is the memory for activations, which a device has only while something is computed on it.
-type scratch interface {
+// stage is where steps run: the memory for activations, which a device has only while something is computed on it, and the queue that
+// uses weights and states there.
+type stage interface {
 	Reserve(dev int) error
 	Release(dev int)
+	Queue(dev int) cuda.Queue
 }
 
 // counts are read by reports while steps run.
 type counts struct{ moves, prefetches, evictions, waits, hits, misses atomic.Uint64 }
 
 // newResidency starts with every module on the CPU.
-func newResidency(devices []cuda.Device, modules []*cuda.Module, sc scratch, planner func(budgets []int64) ([]sdk.Placement, error)) *residency {
-	r := &residency{devices: devices, of: map[*cuda.Module]*place{}, byID: map[string]*place{}, planner: planner, scratch: sc, leaving: make([]bool, len(devices))}
+func newResidency(devices []cuda.Device, modules []*cuda.Module, st stage, planner func(budgets []int64) ([]sdk.Placement, error)) *residency {
+	r := &residency{devices: devices, of: map[*cuda.Module]*place{}, byID: map[string]*place{}, planner: planner, stage: st, leaving: make([]bool, len(devices))}
 	for _, m := range modules {
 		r.adopt(&place{m: m, index: len(r.places), expert: isExpert(m)})
 		m.Settle(0)
@@ -93,10 +98,11 @@ func (r *residency) adoptStates(m *cuda.Module, states ...cuda.Memory) {
 // sampleEvery is how often a pass is timed module by module. Timing makes every border ask, which costs some 50 ns each.
 const sampleEvery = 64
 
-// begin opens a step: placement is the step's until end.
+// begin opens a step: placement is the step's until finish.
 func (r *residency) begin() {
 	r.mu.Lock()
-	r.inStep, r.entered = true, nil
+	r.inStep, r.entered, r.began = true, nil, time.Now()
+	r.receiveExperts()
 	if r.passes++; r.passes%sampleEvery == 0 {
 		for _, p := range r.places {
 			p.m.Unsettle()
@@ -104,28 +110,27 @@ func (r *residency) begin() {
 	}
 }
 
-// end closes a step.
-func (r *residency) end() {
+// finish closes a step.
+func (r *residency) finish() {
 	r.leave()
-	r.inStep = false
+	r.inStep, r.took = false, time.Since(r.began).Seconds()
 	r.settleDebts()
 	r.mu.Unlock()
 }
 
 // Enter implements cuda.Residency.
-func (r *residency) Enter(m *cuda.Module) (int, error) {
+func (r *residency) Enter(m *cuda.Module) (int, cuda.Event, error) {
 	p := r.of[m]
-	if p == nil {
-		return 0, fmt.Errorf("module %s is not of this model", m.ID)
-	}
-	if p.expert {
-		return r.enterExpert(p), nil
+	if p == nil || p.expert {
+		return 0, nil, fmt.Errorf("module %s is not one of this model that is entered", m.ID)
 	}
 	r.leave()
 	r.carry()
+	var ready cuda.Event
 	if p.dev != 0 {
-		if err := r.bring(p); err != nil {
-			return 0, err
+		var err error
+		if ready, err = r.bring(p); err != nil {
+			return 0, nil, err
 		}
 	}
 	if p.dev != 0 {
@@ -138,7 +143,7 @@ func (r *residency) Enter(m *cuda.Module) (int, error) {
 			m.Unsettle()
 		}
 	}
-	return p.dev, nil
+	return p.dev, ready, nil
 }
 
 // leave takes the time of the module that was entered last.
@@ -156,25 +161,24 @@ func (r *residency) leave() {
 	r.entered = nil
 }
 
-// bring makes p's weights be on its device, or moves p to the CPU if that cannot be.
-func (r *residency) bring(p *place) error {
-	d := r.devices[p.dev]
+// bring sees to it that p's weights are on its device or on their way, which the event tells; or moves p to the CPU if that cannot be.
+func (r *residency) bring(p *place) (cuda.Event, error) {
+	if t := p.transfer; t != nil && t.Happened() {
+		if err := p.await(r.stage.Queue(p.dev)); err != nil {
+			return nil, r.retreat(p, err)
+		}
+	}
 	if !p.hasWeights() {
-		r.counts.waits.Add(1)
 		if err := r.fetch(p); err != nil {
-			return r.retreat(p, err)
-		}
-	} else if p.transfer != nil {
-		select {
-		case <-p.transfer.done:
-		default:
 			r.counts.waits.Add(1)
+			return nil, r.retreat(p, err)
 		}
 	}
-	if err := p.await(d); err != nil {
-		return r.retreat(p, err)
+	if p.transfer == nil {
+		return nil, nil
 	}
-	return nil
+	r.counts.waits.Add(1)
+	return p.transfer, nil
 }
 
 // all lists every place, each layer before its experts.
@@ -209,12 +213,11 @@ func (r *residency) move(p *place, dev int) error {
 	if p.dev == dev {
 		return nil
 	}
-	from, to := r.devices[p.dev], r.devices[dev]
 	if err := r.openDevice(dev); err != nil {
 		return err
 	}
 	for {
-		err := p.moveStates(from, to)
+		err := p.moveStates(r.end(p.dev), r.end(dev))
 		var budget *cuda.BudgetError
 		if err == nil {
 			break
@@ -225,20 +228,17 @@ func (r *residency) move(p *place, dev int) error {
 		}
 	}
 	if p.dev != 0 {
-		p.dropWeights(from)
+		p.dropWeights(r.stage.Queue(p.dev))
 	}
 	old := p.dev
 	p.dev, p.seconds, p.streamed = dev, 0, false
 	p.m.Unsettle()
-	if p.m.Layer >= 0 {
-		for _, e := range r.experts[p.m.Layer] { // they follow
-			e.m.Unsettle()
-		}
-	}
 	r.counts.moves.Add(1)
 	r.closeDevice(old)
 	return nil
 }
+
+func (r *residency) end(dev int) end { return end{r.devices[dev], r.stage.Queue(dev)} }
 
 // openDevice takes the memory for activations when the first module comes.
 func (r *residency) openDevice(dev int) error {
@@ -252,7 +252,7 @@ func (r *residency) openDevice(dev int) error {
 	if r.inhabited(dev) {
 		return nil
 	}
-	return r.scratch.Reserve(dev)
+	return r.stage.Reserve(dev)
 }
 
 // closeDevice gives the memory for activations back after the last module left: when the step ends, since activations of
@@ -267,7 +267,7 @@ func (r *residency) closeDevice(dev int) {
 func (r *residency) releaseLeft() {
 	for dev, leaving := range r.leaving {
 		if leaving {
-			r.scratch.Release(dev)
+			r.stage.Release(dev)
 			r.leaving[dev] = false
 		}
 	}
@@ -288,16 +288,16 @@ func (r *residency) close() {
 	defer r.mu.Unlock()
 	for _, p := range r.places {
 		if p.dev != 0 {
-			p.dropWeights(r.devices[p.dev])
+			p.dropWeights(r.stage.Queue(p.dev))
 		}
 		for _, m := range p.states {
-			r.devices[p.dev].Free(m)
+			r.stage.Queue(p.dev).Free(m)
 		}
 		p.states = nil
 	}
 	for dev := 1; dev < len(r.devices); dev++ {
 		r.dismissAll(dev)
-		r.scratch.Release(dev)
+		r.stage.Release(dev)
 	}
 }
 

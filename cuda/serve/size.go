@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/inference-pio/inference-pio/cuda"
+	"github.com/inference-pio/inference-pio/cuda/cpu"
 	"github.com/inference-pio/inference-pio/cuda/nn"
 	"github.com/inference-pio/inference-pio/sdk"
 	"github.com/inference-pio/inference-pio/sdk/engine"
@@ -153,9 +154,9 @@ func processBytes(dir string) int64 {
 
 // measure says what activations take in the largest batch of a load.
 func (o *opened) measure(l limits) (cuda.Sizes, error) {
-	c := cuda.NewCPU(1)
+	c := cpu.New(1)
 	defer c.Close()
-	t, size := &stepper{model: o.model}, nn.Size{Blocks: l.blocks, Slots: l.slots()}
+	t, size := &stepper{model: o.model, blocks: l.blocks}, nn.Size{Blocks: l.blocks, Slots: l.slots()}
 	defer func() {
 		for _, m := range o.bound.Layers {
 			m.States = nil // those were for measuring
@@ -169,7 +170,9 @@ func (o *opened) measure(l limits) (cuda.Sizes, error) {
 		t.cache = append(t.cache, shapes)
 	}
 	width := t.fullest(l.rows, l.sequences, min(l.rows, l.sequences-1+engine.BlockSize), (l.context+engine.BlockSize-1)/engine.BlockSize)
-	z, err := cuda.NewStep([]cuda.Device{c}, o.bound.Layers, nil).Measure(func(s *cuda.Step) { t.forward(s, width) })
+	s := cuda.NewStep([]cuda.Device{c}, o.bound.Layers, nil)
+	defer s.Close()
+	z, err := s.Measure(func(s *cuda.Step) { t.forward(s, width) })
 	if err != nil {
 		return z, fmt.Errorf("measuring the memory for activations: %w", err)
 	}
@@ -178,9 +181,10 @@ func (o *opened) measure(l limits) (cuda.Sizes, error) {
 
 // pictureBytes is what a common picture takes while it is looked at, and what the largest does.
 func pictureBytes(m Seer) (few, many int64, err error) {
-	c := cuda.NewCPU(1)
+	c := cpu.New(1)
 	defer c.Close()
 	e := &eyes{model: m, step: cuda.NewStep([]cuda.Device{c}, nil, nil)}
+	defer e.step.Close()
 	if few, err = e.takes(m.Blank(commonPicture)); err != nil {
 		return 0, 0, err
 	}

@@ -14,17 +14,15 @@ import (
 // stepper.go is the engine's adapter: rows of integers in, logits out. It owns nothing but its buffers, which it uses again
 // for every step.
 
-// One block size on both sides of the seam: the engine's tables index the caches of cuda/nn.
-var _ = [1]struct{}{}[engine.BlockSize-nn.BlockSize]
-
 // stepper implements engine.Model.
 type stepper struct {
-	model Model
-	step  *cuda.Step
-	cache []*nn.Cache
-	place *residency
-	vigil *vigil
-	eyes  *eyes // nil: the model sees nothing
+	model  Model
+	step   *cuda.Step
+	cache  []*nn.Cache
+	blocks int // of the caches
+	place  *residency
+	vigil  *vigil
+	eyes   *eyes // nil: the model sees nothing
 
 	tokens, positions, seqs, forms, tables, outputs []int32
 	slots                                           []int32 // by row of the batch: the engine's slot
@@ -46,11 +44,9 @@ func (t *stepper) Step(b *engine.Batch) ([][]float32, error) {
 		t.sight.fill(t.eyes.model, b)
 	}
 	t.place.begin()
-	defer t.place.end()
-	if err := t.copy(b.Copies); err != nil {
-		return nil, err
-	}
+	defer t.place.finish()
 	t.step.Begin()
+	t.copy(b.Copies)
 	states, logits := t.forward(t.step, width)
 	if err := t.step.End(); err != nil {
 		return nil, err
@@ -79,25 +75,22 @@ func (t *stepper) rows(states, logits cuda.Tensor) ([][]float32, error) {
 }
 
 // copy makes what one sequence computed another's, in every layer, where the layer lies.
-func (t *stepper) copy(list []engine.Copy) error {
+func (t *stepper) copy(list []engine.Copy) {
 	for _, c := range list {
 		for _, cache := range t.cache {
-			move := cache.CopyBlock
 			if c.State {
-				move = cache.CopySlot
-			}
-			if err := move(int(c.From), int(c.To)); err != nil {
-				return err
+				cache.CopySlot(t.step, int(c.From), int(c.To))
+			} else {
+				cache.CopyBlock(t.step, int(c.From), int(c.To))
 			}
 		}
 	}
-	return nil
 }
 
 // Sweep implements engine.Sweeper.
 func (t *stepper) Sweep(blocks []int32) {
 	t.place.begin()
-	defer t.place.end()
+	defer t.place.finish()
 	for _, b := range blocks {
 		for _, cache := range t.cache {
 			if err := cache.DiscardBlock(int(b)); err != nil {
@@ -173,9 +166,9 @@ func (t *stepper) extend(i int, r engine.Row) {
 func (t *stepper) forward(s *cuda.Step, width int) (states, logits cuda.Tensor) {
 	b := &t.batch
 	b.Caches = t.cache
-	b.Tokens, b.Positions, b.Seqs = s.Input(t.tokens), s.Input(t.positions), s.Input(t.seqs)
+	b.Pages = s.Pages(t.positions, t.seqs, t.tables, width, t.blocks, nn.BlockSize)
+	b.Tokens, b.Outputs = s.Input(t.tokens), s.Input(t.outputs)
 	b.Slots, b.Forms = s.Input(t.slots), s.Input(t.forms)
-	b.Tables, b.Outputs = s.Input(t.tables, len(t.onBoard), width), s.Input(t.outputs)
 	t.sight.input(s, b, len(t.tokens))
 	x := t.model.Forward(s, b)
 	if slices.Contains(t.finals, true) {

@@ -105,7 +105,7 @@ func (r *residency) evictFor(p *place, dev int) bool {
 
 // evict gives up a module's weights on its device; it stays placed there.
 func (r *residency) evict(p *place) {
-	p.dropWeights(r.devices[p.dev])
+	p.dropWeights(r.stage.Queue(p.dev))
 	p.m.Unsettle()
 	r.counts.evictions.Add(1)
 }

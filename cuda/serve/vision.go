@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 
 	"github.com/inference-pio/inference-pio/cuda"
+	"github.com/inference-pio/inference-pio/cuda/cpu"
 	"github.com/inference-pio/inference-pio/sdk/engine"
 	"github.com/inference-pio/inference-pio/sdk/text"
 )
@@ -98,7 +99,7 @@ type eyes struct {
 }
 
 // newEyes: the first device is the CPU, c.
-func newEyes(m Seer, context int, c *cuda.CPU, devices []cuda.Device, place *residency) *eyes {
+func newEyes(m Seer, context int, c *cpu.Device, devices []cuda.Device, place *residency) *eyes {
 	return &eyes{model: m, context: context, devices: devices, place: place, step: cuda.NewStep(devices, nil, place), held: make([]bool, len(devices)),
 		album: newAlbum(c)}
 }
@@ -161,7 +162,7 @@ func (e *eyes) prepare(media []engine.Media) (done bool, err error) {
 // look runs one piece.
 func (e *eyes) look(s *sight) error {
 	e.place.begin()
-	defer e.place.end()
+	defer e.place.finish()
 	if err := e.reserve(s); err != nil {
 		return err
 	}
@@ -248,8 +249,15 @@ func (t *stepper) Rest() {
 		return
 	}
 	t.place.begin()
-	defer t.place.end()
+	defer t.place.finish()
 	t.eyes.release()
+}
+
+// close frees everything. Nothing is looked at any more.
+func (e *eyes) close() {
+	e.release()
+	e.step.Close()
+	e.album.close()
 }
 
 func (e *eyes) release() {

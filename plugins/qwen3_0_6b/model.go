@@ -9,7 +9,6 @@
 package main
 
 import (
-	"math"
 	"slices"
 
 	"github.com/inference-pio/inference-pio/cuda"
@@ -24,27 +23,16 @@ type Model struct {
 	Norm   nn.RMSNorm   `weight:"norm"`
 	Head   nn.Linear    `weight:"lm_head,root"` // Embed once more when tied
 
-	cfg   Config // of the whole checkpoint: Layers may be fewer
-	rope  nn.Rope
-	scale float32 // of attention scores
+	cfg  Config // of the whole checkpoint: Layers may be fewer
+	rope nn.Rope
 }
 
 // Layer: h += attention(norm(h)); h += mlp(norm(h)).
 type Layer struct {
-	AttnNorm nn.RMSNorm `weight:"input_layernorm"`
-	Attn     Attention  `weight:"self_attn"`
-	MLPNorm  nn.RMSNorm `weight:"post_attention_layernorm"`
-	MLP      nn.SwiGLU  `weight:"mlp"`
-}
-
-// Attention has fewer heads for keys and values than for queries.
-type Attention struct {
-	Q     nn.Linear  `weight:"q_proj"` // hidden -> heads * head_dim
-	K     nn.Linear  `weight:"k_proj"` // hidden -> kv heads * head_dim
-	V     nn.Linear  `weight:"v_proj"`
-	QNorm nn.RMSNorm `weight:"q_norm"` // (head_dim)
-	KNorm nn.RMSNorm `weight:"k_norm"`
-	O     nn.Linear  `weight:"o_proj"` // heads * head_dim -> hidden
+	AttnNorm nn.RMSNorm         `weight:"input_layernorm"`
+	Attn     nn.NormedAttention `weight:"self_attn"`
+	MLPNorm  nn.RMSNorm         `weight:"post_attention_layernorm"`
+	MLP      nn.SwiGLU          `weight:"mlp"`
 }
 
 // Forward returns the final hidden rows of b.Outputs: (outputs, hidden).
@@ -55,22 +43,13 @@ func (m *Model) Forward(s *cuda.Step, b *nn.Batch) cuda.Tensor {
 	for i := range m.Layers {
 		s.EnterLayer(i) // the layer's weights are where they shall be from here on, the next ones on their way
 		l := &m.Layers[i]
-		x = s.Add(x, m.attend(s, &l.Attn, l.AttnNorm.Forward(s, x), angles, b, b.Caches[i]))
+		x = s.Add(x, l.Attn.Forward(s, l.AttnNorm.Forward(s, x), angles, m.rope, b, b.Caches[i]))
 		x = s.Add(x, l.MLP.Forward(s, l.MLPNorm.Forward(s, x)))
 		s.Observe("layer", i, x)
 	}
 	x = m.Norm.Forward(s, s.Gather(x, b.Outputs)) // (outputs, hidden)
 	s.Observe("final", 0, x)
 	return x
-}
-
-// attend maps x (rows, hidden) -> (rows, hidden).
-func (m *Model) attend(s *cuda.Step, a *Attention, x, angles cuda.Tensor, b *nn.Batch, cache *nn.Cache) cuda.Tensor {
-	q := a.QNorm.Forward(s, a.Q.Forward(s, x).Heads(m.cfg.HeadDim)) // (rows, heads, head_dim)
-	k := a.KNorm.Forward(s, a.K.Forward(s, x).Heads(m.cfg.HeadDim)) // (rows, kv heads, head_dim)
-	v := a.V.Forward(s, x).Heads(m.cfg.HeadDim)
-	q, k = m.rope.Apply(s, q, angles), m.rope.Apply(s, k, angles)
-	return a.O.Forward(s, nn.Attend(s, q, k, v, b, cache, m.scale).Flat())
 }
 
 // Unembed turns hidden rows into logits: (outputs, hidden) -> (outputs, vocab).
@@ -85,7 +64,6 @@ func New(c Config, layers int) *Model {
 		Head:   nn.NewLinear(c.VocabSize, c.HiddenSize),
 		cfg:    c,
 		rope:   nn.NewRope(c.RopeTheta, c.HeadDim, c.Yarn),
-		scale:  float32(1 / math.Sqrt(float64(c.HeadDim))),
 	}
 	if c.TieWordEmbeddings {
 		m.Head = m.Embed.Tied()
@@ -97,16 +75,11 @@ func New(c Config, layers int) *Model {
 }
 
 func newLayer(c Config) Layer {
-	queries, keys := c.NumAttentionHeads*c.HeadDim, c.NumKeyValueHeads*c.HeadDim
 	return Layer{
 		AttnNorm: nn.NewRMSNorm(c.HiddenSize, c.RMSNormEps),
-		Attn: Attention{
-			Q: nn.NewLinear(queries, c.HiddenSize), K: nn.NewLinear(keys, c.HiddenSize), V: nn.NewLinear(keys, c.HiddenSize),
-			QNorm: nn.NewRMSNorm(c.HeadDim, c.RMSNormEps), KNorm: nn.NewRMSNorm(c.HeadDim, c.RMSNormEps),
-			O: nn.NewLinear(c.HiddenSize, queries),
-		},
-		MLPNorm: nn.NewRMSNorm(c.HiddenSize, c.RMSNormEps),
-		MLP:     nn.NewSwiGLU(c.HiddenSize, c.IntermediateSize),
+		Attn:     nn.NewNormedAttention(c.HiddenSize, c.NumAttentionHeads, c.NumKeyValueHeads, c.HeadDim, c.RMSNormEps, false),
+		MLPNorm:  nn.NewRMSNorm(c.HiddenSize, c.RMSNormEps),
+		MLP:      nn.NewSwiGLU(c.HiddenSize, c.IntermediateSize),
 	}
 }
 

@@ -59,7 +59,7 @@ type Merger struct {
 
 // embed makes the first hidden rows of a picture: (patches, hidden).
 func (t *Tower) embed(s *cuda.Step, p *Picture) cuda.Tensor {
-	s.RunOn(s.Enter(t.Patch.W.Module))
+	s.EnterModule(t.Patch.W.Module)
 	n, width := p.patches(), t.cfg.patchValues()
 	out, at := s.Empty(n, t.cfg.HiddenSize), newInterpolation(t.cfg.side(), p.grid, t.cfg.SpatialMergeSize)
 	t.inParts(s, n, rowsAtOnce, func(from, to int) {
@@ -88,9 +88,8 @@ func (t *Tower) position(s *cuda.Step, at interpolation, from, to int) (sum cuda
 
 // block maps x (patches, hidden) -> (patches, hidden).
 func (t *Tower) block(s *cuda.Step, b *Block, x, positions cuda.Tensor) cuda.Tensor {
-	dev := s.Enter(b.Norm1.W.Module)
-	s.RunOn(dev)
-	x = s.On(dev, x)
+	s.EnterModule(b.Norm1.W.Module)
+	x = s.Here(x) // before the mark: all parts find it there
 	n, hidden := x.Rows(), t.cfg.HiddenSize
 	out := s.Empty(n, hidden)
 	mark := s.Mark()
@@ -131,9 +130,8 @@ func (t *Tower) attend(s *cuda.Step, b *Block, x, positions cuda.Tensor) cuda.Te
 
 // merge maps x (patches, hidden) -> (tokens, decoder's hidden).
 func (t *Tower) merge(s *cuda.Step, m *Merger, x cuda.Tensor) cuda.Tensor {
-	dev := s.Enter(m.FC1.W.Module)
-	s.RunOn(dev)
-	x = s.On(dev, x)
+	s.EnterModule(m.FC1.W.Module)
+	x = s.Here(x)
 	n, group := x.Rows(), t.cfg.group()
 	out := s.Empty(n/group, t.cfg.OutHiddenSize)
 	t.inParts(s, n, max(rowsAtOnce/group, 1)*group, func(from, to int) {

@@ -103,11 +103,11 @@ func (c *VisionConfig) readRope(r *hfconfig.Rope) {
 
 // axes says by which of a row's three positions (time, row, column) each of a head's frequencies turns: they take turns, as
 // long as the sections of row and column last. The reference interleaves them whatever mrope_interleaved says.
-func (c TextConfig) axes() []uint8 {
-	axes := make([]uint8, c.HeadDim/2)
+func (c TextConfig) axes() []int32 {
+	axes := make([]int32, c.HeadDim/2)
 	for i := range axes {
 		if axis := i % 3; i < 3*c.MRopeSection[axis] {
-			axes[i] = uint8(axis)
+			axes[i] = int32(axis)
 		}
 	}
 	return axes

@@ -110,7 +110,7 @@ func TestPublishedParameters(t *testing.T) {
 func TestFrequenciesTakeTurns(t *testing.T) {
 	c := configs.Parsed(t, "")
 	axes := c.Text.axes()
-	if got := [...]uint8{axes[0], axes[1], axes[2], axes[57], axes[58], axes[59], axes[60], axes[61], axes[62], axes[63]}; got != [...]uint8{0, 1, 2, 0, 1, 2, 0, 0, 0, 0} {
+	if got := [...]int32{axes[0], axes[1], axes[2], axes[57], axes[58], axes[59], axes[60], axes[61], axes[62], axes[63]}; got != [...]int32{0, 1, 2, 0, 1, 2, 0, 0, 0, 0} {
 		t.Errorf("%v", axes)
 	}
 }

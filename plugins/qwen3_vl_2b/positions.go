@@ -61,7 +61,7 @@ func (g grid) places(merge int) []int32 {
 // visionRope turns the first half of a head's pairs by the row and the other half by the column, with the same frequencies.
 func visionRope(c VisionConfig) nn.Rope {
 	n := c.headDim() / 4
-	freqs, axis := make([]float32, 2*n), make([]uint8, 2*n)
+	freqs, axis := make([]float32, 2*n), make([]int32, 2*n)
 	for i := range n {
 		f := 1 / float32(math.Pow(c.RopeTheta, float64(float32(2*i)/float32(2*n))))
 		freqs[i], freqs[n+i], axis[n+i] = f, f, 1

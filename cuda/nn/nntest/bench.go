@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/inference-pio/inference-pio/cuda"
+	"github.com/inference-pio/inference-pio/cuda/cpu"
 	"github.com/inference-pio/inference-pio/cuda/nn"
 	"github.com/inference-pio/inference-pio/cuda/weights"
 )
@@ -69,9 +70,9 @@ func reportRead(b *testing.B, perSecond float64, rates cuda.Rates) {
 // Rates measures this machine now.
 func Rates(b *testing.B) cuda.Rates {
 	b.Helper()
-	cpu := cuda.NewCPU(0)
-	rates := cpu.Rates()
-	if err := cpu.Close(); err != nil {
+	c := cpu.New(0)
+	rates := c.Rates()
+	if err := c.Close(); err != nil {
 		b.Fatal(err)
 	}
 	return rates
@@ -112,7 +113,7 @@ func WeightsOf(bound *nn.Bound, share float64) (w Work) {
 	for _, m := range bound.Modules {
 		bytes, elements := float64(m.WeightBytes()), 0.0
 		for _, weight := range m.Weights {
-			elements += float64(weight.Host().Len())
+			elements += float64(weight.Len())
 		}
 		switch {
 		case strings.HasPrefix(m.ID, "visual"): // a text is not seen

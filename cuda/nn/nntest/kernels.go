@@ -6,7 +6,6 @@ import (
 	"slices"
 	"testing"
 
-	"github.com/inference-pio/inference-pio/cuda"
 	"github.com/inference-pio/inference-pio/cuda/cpu"
 	"github.com/inference-pio/inference-pio/cuda/golden"
 	"github.com/inference-pio/inference-pio/cuda/nn"
@@ -18,12 +17,12 @@ import (
 // Portable runs the tests that compare with the reference, and those of cuts and company, with the other tables of kernels.
 func (s Suite) Portable(t *testing.T) {
 	for _, table := range cpu.Tables() {
-		if "cpu/"+table == cuda.CPUKernels() {
+		if "cpu/"+table == cpu.Kernels() {
 			continue // the other tests have shown it
 		}
 		t.Run(table, func(t *testing.T) {
 			t.Setenv(cpu.EnvKernels, table)
-			if got := cuda.CPUKernels(); got != "cpu/"+table {
+			if got := cpu.Kernels(); got != "cpu/"+table {
 				t.Fatalf("the kernels are %s", got)
 			}
 			t.Run("EveryLayer", s.EveryLayer)
@@ -50,11 +49,11 @@ const randomModels = 24
 func (s Suite) RandomConfigs(t *testing.T, invent func(t testing.TB, rng *rand.Rand, i int) Invention) {
 	best := s.randomLogits(t, invent)
 	for _, table := range cpu.Tables() {
-		if "cpu/"+table == cuda.CPUKernels() {
+		if "cpu/"+table == cpu.Kernels() {
 			continue
 		}
 		t.Run(table, func(t *testing.T) {
-			name := cuda.CPUKernels()
+			name := cpu.Kernels()
 			t.Setenv(cpu.EnvKernels, table)
 			sameKernels(t, name, table, s.randomLogits(t, invent), best)
 		})

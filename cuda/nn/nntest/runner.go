@@ -118,6 +118,7 @@ func (r *Runner) reserve(b *nn.Bound, blocks int) error {
 // Close frees caches and activations.
 func (r *Runner) Close() {
 	r.Step.Release(0)
+	r.Step.Close()
 	for _, m := range r.mem {
 		r.dev.Free(m)
 	}
@@ -159,13 +160,11 @@ func (r *Runner) Fill() error {
 			if err != nil {
 				return err
 			}
-			if err := r.dev.CopyIn(dst, src); err != nil {
-				return err
-			}
+			r.Step.Queue(0).CopyIn(dst, src)
 			at, left = at+int64(4*n), left-n
 		}
 	}
-	return nil
+	return r.Step.Queue(0).Sync()
 }
 
 // Run appends all chunks in one step and returns the logits asked for, in the order of the chunks. They are valid until the
@@ -204,9 +203,9 @@ func (r *Runner) Run(chunks ...Chunk) ([][]float32, error) {
 
 func (r *Runner) forward(s *cuda.Step) cuda.Tensor {
 	b := &r.batch
-	b.Tokens, b.Positions, b.Seqs = s.Input(r.tokens), s.Input(r.positions), s.Input(r.seqs)
-	b.Slots, b.Forms = b.Seqs, s.Input(r.forms)
-	b.Tables, b.Outputs, b.Caches = s.Input(r.table, r.limits.Sequences, r.blocks), s.Input(r.outputs), r.caches
+	b.Pages = s.Pages(r.positions, r.seqs, r.table, r.blocks, r.blocks*r.limits.Sequences, nn.BlockSize)
+	b.Tokens, b.Outputs, b.Caches = s.Input(r.tokens), s.Input(r.outputs), r.caches
+	b.Slots, b.Forms = s.Input(r.seqs), s.Input(r.forms)
 	r.show(s)
 	return r.model.Unembed(s, r.model.Forward(s, b))
 }

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/inference-pio/inference-pio/cuda"
+	"github.com/inference-pio/inference-pio/cuda/cpu"
 	"github.com/inference-pio/inference-pio/cuda/nn"
 	"github.com/inference-pio/inference-pio/cuda/weights"
 )
@@ -35,14 +36,14 @@ func newAverage(t *testing.T, l Limits) *Runner {
 	if err != nil {
 		t.Fatal(err)
 	}
-	cpu := cuda.NewCPU(1)
+	c := cpu.New(1)
 	t.Cleanup(func() {
-		if used := cpu.Usage().Used; used != 0 {
+		if used := c.Usage().Used; used != 0 {
 			t.Errorf("%d bytes were not given back", used)
 		}
-		cpu.Close()
+		c.Close()
 	})
-	r, err := NewRunner(m, bound, cpu, l)
+	r, err := NewRunner(m, bound, c, l)
 	if err != nil {
 		t.Fatal(err)
 	}

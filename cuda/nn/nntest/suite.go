@@ -9,7 +9,7 @@ import (
 	"slices"
 	"testing"
 
-	"github.com/inference-pio/inference-pio/cuda"
+	"github.com/inference-pio/inference-pio/cuda/cpu"
 	"github.com/inference-pio/inference-pio/cuda/nn"
 	"github.com/inference-pio/inference-pio/cuda/weights"
 )
@@ -73,15 +73,15 @@ func Checkpoint(t testing.TB, dir string) weights.Source {
 }
 
 // NewCPU is a CPU with the kernels of this machine, or those that PIO_CPU names, until the test ends.
-func NewCPU(t testing.TB) *cuda.CPU {
+func NewCPU(t testing.TB) *cpu.Device {
 	t.Helper()
-	cpu := cuda.NewCPU(0)
+	c := cpu.New(0)
 	t.Cleanup(func() {
-		if err := cpu.Close(); err != nil {
+		if err := c.Close(); err != nil {
 			t.Error(err)
 		}
 	})
-	return cpu
+	return c
 }
 
 // Bind opens a model and gives it weights, as a server does. An error of the weights is a *nn.BindError.
