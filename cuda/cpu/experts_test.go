@@ -160,15 +160,18 @@ func newMixture(rng *rand.Rand, layout string, rows, experts, k, hidden, inner i
 	return m
 }
 
-// op is the mixture; without y it leaves what each expert makes of each row, without weights, in rows.
-func (m mixture) op(y, rows []float32) *cuda.Op {
+// op is the mixture, in room for all; without y it leaves what each expert makes of each row, without weights, in rows.
+func (m mixture) op(y, rows []float32) *cuda.Op { return m.opIn(m.rows*m.k, y, rows) }
+
+// opIn is op in room for so many of its rows at once.
+func (m mixture) opIn(room int, y, rows []float32) *cuda.Op {
 	op := cuda.NewOp(cuda.OpExperts)
 	if y == nil {
 		op.Gives(cuda.Tensor{})
 	} else {
 		op.Gives(f32(y, m.hidden))
 	}
-	inner := f32(make([]float32, 2*m.rows*m.k*m.inner), m.rows*m.k, m.inner)
+	inner := f32(make([]float32, 2*room*m.inner), room, m.inner)
 	op.Gives(f32(rows, m.hidden), inner).Takes(f32(m.x, m.hidden), i32(m.index, m.k), f32(m.weights, m.k))
 	op.Experts = &cuda.ExpertTable{Experts: m.experts}
 	return op
@@ -304,6 +307,32 @@ func TestExpertsDoNotDependOnCompany(t *testing.T) {
 						sameBits(t, what, partY, y[from*s.hidden:to*s.hidden])
 						sameBits(t, what, partRows, rows[from*s.k*s.hidden:to*s.k*s.hidden])
 					}
+				}
+			}
+		}
+	})
+}
+
+// TestExpertsInAnyRoom: with room for the rows of one expert at a time, of some, or of all, the bits are the same; with less it is told.
+func TestExpertsInAnyRoom(t *testing.T) {
+	eachTable(t, func(t *testing.T, d *device) {
+		rng := rand.New(rand.NewPCG(8, 8))
+		for _, s := range mixtures {
+			m := newMixture(rng, "bf16", s.rows, s.experts, s.k, s.hidden, s.inner)
+			want, _ := m.run(t, d)
+			goTo := make([]int, s.experts)
+			for _, e := range m.index {
+				goTo[e]++
+			}
+			least := slices.Max(goTo)
+			for _, room := range []int{least, min(least+1, s.rows*s.k), min(2*least+3, s.rows*s.k)} {
+				y := noNumbers(len(want))
+				d.run(t, m.opIn(room, y, noNumbers(room*s.hidden)))
+				sameBits(t, fmt.Sprint(s, " in room for ", room), y, want)
+			}
+			if least > 1 {
+				if d.do(m.opIn(least-1, make([]float32, len(want)), make([]float32, (least-1)*s.hidden))) == nil {
+					t.Errorf("%v: room for %d rows where an expert has %d was accepted", s, least-1, least)
 				}
 			}
 		}
