@@ -80,11 +80,11 @@ func flag(b bool) int {
 	return 0
 }
 
-// What bounds the memory that a mixture works in: the pairs of a row and one of its experts that are computed at once, where one device
-// has all experts (fewer only if an expert would not have room for all rows), and where several have some.
+// What bounds the memory that a mixture works in: the pairs of a row and one of its experts that are computed at once. Where one device has
+// all experts it takes so many at a time, expert by expert (but all rows of one expert); where several have some, so many rows at a time.
 const (
 	pairsTogether = 1024
-	pairsApart    = 1024
+	pairsApart    = 2048
 )
 
 // Experts sends each row to its experts and adds up what they give: y[r] = Σ_j weights[r][j] · expert index[r][j] of x[r], in ascending
@@ -102,9 +102,10 @@ func (s *Step) Experts(x, index, weights Tensor, m *Mixture) Tensor {
 	s.noteRoute(s.current, s.on(s.current, index))
 	tables := m.on(len(s.devices))
 	if s.measuring { // either way may be taken
-		y := s.apart(x, index, weights, m, tables)
+		mark := s.Mark()
 		s.together(x, index, weights, m, tables[0])
-		return y
+		s.Rewind(mark)
+		return s.apart(x, index, weights, m, tables)
 	}
 	if t := onlyTable(tables, s.current); t != nil {
 		return s.together(x, index, weights, m, t)
@@ -163,19 +164,28 @@ func (s *Step) sumParts(y, x, index, weights Tensor, m *Mixture, tables []*Exper
 		c := s.startOn(dev, OpExperts)
 		part := c.expertRows(c.in(x), c.in(index), c.in(weights), m, t)
 		if rows.IsZero() {
-			rows = part
+			rows = s.Here(part)
 		} else {
-			rows = s.Add(rows, part)
+			s.addTo(rows, part)
 		}
 	}
-	if s.measuring { // as if two devices had some: the part of the other, and the sum
-		rows = s.Add(rows, s.Empty(rows.Rows(), rows.Dim(1)))
+	if s.measuring { // as if two devices had some
+		s.Empty(rows.Rows(), rows.Dim(1))
 	}
 	c := s.start(OpExpertSum)
 	c.in(rows)
 	c.in(index)
 	c.in(weights)
 	c.alters(y)
+	c.run()
+}
+
+// addTo adds to rows what they lack.
+func (s *Step) addTo(rows, part Tensor) {
+	c := s.start(OpAdd)
+	c.op.Gives(rows)
+	c.in(rows)
+	c.in(part)
 	c.run()
 }
 
