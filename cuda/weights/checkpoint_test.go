@@ -292,14 +292,14 @@ func TestReadingBehindANewEndIsTold(t *testing.T) {
 
 // The threads of the kernels go on as well, though they take no other signal. In a few rounds each of them comes upon the end.
 func TestKernelsGoOnBehindANewEnd(t *testing.T) {
-	p := cpu.NewPool(4)
-	defer p.Close()
+	d := cpu.New(4)
+	defer d.Close()
 	for range 10 {
-		multiplyCut(t, p)
+		multiplyCut(t, d.NewQueue())
 	}
 }
 
-func multiplyCut(t *testing.T, p *cpu.Pool) {
+func multiplyCut(t *testing.T, q cuda.Queue) {
 	t.Helper()
 	const n = 1024
 	header := fmt.Sprintf(`{"a":{"dtype":"F32","shape":[%d,%d],"data_offsets":[0,%d]}}`, n, n, 4*n*n)
@@ -318,7 +318,20 @@ func multiplyCut(t *testing.T, p *cpu.Pool) {
 	for i := range x {
 		x[i] = 1
 	}
-	if err := p.MatMul(y, x, cpu.Matrix{Ptr: unsafe.Pointer(&v.Data[0]), Type: cpu.F32, Rows: n, Cols: n}); err != nil {
+	w, err := cuda.HostMatrix(cuda.Plain(cuda.F32), n, n, v.Data)
+	if err != nil {
+		t.Fatal(err)
+	}
+	from, err := cuda.FromF32(x, 1, n)
+	if err != nil {
+		t.Fatal(err)
+	}
+	to, err := cuda.FromF32(y, 1, n)
+	if err != nil {
+		t.Fatal(err)
+	}
+	q.Run(cuda.NewOp(cuda.OpMatMul).Gives(to).Takes(from).By(w))
+	if err := q.Sync(); err != nil {
 		t.Fatal(err)
 	}
 	if y[0] != n || y[n-1] != 0 || c.Cut() == nil {
