@@ -4,7 +4,6 @@ import (
 	"math"
 	"math/rand/v2"
 	"testing"
-	"unsafe"
 
 	"github.com/inference-pio/inference-pio/cuda"
 	"github.com/inference-pio/inference-pio/cuda/spec"
@@ -81,7 +80,8 @@ func TestMatMulOfNoRows(t *testing.T) {
 }
 
 // TestWhatLiesBehindARowDoesNotCount has no number lie behind every row, of x and of weights, where a vector that is too long would
-// find it: 0 times it is no number either. Every other row is such a neighbour itself.
+// find it: 0 times it is no number either. Every third row is such a neighbour itself, so that the place in which one was widened is
+// used again for one that is good.
 func TestWhatLiesBehindARowDoesNotCount(t *testing.T) {
 	nan := float32(math.NaN())
 	eachTable(t, func(t *testing.T, d *device) {
@@ -91,64 +91,23 @@ func TestWhatLiesBehindARowDoesNotCount(t *testing.T) {
 				rows, in, out := s[0], s[1], s[2]
 				x, w := random(rng, rows*in), randomMatrix(rng, layout, out, in)
 				for i := range rows * in {
-					if i/in%2 == 1 {
+					if i/in%3 == 1 {
 						x[i] = nan
 					}
 				}
 				for i := range out * in {
-					if i/in%2 == 1 {
+					if i/in%3 == 1 {
 						poison(w, i)
 					}
 				}
 				y := make([]float32, rows*out)
 				d.run(t, matmul(y, x, w))
 				for i, v := range y {
-					if bad := i/out%2 == 1 || i%out%2 == 1; math.IsNaN(float64(v)) != bad {
+					if bad := i/out%3 == 1 || i%out%3 == 1; math.IsNaN(float64(v)) != bad {
 						t.Fatalf("%s%s: row %d, out %d is %g", layout, shape(s[:]...), i/out, i%out, v)
 					}
 				}
 			}
 		}
 	})
-}
-
-// TestWhatLiesBehindARowDoesNotCount has no number lie behind every row, of x and of weights, where a vector that is too long would
-// find it: 0 times it is no number either. Every third row is such a neighbour itself, so that the place in which one was widened is
-// used again for one that is good.
-func TestWhatLiesBehindARowDoesNotCount(t *testing.T) {
-	nan := float32(math.NaN())
-	eachTable(t, func(t *testing.T, p *cpu.Pool) {
-		rng := rand.New(rand.NewPCG(4, 4))
-		for _, typ := range allTypes {
-			for _, s := range [][3]int{{1, 1, 9}, {3, 7, 9}, {40, 15, 17}, {3, 130, 9}, {40, 130, 21}, {1, 515, 9}, {40, 515, 21}, {40, 1025, 9}} {
-				rows, in, out := s[0], s[1], s[2]
-				x, w := random(rng, rows*in), randomMatrix(rng, typ, out, in)
-				for i := range rows * in {
-					if i/in%3 == 1 {
-						x[i] = nan
-					}
-				}
-				for i := range out * in {
-					if i/in%3 == 1 {
-						poison(w, i)
-					}
-				}
-				y := make([]float32, rows*out)
-				must(t, p.MatMul(y, x, w))
-				for i, v := range y {
-					if bad := i/out%3 == 1 || i%out%3 == 1; math.IsNaN(float64(v)) != bad {
-						t.Fatalf("%s%s: row %d, out %d is %g", typeName(typ), shape(s[:]...), i/out, i%out, v)
-					}
-				}
-			}
-		}
-	})
-}
-
-// poison makes an element of a matrix no number.
-func poison(w cpu.Matrix, i int) {
-	at := unsafe.Slice((*byte)(unsafe.Add(w.Ptr, i*w.Type.Size())), w.Type.Size())
-	for j := range at {
-		at[j] = 0xff // in any of the types
-	}
 }

@@ -504,14 +504,14 @@ func TestABudgetThatTheCPUHasNoRoomForIsRefused(t *testing.T) {
 // Reports and queries do not wait for the end of a step: a report is there at once, a query's answer at the next border.
 func TestAQueryIsAnsweredWithinAStep(t *testing.T) {
 	t.Run("settled", func(t *testing.T) {
-		queryWithinAStep(t, newToy(t, toyRoom+toyStates+toyLayers*toyWeight, all), toyLayers)
+		queryWithinAStep(t, newToy(t, toyRoom+toyStates+toyLayers*toyWeight, all), toyLayers, toyLayers)
 	})
-	t.Run("streamed", func(t *testing.T) { // there is room for two, and one of them is on its way
-		queryWithinAStep(t, newToy(t, toyTwo, all), 1)
+	t.Run("streamed", func(t *testing.T) { // there is room for two, of which one is on its way or has just arrived
+		queryWithinAStep(t, newToy(t, toyTwo, all), 1, 2)
 	})
 }
 
-func queryWithinAStep(t *testing.T, y *toy, resident int) {
+func queryWithinAStep(t *testing.T, y *toy, least, most int) {
 	for range 3 {
 		y.pass(nil)
 	}
@@ -535,8 +535,8 @@ func queryWithinAStep(t *testing.T, y *toy, resident int) {
 						there++
 					}
 				}
-				if there != resident {
-					t.Errorf("the weights of %d modules are said to be on far, where those of %d are: %+v", there, resident, job.modules)
+				if there < least || there > most {
+					t.Errorf("the weights of %d modules are said to be on far, where those of %d to %d are: %+v", there, least, most, job.modules)
 				}
 				job.done <- err
 			default:
