@@ -89,6 +89,7 @@ func TestTheExpertUsedLongestAgoGivesWay(t *testing.T) {
 func TestAThirdOfTheExpertsFits(t *testing.T) {
 	const room = toyLayers * toyExperts / 3
 	y := mixture(t, room)
+	y.link = true
 	r := rand.New(rand.NewPCG(1, 2))
 	y.route = func(int) []int { return []int{r.IntN(3), 3 + r.IntN(3)} }
 	for range 200 {

@@ -228,7 +228,7 @@ func TestOnlyWhatIsAskedForTravels(t *testing.T) {
 		}
 		return list
 	}
-	greedy, topK := engine.Params{}, engine.Params{Temperature: 0.7, TopK: 20, TopP: 0.8}
+	greedy, topK, more := engine.Params{}, engine.Params{Temperature: 0.7, TopK: 20, TopP: 0.8}, engine.Params{Temperature: 1, TopK: 40}
 	candidates := int64(rows(topK)[0].Choice.Candidates(vocab))
 	tied := slices.Clone(logits)
 	for i := range 50 {
@@ -242,6 +242,7 @@ func TestOnlyWhatIsAskedForTravels(t *testing.T) {
 		"greedy":                 {rows(greedy), logits, 8},
 		"eight greedy":           {rows(greedy, greedy, greedy, greedy, greedy, greedy, greedy, greedy), logits, 64},
 		"top_k":                  {rows(topK), logits, 8 + 8*candidates},
+		"top_k, of one more":     {rows(more, topK), logits, 2*8 + 2*8*(candidates+20)},
 		"temperature alone":      {rows(engine.Params{Temperature: 1}), logits, 4 * vocab},
 		"logprobs":               {rows(engine.Params{Logprobs: true}), logits, 4 * vocab},
 		"one of three wants all": {append(rows(greedy, greedy), engine.Row{}), logits, 16 + 4*vocab},

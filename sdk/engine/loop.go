@@ -5,6 +5,7 @@ package engine
 
 import (
 	"fmt"
+	"log/slog"
 	"runtime/debug"
 	"slices"
 	"time"
@@ -352,10 +353,11 @@ func (c *Config) checkRow(r *Row, got []float32) error {
 	return nil
 }
 
-// recovered makes an error of a panic.
+// recovered makes an error of a panic of the model. Whoever is answered gets what it says, the log where it was.
 func recovered(v any, err *error) {
 	if v != nil {
-		*err = &PanicError{Value: v, Stack: debug.Stack()}
+		slog.Error("the model panicked", "panic", v, "stack", string(debug.Stack()))
+		*err = fmt.Errorf("the model panicked: %v", v)
 	}
 }
 
