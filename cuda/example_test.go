@@ -4,19 +4,22 @@ import (
 	"fmt"
 
 	"github.com/inference-pio/inference-pio/cuda"
+	"github.com/inference-pio/inference-pio/cuda/cpu"
 )
 
 // The smallest forward pass: an embedding of two tokens and one linear map, which doubles and swaps.
 func Example() {
-	dev := cuda.NewCPU(1)
+	dev := cpu.New(1)
 	defer dev.Close()
 
 	layer := &cuda.Module{ID: "layers.0"}
 	table, _ := cuda.FromF32([]float32{1, 2, 3, 4}, 2, 2)
 	swap, _ := cuda.FromF32([]float32{0, 2, 2, 0}, 2, 2)
 	embed, linear := cuda.NewWeight(2, 2), cuda.NewWeight(2, 2)
-	embed.Bind("embed_tokens.weight", &cuda.Module{ID: "embed_tokens", Layer: -1}, table)
-	linear.Bind("layers.0.weight", layer, swap)
+	rows, _ := cuda.MatrixOf(table)
+	embed.Bind("embed_tokens.weight", &cuda.Module{ID: "embed_tokens", Layer: -1}, rows)
+	rows, _ = cuda.MatrixOf(swap)
+	linear.Bind("layers.0.weight", layer, rows)
 
 	var y cuda.Tensor
 	forward := func(s *cuda.Step) {

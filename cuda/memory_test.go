@@ -2,15 +2,17 @@ package cuda_test
 
 import (
 	"errors"
+	"strings"
 	"testing"
 	"unsafe"
 
 	"github.com/inference-pio/inference-pio/cuda"
+	"github.com/inference-pio/inference-pio/cuda/cpu"
 )
 
 // TestCPUBudget: none at first, and one that is set later holds.
 func TestCPUBudget(t *testing.T) {
-	c := cuda.NewCPU(1)
+	c := cpu.New(1)
 	defer c.Close()
 	a, err := c.Alloc(1<<20, cuda.ForState)
 	must(t, err)
@@ -45,12 +47,11 @@ func TestWeightLivesOnSeveralDevices(t *testing.T) {
 	m := &cuda.Module{ID: "layers.0"}
 	host, err := cuda.FromF32(make([]float32, 6), 2, 3)
 	must(t, err)
-	w := cuda.NewWeight(2, 3)
-	w.Bind("layers.0.w", m, host)
+	w := bind(t, "layers.0.w", m, host)
 	if w.On(0).IsZero() || !w.On(1).IsZero() || !w.On(-1).IsZero() || !w.On(cuda.MaxDevices).IsZero() {
 		t.Error("a bound weight is on the cpu and nowhere else")
 	}
-	w.Put(2, host)
+	w.Put(2, w.File())
 	if w.On(2).IsZero() || !w.On(1).IsZero() {
 		t.Error("put on 2")
 	}
@@ -59,7 +60,7 @@ func TestWeightLivesOnSeveralDevices(t *testing.T) {
 	if !w.On(2).IsZero() || w.On(0).IsZero() {
 		t.Error("the copy is gone, the file is not")
 	}
-	if m.WeightBytes() != 24 || len(m.Weights) != 1 || w.Module != m || w.DType != cuda.F32 {
+	if m.WeightBytes() != 24 || len(m.Weights) != 1 || w.Module != m {
 		t.Errorf("module %+v", m)
 	}
 	cuda.NewState("layers.0.kv", m, host)
@@ -71,25 +72,29 @@ func TestWeightLivesOnSeveralDevices(t *testing.T) {
 	}
 }
 
-// TestCopiesOnTheCPUMustMatch.
+// TestCopiesOnTheCPUMustMatch: the queue keeps the first error and forgets it once it was told.
 func TestCopiesOnTheCPUMustMatch(t *testing.T) {
-	c := cuda.NewCPU(1)
+	c := cpu.New(1)
 	defer c.Close()
+	q := c.NewQueue()
 	src, _ := cuda.FromF32([]float32{1, 2, 3})
 	dst, _ := cuda.FromF32(make([]float32, 3), 3, 1)
-	must(t, c.CopyIn(dst, src))
+	q.CopyIn(dst, src)
+	must(t, q.Sync())
 	if dst.F32()[2] != 3 {
 		t.Errorf("copied %v", dst.F32())
 	}
-	ints, _ := cuda.FromI32(make([]int32, 3))
-	if c.CopyOut(ints, src) == nil || c.CopyIn(dst.Slice(0, 2), src) == nil {
-		t.Error("a copy between types or lengths was accepted")
+	q.CopyOut(dst.Slice(0, 2), src)
+	q.CopyIn(dst, dst)
+	if err := q.Sync(); err == nil || !strings.Contains(err.Error(), "f32 (2, 1)") {
+		t.Errorf("a copy between lengths: %v", err)
 	}
+	must(t, q.Sync())
 }
 
 // What is reserved is not there before it is written.
 func TestResidentIsWhatWasWritten(t *testing.T) {
-	c := cuda.NewCPU(1)
+	c := cpu.New(1)
 	defer c.Close()
 	const size = 64 << 20
 	before := cuda.Resident()

@@ -7,9 +7,10 @@ import (
 	"testing"
 
 	"github.com/inference-pio/inference-pio/cuda"
+	"github.com/inference-pio/inference-pio/cuda/cpu"
 )
 
-// model_test.go holds a model that uses every op, small enough to follow: what the tests of Step run.
+// model_test.go holds a small dense model: what the tests of Step run.
 
 const (
 	vocab, hidden, heads, kvHeads, dim, inner = 50, 24, 4, 2, 8, 40
@@ -26,12 +27,12 @@ type model struct {
 	layers      []layer
 	modules     []*cuda.Module // of the layers
 	outside     []*cuda.Module
-	cpu         *cuda.CPU
+	cpu         *cpu.Device
 }
 
 func newModel(t testing.TB, layers int) *model {
 	rng := rand.New(rand.NewPCG(1, 2))
-	m := &model{cpu: cuda.NewCPU(2)}
+	m := &model{cpu: cpu.New(2)}
 	t.Cleanup(func() { m.cpu.Close() })
 	weight := func(mod *cuda.Module, name string, shape ...int) *cuda.Weight {
 		n := 1
@@ -45,9 +46,7 @@ func newModel(t testing.TB, layers int) *model {
 		}
 		host, err := cuda.HostTensor(data, cuda.BF16, shape...)
 		must(t, err)
-		w := cuda.NewWeight(shape...)
-		w.Bind(mod.ID+"."+name, mod, host)
-		return w
+		return bind(t, mod.ID+"."+name, mod, host)
 	}
 	state := func(mod *cuda.Module, name string) *cuda.State {
 		data, err := cuda.FromF32(make([]float32, blocks*kvHeads*blockSize*dim), blocks, kvHeads, blockSize, dim)
@@ -85,19 +84,19 @@ func (m *model) forward(s *cuda.Step, b rows) cuda.Tensor {
 	for i := range positions {
 		positions[i] = b.start + int32(i)
 	}
-	tokens, pos, seq := s.Input(b.tokens), s.Input(positions), s.Input(seqs)
-	tables, last := s.Input([]int32{3, 0, 5}, 1, 3), s.Input([]int32{int32(n) - 1})
-	angles := s.Angles(pos, freqs, 1) // (rows, dim/2, 2)
-	x := s.Embed(tokens, m.embed)     // (rows, hidden)
+	tokens, last := s.Input(b.tokens), s.Input([]int32{int32(n) - 1})
+	pages := s.Pages(positions, seqs, []int32{3, 0, 5}, 3, blocks, blockSize)
+	angles := s.Angles(pages.Positions, freqs, 1) // (rows, dim/2, 2)
+	x := s.Embed(tokens, m.embed)                 // (rows, hidden)
 	s.Observe("embeddings", 0, x)
 	for i := range m.layers {
 		s.EnterLayer(i)
 		l := &m.layers[i]
 		a := s.RMSNorm(x, l.norm, 1e-6, 0)
 		q, k, v := s.MatMul(a, l.q).Heads(dim), s.MatMul(a, l.k).Heads(dim), s.MatMul(a, l.v).Heads(dim)
-		s.CacheWrite(l.keys, s.Rotate(k, angles, cuda.Half), pos, seq, tables)
-		s.CacheWrite(l.values, v, pos, seq, tables)
-		y := s.Attention(s.Rotate(q, angles, cuda.Half), l.keys, l.values, pos, seq, tables, 0.35)
+		s.CacheWrite(l.keys, s.Rotate(k, angles, cuda.Half), pages)
+		s.CacheWrite(l.values, v, pages)
+		y := s.Attention(s.Rotate(q, angles, cuda.Half), l.keys, l.values, pages, 0.35)
 		x = s.Add(x, s.MatMul(y.Flat(), l.o))
 		x = s.Add(x, s.MatMul(s.SwiGLU(s.MatMul(x, l.gate), s.MatMul(x, l.up)), l.down))
 		s.Observe("layer", i, x)
@@ -146,9 +145,9 @@ type place struct {
 	memory  map[*cuda.Module][]cuda.Memory
 }
 
-func (p *place) Enter(m *cuda.Module) (int, error) {
+func (p *place) Enter(m *cuda.Module) (int, cuda.Event, error) {
 	p.asked = append(p.asked, m.ID)
-	return p.dev[m], p.refuse
+	return p.dev[m], nil, p.refuse
 }
 
 // move brings a module's weights and states to a device, as cuda/serve does.
@@ -158,39 +157,61 @@ func (p *place) move(t testing.TB, m *cuda.Module, to int) {
 	if from == to {
 		return
 	}
-	put := func(src cuda.Tensor, purpose cuda.Purpose) (cuda.Tensor, cuda.Memory) {
-		mem, err := p.devices[to].Alloc(src.Bytes(), purpose)
+	out, in := p.devices[from].NewQueue(), p.devices[to].NewQueue()
+	alloc := func(bytes int64, purpose cuda.Purpose) cuda.Memory {
+		mem, err := p.devices[to].Alloc(bytes, purpose)
 		must(t, err)
-		shape := make([]int, src.NDim())
-		for i := range shape {
-			shape[i] = src.Dim(i)
-		}
-		dst, err := cuda.DeviceTensor(p.devices[to], mem, 0, src.DType(), shape...)
-		must(t, err)
-		if from == 0 {
-			must(t, p.devices[to].CopyIn(dst, src))
-		} else {
-			must(t, p.devices[from].CopyOut(dst, src))
-		}
-		return dst, mem
+		return mem
 	}
 	var memory []cuda.Memory
 	for _, s := range m.States {
-		dst, mem := put(s.Tensor(), cuda.ForState)
+		src := s.Tensor()
+		mem := alloc(src.Bytes(), cuda.ForState)
+		dst, err := cuda.DeviceTensor(p.devices[to], mem, 0, src.DType(), shapeOf(src)...)
+		must(t, err)
+		if from == 0 {
+			in.CopyIn(dst, src)
+		} else {
+			out.CopyOut(dst, src)
+		}
 		s.Move(dst)
 		memory = append(memory, mem)
 	}
 	for _, w := range m.Weights {
 		if w.Drop(from); to != 0 {
-			dst, mem := put(w.Host(), cuda.ForWeights)
+			f := w.File()
+			mem := alloc(f.Layout.DeviceBytes(f.Rows, f.Cols), cuda.ForWeights)
+			dst, err := f.Layout.Lay(p.devices[to], mem, 0, f.Rows, f.Cols)
+			must(t, err)
+			in.Fill(dst, f)
 			w.Put(to, dst)
 			memory = append(memory, mem)
 		}
 	}
+	must(t, out.Sync())
+	must(t, in.Sync())
 	for _, mem := range p.memory[m] {
 		p.devices[from].Free(mem)
 	}
 	p.memory[m], p.dev[m] = memory, to
+}
+
+func shapeOf(x cuda.Tensor) []int {
+	shape := make([]int, x.NDim())
+	for i := range shape {
+		shape[i] = x.Dim(i)
+	}
+	return shape
+}
+
+// bind makes a weight of a tensor's elements.
+func bind(t testing.TB, name string, m *cuda.Module, host cuda.Tensor) *cuda.Weight {
+	t.Helper()
+	file, err := cuda.MatrixOf(host)
+	must(t, err)
+	w := cuda.NewWeight(shapeOf(host)...)
+	w.Bind(name, m, file)
+	return w
 }
 
 func newPlace(devices ...cuda.Device) *place {

@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/inference-pio/inference-pio/cuda"
+	"github.com/inference-pio/inference-pio/cuda/cpu"
 )
 
 // latentLayer is a layer with a matrix of 2 heads of 3 keys and 2 values from latents of 4, vectors and a paged cache, in a step.
@@ -15,24 +16,22 @@ type latentLayer struct {
 	cache, many *cuda.State  // (2, 1, 64, 6), (2, 2, 64, 6)
 	zeros       func(shape ...int) cuda.Tensor
 	ints        func(shape ...int) cuda.Tensor
+	pages       func(rows int) cuda.Pages
 }
 
 func newLatentLayer(t *testing.T) *latentLayer {
 	t.Helper()
-	cpu := cuda.NewCPU(1)
-	t.Cleanup(func() { cpu.Close() })
+	c := cpu.New(1)
+	t.Cleanup(func() { c.Close() })
 	m := &cuda.Module{ID: "layers.0"}
-	l := &latentLayer{s: cuda.NewStep([]cuda.Device{cpu}, []*cuda.Module{m}, nil)}
+	l := &latentLayer{s: cuda.NewStep([]cuda.Device{c}, []*cuda.Module{m}, nil)}
 	l.zeros = func(shape ...int) cuda.Tensor { return tensor(t, make([]float32, product(shape)), shape...) }
-	l.ints = func(shape ...int) cuda.Tensor {
-		x, err := cuda.FromI32(make([]int32, product(shape)), shape...)
-		must(t, err)
-		return x
+	l.ints = func(shape ...int) cuda.Tensor { return l.s.Input(make([]int32, product(shape)), shape...) }
+	l.pages = func(rows int) cuda.Pages { // a sequence whose first position alone was written
+		return l.s.Pages(make([]int32, rows), make([]int32, rows), []int32{0}, 1, 2, 64)
 	}
 	weight := func(name string, shape ...int) *cuda.Weight {
-		w := cuda.NewWeight(shape...)
-		w.Bind(name, m, l.zeros(shape...))
-		return w
+		return bind(t, name, m, l.zeros(shape...))
 	}
 	l.up, l.row, l.other = weight("kv_b_proj.weight", 10, 4), weight("norm.weight", 4), weight("other.weight", 5)
 	l.cache, l.many = cuda.NewState("latent", m, l.zeros(2, 1, 64, 6)), cuda.NewState("k", m, l.zeros(2, 2, 64, 6))
@@ -54,33 +53,33 @@ func TestShapesThatDoNotFitAreToldByTheirOp(t *testing.T) {
 	s, z, i, none := l.s, l.zeros, l.ints, cuda.Tensor{}
 	acc := func() cuda.Tensor { return s.AttendStart(2, 2, 3) }
 	for want, call := range map[string]func() cuda.Tensor{
-		"latentquery by kv_b_proj.weight: shapes do not fit: f32 (2, 3, 4)":         func() cuda.Tensor { return s.LatentQuery(z(2, 3, 4), l.up, 3) },
-		"latentquery: 6 elements of a query":                                        func() cuda.Tensor { return s.LatentQuery(z(2, 2, 8), l.up, 6) },
-		"latentquery: 3 elements of a query":                                        func() cuda.Tensor { return s.LatentQuery(z(2, 2, 2), l.up, 3) },
-		"latentvalue by kv_b_proj.weight: shapes do not fit: f32 (2, 2, 5)":         func() cuda.Tensor { return s.LatentValue(z(2, 2, 5), l.up, 3) },
-		"latentvalue: keys of 5 elements leave no values":                           func() cuda.Tensor { return s.LatentValue(z(2, 2, 4), l.up, 5) },
-		"latentattention: shapes do not fit: f32 (2, 2, 5) on cpu with f32 (2, 1,":  func() cuda.Tensor { return s.LatentAttention(z(2, 2, 5), l.cache, 4, i(2), i(2), i(1, 1), 1) },
-		"latentattention: shapes do not fit: f32 (2, 2, 6) on cpu with f32 (2, 2,":  func() cuda.Tensor { return s.LatentAttention(z(2, 2, 6), l.many, 4, i(2), i(2), i(1, 1), 1) },
-		"latentattention: shapes do not fit: f32 (2, 3, 6)":                         func() cuda.Tensor { return s.LatentAttention(z(2, 3, 6), l.cache, 4, i(3), i(2), i(1, 1), 1) },
-		"latentattention: values of 7 elements":                                     func() cuda.Tensor { return s.LatentAttention(z(2, 2, 6), l.cache, 7, i(2), i(2), i(1, 1), 1) },
-		"cacheread: positions 60 to 69 of sequence 0 are outside tables i32 (1, 1)": func() cuda.Tensor { return s.CacheRead(l.cache, i(1, 1), 0, 60, 10) },
-		"cacheread: positions 0 to 9 of sequence 1 are outside":                     func() cuda.Tensor { return s.CacheRead(l.cache, i(1, 1), 1, 0, 10) },
-		"cacheread: positions 0 to -1 of":                                           func() cuda.Tensor { return s.CacheRead(l.cache, i(1, 1), 0, 0, 0) },
-		"headsfirst: elements 1 to 5 of f32 (2, 2, 4)":                              func() cuda.Tensor { return s.HeadsFirst(z(2, 2, 4), 1, 5, none) },
-		"headsfirst: shapes do not fit":                                             func() cuda.Tensor { return s.HeadsFirst(z(2, 2, 4), 1, 4, z(3, 1, 2)) },
-		"attendtile: a tile begins at position 63, which is no multiple of 64":      func() cuda.Tensor { s.AttendTile(acc(), z(2, 2, 4), z(1, 5, 4), z(1, 5, 3), i(2), 63, 1); return none },
-		"attendtile: shapes do not fit: f32 (2, 2, 4) on cpu with f32 (1, 5, 5)":    func() cuda.Tensor { s.AttendTile(acc(), z(2, 2, 4), z(1, 5, 5), z(1, 5, 3), i(2), 0, 1); return none },
-		"attendtile: shapes do not fit: f32 (2, 2, 4) on cpu with f32 (1, 5, 4)":    func() cuda.Tensor { s.AttendTile(acc(), z(2, 2, 4), z(1, 5, 4), z(1, 6, 3), i(2), 0, 1); return none },
-		"attendtile: shapes do not fit: f32 (2, 2, 4) on cpu with f32 (2, 5, 4)":    func() cuda.Tensor { s.AttendTile(acc(), z(2, 2, 4), z(2, 5, 4), z(2, 5, 3), i(3), 0, 1); return none },
-		"attenddone: shapes do not fit":                                             func() cuda.Tensor { return s.AttendDone(z(2, 2, 1)) },
-		"addrow by norm.weight: shapes do not fit":                                  func() cuda.Tensor { return s.AddRow(z(2, 5), l.row) },
-		"layernorm by norm.weight: shapes do not fit":                               func() cuda.Tensor { return s.LayerNorm(z(2, 4), l.row, l.other, 1) },
-		"gelu: shapes do not fit":                                                   func() cuda.Tensor { return s.GELU(i(2), cuda.GELUErf) },
-		"copy: shapes do not fit":                                                   func() cuda.Tensor { s.Copy(s.Empty(2, 3), z(3, 2)); return none },
-		"empty: shape [-1] is impossible":                                           func() cuda.Tensor { return s.Empty(-1) },
-		"angles: shapes do not fit":                                                 func() cuda.Tensor { return s.AnglesByAxis(i(2, 3), []float32{1, 2}, []uint8{0}, 1) },
-		"angles: axis 3 of 3":                                                       func() cuda.Tensor { return s.AnglesByAxis(i(2, 3), []float32{1, 2}, []uint8{0, 3}, 1) },
-		"rotate: shapes do not fit":                                                 func() cuda.Tensor { return s.RotateFrom(z(2, 1, 4), 1, z(2, 2, 2), cuda.Half) },
+		"latent_query by kv_b_proj.weight: shapes do not fit: f32 (2, 3, 4)":                                func() cuda.Tensor { return s.LatentQuery(z(2, 3, 4), l.up, 3) },
+		"latent_query: 6 elements of a query":                                                               func() cuda.Tensor { return s.LatentQuery(z(2, 2, 8), l.up, 6) },
+		"latent_query: 3 elements of a query":                                                               func() cuda.Tensor { return s.LatentQuery(z(2, 2, 2), l.up, 3) },
+		"latent_value by kv_b_proj.weight: shapes do not fit: f32 (2, 2, 5)":                                func() cuda.Tensor { return s.LatentValue(z(2, 2, 5), l.up, 3) },
+		"latent_value: keys of 5 elements leave no values":                                                  func() cuda.Tensor { return s.LatentValue(z(2, 2, 4), l.up, 5) },
+		"latent_attention: shapes do not fit: f32 (2, 2, 5) on cpu with f32 (2, 1,":                         func() cuda.Tensor { return s.LatentAttention(z(2, 2, 5), l.cache, 4, l.pages(2), 1) },
+		"latent_attention: shapes do not fit: f32 (2, 2, 6) on cpu with f32 (2, 2,":                         func() cuda.Tensor { return s.LatentAttention(z(2, 2, 6), l.many, 4, l.pages(2), 1) },
+		"latent_attention: shapes do not fit: f32 (2, 3, 6)":                                                func() cuda.Tensor { return s.LatentAttention(z(2, 3, 6), l.cache, 4, l.pages(2), 1) },
+		"latent_attention: values of 7 elements":                                                            func() cuda.Tensor { return s.LatentAttention(z(2, 2, 6), l.cache, 7, l.pages(2), 1) },
+		"cache_read: positions 60 to 69 of sequence 0 are outside tables i32 (1, 1)":                        func() cuda.Tensor { return s.CacheRead(l.cache, l.pages(2), 0, 60, 10) },
+		"cache_read: positions 0 to 9 of sequence 1 are outside":                                            func() cuda.Tensor { return s.CacheRead(l.cache, l.pages(2), 1, 0, 10) },
+		"cache_read: positions 0 to -1 of":                                                                  func() cuda.Tensor { return s.CacheRead(l.cache, l.pages(2), 0, 0, 0) },
+		"heads_first: elements 1 to 5 of f32 (2, 2, 4)":                                                     func() cuda.Tensor { return s.HeadsFirst(z(2, 2, 4), 1, 5, none) },
+		"heads_first: shapes do not fit":                                                                    func() cuda.Tensor { return s.HeadsFirst(z(2, 2, 4), 1, 4, z(3, 1, 2)) },
+		"attend_tile: a tile begins at position 63, which is no multiple of 64":                             func() cuda.Tensor { s.AttendTile(acc(), z(2, 2, 4), z(1, 5, 4), z(1, 5, 3), i(2), 63, 1); return none },
+		"attend_tile: shapes do not fit: f32 (2, 2, 5) on cpu with f32 (2, 2, 4) on cpu with f32 (1, 5, 5)": func() cuda.Tensor { s.AttendTile(acc(), z(2, 2, 4), z(1, 5, 5), z(1, 5, 3), i(2), 0, 1); return none },
+		"attend_tile: shapes do not fit: f32 (2, 2, 5) on cpu with f32 (2, 2, 4) on cpu with f32 (1, 5, 4)": func() cuda.Tensor { s.AttendTile(acc(), z(2, 2, 4), z(1, 5, 4), z(1, 6, 3), i(2), 0, 1); return none },
+		"attend_tile: shapes do not fit: f32 (2, 2, 5) on cpu with f32 (2, 2, 4) on cpu with f32 (2, 5, 4)": func() cuda.Tensor { s.AttendTile(acc(), z(2, 2, 4), z(2, 5, 4), z(2, 5, 3), i(3), 0, 1); return none },
+		"attend_done: shapes do not fit":                                                                    func() cuda.Tensor { return s.AttendDone(z(2, 2, 1)) },
+		"add_row by norm.weight: shapes do not fit":                                                         func() cuda.Tensor { return s.AddRow(z(2, 5), l.row) },
+		"layernorm by norm.weight: shapes do not fit":                                                       func() cuda.Tensor { return s.LayerNorm(z(2, 4), l.row, l.other, 1) },
+		"gelu: shapes do not fit":                                                                           func() cuda.Tensor { return s.GELU(i(2), cuda.GELUErf) },
+		"copy: shapes do not fit":                                                                           func() cuda.Tensor { s.Copy(s.Empty(2, 3), z(3, 2)); return none },
+		"shape [-1] is impossible":                                                                          func() cuda.Tensor { return s.Empty(-1) },
+		"angles: shapes do not fit":                                                                         func() cuda.Tensor { return s.AnglesByAxis(i(2, 3), []float32{1, 2}, []int32{0}, 1) },
+		"angles: shapes do not fit: i32 (2, 3)":                                                             func() cuda.Tensor { return s.AnglesByAxis(i(2, 3), []float32{1, 2}, []int32{0, 3}, 1) },
+		"rotate: shapes do not fit":                                                                         func() cuda.Tensor { return s.RotateFrom(z(2, 1, 4), 1, z(2, 2, 2), cuda.Half) },
 	} {
 		s.Begin()
 		s.EnterLayer(0)

@@ -7,12 +7,13 @@ import (
 	"testing"
 
 	"github.com/inference-pio/inference-pio/cuda"
+	"github.com/inference-pio/inference-pio/cuda/cpu"
 	"github.com/inference-pio/inference-pio/cuda/far"
 )
 
 // deltaLayer is one layer of the gated delta rule: 2 key heads of 3, 4 value heads of 5, a convolution over 4 positions.
 type deltaLayer struct {
-	cpu                  *cuda.CPU
+	cpu                  *cpu.Device
 	m                    *cuda.Module
 	in, conv, aLog, bias *cuda.Weight
 	past, matrices       *cuda.State
@@ -22,12 +23,10 @@ const deltaChannels = 2*2*3 + 4*5
 
 func newDeltaLayer(t *testing.T) *deltaLayer {
 	t.Helper()
-	l := &deltaLayer{cpu: cuda.NewCPU(2), m: &cuda.Module{ID: "layers.0"}}
+	l := &deltaLayer{cpu: cpu.New(2), m: &cuda.Module{ID: "layers.0"}}
 	t.Cleanup(func() { l.cpu.Close() })
 	weight := func(name string, shape ...int) *cuda.Weight {
-		w := cuda.NewWeight(shape...)
-		w.Bind(name, l.m, waves(t, float32(len(name)), shape...))
-		return w
+		return bind(t, name, l.m, waves(t, float32(len(name)), shape...))
 	}
 	l.in, l.conv = weight("in", deltaChannels, 8), weight("conv1d", deltaChannels, 1, 4)
 	l.aLog, l.bias = weight("a_log", 4), weight("dt", 4)
@@ -77,37 +76,6 @@ func (l *deltaLayer) run(t *testing.T, s *cuda.Step, rows int, positions, slots,
 	return slices.Clone(y.F32())
 }
 
-// move brings the layer to a device, states and all.
-func (l *deltaLayer) move(t *testing.T, d cuda.Device, dev int) {
-	t.Helper()
-	bring := func(from cuda.Tensor) cuda.Tensor {
-		mem, err := d.Alloc(from.Bytes(), cuda.ForWeights)
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() { d.Free(mem) })
-		shape := make([]int, from.NDim())
-		for i := range shape {
-			shape[i] = from.Dim(i)
-		}
-		to, err := cuda.DeviceTensor(d, mem, 0, cuda.F32, shape...)
-		if err == nil {
-			err = d.CopyIn(to, from)
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
-		return to
-	}
-	for _, w := range l.m.Weights {
-		w.Put(dev, bring(w.Host()))
-	}
-	for _, c := range l.m.States {
-		c.Move(bring(c.Tensor()))
-	}
-	l.m.Settle(dev)
-}
-
 // A delta layer on a far device, moved there with its states after the first pass, gives the bits of the CPU.
 func TestDeltaLayerMoves(t *testing.T) {
 	var want [][]float32
@@ -133,7 +101,9 @@ func TestDeltaLayerMoves(t *testing.T) {
 				t.Errorf("pass %d: %v, on the cpu %v", i, got[:5], want[i][:5])
 			}
 			if moves && i == 0 {
-				l.move(t, there, 1)
+				p := newPlace(l.cpu, there)
+				p.move(t, l.m, 1)
+				l.m.Settle(1)
 			}
 		}
 	}
@@ -157,90 +127,31 @@ func TestDeltaOpsRefuseWhatDoesNotFit(t *testing.T) {
 		return r
 	}
 	for want, call := range map[string]func(){
-		"causalconv by conv1d: shapes do not fit": func() { s.CausalConv(waves(t, 1, 2, 8), l.conv, l.past, s.Input(ids), s.Input(ids)) },
-		"causalconv by in: shapes do not fit":     func() { s.CausalConv(x, l.in, l.past, s.Input(ids), s.Input(ids)) },
-		"causalconv: an operand is no tensor":     func() { s.CausalConv(x, l.conv, nil, s.Input(ids), s.Input(ids)) },
-		"causalconv by conv1d: slot 3 (at 1)":     func() { s.CausalConv(x, l.conv, l.past, s.Input(ids), s.Input(bad)) },
-		"decay by a_log: shapes do not fit":       func() { s.Decay(x, l.aLog, l.bias) },
-		"decay by conv1d: shapes do not fit":      func() { s.Decay(two, l.conv, l.bias) },
-		"deltarule: shapes do not fit":            func() { s.DeltaRule(rows(func(r *cuda.DeltaRows) { r.Q = three }), l.matrices, 1) },
-		"deltarule: slot 3 (at 1)":                func() { s.DeltaRule(rows(func(r *cuda.DeltaRows) { r.Slots = s.Input(bad) }), l.matrices, 1) },
-		"deltarule: an operand is no tensor":      func() { s.DeltaRule(rows(func(r *cuda.DeltaRows) { r.Q = cuda.Tensor{} }), l.matrices, 1) },
-		"deltarule: shapes":                       func() { s.DeltaRule(rows(func(r *cuda.DeltaRows) { r.Beta = three }), l.matrices, 1) },
-		"deltarule: shapes do":                    func() { s.DeltaRule(rows(func(r *cuda.DeltaRows) { r.Forms = s.Input(ids[:1]) }), l.matrices, 1) },
-		"deltarule: shapes do not":                func() { s.DeltaRule(rows(func(*cuda.DeltaRows) {}), l.past, 1) },
-		"columns: 3 to 9 of":                      func() { s.Columns(two, 3, 9) },
-		"columns: 2 to 2 of":                      func() { s.Columns(two, 2, 2) },
-		"columns: shapes do not fit":              func() { s.Columns(s.Input(ids), 0, 1) },
-		"join: shapes do not fit":                 func() { s.Join(two, waves(t, 1, 3, 4)) },
-		"join: an operand is no tensor":           func() { s.Join() },
-		"mul: shapes do not fit":                  func() { s.Mul(two, waves(t, 1, 2, 2)) },
-		"sigmoid: shapes do not fit":              func() { s.Sigmoid(s.Input(ids)) },
-		"l2norm: an operand is no tensor":         func() { s.L2Norm(two.Heads(3), 1) },
+		"causal_conv by conv1d: shapes do not fit":           func() { s.CausalConv(waves(t, 1, 2, 8), l.conv, l.past, s.Input(ids), s.Input(ids)) },
+		"causal_conv by in: shapes do not fit":               func() { s.CausalConv(x, l.in, l.past, s.Input(ids), s.Input(ids)) },
+		"causal_conv: an operand is no tensor":               func() { s.CausalConv(x, l.conv, nil, s.Input(ids), s.Input(ids)) },
+		"causal_conv by conv1d: 3 is not among 3":            func() { s.CausalConv(x, l.conv, l.past, s.Input(ids), s.Input(bad)) },
+		"decay by a_log: shapes do not fit":                  func() { s.Decay(x, l.aLog, l.bias) },
+		"decay by conv1d: shapes do not fit":                 func() { s.Decay(two, l.conv, l.bias) },
+		"delta_rule: shapes do not fit":                      func() { s.DeltaRule(rows(func(r *cuda.DeltaRows) { r.Q = three }), l.matrices, 1) },
+		"delta_rule: 3 is not among 3":                       func() { s.DeltaRule(rows(func(r *cuda.DeltaRows) { r.Slots = s.Input(bad) }), l.matrices, 1) },
+		"delta_rule: an operand is no tensor":                func() { s.DeltaRule(rows(func(r *cuda.DeltaRows) { r.Q = cuda.Tensor{} }), l.matrices, 1) },
+		"delta_rule: shapes":                                 func() { s.DeltaRule(rows(func(r *cuda.DeltaRows) { r.Beta = three }), l.matrices, 1) },
+		"delta_rule: shapes do":                              func() { s.DeltaRule(rows(func(r *cuda.DeltaRows) { r.Forms = s.Input(ids[:1]) }), l.matrices, 1) },
+		"delta_rule: shapes do not":                          func() { s.DeltaRule(rows(func(*cuda.DeltaRows) {}), l.past, 1) },
+		"columns: 3 to 9 of":                                 func() { s.Columns(two, 3, 9) },
+		"columns: 2 to 2 of":                                 func() { s.Columns(two, 2, 2) },
+		"columns: shapes do not fit":                         func() { s.Columns(s.Input(ids), 0, 1) },
+		"put_columns: f32 (3, 4) on cpu cannot stand beside": func() { s.Join(two, waves(t, 1, 3, 4)) },
+		"put_columns: an operand is no tensor":               func() { s.Join() },
+		"mul: shapes do not fit":                             func() { s.Mul(two, waves(t, 1, 2, 2)) },
+		"sigmoid: shapes do not fit":                         func() { s.Sigmoid(s.Input(ids)) },
+		"l2norm: an operand is no tensor":                    func() { s.L2Norm(two.Heads(3), 1) },
 	} {
 		s.Begin()
 		call()
 		if err := s.End(); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%v, want %s", err, want)
-		}
-	}
-}
-
-// A device's ops compute on its own memory alone: each is called with all operands here but one.
-func TestDeltaOpsRefuseForeignOperands(t *testing.T) {
-	c := cuda.NewCPU(1)
-	defer c.Close()
-	d := far.New("far", 0, 0, 0, c)
-	mem, err := d.Alloc(1<<12, cuda.ForScratch)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer d.Free(mem)
-	here := func(dtype cuda.DType, shape ...int) cuda.Tensor {
-		x, err := cuda.DeviceTensor(d, mem, 0, dtype, shape...)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return x
-	}
-	elsewhere := waves(t, 0, 64)
-	zeros, err := cuda.FromF32(make([]float32, 64))
-	if err != nil {
-		t.Fatal(err)
-	}
-	ops, ids := d.Ops(), here(cuda.I32, 2)
-	rows, keys, values, gates := here(cuda.F32, 2, 4), here(cuda.F32, 2, 1, 3), here(cuda.F32, 2, 2, 2), here(cuda.F32, 2, 2)
-	for name, op := range map[string]struct {
-		operands []cuda.Tensor
-		call     func(o []cuda.Tensor) error
-	}{
-		"columns":    {[]cuda.Tensor{gates, rows}, func(o []cuda.Tensor) error { return ops.Columns(o[0], o[1], 1) }},
-		"putcolumns": {[]cuda.Tensor{rows, gates}, func(o []cuda.Tensor) error { return ops.PutColumns(o[0], o[1], 1) }},
-		"sigmoid":    {[]cuda.Tensor{rows, rows}, func(o []cuda.Tensor) error { return ops.Sigmoid(o[0], o[1]) }},
-		"mul":        {[]cuda.Tensor{rows, rows, rows}, func(o []cuda.Tensor) error { return ops.Mul(o[0], o[1], o[2]) }},
-		"l2norm":     {[]cuda.Tensor{rows, rows}, func(o []cuda.Tensor) error { return ops.L2Norm(o[0], o[1], 1) }},
-		"decay":      {[]cuda.Tensor{gates, gates, here(cuda.F32, 2), here(cuda.F32, 2)}, func(o []cuda.Tensor) error { return ops.Decay(o[0], o[1], o[2], o[3]) }},
-		"causalconv": {[]cuda.Tensor{rows, rows, here(cuda.F32, 4, 1, 3), here(cuda.F32, 1, 2, 4), ids, ids}, func(o []cuda.Tensor) error {
-			return ops.CausalConv(o[0], o[1], o[2], o[3], o[4], o[5])
-		}},
-		"deltarule": {[]cuda.Tensor{values, here(cuda.F32, 1, 2, 3, 2), keys, keys, values, gates, gates, ids, ids, ids}, func(o []cuda.Tensor) error {
-			return ops.DeltaRule(o[0], o[1], cuda.DeltaRows{Q: o[2], K: o[3], V: o[4], G: o[5], Beta: o[6], Positions: o[7], Slots: o[8], Forms: o[9]}, 1)
-		}},
-	} {
-		if err := d.CopyIn(here(cuda.F32, 64), zeros); err != nil { // what a call before left is no slot
-			t.Fatal(err)
-		}
-		if err := op.call(op.operands); err != nil {
-			t.Errorf("%s with all operands here: %v", name, err)
-		}
-		for i := range op.operands {
-			mixed := slices.Clone(op.operands)
-			if mixed[i] = elsewhere; op.call(mixed) == nil {
-				t.Errorf("%s computed with operand %d elsewhere", name, i)
-			}
-			if mixed[i] = (cuda.Tensor{}); op.call(mixed) == nil {
-				t.Errorf("%s computed without operand %d", name, i)
-			}
 		}
 	}
 }

@@ -41,13 +41,13 @@ func (s *Step) Copy(dst, x Tensor) {
 
 // Join puts parts side by side: the inverse of Columns. parts (rows, n_i) -> (rows, Σ n_i).
 func (s *Step) Join(parts ...Tensor) Tensor {
-	rows, width := int32(0), int32(0)
-	for i, x := range parts {
-		if i == 0 {
-			rows = x.dim[0]
-		}
-		if c := s.start(OpPutColumns); !x.float() || x.nd != 2 || x.dim[0] != rows {
-			return c.refuse("%v cannot stand beside %v", x, parts[0])
+	if len(parts) == 0 {
+		return s.start(OpPutColumns).refuse("%w", errNothing)
+	}
+	rows, width := parts[0].dim[0], int32(0)
+	for _, x := range parts {
+		if !x.float() || x.nd != 2 || x.dim[0] != rows {
+			return s.start(OpPutColumns).refuse("%v cannot stand beside %v", x, parts[0])
 		}
 		width += x.dim[1]
 	}

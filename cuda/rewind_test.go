@@ -6,13 +6,14 @@ import (
 	"testing"
 
 	"github.com/inference-pio/inference-pio/cuda"
+	"github.com/inference-pio/inference-pio/cuda/cpu"
 )
 
 // TestRewindUsesTheMemoryOfPartsAgain: ten parts take the room of one, and what was made before the mark stays.
 func TestRewindUsesTheMemoryOfPartsAgain(t *testing.T) {
-	cpu := cuda.NewCPU(1)
-	defer cpu.Close()
-	s := cuda.NewStep([]cuda.Device{cpu}, []*cuda.Module{{ID: "layers.0"}}, nil)
+	c := cpu.New(1)
+	defer c.Close()
+	s := cuda.NewStep([]cuda.Device{c}, []*cuda.Module{{ID: "layers.0"}}, nil)
 	x, err := cuda.FromF32([]float32{1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16}, 1, 16)
 	if err != nil {
 		t.Fatal(err)

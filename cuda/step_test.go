@@ -168,7 +168,7 @@ func TestFirstErrorSticks(t *testing.T) {
 		t.Error("a failed op gave a tensor")
 	}
 	s.EnterLayer(99)
-	s.CacheWrite(nil, y, y, y, y)
+	s.CacheWrite(nil, y, cuda.Pages{})
 	if z := s.Add(y.Heads(3).Flat(), x); !z.IsZero() {
 		t.Error("an op after the error gave a tensor")
 	}
@@ -213,7 +213,7 @@ func TestTroubleWithResidencyIsTold(t *testing.T) {
 		"refused":          {func(_ *model, p *place) { p.refuse = errors.New("disk on fire") }, "entering embed_tokens: disk on fire"},
 		"no such device":   {func(m *model, p *place) { p.dev[m.modules[1]] = 2 }, "layer 1: entering layers.1: the residency says device 2 of 2"},
 		"weights not here": {func(m *model, p *place) { p.dev[m.modules[1]] = 1 }, "layer 1: layers.1.norm is not on far"},
-		"states not here":  {func(m *model, p *place) { p.move(t, m.modules[0], 1); p.dev[m.modules[0]] = 0 }, "layer 0: cachewrite: an operand (f32 (6, 2, 16, 8) on far) lies in the memory of another device"},
+		"states not here":  {func(m *model, p *place) { p.move(t, m.modules[0], 1); p.dev[m.modules[0]] = 0 }, "layer 0: cache_write: layers.0.keys (f32 (6, 2, 16, 8) on far) lies in the memory of another device"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			m := newModel(t, 2)
@@ -235,8 +235,8 @@ func TestBadIndicesAreErrors(t *testing.T) {
 	m := newModel(t, 1)
 	s, _ := onCPU(t, m)
 	for want, b := range map[string]rows{
-		"embed by embed_tokens.weight: token 50 (at 1) is not among 50": {tokens: []int32{1, 50}},
-		"layer 0: cachewrite: row 2: position 48 of sequence 0":         {tokens: []int32{1, 2, 3}, start: 46},
+		"embed by embed_tokens.weight: 50 is not among 50": {tokens: []int32{1, 50}},
+		"input: row 2: position 48 of sequence 0":          {tokens: []int32{1, 2, 3}, start: 46},
 	} {
 		s.Begin()
 		m.forward(s, b)

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/inference-pio/inference-pio/cuda"
+	"github.com/inference-pio/inference-pio/cuda/cpu"
 )
 
 // TestViewsShareMemory: heads, flat and slice look at the same elements under other shapes.
@@ -106,7 +107,7 @@ func FuzzHostTensor(f *testing.F) {
 
 // TestDeviceTensorStaysInItsMemory.
 func TestDeviceTensorStaysInItsMemory(t *testing.T) {
-	c := cuda.NewCPU(1)
+	c := cpu.New(1)
 	defer c.Close()
 	m, err := c.Alloc(100, cuda.ForWeights)
 	must(t, err)

@@ -3,6 +3,8 @@
 #include "kernels.h"
 
 #if defined(__x86_64__)
+#include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 #pragma GCC push_options

@@ -1,4 +1,4 @@
-// delta.h: the gated delta rule and the convolution before it; included by template.h.
+// delta.h: the gated delta rule and the decay of its state; included by template.h.
 //
 // A task of the rule is some columns of a value head's matrices, which have nothing to do with each other, for all rows of
 // the batch in their order. Rows of a prompt are computed up to 64 at once. With S the state before them, G_i the sum of
@@ -14,8 +14,9 @@
 // a multiple of 64, so that batches do not matter.
 
 enum {
-  CHUNK = PIO_DELTA_CHUNK,
-  COLUMNS = PIO_DELTA_COLUMNS,
+  CHUNK = PIO_BLOCK, // rows of a prompt that are computed together
+  COLUMNS = 128,     // of a matrix, that a task does
+  KEY_MOST = 1024,   // elements of a key head
   SLICE = 4 * W, // columns at once, side by side: rows of a matrix lie so far apart that few would share the first-level cache
   PAD = 16,      // floats between rows of q and k, for the same reason
 };
@@ -101,7 +102,7 @@ static void overlaps(float (*s)[CHUNK], const float *x, const float *k, size_t s
   do {                                                                                                                 \
     UNROLL for (int r = 0; r < R; r++) rows[r] = x + (i + (size_t)r) * stride, to[r] = s[i + (size_t)r] + j;           \
     UNROLL for (int c = 0; c < C; c++) keys[c] = (const char *)(k + (j + (size_t)c) * stride);                         \
-    dots(R, C, PIO_F32, rows, keys, 0, dk, to);                                                                        \
+    dots(R, C, F32, rows, keys, 0, dk, to);                                                                        \
   } while (0)
 #define PIO_OVERLAPS_ALL(R)                                                                                            \
   do {                                                                                                                 \
@@ -283,8 +284,17 @@ static void recur(const delta_head *h) {
     recur_rest(h, d, h->cols - d, keep);
 }
 
+typedef struct {
+  const pio_pool *pool;              // has the room for a chunk
+  float *y, *state;                  // (rows, heads, value_dim), (slots, heads, key_dim, value_dim)
+  const float *q, *k, *v, *g, *beta; // (rows, key_heads, key_dim) twice, (rows, heads, value_dim), (rows, heads) twice
+  const int32_t *positions, *slots, *forms;
+  size_t rows, key_heads, heads, key_dim, value_dim;
+  float scale;
+} delta_args;
+
 // together is how many rows from r on are one chunk: the same sequence's prompt up to the next multiple of CHUNK.
-static size_t together(const pio_delta_args *a, size_t r) {
+static size_t together(const delta_args *a, size_t r) {
   size_t n = 1;
   if (a->forms[r] != 0)
     return n;
@@ -295,8 +305,8 @@ static size_t together(const pio_delta_args *a, size_t r) {
 }
 
 static void delta_rule(const void *args, size_t task) {
-  const pio_delta_args *a = args;
-  size_t blocks = (a->value_dim + COLUMNS - 1) / COLUMNS, head = task / blocks, d = task % blocks * COLUMNS;
+  const delta_args *a = args;
+  size_t blocks = ceil_div(a->value_dim, COLUMNS), head = task / blocks, d = task % blocks * COLUMNS;
   size_t key = head * a->key_heads / a->heads;
   delta_head h = {.qk_row = a->key_heads * a->key_dim, .v_row = a->heads * a->value_dim, .gate_row = a->heads, .s_row = a->value_dim,
                   .dk = a->key_dim, .cols = a->value_dim - d < COLUMNS ? a->value_dim - d : COLUMNS, .scale = a->scale, .bench = pio_pool_room(a->pool)};
@@ -316,59 +326,36 @@ static void delta_rule(const void *args, size_t task) {
   }
 }
 
-// ---- the convolution
-
-INLINE V take(const float *p, size_t n) {
-  if (n == W)
-    return v_load(p);
-  return v_load_n(p, n);
+static const char *run_delta_rule(pio_pool *p, const pio_op *op) {
+  const pio_tensor *q = &op->in[0], *v = &op->in[2];
+  delta_args a = {.pool = p, .y = f32(&op->out[0]), .state = f32(&op->out[1]), .q = f32(q), .k = f32(&op->in[1]), .v = f32(v),
+                  .g = f32(&op->in[3]), .beta = f32(&op->in[4]), .positions = i32(&op->in[5]), .slots = i32(&op->in[6]),
+                  .forms = i32(&op->in[7]), .rows = dim(q, 0), .key_heads = dim(q, 1), .heads = dim(v, 1), .key_dim = dim(q, 2),
+                  .value_dim = dim(v, 2), .scale = op->f[0]};
+  if (a.key_dim > KEY_MOST)
+    return "key heads of more than 1024 elements";
+  return pio_pool_run_with(p, delta_rule, &a, a.heads * ceil_div(a.value_dim, COLUMNS), delta_room(a.key_dim)) ? NULL : no_memory;
 }
 
-INLINE void put(float *p, V v, size_t n) {
-  if (n == W)
-    v_store(p, v);
-  else
-    v_store_n(p, v, n);
-}
+// ---- decay: -e^aLog softplus(a + dtBias), a few numbers for each row, in double
 
-// turned gives the weights of some channels with the channels side by side: w[j][c] for position j.
-static void turned(float *w, const pio_conv_args *a, size_t c0, size_t channels) {
-  float plain[PIO_CONV_WEIGHTS];
-  size_t n = a->n, all = channels * n, size = width_of(a->type), i = 0;
-  const char *from = (const char *)a->w + c0 * n * size;
-  for (; i + W <= all; i += W)
-    v_store(plain + i, widen(a->type, from + i * size));
-  if (i < all)
-    v_store_n(plain + i, widen_n(a->type, from + i * size, all - i), all - i);
-  for (size_t j = 0; j < n; j++)
-    for (size_t c = 0; c < channels; c++)
-      w[j * channels + c] = plain[c * n + j];
-}
-
-// A task is some channels for all rows; the last inputs of a sequence stay in its state, the oldest first.
-static void causal_conv(const void *args, size_t task) {
-  const pio_conv_args *a = args;
-  float w[PIO_CONV_WEIGHTS];
-  size_t c0 = task * a->channels_per_task, n = a->n;
-  size_t channels = a->channels - c0 < a->channels_per_task ? a->channels - c0 : a->channels_per_task;
-  turned(w, a, c0, channels);
-  for (size_t r = 0; r < a->rows; r++) {
-    const float *x = a->x + r * a->channels + c0;
-    float *y = a->y + r * a->channels + c0, *past = a->state + (size_t)a->slots[r] * (n - 1) * a->channels + c0;
-    for (size_t c = 0; c < channels; c += W) {
-      size_t m = channels - c < W ? channels - c : W;
-      V input = take(x + c, m), sum = v_zero();
-      for (size_t j = 0; j + 1 < n; j++) {
-        float *at = past + j * a->channels + c;
-        V before = a->positions[r] == 0 ? v_zero() : take(at, m);
-        sum = v_fma(take(w + j * channels + c, m), before, sum);
-        if (j > 0)
-          put(at - a->channels, before, m);
+static void decay(const void *args, size_t task) {
+  const row_args *a = args;
+  span rows = part_of(task, a->rows_per_task, a->rows);
+  vector log, bias;
+  vector_of(&log, &a->op->w[0]), vector_of(&bias, &a->op->w[1]);
+  for (size_t r = rows.from; r < rows.to; r++)
+    for (size_t c = 0; c < a->n; c += PIECE) {
+      const float *l = piece(&log, c, a->n - c), *b = piece(&bias, c, a->n - c);
+      for (size_t i = 0; i < at_most(PIECE, a->n - c); i++) {
+        double x = (double)a->x[r * a->n + c + i] + (double)b[i];
+        double softplus = (x > 0 ? x : 0) + log1p(exp(-fabs(x)));
+        a->y[r * a->n + c + i] = (float)(-exp((double)l[i]) * softplus);
       }
-      if (n > 1)
-        put(past + (n - 2) * a->channels + c, input, m);
-      sum = v_fma(take(w + (n - 1) * channels + c, m), input, sum);
-      put(y + c, sum * sigmoid_of(sum), m);
     }
-  }
+}
+
+static const char *run_decay(pio_pool *p, const pio_op *op) {
+  run_rows(p, decay, op, rows_of(&op->out[0]), last(&op->out[0]));
+  return NULL;
 }

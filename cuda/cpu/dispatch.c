@@ -1,10 +1,9 @@
-// dispatch.c: which kernel tables this machine has, and how an op is cut into tasks for the pool.
+// dispatch.c: which kernel tables this machine has, and how an op is run by one.
 #define _GNU_SOURCE
+#include "bf16.h"
 #include "kernels.h"
 
 #include <stdlib.h>
-#include <string.h>
-#include <time.h>
 
 extern const pio_kernels pio_portable;
 #if defined(__x86_64__)
@@ -24,86 +23,105 @@ const pio_kernels *pio_kernels_at(int i) {
   return i == 0 ? &pio_portable : NULL;
 }
 
-// SMALL is how many elements an elementwise op must have to be worth waking threads for; TASK_BYTES how much of a weight a
-// task reads: large enough that taking a task costs nothing, small enough that threads end together.
-enum { SMALL = 16384, TASK_BYTES = 64 * 1024 };
+const char *pio_op_name(int code) {
+#define PIO_STRING(name) #name,
+  static const char *const names[] = {PIO_OPS(PIO_STRING)};
+#undef PIO_STRING
+  return code >= 0 && code < PIO_OP_COUNT ? names[code] : NULL;
+}
 
-static size_t ceil_div(size_t a, size_t b) { return (a + b - 1) / b; }
+static size_t count(const pio_tensor *t) {
+  size_t n = 1;
+  for (int i = 0; i < t->nd; i++)
+    n *= (size_t)t->dim[i];
+  return n;
+}
 
-static size_t at_least(size_t least, size_t n) { return n < least ? least : n; }
+// ---- activations in bf16, which kernels take as f32. Caches they read and write themselves.
 
-size_t pio_matmul_cut(const pio_kernels *t, pio_matmul_args *a, pio_task **task) {
-  if (a->rows <= PIO_FEW) {
-    size_t row_bytes = a->in * (a->type == PIO_F32 ? 4 : a->type == PIO_F8 ? 1 : 2);
-    a->outs_per_task = at_least(24, TASK_BYTES / at_least(1, row_bytes) / 24 * 24); // eights and threes come out even
-    *task = t->matmul_few;
-    return ceil_div(a->out, a->outs_per_task);
+// Which operands kernels have in bf16, as bits.
+static int is_copy(const pio_op *op) { return op->code == PIO_OP_copy && op->out[0].type == op->in[0].type; }
+
+static unsigned native_outs(const pio_op *op) { return op->code == PIO_OP_cache_write || is_copy(op) ? 1 : 0; }
+
+static unsigned native_ins(const pio_op *op) {
+  switch (op->code) {
+  case PIO_OP_attention: // keys and values
+  case PIO_OP_attend_tile:
+    return 2 | 4;
+  case PIO_OP_latent_attention:
+    return 2;
+  case PIO_OP_cache_read:
+    return 1;
   }
-  a->out_tasks = ceil_div(a->out, PIO_OUTS_MANY);
-  *task = t->matmul_many;
-  return a->out_tasks * ceil_div(a->rows, PIO_ROWS_MANY);
+  return is_copy(op) ? 1 : 0;
 }
 
-void pio_matmul(pio_pool *p, const pio_kernels *t, float *y, const float *x, const void *w, int type,
-                const void *factors, int factor_type, size_t block_outs, size_t block_ins, size_t rows, size_t in, size_t out) {
-  pio_matmul_args a = {.y = y, .x = x, .w = w, .type = type, .rows = rows, .in = in, .out = out,
-                       .scale = {factors, factor_type, block_outs, block_ins}};
-  pio_task *task;
-  size_t tasks = pio_matmul_cut(t, &a, &task);
-  pio_pool_run(p, task, &a, tasks);
+enum { PIECE = 16384 }; // elements that a task converts
+
+typedef struct {
+  float *wide;
+  char *narrow;
+  size_t n;
+} convert_args;
+
+static void widen(const void *args, size_t task) {
+  const convert_args *a = args;
+  size_t i = task * PIECE;
+  bf16_widen(a->wide + i, a->narrow + 2 * i, a->n - i < PIECE ? a->n - i : PIECE);
 }
 
-void pio_rmsnorm(pio_pool *p, const pio_kernels *t, float *y, const float *x, const void *w, int type, size_t rows,
-                 size_t n, float eps, float plus) {
-  pio_norm_args a = {.y = y, .x = x, .w = w, .type = type, .rows = rows, .n = n, .eps = eps, .plus = plus};
-  a.rows_per_task = at_least(1, SMALL / at_least(1, n));
-  pio_pool_run(p, t->rmsnorm, &a, ceil_div(rows, a.rows_per_task));
+static void narrow(const void *args, size_t task) {
+  const convert_args *a = args;
+  size_t i = task * PIECE;
+  bf16_round(a->narrow + 2 * i, a->wide + i, a->n - i < PIECE ? a->n - i : PIECE);
 }
 
-static void pair(pio_pool *p, pio_task *task, float *y, const float *u, const float *v, size_t n) {
-  pio_pair_args a = {.y = y, .a = u, .b = v, .n = n, .per_task = SMALL};
-  pio_pool_run(p, task, &a, ceil_div(n, SMALL));
+static void convert(pio_pool *p, pio_task *task, uintptr_t wide, const pio_tensor *t) {
+  convert_args a = {(float *)wide, (char *)t->at, count(t)};
+  pio_pool_run(p, task, &a, (a.n + PIECE - 1) / PIECE);
 }
 
-void pio_add(pio_pool *p, const pio_kernels *t, float *y, const float *a, const float *b, size_t n) {
-  pair(p, t->add, y, a, b, n);
+// foreign says that a kernel wants operand i in f32.
+static int foreign(const pio_tensor *t, int i, unsigned native) { return t->at && t->type == PIO_BF16 && !(native >> i & 1); }
+
+// room_for is how many elements there are to be converted.
+static size_t room_for(const pio_tensor *list, int n, unsigned native) {
+  size_t elements = 0;
+  for (int i = 0; i < n; i++)
+    elements += foreign(&list[i], i, native) ? count(&list[i]) : 0;
+  return elements;
 }
 
-void pio_swiglu(pio_pool *p, const pio_kernels *t, float *y, const float *a, const float *b, size_t n) {
-  pair(p, t->swiglu, y, a, b, n);
+// widen_all widens operands, also those that are given, as some are changed in place; it returns the end of what it used.
+static float *widen_all(pio_pool *p, pio_tensor *list, int n, unsigned native, float *room) {
+  for (int i = 0; i < n; i++)
+    if (foreign(&list[i], i, native)) {
+      convert(p, widen, (uintptr_t)room, &list[i]);
+      list[i].at = (uintptr_t)room, list[i].type = PIO_F32;
+      room += count(&list[i]);
+    }
+  return room;
 }
 
-void pio_rotate(pio_pool *p, const pio_kernels *t, float *y, const float *x, const float *angles, size_t rows,
-                size_t heads, size_t dim, size_t pairs, size_t first, int interleaved) {
-  pio_rotate_args a = {.y = y, .x = x, .angles = angles, .rows = rows, .heads = heads, .dim = dim, .pairs = pairs,
-                       .first = first, .interleaved = interleaved};
-  a.rows_per_task = at_least(1, SMALL / at_least(1, heads * dim));
-  pio_pool_run(p, t->rotate, &a, ceil_div(rows, a.rows_per_task));
+const char *pio_run(pio_pool *p, const pio_kernels *t, const pio_op *op) {
+  if (op->code < 0 || op->code >= PIO_OP_COUNT)
+    return "there are no kernels for this op";
+  unsigned outs = native_outs(op), ins = native_ins(op);
+  size_t foreign_n = room_for(op->out, op->outs, outs) + room_for(op->in, op->ins, ins);
+  if (op->outs > 0 && op->out[0].at && count(&op->out[0]) == 0)
+    return NULL;
+  if (foreign_n == 0)
+    return t->run[op->code](p, op);
+  float *room = malloc(foreign_n * sizeof(float));
+  if (!room)
+    return "there is no memory to widen activations in";
+  pio_op wide = *op;
+  widen_all(p, wide.in, op->ins, ins, widen_all(p, wide.out, op->outs, outs, room));
+  const char *why = t->run[op->code](p, &wide);
+  for (int i = 0; i < op->outs; i++)
+    if (!why && foreign(&op->out[i], i, outs))
+      convert(p, narrow, wide.out[i].at, &op->out[i]);
+  free(room);
+  return why;
 }
-
-void pio_embed(pio_pool *p, const pio_kernels *t, float *y, const int32_t *tokens, const void *table, int type,
-               const void *factors, int factor_type, size_t block_outs, size_t block_ins, size_t rows, size_t n) {
-  pio_embed_args a = {.y = y, .tokens = tokens, .table = table, .type = type, .rows = rows, .n = n,
-                      .scale = {factors, factor_type, block_outs, block_ins}};
-  a.rows_per_task = at_least(1, SMALL / at_least(1, n));
-  pio_pool_run(p, t->embed, &a, ceil_div(rows, a.rows_per_task));
-}
-
-void pio_add_row(pio_pool *p, const pio_kernels *t, float *y, const float *x, const void *w, int type, size_t rows, size_t n) {
-  pio_norm_args a = {.y = y, .x = x, .w = w, .type = type, .rows = rows, .n = n};
-  a.rows_per_task = at_least(1, SMALL / at_least(1, n));
-  pio_pool_run(p, t->add_row, &a, ceil_div(rows, a.rows_per_task));
-}
-
-void pio_layernorm(pio_pool *p, const pio_kernels *t, float *y, const float *x, const void *w, int type, const void *b,
-                   int b_type, size_t rows, size_t n, float eps) {
-  pio_layernorm_args a = {.y = y, .x = x, .w = w, .b = b, .type = type, .b_type = b_type, .rows = rows, .n = n, .eps = eps};
-  a.rows_per_task = at_least(1, SMALL / at_least(1, n));
-  pio_pool_run(p, t->layernorm, &a, ceil_div(rows, a.rows_per_task));
-}
-
-void pio_gelu(pio_pool *p, const pio_kernels *t, float *y, const float *x, size_t n, int tanh) {
-  pair(p, tanh ? t->gelu_tanh : t->gelu_erf, y, x, x, n);
-}
-
-void pio_exp(const pio_kernels *t, float *y, const float *x, size_t n) { t->exp(y, x, n); }

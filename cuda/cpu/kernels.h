@@ -30,7 +30,7 @@ enum { PIO_OPS(PIO_NAME) PIO_OP_COUNT };
 enum { PIO_BLOCK = 64 };
 
 // Types of elements. The values are cuda.DType's.
-enum { PIO_F32 = 0, PIO_BF16 = 1, PIO_F16 = 2, PIO_F8 = 3, PIO_I32 = 4 };
+enum { PIO_F32 = 0, PIO_BF16 = 1, PIO_F16 = 2, PIO_F8 = 3, PIO_I32 = 4, PIO_U8 = 5 };
 
 // A tensor is contiguous and row-major. Dimensions that it does not have are 1. Addresses are numbers, so that Go may keep these in
 // its own memory.
@@ -88,7 +88,7 @@ typedef struct {
   const char *name;
   // widen writes elements col..col+n-1 of a row as f32.
   void (*widen)(const pio_matrix *m, size_t row, size_t col, size_t n, float *to);
-  pio_task *few, *many;                  // matmul with up to PIO_FEW rows, and with more; NULL: only vectors have this layout
+  pio_task *few, *many;                  // matmul with few rows, and with many; NULL: only vectors have this layout
   pio_task *latent_query, *latent_value; // NULL: not for these
   // pack writes rows row..row+rows-1 of a matrix in another layout into one of this; NULL if only a copy does that.
   void (*pack)(const pio_matrix *to, const pio_matrix *from, size_t row, size_t rows);

@@ -3,6 +3,8 @@
 #define _GNU_SOURCE
 #include "kernels.h"
 
+#include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 enum { W = 8 };

@@ -3,16 +3,18 @@ package far_test
 import (
 	"errors"
 	"math/rand/v2"
+	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/inference-pio/inference-pio/cuda"
+	"github.com/inference-pio/inference-pio/cuda/cpu"
 	"github.com/inference-pio/inference-pio/cuda/far"
 )
 
 func newDevice(t *testing.T, memory int64, copyRate float64) *far.Device {
-	c := cuda.NewCPU(1)
+	c := cpu.New(1)
 	t.Cleanup(func() { c.Close() })
 	return far.New("far", memory, copyRate, 5e9, c)
 }
@@ -111,7 +113,9 @@ func TestCopiesTakeTheirTime(t *testing.T) {
 	var wg sync.WaitGroup
 	for _, dst := range []cuda.Tensor{x, y} {
 		wg.Go(func() {
-			if err := d.CopyIn(dst, host); err != nil {
+			q := d.NewQueue()
+			q.CopyIn(dst, host)
+			if err := q.Sync(); err != nil {
 				t.Error(err)
 			}
 		})
@@ -135,96 +139,57 @@ func TestBytesArriveAndComeBack(t *testing.T) {
 	defer d.Free(m)
 	src, _ := cuda.FromF32([]float32{1, 2, 3})
 	dst, _ := cuda.FromF32(make([]float32, 3))
-	must(t, d.CopyIn(x, src))
-	must(t, d.CopyOut(dst, x))
+	q := d.NewQueue()
+	q.CopyIn(x, src)
+	q.CopyOut(dst, x)
+	must(t, q.Sync())
 	if got := dst.F32(); got[0] != 1 || got[2] != 3 {
 		t.Errorf("came back as %v", got)
 	}
 	if x.F32() != nil || x.Raw() != nil {
 		t.Error("this process can read the device's memory")
 	}
-	for name, err := range map[string]error{
-		"in, the wrong way round": d.CopyIn(src, x),
-		"out of this process":     d.CopyOut(dst, src),
-		"into another device":     other.CopyIn(x, src),
-		"other lengths":           d.CopyIn(x.Slice(0, 2), src),
+	foreign := other.NewQueue()
+	for name, copy := range map[string]func(){
+		"in, the wrong way round": func() { q.CopyIn(src, x) },
+		"out of this process":     func() { q.CopyOut(dst, src) },
+		"into another device":     func() { foreign.CopyIn(x, src) },
+		"other lengths":           func() { q.CopyIn(x.Slice(0, 2), src) },
 	} {
-		if err == nil {
+		copy()
+		if errors.Join(q.Sync(), foreign.Sync()) == nil {
 			t.Errorf("copy %s was accepted", name)
 		}
 	}
 }
 
-// TestForeignOperandsAreRefused by every op: each is called with all operands here but one.
+// TestForeignOperandsAreRefused: each kind of operand, and the op's result is left alone.
 func TestForeignOperandsAreRefused(t *testing.T) {
 	d := newDevice(t, 0, 0)
-	m, err := d.Alloc(4096, cuda.ForScratch)
-	must(t, err)
+	x, m := tensor(t, d, 8)
 	defer d.Free(m)
-	here := func(dtype cuda.DType, shape ...int) cuda.Tensor {
-		x, err := cuda.DeviceTensor(d, m, 0, dtype, shape...)
+	y, m2 := tensor(t, d, 8)
+	defer d.Free(m2)
+	there, err := cuda.FromF32(make([]float32, 8))
+	must(t, err)
+	matrix := func(t *testing.T, x cuda.Tensor) cuda.Matrix {
+		w, err := cuda.MatrixOf(x)
 		must(t, err)
-		return x
+		return w
 	}
-	elsewhere := func(x cuda.Tensor) cuda.Tensor {
-		shape := make([]int, x.NDim())
-		for i := range shape {
-			shape[i] = x.Dim(i)
-		}
-		y, err := cuda.HostTensor(make([]byte, x.Bytes()), x.DType(), shape...)
-		must(t, err)
-		return y
-	}
-	ops := d.Ops()
-	rows, cube, cache := here(cuda.F32, 2, 4), here(cuda.F32, 2, 2, 2), here(cuda.F32, 1, 2, 4, 2)
-	ids, tables, angles, state := here(cuda.I32, 2), here(cuda.I32, 2, 1), here(cuda.F32, 2, 1, 2), here(cuda.F32, 2, 2, 4)
-	if tail := here(cuda.F32, 2, 1, 1); ops.HeadsFirst(cube, here(cuda.F32, 2, 2, 1), tail, 0) != nil || ops.HeadsFirst(cube, here(cuda.F32, 2, 2, 1), elsewhere(tail), 0) == nil {
-		t.Error("headsfirst takes a tail elsewhere, or none here")
-	}
-	for name, c := range map[string]struct {
-		operands []cuda.Tensor
-		call     func(o []cuda.Tensor) error
-	}{
-		"embed":      {[]cuda.Tensor{rows, ids, rows}, func(o []cuda.Tensor) error { return ops.Embed(o[0], o[1], o[2]) }},
-		"matmul":     {[]cuda.Tensor{here(cuda.F32, 2, 2), rows, rows}, func(o []cuda.Tensor) error { return ops.MatMul(o[0], o[1], o[2]) }},
-		"rmsnorm":    {[]cuda.Tensor{rows, rows, here(cuda.F32, 4)}, func(o []cuda.Tensor) error { return ops.RMSNorm(o[0], o[1], o[2], 1, 0) }},
-		"add":        {[]cuda.Tensor{rows, rows, rows}, func(o []cuda.Tensor) error { return ops.Add(o[0], o[1], o[2]) }},
-		"swiglu":     {[]cuda.Tensor{rows, rows, rows}, func(o []cuda.Tensor) error { return ops.SwiGLU(o[0], o[1], o[2]) }},
-		"angles":     {[]cuda.Tensor{angles, ids}, func(o []cuda.Tensor) error { return ops.Angles(o[0], o[1], []float32{1}, nil, 1) }},
-		"rotate":     {[]cuda.Tensor{cube, cube, angles}, func(o []cuda.Tensor) error { return ops.Rotate(o[0], o[1], o[2], 0, cuda.Half) }},
-		"cachewrite": {[]cuda.Tensor{cache, cube, ids, ids, tables}, func(o []cuda.Tensor) error { return ops.CacheWrite(o[0], o[1], o[2], o[3], o[4]) }},
-		"attention": {[]cuda.Tensor{cube, cube, cache, cache, ids, ids, tables}, func(o []cuda.Tensor) error {
-			return ops.Attention(o[0], o[1], o[2], o[3], o[4], o[5], o[6], 1)
-		}},
-		"gather":      {[]cuda.Tensor{rows, rows, ids}, func(o []cuda.Tensor) error { return ops.Gather(o[0], o[1], o[2]) }},
-		"cacheread":   {[]cuda.Tensor{cube, cache, tables}, func(o []cuda.Tensor) error { return ops.CacheRead(o[0], o[1], o[2], 0, 1) }},
-		"headsfirst":  {[]cuda.Tensor{cube, cube}, func(o []cuda.Tensor) error { return ops.HeadsFirst(o[0], o[1], cuda.Tensor{}, 0) }},
-		"attendstart": {[]cuda.Tensor{state}, func(o []cuda.Tensor) error { return ops.AttendStart(o[0]) }},
-		"attendtile":  {[]cuda.Tensor{state, cube, cube, cube, ids}, func(o []cuda.Tensor) error { return ops.AttendTile(o[0], o[1], o[2], o[3], o[4], 0, 1) }},
-		"attenddone":  {[]cuda.Tensor{cube, state}, func(o []cuda.Tensor) error { return ops.AttendDone(o[0], o[1]) }},
-		"latentquery": {[]cuda.Tensor{here(cuda.F32, 2, 2, 3), cube, here(cuda.F32, 4, 2)}, func(o []cuda.Tensor) error { return ops.LatentQuery(o[0], o[1], o[2], 1) }},
-		"latentattention": {[]cuda.Tensor{cube, cube, here(cuda.F32, 1, 1, 4, 2), ids, ids, tables}, func(o []cuda.Tensor) error {
-			return ops.LatentAttention(o[0], o[1], o[2], o[3], o[4], o[5], 1)
-		}},
-		"latentvalue": {[]cuda.Tensor{here(cuda.F32, 2, 2, 1), cube, here(cuda.F32, 4, 2)}, func(o []cuda.Tensor) error { return ops.LatentValue(o[0], o[1], o[2]) }},
-		"addrow":      {[]cuda.Tensor{rows, rows, here(cuda.F32, 4)}, func(o []cuda.Tensor) error { return ops.AddRow(o[0], o[1], o[2]) }},
-		"layernorm":   {[]cuda.Tensor{rows, rows, here(cuda.F32, 4), here(cuda.F32, 4)}, func(o []cuda.Tensor) error { return ops.LayerNorm(o[0], o[1], o[2], o[3], 1) }},
-		"gelu":        {[]cuda.Tensor{rows, rows}, func(o []cuda.Tensor) error { return ops.GELU(o[0], o[1], cuda.GELUTanh) }},
-		"copy":        {[]cuda.Tensor{rows, rows}, func(o []cuda.Tensor) error { return ops.Copy(o[0], o[1]) }},
+	q := d.NewQueue()
+	rows := func(x cuda.Tensor) cuda.Tensor { return x.Slice(0, 8) }
+	for name, op := range map[string]*cuda.Op{
+		"result": cuda.NewOp(cuda.OpAdd).Gives(there).Takes(x, x),
+		"first":  cuda.NewOp(cuda.OpAdd).Gives(y).Takes(there, x),
+		"second": cuda.NewOp(cuda.OpAdd).Gives(y).Takes(x, rows(there)),
+		"weight": cuda.NewOp(cuda.OpAddRow).Gives(y).Takes(x).By(matrix(t, there)),
 	} {
-		zero := elsewhere(here(cuda.I32, 1024))
-		must(t, d.CopyIn(here(cuda.I32, 1024), zero))
-		if err := c.call(c.operands); err != nil {
-			t.Errorf("%s with all operands here: %v", name, err)
-		}
-		for i := range c.operands {
-			mixed := append([]cuda.Tensor(nil), c.operands...)
-			if mixed[i] = elsewhere(mixed[i]); c.call(mixed) == nil {
-				t.Errorf("%s computed with operand %d elsewhere", name, i)
-			}
-			if mixed[i] = (cuda.Tensor{}); c.call(mixed) == nil {
-				t.Errorf("%s computed without operand %d", name, i)
-			}
+		q.Run(op)
+		if err := q.Sync(); err == nil || !strings.Contains(err.Error(), "lies in the memory of another device") {
+			t.Errorf("%s elsewhere: %v", name, err)
 		}
 	}
+	q.Run(cuda.NewOp(cuda.OpAdd).Gives(y).Takes(x, x))
+	must(t, q.Sync())
 }

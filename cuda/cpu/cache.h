@@ -1,0 +1,65 @@
+// cache.h: rows into a paged cache (blocks, heads, size, dim) and back, in f32 or bf16; included by template.h.
+
+typedef struct {
+  const pio_tensor *cache;
+  float *y;       // cache_read
+  const float *x; // cache_write
+  const int32_t *positions, *seqs, *tables;
+  size_t width; // of a row of tables
+  size_t rows, rows_per_task, seq, first;
+} cache_args;
+
+// slot_of is where a position of a sequence has its elements for a head.
+INLINE char *slot_of(const cache_args *a, size_t seq, size_t position, size_t head) {
+  const pio_tensor *c = a->cache;
+  size_t block = (size_t)a->tables[seq * a->width + position / dim(c, 2)];
+  return (char *)c->at + ((block * dim(c, 1) + head) * dim(c, 2) + position % dim(c, 2)) * dim(c, 3) * type_size(c->type);
+}
+
+static const char *cache_rows(pio_pool *p, pio_task *task, cache_args a) {
+  a.rows_per_task = at_least(1, TASK_BYTES / at_least(1, dim(a.cache, 1) * dim(a.cache, 3) * sizeof(float)));
+  pio_pool_run(p, task, &a, ceil_div(a.rows, a.rows_per_task));
+  return NULL;
+}
+
+static void cache_write(const void *args, size_t task) {
+  const cache_args *a = args;
+  size_t heads = dim(a->cache, 1), n = dim(a->cache, 3);
+  span rows = part_of(task, a->rows_per_task, a->rows);
+  for (size_t r = rows.from; r < rows.to; r++)
+    for (size_t h = 0; h < heads; h++) {
+      char *to = slot_of(a, (size_t)a->seqs[r], (size_t)a->positions[r], h);
+      const float *from = a->x + (r * heads + h) * n;
+      if (a->cache->type == PIO_BF16)
+        bf16_round(to, from, n);
+      else
+        memcpy(to, from, n * sizeof(float));
+    }
+}
+
+static const char *run_cache_write(pio_pool *p, const pio_op *op) {
+  const pio_tensor *tables = &op->in[3];
+  return cache_rows(p, cache_write, (cache_args){.cache = &op->out[0], .x = f32(&op->in[0]), .positions = i32(&op->in[1]),
+                    .seqs = i32(&op->in[2]), .tables = i32(tables), .width = last(tables), .rows = dim(&op->in[0], 0)});
+}
+
+static void cache_read(const void *args, size_t task) {
+  const cache_args *a = args;
+  size_t heads = dim(a->cache, 1), n = dim(a->cache, 3);
+  span rows = part_of(task, a->rows_per_task, a->rows);
+  for (size_t r = rows.from; r < rows.to; r++)
+    for (size_t h = 0; h < heads; h++) {
+      const char *from = slot_of(a, a->seq, a->first + r, h);
+      float *to = a->y + (r * heads + h) * n;
+      if (a->cache->type == PIO_BF16)
+        bf16_widen(to, from, n);
+      else
+        memcpy(to, from, n * sizeof(float));
+    }
+}
+
+static const char *run_cache_read(pio_pool *p, const pio_op *op) {
+  const pio_tensor *tables = &op->in[1];
+  return cache_rows(p, cache_read, (cache_args){.cache = &op->in[0], .y = f32(&op->out[0]), .tables = i32(tables), .width = last(tables),
+                    .rows = dim(&op->out[0], 0), .seq = (size_t)op->n[0], .first = (size_t)op->n[1]});
+}
