@@ -46,7 +46,10 @@ func (s *span) meets(o *span) bool {
 }
 
 func (s *span) verb() string {
-	if s.write {
+	switch _, whole := s.what.(described); {
+	case whole:
+		return "frees"
+	case s.write:
 		return "writes"
 	}
 	return "reads"
