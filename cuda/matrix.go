@@ -38,7 +38,7 @@ func HostMatrix(l *Layout, rows, cols int, planes ...[]byte) (Matrix, error) {
 // MatrixOf views a tensor as a matrix: its last dimension is the columns, the others are the rows.
 func MatrixOf(t Tensor) (Matrix, error) {
 	l := Plain(t.dtype)
-	if l == nil {
+	if l == nil || t.IsZero() {
 		return Matrix{}, fmt.Errorf("%v is no matrix of weights by itself", t)
 	}
 	m := Matrix{Rows: 1, Cols: t.Dim(-1), Layout: l, dev: t.dev}

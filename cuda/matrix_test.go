@@ -64,10 +64,10 @@ func TestPlanesMustFitTheirMatrix(t *testing.T) {
 	if _, err := cuda.MatrixOf(cuda.Tensor{}); err == nil {
 		t.Error("nothing is a matrix")
 	}
-	if ints, _ := cuda.FromI32([]int32{1, 2}); true {
-		if _, err := cuda.MatrixOf(ints); err == nil || !strings.Contains(err.Error(), "no matrix of weights") {
-			t.Errorf("integers as weights: %v", err)
-		}
+	ints, err := cuda.FromI32([]int32{1, 2})
+	must(t, err)
+	if _, err := cuda.MatrixOf(ints); err == nil || !strings.Contains(err.Error(), "no matrix of weights") {
+		t.Errorf("integers as weights: %v", err)
 	}
 }
 

@@ -54,13 +54,13 @@ func TestShapesThatDoNotFitAreToldByTheirOp(t *testing.T) {
 	acc := func() cuda.Tensor { return s.AttendStart(2, 2, 3) }
 	for want, call := range map[string]func() cuda.Tensor{
 		"latent_query by kv_b_proj.weight: shapes do not fit: f32 (2, 3, 4)":                                func() cuda.Tensor { return s.LatentQuery(z(2, 3, 4), l.up, 3) },
-		"latent_query: 6 elements of a query":                                                               func() cuda.Tensor { return s.LatentQuery(z(2, 2, 8), l.up, 6) },
-		"latent_query: 3 elements of a query":                                                               func() cuda.Tensor { return s.LatentQuery(z(2, 2, 2), l.up, 3) },
+		"latent_query by kv_b_proj.weight: 6 elements of a query":                                           func() cuda.Tensor { return s.LatentQuery(z(2, 2, 8), l.up, 6) },
+		"latent_query by kv_b_proj.weight: 3 elements of a query":                                           func() cuda.Tensor { return s.LatentQuery(z(2, 2, 2), l.up, 3) },
 		"latent_value by kv_b_proj.weight: shapes do not fit: f32 (2, 2, 5)":                                func() cuda.Tensor { return s.LatentValue(z(2, 2, 5), l.up, 3) },
-		"latent_value: keys of 5 elements leave no values":                                                  func() cuda.Tensor { return s.LatentValue(z(2, 2, 4), l.up, 5) },
+		"latent_value by kv_b_proj.weight: keys of 5 elements leave no values":                              func() cuda.Tensor { return s.LatentValue(z(2, 2, 4), l.up, 5) },
 		"latent_attention: shapes do not fit: f32 (2, 2, 5) on cpu with f32 (2, 1,":                         func() cuda.Tensor { return s.LatentAttention(z(2, 2, 5), l.cache, 4, l.pages(2), 1) },
 		"latent_attention: shapes do not fit: f32 (2, 2, 6) on cpu with f32 (2, 2,":                         func() cuda.Tensor { return s.LatentAttention(z(2, 2, 6), l.many, 4, l.pages(2), 1) },
-		"latent_attention: shapes do not fit: f32 (2, 3, 6)":                                                func() cuda.Tensor { return s.LatentAttention(z(2, 3, 6), l.cache, 4, l.pages(2), 1) },
+		"latent_attention: shapes do not fit: f32 (2, 3, 6)":                                                func() cuda.Tensor { return s.LatentAttention(z(2, 3, 6), l.cache, 4, l.pages(3), 1) },
 		"latent_attention: values of 7 elements":                                                            func() cuda.Tensor { return s.LatentAttention(z(2, 2, 6), l.cache, 7, l.pages(2), 1) },
 		"cache_read: positions 60 to 69 of sequence 0 are outside tables i32 (1, 1)":                        func() cuda.Tensor { return s.CacheRead(l.cache, l.pages(2), 0, 60, 10) },
 		"cache_read: positions 0 to 9 of sequence 1 are outside":                                            func() cuda.Tensor { return s.CacheRead(l.cache, l.pages(2), 1, 0, 10) },

@@ -129,7 +129,7 @@ func TestDeltaOpsRefuseWhatDoesNotFit(t *testing.T) {
 	for want, call := range map[string]func(){
 		"causal_conv by conv1d: shapes do not fit":           func() { s.CausalConv(waves(t, 1, 2, 8), l.conv, l.past, s.Input(ids), s.Input(ids)) },
 		"causal_conv by in: shapes do not fit":               func() { s.CausalConv(x, l.in, l.past, s.Input(ids), s.Input(ids)) },
-		"causal_conv: an operand is no tensor":               func() { s.CausalConv(x, l.conv, nil, s.Input(ids), s.Input(ids)) },
+		"causal_conv by conv1d: an operand is no tensor":     func() { s.CausalConv(x, l.conv, nil, s.Input(ids), s.Input(ids)) },
 		"causal_conv by conv1d: 3 is not among 3":            func() { s.CausalConv(x, l.conv, l.past, s.Input(ids), s.Input(bad)) },
 		"decay by a_log: shapes do not fit":                  func() { s.Decay(x, l.aLog, l.bias) },
 		"decay by conv1d: shapes do not fit":                 func() { s.Decay(two, l.conv, l.bias) },

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/inference-pio/inference-pio/cuda"
+	"github.com/inference-pio/inference-pio/cuda/cpu"
 )
 
 // plainAttention is the formula in float64, one sequence, no cache: q (rows, heads, dim), k and v (rows, kv heads, dim).
@@ -47,16 +48,16 @@ func TestAttendIsTheFormulaOverEachSequence(t *testing.T) {
 	const heads, kvHeads, dim, blocks = 6, 3, 10, 8
 	const scale = 0.3
 	rng := rand.New(rand.NewPCG(1, 2))
-	cpu := cuda.NewCPU(2)
-	defer cpu.Close()
+	dev := cpu.New(2)
+	defer dev.Close()
 	spec := KeysValues(kvHeads, dim, dim)
-	mem, err := cpu.Alloc(spec.Bytes(Size{Blocks: blocks}), cuda.ForState)
+	mem, err := dev.Alloc(spec.Bytes(Size{Blocks: blocks}), cuda.ForState)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer cpu.Free(mem)
+	defer dev.Free(mem)
 	module := &cuda.Module{ID: "layers.0"}
-	kv, err := NewCache(module, spec, cpu, mem, Size{Blocks: blocks})
+	kv, err := NewCache(module, spec, dev, mem, Size{Blocks: blocks})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -72,7 +73,7 @@ func TestAttendIsTheFormulaOverEachSequence(t *testing.T) {
 	for s := range total {
 		q[s], k[s], v[s] = normal(rng, total[s]*heads*dim), normal(rng, total[s]*kvHeads*dim), normal(rng, total[s]*kvHeads*dim)
 	}
-	step := cuda.NewStep([]cuda.Device{cpu}, []*cuda.Module{module}, nil)
+	step := cuda.NewStep([]cuda.Device{dev}, []*cuda.Module{module}, nil)
 	at := [2]int{}
 	for _, n := range chunks {
 		var rows [3][]float32 // q, k, v of this step
@@ -88,7 +89,7 @@ func TestAttendIsTheFormulaOverEachSequence(t *testing.T) {
 			}
 		}
 		pass := func(st *cuda.Step) cuda.Tensor {
-			b := &Batch{Positions: st.Input(positions), Seqs: st.Input(seqs), Tables: st.Input(tables, 2, 3)}
+			b := &Batch{Pages: st.Pages(positions, seqs, tables, 3, blocks, BlockSize)}
 			st.EnterLayer(0)
 			x, _ := cuda.FromF32(rows[0], len(positions), heads*dim)
 			key, _ := cuda.FromF32(rows[1], len(positions), kvHeads*dim)

@@ -116,7 +116,7 @@ func TestBindFillsEveryWeightAndNamesTheModules(t *testing.T) {
 	if want := int64(40 + 16 + 4 + 24 + 16 + 8 + 24 + 24 + 12 + 4 + 40); b.Parameters != want {
 		t.Errorf("%d parameters, want %d", b.Parameters, want)
 	}
-	if w := m.Layers[1].Q.W; w.Name != "model.layers.1.self_attn.q_proj.weight" || w.Module != b.Layers[1] || w.Host().IsZero() || w.DType != cuda.BF16 {
+	if w := m.Layers[1].Q.W; w.Name != "model.layers.1.self_attn.q_proj.weight" || w.Module != b.Layers[1] || w.File().IsZero() || w.File().Layout != cuda.Plain(cuda.BF16) {
 		t.Errorf("q of layer 1 is %+v", w)
 	}
 }
@@ -207,9 +207,12 @@ func TestFP8MatricesAreBoundWithTheirScales(t *testing.T) {
 			t.Fatal(err)
 		}
 		w := m.Layers[0].FF.(*dense).Up.W
-		factors, rows, cols := w.Host().Scale()
-		if w.Name != name || w.DType != cuda.F8E4M3 || rows != 4 || cols != 3 || factors.DType() != scale.DType {
-			t.Errorf("%s is %v with %v for blocks of %d x %d", w.Name, w.Host(), factors, rows, cols)
+		want, err := cuda.BlockScaled(4, 3, scale.DType)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if f := w.File(); w.Name != name || !f.Layout.Equal(want) || f.Rows != 6 || f.Cols != 4 {
+			t.Errorf("%s is %v in blocks %v", w.Name, f, f.Layout.Planes)
 		}
 		if want := int64(24 + len(scale.Data)); w.Bytes() != want || b.Layers[0].WeightBytes() != 2*(16+4)+want {
 			t.Errorf("%d bytes in a module of %d", w.Bytes(), b.Layers[0].WeightBytes())

@@ -4,23 +4,24 @@ import (
 	"testing"
 
 	"github.com/inference-pio/inference-pio/cuda"
+	"github.com/inference-pio/inference-pio/cuda/cpu"
 )
 
 // Every state of a cache has its own bytes, whatever is kept.
 func TestStatesOfACacheDoNotOverlap(t *testing.T) {
-	cpu := cuda.NewCPU(1)
-	defer cpu.Close()
+	dev := cpu.New(1)
+	defer dev.Close()
 	spec := CacheSpec{
 		Paged: []Paged{{"k", 2, 6}, {"v", 2, 5}},
 		Fixed: []Fixed{{"conv", []int{7, 3}}, {"delta", []int{2, 3, 5}}},
 	}
 	size := Size{Blocks: 3, Slots: 4}
-	mem, err := cpu.Alloc(spec.Bytes(size), cuda.ForState)
+	mem, err := dev.Alloc(spec.Bytes(size), cuda.ForState)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer cpu.Free(mem)
-	c, err := NewCache(&cuda.Module{ID: "layers.0"}, spec, cpu, mem, size)
+	defer dev.Free(mem)
+	c, err := NewCache(&cuda.Module{ID: "layers.0"}, spec, dev, mem, size)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -40,7 +41,7 @@ func TestStatesOfACacheDoNotOverlap(t *testing.T) {
 	if d := states[3].Tensor(); d.NDim() != 4 || d.Dim(0) != 4 || states[0].Tensor().Dim(2) != BlockSize {
 		t.Errorf("recurrent state %v, keys %v", d, states[0].Tensor())
 	}
-	if _, err := NewCache(&cuda.Module{}, spec, cpu, mem, Size{Blocks: 4, Slots: 4}); err == nil {
+	if _, err := NewCache(&cuda.Module{}, spec, dev, mem, Size{Blocks: 4, Slots: 4}); err == nil {
 		t.Error("four blocks were laid out in the memory of three")
 	}
 }

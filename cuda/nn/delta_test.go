@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/inference-pio/inference-pio/cuda"
+	"github.com/inference-pio/inference-pio/cuda/cpu"
 )
 
 // What the parts keep of a sequence is what their ops are given.
@@ -22,10 +23,10 @@ func TestDeltaStates(t *testing.T) {
 // What is written under a key is read with it: of any length, since keys and queries are brought to length 1, and divided by the
 // root of the key's dim. A second value under the same key corrects the first; one under a key at right angles leaves it.
 func TestDeltaRuleWritesAndReads(t *testing.T) {
-	cpu := cuda.NewCPU(1)
-	defer cpu.Close()
+	dev := cpu.New(1)
+	defer dev.Close()
 	m := &cuda.Module{ID: "layers.0"}
-	s := cuda.NewStep([]cuda.Device{cpu}, []*cuda.Module{m}, nil)
+	s := cuda.NewStep([]cuda.Device{dev}, []*cuda.Module{m}, nil)
 	if err := s.Reserve(0, cuda.Sizes{Step: 1 << 12}); err != nil {
 		t.Fatal(err)
 	}
@@ -43,7 +44,7 @@ func TestDeltaRuleWritesAndReads(t *testing.T) {
 	values := tensor([]float32{1, 2, 3, 9, 9, 9, 4, 5, 6}, 3, 1, 3)
 	for _, form := range []int32{int32(Prefill), int32(Decode)} {
 		s.Begin()
-		b := &Batch{Positions: s.Input([]int32{0, 1, 2}), Slots: s.Input([]int32{1, 1, 1}), Forms: s.Input([]int32{form, form, form})}
+		b := &Batch{Pages: cuda.Pages{Positions: s.Input([]int32{0, 1, 2})}, Slots: s.Input([]int32{1, 1, 1}), Forms: s.Input([]int32{form, form, form})}
 		y := DeltaRule(s, read, keys, values, tensor([]float32{0, 0, 0}, 3, 1), tensor([]float32{1, 1, 1}, 3, 1), b, state)
 		if err := s.End(); err != nil {
 			t.Fatal(err)

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/inference-pio/inference-pio/cuda"
+	"github.com/inference-pio/inference-pio/cuda/cpu"
 )
 
 // latentScene is a layer of latent attention and the rows of two sequences.
@@ -16,7 +17,8 @@ type latentScene struct {
 	query, latentWidth               int    // nope + shared, rank + shared
 	total                            [2]int // positions
 	q, rows                          [2][]float32
-	cpu                              *cuda.CPU
+	up                               []float32 // of latents
+	cpu                              *cpu.Device
 	step                             *cuda.Step
 	cache                            *Cache
 }
@@ -24,15 +26,20 @@ type latentScene struct {
 func newLatentScene(t *testing.T, rows int, total [2]int) *latentScene {
 	t.Helper()
 	rng := rand.New(rand.NewPCG(71, 1))
-	s := &latentScene{heads: 3, nope: 6, shared: 4, value: 5, rank: 12, query: 6 + 4, latentWidth: 12 + 4, total: total, cpu: cuda.NewCPU(2)}
+	s := &latentScene{heads: 3, nope: 6, shared: 4, value: 5, rank: 12, query: 6 + 4, latentWidth: 12 + 4, total: total, cpu: cpu.New(2)}
 	t.Cleanup(func() { s.cpu.Close() })
 	w := cuda.NewWeight(s.heads*(s.nope+s.value), s.rank)
-	host, err := cuda.FromF32(normal(rng, w.Shape[0]*w.Shape[1]), w.Shape...)
+	s.up = normal(rng, w.Shape[0]*w.Shape[1])
+	host, err := cuda.FromF32(s.up, w.Shape...)
 	if err != nil {
 		t.Fatal(err)
 	}
 	module := &cuda.Module{ID: "layers.0"}
-	w.Bind("kv_b_proj.weight", module, host)
+	file, err := cuda.MatrixOf(host)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.Bind("kv_b_proj.weight", module, file)
 	s.latents = Latents{Up: w, Heads: s.heads, Nope: s.nope, Scale: 0.2}
 	for i := range s.total {
 		s.q[i], s.rows[i] = normal(rng, s.total[i]*s.heads*s.query), normal(rng, s.total[i]*s.latentWidth)
@@ -70,8 +77,7 @@ func (s *latentScene) forward(st *cuda.Step, segments []Segment) cuda.Tensor {
 			positions, seqs = append(positions, int32(g.Start+r)), append(seqs, int32(g.Seq))
 		}
 	}
-	b := &Batch{Positions: st.Input(positions), Seqs: st.Input(seqs), Segments: segments,
-		Tables: st.Input([]int32{11, 3, 7, 0, 5, 9, 2, 10, 1, 4, 8, 6}, 2, 6)}
+	b := &Batch{Pages: st.Pages(positions, seqs, []int32{11, 3, 7, 0, 5, 9, 2, 10, 1, 4, 8, 6}, 6, 12, BlockSize), Segments: segments}
 	st.EnterLayer(0)
 	x, _ := cuda.FromF32(q, len(positions), s.heads*s.query)
 	c, _ := cuda.FromF32(latents, len(positions), s.latentWidth)
@@ -91,7 +97,7 @@ func (s *latentScene) run(t *testing.T, segments ...Segment) []float32 {
 
 // formula is latent attention in float64 as the paper writes it: keys and values of each head from each latent.
 func (s *latentScene) formula(seq int) []float64 {
-	n, w, each := s.total[seq], s.latents.Up.Host().F32(), s.nope+s.value
+	n, w, each := s.total[seq], s.up, s.nope+s.value
 	keys, values := make([]float32, n*s.heads*s.query), make([]float64, n*s.heads*s.value)
 	for t := range n {
 		latent := s.rows[seq][t*s.latentWidth:][:s.latentWidth]
@@ -210,7 +216,7 @@ func TestLatentAttentionLeavesTheHeapAlone(t *testing.T) {
 		tables := []int32{11, 3, 7, 0, 5, 9}
 		if n := testing.AllocsPerRun(20, func() {
 			s.step.Begin()
-			b.Positions, b.Seqs, b.Tables = s.step.Input(positions), s.step.Input(seqs), s.step.Input(tables, 1, 6)
+			b.Pages = s.step.Pages(positions, seqs, tables, 6, 12, BlockSize)
 			s.step.EnterLayer(0)
 			s.latents.Attend(s.step, q.Heads(s.query), c, b, s.cache)
 		}); n > 0 || s.step.End() != nil {

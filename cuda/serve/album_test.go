@@ -13,19 +13,20 @@ import (
 	"testing/synctest"
 
 	"github.com/inference-pio/inference-pio/cuda"
+	"github.com/inference-pio/inference-pio/cuda/cpu"
 	"github.com/inference-pio/inference-pio/sdk"
 	"github.com/inference-pio/inference-pio/sdk/engine"
 )
 
 // budgeted makes eyes on a CPU with so many bytes for pictures.
-func budgeted(bytes int64, s stare) (*eyes, *cuda.CPU) {
-	c := cuda.NewCPU(1)
+func budgeted(bytes int64, s stare) (*eyes, *cpu.Device) {
+	c := cpu.New(1)
 	c.SetBudget(bytes)
 	s.hidden, s.cost = 1, 10
 	return newEyes(s, 0, c, nil, nil), c
 }
 
-func picturesOf(c *cuda.CPU) int64 { return c.Usage().For[cuda.ForPictures] }
+func picturesOf(c *cpu.Device) int64 { return c.Usage().For[cuda.ForPictures] }
 
 func TestAPictureThatTheBudgetCannotHoldIsRefused(t *testing.T) {
 	e, c := budgeted(1000, stare{})

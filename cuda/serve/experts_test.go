@@ -22,8 +22,10 @@ func mixture(t *testing.T, room int) *toy {
 func (y *toy) arrived() {
 	y.r.mu.Lock()
 	defer y.r.mu.Unlock()
-	if p := y.r.caches[1].arriving; p != nil && p.transfer != nil {
-		<-p.transfer.done
+	for _, p := range y.r.caches[1].arriving {
+		if p.transfer != nil {
+			_ = p.transfer.Wait()
+		}
 	}
 }
 

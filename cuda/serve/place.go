@@ -187,7 +187,7 @@ func (p *place) moveStates(from, to end) error {
 func copyTensor(dst, src cuda.Tensor, from, to cuda.Queue) error {
 	through := src
 	switch {
-	case src.Device() == nil:
+	case src.Device() == nil: // also where both are
 		to.Wait(from.Mark())
 		to.CopyIn(dst, src)
 		return to.Sync()

@@ -9,8 +9,10 @@ import (
 	"sync"
 	"testing"
 	"time"
+	"unsafe"
 
 	"github.com/inference-pio/inference-pio/cuda"
+	"github.com/inference-pio/inference-pio/cuda/cpu"
 	"github.com/inference-pio/inference-pio/cuda/far"
 	"github.com/inference-pio/inference-pio/sdk"
 )
@@ -31,9 +33,10 @@ type toy struct {
 	was [][]float32    // the states' contents: what no move may change
 
 	experts [][]*cuda.Module      // of each layer
-	route   func(layer int) []int // the experts that a pass enters; nil is none
+	route   func(layer int) []int // the experts that a pass needs; nil is none
 
 	scratch cuda.Memory
+	queues  []cuda.Queue
 }
 
 // Reserve and Release are the toy's memory for activations.
@@ -47,18 +50,21 @@ func (y *toy) Release(dev int) {
 	y.scratch = cuda.Memory{}
 }
 
+// Queue is the toy's work on a device.
+func (y *toy) Queue(dev int) cuda.Queue { return y.queues[dev] }
+
 // newToy plans like this: on far are the layers that want names, whatever the budget.
 func newToy(t *testing.T, budget int64, want func(layer int) bool) *toy {
 	t.Helper()
 	return newMixture(t, budget, 0, want)
 }
 
-func (y *toy) cpu() *cuda.CPU { return y.r.devices[0].(*cuda.CPU) }
+func (y *toy) cpu() *cpu.Device { return y.r.devices[0].(*cpu.Device) }
 
 // newMixture is newToy with so many experts in each layer, each as large as the rest of the layer.
 func newMixture(t *testing.T, budget int64, experts int, want func(layer int) bool) *toy {
 	t.Helper()
-	c := cuda.NewCPU(1)
+	c := cpu.New(1)
 	y := &toy{t: t, far: far.New("far", budget, 0, 0, c)}
 	for i := -1; i < toyLayers; i++ {
 		m := &cuda.Module{ID: fmt.Sprintf("layers.%d", i), Layer: i}
@@ -92,6 +98,7 @@ func newMixture(t *testing.T, budget int64, experts int, want func(layer int) bo
 	for i, m := range y.mod[1:] {
 		modules = append(append(modules, m), y.experts[i]...)
 	}
+	y.queues = []cuda.Queue{c.NewQueue(), y.far.NewQueue()}
 	y.r = newResidency([]cuda.Device{c, y.far}, modules, y, plan)
 	if err := y.r.settle(context.Background()); err != nil {
 		t.Fatal(err)
@@ -126,7 +133,11 @@ func (y *toy) addWeight(m *cuda.Module, first int) {
 	if err != nil {
 		y.t.Fatal(err)
 	}
-	cuda.NewWeight(len(values)).Bind(m.ID+".weight", m, host)
+	file, err := cuda.MatrixOf(host)
+	if err != nil {
+		y.t.Fatal(err)
+	}
+	cuda.NewWeight(len(values)).Bind(m.ID+".weight", m, file)
 }
 
 func (y *toy) addState(m *cuda.Module) {
@@ -140,7 +151,8 @@ func (y *toy) addState(m *cuda.Module) {
 	if err != nil {
 		y.t.Fatal(err)
 	}
-	dev := y.r.devices[y.r.of[m].dev]
+	at := y.r.of[m].dev
+	dev := y.r.devices[at]
 	mem, err := dev.Alloc(toyState, cuda.ForState)
 	if err != nil {
 		y.t.Fatal(err)
@@ -149,7 +161,7 @@ func (y *toy) addState(m *cuda.Module) {
 	if err != nil {
 		y.t.Fatal(err)
 	}
-	if err := copyTensor(state, src); err != nil {
+	if err := copyTensor(state, src, y.queues[0], y.queues[at]); err != nil {
 		y.t.Fatal(err)
 	}
 	cuda.NewState(m.ID+".state", m, state)
@@ -160,15 +172,19 @@ func (y *toy) addState(m *cuda.Module) {
 func (y *toy) pass(at func(layer int)) {
 	y.t.Helper()
 	y.r.begin()
-	defer y.r.end()
+	defer y.r.finish()
+	routed := make([][]int32, toyLayers)
 	for _, m := range y.mod {
 		y.check(m, y.enter(m))
 		if m.Layer >= 0 && y.route != nil {
-			y.passExperts(m.Layer)
+			routed[m.Layer] = y.passExperts(m.Layer)
 		}
 		if at != nil {
 			at(m.Layer)
 		}
+	}
+	for layer, experts := range routed {
+		y.r.Routed(layer, experts)
 	}
 }
 
@@ -176,33 +192,36 @@ func (y *toy) enter(m *cuda.Module) int {
 	y.t.Helper()
 	dev, settled := m.Settled()
 	if !settled {
-		var err error
-		if dev, err = y.r.Enter(m); err != nil {
+		var (
+			ready cuda.Event
+			err   error
+		)
+		if dev, ready, err = y.r.Enter(m); err != nil {
 			y.t.Fatalf("enter %s: %v", m.ID, err)
 		}
+		y.queues[dev].Wait(ready)
 	}
 	return dev
 }
 
-// passExperts enters the experts of a layer and only then looks at their weights: none may push another out.
-func (y *toy) passExperts(layer int) {
+// passExperts looks at the weights of the experts that a layer needs, where they are computed.
+func (y *toy) passExperts(layer int) (routed []int32) {
 	y.t.Helper()
-	devs, route := []int{}, y.route(layer)
-	for _, e := range route {
-		devs = append(devs, y.enter(y.experts[layer][e]))
-	}
-	for i, e := range route {
-		w := y.experts[layer][e].Weights[0]
-		if got := y.read(w.On(devs[i])); !slices.Equal(got, y.read(w.Host())) {
-			y.t.Errorf("expert %d of layer %d on device %d does not have its weights", e, layer, devs[i])
+	for _, e := range y.route(layer) {
+		routed = append(routed, int32(e))
+		m := y.experts[layer][e]
+		dev, settled := m.Settled()
+		if w := m.Weights[0]; !settled || !slices.Equal(y.weight(w.On(dev)), y.weight(w.File())) {
+			y.t.Errorf("expert %d of layer %d on device %d does not have its weights", e, layer, dev)
 		}
 	}
+	return routed
 }
 
 func (y *toy) check(m *cuda.Module, dev int) {
 	y.t.Helper()
 	w := m.Weights[0]
-	if got := y.read(w.On(dev)); !slices.Equal(got, y.read(w.Host())) {
+	if got := y.weight(w.On(dev)); !slices.Equal(got, y.weight(w.File())) {
 		y.t.Errorf("%s on device %d does not have its weights", m.ID, dev)
 	}
 	if m.Layer < 0 || len(m.States) == 0 {
@@ -217,20 +236,36 @@ func (y *toy) check(m *cuda.Module, dev int) {
 	}
 }
 
-// read copies a tensor out, wherever it lies.
+// weight and read copy a matrix and a tensor out, wherever they lie.
+func (y *toy) weight(m cuda.Matrix) []byte {
+	y.t.Helper()
+	t := m.Plane(0)
+	return y.copyOut(t, make([]byte, t.Bytes()))
+}
+
 func (y *toy) read(t cuda.Tensor) []float32 {
+	y.t.Helper()
+	raw := y.copyOut(t, make([]byte, t.Bytes()))
+	return unsafe.Slice((*float32)(unsafe.Pointer(unsafe.SliceData(raw))), len(raw)/4)
+}
+
+func (y *toy) copyOut(t cuda.Tensor, raw []byte) []byte {
 	y.t.Helper()
 	if t.IsZero() {
 		return nil
 	}
-	out, err := cuda.FromF32(make([]float32, t.Len()))
+	out, err := cuda.HostTensor(raw, cuda.U8, len(raw))
 	if err == nil {
-		err = copyTensor(out, t)
+		dev := 0
+		if t.Device() != nil {
+			dev = 1
+		}
+		err = copyTensor(out, t, y.queues[dev], y.queues[0])
 	}
 	if err != nil {
 		y.t.Fatal(err)
 	}
-	return out.F32()
+	return raw
 }
 
 func (y *toy) obey(o sdk.Order) error {

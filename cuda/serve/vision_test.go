@@ -10,6 +10,7 @@ import (
 	"testing/synctest"
 
 	"github.com/inference-pio/inference-pio/cuda"
+	"github.com/inference-pio/inference-pio/cuda/cpu"
 	"github.com/inference-pio/inference-pio/sdk/engine"
 )
 
@@ -166,7 +167,7 @@ func TestAPictureThatFailedIsLookedAtAnew(t *testing.T) {
 // What was seen of pictures is kept for later up to a number of bytes, the oldest given up first.
 func TestPicturesAreForgottenByTheirWeight(t *testing.T) {
 	const half = (recentWeight/2 - 16) / (2 * 4) // the width of one token that weighs so much
-	e := newEyes(stare{hidden: half / 16}, 0, cuda.NewCPU(1), nil, nil)
+	e := newEyes(stare{hidden: half / 16}, 0, cpu.New(1), nil, nil)
 	a, b, c := slices.Repeat([]byte{1}, 16), slices.Repeat([]byte{2}, 16), []byte{3}
 	whole := slices.Repeat([]byte{4}, 1000)
 	first, second := lookAt(t, e, a, 0), lookAt(t, e, b, 0)
@@ -194,7 +195,7 @@ func TestPicturesAreForgottenByTheirWeight(t *testing.T) {
 func TestFewFilesAreDecodedTogether(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		decoded, decode := make(chan []byte, 10), make(chan struct{})
-		e := newEyes(stare{decoded: decoded, decode: decode}, 0, cuda.NewCPU(1), nil, nil)
+		e := newEyes(stare{decoded: decoded, decode: decode}, 0, cpu.New(1), nil, nil)
 		for i := range 10 {
 			go e.Look(t.Context(), []byte{byte(i)}, true)
 		}

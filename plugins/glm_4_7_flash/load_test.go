@@ -106,8 +106,8 @@ func TestTheLayerBehindTheLastIsNotRead(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if bias := m.Layers[1].MLP.(*Mixture).Router.Bias; bias.DType != cuda.F32 {
-		t.Errorf("the bias is in %v", bias.DType)
+	if bias := m.Layers[1].MLP.(*Mixture).Router.Bias; bias.File().Layout != cuda.Plain(cuda.F32) {
+		t.Errorf("the bias is %v", bias.File())
 	}
 	if _, err := bindTiny(t, config, map[string]*weights.View{"model.layers.x.input_layernorm.weight": nntest.Zeros(128)}); err == nil {
 		t.Error("a layer without a number was accepted")

@@ -207,8 +207,8 @@ func gelu(x float64, form cuda.GELUForm) float64 {
 
 // at is an element of a weight, which is f32 or bf16.
 func at(w *cuda.Weight, i int) float64 {
-	raw := w.Host().Raw()
-	if w.DType == cuda.F32 {
+	raw := w.File().Plane(0).Raw()
+	if w.File().Layout == cuda.Plain(cuda.F32) {
 		return float64(math.Float32frombits(uint32(raw[4*i]) | uint32(raw[4*i+1])<<8 | uint32(raw[4*i+2])<<16 | uint32(raw[4*i+3])<<24))
 	}
 	return float64(math.Float32frombits(uint32(raw[2*i])<<16 | uint32(raw[2*i+1])<<24))

@@ -102,20 +102,23 @@ func TestAPictureIsTheSameWhereverTheTowerLies(t *testing.T) {
 // put copies a module's weights to device 1.
 func put(t *testing.T, d cuda.Device, m *cuda.Module) {
 	t.Helper()
+	q := d.NewQueue()
 	for _, w := range m.Weights {
-		mem, err := d.Alloc(w.DeviceBytes(), cuda.ForWeights)
+		f := w.File()
+		mem, err := d.Alloc(f.Layout.DeviceBytes(f.Rows, f.Cols), cuda.ForWeights)
 		if err != nil {
 			t.Fatal(err)
 		}
 		t.Cleanup(func() { d.Free(mem) })
-		tensor, err := w.Lay(d, mem, 0)
-		if err == nil {
-			err = cuda.CopyWeight(d, tensor, w)
-		}
+		there, err := f.Layout.Lay(d, mem, 0, f.Rows, f.Cols)
 		if err != nil {
 			t.Fatal(err)
 		}
-		w.Put(1, tensor)
+		q.Fill(there, f)
+		w.Put(1, there)
+	}
+	if err := q.Sync(); err != nil {
+		t.Fatal(err)
 	}
 	m.Settle(1)
 }
