@@ -4,7 +4,7 @@
 // and copies no faster than it was told. It computes with the CPU's own kernels, so that a layer's bits do not depend on
 // whether it lies here.
 //
-// A device of New runs everything at once. Those of a Late run it late and in their own time, as a device does that works beside the
+// A device of New runs everything at once. Those of a Machine run it late and in their own time, as a device does that works beside the
 // CPU: Last runs nothing before somebody must wait, Random a little at random moments, Own has a goroutine for each queue. A missing wait, a
 // use after a free, a read before the copy has arrived, memory given to another too early are accused whether or not they did harm this time:
 // the queue keeps an error that names both sides, and Sync tells it.
@@ -72,7 +72,7 @@ func (d *Device) SetBudget(bytes int64) { d.ledger.SetBudget(bytes) }
 // Layout is the file's.
 func (d *Device) Layout(m cuda.Matrix) *cuda.Layout { return m.Layout }
 
-// NewQueue is a queue that runs everything at once; of a late machine's device it runs late.
+// NewQueue is a queue that runs everything at once, or at its Machine's pace.
 func (d *Device) NewQueue() cuda.Queue {
 	if d.late != nil {
 		return d.late.newQueue(d)

@@ -1,6 +1,7 @@
 package far
 
 import (
+	"hash/maphash"
 	"math/rand/v2"
 	"sync"
 
@@ -8,14 +9,13 @@ import (
 	"github.com/inference-pio/inference-pio/cuda/cpu"
 )
 
-// late.go holds Late: a CPU and far devices whose queues run late and in their own time. It punishes what a device that really runs beside
-// the CPU punishes, and needs no luck for it: besides running work out of step it follows which work is ordered by which mark and wait
-// (order.go), and accuses two uses of the same bytes that are not, whenever they happened to run. late_queue.go has the queues, late_run.go
-// says when what is in them runs, late_memory.go has the memory, watched.go the CPU.
+// late.go holds Machine: a CPU and far devices whose queues run late and in their own time. It punishes what a device that really runs
+// beside the CPU punishes, and needs no luck for it: besides running work out of step it follows which work is ordered by which mark and
+// wait (order.go), and accuses two uses of the same bytes that are not, whenever they happened to run. late_queue.go has the queues,
+// late_run.go says when what is in them runs, late_memory.go has the memory, watched.go the CPU.
 
-// Late is one machine. Its devices are of Device, its CPU, which must be used where ops of the CPU are to be followed, of CPU. Whatever goroutine
-// waits for work of a queue, all of the CPU is held to know of it.
-type Late struct {
+// Machine is far devices that work beside one CPU. What one goroutine has waited for is held to be known to all that add to queues.
+type Machine struct {
 	threads *cpu.Device
 	pace    Pace
 
@@ -26,6 +26,7 @@ type Late struct {
 	ended  []uint64     // by slot: the time of the last queue that had it
 	host   clock        // what the CPU knows to have run
 	seen   history      // of the memory of this process
+	seed   maphash.Seed
 	faults []error
 }
 
@@ -34,6 +35,9 @@ type Pace struct {
 	name string
 	seed uint64
 }
+
+// Now runs everything at once: the devices are those of New, and nobody is accused.
+func Now() Pace { return Pace{name: "now"} }
 
 // Last runs nothing before somebody must wait for it.
 func Last() Pace { return Pace{name: "last"} }
@@ -44,36 +48,44 @@ func Random(seed uint64) Pace { return Pace{name: "random", seed: seed} }
 // Own gives each queue a goroutine of its own.
 func Own() Pace { return Pace{name: "own"} }
 
-// String names the pace in tests.
+// Paces is what a test of whole passes goes through.
+func Paces() []Pace { return []Pace{Now(), Last(), Random(1), Random(2), Own()} }
+
+// String names the pace.
 func (p Pace) String() string { return p.name }
 
-// NewLate is a machine that computes on the threads of c.
-func NewLate(c *cpu.Device, p Pace) *Late {
-	l := &Late{threads: c, pace: p, random: rand.New(rand.NewPCG(p.seed, 12))}
-	l.turned = sync.NewCond(&l.mu)
-	return l
+// NewMachine is one that computes on the threads of c.
+func NewMachine(c *cpu.Device, p Pace) *Machine {
+	m := &Machine{threads: c, pace: p, random: rand.New(rand.NewPCG(p.seed, 12)), seed: maphash.MakeSeed()}
+	m.turned = sync.NewCond(&m.mu)
+	return m
 }
 
 // Device is New on this machine.
-func (l *Late) Device(name string, memory int64, copyRate, readRate float64) *Device {
-	d := New(name, memory, copyRate, readRate, l.threads)
-	d.late = &lateMemory{Late: l}
+func (m *Machine) Device(name string, memory int64, copyRate, readRate float64) *Device {
+	d := New(name, memory, copyRate, readRate, m.threads)
+	if m.pace != Now() {
+		d.late = &lateMemory{Machine: m}
+	}
 	return d
 }
 
-// CPU is the machine's CPU. What its queues run is checked against what the devices copy from and to its memory.
-func (l *Late) CPU() *Watched { return &Watched{l.threads, l} }
+// CPU is the CPU, whose ops are checked against what the devices copy from and to its memory.
+func (m *Machine) CPU() cuda.Device {
+	if m.pace == Now() {
+		return m.threads
+	}
+	return &watched{m.threads, m}
+}
 
 // Faults is every use of memory that was accused, also those that no Sync told of.
-func (l *Late) Faults() []error {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return append([]error(nil), l.faults...)
+func (m *Machine) Faults() []error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return append([]error(nil), m.faults...)
 }
 
-func (l *Late) accuse(err error) error {
-	l.faults = append(l.faults, err)
+func (m *Machine) accuse(err error) error {
+	m.faults = append(m.faults, err)
 	return err
 }
-
-var _ cuda.Device = (*Watched)(nil)

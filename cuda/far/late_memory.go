@@ -16,7 +16,7 @@ import (
 
 // lateMemory is one device's.
 type lateMemory struct {
-	*Late
+	*Machine
 	pieces  []*piece // by address
 	history history
 }
@@ -125,7 +125,7 @@ func (m *lateMemory) release(d *Device, mem cuda.Memory, by string, but *entry) 
 	}
 	p.freed = by
 	s := memorySpan(mem, d)
-	if e, _ := m.pending(&s, but); e == nil || !e.q.busy {
+	if !m.atWork(&s, but) {
 		bytes := unsafe.Slice((*byte)(mem.Pointer()), mem.Bytes())
 		_ = unix.Madvise(bytes, unix.MADV_DONTNEED)
 		_ = unix.Mprotect(bytes, unix.PROT_NONE)

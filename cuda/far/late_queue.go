@@ -13,7 +13,7 @@ import (
 
 // lateQueue implements cuda.Queue.
 type lateQueue struct {
-	*Late
+	*Machine
 	dev     *Device
 	slot    int
 	now     *cpu.Queue // runs one entry at once
@@ -66,19 +66,19 @@ type lateEvent struct {
 	err      error
 }
 
-func (l *Late) newQueue(d *Device) cuda.Queue {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	q := &lateQueue{Late: l, dev: d, now: cpu.NewQueue(d, d.threads, d)}
-	for q.slot < len(l.queues) && l.queues[q.slot] != nil {
+func (m *Machine) newQueue(d *Device) cuda.Queue {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	q := &lateQueue{Machine: m, dev: d, now: cpu.NewQueue(d, d.threads, d)}
+	for q.slot < len(m.queues) && m.queues[q.slot] != nil {
 		q.slot++
 	}
-	if q.slot == len(l.queues) {
-		l.queues, l.ended = append(l.queues, nil), append(l.ended, 0)
+	if q.slot == len(m.queues) {
+		m.queues, m.ended = append(m.queues, nil), append(m.ended, 0)
 	}
-	l.queues[q.slot], q.time = q, l.ended[q.slot]
+	m.queues[q.slot], q.time = q, m.ended[q.slot]
 	q.clock.set(q.slot, q.time)
-	if l.pace.name == "own" {
+	if m.pace.name == "own" {
 		go q.live()
 	}
 	return q
@@ -148,7 +148,7 @@ func (q *lateQueue) Wait(e cuda.Event) {
 	if e == nil {
 		return
 	}
-	if own, ok := e.(*lateEvent); ok && own.q.Late == q.Late {
+	if own, ok := e.(*lateEvent); ok && own.q.Machine == q.Machine {
 		q.add(&entry{kind: waiting, event: own})
 		return
 	}
@@ -208,14 +208,12 @@ func (q *lateQueue) add(e *entry) {
 	q.some()
 }
 
-var seed = maphash.MakeSeed()
-
 // sumSource notes what a copy is to bring, unless something in a queue is still to make it.
 func (q *lateQueue) sumSource(e *entry) {
 	for i := range e.spans {
 		s := &e.spans[i]
 		if s.dev == nil && !s.write {
-			if made, how := q.pending(s, nil); made != nil && how.write {
+			if made, how := q.pending(s); made != nil && how.write {
 				return
 			}
 		}
@@ -226,7 +224,7 @@ func (q *lateQueue) sumSource(e *entry) {
 // source is a sum of the bytes that a copy brings.
 func (e *entry) source() uint64 {
 	var h maphash.Hash
-	h.SetSeed(seed)
+	h.SetSeed(e.q.seed)
 	if e.kind == copyingIn {
 		h.Write(e.src.Raw())
 		return h.Sum64()
@@ -243,7 +241,7 @@ func (e *entry) source() uint64 {
 // still to read stays.
 func (q *lateQueue) poison(e *entry) {
 	s := spanOf(e.dst, true)
-	if in, _ := q.pending(&s, nil); in != nil || e.dst.Bytes() != e.src.Bytes() {
+	if in, _ := q.pending(&s); in != nil || e.dst.Bytes() != e.src.Bytes() {
 		return
 	}
 	to := e.dst.Raw()

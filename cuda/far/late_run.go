@@ -19,7 +19,7 @@ func (q *lateQueue) live() {
 }
 
 // ready says that a queue has something to run and that nobody runs it.
-func (l *Late) ready(q *lateQueue) bool { return len(q.entries) > 0 && !q.busy }
+func (m *Machine) ready(q *lateQueue) bool { return len(q.entries) > 0 && !q.busy }
 
 // blocked is the event of this machine that the first entry of a queue waits for; nil if it need not wait.
 func (q *lateQueue) blocked() *lateEvent {
@@ -30,48 +30,48 @@ func (q *lateQueue) blocked() *lateEvent {
 }
 
 // need runs a queue, and those that it waits for, until something is so.
-func (l *Late) need(q *lateQueue, so func() bool) {
+func (m *Machine) need(q *lateQueue, so func() bool) {
 	for !so() {
-		if l.pace.name == "own" || !l.ready(q) {
-			l.turned.Wait()
+		if m.pace.name == "own" || !m.ready(q) {
+			m.turned.Wait()
 			continue
 		}
 		if e := q.blocked(); e != nil {
-			l.need(e.q, func() bool { return e.happened })
+			m.need(e.q, func() bool { return e.happened })
 			continue
 		}
-		l.run(q)
+		m.run(q)
 	}
 }
 
 // one runs one entry that a queue needs, if that can be done without waiting.
-func (l *Late) one(q *lateQueue) {
-	for l.pace.name != "own" && l.ready(q) {
+func (m *Machine) one(q *lateQueue) {
+	for m.pace.name != "own" && m.ready(q) {
 		if e := q.blocked(); e != nil {
 			q = e.q
 			continue
 		}
 		if q.entries[0].foreign == nil {
-			l.run(q)
+			m.run(q)
 		}
 		return
 	}
 }
 
 // some runs a random number of entries of random queues.
-func (l *Late) some() {
-	if l.pace.name != "random" {
+func (m *Machine) some() {
+	if m.pace.name != "random" {
 		return
 	}
-	for range l.random.IntN(4) {
-		if q := l.queues[l.random.IntN(len(l.queues))]; q != nil && l.ready(q) && q.blocked() == nil && q.entries[0].foreign == nil {
-			l.run(q)
+	for range m.random.IntN(4) {
+		if q := m.queues[m.random.IntN(len(m.queues))]; q != nil && m.ready(q) && q.blocked() == nil && q.entries[0].foreign == nil {
+			m.run(q)
 		}
 	}
 }
 
 // run runs the first entry of a queue. mu is held, but not while it computes, copies or waits for a stranger's event.
-func (l *Late) run(q *lateQueue) {
+func (m *Machine) run(q *lateQueue) {
 	e := q.entries[0]
 	q.busy = true
 	q.time++
@@ -80,32 +80,32 @@ func (l *Late) run(q *lateQueue) {
 	q.clock.join(e.known)
 	switch {
 	case e.foreign != nil:
-		l.mu.Unlock()
+		m.mu.Unlock()
 		err := e.foreign.Wait()
-		l.mu.Lock()
+		m.mu.Lock()
 		q.keep(err)
-		q.clock.join(l.host)
+		q.clock.join(m.host)
 	case e.kind == waiting:
 		q.keep(e.event.err)
 		q.clock.join(e.event.clock)
 	case e.kind == marking:
 		e.event.happened, e.event.err, e.event.clock = true, q.err, append(clock(nil), q.clock...)
 	default:
-		l.work(q, e)
+		m.work(q, e)
 	}
 	e.done, q.busy = true, false
 	q.entries[0] = nil
 	q.entries = q.entries[1:]
-	l.turned.Broadcast()
+	m.turned.Broadcast()
 }
 
 // work is what uses memory. After an error nothing is done but giving memory back.
-func (l *Late) work(q *lateQueue, e *entry) {
+func (m *Machine) work(q *lateQueue, e *entry) {
 	if q.err == nil {
 		q.err = e.fault
 	}
 	if q.err == nil {
-		q.err = l.check(e)
+		q.err = m.check(e)
 	}
 	if e.kind == freeing {
 		q.dev.late.release(q.dev, e.mem, fmt.Sprintf("%v of %v", e, q), e)
@@ -114,9 +114,9 @@ func (l *Late) work(q *lateQueue, e *entry) {
 	if q.err != nil {
 		return
 	}
-	l.mu.Unlock()
+	m.mu.Unlock()
 	err := e.do()
-	l.mu.Lock()
+	m.mu.Lock()
 	q.keep(err)
 }
 

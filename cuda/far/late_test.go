@@ -18,8 +18,8 @@ import (
 // lab is a late machine with one device and two queues there.
 type lab struct {
 	t    *testing.T
-	late *far.Late
-	cpu  *far.Watched
+	late *far.Machine
+	cpu  cuda.Device
 	dev  *far.Device
 	c    cuda.Queue // of the CPU
 	p, q cuda.Queue
@@ -37,7 +37,7 @@ func newLab(t *testing.T, pace far.Pace, memory int64) *lab {
 	t.Helper()
 	c := cpu.New(1)
 	t.Cleanup(func() { c.Close() })
-	y := &lab{t: t, late: far.NewLate(c, pace)}
+	y := &lab{t: t, late: far.NewMachine(c, pace)}
 	y.cpu, y.dev = y.late.CPU(), y.late.Device("far", memory, 0, 0)
 	y.c, y.p, y.q = y.cpu.NewQueue(), y.dev.NewQueue(), y.dev.NewQueue()
 	return y

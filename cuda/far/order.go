@@ -2,7 +2,7 @@ package far
 
 import (
 	"fmt"
-	"unsafe"
+	"slices"
 
 	"github.com/inference-pio/inference-pio/cuda"
 )
@@ -148,35 +148,35 @@ func (h *history) prune(after func(u *use) bool) {
 }
 
 // historyOf is that of the memory that a span lies in; nil for a device of elsewhere.
-func (l *Late) historyOf(dev cuda.Device) *history {
+func (m *Machine) historyOf(dev cuda.Device) *history {
 	if dev == nil {
-		return &l.seen
+		return &m.seen
 	}
-	if d, ok := dev.(*Device); ok && d.late != nil && d.late.Late == l {
+	if d, ok := dev.(*Device); ok && d.late != nil && d.late.Machine == m {
 		return &d.late.history
 	}
 	return nil
 }
 
 // check accuses an entry that is about to run, or notes what it uses.
-func (l *Late) check(e *entry) error {
+func (m *Machine) check(e *entry) error {
 	for i := range e.spans {
 		s := &e.spans[i]
-		h := l.historyOf(s.dev)
+		h := m.historyOf(s.dev)
 		if h == nil {
 			continue // the queue refuses it
 		}
 		if s.dev != nil {
 			if why := s.dev.(*Device).late.wrong(s); why != "" {
-				return l.accuse(fmt.Errorf("%v: %v %s %v, %s", e.q, e, s.verb(), s.what, why))
+				return m.accuse(fmt.Errorf("%v: %v %s %v, %s", e.q, e, s.verb(), s.what, why))
 			}
 		}
 		if u := h.unordered(s, e.q.clock); u != nil {
-			return l.accuse(fmt.Errorf("%v: %v %s %v, which %v of %v %s, and nothing orders the two: a missing wait", e.q, e, s.verb(), s.what, u.by, u.by.q, u.verb()))
+			return m.accuse(fmt.Errorf("%v: %v %s %v, which %v of %v %s, and nothing orders the two: a missing wait", e.q, e, s.verb(), s.what, u.by, u.by.q, u.verb()))
 		}
 	}
 	for _, s := range e.spans {
-		if h := l.historyOf(s.dev); h != nil {
+		if h := m.historyOf(s.dev); h != nil {
 			h.add(s, e)
 		}
 	}
@@ -184,24 +184,24 @@ func (l *Late) check(e *entry) error {
 }
 
 // inUse is an entry that the CPU, which uses some bytes now, does not know to have run, and how it uses them.
-func (l *Late) inUse(s *span) (*entry, *span) {
-	if h := l.historyOf(s.dev); h != nil {
-		if u := h.unordered(s, l.host); u != nil {
+func (m *Machine) inUse(s *span) (*entry, *span) {
+	if h := m.historyOf(s.dev); h != nil {
+		if u := h.unordered(s, m.host); u != nil {
 			return u.by, &u.span
 		}
 	}
-	return l.pending(s, nil)
+	return m.pending(s)
 }
 
-// pending is an entry in a queue, other than one, that meets a span.
-func (l *Late) pending(s *span, but *entry) (*entry, *span) {
-	for _, q := range l.queues {
+// pending is an entry in a queue that meets a span, and how.
+func (m *Machine) pending(s *span) (*entry, *span) {
+	for _, q := range m.queues {
 		if q == nil {
 			continue
 		}
 		for _, e := range q.entries {
 			for i := range e.spans {
-				if e != but && e.spans[i].meets(s) {
+				if e.spans[i].meets(s) {
 					return e, &e.spans[i]
 				}
 			}
@@ -210,11 +210,24 @@ func (l *Late) pending(s *span, but *entry) (*entry, *span) {
 	return nil, nil
 }
 
+// atWork says that an entry other than one runs at this instant and meets a span.
+func (m *Machine) atWork(s *span, but *entry) bool {
+	for _, q := range m.queues {
+		if q == nil || !q.busy || q.entries[0] == but {
+			continue
+		}
+		if slices.ContainsFunc(q.entries[0].spans, func(o span) bool { return o.meets(s) }) {
+			return true
+		}
+	}
+	return false
+}
+
 // learn is that the CPU has waited for something.
-func (l *Late) learn(c clock) {
-	l.host.join(c)
-	least := append(clock(nil), l.host...)
-	for _, q := range l.queues {
+func (m *Machine) learn(c clock) {
+	m.host.join(c)
+	least := append(clock(nil), m.host...)
+	for _, q := range m.queues {
 		if q == nil {
 			continue
 		}
@@ -230,8 +243,8 @@ func (l *Late) learn(c clock) {
 		}
 	}
 	old := func(u *use) bool { return least.covers(u.by.q.slot, u.at) }
-	l.seen.prune(old)
-	for _, q := range l.queues {
+	m.seen.prune(old)
+	for _, q := range m.queues {
 		if q != nil {
 			q.dev.late.history.prune(old)
 		}
@@ -247,5 +260,3 @@ func memorySpan(m cuda.Memory, dev cuda.Device) span {
 type described struct{ cuda.Memory }
 
 func (m described) String() string { return fmt.Sprintf("%d bytes for %s", m.Bytes(), m.Purpose()) }
-
-func bytesAt(t cuda.Tensor) []byte { return unsafe.Slice((*byte)(t.Pointer()), t.Bytes()) }

@@ -247,7 +247,7 @@ func TestRandomPrograms(t *testing.T) {
 		i := waits[rng.IntN(len(waits))]
 		without[i].waits = i // for itself, which is before it anyway
 		for _, p := range []far.Pace{far.Last(), far.Own(), far.Random(seed)} {
-			l := far.NewLate(c, p)
+			l := far.NewMachine(c, p)
 			m := newMachine(t, l.CPU(), l.Device("a", 0, 0, 0), l.Device("b", 0, 0, 0))
 			if err := m.run(acts); err != nil {
 				t.Fatalf("program %d, %v: %v", seed, p, err)

@@ -9,17 +9,17 @@ import (
 
 // watched.go is the CPU of a late machine: a CPU whose uses of memory are checked against what devices copy from and to it.
 
-// Watched is a CPU. It computes as the one that it is made of.
-type Watched struct {
+// watched is a CPU. It computes as the one that it is made of.
+type watched struct {
 	*cpu.Device
-	late *Late
+	machine *Machine
 }
 
 // NewQueue is a queue that runs everything at once, and accuses what is too early.
-func (w *Watched) NewQueue() cuda.Queue { return &watchedQueue{Queue: w.Device.NewQueue(), cpu: w} }
+func (w *watched) NewQueue() cuda.Queue { return &watchedQueue{Queue: w.Device.NewQueue(), cpu: w} }
 
 // Free gives memory back. No copy may use it.
-func (w *Watched) Free(m cuda.Memory) {
+func (w *watched) Free(m cuda.Memory) {
 	if m.Bytes() > 0 {
 		w.leave(m)
 	}
@@ -27,39 +27,35 @@ func (w *Watched) Free(m cuda.Memory) {
 }
 
 // leave accuses entries that use memory which is about to go, and waits for the one that does so at this instant.
-func (w *Watched) leave(m cuda.Memory) {
-	l := w.late
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	s := memorySpan(m, nil)
-	if e, how := l.inUse(&s); e != nil {
-		e.blame(l.accuse(fmt.Errorf("%v: %v %s %v, used after it was freed by cpu: it was not waited for", e.q, e, how.verb(), how.what)))
+func (w *watched) leave(gone cuda.Memory) {
+	m := w.machine
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	s := memorySpan(gone, nil)
+	if e, how := m.inUse(&s); e != nil {
+		e.blame(m.accuse(fmt.Errorf("%v: %v %s %v, used after it was freed by cpu: it was not waited for", e.q, e, how.verb(), how.what)))
 	}
-	for {
-		e, _ := l.pending(&s, nil)
-		if e == nil || !e.q.busy {
-			return
-		}
-		l.turned.Wait()
+	for m.atWork(&s, nil) {
+		m.turned.Wait()
 	}
 }
 
 // watchedQueue runs what is not too early.
 type watchedQueue struct {
 	cuda.Queue
-	cpu *Watched
+	cpu *watched
 	err error
 }
 
 // early accuses something of the CPU that uses what a device has not yet done with.
 func (q *watchedQueue) early(what string, spans []span) bool {
-	l := q.cpu.late
-	l.mu.Lock()
-	defer l.mu.Unlock()
+	m := q.cpu.machine
+	m.mu.Lock()
+	defer m.mu.Unlock()
 	for i := range spans {
 		s := &spans[i]
-		if e, how := l.inUse(s); q.err == nil && e != nil {
-			q.err = l.accuse(fmt.Errorf("cpu: %s %s %v, which %v of %v %s, and it was not waited for: a missing wait", what, s.verb(), s.what, e, e.q, how.verb()))
+		if e, how := m.inUse(s); q.err == nil && e != nil {
+			q.err = m.accuse(fmt.Errorf("cpu: %s %s %v, which %v of %v %s, and it was not waited for: a missing wait", what, s.verb(), s.what, e, e.q, how.verb()))
 		}
 	}
 	return q.err != nil
