@@ -80,12 +80,16 @@ func flag(b bool) int {
 	return 0
 }
 
-// mixturePairs bounds the rows of a mixture that are computed at once, times the experts of each: it bounds the memory between.
-const mixturePairs = 4096
+// What bounds the memory that a mixture works in: the pairs of a row and one of its experts that are computed at once. Where one device has
+// all experts it takes so many at a time, expert by expert (but all rows of one expert); where several have some, so many rows at a time.
+const (
+	pairsTogether = 1024
+	pairsApart    = 2048
+)
 
 // Experts sends each row to its experts and adds up what they give: y[r] = Σ_j weights[r][j] · expert index[r][j] of x[r], in ascending
-// order of experts wherever they lie and whoever else is in the batch, so that its bits depend on the row alone.
-// x (rows, hidden), index and weights (rows, k), as Route gives them -> (rows, hidden).
+// order of experts wherever they lie and whoever else is in the batch, so that its bits depend on the row alone. An expert stands once at
+// most among those of a row. x (rows, hidden), index and weights (rows, k), as Route gives them -> (rows, hidden).
 func (s *Step) Experts(x, index, weights Tensor, m *Mixture) Tensor {
 	c := s.start(OpExperts)
 	if m.Len() == 0 || x.IsZero() || index.IsZero() || weights.IsZero() {
@@ -96,14 +100,53 @@ func (s *Step) Experts(x, index, weights Tensor, m *Mixture) Tensor {
 		return c.refuse("shapes do not fit: %v with %v and %v for %d experts", x, index, weights, m.Len())
 	}
 	s.noteRoute(s.current, s.on(s.current, index))
-	each := max(1, mixturePairs/max(1, index.Dim(1)))
-	if x.Rows() <= each {
-		return s.mixture(x, index, weights, m)
+	tables := m.on(len(s.devices))
+	if s.measuring { // either way may be taken
+		mark := s.Mark()
+		s.together(x, index, weights, m, tables[0])
+		s.Rewind(mark)
+		return s.apart(x, index, weights, m, tables)
 	}
-	y := s.Empty(x.Rows(), x.Dim(1))
+	if t := onlyTable(tables, s.current); t != nil {
+		return s.together(x, index, weights, m, t)
+	}
+	return s.apart(x, index, weights, m, tables)
+}
+
+// onlyTable is the table of a device that has all experts, nil if others have some.
+func onlyTable(tables []*ExpertTable, dev int) *ExpertTable {
+	for d, t := range tables {
+		if d != dev && t != nil {
+			return nil
+		}
+	}
+	return tables[dev]
+}
+
+// together is Experts where the layer's device has all experts.
+func (s *Step) together(x, index, weights Tensor, m *Mixture, t *ExpertTable) Tensor {
+	c := s.start(OpExperts)
+	x, index, weights = c.in(x), c.in(index), c.in(weights)
+	y := c.like(x)
+	mark := s.Mark()
+	c.experts(min(index.Len(), max(pairsTogether, x.Rows())), x, m, t)
+	s.Rewind(mark)
+	return y
+}
+
+// apart is Experts where several devices have some: each makes its part of some rows' pairs, and these meet at the layer's.
+func (s *Step) apart(x, index, weights Tensor, m *Mixture, tables []*ExpertTable) Tensor {
+	y, each := s.Empty(x.Rows(), x.Dim(1)), max(1, pairsApart/max(1, index.Dim(1)))
+	for dev, t := range tables {
+		if t != nil { // before the mark: all parts find them there
+			s.on(dev, x)
+			s.on(dev, index)
+			s.on(dev, weights)
+		}
+	}
 	for from := 0; from < x.Rows() && s.err == nil; from += each {
 		to, mark := min(from+each, x.Rows()), s.Mark()
-		s.Copy(y.Slice(from, to), s.mixture(x.Slice(from, to), index.Slice(from, to), weights.Slice(from, to), m))
+		s.sumParts(y.Slice(from, to), x.Slice(from, to), index.Slice(from, to), weights.Slice(from, to), m, tables)
 		s.Rewind(mark)
 	}
 	if s.err != nil {
@@ -112,59 +155,53 @@ func (s *Step) Experts(x, index, weights Tensor, m *Mixture) Tensor {
 	return y
 }
 
-// mixture is Experts of so few rows that all are computed at once. If more than the layer's device has some of the experts, each makes
-// its part of the rows, and these meet at the layer's.
-func (s *Step) mixture(x, index, weights Tensor, m *Mixture) Tensor {
-	tables, devices := m.on(len(s.devices)), 0
-	for _, t := range tables {
-		if t != nil {
-			devices++
-		}
-	}
-	if devices == 1 && tables[s.current] != nil && !s.measuring {
-		c := s.start(OpExperts)
-		x, index, weights = c.in(x), c.in(index), c.in(weights)
-		y := c.like(x)
-		return c.experts(y, x, index, m, tables[s.current])
-	}
+func (s *Step) sumParts(y, x, index, weights Tensor, m *Mixture, tables []*ExpertTable) {
 	var rows Tensor
 	for dev, t := range tables {
 		if t == nil {
 			continue
 		}
-		part := s.expertRows(dev, x, index, weights, m, t)
+		c := s.startOn(dev, OpExperts)
+		part := c.expertRows(c.in(x), c.in(index), c.in(weights), m, t)
 		if rows.IsZero() {
-			rows = part
-			continue
+			rows = s.Here(part)
+		} else {
+			s.addTo(rows, part)
 		}
-		rows = s.Add(rows, part)
 	}
-	if s.measuring { // as if two devices had some: their parts, and the sum
-		rows = s.Add(rows, s.Empty(rows.Rows(), rows.Dim(1)))
+	if s.measuring { // as if two devices had some
+		s.Empty(rows.Rows(), rows.Dim(1))
 	}
 	c := s.start(OpExpertSum)
-	rows, index, weights = c.in(rows), c.in(index), c.in(weights)
-	return c.gives(c.out(F32, x.dim[0], x.dim[1]))
+	c.in(rows)
+	c.in(index)
+	c.in(weights)
+	c.alters(y)
+	c.run()
+}
+
+// addTo adds to rows what they lack.
+func (s *Step) addTo(rows, part Tensor) {
+	c := s.start(OpAdd)
+	c.op.Gives(rows)
+	c.in(rows)
+	c.in(part)
+	c.run()
 }
 
 // expertRows is what the experts on one device make of rows: row r·k+j is that of expert index[r][j], and zero where that is elsewhere.
-func (s *Step) expertRows(dev int, x, index, weights Tensor, m *Mixture, t *ExpertTable) Tensor {
-	c := s.startOn(dev, OpExperts)
-	x, index, weights = c.in(x), c.in(index), c.in(weights)
-	c.op.Gives(Tensor{})
-	return c.experts(Tensor{}, x, index, m, t)
+func (c *call) expertRows(x, index, _ Tensor, m *Mixture, t *ExpertTable) Tensor {
+	c.op.Gives(Tensor{}) // no sums
+	return c.experts(index.Len(), x, m, t)
 }
 
-// experts completes the op with the room that it works in, which holds the rows when it is done.
-func (c *call) experts(y, x, index Tensor, m *Mixture, t *ExpertTable) Tensor {
-	pairs := index.dim[0] * index.dim[1]
-	rows := c.out(F32, pairs, x.dim[1])
-	c.out(F32, 2, pairs, int32(m.inner))
+// experts completes the op with the room that it works in: so many rows, and what is inside of experts between. The rows are what it gives
+// if it gives no sums.
+func (c *call) experts(pairs int, x Tensor, m *Mixture, t *ExpertTable) Tensor {
+	rows := c.out(F32, int32(pairs), x.dim[1])
+	c.out(F32, 2, int32(pairs), int32(m.inner))
 	c.op.Experts = t
-	if y.IsZero() {
-		y = rows
-	}
-	return c.gives(y)
+	return c.gives(rows)
 }
 
 func (m *Mixture) hidden() int { return m.experts[0].Down.Shape[0] }

@@ -1,13 +1,14 @@
 // experts.h: mixtures of experts, of which each row takes a few; included by template.h.
 //
 // A pair is a row and one of its experts, r*k + j. Pairs are sorted by expert and their rows brought side by side, so that the
-// products of all experts are one job, in which an expert without rows costs nothing. What an expert gives goes back to the place
-// of its pair, and is added up there in ascending order of experts: a row's bits do not depend on its company.
+// products of many experts are one job, in which an expert without rows costs nothing. What experts give is added up in ascending order
+// of experts: a row's bits do not depend on its company. As many experts go together as there is room for their pairs.
 
 typedef struct {
   const pio_op *op;
   size_t pairs, k, experts, hidden, inner;
   size_t here; // pairs whose expert is here: the first of those below
+  size_t room; // pairs that there is room for at once
   int32_t *pair, *row; // by expert: which pair, and of which row
   int32_t *ends;       // of each expert's pairs
 } mixture;
@@ -62,17 +63,30 @@ static void matmul_part(const void *args, size_t task) {
   a->parts[low].task(&a->parts[low].m, task - a->parts[low].first_task);
 }
 
-// multiply_all multiplies each expert's rows of x with matrices first to last of it; the results of the second follow those of the
-// first for all pairs, and go where to says.
-static void multiply_all(pio_pool *p, const mixture *m, part *parts, const float *x, float *y, const int32_t *to, int first, int last) {
-  size_t n = 0, tasks = 0, begin = 0;
-  for (size_t e = 0; e < m->experts; begin = (size_t)m->ends[e++]) {
-    size_t rows = (size_t)m->ends[e] - begin;
+// a run is experts from..to-1, whose pairs are begin..end-1.
+typedef struct {
+  size_t from, to, begin, end;
+} run;
+
+// run_from takes experts from one on, as many as there is room for, but one at least.
+static run run_from(const mixture *m, size_t from, size_t begin) {
+  run r = {from, from, begin, begin};
+  while (r.to < m->experts && (r.to == from || (size_t)m->ends[r.to] - begin <= m->room))
+    r.end = (size_t)m->ends[r.to++];
+  return r;
+}
+
+// multiply_all multiplies the rows of a run's experts, which x begins with, with matrices first to last of each; the results of the
+// second follow those of the first in the room of all pairs, and go where to says.
+static void multiply_all(pio_pool *p, const mixture *m, run r, part *parts, const float *x, float *y, const int32_t *to, int first, int last) {
+  size_t n = 0, tasks = 0, begin = r.begin;
+  for (size_t e = r.from; e < r.to; begin = (size_t)m->ends[e++]) {
+    size_t rows = (size_t)m->ends[e] - begin, at = begin - r.begin;
     for (int i = first; rows > 0 && i <= last; i++) {
       const pio_matrix *w = expert_of(m, e) + i;
       size_t in = (size_t)w->cols, out = (size_t)w->rows;
       part *part = &parts[n++];
-      part->m = (matmul_args){.y = to ? y : y + ((size_t)(i - first) * m->pairs + begin) * out, .x = x + begin * in, .to = to ? to + begin : NULL,
+      part->m = (matmul_args){.y = to ? y : y + ((size_t)(i - first) * m->room + at) * out, .x = x + at * in, .to = to ? to + at : NULL,
                               .w = w, .rows = rows, .in = in, .out = out};
       part->first_task = tasks;
       tasks += cut_matmul(&part->m, &part->task);
@@ -156,27 +170,81 @@ static const char *run_expert_sum(pio_pool *p, const pio_op *op) { return add_up
 
 // ---- experts
 
-// swiglu_pairs gates one half of what the experts have inside by the other, in place.
-static void swiglu_pairs(pio_pool *p, const mixture *m, float *gate) {
-  element_args e = {gate, gate, gate + m->pairs * m->inner, m->here * m->inner};
+// inside is what the experts of a run have between their rows and what they give: gate and up, of which one half gates the other.
+static void inside(pio_pool *p, const mixture *m, run r, part *parts) {
+  const pio_tensor *x = &m->op->in[0], *rows = &m->op->out[1], *inner = &m->op->out[2];
+  size_t bytes = m->hidden * sizeof(float), pairs = r.end - r.begin;
+  float *gate = f32(inner);
+  run_moves(p, (move_args){(char *)rows->at, (const char *)x->at, m->row + r.begin, bytes, bytes, bytes, pairs, 0});
+  multiply_all(p, m, r, parts, f32(rows), gate, NULL, 0, 1);
+  element_args e = {gate, gate, gate + m->room * m->inner, pairs * m->inner};
   pio_pool_run(p, swiglu, &e, ceil_div(e.n, SMALL));
+}
+
+// all_rows leaves in rows what each pair's expert gives, in the order of the pairs.
+static void all_rows(pio_pool *p, const mixture *m, part *parts) {
+  run all = {0, m->experts, 0, m->here};
+  inside(p, m, all, parts);
+  pio_pool_run(p, clear_pairs, m, m->pairs - m->here);
+  multiply_all(p, m, all, parts, f32(&m->op->out[2]), f32(&m->op->out[1]), m->pair, 2, 2);
+}
+
+typedef struct {
+  const mixture *m;
+  run r;
+  size_t columns_per_task;
+} add_args;
+
+// add_run adds what the experts of a run have given to the rows that they gave it for, some columns of all, one pair after the other.
+static void add_run(const void *args, size_t task) {
+  const add_args *a = args;
+  const mixture *m = a->m;
+  span columns = part_of(task, a->columns_per_task, m->hidden);
+  const float *weights = f32(&m->op->in[2]);
+  for (size_t i = a->r.begin; i < a->r.end; i++) {
+    float *y = f32(&m->op->out[0]) + (size_t)m->row[i] * m->hidden;
+    const float *x = f32(&m->op->out[1]) + (i - a->r.begin) * m->hidden;
+    V w = v_set1(weights[m->pair[i]]);
+    size_t c = columns.from, to = columns.to;
+    for (; c + W <= to; c += W)
+      v_store(y + c, v_fma(w, v_load(x + c), v_load(y + c)));
+    if (c < to)
+      v_store_n(y + c, v_fma(w, v_load_n(x + c, to - c), v_load_n(y + c, to - c)), to - c);
+  }
+}
+
+// add_runs adds up what the experts give, run by run.
+static void add_runs(pio_pool *p, const mixture *m, part *parts) {
+  memset(f32(&m->op->out[0]), 0, count(&m->op->out[0]) * sizeof(float));
+  for (run r = run_from(m, 0, 0); r.from < m->experts; r = run_from(m, r.to, r.end)) {
+    if (r.end == r.begin)
+      continue;
+    inside(p, m, r, parts);
+    multiply_all(p, m, r, parts, f32(&m->op->out[2]), f32(&m->op->out[1]), NULL, 2, 2);
+    add_args a = {m, r, ceil_div(ceil_div(SMALL, r.end - r.begin), 64) * 64}; // whole cache lines
+    pio_pool_run(p, add_run, &a, ceil_div(m->hidden, a.columns_per_task));
+  }
 }
 
 static const char *run_experts(pio_pool *p, const pio_op *op) {
   const pio_tensor *x = &op->in[0], *index = &op->in[1], *rows = &op->out[1], *inner = &op->out[2];
-  mixture m = {.op = op, .pairs = count(index), .k = last(index), .experts = (size_t)op->experts_n, .hidden = last(x), .inner = last(inner)};
+  mixture m = {.op = op, .pairs = count(index), .k = last(index), .experts = (size_t)op->experts_n, .hidden = last(x), .inner = last(inner), .room = dim(rows, 0)};
   size_t parts = 2 * at_most(m.pairs, m.experts);
   char *room = malloc(parts * sizeof(part) + (2 * m.pairs + m.experts + 2) * sizeof(int32_t));
   if (!room)
     return no_memory;
   m.pair = (int32_t *)(room + parts * sizeof(part)), m.row = m.pair + m.pairs, m.ends = m.row + m.pairs;
   sort_pairs(&m);
-  size_t bytes = m.hidden * sizeof(float);
-  run_moves(p, (move_args){(char *)rows->at, (const char *)x->at, m.row, bytes, bytes, bytes, m.here, 0});
-  multiply_all(p, &m, (part *)room, f32(rows), f32(inner), NULL, 0, 1);
-  swiglu_pairs(p, &m, f32(inner));
-  pio_pool_run(p, clear_pairs, &m, m.pairs - m.here);
-  multiply_all(p, &m, (part *)room, f32(inner), f32(rows), m.pair, 2, 2);
+  const char *why = NULL;
+  size_t most = op->out[0].at ? 0 : m.here;
+  for (size_t e = 0, begin = 0; op->out[0].at && e < m.experts; begin = (size_t)m.ends[e++])
+    most = at_least(most, (size_t)m.ends[e] - begin);
+  if (most > m.room)
+    why = "more rows for one expert than there is room for";
+  else if (op->out[0].at)
+    add_runs(p, &m, (part *)room);
+  else
+    all_rows(p, &m, (part *)room);
   free(room);
-  return op->out[0].at ? add_up_pairs(p, &op->out[0], rows, index, &op->in[2]) : NULL;
+  return why;
 }
