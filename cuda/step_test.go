@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/inference-pio/inference-pio/cuda"
+	"github.com/inference-pio/inference-pio/cuda/cpu"
 	"github.com/inference-pio/inference-pio/cuda/far"
 )
 
@@ -65,6 +66,47 @@ func TestLayersOnTwoForeignDevicesMeetThroughTheCPU(t *testing.T) {
 		for i, b := range passes {
 			if got := m.run(t, s, b); !slices.Equal(got, want[i]) {
 				t.Fatalf("pass %d: %v, not %v", i, got[:3], want[i][:3])
+			}
+		}
+	})
+}
+
+// TestMemoryIsNotGivenAwayWhileItIsCopied: layer 2 takes the memory of what layer 0 made, by an op and from outside, before anything
+// has waited for layer 1, which lies elsewhere and copies it there.
+func TestMemoryIsNotGivenAwayWhileItIsCopied(t *testing.T) {
+	atEveryPace(t, func(t *testing.T, pace far.Pace) {
+		c := cpu.New(1)
+		defer c.Close()
+		on := machineAt(t, pace, c)
+		layers := []*cuda.Module{{ID: "layers.0"}, {ID: "layers.1", Layer: 1}, {ID: "layers.2", Layer: 2}}
+		for i, m := range layers {
+			m.Settle(i % 2)
+		}
+		devices := []cuda.Device{on.CPU(), on.Device("far", 0, 0, 0)}
+		s := cuda.NewStep(devices, layers, nil)
+		defer s.Close()
+		for d := range devices {
+			must(t, s.Reserve(d, cuda.Sizes{Step: 1 << 10, Even: 1 << 10, Odd: 1 << 10}))
+			defer s.Release(d)
+		}
+		for _, outside := range []bool{false, true} {
+			s.Begin()
+			one := s.InputF32([]float32{1, 2, 3}, 1, 3)
+			s.EnterLayer(0)
+			x := s.Add(one, one)
+			s.EnterLayer(1)
+			y := s.Add(x, x)
+			s.EnterLayer(2)
+			z := one
+			if outside {
+				z = s.InputF32([]float32{10, 20, 30}, 1, 3)
+			} else {
+				z = s.Add(one, one)
+			}
+			y = s.ToHost(y)
+			must(t, s.End())
+			if !slices.Equal(y.F32(), []float32{4, 8, 12}) || z.F32()[0] == 1 {
+				t.Errorf("%v and %v", y.F32(), z.F32())
 			}
 		}
 	})
