@@ -8,7 +8,7 @@ SOAK_SEED ?= 1
 RACE := ./sdk/... ./host/... ./cuda/far/... ./cuda/serve/...
 
 .DEFAULT_GOAL := help
-.PHONY: help build run test race lint generate bench soak fuzz clients
+.PHONY: help build run test race lint api generate bench soak fuzz clients mutants
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /\1|/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "make %-9s %s\n", $$1, $$2}'
@@ -34,6 +34,9 @@ lint: ## gofmt, go vet, staticcheck
 	go -C .ci/tools build -o ../../.tools/staticcheck honnef.co/go/tools/cmd/staticcheck
 	.tools/staticcheck ./...
 
+api: ## what of the sdk's Go API is broken since the last tag, or BASE=REVISION
+	.ci/api $(BASE)
+
 generate: ## write the generated code of the contract again
 	go generate ./sdk/proto/v1
 
@@ -47,6 +50,9 @@ soak: build ## SOAK_KILLS (500) kills under load, for SOAK_TIME (15m) at most; n
 
 clients: build ## other people's clients against two tiny models (docs/clients.md)
 	python3 host/e2e/clients/run.py
+
+mutants: ## plant faults one at a time (those that match ONLY=pattern) and say which test catches each
+	go run ./internal/mutants '$(ONLY)'
 
 fuzz: ## every fuzz target for FUZZTIME (10s) each
 	@grep -rl --include='*_test.go' '^func Fuzz' . | while read -r f; do \

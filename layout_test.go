@@ -15,6 +15,9 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+
+	gomodule "golang.org/x/mod/module"
+	"golang.org/x/mod/zip"
 )
 
 const module = "github.com/inference-pio/inference-pio"
@@ -56,7 +59,7 @@ type room struct {
 // rooms in order of precedence: the first whose path holds the package decides.
 var rooms = []room{
 	{"host", []string{"host", "sdk", "internal"}},
-	{"sdk/jinja", nil}, // a language of its own: it knows of no chat
+	{"sdk/jinja", []string{"sdk/jinja"}}, // a language of its own: it knows of no chat
 	{"sdk", []string{"sdk", "internal"}},
 	{"cuda/serve", []string{"cuda", "sdk", "internal"}},
 	{"cuda", []string{"cuda", "internal"}},
@@ -69,6 +72,8 @@ var guarded = map[string][]string{
 	"github.com/hashicorp/go-plugin": {"host/internal/process", "sdk/serve", "sdk/conformance"},
 	"google.golang.org/grpc":         {"host/internal/process", "sdk/serve", "sdk/client", "sdk/internal", "sdk/conformance"},
 	"google.golang.org/protobuf":     {"sdk/internal"},
+	"github.com/spf13":               {"host/cmd"},                // a stranger's go.mod lists what packages
+	"github.com/prometheus":          {"host/internal/telemetry"}, // that he imports need, and these they must not
 }
 
 func within(path, folder string) bool { return path == folder || strings.HasPrefix(path, folder+"/") }
@@ -197,6 +202,41 @@ func TestImportRuleCatchesEachDirection(t *testing.T) {
 		}
 	}
 }
+
+// A stranger who imports package sdk downloads the whole module. Checkpoints stay out of its zip: the folders that hold them have a
+// go.mod of their own, by which the go command leaves them out.
+func TestModuleIsASmallDownload(t *testing.T) {
+	const most = 3 << 20
+	var files []zip.File
+	for _, dir := range []string{"cuda", "docs", "findings", "host", "internal", "plugins", "sdk"} {
+		valid, err := zip.CheckDir(dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, path := range valid.Valid {
+			files = append(files, onDisk{path})
+		}
+	}
+	var size counter
+	if err := zip.Create(&size, gomodule.Version{Path: module, Version: "v0.0.0"}, files); err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("%d files, %.1f MB", len(files), float64(size)/1e6)
+	if size > most || len(files) < 500 {
+		t.Errorf("the module's zip has %d files and %d bytes; at most %d bytes: give a folder of large test data a go.mod", len(files), size, most)
+	}
+}
+
+type counter int64
+
+func (c *counter) Write(b []byte) (int, error) { *c += counter(len(b)); return len(b), nil }
+
+// onDisk is a file of the module, by its path below the root.
+type onDisk struct{ path string }
+
+func (f onDisk) Path() string                 { return f.path }
+func (f onDisk) Lstat() (fs.FileInfo, error)  { return os.Lstat(f.path) }
+func (f onDisk) Open() (io.ReadCloser, error) { return os.Open(f.path) }
 
 // kits are for tests: what only they need must not be in a binary that a stranger builds. (go-plugin itself links package testing.)
 var kits = regexp.MustCompile(`/bufconn$|^go\.uber\.org/goleak|^pgregory\.net/rapid|^` + module + `/.*/([a-z]*test|internal/pipe|internal/waiting)$`)

@@ -281,13 +281,13 @@ func (s *Step) Pages(positions, seqs, tables []int32, width, blocks, size int) P
 		return Pages{}
 	}
 	p := Pages{size: int32(size)}
-	if s.upto = append(s.upto[:0], make([]int32, len(tables)/width)...); !s.measuring {
-		if err := checkPages(s.upto, positions, seqs, tables, width, blocks, size); err != nil {
+	s.upto = append(s.upto, make([]int32, len(tables)/width)...)
+	if p.upto = s.upto[len(s.upto)-len(tables)/width:]; !s.measuring {
+		if err := checkPages(p.upto, positions, seqs, tables, width, blocks, size); err != nil {
 			s.fail(fmt.Errorf("input: %w", err))
 			return Pages{}
 		}
 	}
-	p.upto = s.upto
 	p.Positions, p.Seqs = s.Input(positions), s.Input(seqs)
 	p.Tables = s.input(I32, len(tables), []int{len(tables) / width, width})
 	p.Tables.below = int32(blocks)

@@ -92,7 +92,7 @@ const (
 // most among those of a row. x (rows, hidden), index and weights (rows, k), as Route gives them -> (rows, hidden).
 func (s *Step) Experts(x, index, weights Tensor, m *Mixture) Tensor {
 	c := s.start(OpExperts)
-	if m.Len() == 0 || x.IsZero() || index.IsZero() || weights.IsZero() {
+	if m == nil || m.Len() == 0 || x.IsZero() || index.IsZero() || weights.IsZero() {
 		return c.refuse("%w", errNothing)
 	}
 	if !(x.float() && x.nd == 2 && x.Dim(1) == m.hidden() && index.nd == 2 && index.dim[0] == x.dim[0] && weights.SameShape(index) && weights.dtype == F32 &&

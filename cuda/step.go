@@ -37,7 +37,7 @@ type Step struct {
 
 	entered atomic.Uint64 // see Entered
 	call    call          // the op that is being put together
-	upto    []int32       // of Pages
+	upto    []int32       // of all Pages of this pass
 	routes  []route       // of this pass
 
 	measuring bool
@@ -138,7 +138,7 @@ func (s *Step) Begin() {
 	}
 	clear(s.outside)
 	s.section, s.home, s.current, s.layer, s.err, s.open = sectionStep, 0, 0, -1, nil, true
-	s.routes = s.routes[:0]
+	s.routes, s.upto = s.routes[:0], s.upto[:0]
 	if len(s.devices) == 0 {
 		s.err = fmt.Errorf("a step needs 1 to %d devices, the first of them a cpu", MaxDevices)
 	}

@@ -9,8 +9,8 @@
 // is told of are derived from what the value implements, so they cannot disagree with it.
 //
 // The smallest plugin is sdk/examples/echo; copy it to start your own. Package sdk/conformance checks that a plugin keeps the
-// protocol, and belongs into every plugin's tests. The wire, for authors in other languages, is PROTOCOL.md; sdk/examples/python
-// is a plugin written from it.
+// protocol, and belongs into every plugin's tests; sdk/serve/servetest serves one within a test. The wire, for authors in other
+// languages, is PROTOCOL.md; sdk/examples/python is a plugin written from it.
 //
 // # What need not be written again
 //

@@ -1,20 +1,19 @@
 package cpu_test
 
 import (
+	"fmt"
 	"math"
 	"math/rand/v2"
 	"slices"
 	"testing"
-	"unsafe"
 
-	"github.com/inference-pio/inference-pio/cuda/cpu"
+	"github.com/inference-pio/inference-pio/cuda"
+	"github.com/inference-pio/inference-pio/cuda/spec"
 )
-
-func pointerTo[E any](s []E) unsafe.Pointer { return unsafe.Pointer(unsafe.SliceData(s)) }
 
 // scene is a filled cache and queries on it.
 type scene struct {
-	g                      cpu.Pages
+	g                      spec.Pages
 	heads, dim, vdim       int
 	q, k, v                []float32
 	scale                  float32
@@ -28,7 +27,7 @@ func newScene(rng *rand.Rand, lengths []int, kvHeads, group, dim, vdim, size int
 	for _, n := range lengths {
 		s.blocksOfOne = max(s.blocksOfOne, (n+size-1)/size)
 	}
-	s.g = cpu.Pages{Width: s.blocksOfOne, Blocks: s.blocksOfOne*len(lengths) + 2, Heads: kvHeads, Size: size}
+	s.g = spec.Pages{Width: s.blocksOfOne, Blocks: s.blocksOfOne*len(lengths) + 2, Heads: kvHeads, Size: size}
 	free := rng.Perm(s.g.Blocks)
 	nan := float32(math.NaN())
 	s.k = slices.Repeat([]float32{nan}, s.g.Blocks*kvHeads*size*dim)
@@ -40,9 +39,9 @@ func newScene(rng *rand.Rand, lengths []int, kvHeads, group, dim, vdim, size int
 		}
 		s.g.Tables = append(s.g.Tables, table...)
 		for pos := range n {
-			w := cpu.Pages{Positions: []int32{int32(pos)}, Seqs: []int32{0}, Tables: table, Width: s.blocksOfOne, Blocks: s.g.Blocks, Heads: kvHeads, Size: size}
-			cpu.RefCacheWrite(s.k, random(rng, kvHeads*dim), w, dim)
-			cpu.RefCacheWrite(s.v, random(rng, kvHeads*vdim), w, vdim)
+			w := spec.Pages{Positions: []int32{int32(pos)}, Seqs: []int32{0}, Tables: table, Width: s.blocksOfOne, Blocks: s.g.Blocks, Heads: kvHeads, Size: size}
+			spec.CacheWrite(s.k, random(rng, kvHeads*dim), w, dim)
+			spec.CacheWrite(s.v, random(rng, kvHeads*vdim), w, vdim)
 			s.g.Positions, s.g.Seqs = append(s.g.Positions, int32(pos)), append(s.g.Seqs, int32(q))
 		}
 	}
@@ -51,7 +50,7 @@ func newScene(rng *rand.Rand, lengths []int, kvHeads, group, dim, vdim, size int
 }
 
 // rows computes some rows of the scene, in the order given.
-func (s *scene) rows(t *testing.T, p *cpu.Pool, which []int) []float32 {
+func (s *scene) rows(t *testing.T, d *device, which []int) []float32 {
 	t.Helper()
 	g, q := s.g, []float32(nil)
 	g.Positions, g.Seqs = nil, nil
@@ -60,8 +59,14 @@ func (s *scene) rows(t *testing.T, p *cpu.Pool, which []int) []float32 {
 		q = append(q, s.q[r*s.heads*s.dim:(r+1)*s.heads*s.dim]...)
 	}
 	y := make([]float32, len(which)*s.heads*s.vdim)
-	must(t, p.Attention(y, q, s.k, s.v, g, s.heads, s.dim, s.vdim, s.scale))
+	d.run(t, s.attention(y, q, g))
 	return y
+}
+
+// attention is the op on queries of some rows.
+func (s *scene) attention(y, q []float32, g spec.Pages) *cuda.Op {
+	return cuda.NewOp(cuda.OpAttention).Gives(f32(y, s.heads, s.vdim)).
+		Takes(f32(q, s.heads, s.dim), f32(s.k, g.Heads, g.Size, s.dim), f32(s.v, g.Heads, g.Size, s.vdim)).Takes(pages(g)...).With(s.scale)
 }
 
 func upTo(n int) []int {
@@ -89,35 +94,35 @@ var scenes = []struct {
 // error of its dot product, |scores| < 8 here and their sums of |products| < 40; e^x turns that into a relative error of
 // the weight, and the sums over up to 200 keys add theirs.
 func TestAttentionMatchesTheSpecification(t *testing.T) {
-	eachTable(t, func(t *testing.T, p *cpu.Pool) {
+	eachTable(t, func(t *testing.T, d *device) {
 		for _, c := range scenes {
 			s := newScene(rand.New(rand.NewPCG(10, 1)), c.lengths, c.kvHeads, c.group, c.dim, c.vdim, c.size)
 			want := make([]float32, len(s.g.Positions)*s.heads*s.vdim)
-			cpu.RefAttention(want, s.q, s.k, s.v, s.g, s.heads, s.dim, s.vdim, s.scale)
+			spec.Attention(want, s.q, s.k, s.v, s.g, s.heads, s.dim, s.vdim, s.scale)
 			bound := 6 * eps * (2*40*(float64(s.dim)/4+4) + 200)
-			within(t, c.name, s.rows(t, p, upTo(len(s.g.Positions))), want, func(int) float64 { return bound })
+			within(t, c.name, s.rows(t, d, upTo(len(s.g.Positions))), want, func(int) float64 { return bound })
 		}
 	})
 }
 
 // TestAttentionRowIsTheSameInAnyBatch: alone, in chunks, backwards, shuffled, on one thread or several.
 func TestAttentionRowIsTheSameInAnyBatch(t *testing.T) {
-	eachTable(t, func(t *testing.T, p *cpu.Pool) {
-		one := newPool(t, 1, lastName(t))
+	eachTable(t, func(t *testing.T, d *device) {
+		one := newDevice(t, 1, lastName(t))
 		for _, c := range scenes {
 			rng := rand.New(rand.NewPCG(11, 1))
 			s := newScene(rng, c.lengths, c.kvHeads, c.group, c.dim, c.vdim, c.size)
 			n, width := len(s.g.Positions), s.heads*s.vdim
-			all := s.rows(t, p, upTo(n))
+			all := s.rows(t, d, upTo(n))
 			sameBits(t, c.name+" on one thread", s.rows(t, one, upTo(n)), all)
 			for _, batch := range []int{1, 2, 7, 64} {
 				for r := 0; r < n; r += batch {
 					to := min(r+batch, n)
-					sameBits(t, c.name+" in chunks of "+shape(batch), s.rows(t, p, upTo(n)[r:to]), all[r*width:to*width])
+					sameBits(t, c.name+" in chunks of "+shape(batch), s.rows(t, d, upTo(n)[r:to]), all[r*width:to*width])
 				}
 			}
 			order := rng.Perm(n)
-			mixed := s.rows(t, p, order)
+			mixed := s.rows(t, d, order)
 			for i, r := range order {
 				sameBits(t, c.name+" shuffled", mixed[i*width:(i+1)*width], all[r*width:(r+1)*width])
 			}
@@ -127,34 +132,75 @@ func TestAttentionRowIsTheSameInAnyBatch(t *testing.T) {
 
 // TestAttentionOfHugeScoresStaysFinite: the running maximum keeps e^x in range, and keys that do not count weigh nothing.
 func TestAttentionOfHugeScoresStaysFinite(t *testing.T) {
-	eachTable(t, func(t *testing.T, p *cpu.Pool) {
+	eachTable(t, func(t *testing.T, d *device) {
 		s := newScene(rand.New(rand.NewPCG(12, 1)), []int{130}, 1, 1, 8, 8, 64)
 		s.scale = 1e4
 		want := make([]float32, 130*8)
-		cpu.RefAttention(want, s.q, s.k, s.v, s.g, 1, 8, 8, s.scale)
-		got := s.rows(t, p, upTo(130))
+		spec.Attention(want, s.q, s.k, s.v, s.g, 1, 8, 8, s.scale)
+		got := s.rows(t, d, upTo(130))
 		within(t, "huge scores", got, want, func(int) float64 { return 0.2 }) // a score of 1e4·8 is known to 5e-3
 	})
 }
 
-// TestAttentionRefusesBlocksThatAreNotThere: every way a table can point outside the cache.
-func TestAttentionRefusesBlocksThatAreNotThere(t *testing.T) {
-	p := newPool(t, 1, cpu.Tables()[0])
-	for name, spoil := range map[string]func(*scene){
-		"block id too large":       func(s *scene) { s.g.Tables[1] = int32(s.g.Blocks) },
-		"block id missing":         func(s *scene) { s.g.Tables[0] = -1 },
-		"negative position":        func(s *scene) { s.g.Positions[3] = -1 },
-		"position past the table":  func(s *scene) { s.g.Positions[3] = 128 },
-		"sequence without a table": func(s *scene) { s.g.Seqs[3] = 1 },
-		"negative sequence":        func(s *scene) { s.g.Seqs[3] = -1 },
-		"cache too small":          func(s *scene) { s.k = s.k[1:] },
-		"heads not shared evenly":  func(s *scene) { s.heads, s.q = 3, append(s.q, s.q[:len(s.q)/2]...) },
-	} {
-		s := newScene(rand.New(rand.NewPCG(13, 1)), []int{70}, 2, 1, 4, 4, 64)
-		spoil(s)
-		y := make([]float32, len(s.g.Positions)*s.heads*4)
-		if p.Attention(y, s.q, s.k, s.v, s.g, s.heads, 4, 4, 1) == nil {
-			t.Errorf("%s was accepted", name)
+// TestCachesMayBeBF16: attention over keys and values in bf16 is attention over the same ones in f32, to the bit, whichever of them are.
+func TestCachesMayBeBF16(t *testing.T) {
+	eachTable(t, func(t *testing.T, d *device) {
+		for _, c := range scenes {
+			s := newScene(rand.New(rand.NewPCG(13, 1)), c.lengths, c.kvHeads, c.group, c.dim, c.vdim, c.size)
+			k, v := spec.Round(s.k), spec.Round(s.v)
+			s.k, s.v = spec.Widen(k), spec.Widen(v)
+			n := len(s.g.Positions)
+			want := s.rows(t, d, upTo(n))
+			keys, values := bf16(k, c.kvHeads, c.size, c.dim), bf16(v, c.kvHeads, c.size, c.vdim)
+			for what, in := range map[string][2]cuda.Tensor{
+				"both": {keys, values}, "keys": {keys, f32(s.v, c.kvHeads, c.size, c.vdim)}, "values": {f32(s.k, c.kvHeads, c.size, c.dim), values},
+			} {
+				got := make([]float32, len(want))
+				op := s.attention(got, s.q, s.g)
+				op.In[1], op.In[2] = in[0], in[1]
+				d.run(t, op)
+				sameBits(t, c.name+": "+what, got, want)
+			}
+			if c.kvHeads == 1 && c.vdim <= c.dim {
+				want, got := make([]float32, n*s.heads*c.vdim), make([]float32, n*s.heads*c.vdim)
+				d.run(t, s.latentAttention(want, s.q, s.g))
+				op := s.latentAttention(got, s.q, s.g)
+				op.In[1] = keys
+				d.run(t, op)
+				sameBits(t, c.name+": latents", got, want)
+			}
+			read, back := make([]float32, c.lengths[0]*c.kvHeads*c.dim), make([]float32, c.lengths[0]*c.kvHeads*c.dim)
+			d.run(t, cacheRead(read, s.k, s.g, 0, 0, c.dim))
+			op := cacheRead(back, s.k, s.g, 0, 0, c.dim)
+			op.In[0] = keys
+			d.run(t, op)
+			sameBits(t, c.name+": read back", back, read)
 		}
-	}
+	})
+}
+
+// TestTilesMayBeBF16, as caches may.
+func TestTilesMayBeBF16(t *testing.T) {
+	eachTable(t, func(t *testing.T, d *device) {
+		rng := rand.New(rand.NewPCG(14, 1))
+		shape := spec.Tile{Heads: 6, KVHeads: 2, Keys: 130, Dim: 13, VDim: 7}
+		k, v := spec.Round(random(rng, 2*130*13)), spec.Round(random(rng, 2*130*7))
+		q, limits := random(rng, 5*6*13), []int32{129, 64, 0, -1, 200}
+		start := make([]float32, 5*6*9)
+		spec.AttendStart(start, 7)
+		want := slices.Clone(start)
+		d.run(t, attendTile(want, q, spec.Widen(k), spec.Widen(v), limits, shape, 0.3))
+		for _, c := range [][2]bool{{true, true}, {true, false}, {false, true}} {
+			got := slices.Clone(start)
+			op := attendTile(got, q, spec.Widen(k), spec.Widen(v), limits, shape, 0.3)
+			if c[0] {
+				op.In[1] = bf16(k, 130, 13)
+			}
+			if c[1] {
+				op.In[2] = bf16(v, 130, 7)
+			}
+			d.run(t, op)
+			sameBits(t, fmt.Sprint("keys ", c[0], ", values ", c[1]), got, want)
+		}
+	})
 }

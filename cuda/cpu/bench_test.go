@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/inference-pio/inference-pio/cuda"
 	"github.com/inference-pio/inference-pio/cuda/cpu"
 )
 
@@ -18,20 +19,21 @@ var layer06 = [][2]int{{2048, 1024}, {1024, 1024}, {1024, 1024}, {1024, 2048}, {
 func BenchmarkMatMulDecode(b *testing.B) {
 	rng := rand.New(rand.NewPCG(1, 1))
 	x, y := random(rng, 4096), make([]float32, 4096)
-	for _, typ := range []cpu.Type{cpu.BF16, cpu.F8E4M3} {
-		ws, raw := maps06(typ)
+	for _, typ := range []cuda.DType{cuda.BF16, cuda.F8E4M3} {
+		ws, raw := maps06(b, typ)
 		for _, threads := range []int{1, 2} {
-			b.Run(fmt.Sprintf("%s/threads=%d", typeName(typ), threads), func(b *testing.B) {
-				p := newPool(b, threads, cpu.Tables()[0])
+			b.Run(fmt.Sprintf("%s/threads=%d", typ, threads), func(b *testing.B) {
+				d := newDevice(b, threads, cpu.Tables()[0])
 				var multiplying, reading time.Duration
+				ops := products(ws, y, x, 1)
 				for b.Loop() {
 					start := time.Now()
-					for _, w := range ws {
-						must(b, p.MatMul(y[:w.Rows], x[:w.Cols], w))
+					for _, op := range ops {
+						d.run(b, op)
 					}
 					multiplying += time.Since(start)
 					start = time.Now()
-					p.Read(raw)
+					d.Read(raw)
 					reading += time.Since(start)
 				}
 				b.ReportMetric(float64(len(raw))*float64(b.N)/multiplying.Seconds()/1e9, "GB/s")
@@ -42,7 +44,7 @@ func BenchmarkMatMulDecode(b *testing.B) {
 }
 
 // maps06 are the maps of eight layers one behind the other, and their bytes. FP8 has one factor for 128 x 128.
-func maps06(typ cpu.Type) (ws []cpu.Matrix, raw []byte) {
+func maps06(b *testing.B, typ cuda.DType) (ws []cuda.Matrix, raw []byte) {
 	elements := 0
 	for _, s := range layer06 {
 		elements += 8 * s[0] * s[1]
@@ -51,21 +53,36 @@ func maps06(typ cpu.Type) (ws []cpu.Matrix, raw []byte) {
 	factors := slices.Repeat([]float32{0.5}, 3072*1024/(128*128))
 	for at := 0; at < len(raw); {
 		s := layer06[len(ws)%len(layer06)]
-		ws = append(ws, cpu.Matrix{Ptr: pointerTo(raw[at:]), Type: typ, Rows: s[0], Cols: s[1],
-			Scale: cpu.Scale{Ptr: pointerTo(factors), Rows: 128, Cols: 128}})
-		at += s[0] * s[1] * typ.Size()
+		elements := raw[at : at+s[0]*s[1]*typ.Size()]
+		if typ == cuda.F8E4M3 {
+			l, err := cuda.BlockScaled(128, 128, cuda.F32)
+			must(b, err)
+			ws = append(ws, hostMatrix(l, s[0], s[1], elements, bytesOf(factors[:s[0]/128*(s[1]/128)])))
+		} else {
+			ws = append(ws, hostMatrix(cuda.Plain(typ), s[0], s[1], elements))
+		}
+		at += len(elements)
 	}
 	return ws, raw
+}
+
+// products are the ops that take rows of x through each of some maps.
+func products(ws []cuda.Matrix, y, x []float32, rows int) []*cuda.Op {
+	var ops []*cuda.Op
+	for _, w := range ws {
+		ops = append(ops, matmul(y[:rows*w.Rows], x[:rows*w.Cols], w))
+	}
+	return ops
 }
 
 // BenchmarkMatMulPrefill multiplies blocks of rows by one layer's maps, in turn with arithmetic in registers alone.
 func BenchmarkMatMulPrefill(b *testing.B) {
 	rng := rand.New(rand.NewPCG(2, 2))
 	for _, rows := range []int{2, 4, 8, 16, 64, 512} {
-		for _, typ := range []cpu.Type{cpu.BF16, cpu.F8E4M3} {
-			b.Run(fmt.Sprintf("%s/rows=%d", typeName(typ), rows), func(b *testing.B) {
-				p := newPool(b, 0, cpu.Tables()[0])
-				all, _ := maps06(typ)
+		for _, typ := range []cuda.DType{cuda.BF16, cuda.F8E4M3} {
+			b.Run(fmt.Sprintf("%s/rows=%d", typ, rows), func(b *testing.B) {
+				d := newDevice(b, 0, cpu.Tables()[0])
+				all, _ := maps06(b, typ)
 				ws, flops := all[:len(layer06)], 0
 				for _, w := range ws {
 					flops += 2 * rows * w.Rows * w.Cols
@@ -73,13 +90,14 @@ func BenchmarkMatMulPrefill(b *testing.B) {
 				x, y := random(rng, rows*4096), make([]float32, rows*4096)
 				var multiplying time.Duration
 				peak := 0.0
+				ops := products(ws, y, x, rows)
 				for b.Loop() {
 					start := time.Now()
-					for _, w := range ws {
-						must(b, p.MatMul(y[:rows*w.Rows], x[:rows*w.Cols], w))
+					for _, op := range ops {
+						d.run(b, op)
 					}
 					multiplying += time.Since(start)
-					peak += p.PeakFLOPS()
+					peak += d.PeakFLOPS()
 				}
 				rate := float64(flops) * float64(b.N) / multiplying.Seconds()
 				b.ReportMetric(rate/1e9, "GFLOP/s")
@@ -93,13 +111,14 @@ func BenchmarkMatMulPrefill(b *testing.B) {
 func BenchmarkAttention(b *testing.B) {
 	for _, c := range []struct{ context, rows int }{{1024, 1}, {4096, 1}, {1024, 256}, {4096, 128}} {
 		b.Run(fmt.Sprintf("context=%d/rows=%d", c.context, c.rows), func(b *testing.B) {
-			p := newPool(b, 0, cpu.Tables()[0])
+			d := newDevice(b, 0, cpu.Tables()[0])
 			s := newScene(rand.New(rand.NewPCG(3, 3)), []int{c.context}, 8, 2, 128, 128, 64)
 			g := s.g
 			g.Positions, g.Seqs = g.Positions[c.context-c.rows:], g.Seqs[c.context-c.rows:]
 			q, y := s.q[:c.rows*16*128], make([]float32, c.rows*16*128)
+			op := s.attention(y, q, g)
 			for b.Loop() {
-				must(b, p.Attention(y, q, s.k, s.v, g, 16, 128, 128, s.scale))
+				d.run(b, op)
 			}
 			pairs := 0
 			for _, at := range g.Positions {
@@ -113,22 +132,18 @@ func BenchmarkAttention(b *testing.B) {
 
 // BenchmarkSmallOps are the ops between the large ones in a decode step.
 func BenchmarkSmallOps(b *testing.B) {
-	p := newPool(b, 0, cpu.Tables()[0])
+	d := newDevice(b, 0, cpu.Tables()[0])
 	rng := rand.New(rand.NewPCG(4, 4))
-	x, y, w := random(rng, 3072), make([]float32, 3072), randomMatrix(rng, cpu.BF16, 1, 1024)
-	b.Run("rmsnorm", func(b *testing.B) {
-		for b.Loop() {
-			must(b, p.RMSNorm(y[:1024], x[:1024], w, 1e-6, 0))
-		}
-	})
-	b.Run("swiglu", func(b *testing.B) {
-		for b.Loop() {
-			must(b, p.SwiGLU(y, x, x))
-		}
-	})
-	b.Run("add", func(b *testing.B) {
-		for b.Loop() {
-			must(b, p.Add(y[:1024], x[:1024], x[:1024]))
-		}
-	})
+	x, y, w := random(rng, 3072), make([]float32, 3072), randomMatrix(rng, "bf16", 1, 1024)
+	for _, op := range []*cuda.Op{
+		cuda.NewOp(cuda.OpRMSNorm).Gives(f32(y[:1024], 1024)).Takes(f32(x[:1024], 1024)).By(w).With(1e-6, 0),
+		cuda.NewOp(cuda.OpSwiGLU).Gives(f32(y)).Takes(f32(x), f32(x)),
+		cuda.NewOp(cuda.OpAdd).Gives(f32(y[:1024])).Takes(f32(x[:1024]), f32(x[:1024])),
+	} {
+		b.Run(op.Code.String(), func(b *testing.B) {
+			for b.Loop() {
+				d.run(b, op)
+			}
+		})
+	}
 }

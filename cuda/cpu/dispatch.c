@@ -46,9 +46,9 @@ static unsigned native_outs(const pio_op *op) { return op->code == PIO_OP_cache_
 
 static unsigned native_ins(const pio_op *op) {
   switch (op->code) {
-  case PIO_OP_attention: // keys and values
+  case PIO_OP_attention: // keys and values, of one type
   case PIO_OP_attend_tile:
-    return 2 | 4;
+    return op->in[1].type == op->in[2].type ? 2 | 4 : 0;
   case PIO_OP_latent_attention:
     return 2;
   case PIO_OP_cache_read:
@@ -109,7 +109,7 @@ const char *pio_run(pio_pool *p, const pio_kernels *t, const pio_op *op) {
     return "there are no kernels for this op";
   unsigned outs = native_outs(op), ins = native_ins(op);
   size_t foreign_n = room_for(op->out, op->outs, outs) + room_for(op->in, op->ins, ins);
-  if (op->outs > 0 && op->out[0].at && count(&op->out[0]) == 0)
+  if (op->outs > 0 && count(&op->out[0]) == 0) // what is left out has no dimension, and so one element
     return NULL;
   if (foreign_n == 0)
     return t->run[op->code](p, op);

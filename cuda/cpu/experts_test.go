@@ -1,19 +1,28 @@
 package cpu_test
 
 import (
-	"encoding/binary"
 	"fmt"
 	"math"
 	"math/rand/v2"
 	"slices"
 	"testing"
-	"unsafe"
 
+	"github.com/inference-pio/inference-pio/cuda"
 	"github.com/inference-pio/inference-pio/cuda/cpu"
+	"github.com/inference-pio/inference-pio/cuda/spec"
 )
 
-func vector(values ...float32) cpu.Matrix {
-	return cpu.Matrix{Ptr: unsafe.Pointer(unsafe.SliceData(values)), Type: cpu.F32, Rows: 1, Cols: len(values)}
+// route is the op of a router that chooses as c says.
+func route(index []int32, weights, logits []float32, c spec.Routing) *cuda.Op {
+	return cuda.NewOp(cuda.OpRoute).Gives(i32(index, c.TopK), f32(weights, c.TopK)).Takes(f32(logits, c.Experts)).By(c.Bias).With(c.Epsilon, c.Scale).
+		At(flag(c.Sigmoid), int32(c.TopK), int32(c.Groups), int32(c.TopGroups), flag(c.Normalize))
+}
+
+func flag(b bool) int32 {
+	if b {
+		return 1
+	}
+	return 0
 }
 
 // TestRouteByHand is one row of logits after the other, with what must come out. Sigmoid of 0 is 1/2, of ln 3 is 3/4.
@@ -21,40 +30,40 @@ func TestRouteByHand(t *testing.T) {
 	nan, inf := float32(math.NaN()), float32(math.Inf(1))
 	ln3 := float32(math.Log(3))
 	for name, c := range map[string]struct {
-		how     cpu.Routing
+		how     spec.Routing
 		logits  []float32
 		index   []int32
 		weights []float64
 	}{
-		"the largest first":                       {cpu.Routing{TopK: 2, Normalize: true}, []float32{0, ln3, 0, -9}, []int32{1, 0}, []float64{0.75, 0.25}},
-		"not normalized: shares of all experts":   {cpu.Routing{TopK: 2}, []float32{0, ln3, 0, 0}, []int32{1, 0}, []float64{0.5, 1. / 6}},
-		"of equals the lower expert":              {cpu.Routing{TopK: 3}, []float32{1, 1, 1, 1, 1}, []int32{0, 1, 2}, []float64{0.2, 0.2, 0.2}},
-		"closer than scores can tell":             {cpu.Routing{TopK: 2}, []float32{-200, -199, 100}, []int32{2, 1}, []float64{1, 0}},
-		"all, when all are asked for":             {cpu.Routing{TopK: 3, Normalize: true, Scale: 2}, []float32{0, 0, ln3}, []int32{2, 0, 1}, []float64{1.2, 0.4, 0.4}},
-		"scaled":                                  {cpu.Routing{TopK: 1, Normalize: true, Scale: 1.8}, []float32{3, 2}, []int32{0}, []float64{1.8}},
-		"scaled though not normalized":            {cpu.Routing{TopK: 1, Sigmoid: true, Scale: 2}, []float32{0, -1}, []int32{0}, []float64{1}},
-		"sigmoids":                                {cpu.Routing{TopK: 2, Sigmoid: true}, []float32{0, ln3, -1}, []int32{1, 0}, []float64{0.75, 0.5}},
-		"an epsilon in the sum":                   {cpu.Routing{TopK: 2, Sigmoid: true, Normalize: true, Epsilon: 0.25}, []float32{0, ln3, -1}, []int32{1, 0}, []float64{0.5, 1. / 3}},
-		"a bias turns the choice, not the weight": {cpu.Routing{TopK: 1, Sigmoid: true, Bias: vector(0.3, 0, 0)}, []float32{0, ln3, -1}, []int32{0}, []float64{0.5}},
-		"a negative bias":                         {cpu.Routing{TopK: 2, Sigmoid: true, Bias: vector(-5, -4, -6)}, []float32{0, 0, 0}, []int32{1, 0}, []float64{0.5, 0.5}},
-		"a bias on a softmax":                     {cpu.Routing{TopK: 1, Bias: vector(0, 0.9, 0, 0)}, []float32{ln3, 0, 0, 0}, []int32{1}, []float64{1. / 6}},
+		"the largest first":                       {spec.Routing{TopK: 2, Normalize: true}, []float32{0, ln3, 0, -9}, []int32{1, 0}, []float64{0.75, 0.25}},
+		"not normalized: shares of all experts":   {spec.Routing{TopK: 2}, []float32{0, ln3, 0, 0}, []int32{1, 0}, []float64{0.5, 1. / 6}},
+		"of equals the lower expert":              {spec.Routing{TopK: 3}, []float32{1, 1, 1, 1, 1}, []int32{0, 1, 2}, []float64{0.2, 0.2, 0.2}},
+		"closer than scores can tell":             {spec.Routing{TopK: 2}, []float32{-200, -199, 100}, []int32{2, 1}, []float64{1, 0}},
+		"all, when all are asked for":             {spec.Routing{TopK: 3, Normalize: true, Scale: 2}, []float32{0, 0, ln3}, []int32{2, 0, 1}, []float64{1.2, 0.4, 0.4}},
+		"scaled":                                  {spec.Routing{TopK: 1, Normalize: true, Scale: 1.8}, []float32{3, 2}, []int32{0}, []float64{1.8}},
+		"scaled though not normalized":            {spec.Routing{TopK: 1, Sigmoid: true, Scale: 2}, []float32{0, -1}, []int32{0}, []float64{1}},
+		"sigmoids":                                {spec.Routing{TopK: 2, Sigmoid: true}, []float32{0, ln3, -1}, []int32{1, 0}, []float64{0.75, 0.5}},
+		"an epsilon in the sum":                   {spec.Routing{TopK: 2, Sigmoid: true, Normalize: true, Epsilon: 0.25}, []float32{0, ln3, -1}, []int32{1, 0}, []float64{0.5, 1. / 3}},
+		"a bias turns the choice, not the weight": {spec.Routing{TopK: 1, Sigmoid: true, Bias: vector(0.3, 0, 0)}, []float32{0, ln3, -1}, []int32{0}, []float64{0.5}},
+		"a negative bias":                         {spec.Routing{TopK: 2, Sigmoid: true, Bias: vector(-5, -4, -6)}, []float32{0, 0, 0}, []int32{1, 0}, []float64{0.5, 0.5}},
+		"a bias on a softmax":                     {spec.Routing{TopK: 1, Bias: vector(0, 0.9, 0, 0)}, []float32{ln3, 0, 0, 0}, []int32{1}, []float64{1. / 6}},
 		// The groups' two best are 0.5+0.5, 0.75+0.1 and 0.5+0.4; the single best expert is in the worst group.
-		"groups by their two best": {cpu.Routing{TopK: 2, Sigmoid: true, Groups: 3, TopGroups: 2}, []float32{0, 0, ln3, -2.1972246, 0, -0.4054651}, []int32{0, 1}, []float64{0.5, 0.5}},
+		"groups by their two best": {spec.Routing{TopK: 2, Sigmoid: true, Groups: 3, TopGroups: 2}, []float32{0, 0, ln3, -2.1972246, 0, -0.4054651}, []int32{0, 1}, []float64{0.5, 0.5}},
 		// Experts outside the group are no candidates even where those within have negative scores.
-		"groups with negative biases": {cpu.Routing{TopK: 2, Sigmoid: true, Groups: 2, TopGroups: 1, Bias: vector(-9, -9, -2, -9)}, []float32{0, 0, ln3, 0}, []int32{2, 3}, []float64{0.75, 0.5}},
-		"of equal groups the lower":   {cpu.Routing{TopK: 1, Sigmoid: true, Groups: 2, TopGroups: 1}, []float32{0, 0, 0, 0}, []int32{0}, []float64{0.5}},
-		"no number is the worst":      {cpu.Routing{TopK: 2, Sigmoid: true}, []float32{nan, -50, 0}, []int32{2, 1}, []float64{0.5, math.Exp(-50)}},
-		"nothing but no numbers":      {cpu.Routing{TopK: 2, Sigmoid: true}, []float32{nan, nan, nan}, []int32{0, 1}, []float64{math.NaN(), math.NaN()}},
-		"infinite":                    {cpu.Routing{TopK: 1, Sigmoid: true}, []float32{0, inf}, []int32{1}, []float64{1}},
+		"groups with negative biases": {spec.Routing{TopK: 2, Sigmoid: true, Groups: 2, TopGroups: 1, Bias: vector(-9, -9, -2, -9)}, []float32{0, 0, ln3, 0}, []int32{2, 3}, []float64{0.75, 0.5}},
+		"of equal groups the lower":   {spec.Routing{TopK: 1, Sigmoid: true, Groups: 2, TopGroups: 1}, []float32{0, 0, 0, 0}, []int32{0}, []float64{0.5}},
+		"no number is the worst":      {spec.Routing{TopK: 2, Sigmoid: true}, []float32{nan, -50, 0}, []int32{2, 1}, []float64{0.5, math.Exp(-50)}},
+		"nothing but no numbers":      {spec.Routing{TopK: 2, Sigmoid: true}, []float32{nan, nan, nan}, []int32{0, 1}, []float64{math.NaN(), math.NaN()}},
+		"infinite":                    {spec.Routing{TopK: 1, Sigmoid: true}, []float32{0, inf}, []int32{1}, []float64{1}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			c.how.Experts = len(c.logits)
 			if c.how.Scale == 0 {
 				c.how.Scale = 1
 			}
-			check := func(t *testing.T, route func(index []int32, weights []float32)) {
+			check := func(t *testing.T, choose func(index []int32, weights []float32)) {
 				index, weights := make([]int32, c.how.TopK), make([]float32, c.how.TopK)
-				route(index, weights)
+				choose(index, weights)
 				if !slices.Equal(index, c.index) {
 					t.Errorf("chose %v, not %v", index, c.index)
 				}
@@ -65,10 +74,10 @@ func TestRouteByHand(t *testing.T) {
 				}
 			}
 			t.Run("specification", func(t *testing.T) {
-				check(t, func(index []int32, weights []float32) { cpu.RefRoute(index, weights, c.logits, c.how) })
+				check(t, func(index []int32, weights []float32) { spec.Route(index, weights, c.logits, c.how) })
 			})
-			eachTable(t, func(t *testing.T, p *cpu.Pool) {
-				check(t, func(index []int32, weights []float32) { must(t, p.Route(index, weights, c.logits, c.how)) })
+			eachTable(t, func(t *testing.T, d *device) {
+				check(t, func(index []int32, weights []float32) { d.run(t, route(index, weights, c.logits, c.how)) })
 			})
 		})
 	}
@@ -76,10 +85,10 @@ func TestRouteByHand(t *testing.T) {
 
 // TestRouteMatchesTheSpecification on random logits, of all kinds of router, with more and fewer experts than a vector.
 func TestRouteMatchesTheSpecification(t *testing.T) {
-	eachTable(t, func(t *testing.T, p *cpu.Pool) {
+	eachTable(t, func(t *testing.T, d *device) {
 		rng := rand.New(rand.NewPCG(1, 8))
 		for i := range 200 {
-			c := cpu.Routing{Sigmoid: i%2 == 1, Normalize: i%3 > 0, Epsilon: 1e-20, Scale: 1 + rng.Float32(), Experts: 2 + rng.IntN(40)}
+			c := spec.Routing{Sigmoid: i%2 == 1, Normalize: i%3 > 0, Epsilon: 1e-20, Scale: 1 + rng.Float32(), Experts: 2 + rng.IntN(40)}
 			if i%5 == 4 {
 				c.Groups = 1 + rng.IntN(4)
 				c.Experts = c.Groups * (2 + rng.IntN(12))
@@ -87,14 +96,14 @@ func TestRouteMatchesTheSpecification(t *testing.T) {
 			}
 			c.TopK = 1 + rng.IntN(c.Experts/max(c.Groups, 1))
 			if i%7 > 3 {
-				c.Bias = randomMatrix(rng, matrixTypes[i%len(matrixTypes)], 1, c.Experts)
+				c.Bias = randomMatrix(rng, vectorLayouts[i%len(vectorLayouts)], 1, c.Experts)
 			}
 			rows := 1 + rng.IntN(300)
 			logits := random(rng, rows*c.Experts)
 			index, want := make([]int32, rows*c.TopK), make([]int32, rows*c.TopK)
 			weights, exact := make([]float32, rows*c.TopK), make([]float32, rows*c.TopK)
-			must(t, p.Route(index, weights, logits, c))
-			cpu.RefRoute(want, exact, logits, c)
+			d.run(t, route(index, weights, logits, c))
+			spec.Route(want, exact, logits, c)
 			if !slices.Equal(index, want) {
 				t.Fatalf("%+v: chose other experts", c)
 			}
@@ -104,203 +113,301 @@ func TestRouteMatchesTheSpecification(t *testing.T) {
 	})
 }
 
-// TestRouteRefusesWhatItCannotChoose and what does not fit its slices.
-func TestRouteRefusesWhatItCannotChoose(t *testing.T) {
-	p := newPool(t, 1, cpu.Tables()[0])
-	for name, c := range map[string]cpu.Routing{
-		"no experts":         {Experts: 8},
-		"more than there":    {Experts: 8, TopK: 9},
-		"too many at all":    {Experts: 4097, TopK: 1},
-		"uneven groups":      {Experts: 8, TopK: 1, Groups: 3, TopGroups: 1},
-		"groups of one":      {Experts: 8, TopK: 1, Groups: 8, TopGroups: 1},
-		"groups too few":     {Experts: 8, TopK: 5, Groups: 2, TopGroups: 1},
-		"more groups":        {Experts: 8, TopK: 1, Groups: 2, TopGroups: 3},
-		"a bias of another":  {Experts: 8, TopK: 1, Bias: vector(1, 2)},
-		"a bias of no type":  {Experts: 8, TopK: 1, Bias: cpu.Matrix{Ptr: unsafe.Pointer(new([8]float32)), Type: 9, Cols: 8}},
-		"a row that is half": {Experts: 7, TopK: 1},
-	} {
-		if p.Route(make([]int32, c.TopK), make([]float32, c.TopK), make([]float32, 8), c) == nil {
-			t.Errorf("%s: accepted", name)
+// TestRouteOfManyExperts: more than any published router has, or an error.
+func TestRouteOfManyExperts(t *testing.T) {
+	eachTable(t, func(t *testing.T, d *device) {
+		for _, experts := range []int{512, 4096, 4097, 10_000} {
+			c := spec.Routing{Experts: experts, TopK: 22, Scale: 1, Normalize: true}
+			logits := random(rand.New(rand.NewPCG(1, 9)), 3*experts)
+			index, want := make([]int32, 3*c.TopK), make([]int32, 3*c.TopK)
+			weights, exact := make([]float32, 3*c.TopK), make([]float32, 3*c.TopK)
+			if err := d.do(route(index, weights, logits, c)); err != nil && experts > 4096 {
+				continue
+			} else if err != nil {
+				t.Fatal(err)
+			}
+			spec.Route(want, exact, logits, c)
+			sameInts(t, shape(experts), index, want)
+			within(t, shape(experts), weights, exact, relative(exact, float64(experts+c.TopK+12)))
 		}
-	}
-	if p.Route(make([]int32, 1), make([]float32, 2), make([]float32, 8), cpu.Routing{Experts: 8, TopK: 2, Scale: 1}) == nil {
-		t.Error("an index that is too short was accepted")
-	}
+	})
 }
 
-// TestGroupedMatMulIsMatMulOfEachGroup, to the bit: groups of no, few and many rows, of types that differ.
-func TestGroupedMatMulIsMatMulOfEachGroup(t *testing.T) {
-	eachTable(t, func(t *testing.T, p *cpu.Pool) {
+// mixture is rows that go to experts of a layer.
+type mixture struct {
+	rows, k, hidden, inner int
+	x, weights             []float32
+	index                  []int32
+	experts                []cuda.Expert
+}
+
+// newMixture sends each row to k different experts of so many, the first ones more often than the last, of which some have nobody.
+func newMixture(rng *rand.Rand, layout string, rows, experts, k, hidden, inner int) mixture {
+	m := mixture{rows: rows, k: k, hidden: hidden, inner: inner, x: random(rng, rows*hidden), weights: random(rng, rows*k)}
+	for range rows {
+		some := max(k, experts*3/4)
+		if rng.IntN(2) == 0 {
+			some = max(k, experts/4)
+		}
+		for _, e := range rng.Perm(some)[:k] {
+			m.index = append(m.index, int32(e))
+		}
+	}
+	for range experts {
+		m.experts = append(m.experts, cuda.Expert{Gate: randomMatrix(rng, layout, inner, hidden), Up: randomMatrix(rng, layout, inner, hidden),
+			Down: randomMatrix(rng, layout, hidden, inner)})
+	}
+	return m
+}
+
+// op is the mixture, in room for all; without y it leaves what each expert makes of each row, without weights, in rows.
+func (m mixture) op(y, rows []float32) *cuda.Op { return m.opIn(m.rows*m.k, y, rows) }
+
+// opIn is op in room for so many of its rows at once.
+func (m mixture) opIn(room int, y, rows []float32) *cuda.Op {
+	op := cuda.NewOp(cuda.OpExperts)
+	if y == nil {
+		op.Gives(cuda.Tensor{})
+	} else {
+		op.Gives(f32(y, m.hidden))
+	}
+	inner := f32(make([]float32, 2*room*m.inner), room, m.inner)
+	op.Gives(f32(rows, m.hidden), inner).Takes(f32(m.x, m.hidden), i32(m.index, m.k), f32(m.weights, m.k))
+	op.Experts = &cuda.ExpertTable{Experts: m.experts}
+	return op
+}
+
+func expertSum(y, rows []float32, m mixture) *cuda.Op {
+	return cuda.NewOp(cuda.OpExpertSum).Gives(f32(y, m.hidden)).Takes(f32(rows, m.hidden), i32(m.index, m.k), f32(m.weights, m.k))
+}
+
+// part is some rows of it.
+func (m mixture) part(from, to int) mixture {
+	m.x, m.index, m.weights = m.x[from*m.hidden:to*m.hidden], m.index[from*m.k:to*m.k], m.weights[from*m.k:to*m.k]
+	m.rows = to - from
+	return m
+}
+
+// only is it with those experts alone that a device has.
+func (m mixture) only(has func(expert int) bool) mixture {
+	m.experts = slices.Clone(m.experts)
+	for e := range m.experts {
+		if !has(e) {
+			m.experts[e] = cuda.Expert{}
+		}
+	}
+	return m
+}
+
+// run gives the sums, and what each expert made of each row.
+func (m mixture) run(t *testing.T, d *device) (y, rows []float32) {
+	t.Helper()
+	y, rows = noNumbers(m.rows*m.hidden), noNumbers(m.rows*m.k*m.hidden)
+	d.run(t, m.op(y, noNumbers(len(rows))))
+	d.run(t, m.op(nil, rows))
+	return y, rows
+}
+
+// noNumbers is what results hold before they are written.
+func noNumbers(n int) []float32 { return slices.Repeat([]float32{float32(math.NaN())}, n) }
+
+// mixtures are sizes of a layer, from one row to hundreds, with experts for a panel of rows and experts for one.
+var mixtures = []struct{ rows, experts, k, hidden, inner int }{
+	{1, 1, 1, 1, 1}, {1, 8, 8, 70, 13}, {3, 5, 2, 9, 515}, {130, 4, 2, 70, 37}, {17, 512, 10, 33, 20}, {400, 512, 3, 24, 8}, {300, 9, 1, 100, 8},
+}
+
+// TestExpertsMatchTheSpecification, what each makes of a row and their sum. The error of a product is matmul's; silu's slope is below
+// 1.1, and what errors its factors have goes through the last product.
+func TestExpertsMatchTheSpecification(t *testing.T) {
+	eachTable(t, func(t *testing.T, d *device) {
 		rng := rand.New(rand.NewPCG(2, 8))
-		for _, counts := range [][]int32{{1}, {0, 1, 0}, {1, 1, 1, 1, 1, 1, 1, 1}, {0, 16, 17, 0, 3, 97, 1, 0}, {130, 2}, make([]int32, 70), {0, 0}} {
-			for _, s := range [][2]int{{8, 8}, {70, 37}, {515, 100}} {
-				in, out, rows := s[0], s[1], 0
-				ws := make([]cpu.Matrix, len(counts))
-				if len(counts) == 70 { // more than the usual number
-					for i := range counts {
-						counts[i] = int32(rng.IntN(3))
+		for _, layout := range layouts {
+			for _, s := range mixtures {
+				m := newMixture(rng, layout, s.rows, s.experts, s.k, s.hidden, s.inner)
+				what := fmt.Sprint(layout, s)
+				y, rows := m.run(t, d)
+				want := make([]float32, len(rows))
+				spec.Experts(want, m.x, m.index, m.k, m.experts)
+				for i, e := range m.index {
+					from, to := i*m.hidden, (i+1)*m.hidden
+					within(t, what, rows[from:to], want[from:to], expertBound(m.x[i/m.k*m.hidden:][:m.hidden], m.experts[e]))
+				}
+				sum, size := make([]float32, len(y)), make([]float64, len(y))
+				spec.ExpertSum(sum, rows, m.weights, m.k)
+				for i := range size {
+					for j := range m.k {
+						size[i] += math.Abs(float64(m.weights[i/m.hidden*m.k+j]) * float64(rows[(i/m.hidden*m.k+j)*m.hidden+i%m.hidden]))
 					}
 				}
-				for i, n := range counts {
-					ws[i], rows = randomMatrix(rng, allTypes[i%len(allTypes)], out, in), rows+int(n)
-				}
-				x := random(rng, rows*in)
-				got, want := make([]float32, rows*out), make([]float32, rows*out)
-				must(t, p.MatMulGrouped(got, x, counts, ws))
-				exact, at := make([]float32, rows*out), 0
-				cpu.RefMatMulGrouped(exact, x, counts, ws)
-				for i, n := range counts {
-					from, to := at*out, (at+int(n))*out
-					must(t, p.MatMul(want[from:to], x[at*in:(at+int(n))*in], ws[i]))
-					within(t, fmt.Sprint(counts, s), got[from:to], exact[from:to], matmulBound(x[at*in:], ws[i]))
-					at += int(n)
-				}
-				sameBits(t, fmt.Sprint(counts, s), got, want)
+				within(t, what, y, sum, func(i int) float64 { return eps * size[i] * float64(2*m.k+1) })
 			}
 		}
 	})
 }
 
-// TestGroupedMatMulKeepsItsWordAboutSizes.
-func TestGroupedMatMulKeepsItsWordAboutSizes(t *testing.T) {
-	p := newPool(t, 2, cpu.Tables()[0])
-	rng := rand.New(rand.NewPCG(3, 8))
-	w, other, wider := randomMatrix(rng, cpu.F32, 2, 4), randomMatrix(rng, cpu.F32, 3, 4), randomMatrix(rng, cpu.F32, 2, 5)
-	unread := w
-	unread.Type = 9
-	for name, c := range map[string]struct {
-		y, x   int
-		counts []int32
-		ws     []cpu.Matrix
-	}{
-		"no groups":             {0, 0, nil, nil},
-		"a group too few":       {4, 8, []int32{2}, []cpu.Matrix{w, w}},
-		"rows that are not":     {4, 8, []int32{2, 1}, []cpu.Matrix{w, w}},
-		"rows left over":        {4, 8, []int32{0, 1}, []cpu.Matrix{w, w}},
-		"fewer than none":       {4, 8, []int32{3, -1}, []cpu.Matrix{w, w}},
-		"a result too short":    {3, 8, []int32{1, 1}, []cpu.Matrix{w, w}},
-		"other outs":            {4, 8, []int32{1, 1}, []cpu.Matrix{w, other}},
-		"other ins":             {4, 8, []int32{1, 1}, []cpu.Matrix{w, wider}},
-		"a type it cannot read": {4, 8, []int32{1, 1}, []cpu.Matrix{w, unread}},
-	} {
-		if p.MatMulGrouped(make([]float32, c.y), make([]float32, c.x), c.counts, c.ws) == nil {
-			t.Errorf("%s: accepted", name)
+// expertBound is what rounding can do to what one expert makes of one row.
+func expertBound(x []float32, e cuda.Expert) func(i int) float64 {
+	inner := e.Gate.Rows
+	gate, up := make([]float32, inner), make([]float32, inner)
+	spec.MatMul(gate, x, e.Gate)
+	spec.MatMul(up, x, e.Up)
+	product, off := make([]float32, inner), make([]float64, inner)
+	spec.SwiGLU(product, gate, up)
+	gateOff, upOff := matmulBound(x, e.Gate), matmulBound(x, e.Up)
+	for i := range off {
+		silu := math.Abs(float64(gate[i]) / (1 + math.Exp(-float64(gate[i]))))
+		off[i] = 1.1*(gateOff(i)+eps)*math.Abs(float64(up[i])) + silu*upOff(i) + 1.1*gateOff(i)*upOff(i) + 9*eps*math.Abs(float64(product[i]))
+	}
+	last := matmulBound(product, e.Down)
+	return func(i int) float64 {
+		bound := last(i)
+		for k := range inner {
+			bound += 1.01 * off[k] * math.Abs(float64(spec.Element(e.Down, i*inner+k)))
 		}
+		return bound
 	}
 }
 
-// TestGatherByValueFindsRowsInOrder by hand: row 0 goes to 5 and 2, row 1 to 2 and 9, row 2 to 9 and 5.
-func TestGatherByValueFindsRowsInOrder(t *testing.T) {
-	index, x := []int32{5, 2, 2, 9, 9, 5}, []float32{0, 0.5, 1, 1.5, 2, 2.5}
-	eachTable(t, func(t *testing.T, p *cpu.Pool) {
-		for _, c := range []struct {
-			values, entries []int32
-			rows            []float32
-		}{
-			{[]int32{2}, []int32{1, 2}, []float32{0, 0.5, 1, 1.5}},
-			{[]int32{2, 5, 9}, []int32{1, 2, 0, 5, 3, 4}, []float32{0, 0.5, 1, 1.5, 0, 0.5, 2, 2.5, 1, 1.5, 2, 2.5}},
-			{[]int32{9, 2}, []int32{3, 4, 1, 2}, []float32{1, 1.5, 2, 2.5, 0, 0.5, 1, 1.5}},
-			{[]int32{7}, nil, nil},
-			{nil, nil, nil},
-		} {
-			entries, y := make([]int32, len(c.entries)), make([]float32, len(c.rows))
-			must(t, p.GatherByValue(y, entries, x, index, 2, c.values))
-			if !slices.Equal(entries, c.entries) || !slices.Equal(y, c.rows) {
-				t.Errorf("values %v: entries %v and rows %v", c.values, entries, y)
+// TestExpertsAreMatMulsOfEachRow, to the bit: what an expert makes of a row is what the ops it is named after make of that row alone.
+func TestExpertsAreMatMulsOfEachRow(t *testing.T) {
+	eachTable(t, func(t *testing.T, d *device) {
+		rng := rand.New(rand.NewPCG(3, 8))
+		for _, layout := range layouts {
+			for _, s := range mixtures {
+				m := newMixture(rng, layout, s.rows, s.experts, s.k, s.hidden, s.inner)
+				_, rows := m.run(t, d)
+				gate, up, row := make([]float32, s.inner), make([]float32, s.inner), make([]float32, s.hidden)
+				for i, e := range m.index {
+					x := m.x[i/m.k*m.hidden:][:m.hidden]
+					d.run(t, matmul(gate, x, m.experts[e].Gate))
+					d.run(t, matmul(up, x, m.experts[e].Up))
+					d.run(t, cuda.NewOp(cuda.OpSwiGLU).Gives(f32(gate)).Takes(f32(gate), f32(up)))
+					d.run(t, matmul(row, gate, m.experts[e].Down))
+					sameBits(t, fmt.Sprint(layout, s), rows[i*m.hidden:(i+1)*m.hidden], row)
+				}
 			}
-			cpu.RefGatherByValue(y, entries, x, index, 2, c.values)
-			if !slices.Equal(entries, c.entries) || !slices.Equal(y, c.rows) {
-				t.Errorf("values %v, specification: entries %v and rows %v", c.values, entries, y)
-			}
-		}
-		for _, n := range []int{1, 3} {
-			if p.GatherByValue(make([]float32, 2*n), make([]int32, n), x, index, 2, []int32{5}) == nil {
-				t.Errorf("room for %d rows where there are 2 was accepted", n)
-			}
-		}
-		if p.GatherByValue(nil, nil, x, index, 0, nil) == nil || p.GatherByValue(make([]float32, 3), make([]int32, 2), x, index, 2, []int32{5}) == nil {
-			t.Error("sizes that do not fit were accepted")
 		}
 	})
 }
 
-// TestScatterAddMatchesTheSpecification, several entries to a row among them, and keeps the order of a row's additions when
-// there are more rows: those computed alone have the same bits.
-func TestScatterAddMatchesTheSpecification(t *testing.T) {
-	eachTable(t, func(t *testing.T, p *cpu.Pool) {
+// TestExpertsDoNotDependOnCompany: rows alone, in parts and shuffled, on one thread and on several, give the bits that they give together.
+func TestExpertsDoNotDependOnCompany(t *testing.T) {
+	eachTable(t, func(t *testing.T, d *device) {
 		rng := rand.New(rand.NewPCG(4, 8))
-		for _, s := range [][3]int{{1, 8, 2048}, {1, 1, 1}, {7, 3, 13}, {130, 4, 100}, {300, 2, 70}} {
-			rows, k, width := s[0], s[1], s[2]
-			var entries []int32
-			for e := range rows * k {
-				if rng.IntN(4) > 0 {
-					entries = append(entries, int32(e))
-				}
-			}
-			rng.Shuffle(len(entries), func(i, j int) { entries[i], entries[j] = entries[j], entries[i] })
-			x, weights, start := random(rng, len(entries)*width), random(rng, rows*k), random(rng, rows*width)
-			got, want := slices.Clone(start), slices.Clone(start)
-			must(t, p.ScatterAddByIndex(got, x, entries, weights, width, k))
-			cpu.RefScatterAddByIndex(want, x, entries, weights, width, k)
-			size := make([]float64, rows*width)
-			for i, e := range entries {
-				for c := range width {
-					size[int(e)/k*width+c] += math.Abs(float64(weights[e]) * float64(x[i*width+c]))
-				}
-			}
-			within(t, fmt.Sprint(s), got, want, func(i int) float64 {
-				return eps * (size[i] + math.Abs(float64(start[i]))) * float64(2*k+1)
-			})
-			alone := slices.Clone(start)
-			for r := range rows {
-				var own []int32
-				var values []float32
-				for i, e := range entries {
-					if int(e)/k == r {
-						own, values = append(own, e%int32(k)), append(values, x[i*width:(i+1)*width]...)
+		one := newDevice(t, 1, lastName(t))
+		for _, layout := range layouts {
+			for _, s := range mixtures {
+				m := newMixture(rng, layout, s.rows, s.experts, s.k, s.hidden, s.inner)
+				y, rows := m.run(t, d)
+				for _, batch := range []int{1, 7, 100, s.rows} {
+					for from := 0; from < s.rows; from += batch {
+						to := min(s.rows, from+batch)
+						partY, partRows := m.part(from, to).run(t, one)
+						what := fmt.Sprint(layout, s, " from row ", from, " by ", batch)
+						sameBits(t, what, partY, y[from*s.hidden:to*s.hidden])
+						sameBits(t, what, partRows, rows[from*s.k*s.hidden:to*s.k*s.hidden])
 					}
 				}
-				must(t, p.ScatterAddByIndex(alone[r*width:(r+1)*width], values, own, weights[r*k:(r+1)*k], width, k))
-			}
-			sameBits(t, fmt.Sprint(s, " alone"), alone, got)
-		}
-		y := make([]float32, 4)
-		for name, bad := range map[string]error{
-			"an entry that is not": p.ScatterAddByIndex(y, y[:2], []int32{4}, y, 2, 2),
-			"a negative entry":     p.ScatterAddByIndex(y, y[:2], []int32{-1}, y, 2, 2),
-			"rows too short":       p.ScatterAddByIndex(y, y[:3], []int32{1, 0}, y, 2, 2),
-			"weights too few":      p.ScatterAddByIndex(y, y[:2], []int32{1}, y[:3], 2, 2),
-		} {
-			if bad == nil {
-				t.Errorf("%s: accepted", name)
 			}
 		}
 	})
 }
 
-// FuzzRoute: whatever the logits' bits are, a row's experts exist and are different.
-func FuzzRoute(f *testing.F) {
-	f.Add([]byte{0, 0, 0xc0, 0x7f, 0, 0, 0x80, 0xff, 1, 2, 3, 4, 0, 0, 0x80, 0x7f}, uint8(2), uint8(2), true)
-	f.Add([]byte{255, 255, 255, 255, 0, 0, 0, 0, 255, 255, 255, 255}, uint8(1), uint8(0), false)
-	f.Fuzz(func(t *testing.T, raw []byte, k, groups uint8, sigmoid bool) {
-		logits := make([]float32, len(raw)/4)
-		for i := range logits {
-			logits[i] = math.Float32frombits(binary.LittleEndian.Uint32(raw[4*i:]))
-		}
-		c := cpu.Routing{Sigmoid: sigmoid, Experts: len(logits), TopK: int(k), Groups: int(groups), TopGroups: int(groups), Scale: 1, Normalize: true}
-		p := newPool(t, 1, cpu.Tables()[0])
-		index := make([]int32, c.TopK)
-		if p.Route(index, make([]float32, c.TopK), logits, c) != nil {
-			return
-		}
-		want := make([]int32, c.TopK)
-		cpu.RefRoute(want, make([]float32, c.TopK), logits, c)
-		seen := map[int32]bool{}
-		for _, e := range index {
-			if e < 0 || int(e) >= c.Experts || seen[e] {
-				t.Fatalf("chose %v of %d; the specification %v", index, c.Experts, want)
+// TestExpertsInAnyRoom: with room for the rows of one expert at a time, of some, or of all, the bits are the same; with less it is told.
+func TestExpertsInAnyRoom(t *testing.T) {
+	eachTable(t, func(t *testing.T, d *device) {
+		rng := rand.New(rand.NewPCG(8, 8))
+		for _, s := range mixtures {
+			m := newMixture(rng, "bf16", s.rows, s.experts, s.k, s.hidden, s.inner)
+			want, _ := m.run(t, d)
+			goTo := make([]int, s.experts)
+			for _, e := range m.index {
+				goTo[e]++
 			}
-			seen[e] = true
+			least := slices.Max(goTo)
+			for _, room := range []int{least, min(least+1, s.rows*s.k), min(2*least+3, s.rows*s.k)} {
+				y := noNumbers(len(want))
+				d.run(t, m.opIn(room, y, noNumbers(room*s.hidden)))
+				sameBits(t, fmt.Sprint(s, " in room for ", room), y, want)
+			}
+			if least > 1 {
+				if d.do(m.opIn(least-1, make([]float32, len(want)), make([]float32, (least-1)*s.hidden))) == nil {
+					t.Errorf("%v: room for %d rows where an expert has %d was accepted", s, least-1, least)
+				}
+			}
 		}
 	})
+}
+
+// TestExpertsInSeveralPlaces: what is left out of one table and stands in another is added, and then summed: the bits of the whole. What
+// is in no place is zeros, whatever lay there.
+func TestExpertsInSeveralPlaces(t *testing.T) {
+	eachTable(t, func(t *testing.T, d *device) {
+		rng := rand.New(rand.NewPCG(5, 8))
+		for _, layout := range layouts {
+			for _, s := range mixtures {
+				m := newMixture(rng, layout, s.rows, s.experts, s.k, s.hidden, s.inner)
+				y, rows := m.run(t, d)
+				for name, place := range map[string]func(int) int{
+					"all in one": func(int) int { return 0 }, "in turn": func(e int) int { return e % 3 }, "the first elsewhere": func(e int) int { return min(e, 1) },
+				} {
+					sum := make([]float32, len(rows))
+					for p := range 3 {
+						there, part := m.only(func(e int) bool { return place(e) == p }), noNumbers(len(rows))
+						d.run(t, there.op(nil, part))
+						for i, e := range m.index {
+							want := make([]float32, s.hidden)
+							if place(int(e)) == p {
+								want = rows[i*s.hidden : (i+1)*s.hidden]
+							}
+							sameBits(t, fmt.Sprint(layout, s, name), part[i*s.hidden:(i+1)*s.hidden], want)
+						}
+						d.run(t, add(sum, sum, part))
+					}
+					got := noNumbers(len(y))
+					d.run(t, expertSum(got, sum, m))
+					sameBits(t, fmt.Sprint(layout, s, name, " summed"), got, y)
+				}
+			}
+		}
+	})
+}
+
+// TestExpertsAreAddedInTheirOrder, not in that of a row's scores: a row that names the same experts in another order has the same bits.
+func TestExpertsAreAddedInTheirOrder(t *testing.T) {
+	eachTable(t, func(t *testing.T, d *device) {
+		rng := rand.New(rand.NewPCG(6, 8))
+		for _, s := range mixtures {
+			m := newMixture(rng, "bf16", s.rows, s.experts, s.k, s.hidden, s.inner)
+			y, _ := m.run(t, d)
+			for r := range s.rows {
+				index, weights := m.index[r*s.k:(r+1)*s.k], m.weights[r*s.k:(r+1)*s.k]
+				rng.Shuffle(s.k, func(i, j int) {
+					index[i], index[j], weights[i], weights[j] = index[j], index[i], weights[j], weights[i]
+				})
+			}
+			turned, rows := m.run(t, d)
+			sameBits(t, fmt.Sprint(s), turned, y)
+			summed := noNumbers(len(y))
+			d.run(t, expertSum(summed, rows, m))
+			sameBits(t, fmt.Sprint(s, " summed"), summed, y)
+		}
+	})
+}
+
+// TestAnExpertTableIsReadOnce, and one that the kernels cannot read is told.
+func TestAnExpertTableIsReadOnce(t *testing.T) {
+	d := newDevice(t, 1, cpu.Tables()[0])
+	m := newMixture(rand.New(rand.NewPCG(7, 8)), "f32", 2, 3, 1, 4, 2)
+	op := m.op(make([]float32, 8), make([]float32, 8))
+	d.run(t, op)
+	native := op.Experts.Native(nil)
+	d.run(t, op)
+	if again := op.Experts.Native(nil); again != native || native == nil {
+		t.Error("the table was read again")
+	}
+	m.experts[2].Up = hostMatrix(&cuda.Layout{Name: "stone", Planes: []cuda.Plane{{Rows: 1, Cols: 1, Bytes: 1}}}, 2, 4, make([]byte, 8))
+	if err := d.do(m.op(make([]float32, 8), make([]float32, 8))); err == nil || err.Error() != "experts on cpu: no kernels for weights in stone" {
+		t.Errorf("experts in a strange layout: %v", err)
+	}
 }

@@ -5,31 +5,105 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"path"
+	"slices"
 	"testing"
 	"unsafe"
 
+	"github.com/inference-pio/inference-pio/cuda"
 	"github.com/inference-pio/inference-pio/cuda/cpu"
+	"github.com/inference-pio/inference-pio/cuda/spec"
 )
 
-// eps is the largest relative error of one rounding to f32.
-const eps = 1.0 / (1 << 24)
+// helpers_test.go is what all tests of kernels need: devices, operands made of slices, weights at random in every layout, bounds.
 
-// eachTable runs a test with every kernel table this machine has, each with a pool of three threads.
-func eachTable(t *testing.T, f func(t *testing.T, p *cpu.Pool)) {
-	for _, name := range cpu.Tables() {
-		t.Run(name, func(t *testing.T) { f(t, newPool(t, 3, name)) })
-	}
+// device is a CPU and a queue of it.
+type device struct {
+	*cpu.Device
+	queue cuda.Queue
 }
 
-func newPool(t testing.TB, threads int, table string) *cpu.Pool {
+// do runs an op and gives what the queue says of it.
+func (d *device) do(op *cuda.Op) error {
+	d.queue.Run(op)
+	return d.queue.Sync()
+}
+
+// run is do of what must go well.
+func (d *device) run(t testing.TB, op *cuda.Op) {
 	t.Helper()
-	p, err := cpu.NewPoolWith(threads, table)
+	must(t, d.do(op))
+}
+
+func newDevice(t testing.TB, threads int, table string) *device {
+	t.Helper()
+	d, err := cpu.NewWith(threads, table)
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { p.Close() })
-	return p
+	t.Cleanup(func() { d.Close() })
+	return &device{d, d.NewQueue()}
 }
+
+// eachTable runs a test with every kernel table this machine has, each on three threads.
+func eachTable(t *testing.T, f func(t *testing.T, d *device)) {
+	for _, name := range cpu.Tables() {
+		t.Run(name, func(t *testing.T) { f(t, newDevice(t, 3, name)) })
+	}
+}
+
+// lastName is the kernel table of a subtest of eachTable.
+func lastName(t *testing.T) string { return path.Base(t.Name()) }
+
+// ---- operands
+
+// f32 views a slice as a tensor whose first dimension is as large as the others leave it.
+func f32(x []float32, dims ...int) cuda.Tensor { return view(bytesOf(x), cuda.F32, dims) }
+
+// bf16 is f32 for the upper halves of floats.
+func bf16(x []uint16, dims ...int) cuda.Tensor { return view(bytesOf(x), cuda.BF16, dims) }
+
+// i32 is f32 for integers.
+func i32(x []int32, dims ...int) cuda.Tensor { return view(bytesOf(x), cuda.I32, dims) }
+
+func view(data []byte, d cuda.DType, dims []int) cuda.Tensor {
+	each := d.Size()
+	for _, n := range dims {
+		each *= n
+	}
+	t, err := cuda.HostTensor(data, d, append([]int{len(data) / max(each, 1)}, dims...)...)
+	if err != nil {
+		panic(err) // a mistake of the test's
+	}
+	return t
+}
+
+func bytesOf[E any](x []E) []byte {
+	var e E
+	return unsafe.Slice((*byte)(unsafe.Pointer(unsafe.SliceData(x))), len(x)*int(unsafe.Sizeof(e)))
+}
+
+// pages are the operands that address rows in a paged cache.
+func pages(g spec.Pages) []cuda.Tensor {
+	return []cuda.Tensor{i32(g.Positions), i32(g.Seqs), i32(g.Tables, g.Width)}
+}
+
+// matrixOf views plain elements as a matrix.
+func matrixOf[E any](x []E, d cuda.DType, rows, cols int) cuda.Matrix {
+	return hostMatrix(cuda.Plain(d), rows, cols, bytesOf(x))
+}
+
+func hostMatrix(l *cuda.Layout, rows, cols int, planes ...[]byte) cuda.Matrix {
+	m, err := cuda.HostMatrix(l, rows, cols, planes...)
+	if err != nil {
+		panic(err) // a mistake of the test's
+	}
+	return m
+}
+
+func vector(values ...float32) cuda.Matrix { return matrixOf(values, cuda.F32, 1, len(values)) }
+
+// ---- numbers at random
 
 func random(rng *rand.Rand, n int) []float32 {
 	x := make([]float32, n)
@@ -39,29 +113,70 @@ func random(rng *rand.Rand, n int) []float32 {
 	return x
 }
 
-var matrixTypes = []cpu.Type{cpu.F32, cpu.BF16, cpu.F16}
+// The layouts that weights can have, f8e4m3 with factors of either type; and those of them that vectors can have.
+var (
+	layouts       = []string{"f32", "bf16", "f16", "f8e4m3", "bf16x8"}
+	vectorLayouts = []string{"f32", "bf16", "f16", "bf16x8"}
+	plain         = map[string]cuda.DType{"f32": cuda.F32, "bf16": cuda.BF16, "f16": cuda.F16}
+	packed        = &cuda.Layout{Name: "bf16x8", Planes: []cuda.Plane{{Rows: 8, Cols: 8, Bytes: 128}}}
+)
 
-// randomMatrix holds normal values rounded to the type, at an address that is not aligned to it.
-func randomMatrix(rng *rand.Rand, typ cpu.Type, rows, cols int) cpu.Matrix {
-	b := make([]byte, rows*cols*typ.Size()+1)
+// randomMatrix holds normal values rounded to the layout, at an address that is not aligned to it.
+func randomMatrix(rng *rand.Rand, layout string, rows, cols int) cuda.Matrix {
+	switch layout {
+	case "f8e4m3":
+		return randomF8(rng, rows, cols)
+	case packed.Name:
+		return pack(randomMatrix(rng, "bf16", rows, cols))
+	}
+	typ := plain[layout]
+	b := make([]byte, rows*cols*typ.Size()+1)[1:]
 	for i := range rows * cols {
 		v := float32(rng.NormFloat64())
-		switch at := b[1+i*typ.Size():]; typ {
-		case cpu.F32:
+		switch at := b[i*typ.Size():]; typ {
+		case cuda.F32:
 			binary.LittleEndian.PutUint32(at, math.Float32bits(v))
-		case cpu.BF16:
+		case cuda.BF16:
 			binary.LittleEndian.PutUint16(at, uint16(math.Float32bits(v)>>16))
-		case cpu.F16:
+		case cuda.F16:
 			binary.LittleEndian.PutUint16(at, uint16(rng.UintN(1<<15))&0xbbff|uint16(rng.UintN(2))<<15)
-		case cpu.F8E4M3:
-			at[0] = byte(rng.UintN(0x7f)) | byte(rng.UintN(2))<<7 // all that are numbers
 		}
 	}
-	if typ == cpu.F8E4M3 {
-		return cpu.Matrix{Ptr: unsafe.Pointer(&b[1]), Type: typ, Rows: rows, Cols: cols, Scale: randomScale(rng, rows, cols)}
-	}
-	return cpu.Matrix{Ptr: unsafe.Pointer(&b[1]), Type: typ, Rows: rows, Cols: cols}
+	return hostMatrix(cuda.Plain(typ), rows, cols, b)
 }
+
+// pack is the definition of bf16x8 written out: blocks of 8 rows by 8 columns, zeros where the matrix ends before a block does.
+func pack(w cuda.Matrix) cuda.Matrix {
+	b := make([]byte, (w.Rows+7)/8*((w.Cols+7)/8)*128+1)[1:]
+	to := hostMatrix(packed, w.Rows, w.Cols, b)
+	for i := range w.Rows * w.Cols {
+		copy(elementAt(to, i), elementAt(w, i))
+	}
+	return to
+}
+
+// elementAt is the bytes of an element, to be written to.
+func elementAt(w cuda.Matrix, i int) []byte {
+	at, size := i, w.Layout.Planes[0].Bytes
+	if w.Layout.Equal(packed) {
+		row, col := i/w.Cols, i%w.Cols
+		at, size = (row/8*((w.Cols+7)/8)+col/8)*64+row%8*8+col%8, 2
+	}
+	return w.Plane(0).Raw()[at*size:][:size]
+}
+
+// poison makes an element no number.
+func poison(w cuda.Matrix, i int) {
+	at := elementAt(w, i)
+	for j := range at {
+		at[j] = 0xff // in any of the types
+	}
+}
+
+// ---- comparisons
+
+// eps is the largest relative error of one rounding to f32.
+const eps = 1.0 / (1 << 24)
 
 // within reports the first element that is further from the specification than its bound.
 func within(t *testing.T, what string, got, want []float32, bound func(i int) float64) {
@@ -90,13 +205,23 @@ func sameBits(t *testing.T, what string, a, b []float32) {
 	}
 }
 
+// same is equality to the bit, but for what is no number.
+func same(a, b float32) bool {
+	return math.Float32bits(a) == math.Float32bits(b) || a != a && b != b
+}
+
+func sameInts(t *testing.T, what string, got, want []int32) {
+	t.Helper()
+	if !slices.Equal(got, want) {
+		t.Fatalf("%s: %v, not %v", what, got, want)
+	}
+}
+
 func must(t testing.TB, err error) {
 	t.Helper()
 	if err != nil {
 		t.Fatal(err)
 	}
 }
-
-func typeName(t cpu.Type) string { return [...]string{"f32", "bf16", "f16", "f8e4m3"}[t] }
 
 func shape(dims ...int) string { return fmt.Sprint(dims) }

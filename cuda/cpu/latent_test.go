@@ -5,7 +5,8 @@ import (
 	"math/rand/v2"
 	"testing"
 
-	"github.com/inference-pio/inference-pio/cuda/cpu"
+	"github.com/inference-pio/inference-pio/cuda"
+	"github.com/inference-pio/inference-pio/cuda/spec"
 )
 
 // latentMaps are sizes of the matrix between latents and the keys and values of heads.
@@ -28,29 +29,42 @@ func magnitude(n int, x, w func(k int) float32) float64 {
 	return sum
 }
 
+func latentQuery(y, q []float32, w cuda.Matrix, heads, dim, nope int) *cuda.Op {
+	return cuda.NewOp(cuda.OpLatentQuery).Gives(f32(y, heads, w.Cols+dim-nope)).Takes(f32(q, heads, dim)).By(w).At(int32(nope))
+}
+
+func latentValue(y, x []float32, w cuda.Matrix, heads, vdim int) *cuda.Op {
+	return cuda.NewOp(cuda.OpLatentValue).Gives(f32(y, heads, vdim)).Takes(f32(x, heads, w.Cols)).By(w)
+}
+
+// latentAttention is the op on queries of some rows, where keys are latents.
+func (s *scene) latentAttention(y, q []float32, g spec.Pages) *cuda.Op {
+	return cuda.NewOp(cuda.OpLatentAttention).Gives(f32(y, s.heads, s.vdim)).Takes(f32(q, s.heads, s.dim), f32(s.k, 1, g.Size, s.dim)).Takes(pages(g)...).With(s.scale)
+}
+
 // TestLatentQueryMatchesTheSpecification: a sum has nope terms one after the other, each with one rounding (two where multiply
 // and add are not one instruction); the rest of a query is copied.
 func TestLatentQueryMatchesTheSpecification(t *testing.T) {
-	eachTable(t, func(t *testing.T, p *cpu.Pool) {
+	eachTable(t, func(t *testing.T, d *device) {
 		rng := rand.New(rand.NewPCG(41, 1))
 		for _, c := range latentMaps {
-			for _, typ := range allTypes {
+			for _, layout := range layouts {
 				dim, width, group := c.nope+c.rest, c.rank+c.rest, c.nope+c.vdim
-				w, q := randomMatrix(rng, typ, c.heads*group, c.rank), random(rng, c.rows*c.heads*dim)
+				w, q := randomMatrix(rng, layout, c.heads*group, c.rank), random(rng, c.rows*c.heads*dim)
 				got, want := make([]float32, c.rows*c.heads*width), make([]float32, c.rows*c.heads*width)
-				must(t, p.LatentQuery(got, q, w, c.heads, dim, c.nope))
-				cpu.RefLatentQuery(want, q, w, c.heads, dim, c.nope)
-				within(t, typeName(typ)+shape(c.rows, c.heads, c.rank), got, want, func(i int) float64 {
+				d.run(t, latentQuery(got, q, w, c.heads, dim, c.nope))
+				spec.LatentQuery(want, q, w, c.heads, dim, c.nope)
+				within(t, layout+shape(c.rows, c.heads, c.rank), got, want, func(i int) float64 {
 					head, at := i/width, i%width
 					if at >= c.rank {
 						return 0
 					}
 					return 2 * eps * float64(c.nope+1) * magnitude(c.nope, func(k int) float32 { return q[head*dim+k] },
-						func(k int) float32 { return w.Widen((head%c.heads*group+k)*c.rank + at) })
+						func(k int) float32 { return spec.Element(w, (head%c.heads*group+k)*c.rank+at) })
 				})
 				for r := range c.rows {
 					alone := make([]float32, c.heads*width)
-					must(t, p.LatentQuery(alone, q[r*c.heads*dim:(r+1)*c.heads*dim], w, c.heads, dim, c.nope))
+					d.run(t, latentQuery(alone, q[r*c.heads*dim:(r+1)*c.heads*dim], w, c.heads, dim, c.nope))
 					sameBits(t, "a row alone", alone, got[r*c.heads*width:(r+1)*c.heads*width])
 				}
 			}
@@ -60,23 +74,23 @@ func TestLatentQueryMatchesTheSpecification(t *testing.T) {
 
 // TestLatentValueMatchesTheSpecification: sums are those of matmul.
 func TestLatentValueMatchesTheSpecification(t *testing.T) {
-	eachTable(t, func(t *testing.T, p *cpu.Pool) {
+	eachTable(t, func(t *testing.T, d *device) {
 		rng := rand.New(rand.NewPCG(42, 1))
 		for _, c := range latentMaps {
-			for _, typ := range allTypes {
+			for _, layout := range layouts {
 				group := c.nope + c.vdim
-				w, x := randomMatrix(rng, typ, c.heads*group, c.rank), random(rng, c.rows*c.heads*c.rank)
+				w, x := randomMatrix(rng, layout, c.heads*group, c.rank), random(rng, c.rows*c.heads*c.rank)
 				got, want := make([]float32, c.rows*c.heads*c.vdim), make([]float32, c.rows*c.heads*c.vdim)
-				must(t, p.LatentValue(got, x, w, c.heads, c.vdim))
-				cpu.RefLatentValue(want, x, w, c.heads, c.vdim)
-				within(t, typeName(typ)+shape(c.rows, c.heads, c.rank), got, want, func(i int) float64 {
+				d.run(t, latentValue(got, x, w, c.heads, c.vdim))
+				spec.LatentValue(want, x, w, c.heads, c.vdim)
+				within(t, layout+shape(c.rows, c.heads, c.rank), got, want, func(i int) float64 {
 					head, o := i/c.vdim, i%c.vdim
 					return 2 * eps * float64(c.rank/8+8) * magnitude(c.rank, func(k int) float32 { return x[head*c.rank+k] },
-						func(k int) float32 { return w.Widen((head%c.heads*group+c.nope+o)*c.rank + k) })
+						func(k int) float32 { return spec.Element(w, (head%c.heads*group+c.nope+o)*c.rank+k) })
 				})
 				for r := range c.rows {
 					alone := make([]float32, c.heads*c.vdim)
-					must(t, p.LatentValue(alone, x[r*c.heads*c.rank:(r+1)*c.heads*c.rank], w, c.heads, c.vdim))
+					d.run(t, latentValue(alone, x[r*c.heads*c.rank:(r+1)*c.heads*c.rank], w, c.heads, c.vdim))
 					sameBits(t, "a row alone", alone, got[r*c.heads*c.vdim:(r+1)*c.heads*c.vdim])
 				}
 			}
@@ -85,7 +99,7 @@ func TestLatentValueMatchesTheSpecification(t *testing.T) {
 }
 
 // latentRows is rows of a scene with one kv head, whose keys are latents.
-func (s *scene) latentRows(t *testing.T, p *cpu.Pool, which []int) []float32 {
+func (s *scene) latentRows(t *testing.T, d *device, which []int) []float32 {
 	t.Helper()
 	g, q := s.g, []float32(nil)
 	g.Positions, g.Seqs = nil, nil
@@ -94,26 +108,26 @@ func (s *scene) latentRows(t *testing.T, p *cpu.Pool, which []int) []float32 {
 		q = append(q, s.q[r*s.heads*s.dim:(r+1)*s.heads*s.dim]...)
 	}
 	y := make([]float32, len(which)*s.heads*s.vdim)
-	must(t, p.LatentAttention(y, q, s.k, g, s.heads, s.dim, s.vdim, s.scale))
+	d.run(t, s.latentAttention(y, q, g))
 	return y
 }
 
 // TestLatentAttentionMatchesTheSpecification with the bound of TestAttentionMatchesTheSpecification, alone and in batches, on any
 // number of threads, which decides how many heads go together.
 func TestLatentAttentionMatchesTheSpecification(t *testing.T) {
-	eachTable(t, func(t *testing.T, p *cpu.Pool) {
+	eachTable(t, func(t *testing.T, d *device) {
 		for _, c := range []struct {
 			lengths          []int
 			heads, dim, vdim int
 		}{{[]int{1}, 1, 1, 1}, {[]int{130, 64}, 20, 72, 64}, {[]int{70, 3}, 5, 13, 7}, {[]int{65}, 30, 20, 20}} {
 			s := newScene(rand.New(rand.NewPCG(43, 1)), c.lengths, 1, c.heads, c.dim, c.vdim, 64)
 			n, width := len(s.g.Positions), s.heads*s.vdim
-			got, want := s.latentRows(t, p, upTo(n)), make([]float32, n*width)
-			cpu.RefLatentAttention(want, s.q, s.k, s.g, s.heads, s.dim, s.vdim, s.scale)
+			got, want := s.latentRows(t, d, upTo(n)), make([]float32, n*width)
+			spec.LatentAttention(want, s.q, s.k, s.g, s.heads, s.dim, s.vdim, s.scale)
 			bound := 6 * eps * (2*40*(float64(s.dim)/4+4) + 200)
 			within(t, shape(c.heads, c.dim, c.vdim), got, want, func(int) float64 { return bound })
 			for _, threads := range []int{1, 2, 8} {
-				other := newPool(t, threads, lastName(t))
+				other := newDevice(t, threads, lastName(t))
 				for r := range n {
 					sameBits(t, "a row alone", s.latentRows(t, other, []int{r}), got[r*width:(r+1)*width])
 				}
@@ -122,31 +136,14 @@ func TestLatentAttentionMatchesTheSpecification(t *testing.T) {
 	})
 }
 
-// TestLatentsThatDoNotFitAreRefused before a kernel sees them.
-func TestLatentsThatDoNotFitAreRefused(t *testing.T) {
-	p := newPool(t, 1, cpu.Tables()[0])
-	rng := rand.New(rand.NewPCG(44, 1))
-	w, q := randomMatrix(rng, cpu.F32, 2*7, 5), make([]float32, 2*6)
-	if err := p.LatentQuery(make([]float32, 2*7), q, w, 2, 6, 4); err != nil {
-		t.Fatal(err)
-	}
-	if err := p.LatentValue(make([]float32, 2*3), make([]float32, 2*5), w, 2, 3); err != nil {
-		t.Fatal(err)
-	}
-	for what, err := range map[string]error{
-		"more keys than the head has rows":     p.LatentQuery(make([]float32, 2*5), make([]float32, 2*8), w, 2, 8, 8),
-		"no keys":                              p.LatentQuery(make([]float32, 2*11), q, w, 2, 6, 0),
-		"a query shorter than its keys":        p.LatentQuery(make([]float32, 2*5), make([]float32, 2*3), w, 2, 3, 4),
-		"heads that do not divide the matrix":  p.LatentQuery(make([]float32, 3*7), make([]float32, 3*6), w, 3, 6, 4),
-		"a result of another size":             p.LatentQuery(make([]float32, 2*7+1), q, w, 2, 6, 4),
-		"more values than the head has rows":   p.LatentValue(make([]float32, 2*8), make([]float32, 2*5), w, 2, 8),
-		"latents of another size":              p.LatentValue(make([]float32, 2*3), make([]float32, 2*5+1), w, 2, 3),
-		"8 bits and more than a buffer's rank": p.LatentValue(make([]float32, 1), make([]float32, 4097), randomMatrix(rng, cpu.F8E4M3, 1, 4097), 1, 1),
-		"values longer than the latent": p.LatentAttention(make([]float32, 3), make([]float32, 2), make([]float32, 2),
-			cpu.Pages{Positions: []int32{0}, Seqs: []int32{0}, Tables: []int32{0}, Width: 1, Blocks: 1, Heads: 1, Size: 1}, 1, 2, 3, 1),
-	} {
-		if err == nil {
-			t.Errorf("%s was accepted", what)
+// TestLatentsTooLongForTheirRoomAreTold: a matrix in 8 bits is widened row by row into room that has an end.
+func TestLatentsTooLongForTheirRoomAreTold(t *testing.T) {
+	eachTable(t, func(t *testing.T, d *device) {
+		rng := rand.New(rand.NewPCG(44, 1))
+		for rank, fits := range map[int]bool{4096: true, 4097: false} {
+			if err := d.do(latentValue(make([]float32, 1), random(rng, rank), randomF8(rng, 1, rank), 1, 1)); (err == nil) != fits {
+				t.Errorf("a latent of %d: %v", rank, err)
+			}
 		}
-	}
+	})
 }

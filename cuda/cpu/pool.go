@@ -4,12 +4,14 @@ package cpu
 // #cgo LDFLAGS: -lm -lpthread
 // #cgo noescape pio_pool_free
 // #include "kernels.h"
+// static void pio_exp(const pio_kernels *t, float *y, const float *x, size_t n) { t->exp(y, x, n); }
 import "C"
 
 import (
 	"fmt"
 	"os"
 	"runtime"
+	"slices"
 	"sync"
 	"unsafe"
 
@@ -65,19 +67,32 @@ func newPool(threads int, table *C.pio_kernels) *Pool {
 
 // codes are the kernels' numbers of the ops, found by their names.
 var codes = func() (list [256]int) {
-	names := map[string]int{}
-	for i := range int(C.PIO_OP_COUNT) {
-		names[C.GoString(C.pio_op_name(C.int(i)))] = i
-	}
+	names := opNames()
 	for _, code := range cuda.OpCodes() {
-		i, ok := names[code.String()]
-		if !ok {
-			i = -1
-		}
-		list[code] = i
+		list[code] = slices.Index(names, code.String())
 	}
 	return list
 }()
+
+// opNames are the kernels' ops in the order of their numbers.
+func opNames() []string {
+	names := make([]string, C.PIO_OP_COUNT)
+	for i := range names {
+		names[i] = C.GoString(C.pio_op_name(C.int(i)))
+	}
+	return names
+}
+
+// has says whether the table has a kernel for an op.
+func (p *Pool) has(op string) bool {
+	i := slices.Index(opNames(), op)
+	return i >= 0 && p.table.run[i] != nil
+}
+
+// exp is the kernels' own e^x: the bounds of attention and of all that has a sigmoid rest on it.
+func (p *Pool) exp(y, x []float32) {
+	C.pio_exp(p.table, (*C.float)(unsafe.SliceData(y)), (*C.float)(unsafe.SliceData(x)), C.size_t(min(len(y), len(x))))
+}
 
 // Close ends the threads. No op may run or come after.
 func (p *Pool) Close() error {

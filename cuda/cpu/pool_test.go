@@ -10,26 +10,28 @@ import (
 	"testing"
 	"time"
 
+	"github.com/inference-pio/inference-pio/cuda"
 	"github.com/inference-pio/inference-pio/cuda/cpu"
 )
 
-// TestPoolServesManyThreadsOfTheSystem: ops come from goroutines locked to threads of their own; the results are those of
+// TestPoolServesManyThreadsOfTheSystem: ops come by queues of goroutines locked to threads of their own; the results are those of
 // one thread alone.
 func TestPoolServesManyThreadsOfTheSystem(t *testing.T) {
-	p := newPool(t, 4, cpu.Tables()[0])
+	d := newDevice(t, 4, cpu.Tables()[0])
 	rng := rand.New(rand.NewPCG(20, 1))
-	x, w := random(rng, 5*100), randomMatrix(rng, cpu.BF16, 900, 100)
+	x, w := random(rng, 5*100), randomMatrix(rng, "bf16", 900, 100)
 	want := make([]float32, 5*900)
-	must(t, newPool(t, 1, cpu.Tables()[0]).MatMul(want, x, w))
+	newDevice(t, 1, cpu.Tables()[0]).run(t, matmul(want, x, w))
 	var wg sync.WaitGroup
 	for range 6 {
 		wg.Go(func() {
 			runtime.LockOSThread()
 			defer runtime.UnlockOSThread()
-			y := make([]float32, 5*900)
+			y, own := make([]float32, 5*900), device{d.Device, d.NewQueue()}
+			defer own.queue.Close()
 			for range 200 {
 				clear(y)
-				if err := p.MatMul(y, x, w); err != nil {
+				if err := own.do(matmul(y, x, w)); err != nil {
 					t.Error(err)
 					return
 				}
@@ -42,13 +44,13 @@ func TestPoolServesManyThreadsOfTheSystem(t *testing.T) {
 
 // TestMoreThreadsThanCores: a caller never waits for a thread that the system has put aside.
 func TestMoreThreadsThanCores(t *testing.T) {
-	p := newPool(t, 8*runtime.GOMAXPROCS(0), cpu.Tables()[0])
+	d := newDevice(t, 8*runtime.GOMAXPROCS(0), cpu.Tables()[0])
 	x, y, z := make([]float32, 1<<17), make([]float32, 1<<17), make([]float32, 1<<17)
 	for i := range x {
 		x[i], y[i] = float32(i), 1
 	}
 	for range 300 {
-		must(t, p.Add(z, x, y))
+		d.run(t, add(z, x, y))
 	}
 	for i := range z {
 		if z[i] != float32(i)+1 {
@@ -62,11 +64,12 @@ func TestPoolsComeAndGo(t *testing.T) {
 	before := threadsNow(t)
 	x := make([]float32, 1<<16)
 	for range 50 {
-		p, err := cpu.NewPoolWith(4, cpu.Tables()[0])
+		c, err := cpu.NewWith(4, cpu.Tables()[0])
 		must(t, err)
-		must(t, p.Add(x, x, x))
-		must(t, p.Close())
-		must(t, p.Close())
+		d := device{c, c.NewQueue()}
+		d.run(t, add(x, x, x))
+		must(t, d.Close())
+		must(t, d.Close())
 	}
 	if now := threadsNow(t); now > before+20 { // the Go runtime may have started some of its own
 		t.Errorf("there were %d threads and are %d", before, now)
@@ -75,9 +78,9 @@ func TestPoolsComeAndGo(t *testing.T) {
 
 // TestIdlePoolSleeps: a moment after an op the threads use next to no processor time.
 func TestIdlePoolSleeps(t *testing.T) {
-	p := newPool(t, 2, cpu.Tables()[0])
+	d := newDevice(t, 2, cpu.Tables()[0])
 	x := make([]float32, 1<<17)
-	must(t, p.Add(x, x, x))
+	d.run(t, add(x, x, x))
 	time.Sleep(20 * time.Millisecond) // the claim is about time that passes with nothing to do
 	used := cpuTime(t)
 	time.Sleep(200 * time.Millisecond)
@@ -86,28 +89,21 @@ func TestIdlePoolSleeps(t *testing.T) {
 	}
 }
 
-// TestOpsAllocateNothing on the Go heap, whatever their size.
+func add(z, x, y []float32) *cuda.Op {
+	return cuda.NewOp(cuda.OpAdd).Gives(f32(z)).Takes(f32(x), f32(y))
+}
+
+// TestOpsAllocateNothing on the Go heap, whichever they are: of one row, of many, with experts.
 func TestOpsAllocateNothing(t *testing.T) {
-	p := newPool(t, 2, cpu.Tables()[0])
-	s := newScene(rand.New(rand.NewPCG(21, 1)), []int{70}, 2, 2, 16, 16, 64)
-	g, y := s.g, make([]float32, len(s.q))
-	w := randomMatrix(rand.New(rand.NewPCG(21, 2)), cpu.BF16, 16, 16)
-	angles := make([]float32, 70*8*2)
-	freqs := make([]float32, 8)
-	if n := testing.AllocsPerRun(50, func() {
-		p.Embed(y[:32], g.Seqs[:2], w)
-		p.MatMul(y[:16], s.q[:16], w)
-		p.MatMul(y[:160], s.q[:160], w)
-		p.RMSNorm(y[:16], s.q[:16], cpu.Matrix{Ptr: w.Ptr, Type: w.Type, Rows: 1, Cols: 16}, 1e-6, 0)
-		p.SwiGLU(y, s.q, s.q)
-		p.Add(y, y, s.q)
-		p.Angles(angles, g.Positions, cpu.Axes{Count: 1}, freqs, 1)
-		p.Rotate(y, s.q, angles, cpu.Heads{Rows: 70, Heads: 4, Dim: 16, Pairs: 8}, false)
-		p.CacheWrite(s.k, y[:70*32], g, 16)
-		p.Attention(y, s.q, s.k, s.v, g, 4, 16, 16, 1)
-		p.Gather(y[:16], s.q, g.Positions[:1], 16)
-	}); n != 0 {
-		t.Errorf("a chain of ops makes %v allocations", n)
+	d := newDevice(t, 2, cpu.Tables()[0])
+	for _, code := range cuda.OpCodes() {
+		for _, rows := range []int{1, 70} {
+			op := sample(rand.New(rand.NewPCG(21, 1)), code, rows)
+			if n := testing.AllocsPerRun(20, func() { d.queue.Run(op) }); n != 0 {
+				t.Errorf("%s of %d rows makes %v allocations", code, rows, n)
+			}
+			must(t, d.queue.Sync())
+		}
 	}
 }
 
@@ -117,19 +113,24 @@ func TestKernelsCanBeForced(t *testing.T) {
 	if got := cpu.Kernels(); got != "cpu/portable" {
 		t.Errorf("forced portable, got %s", got)
 	}
-	if _, err := cpu.NewPoolWith(1, "abacus"); err == nil || !strings.Contains(err.Error(), "portable") {
+	if _, err := cpu.NewWith(1, "abacus"); err == nil || !strings.Contains(err.Error(), "portable") {
 		t.Errorf("an unknown table: %v", err)
 	}
 }
 
 // TestRatesAreMeasured: positive, and less than no machine reaches.
 func TestRatesAreMeasured(t *testing.T) {
-	p := newPool(t, 2, cpu.Tables()[0])
-	if r := p.ReadBandwidth(); r < 1e8 || r > 1e13 {
-		t.Errorf("read bandwidth %g bytes/s", r)
+	d := cpu.New(2)
+	defer d.Close()
+	r := d.Rates()
+	if r.Read < 1e8 || r.Read > 1e13 {
+		t.Errorf("read bandwidth %g bytes/s", r.Read)
 	}
-	if r := p.PeakFLOPS(); r < 1e8 || r > 1e14 {
-		t.Errorf("peak %g operations/s", r)
+	if r.FLOPS < 1e8 || r.FLOPS > 1e14 {
+		t.Errorf("peak %g operations/s", r.FLOPS)
+	}
+	if again := d.Rates(); again != r {
+		t.Errorf("measured once more: %v and %v", r, again)
 	}
 }
 
@@ -154,9 +155,9 @@ func threadsNow(t *testing.T) int {
 // number of cores. Threads beyond it would only wait for each other.
 func TestAPoolHasAsManyThreadsAsTheProcessMayUse(t *testing.T) {
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(runtime.NumCPU() + 1))
-	p := cpu.NewPool(0)
-	defer p.Close()
-	if n := p.Threads(); n != runtime.NumCPU()+1 {
+	d := cpu.New(0)
+	defer d.Close()
+	if n := d.Threads(); n != runtime.NumCPU()+1 {
 		t.Errorf("%d threads where %d may run", n, runtime.NumCPU()+1)
 	}
 }

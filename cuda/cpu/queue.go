@@ -8,6 +8,7 @@ import "C"
 import (
 	"fmt"
 	"runtime"
+	"slices"
 	"unsafe"
 
 	"github.com/inference-pio/inference-pio/cuda"
@@ -66,6 +67,13 @@ func (q *Queue) owns(op *cuda.Op) error {
 	for _, w := range weights {
 		if !w.IsZero() && w.Device() != q.memory {
 			return fmt.Errorf("%s on %s: an operand (%v) lies in the memory of another device", op.Code, q.owner.Name(), w)
+		}
+	}
+	if op.Experts != nil {
+		for _, dev := range q.pool.expertsOf(op).at {
+			if dev != q.memory {
+				return fmt.Errorf("%s on %s: an operand (an expert) lies in the memory of another device", op.Code, q.owner.Name())
+			}
 		}
 	}
 	return nil
@@ -173,7 +181,7 @@ func (p *Pool) run(op *cuda.Op) string {
 		c.n[i] = C.int32_t(n)
 	}
 	if op.Experts != nil {
-		t := op.Experts.Native(p.experts).(*experts)
+		t := p.expertsOf(op)
 		if t.why != "" {
 			return t.why
 		}
@@ -234,8 +242,11 @@ func (p *Pool) matrix(m *cuda.Matrix) (C.pio_matrix, string) {
 // experts is a table of them as C has it, three matrices each.
 type experts struct {
 	list []C.pio_matrix
+	at   []cuda.Device // where they lie
 	why  string
 }
+
+func (p *Pool) expertsOf(op *cuda.Op) *experts { return op.Experts.Native(p.experts).(*experts) }
 
 func (p *Pool) experts(list []cuda.Expert) any {
 	t := &experts{list: make([]C.pio_matrix, 3*len(list))}
@@ -244,6 +255,9 @@ func (p *Pool) experts(list []cuda.Expert) any {
 		for j, m := range [...]*cuda.Matrix{&e.Gate, &e.Up, &e.Down} {
 			if t.list[3*i+j], t.why = p.matrix(m); t.why != "" {
 				return t
+			}
+			if !m.IsZero() && !slices.Contains(t.at, m.Device()) {
+				t.at = append(t.at, m.Device())
 			}
 		}
 	}

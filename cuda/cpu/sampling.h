@@ -169,7 +169,7 @@ static void log_sum(const void *args, size_t task) {
   float most = most_of(x, n);
   double sum = 0;
   for (size_t i = 0; i < n; i++)
-    sum += x[i] == -__builtin_inff() ? 0 : exp((double)x[i] - (double)most);
+    sum += x[i] == most ? 1 : exp((double)x[i] - (double)most); // also where both are infinite
   a->most[task] = most, a->sums[task] = sum;
 }
 

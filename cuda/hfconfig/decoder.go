@@ -79,12 +79,18 @@ func (d Decoder) CheckHeads(p *Problems, headDim int) {
 	p.Divides("num_attention_heads", d.NumAttentionHeads, "num_key_value_heads", d.NumKeyValueHeads)
 }
 
+// CheckWholeHeads is CheckHeads of heads that a rope turns whole.
+func (d Decoder) CheckWholeHeads(p *Problems, headDim int) {
+	d.CheckHeads(p, headDim)
+	p.Even("head_dim", headDim)
+}
+
 // ReadRope reads the base of a rope and whether it is stretched; alias are other names of the default type. Other fields are to be
 // read beside it, and then r.Done.
 func (d *Decoder) ReadRope(r *Rope, alias ...string) {
 	d.RopeTheta = r.Theta(d.RopeTheta)
 	if r.Kind(append([]string{"default", "yarn"}, alias...)...) == "yarn" {
-		d.Yarn = r.Yarn(d.MaxPositionEmbeddings)
+		d.Yarn = r.yarn(d.MaxPositionEmbeddings)
 	}
 }
 

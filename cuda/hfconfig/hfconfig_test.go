@@ -80,6 +80,7 @@ func TestYarnRopes(t *testing.T) {
 		{`"type": "yarn", "factor": 2, "attention_factor": 1.5, "beta_fast": 16, "truncate": false`, 2, 32768, 1.5, 16, false, 65536},
 		{`"type": "yarn", "factor": 2, "mscale": 2, "mscale_all_dim": 1`, 2, 32768, (0.2*math.Log(2) + 1) / (0.1*math.Log(2) + 1), 32, true, 65536},
 		{`"type": "yarn", "factor": 1`, 1, 32768, 1, 32, true, 32768},
+		{`"type": "yarn", "factor": 65536, "beta_fast": 1`, 65536, 32768, 0.1*math.Log(65536) + 1, 1, true, 1 << 28},
 		{`"type": "yarn", "factor": 2, "original_max_position_embeddings": 4096`, 2, 4096, 0.1*math.Log(2) + 1, 32, true, 32768},
 		{`"type": "yarn", "factor": null, "original_max_position_embeddings": 16384`, 2, 16384, 0.1*math.Log(2) + 1, 32, true, 32768},
 	}
@@ -156,14 +157,11 @@ func TestFP8(t *testing.T) {
 			t.Errorf("with %s: blocks %v, not %v", config, c.FP8Block, want)
 		}
 	}
-	f, err := Read([]byte(`{"quantization_config": {}}`))
-	if err != nil || !f.Quantized() {
-		t.Errorf("an empty announcement is one (%v)", err)
-	}
 }
 
 func TestMistakesAreToldInWords(t *testing.T) {
 	suite.Refuses(t, configtest.Refusals{
+		{`"quantization_config": {}`, `quant_method is "", which is not built; only fp8 is`}, // an empty announcement is one
 		{`"partial_rotary_factor": 0.3`, "it turns 19 of head_dim 64; an even number of them is needed"},
 		{`"partial_rotary_factor": 1.5`, "it turns 96 of head_dim 64"},
 		{`"partial_rotary_factor": true`, "partial_rotary_factor is true; a number is needed"},

@@ -65,8 +65,8 @@ func only(words []string) string {
 	return strings.Join(words[:last], ", ") + " and " + words[last] + " are"
 }
 
-// Add takes over an error that says where it is by itself.
-func (p *Problems) Add(err error) {
+// add takes over an error that says where it is by itself.
+func (p *Problems) add(err error) {
 	if err != nil {
 		p.errs = append(p.errs, err)
 	}

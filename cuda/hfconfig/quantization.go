@@ -31,9 +31,6 @@ type fp8Keys struct {
 var fp8Known = []string{"quant_method", "fmt", "activation_scheme", "weight_block_size", "modules_to_not_convert", "ignored_layers", "modules_to_convert", "scale_fmt",
 	"expert_dtype", "dequantize"}
 
-// Quantized says whether weights are announced that are not plain numbers.
-func (f *File) Quantized() bool { return f.quantization.Quantization != nil }
-
 // FP8 is the rows and columns of the blocks that FP8 weights are scaled by, {} if the config announces none. Any other form
 // of quantised weights is refused.
 func (f *File) FP8() (block [2]int) {
@@ -48,7 +45,7 @@ func (f *File) FP8() (block [2]int) {
 	}
 	const at = "quantization_config"
 	if err != nil {
-		p.Add(fmt.Errorf("config.json: %s: %w", at, err))
+		p.add(fmt.Errorf("config.json: %s: %w", at, err))
 		return block
 	}
 	for _, k := range []struct{ key, value, built string }{

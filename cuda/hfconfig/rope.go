@@ -63,8 +63,8 @@ func (r *Rope) Kind(built ...string) string {
 	return r.kind
 }
 
-// Yarn reads a stretched rope; context is what original_max_position_embeddings is when it is not given.
-func (r *Rope) Yarn(context int) *nn.Yarn {
+// yarn reads a stretched rope; context is what original_max_position_embeddings is when it is not given.
+func (r *Rope) yarn(context int) *nn.Yarn {
 	y := &nn.Yarn{
 		Original: r.Number("original_max_position_embeddings", float64(context)),
 		BetaFast: r.Number("beta_fast", 32),

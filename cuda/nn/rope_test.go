@@ -65,3 +65,67 @@ func TestUntruncatedYarnBlendsByFractions(t *testing.T) {
 		}
 	}
 }
+
+// The ends of the blended range, each worked out by hand: dimension(turns) = dim·ln(original / (2π·turns)) / (2·ln θ), rounded down
+// for 32 turns and up for one, and then kept between 0 and dim-1. It is pairs that are blended, of which there are dim/2: the range
+// may end behind the last.
+func TestWhereYarnBlends(t *testing.T) {
+	const theta, dim, factor = 10000, 64, 4
+	for _, c := range []struct {
+		original  float64
+		low, high float64
+	}{
+		{4096, 10, 23},    // 64·ln(4096/201.06)/18.42 = 10.47, 64·ln(4096/6.283)/18.42 = 22.51
+		{262144, 24, 37},  // 24.92 and 36.96: behind the last pair, which is number 31
+		{1 << 27, 46, 59}, // 46.6 and 58.6: no pair is slowed
+		{128, 0, 11},      // -1.57 and 10.47
+	} {
+		r := NewRope(theta, dim, &Yarn{Factor: factor, Original: c.original, BetaFast: 32, BetaSlow: 1, AttentionFactor: 1.5, Truncate: true})
+		if r.scale != 1.5 {
+			t.Errorf("original %v: cos and sin are scaled by %v", c.original, r.scale)
+		}
+		for i, f := range r.freqs {
+			ramp := 0.0
+			if float64(i) > c.low {
+				ramp = min((float64(i)-c.low)/(c.high-c.low), 1)
+			}
+			want := math.Pow(theta, -2*float64(i)/dim) * (1 - ramp + ramp/factor)
+			if off := math.Abs(float64(f)/want - 1); off > ropeBound {
+				t.Errorf("original %v: frequency %d is %v, want %v", c.original, i, f, want)
+			}
+		}
+	}
+}
+
+// A range of no width is a step: one pair keeps its frequency, the next is slowed whole.
+func TestYarnWithoutARangeIsAStep(t *testing.T) {
+	y := Yarn{Factor: 4, Original: 4096, BetaFast: 8, BetaSlow: 8, AttentionFactor: 1} // 64·ln(4096/50.27)/18.42 = 15.29
+	for i, f := range NewRope(10000, 64, &y).freqs {
+		want := math.Pow(10000, -float64(i)/32)
+		if i > 15 {
+			want /= 4
+		}
+		if math.Abs(float64(f)/want-1) > ropeBound {
+			t.Errorf("frequency %d is %v, want %v", i, f, want)
+		}
+	}
+	// A context that the slowest pair does not turn through has its range end where it begins, at pair 0.
+	y = Yarn{Factor: 4, Original: 6, BetaFast: 32, BetaSlow: 1, AttentionFactor: 1, Truncate: true}
+	for i, f := range NewRope(10000, 64, &y).freqs {
+		want := math.Pow(10000, -float64(i)/32)
+		if i > 0 {
+			want /= 4
+		}
+		if !(math.Abs(float64(f)/want-1) < ropeBound) {
+			t.Errorf("of a short context frequency %d is %v, want %v", i, f, want)
+		}
+	}
+}
+
+func TestNoStretchAsksForNoAttention(t *testing.T) {
+	for _, c := range [][3]float64{{1, 1, 1}, {0.5, 1, 1}, {math.E, 1, 1.1}, {math.E, 0.5, 1.05}, {math.E, 0, 1}} {
+		if got := YarnAttention(c[0], c[1]); math.Abs(got-c[2]) > 1e-15 {
+			t.Errorf("factor %v, m %v: %v, want %v", c[0], c[1], got, c[2])
+		}
+	}
+}

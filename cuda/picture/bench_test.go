@@ -68,7 +68,7 @@ func BenchmarkPatches(b *testing.B) {
 	c, m := tiny(), pattern(1024, 1024)
 	b.SetBytes(int64(len(m.Pix)))
 	for b.Loop() {
-		if _, err := c.Patches(m); err != nil {
+		if _, err := c.patches(m); err != nil {
 			b.Fatal(err)
 		}
 	}

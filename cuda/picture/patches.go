@@ -52,9 +52,9 @@ func (c Config) Factor() int { return c.PatchSize * c.MergeSize }
 // PatchValues is the length of a patch: channels x frames x rows x columns.
 func (c Config) PatchValues() int { return channels * c.TemporalPatchSize * c.PatchSize * c.PatchSize }
 
-// Fit makes the picture as large as SmartResize says, on that many threads (0: one for each core).
+// Fit makes the picture as large as smartResize says, on that many threads (0: one for each core).
 func (c Config) Fit(m Image, threads int) (Image, error) {
-	h, w, err := SmartResize(m.Height, m.Width, c.Factor(), c.MinPixels, c.MaxPixels)
+	h, w, err := smartResize(m.Height, m.Width, c.Factor(), c.MinPixels, c.MaxPixels)
 	if err != nil {
 		return Image{}, err
 	}
@@ -64,13 +64,6 @@ func (c Config) Fit(m Image, threads int) (Image, error) {
 // Grid is how many rows and columns of patches a fitted picture has.
 func (c Config) Grid(m Image) (rows, columns int) {
 	return m.Height / c.PatchSize, m.Width / c.PatchSize
-}
-
-// Patches returns all patches of a fitted picture: (grid rows * grid columns, PatchValues).
-func (c Config) Patches(m Image) ([]float32, error) {
-	rows, columns := c.Grid(m)
-	out := make([]float32, rows*columns*c.PatchValues())
-	return out, c.PatchRows(out, m, 0)
 }
 
 // PatchRows writes the patches first, first+1, ... of a fitted picture as far as out goes, which must be whole patches.

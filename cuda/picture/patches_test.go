@@ -12,6 +12,13 @@ import (
 	"testing"
 )
 
+// patches are all patches of a fitted picture: (grid rows * grid columns, PatchValues).
+func (c Config) patches(m Image) ([]float32, error) {
+	rows, columns := c.Grid(m)
+	out := make([]float32, rows*columns*c.PatchValues())
+	return out, c.PatchRows(out, m, 0)
+}
+
 func TestSmartResizeEqualsTheReference(t *testing.T) {
 	for _, row := range reference(t).SmartResize {
 		n := make([]int, len(row))
@@ -20,7 +27,7 @@ func TestSmartResizeEqualsTheReference(t *testing.T) {
 				n[i] = int(f)
 			}
 		}
-		h, w, err := SmartResize(n[3], n[4], n[0], n[1], n[2])
+		h, w, err := smartResize(n[3], n[4], n[0], n[1], n[2])
 		if want, fails := row[5].(string); fails {
 			if err == nil || err.Error() != want {
 				t.Errorf("%v: %d x %d, %v; the error should be %q", row[:5], w, h, err, want)
@@ -33,7 +40,7 @@ func TestSmartResizeEqualsTheReference(t *testing.T) {
 
 func TestSmartResizeRefusesWhatHasNoSize(t *testing.T) {
 	for _, c := range [][5]int{{0, 5, 32, 1, 100}, {5, 0, 32, 1, 100}, {-3, 4, 32, 1, 100}, {5, 5, 0, 1, 100}, {4, 400, 32, 0, 1 << 20}} {
-		if h, w, err := SmartResize(c[0], c[1], c[2], c[3], c[4]); err == nil {
+		if h, w, err := smartResize(c[0], c[1], c[2], c[3], c[4]); err == nil {
 			t.Errorf("%v is given %d x %d", c, w, h)
 		}
 	}
@@ -77,7 +84,7 @@ func TestPatchesEqualTheReferencesPixelValues(t *testing.T) {
 		if grid := [][2]int{{6, 6}, {10, 4}}[i]; grid != [2]int{rows, columns} {
 			t.Errorf("%s is a grid of %d x %d, not %v", name, rows, columns, grid)
 		}
-		values, err := c.Patches(m)
+		values, err := c.patches(m)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -99,7 +106,7 @@ func TestPatchOrderForOtherConfigs(t *testing.T) {
 		{PatchSize: 2, TemporalPatchSize: 2, MergeSize: 3, MinPixels: 1, MaxPixels: 1 << 20, Rescale: 1, Std: [3]float64{1, 1, 1}},
 	} {
 		m := pattern(2*c.Factor(), 3*c.Factor())
-		got, err := c.Patches(m)
+		got, err := c.patches(m)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -134,7 +141,7 @@ func TestPatchOrderForOtherConfigs(t *testing.T) {
 
 func TestPatchesInPiecesEqualPatchesAtOnce(t *testing.T) {
 	c, m := tiny(), pattern(96, 64)
-	all, err := c.Patches(m)
+	all, err := c.patches(m)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -155,11 +162,11 @@ func TestPatchesInPiecesEqualPatchesAtOnce(t *testing.T) {
 func TestPatchesRefuseWhatDoesNotFit(t *testing.T) {
 	c := tiny()
 	for name, call := range map[string]func() error{
-		"not fitted":    func() error { _, err := c.Patches(pattern(33, 32)); return err },
+		"not fitted":    func() error { _, err := c.patches(pattern(33, 32)); return err },
 		"part of a row": func() error { return c.PatchRows(make([]float32, c.PatchValues()-1), pattern(32, 32), 0) },
 		"too many rows": func() error { return c.PatchRows(make([]float32, 2*c.PatchValues()), pattern(32, 32), 3) },
 		"before first":  func() error { return c.PatchRows(make([]float32, c.PatchValues()), pattern(32, 32), -1) },
-		"no pixels":     func() error { _, err := c.Patches(Image{32, 32, nil}); return err },
+		"no pixels":     func() error { _, err := c.patches(Image{32, 32, nil}); return err },
 	} {
 		if call() == nil {
 			t.Errorf("%s: no error", name)

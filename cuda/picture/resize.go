@@ -13,8 +13,8 @@ import (
 
 // resize.go cuts a resize into bands of rows, one for each thread; resize.h has the passes.
 
-// EnvKernels is the environment variable that forces a kernel table by its name, for tests.
-const EnvKernels = "PIO_CPU"
+// envKernels is the environment variable that forces a kernel table by its name, for tests.
+const envKernels = "PIO_CPU"
 
 // Image is a picture in 8-bit RGB: Pix has Height rows of Width pixels of 3 bytes.
 type Image struct {
@@ -38,7 +38,7 @@ func (m Image) check() error {
 // Resize makes a picture of width x height with Pillow's bicubic filter (antialiased where it shrinks), equal to the last
 // bit. It works on that many threads; 0 is one for each core. A picture that has the size already is returned as it is.
 func Resize(m Image, width, height, threads int) (Image, error) {
-	t, _ := choose(os.Getenv(EnvKernels))
+	t, _ := choose(os.Getenv(envKernels))
 	return resize(m, width, height, threads, t)
 }
 

@@ -12,9 +12,9 @@ import (
 // maxRatio is how much longer than the other a picture's side may be.
 const maxRatio = 200
 
-// SmartResize finds a height and width that are multiples of factor, near the picture's, with an area of minPixels to
+// smartResize finds a height and width that are multiples of factor, near the picture's, with an area of minPixels to
 // maxPixels; float64 and rounding are those of the reference, so that at a border the same side wins.
-func SmartResize(height, width, factor, minPixels, maxPixels int) (int, int, error) {
+func smartResize(height, width, factor, minPixels, maxPixels int) (int, int, error) {
 	if height < 1 || width < 1 || factor < 1 {
 		return 0, 0, fmt.Errorf("a picture of %d x %d cannot be cut into pieces of %d: all must be positive", width, height, factor)
 	}

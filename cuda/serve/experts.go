@@ -106,9 +106,14 @@ func (r *residency) admit(p *place, dev int) {
 
 // cacheExpert makes room for an expert and starts its copy.
 func (r *residency) cacheExpert(p *place, dev int) error {
+	c := r.caches[dev]
 	for {
+		var after *transfer
+		if n := len(c.arriving); n > 0 {
+			after = c.arriving[n-1].transfer
+		}
 		p.dev = dev
-		err := p.startTransfer(r.devices[dev])
+		err := p.startTransfer(r.devices[dev], after)
 		if err == nil {
 			break
 		}
@@ -118,7 +123,6 @@ func (r *residency) cacheExpert(p *place, dev int) error {
 			return err
 		}
 	}
-	c := r.caches[dev]
 	p.inCache, c.arriving = c.layers[p.m.Layer].PushFront(p), append(c.arriving, p)
 	c.n++
 	return nil

@@ -96,6 +96,7 @@ func TestAThirdOfTheExpertsFits(t *testing.T) {
 	atEveryPace(t, func(t *testing.T, pace far.Pace) {
 		const room = toyLayers * toyExperts / 3
 		y := mixture(t, pace, room)
+		y.link = true
 		r := rand.New(rand.NewPCG(1, 2))
 		y.route = func(int) []int { return []int{r.IntN(3), 3 + r.IntN(3)} }
 		for range 200 {

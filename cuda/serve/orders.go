@@ -380,7 +380,7 @@ func (r *residency) report() sdk.Report {
 func (r *residency) modules() (list []sdk.ModuleReport) {
 	for p := range r.all {
 		m := sdk.ModuleReport{ID: p.m.ID, Device: r.devices[p.dev].Name(), Seconds: p.seconds, Resident: []string{cuda.KindCPU}}
-		if p.dev != 0 && p.hasWeights() && p.transfer == nil {
+		if p.dev != 0 && p.arrived() {
 			m.Resident = append(m.Resident, r.devices[p.dev].Name())
 		}
 		list = append(list, m)

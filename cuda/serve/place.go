@@ -3,6 +3,7 @@ package serve
 import (
 	"container/list"
 	"fmt"
+	"sync/atomic"
 
 	"github.com/inference-pio/inference-pio/cuda"
 )
@@ -33,10 +34,16 @@ type place struct {
 // hasWeights says that the module can be computed on its device, perhaps after waiting for a transfer.
 func (p *place) hasWeights() bool { return p.dev == 0 || p.weights.Bytes() > 0 }
 
+// arrived says that a copy of the weights on its device is complete.
+func (p *place) arrived() bool {
+	return p.weights.Bytes() > 0 && (p.transfer == nil || p.transfer.Happened() && p.transfer.err == nil)
+}
+
 // transfer is a copy of a module's weights under way. It is the event that whoever computes with them waits for.
 type transfer struct {
-	done chan struct{}
-	err  error // after done
+	copying atomic.Bool
+	done    chan struct{}
+	err     error // after done
 }
 
 // Happened implements cuda.Event.
@@ -89,14 +96,14 @@ func allocWeights(d cuda.Device, m *cuda.Module) (cuda.Memory, []cuda.Matrix, er
 	return mem, matrices, nil
 }
 
-// startTransfer begins to copy the weights to the place's device. The caller has made room.
-func (p *place) startTransfer(d cuda.Device) error {
+// startTransfer begins to copy the weights to the place's device, once another transfer is done. The caller has made room.
+func (p *place) startTransfer(d cuda.Device, after *transfer) error {
 	mem, matrices, err := allocWeights(d, p.m)
 	if err != nil {
 		return err
 	}
 	p.weights, p.transfer = mem, &transfer{done: make(chan struct{})}
-	go p.transfer.run(d, p.m, matrices)
+	go p.transfer.run(d, p.m, matrices, after)
 	for i, w := range p.m.Weights {
 		w.Put(p.dev, matrices[i]) // read by a step only after the transfer
 	}
@@ -104,8 +111,13 @@ func (p *place) startTransfer(d cuda.Device) error {
 }
 
 // run copies, on a queue of its own: where a device runs its queues side by side, steps go on meanwhile.
-func (t *transfer) run(d cuda.Device, m *cuda.Module, to []cuda.Matrix) {
+func (t *transfer) run(d cuda.Device, m *cuda.Module, to []cuda.Matrix, after *transfer) {
 	defer close(t.done)
+	if after != nil {
+		_ = after.Wait() // it has the link
+	}
+	t.copying.Store(true)
+	defer t.copying.Store(false)
 	q := d.NewQueue()
 	defer q.Close()
 	for i, w := range m.Weights {

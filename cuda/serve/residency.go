@@ -113,6 +113,9 @@ func (r *residency) begin() {
 // finish closes a step.
 func (r *residency) finish() {
 	r.leave()
+	for _, p := range r.places {
+		r.receive(p)
+	}
 	r.inStep, r.took = false, time.Since(r.began).Seconds()
 	r.settleDebts()
 	r.mu.Unlock()
@@ -163,11 +166,7 @@ func (r *residency) leave() {
 
 // bring sees to it that p's weights are on its device or on their way, which the event tells; or moves p to the CPU if that cannot be.
 func (r *residency) bring(p *place) (cuda.Event, error) {
-	if t := p.transfer; t != nil && t.Happened() {
-		if err := p.await(r.stage.Queue(p.dev)); err != nil {
-			return nil, r.retreat(p, err)
-		}
-	}
+	r.receive(p)
 	if !p.hasWeights() {
 		if err := r.fetch(p); err != nil {
 			r.counts.waits.Add(1)
@@ -179,6 +178,13 @@ func (r *residency) bring(p *place) (cuda.Event, error) {
 	}
 	r.counts.waits.Add(1)
 	return p.transfer, nil
+}
+
+// receive ends a transfer that has happened. One that failed was told to the step that waited for it; the weights are fetched anew.
+func (r *residency) receive(p *place) {
+	if p.transfer != nil && p.transfer.Happened() {
+		_ = p.await(r.stage.Queue(p.dev))
+	}
 }
 
 // all lists every place, each layer before its experts.

@@ -14,7 +14,7 @@ import (
 func (r *residency) fetch(p *place) error {
 	d := r.devices[p.dev]
 	for {
-		err := p.startTransfer(d)
+		err := p.startTransfer(d, nil)
 		var budget *cuda.BudgetError
 		if err == nil || !errors.As(err, &budget) {
 			return err
@@ -33,8 +33,8 @@ func (r *residency) prefetch(p *place) {
 		if q.dev != p.dev {
 			continue
 		}
-		if q.transfer != nil {
-			return // one copy at a time: two would share the same link
+		if q.transfer != nil && !q.transfer.Happened() {
+			return // it is on its way, and those behind it would share its link
 		}
 		if q.hasWeights() {
 			continue
@@ -50,7 +50,7 @@ func (r *residency) prefetch(p *place) {
 func (r *residency) fetchKeeping(q, inUse *place) error {
 	d := r.devices[q.dev]
 	for {
-		err := q.startTransfer(d)
+		err := q.startTransfer(d, inUse.transfer) // one copy at a time: two would share the same link
 		var budget *cuda.BudgetError
 		if err == nil || !errors.As(err, &budget) {
 			return err

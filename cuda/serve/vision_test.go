@@ -24,6 +24,8 @@ type stare struct {
 	fail    *bool           // what the next piece does, once
 	decoded chan<- []byte   // gets each file
 	decode  <-chan struct{} // and has it decoded, if not nil
+	broken  error           // of every file
+	tower   *cuda.Module    // where it is seen; nil: on the CPU
 }
 
 type bytePicture []byte
@@ -42,10 +44,16 @@ func (m stare) Look(_ context.Context, file []byte) (Picture, error) {
 		m.decoded <- file
 		<-m.decode
 	}
+	if m.broken != nil {
+		return nil, m.broken
+	}
 	return bytePicture(file), nil
 }
 
 func (m stare) See(s *cuda.Step, p Picture, x cuda.Tensor, piece int) (next cuda.Tensor, seen []cuda.Tensor, done bool) {
+	if m.tower != nil {
+		s.EnterModule(m.tower)
+	}
 	if piece == 0 {
 		pixels := make([]float32, p.Tokens())
 		for i, v := range p.(bytePicture) {
@@ -103,9 +111,9 @@ func TestPicturesGivenUpGoOnWhenTheyComeAgain(t *testing.T) {
 	before := activationsOf(y)
 	e := newStare(t, y, stare{})
 	large, small := slices.Repeat([]byte{3}, 5000), []byte{1, 2}
+	lookAt(t, e, small, 1) // the large one needs more memory than the one that was given up
 	lookAt(t, e, large, 1)
-	lookAt(t, e, small, 1)
-	for _, file := range [][]byte{large, small} {
+	for _, file := range [][]byte{small, large} {
 		s := lookAt(t, e, file, 2)
 		if !s.done || len(s.features) != 2 {
 			t.Fatalf("%d tokens: %+v", len(file), s)
@@ -190,6 +198,22 @@ func TestPicturesAreForgottenByTheirWeight(t *testing.T) {
 	}
 	if len(e.album.recent) != recentSights {
 		t.Errorf("%d small pictures are remembered, not %d", len(e.album.recent), recentSights)
+	}
+}
+
+// However small they are, only so many are remembered.
+func TestPicturesAreForgottenByTheirNumber(t *testing.T) {
+	e, _ := budgeted(0, stare{})
+	first := lookAt(t, e, []byte{0}, 0)
+	for i := range recentSights - 1 {
+		lookAt(t, e, []byte{byte(i + 1)}, 0)
+	}
+	if lookAt(t, e, []byte{0}, 0) != first || len(e.album.recent) != recentSights {
+		t.Errorf("of %d pictures the first is forgotten, %d are remembered", recentSights, len(e.album.recent))
+	}
+	lookAt(t, e, []byte{recentSights}, 0)
+	if len(e.album.recent) != recentSights {
+		t.Errorf("of one more %d are remembered", len(e.album.recent))
 	}
 }
 

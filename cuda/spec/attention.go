@@ -6,7 +6,7 @@ import (
 	"github.com/inference-pio/inference-pio/cuda"
 )
 
-// ref_attention.go specifies attention over tiles and over latents.
+// attention.go has attention over tiles and over latents.
 
 // CacheRead is cuda.Step.CacheRead.
 func CacheRead(y, cache []float32, g Pages, seq, first, dim int) {

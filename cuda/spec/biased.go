@@ -6,7 +6,7 @@ import (
 	"github.com/inference-pio/inference-pio/cuda"
 )
 
-// ref_biased.go specifies the ops of layers with biases.
+// biased.go has the ops of layers with biases.
 
 // AddRow is cuda.Step.AddRow.
 func AddRow(y, x []float32, row cuda.Matrix) {

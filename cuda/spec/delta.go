@@ -6,7 +6,7 @@ import (
 	"github.com/inference-pio/inference-pio/cuda"
 )
 
-// ref_delta.go specifies the gated delta rule and the convolution before it: one row after another, as they are defined.
+// delta.go has the gated delta rule and the convolution before it: one row after another, as they are defined.
 
 // Slots addresses the rows of a batch in states of one slot for each sequence.
 type Slots struct {

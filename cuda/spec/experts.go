@@ -1,20 +1,20 @@
 package spec
 
 import (
-	"github.com/inference-pio/inference-pio/cuda"
 	"math"
 	"slices"
+
+	"github.com/inference-pio/inference-pio/cuda"
 )
 
-// ref_experts.go is the specification of the ops of mixtures of experts; see ref.go. Formulas and shapes are in
-// cuda/ops_experts.go.
+// experts.go has the ops of mixtures of experts.
 
 // Routing is how rows of logits choose their experts.
 type Routing struct {
 	Sigmoid           bool // scores are sigmoids, not a softmax
 	Experts, TopK     int
 	Groups, TopGroups int         // fewer than two groups are none
-	Bias              cuda.Matrix // (Experts), added to scores to choose by; a nil Ptr is none
+	Bias              cuda.Matrix // (Experts), added to scores to choose by; the zero Matrix is none
 	Normalize         bool
 	Epsilon, Scale    float32
 }
@@ -118,46 +118,32 @@ func (c *Routing) weigh(weights, scores []float32, chosen []int) {
 	}
 }
 
-// GatherByValue is cuda.Step.GatherByValue, for rows that stand k times in index.
-func GatherByValue(y []float32, entries []int32, x []float32, index []int32, k int, values []int32) {
-	findByValue(entries, index, values)
-	width := len(x) * k / len(index)
-	for i, e := range entries {
-		copy(y[i*width:(i+1)*width], x[int(e)/k*width:])
-	}
-}
-
-// findByValue lists where the values stand in index, value by value, as far as entries has room, and counts them.
-func findByValue(entries, index, values []int32) (n int) {
-	for _, v := range values {
-		for e, have := range index {
-			if have != v {
-				continue
-			}
-			if n < len(entries) {
-				entries[n] = int32(e)
-			}
-			n++
+// Experts is what a table of experts makes of rows, before their weights: row r·k+j of rows is what expert index[r][j] gives for x[r],
+// zeros where that expert is not in the table.
+func Experts(rows, x []float32, index []int32, k int, table []cuda.Expert) {
+	hidden := len(rows) / max(len(index), 1)
+	for i, e := range index {
+		to := rows[i*hidden : (i+1)*hidden]
+		if table[e].Gate.IsZero() {
+			clear(to)
+			continue
 		}
-	}
-	return n
-}
-
-// MatMulGrouped is cuda.Step.MatMulGrouped.
-func MatMulGrouped(y, x []float32, counts []int32, ws []cuda.Matrix) {
-	for i, n := range counts {
-		in, out := int(n)*ws[i].Cols, int(n)*ws[i].Rows
-		MatMul(y[:out], x[:in], ws[i])
-		y, x = y[out:], x[in:]
+		gate, up := make([]float32, table[e].Gate.Rows), make([]float32, table[e].Gate.Rows)
+		MatMul(gate, x[i/k*hidden:(i/k+1)*hidden], table[e].Gate)
+		MatMul(up, x[i/k*hidden:(i/k+1)*hidden], table[e].Up)
+		SwiGLU(gate, gate, up)
+		MatMul(to, gate, table[e].Down)
 	}
 }
 
-// ScatterAddByIndex is cuda.Step.ScatterAddByIndex, for rows of width elements that stand k times in weights.
-func ScatterAddByIndex(y, x []float32, entries []int32, weights []float32, width, k int) {
-	for i, e := range entries {
-		to, from := y[int(e)/k*width:], x[i*width:(i+1)*width]
-		for j, v := range from {
-			to[j] = float32(float64(to[j]) + float64(weights[e])*float64(v))
+// ExpertSum adds up what each row's k experts give, times their weights.
+func ExpertSum(y, rows, weights []float32, k int) {
+	width := len(rows) / max(len(weights), 1)
+	for i := range y {
+		r, c, sum := i/width, i%width, 0.0
+		for j := range k {
+			sum += float64(weights[r*k+j]) * float64(rows[(r*k+j)*width+c])
 		}
+		y[i] = float32(sum)
 	}
 }

@@ -2,7 +2,7 @@ package spec
 
 import "math"
 
-// ref_rows.go specifies the ops on the elements of rows.
+// rows.go has the ops on the elements of rows.
 
 // Columns is cuda.Step.Columns: from rows of so many elements, width from one on.
 func Columns(y, x []float32, width, of, from int) {

@@ -1,6 +1,6 @@
 package spec
 
-// ref_vision.go specifies the ops that bring features into rows of n elements.
+// vision.go has the ops that bring features into rows of n elements.
 
 // IndexCopy is cuda.Step.IndexCopy.
 func IndexCopy(z, x []float32, index []int32, y []float32, n int) {

@@ -29,7 +29,6 @@ type Checkpoint struct {
 	files   []*mapped
 	tensors map[string]View
 	names   []string
-	bytes   int64
 }
 
 // mapped is one file in memory.
@@ -125,7 +124,6 @@ func open(paths []string) (*Checkpoint, error) {
 			}
 			from[e.Name] = p
 			c.tensors[e.Name] = m.view(e)
-			c.bytes += e.To - e.From
 		}
 	}
 	c.names = slices.Sorted(maps.Keys(c.tensors))
@@ -223,9 +221,6 @@ func (c *Checkpoint) Get(name string, _ []int) (View, bool) {
 
 // Names lists the tensors, sorted.
 func (c *Checkpoint) Names() []string { return c.names }
-
-// Bytes is the size of all tensors together.
-func (c *Checkpoint) Bytes() int64 { return c.bytes }
 
 // Unchanged returns an error if a mapped file was written to since Open (see the package comment). That another file has its name
 // now is no change: the mapping keeps the old one.

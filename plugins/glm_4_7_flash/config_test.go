@@ -37,6 +37,17 @@ var configs = configtest.Suite[Config]{
 		`"q_lora_rank": null`: func(c Config) bool { return c.QLoraRank == nil }, // null is not absent
 	},
 	Others: []string{`"num_hidden_layers": 46`, `"rope_theta": 5e6`, `"tie_word_embeddings": true`, `"q_lora_rank": null`, `"routed_scaling_factor": 1`},
+	Bounds: configtest.Bounds{
+		"kv_lora_rank": {1, 1 << 12}, "q_lora_rank": {1, 1 << 16}, "qk_nope_head_dim": {1, 1 << 12},
+		"qk_rope_head_dim": {1, 1 << 12}, "v_head_dim": {1, 1 << 12}, "intermediate_size": {1, 1 << 20},
+		"n_routed_experts": {1, 1 << 12}, "num_experts_per_tok": {1, 1 << 12}, "moe_intermediate_size": {1, 1 << 20},
+		"n_shared_experts": {0, 1 << 8},
+	},
+	Accepted: []string{
+		`"num_experts_per_tok": 64`, `"n_group": 32, "topk_group": 2`, `"n_group": 32, "topk_group": 1, "num_experts_per_tok": 2`,
+		`"n_group": 64, "topk_group": 1, "n_routed_experts": 128, "num_experts_per_tok": 2`, `"n_group": 4, "topk_group": 4`, `"n_group": 64, "topk_group": 64, "n_routed_experts": 128`,
+		`"routed_scaling_factor": 1e-9`, `"qk_head_dim": 256`, `"head_dim": 64`, `"num_hidden_layers": 1`, `"num_hidden_layers": 1, "first_k_dense_replace": 1, "n_routed_experts": 0`,
+	},
 	Refused: configtest.Refusals{
 		{`"kv_lora_rank": "-"`, `kv_lora_rank is 0; a number from 1 to`},
 		{`"q_lora_rank": 0`, `q_lora_rank is 0; a number from 1 to`},
@@ -69,7 +80,13 @@ var configs = configtest.Suite[Config]{
 		{`"partial_rotary_factor": 0.5`, `partial_rotary_factor is 0.5, which is not built; only 1 is`},
 		{`"rope_parameters": {"rope_type": "default", "partial_rotary_factor": 0.5}`, `partial_rotary_factor is 0.5, which is not built`},
 		{`"rope_scaling": {"type": "yarn", "factor": 2, "mscale_all_dim": 1e200}`, `mscale_all_dim is 1e+200, which multiplies scores by +Inf`},
-		{`"quantization_config": {"quant_method": "fp8", "weight_block_size": [128]}`, `weight_block_size is [128]`},
+		{`"n_group": 32, "topk_group": 1, "num_experts_per_tok": 3`, `topk_group 1 groups of 2 have fewer than num_experts_per_tok 3`},
+		{`"n_group": 32, "topk_group": 2, "num_experts_per_tok": 5`, `topk_group 2 groups of 2 have fewer than num_experts_per_tok 5`},
+		{`"n_group": -1`, `n_group is -1, which does not divide`},
+		{`"qk_head_dim": 257`, `qk_head_dim is 257, not the sum`},
+		{`"num_key_value_heads": 21`, `num_key_value_heads is 21, not`},
+		{`"num_hidden_layers": 2, "mlp_layer_types": ["dense", "dense", "sparse"]`, `mlp_layer_types has 3 entries for 2 layers`},
+		{`"routed_scaling_factor": -1`, `routed_scaling_factor is -1`},
 	},
 }
 

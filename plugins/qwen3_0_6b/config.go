@@ -12,10 +12,9 @@ const architecture = "Qwen3ForCausalLM"
 type Config struct {
 	hfconfig.Checkpoint
 	hfconfig.Decoder
-	HeadDim          int `json:"head_dim"` // explicit: not hidden/heads
-	IntermediateSize int `json:"intermediate_size"`
-
-	AttentionBias bool `json:"attention_bias"` // not built
+	HeadDim          int  `json:"head_dim"` // explicit: not hidden/heads
+	IntermediateSize int  `json:"intermediate_size"`
+	AttentionBias    bool `json:"attention_bias"` // of q, k, v and o
 }
 
 // ParseConfig reads config.json and checks it. All that is wrong is in one error.
@@ -27,17 +26,16 @@ func ParseConfig(text []byte) (Config, error) {
 	}
 	c.CheckClass(f.Problems, architecture, "qwen3")
 	c.CheckDecoder(f.Problems, "full_attention")
-	c.CheckHeads(f.Problems, c.HeadDim)
-	f.Even("head_dim", c.HeadDim)
+	c.CheckWholeHeads(f.Problems, c.HeadDim)
 	f.Size("intermediate_size", c.IntermediateSize, 1<<20)
-	f.NotBuilt(c.AttentionBias, "attention_bias", true, "false")
-	f.NotBuilt(f.Quantized(), "quantization_config", "given", "a checkpoint in bf16, f16 or f32")
 	c.ReadWholeRope(f.Rope())
+	c.FP8Block = f.FP8()
 	return c, f.Err()
 }
 
-// Published says whether these are the dimensions of Qwen3-0.6B.
+// Published says whether these are the dimensions of Qwen3-0.6B, in bf16 or in FP8.
 func (c Config) Published() bool {
 	return c.VocabSize == 151936 && c.HiddenSize == 1024 && c.IntermediateSize == 3072 && c.NumHiddenLayers == 28 &&
-		c.NumAttentionHeads == 16 && c.NumKeyValueHeads == 8 && c.HeadDim == 128 && c.RopeTheta == 1e6 && c.TieWordEmbeddings
+		c.NumAttentionHeads == 16 && c.NumKeyValueHeads == 8 && c.HeadDim == 128 && c.RopeTheta == 1e6 && c.TieWordEmbeddings &&
+		!c.AttentionBias
 }

@@ -77,7 +77,7 @@ func New(c Config, layers int) *Model {
 func newLayer(c Config) Layer {
 	return Layer{
 		AttnNorm: nn.NewRMSNorm(c.HiddenSize, c.RMSNormEps),
-		Attn:     nn.NewNormedAttention(c.HiddenSize, c.NumAttentionHeads, c.NumKeyValueHeads, c.HeadDim, c.RMSNormEps, false),
+		Attn:     nn.NewNormedAttention(c.HiddenSize, c.NumAttentionHeads, c.NumKeyValueHeads, c.HeadDim, c.RMSNormEps, c.AttentionBias),
 		MLPNorm:  nn.NewRMSNorm(c.HiddenSize, c.RMSNormEps),
 		MLP:      nn.NewSwiGLU(c.HiddenSize, c.IntermediateSize),
 	}
@@ -104,3 +104,6 @@ func (m *Model) Caches() []nn.CacheSpec {
 
 // IgnoreTensor knows the quirks of checkpoints.
 func (m *Model) IgnoreTensor(name string) bool { return m.cfg.Superfluous(name) }
+
+// FP8Block is the shape of the blocks that FP8 weights are scaled by.
+func (m *Model) FP8Block() [2]int { return m.cfg.FP8Block }

@@ -26,8 +26,7 @@ func ParseConfig(text []byte) (Config, error) {
 	}
 	c.CheckClass(f.Problems, architecture, "qwen3")
 	c.CheckDecoder(f.Problems, "full_attention")
-	c.CheckHeads(f.Problems, c.HeadDim)
-	f.Even("head_dim", c.HeadDim)
+	c.CheckWholeHeads(f.Problems, c.HeadDim)
 	f.Size("intermediate_size", c.IntermediateSize, 1<<20)
 	c.ReadWholeRope(f.Rope())
 	c.FP8Block = f.FP8()

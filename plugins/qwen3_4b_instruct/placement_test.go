@@ -26,7 +26,7 @@ func generated(t *testing.T, c *client.Client, before func(n int)) []sdk.Token {
 // Tokens and their probabilities are the same to the bit whether all layers are computed on the CPU, all or some of them on another device, which must
 // copy their weights for each pass where it has no room, or move between tokens. With FP8 the scales go along.
 func TestWhereLayersLieChangesNoBit(t *testing.T) {
-	each(t, func(t *testing.T, dir string) {
+	plugin.Each(t, func(t *testing.T, dir string) {
 		load := func(far int64) *client.Client {
 			req := sdk.LoadRequest{InspectRequest: sdk.InspectRequest{Path: dir, Context: 256, MaxSequences: 1, StepTokens: 128}}
 			if far > 0 {

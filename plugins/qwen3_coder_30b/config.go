@@ -44,8 +44,7 @@ func ParseConfig(text []byte) (Config, error) {
 	}
 	c.CheckClass(f.Problems, architecture, "qwen3_moe")
 	c.CheckDecoder(f.Problems, "full_attention")
-	c.CheckHeads(f.Problems, c.HeadDim)
-	f.Even("head_dim", c.HeadDim)
+	c.CheckWholeHeads(f.Problems, c.HeadDim)
 	c.CheckExperts(f.Problems, c.NumHiddenLayers)
 	f.NotBuilt(c.AttentionBias, "attention_bias", true, "false")
 	f.NotBuilt(!c.UseQKNorm, "use_qk_norm", false, "true")

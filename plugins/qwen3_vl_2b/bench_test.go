@@ -111,16 +111,5 @@ func jpegOf(b *testing.B, width, height int) []byte {
 //
 //	go test ./plugins/qwen3_vl_2b -run '^$' -bench Text
 func BenchmarkText(b *testing.B) {
-	const rows = 128
-	c, err := ParseConfig([]byte(published))
-	if err != nil {
-		b.Fatal(err)
-	}
-	contexts, layers := []int{256, 1024, 4096}, float64(c.Text.NumHiddenLayers)
-	x, m := suite.Time(b, []byte(published), 0, c.Text.VocabSize, rows, weights.Dummy(1, cuda.BF16))
-	w, position := nntest.WeightsOf(m, 1), layers*float64(nn.KeysValues(c.Text.NumKeyValueHeads, c.Text.HeadDim, c.Text.HeadDim).PositionBytes())
-	x.Decode(b, contexts, func(context float64) float64 { return w.Bytes + position*context })
-	x.Prefill(b, contexts, rows, func(context float64) float64 {
-		return w.Operations + 4*float64(c.Text.NumAttentionHeads*c.Text.HeadDim)*layers*(context-rows/2)
-	}, 0)
+	suite.Bench(b, nntest.Bench{Rows: 128, Key: nntest.Itself, Position: 28 * position, Attention: 4 * 16 * 128 * 28})
 }

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/inference-pio/inference-pio/cuda/golden"
+	"github.com/inference-pio/inference-pio/cuda/hfconfig/configtest"
 	"github.com/inference-pio/inference-pio/cuda/nn"
 	"github.com/inference-pio/inference-pio/cuda/nn/nntest"
 	"github.com/inference-pio/inference-pio/cuda/serve/servetest"
@@ -20,25 +21,55 @@ const (
 	bound = nntest.Bound
 )
 
+var plugin = servetest.Plugin{
+	Family: family, Published: published, Checkpoints: []string{tiny},
+	Call: servetest.Call{Name: "get_weather", Arguments: `{"city": "Oslo"}`},
+	Rows: rows(),
+	Tables: []servetest.Table{
+		{Parameters: parameters, Position: 28 * position, Modules: 2 + 28 + 28}, // embedding and norm, layers, the tower
+		{Layers: 2, Parameters: parameters - 26*50_336_000, Position: 2 * position, Modules: 2 + 2 + 28},
+		{Dir: tiny, Position: 4 * 2 * 2 * 32 * 4, Modules: 2 + 4 + 8}, // the tower, its blocks and the mergers of three
+	},
+	Memory: func(m configtest.Sizes) map[string]int64 {
+		return map[string]int64{
+			"of these the tower":                             2 * m.Under("visual"),
+			"of these the embedding, which is also the head": 2 * m.Elements["embed_tokens"],
+			"of these one decoder layer, 28 in all":          2 * m.Elements["layers.27"],
+			"cache for 32,768 positions":                     32768 * m.Position,
+		}
+	},
+}
+
+// The picture of picture4 has 247 tokens, which chunks cut; text stands before it and behind. Others have two in a message, or one in a
+// later turn.
+var suite = plugin.Suite(nntest.Suite{
+	Cases:    []string{"picture4", "capital", "two_pictures", "picture_later"},
+	Features: func(m nntest.Model) (n, hidden int) { return m.(*Model).Features(), m.(*Model).cfg.Text.HiddenSize },
+	Sight: func(t testing.TB, m nntest.Model, dir string, c nntest.Case) nntest.Sight {
+		return sceneOf(t, m.(*Model), dir, c).show
+	},
+})
+
+const (
+	parameters = 2_127_532_032
+	position   = 2 * 8 * 128 * 4 // bytes of a layer's cache
+)
+
 var (
-	plugin     = servetest.Plugin{Family: family, Checkpoints: []string{tiny}}
-	suite      = seeing(plugin.Suite())
 	read       = nntest.Read
 	checkpoint = nntest.Checkpoint
 	newCPU     = nntest.NewCPU
 	sameBits   = nntest.SameBits
 )
 
-// seeing: the picture of picture4 has 247 tokens, which chunks cut; text stands before it and behind. Others have two in a message, or
-// one in a later turn.
-func seeing(s nntest.Suite) nntest.Suite {
-	s.Cases = []string{"picture4", "capital", "two_pictures", "picture_later"}
-	s.Features = func(m nntest.Model) (n, hidden int) { return m.(*Model).Features(), m.(*Model).cfg.Text.HiddenSize }
-	s.Sight = func(t testing.TB, m nntest.Model, dir string, c nntest.Case) nntest.Sight {
-		return sceneOf(t, m.(*Model), dir, c).show
-	}
-	return s
-}
+func TestModel(t *testing.T)              { suite.Test(t) }
+func TestPlugin(t *testing.T)             { plugin.Test(t) }
+func BenchmarkTinyInProcess(b *testing.B) { plugin.TinyInProcess(b) }
+
+// BenchmarkLoad loads the whole tower and twelve of the 28 layers:
+//
+//	go test ./plugins/qwen3_vl_2b -run '^$' -bench Load
+func BenchmarkLoad(b *testing.B) { plugin.Load(b, []byte(published), 12) }
 
 func sceneOf(t testing.TB, m *Model, dir string, c nntest.Case) *scene {
 	t.Helper()
@@ -48,15 +79,6 @@ func sceneOf(t testing.TB, m *Model, dir string, c nntest.Case) *scene {
 	}
 	return newScene(t, m, c.Prompt, files...)
 }
-
-func TestEveryLayerIsTheReferences(t *testing.T)             { suite.EveryLayer(t) }
-func TestGreedyTokensAreTheReferences(t *testing.T)          { suite.Greedy(t) }
-func TestPerplexityIsTheReferences(t *testing.T)             { suite.Perplexity(t) }
-func TestPortableKernelsComputeTheReferenceToo(t *testing.T) { suite.Portable(t) }
-func TestChunkedPromptIsTheWholePrompt(t *testing.T)         { suite.Chunked(t) }
-func TestPromptsAroundTheBorders(t *testing.T)               { suite.Borders(t) }
-func TestSequencesDoNotFeelEachOther(t *testing.T)           { suite.Company(t) }
-func TestWhatIsGeneratedIsAsPrompted(t *testing.T)           { suite.Forms(t, 0) }
 
 // bind gives a config weights.
 func bind(t testing.TB, config []byte, layers int, src weights.Source) (*Model, *nn.Bound) {

@@ -82,8 +82,6 @@ func TestWhatDoesNotFitIsNamed(t *testing.T) {
 	}
 }
 
-func TestTheHeadIsTheEmbeddingOnlyWhereTied(t *testing.T) { suite.Heads(t) }
-
 // Invented weights have no names and every shape that is asked for.
 func TestInventedWeightsFit(t *testing.T) {
 	if err := bindTo(t, weights.Dummy(1, cuda.BF16)); err != nil {

@@ -96,7 +96,7 @@ type preprocessor struct {
 		Shortest *int `json:"shortest_edge"` // pixels of a whole picture, not of an edge
 		Longest  *int `json:"longest_edge"`
 	} `json:"size"`
-	MinPixels         *int      `json:"min_pixels"` // an older spelling
+	MinPixels         *int      `json:"min_pixels"` // an older spelling, which counts where both are given, as in the reference
 	MaxPixels         *int      `json:"max_pixels"`
 	PatchSize         *int      `json:"patch_size"`
 	TemporalPatchSize *int      `json:"temporal_patch_size"`
@@ -151,7 +151,7 @@ func (p *preprocessor) apply(c *fit.Config) error {
 	for _, n := range []struct {
 		to   *int
 		from []*int
-	}{{&c.MinPixels, []*int{p.Size.Shortest, p.MinPixels}}, {&c.MaxPixels, []*int{p.Size.Longest, p.MaxPixels}}} {
+	}{{&c.MinPixels, []*int{p.MinPixels, p.Size.Shortest}}, {&c.MaxPixels, []*int{p.MaxPixels, p.Size.Longest}}} {
 		if i := slices.IndexFunc(n.from, func(v *int) bool { return v != nil }); i >= 0 {
 			*n.to = *n.from[i]
 		}

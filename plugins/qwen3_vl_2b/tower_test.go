@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"image"
 	"image/png"
 	"math"
@@ -13,6 +14,7 @@ import (
 	"github.com/inference-pio/inference-pio/cuda"
 	"github.com/inference-pio/inference-pio/cuda/far"
 	fit "github.com/inference-pio/inference-pio/cuda/picture"
+	"github.com/inference-pio/inference-pio/sdk/picture"
 )
 
 func TestPatchesAreTheReferences(t *testing.T) {
@@ -197,8 +199,24 @@ func TestVideosAreRefused(t *testing.T) {
 	if err := m.CheckPrompt(caseNamed(t, "two_pictures").Prompt); err != nil {
 		t.Error(err)
 	}
-	err := m.CheckPrompt([]int32{1, 2, int32(m.cfg.VideoTokenID), 3})
-	if err == nil || !strings.Contains(err.Error(), "the prompt has a video (token 915 at position 2)") {
-		t.Error(err)
+	video := int32(m.cfg.VideoTokenID)
+	for at, prompt := range [][]int32{{video, 1}, {1, video}, {1, 2, video, 3}} {
+		err := m.CheckPrompt(prompt)
+		if want := fmt.Sprintf("the prompt has a video (token 915 at position %d)", at); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%v: %v, want %s", prompt, err, want)
+		}
+	}
+}
+
+// While a picture is resized, what was decoded and what it becomes, at most as large as the model takes pictures, both exist.
+func TestDecodingCountsBothSizesOfAPicture(t *testing.T) {
+	m, _ := loadTiny(t, "config.json")
+	file := pngOf(t, 300, 200)
+	decoded, err := picture.Cost(file, picture.Limits{})
+	if err != nil || decoded < 3*300*200 {
+		t.Fatalf("%d bytes to decode it, %v", decoded, err)
+	}
+	if got, err := m.Cost(file); err != nil || got != decoded+3*int64(m.look.MaxPixels) {
+		t.Errorf("%d bytes, %v; %d of them to decode it, in up to %d pixels", got, err, decoded, m.look.MaxPixels)
 	}
 }

@@ -22,8 +22,7 @@ func (c Config) check(p *hfconfig.Problems) {
 func (c TextConfig) check(p *hfconfig.Problems) {
 	p.ModelType(c.ModelType, "qwen3_vl_text")
 	c.CheckDecoder(p, "full_attention")
-	c.CheckHeads(p, c.HeadDim)
-	p.Even("head_dim", c.HeadDim)
+	c.CheckWholeHeads(p, c.HeadDim)
 	p.Size("intermediate_size", c.IntermediateSize, 1<<20)
 }
 

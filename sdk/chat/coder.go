@@ -27,82 +27,33 @@ func (coder) prefix(name string) string {
 	return toolOpen + "\n" + functionOpen + name + ">\n"
 }
 
-func (coder) reading(c callContext) reading { return &coderCall{callContext: c} }
+func (coder) reading(c callContext) reading { return &coderCall{tagged: tagged{callContext: c}} }
 
 // coderCall reads a call. A value may speak of the syntax, so a tag in it counts only where structure follows: </parameter> before another
 // <parameter=> or before a </function> that counts, that before </tool_call>, and that at the end of the answer or before another
 // call. Calls quoted in a value are told by their opening tags.
 type coderCall struct {
-	callContext
-	scan  tagScan
+	tagged
 	state coderState
-	outer bool // <tool_call> came first
-	at    int  // where the last tag ends
 	calls []parsedCall
 
-	name  string // of the function that is open
-	args  *arguments
-	given []string
-	end   int // of a function without a value
-
-	key      string // of the value that is open
-	from     int    // where it begins
-	quoted   int    // functions that were opened in it
-	chain    closing
-	best     *closing // the last place where the call may have ended
-	behind   bool     // words stand behind it
-	reopened bool     // the last tag was <tool_call>
+	args     *arguments // of the function that is open
+	end      int        // of a function without a value
+	reopened bool       // the last tag was <tool_call>
 }
 
 type coderState uint8
 
 const (
-	beforeCall     coderState = iota
-	wantFunction              // <function=name>
-	wantParameter             // the first one, or the end
-	inValue                   // of a parameter
-	behindFunction            // that had no parameters
+	wantFunction   coderState = iota // <function=name>
+	wantParameter                    // the first one, or the end
+	inValue                          // of a parameter
+	behindFunction                   // that had no parameters
 )
 
-// closing is a run of closing tags, with nothing but white space between them, that may end a value.
-type closing struct {
-	value int    // where the value ends
-	tag   string // the last one
-	end   int    // where that ends
-	// forgotten: </parameter> is missing. inner: it belongs to a function that the value opened.
-	forgotten, inner bool
-}
+func (c *coderCall) read(s string, end ending) verdict { return c.readTags(c, s, end) }
 
-func (c *coderCall) read(s string, end ending) verdict {
-	if c.state == beforeCall {
-		at, ok := behindOpening(s, end)
-		if !ok {
-			return verdict{}
-		}
-		c.at = at
-		c.outer, c.scan.pos, c.state = c.at > 0, c.at, wantFunction
-	}
-	for {
-		if !c.mayGoOn(s, end) {
-			return c.refuse(s)
-		}
-		t, ok := c.scan.next(s, coderTags, end)
-		if c.best != nil && (ok && t.end > c.best.end+maxBehind || !ok && len(s) > c.best.end+maxBehind) {
-			return c.settle(s, *c.best)
-		}
-		if !ok {
-			break
-		}
-		if v := c.take(s, t); v.state != undecidedCall {
-			return v
-		}
-		c.at = t.end
-	}
-	if end == open {
-		return verdict{}
-	}
-	return c.finish(s, end)
-}
+func (*coderCall) tags() []string { return coderTags }
 
 // mayGoOn says whether what follows the last tag is what must follow it there.
 func (c *coderCall) mayGoOn(s string, end ending) bool {
@@ -130,8 +81,13 @@ func (c *coderCall) refuse(s string) verdict {
 	return verdict{state: isWords, n: min(n, len(s)), read: c.at}
 }
 
-// take goes on with the next tag.
 func (c *coderCall) take(s string, t tag) verdict {
+	v := c.takeTag(s, t)
+	c.at = t.end
+	return v
+}
+
+func (c *coderCall) takeTag(s string, t tag) verdict {
 	switch c.state {
 	case wantFunction:
 		if t.text != functionOpen || !c.tools.knows(t.name) {
@@ -141,7 +97,7 @@ func (c *coderCall) take(s string, t tag) verdict {
 	case wantParameter:
 		switch t.text {
 		case parameterOpen:
-			c.openValue(t)
+			c.openParameter(t)
 		case functionClose:
 			c.closeFunction(t.end)
 		default:
@@ -167,10 +123,9 @@ func (c *coderCall) open(t tag) {
 	c.name, c.args, c.given, c.state = t.name, &arguments{}, nil, wantParameter
 }
 
-func (c *coderCall) openValue(t tag) {
-	c.key, c.from, c.state = t.name, t.end, inValue
-	c.given = append(c.given, t.name)
-	c.quoted, c.chain, c.best = 0, closing{}, nil
+func (c *coderCall) openParameter(t tag) {
+	c.openValue(t.name, t.end)
+	c.state = inValue
 }
 
 func (c *coderCall) closeValue(s string, at int) {
@@ -253,25 +208,16 @@ func (c *coderCall) takeOpening(s string, t tag, before closing, reopened bool) 
 	return verdict{}
 }
 
-// mayEnd notes a place where the call may have ended.
-func (c *coderCall) mayEnd(at closing) bool {
-	if at.forgotten || at.inner {
-		return false
-	}
-	c.best, c.behind = &at, false
-	return true
-}
-
 // takeParameter ends the value before if the next parameter begins, also where the tag that closes it is missing.
 func (c *coderCall) takeParameter(s string, t tag, before closing) {
 	switch {
 	case slices.Contains(c.given, t.name) || c.quoted > 0:
 	case before.tag == parameterClose:
 		c.closeValue(s, before.value)
-		c.openValue(t)
+		c.openParameter(t)
 	case c.best == nil && c.tools[c.name].declares(t.name) && s[t.start-1] == '\n':
 		c.closeValue(s, t.start)
-		c.openValue(t)
+		c.openParameter(t)
 	}
 }
 

@@ -57,77 +57,38 @@ func lastWord(s string) int {
 
 func (glm) prefix(name string) string { return toolOpen + name }
 
-func (glm) reading(c callContext) reading { return &glmCall{callContext: c} }
+func (glm) reading(c callContext) reading { return &glmCall{tagged: tagged{callContext: c}} }
 
 // glmCall reads a call. </arg_value> counts only before the next <arg_key> or before a </tool_call>, and that at the end of the
 // answer or before another call. Calls quoted in a value are told by their opening tags.
 type glmCall struct {
-	callContext
-	scan  tagScan
-	state glmState
-	at    int // where the last tag that counts ends
-
-	name  string
-	args  arguments
-	given []string
-
-	key    string // of the value that is open
-	from   int    // where it begins
-	quoted int    // calls that were opened in it
-	chain  glmClosing
-	best   *glmClosing // the last place where the call may have ended
-	behind bool        // words stand behind it
-	opened bool        // the last tag was a <tool_call> behind it
+	tagged
+	state  glmState
+	args   arguments
+	opened bool // the last tag was a <tool_call> behind a place where the call may have ended
 }
 
 type glmState uint8
 
 const (
-	beforeName glmState = iota
-	inName
+	inName glmState = iota
 	inKey
 	behindKey
 	inArgument
 )
 
-// glmClosing is what may end a value: tags with nothing but white space between them.
-type glmClosing struct {
-	value     int    // where the value ends
-	tag       string // the last one
-	end       int    // where that ends
-	key       int    // where the next key begins, behind <arg_key>
-	forgotten bool   // </arg_value> is missing
-	inner     bool   // it belongs to a call that the value opened
-}
+func (c *glmCall) read(s string, end ending) verdict { return c.readTags(c, s, end) }
 
-func (c *glmCall) read(s string, end ending) verdict {
-	if c.state == beforeName {
-		at, ok := behindOpening(s, end)
-		if !ok {
-			return verdict{}
-		}
-		c.at = at
-		c.scan.pos, c.state = c.at, inName
+func (*glmCall) tags() []string { return glmTags }
+
+func (c *glmCall) mayGoOn(s string, _ ending) bool {
+	switch c.state {
+	case inName:
+		return c.mayBeName(s)
+	case inKey:
+		return c.scan.pos <= c.at+maxTagName
 	}
-	for {
-		if c.state == inName && !c.mayBeName(s) || c.state == inKey && c.scan.pos > c.at+maxTagName {
-			return c.refuse(s)
-		}
-		t, ok := c.scan.next(s, glmTags, end)
-		if c.best != nil && (ok && t.end > c.best.end+maxBehind || !ok && len(s) > c.best.end+maxBehind) {
-			return c.settle(s, *c.best)
-		}
-		if !ok {
-			break
-		}
-		if v := c.take(s, t); v.state != undecidedCall {
-			return v
-		}
-	}
-	if end == open {
-		return verdict{}
-	}
-	return c.finish(s, end)
+	return true
 }
 
 // mayBeName says whether what stands behind the opening is a function, or may become one.
@@ -170,7 +131,7 @@ func (c *glmCall) take(s string, t tag) verdict {
 			c.key, c.state = gap, behindKey
 		case t.text == valueOpen && isKey(gap): // </arg_key> is missing
 			c.key = gap
-			c.openValue(t.end)
+			c.openArgument(t.end)
 		default:
 			return c.refuse(s)
 		}
@@ -178,9 +139,9 @@ func (c *glmCall) take(s string, t tag) verdict {
 		switch {
 		case t.text == keyClose && gap == "": // twice
 		case t.text == valueOpen && gap == "":
-			c.openValue(t.end)
+			c.openArgument(t.end)
 		case t.text == valueClose: // <arg_value> is missing
-			c.openValue(c.at)
+			c.openArgument(c.at)
 			return c.takeInValue(s, t)
 		default:
 			return c.refuse(s)
@@ -225,10 +186,9 @@ func isKey(s string) bool {
 	return s != "" && len(s) <= maxTagName && !strings.ContainsAny(s, "<>\r\n")
 }
 
-func (c *glmCall) openValue(from int) {
-	c.from, c.at, c.state = from, from, inArgument
-	c.given = append(c.given, c.key)
-	c.quoted, c.chain, c.best = 0, glmClosing{}, nil
+func (c *glmCall) openArgument(from int) {
+	c.openValue(c.key, from)
+	c.at, c.state = from, inArgument
 }
 
 func (c *glmCall) closeValue(s string, at int) {
@@ -249,58 +209,59 @@ func (c *glmCall) takeInValue(s string, t tag) verdict {
 	}
 	// Where a key may stand, words end a run of closing tags only if they are none.
 	if key != "" && !(t.text == keyClose && (before.tag == keyOpen || before.tag == valueClose)) && !(t.text == valueOpen && before.tag == keyOpen) {
-		before = glmClosing{}
+		before = closing{}
 	}
-	c.chain = glmClosing{}
+	c.chain = closing{}
 	if t.text == toolOpen {
-		switch {
-		case c.best != nil && !c.behind:
-			return c.settle(s, *c.best)
-		case before.tag == valueClose && !before.inner, before.tag == toolClose && before.forgotten && !before.inner:
-			return c.settle(s, before)
-		}
-		c.quoted++
-		c.behind, c.opened = true, c.best != nil
-		return verdict{}
+		return c.takeOpening(s, before)
 	}
 	c.behind = true
 	switch t.text {
 	case valueClose:
-		c.chain = glmClosing{value: t.start, tag: t.text, end: t.end, inner: c.quoted > 0}
+		c.chain = closing{value: t.start, tag: t.text, end: t.end, inner: c.quoted > 0}
 	case toolClose:
 		if before.tag != valueClose {
-			before = glmClosing{value: t.start, forgotten: true, inner: c.quoted > 0}
+			before = closing{value: t.start, forgotten: true, inner: c.quoted > 0}
 		}
 		c.quoted = max(0, c.quoted-1)
 		c.chain = before
 		c.chain.tag, c.chain.end = t.text, t.end
-		if !before.forgotten && !before.inner {
-			at := c.chain
-			c.best, c.behind = &at, false
-			if c.single {
-				return c.settle(s, at)
-			}
+		if c.mayEnd(c.chain) && c.single {
+			return c.settle(s, c.chain)
 		}
 	case keyOpen:
 		if before.tag != valueClose {
-			before = glmClosing{value: t.start, forgotten: true, inner: c.quoted > 0}
+			before = closing{value: t.start, forgotten: true, inner: c.quoted > 0}
 		}
 		c.chain = before
-		c.chain.tag, c.chain.key = t.text, t.end
+		c.chain.tag = t.text
 	case keyClose:
 		c.takeKey(s, t, key, before)
 	case valueOpen:
 		if before.tag == keyOpen && c.isNext(key, before) { // </arg_key> is missing
 			c.closeValue(s, before.value)
 			c.key = key
-			c.openValue(t.end)
+			c.openArgument(t.end)
 		}
 	}
 	return verdict{}
 }
 
+// takeOpening ends the call if the next one begins; else a value speaks of calls.
+func (c *glmCall) takeOpening(s string, before closing) verdict {
+	switch {
+	case c.best != nil && !c.behind:
+		return c.settle(s, *c.best)
+	case before.tag == valueClose && !before.inner, before.tag == toolClose && before.forgotten && !before.inner:
+		return c.settle(s, before)
+	}
+	c.quoted++
+	c.behind, c.opened = true, c.best != nil
+	return verdict{}
+}
+
 // takeKey ends the value before if what stands before </arg_key> is the next key.
-func (c *glmCall) takeKey(s string, t tag, key string, before glmClosing) {
+func (c *glmCall) takeKey(s string, t tag, key string, before closing) {
 	switch {
 	case before.tag == keyOpen && c.isNext(key, before):
 	case before.tag == valueClose && !before.inner && c.tools[c.name].declares(key) && !slices.Contains(c.given, key): // <arg_key> is missing
@@ -313,7 +274,7 @@ func (c *glmCall) takeKey(s string, t tag, key string, before glmClosing) {
 
 // isNext says whether a key in a value is that of the next argument. Where the closing tag before is missing it must be one that the
 // function has.
-func (c *glmCall) isNext(key string, before glmClosing) bool {
+func (c *glmCall) isNext(key string, before closing) bool {
 	if before.inner || !isKey(key) || slices.Contains(c.given, key) {
 		return false
 	}
@@ -321,7 +282,7 @@ func (c *glmCall) isNext(key string, before glmClosing) bool {
 }
 
 // settle ends the call with the value that is open.
-func (c *glmCall) settle(s string, at glmClosing) verdict {
+func (c *glmCall) settle(s string, at closing) verdict {
 	c.closeValue(s, at.value)
 	return c.done(at.end)
 }

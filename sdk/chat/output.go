@@ -7,15 +7,15 @@ import (
 
 // Delta is what became certain with a push.
 type Delta struct {
-	Piece
-	Calls []CallDelta
+	Text, Reasoning string // words of the answer, and of its reasoning
+	Calls           []CallDelta
 }
 
 // Output reads an answer: reasoning first, then text and tool calls.
 type Output struct {
-	reasoning *Reasoning
+	reasoning *reasoning
 	thought   *thought // of the reasoning; nil without tools
-	tools     *ToolParser
+	tools     *toolParser
 }
 
 // OutputConfig says how an answer is written.
@@ -40,13 +40,13 @@ func NewOutput(c OutputConfig) *Output {
 	if !HasTools(c.Tools) {
 		c.Format = NoTools
 	}
-	parser := NewToolParser(c.Format, c.Tools, c.NewID)
-	o := &Output{reasoning: NewReasoning(c.Prompt, c.Open, c.Close), tools: parser}
-	parser.ForceFirst(c.Forced)
+	parser := newToolParser(c.Format, c.Tools, c.NewID)
+	o := &Output{reasoning: newReasoning(c.Prompt, c.Open, c.Close), tools: parser}
+	parser.forceFirst(c.Forced)
 	parser.single = c.Single
 	if c.Format != NoTools {
-		o.thought = &thought{open: toolOpen, newParser: func(before quote) *ToolParser {
-			return &ToolParser{syntax: parser.syntax, tools: parser.tools, quote: before, newID: func(int) string { return "" }}
+		o.thought = &thought{open: toolOpen, newParser: func(before quote) *toolParser {
+			return &toolParser{syntax: parser.syntax, tools: parser.tools, quote: before, newID: func(int) string { return "" }}
 		}}
 	}
 	return o
@@ -54,23 +54,23 @@ func NewOutput(c OutputConfig) *Output {
 
 // Push takes the next words of the answer, tags included.
 func (o *Output) Push(text string) Delta {
-	p := o.reasoning.Push(text)
+	p := o.reasoning.push(text)
 	var d Delta
 	d.Reasoning = p.Reasoning
 	if o.thought != nil {
 		d.Reasoning = o.thought.push(p.Reasoning)
-		if !o.reasoning.Inside() {
+		if !o.reasoning.inside() {
 			d.Reasoning += o.thought.close()
 		}
 	}
-	d.Text, d.Calls = o.tools.Push(p.Text)
+	d.Text, d.Calls = o.tools.push(p.Text)
 	return d
 }
 
 // Flush ends the answer. whole says that the model ended it itself; an answer that was cut off makes no call of what is not closed.
 func (o *Output) Flush(whole bool) Delta {
-	inside := o.reasoning.Inside()
-	p := o.reasoning.Flush()
+	inside := o.reasoning.inside()
+	p := o.reasoning.flush()
 	var d Delta
 	d.Reasoning = p.Reasoning
 	if o.thought != nil && inside {
@@ -78,14 +78,14 @@ func (o *Output) Flush(whole bool) Delta {
 		words, calls := o.thought.end(whole)
 		d.Reasoning, p.Text = d.Reasoning+words, calls
 	}
-	d.Text, d.Calls = o.tools.Push(p.Text)
-	text, calls := o.tools.Flush(whole)
+	d.Text, d.Calls = o.tools.push(p.Text)
+	text, calls := o.tools.flush(whole)
 	d.Text, d.Calls = d.Text+text, append(d.Calls, calls...)
 	return d
 }
 
 // InReasoning says that the answer is in its reasoning so far.
-func (o *Output) InReasoning() bool { return o.reasoning.Inside() }
+func (o *Output) InReasoning() bool { return o.reasoning.inside() }
 
 // Calls is how many tool calls there were so far; an answer with any ends with the reason "tool_calls".
-func (o *Output) Calls() int { return o.tools.Calls() }
+func (o *Output) Calls() int { return o.tools.calls() }

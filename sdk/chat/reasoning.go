@@ -2,15 +2,15 @@ package chat
 
 import "strings"
 
-// Piece is what became certain with a push: words of the answer and words of its reasoning.
-type Piece struct{ Text, Reasoning string }
+// piece is what became certain with a push: words of the answer and words of its reasoning.
+type piece struct{ Text, Reasoning string }
 
-// Reasoning splits an answer into the block it begins with, if there is one, and the rest. The block is opened by the
+// reasoning splits an answer into the block it begins with, if there is one, and the rest. The block is opened by the
 // template, at the end of the prompt, or by the model with its first word; later tags are words like any other.
 //
 // One newline after the opening tag, one before the closing tag and two after it belong to the tags. What may be a part
 // of a tag is held back until it is decided.
-type Reasoning struct {
+type reasoning struct {
 	open, close string
 	state       reasoningState
 	newlines    int // that the last tag still takes
@@ -25,9 +25,9 @@ const (
 	outside
 )
 
-// NewReasoning begins an answer to the rendered prompt.
-func NewReasoning(prompt string, open, close string) *Reasoning {
-	r := &Reasoning{open: open, close: close}
+// newReasoning begins an answer to the rendered prompt.
+func newReasoning(prompt string, open, close string) *reasoning {
+	r := &reasoning{open: open, close: close}
 	trimmed := strings.TrimRight(prompt, " \t\r\n")
 	switch {
 	case open == "" || close == "":
@@ -41,13 +41,13 @@ func NewReasoning(prompt string, open, close string) *Reasoning {
 	return r
 }
 
-// Inside says that the answer is in its reasoning so far.
-func (r *Reasoning) Inside() bool { return r.state == inside }
+// inside says that the answer is in its reasoning so far.
+func (r *reasoning) inside() bool { return r.state == inside }
 
-// Push takes the next words.
-func (r *Reasoning) Push(text string) Piece {
+// push takes the next words.
+func (r *reasoning) push(text string) piece {
 	r.held += text
-	var p Piece
+	var p piece
 	if r.state == undecided {
 		r.decide()
 	}
@@ -60,18 +60,18 @@ func (r *Reasoning) Push(text string) Piece {
 	return p
 }
 
-// Flush ends the answer. A beginning of a tag that is still held was none.
-func (r *Reasoning) Flush() Piece {
+// flush ends the answer. A beginning of a tag that is still held was none.
+func (r *reasoning) flush() piece {
 	rest := r.held
 	r.held = ""
 	if r.state == inside {
-		return Piece{Reasoning: rest}
+		return piece{Reasoning: rest}
 	}
 	r.state = outside
-	return Piece{Text: rest}
+	return piece{Text: rest}
 }
 
-func (r *Reasoning) decide() {
+func (r *reasoning) decide() {
 	trimmed := strings.TrimLeft(r.held, " \t\r\n")
 	if rest, ok := strings.CutPrefix(trimmed, r.open); ok {
 		r.state, r.held, r.newlines = inside, rest, 1
@@ -81,7 +81,7 @@ func (r *Reasoning) decide() {
 }
 
 // takeNewlines drops the newlines that belong to the tag before; false if more of them may come.
-func (r *Reasoning) takeNewlines() bool {
+func (r *reasoning) takeNewlines() bool {
 	for r.newlines > 0 && r.held != "" {
 		if r.held[0] != '\n' {
 			r.newlines = 0
@@ -94,7 +94,7 @@ func (r *Reasoning) takeNewlines() bool {
 }
 
 // reason moves what is certainly reasoning to p, and changes to outside at the end of the block.
-func (r *Reasoning) reason(p *Piece) {
+func (r *reasoning) reason(p *piece) {
 	if !r.takeNewlines() {
 		return
 	}

@@ -30,13 +30,13 @@ func TestReasoningIsSplitHoweverTheAnswerIsCut(t *testing.T) {
 	} {
 		for i := range len(c.in) + 1 {
 			for j := i; j <= len(c.in); j++ {
-				r := NewReasoning(c.prompt, "<think>", "</think>")
-				var got Piece
-				for _, p := range []Piece{r.Push(c.in[:i]), r.Push(c.in[i:j]), r.Push(c.in[j:]), r.Flush()} {
+				r := newReasoning(c.prompt, "<think>", "</think>")
+				var got piece
+				for _, p := range []piece{r.push(c.in[:i]), r.push(c.in[i:j]), r.push(c.in[j:]), r.flush()} {
 					got.Text += p.Text
 					got.Reasoning += p.Reasoning
 				}
-				if want := (Piece{c.text, c.reasoning}); got != want {
+				if want := (piece{c.text, c.reasoning}); got != want {
 					t.Fatalf("%s, cut at %d and %d:\n got  %q\n want %q", c.name, i, j, got, want)
 				}
 			}
@@ -45,8 +45,8 @@ func TestReasoningIsSplitHoweverTheAnswerIsCut(t *testing.T) {
 }
 
 func TestAModelWithoutReasoningHasWordsOnly(t *testing.T) {
-	r := NewReasoning("x<think>", "", "")
-	if p := r.Push("<think>a</think>"); p != (Piece{Text: "<think>a</think>"}) {
+	r := newReasoning("x<think>", "", "")
+	if p := r.push("<think>a</think>"); p != (piece{Text: "<think>a</think>"}) {
 		t.Errorf("got %+v", p)
 	}
 }

@@ -8,65 +8,9 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-
-	"github.com/inference-pio/inference-pio/sdk/jinja"
 )
 
-// schema.go turns arguments that a model wrote as bare text into the values that the tool's JSON schema asks for.
-
-// toolTypes has what is known of the parameters of each tool. Without tools any name is a function's.
-type toolTypes map[string]*parameters
-
-// knows says whether there is a function of that name.
-func (t toolTypes) knows(name string) bool {
-	_, ok := t[name]
-	return ok || len(t) == 0 && isCallName(name)
-}
-
-// begins says whether more words can make a function's name of s.
-func (t toolTypes) begins(s string) bool {
-	if i := strings.IndexByte(s, '>'); i >= 0 {
-		return t.knows(strings.TrimSpace(s[:i]))
-	}
-	s = strings.TrimSpace(s)
-	if len(t) == 0 {
-		return s == "" || isCallName(s)
-	}
-	for name := range t {
-		if strings.HasPrefix(name, s) {
-			return true
-		}
-	}
-	return false
-}
-
-// startsWith says whether s begins with a function's name.
-func (t toolTypes) startsWith(s string) bool {
-	if len(t) == 0 {
-		return isCallName(s)
-	}
-	for name := range t {
-		if strings.HasPrefix(s, name) {
-			return true
-		}
-	}
-	return false
-}
-
-// cutName takes a function's name from what it and a key of its parameters were written as without a tag between them.
-func (t toolTypes) cutName(s string) (name, key string) {
-	if i := strings.IndexAny(s, blanks); i >= 0 {
-		return s[:i], strings.TrimLeft(s[i:], blanks)
-	}
-	for known, p := range t {
-		if rest, ok := strings.CutPrefix(s, known); ok && len(known) > len(name) && p.declares(rest) {
-			name, key = known, rest
-		}
-	}
-	return name, key
-}
-
-func isCallName(s string) bool { return s != "" && !strings.ContainsAny(s, "<>{}\""+blanks) }
+// schema.go reads which types a tool's JSON schema asks for.
 
 // parameters is what a schema says of an object's values.
 type parameters struct {
@@ -119,62 +63,6 @@ const (
 )
 
 var typeNames = map[string]valueType{"string": typeString, "integer": typeInteger, "number": typeNumber | typeInteger, "boolean": typeBoolean, "object": typeObject, "array": typeArray, "null": typeNull}
-
-// ToolNames are the names of a request's tools, in their order.
-func ToolNames(tools json.RawMessage) []string {
-	var names []string
-	for _, t := range readTools(tools) {
-		name, _ := t.declared()
-		names = append(names, name)
-	}
-	return names
-}
-
-// tool is {"type": "function", "function": {...}}, or what is inside of it.
-type tool struct {
-	function
-	Function function
-}
-
-type function struct {
-	Name       string
-	Parameters schema
-}
-
-// readTools reads what it understands of the tools.
-func readTools(tools json.RawMessage) []tool {
-	var texts []json.RawMessage
-	if json.Unmarshal(tools, &texts) != nil {
-		return nil
-	}
-	list := make([]tool, len(texts))
-	for i, text := range texts {
-		if json.Unmarshal(text, &list[i]) != nil {
-			list[i] = tool{}
-		}
-	}
-	return list
-}
-
-func (t *tool) declared() (name string, parameters schema) {
-	if t.Function.Name != "" {
-		return t.Function.Name, t.Function.Parameters
-	}
-	return t.Name, t.Parameters
-}
-
-// readToolTypes reads what it understands of the schemas; whatever it does not is a parameter without a type.
-func readToolTypes(tools json.RawMessage) toolTypes {
-	types := toolTypes{}
-	for _, t := range readTools(tools) {
-		if name, s := t.declared(); name != "" {
-			r := schemaReader{root: s, refs: map[string]valueType{}, objects: map[string]bool{}}
-			types[name] = &parameters{properties: map[string]valueType{}}
-			r.object(map[string]any(s), types[name])
-		}
-	}
-	return types
-}
 
 // schema is a JSON schema.
 type schema map[string]any
@@ -348,73 +236,4 @@ func (root schema) lookUp(ref string) any {
 		}
 	}
 	return at
-}
-
-// convert reads text as the first of the allowed types that it is a spelling of: JSON's, or Python's where text is not allowed. Text that is
-// of none of them stays text if the schema allows that, and else if it is no JSON either: the tool will say what it thinks of it. Where the
-// schema is silent, what is JSON but no string is taken as such.
-func (t valueType) convert(text string) jinja.Value {
-	if t == typeString {
-		return text
-	}
-	trimmed := strings.TrimSpace(text)
-	switch lower := strings.ToLower(trimmed); {
-	case lower == "null" && t&typeNull != 0:
-		return nil
-	case (trimmed == "null" || trimmed == "None") && t&typeString == 0:
-		return nil
-	case lower == "true" && t&typeBoolean != 0, trimmed == "True" && t == 0:
-		return true
-	case lower == "false" && t&typeBoolean != 0, trimmed == "False" && t == 0:
-		return false
-	case (trimmed == "1" || trimmed == "0") && t&typeBoolean != 0 && t&(typeInteger|typeNumber) == 0:
-		return trimmed == "1"
-	}
-	v, err := jinja.FromJSON([]byte(trimmed))
-	if err != nil && t&(typeObject|typeArray) != 0 {
-		v, err = fromPython(trimmed)
-	}
-	if err != nil || t&typeString != 0 && !t.allows(v) {
-		return text
-	}
-	if _, quoted := v.(string); quoted && t == 0 {
-		return text // JSON in quotes: the quotes are the model's words
-	}
-	if f, ok := v.(float64); ok && t&typeNumber == 0 && t.allows(v) && t != 0 {
-		return int64(f) // 12.0 for an integer
-	}
-	return v
-}
-
-// allows says whether v, read from JSON, is of one of the types.
-func (t valueType) allows(v jinja.Value) bool {
-	switch v := v.(type) {
-	case nil:
-		return t&typeNull != 0
-	case bool:
-		return t&typeBoolean != 0
-	case string:
-		return false // JSON in quotes: the quotes are the model's words
-	case float64:
-		whole := v == float64(int64(v)) && v < 1<<53 && v > -1<<53
-		return t == 0 || t&typeNumber != 0 || t&typeInteger != 0 && whole
-	case *jinja.Dict:
-		return t == 0 || t&typeObject != 0
-	case *jinja.List:
-		return t == 0 || t&typeArray != 0
-	}
-	return t == 0 || t&typeInteger != 0
-}
-
-// arguments are those of one call, in the order written.
-type arguments struct{ values jinja.Dict }
-
-func (a *arguments) add(key string, v jinja.Value) { a.values.Set(key, v) }
-
-func (a *arguments) json() string {
-	s, err := jinja.ToJSON(&a.values)
-	if err != nil {
-		return "{}" // only beyond the limits of size, which an answer cannot reach
-	}
-	return s
 }

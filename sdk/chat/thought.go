@@ -8,11 +8,11 @@ import "strings"
 // Words are held back from a call's opening on until they cannot be a call, or more words stand behind it.
 type thought struct {
 	open      string // what calls open with
-	newParser func(before quote) *ToolParser
+	newParser func(before quote) *toolParser
 	quote     quote
 	held      strings.Builder // words that are not decided, with the newline before the opening
 	begin     int             // where in them the opening stands
-	trial     *ToolParser     // reads them from there; nil if there was no opening
+	trial     *toolParser     // reads them from there; nil if there was no opening
 	trials    int
 }
 
@@ -68,7 +68,7 @@ func (t *thought) push(text string) string {
 
 // reads goes on with a call; false if it is none.
 func (t *thought) reads(text string) bool {
-	words, _ := t.trial.Push(text)
+	words, _ := t.trial.push(text)
 	if isBlank(words) {
 		return true
 	}
@@ -96,7 +96,7 @@ func (t *thought) end(wasWhole bool) (words, calls string) {
 	if t.trial == nil || !wasWhole {
 		return t.close(), ""
 	}
-	if text, _ := t.trial.Flush(true); t.trial.Calls() == 0 || !isBlank(text) {
+	if text, _ := t.trial.flush(true); t.trial.calls() == 0 || !isBlank(text) {
 		return t.close(), ""
 	}
 	held := t.held.String()

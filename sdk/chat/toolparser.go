@@ -15,14 +15,14 @@ type CallDelta struct {
 	Arguments string
 }
 
-// ToolParser finds the tool calls in an answer whose reasoning has been split off. A call is handed out when it is whole
+// toolParser finds the tool calls in an answer whose reasoning has been split off. A call is handed out when it is whole
 // and right, one that is not is handed back as text: a name that has been sent cannot be taken back. A call of a function that is
 // not among the tools, and one that stands in code or quotation marks, is text too. White space beside calls is text only if
 // there are words on both sides.
 //
 // Words are held back while they may belong to a call: until what stands there cannot be one any more, and at most maxHeld bytes;
 // behind a call whose last value may go on, at most maxBehind.
-type ToolParser struct {
+type toolParser struct {
 	syntax syntax
 	tools  toolTypes
 	newID  func(index int) string
@@ -66,29 +66,29 @@ type callContext struct {
 
 type parsedCall struct{ name, arguments string }
 
-// NewToolParser makes a parser. tools is the request's array, which has the functions that may be called and the JSON schemas by
+// newToolParser makes a parser. tools is the request's array, which has the functions that may be called and the JSON schemas by
 // which the formats that write every value as text are converted; if it is empty, any function may. newID names calls; nil means
 // random names.
-func NewToolParser(format ToolFormat, tools json.RawMessage, newID func(index int) string) *ToolParser {
+func newToolParser(format ToolFormat, tools json.RawMessage, newID func(index int) string) *toolParser {
 	if newID == nil {
 		newID = func(int) string { return "call_" + rand.Text() }
 	}
-	return &ToolParser{syntax: format.syntax(), tools: readToolTypes(tools), newID: newID}
+	return &toolParser{syntax: format.syntax(), tools: readToolTypes(tools), newID: newID}
 }
 
-// ForceFirst says that the answer begins with the format's Opening for name. A model may go on with a name that was written
+// forceFirst says that the answer begins with the format's Opening for name. A model may go on with a name that was written
 // for it, get_weather with _now, where nothing in the format ends it; the call is still of the function that was asked for.
-func (p *ToolParser) ForceFirst(name string) { p.forced = name }
+func (p *toolParser) forceFirst(name string) { p.forced = name }
 
-// Push takes the next words.
-func (p *ToolParser) Push(text string) (string, []CallDelta) {
+// push takes the next words.
+func (p *toolParser) push(text string) (string, []CallDelta) {
 	p.held.WriteString(text)
 	return p.run(open)
 }
 
-// Flush ends the answer. A call that lacks only its last tag counts; other tags may be missing if the model ended the answer itself,
+// flush ends the answer. A call that lacks only its last tag counts; other tags may be missing if the model ended the answer itself,
 // which whole says.
-func (p *ToolParser) Flush(wasWhole bool) (string, []CallDelta) {
+func (p *toolParser) flush(wasWhole bool) (string, []CallDelta) {
 	end := cut
 	if wasWhole {
 		end = whole
@@ -101,10 +101,10 @@ func (p *ToolParser) Flush(wasWhole bool) (string, []CallDelta) {
 	return text, calls
 }
 
-// Calls is how many calls there were so far.
-func (p *ToolParser) Calls() int { return p.count }
+// calls is how many calls there were so far.
+func (p *toolParser) calls() int { return p.count }
 
-func (p *ToolParser) run(end ending) (string, []CallDelta) {
+func (p *toolParser) run(end ending) (string, []CallDelta) {
 	held := p.held.String()
 	if p.syntax == nil {
 		p.held.Reset()
@@ -135,7 +135,7 @@ func (p *ToolParser) run(end ending) (string, []CallDelta) {
 }
 
 // read goes on with the call that s begins with. What it finds does not depend on how much of s came at once.
-func (p *ToolParser) read(s string, end ending) verdict {
+func (p *toolParser) read(s string, end ending) verdict {
 	if len(s) <= maxHeld {
 		return p.call.read(s, end)
 	}
@@ -148,7 +148,7 @@ func (p *ToolParser) read(s string, end ending) verdict {
 }
 
 // words moves text before a call to out and returns the rest, which a call begins if there is one now.
-func (p *ToolParser) words(held string, out *strings.Builder, end ending) string {
+func (p *toolParser) words(held string, out *strings.Builder, end ending) string {
 	for p.afterCall && !p.off {
 		trimmed := strings.TrimLeft(held, blanks)
 		rest, ok := strings.CutPrefix(trimmed, toolClose)
@@ -180,12 +180,12 @@ func (p *ToolParser) words(held string, out *strings.Builder, end ending) string
 }
 
 // text writes words, but keeps the white space at their end until it is known what follows.
-func (p *ToolParser) text(s string, out *strings.Builder) {
+func (p *toolParser) text(s string, out *strings.Builder) {
 	p.quote.feed(s)
 	p.write(s, out)
 }
 
-func (p *ToolParser) write(s string, out *strings.Builder) {
+func (p *toolParser) write(s string, out *strings.Builder) {
 	body := strings.TrimRight(s, blanks)
 	if body == "" {
 		p.space += s
@@ -199,7 +199,7 @@ func (p *ToolParser) write(s string, out *strings.Builder) {
 }
 
 // finish turns calls into deltas, or what was none back into text.
-func (p *ToolParser) finish(s string, v verdict, out *strings.Builder) []CallDelta {
+func (p *toolParser) finish(s string, v verdict, out *strings.Builder) []CallDelta {
 	p.call = nil
 	if v.state == isWords || p.quoted {
 		p.vain += max(v.read, len(s))

@@ -392,8 +392,8 @@ func TestWithoutToolsNothingIsACall(t *testing.T) {
 func TestRandomIDsDiffer(t *testing.T) {
 	seen := map[string]bool{}
 	for range 3 {
-		p := NewToolParser(GLM, nil, nil)
-		_, calls := p.Push("<tool_call>a</tool_call><tool_call>b</tool_call>")
+		p := newToolParser(GLM, nil, nil)
+		_, calls := p.push("<tool_call>a</tool_call><tool_call>b</tool_call>")
 		for _, c := range calls {
 			if c.ID != "" && seen[c.ID] {
 				t.Errorf("the id %s came twice", c.ID)

@@ -52,7 +52,7 @@ func within(ctx context.Context, limit time.Duration, call string) (context.Cont
 // Health asks whether the process is there at all: a plugin that is frozen answers only by ctx's end. The answer comes from its
 // gRPC server, whatever the model does.
 func (c *Client) Health(ctx context.Context) error {
-	m, err := c.health.Check(ctx, &grpc_health_v1.HealthCheckRequest{Service: HealthService})
+	m, err := c.health.Check(ctx, &grpc_health_v1.HealthCheckRequest{Service: healthService})
 	if err != nil {
 		return err
 	}
@@ -62,8 +62,8 @@ func (c *Client) Health(ctx context.Context) error {
 	return nil
 }
 
-// HealthService is the name that go-plugin gives a plugin in the health service.
-const HealthService = "plugin"
+// healthService is the name that go-plugin gives a plugin in the health service.
+const healthService = "plugin"
 
 // Describe asks who the plugin is. It takes ten seconds at most.
 func (c *Client) Describe(ctx context.Context) (sdk.Description, error) {

@@ -17,9 +17,9 @@ import (
 	"github.com/inference-pio/inference-pio/sdk/client"
 )
 
-// StartBinary starts the plugin at path as a process, for Config.Start in go test. Unlike the host it lets the process
+// startBinary starts the plugin at path as a process, for Config.Start in go test. Unlike the host it lets the process
 // inherit the environment and shows its warnings on standard error.
-func StartBinary(path string) func(context.Context) (*client.Client, func(), error) {
+func startBinary(path string) func(context.Context) (*client.Client, func(), error) {
 	return func(ctx context.Context) (*client.Client, func(), error) {
 		identity, err := client.NewIdentity()
 		if err != nil {

@@ -26,7 +26,7 @@ type Config struct {
 	Binary string
 
 	// Start makes a new process, or something that behaves like one, for the other cases. Most call it once or twice. stop
-	// ends it. nil is StartBinary of Binary.
+	// ends it. nil is a process of Binary.
 	Start func(ctx context.Context) (c *client.Client, stop func(), err error)
 
 	// LastWords tells how the process of c ended, with what it said last; "" if it runs, or ended in order. It may be nil.
@@ -95,7 +95,7 @@ func Run[S interface {
 
 func (c Config) withDefaults() Config {
 	if c.Start == nil {
-		c.Start = StartBinary(c.Binary)
+		c.Start = startBinary(c.Binary)
 	}
 	if c.Timeout == 0 {
 		c.Timeout = time.Minute

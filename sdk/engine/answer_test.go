@@ -212,7 +212,7 @@ func TestScoresThatCannotBeAreRefused(t *testing.T) {
 	wantField(t, err, "prompt_logprobs")
 	c := Config{Blocks: 2000, MaxSequences: 1, StepTokens: 64, Context: 1 << 17, PromptLogprobs: true}
 	e, _ = start(t, c)
-	r = Request{Prompt: ids(1<<16, 1), ScorePrompt: true, Sampling: Params{TopLogprobs: MaxTopLogprobs}}
+	r = Request{Prompt: ids(1<<16, 1), ScorePrompt: true, Sampling: Params{TopLogprobs: maxTopLogprobs}}
 	_, _, err = collect(e, r)
 	wantField(t, err, "prompt_logprobs")
 }

@@ -1,7 +1,9 @@
 package engine
 
 import (
+	"bytes"
 	"errors"
+	"log/slog"
 	"strings"
 	"testing"
 )
@@ -61,5 +63,25 @@ func TestModelThatBreaksItsContract(t *testing.T) {
 			}
 			wantIdle(t, e)
 		})
+	}
+}
+
+// The author of a model finds the place in the log; a client gets no stack.
+func TestPanicOfAModelIsLoggedWithItsStack(t *testing.T) {
+	var log bytes.Buffer
+	before := slog.Default()
+	slog.SetDefault(slog.New(slog.NewTextHandler(&log, nil)))
+	defer slog.SetDefault(before)
+	e, err := New(modelFunc(func(*Batch) ([][]float32, error) { panic("index out of range") }), roomy)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, _, err = collect(e, Request{Prompt: []int32{1}})
+	e.Close() // before the log is read
+	if err == nil || strings.Contains(err.Error(), "failure_test.go") {
+		t.Errorf("the answer ended with %v", err)
+	}
+	if !strings.Contains(log.String(), "failure_test.go") {
+		t.Errorf("the log has no place: %s", log.String())
 	}
 }

@@ -5,6 +5,7 @@ package engine
 
 import (
 	"fmt"
+	"log/slog"
 	"runtime/debug"
 	"slices"
 	"time"
@@ -341,10 +342,11 @@ func (l *loop) compute(batch *Batch) (logits [][]float32, err error) {
 	return logits, nil
 }
 
-// recovered makes an error of a panic.
+// recovered makes an error of a panic of the model. Whoever is answered gets what it says, the log where it was.
 func recovered(v any, err *error) {
 	if v != nil {
-		*err = &PanicError{Value: v, Stack: debug.Stack()}
+		slog.Error("the model panicked", "panic", v, "stack", string(debug.Stack()))
+		*err = fmt.Errorf("the model panicked: %v", v)
 	}
 }
 

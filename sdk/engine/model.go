@@ -115,14 +115,6 @@ func (c *Config) chunk() int {
 // had nothing to do for a while.
 type Sweeper interface{ Sweep(blocks []int32) }
 
-// PanicError is what the requests on board get when the model panics.
-type PanicError struct {
-	Value any
-	Stack []byte
-}
-
-func (e *PanicError) Error() string { return fmt.Sprintf("the model panicked: %v", e.Value) }
-
 var errDraining = sdk.Errorf(sdk.ReasonState, "the model is draining; it takes no new requests")
 
 var errClosed = &sdk.Error{Reason: sdk.ReasonState, Message: "the engine is closed"}

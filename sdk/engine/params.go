@@ -38,8 +38,8 @@ type Params struct {
 	TopLogprobs int
 }
 
-// MaxTopLogprobs bounds Params.TopLogprobs, as the OpenAI API does.
-const MaxTopLogprobs = 20
+// maxTopLogprobs bounds Params.TopLogprobs, as the OpenAI API does.
+const maxTopLogprobs = 20
 
 // Validate reports the first parameter out of its range as an *sdk.Error that names the field.
 func (p *Params) Validate(vocab int) error {
@@ -56,7 +56,7 @@ func (p *Params) Validate(vocab int) error {
 		within("repetition_penalty", p.RepetitionPenalty, 0, 100),
 		within("presence_penalty", p.PresencePenalty, -100, 100),
 		within("frequency_penalty", p.FrequencyPenalty, -100, 100),
-		within("top_logprobs", float64(p.TopLogprobs), 0, MaxTopLogprobs),
+		within("top_logprobs", float64(p.TopLogprobs), 0, maxTopLogprobs),
 	}
 	for _, err := range checks {
 		if err != nil {

@@ -112,16 +112,21 @@ func (r *run) write(s string) error {
 	return r.grow(len(s))
 }
 
+// print writes a value as text.
+func (r *run) print(v Value) error {
+	t, err := r.text(v)
+	if err != nil {
+		return err
+	}
+	return r.write(t)
+}
+
 func (st *text) exec(r *run, _ *scope) (signal, error) { return proceed, r.write(st.s) }
 
 func (st *output) exec(r *run, s *scope) (signal, error) {
 	v, err := r.eval(st.x, s)
-	if err != nil {
-		return proceed, at(err, st.line)
-	}
-	t, err := r.text(v)
 	if err == nil {
-		err = r.write(t)
+		err = r.print(v)
 	}
 	return proceed, at(err, st.line)
 }
@@ -175,12 +180,8 @@ func (r *run) filteredText(body []stmt, filters expr, s *scope) (Value, error) {
 
 func (st *filterStmt) exec(r *run, s *scope) (signal, error) {
 	v, err := r.filteredText(st.body, st.filter, s)
-	if err != nil {
-		return proceed, at(err, st.line)
-	}
-	t, err := r.text(v)
 	if err == nil {
-		err = r.write(t)
+		err = r.print(v)
 	}
 	return proceed, at(err, st.line)
 }

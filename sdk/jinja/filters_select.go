@@ -145,12 +145,16 @@ func uniqueFilter(r *run, v Value, a args) (Value, error) {
 	}}, nil
 }
 
-func batchFilter(r *run, v Value, a args) (Value, error) {
-	n, err := toInt(a.pos[0])
-	if err != nil {
-		return nil, err
+// countAndItems are the first argument of a filter that cuts v, and what it cuts.
+func (r *run) countAndItems(v Value, a args) (n int, items []Value, err error) {
+	if n, err = toInt(a.pos[0]); err == nil {
+		items, err = r.collect(v)
 	}
-	items, err := r.collect(v)
+	return n, items, err
+}
+
+func batchFilter(r *run, v Value, a args) (Value, error) {
+	n, items, err := r.countAndItems(v, a)
 	if err != nil {
 		return nil, err
 	}
@@ -172,11 +176,7 @@ func batchFilter(r *run, v Value, a args) (Value, error) {
 
 // sliceFilter cuts v into n lists of nearly equal length, the longer ones first.
 func sliceFilter(r *run, v Value, a args) (Value, error) {
-	n, err := toInt(a.pos[0])
-	if err != nil {
-		return nil, err
-	}
-	items, err := r.collect(v)
+	n, items, err := r.countAndItems(v, a)
 	if err != nil {
 		return nil, err
 	}

@@ -173,7 +173,7 @@ func FuzzAnswer(f *testing.F) {
 
 func hasSpecial(m *Model, text string) bool {
 	for _, id := range encode(m, text) {
-		if m.tokenizer.IsSpecial(id) {
+		if m.tokenizer.Bytes(id) != "" && m.tokenizer.Decode([]int32{id}, true) == "" {
 			return true
 		}
 	}

@@ -210,9 +210,9 @@ func TestShownTextDoesNotDependOnTheCuts(t *testing.T) {
 		if end, from := earliest(whole, stops); end >= 0 {
 			whole = whole[:from]
 		}
-		r := chat.NewReasoning(tail, "<think>", "</think>")
+		r := chat.NewOutput(chat.OutputConfig{Prompt: tail, Open: "<think>", Close: "</think>"})
 		a := r.Push(whole)
-		b := r.Flush()
+		b := r.Flush(true)
 		if text.String() != a.Text+b.Text || reasoning.String() != a.Reasoning+b.Reasoning {
 			t.Fatalf("stops %q: %q / %q; the whole text %q gives %q / %q", stops, text.String(), reasoning.String(), whole, a.Text+b.Text, a.Reasoning+b.Reasoning)
 		}

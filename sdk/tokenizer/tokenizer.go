@@ -117,8 +117,5 @@ func (t *Tokenizer) Token(id int32) string {
 // Bytes returns the bytes that the token stands for, "" if there is no token. They need not be whole characters.
 func (t *Tokenizer) Bytes(id int32) string { return t.bytes(id, false) }
 
-// IsSpecial reports whether the id is an added token marked special: skipped by Decode if that is asked for.
-func (t *Tokenizer) IsSpecial(id int32) bool { return t.special[id] }
-
 // Size returns one more than the highest id. A model may have more rows of logits than that; their ids decode to nothing.
 func (t *Tokenizer) Size() int { return len(t.vocab.content) }

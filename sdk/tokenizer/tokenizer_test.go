@@ -1,9 +1,7 @@
 package tokenizer
 
 import (
-	"context"
 	"encoding/json"
-	"fmt"
 	"hash/fnv"
 	"slices"
 	"strings"
@@ -12,40 +10,14 @@ import (
 	"unicode/utf8"
 )
 
-func Example() {
-	t, err := Parse(exampleFile)
-	if err != nil {
-		fmt.Println(err)
-		return
-	}
-	ids, err := t.Encode(context.Background(), "a<end>é")
-	fmt.Println(ids, err)
-	s := t.NewStream(true)
-	for _, id := range ids {
-		fmt.Printf("%q ", s.Push(id))
-	}
-	fmt.Printf("%q", s.Flush())
-	// Output:
-	// [0 4 1 2] <nil>
-	// "a" "" "" "é" ""
-}
-
-// exampleFile knows the bytes of "a", "é" (spelled "Ã", "©") and space, and one special token.
-var exampleFile = []byte(`{
-	"added_tokens": [{"id": 4, "content": "<end>", "special": true}],
-	"normalizer": {"type": "NFC"},
-	"pre_tokenizer": {"type": "ByteLevel", "add_prefix_space": false},
-	"decoder": {"type": "ByteLevel"},
-	"model": {"type": "BPE", "vocab": {"a": 0, "Ã": 1, "©": 2, "Ġ": 3}, "merges": []}}`)
-
 func TestTokensAndIDs(t *testing.T) {
 	tok := tiny(t, "qwen3_0_6b")
 	end, ok := tok.ID("<|im_end|>")
-	if !ok || end != 956 || tok.Token(end) != "<|im_end|>" || !tok.IsSpecial(end) {
-		t.Errorf("<|im_end|>: id %d %v, token %q, special %v", end, ok, tok.Token(end), tok.IsSpecial(end))
+	if !ok || end != 956 || tok.Token(end) != "<|im_end|>" || !tok.special[end] {
+		t.Errorf("<|im_end|>: id %d %v, token %q, special %v", end, ok, tok.Token(end), tok.special[end])
 	}
-	if think, ok := tok.ID("<think>"); !ok || tok.IsSpecial(think) {
-		t.Errorf("<think>: id %d %v, special %v; it is added but not special", think, ok, tok.IsSpecial(think))
+	if think, ok := tok.ID("<think>"); !ok || tok.special[think] {
+		t.Errorf("<think>: id %d %v, special %v; it is added but not special", think, ok, tok.special[think])
 	}
 	if id, ok := tok.ID("Ġ"); !ok || tok.Token(id) != "Ġ" || tok.Decode([]int32{id}, false) != " " {
 		t.Errorf("a space is %d %v, %q", id, ok, tok.Decode([]int32{id}, false))
@@ -62,7 +34,7 @@ func TestTokensAndIDs(t *testing.T) {
 		t.Errorf("size %d", tok.Size())
 	}
 	for _, id := range []int32{-1, 980, 1 << 30, -1 << 31} {
-		if tok.Token(id) != "" || tok.IsSpecial(id) || tok.Bytes(id) != "" || tok.Decode([]int32{id}, true) != "" || tok.NewStream(false).Push(id) != "" {
+		if tok.Token(id) != "" || tok.special[id] || tok.Bytes(id) != "" || tok.Decode([]int32{id}, true) != "" || tok.NewStream(false).Push(id) != "" {
 			t.Errorf("id %d has a token", id)
 		}
 	}

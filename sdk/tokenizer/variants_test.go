@@ -200,8 +200,8 @@ func TestAddedTokensOfTheConfigAreUsedWhereTheFileLacksThem(t *testing.T) {
 		content := a["content"].(string)
 		want, _ := whole.ID(content)
 		got, ok := tok.ID(content)
-		if !ok || got != want || tok.Token(got) != content || tok.IsSpecial(got) != a["special"].(bool) {
-			t.Errorf("%s: id %d %v, special %v; want %d, %v", content, got, ok, tok.IsSpecial(got), want, a["special"])
+		if !ok || got != want || tok.Token(got) != content || tok.special[got] != a["special"].(bool) {
+			t.Errorf("%s: id %d %v, special %v; want %d, %v", content, got, ok, tok.special[got], want, a["special"])
 		}
 	}
 }

@@ -35,6 +35,12 @@ type Suite[C Config] struct {
 	Reads   map[string]func(c C) bool
 	Others  []string // changes that make a legal config of it that is not the published model's
 	Refused Refusals // what this model refuses besides what every decoder does
+
+	Bounds   Bounds   // of the numbers that this model has besides those of every decoder
+	Accepted []string // changes that go as far as they may
+
+	// WholeHeads says that heads of head_dim share those of keys and values in groups, and that the rope turns all of a head.
+	WholeHeads bool
 }
 
 // Test runs every test of a config, each by its name.
@@ -44,6 +50,8 @@ func (s Suite[C]) Test(t *testing.T) {
 	t.Run("Spelled", func(t *testing.T) { s.spelled(t) })
 	t.Run("Decoder", s.Decoder)
 	t.Run("Refused", func(t *testing.T) { s.Refuses(t, s.Refused) })
+	t.Run("Bounds", func(t *testing.T) { s.bounds(t, "", s.Bounds) })
+	t.Run("Accepted", func(t *testing.T) { s.accepts(t) })
 }
 
 // Without is the change that removes keys.
@@ -178,6 +186,34 @@ func (s Suite[C]) refuses(t testing.TB, part string, all Refusals) {
 		_, err := s.Parse(s.with(t, part, change))
 		if err == nil || !strings.Contains(err.Error(), want) || !strings.HasPrefix(err.Error(), "config.json: ") {
 			t.Errorf("with %s: %v\nwant config.json: ... %s", change, err, want)
+		}
+	}
+}
+
+// Bounds are keys that take whole numbers, each from the first to the second.
+type Bounds map[string][2]int
+
+// accepts checks that nothing is refused before its border.
+func (s Suite[C]) accepts(t testing.TB) {
+	t.Helper()
+	for _, change := range s.Accepted {
+		s.Parsed(t, change)
+	}
+}
+
+// bounds tries the numbers on both sides of both ends of each: only those outside are refused. What other keys then say against a
+// number inside is not looked at.
+func (s Suite[C]) bounds(t testing.TB, part string, all Bounds) {
+	t.Helper()
+	for path, ends := range all {
+		least, most := ends[0], ends[1]
+		key := path[strings.Index(path, ".")+1:]
+		for _, n := range []int{least - 1, least, most, most + 1} {
+			_, err := s.Parse(s.with(t, part, fmt.Sprintf("%q: %d", path, n)))
+			told := err != nil && strings.Contains(err.Error(), fmt.Sprintf(": %s is %d; a number from %d to %d is needed", key, n, least, most))
+			if told != (n < least || n > most) {
+				t.Errorf("%s is %d, which is to be from %d to %d: %v", path, n, least, most, err)
+			}
 		}
 	}
 }

@@ -156,7 +156,38 @@ func (layers) Caches() []nn.CacheSpec {
 
 func TestSizesAreCounted(t *testing.T) {
 	s := SizesOf(t, &layers{[]nn.SwiGLU{nn.NewSwiGLU(4, 8), nn.NewSwiGLU(4, 8)}})
-	if s.Parameters != 2*3*32 || s.Elements["layers.1"] != 3*32 || s.Position != 8*4 || s.Sequence != 2*16*4 {
+	if s.Parameters != 2*3*32 || s.Elements["layers.1"] != 3*32 || s.Under("layers") != 2*3*32 || s.Under("layers.1") != 3*32 || s.Under("layer") != 0 || s.Position != 8*4 || s.Sequence != 2*16*4 {
 		t.Errorf("%+v", s)
+	}
+}
+
+// from2to5 is a config of one number.
+type from2to5 struct{ In struct{ N int } }
+
+func (from2to5) Published() bool { return true }
+
+// A border that is one off on either side is told, and so is a key that nobody looks at.
+func TestBordersThatAreOffFail(t *testing.T) {
+	suite := Suite[from2to5]{Published: `{"in": {"n": 3}}`, Part: "in", Parse: func(text []byte) (c from2to5, err error) {
+		if err := json.Unmarshal(text, &c); err != nil {
+			return c, err
+		}
+		if n := c.In.N; n < 2 || n > 5 {
+			return c, fmt.Errorf("config.json: in: n is %d; a number from 2 to 5 is needed", n)
+		}
+		return c, nil
+	}}
+	suite.bounds(t, "", Bounds{"in.n": {2, 5}})
+	suite.bounds(t, "in", Bounds{"n": {2, 5}})
+	for _, off := range []Bounds{{"in.n": {1, 5}}, {"in.n": {3, 5}}, {"in.n": {2, 4}}, {"in.n": {2, 6}}, {"in.m": {2, 5}}} {
+		r := &recorder{TB: t}
+		if suite.bounds(r, "", off); len(r.failed) == 0 {
+			t.Errorf("%v passes", off)
+		}
+	}
+	r := &recorder{TB: t}
+	suite.Accepted = []string{`"in.n": 5`, `"in.n": 6`}
+	if suite.accepts(r); len(r.failed) != 1 {
+		t.Errorf("%q", r.failed)
 	}
 }

@@ -19,6 +19,16 @@ type Sizes struct {
 	Sequence   int64            // and for one sequence, whatever its length
 }
 
+// Under is the elements of a module and all below it.
+func (s Sizes) Under(module string) (n int64) {
+	for id, elements := range s.Elements {
+		if id == module || strings.HasPrefix(id, module+".") {
+			n += elements
+		}
+	}
+	return n
+}
+
 // SizesOf counts a model that has no weights yet, whose names begin with "model.".
 func SizesOf(t testing.TB, m interface{ Caches() []nn.CacheSpec }) Sizes {
 	t.Helper()
@@ -41,15 +51,16 @@ func Table(t testing.TB, file string, rows map[string]int64) {
 		t.Fatal(err)
 	}
 	for name, n := range rows {
-		if want := fmt.Sprintf("| %s | %s |", name, thousands(n)); !strings.Contains(string(text), want) {
+		if want := fmt.Sprintf("| %s | %s |", name, Thousands(n)); !strings.Contains(string(text), want) {
 			t.Errorf("%s lacks the line %q", file, want)
 		}
 	}
 }
 
-func thousands(n int64) string {
+// Thousands is a number as people write it.
+func Thousands(n int64) string {
 	if n < 1000 {
 		return fmt.Sprint(n)
 	}
-	return fmt.Sprintf("%s,%03d", thousands(n/1000), n%1000)
+	return fmt.Sprintf("%s,%03d", Thousands(n/1000), n%1000)
 }

@@ -75,12 +75,12 @@ func (s Suite) perplexity(t testing.TB, dir string) {
 	t.Logf("perplexity %.8f, reference %.8f", perplexity, reference)
 }
 
-// Shapes compares every layer of small checkpoints of unusual dimensions, folders that match a pattern, with golden.safetensors
-// beside them; there must be so many. A prompt in chunks must be the whole prompt there too.
-func (s Suite) Shapes(t *testing.T, pattern string, count int) {
-	configs, err := filepath.Glob(filepath.Join(pattern, "config.json"))
-	if err != nil || len(configs) != count {
-		t.Fatalf("%d checkpoints in %s, %v", len(configs), pattern, err)
+// UnusualShapes compares every layer of the checkpoints in testdata/shapes with golden.safetensors beside them. A prompt in chunks must be
+// the whole prompt there too.
+func (s Suite) UnusualShapes(t *testing.T) {
+	configs, err := filepath.Glob("testdata/shapes/*/config.json")
+	if err != nil || len(configs) != s.Shapes {
+		t.Fatalf("%d checkpoints in testdata/shapes, not %d, %v", len(configs), s.Shapes, err)
 	}
 	for _, config := range configs {
 		t.Run(filepath.Base(filepath.Dir(config)), func(t *testing.T) { s.shape(t, filepath.Dir(config)) })
@@ -101,13 +101,11 @@ func (s Suite) shape(t testing.TB, dir string) {
 	SameBits(t, "chunked", All(t, r, 1, prompt, 64), All(t, r, 0, prompt, len(prompt)))
 }
 
-// Forms compares what is generated with the same tokens as a prompt: within bound for a model of two forms, to the bit for others. Many
-// generated tokens in a step, as a resumed generation has them, must have the bits they had one by one.
-func (s Suite) Forms(t *testing.T, bound float64) {
-	s.each(t, func(t testing.TB, dir string) { s.forms(t, dir, bound) })
-}
+// SameForms compares what is generated with the same tokens as a prompt: within Forms for a model of two forms, to the bit for others.
+// Many generated tokens in a step, as a resumed generation has them, must have the bits they had one by one.
+func (s Suite) SameForms(t *testing.T) { s.each(t, s.forms) }
 
-func (s Suite) forms(t testing.TB, dir string, bound float64) {
+func (s Suite) forms(t testing.TB, dir string) {
 	o := s.open(t, dir, "config.json")
 	y := o.longest(t)
 	whole, most := o.Rows(t, 0, y, len(y.Prompt), 1), 0.0
@@ -122,7 +120,7 @@ func (s Suite) forms(t testing.TB, dir string, bound float64) {
 			SameBits(t, fmt.Sprintf("after %d positions %d at a time", at, together), o.Rows(t, 1, rest, at, together), got)
 		}
 		d := golden.Compare(slices.Concat(got...), slices.Concat(whole[:len(got)]...))
-		if most = max(most, d.Rel); !(d.Rel <= bound) {
+		if most = max(most, d.Rel); !(d.Rel <= s.Forms) {
 			t.Errorf("after %d positions what is generated is %.1e away from the prompt, at logit %d", at, d.Rel, d.At)
 		}
 	}

@@ -32,7 +32,7 @@ func (s Suite) Borders(t *testing.T) { s.each(t, s.borders) }
 
 func (s Suite) borders(t testing.TB, dir string) {
 	o, after := s.open(t, dir, "config.json"), 3
-	if s.TwoForms {
+	if s.Forms > 0 {
 		after = 0
 	}
 	for _, y := range append(o.named(t), o.longest(t)) {

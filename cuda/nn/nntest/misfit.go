@@ -4,7 +4,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -15,15 +17,65 @@ import (
 
 // misfit.go has the tests of a Suite that bind checkpoints which are not quite those of the config, or are in another form.
 
-// Misfit changes tensors of the first checkpoint, as Edited does. Binding it must tell all of want and nothing else.
-func (s Suite) Misfit(t testing.TB, changes map[string]*weights.View, want nn.BindError) {
+// Misfit is what is not right with a checkpoint, by the names of tensors.
+type Misfit struct {
+	Missing []string
+	Shapes  map[string][]int // that a tensor has in place of its own
+	Types   []string         // of a type that no model reads
+	Extra   []string         // that the model does not have
+	Ignored []string         // that it does not have and knows of: they are not told
+}
+
+// Misfits binds the first checkpoint with all of Misfit, which must be told in one error, and nothing else.
+func (s Suite) Misfits(t testing.TB) {
 	t.Helper()
 	dir := s.Checkpoints[0]
-	_, _, err := s.Bind(Read(t, dir, "config.json"), 0, Edited(Checkpoint(t, dir), changes))
+	src := Checkpoint(t, dir)
+	changes, want := s.Misfit.in(t, src)
+	_, _, err := s.Bind(Read(t, dir, "config.json"), 0, Edited(src, changes))
 	var report *nn.BindError
 	if !errors.As(err, &report) || err.Error() != want.Error() {
 		t.Errorf("error %v\nwant  %s", err, want.Error())
 	}
+}
+
+// in is the changes to a checkpoint and what must be told of them.
+func (m Misfit) in(t testing.TB, src weights.Source) (changes map[string]*weights.View, want nn.BindError) {
+	t.Helper()
+	changes = map[string]*weights.View{}
+	shapeOf := func(name string) []int {
+		v, ok := src.Get(name, nil)
+		if !ok {
+			t.Fatalf("the checkpoint has no %s", name)
+		}
+		return v.Shape
+	}
+	for _, name := range m.Missing {
+		changes[name] = nil
+		want.Missing = append(want.Missing, name+" "+inWords(shapeOf(name)))
+	}
+	for _, name := range slices.Sorted(maps.Keys(m.Shapes)) {
+		changes[name] = Zeros(m.Shapes[name]...)
+		want.Shapes = append(want.Shapes, fmt.Sprintf("%s is %s, not %s", name, inWords(m.Shapes[name]), inWords(shapeOf(name))))
+	}
+	for _, name := range m.Types {
+		changes[name] = OfBytes(shapeOf(name)...)
+		want.Types = append(want.Types, name+" is I8")
+	}
+	for _, name := range slices.Concat(m.Extra, m.Ignored) {
+		changes[name] = Zeros(8)
+	}
+	want.Extra = m.Extra
+	return changes, want
+}
+
+// inWords is a shape as errors tell it.
+func inWords(shape []int) string {
+	words := make([]string, len(shape))
+	for i, n := range shape {
+		words[i] = strconv.Itoa(n)
+	}
+	return "(" + strings.Join(words, ", ") + ")"
 }
 
 // Heads binds the first checkpoint with tied and untied heads: a tied one is the embedding, and a stray copy in the file is not read,
@@ -48,7 +100,7 @@ func (s Suite) Heads(t testing.TB) {
 	}
 	v, _ := src.Get(embed, nil)
 	without := Edited(src, map[string]*weights.View{"lm_head.weight": nil})
-	want := nn.BindError{Missing: []string{fmt.Sprintf("lm_head.weight (%d, %d)", v.Shape[0], v.Shape[1])}}
+	want := nn.BindError{Missing: []string{"lm_head.weight " + inWords(v.Shape)}}
 	if _, _, err := s.Bind(s.tied(t, false), 0, without); err == nil || err.Error() != want.Error() {
 		t.Errorf("without an untied head: error %v\nwant %s", err, want.Error())
 	}

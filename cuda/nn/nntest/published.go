@@ -1,6 +1,7 @@
 package nntest
 
 import (
+	"encoding/json"
 	"testing"
 
 	"github.com/inference-pio/inference-pio/cuda/nn"
@@ -9,10 +10,11 @@ import (
 
 // Published is what is known of a model at its published size.
 type Published struct {
-	Parameters      int64
-	Bytes           int64 // of weights in bf16
+	Config string // config.json
+	First  int    // only so many of its layers are built and counted; 0 is all
+
+	Parameters      int64 // in bf16
 	Layers, Modules int
-	Vocab           int
 
 	// Of a model that is published in FP8 as well: which tensors are in FP8 there, and all bytes.
 	FP8      func(name string, shape []int) bool
@@ -23,29 +25,62 @@ type Published struct {
 	Variance float64
 }
 
-// Generates binds a config to invented weights, the first layers of it if layers > 0, and sees that everything is there and that
-// the model continues a prompt: with the same token however the prompt is cut, and with what was generated fed back. Weights of
-// which key makes one name have the same bytes.
-func (s Suite) Generates(t *testing.T, config []byte, layers int, key func(name string) string, want Published) {
-	t.Run("bf16", func(t *testing.T) { s.generates(t, config, layers, Alike(key, InFP8(nil)), want) })
+// publishedKeys are what the kit reads of a config.
+type publishedKeys struct {
+	Architectures []string `json:"architectures"`
+	VocabSize     int      `json:"vocab_size"`
+	Text          struct { // of a model that sees
+		VocabSize int `json:"vocab_size"`
+	} `json:"text_config"`
+}
+
+func (k publishedKeys) vocab() int { return max(k.VocabSize, k.Text.VocabSize) }
+
+func (p Published) keys() (k publishedKeys) {
+	if json.Unmarshal([]byte(p.Config), &k) != nil {
+		return publishedKeys{} // the model itself says what is wrong with it
+	}
+	return k
+}
+
+// Matrices are weights of one shape: how many, their rows (out) and columns (in).
+type Matrices [3]int64
+
+// FP8Bytes counts what so many parameters take of which matrices are in FP8: those are a byte each and have a factor in f32 for every
+// 128 x 128 of them, or the part of it that is there; all else is in bf16.
+func FP8Bytes(parameters int64, fp8 ...Matrices) int64 {
+	bytes := 2 * parameters
+	for _, m := range fp8 {
+		factors := ((m[1] + 127) / 128) * ((m[2] + 127) / 128)
+		bytes += m[0] * (4*factors - m[1]*m[2])
+	}
+	return bytes
+}
+
+// Generates binds the published config to invented weights, and sees that everything is there and that the model continues a prompt: with
+// the same token however the prompt is cut, and with what was generated fed back. Layers and experts share their bytes, so that any
+// model fits in the memory of one of each.
+func (s Suite) Generates(t *testing.T) {
+	want := s.Published
+	t.Run("bf16", func(t *testing.T) { s.generates(t, Alike(Unnumbered, InFP8(nil)), 2*want.Parameters) })
 	if want.FP8 != nil {
-		want.Bytes = want.FP8Bytes
-		t.Run("fp8", func(t *testing.T) { s.generates(t, config, layers, Alike(key, InFP8(want.FP8)), want) })
+		t.Run("fp8", func(t *testing.T) { s.generates(t, Alike(Unnumbered, InFP8(want.FP8)), want.FP8Bytes) })
 	}
 }
 
-func (s Suite) generates(t testing.TB, config []byte, layers int, src weights.Source, want Published) {
+func (s Suite) generates(t testing.TB, src weights.Source, wantBytes int64) {
 	t.Helper()
-	r, b := s.LoadLayers(t, config, layers, src, Limits{Rows: 8, Sequences: 1, Positions: 64})
+	want := s.Published
+	r, b := s.LoadLayers(t, []byte(want.Config), want.First, src, Limits{Rows: 8, Sequences: 1, Positions: 64})
 	bytes := int64(0)
 	for _, m := range b.Modules {
 		bytes += m.WeightBytes()
 	}
-	if b.Parameters != want.Parameters || bytes != want.Bytes || len(b.Layers) != want.Layers || len(b.Modules) != want.Modules {
+	if b.Parameters != want.Parameters || bytes != wantBytes || len(b.Layers) != want.Layers || len(b.Modules) != want.Modules {
 		t.Errorf("%d parameters in %d bytes, %d layers in %d modules; want %d in %d, %d in %d",
-			b.Parameters, bytes, len(b.Layers), len(b.Modules), want.Parameters, want.Bytes, want.Layers, want.Modules)
+			b.Parameters, bytes, len(b.Layers), len(b.Modules), want.Parameters, wantBytes, want.Layers, want.Modules)
 	}
-	vocab := int32(want.Vocab)
+	vocab := int32(want.keys().vocab())
 	prompt := []int32{vocab - 1, 0, vocab / 2, 1000 % vocab}
 	logits, err := r.Run(Chunk{Tokens: prompt})
 	if err != nil {
@@ -72,7 +107,7 @@ func checkLogits(t testing.TB, logits []float32, want Published) {
 	for _, x := range logits {
 		variance += float64(x) * float64(x) / float64(len(logits))
 	}
-	if len(logits) != want.Vocab || !(variance > expected/2 && variance < 2*expected) {
+	if len(logits) != want.keys().vocab() || !(variance > expected/2 && variance < 2*expected) {
 		t.Errorf("%d logits with variance %v", len(logits), variance)
 	}
 }

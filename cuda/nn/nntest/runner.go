@@ -1,6 +1,6 @@
 // Package nntest tests models. A [Suite] names a model and the checkpoints that a reference was run on, and has the tests that every
 // model needs: the numbers of each layer, greedy tokens and perplexity as the reference has them; the same bits however a prompt is
-// cut and whoever is computed beside it; the same numbers with every table of kernels. A [Timing] times it.
+// cut and whoever is computed beside it; the same numbers with every table of kernels. A [Bench] times it.
 //
 // Below them a [Runner] drives a model's Forward without a server: sequences, their cache blocks and batches, as an engine makes
 // them.

@@ -131,9 +131,10 @@ func TestCountsAreThoseOfTheWeights(t *testing.T) {
 	if w := WeightsOf(b, 1); w != (Work{2 * (layers + head), 2 * layers, 2 * (layers + head)}) {
 		t.Errorf("%+v", w)
 	}
-	want := Published{Parameters: layers + head, Bytes: 2 * (layers + head), Layers: 3, Modules: 4, Vocab: 11, Variance: 4} // layers add to the embedding
+	want := Published{Config: `{"vocab_size": 11}`, Parameters: layers + head, Layers: 3, Modules: 4, Variance: 4} // layers add to the embedding
 	generates := func(want Published) string {
-		return Failures(t, func(t testing.TB) { s.generates(t, []byte(`{"vocab_size": 11}`), 0, weights.Dummy(1, cuda.BF16), want) })
+		s.Published = want
+		return Failures(t, func(t testing.TB) { s.generates(t, weights.Dummy(1, cuda.BF16), 2*(layers+head)) })
 	}
 	if said := generates(want); said != "" {
 		t.Error(said)
@@ -179,17 +180,41 @@ func TestMisfitsAndHeadsAreFound(t *testing.T) {
 		}
 	}
 
-	changes := map[string]*weights.View{"model.layers.1.norm.weight": nil, "model.x": Zeros(1)}
-	misfit := func(want nn.BindError) string {
-		return Failures(t, func(t testing.TB) { right.Misfit(t, changes, want) })
+	for what, tt := range map[string]struct {
+		misfit Misfit
+		want   string // "" is the error that Misfit asks for
+	}{
+		"all of it": {Misfit{Missing: []string{"model.layers.1.norm.weight"}, Shapes: map[string][]int{"model.layers.0.norm.weight": {2, 4}},
+			Types: []string{"model.layers.0.out_proj.weight"}, Extra: []string{"model.x"}, Ignored: []string{"lm_head.weight"}}, ""},
+		"told and not asked for": {Misfit{Missing: []string{"model.layers.1.norm.weight"}, Ignored: []string{"model.x"}}, "unknown to this model: model.x"},
+		"asked for and not told": {Misfit{Extra: []string{"lm_head.weight"}}, "want  the checkpoint does not fit the model: unknown to this model: lm_head.weight"},
+		"another shape":          {Misfit{Shapes: map[string][]int{"model.layers.0.norm.weight": {8}}}, "model.layers.0.norm.weight is (8), not (8)"},
+		"nothing":                {Misfit{}, "error <nil>"},
+		"not there":              {Misfit{Missing: []string{"model.y"}}, "the checkpoint has no model.y"},
+	} {
+		s := right
+		s.Misfit = tt.misfit
+		if said := Failures(t, func(t testing.TB) { s.Misfits(t) }); !strings.Contains(said, tt.want) || tt.want == "" && said != "" {
+			t.Errorf("%s: says %q", what, said)
+		}
 	}
-	if said := misfit(nn.BindError{Missing: []string{"model.layers.1.norm.weight (8)"}, Extra: []string{"model.x"}}); said != "" {
-		t.Error(said)
+}
+
+// By hand: of 300 parameters 3 matrices of 4 x 5 and one of 129 x 1, which takes two factors, are in FP8.
+func TestBytesInFP8AreCounted(t *testing.T) {
+	if got := FP8Bytes(300, Matrices{3, 4, 5}, Matrices{1, 129, 1}); got != 2*(300-60-129)+(60+3*4)+(129+2*4) {
+		t.Errorf("%d bytes", got)
 	}
-	if said := misfit(nn.BindError{Missing: []string{"model.layers.1.norm.weight (8)"}}); !strings.Contains(said, "unknown to this model: model.x") {
-		t.Errorf("says %q", said)
+}
+
+// By hand: a row in the middle of 4 that bring a prompt to 10 has 8 positions before it.
+func TestWorkBesideWeightsIsCounted(t *testing.T) {
+	x := Bench{Rows: 4, Position: 3, Sequence: 7, Attention: 5}
+	if x.bytes(10) != 3*10+7 || x.operations(10) != 5*8 {
+		t.Errorf("%v bytes, %v operations", x.bytes(10), x.operations(10))
 	}
-	if said := Failures(t, func(t testing.TB) { right.Misfit(t, nil, nn.BindError{}) }); said == "" {
-		t.Error("a checkpoint that fits passes for one that does not")
+	x.Others = func(context float64) float64 { return 2 * context }
+	if x.operations(10) != 5*8+2*10 {
+		t.Errorf("with others %v operations", x.operations(10))
 	}
 }

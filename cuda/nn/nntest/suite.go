@@ -18,12 +18,12 @@ import (
 // same weights, so they differ by the order of sums alone: some 1e-6. This is far above that and far below any mistake.
 const Bound = 1e-4
 
-// Suite is a model under test: how it is opened, which checkpoints a reference was run on, and what is special about it. Its
-// methods are the tests that every model has:
+// Suite is a model under test: how it is opened, which checkpoints a reference was run on, and what is special about it. Test runs
+// what every model must pass:
 //
 //	var suite = nntest.Suite{Open: open, Checkpoints: []string{"testdata/tiny"}}
 //
-//	func TestEveryLayerIsTheReferences(t *testing.T) { suite.EveryLayer(t) }
+//	func TestModel(t *testing.T) { suite.Test(t) }
 type Suite struct {
 	// Open reads config.json and returns the model without weights: layers > 0 keeps the first ones, has says whether the
 	// checkpoint has a tensor.
@@ -34,18 +34,59 @@ type Suite struct {
 
 	// Checkpoints are folders with a checkpoint and golden.safetensors, golden.json and perplexity.json of a reference.
 	Checkpoints []string
+	// Shapes is how many folders of testdata/shapes have a checkpoint of unusual dimensions and golden.safetensors.
+	Shapes int
 
 	// Cut is where a prompt may be cut without a bit changing: after each multiple of so many tokens. 0 is anywhere.
 	Cut int
-	// TwoForms says that the model computes what is generated in another form than what is prompted, equal but for rounding.
-	TwoForms bool
+	// Forms is how far apart, by rounding, what is generated and the same as a prompt may be of a model that computes them in two
+	// forms. 0 is one form, and the same bits.
+	Forms float64
 
 	// Cases names cases of golden.json that show what is special, to be cut and run in company with others.
 	Cases []string
 
+	Misfit    Misfit    // what is not right with the first checkpoint
+	Published Published // the model at its published size
+	Random    Random    // legal configs of the architecture
+	Seed      uint64    // that they are drawn with
+
 	// Of a model that sees: how many features a row can have and their width, and what is to be seen in a case.
 	Features func(m Model) (n, hidden int)
 	Sight    func(t testing.TB, m Model, dir string, c Case) Sight
+}
+
+// Test runs every test of the suite, each by its name. Shapes, Misfit, Published and Random are left out where they are not given: a
+// model that the kit cannot do that with has tests of its own.
+func (s Suite) Test(t *testing.T) {
+	s.Agree(t)
+	t.Run("Chunked", s.Chunked)
+	t.Run("Borders", s.Borders)
+	t.Run("Company", s.Company)
+	t.Run("Forms", s.SameForms)
+	t.Run("Heads", func(t *testing.T) { s.Heads(t) })
+	for _, part := range []struct {
+		name  string
+		given bool
+		test  func(t *testing.T)
+	}{
+		{"Shapes", s.Shapes > 0, s.UnusualShapes},
+		{"Misfit", s.Misfit.Missing != nil, func(t *testing.T) { s.Misfits(t) }},
+		{"Published", s.Published.Parameters > 0, s.Generates},
+		{"Random", s.Random != nil, s.RandomConfigs},
+	} {
+		if part.given {
+			t.Run(part.name, part.test)
+		}
+	}
+}
+
+// Agree runs the tests that compare the checkpoints with the reference.
+func (s Suite) Agree(t *testing.T) {
+	t.Run("EveryLayer", s.EveryLayer)
+	t.Run("Greedy", s.Greedy)
+	t.Run("Perplexity", s.Perplexity)
+	t.Run("Portable", s.Portable)
 }
 
 // Sight adds to a chunk of a prompt what there is to see in it. Its first token is at position from.

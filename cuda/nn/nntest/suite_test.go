@@ -159,8 +159,7 @@ func writeJSON(t *testing.T, path string, x any) {
 func tests(s Suite) map[string]func(t testing.TB, dir string) {
 	return map[string]func(t testing.TB, dir string){
 		"EveryLayer": s.everyLayer, "Greedy": s.greedy, "Perplexity": s.perplexity, "Shapes": s.shape,
-		"Chunked": s.chunked, "Borders": s.borders, "Company": s.company,
-		"Forms": func(t testing.TB, dir string) { s.forms(t, dir, 0) },
+		"Chunked": s.chunked, "Borders": s.borders, "Company": s.company, "Forms": s.forms,
 	}
 }
 
@@ -198,18 +197,20 @@ func TestFlawsAreFoundByTheTestsForThem(t *testing.T) {
 }
 
 func TestKernelsThatDifferAreNamed(t *testing.T) {
-	invent := func(_ testing.TB, rng *rand.Rand, i int) Invention {
-		return Invention{Config: fmt.Appendf(nil, `{"vocab_size": %d}`, 2+rng.IntN(30)), Source: weights.Dummy(uint64(i), cuda.F32)}
+	random := func(flawed func(b *nn.Batch, layer int) bool) Suite {
+		s := toySuite(flawed)
+		s.Random = func(_ *rand.Rand, x *Invention) { x.Source = weights.Dummy(1, cuda.F32) }
+		return s
 	}
-	right, n := toySuite(nil).randomLogits(t, invent), 0
-	if said := Failures(t, func(t testing.TB) { sameKernels(t, "a", "b", toySuite(nil).randomLogits(t, invent), right) }); said != "" {
+	right, n := random(nil).randomLogits(t), 0
+	if said := Failures(t, func(t testing.TB) { sameKernels(t, "a", "b", random(nil).randomLogits(t), right) }); said != "" {
 		t.Error(said)
 	}
-	last := toySuite(func(b *nn.Batch, layer int) bool { // in the last model's last step
+	last := random(func(b *nn.Batch, layer int) bool { // in the last model's last step
 		n++
 		return n > 3*5*(randomModels-1)+4*3
 	})
-	said := Failures(t, func(t testing.TB) { sameKernels(t, "a", "b", last.randomLogits(t, invent), right) })
+	said := Failures(t, func(t testing.TB) { sameKernels(t, "a", "b", last.randomLogits(t), right) })
 	if !strings.Contains(said, "a and b are ") || !strings.Contains(said, fmt.Sprintf("of model %d", randomModels-1)) {
 		t.Errorf("says %q", said)
 	}

@@ -38,7 +38,7 @@ func (p Plugin) TinyInProcess(b *testing.B) {
 // of weights that it reads in a second. The file was just written and is in memory; the tokenizer is that of the tiny checkpoint.
 func (p Plugin) Load(b *testing.B, config []byte, layers int) {
 	dir := b.TempDir()
-	bytes, err := p.Suite().Write(dir, config, layers)
+	bytes, err := p.Suite(nntest.Suite{}).Write(dir, config, layers)
 	if err != nil {
 		b.Fatal(err)
 	}

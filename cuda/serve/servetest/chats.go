@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/inference-pio/inference-pio/cuda/nn/nntest"
@@ -128,18 +129,17 @@ func Ask(t testing.TB, c *client.Client, req sdk.GenerateRequest) Answer {
 }
 
 // Chats goes from what a client sends to what it gets, for each case of each checkpoint: rendered, prompt ids and greedy ids must be
-// the reference's. How a family writes reasoning and tool calls is its own; shown compares what the client is shown of that with what
-// the reference wrote.
-func (p Plugin) Chats(t *testing.T, shown func(t testing.TB, g Case, a Answer)) {
+// the reference's. What the model writes in <think> is reasoning, and what it writes in <tool_call>, in its family's own way, is Call.
+func (p Plugin) Chats(t *testing.T) {
 	p.Each(t, func(t *testing.T, dir string) {
 		c := p.With(t, dir)
 		for _, g := range Cases(t, dir) {
-			t.Run(g.title(), func(t *testing.T) { compare(t, c, g, g.Request(t, dir), shown) })
+			t.Run(g.title(), func(t *testing.T) { p.compare(t, c, g, g.Request(t, dir)) })
 		}
 	})
 }
 
-func compare(t testing.TB, c *client.Client, g Case, req sdk.GenerateRequest, shown func(t testing.TB, g Case, a Answer)) {
+func (p Plugin) compare(t testing.TB, c *client.Client, g Case, req sdk.GenerateRequest) {
 	t.Helper()
 	if req.Chat != nil {
 		if rendered, err := c.Render(t.Context(), *req.Chat); err != nil || rendered != g.Rendered {
@@ -149,7 +149,43 @@ func compare(t testing.TB, c *client.Client, g Case, req sdk.GenerateRequest, sh
 	a := Ask(t, c, req)
 	SameIDs(t, "prompt ids", a.Prompt, g.IDs)
 	SameIDs(t, "greedy ids", a.IDs, g.GreedyIDs)
-	shown(t, g, a)
+	reasoning, text := thought(g.Written())
+	var calls []Call
+	if before, _, called := strings.Cut(text, "<tool_call>"); called {
+		text, calls = before, []Call{p.Call}
+	}
+	if a.Reasoning != reasoning || a.Text != text || !slices.Equal(a.Calls, calls) {
+		t.Errorf("reasons %q, says %q, calls %v; the reference writes %q", a.Reasoning, a.Text, a.Calls, g.GreedyText)
+	}
+}
+
+// thought is what an answer has in <think>, which the prompt may have opened and which may not come to an end, and what is behind it.
+func thought(written string) (reasoning, text string) {
+	inside, opened := strings.CutPrefix(written, "<think>")
+	reasoning, text, closed := strings.Cut(inside, "</think>")
+	if !opened && !closed {
+		return "", written
+	}
+	return strings.Trim(reasoning, "\n"), strings.TrimLeft(text, "\n")
+}
+
+// Returned is a conversation after a tool was called and its result came back, as clients send it: the arguments are a string. More
+// messages may follow.
+func Returned(t testing.TB, messages json.RawMessage, call Call, result string, more ...any) json.RawMessage {
+	t.Helper()
+	var all []any
+	if err := json.Unmarshal(messages, &all); err != nil {
+		t.Fatal(err)
+	}
+	all = append(all,
+		map[string]any{"role": "assistant", "content": nil, "tool_calls": []any{map[string]any{"id": "call_1", "type": "function",
+			"function": map[string]any{"name": call.Name, "arguments": call.Arguments}}}},
+		map[string]any{"role": "tool", "tool_call_id": "call_1", "content": result})
+	text, err := json.Marshal(append(all, more...))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return text
 }
 
 // SameIDs compares tokens and says where they differ first.

@@ -124,7 +124,8 @@ type Elsewhere struct {
 
 // ExpertsElsewhere has the layers and some of their experts on a second device: which ones it has changes from token to token, and no
 // token changes.
-func (p Plugin) ExpertsElsewhere(t *testing.T, want Elsewhere) {
+func (p Plugin) ExpertsElsewhere(t *testing.T) {
+	want := p.Elsewhere
 	p.Each(t, func(t *testing.T, dir string) {
 		c := p.Loaded(t, sdk.LoadRequest{
 			InspectRequest: sdk.InspectRequest{Path: dir, Context: 512, MaxSequences: 1, StepTokens: 128},

@@ -2,11 +2,11 @@
 // renders, tokenizes and answers; answers that are resumed or whose modules move; layer tables; and the time to load. What concerns
 // the numbers of a model is in package nntest; Plugin.Suite brings both together:
 //
-//	var plugin = servetest.Plugin{Family: family, Checkpoints: []string{"testdata/tiny"}}
-//	var suite = plugin.Suite()
+//	var plugin = servetest.Plugin{Family: family, Published: published, Checkpoints: []string{"testdata/tiny"}}
+//	var suite = plugin.Suite(nntest.Suite{Shapes: 3})
 //
-//	func TestConformance(t *testing.T)                   { plugin.Conformance(t) }
-//	func TestGreedyTokensAreTheReferences(t *testing.T) { suite.Greedy(t) }
+//	func TestModel(t *testing.T)  { suite.Test(t) }
+//	func TestPlugin(t *testing.T) { plugin.Test(t) }
 package servetest
 
 import (
@@ -15,6 +15,7 @@ import (
 	"path/filepath"
 	"testing"
 
+	"github.com/inference-pio/inference-pio/cuda/hfconfig/configtest"
 	"github.com/inference-pio/inference-pio/cuda/nn/nntest"
 	"github.com/inference-pio/inference-pio/cuda/serve"
 	"github.com/inference-pio/inference-pio/sdk"
@@ -23,22 +24,68 @@ import (
 	sdktest "github.com/inference-pio/inference-pio/sdk/serve/servetest"
 )
 
-// Plugin is a family under test.
+// Plugin is a family under test, and what is known of it.
 type Plugin struct {
-	Family serve.Family
+	Family    serve.Family
+	Published string // config.json of the published model
 	// Checkpoints are folders with a checkpoint and golden.json, which has what a reference renders, tokenizes and answers.
 	Checkpoints []string
+
+	Call      Call                                      // what golden.json's answers with a tool call in them call
+	Tables    []Table                                   // what layer tables add up to
+	Rows      []sdk.Module                              // some of the published model's layer table, worked out by hand
+	Elsewhere Elsewhere                                 // what is there of experts on a second device, of a model that has any
+	Memory    func(m configtest.Sizes) map[string]int64 // rows of README.md's table besides those of every model
 }
 
-// Suite tests the numbers of the family's model on the same checkpoints.
-func (p Plugin) Suite() nntest.Suite {
-	return nntest.Suite{Checkpoints: p.Checkpoints, Open: func(config []byte, layers int, has func(string) bool) (nntest.Model, error) {
+// Test runs every test that a plugin must pass, each by its name.
+func (p Plugin) Test(t *testing.T) {
+	t.Run("Conformance", p.Conformance)
+	t.Run("Chats", p.Chats)
+	t.Run("Resumed", p.Resumed)
+	t.Run("Prefixes", p.Prefixes)
+	t.Run("Forward", p.Forward)
+	t.Run("Chunks", p.Chunks)
+	t.Run("Shares", p.Shares)
+	t.Run("Readme", func(t *testing.T) { p.Readme(t) })
+	t.Run("LayerTables", func(t *testing.T) { p.LayerTables(t) })
+	t.Run("Rows", func(t *testing.T) { p.TableRows(t) })
+	if p.Elsewhere.Bytes > 0 {
+		t.Run("ExpertsElsewhere", p.ExpertsElsewhere)
+	}
+}
+
+// Suite is a suite of the family's model, of the same checkpoints and published config.
+func (p Plugin) Suite(s nntest.Suite) nntest.Suite {
+	s.Checkpoints, s.Published.Config = p.Checkpoints, p.Published
+	s.Open = func(config []byte, layers int, has func(string) bool) (nntest.Model, error) {
 		m, err := p.Family.Open(config, serve.OpenOptions{Layers: layers, Has: has})
 		if err != nil {
 			return nil, err // a nil serve.Model would be no nil nntest.Model
 		}
 		return m, nil
-	}}
+	}
+	return s
+}
+
+// Fuzz reads any config.json: what is accepted can be built without a panic and describes a model of a sane size.
+func (p Plugin) Fuzz(f *testing.F, seeds ...[]byte) {
+	f.Add([]byte(p.Published))
+	for _, seed := range seeds {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, config []byte) {
+		m, err := p.Family.Open(config, serve.OpenOptions{Layers: 2})
+		if err != nil {
+			return
+		}
+		if s := m.Shape(); s.Context < 1 || s.Vocab < 1 || s.Hidden < 1 || len(m.Caches()) != s.Layers {
+			t.Errorf("accepted: %+v with caches %v", s, m.Caches())
+		}
+		if m, ok := m.(interface{ FP8Block() [2]int }); ok && min(m.FP8Block()[0], m.FP8Block()[1]) < 0 {
+			t.Errorf("accepted: blocks of %v", m.FP8Block())
+		}
+	})
 }
 
 // Start starts the plugin and gives the host's side of it.

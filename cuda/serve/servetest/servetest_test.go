@@ -75,7 +75,7 @@ func toyPlugin(t *testing.T, forgets bool) Plugin {
 			}
 			return m, nil
 		}}}
-	if _, err := p.Suite().Write(dir, []byte(`{"architectures": ["ToyForCausalLM"]}`), 0); err != nil {
+	if _, err := p.Suite(nntest.Suite{}).Write(dir, []byte(`{"architectures": ["ToyForCausalLM"]}`), 0); err != nil {
 		t.Fatal(err)
 	}
 	if err := os.WriteFile(filepath.Join(dir, "tokenizer.json"), []byte(`{"model":{"type":"BPE","vocab":{},"merges":[]},"pre_tokenizer":{"type":"ByteLevel"},"decoder":{"type":"ByteLevel"}}`), 0o600); err != nil {
@@ -109,22 +109,40 @@ func TestAnswersThatDifferAreFound(t *testing.T) {
 	c, req := p.With(t, p.Checkpoints[0]), Greedy(5)
 	req.Tokens = []int32{1, 2, 3}
 	right := Case{IDs: req.Tokens, GreedyIDs: Ask(t, c, req).IDs}
-	nothing := func(testing.TB, Case, Answer) {}
 	for what, tt := range map[string]struct {
 		change func(g *Case)
-		shown  func(t testing.TB, g Case, a Answer)
 		want   string
 	}{
-		"nothing":       {func(*Case) {}, nothing, ""},
-		"a prompt id":   {func(g *Case) { g.IDs = []int32{1, 9, 3} }, nothing, "prompt ids differ at 1"},
-		"an id":         {func(g *Case) { g.GreedyIDs = append([]int32{toyVocab}, right.GreedyIDs[1:]...) }, nothing, "greedy ids differ at 0"},
-		"an id less":    {func(g *Case) { g.GreedyIDs = right.GreedyIDs[:4] }, nothing, "greedy ids differ at 4"},
-		"what is shown": {func(*Case) {}, func(t testing.TB, _ Case, a Answer) { t.Errorf("says %q", a.Text) }, `says ""`},
+		"nothing":                   {func(*Case) {}, ""},
+		"a prompt id":               {func(g *Case) { g.IDs = []int32{1, 9, 3} }, "prompt ids differ at 1"},
+		"an id":                     {func(g *Case) { g.GreedyIDs = append([]int32{toyVocab}, right.GreedyIDs[1:]...) }, "greedy ids differ at 0"},
+		"an id less":                {func(g *Case) { g.GreedyIDs = right.GreedyIDs[:4] }, "greedy ids differ at 4"},
+		"a text":                    {func(g *Case) { g.GreedyText = "x" }, `says ""`},
+		"reasoning":                 {func(g *Case) { g.GreedyText = "<think>\nx" }, `reasons ""`},
+		"reasoning of another":      {func(g *Case) { g.GreedyText = "x</think>" }, `reasons ""`},
+		"a call":                    {func(g *Case) { g.GreedyText = "<tool_call>" }, "calls []"},
+		"a token that is not shown": {func(g *Case) { g.GreedyText = "<|im_end|>" }, ""},
 	} {
 		g := right
 		tt.change(&g)
-		if said := nntest.Failures(t, func(t testing.TB) { compare(t, c, g, req, tt.shown) }); !strings.Contains(said, tt.want) || tt.want == "" && said != "" {
+		if said := nntest.Failures(t, func(t testing.TB) { p.compare(t, c, g, req) }); !strings.Contains(said, tt.want) || tt.want == "" && said != "" {
 			t.Errorf("%s: says %q, not %q", what, said, tt.want)
+		}
+	}
+}
+
+// An answer is cut where a reader of any family cuts it.
+func TestThoughtsAreToldFromText(t *testing.T) {
+	for written, want := range map[string][2]string{
+		"x":                         {"", "x"},
+		"<think>\nx\n</think>\n\ny": {"x", "y"},
+		"<think>x":                  {"x", ""},
+		"x</think>y":                {"x", "y"},
+		"</think>y":                 {"", "y"},
+		"x <think> y":               {"", "x <think> y"},
+	} {
+		if reasoning, text := thought(written); reasoning != want[0] || text != want[1] {
+			t.Errorf("%q: %q and %q", written, reasoning, text)
 		}
 	}
 }
@@ -132,13 +150,22 @@ func TestAnswersThatDifferAreFound(t *testing.T) {
 func TestTablesThatDoNotAddUpAreFound(t *testing.T) {
 	p := toyPlugin(t, false)
 	const layer, ends = toyWidth + toyWidth*toyWidth, 2 * toyVocab * toyWidth
-	want := Table{Dir: p.Checkpoints[0], Fit: sdk.FitFamily, Parameters: 2*layer + ends, Bytes: 2 * (2*layer + ends), Position: 2 * 2 * toyWidth * 4, Modules: 4}
+	want := Table{Dir: p.Checkpoints[0], Parameters: 2*layer + ends, Position: 2 * 2 * toyWidth * 4, Modules: 4}
 	for off := range int64(2) {
 		want.Parameters += off
-		said := nntest.Failures(t, func(t testing.TB) { p.LayerTables(t, `{}`, []Table{want}) })
+		p.Tables = []Table{want}
+		said := nntest.Failures(t, func(t testing.TB) { p.LayerTables(t) })
 		if found := strings.Contains(said, fmt.Sprintf("Parameters:%d", want.Parameters)); found != (off == 1) {
 			t.Errorf("%d off: says %q", off, said)
 		}
+	}
+	p.Tables = []Table{{Dir: p.Checkpoints[0], Position: want.Position, Modules: 4}}
+	if said := nntest.Failures(t, func(t testing.TB) { p.LayerTables(t) }); said != "" {
+		t.Errorf("as the file has it: says %q", said)
+	}
+	p.Published, p.Tables = `{"architectures": ["ToyForCausalLM"]}`, []Table{{Parameters: 2*layer + ends, Position: want.Position, Modules: 4}}
+	if said := nntest.Failures(t, func(t testing.TB) { p.LayerTables(t) }); !strings.Contains(said, "fits as") {
+		t.Errorf("a config that is not the published one: says %q", said)
 	}
 }
 

@@ -81,31 +81,36 @@ type api struct {
 
 // New makes the handler for everything the host serves but the web page.
 func New(b Backend, o Options) http.Handler {
+	o = o.orDefault()
+	a := &api{backend: b, o: o, intake: newIntake(o)}
+	mux := a.routes()
+	var h http.Handler = mux
+	if o.Guard != nil {
+		h = a.guard(o.Guard, mux)
+	}
+	h = identified(unslashed(h))
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { h.ServeHTTP(newPatient(w, o.Patience), r) })
+}
+
+// orDefault has a value for all that is not set.
+func (o Options) orDefault() Options {
 	if o.Log == nil {
 		o.Log = telemetry.Discard()
-	}
-	if o.MaxBody == 0 {
-		o.MaxBody = 32 << 20
-	}
-	if o.MaxBodies == 0 {
-		o.MaxBodies = max(64<<20, o.MaxBody)
-	}
-	if o.MaxRequests == 0 {
-		o.MaxRequests = 1024
-	}
-	if o.MaxQueue == 0 {
-		o.MaxQueue = 512
 	}
 	if o.Pictures == nil {
 		o.Pictures = fetch.New(config.Pictures{})
 	}
-	if o.Patience == 0 {
-		o.Patience = patience
-	}
-	if o.KeepAlive == 0 {
-		o.KeepAlive = 10 * time.Second
-	}
-	a := &api{backend: b, o: o, intake: newIntake(o)}
+	o.MaxBody = cmp.Or(o.MaxBody, 32<<20)
+	o.MaxBodies = cmp.Or(o.MaxBodies, max(64<<20, o.MaxBody))
+	o.MaxRequests = cmp.Or(o.MaxRequests, 1024)
+	o.MaxQueue = cmp.Or(o.MaxQueue, 512)
+	o.Patience = cmp.Or(o.Patience, patience)
+	o.KeepAlive = cmp.Or(o.KeepAlive, 10*time.Second)
+	return o
+}
+
+// routes are the endpoints.
+func (a *api) routes() *http.ServeMux {
 	mux := http.NewServeMux()
 	route := func(pattern, method string, h func(http.ResponseWriter, *http.Request)) {
 		mux.Handle(pattern, a.wrap(strings.TrimSuffix(pattern, "{id...}"), method, h))
@@ -125,23 +130,18 @@ func New(b Backend, o Options) http.Handler {
 	route("/health", http.MethodGet, a.health) // as vLLM has it
 	route("/readyz", http.MethodGet, a.ready)
 	route("/readyz/{id...}", http.MethodGet, a.readyModel)
-	if o.Operator != nil {
+	if a.o.Operator != nil {
 		a.admin(route)
 		a.life(route)
 	}
-	if o.Metrics != nil {
-		route("/metrics", http.MethodGet, o.Metrics.Handler().ServeHTTP)
+	if a.o.Metrics != nil {
+		route("/metrics", http.MethodGet, a.o.Metrics.Handler().ServeHTTP)
 	}
 	mux.Handle("/", a.wrap("other", "", func(w http.ResponseWriter, r *http.Request) {
 		writeError(w, newError(http.StatusNotFound, "", "not_found",
 			fmt.Sprintf("there is nothing at %s; this host serves /v1/models, /v1/chat/completions and /v1/completions", clip(r.URL.Path))))
 	}))
-	var h http.Handler = mux
-	if o.Guard != nil {
-		h = a.guard(o.Guard, mux)
-	}
-	h = identified(unslashed(h))
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { h.ServeHTTP(newPatient(w, o.Patience), r) })
+	return mux
 }
 
 // unslashed takes a path with a slash behind it for the same without: base URLs are joined with paths by hand.

@@ -97,19 +97,6 @@ func (p Plugin) Check(d sdk.Description) error {
 	return nil
 }
 
-// Describe asks a plugin who it is, once: the answer of a binary does not change.
-func (c *Catalog) Describe(ctx context.Context, p Plugin) (sdk.Description, error) {
-	d, known := c.options.Memory.description(p)
-	if known {
-		return d, nil
-	}
-	d, err := describe(ctx, c.options.Start, p)
-	if err == nil {
-		c.options.Memory.remember(p, d)
-	}
-	return d, err
-}
-
 // Inspect asks one plugin about a checkpoint.
 func (c *Catalog) Inspect(ctx context.Context, p Plugin, req sdk.InspectRequest) (sdk.Inspection, error) {
 	return with(ctx, c.options.Start, p, func(ctx context.Context, s Running) (sdk.Inspection, error) {

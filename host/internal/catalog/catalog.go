@@ -92,7 +92,7 @@ func (c *Catalog) search(ctx context.Context, dir string) error {
 	if err != nil {
 		return err
 	}
-	lock, err := ReadLock(LockPath(dir))
+	lock, err := readLock(LockPath(dir))
 	if err != nil {
 		return err
 	}

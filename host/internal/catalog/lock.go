@@ -41,8 +41,8 @@ type Lock struct {
 // LockPath is the lock of a plugin folder.
 func LockPath(dir string) string { return filepath.Join(filepath.Dir(filepath.Clean(dir)), "pio.lock") }
 
-// ReadLock reads a lock; a file that does not exist lists nothing.
-func ReadLock(path string) (Lock, error) {
+// readLock reads a lock; a file that does not exist lists nothing.
+func readLock(path string) (Lock, error) {
 	data, err := regular.Read(path, maxLockFile)
 	if errors.Is(err, fs.ErrNotExist) {
 		return Lock{path: path}, nil
@@ -100,9 +100,6 @@ func (l *Lock) admit(e Entry) error {
 	l.entries = append(l.entries, e)
 	return nil
 }
-
-// Entries of the lock, in its order.
-func (l Lock) Entries() []Entry { return slices.Clone(l.entries) }
 
 func (l Lock) find(sha256 string) (Entry, bool) {
 	i := slices.IndexFunc(l.entries, func(e Entry) bool { return e.SHA256 == sha256 })

@@ -26,7 +26,7 @@ func TestWrittenLockReadsBack(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	lock, err := ReadLock(LockPath(s.dir))
+	lock, err := readLock(LockPath(s.dir))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -34,8 +34,8 @@ func TestWrittenLockReadsBack(t *testing.T) {
 		{"alpha", "1.0.0-rc.1+b2", listed[1].SHA256},
 		{"beta_2", "0.0.1", listed[0].SHA256},
 	}
-	if !reflect.DeepEqual(lock.Entries(), want) {
-		t.Errorf("got %+v, want %+v", lock.Entries(), want)
+	if !reflect.DeepEqual(lock.entries, want) {
+		t.Errorf("got %+v, want %+v", lock.entries, want)
 	}
 	if left, _ := filepath.Glob(filepath.Dir(s.dir) + "/.pio.lock*"); len(left) > 0 {
 		t.Errorf("left behind: %q", left)
@@ -72,7 +72,7 @@ func TestNeighboursShareALock(t *testing.T) {
 	if _, err := WriteLock(context.Background(), s.start, s.dir, other); err != nil {
 		t.Fatal(err)
 	}
-	if lock, err := ReadLock(LockPath(other)); err != nil || len(lock.Entries()) != 2 {
+	if lock, err := readLock(LockPath(other)); err != nil || len(lock.entries) != 2 {
 		t.Errorf("%+v, %v", lock, err)
 	}
 }
@@ -97,19 +97,19 @@ func TestDamagedLocks(t *testing.T) {
 			if err := os.WriteFile(path, []byte(test.text), 0o644); err != nil {
 				t.Fatal(err)
 			}
-			if _, err := ReadLock(path); err == nil || !strings.HasPrefix(err.Error(), filepath.Dir(path)+"/"+test.want) {
+			if _, err := readLock(path); err == nil || !strings.HasPrefix(err.Error(), filepath.Dir(path)+"/"+test.want) {
 				t.Errorf("got %v, want %s", err, test.want)
 			}
 		})
 	}
-	if _, err := ReadLock(t.TempDir()); err == nil {
+	if _, err := readLock(t.TempDir()); err == nil {
 		t.Error("a folder was read as a lock")
 	}
 	pipe := filepath.Join(t.TempDir(), "pio.lock")
 	if err := syscall.Mkfifo(pipe, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := ReadLock(pipe); err == nil || !strings.Contains(err.Error(), "is a named pipe") { // nobody will ever write to it
+	if _, err := readLock(pipe); err == nil || !strings.Contains(err.Error(), "is a named pipe") { // nobody will ever write to it
 		t.Errorf("a pipe: %v", err)
 	}
 }
@@ -124,7 +124,7 @@ func FuzzLock(f *testing.F) {
 		if err != nil {
 			return
 		}
-		for _, e := range lock.Entries() {
+		for _, e := range lock.entries {
 			if found, ok := lock.find(e.SHA256); !ok || found != e || len(e.SHA256) != 64 || e.Name == "" || strings.ContainsAny(e.Name, "/.\n") {
 				t.Errorf("entry %+v, found %+v", e, found)
 			}

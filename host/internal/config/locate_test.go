@@ -133,19 +133,19 @@ func TestSizesAndRates(t *testing.T) {
 	for text, want := range map[string]int64{
 		"1B": 1, "20GiB": 20 << 30, "1 MiB": 1 << 20, "1.5KiB": 1536, "512MB": 512e6, "2kB": 2000, " 1TB ": 1e12, "1024TiB": 1 << 50,
 	} {
-		if got, err := ParseSize(text); err != nil || got != want {
+		if got, err := parseSize(text); err != nil || got != want {
 			t.Errorf("%s: got %d, %v; want %d", text, got, err, want)
 		}
 	}
 	for _, text := range []string{"", "20", "GiB", "-1GiB", "0B", "0.1B", "1e3MB", "0x10MB", "NaNMB", "InfGiB", "1025TiB", "1 G", "1gib", "1_0MB", "1MiB/s", "１MB"} {
-		if got, err := ParseSize(text); err == nil {
+		if got, err := parseSize(text); err == nil {
 			t.Errorf("%q was read as %d", text, got)
 		}
 	}
-	if rate, err := ParseRate("2.5GB/s"); err != nil || rate != 2.5e9 {
+	if rate, err := parseRate("2.5GB/s"); err != nil || rate != 2.5e9 {
 		t.Errorf("got %v, %v", rate, err)
 	}
-	if _, err := ParseRate("2.5GB/min"); err == nil {
+	if _, err := parseRate("2.5GB/min"); err == nil {
 		t.Error("a rate per minute was read")
 	}
 }

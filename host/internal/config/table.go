@@ -171,7 +171,7 @@ func (t *table) bytes(key string) int64 {
 	if !ok {
 		return 0
 	}
-	bytes, err := ParseSize(value)
+	bytes, err := parseSize(value)
 	if err != nil {
 		t.problem(key, "%v; expected %s", err, expected)
 	}
@@ -199,7 +199,7 @@ func (t *table) rate(key string) float64 {
 	if !ok {
 		return 0
 	}
-	rate, err := ParseRate(value)
+	rate, err := parseRate(value)
 	if err != nil {
 		t.problem(key, "%v; expected %s", err, expected)
 	}

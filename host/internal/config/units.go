@@ -9,9 +9,9 @@ import (
 // maxSize is beyond any machine and far from overflowing when budgets are added.
 const maxSize = 1 << 50 // 1 PiB
 
-// ParseSize reads a number of bytes with its unit: "20GiB", "1.5 MiB", "512MB", "100B". Units with an i are powers of
+// parseSize reads a number of bytes with its unit: "20GiB", "1.5 MiB", "512MB", "100B". Units with an i are powers of
 // 1024, the others of 1000.
-func ParseSize(text string) (int64, error) {
+func parseSize(text string) (int64, error) {
 	number, unit := splitUnit(text)
 	factor, ok := unitFactor(unit)
 	if !ok {
@@ -39,13 +39,13 @@ func FormatSize(n int64) string {
 	return fmt.Sprintf("%d bytes", n)
 }
 
-// ParseRate reads bytes per second: a size followed by "/s".
-func ParseRate(text string) (float64, error) {
+// parseRate reads bytes per second: a size followed by "/s".
+func parseRate(text string) (float64, error) {
 	size, ok := strings.CutSuffix(strings.TrimSpace(text), "/s")
 	if !ok {
 		return 0, fmt.Errorf("%q does not end in /s", shorten(text))
 	}
-	bytes, err := ParseSize(size)
+	bytes, err := parseSize(size)
 	return float64(bytes), err
 }
 

@@ -45,15 +45,15 @@ func (e Exit) String() string {
 	return fmt.Sprintf("exited with status %d", e.Code)
 }
 
-// StartError is a plugin that did not start.
-type StartError struct {
+// startError is a plugin that did not start.
+type startError struct {
 	Name, Path string
 	Text       string
 	LastLines  []string // of its log
 	cause      error
 }
 
-func (e *StartError) Error() string {
+func (e *startError) Error() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "plugin %s (%s): %s", e.Name, e.Path, e.Text)
 	for _, line := range e.LastLines {
@@ -62,7 +62,7 @@ func (e *StartError) Error() string {
 	return b.String()
 }
 
-func (e *StartError) Unwrap() error { return e.cause }
+func (e *startError) Unwrap() error { return e.cause }
 
 // errSilent is the cause of a start's end by StartTimeout.
 var errSilent = errors.New("no answer in time")
@@ -71,9 +71,9 @@ var errSilent = errors.New("no answer in time")
 func (c *child) startError(err error, exit Exit, exited bool) error {
 	shook, core, major := c.guard.seen()
 	exited = exited && !(exit.Killed && exit.Signal == syscall.SIGKILL) // else go-plugin ended it, disappointed
-	e := &StartError{Name: c.spec.Name, Path: c.spec.Path, LastLines: c.log.tail.lines(), cause: err}
+	e := &startError{Name: c.spec.Name, Path: c.spec.Path, LastLines: c.log.tail.lines(), cause: err}
 	ours := strconv.Itoa(sdk.ProtocolMajor)
-	var short *Shortage
+	var short *shortageError
 	switch {
 	case errors.As(err, &short):
 		e.Text = err.Error()

@@ -51,16 +51,16 @@ func start(t *testing.T, s Spec) *Process {
 }
 
 // startFails starts a plugin that does not start.
-func startFails(t *testing.T, s Spec) *StartError {
+func startFails(t *testing.T, s Spec) *startError {
 	t.Helper()
 	p, err := Start(context.Background(), s)
 	if err == nil {
 		p.Kill()
 		t.Fatal("it started")
 	}
-	var failure *StartError
+	var failure *startError
 	if !errors.As(err, &failure) {
-		t.Fatalf("got %T %v, want a *StartError", err, err)
+		t.Fatalf("got %T %v, want a *startError", err, err)
 	}
 	if failure.Name != s.Name || failure.Path != s.Path {
 		t.Errorf("the error names %s, %s", failure.Name, failure.Path)

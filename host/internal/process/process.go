@@ -56,12 +56,12 @@ type Process struct {
 }
 
 // Start runs the binary and returns when it has answered a health check. When ctx ends earlier, or the plugin fails, or
-// StartTimeout is over, the process is killed and nothing is left of it. A plugin's failure is a [*StartError].
+// StartTimeout is over, the process is killed and nothing is left of it. A plugin's failure is a startError.
 func Start(ctx context.Context, spec Spec) (*Process, error) {
 	spec = spec.withDefaults()
 	c, err := newChild(spec)
 	if err != nil {
-		return nil, &StartError{Name: spec.Name, Path: spec.Path, Text: err.Error(), cause: err}
+		return nil, &startError{Name: spec.Name, Path: spec.Path, Text: err.Error(), cause: err}
 	}
 	p := &Process{spec: spec, child: c, released: make(chan struct{})}
 	p.shell = plugin.NewClient(p.shellConfig())

@@ -12,18 +12,18 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Shortage is an error of Start that may pass without anybody changing the plugin: errors.As finds it in a [*StartError].
-type Shortage struct {
+// shortageError is an error of Start that may pass without anybody changing the plugin: errors.As finds it in a startError.
+type shortageError struct {
 	text  string
 	cause error
 }
 
-func (e *Shortage) Error() string { return fmt.Sprintf("%s (%v)", e.text, e.cause) }
-func (e *Shortage) Unwrap() error { return e.cause }
+func (e *shortageError) Error() string { return fmt.Sprintf("%s (%v)", e.text, e.cause) }
+func (e *shortageError) Unwrap() error { return e.cause }
 
 // shortage makes one of an error of a system call that is about a shortage, and leaves others as they are.
 func shortage(err error) error {
-	var short *Shortage
+	var short *shortageError
 	if err == nil || errors.As(err, &short) {
 		return err
 	}
@@ -42,7 +42,7 @@ func shortage(err error) error {
 	default:
 		return err
 	}
-	return &Shortage{text, err}
+	return &shortageError{text, err}
 }
 
 func tooFewDescriptors() string {
@@ -53,7 +53,7 @@ func tooFewDescriptors() string {
 // beyond it, which the kernel calls bad.
 func forkError(err error) error {
 	if errors.Is(err, unix.EBADF) {
-		return &Shortage{tooFewDescriptors(), err}
+		return &shortageError{tooFewDescriptors(), err}
 	}
 	return shortage(err)
 }

@@ -35,7 +35,7 @@ func behaveInWant() {
 	for len(running) < few {
 		p, err := begin()
 		if err != nil {
-			var short *Shortage
+			var short *shortageError
 			fmt.Println(errors.As(err, &short), err)
 			break
 		}
@@ -90,13 +90,13 @@ func TestShortagesAreNamed(t *testing.T) {
 	} {
 		wrapped := &fs.PathError{Op: "fork/exec", Path: "/proc/self/exe", Err: err}
 		for _, got := range []error{shortage(wrapped), forkError(wrapped), shortage(shortage(wrapped))} {
-			var short *Shortage
+			var short *shortageError
 			if !errors.As(got, &short) || !errors.Is(got, err) || !strings.HasPrefix(got.Error(), want) || strings.Count(got.Error(), want) != 1 {
 				t.Errorf("%v: got %v", err, got)
 			}
 		}
 	}
-	var short *Shortage
+	var short *shortageError
 	if err := forkError(unix.EBADF); !errors.As(err, &short) {
 		t.Errorf("a descriptor beyond the limit: %v", err)
 	}

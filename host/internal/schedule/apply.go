@@ -22,9 +22,6 @@ type Changes struct {
 	Added, Removed, Changed []string
 }
 
-// None says whether the models stay as they were.
-func (c Changes) None() bool { return len(c.Added)+len(c.Removed)+len(c.Changed) == 0 }
-
 // Apply makes the host one of c. Entries that are gone finish their requests within server.drain and end; entries that
 // differ do so one after the other, each starting as it is now before the next one ends; new ones start when there is room.
 // The rest keeps its processes and streams. Entries are the same if their ids are. Apply returns when what is gone has ended

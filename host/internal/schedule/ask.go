@@ -73,6 +73,29 @@ func (h *Host) ask(ctx context.Context, name string, call func(context.Context, 
 	})
 }
 
+// turn is that of one suspect among all.
+type turn struct {
+	all  chan struct{} // holds what is taken
+	held bool
+}
+
+func (t *turn) take(ctx context.Context) error {
+	select {
+	case t.all <- struct{}{}:
+		t.held = true
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+func (t *turn) yield() {
+	if t.held {
+		<-t.all
+		t.held = false
+	}
+}
+
 // ask calls a ready process, waiting for one that is still coming up. A question has no state in it that matters: if the process
 // dies, or has to be replaced, the next one is asked. One that two processes in a row died of is suspected: before it is asked again it
 // waits until a process has lived without it for three times as long as the last one lived with it. If that one dies too, of nobody
@@ -84,21 +107,12 @@ func (m *model) ask(ctx context.Context, call func(context.Context, *life) error
 	var l *life
 	var err error
 	var beside time.Duration // the last one lived with it
-	inTurn := false
-	yield := func() {
-		if inTurn {
-			<-m.asking
-			inTurn = false
-		}
-	}
-	defer yield()
+	mine := turn{all: m.asking}
+	defer mine.yield()
 	for deaths := 0; deaths < maxAsked; {
-		if yield(); deaths >= firstPatience {
-			select {
-			case m.asking <- struct{}{}:
-				inTurn = true
-			case <-ctx.Done():
-				return context.Cause(ctx)
+		if mine.yield(); deaths >= firstPatience {
+			if err := mine.take(ctx); err != nil {
+				return err
 			}
 			cleared, err := m.without(ctx, contrast*beside)
 			if err != nil {

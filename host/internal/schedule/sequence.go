@@ -333,15 +333,15 @@ func (m *model) mayForward(before int, tokens []int32, rows []int) error {
 				Message: fmt.Sprintf("rows has %d, and there are %d tokens in this call, numbered from 0", r, len(tokens))}
 		}
 	}
-	if most := MostRows(table.VocabSize); most > 0 && len(rows) > most {
+	if most := mostRows(table.VocabSize); most > 0 && len(rows) > most {
 		return &sdk.Error{Reason: sdk.ReasonInvalid, Field: "rows",
 			Message: fmt.Sprintf("rows has %d elements; a plugin can send the logits of at most %d rows at once, with a vocabulary of %d", len(rows), most, table.VocabSize)}
 	}
 	return nil
 }
 
-// MostRows is how many rows of logits a plugin can send at once; 0: the vocabulary's size is not known.
-func MostRows(vocab int) int {
+// mostRows is how many rows of logits a plugin can send at once; 0: the vocabulary's size is not known.
+func mostRows(vocab int) int {
 	if vocab <= 0 {
 		return 0
 	}

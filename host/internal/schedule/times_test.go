@@ -2,23 +2,37 @@ package schedule
 
 import (
 	"context"
+	"net/http"
+	"net/http/httptest"
 	"strings"
 	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	dto "github.com/prometheus/client_model/go"
+	"github.com/prometheus/common/expfmt"
+	names "github.com/prometheus/common/model"
+
 	"github.com/inference-pio/inference-pio/sdk"
 )
 
-// sums reads the histograms of the one model.
-func (w *world) sums() map[string]float64 {
-	families, err := w.o.Metrics.Gather().Gather()
+// scrape reads every metric as Prometheus does.
+func (w *world) scrape() map[string]*dto.MetricFamily {
+	page := httptest.NewRecorder()
+	w.o.Metrics.Handler().ServeHTTP(page, httptest.NewRequest(http.MethodGet, "/metrics", nil))
+	parser := expfmt.NewTextParser(names.UTF8Validation)
+	families, err := parser.TextToMetricFamilies(page.Body)
 	if err != nil {
 		w.t.Fatal(err)
 	}
+	return families
+}
+
+// sums reads the histograms of the one model.
+func (w *world) sums() map[string]float64 {
 	out := map[string]float64{}
-	for _, f := range families {
+	for _, f := range w.scrape() {
 		for _, m := range f.GetMetric() {
 			if h := m.GetHistogram(); h != nil && h.GetSampleCount() > 0 {
 				out[f.GetName()] += h.GetSampleSum()

@@ -129,6 +129,19 @@ func (m *model) probe(ctx context.Context, l *life) {
 		return
 	}
 	every := min(healthEvery, limit/4)
+	l.watch(ctx, every, func() (goOn bool) {
+		if m.answers(ctx, l, every, limit) {
+			return true
+		}
+		if ctx.Err() == nil {
+			m.condemn(l, "silent", fmt.Sprintf("left a health check unanswered for %v", limit))
+		}
+		return false
+	})
+}
+
+// watch looks at the process again and again, until it ends, ctx ends, or look has seen enough.
+func (l *life) watch(ctx context.Context, every time.Duration, look func() (goOn bool)) {
 	tick := time.NewTicker(every)
 	defer tick.Stop()
 	for {
@@ -139,13 +152,9 @@ func (m *model) probe(ctx context.Context, l *life) {
 		case <-ctx.Done():
 			return
 		}
-		if m.answers(ctx, l, every, limit) {
-			continue
+		if !look() {
+			return
 		}
-		if ctx.Err() == nil {
-			m.condemn(l, "silent", fmt.Sprintf("left a health check unanswered for %v", limit))
-		}
-		return
 	}
 }
 
@@ -196,27 +205,18 @@ func (m *model) guard(ctx context.Context, l *life, endLoad context.CancelCauseF
 	if limit <= 0 {
 		return
 	}
-	tick := time.NewTicker(limit / looks)
-	defer tick.Stop()
-	for {
-		select {
-		case <-tick.C:
-		case <-l.Done():
-			return
-		case <-ctx.Done():
-			return
-		}
+	l.watch(ctx, limit/looks, func() (goOn bool) {
 		loading, why := m.standstill(l, limit)
 		switch {
 		case why == "":
+			return true
 		case loading:
 			endLoad(fmt.Errorf("its plugin %s", why))
-			return
 		default:
 			m.condemn(l, "stalled", why)
-			return
 		}
-	}
+		return false
+	})
 }
 
 // standstill says for how long, and at what, the work of l has stood still if that is too long; "" if it is not.

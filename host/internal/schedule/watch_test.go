@@ -175,11 +175,7 @@ func TestReportsAreHeldToTheEntry(t *testing.T) {
 		if err != nil || len(r.Modules) != 1 || r.Modules[0].ID != "layers.1" || len(r.Devices) != 2 || r.Devices[1].Used != 2 {
 			t.Errorf("%d modules, devices %v, %v", len(r.Modules), r.Devices, err)
 		}
-		families, err := w.o.Metrics.Gather().Gather()
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, f := range families {
+		for _, f := range w.scrape() {
 			if strings.HasPrefix(f.GetName(), "pio_device_") && len(f.GetMetric()) != 2 {
 				t.Errorf("%s has %d series", f.GetName(), len(f.GetMetric()))
 			}

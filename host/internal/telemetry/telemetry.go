@@ -142,9 +142,6 @@ func (m *Metrics) Handler() http.Handler {
 	return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{Registry: m.registry, Timeout: 10 * time.Second})
 }
 
-// Gather reads every metric once, for tests.
-func (m *Metrics) Gather() prometheus.Gatherer { return m.registry }
-
 // Touch makes a model's series exist with the value zero, so that a scraper sees a model before its first request.
 func (m *Metrics) Touch(model string) {
 	for _, g := range []*prometheus.GaugeVec{m.Running, m.Waiting, m.CacheUsage, m.PrefixKept, m.Ready, m.Quarantined} {

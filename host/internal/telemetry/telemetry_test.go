@@ -52,7 +52,7 @@ func TestAScraperSeesAModelBeforeItsFirstRequest(t *testing.T) {
 func TestTwoHostsInOneProcessDoNotShareMetrics(t *testing.T) {
 	a, b := New("a"), New("b")
 	a.Deaths.WithLabelValues("tiny").Inc()
-	got, err := b.Gather().Gather()
+	got, err := b.registry.Gather()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -153,7 +153,7 @@ func TestNothingIsSaidOfMemoryThatIsGone(t *testing.T) {
 
 func valueOf(t *testing.T, m *Metrics, name string) float64 {
 	t.Helper()
-	list, err := m.Gather().Gather()
+	list, err := m.registry.Gather()
 	if err != nil {
 		t.Fatal(err)
 	}

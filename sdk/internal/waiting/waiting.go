@@ -23,7 +23,7 @@ func Bound(t testing.TB) { bound(t, patience, end) }
 func bound(t testing.TB, limit time.Duration, end func(report string)) {
 	name := t.Name()
 	timer := time.AfterFunc(limit, func() {
-		end(fmt.Sprintf("%s still waits after %v. Who waits, and the first line of ours that it stands in:\n%s", name, limit, Goroutines()))
+		end(fmt.Sprintf("%s still waits after %v. Who waits, and the first line of ours that it stands in:\n%s", name, limit, goroutines()))
 	})
 	t.Cleanup(func() { timer.Stop() })
 }
@@ -39,8 +39,8 @@ var (
 	since  = regexp.MustCompile(`, \d+ minutes`)
 )
 
-// Goroutines tells of each goroutine that runs code of this repository what it waits for and where, the most numerous last.
-func Goroutines() string {
+// goroutines tells of each goroutine that runs code of this repository what it waits for and where, the most numerous last.
+func goroutines() string {
 	stack := make([]byte, 1<<20)
 	for {
 		n := runtime.Stack(stack, true)

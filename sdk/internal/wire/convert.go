@@ -81,8 +81,8 @@ func (c *checks) blame(what string) error {
 	return sdk.Errorf(sdk.ReasonInternal, "the plugin's %s cannot be: %s", what, c.err.Message)
 }
 
-// F32Bytes is the little-endian form of x.
-func F32Bytes(x []float32) []byte {
+// f32Bytes is the little-endian form of x.
+func f32Bytes(x []float32) []byte {
 	out := make([]byte, 4*len(x))
 	for i, v := range x {
 		binary.LittleEndian.PutUint32(out[4*i:], math.Float32bits(v))
@@ -90,8 +90,8 @@ func F32Bytes(x []float32) []byte {
 	return out
 }
 
-// F32 reads the form F32Bytes writes.
-func F32(field string, b []byte) ([]float32, error) {
+// f32 reads the form f32Bytes writes.
+func f32(field string, b []byte) ([]float32, error) {
 	if len(b)%4 != 0 {
 		return nil, sdk.Errorf(sdk.ReasonInternal, "%s has %d bytes: not a whole number of float32", field, len(b))
 	}

@@ -22,8 +22,8 @@ const (
 	maxErrorBytes = 64 << 10 // a status travels in a header; a list of ten thousand missing tensors is cut
 )
 
-// Code is the gRPC code a reason travels as.
-func Code(r sdk.Reason) codes.Code {
+// code is the gRPC code a reason travels as.
+func code(r sdk.Reason) codes.Code {
 	switch r {
 	case sdk.ReasonInvalid, sdk.ReasonTemplate:
 		return codes.InvalidArgument
@@ -83,7 +83,7 @@ func withReason(r sdk.Reason, message, field string) error {
 	if field != "" {
 		info.Metadata = map[string]string{fieldKey: clean(field)}
 	}
-	s := status.New(Code(r), clean(message))
+	s := status.New(code(r), clean(message))
 	if with, err := s.WithDetails(info); err == nil {
 		s = with
 	}

@@ -33,12 +33,12 @@ func ForwardResultToPB(r sdk.ForwardResult) (*pb.ForwardResponse, error) {
 		return nil, sdk.Errorf(sdk.ReasonInvalid, "%d rows of logits do not fit a message; ask for at most %d at once",
 			len(r.Logits)/max(r.Vocab, 1), most/(4*max(r.Vocab, 1)))
 	}
-	return &pb.ForwardResponse{Logits: F32Bytes(r.Logits), Vocab: int64(r.Vocab), Length: int64(r.Length)}, nil
+	return &pb.ForwardResponse{Logits: f32Bytes(r.Logits), Vocab: int64(r.Vocab), Length: int64(r.Length)}, nil
 }
 
 // ForwardResult reads the answer to Forward; rows is how many rows were asked for.
 func ForwardResult(m *pb.ForwardResponse, rows int) (sdk.ForwardResult, error) {
-	logits, err := F32("logits", m.GetLogits())
+	logits, err := f32("logits", m.GetLogits())
 	if err != nil {
 		return sdk.ForwardResult{}, err
 	}
@@ -73,7 +73,7 @@ func EmbedRequest(m *pb.EmbedRequest) (sdk.EmbedRequest, error) {
 
 // EmbedResultToPB translates the answer to Embed.
 func EmbedResultToPB(r sdk.EmbedResult) *pb.EmbedResponse {
-	return &pb.EmbedResponse{Vectors: each(r.Vectors, F32Bytes), Tokens: int64s(r.Tokens)}
+	return &pb.EmbedResponse{Vectors: each(r.Vectors, f32Bytes), Tokens: int64s(r.Tokens)}
 }
 
 // EmbedResult reads the answer to Embed; n is how many vectors were asked for. A plugin may leave the tokens out.
@@ -93,7 +93,7 @@ func EmbedResult(m *pb.EmbedResponse, n int) (sdk.EmbedResult, error) {
 	}
 	r := sdk.EmbedResult{Tokens: ints(m.GetTokens())}
 	for _, b := range m.GetVectors() {
-		v, err := F32("vector", b)
+		v, err := f32("vector", b)
 		if err != nil {
 			return sdk.EmbedResult{}, err
 		}

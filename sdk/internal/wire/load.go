@@ -77,7 +77,7 @@ func (c *checks) sizes(r *sdk.InspectRequest, m interface {
 func InspectionToPB(i sdk.Inspection) *pb.InspectResponse {
 	m := &pb.InspectResponse{Fit: pb.Fit(i.Fit) + pb.Fit_FIT_NONE, Reason: i.Reason}
 	if i.Fit != sdk.FitNone {
-		m.Table = LayerTableToPB(i.Table)
+		m.Table = layerTableToPB(i.Table)
 	}
 	return m
 }
@@ -96,8 +96,8 @@ func Inspection(m *pb.InspectResponse) (sdk.Inspection, error) {
 	return out, err
 }
 
-// LayerTableToPB translates a layer table.
-func LayerTableToPB(t sdk.LayerTable) *pb.LayerTable {
+// layerTableToPB translates a layer table.
+func layerTableToPB(t sdk.LayerTable) *pb.LayerTable {
 	return &pb.LayerTable{
 		Modules: each(t.Modules, moduleToPB), Parameters: t.Parameters, Context: int64(t.Context), VocabSize: int64(t.VocabSize),
 		MaxSequences: int64(t.MaxSequences),
@@ -207,7 +207,7 @@ func ProgressToPB(p sdk.Progress) *pb.LoadResponse {
 
 // TableToPB is the last message of Load's stream.
 func TableToPB(t sdk.LayerTable) *pb.LoadResponse {
-	return &pb.LoadResponse{Message: &pb.LoadResponse_Table{Table: LayerTableToPB(t)}}
+	return &pb.LoadResponse{Message: &pb.LoadResponse_Table{Table: layerTableToPB(t)}}
 }
 
 // Progress reads a progress message.

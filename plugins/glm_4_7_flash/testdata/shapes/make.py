@@ -1,6 +1,6 @@
 """Makes the checkpoints in this folder and what mlx-lm's glm4_moe_lite computes on them: random weights, unusual dimensions.
 
-    pip install 'mlx[cpu]==0.32.*' mlx-lm==0.32.2 numpy && python make.py
+    pip install 'mlx[cpu]==0.32.*' mlx-lm==0.32.2 numpy ml_dtypes && python make.py
 
 The tiny checkpoint has friendly sizes, one dense layer and one group; these have odd ranks and heads, values longer and shorter than
 keys, queries that are not compressed, biases, groups of experts, two shared experts, weights that are not normalized, a stretched
@@ -10,12 +10,14 @@ every weight type and shards. All arithmetic is float32; mlx-lm has rms_norm_eps
 
 import json
 import pathlib
+import sys
 
 import mlx.core as mx
-import numpy as np
-from mlx.utils import tree_flatten
 from mlx_lm.models import glm4_moe_lite
 from mlx_lm.models.base import create_attention_mask
+
+sys.path.append(str(pathlib.Path(__file__).resolve().parents[4] / "cuda/golden"))
+import shapes  # noqa: E402
 
 BASE = dict(architectures=["Glm4MoeLiteForCausalLM"], model_type="glm4_moe_lite", hidden_act="silu", attention_bias=False, max_position_embeddings=256,
             rope_theta=1e4, rope_scaling=None, rms_norm_eps=1e-5, tie_word_embeddings=False, num_nextn_predict_layers=0)
@@ -43,15 +45,13 @@ def initial(name, shape, rng):
         return 0.3 * rng.random(shape)  # above 0: mlx-lm gives groups that are left out a score of 0, the reference minus infinity
     if name.endswith("bias"):
         return 0.3 * rng.standard_normal(shape)
-    if len(shape) == 1:
-        return 1 + 0.3 * rng.standard_normal(shape)
-    return rng.standard_normal(shape) / np.sqrt(shape[-1])
+    return shapes.initial(name, shape, rng)
 
 
-def published(shapes, config):
+def published(model, config):
     """The release's names and shapes for mlx-lm's, which keeps experts stacked and the matrix of keys and values in two parts."""
     out = {}
-    for name, shape in shapes.items():
+    for name, shape in shapes.of(model).items():
         if ".switch_mlp." in name:
             prefix, matrix = name.split(".switch_mlp.")
             out |= {f"{prefix}.experts.{e}.{matrix}": shape[1:] for e in range(shape[0])}
@@ -80,48 +80,16 @@ def spelled(config):
     return {k: v for k, v in config.items() if k not in ("first_k_dense_replace", "rope_theta", "rope_scaling")}
 
 
-def save(folder, tensors, shards):
-    if shards == 1:
-        mx.save_safetensors(str(folder / "model.safetensors"), tensors)
-        return
-    where = {}
-    for i in range(shards):
-        file = f"model-{i + 1:05d}-of-{shards:05d}.safetensors"
-        part = dict(sorted(tensors.items())[i::shards])
-        mx.save_safetensors(str(folder / file), part)
-        where |= dict.fromkeys(part, file)
-    total = sum(t.nbytes for t in tensors.values())
-    (folder / "model.safetensors.index.json").write_text(json.dumps(dict(metadata=dict(total_size=total), weight_map=where), indent=0))
-
-
-def make(name, spec):
-    folder = pathlib.Path(__file__).parent / name
-    folder.mkdir(exist_ok=True)
+for folder, spec, rng in shapes.folders(__file__, SHAPES):
     config, joined = BASE | spec["config"], spec.get("joined", False)
     (folder / "config.json").write_text(json.dumps(spelled(config) if joined else config, indent=1))
     model = glm4_moe_lite.Model(glm4_moe_lite.ModelArgs.from_dict(config))
-    rng = np.random.default_rng(list(name.encode()))
-    shapes = published({k: v.shape for k, v in tree_flatten(model.parameters())}, config)
-    tensors = {k: mx.array(initial(k, s, rng)).astype(spec["dtype"]) for k, s in sorted(shapes.items())}
-    model.load_weights(list(model.sanitize({k: v.astype(mx.float32) for k, v in tensors.items()}).items()))
-
-    ids = mx.array(rng.integers(0, config["vocab_size"], spec["rows"]))
-    h = model.model.embed_tokens(ids[None])
-    mask = create_attention_mask(h, None, return_array=True)
-    out = {"input_ids": ids.astype(mx.int64), "embeddings": h[0]}
-    for i, layer in enumerate(model.model.layers):
-        h = layer(h, mask, None)
-        out[f"layer.{i}"] = h[0]
-    out["final"] = model.model.norm(h)[0]
-    out["logits"] = model(ids[None])[0]
-    mx.save_safetensors(str(folder / "golden.safetensors"), out)
-
+    tensors = shapes.invent(published(model, config), rng, spec["dtype"], initial)
+    model.load_weights(list(model.sanitize(shapes.wide(tensors)).items()))
+    shapes.write(folder / "golden.safetensors", shapes.golden(model, mx.array(rng.integers(0, config["vocab_size"], spec["rows"])),
+                                                              lambda layer, h: create_attention_mask(h, None, return_array=True)))
     if joined:
         tensors = join(tensors, config["n_routed_experts"])
     if config["num_nextn_predict_layers"]:
         tensors[f"model.layers.{config['num_hidden_layers']}.eh_proj.weight"] = mx.zeros((config["hidden_size"], 2 * config["hidden_size"]))
-    save(folder, tensors, spec.get("shards", 1))
-
-
-for name, spec in SHAPES.items():
-    make(name, spec)
+    shapes.save(folder, tensors, spec.get("shards", 1))

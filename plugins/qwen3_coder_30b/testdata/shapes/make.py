@@ -1,6 +1,6 @@
 """Makes the checkpoints in this folder and what mlx-lm's qwen3_moe computes on them: random weights, unusual dimensions.
 
-    pip install 'mlx[cpu]==0.32.*' mlx-lm==0.32.2 numpy && python make.py
+    pip install 'mlx[cpu]==0.32.*' mlx-lm==0.32.2 numpy ml_dtypes && python make.py
 
 The tiny checkpoint has experts in every layer and friendly sizes; these have dense layers by either key, odd widths and
 numbers of experts, weights that are not normalized, all experts at once, experts joined as transformers 5 saves them with
@@ -9,11 +9,13 @@ its spelling of config.json, every weight type and shards. All arithmetic is flo
 
 import json
 import pathlib
+import sys
 
 import mlx.core as mx
-import numpy as np
-from mlx.utils import tree_flatten
 from mlx_lm.models import qwen3_moe
+
+sys.path.append(str(pathlib.Path(__file__).resolve().parents[4] / "cuda/golden"))
+import shapes  # noqa: E402
 
 BASE = dict(architectures=["Qwen3MoeForCausalLM"], model_type="qwen3_moe", hidden_act="silu", attention_bias=False, max_position_embeddings=256,
             rope_theta=1e4, rope_scaling=None, rms_norm_eps=1e-6)
@@ -31,12 +33,6 @@ SHAPES = {
         num_experts=13, num_experts_per_tok=2, moe_intermediate_size=11, norm_topk_prob=True, decoder_sparse_step=1, mlp_only_layers=[0],
         tie_word_embeddings=False)),
 }
-
-
-def initial(name, shape, rng):
-    if len(shape) == 1:
-        return 1 + 0.3 * rng.standard_normal(shape)
-    return rng.standard_normal(shape) / np.sqrt(shape[-1])
 
 
 def published(tensors, joined):
@@ -63,42 +59,11 @@ def spelled(config, joined):
     return {k: v for k, v in config.items() if k not in ("num_experts", "rope_theta", "rope_scaling")}
 
 
-def save(folder, tensors, shards):
-    if shards == 1:
-        mx.save_safetensors(str(folder / "model.safetensors"), tensors)
-        return
-    where = {}
-    for i in range(shards):
-        file = f"model-{i + 1:05d}-of-{shards:05d}.safetensors"
-        part = dict(sorted(tensors.items())[i::shards])
-        mx.save_safetensors(str(folder / file), part)
-        where |= dict.fromkeys(part, file)
-    total = sum(t.nbytes for t in tensors.values())
-    (folder / "model.safetensors.index.json").write_text(json.dumps(dict(metadata=dict(total_size=total), weight_map=where), indent=0))
-
-
-def make(name, spec):
-    folder = pathlib.Path(__file__).parent / name
-    folder.mkdir(exist_ok=True)
+for folder, spec, rng in shapes.folders(__file__, SHAPES):
     config, joined = BASE | spec["config"], spec.get("joined", False)
     (folder / "config.json").write_text(json.dumps(spelled(config, joined), indent=1))
     model = qwen3_moe.Model(qwen3_moe.ModelArgs.from_dict(config))
-    rng = np.random.default_rng(list(name.encode()))
-    shapes = {k: v.shape for k, v in tree_flatten(model.parameters())}
-    tensors = {k: mx.array(initial(k, s, rng)).astype(spec["dtype"]) for k, s in sorted(shapes.items())}
-    model.load_weights([(k, v.astype(mx.float32)) for k, v in tensors.items()])
-
-    ids = mx.array(rng.integers(0, config["vocab_size"], spec["rows"]))
-    h = model.model.embed_tokens(ids[None])
-    out = {"input_ids": ids.astype(mx.int64), "embeddings": h[0]}
-    for i, layer in enumerate(model.layers):
-        h = layer(h, "causal", None)
-        out[f"layer.{i}"] = h[0]
-    out["final"] = model.model.norm(h)[0]
-    out["logits"] = model(ids[None])[0]
-    mx.save_safetensors(str(folder / "golden.safetensors"), out)
-    save(folder, published(tensors, joined), spec.get("shards", 1))
-
-
-for name, spec in SHAPES.items():
-    make(name, spec)
+    tensors = shapes.invent(shapes.of(model), rng, spec["dtype"])
+    model.load_weights(list(shapes.wide(tensors).items()))
+    shapes.write(folder / "golden.safetensors", shapes.golden(model, mx.array(rng.integers(0, config["vocab_size"], spec["rows"]))))
+    shapes.save(folder, published(tensors, joined), spec.get("shards", 1))

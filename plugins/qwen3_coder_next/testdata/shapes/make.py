@@ -1,6 +1,6 @@
 """Makes the checkpoints in this folder and what mlx-lm's qwen3_next computes on them: random weights, unusual dimensions.
 
-    pip install 'mlx[cpu]==0.32.*' mlx-lm==0.32.2 numpy && python make.py
+    pip install 'mlx[cpu]==0.32.*' mlx-lm==0.32.2 numpy ml_dtypes && python make.py
 
 The tiny checkpoint has friendly sizes and the published pattern of layers; these have key heads that share other numbers of value
 heads, of other dims than the keys, other convolutions, patterns, dense layers, routers that do not normalize, every spelling
@@ -9,11 +9,14 @@ and weight type, shards, a tied head with a stray copy, a stretched rope. mlx-lm
 
 import json
 import pathlib
+import sys
 
 import mlx.core as mx
 import numpy as np
-from mlx.utils import tree_flatten
 from mlx_lm.models import qwen3_next
+
+sys.path.append(str(pathlib.Path(__file__).resolve().parents[4] / "cuda/golden"))
+import shapes  # noqa: E402
 
 BASE = dict(architectures=["Qwen3NextForCausalLM"], model_type="qwen3_next", hidden_act="silu", attention_bias=False,
             max_position_embeddings=256, rope_theta=1e4, rope_scaling=None, decoder_sparse_step=1, mlp_only_layers=[],
@@ -39,8 +42,7 @@ SHAPES = {
 
 def published(model):
     """The names and shapes a published checkpoint has for the parameters of a model of mlx-lm."""
-    for name, value in tree_flatten(model.parameters()):
-        shape = value.shape
+    for name, shape in shapes.of(model).items():
         if ".switch_mlp." in name:
             for e in range(shape[0]):
                 yield name.replace(".switch_mlp.", f".experts.{e}."), shape[1:]
@@ -81,49 +83,18 @@ def fuse(tensors, experts):
         tensors[base + "down_proj"] = mx.stack(down)
 
 
-def save(folder, tensors, shards):
-    if shards == 1:
-        mx.save_safetensors(str(folder / "model.safetensors"), tensors)
-        return
-    where = {}
-    for i in range(shards):
-        file = f"model-{i + 1:05d}-of-{shards:05d}.safetensors"
-        part = dict(sorted(tensors.items())[i::shards])
-        mx.save_safetensors(str(folder / file), part)
-        where |= dict.fromkeys(part, file)
-    total = sum(t.nbytes for t in tensors.values())
-    (folder / "model.safetensors.index.json").write_text(json.dumps(dict(metadata=dict(total_size=total), weight_map=where), indent=0))
-
-
-def make(name, spec):
-    folder = pathlib.Path(__file__).parent / name
-    folder.mkdir(exist_ok=True)
+for folder, spec, rng in shapes.folders(__file__, SHAPES):
     config = BASE | spec["config"]
     (folder / "config.json").write_text(json.dumps(config, indent=1))
     model = qwen3_next.Model(qwen3_next.ModelArgs.from_dict(config))
-    rng = np.random.default_rng(list(name.encode()))
-    tensors = {k: mx.array(initial(k, s, rng)).astype(spec["dtype"]) for k, s in sorted(published(model))}
-    wide = model.sanitize({k: v.astype(mx.float32) for k, v in tensors.items()})
-    model.load_weights(list(wide.items()))
-
-    ids = mx.array(rng.integers(0, config["vocab_size"], spec["rows"]))
-    h = model.model.embed_tokens(ids[None])
-    out = {"input_ids": ids.astype(mx.int64), "embeddings": h[0]}
-    for i, layer in enumerate(model.layers):
-        h = layer(h, None if layer.is_linear else "causal", None)
-        out[f"layer.{i}"] = h[0]
-    out["final"] = model.model.norm(h)[0]
-    out["logits"] = model(ids[None])[0]
-    mx.save_safetensors(str(folder / "golden.safetensors"), out)
-
+    tensors = shapes.invent(dict(published(model)), rng, spec["dtype"], initial)
+    model.load_weights(list(model.sanitize(shapes.wide(tensors)).items()))
+    shapes.write(folder / "golden.safetensors", shapes.golden(model, mx.array(rng.integers(0, config["vocab_size"], spec["rows"])),
+                                                              lambda layer, h: None if layer.is_linear else "causal"))
     if spec.get("stray"):
         tensors["lm_head.weight"] = tensors["model.embed_tokens.weight"]
     if spec.get("split"):
         split(tensors, config)
     if spec.get("fused"):
         fuse(tensors, config["num_experts"])
-    save(folder, tensors, spec.get("shards", 1))
-
-
-for name, spec in SHAPES.items():
-    make(name, spec)
+    shapes.save(folder, tensors, spec.get("shards", 1))

@@ -1,6 +1,6 @@
 """Makes the checkpoints in this folder and what mlx-vlm's qwen3_vl computes on them: random weights, unusual dimensions.
 
-    pip install 'mlx[cpu]==0.32.*' mlx-lm==0.32.2 pillow requests tqdm numpy && pip install --no-deps mlx-vlm==0.7.10 && python make.py
+    pip install 'mlx[cpu]==0.32.*' mlx-lm==0.32.2 pillow requests tqdm numpy ml_dtypes && pip install --no-deps mlx-vlm==0.7.10 && python make.py
 
 The tiny checkpoint has friendly sizes; these have other patches, frames and groups, position tables that are no square or
 have one entry, DeepStack from blocks out of order, from none, and more of it than decoder layers, sections of other sizes,
@@ -11,12 +11,15 @@ have the sizes they are seen in, so nothing is resized.
 import copy
 import json
 import pathlib
+import sys
 
 import mlx.core as mx
 import numpy as np
-from mlx.utils import tree_flatten
 from mlx_vlm.models.qwen3_vl import qwen3_vl
 from PIL import Image
+
+sys.path.append(str(pathlib.Path(__file__).resolve().parents[4] / "cuda/golden"))
+import shapes  # noqa: E402
 
 TEXT = dict(model_type="qwen3_vl_text", hidden_act="silu", attention_bias=False, max_position_embeddings=256, rms_norm_eps=1e-6)
 VISION = dict(model_type="qwen3_vl", hidden_act="gelu_pytorch_tanh", in_channels=3)
@@ -71,24 +74,7 @@ def old(name):
     return name.replace("model.language_model.", "language_model.model.").replace("model.visual.", "visual.")
 
 
-def save(folder, tensors, shards):
-    if shards == 1:
-        mx.save_safetensors(str(folder / "model.safetensors"), tensors)
-        return
-    where = {}
-    for i in range(shards):
-        file = f"model-{i + 1:05d}-of-{shards:05d}.safetensors"
-        part = dict(sorted(tensors.items())[i::shards])
-        mx.save_safetensors(str(folder / file), part)
-        where |= dict.fromkeys(part, file)
-    total = sum(t.nbytes for t in tensors.values())
-    (folder / "model.safetensors.index.json").write_text(json.dumps(dict(metadata=dict(total_size=total), weight_map=where), indent=0))
-
-
-def make(name, spec):
-    folder = pathlib.Path(__file__).parent / name
-    folder.mkdir(exist_ok=True)
-    rng = np.random.default_rng(list(name.encode()))
+for folder, spec, rng in shapes.folders(__file__, SHAPES):
     config = dict(architectures=["Qwen3VLForConditionalGeneration"], model_type="qwen3_vl", image_token_id=IMAGE, video_token_id=VIDEO,
                   vision_start_token_id=START, vision_end_token_id=END, tie_word_embeddings=spec["tied"],
                   text_config=TEXT | spec["text"], vision_config=VISION | spec["vision"])
@@ -98,8 +84,7 @@ def make(name, spec):
     model = qwen3_vl.Model(qwen3_vl.ModelConfig.from_dict(mine))
     tower, language = model.vision_tower, model.language_model
     tensors = {}
-    for k, v in sorted(tree_flatten(model.parameters())):
-        shape = v.shape
+    for k, shape in sorted(shapes.of(model).items()):
         if k.endswith("patch_embed.proj.weight"):
             shape = (shape[0], shape[4], *shape[1:4])  # as files have it
         tensors[k] = mx.array(initial(k, shape, rng)).astype(spec["dtype"])
@@ -131,11 +116,7 @@ def make(name, spec):
     h = language.model.norm(h)
     out["final"] = h[0]
     out["logits"] = (language.model.embed_tokens.as_linear(h) if spec["tied"] else language.lm_head(h))[0]
-    mx.save_safetensors(str(folder / "golden.safetensors"), {k: mx.contiguous(t) for k, t in out.items()})
+    shapes.write(folder / "golden.safetensors", {k: mx.contiguous(t) for k, t in out.items()})
 
     spell = (lambda k: old(published(k))) if spec.get("old") else published
-    save(folder, {spell(k): t for k, t in tensors.items()}, spec.get("shards", 1))
-
-
-for name, spec in SHAPES.items():
-    make(name, spec)
+    shapes.save(folder, {spell(k): t for k, t in tensors.items()}, spec.get("shards", 1))

@@ -1,0 +1,60 @@
+package spec
+
+import (
+	"math"
+	"slices"
+)
+
+// sample.go has the ops on logits that let a device choose, for rows of n elements.
+
+// Argmax is cuda.Step.Argmax; 0 for a row without a number.
+func Argmax(index []int32, x []float32, n int) {
+	for r := range index {
+		best := -1
+		for i, v := range x[r*n : (r+1)*n] {
+			if v == v && (best < 0 || v > x[r*n+best]) {
+				best = i
+			}
+		}
+		index[r] = int32(max(best, 0))
+	}
+}
+
+// TopK is cuda.Step.TopK: the largest first, of equals the first, then what is not a number in the order it stands.
+func TopK(index []int32, values, x []float32, n, k int) {
+	for r := range len(x) / n {
+		row, order := x[r*n:(r+1)*n], make([]int32, n)
+		for i := range order {
+			order[i] = int32(i)
+		}
+		slices.SortStableFunc(order, func(a, b int32) int {
+			switch va, vb := row[a], row[b]; {
+			case va > vb, va == va && vb != vb:
+				return -1
+			case va < vb, va != va && vb == vb:
+				return 1
+			}
+			return 0
+		})
+		for j, i := range order[:k] {
+			index[r*k+j], values[r*k+j] = i, row[i]
+		}
+	}
+}
+
+// LogSum is cuda.Step.LogSum. A row with something that is not a number has no sum; one of nothing but -∞ has -∞.
+func LogSum(y, x []float32, n int) {
+	for r := range y {
+		top, sum := math.Inf(-1), 0.0
+		for _, v := range x[r*n : (r+1)*n] {
+			top = max(top, float64(v)) // which is NaN if one is
+		}
+		for _, v := range x[r*n : (r+1)*n] {
+			sum += math.Exp(float64(v) - top)
+		}
+		y[r] = float32(top + math.Log(sum))
+		if math.IsInf(top, 0) {
+			y[r] = float32(top)
+		}
+	}
+}

@@ -1,0 +1,94 @@
+package main
+
+import (
+	"os"
+	"strings"
+	"testing"
+)
+
+// The list is of the code as it is: what each fault replaces stands exactly once in its file.
+func TestEveryFaultCanBePlanted(t *testing.T) {
+	t.Chdir("../..")
+	faults, err := readList(list)
+	if err != nil {
+		t.Fatal(err)
+	}
+	names := map[string]bool{}
+	for _, f := range faults {
+		if _, err := f.plant(); err != nil {
+			t.Errorf("%s:%d: %s: %v", list, f.line, f.name, err)
+		}
+		if names[f.name] {
+			t.Errorf("%s:%d: %s stands twice", list, f.line, f.name)
+		}
+		names[f.name] = true
+	}
+	if len(faults) < 100 {
+		t.Errorf("%d faults: the list was not read whole", len(faults))
+	}
+}
+
+func TestAFaultIsPlantedOnce(t *testing.T) {
+	t.Chdir(t.TempDir())
+	const text = "a\n\tb\n\tb\nc\nd\n"
+	if err := os.WriteFile("x.go", []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for old, want := range map[string]string{
+		"a":    "z\n\tb\n\tb\nc\nd\n",
+		"c\nd": "a\n\tb\n\tb\nz\n",
+		"\tb":  "stand 2 times",
+		"b":    "stand 0 times", // whole lines
+		"d\nc": "stand 0 times",
+	} {
+		f := fault{file: "x.go", old: strings.Split(old, "\n"), new: []string{"z"}}
+		got, err := f.plant()
+		if err != nil {
+			got = []byte(err.Error())
+		}
+		if !strings.Contains(string(got), want) {
+			t.Errorf("%q becomes %q, want %q", old, got, want)
+		}
+	}
+	if got, err := (fault{file: "x.go", old: []string{"c"}}).plant(); string(got) != "a\n\tb\n\tb\nd\n" {
+		t.Errorf("without c it is %q, %v", got, err)
+	}
+}
+
+func TestTheListIsReadOrRefused(t *testing.T) {
+	const one = "== a fault\nfile x.go\ntest ./a -run B\n# a remark\n-\told\n-\n+\tnew\n\n"
+	faults, err := parse("words\n" + one + one)
+	if err != nil || len(faults) != 2 {
+		t.Fatalf("%+v, %v", faults, err)
+	}
+	if f := faults[0]; f.name != "a fault" || f.file != "x.go" || strings.Join(f.test, " ") != "./a -run B" || strings.Join(f.old, "|") != "\told|" ||
+		strings.Join(f.new, "|") != "\tnew" || f.line != 2 {
+		t.Errorf("%+v", f)
+	}
+	for _, piece := range []string{"file x.go\n", "test ./a -run B\n", "-\told\n-\n"} {
+		if _, err := parse(strings.Replace(one, piece, "", 1)); err == nil {
+			t.Errorf("without %q it is accepted", piece)
+		}
+	}
+	if _, err := parse(one + "typo x\n"); err == nil {
+		t.Error("a line of no kind is accepted")
+	}
+}
+
+func TestWhoCaughtAFault(t *testing.T) {
+	for text, want := range map[string]string{
+		"--- FAIL: TestA (0.00s)\n    --- FAIL: TestA/b (0.00s)\nFAIL\nFAIL\tx/y\t0.1s\n":                          "TestA",
+		"panic: test timed out after 3m0s\n\trunning tests:\n\t\tTestB/c (3m0s)\n\ngoroutine 1\nFAIL\tx/y\t180s\n": "TestB/c, by its time-out",
+		"SIGSEGV: segmentation violation\nFAIL\tx/y\t0.1s\n":                                                       "the end of the process: x/y",
+		"x.go:1:1: undefined: z\nFAIL\tx/y [build failed]\n":                                                       "does not compile",
+		"no Go files in z\n": "did not run",
+	} {
+		got, err := readOutput(text)
+		if err != nil {
+			got = err.Error()
+		}
+		if !strings.Contains(got, want) {
+			t.Errorf("%q: %q, want %q", text, got, want)
+		}
+	}
+}
