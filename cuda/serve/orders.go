@@ -100,6 +100,9 @@ func (r *residency) carry() {
 			r.mailbox.owed = append(r.mailbox.owed, o)
 			continue
 		}
+		if !r.inStep {
+			r.releaseLeft() // before anybody hears that the order is carried out
+		}
 		o.done <- r.outcome(o, err)
 	}
 }
