@@ -102,6 +102,32 @@ func TestFP8IsTheSameMatrixInF32(t *testing.T) {
 	})
 }
 
+// TestHugeFactorsStayFinite: factors around and far above the largest that the fast way can take, in blocks that it would take, alone
+// and beside small ones.
+func TestHugeFactorsStayFinite(t *testing.T) {
+	eachTable(t, func(t *testing.T, p *cpu.Pool) {
+		rng := rand.New(rand.NewPCG(21, 5))
+		for _, huge := range []float32{127.5, 128, 2340, 0x1p60} {
+			for _, rows := range []int{1, 2, 3, 4, 40} {
+				const in, out = 384, 9
+				x, w := random(rng, rows*in), randomMatrix(rng, cpu.F8E4M3, out, in)
+				factors, wide := make([]float32, out*in/128), make([]float32, out*in)
+				for i := range factors {
+					factors[i] = []float32{1.0 / 448, -huge, huge}[rng.IntN(3)]
+				}
+				w.Scale = cpu.Scale{Ptr: unsafe.Pointer(&factors[0]), Type: cpu.F32, Rows: 1, Cols: 128}
+				for i := range wide {
+					wide[i] = w.Widen(i)
+				}
+				got, want := make([]float32, rows*out), make([]float32, rows*out)
+				must(t, p.MatMul(got, x, w))
+				must(t, p.MatMul(want, x, cpu.Matrix{Ptr: pointerTo(wide), Rows: out, Cols: in}))
+				sameBits(t, shape(rows, in, out), got, want)
+			}
+		}
+	})
+}
+
 // TestFP8RowsAreLookedUp as they are widened, blocks across rows included.
 func TestFP8RowsAreLookedUp(t *testing.T) {
 	eachTable(t, func(t *testing.T, p *cpu.Pool) {
