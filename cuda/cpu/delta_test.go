@@ -176,6 +176,7 @@ func TestDeltaRuleRefusesWhatDoesNotFit(t *testing.T) {
 		"2 heads cannot share 3 key heads evenly": func(d *cpu.Delta) { d.KeyHeads = 3 },
 		"2 heads cannot share 0 key heads evenly": func(d *cpu.Delta) { d.KeyHeads = 0 },
 		"an operand has 32 elements, not 48":      func(d *cpu.Delta) { d.Slots.Count = 3 },
+		"key heads of 1025; at most 1024 can be":  func(d *cpu.Delta) { d.KeyDim = 1025 },
 	} {
 		j := newJourney(rand.New(rand.NewPCG(1, 1)), deltaShape{1, 2, 4, 2}, 2, 0, 3, 3)
 		spoil(&j.Delta)
@@ -183,6 +184,8 @@ func TestDeltaRuleRefusesWhatDoesNotFit(t *testing.T) {
 			t.Errorf("error %v, want %s", err, want)
 		}
 	}
+	widest := newJourney(rand.New(rand.NewPCG(1, 2)), deltaShape{1, 1, 1024, 1}, 1, 0, 2, 2)
+	must(t, p.DeltaRule(make([]float32, len(widest.V)), widest.state, widest.Delta))
 }
 
 // TestCausalConvMatchesTheSpecification: a few products and silu, with kernels of length 1 to 5.
