@@ -2,6 +2,7 @@ package cpu
 
 import (
 	"fmt"
+	"os"
 	"sync"
 
 	"github.com/inference-pio/inference-pio/cuda"
@@ -11,29 +12,88 @@ import (
 
 // Device is the device every step has: it computes on any memory of this process, and on a checkpoint's mapped file as it is.
 type Device struct {
-	pool   *Pool
+	pool   *pool
+	packed func(cuda.Matrix) *cuda.Layout
 	ledger cuda.Ledger
 	rates  func() cuda.Rates
 }
 
-// New is a CPU device with a pool of threads, the caller's included; 0 is one for each core. The threads are started
-// at the first op and sleep when there is nothing to do.
+// The numerics that kernels have. Exact ones round as the reference does, fast ones may round activations and sums otherwise.
+const (
+	Exact = "exact"
+	Fast  = "fast"
+)
+
+// The environment variables that stand in for Options which are left out, for tests and for measuring.
+const (
+	EnvKernels = "PIO_CPU"        // Table, if this machine has it
+	EnvPacked  = "PIO_CPU_PACKED" // the name of a layout of Layouts that matrices in bf16 are packed into
+)
+
+// Options are what a device computes with.
+type Options struct {
+	Threads  int    // the caller's included; 0 is one for each core that the process may use. They start at the first op.
+	Table    string // of kernels, one of Tables; "" is the best
+	Numerics string // Exact or Fast; "" is Exact
+	// Packed is the form in which the device wants a matrix that a file has; nil takes every one as it is.
+	Packed func(m cuda.Matrix) *cuda.Layout
+}
+
+// New is a device with a number of threads and the best exact kernels.
 func New(threads int) *Device {
-	d := &Device{pool: NewPool(threads)}
+	table, _ := choose(os.Getenv(EnvKernels), Exact) // every machine has some
+	return newDevice(Options{Threads: threads}, newPool(threads, table))
+}
+
+// Open is a device with options. An error says which kernels this machine does not have.
+func Open(o Options) (*Device, error) {
+	if o.Numerics == "" {
+		o.Numerics = Exact
+	}
+	name := o.Table
+	if name == "" {
+		name = os.Getenv(EnvKernels)
+	}
+	table, err := choose(name, o.Numerics)
+	if err != nil && (table == nil || o.Table != "") {
+		return nil, err
+	}
+	return newDevice(o, newPool(o.Threads, table)), nil
+}
+
+func newDevice(o Options, p *pool) *Device {
+	d := &Device{pool: p, packed: o.Packed}
+	if d.packed == nil {
+		d.packed = packedByName(os.Getenv(EnvPacked))
+	}
 	d.rates = sync.OnceValue(func() cuda.Rates {
-		read := d.pool.ReadBandwidth()
-		return cuda.Rates{Copy: read, Read: read, FLOPS: d.pool.PeakFLOPS()}
+		read := p.readBandwidth()
+		return cuda.Rates{Copy: read, Read: read, FLOPS: p.peakFLOPS()}
 	})
 	return d
 }
 
-// NewWith is one that computes by a kernel table of Tables.
-func NewWith(threads int, table string) (*Device, error) {
-	p, err := NewPoolWith(threads, table)
-	if err != nil {
-		return nil, err
+// Layouts are the packed forms that kernels compute with. Neither is faster than bf16 as files have it, so that none is taken unasked:
+// docs/bench.md.
+func Layouts() []*cuda.Layout {
+	return []*cuda.Layout{
+		{Name: "bf16x8", Planes: []cuda.Plane{{Rows: 8, Cols: 8, Bytes: 128}}}, // the pieces of eight rows one behind the other
 	}
-	return &Device{pool: p, rates: func() cuda.Rates { return cuda.Rates{} }}, nil
+}
+
+// packedByName packs matrices in bf16, not vectors; nil if there is no such form.
+func packedByName(name string) func(cuda.Matrix) *cuda.Layout {
+	for _, l := range Layouts() {
+		if l.Name == name {
+			return func(m cuda.Matrix) *cuda.Layout {
+				if m.Rows > 1 && m.Layout.Equal(cuda.Plain(cuda.BF16)) {
+					return l
+				}
+				return m.Layout
+			}
+		}
+	}
+	return nil
 }
 
 // Name is "cpu".
@@ -65,8 +125,13 @@ func (d *Device) Usage() cuda.Usage { return d.ledger.Usage() }
 // SetBudget limits what Alloc gives and Take counts; 0 is no limit.
 func (d *Device) SetBudget(bytes int64) { d.ledger.SetBudget(bytes) }
 
-// Layout is the file's: the kernels read it where it lies.
-func (d *Device) Layout(m cuda.Matrix) *cuda.Layout { return m.Layout }
+// Layout is the file's, which needs no copy, unless the device was opened to pack.
+func (d *Device) Layout(m cuda.Matrix) *cuda.Layout {
+	if d.packed == nil {
+		return m.Layout
+	}
+	return d.packed(m)
+}
 
 // NewQueue is a queue that runs everything at once, on the caller's goroutine and the pool's threads.
 func (d *Device) NewQueue() cuda.Queue { return NewQueue(d, d, nil) }

@@ -4,7 +4,7 @@ package cpu
 func (d *Device) Read(data []byte) { d.pool.read(data) }
 
 // PeakFLOPS is measured anew.
-func (d *Device) PeakFLOPS() float64 { return d.pool.PeakFLOPS() }
+func (d *Device) PeakFLOPS() float64 { return d.pool.peakFLOPS() }
 
 // Threads is how many a device computes with.
 func (d *Device) Threads() int { return d.pool.threads }

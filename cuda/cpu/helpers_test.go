@@ -37,7 +37,7 @@ func (d *device) run(t testing.TB, op *cuda.Op) {
 
 func newDevice(t testing.TB, threads int, table string) *device {
 	t.Helper()
-	d, err := cpu.NewWith(threads, table)
+	d, err := cpu.Open(cpu.Options{Threads: threads, Table: table})
 	if err != nil {
 		t.Fatal(err)
 	}

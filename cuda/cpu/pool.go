@@ -19,17 +19,14 @@ import (
 	"github.com/inference-pio/inference-pio/internal/block"
 )
 
-// pool.go holds the Pool: a kernel table and the threads it runs on. -std=c11 matters for more than the language: it keeps
+// pool.go holds the pool: a kernel table and the threads it runs on. -std=c11 matters for more than the language: it keeps
 // the compiler from fusing a multiply and an add where the source does not say so, and with that equal bits wherever a
 // kernel is inlined.
 
 var _ = [1]struct{}{}[C.PIO_BLOCK-block.Size]
 
-// EnvKernels is the environment variable that forces a kernel table by its name, for tests.
-const EnvKernels = "PIO_CPU"
-
-// Pool is the threads that kernels run on. One op runs at a time; others wait.
-type Pool struct {
+// pool is the threads that kernels run on. One op runs at a time; others wait.
+type pool struct {
 	c       *C.pio_pool
 	table   *C.pio_kernels
 	threads int
@@ -37,28 +34,13 @@ type Pool struct {
 	close   sync.Once
 }
 
-// NewPool is a pool with the best kernel table of this machine (or the one PIO_CPU names, if it has it) and a number of
-// threads, the caller's included; 0 is one for each core that this process may use: runtime.GOMAXPROCS, which obeys a
+// newPool has so many threads, the caller's included; 0 is one for each core that this process may use: runtime.GOMAXPROCS, which obeys a
 // cgroup's share of the processors. Threads start at the first op that needs them.
-func NewPool(threads int) *Pool {
-	table, _ := choose(os.Getenv(EnvKernels))
-	return newPool(threads, table)
-}
-
-// NewPoolWith is a pool with a table of Tables.
-func NewPoolWith(threads int, table string) (*Pool, error) {
-	t, err := choose(table)
-	if err != nil {
-		return nil, err
-	}
-	return newPool(threads, t), nil
-}
-
-func newPool(threads int, table *C.pio_kernels) *Pool {
+func newPool(threads int, table *C.pio_kernels) *pool {
 	if threads <= 0 {
 		threads = runtime.GOMAXPROCS(0)
 	}
-	p := &Pool{c: C.pio_pool_new(C.int(threads)), table: table, threads: threads, layouts: map[string]int{}}
+	p := &pool{c: C.pio_pool_new(C.int(threads)), table: table, threads: threads, layouts: map[string]int{}}
 	for i, l := range unsafe.Slice(table.layouts, table.layout_count) {
 		p.layouts[C.GoString(l.name)] = i
 	}
@@ -84,45 +66,69 @@ func opNames() []string {
 }
 
 // has says whether the table has a kernel for an op.
-func (p *Pool) has(op string) bool {
+func (p *pool) has(op string) bool {
 	i := slices.Index(opNames(), op)
 	return i >= 0 && p.table.run[i] != nil
 }
 
 // exp is the kernels' own e^x: the bounds of attention and of all that has a sigmoid rest on it.
-func (p *Pool) exp(y, x []float32) {
+func (p *pool) exp(y, x []float32) {
 	C.pio_exp(p.table, (*C.float)(unsafe.SliceData(y)), (*C.float)(unsafe.SliceData(x)), C.size_t(min(len(y), len(x))))
 }
 
 // Close ends the threads. No op may run or come after.
-func (p *Pool) Close() error {
+func (p *pool) Close() error {
 	p.close.Do(func() { C.pio_pool_free(p.c) })
 	return nil
 }
 
-// Kernels names the table that NewPool takes on this machine: "cpu/avx2".
+// Kernels names the table that Open takes on this machine where nothing is asked for: "cpu/avx2".
 func Kernels() string {
-	t, _ := choose(os.Getenv(EnvKernels))
+	t, _ := choose(os.Getenv(EnvKernels), Exact)
 	return "cpu/" + C.GoString(t.name)
 }
 
 // Tables are the names of the kernel tables this machine can run, best first.
 func Tables() []string {
 	var names []string
-	for i := C.int(0); C.pio_kernels_at(i) != nil; i++ {
-		names = append(names, C.GoString(C.pio_kernels_at(i).name))
+	for t := range tables {
+		names = append(names, C.GoString(t.name))
 	}
 	return names
 }
 
-// choose finds a table by name; without one, or with one that this machine has not, it gives the best.
-func choose(name string) (*C.pio_kernels, error) {
-	for i := C.int(0); ; i++ {
-		switch t := C.pio_kernels_at(i); {
-		case t == nil:
-			return C.pio_kernels_at(0), fmt.Errorf("this machine has no kernel table %q, but %v", name, Tables())
-		case name == "" || C.GoString(t.name) == name:
-			return t, nil
+// Numerics are those that this machine has kernels for.
+func Numerics() []string {
+	var names []string
+	for t := range tables {
+		if n := C.GoString(t.numerics); !slices.Contains(names, n) {
+			names = append(names, n)
 		}
 	}
+	return names
+}
+
+func tables(yield func(*C.pio_kernels) bool) {
+	for i := C.int(0); ; i++ {
+		if t := C.pio_kernels_at(i); t == nil || !yield(t) {
+			return
+		}
+	}
+}
+
+// choose finds the best table of some numerics, or the one of a name; if this machine has not that one, the error goes with the best.
+func choose(name, numerics string) (best *C.pio_kernels, err error) {
+	for t := range tables {
+		switch {
+		case C.GoString(t.numerics) != numerics:
+		case name == "" || C.GoString(t.name) == name:
+			return t, nil
+		case best == nil:
+			best = t
+		}
+	}
+	if best == nil {
+		return nil, fmt.Errorf("the cpu kernels compute %q numerics, not %q", Numerics(), numerics)
+	}
+	return best, fmt.Errorf("this machine has no kernel table %q, but %v", name, Tables())
 }

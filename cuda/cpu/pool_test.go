@@ -64,7 +64,7 @@ func TestPoolsComeAndGo(t *testing.T) {
 	before := threadsNow(t)
 	x := make([]float32, 1<<16)
 	for range 50 {
-		c, err := cpu.NewWith(4, cpu.Tables()[0])
+		c, err := cpu.Open(cpu.Options{Threads: 4, Table: cpu.Tables()[0]})
 		must(t, err)
 		d := device{c, c.NewQueue()}
 		d.run(t, add(x, x, x))
@@ -113,7 +113,7 @@ func TestKernelsCanBeForced(t *testing.T) {
 	if got := cpu.Kernels(); got != "cpu/portable" {
 		t.Errorf("forced portable, got %s", got)
 	}
-	if _, err := cpu.NewWith(1, "abacus"); err == nil || !strings.Contains(err.Error(), "portable") {
+	if _, err := cpu.Open(cpu.Options{Table: "abacus"}); err == nil || !strings.Contains(err.Error(), "portable") {
 		t.Errorf("an unknown table: %v", err)
 	}
 }

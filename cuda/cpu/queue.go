@@ -21,7 +21,7 @@ import (
 type Queue struct {
 	owner  cuda.Device
 	memory cuda.Device // what the owner's tensors say
-	pool   *Pool
+	pool   *pool
 	link   Link
 	err    error
 }
@@ -158,7 +158,7 @@ func (q *Queue) Close() {}
 // ---- to C
 
 // run has the kernels compute an op; "" or why they cannot.
-func (p *Pool) run(op *cuda.Op) string {
+func (p *pool) run(op *cuda.Op) string {
 	c := C.pio_op{code: C.int32_t(codes[op.Code])}
 	out, in, weights := op.Operands()
 	c.outs, c.ins = C.int32_t(len(out)), C.int32_t(len(in))
@@ -196,7 +196,7 @@ func (p *Pool) run(op *cuda.Op) string {
 }
 
 // pack brings a matrix into another layout.
-func (p *Pool) pack(dst, src cuda.Matrix) string {
+func (p *pool) pack(dst, src cuda.Matrix) string {
 	c := C.pio_op{code: C.PIO_OP_pack}
 	var why string
 	if c.w[0], why = p.matrix(&dst); why != "" {
@@ -221,7 +221,7 @@ func tensor(t *cuda.Tensor) C.pio_tensor {
 }
 
 // matrix is one as C has it; or why the kernels cannot read it.
-func (p *Pool) matrix(m *cuda.Matrix) (C.pio_matrix, string) {
+func (p *pool) matrix(m *cuda.Matrix) (C.pio_matrix, string) {
 	if m.IsZero() {
 		return C.pio_matrix{}, ""
 	}
@@ -246,9 +246,9 @@ type experts struct {
 	why  string
 }
 
-func (p *Pool) expertsOf(op *cuda.Op) *experts { return op.Experts.Native(p.experts).(*experts) }
+func (p *pool) expertsOf(op *cuda.Op) *experts { return op.Experts.Native(p.experts).(*experts) }
 
-func (p *Pool) experts(list []cuda.Expert) any {
+func (p *pool) experts(list []cuda.Expert) any {
 	t := &experts{list: make([]C.pio_matrix, 3*len(list))}
 	for i := range list {
 		e := &list[i]

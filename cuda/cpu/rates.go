@@ -19,9 +19,9 @@ const (
 	readPasses = 6
 )
 
-// ReadBandwidth is the rate in bytes/s at which the pool's threads read memory, the best of some passes. It takes a few
+// readBandwidth is the rate in bytes/s at which the pool's threads read memory, the best of some passes. It takes a few
 // tenths of a second and 256 MiB; 0 if there is no such memory.
-func (p *Pool) ReadBandwidth() float64 {
+func (p *pool) readBandwidth() float64 {
 	data, err := unix.Mmap(-1, 0, readBytes, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_ANON)
 	if err != nil {
 		return 0
@@ -40,9 +40,9 @@ func (p *Pool) ReadBandwidth() float64 {
 }
 
 // read loads every byte once, but for a rest of less than 256 KiB.
-func (p *Pool) read(data []byte) {
+func (p *pool) read(data []byte) {
 	C.pio_read(p.c, unsafe.Pointer(unsafe.SliceData(data)), C.size_t(len(data)))
 }
 
-// PeakFLOPS is the rate of f32 operations the pool's threads reach in registers.
-func (p *Pool) PeakFLOPS() float64 { return float64(C.pio_peak_flops(p.c, p.table)) }
+// peakFLOPS is the rate of f32 operations the pool's threads reach in registers.
+func (p *pool) peakFLOPS() float64 { return float64(C.pio_peak_flops(p.c, p.table)) }
