@@ -8,17 +8,12 @@
 //   - The rows of a sequence are fed once each, in the order of their positions from 0 on. After a preemption they begin
 //     at position 0 again, in another slot and other blocks. With [Config.PrefixCache] positions are left out that another
 //     sequence computed: their blocks stand in the table, and [Batch.Copies] bring what is not shared.
-//
 //   - In one step all rows of a sequence are neighbours and have one form. Rows of decode form come first.
-//
 //   - The form belongs to the position: prompt positions are always computed in prefill form, positions of the answer in
 //     decode form, also when they are replayed (then several of them may be in one step).
-//
 //   - The last row of what is known of a sequence is an Output; with [Config.PromptLogprobs] other rows of one block of a
 //     prompt may be, too.
-//
 //   - A chunk of a prompt ends at a multiple of [Config.ChunkMultiple] positions or at the prompt's end.
-//
 //   - An Output's Choice says what its logits are for. The model may make it in Step, and then returns no logits for the row.
 //
 // So if the model's arithmetic for a row depends only on the row's form, position and history, then the answer depends only
