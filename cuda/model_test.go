@@ -8,6 +8,7 @@ import (
 
 	"github.com/inference-pio/inference-pio/cuda"
 	"github.com/inference-pio/inference-pio/cuda/cpu"
+	"github.com/inference-pio/inference-pio/cuda/far"
 )
 
 // model_test.go holds a small dense model: what the tests of Step run.
@@ -223,4 +224,23 @@ func must(t testing.TB, err error) {
 	if err != nil {
 		t.Fatal(err)
 	}
+}
+
+// atEveryPace runs a test with far devices that run at once, as late as can be, at random and in their own time.
+func atEveryPace(t *testing.T, f func(t *testing.T, pace far.Pace)) {
+	t.Helper()
+	for _, p := range far.Paces() {
+		t.Run(p.String(), func(t *testing.T) { f(t, p) })
+	}
+}
+
+// machineAt is where such devices come from. In the end nothing may be accused.
+func machineAt(t testing.TB, pace far.Pace, c *cpu.Device) *far.Machine {
+	m := far.NewMachine(c, pace)
+	t.Cleanup(func() {
+		for _, err := range m.Faults() {
+			t.Error(err)
+		}
+	})
+	return m
 }

@@ -78,35 +78,38 @@ func (l *deltaLayer) run(t *testing.T, s *cuda.Step, rows int, positions, slots,
 
 // A delta layer on a far device, moved there with its states after the first pass, gives the bits of the CPU.
 func TestDeltaLayerMoves(t *testing.T) {
-	var want [][]float32
-	for _, moves := range []bool{false, true} {
-		l := newDeltaLayer(t)
-		there := far.New("far", 0, 0, 0, l.cpu)
-		s := cuda.NewStep([]cuda.Device{l.cpu, there}, []*cuda.Module{l.m}, nil)
-		for dev := range 2 {
-			if err := s.Reserve(dev, cuda.Sizes{Step: 1 << 12, Even: 1 << 14}); err != nil {
-				t.Fatal(err)
+	atEveryPace(t, func(t *testing.T, pace far.Pace) {
+		var want [][]float32
+		for _, moves := range []bool{false, true} {
+			l := newDeltaLayer(t)
+			on := machineAt(t, pace, l.cpu)
+			here, there := on.CPU(), on.Device("far", 0, 0, 0)
+			s := cuda.NewStep([]cuda.Device{here, there}, []*cuda.Module{l.m}, nil)
+			for dev := range 2 {
+				if err := s.Reserve(dev, cuda.Sizes{Step: 1 << 12, Even: 1 << 14}); err != nil {
+					t.Fatal(err)
+				}
+				defer s.Release(dev)
 			}
-			defer s.Release(dev)
-		}
-		passes := [][3][]int32{
-			{{0, 1, 2, 0, 1}, {2, 2, 2, 0, 0}, {0, 0, 0, 0, 0}}, // two prompts
-			{{3, 2, 3}, {2, 0, 0}, {1, 1, 1}},                   // and on
-		}
-		for i, b := range passes {
-			got := l.run(t, s, len(b[0]), b[0], b[1], b[2])
-			if !moves {
-				want = append(want, got)
-			} else if !slices.Equal(got, want[i]) {
-				t.Errorf("pass %d: %v, on the cpu %v", i, got[:5], want[i][:5])
+			passes := [][3][]int32{
+				{{0, 1, 2, 0, 1}, {2, 2, 2, 0, 0}, {0, 0, 0, 0, 0}}, // two prompts
+				{{3, 2, 3}, {2, 0, 0}, {1, 1, 1}},                   // and on
 			}
-			if moves && i == 0 {
-				p := newPlace(l.cpu, there)
-				p.move(t, l.m, 1)
-				l.m.Settle(1)
+			for i, b := range passes {
+				got := l.run(t, s, len(b[0]), b[0], b[1], b[2])
+				if !moves {
+					want = append(want, got)
+				} else if !slices.Equal(got, want[i]) {
+					t.Errorf("pass %d: %v, on the cpu %v", i, got[:5], want[i][:5])
+				}
+				if moves && i == 0 {
+					p := newPlace(here, there)
+					p.move(t, l.m, 1)
+					l.m.Settle(1)
+				}
 			}
 		}
-	}
+	})
 }
 
 // What does not fit is refused with the op's name, before anything is computed.

@@ -39,11 +39,12 @@ func (l *listener) Routed(layer int, experts []int32) {
 	l.routed = append(l.routed, fmt.Sprint(layer, experts))
 }
 
-func newSparse(t testing.TB) *sparse {
+func newSparse(t testing.TB, pace far.Pace) *sparse {
 	c := cpu.New(2)
 	t.Cleanup(func() { c.Close() })
+	on := machineAt(t, pace, c)
 	p := &sparse{layer: &cuda.Module{ID: "layers.0"}}
-	p.place = &listener{place: newPlace(c, far.New("far.0", 0, 0, 0, c), far.New("far.1", 0, 0, 0, c))}
+	p.place = &listener{place: newPlace(on.CPU(), on.Device("far.0", 0, 0, 0), on.Device("far.1", 0, 0, 0))}
 	rng, list := rand.New(rand.NewPCG(1, 2)), []cuda.ExpertWeights(nil)
 	weight := func(m *cuda.Module, name string, shape ...int) *cuda.Weight {
 		data := make([]float32, product(shape))
@@ -79,38 +80,42 @@ func (p *sparse) run(t testing.TB) []float32 {
 
 // TestExpertsGiveTheSameBitsWhereverTheyLie, the layer too, and one of them may move between passes.
 func TestExpertsGiveTheSameBitsWhereverTheyLie(t *testing.T) {
-	want := newSparse(t).run(t)
-	rng := rand.New(rand.NewPCG(3, 4))
-	p := newSparse(t)
-	for range 40 {
-		p.place.move(t, p.layer, rng.IntN(3))
-		for _, m := range p.experts {
-			dev := rng.IntN(3)
-			p.place.move(t, m, dev)
-			m.Settle(dev)
+	atEveryPace(t, func(t *testing.T, pace far.Pace) {
+		want := newSparse(t, far.Now()).run(t)
+		rng := rand.New(rand.NewPCG(3, 4))
+		p := newSparse(t, pace)
+		for range 40 {
+			p.place.move(t, p.layer, rng.IntN(3))
+			for _, m := range p.experts {
+				dev := rng.IntN(3)
+				p.place.move(t, m, dev)
+				m.Settle(dev)
+			}
+			if got := p.run(t); !slices.Equal(got, want) {
+				t.Fatalf("with the layer on %d: %v, all on the cpu %v", p.place.dev[p.layer], got, want)
+			}
 		}
-		if got := p.run(t); !slices.Equal(got, want) {
-			t.Fatalf("with the layer on %d: %v, all on the cpu %v", p.place.dev[p.layer], got, want)
-		}
-	}
+	})
 }
 
 // TestAResidencyHearsWhereRowsWent, after the pass, wherever the layer is.
 func TestAResidencyHearsWhereRowsWent(t *testing.T) {
-	p := newSparse(t)
-	for dev := range 2 {
-		p.place.routed = nil
-		p.place.move(t, p.layer, dev)
-		p.run(t)
-		if want := []string{"0 [3 1 0 3 4 0]"}; !slices.Equal(p.place.routed, want) {
-			t.Errorf("on device %d heard %v, not %v", dev, p.place.routed, want)
+	atEveryPace(t, func(t *testing.T, pace far.Pace) {
+		p := newSparse(t, pace)
+		for dev := range 2 {
+			p.place.routed = nil
+			p.place.move(t, p.layer, dev)
+			p.run(t)
+			if want := []string{"0 [3 1 0 3 4 0]"}; !slices.Equal(p.place.routed, want) {
+				t.Errorf("on device %d heard %v, not %v", dev, p.place.routed, want)
+			}
 		}
-	}
+	})
 }
 
 // TestManyRowsAreCutAndGiveTheSame: more than are computed at once.
 func TestManyRowsAreCutAndGiveTheSame(t *testing.T) {
-	p := newSparse(t)
+	p := newSparse(t, far.Now())
 	const rows = 5000
 	x, index, weights := make([]float32, 3*rows), make([]int32, 2*rows), make([]float32, 2*rows)
 	for i := range rows {
@@ -171,7 +176,7 @@ func TestMisuseOfExpertOpsIsTold(t *testing.T) {
 		},
 	} {
 		t.Run(want, func(t *testing.T) {
-			p := newSparse(t)
+			p := newSparse(t, far.Now())
 			p.s.Begin()
 			misuse(p, p.s.InputF32(make([]float32, 6), 2, 3), p.s.Input([]int32{0, 1, 1, 2}, 2, 2), p.s.InputF32(make([]float32, 4), 2, 2))
 			if err := p.s.End(); err == nil || !strings.Contains(err.Error(), want) {
@@ -183,19 +188,21 @@ func TestMisuseOfExpertOpsIsTold(t *testing.T) {
 
 // TestEnterModuleMovesOpsWithoutAWeight: those with one stay with it.
 func TestEnterModuleMovesOpsWithoutAWeight(t *testing.T) {
-	p := newSparse(t)
-	tower := &cuda.Module{ID: "visual", Layer: -1}
-	w := bind(t, "w", tower, tensor(t, []float32{3, 0, 0, 0, 0, 3}, 2, 3))
-	p.place.move(t, tower, 1)
-	p.s.Begin()
-	x := p.s.InputF32([]float32{1, 2, 3}, 1, 3)
-	p.s.EnterModule(tower)
-	there := p.s.Add(x, x)
-	y, brought := p.s.ToHost(p.s.MatMul(there, w)), p.s.Here(x)
-	p.s.EnterLayer(0)
-	here := p.s.Add(x, x)
-	must(t, p.s.End())
-	if there.Place() != "far.0" || brought.Place() != "far.0" || here.Place() != "cpu" || !slices.Equal(y.F32(), []float32{6, 18}) {
-		t.Errorf("in the tower on %s, in the layer on %s, %v", there.Place(), here.Place(), y.F32())
-	}
+	atEveryPace(t, func(t *testing.T, pace far.Pace) {
+		p := newSparse(t, pace)
+		tower := &cuda.Module{ID: "visual", Layer: -1}
+		w := bind(t, "w", tower, tensor(t, []float32{3, 0, 0, 0, 0, 3}, 2, 3))
+		p.place.move(t, tower, 1)
+		p.s.Begin()
+		x := p.s.InputF32([]float32{1, 2, 3}, 1, 3)
+		p.s.EnterModule(tower)
+		there := p.s.Add(x, x)
+		y, brought := p.s.ToHost(p.s.MatMul(there, w)), p.s.Here(x)
+		p.s.EnterLayer(0)
+		here := p.s.Add(x, x)
+		must(t, p.s.End())
+		if there.Place() != "far.0" || brought.Place() != "far.0" || here.Place() != "cpu" || !slices.Equal(y.F32(), []float32{6, 18}) {
+			t.Errorf("in the tower on %s, in the layer on %s, %v", there.Place(), here.Place(), y.F32())
+		}
+	})
 }

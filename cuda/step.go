@@ -59,9 +59,10 @@ func NewStep(devices []Device, layers []*Module, r Residency) *Step {
 	return s
 }
 
-// Close ends the step's queues. No pass runs any more.
+// Close ends the step's queues, which may have something to free still. No pass runs any more.
 func (s *Step) Close() {
 	for _, q := range s.queues {
+		_ = q.Sync() // a pass told its errors
 		q.Close()
 	}
 	s.queues, s.devices = nil, nil

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/inference-pio/inference-pio/cuda"
+	"github.com/inference-pio/inference-pio/cuda/cpu"
 	"github.com/inference-pio/inference-pio/cuda/far"
 )
 
@@ -25,61 +26,110 @@ func onCPU(t testing.TB, m *model) (*cuda.Step, [][]float32) {
 // TestPlacementDoesNotChangeABit runs the model with every layer here or there, and the embedding too, and in the end
 // moves layers and their caches between passes.
 func TestPlacementDoesNotChangeABit(t *testing.T) {
-	_, want := onCPU(t, newModel(t, 3))
-	for mask := range 16 { // layers 0 to 2, embedding and final norm
-		m := newModel(t, 3)
-		there := far.New("far", 0, 0, 0, m.cpu)
-		p := newPlace(m.cpu, there)
-		s := cuda.NewStep(p.devices, m.modules, p)
-		m.reserve(t, s, 2)
-		for i, mod := range append(slices.Clone(m.modules), m.outside[0]) {
-			if mask>>i&1 == 1 {
-				p.move(t, mod, 1)
+	atEveryPace(t, func(t *testing.T, pace far.Pace) {
+		_, want := onCPU(t, newModel(t, 3))
+		for mask := range 16 { // layers 0 to 2, embedding and final norm
+			m := newModel(t, 3)
+			on := machineAt(t, pace, m.cpu)
+			p := newPlace(on.CPU(), on.Device("far", 0, 0, 0))
+			s := cuda.NewStep(p.devices, m.modules, p)
+			m.reserve(t, s, 2)
+			for i, mod := range append(slices.Clone(m.modules), m.outside[0]) {
+				if mask>>i&1 == 1 {
+					p.move(t, mod, 1)
+				}
+			}
+			for i, b := range passes {
+				if got := m.run(t, s, b); !slices.Equal(got, want[i]) {
+					t.Fatalf("placement %04b, pass %d: %v, all on the cpu %v", mask, i, got[:3], want[i][:3])
+				}
+				for j, mod := range m.modules {
+					p.move(t, mod, (mask>>j+i)&1)
+				}
 			}
 		}
-		for i, b := range passes {
-			if got := m.run(t, s, b); !slices.Equal(got, want[i]) {
-				t.Fatalf("placement %04b, pass %d: %v, all on the cpu %v", mask, i, got[:3], want[i][:3])
-			}
-			for j, mod := range m.modules {
-				p.move(t, mod, (mask>>j+i)&1)
-			}
-		}
-	}
+	})
 }
 
 // TestLayersOnTwoForeignDevicesMeetThroughTheCPU: an activation goes from one to the other by way of this process.
 func TestLayersOnTwoForeignDevicesMeetThroughTheCPU(t *testing.T) {
-	_, want := onCPU(t, newModel(t, 3))
-	m := newModel(t, 3)
-	p := newPlace(m.cpu, far.New("far.0", 0, 0, 0, m.cpu), far.New("far.1", 0, 0, 0, m.cpu))
-	s := cuda.NewStep(p.devices, m.modules, p)
-	m.reserve(t, s, 3)
-	for i, mod := range m.modules {
-		p.move(t, mod, 1+i%2)
-	}
-	for i, b := range passes {
-		if got := m.run(t, s, b); !slices.Equal(got, want[i]) {
-			t.Fatalf("pass %d: %v, not %v", i, got[:3], want[i][:3])
+	atEveryPace(t, func(t *testing.T, pace far.Pace) {
+		_, want := onCPU(t, newModel(t, 3))
+		m := newModel(t, 3)
+		on := machineAt(t, pace, m.cpu)
+		p := newPlace(on.CPU(), on.Device("far.0", 0, 0, 0), on.Device("far.1", 0, 0, 0))
+		s := cuda.NewStep(p.devices, m.modules, p)
+		m.reserve(t, s, 3)
+		for i, mod := range m.modules {
+			p.move(t, mod, 1+i%2)
 		}
-	}
+		for i, b := range passes {
+			if got := m.run(t, s, b); !slices.Equal(got, want[i]) {
+				t.Fatalf("pass %d: %v, not %v", i, got[:3], want[i][:3])
+			}
+		}
+	})
+}
+
+// TestMemoryIsNotGivenAwayWhileItIsCopied: layer 2 takes the memory of what layer 0 made, by an op and from outside, before anything
+// has waited for layer 1, which lies elsewhere and copies it there.
+func TestMemoryIsNotGivenAwayWhileItIsCopied(t *testing.T) {
+	atEveryPace(t, func(t *testing.T, pace far.Pace) {
+		c := cpu.New(1)
+		defer c.Close()
+		on := machineAt(t, pace, c)
+		layers := []*cuda.Module{{ID: "layers.0"}, {ID: "layers.1", Layer: 1}, {ID: "layers.2", Layer: 2}}
+		for i, m := range layers {
+			m.Settle(i % 2)
+		}
+		devices := []cuda.Device{on.CPU(), on.Device("far", 0, 0, 0)}
+		s := cuda.NewStep(devices, layers, nil)
+		defer s.Close()
+		for d := range devices {
+			must(t, s.Reserve(d, cuda.Sizes{Step: 1 << 10, Even: 1 << 10, Odd: 1 << 10}))
+			defer s.Release(d)
+		}
+		for _, outside := range []bool{false, true} {
+			s.Begin()
+			one := s.InputF32([]float32{1, 2, 3}, 1, 3)
+			s.EnterLayer(0)
+			x := s.Add(one, one)
+			s.EnterLayer(1)
+			y := s.Add(x, x)
+			s.EnterLayer(2)
+			z := one
+			if outside {
+				z = s.InputF32([]float32{10, 20, 30}, 1, 3)
+			} else {
+				z = s.Add(one, one)
+			}
+			y = s.ToHost(y)
+			must(t, s.End())
+			if !slices.Equal(y.F32(), []float32{4, 8, 12}) || z.F32()[0] == 1 {
+				t.Errorf("%v and %v", y.F32(), z.F32())
+			}
+		}
+	})
 }
 
 // TestActivationsCrossABorderOnce: the middle layer of three lies far. Its input, the angles, the positions, sequences and
 // tables go there once each, though the input is read by two ops and the integers by three; its result comes back once.
 func TestActivationsCrossABorderOnce(t *testing.T) {
-	m := newModel(t, 3)
-	there := far.New("far", 0, 0, 0, m.cpu)
-	p := newPlace(m.cpu, there)
-	s := cuda.NewStep(p.devices, m.modules, p)
-	m.reserve(t, s, 2)
-	p.move(t, m.modules[1], 1)
-	before := there.Traffic()
-	m.run(t, s, passes[0])
-	after := there.Traffic()
-	if in, out := after.CopiesIn-before.CopiesIn, after.CopiesOut-before.CopiesOut; in != 5 || out != 1 {
-		t.Errorf("%d copies to the device and %d back; 5 and 1 are needed", in, out)
-	}
+	atEveryPace(t, func(t *testing.T, pace far.Pace) {
+		m := newModel(t, 3)
+		on := machineAt(t, pace, m.cpu)
+		there := on.Device("far", 0, 0, 0)
+		p := newPlace(on.CPU(), there)
+		s := cuda.NewStep(p.devices, m.modules, p)
+		m.reserve(t, s, 2)
+		p.move(t, m.modules[1], 1)
+		before := there.Traffic()
+		m.run(t, s, passes[0])
+		after := there.Traffic()
+		if in, out := after.CopiesIn-before.CopiesIn, after.CopiesOut-before.CopiesOut; in != 5 || out != 1 {
+			t.Errorf("%d copies to the device and %d back; 5 and 1 are needed", in, out)
+		}
+	})
 }
 
 // TestSettledModulesAreNotAsked: the hook asks only while it is told to.
@@ -113,31 +163,34 @@ func TestSettledModulesAreNotAsked(t *testing.T) {
 // TestMeasureIsWhatARunUses, wherever its layers are: the most on any device is what was measured, and the all-CPU run uses
 // exactly that.
 func TestMeasureIsWhatARunUses(t *testing.T) {
-	m := newModel(t, 3)
-	there := far.New("far", 0, 0, 0, m.cpu)
-	p := newPlace(m.cpu, there)
-	s := cuda.NewStep(p.devices, m.modules, p)
-	sizes := m.reserve(t, s, 2)
-	if used := there.Usage(); used.For[cuda.ForScratch] != sizes.Total() || used.Used != sizes.Total() {
-		t.Errorf("reserving %+v took %+v", sizes, used)
-	}
-	largest := rows{tokens: make([]int32, 40)}
-	m.run(t, s, largest)
-	if got := s.Peak(0); got != sizes {
-		t.Errorf("measured %+v, used %+v", sizes, got)
-	}
-	for i := range m.modules {
-		p.move(t, m.modules[i], 1)
-		m.run(t, s, largest)
-		if got := s.Peak(1); got.Step > sizes.Step || got.Even > sizes.Even || got.Odd > sizes.Odd || got.Total() == 0 {
-			t.Errorf("with %d layers far: measured %+v, used %+v", i+1, sizes, got)
+	atEveryPace(t, func(t *testing.T, pace far.Pace) {
+		m := newModel(t, 3)
+		on := machineAt(t, pace, m.cpu)
+		there := on.Device("far", 0, 0, 0)
+		p := newPlace(on.CPU(), there)
+		s := cuda.NewStep(p.devices, m.modules, p)
+		sizes := m.reserve(t, s, 2)
+		if used := there.Usage(); used.For[cuda.ForScratch] != sizes.Total() || used.Used != sizes.Total() {
+			t.Errorf("reserving %+v took %+v", sizes, used)
 		}
-	}
-	s.Release(1)
-	s.Release(0)
-	if u := there.Usage(); u.For[cuda.ForScratch] != 0 {
-		t.Errorf("after Release %+v", u)
-	}
+		largest := rows{tokens: make([]int32, 40)}
+		m.run(t, s, largest)
+		if got := s.Peak(0); got != sizes {
+			t.Errorf("measured %+v, used %+v", sizes, got)
+		}
+		for i := range m.modules {
+			p.move(t, m.modules[i], 1)
+			m.run(t, s, largest)
+			if got := s.Peak(1); got.Step > sizes.Step || got.Even > sizes.Even || got.Odd > sizes.Odd || got.Total() == 0 {
+				t.Errorf("with %d layers far: measured %+v, used %+v", i+1, sizes, got)
+			}
+		}
+		s.Release(1)
+		s.Release(0)
+		if u := there.Usage(); u.For[cuda.ForScratch] != 0 {
+			t.Errorf("after Release %+v", u)
+		}
+	})
 }
 
 // TestABatchLargerThanMeasuredIsRefused and the next pass works again.
@@ -264,22 +317,25 @@ func TestAStepWithoutACPUFirstIsRefused(t *testing.T) {
 
 // TestObserverSeesEveryLayerInThisMemory, even of layers that lie elsewhere.
 func TestObserverSeesEveryLayerInThisMemory(t *testing.T) {
-	m := newModel(t, 2)
-	p := newPlace(m.cpu, far.New("far", 0, 0, 0, m.cpu))
-	s := cuda.NewStep(p.devices, m.modules, p)
-	m.reserve(t, s, 2)
-	p.move(t, m.modules[0], 1)
-	var seen []string
-	s.SetObserver(func(name string, i int, x cuda.Tensor) {
-		seen = append(seen, name)
-		if len(x.F32()) != 30*hidden {
-			t.Errorf("%s %d: %v", name, i, x)
+	atEveryPace(t, func(t *testing.T, pace far.Pace) {
+		m := newModel(t, 2)
+		on := machineAt(t, pace, m.cpu)
+		p := newPlace(on.CPU(), on.Device("far", 0, 0, 0))
+		s := cuda.NewStep(p.devices, m.modules, p)
+		m.reserve(t, s, 2)
+		p.move(t, m.modules[0], 1)
+		var seen []string
+		s.SetObserver(func(name string, i int, x cuda.Tensor) {
+			seen = append(seen, name)
+			if len(x.F32()) != 30*hidden {
+				t.Errorf("%s %d: %v", name, i, x)
+			}
+		})
+		m.run(t, s, passes[0])
+		if !slices.Equal(seen, []string{"embeddings", "layer", "layer"}) {
+			t.Errorf("observed %v", seen)
 		}
 	})
-	m.run(t, s, passes[0])
-	if !slices.Equal(seen, []string{"embeddings", "layer", "layer"}) {
-		t.Errorf("observed %v", seen)
-	}
 }
 
 // TestDecodeStepAllocatesNothing on the Go heap, with a layer here and one there.

@@ -3,6 +3,11 @@
 // It keeps its tensors in memory of its own and refuses operands that lie elsewhere, has a budget that it never exceeds,
 // and copies no faster than it was told. It computes with the CPU's own kernels, so that a layer's bits do not depend on
 // whether it lies here.
+//
+// A device of New runs everything at once. Those of a Machine run it late and in their own time, as a device does that works beside the
+// CPU: Last runs nothing before somebody must wait, Random a little at random moments, Own has a goroutine for each queue. A missing wait, a
+// use after a free, a read before the copy has arrived, memory given to another too early are accused whether or not they did harm this time:
+// the queue keeps an error that names both sides, and Sync tells it.
 package far
 
 import (
@@ -23,6 +28,7 @@ type Device struct {
 	link    link
 	in      counter
 	out     counter
+	late    *lateMemory // of a device whose queues run late; nil: at once
 }
 
 // New is a device with a budget in bytes (0: no limit), which copies at copyRate bytes/s in either direction (0: as fast
@@ -41,11 +47,21 @@ func (d *Device) Kind() string { return cuda.KindFar }
 
 // Alloc gives zeroed memory if the budget allows it.
 func (d *Device) Alloc(bytes int64, p cuda.Purpose) (cuda.Memory, error) {
+	if d.late != nil {
+		return d.late.alloc(d, bytes, p)
+	}
 	return d.ledger.Map(d.name, bytes, p)
 }
 
 // Free gives memory back.
-func (d *Device) Free(m cuda.Memory) { d.ledger.Unmap(m) }
+func (d *Device) Free(m cuda.Memory) {
+	switch {
+	case d.late == nil:
+		d.ledger.Unmap(m)
+	case m.Bytes() > 0:
+		d.late.free(d, m)
+	}
+}
 
 // Usage is exact at every instant.
 func (d *Device) Usage() cuda.Usage { return d.ledger.Usage() }
@@ -56,8 +72,13 @@ func (d *Device) SetBudget(bytes int64) { d.ledger.SetBudget(bytes) }
 // Layout is the file's.
 func (d *Device) Layout(m cuda.Matrix) *cuda.Layout { return m.Layout }
 
-// NewQueue is a queue that runs everything at once.
-func (d *Device) NewQueue() cuda.Queue { return cpu.NewQueue(d, d.threads, d) }
+// NewQueue is a queue that runs everything at once, or at its Machine's pace.
+func (d *Device) NewQueue() cuda.Queue {
+	if d.late != nil {
+		return d.late.newQueue(d)
+	}
+	return cpu.NewQueue(d, d.threads, d)
+}
 
 // In implements cpu.Link: it waits as long as the link takes.
 func (d *Device) In(bytes int64) { d.send(bytes, &d.in) }

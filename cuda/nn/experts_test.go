@@ -247,29 +247,35 @@ func TestExpertsMayLieAnywhere(t *testing.T) {
 		"everything":         func(*cuda.Module) bool { return true },
 		"any":                func(*cuda.Module) bool { return rng.IntN(2) == 0 },
 	} {
-		t.Run(name, func(t *testing.T) {
-			m, b := newMixture(t, layers, experts, 4, 40, 24)
-			cpu := newCPU(t, 2)
-			second := far.New("far", 0, 0, 0, cpu)
-			e := &elsewhere{dev: map[*cuda.Module]int{}, asked: map[string]int{}}
-			for _, mod := range b.Modules {
-				if there(mod) {
-					e.put(t, second, mod)
-				}
-			}
-			r := reserveMixture(t, m, b, e, len(tokens), cpu, second)
-			for range 2 {
-				clear(e.asked)
-				if got := r.run(t, tokens); !slices.Equal(got, want) {
-					t.Fatal("the bits differ")
-				}
+		for _, pace := range far.Paces() {
+			t.Run(name+"/"+pace.String(), func(t *testing.T) {
+				m, b := newMixture(t, layers, experts, 4, 40, 24)
+				cpu := newCPU(t, 2)
+				on := far.NewMachine(cpu, pace)
+				second := on.Device("far", 0, 0, 0)
+				e := &elsewhere{dev: map[*cuda.Module]int{}, asked: map[string]int{}}
 				for _, mod := range b.Modules {
-					if want := map[bool]int{false: 1}[isExpertID(mod.ID)]; e.asked[mod.ID] != want {
-						t.Errorf("%s was asked for %d times, not %d", mod.ID, e.asked[mod.ID], want)
+					if there(mod) {
+						e.put(t, second, mod)
 					}
 				}
-			}
-		})
+				r := reserveMixture(t, m, b, e, len(tokens), on.CPU(), second)
+				for range 2 {
+					clear(e.asked)
+					if got := r.run(t, tokens); !slices.Equal(got, want) {
+						t.Fatal("the bits differ")
+					}
+					for _, mod := range b.Modules {
+						if want := map[bool]int{false: 1}[isExpertID(mod.ID)]; e.asked[mod.ID] != want {
+							t.Errorf("%s was asked for %d times, not %d", mod.ID, e.asked[mod.ID], want)
+						}
+					}
+				}
+				for _, err := range on.Faults() {
+					t.Error(err)
+				}
+			})
+		}
 	}
 }
 

@@ -14,6 +14,7 @@ import (
 
 	"github.com/inference-pio/inference-pio/cuda"
 	"github.com/inference-pio/inference-pio/cuda/cpu"
+	"github.com/inference-pio/inference-pio/cuda/far"
 	"github.com/inference-pio/inference-pio/sdk"
 	"github.com/inference-pio/inference-pio/sdk/engine"
 )
@@ -99,7 +100,7 @@ func TestWhoLeavesWaitsForNoMemory(t *testing.T) {
 
 // A picture that failed is not remembered; its bytes go with the request.
 func TestBytesGoWithTheLastWhoHasAPicture(t *testing.T) {
-	y := newToy(t, 0, func(int) bool { return false })
+	y := newToy(t, far.Now(), 0, func(int) bool { return false })
 	fail := true
 	e := newStare(t, y, stare{fail: &fail, hidden: 1})
 	file := []byte{1, 2, 3, 4, 5}

@@ -6,14 +6,16 @@ import (
 	"strings"
 	"sync"
 	"testing"
+
+	"github.com/inference-pio/inference-pio/cuda/far"
 )
 
 const toyExperts = 6
 
 // mixture has all layers on far, and room there for so many of their experts.
-func mixture(t *testing.T, room int) *toy {
+func mixture(t *testing.T, pace far.Pace, room int) *toy {
 	t.Helper()
-	y := newMixture(t, int64(toyRoom+toyStates+(toyLayers+room)*toyWeight), toyExperts, all)
+	y := newMixture(t, pace, int64(toyRoom+toyStates+(toyLayers+room)*toyWeight), toyExperts, all)
 	y.pass(nil)
 	return y
 }
@@ -42,166 +44,180 @@ func (y *toy) resident() (list []string) {
 }
 
 func TestAnExpertIsThereTheSecondTime(t *testing.T) {
-	y := mixture(t, toyExperts)
-	y.route = func(layer int) []int {
-		if layer != 2 {
-			return nil
+	atEveryPace(t, func(t *testing.T, pace far.Pace) {
+		y := mixture(t, pace, toyExperts)
+		y.route = func(layer int) []int {
+			if layer != 2 {
+				return nil
+			}
+			return []int{4}
 		}
-		return []int{4}
-	}
-	for range 3 {
-		y.pass(nil)
-		y.arrived()
-	}
-	if h, m := y.r.counts.hits.Load(), y.r.counts.misses.Load(); h != 2 || m != 1 {
-		t.Errorf("%d hits and %d misses, want 2 and 1", h, m)
-	}
-	if at := y.place("layers.2.mlp.experts.4"); at != "far" {
-		t.Errorf("the expert is on %s", at)
-	}
+		for range 3 {
+			y.pass(nil)
+			y.arrived()
+		}
+		if h, m := y.r.counts.hits.Load(), y.r.counts.misses.Load(); h != 2 || m != 1 {
+			t.Errorf("%d hits and %d misses, want 2 and 1", h, m)
+		}
+		if at := y.place("layers.2.mlp.experts.4"); at != "far" {
+			t.Errorf("the expert is on %s", at)
+		}
+	})
 }
 
 func TestTheExpertUsedLongestAgoGivesWay(t *testing.T) {
-	y := mixture(t, 2)
-	only := func(layer, e int) {
-		y.route = func(l int) []int {
-			if l != layer {
-				return nil
+	atEveryPace(t, func(t *testing.T, pace far.Pace) {
+		y := mixture(t, pace, 2)
+		only := func(layer, e int) {
+			y.route = func(l int) []int {
+				if l != layer {
+					return nil
+				}
+				return []int{e}
 			}
-			return []int{e}
+			y.pass(nil)
+			y.arrived()
 		}
-		y.pass(nil)
-		y.arrived()
-	}
-	only(0, 0)
-	only(0, 1)
-	only(0, 0) // again: 1 is the older one now
-	only(1, 5) // a layer with fewer than its share takes from one with more
-	if got, want := strings.Join(y.resident(), " "), "layers.0.mlp.experts.0 layers.1.mlp.experts.5"; got != want {
-		t.Errorf("on far are %s, want %s", got, want)
-	}
-	only(1, 4) // both have their share: within the layer
-	if got, want := strings.Join(y.resident(), " "), "layers.0.mlp.experts.0 layers.1.mlp.experts.4"; got != want {
-		t.Errorf("on far are %s, want %s", got, want)
-	}
+		only(0, 0)
+		only(0, 1)
+		only(0, 0) // again: 1 is the older one now
+		only(1, 5) // a layer with fewer than its share takes from one with more
+		if got, want := strings.Join(y.resident(), " "), "layers.0.mlp.experts.0 layers.1.mlp.experts.5"; got != want {
+			t.Errorf("on far are %s, want %s", got, want)
+		}
+		only(1, 4) // both have their share: within the layer
+		if got, want := strings.Join(y.resident(), " "), "layers.0.mlp.experts.0 layers.1.mlp.experts.4"; got != want {
+			t.Errorf("on far are %s, want %s", got, want)
+		}
+	})
 }
 
 func TestAThirdOfTheExpertsFits(t *testing.T) {
-	const room = toyLayers * toyExperts / 3
-	y := mixture(t, room)
-	y.link = true
-	r := rand.New(rand.NewPCG(1, 2))
-	y.route = func(int) []int { return []int{r.IntN(3), 3 + r.IntN(3)} }
-	for range 200 {
-		y.pass(nil)
-		y.arrived()
-	}
-	if h, m := y.r.counts.hits.Load(), y.r.counts.misses.Load(); h == 0 || m == 0 || h+m != 200*toyLayers*2 {
-		t.Errorf("%d hits and %d misses of %d", h, m, 200*toyLayers*2)
-	}
-	if n := len(y.resident()); n != room {
-		t.Errorf("%d experts are on far, there is room for %d", n, room)
-	}
-	if u := y.far.Usage(); u.Peak > u.Budget {
-		t.Errorf("%d bytes were used of %d", u.Peak, u.Budget)
-	}
+	atEveryPace(t, func(t *testing.T, pace far.Pace) {
+		const room = toyLayers * toyExperts / 3
+		y := mixture(t, pace, room)
+		y.link = true
+		r := rand.New(rand.NewPCG(1, 2))
+		y.route = func(int) []int { return []int{r.IntN(3), 3 + r.IntN(3)} }
+		for range 200 {
+			y.pass(nil)
+			y.arrived()
+		}
+		if h, m := y.r.counts.hits.Load(), y.r.counts.misses.Load(); h == 0 || m == 0 || h+m != 200*toyLayers*2 {
+			t.Errorf("%d hits and %d misses of %d", h, m, 200*toyLayers*2)
+		}
+		if n := len(y.resident()); n != room {
+			t.Errorf("%d experts are on far, there is room for %d", n, room)
+		}
+		if u := y.far.Usage(); u.Peak > u.Budget {
+			t.Errorf("%d bytes were used of %d", u.Peak, u.Budget)
+		}
+	})
 }
 
 func TestExpertsOfLayersOnTheCPUSettleThere(t *testing.T) {
-	y := newMixture(t, 1<<20, toyExperts, none)
-	y.route = func(int) []int { return []int{0, 1, 2} }
-	y.pass(nil)
-	for e := range 3 {
-		if dev, ok := y.experts[0][e].Settled(); !ok || dev != 0 {
-			t.Errorf("expert %d: device %d, settled %v", e, dev, ok)
+	atEveryPace(t, func(t *testing.T, pace far.Pace) {
+		y := newMixture(t, pace, 1<<20, toyExperts, none)
+		y.route = func(int) []int { return []int{0, 1, 2} }
+		y.pass(nil)
+		for e := range 3 {
+			if dev, ok := y.experts[0][e].Settled(); !ok || dev != 0 {
+				t.Errorf("expert %d: device %d, settled %v", e, dev, ok)
+			}
 		}
-	}
-	if h, m := y.r.counts.hits.Load(), y.r.counts.misses.Load(); h+m != 0 {
-		t.Errorf("%d hits and %d misses without a device in use", h, m)
-	}
+		if h, m := y.r.counts.hits.Load(), y.r.counts.misses.Load(); h+m != 0 {
+			t.Errorf("%d hits and %d misses without a device in use", h, m)
+		}
+	})
 }
 
 func TestAnOrderKeepsAnExpertWhereItIs(t *testing.T) {
-	y := mixture(t, 1)
-	if err := y.obey(move("layers.3.mlp.experts.1", "far")); err != nil {
-		t.Fatal(err)
-	}
-	y.route = func(int) []int { return []int{0, 1, 2} }
-	for range 5 {
+	atEveryPace(t, func(t *testing.T, pace far.Pace) {
+		y := mixture(t, pace, 1)
+		if err := y.obey(move("layers.3.mlp.experts.1", "far")); err != nil {
+			t.Fatal(err)
+		}
+		y.route = func(int) []int { return []int{0, 1, 2} }
+		for range 5 {
+			y.pass(nil)
+			y.arrived()
+		}
+		if got := strings.Join(y.resident(), " "); got != "layers.3.mlp.experts.1" {
+			t.Errorf("on far are %s", got)
+		}
+		if err := y.obey(move("layers.3.mlp.experts.2", "far")); err == nil || !strings.Contains(err.Error(), "exceed the budget") {
+			t.Errorf("a second expert where one fits: %v", err)
+		}
+		if err := y.obey(move("layers.3.mlp.experts.1", "cpu")); err != nil {
+			t.Fatal(err)
+		}
 		y.pass(nil)
 		y.arrived()
-	}
-	if got := strings.Join(y.resident(), " "); got != "layers.3.mlp.experts.1" {
-		t.Errorf("on far are %s", got)
-	}
-	if err := y.obey(move("layers.3.mlp.experts.2", "far")); err == nil || !strings.Contains(err.Error(), "exceed the budget") {
-		t.Errorf("a second expert where one fits: %v", err)
-	}
-	if err := y.obey(move("layers.3.mlp.experts.1", "cpu")); err != nil {
-		t.Fatal(err)
-	}
-	y.pass(nil)
-	y.arrived()
-	y.pass(nil)
-	if at := y.place("layers.3.mlp.experts.1"); at != "cpu" {
-		t.Errorf("the expert that was ordered back is on %s", at)
-	}
+		y.pass(nil)
+		if at := y.place("layers.3.mlp.experts.1"); at != "cpu" {
+			t.Errorf("the expert that was ordered back is on %s", at)
+		}
+	})
 }
 
 func TestAShrinkingBudgetTakesExpertsFirst(t *testing.T) {
-	y := mixture(t, 4)
-	y.route = func(int) []int { return []int{0} }
-	for range 8 {
-		y.pass(nil)
-		y.arrived()
-	}
-	if err := y.obey(budget(toyRoom + toyStates + toyLayers*toyWeight)); err != nil {
-		t.Fatal(err)
-	}
-	if list := y.resident(); len(list) != 0 {
-		t.Errorf("%v stayed", list)
-	}
-	for i := range toyLayers {
-		if at := y.place(fmt.Sprintf("layers.%d", i)); at != "far" {
-			t.Errorf("layers.%d had to go to %s for experts", i, at)
+	atEveryPace(t, func(t *testing.T, pace far.Pace) {
+		y := mixture(t, pace, 4)
+		y.route = func(int) []int { return []int{0} }
+		for range 8 {
+			y.pass(nil)
+			y.arrived()
 		}
-	}
+		if err := y.obey(budget(toyRoom + toyStates + toyLayers*toyWeight)); err != nil {
+			t.Fatal(err)
+		}
+		if list := y.resident(); len(list) != 0 {
+			t.Errorf("%v stayed", list)
+		}
+		for i := range toyLayers {
+			if at := y.place(fmt.Sprintf("layers.%d", i)); at != "far" {
+				t.Errorf("layers.%d had to go to %s for experts", i, at)
+			}
+		}
+	})
 }
 
 // Orders for layers and experts at any moment: what is entered is always where it is said to be.
 func TestRandomOrdersForAMixture(t *testing.T) {
-	y := mixture(t, 3)
-	r := rand.New(rand.NewPCG(3, 4))
-	y.route = func(int) []int { return []int{r.IntN(3), 3 + r.IntN(3)} }
-	most := y.far.Usage().Budget
-	stop, wg := make(chan struct{}), sync.WaitGroup{}
-	wg.Go(func() {
-		r := rand.New(rand.NewPCG(5, 6))
-		for {
-			select {
-			case <-stop:
-				return
-			default:
+	atEveryPace(t, func(t *testing.T, pace far.Pace) {
+		y := mixture(t, pace, 3)
+		r := rand.New(rand.NewPCG(3, 4))
+		y.route = func(int) []int { return []int{r.IntN(3), 3 + r.IntN(3)} }
+		most := y.far.Usage().Budget
+		stop, wg := make(chan struct{}), sync.WaitGroup{}
+		wg.Go(func() {
+			r := rand.New(rand.NewPCG(5, 6))
+			for {
+				select {
+				case <-stop:
+					return
+				default:
+				}
+				layer, where := r.IntN(toyLayers), []string{"cpu", "far"}[r.IntN(2)]
+				o := move(y.mod[1+layer].ID, where)
+				switch r.IntN(4) {
+				case 0:
+					o = budget(r.Int64N(most))
+				case 1, 2:
+					o = move(y.experts[layer][r.IntN(toyExperts)].ID, where)
+				}
+				if err := y.obey(o); err != nil && !strings.Contains(err.Error(), "budget") {
+					t.Errorf("%+v: %v", o, err)
+				}
 			}
-			layer, where := r.IntN(toyLayers), []string{"cpu", "far"}[r.IntN(2)]
-			o := move(y.mod[1+layer].ID, where)
-			switch r.IntN(4) {
-			case 0:
-				o = budget(r.Int64N(most))
-			case 1, 2:
-				o = move(y.experts[layer][r.IntN(toyExperts)].ID, where)
-			}
-			if err := y.obey(o); err != nil && !strings.Contains(err.Error(), "budget") {
-				t.Errorf("%+v: %v", o, err)
-			}
+		})
+		for range 300 {
+			y.pass(nil)
+		}
+		close(stop)
+		wg.Wait()
+		if u := y.far.Usage(); u.Peak > most {
+			t.Errorf("the device held %d bytes, the largest budget was %d", u.Peak, most)
 		}
 	})
-	for range 300 {
-		y.pass(nil)
-	}
-	close(stop)
-	wg.Wait()
-	if u := y.far.Usage(); u.Peak > most {
-		t.Errorf("the device held %d bytes, the largest budget was %d", u.Peak, most)
-	}
 }

@@ -52,63 +52,67 @@ func withBrittle(y *toy) *brittle {
 
 // A layer whose weights did not arrive ends the step with the reason, holds no memory for them, and is there when the link is up again.
 func TestALayerThatDidNotArriveIsNotComputed(t *testing.T) {
-	y := newToy(t, 1<<20, none)
-	b := withBrittle(y)
-	if err := y.obey(move("layers.1", "far")); err != nil {
-		t.Fatal(err)
-	}
-	before := y.far.Usage()
-	y.r.mu.Lock()
-	p := y.r.place("layers.1")
-	p.await(y.queues[1]) // the copy that the order began
-	y.r.evict(p)
-	y.r.mu.Unlock()
-	b.down = true
-	y.r.begin()
-	_, ready, err := y.r.Enter(y.mod[2])
-	if err == nil {
-		y.queues[1].Wait(ready)
-		err = y.queues[1].Sync()
-	}
-	y.r.finish()
-	if !errors.Is(err, errDown) || !strings.Contains(err.Error(), "layers.1 to far") {
-		t.Errorf("with the link down: %v", err)
-	}
-	if u := y.far.Usage(); u.For[cuda.ForWeights] != 0 || u.Used != before.Used-toyWeight {
-		t.Errorf("%d bytes of weights are held, %d in all", u.For[cuda.ForWeights], u.Used)
-	}
-	b.down = false
-	y.pass(nil)
-	if at := y.place("layers.1"); at != "far" {
-		t.Errorf("with the link up it is on %s", at)
-	}
+	atEveryPace(t, func(t *testing.T, pace far.Pace) {
+		y := newToy(t, pace, 1<<20, none)
+		b := withBrittle(y)
+		if err := y.obey(move("layers.1", "far")); err != nil {
+			t.Fatal(err)
+		}
+		before := y.far.Usage()
+		y.r.mu.Lock()
+		p := y.r.place("layers.1")
+		p.await(y.queues[1]) // the copy that the order began
+		y.r.evict(p)
+		y.r.mu.Unlock()
+		b.down = true
+		y.r.begin()
+		_, ready, err := y.r.Enter(y.mod[2])
+		if err == nil {
+			y.queues[1].Wait(ready)
+			err = y.queues[1].Sync()
+		}
+		y.r.finish()
+		if !errors.Is(err, errDown) || !strings.Contains(err.Error(), "layers.1 to far") {
+			t.Errorf("with the link down: %v", err)
+		}
+		if u := y.far.Usage(); u.For[cuda.ForWeights] != 0 || u.Used != before.Used-toyWeight {
+			t.Errorf("%d bytes of weights are held, %d in all", u.For[cuda.ForWeights], u.Used)
+		}
+		b.down = false
+		y.pass(nil)
+		if at := y.place("layers.1"); at != "far" {
+			t.Errorf("with the link up it is on %s", at)
+		}
+	})
 }
 
 // An expert that did not arrive is computed on the CPU and copied anew at its next use.
 func TestAnExpertThatDidNotArriveIsComputedOnTheCPU(t *testing.T) {
-	y := newMixture(t, 1<<20, toyExperts, none)
-	b := withBrittle(y)
-	for _, m := range y.mod[1:] {
-		if err := y.obey(move(m.ID, "far")); err != nil {
-			t.Fatal(err)
+	atEveryPace(t, func(t *testing.T, pace far.Pace) {
+		y := newMixture(t, pace, 1<<20, toyExperts, none)
+		b := withBrittle(y)
+		for _, m := range y.mod[1:] {
+			if err := y.obey(move(m.ID, "far")); err != nil {
+				t.Fatal(err)
+			}
 		}
-	}
-	y.pass(nil)
-	y.route = func(int) []int { return []int{1} }
-	b.down = true
-	for range 2 {
 		y.pass(nil)
-		y.arrived()
-	}
-	if hits := y.r.counts.hits.Load(); hits != 0 {
-		t.Errorf("%d experts that did not arrive were computed there", hits)
-	}
-	b.down = false
-	for range 2 * toyLayers {
-		y.pass(nil)
-		y.arrived()
-	}
-	if list := y.resident(); len(list) != toyLayers {
-		t.Errorf("with the link up %v are there", list)
-	}
+		y.route = func(int) []int { return []int{1} }
+		b.down = true
+		for range 2 {
+			y.pass(nil)
+			y.arrived()
+		}
+		if hits := y.r.counts.hits.Load(); hits != 0 {
+			t.Errorf("%d experts that did not arrive were computed there", hits)
+		}
+		b.down = false
+		for range 2 * toyLayers {
+			y.pass(nil)
+			y.arrived()
+		}
+		if list := y.resident(); len(list) != toyLayers {
+			t.Errorf("with the link up %v are there", list)
+		}
+	})
 }

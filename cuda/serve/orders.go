@@ -100,6 +100,9 @@ func (r *residency) carry() {
 			r.mailbox.owed = append(r.mailbox.owed, o)
 			continue
 		}
+		if !r.inStep {
+			r.releaseLeft() // before anybody hears that the order is carried out
+		}
 		o.done <- r.outcome(o, err)
 	}
 }
@@ -133,7 +136,7 @@ func (r *residency) owes(o *order) bool {
 	switch {
 	case o.Budget != nil:
 		dev, err := r.device(o.Budget.Device)
-		return err == nil && dev != 0 && r.devices[dev].Usage().Used > o.Budget.Bytes
+		return err == nil && dev != 0 && r.usage(dev).Used > o.Budget.Bytes
 	case o.Move != nil:
 		p := r.place(o.Move.Module)
 		return p != nil && r.devices[p.dev].Name() != o.Move.Device
@@ -146,7 +149,7 @@ func (r *residency) overBudget(o *order) error {
 		return fmt.Errorf("module %s could not be moved to %s", o.Move.Module, o.Move.Device)
 	}
 	dev, _ := r.device(o.Budget.Device)
-	return fmt.Errorf("device %s still holds %d bytes of the %d allowed", o.Budget.Device, r.devices[dev].Usage().Used, o.Budget.Bytes)
+	return fmt.Errorf("device %s still holds %d bytes of the %d allowed", o.Budget.Device, r.usage(dev).Used, o.Budget.Bytes)
 }
 
 func (r *residency) execute(o *order) error {
@@ -241,7 +244,7 @@ func (r *residency) setBudget(o *order) error {
 // stranded says that a layer could be computed nowhere: its device holds the states that are left there and no weights of it beside
 // them, and the CPU's budget has no room for its states. Layers go to the CPU in the order in which they are entered, as bring has it.
 func (r *residency) stranded(dev int, bytes int64) error {
-	u, cpu := r.devices[dev].Usage(), r.devices[0].Usage()
+	u, cpu := r.usage(dev), r.devices[0].Usage()
 	if cpu.Budget == 0 {
 		return nil // without a limit
 	}
@@ -293,11 +296,18 @@ func ledgerBudget(dev int, bytes int64) int64 {
 	return bytes
 }
 
+// usage is what a device holds once the queue of its steps has freed all that it is to free.
+func (r *residency) usage(dev int) cuda.Usage {
+	if e := r.stage.Queue(dev).Mark(); e != nil {
+		_ = e.Wait() // the step tells the error
+	}
+	return r.devices[dev].Usage()
+}
+
 // shrink makes a device hold no more than bytes: first experts and weights, which cost nothing to give up, then whole modules,
 // then what orders put there.
 func (r *residency) shrink(dev int, bytes int64) {
-	d := r.devices[dev]
-	over := func() bool { return d.Usage().Used > bytes }
+	over := func() bool { return r.usage(dev).Used > bytes }
 	for over() && r.evictExpert(dev, -1) {
 	}
 	now := r.places[len(r.places)-1] // the distance is counted from the end of the pass: later modules go first

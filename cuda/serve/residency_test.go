@@ -27,6 +27,7 @@ const (
 
 type toy struct {
 	t   *testing.T
+	c   *cpu.Device
 	r   *residency
 	far *far.Device
 	mod []*cuda.Module // embed_tokens, layers.0 ...
@@ -37,7 +38,8 @@ type toy struct {
 
 	scratch cuda.Memory
 	queues  []cuda.Queue
-	link    bool // no order starts a copy
+	looks   []func() // at what the queues of a pass have copied out, when it has ended
+	link    bool     // no order starts a copy
 }
 
 // Reserve and Release are the toy's memory for activations. A step may have some there until it ends.
@@ -61,18 +63,28 @@ func (y *toy) Release(dev int) {
 func (y *toy) Queue(dev int) cuda.Queue { return y.queues[dev] }
 
 // newToy plans like this: on far are the layers that want names, whatever the budget.
-func newToy(t *testing.T, budget int64, want func(layer int) bool) *toy {
+func newToy(t *testing.T, pace far.Pace, budget int64, want func(layer int) bool) *toy {
 	t.Helper()
-	return newMixture(t, budget, 0, want)
+	return newMixture(t, pace, budget, 0, want)
 }
 
-func (y *toy) cpu() *cpu.Device { return y.r.devices[0].(*cpu.Device) }
+// atEveryPace runs a test with a far device that runs at once, as late as can be, at random and in its own time.
+func atEveryPace(t *testing.T, f func(t *testing.T, pace far.Pace)) {
+	t.Helper()
+	for _, p := range far.Paces() {
+		t.Run(p.String(), func(t *testing.T) { f(t, p) })
+	}
+}
+
+func (y *toy) cpu() *cpu.Device { return y.c }
 
 // newMixture is newToy with so many experts in each layer, each as large as the rest of the layer.
-func newMixture(t *testing.T, budget int64, experts int, want func(layer int) bool) *toy {
+func newMixture(t *testing.T, pace far.Pace, budget int64, experts int, want func(layer int) bool) *toy {
 	t.Helper()
 	c := cpu.New(1)
-	y := &toy{t: t, far: far.New("far", budget, 0, 0, c)}
+	machine := far.NewMachine(c, pace)
+	here := machine.CPU()
+	y := &toy{t: t, c: c, far: machine.Device("far", budget, 0, 0)}
 	for i := -1; i < toyLayers; i++ {
 		m := &cuda.Module{ID: fmt.Sprintf("layers.%d", i), Layer: i}
 		if i < 0 {
@@ -105,8 +117,8 @@ func newMixture(t *testing.T, budget int64, experts int, want func(layer int) bo
 	for i, m := range y.mod[1:] {
 		modules = append(append(modules, m), y.experts[i]...)
 	}
-	y.queues = []cuda.Queue{c.NewQueue(), y.far.NewQueue()}
-	y.r = newResidency([]cuda.Device{c, y.far}, modules, y, plan)
+	y.queues = []cuda.Queue{here.NewQueue(), y.far.NewQueue()}
+	y.r = newResidency([]cuda.Device{here, y.far}, modules, y, plan)
 	if err := y.r.settle(context.Background()); err != nil {
 		t.Fatal(err)
 	}
@@ -120,6 +132,15 @@ func newMixture(t *testing.T, budget int64, experts int, want func(layer int) bo
 		cancel()
 		<-ended
 		y.r.close()
+		for _, q := range y.queues {
+			if err := q.Sync(); err != nil {
+				t.Error(err)
+			}
+			q.Close()
+		}
+		for _, err := range machine.Faults() {
+			t.Error(err)
+		}
 		for _, d := range y.r.devices {
 			if used := d.Usage().Used; used != 0 {
 				t.Errorf("%s still holds %d bytes", d.Name(), used)
@@ -175,7 +196,8 @@ func (y *toy) addState(m *cuda.Module) {
 	y.r.adoptStates(m, mem)
 }
 
-// pass enters every module as a step does and checks that what it needs is where it is told. at is called in the middle.
+// pass enters every module as a step does and checks that what it needs is where it is told, which it sees when the queues have
+// done all that was asked of them. at is called in the middle.
 func (y *toy) pass(at func(layer int)) {
 	y.t.Helper()
 	y.r.begin()
@@ -191,6 +213,15 @@ func (y *toy) pass(at func(layer int)) {
 			at(m.Layer)
 		}
 	}
+	for _, q := range y.queues {
+		if err := q.Sync(); err != nil {
+			y.t.Fatal(err)
+		}
+	}
+	for _, look := range y.looks {
+		look()
+	}
+	y.looks = y.looks[:0]
 	for layer, experts := range routed {
 		y.r.Routed(layer, experts)
 	}
@@ -238,19 +269,17 @@ func (y *toy) passExperts(layer int) (routed []int32) {
 		routed = append(routed, int32(e))
 		m := y.experts[layer][e]
 		dev, settled := m.Settled()
-		if w := m.Weights[0]; !settled || !slices.Equal(y.weight(w.On(dev)), y.weight(w.File())) {
-			y.t.Errorf("expert %d of layer %d on device %d does not have its weights", e, layer, dev)
+		if !settled {
+			y.t.Errorf("expert %d of layer %d is nowhere", e, layer)
 		}
+		y.look(m, dev)
 	}
 	return routed
 }
 
 func (y *toy) check(m *cuda.Module, dev int) {
 	y.t.Helper()
-	w := m.Weights[0]
-	if got := y.weight(w.On(dev)); !slices.Equal(got, y.weight(w.File())) {
-		y.t.Errorf("%s on device %d does not have its weights", m.ID, dev)
-	}
+	y.look(m, dev)
 	if dev != 0 && y.scratch.Bytes() == 0 {
 		y.t.Errorf("%s is computed on device %d, which has no memory for activations", m.ID, dev)
 	}
@@ -261,22 +290,60 @@ func (y *toy) check(m *cuda.Module, dev int) {
 	if want := y.r.devices[dev].Name(); s.Place() != want {
 		y.t.Errorf("%s runs on %s and its state lies on %s", m.ID, want, s.Place())
 	}
-	if !slices.Equal(y.read(s), y.was[m.Layer]) {
-		y.t.Errorf("the state of %s has changed", m.ID)
-	}
+	was := y.was[m.Layer]
+	y.copied(s, func(got []byte) {
+		if !slices.Equal(floats(got), was) {
+			y.t.Errorf("the state of %s has changed", m.ID)
+		}
+	})
 }
 
-// weight and read copy a matrix and a tensor out, wherever they lie.
-func (y *toy) weight(m cuda.Matrix) []byte {
+// look sees that a module's weights are on a device.
+func (y *toy) look(m *cuda.Module, dev int) {
 	y.t.Helper()
-	t := m.Plane(0)
-	return y.copyOut(t, make([]byte, t.Bytes()))
+	w := m.Weights[0]
+	if w.On(dev).IsZero() {
+		y.t.Errorf("%s is not on device %d", m.ID, dev)
+		return
+	}
+	y.copied(w.On(dev).Plane(0), func(got []byte) {
+		if !slices.Equal(got, w.File().Plane(0).Raw()) {
+			y.t.Errorf("%s on device %d does not have its weights", m.ID, dev)
+		}
+	})
 }
 
+// copied has a queue copy a tensor out, and shows it when the pass has ended.
+func (y *toy) copied(x cuda.Tensor, see func(got []byte)) {
+	y.t.Helper()
+	if x.Device() == nil {
+		see(x.Raw())
+		return
+	}
+	raw := make([]byte, x.Bytes())
+	out, err := cuda.HostTensor(raw, cuda.U8, len(raw))
+	if err != nil {
+		y.t.Fatal(err)
+	}
+	y.queues[1].CopyOut(out, x)
+	y.looks = append(y.looks, func() { see(raw) })
+}
+
+// used is what far holds once its queue has freed all that it is to free. Not during a pass.
+func (y *toy) used() int64 {
+	y.r.mu.Lock()
+	defer y.r.mu.Unlock()
+	return y.r.usage(1).Used
+}
+
+func floats(raw []byte) []float32 {
+	return unsafe.Slice((*float32)(unsafe.Pointer(unsafe.SliceData(raw))), len(raw)/4)
+}
+
+// read copies a tensor out at once, wherever it lies.
 func (y *toy) read(t cuda.Tensor) []float32 {
 	y.t.Helper()
-	raw := y.copyOut(t, make([]byte, t.Bytes()))
-	return unsafe.Slice((*float32)(unsafe.Pointer(unsafe.SliceData(raw))), len(raw)/4)
+	return floats(y.copyOut(t, make([]byte, t.Bytes())))
 }
 
 func (y *toy) copyOut(t cuda.Tensor, raw []byte) []byte {
@@ -323,191 +390,211 @@ const (
 )
 
 func TestWithRoomForAllEverythingSettles(t *testing.T) {
-	y := newToy(t, toyRoom+toyStates+toyLayers*toyWeight, all)
-	for range 3 {
-		y.pass(nil)
-	}
-	for _, m := range y.mod {
-		if _, settled := m.Settled(); !settled {
-			t.Errorf("%s still asks", m.ID)
+	atEveryPace(t, func(t *testing.T, pace far.Pace) {
+		y := newToy(t, pace, toyRoom+toyStates+toyLayers*toyWeight, all)
+		for range 3 {
+			y.pass(nil)
 		}
-	}
-	if e := y.r.counts.evictions.Load(); e != 0 {
-		t.Errorf("%d evictions with room for all", e)
-	}
+		for _, m := range y.mod {
+			if _, settled := m.Settled(); !settled {
+				t.Errorf("%s still asks", m.ID)
+			}
+		}
+		if e := y.r.counts.evictions.Load(); e != 0 {
+			t.Errorf("%d evictions with room for all", e)
+		}
+	})
 }
 
 // With room for one layer too few, what is needed last gives way (Belady's rule): of four copies a pass
 // needs three at most.
 func TestThreeOfFourLayersAreStreamed(t *testing.T) {
-	const room = toyTwo + toyWeight
-	y := newToy(t, room, all)
-	y.link = true
-	for range 3 {
-		y.pass(nil)
-	}
-	const passes = 10
-	before := y.far.Traffic().CopiesIn
-	for range passes {
-		y.pass(nil)
-	}
-	if n := y.far.Traffic().CopiesIn - before; n > 3*passes {
-		t.Errorf("%d weights were copied in %d passes", n, passes)
-	}
-	if u := y.far.Usage(); u.Peak > room {
-		t.Errorf("the device held %d bytes, its budget is %d", u.Peak, room)
-	}
+	atEveryPace(t, func(t *testing.T, pace far.Pace) {
+		const room = toyTwo + toyWeight
+		y := newToy(t, pace, room, all)
+		y.link = true
+		for range 3 {
+			y.pass(nil)
+		}
+		const passes = 10
+		before := y.far.Traffic().CopiesIn
+		for range passes {
+			y.pass(nil)
+		}
+		if n := y.far.Traffic().CopiesIn - before; n > 3*passes {
+			t.Errorf("%d weights were copied in %d passes", n, passes)
+		}
+		if u := y.far.Usage(); u.Peak > room {
+			t.Errorf("the device held %d bytes, its budget is %d", u.Peak, room)
+		}
+	})
 }
 
 func TestTwoOfFourLayersAreStreamed(t *testing.T) {
-	y := newToy(t, toyTwo, all)
-	y.link = true
-	const passes = 10
-	for range passes {
-		y.pass(nil)
-	}
-	if n := y.r.counts.prefetches.Load(); n < passes*toyLayers/2 {
-		t.Errorf("%d prefetches in %d passes", n, passes)
-	}
-	if u := y.far.Usage(); u.Peak > toyTwo {
-		t.Errorf("the device held %d bytes, its budget is %d", u.Peak, toyTwo)
-	}
-	for i := range toyLayers {
-		if at := y.place(fmt.Sprintf("layers.%d", i)); at != "far" {
-			t.Errorf("layers.%d went to %s", i, at)
+	atEveryPace(t, func(t *testing.T, pace far.Pace) {
+		y := newToy(t, pace, toyTwo, all)
+		y.link = true
+		const passes = 10
+		for range passes {
+			y.pass(nil)
 		}
-	}
+		if n := y.r.counts.prefetches.Load(); n < passes*toyLayers/2 {
+			t.Errorf("%d prefetches in %d passes", n, passes)
+		}
+		if u := y.far.Usage(); u.Peak > toyTwo {
+			t.Errorf("the device held %d bytes, its budget is %d", u.Peak, toyTwo)
+		}
+		for i := range toyLayers {
+			if at := y.place(fmt.Sprintf("layers.%d", i)); at != "far" {
+				t.Errorf("layers.%d went to %s", i, at)
+			}
+		}
+	})
 }
 
 // What the plugin says of its placement is what the plan wants streamed, until a module goes elsewhere or there is room for all.
 func TestStreamedModulesAreCalledSo(t *testing.T) {
-	y := newToy(t, toyTwo, all)
-	streamed := func() (list []string) {
-		for _, p := range y.r.placements() {
-			if p.Streamed {
-				list = append(list, p.Module)
+	atEveryPace(t, func(t *testing.T, pace far.Pace) {
+		y := newToy(t, pace, toyTwo, all)
+		streamed := func() (list []string) {
+			for _, p := range y.r.placements() {
+				if p.Streamed {
+					list = append(list, p.Module)
+				}
 			}
+			return list
 		}
-		return list
-	}
-	if got := streamed(); len(got) != toyLayers {
-		t.Errorf("streamed are %v, and all layers should be", got)
-	}
-	if err := y.obey(sdk.Order{Move: &sdk.MoveOrder{Module: "layers.1", Device: "cpu"}}); err != nil {
-		t.Fatal(err)
-	}
-	if got := streamed(); len(got) != toyLayers-1 || slices.Contains(got, "layers.1") {
-		t.Errorf("with layers.1 on the cpu streamed are %v", got)
-	}
-	if err := y.obey(budget(10 * toyTwo)); err != nil {
-		t.Fatal(err)
-	}
-	if got := streamed(); len(got) != 0 {
-		t.Errorf("with room for all streamed are %v", got)
-	}
+		if got := streamed(); len(got) != toyLayers {
+			t.Errorf("streamed are %v, and all layers should be", got)
+		}
+		if err := y.obey(sdk.Order{Move: &sdk.MoveOrder{Module: "layers.1", Device: "cpu"}}); err != nil {
+			t.Fatal(err)
+		}
+		if got := streamed(); len(got) != toyLayers-1 || slices.Contains(got, "layers.1") {
+			t.Errorf("with layers.1 on the cpu streamed are %v", got)
+		}
+		if err := y.obey(budget(10 * toyTwo)); err != nil {
+			t.Fatal(err)
+		}
+		if got := streamed(); len(got) != 0 {
+			t.Errorf("with room for all streamed are %v", got)
+		}
+	})
 }
 
 func TestABudgetTooSmallForOneLayerSendsItToTheCPU(t *testing.T) {
-	y := newToy(t, toyRoom+toyStates+toyWeight/2, all)
-	y.pass(nil)
-	if at := y.place("layers.0"); at != "cpu" {
-		t.Errorf("layers.0 is on %s, where its weights do not fit", at)
-	}
+	atEveryPace(t, func(t *testing.T, pace far.Pace) {
+		y := newToy(t, pace, toyRoom+toyStates+toyWeight/2, all)
+		y.pass(nil)
+		if at := y.place("layers.0"); at != "cpu" {
+			t.Errorf("layers.0 is on %s, where its weights do not fit", at)
+		}
+	})
 }
 
 func TestShrinkingBudgets(t *testing.T) {
-	for _, c := range []struct {
-		name  string
-		bytes int64
-	}{
-		{"one layer fewer", toyTwo - toyWeight}, {"states only", toyRoom + toyStates}, {"two states", toyRoom + 2*toyState},
-		{"less than activations", toyRoom - 1}, {"nothing", 0},
-	} {
-		for _, midstep := range []bool{false, true} {
-			t.Run(fmt.Sprintf("%s/midstep=%v", c.name, midstep), func(t *testing.T) {
-				y := newToy(t, toyTwo, all)
-				y.pass(nil)
-				if !midstep {
-					if err := y.obey(budget(c.bytes)); err != nil {
-						t.Fatal(err)
-					}
-				} else {
-					var job *order
-					y.pass(func(layer int) {
-						if layer == 1 {
-							job = y.r.post(budget(c.bytes)) // within the step, before its next border
+	atEveryPace(t, func(t *testing.T, pace far.Pace) {
+		for _, c := range []struct {
+			name  string
+			bytes int64
+		}{
+			{"one layer fewer", toyTwo - toyWeight}, {"states only", toyRoom + toyStates}, {"two states", toyRoom + 2*toyState},
+			{"less than activations", toyRoom - 1}, {"nothing", 0},
+		} {
+			for _, midstep := range []bool{false, true} {
+				t.Run(fmt.Sprintf("%s/midstep=%v", c.name, midstep), func(t *testing.T) {
+					y := newToy(t, pace, toyTwo, all)
+					y.pass(nil)
+					if !midstep {
+						if err := y.obey(budget(c.bytes)); err != nil {
+							t.Fatal(err)
 						}
-						if used := y.far.Usage().Used; job != nil && len(job.done) > 0 && used > c.bytes {
-							t.Errorf("the order is called done at layer %d with %d bytes used, %d are allowed", layer, used, c.bytes)
+					} else {
+						var job *order
+						y.pass(func(layer int) {
+							if layer == 1 {
+								job = y.r.post(budget(c.bytes)) // within the step, before its next border
+							}
+							if used := y.far.Usage().Used; job != nil && len(job.done) > 0 && used > c.bytes {
+								t.Errorf("the order is called done at layer %d with %d bytes used, %d are allowed", layer, used, c.bytes)
+							}
+						})
+						if err := job.await(t.Context()); err != nil {
+							t.Fatal(err)
 						}
-					})
-					if err := job.await(t.Context()); err != nil {
-						t.Fatal(err)
 					}
-				}
-				if used := y.far.Usage().Used; used > c.bytes {
-					t.Errorf("%d bytes are used after the order, %d are allowed", used, c.bytes)
-				}
-				y.pass(nil)
-			})
+					if used := y.far.Usage().Used; used > c.bytes {
+						t.Errorf("%d bytes are used after the order, %d are allowed", used, c.bytes)
+					}
+					y.pass(nil)
+				})
+			}
 		}
-	}
+	})
 }
 
 // Where the CPU has no room for what a device would give up, a budget that cannot be kept is refused and nothing of it stays: every
 // layer can be computed somewhere, then as before. The least that the refusal names works.
 func TestABudgetThatTheCPUHasNoRoomForIsRefused(t *testing.T) {
-	for _, room := range []int64{0, 1, 2} { // states that the CPU has room for
-		for _, midstep := range []bool{false, true} {
-			t.Run(fmt.Sprintf("room for %d/midstep=%v", room, midstep), func(t *testing.T) {
-				y := newToy(t, toyTwo, all)
-				y.cpu().SetBudget(room*toyState + 1)
-				obey := func(o sdk.Order) error {
-					if !midstep {
-						return y.obey(o)
-					}
-					var job *order
-					y.pass(func(layer int) {
-						if layer == 1 {
-							job = y.r.post(o)
+	atEveryPace(t, func(t *testing.T, pace far.Pace) {
+		for _, room := range []int64{0, 1, 2} { // states that the CPU has room for
+			for _, midstep := range []bool{false, true} {
+				t.Run(fmt.Sprintf("room for %d/midstep=%v", room, midstep), func(t *testing.T) {
+					y := newToy(t, pace, toyTwo, all)
+					y.cpu().SetBudget(room*toyState + 1)
+					obey := func(o sdk.Order) error {
+						if !midstep {
+							return y.obey(o)
 						}
-					})
-					return job.await(t.Context())
-				}
-				y.pass(nil)
-				least := toyRoom + (toyLayers-room)*toyState + toyWeight // the states that stay, and one layer at a time
-				for _, bytes := range []int64{0, toyRoom + toyStates, least - 1} {
-					err := obey(budget(bytes))
-					if want := fmt.Sprintf("least that works is %d", least); err == nil || !strings.Contains(err.Error(), want) {
-						t.Fatalf("%d bytes: %v, want %q", bytes, err, want)
-					}
-					if u := y.far.Usage(); u.Budget != toyTwo {
-						t.Errorf("after the refusal the budget is %d, it was %d", u.Budget, toyTwo)
+						var job *order
+						y.pass(func(layer int) {
+							if layer == 1 {
+								job = y.r.post(o)
+							}
+						})
+						return job.await(t.Context())
 					}
 					y.pass(nil)
-					if at := y.place("layers.3"); at != "far" {
-						t.Errorf("after the refusal layers.3 is on %s", at)
+					least := toyRoom + (toyLayers-room)*toyState + toyWeight // the states that stay, and one layer at a time
+					for _, bytes := range []int64{0, toyRoom + toyStates, least - 1} {
+						err := obey(budget(bytes))
+						if want := fmt.Sprintf("least that works is %d", least); err == nil || !strings.Contains(err.Error(), want) {
+							t.Fatalf("%d bytes: %v, want %q", bytes, err, want)
+						}
+						if u := y.far.Usage(); u.Budget != toyTwo {
+							t.Errorf("after the refusal the budget is %d, it was %d", u.Budget, toyTwo)
+						}
+						y.pass(nil)
+						if at := y.place("layers.3"); at != "far" {
+							t.Errorf("after the refusal layers.3 is on %s", at)
+						}
 					}
-				}
-				if err := obey(budget(least)); err != nil {
-					t.Fatal(err)
-				}
-				if used := y.far.Usage().Used; used > least {
-					t.Errorf("%d bytes are used after the order, %d are allowed", used, least)
-				}
-				y.pass(nil)
-			})
+					if err := obey(budget(least)); err != nil {
+						t.Fatal(err)
+					}
+					if used := y.far.Usage().Used; used > least {
+						t.Errorf("%d bytes are used after the order, %d are allowed", used, least)
+					}
+					y.pass(nil)
+				})
+			}
 		}
-	}
+	})
 }
 
 // Reports and queries do not wait for the end of a step: a report is there at once, a query's answer at the next border.
 func TestAQueryIsAnsweredWithinAStep(t *testing.T) {
-	t.Run("settled", func(t *testing.T) {
-		queryWithinAStep(t, newToy(t, toyRoom+toyStates+toyLayers*toyWeight, all), toyLayers, toyLayers)
-	})
-	t.Run("streamed", func(t *testing.T) { // there is room for two, of which one is on its way or has just arrived
-		queryWithinAStep(t, newToy(t, toyTwo, all), 1, 2)
+	atEveryPace(t, func(t *testing.T, pace far.Pace) {
+		t.Run("settled", func(t *testing.T) {
+			queryWithinAStep(t, newToy(t, pace, toyRoom+toyStates+toyLayers*toyWeight, all), toyLayers, toyLayers)
+		})
+		t.Run("streamed", func(t *testing.T) { // there is room for two, of which one is on its way or has just arrived
+			least := 1
+			if pace != far.Now() {
+				least = 0 // and for the other, which a queue is to compute with, nobody has waited yet
+			}
+			queryWithinAStep(t, newToy(t, pace, toyTwo, all), least, 2)
+		})
 	})
 }
 
@@ -550,122 +637,132 @@ func queryWithinAStep(t *testing.T, y *toy, least, most int) {
 }
 
 func TestAGrowingBudgetIsUsed(t *testing.T) {
-	y := newToy(t, toyTwo, all)
-	y.pass(nil)
-	if err := y.obey(budget(0)); err != nil {
-		t.Fatal(err)
-	}
-	y.pass(nil)
-	if at := y.place("layers.3"); at != "cpu" {
-		t.Fatalf("without a budget layers.3 is on %s", at)
-	}
-	if err := y.obey(budget(toyTwo)); err != nil {
-		t.Fatal(err)
-	}
-	y.pass(nil)
-	if at := y.place("layers.3"); at != "far" {
-		t.Errorf("with the budget back layers.3 is on %s", at)
-	}
+	atEveryPace(t, func(t *testing.T, pace far.Pace) {
+		y := newToy(t, pace, toyTwo, all)
+		y.pass(nil)
+		if err := y.obey(budget(0)); err != nil {
+			t.Fatal(err)
+		}
+		y.pass(nil)
+		if at := y.place("layers.3"); at != "cpu" {
+			t.Fatalf("without a budget layers.3 is on %s", at)
+		}
+		if err := y.obey(budget(toyTwo)); err != nil {
+			t.Fatal(err)
+		}
+		y.pass(nil)
+		if at := y.place("layers.3"); at != "far" {
+			t.Errorf("with the budget back layers.3 is on %s", at)
+		}
+	})
 }
 
 func TestOrdersThatCannotBe(t *testing.T) {
-	y := newToy(t, toyRoom+toyState+toyWeight/2, none)
-	for _, c := range []struct {
-		order sdk.Order
-		want  string
-	}{
-		{move("layers.9", "far"), `no module "layers.9"`},
-		{move("layers.1", "gpu.7"), `no device "gpu.7"`},
-		{move("layers.1", "far"), "exceed the budget"},
-		{sdk.Order{Budget: &sdk.BudgetOrder{Device: "gpu.7", Bytes: 1}}, `no device "gpu.7"`},
-	} {
-		if err := y.obey(c.order); err == nil || !strings.Contains(err.Error(), c.want) {
-			t.Errorf("%+v: %v, want %q", c.order, err, c.want)
+	atEveryPace(t, func(t *testing.T, pace far.Pace) {
+		y := newToy(t, pace, toyRoom+toyState+toyWeight/2, none)
+		for _, c := range []struct {
+			order sdk.Order
+			want  string
+		}{
+			{move("layers.9", "far"), `no module "layers.9"`},
+			{move("layers.1", "gpu.7"), `no device "gpu.7"`},
+			{move("layers.1", "far"), "exceed the budget"},
+			{sdk.Order{Budget: &sdk.BudgetOrder{Device: "gpu.7", Bytes: 1}}, `no device "gpu.7"`},
+		} {
+			if err := y.obey(c.order); err == nil || !strings.Contains(err.Error(), c.want) {
+				t.Errorf("%+v: %v, want %q", c.order, err, c.want)
+			}
+			if at := y.place("layers.1"); at != "cpu" {
+				t.Errorf("after a refused order layers.1 is on %s", at)
+			}
+			if used := y.used(); used != 0 {
+				t.Errorf("%+v, which was refused, left %d bytes on the device", c.order, used)
+			}
 		}
-		if at := y.place("layers.1"); at != "cpu" {
-			t.Errorf("after a refused order layers.1 is on %s", at)
-		}
-		if used := y.far.Usage().Used; used != 0 {
-			t.Errorf("%+v, which was refused, left %d bytes on the device", c.order, used)
-		}
-	}
-	y.pass(nil)
+		y.pass(nil)
+	})
 }
 
 // A device that may hold nothing has no room for an order either.
 func TestABudgetOfNothingIsALimit(t *testing.T) {
-	y := newToy(t, toyTwo, none)
-	if err := y.obey(budget(0)); err != nil {
-		t.Fatal(err)
-	}
-	if err := y.obey(move("layers.1", "far")); err == nil || !strings.Contains(err.Error(), "exceed the budget") {
-		t.Errorf("a module is moved there: %v", err)
-	}
+	atEveryPace(t, func(t *testing.T, pace far.Pace) {
+		y := newToy(t, pace, toyTwo, none)
+		if err := y.obey(budget(0)); err != nil {
+			t.Fatal(err)
+		}
+		if err := y.obey(move("layers.1", "far")); err == nil || !strings.Contains(err.Error(), "exceed the budget") {
+			t.Errorf("a module is moved there: %v", err)
+		}
+	})
 }
 
 // The CPU holds what the model takes as long as it is loaded; an order for less names the least, and that works. Pictures that are
 // only remembered are no part of it, and go when there is no room for them.
 func TestTheLeastThatTheCPUCanDoWith(t *testing.T) {
-	y := newToy(t, 0, none)
-	e := newStare(t, y, stare{hidden: 10})
-	y.r.crowded = e.album.fit
-	lookAt(t, e, []byte{1, 2, 3}, 0)
-	pictures := picturesOf(y.cpu())
-	least := y.cpu().Usage().Used - pictures
-	if least != toyStates || pictures == 0 {
-		t.Fatalf("%d bytes are used, %d of them by pictures", least, pictures)
-	}
-	cpu := func(bytes int64) sdk.Order {
-		return sdk.Order{Budget: &sdk.BudgetOrder{Device: "cpu", Bytes: bytes}}
-	}
-	if err := y.obey(cpu(least - 1)); err == nil || !strings.Contains(err.Error(), fmt.Sprintf("the least that works is %d;", least)) {
-		t.Errorf("a byte less than the least: %v", err)
-	}
-	if n := picturesOf(y.cpu()); n != pictures {
-		t.Errorf("a refused order changed the memory of pictures from %d to %d", pictures, n)
-	}
-	for bytes, want := range map[int64]int64{least + pictures: pictures, least: 0} {
+	atEveryPace(t, func(t *testing.T, pace far.Pace) {
+		y := newToy(t, pace, 0, none)
+		e := newStare(t, y, stare{hidden: 10})
+		y.r.crowded = e.album.fit
 		lookAt(t, e, []byte{1, 2, 3}, 0)
-		if err := y.obey(cpu(bytes)); err != nil {
-			t.Errorf("%d bytes: %v", bytes, err)
+		pictures := picturesOf(y.cpu())
+		least := y.cpu().Usage().Used - pictures
+		if least != toyStates || pictures == 0 {
+			t.Fatalf("%d bytes are used, %d of them by pictures", least, pictures)
 		}
-		if n := picturesOf(y.cpu()); n != want || y.cpu().Usage().Budget != bytes {
-			t.Errorf("in %d bytes pictures have %d, want %d", bytes, n, want)
+		cpu := func(bytes int64) sdk.Order {
+			return sdk.Order{Budget: &sdk.BudgetOrder{Device: "cpu", Bytes: bytes}}
 		}
-		y.cpu().SetBudget(0)
-	}
+		if err := y.obey(cpu(least - 1)); err == nil || !strings.Contains(err.Error(), fmt.Sprintf("the least that works is %d;", least)) {
+			t.Errorf("a byte less than the least: %v", err)
+		}
+		if n := picturesOf(y.cpu()); n != pictures {
+			t.Errorf("a refused order changed the memory of pictures from %d to %d", pictures, n)
+		}
+		for bytes, want := range map[int64]int64{least + pictures: pictures, least: 0} {
+			lookAt(t, e, []byte{1, 2, 3}, 0)
+			if err := y.obey(cpu(bytes)); err != nil {
+				t.Errorf("%d bytes: %v", bytes, err)
+			}
+			if n := picturesOf(y.cpu()); n != want || y.cpu().Usage().Budget != bytes {
+				t.Errorf("in %d bytes pictures have %d, want %d", bytes, n, want)
+			}
+			y.cpu().SetBudget(0)
+		}
+	})
 }
 
 // Orders from other goroutines at any moment, also between steps: every pass finds what it needs where it is told, and the
 // device never holds more than the largest budget.
 func TestRandomOrdersWhileStepsRun(t *testing.T) {
-	y := newToy(t, toyTwo, all)
-	stop, wg := make(chan struct{}), sync.WaitGroup{}
-	for seed := range uint64(2) {
-		wg.Go(func() {
-			r := rand.New(rand.NewPCG(seed, 1))
-			for {
-				select {
-				case <-stop:
-					return
-				default:
+	atEveryPace(t, func(t *testing.T, pace far.Pace) {
+		y := newToy(t, pace, toyTwo, all)
+		stop, wg := make(chan struct{}), sync.WaitGroup{}
+		for seed := range uint64(2) {
+			wg.Go(func() {
+				r := rand.New(rand.NewPCG(seed, 1))
+				for {
+					select {
+					case <-stop:
+						return
+					default:
+					}
+					o := move(y.mod[r.IntN(len(y.mod))].ID, []string{"cpu", "far"}[r.IntN(2)])
+					if r.IntN(3) == 0 {
+						o = budget(r.Int64N(toyTwo))
+					}
+					if err := y.obey(o); err != nil && !strings.Contains(err.Error(), "budget") {
+						t.Errorf("%+v: %v", o, err)
+					}
 				}
-				o := move(y.mod[r.IntN(len(y.mod))].ID, []string{"cpu", "far"}[r.IntN(2)])
-				if r.IntN(3) == 0 {
-					o = budget(r.Int64N(toyTwo))
-				}
-				if err := y.obey(o); err != nil && !strings.Contains(err.Error(), "budget") {
-					t.Errorf("%+v: %v", o, err)
-				}
-			}
-		})
-	}
-	for range 300 {
-		y.pass(nil)
-	}
-	close(stop)
-	wg.Wait()
-	if u := y.far.Usage(); u.Peak > toyTwo {
-		t.Errorf("the device held %d bytes, the largest budget was %d", u.Peak, toyTwo)
-	}
+			})
+		}
+		for range 300 {
+			y.pass(nil)
+		}
+		close(stop)
+		wg.Wait()
+		if u := y.far.Usage(); u.Peak > toyTwo {
+			t.Errorf("the device held %d bytes, the largest budget was %d", u.Peak, toyTwo)
+		}
+	})
 }

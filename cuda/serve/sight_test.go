@@ -11,6 +11,7 @@ import (
 	"testing"
 	"testing/synctest"
 
+	"github.com/inference-pio/inference-pio/cuda/far"
 	"github.com/inference-pio/inference-pio/sdk"
 	"github.com/inference-pio/inference-pio/sdk/engine"
 )
@@ -18,7 +19,7 @@ import (
 // While a picture is looked at, what lies between two pieces is counted besides its pixels and what is seen of it; when it is seen,
 // no more.
 func TestWhatAPictureTakesPieceByPiece(t *testing.T) {
-	y := newToy(t, 0, none)
+	y := newToy(t, far.Now(), 0, none)
 	e := newStare(t, y, stare{hidden: 3})
 	const tokens = 100
 	p, err := e.Look(t.Context(), slices.Repeat([]byte{1}, tokens), true)
@@ -47,7 +48,7 @@ func TestWhatAPictureTakesPieceByPiece(t *testing.T) {
 
 // All pictures of a request are seen before it goes on, one after the other.
 func TestAllPicturesOfARequestAreSeen(t *testing.T) {
-	y := newToy(t, 0, none)
+	y := newToy(t, far.Now(), 0, none)
 	e := newStare(t, y, stare{hidden: 1})
 	var media []engine.Media
 	for _, file := range [][]byte{{1, 2}, {3}, {4, 5, 6}} {
@@ -135,7 +136,7 @@ func TestBrokenFilesGiveTheirTurnBack(t *testing.T) {
 
 // What is seen of a picture can take more than decoding it; when there is no room for it, that is said, and the bytes are free again.
 func TestAPictureWhoseFeaturesDoNotFitIsRefused(t *testing.T) {
-	y := newToy(t, 0, none)
+	y := newToy(t, far.Now(), 0, none)
 	before := y.cpu().Usage().Used
 	y.cpu().SetBudget(before + 1000)
 	e := newStare(t, y, stare{hidden: 10, cost: 1})
@@ -153,7 +154,7 @@ func TestAPictureWhoseFeaturesDoNotFitIsRefused(t *testing.T) {
 func TestAPictureWithoutRoomToBeLookedAtFailsAlone(t *testing.T) {
 	for name, room := range map[string]int64{"between its pieces": 10, "for activations": 1000} {
 		t.Run(name, func(t *testing.T) {
-			y := newToy(t, 0, none)
+			y := newToy(t, far.Now(), 0, none)
 			e := newStare(t, y, stare{hidden: 1})
 			p, err := e.Look(t.Context(), slices.Repeat([]byte{1}, 100), true)
 			if err != nil {
@@ -195,9 +196,9 @@ func TestAPictureInUseIsKept(t *testing.T) {
 }
 
 // onFar has the toy's first module be a tower, on far, with so many bytes of room beside it.
-func onFar(t *testing.T, room int64) (*toy, *eyes) {
+func onFar(t *testing.T, pace far.Pace, room int64) (*toy, *eyes) {
 	t.Helper()
-	y := newToy(t, toyRoom+toyWeight+room, none)
+	y := newToy(t, pace, toyRoom+toyWeight+room, none)
 	if err := y.obey(move("embed_tokens", "far")); err != nil {
 		t.Fatal(err)
 	}
@@ -208,31 +209,33 @@ func onFar(t *testing.T, room int64) (*toy, *eyes) {
 // A tower on another device has memory for a picture's activations there while one is looked at, on every way out no longer, and
 // without room there it is computed on the CPU.
 func TestATowerElsewhere(t *testing.T) {
-	file := slices.Repeat([]byte{5}, 100)
-	for name, c := range map[string]struct {
-		room int64
-		at   string
-	}{"with room": {1 << 20, "far"}, "without": {500, "cpu"}} {
-		t.Run(name, func(t *testing.T) {
-			y, e := onFar(t, c.room)
-			before := y.far.Usage().Used
-			lookAt(t, e, file, 1)
-			if used := y.far.Usage().Used; c.at == "far" && used <= before {
-				t.Errorf("%d bytes are held there while a picture is looked at, %d without", used, before)
-			}
-			(&stepper{eyes: e, place: y.r}).Rest() // its request has ended
-			if used := y.far.Usage().Used; used > before {
-				t.Errorf("%d bytes are held there of a picture given up, %d before", used, before)
-			}
-			if s := lookAt(t, e, file, 2); !s.done || s.features[0][99] != 40 {
-				t.Errorf("it is seen as %v", s.features)
-			}
-			if at := y.place("embed_tokens"); at != c.at {
-				t.Errorf("the tower is on %s", at)
-			}
-			if used := y.far.Usage().Used; used > before || (c.at == "cpu") != (used == 0) {
-				t.Errorf("%d bytes are held there when it is seen, %d before", used, before)
-			}
-		})
-	}
+	atEveryPace(t, func(t *testing.T, pace far.Pace) {
+		file := slices.Repeat([]byte{5}, 100)
+		for name, c := range map[string]struct {
+			room int64
+			at   string
+		}{"with room": {1 << 20, "far"}, "without": {500, "cpu"}} {
+			t.Run(name, func(t *testing.T) {
+				y, e := onFar(t, pace, c.room)
+				before := y.used()
+				lookAt(t, e, file, 1)
+				if used := y.used(); c.at == "far" && used <= before {
+					t.Errorf("%d bytes are held there while a picture is looked at, %d without", used, before)
+				}
+				(&stepper{eyes: e, place: y.r}).Rest() // its request has ended
+				if used := y.used(); used > before {
+					t.Errorf("%d bytes are held there of a picture given up, %d before", used, before)
+				}
+				if s := lookAt(t, e, file, 2); !s.done || s.features[0][99] != 40 {
+					t.Errorf("it is seen as %v", s.features)
+				}
+				if at := y.place("embed_tokens"); at != c.at {
+					t.Errorf("the tower is on %s", at)
+				}
+				if used := y.used(); used > before || (c.at == "cpu") != (used == 0) {
+					t.Errorf("%d bytes are held there when it is seen, %d before", used, before)
+				}
+			})
+		}
+	})
 }

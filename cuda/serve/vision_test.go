@@ -11,6 +11,7 @@ import (
 
 	"github.com/inference-pio/inference-pio/cuda"
 	"github.com/inference-pio/inference-pio/cuda/cpu"
+	"github.com/inference-pio/inference-pio/cuda/far"
 	"github.com/inference-pio/inference-pio/sdk/engine"
 )
 
@@ -106,7 +107,7 @@ func lookAt(t *testing.T, e *eyes, file []byte, pieces int) *sight {
 // Requests can end while their pictures are being looked at. Those pictures go on where they were when they come again, whatever
 // was looked at meanwhile, and their memory is given back.
 func TestPicturesGivenUpGoOnWhenTheyComeAgain(t *testing.T) {
-	y := newToy(t, 0, func(int) bool { return false })
+	y := newToy(t, far.Now(), 0, func(int) bool { return false })
 	before := activationsOf(y)
 	e := newStare(t, y, stare{})
 	large, small := slices.Repeat([]byte{3}, 5000), []byte{1, 2}
@@ -133,7 +134,7 @@ func TestPicturesGivenUpGoOnWhenTheyComeAgain(t *testing.T) {
 
 // A request that ends while its picture is being looked at leaves no memory behind, though nobody else sends one.
 func TestRestGivesBackThePictureThatNobodyWants(t *testing.T) {
-	y := newToy(t, 0, func(int) bool { return false })
+	y := newToy(t, far.Now(), 0, func(int) bool { return false })
 	used := func() int64 { return activationsOf(y) }
 	before := used()
 	e := newStare(t, y, stare{})
@@ -155,7 +156,7 @@ func TestRestGivesBackThePictureThatNobodyWants(t *testing.T) {
 
 // A piece that fails, for want of memory perhaps, fails its request; who sends the picture again gets it whole.
 func TestAPictureThatFailedIsLookedAtAnew(t *testing.T) {
-	y := newToy(t, 0, func(int) bool { return false })
+	y := newToy(t, far.Now(), 0, func(int) bool { return false })
 	fail := false
 	e := newStare(t, y, stare{fail: &fail})
 	for piece := range 3 {
