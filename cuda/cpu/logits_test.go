@@ -64,16 +64,21 @@ func hardLogits(rng *rand.Rand, n int) []float32 {
 // columns are lengths around a vector, and a vocabulary.
 var columns = []int{1, 2, 7, 8, 9, 64, 1001, 151_936}
 
-// TestArgmaxIsTheFirstOfTheLargest, also of ties, infinities and what is no number.
+// TestArgmaxIsTheFirstOfTheLargest, also of ties, infinities and what is no number; what it is tells whether all are.
 func TestArgmaxIsTheFirstOfTheLargest(t *testing.T) {
 	eachTable(t, func(t *testing.T, d *device) {
 		for _, n := range columns {
 			x := hardLogits(rand.New(rand.NewPCG(81, 1)), n)
-			got, want := slices.Repeat([]int32{-1}, len(x)/n), make([]int32, len(x)/n)
-			d.run(t, cuda.NewOp(cuda.OpArgmax).Gives(i32(got)).Takes(f32(x, n)))
-			spec.Argmax(want, x, n)
+			rows := len(x) / n
+			got, want := slices.Repeat([]int32{-1}, rows), make([]int32, rows)
+			values, wantValues := make([]float32, rows), make([]float32, rows)
+			d.run(t, cuda.NewOp(cuda.OpArgmax).Gives(i32(got), f32(values)).Takes(f32(x, n)))
+			spec.Argmax(want, wantValues, x, n)
 			sameInts(t, shape(n), got, want)
 			for r := range got { // alone
+				if !same(values[r], wantValues[r]) {
+					t.Fatalf("%d, row %d: the largest is %g, not %g", n, r, values[r], wantValues[r])
+				}
 				one := []int32{-1}
 				d.run(t, cuda.NewOp(cuda.OpArgmax).Gives(i32(one)).Takes(f32(x[r*n:(r+1)*n], n)))
 				sameInts(t, "alone", one, want[r:r+1])

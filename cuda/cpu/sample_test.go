@@ -103,7 +103,7 @@ func sample(rng *rand.Rand, code cuda.OpCode, rows int) *cuda.Op {
 		m := newMixture(rng, "bf16", rows, 9, 3, n, 13)
 		return expertSum(make([]float32, rows*n), random(rng, rows*3*n), m)
 	case cuda.OpArgmax:
-		return op.Gives(i32(upTo(1))).Takes(floats(n))
+		return op.Gives(i32(upTo(1)), floats()).Takes(floats(n))
 	case cuda.OpTopK:
 		return op.Gives(i32(slices.Repeat(upTo(1), 4), 4), floats(4)).Takes(floats(n))
 	case cuda.OpLogSum:

@@ -55,7 +55,7 @@ static void argmax(const void *args, size_t task) {
   float most = most_of(x, n);
   while (i < n && x[i] != most)
     i++;
-  a->most[task] = i < n ? most : 0;
+  a->most[task] = i < n ? x[i] : 0; // of zeros the sign
   a->index[task] = i < n ? (int32_t)(begin + i) : -1; // there is no number
   a->odd[task] = has_nan(x, n);
 }

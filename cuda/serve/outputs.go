@@ -89,7 +89,7 @@ func (o *outputs) list() []int32 {
 
 // look adds to a step what is wanted of its final states x.
 func (o *outputs) look(s *cuda.Step, m Model, x cuda.Tensor) {
-	n, chosen := o.embedded(), o.chosen()
+	n := o.embedded()
 	o.logits = m.Unembed(s, x.Slice(0, n))
 	if s.Measuring() { // as if all rows were asked for everything, and each came alone
 		s.Argmax(o.logits)
@@ -97,6 +97,10 @@ func (o *outputs) look(s *cuda.Step, m Model, x cuda.Tensor) {
 		s.Empty(n, rowAlign/4)
 		return
 	}
+	if o.logits.Device() == nil { // nothing need travel, and the engine's own filter is faster than TopK
+		o.few, o.all = o.all[:0], append(o.few, o.all...)
+	}
+	chosen := o.chosen()
 	if len(o.final) > 0 {
 		o.states = s.RowsToHost(x.Slice(n, x.Rows()))
 	}

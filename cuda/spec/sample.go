@@ -8,15 +8,21 @@ import (
 // sample.go has the ops on logits that let a device choose, for rows of n elements.
 
 // Argmax is cuda.Step.Argmax; 0 for a row without a number.
-func Argmax(index []int32, x []float32, n int) {
+func Argmax(index []int32, values, x []float32, n int) {
 	for r := range index {
-		best := -1
+		best, odd := -1, float32(0)
 		for i, v := range x[r*n : (r+1)*n] {
-			if v == v && (best < 0 || v > x[r*n+best]) {
+			switch {
+			case v != v:
+				odd = v
+			case best < 0 || v > x[r*n+best]:
 				best = i
 			}
 		}
-		index[r] = int32(max(best, 0))
+		best = max(best, 0)
+		if index[r], values[r] = int32(best), x[r*n+best]; odd != 0 {
+			values[r] = odd
+		}
 	}
 }
 

@@ -148,19 +148,23 @@ func TestWhatTheCandidatesCannotDecide(t *testing.T) {
 	row := []float32{5, 5, 9, 8} // the candidates are 2, 3 and 0
 	ids, logits := largest(row, 3)
 	for name, c := range map[string]struct {
-		p    Params
-		seen []int32
-		want bool
+		p       Params
+		seen    []int32
+		without []int32
+		want    bool
 	}{
-		"the best falls to where others are":   {Params{PresencePenalty: 4}, []int32{2, 3}, false},
-		"the best stays above them":            {Params{PresencePenalty: 2}, []int32{2, 3}, true},
-		"the second falls to where others are": {Params{Temperature: 1, TopK: 2, PresencePenalty: 3}, []int32{3}, false},
-		"the third has equals":                 {Params{Temperature: 1, TopK: 3}, nil, false},
-		"the second has none":                  {Params{Temperature: 1, TopK: 2}, nil, true},
+		"the best falls to where others are":   {Params{PresencePenalty: 4}, []int32{2, 3}, nil, false},
+		"the best stays above them":            {Params{PresencePenalty: 2}, []int32{2, 3}, nil, true},
+		"the second falls to where others are": {Params{Temperature: 1, TopK: 2, PresencePenalty: 3}, []int32{3}, nil, false},
+		"the third has equals":                 {Params{Temperature: 1, TopK: 3}, nil, nil, false},
+		"the third is ruled out":               {Params{Temperature: 1, TopK: 3}, nil, []int32{0}, false},
+		"the second has none":                  {Params{Temperature: 1, TopK: 2}, nil, nil, true},
 	} {
 		s := NewSampler(c.p, 0)
 		s.Answer(c.seen...)
-		if got := s.Ask(0).Among(ids, logits, len(row)); got != c.want {
+		choice := s.Ask(0)
+		choice.Without = c.without
+		if got := choice.Among(ids, logits, len(row)); got != c.want {
 			t.Errorf("%s: decided %v, want %v", name, got, c.want)
 		}
 	}

@@ -14,9 +14,18 @@
 //   - The last row of what is known of a sequence is an Output; with [Config.PromptLogprobs] other rows of one block of a
 //     prompt may be, too.
 //   - A chunk of a prompt ends at a multiple of [Config.ChunkMultiple] positions or at the prompt's end.
+//   - An Output's Choice says what its logits are for. The model may make it in Step, and then returns no logits for the row.
 //
 // So if the model's arithmetic for a row depends only on the row's form, position and history, then the answer depends only
 // on the prompt, the parameters and the seed: not on the batch, the chunks, preemption, or a restart of the process.
+//
+// # Who chooses
+//
+// A [Choice] is what the next id depends on besides the logits: parameters, counts of ids, ids ruled out or allowed, a number drawn by
+// seed and position. One piece of code makes it, whoever calls it: the engine, from the logits that a model returns, or a model
+// that leaves them on a device and brings only the largest (Choice.Candidates says how many), by Choice.Among. That tells if they do not
+// decide; then the model returns the row. So both give the same id to the bit. Log-probabilities, and distributions that top_k does not cut,
+// take all logits; so does a row that several requests with one prompt draw from, which has no Choice.
 //
 // # Who is computed when
 //
