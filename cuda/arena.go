@@ -223,6 +223,29 @@ func (s *Step) copyNode(n *node, section, dev int) bool {
 	return true
 }
 
+// RowsToHost is ToHost for some rows of an activation, which come alone; the others stay where they are.
+func (s *Step) RowsToHost(t Tensor) Tensor {
+	if s.err != nil || s.measuring || t.sec == 0 || t.dev == nil {
+		return s.ToHost(t)
+	}
+	if n := s.nodeOf(t); n == nil || n.at[0] != nil {
+		return s.ToHost(t)
+	}
+	y := s.make(0, t.dtype, t.nd, t.dim)
+	if s.err != nil {
+		return Tensor{}
+	}
+	q, sec := s.queues[s.indexOf(t.dev)], &s.secs[s.section]
+	q.Wait(s.queues[0].Mark()) // what the CPU had there is done with
+	q.CopyOut(y, t)
+	if e := q.Mark(); e != nil {
+		s.nodeOf(y).arrive = e
+		sec.borrowed = append(sec.borrowed, e)
+	}
+	y.below = t.below
+	return y
+}
+
 // Mark is a point in the making of a layer's activations; see Rewind.
 type Mark struct {
 	section, nodes int

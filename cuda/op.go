@@ -50,7 +50,7 @@ const (
 	OpExperts   // y, rows, inner | x, index, weights | experts
 	OpExpertSum // y | rows, index, weights
 
-	OpArgmax // index | x
+	OpArgmax // index, value or none | x
 	OpTopK   // index, values | x
 	OpLogSum // y | x
 

@@ -176,7 +176,8 @@ func (s *Step) Here(x Tensor) Tensor { return s.on(s.current, x) }
 // Entered is how many layers and other modules the passes have entered so far: it grows while work advances. Any goroutine may ask.
 func (s *Step) Entered() uint64 { return s.entered.Load() }
 
-// End waits for the pass and gives its first error. Its last activations stay readable until the next Begin.
+// End waits for the pass and gives its first error. Its last activations stay readable until the next Begin; those that lie elsewhere may
+// still be brought to the host, with another End to wait for them.
 func (s *Step) End() error {
 	s.open = false
 	for _, q := range s.queues {

@@ -119,7 +119,7 @@ INLINE void latent_values(const int C, int layout, const latent_args *a, size_t 
   }
   UNROLL for (int c = 0; c < C; c++)
     w[c] = element_at(layout, a->w, row + (size_t)c, 0);
-  latent_dots(C, layout, a, w, layout == BF16X8 ? STREAM : (size_t)C * a->rank * size_of(layout), head, o);
+  latent_dots(C, layout, a, w, ahead_of(layout, ROWS_MANY, C, a->rank), head, o);
 }
 
 // A task of latent_value is some values of one head, for all rows.

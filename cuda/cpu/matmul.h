@@ -59,8 +59,15 @@ INLINE void dots(const int R, const int C, int layout, const float *const *x, co
   }
 }
 
-// STREAM is how far ahead of a stream of blocks is fetched.
-enum { STREAM = 1024 };
+// ahead_of says how far behind a row of weights lies what is fetched meanwhile: the next rows, or the next row of blocks, of which one
+// row of x that goes through all of a block only needs what comes soon.
+enum { STREAM = 6144 };
+
+INLINE size_t ahead_of(int layout, int R, int C, size_t in) {
+  if (layout == BF16X8)
+    return R == 1 && C == PACK ? STREAM : PACK * in * 2;
+  return (size_t)C * in * size_of(layout);
+}
 
 // dots_at computes outs o..o+C-1 for rows r..r+R-1.
 INLINE void dots_at(const int R, const int C, int layout, const matmul_args *a, size_t r, size_t o) {
@@ -77,7 +84,7 @@ INLINE void dots_at(const int R, const int C, int layout, const matmul_args *a, 
   }
   UNROLL for (int c = 0; c < C; c++)
     w[c] = element_at(layout, a->w, o + (size_t)c, 0);
-  dots(R, C, layout, x, w, layout == BF16X8 ? STREAM : (size_t)C * a->in * size_of(layout), a->in, y);
+  dots(R, C, layout, x, w, ahead_of(layout, R, C, a->in), a->in, y);
 }
 
 // outs_for_rows computes C outs for all rows, R at a time, which find the weights in the first-level cache after the first ones.
@@ -93,7 +100,7 @@ INLINE void outs_for_rows(const int R, const int C, int layout, const matmul_arg
     dots_at(1, C, layout, a, r, o);
 }
 
-// few does a task's outs: eight at a time for a single row, three or four for more, so that there are enough sums in flight to
+// few does a task's outs: eight at a time for a single row, three for more, so that there are enough sums in flight to
 // hide how long one addition takes.
 INLINE void few(int layout, const matmul_args *a, size_t task) {
   size_t o = task * a->outs_per_task, to = at_most(a->out, o + a->outs_per_task);
@@ -103,9 +110,6 @@ INLINE void few(int layout, const matmul_args *a, size_t task) {
   else if (a->rows == 1)
     for (; o + 8 <= to; o += 8)
       dots_at(1, 8, layout, a, 0, o);
-  else if (layout == BF16X8) // half a block
-    for (; o + 4 <= to; o += 4)
-      outs_for_rows(3, 4, layout, a, o);
   else
     for (; o + 3 <= to; o += 3)
       outs_for_rows(4, 3, layout, a, o);
@@ -132,7 +136,7 @@ INLINE void widen_panel(int layout, float *panel, const matmul_args *a, size_t o
       fp8_widen(layout, to, w, factors_of(layout, a->w, o + c), k0, n);
       continue;
     }
-    for (size_t next = layout == BF16X8 ? STREAM : PANEL * a->in * size_of(layout); k + vectors * W <= n; k += vectors * W) {
+    for (size_t next = ahead_of(layout, ROWS_MANY, PANEL, a->in); k + vectors * W <= n; k += vectors * W) {
       v_prefetch(w + next);
       UNROLL for (size_t i = 0; i < vectors; i++, w += step)
         v_store(to + k + i * W, widen(layout, w));

@@ -9,6 +9,7 @@ typedef struct {
   size_t n, pieces, piece_n, k;
   float *most;     // argmax, log_sum: by piece
   int32_t *index;  // argmax: by piece
+  int32_t *odd;    // argmax: by piece
   double *sums;    // log_sum: by piece
   uint64_t *best;  // top_k: k by piece
 } logits_args;
@@ -31,7 +32,21 @@ INLINE float most_of(const float *x, size_t n) {
   return m;
 }
 
-// ---- argmax: the first of the largest, which is never what is no number
+// ---- argmax: the first of the largest, which is never what is no number, and the largest, which is none if any is
+
+// has_nan: a sum of all times zero keeps what is no number, and infinities, which are told apart one by one.
+INLINE int has_nan(const float *x, size_t n) {
+  V sums[4] = {v_zero(), v_zero(), v_zero(), v_zero()};
+  size_t i = 0;
+  for (; i + 4 * W <= n; i += 4 * W)
+    UNROLL for (size_t j = 0; j < 4; j++)
+      sums[j] = v_fma(v_load(x + i + j * W), v_zero(), sums[j]);
+  float sum = v_sum((sums[0] + sums[1]) + (sums[2] + sums[3]));
+  for (size_t j = sum == sum ? i : 0; j < n; j++)
+    if (x[j] != x[j])
+      return 1;
+  return 0;
+}
 
 static void argmax(const void *args, size_t task) {
   const logits_args *a = args;
@@ -42,6 +57,7 @@ static void argmax(const void *args, size_t task) {
     i++;
   a->most[task] = i < n ? most : 0;
   a->index[task] = i < n ? (int32_t)(begin + i) : -1; // there is no number
+  a->odd[task] = has_nan(x, n);
 }
 
 static const char *run_argmax(pio_pool *p, const pio_op *op) {
@@ -49,18 +65,22 @@ static const char *run_argmax(pio_pool *p, const pio_op *op) {
   logits_args a = {.x = f32(x), .n = last(x), .piece_n = LOGITS};
   a.pieces = ceil_div(a.n, LOGITS);
   size_t rows = rows_of(x), tasks = rows * a.pieces;
-  char *room = malloc(tasks * (sizeof(float) + sizeof(int32_t)));
+  char *room = malloc(tasks * (sizeof(float) + 2 * sizeof(int32_t)));
   if (!room)
     return no_memory;
-  a.most = (float *)room, a.index = (int32_t *)(a.most + tasks);
+  a.most = (float *)room, a.index = (int32_t *)(a.most + tasks), a.odd = a.index + tasks;
   pio_pool_run(p, argmax, &a, tasks);
   for (size_t r = 0; r < rows; r++) {
-    int32_t best = -1;
+    int32_t best = -1, odd = 0;
     float most = 0;
-    for (size_t t = r * a.pieces; t < (r + 1) * a.pieces; t++)
+    for (size_t t = r * a.pieces; t < (r + 1) * a.pieces; t++) {
+      odd |= a.odd[t];
       if (a.index[t] >= 0 && (best < 0 || a.most[t] > most))
         best = a.index[t], most = a.most[t];
+    }
     i32(&op->out[0])[r] = best < 0 ? 0 : best;
+    if (op->outs > 1)
+      f32(&op->out[1])[r] = odd ? __builtin_nanf("") : most;
   }
   free(room);
   return NULL;

@@ -114,7 +114,7 @@ func openDevices(budgets []sdk.DeviceBudget, c *cpu.Device, m *far.Machine) ([]c
 func (i *instance) start(ctx context.Context, l limits, hold func(int)) error {
 	i.context = l.context
 	i.vigil = newVigil(i.checkpoint)
-	t := &stepper{model: i.model, vigil: i.vigil, blocks: l.blocks}
+	t := &stepper{model: i.model, vigil: i.vigil, blocks: l.blocks, vocab: i.shape.Vocab}
 	sizes, err := i.measure(l)
 	if err != nil {
 		return err

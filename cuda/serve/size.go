@@ -156,7 +156,7 @@ func processBytes(dir string) int64 {
 func (o *opened) measure(l limits) (cuda.Sizes, error) {
 	c := cpu.New(1)
 	defer c.Close()
-	t, size := &stepper{model: o.model, blocks: l.blocks}, nn.Size{Blocks: l.blocks, Slots: l.slots()}
+	t, size := &stepper{model: o.model, blocks: l.blocks, vocab: o.shape.Vocab}, nn.Size{Blocks: l.blocks, Slots: l.slots()}
 	defer func() {
 		for _, m := range o.bound.Layers {
 			m.States = nil // those were for measuring

@@ -1,9 +1,7 @@
 package serve
 
 import (
-	"fmt"
 	"log/slog"
-	"slices"
 
 	"github.com/inference-pio/inference-pio/cuda"
 	"github.com/inference-pio/inference-pio/cuda/nn"
@@ -11,7 +9,7 @@ import (
 	"github.com/inference-pio/inference-pio/sdk/engine"
 )
 
-// stepper.go is the engine's adapter: rows of integers in, logits out. It owns nothing but its buffers, which it uses again
+// stepper.go is the engine's adapter: rows of integers in, ids or logits out. It owns nothing but its buffers, which it uses again
 // for every step.
 
 // stepper implements engine.Model.
@@ -20,18 +18,18 @@ type stepper struct {
 	step   *cuda.Step
 	cache  []*nn.Cache
 	blocks int // of the caches
+	vocab  int
 	place  *residency
 	vigil  *vigil
 	eyes   *eyes // nil: the model sees nothing
 
-	tokens, positions, seqs, forms, tables, outputs []int32
-	slots                                           []int32 // by row of the batch: the engine's slot
-	onBoard                                         []int32 // by row of tables: the engine's slot
-	rowOf                                           []int32 // by slot: its row of tables, -1 without one
-	batch                                           nn.Batch
-	sight                                           sightings
-	finals                                          []bool // by output: its final state is wanted, not logits
-	logits                                          [][]float32
+	tokens, positions, seqs, forms, tables []int32
+	slots                                  []int32 // by row of the batch: the engine's slot
+	onBoard                                []int32 // by row of tables: the engine's slot
+	rowOf                                  []int32 // by slot: its row of tables, -1 without one
+	batch                                  nn.Batch
+	sight                                  sightings
+	outputs                                outputs
 }
 
 // Step implements engine.Model.
@@ -47,31 +45,14 @@ func (t *stepper) Step(b *engine.Batch) ([][]float32, error) {
 	defer t.place.finish()
 	t.step.Begin()
 	t.copy(b.Copies)
-	states, logits := t.forward(t.step, width)
+	t.forward(t.step, width)
 	if err := t.step.End(); err != nil {
 		return nil, err
 	}
 	if err := t.vigil.after(); err != nil {
 		return nil, err
 	}
-	return t.rows(states, logits)
-}
-
-// rows cuts what a step gave into its outputs.
-func (t *stepper) rows(states, logits cuda.Tensor) ([][]float32, error) {
-	t.logits = t.logits[:0]
-	for i, final := range t.finals {
-		x := logits
-		if final {
-			x = states
-		}
-		all, width := x.F32(), x.Dim(1)
-		if len(all) != len(t.finals)*width {
-			return nil, fmt.Errorf("the model gave %v for %d rows", x, len(t.finals))
-		}
-		t.logits = append(t.logits, all[i*width:(i+1)*width])
-	}
-	return t.logits, nil
+	return t.outputs.give(t.step)
 }
 
 // copy makes what one sequence computed another's, in every layer, where the layer lies.
@@ -118,8 +99,8 @@ func (t *stepper) Prepare(media []engine.Media) (done bool, err error) {
 
 // fill lays the rows out as arrays and returns the width of the tables.
 func (t *stepper) fill(b *engine.Batch) (width int) {
-	t.tokens, t.positions, t.seqs, t.outputs = t.tokens[:0], t.positions[:0], t.seqs[:0], t.outputs[:0]
-	t.finals = t.finals[:0]
+	t.tokens, t.positions, t.seqs = t.tokens[:0], t.positions[:0], t.seqs[:0]
+	t.outputs.begin(t.vocab)
 	t.slots, t.forms, t.onBoard, t.batch.Segments = t.slots[:0], t.forms[:0], t.onBoard[:0], t.batch.Segments[:0]
 	for len(t.rowOf) < len(b.Tables) {
 		t.rowOf = append(t.rowOf, -1)
@@ -132,9 +113,7 @@ func (t *stepper) fill(b *engine.Batch) (width int) {
 		}
 		t.tokens, t.positions, t.seqs = append(t.tokens, r.Token), append(t.positions, r.Pos), append(t.seqs, t.rowOf[r.Seq])
 		t.slots, t.forms = append(t.slots, r.Seq), append(t.forms, int32(r.Form))
-		if r.Output {
-			t.outputs, t.finals = append(t.outputs, int32(i)), append(t.finals, r.Final)
-		}
+		t.outputs.ask(i, &b.Rows[i])
 		t.extend(i, r)
 	}
 	t.tables = t.tables[:0]
@@ -161,20 +140,15 @@ func (t *stepper) extend(i int, r engine.Row) {
 	t.batch.Segments = append(segments, nn.Segment{Seq: seq, From: i, To: i + 1, Start: int(r.Pos), Form: form})
 }
 
-// forward runs the model over what fill laid out; also in a step that only measures. The states are only there if some row wants
-// its own.
-func (t *stepper) forward(s *cuda.Step, width int) (states, logits cuda.Tensor) {
+// forward runs the model over what fill laid out; also in a step that only measures.
+func (t *stepper) forward(s *cuda.Step, width int) {
 	b := &t.batch
 	b.Caches = t.cache
 	b.Pages = s.Pages(t.positions, t.seqs, t.tables, width, t.blocks, nn.BlockSize)
-	b.Tokens, b.Outputs = s.Input(t.tokens), s.Input(t.outputs)
+	b.Tokens, b.Outputs = s.Input(t.tokens), s.Input(t.outputs.list())
 	b.Slots, b.Forms = s.Input(t.slots), s.Input(t.forms)
 	t.sight.input(s, b, len(t.tokens))
-	x := t.model.Forward(s, b)
-	if slices.Contains(t.finals, true) {
-		states = s.ToHost(x)
-	}
-	return states, s.ToHost(t.model.Unembed(s, x))
+	t.outputs.look(s, t.model, t.model.Forward(s, b))
 }
 
 // fullest fills in the largest batch there can be, for measuring: every row of another position, and so many rows of logits.
@@ -187,7 +161,7 @@ func (t *stepper) fullest(rows, sequences, outputs, width int) int {
 		b.Tables[i] = make([]int32, width)
 	}
 	for i := range rows {
-		b.Rows = append(b.Rows, engine.Row{Pos: int32(i % (width * nn.BlockSize)), Seq: int32(min(i, sequences-1)), Output: i < outputs, Final: i < outputs})
+		b.Rows = append(b.Rows, engine.Row{Pos: int32(i % (width * nn.BlockSize)), Seq: int32(min(i, sequences-1)), Output: i < outputs})
 	}
 	return t.fill(b)
 }

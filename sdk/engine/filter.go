@@ -24,26 +24,30 @@ func byLikelihood(a, b candidate) int {
 
 // filter returns what top_k, top_p and min_p leave of the distribution. It is valid until the workspace's next use.
 func (w *workspace) filter(logits []float32, p *Params) ([]candidate, error) {
-	nucleus := p.TopP > 0 && p.TopP < 1
 	if p.TopK > 0 && p.TopK < len(logits) {
 		kept, err := w.topK(logits, p.TopK)
 		if err != nil {
 			return nil, err
 		}
-		total := weigh(kept, kept[0].logit, p.Temperature)
-		if nucleus {
-			kept = topP(kept, p.TopP*total)
-		}
-		return minP(kept, p.MinP), nil
+		return narrow(kept, p), nil
 	}
 	kept, total, err := w.all(logits, p.Temperature)
 	if err != nil {
 		return nil, err
 	}
-	if nucleus {
+	if p.nucleus() {
 		kept = topP(w.likeliest(kept, p.TopP*total), p.TopP*total)
 	}
 	return minP(kept, p.MinP), nil
+}
+
+// narrow returns what top_p and min_p leave of what top_k kept.
+func narrow(kept []candidate, p *Params) []candidate {
+	total := weigh(kept, kept[0].logit, p.Temperature)
+	if p.nucleus() {
+		kept = topP(kept, p.TopP*total)
+	}
+	return minP(kept, p.MinP)
 }
 
 // all weighs every id that is not ruled out, in the order of ids.

@@ -276,7 +276,7 @@ func (l *loop) step(batch *Batch) {
 		}
 		if p.output && p.q.phase != gone {
 			l.lead(p.q, logits[n-1])
-			l.sample(p.q, logits[n-1])
+			l.sample(p.q, &p.q.sampler.next, logits[n-1])
 		}
 		logits = logits[n:]
 	}
@@ -307,7 +307,7 @@ func (l *loop) lead(p *sequence, logits []float32) {
 	for _, q := range l.scheduler.followers(p) {
 		l.scheduler.follow(q, p)
 		if q.left() == 0 {
-			l.sample(q, slices.Clone(logits))
+			l.sample(q, q.ask(), slices.Clone(logits))
 		}
 	}
 }
@@ -319,27 +319,38 @@ func (l *loop) compute(batch *Batch) (logits [][]float32, err error) {
 	if err != nil {
 		return nil, err
 	}
-	outputs := 0
-	for _, p := range l.scheduler.parts {
-		outputs += p.logits()
-	}
-	if len(logits) != outputs {
-		return nil, fmt.Errorf("the model returned %d rows of logits; %d were asked for", len(logits), outputs)
-	}
-	i := 0
-	for _, p := range l.scheduler.parts {
-		want, wrong := l.engine.config.Vocab, "the model returned %d logits in a row; the vocabulary has %d"
-		if p.q.final {
-			want, wrong = l.engine.config.Hidden, "the model returned a final state of %d elements, not %d"
+	n := 0
+	for i := range batch.Rows {
+		r := &batch.Rows[i]
+		if !r.Output {
+			continue
 		}
-		for _, row := range logits[i : i+p.logits()] {
-			if len(row) != want {
-				return nil, fmt.Errorf(wrong, len(row), want)
+		if n < len(logits) {
+			if err := l.engine.config.checkRow(r, logits[n]); err != nil {
+				return nil, err
 			}
 		}
-		i += p.logits()
+		n++
+	}
+	if len(logits) != n {
+		return nil, fmt.Errorf("the model returned %d rows of logits; %d were asked for", len(logits), n)
 	}
 	return logits, nil
+}
+
+// checkRow says what is wrong with what a model gave for a row.
+func (c *Config) checkRow(r *Row, got []float32) error {
+	switch {
+	case r.Choice != nil && r.Choice.Made() && r.Choice.err == nil && (r.Choice.id < 0 || int(r.Choice.id) >= c.Vocab):
+		return fmt.Errorf("the model chose id %d; the vocabulary has %d", r.Choice.id, c.Vocab)
+	case r.Choice != nil && r.Choice.Made():
+		return nil
+	case r.Final && len(got) != c.Hidden:
+		return fmt.Errorf("the model returned a final state of %d elements, not %d", len(got), c.Hidden)
+	case !r.Final && len(got) != c.Vocab:
+		return fmt.Errorf("the model returned %d logits in a row; the vocabulary has %d", len(got), c.Vocab)
+	}
+	return nil
 }
 
 // recovered makes an error of a panic of the model. Whoever is answered gets what it says, the log where it was.
@@ -363,9 +374,13 @@ func (l *loop) score(q *sequence, logits [][]float32) {
 	}
 }
 
-func (l *loop) sample(q *sequence, logits []float32) {
+// sample takes the next id of a sequence, which the model may have chosen, else logits decide.
+func (l *loop) sample(q *sequence, c *Choice, logits []float32) {
+	if !c.Made() {
+		c.From(logits)
+	}
 	index := len(q.tokens) - q.prompt
-	id, logprob, err := q.draw(logits, index)
+	id, logprob, err := c.Chosen()
 	if err != nil {
 		l.finish(q, outcome{err: err})
 		return

@@ -32,6 +32,8 @@ type Row struct {
 	Form       Form
 	Output     bool // logits are wanted
 	Final      bool // of an Output: in place of logits its final state is
+	// Choice is what the logits of an Output are for, if it is one id and nothing else. A model may make it where the logits lie.
+	Choice *Choice
 }
 
 // Copy has what one sequence computed used by another: the cache of a block, or a state of a fixed size as it is now.
@@ -51,8 +53,8 @@ type Batch struct {
 // Model computes steps. It is called from one goroutine.
 type Model interface {
 	// Step writes the rows' keys, values and state to the cache and returns the logits (Vocab) of each Output row, or its final
-	// state (Hidden), in the order of the rows. They stay the engine's until the next Step, and it may overwrite them. After an error the engine
-	// fails the sequences of this batch and goes on with others.
+	// state (Hidden), in the order of the rows; nil for a row whose Choice it has made. They stay the engine's until the next Step, and it may
+	// overwrite them. After an error the engine fails the sequences of this batch and goes on with others.
 	Step(b *Batch) (logits [][]float32, err error)
 }
 

@@ -74,7 +74,26 @@ func (p *Params) Validate(vocab int) error {
 	return nil
 }
 
-func (p *Params) greedy() bool { return p.Temperature == 0 }
+func (p *Params) greedy() bool  { return p.Temperature == 0 }
+func (p *Params) nucleus() bool { return p.TopP > 0 && p.TopP < 1 }
+func (p *Params) repeats() bool { return p.RepetitionPenalty != 0 && p.RepetitionPenalty != 1 }
+
+// effect is what bias and penalties may do to a logit.
+func (p *Params) effect() effect {
+	e := leaves
+	if p.repeats() || p.PresencePenalty != 0 || p.FrequencyPenalty != 0 || len(p.LogitBias) > 0 {
+		e = lowers
+	}
+	if p.repeats() && p.RepetitionPenalty < 1 || p.PresencePenalty < 0 || p.FrequencyPenalty < 0 {
+		return raises
+	}
+	for _, bias := range p.LogitBias {
+		if bias > 0 {
+			return raises
+		}
+	}
+	return e
+}
 
 func invalid(field, format string, args ...any) error {
 	return &sdk.Error{Reason: sdk.ReasonInvalid, Field: field, Message: fmt.Sprintf(format, args...)}

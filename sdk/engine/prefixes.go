@@ -168,12 +168,20 @@ func (s *scheduler) followers(p *sequence) (list []*sequence) {
 		return nil
 	}
 	for _, q := range s.running {
-		if q != p && q.fed < q.prompt && p.same(q) {
+		if p.leadsAll(q) {
 			list = append(list, q)
 		}
 	}
 	return list
 }
+
+// shared says that more than p will draw from the row behind so many of its tokens.
+func (s *scheduler) shared(p *sequence, fed int) bool {
+	return s.config.PrefixCache && fed == p.prompt && slices.ContainsFunc(s.running, p.leadsAll)
+}
+
+// leadsAll says that q waits for p's prompt, which is its own.
+func (p *sequence) leadsAll(q *sequence) bool { return q != p && q.fed < q.prompt && p.same(q) }
 
 // follow gives q all that p has of their prompt.
 func (s *scheduler) follow(q, p *sequence) {

@@ -1,5 +1,5 @@
-// sampler.go draws the next id of one sequence from a row of logits. A draw is a pure function of the logits, the ids so
-// far, the parameters and the position, so a replayed sequence draws the same ids. What a filter keeps is in filter.go.
+// sampler.go knows what the next id of one sequence depends on besides the logits: its parameters, the ids so far, the position. It asks for
+// a Choice (choice.go), so that a replayed sequence asks for the same.
 
 package engine
 
@@ -14,17 +14,28 @@ import (
 // Sampler has the parameters of one sequence and the counts its penalties need.
 type Sampler struct {
 	params Params
-	choice uint32
-	seen   []occurrence
+	number uint32 // of the answer among those to one prompt
+	seen   []Occurrence
 	index  map[int32]int32 // id -> place in seen; nil if no penalty asks for it
+	effect effect
 	work   *workspace
+	next   Choice // used again for every id
 }
 
-// occurrence counts one id of the prompt and the answer.
-type occurrence struct {
-	id       int32
-	answered int32 // times in the answer
+// Occurrence counts one id of the prompt and the answer.
+type Occurrence struct {
+	ID       int32
+	Answered int32 // times in the answer
 }
+
+// effect is what bias and penalties may do to a logit.
+type effect uint8
+
+const (
+	leaves effect = iota // nothing
+	lowers               // make it smaller, or leave it
+	raises               // anything
+)
 
 // workspace is scratch memory that the samplers of one goroutine share.
 type workspace struct {
@@ -41,9 +52,8 @@ var (
 func NewSampler(p Params, choice int) *Sampler { return newSampler(p, choice, new(workspace)) }
 
 func newSampler(p Params, choice int, work *workspace) *Sampler {
-	s := &Sampler{params: p, choice: uint32(choice), work: work}
-	repeats := p.RepetitionPenalty != 0 && p.RepetitionPenalty != 1
-	if repeats || p.PresencePenalty != 0 || p.FrequencyPenalty != 0 {
+	s := &Sampler{params: p, number: uint32(choice), effect: p.effect(), work: work}
+	if p.repeats() || p.PresencePenalty != 0 || p.FrequencyPenalty != 0 {
 		s.index = make(map[int32]int32)
 	}
 	return s
@@ -71,79 +81,25 @@ func (s *Sampler) note(id, answered int32) {
 	if !ok {
 		at = int32(len(s.seen))
 		s.index[id] = at
-		s.seen = append(s.seen, occurrence{id: id})
+		s.seen = append(s.seen, Occurrence{ID: id})
 	}
-	s.seen[at].answered += answered
+	s.seen[at].Answered += answered
 }
 
-// Sample draws the id of the given position (prompt and answer counted together) from logits (vocab), which it
-// overwrites. The logprob is nil unless it was asked for.
+// Ask is the choice of the id at a position (prompt and answer counted together). It is the sampler's until it is asked again.
+func (s *Sampler) Ask(position int) *Choice {
+	s.next = Choice{Params: &s.params, Seen: s.seen, Given: drawn, index: s.index, effect: s.effect, work: s.work}
+	if !s.params.greedy() {
+		s.next.Draw = uniform(s.params.Seed, s.number, uint32(position))
+	}
+	return &s.next
+}
+
+// Sample draws the id of the given position from logits (vocab), which it overwrites. The logprob is nil unless it was asked for.
 func (s *Sampler) Sample(logits []float32, position int) (int32, *sdk.TokenLogprob, error) {
-	return s.sample(logits, position, nil)
-}
-
-// sample is Sample for ids but those in without.
-func (s *Sampler) sample(logits []float32, position int, without []int32) (int32, *sdk.TokenLogprob, error) {
-	if !s.params.Logprobs {
-		id, err := s.draw(logits, position, without)
-		return id, nil, err
-	}
-	s.work.raw = append(s.work.raw[:0], logits...)
-	id, err := s.draw(logits, position, without)
-	if err != nil {
-		return 0, nil, err
-	}
-	logprob, err := s.work.logprob(s.work.raw, id, s.params.TopLogprobs)
-	return id, logprob, err
-}
-
-// Given describes an id that is not drawn but given, as Sample would. Its logprob is what the model thinks of it.
-func (s *Sampler) Given(logits []float32, id int32) (*sdk.TokenLogprob, error) {
-	if !s.params.Logprobs {
-		return nil, nil
-	}
-	return s.work.logprob(logits, id, s.params.TopLogprobs)
-}
-
-func (s *Sampler) draw(logits []float32, position int, without []int32) (int32, error) {
-	s.adjust(logits)
-	for _, id := range without {
-		if id >= 0 && int(id) < len(logits) { // a checkpoint may name ends that its head has no row for
-			logits[id] = float32(math.Inf(-1))
-		}
-	}
-	if s.params.greedy() {
-		return argmax(logits)
-	}
-	kept, err := s.work.filter(logits, &s.params)
-	if err != nil {
-		return 0, err
-	}
-	return pick(kept, uniform(s.params.Seed, s.choice, uint32(position))), nil
-}
-
-// adjust applies bias and penalties in place.
-func (s *Sampler) adjust(logits []float32) {
-	for id, bias := range s.params.LogitBias {
-		logits[id] += float32(bias)
-	}
-	repetition := float32(1)
-	if p := s.params.RepetitionPenalty; p != 0 {
-		repetition = max(float32(p), math.SmallestNonzeroFloat32)
-	}
-	for _, o := range s.seen {
-		v := logits[o.id]
-		switch {
-		case v < 0:
-			v *= repetition
-		case v <= math.MaxFloat32: // else the model's fault, which is found later; a tiny penalty is none
-			v = min(v/repetition, math.MaxFloat32)
-		}
-		if o.answered > 0 {
-			v -= float32(s.params.FrequencyPenalty*float64(o.answered) + s.params.PresencePenalty)
-		}
-		logits[o.id] = v
-	}
+	c := s.Ask(position)
+	c.From(logits)
+	return c.Chosen()
 }
 
 // argmax returns the lowest id among the largest logits.

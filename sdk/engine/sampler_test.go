@@ -9,6 +9,7 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/inference-pio/inference-pio/sdk"
 	"pgregory.net/rapid"
 )
 
@@ -386,4 +387,16 @@ func BenchmarkSample(b *testing.B) {
 			}
 		})
 	}
+}
+
+// adjust is what bias and penalties make of logits.
+func (s *Sampler) adjust(logits []float32) { s.Ask(0).adjust(logits) }
+
+// Given is the logprob of an id that is not drawn.
+func (s *Sampler) Given(logits []float32, id int32) (*sdk.TokenLogprob, error) {
+	c := s.Ask(0)
+	c.Given = id
+	c.From(logits)
+	_, logprob, err := c.Chosen()
+	return logprob, err
 }

@@ -172,7 +172,11 @@ func (s *scheduler) add(q *sequence, n int, form Form) (added bool) {
 		s.batch.Rows = append(s.batch.Rows, r)
 	}
 	if p.output {
-		s.batch.Rows[len(s.batch.Rows)-1].Output = true
+		last := &s.batch.Rows[len(s.batch.Rows)-1]
+		last.Output = true
+		if c := q.ask(); !s.shared(q, q.fed+n) {
+			last.Choice = c
+		}
 	}
 	s.batch.Tables[q.slot], s.batch.Media[q.slot] = q.table, q.media
 	s.parts = append(s.parts, p)

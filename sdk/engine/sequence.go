@@ -195,16 +195,16 @@ func (q *sequence) finished() sdk.FinishReason {
 	return ""
 }
 
-// draw returns the id of the answer with this index.
-func (q *sequence) draw(logits []float32, index int) (int32, *sdk.TokenLogprob, error) {
-	if index < len(q.forced) {
-		logprob, err := q.sampler.Given(logits, q.forced[index])
-		return q.forced[index], logprob, err
+// ask is the choice of the next id.
+func (q *sequence) ask() *Choice {
+	c, index := q.sampler.Ask(len(q.tokens)), len(q.tokens)-q.prompt
+	switch {
+	case index < len(q.forced):
+		c.Given = q.forced[index]
+	case index < q.least:
+		c.Without = q.eos
 	}
-	if index < q.least {
-		return q.sampler.sample(logits, len(q.tokens), q.eos)
-	}
-	return q.sampler.Sample(logits, len(q.tokens))
+	return c
 }
 
 // prompted are the scores that go along with the id of the answer with this index.
