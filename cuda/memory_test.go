@@ -40,6 +40,10 @@ func TestCPUBudget(t *testing.T) {
 	if _, err := c.Alloc(-1, cuda.ForState); err == nil {
 		t.Error("a negative allocation was accepted")
 	}
+	c.SetBudget(0)
+	if _, err := c.Alloc(1<<62, cuda.ForState); err == nil || c.Usage().Used != 0 {
+		t.Errorf("2^62 bytes: %v, %d are used", err, c.Usage().Used)
+	}
 }
 
 // TestWeightLivesOnSeveralDevices: the file stays, copies come and go.

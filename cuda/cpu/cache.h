@@ -6,7 +6,8 @@ typedef struct {
   const float *x; // cache_write
   const int32_t *positions, *seqs, *tables;
   size_t width; // of a row of tables
-  size_t rows, rows_per_task, seq, first;
+  size_t rows, seq, first;
+  size_t each; // heads that a task has, or rows
 } cache_args;
 
 // slot_of is where a position of a sequence has its elements for a head.
@@ -16,20 +17,15 @@ INLINE char *slot_of(const cache_args *a, size_t seq, size_t position, size_t he
   return (char *)c->at + ((block * dim(c, 1) + head) * dim(c, 2) + position % dim(c, 2)) * dim(c, 3) * type_size(c->type);
 }
 
-static const char *cache_rows(pio_pool *p, pio_task *task, cache_args a) {
-  a.rows_per_task = at_least(1, TASK_BYTES / at_least(1, dim(a.cache, 1) * dim(a.cache, 3) * sizeof(float)));
-  pio_pool_run(p, task, &a, ceil_div(a.rows, a.rows_per_task));
-  return NULL;
-}
-
+// A task of cache_write is some heads of all rows, so that of two rows at one position the last one stays.
 static void cache_write(const void *args, size_t task) {
   const cache_args *a = args;
-  size_t heads = dim(a->cache, 1), n = dim(a->cache, 3);
-  span rows = part_of(task, a->rows_per_task, a->rows);
-  for (size_t r = rows.from; r < rows.to; r++)
-    for (size_t h = 0; h < heads; h++) {
+  size_t all = dim(a->cache, 1), n = dim(a->cache, 3);
+  span heads = part_of(task, a->each, all);
+  for (size_t r = 0; r < a->rows; r++)
+    for (size_t h = heads.from; h < heads.to; h++) {
       char *to = slot_of(a, (size_t)a->seqs[r], (size_t)a->positions[r], h);
-      const float *from = a->x + (r * heads + h) * n;
+      const float *from = a->x + (r * all + h) * n;
       if (a->cache->type == PIO_BF16)
         bf16_round(to, from, n);
       else
@@ -38,15 +34,18 @@ static void cache_write(const void *args, size_t task) {
 }
 
 static const char *run_cache_write(pio_pool *p, const pio_op *op) {
-  const pio_tensor *tables = &op->in[3];
-  return cache_rows(p, cache_write, (cache_args){.cache = &op->out[0], .x = f32(&op->in[0]), .positions = i32(&op->in[1]),
-                    .seqs = i32(&op->in[2]), .tables = i32(tables), .width = last(tables), .rows = dim(&op->in[0], 0)});
+  const pio_tensor *c = &op->out[0], *tables = &op->in[3];
+  cache_args a = {.cache = c, .x = f32(&op->in[0]), .positions = i32(&op->in[1]), .seqs = i32(&op->in[2]), .tables = i32(tables),
+                  .width = last(tables), .rows = dim(&op->in[0], 0)};
+  a.each = at_least(1, TASK_BYTES / at_least(1, a.rows * dim(c, 3) * sizeof(float)));
+  pio_pool_run(p, cache_write, &a, ceil_div(dim(c, 1), a.each));
+  return NULL;
 }
 
 static void cache_read(const void *args, size_t task) {
   const cache_args *a = args;
   size_t heads = dim(a->cache, 1), n = dim(a->cache, 3);
-  span rows = part_of(task, a->rows_per_task, a->rows);
+  span rows = part_of(task, a->each, a->rows);
   for (size_t r = rows.from; r < rows.to; r++)
     for (size_t h = 0; h < heads; h++) {
       const char *from = slot_of(a, a->seq, a->first + r, h);
@@ -59,7 +58,10 @@ static void cache_read(const void *args, size_t task) {
 }
 
 static const char *run_cache_read(pio_pool *p, const pio_op *op) {
-  const pio_tensor *tables = &op->in[1];
-  return cache_rows(p, cache_read, (cache_args){.cache = &op->in[0], .y = f32(&op->out[0]), .tables = i32(tables), .width = last(tables),
-                    .rows = dim(&op->out[0], 0), .seq = (size_t)op->n[0], .first = (size_t)op->n[1]});
+  const pio_tensor *c = &op->in[0], *tables = &op->in[1];
+  cache_args a = {.cache = c, .y = f32(&op->out[0]), .tables = i32(tables), .width = last(tables), .rows = dim(&op->out[0], 0),
+                  .seq = (size_t)op->n[0], .first = (size_t)op->n[1]};
+  a.each = at_least(1, TASK_BYTES / at_least(1, dim(c, 1) * dim(c, 3) * sizeof(float)));
+  pio_pool_run(p, cache_read, &a, ceil_div(a.rows, a.each));
+  return NULL;
 }

@@ -105,6 +105,32 @@ func TestFP8IsTheSameMatrixInF32(t *testing.T) {
 	})
 }
 
+// TestHugeFactorsStayFinite: factors around and far above the largest that the fast way can take, in blocks that it would take, alone
+// and beside small ones.
+func TestHugeFactorsStayFinite(t *testing.T) {
+	eachTable(t, func(t *testing.T, d *device) {
+		rng := rand.New(rand.NewPCG(21, 5))
+		for _, huge := range []float32{127.5, 128, 2340, 0x1p60} {
+			for _, rows := range []int{1, 2, 3, 4, 40} {
+				const in, out = 384, 9
+				x, w := random(rng, rows*in), blockScaled(1, 128, cuda.F32, out, in)
+				copy(w.Plane(0).Raw(), randomMatrix(rng, "f8e4m3", out, in).Plane(0).Raw())
+				factors, wide := w.Plane(1).Raw(), make([]float32, out*in)
+				for ; len(factors) > 0; factors = factors[4:] {
+					binary.LittleEndian.PutUint32(factors, math.Float32bits([]float32{1.0 / 448, -huge, huge}[rng.IntN(3)]))
+				}
+				for i := range wide {
+					wide[i] = spec.Element(w, i)
+				}
+				got, want := make([]float32, rows*out), make([]float32, rows*out)
+				d.run(t, matmul(got, x, w))
+				d.run(t, matmul(want, x, matrixOf(wide, cuda.F32, out, in)))
+				sameBits(t, shape(rows, in, out), got, want)
+			}
+		}
+	})
+}
+
 // TestFP8RowsAreLookedUp as they are widened, blocks across rows included.
 func TestFP8RowsAreLookedUp(t *testing.T) {
 	eachTable(t, func(t *testing.T, d *device) {

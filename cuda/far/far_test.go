@@ -82,6 +82,17 @@ func TestBudgetHoldsAtEveryInstant(t *testing.T) {
 	}
 }
 
+// TestMemoryThatTheSystemDoesNotHaveIsNotCounted, though no budget refuses it.
+func TestMemoryThatTheSystemDoesNotHaveIsNotCounted(t *testing.T) {
+	d := newDevice(t, 0, 0)
+	if _, err := d.Alloc(1<<62, cuda.ForState); err == nil {
+		t.Error("2^62 bytes were given")
+	}
+	if u := d.Usage(); u.Used != 0 || u.For[cuda.ForState] != 0 {
+		t.Errorf("usage %+v", u)
+	}
+}
+
 // TestShrunkenBudgetWaitsForFrees: below what is used nothing is given, until enough has come back.
 func TestShrunkenBudgetWaitsForFrees(t *testing.T) {
 	d := newDevice(t, 1000, 0)

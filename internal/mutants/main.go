@@ -119,7 +119,7 @@ func (f fault) overlay(dir string) (path string, err error) {
 
 var (
 	noTests = regexp.MustCompile(`(?m)\[no tests? (to run|files)\]$`)
-	failed  = regexp.MustCompile(`(?m)^--- FAIL: (\S+)`)
+	failed  = regexp.MustCompile(`(?m)^ *--- FAIL: (\S+)`)
 	running = regexp.MustCompile(`(?m)^\s+(Test\S+) \([0-9.hms]+\)$`)
 	pkg     = regexp.MustCompile(`(?m)^FAIL\t(\S+)`)
 	broken  = regexp.MustCompile(`(?m)\[(build|setup) failed\]$`)
@@ -130,8 +130,13 @@ func readOutput(text string) (caughtBy string, err error) {
 	if broken.MatchString(text) {
 		return "", fmt.Errorf("it does not compile:\n%s", text)
 	}
-	if m := failed.FindStringSubmatch(text); m != nil {
-		return m[1], nil
+	for _, m := range failed.FindAllStringSubmatch(text, -1) { // a test comes before those within it
+		if caughtBy == "" || strings.HasPrefix(m[1], caughtBy+"/") {
+			caughtBy = m[1]
+		}
+	}
+	if caughtBy != "" {
+		return caughtBy, nil
 	}
 	if m := running.FindStringSubmatch(text); m != nil && strings.Contains(text, "panic: test timed out") {
 		return m[1] + ", by its time-out", nil

@@ -77,7 +77,7 @@ func TestTheListIsReadOrRefused(t *testing.T) {
 
 func TestWhoCaughtAFault(t *testing.T) {
 	for text, want := range map[string]string{
-		"--- FAIL: TestA (0.00s)\n    --- FAIL: TestA/b (0.00s)\nFAIL\nFAIL\tx/y\t0.1s\n":                          "TestA",
+		"--- FAIL: TestA (0.00s)\n    --- FAIL: TestA/b (0.00s)\n--- FAIL: TestC (0.00s)\nFAIL\tx/y\t0.1s\n":       "TestA/b",
 		"panic: test timed out after 3m0s\n\trunning tests:\n\t\tTestB/c (3m0s)\n\ngoroutine 1\nFAIL\tx/y\t180s\n": "TestB/c, by its time-out",
 		"SIGSEGV: segmentation violation\nFAIL\tx/y\t0.1s\n":                                                       "the end of the process: x/y",
 		"x.go:1:1: undefined: z\nFAIL\tx/y [build failed]\n":                                                       "does not compile",
@@ -87,7 +87,7 @@ func TestWhoCaughtAFault(t *testing.T) {
 		if err != nil {
 			got = err.Error()
 		}
-		if !strings.Contains(got, want) {
+		if err == nil && got != want || !strings.Contains(got, want) {
 			t.Errorf("%q: %q, want %q", text, got, want)
 		}
 	}

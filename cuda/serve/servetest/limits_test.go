@@ -10,6 +10,7 @@ import (
 
 	"github.com/inference-pio/inference-pio/cuda/serve"
 	"github.com/inference-pio/inference-pio/sdk"
+	"github.com/inference-pio/inference-pio/sdk/plan"
 )
 
 // What an entry may ask for goes as far as its refusal says, by Inspect as by Load, and no further.
@@ -88,6 +89,23 @@ func TestTheSharesUseIsWhatWasInspected(t *testing.T) {
 	if slack := want - cpu.Used; slack < 0 || slack > 1024 { // states are aligned, and may be by nothing
 		t.Errorf("%d bytes are used, the table adds up to %d", cpu.Used, want)
 	}
+}
+
+// States of odd sizes, of which each begins at a multiple of a cache line, fit the least that a model is said to take.
+func TestStatesOfOddSizesFitTheLeast(t *testing.T) {
+	p := toyPlugin(t, false)
+	open := p.Family.Open
+	p.Family.Open = func(config []byte, o serve.OpenOptions) (serve.Model, error) {
+		m, err := open(config, o)
+		m.(*toy).odd = true
+		return m, err
+	}
+	req := sdk.InspectRequest{Path: p.Checkpoints[0], Context: 64, MaxSequences: 1}
+	in, err := p.Idle(t).Inspect(t.Context(), req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.Loaded(t, sdk.LoadRequest{InspectRequest: req, Devices: []sdk.DeviceBudget{{Name: "cpu", Bytes: plan.NeedOf(in.Table, req).Least()}}})
 }
 
 // A file that is written to while the model is loaded is no checkpoint.

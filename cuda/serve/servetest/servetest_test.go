@@ -24,6 +24,7 @@ type toy struct {
 	Layers []toyLayer   `weight:"layers"`
 	Head   nn.Linear    `weight:"lm_head,root"`
 
+	odd     bool // keeps a state of an odd size of each sequence
 	forgets bool // computes many generated tokens in a step, as a resumed answer has them, in another way than one
 }
 
@@ -44,6 +45,9 @@ func (m *toy) Caches() []nn.CacheSpec {
 	specs := make([]nn.CacheSpec, len(m.Layers))
 	for i := range specs {
 		specs[i] = nn.KeysValues(2, toyWidth/2, toyWidth/2)
+		if m.odd {
+			specs[i].Fixed = []nn.Fixed{{Name: "odd", Shape: []int{3}}}
+		}
 	}
 	return specs
 }
