@@ -143,7 +143,8 @@ func (q *lateQueue) Mark() cuda.Event {
 	return e
 }
 
-// Wait implements cuda.Queue.
+// Wait implements cuda.Queue. An event of this machine was marked before it can be waited for, so that queues never wait for each other in
+// a circle; a stranger's event is trusted to happen.
 func (q *lateQueue) Wait(e cuda.Event) {
 	if e == nil {
 		return

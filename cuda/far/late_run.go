@@ -124,7 +124,11 @@ func (m *Machine) work(q *lateQueue, e *entry) {
 func (e *entry) do() error {
 	now := e.q.now
 	if e.holds && e.source() != e.sum {
-		err := fmt.Errorf("%v: %v: what it copies (%v%v) was changed before it was made: a missing wait", e.q, e, e.src, e.from)
+		what := fmt.Stringer(e.src)
+		if e.kind == filling {
+			what = e.from
+		}
+		err := fmt.Errorf("%v: %v: what it copies (%v) was changed before it was made: a missing wait", e.q, e, what)
 		e.q.mu.Lock()
 		defer e.q.mu.Unlock()
 		return e.q.accuse(err)

@@ -184,6 +184,32 @@ func TestEachFaultIsAccused(t *testing.T) {
 	}
 }
 
+// A use is not forgotten for another that it is ordered with, or of the same bytes, as long as a third may not be ordered with it.
+func TestEarlierUsesAreRemembered(t *testing.T) {
+	for name, plant := range map[string]func(y *lab, x cuda.Tensor){
+		"a write behind a read of its queue": func(y *lab, x cuda.Tensor) {
+			y.p.CopyIn(x, y.host(1))
+			y.p.CopyOut(y.host(), x)
+			y.q.CopyOut(y.host(), x)
+		},
+		"a read behind one of another queue": func(y *lab, x cuda.Tensor) {
+			y.p.CopyOut(y.host(), x)
+			y.q.CopyOut(y.host(), x)
+			y.q.CopyIn(x, y.host(1))
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			y := newLab(t, far.Last(), 0)
+			x, _ := y.there()
+			plant(y, x)
+			must(t, y.p.Sync())
+			if err := y.q.Sync(); err == nil || !strings.Contains(err.Error(), "of queue 0 of far") {
+				t.Errorf("told %v", err)
+			}
+		})
+	}
+}
+
 // What a copy is to bring may not be changed by anybody, whether or not that is an op.
 func TestASourceThatWasChangedIsAccused(t *testing.T) {
 	y := newLab(t, far.Last(), 0)
@@ -398,5 +424,12 @@ func TestQueuesComeAndGo(t *testing.T) {
 			}
 		}
 		must(y.t, errors.Join(y.late.Faults()...))
+		x, _ := y.there()
+		q := y.dev.NewQueue()
+		q.CopyIn(x, y.host(1))
+		y.q.CopyOut(y.host(), x)
+		if err := errors.Join(y.q.Sync(), q.Sync()); err == nil {
+			y.t.Error("a new queue is taken for one that was waited for")
+		}
 	})
 }

@@ -5,6 +5,8 @@ package serve
 
 import (
 	"github.com/inference-pio/inference-pio/cuda"
+	"github.com/inference-pio/inference-pio/cuda/cpu"
+	"github.com/inference-pio/inference-pio/cuda/far"
 	"github.com/inference-pio/inference-pio/cuda/nn"
 	"github.com/inference-pio/inference-pio/cuda/weights"
 )
@@ -17,6 +19,16 @@ type Family struct {
 	// Open reads config.json and returns the model with its shapes and without weights. An error is about the file: it
 	// names the key and what is expected.
 	Open func(config []byte, o OpenOptions) (Model, error)
+	// Far is what a test has its far devices of; nil is a machine where they run at once.
+	Far func(c *cpu.Device) *far.Machine
+}
+
+// machine is where a loaded model's devices come from.
+func (f Family) machine(c *cpu.Device) *far.Machine {
+	if f.Far == nil {
+		return far.NewMachine(c, far.Now())
+	}
+	return f.Far(c)
 }
 
 // OpenOptions change what is opened.

@@ -66,7 +66,7 @@ func (f Family) load(ctx context.Context, req sdk.LoadRequest, progress func(sdk
 	t.Context, t.CachePositions, t.ScratchBytes = fit.Context, fit.Positions, fit.Scratch
 	t.MaxSequences = max(1, fit.Positions/fit.Context)
 	i.layout = t
-	if i.devices, err = openDevices(req.Devices, i.cpu); err != nil {
+	if i.devices, err = openDevices(req.Devices, i.cpu, f.machine(i.cpu)); err != nil {
 		return nil, err
 	}
 	if err := i.charge(fit, req.Path); err != nil {
@@ -95,14 +95,14 @@ func (i *instance) charge(fit plan.Fit, dir string) error {
 }
 
 // openDevices makes the devices of a request; the CPU comes first whether it is named or not.
-func openDevices(budgets []sdk.DeviceBudget, c *cpu.Device) ([]cuda.Device, error) {
-	list := []cuda.Device{c}
+func openDevices(budgets []sdk.DeviceBudget, c *cpu.Device, m *far.Machine) ([]cuda.Device, error) {
+	list := []cuda.Device{m.CPU()}
 	for _, b := range budgets {
 		switch b.Name {
 		case cuda.KindCPU:
 			c.SetBudget(b.Bytes)
 		case cuda.KindFar:
-			list = append(list, far.New(b.Name, ledgerBudget(1, b.Bytes), b.CopyRate, b.ReadRate, c))
+			list = append(list, m.Device(b.Name, ledgerBudget(1, b.Bytes), b.CopyRate, b.ReadRate))
 		default:
 			return nil, sdk.Errorf(sdk.ReasonInvalid, "device %q: this build computes on \"cpu\" and \"far\" only", b.Name)
 		}

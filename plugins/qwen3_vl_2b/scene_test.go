@@ -129,15 +129,19 @@ func seeOn(t testing.TB, m *Model, p *Picture, devices ...cuda.Device) (features
 		}
 		s.Begin()
 		next, seen := look(s)
-		for _, f := range seen {
-			features = append(features, slices.Clone(s.ToHost(f).F32()))
+		for i, f := range seen {
+			seen[i] = s.ToHost(f)
 		}
 		if !done {
-			x = slices.Clone(s.ToHost(next).F32())
+			next = s.ToHost(next)
 		}
 		if err := s.End(); err != nil {
 			t.Fatal(err)
 		}
+		for _, f := range seen { // only now they are there
+			features = append(features, slices.Clone(f.F32()))
+		}
+		x = slices.Clone(next.F32())
 		for dev := range devices {
 			s.Release(dev)
 		}

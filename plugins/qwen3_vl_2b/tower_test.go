@@ -81,23 +81,29 @@ func TestAPictureIsTheSameWhereverTheTowerLies(t *testing.T) {
 	}
 	cpu, file := newCPU(t), read(t, tiny, "picture2.png")
 	want, _ := seeOn(t, m, lookAt(t, m, file), cpu)
-	other := far.New("far", 0, 0, 0, cpu)
-	for _, where := range []string{"visual.blocks.1 visual.blocks.2", "visual visual.blocks.0 visual.deepstack_merger_list.1", "visual.blocks.3 visual.deepstack_merger_list.0"} {
-		moved := 0
-		for _, module := range b.Modules {
-			if strings.Contains(" "+where+" ", " "+module.ID+" ") {
-				put(t, other, module)
-				moved++
-			} else {
-				module.Settle(0)
+	for _, pace := range far.Paces() {
+		on := far.NewMachine(cpu, pace)
+		here, other := on.CPU(), on.Device("far", 0, 0, 0)
+		for _, where := range []string{"visual.blocks.1 visual.blocks.2", "visual visual.blocks.0 visual.deepstack_merger_list.1", "visual.blocks.3 visual.deepstack_merger_list.0"} {
+			moved := 0
+			for _, module := range b.Modules {
+				if strings.Contains(" "+where+" ", " "+module.ID+" ") {
+					put(t, other, module)
+					moved++
+				} else {
+					module.Settle(0)
+				}
 			}
+			if moved != strings.Count(where, " ")+1 {
+				t.Fatalf("%d modules of %s", moved, where)
+			}
+			m.pieceRows = 1
+			got, _ := seeOn(t, m, lookAt(t, m, file), here, other)
+			sameBits(t, pace.String()+": "+where, got, want)
 		}
-		if moved != strings.Count(where, " ")+1 {
-			t.Fatalf("%d modules of %s", moved, where)
+		for _, err := range on.Faults() {
+			t.Error(err)
 		}
-		m.pieceRows = 1
-		got, _ := seeOn(t, m, lookAt(t, m, file), cpu, other)
-		sameBits(t, where, got, want)
 	}
 }
 

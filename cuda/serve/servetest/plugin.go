@@ -15,6 +15,7 @@ import (
 	"path/filepath"
 	"testing"
 
+	"github.com/inference-pio/inference-pio/cuda/far"
 	"github.com/inference-pio/inference-pio/cuda/hfconfig/configtest"
 	"github.com/inference-pio/inference-pio/cuda/nn/nntest"
 	"github.com/inference-pio/inference-pio/cuda/serve"
@@ -36,6 +37,8 @@ type Plugin struct {
 	Rows      []sdk.Module                              // some of the published model's layer table, worked out by hand
 	Elsewhere Elsewhere                                 // what is there of experts on a second device, of a model that has any
 	Memory    func(m configtest.Sizes) map[string]int64 // rows of README.md's table besides those of every model
+
+	pace far.Pace // of AtEveryPace
 }
 
 // Test runs every test that a plugin must pass, each by its name.
