@@ -61,6 +61,41 @@ func TestEveryOpIsTheSameOnAnyNumberOfThreads(t *testing.T) {
 	})
 }
 
+// TestARowThatIsNoNumberStaysAlone: every third row of what an op takes holds no number, and the others come out as they would beside any.
+func TestARowThatIsNoNumberStaysAlone(t *testing.T) {
+	mixed := []cuda.OpCode{cuda.OpGather, cuda.OpIndexCopy, cuda.OpIndexAdd, cuda.OpHeadsFirst, cuda.OpCausalConv, cuda.OpDeltaRule, cuda.OpCacheWrite}
+	eachTable(t, func(t *testing.T, d *device) {
+		for _, code := range cuda.OpCodes() {
+			if slices.Contains(mixed, code) {
+				continue // rows meet
+			}
+			for _, rows := range []int{7, 17, 130} {
+				op := sample(rand.New(rand.NewPCG(75, 1)), code, rows)
+				good, bad := again(op), again(op)
+				_, in, _ := op.Operands()
+				for i, x := range in {
+					if x.Rows() == rows && x.DType() == cuda.F32 {
+						bad.In[i] = clone(x)
+						for j := range bad.In[i].F32() {
+							if j/(x.Len()/rows)%3 == 1 {
+								bad.In[i].F32()[j] = float32(math.NaN())
+							}
+						}
+					}
+				}
+				d.run(t, good)
+				d.run(t, bad)
+				want, got := numbers(good.Out[0]), numbers(bad.Out[0])
+				for j := range want {
+					if j/(len(want)/rows)%3 != 1 && !same(got[j], want[j]) {
+						t.Fatalf("%s of %d: element %d is %g, not %g, beside rows without a number", code, rows, j, got[j], want[j])
+					}
+				}
+			}
+		}
+	})
+}
+
 // TestNothingIsAlsoAnOperand: ops whose result has no elements do nothing, also where it has no address.
 func TestNothingIsAlsoAnOperand(t *testing.T) {
 	eachTable(t, func(t *testing.T, d *device) {

@@ -3,6 +3,7 @@ package cpu_test
 import (
 	"math"
 	"math/rand/v2"
+	"slices"
 	"testing"
 
 	"github.com/inference-pio/inference-pio/cuda"
@@ -92,6 +93,36 @@ func TestLatentValueMatchesTheSpecification(t *testing.T) {
 					alone := make([]float32, c.heads*c.vdim)
 					d.run(t, latentValue(alone, x[r*c.heads*c.rank:(r+1)*c.heads*c.rank], w, c.heads, c.vdim))
 					sameBits(t, "a row alone", alone, got[r*c.heads*c.vdim:(r+1)*c.heads*c.vdim])
+				}
+			}
+		}
+	})
+}
+
+// TestLatentsOfTheOtherHalfDoNotCount: queries meet a head's keys alone and sums its values alone, so that what is no number in the other half
+// of the matrix, which lies before and behind, is not seen.
+func TestLatentsOfTheOtherHalfDoNotCount(t *testing.T) {
+	eachTable(t, func(t *testing.T, d *device) {
+		rng := rand.New(rand.NewPCG(45, 1))
+		for _, c := range latentMaps {
+			for _, layout := range layouts {
+				dim, width, group := c.nope+c.rest, c.rank+c.rest, c.nope+c.vdim
+				keys, values := randomMatrix(rng, layout, c.heads*group, c.rank), randomMatrix(rng, layout, c.heads*group, c.rank)
+				for i := range c.heads * group * c.rank {
+					if i/c.rank%group < c.nope {
+						poison(values, i)
+					} else {
+						poison(keys, i)
+					}
+				}
+				q, x := random(rng, c.rows*c.heads*dim), random(rng, c.rows*c.heads*c.rank)
+				y, z := noNumbers(c.rows*c.heads*width), noNumbers(c.rows*c.heads*c.vdim)
+				d.run(t, latentQuery(y, q, keys, c.heads, dim, c.nope))
+				d.run(t, latentValue(z, x, values, c.heads, c.vdim))
+				for _, v := range slices.Concat(y, z) {
+					if v != v {
+						t.Fatalf("%s%s: a result is no number", layout, shape(c.rows, c.heads, c.nope, c.vdim, c.rank))
+					}
 				}
 			}
 		}
