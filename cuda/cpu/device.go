@@ -18,7 +18,8 @@ type Device struct {
 	rates  func() cuda.Rates
 }
 
-// The numerics that kernels have. Exact ones round as the reference does, fast ones may round activations and sums otherwise.
+// The numerics that kernels have. Exact ones compute in f32, fast ones may round activations to 16 or 8 bits; what may be kept in fewer
+// bits besides is for who makes the tensors.
 const (
 	Exact = "exact"
 	Fast  = "fast"
@@ -81,12 +82,12 @@ func Layouts() []*cuda.Layout {
 	}
 }
 
-// packedByName packs matrices in bf16, not vectors; nil if there is no such form.
+// packedByName packs matrices in bf16, but for vectors and the narrow ones of convolutions; nil if there is no such form.
 func packedByName(name string) func(cuda.Matrix) *cuda.Layout {
 	for _, l := range Layouts() {
 		if l.Name == name {
 			return func(m cuda.Matrix) *cuda.Layout {
-				if m.Rows > 1 && m.Layout.Equal(cuda.Plain(cuda.BF16)) {
+				if m.Rows > 1 && m.Cols >= 16 && m.Layout.Equal(cuda.Plain(cuda.BF16)) {
 					return l
 				}
 				return m.Layout

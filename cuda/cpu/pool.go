@@ -97,17 +97,6 @@ func Tables() []string {
 	return names
 }
 
-// Numerics are those that this machine has kernels for.
-func Numerics() []string {
-	var names []string
-	for t := range tables {
-		if n := C.GoString(t.numerics); !slices.Contains(names, n) {
-			names = append(names, n)
-		}
-	}
-	return names
-}
-
 func tables(yield func(*C.pio_kernels) bool) {
 	for i := C.int(0); ; i++ {
 		if t := C.pio_kernels_at(i); t == nil || !yield(t) {
@@ -116,19 +105,20 @@ func tables(yield func(*C.pio_kernels) bool) {
 	}
 }
 
-// choose finds the best table of some numerics, or the one of a name; if this machine has not that one, the error goes with the best.
+// choose finds the best table that may serve some numerics, or the one of a name; if this machine has not that one, the error goes with the
+// best. Exact kernels serve fast numerics, too.
 func choose(name, numerics string) (best *C.pio_kernels, err error) {
+	if numerics != Exact && numerics != Fast {
+		return nil, fmt.Errorf("numerics %q: the cpu computes %q and %q", numerics, Exact, Fast)
+	}
 	for t := range tables {
 		switch {
-		case C.GoString(t.numerics) != numerics:
+		case numerics == Exact && C.GoString(t.numerics) != Exact:
 		case name == "" || C.GoString(t.name) == name:
 			return t, nil
 		case best == nil:
 			best = t
 		}
-	}
-	if best == nil {
-		return nil, fmt.Errorf("the cpu kernels compute %q numerics, not %q", Numerics(), numerics)
 	}
 	return best, fmt.Errorf("this machine has no kernel table %q, but %v", name, Tables())
 }

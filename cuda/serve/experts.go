@@ -112,6 +112,7 @@ func (r *residency) cacheExpert(p *place, dev int) error {
 		if n := len(c.arriving); n > 0 {
 			after = c.arriving[n-1].transfer
 		}
+		r.unpackOne(p)
 		p.dev = dev
 		err := p.startTransfer(r.devices[dev], after)
 		if err == nil {

@@ -38,7 +38,11 @@ func (f Family) load(ctx context.Context, req sdk.LoadRequest, progress func(sdk
 	if err != nil {
 		return nil, err
 	}
-	i := &instance{opened: *o, cpu: cpu.New(req.Threads), stop: func() {}}
+	c, err := cpu.Open(cpu.Options{Threads: req.Threads, Numerics: string(req.Numerics)})
+	if err != nil {
+		return nil, errors.Join(sdk.Errorf(sdk.ReasonInvalid, "%w", err), o.close())
+	}
+	i := &instance{opened: *o, cpu: c, stop: func() {}}
 	defer func() {
 		if err != nil {
 			i.close()
@@ -74,6 +78,9 @@ func (f Family) load(ctx context.Context, req sdk.LoadRequest, progress func(sdk
 	}
 	progress(sdk.Progress{Stage: "plan", Done: total, Total: total})
 	if err := i.start(ctx, l, hold); err != nil {
+		return nil, err
+	}
+	if err := i.place.packAll(ctx, t.ScratchBytesMost-t.ScratchBytes); err != nil {
 		return nil, err
 	}
 	if c := i.checkpoint; c != nil {
@@ -179,7 +186,7 @@ func memoryError(err error) error {
 // layCaches makes each layer's cache where the layer is computed.
 func (i *instance) layCaches(t *stepper, l limits, r *residency) error {
 	size := nn.Size{Blocks: l.blocks, Slots: l.slots()}
-	for n, spec := range i.model.Caches() {
+	for n, spec := range i.caches() {
 		m := i.bound.Layers[n]
 		dev := i.devices[r.of[m].dev]
 		mem, err := dev.Alloc(spec.Bytes(size), cuda.ForState)

@@ -23,11 +23,12 @@ const maxConfigBytes = 4 << 20 // the largest published one is under 100 KB
 
 // opened is a model with its weights mapped and nothing computed yet.
 type opened struct {
-	model  Model
-	shape  Shape
-	bound  *nn.Bound
-	source weights.Source
-	close  func() error
+	model    Model
+	shape    Shape
+	bound    *nn.Bound
+	source   weights.Source
+	numerics sdk.Numerics
+	close    func() error
 
 	checkpoint *weights.Checkpoint // nil if the weights are invented
 }
@@ -112,11 +113,25 @@ func tensorsOf(src weights.Source) func(string) bool {
 	return func(name string) bool { return names[name] }
 }
 
+// numerics are the modes that models are computed in.
+var numerics = []sdk.Numerics{sdk.NumericsExact, sdk.NumericsFast}
+
+// caches says what each decoder layer keeps: with fast numerics keys, values and latents in bf16.
+func (o *opened) caches() []nn.CacheSpec {
+	list := slices.Clone(o.model.Caches())
+	for i := range list {
+		if o.numerics == sdk.NumericsFast {
+			list[i].Type = cuda.BF16
+		}
+	}
+	return list
+}
+
 // supported refuses what this library does not have, by name.
 func supported(req sdk.InspectRequest) error {
 	switch {
-	case req.Numerics != "" && req.Numerics != sdk.NumericsExact:
-		return sdk.Errorf(sdk.ReasonInvalid, "numerics %q does not exist yet; use %q", req.Numerics, sdk.NumericsExact)
+	case req.Numerics != "" && !slices.Contains(numerics, req.Numerics):
+		return sdk.Errorf(sdk.ReasonInvalid, "numerics %q is none of %q", req.Numerics, numerics)
 	case req.Quantize != "":
 		return sdk.Errorf(sdk.ReasonInvalid, "quantize %q does not exist yet; leave it out to use the checkpoint's own weights", req.Quantize)
 	case req.Weights != "" && req.Weights != "file" && req.Weights != "dummy":
@@ -141,7 +156,7 @@ func (f Family) openWith(ctx context.Context, req sdk.InspectRequest, invent fun
 	if err != nil {
 		return nil, err
 	}
-	o := new(opened)
+	o := &opened{numerics: req.Numerics}
 	if req.Weights == "dummy" {
 		o.source, o.close = invent()
 	} else {
@@ -196,7 +211,7 @@ func beyond(name string, layers int) bool {
 
 // table lists the modules, for a context.
 func (o *opened) table(context int) sdk.LayerTable {
-	caches := o.model.Caches()
+	caches := o.caches()
 	t := sdk.LayerTable{Parameters: o.bound.Parameters, Context: context, VocabSize: o.shape.Vocab}
 	tied := !slices.ContainsFunc(o.bound.Modules, func(m *cuda.Module) bool { return m.ID == "lm_head" })
 	for _, m := range o.bound.Modules {

@@ -248,7 +248,7 @@ func (r *residency) stranded(dev int, bytes int64) error {
 	if cpu.Budget == 0 {
 		return nil // without a limit
 	}
-	held, free, least := u.For[cuda.ForState]+u.For[cuda.ForScratch], cpu.Budget-cpu.Used, int64(0)
+	held, free, least := u.For[cuda.ForState]+u.For[cuda.ForScratch], cpu.Budget-cpu.Used+r.packedBytes(), int64(0)
 	for _, p := range r.layers {
 		need, states := held+weightBytes(r.devices[dev], p.m), p.stateBytes()
 		switch {
@@ -275,16 +275,17 @@ func (r *residency) restore(dev int, budget int64) {
 // setCPUBudget changes what may be held in the memory of this process. Weights, caches and activations cannot be given up while
 // the model is loaded, so less than they take is refused; pictures come and go.
 func (r *residency) setCPUBudget(bytes int64) error {
-	u := r.devices[0].Usage()
-	if least := u.Used - u.For[cuda.ForPictures]; bytes < least {
+	u, packed := r.devices[0].Usage(), r.packedBytes()
+	if least := u.Used - u.For[cuda.ForPictures] - packed; bytes < least {
 		return fmt.Errorf("%d bytes are too few for the cpu: %d of weights, %d of cache and %d of scratch stay as long as the model is loaded, so "+
 			"the least that works is %d; for less, set context or max_sequences in its [[model]]",
-			bytes, u.For[cuda.ForWeights], u.For[cuda.ForState], u.For[cuda.ForScratch], least)
+			bytes, u.For[cuda.ForWeights]-packed, u.For[cuda.ForState], u.For[cuda.ForScratch], least)
 	}
 	r.devices[0].SetBudget(bytes)
 	if r.crowded != nil {
 		r.crowded()
 	}
+	r.unpack(bytes)
 	return nil
 }
 

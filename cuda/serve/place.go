@@ -21,7 +21,7 @@ type place struct {
 
 	streamed bool // the plan has no room for its weights to stay on dev
 
-	weights  cuda.Memory // the copy on dev; none on the CPU, which computes from the mapped file
+	weights  cuda.Memory // the copy on dev; on the CPU, which can compute from the mapped file, only a packed one
 	transfer *transfer   // filling weights; nil when they are complete or none
 	states   []cuda.Memory
 
@@ -41,6 +41,7 @@ func (p *place) arrived() bool {
 
 // transfer is a copy of a module's weights under way. It is the event that whoever computes with them waits for.
 type transfer struct {
+	to      []cuda.Matrix // in the order of the module's weights
 	copying atomic.Bool
 	done    chan struct{}
 	err     error // after done
@@ -62,10 +63,21 @@ func (t *transfer) Wait() error {
 	return t.err
 }
 
-// weightBytes is what the module's weights take on a device, in the layouts that it wants.
+// copied is the form that a device wants a copy of a weight in; nil if it computes with what the file has.
+func copied(d cuda.Device, w *cuda.Weight) *cuda.Layout {
+	l := d.Layout(w.File())
+	if cuda.OnHost(d) && l.Equal(w.File().Layout) {
+		return nil
+	}
+	return l
+}
+
+// weightBytes is what copies of the module's weights take on a device, in the layouts that it wants.
 func weightBytes(d cuda.Device, m *cuda.Module) (n int64) {
 	for _, w := range m.Weights {
-		n += d.Layout(w.File()).DeviceBytes(w.File().Rows, w.File().Cols)
+		if l := copied(d, w); l != nil {
+			n += l.DeviceBytes(w.File().Rows, w.File().Cols)
+		}
 	}
 	return n
 }
@@ -78,7 +90,7 @@ func (p *place) stateBytes() (n int64) {
 	return n
 }
 
-// allocWeights takes memory for the weights on d and views it as matrices, in the order of m.Weights.
+// allocWeights takes memory for the weights on d and views it as matrices, in the order of m.Weights; no matrix where none is needed.
 func allocWeights(d cuda.Device, m *cuda.Module) (cuda.Memory, []cuda.Matrix, error) {
 	mem, err := d.Alloc(weightBytes(d, m), cuda.ForWeights)
 	if err != nil {
@@ -86,7 +98,10 @@ func allocWeights(d cuda.Device, m *cuda.Module) (cuda.Memory, []cuda.Matrix, er
 	}
 	matrices, offset := make([]cuda.Matrix, len(m.Weights)), int64(0)
 	for i, w := range m.Weights {
-		layout, rows, cols := d.Layout(w.File()), w.File().Rows, w.File().Cols
+		layout, rows, cols := copied(d, w), w.File().Rows, w.File().Cols
+		if layout == nil {
+			continue
+		}
 		if matrices[i], err = layout.Lay(d, mem, offset, rows, cols); err != nil {
 			d.Free(mem)
 			return cuda.Memory{}, nil, fmt.Errorf("%s: %w", w.Name, err)
@@ -102,16 +117,22 @@ func (p *place) startTransfer(d cuda.Device, after *transfer) error {
 	if err != nil {
 		return err
 	}
-	p.weights, p.transfer = mem, &transfer{done: make(chan struct{})}
-	go p.transfer.run(d, p.m, matrices, after)
-	for i, w := range p.m.Weights {
-		w.Put(p.dev, matrices[i]) // read by a step only after the transfer
+	p.weights, p.transfer = mem, &transfer{to: matrices, done: make(chan struct{})}
+	go p.transfer.run(d, p.m, after)
+	if !cuda.OnHost(d) { // where steps wait for the transfer
+		p.putWeights(matrices)
 	}
 	return nil
 }
 
+func (p *place) putWeights(matrices []cuda.Matrix) {
+	for i, w := range p.m.Weights {
+		w.Put(p.dev, matrices[i])
+	}
+}
+
 // run copies, on a queue of its own: where a device runs its queues side by side, steps go on meanwhile.
-func (t *transfer) run(d cuda.Device, m *cuda.Module, to []cuda.Matrix, after *transfer) {
+func (t *transfer) run(d cuda.Device, m *cuda.Module, after *transfer) {
 	defer close(t.done)
 	if after != nil {
 		_ = after.Wait() // it has the link
@@ -121,7 +142,9 @@ func (t *transfer) run(d cuda.Device, m *cuda.Module, to []cuda.Matrix, after *t
 	q := d.NewQueue()
 	defer q.Close()
 	for i, w := range m.Weights {
-		q.Fill(to[i], w.File())
+		if !t.to[i].IsZero() {
+			q.Fill(t.to[i], w.File())
+		}
 	}
 	if err := q.Sync(); err != nil {
 		t.err = fmt.Errorf("%s to %s: %w", m.ID, d.Name(), err)
@@ -133,10 +156,13 @@ func (p *place) await(q cuda.Queue) error {
 	if p.transfer == nil {
 		return nil
 	}
-	err := p.transfer.Wait()
+	t, err := p.transfer, p.transfer.Wait()
 	p.transfer = nil
-	if err != nil {
+	switch {
+	case err != nil:
 		p.dropWeights(q)
+	case p.dev == 0: // steps compute from the file until the copy is whole
+		p.putWeights(t.to)
 	}
 	return err
 }

@@ -60,7 +60,7 @@ type plugin struct {
 
 func (p *plugin) Describe() sdk.Description {
 	return sdk.Description{Name: p.family.Name, Version: p.family.Version, Architectures: p.family.Architectures,
-		Kernels: cpu.Kernels(), Numerics: []sdk.Numerics{sdk.NumericsExact}, Devices: []string{cuda.KindFar}}
+		Kernels: cpu.Kernels(), Numerics: numerics, Devices: []string{cuda.KindFar}}
 }
 
 // Inspect answers from headers and the text files: whatever is wrong with those is told before weights are read.

@@ -114,7 +114,9 @@ func (r *residency) begin() {
 func (r *residency) finish() {
 	r.leave()
 	for _, p := range r.places {
-		r.receive(p)
+		if t := p.transfer; t != nil && t.Happened() && t.err != nil {
+			_ = p.await(r.stage.Queue(p.dev)) // no memory for what did not arrive
+		}
 	}
 	r.inStep, r.took = false, time.Since(r.began).Seconds()
 	r.settleDebts()
@@ -228,16 +230,15 @@ func (r *residency) move(p *place, dev int) error {
 		if err == nil {
 			break
 		}
-		if !errors.As(err, &budget) || dev == 0 || !r.evictFor(p, dev) {
+		if !errors.As(err, &budget) || !r.evictFor(p, dev) {
 			r.closeDevice(dev) // perhaps opened for p alone
 			return err
 		}
 	}
-	if p.dev != 0 {
-		p.dropWeights(r.stage.Queue(p.dev))
-	}
+	p.dropWeights(r.stage.Queue(p.dev))
 	old := p.dev
 	p.dev, p.seconds, p.streamed = dev, 0, false
+	_ = r.pack(p) // without room the CPU computes from the file, which is right if perhaps slower
 	p.m.Unsettle()
 	r.counts.moves.Add(1)
 	r.closeDevice(old)
@@ -292,10 +293,9 @@ func (r *residency) inhabited(dev int) bool {
 func (r *residency) close() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	r.unpack(0)
 	for _, p := range r.places {
-		if p.dev != 0 {
-			p.dropWeights(r.stage.Queue(p.dev))
-		}
+		p.dropWeights(r.stage.Queue(p.dev))
 		for _, m := range p.states {
 			r.stage.Queue(p.dev).Free(m)
 		}

@@ -129,7 +129,7 @@ func (o *opened) taking(req sdk.InspectRequest, t sdk.LayerTable) (sdk.LayerTabl
 		t.Snapshots = l.snapshots()
 	}
 	t.ScratchBytes = z.Total() + processBytes(req.Path)
-	for _, c := range o.model.Caches() {
+	for _, c := range o.caches() {
 		t.ScratchBytes += int64(len(c.Paged)+len(c.Fixed)) * stateAlign
 	}
 	t.ScratchBytesMost = t.ScratchBytes
@@ -162,7 +162,7 @@ func (o *opened) measure(l limits) (cuda.Sizes, error) {
 			m.States = nil // those were for measuring
 		}
 	}()
-	for n, spec := range o.model.Caches() {
+	for n, spec := range o.caches() {
 		shapes, err := nn.NewCache(o.bound.Layers[n], spec, c, cuda.NewMemory(nil, spec.Bytes(size), cuda.ForState), size)
 		if err != nil {
 			return cuda.Sizes{}, err

@@ -33,8 +33,8 @@ func (r *residency) prefetch(p *place) {
 		if q.dev != p.dev {
 			continue
 		}
-		if q.transfer != nil && !q.transfer.Happened() {
-			return // it is on its way, and those behind it would share its link
+		if q.transfer != nil {
+			return // one copy ahead is enough: more would push out what is needed soon
 		}
 		if q.hasWeights() {
 			continue
@@ -92,6 +92,9 @@ func (r *residency) neededLast(dev int, from *place) *place {
 // evictFor gives up what is on a device to make room for something of p's: an expert, or else the weights that are needed
 // last, seen from p.
 func (r *residency) evictFor(p *place, dev int) bool {
+	if dev == 0 {
+		return r.unpackLast()
+	}
 	if r.evictExpert(dev, -1) {
 		return true
 	}

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/inference-pio/inference-pio/cuda"
 	"github.com/inference-pio/inference-pio/cuda/golden"
 )
 
@@ -53,7 +54,7 @@ func (s Suite) greedy(t testing.TB, dir string) {
 	}
 }
 
-// Perplexity compares that of perplexity.json's documents with the reference's.
+// Perplexity compares that of perplexity.json's documents with the reference's, with a cache in f32 and in bf16.
 func (s Suite) Perplexity(t *testing.T) { s.each(t, s.perplexity) }
 
 func (s Suite) perplexity(t testing.TB, dir string) {
@@ -61,19 +62,25 @@ func (s Suite) perplexity(t testing.TB, dir string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	sum, tokens, err := s.open(t, dir, "config.json").NLL(want.Documents)
-	if err != nil {
-		t.Fatal(err)
+	for cache, bound := range map[cuda.DType]float64{cuda.F32: 1e-4, cuda.BF16: fastBound} {
+		sum, tokens, err := s.openWith(t, dir, "config.json", cache).NLL(want.Documents)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if tokens != want.Tokens {
+			t.Fatalf("%d tokens, the reference counts %d", tokens, want.Tokens)
+		}
+		perplexity, reference := math.Exp(sum/float64(tokens)), math.Exp(want.NLL/float64(want.Tokens))
+		off := math.Abs(perplexity/reference - 1)
+		if !(off <= bound) {
+			t.Errorf("a cache in %s: perplexity %v, the reference has %v: %.4f %% apart", cache, perplexity, reference, 100*off)
+		}
+		t.Logf("a cache in %s: perplexity %.8f, reference %.8f, %.5f %% apart", cache, perplexity, reference, 100*off)
 	}
-	if tokens != want.Tokens {
-		t.Fatalf("%d tokens, the reference counts %d", tokens, want.Tokens)
-	}
-	perplexity, reference := math.Exp(sum/float64(tokens)), math.Exp(want.NLL/float64(want.Tokens))
-	if off := math.Abs(perplexity/reference - 1); !(off <= 1e-4) {
-		t.Errorf("perplexity %v, the reference has %v: %.4f %% apart", perplexity, reference, 100*off)
-	}
-	t.Logf("perplexity %.8f, reference %.8f", perplexity, reference)
 }
+
+// fastBound is how far the perplexity may be from the reference's with a cache in bf16, of whose numbers each is within 2^-9.
+const fastBound = 1e-4
 
 // UnusualShapes compares every layer of the checkpoints in testdata/shapes with golden.safetensors beside them. A prompt in chunks must be
 // the whole prompt there too.

@@ -26,6 +26,8 @@ type Limits struct {
 	Sequences int // alive at a time
 	Positions int // of one sequence
 
+	Cache cuda.DType // of keys, values and latents: f32 or bf16
+
 	Features, Hidden int // of a model that sees: how many features a row can have, and their width
 }
 
@@ -90,6 +92,7 @@ func NewRunner(m Model, b *nn.Bound, dev cuda.Device, l Limits) (*Runner, error)
 // reserve takes the memory: caches of so many blocks, and activations of the largest step.
 func (r *Runner) reserve(b *nn.Bound, blocks int) error {
 	for i, spec := range r.model.Caches() {
+		spec.Type = r.limits.Cache
 		size := nn.Size{Blocks: blocks, Slots: r.limits.Sequences}
 		mem, err := r.dev.Alloc(spec.Bytes(size), cuda.ForState)
 		if err != nil {

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/inference-pio/inference-pio/cuda"
 	"github.com/inference-pio/inference-pio/cuda/cpu"
 	"github.com/inference-pio/inference-pio/cuda/nn"
 	"github.com/inference-pio/inference-pio/cuda/weights"
@@ -189,6 +190,12 @@ type opened struct {
 // open loads a checkpoint with one of its config files.
 func (s Suite) open(t testing.TB, dir, config string) opened {
 	t.Helper()
+	return s.openWith(t, dir, config, cuda.F32)
+}
+
+// openWith has a cache of a type.
+func (s Suite) openWith(t testing.TB, dir, config string, cache cuda.DType) opened {
+	t.Helper()
 	m, b, err := s.Bind(Read(t, dir, config), 0, Checkpoint(t, dir))
 	if err != nil {
 		t.Fatal(fmt.Errorf("%s: %w", filepath.Join(dir, config), err))
@@ -196,7 +203,7 @@ func (s Suite) open(t testing.TB, dir, config string) opened {
 	if err := readPreprocessor(m, dir); err != nil {
 		t.Fatal(err)
 	}
-	return opened{s.Runner(t, m, b, Limits{Rows: 1024, Sequences: 2 + max(2, len(s.Cases)), Positions: 1024}), s, m, dir}
+	return opened{s.Runner(t, m, b, Limits{Rows: 1024, Sequences: 2 + max(2, len(s.Cases)), Positions: 1024, Cache: cache}), s, m, dir}
 }
 
 func readPreprocessor(m Model, dir string) error {

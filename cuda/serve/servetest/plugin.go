@@ -50,6 +50,8 @@ func (p Plugin) Test(t *testing.T) {
 	t.Run("Forward", p.Forward)
 	t.Run("Chunks", p.Chunks)
 	t.Run("Shares", p.Shares)
+	t.Run("Fast", p.Fast)
+	t.Run("Packed", p.Packed)
 	t.Run("Readme", func(t *testing.T) { p.Readme(t) })
 	t.Run("LayerTables", func(t *testing.T) { p.LayerTables(t) })
 	t.Run("Rows", func(t *testing.T) { p.TableRows(t) })

@@ -160,11 +160,10 @@ func (r *reader) device(t *table, others []Device) Device {
 
 func (r *reader) model(t *table, devices []Device, names map[string]int) Model {
 	m := Model{
-		ID:       t.text("id", "", "the name clients use"),
-		Path:     t.text("path", "", "a checkpoint's folder"),
-		Plugin:   t.text("plugin", "", "the name of a plugin"),
-		Numerics: sdk.NumericsExact,
-		Weights:  t.text("weights", "file", `"file" or "dummy"`),
+		ID:      t.text("id", "", "the name clients use"),
+		Path:    t.text("path", "", "a checkpoint's folder"),
+		Plugin:  t.text("plugin", "", "the name of a plugin"),
+		Weights: t.text("weights", "file", `"file" or "dummy"`),
 
 		Context:      t.count("context", 1, math.MaxInt32),
 		Layers:       t.count("layers", 1, 1<<16),
@@ -190,7 +189,7 @@ func (r *reader) model(t *table, devices []Device, names map[string]int) Model {
 	m.Path = r.checkpointOf(t, m.Path)
 	m.Devices = modelDevices(t, devices)
 	m.Env = r.environment(t.sub("env"))
-	numerics(t)
+	m.Numerics = numerics(t)
 	t.notYet("quantize", "quantised weights are not built yet; the checkpoint's own are used")
 	t.notYet("keep_alive", "unloading idle models is not built yet; every model stays loaded")
 	t.notYet("pin", "pinning is not built yet; move layers by order instead")
@@ -270,14 +269,12 @@ func modelDevices(t *table, devices []Device) []string {
 	return list
 }
 
-func numerics(t *table) {
-	switch mode := t.text("numerics", string(sdk.NumericsExact), `"exact"`); sdk.Numerics(mode) {
-	case sdk.NumericsExact:
-	case sdk.NumericsFast:
-		t.problem("numerics", `"fast" is not built yet; use "exact" or remove the key`)
-	default:
-		t.problem("numerics", `%q is no mode; expected "exact"`, shorten(mode))
+func numerics(t *table) sdk.Numerics {
+	mode := sdk.Numerics(t.text("numerics", string(sdk.NumericsExact), `"exact"`))
+	if mode != sdk.NumericsExact && mode != sdk.NumericsFast {
+		t.problem("numerics", `%q is no mode; expected "exact" or "fast"`, shorten(string(mode)))
 	}
+	return mode
 }
 
 var variableName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)

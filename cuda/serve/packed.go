@@ -1,0 +1,81 @@
+package serve
+
+import (
+	"context"
+	"errors"
+
+	"github.com/inference-pio/inference-pio/cuda"
+)
+
+// packed.go keeps copies of weights in the form that the CPU computes with best, where that is not the file's. They have the CPU's budget
+// like all other memory, and are a luxury: a module without one is computed from the mapped file, so that they are made with what is left
+// when everything else has its place, and given up first when something else needs room. Only bits that do not depend on the form are
+// computed with them, so that all this changes times and nothing else.
+
+// pack makes the packed copy of a module on the CPU, if there is room for it.
+func (r *residency) pack(p *place) error {
+	if p.dev != 0 || p.weights.Bytes() > 0 || weightBytes(r.devices[0], p.m) == 0 {
+		return nil
+	}
+	if err := p.startTransfer(r.devices[0], nil); err != nil {
+		return err
+	}
+	return p.await(r.stage.Queue(0))
+}
+
+// packAll packs the modules on the CPU in the order of the forward pass as long as so many bytes of the budget stay free.
+func (r *residency) packAll(ctx context.Context, spare int64) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for p := range r.all {
+		u := r.usage(0)
+		if ctx.Err() != nil || u.Budget > 0 && u.Budget-u.Used-spare < weightBytes(r.devices[0], p.m) {
+			return ctx.Err()
+		}
+		var budget *cuda.BudgetError
+		if err := r.pack(p); errors.As(err, &budget) {
+			return nil
+		} else if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// unpack gives up packed copies until the CPU holds no more than so many bytes, or none are left.
+func (r *residency) unpack(bytes int64) {
+	for r.usage(0).Used > bytes && r.unpackLast() {
+	}
+}
+
+// unpackLast gives up the packed copy that is computed with last in a pass; false if there is none.
+func (r *residency) unpackLast() bool {
+	var last *place
+	for p := range r.all {
+		if p.dev == 0 && p.weights.Bytes() > 0 {
+			last = p
+		}
+	}
+	if last == nil {
+		return false
+	}
+	r.unpackOne(last)
+	return true
+}
+
+func (r *residency) unpackOne(p *place) {
+	if p.dev == 0 && p.weights.Bytes() > 0 {
+		p.dropWeights(r.stage.Queue(0))
+		r.counts.evictions.Add(1)
+	}
+}
+
+// packedBytes is what packed copies take.
+func (r *residency) packedBytes() (n int64) {
+	for p := range r.all {
+		if p.dev == 0 {
+			n += p.weights.Bytes()
+		}
+	}
+	return n
+}
