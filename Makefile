@@ -37,8 +37,8 @@ lint: ## gofmt, go vet, staticcheck
 api: ## what of the sdk's Go API is broken since the last tag, or BASE=REVISION
 	.ci/api $(BASE)
 
-generate: ## write the generated code of the contract again
-	go generate ./sdk/proto/v1
+generate: ## write the generated code of the contract and the kernels' list of ops again
+	go generate ./sdk/proto/v1 ./cuda/cpu
 
 bench: ## the figures of docs/bench.md, each beside its limit
 	go test -run '^$$' -bench . -timeout 30m ./cuda ./cuda/cpu ./sdk/... ./host/internal/...

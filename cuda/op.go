@@ -52,7 +52,6 @@ const (
 
 	OpArgmax // index, value or none | x
 	OpTopK   // index, values | x
-	OpLogSum // y | x
 
 	opCodes // their number
 )
@@ -68,7 +67,7 @@ var opNames = [opCodes]string{
 	OpAttendTile: "attend_tile", OpAttendDone: "attend_done",
 	OpCausalConv: "causal_conv", OpDecay: "decay", OpDeltaRule: "delta_rule",
 	OpRoute: "route", OpExperts: "experts", OpExpertSum: "expert_sum",
-	OpArgmax: "argmax", OpTopK: "top_k", OpLogSum: "log_sum",
+	OpArgmax: "argmax", OpTopK: "top_k",
 }
 
 // OpCodes lists every op.

@@ -34,12 +34,3 @@ func (s *Step) TopK(x Tensor, k int) (index, values Tensor) {
 	c.run()
 	return index, values
 }
-
-// LogSum is the logarithm of the sum of e^x over each row: what a logit's log-probability is its difference from. x (rows, n) -> (rows).
-func (s *Step) LogSum(x Tensor) Tensor {
-	c := s.startOf(x, OpLogSum)
-	if x = c.in(x); !c.fits(x.float() && x.nd == 2 && x.dim[1] > 0) {
-		return Tensor{}
-	}
-	return c.gives(c.out(F32, x.dim[0]))
-}

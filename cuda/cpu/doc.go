@@ -1,10 +1,12 @@
-// Package cpu is the arithmetic of the CPU: kernels in C, the threads they run on, and their specification in Go.
+// Package cpu is the CPU as a device: memory of this process, kernels in C and the threads they run on.
 //
-// ref.go says what every op computes. template.h has the kernels, written once in terms of a few vector primitives; the
-// file of an instruction set (portable.c, avx2.c) defines those and makes a table of kernels. dispatch.c picks the best
-// table the machine has and cuts an op into tasks; pool.c runs them on threads that look out for the next op for some
-// microseconds and then sleep. Go makes one call into C for each op.
+// An op arrives at a [Queue] as data and runs at once, by one call into C (pio_run). template.h has the kernels, written once in terms of
+// a few vector primitives, an op in one place; the file of an instruction set (portable.c, avx2.c) defines those and makes a table of
+// kernels. A table has a row for each layout of weights (layouts.h). dispatch.c picks the best table that the machine has and widens
+// activations in bf16 for ops that have no kernel for them; pool.c runs tasks on threads that look out for the next op for some
+// microseconds and then sleep. Package cuda/spec says what every op computes, and the tests hold the kernels to it.
 //
 // It builds with gcc and no flags: every file says which instructions it may use, and none are used that the machine lacks.
-// The environment variable PIO_CPU names a table to use instead of the best, "portable" for one; it is for tests.
 package cpu
+
+//go:generate go run ./oplist ops.h

@@ -2,8 +2,12 @@ package cpu_test
 
 import (
 	"fmt"
+	"maps"
 	"math"
 	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -16,30 +20,72 @@ import (
 // everyop_test.go is what is true of every op: it is in both lists and in every table, gives the same on any number of threads, and
 // takes activations in bf16.
 
-// TestTheTwoListsOfOpsAgree, by name: C has what Go has, and what brings a matrix into another layout, which a queue does by itself.
+// TestTheTwoListsOfOpsAgree, in the order of Go's: C has what Go has, and what brings a matrix into another layout, which a queue does by
+// itself.
 func TestTheTwoListsOfOpsAgree(t *testing.T) {
-	want := []string{"pack"}
+	var want []string
 	for _, code := range cuda.OpCodes() {
 		want = append(want, code.String())
 	}
-	got := cpu.Ops()
-	for _, name := range want {
-		if !slices.Contains(got, name) {
-			t.Errorf("the kernels have no op %q", name)
-		}
-	}
-	for i, name := range got {
-		if !slices.Contains(want, name) || slices.Index(got, name) != i {
-			t.Errorf("cuda has no op %q, or the kernels have two", name)
-		}
+	if got := cpu.Ops(); !slices.Equal(got, append(want, "pack")) {
+		t.Errorf("the kernels' ops are %v and cuda's are %v: run make generate", got, want)
 	}
 	eachTable(t, func(t *testing.T, d *device) {
-		for _, name := range got {
-			if !d.Has(name) && name != "pack" { // which each layout does by itself
+		for _, name := range cpu.Ops() {
+			if !d.Has(name) {
 				t.Errorf("no kernel for %q", name)
 			}
 		}
 	})
+}
+
+// TestAnOpStandsInFourPlaces: the list of cuda/op.go, one file of methods of Step, the specification, one header of kernels.
+func TestAnOpStandsInFourPlaces(t *testing.T) {
+	methods, specs, kernels := read(t, "../*.go"), read(t, "../spec/*.go"), read(t, "*.h")
+	for _, code := range cuda.OpCodes() {
+		plain := strings.ReplaceAll(code.String(), "_", "")
+		one := func(what string, files map[string]string, pattern string) {
+			var in []string
+			for name, text := range files {
+				if regexp.MustCompile(pattern).MatchString(text) {
+					in = append(in, name)
+				}
+			}
+			if len(in) != 1 {
+				t.Errorf("%s: %s stands in %v, not in one file", code, what, in)
+			}
+		}
+		one("its line of the list", methods, `(?mi)^	Op`+plain+`\b.*// .*\|?`)
+		if !slices.Contains([]string{"copy", "experts", "add"}, code.String()) { // which several methods are made of
+			one("its method", withoutList(methods), `(?i)\bOp`+plain+`\b`)
+		}
+		if code != cuda.OpCopy { // which needs none
+			one("its specification", specs, `(?mi)^func `+plain+`\(`)
+		}
+		one("its kernel", kernels, `static const char \*run_`+code.String()+`\(`)
+	}
+}
+
+// read gives the files of a pattern that are no tests.
+func read(t *testing.T, pattern string) map[string]string {
+	t.Helper()
+	names, err := filepath.Glob(pattern)
+	must(t, err)
+	files := map[string]string{}
+	for _, name := range names {
+		text, err := os.ReadFile(name)
+		must(t, err)
+		if !strings.HasSuffix(name, "_test.go") {
+			files[filepath.Base(name)] = string(text)
+		}
+	}
+	return files
+}
+
+func withoutList(files map[string]string) map[string]string {
+	files = maps.Clone(files)
+	delete(files, "op.go")
+	return files
 }
 
 // TestEveryOpIsTheSameOnAnyNumberOfThreads, of one row and of many.

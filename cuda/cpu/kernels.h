@@ -1,26 +1,18 @@
 // kernels.h: what Go calls and what a kernel table is.
 //
-// An op is data (pio_op). Each op has one file or a part of one (matmul.h, rows.h, ..): its kernel, and the function of its name
-// that cuts it into tasks for the pool. They are written once in terms of a few vector primitives; each instruction set has a file
-// (portable.c, avx2.c) that defines these and includes template.h, and so has a table of its own. A new op is a name in PIO_OPS and
-// its function; a new layout of weights a row of `layouts` in layouts.h; a new instruction set a new file and a line in dispatch.c.
+// An op is data (pio_op). Each op has one place (matmul.h, norms.h, ..): its kernel, and the function of its name that cuts it into tasks
+// for the pool. They are written once in terms of a few vector primitives; each instruction set has a file (portable.c, avx2.c) that
+// defines these and includes template.h, and so has a table of its own. A new op is a line of cuda/op.go and its function here; a new
+// layout of weights a row of PIO_LAYOUTS in layouts.h; a new instruction set a new file and a line in dispatch.c.
 #ifndef PIO_KERNELS_H
 #define PIO_KERNELS_H
 
 #include <stddef.h>
 #include <stdint.h>
 
-// The ops that there are kernels for, by the names that Go has for them (cuda/op.go, which also tells their operands).
-#define PIO_OPS(X)                                                                                                     \
-  X(embed) X(matmul) X(copy) X(gather) X(columns) X(put_columns) X(index_copy) X(index_add)                            \
-  X(add) X(mul) X(swiglu) X(sigmoid) X(gelu) X(add_row) X(rmsnorm) X(layernorm) X(l2norm)                              \
-  X(angles) X(rotate)                                                                                                  \
-  X(cache_write) X(cache_read) X(attention) X(latent_attention) X(latent_query) X(latent_value)                        \
-  X(heads_first) X(attend_start) X(attend_tile) X(attend_done)                                                         \
-  X(causal_conv) X(decay) X(delta_rule)                                                                                \
-  X(route) X(experts) X(expert_sum)                                                                                    \
-  X(argmax) X(top_k) X(log_sum)                                                                                        \
-  X(pack)
+// The ops: those that Go has, whose operands are told in cuda/op.go, and what a queue does by itself.
+#include "ops.h"
+#define PIO_OPS(X) PIO_GO_OPS(X) X(pack)
 
 #define PIO_NAME(name) PIO_OP_##name,
 enum { PIO_OPS(PIO_NAME) PIO_OP_COUNT };

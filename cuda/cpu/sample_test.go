@@ -106,8 +106,6 @@ func sample(rng *rand.Rand, code cuda.OpCode, rows int) *cuda.Op {
 		return op.Gives(i32(upTo(1)), floats()).Takes(floats(n))
 	case cuda.OpTopK:
 		return op.Gives(i32(slices.Repeat(upTo(1), 4), 4), floats(4)).Takes(floats(n))
-	case cuda.OpLogSum:
-		return op.Gives(floats()).Takes(floats(n))
 	}
 	return sampleCache(rng, code, rows)
 }

@@ -7,10 +7,9 @@ enum { LOGITS = 16384 }; // of a piece, at least
 typedef struct {
   const float *x;
   size_t n, pieces, piece_n, k;
-  float *most;     // argmax, log_sum: by piece
+  float *most;     // argmax: by piece
   int32_t *index;  // argmax: by piece
   int32_t *odd;    // argmax: by piece
-  double *sums;    // log_sum: by piece
   uint64_t *best;  // top_k: k by piece
 } logits_args;
 
@@ -177,41 +176,5 @@ static const char *run_top_k(pio_pool *p, const pio_op *op) {
     }
   }
   free(a.best);
-  return NULL;
-}
-
-// ---- log_sum: ln sum e^x, in double
-
-static void log_sum(const void *args, size_t task) {
-  const logits_args *a = args;
-  const float *x;
-  size_t begin, n = piece_of(a, task, &x, &begin);
-  float most = most_of(x, n);
-  double sum = 0;
-  for (size_t i = 0; i < n; i++)
-    sum += x[i] == most ? 1 : exp((double)x[i] - (double)most); // also where both are infinite
-  a->most[task] = most, a->sums[task] = sum;
-}
-
-static const char *run_log_sum(pio_pool *p, const pio_op *op) {
-  const pio_tensor *x = &op->in[0];
-  logits_args a = {.x = f32(x), .n = last(x), .piece_n = LOGITS};
-  a.pieces = ceil_div(a.n, LOGITS);
-  size_t rows = rows_of(x), tasks = rows * a.pieces;
-  char *room = malloc(tasks * (sizeof(double) + sizeof(float)));
-  if (!room)
-    return no_memory;
-  a.sums = (double *)room, a.most = (float *)(a.sums + tasks);
-  pio_pool_run(p, log_sum, &a, tasks);
-  for (size_t r = 0; r < rows; r++) {
-    const float *most = a.most + r * a.pieces;
-    double top = most[0], sum = 0;
-    for (size_t i = 1; i < a.pieces; i++)
-      top = most[i] > top ? most[i] : top;
-    for (size_t i = 0; i < a.pieces; i++)
-      sum += a.sums[r * a.pieces + i] * (most[i] == top ? 1 : exp(most[i] - top));
-    f32(&op->out[0])[r] = (float)(isinf(top) ? top + (sum == sum ? 0 : sum) : top + log(sum));
-  }
-  free(room);
   return NULL;
 }

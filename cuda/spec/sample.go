@@ -1,7 +1,6 @@
 package spec
 
 import (
-	"math"
 	"slices"
 )
 
@@ -44,23 +43,6 @@ func TopK(index []int32, values, x []float32, n, k int) {
 		})
 		for j, i := range order[:k] {
 			index[r*k+j], values[r*k+j] = i, row[i]
-		}
-	}
-}
-
-// LogSum is cuda.Step.LogSum. A row with something that is not a number has no sum; one of nothing but -∞ has -∞.
-func LogSum(y, x []float32, n int) {
-	for r := range y {
-		top, sum := math.Inf(-1), 0.0
-		for _, v := range x[r*n : (r+1)*n] {
-			top = max(top, float64(v)) // which is NaN if one is
-		}
-		for _, v := range x[r*n : (r+1)*n] {
-			sum += math.Exp(float64(v) - top)
-		}
-		y[r] = float32(top + math.Log(sum))
-		if math.IsInf(top, 0) {
-			y[r] = float32(top)
 		}
 	}
 }

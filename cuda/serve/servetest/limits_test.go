@@ -31,7 +31,7 @@ func TestWhatAnEntryMayAskFor(t *testing.T) {
 		{"step_tokens", func(r *sdk.InspectRequest) { r.StepTokens = sdk.MaxStepTokens }, ""},
 		{"step_tokens", func(r *sdk.InspectRequest) { r.StepTokens = sdk.MaxStepTokens + 1 }, "step_tokens is 65537"},
 		{"numerics", func(r *sdk.InspectRequest) { r.Numerics = sdk.NumericsExact }, ""},
-		{"numerics", func(r *sdk.InspectRequest) { r.Numerics = "loose" }, `numerics "loose" does not exist`},
+		{"numerics", func(r *sdk.InspectRequest) { r.Numerics = "loose" }, `numerics "loose" is none of ["exact" "fast"]`},
 		{"quantize", func(r *sdk.InspectRequest) { r.Quantize = "int4" }, `quantize "int4" does not exist`},
 		{"weights", func(r *sdk.InspectRequest) { r.Weights = "file" }, ""},
 		{"weights", func(r *sdk.InspectRequest) { r.Weights = "zeros" }, `weights "zeros" is neither`},
