@@ -102,6 +102,9 @@ func TestScaledWeightsMove(t *testing.T) {
 	if _, err := layout.Lay(d, mem, 128, 130, 40); err == nil {
 		t.Error("a matrix was laid over the end of its memory")
 	}
+	if at := uintptr(there.Plane(1).Pointer()); at%cuda.WeightAlign != 0 { // devices load them as vectors
+		t.Errorf("the factors begin at %#x", at)
+	}
 	q := d.NewQueue()
 	q.Fill(there, file)
 	must(t, q.Sync())

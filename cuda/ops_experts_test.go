@@ -113,6 +113,63 @@ func TestAResidencyHearsWhereRowsWent(t *testing.T) {
 	})
 }
 
+// TestRoutesAreToldInTheOrderOfLayers: the experts that are needed first are sent for first.
+func TestRoutesAreToldInTheOrderOfLayers(t *testing.T) {
+	atEveryPace(t, func(t *testing.T, pace far.Pace) {
+		p := newSparse(t, pace)
+		s := cuda.NewStep(p.place.devices, []*cuda.Module{p.layer, {ID: "layers.1", Layer: 1}}, p.place)
+		defer s.Close()
+		for d := range p.place.devices {
+			must(t, s.Reserve(d, cuda.Sizes{Step: 1 << 12, Even: 1 << 14, Odd: 1 << 14}))
+			defer s.Release(d)
+		}
+		p.place.move(t, p.layer, 1)
+		s.Begin()
+		x, weights := s.InputF32([]float32{1, 2, 3}, 1, 3), s.InputF32([]float32{1, 1}, 1, 2)
+		for i, index := range [][]int32{{4, 1}, {0, 2}} {
+			s.EnterLayer(i)
+			s.Experts(x, s.Input(index, 1, 2), weights, p.mixture)
+		}
+		must(t, s.End())
+		if want := []string{"0 [4 1]", "1 [0 2]"}; !slices.Equal(p.place.routed, want) {
+			t.Errorf("heard %v, not %v", p.place.routed, want)
+		}
+	})
+}
+
+// TestAPassThatFailedTellsNoRoutes: nobody knows what would be in them.
+func TestAPassThatFailedTellsNoRoutes(t *testing.T) {
+	p := newSparse(t, far.Now())
+	p.s.Begin()
+	x, weights := p.s.InputF32([]float32{1, 2, 3}, 1, 3), p.s.InputF32([]float32{1, 1}, 1, 2)
+	p.s.EnterLayer(0)
+	p.s.Experts(x, p.s.Input([]int32{4, 1}, 1, 2), weights, p.mixture)
+	p.s.EnterLayer(1)
+	if err := p.s.End(); err == nil || len(p.place.routed) != 0 {
+		t.Errorf("after %v heard %v", err, p.place.routed)
+	}
+}
+
+// TestACopyOfAnExpertIsUsedWhileItIsThere, and not once it was given up: its memory may be another's by then.
+func TestACopyOfAnExpertIsUsedWhileItIsThere(t *testing.T) {
+	p := newSparse(t, far.Now())
+	for _, m := range p.experts {
+		m.Settle(0)
+	}
+	file := p.run(t)
+	down := p.experts[3].Weights[2]
+	zeros, err := cuda.MatrixOf(tensor(t, make([]float32, 12), 3, 4))
+	must(t, err)
+	down.Put(0, zeros)
+	if slices.Equal(p.run(t), file) {
+		t.Error("the copy is not used")
+	}
+	down.Drop(0)
+	if got := p.run(t); !slices.Equal(got, file) {
+		t.Errorf("with the copy given up %v, before %v", got, file)
+	}
+}
+
 // TestManyRowsAreCutAndGiveTheSame: more than are computed at once.
 func TestManyRowsAreCutAndGiveTheSame(t *testing.T) {
 	p := newSparse(t, far.Now())

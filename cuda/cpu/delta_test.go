@@ -3,6 +3,7 @@ package cpu_test
 import (
 	"math"
 	"math/rand/v2"
+	"strings"
 	"testing"
 
 	"github.com/inference-pio/inference-pio/cuda"
@@ -103,6 +104,22 @@ func TestDeltaRuleMatchesTheSpecification(t *testing.T) {
 					within(t, what+" state", state, wantS, func(int) float64 { return 200 * eps })
 				}
 			}
+		}
+	})
+}
+
+// TestTheWidestKeyHeads are those that a chunk's room can be made for: they are computed in both forms, and one element more is refused.
+func TestTheWidestKeyHeads(t *testing.T) {
+	eachTable(t, func(t *testing.T, d *device) {
+		rng := rand.New(rand.NewPCG(21, 7))
+		j := newJourney(rng, deltaShape{1, 1, 1024, 3}, 1, 0, 5, 4)
+		wantY, wantS := j.ref()
+		y, state := j.run(t, d)
+		within(t, "1024 elements", y, wantY, func(int) float64 { return 100 * eps })
+		within(t, "1024 elements, state", state, wantS, func(int) float64 { return 200 * eps })
+		wide := newJourney(rng, deltaShape{1, 1, 1025, 3}, 1, 0, 5, 4)
+		if err := d.do(deltaRule(make([]float32, len(wide.V)), wide.state, wide.Delta)); err == nil || !strings.Contains(err.Error(), "more than 1024") {
+			t.Errorf("1025 elements: %v", err)
 		}
 	})
 }

@@ -50,7 +50,7 @@ func TestAnExpertIsThereTheSecondTime(t *testing.T) {
 			if layer != 2 {
 				return nil
 			}
-			return []int{4}
+			return []int{4, 4} // two rows
 		}
 		for range 3 {
 			y.pass(nil)
@@ -61,6 +61,9 @@ func TestAnExpertIsThereTheSecondTime(t *testing.T) {
 		}
 		if at := y.place("layers.2.mlp.experts.4"); at != "far" {
 			t.Errorf("the expert is on %s", at)
+		}
+		if dev, ok := y.experts[2][4].Settled(); !ok || dev != 1 {
+			t.Errorf("it is computed on device %d, settled %v", dev, ok)
 		}
 	})
 }
@@ -90,6 +93,43 @@ func TestTheExpertUsedLongestAgoGivesWay(t *testing.T) {
 			t.Errorf("on far are %s, want %s", got, want)
 		}
 	})
+}
+
+// Experts that one pass needs do not take turns in room for one: each copy would come too late for the next pass.
+func TestExpertsOfOnePassDoNotTakeTurns(t *testing.T) {
+	atEveryPace(t, func(t *testing.T, pace far.Pace) {
+		y := mixture(t, pace, 1)
+		y.route = func(layer int) []int { return []int{0, 1}[:2*min(1, layer/3)] } // of the last layer
+		for range 5 {
+			y.pass(nil)
+			y.arrived()
+		}
+		if hits, evictions := y.r.counts.hits.Load(), y.r.counts.evictions.Load(); hits != 4 || evictions != 0 {
+			t.Errorf("%d were found in four passes, %d gave way", hits, evictions)
+		}
+	})
+}
+
+// An expert goes to the device of its layer: elsewhere its rows would have to travel in every pass.
+func TestAnExpertGoesWhereItsLayerIs(t *testing.T) {
+	y := newMixture(t, far.Now(), 1<<20, toyExperts, none)
+	second := far.New("far.1", 1<<20, 0, 0, y.cpu())
+	y.r.mu.Lock()
+	y.r.devices, y.queues = append(y.r.devices, second), append(y.queues, second.NewQueue())
+	y.r.caches, y.r.leaving = append(y.r.caches, newExpertCache(toyLayers)), append(y.r.leaving, false)
+	y.r.mu.Unlock()
+	if err := y.obey(move("layers.1", "far.1")); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 { // sent for, and arrived
+		y.r.begin()
+		y.r.Routed(1, []int32{2})
+		y.r.finish()
+		if at := y.place("layers.1.mlp.experts.2"); at != "far.1" {
+			t.Errorf("the expert of a layer on far.1 is on %s", at)
+		}
+		_ = y.r.place("layers.1.mlp.experts.2").await(y.queues[2])
+	}
 }
 
 func TestAThirdOfTheExpertsFits(t *testing.T) {

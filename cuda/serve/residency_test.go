@@ -36,10 +36,11 @@ type toy struct {
 	experts [][]*cuda.Module      // of each layer
 	route   func(layer int) []int // the experts that a pass needs; nil is none
 
-	scratch cuda.Memory
-	queues  []cuda.Queue
-	looks   []func() // at what the queues of a pass have copied out, when it has ended
-	link    bool     // no order starts a copy
+	scratch   cuda.Memory
+	scratchOn int // device
+	queues    []cuda.Queue
+	looks     []func() // at what the queues of a pass have copied out, when it has ended
+	link      bool     // no order starts a copy
 }
 
 // Reserve and Release are the toy's memory for activations. A step may have some there until it ends.
@@ -47,6 +48,7 @@ func (y *toy) Reserve(dev int) (err error) {
 	if y.scratch.Bytes() > 0 {
 		y.t.Error("memory for activations is taken a second time")
 	}
+	y.scratchOn = dev
 	y.scratch, err = y.r.devices[dev].Alloc(toyRoom, cuda.ForScratch)
 	return err
 }
@@ -55,8 +57,10 @@ func (y *toy) Release(dev int) {
 	if y.r.inStep {
 		y.t.Error("memory for activations is given back in the middle of a step")
 	}
-	y.r.devices[dev].Free(y.scratch)
-	y.scratch = cuda.Memory{}
+	if dev == y.scratchOn {
+		y.r.devices[dev].Free(y.scratch)
+		y.scratch = cuda.Memory{}
+	}
 }
 
 // Queue is the toy's work on a device.

@@ -1,0 +1,166 @@
+package serve
+
+// underway_test.go stops copies to a device on their way: what is not there yet is not said to be, not found and not computed with, and
+// two copies never share the link.
+
+import (
+	"slices"
+	"sync"
+	"testing"
+	"testing/synctest"
+
+	"github.com/inference-pio/inference-pio/cuda"
+	"github.com/inference-pio/inference-pio/cuda/cpu"
+	"github.com/inference-pio/inference-pio/cuda/far"
+	"github.com/inference-pio/inference-pio/sdk"
+)
+
+// road is a far device whose copies of weights stop while it is closed.
+type road struct {
+	*far.Device
+	threads *cpu.Device
+	rate    float64
+
+	mu   sync.Mutex
+	open chan struct{} // closed when copies may go on
+}
+
+// Rates implements cuda.Device.
+func (d *road) Rates() cuda.Rates { return cuda.Rates{Copy: d.rate} }
+
+// NewQueue implements cuda.Device.
+func (d *road) NewQueue() cuda.Queue { return &roadQueue{cpu.NewQueue(d, d.threads, nil), d} }
+
+type roadQueue struct {
+	*cpu.Queue
+	road *road
+}
+
+func (q *roadQueue) Fill(dst, src cuda.Matrix) {
+	q.road.mu.Lock()
+	open := q.road.open
+	q.road.mu.Unlock()
+	<-open
+	q.Queue.Fill(dst, src)
+}
+
+func (d *road) close() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.open = make(chan struct{})
+}
+
+func (d *road) reopen() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	close(d.open)
+}
+
+// withRoad is a toy, perhaps with experts, whose layers have just been placed on a closed road: no weights are there yet.
+func withRoad(t *testing.T, experts int) (*toy, *road) {
+	y := newMixture(t, far.Now(), 1<<20, experts, none)
+	d := &road{Device: y.far, threads: y.cpu()}
+	d.close()
+	y.r.mu.Lock()
+	defer y.r.mu.Unlock()
+	y.r.devices[1], y.queues[1] = d, d.NewQueue()
+	y.r.planner = func([]int64) (list []sdk.Placement, err error) {
+		for _, p := range y.r.layers {
+			list = append(list, sdk.Placement{Module: p.m.ID, Device: "far"})
+		}
+		return list, nil
+	}
+	y.r.follow()
+	return y, d
+}
+
+// copying lists the modules whose copies have begun, once everybody waits.
+func (y *toy) copying() (list []string) {
+	synctest.Wait()
+	for p := range y.r.all {
+		if p.transfer != nil && p.transfer.copying.Load() {
+			list = append(list, p.m.ID)
+		}
+	}
+	return list
+}
+
+// residents lists the modules that a query says have their weights on far. mu is held.
+func (y *toy) residents() (list []string) {
+	for _, m := range y.r.modules() {
+		if slices.Contains(m.Resident, "far") {
+			list = append(list, m.ID)
+		}
+	}
+	return list
+}
+
+// Layers go over the link one after the other, the one that is needed now first, and are there when they have arrived.
+func TestLayersShareNoLink(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		y, d := withRoad(t, 0)
+		y.r.begin()
+		for i, m := range y.mod[:3] { // the embedding, and two layers
+			if _, _, err := y.r.Enter(m); err != nil {
+				t.Fatal(err)
+			}
+			if got := y.copying(); i > 0 && !slices.Equal(got, []string{"layers.0"}) {
+				t.Errorf("with %s entered, %v are being copied", m.ID, got)
+			}
+		}
+		if list := y.residents(); len(list) != 0 {
+			t.Errorf("%v are on their way and said to be there", list)
+		}
+		ready := y.r.place("layers.1").transfer
+		d.reopen()
+		y.queues[1].Wait(ready)
+		if list := y.residents(); !slices.Contains(list, "layers.0") || !slices.Contains(list, "layers.1") {
+			t.Errorf("%v are said to be there", list)
+		}
+		y.r.finish()
+	})
+}
+
+// Experts go over the link one after the other; those on their way are computed on the CPU, and looked for in vain, until they are there.
+func TestExpertsShareNoLink(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		y, d := withRoad(t, toyExperts)
+		d.reopen()
+		y.pass(nil)
+		y.route = func(layer int) []int { return []int{0, 1, 2}[:3*min(1, layer/3)] } // of the last layer
+		d.close()
+		for range 2 {
+			y.pass(nil)
+			if got := y.copying(); !slices.Equal(got, []string{"layers.3.mlp.experts.0"}) {
+				t.Errorf("%v are being copied", got)
+			}
+		}
+		if hits, misses := y.r.counts.hits.Load(), y.r.counts.misses.Load(); hits != 0 || misses != 6 {
+			t.Errorf("with all on their way %d were found and %d not", hits, misses)
+		}
+		d.reopen()
+		y.arrived()
+		y.pass(nil)
+		if hits := y.r.counts.hits.Load(); hits != 3 {
+			t.Errorf("%d of three that have arrived were found", hits)
+		}
+	})
+}
+
+// No more experts are sent for than arrive during a step, but one.
+func TestASlowLinkGetsOneExpertAtATime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		y, d := withRoad(t, toyExperts)
+		d.reopen()
+		y.pass(nil)
+		y.route = func(int) []int { return []int{0, 1, 2} }
+		d.rate = 1e-9
+		d.close()
+		y.pass(nil)
+		if n := len(y.r.caches[1].arriving); n != 1 {
+			t.Errorf("%d experts were sent for", n)
+		}
+		d.reopen()
+		y.arrived()
+	})
+}
