@@ -60,14 +60,15 @@ func (r *residency) Routed(layer int, experts []int32) {
 		}
 		p.pass = r.passes
 		switch {
-		case p.dev != 0 && p.transfer == nil:
-			r.counts.hits.Add(1)
-			r.caches[p.dev].layers[layer].MoveToFront(p.inCache)
-		case p.dev != 0: // on its way
-			r.counts.misses.Add(1)
-		case home != 0 && !p.fixed:
+		case p.inCache == nil && home != 0 && !p.fixed:
 			r.counts.misses.Add(1)
 			missed = append(missed, p)
+		case p.inCache == nil: // where it is to be
+		case p.transfer == nil:
+			r.counts.hits.Add(1)
+			r.caches[p.dev].layers[layer].MoveToFront(p.inCache)
+		default: // on its way
+			r.counts.misses.Add(1)
 		}
 	}
 	for _, p := range missed {
@@ -186,7 +187,7 @@ func (r *residency) moveExpert(p *place, dev int) error {
 	if p.dev == dev {
 		return nil
 	}
-	if p.dev != 0 {
+	if p.inCache != nil {
 		r.dismiss(p)
 	}
 	if dev == 0 {

@@ -227,7 +227,6 @@ func (i *instance) close() error {
 		i.eyes.close()
 	}
 	if i.step != nil {
-		i.step.Release(0)
 		i.step.Close()
 	}
 	return errors.Join(i.cpu.Close(), i.opened.close())

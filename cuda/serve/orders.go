@@ -136,7 +136,7 @@ func (r *residency) owes(o *order) bool {
 	switch {
 	case o.Budget != nil:
 		dev, err := r.device(o.Budget.Device)
-		return err == nil && dev != 0 && r.usage(dev).Used > o.Budget.Bytes
+		return err == nil && r.usage(dev).Used > o.Budget.Bytes
 	case o.Move != nil:
 		p := r.place(o.Move.Module)
 		return p != nil && r.devices[p.dev].Name() != o.Move.Device
@@ -203,7 +203,7 @@ func (r *residency) moveByOrder(o sdk.MoveOrder) error {
 	if err := r.move(p, dev); err != nil {
 		return fmt.Errorf("move %s to %s: %w", o.Module, o.Device, err)
 	}
-	if dev != 0 && !p.hasWeights() {
+	if !p.hasWeights() {
 		if err := r.fetch(p); err != nil {
 			if back := r.move(p, from); back != nil {
 				return back
@@ -370,9 +370,9 @@ func (r *residency) apply(plan []sdk.Placement, filter func(from, to int) bool) 
 func (r *residency) report() sdk.Report {
 	rep := sdk.Report{Moves: r.counts.moves.Load(), Prefetches: r.counts.prefetches.Load(), Evictions: r.counts.evictions.Load(),
 		ExpertHits: r.counts.hits.Load(), ExpertMisses: r.counts.misses.Load()}
-	for dev, d := range r.devices {
+	for _, d := range r.devices {
 		u, resident := d.Usage(), cuda.Resident()
-		if dev != 0 {
+		if !cuda.OnHost(d) {
 			resident = u.Used
 		}
 		rep.Devices = append(rep.Devices, sdk.DeviceReport{Name: d.Name(), Budget: u.Budget, Used: u.Used, Peak: u.Peak, Resident: resident})

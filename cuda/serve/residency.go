@@ -131,16 +131,11 @@ func (r *residency) Enter(m *cuda.Module) (int, cuda.Event, error) {
 	}
 	r.leave()
 	r.carry()
-	var ready cuda.Event
-	if p.dev != 0 {
-		var err error
-		if ready, err = r.bring(p); err != nil {
-			return 0, nil, err
-		}
+	ready, err := r.bring(p)
+	if err != nil {
+		return 0, nil, err
 	}
-	if p.dev != 0 {
-		r.prefetch(p)
-	}
+	r.prefetch(p)
 	r.entered, r.since = p, time.Now()
 	if !r.streams(p.dev) {
 		m.Settle(p.dev)
@@ -301,7 +296,7 @@ func (r *residency) close() {
 		}
 		p.states = nil
 	}
-	for dev := 1; dev < len(r.devices); dev++ {
+	for dev := range r.devices {
 		r.dismissAll(dev)
 		r.stage.Release(dev)
 	}

@@ -115,9 +115,6 @@ func (r *residency) evict(p *place) {
 
 // streams says whether some module of a device lacks its weights there, so that borders have work.
 func (r *residency) streams(dev int) bool {
-	if dev == 0 {
-		return false
-	}
 	for _, q := range r.places {
 		if q.dev == dev && (!q.hasWeights() || q.transfer != nil) {
 			return true
