@@ -206,6 +206,48 @@ func TestManyRowsAreCutAndGiveTheSame(t *testing.T) {
 	}
 }
 
+// TestManyRowsGoToExpertsInSeveralPlaces: more than are computed at once, so that each part's memory is the next one's.
+func TestManyRowsGoToExpertsInSeveralPlaces(t *testing.T) {
+	atEveryPace(t, func(t *testing.T, pace far.Pace) {
+		const rows = 2500
+		rng := rand.New(rand.NewPCG(5, 6))
+		x, index, weights := make([]float32, 3*rows), make([]int32, 2*rows), make([]float32, 2*rows)
+		for i := range rows {
+			x[3*i], x[3*i+1], x[3*i+2] = rng.Float32(), rng.Float32(), rng.Float32()
+			e := rng.Perm(5)
+			index[2*i], index[2*i+1], weights[2*i], weights[2*i+1] = int32(e[0]), int32(e[1]), rng.Float32(), rng.Float32()
+		}
+		p := newSparse(t, pace)
+		forward := func(s *cuda.Step) {
+			in, at, by := s.InputF32(x, rows, 3), s.Input(index, rows, 2), s.InputF32(weights, rows, 2)
+			s.EnterLayer(0)
+			p.out = s.ToHost(s.Experts(in, at, by, p.mixture))
+		}
+		sizes, err := p.s.Measure(forward)
+		must(t, err)
+		for d := range p.place.devices {
+			must(t, p.s.Reserve(d, sizes))
+		}
+		pass := func() []float32 {
+			p.s.Begin()
+			forward(p.s)
+			must(t, p.s.End())
+			return slices.Clone(p.out.F32())
+		}
+		want := pass()
+		for layer := range 3 {
+			p.place.move(t, p.layer, layer)
+			for i, m := range p.experts {
+				p.place.move(t, m, i%3)
+				m.Settle(i % 3)
+			}
+			if got := pass(); !slices.Equal(got, want) {
+				t.Errorf("with the layer on %d: other bits than on the cpu alone", layer)
+			}
+		}
+	})
+}
+
 // TestMisuseOfExpertOpsIsTold, by the op's name, and never computes.
 func TestMisuseOfExpertOpsIsTold(t *testing.T) {
 	for want, misuse := range map[string]func(p *sparse, x, index, weights cuda.Tensor){

@@ -112,6 +112,37 @@ func TestMemoryIsNotGivenAwayWhileItIsCopied(t *testing.T) {
 	})
 }
 
+// TestACopyThatNobodyWaitsForComesInTime: what layer 0 brought to the CPU and nobody used does not arrive in the memory of what layer 2 makes.
+func TestACopyThatNobodyWaitsForComesInTime(t *testing.T) {
+	atEveryPace(t, func(t *testing.T, pace far.Pace) {
+		c := cpu.New(1)
+		defer c.Close()
+		on := machineAt(t, pace, c)
+		layers := []*cuda.Module{{ID: "layers.0"}, {ID: "layers.1", Layer: 1}, {ID: "layers.2", Layer: 2}}
+		for i, dev := range []int{1, 1, 0} {
+			layers[i].Settle(dev)
+		}
+		devices := []cuda.Device{on.CPU(), on.Device("far", 0, 0, 0)}
+		s := cuda.NewStep(devices, layers, nil)
+		defer s.Close()
+		for d := range devices {
+			must(t, s.Reserve(d, cuda.Sizes{Step: 1 << 10, Even: 1 << 10, Odd: 1 << 10}))
+			defer s.Release(d)
+		}
+		s.Begin()
+		one := s.InputF32([]float32{1, 2, 3}, 1, 3)
+		s.EnterLayer(0)
+		s.ToHost(s.Add(s.Add(one, one), one))
+		s.EnterLayer(1)
+		s.EnterLayer(2)
+		z := s.Add(one, one)
+		must(t, s.End())
+		if !slices.Equal(z.F32(), []float32{2, 4, 6}) {
+			t.Errorf("the sum is %v", z.F32())
+		}
+	})
+}
+
 // TestActivationsCrossABorderOnce: the middle layer of three lies far. Its input, the angles, the positions, sequences and
 // tables go there once each, though the input is read by two ops and the integers by three; its result comes back once.
 func TestActivationsCrossABorderOnce(t *testing.T) {
@@ -364,6 +395,46 @@ func TestDecodeStepAllocatesNothing(t *testing.T) {
 		t.Errorf("a decode step makes %v allocations", n)
 	}
 }
+
+// TestPassesLeaveNothingBehind: what they note of their batches is as large after thousands as after one.
+func TestPassesLeaveNothingBehind(t *testing.T) {
+	m := newModel(t, 1)
+	s := cuda.NewStep([]cuda.Device{m.cpu}, m.modules, nil)
+	must(t, s.Reserve(0, cuda.Sizes{Step: 1 << 10}))
+	defer s.Release(0)
+	ids := []int32{0}
+	if n := testing.AllocsPerRun(4, func() {
+		for range 2000 {
+			s.Begin()
+			s.Pages(ids, ids, ids, 1, 1, 64)
+			if s.End() != nil {
+				t.Fatal(s.Err())
+			}
+		}
+	}); n != 0 {
+		t.Errorf("thousands of passes make %v allocations", n)
+	}
+}
+
+// TestALayerWaitsForItsWeights: ops run when the event has happened that its residency gave, and not at all if it went wrong.
+func TestALayerWaitsForItsWeights(t *testing.T) {
+	m := newModel(t, 1)
+	s := cuda.NewStep([]cuda.Device{m.cpu}, m.modules, arriving{errLost})
+	s.Begin()
+	s.EnterLayer(0)
+	if err := s.End(); !errors.Is(err, errLost) {
+		t.Errorf("weights that did not arrive: %v", err)
+	}
+}
+
+var errLost = errors.New("the copy is lost")
+
+// arriving is a residency and the event of a copy that ends with an error.
+type arriving struct{ err error }
+
+func (a arriving) Enter(*cuda.Module) (int, cuda.Event, error) { return 0, a, nil }
+func (a arriving) Happened() bool                              { return false }
+func (a arriving) Wait() error                                 { return a.err }
 
 // BenchmarkEnterLayer is the hook with nothing to do.
 func BenchmarkEnterLayer(b *testing.B) {
