@@ -161,13 +161,15 @@ func (s *Step) sumParts(y, x, index, weights Tensor, m *Mixture, tables []*Exper
 		if t == nil {
 			continue
 		}
+		mark := s.Mark()
 		c := s.startOn(dev, OpExperts)
 		part := c.expertRows(c.in(x), c.in(index), c.in(weights), m, t)
 		if rows.IsZero() {
 			rows = s.Here(part)
-		} else {
-			s.addTo(rows, part)
+			continue
 		}
+		s.addTo(rows, part)
+		s.Rewind(mark)
 	}
 	if s.measuring { // as if two devices had some
 		s.Empty(rows.Rows(), rows.Dim(1))
