@@ -156,8 +156,8 @@ func TestBlocksThatAreNotThereAreRefused(t *testing.T) {
 		"input: row 69: block 1 of sequence 1 is 4 of 4": func() {
 			attend(2, 4, 1, 64, func(b *batch) { b.tables, b.seqs[69] = []int32{1, 2, 3, 4}, 1 }) // that of the first is looked at, too
 		},
-		"input: 70 positions, 69 sequences":              func() { attend(2, 4, 1, 64, func(b *batch) { b.seqs = b.seqs[1:] }) },
-		"input: 70 positions, 70 sequences, 3 blocks":    func() { attend(2, 4, 1, 64, func(b *batch) { b.tables = append(b.tables, 0) }) },
+		"input: 70 positions, 69 sequences":           func() { attend(2, 4, 1, 64, func(b *batch) { b.seqs = b.seqs[1:] }) },
+		"input: 70 positions, 70 sequences, 3 blocks": func() { attend(2, 4, 1, 64, func(b *batch) { b.tables = append(b.tables, 0) }) },
 		"tables of 0":             func() { attend(2, 4, 1, 64, func(b *batch) { b.width = 0 }) },
 		"blocks of -64 positions": func() { attend(2, 4, 1, 64, func(b *batch) { b.size = -64 }) },
 		"attention: shapes do not fit | a smaller cache":        func() { attend(2, 3, 1, 64, good) },
