@@ -80,7 +80,9 @@ type node struct {
 // reset ends a section: its activations are no more, on every device.
 func (s *Step) reset(section int) {
 	sec := &s.secs[section]
-	s.giveBack(sec)
+	if len(sec.borrowed) > 0 {
+		s.giveBack(sec)
+	}
 	sec.nodes = sec.nodes[:0]
 	sec.used = 0
 	for d := range s.devices {
@@ -118,6 +120,15 @@ func (s *Step) make(dev int, dtype DType, nd uint8, dim [MaxDims]int32) Tensor {
 	t.node, t.serial = uint32(len(sec.nodes)), n.serial
 	sec.nodes = append(sec.nodes, n)
 	return t
+}
+
+// isHere says that an activation lies where an op runs and that there is nothing to wait for: most do.
+func (s *Step) isHere(dev int, t *Tensor) bool {
+	if t.sec == 0 || t.dev != s.memory[dev] || s.err != nil || s.measuring {
+		return false
+	}
+	nodes := s.secs[t.sec-1].nodes
+	return int(t.node) < len(nodes) && nodes[t.node].serial == t.serial && (dev != 0 || nodes[t.node].arrive == nil)
 }
 
 // on is an operand where an op runs, which waits for it if it is on its way.

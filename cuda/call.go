@@ -44,10 +44,14 @@ func (s *Step) startOn(dev int, code OpCode) *call {
 
 // in brings an activation to where the op runs, as its next operand.
 func (c *call) in(t Tensor) Tensor {
-	if t.IsZero() {
-		c.fail(errNothing)
+	if !c.s.isHere(c.dev, &t) {
+		if t.IsZero() {
+			c.fail(errNothing)
+		}
+		return c.optional(t)
 	}
-	return c.optional(t)
+	c.takes(&t)
+	return t
 }
 
 // optional is in for an operand that may be none.
@@ -55,8 +59,13 @@ func (c *call) optional(t Tensor) Tensor {
 	if c.s.err == nil && !t.IsZero() {
 		t = c.s.on(c.dev, t)
 	}
-	c.op.Takes(t)
+	c.takes(&t)
 	return t
+}
+
+func (c *call) takes(t *Tensor) {
+	c.op.In[c.op.ins%MaxIn] = *t // no op has more
+	c.op.ins++
 }
 
 // weight is the op's next weight, which must be where the op runs.

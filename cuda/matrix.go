@@ -101,6 +101,9 @@ func (m Matrix) Plane(i int) Tensor {
 	return t
 }
 
+// Pointer is the address of a plane on the device: for those who implement one.
+func (m *Matrix) Pointer(plane int) unsafe.Pointer { return m.planes[plane] }
+
 // Device is where it lies; nil is the memory of this process.
 func (m Matrix) Device() Device { return m.dev }
 

@@ -138,6 +138,15 @@ func (t Tensor) Place() string {
 	return placeOf(t.dev)
 }
 
+// Shape is the dimensions, 1 where there is none, and their number.
+func (t *Tensor) Shape() (dims [MaxDims]int32, n int) {
+	dims = t.dim
+	for i := int(t.nd); i < MaxDims; i++ {
+		dims[i] = 1
+	}
+	return dims, int(t.nd)
+}
+
 // Pointer is the address on the device: for those who implement one.
 func (t Tensor) Pointer() unsafe.Pointer { return t.ptr }
 

@@ -30,7 +30,7 @@ type pool struct {
 	c       *C.pio_pool
 	table   *C.pio_kernels
 	threads int
-	layouts map[string]int // the table's, by name
+	layouts []string // the table's
 	close   sync.Once
 }
 
@@ -40,9 +40,9 @@ func newPool(threads int, table *C.pio_kernels) *pool {
 	if threads <= 0 {
 		threads = runtime.GOMAXPROCS(0)
 	}
-	p := &pool{c: C.pio_pool_new(C.int(threads)), table: table, threads: threads, layouts: map[string]int{}}
-	for i, l := range unsafe.Slice(table.layouts, table.layout_count) {
-		p.layouts[C.GoString(l.name)] = i
+	p := &pool{c: C.pio_pool_new(C.int(threads)), table: table, threads: threads}
+	for _, l := range unsafe.Slice(table.layouts, table.layout_count) {
+		p.layouts = append(p.layouts, C.GoString(l.name))
 	}
 	return p
 }

@@ -57,26 +57,33 @@ func (q *Queue) Run(op *cuda.Op) {
 // owns checks that all operands lie in the device's memory.
 func (q *Queue) owns(op *cuda.Op) error {
 	out, in, weights := op.Operands()
-	for _, list := range [...][]cuda.Tensor{out, in} {
-		for _, t := range list {
-			if !t.IsZero() && t.Device() != q.memory {
-				return fmt.Errorf("%s on %s: an operand (%v) lies in the memory of another device", op.Code, q.owner.Name(), t)
-			}
+	for i := range out {
+		if t := &out[i]; t.Device() != q.memory && !t.IsZero() {
+			return q.foreign(op, t)
 		}
 	}
-	for _, w := range weights {
-		if !w.IsZero() && w.Device() != q.memory {
-			return fmt.Errorf("%s on %s: an operand (%v) lies in the memory of another device", op.Code, q.owner.Name(), w)
+	for i := range in {
+		if t := &in[i]; t.Device() != q.memory && !t.IsZero() {
+			return q.foreign(op, t)
+		}
+	}
+	for i := range weights {
+		if w := &weights[i]; w.Device() != q.memory && !w.IsZero() {
+			return q.foreign(op, w)
 		}
 	}
 	if op.Experts != nil {
 		for _, dev := range q.pool.expertsOf(op).at {
 			if dev != q.memory {
-				return fmt.Errorf("%s on %s: an operand (an expert) lies in the memory of another device", op.Code, q.owner.Name())
+				return q.foreign(op, "an expert")
 			}
 		}
 	}
 	return nil
+}
+
+func (q *Queue) foreign(op *cuda.Op, what any) error {
+	return fmt.Errorf("%s on %s: an operand (%v) lies in the memory of another device", op.Code, q.owner.Name(), what)
 }
 
 // CopyIn copies a tensor of this process's memory to the device.
@@ -213,11 +220,9 @@ func (p *pool) pack(dst, src cuda.Matrix) string {
 }
 
 func tensor(t *cuda.Tensor) C.pio_tensor {
-	c := C.pio_tensor{at: C.uintptr_t(uintptr(t.Pointer())), _type: C.int32_t(t.DType()), nd: C.int32_t(t.NDim()), dim: [4]C.int32_t{1, 1, 1, 1}}
-	for i := range t.NDim() {
-		c.dim[i] = C.int32_t(t.Dim(i))
-	}
-	return c
+	dim, n := t.Shape()
+	return C.pio_tensor{at: C.uintptr_t(uintptr(t.Pointer())), _type: C.int32_t(t.DType()), nd: C.int32_t(n),
+		dim: [4]C.int32_t{C.int32_t(dim[0]), C.int32_t(dim[1]), C.int32_t(dim[2]), C.int32_t(dim[3])}}
 }
 
 // matrix is one as C has it; or why the kernels cannot read it.
@@ -225,13 +230,13 @@ func (p *pool) matrix(m *cuda.Matrix) (C.pio_matrix, string) {
 	if m.IsZero() {
 		return C.pio_matrix{}, ""
 	}
-	i, ok := p.layouts[m.Layout.Name]
-	if !ok {
+	i := slices.Index(p.layouts, m.Layout.Name)
+	if i < 0 {
 		return C.pio_matrix{}, fmt.Sprintf("no kernels for weights in %s", m.Layout.Name)
 	}
 	c := C.pio_matrix{layout: C.int32_t(i), rows: C.int32_t(m.Rows), cols: C.int32_t(m.Cols)}
 	for i, plane := range m.Layout.Planes {
-		c.plane[i] = C.uintptr_t(uintptr(m.Plane(i).Pointer()))
+		c.plane[i] = C.uintptr_t(uintptr(m.Pointer(i)))
 		if i == 1 {
 			c.block_rows, c.block_cols = C.int32_t(plane.Rows), C.int32_t(plane.Cols)
 		}
