@@ -63,12 +63,20 @@ func TestFillRefusesWhatItCannot(t *testing.T) {
 		"bf16 (2, 3) on cpu cannot be filled from bf16 (3, 2)":            {randomMatrix(rng, "bf16", 2, 3), randomMatrix(rng, "bf16", 3, 2)},
 		"bringing bf16 (2, 3) on cpu into the form of f32 (2, 3) on cpu:": {randomMatrix(rng, "f32", 2, 3), randomMatrix(rng, "bf16", 2, 3)},
 		"into the form of f8e4m3":                                         {randomMatrix(rng, "f8e4m3", 2, 3), randomMatrix(rng, "bf16", 2, 3)},
+		"into the form of f8e4m3/f32 (4, 3)":                              {scaledBy(t, 2, 4, 3), scaledBy(t, 4, 4, 3)}, // whose blocks are of another size
 	} {
 		d.queue.Fill(c[0], c[1])
 		if err := d.queue.Sync(); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("error %v\nwant ... %s", err, want)
 		}
 	}
+}
+
+// scaledBy is a matrix in blocks of so many rows by all columns.
+func scaledBy(t *testing.T, block, rows, cols int) cuda.Matrix {
+	l, err := cuda.BlockScaled(block, cols, cuda.F32)
+	must(t, err)
+	return hostMatrix(l, rows, cols, make([]byte, rows*cols), make([]byte, 4*rows/block))
 }
 
 // TestPackedIsTheFile: every op that takes weights gives the same bits with a matrix as it is in a file and with the same one packed, few
