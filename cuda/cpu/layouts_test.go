@@ -3,6 +3,7 @@ package cpu_test
 import (
 	"bytes"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"testing"
 
@@ -34,6 +35,8 @@ func TestFillPacks(t *testing.T) {
 		rng := rand.New(rand.NewPCG(91, 1))
 		for _, s := range [][2]int{{1, 1}, {8, 8}, {7, 9}, {130, 33}, {3, 1000}, {1000, 3}, {300, 1025}} {
 			w := randomMatrix(rng, "bf16", s[0], s[1])
+			n := len(w.Plane(0).Raw()) // what lies behind a matrix in its file is not read
+			w = hostMatrix(w.Layout, s[0], s[1], append(slices.Clone(w.Plane(0).Raw()), bytes.Repeat([]byte{0x3f}, 16*s[1])...)[:n])
 			if got, want := fill(t, d, packed, w), pack(w); !bytes.Equal(got.Plane(0).Raw(), want.Plane(0).Raw()) {
 				t.Errorf("%v: other blocks than the definition's", s)
 			}
