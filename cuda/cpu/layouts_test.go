@@ -3,6 +3,7 @@ package cpu_test
 import (
 	"bytes"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"testing"
 
@@ -34,6 +35,8 @@ func TestFillPacks(t *testing.T) {
 		rng := rand.New(rand.NewPCG(91, 1))
 		for _, s := range [][2]int{{1, 1}, {8, 8}, {7, 9}, {130, 33}, {3, 1000}, {1000, 3}, {300, 1025}} {
 			w := randomMatrix(rng, "bf16", s[0], s[1])
+			n := len(w.Plane(0).Raw()) // what lies behind a matrix in its file is not read
+			w = hostMatrix(w.Layout, s[0], s[1], append(slices.Clone(w.Plane(0).Raw()), bytes.Repeat([]byte{0x3f}, 16*s[1])...)[:n])
 			if got, want := fill(t, d, packed, w), pack(w); !bytes.Equal(got.Plane(0).Raw(), want.Plane(0).Raw()) {
 				t.Errorf("%v: other blocks than the definition's", s)
 			}
@@ -63,12 +66,20 @@ func TestFillRefusesWhatItCannot(t *testing.T) {
 		"bf16 (2, 3) on cpu cannot be filled from bf16 (3, 2)":            {randomMatrix(rng, "bf16", 2, 3), randomMatrix(rng, "bf16", 3, 2)},
 		"bringing bf16 (2, 3) on cpu into the form of f32 (2, 3) on cpu:": {randomMatrix(rng, "f32", 2, 3), randomMatrix(rng, "bf16", 2, 3)},
 		"into the form of f8e4m3":                                         {randomMatrix(rng, "f8e4m3", 2, 3), randomMatrix(rng, "bf16", 2, 3)},
+		"into the form of f8e4m3/f32 (4, 3)":                              {scaledBy(t, 2, 4, 3), scaledBy(t, 4, 4, 3)}, // whose blocks are of another size
 	} {
 		d.queue.Fill(c[0], c[1])
 		if err := d.queue.Sync(); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("error %v\nwant ... %s", err, want)
 		}
 	}
+}
+
+// scaledBy is a matrix in blocks of so many rows by all columns.
+func scaledBy(t *testing.T, block, rows, cols int) cuda.Matrix {
+	l, err := cuda.BlockScaled(block, cols, cuda.F32)
+	must(t, err)
+	return hostMatrix(l, rows, cols, make([]byte, rows*cols), make([]byte, 4*rows/block))
 }
 
 // TestPackedIsTheFile: every op that takes weights gives the same bits with a matrix as it is in a file and with the same one packed, few
