@@ -185,7 +185,7 @@ func (s *Step) nodeOf(t Tensor) *node {
 // not learn of the change.
 func (s *Step) changing(dev int, t Tensor) Tensor {
 	if s.err != nil || t.sec == 0 {
-		return t
+		return s.bring(dev, t)
 	}
 	n := s.nodeOf(t)
 	if n == nil {
@@ -198,7 +198,7 @@ func (s *Step) changing(dev int, t Tensor) Tensor {
 			return Tensor{}
 		}
 	}
-	return t
+	return s.on(dev, t)
 }
 
 // copyNode brings an activation to a device, through the memory of this process if neither end is it.

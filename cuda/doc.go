@@ -60,5 +60,5 @@
 //  4. its kernel, run_NAME in a header of cuda/cpu, after "make generate" has written the list for C.
 //
 // Test it in cuda/cpu against the specification, with a bound that its own rounding explains. Any number of rows and threads, activations in
-// bf16 and operands elsewhere are tested for every op of the list (everyop_test.go), which wants to know only what operands it takes.
+// bf16 and operands elsewhere are tested for every op of the list (everyop_test.go); sample in sample_test.go wants to know what operands it takes.
 package cuda

@@ -2,6 +2,7 @@ package cuda
 
 import (
 	"fmt"
+	"math"
 	"slices"
 )
 
@@ -42,7 +43,7 @@ func Plain(d DType) *Layout {
 // e[o][i] · factors[o div rows][i div cols].
 func BlockScaled(rows, cols int, factors DType) (*Layout, error) {
 	switch {
-	case rows <= 0 || cols <= 0:
+	case rows <= 0 || cols <= 0 || rows > math.MaxInt32 || cols > math.MaxInt32:
 		return nil, fmt.Errorf("blocks of %d x %d elements are impossible", rows, cols)
 	case factors != F32 && factors != BF16:
 		return nil, fmt.Errorf("block scales are %s or %s, not %s", F32, BF16, factors)

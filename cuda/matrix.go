@@ -95,10 +95,9 @@ func (m Matrix) Plane(i int) Tensor {
 	if m.Layout == nil || i < 0 || i >= len(m.Layout.Planes) {
 		return Tensor{}
 	}
-	n := m.Layout.Planes[i].bytes(m.Rows, m.Cols)
-	t := Tensor{ptr: m.planes[i], dev: m.dev, dtype: U8, nd: 2}
-	t.dim[0], t.dim[1] = int32(ceilDiv(m.Rows, m.Layout.Planes[i].Rows)), int32(n/int64(max(1, ceilDiv(m.Rows, m.Layout.Planes[i].Rows))))
-	return t
+	p := m.Layout.Planes[i]
+	blocks := [MaxDims]int32{int32(ceilDiv(m.Rows, p.Rows)), int32(ceilDiv(m.Cols, p.Cols)), int32(p.Bytes)}
+	return Tensor{ptr: m.planes[i], dev: m.dev, dtype: U8, nd: 3, dim: blocks}
 }
 
 // Pointer is the address of a plane on the device: for those who implement one.

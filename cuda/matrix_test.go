@@ -46,6 +46,7 @@ func TestPlanesMustFitTheirMatrix(t *testing.T) {
 		{128, 128, cuda.F32, [][]byte{nil, nil}, -1, 40, "a matrix of -1 x 40 is impossible", ""},
 		{128, 128, cuda.F32, [][]byte{nil, nil}, math.MaxInt32, math.MaxInt32 + 1, "is impossible", ""},
 		{0, 128, cuda.F32, nil, 130, 40, "", "blocks of 0 x 128"},
+		{1 << 32, 128, cuda.F32, nil, 130, 40, "", "blocks of 4294967296 x 128"}, // kernels have 32 bits for them
 		{128, 128, cuda.F16, nil, 130, 40, "", "block scales are f32 or bf16, not f16"},
 	} {
 		l, err := cuda.BlockScaled(tt.rows, tt.cols, tt.factors)

@@ -1,6 +1,7 @@
 package cuda
 
 import (
+	"fmt"
 	"sync/atomic"
 )
 
@@ -16,16 +17,20 @@ type Mixture struct {
 	known  uint64 // moved when tables were made
 	tables []*ExpertTable
 	inner  int
+	wrong  error // why no op can compute with the tables
 }
 
 // ExpertWeights is one feed-forward layer: down(silu(gate x) · up x). Gate and Up are (inner, hidden), Down is (hidden, inner).
 type ExpertWeights struct{ Gate, Up, Down *Weight }
 
-// NewMixture is the experts of a layer, whose weights are bound.
+// NewMixture is the experts of a layer, whose weights are bound; if some are no matrices it has none.
 func NewMixture(experts []ExpertWeights) *Mixture {
 	m := &Mixture{experts: experts}
 	for _, e := range experts {
 		for _, w := range []*Weight{e.Gate, e.Up, e.Down} {
+			if w == nil || len(w.Shape) != 2 {
+				return &Mixture{}
+			}
 			if w.Module != nil {
 				w.Module.mixture.Store(m)
 			}
@@ -46,7 +51,7 @@ func (m *Mixture) on(devices int) []*ExpertTable {
 	if m.tables != nil && moved == m.known && len(m.tables) == devices {
 		return m.tables
 	}
-	m.known, m.tables = moved, make([]*ExpertTable, devices)
+	m.known, m.tables, m.wrong = moved, make([]*ExpertTable, devices), nil
 	for i, e := range m.experts {
 		dev, ok := 0, false
 		if e.Gate.Module != nil {
@@ -58,9 +63,18 @@ func (m *Mixture) on(devices int) []*ExpertTable {
 		if m.tables[dev] == nil {
 			m.tables[dev] = &ExpertTable{Experts: make([]Expert, len(m.experts))}
 		}
-		m.tables[dev].Experts[i] = Expert{e.Gate.On(dev), e.Up.On(dev), e.Down.On(dev)}
+		one := Expert{e.Gate.On(dev), e.Up.On(dev), e.Down.On(dev)}
+		if m.tables[dev].Experts[i] = one; !one.fits(m.hidden(), m.inner) {
+			m.wrong = fmt.Errorf("expert %d is %v, %v and %v, not one of %d between %d", i, one.Gate, one.Up, one.Down, m.inner, m.hidden())
+		}
 	}
 	return m.tables
+}
+
+// fits says whether all of an expert is there, of these sizes.
+func (e Expert) fits(hidden, inner int) bool {
+	is := func(m Matrix, rows, cols int) bool { return !m.IsZero() && m.Rows == rows && m.Cols == cols }
+	return is(e.Gate, inner, hidden) && is(e.Up, inner, hidden) && is(e.Down, hidden, inner)
 }
 
 // Router is a Residency that decides by need where experts lie. Routed is called after a pass has ended, in the order of the layers, with

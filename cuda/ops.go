@@ -72,7 +72,8 @@ func (s *Step) angles(positions Tensor, freqs []float32, axis Tensor, ok bool, s
 	turns := s.InputF32(freqs)
 	c := s.start(OpAngles)
 	c.with(scale)
-	positions, turns = c.in(positions), c.in(turns)
+	positions = c.in(positions)
+	c.in(turns)
 	c.optional(axis)
 	if !c.fits(ok && positions.dtype == I32 && len(freqs) > 0) {
 		return Tensor{}

@@ -99,8 +99,11 @@ func (s *Step) Experts(x, index, weights Tensor, m *Mixture) Tensor {
 		index.Indexes(m.Len())) {
 		return c.refuse("shapes do not fit: %v with %v and %v for %d experts", x, index, weights, m.Len())
 	}
-	s.noteRoute(s.current, s.on(s.current, index))
 	tables := m.on(len(s.devices))
+	if m.wrong != nil {
+		return c.refuse("%w", m.wrong)
+	}
+	s.noteRoute(s.current, s.on(s.current, index))
 	if s.measuring { // either way may be taken
 		mark := s.Mark()
 		s.together(x, index, weights, m, tables[0])
@@ -126,7 +129,8 @@ func onlyTable(tables []*ExpertTable, dev int) *ExpertTable {
 // together is Experts where the layer's device has all experts.
 func (s *Step) together(x, index, weights Tensor, m *Mixture, t *ExpertTable) Tensor {
 	c := s.start(OpExperts)
-	x, index, weights = c.in(x), c.in(index), c.in(weights)
+	x, index = c.in(x), c.in(index)
+	c.in(weights)
 	y := c.like(x)
 	mark := s.Mark()
 	c.experts(min(index.Len(), max(pairsTogether, x.Rows())), x, m, t)

@@ -122,6 +122,11 @@ func (s sizes) mixture(experts int) *cuda.Mixture {
 	return cuda.NewMixture(list)
 }
 
+// uneven is a mixture whose second expert is another.
+func (s sizes) uneven(gate, up, down *cuda.Weight) *cuda.Mixture {
+	return cuda.NewMixture([]cuda.ExpertWeights{{Gate: s.w(4, 2), Up: s.w(4, 2), Down: s.w(2, 4)}, {Gate: gate, Up: up, Down: down}})
+}
+
 // TestBlocksThatAreNotThereAreRefused: every way a table can point outside a cache, when it comes in or when it meets the cache.
 func TestBlocksThatAreNotThereAreRefused(t *testing.T) {
 	type batch struct {
@@ -254,7 +259,16 @@ func TestOperandsOfOtherSizesAreRefused(t *testing.T) {
 		"top_k: 0 of f32 (2, 3)":                                  func() { s.TopK(s.x(2, 3), 0) },
 		"top_k: 4 of f32 (2, 3)":                                  func() { s.TopK(s.x(2, 3), 4) },
 		"top_k: shapes do not fit":                                func() { s.TopK(s.Input([]int32{1}, 1, 1), 1) },
-		"experts: an operand is no tensor | no mixture":           func() { s.Experts(s.x(2, 2), s.Input([]int32{0, 0}, 2, 1), s.x(2, 1), nil) },
+		"experts: expert 1 is f32 (5, 2) on cpu": func() {
+			s.Experts(s.x(2, 2), s.Input([]int32{0, 0}, 2, 1), s.x(2, 1), s.uneven(s.w(5, 2), s.w(5, 2), s.w(2, 5)))
+		},
+		"experts: expert 1 is f32 (4, 2) on cpu, f32 (4, 2) on cpu and no matrix": func() {
+			s.Experts(s.x(2, 2), s.Input([]int32{0, 0}, 2, 1), s.x(2, 1), s.uneven(s.w(4, 2), s.w(4, 2), cuda.NewWeight(2, 4)))
+		},
+		"experts: an operand is no tensor | a weight is missing": func() {
+			s.Experts(s.x(2, 2), s.Input([]int32{0, 0}, 2, 1), s.x(2, 1), s.uneven(s.w(4, 2), s.w(4, 2), nil))
+		},
+		"experts: an operand is no tensor | no mixture": func() { s.Experts(s.x(2, 2), s.Input([]int32{0, 0}, 2, 1), s.x(2, 1), nil) },
 	})
 	if _, err := cuda.MatrixOf(mustTensor(cuda.HostTensor(make([]byte, 4), cuda.F8E4M3, 2, 2))); err == nil {
 		t.Error("8-bit floats without their factors are a matrix")

@@ -1,6 +1,7 @@
 package cpu_test
 
 import (
+	"fmt"
 	"math"
 	"math/rand/v2"
 	"slices"
@@ -134,7 +135,7 @@ func sampleCache(rng *rand.Rand, code cuda.OpCode, rows int) *cuda.Op {
 		s.vdim = 13
 		return s.latentAttention(make([]float32, rows*s.heads*s.vdim), s.q, s.g)
 	}
-	return nil
+	panic(fmt.Sprint("sample_test.go does not say what operands ", code, " takes"))
 }
 
 // sampleState is an op on a recurrent state.

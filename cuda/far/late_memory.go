@@ -33,7 +33,13 @@ func (m *lateMemory) alloc(d *Device, bytes int64, p cuda.Purpose) (cuda.Memory,
 		if err == nil {
 			break
 		}
-		if budget := (*cuda.BudgetError)(nil); !errors.As(err, &budget) || !m.runFree(d) {
+		if budget := (*cuda.BudgetError)(nil); !errors.As(err, &budget) {
+			return cuda.Memory{}, err
+		}
+		if !m.runFree(d) { // the last may have run since
+			if err = d.ledger.Take(d.name, bytes, p); err == nil {
+				break
+			}
 			return cuda.Memory{}, err
 		}
 	}

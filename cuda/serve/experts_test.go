@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/inference-pio/inference-pio/cuda/far"
+	"github.com/inference-pio/inference-pio/sdk"
 )
 
 const toyExperts = 6
@@ -258,6 +259,30 @@ func TestRandomOrdersForAMixture(t *testing.T) {
 		wg.Wait()
 		if u := y.far.Usage(); u.Peak > most {
 			t.Errorf("the device held %d bytes, the largest budget was %d", u.Peak, most)
+		}
+	})
+}
+
+// TestAnExpertMayComeInThePlaceOfTheLastOne on a device that has nothing else: what it works in stays.
+func TestAnExpertMayComeInThePlaceOfTheLastOne(t *testing.T) {
+	atEveryPace(t, func(t *testing.T, pace far.Pace) {
+		y := newMixture(t, pace, 1<<20, toyExperts, none)
+		if err := y.obey(move("layers.0", "far")); err != nil {
+			t.Fatal(err)
+		}
+		y.route = func(layer int) []int { return []int{2}[:min(1, 1-min(layer, 1))] }
+		y.pass(nil)
+		y.arrived()
+		y.route = nil
+		y.pass(nil)
+		for _, o := range []sdk.Order{move("layers.0", "cpu"), budget(toyRoom + toyWeight), move("layers.0.mlp.experts.1", "far")} {
+			if err := y.obey(o); err != nil {
+				t.Fatal(err)
+			}
+		}
+		y.pass(nil)
+		if got := strings.Join(y.resident(), " "); got != "layers.0.mlp.experts.1" || y.scratch.Bytes() == 0 {
+			t.Errorf("on far are %q, with %d bytes for activations", got, y.scratch.Bytes())
 		}
 	})
 }

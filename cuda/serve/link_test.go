@@ -116,3 +116,27 @@ func TestAnExpertThatDidNotArriveIsComputedOnTheCPU(t *testing.T) {
 		}
 	})
 }
+
+// What goes wrong in a step is for the step to tell, also if an order has states moved before it ends.
+func TestAnOrderLeavesAStepItsError(t *testing.T) {
+	atEveryPace(t, func(t *testing.T, pace far.Pace) {
+		y := newToy(t, pace, 1<<20, none)
+		if err := y.obey(move("layers.1", "far")); err != nil {
+			t.Fatal(err)
+		}
+		two, err := cuda.FromF32(make([]float32, 2))
+		if err != nil {
+			t.Fatal(err)
+		}
+		y.r.begin()
+		y.enter(y.mod[2])
+		y.queues[1].CopyIn(y.mod[2].States[0].Tensor().Slice(0, 1), two)
+		job := y.r.post(move("layers.1", "cpu"))
+		y.enter(y.mod[0])
+		err = y.queues[1].Sync()
+		y.r.finish()
+		if <-job.done; err == nil || !strings.Contains(err.Error(), "is not one between this device and the cpu") {
+			t.Errorf("the step ends with %v", err)
+		}
+	})
+}

@@ -86,6 +86,10 @@ func (r *residency) run(ctx context.Context) {
 		case <-r.mailbox.wake:
 		}
 		r.mu.Lock() // a step that runs gets there first, at its next border
+		if r.closed {
+			r.mu.Unlock()
+			return
+		}
 		r.carry()
 		r.settleDebts()
 		r.mu.Unlock()
@@ -222,14 +226,13 @@ func (r *residency) setBudget(o *order) error {
 	if err != nil {
 		return err
 	}
-	bytes := o.Budget.Bytes
-	if dev == 0 {
-		return r.setCPUBudget(bytes)
-	}
-	d := r.devices[dev]
+	bytes, d := o.Budget.Bytes, r.devices[dev]
 	if o.before == nil {
 		budget := d.Usage().Budget
 		o.before = &budget
+	}
+	if dev == 0 {
+		return r.setCPUBudget(bytes)
 	}
 	d.SetBudget(ledgerBudget(dev, bytes))
 	r.follow()
@@ -269,7 +272,9 @@ func (r *residency) stranded(dev int, bytes int64) error {
 // restore gives a device back the budget that it had before an order that cannot be carried out.
 func (r *residency) restore(dev int, budget int64) {
 	r.devices[dev].SetBudget(budget)
-	r.follow()
+	if dev != 0 {
+		r.follow()
+	}
 }
 
 // setCPUBudget changes what may be held in the memory of this process. Weights, caches and activations cannot be given up while

@@ -3,6 +3,8 @@ package serve
 import (
 	"testing"
 
+	"github.com/inference-pio/inference-pio/cuda"
+	"github.com/inference-pio/inference-pio/cuda/cpu"
 	"github.com/inference-pio/inference-pio/cuda/far"
 	"github.com/inference-pio/inference-pio/sdk"
 )
@@ -51,5 +53,33 @@ func carriedOut(t *testing.T, y *toy, carry func(), o sdk.Order) {
 		}
 	default:
 		t.Error("the order is not answered")
+	}
+}
+
+// TestPicturesInUseKeepTheCPUsBudget: what cannot be obeyed is refused, and the budget is what it was.
+func TestPicturesInUseKeepTheCPUsBudget(t *testing.T) {
+	f := newFlat(t, 1, 1000)
+	c := f.devices[0].(*cpu.Device)
+	if err := c.Take(600, cuda.ForPictures); err != nil {
+		t.Fatal(err)
+	}
+	defer c.Give(600, cuda.ForPictures)
+	job := f.post(sdk.Order{Budget: &sdk.BudgetOrder{Device: "cpu", Bytes: 500}})
+	f.mu.Lock()
+	f.carry()
+	f.mu.Unlock()
+	if err := <-job.done; err == nil || c.Usage().Budget != 1000 {
+		t.Errorf("500 bytes where pictures in use take 600: %v, and the budget is %d", err, c.Usage().Budget)
+	}
+}
+
+// TestNoOrderIsCarriedOutAfterClose: there are no queues any more.
+func TestNoOrderIsCarriedOutAfterClose(t *testing.T) {
+	f := newFlat(t, 1, 1000)
+	f.close()
+	job := f.post(sdk.Order{Query: &sdk.QueryOrder{}})
+	f.run(t.Context())
+	if len(job.done) != 0 {
+		t.Error("it was")
 	}
 }

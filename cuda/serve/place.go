@@ -206,7 +206,7 @@ func (p *place) moveStates(from, to end) error {
 		if err != nil {
 			return undo(err)
 		}
-		if err := copyTensor(dst, src, from.queue, to.queue); err != nil {
+		if err := copyTensor(dst, src, from, to); err != nil {
 			return undo(fmt.Errorf("%s from %s to %s: %w", s.Name, from.dev.Name(), to.dev.Name(), err))
 		}
 		tensors = append(tensors, dst)
@@ -221,28 +221,32 @@ func (p *place) moveStates(from, to end) error {
 	return nil
 }
 
-// copyTensor copies between two devices and waits for it; two that are not the CPU meet in a buffer of this process.
-func copyTensor(dst, src cuda.Tensor, from, to cuda.Queue) error {
-	through := src
-	switch {
-	case src.Device() == nil: // also where both are
-		to.Wait(from.Mark())
-		to.CopyIn(dst, src)
-		return to.Sync()
-	case dst.Device() == nil:
-		through = dst
-	default:
-		var err error
-		if through, err = cuda.HostTensor(make([]byte, src.Bytes()), src.DType(), shapeOf(src)...); err != nil {
+// copyTensor copies between two devices and waits for it; two that are not the CPU meet in a buffer of this process. It has queues of its own,
+// since what went wrong in those of the steps is for the step to tell.
+func copyTensor(dst, src cuda.Tensor, from, to end) error {
+	through := dst
+	if src.Device() != nil {
+		if dst.Device() != nil {
+			var err error
+			if through, err = cuda.HostTensor(make([]byte, src.Bytes()), src.DType(), shapeOf(src)...); err != nil {
+				return err
+			}
+		}
+		if err := copyAfter(from.queue, from.dev, func(q cuda.Queue) { q.CopyOut(through, src) }); err != nil || dst.Device() == nil {
 			return err
 		}
+		src = through
 	}
-	from.CopyOut(through, src)
-	if err := from.Sync(); err != nil || dst.Device() == nil {
-		return err
-	}
-	to.CopyIn(dst, through)
-	return to.Sync()
+	return copyAfter(from.queue, to.dev, func(q cuda.Queue) { q.CopyIn(dst, src) })
+}
+
+// copyAfter copies once what is in the queue of the steps on a device has run, and waits for it.
+func copyAfter(steps cuda.Queue, d cuda.Device, copy func(cuda.Queue)) error {
+	q := d.NewQueue()
+	defer q.Close()
+	q.Wait(steps.Mark())
+	copy(q)
+	return q.Sync()
 }
 
 func shapeOf(t cuda.Tensor) []int {

@@ -46,6 +46,7 @@ type residency struct {
 	took    float64   // seconds, of the last step
 	passes  uint64
 	leaving []bool // devices whose scratch goes when the step ends
+	closed  bool
 
 	mailbox mailbox
 	counts  counts
@@ -268,10 +269,10 @@ func (r *residency) closeDevice(dev int) {
 // releaseLeft does what closeDevice put off. Not during a step.
 func (r *residency) releaseLeft() {
 	for dev, leaving := range r.leaving {
-		if leaving {
+		if leaving && !r.inhabited(dev) { // an expert may have come in the place of the last one
 			r.stage.Release(dev)
-			r.leaving[dev] = false
 		}
+		r.leaving[dev] = false
 	}
 }
 
@@ -288,6 +289,7 @@ func (r *residency) inhabited(dev int) bool {
 func (r *residency) close() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	r.closed = true // an order that comes now finds no queues
 	r.unpack(0)
 	for _, p := range r.places {
 		p.dropWeights(r.stage.Queue(p.dev))

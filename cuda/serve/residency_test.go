@@ -193,7 +193,7 @@ func (y *toy) addState(m *cuda.Module) {
 	if err != nil {
 		y.t.Fatal(err)
 	}
-	if err := copyTensor(state, src, y.queues[0], y.queues[at]); err != nil {
+	if err := copyTensor(state, src, y.r.end(0), y.r.end(at)); err != nil {
 		y.t.Fatal(err)
 	}
 	cuda.NewState(m.ID+".state", m, state)
@@ -373,7 +373,7 @@ func (y *toy) copyOut(t cuda.Tensor, raw []byte) []byte {
 		if t.Device() != nil {
 			dev = 1
 		}
-		err = copyTensor(out, t, y.queues[dev], y.queues[0])
+		err = copyTensor(out, t, y.r.end(dev), y.r.end(0))
 	}
 	if err != nil {
 		y.t.Fatal(err)
