@@ -5,9 +5,8 @@ package cuda
 
 // The kinds of device.
 const (
-	KindCPU  = "cpu"
-	KindFar  = "far" // cuda/far: the device for tests of placement
-	KindCUDA = "cuda"
+	KindCPU = "cpu"
+	KindFar = "far" // cuda/far: the device for tests of placement
 )
 
 // MaxDevices is how many devices one step can use.

@@ -28,25 +28,25 @@ INLINE float *y_row(const matmul_args *a, size_t r) { return a->y + (a->to ? (si
 INLINE void dots(const int R, const int C, int layout, const float *const *x, const char *const *w, size_t ahead, size_t K,
                  float *const *y) {
   V acc[4][8];
-  size_t k = 0, at = 0;
+  size_t k = 0, size = step_of(layout) / W; // from an element to the next, vector by vector
   UNROLL for (int r = 0; r < R; r++)
     UNROLL for (int c = 0; c < C; c++)
       acc[r][c] = v_zero();
-  for (; k + W <= K; k += W, at += step_of(layout)) {
+  for (; k + W <= K; k += W) {
     V xv[4];
     UNROLL for (int r = 0; r < R; r++)
       xv[r] = v_load(x[r] + k);
     UNROLL for (int c = 0; c < C; c++) {
       if (layout != BF16X8 || c % 4 == 0) // of which a cache line has four
-        v_prefetch(w[c] + at + ahead);
-      V wv = widen(layout, w[c] + at);
+        v_prefetch(w[c] + k * size + ahead);
+      V wv = widen(layout, w[c] + k * size);
       UNROLL for (int r = 0; r < R; r++)
         acc[r][c] = v_fma(xv[r], wv, acc[r][c]);
     }
   }
   if (k < K)
     UNROLL for (int c = 0; c < C; c++) {
-      V wv = widen_n(layout, w[c] + at, K - k);
+      V wv = widen_n(layout, w[c] + k * size, K - k);
       UNROLL for (int r = 0; r < R; r++)
         acc[r][c] = v_fma(v_load_n(x[r] + k, K - k), wv, acc[r][c]);
     }

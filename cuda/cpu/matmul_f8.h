@@ -11,19 +11,25 @@ typedef struct {
 // fp8_fast sums the products of all elements but a few at the end, and returns how many it did; 0, and no sums, if something is
 // in the way: blocks of an odd width, a huge factor, a weight that is no number.
 INLINE size_t fp8_fast(const int R, const int C, int layout, const matmul_args *a, fp8_tile *t) {
-  size_t ahead = (size_t)C * a->in, ins = t->f[0].ins, k = 0;
+  size_t in = a->in, ahead = (size_t)C * in, ins = t->f[0].ins, k = 0;
   M most = m_zero();
   V acc[4][8];
+  const float *x[4];
+  const char *w[8], *f[8];
   if (ins % (4 * W))
     return 0;
   UNROLL for (int r = 0; r < R; r++)
+    x[r] = t->x[r];
+  UNROLL for (int c = 0; c < C; c++)
+    w[c] = t->w[c], f[c] = t->f[c].at;
+  UNROLL for (int r = 0; r < R; r++)
     UNROLL for (int c = 0; c < C; c++)
       acc[r][c] = v_zero();
-  for (size_t block = 0; k + 4 * W <= a->in; block++) {
-    size_t end = a->in - k < ins ? a->in : k + ins;
+  for (size_t block = 0; k + 4 * W <= in; block++) {
+    size_t end = in - k < ins ? in : k + ins;
     V scale[8];
     UNROLL for (int c = 0; c < C; c++) {
-      float one = factor(layout, t->f[c], block);
+      float one = factor(layout, (factors){f[c], ins}, block);
       if (!fusible(one))
         return 0;
       scale[c] = fused(one);
@@ -31,12 +37,12 @@ INLINE size_t fp8_fast(const int R, const int C, int layout, const matmul_args *
     for (; k + 4 * W <= end; k += 4 * W)
       UNROLL for (int c = 0; c < C; c++) {
         V v[4];
-        v_prefetch(t->w[c] + k + ahead);
-        v_f8_four(t->w[c] + k, v, &most);
+        v_prefetch(w[c] + k + ahead);
+        v_f8_four(w[c] + k, v, &most);
         UNROLL for (size_t i = 0; i < 4; i++) {
           V wv = v[i] * scale[c];
           UNROLL for (int r = 0; r < R; r++)
-            acc[r][c] = v_fma(v_load(t->x[r] + k + i * W), wv, acc[r][c]);
+            acc[r][c] = v_fma(v_load(x[r] + k + i * W), wv, acc[r][c]);
         }
       }
   }
