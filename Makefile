@@ -52,7 +52,7 @@ clients: build ## other people's clients against two tiny models (docs/clients.m
 	python3 host/e2e/clients/run.py
 
 mutants: ## plant faults one at a time (those that match ONLY=pattern) and say which test catches each
-	go run ./internal/mutants '$(ONLY)'
+	go run ./internal/mutants "$$ONLY"
 
 fuzz: ## every fuzz target for FUZZTIME (10s) each
 	@grep -rl --include='*_test.go' '^func Fuzz' . | while read -r f; do \
