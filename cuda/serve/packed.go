@@ -23,23 +23,32 @@ func (r *residency) pack(p *place) error {
 	return p.await(r.stage.Queue(0))
 }
 
-// packAll packs the modules on the CPU in the order of the forward pass as long as so many bytes of the budget stay free.
+// packAll packs the modules on the CPU in the order of the forward pass as long as so many bytes of the budget stay free. Between two modules
+// others have their turn.
 func (r *residency) packAll(ctx context.Context, spare int64) error {
-	r.mu.Lock()
-	defer r.mu.Unlock()
 	for p := range r.all {
-		u := r.usage(0)
-		if ctx.Err() != nil || u.Budget > 0 && u.Budget-u.Used-spare < weightBytes(r.devices[0], p.m) {
-			return ctx.Err()
-		}
-		var budget *cuda.BudgetError
-		if err := r.pack(p); errors.As(err, &budget) {
-			return nil
-		} else if err != nil {
+		if more, err := r.packWithin(ctx, p, spare); err != nil || !more {
 			return err
 		}
 	}
 	return nil
+}
+
+// packWithin packs a module; false if there is no room for it.
+func (r *residency) packWithin(ctx context.Context, p *place, spare int64) (bool, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if ctx.Err() != nil {
+		return false, ctx.Err()
+	}
+	if u := r.usage(0); u.Budget > 0 && u.Budget-u.Used-spare < weightBytes(r.devices[0], p.m) {
+		return false, nil
+	}
+	err := r.pack(p)
+	if budget := (*cuda.BudgetError)(nil); errors.As(err, &budget) {
+		return false, nil
+	}
+	return err == nil, err
 }
 
 // unpack gives up packed copies until the CPU holds no more than so many bytes, or none are left.
