@@ -245,14 +245,7 @@ func (r *residency) end(dev int) end { return end{r.devices[dev], r.stage.Queue(
 
 // openDevice takes the memory for activations when the first module comes.
 func (r *residency) openDevice(dev int) error {
-	if dev == 0 {
-		return nil
-	}
-	if r.leaving[dev] {
-		r.leaving[dev] = false
-		return nil
-	}
-	if r.inhabited(dev) {
+	if dev == 0 || r.leaving[dev] || r.inhabited(dev) {
 		return nil
 	}
 	return r.stage.Reserve(dev)
@@ -269,7 +262,7 @@ func (r *residency) closeDevice(dev int) {
 // releaseLeft does what closeDevice put off. Not during a step.
 func (r *residency) releaseLeft() {
 	for dev, leaving := range r.leaving {
-		if leaving && !r.inhabited(dev) { // an expert may have come in the place of the last one
+		if leaving && !r.inhabited(dev) { // a module or an expert may have come after the last one left
 			r.stage.Release(dev)
 		}
 		r.leaving[dev] = false
