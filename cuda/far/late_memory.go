@@ -1,6 +1,7 @@
 package far
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"slices"
@@ -28,45 +29,25 @@ type piece struct {
 }
 
 func (m *lateMemory) alloc(d *Device, bytes int64, p cuda.Purpose) (cuda.Memory, error) {
-	for {
-		err := d.ledger.Take(d.name, bytes, p)
-		if err == nil {
-			break
-		}
-		if budget := (*cuda.BudgetError)(nil); !errors.As(err, &budget) {
-			return cuda.Memory{}, err
-		}
-		if !m.runFree(d) { // the last may have run since
-			if err = d.ledger.Take(d.name, bytes, p); err == nil {
-				break
-			}
-			return cuda.Memory{}, err
-		}
+	mem, err := d.ledger.Map(d.name, bytes, p)
+	for more := true; more && errors.As(err, new(*cuda.BudgetError)); {
+		more = m.runFree(d) // if there was none, the last may have run since
+		mem, err = d.ledger.Map(d.name, bytes, p)
 	}
-	if bytes == 0 {
-		return cuda.NewMemory(nil, 0, p), nil
-	}
-	at, err := unix.MmapPtr(-1, 0, nil, uintptr(bytes), unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_ANON)
-	if err != nil {
-		d.ledger.Give(bytes, p)
-		return cuda.Memory{}, fmt.Errorf("%s: mapping %d bytes: %w", d.name, bytes, err)
+	if err != nil || bytes == 0 {
+		return mem, err
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	one := &piece{from: uintptr(at), to: uintptr(at) + uintptr(bytes)}
-	i, _ := slices.BinarySearchFunc(m.pieces, one.from, func(p *piece, from uintptr) int { return compare(p.from, from) })
-	m.pieces = slices.Insert(m.pieces, i, one)
-	return cuda.NewMemory(at, bytes, p), nil
+	at := uintptr(mem.Pointer())
+	i, _ := m.find(at)
+	m.pieces = slices.Insert(m.pieces, i, &piece{from: at, to: at + uintptr(bytes)})
+	return mem, nil
 }
 
-func compare(a, b uintptr) int {
-	switch {
-	case a < b:
-		return -1
-	case a > b:
-		return 1
-	}
-	return 0
+// find is where the piece that begins at an address stands, or would stand.
+func (m *lateMemory) find(at uintptr) (int, bool) {
+	return slices.BinarySearchFunc(m.pieces, at, func(p *piece, at uintptr) int { return cmp.Compare(p.from, at) })
 }
 
 // runFree runs a queue of the device up to a Free in it; false if there is none.
@@ -89,7 +70,7 @@ func (m *lateMemory) runFree(d *Device) bool {
 
 // at is the piece that begins at or before an address; nil if there is none.
 func (m *lateMemory) at(from uintptr) *piece {
-	i, found := slices.BinarySearchFunc(m.pieces, from, func(p *piece, from uintptr) int { return compare(p.from, from) })
+	i, found := m.find(from)
 	switch {
 	case found:
 		return m.pieces[i]
