@@ -45,6 +45,8 @@ func NewMixture(experts []ExpertWeights) *Mixture {
 // Len is the number of experts.
 func (m *Mixture) Len() int { return len(m.experts) }
 
+func (m *Mixture) hidden() int { return m.experts[0].Down.Shape[0] }
+
 // on gives, by device, the experts that are computed there; nil for a device that has none of them.
 func (m *Mixture) on(devices int) []*ExpertTable {
 	moved := m.moved.Load()
@@ -77,8 +79,8 @@ func (e Expert) fits(hidden, inner int) bool {
 	return is(e.Gate, inner, hidden) && is(e.Up, inner, hidden) && is(e.Down, hidden, inner)
 }
 
-// Router is a Residency that decides by need where experts lie. Routed is called after a pass has ended, in the order of the layers, with
-// the experts that the rows of each mixture went to: numbers in no order, as often as they were needed.
+// Router is a Residency that decides by need where experts lie. Where a step has several devices, Routed is called after each pass, in the
+// order of the layers, with the experts that the rows of each mixture went to: numbers in no order, as often as they were needed.
 type Router interface {
 	Routed(layer int, experts []int32)
 }
@@ -89,9 +91,9 @@ type route struct {
 	experts []int32
 }
 
-// noteRoute has the device tell where rows go, if somebody wants to know.
+// noteRoute has the device tell where rows go, if somebody wants to know. Where there is one device, nobody has anything to decide.
 func (s *Step) noteRoute(dev int, index Tensor) {
-	if _, ok := s.res.(Router); !ok || s.err != nil || s.measuring {
+	if _, ok := s.res.(Router); !ok || len(s.devices) == 1 || s.err != nil || s.measuring {
 		return
 	}
 	n := len(s.routes)

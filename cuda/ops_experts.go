@@ -167,7 +167,11 @@ func (s *Step) sumParts(y, x, index, weights Tensor, m *Mixture, tables []*Exper
 		}
 		mark := s.Mark()
 		c := s.startOn(dev, OpExperts)
-		part := c.expertRows(c.in(x), c.in(index), c.in(weights), m, t)
+		c.op.Gives(Tensor{}) // no sums but rows: r·k+j is that of expert index[r][j], and zero where that is elsewhere
+		here := c.in(x)
+		c.in(index)
+		c.in(weights)
+		part := c.experts(index.Len(), here, m, t)
 		if rows.IsZero() {
 			rows = s.Here(part)
 			continue
@@ -195,12 +199,6 @@ func (s *Step) addTo(rows, part Tensor) {
 	c.run()
 }
 
-// expertRows is what the experts on one device make of rows: row r·k+j is that of expert index[r][j], and zero where that is elsewhere.
-func (c *call) expertRows(x, index, _ Tensor, m *Mixture, t *ExpertTable) Tensor {
-	c.op.Gives(Tensor{}) // no sums
-	return c.experts(index.Len(), x, m, t)
-}
-
 // experts completes the op with the room that it works in: so many rows, and what is inside of experts between. The rows are what it gives
 // if it gives no sums.
 func (c *call) experts(pairs int, x Tensor, m *Mixture, t *ExpertTable) Tensor {
@@ -209,5 +207,3 @@ func (c *call) experts(pairs int, x Tensor, m *Mixture, t *ExpertTable) Tensor {
 	c.op.Experts = t
 	return c.gives(rows)
 }
-
-func (m *Mixture) hidden() int { return m.experts[0].Down.Shape[0] }
