@@ -56,7 +56,7 @@ func (l *Layout) Equal(o *Layout) bool {
 	return l == o || l != nil && o != nil && l.Name == o.Name && slices.Equal(l.Planes, o.Planes)
 }
 
-// Bytes is what a plane takes of a matrix.
+// bytes is what a plane takes of a matrix.
 func (p Plane) bytes(rows, cols int) int64 {
 	return int64(ceilDiv(rows, p.Rows)) * int64(ceilDiv(cols, p.Cols)) * int64(p.Bytes)
 }

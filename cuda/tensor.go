@@ -180,7 +180,7 @@ func (t Tensor) Flat() Tensor {
 
 // Slice is the rows from, from+1, .. to-1.
 func (t Tensor) Slice(from, to int) Tensor {
-	if t.nd == 0 || from < 0 || to < from || to > int(t.dim[0]) { // blocks do not end where a slice does
+	if t.nd == 0 || from < 0 || to < from || to > int(t.dim[0]) {
 		return Tensor{}
 	}
 	stride := int64(t.dtype.Size())

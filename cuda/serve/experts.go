@@ -44,7 +44,7 @@ func (c *expertCache) fullest() int {
 	return most
 }
 
-// expert says that a module is a part of a layer that is entered by itself.
+// isExpert says that a module is an expert of a layer, which has a place of its own.
 func isExpert(m *cuda.Module) bool { return m.Layer >= 0 && m.ID != fmt.Sprintf("layers.%d", m.Layer) }
 
 // Routed implements cuda.Router.
@@ -149,8 +149,7 @@ func (r *residency) evictExpert(dev, layer int) bool {
 	return false
 }
 
-// evictOf gives up the expert of a layer that was used longest ago; needed
-// keeps those of the last pass.
+// evictOf gives up the expert of a layer that was used longest ago; needed keeps those of the last pass.
 func (r *residency) evictOf(l *list.List, needed bool) bool {
 	for e := l.Back(); e != nil; e = e.Prev() {
 		if p := e.Value.(*place); !p.fixed && !(needed && p.pass == r.passes) {

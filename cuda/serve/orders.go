@@ -253,7 +253,7 @@ func (r *residency) stranded(dev int, bytes int64) error {
 	}
 	held, free, least := u.For[cuda.ForState]+u.For[cuda.ForScratch], cpu.Budget-cpu.Used+r.packedBytes(), int64(0)
 	for _, p := range r.layers {
-		need, states := held+weightBytes(r.devices[dev], p.m), p.stateBytes()
+		need, states := held+weightBytes(r.devices[dev], p.m), p.m.StateBytes()
 		switch {
 		case p.dev != dev || need <= bytes:
 		case states <= free:

@@ -15,7 +15,7 @@ import (
 type place struct {
 	m      *cuda.Module
 	index  int  // in the order of the forward pass, which has no experts
-	expert bool // part of a layer, entered after routing
+	expert bool // part of a mixture: never entered, computed where it is settled
 	dev    int  // computed here, and its states lie here
 	fixed  bool // an operator's order put it here; plans leave it alone
 
@@ -78,14 +78,6 @@ func weightBytes(d cuda.Device, m *cuda.Module) (n int64) {
 		if l := copied(d, w); l != nil {
 			n += l.DeviceBytes(w.File().Rows, w.File().Cols)
 		}
-	}
-	return n
-}
-
-// stateBytes is what the place's states take.
-func (p *place) stateBytes() (n int64) {
-	for _, s := range p.m.States {
-		n += s.Tensor().Bytes()
 	}
 	return n
 }
