@@ -47,11 +47,7 @@ func (a *api) admin(route func(pattern, method string, h func(http.ResponseWrite
 			Module, Device string
 			DeadlineMS     int64 `json:"deadline_ms"`
 		}
-		if !a.strict(w, r, &b) || !present(w, "module", b.Module) || !present(w, "device", b.Device) {
-			return
-		}
-		if b.DeadlineMS < 0 || b.DeadlineMS > maxDeadline.Milliseconds() {
-			writeError(w, invalid("deadline_ms", "deadline_ms must be from 0 to %d", maxDeadline.Milliseconds()))
+		if !a.strict(w, r, &b) || !present(w, "module", b.Module) || !present(w, "device", b.Device) || !timely(w, b.DeadlineMS) {
 			return
 		}
 		if b.DeadlineMS > 0 {
@@ -67,15 +63,15 @@ func (a *api) admin(route func(pattern, method string, h func(http.ResponseWrite
 			Bytes      *int64 // 0 is an order too
 			DeadlineMS int64  `json:"deadline_ms"`
 		}{DeadlineMS: deadlineDefault.Milliseconds()}
-		if !a.strict(w, r, &b) || !present(w, "device", b.Device) {
+		if !a.strict(w, r, &b) || !present(w, "device", b.Device) || !timely(w, b.DeadlineMS) {
 			return
 		}
 		if b.Bytes == nil {
 			writeError(w, missing("bytes"))
 			return
 		}
-		if *b.Bytes < 0 || b.DeadlineMS < 0 || b.DeadlineMS > maxDeadline.Milliseconds() {
-			writeError(w, invalid("bytes", "bytes must not be negative, and deadline_ms from 0 to %d", maxDeadline.Milliseconds()))
+		if *b.Bytes < 0 {
+			writeError(w, invalid("bytes", "bytes must not be negative"))
 			return
 		}
 		a.order(w, r, sdk.Order{Budget: &sdk.BudgetOrder{Device: b.Device, Bytes: *b.Bytes, Deadline: time.Duration(b.DeadlineMS) * time.Millisecond}})
@@ -88,6 +84,15 @@ func present(w http.ResponseWriter, field, value string) bool {
 		writeError(w, missing(field))
 	}
 	return value != ""
+}
+
+// timely reports whether an order's deadline is one; false means that the answer was sent.
+func timely(w http.ResponseWriter, deadlineMS int64) bool {
+	ok := deadlineMS >= 0 && deadlineMS <= maxDeadline.Milliseconds()
+	if !ok {
+		writeError(w, invalid("deadline_ms", "deadline_ms must be from 0 to %d", maxDeadline.Milliseconds()))
+	}
+	return ok
 }
 
 func missing(field string) *Error {

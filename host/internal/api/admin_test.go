@@ -97,8 +97,8 @@ func TestOperatorsOrders(t *testing.T) {
 		{"POST", "/admin/move/org/tiny", `{`, nil, 400, "not valid JSON"},
 		{"GET", "/admin/move/org/tiny", "", nil, 405, "takes POST"},
 		{"POST", "/admin/move/org/tiny", `{"module":"x","device":"far"}`, errors.New(`no module "x"`), 409, "no module"},
-		{"POST", "/admin/move/org/tiny", `{"module":"x","device":"far","deadline_ms":-1}`, nil, 400, "deadline_ms"},
-		{"POST", "/admin/budget/org/tiny", `{"device":"far","bytes":1,"deadline_ms":99999999}`, nil, 400, "deadline_ms"},
+		{"POST", "/admin/move/org/tiny", `{"module":"x","device":"far","deadline_ms":-1}`, nil, 400, `"param":"deadline_ms"`},
+		{"POST", "/admin/budget/org/tiny", `{"device":"far","bytes":1,"deadline_ms":99999999}`, nil, 400, `"param":"deadline_ms"`},
 		{"POST", "/admin/move/org/tiny", `{"module":"x","device":"far","deadline_ms":1}`, fmt.Errorf("model m: %w", &schedule.Unanswered{After: time.Second}), 504, "has not answered the order within 1s"},
 		{"GET", "/admin/placement/none", "", &schedule.UnknownModel{Name: "none"}, 404, "model_not_found"},
 	} {
