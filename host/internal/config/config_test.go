@@ -230,6 +230,7 @@ func TestMistakes(t *testing.T) {
 		{"environment name", model + "[model.env]\n\"A-B\" = \"1\"", `models.toml:5: model[0].env.A-B: is no name of an environment variable`},
 		{"environment of the handshake", model + "[model.env]\nPLUGIN_CLIENT_CERT = \"\"", `models.toml:5: model[0].env.PLUGIN_CLIENT_CERT: names that begin with PLUGIN_ belong to the handshake with the plugin`},
 		{"quantize", model + `quantize = "q8"`, `models.toml:4: model[0].quantize: quantised weights are not built yet; the checkpoint's own are used; remove the key`},
+		{"numerics as a switch", model + `numerics = true`, `models.toml:4: model[0].numerics: expected "exact" or "fast", found`},
 		{"other numerics", model + `numerics = "quick"`, `models.toml:4: model[0].numerics: "quick" is no mode; expected "exact" or "fast"`},
 		{"keep_alive", model + `keep_alive = "5m"`, `models.toml:4: model[0].keep_alive: unloading idle models is not built yet; every model stays loaded; remove the key`},
 		{"pin", model + `pin = true`, `models.toml:4: model[0].pin: pinning is not built yet`},

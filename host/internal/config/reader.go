@@ -270,9 +270,10 @@ func modelDevices(t *table, devices []Device) []string {
 }
 
 func numerics(t *table) sdk.Numerics {
-	mode := sdk.Numerics(t.text("numerics", string(sdk.NumericsExact), `"exact"`))
+	const expected = `"exact" or "fast"`
+	mode := sdk.Numerics(t.text("numerics", string(sdk.NumericsExact), expected))
 	if mode != sdk.NumericsExact && mode != sdk.NumericsFast {
-		t.problem("numerics", `%q is no mode; expected "exact" or "fast"`, shorten(string(mode)))
+		t.problem("numerics", "%q is no mode; expected %s", shorten(string(mode)), expected)
 	}
 	return mode
 }
