@@ -1,5 +1,7 @@
 package jinja
 
+// fromjson.go reads JSON into values.
+
 import (
 	"encoding/json"
 	"errors"
