@@ -11,7 +11,7 @@ static void angles(const void *args, size_t task) {
   span rows = part_of(task, a->rows_per_task, a->rows);
   for (size_t r = rows.from; r < rows.to; r++)
     for (size_t i = 0; i < pairs; i++) {
-      size_t by = axis->at == 0 ? 0 : axis->type == PIO_U8 ? ((const uint8_t *)axis->at)[i] : (size_t)i32(axis)[i];
+      size_t by = axis->at ? (size_t)i32(axis)[i] : 0;
       float angle = (float)i32(positions)[r * axes + by] * freqs[i];
       double sine, cosine;
       sincos((double)angle, &sine, &cosine);
