@@ -72,9 +72,7 @@ INLINE void softmax_block(query *q, float *s, size_t n, float scale, size_t vdim
     m = m > s[i] ? m : s[i];
   }
   m = q->m > m ? q->m : m;
-  float fade[W];
-  v_store(fade, v_exp(v_set1(q->m - m)));
-  float keep = q->m == -__builtin_inff() ? 0 : fade[0];
+  float fade = exp_of(q->m - m), keep = q->m == -__builtin_inff() ? 0 : fade;
   V sum = v_zero();
   for (i = 0; i + W <= n; i += W) {
     V e = v_exp(v_load(s + i) - v_set1(m));

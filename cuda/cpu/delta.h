@@ -87,12 +87,6 @@ typedef struct {
   struct bench *bench;
 } delta_head;
 
-INLINE float exp_of(float x) {
-  float e[W];
-  v_store(e, v_exp(v_set1(x)));
-  return e[0];
-}
-
 // overlaps gives s[i][j] = x_i·k_j for j <= i, and numbers of no account for some others.
 static void overlaps(float (*s)[CHUNK], const float *x, const float *k, size_t stride, size_t dk, size_t n) {
   const float *rows[4];
@@ -355,7 +349,4 @@ static void decay(const void *args, size_t task) {
     }
 }
 
-static const char *run_decay(pio_pool *p, const pio_op *op) {
-  run_rows(p, decay, op, rows_of(&op->out[0]), last(&op->out[0]));
-  return NULL;
-}
+static const char *run_decay(pio_pool *p, const pio_op *op) { return by_row(p, op, decay); }

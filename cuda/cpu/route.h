@@ -14,7 +14,7 @@ typedef struct {
 
 INLINE V score(int sigmoid, V z, V most) {
   if (sigmoid)
-    return v_set1(1) / (v_set1(1) + v_exp(v_zero() - z));
+    return sigmoid_of(z);
   return v_exp(z - most);
 }
 

@@ -38,6 +38,12 @@ INLINE V v_exp(V x) {
   return p * v_pow2(n);
 }
 
+INLINE float exp_of(float x) {
+  float e[W];
+  v_store(e, v_exp(v_set1(x)));
+  return e[0];
+}
+
 static void exp_all(float *y, const float *x, size_t n) {
   size_t i = 0;
   for (; i + W <= n; i += W)
