@@ -61,7 +61,7 @@ INLINE size_t fp8_widen_block(float *to, const char *w, float factor, size_t n) 
 // fp8_widen writes n weights of a row as f32, w[0] being its element k0.
 INLINE void fp8_widen(int layout, float *to, const char *w, factors f, size_t k0, size_t n) {
   size_t k = 0;
-  while (f.ins % W == 0 && k + W <= n) {
+  while (f.ins % W == 0 && k0 % W == 0 && k + W <= n) { // each block is whole vectors
     size_t block = (k0 + k) / f.ins, end = (block + 1) * f.ins - k0;
     k += fp8_widen_block(to + k, w + k, factor(layout, f, block), (end < n ? end : n) - k);
   }
