@@ -59,6 +59,7 @@ INLINE V v_bf16(const void *p) {
 }
 
 INLINE V v_f16(const void *p) { return _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)p)); }
+
 // The seven bits below the sign are exponent and mantissa; an exponent that is too small by 120 is mended by a product, which
 // gives subnormal values as well. What is no number becomes all ones, before and after.
 INLINE V v_f8(const void *p) {

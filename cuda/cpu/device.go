@@ -74,8 +74,8 @@ func newDevice(o Options, p *pool) *Device {
 	return d
 }
 
-// Layouts are the packed forms that kernels compute with. Neither is faster than bf16 as files have it, so that none is taken unasked:
-// docs/bench.md.
+// Layouts are the packed forms that kernels compute with. The one there is is no faster than bf16 as files have it, so that it is not taken
+// unasked: docs/bench.md.
 func Layouts() []*cuda.Layout {
 	return []*cuda.Layout{
 		{Name: "bf16x8", Planes: []cuda.Plane{{Rows: 8, Cols: 8, Bytes: 128}}}, // the pieces of eight rows one behind the other
@@ -143,7 +143,7 @@ func (d *Device) Rates() cuda.Rates { return d.rates() }
 // Close ends the threads. No op may run.
 func (d *Device) Close() error { return d.pool.Close() }
 
-// error says what went wrong in an op.
+// opError says what went wrong in an op.
 func opError(d cuda.Device, code cuda.OpCode, why string) error {
 	return fmt.Errorf("%s on %s: %s", code, d.Name(), why)
 }

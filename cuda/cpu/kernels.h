@@ -80,8 +80,8 @@ typedef struct {
   const char *name;
   // widen writes elements col..col+n-1 of a row as f32.
   void (*widen)(const pio_matrix *m, size_t row, size_t col, size_t n, float *to);
-  pio_task *few, *many;                  // matmul with few rows, and with many; NULL: only vectors have this layout
-  pio_task *latent_query, *latent_value; // NULL: not for these
+  pio_task *few, *many; // matmul with few rows, and with many
+  pio_task *latent_query, *latent_value;
   // pack writes rows row..row+rows-1 of a matrix in another layout into one of this; NULL if only a copy does that.
   void (*pack)(const pio_matrix *to, const pio_matrix *from, size_t row, size_t rows);
 } pio_layout;

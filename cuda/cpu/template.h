@@ -6,7 +6,6 @@
 //   - what does not fill a vector is loaded with zeros behind it and takes the same path;
 //   - attention goes through the cache block by block from position 0, for every row alike.
 // So blocking, chunks and threads change which sums are computed when, never how.
-
 //
 // Each op is in one file, with its operands as its tasks take them, its tasks, and the function of its name (run_add) that has the
 // pool do them. What several ops need comes first.
@@ -15,7 +14,6 @@
 
 #include "bf16.h"
 #include "tasks.h"
-
 #include "layouts.h"
 
 // ---- exp
