@@ -202,7 +202,8 @@ INLINE void many(int layout, const matmul_args *a, size_t task) {
   float panel[PANEL * DEPTH] __attribute__((aligned(64)));
   size_t r0 = task / a->out_tasks * ROWS_MANY, o0 = task % a->out_tasks * OUTS_MANY;
   size_t rows = at_most(ROWS_MANY, a->rows - r0), outs = at_most(OUTS_MANY, a->out - o0);
-  for (size_t k = 0; k < a->in; k += DEPTH) {
+  size_t k = 0;
+  do { // once at least, so that sums over nothing are zero
     size_t n = at_most(DEPTH, a->in - k);
     const float *x = a->x + r0 * a->in + k;
     size_t o = 0;
@@ -214,7 +215,8 @@ INLINE void many(int layout, const matmul_args *a, size_t task) {
       widen_panel(layout, panel, a, o0 + o, 1, k, n);
       rows_by_panel(1, x, a->in, rows, panel, n, k == 0, sums + o * W);
     }
-  }
+    k += DEPTH;
+  } while (k < a->in);
   for (size_t r = 0; r < rows; r++)
     add_up(y_row(a, r0 + r) + o0, sums + r * OUTS_MANY * W, outs);
 }

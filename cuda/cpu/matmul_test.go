@@ -44,6 +44,20 @@ func TestMatMulMatchesTheSpecification(t *testing.T) {
 	})
 }
 
+// TestMatMulOverNothingIsZero, with few rows and with many.
+func TestMatMulOverNothingIsZero(t *testing.T) {
+	eachTable(t, func(t *testing.T, d *device) {
+		for _, rows := range []int{1, 16, 17, 100} {
+			got, want := random(rand.New(rand.NewPCG(1, 2)), rows*33), make([]float32, rows*33)
+			x, err := cuda.FromF32(nil, rows, 0)
+			must(t, err)
+			w := hostMatrix(cuda.Plain(cuda.F32), 33, 0, nil)
+			d.run(t, cuda.NewOp(cuda.OpMatMul).Gives(f32(got, 33)).Takes(x).By(w))
+			sameBits(t, shape(rows), got, want)
+		}
+	})
+}
+
 // TestMatMulRowIsTheSameInAnyBatch computes rows alone, in twos, in fours and all together, on one thread and on several.
 func TestMatMulRowIsTheSameInAnyBatch(t *testing.T) {
 	eachTable(t, func(t *testing.T, d *device) {
