@@ -1,6 +1,12 @@
 package serve
 
+// orders_test.go gives orders between steps and within them: when they are answered, what is refused, and what is true by then.
+
 import (
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"sync"
 	"testing"
 
 	"github.com/inference-pio/inference-pio/cuda"
@@ -82,4 +88,120 @@ func TestNoOrderIsCarriedOutAfterClose(t *testing.T) {
 	if len(job.done) != 0 {
 		t.Error("it was")
 	}
+}
+
+// Reports and queries do not wait for the end of a step: a report is there at once, a query's answer at the next border.
+func TestAQueryIsAnsweredWithinAStep(t *testing.T) {
+	atEveryPace(t, func(t *testing.T, pace far.Pace) {
+		t.Run("settled", func(t *testing.T) {
+			queryWithinAStep(t, newToy(t, pace, toyRoom+toyStates+toyLayers*toyWeight, all), toyLayers, toyLayers)
+		})
+		t.Run("streamed", func(t *testing.T) { // there is room for two, of which one is on its way or has just arrived
+			least := 1
+			if pace != far.Now() {
+				least = 0 // and for the other, which a queue is to compute with, nobody has waited yet
+			}
+			queryWithinAStep(t, newToy(t, pace, toyTwo, all), least, 2)
+		})
+	})
+}
+
+func queryWithinAStep(t *testing.T, y *toy, least, most int) {
+	for range 3 {
+		y.pass(nil)
+	}
+	var job *order
+	y.pass(func(layer int) {
+		switch layer {
+		case 1:
+			job = y.r.post(sdk.Order{Query: &sdk.QueryOrder{}})
+			if r := y.r.report(); len(r.Devices) != 2 {
+				t.Errorf("a report within a step: %+v", r)
+			}
+		case 3:
+			select {
+			case err := <-job.done:
+				if err != nil || len(job.modules) < toyLayers {
+					t.Errorf("%d modules, %v", len(job.modules), err)
+				}
+				there := 0
+				for _, m := range job.modules {
+					if slices.Contains(m.Resident, "far") {
+						there++
+					}
+				}
+				if there < least || there > most {
+					t.Errorf("the weights of %d modules are said to be on far, where those of %d to %d are: %+v", there, least, most, job.modules)
+				}
+				job.done <- err
+			default:
+				t.Error("two borders later the query is not answered")
+			}
+		}
+	})
+	if err := job.await(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestOrdersThatCannotBe(t *testing.T) {
+	atEveryPace(t, func(t *testing.T, pace far.Pace) {
+		y := newToy(t, pace, toyRoom+toyState+toyWeight/2, none)
+		for _, c := range []struct {
+			order sdk.Order
+			want  string
+		}{
+			{move("layers.9", "far"), `no module "layers.9"`},
+			{move("layers.1", "gpu.7"), `no device "gpu.7"`},
+			{move("layers.1", "far"), "exceed the budget"},
+			{sdk.Order{Budget: &sdk.BudgetOrder{Device: "gpu.7", Bytes: 1}}, `no device "gpu.7"`},
+		} {
+			if err := y.obey(c.order); err == nil || !strings.Contains(err.Error(), c.want) {
+				t.Errorf("%+v: %v, want %q", c.order, err, c.want)
+			}
+			if at := y.place("layers.1"); at != "cpu" {
+				t.Errorf("after a refused order layers.1 is on %s", at)
+			}
+			if used := y.used(); used != 0 {
+				t.Errorf("%+v, which was refused, left %d bytes on the device", c.order, used)
+			}
+		}
+		y.pass(nil)
+	})
+}
+
+// Orders from other goroutines at any moment, also between steps: every pass finds what it needs where it is told, and the
+// device never holds more than the largest budget.
+func TestRandomOrdersWhileStepsRun(t *testing.T) {
+	atEveryPace(t, func(t *testing.T, pace far.Pace) {
+		y := newToy(t, pace, toyTwo, all)
+		stop, wg := make(chan struct{}), sync.WaitGroup{}
+		for seed := range uint64(2) {
+			wg.Go(func() {
+				r := rand.New(rand.NewPCG(seed, 1))
+				for {
+					select {
+					case <-stop:
+						return
+					default:
+					}
+					o := move(y.mod[r.IntN(len(y.mod))].ID, []string{"cpu", "far"}[r.IntN(2)])
+					if r.IntN(3) == 0 {
+						o = budget(r.Int64N(toyTwo))
+					}
+					if err := y.obey(o); err != nil && !strings.Contains(err.Error(), "budget") {
+						t.Errorf("%+v: %v", o, err)
+					}
+				}
+			})
+		}
+		for range 300 {
+			y.pass(nil)
+		}
+		close(stop)
+		wg.Wait()
+		if u := y.far.Usage(); u.Peak > toyTwo {
+			t.Errorf("the device held %d bytes, the largest budget was %d", u.Peak, toyTwo)
+		}
+	})
 }
