@@ -1,10 +1,11 @@
 package serve
 
+// experts_test.go has a device with room for some of the experts of a mixture: which it keeps, where they are computed.
+
 import (
 	"fmt"
 	"math/rand/v2"
 	"strings"
-	"sync"
 	"testing"
 
 	"github.com/inference-pio/inference-pio/cuda/far"
@@ -229,37 +230,17 @@ func TestRandomOrdersForAMixture(t *testing.T) {
 		y := mixture(t, pace, 3)
 		r := rand.New(rand.NewPCG(3, 4))
 		y.route = func(int) []int { return []int{r.IntN(3), 3 + r.IntN(3)} }
-		most := y.far.Usage().Budget
-		stop, wg := make(chan struct{}), sync.WaitGroup{}
-		wg.Go(func() {
-			r := rand.New(rand.NewPCG(5, 6))
-			for {
-				select {
-				case <-stop:
-					return
-				default:
-				}
-				layer, where := r.IntN(toyLayers), []string{"cpu", "far"}[r.IntN(2)]
-				o := move(y.mod[1+layer].ID, where)
-				switch r.IntN(4) {
-				case 0:
-					o = budget(r.Int64N(most))
-				case 1, 2:
-					o = move(y.experts[layer][r.IntN(toyExperts)].ID, where)
-				}
-				if err := y.obey(o); err != nil && !strings.Contains(err.Error(), "budget") {
-					t.Errorf("%+v: %v", o, err)
-				}
+		most, orders := y.far.Usage().Budget, rand.New(rand.NewPCG(5, 6))
+		y.passesUnderOrders(func() sdk.Order {
+			layer, where := orders.IntN(toyLayers), []string{"cpu", "far"}[orders.IntN(2)]
+			switch orders.IntN(4) {
+			case 0:
+				return budget(orders.Int64N(most))
+			case 1, 2:
+				return move(y.experts[layer][orders.IntN(toyExperts)].ID, where)
 			}
+			return move(y.mod[1+layer].ID, where)
 		})
-		for range 300 {
-			y.pass(nil)
-		}
-		close(stop)
-		wg.Wait()
-		if u := y.far.Usage(); u.Peak > most {
-			t.Errorf("the device held %d bytes, the largest budget was %d", u.Peak, most)
-		}
 	})
 }
 

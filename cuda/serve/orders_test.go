@@ -6,7 +6,6 @@ import (
 	"math/rand/v2"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 
 	"github.com/inference-pio/inference-pio/cuda"
@@ -175,33 +174,17 @@ func TestOrdersThatCannotBe(t *testing.T) {
 func TestRandomOrdersWhileStepsRun(t *testing.T) {
 	atEveryPace(t, func(t *testing.T, pace far.Pace) {
 		y := newToy(t, pace, toyTwo, all)
-		stop, wg := make(chan struct{}), sync.WaitGroup{}
+		var draw []func() sdk.Order
 		for seed := range uint64(2) {
-			wg.Go(func() {
-				r := rand.New(rand.NewPCG(seed, 1))
-				for {
-					select {
-					case <-stop:
-						return
-					default:
-					}
-					o := move(y.mod[r.IntN(len(y.mod))].ID, []string{"cpu", "far"}[r.IntN(2)])
-					if r.IntN(3) == 0 {
-						o = budget(r.Int64N(toyTwo))
-					}
-					if err := y.obey(o); err != nil && !strings.Contains(err.Error(), "budget") {
-						t.Errorf("%+v: %v", o, err)
-					}
+			r := rand.New(rand.NewPCG(seed, 1))
+			draw = append(draw, func() sdk.Order {
+				o := move(y.mod[r.IntN(len(y.mod))].ID, []string{"cpu", "far"}[r.IntN(2)])
+				if r.IntN(3) == 0 {
+					o = budget(r.Int64N(toyTwo))
 				}
+				return o
 			})
 		}
-		for range 300 {
-			y.pass(nil)
-		}
-		close(stop)
-		wg.Wait()
-		if u := y.far.Usage(); u.Peak > toyTwo {
-			t.Errorf("the device held %d bytes, the largest budget was %d", u.Peak, toyTwo)
-		}
+		y.passesUnderOrders(draw...)
 	})
 }

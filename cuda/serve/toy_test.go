@@ -7,6 +7,8 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
+	"sync"
 	"testing"
 	"time"
 	"unsafe"
@@ -228,6 +230,36 @@ func (y *toy) pass(at func(layer int)) {
 	y.looks = y.looks[:0]
 	for layer, experts := range routed {
 		y.r.Routed(layer, experts)
+	}
+}
+
+// passesUnderOrders makes many passes while each of draw gives orders from a goroutine of its own, with no budget above the first.
+func (y *toy) passesUnderOrders(draw ...func() sdk.Order) {
+	y.t.Helper()
+	most := y.far.Usage().Budget
+	stop, wg := make(chan struct{}), sync.WaitGroup{}
+	for _, next := range draw {
+		wg.Go(func() {
+			for {
+				select {
+				case <-stop:
+					return
+				default:
+				}
+				o := next()
+				if err := y.obey(o); err != nil && !strings.Contains(err.Error(), "budget") {
+					y.t.Errorf("%+v: %v", o, err)
+				}
+			}
+		})
+	}
+	for range 300 {
+		y.pass(nil)
+	}
+	close(stop)
+	wg.Wait()
+	if u := y.far.Usage(); u.Peak > most {
+		y.t.Errorf("the device held %d bytes, the largest budget was %d", u.Peak, most)
 	}
 }
 
