@@ -1,5 +1,7 @@
 package serve
 
+// outputs_test.go has tokens chosen where the logits lie: what is chosen there, and how much travels.
+
 import (
 	"math"
 	"math/rand/v2"

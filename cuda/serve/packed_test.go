@@ -1,5 +1,7 @@
 package serve
 
+// packed_test.go has a CPU pack its modules: those that its budget has room for.
+
 import (
 	"fmt"
 	"math/rand/v2"

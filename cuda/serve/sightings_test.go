@@ -1,5 +1,7 @@
 package serve
 
+// sightings_test.go brings what was seen of pictures to the rows that stand for them.
+
 import (
 	"slices"
 	"testing"
