@@ -35,11 +35,7 @@ func (p Plugin) Fast(t *testing.T) {
 // position is what one position takes in the cache.
 func (p Plugin) position(t *testing.T, req sdk.InspectRequest) (n int64) {
 	t.Helper()
-	in, err := p.Idle(t).Inspect(t.Context(), req)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, m := range in.Table.Modules {
+	for _, m := range p.inspected(t, req).Modules {
 		n += m.StateBytesToken
 	}
 	return n
@@ -72,7 +68,7 @@ func (p Plugin) packed(t *testing.T, load sdk.LoadRequest, req sdk.GenerateReque
 	got := Tokens(t, c, req, func(n int) {
 		switch n {
 		case 2: // room for about half of the copies
-			if r := orders.give(sdk.Order{Budget: &sdk.BudgetOrder{Device: "cpu", Bytes: (plain + full) / 2}}); r.Done.Error != "" || r.Devices[0].Used > (plain+full)/2 {
+			if r := orders.budget((plain + full) / 2); r.Done.Error != "" || r.Devices[0].Used > (plain+full)/2 {
 				t.Errorf("with room for half of the packed copies %d bytes are held of %d: %q", r.Devices[0].Used, (plain+full)/2, r.Done.Error)
 			}
 		case 4:
@@ -80,7 +76,7 @@ func (p Plugin) packed(t *testing.T, load sdk.LoadRequest, req sdk.GenerateReque
 		case 6:
 			orders.Move("layers.0", "cpu")
 		case 8: // none of them
-			if r := orders.give(sdk.Order{Budget: &sdk.BudgetOrder{Device: "cpu", Bytes: plain}}); r.Done.Error != "" || r.Devices[0].Used != plain {
+			if r := orders.budget(plain); r.Done.Error != "" || r.Devices[0].Used != plain {
 				t.Errorf("without packed copies %d bytes are held, %d without packing: %q", r.Devices[0].Used, plain, r.Done.Error)
 			}
 		}

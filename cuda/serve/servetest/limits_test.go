@@ -76,12 +76,9 @@ func TestAContextThatIsNoMultipleOfABlock(t *testing.T) {
 func TestTheSharesUseIsWhatWasInspected(t *testing.T) {
 	p := toyPlugin(t, false)
 	req := sdk.InspectRequest{Path: p.Checkpoints[0], Context: 256, MaxSequences: 2}
-	in, err := p.Idle(t).Inspect(t.Context(), req)
-	if err != nil {
-		t.Fatal(err)
-	}
-	want := in.Table.ScratchBytes
-	for _, m := range in.Table.Modules {
+	table := p.inspected(t, req)
+	want := table.ScratchBytes
+	for _, m := range table.Modules {
 		want += m.WeightBytes + 2*256*m.StateBytesToken + 2*m.StateBytesSeq
 	}
 	c := p.Loaded(t, sdk.LoadRequest{InspectRequest: req, Devices: []sdk.DeviceBudget{{Name: "cpu", Bytes: want}}})
@@ -101,11 +98,7 @@ func TestStatesOfOddSizesFitTheLeast(t *testing.T) {
 		return m, err
 	}
 	req := sdk.InspectRequest{Path: p.Checkpoints[0], Context: 64, MaxSequences: 1}
-	in, err := p.Idle(t).Inspect(t.Context(), req)
-	if err != nil {
-		t.Fatal(err)
-	}
-	p.Loaded(t, sdk.LoadRequest{InspectRequest: req, Devices: []sdk.DeviceBudget{{Name: "cpu", Bytes: plan.NeedOf(in.Table, req).Least()}}})
+	p.Loaded(t, sdk.LoadRequest{InspectRequest: req, Devices: []sdk.DeviceBudget{{Name: "cpu", Bytes: plan.NeedOf(p.inspected(t, req), req).Least()}}})
 }
 
 // A file that is written to while the model is loaded is no checkpoint.

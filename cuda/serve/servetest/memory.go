@@ -18,13 +18,10 @@ import (
 func (p Plugin) Shares(t *testing.T) {
 	p.Each(t, func(t *testing.T, dir string) {
 		req := sdk.InspectRequest{Path: dir, Context: 256, MaxSequences: 3}
-		in, err := p.Idle(t).Inspect(t.Context(), req)
-		if err != nil {
-			t.Fatal(err)
-		}
-		need := plan.NeedOf(in.Table, req)
+		inspected := p.inspected(t, req)
+		need := plan.NeedOf(inspected, req)
 		table := p.within(t, req, need.Least())
-		if table.Context != 256 || table.CachePositions != 256 || table.MaxSequences != 1 || table.ScratchBytes != in.Table.ScratchBytes {
+		if table.Context != 256 || table.CachePositions != 256 || table.MaxSequences != 1 || table.ScratchBytes != inspected.ScratchBytes {
 			t.Errorf("in the least the context is %d of %d positions for %d sequences, with %d bytes of scratch; inspected were %+v",
 				table.Context, table.CachePositions, table.MaxSequences, table.ScratchBytes, need)
 		}
@@ -55,14 +52,14 @@ func (p Plugin) within(t *testing.T, req sdk.InspectRequest, share int64) sdk.La
 		t.Errorf("it held %d bytes at once; its share is %d, its budget %d", cpu.Peak, share, cpu.Budget)
 	}
 	least := regexp.MustCompile(`the least that works is (\d+)`)
-	told := orders.give(sdk.Order{Budget: &sdk.BudgetOrder{Device: "cpu", Bytes: 1000}}).Done.Error
+	told := orders.budget(1000).Done.Error
 	if m := least.FindStringSubmatch(told); m == nil || m[1] != strconv.FormatInt(cpu.Used, 10) {
 		t.Errorf("of %d bytes that are held it was to hold 1000: %q", cpu.Used, told)
 	}
 	if r := orders.Query(); r.Devices[0].Budget != share {
 		t.Errorf("an order that was refused left the budget at %d", r.Devices[0].Budget)
 	}
-	if r := orders.give(sdk.Order{Budget: &sdk.BudgetOrder{Device: "cpu", Bytes: cpu.Used}}); r.Done.Error != "" || r.Devices[0].Budget != cpu.Used {
+	if r := orders.budget(cpu.Used); r.Done.Error != "" || r.Devices[0].Budget != cpu.Used {
 		t.Errorf("what the refusal says would work: %q, budget %d", r.Done.Error, r.Devices[0].Budget)
 	}
 	return table
@@ -92,11 +89,7 @@ func (p Plugin) tooLittle(t *testing.T, req sdk.InspectRequest, need plan.Need) 
 func (p Plugin) open(t *testing.T, dir string) {
 	t.Helper()
 	req := sdk.InspectRequest{Path: dir, MaxSequences: 1}
-	in, err := p.Idle(t).Inspect(t.Context(), req)
-	if err != nil {
-		t.Fatal(err)
-	}
-	need := plan.NeedOf(in.Table, req)
+	need := plan.NeedOf(p.inspected(t, req), req)
 	for _, share := range []int64{need.Wanted(), need.Least(), need.Least() + 128*need.Position} {
 		want, _ := need.Fit(share)
 		c := p.Idle(t)

@@ -39,6 +39,12 @@ func (o *Orders) Move(module, device string) {
 	}
 }
 
+// budget has the CPU hold no more than so many bytes. The report says whether it does.
+func (o *Orders) budget(bytes int64) sdk.Report {
+	o.t.Helper()
+	return o.give(sdk.Order{Budget: &sdk.BudgetOrder{Device: "cpu", Bytes: bytes}})
+}
+
 // Query asks where everything is.
 func (o *Orders) Query() sdk.Report {
 	o.t.Helper()

@@ -119,6 +119,16 @@ func (p Plugin) Loaded(t testing.TB, req sdk.LoadRequest) *client.Client {
 	return c
 }
 
+// inspected is the layer table that a plugin gives of what it has not loaded.
+func (p Plugin) inspected(t testing.TB, req sdk.InspectRequest) sdk.LayerTable {
+	t.Helper()
+	in, err := p.Idle(t).Inspect(t.Context(), req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return in.Table
+}
+
 // With is a plugin that has loaded a checkpoint.
 func (p Plugin) With(t testing.TB, dir string) *client.Client {
 	t.Helper()

@@ -86,11 +86,7 @@ func (p Plugin) published(t testing.TB) string {
 // file, and the tokenizer, which the config does not tell, as nothing.
 func (p Plugin) needs(t testing.TB) plan.Need {
 	t.Helper()
-	in, err := p.Idle(t).Inspect(t.Context(), sdk.InspectRequest{Path: p.published(t), Weights: "dummy"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return plan.NeedOf(in.Table, sdk.InspectRequest{})
+	return plan.NeedOf(p.inspected(t, sdk.InspectRequest{Path: p.published(t), Weights: "dummy"}), sdk.InspectRequest{})
 }
 
 // Readme checks that README.md tells what the published config comes to in memory.
@@ -134,15 +130,12 @@ func (p Plugin) TableRows(t testing.TB) {
 	if len(p.Rows) == 0 {
 		t.Fatal("the plugin names no rows of its layer table")
 	}
-	in, err := p.Idle(t).Inspect(t.Context(), sdk.InspectRequest{Path: p.published(t), Weights: "dummy"})
-	if err != nil {
-		t.Fatal(err)
-	}
+	table := p.inspected(t, sdk.InspectRequest{Path: p.published(t), Weights: "dummy"})
 	for _, w := range p.Rows {
-		i := slices.IndexFunc(in.Table.Modules, func(m sdk.Module) bool { return m.ID == w.ID })
+		i := slices.IndexFunc(table.Modules, func(m sdk.Module) bool { return m.ID == w.ID })
 		if i < 0 {
 			t.Errorf("the table has no module %s", w.ID)
-		} else if got := in.Table.Modules[i]; got != w {
+		} else if got := table.Modules[i]; got != w {
 			t.Errorf("the table says\n     %+v\nwant %+v", got, w)
 		}
 	}
