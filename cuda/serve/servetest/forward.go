@@ -9,14 +9,12 @@ import (
 	"testing"
 
 	"github.com/inference-pio/inference-pio/cuda/golden"
+	"github.com/inference-pio/inference-pio/cuda/nn/nntest"
 	"github.com/inference-pio/inference-pio/sdk"
 	"github.com/inference-pio/inference-pio/sdk/client"
 )
 
 // forward.go asks a plugin for logits and vectors and compares them with the reference's tensors and with what Generate draws from.
-
-// bound is how far from the reference a tensor may be: max|a-b| / max|b|.
-const bound = 1e-4
 
 // Forward opens, forks, appends to and closes sequences, and embeds.
 func (p Plugin) Forward(t *testing.T) {
@@ -77,15 +75,8 @@ func reference(t *testing.T, c *client.Client, dir string) {
 
 func near(t *testing.T, what string, got, want []float32) {
 	t.Helper()
-	if len(got) != len(want) {
-		t.Fatalf("%s: %d numbers, the reference has %d", what, len(got), len(want))
-	}
-	worst, most := 0.0, 0.0
-	for i := range want {
-		worst, most = max(worst, math.Abs(float64(got[i]-want[i]))), max(most, math.Abs(float64(want[i])))
-	}
-	if !(worst <= bound*most) {
-		t.Errorf("%s: %g from the reference, whose largest is %g", what, worst, most)
+	if d := golden.Compare(got, want); !(d.Rel <= nntest.Bound) {
+		t.Errorf("%s: %.1e from the reference at %d", what, d.Rel, d.At)
 	}
 }
 
