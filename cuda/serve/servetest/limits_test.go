@@ -13,6 +13,8 @@ import (
 	"github.com/inference-pio/inference-pio/sdk/plan"
 )
 
+// limits_test.go asks a small model for what it cannot have, and for just as much as it can.
+
 // What an entry may ask for goes as far as its refusal says, by Inspect as by Load, and no further.
 func TestWhatAnEntryMayAskFor(t *testing.T) {
 	p := toyPlugin(t, false)

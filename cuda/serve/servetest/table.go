@@ -17,6 +17,8 @@ import (
 	"github.com/inference-pio/inference-pio/sdk/plan"
 )
 
+// table.go compares layer tables, which a host plans with, and what README.md says of them, with what was worked out by hand.
+
 // Table is what the layer table of a checkpoint adds up to.
 type Table struct {
 	Dir    string // "" is the published config, without weights
