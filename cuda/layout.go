@@ -51,26 +51,25 @@ func BlockScaled(rows, cols int, factors DType) (*Layout, error) {
 	return &Layout{F8E4M3.String() + "/" + factors.String(), []Plane{{1, 1, 1}, {rows, cols, factors.Size()}}}, nil
 }
 
-// The quantised forms, by what a user calls them. Both are in blocks of 16 rows by 128 columns, whose columns go by in fours, as dot
-// products of bytes take them: for four columns after four, their codes of each row. A block of codes is followed by the next one of
-// its 16 rows; rows and columns that a matrix does not have are zeros.
+// The quantised forms, by what a user calls them. An element is a code times factors. Codes are in blocks of 16 rows by 128 columns, of
+// which each four columns of 16 rows lie together, as dot products of bytes take them; what a matrix does not have of a block is zeros.
 const (
-	Q8 = "q8" // a code of 8 bits, -127 to 127, times the row's factor in f16: 8.125 bits an element
-	// A code of 4 bits, -8 to 7, times a whole number from 1 to 15 for 32 columns of a row, times the row's factor in f16 for its 128:
-	// 4.25 bits an element. What whole numbers multiply stays below 128, so that it is a code of 8 bits, too.
+	// Q8 has codes of 8 bits, -127 to 127, and a factor in bf16 for 128 columns of a row: 8.125 bits an element.
+	Q8 = "q8"
+	// Q4 has codes of 4 bits, -8 to 7, a whole number from 1 to 15 for 32 columns of a row, and a factor in bf16 for its 128: 4.25 bits an
+	// element. A code times its whole number fits in 8 bits, so that sums over 128 columns are those of whole numbers here, too. Two
+	// levels of factors: Dai et al., "VS-Quant", 2021, arXiv:2102.04503.
 	Q4 = "q4"
 )
 
-// quantisedLayouts have codes in their first plane and what these are multiplied by in the second: 16 factors, and of q4 behind them
-// the whole numbers, of 16 rows for columns 0 to 31 in the lower and 32 to 63 in the upper halves of 16 bytes, and the same for the
-// other 64. In a byte of codes of q4 the lower half is one of the first 16 columns of its 32, the upper of the others.
-var quantisedLayouts = map[string]*Layout{
+// quantised: the second plane is what codes are multiplied by. In cuda/cpu/codes.h is where each lies.
+var quantised = map[string]*Layout{
 	Q8: {Q8, []Plane{{16, 128, 16 * 128}, {16, 128, 16 * 2}}},
 	Q4: {Q4, []Plane{{16, 128, 16 * 64}, {16, 128, 16*2 + 16*2}}},
 }
 
 // Quantised is the layout of a name; nil if there is none.
-func Quantised(name string) *Layout { return quantisedLayouts[name] }
+func Quantised(name string) *Layout { return quantised[name] }
 
 // Equal says whether two layouts are the same.
 func (l *Layout) Equal(o *Layout) bool {

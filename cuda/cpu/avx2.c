@@ -16,6 +16,7 @@ typedef __m256 V;
 
 #define INLINE static inline __attribute__((always_inline))
 #define TABLE pio_avx2
+#define FAST_TABLE pio_avx2_fast
 #define TABLE_NAME "avx2"
 
 INLINE V v_set1(float f) { return _mm256_set1_ps(f); }
@@ -93,6 +94,59 @@ INLINE void v_f8_four(const void *p, V v[4], M *most) {
 }
 
 INLINE void v_prefetch(const void *p) { _mm_prefetch((const char *)p, _MM_HINT_T0); }
+
+// ---- whole numbers: W of 32 bits, of bytes 4 W, of 16 bits 2 W
+
+typedef __m256i Q;
+enum { CODED_ROWS = 4 }; // that codes.h takes at once
+
+INLINE Q q_zero(void) { return _mm256_setzero_si256(); }
+INLINE Q q_load(const void *p) { return _mm256_loadu_si256((const __m256i *)p); }
+INLINE V q_float(Q q) { return _mm256_cvtepi32_ps(q); }
+
+// q_quad has four codes in every lane.
+INLINE Q q_quad(const int8_t *p) {
+  int32_t quad;
+  memcpy(&quad, p, 4);
+  return _mm256_set1_epi32(quad);
+}
+
+INLINE Q q_byte(Q q, int j) { return _mm256_srai_epi32(_mm256_slli_epi32(q, 24 - 8 * j), 24); }
+INLINE Q q_nibble(Q q, int shift) { return _mm256_and_si256(_mm256_srli_epi32(q, shift), _mm256_set1_epi32(15)); }
+
+// q_nibbles has the four bits from shift on of W bytes.
+INLINE Q q_nibbles(const uint8_t *p, int shift) { return q_nibble(_mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i *)p)), shift); }
+
+// Sums of four products of codes of 8 bits, which begin with nothing whatever the sum of x is. Pairs of products fit in 16 bits, as no
+// code is -128.
+INLINE Q q8_begin(int32_t sum) { return (void)sum, q_zero(); }
+INLINE Q q8_dot(Q sums, Q w, Q x) {
+  Q pairs = _mm256_maddubs_epi16(_mm256_abs_epi8(w), _mm256_sign_epi8(x, w));
+  return _mm256_add_epi32(sums, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)));
+}
+
+// The same of codes of 4 bits, which are too large by 8. Sums of pairs of products go round in 16 bits: in the end those of 32 fit.
+INLINE Q q_low(Q q) { return _mm256_and_si256(q, _mm256_set1_epi8(15)); }
+INLINE Q q_high(Q q) { return q_low(_mm256_srli_epi16(q, 4)); }
+INLINE Q q4_begin(const int16_t sums[2]) {
+  int32_t both;
+  memcpy(&both, sums, 4);
+  return _mm256_sub_epi16(q_zero(), _mm256_slli_epi16(_mm256_set1_epi32(both), 3));
+}
+INLINE Q q4_dot(Q sums, Q w, Q x) { return _mm256_add_epi16(sums, _mm256_maddubs_epi16(w, x)); }
+INLINE Q q4_times(Q total, Q sums, Q whole) {
+  return _mm256_add_epi32(total, _mm256_madd_epi16(sums, _mm256_or_si256(whole, _mm256_slli_epi32(whole, 16))));
+}
+
+// q_sums adds 32 codes up, those at k mod 4 = 0, 1 and those at 2, 3.
+INLINE void q_sums(int16_t sums[2], const int8_t *codes) {
+  Q pairs = _mm256_maddubs_epi16(_mm256_set1_epi8(1), q_load(codes));
+  __m128i s = _mm_add_epi16(_mm256_castsi256_si128(pairs), _mm256_extracti128_si256(pairs, 1));
+  s = _mm_add_epi16(s, _mm_unpackhi_epi64(s, s));
+  s = _mm_add_epi16(s, _mm_shuffle_epi32(s, 1));
+  int32_t both = _mm_cvtsi128_si32(s);
+  memcpy(sums, &both, 4);
+}
 
 #include "template.h"
 #pragma GCC pop_options

@@ -19,11 +19,11 @@ var layer06 = [][2]int{{2048, 1024}, {1024, 1024}, {1024, 1024}, {1024, 2048}, {
 func BenchmarkMatMulDecode(b *testing.B) {
 	rng := rand.New(rand.NewPCG(1, 1))
 	x, y := random(rng, 4096), make([]float32, 4096)
-	for _, typ := range []cuda.DType{cuda.BF16, cuda.F8E4M3} {
-		ws, raw := maps06(b, typ)
+	for _, form := range benchForms {
+		ws, raw := maps06(b, form)
 		for _, threads := range []int{1, 2} {
-			b.Run(fmt.Sprintf("%s/threads=%d", typ, threads), func(b *testing.B) {
-				d := newDevice(b, threads, cpu.Tables()[0])
+			b.Run(fmt.Sprintf("%s/threads=%d", form, threads), func(b *testing.B) {
+				d := openDevice(b, cpu.Options{Threads: threads, Numerics: cpu.Fast})
 				var multiplying, reading time.Duration
 				ops := products(ws, y, x, 1)
 				for b.Loop() {
@@ -43,8 +43,18 @@ func BenchmarkMatMulDecode(b *testing.B) {
 	}
 }
 
+// benchForms are the forms of weights that products are timed with.
+var benchForms = []string{"bf16", "f8e4m3", cuda.Q8, cuda.Q4}
+
 // maps06 are the maps of eight layers one behind the other, and their bytes. FP8 has one factor for 128 x 128.
-func maps06(b *testing.B, typ cuda.DType) (ws []cuda.Matrix, raw []byte) {
+func maps06(b *testing.B, form string) (ws []cuda.Matrix, raw []byte) {
+	typ := cuda.BF16
+	switch form {
+	case cuda.Q8, cuda.Q4:
+		return coded06(form)
+	case "f8e4m3":
+		typ = cuda.F8E4M3
+	}
 	elements := 0
 	for _, s := range layer06 {
 		elements += 8 * s[0] * s[1]
@@ -66,6 +76,24 @@ func maps06(b *testing.B, typ cuda.DType) (ws []cuda.Matrix, raw []byte) {
 	return ws, raw
 }
 
+// coded06 are the maps of eight layers in codes, and their bytes.
+func coded06(layout string) (ws []cuda.Matrix, raw []byte) {
+	l, bytes := cuda.Quantised(layout), 0
+	for _, s := range layer06 {
+		bytes += 8 * s[0] / 16 * (s[1] / 128) * (l.Planes[0].Bytes + l.Planes[1].Bytes)
+	}
+	raw = slices.Repeat([]byte{0x38}, bytes)
+	for at := 0; at < len(raw); {
+		s := layer06[len(ws)%len(layer06)]
+		blocks := s[0] / 16 * (s[1] / 128)
+		factors := at + blocks*l.Planes[0].Bytes
+		end := factors + blocks*l.Planes[1].Bytes
+		ws = append(ws, hostMatrix(l, s[0], s[1], raw[at:factors], raw[factors:end]))
+		at = end
+	}
+	return ws, raw
+}
+
 // products are the ops that take rows of x through each of some maps.
 func products(ws []cuda.Matrix, y, x []float32, rows int) []*cuda.Op {
 	var ops []*cuda.Op
@@ -79,10 +107,10 @@ func products(ws []cuda.Matrix, y, x []float32, rows int) []*cuda.Op {
 func BenchmarkMatMulPrefill(b *testing.B) {
 	rng := rand.New(rand.NewPCG(2, 2))
 	for _, rows := range []int{2, 4, 8, 16, 64, 512} {
-		for _, typ := range []cuda.DType{cuda.BF16, cuda.F8E4M3} {
-			b.Run(fmt.Sprintf("%s/rows=%d", typ, rows), func(b *testing.B) {
-				d := newDevice(b, 0, cpu.Tables()[0])
-				all, _ := maps06(b, typ)
+		for _, form := range benchForms {
+			b.Run(fmt.Sprintf("%s/rows=%d", form, rows), func(b *testing.B) {
+				d := openDevice(b, cpu.Options{Numerics: cpu.Fast})
+				all, _ := maps06(b, form)
 				ws, flops := all[:len(layer06)], 0
 				for _, w := range ws {
 					flops += 2 * rows * w.Rows * w.Cols

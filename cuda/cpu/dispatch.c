@@ -5,9 +5,9 @@
 
 #include <stdlib.h>
 
-extern const pio_kernels pio_portable;
+extern const pio_kernels pio_portable, pio_portable_fast;
 #if defined(__x86_64__)
-extern const pio_kernels pio_avx2;
+extern const pio_kernels pio_avx2, pio_avx2_fast;
 
 static int has_avx2(void) {
   __builtin_cpu_init();
@@ -16,11 +16,14 @@ static int has_avx2(void) {
 #endif
 
 const pio_kernels *pio_kernels_at(int i) {
+  const pio_kernels *all[5];
+  int n = 0;
 #if defined(__x86_64__)
-  if (has_avx2() && i-- == 0)
-    return &pio_avx2;
+  if (has_avx2())
+    all[n++] = &pio_avx2_fast, all[n++] = &pio_avx2;
 #endif
-  return i == 0 ? &pio_portable : NULL;
+  all[n++] = &pio_portable_fast, all[n++] = &pio_portable;
+  return i < n ? all[i] : NULL;
 }
 
 const char *pio_op_name(int code) {
@@ -104,7 +107,7 @@ static float *widen_all(pio_pool *p, pio_tensor *list, int n, unsigned native, f
   return room;
 }
 
-const char *pio_run(pio_pool *p, const pio_kernels *t, const pio_op *op) {
+const char *pio_run(pio_pool *p, const pio_op *op) {
   if (op->code < 0 || op->code >= PIO_OP_COUNT)
     return "there are no kernels for this op";
   unsigned outs = native_outs(op), ins = native_ins(op);
@@ -112,13 +115,13 @@ const char *pio_run(pio_pool *p, const pio_kernels *t, const pio_op *op) {
   if (op->outs > 0 && count(&op->out[0]) == 0) // what is left out has no dimension, and so one element
     return NULL;
   if (foreign_n == 0)
-    return t->run[op->code](p, op);
+    return op->table->run[op->code](p, op);
   float *room = malloc(foreign_n * sizeof(float));
   if (!room)
     return "there is no memory to widen activations in";
   pio_op wide = *op;
   widen_all(p, wide.in, op->ins, ins, widen_all(p, wide.out, op->outs, outs, room));
-  const char *why = t->run[op->code](p, &wide);
+  const char *why = op->table->run[op->code](p, &wide);
   for (int i = 0; i < op->outs; i++)
     if (!why && foreign(&op->out[i], i, outs))
       convert(p, narrow, wide.out[i].at, &op->out[i]);

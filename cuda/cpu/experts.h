@@ -76,23 +76,60 @@ static run run_from(const mixture *m, size_t from, size_t begin) {
   return r;
 }
 
-// multiply_all multiplies the rows of a run's experts, which x begins with, with matrices first to last of each; the results of the
-// second follow those of the first in the room of all pairs, and go where to says.
-static void multiply_all(pio_pool *p, const mixture *m, run r, part *parts, const float *x, float *y, const int32_t *to, int first, int last) {
-  size_t n = 0, tasks = 0, begin = r.begin;
-  for (size_t e = r.from; e < r.to; begin = (size_t)m->ends[e++]) {
-    size_t rows = (size_t)m->ends[e] - begin, at = begin - r.begin;
-    for (int i = first; rows > 0 && i <= last; i++) {
-      const pio_matrix *w = expert_of(m, e) + i;
-      size_t in = (size_t)w->cols, out = (size_t)w->rows;
-      part *part = &parts[n++];
-      part->m = (matmul_args){.y = to ? y : y + ((size_t)(i - first) * m->room + at) * out, .x = x + at * in, .to = to ? to + at : NULL,
-                              .w = w, .rows = rows, .in = in, .out = out};
-      part->first_task = tasks;
-      tasks += cut_matmul(&part->m, &part->task);
+// forms are the rows of a run in the forms that its experts' layouts take. A table has one or two.
+typedef struct {
+  const pio_layout *of[2];
+  char *rows[2];
+} forms;
+
+// formed_by gives the rows in the form of a layout, NULL if it takes them as they are; 0 says that there is no memory.
+static int formed_by(pio_pool *p, forms *f, const pio_layout *l, const float *x, size_t rows, size_t cols, const char **formed) {
+  *formed = NULL;
+  for (int i = 0; l->form && i < 2; i++) {
+    if (!f->of[i])
+      f->of[i] = l, f->rows[i] = form_all(p, l, x, rows, cols);
+    if (f->of[i]->form == l->form) {
+      *formed = f->rows[i];
+      return *formed != NULL;
     }
   }
-  pio_pool_run(p, matmul_part, &(parts_args){parts, n}, tasks);
+  return l->form == NULL;
+}
+
+// part_of_expert is the product of an expert's rows, which are n from at on in a run of rows, with one of its matrices.
+static int part_of_expert(pio_pool *p, part *to, forms *f, const pio_op *op, const pio_matrix *w, const float *x, size_t rows, size_t at, size_t n) {
+  const pio_layout *l = layout_of(op, w);
+  size_t in = (size_t)w->cols;
+  to->m = (matmul_args){.x = x + at * in, .w = w, .rows = n, .in = in, .out = (size_t)w->rows};
+  if (!formed_by(p, f, l, x, rows, in, &to->m.formed))
+    return 0;
+  if (to->m.formed)
+    to->m.formed_bytes = l->form_bytes(in), to->m.formed += at * to->m.formed_bytes;
+  return 1;
+}
+
+// multiply_all multiplies the rows of a run's experts, which x begins with, with matrices first to last of each; the results of the
+// second follow those of the first in the room of all pairs, and go where to says.
+static const char *multiply_all(pio_pool *p, const mixture *m, run r, part *parts, const float *x, float *y, const int32_t *to, int first, int last) {
+  size_t n = 0, tasks = 0, begin = r.begin;
+  forms f = {{NULL, NULL}, {NULL, NULL}};
+  const char *why = NULL;
+  for (size_t e = r.from; e < r.to; begin = (size_t)m->ends[e++]) {
+    size_t rows = (size_t)m->ends[e] - begin, at = begin - r.begin;
+    for (int i = first; rows > 0 && i <= last && !why; i++) {
+      const pio_matrix *w = expert_of(m, e) + i;
+      part *part = &parts[n++];
+      if (!part_of_expert(p, part, &f, m->op, w, x, r.end - r.begin, at, rows))
+        why = no_memory;
+      part->m.y = to ? y : y + ((size_t)(i - first) * m->room + at) * part->m.out, part->m.to = to ? to + at : NULL;
+      part->first_task = tasks;
+      tasks += cut_matmul(&part->m, layout_of(m->op, w), &part->task);
+    }
+  }
+  if (!why)
+    pio_pool_run(p, matmul_part, &(parts_args){parts, n}, tasks);
+  free(f.rows[0]), free(f.rows[1]);
+  return why;
 }
 
 static void clear_pairs(const void *args, size_t task) {
@@ -171,22 +208,24 @@ static const char *run_expert_sum(pio_pool *p, const pio_op *op) { return add_up
 // ---- experts
 
 // inside is what the experts of a run have between their rows and what they give: gate and up, of which one half gates the other.
-static void inside(pio_pool *p, const mixture *m, run r, part *parts) {
+static const char *inside(pio_pool *p, const mixture *m, run r, part *parts) {
   const pio_tensor *x = &m->op->in[0], *rows = &m->op->out[1], *inner = &m->op->out[2];
   size_t bytes = m->hidden * sizeof(float), pairs = r.end - r.begin;
   float *gate = f32(inner);
   run_moves(p, (move_args){(char *)rows->at, (const char *)x->at, m->row + r.begin, bytes, bytes, bytes, pairs, 0});
-  multiply_all(p, m, r, parts, f32(rows), gate, NULL, 0, 1);
+  const char *why = multiply_all(p, m, r, parts, f32(rows), gate, NULL, 0, 1);
   element_args e = {gate, gate, gate + m->room * m->inner, pairs * m->inner};
-  pio_pool_run(p, swiglu, &e, ceil_div(e.n, SMALL));
+  if (!why)
+    pio_pool_run(p, swiglu, &e, ceil_div(e.n, SMALL));
+  return why;
 }
 
 // all_rows leaves in rows what each pair's expert gives, in the order of the pairs.
-static void all_rows(pio_pool *p, const mixture *m, part *parts) {
+static const char *all_rows(pio_pool *p, const mixture *m, part *parts) {
   run all = {0, m->experts, 0, m->here};
-  inside(p, m, all, parts);
+  const char *why = inside(p, m, all, parts);
   pio_pool_run(p, clear_pairs, m, m->pairs - m->here);
-  multiply_all(p, m, all, parts, f32(&m->op->out[2]), f32(&m->op->out[1]), m->pair, 2, 2);
+  return why ? why : multiply_all(p, m, all, parts, f32(&m->op->out[2]), f32(&m->op->out[1]), m->pair, 2, 2);
 }
 
 typedef struct {
@@ -214,16 +253,20 @@ static void add_run(const void *args, size_t task) {
 }
 
 // add_runs adds up what the experts give, run by run.
-static void add_runs(pio_pool *p, const mixture *m, part *parts) {
+static const char *add_runs(pio_pool *p, const mixture *m, part *parts) {
   memset(f32(&m->op->out[0]), 0, count(&m->op->out[0]) * sizeof(float));
   for (run r = run_from(m, 0, 0); r.from < m->experts; r = run_from(m, r.to, r.end)) {
     if (r.end == r.begin)
       continue;
-    inside(p, m, r, parts);
-    multiply_all(p, m, r, parts, f32(&m->op->out[2]), f32(&m->op->out[1]), NULL, 2, 2);
+    const char *why = inside(p, m, r, parts);
+    if (!why)
+      why = multiply_all(p, m, r, parts, f32(&m->op->out[2]), f32(&m->op->out[1]), NULL, 2, 2);
+    if (why)
+      return why;
     add_args a = {m, r, ceil_div(ceil_div(SMALL, r.end - r.begin), 64) * 64}; // whole cache lines
     pio_pool_run(p, add_run, &a, ceil_div(m->hidden, a.columns_per_task));
   }
+  return NULL;
 }
 
 static const char *run_experts(pio_pool *p, const pio_op *op) {
@@ -242,9 +285,9 @@ static const char *run_experts(pio_pool *p, const pio_op *op) {
   if (most > m.room)
     why = "more rows for one expert than there is room for";
   else if (op->out[0].at)
-    add_runs(p, &m, (part *)room);
+    why = add_runs(p, &m, (part *)room);
   else
-    all_rows(p, &m, (part *)room);
+    why = all_rows(p, &m, (part *)room);
   free(room);
   return why;
 }

@@ -274,18 +274,38 @@ func TestExpertsAreMatMulsOfEachRow(t *testing.T) {
 		rng := rand.New(rand.NewPCG(3, 8))
 		for _, layout := range layouts {
 			for _, s := range mixtures {
-				m := newMixture(rng, layout, s.rows, s.experts, s.k, s.hidden, s.inner)
-				_, rows := m.run(t, d)
-				gate, up, row := make([]float32, s.inner), make([]float32, s.inner), make([]float32, s.hidden)
-				for i, e := range m.index {
-					x := m.x[i/m.k*m.hidden:][:m.hidden]
-					d.run(t, matmul(gate, x, m.experts[e].Gate))
-					d.run(t, matmul(up, x, m.experts[e].Up))
-					d.run(t, cuda.NewOp(cuda.OpSwiGLU).Gives(f32(gate)).Takes(f32(gate), f32(up)))
-					d.run(t, matmul(row, gate, m.experts[e].Down))
-					sameBits(t, fmt.Sprint(layout, s), rows[i*m.hidden:(i+1)*m.hidden], row)
+				expertsAreMatMuls(t, d, fmt.Sprint(layout, s), newMixture(rng, layout, s.rows, s.experts, s.k, s.hidden, s.inner))
+			}
+		}
+	})
+}
+
+func expertsAreMatMuls(t *testing.T, d *device, what string, m mixture) {
+	t.Helper()
+	_, rows := m.run(t, d)
+	gate, up, row := make([]float32, m.inner), make([]float32, m.inner), make([]float32, m.hidden)
+	for i, e := range m.index {
+		x := m.x[i/m.k*m.hidden:][:m.hidden]
+		d.run(t, matmul(gate, x, m.experts[e].Gate))
+		d.run(t, matmul(up, x, m.experts[e].Up))
+		d.run(t, cuda.NewOp(cuda.OpSwiGLU).Gives(f32(gate)).Takes(f32(gate), f32(up)))
+		d.run(t, matmul(row, gate, m.experts[e].Down))
+		sameBits(t, what, rows[i*m.hidden:(i+1)*m.hidden], row)
+	}
+}
+
+// TestExpertsOfSeveralLayouts: with fast numerics, experts of one mixture may take its rows in several forms.
+func TestExpertsOfSeveralLayouts(t *testing.T) {
+	eachFast(t, func(t *testing.T, d *device) {
+		rng := rand.New(rand.NewPCG(3, 9))
+		for _, s := range mixtures {
+			m := newMixture(rng, "q8", s.rows, s.experts, s.k, s.hidden, s.inner)
+			for e := range m.experts {
+				if layout := []string{"q8", "bf16", "q4"}[e%3]; layout != "q8" {
+					m.experts[e] = newMixture(rng, layout, 0, 1, 0, s.hidden, s.inner).experts[0]
 				}
 			}
+			expertsAreMatMuls(t, d, fmt.Sprint(s), m)
 		}
 	})
 }

@@ -37,7 +37,12 @@ func (d *device) run(t testing.TB, op *cuda.Op) {
 
 func newDevice(t testing.TB, threads int, table string) *device {
 	t.Helper()
-	d, err := cpu.Open(cpu.Options{Threads: threads, Table: table})
+	return openDevice(t, cpu.Options{Threads: threads, Table: table})
+}
+
+func openDevice(t testing.TB, o cpu.Options) *device {
+	t.Helper()
+	d, err := cpu.Open(o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -115,7 +120,7 @@ func random(rng *rand.Rand, n int) []float32 {
 
 // The layouts that weights can have, f8e4m3 with factors of either type; and those of them that vectors can have.
 var (
-	layouts       = []string{"f32", "bf16", "f16", "f8e4m3", "bf16x8"}
+	layouts       = []string{"f32", "bf16", "f16", "f8e4m3", "bf16x8", "q8", "q4"}
 	vectorLayouts = []string{"f32", "bf16", "f16", "bf16x8"}
 	plain         = map[string]cuda.DType{"f32": cuda.F32, "bf16": cuda.BF16, "f16": cuda.F16}
 	packed        = &cuda.Layout{Name: "bf16x8", Planes: []cuda.Plane{{Rows: 8, Cols: 8, Bytes: 128}}}
@@ -128,6 +133,8 @@ func randomMatrix(rng *rand.Rand, layout string, rows, cols int) cuda.Matrix {
 		return randomF8(rng, rows, cols)
 	case packed.Name:
 		return pack(randomMatrix(rng, "bf16", rows, cols))
+	case cuda.Q8, cuda.Q4:
+		return randomCodes(rng, layout, rows, cols)
 	}
 	typ := plain[layout]
 	b := make([]byte, rows*cols*typ.Size()+1)[1:]
@@ -165,9 +172,14 @@ func elementAt(w cuda.Matrix, i int) []byte {
 	return w.Plane(0).Raw()[at*size:][:size]
 }
 
-// poison makes an element no number.
+// poison makes an element no number, of codes the factor of its block.
 func poison(w cuda.Matrix, i int) {
-	at := elementAt(w, i)
+	var at []byte
+	if cuda.Quantised(w.Layout.Name) != nil {
+		at = factorAt(w, i/w.Cols, i%w.Cols)
+	} else {
+		at = elementAt(w, i)
+	}
 	for j := range at {
 		at[j] = 0xff // in any of the types
 	}

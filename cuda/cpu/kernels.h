@@ -52,6 +52,7 @@ typedef struct {
   int32_t experts_n;
   float f[PIO_FLOATS];
   int32_t n[PIO_INTS];
+  const struct pio_kernels *table; // that runs it
 } pio_op;
 
 // ---- the pool
@@ -82,6 +83,9 @@ typedef struct {
   void (*widen)(const pio_matrix *m, size_t row, size_t col, size_t n, float *to);
   pio_task *few, *many; // matmul with few rows, and with many
   pio_task *latent_query, *latent_value;
+  // form makes a row of activations what few and many take, of so many bytes; NULL: they take it in f32.
+  size_t (*form_bytes)(size_t cols);
+  void (*form)(void *to, const float *x, size_t cols);
   // pack writes rows row..row+rows-1 of a matrix in another layout into one of this; NULL if only a copy does that.
   void (*pack)(const pio_matrix *to, const pio_matrix *from, size_t row, size_t rows);
 } pio_layout;
@@ -100,9 +104,9 @@ struct pio_kernels {
 const pio_kernels *pio_kernels_at(int i);
 const char *pio_op_name(int code);
 
-// pio_run runs an op by a table. Where an op has no kernel for activations in bf16 they are widened before and rounded after. NULL, or a
+// pio_run runs an op by its table. Where an op has no kernel for activations in bf16 they are widened before and rounded after. NULL, or a
 // sentence that says why it could not.
-const char *pio_run(pio_pool *p, const pio_kernels *t, const pio_op *op);
+const char *pio_run(pio_pool *p, const pio_op *op);
 
 // Measurements, with all threads of the pool.
 void pio_read(pio_pool *p, const void *data, size_t bytes); // reads whole pieces of 256 KiB

@@ -7,7 +7,7 @@ enum {
   LATENT_ROWS = 8,      // of w, that are widened at once
   LATENT_COLUMNS = 256, // of a matrix that latent_query reads at once
   LATENT_VALUES = 48,   // that a task of latent_value computes
-  RANK_F8 = 4096,       // elements of a latent whose matrix is in 8 bits, at most
+  RANK_WIDE = 4096,     // elements of a latent whose matrix is in 8 bits or fewer, at most
 };
 
 typedef struct {
@@ -23,7 +23,7 @@ typedef struct {
 // widen_row writes n elements of a row of w from column c on as f32. It asks for those of LATENT_ROWS rows further on.
 INLINE void widen_row(int layout, float *to, const latent_args *a, size_t row, size_t c, size_t n) {
   size_t size = size_of(layout);
-  if (layout != BF16X8) {
+  if (layout != BF16X8 && !is_codes(layout)) {
     const char *ahead = element_at(layout, a->w, row, c) + LATENT_ROWS * a->rank * size;
     for (size_t b = 0; b < n * size; b += 64)
       v_prefetch(ahead + b);
@@ -108,8 +108,8 @@ INLINE void latent_dots(const int C, int layout, const latent_args *a, const cha
 INLINE void latent_values(const int C, int layout, const latent_args *a, size_t head, size_t o) {
   const char *w[4];
   size_t row = (head + 1) * a->group - a->own + o;
-  if (is_f8(layout)) {
-    float wide[4][RANK_F8];
+  if (is_f8(layout) || is_codes(layout)) {
+    float wide[4][RANK_WIDE];
     UNROLL for (int c = 0; c < C; c++) {
       widen_row(layout, wide[c], a, row + (size_t)c, 0, a->rank);
       w[c] = (const char *)wide[c];
@@ -136,8 +136,8 @@ INLINE void latent_value(int layout, const latent_args *a, size_t task) {
 static const char *run_latent_value(pio_pool *p, const pio_op *op) {
   const pio_tensor *x = &op->in[0];
   const pio_matrix *w = &op->w[0];
-  if (is_f8(w->layout) && w->cols > RANK_F8)
-    return "latents of more than 4096 elements, which are too many where their matrix is in f8e4m3";
+  if ((is_f8(w->layout) || is_codes(w->layout)) && w->cols > RANK_WIDE)
+    return "latents of more than 4096 elements, which are too many where their matrix is in 8 bits or fewer";
   latent_args a = {.y = f32(&op->out[0]), .x = f32(x), .w = w, .rows = dim(x, 0), .heads = dim(x, 1), .rank = (size_t)w->cols,
                    .own = dim(&op->out[0], 2)};
   a.group = (size_t)w->rows / a.heads;

@@ -8,8 +8,13 @@
 //	bf16x8                bf16 in blocks of 8 rows by 8 columns, row of blocks by row of blocks, with zeros where the matrix ends
 //	                      before a block does: eight sums that run side by side read one stream
 
-#define PIO_LAYOUTS(X)                                                                                                 \
+//	q8, q4			codes of 8 and of 4 bits, for fast numerics: codes.h
+
+// Of those in PIO_STREAMS a row is elements that can be read one after the other, the codes of PIO_CODES are of 16 rows at once.
+#define PIO_STREAMS(X)                                                                                                 \
   X(F32, "f32") X(BF16, "bf16") X(F16, "f16") X(F8_F32, "f8e4m3/f32") X(F8_BF16, "f8e4m3/bf16") X(BF16X8, "bf16x8")
+#define PIO_CODES(X) X(Q8, "q8") X(Q4, "q4")
+#define PIO_LAYOUTS(X) PIO_STREAMS(X) PIO_CODES(X)
 
 #define PIO_LAYOUT_NAME(LAYOUT, NAME) LAYOUT,
 enum { PIO_LAYOUTS(PIO_LAYOUT_NAME) LAYOUTS };
@@ -17,13 +22,15 @@ enum { PIO_LAYOUTS(PIO_LAYOUT_NAME) LAYOUTS };
 
 static const pio_layout layouts[LAYOUTS];
 
+INLINE int is_codes(int layout) { return layout == Q8 || layout == Q4; }
+
 INLINE int is_f8(int layout) { return layout == F8_F32 || layout == F8_BF16; }
 
 // is_plain says that rows follow each other, element by element, so that a matrix is also one long row.
 INLINE int is_plain(int layout) { return layout == F32 || layout == BF16 || layout == F16; }
 
-// size_of is the bytes of an element.
-INLINE size_t size_of(int layout) { return layout == F32 ? 4 : is_f8(layout) ? 1 : 2; }
+// size_of is the bytes of an element, of codes at most.
+INLINE size_t size_of(int layout) { return layout == F32 ? 4 : is_f8(layout) || is_codes(layout) ? 1 : 2; }
 
 enum { PACK = 8 }; // rows and columns of a block of bf16x8
 _Static_assert((int)W == (int)PACK, "a vector is a row of a block");
@@ -63,8 +70,15 @@ INLINE V widen_n(int layout, const char *p, size_t n) {
 
 #include "fp8.h"
 
+static void q8_widen(const pio_matrix *m, size_t row, size_t col, size_t n, float *to);
+static void q4_widen(const pio_matrix *m, size_t row, size_t col, size_t n, float *to);
+
 // widen_elements writes n elements of a row from column col on as f32.
 INLINE void widen_elements(int layout, const pio_matrix *m, size_t row, size_t col, size_t n, float *to) {
+  if (is_codes(layout)) {
+    (layout == Q8 ? q8_widen : q4_widen)(m, row, col, n, to);
+    return;
+  }
   const char *w = element_at(layout, m, row, col);
   size_t i = 0;
   if (is_f8(layout)) {

@@ -15,6 +15,8 @@ typedef struct {
   const float *x;
   const int32_t *to; // where the rows of y go; NULL: one after the other
   const pio_matrix *w;
+  const char *formed; // the rows of x in the form that the kernel takes, if that is another
+  size_t formed_bytes; // of one
   size_t rows, in, out;
   size_t outs_per_task, out_tasks;
 } matmul_args;
@@ -223,12 +225,14 @@ INLINE void many(int layout, const matmul_args *a, size_t task) {
 
 // ---- the op
 
+// layout_of is what the op's table has for the layout of a matrix.
+INLINE const pio_layout *layout_of(const pio_op *op, const pio_matrix *m) { return &op->table->layouts[m->layout]; }
+
 // cut_matmul cuts a product into tasks of a kernel that it names; rows are not zero.
-static size_t cut_matmul(matmul_args *a, pio_task **task) {
-  const pio_layout *l = &layouts[a->w->layout];
+static size_t cut_matmul(matmul_args *a, const pio_layout *l, pio_task **task) {
   if (a->rows <= FEW) {
     size_t row_bytes = a->in * size_of(a->w->layout);
-    a->outs_per_task = at_least(24, TASK_BYTES / at_least(1, row_bytes) / 24 * 24); // eights and threes come out even
+    a->outs_per_task = at_least(48, TASK_BYTES / at_least(1, row_bytes) / 48 * 48); // eights, threes and sixteens come out even
     *task = l->few;
     return ceil_div(a->out, a->outs_per_task);
   }
@@ -237,12 +241,40 @@ static size_t cut_matmul(matmul_args *a, pio_task **task) {
   return a->out_tasks * ceil_div(a->rows, ROWS_MANY);
 }
 
+typedef struct {
+  const pio_layout *l;
+  char *to;
+  const float *x;
+  size_t rows, cols, bytes, rows_per_task;
+} form_args;
+
+static void form_rows(const void *args, size_t task) {
+  const form_args *a = args;
+  span rows = part_of(task, a->rows_per_task, a->rows);
+  for (size_t r = rows.from; r < rows.to; r++)
+    a->l->form(a->to + r * a->bytes, a->x + r * a->cols, a->cols);
+}
+
+// form_all brings rows into the form that a layout's kernels take, in memory that the caller frees; NULL if there is none.
+static char *form_all(pio_pool *p, const pio_layout *l, const float *x, size_t rows, size_t cols) {
+  form_args a = {l, NULL, x, rows, cols, l->form_bytes(cols), at_least(1, SMALL / at_least(1, cols))};
+  if ((a.to = malloc(at_least(1, rows * a.bytes))))
+    pio_pool_run(p, form_rows, &a, ceil_div(rows, a.rows_per_task));
+  return a.to;
+}
+
 static const char *run_matmul(pio_pool *p, const pio_op *op) {
   const pio_matrix *w = &op->w[0];
+  const pio_layout *l = layout_of(op, w);
   matmul_args a = {.y = f32(&op->out[0]), .x = f32(&op->in[0]), .w = w, .rows = rows_of(&op->out[0]), .in = (size_t)w->cols,
                    .out = (size_t)w->rows};
+  char *formed = l->form ? form_all(p, l, a.x, a.rows, a.in) : NULL;
+  if (l->form && !formed)
+    return no_memory;
+  a.formed = formed, a.formed_bytes = l->form ? l->form_bytes(a.in) : 0;
   pio_task *task;
-  size_t tasks = cut_matmul(&a, &task);
+  size_t tasks = cut_matmul(&a, l, &task);
   pio_pool_run(p, task, &a, tasks);
+  free(formed);
   return NULL;
 }

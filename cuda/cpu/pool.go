@@ -92,7 +92,9 @@ func Kernels() string {
 func Tables() []string {
 	var names []string
 	for t := range tables {
-		names = append(names, C.GoString(t.name))
+		if name := C.GoString(t.name); !slices.Contains(names, name) { // there is one for each numerics
+			names = append(names, name)
+		}
 	}
 	return names
 }

@@ -13,6 +13,7 @@ typedef int32_t I __attribute__((vector_size(32)));
 
 #define INLINE static inline __attribute__((always_inline))
 #define TABLE pio_portable
+#define FAST_TABLE pio_portable_fast
 #define TABLE_NAME "portable"
 
 INLINE V v_set1(float f) { return (V){f, f, f, f, f, f, f, f}; }
@@ -112,5 +113,61 @@ INLINE void v_f8_four(const void *p, V v[4], M *most) {
 }
 
 INLINE void v_prefetch(const void *p) { __builtin_prefetch(p); }
+
+// ---- whole numbers: W of 32 bits, of bytes 4 W, of 16 bits 2 W
+
+typedef I Q;
+enum { CODED_ROWS = 4 }; // that codes.h takes at once
+
+INLINE Q q_zero(void) { return (Q){0}; }
+
+INLINE Q q_load(const void *p) {
+  Q q;
+  memcpy(&q, p, sizeof q);
+  return q;
+}
+
+INLINE V q_float(Q q) { return __builtin_convertvector(q, V); }
+
+// q_quad has four codes in every lane.
+INLINE Q q_quad(const int8_t *p) {
+  int32_t quad;
+  memcpy(&quad, p, 4);
+  return q_zero() + quad;
+}
+
+INLINE Q q_byte(Q q, int j) { return (q << (24 - 8 * j)) >> 24; }
+INLINE Q q_nibble(Q q, int shift) { return (q >> shift) & 15; }
+
+// q_nibbles has the four bits from shift on of W bytes.
+INLINE Q q_nibbles(const uint8_t *p, int shift) {
+  Q q;
+  for (int i = 0; i < W; i++)
+    q[i] = p[i] >> shift & 15;
+  return q;
+}
+
+// Sums of four products of codes, which begin with nothing whatever the sum of x is.
+INLINE Q q_dot(Q sums, Q w, Q x) {
+  for (int j = 0; j < 4; j++)
+    sums += q_byte(w, j) * q_byte(x, j);
+  return sums;
+}
+INLINE Q q8_begin(int32_t sum) { return (void)sum, q_zero(); }
+INLINE Q q8_dot(Q sums, Q w, Q x) { return q_dot(sums, w, x); }
+
+// Codes of 4 bits are too large by 8.
+INLINE Q q_low(Q q) { return q & 0x0f0f0f0f; }
+INLINE Q q_high(Q q) { return q_low(q >> 4); }
+INLINE Q q4_begin(const int16_t sums[2]) { return q_zero() - 8 * (sums[0] + sums[1]); }
+INLINE Q q4_dot(Q sums, Q w, Q x) { return q_dot(sums, w, x); }
+INLINE Q q4_times(Q total, Q sums, Q whole) { return total + sums * whole; }
+
+// q_sums adds 32 codes up, those at k mod 4 = 0, 1 and those at 2, 3.
+INLINE void q_sums(int16_t sums[2], const int8_t *codes) {
+  sums[0] = sums[1] = 0;
+  for (int i = 0; i < 32; i++)
+    sums[i % 4 / 2] = (int16_t)(sums[i % 4 / 2] + codes[i]);
+}
 
 #include "template.h"

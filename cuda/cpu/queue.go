@@ -166,7 +166,7 @@ func (q *Queue) Close() {}
 
 // run has the kernels compute an op; "" or why they cannot.
 func (p *pool) run(op *cuda.Op) string {
-	c := C.pio_op{code: C.int32_t(codes[op.Code])}
+	c := C.pio_op{code: C.int32_t(codes[op.Code]), table: p.table}
 	out, in, weights := op.Operands()
 	c.outs, c.ins = C.int32_t(len(out)), C.int32_t(len(in))
 	for i := range out {
@@ -194,7 +194,7 @@ func (p *pool) run(op *cuda.Op) string {
 		}
 		c.experts, c.experts_n = C.uintptr_t(uintptr(unsafe.Pointer(unsafe.SliceData(t.list)))), C.int32_t(len(t.list)/3)
 	}
-	why := C.pio_run(p.c, p.table, &c)
+	why := C.pio_run(p.c, &c)
 	runtime.KeepAlive(op) // the addresses in c are not seen by the collector
 	if why == nil {
 		return ""
@@ -204,7 +204,7 @@ func (p *pool) run(op *cuda.Op) string {
 
 // pack brings a matrix into another layout.
 func (p *pool) pack(dst, src cuda.Matrix) string {
-	c := C.pio_op{code: C.PIO_OP_pack}
+	c := C.pio_op{code: C.PIO_OP_pack, table: p.table}
 	var why string
 	if c.w[0], why = p.matrix(&dst); why != "" {
 		return why
@@ -212,7 +212,7 @@ func (p *pool) pack(dst, src cuda.Matrix) string {
 	if c.w[1], why = p.matrix(&src); why != "" {
 		return why
 	}
-	if e := C.pio_run(p.c, p.table, &c); e != nil {
+	if e := C.pio_run(p.c, &c); e != nil {
 		why = C.GoString(e)
 	}
 	runtime.KeepAlive([...]cuda.Matrix{dst, src})

@@ -55,6 +55,7 @@ static void exp_all(float *y, const float *x, size_t n) {
 #include "rotary.h"
 #include "moves.h"
 #include "matmul.h"
+#include "codes.h"
 #include "cache.h"
 #include "attention.h"
 #include "latent.h"
@@ -94,24 +95,46 @@ static double flops(double seconds) {
 
 #define PIO_LAYOUT_KERNELS(LAYOUT, NAME)                                                                               \
   static void widen_##LAYOUT(const pio_matrix *m, size_t row, size_t col, size_t n, float *to) { widen_elements(LAYOUT, m, row, col, n, to); } \
-  static void few_##LAYOUT(const void *args, size_t task) { few(LAYOUT, args, task); }                                 \
-  static void many_##LAYOUT(const void *args, size_t task) { many(LAYOUT, args, task); }                               \
   static void latent_query_##LAYOUT(const void *args, size_t task) { latent_query(LAYOUT, args, task); }               \
   static void latent_value_##LAYOUT(const void *args, size_t task) { latent_value(LAYOUT, args, task); }
 PIO_LAYOUTS(PIO_LAYOUT_KERNELS)
 
-#define PIO_LAYOUT_ROW(LAYOUT, NAME)                                                                                   \
-  [LAYOUT] = {NAME, widen_##LAYOUT, few_##LAYOUT, many_##LAYOUT, latent_query_##LAYOUT, latent_value_##LAYOUT,         \
-              LAYOUT == BF16X8 ? pack_bf16x8 : NULL},
-static const pio_layout layouts[LAYOUTS] = {PIO_LAYOUTS(PIO_LAYOUT_ROW)};
+#define PIO_STREAM_KERNELS(LAYOUT, NAME)                                                                               \
+  static void few_##LAYOUT(const void *args, size_t task) { few(LAYOUT, args, task); }                                 \
+  static void many_##LAYOUT(const void *args, size_t task) { many(LAYOUT, args, task); }
+PIO_STREAMS(PIO_STREAM_KERNELS)
+
+#define PIO_CODES_KERNELS(LAYOUT, NAME)                                                                                \
+  static void few_##LAYOUT(const void *args, size_t task) { codes_few(LAYOUT, 0, args, task); }                        \
+  static void many_##LAYOUT(const void *args, size_t task) { codes_many(LAYOUT, 0, args, task); }                      \
+  static void coded_few_##LAYOUT(const void *args, size_t task) { codes_few(LAYOUT, 1, args, task); }                  \
+  static void coded_many_##LAYOUT(const void *args, size_t task) { codes_many(LAYOUT, 1, args, task); }
+PIO_CODES(PIO_CODES_KERNELS)
+
+#define PIO_STREAM_ROW(LAYOUT, NAME)                                                                                   \
+  [LAYOUT] = {.name = NAME, .widen = widen_##LAYOUT, .few = few_##LAYOUT, .many = many_##LAYOUT,                       \
+              .latent_query = latent_query_##LAYOUT, .latent_value = latent_value_##LAYOUT,                            \
+              .pack = LAYOUT == BF16X8 ? pack_bf16x8 : NULL},
+#define PIO_CODES_ROW(LAYOUT, NAME)                                                                                    \
+  [LAYOUT] = {.name = NAME, .widen = widen_##LAYOUT, .few = few_##LAYOUT, .many = many_##LAYOUT,                       \
+              .latent_query = latent_query_##LAYOUT, .latent_value = latent_value_##LAYOUT, .pack = pack_##LAYOUT},
+#define PIO_CODED_ROW(LAYOUT, NAME)                                                                                    \
+  [LAYOUT] = {.name = NAME, .widen = widen_##LAYOUT, .few = coded_few_##LAYOUT, .many = coded_many_##LAYOUT,           \
+              .latent_query = latent_query_##LAYOUT, .latent_value = latent_value_##LAYOUT, .pack = pack_##LAYOUT,     \
+              .form_bytes = coded_bytes, .form = code_row},
+static const pio_layout layouts[LAYOUTS] = {PIO_STREAMS(PIO_STREAM_ROW) PIO_CODES(PIO_CODES_ROW)};
+static const pio_layout fast_layouts[LAYOUTS] = {PIO_STREAMS(PIO_STREAM_ROW) PIO_CODES(PIO_CODED_ROW)};
 
 #define PIO_RUN(OP) [PIO_OP_##OP] = run_##OP,
-const pio_kernels TABLE = {
-    .name = TABLE_NAME,
-    .numerics = "exact",
-    .run = {PIO_OPS(PIO_RUN)},
-    .layouts = layouts,
-    .layout_count = LAYOUTS,
-    .exp = exp_all,
-    .flops = flops,
-};
+#define PIO_TABLE(NUMERICS, LIST)                                                                                      \
+  {                                                                                                                    \
+      .name = TABLE_NAME,                                                                                              \
+      .numerics = NUMERICS,                                                                                            \
+      .run = {PIO_OPS(PIO_RUN)},                                                                                       \
+      .layouts = LIST,                                                                                                 \
+      .layout_count = LAYOUTS,                                                                                         \
+      .exp = exp_all,                                                                                                  \
+      .flops = flops,                                                                                                  \
+  }
+const pio_kernels TABLE = PIO_TABLE("exact", layouts);
+const pio_kernels FAST_TABLE = PIO_TABLE("fast", fast_layouts);

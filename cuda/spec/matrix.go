@@ -20,6 +20,8 @@ var elements = map[string]func(m cuda.Matrix, row, col int) float32{
 		block := row/8*((m.Cols+7)/8) + col/8
 		return bf16At(plane(m, 0), block*64+row%8*8+col%8)
 	},
+	"q8": coded,
+	"q4": coded,
 }
 
 // Element is element i of a matrix, counted along its rows.
@@ -34,6 +36,35 @@ func scaled(m cuda.Matrix, row, col int, factor func(p []byte, i int) float32) f
 	b := m.Layout.Planes[1]
 	perRow := (m.Cols + b.Cols - 1) / b.Cols
 	return widenF8(plane(m, 0)[row*m.Cols+col]) * factor(plane(m, 1), row/b.Rows*perRow+col/b.Cols)
+}
+
+// coded is a code times the factor of its block.
+func coded(m cuda.Matrix, row, col int) float32 {
+	return float32(Code(m, row, col)) * CodeFactor(m, row, col/codeCols)
+}
+
+const codeRows, codeCols = 16, 128 // of a block of codes
+
+// Code is the whole number that an element of a matrix in q8 or q4 is before it is multiplied by its factor.
+func Code(m cuda.Matrix, row, col int) int {
+	block, r, c := codeBlock(m, row, col/codeCols), row%codeRows, col%codeCols
+	if m.Layout.Name == cuda.Q8 {
+		return int(int8(plane(m, 0)[block*codeRows*codeCols+(c/4*codeRows+r)*4+c%4]))
+	}
+	sub, in := c/32, c%32 // of 32 columns the first 16 are the lower halves of bytes
+	pair := plane(m, 0)[block*codeRows*codeCols/2+sub*codeRows*16+(in%16/4*codeRows+r)*4+in%4]
+	whole := plane(m, 1)[block*64+32+sub/2*codeRows+r]
+	return (int(pair>>(in/16*4)&15) - 8) * int(whole>>(sub%2*4)&15)
+}
+
+// CodeFactor is the factor of a row for a block of columns.
+func CodeFactor(m cuda.Matrix, row, block int) float32 {
+	at := codeBlock(m, row, block) * m.Layout.Planes[1].Bytes
+	return bf16At(plane(m, 1)[at:], row%codeRows)
+}
+
+func codeBlock(m cuda.Matrix, row, block int) int {
+	return row/codeRows*((m.Cols+codeCols-1)/codeCols) + block
 }
 
 func plane(m cuda.Matrix, i int) []byte {
