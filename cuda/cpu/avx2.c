@@ -98,7 +98,7 @@ INLINE void v_prefetch(const void *p) { _mm_prefetch((const char *)p, _MM_HINT_T
 // ---- whole numbers: W of 32 bits, of bytes 4 W, of 16 bits 2 W
 
 typedef __m256i Q;
-enum { CODED_ROWS = 4 }; // that codes.h takes at once
+enum { CODED_ROWS = 6 }; // that codes.h takes at once
 
 INLINE Q q_zero(void) { return _mm256_setzero_si256(); }
 INLINE Q q_load(const void *p) { return _mm256_loadu_si256((const __m256i *)p); }

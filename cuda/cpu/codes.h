@@ -112,50 +112,39 @@ INLINE void put_group(const matmul_args *a, size_t r, size_t group, const V *out
 
 // ---- with activations in codes: R rows by a group of outs
 
-// q8_sums multiplies a block of weights by one of each row.
-INLINE void q8_sums(const int R, const uint8_t *codes, const coded *const *x, Q (*sums)[HALVES]) {
+// IN_MEMORY keeps what is seldom needed out of the registers that sums need.
+#define IN_MEMORY(ARRAY) __asm__ volatile("" : "+m"(*(char(*)[sizeof(Q) * CODED_ROWS])(ARRAY)))
+
+// q8_sums multiplies W rows of a block of weights by a block of each row of activations.
+INLINE void q8_sums(const int R, const uint8_t *codes, const coded *const *x, Q *sums) {
+  Q sum[CODED_ROWS];
   UNROLL for (int r = 0; r < R; r++)
-    UNROLL for (int h = 0; h < HALVES; h++)
-      sums[r][h] = q8_begin(x[r]->sum);
+    sum[r] = q8_begin(x[r]->sum);
   for (int i = 0; i < COLS / 4; i++) {
-    Q w[HALVES];
-    UNROLL for (int h = 0; h < HALVES; h++)
-      w[h] = q_load(codes + (i * HALVES + h) * W * 4);
-    UNROLL for (int r = 0; r < R; r++) {
-      Q quad = q_quad(x[r]->code + 4 * i);
-      UNROLL for (int h = 0; h < HALVES; h++)
-        sums[r][h] = q8_dot(sums[r][h], w[h], quad);
-    }
+    Q w = q_load(codes + i * GROUP * 4);
+    UNROLL for (int r = 0; r < R; r++)
+      sum[r] = q8_dot(sum[r], w, q_quad(x[r]->code + 4 * i));
   }
+  UNROLL for (int r = 0; r < R; r++)
+    sums[r] = sum[r];
 }
 
-// q4_sums does so for 32 columns at a time, whose sums are small enough to be kept in 16 bits.
-INLINE void q4_sums(const int R, const uint8_t *codes, const uint8_t *factors, const coded *const *x, Q (*sums)[HALVES]) {
-  UNROLL for (int r = 0; r < R; r++)
-    UNROLL for (int h = 0; h < HALVES; h++)
-      sums[r][h] = q_zero();
+// q4_sums does so for 32 columns at a time, whose sums are small enough to be kept in 16 bits. wholes are those of the W rows.
+INLINE void q4_sums(const int R, const uint8_t *codes, const uint8_t *wholes, const coded *const *x, Q *sums) {
   for (int s = 0; s < SUBS; s++, codes += GROUP * SUB / 2) {
-    Q part[CODED_ROWS][HALVES];
+    Q part[CODED_ROWS], whole = q_nibbles(wholes + s / 2 * GROUP, s % 2 * 4);
     UNROLL for (int r = 0; r < R; r++)
-      UNROLL for (int h = 0; h < HALVES; h++)
-        part[r][h] = q4_begin(x[r]->sums[s]);
+      part[r] = q4_begin(x[r]->sums[s]);
     UNROLL for (int i = 0; i < SUB / 8; i++) {
-      Q low[HALVES], high[HALVES];
-      UNROLL for (int h = 0; h < HALVES; h++) {
-        Q both = q_load(codes + (i * HALVES + h) * W * 4);
-        low[h] = q_low(both), high[h] = q_high(both);
-      }
+      Q both = q_load(codes + i * GROUP * 4), low = q_low(both), high = q_high(both);
       UNROLL for (int r = 0; r < R; r++) {
-        Q first = q_quad(x[r]->code + s * SUB + 4 * i), second = q_quad(x[r]->code + s * SUB + SUB / 2 + 4 * i);
-        UNROLL for (int h = 0; h < HALVES; h++)
-          part[r][h] = q4_dot(q4_dot(part[r][h], low[h], first), high[h], second);
+        const int8_t *code = x[r]->code + s * SUB + 4 * i;
+        part[r] = q4_dot(q4_dot(part[r], low, q_quad(code)), high, q_quad(code + SUB / 2));
       }
     }
-    UNROLL for (int h = 0; h < HALVES; h++) {
-      Q whole = q_nibbles(factors + 32 + s / 2 * GROUP + h * W, s % 2 * 4);
-      UNROLL for (int r = 0; r < R; r++)
-        sums[r][h] = q4_times(sums[r][h], part[r][h], whole);
-    }
+    UNROLL for (int r = 0; r < R; r++)
+      sums[r] = q4_times(s == 0 ? q_zero() : sums[r], part[r], whole);
+    IN_MEMORY(sums);
   }
 }
 
@@ -167,34 +156,40 @@ INLINE void fetch_ahead(const uint8_t *p, size_t bytes) {
     v_prefetch(p + AHEAD + i);
 }
 
-// coded_group computes a group's outs for R rows; y gets as many of them as the matrix has.
+// coded_block goes on with R rows by W outs through one block.
+INLINE void coded_block(const int R, int layout, const blocks *b, int half, const coded *const *x, V *total) {
+  Q sums[CODED_ROWS];
+  if (layout == Q8)
+    q8_sums(R, b->codes + half * W * 4, x, sums);
+  else
+    q4_sums(R, b->codes + half * W * 4, b->factors + 32 + half * W, x, sums);
+  V factor = v_bf16(b->factors + half * W * 2);
+  UNROLL for (int r = 0; r < R; r++)
+    total[r] = total[r] + q_float(sums[r]) * (factor * v_set1(x[r]->factor));
+  IN_MEMORY(total);
+}
+
+// coded_group computes a group's outs for R rows.
 INLINE void coded_group(const int R, int layout, const matmul_args *a, size_t r0, size_t group) {
   blocks b = blocks_of(layout, a->w, group);
   const coded *x[CODED_ROWS];
-  V total[CODED_ROWS][HALVES];
-  UNROLL for (int r = 0; r < R; r++) {
+  V total[HALVES][CODED_ROWS], out[HALVES];
+  memset(total, 0, sizeof total);
+  UNROLL for (int r = 0; r < R; r++)
     x[r] = (const coded *)(a->formed + (r0 + (size_t)r) * a->formed_bytes);
-    UNROLL for (int h = 0; h < HALVES; h++)
-      total[r][h] = v_zero();
-  }
   for (size_t i = 0; i < b.n; i++, b.codes += b.code_bytes, b.factors += b.factor_bytes) {
-    Q sums[CODED_ROWS][HALVES];
     if (R == 1)
       fetch_ahead(b.codes, b.code_bytes);
-    if (layout == Q8)
-      q8_sums(R, b.codes, x, sums);
-    else
-      q4_sums(R, b.codes, b.factors, x, sums);
-    UNROLL for (int h = 0; h < HALVES; h++) {
-      V factor = v_bf16(b.factors + h * W * 2);
-      UNROLL for (int r = 0; r < R; r++)
-        total[r][h] = total[r][h] + q_float(sums[r][h]) * (factor * v_set1(x[r]->factor));
-    }
+    UNROLL for (int h = 0; h < HALVES; h++)
+      coded_block(R, layout, &b, h, x, total[h]);
     UNROLL for (int r = 0; r < R; r++)
       x[r]++;
   }
-  UNROLL for (int r = 0; r < R; r++)
-    put_group(a, r0 + (size_t)r, group, total[r]);
+  UNROLL for (int r = 0; r < R; r++) {
+    UNROLL for (int h = 0; h < HALVES; h++)
+      out[h] = total[h][r];
+    put_group(a, r0 + (size_t)r, group, out);
+  }
 }
 
 // ---- with activations in f32

@@ -117,7 +117,7 @@ INLINE void v_prefetch(const void *p) { __builtin_prefetch(p); }
 // ---- whole numbers: W of 32 bits, of bytes 4 W, of 16 bits 2 W
 
 typedef I Q;
-enum { CODED_ROWS = 4 }; // that codes.h takes at once
+enum { CODED_ROWS = 6 }; // that codes.h takes at once
 
 INLINE Q q_zero(void) { return (Q){0}; }
 
