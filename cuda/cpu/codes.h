@@ -178,7 +178,7 @@ INLINE void coded_group(const int R, int layout, const matmul_args *a, size_t r0
   UNROLL for (int r = 0; r < R; r++)
     x[r] = (const coded *)(a->formed + (r0 + (size_t)r) * a->formed_bytes);
   for (size_t i = 0; i < b.n; i++, b.codes += b.code_bytes, b.factors += b.factor_bytes) {
-    if (R == 1)
+    if (r0 % ROWS_MANY == 0) // later rows find them in a cache
       fetch_ahead(b.codes, b.code_bytes);
     UNROLL for (int h = 0; h < HALVES; h++)
       coded_block(R, layout, &b, h, x, total[h]);
