@@ -40,9 +40,13 @@ api: ## what of the sdk's Go API is broken since the last tag, or BASE=REVISION
 generate: ## write the generated code of the contract and the kernels' list of ops again
 	go generate ./sdk/proto/v1 ./cuda/cpu
 
-bench: ## the figures of docs/bench.md, each beside its limit
+bench: $(if $(MODEL)$(PEER),build) ## the figures of docs/bench.md, each beside its limit; PEER= and PEER_MODEL=: beside a llama-bench instead
+ifneq ($(MODEL)$(PEER),)
+	bin/piohost bench $(or $(MODEL),--dummy --plugin qwen3_0_6b host/e2e/testdata/qwen3-0.6b) $(if $(PEER),--peer "$(PEER)" --peer-model "$(PEER_MODEL)") $(BENCH)
+else
 	go test -run '^$$' -bench . -timeout 30m ./cuda ./cuda/cpu ./sdk/... ./host/internal/...
 	go test -run '^$$' -bench . -benchtime 3x -timeout 30m ./plugins/... ./host/e2e
+endif
 
 soak: build ## SOAK_KILLS (500) kills under load, for SOAK_TIME (15m) at most; no answer may differ or be lost
 	PIO_BIN=$(CURDIR)/bin SOAK_KILLS=$(SOAK_KILLS) SOAK_TIME=$(SOAK_TIME) SOAK_SEED=$(SOAK_SEED) \

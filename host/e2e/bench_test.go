@@ -128,18 +128,14 @@ func BenchmarkTinyOverHTTP(b *testing.B) {
 	b.ReportMetric(float64(b.Elapsed().Microseconds())/float64(b.N)/tokens, "us/token")
 }
 
-// published is the config of Qwen3-0.6B.
-const published = `{"architectures": ["Qwen3ForCausalLM"], "model_type": "qwen3", "vocab_size": 151936, "hidden_size": 1024, "intermediate_size": 3072,
-"num_hidden_layers": 28, "num_attention_heads": 16, "num_key_value_heads": 8, "head_dim": 128, "max_position_embeddings": 40960,
-"rms_norm_eps": 1e-6, "rope_theta": 1000000, "tie_word_embeddings": true, "hidden_act": "silu", "eos_token_id": 151645}`
+// published is the folder of Qwen3-0.6B's config, without weights.
+func published() string { return filepath.Join(root, "host/e2e/testdata/qwen3-0.6b") }
 
 // BenchmarkMemoryAtThePublishedShape reports what a plugin holds at most beyond the weights themselves (which are invented
 // here and lie on its heap, where those of a checkpoint are the mapped file): a prompt of 512 ids and 32 more.
 func BenchmarkMemoryAtThePublishedShape(b *testing.B) {
 	const weights = 2 * 596049920
-	dir := b.TempDir()
-	write(b, filepath.Join(dir, "config.json"), published)
-	s := start(b, fmt.Sprintf("[[model]]\nid = \"real\"\npath = %q\nplugin = \"qwen3_0_6b\"\nweights = \"dummy\"\ncontext = 4096\n", dir))
+	s := start(b, fmt.Sprintf("[[model]]\nid = \"real\"\npath = %q\nplugin = \"qwen3_0_6b\"\nweights = \"dummy\"\ncontext = 4096\n", published()))
 	prompt := make([]int, 512)
 	for i := range prompt {
 		prompt[i] = i * 251 % 150000

@@ -160,9 +160,7 @@ func BenchmarkConversation(b *testing.B) {
 // BenchmarkPrefixAtThePublishedShape times what a client of Qwen3-0.6B's shape waits for: a prompt of 609 tokens for the first time
 // and again, its next turn, and eight answers to it.
 func BenchmarkPrefixAtThePublishedShape(b *testing.B) {
-	dir := b.TempDir()
-	write(b, filepath.Join(dir, "config.json"), published)
-	s := start(b, fmt.Sprintf("[[model]]\nid = \"real\"\npath = %q\nplugin = \"qwen3_0_6b\"\nweights = \"dummy\"\ncontext = 4096\n", dir))
+	s := start(b, fmt.Sprintf("[[model]]\nid = \"real\"\npath = %q\nplugin = \"qwen3_0_6b\"\nweights = \"dummy\"\ncontext = 4096\n", published()))
 	seed := 0
 	prompt := func(n int) []int {
 		seed++
@@ -196,9 +194,7 @@ func BenchmarkPrefixAtThePublishedShape(b *testing.B) {
 // BenchmarkStreamBesideAPrompt reports the longest gap of a stream of Qwen3-0.6B's shape while a prompt of 3,000 tokens is computed
 // beside it, how long a short prompt waits for its first token meanwhile, and what eight streams come to.
 func BenchmarkStreamBesideAPrompt(b *testing.B) {
-	dir := b.TempDir()
-	write(b, filepath.Join(dir, "config.json"), published)
-	s := start(b, fmt.Sprintf("[[model]]\nid = \"real\"\npath = %q\nplugin = \"qwen3_0_6b\"\nweights = \"dummy\"\ncontext = 8192\n", dir))
+	s := start(b, fmt.Sprintf("[[model]]\nid = \"real\"\npath = %q\nplugin = \"qwen3_0_6b\"\nweights = \"dummy\"\ncontext = 8192\n", published()))
 	seed := 0
 	body := func(n, tokens int, stream bool) object {
 		seed++

@@ -180,6 +180,61 @@ func problemLines(problems config.Problems) []problemLine {
 	return lines
 }
 
+// benchDocument is that of `bench`. Rates are tokens per second.
+type benchDocument struct {
+	Model   string      `json:"model"`
+	Plugin  string      `json:"plugin"`
+	Version string      `json:"version"`
+	Threads int         `json:"threads"`
+	Context int         `json:"context"`
+	Limits  benchLimits `json:"limits"`
+	Peers   []benchPeer `json:"peers"`
+	Cells   []benchCell `json:"cells"`
+}
+
+// benchLimits are what the machine did at best, and in each measurement.
+type benchLimits struct {
+	Read  float64   `json:"read"`  // bytes/s
+	FLOPS float64   `json:"flops"` // in f32; 0: not known of this processor
+	Reads []float64 `json:"reads"`
+	Peaks []float64 `json:"peaks"`
+}
+
+type benchPeer struct {
+	Name    string `json:"name"`
+	Program string `json:"program"`
+	Model   string `json:"model"`
+	Build   string `json:"build"`
+}
+
+type benchCell struct {
+	Kind    string    `json:"kind"` // prefill or decode
+	Tokens  int       `json:"tokens"`
+	Depth   int       `json:"depth"`
+	Streams int       `json:"streams"`
+	Rate    float64   `json:"rate"` // the middle of the samples
+	Low     float64   `json:"low"`
+	High    float64   `json:"high"`
+	Samples []float64 `json:"samples"`
+
+	BytesToken float64 `json:"bytes_token"` // what a token must read, and multiply; 0: the plugin does not tell
+	FLOPsToken float64 `json:"flops_token"`
+	Limit      float64 `json:"limit"`
+	Share      float64 `json:"share"`
+	Bound      string  `json:"bound"` // read or f32: which of the limits it is
+
+	Peers   []benchPeerCell `json:"peers"`
+	Ratio   float64         `json:"ratio"`   // to the best of them; 0: none has it
+	Against string          `json:"against"` // its name
+}
+
+type benchPeerCell struct {
+	Name    string    `json:"name"`
+	Rate    float64   `json:"rate"`
+	Samples []float64 `json:"samples"`
+	Ratio   float64   `json:"ratio"`
+}
+
 // list is never null in JSON.
 func list[T any](l []T) []T { return append([]T{}, l...) }
 

@@ -51,4 +51,23 @@ config check
     memory
       total, weights, cache, state, scratch
   problems[]
-    file, line, key, text  line 0: the file as a whole; key such as "model[0].path"`
+    file, line, key, text  line 0: the file as a whole; key such as "model[0].path"
+
+bench
+  model, plugin, version, threads, context
+  limits
+    read, flops            the best of the run: bytes/s from memory, and operations/s in f32 (0: not known of this processor)
+    reads[], peaks[]       each measurement
+  peers[]
+    name, program, model, build
+  cells[]
+    kind                   prefill or decode
+    tokens, depth, streams
+    rate, low, high        tokens per second, of all streams together: the middle of the samples, the lowest, the highest
+    samples[]
+    bytes_token            what a token must read; 0: the plugin does not tell
+    flops_token
+    limit, share, bound    tokens per second that read or f32 allow, whichever is less; the share of that; which it is
+    peers[]
+      name, rate, samples[], ratio
+    ratio, against         to the best peer, which it is; 0 and "": none has it`

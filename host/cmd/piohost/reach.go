@@ -120,15 +120,24 @@ func (g *global) absent() bool {
 	return errors.Is(err, fs.ErrNotExist) && g.config == defaultConfig
 }
 
-// reachPath serves a checkpoint for the length of use. What models.toml says of plugins and devices holds, if there is one.
+// reachPath serves a checkpoint for the length of use.
 func (g *global) reachPath(ctx context.Context, c *config.Config, path string, use func(r *remote, model string) error) error {
-	path = config.Expand(path)
-	alone, err := config.Alone(path, g.plugin, c, []string{pluginDir()})
+	alone, err := g.aloneAt(c, path)
 	if err != nil {
-		return &codeError{exitUsage, err}
+		return err
+	}
+	return g.withHost(ctx, alone, func(r *remote) error { return use(r, alone.Models[0].ID) })
+}
+
+// aloneAt is the configuration of a host that serves a checkpoint and nothing else. What models.toml says of plugins and devices
+// holds, if there is one.
+func (g *global) aloneAt(c *config.Config, path string) (*config.Config, error) {
+	alone, err := config.Alone(config.Expand(path), g.plugin, c, []string{pluginDir()})
+	if err != nil {
+		return nil, &codeError{exitUsage, err}
 	}
 	g.note(alone.Notes)
-	return g.withHost(ctx, alone, func(r *remote) error { return use(r, alone.Models[0].ID) })
+	return alone, nil
 }
 
 // checkpoint is the folder that a path of the command line means, for a plugin to judge.

@@ -161,52 +161,76 @@ type chunk struct {
 // chat streams an answer and returns why it ended, and its tokens if the host came to count them: say gets its pieces and the
 // reasoning's, in order.
 func (r *remote) chat(ctx context.Context, request map[string]any, say func(text, reasoning string)) (finish string, tokens *tokenCount, err error) {
-	body, err := json.Marshal(request)
+	body, err := r.post(ctx, "/v1/chat/completions", request)
 	if err != nil {
 		return "", nil, err
 	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, r.base+"/v1/chat/completions", bytes.NewReader(body))
+	defer body.Close()
+	return readStream(body, say)
+}
+
+// post asks, and returns the answer's body.
+func (r *remote) post(ctx context.Context, path string, request map[string]any) (io.ReadCloser, error) {
+	body, err := json.Marshal(request)
 	if err != nil {
-		return "", nil, err
+		return nil, err
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, r.base+path, bytes.NewReader(body))
+	if err != nil {
+		return nil, err
 	}
 	req.Header.Set("Content-Type", "application/json")
 	resp, err := r.client.Do(req)
 	if err != nil {
-		return "", nil, fmt.Errorf("%s does not answer: %w", r.named, unreachable(err))
+		return nil, fmt.Errorf("%s does not answer: %w", r.named, unreachable(err))
 	}
-	defer resp.Body.Close()
 	if resp.StatusCode != http.StatusOK {
-		return "", nil, refusal(resp)
+		defer resp.Body.Close()
+		return nil, refusal(resp)
 	}
-	return readStream(resp.Body, say)
+	return resp.Body, nil
 }
 
 func readStream(body io.Reader, say func(text, reasoning string)) (finish string, tokens *tokenCount, err error) {
-	lines := bufio.NewScanner(body)
-	lines.Buffer(nil, 4<<20)
-	for lines.Scan() {
-		data, ok := strings.CutPrefix(lines.Text(), "data: ")
-		switch {
-		case !ok: // an empty line or a comment
-			continue
-		case data == "[DONE]":
-			return finish, tokens, nil
-		}
+	err = events(body, func(data []byte) error {
 		var c chunk
-		if err := json.Unmarshal([]byte(data), &c); err != nil {
-			return "", nil, fmt.Errorf("the host sent what is not JSON: %w", err)
+		if err := json.Unmarshal(data, &c); err != nil {
+			return fmt.Errorf("the host sent what is not JSON: %w", err)
 		}
 		if c.Error != nil {
-			return "", nil, c.Error
+			return c.Error
 		}
 		for _, choice := range c.Choices {
 			say(choice.Delta.Content, choice.Delta.Reasoning)
 			finish = cmp.Or(choice.Finish, finish)
 		}
 		tokens = cmp.Or(c.Usage, tokens)
+		return nil
+	})
+	if err != nil {
+		return "", nil, err
+	}
+	return finish, tokens, nil
+}
+
+// events gives the data of each event of a stream to each, up to the one that ends it.
+func events(body io.Reader, each func(data []byte) error) error {
+	lines := bufio.NewScanner(body)
+	lines.Buffer(nil, 4<<20)
+	for lines.Scan() {
+		data, ok := bytes.CutPrefix(lines.Bytes(), []byte("data: "))
+		switch {
+		case !ok: // an empty line or a comment
+			continue
+		case string(data) == "[DONE]":
+			return nil
+		}
+		if err := each(data); err != nil {
+			return err
+		}
 	}
 	if err := lines.Err(); err != nil {
-		return "", nil, fmt.Errorf("the connection to the host broke: %w", err)
+		return fmt.Errorf("the connection to the host broke: %w", err)
 	}
-	return "", nil, errors.New("the answer ended before it was complete")
+	return errors.New("the answer ended before it was complete")
 }
