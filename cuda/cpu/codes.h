@@ -151,7 +151,7 @@ INLINE void q4_sums(const int R, const uint8_t *codes, const uint8_t *wholes, co
 // AHEAD is how far behind a block lies what is fetched meanwhile.
 enum { AHEAD = 4096 };
 
-INLINE void fetch_ahead(const uint8_t *p, size_t bytes) {
+INLINE void fetch_block(const uint8_t *p, size_t bytes) {
   for (size_t i = 0; i < bytes; i += 64)
     v_prefetch(p + AHEAD + i);
 }
@@ -179,7 +179,7 @@ INLINE void coded_group(const int R, int layout, const matmul_args *a, size_t r0
     x[r] = (const coded *)(a->formed + (r0 + (size_t)r) * a->formed_bytes);
   for (size_t i = 0; i < b.n; i++, b.codes += b.code_bytes, b.factors += b.factor_bytes) {
     if (r0 % ROWS_MANY == 0) // later rows find them in a cache
-      fetch_ahead(b.codes, b.code_bytes);
+      fetch_block(b.codes, b.code_bytes);
     UNROLL for (int h = 0; h < HALVES; h++)
       coded_block(R, layout, &b, h, x, total[h]);
     UNROLL for (int r = 0; r < R; r++)
