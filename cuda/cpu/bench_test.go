@@ -135,29 +135,6 @@ func BenchmarkMatMulPrefill(b *testing.B) {
 	}
 }
 
-// BenchmarkAttention is one layer of Qwen3-0.6B: decode steps and chunks of a prompt at a context.
-func BenchmarkAttention(b *testing.B) {
-	for _, c := range []struct{ context, rows int }{{1024, 1}, {4096, 1}, {1024, 256}, {4096, 128}} {
-		b.Run(fmt.Sprintf("context=%d/rows=%d", c.context, c.rows), func(b *testing.B) {
-			d := newDevice(b, 0, cpu.Tables()[0])
-			s := newScene(rand.New(rand.NewPCG(3, 3)), []int{c.context}, 8, 2, 128, 128, 64)
-			g := s.g
-			g.Positions, g.Seqs = g.Positions[c.context-c.rows:], g.Seqs[c.context-c.rows:]
-			q, y := s.q[:c.rows*16*128], make([]float32, c.rows*16*128)
-			op := s.attention(y, q, g)
-			for b.Loop() {
-				d.run(b, op)
-			}
-			pairs := 0
-			for _, at := range g.Positions {
-				pairs += int(at) + 1
-			}
-			b.ReportMetric(float64(pairs*16*128*4)*float64(b.N)/b.Elapsed().Seconds()/1e9, "GFLOP/s")
-			b.ReportMetric(float64(c.context*8*128*8)*float64(b.N)/b.Elapsed().Seconds()/1e9, "GB/s")
-		})
-	}
-}
-
 // BenchmarkSmallOps are the ops between the large ones in a decode step.
 func BenchmarkSmallOps(b *testing.B) {
 	d := newDevice(b, 0, cpu.Tables()[0])

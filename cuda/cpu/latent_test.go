@@ -143,20 +143,19 @@ func (s *scene) latentRows(t *testing.T, d *device, which []int) []float32 {
 	return y
 }
 
-// TestLatentAttentionMatchesTheSpecification with the bound of TestAttentionMatchesTheSpecification, alone and in batches, on any
+// TestLatentAttentionMatchesTheSpecification within the same bound, alone and in batches, on any
 // number of threads, which decides how many heads go together.
 func TestLatentAttentionMatchesTheSpecification(t *testing.T) {
 	eachTable(t, func(t *testing.T, d *device) {
 		for _, c := range []struct {
 			lengths          []int
 			heads, dim, vdim int
-		}{{[]int{1}, 1, 1, 1}, {[]int{130, 64}, 20, 72, 64}, {[]int{70, 3}, 5, 13, 7}, {[]int{65}, 30, 20, 20}} {
+		}{{[]int{1}, 1, 1, 1}, {[]int{130, 64}, 20, 72, 64}, {[]int{70, 3}, 5, 13, 7}, {[]int{65}, 30, 20, 20}, {[]int{1030, 512}, 7, 40, 33}} {
 			s := newScene(rand.New(rand.NewPCG(43, 1)), c.lengths, 1, c.heads, c.dim, c.vdim, 64)
 			n, width := len(s.g.Positions), s.heads*s.vdim
 			got, want := s.latentRows(t, d, upTo(n)), make([]float32, n*width)
 			spec.LatentAttention(want, s.q, s.k, s.g, s.heads, s.dim, s.vdim, s.scale)
-			bound := 6 * eps * (2*40*(float64(s.dim)/4+4) + 200)
-			within(t, shape(c.heads, c.dim, c.vdim), got, want, func(int) float64 { return bound })
+			within(t, shape(c.heads, c.dim, c.vdim), got, want, s.attentionBound)
 			for _, threads := range []int{1, 2, 8} {
 				other := newDevice(t, threads, lastName(t))
 				for r := range n {

@@ -4,7 +4,8 @@
 //   - a sum over k or over a head runs through one vector of W lanes from the first element to the last, and its lanes
 //     are added in one order at the end, whatever the number of rows and columns computed side by side;
 //   - what does not fill a vector is loaded with zeros behind it and takes the same path;
-//   - attention goes through the cache block by block from position 0, for every row alike.
+//   - attention goes through the cache block by block from position 0, and adds what parts of 512 positions have come to in their order,
+//     for every row alike.
 // So blocking, chunks and threads change which sums are computed when, never how.
 //
 // Each op is in one file, with its operands as its tasks take them, its tasks, and the function of its name (run_add) that has the
@@ -57,7 +58,9 @@ static void exp_all(float *y, const float *x, size_t n) {
 #include "matmul.h"
 #include "codes.h"
 #include "cache.h"
+#include "flash.h"
 #include "attention.h"
+#include "tiles.h"
 #include "latent.h"
 #include "conv.h"
 #include "delta.h"

@@ -63,25 +63,27 @@ func attendDone(y, acc []float32, heads, vdim int) *cuda.Op {
 }
 
 // TestTilesAreTheCache: keys read back from a cache and attended to in tiles of any length give the bits of attention over the
-// cache, for tiles go through the same groups of keys.
+// cache, for tiles go through the same groups of keys; up to the second part, as a cache's are added part by part.
 func TestTilesAreTheCache(t *testing.T) {
 	eachTable(t, func(t *testing.T, d *device) {
 		for _, c := range scenes {
 			s := newScene(rand.New(rand.NewPCG(51, 1)), c.lengths, c.kvHeads, c.group, c.dim, c.vdim, c.size)
-			if c.size < 64 {
-				continue // attention over a cache of smaller blocks takes keys in smaller groups
+			if c.size%64 != 0 {
+				continue // attention over a cache of other blocks takes keys in other groups
 			}
 			n := c.lengths[0]
 			want := s.rows(t, d, upTo(n))
 			for _, keys := range []int{64, 128, 192, 4096} {
-				sameBits(t, c.name+" in tiles of "+shape(keys), s.tiled(t, d, n, keys, s.g.Positions[:n]), want)
+				got := s.tiled(t, d, n, keys, s.g.Positions[:n])
+				one := min(n, 512) * s.heads * s.vdim
+				sameBits(t, c.name+" in tiles of "+shape(keys), got[:one], want[:one])
+				within(t, c.name+" in tiles of "+shape(keys), got[one:], want[one:], s.attentionBound)
 			}
 		}
 	})
 }
 
-// TestTilesMatchTheSpecification for rows that see what lies after them too, as in a picture, in no order, or see nothing. The
-// bound is that of TestAttentionMatchesTheSpecification.
+// TestTilesMatchTheSpecification for rows that see what lies after them too, as in a picture, in no order, or see nothing.
 func TestTilesMatchTheSpecification(t *testing.T) {
 	eachTable(t, func(t *testing.T, d *device) {
 		one := newDevice(t, 1, lastName(t))
@@ -100,7 +102,7 @@ func TestTilesMatchTheSpecification(t *testing.T) {
 					limits[r] = int32(sees.limit(r))
 				}
 				got := s.tiled(t, d, n, 128, limits)
-				within(t, c.name+", "+sees.name, got, s.whole(n, limits), func(int) float64 { return 6 * eps * (2*40*(float64(s.dim)/4+4) + 200) })
+				within(t, c.name+", "+sees.name, got, s.whole(n, limits), s.attentionBound)
 				sameBits(t, "on one thread", s.tiled(t, one, n, 64, limits), got)
 			}
 		}
