@@ -89,6 +89,22 @@ func (l *Layout) DeviceBytes(rows, cols int) (n int64) {
 	return n
 }
 
+// RowStep is the number of rows at whose multiples a matrix can be cut: no plane has a block across them.
+func (l *Layout) RowStep() int {
+	step := 1
+	for _, p := range l.Planes {
+		step = step / gcd(step, p.Rows) * p.Rows
+	}
+	return step
+}
+
+func gcd(a, b int) int {
+	for b != 0 {
+		a, b = b, a%b
+	}
+	return a
+}
+
 func ceilDiv(a, b int) int { return (a + b - 1) / b }
 
 func aligned(n int64) int64 { return (n + WeightAlign - 1) &^ (WeightAlign - 1) }

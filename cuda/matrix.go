@@ -90,6 +90,19 @@ func (m Matrix) Bytes() (n int64) {
 	return n
 }
 
+// Slice is rows from..to-1, without a copy. Both ends are multiples of the layout's RowStep, or the matrix's own.
+func (m Matrix) Slice(from, to int) (Matrix, error) {
+	cut := func(row int) bool { return row == m.Rows || row >= 0 && row < m.Rows && row%m.Layout.RowStep() == 0 }
+	if m.Layout == nil || from > to || !cut(from) || !cut(to) {
+		return Matrix{}, fmt.Errorf("%v cannot be cut to rows %d to %d", m, from, to)
+	}
+	for i, p := range m.Layout.Planes {
+		m.planes[i] = advance(m.planes[i], int64(from/p.Rows)*int64(ceilDiv(m.Cols, p.Cols))*int64(p.Bytes))
+	}
+	m.Rows = to - from
+	return m, nil
+}
+
 // Plane is one plane as bytes, wherever it lies: for those who copy.
 func (m Matrix) Plane(i int) Tensor {
 	if m.Layout == nil || i < 0 || i >= len(m.Layout.Planes) {

@@ -49,7 +49,7 @@ func (m *Module) Settled() (dev int, ok bool) {
 	return int(w) - 1, w != 0
 }
 
-// WeightBytes is the size of the weights in the file's form, block scales included.
+// WeightBytes is the size of the weights in the form that they are computed in: the file's, block scales included, or quantised.
 func (m *Module) WeightBytes() int64 {
 	var n int64
 	for _, w := range m.Weights {
@@ -78,15 +78,16 @@ type Residency interface {
 	Enter(m *Module) (dev int, ready Event, err error)
 }
 
-// Weight is a handle on one immutable tensor of a checkpoint, as a matrix. Its truth is the mapped file; Put and Drop change which
-// devices have a copy. Put and Drop of one weight are for one goroutine at a time, and the one that computes must
-// learn of them through Residency.Enter or Settle.
+// Weight is a handle on one immutable tensor of a checkpoint, as a matrix. Its truth is the mapped file, or what was quantised from it
+// before anything was computed; Put and Drop change which devices have a copy. Put and Drop of one weight are for one goroutine at a time,
+// and the one that computes must learn of them through Residency.Enter or Settle.
 type Weight struct {
 	Name   string
 	Shape  []int
 	Module *Module
 
 	file   Matrix
+	made   bool                               // file is no file's: it was quantised, or will be
 	copies atomic.Pointer[[MaxDevices]Matrix] // made at the first Put; most weights of a CPU machine never have one
 }
 
@@ -101,7 +102,21 @@ func (w *Weight) Bind(name string, m *Module, file Matrix) {
 	}
 }
 
-// File is the weight as the file has it, in the memory of this process.
+// Quantise says that the weight, which is bound, is computed in another form than the file's: until Quantised gives it there it has no
+// data, only its sizes.
+func (w *Weight) Quantise(l *Layout) {
+	w.file, w.made = Matrix{Rows: w.file.Rows, Cols: w.file.Cols, Layout: l}, true
+}
+
+// Quantised gives the weight its data in the form that Quantise named. Nothing was computed with it yet.
+func (w *Weight) Quantised(m Matrix) {
+	w.file = m
+	if w.Module != nil {
+		w.Module.changed()
+	}
+}
+
+// File is the weight in the memory of this process, as the file has it or quantised.
 func (w *Weight) File() Matrix { return w.file }
 
 // Len is the number of its elements.
@@ -113,8 +128,13 @@ func (w *Weight) Len() int {
 	return n
 }
 
-// Bytes is what it takes in the file's form.
-func (w *Weight) Bytes() int64 { return w.file.Bytes() }
+// Bytes is what it takes in the memory of this process.
+func (w *Weight) Bytes() int64 {
+	if w.made {
+		return w.file.Layout.DeviceBytes(w.file.Rows, w.file.Cols)
+	}
+	return w.file.Bytes()
+}
 
 // On is the weight on a device (by its index in the step), the zero Matrix if it is not there. The CPU, which is 0, always has it: packed,
 // or else the file.

@@ -20,6 +20,8 @@ type BindOptions struct {
 	Stop func() error // asked before each tensor, whose error ends the binding; nil never does
 
 	FP8Block [2]int // rows and columns of the blocks that F8_E4M3 weights are scaled by; zero is 128 x 128
+
+	Quantise string // cuda.Q8 or cuda.Q4: see quantise.go; "" keeps every weight as the file has it
 }
 
 // Bound is a model whose weights have data.
@@ -28,13 +30,15 @@ type Bound struct {
 	Layers     []*cuda.Module // those with id "layers.N", N = 0, 1, ...
 	Parameters int64          // elements of all weights; one that is used twice counts once
 
-	byID map[string]*cuda.Module
+	byID  map[string]*cuda.Module
+	later []unquantised
 }
 
 // Bind fills the weights of a model, given as a pointer to its struct. Fields tagged `weight:"name"` are pieces of a path: a
 // struct's piece is followed by those of its fields, a slice's by the element's index; a piece "." adds nothing. `weight:"lm_head,root"` begins a path
 // outside the prefix. A *cuda.Weight is a leaf and must have its shape; one that stands in two places (a tied head) is
-// bound under the first. A nil leaf must be tagged `weight:"bias,optional"`: the model has none.
+// bound under the first. A nil leaf must be tagged `weight:"bias,optional"`: the model has none. What is tagged `weight:"gate,keep"` is not
+// quantised.
 //
 // A matrix in F8_E4M3 has the scales of its blocks beside it, under its own name with _scale_inv behind; both are one weight.
 //
@@ -52,6 +56,10 @@ func Bind(model any, src weights.Source, o BindOptions) (*Bound, error) {
 	if min(f.block[0], f.block[1]) < 1 {
 		return nil, fmt.Errorf("blocks of %d x %d elements are impossible", f.block[0], f.block[1])
 	}
+	forms, err := formsOf(leaves, o.Quantise)
+	if err != nil {
+		return nil, err
+	}
 	files := make([]cuda.Matrix, len(leaves))
 	for i, l := range leaves {
 		if o.Stop != nil {
@@ -59,7 +67,11 @@ func Bind(model any, src weights.Source, o BindOptions) (*Bound, error) {
 				return nil, err
 			}
 		}
-		files[i] = f.find(l)
+		if forms[i] != nil && src.Names() == nil { // it would be invented, whole, to be quantised later
+			files[i] = cuda.Matrix{Rows: l.weight.Shape[0], Cols: l.weight.Shape[1]}
+		} else {
+			files[i] = f.find(l)
+		}
 	}
 	f.findExtra(o.Ignore)
 	if f.report.any() {
@@ -69,6 +81,10 @@ func Bind(model any, src weights.Source, o BindOptions) (*Bound, error) {
 	for i, l := range leaves {
 		l.weight.Bind(l.name, b.module(l.path), files[i])
 		b.Parameters += l.elements()
+		if forms[i] != nil {
+			b.later = append(b.later, unquantised{leaf: l, file: files[i], from: src, block: f.block})
+			l.weight.Quantise(forms[i])
+		}
 	}
 	slices.SortStableFunc(b.Layers, func(x, y *cuda.Module) int { return x.Layer - y.Layer })
 	return b, nil

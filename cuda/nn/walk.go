@@ -5,6 +5,7 @@ package nn
 import (
 	"fmt"
 	"reflect"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -16,6 +17,7 @@ type leaf struct {
 	name   string   // in the checkpoint
 	path   []string // the name's pieces without the prefix
 	weight *cuda.Weight
+	keep   bool // in the file's form
 }
 
 func (l leaf) elements() int64 {
@@ -33,7 +35,7 @@ func walk(model any, prefix string) ([]leaf, error) {
 		return nil, fmt.Errorf("a model to bind is a pointer to a struct, not %T", model)
 	}
 	w := walker{prefix: prefix, seen: map[*cuda.Weight]bool{}}
-	err := w.visit(v.Elem(), nil, false)
+	err := w.visit(v.Elem(), place{})
 	return w.leaves, err
 }
 
@@ -43,33 +45,46 @@ type walker struct {
 	leaves []leaf
 }
 
+// place is where the walk is.
+type place struct {
+	path []string
+	root bool // outside the prefix
+	keep bool // weights there keep the file's form
+}
+
+// to is the place that pieces lead to.
+func (p place) to(pieces ...string) place {
+	p.path = append(p.path[:len(p.path):len(p.path)], pieces...)
+	return p
+}
+
 var weightType = reflect.TypeFor[*cuda.Weight]()
 
-// visit goes through what stands at a path. root says that the path is outside the prefix.
-func (w *walker) visit(v reflect.Value, path []string, root bool) error {
+// visit goes through what stands at a place.
+func (w *walker) visit(v reflect.Value, at place) error {
 	if v.Type() == weightType {
-		return w.leaf(v, path, root)
+		return w.leaf(v, at)
 	}
 	switch v.Kind() {
 	case reflect.Pointer, reflect.Interface: // an optional part, or one of several kinds of part
 		if v.IsNil() {
 			return nil
 		}
-		return w.visit(v.Elem(), path, root)
+		return w.visit(v.Elem(), at)
 	case reflect.Slice:
 		for i := range v.Len() {
-			if err := w.visit(v.Index(i), append(path[:len(path):len(path)], strconv.Itoa(i)), root); err != nil {
+			if err := w.visit(v.Index(i), at.to(strconv.Itoa(i))); err != nil {
 				return err
 			}
 		}
 		return nil
 	case reflect.Struct:
-		return w.fields(v, path, root)
+		return w.fields(v, at)
 	}
-	return fmt.Errorf("%s is tagged as a weight and is a %s", strings.Join(path, "."), v.Type())
+	return fmt.Errorf("%s is tagged as a weight and is a %s", strings.Join(at.path, "."), v.Type())
 }
 
-func (w *walker) fields(v reflect.Value, path []string, root bool) error {
+func (w *walker) fields(v reflect.Value, at place) error {
 	for i := range v.NumField() {
 		field := v.Type().Field(i)
 		tag, ok := field.Tag.Lookup("weight")
@@ -79,28 +94,30 @@ func (w *walker) fields(v reflect.Value, path []string, root bool) error {
 		if !field.IsExported() {
 			return fmt.Errorf("%s.%s is tagged as a weight and is not exported", v.Type(), field.Name)
 		}
-		piece, option, _ := strings.Cut(tag, ",")
-		if option == "optional" && v.Field(i).IsZero() {
+		words := strings.Split(tag, ",")
+		piece, options := words[0], words[1:]
+		if slices.Contains(options, "optional") && v.Field(i).IsZero() {
 			continue
 		}
-		inner, outside := path, root
+		inner := at
+		if slices.Contains(options, "root") {
+			inner.path, inner.root = nil, true
+		}
 		if piece != "." { // which adds nothing to the path
-			inner = append(path[:len(path):len(path)], strings.Split(piece, ".")...)
+			inner = inner.to(strings.Split(piece, ".")...)
 		}
-		if option == "root" {
-			inner, outside = strings.Split(piece, "."), true
-		}
-		if err := w.visit(v.Field(i), inner, outside); err != nil {
+		inner.keep = inner.keep || slices.Contains(options, "keep")
+		if err := w.visit(v.Field(i), inner); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (w *walker) leaf(v reflect.Value, path []string, root bool) error {
+func (w *walker) leaf(v reflect.Value, at place) error {
 	weight := v.Interface().(*cuda.Weight)
-	name := strings.Join(path, ".")
-	if !root {
+	name := strings.Join(at.path, ".")
+	if !at.root {
 		name = w.prefix + name
 	}
 	if weight == nil {
@@ -108,7 +125,7 @@ func (w *walker) leaf(v reflect.Value, path []string, root bool) error {
 	}
 	if !w.seen[weight] {
 		w.seen[weight] = true
-		w.leaves = append(w.leaves, leaf{name, path, weight})
+		w.leaves = append(w.leaves, leaf{name, at.path, weight, at.keep})
 	}
 	return nil
 }

@@ -24,7 +24,7 @@ type Attention struct {
 	QUp   *nn.Linear  `weight:"q_b_proj"`           // query rank -> heads * (nope + rope)
 	Down  nn.Linear   `weight:"kv_a_proj_with_mqa"` // hidden -> rank + rope
 	Norm  nn.RMSNorm  `weight:"kv_a_layernorm"`     // (rank)
-	Up    nn.Linear   `weight:"kv_b_proj"`          // rank -> heads * (nope + value)
+	Up    nn.Linear   `weight:"kv_b_proj,keep"`     // rank -> heads * (nope + value)
 	O     nn.Linear   `weight:"o_proj"`             // heads * value -> hidden
 
 	style cuda.RotaryStyle

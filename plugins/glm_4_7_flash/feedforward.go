@@ -14,7 +14,7 @@ type feedForward interface {
 
 // Mixture is Σ_e weight_e · expert_e(x) over the experts that the router chose, + shared(x).
 type Mixture struct {
-	Router  Router     `weight:"gate"`
+	Router  Router     `weight:"gate,keep"`
 	Experts nn.Experts `weight:"experts"`
 	Shared  *nn.SwiGLU `weight:"shared_experts"` // as wide as n_shared_experts of them; nil without any
 

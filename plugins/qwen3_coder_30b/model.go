@@ -44,7 +44,7 @@ type feedForward interface {
 
 // Mixture is many small feed-forward layers of which each row takes a few.
 type Mixture struct {
-	Router  nn.Linear  `weight:"gate"` // hidden -> experts
+	Router  nn.Linear  `weight:"gate,keep"` // hidden -> experts
 	Experts nn.Experts `weight:"experts"`
 
 	choose cuda.RouteOptions

@@ -18,12 +18,12 @@ import (
 // belongs to it: [q | k | v of its value heads | z of its value heads] and [b | a of its value heads]. In the newer one q, k
 // and v stand one after the other, the others have a matrix each.
 type DeltaNet struct {
-	QKVZ nn.Linear `weight:"in_proj_qkvz,optional"` // hidden -> key heads * (2 key_dim + 2 group * value_dim)
-	BA   nn.Linear `weight:"in_proj_ba,optional"`   // hidden -> key heads * 2 group, group being value heads / key heads
-	QKV  nn.Linear `weight:"in_proj_qkv,optional"`  // hidden -> 2 key heads * key_dim + value heads * value_dim
-	Z    nn.Linear `weight:"in_proj_z,optional"`    // hidden -> value heads * value_dim
-	B    nn.Linear `weight:"in_proj_b,optional"`    // hidden -> value heads
-	A    nn.Linear `weight:"in_proj_a,optional"`
+	QKVZ nn.Linear `weight:"in_proj_qkvz,optional"`    // hidden -> key heads * (2 key_dim + 2 group * value_dim)
+	BA   nn.Linear `weight:"in_proj_ba,optional,keep"` // hidden -> key heads * 2 group, group being value heads / key heads
+	QKV  nn.Linear `weight:"in_proj_qkv,optional"`     // hidden -> 2 key heads * key_dim + value heads * value_dim
+	Z    nn.Linear `weight:"in_proj_z,optional"`       // hidden -> value heads * value_dim
+	B    nn.Linear `weight:"in_proj_b,optional,keep"`  // hidden -> value heads
+	A    nn.Linear `weight:"in_proj_a,optional,keep"`
 
 	Conv   nn.CausalConv `weight:"conv1d"`  // over q | k | v
 	ALog   *cuda.Weight  `weight:"A_log"`   // (value heads)

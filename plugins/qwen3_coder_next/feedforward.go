@@ -14,7 +14,7 @@ type feedForward interface {
 
 // Mixture is Σ_e weight_e · expert_e(x) over the experts that the router chose, + sigmoid(shared gate x) · shared(x).
 type Mixture struct {
-	Router     nn.Linear  `weight:"gate"` // hidden -> experts
+	Router     nn.Linear  `weight:"gate,keep"` // hidden -> experts
 	Experts    nn.Experts `weight:"experts"`
 	Shared     nn.SwiGLU  `weight:"shared_expert"`
 	SharedGate nn.Linear  `weight:"shared_expert_gate"` // hidden -> 1

@@ -26,8 +26,8 @@ const (
 
 // Tower turns patches into rows of the decoder.
 type Tower struct {
-	Patch     nn.Linear    `weight:"patch_embed.proj"` // patch values -> hidden
-	Positions nn.Embedding `weight:"pos_embed"`        // (side * side, hidden)
+	Patch     nn.Linear    `weight:"patch_embed.proj,keep"` // patch values -> hidden
+	Positions nn.Embedding `weight:"pos_embed,keep"`        // (side * side, hidden)
 	Blocks    []Block      `weight:"blocks"`
 	Merger    Merger       `weight:"merger"`
 	DeepStack []Merger     `weight:"deepstack_merger_list"`

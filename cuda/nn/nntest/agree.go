@@ -63,20 +63,26 @@ func (s Suite) perplexity(t testing.TB, dir string) {
 		t.Fatal(err)
 	}
 	for cache, bound := range map[cuda.DType]float64{cuda.F32: 1e-4, cuda.BF16: fastBound} {
-		sum, tokens, err := s.openWith(t, dir, "config.json", cache).NLL(want.Documents)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if tokens != want.Tokens {
-			t.Fatalf("%d tokens, the reference counts %d", tokens, want.Tokens)
-		}
-		perplexity, reference := math.Exp(sum/float64(tokens)), math.Exp(want.NLL/float64(want.Tokens))
+		perplexity, reference := s.openWith(t, dir, "config.json", cache).measured(t, want), math.Exp(want.NLL/float64(want.Tokens))
 		off := math.Abs(perplexity/reference - 1)
 		if !(off <= bound) {
 			t.Errorf("a cache in %s: perplexity %v, the reference has %v: %.4f %% apart", cache, perplexity, reference, 100*off)
 		}
 		t.Logf("a cache in %s: perplexity %.8f, reference %.8f, %.5f %% apart", cache, perplexity, reference, 100*off)
 	}
+}
+
+// measured is the perplexity of the reference's documents.
+func (o opened) measured(t testing.TB, want Perplexity) float64 {
+	t.Helper()
+	sum, tokens, err := o.NLL(want.Documents)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if tokens != want.Tokens {
+		t.Fatalf("%d tokens, the reference counts %d", tokens, want.Tokens)
+	}
+	return math.Exp(sum / float64(tokens))
 }
 
 // fastBound is how far the perplexity may be from the reference's with a cache in bf16, of whose numbers each is within 2^-9.

@@ -52,6 +52,9 @@ type Suite struct {
 	Random    Random    // legal configs of the architecture
 	Seed      uint64    // that they are drawn with
 
+	Quantise string // cuda.Q8 or cuda.Q4, of models that are bound; "" keeps the checkpoint's weights
+	Numerics string // cpu.Exact, which is also "", or cpu.Fast
+
 	// Of a model that sees: how many features a row can have and their width, and what is to be seen in a case.
 	Features func(m Model) (n, hidden int)
 	Sight    func(t testing.TB, m Model, dir string, c Case) Sight
@@ -66,6 +69,7 @@ func (s Suite) Test(t *testing.T) {
 	t.Run("Company", s.Company)
 	t.Run("Forms", s.SameForms)
 	t.Run("Heads", func(t *testing.T) { s.Heads(t) })
+	t.Run("Quantised", s.Quantised)
 	for _, part := range []struct {
 		name  string
 		given bool
@@ -117,7 +121,15 @@ func Checkpoint(t testing.TB, dir string) weights.Source {
 // NewCPU is a CPU with the kernels of this machine, or those that PIO_CPU names, until the test ends.
 func NewCPU(t testing.TB) *cpu.Device {
 	t.Helper()
-	c := cpu.New(0)
+	return openCPU(t, cpu.Options{})
+}
+
+func openCPU(t testing.TB, o cpu.Options) *cpu.Device {
+	t.Helper()
+	c, err := cpu.Open(o)
+	if err != nil {
+		t.Fatal(err)
+	}
 	t.Cleanup(func() {
 		if err := c.Close(); err != nil {
 			t.Error(err)
@@ -133,7 +145,7 @@ func (s Suite) Bind(config []byte, layers int, src weights.Source) (Model, *nn.B
 	if err != nil {
 		return nil, nil, err
 	}
-	o := nn.BindOptions{Prefix: "model."}
+	o := nn.BindOptions{Prefix: "model.", Quantise: s.Quantise}
 	if m, ok := m.(interface {
 		Respell(weights.Source) weights.Source
 	}); ok {
@@ -171,7 +183,9 @@ func (s Suite) Runner(t testing.TB, m Model, b *nn.Bound, l Limits) *Runner {
 	if s.Features != nil {
 		l.Features, l.Hidden = s.Features(m)
 	}
-	r, err := NewRunner(m, b, NewCPU(t), l)
+	c := openCPU(t, cpu.Options{Numerics: s.Numerics})
+	quantise(t, b, c)
+	r, err := NewRunner(m, b, c, l)
 	if err != nil {
 		t.Fatal(err)
 	}

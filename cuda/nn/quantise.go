@@ -1,0 +1,195 @@
+// Quantised weights: which of them a model has, and how they are made of those that a checkpoint has.
+
+package nn
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/inference-pio/inference-pio/cuda"
+	"github.com/inference-pio/inference-pio/cuda/weights"
+)
+
+// formOf is the form that a weight is quantised to, and nil for what stays in the file's:
+//
+//   - vectors, and what is no map of rows, such as a convolution's window;
+//   - what a model tags with keep: a router, for another expert is no rounding; the maps that say how much a state forgets, whose errors
+//     add up over a sequence; tables that are read in parts;
+//   - what would not become a quarter smaller than in bf16, since blocks are whole: gates of one row, narrow maps.
+//
+// All else is a linear map, an expert, an embedding or a head, and has the form that was asked for. In q4 that is so for the decoder layers
+// and for embedding and head; what else a model has, such as the tower of one that sees, is in q8: a token never reads it, and a picture's
+// errors reach every token after it.
+func formOf(l leaf, quantise string) *cuda.Layout {
+	if quantise == cuda.Q4 && !strings.HasPrefix(l.path[0], "layers") && l.path[0] != "embed_tokens" && l.path[0] != "lm_head" {
+		quantise = cuda.Q8
+	}
+	form, shape := cuda.Quantised(quantise), l.weight.Shape
+	if l.keep || len(shape) != 2 || 4*form.DeviceBytes(shape[0], shape[1]) > 3*cuda.Plain(cuda.BF16).DeviceBytes(shape[0], shape[1]) {
+		return nil
+	}
+	return form
+}
+
+// formsOf is the form of each leaf; nil is the file's.
+func formsOf(leaves []leaf, quantise string) ([]*cuda.Layout, error) {
+	forms := make([]*cuda.Layout, len(leaves))
+	if quantise == "" {
+		return forms, nil
+	}
+	if cuda.Quantised(quantise) == nil {
+		return nil, fmt.Errorf("weights are quantised to %q or %q, not %q", cuda.Q8, cuda.Q4, quantise)
+	}
+	for i, l := range leaves {
+		forms[i] = formOf(l, quantise)
+	}
+	return forms, nil
+}
+
+// unquantised is a weight whose data is still to be made.
+type unquantised struct {
+	leaf
+	file  cuda.Matrix    // without a layout: from invents it when it is asked
+	from  weights.Source // of names of its own
+	block [2]int         // of scales, rows and columns
+}
+
+// read is the weight as its source has it.
+func (u unquantised) read() (cuda.Matrix, error) {
+	if !u.file.IsZero() {
+		return u.file, nil
+	}
+	f := finder{src: u.from, block: u.block, used: map[string]bool{}}
+	m := f.find(u.leaf)
+	if f.report.any() {
+		return m, &f.report
+	}
+	return m, nil
+}
+
+// QuantisedBytes is what the quantised weights take.
+func (b *Bound) QuantisedBytes() (n int64) {
+	for _, u := range b.later {
+		n += u.weight.Bytes()
+	}
+	return n
+}
+
+// Quantiser says how weights are quantised.
+type Quantiser struct {
+	Device cuda.Device // whose memory they take and who computes: one that works on the memory of this process
+
+	Stop func() error            // asked before each piece, whose error ends it; nil never does
+	Read func(piece cuda.Matrix) // told of what will not be read again; nil: nobody wants to know
+	Done func(bytes int64)       // told what is made so far; nil: nobody wants to know
+}
+
+// pieceBytes is what is read of a matrix before the next look at Stop: some 10 ms of work.
+const pieceBytes = 32 << 20
+
+// Quantise makes the weights that Bind has left out, each module's in a piece of memory of its own, which the caller frees. On an error
+// nothing is kept.
+func (b *Bound) Quantise(z Quantiser) (made []cuda.Memory, err error) {
+	q := z.Device.NewQueue()
+	defer q.Close()
+	defer func() {
+		if err == nil {
+			return
+		}
+		for _, m := range made {
+			z.Device.Free(m)
+		}
+		made = nil
+	}()
+	done := int64(0)
+	for rest := b.later; len(rest) > 0; {
+		module := rest[:sameModule(rest)]
+		rest = rest[len(module):]
+		mem, err := z.Device.Alloc(bytesOf(module), cuda.ForWeights)
+		if err != nil {
+			return made, fmt.Errorf("the weights of %s: %w", module[0].weight.Module.ID, err)
+		}
+		made = append(made, mem)
+		at := int64(0)
+		for _, u := range module {
+			if err := z.make(q, u, mem, at, done+at); err != nil {
+				return made, fmt.Errorf("%s: %w", u.name, err)
+			}
+			at += u.weight.Bytes()
+		}
+		done += at
+	}
+	return made, nil
+}
+
+// sameModule counts the weights of one module at the beginning.
+func sameModule(list []unquantised) int {
+	n := 1
+	for n < len(list) && list[n].weight.Module == list[0].weight.Module {
+		n++
+	}
+	return n
+}
+
+func bytesOf(list []unquantised) (n int64) {
+	for _, u := range list {
+		n += u.weight.Bytes()
+	}
+	return n
+}
+
+// make makes one weight at an offset of a piece of memory, piece by piece. done is what was made before it.
+func (z Quantiser) make(q cuda.Queue, u unquantised, mem cuda.Memory, offset, done int64) error {
+	src, err := u.read()
+	if err != nil {
+		return err
+	}
+	to := u.weight.File()
+	dst, err := to.Layout.Lay(z.Device, mem, offset, to.Rows, to.Cols)
+	if err != nil {
+		return err
+	}
+	rows := pieceRows(dst, src)
+	for from := 0; from < dst.Rows; from += rows {
+		if z.Stop != nil {
+			if err := z.Stop(); err != nil {
+				return err
+			}
+		}
+		end := min(from+rows, dst.Rows)
+		if err := z.piece(q, dst, src, from, end); err != nil {
+			return err
+		}
+		if z.Done != nil {
+			z.Done(done + u.weight.Bytes()*int64(end)/int64(dst.Rows))
+		}
+	}
+	u.weight.Quantised(dst)
+	return nil
+}
+
+// pieceRows is how many rows are made at a time: both matrices can be cut there.
+func pieceRows(dst, src cuda.Matrix) int {
+	both := cuda.Layout{Planes: append(append([]cuda.Plane(nil), dst.Layout.Planes...), src.Layout.Planes...)}
+	step, row := both.RowStep(), max(1, src.Bytes()/int64(max(1, src.Rows)))
+	return step * int(max(1, pieceBytes/row/int64(step)))
+}
+
+// piece makes some rows.
+func (z Quantiser) piece(q cuda.Queue, dst, src cuda.Matrix, from, to int) error {
+	dst, err := dst.Slice(from, to)
+	if err != nil {
+		return err
+	}
+	if src, err = src.Slice(from, to); err != nil {
+		return err
+	}
+	q.Fill(dst, src)
+	if err := q.Sync(); err != nil {
+		return err
+	}
+	if z.Read != nil {
+		z.Read(src)
+	}
+	return nil
+}
