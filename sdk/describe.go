@@ -52,12 +52,12 @@ func (f Fit) String() string {
 
 // InspectRequest names a checkpoint and how it would be loaded.
 type InspectRequest struct {
-	Path     string // a Hugging Face directory
-	Context  int    // positions; 0 means the checkpoint's
-	Quantize string // "" keeps the checkpoint's weights
-	Numerics Numerics
-	Layers   int    // use only the first n decoder layers; 0 means all. For tests and benchmarks.
-	Weights  string // "" or "file"; "dummy" makes random weights of the config's shapes, needing only config.json
+	Path     string   // a Hugging Face directory
+	Context  int      // positions; 0 means the checkpoint's
+	Quantize string   // "" keeps the checkpoint's weights
+	Numerics Numerics // "" is exact, or with Quantize what the plugin takes to go with it
+	Layers   int      // use only the first n decoder layers; 0 means all. For tests and benchmarks.
+	Weights  string   // "" or "file"; "dummy" makes random weights of the config's shapes, needing only config.json
 
 	MaxSequences int // sequences decoded together, at most [MaxSequences]; 0 means the plugin's default
 	StepTokens   int // rows per step at most, at most [MaxStepTokens]; 0 means the plugin's default

@@ -25,6 +25,7 @@ type instance struct {
 	step    *cuda.Step
 	engine  *engine.Engine
 	vigil   *vigil
+	made    []cuda.Memory // quantised weights
 	eyes    *eyes // nil: the model sees nothing
 	layout  sdk.LayerTable
 	context int
@@ -38,7 +39,7 @@ func (f Family) load(ctx context.Context, req sdk.LoadRequest, progress func(sdk
 	if err != nil {
 		return nil, err
 	}
-	c, err := cpu.Open(cpu.Options{Threads: req.Threads, Numerics: string(req.Numerics)})
+	c, err := cpu.Open(cpu.Options{Threads: req.Threads, Numerics: string(o.numerics)})
 	if err != nil {
 		return nil, errors.Join(sdk.Errorf(sdk.ReasonInvalid, "%w", err), o.close())
 	}
@@ -76,6 +77,9 @@ func (f Family) load(ctx context.Context, req sdk.LoadRequest, progress func(sdk
 	if err := i.charge(fit, req.Path); err != nil {
 		return nil, memoryError(err)
 	}
+	if err := i.quantiseAll(ctx, progress); err != nil {
+		return nil, err
+	}
 	progress(sdk.Progress{Stage: "plan", Done: total, Total: total})
 	if err := i.start(ctx, l, hold); err != nil {
 		return nil, err
@@ -87,7 +91,7 @@ func (f Family) load(ctx context.Context, req sdk.LoadRequest, progress func(sdk
 		if err := c.Unchanged(); err != nil { // a download that was still running, most likely
 			return nil, sdk.Errorf(sdk.ReasonChanged, "%w", err)
 		}
-		i.layout.Weights = c.Identity()
+		i.layout.Weights = c.Identity() + i.quantise
 	}
 	return i, nil
 }
@@ -95,7 +99,7 @@ func (f Family) load(ctx context.Context, req sdk.LoadRequest, progress func(sdk
 // charge counts against the CPU's budget what is not taken from the device: the weights of the mapped file, as far as they
 // are to stay in memory, and what the process is without tensors.
 func (i *instance) charge(fit plan.Fit, dir string) error {
-	if err := i.cpu.Take(fit.Weights, cuda.ForWeights); err != nil {
+	if err := i.cpu.Take(fit.Weights-i.bound.QuantisedBytes(), cuda.ForWeights); err != nil {
 		return err
 	}
 	return i.cpu.Take(processBytes(dir), cuda.ForScratch)
@@ -228,6 +232,9 @@ func (i *instance) close() error {
 	}
 	if i.step != nil {
 		i.step.Close()
+	}
+	for _, m := range i.made {
+		i.cpu.Free(m)
 	}
 	return errors.Join(i.cpu.Close(), i.opened.close())
 }

@@ -28,6 +28,7 @@ type opened struct {
 	bound    *nn.Bound
 	source   weights.Source
 	numerics sdk.Numerics
+	quantise string // cuda.Q8, cuda.Q4 or ""
 	close    func() error
 
 	checkpoint *weights.Checkpoint // nil if the weights are invented
@@ -116,6 +117,20 @@ func tensorsOf(src weights.Source) func(string) bool {
 // numerics are the modes that models are computed in.
 var numerics = []sdk.Numerics{sdk.NumericsExact, sdk.NumericsFast}
 
+// quantised are the forms that weights are quantised to.
+var quantised = []string{cuda.Q8, cuda.Q4}
+
+// numericsOf is the mode that was asked for. Whoever quantises and says nothing of it wants speed more than the last bits.
+func numericsOf(req sdk.InspectRequest) sdk.Numerics {
+	switch {
+	case req.Numerics != "":
+		return req.Numerics
+	case req.Quantize != "":
+		return sdk.NumericsFast
+	}
+	return sdk.NumericsExact
+}
+
 // caches says what each decoder layer keeps: with fast numerics keys, values and latents in bf16.
 func (o *opened) caches() []nn.CacheSpec {
 	list := slices.Clone(o.model.Caches())
@@ -132,8 +147,8 @@ func supported(req sdk.InspectRequest) error {
 	switch {
 	case req.Numerics != "" && !slices.Contains(numerics, req.Numerics):
 		return sdk.Errorf(sdk.ReasonInvalid, "numerics %q is none of %q", req.Numerics, numerics)
-	case req.Quantize != "":
-		return sdk.Errorf(sdk.ReasonInvalid, "quantize %q does not exist yet; leave it out to use the checkpoint's own weights", req.Quantize)
+	case req.Quantize != "" && !slices.Contains(quantised, req.Quantize):
+		return sdk.Errorf(sdk.ReasonInvalid, "quantize %q is none of %q; leave it out to use the checkpoint's own weights", req.Quantize, quantised)
 	case req.Weights != "" && req.Weights != "file" && req.Weights != "dummy":
 		return sdk.Errorf(sdk.ReasonInvalid, "weights %q is neither \"file\" nor \"dummy\"", req.Weights)
 	}
@@ -156,7 +171,7 @@ func (f Family) openWith(ctx context.Context, req sdk.InspectRequest, invent fun
 	if err != nil {
 		return nil, err
 	}
-	o := &opened{numerics: req.Numerics}
+	o := &opened{numerics: numericsOf(req), quantise: req.Quantize}
 	if req.Weights == "dummy" {
 		o.source, o.close = invent()
 	} else {
@@ -181,7 +196,8 @@ func (f Family) openWith(ctx context.Context, req sdk.InspectRequest, invent fun
 	if req.Layers > 0 {
 		ignore = func(name string) bool { return o.model.IgnoreTensor(name) || beyond(name, req.Layers) }
 	}
-	o.bound, err = nn.Bind(o.model, o.source, nn.BindOptions{Prefix: "model.", Ignore: ignore, Stop: ctx.Err, FP8Block: scaleBlock(o.model)})
+	o.bound, err = nn.Bind(o.model, o.source,
+		nn.BindOptions{Prefix: "model.", Ignore: ignore, Stop: ctx.Err, FP8Block: scaleBlock(o.model), Quantise: o.quantise})
 	if ctx.Err() != nil {
 		return nil, ctx.Err()
 	}

@@ -15,6 +15,7 @@ import (
 	"time"
 	"unsafe"
 
+	"github.com/inference-pio/inference-pio/cuda"
 	"github.com/inference-pio/inference-pio/internal/regular"
 	"golang.org/x/sys/unix"
 )
@@ -252,6 +253,19 @@ func (c *Checkpoint) Identity() string {
 		fmt.Fprintf(h, "%q %d %d\n", filepath.Base(m.path), m.size, m.mtime.UnixNano())
 	}
 	return hex.EncodeToString(h.Sum(nil)[:16])
+}
+
+// Discard gives back the memory that a piece of the mapping has, if it is one. Whoever reads it again has it from the file.
+func (c *Checkpoint) Discard(piece cuda.Tensor) {
+	at, page := uintptr(piece.Pointer()), uintptr(unix.Getpagesize())
+	for _, m := range c.files {
+		first := uintptr(unsafe.Pointer(unsafe.SliceData(m.data)))
+		if at < first || at-first+uintptr(piece.Bytes()) > uintptr(len(m.data)) {
+			continue
+		}
+		from, to := (at-first)&^(page-1), at-first+uintptr(piece.Bytes())
+		_ = unix.Madvise(m.data[from:to], unix.MADV_DONTNEED) // the memory is the kernel's to give back later, too
+	}
 }
 
 // Close unmaps the files. No View may be used after it.

@@ -3,7 +3,7 @@
 //
 // Weights are mapped from the file and count all the same: what a token reads must stay in memory, or every token waits
 // for the disk. Of the experts of a mixture a token reads a few, so the others may be left on the disk, which is slow and
-// works. The cache counts as what it may grow to.
+// works, but for weights that are quantised, which are in memory alone. The cache counts as what it may grow to.
 
 package plan
 
@@ -43,7 +43,7 @@ func NeedOf(t sdk.LayerTable, req sdk.InspectRequest) Need {
 		n.Position = add(n.Position, m.StateBytesToken)
 		n.State = add(n.State, mul(m.StateBytesSeq, int64(n.Sequences)+int64(max(0, t.Snapshots))))
 	}
-	if req.Weights == "dummy" { // they are in no file
+	if req.Weights == "dummy" || req.Quantize != "" { // they are in no file
 		n.Active = n.Weights
 	}
 	return n

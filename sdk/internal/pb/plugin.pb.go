@@ -284,7 +284,7 @@ type Checkpoint struct {
 	Path          string                 `protobuf:"bytes,1,opt,name=path,proto3" json:"path,omitempty"`         // a Hugging Face directory, absolute
 	Context       int64                  `protobuf:"varint,2,opt,name=context,proto3" json:"context,omitempty"`  // positions; 0: the checkpoint's, in a Load at most as many as fit the budget of the cpu
 	Quantize      string                 `protobuf:"bytes,3,opt,name=quantize,proto3" json:"quantize,omitempty"` // "": the checkpoint's weights
-	Numerics      string                 `protobuf:"bytes,4,opt,name=numerics,proto3" json:"numerics,omitempty"` // "": exact
+	Numerics      string                 `protobuf:"bytes,4,opt,name=numerics,proto3" json:"numerics,omitempty"` // "": exact, or with quantize what the plugin takes to go with it
 	Layers        int64                  `protobuf:"varint,5,opt,name=layers,proto3" json:"layers,omitempty"`    // only the first n decoder layers; 0: all
 	Weights       string                 `protobuf:"bytes,6,opt,name=weights,proto3" json:"weights,omitempty"`   // "" or "file": the checkpoint's; "dummy": random, from config.json alone
 	unknownFields protoimpl.UnknownFields
