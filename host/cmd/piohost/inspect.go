@@ -8,7 +8,9 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/inference-pio/inference-pio/host/internal/config"
 	"github.com/inference-pio/inference-pio/sdk"
+	"github.com/inference-pio/inference-pio/sdk/plan"
 )
 
 func newPluginInspect(g *global) *cobra.Command {
@@ -18,9 +20,10 @@ func newPluginInspect(g *global) *cobra.Command {
 		Args:  takes(1, 1),
 	}
 	model := cmd.Flags().String("model", "", "a checkpoint's folder")
+	quantize := cmd.Flags().String("quantize", "", "as in models.toml: what its weights are quantised to")
 	asJSON := jsonFlag(cmd.Flags())
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		d, err := g.inspect(cmd.Context(), args[0], g.checkpoint(*model))
+		d, err := g.inspect(cmd.Context(), args[0], g.checkpoint(*model), *quantize)
 		if err != nil {
 			return err
 		}
@@ -32,7 +35,7 @@ func newPluginInspect(g *global) *cobra.Command {
 	return cmd
 }
 
-func (g *global) inspect(ctx context.Context, bin, model string) (inspectDocument, error) {
+func (g *global) inspect(ctx context.Context, bin, model, quantize string) (inspectDocument, error) {
 	p, err := g.spawn(ctx, bin)
 	if err != nil {
 		return inspectDocument{}, err
@@ -46,11 +49,12 @@ func (g *global) inspect(ctx context.Context, bin, model string) (inspectDocumen
 	if model == "" {
 		return document, nil
 	}
-	inspection, err := p.Client().Inspect(ctx, sdk.InspectRequest{Path: model, Numerics: sdk.NumericsExact})
+	req := sdk.InspectRequest{Path: model, Quantize: quantize, Numerics: config.DefaultNumerics(quantize)}
+	inspection, err := p.Client().Inspect(ctx, req)
 	if err != nil {
 		return inspectDocument{}, err
 	}
-	document.Checkpoint = checkpointOf(model, inspection)
+	document.Checkpoint = checkpointOf(req, inspection)
 	return document, nil
 }
 
@@ -70,6 +74,14 @@ func (g *global) showInspection(d inspectDocument) error {
 	return g.showCheckpoint(d.Checkpoint)
 }
 
+// in says what weights are quantised to.
+func in(quantize string) string {
+	if quantize == "" {
+		return ""
+	}
+	return " in " + quantize
+}
+
 func words[T any](list []T) string {
 	return strings.Trim(fmt.Sprint(list), "[]")
 }
@@ -87,6 +99,7 @@ func (g *global) showCheckpoint(c *describedCheckpoint) error {
 	if len(c.Modules) == 0 {
 		return nil
 	}
+	fmt.Fprintf(g.std.out, "weights: %s%s\nnumerics: %s, unless its entry says otherwise\n", plan.Size(c.Weights), in(c.Quantize), c.Numerics)
 	fmt.Fprintln(g.std.out)
 	w := tabwriter.NewWriter(g.std.out, 0, 8, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprintln(w, "MODULE\tWEIGHTS\tSTATE/TOKEN\tSTATE/SEQUENCE\tMFLOP/TOKEN\t")

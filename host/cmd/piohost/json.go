@@ -33,6 +33,9 @@ type modelLine struct {
 
 	RetryAt  string `json:"retry_at"`  // when it is started again, if nothing happens before; RFC 3339, or ""
 	WaitsFor string `json:"waits_for"` // in words, or ""
+
+	Quantize string `json:"quantize"` // "": not, or of a host elsewhere
+	Numerics string `json:"numerics"` // exact or fast; "": of a host elsewhere
 }
 
 // pluginsDocument is that of `plugin list` and `plugin lock`.
@@ -82,6 +85,10 @@ type describedCheckpoint struct {
 	Context    int          `json:"context"`
 	Vocabulary int          `json:"vocabulary"`
 	Modules    []moduleLine `json:"modules"` // in the order of the forward pass
+
+	Quantize string `json:"quantize"` // as asked
+	Numerics string `json:"numerics"` // that go with it
+	Weights  int64  `json:"weights"`
 }
 
 type moduleLine struct {
@@ -93,12 +100,13 @@ type moduleLine struct {
 	ActiveBytesToken int64   `json:"active_bytes_token"`
 }
 
-func checkpointOf(path string, i sdk.Inspection) *describedCheckpoint {
+func checkpointOf(req sdk.InspectRequest, i sdk.Inspection) *describedCheckpoint {
 	c := &describedCheckpoint{
-		Path: path, Fit: i.Fit.String(), Reason: i.Reason,
+		Path: req.Path, Quantize: req.Quantize, Numerics: string(req.Numerics), Fit: i.Fit.String(), Reason: i.Reason,
 		Parameters: i.Table.Parameters, Context: i.Table.Context, Vocabulary: i.Table.VocabSize, Modules: []moduleLine{},
 	}
 	for _, m := range i.Table.Modules {
+		c.Weights += m.WeightBytes
 		c.Modules = append(c.Modules, moduleLine{m.ID, m.WeightBytes, m.StateBytesToken, m.StateBytesSeq, m.FLOPsToken, m.ActiveBytesToken})
 	}
 	return c

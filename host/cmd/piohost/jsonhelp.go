@@ -18,6 +18,7 @@ models
     state, reason          "": no host has it; why it is not ready
     context                positions; 0: not known before it is loaded
     retry_at, waits_for    "" but for a model that waits for its next start: when that is, and what else may bring it
+    quantize, numerics     "": not quantised; exact or fast; both "" of a host elsewhere
 
 plugin list, plugin lock
   plugins[]
@@ -33,6 +34,8 @@ plugin inspect
     parameters, context, vocabulary
     modules[]              in the order of the forward pass
       id, weight_bytes, state_bytes_token, state_bytes_sequence, flops_token, active_bytes_token
+    quantize, numerics     as asked, and what goes with it
+    weights                of all modules
 
 plugin test
   plugin, model, passed

@@ -71,20 +71,21 @@ func (g *global) modelsHere(ctx context.Context, c *config.Config) modelsDocumen
 	d := modelsDocument{Host: c.Server.Listen, Running: err == nil, Models: []modelLine{}}
 	for _, m := range c.Models {
 		r := served[m.ID]
-		d.Models = append(d.Models, modelLine{m.ID, list(m.Aliases), m.Path, m.Plugin, r.State, r.Reason, r.Context, r.RetryAt, r.WaitsFor})
+		d.Models = append(d.Models, modelLine{m.ID, list(m.Aliases), m.Path, m.Plugin, r.State, r.Reason, r.Context, r.RetryAt, r.WaitsFor,
+			m.Quantize, string(m.Numerics)})
 	}
 	return d
 }
 
 func (g *global) listModels(d modelsDocument) error {
 	w := tabwriter.NewWriter(g.std.out, 0, 8, 2, ' ', 0)
-	fmt.Fprintln(w, "MODEL\tSTATE\tCONTEXT\tPATH")
+	fmt.Fprintln(w, "MODEL\tSTATE\tCONTEXT\tQUANTIZE\tPATH")
 	for _, m := range d.Models {
 		positions := "-"
 		if m.Context > 0 {
 			positions = strconv.Itoa(m.Context)
 		}
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", m.ID, cmp.Or(m.State, "-"), positions, cmp.Or(m.Path, "-"))
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", m.ID, cmp.Or(m.State, "-"), positions, cmp.Or(m.Quantize, "-"), cmp.Or(m.Path, "-"))
 	}
 	if err := w.Flush(); err != nil {
 		return err

@@ -80,6 +80,7 @@ type Model struct {
 	Plugin  string // "": the one plugin whose Inspect claims the checkpoint
 
 	Context  int // positions; 0: the checkpoint's
+	Quantize string // "q8", "q4" or "": the checkpoint's own weights
 	Numerics sdk.Numerics
 	Weights  string // "file" or "dummy"
 	Layers   int    // 0: all
@@ -102,6 +103,7 @@ func (m Model) Inspect() sdk.InspectRequest {
 	return sdk.InspectRequest{
 		Path:     m.Path,
 		Context:  m.Context,
+		Quantize: m.Quantize,
 		Numerics: m.Numerics,
 		Layers:   m.Layers,
 		Weights:  m.Weights,

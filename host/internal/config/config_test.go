@@ -174,6 +174,28 @@ path = "./model/"
 	}
 }
 
+// Quantised weights are computed with fast numerics unless the entry says otherwise; the plugin is asked for both.
+func TestWhatGoesWithQuantisedWeights(t *testing.T) {
+	for _, c := range []struct {
+		entry, quantize string
+		numerics        sdk.Numerics
+	}{
+		{``, "", sdk.NumericsExact},
+		{`numerics = "fast"`, "", sdk.NumericsFast},
+		{`quantize = "q8"`, "q8", sdk.NumericsFast},
+		{`quantize = "q4"`, "q4", sdk.NumericsFast},
+		{"quantize = \"q4\"\nnumerics = \"exact\"", "q4", sdk.NumericsExact},
+	} {
+		read, err := parse("models.toml", []byte("[[model]]\nid = \"m\"\npath = \"model\"\n"+c.entry), anywhere)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if asked := read.Models[0].Inspect(); asked.Quantize != c.quantize || asked.Numerics != c.numerics {
+			t.Errorf("%s: asked for %q, %q", c.entry, asked.Quantize, asked.Numerics)
+		}
+	}
+}
+
 // Each mistake is told with its line, its key and what was expected.
 func TestMistakes(t *testing.T) {
 	const model = "[[model]]\nid = \"m\"\npath = \"model\"\n"
@@ -229,7 +251,8 @@ func TestMistakes(t *testing.T) {
 		{"environment value", model + "[model.env]\nA = 1", `models.toml:5: model[0].env.A: expected a string, found the number 1`},
 		{"environment name", model + "[model.env]\n\"A-B\" = \"1\"", `models.toml:5: model[0].env.A-B: is no name of an environment variable`},
 		{"environment of the handshake", model + "[model.env]\nPLUGIN_CLIENT_CERT = \"\"", `models.toml:5: model[0].env.PLUGIN_CLIENT_CERT: names that begin with PLUGIN_ belong to the handshake with the plugin`},
-		{"quantize", model + `quantize = "q8"`, `models.toml:4: model[0].quantize: quantised weights are not built yet; the checkpoint's own are used; remove the key`},
+		{"another form", model + `quantize = "q5"`, `models.toml:4: model[0].quantize: "q5" is not built; expected "q8" or "q4", or leave it out to keep the checkpoint's own weights`},
+		{"quantize as a number", model + `quantize = 8`, `models.toml:4: model[0].quantize: expected "q8" or "q4", found the number 8`},
 		{"numerics as a switch", model + `numerics = true`, `models.toml:4: model[0].numerics: expected "exact" or "fast", found`},
 		{"other numerics", model + `numerics = "quick"`, `models.toml:4: model[0].numerics: "quick" is no mode; expected "exact" or "fast"`},
 		{"keep_alive", model + `keep_alive = "5m"`, `models.toml:4: model[0].keep_alive: unloading idle models is not built yet; every model stays loaded; remove the key`},

@@ -189,8 +189,8 @@ func (r *reader) model(t *table, devices []Device, names map[string]int) Model {
 	m.Path = r.checkpointOf(t, m.Path)
 	m.Devices = modelDevices(t, devices)
 	m.Env = r.environment(t.sub("env"))
-	m.Numerics = numerics(t)
-	t.notYet("quantize", "quantised weights are not built yet; the checkpoint's own are used")
+	m.Quantize = quantize(t)
+	m.Numerics = numerics(t, m.Quantize)
 	t.notYet("keep_alive", "unloading idle models is not built yet; every model stays loaded")
 	t.notYet("pin", "pinning is not built yet; move layers by order instead")
 	t.finish()
@@ -269,9 +269,30 @@ func modelDevices(t *table, devices []Device) []string {
 	return list
 }
 
-func numerics(t *table) sdk.Numerics {
+// quantize is what weights are quantised to; "" keeps the checkpoint's own.
+func quantize(t *table) string {
+	const expected = `"q8" or "q4"`
+	form := t.text("quantize", "", expected)
+	if form != "" && form != "q8" && form != "q4" {
+		t.problem("quantize", "%q is not built; expected %s, or leave it out to keep the checkpoint's own weights", shorten(form), expected)
+	}
+	return form
+}
+
+// DefaultNumerics are what an entry has that says nothing of them. Whoever quantises wants speed more than the last bits.
+func DefaultNumerics(quantize string) sdk.Numerics {
+	if quantize != "" {
+		return sdk.NumericsFast
+	}
+	return sdk.NumericsExact
+}
+
+func numerics(t *table, quantize string) sdk.Numerics {
 	const expected = `"exact" or "fast"`
-	mode := sdk.Numerics(t.text("numerics", string(sdk.NumericsExact), expected))
+	mode := sdk.Numerics(t.text("numerics", "", expected))
+	if mode == "" {
+		return DefaultNumerics(quantize)
+	}
 	if mode != sdk.NumericsExact && mode != sdk.NumericsFast {
 		t.problem("numerics", "%q is no mode; expected %s", shorten(string(mode)), expected)
 	}
