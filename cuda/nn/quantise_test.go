@@ -78,11 +78,23 @@ func TestFormsThatThereAreNot(t *testing.T) {
 	}
 }
 
+// invented has its matrices in a type, and in bf16 what is none.
+type invented cuda.DType
+
+func (invented) Names() []string { return nil }
+
+func (i invented) Get(name string, shape []int) (weights.View, bool) {
+	if len(shape) != 2 {
+		return weights.Dummy(1, cuda.BF16).Get(name, shape)
+	}
+	return weights.Dummy(1, cuda.DType(i)).Get(name, shape)
+}
+
 // bindWide gives the model weights of a type.
 func bindWide(t *testing.T, dtype cuda.DType) (*wide, *Bound) {
 	t.Helper()
 	m := newWide()
-	b, err := Bind(m, weights.Dummy(1, dtype), BindOptions{Quantise: cuda.Q8, FP8Block: [2]int{24, 40}})
+	b, err := Bind(m, invented(dtype), BindOptions{Quantise: cuda.Q8, FP8Block: [2]int{24, 40}})
 	if err != nil {
 		t.Fatal(err)
 	}

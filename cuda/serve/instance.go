@@ -26,7 +26,7 @@ type instance struct {
 	engine  *engine.Engine
 	vigil   *vigil
 	made    []cuda.Memory // quantised weights
-	eyes    *eyes // nil: the model sees nothing
+	eyes    *eyes         // nil: the model sees nothing
 	layout  sdk.LayerTable
 	context int
 	stop    context.CancelFunc

@@ -1,6 +1,7 @@
 package weights
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -363,5 +364,70 @@ func TestOtherBusErrorsAreGos(t *testing.T) {
 	out, err := cmd.CombinedOutput()
 	if err == nil || strings.Contains(string(out), "read ") || !strings.Contains(string(out), "SIGBUS") {
 		t.Errorf("the process ended with %v:\n%s", err, out)
+	}
+}
+
+// resident is what this process has in memory of a mapped file.
+func resident(t *testing.T, path string) (kb int) {
+	t.Helper()
+	maps, err := os.ReadFile("/proc/self/smaps")
+	if err != nil {
+		t.Skip("needs /proc: ", err)
+	}
+	inside := false
+	for line := range strings.Lines(string(maps)) {
+		if !strings.Contains(line, "kB") && !strings.HasPrefix(line, "VmFlags") { // the line that begins a mapping
+			inside = strings.HasSuffix(strings.TrimSpace(line), path)
+		}
+		var n int
+		if _, err := fmt.Sscanf(line, "Rss: %d kB", &n); err == nil && inside {
+			kb += n
+		}
+	}
+	return kb
+}
+
+// What was discarded of a file takes no memory any more, and is there when it is read again. What lies elsewhere is left alone.
+func TestDiscardGivesPagesBack(t *testing.T) {
+	data := make([]byte, 2<<20)
+	for i := range data {
+		data[i] = byte(i % 251)
+	}
+	file := build(fmt.Sprintf(`{"w":{"dtype":"U8","shape":[%d],"data_offsets":[0,%d]}}`, len(data), len(data)), string(data))
+	path := filepath.Join(t.TempDir(), "model.safetensors")
+	if err := os.WriteFile(path, file, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	c, err := OpenFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	v, _ := c.Get("w", nil)
+	sum := func() (n int) {
+		for _, b := range v.Data {
+			n += int(b)
+		}
+		return n
+	}
+	before, has := sum(), resident(t, path)
+	tensor, err := cuda.HostTensor(v.Data, cuda.U8, len(v.Data))
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.Discard(tensor)
+	if left := resident(t, path); has < 2<<10 || left > 64 {
+		t.Errorf("%d kB of 2048 were in memory, %d are left", has, left)
+	}
+	if sum() != before {
+		t.Error("the file reads otherwise")
+	}
+	own, err := cuda.HostTensor(data, cuda.U8, len(data))
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.Discard(own)
+	if !bytes.Equal(data, v.Data) {
+		t.Error("memory that is not the file's was given back")
 	}
 }

@@ -1,6 +1,7 @@
 package servetest
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -13,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/inference-pio/inference-pio/cuda"
 	"github.com/inference-pio/inference-pio/cuda/nn/nntest"
 	"github.com/inference-pio/inference-pio/sdk"
 	"github.com/inference-pio/inference-pio/sdk/client"
@@ -35,7 +37,8 @@ func (p Plugin) TinyInProcess(b *testing.B) {
 // Load writes a checkpoint of a published config, of its first layers if layers > 0, and times its Load through the contract. Beside
 // the time of a load it reports the gigabytes of the file; the megabytes of memory of its own that the process has more after the
 // first load, the weights being mapped from the file; and the time until the first prompt, one token, has an answer, with the gigabytes
-// of weights that it reads in a second. The file was just written and is in memory; the tokenizer is that of the tiny checkpoint.
+// of weights that it reads in a second. So with weights that are quantised, of which it also reports the gigabytes of the file that are
+// quantised in a second. The file was just written and is in memory; the tokenizer is that of the tiny checkpoint.
 func (p Plugin) Load(b *testing.B, config []byte, layers int) {
 	dir := b.TempDir()
 	bytes, err := p.Suite(nntest.Suite{}).Write(dir, config, layers)
@@ -54,9 +57,15 @@ func (p Plugin) Load(b *testing.B, config []byte, layers int) {
 			b.Fatal(err)
 		}
 	}
-	req := sdk.LoadRequest{InspectRequest: sdk.InspectRequest{Path: dir, Layers: layers, Context: 4096, MaxSequences: 1}}
-	p.loads(b, req)
-	b.ReportMetric(float64(bytes)/1e9, "GB")
+	for _, quantize := range []string{"", cuda.Q8, cuda.Q4} {
+		b.Run(cmp.Or(quantize, "file"), func(b *testing.B) {
+			p.loads(b, sdk.LoadRequest{InspectRequest: sdk.InspectRequest{Path: dir, Layers: layers, Context: 4096, MaxSequences: 1, Quantize: quantize}})
+			b.ReportMetric(float64(bytes)/1e9, "GB")
+			if quantize != "" {
+				b.ReportMetric(float64(bytes)*float64(b.N)/1e9/b.Elapsed().Seconds(), "GB/s-quantised")
+			}
+		})
+	}
 }
 
 // loads times loads, and looks closer at the first.

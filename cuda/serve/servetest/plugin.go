@@ -52,6 +52,7 @@ func (p Plugin) Test(t *testing.T) {
 	t.Run("Shares", p.Shares)
 	t.Run("Fast", p.Fast)
 	t.Run("Packed", p.Packed)
+	t.Run("Quantised", p.Quantised)
 	t.Run("Readme", func(t *testing.T) { p.Readme(t) })
 	t.Run("LayerTables", func(t *testing.T) { p.LayerTables(t) })
 	t.Run("Rows", func(t *testing.T) { p.TableRows(t) })

@@ -79,7 +79,7 @@ type Model struct {
 	Path    string // absolute
 	Plugin  string // "": the one plugin whose Inspect claims the checkpoint
 
-	Context  int // positions; 0: the checkpoint's
+	Context  int    // positions; 0: the checkpoint's
 	Quantize string // "q8", "q4" or "": the checkpoint's own weights
 	Numerics sdk.Numerics
 	Weights  string // "file" or "dummy"

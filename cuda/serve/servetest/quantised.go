@@ -1,0 +1,109 @@
+package servetest
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/inference-pio/inference-pio/cuda"
+	"github.com/inference-pio/inference-pio/sdk"
+	"github.com/inference-pio/inference-pio/sdk/plan"
+)
+
+// quantised.go has a plugin quantise the weights of its checkpoints.
+
+// Quantised loads each checkpoint in q8 and q4: it takes what Inspect says, has what fits into the least, and an answer is the same to the
+// token wherever it is resumed, also by another process, and while a layer is on another device.
+func (p Plugin) Quantised(t *testing.T) {
+	p.Each(t, func(t *testing.T, dir string) {
+		last := p.weightBytes(t, sdk.InspectRequest{Path: dir})
+		for _, form := range []string{cuda.Q8, cuda.Q4} {
+			req := sdk.InspectRequest{Path: dir, Quantize: form, Context: 256, MaxSequences: 3}
+			bytes := p.weightBytes(t, req)
+			if bytes >= last && !(form == cuda.Q8 && strings.Contains(dir, "fp8")) { // which has 8 bits already
+				t.Errorf("weights in %s take %d bytes, with more bits %d", form, bytes, last)
+			}
+			last = bytes
+			t.Run(form, func(t *testing.T) { p.quantised(t, req) })
+		}
+	})
+}
+
+func (p Plugin) quantised(t *testing.T, req sdk.InspectRequest) {
+	table := p.inspected(t, req)
+	need := plan.NeedOf(table, req)
+	if need.Active != need.Weights {
+		t.Errorf("%d bytes of weights need not be in memory, where they are alone", need.Weights-need.Active)
+	}
+	p.within(t, req, need.Least())
+	p.tooLittle(t, req, need)
+	p.fills(t, req, table)
+	req.Context = 1024
+	p.staysTheSame(t, req)
+}
+
+// fills loads the model into what its table adds up to, and compares with what is used.
+func (p Plugin) fills(t *testing.T, req sdk.InspectRequest, table sdk.LayerTable) {
+	want, states := table.ScratchBytes, int64(req.MaxSequences+table.Snapshots)
+	for _, m := range table.Modules {
+		want += m.WeightBytes + int64(req.MaxSequences*req.Context)*m.StateBytesToken + states*m.StateBytesSeq
+	}
+	loaded := p.Idle(t)
+	told, last := 0, int64(0)
+	got, err := loaded.Load(t.Context(), sdk.LoadRequest{InspectRequest: req, Devices: []sdk.DeviceBudget{{Name: "cpu", Bytes: want}}}, func(s sdk.Progress) {
+		if s.Stage == "quantize" {
+			if told++; s.Done < last || s.Done > s.Total {
+				t.Errorf("%d bytes of %d are made, after %d", s.Done, s.Total, last)
+			}
+			last = s.Done
+		}
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if told < 2 {
+		t.Errorf("progress is told %d times", told)
+	}
+	for i, m := range got.Modules {
+		if m.WeightBytes != table.Modules[i].WeightBytes {
+			t.Errorf("%s has %d bytes; Inspect says %d", m.ID, m.WeightBytes, table.Modules[i].WeightBytes)
+		}
+	}
+	cpu := NewOrders(t, loaded).Query().Devices[0]
+	if slack := want - cpu.Used; slack < 0 || slack > 64*int64(len(table.Modules))*4 { // states are aligned, and may be by nothing
+		t.Errorf("%d bytes are used, the table adds up to %d", cpu.Used, want)
+	}
+}
+
+// staysTheSame compares an answer with itself: resumed in another process, and with a layer that moves.
+func (p Plugin) staysTheSame(t *testing.T, ask sdk.InspectRequest) {
+	load := sdk.LoadRequest{InspectRequest: ask, Devices: []sdk.DeviceBudget{{Name: "cpu"}, {Name: "far", Bytes: 1 << 30}}}
+	req := Sampled(t, ask.Path)
+	one := p.Loaded(t, load)
+	NewOrders(t, one).Move("layers.0", "cpu")
+	want := IDs(Tokens(t, one, req, nil))
+	again := p.Loaded(t, load)
+	orders := NewOrders(t, again)
+	for _, n := range []int{0, 1, len(want) / 2, len(want) - 1} {
+		resumed := req
+		resumed.Resume = &sdk.Resume{Prompt: req.Tokens, Generated: want[:n]}
+		got := Tokens(t, again, resumed, func(n int) {
+			switch n % 8 {
+			case 2:
+				orders.Move("layers.0", "far")
+			case 6:
+				orders.Move("layers.0", "cpu")
+			}
+		})
+		SameIDs(t, fmt.Sprintf("after %d tokens the ids", n), IDs(got), want[n:])
+	}
+}
+
+// weightBytes is what weights take.
+func (p Plugin) weightBytes(t *testing.T, req sdk.InspectRequest) (n int64) {
+	t.Helper()
+	for _, m := range p.inspected(t, req).Modules {
+		n += m.WeightBytes
+	}
+	return n
+}
