@@ -138,3 +138,40 @@ func TestScaledWeightsMove(t *testing.T) {
 		t.Errorf("filled from a matrix of another shape: %v", err)
 	}
 }
+
+// Rows of a matrix are where they are in the whole, in each plane; where no block ends there is no cut.
+func TestRowsOfAMatrix(t *testing.T) {
+	l, err := cuda.BlockScaled(24, 40, cuda.F32)
+	must(t, err)
+	m, err := cuda.HostMatrix(l, 60, 100, bytesFor(60*100), bytesFor(3*3*4))
+	must(t, err)
+	q4, c := cuda.Quantised(cuda.Q4), cpu.New(1)
+	defer c.Close()
+	mem, err := c.Alloc(q4.DeviceBytes(60, 300), cuda.ForWeights)
+	must(t, err)
+	defer c.Free(mem)
+	packed, err := q4.Lay(c, mem, 0, 60, 300)
+	must(t, err)
+	for _, tt := range []struct {
+		m        cuda.Matrix
+		from, to int
+		offsets  []int // of planes; nil: it cannot be cut there
+	}{
+		{m, 0, 60, []int{0, 0}}, {m, 24, 48, []int{24 * 100, 3 * 4}}, {m, 48, 60, []int{48 * 100, 6 * 4}}, {m, 60, 60, []int{60 * 100, 2 * 3 * 4}},
+		{m, 0, 16, nil}, {m, 16, 60, nil}, {m, 48, 24, nil}, {m, 0, 72, nil}, {m, -24, 24, nil}, {cuda.Matrix{}, 0, 0, nil},
+		{packed, 32, 60, []int{2 * 3 * 1024, 2 * 3 * 64}}, {packed, 16, 32, []int{3 * 1024, 3 * 64}}, {packed, 24, 48, nil},
+	} {
+		s, err := tt.m.Slice(tt.from, tt.to)
+		if (err == nil) != (tt.offsets != nil) {
+			t.Errorf("rows %d to %d of %v: %v", tt.from, tt.to, tt.m, err)
+		}
+		if err != nil {
+			continue
+		}
+		for i, want := range tt.offsets {
+			if got := uintptr(s.Pointer(i)) - uintptr(tt.m.Pointer(i)); s.Rows != tt.to-tt.from || s.Cols != tt.m.Cols || int(got) != want {
+				t.Errorf("rows %d to %d of %v: %v, plane %d at byte %d, not %d", tt.from, tt.to, tt.m, s, i, got, want)
+			}
+		}
+	}
+}

@@ -372,7 +372,7 @@ func resident(t *testing.T, path string) (kb int) {
 	t.Helper()
 	maps, err := os.ReadFile("/proc/self/smaps")
 	if err != nil {
-		t.Skip("needs /proc: ", err)
+		t.Skip("capability: /proc tells what a mapping has in memory: ", err)
 	}
 	inside := false
 	for line := range strings.Lines(string(maps)) {

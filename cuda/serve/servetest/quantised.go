@@ -6,7 +6,10 @@ import (
 	"testing"
 
 	"github.com/inference-pio/inference-pio/cuda"
+	"github.com/inference-pio/inference-pio/cuda/cpu"
+	"github.com/inference-pio/inference-pio/cuda/far"
 	"github.com/inference-pio/inference-pio/sdk"
+	"github.com/inference-pio/inference-pio/sdk/client"
 	"github.com/inference-pio/inference-pio/sdk/plan"
 )
 
@@ -42,37 +45,53 @@ func (p Plugin) quantised(t *testing.T, req sdk.InspectRequest) {
 	p.staysTheSame(t, req)
 }
 
-// fills loads the model into what its table adds up to, and compares with what is used.
+// fills loads the model with its weights as the file has them and quantised: what is used differs by what tables say of weights.
 func (p Plugin) fills(t *testing.T, req sdk.InspectRequest, table sdk.LayerTable) {
-	want, states := table.ScratchBytes, int64(req.MaxSequences+table.Snapshots)
-	for _, m := range table.Modules {
-		want += m.WeightBytes + int64(req.MaxSequences*req.Context)*m.StateBytesToken + states*m.StateBytesSeq
+	load := sdk.LoadRequest{InspectRequest: req, Devices: []sdk.DeviceBudget{{Name: "cpu", Bytes: 1 << 34}}}
+	load.Numerics = sdk.NumericsExact
+	file := p.Loaded(t, sdk.LoadRequest{InspectRequest: unquantised(load.InspectRequest), Devices: load.Devices})
+	var memory *cpu.Device
+	p.Family.Far = func(c *cpu.Device) *far.Machine {
+		memory = c
+		return far.NewMachine(c, far.Now())
 	}
-	loaded := p.Idle(t)
-	told, last := 0, int64(0)
-	got, err := loaded.Load(t.Context(), sdk.LoadRequest{InspectRequest: req, Devices: []sdk.DeviceBudget{{Name: "cpu", Bytes: want}}}, func(s sdk.Progress) {
+	told, last, quantised := 0, sdk.Progress{}, p.Idle(t)
+	got, err := quantised.Load(t.Context(), load, func(s sdk.Progress) {
 		if s.Stage == "quantize" {
-			if told++; s.Done < last || s.Done > s.Total {
-				t.Errorf("%d bytes of %d are made, after %d", s.Done, s.Total, last)
+			if told++; s.Done < last.Done || s.Done > s.Total {
+				t.Errorf("%d bytes of %d are made, after %d", s.Done, s.Total, last.Done)
 			}
-			last = s.Done
+			last = s
 		}
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if told < 2 {
-		t.Errorf("progress is told %d times", told)
+	if told < 2 || last.Done != last.Total {
+		t.Errorf("progress is told %d times, at last %+v", told, last)
 	}
 	for i, m := range got.Modules {
 		if m.WeightBytes != table.Modules[i].WeightBytes {
 			t.Errorf("%s has %d bytes; Inspect says %d", m.ID, m.WeightBytes, table.Modules[i].WeightBytes)
 		}
 	}
-	cpu := NewOrders(t, loaded).Query().Devices[0]
-	if slack := want - cpu.Used; slack < 0 || slack > 64*int64(len(table.Modules))*4 { // states are aligned, and may be by nothing
-		t.Errorf("%d bytes are used, the table adds up to %d", cpu.Used, want)
+	used := func(c *client.Client) int64 { return NewOrders(t, c).Query().Devices[0].Used }
+	saved, want := used(file)-used(quantised), p.weightBytes(t, unquantised(req))-p.weightBytes(t, req)
+	if saved != want {
+		t.Errorf("%d bytes less are used, by the tables it would be %d", saved, want)
 	}
+	before := memory.Usage().For[cuda.ForWeights]
+	if err := quantised.Unload(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if given := before - memory.Usage().For[cuda.ForWeights]; given != last.Total {
+		t.Errorf("%d of %d bytes that were quantised are given back", given, last.Total)
+	}
+}
+
+func unquantised(req sdk.InspectRequest) sdk.InspectRequest {
+	req.Quantize = ""
+	return req
 }
 
 // staysTheSame compares an answer with itself: resumed in another process, and with a layer that moves.
