@@ -43,6 +43,7 @@ func (f Family) load(ctx context.Context, req sdk.LoadRequest, progress func(sdk
 	if err != nil {
 		return nil, errors.Join(sdk.Errorf(sdk.ReasonInvalid, "%w", err), o.close())
 	}
+	o.mapAhead()
 	i := &instance{opened: *o, cpu: c, stop: func() {}}
 	defer func() {
 		if err != nil {

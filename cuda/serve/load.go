@@ -225,6 +225,27 @@ func beyond(name string, layers int) bool {
 	return n >= layers
 }
 
+// mapAhead has the pages mapped that every token reads, in the order of the forward pass, while the rest of the load goes on. Experts and
+// towers are mapped as they are read.
+func (o *opened) mapAhead() {
+	if o.checkpoint == nil {
+		return
+	}
+	var data [][]byte
+	for _, m := range o.bound.Modules {
+		if isExpert(m) || inTower(m.ID) {
+			continue
+		}
+		for _, w := range m.Weights {
+			file := w.File()
+			for plane := range file.Layout.Planes {
+				data = append(data, file.Plane(plane).Raw())
+			}
+		}
+	}
+	o.checkpoint.Ahead(data)
+}
+
 // table lists the modules, for a context.
 func (o *opened) table(context int) sdk.LayerTable {
 	caches := o.caches()

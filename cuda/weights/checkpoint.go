@@ -30,6 +30,7 @@ type Checkpoint struct {
 	files   []*mapped
 	tensors map[string]View
 	names   []string
+	ahead   ahead
 }
 
 // mapped is one file in memory.
@@ -270,6 +271,7 @@ func (c *Checkpoint) Discard(piece cuda.Tensor) {
 
 // Close unmaps the files. No View may be used after it.
 func (c *Checkpoint) Close() error {
+	c.ahead.stop()
 	var errs []error
 	for _, m := range c.files {
 		errs = append(errs, m.close())

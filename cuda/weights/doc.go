@@ -4,6 +4,8 @@
 // single file; [ReadHeader] reads only names and shapes; [Dummy] invents weights of whatever shape it is asked for. What
 // loads a model meets all of them as a [Source].
 //
+// Pages of a mapped file are read when they are first touched; [Checkpoint.Ahead] maps those that lie in memory before that.
+//
 // # Files are not trusted
 //
 // A header is bounded in size, every offset is checked with arithmetic that cannot overflow, and the tensors must tile the
