@@ -8,7 +8,7 @@ SOAK_SEED ?= 1
 RACE := ./sdk/... ./host/... ./cuda/far/... ./cuda/serve/...
 
 .DEFAULT_GOAL := help
-.PHONY: help build run test race lint api generate bench soak fuzz clients mutants
+.PHONY: help build run test race lint api generate bench soak fuzz clients mutants emulate
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /\1|/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "make %-9s %s\n", $$1, $$2}'
@@ -24,6 +24,9 @@ run: build ## serve the embedded tiny models on http://127.0.0.1:8080
 test: ## all tests (what the continuous integration runs)
 	go vet ./...
 	go test -timeout 20m ./...
+
+emulate: ## the kernels' tests through the tables for AVX-512 and AMX, against a model of their instructions
+	go test -timeout 60m -tags pio_model ./cuda/cpu
 
 race: ## the concurrent parts under the race detector
 	go test -race -timeout 30m $(RACE)

@@ -271,6 +271,6 @@ INLINE void codes_few(int layout, int fast, const matmul_args *a, size_t task) {
 }
 
 INLINE void codes_many(int layout, int fast, const matmul_args *a, size_t task) {
-  span rows = part_of(task / a->out_tasks, ROWS_MANY, a->rows), outs = part_of(task % a->out_tasks, OUTS_MANY, a->out);
+  span rows = part_of(task / a->out_tasks, a->rows_per_task, a->rows), outs = part_of(task % a->out_tasks, OUTS_MANY, a->out);
   (fast ? coded_outs : exact_outs)(layout, a, rows.from, rows.to, outs.from, outs.to);
 }

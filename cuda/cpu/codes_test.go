@@ -7,7 +7,6 @@ import (
 	"testing"
 
 	"github.com/inference-pio/inference-pio/cuda"
-	"github.com/inference-pio/inference-pio/cuda/cpu"
 	"github.com/inference-pio/inference-pio/cuda/spec"
 )
 
@@ -40,15 +39,6 @@ func randomCodes(rng *rand.Rand, layout string, rows, cols int) cuda.Matrix {
 func factorAt(w cuda.Matrix, row, col int) []byte {
 	block := row/16*((w.Cols+127)/128) + col/128
 	return w.Plane(1).Raw()[block*w.Layout.Planes[1].Bytes+row%16*2:][:2]
-}
-
-// eachFast is eachTable with fast numerics.
-func eachFast(t *testing.T, f func(t *testing.T, d *device)) {
-	for _, name := range cpu.Tables() {
-		t.Run(name, func(t *testing.T) {
-			f(t, openDevice(t, cpu.Options{Threads: 3, Table: name, Numerics: cpu.Fast}))
-		})
-	}
 }
 
 // codedSizes are rows, in, out around the borders of groups of outs, of blocks of columns and of their quarters, few rows and many.

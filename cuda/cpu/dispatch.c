@@ -4,21 +4,59 @@
 #include "kernels.h"
 
 #include <stdlib.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 extern const pio_kernels pio_portable, pio_portable_fast;
 #if defined(__x86_64__)
-extern const pio_kernels pio_avx2, pio_avx2_fast;
+extern const pio_kernels pio_amx, pio_avx512bf16, pio_avx512, pio_avx512_fast, pio_avx2, pio_avx2_fast;
 
+// What the processor says of itself and the system keeps of its registers; its make and model say nothing.
 static int has_avx2(void) {
   __builtin_cpu_init();
-  return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("f16c");
+  return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("bmi2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("f16c");
 }
+
+// offered says whether a table may be taken that no machine of ours had the instructions of: if the environment variable PIO_CPU names it.
+// What it computes was compared with a model of these instructions; its speed is not known.
+#ifdef PIO_MODEL // whose instructions are C
+static int offered(const char *name) { return name != NULL; }
+static int has_avx512(void) { return has_avx2(); }
+static int has_avx512bf16(void) { return has_avx2(); }
+static int has_amx(void) { return has_avx2(); }
+#else
+static int offered(const char *name) {
+  const char *asked = getenv("PIO_CPU");
+  return asked && strcmp(asked, name) == 0;
+}
+
+static int has_avx512(void) {
+  return has_avx2() && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
+         __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512vnni");
+}
+
+static int has_avx512bf16(void) { return has_avx512() && __builtin_cpu_supports("avx512bf16"); }
+
+// A process asks Linux for the registers of AMX, 8 KiB of each thread that uses them. A sandbox may refuse, a kernel before 5.16 does not
+// know the question, and it is refused while a thread handles signals on a stack too small to put them away.
+static int has_amx(void) {
+  enum { ARCH_REQ_XCOMP_PERM = 0x1023, XFEATURE_XTILEDATA = 18 };
+  return has_avx512bf16() && __builtin_cpu_supports("amx-tile") && __builtin_cpu_supports("amx-bf16") && __builtin_cpu_supports("amx-int8") &&
+         syscall(SYS_arch_prctl, ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA) == 0;
+}
+#endif
 #endif
 
 const pio_kernels *pio_kernels_at(int i) {
-  const pio_kernels *all[5];
+  const pio_kernels *all[9];
   int n = 0;
 #if defined(__x86_64__)
+  if (offered("amx") && has_amx())
+    all[n++] = &pio_amx;
+  if (offered("avx512bf16") && has_avx512bf16())
+    all[n++] = &pio_avx512bf16;
+  if (offered("avx512") && has_avx512())
+    all[n++] = &pio_avx512_fast, all[n++] = &pio_avx512;
   if (has_avx2())
     all[n++] = &pio_avx2_fast, all[n++] = &pio_avx2;
 #endif

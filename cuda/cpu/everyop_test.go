@@ -30,7 +30,7 @@ func TestTheTwoListsOfOpsAgree(t *testing.T) {
 	if got := cpu.Ops(); !slices.Equal(got, append(want, "pack")) {
 		t.Errorf("the kernels' ops are %v and cuda's are %v: run make generate", got, want)
 	}
-	eachTable(t, func(t *testing.T, d *device) {
+	eachNumerics(t, func(t *testing.T, d *device) {
 		for _, name := range cpu.Ops() {
 			if !d.Has(name) {
 				t.Errorf("no kernel for %q", name)
@@ -90,7 +90,7 @@ func withoutList(files map[string]string) map[string]string {
 
 // TestEveryOpIsTheSameOnAnyNumberOfThreads, of one row and of many.
 func TestEveryOpIsTheSameOnAnyNumberOfThreads(t *testing.T) {
-	eachTable(t, func(t *testing.T, d *device) {
+	eachNumerics(t, func(t *testing.T, d *device) {
 		one, many := newDevice(t, 1, lastName(t)), newDevice(t, 7, lastName(t))
 		for _, code := range cuda.OpCodes() {
 			for _, rows := range []int{1, 2, 70, 1000} {
@@ -110,7 +110,7 @@ func TestEveryOpIsTheSameOnAnyNumberOfThreads(t *testing.T) {
 // TestARowThatIsNoNumberStaysAlone: every third row of what an op takes holds no number, and the others come out as they would beside any.
 func TestARowThatIsNoNumberStaysAlone(t *testing.T) {
 	mixed := []cuda.OpCode{cuda.OpGather, cuda.OpIndexCopy, cuda.OpIndexAdd, cuda.OpHeadsFirst, cuda.OpCausalConv, cuda.OpDeltaRule, cuda.OpCacheWrite}
-	eachTable(t, func(t *testing.T, d *device) {
+	eachNumerics(t, func(t *testing.T, d *device) {
 		for _, code := range cuda.OpCodes() {
 			if slices.Contains(mixed, code) {
 				continue // rows meet
@@ -144,7 +144,7 @@ func TestARowThatIsNoNumberStaysAlone(t *testing.T) {
 
 // TestNothingIsAlsoAnOperand: ops whose result has no elements do nothing, also where it has no address.
 func TestNothingIsAlsoAnOperand(t *testing.T) {
-	eachTable(t, func(t *testing.T, d *device) {
+	eachNumerics(t, func(t *testing.T, d *device) {
 		for _, code := range cuda.OpCodes() {
 			op := sample(rand.New(rand.NewPCG(74, 1)), code, 2)
 			out, _, _ := op.Operands()
@@ -183,7 +183,7 @@ var keysAndValues = map[cuda.OpCode][]int{cuda.OpAttention: {1, 2}, cuda.OpLaten
 
 // TestActivationsMayBeBF16: an op on them is the op on the same numbers in f32, and what it gives in bf16 is that rounded once.
 func TestActivationsMayBeBF16(t *testing.T) {
-	eachTable(t, func(t *testing.T, d *device) {
+	eachNumerics(t, func(t *testing.T, d *device) {
 		for _, code := range cuda.OpCodes() {
 			for _, rows := range []int{1, 70} {
 				op := sample(rand.New(rand.NewPCG(72, uint64(rows))), code, rows)

@@ -65,7 +65,7 @@ INLINE void fetch_ahead(int type, const strip *s, const char *row, size_t d) {
 
 // held keeps a vector that several products take in a register: compilers would rather read it again for each.
 INLINE V held(V v) {
-#if defined(__AVX2__)
+#if defined(__AVX2__) && !defined(PIO_MODEL)
   __asm__("" : "+v"(v));
 #endif
   return v;

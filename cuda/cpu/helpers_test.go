@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"path"
 	"slices"
+	"strings"
 	"testing"
 	"unsafe"
 
@@ -35,10 +36,14 @@ func (d *device) run(t testing.TB, op *cuda.Op) {
 	must(t, d.do(op))
 }
 
+// newDevice has a table by its name, the one for fast numerics if fast comes behind that.
 func newDevice(t testing.TB, threads int, table string) *device {
 	t.Helper()
-	return openDevice(t, cpu.Options{Threads: threads, Table: table})
+	name, fast := strings.CutSuffix(table, fast)
+	return openDevice(t, cpu.Options{Threads: threads, Table: name, Numerics: map[bool]string{false: cpu.Exact, true: cpu.Fast}[fast]})
 }
+
+const fast = "-fast"
 
 func openDevice(t testing.TB, o cpu.Options) *device {
 	t.Helper()
@@ -55,6 +60,19 @@ func eachTable(t *testing.T, f func(t *testing.T, d *device)) {
 	for _, name := range cpu.Tables() {
 		t.Run(name, func(t *testing.T) { f(t, newDevice(t, 3, name)) })
 	}
+}
+
+// eachFast is eachTable for fast numerics.
+func eachFast(t *testing.T, f func(t *testing.T, d *device)) {
+	for _, name := range cpu.FastTables() {
+		t.Run(name+fast, func(t *testing.T) { f(t, newDevice(t, 3, name+fast)) })
+	}
+}
+
+// eachNumerics is for what holds however numbers are rounded.
+func eachNumerics(t *testing.T, f func(t *testing.T, d *device)) {
+	eachTable(t, f)
+	eachFast(t, f)
 }
 
 // lastName is the kernel table of a subtest of eachTable.
@@ -120,10 +138,10 @@ func random(rng *rand.Rand, n int) []float32 {
 
 // The layouts that weights can have, f8e4m3 with factors of either type; and those of them that vectors can have.
 var (
-	layouts       = []string{"f32", "bf16", "f16", "f8e4m3", "bf16x8", "q8", "q4"}
-	vectorLayouts = []string{"f32", "bf16", "f16", "bf16x8"}
+	layouts       = []string{"f32", "bf16", "f16", "f8e4m3", "bf16x16", "q8", "q4"}
+	vectorLayouts = []string{"f32", "bf16", "f16", "bf16x16"}
 	plain         = map[string]cuda.DType{"f32": cuda.F32, "bf16": cuda.BF16, "f16": cuda.F16}
-	packed        = &cuda.Layout{Name: "bf16x8", Planes: []cuda.Plane{{Rows: 8, Cols: 8, Bytes: 128}}}
+	packed        = &cuda.Layout{Name: "bf16x16", Planes: []cuda.Plane{{Rows: 16, Cols: 32, Bytes: 1024}}}
 )
 
 // randomMatrix holds normal values rounded to the layout, at an address that is not aligned to it.
@@ -152,9 +170,10 @@ func randomMatrix(rng *rand.Rand, layout string, rows, cols int) cuda.Matrix {
 	return hostMatrix(cuda.Plain(typ), rows, cols, b)
 }
 
-// pack is the definition of bf16x8 written out: blocks of 8 rows by 8 columns, zeros where the matrix ends before a block does.
+// pack is the definition of bf16x16 written out: blocks of 16 rows by 32 columns, in which two columns after two have those of each row, and
+// zeros where the matrix ends before a block does.
 func pack(w cuda.Matrix) cuda.Matrix {
-	b := make([]byte, (w.Rows+7)/8*((w.Cols+7)/8)*128+1)[1:]
+	b := make([]byte, (w.Rows+15)/16*((w.Cols+31)/32)*1024+1)[1:]
 	to := hostMatrix(packed, w.Rows, w.Cols, b)
 	for i := range w.Rows * w.Cols {
 		copy(elementAt(to, i), elementAt(w, i))
@@ -167,7 +186,7 @@ func elementAt(w cuda.Matrix, i int) []byte {
 	at, size := i, w.Layout.Planes[0].Bytes
 	if w.Layout.Equal(packed) {
 		row, col := i/w.Cols, i%w.Cols
-		at, size = (row/8*((w.Cols+7)/8)+col/8)*64+row%8*8+col%8, 2
+		at, size = (row/16*((w.Cols+31)/32)+col/32)*512+col%32/2*32+row%16*2+col%2, 2
 	}
 	return w.Plane(0).Raw()[at*size:][:size]
 }

@@ -81,7 +81,8 @@ typedef struct {
   const char *name;
   // widen writes elements col..col+n-1 of a row as f32.
   void (*widen)(const pio_matrix *m, size_t row, size_t col, size_t n, float *to);
-  pio_task *few, *many; // matmul with few rows, and with many
+  pio_task *few, *many; // matmul with few rows, or NULL, and with many
+  size_t many_rows;     // that a task of many takes; 0: as many as most do
   pio_task *latent_query, *latent_value;
   // form makes a row of activations what few and many take, of so many bytes; NULL: they take it in f32.
   size_t (*form_bytes)(size_t cols);

@@ -7,7 +7,7 @@ enum {
   LATENT_ROWS = 8,      // of w, that are widened at once
   LATENT_COLUMNS = 256, // of a matrix that latent_query reads at once
   LATENT_VALUES = 48,   // that a task of latent_value computes
-  RANK_WIDE = 4096,     // elements of a latent whose matrix is in 8 bits or fewer, at most
+  RANK_WIDE = 4096,     // elements of a latent, at most, where rows of its matrix are widened before anything is multiplied by them
 };
 
 typedef struct {
@@ -23,7 +23,7 @@ typedef struct {
 // widen_row writes n elements of a row of w from column c on as f32. It asks for those of LATENT_ROWS rows further on.
 INLINE void widen_row(int layout, float *to, const latent_args *a, size_t row, size_t c, size_t n) {
   size_t size = size_of(layout);
-  if (layout != BF16X8 && !is_codes(layout)) {
+  if (layout != BF16X16 && !is_codes(layout)) {
     const char *ahead = element_at(layout, a->w, row, c) + LATENT_ROWS * a->rank * size;
     for (size_t b = 0; b < n * size; b += 64)
       v_prefetch(ahead + b);
@@ -108,7 +108,7 @@ INLINE void latent_dots(const int C, int layout, const latent_args *a, const cha
 INLINE void latent_values(const int C, int layout, const latent_args *a, size_t head, size_t o) {
   const char *w[4];
   size_t row = (head + 1) * a->group - a->own + o;
-  if (is_f8(layout) || is_codes(layout)) {
+  if (!is_plain(layout)) {
     float wide[4][RANK_WIDE];
     UNROLL for (int c = 0; c < C; c++) {
       widen_row(layout, wide[c], a, row + (size_t)c, 0, a->rank);
@@ -119,7 +119,7 @@ INLINE void latent_values(const int C, int layout, const latent_args *a, size_t 
   }
   UNROLL for (int c = 0; c < C; c++)
     w[c] = element_at(layout, a->w, row + (size_t)c, 0);
-  latent_dots(C, layout, a, w, ahead_of(layout, ROWS_MANY, C, a->rank), head, o);
+  latent_dots(C, layout, a, w, ahead_of(layout, C, a->rank), head, o);
 }
 
 // A task of latent_value is some values of one head, for all rows.
@@ -136,8 +136,8 @@ INLINE void latent_value(int layout, const latent_args *a, size_t task) {
 static const char *run_latent_value(pio_pool *p, const pio_op *op) {
   const pio_tensor *x = &op->in[0];
   const pio_matrix *w = &op->w[0];
-  if ((is_f8(w->layout) || is_codes(w->layout)) && w->cols > RANK_WIDE)
-    return "latents of more than 4096 elements, which are too many where their matrix is in 8 bits or fewer";
+  if (!is_plain(w->layout) && w->cols > RANK_WIDE)
+    return "latents of more than 4096 elements, which are too many where their matrix is not in f32, bf16 or f16";
   latent_args a = {.y = f32(&op->out[0]), .x = f32(x), .w = w, .rows = dim(x, 0), .heads = dim(x, 1), .rank = (size_t)w->cols,
                    .own = dim(&op->out[0], 2)};
   a.group = (size_t)w->rows / a.heads;

@@ -5,16 +5,15 @@
 //
 //	f32, bf16, f16        rows of elements one after the other, as files have them
 //	f8e4m3/f32, /bf16     the same in 8-bit floats, with a factor for each block: fp8.h
-//	bf16x8                bf16 in blocks of 8 rows by 8 columns, row of blocks by row of blocks, with zeros where the matrix ends
-//	                      before a block does: eight sums that run side by side read one stream
-
-//	q8, q4			codes of 8 and of 4 bits, for fast numerics: codes.h
+//	bf16x16               bf16 in blocks of 16 rows by 32 columns, row of blocks by row of blocks, with zeros where the matrix ends
+//	                      before a block does. Columns of a block go by in twos, as dot products of bf16 take them: for two after
+//	                      two, those of each row
+//	q8, q4                codes of 8 and of 4 bits: codes.h
 
 // Of those in PIO_STREAMS a row is elements that can be read one after the other, the codes of PIO_CODES are of 16 rows at once.
-#define PIO_STREAMS(X)                                                                                                 \
-  X(F32, "f32") X(BF16, "bf16") X(F16, "f16") X(F8_F32, "f8e4m3/f32") X(F8_BF16, "f8e4m3/bf16") X(BF16X8, "bf16x8")
+#define PIO_STREAMS(X) X(F32, "f32") X(BF16, "bf16") X(F16, "f16") X(F8_F32, "f8e4m3/f32") X(F8_BF16, "f8e4m3/bf16")
 #define PIO_CODES(X) X(Q8, "q8") X(Q4, "q4")
-#define PIO_LAYOUTS(X) PIO_STREAMS(X) PIO_CODES(X)
+#define PIO_LAYOUTS(X) PIO_STREAMS(X) X(BF16X16, "bf16x16") PIO_CODES(X)
 
 #define PIO_LAYOUT_NAME(LAYOUT, NAME) LAYOUT,
 enum { PIO_LAYOUTS(PIO_LAYOUT_NAME) LAYOUTS };
@@ -32,17 +31,17 @@ INLINE int is_plain(int layout) { return layout == F32 || layout == BF16 || layo
 // size_of is the bytes of an element, of codes at most.
 INLINE size_t size_of(int layout) { return layout == F32 ? 4 : is_f8(layout) || is_codes(layout) ? 1 : 2; }
 
-enum { PACK = 8 }; // rows and columns of a block of bf16x8
-_Static_assert((int)W == (int)PACK, "a vector is a row of a block");
+enum { TILE_ROWS = 16, TILE_COLS = 32, TILE = TILE_ROWS * TILE_COLS * 2 }; // of a block of bf16x16; its bytes
 
-// step_of is how far W elements of a row are from the next.
-INLINE size_t step_of(int layout) { return layout == BF16X8 ? PACK * PACK * 2 : W * size_of(layout); }
+// step_of is how far W elements of a row are from the next, where they follow each other.
+INLINE size_t step_of(int layout) { return W * size_of(layout); }
 
 INLINE const char *element_at(int layout, const pio_matrix *m, size_t row, size_t col) {
   const char *p = (const char *)m->plane[0];
   size_t cols = (size_t)m->cols;
-  if (layout == BF16X8)
-    return p + ((row / PACK * ceil_div(cols, PACK) + col / PACK) * PACK * PACK + row % PACK * PACK + col % PACK) * 2;
+  if (layout == BF16X16)
+    return p + (row / TILE_ROWS * ceil_div(cols, TILE_COLS) + col / TILE_COLS) * TILE + col % TILE_COLS / 2 * TILE_ROWS * 4 +
+           row % TILE_ROWS * 4 + col % 2 * 2;
   return p + (row * cols + col) * size_of(layout);
 }
 
@@ -50,7 +49,6 @@ INLINE const char *element_at(int layout, const pio_matrix *m, size_t row, size_
 INLINE V widen(int layout, const char *p) {
   switch (layout) {
   case BF16:
-  case BF16X8:
     return v_bf16(p);
   case F16:
     return v_f16(p);
@@ -85,10 +83,10 @@ INLINE void widen_elements(int layout, const pio_matrix *m, size_t row, size_t c
     fp8_widen(layout, to, w, factors_of(layout, m, row), col, n);
     return;
   }
-  if (layout == BF16X8 && col % PACK != 0) { // up to the end of the block
-    i = at_most(n, PACK - col % PACK);
-    v_store_n(to, widen_n(layout, w, i), i);
-    w = element_at(layout, m, row, col + i);
+  if (layout == BF16X16) {
+    for (; i < n; i++)
+      bf16_widen(to + i, element_at(layout, m, row, col + i), 1);
+    return;
   }
   for (; i + W <= n; i += W, w += step_of(layout))
     v_store(to + i, widen(layout, w));

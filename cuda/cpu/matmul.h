@@ -5,9 +5,9 @@
 // the first-level cache while the rows go by.
 
 enum {
-  FEW = 16,       // rows that few takes
-  ROWS_MANY = 96, // rows that many works on at once
-  OUTS_MANY = 32, // and outs
+  FEW = 16,               // rows that few takes
+  ROWS_MANY = 96 * 8 / W, // rows that many works on at once, so that their sums have one size
+  OUTS_MANY = 32,         // and outs
 };
 
 typedef struct {
@@ -18,7 +18,7 @@ typedef struct {
   const char *formed; // the rows of x in the form that the kernel takes, if that is another
   size_t formed_bytes; // of one
   size_t rows, in, out;
-  size_t outs_per_task, out_tasks;
+  size_t outs_per_task, out_tasks, rows_per_task;
 } matmul_args;
 
 INLINE float *y_row(const matmul_args *a, size_t r) { return a->y + (a->to ? (size_t)a->to[r] : r) * a->out; }
@@ -39,8 +39,7 @@ INLINE void dots(const int R, const int C, int layout, const float *const *x, co
     UNROLL for (int r = 0; r < R; r++)
       xv[r] = v_load(x[r] + k);
     UNROLL for (int c = 0; c < C; c++) {
-      if (layout != BF16X8 || c % 4 == 0) // of which a cache line has four
-        v_prefetch(w[c] + k * size + ahead);
+      v_prefetch(w[c] + k * size + ahead);
       V wv = widen(layout, w[c] + k * size);
       UNROLL for (int r = 0; r < R; r++)
         acc[r][c] = v_fma(xv[r], wv, acc[r][c]);
@@ -61,15 +60,8 @@ INLINE void dots(const int R, const int C, int layout, const float *const *x, co
   }
 }
 
-// ahead_of says how far behind a row of weights lies what is fetched meanwhile: the next rows, or the next row of blocks, of which one
-// row of x that goes through all of a block only needs what comes soon.
-enum { STREAM = 6144 };
-
-INLINE size_t ahead_of(int layout, int R, int C, size_t in) {
-  if (layout == BF16X8)
-    return R == 1 && C == PACK ? STREAM : PACK * in * 2;
-  return (size_t)C * in * size_of(layout);
-}
+// ahead_of says how far behind a row of weights lies what is fetched meanwhile: the next C rows.
+INLINE size_t ahead_of(int layout, int C, size_t in) { return (size_t)C * in * size_of(layout); }
 
 // dots_at computes outs o..o+C-1 for rows r..r+R-1.
 INLINE void dots_at(const int R, const int C, int layout, const matmul_args *a, size_t r, size_t o) {
@@ -86,7 +78,7 @@ INLINE void dots_at(const int R, const int C, int layout, const matmul_args *a, 
   }
   UNROLL for (int c = 0; c < C; c++)
     w[c] = element_at(layout, a->w, o + (size_t)c, 0);
-  dots(R, C, layout, x, w, ahead_of(layout, R, C, a->in), a->in, y);
+  dots(R, C, layout, x, w, ahead_of(layout, C, a->in), a->in, y);
 }
 
 // outs_for_rows computes C outs for all rows, R at a time, which find the weights in the first-level cache after the first ones.
@@ -121,7 +113,7 @@ INLINE void few(int layout, const matmul_args *a, size_t task) {
 
 // With many rows the weights are widened once for a block of them: PANEL outs by DEPTH of k at a time, which stay in the
 // first-level cache while the rows go by in threes. Unfinished sums wait in memory as whole vectors.
-enum { PANEL = 4, DEPTH = 512 };
+enum { PANEL = W / 2, DEPTH = 512 }; // tables of longer vectors have more of them
 
 typedef float sums_buffer[ROWS_MANY * OUTS_MANY * W] __attribute__((aligned(64)));
 
@@ -132,13 +124,13 @@ INLINE void widen_panel(int layout, float *panel, const matmul_args *a, size_t o
     const char *w = element_at(layout, a->w, o + c, k0);
     float *to = panel + c * DEPTH;
     size_t k = 0;
-    if (is_f8(layout)) {
+    if (!is_plain(layout)) {
       if (n % W)
         v_store(to + n - n % W, v_zero()); // behind the last element there are zeros
-      fp8_widen(layout, to, w, factors_of(layout, a->w, o + c), k0, n);
+      widen_elements(layout, a->w, o + c, k0, n, to);
       continue;
     }
-    for (size_t next = ahead_of(layout, ROWS_MANY, PANEL, a->in); k + vectors * W <= n; k += vectors * W) {
+    for (size_t next = ahead_of(layout, PANEL, a->in); k + vectors * W <= n; k += vectors * W) {
       v_prefetch(w + next);
       UNROLL for (size_t i = 0; i < vectors; i++, w += step)
         v_store(to + k + i * W, widen(layout, w));
@@ -230,16 +222,19 @@ INLINE const pio_layout *layout_of(const pio_op *op, const pio_matrix *m) { retu
 
 // cut_matmul cuts a product into tasks of a kernel that it names; rows are not zero.
 static size_t cut_matmul(matmul_args *a, const pio_layout *l, pio_task **task) {
-  if (a->rows <= FEW) {
+  if (a->rows <= FEW && l->few) {
     size_t row_bytes = a->in * size_of(a->w->layout);
     a->outs_per_task = at_least(48, TASK_BYTES / at_least(1, row_bytes) / 48 * 48); // eights, threes and sixteens come out even
     *task = l->few;
     return ceil_div(a->out, a->outs_per_task);
   }
   a->out_tasks = ceil_div(a->out, OUTS_MANY);
+  a->rows_per_task = at_least(ROWS_MANY, l->many_rows);
   *task = l->many;
-  return a->out_tasks * ceil_div(a->rows, ROWS_MANY);
+  return a->out_tasks * ceil_div(a->rows, a->rows_per_task);
 }
+
+enum { SPARE = 31 };
 
 typedef struct {
   const pio_layout *l;
@@ -255,10 +250,11 @@ static void form_rows(const void *args, size_t task) {
     a->l->form(a->to + r * a->bytes, a->x + r * a->cols, a->cols);
 }
 
-// form_all brings rows into the form that a layout's kernels take, in memory that the caller frees; NULL if there is none.
+// form_all brings rows into the form that a layout's kernels take, in memory that the caller frees; NULL if there is none. Behind them is
+// room for rows that are read with the last ones, and do not count.
 static char *form_all(pio_pool *p, const pio_layout *l, const float *x, size_t rows, size_t cols) {
   form_args a = {l, NULL, x, rows, cols, l->form_bytes(cols), at_least(1, SMALL / at_least(1, cols))};
-  if ((a.to = malloc(at_least(1, rows * a.bytes))))
+  if ((a.to = malloc((rows + SPARE) * at_least(1, a.bytes))))
     pio_pool_run(p, form_rows, &a, ceil_div(rows, a.rows_per_task));
   return a.to;
 }

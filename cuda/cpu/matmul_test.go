@@ -46,7 +46,7 @@ func TestMatMulMatchesTheSpecification(t *testing.T) {
 
 // TestMatMulOverNothingIsZero, with few rows and with many.
 func TestMatMulOverNothingIsZero(t *testing.T) {
-	eachTable(t, func(t *testing.T, d *device) {
+	eachNumerics(t, func(t *testing.T, d *device) {
 		for _, rows := range []int{1, 16, 17, 100} {
 			got, want := random(rand.New(rand.NewPCG(1, 2)), rows*33), make([]float32, rows*33)
 			x, err := cuda.FromF32(nil, rows, 0)
@@ -60,7 +60,7 @@ func TestMatMulOverNothingIsZero(t *testing.T) {
 
 // TestMatMulRowIsTheSameInAnyBatch computes rows alone, in twos, in fours and all together, on one thread and on several.
 func TestMatMulRowIsTheSameInAnyBatch(t *testing.T) {
-	eachTable(t, func(t *testing.T, d *device) {
+	eachNumerics(t, func(t *testing.T, d *device) {
 		rng := rand.New(rand.NewPCG(2, 2))
 		one := newDevice(t, 1, lastName(t))
 		for _, layout := range layouts {
@@ -86,7 +86,7 @@ func TestMatMulRowIsTheSameInAnyBatch(t *testing.T) {
 
 // TestMatMulOfNoRows computes nothing, and goes well.
 func TestMatMulOfNoRows(t *testing.T) {
-	eachTable(t, func(t *testing.T, d *device) {
+	eachNumerics(t, func(t *testing.T, d *device) {
 		for _, layout := range layouts {
 			d.run(t, matmul(nil, nil, randomMatrix(rand.New(rand.NewPCG(3, 3)), layout, 2, 4)))
 		}
@@ -98,7 +98,7 @@ func TestMatMulOfNoRows(t *testing.T) {
 // used again for one that is good.
 func TestWhatLiesBehindARowDoesNotCount(t *testing.T) {
 	nan := float32(math.NaN())
-	eachTable(t, func(t *testing.T, d *device) {
+	eachNumerics(t, func(t *testing.T, d *device) {
 		rng := rand.New(rand.NewPCG(4, 4))
 		for _, layout := range layouts {
 			for _, s := range [][3]int{{1, 1, 9}, {3, 7, 9}, {40, 15, 17}, {3, 130, 9}, {40, 130, 21}, {1, 515, 9}, {40, 515, 21}, {40, 1025, 9}} {

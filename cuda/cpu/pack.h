@@ -2,20 +2,25 @@
 
 enum { PACK_COLUMNS = 256 }; // that are widened at once
 
-// pack_bf16x8 widens what is in any layout and rounds it to bf16, which changes nothing that was bf16. row begins a block.
-static void pack_bf16x8(const pio_matrix *to, const pio_matrix *from, size_t row, size_t rows) {
-  float wide[PACK][PACK_COLUMNS];
+// pack_tile rounds n columns of 16 rows to bf16 and lays them in twos.
+static void pack_tile(char *to, float (*wide)[PACK_COLUMNS], size_t c, size_t n) {
+  for (size_t k = c; k < c + n; k += 2)
+    for (size_t r = 0; r < TILE_ROWS; r++, to += 4)
+      bf16_round(to, wide[r] + k, 2);
+}
+
+// pack_bf16x16 widens what is in any layout and rounds it to bf16, which changes nothing that was bf16. row begins a block.
+static void pack_bf16x16(const pio_matrix *to, const pio_matrix *from, size_t row, size_t rows) {
+  float wide[TILE_ROWS][PACK_COLUMNS];
   size_t end = row + rows, cols = (size_t)from->cols;
-  for (; row < end; row += PACK)
+  for (; row < end; row += TILE_ROWS)
     for (size_t c = 0; c < cols; c += PACK_COLUMNS) {
       size_t n = at_most(PACK_COLUMNS, cols - c);
       memset(wide, 0, sizeof wide);
-      for (size_t r = 0; r < at_most(PACK, end - row); r++)
+      for (size_t r = 0; r < at_most(TILE_ROWS, end - row); r++)
         layouts[from->layout].widen(from, row + r, c, n, wide[r]);
-      char *block = (char *)element_at(BF16X8, to, row, c);
-      for (size_t i = 0; i < n; i += PACK)
-        for (size_t r = 0; r < PACK; r++, block += PACK * 2)
-          bf16_round(block, wide[r] + i, PACK);
+      for (size_t i = 0; i < n; i += TILE_COLS)
+        pack_tile((char *)element_at(BF16X16, to, row, c + i), wide, i, TILE_COLS);
     }
 }
 

@@ -88,12 +88,16 @@ func Kernels() string {
 	return "cpu/" + C.GoString(t.name)
 }
 
-// Tables are the names of the kernel tables this machine can run, best first.
-func Tables() []string {
-	var names []string
+// Tables are the names of the exact kernel tables this machine can run, best first.
+func Tables() []string { return tablesFor(Exact) }
+
+// FastTables are those for fast numerics, of which some instruction sets have several.
+func FastTables() []string { return tablesFor(Fast) }
+
+func tablesFor(numerics string) (names []string) {
 	for t := range tables {
-		if name := C.GoString(t.name); !slices.Contains(names, name) { // there is one for each numerics
-			names = append(names, name)
+		if C.GoString(t.numerics) == numerics {
+			names = append(names, C.GoString(t.name))
 		}
 	}
 	return names
@@ -122,5 +126,5 @@ func choose(name, numerics string) (best *C.pio_kernels, err error) {
 			best = t
 		}
 	}
-	return best, fmt.Errorf("this machine has no kernel table %q, but %v", name, Tables())
+	return best, fmt.Errorf("this machine has no kernel table %q, but %v", name, tablesFor(numerics))
 }

@@ -106,6 +106,7 @@ PIO_LAYOUTS(PIO_LAYOUT_KERNELS)
   static void few_##LAYOUT(const void *args, size_t task) { few(LAYOUT, args, task); }                                 \
   static void many_##LAYOUT(const void *args, size_t task) { many(LAYOUT, args, task); }
 PIO_STREAMS(PIO_STREAM_KERNELS)
+static void many_BF16X16(const void *args, size_t task) { many(BF16X16, args, task); }
 
 #define PIO_CODES_KERNELS(LAYOUT, NAME)                                                                                \
   static void few_##LAYOUT(const void *args, size_t task) { codes_few(LAYOUT, 0, args, task); }                        \
@@ -114,24 +115,20 @@ PIO_STREAMS(PIO_STREAM_KERNELS)
   static void coded_many_##LAYOUT(const void *args, size_t task) { codes_many(LAYOUT, 1, args, task); }
 PIO_CODES(PIO_CODES_KERNELS)
 
-#define PIO_STREAM_ROW(LAYOUT, NAME)                                                                                   \
-  [LAYOUT] = {.name = NAME, .widen = widen_##LAYOUT, .few = few_##LAYOUT, .many = many_##LAYOUT,                       \
-              .latent_query = latent_query_##LAYOUT, .latent_value = latent_value_##LAYOUT,                            \
-              .pack = LAYOUT == BF16X8 ? pack_bf16x8 : NULL},
-#define PIO_CODES_ROW(LAYOUT, NAME)                                                                                    \
-  [LAYOUT] = {.name = NAME, .widen = widen_##LAYOUT, .few = few_##LAYOUT, .many = many_##LAYOUT,                       \
-              .latent_query = latent_query_##LAYOUT, .latent_value = latent_value_##LAYOUT, .pack = pack_##LAYOUT},
+#define PIO_LAYOUT_ROW(LAYOUT, NAME, ...)                                                                              \
+  [LAYOUT] = {.name = NAME, .widen = widen_##LAYOUT, .latent_query = latent_query_##LAYOUT, .latent_value = latent_value_##LAYOUT, __VA_ARGS__},
+#define PIO_STREAM_ROW(LAYOUT, NAME) PIO_LAYOUT_ROW(LAYOUT, NAME, .few = few_##LAYOUT, .many = many_##LAYOUT)
+#define PIO_CODES_ROW(LAYOUT, NAME) PIO_LAYOUT_ROW(LAYOUT, NAME, .few = few_##LAYOUT, .many = many_##LAYOUT, .pack = pack_##LAYOUT)
 #define PIO_CODED_ROW(LAYOUT, NAME)                                                                                    \
-  [LAYOUT] = {.name = NAME, .widen = widen_##LAYOUT, .few = coded_few_##LAYOUT, .many = coded_many_##LAYOUT,           \
-              .latent_query = latent_query_##LAYOUT, .latent_value = latent_value_##LAYOUT, .pack = pack_##LAYOUT,     \
-              .form_bytes = coded_bytes, .form = code_row},
-static const pio_layout layouts[LAYOUTS] = {PIO_STREAMS(PIO_STREAM_ROW) PIO_CODES(PIO_CODES_ROW)};
-static const pio_layout fast_layouts[LAYOUTS] = {PIO_STREAMS(PIO_STREAM_ROW) PIO_CODES(PIO_CODED_ROW)};
+  PIO_LAYOUT_ROW(LAYOUT, NAME, .few = coded_few_##LAYOUT, .many = coded_many_##LAYOUT, .pack = pack_##LAYOUT, .form_bytes = coded_bytes, .form = code_row)
+#define PIO_TILES_ROW PIO_LAYOUT_ROW(BF16X16, "bf16x16", .many = many_BF16X16, .pack = pack_bf16x16)
+static const pio_layout layouts[LAYOUTS] = {PIO_STREAMS(PIO_STREAM_ROW) PIO_TILES_ROW PIO_CODES(PIO_CODES_ROW)};
+static const pio_layout fast_layouts[LAYOUTS] = {PIO_STREAMS(PIO_STREAM_ROW) PIO_TILES_ROW PIO_CODES(PIO_CODED_ROW)};
 
 #define PIO_RUN(OP) [PIO_OP_##OP] = run_##OP,
-#define PIO_TABLE(NUMERICS, LIST)                                                                                      \
+#define PIO_TABLE(NAME, NUMERICS, LIST)                                                                                     \
   {                                                                                                                    \
-      .name = TABLE_NAME,                                                                                              \
+      .name = NAME,                                                                                              \
       .numerics = NUMERICS,                                                                                            \
       .run = {PIO_OPS(PIO_RUN)},                                                                                       \
       .layouts = LIST,                                                                                                 \
@@ -139,5 +136,5 @@ static const pio_layout fast_layouts[LAYOUTS] = {PIO_STREAMS(PIO_STREAM_ROW) PIO
       .exp = exp_all,                                                                                                  \
       .flops = flops,                                                                                                  \
   }
-const pio_kernels TABLE = PIO_TABLE("exact", layouts);
-const pio_kernels FAST_TABLE = PIO_TABLE("fast", fast_layouts);
+const pio_kernels TABLE = PIO_TABLE(TABLE_NAME, "exact", layouts);
+const pio_kernels FAST_TABLE = PIO_TABLE(TABLE_NAME, "fast", fast_layouts);

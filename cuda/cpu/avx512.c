@@ -1,0 +1,175 @@
+// avx512.c: the kernel tables for x86-64 with AVX-512 and its dot products of bytes (F, BW, DQ, VL and VNNI: Cascade Lake, Zen 4 and later);
+// for fast numerics also with those of bf16 (pairs.h) and with AMX (amx.h). With PIO_MODEL the instructions are C: model.h.
+#define _GNU_SOURCE
+#include "kernels.h"
+
+#if defined(__x86_64__)
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#pragma GCC push_options
+#ifdef PIO_MODEL
+#pragma GCC target("avx2,fma,f16c,bmi2")
+#include "model.h"
+#else
+#pragma GCC target("avx2,fma,f16c,bmi2,avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")
+#include <immintrin.h>
+#endif
+
+enum { W = 16 };
+typedef __m512 V;
+
+#define INLINE static inline __attribute__((always_inline))
+#define TABLE pio_avx512
+#define FAST_TABLE pio_avx512_fast
+#define TABLE_NAME "avx512"
+
+INLINE V v_set1(float f) { return _mm512_set1_ps(f); }
+INLINE V v_zero(void) { return _mm512_setzero_ps(); }
+INLINE V v_load(const float *p) { return _mm512_loadu_ps(p); }
+INLINE void v_store(float *p, V v) { _mm512_storeu_ps(p, v); }
+
+INLINE __mmask16 first_n(size_t n) { return (__mmask16)_bzhi_u32(0xffff, (unsigned)n); }
+
+INLINE V v_load_n(const float *p, size_t n) { return _mm512_maskz_loadu_ps(first_n(n), p); }
+INLINE void v_store_n(float *p, V v, size_t n) { _mm512_mask_storeu_ps(p, first_n(n), v); }
+INLINE V v_fma(V a, V b, V c) { return _mm512_fmadd_ps(a, b, c); }
+INLINE V v_max(V a, V b) { return _mm512_max_ps(a, b); }
+INLINE V v_min(V a, V b) { return _mm512_min_ps(a, b); }
+
+// Each sum is that of the lanes i + (8+i), as (((0+1)+(2+3)) + ((4+5)+(6+7))).
+INLINE __m256 halves(V v) { return _mm256_add_ps(_mm512_castps512_ps256(v), _mm512_extractf32x8_ps(v, 1)); }
+
+INLINE __m128 sums(V a, V b, V c, V d) {
+  __m256 s = _mm256_hadd_ps(_mm256_hadd_ps(halves(a), halves(b)), _mm256_hadd_ps(halves(c), halves(d)));
+  return _mm_add_ps(_mm256_castps256_ps128(s), _mm256_extractf128_ps(s, 1));
+}
+
+INLINE float v_sum(V v) { return _mm_cvtss_f32(sums(v, v, v, v)); }
+INLINE void v_sum4(float *y, V a, V b, V c, V d) { _mm_storeu_ps(y, sums(a, b, c, d)); }
+
+INLINE float v_most(V v) {
+  __m256 half = _mm256_max_ps(_mm512_castps512_ps256(v), _mm512_extractf32x8_ps(v, 1));
+  __m128 m = _mm_max_ps(_mm256_castps256_ps128(half), _mm256_extractf128_ps(half, 1));
+  m = _mm_max_ps(m, _mm_movehl_ps(m, m));
+  return _mm_cvtss_f32(_mm_max_ss(m, _mm_movehdup_ps(m)));
+}
+
+// 2^n for whole n in [-126, 127].
+INLINE V v_pow2(V n) {
+  return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_add_epi32(_mm512_cvtps_epi32(n), _mm512_set1_epi32(127)), 23));
+}
+
+INLINE V v_bf16(const void *p) {
+  __m256i h = _mm256_loadu_si256((const __m256i *)p);
+  return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(h), 16));
+}
+
+INLINE V v_f16(const void *p) { return _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)p)); }
+
+// The seven bits below the sign are exponent and mantissa; an exponent that is too small by 120 is mended by a product, which
+// gives subnormal values as well. What is no number becomes all ones, before and after.
+INLINE V v_f8(const void *p) {
+  __m512i v = _mm512_slli_epi32(_mm512_cvtepi8_epi32(_mm_loadu_si128((const __m128i *)p)), 20);
+  __m512i magnitude = _mm512_set1_epi32(0x07f00000);
+  __mmask16 nan = _mm512_cmpeq_epi32_mask(_mm512_and_si512(v, magnitude), magnitude);
+  v = _mm512_mask_set1_epi32(_mm512_and_si512(v, _mm512_set1_epi32((int)0x87f00000)), nan, -1);
+  return _mm512_castsi512_ps(v) * _mm512_set1_ps(0x1p120f);
+}
+
+// Four vectors at a time: 64 bytes are brought into an order in which each 32 bits hold one element of each vector, and each is
+// moved to the place of a float's exponent. They stay too small by 2^120, and what is no number is only noted: most holds the
+// largest magnitude seen at each place, one bit up.
+typedef __m512i M;
+
+INLINE M m_zero(void) { return _mm512_setzero_si512(); }
+INLINE int m_nan(M most) { return _mm512_cmpeq_epi8_mask(most, _mm512_set1_epi8((char)0xfe)) != 0; }
+
+INLINE void v_f8_four(const void *p, V v[4], M *most) {
+  const __m512i gathered = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
+  const __m512i transposed = _mm512_broadcast_i32x4(_mm_setr_epi8(8, 0, 12, 4, 9, 1, 13, 5, 10, 2, 14, 6, 11, 3, 15, 7));
+  __m512i b = _mm512_loadu_si512(p), kept = _mm512_set1_epi32((int)0x87f00000);
+  *most = _mm512_max_epu8(*most, _mm512_add_epi8(b, b));
+  b = _mm512_shuffle_epi8(_mm512_permutexvar_epi32(gathered, b), transposed); // bytes 32+j, j, 48+j, 16+j from the lowest up
+  __m512i first = _mm512_srai_epi16(b, 4), second = _mm512_srai_epi16(_mm512_slli_epi16(b, 8), 4);
+  v[0] = _mm512_castsi512_ps(_mm512_and_si512(_mm512_slli_epi32(first, 16), kept));
+  v[1] = _mm512_castsi512_ps(_mm512_and_si512(first, kept));
+  v[2] = _mm512_castsi512_ps(_mm512_and_si512(_mm512_slli_epi32(second, 16), kept));
+  v[3] = _mm512_castsi512_ps(_mm512_and_si512(second, kept));
+}
+
+INLINE void v_prefetch(const void *p) { _mm_prefetch((const char *)p, _MM_HINT_T0); }
+
+// ---- whole numbers: W of 32 bits, of bytes 4 W, of 16 bits 2 W
+
+typedef __m512i Q;
+enum { CODED_ROWS = 12 }; // that codes.h takes at once
+
+INLINE Q q_zero(void) { return _mm512_setzero_si512(); }
+INLINE Q q_load(const void *p) { return _mm512_loadu_si512(p); }
+INLINE V q_float(Q q) { return _mm512_cvtepi32_ps(q); }
+
+// q_quad has four codes in every lane.
+INLINE Q q_quad(const int8_t *p) {
+  int32_t quad;
+  memcpy(&quad, p, 4);
+  return _mm512_set1_epi32(quad);
+}
+
+INLINE Q q_byte(Q q, int j) { return _mm512_srai_epi32(_mm512_slli_epi32(q, (unsigned)(24 - 8 * j)), 24); }
+INLINE Q q_nibble(Q q, int shift) { return _mm512_and_si512(_mm512_srli_epi32(q, (unsigned)shift), _mm512_set1_epi32(15)); }
+
+// q_nibbles has the four bits from shift on of W bytes.
+INLINE Q q_nibbles(const uint8_t *p, int shift) { return q_nibble(_mm512_cvtepu8_epi32(_mm_loadu_si128((const __m128i *)p)), shift); }
+
+// Sums of four products of codes of 8 bits: those of w are made too large by 128, so that they have no sign, and sums begin with what that
+// adds, in which the sum of x is.
+INLINE Q q8_begin(int32_t sum) { return _mm512_set1_epi32(-128 * sum); }
+INLINE Q q8_dot(Q sums, Q w, Q x) { return _mm512_dpbusd_epi32(sums, _mm512_xor_si512(w, _mm512_set1_epi8((char)0x80)), x); }
+
+// The same of codes of 4 bits, which are too large by 8. A sum of 32 products fits in 16 bits, and so does a whole number.
+INLINE Q q_low(Q q) { return _mm512_and_si512(q, _mm512_set1_epi8(15)); }
+INLINE Q q_high(Q q) { return q_low(_mm512_srli_epi16(q, 4)); }
+INLINE Q q4_begin(const int16_t sums[2]) { return _mm512_set1_epi32(-8 * (sums[0] + sums[1])); }
+INLINE Q q4_dot(Q sums, Q w, Q x) { return _mm512_dpbusd_epi32(sums, w, x); }
+INLINE Q q4_times(Q total, Q sums, Q whole) { return _mm512_add_epi32(total, _mm512_madd_epi16(sums, whole)); }
+
+// q_sums adds 32 codes up, those at k mod 4 = 0, 1 and those at 2, 3.
+INLINE void q_sums(int16_t sums[2], const int8_t *codes) {
+  __m256i pairs = _mm256_maddubs_epi16(_mm256_set1_epi8(1), _mm256_loadu_si256((const __m256i *)codes));
+  __m128i s = _mm_add_epi16(_mm256_castsi256_si128(pairs), _mm256_extracti128_si256(pairs, 1));
+  s = _mm_add_epi16(s, _mm_unpackhi_epi64(s, s));
+  s = _mm_add_epi16(s, _mm_shuffle_epi32(s, 1));
+  int32_t both = _mm_cvtsi128_si32(s);
+  memcpy(sums, &both, 4);
+}
+
+#include "template.h"
+
+// ---- tables for fast numerics that multiply in bf16
+
+#define PIO_REST PIO_STREAM_ROW(F32, "f32") PIO_STREAM_ROW(F16, "f16")
+#define PIO_PACKS(LAYOUT) (LAYOUT == BF16X16 ? pack_bf16x16 : NULL)
+
+#ifndef PIO_MODEL
+#pragma GCC target("avx512bf16")
+#endif
+#include "pairs.h"
+#define PIO_PAIRS_ROW(LAYOUT, NAME)                                                                                    \
+  PIO_LAYOUT_ROW(LAYOUT, NAME, .few = pairs_few_##LAYOUT, .many = pairs_many_##LAYOUT, .many_rows = PAIRS_ROWS,        \
+                 .form_bytes = pair_bytes, .form = pair_row, .pack = PIO_PACKS(LAYOUT))
+static const pio_layout pairs_layouts[LAYOUTS] = {PIO_REST PIO_PAIRS(PIO_PAIRS_ROW) PIO_CODES(PIO_CODED_ROW)};
+const pio_kernels pio_avx512bf16 = PIO_TABLE("avx512bf16", "fast", pairs_layouts);
+
+#include "amx.h"
+#define PIO_BY_TILES_ROW(LAYOUT, NAME)                                                                                 \
+  PIO_LAYOUT_ROW(LAYOUT, NAME, .few = tiles_few_##LAYOUT, .many = tiles_many_##LAYOUT, .many_rows = AMX_ROWS,          \
+                 .form_bytes = pair_bytes, .form = pair_row, .pack = PIO_PACKS(LAYOUT))
+#define PIO_TILED_ROW(LAYOUT, NAME)                                                                                    \
+  PIO_LAYOUT_ROW(LAYOUT, NAME, .few = tiled_few_##LAYOUT, .many = tiled_many_##LAYOUT, .many_rows = AMX_ROWS,          \
+                 .form_bytes = coded_bytes, .form = code_row, .pack = pack_##LAYOUT)
+static const pio_layout tiles_layouts[LAYOUTS] = {PIO_REST PIO_PAIRS(PIO_BY_TILES_ROW) PIO_CODES(PIO_TILED_ROW)};
+const pio_kernels pio_amx = PIO_TABLE("amx", "fast", tiles_layouts);
+#pragma GCC pop_options
+#endif
