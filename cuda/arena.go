@@ -6,8 +6,9 @@ import (
 	"unsafe"
 )
 
-// arena.go gives activations their memory. A step has three sections: one for what is made before the first layer, which
-// lasts until the step ends, and two that the layers use in turn, so that what layer i makes lasts until layer i+1 ends.
+// arena.go gives activations their memory. A step has four sections: one for what is made before the first layer, which
+// lasts until the step ends, two that the layers use in turn, so that what layer i makes lasts until layer i+1 ends, and one
+// that the parts of layers use in turn (StartPart): most of what a layer makes is needed by the next op or two alone.
 // Every device has an arena for each section; a section's list of nodes says where each of its activations lies, so
 // that a copy on another device is made once and found again, and never needs more room there than the original.
 //
@@ -23,22 +24,29 @@ const (
 	sectionStep = iota
 	sectionEven
 	sectionOdd
+	sectionPart
 	sections
 )
 
-var sectionNames = [sections]string{"the whole step", "even layers", "odd layers"}
+var (
+	sectionNames = [sections]string{"the whole step", "even layers", "odd layers", "parts of layers"}
+	sectionEnds  = [sections]string{"the end of the step", "the end of the next layer", "the end of the next layer", "the start of the next part"}
+)
 
 // Sizes is the bytes of activations a step needs on a device, whichever of its layers are computed there.
 type Sizes struct {
 	Step int64 // made before the first layer
 	Even int64 // made in layers 0, 2, ..: the largest of them
 	Odd  int64
+	Part int64 // made between StartPart and EndPart: the largest
 }
 
 // Total is the bytes Reserve takes from the device.
-func (z Sizes) Total() int64 { return z.Step + z.Even + z.Odd }
+func (z Sizes) Total() int64 { return z.Step + z.Even + z.Odd + z.Part }
 
-func (z *Sizes) at(section int) *int64 { return [sections]*int64{&z.Step, &z.Even, &z.Odd}[section] }
+func (z *Sizes) at(section int) *int64 {
+	return [sections]*int64{&z.Step, &z.Even, &z.Odd, &z.Part}[section]
+}
 
 // arena is one section's memory on one device.
 type arena struct {
@@ -257,6 +265,23 @@ func (s *Step) RowsToHost(t Tensor) Tensor {
 	return y
 }
 
+// StartPart begins a part of a layer: what is made until EndPart lasts until the next part starts, and is thus there for the op that makes
+// the part's result behind it. A part within a part is none of its own.
+func (s *Step) StartPart() {
+	if s.parts++; s.parts == 1 {
+		s.around, s.section = s.section, sectionPart
+		s.reset(sectionPart)
+	}
+}
+
+// EndPart ends it: what is made from here on lasts as the layer's does.
+func (s *Step) EndPart() {
+	if s.parts == 1 {
+		s.section = s.around
+	}
+	s.parts = max(0, s.parts-1) // a layer that was entered meanwhile has ended it
+}
+
 // Mark is a point in the making of a layer's activations; see Rewind.
 type Mark struct {
 	section, nodes int
@@ -274,7 +299,7 @@ func (s *Step) Mark() Mark {
 	return m
 }
 
-// Rewind ends the activations made since the mark, in the same layer, so that their memory is used again: for work done
+// Rewind ends the activations made since the mark, in the same layer or part of one, so that their memory is used again: for work done
 // in parts, of which each leaves its result in an activation made before.
 func (s *Step) Rewind(m Mark) {
 	if s.err != nil {
@@ -282,7 +307,7 @@ func (s *Step) Rewind(m Mark) {
 	}
 	sec := &s.secs[s.section]
 	if m.section != s.section || m.nodes > len(sec.nodes) {
-		s.fail(errors.New("rewinding to a mark of another layer"))
+		s.fail(errors.New("rewinding to a mark of another layer, or of another part of it"))
 		return
 	}
 	s.giveBack(sec)
@@ -322,6 +347,6 @@ func (s *Step) failRoom(dev, section int, bytes int64) {
 }
 
 func (s *Step) failLife(t Tensor) {
-	s.fail(fmt.Errorf("an activation (%v) of %s is used after its memory was given to later ones: it lasts until the end of the next layer",
-		t, sectionNames[t.sec-1]))
+	s.fail(fmt.Errorf("an activation (%v) of %s is used after its memory was given to later ones: it lasts until %s",
+		t, sectionNames[t.sec-1], sectionEnds[t.sec-1]))
 }

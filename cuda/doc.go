@@ -28,8 +28,8 @@
 // does, once. Where a mixture's rows go is told to the Residency after that.
 //
 // Activations have no names and are never freed. What is made before the first layer lasts for the step, what layer i
-// makes lasts until layer i+1 ends: two arenas in turn. Work done in parts gives their memory back with Mark and Rewind. Use
-// after that is an error, not a wrong number. Measure runs a pass that computes nothing and says how large the arenas must
+// makes lasts until layer i+1 ends: two arenas in turn. What only a part of a layer needs, between StartPart and EndPart, lasts until the
+// next part: one arena for all. Work done in many pieces gives their memory back with Mark and Rewind. Use after that is an error, not a wrong number. Measure runs a pass that computes nothing and says how large the arenas must
 // be; Reserve takes them from a device's budget. After a few passes a step allocates nothing on the Go heap.
 //
 // # What may fail when

@@ -129,18 +129,20 @@ func onlyTable(tables []*ExpertTable, dev int) *ExpertTable {
 // together is Experts where the layer's device has all experts.
 func (s *Step) together(x, index, weights Tensor, m *Mixture, t *ExpertTable) Tensor {
 	c := s.start(OpExperts)
+	y := c.like(x)
+	s.StartPart()
 	x, index = c.in(x), c.in(index)
 	c.in(weights)
-	y := c.like(x)
-	mark := s.Mark()
 	c.experts(min(index.Len(), max(pairsTogether, x.Rows())), x, m, t)
-	s.Rewind(mark)
+	s.EndPart()
 	return y
 }
 
 // apart is Experts where several devices have some: each makes its part of some rows' pairs, and these meet at the layer's.
 func (s *Step) apart(x, index, weights Tensor, m *Mixture, tables []*ExpertTable) Tensor {
 	y, each := s.Empty(x.Rows(), x.Dim(1)), max(1, pairsApart/max(1, index.Dim(1)))
+	s.StartPart()
+	defer s.EndPart()
 	for dev, t := range tables {
 		if t != nil { // before the mark: all parts find them there
 			s.on(dev, x)

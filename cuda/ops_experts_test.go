@@ -61,7 +61,7 @@ func newSparse(t testing.TB, pace far.Pace) *sparse {
 	p.mixture = cuda.NewMixture(list)
 	p.s = cuda.NewStep(p.place.devices, []*cuda.Module{p.layer}, p.place)
 	for d := range p.place.devices {
-		must(t, p.s.Reserve(d, cuda.Sizes{Step: 1 << 12, Even: 1 << 14, Odd: 1 << 12}))
+		must(t, p.s.Reserve(d, cuda.Sizes{Step: 1 << 12, Even: 1 << 14, Odd: 1 << 12, Part: 1 << 14}))
 	}
 	return p
 }
@@ -120,7 +120,7 @@ func TestRoutesAreToldInTheOrderOfLayers(t *testing.T) {
 		s := cuda.NewStep(p.place.devices, []*cuda.Module{p.layer, {ID: "layers.1", Layer: 1}}, p.place)
 		defer s.Close()
 		for d := range p.place.devices {
-			must(t, s.Reserve(d, cuda.Sizes{Step: 1 << 12, Even: 1 << 14, Odd: 1 << 14}))
+			must(t, s.Reserve(d, cuda.Sizes{Step: 1 << 12, Even: 1 << 14, Odd: 1 << 14, Part: 1 << 14}))
 			defer s.Release(d)
 		}
 		p.place.move(t, p.layer, 1)
@@ -196,7 +196,7 @@ func TestManyRowsAreCutAndGiveTheSame(t *testing.T) {
 		return slices.Clone(p.out.F32())
 	}
 	all := pass(0, rows)
-	if peak := p.s.Peak(0); peak.Even > sizes.Even {
+	if peak := p.s.Peak(0); peak.Even > sizes.Even || peak.Part > sizes.Part {
 		t.Errorf("measured %+v, used %+v", sizes, peak)
 	}
 	for _, cut := range [][2]int{{0, 1}, {2047, 2049}, {4999, 5000}} {

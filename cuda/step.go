@@ -28,6 +28,8 @@ type Step struct {
 	arenas  [MaxDevices][sections]arena
 	secs    [sections]section
 	section int // that new activations join
+	parts   int // begun and not ended
+	around  int // the section of the layer that the part is of
 	home    int // device of the entered layer
 	current int // where ops without a weight run
 	layer   int
@@ -125,7 +127,7 @@ func (s *Step) Measure(forward func(*Step)) (Sizes, error) {
 	m.Begin()
 	forward(m)
 	err := m.End()
-	return Sizes{m.secs[sectionStep].peak, m.secs[sectionEven].peak, m.secs[sectionOdd].peak}, err
+	return Sizes{m.secs[sectionStep].peak, m.secs[sectionEven].peak, m.secs[sectionOdd].peak, m.secs[sectionPart].peak}, err
 }
 
 // Begin starts a pass: activations of the pass before are no more, its error is forgotten.
@@ -137,7 +139,7 @@ func (s *Step) Begin() {
 		s.reset(i)
 	}
 	clear(s.outside)
-	s.section, s.home, s.current, s.layer, s.err, s.open = sectionStep, 0, 0, -1, nil, true
+	s.section, s.parts, s.home, s.current, s.layer, s.err, s.open = sectionStep, 0, 0, 0, -1, nil, true
 	s.routes, s.upto = s.routes[:0], s.upto[:0]
 	if len(s.devices) == 0 {
 		s.err = fmt.Errorf("a step needs 1 to %d devices, the first of them a cpu", MaxDevices)
@@ -154,7 +156,7 @@ func (s *Step) EnterLayer(i int) {
 		s.err = fmt.Errorf("layer %d of a model with %d", i, len(s.layers))
 		return
 	}
-	s.section, s.layer = sectionEven+i&1, i
+	s.section, s.parts, s.layer = sectionEven+i&1, 0, i
 	s.reset(s.section)
 	s.entered.Add(1)
 	m := s.layers[i]

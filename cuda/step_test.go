@@ -212,7 +212,7 @@ func TestMeasureIsWhatARunUses(t *testing.T) {
 		for i := range m.modules {
 			p.move(t, m.modules[i], 1)
 			m.run(t, s, largest)
-			if got := s.Peak(1); got.Step > sizes.Step || got.Even > sizes.Even || got.Odd > sizes.Odd || got.Total() == 0 {
+			if got := s.Peak(1); got.Step > sizes.Step || got.Even > sizes.Even || got.Odd > sizes.Odd || got.Part > sizes.Part || got.Total() == 0 {
 				t.Errorf("with %d layers far: measured %+v, used %+v", i+1, sizes, got)
 			}
 		}

@@ -47,9 +47,12 @@ func NewNormedAttention(hidden, heads, kvHeads, dim int, eps float64, biased boo
 
 // Forward maps x (rows, hidden) -> (rows, hidden); angles are rope's for the rows.
 func (a *NormedAttention) Forward(s *cuda.Step, x, angles cuda.Tensor, rope Rope, b *Batch, c *Cache) cuda.Tensor {
+	s.StartPart()
 	q := a.QNorm.Forward(s, a.Q.Forward(s, x).Heads(a.dim)) // (rows, heads, head_dim)
 	k := a.KNorm.Forward(s, a.K.Forward(s, x).Heads(a.dim)) // (rows, kv heads, head_dim)
 	v := a.V.Forward(s, x).Heads(a.dim)
 	q, k = rope.Apply(s, q, angles), rope.Apply(s, k, angles)
-	return a.O.Forward(s, Attend(s, q, k, v, b, c, a.scale).Flat())
+	x = Attend(s, q, k, v, b, c, a.scale).Flat() // (rows, heads * head_dim)
+	s.EndPart()
+	return a.O.Forward(s, x)
 }

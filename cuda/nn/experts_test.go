@@ -289,7 +289,7 @@ func TestExpertsTakeTheRoomOfOnePart(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		return z.Even
+		return z.Part
 	}
 	all := func(rows int) int64 { return 4 * int64(rows) * k * (hidden + 2*inner) }
 	if got := size(64); got < all(64) {

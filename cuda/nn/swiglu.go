@@ -18,5 +18,8 @@ func NewSwiGLU(hidden, inner int) SwiGLU {
 
 // Forward maps x (rows, hidden) -> (rows, hidden).
 func (l *SwiGLU) Forward(s *cuda.Step, x cuda.Tensor) cuda.Tensor {
-	return l.Down.Forward(s, s.SwiGLU(l.Gate.Forward(s, x), l.Up.Forward(s, x)))
+	s.StartPart()
+	x = s.SwiGLU(l.Gate.Forward(s, x), l.Up.Forward(s, x)) // (rows, inner)
+	s.EndPart()
+	return l.Down.Forward(s, x)
 }

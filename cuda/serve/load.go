@@ -158,7 +158,8 @@ func supported(req sdk.InspectRequest) error {
 // open maps the weights and binds them to the model.
 func (f Family) open(ctx context.Context, req sdk.InspectRequest) (*opened, error) {
 	return f.openWith(ctx, req, func() (weights.Source, func() error) {
-		return weights.Dummy(1, cuda.BF16), func() error { return nil }
+		v := weights.Invent(1, cuda.BF16)
+		return v, v.Close
 	})
 }
 

@@ -5,9 +5,12 @@ package weights
 
 import (
 	"encoding/binary"
+	"errors"
 	"hash/fnv"
 	"math"
 	"strings"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/inference-pio/inference-pio/cuda"
 )
@@ -16,11 +19,61 @@ import (
 // name only. Matrices have entries uniform in ±sqrt(3/columns), which keeps the size of what passes through them; vectors are
 // uniform in 1 ± 0.25, because they scale in norms. The dtype is BF16, F16, F32 or F8E4M3; another makes Get find nothing.
 // With F8E4M3 matrices have block scales, named as in checkpoints and uniform in (1 ± 0.25)/256, and vectors are BF16.
-func Dummy(seed uint64, dtype cuda.DType) Source { return dummy{seed, dtype} }
+func Dummy(seed uint64, dtype cuda.DType) Source { return dummy{seed, dtype, nil} }
 
 type dummy struct {
 	seed  uint64
 	dtype cuda.DType
+	room  *Invention // nil: the heap
+}
+
+// Invention is Dummy outside the Go heap, for a model that is loaded: what lies on the heap has the collector wait for as much garbage as
+// its share of that.
+type Invention struct {
+	dummy
+	mapped [][]byte
+	rest   []byte // of the last one
+}
+
+// atOnce is what is mapped at a time, at least: mappings are few, and what of them nothing was written to takes no memory.
+const atOnce = 64 << 20
+
+// Invent makes one. Close it.
+func Invent(seed uint64, dtype cuda.DType) *Invention {
+	v := &Invention{dummy: dummy{seed: seed, dtype: dtype}}
+	v.room = v
+	return v
+}
+
+// bytes is room for a tensor; nil if there is none.
+func (d dummy) bytes(n int) []byte {
+	if d.room == nil || n == 0 {
+		return make([]byte, n)
+	}
+	return d.room.take(n)
+}
+
+func (v *Invention) take(n int) []byte {
+	size := (n + 63) &^ 63
+	if size > len(v.rest) {
+		m, err := unix.Mmap(-1, 0, max(size, atOnce), unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_ANON)
+		if err != nil {
+			return nil
+		}
+		v.mapped, v.rest = append(v.mapped, m), m
+	}
+	b := v.rest[:n:n]
+	v.rest = v.rest[size:]
+	return b
+}
+
+// Close unmaps its tensors.
+func (v *Invention) Close() (err error) {
+	for _, m := range v.mapped {
+		err = errors.Join(err, unix.Munmap(m))
+	}
+	v.mapped, v.rest = nil, nil
+	return err
 }
 
 func (dummy) Names() []string { return nil }
@@ -32,7 +85,7 @@ func (d dummy) Get(name string, shape []int) (View, bool) {
 	if d.dtype == cuda.F8E4M3 {
 		switch {
 		case strings.HasSuffix(name, "_scale_inv"):
-			return d.f32(name, shape, newTable(fp8Scale, fp8Scale/4)), true
+			return d.f32(name, shape, newTable(fp8Scale, fp8Scale/4))
 		case len(shape) < 2:
 			d.dtype = cuda.BF16
 		}
@@ -49,30 +102,30 @@ func (d dummy) Get(name string, shape []int) (View, bool) {
 	table := newTable(mean, spread)
 	switch d.dtype {
 	case cuda.F32:
-		return d.f32(name, shape, table), true
+		return d.f32(name, shape, table)
 	case cuda.BF16:
-		v.Format, v.Data = "BF16", make([]byte, 2*n)
+		v.Format, v.Data = "BF16", d.bytes(2*n)
 		table.fill16(v.Data, d.stream(name), bfloat16)
 	case cuda.F16:
-		v.Format, v.Data = "F16", make([]byte, 2*n)
+		v.Format, v.Data = "F16", d.bytes(2*n)
 		table.fill16(v.Data, d.stream(name), float16)
 	case cuda.F8E4M3:
-		v.Format, v.Data = "F8_E4M3", make([]byte, n)
+		v.Format, v.Data = "F8_E4M3", d.bytes(n)
 		newTable(0, spread/fp8Scale).fill8(v.Data, d.stream(name))
 	default:
 		return View{}, false
 	}
-	return v, true
+	return v, v.Data != nil
 }
 
-func (d dummy) f32(name string, shape []int, t *table) View {
+func (d dummy) f32(name string, shape []int, t *table) (View, bool) {
 	n := 4
 	for _, dim := range shape {
 		n *= dim
 	}
-	v := View{Format: "F32", DType: cuda.F32, Known: true, Shape: shape, Data: make([]byte, n)}
+	v := View{Format: "F32", DType: cuda.F32, Known: true, Shape: shape, Data: d.bytes(n)}
 	t.fill32(v.Data, d.stream(name))
-	return v
+	return v, v.Data != nil
 }
 
 func (d dummy) stream(name string) splitmix {

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"math"
 	"testing"
+	"unsafe"
 
 	"github.com/inference-pio/inference-pio/cuda"
 )
@@ -139,5 +140,32 @@ func TestFloat8RoundsToTheNearest(t *testing.T) {
 	}
 	if float8(448) != 0x7E || float8(463) != 0x7E {
 		t.Error("the largest number is not what large numbers become")
+	}
+}
+
+// TestInventedWeightsAreDummysOutsideTheHeap: the same elements, each tensor its own, aligned for any element, until they are closed.
+func TestInventedWeightsAreDummysOutsideTheHeap(t *testing.T) {
+	for _, dtype := range []cuda.DType{cuda.F32, cuda.BF16, cuda.F16, cuda.F8E4M3} {
+		v, views := Invent(1, dtype), map[string]View{}
+		shapes := map[string][]int{"norm": {31}, "a": {3, 7}, "large": {atOnce/64 + 5, 67}, "b": {3, 7}, "none": {0, 4}}
+		if dtype == cuda.F32 {
+			shapes["large"] = []int{5, 3}
+		}
+		for name, shape := range shapes {
+			views[name], _ = v.Get(name, shape)
+		}
+		for name, shape := range shapes {
+			want, _ := Dummy(1, dtype).Get(name, shape)
+			got := views[name]
+			if !bytes.Equal(got.Data, want.Data) || got.Format != want.Format || got.DType != dtype && name != "norm" {
+				t.Errorf("%v: %s is %d bytes of %s, not the %d of %s", dtype, name, len(got.Data), got.Format, len(want.Data), want.Format)
+			}
+			if at := uintptr(unsafe.Pointer(unsafe.SliceData(got.Data))); at%64 != 0 {
+				t.Errorf("%v: %s lies at %#x", dtype, name, at)
+			}
+		}
+		if err := v.Close(); err != nil {
+			t.Error(err)
+		}
 	}
 }

@@ -6,6 +6,8 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"regexp"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -131,11 +133,17 @@ func BenchmarkTinyOverHTTP(b *testing.B) {
 // published is the folder of Qwen3-0.6B's config, without weights.
 func published() string { return filepath.Join(root, "host/e2e/testdata/qwen3-0.6b") }
 
-// BenchmarkMemoryAtThePublishedShape reports what a plugin holds at most beyond the weights themselves (which are invented
-// here and lie on its heap, where those of a checkpoint are the mapped file): a prompt of 512 ids and 32 more.
+// publishedModel is a [[model]] table of that shape with invented weights; more keys may follow.
+func publishedModel(id string, keys ...string) string {
+	return fmt.Sprintf("[[model]]\nid = %q\npath = %q\nplugin = \"qwen3_0_6b\"\nweights = \"dummy\"\ncontext = 4096\n%s\n", id, published(), strings.Join(keys, "\n"))
+}
+
+// BenchmarkMemoryAtThePublishedShape reports what a plugin holds at most beyond weights (which are invented here, and lie as those of
+// a checkpoint do outside its heap) and cache: a prompt of 512 ids and 32 more. Of that are its code and libraries, as far as they are in
+// memory, and the largest its Go heap was when it was collected; the rest is activations, stacks and what the runtimes take.
 func BenchmarkMemoryAtThePublishedShape(b *testing.B) {
-	const weights = 2 * 596049920
-	s := start(b, fmt.Sprintf("[[model]]\nid = \"real\"\npath = %q\nplugin = \"qwen3_0_6b\"\nweights = \"dummy\"\ncontext = 4096\n", published()))
+	const weights, cache = 2 * 596049920, (512 + 32) * 28 * 2 * 8 * 128 * 4
+	s := start(b, publishedModel("real", `env = { GODEBUG = "gctrace=1" }`))
 	prompt := make([]int, 512)
 	for i := range prompt {
 		prompt[i] = i * 251 % 150000
@@ -145,14 +153,36 @@ func BenchmarkMemoryAtThePublishedShape(b *testing.B) {
 			b.Fatalf("%d %v", code, out)
 		}
 	}
-	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", s.plugins()[0]))
-	if err != nil {
-		b.Fatal(err)
+	held := memoryOf(b, s.plugins()[0])
+	beyond, code := held["VmHWM"]-weights-cache, held["RssFile"]+held["RssShmem"]
+	heap := mostCollected(s.log.String())
+	for what, bytes := range map[string]int64{"weights": weights, "cache": cache, "beyond": beyond, "code": code, "heap": heap, "rest": beyond - code - heap} {
+		b.ReportMetric(float64(bytes)/1e6, "MB/"+what)
 	}
+}
+
+// memoryOf is the sizes that the system tells of a process, in bytes.
+func memoryOf(t testing.TB, pid int) map[string]int64 {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	if err != nil {
+		t.Fatal(err)
+	}
+	sizes := map[string]int64{}
 	for line := range strings.Lines(string(text)) {
+		name, rest, _ := strings.Cut(line, ":")
 		var kib int64
-		if n, _ := fmt.Sscanf(line, "VmHWM: %d kB", &kib); n == 1 {
-			b.ReportMetric(float64(kib<<10-weights)/1e6, "MB/beyond")
+		if n, _ := fmt.Sscanf(rest, "%d kB", &kib); n == 1 {
+			sizes[name] = kib << 10
 		}
 	}
+	return sizes
+}
+
+// mostCollected is the largest heap that a collector's trace tells of.
+func mostCollected(log string) (most int64) {
+	for _, m := range regexp.MustCompile(`, \d+->(\d+)->\d+ MB`).FindAllStringSubmatch(log, -1) {
+		mib, _ := strconv.ParseInt(m[1], 10, 64)
+		most = max(most, mib<<20)
+	}
+	return most
 }

@@ -34,6 +34,7 @@ type Attention struct {
 // forward maps x (rows, hidden) -> (rows, hidden).
 func (a *Attention) forward(s *cuda.Step, x, angles cuda.Tensor, b *nn.Batch, c *nn.Cache) cuda.Tensor {
 	rank, all := a.Norm.W.Shape[0], a.Down.W.Shape[0]
+	s.StartPart()
 	q := a.queries(s, x)                                  // (rows, heads, nope + rope)
 	q = s.RotateFrom(q, a.over.Nope, angles, a.style)     //
 	both := a.Down.Forward(s, x)                          // (rows, rank + rope)
@@ -41,6 +42,7 @@ func (a *Attention) forward(s *cuda.Step, x, angles cuda.Tensor, b *nn.Batch, c 
 	key := s.Columns(both, rank, all).Heads(all - rank)   // (rows, 1, rope)
 	key = s.Rotate(key, angles, a.style).Flat()           // (rows, rope), not normed
 	y := a.over.Attend(s, q, s.Join(latent, key), b, c)   // (rows, heads, value)
+	s.EndPart()
 	return a.O.Forward(s, y.Flat())
 }
 

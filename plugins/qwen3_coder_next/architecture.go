@@ -66,6 +66,7 @@ func (d *DeltaNet) cache() nn.CacheSpec {
 
 // forward maps x (rows, hidden) -> (rows, hidden).
 func (d *DeltaNet) forward(s *cuda.Step, x cuda.Tensor, b *nn.Batch, c *nn.Cache) cuda.Tensor {
+	s.StartPart()
 	qkv, z := d.projectQKVZ(s, x)
 	beta, a := d.projectBA(s, x)
 	qkv = d.Conv.Forward(s, qkv, b, c.Fixed[0])
@@ -75,6 +76,7 @@ func (d *DeltaNet) forward(s *cuda.Step, x cuda.Tensor, b *nn.Batch, c *nn.Cache
 	v := s.Columns(qkv, 2*keys, 2*keys+values).Heads(d.valueDim) // (rows, value heads, value_dim)
 	y := nn.DeltaRule(s, q, k, v, s.Decay(a, d.ALog, d.DtBias), s.Sigmoid(beta), b, c.Fixed[1])
 	y = s.SwiGLU(z.Heads(d.valueDim), d.Norm.Forward(s, y))
+	s.EndPart()
 	return d.Out.Forward(s, y.Flat())
 }
 
@@ -126,11 +128,13 @@ func (a *Attention) cache() nn.CacheSpec { return nn.KeysValues(a.kvHeads, a.dim
 
 // forward maps x (rows, hidden) -> (rows, hidden).
 func (a *Attention) forward(s *cuda.Step, x cuda.Tensor, rope nn.Rope, angles cuda.Tensor, b *nn.Batch, c *nn.Cache) cuda.Tensor {
+	s.StartPart()
 	u := a.Q.Forward(s, x).Heads(2 * a.dim) // (rows, heads, 2 head_dim)
 	q, gate := a.QNorm.Forward(s, s.Columns(u, 0, a.dim)), s.Columns(u, a.dim, 2*a.dim)
 	k := a.KNorm.Forward(s, a.K.Forward(s, x).Heads(a.dim)) // (rows, kv heads, head_dim)
 	v := a.V.Forward(s, x).Heads(a.dim)
 	q, k = rope.Apply(s, q, angles), rope.Apply(s, k, angles)
 	y := s.Mul(nn.Attend(s, q, k, v, b, c, a.scale), s.Sigmoid(gate))
+	s.EndPart()
 	return a.O.Forward(s, y.Flat())
 }
