@@ -30,10 +30,12 @@ static void pack_bf16x16(const pio_matrix *to, const pio_matrix *from, size_t ro
 typedef float F8 __attribute__((vector_size(32)));
 typedef int32_t I8 __attribute__((vector_size(32)));
 
+// f8_most keeps numbers within least and most. What is none becomes least: there is no code for it.
 INLINE F8 f8_most(F8 v, float least, float most) {
-  I8 low = v < least, high = v > most;
-  v = (F8)((low & (I8)(v * 0 + least)) | (~low & (I8)v));
-  return (F8)((high & (I8)(v * 0 + most)) | (~high & (I8)v));
+  F8 zero = {0};
+  I8 low = ~(v >= least), high = v > most;
+  v = (F8)((low & (I8)(zero + least)) | (~low & (I8)v));
+  return (F8)((high & (I8)(zero + most)) | (~high & (I8)v));
 }
 
 // nearest rounds to whole, of two the even one; for what is small.
