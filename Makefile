@@ -8,7 +8,7 @@ SOAK_SEED ?= 1
 RACE := ./sdk/... ./host/... ./cuda/far/... ./cuda/serve/...
 
 .DEFAULT_GOAL := help
-.PHONY: help build run test race lint api generate bench soak fuzz clients mutants emulate
+.PHONY: help build run test race sanitize neon emulate lint api generate bench soak fuzz clients mutants
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /\1|/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "make %-9s %s\n", $$1, $$2}'
@@ -30,6 +30,12 @@ emulate: ## the kernels' tests through the tables for AVX-512 and AMX, against a
 
 race: ## the concurrent parts under the race detector
 	go test -race -timeout 30m $(RACE)
+
+sanitize: ## the kernels' tests with checks of every address and of undefined behaviour
+	.ci/sanitize
+
+neon: ## the kernels for 64-bit ARM, compiled and run under emulation
+	.ci/neon
 
 lint: ## gofmt, go vet, staticcheck
 	@test -z "$$(gofmt -l host sdk cuda plugins *.go | tee /dev/stderr)" || { echo "run gofmt on the files above"; exit 1; }

@@ -45,6 +45,15 @@ static int has_amx(void) {
          syscall(SYS_arch_prctl, ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA) == 0;
 }
 #endif
+#elif defined(__aarch64__)
+#include <sys/auxv.h>
+extern const pio_kernels pio_neon_dot, pio_neon_dot_fast, pio_neon, pio_neon_fast;
+
+// What the system says of the processor.
+static int has_neon_dot(void) {
+  enum { ASIMDDP = 1 << 20 };
+  return (getauxval(AT_HWCAP) & ASIMDDP) != 0;
+}
 #endif
 
 const pio_kernels *pio_kernels_at(int i) {
@@ -59,6 +68,10 @@ const pio_kernels *pio_kernels_at(int i) {
     all[n++] = &pio_avx512_fast, all[n++] = &pio_avx512;
   if (has_avx2())
     all[n++] = &pio_avx2_fast, all[n++] = &pio_avx2;
+#elif defined(__aarch64__)
+  if (has_neon_dot())
+    all[n++] = &pio_neon_dot_fast, all[n++] = &pio_neon_dot;
+  all[n++] = &pio_neon_fast, all[n++] = &pio_neon;
 #endif
   all[n++] = &pio_portable_fast, all[n++] = &pio_portable;
   return i < n ? all[i] : NULL;

@@ -1,7 +1,7 @@
 // kernels.h: what Go calls and what a kernel table is.
 //
 // An op is data (pio_op). Each op has one place (matmul.h, norms.h, ..): its kernel, and the function of its name that cuts it into tasks
-// for the pool. They are written once in terms of a few vector primitives; each instruction set has a file (portable.c, avx2.c) that
+// for the pool. They are written once in terms of a few vector primitives; each instruction set has a file (portable.c, avx2.c, neon.c) that
 // defines these and includes template.h, and so has a table of its own. A new op is a line of cuda/op.go and its function here; a new
 // layout of weights a row of PIO_LAYOUTS in layouts.h; a new instruction set a new file and a line in dispatch.c.
 #ifndef PIO_KERNELS_H

@@ -14,7 +14,7 @@ func matmul(y, x []float32, w cuda.Matrix) *cuda.Op {
 }
 
 // matmulBound is what rounding can do to a sum of products. With W lanes an element takes in/W fused steps, two roundings
-// each where they are not fused, and the lanes log2(W) more; W is 8 in the narrowest table. The tail counts as a step.
+// each where they are not fused, and the lanes log2(W) more; W is 8 where they are not, 4 or more where they are. The tail counts as a step.
 func matmulBound(x []float32, w cuda.Matrix) func(i int) float64 {
 	return func(i int) float64 {
 		r, o, sum := i/w.Rows, i%w.Rows, 0.0
