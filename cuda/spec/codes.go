@@ -24,8 +24,7 @@ func MatMulCoded(y, x []float32, w cuda.Matrix) {
 					whole += c * Code(w, o, at+i)
 				}
 				both := CodeFactor(w, o, at/codeCols) * factor
-				product := float32(whole) * both
-				sum += product
+				sum += float32(float32(whole) * both) // the conversion keeps a compiler from fusing product and sum
 			}
 			y[r*w.Rows+o] = sum
 		}
