@@ -46,7 +46,7 @@ var plugin = servetest.Plugin{
 		{Layers: 2, Parameters: outside + first + sparse, Position: 2 * position, Modules: 3 + 2 + 64, Experts: 64},
 		{Dir: tiny, Parameters: 1_753_880, Position: 4 * (64 + 16) * 4, Modules: 3 + 4 + 3*8, Experts: 3 * 8}, // the routers' biases are in f32
 	},
-	Elsewhere: servetest.Elsewhere{Bytes: 6200 << 10, Layers: 4, Experts: 24, Least: 4, Most: 12}, // room for the layers, their latents and a third of the experts
+	Elsewhere: servetest.Elsewhere{Bytes: 6200 << 10, Layers: 4, Experts: 24, Least: 4, Most: 20}, // room for the layers, their latents and two thirds of the experts
 	Memory: func(m configtest.Sizes) map[string]int64 {
 		return map[string]int64{
 			"weights in FP8": fp8Bytes,

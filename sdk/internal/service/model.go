@@ -84,8 +84,8 @@ func (s *Model) Load(m *pb.LoadRequest, stream grpc.ServerStreamingServer[pb.Loa
 	return stream.Send(wire.TableToPB(table))
 }
 
-// progressSender carries progress to the host without ever holding up the loading: what the host has not read when the
-// next message comes is dropped.
+// progressSender carries progress to the host without ever holding up the loading: where the host reads too slowly the oldest of what it
+// has not read is dropped, so that the last always arrives.
 type progressSender struct {
 	mu      sync.Mutex
 	closed  bool
@@ -112,9 +112,16 @@ func (p *progressSender) send(m sdk.Progress) {
 	if p.closed {
 		return
 	}
-	select {
-	case p.pending <- m:
-	default:
+	for {
+		select {
+		case p.pending <- m:
+			return
+		default:
+		}
+		select {
+		case <-p.pending:
+		default:
+		}
 	}
 }
 
