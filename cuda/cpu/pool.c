@@ -1,7 +1,8 @@
 // pool.c: the threads that ops run on.
 //
-// A job is a number of tasks that threads take one by one from a counter. The caller takes part, so a job never waits for
-// a thread that is asleep or that the system has put aside: a worker that comes late finds the gate closed. Workers that
+// A job is a number of tasks. Each thread has a share of them, which lie side by side in memory as a rule, and takes them one by one from its
+// own counter: a processor reads one long stretch faster than pieces of several. Who is done helps the others with theirs. The caller takes part,
+// so a job never waits for a thread that is asleep or that the system has put aside: a worker that comes late finds the gate closed. Workers that
 // have nothing to do look out for the next job for about SPIN_NS, because the next op of a forward pass comes within
 // microseconds and waking costs more than many ops, and then sleep on a futex. Threads are made at the first job.
 //
@@ -26,6 +27,12 @@ enum { SPIN_NS = 50000, CALLER_SPIN_NS = 20000, LOOKS = 64 /* between looks at t
 // STACK bounds what a kernel may keep on it (a product of matrices has the most, 110 KB): more is to be room of the pool.
 enum { STACK = 256 << 10 };
 
+// What a thread has of a job: tasks next..end-1 are still to be taken.
+typedef struct {
+  _Alignas(64) atomic_size_t next;
+  size_t end;
+} share;
+
 struct pio_pool {
   int threads, started;
   atomic_int born; // workers that run
@@ -35,8 +42,7 @@ struct pio_pool {
   pthread_mutex_t lock; // one job at a time
   pio_task *task;
   const void *args;
-  size_t tasks;
-  _Alignas(64) atomic_size_t next;
+  share *shares; // of each thread
   _Alignas(64) atomic_uint gate;
   _Alignas(64) atomic_uint epoch; // counts jobs; what workers sleep on
   atomic_int sleepers, stop;
@@ -76,12 +82,15 @@ static unsigned spin(atomic_uint *word, unsigned seen, int64_t ns) {
   return seen;
 }
 
+// self is which of its pool's threads this one is; whoever calls is 0.
+static _Thread_local int self;
+
 static void take_tasks(pio_pool *p) {
-  for (;;) {
-    size_t i = atomic_fetch_add_explicit(&p->next, 1, memory_order_relaxed);
-    if (i >= p->tasks)
-      return;
-    p->task(p->args, i);
+  for (int i = 0; i < p->threads; i++) {
+    share *s = &p->shares[(self + i) % p->threads];
+    size_t task;
+    while ((task = atomic_fetch_add_explicit(&s->next, 1, memory_order_relaxed)) < s->end)
+      p->task(p->args, task);
   }
 }
 
@@ -106,9 +115,6 @@ static unsigned next_job(pio_pool *p, unsigned seen) {
   }
   return e;
 }
-
-// self is which of its pool's threads this one is; whoever calls is 0.
-static _Thread_local int self;
 
 static void *worker(void *arg) {
   pio_pool *p = arg;
@@ -141,8 +147,10 @@ pio_pool *pio_pool_new(int threads) {
   pio_pool *p = aligned_alloc(64, (sizeof *p + 63) / 64 * 64);
   if (!p)
     return NULL;
-  *p = (pio_pool){.threads = threads, .ids = calloc((size_t)threads, sizeof(pthread_t))};
-  if (!p->ids) {
+  *p = (pio_pool){.threads = threads, .ids = calloc((size_t)threads, sizeof(pthread_t)), .shares = aligned_alloc(64, (size_t)threads * sizeof(share))};
+  if (!p->ids || !p->shares) {
+    free(p->ids);
+    free(p->shares);
     free(p);
     return NULL;
   }
@@ -159,6 +167,7 @@ void pio_pool_free(pio_pool *p) {
   pthread_mutex_destroy(&p->lock);
   free(p->room);
   free(p->ids);
+  free(p->shares);
   free(p);
 }
 
@@ -191,8 +200,11 @@ static void alone(pio_task *task, const void *args, size_t tasks) {
 static void run(pio_pool *p, pio_task *task, const void *args, size_t tasks) {
   if (p->started == 0)
     start(p);
-  p->task = task, p->args = args, p->tasks = tasks;
-  atomic_store_explicit(&p->next, 0, memory_order_relaxed);
+  p->task = task, p->args = args;
+  for (size_t i = 0, n = (size_t)p->threads; i < n; i++) {
+    atomic_store_explicit(&p->shares[i].next, tasks * i / n, memory_order_relaxed);
+    p->shares[i].end = tasks * (i + 1) / n;
+  }
   atomic_store_explicit(&p->gate, OPEN, memory_order_release);
   atomic_fetch_add(&p->epoch, 1);
   int sleepers = atomic_load(&p->sleepers);
