@@ -3,6 +3,7 @@
 #include "bf16.h"
 #include "kernels.h"
 
+#include <pthread.h>
 #include <stdlib.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -17,14 +18,15 @@ static int has_avx2(void) {
   return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("bmi2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("f16c");
 }
 
-// offered says whether a table may be taken that no machine of ours had the instructions of: if the environment variable PIO_CPU names it.
-// What it computes was compared with a model of these instructions; its speed is not known.
 #ifdef PIO_MODEL // whose instructions are C
 static int offered(const char *name) { return name != NULL; }
 static int has_avx512(void) { return has_avx2(); }
 static int has_avx512bf16(void) { return has_avx2(); }
 static int has_amx(void) { return has_avx2(); }
+static int pairs_pay(void) { return 1; }
 #else
+// offered says whether a table may be taken that no machine of ours had the instructions of: if the environment variable PIO_CPU names it.
+// What it computes was compared with a model of these instructions; its speed is not known.
 static int offered(const char *name) {
   const char *asked = getenv("PIO_CPU");
   return asked && strcmp(asked, name) == 0;
@@ -36,6 +38,16 @@ static int has_avx512(void) {
 }
 
 static int has_avx512bf16(void) { return has_avx512() && __builtin_cpu_supports("avx512bf16"); }
+
+// What a processor does with products of pairs is measured once, for numerics must not change while it runs.
+int pio_pairs_pay(void);
+static int pay;
+static void measure_pairs(void) { pay = pio_pairs_pay(); }
+static int pairs_pay(void) {
+  static pthread_once_t once = PTHREAD_ONCE_INIT;
+  pthread_once(&once, measure_pairs);
+  return pay;
+}
 
 // A process asks Linux for the registers of AMX, 8 KiB of each thread that uses them. A sandbox may refuse, a kernel before 5.16 does not
 // know the question, and it is refused while a thread handles signals on a stack too small to put them away.
@@ -62,10 +74,12 @@ const pio_kernels *pio_kernels_at(int i) {
 #if defined(__x86_64__)
   if (offered("amx") && has_amx())
     all[n++] = &pio_amx;
-  if (offered("avx512bf16") && has_avx512bf16())
+  if (has_avx512bf16() && pairs_pay())
     all[n++] = &pio_avx512bf16;
-  if (offered("avx512") && has_avx512())
+  if (has_avx512())
     all[n++] = &pio_avx512_fast, all[n++] = &pio_avx512;
+  if (has_avx512bf16() && !pairs_pay())
+    all[n++] = &pio_avx512bf16;
   if (has_avx2())
     all[n++] = &pio_avx2_fast, all[n++] = &pio_avx2;
 #elif defined(__aarch64__)

@@ -63,14 +63,6 @@ INLINE void fetch_ahead(int type, const strip *s, const char *row, size_t d) {
     v_prefetch((const void *)((uintptr_t)row + d * type_size(type) + s->ahead));
 }
 
-// held keeps a vector that several products take in a register: compilers would rather read it again for each.
-INLINE V held(V v) {
-#if defined(__AVX2__) && !defined(PIO_MODEL)
-  __asm__("" : "+v"(v));
-#endif
-  return v;
-}
-
 // half_n is half of a pair of which the row has n elements.
 INLINE V half_n(int type, const char *row, size_t d, int h, size_t n) {
   char full[PAIR * 4] = {0};

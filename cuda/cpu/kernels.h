@@ -99,6 +99,7 @@ struct pio_kernels {
   int layout_count;
   void (*exp)(float *y, const float *x, size_t n); // for the test of its bound
   double (*flops)(double seconds);                 // f32 operations/s of one thread in registers
+  void (*read)(const void *data, size_t bytes);    // loads whole KiB, and no more
 };
 
 // The tables this machine can run, best first; NULL after the last.
@@ -110,7 +111,7 @@ const char *pio_op_name(int code);
 const char *pio_run(pio_pool *p, const pio_op *op);
 
 // Measurements, with all threads of the pool.
-void pio_read(pio_pool *p, const void *data, size_t bytes); // reads whole pieces of 256 KiB
+void pio_read(pio_pool *p, const pio_kernels *t, const void *data, size_t bytes); // reads whole pieces of 256 KiB
 double pio_peak_flops(pio_pool *p, const pio_kernels *t);   // f32 operations/s
 
 #endif

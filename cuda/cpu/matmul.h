@@ -6,6 +6,7 @@
 
 enum {
   FEW = 16,               // rows that few takes
+  FEW_OUTS = W == 16 ? 4 : 3, // that it takes at once for several rows: as many sums as there are registers for, and fours are added up faster
   ROWS_MANY = 96 * 8 / W, // rows that many works on at once, so that their sums have one size
   OUTS_MANY = 32,         // and outs
 };
@@ -94,7 +95,7 @@ INLINE void outs_for_rows(const int R, const int C, int layout, const matmul_arg
     dots_at(1, C, layout, a, r, o);
 }
 
-// few does a task's outs: eight at a time for a single row, three for more, so that there are enough sums in flight to
+// few does a task's outs: eight at a time for a single row, FEW_OUTS for more, so that there are enough sums in flight to
 // hide how long one addition takes.
 INLINE void few(int layout, const matmul_args *a, size_t task) {
   size_t o = task * a->outs_per_task, to = at_most(a->out, o + a->outs_per_task);
@@ -105,8 +106,8 @@ INLINE void few(int layout, const matmul_args *a, size_t task) {
     for (; o + 8 <= to; o += 8)
       dots_at(1, 8, layout, a, 0, o);
   else
-    for (; o + 3 <= to; o += 3)
-      outs_for_rows(4, 3, layout, a, o);
+    for (; o + FEW_OUTS <= to; o += FEW_OUTS)
+      outs_for_rows(4, FEW_OUTS, layout, a, o);
   for (; o < to; o++)
     outs_for_rows(4, 1, layout, a, o);
 }
@@ -155,7 +156,7 @@ INLINE void block(const int R, const int C, const float *x, size_t stride, const
     UNROLL for (int r = 0; r < R; r++)
       xv[r] = v_load(x + (size_t)r * stride + k);
     UNROLL for (int c = 0; c < C; c++) {
-      V wv = v_load(panel + c * DEPTH + k);
+      V wv = held(v_load(panel + c * DEPTH + k));
       UNROLL for (int r = 0; r < R; r++)
         acc[r][c] = v_fma(xv[r], wv, acc[r][c]);
     }
@@ -224,7 +225,7 @@ INLINE const pio_layout *layout_of(const pio_op *op, const pio_matrix *m) { retu
 static size_t cut_matmul(matmul_args *a, const pio_layout *l, pio_task **task) {
   if (a->rows <= FEW && l->few) {
     size_t row_bytes = a->in * size_of(a->w->layout);
-    a->outs_per_task = at_least(48, TASK_BYTES / at_least(1, row_bytes) / 48 * 48); // eights, threes and sixteens come out even
+    a->outs_per_task = at_least(48, TASK_BYTES / at_least(1, row_bytes) / 48 * 48); // eights, threes, fours and sixteens come out even
     *task = l->few;
     return ceil_div(a->out, a->outs_per_task);
   }

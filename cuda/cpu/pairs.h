@@ -14,6 +14,41 @@ static void pair_row(void *to, const float *x, size_t cols) {
   memset((char *)to + 2 * cols, 0, pair_bytes(cols) - 2 * cols);
 }
 
+// ---- whether that pays
+
+#ifndef PIO_MODEL
+enum { RATE_CHAINS = 12, RATE_STEPS = 500 };
+
+// PIO_RATE is the seconds that so many products of vectors take.
+#define PIO_RATE(NAME, PRODUCT)                                                                                        \
+  static double NAME(void) {                                                                                           \
+    V sum[RATE_CHAINS] = {0};                                                                                          \
+    __m512i x = _mm512_setzero_si512();                                                                                \
+    double start = pio_seconds();                                                                                      \
+    for (int i = 0; i < RATE_STEPS; i++)                                                                               \
+      UNROLL for (int j = 0; j < RATE_CHAINS; j++) {                                                                   \
+        sum[j] = PRODUCT;                                                                                              \
+        __asm__ volatile("" : "+v"(sum[j]), "+v"(x)); /* products that the compiler must do */                         \
+      }                                                                                                                \
+    return pio_seconds() - start;                                                                                      \
+  }
+PIO_RATE(pairs_rate, _mm512_dpbf16_ps(sum[j], (__m512bh)x, (__m512bh)x))
+PIO_RATE(f32_rate, v_fma((V)x, (V)x, sum[j]))
+
+int pio_pairs_pay(void);
+
+// pio_pairs_pay measures whether products of pairs are faster here than those of f32, of which there are half as many in a vector. Zen 4 and 5
+// do as many of either in a cycle, Sapphire and Emerald Rapids four of f32 in the time of one: far enough apart for a glance to tell.
+int pio_pairs_pay(void) {
+  double pairs = 1, f32 = 1;
+  for (int i = 0; i < 10; i++) { // the first ones while the processor still wakes its wide units
+    double p = pairs_rate(), f = f32_rate();
+    pairs = p < pairs ? p : pairs, f32 = f < f32 ? f : f32;
+  }
+  return pairs < 2 * f32;
+}
+#endif
+
 // ---- tiles
 
 // turn_tile writes 16 rows of 16 pairs so that the first pairs of all come first: within quarters of vectors, then quarters.

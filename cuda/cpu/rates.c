@@ -15,35 +15,19 @@ double pio_seconds(void) {
   return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
 }
 
-typedef uint64_t lanes __attribute__((vector_size(64), aligned(8)));
-
 typedef struct {
+  const pio_kernels *table;
   const char *data;
-  lanes *kept; // by chunk, so that the reading cannot be left out
 } read_args;
 
 static void read_chunk(const void *args, size_t task) {
   const read_args *a = args;
-  const lanes *p = (const lanes *)(a->data + task * CHUNK);
-  lanes s0 = {0}, s1 = {0}, s2 = {0}, s3 = {0};
-  for (size_t i = 0; i < CHUNK / sizeof(lanes); i += 4) {
-    __builtin_prefetch((const char *)(p + i) + 2048);
-    __builtin_prefetch((const char *)(p + i) + 2112);
-    __builtin_prefetch((const char *)(p + i) + 2176);
-    __builtin_prefetch((const char *)(p + i) + 2240);
-    s0 ^= p[i], s1 ^= p[i + 1], s2 ^= p[i + 2], s3 ^= p[i + 3];
-  }
-  a->kept[task] = s0 ^ s1 ^ s2 ^ s3;
+  a->table->read(a->data + task * CHUNK, CHUNK);
 }
 
-void pio_read(pio_pool *p, const void *data, size_t bytes) {
-  size_t chunks = bytes / CHUNK;
-  lanes *kept = malloc((chunks + 1) * sizeof(lanes));
-  if (!kept)
-    return;
-  read_args a = {data, kept};
-  pio_pool_run(p, read_chunk, &a, chunks);
-  free(kept);
+void pio_read(pio_pool *p, const pio_kernels *t, const void *data, size_t bytes) {
+  read_args a = {t, data};
+  pio_pool_run(p, read_chunk, &a, bytes / CHUNK);
 }
 
 typedef struct {

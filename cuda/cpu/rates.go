@@ -41,7 +41,7 @@ func (p *pool) readBandwidth() float64 {
 
 // read loads every byte once, but for a rest of less than 256 KiB.
 func (p *pool) read(data []byte) {
-	C.pio_read(p.c, unsafe.Pointer(unsafe.SliceData(data)), C.size_t(len(data)))
+	C.pio_read(p.c, p.table, unsafe.Pointer(unsafe.SliceData(data)), C.size_t(len(data)))
 }
 
 // peakFLOPS is the rate of f32 operations the pool's threads reach in registers.

@@ -10,6 +10,16 @@ INLINE size_t ceil_div(size_t a, size_t b) { return (a + b - 1) / b; }
 INLINE size_t at_least(size_t least, size_t n) { return n < least ? least : n; }
 INLINE size_t at_most(size_t most, size_t n) { return n > most ? most : n; }
 
+// ---- vectors
+
+// held keeps a vector that several products take in a register: compilers would rather read it again for each.
+INLINE V held(V v) {
+#if defined(__AVX2__) && !defined(PIO_MODEL)
+  __asm__("" : "+v"(v));
+#endif
+  return v;
+}
+
 // ---- operands
 
 INLINE float *f32(const pio_tensor *t) { return (float *)t->at; }
