@@ -38,12 +38,17 @@ INLINE V v_fma(V a, V b, V c) { return _mm512_fmadd_ps(a, b, c); }
 INLINE V v_max(V a, V b) { return _mm512_max_ps(a, b); }
 INLINE V v_min(V a, V b) { return _mm512_min_ps(a, b); }
 
-// Each sum is that of the lanes i + (8+i), as (((0+1)+(2+3)) + ((4+5)+(6+7))).
-INLINE __m256 halves(V v) { return _mm256_add_ps(_mm512_castps512_ps256(v), _mm512_extractf32x8_ps(v, 1)); }
+// Each sum is that of the lanes i + (8+i), of those so added i + (4+i), and then as (0+1) + (2+3): pairs of vectors, then pairs of pairs, are
+// brought side by side with one shuffle each, of which a core does one a cycle.
+INLINE V swapped_fours(V v) { return _mm512_shuffle_f32x4(v, v, 0xb1); }
+INLINE V eights(V a, V b) { return _mm512_mask_blend_ps(0xff00, a, b) + _mm512_shuffle_f32x4(a, b, 0x4e); }
 
 INLINE __m128 sums(V a, V b, V c, V d) {
-  __m256 s = _mm256_hadd_ps(_mm256_hadd_ps(halves(a), halves(b)), _mm256_hadd_ps(halves(c), halves(d)));
-  return _mm_add_ps(_mm256_castps256_ps128(s), _mm256_extractf128_ps(s, 1));
+  V x = eights(a, b), y = eights(c, d);
+  V fours = _mm512_mask_blend_ps(0xf0f0, x, y) + swapped_fours(_mm512_mask_blend_ps(0xf0f0, y, x)); // of a, c, b, d
+  fours = fours + _mm512_permute_ps(fours, 0xb1);
+  fours = fours + _mm512_permute_ps(fours, 0x4e);
+  return _mm512_castps512_ps128(_mm512_permutexvar_ps(_mm512_setr_epi32(0, 8, 4, 12, 0, 8, 4, 12, 0, 8, 4, 12, 0, 8, 4, 12), fours));
 }
 
 INLINE float v_sum(V v) { return _mm_cvtss_f32(sums(v, v, v, v)); }

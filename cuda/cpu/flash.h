@@ -15,6 +15,8 @@ enum {
   PAIR = 2 * W,   // elements at once
   PANEL_QUERIES = 12, // from which on panels gain more than they cost
   PANEL_KEYS = 8,     // of a panel
+  SCORE_KEYS = W == 16 ? 8 : 4,  // that three queries take side by side, as many as there are registers for
+  WEIGH_PAIRS = W == 16 ? 4 : 2, // of values, and so many pairs
 };
 
 // What attention reads of a position: a key of dim elements and a value of vdim, the first of a row of value_dim.
@@ -163,9 +165,9 @@ INLINE void scores_side_by_side(const int R, const int C, const int ahead, int t
 INLINE void scores(const int ahead, int type, const query *qs, size_t count, const strip *k, size_t n, float (*s)[KEYS], size_t first) {
   size_t i = 0;
   if (ahead && count >= 3)
-    scores_side_by_side(3, 4, 1, type, qs, k, n, s, first), i = 3;
+    scores_side_by_side(3, SCORE_KEYS, 1, type, qs, k, n, s, first), i = 3;
   for (; i + 3 <= count; i += 3)
-    scores_side_by_side(3, 4, 0, type, qs + i, k, n, s + i, first);
+    scores_side_by_side(3, SCORE_KEYS, 0, type, qs + i, k, n, s + i, first);
   if (count - i == 2)
     scores_side_by_side(2, 4, ahead, type, qs + i, k, n, s + i, first);
   if (count - i == 1)
@@ -255,7 +257,7 @@ INLINE void weigh(const int R, const int P, const int ahead, int type, query *qs
 
 INLINE void weigh_all(const int R, const int ahead, int type, query *qs, float (*s)[KEYS], const strip *v, size_t from, size_t to) {
   size_t d = 0;
-  for (; R == 1 && d + 4 * PAIR <= v->n; d += 4 * PAIR)
+  for (; (R == 1 || WEIGH_PAIRS == 4) && d + 4 * PAIR <= v->n; d += 4 * PAIR)
     weigh(R, 4, ahead, type, qs, s, v, d, d, 0, from, to);
   for (; d + 2 * PAIR <= v->n; d += 2 * PAIR)
     weigh(R, 2, ahead, type, qs, s, v, d, d, 0, from, to);
@@ -308,6 +310,10 @@ INLINE void weigh_panel(const int P, query *qs, size_t count, float (*s)[KEYS], 
 
 INLINE void weigh_by_panels(int type, query *qs, size_t count, float (*s)[KEYS], const strip *v, size_t start, size_t n, float *panel) {
   size_t d = 0;
+  for (; WEIGH_PAIRS == 4 && d + 4 * PAIR <= v->n; d += 4 * PAIR) {
+    widen_strip(type, panel, v, d, 4 * PAIR, 0, n);
+    weigh_panel(4, qs, count, s, panel, d, start, n);
+  }
   for (; d + PAIR < v->n; d += 2 * PAIR) {
     widen_strip(type, panel, v, d, 2 * PAIR, 0, n);
     weigh_panel(2, qs, count, s, panel, d, start, n);
@@ -321,7 +327,7 @@ INLINE void weigh_by_panels(int type, query *qs, size_t count, float (*s)[KEYS],
 // ---- all of it
 
 // panel_floats is the room that attend_keys wants for panels.
-INLINE size_t panel_floats(const keys_form *f) { return at_least(KEYS * 2 * PAIR, PANEL_KEYS * padded(f->dim)); }
+INLINE size_t panel_floats(const keys_form *f) { return at_least(KEYS * WEIGH_PAIRS * PAIR, PANEL_KEYS * padded(f->dim)); }
 
 INLINE void attend_keys_of(int type, query *qs, size_t count, const char *k, const char *v, const char *next, size_t start, size_t n,
                            const keys_form *f, float *panel) {

@@ -133,6 +133,26 @@ MODEL __m512i model_shuffle_i32x4(__m512i a, __m512i b, int which) {
   return ((zmm){.quarter = {x.quarter[which & 3], x.quarter[which >> 2 & 3], y.quarter[which >> 4 & 3], y.quarter[which >> 6 & 3]}}).v;
 }
 
+MODEL __m512 model_shuffle_f32x4(__m512 a, __m512 b, int which) { return (__m512)model_shuffle_i32x4((__m512i)a, (__m512i)b, which); }
+
+LANEWISE __m512 model_mask_blend_ps(__mmask16 mask, __m512 a, __m512 b) {
+  zmm x = {.f = a}, y = {.f = b};
+  LANES(16) x.f32[i] = mask >> i & 1 ? y.f32[i] : x.f32[i];
+  return x.f;
+}
+
+LANEWISE __m512 model_permute_ps(__m512 a, int which) {
+  zmm x = {.f = a}, r;
+  LANES(16) r.f32[i] = x.f32[i / 4 * 4 + (which >> i % 4 * 2 & 3)];
+  return r.f;
+}
+
+LANEWISE __m512 model_permutexvar_ps(__m512i from, __m512 a) {
+  zmm index = {.v = from}, x = {.f = a}, r;
+  LANES(16) r.f32[i] = x.f32[index.i32[i] & 15];
+  return r.f;
+}
+
 LANEWISE __m512i model_mask_permutexvar_epi16(__m512i otherwise, __mmask32 mask, __m512i index, __m512i from) {
   zmm r = {.v = otherwise}, x = {.v = index}, a = {.v = from};
   LANES(32) r.u16[i] = mask >> i & 1 ? a.u16[x.u16[i] & 31] : r.u16[i];
@@ -520,6 +540,14 @@ static inline void model_tile_quads(int c, int a, int b) {
 #define _mm512_unpacklo_epi64 model_unpacklo_epi64
 #undef _mm512_unpackhi_epi64
 #define _mm512_unpackhi_epi64 model_unpackhi_epi64
+#undef _mm512_shuffle_f32x4
+#define _mm512_shuffle_f32x4 model_shuffle_f32x4
+#undef _mm512_mask_blend_ps
+#define _mm512_mask_blend_ps model_mask_blend_ps
+#undef _mm512_permute_ps
+#define _mm512_permute_ps model_permute_ps
+#undef _mm512_permutexvar_ps
+#define _mm512_permutexvar_ps model_permutexvar_ps
 #undef _mm512_shuffle_i32x4
 #define _mm512_shuffle_i32x4 model_shuffle_i32x4
 #undef _mm512_mask_permutexvar_epi16
