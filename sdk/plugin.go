@@ -80,6 +80,15 @@ type Advancing interface {
 	Progress() uint64
 }
 
+// CoreSharer is a plugin that computes on as many of the machine's cores as the host says, so that models which work at the same time
+// do not get in each other's way. Without it a plugin keeps the Threads of its Load, and the system divides.
+type CoreSharer interface {
+	// UseCores says on how many cores to compute from the next piece of work on, at least 1; Threads of Load stay the most. It may be
+	// called at any time, also before Load and during it, from several goroutines, and must not wait for the work. No answer
+	// may depend on it.
+	UseCores(n int)
+}
+
 // Capability names an ability in Description.Capabilities.
 type Capability string
 
@@ -93,6 +102,7 @@ const (
 	CapabilitySpell    Capability = "spell"    // Speller
 	CapabilityRender   Capability = "render"   // Renderer
 	CapabilitySchedule Capability = "schedule" // Scheduled
+	CapabilityCores    Capability = "cores"    // CoreSharer
 )
 
 // Capabilities lists what p implements beyond the core, in the order above.
@@ -119,5 +129,7 @@ func Capabilities(p Plugin) []Capability {
 	add(ok, CapabilityRender)
 	_, ok = p.(Scheduled)
 	add(ok, CapabilitySchedule)
+	_, ok = p.(CoreSharer)
+	add(ok, CapabilityCores)
 	return list
 }

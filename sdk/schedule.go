@@ -8,6 +8,7 @@ type Order struct {
 	Budget *BudgetOrder
 	Move   *MoveOrder
 	Query  *QueryOrder
+	Cores  *CoresOrder // for a CoreSharer, which the sdk tells; Schedule does not see it
 }
 
 // BudgetOrder changes what the process may hold on a device. By Deadline it must hold no more than Bytes.
@@ -25,6 +26,11 @@ type MoveOrder struct {
 
 // QueryOrder asks for a Report with every module listed.
 type QueryOrder struct{}
+
+// CoresOrder says on how many of the machine's cores the process computes from its next piece of work on.
+type CoresOrder struct {
+	Cores int // at least 1; Threads of Load stay the most
+}
 
 // Report is what the plugin says on the Scheduler stream.
 type Report struct {

@@ -134,6 +134,15 @@ func (d *Device) Layout(m cuda.Matrix) *cuda.Layout {
 	return d.packed(m)
 }
 
+// Use has so many threads take part in ops from the next on, at least one and at most as many as the device was opened with; 0 is all
+// of those. It may be called at any time, also after Close; no bit of a result depends on it. No thread is made or ended by it.
+func (d *Device) Use(threads int) {
+	if threads <= 0 {
+		threads = d.pool.threads
+	}
+	d.pool.use(threads)
+}
+
 // NewQueue is a queue that runs everything at once, on the caller's goroutine and the pool's threads.
 func (d *Device) NewQueue() cuda.Queue { return NewQueue(d, d, nil) }
 

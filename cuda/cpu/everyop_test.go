@@ -88,16 +88,17 @@ func withoutList(files map[string]string) map[string]string {
 	return files
 }
 
-// TestEveryOpIsTheSameOnAnyNumberOfThreads, of one row and of many.
+// TestEveryOpIsTheSameOnAnyNumberOfThreads, of one row and of many, and while that number changes.
 func TestEveryOpIsTheSameOnAnyNumberOfThreads(t *testing.T) {
 	eachNumerics(t, func(t *testing.T, d *device) {
-		one, many := newDevice(t, 1, lastName(t)), newDevice(t, 7, lastName(t))
+		one, many, changing := newDevice(t, 1, lastName(t)), newDevice(t, 7, lastName(t)), newDevice(t, 7, lastName(t))
+		defer changes(changing)()
 		for _, code := range cuda.OpCodes() {
 			for _, rows := range []int{1, 2, 70, 1000} {
 				op := sample(rand.New(rand.NewPCG(71, uint64(rows))), code, rows)
 				first := again(op)
 				one.run(t, first)
-				for _, on := range []*device{d, many} {
+				for _, on := range []*device{d, many, changing} {
 					next := again(op)
 					on.run(t, next)
 					sameResults(t, fmt.Sprint(code, " of ", rows), next, first)

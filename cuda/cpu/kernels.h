@@ -62,7 +62,9 @@ typedef struct pio_pool pio_pool;
 
 pio_pool *pio_pool_new(int threads);
 void pio_pool_free(pio_pool *p);
-int pio_pool_threads(const pio_pool *p);
+// pio_pool_use has so many threads take part in jobs from the next on, from 1 to all there are. It may be called while a job runs.
+void pio_pool_use(pio_pool *p, int threads);
+int pio_pool_threads(const pio_pool *p); // that take part
 void pio_pool_run(pio_pool *p, pio_task *task, const void *args, size_t tasks);
 // pio_pool_run_with gives each task room of so many bytes that no other task has at the same time: pio_pool_room(p). It is made
 // once, for the most that was asked for. 0 means that there is no memory for it, and that nothing was run.

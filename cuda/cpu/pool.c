@@ -6,6 +6,10 @@
 // have nothing to do look out for the next job for about SPIN_NS, because the next op of a forward pass comes within
 // microseconds and waking costs more than many ops, and then sleep on a futex. Threads are made at the first job.
 //
+// Fewer threads than there are may take part: the first `active` of them, the caller among these. The others sleep on that number, so
+// that they neither look out for jobs nor are woken by them. It may change at any time, since any thread may do any task of any job: one
+// that is inside a job finishes its task, takes others until there are none, and stays out of the next.
+//
 // gate is the number of workers inside the running job, plus OPEN while more may enter, plus WAITED when the caller sleeps
 // until the last has left.
 #define _GNU_SOURCE
@@ -46,6 +50,7 @@ struct pio_pool {
   _Alignas(64) atomic_uint gate;
   _Alignas(64) atomic_uint epoch; // counts jobs; what workers sleep on
   atomic_int sleepers, stop;
+  atomic_uint active; // threads that take part; what the others sleep on
 };
 
 static void futex_wait(atomic_uint *word, unsigned seen) {
@@ -94,6 +99,15 @@ static void take_tasks(pio_pool *p) {
   }
 }
 
+// rest is for a thread that takes no part, until it does or the pool ends.
+static void rest(pio_pool *p, unsigned self) {
+  unsigned n = atomic_load(&p->active);
+  while (self >= n) {
+    futex_wait(&p->active, n);
+    n = atomic_load(&p->active);
+  }
+}
+
 static void join_job(pio_pool *p) {
   unsigned g = atomic_load_explicit(&p->gate, memory_order_relaxed);
   do {
@@ -121,6 +135,7 @@ static void *worker(void *arg) {
   self = 1 + atomic_fetch_add(&p->born, 1);
   unsigned seen = 0;
   while (!atomic_load(&p->stop)) {
+    rest(p, (unsigned)self);
     join_job(p);
     seen = next_job(p, seen);
   }
@@ -147,7 +162,8 @@ pio_pool *pio_pool_new(int threads) {
   pio_pool *p = aligned_alloc(64, (sizeof *p + 63) / 64 * 64);
   if (!p)
     return NULL;
-  *p = (pio_pool){.threads = threads, .ids = calloc((size_t)threads, sizeof(pthread_t)), .shares = aligned_alloc(64, (size_t)threads * sizeof(share))};
+  *p = (pio_pool){.threads = threads, .active = (unsigned)threads, .ids = calloc((size_t)threads, sizeof(pthread_t)),
+                  .shares = aligned_alloc(64, (size_t)threads * sizeof(share))};
   if (!p->ids || !p->shares) {
     free(p->ids);
     free(p->shares);
@@ -160,6 +176,7 @@ pio_pool *pio_pool_new(int threads) {
 
 void pio_pool_free(pio_pool *p) {
   atomic_store(&p->stop, 1);
+  pio_pool_use(p, p->threads); // those that rest
   atomic_fetch_add(&p->epoch, 1);
   futex_wake(&p->epoch, p->threads);
   for (int i = 0; i < p->started; i++)
@@ -171,7 +188,13 @@ void pio_pool_free(pio_pool *p) {
   free(p);
 }
 
-int pio_pool_threads(const pio_pool *p) { return p->threads; }
+void pio_pool_use(pio_pool *p, int threads) {
+  unsigned n = (unsigned)(threads < 1 ? 1 : threads > p->threads ? p->threads : threads);
+  if (atomic_exchange(&p->active, n) != n)
+    futex_wake(&p->active, p->threads);
+}
+
+int pio_pool_threads(const pio_pool *p) { return (int)atomic_load_explicit(&p->active, memory_order_relaxed); }
 
 // close_job waits until every worker that entered has left.
 static void close_job(pio_pool *p) {
@@ -196,14 +219,14 @@ static void alone(pio_task *task, const void *args, size_t tasks) {
     task(args, i);
 }
 
-// run is a job of all threads; lock is held.
+// run is a job of all threads that take part; lock is held.
 static void run(pio_pool *p, pio_task *task, const void *args, size_t tasks) {
   if (p->started == 0)
     start(p);
   p->task = task, p->args = args;
-  for (size_t i = 0, n = (size_t)p->threads; i < n; i++) {
-    atomic_store_explicit(&p->shares[i].next, tasks * i / n, memory_order_relaxed);
-    p->shares[i].end = tasks * (i + 1) / n;
+  for (size_t i = 0, n = (size_t)pio_pool_threads(p); i < (size_t)p->threads; i++) { // those that take no part have none
+    atomic_store_explicit(&p->shares[i].next, i < n ? tasks * i / n : tasks, memory_order_relaxed);
+    p->shares[i].end = i < n ? tasks * (i + 1) / n : tasks;
   }
   atomic_store_explicit(&p->gate, OPEN, memory_order_release);
   atomic_fetch_add(&p->epoch, 1);
@@ -215,7 +238,7 @@ static void run(pio_pool *p, pio_task *task, const void *args, size_t tasks) {
 }
 
 void pio_pool_run(pio_pool *p, pio_task *task, const void *args, size_t tasks) {
-  if (tasks <= 1 || p->threads == 1) {
+  if (tasks <= 1 || pio_pool_threads(p) == 1) {
     alone(task, args, tasks);
     return;
   }
@@ -234,7 +257,7 @@ int pio_pool_run_with(pio_pool *p, pio_task *task, const void *args, size_t task
   int able = p->room != NULL;
   if (!able)
     p->room_each = 0;
-  else if (tasks <= 1 || p->threads == 1)
+  else if (tasks <= 1 || pio_pool_threads(p) == 1)
     alone(task, args, tasks);
   else
     run(p, task, args, tasks);

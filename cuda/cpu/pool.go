@@ -3,6 +3,8 @@ package cpu
 // #cgo CFLAGS: -O3 -std=c11 -Wall -Wextra -Wno-psabi
 // #cgo LDFLAGS: -lm -lpthread
 // #cgo noescape pio_pool_free
+// #cgo noescape pio_pool_use
+// #cgo nocallback pio_pool_use
 // #include "kernels.h"
 // static void pio_exp(const pio_kernels *t, float *y, const float *x, size_t n) { t->exp(y, x, n); }
 import "C"
@@ -31,7 +33,9 @@ type pool struct {
 	table   *C.pio_kernels
 	threads int
 	layouts []string // the table's
-	close   sync.Once
+
+	mu     sync.Mutex // of closed, and while the threads are told something
+	closed bool
 }
 
 // newPool has so many threads, the caller's included; 0 is one for each core that this process may use: runtime.GOMAXPROCS, which obeys a
@@ -76,9 +80,23 @@ func (p *pool) exp(y, x []float32) {
 	C.pio_exp(p.table, (*C.float)(unsafe.SliceData(y)), (*C.float)(unsafe.SliceData(x)), C.size_t(min(len(y), len(x))))
 }
 
+// use has so many threads take part in ops, from the next on.
+func (p *pool) use(threads int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if !p.closed {
+		C.pio_pool_use(p.c, C.int(min(threads, p.threads)))
+	}
+}
+
 // Close ends the threads. No op may run or come after.
 func (p *pool) Close() error {
-	p.close.Do(func() { C.pio_pool_free(p.c) })
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if !p.closed {
+		p.closed = true
+		C.pio_pool_free(p.c)
+	}
 	return nil
 }
 

@@ -3,9 +3,11 @@ package cpu_test
 import (
 	"math/rand/v2"
 	"os"
+	"path/filepath"
 	"runtime"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -87,6 +89,88 @@ func TestIdlePoolSleeps(t *testing.T) {
 	if used = cpuTime(t) - used; used > 20*time.Millisecond { // a spinning thread would use all 200
 		t.Errorf("an idle pool used %v in 200ms", used)
 	}
+}
+
+// changes has another number of a device's threads take part again and again, until it is told to end.
+func changes(d *device) (end func()) {
+	var stop atomic.Bool
+	var changing sync.WaitGroup
+	changing.Go(func() {
+		for i := 0; !stop.Load(); i++ {
+			d.Use(i % 9) // all, 1 to 7, and more than there are
+			time.Sleep(time.Duration(i%4) * 20 * time.Microsecond)
+		}
+	})
+	return func() {
+		stop.Store(true)
+		changing.Wait()
+	}
+}
+
+// TestThreadsThatTakeNoPartSleep: ops neither wake them nor find them looking out, so that their cores are free for others.
+func TestThreadsThatTakeNoPartSleep(t *testing.T) {
+	const threads, used = 5, 2
+	before := switches(t)
+	d := newDevice(t, threads, cpu.Tables()[0])
+	x, z := make([]float32, 1<<18), make([]float32, 1<<18)
+	work := func() map[string]string {
+		for range 50 {
+			d.run(t, add(z, x, x))
+		}
+		now := switches(t)
+		for thread := range before {
+			delete(now, thread)
+		}
+		return now
+	}
+	d.Use(used)
+	for last, began := work(), time.Now(); ; { // they may still be on their way to sleep
+		now, asleep := work(), 0
+		for thread, n := range now {
+			if last[thread] == n {
+				asleep++
+			}
+		}
+		if asleep >= threads-used {
+			break
+		}
+		if last = now; time.Since(began) > 20*time.Second {
+			t.Fatalf("of %d threads %d slept while %d took part", threads, asleep, used)
+		}
+	}
+	d.Use(0)
+	for last, began := work(), time.Now(); ; {
+		now, awake := work(), 0
+		for thread, n := range now {
+			if last[thread] != n {
+				awake++
+			}
+		}
+		if awake >= threads-1 {
+			break
+		}
+		if last = now; time.Since(began) > 20*time.Second {
+			t.Fatalf("of %d threads %d work again", threads, awake+1)
+		}
+	}
+	must(t, d.Close())
+	d.Use(1) // an order that comes too late
+}
+
+// switches tells of each of this process's threads how often it has gone to sleep, or was put aside.
+func switches(t *testing.T) map[string]string {
+	t.Helper()
+	files, err := filepath.Glob("/proc/self/task/*/status")
+	must(t, err)
+	list := map[string]string{}
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			continue // it has ended
+		}
+		_, list[file], _ = strings.Cut(string(text), "voluntary_ctxt_switches:")
+	}
+	return list
 }
 
 func add(z, x, y []float32) *cuda.Op {

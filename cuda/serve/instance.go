@@ -32,9 +32,9 @@ type instance struct {
 	stop    context.CancelFunc
 }
 
-// load opens the checkpoint and makes it ready to run. hold is the gate for tests. That nobody waits for it any more is noticed
+// load opens the checkpoint and makes it ready to run, on as many cores as there are for it. hold is the gate for tests. That nobody waits for it any more is noticed
 // between modules.
-func (f Family) load(ctx context.Context, req sdk.LoadRequest, progress func(sdk.Progress), hold func(int)) (_ *instance, err error) {
+func (f Family) load(ctx context.Context, req sdk.LoadRequest, progress func(sdk.Progress), cores *cores, hold func(int)) (_ *instance, err error) {
 	o, err := f.open(ctx, req.InspectRequest)
 	if err != nil {
 		return nil, err
@@ -43,6 +43,7 @@ func (f Family) load(ctx context.Context, req sdk.LoadRequest, progress func(sdk
 	if err != nil {
 		return nil, errors.Join(sdk.Errorf(sdk.ReasonInvalid, "%w", err), o.close())
 	}
+	cores.ruled(c)
 	o.mapAhead()
 	i := &instance{opened: *o, cpu: c, stop: func() {}}
 	defer func() {

@@ -45,6 +45,8 @@ var (
 	_ sdk.Scheduled = (*plugin)(nil)
 	_ sdk.Forwarder = (*plugin)(nil)
 	_ sdk.Embedder  = (*plugin)(nil)
+
+	_ sdk.CoreSharer = (*plugin)(nil)
 )
 
 // plugin implements sdk.Plugin. The sdk admits what needs a model only after Load has returned.
@@ -54,6 +56,7 @@ type plugin struct {
 	words  *text.Model
 	ready  chan struct{} // see Schedule
 	told   atomic.Uint64 // requests begun and events sent
+	cores  cores
 
 	sequences sequences // that are open
 }
@@ -88,7 +91,7 @@ func (p *plugin) Load(ctx context.Context, req sdk.LoadRequest, progress func(sd
 	if err != nil {
 		return sdk.LayerTable{}, err
 	}
-	i, err := p.family.load(ctx, req, progress, hold())
+	i, err := p.family.load(ctx, req, progress, &p.cores, hold())
 	if err != nil {
 		return sdk.LayerTable{}, err
 	}
@@ -134,6 +137,9 @@ func (p *plugin) Generate(ctx context.Context, req sdk.GenerateRequest, send fun
 		return send(e)
 	})
 }
+
+// UseCores holds from the next op on: between two ops of a step, too.
+func (p *plugin) UseCores(n int) { p.cores.use(n) }
 
 func (p *plugin) Tokenize(ctx context.Context, text string) ([]int32, error) {
 	return p.words.Tokenize(ctx, text)

@@ -49,6 +49,7 @@ func (p Plugin) Test(t *testing.T) {
 	t.Run("Prefixes", p.Prefixes)
 	t.Run("Forward", p.Forward)
 	t.Run("Chunks", p.Chunks)
+	t.Run("Cores", p.Cores)
 	t.Run("Shares", p.Shares)
 	t.Run("Fast", p.Fast)
 	t.Run("Packed", p.Packed)

@@ -36,6 +36,8 @@ type modelLine struct {
 
 	Quantize string `json:"quantize"` // "": not, or of a host elsewhere
 	Numerics string `json:"numerics"` // exact or fast; "": of a host elsewhere
+
+	Cores int `json:"cores"` // that its process may use now; 0: it has none, or its plugin takes what it likes
 }
 
 // pluginsDocument is that of `plugin list` and `plugin lock`.

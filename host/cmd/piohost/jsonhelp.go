@@ -19,6 +19,7 @@ models
     context                positions; 0: not known before it is loaded
     retry_at, waits_for    "" but for a model that waits for its next start: when that is, and what else may bring it
     quantize, numerics     "": not quantised; exact or fast; both "" of a host elsewhere
+    cores                  that its process may use now; 0: it has none, or its plugin takes what it likes
 
 plugin list, plugin lock
   plugins[]

@@ -48,7 +48,8 @@ func (g *global) models(ctx context.Context) (modelsDocument, error) {
 		}
 		d := modelsDocument{Host: r.base, Running: true, Models: []modelLine{}}
 		for _, m := range answered {
-			d.Models = append(d.Models, modelLine{ID: m.ID, Aliases: list(m.Aliases), State: m.State, Reason: m.Reason, Context: m.Context, RetryAt: m.RetryAt, WaitsFor: m.WaitsFor})
+			d.Models = append(d.Models, modelLine{ID: m.ID, Aliases: list(m.Aliases), State: m.State, Reason: m.Reason, Context: m.Context,
+				RetryAt: m.RetryAt, WaitsFor: m.WaitsFor, Cores: m.Cores})
 		}
 		return d, nil
 	}
@@ -72,20 +73,16 @@ func (g *global) modelsHere(ctx context.Context, c *config.Config) modelsDocumen
 	for _, m := range c.Models {
 		r := served[m.ID]
 		d.Models = append(d.Models, modelLine{m.ID, list(m.Aliases), m.Path, m.Plugin, r.State, r.Reason, r.Context, r.RetryAt, r.WaitsFor,
-			m.Quantize, string(m.Numerics)})
+			m.Quantize, string(m.Numerics), r.Cores})
 	}
 	return d
 }
 
 func (g *global) listModels(d modelsDocument) error {
 	w := tabwriter.NewWriter(g.std.out, 0, 8, 2, ' ', 0)
-	fmt.Fprintln(w, "MODEL\tSTATE\tCONTEXT\tQUANTIZE\tPATH")
+	fmt.Fprintln(w, "MODEL\tSTATE\tCONTEXT\tCORES\tQUANTIZE\tPATH")
 	for _, m := range d.Models {
-		positions := "-"
-		if m.Context > 0 {
-			positions = strconv.Itoa(m.Context)
-		}
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", m.ID, cmp.Or(m.State, "-"), positions, cmp.Or(m.Quantize, "-"), cmp.Or(m.Path, "-"))
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\n", m.ID, cmp.Or(m.State, "-"), orDash(m.Context), orDash(m.Cores), cmp.Or(m.Quantize, "-"), cmp.Or(m.Path, "-"))
 	}
 	if err := w.Flush(); err != nil {
 		return err
@@ -99,6 +96,14 @@ func (g *global) listModels(d modelsDocument) error {
 		}
 	}
 	return nil
+}
+
+// orDash is a number, or "-" for one that is not.
+func orDash(n int) string {
+	if n == 0 {
+		return "-"
+	}
+	return strconv.Itoa(n)
 }
 
 // localTime is a host's time as the clock on the wall has it.

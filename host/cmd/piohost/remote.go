@@ -75,6 +75,7 @@ type listedModel struct {
 	State   string   `json:"state"`
 	Reason  string   `json:"reason"`
 	Context int      `json:"max_model_len"`
+	Cores   int      `json:"cores"`
 	OwnedBy string   `json:"owned_by"`
 
 	RetryAt  string `json:"retry_at"`

@@ -17,6 +17,7 @@ type modelObject struct {
 	OwnedBy     string         `json:"owned_by"`
 	MaxModelLen int            `json:"max_model_len,omitempty"` // positions, as vLLM names it
 	Aliases     []string       `json:"aliases,omitempty"`
+	Cores       int            `json:"cores,omitempty"` // that its process may use now, if it lets itself be told
 	State       schedule.State `json:"state"`
 	Reason      string         `json:"reason,omitempty"`
 	RetryAt     string         `json:"retry_at,omitempty"`  // when it is started again, if nothing happens before
@@ -34,7 +35,7 @@ type progress struct {
 func asModel(s schedule.Status) modelObject {
 	m := modelObject{
 		ID: s.ID, Object: "model", Created: s.Since.Unix(), OwnedBy: "inference-pio",
-		MaxModelLen: s.Table.Context, Aliases: s.Aliases, State: s.State, Reason: s.Reason,
+		MaxModelLen: s.Table.Context, Aliases: s.Aliases, Cores: s.Cores, State: s.State, Reason: s.Reason,
 		RetryAt: retryAt(s), WaitsFor: s.Waits(),
 	}
 	if s.State == schedule.StateLoading {

@@ -57,6 +57,7 @@ func (h *Host) Render(ctx context.Context, name string, chat sdk.Chat) (text str
 func (h *Host) Embed(ctx context.Context, name string, req sdk.EmbedRequest) (r sdk.EmbedResult, err error) {
 	err = h.serve(ctx, name, func(ctx context.Context, m *model) error {
 		return m.unable(sdk.CapabilityEmbed, m.ask(ctx, func(ctx context.Context, l *life) (err error) {
+			defer m.computes(l)()
 			if r, err = l.Embed(ctx, req); err == nil {
 				m.useful()
 			}

@@ -79,6 +79,9 @@ func (m *model) release() {
 // shown is the status as the outside sees it. mu is held.
 func (m *model) shown() Status {
 	s := m.status
+	if m.life != nil {
+		s.Cores = m.host.cores.share(m.life)
+	}
 	if m.will.leaving != wishRun || m.will.wish != wishRun && s.State != StateStopped {
 		s.State, s.Reason, s.Since = StateDraining, m.will.why, m.will.since
 	}

@@ -68,6 +68,12 @@
 // likelihoods that were asked for ends its request as the plugin's mistake; devices that its entry does not have are left out of
 // its reports.
 //
+// # Cores
+//
+// Models that work at the same time share the machine's cores: two that each computed on all of them would wait for each other's threads. Who
+// works is who has requests, computes for a sequence or for vectors, or loads; each plugin that can be told is told its share when that
+// changes (divideCores). The niceness of the processes, by priority, is for where there are more of them than cores.
+//
 // # Memory
 //
 // The host says how many bytes each process may hold on each device; which modules fill them is the plugin's business. The

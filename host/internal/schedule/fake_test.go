@@ -33,6 +33,7 @@ type fakeProcess struct {
 	order   func(sdk.Order) sdk.Report
 	refuse  func(req sdk.GenerateRequest, index int) error // instead of a token
 	weights string
+	able    []sdk.Capability
 	vocab   int
 	queued  time.Duration                     // as its answers say
 	inside  bool                              // its prompts end inside a reasoning block
@@ -108,7 +109,7 @@ func (p *fakeProcess) freeze(ctx context.Context) {
 }
 
 func (p *fakeProcess) Describe(ctx context.Context) (sdk.Description, error) {
-	return sdk.Description{Name: "fake", Version: "0.1.0", Kernels: "none"}, p.gone(ctx)
+	return sdk.Description{Name: "fake", Version: "0.1.0", Kernels: "none", Capabilities: p.able}, p.gone(ctx)
 }
 
 func (p *fakeProcess) Inspect(ctx context.Context, req sdk.InspectRequest) (sdk.Inspection, error) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"runtime"
 	"slices"
 	"sync"
 	"time"
@@ -26,6 +27,8 @@ type Options struct {
 	Metrics *telemetry.Metrics // nil: its own
 	// Machine says how much memory there is for models where no [[device]] does. nil: machine.Read.
 	Machine func() machine.Memory
+	// Cores is how many of the machine's there are for models now. nil: as many as this process may use.
+	Cores func() int
 	// Notify is told of every change of a model's state and of its progress while loading, in order for each model. It
 	// must not block and must not call the Host.
 	Notify func(Status)
@@ -44,6 +47,7 @@ type Host struct {
 	running  sync.WaitGroup // the supervisors, and Run itself
 
 	memory    *memory
+	cores     *coreKeeper
 	sequences *sequences
 	allotting sync.Mutex // held while an order's bytes of another device are set aside
 
@@ -73,10 +77,14 @@ func New(o Options) *Host {
 	if o.Machine == nil {
 		o.Machine = machine.Read
 	}
+	if o.Cores == nil {
+		o.Cores = func() int { return runtime.GOMAXPROCS(0) } // obeys affinity and a cgroup's share, also when that changes
+	}
 	if o.Notify == nil {
 		o.Notify = func(Status) {}
 	}
 	h := &Host{o: o, config: o.Config, stop: make(chan struct{}), memory: newMemory(BudgetOf(o.Config, o.Machine()), o.Log), sequences: newSequences()}
+	h.cores = newCoreKeeper(o.Cores, o.Metrics)
 	h.cut, h.cutNow = context.WithCancel(context.Background())
 	given := budgets(o.Config)
 	for _, entry := range o.Config.Models {

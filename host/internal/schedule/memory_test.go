@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"strings"
 	"sync"
 	"syscall"
@@ -19,7 +20,8 @@ import (
 // town is a host with several models, inside a synctest bubble.
 type town struct {
 	*Host
-	t *testing.T
+	t   *testing.T
+	log lines
 
 	mu    sync.Mutex
 	procs map[string][]*fakeProcess // by model, oldest first
@@ -51,6 +53,8 @@ func inTown(t *testing.T, bytes int64, models []config.Model, setup func(id stri
 				Server: config.Server{Wait: 10 * time.Second, Drain: time.Second}, Devices: []config.Device{{Name: "cpu", Memory: bytes}}, Models: models,
 			},
 			Machine: func() machine.Memory { return machine.Memory{} },
+			Cores:   func() int { return 4 },
+			Log:     slog.New(slog.NewTextHandler(&w.log, nil)),
 			Start: func(_ context.Context, m config.Model) (Process, error) {
 				w.mu.Lock()
 				p := newFakeProcess(len(w.procs[m.ID]) + 1)

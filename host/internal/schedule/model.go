@@ -67,6 +67,7 @@ type life struct {
 	once     sync.Once        // of lost
 
 	weights   string     // by their name; after Load
+	computing int        // calls under way that compute and are no requests: of sequences, for vectors
 	outdated  chan error // gets why the host is to replace the process
 	outdating sync.Once
 }
@@ -287,6 +288,7 @@ func (m *model) leave(f *flight, l *life, ended bool) {
 // laid lets the requests that were on board go on. mu is held.
 func (m *model) laid(l *life) {
 	m.life = nil
+	m.host.cores.leave(l)
 	m.host.o.Metrics.Gone(m.entry.ID)
 	m.status.Silent = time.Time{}
 	close(l.buried)

@@ -164,7 +164,12 @@ func (h *Host) use(ctx context.Context, s *sequence, call func(context.Context, 
 	limited, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	defer context.AfterFunc(s.ctx, func() { cancel(context.Cause(s.ctx)) })()
-	err := h.hand(limited, s.model, func(ctx context.Context, m *model) error { return m.ask(ctx, call) })
+	err := h.hand(limited, s.model, func(ctx context.Context, m *model) error {
+		return m.ask(ctx, func(ctx context.Context, l *life) error {
+			defer m.computes(l)()
+			return call(ctx, l)
+		})
+	})
 	if err != nil && s.ctx.Err() != nil {
 		return context.Cause(s.ctx)
 	}

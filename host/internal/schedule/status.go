@@ -44,6 +44,7 @@ type Status struct {
 
 	Starts  int // attempts so far
 	Deaths  int // processes that ended without being asked to
+	Cores   int // that its process may use now; 0: its plugin does not let itself be told
 	Running int // requests that the process works on, be it at their prompts
 	Waiting int // requests that have no process, or no place in it
 }

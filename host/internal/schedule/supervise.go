@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -94,6 +95,7 @@ func (m *model) live(ctx context.Context, ready func()) error {
 		m.end(l)
 		m.mu.Lock()
 		m.life, m.status.Silent = nil, time.Time{}
+		m.host.cores.leave(l)
 		m.mu.Unlock()
 		return startError(l, err)
 	}
@@ -106,6 +108,7 @@ func (m *model) live(ctx context.Context, ready func()) error {
 	m.set(func(s *Status) {
 		s.State, s.Reason = StateReady, ""
 		l.ready = true
+		m.count()
 		l.pulse.beat()
 	})
 	return m.watch(ctx, l)
@@ -132,6 +135,7 @@ func (m *model) load(ctx context.Context, l *life) error {
 	}
 	m.mu.Lock()
 	m.life = l
+	m.host.cores.join(m, l, slices.Contains(d.Capabilities, sdk.CapabilityCores))
 	l.pulse.beat()
 	devices := withCPU(m.devices, share)
 	m.mu.Unlock()

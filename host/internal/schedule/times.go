@@ -24,11 +24,24 @@ func (m *model) count() {
 	if l := m.life; l != nil {
 		aboard = len(l.aboard)
 		waiting = min(l.waiting, aboard)
+		m.host.cores.works(l, !l.ready || aboard+l.computing > 0)
 	}
 	m.status.Running, m.status.Waiting = aboard-waiting, m.flying-aboard+waiting
 	metrics, id := m.host.o.Metrics, m.entry.ID
 	metrics.Running.WithLabelValues(id).Set(float64(m.status.Running))
 	metrics.Waiting.WithLabelValues(id).Set(float64(m.status.Waiting))
+}
+
+// computes notes a call to l that computes, and in done its end.
+func (m *model) computes(l *life) (done func()) {
+	add := func(by int) {
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		l.computing += by
+		m.count()
+	}
+	add(1)
+	return func() { add(-1) }
 }
 
 // measure keeps the times between the events.

@@ -55,6 +55,8 @@ type Metrics struct {
 	Kills       *prometheus.CounterVec   // model_name, reason: "silent" (no answer to a health check), "stalled" (its work stood still)
 	LoadSeconds *prometheus.HistogramVec // model_name: from the start of the process to ready
 
+	Cores *prometheus.GaugeVec // model_name: that the process may use now
+
 	// Memory, as the plugins report it.
 	DeviceBudget *prometheus.GaugeVec   // model_name, device
 	DeviceUsed   *prometheus.GaugeVec   // model_name, device
@@ -120,6 +122,8 @@ func New(version string) *Metrics {
 		Deaths:      t.counter("pio_plugin_deaths_total", "Plugin processes that ended without being asked to.", "model_name"),
 		Kills:       t.counter("pio_plugin_kills_total", "Plugin processes that the host killed, since they were of no use any more.", "model_name", "reason"),
 		LoadSeconds: t.histogram("pio_model_load_seconds", "From the start of the process to ready.", loadBuckets, "model_name"),
+
+		Cores: t.gauge("pio_cores", "Cores that the process may use now, of a plugin that lets itself be told.", "model_name"),
 
 		DeviceBudget: t.gauge("pio_device_budget_bytes", "What the process may hold on a device; 0 is no limit.", "model_name", "device"),
 		DeviceUsed:   t.gauge("pio_device_used_bytes", "What counts against the process's budget on a device; a cache counts from the time it is reserved.", "model_name", "device"),

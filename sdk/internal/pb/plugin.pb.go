@@ -3080,6 +3080,7 @@ type ScheduleRequest struct {
 	//	*ScheduleRequest_Budget
 	//	*ScheduleRequest_Move
 	//	*ScheduleRequest_Query
+	//	*ScheduleRequest_Cores
 	Order         isScheduleRequest_Order `protobuf_oneof:"order"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -3156,6 +3157,15 @@ func (x *ScheduleRequest) GetQuery() *QueryOrder {
 	return nil
 }
 
+func (x *ScheduleRequest) GetCores() *CoresOrder {
+	if x != nil {
+		if x, ok := x.Order.(*ScheduleRequest_Cores); ok {
+			return x.Cores
+		}
+	}
+	return nil
+}
+
 type isScheduleRequest_Order interface {
 	isScheduleRequest_Order()
 }
@@ -3172,11 +3182,17 @@ type ScheduleRequest_Query struct {
 	Query *QueryOrder `protobuf:"bytes,4,opt,name=query,proto3,oneof"`
 }
 
+type ScheduleRequest_Cores struct {
+	Cores *CoresOrder `protobuf:"bytes,5,opt,name=cores,proto3,oneof"` // only for plugins with the capability "cores"
+}
+
 func (*ScheduleRequest_Budget) isScheduleRequest_Order() {}
 
 func (*ScheduleRequest_Move) isScheduleRequest_Order() {}
 
 func (*ScheduleRequest_Query) isScheduleRequest_Order() {}
+
+func (*ScheduleRequest_Cores) isScheduleRequest_Order() {}
 
 // BudgetOrder: by the deadline the process holds no more than bytes on the device.
 type BudgetOrder struct {
@@ -3329,6 +3345,51 @@ func (*QueryOrder) Descriptor() ([]byte, []int) {
 	return file_plugin_proto_rawDescGZIP(), []int{49}
 }
 
+// CoresOrder says on how many cores the process computes from its next piece of work on. The threads of Load stay the most.
+type CoresOrder struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Cores         int64                  `protobuf:"varint,1,opt,name=cores,proto3" json:"cores,omitempty"` // at least 1
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CoresOrder) Reset() {
+	*x = CoresOrder{}
+	mi := &file_plugin_proto_msgTypes[50]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CoresOrder) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CoresOrder) ProtoMessage() {}
+
+func (x *CoresOrder) ProtoReflect() protoreflect.Message {
+	mi := &file_plugin_proto_msgTypes[50]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CoresOrder.ProtoReflect.Descriptor instead.
+func (*CoresOrder) Descriptor() ([]byte, []int) {
+	return file_plugin_proto_rawDescGZIP(), []int{50}
+}
+
+func (x *CoresOrder) GetCores() int64 {
+	if x != nil {
+		return x.Cores
+	}
+	return 0
+}
+
 // ScheduleResponse is a report.
 type ScheduleResponse struct {
 	state      protoimpl.MessageState `protogen:"open.v1"`
@@ -3359,7 +3420,7 @@ type ScheduleResponse struct {
 
 func (x *ScheduleResponse) Reset() {
 	*x = ScheduleResponse{}
-	mi := &file_plugin_proto_msgTypes[50]
+	mi := &file_plugin_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3371,7 +3432,7 @@ func (x *ScheduleResponse) String() string {
 func (*ScheduleResponse) ProtoMessage() {}
 
 func (x *ScheduleResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[50]
+	mi := &file_plugin_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3384,7 +3445,7 @@ func (x *ScheduleResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ScheduleResponse.ProtoReflect.Descriptor instead.
 func (*ScheduleResponse) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{50}
+	return file_plugin_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *ScheduleResponse) GetDone() *OrderDone {
@@ -3530,7 +3591,7 @@ type OrderDone struct {
 
 func (x *OrderDone) Reset() {
 	*x = OrderDone{}
-	mi := &file_plugin_proto_msgTypes[51]
+	mi := &file_plugin_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3542,7 +3603,7 @@ func (x *OrderDone) String() string {
 func (*OrderDone) ProtoMessage() {}
 
 func (x *OrderDone) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[51]
+	mi := &file_plugin_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3555,7 +3616,7 @@ func (x *OrderDone) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OrderDone.ProtoReflect.Descriptor instead.
 func (*OrderDone) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{51}
+	return file_plugin_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *OrderDone) GetId() uint64 {
@@ -3587,7 +3648,7 @@ type DeviceReport struct {
 
 func (x *DeviceReport) Reset() {
 	*x = DeviceReport{}
-	mi := &file_plugin_proto_msgTypes[52]
+	mi := &file_plugin_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3599,7 +3660,7 @@ func (x *DeviceReport) String() string {
 func (*DeviceReport) ProtoMessage() {}
 
 func (x *DeviceReport) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[52]
+	mi := &file_plugin_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3612,7 +3673,7 @@ func (x *DeviceReport) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeviceReport.ProtoReflect.Descriptor instead.
 func (*DeviceReport) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{52}
+	return file_plugin_proto_rawDescGZIP(), []int{53}
 }
 
 func (x *DeviceReport) GetName() string {
@@ -3662,7 +3723,7 @@ type ModuleReport struct {
 
 func (x *ModuleReport) Reset() {
 	*x = ModuleReport{}
-	mi := &file_plugin_proto_msgTypes[53]
+	mi := &file_plugin_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3674,7 +3735,7 @@ func (x *ModuleReport) String() string {
 func (*ModuleReport) ProtoMessage() {}
 
 func (x *ModuleReport) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[53]
+	mi := &file_plugin_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3687,7 +3748,7 @@ func (x *ModuleReport) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ModuleReport.ProtoReflect.Descriptor instead.
 func (*ModuleReport) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{53}
+	return file_plugin_proto_rawDescGZIP(), []int{54}
 }
 
 func (x *ModuleReport) GetId() string {
@@ -3951,12 +4012,13 @@ const file_plugin_proto_rawDesc = "" +
 	"\rRenderRequest\x12'\n" +
 	"\x04chat\x18\x01 \x01(\v2\x13.pio.plugin.v1.ChatR\x04chat\"$\n" +
 	"\x0eRenderResponse\x12\x12\n" +
-	"\x04text\x18\x01 \x01(\tR\x04text\"\xc3\x01\n" +
+	"\x04text\x18\x01 \x01(\tR\x04text\"\xf6\x01\n" +
 	"\x0fScheduleRequest\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\x04R\x02id\x124\n" +
 	"\x06budget\x18\x02 \x01(\v2\x1a.pio.plugin.v1.BudgetOrderH\x00R\x06budget\x12.\n" +
 	"\x04move\x18\x03 \x01(\v2\x18.pio.plugin.v1.MoveOrderH\x00R\x04move\x121\n" +
-	"\x05query\x18\x04 \x01(\v2\x19.pio.plugin.v1.QueryOrderH\x00R\x05queryB\a\n" +
+	"\x05query\x18\x04 \x01(\v2\x19.pio.plugin.v1.QueryOrderH\x00R\x05query\x121\n" +
+	"\x05cores\x18\x05 \x01(\v2\x19.pio.plugin.v1.CoresOrderH\x00R\x05coresB\a\n" +
 	"\x05order\"b\n" +
 	"\vBudgetOrder\x12\x16\n" +
 	"\x06device\x18\x01 \x01(\tR\x06device\x12\x14\n" +
@@ -3966,7 +4028,10 @@ const file_plugin_proto_rawDesc = "" +
 	"\x06module\x18\x01 \x01(\tR\x06module\x12\x16\n" +
 	"\x06device\x18\x02 \x01(\tR\x06device\"\f\n" +
 	"\n" +
-	"QueryOrder\"\xb7\x05\n" +
+	"QueryOrder\"\"\n" +
+	"\n" +
+	"CoresOrder\x12\x14\n" +
+	"\x05cores\x18\x01 \x01(\x03R\x05cores\"\xb7\x05\n" +
 	"\x10ScheduleResponse\x12,\n" +
 	"\x04done\x18\x01 \x01(\v2\x18.pio.plugin.v1.OrderDoneR\x04done\x125\n" +
 	"\adevices\x18\x02 \x03(\v2\x1b.pio.plugin.v1.DeviceReportR\adevices\x125\n" +
@@ -4051,7 +4116,7 @@ func file_plugin_proto_rawDescGZIP() []byte {
 }
 
 var file_plugin_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_plugin_proto_msgTypes = make([]protoimpl.MessageInfo, 55)
+var file_plugin_proto_msgTypes = make([]protoimpl.MessageInfo, 56)
 var file_plugin_proto_goTypes = []any{
 	(Fit)(0),                      // 0: pio.plugin.v1.Fit
 	(FinishReason)(0),             // 1: pio.plugin.v1.FinishReason
@@ -4105,11 +4170,12 @@ var file_plugin_proto_goTypes = []any{
 	(*BudgetOrder)(nil),           // 49: pio.plugin.v1.BudgetOrder
 	(*MoveOrder)(nil),             // 50: pio.plugin.v1.MoveOrder
 	(*QueryOrder)(nil),            // 51: pio.plugin.v1.QueryOrder
-	(*ScheduleResponse)(nil),      // 52: pio.plugin.v1.ScheduleResponse
-	(*OrderDone)(nil),             // 53: pio.plugin.v1.OrderDone
-	(*DeviceReport)(nil),          // 54: pio.plugin.v1.DeviceReport
-	(*ModuleReport)(nil),          // 55: pio.plugin.v1.ModuleReport
-	nil,                           // 56: pio.plugin.v1.Sampling.LogitBiasEntry
+	(*CoresOrder)(nil),            // 52: pio.plugin.v1.CoresOrder
+	(*ScheduleResponse)(nil),      // 53: pio.plugin.v1.ScheduleResponse
+	(*OrderDone)(nil),             // 54: pio.plugin.v1.OrderDone
+	(*DeviceReport)(nil),          // 55: pio.plugin.v1.DeviceReport
+	(*ModuleReport)(nil),          // 56: pio.plugin.v1.ModuleReport
+	nil,                           // 57: pio.plugin.v1.Sampling.LogitBiasEntry
 }
 var file_plugin_proto_depIdxs = []int32{
 	4,  // 0: pio.plugin.v1.InspectRequest.checkpoint:type_name -> pio.plugin.v1.Checkpoint
@@ -4125,7 +4191,7 @@ var file_plugin_proto_depIdxs = []int32{
 	20, // 10: pio.plugin.v1.GenerateRequest.chat:type_name -> pio.plugin.v1.Chat
 	21, // 11: pio.plugin.v1.GenerateRequest.sampling:type_name -> pio.plugin.v1.Sampling
 	22, // 12: pio.plugin.v1.GenerateRequest.resume:type_name -> pio.plugin.v1.Resume
-	56, // 13: pio.plugin.v1.Sampling.logit_bias:type_name -> pio.plugin.v1.Sampling.LogitBiasEntry
+	57, // 13: pio.plugin.v1.Sampling.logit_bias:type_name -> pio.plugin.v1.Sampling.LogitBiasEntry
 	24, // 14: pio.plugin.v1.GenerateResponse.start:type_name -> pio.plugin.v1.Start
 	25, // 15: pio.plugin.v1.GenerateResponse.token:type_name -> pio.plugin.v1.Token
 	29, // 16: pio.plugin.v1.GenerateResponse.finish:type_name -> pio.plugin.v1.Finish
@@ -4140,46 +4206,47 @@ var file_plugin_proto_depIdxs = []int32{
 	49, // 25: pio.plugin.v1.ScheduleRequest.budget:type_name -> pio.plugin.v1.BudgetOrder
 	50, // 26: pio.plugin.v1.ScheduleRequest.move:type_name -> pio.plugin.v1.MoveOrder
 	51, // 27: pio.plugin.v1.ScheduleRequest.query:type_name -> pio.plugin.v1.QueryOrder
-	53, // 28: pio.plugin.v1.ScheduleResponse.done:type_name -> pio.plugin.v1.OrderDone
-	54, // 29: pio.plugin.v1.ScheduleResponse.devices:type_name -> pio.plugin.v1.DeviceReport
-	55, // 30: pio.plugin.v1.ScheduleResponse.modules:type_name -> pio.plugin.v1.ModuleReport
-	2,  // 31: pio.plugin.v1.Model.Describe:input_type -> pio.plugin.v1.DescribeRequest
-	5,  // 32: pio.plugin.v1.Model.Inspect:input_type -> pio.plugin.v1.InspectRequest
-	10, // 33: pio.plugin.v1.Model.Load:input_type -> pio.plugin.v1.LoadRequest
-	14, // 34: pio.plugin.v1.Model.Unload:input_type -> pio.plugin.v1.UnloadRequest
-	16, // 35: pio.plugin.v1.Model.Drain:input_type -> pio.plugin.v1.DrainRequest
-	18, // 36: pio.plugin.v1.Model.Generate:input_type -> pio.plugin.v1.GenerateRequest
-	30, // 37: pio.plugin.v1.Model.OpenSequence:input_type -> pio.plugin.v1.OpenSequenceRequest
-	32, // 38: pio.plugin.v1.Model.ForkSequence:input_type -> pio.plugin.v1.ForkSequenceRequest
-	34, // 39: pio.plugin.v1.Model.CloseSequence:input_type -> pio.plugin.v1.CloseSequenceRequest
-	36, // 40: pio.plugin.v1.Model.Forward:input_type -> pio.plugin.v1.ForwardRequest
-	38, // 41: pio.plugin.v1.Model.Embed:input_type -> pio.plugin.v1.EmbedRequest
-	40, // 42: pio.plugin.v1.Model.Tokenize:input_type -> pio.plugin.v1.TokenizeRequest
-	42, // 43: pio.plugin.v1.Model.Detokenize:input_type -> pio.plugin.v1.DetokenizeRequest
-	44, // 44: pio.plugin.v1.Model.Spell:input_type -> pio.plugin.v1.SpellRequest
-	46, // 45: pio.plugin.v1.Model.Render:input_type -> pio.plugin.v1.RenderRequest
-	48, // 46: pio.plugin.v1.Scheduler.Schedule:input_type -> pio.plugin.v1.ScheduleRequest
-	3,  // 47: pio.plugin.v1.Model.Describe:output_type -> pio.plugin.v1.DescribeResponse
-	6,  // 48: pio.plugin.v1.Model.Inspect:output_type -> pio.plugin.v1.InspectResponse
-	12, // 49: pio.plugin.v1.Model.Load:output_type -> pio.plugin.v1.LoadResponse
-	15, // 50: pio.plugin.v1.Model.Unload:output_type -> pio.plugin.v1.UnloadResponse
-	17, // 51: pio.plugin.v1.Model.Drain:output_type -> pio.plugin.v1.DrainResponse
-	23, // 52: pio.plugin.v1.Model.Generate:output_type -> pio.plugin.v1.GenerateResponse
-	31, // 53: pio.plugin.v1.Model.OpenSequence:output_type -> pio.plugin.v1.OpenSequenceResponse
-	33, // 54: pio.plugin.v1.Model.ForkSequence:output_type -> pio.plugin.v1.ForkSequenceResponse
-	35, // 55: pio.plugin.v1.Model.CloseSequence:output_type -> pio.plugin.v1.CloseSequenceResponse
-	37, // 56: pio.plugin.v1.Model.Forward:output_type -> pio.plugin.v1.ForwardResponse
-	39, // 57: pio.plugin.v1.Model.Embed:output_type -> pio.plugin.v1.EmbedResponse
-	41, // 58: pio.plugin.v1.Model.Tokenize:output_type -> pio.plugin.v1.TokenizeResponse
-	43, // 59: pio.plugin.v1.Model.Detokenize:output_type -> pio.plugin.v1.DetokenizeResponse
-	45, // 60: pio.plugin.v1.Model.Spell:output_type -> pio.plugin.v1.SpellResponse
-	47, // 61: pio.plugin.v1.Model.Render:output_type -> pio.plugin.v1.RenderResponse
-	52, // 62: pio.plugin.v1.Scheduler.Schedule:output_type -> pio.plugin.v1.ScheduleResponse
-	47, // [47:63] is the sub-list for method output_type
-	31, // [31:47] is the sub-list for method input_type
-	31, // [31:31] is the sub-list for extension type_name
-	31, // [31:31] is the sub-list for extension extendee
-	0,  // [0:31] is the sub-list for field type_name
+	52, // 28: pio.plugin.v1.ScheduleRequest.cores:type_name -> pio.plugin.v1.CoresOrder
+	54, // 29: pio.plugin.v1.ScheduleResponse.done:type_name -> pio.plugin.v1.OrderDone
+	55, // 30: pio.plugin.v1.ScheduleResponse.devices:type_name -> pio.plugin.v1.DeviceReport
+	56, // 31: pio.plugin.v1.ScheduleResponse.modules:type_name -> pio.plugin.v1.ModuleReport
+	2,  // 32: pio.plugin.v1.Model.Describe:input_type -> pio.plugin.v1.DescribeRequest
+	5,  // 33: pio.plugin.v1.Model.Inspect:input_type -> pio.plugin.v1.InspectRequest
+	10, // 34: pio.plugin.v1.Model.Load:input_type -> pio.plugin.v1.LoadRequest
+	14, // 35: pio.plugin.v1.Model.Unload:input_type -> pio.plugin.v1.UnloadRequest
+	16, // 36: pio.plugin.v1.Model.Drain:input_type -> pio.plugin.v1.DrainRequest
+	18, // 37: pio.plugin.v1.Model.Generate:input_type -> pio.plugin.v1.GenerateRequest
+	30, // 38: pio.plugin.v1.Model.OpenSequence:input_type -> pio.plugin.v1.OpenSequenceRequest
+	32, // 39: pio.plugin.v1.Model.ForkSequence:input_type -> pio.plugin.v1.ForkSequenceRequest
+	34, // 40: pio.plugin.v1.Model.CloseSequence:input_type -> pio.plugin.v1.CloseSequenceRequest
+	36, // 41: pio.plugin.v1.Model.Forward:input_type -> pio.plugin.v1.ForwardRequest
+	38, // 42: pio.plugin.v1.Model.Embed:input_type -> pio.plugin.v1.EmbedRequest
+	40, // 43: pio.plugin.v1.Model.Tokenize:input_type -> pio.plugin.v1.TokenizeRequest
+	42, // 44: pio.plugin.v1.Model.Detokenize:input_type -> pio.plugin.v1.DetokenizeRequest
+	44, // 45: pio.plugin.v1.Model.Spell:input_type -> pio.plugin.v1.SpellRequest
+	46, // 46: pio.plugin.v1.Model.Render:input_type -> pio.plugin.v1.RenderRequest
+	48, // 47: pio.plugin.v1.Scheduler.Schedule:input_type -> pio.plugin.v1.ScheduleRequest
+	3,  // 48: pio.plugin.v1.Model.Describe:output_type -> pio.plugin.v1.DescribeResponse
+	6,  // 49: pio.plugin.v1.Model.Inspect:output_type -> pio.plugin.v1.InspectResponse
+	12, // 50: pio.plugin.v1.Model.Load:output_type -> pio.plugin.v1.LoadResponse
+	15, // 51: pio.plugin.v1.Model.Unload:output_type -> pio.plugin.v1.UnloadResponse
+	17, // 52: pio.plugin.v1.Model.Drain:output_type -> pio.plugin.v1.DrainResponse
+	23, // 53: pio.plugin.v1.Model.Generate:output_type -> pio.plugin.v1.GenerateResponse
+	31, // 54: pio.plugin.v1.Model.OpenSequence:output_type -> pio.plugin.v1.OpenSequenceResponse
+	33, // 55: pio.plugin.v1.Model.ForkSequence:output_type -> pio.plugin.v1.ForkSequenceResponse
+	35, // 56: pio.plugin.v1.Model.CloseSequence:output_type -> pio.plugin.v1.CloseSequenceResponse
+	37, // 57: pio.plugin.v1.Model.Forward:output_type -> pio.plugin.v1.ForwardResponse
+	39, // 58: pio.plugin.v1.Model.Embed:output_type -> pio.plugin.v1.EmbedResponse
+	41, // 59: pio.plugin.v1.Model.Tokenize:output_type -> pio.plugin.v1.TokenizeResponse
+	43, // 60: pio.plugin.v1.Model.Detokenize:output_type -> pio.plugin.v1.DetokenizeResponse
+	45, // 61: pio.plugin.v1.Model.Spell:output_type -> pio.plugin.v1.SpellResponse
+	47, // 62: pio.plugin.v1.Model.Render:output_type -> pio.plugin.v1.RenderResponse
+	53, // 63: pio.plugin.v1.Scheduler.Schedule:output_type -> pio.plugin.v1.ScheduleResponse
+	48, // [48:64] is the sub-list for method output_type
+	32, // [32:48] is the sub-list for method input_type
+	32, // [32:32] is the sub-list for extension type_name
+	32, // [32:32] is the sub-list for extension extendee
+	0,  // [0:32] is the sub-list for field type_name
 }
 
 func init() { file_plugin_proto_init() }
@@ -4206,6 +4273,7 @@ func file_plugin_proto_init() {
 		(*ScheduleRequest_Budget)(nil),
 		(*ScheduleRequest_Move)(nil),
 		(*ScheduleRequest_Query)(nil),
+		(*ScheduleRequest_Cores)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
@@ -4213,7 +4281,7 @@ func file_plugin_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_plugin_proto_rawDesc), len(file_plugin_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   55,
+			NumMessages:   56,
 			NumExtensions: 0,
 			NumServices:   2,
 		},

@@ -45,7 +45,7 @@ func (s *schedulerServer) Schedule(stream scheduleStream) error {
 	orders := make(chan sdk.Order)
 	go func() {
 		defer cancel() // the host has closed its end
-		receive(ctx, stream, orders, report)
+		s.receive(ctx, stream, orders, report)
 	}()
 	err := scheduled.Schedule(ctx, orders, report)
 	if ctx.Err() != nil {
@@ -58,8 +58,8 @@ func (s *schedulerServer) Schedule(stream scheduleStream) error {
 }
 
 // receive hands on orders until the stream ends. One of an unknown kind is refused here, so that authors see only those
-// they can know.
-func receive(ctx context.Context, stream scheduleStream, orders chan<- sdk.Order, report func(sdk.Report) error) {
+// they can know; cores are told here too, since they are to come at once, whatever Schedule is about.
+func (s *schedulerServer) receive(ctx context.Context, stream scheduleStream, orders chan<- sdk.Order, report func(sdk.Report) error) {
 	for {
 		m, err := stream.Recv()
 		if err != nil {
@@ -72,12 +72,28 @@ func receive(ctx context.Context, stream scheduleStream, orders chan<- sdk.Order
 			}
 			continue
 		}
+		if order.Cores != nil {
+			if report(sdk.Report{Done: s.useCores(order)}) != nil {
+				return
+			}
+			continue
+		}
 		select {
 		case orders <- order:
 		case <-ctx.Done():
 			return
 		}
 	}
+}
+
+// useCores tells the plugin on how many cores to compute.
+func (s *schedulerServer) useCores(order sdk.Order) *sdk.OrderDone {
+	sharer, ok := s.plugin.(sdk.CoreSharer)
+	if !ok {
+		return &sdk.OrderDone{ID: order.ID, Error: "this plugin does not choose on how many cores it computes"}
+	}
+	sharer.UseCores(order.Cores.Cores)
+	return &sdk.OrderDone{ID: order.ID}
 }
 
 // reportEvery is how often the host hears of progress.

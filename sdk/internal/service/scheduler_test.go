@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"runtime"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -126,6 +127,38 @@ func TestScheduledPluginReportsAndGetsOrdersUntilTheHostEnds(t *testing.T) {
 	}
 	_, err = again.Recv()
 	wantReason(t, "the author's failure", err, sdk.ReasonInternal)
+}
+
+// sharer is told of cores, whatever its Schedule is about.
+type sharer struct {
+	scheduled
+	told atomic.Int64
+}
+
+func (s *sharer) UseCores(n int) { s.told.Store(int64(n)) }
+
+// The order comes before Load, past a Schedule that would choke on it; a plugin that does not choose says so and is not disturbed.
+func TestCoresAreToldWhateverScheduleIsAbout(t *testing.T) {
+	p := &sharer{scheduled: scheduled{ended: make(chan error, 1)}}
+	if list := sdk.Capabilities(p); !slices.Contains(list, sdk.CapabilityCores) {
+		t.Errorf("its capabilities are %v", list)
+	}
+	s := schedule(t, inProcess(t, p))
+	if r, err := s.Recv(); err != nil || r.Running != 3 {
+		t.Fatalf("its own report: %+v, %v", r, err)
+	}
+	if r := give(t, s, sdk.Order{ID: 1, Cores: &sdk.CoresOrder{Cores: 3}}); r.Done.Error != "" || p.told.Load() != 3 {
+		t.Errorf("answered %+v, told %d", r.Done, p.told.Load())
+	}
+	for _, n := range []int{0, -1, 1 << 20} {
+		if r := give(t, s, sdk.Order{ID: 2, Cores: &sdk.CoresOrder{Cores: n}}); r.Done.Error == "" || p.told.Load() != 3 {
+			t.Errorf("%d cores: answered %+v, told %d", n, r.Done, p.told.Load())
+		}
+	}
+	other := schedule(t, inProcess(t, &fake{}))
+	if r := give(t, other, sdk.Order{ID: 1, Cores: &sdk.CoresOrder{Cores: 3}}); r.Done.Error == "" {
+		t.Error("a plugin that does not choose its cores took the order as carried out")
+	}
 }
 
 // soleSender is a stream that complains of two senders at a time, which gRPC does not allow.

@@ -270,13 +270,15 @@ func events() *rapid.Generator[sdk.Event] {
 func orders() *rapid.Generator[sdk.Order] {
 	return draw(func(t *rapid.T) sdk.Order {
 		o := sdk.Order{ID: rapid.Uint64().Draw(t, "id")}
-		switch rapid.IntRange(0, 2).Draw(t, "kind") {
+		switch rapid.IntRange(0, 3).Draw(t, "kind") {
 		case 0:
 			o.Budget = &sdk.BudgetOrder{Device: words.Draw(t, "device"), Bytes: sizes.Draw(t, "bytes"), Deadline: time.Duration(sizes.Draw(t, "deadline"))}
 		case 1:
 			o.Move = &sdk.MoveOrder{Module: words.Draw(t, "module"), Device: words.Draw(t, "device")}
 		case 2:
 			o.Query = &sdk.QueryOrder{}
+		case 3:
+			o.Cores = &sdk.CoresOrder{Cores: rapid.IntRange(1, maxCores).Draw(t, "cores")}
 		}
 		return o
 	})

@@ -10,21 +10,36 @@ import (
 	"github.com/inference-pio/inference-pio/sdk/internal/pb"
 )
 
+// maxCores is more than any machine has.
+const maxCores = 1 << 16
+
 // OrderToPB translates an order.
 func OrderToPB(o sdk.Order) (*pb.ScheduleRequest, error) {
 	m := &pb.ScheduleRequest{Id: o.ID}
 	switch {
-	case o.Budget != nil && o.Move == nil && o.Query == nil:
+	case kinds(o) != 1:
+		return nil, sdk.Errorf(sdk.ReasonInvalid, "an order must have exactly one of Budget, Move, Query and Cores")
+	case o.Budget != nil:
 		m.Order = &pb.ScheduleRequest_Budget{Budget: &pb.BudgetOrder{
 			Device: o.Budget.Device, Bytes: o.Budget.Bytes, DeadlineNanos: int64(o.Budget.Deadline)}}
-	case o.Move != nil && o.Budget == nil && o.Query == nil:
+	case o.Move != nil:
 		m.Order = &pb.ScheduleRequest_Move{Move: &pb.MoveOrder{Module: o.Move.Module, Device: o.Move.Device}}
-	case o.Query != nil && o.Budget == nil && o.Move == nil:
+	case o.Query != nil:
 		m.Order = &pb.ScheduleRequest_Query{Query: &pb.QueryOrder{}}
-	default:
-		return nil, sdk.Errorf(sdk.ReasonInvalid, "an order must have exactly one of Budget, Move and Query")
+	case o.Cores != nil:
+		m.Order = &pb.ScheduleRequest_Cores{Cores: &pb.CoresOrder{Cores: int64(o.Cores.Cores)}}
 	}
 	return m, nil
+}
+
+// kinds is how many things an order says.
+func kinds(o sdk.Order) (n int) {
+	for _, said := range []bool{o.Budget != nil, o.Move != nil, o.Query != nil, o.Cores != nil} {
+		if said {
+			n++
+		}
+	}
+	return n
 }
 
 // Order reads an order. One of a kind this protocol does not know is an error with the order's ID still set.
@@ -41,6 +56,12 @@ func Order(m *pb.ScheduleRequest) (sdk.Order, error) {
 		o.Move = &sdk.MoveOrder{Module: order.Move.GetModule(), Device: order.Move.GetDevice()}
 	case *pb.ScheduleRequest_Query:
 		o.Query = &sdk.QueryOrder{}
+	case *pb.ScheduleRequest_Cores:
+		n := order.Cores.GetCores()
+		if n < 1 || n > maxCores {
+			c.fail("cores.cores", "is %d: it must lie in 1..%d", n, maxCores)
+		}
+		o.Cores = &sdk.CoresOrder{Cores: int(n)}
 	default:
 		c.fail("order", "is of a kind that protocol %d does not have", sdk.ProtocolMajor)
 	}
