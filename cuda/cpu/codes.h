@@ -252,6 +252,8 @@ INLINE void exact_group(const int R, int layout, const matmul_args *a, size_t r0
       size_t i = r;                                                                                                    \
       for (; i + MOST <= end; i += MOST)                                                                               \
         ONE(MOST, layout, a, i, g);                                                                                    \
+      for (; MOST > 8 && i + 8 <= end; i += 8)                                                                         \
+        ONE(8, layout, a, i, g);                                                                                       \
       for (; i + 4 <= end; i += 4)                                                                                     \
         ONE(4, layout, a, i, g);                                                                                       \
       if (end - i == 3)                                                                                                \

@@ -96,7 +96,7 @@ static void overlaps(float (*s)[CHUNK], const float *x, const float *k, size_t s
   do {                                                                                                                 \
     UNROLL for (int r = 0; r < R; r++) rows[r] = x + (i + (size_t)r) * stride, to[r] = s[i + (size_t)r] + j;           \
     UNROLL for (int c = 0; c < C; c++) keys[c] = (const char *)(k + (j + (size_t)c) * stride);                         \
-    dots(R, C, F32, rows, keys, 0, dk, to);                                                                        \
+    dots(R, C, 0, F32, rows, keys, NULL, dk, to);                                                                        \
   } while (0)
 #define PIO_OVERLAPS_ALL(R)                                                                                            \
   do {                                                                                                                 \

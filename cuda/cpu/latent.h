@@ -89,19 +89,20 @@ static const char *run_latent_query(pio_pool *p, const pio_op *op) {
   return NULL;
 }
 
-// latent_dots computes values o..o+C-1 of a head for all rows; rows of w are given in any form that dots reads.
-INLINE void latent_dots(const int C, int layout, const latent_args *a, const char *const *w, size_t ahead, size_t head, size_t o) {
+// latent_dots computes values o..o+C-1 of a head for all rows; rows of w are given in any form that dots reads, and the F behind them fetched.
+INLINE void latent_dots(const int C, const int F, int layout, const latent_args *a, const char *const *w, size_t head, size_t o) {
+  const char *next = w[0] + (size_t)C * a->rank * size_of(layout);
   const float *x[4];
   float *y[4];
   size_t r = 0, step = a->heads * a->rank;
   for (; r + 4 <= a->rows; r += 4) {
     UNROLL for (size_t i = 0; i < 4; i++)
       x[i] = a->x + (r + i) * step + head * a->rank, y[i] = a->y + ((r + i) * a->heads + head) * a->own + o;
-    dots(4, C, layout, x, w, ahead, a->rank, y);
+    dots(4, C, F, layout, x, w, next, a->rank, y);
   }
   for (; r < a->rows; r++) {
     x[0] = a->x + r * step + head * a->rank, y[0] = a->y + (r * a->heads + head) * a->own + o;
-    dots(1, C, layout, x, w, ahead, a->rank, y);
+    dots(1, C, F, layout, x, w, next, a->rank, y);
   }
 }
 
@@ -114,12 +115,12 @@ INLINE void latent_values(const int C, int layout, const latent_args *a, size_t 
       widen_row(layout, wide[c], a, row + (size_t)c, 0, a->rank);
       w[c] = (const char *)wide[c];
     }
-    latent_dots(C, F32, a, w, 0, head, o);
+    latent_dots(C, 0, F32, a, w, head, o);
     return;
   }
   UNROLL for (int c = 0; c < C; c++)
     w[c] = element_at(layout, a->w, row + (size_t)c, 0);
-  latent_dots(C, layout, a, w, ahead_of(layout, C, a->rank), head, o);
+  latent_dots(C, C, layout, a, w, head, o);
 }
 
 // A task of latent_value is some values of one head, for all rows.

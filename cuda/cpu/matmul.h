@@ -26,9 +26,9 @@ INLINE float *y_row(const matmul_args *a, size_t r) { return a->y + (a->to ? (si
 
 #include "matmul_f8.h"
 
-// dots computes R x C sums side by side: x[r], w[c] point at rows of K elements; y[r] at where the C sums go. What lies
-// ahead bytes behind each row of w is fetched meanwhile.
-INLINE void dots(const int R, const int C, int layout, const float *const *x, const char *const *w, size_t ahead, size_t K,
+// dots computes R x C sums side by side: x[r], w[c] point at rows of K elements; y[r] at where the C sums go. F rows of as many elements, of
+// which next is the first, are fetched meanwhile.
+INLINE void dots(const int R, const int C, const int F, int layout, const float *const *x, const char *const *w, const char *next, size_t K,
                  float *const *y) {
   V acc[4][8];
   size_t k = 0, size = step_of(layout) / W; // from an element to the next, vector by vector
@@ -39,8 +39,9 @@ INLINE void dots(const int R, const int C, int layout, const float *const *x, co
     V xv[4];
     UNROLL for (int r = 0; r < R; r++)
       xv[r] = v_load(x[r] + k);
+    UNROLL for (int f = 0; f < F; f++)
+      v_prefetch(next + ((size_t)f * K + k) * size);
     UNROLL for (int c = 0; c < C; c++) {
-      v_prefetch(w[c] + k * size + ahead);
       V wv = widen(layout, w[c] + k * size);
       UNROLL for (int r = 0; r < R; r++)
         acc[r][c] = v_fma(xv[r], wv, acc[r][c]);
@@ -64,8 +65,8 @@ INLINE void dots(const int R, const int C, int layout, const float *const *x, co
 // ahead_of says how far behind a row of weights lies what is fetched meanwhile: the next C rows.
 INLINE size_t ahead_of(int layout, int C, size_t in) { return (size_t)C * in * size_of(layout); }
 
-// dots_at computes outs o..o+C-1 for rows r..r+R-1.
-INLINE void dots_at(const int R, const int C, int layout, const matmul_args *a, size_t r, size_t o) {
+// dots_at computes outs o..o+C-1 for rows r..r+R-1 and fetches F later ones, of which next is the first.
+INLINE void dots_at(const int R, const int C, const int F, int layout, const matmul_args *a, size_t r, size_t o, size_t next) {
   if (is_f8(layout)) {
     fp8_dots_at(R, C, layout, a, r, o);
     return;
@@ -79,20 +80,21 @@ INLINE void dots_at(const int R, const int C, int layout, const matmul_args *a, 
   }
   UNROLL for (int c = 0; c < C; c++)
     w[c] = element_at(layout, a->w, o + (size_t)c, 0);
-  dots(R, C, layout, x, w, ahead_of(layout, C, a->in), a->in, y);
+  dots(R, C, F, layout, x, w, element_at(layout, a->w, next, 0), a->in, y);
 }
 
-// outs_for_rows computes C outs for all rows, R at a time, which find the weights in the first-level cache after the first ones.
-INLINE void outs_for_rows(const int R, const int C, int layout, const matmul_args *a, size_t o) {
-  size_t r = 0;
-  for (; r + (size_t)R <= a->rows; r += (size_t)R)
-    dots_at(R, C, layout, a, r, o);
+// outs_for_rows computes C outs for all rows, R at a time, which find the weights in the first-level cache after the first ones. Each time
+// a part of the next outs is fetched, F or fewer, so that memory is never idle.
+INLINE void outs_for_rows(const int R, const int C, const int F, int layout, const matmul_args *a, size_t o) {
+  size_t r = 0, next = o + (size_t)C;
+  for (; r + (size_t)R <= a->rows; r += (size_t)R, next += (size_t)F)
+    dots_at(R, C, F, layout, a, r, o, next);
   if (R > 3 && a->rows - r == 3)
-    dots_at(3, C, layout, a, r, o);
+    dots_at(3, C, F, layout, a, r, o, next);
   else if (a->rows - r == 2)
-    dots_at(2, C, layout, a, r, o);
+    dots_at(2, C, F, layout, a, r, o, next);
   else if (a->rows - r == 1)
-    dots_at(1, C, layout, a, r, o);
+    dots_at(1, C, F, layout, a, r, o, next);
 }
 
 // few does a task's outs: eight at a time for a single row, FEW_OUTS for more, so that there are enough sums in flight to
@@ -101,15 +103,21 @@ INLINE void few(int layout, const matmul_args *a, size_t task) {
   size_t o = task * a->outs_per_task, to = at_most(a->out, o + a->outs_per_task);
   if (a->rows == 1 && is_f8(layout)) // it is widening that keeps the machine busy
     for (; o + 4 <= to; o += 4)
-      dots_at(1, 4, layout, a, 0, o);
+      dots_at(1, 4, 4, layout, a, 0, o, o + 4);
   else if (a->rows == 1)
     for (; o + 8 <= to; o += 8)
-      dots_at(1, 8, layout, a, 0, o);
+      dots_at(1, 8, 8, layout, a, 0, o, o + 8);
+  else if (a->rows <= 4)
+    for (; o + FEW_OUTS <= to; o += FEW_OUTS)
+      outs_for_rows(4, FEW_OUTS, FEW_OUTS, layout, a, o);
+  else if (a->rows <= 8)
+    for (; o + FEW_OUTS <= to; o += FEW_OUTS)
+      outs_for_rows(4, FEW_OUTS, 2, layout, a, o);
   else
     for (; o + FEW_OUTS <= to; o += FEW_OUTS)
-      outs_for_rows(4, FEW_OUTS, layout, a, o);
+      outs_for_rows(4, FEW_OUTS, 1, layout, a, o);
   for (; o < to; o++)
-    outs_for_rows(4, 1, layout, a, o);
+    outs_for_rows(4, 1, 0, layout, a, o);
 }
 
 // With many rows the weights are widened once for a block of them: PANEL outs by DEPTH of k at a time, which stay in the
