@@ -1,0 +1,174 @@
+// mask.go finds the tokens that may follow an item.
+
+package grammar
+
+// mask is what an item allows.
+func (g *Guide) mask(it item) *set {
+	key := g.masked(it)
+	if m, known := g.masks[key]; known {
+		return m
+	}
+	e := explorer{guide: g, mask: make([]uint32, g.vocabulary.words), seen: g.seen}
+	clear(e.seen)
+	e.from(it)
+	m := e.result()
+	if g.held += m.size() + 64; g.held > maxMasks {
+		clear(g.masks)
+		g.held = m.size() + 64
+	}
+	g.masks[key] = m
+	return m
+}
+
+// maxMasks bounds the memory of the masks that a guide keeps, in bytes.
+const maxMasks = 16 << 20
+
+// maskKey tells items apart as far as their masks differ: how many characters are left matters only below what a token can have.
+type maskKey struct {
+	spot
+	at, need, left int32
+}
+
+func (g *Guide) masked(it item) maskKey {
+	n := &g.grammar.nodes[it.node]
+	key := maskKey{spot: spot{it.node, it.stack}, at: it.at}
+	if n.op == nodeRegular && n.counts() {
+		key.need, key.left = n.window(it.count, int32(g.vocabulary.longest))
+	}
+	return key
+}
+
+// window is how many characters are needed, and how many there may be, as far as a token of so many bytes can tell.
+func (n *node) window(count, longest int32) (need, left int32) {
+	need, left = min(max(n.least-count, 0), longest+1), longest
+	if n.most >= 0 {
+		left = min(n.most-count, longest)
+	}
+	return need, left
+}
+
+// explorer walks the trie with the automata.
+type explorer struct {
+	guide *Guide
+	mask  []uint32
+	seen  map[visit]bool
+}
+
+// visit is a node of the trie from which a spot was followed.
+type visit struct {
+	spot
+	at int32
+}
+
+func (e *explorer) result() *set {
+	count := 0
+	ids := make([]int32, 0, few)
+	for w, bits := range e.mask {
+		for b := bits; b != 0; b &= b - 1 {
+			if count++; count > few {
+				return &set{bits: e.mask}
+			}
+			ids = append(ids, int32(w*32+trailing(b)))
+		}
+	}
+	return &set{ids: ids}
+}
+
+// from allows what may follow an item.
+func (e *explorer) from(it item) {
+	n := &e.guide.grammar.nodes[it.node]
+	if n.op != nodeRegular {
+		e.below(it, 0)
+		return
+	}
+	v := e.guide.vocabulary
+	p := v.profile(place{n.set, it.at})
+	next := spot{n.next, it.stack}
+	need, left := n.window(it.count, int32(v.longest))
+	if !n.counts() || need == 0 && left >= p.most {
+		p.all.into(e.mask)
+		for _, x := range p.exits {
+			e.behind(next, x.at)
+		}
+		return
+	}
+	p.upTo[min(int(left), len(p.upTo)-1)].into(e.mask)
+	for _, x := range p.longer {
+		if x.count <= left {
+			v.allow(e.mask, x.at)
+		}
+	}
+	for _, x := range p.closers {
+		if need <= x.count && x.count <= left {
+			v.allow(e.mask, x.at)
+			e.behind(next, x.at)
+		}
+	}
+}
+
+// behind allows the tokens below a node of the trie that go on at a spot.
+func (e *explorer) behind(s spot, at int32) {
+	if e.guide.vocabulary.leaf(at) {
+		return
+	}
+	key := visit{s, at}
+	if e.seen[key] {
+		return
+	}
+	e.seen[key] = true
+	r := e.guide.reach(s)
+	for i := range r.items {
+		e.below(r.items[i], at)
+	}
+}
+
+// below allows the tokens below a node of the trie that go on with an item.
+func (e *explorer) below(it item, at int32) {
+	n := &e.guide.grammar.nodes[it.node]
+	switch n.op {
+	case nodeLiteral:
+		e.literal(n, it, at)
+	case nodeRegular:
+		e.regular(n, it, at)
+	}
+}
+
+// literal goes down the trie byte by byte.
+func (e *explorer) literal(n *node, it item, at int32) {
+	v := e.guide.vocabulary
+	for i := int(it.at); i < len(n.text); i++ {
+		end := v.trie[at].end
+		at++
+		for at < end && v.trie[at].last != n.text[i] {
+			at = v.trie[at].end
+		}
+		if at >= end {
+			return
+		}
+		v.allow(e.mask, at)
+	}
+	e.behind(spot{n.next, it.stack}, at)
+}
+
+// regular walks all that is below.
+func (e *explorer) regular(n *node, it item, at int32) {
+	v := e.guide.vocabulary
+	top := v.trie[at].depth
+	states := make([]item, 1, 8)
+	states[0] = it
+	for i := at + 1; i < v.trie[at].end; {
+		t := &v.trie[i]
+		states = states[:t.depth-top]
+		to, ok := n.read(states[len(states)-1], t.last)
+		if !ok {
+			i = t.end
+			continue
+		}
+		states = append(states, to)
+		v.allow(e.mask, i)
+		if n.set.Accepts(to.at) && to.count >= n.least {
+			e.behind(spot{n.next, it.stack}, i)
+		}
+		i++
+	}
+}
