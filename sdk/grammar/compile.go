@@ -33,6 +33,7 @@ type node struct {
 	text        string           // of nodeLiteral
 	set         *automaton.Bytes // of nodeRegular
 	least, most int32            // of nodeRegular and nodeRepeat; most below 0: no bound
+	not         *names           // of nodeRegular: strings that it does not read; nil if it reads all
 	ids         []int32          // of nodeToken
 	alts        []int32          // of nodeSplit
 	body        int32            // of nodeCall and nodeRepeat
@@ -57,6 +58,7 @@ type compiler struct {
 	productive map[*Rule]bool // there is a text
 	nullable   map[*Rule]bool // the empty text is one
 	entry      map[*Rule]int32
+	parts      int // seen by collect
 }
 
 // Compile checks an expression. Its errors are ErrEmpty, ErrSize, and that a rule begins with itself.
@@ -95,9 +97,9 @@ func (e *Expr) Compile() (*Grammar, error) {
 	return &Grammar{nodes: c.nodes, start: start}, nil
 }
 
-// collect finds the rules that are used.
+// collect finds the rules that are used, and refuses what is too large before anything else looks at it.
 func (c *compiler) collect(e *Expr, seen map[*Rule]bool, depth int) error {
-	if depth > maxDepth {
+	if c.parts++; c.parts > maxNodes || depth > maxDepth {
 		return ErrSize
 	}
 	if e.op == opRule && !seen[e.rule] {
@@ -250,7 +252,7 @@ func (c *compiler) emit(e *Expr, next int32) (int32, error) {
 	case opLiteral:
 		return c.add(node{op: nodeLiteral, text: e.text, next: next}), nil
 	case opRegular:
-		return c.add(node{op: nodeRegular, set: e.set, least: int32(e.least), most: int32(e.most), next: next}), nil
+		return c.add(node{op: nodeRegular, set: e.set, least: int32(e.least), most: int32(e.most), not: e.not, next: next}), nil
 	case opToken:
 		return c.add(node{op: nodeToken, ids: e.ids, next: next}), nil
 	case opRule:

@@ -11,6 +11,7 @@ type Expr struct {
 	set         *automaton.Bytes
 	parts       []*Expr
 	least, most int
+	not         *names
 	ids         []int32
 	rule        *Rule
 }
@@ -47,6 +48,11 @@ func Regular(set *automaton.Bytes) *Expr { return &Expr{op: opRegular, set: set,
 // Counted is a regular set that counts characters (automaton.String), of which there are at least least and, if most is not below 0, at most most.
 func Counted(set *automaton.Bytes, least, most int) *Expr {
 	return &Expr{op: opRegular, set: set, least: least, most: most}
+}
+
+// Except is a set of JSON strings in which characters are spelled one way (automaton.Text.Quoted), without those that hold one of the names.
+func Except(set *automaton.Bytes, names ...string) *Expr {
+	return &Expr{op: opRegular, set: set, most: -1, not: newNames(names)}
 }
 
 // Token is one of the ids, as a token: nothing but itself spells it.

@@ -2,6 +2,8 @@
 
 package grammar
 
+import "math/bits"
+
 // mask is what an item allows.
 func (g *Guide) mask(it item) *set {
 	key := g.masked(it)
@@ -11,13 +13,17 @@ func (g *Guide) mask(it item) *set {
 	e := explorer{guide: g, mask: make([]uint32, g.vocabulary.words), seen: g.seen}
 	clear(e.seen)
 	e.from(it)
-	m := e.result()
+	tokens := 0
+	for _, w := range e.mask {
+		tokens += bits.OnesCount32(w)
+	}
+	m := newSet(e.mask, tokens)
 	if g.held += m.size() + 64; g.held > maxMasks {
 		clear(g.masks)
 		g.held = m.size() + 64
 	}
-	g.masks[key] = m
-	return m
+	g.masks[key] = &m
+	return &m
 }
 
 // maxMasks bounds the memory of the masks that a guide keeps, in bytes.
@@ -32,7 +38,10 @@ type maskKey struct {
 func (g *Guide) masked(it item) maskKey {
 	n := &g.grammar.nodes[it.node]
 	key := maskKey{spot: spot{it.node, it.stack}, at: it.at}
-	if n.op == nodeRegular && n.counts() {
+	switch {
+	case n.op == nodeRegular && n.not != nil:
+		key.need = it.count
+	case n.op == nodeRegular && n.counts():
 		key.need, key.left = n.window(it.count, int32(g.vocabulary.longest))
 	}
 	return key
@@ -60,20 +69,6 @@ type visit struct {
 	at int32
 }
 
-func (e *explorer) result() *set {
-	count := 0
-	ids := make([]int32, 0, few)
-	for w, bits := range e.mask {
-		for b := bits; b != 0; b &= b - 1 {
-			if count++; count > few {
-				return &set{bits: e.mask}
-			}
-			ids = append(ids, int32(w*32+trailing(b)))
-		}
-	}
-	return &set{ids: ids}
-}
-
 // from allows what may follow an item.
 func (e *explorer) from(it item) {
 	n := &e.guide.grammar.nodes[it.node]
@@ -84,6 +79,10 @@ func (e *explorer) from(it item) {
 	v := e.guide.vocabulary
 	p := v.profile(place{n.set, it.at})
 	next := spot{n.next, it.stack}
+	if n.not != nil {
+		e.except(n, it, p)
+		return
+	}
 	need, left := n.window(it.count, int32(v.longest))
 	if !n.counts() || need == 0 && left >= p.most {
 		p.all.into(e.mask)
@@ -102,6 +101,23 @@ func (e *explorer) from(it item) {
 		if need <= x.count && x.count <= left {
 			v.allow(e.mask, x.at)
 			e.behind(next, x.at)
+		}
+	}
+}
+
+// except allows what an automaton does but for the names: their closing quotes and what would follow them are taken back.
+func (e *explorer) except(n *node, it item, p *profile) {
+	p.all.into(e.mask)
+	closed := map[int32]bool{}
+	if it.count != elsewhere {
+		n.not.closed(e.guide.vocabulary, it.count, 0, func(at int32) {
+			closed[at] = true
+			e.guide.vocabulary.forbid(e.mask, at)
+		})
+	}
+	for _, x := range p.exits {
+		if !closed[x.at] {
+			e.behind(spot{n.next, it.stack}, x.at)
 		}
 	}
 }
@@ -137,12 +153,7 @@ func (e *explorer) below(it item, at int32) {
 func (e *explorer) literal(n *node, it item, at int32) {
 	v := e.guide.vocabulary
 	for i := int(it.at); i < len(n.text); i++ {
-		end := v.trie[at].end
-		at++
-		for at < end && v.trie[at].last != n.text[i] {
-			at = v.trie[at].end
-		}
-		if at >= end {
+		if at = v.child(at, n.text[i]); at < 0 {
 			return
 		}
 		v.allow(e.mask, at)
@@ -166,7 +177,7 @@ func (e *explorer) regular(n *node, it item, at int32) {
 		}
 		states = append(states, to)
 		v.allow(e.mask, i)
-		if n.set.Accepts(to.at) && to.count >= n.least {
+		if n.complete(to) {
 			e.behind(spot{n.next, it.stack}, i)
 		}
 		i++

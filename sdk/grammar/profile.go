@@ -25,15 +25,26 @@ type set struct {
 // few is how many tokens are kept as a list.
 const few = 512
 
-func newSet(ids []int32, words int) set {
-	if len(ids) <= few {
-		return set{ids: append([]int32(nil), ids...)}
+// newSet keeps a mask in which so many tokens are.
+func newSet(mask []uint32, tokens int) set {
+	if tokens > few {
+		return set{bits: mask}
 	}
-	s := set{bits: make([]uint32, words)}
+	ids := make([]int32, 0, tokens)
+	for w, bits := range mask {
+		for ; bits != 0; bits &= bits - 1 {
+			ids = append(ids, int32(w*32+trailing(bits)))
+		}
+	}
+	return set{ids: ids}
+}
+
+func setOf(ids []int32, words int) set {
+	mask := make([]uint32, words)
 	for _, id := range ids {
-		s.bits[id>>5] |= 1 << (id & 31)
+		mask[id>>5] |= 1 << (id & 31)
 	}
-	return s
+	return newSet(mask, len(ids))
 }
 
 func (s *set) into(mask []uint32) {
@@ -64,7 +75,7 @@ func (v *Vocabulary) walk(from place) *profile {
 	states, counts := make([]int32, v.longest+1), make([]int32, v.longest+1)
 	states[0] = from.state
 	auto, counted := from.set, from.set.Counted()
-	var all []int32
+	all, tokens := make([]uint32, v.words), 0
 	var inside [separate + 1][]int32
 	for i := int32(1); i < int32(len(v.trie)); {
 		n := &v.trie[i]
@@ -85,7 +96,10 @@ func (v *Vocabulary) walk(from place) *profile {
 		}
 		if n.here > 0 {
 			ids := v.ids(n)
-			all = append(all, ids...)
+			tokens += len(ids)
+			for _, id := range ids {
+				all[id>>5] |= 1 << (id & 31)
+			}
 			switch {
 			case !counted, ends:
 			case count <= separate:
@@ -100,12 +114,12 @@ func (v *Vocabulary) walk(from place) *profile {
 		p.most = max(p.most, count)
 		i++
 	}
-	p.all = newSet(all, v.words)
+	p.all = newSet(all, tokens)
 	if counted {
 		var upTo []int32
 		for n := range min(int(p.most), separate) + 1 {
 			upTo = append(upTo, inside[n]...)
-			p.upTo = append(p.upTo, newSet(upTo, v.words))
+			p.upTo = append(p.upTo, setOf(upTo, v.words))
 		}
 	}
 	return p

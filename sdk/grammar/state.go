@@ -8,7 +8,7 @@ import "slices"
 type item struct {
 	node  int32
 	at    int32 // bytes of a literal; the state of an automaton
-	count int32 // characters that were begun, of an automaton that counts
+	count int32 // characters that were begun, of an automaton that counts; of one with names, where among them the string is
 	stack *frame
 }
 
@@ -169,7 +169,7 @@ func (g *Guide) stepRegular(it *item, n *node, c byte, next *reached) {
 	if n.set.GoesOn(to.at) {
 		next.add(to)
 	}
-	if n.set.Accepts(to.at) && to.count >= n.least {
+	if n.complete(to) {
 		next.join(g.reach(spot{n.next, it.stack}))
 	}
 }
@@ -179,6 +179,13 @@ func (n *node) read(it item, c byte) (item, bool) {
 	state := n.set.Step(it.at, c)
 	if state < 0 {
 		return it, false
+	}
+	if n.not != nil {
+		if n.set.Accepts(state) && it.count != elsewhere && n.not.ends[it.count] {
+			return it, false
+		}
+		it.at, it.count = state, n.not.step(it.count, c)
+		return it, true
 	}
 	if n.counts() && n.set.Counts(it.at, c) {
 		if it.count == n.most {
@@ -193,6 +200,11 @@ func (n *node) read(it item, c byte) (item, bool) {
 	}
 	it.at = state
 	return it, true
+}
+
+// complete says that a text of the automaton may end with an item.
+func (n *node) complete(it item) bool {
+	return n.set.Accepts(it.at) && (n.not != nil || it.count >= n.least)
 }
 
 // counts says that the number of characters matters.

@@ -107,6 +107,28 @@ func (v *Vocabulary) text(id int32) (string, bool) {
 // leaf says that no token goes on beyond the node.
 func (v *Vocabulary) leaf(at int32) bool { return v.trie[at].end == at+1 }
 
+// child is the node below another that a byte leads to, below 0 if there is none.
+func (v *Vocabulary) child(at int32, c byte) int32 {
+	end := v.trie[at].end
+	for at++; at < end; at = v.trie[at].end {
+		if v.trie[at].last == c {
+			return at
+		}
+	}
+	return -1
+}
+
+// forbid takes back all tokens that begin as a node does.
+func (v *Vocabulary) forbid(mask []uint32, at int32) {
+	last := int32(len(v.order))
+	if end := v.trie[at].end; int(end) < len(v.trie) {
+		last = v.trie[end].first
+	}
+	for _, id := range v.order[v.trie[at].first:last] {
+		mask[id>>5] &^= 1 << (id & 31)
+	}
+}
+
 // ids are the tokens that end at a node.
 func (v *Vocabulary) ids(n *trieNode) []int32 { return v.order[n.first : n.first+int32(n.here)] }
 

@@ -5,6 +5,7 @@ package tokenizer
 import (
 	"context"
 	"fmt"
+	"slices"
 	"unicode/utf8"
 )
 
@@ -116,6 +117,15 @@ func (t *Tokenizer) Token(id int32) string {
 
 // Bytes returns the bytes that the token stands for, "" if there is no token. They need not be whole characters.
 func (t *Tokenizer) Bytes(id int32) string { return t.bytes(id, false) }
+
+// Words returns the bytes of the model's tokens by id. Added tokens, special or not, have none, nor have ids without a token.
+func (t *Tokenizer) Words() []string {
+	words := slices.Clone(t.vocab.bytes)
+	for _, id := range t.added {
+		words[id] = ""
+	}
+	return words
+}
 
 // Size returns one more than the highest id. A model may have more rows of logits than that; their ids decode to nothing.
 func (t *Tokenizer) Size() int { return len(t.vocab.content) }

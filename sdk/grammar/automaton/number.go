@@ -6,13 +6,24 @@ import (
 	"errors"
 	"math/big"
 	"strings"
+	"sync"
 )
 
 const digits = "0123456789"
 
-// Integer and Decimal are all numbers without and with a fraction.
-func Integer() (*Text, error) { return Match(`-?(0|[1-9][0-9]*)`) }
-func Decimal() (*Text, error) { return Match(`-?(0|[1-9][0-9]*)(\.[0-9]+)?`) }
+// The digits of a number are bounded, at 64 on either side of the point: readers of floating point fail beyond some 300, and a model could write them for ever.
+const (
+	integer    = `-?(0|[1-9][0-9]{0,63})`
+	decimals   = integer + `(\.[0-9]{1,64})?`
+	scientific = `-?[0-9](\.[0-9]{1,64})?[eE][+-]?([0-9]{1,2}|[12][0-9]{2}|30[0-7])`
+)
+
+// Integer and Decimal are numbers without and with a fraction, Number also those with an exponent.
+var (
+	Integer = sync.OnceValues(func() (*Text, error) { return Match(integer) })
+	Decimal = sync.OnceValues(func() (*Text, error) { return Match(decimals) })
+	Number  = sync.OnceValues(func() (*Text, error) { return Match(decimals + `|` + scientific) })
+)
 
 // errDecimal is of numbers that have no end in decimal, which JSON does not write.
 var errDecimal = errors.New("it is no decimal number of less than a thousand digits")

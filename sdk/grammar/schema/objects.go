@@ -285,33 +285,22 @@ func (o *object) keys() *automaton.Text {
 		}
 		set = names
 	}
-	if len(o.names) == 0 {
-		return set
-	}
-	if set == nil {
-		set = everyKey()
-	}
-	mine, err := automaton.Words(o.names...)
-	if err == nil {
-		mine, err = set.Without(mine)
-	}
-	if err != nil { // then a name may come twice, and the later value counts
-		o.lose(o.flat[0], "properties", "has too many names to keep others apart")
-		return set
-	}
-	return mine
+	return set
 }
 
-// member is a key and what stands behind it.
+// member is a key that is none of the names, and what stands behind it.
 func (o *object) member(keys *automaton.Text, behind *grammar.Expr) *grammar.Expr {
-	name := grammar.Regular(shared().text)
+	set := shared().key
 	if keys != nil {
-		quoted, err := keys.Quoted()
-		if err != nil {
-			o.lose(o.flat[0], "properties", "has keys that need too large an automaton")
-			quoted = shared().text
+		var err error
+		if set, err = keys.Quoted(); err != nil {
+			o.lose(o.flat[0], "propertyNames", "cannot be held: "+err.Error())
+			set = shared().key
 		}
-		name = grammar.Regular(quoted)
+	}
+	name := grammar.Except(set, o.names...)
+	if keys == nil && len(o.names) == 0 {
+		name = grammar.Regular(shared().text)
 	}
 	return grammar.Seq(name, grammar.Literal(":"), space(), behind)
 }

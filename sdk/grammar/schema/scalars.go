@@ -151,9 +151,11 @@ func (c *compiler) contents(flat []*jsonschema.Schema) []part {
 			parts = append(parts, part{s, "pattern", p.source, func() (*automaton.Text, error) { return p.set, p.why }})
 		}
 		if name := c.format(s); name != "" {
-			if form, known := formats[name]; known {
-				parts = append(parts, part{s, "format", name, func() (*automaton.Text, error) { return automaton.Match(form) }})
-			} else {
+			all, known := formats[name]
+			for i, form := range all {
+				parts = append(parts, part{s, "format", fmt.Sprint(name, i), func() (*automaton.Text, error) { return automaton.Match(form) }})
+			}
+			if !known {
 				c.ignore(s, "format", fmt.Sprintf("%.40q is not known here and says nothing", name))
 			}
 		}

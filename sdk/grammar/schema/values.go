@@ -175,29 +175,33 @@ const (
 )
 
 // shared are the automata that all schemas use, so that a vocabulary knows them.
-var shared = sync.OnceValue(func() (s struct{ blank, space, text, integer, number *automaton.Bytes }) {
-	plain := func(pattern string) *automaton.Bytes {
-		set, err := automaton.Match(pattern)
-		if err != nil {
-			panic(err) // the patterns below are constants
-		}
-		b, err := set.Plain()
-		if err != nil {
-			panic(err)
-		}
-		return b
-	}
-	s.blank = plain(fmt.Sprintf(`( |\n( {0,%d}|\t{0,%d}))?`, maxIndent, maxTabs))
-	s.space = plain(` ?`)
-	s.integer = plain(`-?(0|[1-9][0-9]*)`)
-	s.number = plain(`-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?`)
+var shared = sync.OnceValue(func() (s struct{ blank, space, text, key, integer, number *automaton.Bytes }) {
+	s.blank = plain(automaton.Match(fmt.Sprintf(`( |\n( {0,%d}|\t{0,%d}))?`, maxIndent, maxTabs)))
+	s.space = plain(automaton.Match(` ?`))
+	s.integer = plain(automaton.Integer())
+	s.number = plain(automaton.Number())
 	text, err := automaton.String()
 	if err != nil {
 		panic(err)
 	}
 	s.text = text
+	if s.key, err = everyKey().Quoted(); err != nil {
+		panic(err)
+	}
 	return s
 })
+
+// plain is of constants, which cannot fail.
+func plain(set *automaton.Text, err error) *automaton.Bytes {
+	if err != nil {
+		panic(err)
+	}
+	b, err := set.Plain()
+	if err != nil {
+		panic(err)
+	}
+	return b
+}
 
 func blank() *grammar.Expr { return grammar.Regular(shared().blank) }
 func space() *grammar.Expr { return grammar.Regular(shared().space) }
