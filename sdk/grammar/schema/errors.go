@@ -1,6 +1,9 @@
 package schema
 
-import "fmt"
+import (
+	"fmt"
+	"strings"
+)
 
 // Error says what is wrong with a schema, and where.
 type Error struct {
@@ -10,10 +13,20 @@ type Error struct {
 }
 
 func (e *Error) Error() string {
+	path := clip(e.Path)
 	if e.Keyword != "" {
-		return fmt.Sprintf("%s: %q %s", e.Path, e.Keyword, e.Message)
+		return fmt.Sprintf("%s: %q %s", path, e.Keyword, e.Message)
 	}
-	return e.Path + ": " + e.Message
+	return path + ": " + e.Message
+}
+
+// clip keeps a path readable.
+func clip(path string) string {
+	const most = 200
+	if len(path) <= most {
+		return path
+	}
+	return strings.ToValidUTF8(path[:most], "") + "..."
 }
 
 func invalid(path, format string, args ...any) error {
