@@ -4,9 +4,12 @@ package schema
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"math/rand/v2"
+	"os"
 	"slices"
+	"sync"
 	"testing"
 	"time"
 
@@ -14,25 +17,29 @@ import (
 	"github.com/inference-pio/inference-pio/sdk/grammar/grammartest"
 )
 
-// tools are parameters as coding agents describe them.
-var tools = []string{
-	`{"type":"object","properties":{"file_path":{"type":"string","description":"The absolute path"},"offset":{"type":"number"},"limit":{"type":"number"}},"required":["file_path"],"additionalProperties":false}`,
-	`{"type":"object","properties":{"file_path":{"type":"string"},"old_string":{"type":"string"},"new_string":{"type":"string"},"replace_all":{"type":"boolean","default":false}},"required":["file_path","old_string","new_string"],"additionalProperties":false}`,
-	`{"type":"object","properties":{"command":{"type":"string"},"timeout":{"type":"integer","minimum":0,"maximum":600000},"description":{"type":"string","maxLength":200},"is_background":{"type":"boolean"}},"required":["command"]}`,
-	`{"type":"object","properties":{"pattern":{"type":"string"},"path":{"type":"string"},"glob":{"type":"string"},"output_mode":{"enum":["content","files_with_matches","count"]},"-A":{"type":"number"},"-i":{"type":"boolean"},"head_limit":{"type":"integer","minimum":1}},"required":["pattern"]}`,
-	`{"$schema":"http://json-schema.org/draft-07/schema#","type":"object","properties":{"todos":{"type":"array","items":{"type":"object","properties":{"id":{"type":"string"},"content":{"type":"string","minLength":1},"status":{"type":"string","enum":["pending","in_progress","completed"]}},"required":["content","status","id"],"additionalProperties":false}}},"required":["todos"],"additionalProperties":false}`,
-	`{"type":"object","properties":{"url":{"type":"string","format":"uri"},"prompt":{"type":"string"}},"required":["url","prompt"]}`,
-	`{"type":"object","properties":{"description":{"type":"string"},"prompt":{"type":"string"},"subagent_type":{"type":"string"},"model":{"anyOf":[{"enum":["small","large"]},{"type":"null"}]}},"required":["description","prompt","subagent_type"]}`,
-	`{"type":"object","properties":{"edits":{"type":"array","minItems":1,"maxItems":50,"items":{"$ref":"#/$defs/edit"}}},"required":["edits"],"$defs":{"edit":{"type":"object","properties":{"range":{"type":"array","prefixItems":[{"type":"integer"},{"type":"integer"}],"items":false},"text":{"type":"string"}},"required":["range","text"]}}}`,
-	`{"type":"object","properties":{"query":{"type":"string","minLength":2},"allowed_domains":{"type":"array","items":{"type":"string"}},"blocked_domains":{"type":"array","items":{"type":"string"}},"since":{"type":"string","format":"date"}},"required":["query"]}`,
-	`{"type":"object","properties":{"questions":{"type":"array","minItems":1,"maxItems":4,"items":{"type":"object","properties":{"question":{"type":"string"},"header":{"type":"string","maxLength":12},"options":{"type":"array","minItems":2,"maxItems":4,"items":{"type":"object","properties":{"label":{"type":"string"},"description":{"type":"string"}},"required":["label","description"]}},"multi":{"type":"boolean"}},"required":["question","header","options"]}}},"required":["questions"]}`,
-}
+// agent is parameters of tools as coding agents describe them, and what a model would write for some of them. peers.py reads it too.
+var agent = sync.OnceValue(func() (a struct {
+	Tools   []json.RawMessage
+	Answers []struct {
+		Tool int
+		Text string
+	}
+}) {
+	text, err := os.ReadFile("testdata/agent.json")
+	if err == nil {
+		err = json.Unmarshal(text, &a)
+	}
+	if err != nil {
+		panic(err)
+	}
+	return a
+})
 
 func BenchmarkCompile25Tools(b *testing.B) {
 	for b.Loop() {
 		for i := range 25 {
-			raw := fmt.Sprintf(`{"title":"tool%d",%s`, i, tools[i%len(tools)][1:])
-			s, err := Compile([]byte(raw), false)
+			tools := agent().Tools
+			s, err := Compile(fmt.Appendf(nil, `{"title":"tool%d",%s`, i, tools[i%len(tools)][1:]), false)
 			if err != nil {
 				b.Fatal(err)
 			}
@@ -41,14 +48,6 @@ func BenchmarkCompile25Tools(b *testing.B) {
 			}
 		}
 	}
-}
-
-// answers are what a model would write, one for each of some schemas.
-var answers = []struct{ schema, text string }{
-	{tools[1], `{"file_path": "/srv/app/internal/store/cache.go", "old_string": "func (c *Cache) Get(key string) ([]byte, bool) {\n\tc.mu.Lock()\n\tdefer c.mu.Unlock()\n", "new_string": "func (c *Cache) Get(key string) ([]byte, bool) {\n\tc.mu.RLock()\n\tdefer c.mu.RUnlock()\n", "replace_all": false}`},
-	{tools[4], `{"todos": [{"id": "1", "content": "Read the schema and write down what is missing", "status": "completed"}, {"id": "2", "content": "Add the migration", "status": "in_progress"}, {"id": "3", "content": "Übersetzung prüfen", "status": "pending"}]}`},
-	{tools[9], `{"questions": [{"question": "Which database should the service use?", "header": "Database", "options": [{"label": "Postgres", "description": "What the rest of the system has"}, {"label": "SQLite", "description": "No server to run"}], "multi": false}]}`},
-	{tools[2], `{"command": "go test ./... -run TestCache -count=1 2>&1 | tail -20", "timeout": 120000, "description": "Run the tests of the cache", "is_background": false}`},
 }
 
 // report says how times are spread.
@@ -71,8 +70,8 @@ func BenchmarkMaskOfAnswers(b *testing.B) {
 	}
 	var times, steps []time.Duration
 	for b.Loop() {
-		for _, a := range answers {
-			s, err := Compile([]byte(a.schema), true)
+		for _, a := range agent().Answers {
+			s, err := Compile(agent().Tools[a.Tool], true)
 			if err != nil {
 				b.Fatal(err)
 			}
@@ -80,7 +79,7 @@ func BenchmarkMaskOfAnswers(b *testing.B) {
 			if err != nil {
 				b.Fatal(err)
 			}
-			ids, err := tok.Encode(context.Background(), a.text)
+			ids, err := tok.Encode(context.Background(), a.Text)
 			if err != nil {
 				b.Fatal(err)
 			}
@@ -95,7 +94,7 @@ func BenchmarkMaskOfAnswers(b *testing.B) {
 				times, steps = append(times, masked.Sub(began)), append(steps, time.Since(masked))
 			}
 			if !m.Complete() {
-				b.Fatalf("%s is not complete", a.text)
+				b.Fatalf("%s is not complete", a.Text)
 			}
 		}
 	}

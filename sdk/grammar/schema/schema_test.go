@@ -190,7 +190,7 @@ func TestHostileSchemasAreBounded(t *testing.T) {
 
 // FuzzCompile: a schema is refused or held, and what is held has a value that can be written.
 func FuzzCompile(f *testing.F) {
-	for _, raw := range tools {
+	for _, raw := range agent().Tools {
 		f.Add([]byte(raw), []byte{1, 200, 3, 50})
 	}
 	f.Add([]byte(`{"anyOf":[{"type":"string","pattern":"^a|b$"},{"$ref":"#"}],"maxLength":4}`), []byte{9, 9})
