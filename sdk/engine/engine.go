@@ -58,6 +58,9 @@ func (e *Engine) Check(r Request) error {
 // ContextLength is the most tokens prompt and answer may have together.
 func (e *Engine) ContextLength() int { return min(e.config.Context, e.config.Blocks*BlockSize+1) }
 
+// Vocab is how many logits a row has.
+func (e *Engine) Vocab() int { return e.config.Vocab }
+
 // Generate produces one answer. emit gets each id on this goroutine; it returns true if the answer is complete with it,
 // and an error to give up. When ctx ends, the sequence's blocks are freed at the end of the running step, and then
 // Generate returns the context's error.
@@ -88,7 +91,11 @@ func (e *Engine) Generate(ctx context.Context, r Request, emit func(Sampled) (st
 			case d.reason != "":
 				return q.result(d.reason), nil
 			}
-			e.send(message{kind: taken, q: q, stop: stop})
+			m := message{kind: taken, q: q, stop: stop}
+			if r.Allowed != nil && !stop {
+				m.next = r.Allowed()
+			}
+			e.send(m)
 		case o := <-q.end:
 			return q.result(o.reason), o.err
 		case <-ctx.Done():

@@ -21,6 +21,7 @@ type message struct {
 	kind kind
 	q    *sequence
 	stop bool          // of taken
+	next []uint32      // of taken: the ids that may come next
 	ask  *ask          // of forward
 	ack  chan struct{} // of cancel and drain: closed when done
 }
@@ -167,6 +168,7 @@ func (l *loop) handle(m message) {
 	case add:
 		l.add(m.q)
 	case taken:
+		m.q.sampler.allowed = m.next
 		l.taken(m.q, m.stop)
 	case forward:
 		l.forward(m.q, m.ask)

@@ -22,6 +22,10 @@ type Request struct {
 	MinTokens int     // of the whole answer: before so many, none of EOS is drawn
 	EOS       []int32
 	IgnoreEOS bool
+	// Allowed says which ids may come next, as Choice.Allowed; nil is all, always. It is asked on the goroutine that calls Generate, before
+	// the first id and after each that was emitted, and what it returns is not to change before it is asked again. An id that is forced
+	// comes whatever it says. Where it leaves nothing but ends, MinTokens does not hold.
+	Allowed func() []uint32
 
 	// ScorePrompt asks for the logprobs of the prompt's ids, as Sampling.TopLogprobs has them, with the first id of the answer.
 	// Such a prompt takes nothing from the prefix cache and goes one block to a step. It needs Config.PromptLogprobs.
@@ -124,6 +128,9 @@ func (c *Config) newSequence(r Request, work *workspace) (*sequence, error) {
 	if r.ScorePrompt {
 		q.scores, q.scored = make([]sdk.TokenLogprob, len(r.Prompt)), 1
 	}
+	if r.Allowed != nil {
+		q.sampler.allowed = r.Allowed()
+	}
 	q.sampler.Prompt(r.Prompt...)
 	q.sampler.Answer(r.Generated...)
 	return q, nil
@@ -201,10 +208,28 @@ func (q *sequence) ask() *Choice {
 	switch {
 	case index < len(q.forced):
 		c.Given = q.forced[index]
-	case index < q.least:
+	case index < q.least && leavesOther(c.Allowed, q.eos):
 		c.Without = q.eos
 	}
 	return c
+}
+
+// leavesOther says that ids are allowed which are no ends.
+func leavesOther(allowed []uint32, ends []int32) bool {
+	if allowed == nil {
+		return true
+	}
+	for at, word := range allowed {
+		for _, id := range ends {
+			if id >= 0 && int(id>>5) == at {
+				word &^= 1 << (id & 31)
+			}
+		}
+		if word != 0 {
+			return true
+		}
+	}
+	return false
 }
 
 // prompted are the scores that go along with the id of the answer with this index.
