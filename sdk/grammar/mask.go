@@ -27,7 +27,7 @@ func (g *Guide) mask(it item) *set {
 }
 
 // maxMasks bounds the memory of the masks that a guide keeps, in bytes.
-const maxMasks = 16 << 20
+const maxMasks = 4 << 20
 
 // maskKey tells items apart as far as their masks differ: how many characters are left matters only below what a token can have.
 type maskKey struct {

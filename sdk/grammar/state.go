@@ -39,7 +39,7 @@ type spot struct {
 const maxItems = 1 << 13
 
 // maxKept bounds what a guide remembers of spots and stacks; it then forgets all.
-const maxKept = 1 << 17
+const maxKept = 1 << 15
 
 // reach is what may be read from a spot on.
 func (g *Guide) reach(s spot) *reached {

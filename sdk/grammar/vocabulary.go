@@ -145,7 +145,7 @@ type place struct {
 }
 
 // maxProfiles bounds the memory of what is remembered of automata, in bytes.
-const maxProfiles = 128 << 20
+const maxProfiles = 64 << 20
 
 // profile is what tokens do to an automaton in a state.
 func (v *Vocabulary) profile(at place) *profile {

@@ -107,6 +107,12 @@ func (t *Tokenizer) ID(token string) (int32, bool) {
 	return 0, false
 }
 
+// Added returns the id of a token that was added to the model's, by its content.
+func (t *Tokenizer) Added(token string) (int32, bool) {
+	id, ok := t.added[token]
+	return id, ok
+}
+
 // Token returns the content of the token with this id, "" if there is none.
 func (t *Tokenizer) Token(id int32) string {
 	if !t.vocab.has(id) {
