@@ -3,6 +3,7 @@
 package text
 
 import (
+	"errors"
 	"fmt"
 	"log/slog"
 	"regexp"
@@ -11,6 +12,7 @@ import (
 	"sync"
 
 	"github.com/inference-pio/inference-pio/sdk"
+	"github.com/inference-pio/inference-pio/sdk/chat"
 	"github.com/inference-pio/inference-pio/sdk/grammar"
 	"github.com/inference-pio/inference-pio/sdk/grammar/automaton"
 	"github.com/inference-pio/inference-pio/sdk/grammar/schema"
@@ -34,28 +36,31 @@ type guides struct {
 // maxGuides bounds what is remembered; each guide bounds its masks.
 const maxGuides = 16
 
-// constrained is the language of a request's answer, nil if it is free. An answer that begins in reasoning comes to it behind that.
+// constrained is the language of a request's answer, nil if it is free: what a constraint says, and calls whose arguments are to be valid. An
+// answer that begins in reasoning comes to it behind that.
 func (m *Model) constrained(req sdk.GenerateRequest, d *Decoder, rows int) (*held, error) {
 	c := req.Constraint
-	if c == nil {
-		return nil, nil
-	}
 	switch {
+	case c == nil && (!d.use.holds || m.tokenizer == nil || req.IgnoreEOS):
+		return nil, nil
 	case m.tokenizer == nil:
-		return nil, errNoTokenizer("constraint")
+		return nil, errNoTokenizer(constraintField)
 	case req.IgnoreEOS:
 		return nil, invalid("ignore_eos", "an answer that is held to a language ends where that does; leave out ignore_eos")
 	}
-	thinks := m.thinks(d)
-	key := fmt.Sprintf("%d %t %t %q %q %q %s", thinks, c.JSONObject, c.Strict, c.Regex, c.Choices, c.Grammar, c.JSONSchema)
+	l := wanted{constraint: c, thinks: m.thinks(d)}
+	if d.use.holds || c != nil && d.use.format != chat.NoTools {
+		l.use, l.tools, l.single = d.use, req.Chat.Tools, d.single
+	}
+	key := l.key()
 	if h := m.guides.find(key); h != nil {
 		return h, nil
 	}
-	content, check, err := language(c)
+	content, check, err := m.content(l)
 	if err != nil {
 		return nil, err
 	}
-	g, err := m.behind(thinks, content).Compile()
+	g, err := m.behind(l.thinks, content).Compile()
 	if err != nil {
 		return nil, invalid(constraintField, "the answer cannot be held to it: %v", err)
 	}
@@ -66,6 +71,52 @@ func (m *Model) constrained(req sdk.GenerateRequest, d *Decoder, rows int) (*hel
 	h := &held{g.Over(v, m.EOS()), check}
 	m.guides.keep(key, h)
 	return h, nil
+}
+
+// wanted is all that the language of an answer depends on.
+type wanted struct {
+	constraint *sdk.Constraint // nil: none
+	thinks     thinking
+	use        toolUse
+	tools      []byte
+	single     bool
+}
+
+func (l *wanted) key() string {
+	c := l.constraint
+	if c == nil {
+		c = new(sdk.Constraint)
+	}
+	return fmt.Sprintf("%d %t %t %q %q %q %q %+v %t %s", l.thinks, c.JSONObject, c.Strict, c.Regex, c.Choices, c.Grammar, c.JSONSchema, l.use, l.single, l.tools)
+}
+
+// content is the language behind the reasoning.
+func (m *Model) content(l wanted) (e *grammar.Expr, check func([]byte) error, err error) {
+	if l.constraint != nil {
+		if e, check, err = language(l.constraint); err != nil || l.use.format == chat.NoTools {
+			return e, check, err
+		}
+	}
+	var tools []chat.Tool
+	for _, t := range chat.Tools(l.tools) {
+		if l.use.name == "" || t.Name == l.use.name {
+			tools = append(tools, t)
+		}
+	}
+	calls, err := l.use.format.Language(tools, l.single, m.tag)
+	var wrong *chat.CallError
+	if errors.As(err, &wrong) {
+		return nil, nil, invalid("tools", "%v", err)
+	}
+	switch {
+	case err != nil:
+		return nil, nil, err
+	case l.use.forced:
+		return calls, nil, nil
+	case e != nil:
+		return grammar.Alt(e, calls), nil, nil // an answer that may be calls is not checked as one value
+	}
+	return grammar.Seq(m.without(l.use.format.Tag()), grammar.Optional(calls)), nil, nil
 }
 
 // find is a language that was asked for before, nil if it is not remembered.

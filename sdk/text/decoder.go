@@ -21,6 +21,7 @@ type Decoder struct {
 	stop     *stopper
 	output   *chat.Output // nil if the answer is text and nothing else
 	single   bool         // the first tool call ends the answer
+	use      toolUse
 	eos      []int32
 	forced   []int32
 	least    int  // ids whose text does not stop the answer
@@ -77,7 +78,7 @@ func (d *Decoder) read(ctx context.Context, req sdk.GenerateRequest, prompt []in
 		return err
 	}
 	d.thought = m.tags.close != "" && strings.HasSuffix(strings.TrimRight(tail, " \t\r\n"), m.tags.close)
-	d.single = c.SingleCall || use.single
+	d.single, d.use = c.SingleCall || use.single, use
 	d.output = chat.NewOutput(chat.OutputConfig{Prompt: tail, Open: m.tags.open, Close: m.tags.close,
 		Format: use.format, Tools: c.Tools, Single: d.single, Forced: use.name, NewID: callNames(req, prompt)})
 	return nil
