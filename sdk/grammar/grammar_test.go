@@ -260,3 +260,20 @@ func TestAmbiguityIsBounded(t *testing.T) {
 		t.Error("the text is not complete")
 	}
 }
+
+// Counts within counts can be reached in many ways, of which each is a stack of its own.
+func TestCountsWithinCountsAreBounded(t *testing.T) {
+	e, err := grammar.GBNF(`root ::= (("a"? b?){0,900}){0,900} "c"` + "\nb ::= \"b\" root?")
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := compiled(t, e).Over(grammartest.Vocabulary(t, grammartest.Letters()), nil).Start()
+	for i := range 200 {
+		if mask := m.Mask(); !allowed(mask, 'a') || !allowed(mask, 'c') {
+			t.Fatalf("behind %d letters nothing is allowed", i)
+		}
+		if !m.Read("a") {
+			t.Fatal("it was not read")
+		}
+	}
+}

@@ -110,7 +110,7 @@ func (m *Matcher) Advance(id int32) error {
 // take goes on where the grammar names the token.
 func (m *Matcher) take(id int32) bool {
 	g := m.guide
-	m.next.items, m.next.done = m.next.items[:0], false
+	m.next.reset()
 	found := false
 	for _, it := range m.state.items {
 		if n := &g.grammar.nodes[it.node]; n.op == nodeToken && slices.Contains(n.ids, id) {
@@ -126,7 +126,7 @@ func (m *Matcher) take(id int32) bool {
 
 // read goes on with bytes, if all of them can be read.
 func (m *Matcher) read(text string) bool {
-	before := reached{slices.Clone(m.state.items), m.state.done}
+	before := m.state.clone()
 	for i := range len(text) {
 		m.guide.step(m.state.items, text[i], &m.next)
 		m.state, m.next = m.next, m.state
@@ -147,7 +147,7 @@ func (m *Matcher) Read(text string) bool {
 
 // Clone goes on from the same place by itself.
 func (m *Matcher) Clone() *Matcher {
-	return &Matcher{guide: m.guide, state: reached{slices.Clone(m.state.items), m.state.done}, ended: m.ended}
+	return &Matcher{guide: m.guide, state: m.state.clone(), ended: m.ended}
 }
 
 func trailing(w uint32) int { return bits.TrailingZeros32(w) }

@@ -2,7 +2,10 @@
 
 package grammar
 
-import "slices"
+import (
+	"maps"
+	"slices"
+)
 
 // item is one way to have read the text: a node that reads, how far it has come, and what follows it.
 type item struct {
@@ -26,6 +29,7 @@ const called = -1
 type reached struct {
 	items []item
 	done  bool
+	index map[item]bool // of items, once they are many
 }
 
 // spot is a node and what follows it.
@@ -36,7 +40,10 @@ type spot struct {
 
 // maxItems bounds the ways that are followed at once. Those beyond it, of a very ambiguous grammar, are left out: fewer texts are allowed, none that
 // is wrong.
-const maxItems = 1 << 13
+const maxItems = 1 << 11
+
+// maxVisits bounds the nodes that are passed to find them.
+const maxVisits = 1 << 17
 
 // maxKept bounds what a guide remembers of spots and stacks; it then forgets all.
 const maxKept = 1 << 15
@@ -65,7 +72,7 @@ type walker struct {
 
 func (w *walker) visit(at int32, stack *frame) {
 	s := spot{at, stack}
-	if w.seen[s] || len(w.items) >= maxItems {
+	if w.seen[s] || len(w.items) >= maxItems || len(w.seen) >= maxVisits {
 		return
 	}
 	w.seen[s] = true
@@ -142,7 +149,7 @@ func (g *Guide) push(at, count int32, parent *frame) *frame {
 
 // step is what a byte makes of a state. next is overwritten.
 func (g *Guide) step(items []item, c byte, next *reached) {
-	next.items, next.done = next.items[:0], false
+	next.reset()
 	for i := range items {
 		it := &items[i]
 		n := &g.grammar.nodes[it.node]
@@ -210,10 +217,37 @@ func (n *node) complete(it item) bool {
 // counts says that the number of characters matters.
 func (n *node) counts() bool { return n.least > 0 || n.most >= 0 }
 
+// many is from how many items on a map finds one faster than a look at all.
+const many = 32
+
 func (r *reached) add(it item) {
-	if len(r.items) < maxItems && !slices.Contains(r.items, it) {
-		r.items = append(r.items, it)
+	if len(r.items) >= maxItems || r.has(it) {
+		return
 	}
+	r.items = append(r.items, it)
+	switch {
+	case len(r.items) == many:
+		r.index = make(map[item]bool, 2*many)
+		for _, it := range r.items {
+			r.index[it] = true
+		}
+	case r.index != nil:
+		r.index[it] = true
+	}
+}
+
+func (r *reached) has(it item) bool {
+	if r.index != nil {
+		return r.index[it]
+	}
+	return slices.Contains(r.items, it)
+}
+
+func (r *reached) reset() { r.items, r.done, r.index = r.items[:0], false, nil }
+
+// clone is what is reached, to be changed by itself.
+func (r *reached) clone() reached {
+	return reached{slices.Clone(r.items), r.done, maps.Clone(r.index)}
 }
 
 func (r *reached) join(o *reached) {
