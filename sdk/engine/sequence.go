@@ -22,14 +22,23 @@ type Request struct {
 	MinTokens int     // of the whole answer: before so many, none of EOS is drawn
 	EOS       []int32
 	IgnoreEOS bool
-	// Allowed says which ids may come next, as Choice.Allowed; nil is all, always. It is asked on the goroutine that calls Generate, before
-	// the first id and after each that was emitted, and what it returns is not to change before it is asked again. An id that is forced
-	// comes whatever it says. Where it leaves nothing but ends, MinTokens does not hold.
-	Allowed func() []uint32
+	// Next says how the answer may go on; nil is as it will, always. It is asked on the goroutine that calls Generate, before the first id and
+	// after each that was emitted, but not with an id of Forced before the last.
+	Next func() Next
 
 	// ScorePrompt asks for the logprobs of the prompt's ids, as Sampling.TopLogprobs has them, with the first id of the answer.
 	// Such a prompt takes nothing from the prefix cache and goes one block to a step. It needs Config.PromptLogprobs.
 	ScorePrompt bool
+}
+
+// Next is how an answer may go on.
+type Next struct {
+	// Given are ids that come next whatever the model would say. They are emitted at once, without a step for each, and Next is asked again behind
+	// them. Log-probabilities are not known of them.
+	Given []int32
+	// Allowed are the ids of which the next is one, as Choice.Allowed, if none is given; nil is all. It is not to change before Next is
+	// asked again. Where it leaves nothing but ends, MinTokens does not hold.
+	Allowed []uint32
 }
 
 // maxScores bounds what a scored prompt comes to: ids and alternatives, of which each takes some tens of bytes.
@@ -127,9 +136,6 @@ func (c *Config) newSequence(r Request, work *workspace) (*sequence, error) {
 	}
 	if r.ScorePrompt {
 		q.scores, q.scored = make([]sdk.TokenLogprob, len(r.Prompt)), 1
-	}
-	if r.Allowed != nil {
-		q.sampler.allowed = r.Allowed()
 	}
 	q.sampler.Prompt(r.Prompt...)
 	q.sampler.Answer(r.Generated...)
@@ -230,6 +236,12 @@ func leavesOther(allowed []uint32, ends []int32) bool {
 		}
 	}
 	return false
+}
+
+// give appends ids that were not sampled.
+func (q *sequence) give(ids []int32) {
+	q.tokens = append(q.tokens, ids...)
+	q.sampler.Answer(ids...)
 }
 
 // prompted are the scores that go along with the id of the answer with this index.

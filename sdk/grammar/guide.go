@@ -145,6 +145,54 @@ func (m *Matcher) Read(text string) bool {
 	return m.read(text)
 }
 
+// maxForced bounds what Forced looks ahead, in bytes.
+const maxForced = 1 << 9
+
+// Forced are the bytes that must come next, whatever is chosen; whole says that nothing may follow them.
+func (m *Matcher) Forced() (text string, whole bool) {
+	if _, ok := m.only(&m.state); !ok {
+		return "", false
+	}
+	m.guide.mu.Lock()
+	defer m.guide.mu.Unlock()
+	var out []byte
+	state, next := m.state.clone(), reached{}
+	for len(out) < maxForced {
+		c, ok := m.only(&state)
+		if !ok {
+			break
+		}
+		out = append(out, c)
+		m.guide.step(state.items, c, &next)
+		state, next = next, state
+	}
+	return string(out), state.done && len(state.items) == 0
+}
+
+// only is the byte that all ways to go on begin with, if it is but one.
+func (m *Matcher) only(r *reached) (c byte, ok bool) {
+	if r.done || len(r.items) == 0 {
+		return 0, false
+	}
+	for i, it := range r.items {
+		n := &m.guide.grammar.nodes[it.node]
+		var b byte
+		switch {
+		case n.op == nodeLiteral:
+			b, ok = n.text[it.at], true
+		case n.op == nodeRegular && n.not == nil:
+			b, ok = n.set.Only(it.at)
+		default:
+			ok = false
+		}
+		if !ok || i > 0 && b != c {
+			return 0, false
+		}
+		c = b
+	}
+	return c, true
+}
+
 // Clone goes on from the same place by itself.
 func (m *Matcher) Clone() *Matcher {
 	return &Matcher{guide: m.guide, state: m.state.clone(), ended: m.ended}

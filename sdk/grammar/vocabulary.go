@@ -118,6 +118,17 @@ func (v *Vocabulary) child(at int32, c byte) int32 {
 	return -1
 }
 
+// Extends says that a token begins with text and is longer.
+func (v *Vocabulary) Extends(text string) bool {
+	at := int32(0)
+	for i := range len(text) {
+		if at = v.child(at, text[i]); at < 0 {
+			return false
+		}
+	}
+	return !v.leaf(at)
+}
+
 // forbid takes back all tokens that begin as a node does.
 func (v *Vocabulary) forbid(mask []uint32, at int32) {
 	last := int32(len(v.order))

@@ -21,8 +21,9 @@ import (
 
 // held is a language over the model's vocabulary, and what of it is only looked at in the end.
 type held struct {
-	guide *grammar.Guide
-	check func(text []byte) error // nil if the guide says all
+	guide      *grammar.Guide
+	vocabulary *grammar.Vocabulary
+	check      func(text []byte) error // nil if the guide says all
 }
 
 // guides remembers the languages that were asked for last. Making one takes milliseconds, and agents ask for the same ones in each turn.
@@ -68,7 +69,7 @@ func (m *Model) constrained(req sdk.GenerateRequest, d *Decoder, rows int) (*hel
 	if err != nil {
 		return nil, invalid(constraintField, "answers of this model cannot be held to a language: %v", err)
 	}
-	h := &held{g.Over(v, m.EOS()), check}
+	h := &held{g.Over(v, m.EOS()), v, check}
 	m.guides.keep(key, h)
 	return h, nil
 }
@@ -253,19 +254,15 @@ func lines() *grammar.Expr {
 	return grammar.Optional(grammar.Alt(grammar.Literal("\n"), grammar.Literal("\n\n")))
 }
 
-// hold begins to hold the answer to a language.
-func (d *Decoder) hold(h *held) {
-	if h != nil {
-		d.held, d.matcher = h, h.guide.Start()
+// hold begins to hold the answer to a language. Where it leaves one text the ids are known, unless the model is to say how likely they are.
+func (d *Decoder) hold(h *held, jumps bool) {
+	if h == nil {
+		return
 	}
-}
-
-// allowed are the ids that may come next; nil is all.
-func (d *Decoder) allowed() func() []uint32 {
-	if d.matcher == nil {
-		return nil
+	d.held, d.matcher, d.jumps.on = h, h.guide.Start(), jumps
+	if jumps && len(d.forced) == 0 {
+		d.jumps.queue = d.ahead()
 	}
-	return d.matcher.Mask
 }
 
 // advance takes an id; final says that nothing may follow it.
@@ -276,6 +273,7 @@ func (d *Decoder) advance(id int32) (final bool) {
 	if err := d.matcher.Advance(id); err != nil {
 		d.err = fmt.Errorf("the answer left the language that it is held to: %w", err)
 	}
+	d.jump(id)
 	return d.matcher.Final()
 }
 

@@ -18,9 +18,13 @@ import (
 type babble struct {
 	vocab  int
 	likely map[int32]float32
+	steps  *int // counted, if it is set
 }
 
 func (s babble) Step(b *engine.Batch) (rows [][]float32, err error) {
+	if s.steps != nil {
+		*s.steps++
+	}
 	for _, r := range b.Rows {
 		if !r.Output {
 			continue
@@ -77,7 +81,7 @@ func TestAnswersAreHeldToTheirLanguage(t *testing.T) {
 				req := chat.request()
 				req.Chat.Tools = nil
 				req.Constraint, req.MaxTokens, req.Sampling = &c.constraint, 900, sdk.Sampling{Seed: 3, Temperature: ptr(1.0)}
-				model := babble{scriptVocab, map[int32]float32{}}
+				model := babble{vocab: scriptVocab, likely: map[int32]float32{}}
 				if m.tags.close != "" {
 					id, _ := m.tokenizer.Added(m.tags.close)
 					model.likely[id] = 6 // else thoughts are long
@@ -112,7 +116,7 @@ func TestAnswersAreHeldToTheirLanguage(t *testing.T) {
 // Sequences of one batch are each held to their own.
 func TestAnswersOfOneBatchHaveLanguagesOfTheirOwn(t *testing.T) {
 	m := open(t, "qwen3_4b_instruct")
-	e, err := engine.New(babble{scriptVocab, nil}, engine.Config{Blocks: 64, MaxSequences: 4, StepTokens: 256, Context: 2048, Vocab: scriptVocab})
+	e, err := engine.New(babble{vocab: scriptVocab}, engine.Config{Blocks: 64, MaxSequences: 4, StepTokens: 256, Context: 2048, Vocab: scriptVocab})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -154,12 +158,60 @@ func TestLanguagesThatCannotBeHeldAreRefused(t *testing.T) {
 		{sdk.Constraint{Grammar: `root ::= root "a"`}, "cannot be held"},
 		{sdk.Constraint{Grammar: `start ::= "a"`}, "root"},
 	} {
-		_, err := tell(t, m, babble{scriptVocab, nil}, sdk.GenerateRequest{Text: "a", HasText: true, MaxTokens: 4, Constraint: &c.constraint})
+		_, err := tell(t, m, babble{vocab: scriptVocab}, sdk.GenerateRequest{Text: "a", HasText: true, MaxTokens: 4, Constraint: &c.constraint})
 		wantInvalid(t, err, "constraint")
 		if err != nil && !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%+v: %v, want %q", c.constraint, err, c.want)
 		}
 	}
-	_, err := tell(t, m, babble{scriptVocab, nil}, sdk.GenerateRequest{Text: "a", HasText: true, IgnoreEOS: true, Constraint: &sdk.Constraint{Regex: "a"}})
+	_, err := tell(t, m, babble{vocab: scriptVocab}, sdk.GenerateRequest{Text: "a", HasText: true, IgnoreEOS: true, Constraint: &sdk.Constraint{Regex: "a"}})
 	wantInvalid(t, err, "ignore_eos")
+}
+
+// Where a language leaves one text, it comes as the ids that the tokenizer makes of it, without a step for each; where the model is to say how
+// likely its ids are, it is asked for each.
+func TestWhatMustComeTakesNoSteps(t *testing.T) {
+	for _, name := range tiny {
+		m := open(t, name)
+		for _, text := range []string{"The capital of Japan is Tokyo.", `{"city": "Oslo", "degrees": 17, "wind": [1, 2, 3]}`, "naïve 日本  \n\n\tend", "a"} {
+			steps := 0
+			req := sdk.GenerateRequest{Text: "Say it:", HasText: true, Constraint: &sdk.Constraint{Regex: regexp.QuoteMeta(text)}}
+			for _, logprobs := range []bool{false, true} {
+				req.Sampling, steps = sdk.Sampling{Logprobs: logprobs}, 0
+				events, err := tell(t, m, babble{vocab: scriptVocab, steps: &steps}, req)
+				if err != nil {
+					t.Fatal(err)
+				}
+				var got []int32
+				for _, ev := range events {
+					if ev.Token != nil {
+						got = append(got, ev.Token.ID)
+					}
+				}
+				want, err := m.tokenizer.EncodeOrdinary(context.Background(), text)
+				if err != nil {
+					t.Fatal(err)
+				}
+				said, _ := shown(events)
+				switch {
+				case said != text:
+					t.Errorf("%s, %q: %q", name, text, said)
+				case !logprobs && (!reflect.DeepEqual(got, want) || steps > 0):
+					t.Errorf("%s, %q: ids %v in %d steps; the tokenizer makes %v", name, text, got, steps, want)
+				case logprobs && steps < len(got):
+					t.Errorf("%s, %q: %d ids with logprobs in %d steps", name, text, len(got), steps)
+				}
+			}
+		}
+		// between what is free, too: as many ids as the tokenizer has for the keys come for nothing
+		steps := 0
+		req := sdk.GenerateRequest{Text: "Say it:", HasText: true, MaxTokens: 300, Constraint: &sdk.Constraint{Regex: `\{"temperature_in_degrees":[0-9],"direction_of_the_wind":[0-9]\}`}}
+		events, err := tell(t, m, babble{vocab: scriptVocab, steps: &steps}, req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if ids := len(events) - 2; steps > ids/2 {
+			t.Errorf("%s: %d ids took %d steps", name, ids, steps)
+		}
+	}
 }

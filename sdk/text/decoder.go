@@ -32,6 +32,7 @@ type Decoder struct {
 
 	held    *held            // the language of the answer; nil if it is free
 	matcher *grammar.Matcher // then, where in it the answer is
+	jumps   jumper           // and what has to come
 	words   strings.Builder  // the answer's text, if it is checked in the end
 	err     error            // an id was not allowed
 }

@@ -29,7 +29,7 @@ func (m *Model) Generate(ctx context.Context, e *engine.Engine, req sdk.Generate
 	if err != nil {
 		return err
 	}
-	d.hold(h)
+	d.hold(h, !req.Sampling.Logprobs && !req.PromptLogprobs)
 	r := engine.Request{Prompt: prompt, Media: media, Sampling: m.Params(req.Sampling), Choice: req.Choice,
 		ScorePrompt: req.PromptLogprobs && req.Resume == nil, Forced: d.Forced(), MaxTokens: req.MaxTokens, MinTokens: req.MinTokens, EOS: m.EOS(), IgnoreEOS: req.IgnoreEOS}
 	if req.Resume != nil {
@@ -46,7 +46,9 @@ func (m *Model) Generate(ctx context.Context, e *engine.Engine, req sdk.Generate
 	if d.err != nil {
 		return invalid("resume", "%v", d.err)
 	}
-	r.Allowed = d.allowed()
+	if h != nil {
+		r.Next = d.goOn
+	}
 	start := sdk.Start{Prompt: prompt, InReasoning: d.InReasoning(), ContextLength: e.ContextLength(), Constrained: h != nil}
 	if req.Resume == nil && !r.ScorePrompt {
 		if err := send(sdk.Event{Start: &start}); err != nil {

@@ -37,7 +37,7 @@ func TestForcedCallsAreValid(t *testing.T) {
 	seen := map[string]int{}
 	for _, name := range tiny {
 		m := open(t, name)
-		model := babble{scriptVocab, map[int32]float32{}}
+		model := babble{vocab: scriptVocab, likely: map[int32]float32{}}
 		if id, ok := m.tokenizer.Added("</think>"); ok {
 			model.likely[id] = 6
 		}
@@ -104,7 +104,7 @@ func TestACallThatIsCutOffIsNoCall(t *testing.T) {
 		req.Sampling = sdk.Sampling{Seed: 1, Temperature: ptr(1.0)}
 		for _, most := range []int{1, 5, 12, 20, 30} {
 			req.MaxTokens = most
-			events, err := tell(t, m, babble{scriptVocab, nil}, req)
+			events, err := tell(t, m, babble{vocab: scriptVocab}, req)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -124,13 +124,13 @@ func TestStrictToolsThatCannotBeHeldAreRefused(t *testing.T) {
 	req.MaxTokens = 8
 	for _, choice := range []string{"auto", "required"} {
 		req.Chat.ToolChoice, req.Chat.Tools = choice, tools("true")
-		_, err := tell(t, m, babble{scriptVocab, nil}, req)
+		_, err := tell(t, m, babble{vocab: scriptVocab}, req)
 		wantInvalid(t, err, "tools")
 		if err != nil && !strings.Contains(err.Error(), `#/properties/a: "uniqueItems"`) {
 			t.Errorf("%s: %v", choice, err)
 		}
 		req.Chat.Tools = tools("false")
-		if _, err := tell(t, m, babble{scriptVocab, nil}, req); err != nil {
+		if _, err := tell(t, m, babble{vocab: scriptVocab}, req); err != nil {
 			t.Errorf("%s, not strict: %v", choice, err)
 		}
 	}

@@ -107,6 +107,15 @@ func (t *Tokenizer) ID(token string) (int32, bool) {
 	return 0, false
 }
 
+// Ordinary says that there is a token with this id, and that it is the model's: not one that was added.
+func (t *Tokenizer) Ordinary(id int32) bool {
+	if !t.vocab.has(id) || t.vocab.content[id] == "" {
+		return false
+	}
+	_, added := t.added[t.vocab.content[id]]
+	return !added
+}
+
 // Added returns the id of a token that was added to the model's, by its content.
 func (t *Tokenizer) Added(token string) (int32, bool) {
 	id, ok := t.added[token]

@@ -15,8 +15,9 @@ type Bytes struct {
 	width  int
 	next   []int32
 	accept []bool
-	more   []bool // by state: a byte may follow
-	counts int32  // the state in which the next character begins, for those who count; -1: none
+	more   []bool  // by state: a byte may follow
+	only   []int16 // by state: the one byte that may follow; -1: none, or several
+	counts int32   // the state in which the next character begins, for those who count; -1: none
 }
 
 // Step is the state behind a byte, below 0 if there is none.
@@ -29,6 +30,9 @@ func (b *Bytes) Accepts(state int32) bool { return b.accept[state] }
 
 // GoesOn says that a byte may follow in the state.
 func (b *Bytes) GoesOn(state int32) bool { return b.more[state] }
+
+// Only is the byte that follows in the state if there is but one.
+func (b *Bytes) Only(state int32) (c byte, ok bool) { return byte(b.only[state]), b.only[state] >= 0 }
 
 // Counts says that a character begins with a byte that leads from the state to another. It is known of String alone.
 func (b *Bytes) Counts(state int32, c byte) bool { return state == b.counts && c != '"' }
@@ -168,7 +172,7 @@ func (s *speller) state(routes []route) (int32, error) {
 
 // finish makes the table: bytes that lead to the same everywhere share a column.
 func (s *speller) finish(accept []bool) *Bytes {
-	b := &Bytes{counts: -1, accept: make([]bool, len(s.rows)), more: make([]bool, len(s.rows))}
+	b := &Bytes{counts: -1, accept: make([]bool, len(s.rows)), more: make([]bool, len(s.rows)), only: make([]int16, len(s.rows))}
 	copy(b.accept, accept)
 	var starts [257]bool
 	for _, row := range s.rows {
@@ -186,7 +190,10 @@ func (s *speller) finish(accept []bool) *Bytes {
 	b.width = class + 1
 	b.next = slices.Repeat([]int32{dead}, b.width*len(s.rows))
 	for state, row := range s.rows {
-		b.more[state] = len(row) > 0
+		b.more[state], b.only[state] = len(row) > 0, -1
+		if len(row) == 1 && row[0].lo == row[0].hi {
+			b.only[state] = int16(row[0].lo)
+		}
 		for _, e := range row {
 			for c := int(b.class[e.lo]); c <= int(b.class[e.hi]); c++ {
 				b.next[state*b.width+c] = e.to
