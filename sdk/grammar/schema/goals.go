@@ -128,7 +128,7 @@ func (c *compiler) ordered(all []*jsonschema.Schema) []*jsonschema.Schema {
 // value are the values that satisfy a list.
 func (c *compiler) value(list []*jsonschema.Schema) *grammar.Expr {
 	var out []*grammar.Expr
-	for _, flat := range c.flatten(list, nil) {
+	for _, flat := range c.flatten(list) {
 		if !c.spend(len(flat)) {
 			return nothing()
 		}
@@ -137,21 +137,50 @@ func (c *compiler) value(list []*jsonschema.Schema) *grammar.Expr {
 	return grammar.Alt(out...)
 }
 
-// flatten replaces references, allOf, anyOf and oneOf by what they stand for: one list for each way to choose. flat are those done.
-func (c *compiler) flatten(todo, flat []*jsonschema.Schema) [][]*jsonschema.Schema {
+// link is a schema and the one that it was reached from, at the same value.
+type link struct {
+	*jsonschema.Schema
+	from *link
+}
+
+// turns says that a schema was reached from itself: a value would be valid only if it is valid.
+func (l *link) turns() bool {
+	for up := l.from; up != nil; up = up.from {
+		if up.Schema == l.Schema {
+			return true
+		}
+	}
+	return false
+}
+
+func links(list []*jsonschema.Schema, from *link) []*link {
+	out := make([]*link, len(list))
+	for i, s := range list {
+		out[i] = &link{s, from}
+	}
+	return out
+}
+
+// flatten replaces references, allOf, anyOf and oneOf by what they stand for: one list for each way to choose.
+func (c *compiler) flatten(list []*jsonschema.Schema) [][]*jsonschema.Schema {
+	return c.unfold(links(list, nil), nil)
+}
+
+// unfold is flatten when flat are done.
+func (c *compiler) unfold(todo []*link, flat []*jsonschema.Schema) [][]*jsonschema.Schema {
 	for len(todo) > 0 {
 		s := todo[0]
 		todo = todo[1:]
-		if s.Bool != nil && !*s.Bool || s.Not != nil && c.refused(s.Not) {
+		if s.Bool != nil && !*s.Bool || s.Not != nil && c.refused(s.Not) || s.turns() {
 			return nil
 		}
-		if s.Bool != nil || slices.Contains(flat, s) {
+		if s.Bool != nil || slices.Contains(flat, s.Schema) {
 			continue
 		}
-		flat = append(slices.Clone(flat), s)
-		todo = slices.Concat(c.references(s), s.AllOf, todo)
+		flat = append(slices.Clone(flat), s.Schema)
+		todo = slices.Concat(links(c.references(s.Schema), s), links(s.AllOf, s), todo)
 		if len(s.OneOf) > 0 && !c.apart(s.OneOf) {
-			c.lose(s, "oneOf", "has members that may be valid for one value, which cannot be told while it is written")
+			c.lose(s.Schema, "oneOf", "has members that may be valid for one value, which cannot be told while it is written")
 		}
 		if len(s.AnyOf)+len(s.OneOf) > 0 {
 			return c.choose(s, todo, flat)
@@ -161,7 +190,7 @@ func (c *compiler) flatten(todo, flat []*jsonschema.Schema) [][]*jsonschema.Sche
 }
 
 // choose goes on with each choice that a schema leaves.
-func (c *compiler) choose(s *jsonschema.Schema, todo, flat []*jsonschema.Schema) [][]*jsonschema.Schema {
+func (c *compiler) choose(s *link, todo []*link, flat []*jsonschema.Schema) [][]*jsonschema.Schema {
 	picks := [][]*jsonschema.Schema{nil}
 	for _, branches := range [][]*jsonschema.Schema{s.AnyOf, s.OneOf} {
 		if len(branches) == 0 {
@@ -182,9 +211,9 @@ func (c *compiler) choose(s *jsonschema.Schema, todo, flat []*jsonschema.Schema)
 		if !c.spend(1 + len(flat)) {
 			return nil
 		}
-		out = append(out, c.flatten(slices.Concat(p, todo), flat)...)
+		out = append(out, c.unfold(slices.Concat(links(p, s), todo), flat)...)
 		if len(out) > maxBranches || len(picks) > maxBranches {
-			c.fail(tooLarge(path(s), "anyOf and oneOf leave too many ways to choose"))
+			c.fail(tooLarge(path(s.Schema), "anyOf and oneOf leave too many ways to choose"))
 			return nil
 		}
 	}

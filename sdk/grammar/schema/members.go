@@ -35,7 +35,7 @@ func Members(raw []byte, strict bool) ([]Member, []Loose, error) {
 		return nil, nil, err
 	}
 	c := newCompiler(doc, strict)
-	branches := c.flatten([]*jsonschema.Schema{root}, nil)
+	branches := c.flatten([]*jsonschema.Schema{root})
 	var list []Member
 	for i, flat := range branches {
 		members := c.members(flat)
@@ -123,7 +123,7 @@ func (c *compiler) members(flat []*jsonschema.Schema) []Member {
 func (c *compiler) apartFromStrings(all []*jsonschema.Schema) (*automaton.Text, *grammar.Expr) {
 	var text *automaton.Text
 	var rest []*grammar.Expr
-	for _, flat := range c.flatten(all, nil) {
+	for _, flat := range c.flatten(all) {
 		if !c.spend(len(flat) + 1) {
 			return nil, nil
 		}

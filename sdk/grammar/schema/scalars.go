@@ -180,7 +180,7 @@ func (c *compiler) names(s *jsonschema.Schema) (*automaton.Text, bool) {
 	if err != nil || s.Bool != nil && !*s.Bool {
 		return out, err == nil
 	}
-	for _, flat := range c.flatten([]*jsonschema.Schema{s}, nil) {
+	for _, flat := range c.flatten([]*jsonschema.Schema{s}) {
 		set, ok := c.nameSet(flat)
 		if !ok {
 			return nil, false
