@@ -23,6 +23,9 @@ var (
 	Integer = sync.OnceValues(func() (*Text, error) { return Match(integer) })
 	Decimal = sync.OnceValues(func() (*Text, error) { return Match(decimals) })
 	Number  = sync.OnceValues(func() (*Text, error) { return Match(decimals + `|` + scientific) })
+
+	// unbounded has no bound on the digits, and therefore few states: bounds and multiples are joined with it, and with one of the above in the end.
+	unbounded = sync.OnceValues(func() (*Text, error) { return Match(`-?(0|[1-9][0-9]*)(\.[0-9]+)?`) })
 )
 
 // errDecimal is of numbers that have no end in decimal, which JSON does not write.
@@ -100,11 +103,11 @@ func compare(bound *big.Rat, wanted func(order int) bool) (*Text, error) {
 	if err != nil {
 		return nil, err
 	}
-	all, err := Decimal()
+	number, err := unbounded()
 	if err != nil {
 		return nil, err
 	}
-	return limits.And(all)
+	return limits.And(number)
 }
 
 // digit takes the next one. What has more digits before its point is larger, as none begins with a zero but 0.
@@ -218,11 +221,11 @@ func MultipleOf(m *big.Rat) (*Text, error) {
 	if err != nil {
 		return nil, err
 	}
-	decimals, err := Decimal()
+	number, err := unbounded()
 	if err != nil {
 		return nil, err
 	}
-	return t.And(decimals)
+	return t.And(number)
 }
 
 func small(digits string) bool { return len(digits) < 4 || len(digits) == 4 && digits <= "4096" }
@@ -273,9 +276,9 @@ func multipleOfTens(m *big.Rat) (*Text, error) {
 	if err != nil {
 		return nil, err
 	}
-	decimals, err := Decimal()
+	number, err := unbounded()
 	if err != nil {
 		return nil, err
 	}
-	return t.And(decimals)
+	return t.And(number)
 }

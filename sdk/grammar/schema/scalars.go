@@ -84,9 +84,11 @@ func (c *compiler) number(flat []*jsonschema.Schema, whole bool) *grammar.Expr {
 	if len(parts) == 0 {
 		return grammar.Regular(free)
 	}
+	form := part{flat[0], "type", "number", automaton.Decimal}
 	if whole {
-		parts = append([]part{{flat[0], "type", "integer", automaton.Integer}}, parts...)
+		form = part{flat[0], "type", "integer", automaton.Integer}
 	}
+	parts = append(parts, form)
 	if b := c.spelled("number", parts, (*automaton.Text).Plain); b != nil {
 		return grammar.Regular(b)
 	}
