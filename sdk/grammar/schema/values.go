@@ -208,12 +208,6 @@ func space() *grammar.Expr { return grammar.Regular(shared().space) }
 
 // ---- any value
 
-// Any are all JSON values; Object all JSON objects.
-func Any() *grammar.Expr {
-	c := newCompiler(nil, false)
-	return c.goal(nil)
-}
-
 // Object are all JSON objects.
 func Object() *grammar.Expr {
 	c := newCompiler(nil, false)
