@@ -21,8 +21,21 @@ type GenerateRequest struct {
 	Choice    int // which of the n answers to one prompt: keys the generator together with the seed
 	// PromptLogprobs asks for Start.PromptLogprobs, with Sampling.TopLogprobs alternatives. Nothing is asked for when resuming.
 	PromptLogprobs bool
+	// Constraint is what the answer is held to, behind reasoning if there is any; nil is nothing.
+	Constraint *Constraint
 
 	Resume *Resume
+}
+
+// Constraint is a language that an answer's text belongs to: exactly one of its fields but Strict is set.
+type Constraint struct {
+	JSONSchema json.RawMessage // JSON values that are valid under it
+	JSONObject bool            // JSON objects
+	Regex      string          // the whole text matches; the syntax is package regexp's
+	Choices    []string        // one of these
+	Grammar    string          // GBNF, as sdk/grammar reads it
+	// Strict refuses what of JSONSchema cannot be held. Else that is left out, and an answer may be valid only as far as the rest says.
+	Strict bool
 }
 
 // Chat is a conversation as the client sent it. The JSON is kept as it was: key order and the difference between 1 and
@@ -84,6 +97,8 @@ type Start struct {
 	// PromptLogprobs says how likely each id of the prompt was after those before it, if that was asked for. There is one
 	// for each id; the first, which nothing goes before, has its Bytes alone.
 	PromptLogprobs []TokenLogprob
+	// Constrained says that the answer is held to the request's Constraint.
+	Constrained bool
 }
 
 // Token is one sampled id. Text is what became certain with it: it may be empty while a rune, a stop string or a tag is

@@ -29,8 +29,8 @@ type closing struct {
 	forgotten, inner bool
 }
 
-// grammar is what a format makes of its tags.
-type grammar interface {
+// tagRules is what a format makes of its tags.
+type tagRules interface {
 	tags() []string
 	mayGoOn(s string, end ending) bool   // what follows the last tag is what must follow it there
 	take(s string, t tag) verdict        // the next tag
@@ -40,7 +40,7 @@ type grammar interface {
 }
 
 // readTags goes from tag to tag until the call is decided.
-func (c *tagged) readTags(g grammar, s string, end ending) verdict {
+func (c *tagged) readTags(g tagRules, s string, end ending) verdict {
 	if !c.begun {
 		at, ok := behindOpening(s, end)
 		if !ok {

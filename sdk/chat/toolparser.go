@@ -284,6 +284,9 @@ func (f ToolFormat) Opening(name string) string {
 	return ""
 }
 
+// Tag is what a call begins with.
+func (f ToolFormat) Tag() string { return toolOpen }
+
 // ToolFormat finds the format that the template writes calls in: it is guessed by the words in the template, and is the
 // format if a call that the template writes reads as that call.
 func (t *Template) ToolFormat() ToolFormat {

@@ -25,6 +25,8 @@ func generateFlaws() []mutant {
 			}})},
 		{flaw: "ignores stop strings", must: "G7", plugin: one(&twin{
 			generate: asked(func(r *sdk.GenerateRequest) { r.Stop = nil })})},
+		{flaw: "ignores what an answer is held to", must: "G10", plugin: one(&twin{
+			generate: asked(func(r *sdk.GenerateRequest) { r.Constraint = nil })})},
 		{flaw: "ends before min_tokens", must: "G7", plugin: one(&twin{
 			generate: asked(func(r *sdk.GenerateRequest) {
 				if r.MinTokens > 0 {

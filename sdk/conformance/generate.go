@@ -71,6 +71,9 @@ func obeysOrRefuses(t T, p *process, free *answer) {
 			}
 		}
 	}
+	obeysConstraint(t, ask("constraint", func(r *sdk.GenerateRequest) {
+		r.MaxTokens, r.Constraint = 8, &sdk.Constraint{Regex: "(no){40}"}
+	}))
 	if a := ask("min_tokens", func(r *sdk.GenerateRequest) { r.MinTokens = r.MaxTokens }); a != nil && len(a.tokens) < 2 {
 		t.Errorf("G7: min_tokens and max_tokens were 2, and %d tokens came", len(a.tokens))
 	}
@@ -86,6 +89,17 @@ func obeysOrRefuses(t T, p *process, free *answer) {
 	if a := ask("logit_bias", func(r *sdk.GenerateRequest) { r.Sampling.LogitBias = map[int32]float64{first: forbidden} }); a != nil &&
 		len(a.tokens) > 0 && a.tokens[0].ID == first {
 		t.Errorf("G7: the answer begins with the id %d, whose logit_bias was %d", first, forbidden)
+	}
+}
+
+// obeysConstraint looks at an answer that was to say "no" again and again; nil is one that was refused.
+func obeysConstraint(t T, a *answer) {
+	t.Helper()
+	if a == nil {
+		return
+	}
+	if said := a.text(); !a.start.Constrained || !strings.HasPrefix(strings.Repeat("no", 40), said) || a.finish.Reason == sdk.FinishStop && len(said) < 80 {
+		t.Errorf("G10: held to (no){40} the answer is %q and ends with %q; start.constrained is %v", said, a.finish.Reason, a.start.Constrained)
 	}
 }
 

@@ -131,6 +131,7 @@ func (r *reference) Generate(ctx context.Context, req sdk.GenerateRequest, send 
 func referenceRefusals(req sdk.GenerateRequest) error {
 	for field, asked := range map[string]bool{
 		"stop": len(req.Stop) > 0, "logprobs": req.Sampling.Logprobs, "logit_bias": len(req.Sampling.LogitBias) > 0,
+		"constraint": req.Constraint != nil,
 	} {
 		if asked {
 			return &sdk.Error{Reason: sdk.ReasonInvalid, Field: field, Message: "hashes know nothing of it"}

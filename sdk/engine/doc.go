@@ -27,6 +27,9 @@
 // decide; then the model returns the row. So both give the same id to the bit. Log-probabilities, and distributions that top_k does not cut,
 // take all logits; so does a row that several requests with one prompt draw from, which has no Choice.
 //
+// How an answer may go on ([Request.Next]) is asked on the caller's goroutine while the loop waits for the callers, so that a mask that takes long holds up its own
+// answer alone. A row of logits with a mask comes to the host. Ids that are given need no logits: they are rows of one step, as those of a replay.
+//
 // # Who is computed when
 //
 // Every answer under way has a row in every step. Beside them prompts are computed, as many rows as [Config.StepTime] allows: the

@@ -4,6 +4,7 @@ package engine
 
 import (
 	"context"
+	"slices"
 	"sync"
 
 	"github.com/inference-pio/inference-pio/sdk"
@@ -58,6 +59,9 @@ func (e *Engine) Check(r Request) error {
 // ContextLength is the most tokens prompt and answer may have together.
 func (e *Engine) ContextLength() int { return min(e.config.Context, e.config.Blocks*BlockSize+1) }
 
+// Vocab is how many logits a row has.
+func (e *Engine) Vocab() int { return e.config.Vocab }
+
 // Generate produces one answer. emit gets each id on this goroutine; it returns true if the answer is complete with it,
 // and an error to give up. When ctx ends, the sequence's blocks are freed at the end of the running step, and then
 // Generate returns the context's error.
@@ -72,6 +76,18 @@ func (e *Engine) Generate(ctx context.Context, r Request, emit func(Sampled) (st
 	if err := ctx.Err(); err != nil {
 		return Result{}, err
 	}
+	begun, err := e.goOn(q, &r, len(r.Generated), emit)
+	if err != nil {
+		return Result{}, err
+	}
+	q.give(begun.given)
+	q.sampler.allowed = begun.next
+	switch reason := q.finished(); {
+	case begun.stop:
+		return q.result(sdk.FinishStop), nil
+	case reason != "":
+		return q.result(reason), nil
+	}
 	if !e.send(message{kind: add, q: q}) {
 		return Result{}, errClosed
 	}
@@ -79,6 +95,10 @@ func (e *Engine) Generate(ctx context.Context, r Request, emit func(Sampled) (st
 		select {
 		case d := <-q.out:
 			stop, err := e.take(d, emit)
+			m := message{stop: stop}
+			if err == nil && !stop && d.reason == "" {
+				m, err = e.goOn(q, &r, d.Index+1, emit)
+			}
 			switch {
 			case err != nil:
 				e.cancel(q)
@@ -88,12 +108,35 @@ func (e *Engine) Generate(ctx context.Context, r Request, emit func(Sampled) (st
 			case d.reason != "":
 				return q.result(d.reason), nil
 			}
-			e.send(message{kind: taken, q: q, stop: stop})
+			m.kind, m.q = taken, q
+			e.send(m)
 		case o := <-q.end:
 			return q.result(o.reason), o.err
 		case <-ctx.Done():
 			e.cancel(q)
 			return Result{}, ctx.Err()
+		}
+	}
+}
+
+// goOn asks how an answer of so many ids may go on, and emits what is given, as far as there is room.
+func (e *Engine) goOn(q *sequence, r *Request, index int, emit func(Sampled) (bool, error)) (m message, err error) {
+	if r.Next == nil || index < len(r.Forced) || r.ScorePrompt && index == 0 {
+		return m, nil
+	}
+	for {
+		n := r.Next()
+		if m.next = n.Allowed; len(n.Given) == 0 {
+			return m, nil
+		}
+		for _, id := range n.Given {
+			if m.stop, err = e.take(delivery{Sampled: Sampled{Index: index, ID: id}}, emit); err != nil {
+				return m, err
+			}
+			m.given = append(m.given, id)
+			if index++; m.stop || q.prompt+index >= q.limit || slices.Contains(q.eos, id) {
+				return m, nil
+			}
 		}
 	}
 }

@@ -18,11 +18,13 @@ import (
 const patience = 2 * time.Millisecond
 
 type message struct {
-	kind kind
-	q    *sequence
-	stop bool          // of taken
-	ask  *ask          // of forward
-	ack  chan struct{} // of cancel and drain: closed when done
+	kind  kind
+	q     *sequence
+	stop  bool          // of taken
+	given []int32       // of taken: ids that came behind it
+	next  []uint32      // and those that may come next
+	ask   *ask          // of forward
+	ack   chan struct{} // of cancel and drain: closed when done
 }
 
 type kind uint8
@@ -167,7 +169,7 @@ func (l *loop) handle(m message) {
 	case add:
 		l.add(m.q)
 	case taken:
-		l.taken(m.q, m.stop)
+		l.taken(m)
 	case forward:
 		l.forward(m.q, m.ask)
 	case cancel:
@@ -207,13 +209,19 @@ func (l *loop) endSessions() {
 	}
 }
 
-func (l *loop) taken(q *sequence, stop bool) {
+func (l *loop) taken(m message) {
+	q := m.q
 	if q.phase == gone {
 		return
 	}
 	l.listened(q)
-	if stop {
+	q.give(m.given)
+	q.sampler.allowed = m.next
+	switch reason := q.finished(); {
+	case m.stop:
 		l.finish(q, outcome{reason: sdk.FinishStop})
+	case reason != "":
+		l.finish(q, outcome{reason: reason})
 	}
 }
 

@@ -20,6 +20,8 @@ type Sampler struct {
 	effect effect
 	work   *workspace
 	next   Choice // used again for every id
+
+	allowed []uint32 // the ids that may be next, as Choice.Allowed
 }
 
 // Occurrence counts one id of the prompt and the answer.
@@ -88,7 +90,7 @@ func (s *Sampler) note(id, answered int32) {
 
 // Ask is the choice of the id at a position (prompt and answer counted together). It is the sampler's until it is asked again.
 func (s *Sampler) Ask(position int) *Choice {
-	s.next = Choice{Params: &s.params, Seen: s.seen, Given: drawn, index: s.index, effect: s.effect, work: s.work}
+	s.next = Choice{Params: &s.params, Seen: s.seen, Allowed: s.allowed, Given: drawn, index: s.index, effect: s.effect, work: s.work}
 	if !s.params.greedy() {
 		s.next.Draw = uniform(s.params.Seed, s.number, uint32(position))
 	}

@@ -22,10 +22,23 @@ type Request struct {
 	MinTokens int     // of the whole answer: before so many, none of EOS is drawn
 	EOS       []int32
 	IgnoreEOS bool
+	// Next says how the answer may go on; nil is as it will, always. It is asked on the goroutine that calls Generate, before the first id and
+	// after each that was emitted, but not with an id of Forced before the last.
+	Next func() Next
 
 	// ScorePrompt asks for the logprobs of the prompt's ids, as Sampling.TopLogprobs has them, with the first id of the answer.
 	// Such a prompt takes nothing from the prefix cache and goes one block to a step. It needs Config.PromptLogprobs.
 	ScorePrompt bool
+}
+
+// Next is how an answer may go on.
+type Next struct {
+	// Given are ids that come next whatever the model would say. They are emitted at once, without a step for each, and Next is asked again behind
+	// them. Log-probabilities are not known of them.
+	Given []int32
+	// Allowed are the ids of which the next is one, as Choice.Allowed, if none is given; nil is all. It is not to change before Next is
+	// asked again. Where it leaves nothing but ends, MinTokens does not hold.
+	Allowed []uint32
 }
 
 // maxScores bounds what a scored prompt comes to: ids and alternatives, of which each takes some tens of bytes.
@@ -201,10 +214,34 @@ func (q *sequence) ask() *Choice {
 	switch {
 	case index < len(q.forced):
 		c.Given = q.forced[index]
-	case index < q.least:
+	case index < q.least && leavesOther(c.Allowed, q.eos):
 		c.Without = q.eos
 	}
 	return c
+}
+
+// leavesOther says that ids are allowed which are no ends.
+func leavesOther(allowed []uint32, ends []int32) bool {
+	if allowed == nil {
+		return true
+	}
+	for at, word := range allowed {
+		for _, id := range ends {
+			if id >= 0 && int(id>>5) == at {
+				word &^= 1 << (id & 31)
+			}
+		}
+		if word != 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// give appends ids that were not sampled.
+func (q *sequence) give(ids []int32) {
+	q.tokens = append(q.tokens, ids...)
+	q.sampler.Answer(ids...)
 }
 
 // prompted are the scores that go along with the id of the answer with this index.

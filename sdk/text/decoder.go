@@ -5,10 +5,12 @@ package text
 import (
 	"context"
 	"slices"
+	"strings"
 
 	"github.com/inference-pio/inference-pio/sdk"
 	"github.com/inference-pio/inference-pio/sdk/chat"
 	"github.com/inference-pio/inference-pio/sdk/engine"
+	"github.com/inference-pio/inference-pio/sdk/grammar"
 	"github.com/inference-pio/inference-pio/sdk/tokenizer"
 )
 
@@ -19,12 +21,20 @@ type Decoder struct {
 	stop     *stopper
 	output   *chat.Output // nil if the answer is text and nothing else
 	single   bool         // the first tool call ends the answer
+	use      toolUse
 	eos      []int32
 	forced   []int32
-	least    int // ids whose text does not stop the answer
-	thoughts int // ids of reasoning
-	next     int // index of the next id
-	offset   int // bytes decoded
+	least    int  // ids whose text does not stop the answer
+	thoughts int  // ids of reasoning
+	next     int  // index of the next id
+	offset   int  // bytes decoded
+	thought  bool // the prompt ends behind a thought, so that the answer begins with none
+
+	held    *held            // the language of the answer; nil if it is free
+	matcher *grammar.Matcher // then, where in it the answer is
+	jumps   jumper           // and what has to come
+	words   strings.Builder  // the answer's text, if it is checked in the end
+	err     error            // an id was not allowed
 }
 
 // promptTail is how many ids of the prompt are looked at for an opening tag: enough if its every byte were a token.
@@ -68,7 +78,8 @@ func (d *Decoder) read(ctx context.Context, req sdk.GenerateRequest, prompt []in
 	if d.forced, err = m.encode(ctx, "tool_choice", m.opening(use, tail)); err != nil {
 		return err
 	}
-	d.single = c.SingleCall || use.single
+	d.thought = m.tags.close != "" && strings.HasSuffix(strings.TrimRight(tail, " \t\r\n"), m.tags.close)
+	d.single, d.use = c.SingleCall || use.single, use
 	d.output = chat.NewOutput(chat.OutputConfig{Prompt: tail, Open: m.tags.open, Close: m.tags.close,
 		Format: use.format, Tools: c.Tools, Single: d.single, Forced: use.name, NewID: callNames(req, prompt)})
 	return nil
@@ -99,7 +110,8 @@ func (d *Decoder) Push(s engine.Sampled) (t sdk.Token, stop bool) {
 	if reasoning && d.InReasoning() {
 		d.thoughts++ // the tags are not counted
 	}
-	return t, d.stop.found || d.single && d.calls() > 0
+	final := d.advance(s.ID)
+	return t, d.stop.found || d.single && d.calls() > 0 || final
 }
 
 // Finish returns the last event: what was held back, and the counts.
@@ -115,6 +127,7 @@ func (d *Decoder) Finish(r engine.Result, prompt int) sdk.Finish {
 	}
 	if d.output != nil {
 		last := d.output.Flush(r.Reason == sdk.FinishStop && !d.stop.found) // a stop string may stand in a value
+		d.note(last.Text)
 		f.Text, f.Reasoning = f.Text+last.Text, f.Reasoning+last.Reasoning
 		f.ToolCalls = append(f.ToolCalls, d.deltas(last.Calls)...)
 	}
@@ -127,10 +140,19 @@ func (d *Decoder) Finish(r engine.Result, prompt int) sdk.Finish {
 // split tells the parts of the answer's next words apart.
 func (d *Decoder) split(text string) (words, reasoning string, calls []sdk.ToolCallDelta) {
 	if d.output == nil || text == "" {
+		d.note(text)
 		return text, "", nil
 	}
 	delta := d.output.Push(text)
+	d.note(delta.Text)
 	return delta.Text, delta.Reasoning, d.deltas(delta.Calls)
+}
+
+// note keeps the words of an answer that is checked in the end.
+func (d *Decoder) note(text string) {
+	if d.held != nil && d.held.check != nil {
+		d.words.WriteString(text)
+	}
 }
 
 func (d *Decoder) deltas(calls []chat.CallDelta) []sdk.ToolCallDelta {

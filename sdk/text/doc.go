@@ -17,12 +17,18 @@
 // The format of calls is read off the template. With tool_choice "none" the tools stand in the prompt and nothing is taken for
 // a call. With "required" or a function's name the answer begins with a call's opening, behind the end of reasoning that the
 // template opened: its ids are forced in the engine, sent like sampled ones, counted, and replayed by a resume. What follows
-// is the model's own: it is checked, not constrained, and a call that is malformed, of a function that is not among the tools, quoted in code, or
+// is held to the tools' parameters (below). A call that is malformed, of a function that is not among the tools, quoted in code, or
 // cut off inside a value is shown as text. A forced call comes instead
 // of reasoning, not after it: who wants both asks with "auto". A function asked for by name is the one that is called, whatever
 // the model writes behind its name, and its call ends the answer, as the first call does where calls are one per answer. An
 // answer with a call that ends by itself has the reason "tool_calls", one that is cut off "length". Stop strings are not
 // looked for in what was forced.
+//
+// # Languages
+//
+// A request's Constraint, a forced call and tools that are strict have the answer held to a language of sdk/grammar, behind its reasoning,
+// which is free. The tags around reasoning and calls are tokens of their own where the tokenizer has them, and nothing within a value. Where the language
+// leaves one text, its ids are given to the engine without a step for each, as far as it is certain that the tokenizer would cut the text so.
 //
 // # Sampling
 //

@@ -25,6 +25,11 @@ func (m *Model) Generate(ctx context.Context, e *engine.Engine, req sdk.Generate
 	if err != nil {
 		return err
 	}
+	h, err := m.constrained(req, d, e.Vocab())
+	if err != nil {
+		return err
+	}
+	d.hold(h, !req.Sampling.Logprobs && !req.PromptLogprobs)
 	r := engine.Request{Prompt: prompt, Media: media, Sampling: m.Params(req.Sampling), Choice: req.Choice,
 		ScorePrompt: req.PromptLogprobs && req.Resume == nil, Forced: d.Forced(), MaxTokens: req.MaxTokens, MinTokens: req.MinTokens, EOS: m.EOS(), IgnoreEOS: req.IgnoreEOS}
 	if req.Resume != nil {
@@ -34,10 +39,17 @@ func (m *Model) Generate(ctx context.Context, e *engine.Engine, req sdk.Generate
 		return err
 	}
 	if stopped := d.replay(r.Generated); stopped {
+		d.checked(req)
 		finish := d.Finish(engine.Result{Reason: sdk.FinishStop, Completion: len(r.Generated)}, len(prompt))
 		return send(sdk.Event{Finish: &finish})
 	}
-	start := sdk.Start{Prompt: prompt, InReasoning: d.InReasoning(), ContextLength: e.ContextLength()}
+	if d.err != nil {
+		return invalid("resume", "%v", d.err)
+	}
+	if h != nil {
+		r.Next = d.goOn
+	}
+	start := sdk.Start{Prompt: prompt, InReasoning: d.InReasoning(), ContextLength: e.ContextLength(), Constrained: h != nil}
 	if req.Resume == nil && !r.ScorePrompt {
 		if err := send(sdk.Event{Start: &start}); err != nil {
 			return err
@@ -51,11 +63,15 @@ func (m *Model) Generate(ctx context.Context, e *engine.Engine, req sdk.Generate
 			}
 		}
 		t, stop := d.Push(s)
+		if d.err != nil {
+			return false, d.err
+		}
 		return stop, send(sdk.Event{Token: &t})
 	})
 	if err != nil {
 		return err
 	}
+	d.checked(req)
 	finish := d.Finish(result, len(prompt))
 	return send(sdk.Event{Finish: &finish})
 }

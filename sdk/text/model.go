@@ -12,7 +12,7 @@ import (
 	"github.com/inference-pio/inference-pio/sdk/tokenizer"
 )
 
-// Model is the text side of one checkpoint. It never changes and is safe for concurrent use.
+// Model is the text side of one checkpoint. It never changes but for what it remembers, and is safe for concurrent use.
 type Model struct {
 	Pictures Pictures // nil: the model sees none. To be set before the first request.
 
@@ -21,6 +21,7 @@ type Model struct {
 	defaults  defaults
 	tags      tags
 	calls     chat.ToolFormat // how the template writes tool calls
+	guides    guides
 }
 
 // tags mark reasoning. They are the template's; empty if it knows no reasoning.

@@ -22,6 +22,7 @@ type toolUse struct {
 	forced bool            // the answer begins with a call
 	name   string          // of the function called then; "" lets the model choose
 	single bool            // the answer is that one call
+	holds  bool            // arguments are held to what their tool says: a call is forced, or a tool is strict
 }
 
 // readTools checks tools and tool_choice. With "none" the tools still stand in the prompt, as in vLLM, so that a
@@ -39,6 +40,7 @@ func (m *Model) readTools(c sdk.Chat) (toolUse, error) {
 	case use.format == chat.NoTools:
 		return use, invalid("tools", "the checkpoint's chat template writes no tool calls of a form that is known here; send no tools, or tool_choice none")
 	case choice == "" || choice == "auto":
+		use.holds = slices.ContainsFunc(chat.Tools(c.Tools), func(t chat.Tool) bool { return t.Strict })
 		return use, nil
 	}
 	return use.force(c.ToolChoice, chat.ToolNames(c.Tools))
@@ -46,7 +48,7 @@ func (m *Model) readTools(c sdk.Chat) (toolUse, error) {
 
 // force makes the answer begin with a call of the function chosen, or of any of the names.
 func (u toolUse) force(choice string, names []string) (toolUse, error) {
-	u.forced = true
+	u.forced, u.holds = true, true
 	switch name, named := strings.CutPrefix(choice, functionChoice); {
 	case named && !slices.Contains(names, name):
 		return u, invalid("tool_choice", "tool_choice names the function %.60q; the tools have %.200q", name, names)

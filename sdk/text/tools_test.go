@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/inference-pio/inference-pio/sdk"
+	"github.com/inference-pio/inference-pio/sdk/engine"
 )
 
 type call struct{ id, name, arguments string }
@@ -287,7 +288,8 @@ func TestSingleCallEndsTheAnswer(t *testing.T) {
 	}
 }
 
-// A function asked for by name is the one that is called, once, even if the model goes on with its name to that of another.
+// A function asked for by name is the one that is called, once, even if what goes on with its name is that of another: a call that was
+// written without being held to its tool, as by an older process, is read so.
 func TestNamedFunctionIsTheOneCalled(t *testing.T) {
 	const tools = `[{"function": {"name": "now_utc", "parameters": {"properties": {"zone": {"type": "integer"}}}}}, {"function": {"name": "now", "parameters": {"properties": {"zone": {"type": "string"}}}}}]`
 	for _, c := range []struct{ model, choice, rest, arguments string }{
@@ -308,7 +310,15 @@ func TestNamedFunctionIsTheOneCalled(t *testing.T) {
 			t.Fatal(err)
 		}
 		ids := append(slices.Clone(d.Forced()), encode(m, c.rest)...)
-		events := resumesEverywhere(t, m, req, append(ids, m.EOS()[0]), c.model)
+		var events []sdk.Event
+		for _, id := range append(ids, m.EOS()[0]) {
+			token, stop := d.Push(engine.Sampled{ID: id})
+			if events = append(events, sdk.Event{Token: &token}); stop {
+				break
+			}
+		}
+		finish := d.Finish(engine.Result{Reason: sdk.FinishStop, Completion: len(events)}, len(prompt))
+		events = append(events, sdk.Event{Finish: &finish})
 		if got := calls(t, events); len(got) != 1 || got[0].name != "now" || got[0].arguments != c.arguments || reason(events) != sdk.FinishToolCalls {
 			t.Errorf("%s goes on with %q: %+v, %s", c.model, c.rest, got, reason(events))
 		}

@@ -5,6 +5,7 @@ package tokenizer
 import (
 	"context"
 	"fmt"
+	"slices"
 	"unicode/utf8"
 )
 
@@ -106,6 +107,21 @@ func (t *Tokenizer) ID(token string) (int32, bool) {
 	return 0, false
 }
 
+// Ordinary says that there is a token with this id, and that it is the model's: not one that was added.
+func (t *Tokenizer) Ordinary(id int32) bool {
+	if !t.vocab.has(id) || t.vocab.content[id] == "" {
+		return false
+	}
+	_, added := t.added[t.vocab.content[id]]
+	return !added
+}
+
+// Added returns the id of a token that was added to the model's, by its content.
+func (t *Tokenizer) Added(token string) (int32, bool) {
+	id, ok := t.added[token]
+	return id, ok
+}
+
 // Token returns the content of the token with this id, "" if there is none.
 func (t *Tokenizer) Token(id int32) string {
 	if !t.vocab.has(id) {
@@ -116,6 +132,15 @@ func (t *Tokenizer) Token(id int32) string {
 
 // Bytes returns the bytes that the token stands for, "" if there is no token. They need not be whole characters.
 func (t *Tokenizer) Bytes(id int32) string { return t.bytes(id, false) }
+
+// Words returns the bytes of the model's tokens by id. Added tokens, special or not, have none, nor have ids without a token.
+func (t *Tokenizer) Words() []string {
+	words := slices.Clone(t.vocab.bytes)
+	for _, id := range t.added {
+		words[id] = ""
+	}
+	return words
+}
 
 // Size returns one more than the highest id. A model may have more rows of logits than that; their ids decode to nothing.
 func (t *Tokenizer) Size() int { return len(t.vocab.content) }

@@ -139,6 +139,9 @@ func (r *request) words() int64 {
 	for _, p := range r.prompts {
 		n += len(p.text) + 4*len(p.tokens)
 	}
+	if c := r.constraint; c != nil {
+		n += len(c.JSONSchema) + len(c.Regex) + len(c.Grammar)
+	}
 	if c := r.chat; c != nil {
 		n += len(c.Messages) + len(c.Tools) + len(c.Kwargs)
 	}

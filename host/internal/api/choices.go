@@ -37,6 +37,9 @@ func (a *api) each(ctx context.Context, ans *answer, send func(choice int, e sdk
 				if err := context.Cause(ctx); err != nil {
 					return err
 				}
+				if err := ans.req.held(e); err != nil {
+					return err
+				}
 				if !begun && e.Start == nil {
 					begun = true
 					waiting.begun(1)
@@ -44,7 +47,7 @@ func (a *api) each(ctx context.Context, ans *answer, send func(choice int, e sdk
 				return send(i, e)
 			})
 			if err != nil {
-				cancel(err)
+				cancel(ans.req.inItsWords(err))
 			}
 		})
 	}
@@ -110,6 +113,9 @@ func (a *api) generate(ctx context.Context, model string, g sdk.GenerateRequest,
 // weigh is how many bytes a request has of what its client sent.
 func weigh(g *sdk.GenerateRequest) (n int64) {
 	n = int64(len(g.Text) + 4*len(g.Tokens))
+	if c := g.Constraint; c != nil {
+		n += int64(len(c.JSONSchema) + len(c.Regex) + len(c.Grammar))
+	}
 	if c := g.Chat; c != nil {
 		n += int64(len(c.Messages) + len(c.Tools) + len(c.Kwargs))
 		for _, file := range c.Images {

@@ -41,6 +41,9 @@ type request struct {
 	toolChoice string   // as sdk.Chat has it
 	oneCall    bool     // parallel_tool_calls is false
 
+	constraint    *sdk.Constraint // what the answer is held to, nil if it is free
+	constrainedBy string          // the field that asked for it
+
 	rows   []int // of a sequence's call; nil: the last
 	top    int   // ids of each row, likeliest first; 0: all logits
 	base64 bool
@@ -101,16 +104,17 @@ var common = fields{
 		return err
 	},
 
+	"response_format":    readResponseFormat,
+	"structured_outputs": readStructured,
+	"guided_json":        guided("json"),
+	"guided_regex":       guided("regex"),
+	"guided_choice":      guided("choice"),
+	"guided_grammar":     guided("grammar"),
+
 	"best_of":                       unbuilt("1"),
 	"stop_token_ids":                unbuilt("[]"),
 	"bad_words":                     unbuilt("[]"),
 	"allowed_token_ids":             unbuilt(),
-	"response_format":               unbuilt(`{"type":"text"}`),
-	"structured_outputs":            unbuilt(),
-	"guided_json":                   unbuilt(),
-	"guided_regex":                  unbuilt(),
-	"guided_choice":                 unbuilt(),
-	"guided_grammar":                unbuilt(),
 	"use_beam_search":               unbuilt("false"),
 	"length_penalty":                unbuilt("1", "1.0"),
 	"prompt_logprobs":               unbuilt(),

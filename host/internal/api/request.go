@@ -155,6 +155,7 @@ func (r *request) choices(id string) []sdk.GenerateRequest {
 	list := make([]sdk.GenerateRequest, 0, len(asked)*r.n)
 	for _, g := range asked {
 		g.Sampling, g.MaxTokens, g.MinTokens, g.Stop, g.IgnoreEOS = r.sampling, r.maxTokens, r.minTokens, r.stop, r.ignoreEOS
+		g.Constraint = r.constraint
 		g.PromptLogprobs = r.echo && r.sampling.Logprobs
 		r.drawSeed(&g)
 		for g.Choice = range r.n {

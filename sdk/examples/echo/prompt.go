@@ -38,6 +38,8 @@ func refuse(req sdk.GenerateRequest) error {
 		return cannot("logprobs", "does not know how likely its tokens are")
 	case req.PromptLogprobs:
 		return cannot("prompt_logprobs", "does not know how likely a prompt is")
+	case req.Constraint != nil:
+		return cannot("constraint", "says what it was told, whatever an answer should be")
 	case len(req.Sampling.LogitBias) > 0:
 		return cannot("logit_bias", "has no logits")
 	case c != nil && len(c.Tools) > 0 && c.ToolChoice != "none":

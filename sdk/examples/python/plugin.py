@@ -104,6 +104,7 @@ def refuse_what_echo_cannot(request):
         ("min_tokens", request.min_tokens, "ends where its prompt does"),
         ("logprobs", request.sampling.logprobs, "does not know how likely its tokens are"),
         ("prompt_logprobs", request.prompt_logprobs, "does not know how likely a prompt is"),
+        ("constraint", request.HasField("constraint"), "says what it was told, whatever an answer should be"),
         ("logit_bias", request.sampling.logit_bias, "has no logits"),
         ("tools", chat.tools and chat.tool_choice != "none", "calls no tools"),
         ("messages", chat.images, "sees no pictures"),

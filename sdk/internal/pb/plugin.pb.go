@@ -1219,6 +1219,7 @@ type GenerateRequest struct {
 	Resume         *Resume                  `protobuf:"bytes,10,opt,name=resume,proto3" json:"resume,omitempty"`
 	PromptLogprobs bool                     `protobuf:"varint,11,opt,name=prompt_logprobs,json=promptLogprobs,proto3" json:"prompt_logprobs,omitempty"` // start tells how likely the prompt was, with sampling.top_logprobs alternatives
 	MinTokens      int64                    `protobuf:"varint,12,opt,name=min_tokens,json=minTokens,proto3" json:"min_tokens,omitempty"`                // neither an end token nor a stop string ends the answer before so many
+	Constraint     *Constraint              `protobuf:"bytes,13,opt,name=constraint,proto3" json:"constraint,omitempty"`                                // what the answer is held to; behind reasoning, if there is any
 	unknownFields  protoimpl.UnknownFields
 	sizeCache      protoimpl.SizeCache
 }
@@ -1350,6 +1351,13 @@ func (x *GenerateRequest) GetMinTokens() int64 {
 	return 0
 }
 
+func (x *GenerateRequest) GetConstraint() *Constraint {
+	if x != nil {
+		return x.Constraint
+	}
+	return nil
+}
+
 type isGenerateRequest_Prompt interface {
 	isGenerateRequest_Prompt()
 }
@@ -1372,6 +1380,190 @@ func (*GenerateRequest_Tokens) isGenerateRequest_Prompt() {}
 
 func (*GenerateRequest_Chat) isGenerateRequest_Prompt() {}
 
+// Constraint is a language that the answer's text belongs to.
+type Constraint struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Types that are valid to be assigned to Language:
+	//
+	//	*Constraint_JsonSchema
+	//	*Constraint_JsonObject
+	//	*Constraint_Regex
+	//	*Constraint_Choices
+	//	*Constraint_Grammar
+	Language      isConstraint_Language `protobuf_oneof:"language"`
+	Strict        bool                  `protobuf:"varint,6,opt,name=strict,proto3" json:"strict,omitempty"` // what of json_schema cannot be held is refused, not loosened
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Constraint) Reset() {
+	*x = Constraint{}
+	mi := &file_plugin_proto_msgTypes[17]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Constraint) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Constraint) ProtoMessage() {}
+
+func (x *Constraint) ProtoReflect() protoreflect.Message {
+	mi := &file_plugin_proto_msgTypes[17]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Constraint.ProtoReflect.Descriptor instead.
+func (*Constraint) Descriptor() ([]byte, []int) {
+	return file_plugin_proto_rawDescGZIP(), []int{17}
+}
+
+func (x *Constraint) GetLanguage() isConstraint_Language {
+	if x != nil {
+		return x.Language
+	}
+	return nil
+}
+
+func (x *Constraint) GetJsonSchema() []byte {
+	if x != nil {
+		if x, ok := x.Language.(*Constraint_JsonSchema); ok {
+			return x.JsonSchema
+		}
+	}
+	return nil
+}
+
+func (x *Constraint) GetJsonObject() bool {
+	if x != nil {
+		if x, ok := x.Language.(*Constraint_JsonObject); ok {
+			return x.JsonObject
+		}
+	}
+	return false
+}
+
+func (x *Constraint) GetRegex() string {
+	if x != nil {
+		if x, ok := x.Language.(*Constraint_Regex); ok {
+			return x.Regex
+		}
+	}
+	return ""
+}
+
+func (x *Constraint) GetChoices() *Choices {
+	if x != nil {
+		if x, ok := x.Language.(*Constraint_Choices); ok {
+			return x.Choices
+		}
+	}
+	return nil
+}
+
+func (x *Constraint) GetGrammar() string {
+	if x != nil {
+		if x, ok := x.Language.(*Constraint_Grammar); ok {
+			return x.Grammar
+		}
+	}
+	return ""
+}
+
+func (x *Constraint) GetStrict() bool {
+	if x != nil {
+		return x.Strict
+	}
+	return false
+}
+
+type isConstraint_Language interface {
+	isConstraint_Language()
+}
+
+type Constraint_JsonSchema struct {
+	JsonSchema []byte `protobuf:"bytes,1,opt,name=json_schema,json=jsonSchema,proto3,oneof"` // JSON values that are valid under it
+}
+
+type Constraint_JsonObject struct {
+	JsonObject bool `protobuf:"varint,2,opt,name=json_object,json=jsonObject,proto3,oneof"` // JSON objects
+}
+
+type Constraint_Regex struct {
+	Regex string `protobuf:"bytes,3,opt,name=regex,proto3,oneof"` // the whole text matches; the syntax is RE2's
+}
+
+type Constraint_Choices struct {
+	Choices *Choices `protobuf:"bytes,4,opt,name=choices,proto3,oneof"`
+}
+
+type Constraint_Grammar struct {
+	Grammar string `protobuf:"bytes,5,opt,name=grammar,proto3,oneof"` // GBNF, docs/grammar.md
+}
+
+func (*Constraint_JsonSchema) isConstraint_Language() {}
+
+func (*Constraint_JsonObject) isConstraint_Language() {}
+
+func (*Constraint_Regex) isConstraint_Language() {}
+
+func (*Constraint_Choices) isConstraint_Language() {}
+
+func (*Constraint_Grammar) isConstraint_Language() {}
+
+// Choices are texts of which the answer is one.
+type Choices struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Texts         []string               `protobuf:"bytes,1,rep,name=texts,proto3" json:"texts,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Choices) Reset() {
+	*x = Choices{}
+	mi := &file_plugin_proto_msgTypes[18]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Choices) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Choices) ProtoMessage() {}
+
+func (x *Choices) ProtoReflect() protoreflect.Message {
+	mi := &file_plugin_proto_msgTypes[18]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Choices.ProtoReflect.Descriptor instead.
+func (*Choices) Descriptor() ([]byte, []int) {
+	return file_plugin_proto_rawDescGZIP(), []int{18}
+}
+
+func (x *Choices) GetTexts() []string {
+	if x != nil {
+		return x.Texts
+	}
+	return nil
+}
+
 type TokenIds struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Ids           []int32                `protobuf:"varint,1,rep,packed,name=ids,proto3" json:"ids,omitempty"`
@@ -1381,7 +1573,7 @@ type TokenIds struct {
 
 func (x *TokenIds) Reset() {
 	*x = TokenIds{}
-	mi := &file_plugin_proto_msgTypes[17]
+	mi := &file_plugin_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1393,7 +1585,7 @@ func (x *TokenIds) String() string {
 func (*TokenIds) ProtoMessage() {}
 
 func (x *TokenIds) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[17]
+	mi := &file_plugin_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1406,7 +1598,7 @@ func (x *TokenIds) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TokenIds.ProtoReflect.Descriptor instead.
 func (*TokenIds) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{17}
+	return file_plugin_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *TokenIds) GetIds() []int32 {
@@ -1432,7 +1624,7 @@ type Chat struct {
 
 func (x *Chat) Reset() {
 	*x = Chat{}
-	mi := &file_plugin_proto_msgTypes[18]
+	mi := &file_plugin_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1444,7 +1636,7 @@ func (x *Chat) String() string {
 func (*Chat) ProtoMessage() {}
 
 func (x *Chat) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[18]
+	mi := &file_plugin_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1457,7 +1649,7 @@ func (x *Chat) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Chat.ProtoReflect.Descriptor instead.
 func (*Chat) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{18}
+	return file_plugin_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *Chat) GetMessages() []byte {
@@ -1522,7 +1714,7 @@ type Sampling struct {
 
 func (x *Sampling) Reset() {
 	*x = Sampling{}
-	mi := &file_plugin_proto_msgTypes[19]
+	mi := &file_plugin_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1534,7 +1726,7 @@ func (x *Sampling) String() string {
 func (*Sampling) ProtoMessage() {}
 
 func (x *Sampling) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[19]
+	mi := &file_plugin_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1547,7 +1739,7 @@ func (x *Sampling) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Sampling.ProtoReflect.Descriptor instead.
 func (*Sampling) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{19}
+	return file_plugin_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *Sampling) GetSeed() uint64 {
@@ -1640,7 +1832,7 @@ type Resume struct {
 
 func (x *Resume) Reset() {
 	*x = Resume{}
-	mi := &file_plugin_proto_msgTypes[20]
+	mi := &file_plugin_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1652,7 +1844,7 @@ func (x *Resume) String() string {
 func (*Resume) ProtoMessage() {}
 
 func (x *Resume) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[20]
+	mi := &file_plugin_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1665,7 +1857,7 @@ func (x *Resume) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Resume.ProtoReflect.Descriptor instead.
 func (*Resume) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{20}
+	return file_plugin_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *Resume) GetPrompt() []int32 {
@@ -1703,7 +1895,7 @@ type GenerateResponse struct {
 
 func (x *GenerateResponse) Reset() {
 	*x = GenerateResponse{}
-	mi := &file_plugin_proto_msgTypes[21]
+	mi := &file_plugin_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1715,7 +1907,7 @@ func (x *GenerateResponse) String() string {
 func (*GenerateResponse) ProtoMessage() {}
 
 func (x *GenerateResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[21]
+	mi := &file_plugin_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1728,7 +1920,7 @@ func (x *GenerateResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GenerateResponse.ProtoReflect.Descriptor instead.
 func (*GenerateResponse) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{21}
+	return file_plugin_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *GenerateResponse) GetEvent() isGenerateResponse_Event {
@@ -1794,13 +1986,14 @@ type Start struct {
 	InReasoning    bool                   `protobuf:"varint,2,opt,name=in_reasoning,json=inReasoning,proto3" json:"in_reasoning,omitempty"`         // the prompt ends inside an opened reasoning block
 	ContextLength  int64                  `protobuf:"varint,3,opt,name=context_length,json=contextLength,proto3" json:"context_length,omitempty"`   // positions that prompt and answer may have together
 	PromptLogprobs []*TokenLogprob        `protobuf:"bytes,4,rep,name=prompt_logprobs,json=promptLogprobs,proto3" json:"prompt_logprobs,omitempty"` // if asked for: one for each id of the prompt; the first has its bytes alone
+	Constrained    bool                   `protobuf:"varint,5,opt,name=constrained,proto3" json:"constrained,omitempty"`                            // the answer is held to the request's constraint; an older plugin does not know the field
 	unknownFields  protoimpl.UnknownFields
 	sizeCache      protoimpl.SizeCache
 }
 
 func (x *Start) Reset() {
 	*x = Start{}
-	mi := &file_plugin_proto_msgTypes[22]
+	mi := &file_plugin_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1812,7 +2005,7 @@ func (x *Start) String() string {
 func (*Start) ProtoMessage() {}
 
 func (x *Start) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[22]
+	mi := &file_plugin_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1825,7 +2018,7 @@ func (x *Start) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Start.ProtoReflect.Descriptor instead.
 func (*Start) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{22}
+	return file_plugin_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *Start) GetPrompt() []int32 {
@@ -1856,6 +2049,13 @@ func (x *Start) GetPromptLogprobs() []*TokenLogprob {
 	return nil
 }
 
+func (x *Start) GetConstrained() bool {
+	if x != nil {
+		return x.Constrained
+	}
+	return false
+}
+
 // Token is one sampled id, sent at once. Its text may be empty while a rune, a stop string or a tag is held back.
 type Token struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -1872,7 +2072,7 @@ type Token struct {
 
 func (x *Token) Reset() {
 	*x = Token{}
-	mi := &file_plugin_proto_msgTypes[23]
+	mi := &file_plugin_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1884,7 +2084,7 @@ func (x *Token) String() string {
 func (*Token) ProtoMessage() {}
 
 func (x *Token) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[23]
+	mi := &file_plugin_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1897,7 +2097,7 @@ func (x *Token) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Token.ProtoReflect.Descriptor instead.
 func (*Token) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{23}
+	return file_plugin_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *Token) GetIndex() int64 {
@@ -1962,7 +2162,7 @@ type ToolCallDelta struct {
 
 func (x *ToolCallDelta) Reset() {
 	*x = ToolCallDelta{}
-	mi := &file_plugin_proto_msgTypes[24]
+	mi := &file_plugin_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1974,7 +2174,7 @@ func (x *ToolCallDelta) String() string {
 func (*ToolCallDelta) ProtoMessage() {}
 
 func (x *ToolCallDelta) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[24]
+	mi := &file_plugin_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1987,7 +2187,7 @@ func (x *ToolCallDelta) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ToolCallDelta.ProtoReflect.Descriptor instead.
 func (*ToolCallDelta) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{24}
+	return file_plugin_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *ToolCallDelta) GetIndex() int64 {
@@ -2029,7 +2229,7 @@ type TokenLogprob struct {
 
 func (x *TokenLogprob) Reset() {
 	*x = TokenLogprob{}
-	mi := &file_plugin_proto_msgTypes[25]
+	mi := &file_plugin_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2041,7 +2241,7 @@ func (x *TokenLogprob) String() string {
 func (*TokenLogprob) ProtoMessage() {}
 
 func (x *TokenLogprob) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[25]
+	mi := &file_plugin_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2054,7 +2254,7 @@ func (x *TokenLogprob) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TokenLogprob.ProtoReflect.Descriptor instead.
 func (*TokenLogprob) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{25}
+	return file_plugin_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *TokenLogprob) GetLogprob() float64 {
@@ -2089,7 +2289,7 @@ type TopLogprob struct {
 
 func (x *TopLogprob) Reset() {
 	*x = TopLogprob{}
-	mi := &file_plugin_proto_msgTypes[26]
+	mi := &file_plugin_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2101,7 +2301,7 @@ func (x *TopLogprob) String() string {
 func (*TopLogprob) ProtoMessage() {}
 
 func (x *TopLogprob) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[26]
+	mi := &file_plugin_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2114,7 +2314,7 @@ func (x *TopLogprob) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TopLogprob.ProtoReflect.Descriptor instead.
 func (*TopLogprob) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{26}
+	return file_plugin_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *TopLogprob) GetId() int32 {
@@ -2156,7 +2356,7 @@ type Finish struct {
 
 func (x *Finish) Reset() {
 	*x = Finish{}
-	mi := &file_plugin_proto_msgTypes[27]
+	mi := &file_plugin_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2168,7 +2368,7 @@ func (x *Finish) String() string {
 func (*Finish) ProtoMessage() {}
 
 func (x *Finish) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[27]
+	mi := &file_plugin_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2181,7 +2381,7 @@ func (x *Finish) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Finish.ProtoReflect.Descriptor instead.
 func (*Finish) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{27}
+	return file_plugin_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *Finish) GetReason() FinishReason {
@@ -2256,7 +2456,7 @@ type OpenSequenceRequest struct {
 
 func (x *OpenSequenceRequest) Reset() {
 	*x = OpenSequenceRequest{}
-	mi := &file_plugin_proto_msgTypes[28]
+	mi := &file_plugin_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2268,7 +2468,7 @@ func (x *OpenSequenceRequest) String() string {
 func (*OpenSequenceRequest) ProtoMessage() {}
 
 func (x *OpenSequenceRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[28]
+	mi := &file_plugin_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2281,7 +2481,7 @@ func (x *OpenSequenceRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OpenSequenceRequest.ProtoReflect.Descriptor instead.
 func (*OpenSequenceRequest) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{28}
+	return file_plugin_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *OpenSequenceRequest) GetSequence() string {
@@ -2299,7 +2499,7 @@ type OpenSequenceResponse struct {
 
 func (x *OpenSequenceResponse) Reset() {
 	*x = OpenSequenceResponse{}
-	mi := &file_plugin_proto_msgTypes[29]
+	mi := &file_plugin_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2311,7 +2511,7 @@ func (x *OpenSequenceResponse) String() string {
 func (*OpenSequenceResponse) ProtoMessage() {}
 
 func (x *OpenSequenceResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[29]
+	mi := &file_plugin_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2324,7 +2524,7 @@ func (x *OpenSequenceResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OpenSequenceResponse.ProtoReflect.Descriptor instead.
 func (*OpenSequenceResponse) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{29}
+	return file_plugin_proto_rawDescGZIP(), []int{31}
 }
 
 type ForkSequenceRequest struct {
@@ -2337,7 +2537,7 @@ type ForkSequenceRequest struct {
 
 func (x *ForkSequenceRequest) Reset() {
 	*x = ForkSequenceRequest{}
-	mi := &file_plugin_proto_msgTypes[30]
+	mi := &file_plugin_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2349,7 +2549,7 @@ func (x *ForkSequenceRequest) String() string {
 func (*ForkSequenceRequest) ProtoMessage() {}
 
 func (x *ForkSequenceRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[30]
+	mi := &file_plugin_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2362,7 +2562,7 @@ func (x *ForkSequenceRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ForkSequenceRequest.ProtoReflect.Descriptor instead.
 func (*ForkSequenceRequest) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{30}
+	return file_plugin_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *ForkSequenceRequest) GetFrom() string {
@@ -2387,7 +2587,7 @@ type ForkSequenceResponse struct {
 
 func (x *ForkSequenceResponse) Reset() {
 	*x = ForkSequenceResponse{}
-	mi := &file_plugin_proto_msgTypes[31]
+	mi := &file_plugin_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2399,7 +2599,7 @@ func (x *ForkSequenceResponse) String() string {
 func (*ForkSequenceResponse) ProtoMessage() {}
 
 func (x *ForkSequenceResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[31]
+	mi := &file_plugin_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2412,7 +2612,7 @@ func (x *ForkSequenceResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ForkSequenceResponse.ProtoReflect.Descriptor instead.
 func (*ForkSequenceResponse) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{31}
+	return file_plugin_proto_rawDescGZIP(), []int{33}
 }
 
 type CloseSequenceRequest struct {
@@ -2424,7 +2624,7 @@ type CloseSequenceRequest struct {
 
 func (x *CloseSequenceRequest) Reset() {
 	*x = CloseSequenceRequest{}
-	mi := &file_plugin_proto_msgTypes[32]
+	mi := &file_plugin_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2436,7 +2636,7 @@ func (x *CloseSequenceRequest) String() string {
 func (*CloseSequenceRequest) ProtoMessage() {}
 
 func (x *CloseSequenceRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[32]
+	mi := &file_plugin_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2449,7 +2649,7 @@ func (x *CloseSequenceRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CloseSequenceRequest.ProtoReflect.Descriptor instead.
 func (*CloseSequenceRequest) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{32}
+	return file_plugin_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *CloseSequenceRequest) GetSequence() string {
@@ -2467,7 +2667,7 @@ type CloseSequenceResponse struct {
 
 func (x *CloseSequenceResponse) Reset() {
 	*x = CloseSequenceResponse{}
-	mi := &file_plugin_proto_msgTypes[33]
+	mi := &file_plugin_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2479,7 +2679,7 @@ func (x *CloseSequenceResponse) String() string {
 func (*CloseSequenceResponse) ProtoMessage() {}
 
 func (x *CloseSequenceResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[33]
+	mi := &file_plugin_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2492,7 +2692,7 @@ func (x *CloseSequenceResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CloseSequenceResponse.ProtoReflect.Descriptor instead.
 func (*CloseSequenceResponse) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{33}
+	return file_plugin_proto_rawDescGZIP(), []int{35}
 }
 
 type ForwardRequest struct {
@@ -2506,7 +2706,7 @@ type ForwardRequest struct {
 
 func (x *ForwardRequest) Reset() {
 	*x = ForwardRequest{}
-	mi := &file_plugin_proto_msgTypes[34]
+	mi := &file_plugin_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2518,7 +2718,7 @@ func (x *ForwardRequest) String() string {
 func (*ForwardRequest) ProtoMessage() {}
 
 func (x *ForwardRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[34]
+	mi := &file_plugin_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2531,7 +2731,7 @@ func (x *ForwardRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ForwardRequest.ProtoReflect.Descriptor instead.
 func (*ForwardRequest) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{34}
+	return file_plugin_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *ForwardRequest) GetSequence() string {
@@ -2566,7 +2766,7 @@ type ForwardResponse struct {
 
 func (x *ForwardResponse) Reset() {
 	*x = ForwardResponse{}
-	mi := &file_plugin_proto_msgTypes[35]
+	mi := &file_plugin_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2578,7 +2778,7 @@ func (x *ForwardResponse) String() string {
 func (*ForwardResponse) ProtoMessage() {}
 
 func (x *ForwardResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[35]
+	mi := &file_plugin_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2591,7 +2791,7 @@ func (x *ForwardResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ForwardResponse.ProtoReflect.Descriptor instead.
 func (*ForwardResponse) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{35}
+	return file_plugin_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *ForwardResponse) GetLogits() []byte {
@@ -2625,7 +2825,7 @@ type EmbedRequest struct {
 
 func (x *EmbedRequest) Reset() {
 	*x = EmbedRequest{}
-	mi := &file_plugin_proto_msgTypes[36]
+	mi := &file_plugin_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2637,7 +2837,7 @@ func (x *EmbedRequest) String() string {
 func (*EmbedRequest) ProtoMessage() {}
 
 func (x *EmbedRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[36]
+	mi := &file_plugin_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2650,7 +2850,7 @@ func (x *EmbedRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EmbedRequest.ProtoReflect.Descriptor instead.
 func (*EmbedRequest) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{36}
+	return file_plugin_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *EmbedRequest) GetTexts() []string {
@@ -2677,7 +2877,7 @@ type EmbedResponse struct {
 
 func (x *EmbedResponse) Reset() {
 	*x = EmbedResponse{}
-	mi := &file_plugin_proto_msgTypes[37]
+	mi := &file_plugin_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2689,7 +2889,7 @@ func (x *EmbedResponse) String() string {
 func (*EmbedResponse) ProtoMessage() {}
 
 func (x *EmbedResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[37]
+	mi := &file_plugin_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2702,7 +2902,7 @@ func (x *EmbedResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EmbedResponse.ProtoReflect.Descriptor instead.
 func (*EmbedResponse) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{37}
+	return file_plugin_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *EmbedResponse) GetVectors() [][]byte {
@@ -2728,7 +2928,7 @@ type TokenizeRequest struct {
 
 func (x *TokenizeRequest) Reset() {
 	*x = TokenizeRequest{}
-	mi := &file_plugin_proto_msgTypes[38]
+	mi := &file_plugin_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2740,7 +2940,7 @@ func (x *TokenizeRequest) String() string {
 func (*TokenizeRequest) ProtoMessage() {}
 
 func (x *TokenizeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[38]
+	mi := &file_plugin_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2753,7 +2953,7 @@ func (x *TokenizeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TokenizeRequest.ProtoReflect.Descriptor instead.
 func (*TokenizeRequest) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{38}
+	return file_plugin_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *TokenizeRequest) GetText() string {
@@ -2772,7 +2972,7 @@ type TokenizeResponse struct {
 
 func (x *TokenizeResponse) Reset() {
 	*x = TokenizeResponse{}
-	mi := &file_plugin_proto_msgTypes[39]
+	mi := &file_plugin_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2784,7 +2984,7 @@ func (x *TokenizeResponse) String() string {
 func (*TokenizeResponse) ProtoMessage() {}
 
 func (x *TokenizeResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[39]
+	mi := &file_plugin_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2797,7 +2997,7 @@ func (x *TokenizeResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TokenizeResponse.ProtoReflect.Descriptor instead.
 func (*TokenizeResponse) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{39}
+	return file_plugin_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *TokenizeResponse) GetIds() []int32 {
@@ -2816,7 +3016,7 @@ type DetokenizeRequest struct {
 
 func (x *DetokenizeRequest) Reset() {
 	*x = DetokenizeRequest{}
-	mi := &file_plugin_proto_msgTypes[40]
+	mi := &file_plugin_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2828,7 +3028,7 @@ func (x *DetokenizeRequest) String() string {
 func (*DetokenizeRequest) ProtoMessage() {}
 
 func (x *DetokenizeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[40]
+	mi := &file_plugin_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2841,7 +3041,7 @@ func (x *DetokenizeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DetokenizeRequest.ProtoReflect.Descriptor instead.
 func (*DetokenizeRequest) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{40}
+	return file_plugin_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *DetokenizeRequest) GetIds() []int32 {
@@ -2860,7 +3060,7 @@ type DetokenizeResponse struct {
 
 func (x *DetokenizeResponse) Reset() {
 	*x = DetokenizeResponse{}
-	mi := &file_plugin_proto_msgTypes[41]
+	mi := &file_plugin_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2872,7 +3072,7 @@ func (x *DetokenizeResponse) String() string {
 func (*DetokenizeResponse) ProtoMessage() {}
 
 func (x *DetokenizeResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[41]
+	mi := &file_plugin_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2885,7 +3085,7 @@ func (x *DetokenizeResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DetokenizeResponse.ProtoReflect.Descriptor instead.
 func (*DetokenizeResponse) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{41}
+	return file_plugin_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *DetokenizeResponse) GetText() string {
@@ -2904,7 +3104,7 @@ type SpellRequest struct {
 
 func (x *SpellRequest) Reset() {
 	*x = SpellRequest{}
-	mi := &file_plugin_proto_msgTypes[42]
+	mi := &file_plugin_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2916,7 +3116,7 @@ func (x *SpellRequest) String() string {
 func (*SpellRequest) ProtoMessage() {}
 
 func (x *SpellRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[42]
+	mi := &file_plugin_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2929,7 +3129,7 @@ func (x *SpellRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SpellRequest.ProtoReflect.Descriptor instead.
 func (*SpellRequest) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{42}
+	return file_plugin_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *SpellRequest) GetIds() []int32 {
@@ -2948,7 +3148,7 @@ type SpellResponse struct {
 
 func (x *SpellResponse) Reset() {
 	*x = SpellResponse{}
-	mi := &file_plugin_proto_msgTypes[43]
+	mi := &file_plugin_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2960,7 +3160,7 @@ func (x *SpellResponse) String() string {
 func (*SpellResponse) ProtoMessage() {}
 
 func (x *SpellResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[43]
+	mi := &file_plugin_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2973,7 +3173,7 @@ func (x *SpellResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SpellResponse.ProtoReflect.Descriptor instead.
 func (*SpellResponse) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{43}
+	return file_plugin_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *SpellResponse) GetTokens() []string {
@@ -2992,7 +3192,7 @@ type RenderRequest struct {
 
 func (x *RenderRequest) Reset() {
 	*x = RenderRequest{}
-	mi := &file_plugin_proto_msgTypes[44]
+	mi := &file_plugin_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3004,7 +3204,7 @@ func (x *RenderRequest) String() string {
 func (*RenderRequest) ProtoMessage() {}
 
 func (x *RenderRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[44]
+	mi := &file_plugin_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3017,7 +3217,7 @@ func (x *RenderRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RenderRequest.ProtoReflect.Descriptor instead.
 func (*RenderRequest) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{44}
+	return file_plugin_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *RenderRequest) GetChat() *Chat {
@@ -3036,7 +3236,7 @@ type RenderResponse struct {
 
 func (x *RenderResponse) Reset() {
 	*x = RenderResponse{}
-	mi := &file_plugin_proto_msgTypes[45]
+	mi := &file_plugin_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3048,7 +3248,7 @@ func (x *RenderResponse) String() string {
 func (*RenderResponse) ProtoMessage() {}
 
 func (x *RenderResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[45]
+	mi := &file_plugin_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3061,7 +3261,7 @@ func (x *RenderResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RenderResponse.ProtoReflect.Descriptor instead.
 func (*RenderResponse) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{45}
+	return file_plugin_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *RenderResponse) GetText() string {
@@ -3088,7 +3288,7 @@ type ScheduleRequest struct {
 
 func (x *ScheduleRequest) Reset() {
 	*x = ScheduleRequest{}
-	mi := &file_plugin_proto_msgTypes[46]
+	mi := &file_plugin_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3100,7 +3300,7 @@ func (x *ScheduleRequest) String() string {
 func (*ScheduleRequest) ProtoMessage() {}
 
 func (x *ScheduleRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[46]
+	mi := &file_plugin_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3113,7 +3313,7 @@ func (x *ScheduleRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ScheduleRequest.ProtoReflect.Descriptor instead.
 func (*ScheduleRequest) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{46}
+	return file_plugin_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *ScheduleRequest) GetId() uint64 {
@@ -3206,7 +3406,7 @@ type BudgetOrder struct {
 
 func (x *BudgetOrder) Reset() {
 	*x = BudgetOrder{}
-	mi := &file_plugin_proto_msgTypes[47]
+	mi := &file_plugin_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3218,7 +3418,7 @@ func (x *BudgetOrder) String() string {
 func (*BudgetOrder) ProtoMessage() {}
 
 func (x *BudgetOrder) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[47]
+	mi := &file_plugin_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3231,7 +3431,7 @@ func (x *BudgetOrder) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BudgetOrder.ProtoReflect.Descriptor instead.
 func (*BudgetOrder) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{47}
+	return file_plugin_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *BudgetOrder) GetDevice() string {
@@ -3266,7 +3466,7 @@ type MoveOrder struct {
 
 func (x *MoveOrder) Reset() {
 	*x = MoveOrder{}
-	mi := &file_plugin_proto_msgTypes[48]
+	mi := &file_plugin_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3278,7 +3478,7 @@ func (x *MoveOrder) String() string {
 func (*MoveOrder) ProtoMessage() {}
 
 func (x *MoveOrder) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[48]
+	mi := &file_plugin_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3291,7 +3491,7 @@ func (x *MoveOrder) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MoveOrder.ProtoReflect.Descriptor instead.
 func (*MoveOrder) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{48}
+	return file_plugin_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *MoveOrder) GetModule() string {
@@ -3317,7 +3517,7 @@ type QueryOrder struct {
 
 func (x *QueryOrder) Reset() {
 	*x = QueryOrder{}
-	mi := &file_plugin_proto_msgTypes[49]
+	mi := &file_plugin_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3329,7 +3529,7 @@ func (x *QueryOrder) String() string {
 func (*QueryOrder) ProtoMessage() {}
 
 func (x *QueryOrder) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[49]
+	mi := &file_plugin_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3342,7 +3542,7 @@ func (x *QueryOrder) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use QueryOrder.ProtoReflect.Descriptor instead.
 func (*QueryOrder) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{49}
+	return file_plugin_proto_rawDescGZIP(), []int{51}
 }
 
 // CoresOrder says on how many cores the process computes from its next piece of work on. The threads of Load stay the most.
@@ -3355,7 +3555,7 @@ type CoresOrder struct {
 
 func (x *CoresOrder) Reset() {
 	*x = CoresOrder{}
-	mi := &file_plugin_proto_msgTypes[50]
+	mi := &file_plugin_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3367,7 +3567,7 @@ func (x *CoresOrder) String() string {
 func (*CoresOrder) ProtoMessage() {}
 
 func (x *CoresOrder) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[50]
+	mi := &file_plugin_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3380,7 +3580,7 @@ func (x *CoresOrder) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CoresOrder.ProtoReflect.Descriptor instead.
 func (*CoresOrder) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{50}
+	return file_plugin_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *CoresOrder) GetCores() int64 {
@@ -3420,7 +3620,7 @@ type ScheduleResponse struct {
 
 func (x *ScheduleResponse) Reset() {
 	*x = ScheduleResponse{}
-	mi := &file_plugin_proto_msgTypes[51]
+	mi := &file_plugin_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3432,7 +3632,7 @@ func (x *ScheduleResponse) String() string {
 func (*ScheduleResponse) ProtoMessage() {}
 
 func (x *ScheduleResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[51]
+	mi := &file_plugin_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3445,7 +3645,7 @@ func (x *ScheduleResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ScheduleResponse.ProtoReflect.Descriptor instead.
 func (*ScheduleResponse) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{51}
+	return file_plugin_proto_rawDescGZIP(), []int{53}
 }
 
 func (x *ScheduleResponse) GetDone() *OrderDone {
@@ -3591,7 +3791,7 @@ type OrderDone struct {
 
 func (x *OrderDone) Reset() {
 	*x = OrderDone{}
-	mi := &file_plugin_proto_msgTypes[52]
+	mi := &file_plugin_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3603,7 +3803,7 @@ func (x *OrderDone) String() string {
 func (*OrderDone) ProtoMessage() {}
 
 func (x *OrderDone) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[52]
+	mi := &file_plugin_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3616,7 +3816,7 @@ func (x *OrderDone) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OrderDone.ProtoReflect.Descriptor instead.
 func (*OrderDone) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{52}
+	return file_plugin_proto_rawDescGZIP(), []int{54}
 }
 
 func (x *OrderDone) GetId() uint64 {
@@ -3648,7 +3848,7 @@ type DeviceReport struct {
 
 func (x *DeviceReport) Reset() {
 	*x = DeviceReport{}
-	mi := &file_plugin_proto_msgTypes[53]
+	mi := &file_plugin_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3660,7 +3860,7 @@ func (x *DeviceReport) String() string {
 func (*DeviceReport) ProtoMessage() {}
 
 func (x *DeviceReport) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[53]
+	mi := &file_plugin_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3673,7 +3873,7 @@ func (x *DeviceReport) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeviceReport.ProtoReflect.Descriptor instead.
 func (*DeviceReport) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{53}
+	return file_plugin_proto_rawDescGZIP(), []int{55}
 }
 
 func (x *DeviceReport) GetName() string {
@@ -3723,7 +3923,7 @@ type ModuleReport struct {
 
 func (x *ModuleReport) Reset() {
 	*x = ModuleReport{}
-	mi := &file_plugin_proto_msgTypes[54]
+	mi := &file_plugin_proto_msgTypes[56]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3735,7 +3935,7 @@ func (x *ModuleReport) String() string {
 func (*ModuleReport) ProtoMessage() {}
 
 func (x *ModuleReport) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[54]
+	mi := &file_plugin_proto_msgTypes[56]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3748,7 +3948,7 @@ func (x *ModuleReport) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ModuleReport.ProtoReflect.Descriptor instead.
 func (*ModuleReport) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{54}
+	return file_plugin_proto_rawDescGZIP(), []int{56}
 }
 
 func (x *ModuleReport) GetId() string {
@@ -3871,7 +4071,7 @@ const file_plugin_proto_rawDesc = "" +
 	"\rUnloadRequest\"\x10\n" +
 	"\x0eUnloadResponse\"\x0e\n" +
 	"\fDrainRequest\"\x0f\n" +
-	"\rDrainResponse\"\xb5\x03\n" +
+	"\rDrainResponse\"\xf0\x03\n" +
 	"\x0fGenerateRequest\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x14\n" +
 	"\x04text\x18\x02 \x01(\tH\x00R\x04text\x121\n" +
@@ -3888,8 +4088,25 @@ const file_plugin_proto_rawDesc = "" +
 	" \x01(\v2\x15.pio.plugin.v1.ResumeR\x06resume\x12'\n" +
 	"\x0fprompt_logprobs\x18\v \x01(\bR\x0epromptLogprobs\x12\x1d\n" +
 	"\n" +
-	"min_tokens\x18\f \x01(\x03R\tminTokensB\b\n" +
-	"\x06prompt\"\x1c\n" +
+	"min_tokens\x18\f \x01(\x03R\tminTokens\x129\n" +
+	"\n" +
+	"constraint\x18\r \x01(\v2\x19.pio.plugin.v1.ConstraintR\n" +
+	"constraintB\b\n" +
+	"\x06prompt\"\xde\x01\n" +
+	"\n" +
+	"Constraint\x12!\n" +
+	"\vjson_schema\x18\x01 \x01(\fH\x00R\n" +
+	"jsonSchema\x12!\n" +
+	"\vjson_object\x18\x02 \x01(\bH\x00R\n" +
+	"jsonObject\x12\x16\n" +
+	"\x05regex\x18\x03 \x01(\tH\x00R\x05regex\x122\n" +
+	"\achoices\x18\x04 \x01(\v2\x16.pio.plugin.v1.ChoicesH\x00R\achoices\x12\x1a\n" +
+	"\agrammar\x18\x05 \x01(\tH\x00R\agrammar\x12\x16\n" +
+	"\x06strict\x18\x06 \x01(\bR\x06strictB\n" +
+	"\n" +
+	"\blanguage\"\x1f\n" +
+	"\aChoices\x12\x14\n" +
+	"\x05texts\x18\x01 \x03(\tR\x05texts\"\x1c\n" +
 	"\bTokenIds\x12\x10\n" +
 	"\x03ids\x18\x01 \x03(\x05R\x03ids\"\xaa\x01\n" +
 	"\x04Chat\x12\x1a\n" +
@@ -3933,12 +4150,13 @@ const file_plugin_proto_rawDesc = "" +
 	"\x05start\x18\x01 \x01(\v2\x14.pio.plugin.v1.StartH\x00R\x05start\x12,\n" +
 	"\x05token\x18\x02 \x01(\v2\x14.pio.plugin.v1.TokenH\x00R\x05token\x12/\n" +
 	"\x06finish\x18\x03 \x01(\v2\x15.pio.plugin.v1.FinishH\x00R\x06finishB\a\n" +
-	"\x05event\"\xaf\x01\n" +
+	"\x05event\"\xd1\x01\n" +
 	"\x05Start\x12\x16\n" +
 	"\x06prompt\x18\x01 \x03(\x05R\x06prompt\x12!\n" +
 	"\fin_reasoning\x18\x02 \x01(\bR\vinReasoning\x12%\n" +
 	"\x0econtext_length\x18\x03 \x01(\x03R\rcontextLength\x12D\n" +
-	"\x0fprompt_logprobs\x18\x04 \x03(\v2\x1b.pio.plugin.v1.TokenLogprobR\x0epromptLogprobs\"\xeb\x01\n" +
+	"\x0fprompt_logprobs\x18\x04 \x03(\v2\x1b.pio.plugin.v1.TokenLogprobR\x0epromptLogprobs\x12 \n" +
+	"\vconstrained\x18\x05 \x01(\bR\vconstrained\"\xeb\x01\n" +
 	"\x05Token\x12\x14\n" +
 	"\x05index\x18\x01 \x01(\x03R\x05index\x12\x0e\n" +
 	"\x02id\x18\x02 \x01(\x05R\x02id\x12\x12\n" +
@@ -4116,7 +4334,7 @@ func file_plugin_proto_rawDescGZIP() []byte {
 }
 
 var file_plugin_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_plugin_proto_msgTypes = make([]protoimpl.MessageInfo, 56)
+var file_plugin_proto_msgTypes = make([]protoimpl.MessageInfo, 58)
 var file_plugin_proto_goTypes = []any{
 	(Fit)(0),                      // 0: pio.plugin.v1.Fit
 	(FinishReason)(0),             // 1: pio.plugin.v1.FinishReason
@@ -4137,45 +4355,47 @@ var file_plugin_proto_goTypes = []any{
 	(*DrainRequest)(nil),          // 16: pio.plugin.v1.DrainRequest
 	(*DrainResponse)(nil),         // 17: pio.plugin.v1.DrainResponse
 	(*GenerateRequest)(nil),       // 18: pio.plugin.v1.GenerateRequest
-	(*TokenIds)(nil),              // 19: pio.plugin.v1.TokenIds
-	(*Chat)(nil),                  // 20: pio.plugin.v1.Chat
-	(*Sampling)(nil),              // 21: pio.plugin.v1.Sampling
-	(*Resume)(nil),                // 22: pio.plugin.v1.Resume
-	(*GenerateResponse)(nil),      // 23: pio.plugin.v1.GenerateResponse
-	(*Start)(nil),                 // 24: pio.plugin.v1.Start
-	(*Token)(nil),                 // 25: pio.plugin.v1.Token
-	(*ToolCallDelta)(nil),         // 26: pio.plugin.v1.ToolCallDelta
-	(*TokenLogprob)(nil),          // 27: pio.plugin.v1.TokenLogprob
-	(*TopLogprob)(nil),            // 28: pio.plugin.v1.TopLogprob
-	(*Finish)(nil),                // 29: pio.plugin.v1.Finish
-	(*OpenSequenceRequest)(nil),   // 30: pio.plugin.v1.OpenSequenceRequest
-	(*OpenSequenceResponse)(nil),  // 31: pio.plugin.v1.OpenSequenceResponse
-	(*ForkSequenceRequest)(nil),   // 32: pio.plugin.v1.ForkSequenceRequest
-	(*ForkSequenceResponse)(nil),  // 33: pio.plugin.v1.ForkSequenceResponse
-	(*CloseSequenceRequest)(nil),  // 34: pio.plugin.v1.CloseSequenceRequest
-	(*CloseSequenceResponse)(nil), // 35: pio.plugin.v1.CloseSequenceResponse
-	(*ForwardRequest)(nil),        // 36: pio.plugin.v1.ForwardRequest
-	(*ForwardResponse)(nil),       // 37: pio.plugin.v1.ForwardResponse
-	(*EmbedRequest)(nil),          // 38: pio.plugin.v1.EmbedRequest
-	(*EmbedResponse)(nil),         // 39: pio.plugin.v1.EmbedResponse
-	(*TokenizeRequest)(nil),       // 40: pio.plugin.v1.TokenizeRequest
-	(*TokenizeResponse)(nil),      // 41: pio.plugin.v1.TokenizeResponse
-	(*DetokenizeRequest)(nil),     // 42: pio.plugin.v1.DetokenizeRequest
-	(*DetokenizeResponse)(nil),    // 43: pio.plugin.v1.DetokenizeResponse
-	(*SpellRequest)(nil),          // 44: pio.plugin.v1.SpellRequest
-	(*SpellResponse)(nil),         // 45: pio.plugin.v1.SpellResponse
-	(*RenderRequest)(nil),         // 46: pio.plugin.v1.RenderRequest
-	(*RenderResponse)(nil),        // 47: pio.plugin.v1.RenderResponse
-	(*ScheduleRequest)(nil),       // 48: pio.plugin.v1.ScheduleRequest
-	(*BudgetOrder)(nil),           // 49: pio.plugin.v1.BudgetOrder
-	(*MoveOrder)(nil),             // 50: pio.plugin.v1.MoveOrder
-	(*QueryOrder)(nil),            // 51: pio.plugin.v1.QueryOrder
-	(*CoresOrder)(nil),            // 52: pio.plugin.v1.CoresOrder
-	(*ScheduleResponse)(nil),      // 53: pio.plugin.v1.ScheduleResponse
-	(*OrderDone)(nil),             // 54: pio.plugin.v1.OrderDone
-	(*DeviceReport)(nil),          // 55: pio.plugin.v1.DeviceReport
-	(*ModuleReport)(nil),          // 56: pio.plugin.v1.ModuleReport
-	nil,                           // 57: pio.plugin.v1.Sampling.LogitBiasEntry
+	(*Constraint)(nil),            // 19: pio.plugin.v1.Constraint
+	(*Choices)(nil),               // 20: pio.plugin.v1.Choices
+	(*TokenIds)(nil),              // 21: pio.plugin.v1.TokenIds
+	(*Chat)(nil),                  // 22: pio.plugin.v1.Chat
+	(*Sampling)(nil),              // 23: pio.plugin.v1.Sampling
+	(*Resume)(nil),                // 24: pio.plugin.v1.Resume
+	(*GenerateResponse)(nil),      // 25: pio.plugin.v1.GenerateResponse
+	(*Start)(nil),                 // 26: pio.plugin.v1.Start
+	(*Token)(nil),                 // 27: pio.plugin.v1.Token
+	(*ToolCallDelta)(nil),         // 28: pio.plugin.v1.ToolCallDelta
+	(*TokenLogprob)(nil),          // 29: pio.plugin.v1.TokenLogprob
+	(*TopLogprob)(nil),            // 30: pio.plugin.v1.TopLogprob
+	(*Finish)(nil),                // 31: pio.plugin.v1.Finish
+	(*OpenSequenceRequest)(nil),   // 32: pio.plugin.v1.OpenSequenceRequest
+	(*OpenSequenceResponse)(nil),  // 33: pio.plugin.v1.OpenSequenceResponse
+	(*ForkSequenceRequest)(nil),   // 34: pio.plugin.v1.ForkSequenceRequest
+	(*ForkSequenceResponse)(nil),  // 35: pio.plugin.v1.ForkSequenceResponse
+	(*CloseSequenceRequest)(nil),  // 36: pio.plugin.v1.CloseSequenceRequest
+	(*CloseSequenceResponse)(nil), // 37: pio.plugin.v1.CloseSequenceResponse
+	(*ForwardRequest)(nil),        // 38: pio.plugin.v1.ForwardRequest
+	(*ForwardResponse)(nil),       // 39: pio.plugin.v1.ForwardResponse
+	(*EmbedRequest)(nil),          // 40: pio.plugin.v1.EmbedRequest
+	(*EmbedResponse)(nil),         // 41: pio.plugin.v1.EmbedResponse
+	(*TokenizeRequest)(nil),       // 42: pio.plugin.v1.TokenizeRequest
+	(*TokenizeResponse)(nil),      // 43: pio.plugin.v1.TokenizeResponse
+	(*DetokenizeRequest)(nil),     // 44: pio.plugin.v1.DetokenizeRequest
+	(*DetokenizeResponse)(nil),    // 45: pio.plugin.v1.DetokenizeResponse
+	(*SpellRequest)(nil),          // 46: pio.plugin.v1.SpellRequest
+	(*SpellResponse)(nil),         // 47: pio.plugin.v1.SpellResponse
+	(*RenderRequest)(nil),         // 48: pio.plugin.v1.RenderRequest
+	(*RenderResponse)(nil),        // 49: pio.plugin.v1.RenderResponse
+	(*ScheduleRequest)(nil),       // 50: pio.plugin.v1.ScheduleRequest
+	(*BudgetOrder)(nil),           // 51: pio.plugin.v1.BudgetOrder
+	(*MoveOrder)(nil),             // 52: pio.plugin.v1.MoveOrder
+	(*QueryOrder)(nil),            // 53: pio.plugin.v1.QueryOrder
+	(*CoresOrder)(nil),            // 54: pio.plugin.v1.CoresOrder
+	(*ScheduleResponse)(nil),      // 55: pio.plugin.v1.ScheduleResponse
+	(*OrderDone)(nil),             // 56: pio.plugin.v1.OrderDone
+	(*DeviceReport)(nil),          // 57: pio.plugin.v1.DeviceReport
+	(*ModuleReport)(nil),          // 58: pio.plugin.v1.ModuleReport
+	nil,                           // 59: pio.plugin.v1.Sampling.LogitBiasEntry
 }
 var file_plugin_proto_depIdxs = []int32{
 	4,  // 0: pio.plugin.v1.InspectRequest.checkpoint:type_name -> pio.plugin.v1.Checkpoint
@@ -4187,66 +4407,68 @@ var file_plugin_proto_depIdxs = []int32{
 	11, // 6: pio.plugin.v1.LoadRequest.devices:type_name -> pio.plugin.v1.DeviceBudget
 	13, // 7: pio.plugin.v1.LoadResponse.progress:type_name -> pio.plugin.v1.LoadProgress
 	7,  // 8: pio.plugin.v1.LoadResponse.table:type_name -> pio.plugin.v1.LayerTable
-	19, // 9: pio.plugin.v1.GenerateRequest.tokens:type_name -> pio.plugin.v1.TokenIds
-	20, // 10: pio.plugin.v1.GenerateRequest.chat:type_name -> pio.plugin.v1.Chat
-	21, // 11: pio.plugin.v1.GenerateRequest.sampling:type_name -> pio.plugin.v1.Sampling
-	22, // 12: pio.plugin.v1.GenerateRequest.resume:type_name -> pio.plugin.v1.Resume
-	57, // 13: pio.plugin.v1.Sampling.logit_bias:type_name -> pio.plugin.v1.Sampling.LogitBiasEntry
-	24, // 14: pio.plugin.v1.GenerateResponse.start:type_name -> pio.plugin.v1.Start
-	25, // 15: pio.plugin.v1.GenerateResponse.token:type_name -> pio.plugin.v1.Token
-	29, // 16: pio.plugin.v1.GenerateResponse.finish:type_name -> pio.plugin.v1.Finish
-	27, // 17: pio.plugin.v1.Start.prompt_logprobs:type_name -> pio.plugin.v1.TokenLogprob
-	26, // 18: pio.plugin.v1.Token.tool_calls:type_name -> pio.plugin.v1.ToolCallDelta
-	27, // 19: pio.plugin.v1.Token.logprob:type_name -> pio.plugin.v1.TokenLogprob
-	28, // 20: pio.plugin.v1.TokenLogprob.top:type_name -> pio.plugin.v1.TopLogprob
-	1,  // 21: pio.plugin.v1.Finish.reason:type_name -> pio.plugin.v1.FinishReason
-	26, // 22: pio.plugin.v1.Finish.tool_calls:type_name -> pio.plugin.v1.ToolCallDelta
-	19, // 23: pio.plugin.v1.EmbedRequest.tokens:type_name -> pio.plugin.v1.TokenIds
-	20, // 24: pio.plugin.v1.RenderRequest.chat:type_name -> pio.plugin.v1.Chat
-	49, // 25: pio.plugin.v1.ScheduleRequest.budget:type_name -> pio.plugin.v1.BudgetOrder
-	50, // 26: pio.plugin.v1.ScheduleRequest.move:type_name -> pio.plugin.v1.MoveOrder
-	51, // 27: pio.plugin.v1.ScheduleRequest.query:type_name -> pio.plugin.v1.QueryOrder
-	52, // 28: pio.plugin.v1.ScheduleRequest.cores:type_name -> pio.plugin.v1.CoresOrder
-	54, // 29: pio.plugin.v1.ScheduleResponse.done:type_name -> pio.plugin.v1.OrderDone
-	55, // 30: pio.plugin.v1.ScheduleResponse.devices:type_name -> pio.plugin.v1.DeviceReport
-	56, // 31: pio.plugin.v1.ScheduleResponse.modules:type_name -> pio.plugin.v1.ModuleReport
-	2,  // 32: pio.plugin.v1.Model.Describe:input_type -> pio.plugin.v1.DescribeRequest
-	5,  // 33: pio.plugin.v1.Model.Inspect:input_type -> pio.plugin.v1.InspectRequest
-	10, // 34: pio.plugin.v1.Model.Load:input_type -> pio.plugin.v1.LoadRequest
-	14, // 35: pio.plugin.v1.Model.Unload:input_type -> pio.plugin.v1.UnloadRequest
-	16, // 36: pio.plugin.v1.Model.Drain:input_type -> pio.plugin.v1.DrainRequest
-	18, // 37: pio.plugin.v1.Model.Generate:input_type -> pio.plugin.v1.GenerateRequest
-	30, // 38: pio.plugin.v1.Model.OpenSequence:input_type -> pio.plugin.v1.OpenSequenceRequest
-	32, // 39: pio.plugin.v1.Model.ForkSequence:input_type -> pio.plugin.v1.ForkSequenceRequest
-	34, // 40: pio.plugin.v1.Model.CloseSequence:input_type -> pio.plugin.v1.CloseSequenceRequest
-	36, // 41: pio.plugin.v1.Model.Forward:input_type -> pio.plugin.v1.ForwardRequest
-	38, // 42: pio.plugin.v1.Model.Embed:input_type -> pio.plugin.v1.EmbedRequest
-	40, // 43: pio.plugin.v1.Model.Tokenize:input_type -> pio.plugin.v1.TokenizeRequest
-	42, // 44: pio.plugin.v1.Model.Detokenize:input_type -> pio.plugin.v1.DetokenizeRequest
-	44, // 45: pio.plugin.v1.Model.Spell:input_type -> pio.plugin.v1.SpellRequest
-	46, // 46: pio.plugin.v1.Model.Render:input_type -> pio.plugin.v1.RenderRequest
-	48, // 47: pio.plugin.v1.Scheduler.Schedule:input_type -> pio.plugin.v1.ScheduleRequest
-	3,  // 48: pio.plugin.v1.Model.Describe:output_type -> pio.plugin.v1.DescribeResponse
-	6,  // 49: pio.plugin.v1.Model.Inspect:output_type -> pio.plugin.v1.InspectResponse
-	12, // 50: pio.plugin.v1.Model.Load:output_type -> pio.plugin.v1.LoadResponse
-	15, // 51: pio.plugin.v1.Model.Unload:output_type -> pio.plugin.v1.UnloadResponse
-	17, // 52: pio.plugin.v1.Model.Drain:output_type -> pio.plugin.v1.DrainResponse
-	23, // 53: pio.plugin.v1.Model.Generate:output_type -> pio.plugin.v1.GenerateResponse
-	31, // 54: pio.plugin.v1.Model.OpenSequence:output_type -> pio.plugin.v1.OpenSequenceResponse
-	33, // 55: pio.plugin.v1.Model.ForkSequence:output_type -> pio.plugin.v1.ForkSequenceResponse
-	35, // 56: pio.plugin.v1.Model.CloseSequence:output_type -> pio.plugin.v1.CloseSequenceResponse
-	37, // 57: pio.plugin.v1.Model.Forward:output_type -> pio.plugin.v1.ForwardResponse
-	39, // 58: pio.plugin.v1.Model.Embed:output_type -> pio.plugin.v1.EmbedResponse
-	41, // 59: pio.plugin.v1.Model.Tokenize:output_type -> pio.plugin.v1.TokenizeResponse
-	43, // 60: pio.plugin.v1.Model.Detokenize:output_type -> pio.plugin.v1.DetokenizeResponse
-	45, // 61: pio.plugin.v1.Model.Spell:output_type -> pio.plugin.v1.SpellResponse
-	47, // 62: pio.plugin.v1.Model.Render:output_type -> pio.plugin.v1.RenderResponse
-	53, // 63: pio.plugin.v1.Scheduler.Schedule:output_type -> pio.plugin.v1.ScheduleResponse
-	48, // [48:64] is the sub-list for method output_type
-	32, // [32:48] is the sub-list for method input_type
-	32, // [32:32] is the sub-list for extension type_name
-	32, // [32:32] is the sub-list for extension extendee
-	0,  // [0:32] is the sub-list for field type_name
+	21, // 9: pio.plugin.v1.GenerateRequest.tokens:type_name -> pio.plugin.v1.TokenIds
+	22, // 10: pio.plugin.v1.GenerateRequest.chat:type_name -> pio.plugin.v1.Chat
+	23, // 11: pio.plugin.v1.GenerateRequest.sampling:type_name -> pio.plugin.v1.Sampling
+	24, // 12: pio.plugin.v1.GenerateRequest.resume:type_name -> pio.plugin.v1.Resume
+	19, // 13: pio.plugin.v1.GenerateRequest.constraint:type_name -> pio.plugin.v1.Constraint
+	20, // 14: pio.plugin.v1.Constraint.choices:type_name -> pio.plugin.v1.Choices
+	59, // 15: pio.plugin.v1.Sampling.logit_bias:type_name -> pio.plugin.v1.Sampling.LogitBiasEntry
+	26, // 16: pio.plugin.v1.GenerateResponse.start:type_name -> pio.plugin.v1.Start
+	27, // 17: pio.plugin.v1.GenerateResponse.token:type_name -> pio.plugin.v1.Token
+	31, // 18: pio.plugin.v1.GenerateResponse.finish:type_name -> pio.plugin.v1.Finish
+	29, // 19: pio.plugin.v1.Start.prompt_logprobs:type_name -> pio.plugin.v1.TokenLogprob
+	28, // 20: pio.plugin.v1.Token.tool_calls:type_name -> pio.plugin.v1.ToolCallDelta
+	29, // 21: pio.plugin.v1.Token.logprob:type_name -> pio.plugin.v1.TokenLogprob
+	30, // 22: pio.plugin.v1.TokenLogprob.top:type_name -> pio.plugin.v1.TopLogprob
+	1,  // 23: pio.plugin.v1.Finish.reason:type_name -> pio.plugin.v1.FinishReason
+	28, // 24: pio.plugin.v1.Finish.tool_calls:type_name -> pio.plugin.v1.ToolCallDelta
+	21, // 25: pio.plugin.v1.EmbedRequest.tokens:type_name -> pio.plugin.v1.TokenIds
+	22, // 26: pio.plugin.v1.RenderRequest.chat:type_name -> pio.plugin.v1.Chat
+	51, // 27: pio.plugin.v1.ScheduleRequest.budget:type_name -> pio.plugin.v1.BudgetOrder
+	52, // 28: pio.plugin.v1.ScheduleRequest.move:type_name -> pio.plugin.v1.MoveOrder
+	53, // 29: pio.plugin.v1.ScheduleRequest.query:type_name -> pio.plugin.v1.QueryOrder
+	54, // 30: pio.plugin.v1.ScheduleRequest.cores:type_name -> pio.plugin.v1.CoresOrder
+	56, // 31: pio.plugin.v1.ScheduleResponse.done:type_name -> pio.plugin.v1.OrderDone
+	57, // 32: pio.plugin.v1.ScheduleResponse.devices:type_name -> pio.plugin.v1.DeviceReport
+	58, // 33: pio.plugin.v1.ScheduleResponse.modules:type_name -> pio.plugin.v1.ModuleReport
+	2,  // 34: pio.plugin.v1.Model.Describe:input_type -> pio.plugin.v1.DescribeRequest
+	5,  // 35: pio.plugin.v1.Model.Inspect:input_type -> pio.plugin.v1.InspectRequest
+	10, // 36: pio.plugin.v1.Model.Load:input_type -> pio.plugin.v1.LoadRequest
+	14, // 37: pio.plugin.v1.Model.Unload:input_type -> pio.plugin.v1.UnloadRequest
+	16, // 38: pio.plugin.v1.Model.Drain:input_type -> pio.plugin.v1.DrainRequest
+	18, // 39: pio.plugin.v1.Model.Generate:input_type -> pio.plugin.v1.GenerateRequest
+	32, // 40: pio.plugin.v1.Model.OpenSequence:input_type -> pio.plugin.v1.OpenSequenceRequest
+	34, // 41: pio.plugin.v1.Model.ForkSequence:input_type -> pio.plugin.v1.ForkSequenceRequest
+	36, // 42: pio.plugin.v1.Model.CloseSequence:input_type -> pio.plugin.v1.CloseSequenceRequest
+	38, // 43: pio.plugin.v1.Model.Forward:input_type -> pio.plugin.v1.ForwardRequest
+	40, // 44: pio.plugin.v1.Model.Embed:input_type -> pio.plugin.v1.EmbedRequest
+	42, // 45: pio.plugin.v1.Model.Tokenize:input_type -> pio.plugin.v1.TokenizeRequest
+	44, // 46: pio.plugin.v1.Model.Detokenize:input_type -> pio.plugin.v1.DetokenizeRequest
+	46, // 47: pio.plugin.v1.Model.Spell:input_type -> pio.plugin.v1.SpellRequest
+	48, // 48: pio.plugin.v1.Model.Render:input_type -> pio.plugin.v1.RenderRequest
+	50, // 49: pio.plugin.v1.Scheduler.Schedule:input_type -> pio.plugin.v1.ScheduleRequest
+	3,  // 50: pio.plugin.v1.Model.Describe:output_type -> pio.plugin.v1.DescribeResponse
+	6,  // 51: pio.plugin.v1.Model.Inspect:output_type -> pio.plugin.v1.InspectResponse
+	12, // 52: pio.plugin.v1.Model.Load:output_type -> pio.plugin.v1.LoadResponse
+	15, // 53: pio.plugin.v1.Model.Unload:output_type -> pio.plugin.v1.UnloadResponse
+	17, // 54: pio.plugin.v1.Model.Drain:output_type -> pio.plugin.v1.DrainResponse
+	25, // 55: pio.plugin.v1.Model.Generate:output_type -> pio.plugin.v1.GenerateResponse
+	33, // 56: pio.plugin.v1.Model.OpenSequence:output_type -> pio.plugin.v1.OpenSequenceResponse
+	35, // 57: pio.plugin.v1.Model.ForkSequence:output_type -> pio.plugin.v1.ForkSequenceResponse
+	37, // 58: pio.plugin.v1.Model.CloseSequence:output_type -> pio.plugin.v1.CloseSequenceResponse
+	39, // 59: pio.plugin.v1.Model.Forward:output_type -> pio.plugin.v1.ForwardResponse
+	41, // 60: pio.plugin.v1.Model.Embed:output_type -> pio.plugin.v1.EmbedResponse
+	43, // 61: pio.plugin.v1.Model.Tokenize:output_type -> pio.plugin.v1.TokenizeResponse
+	45, // 62: pio.plugin.v1.Model.Detokenize:output_type -> pio.plugin.v1.DetokenizeResponse
+	47, // 63: pio.plugin.v1.Model.Spell:output_type -> pio.plugin.v1.SpellResponse
+	49, // 64: pio.plugin.v1.Model.Render:output_type -> pio.plugin.v1.RenderResponse
+	55, // 65: pio.plugin.v1.Scheduler.Schedule:output_type -> pio.plugin.v1.ScheduleResponse
+	50, // [50:66] is the sub-list for method output_type
+	34, // [34:50] is the sub-list for method input_type
+	34, // [34:34] is the sub-list for extension type_name
+	34, // [34:34] is the sub-list for extension extendee
+	0,  // [0:34] is the sub-list for field type_name
 }
 
 func init() { file_plugin_proto_init() }
@@ -4263,13 +4485,20 @@ func file_plugin_proto_init() {
 		(*GenerateRequest_Tokens)(nil),
 		(*GenerateRequest_Chat)(nil),
 	}
-	file_plugin_proto_msgTypes[19].OneofWrappers = []any{}
-	file_plugin_proto_msgTypes[21].OneofWrappers = []any{
+	file_plugin_proto_msgTypes[17].OneofWrappers = []any{
+		(*Constraint_JsonSchema)(nil),
+		(*Constraint_JsonObject)(nil),
+		(*Constraint_Regex)(nil),
+		(*Constraint_Choices)(nil),
+		(*Constraint_Grammar)(nil),
+	}
+	file_plugin_proto_msgTypes[21].OneofWrappers = []any{}
+	file_plugin_proto_msgTypes[23].OneofWrappers = []any{
 		(*GenerateResponse_Start)(nil),
 		(*GenerateResponse_Token)(nil),
 		(*GenerateResponse_Finish)(nil),
 	}
-	file_plugin_proto_msgTypes[46].OneofWrappers = []any{
+	file_plugin_proto_msgTypes[48].OneofWrappers = []any{
 		(*ScheduleRequest_Budget)(nil),
 		(*ScheduleRequest_Move)(nil),
 		(*ScheduleRequest_Query)(nil),
@@ -4281,7 +4510,7 @@ func file_plugin_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_plugin_proto_rawDesc), len(file_plugin_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   56,
+			NumMessages:   58,
 			NumExtensions: 0,
 			NumServices:   2,
 		},

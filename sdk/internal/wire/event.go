@@ -14,7 +14,7 @@ func EventToPB(e sdk.Event) (*pb.GenerateResponse, error) {
 	switch {
 	case e.Start != nil && e.Token == nil && e.Finish == nil:
 		s := &pb.Start{Prompt: e.Start.Prompt, InReasoning: e.Start.InReasoning, ContextLength: int64(e.Start.ContextLength),
-			PromptLogprobs: each(e.Start.PromptLogprobs, logprobToPB)}
+			PromptLogprobs: each(e.Start.PromptLogprobs, logprobToPB), Constrained: e.Start.Constrained}
 		return &pb.GenerateResponse{Event: &pb.GenerateResponse_Start{Start: s}}, nil
 	case e.Token != nil && e.Start == nil && e.Finish == nil:
 		return &pb.GenerateResponse{Event: &pb.GenerateResponse_Token{Token: tokenToPB(e.Token)}}, nil
@@ -34,7 +34,7 @@ func Event(m *pb.GenerateResponse) (sdk.Event, error) {
 		c.ids("start.prompt", e.Start.GetPrompt())
 		c.count("start.context_length", e.Start.GetContextLength())
 		out.Start = &sdk.Start{Prompt: e.Start.GetPrompt(), InReasoning: e.Start.GetInReasoning(),
-			ContextLength: int(e.Start.GetContextLength()), PromptLogprobs: each(e.Start.GetPromptLogprobs(), logprob)}
+			ContextLength: int(e.Start.GetContextLength()), PromptLogprobs: each(e.Start.GetPromptLogprobs(), logprob), Constrained: e.Start.GetConstrained()}
 		if n := len(out.Start.PromptLogprobs); n != 0 && n != len(out.Start.Prompt) {
 			c.fail("start.prompt_logprobs", "has %d entries for %d ids", n, len(out.Start.Prompt))
 		}

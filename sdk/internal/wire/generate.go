@@ -23,6 +23,9 @@ func GenerateRequestToPB(r sdk.GenerateRequest) *pb.GenerateRequest {
 	case r.Tokens != nil:
 		m.Prompt = &pb.GenerateRequest_Tokens{Tokens: &pb.TokenIds{Ids: r.Tokens}}
 	}
+	if r.Constraint != nil {
+		m.Constraint = constraintToPB(r.Constraint)
+	}
 	if r.Resume != nil {
 		m.Resume = &pb.Resume{Prompt: r.Resume.Prompt, Generated: r.Resume.Generated, InReasoning: r.Resume.InReasoning}
 	}
@@ -52,10 +55,50 @@ func GenerateRequest(m *pb.GenerateRequest) (sdk.GenerateRequest, error) {
 	default:
 		c.fail("prompt", "is missing: one of text, tokens and chat must be set")
 	}
+	if m.GetConstraint() != nil {
+		r.Constraint = c.constraint(m.GetConstraint())
+	}
 	if m.GetResume() != nil {
 		r.Resume = c.resume(m.GetResume())
 	}
 	return r, c.error()
+}
+
+func constraintToPB(c *sdk.Constraint) *pb.Constraint {
+	m := &pb.Constraint{Strict: c.Strict}
+	switch {
+	case c.JSONSchema != nil:
+		m.Language = &pb.Constraint_JsonSchema{JsonSchema: c.JSONSchema}
+	case c.JSONObject:
+		m.Language = &pb.Constraint_JsonObject{JsonObject: true}
+	case c.Choices != nil:
+		m.Language = &pb.Constraint_Choices{Choices: &pb.Choices{Texts: c.Choices}}
+	case c.Grammar != "":
+		m.Language = &pb.Constraint_Grammar{Grammar: c.Grammar}
+	default:
+		m.Language = &pb.Constraint_Regex{Regex: c.Regex}
+	}
+	return m
+}
+
+func (c *checks) constraint(m *pb.Constraint) *sdk.Constraint {
+	out := &sdk.Constraint{Strict: m.GetStrict()}
+	switch l := m.GetLanguage().(type) {
+	case *pb.Constraint_JsonSchema:
+		out.JSONSchema = l.JsonSchema
+	case *pb.Constraint_JsonObject:
+		out.JSONObject = l.JsonObject
+	case *pb.Constraint_Regex:
+		out.Regex = l.Regex
+	case *pb.Constraint_Choices:
+		out.Choices = l.Choices.GetTexts()
+	case *pb.Constraint_Grammar:
+		out.Grammar = l.Grammar
+	}
+	if len(out.JSONSchema) == 0 && !out.JSONObject && out.Regex == "" && len(out.Choices) == 0 && out.Grammar == "" {
+		c.fail("constraint", "is empty: one of json_schema, json_object, regex, choices and grammar must be set")
+	}
+	return out
 }
 
 // notNil keeps an empty list of tokens different from no list.

@@ -219,6 +219,11 @@ func requests() *rapid.Generator[sdk.GenerateRequest] {
 				ToolChoice: words.Draw(t, "choice"), SingleCall: rapid.Bool().Draw(t, "single"),
 				Images: [][]byte{[]byte("\x89PNG"), {0, 1}}}
 		}
+		if rapid.Bool().Draw(t, "constrained") {
+			strict := rapid.Bool().Draw(t, "strict")
+			r.Constraint = rapid.SampledFrom([]*sdk.Constraint{{JSONSchema: []byte(`{"b": 1.0,"a":1}`), Strict: strict}, {JSONObject: true, Strict: strict},
+				{Regex: "a|b", Strict: strict}, {Choices: []string{"a", "b"}, Strict: strict}, {Grammar: `root ::= "a"`, Strict: strict}}).Draw(t, "constraint")
+		}
 		if rapid.Bool().Draw(t, "resume") {
 			r.Resume = &sdk.Resume{Prompt: append(ids.Draw(t, "seen"), 1), Generated: append(ids.Draw(t, "generated"), 2),
 				InReasoning: rapid.Bool().Draw(t, "reasoning")}
@@ -237,7 +242,7 @@ func toolCalls() *rapid.Generator[[]sdk.ToolCallDelta] {
 func events() *rapid.Generator[sdk.Event] {
 	start := draw(func(t *rapid.T) sdk.Event {
 		e := &sdk.Start{Prompt: append(ids.Draw(t, "prompt"), 1), InReasoning: rapid.Bool().Draw(t, "reasoning"),
-			ContextLength: counts.Draw(t, "context")}
+			ContextLength: counts.Draw(t, "context"), Constrained: rapid.Bool().Draw(t, "constrained")}
 		if rapid.Bool().Draw(t, "scored") {
 			for range e.Prompt {
 				e.PromptLogprobs = append(e.PromptLogprobs, sdk.TokenLogprob{Logprob: floats.Draw(t, "logprob"), Bytes: []byte{0xff},

@@ -14,7 +14,6 @@ const [question, answer] = ['What is the capital of Japan?', 'The capital of Jap
 const [weather, forecast] = ['What is the weather in Oslo?', 'It is 17 degrees in Oslo.'];
 const parameters = { type: 'object', properties: { city: { type: 'string' } }, required: ['city'] };
 const definition = { type: 'function', function: { name: 'get_weather', description: 'Current weather in a city', parameters } };
-const schemaMiss = 'structured output is not built: response_format is refused';
 const plain = { chat_template_kwargs: { enable_thinking: false } };
 
 const checks = [];
@@ -59,7 +58,7 @@ check('@ai-sdk/openai-compatible', 'reasoning effort', async () => {
   assert.deepEqual([got.text, got.reasoningText ?? ''], [answer, '']);
 });
 check('@ai-sdk/openai-compatible', 'object by schema', () =>
-  generateObject({ ...common, prompt: weather, schema: jsonSchema(parameters) }), schemaMiss);
+  generateObject({ ...common, prompt: weather, schema: jsonSchema(parameters) }));
 check('@ai-sdk/openai-compatible', 'embeddings', async () => {
   const got = await embedMany({ model: compatible.textEmbeddingModel('tiny'), values: ['Tokyo', 'Oslo'], maxRetries: 0 });
   assert.equal(got.embeddings.length, 2);
@@ -83,7 +82,7 @@ check('@langchain/openai', 'stream and tools', async () => {
   assert.equal((await model.invoke([new HumanMessage(weather), whole, result])).content, forecast);
 });
 check('@langchain/openai', 'structured output by json_schema', () =>
-  chain().withStructuredOutput(parameters, { name: 'get_weather', method: 'jsonSchema' }).invoke(weather), schemaMiss);
+  chain().withStructuredOutput(parameters, { name: 'get_weather', method: 'jsonSchema' }).invoke(weather));
 
 
 let missed = 0;

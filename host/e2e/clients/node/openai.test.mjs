@@ -232,7 +232,6 @@ test('errors', async () => {
     [{ top_p: 7 }, 400, null, 'top_p'],
     [{ n: 1000 }, 400, null, 'n'],
     [{ tool_choice: 'required' }, 400, null, 'tool_choice'],
-    [{ response_format: { type: 'json_object' } }, 400, null, 'response_format'],
     [{ messages: [{ role: 'user', content: 'What is the capital of Japan? '.repeat(1000) }] }, 400, 'context_length_exceeded', 'messages'],
   ]) {
     for (const streamed of [false, true]) {

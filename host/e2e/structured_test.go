@@ -1,0 +1,89 @@
+package e2e
+
+import (
+	"encoding/json"
+	"regexp"
+	"testing"
+
+	"github.com/inference-pio/inference-pio/sdk/grammar/schema"
+)
+
+const city = `{"type": "object", "properties": {"city": {"type": "string", "maxLength": 8}, "people": {"type": "integer", "minimum": 0, "maximum": 99},
+	"tags": {"type": "array", "items": {"enum": ["old", "new"]}, "maxItems": 2}}, "required": ["city", "people"], "additionalProperties": false}`
+
+// Every family's answers are held to a schema by the real plugin: whole, in streams, several at once, thinking first or not.
+func TestEveryFamilyHoldsAnswersToASchema(t *testing.T) {
+	s, err := schema.Compile([]byte(city), true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	format := object{"type": "json_schema", "json_schema": object{"name": "city", "strict": true, "schema": json.RawMessage(city)}}
+	for _, family := range families {
+		host := start(t, tinyOf(family, "tiny", small))
+		for _, extra := range []object{{"temperature": 0}, {"temperature": 1, "seed": 3, "stream": true, "logprobs": true}, {"temperature": 1, "seed": 4, "enable_thinking": false}} {
+			extra["response_format"], extra["max_tokens"] = format, 400
+			if family != "qwen3_0_6b" && family != "glm_4_7_flash" {
+				delete(extra, "enable_thinking")
+			}
+			got, err := host.complete("/v1/chat/completions", ask("What is the capital of Japan?", extra), nil)
+			if err != nil {
+				t.Fatalf("%s, %v: %v\n%s", family, extra, err, host.log)
+			}
+			if got.Finish == "length" { // a thought that did not end
+				continue
+			}
+			if err := s.Check([]byte(got.Text)); err != nil || got.Finish != "stop" {
+				t.Errorf("%s: %q ends with %s: %v", family, got.Text, got.Finish, err)
+			}
+		}
+		host.stop()
+	}
+}
+
+// Killed after any of some tokens, a held answer goes on with the same bytes.
+func TestAHeldAnswerSurvivesAKill(t *testing.T) {
+	for _, family := range []string{"qwen3_4b_instruct", "qwen3_coder_next"} {
+		model := func(keys ...string) string { return tinyOf(family, "tiny", append(keys, small)...) }
+		body := ask("What is the capital of Peru?", object{"temperature": 1, "seed": 11, "max_tokens": 200, "stream": true,
+			"response_format": object{"type": "json_schema", "json_schema": object{"name": "city", "strict": true, "schema": json.RawMessage(city)}}})
+		plain := start(t, model())
+		want, err := plain.complete("/v1/chat/completions", body, nil)
+		plain.stop()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i := range len(want.IDs) - 1 {
+			if i < 3 || i%7 == 0 {
+				killedAt(t, i, body, want, model(hold(i)))
+			}
+		}
+	}
+}
+
+func TestWhatHoldsAnAnswerIsToldWhereItIsWrong(t *testing.T) {
+	host := start(t, tinyOf("qwen3_4b_instruct", "tiny"))
+	for _, c := range []struct {
+		fields object
+		param  string
+		words  string
+	}{
+		{object{"guided_regex": "("}, "guided_regex", "missing"},
+		{object{"guided_grammar": "root ::= x"}, "guided_grammar", `line 1 of the grammar: there is no rule "x"`},
+		{object{"response_format": object{"type": "json_schema", "json_schema": object{"name": "a", "strict": true, "schema": object{"type": "array", "uniqueItems": true}}}}, "response_format", `#: "uniqueItems"`},
+	} {
+		status, body := host.post("/v1/chat/completions", ask("Hi", c.fields))
+		told, _ := body["error"].(map[string]any)
+		if message, _ := told["message"].(string); status != 400 || told["param"] != c.param || !regexp.MustCompile(regexp.QuoteMeta(c.words)).MatchString(message) {
+			t.Errorf("%v: %d %v", c.fields, status, body)
+		}
+	}
+	for _, c := range []struct {
+		fields object
+		want   string
+	}{{object{"guided_choice": []string{"Lima", "Oslo"}}, `Lima|Oslo`}, {object{"guided_regex": `[A-Z]{3}-\d{2}`}, `[A-Z]{3}-\d{2}`}, {object{"guided_grammar": `root ::= "(" ("a" | root) ")"`, "max_tokens": 400}, `\(+a?\)*`}} {
+		got, err := host.complete("/v1/chat/completions", ask("Say it", c.fields), nil)
+		if err != nil || !regexp.MustCompile(`^(?:`+c.want+`)$`).MatchString(got.Text) {
+			t.Errorf("%v: %q, %v", c.fields, got.Text, err)
+		}
+	}
+}

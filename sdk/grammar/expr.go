@@ -1,0 +1,81 @@
+// expr.go is what a language is made of.
+
+package grammar
+
+import "github.com/inference-pio/inference-pio/sdk/grammar/automaton"
+
+// Expr is a set of texts. It never changes once it is compiled.
+type Expr struct {
+	op          op
+	text        string
+	set         *automaton.Bytes
+	parts       []*Expr
+	least, most int
+	not         *names
+	ids         []int32
+	rule        *Rule
+}
+
+type op uint8
+
+const (
+	opLiteral op = iota
+	opRegular
+	opToken
+	opSeq
+	opAlt
+	opRepeat
+	opRule
+)
+
+// Rule is an expression with a name, which it may use itself.
+type Rule struct {
+	Name string
+	Body *Expr
+}
+
+// Literal is one text.
+func Literal(text string) *Expr {
+	if text == "" {
+		return Seq()
+	}
+	return &Expr{op: opLiteral, text: text}
+}
+
+// Regular is a regular set.
+func Regular(set *automaton.Bytes) *Expr { return &Expr{op: opRegular, set: set, most: -1} }
+
+// Counted is a regular set that counts characters (automaton.String), of which there are at least least and, if most is not below 0, at most most.
+func Counted(set *automaton.Bytes, least, most int) *Expr {
+	return &Expr{op: opRegular, set: set, least: least, most: most}
+}
+
+// Except is a set of JSON strings in which characters are spelled one way (automaton.Text.Quoted), without those that hold one of the names.
+func Except(set *automaton.Bytes, names ...string) *Expr {
+	return &Expr{op: opRegular, set: set, most: -1, not: newNames(names)}
+}
+
+// Token is one of the ids, as a token: nothing but itself spells it.
+func Token(ids ...int32) *Expr { return &Expr{op: opToken, ids: ids} }
+
+// Seq is its parts one after the other.
+func Seq(parts ...*Expr) *Expr { return &Expr{op: opSeq, parts: parts} }
+
+// Alt is any of its parts; without parts it is no text at all.
+func Alt(parts ...*Expr) *Expr {
+	if len(parts) == 1 {
+		return parts[0]
+	}
+	return &Expr{op: opAlt, parts: parts}
+}
+
+// Repeat is a part at least least times and, if most is not below 0, at most most times.
+func Repeat(part *Expr, least, most int) *Expr {
+	return &Expr{op: opRepeat, parts: []*Expr{part}, least: least, most: most}
+}
+
+// Optional is a part or nothing.
+func Optional(part *Expr) *Expr { return Alt(Seq(), part) }
+
+// Use is what a rule is.
+func (r *Rule) Use() *Expr { return &Expr{op: opRule, rule: r} }

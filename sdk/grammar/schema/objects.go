@@ -1,0 +1,306 @@
+// objects.go is objects: the keys that schemas name, in their order, then others.
+
+package schema
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/santhosh-tekuri/jsonschema/v6"
+
+	"github.com/inference-pio/inference-pio/sdk/grammar"
+	"github.com/inference-pio/inference-pio/sdk/grammar/automaton"
+)
+
+// object is what is known of the objects that satisfy a list.
+type object struct {
+	*compiler
+	flat        []*jsonschema.Schema
+	names       []string
+	required    map[string]bool
+	least, most int
+	extra       *grammar.Expr // a key that is not among the names, and its value; nil if there is none
+	rules       map[[2]int]*grammar.Rule
+}
+
+const (
+	maxNames = 2048
+	// maxPatterns bounds the patterns of one object's keys: each way to match some of them is looked at.
+	maxPatterns = 6
+)
+
+// object are the objects that satisfy all schemas.
+func (c *compiler) object(flat []*jsonschema.Schema) *grammar.Expr {
+	o := &object{compiler: c, flat: flat, required: map[string]bool{}, rules: map[[2]int]*grammar.Rule{}}
+	o.least, o.most = limits(flat, func(s *jsonschema.Schema) (*int, *int) { return s.MinProperties, s.MaxProperties })
+	o.collect()
+	o.report()
+	if len(o.names) > maxNames {
+		c.fail(tooLarge(path(flat[0]), "an object has more than %d names", maxNames))
+		return nothing()
+	}
+	if extra := o.extras(); !grammar.Empty(extra) {
+		o.extra = extra
+	}
+	if needed := o.least - len(o.required); needed > 1 && o.extra != nil {
+		for _, s := range flat {
+			if s.MinProperties != nil {
+				c.lose(s, "minProperties", "takes a memory of all names, as equal ones count once")
+			}
+		}
+	}
+	return grammar.Seq(grammar.Literal("{"), o.from(0, 0))
+}
+
+// collect finds the names, in the order of the text, and which are required.
+func (o *object) collect() {
+	seen := map[string]bool{}
+	add := func(name string) {
+		if !seen[name] {
+			seen[name] = true
+			o.names = append(o.names, name)
+		}
+	}
+	for _, s := range o.flat {
+		for _, name := range o.order(s) {
+			add(name)
+		}
+	}
+	for _, s := range o.flat {
+		for _, name := range s.Required {
+			add(name)
+			o.required[name] = true
+		}
+	}
+}
+
+// order are the keys of a schema's properties as its text has them.
+func (o *object) order(s *jsonschema.Schema) []string {
+	if pointer, ours := strings.CutPrefix(path(s), "#"); ours && o.doc != nil {
+		if v := o.doc.at(pointer).get("properties"); v != nil && len(v.keys) == len(s.Properties) {
+			return v.keys
+		}
+	}
+	names := make([]string, 0, len(s.Properties))
+	for name := range s.Properties {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	return names
+}
+
+func (o *object) report() {
+	for _, s := range o.flat {
+		if len(s.DependentRequired) > 0 {
+			o.lose(s, "dependentRequired", "cannot be held while an object is written")
+		}
+		if len(s.DependentSchemas) > 0 {
+			o.lose(s, "dependentSchemas", "cannot be held while an object is written")
+		}
+		if len(s.Dependencies) > 0 {
+			o.lose(s, "dependencies", "cannot be held while an object is written")
+		}
+		if u := s.UnevaluatedProperties; u != nil && (u.Bool == nil || !*u.Bool) {
+			o.lose(s, "unevaluatedProperties", "depends on what other keywords found valid")
+		}
+	}
+}
+
+// patterns are those of a schema's patternProperties, in a fixed order.
+func patterns(s *jsonschema.Schema) []*pattern {
+	var out []*pattern
+	for re := range s.PatternProperties {
+		if p, ok := re.(*pattern); ok {
+			out = append(out, p)
+		}
+	}
+	slices.SortFunc(out, func(a, b *pattern) int { return strings.Compare(a.source, b.source) })
+	return out
+}
+
+// at are the schemas of the value behind a key; matches says which patterns match the key.
+func (o *object) at(name string, named bool, matches func(*pattern) bool) []*jsonschema.Schema {
+	var out []*jsonschema.Schema
+	for _, s := range o.flat {
+		found := false
+		if p, ok := s.Properties[name]; ok && named {
+			out, found = append(out, p), true
+		}
+		for _, p := range patterns(s) {
+			if matches(p) {
+				out, found = append(out, s.PatternProperties[p]), true
+			}
+		}
+		if !found {
+			out = append(out, additional(s.AdditionalProperties)...)
+		}
+	}
+	return out
+}
+
+// value is what may stand behind a name of the list.
+func (o *object) named(name string) *grammar.Expr {
+	for _, s := range o.flat {
+		if s.PropertyNames != nil && s.PropertyNames.Validate(name) != nil {
+			return nothing()
+		}
+	}
+	return o.goal(o.at(name, true, func(p *pattern) bool { return p.MatchString(name) }))
+}
+
+// from is what may stand from the i-th name on, count members being written. Counts are kept apart only as far as they matter.
+func (o *object) from(i, count int) *grammar.Expr {
+	if top := max(o.least, o.most, 0); count > max(top, 1) {
+		count = max(top, 1)
+	}
+	key := [2]int{i, count}
+	if r, known := o.rules[key]; known {
+		return r.Use()
+	}
+	r := &grammar.Rule{Name: path(o.flat[0])}
+	o.rules[key] = r
+	if !o.spend(1) {
+		r.Body = nothing()
+		return r.Use()
+	}
+	if i == len(o.names) {
+		r.Body = o.end(count)
+		return r.Use()
+	}
+	var ways []*grammar.Expr
+	if o.most < 0 || count < o.most {
+		name := o.names[i]
+		ways = append(ways, grammar.Seq(o.comma(count), grammar.Literal(compact(name)+":"), space(), o.named(name), o.from(i+1, count+1)))
+	}
+	if !o.required[o.names[i]] {
+		ways = append(ways, o.from(i+1, count))
+	}
+	r.Body = grammar.Alt(ways...)
+	return r.Use()
+}
+
+func (o *object) comma(count int) *grammar.Expr {
+	if count == 0 {
+		return blank()
+	}
+	return grammar.Seq(grammar.Literal(","), blank())
+}
+
+// end is what may stand behind the names: other keys, and the bracket.
+func (o *object) end(count int) *grammar.Expr {
+	end := grammar.Seq(blank(), grammar.Literal("}"))
+	least, most := max(o.least-count, 0), -1
+	if o.most >= 0 {
+		most = max(o.most-count, 0)
+	}
+	switch {
+	case o.extra == nil && least > 0:
+		return nothing()
+	case o.extra == nil || most == 0:
+		return end
+	case count > 0:
+		return grammar.Seq(o.further(o.extra, least, most), end)
+	}
+	some := grammar.Seq(blank(), o.extra, o.further(o.extra, max(least-1, 0), max(most, 0)-1), end)
+	if least > 0 {
+		return some
+	}
+	return grammar.Alt(end, some)
+}
+
+// extras are the members whose keys are not among the names: for each way that patterns may match a key, the keys and what stands behind them.
+func (o *object) extras() *grammar.Expr {
+	keys := o.keys()
+	var all []*pattern
+	for _, s := range o.flat {
+		for _, p := range patterns(s) {
+			if slices.ContainsFunc(all, func(q *pattern) bool { return q.source == p.source }) {
+				continue
+			}
+			if p.set == nil || len(all) == maxPatterns {
+				why := "has too many patterns"
+				if p.set == nil {
+					why = "cannot be held: " + p.why.Error()
+				}
+				o.lose(s, "patternProperties", why)
+				return o.member(keys, o.goal(nil))
+			}
+			all = append(all, p)
+		}
+	}
+	var out []*grammar.Expr
+	for way := range 1 << len(all) {
+		set, matched := keys, map[string]bool{}
+		for i, p := range all {
+			if set == nil {
+				set = everyKey()
+			}
+			var err error
+			if way>>i&1 == 1 {
+				matched[p.source] = true
+				set, err = set.And(p.set)
+			} else {
+				set, err = set.Without(p.set)
+			}
+			if err != nil {
+				o.lose(o.flat[0], "patternProperties", "cannot be held: "+err.Error())
+				return o.member(keys, o.goal(nil))
+			}
+		}
+		if set != nil && set.Empty() {
+			continue
+		}
+		if list := o.ordered(o.at("", false, func(p *pattern) bool { return matched[p.source] })); list != nil {
+			out = append(out, o.member(set, o.goal(list)))
+		}
+	}
+	return grammar.Alt(out...)
+}
+
+// everyKey are all keys.
+func everyKey() *automaton.Text {
+	all, err := automaton.Length(0, -1)
+	if err != nil {
+		panic(err) // it has one state
+	}
+	return all
+}
+
+// keys are those that may stand beside the names; nil is any.
+func (o *object) keys() *automaton.Text {
+	var set *automaton.Text
+	for _, s := range o.flat {
+		if s.PropertyNames == nil || s.PropertyNames.Bool != nil && *s.PropertyNames.Bool {
+			continue
+		}
+		names, ok := o.compiler.names(s.PropertyNames)
+		if ok && set != nil {
+			var err error
+			names, err = set.And(names)
+			ok = err == nil
+		}
+		if !ok {
+			o.lose(s, "propertyNames", "cannot be held while a name is written")
+			continue
+		}
+		set = names
+	}
+	return set
+}
+
+// member is a key that is none of the names, and what stands behind it.
+func (o *object) member(keys *automaton.Text, behind *grammar.Expr) *grammar.Expr {
+	set := shared().key
+	if keys != nil {
+		var err error
+		if set, err = keys.Quoted(); err != nil {
+			o.lose(o.flat[0], "propertyNames", "cannot be held: "+err.Error())
+			set = shared().key
+		}
+	}
+	name := grammar.Except(set, o.names...)
+	if keys == nil && len(o.names) == 0 {
+		name = grammar.Regular(shared().text)
+	}
+	return grammar.Seq(name, grammar.Literal(":"), space(), behind)
+}

@@ -1,0 +1,243 @@
+// scalars.go is numbers and strings within their bounds.
+
+package schema
+
+import (
+	"fmt"
+	"math/big"
+	"strings"
+
+	"github.com/santhosh-tekuri/jsonschema/v6"
+
+	"github.com/inference-pio/inference-pio/sdk/grammar"
+	"github.com/inference-pio/inference-pio/sdk/grammar/automaton"
+)
+
+// part is a keyword's share of a set.
+type part struct {
+	schema  *jsonschema.Schema
+	keyword string
+	key     string // what it says, to know it again
+	make    func() (*automaton.Text, error)
+}
+
+// intersect joins parts. What would need too large an automaton is not held.
+func (c *compiler) intersect(parts []part) *automaton.Text {
+	var out *automaton.Text
+	for _, p := range parts {
+		set, err := p.make()
+		if err == nil && out != nil {
+			set, err = out.And(set)
+		}
+		if err != nil {
+			c.lose(p.schema, p.keyword, "cannot be held: "+err.Error())
+			continue
+		}
+		out = set
+	}
+	return out
+}
+
+// spelled is the automaton of parts, made once.
+func (c *compiler) spelled(kind string, parts []part, spell func(*automaton.Text) (*automaton.Bytes, error)) *automaton.Bytes {
+	key := kind
+	for _, p := range parts {
+		key += "\x00" + p.keyword + "\x00" + p.key
+	}
+	if b, known := c.sets[key]; known {
+		return b
+	}
+	if !c.spend(1 << 6) {
+		return nil
+	}
+	var b *automaton.Bytes
+	if set := c.intersect(parts); set != nil {
+		var err error
+		if b, err = spell(set); err != nil {
+			p := parts[len(parts)-1]
+			c.lose(p.schema, p.keyword, "cannot be held: "+err.Error())
+		}
+	}
+	c.sets[key] = b
+	return b
+}
+
+// number are the numbers that satisfy all schemas.
+func (c *compiler) number(flat []*jsonschema.Schema, whole bool) *grammar.Expr {
+	var parts []part
+	for _, s := range flat {
+		add := func(keyword string, bound *big.Rat, make func(*big.Rat) (*automaton.Text, error)) {
+			if bound != nil {
+				parts = append(parts, part{s, keyword, bound.String(), func() (*automaton.Text, error) { return make(bound) }})
+			}
+		}
+		add("minimum", s.Minimum, func(b *big.Rat) (*automaton.Text, error) { return automaton.AtLeast(b, false) })
+		add("exclusiveMinimum", s.ExclusiveMinimum, func(b *big.Rat) (*automaton.Text, error) { return automaton.AtLeast(b, true) })
+		add("maximum", s.Maximum, func(b *big.Rat) (*automaton.Text, error) { return automaton.AtMost(b, false) })
+		add("exclusiveMaximum", s.ExclusiveMaximum, func(b *big.Rat) (*automaton.Text, error) { return automaton.AtMost(b, true) })
+		add("multipleOf", s.MultipleOf, automaton.MultipleOf)
+	}
+	free := shared().number
+	if whole {
+		free = shared().integer
+	}
+	if len(parts) == 0 {
+		return grammar.Regular(free)
+	}
+	form := part{flat[0], "type", "number", automaton.Decimal}
+	if whole {
+		form = part{flat[0], "type", "integer", automaton.Integer}
+	}
+	parts = append(parts, form)
+	if b := c.spelled("number", parts, (*automaton.Text).Plain); b != nil {
+		return grammar.Regular(b)
+	}
+	return grammar.Regular(free)
+}
+
+// limits are the largest of the lower bounds and the smallest of the upper ones; -1 is none.
+func limits(flat []*jsonschema.Schema, of func(*jsonschema.Schema) (least, most *int)) (least, most int) {
+	most = -1
+	for _, s := range flat {
+		lower, upper := of(s)
+		if lower != nil {
+			least = max(least, *lower)
+		}
+		if upper != nil && (most < 0 || *upper < most) {
+			most = *upper
+		}
+	}
+	return min(least, maxCount), min(most, maxCount)
+}
+
+// maxCount is as far as is counted.
+const maxCount = 1 << 30
+
+// text are the strings that satisfy all schemas.
+func (c *compiler) text(flat []*jsonschema.Schema) *grammar.Expr {
+	least, most := limits(flat, func(s *jsonschema.Schema) (*int, *int) { return s.MinLength, s.MaxLength })
+	parts := c.contents(flat)
+	if len(parts) == 0 && least == 0 && most < 0 {
+		return grammar.Regular(shared().text)
+	}
+	if len(parts) == 0 {
+		return grammar.Counted(shared().text, least, most)
+	}
+	if b := c.spelled("text", c.withLength(flat, parts, least, most), (*automaton.Text).Quoted); b != nil {
+		return grammar.Regular(b)
+	}
+	return grammar.Counted(shared().text, least, most)
+}
+
+func (c *compiler) withLength(flat []*jsonschema.Schema, parts []part, least, most int) []part {
+	if least == 0 && most < 0 {
+		return parts
+	}
+	at, keyword := flat[0], "maxLength"
+	for _, s := range flat {
+		if s.MaxLength != nil || s.MinLength != nil {
+			at = s
+		}
+	}
+	if at.MaxLength == nil {
+		keyword = "minLength"
+	}
+	return append(parts, part{at, keyword, fmt.Sprint(least, most), func() (*automaton.Text, error) { return automaton.Length(least, most) }})
+}
+
+// contents are the patterns and formats.
+func (c *compiler) contents(flat []*jsonschema.Schema) []part {
+	var parts []part
+	for _, s := range flat {
+		if p, ok := s.Pattern.(*pattern); ok {
+			parts = append(parts, part{s, "pattern", p.source, func() (*automaton.Text, error) { return p.set, p.why }})
+		}
+		if name := c.format(s); name != "" {
+			all, known := formats[name]
+			for i, form := range all {
+				parts = append(parts, part{s, "format", fmt.Sprint(name, i), func() (*automaton.Text, error) { return automaton.Match(form) }})
+			}
+			if !known {
+				c.ignore(s, "format", fmt.Sprintf("%.40q is not known here and says nothing", name))
+			}
+		}
+	}
+	return parts
+}
+
+// format is the name of a schema's format, whether the library knows it or not.
+func (c *compiler) format(s *jsonschema.Schema) string {
+	if pointer, ours := strings.CutPrefix(path(s), "#"); ours && c.doc != nil && (s.Ref == nil || s.DraftVersion >= 2019) {
+		if f := c.doc.at(pointer).get("format"); f != nil {
+			name, _ := f.scalar.(string)
+			return name
+		}
+	}
+	return ""
+}
+
+// names are the strings among the values that satisfy a schema, as keys must; false if that is not known.
+func (c *compiler) names(s *jsonschema.Schema) (*automaton.Text, bool) {
+	out, err := automaton.Words()
+	if err != nil || s.Bool != nil && !*s.Bool {
+		return out, err == nil
+	}
+	for _, flat := range c.flatten([]*jsonschema.Schema{s}) {
+		set, ok := c.nameSet(flat)
+		if !ok {
+			return nil, false
+		}
+		if out, err = out.Or(set); err != nil {
+			return nil, false
+		}
+	}
+	return out, true
+}
+
+func (c *compiler) nameSet(flat []*jsonschema.Schema) (*automaton.Text, bool) {
+	for _, s := range flat {
+		if s.Enum == nil && s.Const == nil {
+			continue
+		}
+		var values []any
+		if s.Enum != nil {
+			values = s.Enum.Values
+		} else {
+			values = []any{*s.Const}
+		}
+		var words []string
+		for _, v := range values {
+			word, ok := v.(string)
+			valid := ok
+			for _, t := range flat {
+				valid = valid && t.Validate(v) == nil
+			}
+			if valid {
+				words = append(words, word)
+			}
+		}
+		set, err := automaton.Words(words...)
+		return set, err == nil
+	}
+	for _, s := range flat {
+		if s.Not != nil || s.If != nil {
+			return nil, false
+		}
+	}
+	if !kinds(flat)["string"] {
+		set, err := automaton.Words()
+		return set, err == nil
+	}
+	least, most := limits(flat, func(s *jsonschema.Schema) (*int, *int) { return s.MinLength, s.MaxLength })
+	length, err := automaton.Length(least, most)
+	for _, p := range c.contents(flat) {
+		var set *automaton.Text
+		if err == nil {
+			set, err = p.make()
+		}
+		if err == nil {
+			length, err = length.And(set)
+		}
+	}
+	return length, err == nil
+}

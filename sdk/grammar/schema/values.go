@@ -1,0 +1,242 @@
+// values.go is the values that satisfy a list of schemas without choices: constants, or one kind of value after the other.
+
+package schema
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+
+	"github.com/santhosh-tekuri/jsonschema/v6"
+
+	"github.com/inference-pio/inference-pio/sdk/grammar"
+	"github.com/inference-pio/inference-pio/sdk/grammar/automaton"
+)
+
+// joined are the values that satisfy every schema of a list; choices were made.
+func (c *compiler) joined(flat []*jsonschema.Schema) *grammar.Expr {
+	for _, s := range flat {
+		if s.Enum != nil || s.Const != nil {
+			return c.constants(s, flat)
+		}
+	}
+	c.reportAny(flat)
+	allowed := kinds(flat)
+	var out []*grammar.Expr
+	if allowed["null"] {
+		out = append(out, grammar.Literal("null"))
+	}
+	if allowed["boolean"] {
+		out = append(out, grammar.Literal("true"), grammar.Literal("false"))
+	}
+	if allowed["number"] || allowed["integer"] {
+		out = append(out, c.number(flat, !allowed["number"]))
+	}
+	if allowed["string"] {
+		out = append(out, c.text(flat))
+	}
+	if allowed["array"] {
+		out = append(out, c.array(flat))
+	}
+	if allowed["object"] {
+		out = append(out, c.object(flat))
+	}
+	return grammar.Alt(out...)
+}
+
+// reportAny notes what is not held of any kind of value.
+func (c *compiler) reportAny(flat []*jsonschema.Schema) {
+	for _, s := range flat {
+		if s.Not != nil && (s.Not.Bool == nil || *s.Not.Bool) {
+			c.lose(s, "not", "cannot be held while a value is written")
+		}
+		if s.If != nil && (s.Then != nil || s.Else != nil) {
+			c.lose(s, "if", "cannot be held while a value is written")
+		}
+	}
+}
+
+// kinds are the types that all of the schemas allow. An integer is a number.
+func kinds(flat []*jsonschema.Schema) map[string]bool {
+	all := map[string]bool{"null": true, "boolean": true, "number": true, "integer": true, "string": true, "array": true, "object": true}
+	for _, s := range flat {
+		if s.Types == nil {
+			continue
+		}
+		types := s.Types.ToStrings()
+		for kind := range all {
+			if !slices.Contains(types, kind) && (kind != "integer" || !slices.Contains(types, "number")) {
+				delete(all, kind)
+			}
+		}
+	}
+	return all
+}
+
+// ---- constants
+
+// constants are those of s that the whole list has as valid; the library says which, so that no keyword is left out.
+func (c *compiler) constants(s *jsonschema.Schema, flat []*jsonschema.Schema) *grammar.Expr {
+	values := []any{}
+	if s.Const != nil {
+		values = append(values, *s.Const)
+	} else {
+		values = s.Enum.Values
+	}
+	var out []*grammar.Expr
+	var words []string
+	for i, v := range values {
+		if !c.spend(len(flat)) {
+			return nothing()
+		}
+		if slices.ContainsFunc(flat, func(s *jsonschema.Schema) bool { return s.Validate(v) != nil }) {
+			continue
+		}
+		if word, ok := v.(string); ok {
+			words = append(words, word)
+			continue
+		}
+		out = append(out, constant(c.written(s, i, v)))
+	}
+	if len(words) > 0 {
+		out = append(out, c.words(s, words))
+	}
+	return grammar.Alt(out...)
+}
+
+// written is a constant as the schema's text has it.
+func (c *compiler) written(s *jsonschema.Schema, i int, v any) *value {
+	at := "/const"
+	if s.Const == nil {
+		at = "/enum/" + strconv.Itoa(i)
+	}
+	if pointer, ours := strings.CutPrefix(path(s), "#"); ours {
+		if found := c.doc.at(pointer + at); found != nil {
+			return found
+		}
+	}
+	found, err := parse([]byte(compact(v)))
+	if err != nil {
+		c.fail(err)
+		return &value{}
+	}
+	return found
+}
+
+// constant is one value; only white space is free.
+func constant(v *value) *grammar.Expr {
+	open, end := "[", "]"
+	switch v.kind {
+	case 0:
+		return grammar.Literal(compact(v.scalar))
+	case '{':
+		open, end = "{", "}"
+	}
+	if len(v.items) == 0 {
+		return grammar.Literal(open + end)
+	}
+	parts := []*grammar.Expr{grammar.Literal(open), blank()}
+	for i, item := range v.items {
+		if i > 0 {
+			parts = append(parts, grammar.Literal(","), blank())
+		}
+		if v.kind == '{' {
+			parts = append(parts, grammar.Literal(compact(v.keys[i])+":"), space())
+		}
+		parts = append(parts, constant(item))
+	}
+	return grammar.Seq(append(parts, blank(), grammar.Literal(end))...)
+}
+
+// words are strings: one automaton for many of them.
+func (c *compiler) words(s *jsonschema.Schema, words []string) *grammar.Expr {
+	if len(words) > 4 {
+		if set, err := automaton.Words(words...); err == nil {
+			if quoted, err := set.Quoted(); err == nil {
+				return grammar.Regular(quoted)
+			}
+		}
+	}
+	var out []*grammar.Expr
+	for _, w := range words {
+		out = append(out, grammar.Literal(compact(w)))
+	}
+	return grammar.Alt(out...)
+}
+
+// ---- white space
+
+// maxIndent bounds what follows a new line.
+const (
+	maxIndent = 64
+	maxTabs   = 16
+)
+
+// shared are the automata that all schemas use, so that a vocabulary knows them.
+var shared = sync.OnceValue(func() (s struct{ blank, space, text, key, integer, number *automaton.Bytes }) {
+	s.blank = plain(automaton.Match(fmt.Sprintf(`( |\n( {0,%d}|\t{0,%d}))?`, maxIndent, maxTabs)))
+	s.space = plain(automaton.Match(` ?`))
+	s.integer = plain(automaton.Integer())
+	s.number = plain(automaton.Number())
+	text, err := automaton.String()
+	if err != nil {
+		panic(err)
+	}
+	s.text = text
+	if s.key, err = everyKey().Quoted(); err != nil {
+		panic(err)
+	}
+	return s
+})
+
+// plain is of constants, which cannot fail.
+func plain(set *automaton.Text, err error) *automaton.Bytes {
+	if err != nil {
+		panic(err)
+	}
+	b, err := set.Plain()
+	if err != nil {
+		panic(err)
+	}
+	return b
+}
+
+func blank() *grammar.Expr { return grammar.Regular(shared().blank) }
+func space() *grammar.Expr { return grammar.Regular(shared().space) }
+
+// ---- any value
+
+// Object are all JSON objects.
+func Object() *grammar.Expr {
+	c := newCompiler(nil, false)
+	return c.anyObject()
+}
+
+func (c *compiler) anything() *grammar.Expr {
+	s := shared()
+	return grammar.Alt(grammar.Literal("null"), grammar.Literal("true"), grammar.Literal("false"), grammar.Regular(s.number), grammar.Regular(s.text),
+		c.list("[", "]", c.goal(nil), 0, -1), c.anyObject())
+}
+
+func (c *compiler) anyObject() *grammar.Expr {
+	return c.list("{", "}", grammar.Seq(grammar.Regular(shared().text), grammar.Literal(":"), space(), c.goal(nil)), 0, -1)
+}
+
+// list is items of one kind between brackets.
+func (c *compiler) list(open, end string, item *grammar.Expr, least, most int) *grammar.Expr {
+	some := grammar.Seq(blank(), item, c.further(item, max(least-1, 0), max(most, 0)-1), blank(), grammar.Literal(end))
+	switch {
+	case most == 0:
+		return grammar.Seq(grammar.Literal(open), blank(), grammar.Literal(end))
+	case least > 0:
+		return grammar.Seq(grammar.Literal(open), some)
+	}
+	return grammar.Seq(grammar.Literal(open), grammar.Alt(grammar.Seq(blank(), grammar.Literal(end)), some))
+}
+
+// further is items behind another.
+func (c *compiler) further(item *grammar.Expr, least, most int) *grammar.Expr {
+	return grammar.Repeat(grammar.Seq(grammar.Literal(","), blank(), item), least, most)
+}
