@@ -37,6 +37,25 @@ func (f *finder) find(l leaf) cuda.Matrix {
 	return cuda.Matrix{}
 }
 
+// coded is a leaf's view if its numbers are to be made of codes. What is wrong with it is noted by find.
+func (f *finder) coded(l leaf) (weights.View, bool) {
+	v, ok := f.src.Get(l.name, l.weight.Shape)
+	if !ok || v.Coded == nil || !v.Known || cuda.Plain(v.DType) == nil || len(v.Shape) == 0 || !slices.Equal(v.Shape, l.weight.Shape) {
+		return v, false
+	}
+	f.used[l.name] = true
+	return v, true
+}
+
+// codedMatrix is a matrix that has sizes and no data yet.
+func codedMatrix(shape []int) cuda.Matrix {
+	rows, last := 1, len(shape)-1
+	for _, n := range shape[:last] {
+		rows *= n
+	}
+	return cuda.Matrix{Rows: rows, Cols: shape[last]}
+}
+
 // scaled joins a matrix with the scales of its blocks.
 func (f *finder) scaled(name string, v weights.View) cuda.Matrix {
 	rows, cols := f.block[0], f.block[1]

@@ -65,6 +65,9 @@ var halves = func() *[1 << 16]float32 {
 	return &t
 }()
 
+// Half is a number in half precision.
+func Half(b []byte) float32 { return half(b) }
+
 func half(b []byte) float32 { return halves[binary.LittleEndian.Uint16(b)] }
 
 // Types with 4 bits keep element j in the low and j+16 in the high half of byte j.

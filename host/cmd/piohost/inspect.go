@@ -19,7 +19,7 @@ func newPluginInspect(g *global) *cobra.Command {
 		Short: "Show what a plugin says of itself, and of a checkpoint",
 		Args:  takes(1, 1),
 	}
-	model := cmd.Flags().String("model", "", "a checkpoint's folder")
+	model := cmd.Flags().String("model", "", "a checkpoint's folder, or a GGUF file")
 	quantize := cmd.Flags().String("quantize", "", "as in models.toml: what its weights are quantised to")
 	asJSON := jsonFlag(cmd.Flags())
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
@@ -49,7 +49,7 @@ func (g *global) inspect(ctx context.Context, bin, model, quantize string) (insp
 	if model == "" {
 		return document, nil
 	}
-	req := sdk.InspectRequest{Path: model, Quantize: quantize, Numerics: config.DefaultNumerics(quantize)}
+	req := sdk.InspectRequest{Path: model, Quantize: quantize, Numerics: config.DefaultNumerics(quantize, model)}
 	inspection, err := p.Client().Inspect(ctx, req)
 	if err != nil {
 		return inspectDocument{}, err
