@@ -75,13 +75,11 @@ func Bind(model any, src weights.Source, o BindOptions) (*Bound, error) {
 		}
 		if forms[i] != nil && src.Names() == nil { // it would be invented, whole, to be quantised later
 			files[i] = cuda.Matrix{Rows: l.weight.Shape[0], Cols: l.weight.Shape[1]}
-		} else if v, ok := f.coded(l); ok {
-			if forms[i] == nil && o.Quantise == "" && o.Coded != nil {
-				forms[i] = formOf(l, o.Coded(v.Format))
-			}
-			files[i], coded[i], forms[i] = codedMatrix(v.Shape), v.Coded, cmp.Or(forms[i], cuda.Plain(v.DType))
-		} else {
-			files[i] = f.find(l)
+			continue
+		}
+		var v weights.View
+		if files[i], v = f.find(l); v.Coded != nil {
+			coded[i], forms[i] = v.Coded, o.formOfCodes(l, v, forms[i])
 		}
 	}
 	f.findExtra(o.Ignore)
@@ -99,6 +97,14 @@ func Bind(model any, src weights.Source, o BindOptions) (*Bound, error) {
 	}
 	slices.SortStableFunc(b.Layers, func(x, y *cuda.Module) int { return x.Layer - y.Layer })
 	return b, nil
+}
+
+// formOfCodes is what codes are made into; quantised is the form that all weights are to have, nil for none.
+func (o BindOptions) formOfCodes(l leaf, v weights.View, quantised *cuda.Layout) *cuda.Layout {
+	if o.Quantise == "" && o.Coded != nil {
+		quantised = formOf(l, o.Coded(v.Format))
+	}
+	return cmp.Or(quantised, cuda.Plain(v.DType))
 }
 
 // Outline lists a model's modules and counts its parameters without any data: Modules have ids, but no weights.

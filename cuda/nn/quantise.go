@@ -61,7 +61,7 @@ func (u unquantised) read() (cuda.Matrix, error) {
 		return u.file, nil
 	}
 	f := finder{src: u.from, block: u.block, used: map[string]bool{}}
-	m := f.find(u.leaf)
+	m, _ := f.find(u.leaf)
 	if f.report.any() {
 		return m, &f.report
 	}

@@ -14,6 +14,7 @@ import (
 type Element struct {
 	Name          string
 	Values, Bytes int
+	Read          bool // numbers are made of it
 }
 
 // Numbers of element types that are plain numbers.
@@ -24,13 +25,13 @@ const (
 )
 
 var elements = map[uint32]Element{
-	TypeF32: {"F32", 1, 4}, TypeF16: {"F16", 1, 2}, TypeBF16: {"BF16", 1, 2}, 28: {"F64", 1, 8},
-	24: {"I8", 1, 1}, 25: {"I16", 1, 2}, 26: {"I32", 1, 4}, 27: {"I64", 1, 8},
-	2: {"Q4_0", 32, 18}, 3: {"Q4_1", 32, 20}, 6: {"Q5_0", 32, 22}, 7: {"Q5_1", 32, 24}, 8: {"Q8_0", 32, 34}, 9: {"Q8_1", 32, 40},
-	10: {"Q2_K", 256, 84}, 11: {"Q3_K", 256, 110}, 12: {"Q4_K", 256, 144}, 13: {"Q5_K", 256, 176}, 14: {"Q6_K", 256, 210}, 15: {"Q8_K", 256, 292},
-	16: {"IQ2_XXS", 256, 66}, 17: {"IQ2_XS", 256, 74}, 18: {"IQ3_XXS", 256, 98}, 19: {"IQ1_S", 256, 50}, 20: {"IQ4_NL", 32, 18}, 21: {"IQ3_S", 256, 110},
-	22: {"IQ2_S", 256, 82}, 23: {"IQ4_XS", 256, 136}, 29: {"IQ1_M", 256, 56}, 34: {"TQ1_0", 256, 54}, 35: {"TQ2_0", 256, 66},
-	39: {"MXFP4", 32, 17}, 40: {"NVFP4", 64, 36}, 41: {"Q1_0", 128, 18},
+	TypeF32: {"F32", 1, 4, true}, TypeF16: {"F16", 1, 2, true}, TypeBF16: {"BF16", 1, 2, true}, 28: {"F64", 1, 8, false},
+	24: {"I8", 1, 1, false}, 25: {"I16", 1, 2, false}, 26: {"I32", 1, 4, false}, 27: {"I64", 1, 8, false},
+	2: {"Q4_0", 32, 18, true}, 3: {"Q4_1", 32, 20, true}, 6: {"Q5_0", 32, 22, true}, 7: {"Q5_1", 32, 24, true}, 8: {"Q8_0", 32, 34, true}, 9: {"Q8_1", 32, 40, false},
+	10: {"Q2_K", 256, 84, true}, 11: {"Q3_K", 256, 110, true}, 12: {"Q4_K", 256, 144, true}, 13: {"Q5_K", 256, 176, true}, 14: {"Q6_K", 256, 210, true}, 15: {"Q8_K", 256, 292, false},
+	16: {"IQ2_XXS", 256, 66, false}, 17: {"IQ2_XS", 256, 74, false}, 18: {"IQ3_XXS", 256, 98, false}, 19: {"IQ1_S", 256, 50, false}, 20: {"IQ4_NL", 32, 18, true}, 21: {"IQ3_S", 256, 110, false},
+	22: {"IQ2_S", 256, 82, false}, 23: {"IQ4_XS", 256, 136, true}, 29: {"IQ1_M", 256, 56, false}, 34: {"TQ1_0", 256, 54, false}, 35: {"TQ2_0", 256, 66, false},
+	39: {"MXFP4", 32, 17, true}, 40: {"NVFP4", 64, 36, true}, 41: {"Q1_0", 128, 18, false},
 }
 
 // ElementOf is the type of a number, false for one that is not known.

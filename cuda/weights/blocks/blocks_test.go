@@ -53,8 +53,15 @@ func TestEveryBlockIsTheReferences(t *testing.T) {
 	}
 }
 
-// The sizes are those that the container counts with.
+// The sizes are those that the container counts with, and what it calls read is read.
 func TestSizesAreTheContainers(t *testing.T) {
+	for number := range uint32(64) {
+		e, _ := gguf.ElementOf(number)
+		plain := number == gguf.TypeF32 || number == gguf.TypeF16 || number == gguf.TypeBF16
+		if e.Read != (plain || Of(number) != nil) {
+			t.Errorf("%s is read: %v, says the container", e.Name, e.Read)
+		}
+	}
 	for number, f := range formats {
 		if e, ok := gguf.ElementOf(number); !ok || e.Name != f.Name || e.Values != f.Values || e.Bytes != f.Bytes {
 			t.Errorf("%s: %d values in %d bytes; the container says %+v", f.Name, f.Values, f.Bytes, e)
