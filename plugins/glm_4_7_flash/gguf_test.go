@@ -38,3 +38,5 @@ func TestGatingThatIsNotTold(t *testing.T) {
 		}
 	}
 }
+
+func FuzzGGUF(f *testing.F) { plugin.FuzzFile(f) }

@@ -29,6 +29,14 @@ func ggufConfig(k *hfgguf.Keys) hfgguf.Config {
 	return c
 }
 
+// ggufWindow is the shape of a convolution, which newer files have without the dimension of one.
+func ggufWindow(s []int) []int {
+	if len(s) != 2 {
+		return s
+	}
+	return []int{s[0], 1, s[1]}
+}
+
 // ggufLayers are the kinds of the layers: newer files list them, older ones have the interval, or nothing where it is four.
 func ggufLayers(k *hfgguf.Keys) []string {
 	listed, interval := k.Ints("attention.recurrent_layers"), max(1, k.IntOr("full_attention_interval", 4))
@@ -58,7 +66,7 @@ func ggufRules(k *hfgguf.Keys) hfgguf.Rules {
 		"blk.N.attn_gate.weight":           hfgguf.As(at + "linear_attn.in_proj_z.weight"),
 		"blk.N.ssm_in.weight":              hfgguf.As(at + "linear_attn.in_proj_qkvz.weight"),
 		"blk.N.ssm_ba.weight":              hfgguf.As(at + "linear_attn.in_proj_ba.weight"),
-		"blk.N.ssm_conv1d.weight":          hfgguf.Shaped(at+"linear_attn.conv1d.weight", func(s []int) []int { return []int{s[0], 1, s[len(s)-1]} }),
+		"blk.N.ssm_conv1d.weight":          hfgguf.Shaped(at+"linear_attn.conv1d.weight", ggufWindow),
 		"blk.N.ssm_a":                      hfgguf.Each(at+"linear_attn.A_log", func(x float32) float32 { return float32(math.Log(-float64(x))) }),
 		"blk.N.ssm_dt.bias":                hfgguf.As(at + "linear_attn.dt_bias"),
 		"blk.N.ssm_norm.weight":            hfgguf.As(at + "linear_attn.norm.weight"),

@@ -71,3 +71,5 @@ func TestOldAndNewSpellings(t *testing.T) {
 		}
 	}
 }
+
+func FuzzGGUF(f *testing.F) { plugin.FuzzFile(f) }

@@ -31,3 +31,5 @@ func TestInGGUF(t *testing.T) {
 	}
 	t.Log(how)
 }
+
+func FuzzGGUF(f *testing.F) { plugin.FuzzFile(f) }

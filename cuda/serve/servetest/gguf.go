@@ -1,9 +1,15 @@
 package servetest
 
 import (
+	"os"
+	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 
+	"github.com/inference-pio/inference-pio/cuda/nn"
+	"github.com/inference-pio/inference-pio/cuda/nn/nntest"
+	"github.com/inference-pio/inference-pio/cuda/serve"
 	"github.com/inference-pio/inference-pio/sdk"
 	"github.com/inference-pio/inference-pio/sdk/conformance"
 	"github.com/inference-pio/inference-pio/sdk/plan"
@@ -49,6 +55,46 @@ func (p Plugin) Vocabulary(t *testing.T) {
 			t.Errorf("%s: the prompt is %q, the reference's %q; %v", c.title(), prompt, c.Rendered, err)
 		}
 	}
+}
+
+// FuzzFile reads any bytes as a GGUF file: what is accepted opens a model, or is refused, and whatever its tensors are said to be can be asked for.
+func (p Plugin) FuzzFile(f *testing.F) {
+	files, err := filepath.Glob("testdata/gguf/[!t]*.gguf")
+	if err != nil || len(files) == 0 {
+		f.Fatal("no files to begin with", err)
+	}
+	path := filepath.Join(f.TempDir(), "m.gguf")
+	for _, file := range files {
+		data := nntest.Read(f, file)
+		if name := filepath.Base(file); strings.HasPrefix(name, "mmproj") { // a tower, to stand beside whatever is read
+			if err := os.WriteFile(filepath.Join(filepath.Dir(path), name), data, 0o600); err != nil {
+				f.Fatal(err)
+			}
+			continue
+		}
+		f.Add(data)
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		if err := os.WriteFile(path, data, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		m, err := p.Family.GGUF.Open(path)
+		if err != nil {
+			return
+		}
+		defer m.Checkpoint.Close()
+		for _, name := range m.Source.Names() {
+			v, _ := m.Source.Get(name, nil)
+			if cols := slices.Concat([]int{1}, v.Shape)[len(v.Shape)]; v.Coded != nil && cols > 0 && cols < 1<<16 && !slices.Contains(v.Shape, 0) {
+				v.Coded.Widen(make([]float32, cols), 0)
+			}
+		}
+		model, err := p.Family.Open(m.Config, serve.OpenOptions{Layers: 1, Has: func(string) bool { return true }})
+		if err != nil {
+			return
+		}
+		_, _ = nn.Bind(model, m.Source, nn.BindOptions{Prefix: "model.", Ignore: model.IgnoreTensor, Coded: nn.Repack})
+	})
 }
 
 // InFile serves a GGUF file that was made of a checkpoint, whose weights it has in other types: it passes the kit that every plugin must,
