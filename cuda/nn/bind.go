@@ -4,6 +4,7 @@
 package nn
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -22,6 +23,9 @@ type BindOptions struct {
 	FP8Block [2]int // rows and columns of the blocks that F8_E4M3 weights are scaled by; zero is 128 x 128
 
 	Quantise string // cuda.Q8 or cuda.Q4: see quantise.go; "" keeps every weight as the file has it
+	// Coded is the same for weights that the file has as codes of a format, where Quantise is "": see Repack. nil, and "", widen them to their
+	// source's type.
+	Coded func(format string) string
 }
 
 // Bound is a model whose weights have data.
@@ -39,6 +43,8 @@ type Bound struct {
 // outside the prefix. A *cuda.Weight is a leaf and must have its shape; one that stands in two places (a tied head) is
 // bound under the first. A nil leaf must be tagged `weight:"bias,optional"`: the model has none. What is tagged `weight:"gate,keep"` is not
 // quantised.
+//
+// A weight that its file has as codes has no data until Quantise makes it, be it in a plain type.
 //
 // A matrix in F8_E4M3 has the scales of its blocks beside it, under its own name with _scale_inv behind; both are one weight.
 //
@@ -60,7 +66,7 @@ func Bind(model any, src weights.Source, o BindOptions) (*Bound, error) {
 	if err != nil {
 		return nil, err
 	}
-	files := make([]cuda.Matrix, len(leaves))
+	files, coded := make([]cuda.Matrix, len(leaves)), make([]weights.Coded, len(leaves))
 	for i, l := range leaves {
 		if o.Stop != nil {
 			if err := o.Stop(); err != nil {
@@ -69,8 +75,11 @@ func Bind(model any, src weights.Source, o BindOptions) (*Bound, error) {
 		}
 		if forms[i] != nil && src.Names() == nil { // it would be invented, whole, to be quantised later
 			files[i] = cuda.Matrix{Rows: l.weight.Shape[0], Cols: l.weight.Shape[1]}
-		} else {
-			files[i] = f.find(l)
+			continue
+		}
+		var v weights.View
+		if files[i], v = f.find(l); v.Coded != nil {
+			coded[i], forms[i] = v.Coded, o.formOfCodes(l, v, forms[i])
 		}
 	}
 	f.findExtra(o.Ignore)
@@ -82,12 +91,20 @@ func Bind(model any, src weights.Source, o BindOptions) (*Bound, error) {
 		l.weight.Bind(l.name, b.module(l.path), files[i])
 		b.Parameters += l.elements()
 		if forms[i] != nil {
-			b.later = append(b.later, unquantised{leaf: l, file: files[i], from: src, block: f.block})
+			b.later = append(b.later, unquantised{leaf: l, file: files[i], coded: coded[i], from: src, block: f.block})
 			l.weight.Quantise(forms[i])
 		}
 	}
 	slices.SortStableFunc(b.Layers, func(x, y *cuda.Module) int { return x.Layer - y.Layer })
 	return b, nil
+}
+
+// formOfCodes is what codes are made into; quantised is the form that all weights are to have, nil for none.
+func (o BindOptions) formOfCodes(l leaf, v weights.View, quantised *cuda.Layout) *cuda.Layout {
+	if o.Quantise == "" && o.Coded != nil {
+		quantised = formOf(l, o.Coded(v.Format))
+	}
+	return cmp.Or(quantised, cuda.Plain(v.DType))
 }
 
 // Outline lists a model's modules and counts its parameters without any data: Modules have ids, but no weights.

@@ -19,15 +19,24 @@ type finder struct {
 	report BindError
 }
 
-// find gives a leaf's data, or notes why there is none.
-func (f *finder) find(l leaf) cuda.Matrix {
+// find gives a leaf's data, or notes why there is none. Of a leaf whose numbers are to be made of codes it gives the sizes, and the view that
+// makes them.
+func (f *finder) find(l leaf) (cuda.Matrix, weights.View) {
 	v, ok := f.get(l.name, l.weight.Shape)
-	if !ok {
-		return cuda.Matrix{}
+	if ok && v.Coded != nil && v.Known && cuda.Plain(v.DType) != nil && len(v.Shape) > 0 {
+		return codedMatrix(v.Shape), v
 	}
+	if !ok {
+		return cuda.Matrix{}, weights.View{}
+	}
+	return f.plain(l, v), weights.View{}
+}
+
+// plain gives the data of a view that has numbers.
+func (f *finder) plain(l leaf, v weights.View) cuda.Matrix {
 	layout := cuda.Plain(v.DType)
 	switch {
-	case !v.Known:
+	case !v.Known || v.Coded != nil:
 	case v.DType == cuda.F8E4M3 && len(v.Shape) == 2:
 		return f.scaled(l.name, v)
 	case v.DType == cuda.F32 || v.DType == cuda.F16 || v.DType == cuda.BF16:
@@ -35,6 +44,15 @@ func (f *finder) find(l leaf) cuda.Matrix {
 	}
 	f.report.Types = append(f.report.Types, l.name+" is "+v.Format)
 	return cuda.Matrix{}
+}
+
+// codedMatrix is a matrix that has sizes and no data yet.
+func codedMatrix(shape []int) cuda.Matrix {
+	rows, last := 1, len(shape)-1
+	for _, n := range shape[:last] {
+		rows *= n
+	}
+	return cuda.Matrix{Rows: rows, Cols: shape[last]}
 }
 
 // scaled joins a matrix with the scales of its blocks.

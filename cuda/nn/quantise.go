@@ -25,7 +25,7 @@ func formOf(l leaf, quantise string) *cuda.Layout {
 		quantise = cuda.Q8
 	}
 	form, shape := cuda.Quantised(quantise), l.weight.Shape
-	if l.keep || len(shape) != 2 || 4*form.DeviceBytes(shape[0], shape[1]) > 3*cuda.Plain(cuda.BF16).DeviceBytes(shape[0], shape[1]) {
+	if form == nil || l.keep || len(shape) != 2 || 4*form.DeviceBytes(shape[0], shape[1]) > 3*cuda.Plain(cuda.BF16).DeviceBytes(shape[0], shape[1]) {
 		return nil
 	}
 	return form
@@ -49,7 +49,8 @@ func formsOf(leaves []leaf, quantise string) ([]*cuda.Layout, error) {
 // unquantised is a weight whose data is still to be made.
 type unquantised struct {
 	leaf
-	file  cuda.Matrix    // without a layout: from invents it when it is asked
+	file  cuda.Matrix    // without a layout: coded has the numbers, or from invents it when it is asked
+	coded weights.Coded  // nil: file or from has them
 	from  weights.Source // of names of its own
 	block [2]int         // of scales, rows and columns
 }
@@ -60,7 +61,7 @@ func (u unquantised) read() (cuda.Matrix, error) {
 		return u.file, nil
 	}
 	f := finder{src: u.from, block: u.block, used: map[string]bool{}}
-	m := f.find(u.leaf)
+	m, _ := f.find(u.leaf)
 	if f.report.any() {
 		return m, &f.report
 	}
@@ -79,9 +80,11 @@ func (b *Bound) QuantisedBytes() (n int64) {
 type Quantiser struct {
 	Device cuda.Device // whose memory they take and who computes: one that works on the memory of this process
 
-	Stop func() error            // asked before each piece, whose error ends it; nil never does
-	Read func(piece cuda.Matrix) // told of what will not be read again; nil: nobody wants to know
-	Done func(bytes int64)       // told what is made so far; nil: nobody wants to know
+	Stop func() error      // asked before each piece, whose error ends it; nil never does
+	Read func(file []byte) // told of what will not be read again; nil: nobody wants to know
+	Done func(bytes int64) // told what is made so far; nil: nobody wants to know
+
+	wide []float32 // a piece of what was codes
 }
 
 // pieceBytes is what is read of a matrix before the next look at Stop: some 10 ms of work.
@@ -139,15 +142,17 @@ func bytesOf(list []unquantised) (n int64) {
 }
 
 // make makes one weight at an offset of a piece of memory, piece by piece. done is what was made before it.
-func (z Quantiser) make(q cuda.Queue, u unquantised, mem cuda.Memory, offset, done int64) error {
-	src, err := u.read()
-	if err != nil {
-		return err
-	}
+func (z *Quantiser) make(q cuda.Queue, u unquantised, mem cuda.Memory, offset, done int64) error {
 	to := u.weight.File()
 	dst, err := to.Layout.Lay(z.Device, mem, offset, to.Rows, to.Cols)
 	if err != nil {
 		return err
+	}
+	src := cuda.Matrix{Rows: to.Rows, Cols: to.Cols, Layout: cuda.Plain(cuda.F32)}
+	if u.coded == nil {
+		if src, err = u.read(); err != nil {
+			return err
+		}
 	}
 	rows := pieceRows(dst, src)
 	for from := 0; from < dst.Rows; from += rows {
@@ -157,7 +162,12 @@ func (z Quantiser) make(q cuda.Queue, u unquantised, mem cuda.Memory, offset, do
 			}
 		}
 		end := min(from+rows, dst.Rows)
-		if err := z.piece(q, dst, src, from, end); err != nil {
+		if u.coded != nil {
+			err = z.widen(q, dst, u.coded, from, end)
+		} else {
+			err = z.piece(q, dst, src, from, end)
+		}
+		if err != nil {
 			return err
 		}
 		if z.Done != nil {
@@ -176,7 +186,7 @@ func pieceRows(dst, src cuda.Matrix) int {
 }
 
 // piece makes some rows.
-func (z Quantiser) piece(q cuda.Queue, dst, src cuda.Matrix, from, to int) error {
+func (z *Quantiser) piece(q cuda.Queue, dst, src cuda.Matrix, from, to int) error {
 	dst, err := dst.Slice(from, to)
 	if err != nil {
 		return err
@@ -189,7 +199,9 @@ func (z Quantiser) piece(q cuda.Queue, dst, src cuda.Matrix, from, to int) error
 		return err
 	}
 	if z.Read != nil {
-		z.Read(src)
+		for i := range src.Layout.Planes {
+			z.Read(src.Plane(i).Raw())
+		}
 	}
 	return nil
 }

@@ -106,17 +106,21 @@ func TestQuantise(t *testing.T) {
 	for _, dtype := range []cuda.DType{cuda.BF16, cuda.F16, cuda.F32, cuda.F8E4M3} {
 		m, b := bindWide(t, dtype)
 		c := cpu.New(2)
-		want, read, elements, done := b.QuantisedBytes(), 0, 0, int64(0)
+		want, read, all, done := b.QuantisedBytes(), int64(0), int64(0), int64(0)
 		for _, u := range b.later {
-			elements += u.weight.Len()
+			src, err := u.read()
+			if err != nil {
+				t.Fatal(err)
+			}
+			all += src.Bytes()
 		}
 		made, err := b.Quantise(Quantiser{Device: c, Stop: func() error { return nil },
-			Read: func(piece cuda.Matrix) { read += piece.Rows * piece.Cols }, Done: func(n int64) { done = n }})
+			Read: func(file []byte) { read += int64(len(file)) }, Done: func(n int64) { done = n }})
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got := c.Usage().For[cuda.ForWeights]; got != want || done != want || read != elements {
-			t.Errorf("%s: %d bytes are taken and %d told of %d; %d of %d elements were read", dtype, got, done, want, read, elements)
+		if got := c.Usage().For[cuda.ForWeights]; got != want || done != want || read != all {
+			t.Errorf("%s: %d bytes are taken and %d told of %d; %d of %d bytes were read", dtype, got, done, want, read, all)
 		}
 		near(t, fmt.Sprint(dtype), c, m.Layers[0].Q.W, b.later[1])
 		for _, mem := range made {

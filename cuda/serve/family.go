@@ -7,6 +7,7 @@ import (
 	"github.com/inference-pio/inference-pio/cuda"
 	"github.com/inference-pio/inference-pio/cuda/cpu"
 	"github.com/inference-pio/inference-pio/cuda/far"
+	"github.com/inference-pio/inference-pio/cuda/hfgguf"
 	"github.com/inference-pio/inference-pio/cuda/nn"
 	"github.com/inference-pio/inference-pio/cuda/weights"
 )
@@ -19,6 +20,8 @@ type Family struct {
 	// Open reads config.json and returns the model with its shapes and without weights. An error is about the file: it
 	// names the key and what is expected.
 	Open func(config []byte, o OpenOptions) (Model, error)
+	// GGUF is how GGUF files have the architecture; nil: they are not read.
+	GGUF *hfgguf.Architecture
 	// Far is what a test has its far devices of; nil is a machine where they run at once.
 	Far func(c *cpu.Device) *far.Machine
 }

@@ -104,7 +104,7 @@ func (i *instance) charge(fit plan.Fit, dir string) error {
 	if err := i.cpu.Take(fit.Weights-i.bound.QuantisedBytes(), cuda.ForWeights); err != nil {
 		return err
 	}
-	return i.cpu.Take(processBytes(dir), cuda.ForScratch)
+	return i.cpu.Take(i.processBytes(dir), cuda.ForScratch)
 }
 
 // openDevices makes the devices of a request; the CPU comes first whether it is named or not.

@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/inference-pio/inference-pio/cuda"
+	"github.com/inference-pio/inference-pio/cuda/hfgguf"
 	"github.com/inference-pio/inference-pio/cuda/nn"
 	"github.com/inference-pio/inference-pio/cuda/weights"
 	"github.com/inference-pio/inference-pio/internal/regular"
@@ -32,6 +33,7 @@ type opened struct {
 	close    func() error
 
 	checkpoint *weights.Checkpoint // nil if the weights are invented
+	head       int64               // bytes of the header of a GGUF file, which has the tokenizer; 0: it is a folder
 }
 
 // misfit says that a checkpoint is of another family: not an error to Inspect.
@@ -46,6 +48,37 @@ func readSettings(dir, name string) ([]byte, error) {
 		return nil, sdk.Errorf(sdk.ReasonCheckpoint, "%w", err)
 	}
 	return text, nil
+}
+
+// belongs says whether a checkpoint is of the family: a *misfit is one that is not.
+func (f Family) belongs(path string) error {
+	if !regular.IsGGUF(path) {
+		_, err := f.readConfig(path)
+		return err
+	}
+	file, err := f.openGGUF(path)
+	if err != nil {
+		return err
+	}
+	return file.Checkpoint.Close()
+}
+
+// openGGUF maps a GGUF file of the family.
+func (f Family) openGGUF(path string) (*hfgguf.Model, error) {
+	if f.GGUF == nil {
+		return nil, &misfit{fmt.Sprintf("%s: %s does not read GGUF files", path, f.Name)}
+	}
+	file, err := f.GGUF.Open(path)
+	var other *hfgguf.ErrOther
+	switch {
+	case errors.As(err, &other):
+		return nil, &misfit{fmt.Sprintf("%v; %s runs %s", other, f.Name, strings.Join(f.Architectures, ", "))}
+	case errors.Is(err, fs.ErrNotExist):
+		return nil, sdk.Errorf(sdk.ReasonNotFound, "%w", err)
+	case err != nil:
+		return nil, sdk.Errorf(sdk.ReasonCheckpoint, "%w", err)
+	}
+	return file, nil
 }
 
 // readConfig reads config.json and checks that the family runs it.
@@ -72,21 +105,34 @@ func (f Family) readConfig(dir string) ([]byte, error) {
 	return text, nil
 }
 
-// describe opens the model of a checkpoint whose tensors are known, without binding them.
-func (f Family) describe(req sdk.InspectRequest, config []byte, src weights.Source) (Model, error) {
+// describe opens the model of a checkpoint whose tensors are known, without binding them. preprocessor is what a GGUF file says of pictures.
+func (f Family) describe(req sdk.InspectRequest, config, preprocessor []byte, src weights.Source) (Model, error) {
 	m, err := f.Open(config, OpenOptions{Layers: req.Layers, Has: tensorsOf(src)})
 	if err != nil {
-		return nil, sdk.Errorf(sdk.ReasonCheckpoint, "%s: %w", filepath.Join(req.Path, "config.json"), err)
+		return nil, sdk.Errorf(sdk.ReasonCheckpoint, "%s: %w", configOf(req.Path), err)
 	}
 	if s, ok := m.(Seer); ok {
-		if err := readPreprocessor(s, req.Path); err != nil {
-			return nil, err
+		if preprocessor != nil {
+			err = s.ReadPreprocessor(preprocessor)
+		} else {
+			err = readPreprocessor(s, req.Path)
+		}
+		if err != nil {
+			return nil, sdk.Errorf(sdk.ReasonCheckpoint, "%s: %w", req.Path, err)
 		}
 	}
 	if c := m.Shape().Context; req.Context > c {
 		return nil, sdk.Errorf(sdk.ReasonInvalid, "a context of %d positions was asked for; the checkpoint has %d: set context to at most that, or leave it out", req.Context, c)
 	}
 	return m, nil
+}
+
+// configOf is where a checkpoint's config is.
+func configOf(path string) string {
+	if regular.IsGGUF(path) {
+		return path
+	}
+	return filepath.Join(path, "config.json")
 }
 
 // readPreprocessor gives a model that sees what its checkpoint says of pictures, if it says anything.
@@ -120,12 +166,13 @@ var numerics = []sdk.Numerics{sdk.NumericsExact, sdk.NumericsFast}
 // quantised are the forms that weights are quantised to.
 var quantised = []string{cuda.Q8, cuda.Q4}
 
-// numericsOf is the mode that was asked for. Whoever quantises and says nothing of it wants speed more than the last bits.
+// numericsOf is the mode that was asked for. Whoever quantises, or takes weights that somebody has quantised, and says nothing of it wants
+// speed more than the last bits.
 func numericsOf(req sdk.InspectRequest) sdk.Numerics {
 	switch {
 	case req.Numerics != "":
 		return req.Numerics
-	case req.Quantize != "":
+	case req.Quantize != "" || regular.IsGGUF(req.Path):
 		return sdk.NumericsFast
 	}
 	return sdk.NumericsExact
@@ -168,25 +215,17 @@ func (f Family) openWith(ctx context.Context, req sdk.InspectRequest, invent fun
 	if err := supported(req); err != nil {
 		return nil, err
 	}
-	config, err := f.readConfig(req.Path)
+	o := &opened{numerics: numericsOf(req), quantise: req.Quantize}
+	config, preprocessor, err := o.openFiles(f, req, invent)
 	if err != nil {
 		return nil, err
-	}
-	o := &opened{numerics: numericsOf(req), quantise: req.Quantize}
-	if req.Weights == "dummy" {
-		o.source, o.close = invent()
-	} else {
-		if o.checkpoint, err = weights.Open(req.Path); err != nil {
-			return nil, sdk.Errorf(sdk.ReasonCheckpoint, "%w", err)
-		}
-		o.source, o.close = o.checkpoint, o.checkpoint.Close
 	}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, o.close())
 		}
 	}()
-	if o.model, err = f.describe(req, config, o.source); err != nil {
+	if o.model, err = f.describe(req, config, preprocessor, o.source); err != nil {
 		return nil, err
 	}
 	o.shape = o.model.Shape()
@@ -198,7 +237,7 @@ func (f Family) openWith(ctx context.Context, req sdk.InspectRequest, invent fun
 		ignore = func(name string) bool { return o.model.IgnoreTensor(name) || beyond(name, req.Layers) }
 	}
 	o.bound, err = nn.Bind(o.model, o.source,
-		nn.BindOptions{Prefix: "model.", Ignore: ignore, Stop: ctx.Err, FP8Block: scaleBlock(o.model), Quantise: o.quantise})
+		nn.BindOptions{Prefix: "model.", Ignore: ignore, Stop: ctx.Err, FP8Block: scaleBlock(o.model), Quantise: o.quantise, Coded: nn.Repack})
 	if ctx.Err() != nil {
 		return nil, ctx.Err()
 	}
@@ -206,6 +245,34 @@ func (f Family) openWith(ctx context.Context, req sdk.InspectRequest, invent fun
 		return nil, sdk.Errorf(sdk.ReasonCheckpoint, "%s: %w", req.Path, err)
 	}
 	return o, nil
+}
+
+// openFiles reads the config and maps the weights, or takes invented ones.
+func (o *opened) openFiles(f Family, req sdk.InspectRequest, invent func() (weights.Source, func() error)) (config, preprocessor []byte, err error) {
+	if regular.IsGGUF(req.Path) {
+		file, err := f.openGGUF(req.Path)
+		if err != nil {
+			return nil, nil, err
+		}
+		o.head, config, preprocessor = file.Head.Data, file.Config, file.Preprocessor
+		o.source, o.checkpoint, o.close = file.Source, file.Checkpoint, file.Checkpoint.Close
+	} else if config, err = f.readConfig(req.Path); err != nil {
+		return nil, nil, err
+	}
+	switch {
+	case req.Weights == "dummy":
+		if o.close != nil {
+			err = o.close()
+		}
+		o.checkpoint = nil
+		o.source, o.close = invent()
+	case o.checkpoint == nil:
+		if o.checkpoint, err = weights.Open(req.Path); err != nil {
+			return nil, nil, sdk.Errorf(sdk.ReasonCheckpoint, "%w", err)
+		}
+		o.source, o.close = o.checkpoint, o.checkpoint.Close
+	}
+	return config, preprocessor, err
 }
 
 // scaleBlock is the block of 8-bit weights that one factor is for, {} if the model does not say.

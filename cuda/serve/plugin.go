@@ -11,6 +11,7 @@ import (
 
 	"github.com/inference-pio/inference-pio/cuda"
 	"github.com/inference-pio/inference-pio/cuda/cpu"
+	"github.com/inference-pio/inference-pio/internal/regular"
 	"github.com/inference-pio/inference-pio/sdk"
 	"github.com/inference-pio/inference-pio/sdk/engine"
 	"github.com/inference-pio/inference-pio/sdk/serve"
@@ -79,7 +80,7 @@ func (p *plugin) Inspect(ctx context.Context, req sdk.InspectRequest) (sdk.Inspe
 }
 
 func (p *plugin) Load(ctx context.Context, req sdk.LoadRequest, progress func(sdk.Progress)) (sdk.LayerTable, error) {
-	_, err := p.family.readConfig(req.Path)
+	err := p.family.belongs(req.Path)
 	var other *misfit
 	if errors.As(err, &other) {
 		err = sdk.Errorf(sdk.ReasonCheckpoint, "%w", err)
@@ -108,9 +109,17 @@ func (p *plugin) Load(ctx context.Context, req sdk.LoadRequest, progress func(sd
 func openWords(ctx context.Context, req sdk.InspectRequest) (*text.Model, error) {
 	words, err := text.Open(ctx, req.Path)
 	if err == nil && !words.HasTokenizer() && req.Weights != "dummy" {
-		return nil, sdk.Errorf(sdk.ReasonCheckpoint, "%s: there is no tokenizer.json; download it from where the weights come from", req.Path)
+		return nil, sdk.Errorf(sdk.ReasonCheckpoint, "%s: there is no tokenizer%s; download it from where the weights come from", req.Path, inFile(req.Path))
 	}
 	return words, err
+}
+
+// inFile is the end of a tokenizer's file name, where it is a file.
+func inFile(path string) string {
+	if regular.IsGGUF(path) {
+		return " in it"
+	}
+	return ".json"
 }
 
 func (p *plugin) Unload(context.Context) error {

@@ -3,7 +3,6 @@ package serve
 import (
 	"context"
 
-	"github.com/inference-pio/inference-pio/cuda"
 	"github.com/inference-pio/inference-pio/cuda/nn"
 	"github.com/inference-pio/inference-pio/sdk"
 )
@@ -35,11 +34,8 @@ func (i *instance) quantiseAll(ctx context.Context, progress func(sdk.Progress))
 }
 
 // readWhole gives back pages of the file that nobody will read again.
-func (i *instance) readWhole(piece cuda.Matrix) {
-	if i.checkpoint == nil {
-		return
-	}
-	for n := range piece.Layout.Planes {
-		i.checkpoint.Discard(piece.Plane(n))
+func (i *instance) readWhole(file []byte) {
+	if i.checkpoint != nil {
+		i.checkpoint.Discard(file)
 	}
 }

@@ -128,7 +128,7 @@ func (o *opened) taking(req sdk.InspectRequest, t sdk.LayerTable) (sdk.LayerTabl
 	if stateful(o.model) {
 		t.Snapshots = l.snapshots()
 	}
-	t.ScratchBytes = z.Total() + processBytes(req.Path)
+	t.ScratchBytes = z.Total() + o.processBytes(req.Path)
 	for _, c := range o.caches() {
 		t.ScratchBytes += int64(len(c.Paged)+len(c.Fixed)) * stateAlign
 	}
@@ -144,8 +144,8 @@ func (o *opened) taking(req sdk.InspectRequest, t sdk.LayerTable) (sdk.LayerTabl
 }
 
 // processBytes is what the process of a checkpoint takes besides tensors.
-func processBytes(dir string) int64 {
-	n := int64(runtimeBytes)
+func (o *opened) processBytes(dir string) int64 {
+	n := runtimeBytes + tokenizerTimes*o.head
 	if info, err := os.Stat(filepath.Join(dir, "tokenizer.json")); err == nil {
 		n += tokenizerTimes * info.Size()
 	}

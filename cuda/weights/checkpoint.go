@@ -15,7 +15,6 @@ import (
 	"time"
 	"unsafe"
 
-	"github.com/inference-pio/inference-pio/cuda"
 	"github.com/inference-pio/inference-pio/internal/regular"
 	"golang.org/x/sys/unix"
 )
@@ -37,8 +36,8 @@ type Checkpoint struct {
 type mapped struct {
 	path   string
 	file   *os.File // what is mapped, whatever the path names by now
-	header Header
-	data   []byte // the whole file
+	header Header   // of a safetensors file
+	data   []byte   // the whole file
 	size   int64
 	mtime  time.Time
 	guard  guard
@@ -97,7 +96,9 @@ func files(dir string) (paths []string, index map[string]string, err error) {
 	index, err = readIndex(filepath.Join(dir, indexFile))
 	if errors.Is(err, fs.ErrNotExist) {
 		also := "; is the download complete?"
-		if other := regular.OtherWeights(dir); other != "" {
+		if other := regular.OtherWeights(dir); regular.IsGGUF(other) {
+			also = fmt.Sprintf(", only %s; name that file itself", other)
+		} else if other != "" {
 			also = fmt.Sprintf(", only %s, which is not read; download the model's safetensors or convert it to them", other)
 		}
 		return nil, nil, fmt.Errorf("checkpoint %s: holds neither %s nor %s%s", dir, singleFile, indexFile, also)
@@ -132,11 +133,25 @@ func open(paths []string) (*Checkpoint, error) {
 	return c, nil
 }
 
-func mapFile(path string) (_ *mapped, err error) {
+func mapFile(path string) (*mapped, error) {
 	f, _, err := regular.Open(path)
 	if err != nil {
 		return nil, err
 	}
+	var h Header
+	m, err := mapOpen(f, path, func(size int64) (err error) {
+		h, err = readHeader(f, path, size)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	m.header = h
+	return m, nil
+}
+
+// mapOpen maps an open file, which is closed with the mapping, once its header is read.
+func mapOpen(f *os.File, path string, header func(size int64) error) (_ *mapped, err error) {
 	defer func() {
 		if err != nil {
 			f.Close()
@@ -147,7 +162,7 @@ func mapFile(path string) (_ *mapped, err error) {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
 	m := &mapped{path: path, file: f, size: info.Size(), mtime: info.ModTime()}
-	if m.header, err = readHeader(f, path, m.size); err != nil {
+	if err = header(m.size); err != nil {
 		return nil, err
 	}
 	if m.data, err = unix.Mmap(int(f.Fd()), 0, int(m.size), unix.PROT_READ, unix.MAP_SHARED); err != nil {
@@ -257,14 +272,14 @@ func (c *Checkpoint) Identity() string {
 }
 
 // Discard gives back the memory that a piece of the mapping has, if it is one. Whoever reads it again has it from the file.
-func (c *Checkpoint) Discard(piece cuda.Tensor) {
-	at, page := uintptr(piece.Pointer()), uintptr(unix.Getpagesize())
+func (c *Checkpoint) Discard(piece []byte) {
+	at, page := uintptr(unsafe.Pointer(unsafe.SliceData(piece))), uintptr(unix.Getpagesize())
 	for _, m := range c.files {
 		first := uintptr(unsafe.Pointer(unsafe.SliceData(m.data)))
-		if at < first || at-first+uintptr(piece.Bytes()) > uintptr(len(m.data)) {
+		if at < first || at-first+uintptr(len(piece)) > uintptr(len(m.data)) {
 			continue
 		}
-		from, to := (at-first)&^(page-1), at-first+uintptr(piece.Bytes())
+		from, to := (at-first)&^(page-1), at-first+uintptr(len(piece))
 		_ = unix.Madvise(m.data[from:to], unix.MADV_DONTNEED) // the memory is the kernel's to give back later, too
 	}
 }

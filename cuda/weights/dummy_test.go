@@ -160,7 +160,7 @@ func TestInventedWeightsAreDummysOutsideTheHeap(t *testing.T) {
 			if !bytes.Equal(got.Data, want.Data) || got.Format != want.Format || got.DType != dtype && name != "norm" {
 				t.Errorf("%v: %s is %d bytes of %s, not the %d of %s", dtype, name, len(got.Data), got.Format, len(want.Data), want.Format)
 			}
-			if at := uintptr(unsafe.Pointer(unsafe.SliceData(got.Data))); at%64 != 0 {
+			if at := uintptr(unsafe.Pointer(unsafe.SliceData(got.Data))); len(got.Data) > 0 && at%64 != 0 {
 				t.Errorf("%v: %s lies at %#x", dtype, name, at)
 			}
 		}

@@ -21,10 +21,20 @@ type Source interface {
 // View is one tensor in its file's memory: row-major, little-endian, read-only. It is valid until its source is closed.
 type View struct {
 	Format string     // the element type in the file's own word: "BF16", "I64"
-	DType  cuda.DType // the same for the tensor library; meaningful only if Known
-	Known  bool       // the tensor library has this element type
+	DType  cuda.DType // the same for the tensor library, or what Coded is kept as; meaningful only if Known
+	Known  bool       // the tensor library has this element type, or Coded makes numbers of it
 	Shape  []int
-	Data   []byte // aligned to the size of an element
+	Data   []byte // aligned to the size of an element; nil if Coded makes them
+	Coded  Coded  // nil: Data has them
+}
+
+// Coded makes the numbers of a tensor that its file has as codes with factors. A row is what lies along the last dimension. It is safe for
+// concurrent use.
+type Coded interface {
+	// Widen writes whole rows, from one on, as many as there is room for.
+	Widen(to []float32, row int)
+	// File is the part of the file that rows from..to-1 are made of, nil where that is not one part.
+	File(from, to int) []byte
 }
 
 // format describes an element type of safetensors.

@@ -39,7 +39,7 @@ func Folder(path string) error {
 	if _, err := os.Lstat(filepath.Join(path, "config.json")); !errors.Is(err, fs.ErrNotExist) {
 		return nil // what is wrong with it is told when it is read
 	}
-	names, err := list(path)
+	names, err := List(path)
 	if err != nil {
 		return err
 	}
@@ -49,7 +49,9 @@ func Folder(path string) error {
 	if cached := slices.IndexFunc(names, func(name string) bool { return strings.HasPrefix(name, "models--") }); cached >= 0 {
 		return fmt.Errorf("%s: is the cache of many models; name one of them, such as %s", path, filepath.Join(path, names[cached]))
 	}
-	if other := OtherWeights(path); other != "" {
+	if other := OtherWeights(path); IsGGUF(other) {
+		return fmt.Errorf("%s: holds %s and no config.json; name the file itself, %s", path, other, filepath.Join(path, other))
+	} else if other != "" {
 		return fmt.Errorf("%s: holds %s and no config.json; %s", path, other, published)
 	}
 	return absentError(path + ": there is no config.json; " + published)
@@ -64,8 +66,6 @@ func (e absentError) Is(target error) bool { return target == fs.ErrNotExist }
 // byName says what a file that is named in place of its folder is.
 func byName(path string) string {
 	switch strings.ToLower(filepath.Ext(path)) {
-	case ".gguf":
-		return "a GGUF file, which is not read"
 	case ".bin", ".pt", ".pth":
 		return "a PyTorch file, which is not read"
 	case ".safetensors", ".json":
@@ -83,7 +83,7 @@ func Snapshot(dir string) (path string, ok bool) {
 	if path, ok = mainRevision(dir); ok {
 		return path, true
 	}
-	names, err := list(filepath.Join(dir, "snapshots"))
+	names, err := List(filepath.Join(dir, "snapshots"))
 	if err != nil || len(names) != 1 {
 		return "", false
 	}
@@ -92,7 +92,7 @@ func Snapshot(dir string) (path string, ok bool) {
 
 // OtherWeights names a file in a folder that holds weights in a form that is not read, "" if there is none.
 func OtherWeights(dir string) string {
-	names, _ := list(dir)
+	names, _ := List(dir)
 	for _, name := range names {
 		switch strings.ToLower(filepath.Ext(name)) {
 		case ".gguf", ".bin", ".pt", ".pth", ".h5", ".msgpack", ".onnx":
@@ -102,7 +102,8 @@ func OtherWeights(dir string) string {
 	return ""
 }
 
-func list(dir string) ([]string, error) {
+// List is the names in a folder, sorted; of a very large one not all.
+func List(dir string) ([]string, error) {
 	d, err := os.OpenFile(dir, flags, 0)
 	if err != nil {
 		return nil, fmt.Errorf("%s: cannot be opened: %w", dir, reason(err))
@@ -134,7 +135,7 @@ func revision(dir string) string {
 		return path
 	}
 	snapshots := filepath.Join(dir, "snapshots")
-	if names, _ := list(snapshots); len(names) > 0 {
+	if names, _ := List(snapshots); len(names) > 0 {
 		return filepath.Join(snapshots, names[0])
 	}
 	return filepath.Join(snapshots, "REVISION")

@@ -36,11 +36,11 @@ func disguise(head []byte, dir string) string {
 		return "is a web page that was saved in place of the file; download it again, with an access token if the model needs one"
 	case safetensors:
 	case bytes.HasPrefix(head, []byte("GGUF")):
-		return "is a GGUF file; " + published
+		return "is a GGUF file; give it a name that ends in .gguf"
 	case bytes.HasPrefix(head, []byte("PK\x03\x04")), bytes.HasPrefix(head, []byte("\x80\x02")):
 		return "is a PyTorch file (a pickle); " + published
 	}
 	return ""
 }
 
-const published = "a checkpoint is the folder that Hugging Face publishes, with config.json, tokenizer.json and *.safetensors"
+const published = "a checkpoint is the folder that Hugging Face publishes, with config.json, tokenizer.json and *.safetensors, or a .gguf file"

@@ -40,7 +40,10 @@ func kind(mode fs.FileMode) string {
 
 // Open opens a file for reading and returns its size. That it is absent is fs.ErrNotExist; a link to nothing is not: whoever
 // may do without a file would do without one that was meant to be there.
-func Open(path string) (*os.File, int64, error) {
+func Open(path string) (*os.File, int64, error) { return open(path, mistaken) }
+
+// open has a look taken at the file before it is given.
+func open(path string, look func(f *os.File, path string) error) (*os.File, int64, error) {
 	info, err := os.Stat(path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
@@ -58,7 +61,7 @@ func Open(path string) (*os.File, int64, error) {
 		return nil, 0, fmt.Errorf("%s: cannot be opened: %w", path, reason(err))
 	}
 	if info, err = examine(f, path); err == nil {
-		err = mistaken(f, path)
+		err = look(f, path)
 	}
 	if err != nil {
 		f.Close()

@@ -160,11 +160,11 @@ func TestFoldersThatAreNoCheckpoints(t *testing.T) {
 		t.Errorf("other weights: %q", other)
 	}
 	for name, want := range map[string]string{
-		"none": "there is no such folder", "gguf": "holds q.GGUF and no config.json", "empty": "there is no config.json",
-		"file.gguf": "is a GGUF file", "file.txt": "is a file; a checkpoint is the folder",
-		"cache":  "name one of them, such as " + at("cache/snapshots/abc"),
-		"branch": "name one of them, such as " + at("branch/snapshots/def"),
-		"escape": "name one of them, such as " + at("escape/snapshots/def"),
+		"none": "there is no such folder", "gguf": "name the file itself, ", "empty": "there is no config.json",
+		"file.txt": "is a file; a checkpoint is the folder",
+		"cache":    "name one of them, such as " + at("cache/snapshots/abc"),
+		"branch":   "name one of them, such as " + at("branch/snapshots/def"),
+		"escape":   "name one of them, such as " + at("escape/snapshots/def"),
 	} {
 		err := Folder(at(name))
 		if err == nil || !strings.HasPrefix(err.Error(), at(name)+": ") || !strings.Contains(err.Error(), want) {

@@ -9,4 +9,5 @@ var family = serve.Family{
 	Version:       "0.1.0",
 	Architectures: []string{architecture},
 	Open:          Open,
+	GGUF:          &inGGUF,
 }

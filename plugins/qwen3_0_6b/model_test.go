@@ -62,8 +62,17 @@ var suite = plugin.Suite(nntest.Suite{
 	Random: func(r *rand.Rand, x *nntest.Invention) { x.Config["attention_bias"] = nntest.Coin(r) },
 })
 
-func TestModel(t *testing.T)              { suite.Test(t) }
-func TestPlugin(t *testing.T)             { plugin.Test(t) }
+func TestModel(t *testing.T)  { suite.Test(t) }
+func TestPlugin(t *testing.T) { plugin.Test(t) }
+
+// The tiny model in Q8_0, as llama.cpp's converter writes it: each block has a factor of its own, so that weights are within 1/254 of the largest
+// of 32.
+func TestQuantisedFile(t *testing.T) {
+	const file = "testdata/gguf/tiny-Q8_0.gguf"
+	suite.QuantisedFile(t, file, tiny, 0.03, 1.01)
+	plugin.InFile(t, file)
+}
+
 func BenchmarkTinyInProcess(b *testing.B) { plugin.TinyInProcess(b) }
 
 // BenchmarkLoad loads the whole model:

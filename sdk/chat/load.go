@@ -32,13 +32,25 @@ func Load(dir string) (*Template, error) {
 	if err != nil {
 		return nil, err
 	}
-	t, err := Parse(sources["default"], specialTokens(config))
+	t, err := New(sources, specialTokens(config))
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", from, err)
 	}
+	return t, nil
+}
+
+// New parses templates by name: "default", and "tool_use" if there is one. tokens are those that templates name.
+func New(sources, tokens map[string]string) (*Template, error) {
+	if sources["default"] == "" {
+		return nil, ErrNoTemplate
+	}
+	t, err := Parse(sources["default"], tokens)
+	if err != nil {
+		return nil, err
+	}
 	if s, ok := sources["tool_use"]; ok {
 		if t.toolUse, err = Parse(s, t.tokens); err != nil {
-			return nil, fmt.Errorf("%s: the template tool_use: %w", from, err)
+			return nil, fmt.Errorf("the template tool_use: %w", err)
 		}
 	}
 	return t, nil

@@ -12,6 +12,7 @@ import (
 	"math/bits"
 	"strings"
 
+	"github.com/inference-pio/inference-pio/internal/regular"
 	"github.com/inference-pio/inference-pio/sdk"
 	"github.com/inference-pio/inference-pio/sdk/engine"
 )
@@ -43,7 +44,7 @@ func NeedOf(t sdk.LayerTable, req sdk.InspectRequest) Need {
 		n.Position = add(n.Position, m.StateBytesToken)
 		n.State = add(n.State, mul(m.StateBytesSeq, int64(n.Sequences)+int64(max(0, t.Snapshots))))
 	}
-	if req.Weights == "dummy" || req.Quantize != "" { // they are in no file
+	if req.Weights == "dummy" || req.Quantize != "" || regular.IsGGUF(req.Path) { // they are in no file as they are computed with
 		n.Active = n.Weights
 	}
 	return n

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"strings"
 
+	"github.com/inference-pio/inference-pio/internal/regular"
 	"github.com/inference-pio/inference-pio/sdk"
 	"github.com/inference-pio/inference-pio/sdk/chat"
 	"github.com/inference-pio/inference-pio/sdk/tokenizer"
@@ -27,9 +28,12 @@ type Model struct {
 // tags mark reasoning. They are the template's; empty if it knows no reasoning.
 type tags struct{ open, close string }
 
-// Open reads the tokenizer, the chat template, generation_config.json and config.json in dir. The first two may be
-// missing, as in a checkpoint that is only a config.json.
+// Open reads the tokenizer, the chat template, generation_config.json and config.json in dir, or what a GGUF file has in their place. The
+// first two may be missing, as in a checkpoint that is only a config.json.
 func Open(ctx context.Context, dir string) (*Model, error) {
+	if regular.IsGGUF(dir) {
+		return openGGUF(ctx, dir)
+	}
 	m := new(Model)
 	var err error
 	if m.defaults, err = readDefaults(dir); err != nil {
@@ -38,19 +42,25 @@ func Open(ctx context.Context, dir string) (*Model, error) {
 	if m.tokenizer, err = openTokenizer(ctx, dir); err != nil || m.tokenizer == nil {
 		return m, err
 	}
-	m.template, err = chat.Load(dir)
+	t, err := chat.Load(dir)
 	if errors.Is(err, chat.ErrNoTemplate) {
 		return m, nil
 	}
 	if err != nil {
 		return nil, sdk.Errorf(sdk.ReasonCheckpoint, "%w", err)
 	}
+	m.use(t)
+	return m, nil
+}
+
+// use has chats written by a template.
+func (m *Model) use(t *chat.Template) {
+	m.template = t
 	// many tokenizers have the tags for models that never reason; the template knows
 	if strings.Contains(m.template.Source(), "</think>") {
 		m.tags = tags{"<think>", "</think>"}
 	}
 	m.calls = m.template.ToolFormat()
-	return m, nil
 }
 
 func openTokenizer(ctx context.Context, dir string) (*tokenizer.Tokenizer, error) {

@@ -11,6 +11,7 @@ import (
 
 	"github.com/inference-pio/inference-pio/cuda"
 	"github.com/inference-pio/inference-pio/cuda/cpu"
+	"github.com/inference-pio/inference-pio/cuda/hfgguf"
 	"github.com/inference-pio/inference-pio/cuda/nn"
 	"github.com/inference-pio/inference-pio/cuda/weights"
 )
@@ -52,8 +53,12 @@ type Suite struct {
 	Random    Random    // legal configs of the architecture
 	Seed      uint64    // that they are drawn with
 
-	Quantise string // cuda.Q8 or cuda.Q4, of models that are bound; "" keeps the checkpoint's weights
-	Numerics string // cpu.Exact, which is also "", or cpu.Fast
+	GGUF   *hfgguf.Architecture // how files in testdata/gguf are read; nil: there are none
+	Untold []string             // shapes of whose config a GGUF file does not have all: the folder's is taken
+
+	Quantise string                     // cuda.Q8 or cuda.Q4, of models that are bound; "" keeps the checkpoint's weights
+	Coded    func(format string) string // what weights are packed to that a file has as codes; nil widens them
+	Numerics string                     // cpu.Exact, which is also "", or cpu.Fast
 
 	// Of a model that sees: how many features a row can have and their width, and what is to be seen in a case.
 	Features func(m Model) (n, hidden int)
@@ -76,6 +81,7 @@ func (s Suite) Test(t *testing.T) {
 		test  func(t *testing.T)
 	}{
 		{"Shapes", s.Shapes > 0, s.UnusualShapes},
+		{"GGUF", s.GGUF != nil && s.Shapes > 0, s.InGGUF},
 		{"Misfit", s.Misfit.Missing != nil, func(t *testing.T) { s.Misfits(t) }},
 		{"Published", s.Published.Parameters > 0, s.Generates},
 		{"Random", s.Random != nil, s.RandomConfigs},
@@ -145,7 +151,7 @@ func (s Suite) Bind(config []byte, layers int, src weights.Source) (Model, *nn.B
 	if err != nil {
 		return nil, nil, err
 	}
-	o := nn.BindOptions{Prefix: "model.", Quantise: s.Quantise}
+	o := nn.BindOptions{Prefix: "model.", Quantise: s.Quantise, Coded: s.Coded}
 	if m, ok := m.(interface {
 		Respell(weights.Source) weights.Source
 	}); ok {

@@ -54,6 +54,7 @@ func (p Plugin) Test(t *testing.T) {
 	t.Run("Fast", p.Fast)
 	t.Run("Packed", p.Packed)
 	t.Run("Quantised", p.Quantised)
+	t.Run("Vocabulary", p.Vocabulary)
 	t.Run("Readme", func(t *testing.T) { p.Readme(t) })
 	t.Run("LayerTables", func(t *testing.T) { p.LayerTables(t) })
 	t.Run("Rows", func(t *testing.T) { p.TableRows(t) })
@@ -64,7 +65,7 @@ func (p Plugin) Test(t *testing.T) {
 
 // Suite is a suite of the family's model, of the same checkpoints and published config.
 func (p Plugin) Suite(s nntest.Suite) nntest.Suite {
-	s.Checkpoints, s.Published.Config = p.Checkpoints, p.Published
+	s.Checkpoints, s.Published.Config, s.GGUF = p.Checkpoints, p.Published, p.Family.GGUF
 	s.Open = func(config []byte, layers int, has func(string) bool) (nntest.Model, error) {
 		m, err := p.Family.Open(config, serve.OpenOptions{Layers: layers, Has: has})
 		if err != nil {

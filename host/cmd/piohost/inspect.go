@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"text/tabwriter"
@@ -9,58 +10,85 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/inference-pio/inference-pio/host/internal/config"
+	"github.com/inference-pio/inference-pio/host/internal/contents"
+	"github.com/inference-pio/inference-pio/internal/regular"
 	"github.com/inference-pio/inference-pio/sdk"
 	"github.com/inference-pio/inference-pio/sdk/plan"
 )
 
 func newPluginInspect(g *global) *cobra.Command {
 	cmd := &cobra.Command{
-		Use:   "inspect BIN",
-		Short: "Show what a plugin says of itself, and of a checkpoint",
-		Args:  takes(1, 1),
+		Use:   "inspect [BIN]",
+		Short: "Show what a plugin says of itself, and of a checkpoint, or what is in a GGUF file",
+		Args:  takes(0, 1),
 	}
-	model := cmd.Flags().String("model", "", "a checkpoint's folder")
+	model := cmd.Flags().String("model", "", "a checkpoint's folder, or a GGUF file")
 	quantize := cmd.Flags().String("quantize", "", "as in models.toml: what its weights are quantised to")
 	asJSON := jsonFlag(cmd.Flags())
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		d, err := g.inspect(cmd.Context(), args[0], g.checkpoint(*model), *quantize)
-		if err != nil {
-			return err
+		if len(args) == 0 && !regular.IsGGUF(*model) {
+			return &codeError{exitUsage, errors.New("an argument is missing; expected piohost plugin inspect BIN, or a GGUF file as --model")}
 		}
-		if *asJSON {
+		d, err := g.inspect(cmd.Context(), args, g.checkpoint(*model), *quantize)
+		if *asJSON && err == nil {
 			return g.printJSON(d)
 		}
-		return g.showInspection(d)
+		if !*asJSON {
+			err = errors.Join(g.showInspection(d), err)
+		}
+		return err
 	}
 	return cmd
 }
 
-func (g *global) inspect(ctx context.Context, bin, model, quantize string) (inspectDocument, error) {
-	p, err := g.spawn(ctx, bin)
+// inspect asks a plugin, if one is named, and reads a GGUF file. With an error comes what was found before it.
+func (g *global) inspect(ctx context.Context, bin []string, model, quantize string) (document inspectDocument, err error) {
+	if regular.IsGGUF(model) {
+		file, err := contents.Read(model)
+		if err != nil {
+			return document, err
+		}
+		document.File = &file
+	}
+	if len(bin) == 0 {
+		return document, nil
+	}
+	p, err := g.spawn(ctx, bin[0])
 	if err != nil {
-		return inspectDocument{}, err
+		return document, err
 	}
 	defer p.Stop(context.WithoutCancel(ctx)) // bounded; what it said is all that counts
 	d, err := p.Client().Describe(ctx)
 	if err != nil {
-		return inspectDocument{}, err
+		return document, err
 	}
-	document := inspectDocument{Plugin: describe(d, p.SHA256())}
+	document.Plugin = describe(d, p.SHA256())
 	if model == "" {
 		return document, nil
 	}
-	req := sdk.InspectRequest{Path: model, Quantize: quantize, Numerics: config.DefaultNumerics(quantize)}
+	req := sdk.InspectRequest{Path: model, Quantize: quantize, Numerics: config.DefaultNumerics(quantize, model)}
 	inspection, err := p.Client().Inspect(ctx, req)
 	if err != nil {
-		return inspectDocument{}, err
+		return document, err
 	}
 	document.Checkpoint = checkpointOf(req, inspection)
 	return document, nil
 }
 
 func (g *global) showInspection(d inspectDocument) error {
-	w := tabwriter.NewWriter(g.std.out, 0, 8, 2, ' ', 0)
+	if d.File != nil {
+		if err := g.showFile(d.File); err != nil {
+			return err
+		}
+	}
 	p := d.Plugin
+	if p == nil {
+		return nil
+	}
+	if d.File != nil {
+		fmt.Fprintln(g.std.out)
+	}
+	w := tabwriter.NewWriter(g.std.out, 0, 8, 2, ' ', 0)
 	for _, line := range [][2]string{
 		{"name", p.Name}, {"version", p.Version}, {"sdk", p.SDKVersion}, {"protocol", words(p.Majors)},
 		{"architectures", words(p.Architectures)}, {"capabilities", words(p.Capabilities)}, {"kernels", p.Kernels},
@@ -72,6 +100,34 @@ func (g *global) showInspection(d inspectDocument) error {
 		return err
 	}
 	return g.showCheckpoint(d.Checkpoint)
+}
+
+// showFile shows what a GGUF file holds.
+func (g *global) showFile(f *contents.File) error {
+	w := tabwriter.NewWriter(g.std.out, 0, 8, 2, ' ', 0)
+	template := "none: it is a model without chats"
+	if f.Template {
+		template = "in the file"
+	}
+	for _, line := range [][2]string{
+		{"file", words(f.Parts)}, {"architecture", f.Architecture}, {"model", f.Name}, {"parameters", fmt.Sprint(f.Parameters)}, {"bytes", plan.Size(f.Bytes)},
+		{"layers", fmt.Sprint(f.Layers)}, {"context", fmt.Sprint(f.Context)}, {"tokens", strings.TrimSpace(fmt.Sprintf("%d %s", f.Tokens, f.Splitter))}, {"template", template},
+	} {
+		fmt.Fprintf(w, "%s\t%s\n", line[0], line[1])
+	}
+	for _, why := range f.Refused {
+		fmt.Fprintf(w, "refused\t%s\n", why)
+	}
+	if err := w.Flush(); err != nil {
+		return err
+	}
+	fmt.Fprintln(g.std.out)
+	w = tabwriter.NewWriter(g.std.out, 0, 8, 2, ' ', 0)
+	fmt.Fprintln(w, "TENSOR\tNUMBER\tSHAPE\tPARAMETERS\tBYTES\tTYPE")
+	for _, r := range f.Roles {
+		fmt.Fprintf(w, "%s\t%d\t%v\t%d\t%d\t%s\n", r.Name, r.Tensors, r.Shape, r.Parameters, r.Bytes, strings.Join(r.Types, ", "))
+	}
+	return w.Flush()
 }
 
 // in says what weights are quantised to.

@@ -10,6 +10,7 @@ import (
 
 	"github.com/inference-pio/inference-pio/host/internal/catalog"
 	"github.com/inference-pio/inference-pio/host/internal/config"
+	"github.com/inference-pio/inference-pio/host/internal/contents"
 	"github.com/inference-pio/inference-pio/sdk"
 	"github.com/inference-pio/inference-pio/sdk/conformance"
 )
@@ -64,8 +65,9 @@ func pluginLines(plugins []catalog.Plugin) []pluginLine {
 
 // inspectDocument is that of `plugin inspect`.
 type inspectDocument struct {
-	Plugin     describedPlugin      `json:"plugin"`
-	Checkpoint *describedCheckpoint `json:"checkpoint"` // null without --model
+	Plugin     *describedPlugin     `json:"plugin"`     // null without a plugin
+	File       *contents.File       `json:"file"`       // null without a GGUF file
+	Checkpoint *describedCheckpoint `json:"checkpoint"` // null without --model, or without a plugin
 }
 
 type describedPlugin struct {
@@ -73,10 +75,10 @@ type describedPlugin struct {
 	SHA256 string `json:"sha256"`
 }
 
-func describe(d sdk.Description, sum string) describedPlugin {
+func describe(d sdk.Description, sum string) *describedPlugin {
 	d.Architectures, d.Majors, d.Capabilities = list(d.Architectures), list(d.Majors), list(d.Capabilities)
 	d.Numerics, d.Devices = list(d.Numerics), list(d.Devices)
-	return describedPlugin{d, sum}
+	return &describedPlugin{d, sum}
 }
 
 type describedCheckpoint struct {

@@ -28,9 +28,17 @@ plugin list, plugin lock
   problems[]               files that are not used, a sentence each
 
 plugin inspect
-  plugin
+  plugin                   null without a plugin
     name, version, sdk_version, architectures[], majors[], capabilities[], kernels, numerics[], devices[], sha256
-  checkpoint               null without --model
+  file                     what a GGUF file that --model names holds; null without one
+    architecture, name, parts[]
+    parameters, bytes, layers, context
+    tokens, splitter       how text is cut into words
+    template
+    roles[]                tensors of one name, of all layers together
+      role, tensors, shape[], parameters, bytes, types[]
+    refused[]              what is not read, and why
+  checkpoint               null without --model, or without a plugin
     path, fit, reason      fit is exact, family or no
     parameters, context, vocabulary
     modules[]              in the order of the forward pass

@@ -229,7 +229,7 @@ func TestMistakes(t *testing.T) {
 		{"no folder", "[[model]]\nid = \"m\"\npath = \"nowhere\"", `models.toml:3: model[0].path: DIR/nowhere: there is no such folder; a checkpoint is the folder that Hugging Face publishes`},
 		{"folder without a checkpoint", "[[model]]\nid = \"m\"\npath = \"empty\"", `models.toml:3: model[0].path: DIR/empty: there is no config.json; a checkpoint is the folder`},
 		{"file for a folder", "[[model]]\nid = \"m\"\npath = \"notes.txt\"", `models.toml:3: model[0].path: DIR/notes.txt: is a file; a checkpoint is the folder`},
-		{"gguf", "[[model]]\nid = \"m\"\npath = \"model.gguf\"", `models.toml:3: model[0].path: DIR/model.gguf: is a GGUF file, which is not read; a checkpoint is the folder`},
+		{"gguf", "[[model]]\nid = \"m\"\npath = \"model.gguf\"", `models.toml:3: model[0].path: DIR/model.gguf: is named as a GGUF file and is none; is the download complete?`},
 		{"no plugin folder", "[plugins]\ndirs = [\n\"bin/plugins\",\n\"lib\"]\n" + model, `models.toml:4: plugins.dirs[1]: no folder DIR/lib; build the plugins into it or name another`},
 		{"file for the plugin folder", "[plugins]\ndirs = [\"notes.txt\"]\n" + model, `models.toml:2: plugins.dirs[0]: DIR/notes.txt is a file; expected the folder that holds the plugins`},
 		{"plugin path for a name", model + `plugin = "bin/plugins/x"`, `models.toml:4: model[0].plugin: "bin/plugins/x" is not a plugin's name; expected lower case`},

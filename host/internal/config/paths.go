@@ -32,9 +32,12 @@ func Expand(path string) string {
 	return filepath.Join(home, path[1:])
 }
 
-// Checkpoint finds the folder that a path of a checkpoint means: itself, or in the root of a model's hub cache the revision. What
-// is no checkpoint is an error that says what it is; what is in the files is the plugin's to judge.
+// Checkpoint finds the folder that a path of a checkpoint means: itself, or in the root of a model's hub cache the revision. A GGUF file means
+// itself, too. What is no checkpoint is an error that says what it is; what is in the files is the plugin's to judge.
 func Checkpoint(path string) (folder string, err error) {
+	if info, err := os.Stat(path); regular.IsGGUF(path) && (err != nil || !info.IsDir()) {
+		return path, regular.Checkpoint(path)
+	}
 	if revision, ok := regular.Snapshot(path); ok {
 		path = revision
 	}

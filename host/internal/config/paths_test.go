@@ -51,6 +51,7 @@ func TestPathsOfCheckpoints(t *testing.T) {
 		"plain/model.safetensors":                         "",
 		"plain/weights.bin":                               "",
 		"model.GGUF":                                      "",
+		"whole.gguf":                                      "GGUF",
 		"hub/models--a--b/snapshots/1/config.json":        "{}",
 		"models--a--empty/snapshots/":                     "",
 		"models--a--broken/snapshots/aa/pytorch_model.pt": "",
@@ -70,7 +71,9 @@ func TestPathsOfCheckpoints(t *testing.T) {
 		"gguf":               "! holds model-q4.gguf and no config.json",
 		"empty":              "! there is no config.json",
 		"nowhere":            "! there is no such folder",
-		"model.GGUF":         "! is a GGUF file, which is not read",
+		"model.GGUF":         "! is named as a GGUF file and is none",
+		"whole.gguf":         "whole.gguf",
+		"absent.gguf":        "! there is no such file",
 		"plain/weights.bin":  "! is a PyTorch file, which is not read",
 
 		"plain/model.safetensors": "! is a file of a checkpoint; name its folder, DIR/plain;",

@@ -14,6 +14,7 @@ import (
 	"time"
 	"unicode"
 
+	"github.com/inference-pio/inference-pio/internal/regular"
 	"github.com/inference-pio/inference-pio/sdk"
 )
 
@@ -190,7 +191,7 @@ func (r *reader) model(t *table, devices []Device, names map[string]int) Model {
 	m.Devices = modelDevices(t, devices)
 	m.Env = r.environment(t.sub("env"))
 	m.Quantize = quantize(t)
-	m.Numerics = numerics(t, m.Quantize)
+	m.Numerics = numerics(t, m.Quantize, m.Path)
 	t.notYet("keep_alive", "unloading idle models is not built yet; every model stays loaded")
 	t.notYet("pin", "pinning is not built yet; move layers by order instead")
 	t.finish()
@@ -279,19 +280,20 @@ func quantize(t *table) string {
 	return form
 }
 
-// DefaultNumerics are what an entry has that says nothing of them. Whoever quantises wants speed more than the last bits.
-func DefaultNumerics(quantize string) sdk.Numerics {
-	if quantize != "" {
+// DefaultNumerics are what an entry has that says nothing of them. Whoever quantises, or takes a file that is made for it, wants speed more
+// than the last bits.
+func DefaultNumerics(quantize, path string) sdk.Numerics {
+	if quantize != "" || regular.IsGGUF(path) {
 		return sdk.NumericsFast
 	}
 	return sdk.NumericsExact
 }
 
-func numerics(t *table, quantize string) sdk.Numerics {
+func numerics(t *table, quantize, path string) sdk.Numerics {
 	const expected = `"exact" or "fast"`
 	mode := sdk.Numerics(t.text("numerics", "", expected))
 	if mode == "" {
-		return DefaultNumerics(quantize)
+		return DefaultNumerics(quantize, path)
 	}
 	if mode != sdk.NumericsExact && mode != sdk.NumericsFast {
 		t.problem("numerics", "%q is no mode; expected %s", shorten(string(mode)), expected)

@@ -1,0 +1,5 @@
+package main
+
+import "testing"
+
+func FuzzGGUF(f *testing.F) { plugin.FuzzFile(f) }

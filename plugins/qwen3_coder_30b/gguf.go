@@ -1,0 +1,20 @@
+// gguf.go is how a GGUF file has this architecture: which key stands for what of config.json, which tensor for which.
+
+package main
+
+import "github.com/inference-pio/inference-pio/cuda/hfgguf"
+
+var inGGUF = hfgguf.Architecture{Name: "qwen3moe", Config: ggufConfig, Rules: ggufRules}
+
+func ggufConfig(k *hfgguf.Keys) hfgguf.Config {
+	c := k.Decoder(architecture, "qwen3_moe")
+	c["head_dim"] = k.Int("attention.key_length")
+	c.Mixture(k)
+	c["norm_topk_prob"] = true // which the file does not say: the architecture has it
+	return c
+}
+
+func ggufRules(k *hfgguf.Keys) hfgguf.Rules {
+	return hfgguf.With(hfgguf.Embeddings("model."), hfgguf.Norms("model.", "blk.N.ffn_norm.weight"), k.Attention("model."), hfgguf.DenseMLP("model."),
+		hfgguf.Mixture("model.", "shared_expert"))
+}
