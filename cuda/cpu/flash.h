@@ -5,8 +5,8 @@
 // query computes at a block depends on the block's keys up to its own position alone, so its bits are those it would have by itself.
 //
 // Elements are taken a pair of vectors at a time, in the order in which they are widened: of bf16 those at even places and then those at
-// odd ones, which takes one operation a vector; of codes as they are. Queries are brought into that order once, and outputs out of it at the end; both are
-// padded to whole pairs. With few queries keys and values are widened in registers as they come; with more, into panels that stay in the
+// odd ones, which takes one operation a vector; of codes as they are. Queries are brought into that order once, and outputs out of it at the
+// end; both are padded to whole pairs. With few queries keys and values are widened in registers as they come; with more, into panels that stay in the
 // first-level cache while the queries go by.
 
 enum {

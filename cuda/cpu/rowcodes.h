@@ -22,18 +22,17 @@ INLINE float factor_of(const char *row, size_t d) {
 }
 
 // code_numbers makes up to 64 numbers a factor and codes, to the nearest, of two the even one; the largest is 127. Of numbers below 2^-120
-// all codes are 0. What is no number, or infinite, makes all of them no numbers.
+// all codes are 0. What is infinite or no number makes the factor so, and all that have it no numbers.
 INLINE void code_numbers(char *to, const float *x, size_t n) {
   uint32_t bits[ROW_GROUP], most = 0;
-  float largest, inverse, factor;
+  float largest;
   memcpy(bits, x, n * sizeof *bits);
   for (size_t i = 0; i < n; i++) {
     uint32_t magnitude = bits[i] & 0x7fffffff;
     most = magnitude > most ? magnitude : most;
   }
   memcpy(&largest, &most, sizeof largest);
-  factor = most < 0x7f800000 ? largest * (1.0f / 127) : __builtin_nanf("");
-  inverse = most < 0x03800000 ? 0 : 127 / largest; // below 2^-120 it could be infinite
+  float factor = largest * (1.0f / 127), inverse = most < 0x03800000 ? 0 : 127 / largest; // below 2^-120 it could be infinite
   memcpy(to, &factor, sizeof factor);
   for (size_t i = 0; i < n; i++) {
     float rounded = x[i] * inverse + 12582912.0f; // 1.5 * 2^23: what is rounded to whole lies in the lowest bits

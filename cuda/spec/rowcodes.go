@@ -10,14 +10,11 @@ import (
 const rowGroup = 64 // numbers that have a factor
 
 // CodeRows gives rows of dim numbers as a cache has them: for each 64 of a row, or as many as are left, their factor in f32 and then a code
-// for each, both as MatMulCoded has them. Where one is infinite or no number the factor is none, and codes mean nothing.
+// for each, both as MatMulCoded has them. Where one is infinite or no number the factor is so, too, and codes mean nothing.
 func CodeRows(x []float32, dim int) (rows []byte) {
 	for ; len(x) > 0; x = x[dim:] {
 		for at := 0; at < dim; at += rowGroup {
 			codes, factor := codesOf(x[at:min(at+rowGroup, dim)])
-			if math.IsInf(float64(factor), 0) {
-				factor = float32(math.NaN())
-			}
 			rows = binary.LittleEndian.AppendUint32(rows, math.Float32bits(factor))
 			for _, c := range codes {
 				rows = append(rows, byte(int8(c)))

@@ -20,10 +20,13 @@ func newPluginInspect(g *global) *cobra.Command {
 		Args:  takes(1, 1),
 	}
 	model := cmd.Flags().String("model", "", "a checkpoint's folder")
-	quantize := cmd.Flags().String("quantize", "", "as in models.toml: what its weights are quantised to")
+	var req sdk.InspectRequest
+	cmd.Flags().StringVar(&req.Quantize, "quantize", "", "as in models.toml: what its weights are quantised to")
+	cmd.Flags().StringVar(&req.KVCache, "kv-cache", "", "as kv_cache in models.toml: what keys and values are kept in")
 	asJSON := jsonFlag(cmd.Flags())
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		d, err := g.inspect(cmd.Context(), args[0], g.checkpoint(*model), *quantize)
+		req.Path, req.Numerics = g.checkpoint(*model), config.DefaultNumerics(req.Quantize)
+		d, err := g.inspect(cmd.Context(), args[0], req)
 		if err != nil {
 			return err
 		}
@@ -35,7 +38,8 @@ func newPluginInspect(g *global) *cobra.Command {
 	return cmd
 }
 
-func (g *global) inspect(ctx context.Context, bin, model, quantize string) (inspectDocument, error) {
+// inspect asks a plugin what it is and, if the request has a path, what it says of that checkpoint.
+func (g *global) inspect(ctx context.Context, bin string, req sdk.InspectRequest) (inspectDocument, error) {
 	p, err := g.spawn(ctx, bin)
 	if err != nil {
 		return inspectDocument{}, err
@@ -46,10 +50,9 @@ func (g *global) inspect(ctx context.Context, bin, model, quantize string) (insp
 		return inspectDocument{}, err
 	}
 	document := inspectDocument{Plugin: describe(d, p.SHA256())}
-	if model == "" {
+	if req.Path == "" {
 		return document, nil
 	}
-	req := sdk.InspectRequest{Path: model, Quantize: quantize, Numerics: config.DefaultNumerics(quantize)}
 	inspection, err := p.Client().Inspect(ctx, req)
 	if err != nil {
 		return inspectDocument{}, err
@@ -74,12 +77,12 @@ func (g *global) showInspection(d inspectDocument) error {
 	return g.showCheckpoint(d.Checkpoint)
 }
 
-// in says what weights are quantised to.
-func in(quantize string) string {
-	if quantize == "" {
+// in says what weights are quantised to, or the form of a cache.
+func in(form string) string {
+	if form == "" {
 		return ""
 	}
-	return " in " + quantize
+	return " in " + form
 }
 
 func words[T any](list []T) string {
@@ -99,7 +102,8 @@ func (g *global) showCheckpoint(c *describedCheckpoint) error {
 	if len(c.Modules) == 0 {
 		return nil
 	}
-	fmt.Fprintf(g.std.out, "weights: %s%s\nnumerics: %s, unless its entry says otherwise\n", plan.Size(c.Weights), in(c.Quantize), c.Numerics)
+	fmt.Fprintf(g.std.out, "weights: %s%s\ncache of a position: %s%s\nnumerics: %s, unless its entry says otherwise\n",
+		plan.Size(c.Weights), in(c.Quantize), plan.Size(c.Position), in(c.KVCache), c.Numerics)
 	fmt.Fprintln(g.std.out)
 	w := tabwriter.NewWriter(g.std.out, 0, 8, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprintln(w, "MODULE\tWEIGHTS\tSTATE/TOKEN\tSTATE/SEQUENCE\tMFLOP/TOKEN\t")
