@@ -48,7 +48,8 @@
 // [Step.DeltaRule] are cut at multiples of 64 positions. Attention in tiles ([Step.AttendTile]) takes keys in groups of 64 from position 0,
 // as attention over a cache does. Between kernel tables results agree within the bounds that the tests state.
 //
-// Activations and caches are in f32, or in bf16 where whoever makes them says so: an op computes in f32 and rounds what it gives.
+// Activations and caches are in f32, or in bf16 where whoever makes them says so, caches also in codes of 8 bits (Q8Row): an op computes in
+// f32 and rounds what it gives.
 //
 // # Adding an op
 //

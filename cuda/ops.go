@@ -109,13 +109,14 @@ func (s *Step) RotateFrom(x Tensor, from int, angles Tensor, style RotaryStyle) 
 }
 
 // CacheWrite puts rows into a paged cache: row r goes to slot p mod size of block tables[seqs[r]][p div size], with p = positions[r].
-// x (rows, heads, dim), cache (blocks, heads, size, dim) in f32 or bf16.
+// x (rows, heads, dim), cache (blocks, heads, size, dim) in f32 or bf16, or as many elements of Q8Row as dim numbers take. In what follows dim
+// of a cache stands for these, too.
 func (s *Step) CacheWrite(cache *State, x Tensor, pages Pages) {
 	c := s.startIn(cache, OpCacheWrite)
 	k := c.changes(cache)
 	x = c.in(x)
 	pages = c.pages(pages)
-	if c.fits(x.float() && k.float() && x.nd == 3 && pages.addresses(x, k) && x.dim[1] == k.dim[1] && x.dim[2] == k.dim[3]) {
+	if c.fits(x.float() && k.cached() > 0 && x.nd == 3 && pages.addresses(x, k) && x.dim[1] == k.dim[1] && x.dim[2] == k.cached()) {
 		c.run()
 	}
 }
@@ -130,11 +131,11 @@ func (s *Step) Attention(q Tensor, keys, values *State, pages Pages, scale float
 	q = c.in(q)
 	k, v := c.state(keys), c.state(values)
 	pages = c.pages(pages)
-	if !c.fits(q.float() && k.float() && k.dtype == v.dtype && q.nd == 3 && pages.addresses(q, k) && v.nd == 4 && q.dim[2] == k.dim[3] &&
+	if !c.fits(q.float() && k.cached() > 0 && k.dtype == v.dtype && q.nd == 3 && pages.addresses(q, k) && v.cached() > 0 && q.dim[2] == k.cached() &&
 		k.dim[0] == v.dim[0] && k.dim[1] == v.dim[1] && k.dim[2] == v.dim[2] && k.dim[1] > 0 && q.dim[1]%k.dim[1] == 0) {
 		return Tensor{}
 	}
-	return c.gives(c.out(F32, q.dim[0], q.dim[1], v.dim[3]))
+	return c.gives(c.out(F32, q.dim[0], q.dim[1], v.cached()))
 }
 
 // Gather picks rows: y[i] = x[index[i]]. x (rows, ..), index (n) -> (n, ..).

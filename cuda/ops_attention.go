@@ -15,13 +15,13 @@ func (s *Step) CacheRead(cache *State, pages Pages, seq, first, n int) Tensor {
 	c := s.startIn(cache, OpCacheRead)
 	c.at(seq, first)
 	k, tables := c.state(cache), c.in(pages.Tables)
-	if !c.fits(k.float() && k.nd == 4 && tables.nd == 2 && tables.Indexes(k.Rows()) && pages.size == k.dim[2]) {
+	if !c.fits(k.cached() > 0 && tables.nd == 2 && tables.Indexes(k.Rows()) && pages.size == k.dim[2]) {
 		return Tensor{}
 	}
 	if seq < 0 || seq >= len(pages.upto) || first < 0 || n < 1 || !s.measuring && int64(first)+int64(n) > int64(pages.upto[seq]) {
 		return c.refuse("positions %d to %d of sequence %d are outside tables %v of blocks of %d", first, first+n-1, seq, tables, k.dim[2])
 	}
-	return c.gives(c.out(F32, int32(n), k.dim[1], k.dim[3]))
+	return c.gives(c.out(F32, int32(n), k.dim[1], k.cached()))
 }
 
 // HeadsFirst lays rows of heads out as a tile: y[h][t] = x[t][h][from:to], followed by tail[t][0] if there is a tail, which

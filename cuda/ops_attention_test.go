@@ -92,3 +92,50 @@ func TestShapesThatDoNotFitAreToldByTheirOp(t *testing.T) {
 		}
 	}
 }
+
+// TestRowsOfCodes: a cache of them has as many bytes as dim numbers take, and no other; ops see the numbers.
+func TestRowsOfCodes(t *testing.T) {
+	l := newLatentLayer(t)
+	s := l.s
+	for dim, bytes := range map[int]int{1: 5, 6: 10, 63: 67, 64: 68, 65: 73, 128: 136, 576: 612} {
+		if got := cuda.Q8Row.RowLen(dim); got != bytes {
+			t.Errorf("%d numbers take %d bytes, not %d", dim, got, bytes)
+		}
+	}
+	state := func(heads, bytes int) *cuda.State {
+		x, err := cuda.HostTensor(make([]byte, 2*heads*64*bytes), cuda.Q8Row, 2, heads, 64, bytes)
+		must(t, err)
+		return cuda.NewState("k", &cuda.Module{ID: "layers.0"}, x)
+	}
+	s.Begin()
+	k, v := state(2, 73), state(2, 10)
+	s.CacheWrite(k, l.zeros(1, 2, 65), l.pages(1))
+	if y := s.Attention(l.zeros(1, 4, 65), k, v, l.pages(1), 1); y.Dim(1) != 4 || y.Dim(2) != 6 {
+		t.Errorf("attention gives %v", y)
+	}
+	if y := s.LatentAttention(l.zeros(1, 4, 65), state(1, 73), 65, l.pages(1), 1); y.Dim(2) != 65 {
+		t.Errorf("latent attention gives %v", y)
+	}
+	if y := s.CacheRead(k, l.pages(1), 0, 0, 1); y.Dim(2) != 65 || y.DType() != cuda.F32 {
+		t.Errorf("what is read back is %v", y)
+	}
+	must(t, s.End())
+	for what, call := range map[string]func(){
+		"more numbers":         func() { s.CacheWrite(k, l.zeros(1, 2, 66), l.pages(1)) },
+		"as many as bytes":     func() { s.CacheWrite(k, l.zeros(1, 2, 73), l.pages(1)) },
+		"a factor and no code": func() { s.CacheRead(state(1, 4), l.pages(1), 0, 0, 1) },
+		"two factors for 64":   func() { s.CacheRead(state(1, 72), l.pages(1), 0, 0, 1) },
+		"longer queries":       func() { s.Attention(l.zeros(1, 4, 66), k, v, l.pages(1), 1) },
+		"values in another form": func() {
+			s.Attention(l.zeros(1, 4, 65), k, cuda.NewState("v", k.Module, l.zeros(2, 2, 64, 6)), l.pages(1), 1)
+		},
+		"values of no length": func() { s.Attention(l.zeros(1, 4, 65), k, state(2, 69), l.pages(1), 1) },
+		"too long a value":    func() { s.LatentAttention(l.zeros(1, 4, 65), state(1, 73), 66, l.pages(1), 1) },
+		"activations":         func() { s.Add(state(1, 73).Tensor(), state(1, 73).Tensor()) },
+	} {
+		s.Begin()
+		if call(); s.End() == nil {
+			t.Errorf("%s: accepted", what)
+		}
+	}
+}

@@ -28,10 +28,10 @@ func (s *Step) LatentAttention(q Tensor, cache *State, vdim int, pages Pages, sc
 	q = c.in(q)
 	k := c.state(cache)
 	pages = c.pages(pages)
-	if !c.fits(q.float() && k.float() && q.nd == 3 && pages.addresses(q, k) && k.dim[1] == 1 && q.dim[2] == k.dim[3]) {
+	if !c.fits(q.float() && k.cached() > 0 && q.nd == 3 && pages.addresses(q, k) && k.dim[1] == 1 && q.dim[2] == k.cached()) {
 		return Tensor{}
 	}
-	if vdim < 1 || vdim > k.Dim(3) {
+	if vdim < 1 || vdim > int(k.cached()) {
 		return c.refuse("values of %d elements in a cache %v", vdim, k)
 	}
 	return c.gives(c.out(F32, q.dim[0], q.dim[1], int32(vdim)))

@@ -158,6 +158,14 @@ func (t Tensor) Indexes(n int) bool {
 // float says that the elements are numbers that ops compute with.
 func (t Tensor) float() bool { return t.dtype == F32 || t.dtype == BF16 }
 
+// cached is how many numbers each of a cache's rows has; 0 where it is of no type that caches have.
+func (t Tensor) cached() int32 {
+	if !t.float() && t.dtype != Q8Row || t.nd != 4 {
+		return 0
+	}
+	return t.dtype.numbers(t.dim[3])
+}
+
 // Heads splits the last of two dimensions: (rows, n*dim) -> (rows, n, dim).
 func (t Tensor) Heads(dim int) Tensor {
 	if t.nd != 2 || dim <= 0 || int(t.dim[1])%dim != 0 {

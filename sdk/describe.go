@@ -56,6 +56,7 @@ type InspectRequest struct {
 	Context  int      // positions; 0 means the checkpoint's
 	Quantize string   // "" keeps the checkpoint's weights
 	Numerics Numerics // "" is exact, or with Quantize what the plugin takes to go with it
+	KVCache  string   // the form of keys and values between steps: "f32", "bf16", "q8"; "" is what the plugin takes to go with Numerics
 	Layers   int      // use only the first n decoder layers; 0 means all. For tests and benchmarks.
 	Weights  string   // "" or "file"; "dummy" makes random weights of the config's shapes, needing only config.json
 

@@ -206,7 +206,7 @@ static const char *run_attention(pio_pool *p, const pio_op *op) {
     return "keys and values are of different types; give their caches the same";
   attention_args a = {.y = f32(&op->out[0]), .q = f32(q), .k = (const char *)k->at, .v = (const char *)v->at, .positions = i32(&op->in[3]),
                       .seqs = i32(&op->in[4]), .tables = i32(tables), .width = last(tables), .rows = dim(q, 0), .heads = dim(q, 1),
-                      .kv_heads = dim(k, 1), .block = dim(k, 2), .keys = {k->type, last(q), last(v), last(v), op->f[0]}};
+                      .kv_heads = dim(k, 1), .block = dim(k, 2), .keys = {k->type, last(q), last(&op->out[0]), last(&op->out[0]), op->f[0]}};
   return attend_cache(p, &a);
 }
 

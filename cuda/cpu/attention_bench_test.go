@@ -21,7 +21,7 @@ type full struct {
 
 // layerBytes is what keys or values of a layer take, where each has dim elements.
 func (f *full) layerBytes(dim int) int {
-	return f.seqs * f.length * f.kvHeads * dim * f.typ.Size()
+	return f.seqs * f.length * f.kvHeads * f.typ.RowLen(dim) * f.typ.Size()
 }
 
 // fill makes the caches of so many layers that they take at least least bytes.
@@ -30,8 +30,11 @@ func (f *full) fill(rng *rand.Rand, least int) {
 	f.caches = make([]byte, (least+layer-1)/layer*layer)
 	some := random(rng, 1<<16)
 	few := bytesOf(some)
-	if f.typ == cuda.BF16 {
+	switch f.typ {
+	case cuda.BF16:
 		few = bytesOf(spec.Round(some))
+	case cuda.Q8Row:
+		few = spec.CodeRows(some[:len(some)/f.dim*f.dim], f.dim)
 	}
 	for at := 0; at < len(f.caches); at += len(few) {
 		copy(f.caches[at:], few)
@@ -53,14 +56,14 @@ func (f *full) ops(y, q []float32, rows int) (list []*cuda.Op) {
 	n := len(g.Seqs)
 	y, q = y[:n*f.heads*f.value()], q[:n*f.heads*f.dim]
 	for at := 0; at < len(f.caches); {
-		k := view(f.caches[at:][:f.layerBytes(f.dim)], f.typ, []int{f.kvHeads, 64, f.dim})
+		k := view(f.caches[at:][:f.layerBytes(f.dim)], f.typ, []int{f.kvHeads, 64, f.typ.RowLen(f.dim)})
 		at += f.layerBytes(f.dim)
 		scale := float32(1 / math.Sqrt(float64(f.dim)))
 		if f.latent() {
 			list = append(list, cuda.NewOp(cuda.OpLatentAttention).Gives(f32(y, f.heads, f.value())).Takes(f32(q, f.heads, f.dim), k).Takes(pages(g)...).With(scale))
 			continue
 		}
-		v := view(f.caches[at:][:f.layerBytes(f.vdim)], f.typ, []int{f.kvHeads, 64, f.vdim})
+		v := view(f.caches[at:][:f.layerBytes(f.vdim)], f.typ, []int{f.kvHeads, 64, f.typ.RowLen(f.vdim)})
 		at += f.layerBytes(f.vdim)
 		list = append(list, cuda.NewOp(cuda.OpAttention).Gives(f32(y, f.heads, f.vdim)).Takes(f32(q, f.heads, f.dim), k, v).Takes(pages(g)...).With(scale))
 	}
@@ -87,7 +90,7 @@ var attentionShapes = []struct {
 // read: %read is of that time.
 func BenchmarkAttentionDecode(b *testing.B) {
 	for _, c := range attentionShapes {
-		for _, typ := range []cuda.DType{cuda.F32, cuda.BF16} {
+		for _, typ := range []cuda.DType{cuda.F32, cuda.BF16, cuda.Q8Row} {
 			for _, context := range []int{1024, 4096, 8192} {
 				for _, rows := range []int{1, 8} {
 					f := &full{length: context, seqs: rows, kvHeads: c.kvHeads, heads: c.heads, dim: c.dim, vdim: c.vdim, typ: typ}
@@ -122,7 +125,7 @@ func (f *full) besideRead(b *testing.B) {
 // BenchmarkAttentionPrefill is chunks of a prompt at its end, in turn with arithmetic in registers alone.
 func BenchmarkAttentionPrefill(b *testing.B) {
 	for _, c := range attentionShapes[:2] {
-		for _, typ := range []cuda.DType{cuda.F32, cuda.BF16} {
+		for _, typ := range []cuda.DType{cuda.F32, cuda.BF16, cuda.Q8Row} {
 			for _, at := range [][2]int{{1024, 256}, {8192, 128}, {8192, 256}, {8192, 512}} {
 				context, rows := at[0], at[1]
 				b.Run(fmt.Sprintf("%s/%s/context=%d/rows=%d", c.name, typ, context, rows), func(b *testing.B) {

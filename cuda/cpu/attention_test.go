@@ -18,6 +18,16 @@ type scene struct {
 	q, k, v                []float32
 	scale                  float32
 	sequences, blocksOfOne int
+
+	keys, values cuda.Tensor // k and v in another form
+}
+
+// cached are the keys and values.
+func (s *scene) cached() (keys, values cuda.Tensor) {
+	if !s.keys.IsZero() {
+		return s.keys, s.values
+	}
+	return f32(s.k, s.g.Heads, s.g.Size, s.dim), f32(s.v, s.g.Heads, s.g.Size, s.vdim)
 }
 
 // newScene spreads the blocks of sequences over a cache at random and puts NaN into every block nobody owns and every slot
@@ -65,8 +75,8 @@ func (s *scene) rows(t *testing.T, d *device, which []int) []float32 {
 
 // attention is the op on queries of some rows.
 func (s *scene) attention(y, q []float32, g spec.Pages) *cuda.Op {
-	return cuda.NewOp(cuda.OpAttention).Gives(f32(y, s.heads, s.vdim)).
-		Takes(f32(q, s.heads, s.dim), f32(s.k, g.Heads, g.Size, s.dim), f32(s.v, g.Heads, g.Size, s.vdim)).Takes(pages(g)...).With(s.scale)
+	keys, values := s.cached()
+	return cuda.NewOp(cuda.OpAttention).Gives(f32(y, s.heads, s.vdim)).Takes(f32(q, s.heads, s.dim), keys, values).Takes(pages(g)...).With(s.scale)
 }
 
 func upTo(n int) []int {
@@ -77,11 +87,14 @@ func upTo(n int) []int {
 	return all
 }
 
-var scenes = []struct {
+// sceneOf says what a scene is made of.
+type sceneOf struct {
 	name                            string
 	lengths                         []int
 	kvHeads, group, dim, vdim, size int
-}{
+}
+
+var scenes = []sceneOf{
 	{"one position", []int{1}, 1, 1, 8, 8, 64},
 	{"a sequence over three blocks", []int{150}, 2, 2, 64, 64, 64},
 	{"three sequences", []int{65, 3, 130}, 2, 4, 16, 16, 64},

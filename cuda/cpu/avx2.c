@@ -59,6 +59,9 @@ INLINE V v_bf16(const void *p) {
   return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(h), 16));
 }
 
+// v_i8 is W bytes with a sign.
+INLINE V v_i8(const void *p) { return _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_loadl_epi64((const __m128i *)p))); }
+
 INLINE V v_f16(const void *p) { return _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)p)); }
 
 // The seven bits below the sign are exponent and mantissa; an exponent that is too small by 120 is mended by a product, which

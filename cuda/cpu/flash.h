@@ -5,15 +5,16 @@
 // query computes at a block depends on the block's keys up to its own position alone, so its bits are those it would have by itself.
 //
 // Elements are taken a pair of vectors at a time, in the order in which they are widened: of bf16 those at even places and then those at
-// odd ones, which takes one operation a vector. Queries are brought into that order once, and outputs out of it at the end; both are
-// padded to whole pairs. With few queries keys and values are widened in registers as they come; with more, into panels that stay in the
+// odd ones, which takes one operation a vector; of codes as they are. Queries are brought into that order once, and outputs out of it at the
+// end; both are padded to whole pairs. With few queries keys and values are widened in registers as they come; with more, into panels that stay in the
 // first-level cache while the queries go by.
 
 enum {
   QUERIES = 24,   // at once
   KEYS = 64,      // at once, which divide a cache block or are divided by it
   PAIR = 2 * W,   // elements at once
-  PANEL_QUERIES = 12, // from which on panels gain more than they cost
+  PANEL_QUERIES = 12, // from which on panels gain more than they cost,
+  PANEL_CODES = 6,    // and where keys and values are codes, which take three operations to widen
   PANEL_KEYS = 8,     // of a panel
   SCORE_KEYS = W == 16 ? 8 : 4,  // that three queries take side by side, as many as there are registers for
   WEIGH_PAIRS = W == 16 ? 4 : 2, // of values, and so many pairs
@@ -21,7 +22,7 @@ enum {
 
 // What attention reads of a position: a key of dim elements and a value of vdim, the first of a row of value_dim.
 typedef struct {
-  int type; // of keys and values: PIO_F32 or PIO_BF16
+  int type; // of keys and values: PIO_F32, PIO_BF16 or PIO_Q8ROW
   size_t dim, vdim, value_dim;
   float scale; // of scores
 } keys_form;
@@ -47,28 +48,33 @@ typedef struct {
 } strip;
 
 INLINE size_t padded(size_t n) { return ceil_div(n, PAIR) * PAIR; }
-INLINE size_t row_bytes(int type, size_t n) { return n * type_size(type); }
 
 // half is one of the two vectors of the pair that begins at element d of a row.
 INLINE V half(int type, const char *row, size_t d, int h) {
   typedef uint32_t bits __attribute__((vector_size(W * 4)));
   if (type == PIO_F32)
     return v_load((const float *)row + d + (size_t)h * W);
+  if (type == PIO_Q8ROW)
+    return v_i8(number_at(type, row, d) + h * W) * v_set1(factor_of(row, d));
   bits two;
   memcpy(&two, row + 2 * d, sizeof two);
   return h == 0 ? (V)(two << 16) : (V)(two & 0xffff0000u);
 }
 
-// fetch_ahead asks for what lies ahead of a pair; in bf16 of two pairs at once.
+// fetch_ahead asks for what lies ahead of a pair, where a line of the cache begins with it: in bf16 of two pairs at once.
 INLINE void fetch_ahead(int type, const strip *s, const char *row, size_t d) {
   if (d * type_size(type) % 64 == 0)
-    v_prefetch((const void *)((uintptr_t)row + d * type_size(type) + s->ahead));
+    v_prefetch((const void *)((uintptr_t)number_at(type, row, d) + s->ahead));
 }
+
+INLINE size_t panels_from(int type) { return type == PIO_Q8ROW ? PANEL_CODES : PANEL_QUERIES; }
 
 // half_n is half of a pair of which the row has n elements.
 INLINE V half_n(int type, const char *row, size_t d, int h, size_t n) {
   char full[PAIR * 4] = {0};
-  memcpy(full, row + row_bytes(type, d), row_bytes(type, n));
+  memcpy(full, number_at(type, row, d), n * type_size(type));
+  if (type == PIO_Q8ROW)
+    return v_i8(full + h * W) * v_set1(factor_of(row, d));
   return half(type, full, 0, h);
 }
 
@@ -334,14 +340,14 @@ INLINE void attend_keys_of(int type, query *qs, size_t count, const char *k, con
   float s[QUERIES][KEYS] __attribute__((aligned(64)));
   strip key = {k, row_bytes(type, f->dim), f->dim, (uintptr_t)(v == k ? next : v) - (uintptr_t)k};
   strip value = {v, row_bytes(type, f->value_dim), f->vdim, v == k ? 0 : (uintptr_t)next - (uintptr_t)v};
-  if (count >= PANEL_QUERIES)
+  if (count >= panels_from(type))
     scores_by_panels(type, qs, count, &key, n, s, panel);
   else
     scores(1, type, qs, count, &key, n, s, 0);
   for (size_t i = 0; i < count; i++)
     if (seen(&qs[i], start, n) > 0)
       softmax_block(&qs[i], s[i], seen(&qs[i], start, n), f->scale, padded(f->vdim));
-  if (type != PIO_F32 && count >= PANEL_QUERIES)
+  if (type != PIO_F32 && count >= panels_from(type))
     weigh_by_panels(type, qs, count, s, &value, start, n, panel);
   else
     weigh_direct(type, qs, count, s, &value, start, n);
@@ -350,7 +356,9 @@ INLINE void attend_keys_of(int type, query *qs, size_t count, const char *k, con
 // attend_keys takes all queries through n keys that begin at position start; next is where the keys after them are.
 static void attend_keys(query *qs, size_t count, const char *k, const char *v, const char *next, size_t start, size_t n, const keys_form *f,
                         float *panel) {
-  if (f->type == PIO_BF16)
+  if (f->type == PIO_Q8ROW)
+    attend_keys_of(PIO_Q8ROW, qs, count, k, v, next, start, n, f, panel);
+  else if (f->type == PIO_BF16)
     attend_keys_of(PIO_BF16, qs, count, k, v, next, start, n, f, panel);
   else
     attend_keys_of(PIO_F32, qs, count, k, v, next, start, n, f, panel);

@@ -22,7 +22,7 @@ enum { PIO_OPS(PIO_NAME) PIO_OP_COUNT };
 enum { PIO_BLOCK = 64 };
 
 // Types of elements. The values are cuda.DType's.
-enum { PIO_F32 = 0, PIO_BF16 = 1, PIO_F16 = 2, PIO_F8 = 3, PIO_I32 = 4, PIO_U8 = 5 };
+enum { PIO_F32 = 0, PIO_BF16 = 1, PIO_F16 = 2, PIO_F8 = 3, PIO_I32 = 4, PIO_U8 = 5, PIO_Q8ROW = 6 };
 
 // A tensor is contiguous and row-major. Dimensions that it does not have are 1. Addresses are numbers, so that Go may keep these in
 // its own memory.

@@ -77,6 +77,9 @@ INLINE uint8x8_t four_bytes(const void *p) {
   return vreinterpret_u8_u32(vdup_n_u32(bytes));
 }
 
+// v_i8 is W bytes with a sign.
+INLINE V v_i8(const void *p) { return vcvtq_f32_s32(vmovl_s16(vget_low_s16(vmovl_s8(vreinterpret_s8_u8(four_bytes(p)))))); }
+
 // The seven bits below the sign are exponent and mantissa; an exponent that is too small by 120 is mended by a product, which
 // gives subnormal values as well. What is no number becomes all ones, before and after.
 INLINE V v_f8(const void *p) {

@@ -66,6 +66,16 @@ INLINE V v_bf16(const void *p) {
   return (V)v;
 }
 
+// v_i8 is W bytes with a sign.
+INLINE V v_i8(const void *p) {
+  int8_t b[W];
+  memcpy(b, p, sizeof b);
+  V v;
+  for (int i = 0; i < W; i++)
+    v[i] = (float)b[i];
+  return v;
+}
+
 INLINE float f16_to_f32(uint16_t h) {
   uint32_t sign = (uint32_t)(h >> 15) << 31, exponent = (h >> 10) & 31, fraction = h & 1023, bits;
   if (exponent == 0) {

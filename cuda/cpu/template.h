@@ -57,6 +57,7 @@ static void exp_all(float *y, const float *x, size_t n) {
 #include "moves.h"
 #include "matmul.h"
 #include "codes.h"
+#include "rowcodes.h"
 #include "cache.h"
 #include "flash.h"
 #include "attention.h"

@@ -12,7 +12,7 @@ import (
 // BlockSize is the number of positions in one block of the cache.
 const BlockSize = block.Size
 
-// CacheSpec is what one layer keeps: pages in Type, which is f32 or bf16, and states of a fixed size in f32. The zero CacheSpec is a
+// CacheSpec is what one layer keeps: pages in Type, which is F32, BF16 or Q8Row, and states of a fixed size in f32. The zero CacheSpec is a
 // layer that keeps nothing.
 type CacheSpec struct {
 	Paged []Paged
@@ -20,11 +20,11 @@ type CacheSpec struct {
 	Type  cuda.DType
 }
 
-// Paged is kept for each position: (blocks, Heads, BlockSize, Dim).
+// Paged is kept for each position: (blocks, Heads, BlockSize, Dim), or what Dim numbers take of the type.
 type Paged struct {
 	Name  string // of the state: "k"
 	Heads int
-	Dim   int // elements of a head
+	Dim   int // numbers of a head
 }
 
 // Fixed is kept for each sequence on board: (slots, Shape...), of at most three dimensions.
@@ -41,7 +41,7 @@ func KeysValues(heads, keyDim, valueDim int) CacheSpec {
 // PositionBytes is what one position takes.
 func (c CacheSpec) PositionBytes() (n int64) {
 	for _, p := range c.Paged {
-		n += int64(c.Type.Size()) * int64(p.Heads) * int64(p.Dim)
+		n += int64(c.Type.Size()) * int64(p.Heads) * int64(c.Type.RowLen(p.Dim))
 	}
 	return n
 }
@@ -83,7 +83,7 @@ func (s shaped) bytes() int64 {
 func (c CacheSpec) shapes(z Size) []shaped {
 	list := make([]shaped, 0, len(c.Paged)+len(c.Fixed))
 	for _, p := range c.Paged {
-		list = append(list, shaped{p.Name, c.Type, []int{z.Blocks, p.Heads, BlockSize, p.Dim}})
+		list = append(list, shaped{p.Name, c.Type, []int{z.Blocks, p.Heads, BlockSize, c.Type.RowLen(p.Dim)}})
 	}
 	for _, f := range c.Fixed {
 		list = append(list, shaped{f.Name, cuda.F32, append([]int{z.Slots}, f.Shape...)})

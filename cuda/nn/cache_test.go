@@ -58,6 +58,13 @@ func TestCacheBytes(t *testing.T) {
 	if p, s := spec.PositionBytes(), spec.SequenceBytes(); p != 2304 || s != 2<<20 {
 		t.Errorf("%d bytes for a position and %d for a sequence", p, s)
 	}
+	for form, want := range map[cuda.DType]int64{cuda.BF16: 1152, cuda.Q8Row: 576 + 9*4} {
+		spec := spec
+		spec.Type = form
+		if p, b := spec.PositionBytes(), spec.Bytes(Size{Blocks: 3}); p != want || b != 3*64*want {
+			t.Errorf("in %s a position takes %d bytes and 192 of them %d", form, p, b)
+		}
+	}
 	if n := spec.Bytes(Size{Blocks: 2, Slots: 3}); n != 2*64*2304+3*2<<20 {
 		t.Errorf("%d bytes", n)
 	}

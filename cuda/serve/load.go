@@ -29,7 +29,8 @@ type opened struct {
 	bound    *nn.Bound
 	source   weights.Source
 	numerics sdk.Numerics
-	quantise string // cuda.Q8, cuda.Q4 or ""
+	quantise string     // cuda.Q8, cuda.Q4 or ""
+	cache    cuda.DType // of keys, values and latents
 	close    func() error
 
 	checkpoint *weights.Checkpoint // nil if the weights are invented
@@ -178,13 +179,32 @@ func numericsOf(req sdk.InspectRequest) sdk.Numerics {
 	return sdk.NumericsExact
 }
 
-// caches says what each decoder layer keeps: with fast numerics keys, values and latents in bf16.
+// cacheTypes are what keys, values and latents can be kept in; a user calls them as they are called.
+var cacheTypes = []cuda.DType{cuda.F32, cuda.BF16, cuda.Q8Row}
+
+func cacheNames() (names []string) {
+	for _, c := range cacheTypes {
+		names = append(names, c.String())
+	}
+	return names
+}
+
+// cacheOf is the type that was asked for, or the one that goes with the numerics.
+func cacheOf(req sdk.InspectRequest) cuda.DType {
+	if i := slices.Index(cacheNames(), req.KVCache); i >= 0 {
+		return cacheTypes[i]
+	}
+	if numericsOf(req) == sdk.NumericsFast {
+		return cuda.BF16
+	}
+	return cuda.F32
+}
+
+// caches says what each decoder layer keeps.
 func (o *opened) caches() []nn.CacheSpec {
 	list := slices.Clone(o.model.Caches())
 	for i := range list {
-		if o.numerics == sdk.NumericsFast {
-			list[i].Type = cuda.BF16
-		}
+		list[i].Type = o.cache
 	}
 	return list
 }
@@ -196,6 +216,8 @@ func supported(req sdk.InspectRequest) error {
 		return sdk.Errorf(sdk.ReasonInvalid, "numerics %q is none of %q", req.Numerics, numerics)
 	case req.Quantize != "" && !slices.Contains(quantised, req.Quantize):
 		return sdk.Errorf(sdk.ReasonInvalid, "quantize %q is none of %q; leave it out to use the checkpoint's own weights", req.Quantize, quantised)
+	case req.KVCache != "" && !slices.Contains(cacheNames(), req.KVCache):
+		return sdk.Errorf(sdk.ReasonInvalid, "kv_cache %q is none of %q; leave it out for what goes with the numerics", req.KVCache, cacheNames())
 	case req.Weights != "" && req.Weights != "file" && req.Weights != "dummy":
 		return sdk.Errorf(sdk.ReasonInvalid, "weights %q is neither \"file\" nor \"dummy\"", req.Weights)
 	}
@@ -215,7 +237,7 @@ func (f Family) openWith(ctx context.Context, req sdk.InspectRequest, invent fun
 	if err := supported(req); err != nil {
 		return nil, err
 	}
-	o := &opened{numerics: numericsOf(req), quantise: req.Quantize}
+	o := &opened{numerics: numericsOf(req), quantise: req.Quantize, cache: cacheOf(req)}
 	config, preprocessor, err := o.openFiles(f, req, invent)
 	if err != nil {
 		return nil, err

@@ -59,6 +59,8 @@ func inspectFlaws() []mutant {
 			before: func(req *sdk.InspectRequest) { req.Quantize = "" }})},
 		{flaw: "ignores the numerics", must: "G7", plugin: one(&twin{
 			before: func(req *sdk.InspectRequest) { req.Numerics = "" }})},
+		{flaw: "ignores what its cache is to be", must: "G7", plugin: one(&twin{
+			before: func(req *sdk.InspectRequest) { req.KVCache = "" }})},
 		{flaw: "gives no reasons", must: "E1", plugin: one(&twin{
 			inspect: func(_ sdk.InspectRequest, i sdk.Inspection, err error) (sdk.Inspection, error) {
 				if err != nil {

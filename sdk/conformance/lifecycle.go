@@ -60,9 +60,9 @@ func caseInspect(t T, c Config) {
 
 // inspectUnknown asks for what no plugin can have.
 func inspectUnknown(t T, p *process, own sdk.InspectRequest) {
-	quantized, numerics := own, own
-	quantized.Quantize, numerics.Numerics = "no_such_quantization", "no_such_numerics"
-	for field, req := range map[string]sdk.InspectRequest{"quantize": quantized, "numerics": numerics} {
+	quantized, numerics, cache := own, own, own
+	quantized.Quantize, numerics.Numerics, cache.KVCache = "no_such_quantization", "no_such_numerics", "no_such_cache"
+	for field, req := range map[string]sdk.InspectRequest{"quantize": quantized, "numerics": numerics, "kv_cache": cache} {
 		_, err := p.Inspect(p.ctx(), req)
 		refuses(t, "G7", "Inspect with a "+field+" that does not exist", err, sdk.ReasonInvalid)
 	}

@@ -53,8 +53,8 @@ func (*reference) Inspect(_ context.Context, req sdk.InspectRequest) (sdk.Inspec
 	if config.ModelType != "reference" {
 		return sdk.Inspection{Reason: "model_type is not reference"}, nil
 	}
-	if req.Quantize != "" || req.Numerics != "" {
-		return sdk.Inspection{}, sdk.Errorf(sdk.ReasonInvalid, "quantize %q, numerics %q: hashes have neither", req.Quantize, req.Numerics)
+	if req.Quantize != "" || req.Numerics != "" || req.KVCache != "" {
+		return sdk.Inspection{}, sdk.Errorf(sdk.ReasonInvalid, "quantize %q, numerics %q, kv_cache %q: hashes have none", req.Quantize, req.Numerics, req.KVCache)
 	}
 	if req.Context > referenceContext {
 		return sdk.Inspection{}, sdk.Errorf(sdk.ReasonInvalid, "context %d is more than %d", req.Context, referenceContext)

@@ -10,10 +10,10 @@ import (
 	"github.com/inference-pio/inference-pio/cuda/nn"
 )
 
-// quantised.go has the tests of a Suite that quantise the checkpoints' weights: what that costs against a reference that did not, and
+// quantised.go has the tests of a Suite that quantise the checkpoints' weights, or what is kept of positions: what that costs against a reference that did not, and
 // that a quantised model agrees with itself.
 
-// precision is what quantised weights may cost.
+// precision is what quantised weights, or a quantised cache, may cost.
 type precision struct {
 	form       string
 	perplexity float64 // times the reference's
@@ -25,6 +25,17 @@ type precision struct {
 
 // precisions: a code of 8 bits is within 1/254 of the largest of its 128 weights, one of 4 bits within about 1/15 of that of its 32.
 var precisions = []precision{{cuda.Q8, 1.005, 0.1, 0.02}, {cuda.Q4, 1.05, 0.2, 0.2}}
+
+// cachePrecision: a code of keys, values and latents is within 1/254 of the largest of 64.
+var cachePrecision = precision{"a cache in q8", 1.001, 0.05, 0.01}
+
+// CacheInCodes runs it with the checkpoint's weights and a cache in codes of 8 bits.
+func (s Suite) CacheInCodes(t *testing.T) {
+	s.Cache, s.Numerics = cuda.Q8Row, cpu.Exact
+	s.quantised(t, cachePrecision)
+	t.Run("Chunked", s.Chunked)
+	t.Run("Forms", s.SameForms)
+}
 
 // Quantised runs what a quantised model must pass, in each form, exactly and fast.
 func (s Suite) Quantised(t *testing.T) {
@@ -52,12 +63,12 @@ func (s Suite) quantised(t *testing.T, p precision) {
 	}
 }
 
-// cache is the type that goes with the numerics.
+// cache is the suite's, or what goes with its numerics.
 func (s Suite) cache() cuda.DType {
-	if s.Numerics == cpu.Fast {
+	if s.Cache == cuda.F32 && s.Numerics == cpu.Fast {
 		return cuda.BF16
 	}
-	return cuda.F32
+	return s.Cache
 }
 
 // costs compares the perplexity with the reference's.
@@ -76,7 +87,7 @@ func (s Suite) costs(t testing.TB, dir string, p precision) {
 // nearly gives the reference's answers to a quantised model and to one with the checkpoint's weights, and compares all logits on the way.
 func (s Suite) nearly(t testing.TB, dir string, p precision) {
 	o := s.openWith(t, dir, "config.json", s.cache())
-	s.Quantise, s.Numerics = "", ""
+	s.Quantise, s.Numerics, s.Cache = "", "", cuda.F32
 	whole := s.open(t, dir, "config.json")
 	tokens, others, margin := 0, 0, 0.0
 	var all, off float64
@@ -99,7 +110,7 @@ func (s Suite) nearly(t testing.TB, dir string, p precision) {
 		}
 	}
 	rms := math.Sqrt(off / all)
-	how := fmt.Sprintf("%s, %s: logits are %.4f off; %d of %d greedy tokens are others, which were at most %.4f ahead", p.form, o.suite.Numerics, rms, others, tokens, margin)
+	how := fmt.Sprintf("%s, %s: logits are %.5f off; %d of %d greedy tokens are others, which were at most %.4f ahead", p.form, o.suite.Numerics, rms, others, tokens, margin)
 	if !(rms <= p.logits && margin <= p.margin) {
 		t.Errorf("%s; %+v", how, p)
 	}

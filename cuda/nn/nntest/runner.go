@@ -26,7 +26,7 @@ type Limits struct {
 	Sequences int // alive at a time
 	Positions int // of one sequence
 
-	Cache cuda.DType // of keys, values and latents: f32 or bf16
+	Cache cuda.DType // of keys, values and latents
 
 	Features, Hidden int // of a model that sees: how many features a row can have, and their width
 }

@@ -59,6 +59,7 @@ type Suite struct {
 	Quantise string                     // cuda.Q8 or cuda.Q4, of models that are bound; "" keeps the checkpoint's weights
 	Coded    func(format string) string // what weights are packed to that a file has as codes; nil widens them
 	Numerics string                     // cpu.Exact, which is also "", or cpu.Fast
+	Cache    cuda.DType                 // of keys, values and latents: cuda.F32, which is also 0, or another that caches have
 
 	// Of a model that sees: how many features a row can have and their width, and what is to be seen in a case.
 	Features func(m Model) (n, hidden int)
@@ -75,6 +76,7 @@ func (s Suite) Test(t *testing.T) {
 	t.Run("Forms", s.SameForms)
 	t.Run("Heads", func(t *testing.T) { s.Heads(t) })
 	t.Run("Quantised", s.Quantised)
+	t.Run("CacheInCodes", s.CacheInCodes)
 	for _, part := range []struct {
 		name  string
 		given bool
@@ -210,7 +212,7 @@ type opened struct {
 // open loads a checkpoint with one of its config files.
 func (s Suite) open(t testing.TB, dir, config string) opened {
 	t.Helper()
-	return s.openWith(t, dir, config, cuda.F32)
+	return s.openWith(t, dir, config, s.Cache)
 }
 
 // openWith has a cache of a type.

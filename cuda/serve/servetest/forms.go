@@ -9,10 +9,10 @@ import (
 	"github.com/inference-pio/inference-pio/sdk"
 )
 
-// forms.go has a plugin keep what it computes with in other forms: a cache in bf16, weights packed for the CPU.
+// forms.go has a plugin keep what it computes with in other forms: a cache in bf16 or in codes of 8 bits, weights packed for the CPU.
 
-// Fast loads each checkpoint with fast numerics: a position takes half of what it takes exactly, and an answer is the same to the token
-// wherever it is resumed.
+// Fast loads each checkpoint with fast numerics and with caches in q8: a position takes half of what it takes exactly, and of that between
+// half and three quarters, as heads are short, and an answer is the same to the token wherever it is resumed.
 func (p Plugin) Fast(t *testing.T) {
 	p.Each(t, func(t *testing.T, dir string) {
 		exact := sdk.InspectRequest{Path: dir, Context: 1024, MaxSequences: 1}
@@ -21,15 +21,28 @@ func (p Plugin) Fast(t *testing.T) {
 		if e, f := p.position(t, exact), p.position(t, fast); e == 0 || 2*f != e {
 			t.Errorf("a position takes %d bytes with fast numerics and %d exactly", f, e)
 		}
-		req := Sampled(t, dir)
-		want := IDs(Tokens(t, p.Loaded(t, sdk.LoadRequest{InspectRequest: fast}), req, nil))
-		again := p.Loaded(t, sdk.LoadRequest{InspectRequest: fast})
-		for _, n := range []int{0, 1, len(want) / 2, len(want) - 1} {
-			resumed := req
-			resumed.Resume = &sdk.Resume{Prompt: req.Tokens, Generated: want[:n]}
-			SameIDs(t, fmt.Sprintf("after %d tokens the ids", n), IDs(Tokens(t, again, resumed, nil)), want[n:])
+		p.resumes(t, fast)
+		for _, ask := range []sdk.InspectRequest{exact, fast} {
+			ask.KVCache = "q8"
+			if f, q := p.position(t, fast), p.position(t, ask); 4*q > 3*f || 2*q <= f {
+				t.Errorf("%s: a position takes %d bytes in q8 and %d in bf16", ask.Numerics, q, f)
+			}
+			p.resumes(t, ask)
 		}
 	})
+}
+
+// resumes answers in one process, and the rest of that answer in another.
+func (p Plugin) resumes(t *testing.T, ask sdk.InspectRequest) {
+	t.Helper()
+	req := Sampled(t, ask.Path)
+	want := IDs(Tokens(t, p.Loaded(t, sdk.LoadRequest{InspectRequest: ask}), req, nil))
+	again := p.Loaded(t, sdk.LoadRequest{InspectRequest: ask})
+	for _, n := range []int{0, 1, len(want) / 2, len(want) - 1} {
+		resumed := req
+		resumed.Resume = &sdk.Resume{Prompt: req.Tokens, Generated: want[:n]}
+		SameIDs(t, fmt.Sprintf("after %d tokens the ids", n), IDs(Tokens(t, again, resumed, nil)), want[n:])
+	}
 }
 
 // position is what one position takes in the cache.

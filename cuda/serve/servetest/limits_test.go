@@ -33,6 +33,8 @@ func TestWhatAnEntryMayAskFor(t *testing.T) {
 		{"step_tokens", func(r *sdk.InspectRequest) { r.StepTokens = sdk.MaxStepTokens }, ""},
 		{"step_tokens", func(r *sdk.InspectRequest) { r.StepTokens = sdk.MaxStepTokens + 1 }, "step_tokens is 65537"},
 		{"numerics", func(r *sdk.InspectRequest) { r.Numerics = sdk.NumericsExact }, ""},
+		{"cache", func(r *sdk.InspectRequest) { r.KVCache = "q8" }, ""},
+		{"cache", func(r *sdk.InspectRequest) { r.KVCache = "q4" }, `kv_cache "q4" is none of ["f32" "bf16" "q8"]`},
 		{"numerics", func(r *sdk.InspectRequest) { r.Numerics = "loose" }, `numerics "loose" is none of ["exact" "fast"]`},
 		{"quantize", func(r *sdk.InspectRequest) { r.Quantize = "int4" }, `quantize "int4" is none of ["q8" "q4"]; leave it out`},
 		{"quantize", func(r *sdk.InspectRequest) { r.Quantize = "q8" }, ""},

@@ -23,13 +23,17 @@ func newPluginInspect(g *global) *cobra.Command {
 		Args:  takes(0, 1),
 	}
 	model := cmd.Flags().String("model", "", "a checkpoint's folder, or a GGUF file")
-	quantize := cmd.Flags().String("quantize", "", "as in models.toml: what its weights are quantised to")
+	var req sdk.InspectRequest
+	cmd.Flags().StringVar(&req.Quantize, "quantize", "", "as in models.toml: what its weights are quantised to")
+	cmd.Flags().StringVar(&req.KVCache, "kv-cache", "", "as kv_cache in models.toml: what keys and values are kept in")
 	asJSON := jsonFlag(cmd.Flags())
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		if len(args) == 0 && !regular.IsGGUF(*model) {
 			return &codeError{exitUsage, errors.New("an argument is missing; expected piohost plugin inspect BIN, or a GGUF file as --model")}
 		}
-		d, err := g.inspect(cmd.Context(), args, g.checkpoint(*model), *quantize)
+		req.Path = g.checkpoint(*model)
+		req.Numerics = config.DefaultNumerics(req.Quantize, req.Path)
+		d, err := g.inspect(cmd.Context(), args, req)
 		if *asJSON && err == nil {
 			return g.printJSON(d)
 		}
@@ -42,9 +46,9 @@ func newPluginInspect(g *global) *cobra.Command {
 }
 
 // inspect asks a plugin, if one is named, and reads a GGUF file. With an error comes what was found before it.
-func (g *global) inspect(ctx context.Context, bin []string, model, quantize string) (document inspectDocument, err error) {
-	if regular.IsGGUF(model) {
-		file, err := contents.Read(model)
+func (g *global) inspect(ctx context.Context, bin []string, req sdk.InspectRequest) (document inspectDocument, err error) {
+	if regular.IsGGUF(req.Path) {
+		file, err := contents.Read(req.Path)
 		if err != nil {
 			return document, err
 		}
@@ -63,10 +67,9 @@ func (g *global) inspect(ctx context.Context, bin []string, model, quantize stri
 		return document, err
 	}
 	document.Plugin = describe(d, p.SHA256())
-	if model == "" {
+	if req.Path == "" {
 		return document, nil
 	}
-	req := sdk.InspectRequest{Path: model, Quantize: quantize, Numerics: config.DefaultNumerics(quantize, model)}
 	inspection, err := p.Client().Inspect(ctx, req)
 	if err != nil {
 		return document, err
@@ -130,12 +133,12 @@ func (g *global) showFile(f *contents.File) error {
 	return w.Flush()
 }
 
-// in says what weights are quantised to.
-func in(quantize string) string {
-	if quantize == "" {
+// in says what weights are quantised to, or the form of a cache.
+func in(form string) string {
+	if form == "" {
 		return ""
 	}
-	return " in " + quantize
+	return " in " + form
 }
 
 func words[T any](list []T) string {
@@ -155,7 +158,8 @@ func (g *global) showCheckpoint(c *describedCheckpoint) error {
 	if len(c.Modules) == 0 {
 		return nil
 	}
-	fmt.Fprintf(g.std.out, "weights: %s%s\nnumerics: %s, unless its entry says otherwise\n", plan.Size(c.Weights), in(c.Quantize), c.Numerics)
+	fmt.Fprintf(g.std.out, "weights: %s%s\ncache of a position: %s%s\nnumerics: %s, unless its entry says otherwise\n",
+		plan.Size(c.Weights), in(c.Quantize), plan.Size(c.Position), in(c.KVCache), c.Numerics)
 	fmt.Fprintln(g.std.out)
 	w := tabwriter.NewWriter(g.std.out, 0, 8, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprintln(w, "MODULE\tWEIGHTS\tSTATE/TOKEN\tSTATE/SEQUENCE\tMFLOP/TOKEN\t")

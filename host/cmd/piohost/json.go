@@ -37,6 +37,7 @@ type modelLine struct {
 
 	Quantize string `json:"quantize"` // "": not, or of a host elsewhere
 	Numerics string `json:"numerics"` // exact or fast; "": of a host elsewhere
+	KVCache  string `json:"kv_cache"` // "": what goes with numerics, or of a host elsewhere
 
 	Cores int `json:"cores"` // that its process may use now; 0: it has none, or its plugin takes what it likes
 }
@@ -93,6 +94,8 @@ type describedCheckpoint struct {
 	Quantize string `json:"quantize"` // as asked
 	Numerics string `json:"numerics"` // that go with it
 	Weights  int64  `json:"weights"`
+	KVCache  string `json:"kv_cache"` // as asked; "": what goes with numerics
+	Position int64  `json:"position"` // of the cache
 }
 
 type moduleLine struct {
@@ -106,11 +109,12 @@ type moduleLine struct {
 
 func checkpointOf(req sdk.InspectRequest, i sdk.Inspection) *describedCheckpoint {
 	c := &describedCheckpoint{
-		Path: req.Path, Quantize: req.Quantize, Numerics: string(req.Numerics), Fit: i.Fit.String(), Reason: i.Reason,
+		Path: req.Path, Quantize: req.Quantize, Numerics: string(req.Numerics), KVCache: req.KVCache, Fit: i.Fit.String(), Reason: i.Reason,
 		Parameters: i.Table.Parameters, Context: i.Table.Context, Vocabulary: i.Table.VocabSize, Modules: []moduleLine{},
 	}
 	for _, m := range i.Table.Modules {
 		c.Weights += m.WeightBytes
+		c.Position += m.StateBytesToken
 		c.Modules = append(c.Modules, moduleLine{m.ID, m.WeightBytes, m.StateBytesToken, m.StateBytesSeq, m.FLOPsToken, m.ActiveBytesToken})
 	}
 	return c

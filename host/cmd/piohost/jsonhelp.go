@@ -19,6 +19,7 @@ models
     context                positions; 0: not known before it is loaded
     retry_at, waits_for    "" but for a model that waits for its next start: when that is, and what else may bring it
     quantize, numerics     "": not quantised; exact or fast; both "" of a host elsewhere
+    kv_cache               "": what goes with numerics, or of a host elsewhere
     cores                  that its process may use now; 0: it has none, or its plugin takes what it likes
 
 plugin list, plugin lock
@@ -45,6 +46,7 @@ plugin inspect
       id, weight_bytes, state_bytes_token, state_bytes_sequence, flops_token, active_bytes_token
     quantize, numerics     as asked, and what goes with it
     weights                of all modules
+    kv_cache, position     as asked, "": what goes with numerics; what a position takes in the cache of all modules
 
 plugin test
   plugin, model, passed

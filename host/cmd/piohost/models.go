@@ -73,16 +73,16 @@ func (g *global) modelsHere(ctx context.Context, c *config.Config) modelsDocumen
 	for _, m := range c.Models {
 		r := served[m.ID]
 		d.Models = append(d.Models, modelLine{m.ID, list(m.Aliases), m.Path, m.Plugin, r.State, r.Reason, r.Context, r.RetryAt, r.WaitsFor,
-			m.Quantize, string(m.Numerics), r.Cores})
+			m.Quantize, string(m.Numerics), m.KVCache, r.Cores})
 	}
 	return d
 }
 
 func (g *global) listModels(d modelsDocument) error {
 	w := tabwriter.NewWriter(g.std.out, 0, 8, 2, ' ', 0)
-	fmt.Fprintln(w, "MODEL\tSTATE\tCONTEXT\tCORES\tQUANTIZE\tPATH")
+	fmt.Fprintln(w, "MODEL\tSTATE\tCONTEXT\tCORES\tQUANTIZE\tCACHE\tPATH")
 	for _, m := range d.Models {
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\n", m.ID, cmp.Or(m.State, "-"), orDash(m.Context), orDash(m.Cores), cmp.Or(m.Quantize, "-"), cmp.Or(m.Path, "-"))
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", m.ID, cmp.Or(m.State, "-"), orDash(m.Context), orDash(m.Cores), cmp.Or(m.Quantize, "-"), cmp.Or(m.KVCache, "-"), cmp.Or(m.Path, "-"))
 	}
 	if err := w.Flush(); err != nil {
 		return err

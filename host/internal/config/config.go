@@ -82,6 +82,7 @@ type Model struct {
 	Context  int    // positions; 0: the checkpoint's
 	Quantize string // "q8", "q4" or "": the checkpoint's own weights
 	Numerics sdk.Numerics
+	KVCache  string // "f32", "bf16", "q8" or "": what goes with Numerics
 	Weights  string // "file" or "dummy"
 	Layers   int    // 0: all
 
@@ -105,6 +106,7 @@ func (m Model) Inspect() sdk.InspectRequest {
 		Context:  m.Context,
 		Quantize: m.Quantize,
 		Numerics: m.Numerics,
+		KVCache:  m.KVCache,
 		Layers:   m.Layers,
 		Weights:  m.Weights,
 

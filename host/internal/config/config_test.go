@@ -110,6 +110,7 @@ plugin = "qwen3_0_6b"
 aliases = ["eins", "org/un"]
 context = 2048
 numerics = "exact"
+kv_cache = "q8"
 devices = ["cpu"]
 priority = -3
 weights = "dummy"
@@ -154,7 +155,7 @@ path = "./model/"
 	}
 	one := Model{
 		ID: "one", Aliases: []string{"eins", "org/un"}, Path: filepath.Join(dir, "model"), Plugin: "qwen3_0_6b",
-		Context: 2048, Numerics: sdk.NumericsExact, Weights: "dummy", Layers: 2, Devices: []string{"cpu"}, Priority: -3,
+		Context: 2048, Numerics: sdk.NumericsExact, KVCache: "q8", Weights: "dummy", Layers: 2, Devices: []string{"cpu"}, Priority: -3,
 		MaxSequences: 4, StepTokens: 256, PrefixCache: 1 << 30, StepTime: -1, Threads: 1, Stall: 5 * time.Minute, Env: []string{"OMP=1", "PIO_CPU=portable"}, Line: 39,
 	}
 	if !reflect.DeepEqual(c.Models[0], one) {
@@ -169,7 +170,7 @@ path = "./model/"
 	if _, ok := c.Model("three"); ok {
 		t.Error("a model nobody configured was found")
 	}
-	if got, want := one.Inspect(), (sdk.InspectRequest{Path: one.Path, Context: 2048, Numerics: "exact", Layers: 2, Weights: "dummy", MaxSequences: 4, StepTokens: 256}); got != want {
+	if got, want := one.Inspect(), (sdk.InspectRequest{Path: one.Path, Context: 2048, Numerics: "exact", KVCache: "q8", Layers: 2, Weights: "dummy", MaxSequences: 4, StepTokens: 256}); got != want {
 		t.Errorf("inspect: got %+v", got)
 	}
 }
@@ -253,6 +254,8 @@ func TestMistakes(t *testing.T) {
 		{"environment of the handshake", model + "[model.env]\nPLUGIN_CLIENT_CERT = \"\"", `models.toml:5: model[0].env.PLUGIN_CLIENT_CERT: names that begin with PLUGIN_ belong to the handshake with the plugin`},
 		{"another form", model + `quantize = "q5"`, `models.toml:4: model[0].quantize: "q5" is not built; expected "q8" or "q4", or leave it out to keep the checkpoint's own weights`},
 		{"quantize as a number", model + `quantize = 8`, `models.toml:4: model[0].quantize: expected "q8" or "q4", found the number 8`},
+		{"another cache", model + `kv_cache = "q4"`, `models.toml:4: model[0].kv_cache: "q4" is not built; expected "f32", "bf16" or "q8", or leave it out for what goes with the numerics`},
+		{"a cache as a number", model + `kv_cache = 8`, `models.toml:4: model[0].kv_cache: expected "f32", "bf16" or "q8", found the number 8`},
 		{"numerics as a switch", model + `numerics = true`, `models.toml:4: model[0].numerics: expected "exact" or "fast", found`},
 		{"other numerics", model + `numerics = "quick"`, `models.toml:4: model[0].numerics: "quick" is no mode; expected "exact" or "fast"`},
 		{"keep_alive", model + `keep_alive = "5m"`, `models.toml:4: model[0].keep_alive: unloading idle models is not built yet; every model stays loaded; remove the key`},

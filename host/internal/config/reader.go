@@ -192,6 +192,7 @@ func (r *reader) model(t *table, devices []Device, names map[string]int) Model {
 	m.Env = r.environment(t.sub("env"))
 	m.Quantize = quantize(t)
 	m.Numerics = numerics(t, m.Quantize, m.Path)
+	m.KVCache = kvCache(t)
 	t.notYet("keep_alive", "unloading idle models is not built yet; every model stays loaded")
 	t.notYet("pin", "pinning is not built yet; move layers by order instead")
 	t.finish()
@@ -299,6 +300,16 @@ func numerics(t *table, quantize, path string) sdk.Numerics {
 		t.problem("numerics", "%q is no mode; expected %s", shorten(string(mode)), expected)
 	}
 	return mode
+}
+
+// kvCache is the form of keys and values between steps; "" is what goes with the numerics.
+func kvCache(t *table) string {
+	const expected = `"f32", "bf16" or "q8"`
+	form := t.text("kv_cache", "", expected)
+	if form != "" && form != "f32" && form != "bf16" && form != "q8" {
+		t.problem("kv_cache", "%q is not built; expected %s, or leave it out for what goes with the numerics", shorten(form), expected)
+	}
+	return form
 }
 
 var variableName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)

@@ -21,6 +21,8 @@ func refuseLoading(req sdk.InspectRequest) error {
 		return cannot("layers", "has no layers to leave out")
 	case req.Numerics != "" && req.Numerics != sdk.NumericsExact:
 		return cannot("numerics", fmt.Sprintf("knows the numerics %q alone, not %q", sdk.NumericsExact, req.Numerics))
+	case req.KVCache != "":
+		return cannot("kv_cache", "keeps no keys and values")
 	}
 	return nil
 }

@@ -158,9 +158,9 @@ def inspect(checkpoint):
         raise Refusal("CHECKPOINT", f"{file}: max_position_embeddings is not a number of positions")
     if not 0 <= checkpoint.context <= longest:
         raise Refusal("INVALID_ARGUMENT", f"a context of {checkpoint.context} positions is asked for, the checkpoint has {longest}", "context")
-    for field, asked in (("quantize", checkpoint.quantize), ("layers", checkpoint.layers)):
+    for field, asked in (("quantize", checkpoint.quantize), ("layers", checkpoint.layers), ("kv_cache", checkpoint.kv_cache)):
         if asked:
-            raise Refusal("INVALID_ARGUMENT", f"{field} is {asked}, but echo has no weights", field)
+            raise Refusal("INVALID_ARGUMENT", f"{field} is {asked}, but echo has no layers", field)
     if checkpoint.numerics not in ("", "exact"):
         raise Refusal("INVALID_ARGUMENT", f"numerics is {checkpoint.numerics!r}; echo knows exact alone", "numerics")
     table = pb.LayerTable(context=checkpoint.context or longest, vocab_size=VOCABULARY, max_sequences=1)

@@ -281,12 +281,13 @@ func (x *DescribeResponse) GetDevices() []string {
 // Checkpoint names a checkpoint and how it is to be loaded.
 type Checkpoint struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
-	Path          string                 `protobuf:"bytes,1,opt,name=path,proto3" json:"path,omitempty"`         // a Hugging Face directory, absolute
-	Context       int64                  `protobuf:"varint,2,opt,name=context,proto3" json:"context,omitempty"`  // positions; 0: the checkpoint's, in a Load at most as many as fit the budget of the cpu
-	Quantize      string                 `protobuf:"bytes,3,opt,name=quantize,proto3" json:"quantize,omitempty"` // "": the checkpoint's weights
-	Numerics      string                 `protobuf:"bytes,4,opt,name=numerics,proto3" json:"numerics,omitempty"` // "": exact, or with quantize what the plugin takes to go with it
-	Layers        int64                  `protobuf:"varint,5,opt,name=layers,proto3" json:"layers,omitempty"`    // only the first n decoder layers; 0: all
-	Weights       string                 `protobuf:"bytes,6,opt,name=weights,proto3" json:"weights,omitempty"`   // "" or "file": the checkpoint's; "dummy": random, from config.json alone
+	Path          string                 `protobuf:"bytes,1,opt,name=path,proto3" json:"path,omitempty"`                      // a Hugging Face directory, absolute
+	Context       int64                  `protobuf:"varint,2,opt,name=context,proto3" json:"context,omitempty"`               // positions; 0: the checkpoint's, in a Load at most as many as fit the budget of the cpu
+	Quantize      string                 `protobuf:"bytes,3,opt,name=quantize,proto3" json:"quantize,omitempty"`              // "": the checkpoint's weights
+	Numerics      string                 `protobuf:"bytes,4,opt,name=numerics,proto3" json:"numerics,omitempty"`              // "": exact, or with quantize what the plugin takes to go with it
+	Layers        int64                  `protobuf:"varint,5,opt,name=layers,proto3" json:"layers,omitempty"`                 // only the first n decoder layers; 0: all
+	Weights       string                 `protobuf:"bytes,6,opt,name=weights,proto3" json:"weights,omitempty"`                // "" or "file": the checkpoint's; "dummy": random, from config.json alone
+	KvCache       string                 `protobuf:"bytes,7,opt,name=kv_cache,json=kvCache,proto3" json:"kv_cache,omitempty"` // form of keys and values between steps: "f32", "bf16", "q8"; "": what the plugin takes to go with numerics
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -359,6 +360,13 @@ func (x *Checkpoint) GetLayers() int64 {
 func (x *Checkpoint) GetWeights() string {
 	if x != nil {
 		return x.Weights
+	}
+	return ""
+}
+
+func (x *Checkpoint) GetKvCache() string {
+	if x != nil {
+		return x.KvCache
 	}
 	return ""
 }
@@ -3995,7 +4003,7 @@ const file_plugin_proto_rawDesc = "" +
 	"\fcapabilities\x18\x06 \x03(\tR\fcapabilities\x12\x18\n" +
 	"\akernels\x18\a \x01(\tR\akernels\x12\x1a\n" +
 	"\bnumerics\x18\b \x03(\tR\bnumerics\x12\x18\n" +
-	"\adevices\x18\t \x03(\tR\adevices\"\xa4\x01\n" +
+	"\adevices\x18\t \x03(\tR\adevices\"\xbf\x01\n" +
 	"\n" +
 	"Checkpoint\x12\x12\n" +
 	"\x04path\x18\x01 \x01(\tR\x04path\x12\x18\n" +
@@ -4003,7 +4011,8 @@ const file_plugin_proto_rawDesc = "" +
 	"\bquantize\x18\x03 \x01(\tR\bquantize\x12\x1a\n" +
 	"\bnumerics\x18\x04 \x01(\tR\bnumerics\x12\x16\n" +
 	"\x06layers\x18\x05 \x01(\x03R\x06layers\x12\x18\n" +
-	"\aweights\x18\x06 \x01(\tR\aweights\"\x91\x01\n" +
+	"\aweights\x18\x06 \x01(\tR\aweights\x12\x19\n" +
+	"\bkv_cache\x18\a \x01(\tR\akvCache\"\x91\x01\n" +
 	"\x0eInspectRequest\x129\n" +
 	"\n" +
 	"checkpoint\x18\x01 \x01(\v2\x19.pio.plugin.v1.CheckpointR\n" +

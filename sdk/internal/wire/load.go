@@ -47,7 +47,7 @@ func InspectRequest(m *pb.InspectRequest) (sdk.InspectRequest, error) {
 func checkpointToPB(r sdk.InspectRequest) *pb.Checkpoint {
 	return &pb.Checkpoint{
 		Path: r.Path, Context: int64(r.Context), Quantize: r.Quantize, Numerics: string(r.Numerics), Layers: int64(r.Layers),
-		Weights: r.Weights,
+		Weights: r.Weights, KvCache: r.KVCache,
 	}
 }
 
@@ -59,7 +59,7 @@ func (c *checks) checkpoint(m *pb.Checkpoint) sdk.InspectRequest {
 	c.count("checkpoint.layers", m.GetLayers())
 	return sdk.InspectRequest{
 		Path: m.GetPath(), Context: int(m.GetContext()), Quantize: m.GetQuantize(), Numerics: sdk.Numerics(m.GetNumerics()),
-		Layers: int(m.GetLayers()), Weights: m.GetWeights(),
+		Layers: int(m.GetLayers()), Weights: m.GetWeights(), KVCache: m.GetKvCache(),
 	}
 }
 

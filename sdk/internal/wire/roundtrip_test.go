@@ -149,7 +149,7 @@ func checkpoints() *rapid.Generator[sdk.InspectRequest] {
 		return sdk.InspectRequest{
 			Path: "/" + words.Draw(t, "path"), Context: counts.Draw(t, "context"), Quantize: words.Draw(t, "quantize"),
 			Numerics: sdk.Numerics(words.Draw(t, "numerics")), Layers: counts.Draw(t, "layers"), Weights: said.Draw(t, "weights"),
-			MaxSequences: counts.Draw(t, "sequences"), StepTokens: counts.Draw(t, "step"),
+			MaxSequences: counts.Draw(t, "sequences"), StepTokens: counts.Draw(t, "step"), KVCache: words.Draw(t, "cache"),
 		}
 	})
 }
