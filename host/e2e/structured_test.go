@@ -81,9 +81,10 @@ func TestWhatHoldsAnAnswerIsToldWhereItIsWrong(t *testing.T) {
 		fields object
 		want   string
 	}{{object{"guided_choice": []string{"Lima", "Oslo"}}, `Lima|Oslo`}, {object{"guided_regex": `[A-Z]{3}-\d{2}`}, `[A-Z]{3}-\d{2}`}, {object{"guided_grammar": `root ::= "(" ("a" | root) ")"`, "max_tokens": 400}, `\(+a?\)*`}} {
+		c.fields["seed"], c.fields["temperature"] = 1, 1
 		got, err := host.complete("/v1/chat/completions", ask("Say it", c.fields), nil)
-		if err != nil || !regexp.MustCompile(`^(?:`+c.want+`)$`).MatchString(got.Text) {
-			t.Errorf("%v: %q, %v", c.fields, got.Text, err)
+		if err != nil || got.Finish != "stop" || !regexp.MustCompile(`^(?:`+c.want+`)$`).MatchString(got.Text) {
+			t.Errorf("%v: %+v, %v", c.fields, got, err)
 		}
 	}
 }

@@ -205,7 +205,7 @@ func (m *Model) thinks(d *Decoder) thinking {
 	switch {
 	case d.InReasoning():
 		return inThought
-	case d.output == nil || m.tags.open == "" || d.thought:
+	case d.output == nil || !m.tags.begun || d.thought:
 		return noThought
 	}
 	return maybeThought

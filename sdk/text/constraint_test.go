@@ -215,3 +215,24 @@ func TestWhatMustComeTakesNoSteps(t *testing.T) {
 		}
 	}
 }
+
+// A model that does not reason is not led to open a thought because little else is allowed; one that reasons if it is asked to is.
+func TestOnlyModelsThatReasonMayThinkFirst(t *testing.T) {
+	for name, want := range map[string]bool{"qwen3_0_6b": true, "qwen3_4b_instruct": false, "qwen3_coder_30b": false, "qwen3_vl_2b": false} {
+		m := open(t, name)
+		id, ok := m.tokenizer.Added("<think>")
+		if !ok {
+			t.Fatalf("%s has no <think>", name)
+		}
+		req := chats(t, name)[0].request()
+		req.Chat.Tools, req.Chat.Kwargs, req.MaxTokens = nil, nil, 1
+		req.Constraint = &sdk.Constraint{Choices: []string{"yes", "no"}}
+		events, err := tell(t, m, babble{vocab: scriptVocab, likely: map[int32]float32{id: 6}}, req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := events[1].Token.ID == id; got != want {
+			t.Errorf("%s thinks first: %v", name, got)
+		}
+	}
+}

@@ -26,7 +26,10 @@ type Model struct {
 }
 
 // tags mark reasoning. They are the template's; empty if it knows no reasoning.
-type tags struct{ open, close string }
+type tags struct {
+	open, close string
+	begun       bool // the model may open a thought itself
+}
 
 // Open reads the tokenizer, the chat template, generation_config.json and config.json in dir, or what a GGUF file has in their place. The
 // first two may be missing, as in a checkpoint that is only a config.json.
@@ -58,7 +61,8 @@ func (m *Model) use(t *chat.Template) {
 	m.template = t
 	// many tokenizers have the tags for models that never reason; the template knows
 	if strings.Contains(m.template.Source(), "</think>") {
-		m.tags = tags{"<think>", "</think>"}
+		m.tags = tags{open: "<think>", close: "</think>"}
+		m.tags.begun = m.thinksIfAsked(ctx)
 	}
 	m.calls = m.template.ToolFormat()
 }

@@ -3,8 +3,11 @@
 package text
 
 import (
+	"context"
 	"encoding/json"
 	"strings"
+
+	"github.com/inference-pio/inference-pio/sdk"
 )
 
 // heedsThinking checks what the variables of a chat say of thinking against the prompt that the template made of them.
@@ -37,4 +40,11 @@ func (m *Model) heedsThinking(kwargs json.RawMessage, rendered string) error {
 // opened says that a prompt ends with reasoning begun and nothing in it.
 func (m *Model) opened(rendered string) bool {
 	return m.tags.open != "" && strings.HasSuffix(strings.TrimRight(rendered, "\n "), m.tags.open)
+}
+
+// thinksIfAsked says that the model reasons or not, as it is asked: told not to, the template closes a thought for it. Other templates that know
+// the tags only leave out what an earlier model thought.
+func (m *Model) thinksIfAsked(ctx context.Context) bool {
+	rendered, err := m.Render(ctx, sdk.Chat{Messages: json.RawMessage(`[{"role": "user", "content": "a"}]`), Kwargs: json.RawMessage(`{"enable_thinking": false}`)})
+	return err == nil && strings.HasSuffix(strings.TrimRight(rendered, "\n "), m.tags.close)
 }
