@@ -146,6 +146,9 @@ func TestFP8(t *testing.T) {
 	for config, want := range map[string][2]int{
 		`null`:                    {},
 		`{"quant_method": "fp8"}`: {128, 128},
+		`{"quant_method": "fp8", "weight_block_size": null}`: {}, // a factor for each tensor, or each row
+		`{"quant_method": "awq", "bits": 4}`:                 {}, // which cuda/hfquant reads
+		`{"group_size": 64, "bits": 4}`:                      {},
 		`{"quant_method": "fp8", "fmt": "e4m3", "activation_scheme": "dynamic", "weight_block_size": [1, 64]}`: {1, 64},
 		`{"quant_method": "fp8", "modules_to_not_convert": null}`:                                              {128, 128},
 		`{"quant_method": "fp8", "modules_to_not_convert": ["lm_head"]}`:                                       {128, 128},
@@ -172,14 +175,14 @@ func TestMistakesAreToldInWords(t *testing.T) {
 		{`"rope_scaling": {"type": "yarn", "factor": 2, "truncate": 1}`, "truncate is 1; true or false is needed"},
 		{`"rope_scaling": {"type": "yarn", "original_max_position_embeddings": 0}`, "original_max_position_embeddings is 0"},
 		{`"quantization_config": {}`, `quantization_config: quant_method is "", which is not built; only fp8 is`},
-		{`"quantization_config": {"quant_method": "awq", "bits": 4}`, `quantization_config: quant_method is "awq", which is not built; only fp8 is`},
-		{`"quantization_config": {"quant_method": "awq", "bits": 4}`, `quantization_config: "bits" is not known here`},
+		{`"quantization_config": {"quant_method": "bitsandbytes", "load_in_4bit": true}`, `quant_method is "bitsandbytes", which is not built: take the original checkpoint with quantize = "q4"`},
+		{`"quantization_config": {"quant_method": "quip"}`, `quant_method is "quip", which is not built: take the checkpoint in bf16`},
 		{`"quantization_config": {"quant_method": "fp8", "fmt": "e5m2"}`, `quantization_config: fmt is "e5m2"`},
-		{`"quantization_config": {"quant_method": "fp8", "activation_scheme": "static"}`, `quantization_config: activation_scheme is "static"`},
+		{`"quantization_config": {"quant_method": "fp8", "activation_scheme": "none"}`, `quantization_config: activation_scheme is "none"`},
 		{`"quantization_config": {"quant_method": "fp8", "scale_fmt": "ue8m0"}`, `quantization_config: scale_fmt is "ue8m0", which is not built; only float is`},
 		{`"quantization_config": {"quant_method": "fp8", "expert_dtype": "fp4"}`, `quantization_config: expert_dtype is "fp4", which is not built; only fp8 is`},
 		{`"quantization_config": {"quant_method": "fp8", "modules_to_convert": ["embed_tokens"]}`, `quantization_config: modules_to_convert is ["embed_tokens"], which is not built; only matrices are`},
-		{`"quantization_config": {"quant_method": "fp8", "weight_block_size": null}`, "weight_block_size is []; two numbers from 1 on are needed"},
+		{`"quantization_config": {"quant_method": "fp8", "weight_block_size": []}`, "weight_block_size is []; two numbers from 1 on are needed"},
 		{`"quantization_config": {"quant_method": "fp8", "weight_block_size": [0, 128]}`, "weight_block_size is [0 128]"},
 		{`"quantization_config": {"quant_method": "fp8", "weight_block_size": "128 x 128"}`, "quantization_config: weight_block_size: a list was expected, found string"},
 		{`"num_key_value_heads": 3`, "num_attention_heads is 8, which num_key_value_heads 3 does not divide"},

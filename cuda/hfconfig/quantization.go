@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+
+	"github.com/inference-pio/inference-pio/cuda/hfquant"
 )
 
 // quantizationKeys is where config.json says that weights are not plain numbers.
@@ -31,11 +33,23 @@ type fp8Keys struct {
 var fp8Known = []string{"quant_method", "fmt", "activation_scheme", "weight_block_size", "modules_to_not_convert", "ignored_layers", "modules_to_convert", "scale_fmt",
 	"expert_dtype", "dequantize"}
 
-// FP8 is the rows and columns of the blocks that FP8 weights are scaled by, {} if the config announces none. Any other form
-// of quantised weights is refused.
+// FP8 is the rows and columns of the blocks that FP8 weights are scaled by, {} if the config announces none. What cuda/hfquant reads is left
+// to it; any other form of quantised weights is refused.
 func (f *File) FP8() (block [2]int) {
 	given, p := f.quantization.Quantization, f.Problems
 	if given == nil {
+		return block
+	}
+	var method string
+	_ = json.Unmarshal(given["quant_method"], &method) // what is wrong with it is told below
+	if method == "" && given["group_size"] != nil && given["bits"] != nil {
+		return block // MLX
+	}
+	if instead := hfquant.Instead(method); method != "" && instead != "" {
+		p.Refuse(true, "quantization_config: quant_method is %q, which is not built: %s", method, instead)
+		return block
+	}
+	if method != "" && method != "fp8" {
 		return block
 	}
 	q := fp8Keys{Format: "e4m3", ActivationScheme: "dynamic", ScaleFormat: "float", ExpertType: "fp8", BlockSize: []int{128, 128}}
@@ -49,16 +63,20 @@ func (f *File) FP8() (block [2]int) {
 		return block
 	}
 	for _, k := range []struct{ key, value, built string }{
-		{"quant_method", q.Method, "fp8"}, {"fmt", q.Format, "e4m3"}, {"activation_scheme", q.ActivationScheme, "dynamic"},
+		{"quant_method", q.Method, "fp8"}, {"fmt", q.Format, "e4m3"},
 		{"scale_fmt", q.ScaleFormat, "float"}, {"expert_dtype", q.ExpertType, "fp8"},
 	} {
 		p.Refuse(k.value != k.built, "%s: %s is %q, which is not built; only %s is", at, k.key, k.value, k.built)
 	}
+	p.Refuse(q.ActivationScheme != "dynamic" && q.ActivationScheme != "static", "%s: activation_scheme is %q, which is not built; only dynamic and static are", at, q.ActivationScheme)
 	p.Refuse(len(q.Converted) > 0, "%s: modules_to_convert is %q, which is not built; only matrices are", at, q.Converted)
 	for _, key := range slices.Sorted(maps.Keys(given)) {
 		p.Refuse(!slices.Contains(fp8Known, key) && string(given[key]) != "null", "%s: %q is not known here", at, key)
 	}
 	b := q.BlockSize
+	if b == nil { // a factor for each tensor, or each row
+		return block
+	}
 	if len(b) != 2 || min(b[0], b[1]) < 1 || max(b[0], b[1]) > 1<<20 {
 		p.Refuse(true, "%s: weight_block_size is %v; two numbers from 1 on are needed", at, b)
 		return block

@@ -3,50 +3,17 @@
 package hfgguf
 
 import (
-	"encoding/binary"
-	"math"
-
 	"github.com/inference-pio/inference-pio/cuda"
 	"github.com/inference-pio/inference-pio/cuda/weights"
-	"github.com/inference-pio/inference-pio/cuda/weights/blocks"
 )
 
-// plain makes numbers of a view that has them. ok is false for a type that is not read.
+// plain makes the numbers of a view that has dimensions. ok is false for a type that is not read.
 func plain(v weights.View) (rows weights.Coded, cols int, ok bool) {
-	if len(v.Shape) == 0 || !v.Known {
+	if rows, ok = weights.Numbers(v); !ok || len(v.Shape) == 0 {
 		return nil, 0, false
 	}
-	cols = v.Shape[len(v.Shape)-1]
-	if v.Coded != nil {
-		return v.Coded, cols, true
-	}
-	p := plainRows{data: v.Data, cols: cols, size: v.DType.Size()}
-	switch v.DType {
-	case cuda.F32:
-		p.read = func(b []byte) float32 { return math.Float32frombits(binary.LittleEndian.Uint32(b)) }
-	case cuda.BF16:
-		p.read = func(b []byte) float32 { return math.Float32frombits(uint32(binary.LittleEndian.Uint16(b)) << 16) }
-	case cuda.F16:
-		p.read = blocks.Half
-	default:
-		return nil, 0, false
-	}
-	return p, cols, true
+	return rows, v.Shape[len(v.Shape)-1], true
 }
-
-type plainRows struct {
-	data       []byte
-	cols, size int
-	read       func(b []byte) float32
-}
-
-func (p plainRows) Widen(to []float32, row int) {
-	for i, at := 0, row*p.cols*p.size; i < len(to); i, at = i+1, at+p.size {
-		to[i] = p.read(p.data[at:])
-	}
-}
-
-func (p plainRows) File(from, to int) []byte { return p.data[from*p.cols*p.size : to*p.cols*p.size] }
 
 // widest is the type that holds the numbers of both as they are; codes become bf16.
 func widest(a, b weights.View) cuda.DType {

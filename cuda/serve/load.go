@@ -12,6 +12,7 @@ import (
 
 	"github.com/inference-pio/inference-pio/cuda"
 	"github.com/inference-pio/inference-pio/cuda/hfgguf"
+	"github.com/inference-pio/inference-pio/cuda/hfquant"
 	"github.com/inference-pio/inference-pio/cuda/nn"
 	"github.com/inference-pio/inference-pio/cuda/weights"
 	"github.com/inference-pio/inference-pio/internal/regular"
@@ -247,6 +248,11 @@ func (f Family) openWith(ctx context.Context, req sdk.InspectRequest, invent fun
 			err = errors.Join(err, o.close())
 		}
 	}()
+	source, err := hfquant.Open(config, o.source)
+	if err != nil {
+		return nil, sdk.Errorf(sdk.ReasonCheckpoint, "%s: %w", req.Path, err)
+	}
+	o.source = source
 	if o.model, err = f.describe(req, config, preprocessor, o.source); err != nil {
 		return nil, err
 	}

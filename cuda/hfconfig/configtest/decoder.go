@@ -14,7 +14,7 @@ var ofCheckpoints = Refusals{
 	{`"architectures": "BertForMaskedLM"`, `architectures: a list was expected, found string`},
 	{`"model_type": "bert"`, `model_type is "bert"; this plugin runs `},
 	{`"tie_word_embeddings": 1`, `tie_word_embeddings: true or false was expected, found number`},
-	{`"quantization_config": {"quant_method": "gptq"}`, `quantization_config`},
+	{`"quantization_config": {"quant_method": "quip"}`, `quantization_config`},
 	{`"quantization_config": "fp8"`, `quantization_config: an object was expected, found string`},
 	{`"quantization_config": {"quant_method": "fp8", "weight_block_size": [128]}`, `weight_block_size is [128]; two numbers from 1 on are needed`},
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/inference-pio/inference-pio/cuda"
 	"github.com/inference-pio/inference-pio/cuda/cpu"
 	"github.com/inference-pio/inference-pio/cuda/hfgguf"
+	"github.com/inference-pio/inference-pio/cuda/hfquant"
 	"github.com/inference-pio/inference-pio/cuda/nn"
 	"github.com/inference-pio/inference-pio/cuda/weights"
 )
@@ -148,6 +149,10 @@ func openCPU(t testing.TB, o cpu.Options) *cpu.Device {
 
 // Bind opens a model and gives it weights, as a server does. An error of the weights is a *nn.BindError.
 func (s Suite) Bind(config []byte, layers int, src weights.Source) (Model, *nn.Bound, error) {
+	src, err := hfquant.Open(config, src)
+	if err != nil {
+		return nil, nil, err
+	}
 	names := src.Names()
 	m, err := s.Open(config, layers, func(tensor string) bool { return slices.Contains(names, tensor) })
 	if err != nil {

@@ -156,6 +156,27 @@ var ue4m3 = func() *[256]float32 {
 	return &t
 }()
 
+// e4m3 are the numbers of 8 bits with a sign, an exponent of four and a fraction of three, without infinities.
+var e4m3 = func() *[256]float32 {
+	var t [256]float32
+	for i := range t {
+		if t[i] = 2 * ue4m3[i&0x7F]; i >= 0x80 {
+			t[i] = -t[i]
+		}
+	}
+	t[0x7F], t[0xFF] = float32(math.NaN()), float32(math.NaN())
+	return &t
+}()
+
+// E4M3 is a number of 8 bits as weights have it.
+func E4M3(b byte) float32 { return e4m3[b] }
+
+// E8M0 is a factor of 8 bits that is an exponent alone.
+func E8M0(b byte) float32 { return 2 * e8m0[b] }
+
+// E2M1 is a number of the low 4 bits.
+func E2M1(b byte) float32 { return e2m1[b&15] / 2 }
+
 // nvfp4: four parts of 16, each with a factor. The factor of the whole tensor is another tensor.
 func nvfp4(to []float32, b []byte) {
 	for part := range 4 {
