@@ -13,6 +13,8 @@ const baseURL = process.argv[2] + '/v1';
 const [question, answer] = ['What is the capital of Japan?', 'The capital of Japan is Tokyo.'];
 const [weather, forecast] = ['What is the weather in Oslo?', 'It is 17 degrees in Oslo.'];
 const parameters = { type: 'object', properties: { city: { type: 'string' } }, required: ['city'] };
+// what a model this small, which has learnt to write no JSON, comes to the end of
+const short = { type: 'object', properties: { city: { type: 'string', maxLength: 12 } }, required: ['city'], additionalProperties: false };
 const definition = { type: 'function', function: { name: 'get_weather', description: 'Current weather in a city', parameters } };
 const plain = { chat_template_kwargs: { enable_thinking: false } };
 
@@ -58,7 +60,7 @@ check('@ai-sdk/openai-compatible', 'reasoning effort', async () => {
   assert.deepEqual([got.text, got.reasoningText ?? ''], [answer, '']);
 });
 check('@ai-sdk/openai-compatible', 'object by schema', () =>
-  generateObject({ ...common, prompt: weather, schema: jsonSchema(parameters) }));
+  generateObject({ ...common, prompt: weather, schema: jsonSchema(short) }));
 check('@ai-sdk/openai-compatible', 'embeddings', async () => {
   const got = await embedMany({ model: compatible.textEmbeddingModel('tiny'), values: ['Tokyo', 'Oslo'], maxRetries: 0 });
   assert.equal(got.embeddings.length, 2);
@@ -82,7 +84,7 @@ check('@langchain/openai', 'stream and tools', async () => {
   assert.equal((await model.invoke([new HumanMessage(weather), whole, result])).content, forecast);
 });
 check('@langchain/openai', 'structured output by json_schema', () =>
-  chain().withStructuredOutput(parameters, { name: 'get_weather', method: 'jsonSchema' }).invoke(weather));
+  chain().withStructuredOutput(short, { name: 'get_weather', method: 'jsonSchema' }).invoke(weather));
 
 
 let missed = 0;

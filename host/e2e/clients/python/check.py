@@ -130,15 +130,21 @@ def tool_choices():
         same([call.function.name for call in got.choices[0].message.tool_calls], ["get_weather"])
 
 
-@check("openai", "openai")
-def json_schema():
+def short_type():
+    """What a model this small, which has learnt to write no JSON, comes to the end of: it is held to a form, not to sense."""
     import pydantic
 
     class City(pydantic.BaseModel):
-        name: str
+        model_config = pydantic.ConfigDict(extra="forbid")
+        city: str = pydantic.Field(max_length=12)
+    return City
+
+
+@check("openai", "openai")
+def json_schema():
     c = openai_client()
     parse = c.chat.completions.parse if hasattr(c.chat.completions, "parse") else c.beta.chat.completions.parse
-    parse(**ask(response_format=City))
+    assert len(parse(**ask(response_format=short_type())).choices[0].message.parsed.city) <= 12
 
 
 @check("openai", "openai")
@@ -231,7 +237,7 @@ def lc_structured_by_function_calling():
 
 @check("langchain-openai", "langchain-openai")
 def lc_structured_by_json_schema():
-    langchain().with_structured_output(weather_type()).invoke(WEATHER)
+    assert len(langchain().with_structured_output(short_type()).invoke(WEATHER).city) <= 12
 
 
 @check("langchain-openai", "langchain-openai")
@@ -243,22 +249,22 @@ def lc_embeddings():
 
 # instructor
 
-def instruct(mode):
+def instruct(mode, model):
     import instructor
     return instructor.from_openai(openai_client(), mode=mode).chat.completions.create(
-        **ask(WEATHER), response_model=weather_type(), max_retries=0)
+        **ask(WEATHER), response_model=model, max_retries=0)
 
 
 @check("instructor", "instructor")
 def in_tools():
     import instructor
-    same(instruct(instructor.Mode.TOOLS).city, "Oslo")
+    same(instruct(instructor.Mode.TOOLS, weather_type()).city, "Oslo")
 
 
 @check("instructor", "instructor")
 def in_json_schema():
     import instructor
-    instruct(instructor.Mode.JSON_SCHEMA)
+    assert len(instruct(instructor.Mode.JSON_SCHEMA, short_type()).city) <= 12
 
 
 # pydantic-ai
@@ -294,7 +300,7 @@ def pa_output_by_tool():
 @check("pydantic-ai", "pydantic-ai-slim")
 def pa_native_output():
     from pydantic_ai import NativeOutput
-    agent(output_type=NativeOutput(weather_type())).run_sync(WEATHER)
+    assert len(agent(output_type=NativeOutput(short_type())).run_sync(WEATHER).output.city) <= 12
 
 
 # litellm
@@ -341,7 +347,7 @@ def ll_overflow_is_known():
 
 @check("litellm", "litellm")
 def ll_json_schema():
-    lite(response_format=weather_type())
+    lite(response_format=short_type())
 
 
 # llama-index
