@@ -47,7 +47,7 @@ func openGGUF(ctx context.Context, path string) (*Model, error) {
 	if err != nil {
 		return nil, sdk.Errorf(sdk.ReasonCheckpoint, "%s: tokenizer.chat_template: %w", path, err)
 	}
-	m.use(t)
+	m.use(ctx, t)
 	return m, nil
 }
 

@@ -52,12 +52,12 @@ func Open(ctx context.Context, dir string) (*Model, error) {
 	if err != nil {
 		return nil, sdk.Errorf(sdk.ReasonCheckpoint, "%w", err)
 	}
-	m.use(t)
+	m.use(ctx, t)
 	return m, nil
 }
 
 // use has chats written by a template.
-func (m *Model) use(t *chat.Template) {
+func (m *Model) use(ctx context.Context, t *chat.Template) {
 	m.template = t
 	// many tokenizers have the tags for models that never reason; the template knows
 	if strings.Contains(m.template.Source(), "</think>") {
