@@ -80,7 +80,7 @@ func TestWhatHoldsAnAnswerIsToldWhereItIsWrong(t *testing.T) {
 	for _, c := range []struct {
 		fields object
 		want   string
-	}{{object{"guided_choice": []string{"Lima", "Oslo"}}, `Lima|Oslo`}, {object{"guided_regex": `[A-Z]{3}-\d{2}`}, `[A-Z]{3}-\d{2}`}, {object{"guided_grammar": `root ::= "(" ("a" | root) ")"`, "max_tokens": 400}, `\(+a?\)*`}} {
+	}{{object{"guided_choice": []string{"Lima", "Oslo"}}, `Lima|Oslo`}, {object{"guided_regex": `[A-Z]{3}-\d{2}`}, `[A-Z]{3}-\d{2}`}, {object{"guided_grammar": "root ::= \"(\" item{1,3} \")\"\nitem ::= \"a\" | \"b\""}, `\([ab]{1,3}\)`}} {
 		c.fields["seed"], c.fields["temperature"] = 1, 1
 		got, err := host.complete("/v1/chat/completions", ask("Say it", c.fields), nil)
 		if err != nil || got.Finish != "stop" || !regexp.MustCompile(`^(?:`+c.want+`)$`).MatchString(got.Text) {
