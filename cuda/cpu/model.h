@@ -133,6 +133,8 @@ MODEL __m512i model_shuffle_i32x4(__m512i a, __m512i b, int which) {
   return ((zmm){.quarter = {x.quarter[which & 3], x.quarter[which >> 2 & 3], y.quarter[which >> 4 & 3], y.quarter[which >> 6 & 3]}}).v;
 }
 
+MODEL __m128 model_castps512_ps128(__m512 a) { return _mm256_castps256_ps128(((zmm){.f = a}).half[0]); }
+
 MODEL __m512 model_shuffle_f32x4(__m512 a, __m512 b, int which) { return (__m512)model_shuffle_i32x4((__m512i)a, (__m512i)b, which); }
 
 LANEWISE __m512 model_mask_blend_ps(__mmask16 mask, __m512 a, __m512 b) {
@@ -540,6 +542,8 @@ static inline void model_tile_quads(int c, int a, int b) {
 #define _mm512_unpacklo_epi64 model_unpacklo_epi64
 #undef _mm512_unpackhi_epi64
 #define _mm512_unpackhi_epi64 model_unpackhi_epi64
+#undef _mm512_castps512_ps128
+#define _mm512_castps512_ps128 model_castps512_ps128
 #undef _mm512_shuffle_f32x4
 #define _mm512_shuffle_f32x4 model_shuffle_f32x4
 #undef _mm512_mask_blend_ps
