@@ -108,7 +108,7 @@ func TestWhatIsNoNumberIsNoCode(t *testing.T) {
 				op.In[0] = cache
 				d.run(t, op)
 				for i, v := range back {
-					if none := i/64 == at/64; none != (v != v) {
+					if none := i < dim && i/64 == at/64; none != (v != v) {
 						t.Fatalf("with %g at %d, %d is %g", bad, at, i, v)
 					}
 				}
