@@ -27,7 +27,15 @@ func (s *scene) cached() (keys, values cuda.Tensor) {
 	if !s.keys.IsZero() {
 		return s.keys, s.values
 	}
-	return f32(s.k, s.g.Heads, s.g.Size, s.dim), f32(s.v, s.g.Heads, s.g.Size, s.vdim)
+	return s.cachedKeys(), f32(s.v, s.g.Heads, s.g.Size, s.vdim)
+}
+
+// cachedKeys are the keys, of which latents have nothing else.
+func (s *scene) cachedKeys() cuda.Tensor {
+	if !s.keys.IsZero() {
+		return s.keys
+	}
+	return f32(s.k, s.g.Heads, s.g.Size, s.dim)
 }
 
 // newScene spreads the blocks of sequences over a cache at random and puts NaN into every block nobody owns and every slot

@@ -40,8 +40,7 @@ func latentValue(y, x []float32, w cuda.Matrix, heads, vdim int) *cuda.Op {
 
 // latentAttention is the op on queries of some rows, where keys are latents.
 func (s *scene) latentAttention(y, q []float32, g spec.Pages) *cuda.Op {
-	keys, _ := s.cached()
-	return cuda.NewOp(cuda.OpLatentAttention).Gives(f32(y, s.heads, s.vdim)).Takes(f32(q, s.heads, s.dim), keys).Takes(pages(g)...).With(s.scale)
+	return cuda.NewOp(cuda.OpLatentAttention).Gives(f32(y, s.heads, s.vdim)).Takes(f32(q, s.heads, s.dim), s.cachedKeys()).Takes(pages(g)...).With(s.scale)
 }
 
 // TestLatentQueryMatchesTheSpecification: a sum has nope terms one after the other, each with one rounding (two where multiply
