@@ -2,7 +2,7 @@
 # llguidance refuses a JSON Schema for keywords that ask nothing.
 #
 # llguidance 1.9.1 (PyPI) looks at the name of a keyword before what it says. `"uniqueItems": false`, which is the default, and
-# `"propertyNames": {"type": "string"}`, which every object fulfils and zod and pydantic write, are "Unimplemented keys"; formats that the
+# `"propertyNames": {"type": "string"}`, which every object fulfils and each z.record of zod writes, are "Unimplemented keys"; formats that the
 # specification itself lists (`iri`, `regex`), and any a user invents, are "Unknown format", where the specification has an unknown one say
 # nothing. A format beside a type that is no string is ignored, and so is contentMediaType. An engine in front of it has to take such
 # keywords out, or lose schemas that hold nothing unusual.
