@@ -87,18 +87,9 @@ func (k *Keys) FloatOr(key string, absent float64) float64 {
 		return absent
 	}
 	if v.Type == gguf.F32 {
-		return shortest(float32(f))
+		return gguf.Shortest(float32(f))
 	}
 	return f
-}
-
-// shortest is the number with the fewest digits that is the same in f32: 1e-6 and not 9.99999997e-7.
-func shortest(f float32) float64 {
-	var x float64
-	if _, err := fmt.Sscan(fmt.Sprint(f), &x); err != nil {
-		return float64(f)
-	}
-	return x
 }
 
 // Bool is a truth value, or what stands for one that is not there.
@@ -129,7 +120,7 @@ func (k *Keys) Floats(key string) []float64 {
 	list, is := v.Floats()
 	k.Refuse(!is, "key %s.%s is missing, or no list of numbers", k.arch, key)
 	for i, x := range list {
-		list[i] = shortest(float32(x))
+		list[i] = gguf.Shortest(float32(x))
 	}
 	return list
 }

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"strconv"
 )
 
 // Type is the type of a value.
@@ -136,6 +137,16 @@ func whole(t Type, data []byte) (int64, bool) {
 
 // Float is a number; whole ones count.
 func (v Value) Float() (float64, bool) { return number(v.Type, v.data) }
+
+// Shortest is the number with the fewest digits that is the same in f32: 1e-6 and not 9.99999997e-7. It is what somebody wrote before a file
+// had it in f32.
+func Shortest(f float32) float64 {
+	x, err := strconv.ParseFloat(strconv.FormatFloat(float64(f), 'g', -1, 32), 64)
+	if err != nil {
+		return float64(f)
+	}
+	return x
+}
 
 func number(t Type, data []byte) (float64, bool) {
 	switch {

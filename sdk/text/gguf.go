@@ -76,7 +76,7 @@ func ggufSampling(h *gguf.Header) (engine.Params, error) {
 			}
 			*to = float64(float32(f))
 			if v.Type == gguf.F32 {
-				*to = shortest(float32(f))
+				*to = gguf.Shortest(float32(f))
 			}
 		}
 	}
@@ -88,13 +88,4 @@ func ggufSampling(h *gguf.Header) (engine.Params, error) {
 		p.TopK = int(n)
 	}
 	return p, p.Validate(1)
-}
-
-// shortest is the number with the fewest digits that is the same in f32: 0.6 and not 0.60000002.
-func shortest(f float32) float64 {
-	var x float64
-	if _, err := fmt.Sscan(fmt.Sprint(f), &x); err != nil {
-		return float64(f)
-	}
-	return x
 }
