@@ -7,6 +7,7 @@ package cuda
 const (
 	KindCPU = "cpu"
 	KindFar = "far" // cuda/far: the device for tests of placement
+	KindGPU = "cuda" // cuda/gpu: NVIDIA's
 )
 
 // MaxDevices is how many devices one step can use.

@@ -60,6 +60,9 @@ func (l limits) snapshots() int { return snapshotsEach * l.sequences }
 // slots are those of sequences, and places for snapshots.
 func (l limits) slots() int { return l.sequences + l.snapshots() }
 
+// widest is the width of a table of blocks for a whole context.
+func (l limits) widest() int { return (l.context + engine.BlockSize - 1) / engine.BlockSize }
+
 const (
 	rowTile         = 16 // rows that the matrix kernels like to have together
 	defaultStepTime = 250 * time.Millisecond
@@ -169,7 +172,7 @@ func (o *opened) measure(l limits) (cuda.Sizes, error) {
 		}
 		t.cache = append(t.cache, shapes)
 	}
-	width := t.fullest(l.rows, l.sequences, min(l.rows, l.sequences-1+engine.BlockSize), (l.context+engine.BlockSize-1)/engine.BlockSize)
+	width := t.fullest(l.rows, l.sequences, min(l.rows, l.sequences-1+engine.BlockSize), l.widest())
 	s := cuda.NewStep([]cuda.Device{c}, o.bound.Layers, nil)
 	defer s.Close()
 	z, err := s.Measure(func(s *cuda.Step) { t.forward(s, width) })

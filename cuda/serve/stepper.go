@@ -19,6 +19,7 @@ type stepper struct {
 	cache  []*nn.Cache
 	blocks int // of the caches
 	vocab  int
+	widest int // a table of blocks, of a whole context
 	place  *residency
 	vigil  *vigil
 	eyes   *eyes // nil: the model sees nothing
@@ -97,6 +98,10 @@ func (t *stepper) Prepare(media []engine.Media) (done bool, err error) {
 	return done, err
 }
 
+// tableStep is what the width of tables is a multiple of, as far as contexts go: steps of one batch have equal shapes for as long, and a
+// device that keeps what it was told for a step can use it again.
+const tableStep = 8
+
 // fill lays the rows out as arrays and returns the width of the tables.
 func (t *stepper) fill(b *engine.Batch) (width int) {
 	t.tokens, t.positions, t.seqs = t.tokens[:0], t.positions[:0], t.seqs[:0]
@@ -116,6 +121,7 @@ func (t *stepper) fill(b *engine.Batch) (width int) {
 		t.outputs.ask(i, &b.Rows[i])
 		t.extend(i, r)
 	}
+	width = max(width, min(t.widest, (width+tableStep-1)/tableStep*tableStep))
 	t.tables = t.tables[:0]
 	for _, slot := range t.onBoard {
 		t.tables = append(t.tables, b.Tables[slot]...)

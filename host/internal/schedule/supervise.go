@@ -137,8 +137,11 @@ func (m *model) load(ctx context.Context, l *life) error {
 	m.life = l
 	m.host.cores.join(m, l, slices.Contains(d.Capabilities, sdk.CapabilityCores))
 	l.pulse.beat()
-	devices := withCPU(m.devices, share)
+	devices, without := computable(withCPU(m.devices, share), d)
 	m.mu.Unlock()
+	if without != "" {
+		m.log.Warn("the plugin was built without GPUs; the model is computed on the cpu", "plugin", l.Path(), "devices", without)
+	}
 	m.set(func(s *Status) {
 		s.State, s.Description, s.PID, s.Path, s.Report = StateLoading, d, l.PID(), l.Path(), sdk.Report{}
 	})
