@@ -60,7 +60,13 @@ func (m *model) rests(why string) {
 // again waits for the next start after a life that ended with err.
 func (m *model) again(turn context.Context, failed *int, err error, mark string) {
 	var refused *StartFailure
-	if outdates(err) {
+	switch {
+	case forsakes(err):
+		if !m.forsake(err) {
+			m.rest(turn, m.afterDeath(), err, mark)
+		}
+		return // to the next start at once: it is another
+	case outdates(err):
 		m.settleFiles(turn, err)
 		return
 	}
