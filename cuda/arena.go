@@ -209,11 +209,8 @@ func (s *Step) changing(dev int, t Tensor) Tensor {
 	return s.on(dev, t)
 }
 
-// copyNode brings an activation to a device, through the memory of this process if neither end is it.
+// copyNode brings an activation to a device: directly where that can be, else through the memory of this process if neither end is it.
 func (s *Step) copyNode(n *node, section, dev int) bool {
-	if n.home != 0 && dev != 0 && n.at[0] == nil && !s.copyNode(n, section, 0) {
-		return false
-	}
 	p, ok := s.arenas[dev][section].take(n.bytes)
 	if !ok {
 		s.failRoom(dev, section, n.bytes)
@@ -221,6 +218,16 @@ func (s *Step) copyNode(n *node, section, dev int) bool {
 	}
 	view := func(d int, p unsafe.Pointer) Tensor {
 		return Tensor{ptr: p, dev: s.memory[d], dtype: U8, nd: 2, dim: [MaxDims]int32{int32((n.bytes + arenaAlign - 1) / arenaAlign), arenaAlign}}
+	}
+	if n.home != 0 && dev != 0 {
+		q, near := s.queues[dev].(Neighbour)
+		if near && q.CopyFrom(view(dev, p), view(n.home, n.at[n.home]), s.queues[n.home]) {
+			n.at[dev] = p
+			return true
+		}
+		if n.at[0] == nil && !s.copyNode(n, section, 0) {
+			return false
+		}
 	}
 	if dev == 0 {
 		q := s.queues[n.home]
