@@ -6,7 +6,7 @@ package cuda
 // The kinds of device.
 const (
 	KindCPU = "cpu"
-	KindFar = "far" // cuda/far: the device for tests of placement
+	KindFar = "far"  // cuda/far: the device for tests of placement
 	KindGPU = "cuda" // cuda/gpu: NVIDIA's
 )
 

@@ -55,7 +55,7 @@ func (q *Queue) CopyIn(dst, src cuda.Tensor) {
 	if q.fits(dst, src, dst, src) {
 		q.keep(q.pieces(&q.in, int(dst.Bytes()), func(at, n int, pinned []byte) {
 			copy(pinned, unsafe.Slice((*byte)(unsafe.Add(src.Pointer(), at)), n))
-			q.list.CopyIn(unsafe.Add(dst.Pointer(), at), pinned)
+			q.list.CopyIn(unsafe.Add(dst.Pointer(), at), unsafe.Pointer(unsafe.SliceData(pinned)), int64(n))
 		}))
 	}
 }
@@ -66,7 +66,7 @@ func (q *Queue) CopyOut(dst, src cuda.Tensor) {
 	defer q.mu.Unlock()
 	if q.fits(dst, src, src, dst) {
 		q.keep(q.pieces(&q.out, int(dst.Bytes()), func(at, n int, pinned []byte) {
-			q.list.CopyOut(pinned, unsafe.Add(src.Pointer(), at))
+			q.list.CopyOut(unsafe.Pointer(unsafe.SliceData(pinned)), unsafe.Add(src.Pointer(), at), int64(n))
 			q.landings = append(q.landings, landing{q.added + 1, unsafe.Slice((*byte)(unsafe.Add(dst.Pointer(), at)), n), pinned})
 		}))
 	}
@@ -143,20 +143,20 @@ func (f *filler) copy(s *driver.Stream, to unsafe.Pointer, from []byte) error {
 		if h.memory, err = f.context.Pinned(fillBytes); err != nil {
 			return err
 		}
-		if h.copied, err = f.context.NewEvent(); err != nil {
+		if h.copied, err = f.context.NewEvent(false); err != nil {
 			return err
 		}
 	}
 	if h.busy {
-		if err := h.copied.Synchronize(); err != nil {
+		if err := h.copied.Wait(0); err != nil {
 			return err
 		}
 	}
 	var list driver.List
-	list.CopyIn(to, h.memory[:copy(h.memory, from)])
+	list.CopyIn(to, unsafe.Pointer(unsafe.SliceData(h.memory)), int64(copy(h.memory, from)))
 	list.Record(h.copied)
 	h.busy = true
-	return s.Submit(&list)
+	return s.Run(&list)
 }
 
 func (f *filler) close() {
@@ -164,7 +164,7 @@ func (f *filler) close() {
 		if h := &f.half[i]; h.memory != nil {
 			_ = f.context.FreePinned(h.memory)
 			if h.copied != nil {
-				h.copied.Close()
+				_ = h.copied.Close()
 			}
 			h.memory, h.copied, h.busy = nil, nil, false
 		}

@@ -3,7 +3,9 @@
 package gpu
 
 import (
+	"errors"
 	"fmt"
+	"math"
 	"sync"
 
 	"github.com/inference-pio/inference-pio/cuda"
@@ -21,7 +23,9 @@ type Device struct {
 	plan    kernels.Properties
 	kernels functions
 	ledger  cuda.Ledger
+	aside   aside
 	queues  roll
+	peers   peers
 	rates   func() cuda.Rates
 }
 
@@ -32,15 +36,25 @@ func Open(o Options) (*Device, error) {
 	}
 	c, err := driver.Open(o.Ordinal)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", Name(o.Ordinal), err)
+		return nil, fmt.Errorf("%s: %w", driver.Name(o.Ordinal), err)
 	}
-	d := &Device{name: Name(o.Ordinal), context: c, info: c.Info()}
-	if d.info.Major < 8 {
-		return nil, fmt.Errorf("%s is a %s of compute capability %d.%d; the kernels need 8.0 (Ampere) or later", d.name, d.info.Name, d.info.Major, d.info.Minor)
+	d := &Device{name: driver.Name(o.Ordinal), context: c, info: c.Info()}
+	if d.info.Major < driver.OldestCapability {
+		_ = c.Close() // it is not used
+		return nil, fmt.Errorf("%s is a %s of compute capability %d.%d; the kernels need %d.0 (Ampere) or later", d.name, d.info.Name, d.info.Major, d.info.Minor, driver.OldestCapability)
 	}
-	d.plan = kernels.Properties{Fast: o.Fast, Multiprocessors: d.info.Multiprocessors, Shared: d.info.SharedOptIn}
-	d.kernels.context = c
+	d.plan = kernels.Properties{Fast: o.Fast, Multiprocessors: d.info.Multiprocessors, Shared: d.info.Shared}
+	d.kernels.context, d.kernels.shared = c, d.info.Shared
 	d.ledger.SetBudget(o.Budget)
+	if d.aside.stream, err = c.NewStream(); err != nil {
+		return nil, errors.Join(fmt.Errorf("%s: %w", d.name, err), c.Close())
+	}
+	if d.info.Pools {
+		err = c.KeepPool(math.MaxInt64)
+	}
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("%s: %w", d.name, err), d.Close())
+	}
 	d.rates = sync.OnceValue(d.measure)
 	return d, nil
 }
@@ -58,11 +72,12 @@ func (d *Device) Layout(m cuda.Matrix) *cuda.Layout { return m.Layout }
 func (d *Device) Rates() cuda.Rates { return d.rates() }
 
 // Close gives the context back. No queue is open any more.
-func (d *Device) Close() error { return d.context.Close() }
+func (d *Device) Close() error { return errors.Join(d.aside.stream.Close(), d.context.Close()) }
 
 // functions are the kernels of one context, each loaded when it is first launched.
 type functions struct {
 	context *driver.Context
+	shared  int // bytes that a block may have
 	mu      sync.Mutex
 	modules map[string]*driver.Module
 	byName  map[string]*driver.Function
@@ -90,7 +105,7 @@ func (f *functions) find(name string) (*driver.Function, error) {
 		}
 		f.modules[file] = m
 	}
-	fn, err := m.Function(name)
+	fn, err := m.Function(name, f.shared)
 	if err != nil {
 		return nil, fmt.Errorf("kernel %s of %s: %w", name, file, err)
 	}

@@ -9,20 +9,9 @@
 // without a driver, too: the driver is looked for when a GPU is first asked for.
 package gpu
 
-import "fmt"
-
 // Options are what a GPU computes with.
 type Options struct {
 	Ordinal int   // of the driver
 	Fast    bool  // rows of activations are rounded to bf16 where they are multiplied
 	Budget  int64 // bytes; 0: no limit but the GPU's memory
-}
-
-// Name is what the device of an ordinal is called.
-func Name(ordinal int) string { return fmt.Sprintf("gpu.%d", ordinal) }
-
-// Ordinal is Name's inverse.
-func Ordinal(name string) (ordinal int, ok bool) {
-	n, err := fmt.Sscanf(name, "gpu.%d", &ordinal)
-	return ordinal, n == 1 && err == nil && name == Name(ordinal)
 }

@@ -31,7 +31,11 @@ func (e *event) Happened() bool {
 		return true
 	}
 	q.send()
-	if q.sent == q.added && q.stream.Done() {
+	if q.stream == nil {
+		return true // of a queue that never was; Wait says so
+	}
+	if done, err := q.stream.Done(); done || err != nil {
+		q.keep(err)
 		q.finish() // does not wait any more
 	}
 	return q.done >= e.entry

@@ -36,5 +36,5 @@ func (q *Queue) tableOf(of *cuda.ExpertTable, list []cuda.Expert) *table {
 		return &table{err: err}
 	}
 	runtime.AddCleanup(of, q.dev.Free, mem)
-	return &table{at: mem.Pointer(), err: q.dev.context.Write(mem.Pointer(), unsafe.Slice((*byte)(unsafe.Pointer(unsafe.SliceData(encoded))), size))}
+	return &table{at: mem.Pointer(), err: q.dev.write(mem.Pointer(), unsafe.Slice((*byte)(unsafe.Pointer(unsafe.SliceData(encoded))), size))}
 }

@@ -22,41 +22,37 @@ type graphs struct {
 	seed  maphash.Seed
 	known map[uint64]*known
 	clock uint64
-	off   bool // the driver has no graphs
 
 	launched, captured, direct uint64
 }
 
 // known is a list that has come before.
 type known struct {
-	list  []byte
-	graph *driver.Graph // from its second time on
-	used  uint64
+	commands, params []byte
+	graph            *driver.Graph // from its second time on
+	used             uint64
 }
 
 // run gives the stream a list. whole says that nothing was sent since the queue was last empty, so that the list can come again.
 func (g *graphs) run(s *driver.Stream, list *driver.List, whole bool) error {
-	if !whole || g.off || list.Len() < graphedFrom || !list.Repeatable() {
+	if !whole || list.Len() < graphedFrom || !list.Repeatable() {
 		g.direct++
-		return s.Submit(list)
+		return s.Run(list)
 	}
 	if g.known == nil {
 		g.known, g.seed = map[uint64]*known{}, maphash.MakeSeed()
 	}
 	g.clock++
-	sum := maphash.Bytes(g.seed, list.Bytes())
+	commands, params := list.Bytes()
+	sum := maphash.Bytes(g.seed, commands) ^ maphash.Bytes(g.seed, params)
 	k := g.known[sum]
 	switch {
-	case k == nil || !bytes.Equal(k.list, list.Bytes()):
-		g.remember(sum, list)
+	case k == nil || !bytes.Equal(k.commands, commands) || !bytes.Equal(k.params, params):
+		g.remember(sum, &known{commands: bytes.Clone(commands), params: bytes.Clone(params), used: g.clock})
 		g.direct++
-		return s.Submit(list)
+		return s.Run(list)
 	case k.graph == nil:
 		graph, err := s.Capture(list)
-		if driver.IsMissing(err) {
-			g.off = true
-			return s.Submit(list)
-		}
 		if err != nil {
 			return err
 		}
@@ -65,15 +61,17 @@ func (g *graphs) run(s *driver.Stream, list *driver.List, whole bool) error {
 	}
 	k.used = g.clock
 	g.launched++
-	return k.graph.Launch(s)
+	var launch driver.List
+	launch.Graph(k.graph)
+	return s.Run(&launch)
 }
 
-func (g *graphs) remember(sum uint64, list *driver.List) {
+func (g *graphs) remember(sum uint64, k *known) {
 	if old := g.known[sum]; old != nil {
 		old.close()
 	}
 	if len(g.known) >= graphsMost {
-		var oldest uint64
+		oldest := sum
 		for i, k := range g.known {
 			if o := g.known[oldest]; o == nil || k.used < o.used {
 				oldest = i
@@ -82,12 +80,12 @@ func (g *graphs) remember(sum uint64, list *driver.List) {
 		g.known[oldest].close()
 		delete(g.known, oldest)
 	}
-	g.known[sum] = &known{list: bytes.Clone(list.Bytes()), used: g.clock}
+	g.known[sum] = k
 }
 
 func (k *known) close() {
 	if k.graph != nil {
-		k.graph.Close()
+		_ = k.graph.Close() // what is launched of it ends still
 	}
 }
 

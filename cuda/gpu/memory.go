@@ -5,6 +5,7 @@ package gpu
 import (
 	"errors"
 	"fmt"
+	"sync"
 	"unsafe"
 
 	"github.com/inference-pio/inference-pio/cuda"
@@ -40,21 +41,66 @@ func (d *Device) alloc(bytes int64, p cuda.Purpose, settle func() bool) (cuda.Me
 	return cuda.NewMemory(at, bytes, p), nil
 }
 
-// take is zeroed memory.
-func (d *Device) take(bytes int64) (unsafe.Pointer, error) {
-	at, err := d.context.Alloc(bytes)
-	if err != nil {
-		return nil, err
+// take is zeroed memory, of the driver's pool where there is one: that neither takes nor frees while it waits for the device.
+func (d *Device) take(bytes int64) (at unsafe.Pointer, err error) {
+	err = d.aside.do(func(s *driver.Stream, l *driver.List) error {
+		if d.info.Pools {
+			at, err = d.context.AllocAsync(s, bytes)
+		} else {
+			at, err = d.context.Alloc(bytes)
+		}
+		if err != nil {
+			return err
+		}
+		l.Set(at, 0, bytes)
+		return nil
+	})
+	return at, err
+}
+
+// give gives memory of take back, which nothing uses any more.
+func (d *Device) give(at unsafe.Pointer) error {
+	if !d.info.Pools {
+		return d.context.Free(at)
 	}
-	if err := d.context.Zero(at, bytes); err != nil {
-		return nil, errors.Join(err, d.context.Free(at))
+	return d.aside.do(func(_ *driver.Stream, l *driver.List) error {
+		l.Free(at)
+		return nil
+	})
+}
+
+// write brings bytes to the device at once.
+func (d *Device) write(to unsafe.Pointer, data []byte) error {
+	return d.aside.do(func(_ *driver.Stream, l *driver.List) error {
+		l.CopyIn(to, unsafe.Pointer(unsafe.SliceData(data)), int64(len(data)))
+		return nil
+	})
+}
+
+// aside is a stream for what is no queue's.
+type aside struct {
+	mu     sync.Mutex
+	stream *driver.Stream
+	list   driver.List
+}
+
+// do runs what f adds and waits for it.
+func (a *aside) do(f func(*driver.Stream, *driver.List) error) error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.list.Reset()
+	if err := f(a.stream, &a.list); err != nil {
+		return err
 	}
-	return at, nil
+	if err := a.stream.Run(&a.list); err != nil {
+		return err
+	}
+	return a.stream.Synchronize()
 }
 
 // allocError says of a GPU that is full, for instance of other programs' memory, what its budget would have said.
 func (d *Device) allocError(err error, bytes int64, p cuda.Purpose) error {
-	if !driver.IsOutOfMemory(err) {
+	if !driver.OutOfMemory(err) {
 		return fmt.Errorf("%s: %d bytes for %s: %w", d.name, bytes, p, err)
 	}
 	u := d.ledger.Usage()
@@ -63,7 +109,7 @@ func (d *Device) allocError(err error, bytes int64, p cuda.Purpose) error {
 
 // Free implements cuda.Device.
 func (d *Device) Free(m cuda.Memory) {
-	if m.Pointer() != nil && d.context.Free(m.Pointer()) == nil {
+	if m.Pointer() != nil && d.give(m.Pointer()) == nil {
 		d.ledger.Give(m.Bytes(), m.Purpose())
 	}
 }
@@ -79,5 +125,10 @@ func (d *Device) settleFrees() (some bool) {
 // Usage implements cuda.Device.
 func (d *Device) Usage() cuda.Usage { return d.ledger.Usage() }
 
-// SetBudget implements cuda.Device.
-func (d *Device) SetBudget(bytes int64) { d.ledger.SetBudget(bytes) }
+// SetBudget implements cuda.Device. What the driver's pool keeps of freed memory goes back to it.
+func (d *Device) SetBudget(bytes int64) {
+	d.ledger.SetBudget(bytes)
+	if d.info.Pools {
+		_ = d.context.TrimPool(0) // the budget holds all the same; others have less until the next free
+	}
+}

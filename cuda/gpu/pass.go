@@ -17,9 +17,11 @@ func (q *Queue) pass(entry uint64) (*driver.Event, error) {
 		return nil, q.err
 	}
 	q.send()
-	e, err := q.dev.context.NewEvent()
+	e, err := q.dev.context.NewEvent(false)
 	if err == nil {
-		err = q.stream.Record(e)
+		var l driver.List
+		l.Record(e)
+		err = q.stream.Run(&l)
 	}
 	if err != nil {
 		q.keep(err)

@@ -2,7 +2,11 @@
 
 package gpu
 
-import "github.com/inference-pio/inference-pio/cuda"
+import (
+	"sync"
+
+	"github.com/inference-pio/inference-pio/cuda"
+)
 
 // peer.go copies between GPUs whose memory the driver lets each other read.
 
@@ -15,10 +19,30 @@ func (q *Queue) CopyFrom(dst, src cuda.Tensor, from cuda.Queue) bool {
 	q.Wait(f.Mark())
 	q.mu.Lock()
 	if q.err == nil {
-		q.list.CopyPeer(dst.Pointer(), q.dev.context, src.Pointer(), f.dev.context, dst.Bytes())
+		q.list.CopyPeer(q.dev.context, dst.Pointer(), f.dev.context, src.Pointer(), dst.Bytes())
 		q.added++
 	}
 	q.mu.Unlock()
 	f.Wait(q.Mark())
 	return true
+}
+
+// peers are the devices that one may read, asked once.
+type peers struct {
+	mu  sync.Mutex
+	may map[*Device]bool
+}
+
+func (p *peers) with(d, other *Device) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	may, asked := p.may[other]
+	if !asked {
+		if p.may == nil {
+			p.may = map[*Device]bool{}
+		}
+		may = d == other || d.context.CanAccessPeer(other.context) && d.context.EnablePeer(other.context) == nil
+		p.may[other] = may
+	}
+	return may
 }

@@ -94,7 +94,7 @@ func (q *Queue) run(op *cuda.Op) error {
 			return fmt.Errorf("%s on %s: %w", op.Code, q.dev.name, err)
 		}
 		q.op.P = l.P
-		q.list.Launch(fn, l.Grid, l.Threads, l.Shared, unsafe.Slice((*byte)(unsafe.Pointer(&q.op)), kernels.OpBytes))
+		q.list.Launch(fn, l.Grid, l.Threads, l.Shared, unsafe.Pointer(&q.op), unsafe.Sizeof(q.op))
 	}
 	q.added++
 	return nil
@@ -221,7 +221,7 @@ func (q *Queue) arrived() {
 		q.dev.Free(f.mem)
 	}
 	for _, e := range q.events {
-		e.Close()
+		q.keep(e.Close())
 	}
 	clear(q.tables)
 	q.landings, q.frees, q.events, q.tables = q.landings[:0], q.frees[:0], q.events[:0], q.tables[:0]
@@ -247,6 +247,6 @@ func (q *Queue) Close() {
 	q.out.close()
 	q.filler.close()
 	if q.stream != nil {
-		q.stream.Close()
+		_ = q.stream.Close() // what was in it told its errors
 	}
 }

@@ -5,8 +5,10 @@ import "github.com/inference-pio/inference-pio/cuda"
 // plan_rows.go launches rows.cu.
 
 var rows = map[cuda.OpCode]func(*Plan, *cuda.Op){
-	cuda.OpCopy:   planCopy,
-	cuda.OpGather: func(p *Plan, op *cuda.Op) { p.moves("gather", op.Out[0].Len(), op.Out[0].Len()/max(op.Out[0].Rows(), 1)) },
+	cuda.OpCopy: planCopy,
+	cuda.OpGather: func(p *Plan, op *cuda.Op) {
+		p.moves("gather", op.Out[0].Len(), op.Out[0].Len()/max(op.Out[0].Rows(), 1))
+	},
 	cuda.OpColumns: func(p *Plan, op *cuda.Op) {
 		p.moves("columns", op.Out[0].Len(), op.Out[0].Dim(-1), op.In[0].Dim(-1))
 	},

@@ -9,6 +9,7 @@ import (
 	"github.com/inference-pio/inference-pio/cuda/cpu"
 	"github.com/inference-pio/inference-pio/cuda/far"
 	"github.com/inference-pio/inference-pio/cuda/gpu"
+	"github.com/inference-pio/inference-pio/cuda/gpu/driver"
 	"github.com/inference-pio/inference-pio/sdk"
 )
 
@@ -27,7 +28,7 @@ func deviceKinds() []string {
 func openDevices(budgets []sdk.DeviceBudget, c *cpu.Device, m *far.Machine, numerics sdk.Numerics) ([]cuda.Device, error) {
 	list := []cuda.Device{m.CPU()}
 	for _, b := range budgets {
-		ordinal, isGPU := gpu.Ordinal(b.Name)
+		ordinal, isGPU := driver.Ordinal(b.Name)
 		switch {
 		case b.Name == cuda.KindCPU:
 			c.SetBudget(b.Bytes)
