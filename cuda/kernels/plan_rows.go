@@ -5,8 +5,10 @@ import "github.com/inference-pio/inference-pio/cuda"
 // plan_rows.go launches rows.cu.
 
 var rows = map[cuda.OpCode]func(*Plan, *cuda.Op){
-	cuda.OpCopy:   planCopy,
-	cuda.OpGather: func(p *Plan, op *cuda.Op) { p.moves("gather", op.Out[0].Len(), op.Out[0].Len()/max(op.Out[0].Rows(), 1)) },
+	cuda.OpCopy: planCopy,
+	cuda.OpGather: func(p *Plan, op *cuda.Op) {
+		p.moves("gather", op.Out[0].Len(), op.Out[0].Len()/max(op.Out[0].Rows(), 1))
+	},
 	cuda.OpColumns: func(p *Plan, op *cuda.Op) {
 		p.moves("columns", op.Out[0].Len(), op.Out[0].Dim(-1), op.In[0].Dim(-1))
 	},
@@ -35,11 +37,7 @@ func planCopy(p *Plan, op *cuda.Op) {
 		p.moves("copy_rows", y.Len())
 		return
 	}
-	aligned := 0
-	if uintptr(y.Pointer())%16 == 0 && uintptr(x.Pointer())%16 == 0 {
-		aligned = 1
-	}
-	p.launch("copy_bytes", 256, 0, p.most(ceilDiv(int(y.Bytes()), 16*256)), 1, 1, aligned, y.DType().Size())
+	p.launch("copy_bytes", 256, 0, p.most(ceilDiv(int(y.Bytes()), 16*256)), 1, 1, y.DType().Size())
 }
 
 // indexed copies what stays, unless it is there already, and then changes the rows that the index names.
