@@ -37,11 +37,7 @@ func planCopy(p *Plan, op *cuda.Op) {
 		p.moves("copy_rows", y.Len())
 		return
 	}
-	aligned := 0
-	if uintptr(y.Pointer())%16 == 0 && uintptr(x.Pointer())%16 == 0 {
-		aligned = 1
-	}
-	p.launch("copy_bytes", 256, 0, p.most(ceilDiv(int(y.Bytes()), 16*256)), 1, 1, aligned, y.DType().Size())
+	p.launch("copy_bytes", 256, 0, p.most(ceilDiv(int(y.Bytes()), 16*256)), 1, 1, y.DType().Size())
 }
 
 // indexed copies what stays, unless it is there already, and then changes the rows that the index names.

@@ -18,10 +18,10 @@ DEVICE void move(const pio_tensor &y, place to, const pio_tensor &x, place from,
   }
 }
 
-// copy_bytes is a copy to the same type, of sixteen bytes at a time if p[0] says that both may be.
+// copy_bytes is a copy to the same type, of elements of p[0] bytes; of sixteen bytes at a time where both lie so.
 KERNEL(copy_bytes, 256, 4) {
-  long long n = length(op.out[0]) * op.p[1], i = (long long)block_x() * threads_x() + thread_x();
-  long long units = op.p[0] ? n / 16 : 0;
+  long long n = length(op.out[0]) * op.p[0], i = (long long)block_x() * threads_x() + thread_x();
+  long long units = (op.out[0].at | op.in[0].at) % 16 ? 0 : n / 16;
   for (long long u = i; u < units; u += (long long)blocks_x() * threads_x())
     at<four>(op.out[0])[u] = at<four>(op.in[0])[u];
   for (long long b = units * 16 + i; b < n; b += (long long)blocks_x() * threads_x())
