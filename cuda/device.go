@@ -39,6 +39,16 @@ type Rates struct {
 	FLOPS float64 // f32 operations/s
 }
 
+// LostError says that a device cannot be used any more by this process: it is gone, or a kernel did what it must not or does not end.
+type LostError struct {
+	Device string
+	Err    error
+}
+
+func (e *LostError) Error() string { return e.Device + " is lost: " + e.Err.Error() }
+
+func (e *LostError) Unwrap() error { return e.Err }
+
 // OnHost says whether a device computes on the memory of this process, where tensors have no device.
 func OnHost(d Device) bool { return d == nil || d.Kind() == KindCPU }
 

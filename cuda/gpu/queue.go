@@ -5,6 +5,7 @@ package gpu
 import (
 	"fmt"
 	"sync"
+	"time"
 	"unsafe"
 
 	"github.com/inference-pio/inference-pio/cuda"
@@ -19,6 +20,7 @@ import (
 type Queue struct {
 	dev    *Device
 	stream *driver.Stream
+	end    *driver.Event // of all that was sent
 
 	mu                sync.Mutex
 	err               error
@@ -61,6 +63,9 @@ func (d *Device) NewQueue() cuda.Queue {
 	d.queues.add(q)
 	return q
 }
+
+// longest is how long one step's kernels may take before the device is given up: less than hosts wait for a process that does not move.
+const longest = time.Minute
 
 // Run implements cuda.Queue.
 func (q *Queue) Run(op *cuda.Op) {
@@ -204,7 +209,7 @@ func (q *Queue) finish() {
 	q.send()
 	q.sent = q.added
 	if q.done < q.added && q.stream != nil {
-		q.keep(q.stream.Synchronize())
+		q.keep(q.reach())
 	}
 	q.arrived()
 }
@@ -228,10 +233,31 @@ func (q *Queue) arrived() {
 	q.in.used, q.out.used = 0, 0
 }
 
-func (q *Queue) keep(err error) {
-	if q.err == nil && err != nil {
-		q.err = err
+// reach waits until the stream has done what it was sent.
+func (q *Queue) reach() error {
+	if q.end == nil {
+		var err error
+		if q.end, err = q.dev.context.NewEvent(false); err != nil {
+			return err
+		}
 	}
+	var l driver.List
+	l.Record(q.end)
+	if err := q.stream.Run(&l); err != nil {
+		return err
+	}
+	return q.end.Wait(longest)
+}
+
+// keep keeps the first error. One that says so of the driver's loses the device.
+func (q *Queue) keep(err error) {
+	if q.err != nil || err == nil {
+		return
+	}
+	if driver.Lost(err) {
+		err = &cuda.LostError{Device: q.dev.name, Err: err}
+	}
+	q.err = err
 }
 
 // Close implements cuda.Queue.
@@ -246,6 +272,9 @@ func (q *Queue) Close() {
 	q.in.close()
 	q.out.close()
 	q.filler.close()
+	if q.end != nil {
+		_ = q.end.Close() // it has happened
+	}
 	if q.stream != nil {
 		_ = q.stream.Close() // what was in it told its errors
 	}

@@ -57,3 +57,12 @@ func closeDevices(list []cuda.Device) (err error) {
 	}
 	return err
 }
+
+// told gives the loss of a device its reason, and its name to the host, which has another process go on without it.
+func told(err error) error {
+	var lost *cuda.LostError
+	if errors.As(err, &lost) {
+		return &sdk.Error{Reason: sdk.ReasonDevice, Field: lost.Device, Message: err.Error()}
+	}
+	return err
+}

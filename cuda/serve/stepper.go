@@ -48,12 +48,13 @@ func (t *stepper) Step(b *engine.Batch) ([][]float32, error) {
 	t.copy(b.Copies)
 	t.forward(t.step, width)
 	if err := t.step.End(); err != nil {
-		return nil, err
+		return nil, told(err)
 	}
 	if err := t.vigil.after(); err != nil {
 		return nil, err
 	}
-	return t.outputs.give(t.step)
+	answers, err := t.outputs.give(t.step)
+	return answers, told(err)
 }
 
 // copy makes what one sequence computed another's, in every layer, where the layer lies.
@@ -95,7 +96,7 @@ func (t *stepper) Prepare(media []engine.Media) (done bool, err error) {
 	if changed := t.vigil.after(); changed != nil {
 		return false, changed
 	}
-	return done, err
+	return done, told(err)
 }
 
 // tableStep is what the width of tables is a multiple of, as far as contexts go: steps of one batch have equal shapes for as long, and a
