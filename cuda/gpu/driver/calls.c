@@ -55,7 +55,7 @@ static CUresult all(CUstream stream, const pio_command *list, size_t n, char *pa
   return CUDA_SUCCESS;
 }
 
-CUresult pio_run(CUcontext context, CUstream stream, const pio_command *list, size_t n, char *params, size_t *done) {
+CUresult pio_submit(CUcontext context, CUstream stream, const pio_command *list, size_t n, char *params, size_t *done) {
   *done = 0;
   TRY(use(context));
   return all(stream, list, n, params, done);
