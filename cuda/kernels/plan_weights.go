@@ -97,8 +97,9 @@ type few struct {
 	threads, shared     int
 }
 
-// cutFew cuts a product of rows with matrices of so many tiles. alone says that a block must have all slices of its tiles.
-func (p *Plan) cutFew(pr product, cols, tiles, rows, matrices int, alone bool) few {
+// cutFew cuts a product of rows with matrices of so many tiles. With experts, which are as many at once, a block has all slices of its tiles.
+func (p *Plan) cutFew(pr product, cols, tiles, rows, matrices, experts int) few {
+	alone := experts > 0
 	n, chunks := slicesOf(cols)
 	f := few{rows: min(rows, fewRows), slices: n}
 	row := chunks * chunkBytes * p.parts() // of a slice
@@ -114,7 +115,7 @@ func (p *Plan) cutFew(pr product, cols, tiles, rows, matrices int, alone bool) f
 	// enough for all multiprocessors.
 	units := f.slices * matrices
 	f.tiles = max(ceilDiv(warpsOfFew, units), ceilDiv(2*f.rows, pr.outs*matrices),
-		min(tiles*ceilDiv(n, f.slices)/(4*p.Multiprocessors), 8*warpsOfFew/units))
+		min(max(1, experts)*tiles*ceilDiv(n, f.slices)/(4*p.Multiprocessors), 8*warpsOfFew/units))
 	f.tiles = max(1, min(f.tiles, tiles))
 	for !alone && f.slices > 1 && f.tiles*pr.outs*cols > 1<<18 && ceilDiv(tiles, f.tiles)*ceilDiv(n, f.slices) < p.Multiprocessors/2 {
 		f.slices = ceilDiv(f.slices, 2) // few blocks with much to read each
@@ -134,7 +135,7 @@ func (p *Plan) matmulFew(w cuda.Matrix, rows int) {
 	pr := products[w.Layout.Name]
 	n, chunks := slicesOf(w.Cols)
 	tiles := ceilDiv(w.Rows, pr.outs)
-	f := p.cutFew(pr, w.Cols, tiles, rows, 1, false)
+	f := p.cutFew(pr, w.Cols, tiles, rows, 1, 0)
 	if f.shared > p.Shared {
 		p.refuse("%d columns need %d bytes of shared memory, the device has %d", w.Cols, f.shared, p.Shared)
 		return
