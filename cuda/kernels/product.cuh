@@ -392,16 +392,16 @@ DEVICE float element(const pio_matrix &m, int row, int col) {
   }
 }
 
-// plain_dots is the products of a row of weights with ROWS rows of x, which are step apart, by a warp in f32: a lane has every 32nd column,
-// and lanes are added up at the end. Every lane has the sums.
+// plain_dots is the products of a row of weights with rows of x, ROWS at most, which are step apart, by a warp in f32: a lane has every
+// 32nd column, and lanes are added up at the end. Every lane has the sums.
 enum { PLAIN_ROWS = 8 };
-DEVICE void plain_dots(float y[PLAIN_ROWS], const pio_matrix &m, int out, const float *x, long long step, int rows) {
-  UNROLL for (int r = 0; r < PLAIN_ROWS; r++) y[r] = 0.0f;
+template <int ROWS> DEVICE void plain_dots(float (&y)[ROWS], const pio_matrix &m, int out, const float *x, long long step, int rows) {
+  UNROLL for (int r = 0; r < ROWS; r++) y[r] = 0.0f;
   for (int k = (int)lane(); k < m.cols; k += 32) {
     float w = element(m, out, k);
-    UNROLL for (int r = 0; r < PLAIN_ROWS; r++)
+    UNROLL for (int r = 0; r < ROWS; r++)
       if (r < rows)
         y[r] = fused(x[r * step + k], w, y[r]);
   }
-  UNROLL for (int r = 0; r < PLAIN_ROWS; r++) y[r] = warp_sum(y[r]);
+  UNROLL for (int r = 0; r < ROWS; r++) y[r] = warp_sum(y[r]);
 }
