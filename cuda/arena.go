@@ -39,10 +39,19 @@ type Sizes struct {
 	Even int64 // made in layers 0, 2, ..: the largest of them
 	Odd  int64
 	Part int64 // made between StartPart and EndPart: the largest
+	Work int64 // what ops need while they run, of a device that is a Worker
 }
 
-// Total is the bytes Reserve takes from the device.
+// Total is the bytes Reserve takes from the CPU, Of those that it takes from a device.
 func (z Sizes) Total() int64 { return z.Step + z.Even + z.Odd + z.Part }
+
+// Of is Total on a device, what its ops work with included.
+func (z Sizes) Of(d Device) int64 {
+	if _, works := d.(Worker); works {
+		return z.Total() + z.Work
+	}
+	return z.Total()
+}
 
 func (z *Sizes) at(section int) *int64 {
 	return [sections]*int64{&z.Step, &z.Even, &z.Odd, &z.Part}[section]

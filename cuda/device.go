@@ -32,6 +32,18 @@ type Device interface {
 	Rates() Rates
 }
 
+// Worker is a Device whose ops need memory of their own while they run. Its queues, which are Benches, have it from Step.Reserve on.
+type Worker interface {
+	// Work is the bytes that an op needs. Its operands have shapes and no elements.
+	Work(op *Op) int64
+}
+
+// Bench is a Queue of a Worker.
+type Bench interface {
+	// Room takes so many bytes for ops to work with, in place of what was taken before. No op is in the queue.
+	Room(bytes int64) error
+}
+
 // Rates is what a planner needs to know of a device's speed. 0 is unlimited or unknown.
 type Rates struct {
 	Copy  float64 // bytes/s between this process's memory and the device

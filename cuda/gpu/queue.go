@@ -105,6 +105,37 @@ func (q *Queue) run(op *cuda.Op) error {
 	return nil
 }
 
+// Work implements cuda.Worker. A product with few rows may need more than one with all of them, since it is cut into more parts. An op that
+// no kernel takes needs nothing: it is refused when it runs.
+func (d *Device) Work(op *cuda.Op) (most int64) {
+	p := kernels.Plan{Properties: d.plan}
+	fewer := *op
+	for rows := op.In[0].Rows(); ; rows /= 2 {
+		if p.Op(&fewer) == nil {
+			most = max(most, p.Scratch)
+		}
+		if op.Code != cuda.OpMatMul || rows < 2 {
+			return most
+		}
+		fewer.In[0], fewer.Out[0] = op.In[0].Slice(0, rows/2), op.Out[0].Slice(0, rows/2)
+	}
+}
+
+// Room implements cuda.Bench.
+func (q *Queue) Room(bytes int64) error {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.finish()
+	q.dev.Free(q.scratch)
+	q.scratch = cuda.Memory{}
+	if bytes == 0 {
+		return nil
+	}
+	var err error
+	q.scratch, err = q.dev.alloc(bytes, cuda.ForScratch, q.settle)
+	return err
+}
+
 // lend gives the op what is not its own: scratch memory, and the table of experts where the device can read it.
 func (q *Queue) lend(op *cuda.Op) error {
 	if need := q.plan.Scratch; need > q.scratch.Bytes() {

@@ -111,7 +111,7 @@ func (i *instance) start(ctx context.Context, l limits, hold func(int)) error {
 	i.context = l.context
 	i.vigil = newVigil(i.checkpoint)
 	t := &stepper{model: i.model, vigil: i.vigil, blocks: l.blocks, vocab: i.shape.Vocab, widest: l.widest()}
-	sizes, err := i.measure(l)
+	sizes, err := i.measure(l, i.devices[1:]...)
 	if err != nil {
 		return err
 	}

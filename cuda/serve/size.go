@@ -155,8 +155,8 @@ func (o *opened) processBytes(dir string) int64 {
 	return n
 }
 
-// measure says what activations take in the largest batch of a load.
-func (o *opened) measure(l limits) (cuda.Sizes, error) {
+// measure says what activations take in the largest batch of a load, and what the ops of devices besides the CPU work with.
+func (o *opened) measure(l limits, besides ...cuda.Device) (cuda.Sizes, error) {
 	c := cpu.New(1)
 	defer c.Close()
 	t, size := &stepper{model: o.model, blocks: l.blocks, vocab: o.shape.Vocab}, nn.Size{Blocks: l.blocks, Slots: l.slots()}
@@ -173,7 +173,7 @@ func (o *opened) measure(l limits) (cuda.Sizes, error) {
 		t.cache = append(t.cache, shapes)
 	}
 	width := t.fullest(l.rows, l.sequences, min(l.rows, l.sequences-1+engine.BlockSize), l.widest())
-	s := cuda.NewStep([]cuda.Device{c}, o.bound.Layers, nil)
+	s := cuda.NewStep(append([]cuda.Device{c}, besides...), o.bound.Layers, nil)
 	defer s.Close()
 	z, err := s.Measure(func(s *cuda.Step) { t.forward(s, width) })
 	if err != nil {
