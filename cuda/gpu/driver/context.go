@@ -139,7 +139,9 @@ func info(ordinal int, dev cu.Device) (Info, error) {
 func (c *Context) Info() Info { return c.info }
 
 // Close gives the device back; what was not freed goes with it once all have closed it.
-func (c *Context) Close() error { return theirs("cuDevicePrimaryCtxRelease", c.dev.ReleasePrimaryCtx()) }
+func (c *Context) Close() error {
+	return theirs("cuDevicePrimaryCtxRelease", c.dev.ReleasePrimaryCtx())
+}
 
 // CanAccessPeer says whether kernels and copies here can use another device's memory.
 func (c *Context) CanAccessPeer(peer *Context) bool {

@@ -67,4 +67,6 @@ func (g *Graph) Update(s *Stream, l *List) (bool, error) {
 }
 
 // Close frees the graph; where it is launched it is finished still.
-func (g *Graph) Close() error { return failed("cuGraphExecDestroy", C.pio_exec_destroy(g.context.c, g.c)) }
+func (g *Graph) Close() error {
+	return failed("cuGraphExecDestroy", C.pio_exec_destroy(g.context.c, g.c))
+}

@@ -84,7 +84,9 @@ func (l *List) Graph(g *Graph) {
 }
 
 // Free gives memory of AllocAsync back.
-func (l *List) Free(at unsafe.Pointer) { l.add("free", C.pio_command{kind: C.PIO_FREE, to: address(at)}) }
+func (l *List) Free(at unsafe.Pointer) {
+	l.add("free", C.pio_command{kind: C.PIO_FREE, to: address(at)})
+}
 
 func address(p unsafe.Pointer) C.uint64_t { return C.uint64_t(uintptr(p)) }
 

@@ -38,7 +38,9 @@ func (c *Context) NewStream() (*Stream, error) {
 }
 
 // Close ends the stream; what is in it is done still.
-func (s *Stream) Close() error { return s.context.on("cuStreamDestroy", func() error { return s.cu.Destroy() }) }
+func (s *Stream) Close() error {
+	return s.context.on("cuStreamDestroy", func() error { return s.cu.Destroy() })
+}
 
 // Run hands a list over. The list may be changed as soon as it returns, what its commands point to not before they are done. An error
 // names the command that was refused; those before it are done.
