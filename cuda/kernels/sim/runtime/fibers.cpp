@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <sys/mman.h>
 
+#include <algorithm>
 #include <map>
 #include <string>
 #include <vector>
@@ -23,10 +24,12 @@
 #include <ucontext.h>
 #endif
 
-thread_local __attribute__((tls_model("initial-exec"))) pio_sim_place pio_sim_here;
+__thread pio_sim_place pio_sim_here;
+extern __thread char pio_sim_shared_begin[64], pio_sim_shared_end[64];
 
 namespace {
 
+constexpr char SPOILT = (char)0xfb; // as f32 and bf16 a large number that means nothing
 enum { LANES = 32, MOST_THREADS = 1024, MOST_WARPS = MOST_THREADS / LANES, MOST_SHARED = 232448 };
 
 // ---- kernels by name
@@ -133,6 +136,7 @@ struct Copies { // of one thread, in lazy mode
 };
 
 struct Machine {
+  pio_sim_place &here = pio_sim_here;
   Fiber main;
   std::vector<Fiber *> free;
   std::vector<Fiber> fibers;
@@ -213,7 +217,7 @@ Warp *pick_warp(Machine &m) {
 // place makes a lane the one that runs.
 void place(Machine &m, Warp *w, unsigned lane) {
   m.warp = w;
-  pio_sim_here.thread = (unsigned)(w - m.warps) * LANES + lane;
+  m.here.thread = (unsigned)(w - m.warps) * LANES + lane;
 }
 
 // go runs a lane, from where it waits or from its beginning, and comes back when the lane that called it is to go on.
@@ -303,7 +307,7 @@ void met(Machine &m, Warp &w) {
 
 // meet returns once all lanes of the warp (for a barrier, all threads of the block) have come.
 void meet(Machine &m, Warp &w, Kind kind) {
-  unsigned thread = pio_sim_here.thread, lane = thread % LANES;
+  unsigned thread = m.here.thread, lane = thread % LANES;
   if (w.arrived && w.kind != kind)
     pio_sim_fault("comes to %s while lane %d waits in %s: lanes of a warp went different ways", kind_names[kind], __builtin_ctz(w.arrived), kind_names[w.kind]);
   w.kind = kind;
@@ -329,8 +333,8 @@ Slots &meet_for(Machine &m, Warp &w, Kind kind) {
 // left notes that a thread has returned, and says which is next; false when none is.
 bool left(Machine &m, Warp *&next, unsigned &lane) {
   Warp &w = *m.warp;
-  unsigned self = pio_sim_here.thread % LANES;
-  Copies &c = m.copies[pio_sim_here.thread];
+  unsigned self = m.here.thread % LANES;
+  Copies &c = m.copies[m.here.thread];
   c.pending.clear(), c.groups.clear();
   w.alive &= ~(1u << self);
   if (w.alive && w.alive == w.arrived)
@@ -367,7 +371,7 @@ void run_threads() {
     m.free.push_back(self);
     m.current = to;
 #if defined(__SANITIZE_ADDRESS__)
-    __sanitizer_start_switch_fiber(nullptr, to->low, to->low ? STACK : 0);
+    __sanitizer_start_switch_fiber(nullptr, to->low, to->low ? (size_t)STACK : (size_t)0);
 #endif
     jump(*self, *to);
   }
@@ -387,6 +391,45 @@ void run_block(Machine &m, unsigned threads) {
   Warp *first = &m.warps[m.shuffled ? m.roll(m.n) : 0u];
   go(m, first, pick(m, first->alive, LANES - 1));
 }
+
+// What a kernel's shared variables hold when a block begins is nothing that it may know. All kernels' lie in one place; which part of it a
+// kernel writes is learned by looking, so that little has to be spoilt before each block.
+class Spoiler {
+  struct Known {
+    size_t from = ~(size_t)0, to = 0;
+    unsigned launches = 0;
+  };
+  std::map<pio_sim_body, Known> all;
+  Known *known = nullptr;
+  bool learning = false;
+
+public:
+  static char *begin() { return pio_sim_shared_begin + sizeof pio_sim_shared_begin; }
+  static size_t size() { return (size_t)(pio_sim_shared_end - begin()); }
+  void launch(pio_sim_body body) {
+    known = &all[body];
+    unsigned n = known->launches++;
+    learning = n < 8 || n % 64 == 0;
+  }
+  void before_block() {
+    if (learning)
+      memset(begin(), SPOILT, size());
+    else if (known->from < known->to)
+      memset(begin() + known->from, SPOILT, known->to - known->from);
+  }
+  void after_block() {
+    if (!learning)
+      return;
+    learning = false;
+    const char *p = begin();
+    size_t from = 0, to = size();
+    while (from < to && p[from] == SPOILT) from++;
+    while (from < to && p[to - 1] == SPOILT) to--;
+    if (from < to)
+      known->from = std::min(known->from, from), known->to = std::max(known->to, to);
+  }
+};
+thread_local Spoiler spoiler;
 
 // refuse is a launch that cannot be.
 int refuse(Machine &m, const char *format, ...) {
@@ -422,27 +465,27 @@ void pio_sim_fault(const char *format, ...) {
   longjmp(m.out, 1);
 }
 
-void pio_sim_barrier() {
-  Machine &m = *the_machine;
+void pio_sim_barrier(pio_sim_place &here) {
+  Machine &m = *(Machine *)here.machine;
   meet(m, *m.warp, BARRIER);
 }
-void pio_sim_warp_barrier() {
-  Machine &m = *the_machine;
+void pio_sim_warp_barrier(pio_sim_place &here) {
+  Machine &m = *(Machine *)here.machine;
   meet(m, *m.warp, WARP_BARRIER);
 }
-unsigned pio_sim_shuffle(unsigned v, unsigned from) {
-  Machine &m = *the_machine;
+unsigned pio_sim_shuffle(pio_sim_place &here, unsigned v, unsigned from) {
+  Machine &m = *(Machine *)here.machine;
   Warp &w = *m.warp;
-  w.slots[w.turn & 1].value[lane()] = v;
+  w.slots[w.turn & 1].value[here.thread % LANES] = v;
   Slots &s = meet_for(m, w, SHUFFLE);
   if (!(s.members >> from & 1))
     pio_sim_fault("a shuffle asks lane %u, which has returned", from);
   return s.value[from];
 }
-unsigned pio_sim_ballot(bool v) {
-  Machine &m = *the_machine;
+unsigned pio_sim_ballot(pio_sim_place &here, bool v) {
+  Machine &m = *(Machine *)here.machine;
   Warp &w = *m.warp;
-  w.slots[w.turn & 1].value[lane()] = v;
+  w.slots[w.turn & 1].value[here.thread % LANES] = v;
   Slots &s = meet_for(m, w, BALLOT);
   unsigned all = 0;
   for (unsigned l = 0; l < LANES; l++)
@@ -450,19 +493,19 @@ unsigned pio_sim_ballot(bool v) {
       all |= 1u << l;
   return all;
 }
-void pio_sim_ldmatrix(unsigned r[4], const void *row, bool trans) {
-  Machine &m = *the_machine;
+void pio_sim_ldmatrix(pio_sim_place &here, unsigned r[4], const void *row, bool trans) {
+  Machine &m = *(Machine *)here.machine;
   Warp &w = *m.warp;
   if ((uintptr_t)row % 16)
     pio_sim_fault("loads a row of a matrix from %p, which is not aligned to 16 bytes", row);
-  unsigned l = lane();
+  unsigned l = here.thread % LANES;
   w.slots[w.turn & 1].row[l] = row;
   memcpy(r, meet_for(m, w, trans ? LDMATRIX_TRANS : LDMATRIX).loaded[l], 16);
 }
-void pio_sim_mma(float d[4], const unsigned a[4], const unsigned b[2]) {
-  Machine &m = *the_machine;
+void pio_sim_mma(pio_sim_place &here, float d[4], const unsigned a[4], const unsigned b[2]) {
+  Machine &m = *(Machine *)here.machine;
   Warp &w = *m.warp;
-  unsigned l = lane();
+  unsigned l = here.thread % LANES;
   w.d[l] = d, w.a[l] = a, w.b[l] = b;
   meet(m, w, MMA);
 }
@@ -474,22 +517,22 @@ static void copy_now(const Copy &c) {
     memset(c.to, 0, 16);
 }
 
-void pio_sim_copy16(void *to, const void *from, bool on) {
-  Machine &m = *the_machine;
+void pio_sim_copy16(pio_sim_place &here, void *to, const void *from, bool on) {
+  Machine &m = *(Machine *)here.machine;
   if ((uintptr_t)to % 16 || (on && (uintptr_t)from % 16))
     pio_sim_fault("copies 16 bytes from %p to %p, which are not aligned", from, to);
   Copy c = {to, on ? from : nullptr};
   if (copies_mode == 1 || (copies_mode == 2 && m.roll(2)))
     copy_now(c);
   else
-    m.copies[pio_sim_here.thread].pending.push_back(c);
+    m.copies[here.thread].pending.push_back(c);
 }
-void pio_sim_copy_commit() {
-  Copies &c = the_machine->copies[pio_sim_here.thread];
+void pio_sim_copy_commit(pio_sim_place &here) {
+  Copies &c = ((Machine *)here.machine)->copies[here.thread];
   c.groups.push_back(c.pending.size());
 }
-void pio_sim_copy_wait(int left) {
-  Copies &c = the_machine->copies[pio_sim_here.thread];
+void pio_sim_copy_wait(pio_sim_place &here, int left) {
+  Copies &c = ((Machine *)here.machine)->copies[here.thread];
   if (c.groups.size() <= (size_t)left)
     return;
   size_t done = c.groups.size() - (size_t)left, end = c.groups[done - 1];
@@ -513,18 +556,21 @@ int pio_sim_launch(const char *name, const unsigned grid[3], unsigned threads, u
   m.name = found->first.c_str(), m.body = found->second.body, m.op = op;
   m.shuffled = order_seed != 0;
   m.random = (order_seed + 1) * 0x9e3779b97f4a7c15ull;
-  pio_sim_here.threads = threads;
-  memcpy(pio_sim_here.blocks, grid, sizeof pio_sim_here.blocks);
-  pio_sim_here.dynamic = m.dynamic;
+  m.here.threads = threads;
+  memcpy(m.here.blocks, grid, sizeof m.here.blocks);
+  m.here.dynamic = m.dynamic, m.here.machine = &m;
+  spoiler.launch(m.body);
   m.running = true;
   int failed = setjmp(m.out);
   if (!failed)
     for (unsigned z = 0; z < grid[2]; z++)
       for (unsigned y = 0; y < grid[1]; y++)
         for (unsigned x = 0; x < grid[0]; x++) {
-          pio_sim_here.block[0] = x, pio_sim_here.block[1] = y, pio_sim_here.block[2] = z;
-          memset(m.dynamic, 0xfb, shared); // f32 and bf16 alike: large numbers that are not true
+          m.here.block[0] = x, m.here.block[1] = y, m.here.block[2] = z;
+          memset(m.dynamic, SPOILT, shared);
+          spoiler.before_block();
           run_block(m, threads);
+          spoiler.after_block();
         }
   m.running = false;
   for (unsigned i = 0; i < m.used; i++)
@@ -535,6 +581,12 @@ int pio_sim_launch(const char *name, const unsigned grid[3], unsigned threads, u
   if (failed)
     m.reset();
   return failed;
+}
+
+void pio_sim_abandon() {
+  Machine &m = machine();
+  m.running = false;
+  m.reset();
 }
 
 const char *pio_sim_error(void) { return machine().error; }
