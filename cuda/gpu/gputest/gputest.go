@@ -4,7 +4,6 @@
 package gputest
 
 import (
-	"errors"
 	"os"
 	"testing"
 
@@ -22,14 +21,7 @@ const EnvHardware = "PIO_GPU_HARDWARE"
 func Driver(t testing.TB) {
 	t.Helper()
 	if os.Getenv(EnvHardware) == "" {
-		lib, err := sim.Library()
-		if errors.Is(err, sim.ErrNoCompiler) {
-			t.Skipf("capability: %v", err)
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := os.Setenv(driver.EnvLibrary, lib); err != nil {
+		if err := os.Setenv(driver.EnvLibrary, sim.Library(t, sim.Options{})); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -27,7 +27,6 @@ package kerneltest
 import "C"
 
 import (
-	"errors"
 	"fmt"
 	"runtime"
 	"sync"
@@ -42,7 +41,7 @@ import (
 // library.go calls the library of kernels.
 
 var load = sync.OnceValue(func() error {
-	lib, err := sim.Library()
+	lib, err := sim.Build(sim.Options{})
 	if err != nil {
 		return err
 	}
@@ -57,10 +56,8 @@ var load = sync.OnceValue(func() error {
 // open loads the library, which is made anew where a kernel has changed.
 func open(t testing.TB) {
 	t.Helper()
-	switch err := load(); {
-	case errors.Is(err, sim.ErrNoCompiler):
-		t.Skipf("capability: %v", err)
-	case err != nil:
+	sim.Library(t, sim.Options{}) // skips where it cannot be built
+	if err := load(); err != nil {
 		t.Fatal(err)
 	}
 }
