@@ -10,7 +10,7 @@ var experts = map[cuda.OpCode]func(*Plan, *cuda.Op){
 	cuda.OpExpertSum: func(p *Plan, op *cuda.Op) { p.expertSum(op, -2) },
 }
 
-// fewPairs are as many as kernels for few pairs have room for: FEW_PAIRS in experts.cu.
+// fewPairs are as many as kernels for few pairs have room for, a number each: FEW_PAIRS in experts.cu.
 const fewPairs = 256
 
 // tileRows is TILE_ROWS of experts.cu.

@@ -103,7 +103,9 @@ func (p *Plan) cutFew(pr product, cols, tiles, rows, matrices, experts int) few 
 	n, chunks := slicesOf(cols)
 	f := few{rows: min(rows, fewRows), slices: n}
 	row := chunks * chunkBytes * p.parts() // of a slice
-	need := func() int { return f.slices*f.rows*row + f.tiles*matrices*f.slices*f.rows*pr.outs*4 }
+	need := func() int {
+		return f.slices*f.rows*row + f.tiles*matrices*f.slices*f.rows*pr.outs*4 + min(1, experts)*4*fewPairs
+	}
 	f.tiles = 1
 	for f.rows > 1 && (alone && need() > p.Shared || !alone && f.rows*row+f.rows*pr.outs*4 > p.Shared) {
 		f.rows = ceilDiv(f.rows, 2)
