@@ -58,6 +58,7 @@ type room struct {
 
 // rooms in order of precedence: the first whose path holds the package decides.
 var rooms = []room{
+	{"host/internal/devices", []string{"host/internal/config", "cuda/gpu/driver"}}, // which GPUs there are: the driver tells
 	{"host", []string{"host", "sdk", "internal"}},
 	{"sdk/jinja", []string{"sdk/jinja"}}, // a language of its own: it knows of no chat
 	{"sdk", []string{"sdk", "internal"}},

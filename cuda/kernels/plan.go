@@ -71,14 +71,13 @@ func (p *Plan) launch(kernel string, threads, shared, x, y, z int, numbers ...in
 	p.Launches = append(p.Launches, l)
 }
 
-// elements launches a kernel with a thread for each of n elements.
-func (p *Plan) elements(kernel string, n int) { p.launch(kernel, 256, 0, ceilDiv(n, 256), 1, 1) }
-
 func ceilDiv(a, b int) int { return (a + b - 1) / b }
 
 // plans has how each op is launched.
 var plans = func() (all [256]func(*Plan, *cuda.Op)) {
-	for _, part := range []map[cuda.OpCode]func(*Plan, *cuda.Op){elementwise} {
+	for _, part := range []map[cuda.OpCode]func(*Plan, *cuda.Op){
+		elementwise, norms, rows, rotary, cache, attention, weights, experts,
+	} {
 		for code, f := range part {
 			all[code] = f
 		}

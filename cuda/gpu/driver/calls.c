@@ -55,7 +55,7 @@ static CUresult all(CUstream stream, const pio_command *list, size_t n, char *pa
   return CUDA_SUCCESS;
 }
 
-CUresult pio_run(CUcontext context, CUstream stream, const pio_command *list, size_t n, char *params, size_t *done) {
+CUresult pio_submit(CUcontext context, CUstream stream, const pio_command *list, size_t n, char *params, size_t *done) {
   *done = 0;
   TRY(use(context));
   return all(stream, list, n, params, done);
@@ -212,7 +212,9 @@ CUresult pio_unload(CUcontext context, CUmodule module) {
 CUresult pio_function(CUcontext context, CUmodule module, const char *name, int shared, CUfunction *function) {
   TRY(use(context));
   TRY(cuModuleGetFunction(function, module, name));
-  return shared > 0 ? cuFuncSetAttribute(*function, CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES, shared) : CUDA_SUCCESS;
+  int own;
+  TRY(cuFuncGetAttribute(&own, CU_FUNC_ATTRIBUTE_SHARED_SIZE_BYTES, *function));
+  return shared > own ? cuFuncSetAttribute(*function, CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES, shared - own) : CUDA_SUCCESS;
 }
 
 CUresult pio_function_attributes(CUcontext context, CUfunction function, int values[4]) {

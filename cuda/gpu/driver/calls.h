@@ -17,8 +17,8 @@ typedef struct {
   uint64_t there, here; // the contexts of a copy between devices
 } pio_command;
 
-// pio_run hands a list to a stream. params holds what launches are given. done is how many commands were taken.
-CUresult pio_run(CUcontext context, CUstream stream, const pio_command *list, size_t n, char *params, size_t *done);
+// pio_submit hands a list to a stream. params holds what launches are given. done is how many commands were taken.
+CUresult pio_submit(CUcontext context, CUstream stream, const pio_command *list, size_t n, char *params, size_t *done);
 // pio_capture makes a graph of a list, which is not run.
 CUresult pio_capture(CUcontext context, CUstream stream, const pio_command *list, size_t n, char *params, size_t *done, CUgraph *graph);
 CUresult pio_instantiate(CUcontext context, CUgraph graph, CUgraphExec *exec);

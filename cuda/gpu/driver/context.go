@@ -47,22 +47,22 @@ func Count() (int, error) {
 	return n, theirs("cuDeviceGetCount", err)
 }
 
-// Info is what is known of a device.
-type Info struct {
-	Ordinal         int
-	Name            string
-	UUID            string
-	PCI             string // where it sits: 0000:65:00.0
-	Major, Minor    int    // compute capability
-	Multiprocessors int
-	Shared          int   // bytes of shared memory that one block may ask for
-	SharedAll       int   // bytes of shared memory of a multiprocessor
-	Threads         int   // that a multiprocessor can hold
-	L2              int   // bytes
-	Memory          int64 // bytes
-	CopyEngines     int   // copies that can go on beside kernels
-	Pools           bool  // whether there are AllocAsync and List.Free
-	Driver          int   // 13000 is CUDA 13.0
+func devices() ([]Info, error) {
+	n, err := Count()
+	if err != nil {
+		return nil, err
+	}
+	list := make([]Info, n)
+	for i := range list {
+		dev, err := cu.GetDevice(i)
+		if err != nil {
+			return nil, theirs("cuDeviceGet", err)
+		}
+		if list[i], err = info(i, dev); err != nil {
+			return nil, err
+		}
+	}
+	return list, nil
 }
 
 // Context is a device as this process uses it.

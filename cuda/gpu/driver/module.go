@@ -51,8 +51,8 @@ type Function struct {
 	c       C.CUfunction
 }
 
-// Function finds a kernel. Its launches may give a block as many bytes of dynamic shared memory as shared says; what it has of its own
-// counts beside them towards Info.Shared.
+// Function finds a kernel. A block of its launches may have as many bytes of shared memory as shared says, what the kernel has of its own and
+// what a launch gives together: up to Info.Shared.
 func (m *Module) Function(name string, shared int) (*Function, error) {
 	text := C.CString(name)
 	defer C.free(unsafe.Pointer(text))

@@ -2,8 +2,8 @@
 
 package driver
 
-// #cgo noescape pio_run
-// #cgo nocallback pio_run
+// #cgo noescape pio_submit
+// #cgo nocallback pio_submit
 // #cgo nocallback pio_wait
 // #cgo nocallback pio_event_query
 // #cgo nocallback pio_stream_query
@@ -49,7 +49,7 @@ func (s *Stream) Run(l *List) error {
 		return nil
 	}
 	var done C.size_t
-	result := C.pio_run(s.context.c, s.c, l.c(), C.size_t(len(l.commands)), l.params(), &done)
+	result := C.pio_submit(s.context.c, s.c, l.c(), C.size_t(len(l.commands)), l.params(), &done)
 	return l.failed(result, int(done))
 }
 

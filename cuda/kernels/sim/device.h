@@ -13,6 +13,7 @@
 #define DEVICE static inline __attribute__((unused))
 #define SHARED static thread_local
 #define UNROLL
+#define ROLLED
 
 // Where the fiber that runs is. Everything else of the machine is in runtime/fibers.cpp.
 struct pio_sim_place {
@@ -106,6 +107,24 @@ DEVICE unsigned pio_sim_bf16(float f) {
   return f != f ? 0x7fffu : (b + 0x7fffu + (b >> 16 & 1)) >> 16;
 }
 DEVICE unsigned pack_bf16(float lower, float upper) { return pio_sim_bf16(lower) | pio_sim_bf16(upper) << 16; }
+DEVICE unsigned fused_bf16(unsigned a, unsigned b, unsigned c) { // a product of two bf16 is exact in f32, a sum in double
+  unsigned y = 0;
+  for (int i = 0; i < 32; i += 16) {
+    double sum = (double)(bits_f32(a >> i << 16) * bits_f32(b >> i << 16)) + (double)bits_f32(c >> i << 16);
+    float f = (float)sum;
+    if (sum == sum && (double)f != sum) // round to odd, so that the second rounding is as if it were the only one
+      f = bits_f32((fabs((double)f) > fabs(sum) ? f32_bits(f) - 1 : f32_bits(f)) | 1u);
+    y |= pio_sim_bf16(f) << i;
+  }
+  return y;
+}
+DEVICE unsigned pick_bytes(unsigned low, unsigned high, unsigned which) {
+  unsigned long long both = (unsigned long long)high << 32 | low;
+  unsigned y = 0;
+  for (int i = 0; i < 4; i++)
+    y |= (unsigned)(both >> 8 * (which >> 4 * i & 7) & 255) << 8 * i;
+  return y;
+}
 DEVICE float f16_f32(unsigned short h) {
   unsigned sign = (h & 0x8000u) << 16, exponent = h >> 10 & 31, fraction = h & 0x3ffu;
   if (exponent == 0)

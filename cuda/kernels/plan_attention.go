@@ -1,0 +1,108 @@
+package kernels
+
+import (
+	"fmt"
+
+	"github.com/inference-pio/inference-pio/cuda"
+)
+
+// plan_attention.go launches attention over paged caches (attention.cu, flash.cu, latent.cu).
+
+var attention = map[cuda.OpCode]func(*Plan, *cuda.Op){
+	cuda.OpAttention:       planAttention,
+	cuda.OpLatentAttention: planLatentAttention,
+}
+
+const (
+	partKeys       = 512 // positions of a part: a softmax of its own
+	latentPartKeys = 128 // of latents, whose rows are as long as those of many heads
+	pairs          = 16  // rows and heads that go through keys together, as attend.cuh says
+	mostWaiting    = 256 << 20
+)
+
+// heads is how an op's heads are dealt to blocks of some pairs.
+type heads struct {
+	all, kv    int
+	per        int // of a block, sharing a kv head
+	shares     int // blocks that share one
+	rows       int // of a block
+	dim, value int
+}
+
+func headsOf(op *cuda.Op, kv, pairs int) heads {
+	q := op.In[0]
+	h := heads{all: q.Dim(1), kv: kv, dim: q.Dim(2), value: op.Out[0].Dim(2)}
+	each := h.all / kv
+	h.per = min(each, pairs)
+	h.shares, h.rows = ceilDiv(each, h.per), pairs/h.per
+	return h
+}
+
+// waiting is the bytes of what a row's head has come to in one part.
+func waiting(value int) int { return 4 * (ceilDiv(value, 4)*4 + 4) }
+
+// cuts is how many blocks share the parts of a row, if there are so many blocks for each of its parts: enough that all multiprocessors work.
+func (p *Plan) cuts(blocks, parts, rows int, h heads) int {
+	cuts := min(parts, ceilDiv(4*max(p.Multiprocessors, 1), max(blocks, 1)))
+	if cuts > 1 && rows*h.all*parts*waiting(h.value) > mostWaiting {
+		return 1
+	}
+	return ceilDiv(parts, ceilDiv(parts, cuts)) // none of them idle
+}
+
+func planAttention(p *Plan, op *cuda.Op) {
+	keys, values, tables := op.In[1], op.In[2], op.In[5]
+	if keys.DType() != values.DType() {
+		p.refuse("keys are in %v and values in %v; give their caches the same type", keys.DType(), values.DType())
+		return
+	}
+	if op.Out[0].Len() == 0 {
+		return
+	}
+	p.exactAttention(op, "attention", headsOf(op, keys.Dim(1), pairs), partKeys, tables.Dim(1)*keys.Dim(2))
+}
+
+func planLatentAttention(p *Plan, op *cuda.Op) {
+	if op.Out[0].Len() == 0 {
+		return
+	}
+	cache, tables := op.In[1], op.In[4]
+	p.exactAttention(op, "latent_attention", headsOf(op, 1, pairs), latentPartKeys, tables.Dim(1)*cache.Dim(2))
+}
+
+// exactAttention launches exact numerics, for sequences of so many positions at most.
+func (p *Plan) exactAttention(op *cuda.Op, name string, h heads, part, positions int) {
+	rows, parts := op.In[0].Rows(), ceilDiv(positions, part)
+	groups := ceilDiv(rows, h.rows)
+	cuts := p.cuts(groups*h.kv*h.shares, parts, rows, h)
+	shared := 4 * ((64+pairs)*68 + pairs*ceilDiv(h.dim, 64)*64)
+	if h.value > 512 || shared > p.Shared {
+		p.refuse("heads of %d and %d numbers; at most 512 and %d", h.dim, h.value, (p.Shared/4-80*68)/pairs/64*64)
+		return
+	}
+	kernel := name + "_exact"
+	if name == "attention" {
+		kernel += fmt.Sprintf("_%d", valuesUpTo(h.value))
+	}
+	p.launch(kernel, 256, shared, cuts, h.kv*h.shares, groups, h.per, h.shares, part, ceilDiv(parts, cuts), parts)
+	p.joinParts(op, name+"_join_exact", h, cuts, part, parts, 0)
+}
+
+// joinParts adds parts up, if blocks share them.
+func (p *Plan) joinParts(op *cuda.Op, kernel string, h heads, cuts, part, parts, alone int) {
+	if cuts > 1 {
+		rows := op.In[0].Rows()
+		p.Scratch = int64(rows*h.all*parts) * int64(waiting(h.value))
+		p.launch(kernel, 128, 0, ceilDiv(rows*h.all, 4), 1, 1, h.per, h.shares, part, ceilDiv(parts, cuts), parts, alone)
+	}
+}
+
+// valuesUpTo is the size of values that a kernel is made for.
+func valuesUpTo(n int) int {
+	for _, most := range []int{64, 128, 256} {
+		if n <= most {
+			return most
+		}
+	}
+	return 512
+}
