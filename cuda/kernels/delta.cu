@@ -143,21 +143,22 @@ struct matrix {
   int first, n, step; // columns; elements of a row
 };
 
-DEVICE four matrix4(const matrix &m, int i, int c, bool fresh) {
-  four v = {};
-  if (fresh)
-    return v;
-  float *p = m.at + (long long)i * m.step + c;
-  if (m.step % 4 == 0 && c + 4 <= m.n)
+// in_columns says whether a block has 32 columns that can be taken four at a time.
+DEVICE bool in_columns(const matrix &m) { return m.step % 4 == 0 && m.n == COLUMNS; }
+
+DEVICE four matrix4(const matrix &m, int i, int c, bool whole) {
+  const float *p = m.at + (long long)i * m.step + c;
+  if (whole)
     return *(const four *)p;
+  four v = {};
   UNROLL for (int j = 0; j < 4; j++)
     if (c + j < m.n)
       v.x[j] = p[j];
   return v;
 }
-DEVICE void matrix4_is(const matrix &m, int i, int c, four v) {
+DEVICE void matrix4_is(const matrix &m, int i, int c, four v, bool whole) {
   float *p = m.at + (long long)i * m.step + c;
-  if (m.step % 4 == 0 && c + 4 <= m.n) {
+  if (whole) {
     *(four *)p = v;
     return;
   }
@@ -184,33 +185,51 @@ DEVICE four across(four v, float *room) {
   return sum;
 }
 
+// rows4 are four rows of the matrix and the numbers of k and q beside them, asked for at once: rows i, + 32, + 64, + 96.
+struct rows4 {
+  four s[4];
+  float k[4], q[4];
+};
+template <bool WHOLE> DEVICE rows4 rows4_at(const delta &d, const matrix &m, long long key, int i, int c, bool fresh) {
+  rows4 r;
+  UNROLL for (int u = 0; u < 4; u++) {
+    bool is = i + 32 * u < d.dim;
+    int at = is ? i + 32 * u : 0;
+    r.s[u] = is && !fresh ? matrix4(m, at, c, WHOLE) : four{};
+    r.k[u] = is ? load(d.k, key + at) : 0.0f;
+    r.q[u] = is ? load(d.q, key + at) : 0.0f;
+  }
+  return r;
+}
+
 // recur does a row. Of the matrix thread t has columns 4 (t % 8) .. + 3 of rows t / 8, + 32, and so forth.
-DEVICE void recur(const pio_op &op, const delta &d, const matrix &m, int row, int head) {
+template <bool WHOLE> DEVICE void recur(const pio_op &op, const delta &d, const matrix &m, int row, int head) {
   int c = thread_x() % 8 * 4, first = thread_x() / 8;
   float *room = (float *)dynamic_shared();
   bool fresh = d.positions[row] == 0;
   long long key = key_row(d, row, head), gate = (long long)row * d.heads + head;
   float fade = exp_of(load(d.g, gate)), beta = load(d.beta, gate);
-  four seen = {}, out = {};
-  UNROLL_8 for (int i = first; i < d.dim; i += 32) {
-    four s = matrix4(m, i, c, fresh);
-    float k = load(d.k, key + i);
-    UNROLL for (int j = 0; j < 4; j++) seen.x[j] = fused(k, s.x[j], seen.x[j]);
+  four seen = {}, out = {}, add;
+  for (int i = first; i < d.dim; i += 128) {
+    rows4 r = rows4_at<WHOLE>(d, m, key, i, c, fresh);
+    UNROLL for (int u = 0; u < 4; u++)
+      UNROLL for (int j = 0; j < 4; j++) seen.x[j] = fused(r.k[u], r.s[u].x[j], seen.x[j]);
   }
   seen = across(seen, room);
-  four add;
   UNROLL for (int j = 0; j < 4; j++) {
     float v = c + j < m.n ? load(d.v, gate * d.value + m.first + c + j) : 0.0f;
     add.x[j] = times(beta, fused(-fade, seen.x[j], v));
   }
-  UNROLL_8 for (int i = first; i < d.dim; i += 32) {
-    four s = matrix4(m, i, c, fresh);
-    float k = load(d.k, key + i), q = load(d.q, key + i);
-    UNROLL for (int j = 0; j < 4; j++) {
-      s.x[j] = fused(k, add.x[j], times(fade, s.x[j]));
-      out.x[j] = fused(q, s.x[j], out.x[j]);
+  for (int i = first; i < d.dim; i += 128) {
+    rows4 r = rows4_at<WHOLE>(d, m, key, i, c, fresh);
+    UNROLL for (int u = 0; u < 4; u++) {
+      UNROLL for (int j = 0; j < 4; j++) {
+        r.s[u].x[j] = fused(r.k[u], add.x[j], times(fade, r.s[u].x[j]));
+        out.x[j] = fused(r.q[u], r.s[u].x[j], out.x[j]);
+      }
+      if (i + 32 * u < d.dim)
+        matrix4_is(m, i + 32 * u, c, r.s[u], WHOLE);
     }
-    matrix4_is(m, i, c, s);
   }
   out = across(out, room);
   if (first == 0)
@@ -254,9 +273,9 @@ DEVICE four below(four sum, const float *t, const float *c, int i) {
 DEVICE void chunk_columns(const pio_op &op, const delta &d, const matrix &m, int row, int n, int head) {
   bench b = bench_of();
   int by = thread_x() / 128, i0 = thread_x() % 128 / 8 * 4, c = thread_x() % 8 * 4; // half of the threads have k, half q
-  bool fresh = d.positions[row] == 0;
+  bool fresh = d.positions[row] == 0, whole = in_columns(m);
   int padded = (d.dim + 63) / 64 * 64;
-  for (int i = thread_x(); i < padded * 8; i += threads_x()) *(four *)(b.s + i * 4) = i / 8 < d.dim ? matrix4(m, i / 8, i % 8 * 4, fresh) : four{};
+  for (int i = thread_x(); i < padded * 8; i += threads_x()) *(four *)(b.s + i * 4) = i / 8 < d.dim && !fresh ? matrix4(m, i / 8, i % 8 * 4, whole) : four{};
   for (int i = thread_x(); i < CHUNK * CHUNK; i += threads_x()) {
     const float *w = words_of(op, d, row + i / CHUNK, head) + i % CHUNK;
     b.t[i / CHUNK * STEP + i % CHUNK] = i / CHUNK < n ? w[0] : 0.0f;
@@ -320,10 +339,9 @@ DEVICE void chunk_columns(const pio_op &op, const delta &d, const matrix &m, int
         UNROLL for (int j = 0; j < 4; j++) v.x[j] = fused(k, add.x[j], v.x[j]);
       }
       if (from + i < d.dim)
-        matrix4_is(m, from + i, c, v);
+        matrix4_is(m, from + i, c, v, whole);
     }
   }
-  barrier(); // what comes next reads the matrix
 }
 
 // A block has 32 columns of a head's matrix in one slot. p[0]: slots have blocks each.
@@ -337,10 +355,11 @@ KERNEL(delta_rule, 256, 1) {
     int n = d.forms[row] == 0 ? chunk_rows(d, row) : 1;
     if (n > 1)
       chunk_columns(op, d, m, row, n, head);
-    else {
-      recur(op, d, m, row, head);
-      barrier(); // the next row reads what others have written
-    }
+    else if (in_columns(m))
+      recur<true>(op, d, m, row, head);
+    else
+      recur<false>(op, d, m, row, head);
+    barrier(); // the next row reads what others have written
     row = row_from(d.slots, row + n, d.rows, ch.slot);
   }
 }

@@ -5,10 +5,8 @@
 
 #ifdef PIO_SIM
 #define NO_UNROLL
-#define UNROLL_8
 #else
 #define NO_UNROLL _Pragma("nounroll")
-#define UNROLL_8 _Pragma("unroll 8")
 #endif
 
 struct __attribute__((aligned(16))) four { float x[4]; };
