@@ -50,6 +50,12 @@ func (p *Plan) cuts(blocks, parts, rows int, h heads) int {
 	return ceilDiv(parts, ceilDiv(parts, cuts)) // none of them idle
 }
 
+// RoundedAttention says whether fast numerics round an op of attention: queries, keys, values, and weights before they multiply values, with a
+// softmax for each part of so many positions.
+func RoundedAttention(op *cuda.Op) (part int, rounds bool) {
+	return partKeys, op.Code == cuda.OpAttention && max(op.In[0].Dim(2), op.Out[0].Dim(2)) <= 256
+}
+
 func planAttention(p *Plan, op *cuda.Op) {
 	keys, values, tables := op.In[1], op.In[2], op.In[5]
 	if keys.DType() != values.DType() {
@@ -59,7 +65,46 @@ func planAttention(p *Plan, op *cuda.Op) {
 	if op.Out[0].Len() == 0 {
 		return
 	}
-	p.exactAttention(op, "attention", headsOf(op, keys.Dim(1), pairs), partKeys, tables.Dim(1)*keys.Dim(2))
+	h, positions := headsOf(op, keys.Dim(1), pairs), tables.Dim(1)*keys.Dim(2)
+	if p.Fast && max(h.dim, h.value) <= 256 {
+		p.fastAttention(op, h, positions)
+	} else {
+		p.exactAttention(op, "attention", h, partKeys, positions)
+	}
+}
+
+const (
+	waitsBytes  = 4 * (pairs*(8*72+4) + pairs*8 + pairs*2) // scores of a part, as flash.cuh says
+	ringBytes   = 64 << 10                                 // values, as decode.cu says
+	promptPairs = 64                                       // of a block, as prompt.cu says
+)
+
+// fastAttention launches fast numerics. Rows that none of their sequence is beside have blocks of their own, which split a long sequence; the
+// others share keys. Which those are is known to the device alone, so that a launch can be repeated for other rows.
+func (p *Plan) fastAttention(op *cuda.Op, h heads, positions int) {
+	rows, sequences, parts := op.In[0].Rows(), op.In[5].Dim(0), ceilDiv(positions, partKeys)
+	size, kernel := valuesUpTo(max(h.dim, h.value)), "any_"
+	if op.In[1].DType() == cuda.BF16 && h.dim%8 == 0 && h.value%8 == 0 {
+		kernel = ""
+	}
+	single, alone := rows, 0
+	if rows > sequences {
+		single, alone = sequences, 1
+	}
+	cuts := p.cuts(single*h.kv*h.shares, parts, rows, h)
+	p.launch(fmt.Sprintf("attention_decode_%s%d", kernel, size), 256, waitsBytes+ringBytes+pairs*size*2, cuts, h.kv*h.shares, single,
+		h.per, h.shares, partKeys, ceilDiv(parts, cuts), parts, alone)
+	p.joinParts(op, "attention_join_fast", h, cuts, partKeys, parts, alone)
+	if alone == 0 {
+		return
+	}
+	many, waits := headsOf(op, h.kv, promptPairs), int(ceilDiv(int(p.Scratch), 256))
+	groups := ceilDiv(rows, many.rows)
+	p.launch(fmt.Sprintf("attention_prompt_%s%d", kernel, size), 128, (promptPairs+4*64)*size*2, 1, many.kv*many.shares, groups,
+		many.per, many.shares, partKeys, waits, parts, 1)
+	if parts > 1 {
+		p.Scratch = int64(waits)*256 + int64(groups*many.kv*many.shares)*128*int64(size)*2
+	}
 }
 
 func planLatentAttention(p *Plan, op *cuda.Op) {
