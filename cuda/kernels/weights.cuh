@@ -53,10 +53,12 @@ template <int N, int THREADS> struct Rows {
       set(r, i, plane<char>(m, 0) + (is ? (first + row(i)) * bytes : 0), is);
     }
   }
-  DEVICE void copy_part(char *to, const Rows &r, long long offset, bool on) {
+  // TURNED moves the four places of a row by how many pairs of rows are before it, so that ldmatrix finds eight rows in all banks.
+  template <bool TURNED> DEVICE void copy_part(char *to, const Rows &r, long long offset, bool on) {
+    int at = (int)thread_x();
     UNROLL for (int i = 0; i < EACH; i++) {
       bool is = on && r.on >> i & 1;
-      copy16_async(to + (i * THREADS + (int)thread_x()) * 16, r.from[i] + (is ? offset : 0), is);
+      copy16_async(to + (i * THREADS + (TURNED ? at ^ at / 8 % 4 : at)) * 16, r.from[i] + (is ? offset : 0), is);
     }
   }
 };
@@ -76,7 +78,7 @@ struct Halves {
   template <int N, int THREADS> struct Source : Rows<N, THREADS> {
     DEVICE void copy(char *to, const Source &s, const pio_matrix &m, int chunk) {
       int k = chunk * CHUNK + (int)(thread_x() % 4) * 8;
-      UNROLL for (int i = 0; i < STEPS_OF_CHUNK; i++) Rows<N, THREADS>::copy_part(to + i * N * 64, s, chunk * (CHUNK * 2) + i * 64, k + i * 32 < m.cols);
+      UNROLL for (int i = 0; i < STEPS_OF_CHUNK; i++) Rows<N, THREADS>::template copy_part<false>(to + i * N * 64, s, chunk * (CHUNK * 2) + i * 64, k + i * 32 < m.cols);
     }
   };
   template <int N> DEVICE piece staged_piece(const char *from, int out, int s) {
@@ -159,7 +161,7 @@ template <int FACTOR> struct Eights { // FACTOR: bytes of one
   template <int N, int THREADS> struct Source : Rows<N, THREADS> {
     DEVICE void copy(char *to, const Source &s, const pio_matrix &m, int chunk) {
       int k = chunk * CHUNK + (int)(thread_x() % 4) * 16;
-      UNROLL for (int i = 0; i < 2; i++) Rows<N, THREADS>::copy_part(to + i * N * 64, s, chunk * CHUNK + i * 64, k + i * 64 < m.cols);
+      UNROLL for (int i = 0; i < 2; i++) Rows<N, THREADS>::template copy_part<false>(to + i * N * 64, s, chunk * CHUNK + i * 64, k + i * 64 < m.cols);
     }
   };
   template <int N> DEVICE void staged(unsigned b[2][1][4], const char *from, int out, int s) {
