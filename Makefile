@@ -7,6 +7,12 @@ SOAK_TIME ?= 15m
 SOAK_SEED ?= 1
 RACE := ./sdk/... ./host/... ./cuda/far/... ./cuda/serve/...
 
+# The back end for GPUs is built in everywhere: with the tag cuda, our own cuda.h before any toolkit's, and an empty libcuda.a, for the driver
+# is looked for when it is first asked for. The variables take the place of Go's own -O2 -g.
+export CGO_CFLAGS := -O2 -g -I$(CURDIR)/cuda/include -Wno-deprecated-declarations
+export CGO_LDFLAGS := -O2 -g -L$(CURDIR)/cuda/lib
+export GOFLAGS := $(GOFLAGS) -tags=cuda
+
 .DEFAULT_GOAL := help
 .PHONY: help build run test race sanitize neon emulate lint api generate bench soak fuzz clients mutants
 
@@ -23,10 +29,11 @@ run: build ## serve the embedded tiny models on http://127.0.0.1:8080
 
 test: ## all tests (what the continuous integration runs)
 	go vet ./...
+	go vet -tags "" ./cuda/gpu/... ./cuda/serve ./host/internal/devices # as `go build` without the Makefile has them
 	go test -timeout 20m ./...
 
 emulate: ## the kernels' tests through the tables for AVX-512 and AMX, against a model of their instructions
-	go test -timeout 60m -tags pio_model ./cuda/cpu
+	go test -timeout 60m -tags cuda,pio_model ./cuda/cpu
 
 race: ## the concurrent parts under the race detector
 	go test -race -timeout 30m $(RACE)

@@ -11,6 +11,7 @@
 #define DEVICE __attribute__((device)) static inline __attribute__((always_inline))
 #define SHARED __attribute__((shared)) static
 #define UNROLL _Pragma("unroll")
+#define ROLLED _Pragma("nounroll")
 
 // KERNEL(name, threads, blocks) begins a kernel of at most so many threads a block, of which a multiprocessor is to hold at least so many
 // blocks: it bounds the registers. Its one parameter is `op`.
@@ -90,6 +91,14 @@ DEVICE unsigned pack_bf16(float lower, float upper) {
   __asm__("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(y) : "f"(upper), "f"(lower));
   return y;
 }
+// fused_bf16 is fused of two bf16 in a register, each rounded once.
+DEVICE unsigned fused_bf16(unsigned a, unsigned b, unsigned c) {
+  unsigned y;
+  __asm__("fma.rn.bf16x2 %0, %1, %2, %3;" : "=r"(y) : "r"(a), "r"(b), "r"(c));
+  return y;
+}
+// pick_bytes makes a number of bytes of two: each half byte of which, the lowest first, says which of the four of low and the four of high.
+DEVICE unsigned pick_bytes(unsigned low, unsigned high, unsigned which) { return __nvvm_prmt(low, high, which); }
 // f16_f32 widens an f16.
 DEVICE float f16_f32(unsigned short h) {
   float y;

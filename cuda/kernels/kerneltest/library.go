@@ -28,67 +28,37 @@ import "C"
 
 import (
 	"fmt"
-	"os"
-	"os/exec"
-	"path/filepath"
 	"runtime"
 	"sync"
-	"syscall"
 	"testing"
 	"unsafe"
 
 	"github.com/inference-pio/inference-pio/cuda"
 	"github.com/inference-pio/inference-pio/cuda/kernels"
+	"github.com/inference-pio/inference-pio/cuda/kernels/sim"
 )
 
-// library.go builds the library of kernels and calls it.
+// library.go calls the library of kernels.
 
-var load = sync.OnceValues(func() (skip string, err error) {
-	if _, err := exec.LookPath("g++"); err != nil {
-		return "capability: no g++ to make kernels for this CPU with", nil
-	}
-	root, err := filepath.Abs(".")
+var load = sync.OnceValue(func() error {
+	lib, err := sim.Build(sim.Options{})
 	if err != nil {
-		return "", err
+		return err
 	}
-	for root != "/" { // a test runs in its package's folder
-		if _, err := os.Stat(filepath.Join(root, "go.mod")); err == nil {
-			break
-		}
-		root = filepath.Dir(root)
-	}
-	sim, out := filepath.Join(root, "cuda", "kernels", "sim"), filepath.Join(root, ".tools", "sim")
-	if err := os.MkdirAll(out, 0o755); err != nil {
-		return "", err
-	}
-	lock, err := os.Create(filepath.Join(out, "lock")) // packages are tested beside each other
-	if err != nil {
-		return "", err
-	}
-	defer lock.Close()
-	if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX); err != nil {
-		return "", err
-	}
-	if text, err := exec.Command("make", "-s", "-C", sim, "OUT="+out).CombinedOutput(); err != nil {
-		return "", fmt.Errorf("kernels for this CPU: %w\n%s", err, text)
-	}
-	path := C.CString(filepath.Join(out, "libcudasim.so"))
+	path := C.CString(lib)
 	defer C.free(unsafe.Pointer(path))
 	if why := C.pio_open(path); why != nil {
-		return "", fmt.Errorf("kernels for this CPU: %s", C.GoString(why))
+		return fmt.Errorf("kernels for this CPU: %s", C.GoString(why))
 	}
-	return "", nil
+	return nil
 })
 
 // open loads the library, which is made anew where a kernel has changed.
 func open(t testing.TB) {
 	t.Helper()
-	skip, err := load()
-	if err != nil {
+	sim.Library(t, sim.Options{}) // skips where it cannot be built
+	if err := load(); err != nil {
 		t.Fatal(err)
-	}
-	if skip != "" {
-		t.Skip("capability: " + skip)
 	}
 }
 

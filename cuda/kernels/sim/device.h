@@ -13,14 +13,16 @@
 #define DEVICE static inline __attribute__((unused))
 #define SHARED static thread_local
 #define UNROLL
+#define ROLLED
 
 // Where the fiber that runs is. Everything else of the machine is in runtime/fibers.cpp.
 struct pio_sim_place {
   unsigned thread, threads;
   unsigned block[3], blocks[3];
   char *dynamic;
+  void *machine;
 };
-extern thread_local __attribute__((tls_model("initial-exec"))) pio_sim_place pio_sim_here;
+extern __thread pio_sim_place pio_sim_here;
 
 typedef void (*pio_sim_body)(const pio_op &);
 struct pio_sim_kernel {
@@ -33,15 +35,15 @@ struct pio_sim_kernel {
   static void pio_sim_##name(__attribute__((unused)) const pio_op &op)
 
 // What lanes do together.
-void pio_sim_barrier();
-void pio_sim_warp_barrier();
-unsigned pio_sim_shuffle(unsigned v, unsigned from);
-unsigned pio_sim_ballot(bool v);
-void pio_sim_ldmatrix(unsigned r[4], const void *row, bool trans);
-void pio_sim_mma(float d[4], const unsigned a[4], const unsigned b[2]);
-void pio_sim_copy16(void *to, const void *from, bool on);
-void pio_sim_copy_commit();
-void pio_sim_copy_wait(int left);
+void pio_sim_barrier(pio_sim_place &);
+void pio_sim_warp_barrier(pio_sim_place &);
+unsigned pio_sim_shuffle(pio_sim_place &, unsigned v, unsigned from);
+unsigned pio_sim_ballot(pio_sim_place &, bool v);
+void pio_sim_ldmatrix(pio_sim_place &, unsigned r[4], const void *row, bool trans);
+void pio_sim_mma(pio_sim_place &, float d[4], const unsigned a[4], const unsigned b[2]);
+void pio_sim_copy16(pio_sim_place &, void *to, const void *from, bool on);
+void pio_sim_copy_commit(pio_sim_place &);
+void pio_sim_copy_wait(pio_sim_place &, int left);
 // What the kernel does that a GPU would not forgive: the launch ends with this reason.
 [[noreturn]] void pio_sim_fault(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
@@ -55,10 +57,10 @@ DEVICE unsigned blocks_y() { return pio_sim_here.blocks[1]; }
 DEVICE unsigned lane() { return thread_x() & 31; }
 DEVICE unsigned warp() { return thread_x() >> 5; }
 
-DEVICE void barrier() { pio_sim_barrier(); }
-DEVICE void warp_barrier() { pio_sim_warp_barrier(); }
+DEVICE void barrier() { pio_sim_barrier(pio_sim_here); }
+DEVICE void warp_barrier() { pio_sim_warp_barrier(pio_sim_here); }
 
-DEVICE unsigned shuffle(unsigned v, int from) { return pio_sim_shuffle(v, (unsigned)from & 31); }
+DEVICE unsigned shuffle(unsigned v, int from) { return pio_sim_shuffle(pio_sim_here, v, (unsigned)from & 31); }
 DEVICE int shuffle(int v, int from) { return (int)shuffle((unsigned)v, from); }
 DEVICE float shuffle(float v, int from) {
   unsigned bits;
@@ -68,17 +70,17 @@ DEVICE float shuffle(float v, int from) {
   return v;
 }
 template <class T> DEVICE T shuffle_xor(T v, int mask) { return shuffle(v, (int)(lane() ^ (unsigned)mask)); }
-DEVICE unsigned ballot(bool v) { return pio_sim_ballot(v); }
+DEVICE unsigned ballot(bool v) { return pio_sim_ballot(pio_sim_here, v); }
 
 DEVICE char *dynamic_shared() { return pio_sim_here.dynamic; }
 
-DEVICE void copy16_async(void *to, const void *from, bool on = true) { pio_sim_copy16(to, from, on); }
-DEVICE void copy_async_commit() { pio_sim_copy_commit(); }
-template <int N> DEVICE void copy_async_wait() { pio_sim_copy_wait(N); }
+DEVICE void copy16_async(void *to, const void *from, bool on = true) { pio_sim_copy16(pio_sim_here, to, from, on); }
+DEVICE void copy_async_commit() { pio_sim_copy_commit(pio_sim_here); }
+template <int N> DEVICE void copy_async_wait() { pio_sim_copy_wait(pio_sim_here, N); }
 
-DEVICE void ldmatrix_x4(unsigned r[4], const void *row) { pio_sim_ldmatrix(r, row, false); }
-DEVICE void ldmatrix_x4_trans(unsigned r[4], const void *row) { pio_sim_ldmatrix(r, row, true); }
-DEVICE void mma_bf16(float d[4], const unsigned a[4], const unsigned b[2]) { pio_sim_mma(d, a, b); }
+DEVICE void ldmatrix_x4(unsigned r[4], const void *row) { pio_sim_ldmatrix(pio_sim_here, r, row, false); }
+DEVICE void ldmatrix_x4_trans(unsigned r[4], const void *row) { pio_sim_ldmatrix(pio_sim_here, r, row, true); }
+DEVICE void mma_bf16(float d[4], const unsigned a[4], const unsigned b[2]) { pio_sim_mma(pio_sim_here, d, a, b); }
 
 // The machine's approximations take no numbers below the normal ones and give none.
 DEVICE float pio_sim_flush(float x) { return fabsf(x) < 1.17549435e-38f ? copysignf(0.0f, x) : x; }
@@ -105,6 +107,24 @@ DEVICE unsigned pio_sim_bf16(float f) {
   return f != f ? 0x7fffu : (b + 0x7fffu + (b >> 16 & 1)) >> 16;
 }
 DEVICE unsigned pack_bf16(float lower, float upper) { return pio_sim_bf16(lower) | pio_sim_bf16(upper) << 16; }
+DEVICE unsigned fused_bf16(unsigned a, unsigned b, unsigned c) { // a product of two bf16 is exact in f32, a sum in double
+  unsigned y = 0;
+  for (int i = 0; i < 32; i += 16) {
+    double sum = (double)(bits_f32(a >> i << 16) * bits_f32(b >> i << 16)) + (double)bits_f32(c >> i << 16);
+    float f = (float)sum;
+    if (sum == sum && (double)f != sum) // round to odd, so that the second rounding is as if it were the only one
+      f = bits_f32((fabs((double)f) > fabs(sum) ? f32_bits(f) - 1 : f32_bits(f)) | 1u);
+    y |= pio_sim_bf16(f) << i;
+  }
+  return y;
+}
+DEVICE unsigned pick_bytes(unsigned low, unsigned high, unsigned which) {
+  unsigned long long both = (unsigned long long)high << 32 | low;
+  unsigned y = 0;
+  for (int i = 0; i < 4; i++)
+    y |= (unsigned)(both >> 8 * (which >> 4 * i & 7) & 255) << 8 * i;
+  return y;
+}
 DEVICE float f16_f32(unsigned short h) {
   unsigned sign = (h & 0x8000u) << 16, exponent = h >> 10 & 31, fraction = h & 0x3ffu;
   if (exponent == 0)

@@ -62,6 +62,9 @@ type Suite struct {
 	Numerics string                     // cpu.Exact, which is also "", or cpu.Fast
 	Cache    cuda.DType                 // of keys, values and latents: cuda.F32, which is also 0, or another that caches have
 
+	// On opens another device than the CPU, of such numerics, on which everything is then computed.
+	On func(t testing.TB, numerics string) cuda.Device
+
 	// Of a model that sees: how many features a row can have and their width, and what is to be seen in a case.
 	Features func(m Model) (n, hidden int)
 	Sight    func(t testing.TB, m Model, dir string, c Case) Sight
@@ -101,6 +104,33 @@ func (s Suite) Agree(t *testing.T) {
 	t.Run("Greedy", s.Greedy)
 	t.Run("Perplexity", s.Perplexity)
 	t.Run("Portable", s.Portable)
+}
+
+// OnDevice runs what a model must pass on another device than the CPU, which Suite.On opens: the reference's numbers in each layer, its
+// tokens and perplexity; the same bits alone, in company and in chunks; the same quantised, with a cache in codes, and as files have it.
+func (s Suite) OnDevice(t *testing.T) {
+	for _, part := range []struct {
+		name  string
+		given bool
+		test  func(t *testing.T)
+	}{
+		{"EveryLayer", true, s.EveryLayer},
+		{"Greedy", true, s.Greedy},
+		{"Chunked", true, s.Chunked},
+		{"Borders", true, s.Borders},
+		{"Company", true, s.Company},
+		{"Forms", true, s.SameForms},
+		{"Heads", true, func(t *testing.T) { s.Heads(t) }},
+		{"Shapes", s.Shapes > 0, s.UnusualShapes},
+		{"GGUF", s.GGUF != nil && s.Shapes > 0, s.InGGUF},
+		{"Quantised", true, s.Quantised},
+		{"CacheInCodes", true, s.CacheInCodes},
+		{"Perplexity", true, s.Perplexity},
+	} {
+		if part.given {
+			t.Run(part.name, part.test)
+		}
+	}
 }
 
 // Sight adds to a chunk of a prompt what there is to see in it. Its first token is at position from.
@@ -198,6 +228,9 @@ func (s Suite) Runner(t testing.TB, m Model, b *nn.Bound, l Limits) *Runner {
 	}
 	c := openCPU(t, cpu.Options{Numerics: s.Numerics})
 	quantise(t, b, c)
+	if s.On != nil {
+		l.On = s.On(t, s.Numerics)
+	}
 	r, err := NewRunner(m, b, c, l)
 	if err != nil {
 		t.Fatal(err)

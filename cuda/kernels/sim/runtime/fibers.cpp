@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <sys/mman.h>
 
+#include <algorithm>
 #include <map>
 #include <string>
 #include <vector>
@@ -23,10 +24,12 @@
 #include <ucontext.h>
 #endif
 
-thread_local __attribute__((tls_model("initial-exec"))) pio_sim_place pio_sim_here;
+__thread pio_sim_place pio_sim_here;
+extern __thread char pio_sim_shared_begin[64], pio_sim_shared_end[64];
 
 namespace {
 
+constexpr char SPOILT = (char)0xfb; // as f32 and bf16 a large number that means nothing
 enum { LANES = 32, MOST_THREADS = 1024, MOST_WARPS = MOST_THREADS / LANES, MOST_SHARED = 232448 };
 
 // ---- kernels by name
@@ -69,25 +72,29 @@ struct Fiber {
 void run_threads();
 
 #if defined(__x86_64__)
-extern "C" void pio_sim_switch(void **from, void *to);
-__asm__(".text\n"
-        ".hidden pio_sim_switch\n"
-        ".globl pio_sim_switch\n"
-        ".type pio_sim_switch, @function\n"
-        "pio_sim_switch:\n"
-        "  pushq %rbp\n  pushq %rbx\n  pushq %r12\n  pushq %r13\n  pushq %r14\n  pushq %r15\n"
-        "  movq %rsp, (%rdi)\n"
-        "  movq %rsi, %rsp\n"
-        "  popq %r15\n  popq %r14\n  popq %r13\n  popq %r12\n  popq %rbx\n  popq %rbp\n"
-        "  ret\n"
-        ".size pio_sim_switch, . - pio_sim_switch\n");
+// jump goes on with a fiber where it jumped away, or where it begins. Only the stack and the place are kept; the compiler is told that all
+// registers change, so it keeps those that it needs, and no more. (The file is compiled without a red zone, which this would write into.)
+__attribute__((always_inline)) inline void jump(Fiber &from, Fiber &to) {
+  void **at = &from.sp, *sp = to.sp;
+  __asm__ volatile("pushq %%rbp\n"
+                   "leaq 1f(%%rip), %%rax\n"
+                   "pushq %%rax\n"
+                   "movq %%rsp, (%0)\n"
+                   "movq %1, %%rsp\n"
+                   "popq %%rax\n"
+                   "jmp *%%rax\n"
+                   "1: popq %%rbp\n"
+                   : "+D"(at), "+S"(sp)
+                   :
+                   : "rax", "rbx", "rcx", "rdx", "r8", "r9", "r10", "r11", "r12", "r13", "r14", "r15", "memory", "cc", "xmm0", "xmm1", "xmm2", "xmm3",
+                     "xmm4", "xmm5", "xmm6", "xmm7", "xmm8", "xmm9", "xmm10", "xmm11", "xmm12", "xmm13", "xmm14", "xmm15");
+}
 void begin(Fiber &f) {
   void **top = (void **)(((uintptr_t)f.low + STACK) & ~(uintptr_t)63) - 1; // where a call would have left its return address: 8 beside a multiple of 16
   top[0] = nullptr;
   top[-1] = (void *)run_threads;
-  f.sp = top - 7; // six registers, whatever they are
+  f.sp = top - 1;
 }
-void jump(Fiber &from, Fiber &to) { pio_sim_switch(&from.sp, to.sp); }
 #else
 void begin(Fiber &f) {
   getcontext(&f.context);
@@ -133,6 +140,7 @@ struct Copies { // of one thread, in lazy mode
 };
 
 struct Machine {
+  pio_sim_place &here = pio_sim_here;
   Fiber main;
   std::vector<Fiber *> free;
   std::vector<Fiber> fibers;
@@ -191,8 +199,8 @@ Machine &machine() {
 }
 
 // pick chooses of the lanes in bits: the next after one, or any.
-unsigned pick(Machine &m, unsigned bits, unsigned after) {
-  if (m.shuffled) {
+inline unsigned pick(Machine &m, unsigned bits, unsigned after) {
+  if (__builtin_expect(m.shuffled, 0)) {
     for (unsigned k = m.roll(__builtin_popcount(bits)); k; k--) bits &= bits - 1;
     return __builtin_ctz(bits);
   }
@@ -213,20 +221,24 @@ Warp *pick_warp(Machine &m) {
 // place makes a lane the one that runs.
 void place(Machine &m, Warp *w, unsigned lane) {
   m.warp = w;
-  pio_sim_here.thread = (unsigned)(w - m.warps) * LANES + lane;
+  m.here.thread = (unsigned)(w - m.warps) * LANES + lane;
+}
+
+// prepare gives a lane that has not begun a stack.
+__attribute__((noinline)) void prepare(Machine &m, Warp *w, unsigned lane) {
+  w->fiber[lane] = m.free.back();
+  m.free.pop_back();
+  if (unsigned n = (unsigned)(w->fiber[lane] - m.fibers.data()) + 1; n > m.used)
+    for (; m.used < n; m.used++) *(size_t *)m.fibers[m.used].low = CANARY;
+  begin(*w->fiber[lane]);
+  w->started |= 1u << lane;
 }
 
 // go runs a lane, from where it waits or from its beginning, and comes back when the lane that called it is to go on.
-void go(Machine &m, Warp *w, unsigned lane) {
+__attribute__((always_inline)) inline void go(Machine &m, Warp *w, unsigned lane) {
   Fiber *self = m.current;
-  if (!(w->started >> lane & 1)) {
-    w->fiber[lane] = m.free.back();
-    m.free.pop_back();
-    if (unsigned n = (unsigned)(w->fiber[lane] - m.fibers.data()) + 1; n > m.used)
-      for (; m.used < n; m.used++) *(size_t *)m.fibers[m.used].low = CANARY;
-    begin(*w->fiber[lane]);
-    w->started |= 1u << lane;
-  }
+  if (__builtin_expect(!(w->started >> lane & 1), 0))
+    prepare(m, w, lane);
   place(m, w, lane);
   m.current = w->fiber[lane];
 #if defined(__SANITIZE_ADDRESS__)
@@ -263,22 +275,40 @@ void load_matrices(Slots &s, bool trans) {
 
 float half(unsigned word, int upper) { return bits_f32(upper ? word & 0xffff0000u : word << 16); }
 
-// multiply adds up each element's 16 products and its sum so far without rounding (in double they are exact but for the last bits), and
-// rounds once. A GPU does a little worse.
-void multiply(Warp &w) {
-  double b[16][8], d[8];
+// multiply adds up each element's 16 products and its sum so far in double and rounds once: a product is exact in it, so a machine that
+// joins it with the sum gives the same bits as one that does not. A GPU does a little worse.
+typedef double row8 __attribute__((vector_size(64)));
+
+__attribute__((always_inline)) inline void multiply_rows(Warp &w) {
+  alignas(64) double b[16][8], d[8];
   for (int l = 0; l < LANES; l++)
     for (int i = 0; i < 4; i++) b[8 * (i / 2) + 2 * (l % 4) + i % 2][l / 4] = half(w.b[l][i / 2], i % 2);
   for (int row = 0; row < 16; row++) {
     int first = row % 8 * 4, upper = row / 8;
     for (int col = 0; col < 8; col++) d[col] = w.d[first + col / 2][2 * upper + col % 2];
+    row8 sum;
+    memcpy(&sum, d, sizeof sum);
     for (int k = 0; k < 16; k++) {
-      double a = half(w.a[first + k % 8 / 2][upper + 2 * (k / 8)], k % 2);
-      for (int col = 0; col < 8; col++) d[col] += a * b[k][col];
+      row8 right;
+      memcpy(&right, b[k], sizeof right);
+      sum += (double)half(w.a[first + k % 8 / 2][upper + 2 * (k / 8)], k % 2) * right;
     }
+    memcpy(d, &sum, sizeof sum);
     for (int col = 0; col < 8; col++) w.d[first + col / 2][2 * upper + col % 2] = (float)d[col];
   }
 }
+
+void multiply_plain(Warp &w) { multiply_rows(w); }
+#if defined(__x86_64__)
+__attribute__((target("avx2,fma"), optimize("fp-contract=fast"))) void multiply_avx2(Warp &w) { multiply_rows(w); }
+__attribute__((target("avx512f"), optimize("fp-contract=fast"))) void multiply_avx512(Warp &w) { multiply_rows(w); }
+void (*const multiply)(Warp &) = [] {
+  __builtin_cpu_init();
+  return __builtin_cpu_supports("avx512f") ? multiply_avx512 : __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") ? multiply_avx2 : multiply_plain;
+}();
+#else
+void (*const multiply)(Warp &) = multiply_plain;
+#endif
 
 // met: all lanes of a warp that have not returned are there.
 void met(Machine &m, Warp &w) {
@@ -301,36 +331,38 @@ void met(Machine &m, Warp &w) {
   w.arrived = 0;
 }
 
-// meet returns once all lanes of the warp (for a barrier, all threads of the block) have come.
-void meet(Machine &m, Warp &w, Kind kind) {
-  unsigned thread = pio_sim_here.thread, lane = thread % LANES;
-  if (w.arrived && w.kind != kind)
-    pio_sim_fault("comes to %s while lane %d waits in %s: lanes of a warp went different ways", kind_names[kind], __builtin_ctz(w.arrived), kind_names[w.kind]);
-  w.kind = kind;
-  w.arrived |= 1u << lane;
-  if (unsigned pending = w.alive & ~w.arrived; pending) {
-    go(m, &w, pick(m, pending, lane));
-    return;
-  }
-  met(m, w);
-  Warp *next = w.blocked || m.shuffled || kind == BARRIER ? pick_warp(m) : &w;
-  unsigned pending = next->alive & ~next->arrived;
-  unsigned l = next == &w && !m.shuffled ? lane : pick(m, pending, LANES - 1);
-  if (next != &w || l != lane)
-    go(m, next, l);
+[[noreturn]] __attribute__((noinline)) void divergent(Warp &w, Kind kind) {
+  pio_sim_fault("comes to %s while lane %d waits in %s: lanes of a warp went different ways", kind_names[kind], __builtin_ctz(w.arrived), kind_names[w.kind]);
 }
 
-Slots &meet_for(Machine &m, Warp &w, Kind kind) {
-  Slots &s = w.slots[w.turn & 1];
-  meet(m, w, kind);
-  return s;
+// last is what the last lane does that comes: it lets happen what all came for. True: another is to run.
+__attribute__((noinline)) bool last(Machine &m, Warp &w, unsigned self, Warp *&next, unsigned &lane) {
+  met(m, w);
+  next = w.blocked || m.shuffled || w.kind == BARRIER ? pick_warp(m) : &w;
+  lane = next == &w && !m.shuffled ? self : pick(m, next->alive & ~next->arrived, LANES - 1);
+  return next != &w || lane != self;
+}
+
+// meet returns once all lanes of the warp (for a barrier, all threads of the block) have come.
+__attribute__((always_inline)) inline void meet(Machine &m, Warp &w, unsigned lane, Kind kind) {
+  if (__builtin_expect(w.arrived && w.kind != kind, 0))
+    divergent(w, kind);
+  w.kind = kind;
+  w.arrived |= 1u << lane;
+  Warp *next = &w;
+  unsigned pending = w.alive & ~w.arrived, l;
+  if (pending)
+    l = pick(m, pending, lane);
+  else if (!last(m, w, lane, next, l))
+    return;
+  go(m, next, l);
 }
 
 // left notes that a thread has returned, and says which is next; false when none is.
 bool left(Machine &m, Warp *&next, unsigned &lane) {
   Warp &w = *m.warp;
-  unsigned self = pio_sim_here.thread % LANES;
-  Copies &c = m.copies[pio_sim_here.thread];
+  unsigned self = m.here.thread % LANES;
+  Copies &c = m.copies[m.here.thread];
   c.pending.clear(), c.groups.clear();
   w.alive &= ~(1u << self);
   if (w.alive && w.alive == w.arrived)
@@ -367,7 +399,7 @@ void run_threads() {
     m.free.push_back(self);
     m.current = to;
 #if defined(__SANITIZE_ADDRESS__)
-    __sanitizer_start_switch_fiber(nullptr, to->low, to->low ? STACK : 0);
+    __sanitizer_start_switch_fiber(nullptr, to->low, to->low ? (size_t)STACK : (size_t)0);
 #endif
     jump(*self, *to);
   }
@@ -387,6 +419,45 @@ void run_block(Machine &m, unsigned threads) {
   Warp *first = &m.warps[m.shuffled ? m.roll(m.n) : 0u];
   go(m, first, pick(m, first->alive, LANES - 1));
 }
+
+// What a kernel's shared variables hold when a block begins is nothing that it may know. All kernels' lie in one place; which part of it a
+// kernel writes is learned by looking, so that little has to be spoilt before each block.
+class Spoiler {
+  struct Known {
+    size_t from = ~(size_t)0, to = 0;
+    unsigned launches = 0;
+  };
+  std::map<pio_sim_body, Known> all;
+  Known *known = nullptr;
+  bool learning = false;
+
+public:
+  static char *begin() { return pio_sim_shared_begin + sizeof pio_sim_shared_begin; }
+  static size_t size() { return (size_t)(pio_sim_shared_end - begin()); }
+  void launch(pio_sim_body body) {
+    known = &all[body];
+    unsigned n = known->launches++;
+    learning = n < 8 || n % 64 == 0;
+  }
+  void before_block() {
+    if (learning)
+      memset(begin(), SPOILT, size());
+    else if (known->from < known->to)
+      memset(begin() + known->from, SPOILT, known->to - known->from);
+  }
+  void after_block() {
+    if (!learning)
+      return;
+    learning = false;
+    const char *p = begin();
+    size_t from = 0, to = size();
+    while (from < to && p[from] == SPOILT) from++;
+    while (from < to && p[to - 1] == SPOILT) to--;
+    if (from < to)
+      known->from = std::min(known->from, from), known->to = std::max(known->to, to);
+  }
+};
+thread_local Spoiler spoiler;
 
 // refuse is a launch that cannot be.
 int refuse(Machine &m, const char *format, ...) {
@@ -422,49 +493,52 @@ void pio_sim_fault(const char *format, ...) {
   longjmp(m.out, 1);
 }
 
-void pio_sim_barrier() {
-  Machine &m = *the_machine;
-  meet(m, *m.warp, BARRIER);
+// come begins each of the following: m, w, the lane l and the slots s, which stay its own until it has taken what it came for.
+#define COME                                                                                                                               \
+  Machine &m = *(Machine *)here.machine;                                                                                                   \
+  Warp &w = *m.warp;                                                                                                                       \
+  unsigned l = here.thread % LANES;                                                                                                        \
+  Slots &s = w.slots[w.turn & 1];
+
+void pio_sim_barrier(pio_sim_place &here) {
+  Machine &m = *(Machine *)here.machine;
+  meet(m, *m.warp, here.thread % LANES, BARRIER);
 }
-void pio_sim_warp_barrier() {
-  Machine &m = *the_machine;
-  meet(m, *m.warp, WARP_BARRIER);
+void pio_sim_warp_barrier(pio_sim_place &here) {
+  Machine &m = *(Machine *)here.machine;
+  meet(m, *m.warp, here.thread % LANES, WARP_BARRIER);
 }
-unsigned pio_sim_shuffle(unsigned v, unsigned from) {
-  Machine &m = *the_machine;
-  Warp &w = *m.warp;
-  w.slots[w.turn & 1].value[lane()] = v;
-  Slots &s = meet_for(m, w, SHUFFLE);
-  if (!(s.members >> from & 1))
+unsigned pio_sim_shuffle(pio_sim_place &here, unsigned v, unsigned from) {
+  COME;
+  s.value[l] = v;
+  meet(m, w, l, SHUFFLE);
+  if (__builtin_expect(!(s.members >> from & 1), 0))
     pio_sim_fault("a shuffle asks lane %u, which has returned", from);
   return s.value[from];
 }
-unsigned pio_sim_ballot(bool v) {
-  Machine &m = *the_machine;
-  Warp &w = *m.warp;
-  w.slots[w.turn & 1].value[lane()] = v;
-  Slots &s = meet_for(m, w, BALLOT);
+unsigned pio_sim_ballot(pio_sim_place &here, bool v) {
+  COME;
+  s.value[l] = v;
+  meet(m, w, l, BALLOT);
   unsigned all = 0;
-  for (unsigned l = 0; l < LANES; l++)
-    if (s.members >> l & 1 && s.value[l])
-      all |= 1u << l;
+  for (unsigned k = 0; k < LANES; k++)
+    if (s.members >> k & 1 && s.value[k])
+      all |= 1u << k;
   return all;
 }
-void pio_sim_ldmatrix(unsigned r[4], const void *row, bool trans) {
-  Machine &m = *the_machine;
-  Warp &w = *m.warp;
+void pio_sim_ldmatrix(pio_sim_place &here, unsigned r[4], const void *row, bool trans) {
+  COME;
   if ((uintptr_t)row % 16)
     pio_sim_fault("loads a row of a matrix from %p, which is not aligned to 16 bytes", row);
-  unsigned l = lane();
-  w.slots[w.turn & 1].row[l] = row;
-  memcpy(r, meet_for(m, w, trans ? LDMATRIX_TRANS : LDMATRIX).loaded[l], 16);
+  s.row[l] = row;
+  meet(m, w, l, trans ? LDMATRIX_TRANS : LDMATRIX);
+  memcpy(r, s.loaded[l], 16);
 }
-void pio_sim_mma(float d[4], const unsigned a[4], const unsigned b[2]) {
-  Machine &m = *the_machine;
-  Warp &w = *m.warp;
-  unsigned l = lane();
+void pio_sim_mma(pio_sim_place &here, float d[4], const unsigned a[4], const unsigned b[2]) {
+  COME;
+  (void)s;
   w.d[l] = d, w.a[l] = a, w.b[l] = b;
-  meet(m, w, MMA);
+  meet(m, w, l, MMA);
 }
 
 static void copy_now(const Copy &c) {
@@ -474,22 +548,22 @@ static void copy_now(const Copy &c) {
     memset(c.to, 0, 16);
 }
 
-void pio_sim_copy16(void *to, const void *from, bool on) {
-  Machine &m = *the_machine;
+void pio_sim_copy16(pio_sim_place &here, void *to, const void *from, bool on) {
+  Machine &m = *(Machine *)here.machine;
   if ((uintptr_t)to % 16 || (on && (uintptr_t)from % 16))
     pio_sim_fault("copies 16 bytes from %p to %p, which are not aligned", from, to);
   Copy c = {to, on ? from : nullptr};
   if (copies_mode == 1 || (copies_mode == 2 && m.roll(2)))
     copy_now(c);
   else
-    m.copies[pio_sim_here.thread].pending.push_back(c);
+    m.copies[here.thread].pending.push_back(c);
 }
-void pio_sim_copy_commit() {
-  Copies &c = the_machine->copies[pio_sim_here.thread];
+void pio_sim_copy_commit(pio_sim_place &here) {
+  Copies &c = ((Machine *)here.machine)->copies[here.thread];
   c.groups.push_back(c.pending.size());
 }
-void pio_sim_copy_wait(int left) {
-  Copies &c = the_machine->copies[pio_sim_here.thread];
+void pio_sim_copy_wait(pio_sim_place &here, int left) {
+  Copies &c = ((Machine *)here.machine)->copies[here.thread];
   if (c.groups.size() <= (size_t)left)
     return;
   size_t done = c.groups.size() - (size_t)left, end = c.groups[done - 1];
@@ -513,18 +587,21 @@ int pio_sim_launch(const char *name, const unsigned grid[3], unsigned threads, u
   m.name = found->first.c_str(), m.body = found->second.body, m.op = op;
   m.shuffled = order_seed != 0;
   m.random = (order_seed + 1) * 0x9e3779b97f4a7c15ull;
-  pio_sim_here.threads = threads;
-  memcpy(pio_sim_here.blocks, grid, sizeof pio_sim_here.blocks);
-  pio_sim_here.dynamic = m.dynamic;
+  m.here.threads = threads;
+  memcpy(m.here.blocks, grid, sizeof m.here.blocks);
+  m.here.dynamic = m.dynamic, m.here.machine = &m;
+  spoiler.launch(m.body);
   m.running = true;
   int failed = setjmp(m.out);
   if (!failed)
     for (unsigned z = 0; z < grid[2]; z++)
       for (unsigned y = 0; y < grid[1]; y++)
         for (unsigned x = 0; x < grid[0]; x++) {
-          pio_sim_here.block[0] = x, pio_sim_here.block[1] = y, pio_sim_here.block[2] = z;
-          memset(m.dynamic, 0xfb, shared); // f32 and bf16 alike: large numbers that are not true
+          m.here.block[0] = x, m.here.block[1] = y, m.here.block[2] = z;
+          memset(m.dynamic, SPOILT, shared);
+          spoiler.before_block();
           run_block(m, threads);
+          spoiler.after_block();
         }
   m.running = false;
   for (unsigned i = 0; i < m.used; i++)
@@ -535,6 +612,12 @@ int pio_sim_launch(const char *name, const unsigned grid[3], unsigned threads, u
   if (failed)
     m.reset();
   return failed;
+}
+
+void pio_sim_abandon() {
+  Machine &m = machine();
+  m.running = false;
+  m.reset();
 }
 
 const char *pio_sim_error(void) { return machine().error; }

@@ -20,4 +20,7 @@ void pio_sim_modes(int copies, unsigned long long order);
 }
 #pragma GCC visibility pop
 
+// pio_sim_abandon is for who left a launch by a jump: its fibers are where they were.
+void pio_sim_abandon();
+
 #endif

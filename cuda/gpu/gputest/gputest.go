@@ -1,0 +1,47 @@
+//go:build cuda && cgo
+
+// Package gputest opens GPUs for tests: those of the software driver, or the machine's own.
+package gputest
+
+import (
+	"os"
+	"testing"
+
+	"github.com/inference-pio/inference-pio/cuda"
+	"github.com/inference-pio/inference-pio/cuda/cpu"
+	"github.com/inference-pio/inference-pio/cuda/gpu"
+	"github.com/inference-pio/inference-pio/cuda/gpu/driver"
+	"github.com/inference-pio/inference-pio/cuda/kernels/sim"
+)
+
+// EnvHardware has tests use the machine's own driver and GPU where it is set.
+const EnvHardware = "PIO_GPU_HARDWARE"
+
+// Driver sees to it that a driver is there: it is called before anything else asks for one.
+func Driver(t testing.TB) {
+	t.Helper()
+	if os.Getenv(EnvHardware) == "" {
+		if err := os.Setenv(driver.EnvLibrary, sim.Library(t, sim.Options{})); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := driver.Probe(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// Open gives the first GPU until the test ends, by which all of its memory must have been given back.
+func Open(t testing.TB, numerics string) cuda.Device {
+	t.Helper()
+	Driver(t)
+	d, err := gpu.Open(gpu.Options{Fast: numerics == cpu.Fast})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := d.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return d
+}
