@@ -59,6 +59,7 @@ type room struct {
 // rooms in order of precedence: the first whose path holds the package decides.
 var rooms = []room{
 	{"host/internal/devices", []string{"host/internal/config", "cuda/gpu/driver"}}, // which GPUs there are: the driver tells
+	{"host/e2e", []string{"host", "sdk", "internal", "cuda/kernels/sim"}}, // a GPU for its tests
 	{"host", []string{"host", "sdk", "internal"}},
 	{"sdk/jinja", []string{"sdk/jinja"}}, // a language of its own: it knows of no chat
 	{"sdk", []string{"sdk", "internal"}},

@@ -44,7 +44,7 @@ template <class W, int PARTS, class X, class Put> DEVICE void each_group(Few f, 
   for (int first = 0; first < n; first += most) {
     f.rows = smaller(most, n - first);
     const int *rows = list + first;
-    const float *sums = few<W, PARTS>(f, [&](int r) { return x(rows[r]); });
+    const float *sums = few<W, PARTS>(f, dynamic_shared() + FEW_PAIRS * 4, [&](int r) { return x(rows[r]); });
     int width = f.tiles * W::OUTS;
     for (int i = (int)thread_x(); i < f.rows * width; i += (int)threads_x()) {
       int out = f.tile * W::OUTS + i % width;
@@ -62,7 +62,7 @@ DEVICE void begin_few(Few &f, const pio_op &op, int outs) {
 // p: chunks of a slice, tiles of a block, rows at once, slices, where inner goes
 template <int LAYOUT, int PARTS> DEVICE void experts_few(const pio_op &op) {
   using W = Weights<LAYOUT>;
-  SHARED int list[FEW_PAIRS];
+  int *list = (int *)dynamic_shared(); // in front of what few needs
   int pair = (int)block_y(), e = at<const int>(op.in[1])[pair], k = op.in[1].dim[1];
   if (!is_here(op, e))
     return;
@@ -81,7 +81,7 @@ template <int LAYOUT, int PARTS> DEVICE void experts_few(const pio_op &op) {
 // p: chunks of a slice, tiles of a block, rows at once, slices, where inner is, where rows go
 template <int LAYOUT, int PARTS> DEVICE void experts_down_few(const pio_op &op) {
   using W = Weights<LAYOUT>;
-  SHARED int list[FEW_PAIRS];
+  int *list = (int *)dynamic_shared(); // in front of what few needs
   int pair = (int)block_y(), e = at<const int>(op.in[1])[pair];
   float *y = place_of(op, op.out[1], op.p[5]);
   if (!is_here(op, e)) {

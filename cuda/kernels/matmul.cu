@@ -15,7 +15,7 @@ template <int LAYOUT, int PARTS> DEVICE void matmul_few(const pio_op &op) {
   f.slice = (int)block_y() * op.p[2], f.slices = smaller(op.p[2], all - f.slice), f.chunks_of_slice = op.p[0];
   f.rows = smaller(op.p[4], rows - first);
   const float *x = at<const float>(op.in[0]) + (long long)first * cols;
-  const float *sums = few<W, PARTS>(f, [&](int row) { return x + (long long)row * cols; });
+  const float *sums = few<W, PARTS>(f, dynamic_shared(), [&](int row) { return x + (long long)row * cols; });
   float *y = at<float>(op.out[0]), *apart = (float *)(op.scratch + (unsigned long long)op.p[5] * 256);
   int width = f.tiles * W::OUTS;
   for (int i = (int)thread_x(); i < f.rows * width; i += (int)threads_x()) {

@@ -158,8 +158,7 @@ template <class W> DEVICE void few_store(const float total[W::TILES][4], float *
 }
 
 // few computes all units, and leaves each one's sums in shared memory: rows by outs, one unit behind the other.
-template <class W, int PARTS, class X> DEVICE const float *few(const Few &f, X x) {
-  char *rows = dynamic_shared();
+template <class W, int PARTS, class X> DEVICE const float *few(const Few &f, char *rows, X x) {
   float *sums = (float *)(rows + few_rows_bytes<PARTS>(f)), total[W::TILES][4];
   typename W::Chunk ring[W::DEPTH];
   Walk ahead, at;
