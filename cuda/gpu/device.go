@@ -26,6 +26,7 @@ type Device struct {
 	aside   aside
 	queues  roll
 	peers   peers
+	tables  tables
 	rates   func() cuda.Rates
 }
 
@@ -72,7 +73,12 @@ func (d *Device) Layout(m cuda.Matrix) *cuda.Layout { return m.Layout }
 func (d *Device) Rates() cuda.Rates { return d.rates() }
 
 // Close gives the context back. No queue is open any more.
-func (d *Device) Close() error { return errors.Join(d.aside.stream.Close(), d.context.Close()) }
+func (d *Device) Close() error {
+	for mem := range d.tables.rest() {
+		d.Free(mem)
+	}
+	return errors.Join(d.aside.stream.Close(), d.context.Close())
+}
 
 // functions are the kernels of one context, each loaded when it is first launched.
 type functions struct {
