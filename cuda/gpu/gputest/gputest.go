@@ -56,6 +56,7 @@ func Model(t *testing.T, s nntest.Suite) {
 	if s.On == nil {
 		s.On = Open
 	}
+	t.Run("Asked", func(t *testing.T) { asked(t, s) })
 	if os.Getenv(EnvWhole) == "" {
 		s.BrieflyOnDevice(t)
 		return

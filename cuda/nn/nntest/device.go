@@ -5,6 +5,7 @@ import (
 
 	"github.com/inference-pio/inference-pio/cuda"
 	"github.com/inference-pio/inference-pio/cuda/cpu"
+	"github.com/inference-pio/inference-pio/cuda/nn"
 )
 
 // device.go has the tests of a model on another device than the CPU, which Suite.On opens.
@@ -45,6 +46,26 @@ func (s Suite) BrieflyOnDevice(t *testing.T) {
 			s.each(t, func(t testing.TB, dir string) { s.briefly(t, dir) })
 		})
 	}
+}
+
+// Decoding has a model generate some tokens of a case one by one, in so many steps of equal shape, after tell has been told that they begin; it is
+// told again when they have ended. For those who count what a device was asked for.
+func (s Suite) Decoding(t testing.TB, dir string, steps int, tell func(begin bool)) {
+	t.Helper()
+	o := s.open(t, dir, "config.json")
+	c := o.cases(t)[0]
+	chunk := Chunk{Tokens: c.Prompt}
+	for i := range steps + 1 {
+		logits, err := o.Run(chunk)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if i == 0 {
+			tell(true)
+		}
+		chunk = Chunk{Tokens: []int32{Argmax(logits[0])}, Form: nn.Decode}
+	}
+	tell(false)
 }
 
 // briefly takes stories that end in the second block of their caches.
