@@ -186,6 +186,29 @@ func TestWhatComesAgainIsAGraph(t *testing.T) {
 	})
 }
 
+// Lists of the same kernels on other tensors are other lists.
+func TestGraphsAreToldApart(t *testing.T) {
+	software(t)
+	d := open(t, Options{})
+	b := newBoard(t, d)
+	const n = 8
+	a, c := b.tensor(n), b.tensor(n)
+	got := [2][]float32{make([]float32, n), make([]float32, n)}
+	for range 4 {
+		for i, x := range []cuda.Tensor{a, c} {
+			b.q.CopyIn(x, host(t, slices.Repeat([]float32{float32(1 + i)}, n)))
+			for range 20 {
+				b.q.Run(add(x, x, x))
+			}
+			b.q.CopyOut(host(t, got[i]), x)
+			b.sync()
+		}
+		if got[0][0] != 1<<20 || got[1][0] != 2<<20 {
+			t.Fatalf("%v and %v", got[0][0], got[1][0])
+		}
+	}
+}
+
 // A list that was cut by a wait in its middle is none that comes again.
 func TestWhatWasSentInPartsIsNoGraph(t *testing.T) {
 	s, d := software(t), open(t, Options{})
