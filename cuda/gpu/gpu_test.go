@@ -192,19 +192,23 @@ func TestGraphsAreToldApart(t *testing.T) {
 	d := open(t, Options{})
 	b := newBoard(t, d)
 	const n = 8
-	a, c := b.tensor(n), b.tensor(n)
-	got := [2][]float32{make([]float32, n), make([]float32, n)}
+	var x, y [2]cuda.Tensor
+	for i := range x {
+		x[i], y[i] = b.tensor(n), b.tensor(n)
+		b.q.CopyIn(x[i], host(t, slices.Repeat([]float32{float32(1 + i)}, n)))
+	}
+	b.sync()
+	got := make([]float32, n)
 	for range 4 {
-		for i, x := range []cuda.Tensor{a, c} {
-			b.q.CopyIn(x, host(t, slices.Repeat([]float32{float32(1 + i)}, n)))
+		for i := range x {
 			for range 20 {
-				b.q.Run(add(x, x, x))
+				b.q.Run(add(y[i], x[i], x[i]))
 			}
-			b.q.CopyOut(host(t, got[i]), x)
+			b.q.CopyOut(host(t, got), y[i])
 			b.sync()
-		}
-		if got[0][0] != 1<<20 || got[1][0] != 2<<20 {
-			t.Fatalf("%v and %v", got[0][0], got[1][0])
+			if want := float32(2 * (1 + i)); got[0] != want || got[n-1] != want {
+				t.Fatalf("%v and %v, not %v", got[0], got[n-1], want)
+			}
 		}
 	}
 }
