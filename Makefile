@@ -17,7 +17,7 @@ export GOFLAGS := $(GOFLAGS) -tags=cuda
 .PHONY: help build run test race sanitize neon emulate gpu-sim lint api generate bench soak fuzz clients mutants
 
 help: ## list the targets
-	@sed -n 's/^\([a-z]*\):.*## /\1|/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "make %-9s %s\n", $$1, $$2}'
+	@sed -n 's/^\([a-z-]*\):.*## /\1|/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "make %-9s %s\n", $$1, $$2}'
 
 build: ## build bin/piohost, bin/plugins/* and bin/pio.lock
 	go build -trimpath -o bin/piohost ./host/cmd/piohost
