@@ -199,3 +199,16 @@ func TestLatentAttentionMatchesTheSpecification(t *testing.T) {
 		}
 	})
 }
+
+func TestFastLatentAttentionIsNearTheSpecification(t *testing.T) {
+	eachFast(t, func(t *testing.T, m *kerneltest.Machine) {
+		for i, c := range latentScenes {
+			rng := newRand(uint64(70 + i))
+			s := newScene(rng, c, cacheTypes[(i+1)%len(cacheTypes)])
+			s.latent = true
+			got := s.rows(t, m, all(len(s.g.Positions)))
+			nearFlash(t, s, 128, got)
+			s.sameInAnyBatch(t, rng, m, got)
+		}
+	})
+}

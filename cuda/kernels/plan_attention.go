@@ -6,11 +6,18 @@ import (
 	"github.com/inference-pio/inference-pio/cuda"
 )
 
-// plan_attention.go launches attention over paged caches (attention.cu, flash.cu, latent.cu).
+// plan_attention.go launches attention over paged caches (attention.cu, decode.cu, prompt.cu, latent.cu) and over tiles (tile.cu).
 
 var attention = map[cuda.OpCode]func(*Plan, *cuda.Op){
 	cuda.OpAttention:       planAttention,
 	cuda.OpLatentAttention: planLatentAttention,
+	cuda.OpAttendStart: func(p *Plan, op *cuda.Op) {
+		p.launch("attend_start", 256, 0, ceilDiv(op.Out[0].Len(), 256), 1, 1)
+	},
+	cuda.OpAttendTile: planTile,
+	cuda.OpAttendDone: func(p *Plan, op *cuda.Op) {
+		p.launch("attend_done", 256, 0, ceilDiv(op.Out[0].Len(), 256), 1, 1)
+	},
 }
 
 const (
@@ -112,7 +119,49 @@ func planLatentAttention(p *Plan, op *cuda.Op) {
 		return
 	}
 	cache, tables := op.In[1], op.In[4]
-	p.exactAttention(op, "latent_attention", headsOf(op, 1, pairs), latentPartKeys, tables.Dim(1)*cache.Dim(2))
+	h, positions := headsOf(op, 1, pairs), tables.Dim(1)*cache.Dim(2)
+	if !p.Fast || h.dim > latentMost || h.value > 512 {
+		p.exactAttention(op, "latent_attention", h, latentPartKeys, positions)
+		return
+	}
+	kernel, rows, parts := "latent_attention_any", op.In[0].Rows(), ceilDiv(positions, latentPartKeys)
+	if cache.DType() == cuda.BF16 && h.dim%8 == 0 {
+		kernel = "latent_attention"
+	}
+	cuts := p.cuts(rows*h.shares, parts, rows, h)
+	p.launch(kernel, 256, waitsBytes+(pairs+latentPartKeys)*latentMost*2, cuts, h.shares, rows, h.per, h.shares, latentPartKeys, ceilDiv(parts, cuts), parts)
+	p.joinParts(op, "latent_attention_join_fast", h, cuts, latentPartKeys, parts, 0)
+}
+
+const latentMost = 576 // numbers of a latent in fast numerics, as latent.cu says
+
+// planTile launches tile.cu.
+func planTile(p *Plan, op *cuda.Op) {
+	q, kv, rows := op.In[0], op.In[1].Dim(0), op.In[0].Rows()
+	if op.Out[0].Len() == 0 || op.In[1].Len() == 0 {
+		return
+	}
+	h := headsOf(op, kv, pairs)
+	h.value = op.In[2].Dim(2)
+	if p.Fast && max(h.dim, h.value) <= 256 {
+		h = headsOf(op, kv, promptPairs)
+		size := valuesUpTo(max(q.Dim(2), op.In[2].Dim(2)))
+		p.launch(fmt.Sprintf("attend_tile_%d", size), 128, (promptPairs+4*64)*size*2, 1, kv*h.shares, ceilDiv(rows, h.rows), h.per, h.shares)
+		return
+	}
+	if shared, ok := p.exactShared(h); ok {
+		p.launch(fmt.Sprintf("attend_tile_exact_%d", valuesUpTo(h.value)), 256, shared, 1, kv*h.shares, ceilDiv(rows, h.rows), h.per, h.shares)
+	}
+}
+
+// exactShared is the shared memory that a block wants for heads in exact numerics.
+func (p *Plan) exactShared(h heads) (bytes int, ok bool) {
+	bytes = 4 * ((64+pairs)*68 + pairs*ceilDiv(h.dim, 64)*64)
+	if h.value > 512 || bytes > p.Shared {
+		p.refuse("heads of %d and %d numbers; at most %d and 512", h.dim, h.value, (p.Shared/4-(64+pairs)*68)/pairs/64*64)
+		return 0, false
+	}
+	return bytes, true
 }
 
 // exactAttention launches exact numerics, for sequences of so many positions at most.
@@ -120,9 +169,8 @@ func (p *Plan) exactAttention(op *cuda.Op, name string, h heads, part, positions
 	rows, parts := op.In[0].Rows(), ceilDiv(positions, part)
 	groups := ceilDiv(rows, h.rows)
 	cuts := p.cuts(groups*h.kv*h.shares, parts, rows, h)
-	shared := 4 * ((64+pairs)*68 + pairs*ceilDiv(h.dim, 64)*64)
-	if h.value > 512 || shared > p.Shared {
-		p.refuse("heads of %d and %d numbers; at most 512 and %d", h.dim, h.value, (p.Shared/4-80*68)/pairs/64*64)
+	shared, ok := p.exactShared(h)
+	if !ok {
 		return
 	}
 	kernel := name + "_exact"

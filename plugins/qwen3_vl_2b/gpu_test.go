@@ -22,5 +22,5 @@ func TestGPU(t *testing.T) {
 		now = of[numerics]
 		return now
 	}
-	s.OnDevice(t)
+	gputest.Model(t, s)
 }
