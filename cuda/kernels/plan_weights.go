@@ -42,8 +42,8 @@ type product struct {
 var products = map[string]product{
 	"bf16":        {"bf16", 8, 0, 2048},
 	"f16":         {"f16", 8, 0, 2048},
-	"f8e4m3/f32":  {"f8_f32", 16, 1, 2048},
-	"f8e4m3/bf16": {"f8_bf16", 16, 1, 2048},
+	"f8e4m3/f32":  {"f8", 16, 1, 2048},
+	"f8e4m3/bf16": {"f8", 16, 1, 2048},
 	cuda.Q8:       {"q8", 16, 2, 2048 + 32},
 	cuda.Q4:       {"q4", 16, 2, 1024 + 64},
 }
@@ -201,7 +201,7 @@ func (p *Plan) shapeOf(pr product, rows, outs int) shape {
 	switch {
 	case !p.Fast:
 		return exactShape
-	case pr.name == "bf16" && largeShape.shared(pr) <= p.Shared && largeShape.blocks(rows, outs) >= p.Multiprocessors:
+	case pr.name == "bf16" && largeShape.shared(pr) <= p.Shared && 4*largeShape.blocks(rows, outs) >= 3*p.Multiprocessors:
 		return largeShape
 	}
 	return smallShape

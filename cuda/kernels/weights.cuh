@@ -139,7 +139,8 @@ DEVICE void f8_four(unsigned b[2], unsigned four) {
         b[i / 2] |= 0x7fc0u << i % 2 * 16;
 }
 
-template <int FACTOR> struct Eights { // FACTOR: bytes of one
+// Factors are in f32 or in bf16, as the matrix says.
+template <> struct Weights<PIO_L_F8_F32> {
   enum { TILES = 2, OUTS = 16, PARTS = 1, ORDER = SIXTEENS, SCALED = 1, DEPTH = 2, STAGE = 16 * CHUNK };
   struct Chunk { words4 w[2][2]; }; // by tile and half of the chunk
   DEVICE int out(int tile, int n) { return tile * 8 + n; }
@@ -176,15 +177,13 @@ template <int FACTOR> struct Eights { // FACTOR: bytes of one
       UNROLL for (int i = 0; i < 2; i++) {
         int row = smaller(first + j * 8 + 2 * (int)(lane() % 4) + i, m.rows - 1);
         long long at = (long long)(row / m.block_rows) * across + block;
-        f[j][i] = FACTOR == 4 ? plane<float>(m, 1)[at] : bf16_f32(plane<unsigned short>(m, 1)[at]);
+        f[j][i] = m.layout == PIO_L_F8_F32 ? plane<float>(m, 1)[at] : bf16_f32(plane<unsigned short>(m, 1)[at]);
       }
   }
   template <int N> DEVICE void staged_factors(float f[2][2], const char *, const pio_matrix &m, int, int first, int chunk) {
     factors(f, Chunk{}, m, first, chunk);
   }
 };
-template <> struct Weights<PIO_L_F8_F32> : Eights<4> {};
-template <> struct Weights<PIO_L_F8_BF16> : Eights<2> {};
 
 // ---- codes, in blocks of 16 rows by 128 columns; see cuda/layout.go. A lane has rows 2g and 2g + 1: row 2n + j is column n of tile j.
 
