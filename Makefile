@@ -14,7 +14,7 @@ export CGO_LDFLAGS := -O2 -g -L$(CURDIR)/cuda/lib
 export GOFLAGS := $(GOFLAGS) -tags=cuda
 
 .DEFAULT_GOAL := help
-.PHONY: help build run test race sanitize neon emulate gpu-sim lint api generate bench soak fuzz clients mutants
+.PHONY: help build run test race sanitize neon emulate kernels ptxas gpu-sim lint api generate bench soak fuzz clients mutants
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1|/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "make %-9s %s\n", $$1, $$2}'
@@ -56,6 +56,12 @@ lint: ## gofmt, go vet, staticcheck
 
 api: ## what of the sdk's Go API is broken since the last tag, or BASE=REVISION
 	.ci/api $(BASE)
+
+kernels: ## the committed PTX of GPU kernels whose sources have changed; needs clang-19
+	go run ./cuda/kernels/compile
+
+ptxas: ## NVIDIA's own assembler, from PyPI, on that PTX for six GPUs: errors, spills, the table of docs/gpu.md
+	go run ./cuda/kernels/assemble
 
 generate: ## write the generated code of the contract and the kernels' list of ops again
 	go generate ./sdk/proto/v1 ./cuda/cpu
