@@ -12,9 +12,6 @@ import (
 	"github.com/inference-pio/inference-pio/sdk"
 )
 
-// EnableThinking is the template's variable that says whether the model thinks before it answers.
-const EnableThinking = "enable_thinking"
-
 // MaxToolName is in bytes; the OpenAI API takes 64.
 const MaxToolName = 256
 

@@ -102,12 +102,22 @@ func (s *Service) prompts(ctx context.Context, req *Request) ([]string, error) {
 	return list, nil
 }
 
+// Render is what the template makes of a conversation. Nobody looks at the files of its pictures: that there are some is for a model that takes
+// none to refuse.
+func (s *Service) Render(ctx context.Context, req *Request) (string, error) {
+	for range req.Pictures {
+		req.Chat.Images = append(req.Chat.Images, []byte{})
+	}
+	return s.Backend.Render(ctx, req.Model, *req.Chat)
+}
+
 // Collected is one choice of an answer that is sent whole.
 type Collected struct {
 	Text, Reasoning strings.Builder
 	Calls           []sdk.ToolCallDelta // whole ones
 	Prompt, IDs     []int32
 	Scored          []Scored
+	Thought         int // of Scored, how many are of the reasoning
 	Finish          sdk.FinishReason
 }
 
@@ -117,6 +127,9 @@ func (c *Collected) add(p Piece) {
 	c.IDs = append(c.IDs, p.IDs...)
 	c.Scored = append(c.Scored, p.Scored...)
 	c.Calls = Joined(c.Calls, p.Calls)
+	if p.Reasoning != "" {
+		c.Thought = len(c.Scored)
+	}
 	if p.Opens {
 		c.Prompt = p.Prompt
 	}

@@ -50,14 +50,9 @@ type Picture struct {
 	URL  string
 }
 
-// Limits on what one body may ask for.
 const (
-	MaxStops    = 16 // each is looked for at every token
-	MaxStopLen  = 1024
-	MaxPictures = 128 // each may cost a download and a pass through a tower
-)
-
-const (
+	// MaxPictures is how many one request may have: each may cost a download and a pass through a tower.
+	MaxPictures = 128
 	// MaxMessage is what a request may weigh on its way to a plugin; the rest of a message is for ids when it is resumed.
 	MaxMessage = sdk.MaxMessageBytes - 4<<20
 	// MaxCopies bounds what the pictures of all choices weigh together, each of which is sent to the plugin by itself.

@@ -152,23 +152,31 @@ func (t *Tally) Log(log *slog.Logger, status int) {
 // Recorder keeps what was sent of an answer, for the log.
 type Recorder struct {
 	http.ResponseWriter
-	Status int    // 0 before there is one
-	Tally  *Tally // of a request to a model
+	Status int // 0 before there is one
+	// IDHeader is by what name a protocol's clients look for X-Request-Id, "" if by this.
+	IDHeader string
+	Tally    *Tally // of a request to a model
 }
 
 // WriteHeader keeps the first status.
 func (r *Recorder) WriteHeader(status int) {
-	if r.Status == 0 {
-		r.Status = status
-	}
+	r.begin(status)
 	r.ResponseWriter.WriteHeader(status)
 }
 
 func (r *Recorder) Write(p []byte) (int, error) {
-	if r.Status == 0 {
-		r.Status = http.StatusOK
-	}
+	r.begin(http.StatusOK)
 	return r.ResponseWriter.Write(p)
+}
+
+func (r *Recorder) begin(status int) {
+	if r.Status != 0 {
+		return
+	}
+	r.Status = status
+	if r.IDHeader != "" {
+		r.Header().Set(r.IDHeader, r.Header().Get("X-Request-Id"))
+	}
 }
 
 // Unwrap lets http.ResponseController reach the connection.

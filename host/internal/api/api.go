@@ -14,11 +14,13 @@ import (
 	"time"
 
 	"github.com/inference-pio/inference-pio/host/internal/answer"
+	"github.com/inference-pio/inference-pio/host/internal/anthropic"
 	"github.com/inference-pio/inference-pio/host/internal/body"
 	"github.com/inference-pio/inference-pio/host/internal/config"
 	"github.com/inference-pio/inference-pio/host/internal/fetch"
 	"github.com/inference-pio/inference-pio/host/internal/openai"
 	"github.com/inference-pio/inference-pio/host/internal/problem"
+	"github.com/inference-pio/inference-pio/host/internal/responses"
 	"github.com/inference-pio/inference-pio/host/internal/telemetry"
 )
 
@@ -55,7 +57,7 @@ type Options struct {
 type api struct {
 	backend Backend
 	o       Options
-	refused answer.OnceEach
+	once    answer.OnceEach // what the log says once
 	answer  *answer.Service
 }
 
@@ -99,6 +101,8 @@ func (a *api) routes() *http.ServeMux {
 		mux.Handle(pattern, a.wrap(strings.TrimSuffix(pattern, "{id...}"), method, h))
 	}
 	a.openai(route)
+	route("/v1/responses", http.MethodPost, a.by(responses.Protocol{Skipped: a.skippedTool}))
+	a.anthropic(route)
 	route("/v1/models", http.MethodGet, a.models)
 	route("/v1/models/{id...}", http.MethodGet, a.model)
 	route("/healthz", http.MethodGet, a.health)
@@ -114,7 +118,7 @@ func (a *api) routes() *http.ServeMux {
 	}
 	mux.Handle("/", a.wrap("other", "", func(w http.ResponseWriter, r *http.Request) {
 		writeError(w, r, problem.New(http.StatusNotFound, "", "not_found",
-			fmt.Sprintf("there is nothing at %s; this host serves /v1/models, /v1/chat/completions and /v1/completions", body.Clip(r.URL.Path))))
+			fmt.Sprintf("there is nothing at %s; this host serves /v1/models, /v1/chat/completions, /v1/responses and /v1/messages, among others", body.Clip(r.URL.Path))))
 	}))
 	return mux
 }
@@ -133,13 +137,39 @@ func (a *api) openai(route func(pattern, method string, h func(http.ResponseWrit
 	route("/detokenize", http.MethodPost, o.Detokenize)
 }
 
+// anthropic adds Anthropic's endpoints, whose clients look for the id of a request under another name.
+func (a *api) anthropic(route func(pattern, method string, h func(http.ResponseWriter, *http.Request))) {
+	p := anthropic.Protocol{Skipped: a.skippedTool}
+	named := func(h func(http.ResponseWriter, *http.Request)) func(http.ResponseWriter, *http.Request) {
+		return func(w http.ResponseWriter, r *http.Request) {
+			if rec, ok := w.(*answer.Recorder); ok {
+				rec.IDHeader = "Request-Id"
+			}
+			h(w, r)
+		}
+	}
+	route("/v1/messages", http.MethodPost, named(a.by(p)))
+	route("/v1/messages/count_tokens", http.MethodPost, named((&anthropic.API{Service: a.answer, Protocol: p}).CountTokens))
+}
+
 // by answers as a protocol does.
 func (a *api) by(p answer.Protocol) func(http.ResponseWriter, *http.Request) {
 	return func(w http.ResponseWriter, r *http.Request) { a.answer.Answer(w, r, p) }
 }
 
+// skippedTool logs a tool that no model here can have run, once in the life of the host.
+func (a *api) skippedTool(kind string) {
+	if a.once.First("tool " + body.Clip(kind)) {
+		a.o.Log.Info("leaving out a tool that this host cannot run; this is said once", "type", body.Clip(kind))
+	}
+}
+
 // writeError sends e as the whole answer, in the shape of the protocol that was asked for.
-func writeError(w http.ResponseWriter, _ *http.Request, e *problem.Error) {
+func writeError(w http.ResponseWriter, r *http.Request, e *problem.Error) {
+	if path := r.URL.Path; path == "/v1/messages" || strings.HasPrefix(path, "/v1/messages/") {
+		anthropic.Errors{}.Refuse(w, e)
+		return
+	}
 	openai.Errors{}.Refuse(w, e)
 }
 

@@ -41,13 +41,13 @@ func (a *api) guard(g *Guard, next http.Handler) http.Handler {
 		AllowOriginVaryRequestFunc: func(r *http.Request, origin string) (bool, []string) { return g.takesOrigin(r, origin), nil },
 		AllowedMethods:             []string{http.MethodGet, http.MethodHead, http.MethodPost, http.MethodDelete},
 		AllowedHeaders:             []string{"*"}, // each by its name: clients send Authorization and a dozen x-stainless-*
-		ExposedHeaders:             []string{"X-Request-Id", "Retry-After"},
+		ExposedHeaders:             []string{"X-Request-Id", "Request-Id", "Retry-After"},
 		MaxAge:                     int(preflightAge.Seconds()),
 		AllowPrivateNetwork:        true,
 	}).Handler(next)
 	refuse := func(w http.ResponseWriter, r *http.Request, code, message string) {
 		a.count("refused", http.StatusForbidden, 0)
-		if a.refused.First(code + " " + message) {
+		if a.once.First(code + " " + message) {
 			a.o.Log.Warn("a request was refused; this is said once", "code", code, "reason", message)
 		}
 		writeError(w, r, problem.New(http.StatusForbidden, "", code, message))

@@ -148,7 +148,7 @@ func TestPagesAskOnlyWhereTheyMay(t *testing.T) {
 		if !c.want && !strings.Contains(w.Body.String(), `"code":"origin_not_allowed"`) {
 			t.Errorf("a page of %q: %s", c.origin, w.Body)
 		}
-		if listed && w.Header().Get("Access-Control-Expose-Headers") != "X-Request-Id, Retry-After" {
+		if listed && w.Header().Get("Access-Control-Expose-Headers") != "X-Request-Id, Request-Id, Retry-After" {
 			t.Errorf("headers that the page can read: %q", w.Header().Values("Access-Control-Expose-Headers"))
 		}
 	}

@@ -107,3 +107,12 @@ func Compact(v json.RawMessage) string {
 	}
 	return b.String()
 }
+
+// TextAt is the string that an object has for a key, "" if it has none or null.
+func TextAt(object []byte, key string) (string, error) {
+	v, _ := FieldAt(object, key)
+	if !Given(v) {
+		return "", nil
+	}
+	return Text(v)
+}

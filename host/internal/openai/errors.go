@@ -10,8 +10,8 @@ import (
 	"github.com/inference-pio/inference-pio/host/internal/problem"
 )
 
-// errorBody is {"error": {"message", "type", "param", "code"}}, where the last two may be null.
-type errorBody struct {
+// ErrorBody is {"error": {"message", "type", "param", "code"}}, where the last two may be null.
+type ErrorBody struct {
 	Error errorObject `json:"error"`
 }
 
@@ -22,7 +22,8 @@ type errorObject struct {
 	Code    *string `json:"code"`
 }
 
-func newErrorBody(e *problem.Error) errorBody {
+// NewErrorBody spells e, also in a stream.
+func NewErrorBody(e *problem.Error) ErrorBody {
 	o := errorObject{Message: e.Message, Type: "invalid_request_error"}
 	switch {
 	case e.Status >= 500:
@@ -36,7 +37,7 @@ func newErrorBody(e *problem.Error) errorBody {
 	if e.Code != "" {
 		o.Code = &e.Code
 	}
-	return errorBody{o}
+	return ErrorBody{o}
 }
 
 // Errors refuse requests in OpenAI's shape.
@@ -47,5 +48,5 @@ func (Errors) Refuse(w http.ResponseWriter, e *problem.Error) {
 	if e.RetryAfter > 0 {
 		w.Header().Set("Retry-After", strconv.Itoa(int(math.Ceil(e.RetryAfter.Seconds()))))
 	}
-	answer.WriteJSON(w, e.Status, newErrorBody(e))
+	answer.WriteJSON(w, e.Status, NewErrorBody(e))
 }

@@ -4,7 +4,7 @@ package openai
 
 import (
 	"encoding/json"
-	"math"
+	"maps"
 
 	"github.com/inference-pio/inference-pio/host/internal/answer"
 	"github.com/inference-pio/inference-pio/host/internal/body"
@@ -18,13 +18,11 @@ type request struct {
 	eachUsage    bool // continuous_usage_stats
 	tokenIDs     bool // return_token_ids
 
-	topGiven   bool         // top_logprobs, or a completion's logprobs
-	completion int          // max_completion_tokens, 0 if absent
-	tokenStrs  bool         // return_token_strs
-	unprompted bool         // add_generation_prompt is false
-	wishes     []wish       // whether the model is to think
-	effort     string       // reasoning_effort, "" if absent
-	clear      string       // of thinking, whether earlier thoughts are left out: "true", "false" or ""
+	topGiven   bool // top_logprobs, or a completion's logprobs
+	completion int  // max_completion_tokens, 0 if absent
+	tokenStrs  bool // return_token_strs
+	unprompted bool // add_generation_prompt is false
+	thinking   answer.Thinking
 	calls      answer.Calls // what a chat may call
 
 	rows   []int // of a sequence's call; nil: the last
@@ -42,36 +40,14 @@ const (
 )
 
 // common holds the fields both endpoints have.
-var common = fields{
+var common = with(answer.Sampling(func(r *request) *answer.Request { return &r.Request }), fields{
 	"model": func(r *request, v json.RawMessage) (err error) { r.Model, err = body.Text(v); return },
 
 	"stream":           func(r *request, v json.RawMessage) (err error) { r.Stream, err = body.Boolean(v); return },
 	"stream_options":   readStreamOptions,
 	"return_token_ids": func(r *request, v json.RawMessage) (err error) { r.tokenIDs, err = body.Boolean(v); return },
 
-	"stop":       readStop,
-	"ignore_eos": func(r *request, v json.RawMessage) (err error) { r.IgnoreEOS, err = body.Boolean(v); return },
-
-	"seed": func(r *request, v json.RawMessage) (err error) {
-		r.Sampling.Seed, err = body.Seed(v)
-		r.Seeded = true
-		return err
-	},
-	"temperature":        body.Optional(0, 2, false, func(r *request) **float64 { return &r.Sampling.Temperature }),
-	"top_p":              body.Optional(0, 1, true, func(r *request) **float64 { return &r.Sampling.TopP }),
-	"min_p":              body.Optional(0, 1, false, func(r *request) **float64 { return &r.Sampling.MinP }),
-	"presence_penalty":   body.Optional(-2, 2, false, func(r *request) **float64 { return &r.Sampling.PresencePenalty }),
-	"frequency_penalty":  body.Optional(-2, 2, false, func(r *request) **float64 { return &r.Sampling.FrequencyPenalty }),
-	"repetition_penalty": body.Optional(0, 100, true, func(r *request) **float64 { return &r.Sampling.RepetitionPenalty }),
-	"top_k":              readTopK,
-	"logit_bias":         readLogitBias,
-
 	"n": readN,
-	"min_tokens": func(r *request, v json.RawMessage) error {
-		n, err := body.Integer(v, 0, math.MaxInt32)
-		r.MinTokens = int(n)
-		return err
-	},
 
 	"response_format":    readResponseFormat,
 	"structured_outputs": readStructured,
@@ -103,14 +79,20 @@ var common = fields{
 	"store":                  nil,
 	"verbosity":              nil,
 	"prediction":             nil,
+})
+
+// with adds fields to a table.
+func with(table, more fields) fields {
+	maps.Copy(table, more)
+	return table
 }
 
 // chatFields are those of /v1/chat/completions alone.
 var chatFields = fields{
 	"messages":              readMessages,
-	"max_tokens":            func(r *request, v json.RawMessage) error { return readCount(v, &r.MaxTokens) },
-	"max_completion_tokens": func(r *request, v json.RawMessage) error { return readCount(v, &r.completion) },
-	"chat_template_kwargs":  readKwargs,
+	"max_tokens":            func(r *request, v json.RawMessage) error { return answer.ReadCount(v, &r.MaxTokens) },
+	"max_completion_tokens": func(r *request, v json.RawMessage) error { return answer.ReadCount(v, &r.completion) },
+	"chat_template_kwargs":  kwargs,
 	"add_generation_prompt": readGenerationPrompt,
 	"reasoning_effort":      readEffort,
 	"enable_thinking":       readEnableThinking,

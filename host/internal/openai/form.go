@@ -41,7 +41,7 @@ func (f *form) Begin(*answer.Answer) []answer.Event { return nil }
 
 // Fail ends a stream with an error, and without "[DONE]".
 func (f *form) Fail(_ *answer.Answer, e *problem.Error) []answer.Event {
-	return []answer.Event{{Data: newErrorBody(e)}}
+	return []answer.Event{{Data: NewErrorBody(e)}}
 }
 
 // End has the extra last chunk of stream_options.include_usage.

@@ -17,11 +17,12 @@ import (
 const impossible = -9999
 
 type chatLogprobs struct {
-	Content []chatLogprob `json:"content"`
-	Refusal *string       `json:"refusal"`
+	Content []Logprob `json:"content"`
+	Refusal *string   `json:"refusal"`
 }
 
-type chatLogprob struct {
+// Logprob is an id of an answer with the likeliest ids in its place.
+type Logprob struct {
 	chatTop
 	Top []chatTop `json:"top_logprobs"`
 }
@@ -54,14 +55,19 @@ func newChatLogprobs(list []answer.Scored) *chatLogprobs {
 	if len(list) == 0 {
 		return nil
 	}
-	c := &chatLogprobs{Content: make([]chatLogprob, len(list))}
+	return &chatLogprobs{Content: Logprobs(list)}
+}
+
+// Logprobs spells each id of the list.
+func Logprobs(list []answer.Scored) []Logprob {
+	out := make([]Logprob, len(list))
 	for i, t := range list {
-		c.Content[i] = chatLogprob{chatTop{spelled(t.Bytes), finite(t.Logprob), t.Bytes}, make([]chatTop, len(t.Top))}
+		out[i] = Logprob{chatTop{spelled(t.Bytes), finite(t.Logprob), t.Bytes}, make([]chatTop, len(t.Top))}
 		for j, o := range t.Top {
-			c.Content[i].Top[j] = chatTop{spelled(o.Bytes), finite(o.Logprob), o.Bytes}
+			out[i].Top[j] = chatTop{spelled(o.Bytes), finite(o.Logprob), o.Bytes}
 		}
 	}
-	return c
+	return out
 }
 
 // textLogprobs is the older form, of /v1/completions: lists of equal length.

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/inference-pio/inference-pio/host/internal/answer"
 	"github.com/inference-pio/inference-pio/host/internal/body"
 )
 
@@ -73,12 +74,6 @@ func checkCalls(v json.RawMessage) (field string, err error) {
 	return "", nil
 }
 
-func readKwargs(r *request, v json.RawMessage) error {
-	if v[0] != '{' {
-		return body.Wrong(v, `an object of template variables, such as {"enable_thinking": false}`)
-	}
-	r.ChatOf().Kwargs = v
-	return nil
-}
+func kwargs(r *request, v json.RawMessage) error { return answer.ReadKwargs(&r.Request, v) }
 
 func readGenerationPrompt(r *request, v json.RawMessage) error { return readNot(v, &r.unprompted) }

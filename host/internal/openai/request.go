@@ -50,7 +50,7 @@ func (r *request) settleChat() error {
 	if r.Chat == nil || r.Chat.Messages == nil {
 		return problem.Invalid("messages", "messages is missing; expected a list of at least one message")
 	}
-	if err := r.settleThinking(); err != nil {
+	if err := r.SettleThinking(r.thinking); err != nil {
 		return err
 	}
 	if r.unprompted {

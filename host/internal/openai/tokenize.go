@@ -21,9 +21,9 @@ var tokenizeFields = fields{
 	},
 	"messages":              readMessages,
 	"tools":                 readTools,
-	"chat_template_kwargs":  readKwargs,
+	"chat_template_kwargs":  kwargs,
 	"add_generation_prompt": readGenerationPrompt,
-	reasoningEffort:         readEffort,
+	answer.ReasoningEffort:  readEffort,
 	answer.EnableThinking:   readEnableThinking,
 	"thinking":              readThinking,
 
@@ -118,10 +118,7 @@ func (a *API) words(r *http.Request, req *request) (string, error) {
 	if err := req.settleChat(); err != nil {
 		return "", err
 	}
-	for range req.Pictures { // nobody looks at the files: that there are some is for a model that takes none to refuse
-		req.Chat.Images = append(req.Chat.Images, []byte{})
-	}
-	words, err := a.Backend.Render(r.Context(), req.Model, *req.Chat)
+	words, err := a.Render(r.Context(), &req.Request)
 	if err != nil {
 		return "", problem.From(err, "messages")
 	}

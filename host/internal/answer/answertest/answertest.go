@@ -13,7 +13,11 @@ import (
 	"testing"
 	"time"
 
+	"github.com/inference-pio/inference-pio/host/internal/answer"
+	"github.com/inference-pio/inference-pio/host/internal/config"
+	"github.com/inference-pio/inference-pio/host/internal/fetch"
 	"github.com/inference-pio/inference-pio/host/internal/schedule"
+	"github.com/inference-pio/inference-pio/host/internal/telemetry"
 	"github.com/inference-pio/inference-pio/sdk"
 )
 
@@ -271,4 +275,33 @@ func EqualLines(t *testing.T, got, want []string) {
 	if !slices.Equal(got, want) {
 		t.Errorf("got\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
 	}
+}
+
+// Handler answers every request as one protocol does.
+func Handler(f *Fake, p answer.Protocol) http.Handler {
+	s := Service(f)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { s.Answer(w, r, p) })
+}
+
+// Service is a host's, with room for all.
+func Service(f *Fake) *answer.Service {
+	const room = 64 << 20
+	return &answer.Service{
+		Backend: f, Log: telemetry.Discard(), Pictures: fetch.New(config.Pictures{}), MaxBody: room / 2, KeepAlive: time.Hour,
+		Intake: answer.NewIntake(answer.Bounds{Bodies: room, Requests: 100, Queue: 100}),
+	}
+}
+
+var drawn = regexp.MustCompile(`\b([a-z]+_)(?:c-)?[0-9a-f]{24}\b`)
+
+// Stable replaces ids that are drawn by their prefix and a number, in the order in which they come, and times by 1.
+func Stable(s string) string {
+	known := map[string]string{}
+	s = drawn.ReplaceAllStringFunc(s, func(id string) string {
+		if known[id] == "" {
+			known[id] = fmt.Sprint(drawn.FindStringSubmatch(id)[1], len(known))
+		}
+		return known[id]
+	})
+	return regexp.MustCompile(`("(?:created|created_at|completed_at)":)(?:[0-9.]+|"[^"]*")`).ReplaceAllString(s, "${1}1")
 }
