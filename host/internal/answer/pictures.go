@@ -18,7 +18,7 @@ const maxTogether = 4
 
 // look fetches the pictures of a chat. Its errors name the part they are about.
 func (s *Service) look(ctx context.Context, req *Request, h *Held, field string) error {
-	if len(req.Pictures) > 0 && s.knows(req.Model) { // who asks for no model of ours sends the host nowhere
+	if len(req.Pictures) > 0 && s.Knows(req.Model) { // who asks for no model of ours sends the host nowhere
 		if err := h.takePictures(ctx, s.expected(req.Pictures)); err != nil {
 			return err
 		}

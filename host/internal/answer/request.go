@@ -36,6 +36,8 @@ type Request struct {
 
 	Echo    bool // the prompt comes before the answer
 	Nothing bool // the prompt alone is wanted: what a plugin cannot leave out is dropped on its way
+
+	Instead any // the whole answer, where the model is not asked; nil if it is
 }
 
 // Prompt is a raw one: text, or ids.

@@ -82,11 +82,18 @@ func (s *Service) Answer(w http.ResponseWriter, r *http.Request, p Protocol) {
 		t.Model = s.IDOf(req.Model)
 		err = s.tooLong(req)
 	}
+	if err == nil && req.Instead != nil && !s.Knows(req.Model) {
+		err = s.unknownModel(req.Model)
+	}
 	if err == nil {
 		err = s.look(r.Context(), req, h, p.PromptField())
 	}
 	if err != nil {
 		t.Refuse(w, p, s.Failure(err, p.PromptField(), t.Model))
+		return
+	}
+	if req.Instead != nil {
+		WriteJSON(w, http.StatusOK, req.Instead)
 		return
 	}
 	a := &Answer{Request: req, Tally: t, ID: t.ID, Created: time.Now(), choices: req.Choices(t.ID)}
@@ -187,13 +194,33 @@ func (s *Service) IDOf(model string) string {
 	return model
 }
 
-func (s *Service) knows(model string) bool {
+// Knows says whether there is a model of that id or alias.
+func (s *Service) Knows(model string) bool {
 	for _, m := range s.Backend.Models() {
 		if m.Is(model) {
 			return true
 		}
 	}
 	return false
+}
+
+// unknownModel is the error of a request for one that there is not.
+func (s *Service) unknownModel(name string) error {
+	var known []string
+	for _, m := range s.Backend.Models() {
+		known = append(known, m.ID)
+	}
+	return &schedule.UnknownModel{Name: body.Clip(name), Known: known}
+}
+
+// Find is the model of that id or alias.
+func (s *Service) Find(name string) (schedule.Status, error) {
+	for _, m := range s.Backend.Models() {
+		if m.Is(name) {
+			return m, nil
+		}
+	}
+	return schedule.Status{}, s.unknownModel(name)
 }
 
 func (s *Service) whole(w http.ResponseWriter, r *http.Request, p Protocol, out Writer, a *Answer) {

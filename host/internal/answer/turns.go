@@ -16,6 +16,7 @@ type Turn struct {
 	Reasoning string // of an assistant, before what it said
 	Calls     []Call // of an assistant, behind what it said
 	CallID    string // of a tool: what it answers
+	Name      string // of a tool, "" if it is not told
 }
 
 // Part is text, or a picture.
@@ -53,7 +54,7 @@ func (r *Request) CheckPictures() error {
 func (r *Request) SetTurns(turns []Turn) error {
 	list := make([]message, len(turns))
 	for i, t := range turns {
-		list[i] = message{Role: t.Role, Reasoning: t.Reasoning, CallID: t.CallID, Content: t.content()}
+		list[i] = message{Role: t.Role, Reasoning: t.Reasoning, CallID: t.CallID, Name: t.Name, Content: t.content()}
 		for _, c := range t.Calls {
 			list[i].Calls = append(list[i].Calls, calledFunction{c.ID, "function", calledName{c.Name, c.Arguments}})
 		}
@@ -94,6 +95,7 @@ type message struct {
 	Reasoning string           `json:"reasoning_content,omitempty"`
 	Calls     []calledFunction `json:"tool_calls,omitempty"`
 	CallID    string           `json:"tool_call_id,omitempty"`
+	Name      string           `json:"name,omitempty"`
 }
 
 type contentPart struct {

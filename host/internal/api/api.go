@@ -18,6 +18,7 @@ import (
 	"github.com/inference-pio/inference-pio/host/internal/body"
 	"github.com/inference-pio/inference-pio/host/internal/config"
 	"github.com/inference-pio/inference-pio/host/internal/fetch"
+	"github.com/inference-pio/inference-pio/host/internal/ollama"
 	"github.com/inference-pio/inference-pio/host/internal/openai"
 	"github.com/inference-pio/inference-pio/host/internal/problem"
 	"github.com/inference-pio/inference-pio/host/internal/responses"
@@ -103,6 +104,7 @@ func (a *api) routes() *http.ServeMux {
 	a.openai(route)
 	route("/v1/responses", http.MethodPost, a.by(responses.Protocol{Skipped: a.skippedTool}))
 	a.anthropic(route)
+	a.ollama(route)
 	route("/v1/models", http.MethodGet, a.models)
 	route("/v1/models/{id...}", http.MethodGet, a.model)
 	route("/healthz", http.MethodGet, a.health)
@@ -118,7 +120,7 @@ func (a *api) routes() *http.ServeMux {
 	}
 	mux.Handle("/", a.wrap("other", "", func(w http.ResponseWriter, r *http.Request) {
 		writeError(w, r, problem.New(http.StatusNotFound, "", "not_found",
-			fmt.Sprintf("there is nothing at %s; this host serves /v1/models, /v1/chat/completions, /v1/responses and /v1/messages, among others", body.Clip(r.URL.Path))))
+			fmt.Sprintf("there is nothing at %s; this host serves /v1/models, /v1/chat/completions, /v1/responses, /v1/messages and /api/chat, among others", body.Clip(r.URL.Path))))
 	}))
 	return mux
 }
@@ -152,6 +154,35 @@ func (a *api) anthropic(route func(pattern, method string, h func(http.ResponseW
 	route("/v1/messages/count_tokens", http.MethodPost, named((&anthropic.API{Service: a.answer, Protocol: p}).CountTokens))
 }
 
+// ollama adds Ollama's endpoints, whose examples send JSON by the name of a form.
+func (a *api) ollama(route func(pattern, method string, h func(http.ResponseWriter, *http.Request))) {
+	post := func(pattern string, h func(http.ResponseWriter, *http.Request)) {
+		route(pattern, http.MethodPost, func(w http.ResponseWriter, r *http.Request) { h(w, unformed(r)) })
+	}
+	o := &ollama.API{Service: a.answer}
+	post("/api/chat", a.by(ollama.Chat{Names: a.answer.Knows}))
+	post("/api/generate", a.by(ollama.Generate{Names: a.answer.Knows}))
+	post("/api/embed", o.Vectors)
+	post("/api/embeddings", o.Vector)
+	post("/api/show", o.Show)
+	route("/api/tags", http.MethodGet, o.Tags)
+	route("/api/ps", http.MethodGet, o.Running)
+	route("/api/version", http.MethodGet, o.Version)
+	for _, pattern := range []string{"/api/pull", "/api/push", "/api/create", "/api/copy", "/api/delete", "/api/blobs/{digest}"} {
+		route(pattern, "", o.Unbuilt)
+	}
+}
+
+// unformed takes a form for JSON if no page can have sent it: browsers tell of themselves, and a page's form needs no leave.
+func unformed(r *http.Request) *http.Request {
+	if r.Header.Get("Content-Type") != "application/x-www-form-urlencoded" || r.Header.Get("Origin") != "" || r.Header.Get("Sec-Fetch-Site") != "" {
+		return r
+	}
+	r = r.Clone(r.Context())
+	r.Header.Set("Content-Type", "application/json")
+	return r
+}
+
 // by answers as a protocol does.
 func (a *api) by(p answer.Protocol) func(http.ResponseWriter, *http.Request) {
 	return func(w http.ResponseWriter, r *http.Request) { a.answer.Answer(w, r, p) }
@@ -166,11 +197,14 @@ func (a *api) skippedTool(kind string) {
 
 // writeError sends e as the whole answer, in the shape of the protocol that was asked for.
 func writeError(w http.ResponseWriter, r *http.Request, e *problem.Error) {
-	if path := r.URL.Path; path == "/v1/messages" || strings.HasPrefix(path, "/v1/messages/") {
+	switch path := r.URL.Path; {
+	case path == "/v1/messages" || strings.HasPrefix(path, "/v1/messages/"):
 		anthropic.Errors{}.Refuse(w, e)
-		return
+	case strings.HasPrefix(path, "/api/"):
+		ollama.Errors{}.Refuse(w, e)
+	default:
+		openai.Errors{}.Refuse(w, e)
 	}
-	openai.Errors{}.Refuse(w, e)
 }
 
 // unslashed takes a path with a slash behind it for the same without: base URLs are joined with paths by hand.

@@ -3,11 +3,9 @@ package api
 
 import (
 	"net/http"
-	"slices"
 	"time"
 
 	"github.com/inference-pio/inference-pio/host/internal/answer"
-	"github.com/inference-pio/inference-pio/host/internal/body"
 	"github.com/inference-pio/inference-pio/host/internal/problem"
 	"github.com/inference-pio/inference-pio/host/internal/schedule"
 )
@@ -71,16 +69,11 @@ func (a *api) model(w http.ResponseWriter, r *http.Request) {
 
 // find looks up the model in the path; a name may hold slashes. It has answered if it returns false.
 func (a *api) find(w http.ResponseWriter, r *http.Request) (schedule.Status, bool) {
-	id := r.PathValue("id")
-	known := []string{}
-	for _, s := range a.backend.Models() {
-		if s.ID == id || slices.Contains(s.Aliases, id) {
-			return s, true
-		}
-		known = append(known, s.ID)
+	m, err := a.answer.Find(r.PathValue("id"))
+	if err != nil {
+		writeError(w, r, problem.From(err, ""))
 	}
-	writeError(w, r, problem.From(&schedule.UnknownModel{Name: body.Clip(id), Known: known}, ""))
-	return schedule.Status{}, false
+	return m, err == nil
 }
 
 // health speaks of the process alone: it answers while models load or fail.

@@ -64,8 +64,12 @@ func lookup[R any](key string, tables []Fields[R]) (Reader[R], bool) {
 	return nil, false
 }
 
-// Blame is the 400 that names a field, or the path inside of it, with what a reader says of its value.
+// Blame is the 400 that names a field, or the path inside of it, with what a reader says of its value; err itself if it is one already.
 func Blame(key string, err error) *problem.Error {
+	var whole *problem.Error
+	if errors.As(err, &whole) {
+		return whole
+	}
 	var inside *FieldError
 	if errors.As(err, &inside) {
 		key = inside.Path

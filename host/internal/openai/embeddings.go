@@ -4,11 +4,9 @@ package openai
 import (
 	"bufio"
 	"bytes"
-	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"math"
 	"net/http"
 
 	"github.com/inference-pio/inference-pio/host/internal/answer"
@@ -17,12 +15,7 @@ import (
 	"github.com/inference-pio/inference-pio/sdk"
 )
 
-const (
-	maxInputs = 2048 // as OpenAI has it
-	// A model is asked for so many vectors at once at most, of so many bytes of input: what others ask comes between.
-	batchInputs = 64
-	batchBytes  = 1 << 20
-)
+const maxInputs = 2048 // as OpenAI has it
 
 var embeddingFields = fields{
 	"model": common["model"],
@@ -102,28 +95,11 @@ func (a *API) embedded(w http.ResponseWriter, r *http.Request, t *answer.Tally) 
 	}
 	t.Model = a.IDOf(req.Model)
 	data := make([]embedding, 0, len(req.Prompts))
-	for rest := req.Prompts; len(rest) > 0; {
-		n, size := batchOf(rest)
-		out, err := a.embed(r.Context(), req.Model, rest[:n], size)
-		if err != nil {
-			return err
-		}
-		if len(data) == 0 { // now it is known how long a vector is
-			if err := h.TakeAnswer(r.Context(), 8*int64(len(out.Vectors[0]))*int64(len(req.Prompts))); err != nil {
-				return err
-			}
-		}
-		for _, v := range out.Vectors {
-			spelled, err := vectorOf(v, req.base64)
-			if err != nil {
-				return err
-			}
-			data = append(data, embedding{"embedding", len(data), spelled})
-		}
-		for _, tokens := range out.Tokens {
-			t.Usage.Prompt += tokens
-		}
-		rest = rest[n:]
+	t.Usage.Prompt, err = a.Embed(r.Context(), h, req.Model, req.Prompts, func(v []float32) {
+		data = append(data, embedding{"embedding", len(data), vectorOf(v, req.base64)})
+	})
+	if err != nil {
+		return err
 	}
 	answer.WriteJSON(w, http.StatusOK, map[string]any{
 		"object": "list", "data": data, "model": req.Model,
@@ -132,50 +108,14 @@ func (a *API) embedded(w http.ResponseWriter, r *http.Request, t *answer.Tally) 
 	return nil
 }
 
-// batchOf is how many of the inputs are sent together, and their bytes: texts with texts, ids with ids.
-func batchOf(inputs []answer.Prompt) (n int, size int64) {
-	ofIDs := inputs[0].Tokens != nil
-	for _, p := range inputs {
-		bytes := int64(len(p.Text) + 4*len(p.Tokens))
-		if n == batchInputs || n > 0 && size+bytes > batchBytes || (p.Tokens != nil) != ofIDs {
-			break
-		}
-		n, size = n+1, size+bytes
-	}
-	return n, size
-}
-
-// embed asks for the vectors of one batch.
-func (a *API) embed(ctx context.Context, model string, inputs []answer.Prompt, size int64) (sdk.EmbedResult, error) {
-	arrived, err := a.Intake.TakeSending(ctx, size)
-	if err != nil {
-		return sdk.EmbedResult{}, err
-	}
-	defer arrived()
-	var req sdk.EmbedRequest
-	for _, p := range inputs {
-		if p.Tokens != nil {
-			req.Tokens = append(req.Tokens, p.Tokens)
-		} else {
-			req.Texts = append(req.Texts, p.Text)
-		}
-	}
-	return a.Backend.Embed(ctx, model, req)
-}
-
 // vectorOf spells a vector.
-func vectorOf(v []float32, inBase64 bool) (any, error) {
-	for _, x := range v {
-		if x != x || math.IsInf(float64(x), 0) {
-			return nil, sdk.Errorf(sdk.ReasonInternal, "the plugin sent a vector that has more in it than numbers")
-		}
-	}
+func vectorOf(v []float32, inBase64 bool) any {
 	if !inBase64 {
-		return v, nil
+		return v
 	}
 	var text bytes.Buffer
 	b := bufio.NewWriter(&text)
 	writeFloats(b, v)
 	_ = b.Flush() // into memory
-	return text.String(), nil
+	return text.String()
 }
