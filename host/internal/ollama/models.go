@@ -134,8 +134,6 @@ var showFields = fields{
 	"model":   readModel,
 	"name":    readModel, // as it was
 	"verbose": nil,
-	"system":  nil,
-	"options": nil,
 }
 
 // Show answers /api/show.
@@ -223,8 +221,8 @@ var embedFields = fields{
 		return nil
 	},
 	"dimensions": body.Unbuilt[request]("0"),
-	"truncate":   nil, // what is too long is refused
-	"options":    nil,
+	"truncate":   nil,         // what is too long is refused
+	"options":    readOptions, // which change no vector
 	"keep_alive": nil,
 }
 
@@ -236,7 +234,7 @@ var embeddingFields = fields{
 		r.inputs = []answer.Prompt{{Text: s}}
 		return err
 	},
-	"options":    nil,
+	"options":    readOptions, // which change no vector
 	"keep_alive": nil,
 }
 

@@ -97,6 +97,9 @@ func with(table, more fields) fields {
 // repeated is a reader of a field that the answer repeats as it was sent.
 func repeated(name string, read body.Reader[request]) body.Reader[request] {
 	return func(r *request, v json.RawMessage) error {
+		if r.said == nil {
+			r.said = map[string]json.RawMessage{}
+		}
 		r.said[name] = v
 		return read(r, v)
 	}
@@ -108,7 +111,7 @@ func unkept(_ *request, v json.RawMessage) error {
 }
 
 func parse(members []body.Member, unknown func(string)) (*request, error) {
-	r := &request{Request: answer.Request{N: 1}, said: map[string]json.RawMessage{}}
+	r := &request{Request: answer.Request{N: 1}}
 	if err := body.Fill(r, members, unknown, table); err != nil {
 		return nil, err
 	}
