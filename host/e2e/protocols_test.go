@@ -124,3 +124,14 @@ func TestEveryProtocolSurvivesAKill(t *testing.T) {
 		s.stop()
 	}
 }
+
+// Who asks for stop strings is told which of them ended the answer.
+func TestTheStopStringIsNamed(t *testing.T) {
+	s := start(t, tinyModel())
+	body := everyProtocol()["messages"].body
+	body["model"], body["stop_sequences"] = "tiny", []string{"nowhere", " of Jap", "Tokyo"}
+	status, o := s.post("/v1/messages", body)
+	if status != 200 || at(o, "content", -1, "text") != "The capital" || o["stop_reason"] != "stop_sequence" || o["stop_sequence"] != " of Jap" {
+		t.Errorf("%d %v", status, o)
+	}
+}

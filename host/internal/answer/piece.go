@@ -78,6 +78,9 @@ func (a *Answer) finish(p *Piece, f sdk.Finish) {
 	if a.Request.Nothing { // the token that was asked for all the same is forgotten
 		f = sdk.Finish{Reason: sdk.FinishLength, PromptTokens: f.PromptTokens, CachedTokens: f.CachedTokens}
 	}
+	if !slices.Contains(a.Request.Stop, f.Stop) {
+		f.Stop = "" // what was not asked for, a plugin may not put into an answer
+	}
 	a.Tally.Usage.add(&f, a.choices[p.Choice].Choice)
 	a.Tally.finished(f.Reason)
 	p.Text, p.Reasoning, p.Calls, p.Finish = f.Text, f.Reasoning, f.ToolCalls, &f
@@ -119,6 +122,7 @@ type Collected struct {
 	Scored          []Scored
 	Thought         int // of Scored, how many are of the reasoning
 	Finish          sdk.FinishReason
+	Stop            string // the stop string that ended it, "" if none did
 }
 
 func (c *Collected) add(p Piece) {
@@ -134,7 +138,7 @@ func (c *Collected) add(p Piece) {
 		c.Prompt = p.Prompt
 	}
 	if p.Finish != nil {
-		c.Finish = p.Finish.Reason
+		c.Finish, c.Stop = p.Finish.Reason, p.Finish.Stop
 	}
 }
 

@@ -118,6 +118,19 @@ func TestEndings(t *testing.T) {
 	if got := events(t, ask(f, body).Body.String()); !strings.HasPrefix(got[4], `{"type":"message_delta","delta":{"stop_reason":"max_tokens"`) {
 		t.Errorf("%v", got)
 	}
+	f.Answer = func(_ context.Context, g sdk.GenerateRequest, send func(sdk.Event) error) error {
+		return answertest.Script(send, answertest.Start(1), answertest.Token(0, 1, "So"), sdk.Event{Finish: &sdk.Finish{Reason: sdk.FinishStop, Stop: "END"}})
+	}
+	stops := strings.Replace(body, `"stream":true`, `"stop_sequences":["END"]`, 1)
+	if got := ask(f, stops).Body.String(); !strings.Contains(got, `"stop_reason":"stop_sequence","stop_sequence":"END"`) {
+		t.Errorf("%s", got)
+	}
+	if got := events(t, ask(f, strings.Replace(stops, "]}", `],"stream":true}`, 1)).Body.String()); !strings.HasPrefix(got[4], `{"type":"message_delta","delta":{"stop_reason":"stop_sequence","stop_sequence":"END"}`) {
+		t.Errorf("%v", got)
+	}
+	if got := ask(f, strings.Replace(body, ",\"stream\":true", "", 1)).Body.String(); !strings.Contains(got, `"stop_reason":"end_turn","stop_sequence":null`) {
+		t.Errorf("a stop string that nobody gave: %s", got)
+	}
 	f.Answer = func(_ context.Context, _ sdk.GenerateRequest, send func(sdk.Event) error) error {
 		_ = answertest.Script(send, answertest.Start(1), answertest.Token(0, 1, "So"))
 		return sdk.Errorf(sdk.ReasonOverloaded, "no room")

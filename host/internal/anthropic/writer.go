@@ -14,14 +14,13 @@ const signature = "unsigned"
 
 // message is a whole one, or as it begins.
 type message struct {
-	ID           string  `json:"id"`
-	Type         string  `json:"type"`
-	Role         string  `json:"role"`
-	Model        string  `json:"model"`
-	Content      []block `json:"content"`
-	StopReason   *string `json:"stop_reason"`
-	StopSequence *string `json:"stop_sequence"`
-	Usage        usage   `json:"usage"`
+	ID      string  `json:"id"`
+	Type    string  `json:"type"`
+	Role    string  `json:"role"`
+	Model   string  `json:"model"`
+	Content []block `json:"content"`
+	ending
+	Usage usage `json:"usage"`
 }
 
 // block is a text, a thought or a call.
@@ -52,19 +51,23 @@ func newUsage(u answer.Usage) usage {
 	return usage{Input: u.Prompt - u.Cached, CacheRead: u.Cached, Output: u.Generated, Details: &details{u.Reasoning}}
 }
 
-// stopReason is why the answer ended, in Anthropic's words.
-func stopReason(r sdk.FinishReason) *string {
+// newEnding says why the answer ended, in Anthropic's words.
+func newEnding(r sdk.FinishReason, stop string) ending {
 	reason := map[sdk.FinishReason]string{sdk.FinishStop: "end_turn", sdk.FinishLength: "max_tokens", sdk.FinishToolCalls: "tool_use"}[r]
-	return &reason
+	if r != sdk.FinishStop || stop == "" {
+		return ending{StopReason: &reason}
+	}
+	reason = "stop_sequence"
+	return ending{&reason, &stop}
 }
 
 // writer is one message.
 type writer struct {
-	req     *request
-	blocks  int    // that have been opened
-	open    string // the type of the block that is open, "" if none is
-	call    int    // the index of the call that is open
-	stopped *string
+	req    *request
+	blocks int    // that have been opened
+	open   string // the type of the block that is open, "" if none is
+	call   int    // the index of the call that is open
+	ended  ending
 }
 
 // Whole is the message at its end.
@@ -85,7 +88,7 @@ func (w *writer) Whole(a *answer.Answer, choices []answer.Collected) any {
 	for _, d := range c.Calls {
 		m.Content = append(m.Content, block{Type: "tool_use", ID: d.ID, Name: d.Name, Input: inputOf(d.Arguments)})
 	}
-	m.StopReason, m.Usage = stopReason(c.Finish), newUsage(a.Tally.Usage)
+	m.ending, m.Usage = newEnding(c.Finish, c.Stop), newUsage(a.Tally.Usage)
 	return m
 }
 
@@ -163,7 +166,7 @@ func (w *writer) Piece(a *answer.Answer, p answer.Piece) (out []answer.Event) {
 	}
 	if p.Finish != nil {
 		w.close(&out)
-		w.stopped = stopReason(p.Finish.Reason)
+		w.ended = newEnding(p.Finish.Reason, p.Finish.Stop)
 	}
 	return out
 }
@@ -201,7 +204,7 @@ func (w *writer) close(out *[]answer.Event) {
 // End says why the message ended, and what it took.
 func (w *writer) End(a *answer.Answer) (out []answer.Event) {
 	u := newUsage(a.Tally.Usage)
-	tell(&out, event{Type: "message_delta", Delta: ending{StopReason: w.stopped}, Usage: &u})
+	tell(&out, event{Type: "message_delta", Delta: w.ended, Usage: &u})
 	tell(&out, event{Type: "message_stop"})
 	return out
 }
