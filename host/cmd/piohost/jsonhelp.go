@@ -67,6 +67,15 @@ config check
   problems[]
     file, line, key, text  line 0: the file as a whole; key such as "model[0].path"
 
+pull
+  endpoint               "": the configured one
+  repository, revision, commit
+  path                   for models.toml
+  bytes, missing, free   of the files; what of them is not here, 0 once it has come; of the disk, before, -1: not known
+  files[]
+    path, size, have, hash
+  entry                  lines of models.toml; "": no plugin takes it, or it has not come
+
 bench
   model, plugin, version, threads, context
   limits
