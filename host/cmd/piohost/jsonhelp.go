@@ -22,6 +22,15 @@ models
     kv_cache               "": what goes with numerics, or of a host elsewhere
     cores                  that its process may use now; 0: it has none, or its plugin takes what it likes
 
+models scan
+  models[]
+    source                 hub, ollama or lmstudio
+    name, path, bytes
+    plugin, reason         "": none takes it, and why
+    listed                 its id in models.toml, or ""
+    entry                  lines to add to models.toml; "": there is nothing to add
+  problems[]               what could not be read, a sentence each
+
 plugin list, plugin lock
   plugins[]
     name, version, path, sha256

@@ -206,3 +206,45 @@ func TestTheLibraryAndAPullAtOnce(t *testing.T) {
 	holds(t, p, repo, slices.SortedFunc(maps.Keys(repo.Files), cmp.Compare[string]))
 	verified(l, repo)
 }
+
+// Bytes that the library keeps for several repositories go with the last of them.
+func TestTheLibrarysSharedFilesGoWithTheirLastUser(t *testing.T) {
+	s, repo := hubtest.New(t), tiny()
+	s.Add("Org/Tiny", repo)
+	s.Add("Org/Other", repo)
+	c := quick(t, s)
+	l := newLibrary(t, s, c.cache)
+	for _, name := range []string{"Org/Tiny", "Org/Other"} {
+		if _, err := pull(t, c, name); err != nil {
+			t.Fatal(err)
+		}
+		var shared bool
+		if l.run("share", name, &shared); !shared {
+			t.Fatal("the library shares nothing")
+		}
+	}
+	store := filepath.Join(c.cache, "blobs/ab", strings.Repeat("ab", 32))
+	if p, err := pull(t, c, "Org/Tiny"); err != nil || p.Missing != 0 {
+		t.Errorf("%d bytes are missing of what is shared: %v", p.Missing, err)
+	}
+	for i, name := range []string{"Org/Tiny", "Org/Other"} {
+		cached, _ := Find(c.cache, name)
+		r, err := cached.Removal("")
+		if err == nil {
+			err = r.Do()
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := os.Stat(store); (err == nil) != (i == 0) {
+			t.Errorf("after the removal of %s: %v", name, err)
+		}
+		if _, err := os.Stat(cached.Dir); err == nil {
+			t.Errorf("%s is still there", cached.Dir)
+		}
+		var scan struct{ Warnings []string }
+		if l.run("scan", "", &scan); len(scan.Warnings) > 0 {
+			t.Errorf("the library complains: %q", scan.Warnings)
+		}
+	}
+}

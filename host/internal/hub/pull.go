@@ -4,6 +4,7 @@ package hub
 import (
 	"cmp"
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"os"
@@ -209,32 +210,32 @@ func (c *Client) bring(ctx context.Context, p *Plan, same []File, t *tally) erro
 	}
 	t.bytes.Add(f.Size * int64(len(same)-1))
 	for _, f := range same {
-		if err := link(p.blob(f), p.link(f)); err != nil {
+		if err := p.connect(f); err != nil {
 			return wrap(err)
 		}
 	}
 	return nil
 }
 
-// link makes a snapshot's link to a blob, in place of whatever is there.
-func link(blob, at string) error {
+// connect makes a snapshot's link to a blob, in place of whatever is there.
+func (p *Plan) connect(f File) error {
+	at := p.link(f)
 	if err := os.MkdirAll(filepath.Dir(at), 0o777); err != nil {
 		return err
 	}
-	to, err := filepath.Rel(filepath.Dir(at), blob)
+	to, err := filepath.Rel(filepath.Dir(at), p.blob(f))
 	if err != nil {
 		return err
 	}
 	if now, err := os.Readlink(at); err == nil && now == to {
 		return nil
 	}
-	return replacing(at, func(temporary string) error { return os.Symlink(to, temporary) })
+	return p.replacing(at, func(temporary string) error { return os.Symlink(to, temporary) })
 }
 
-// replacing has a file made under another name, and gives it its own.
-func replacing(at string, make func(temporary string) error) error {
-	temporary := fmt.Sprintf("%s.%d.tmp", at, os.Getpid())
-	_ = os.Remove(temporary) // of a process that was killed
+// replacing has a file made under another name, in the repository's folder, where no one looks for files, and gives it its own.
+func (p *Plan) replacing(at string, make func(temporary string) error) error {
+	temporary := filepath.Join(p.repo, ".new-"+rand.Text())
 	if err := make(temporary); err != nil {
 		return err
 	}
@@ -271,5 +272,5 @@ func (p *Plan) write(name string, text []byte) error {
 	if err := os.MkdirAll(filepath.Dir(at), 0o777); err != nil {
 		return wrap(err)
 	}
-	return wrap(replacing(at, func(temporary string) error { return os.WriteFile(temporary, text, 0o666) }))
+	return wrap(p.replacing(at, func(temporary string) error { return os.WriteFile(temporary, text, 0o666) }))
 }

@@ -348,7 +348,7 @@ func TestAServerThatFallsSilentIsLeft(t *testing.T) {
 	s.Add("Org/Tiny", repo)
 	s.Spoil("model.safetensors", hubtest.Fault{Times: 1, Stall: 40_000})
 	c := quick(t, s)
-	c.pauses.silence = 200 * time.Millisecond
+	c.pauses.silence = time.Second
 	var mu sync.Mutex
 	var told []string
 	c.Told = func(text string) {
@@ -361,7 +361,7 @@ func TestAServerThatFallsSilentIsLeft(t *testing.T) {
 		t.Fatal(err)
 	}
 	holds(t, p, repo, []string{"model.safetensors"})
-	if len(told) != 1 || !strings.Contains(told[0], "has sent nothing for 200ms, after 40000 bytes; the next attempt is in 1ms") {
+	if len(told) != 1 || !strings.Contains(told[0], "has sent nothing for 1s, after 40000 bytes; the next attempt is in 1ms") {
 		t.Errorf("told %q", told)
 	}
 }
