@@ -4,10 +4,12 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"path/filepath"
 	"regexp"
+	"strings"
 
 	"github.com/inference-pio/inference-pio/host/internal/catalog"
 	"github.com/inference-pio/inference-pio/host/internal/config"
@@ -74,6 +76,11 @@ func (f *finder) entry(ctx context.Context, name, path string) foundEntry {
 		return e
 	}
 	p, in, err := f.plugins.Choose(ctx, sdk.InspectRequest{Path: folder, Numerics: config.DefaultNumerics("", folder)})
+	var tie *catalog.Tie
+	if errors.As(err, &tie) { // whichever: they run it equally well
+		p, in, err = tie.Plugins[0], tie.Inspections[0], nil
+		e.Note = "its plugin may also be " + otherNames(tie.Plugins[1:])
+	}
 	if err != nil {
 		e.why = err
 		return e
@@ -82,6 +89,14 @@ func (f *finder) entry(ctx context.Context, name, path string) foundEntry {
 	e.lines = e.TOML()
 	f.ids = append(f.ids, e.ID)
 	return e
+}
+
+func otherNames(plugins []catalog.Plugin) string {
+	var names []string
+	for _, p := range plugins {
+		names = append(names, p.Name)
+	}
+	return strings.Join(names, " or ")
 }
 
 // samePlace says whether two paths of checkpoints mean the same: a repository of a hub cache and the revision that it stands for do.
