@@ -22,6 +22,19 @@ models
     kv_cache               "": what goes with numerics, or of a host elsewhere
     cores                  that its process may use now; 0: it has none, or its plugin takes what it likes
 
+ps
+  host                     the configured address, or that of --host
+  models[]
+    id, state, reason
+    size, share            on all devices; of the cpu's memory, promised, 0: none, or its plugin tells nothing of its size
+    devices[]              where there is something of it
+      name, used
+    context                positions; 0: not loaded
+    running, waiting       requests
+    tokens_per_second      of the last ten seconds
+    on_demand, pinned
+    until, used            when it is unloaded if nobody asks, "": not by itself, or somebody uses it; when a request last came or ended; RFC 3339
+
 models scan
   models[]
     source                 hub, ollama or lmstudio

@@ -142,6 +142,7 @@ the output to its end.`,
   piohost chat MODEL                 talk with one of them
   piohost run MODEL "Why is that?"   ask one question
   piohost bench MODEL                measure how fast it is
+  piohost ps                         show what is loaded, and until when
   piohost restart MODEL              give one a new process; answers go on in it
   piohost config check               say what is wrong with models.toml
   source <(piohost completion bash)  let the shell complete commands and the names of models`,
@@ -158,7 +159,7 @@ the output to its end.`,
 	f.StringVar(&g.logLevel, "log-level", "info", "debug, info, warn or error")
 	f.StringVar(&g.logFormat, "log-format", "text", "text or json")
 	root.AddCommand(newControls(g)...)
-	root.AddCommand(serve, newRun(g), newChat(g), newBench(g), newPull(g), newModels(g), newPlugin(g), newConfig(g), newJSONHelp())
+	root.AddCommand(serve, newRun(g), newChat(g), newBench(g), newPull(g), newPs(g), newModels(g), newPlugin(g), newConfig(g), newJSONHelp())
 	return root
 }
 
