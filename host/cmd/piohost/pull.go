@@ -101,6 +101,9 @@ func (g *global) fetch(ctx context.Context, c *hub.Client, p *hub.Plan) error {
 	began := time.Now()
 	err := c.Pull(ctx, p, func(at hub.Progress) { g.console.show(fmt.Sprintf("%s: %s", p.Reference, at)) })
 	g.console.show("")
+	if ctx.Err() != nil {
+		fmt.Fprintln(g.console, "what has come is kept; the next pull goes on with it")
+	}
 	if err != nil {
 		return err
 	}

@@ -93,3 +93,43 @@ func size(path string) int64 {
 }
 
 func itoa(n int64) string { return strconv.FormatInt(n, 10) }
+
+// At a terminal a pull shows how far it is; whoever interrupts it is told that it can go on; and whoever removes it is asked.
+func TestAPersonPullsAndRemoves(t *testing.T) {
+	s := hubtest.New(t)
+	s.Add("Org/M", hubtest.Repo{Files: map[string][]byte{"config.json": []byte("{}"), "model.safetensors": make([]byte, 1_000_000)}})
+	s.Spoil("model.safetensors", hubtest.Fault{Times: 1, Stall: 400_000})
+	cache := t.TempDir()
+	for name, value := range map[string]string{"HF_ENDPOINT": s.URL, "HF_HUB_CACHE": cache, "NO_PROXY": "127.0.0.1", "TERM": "xterm"} {
+		t.Setenv(name, value)
+	}
+	file := filepath.Join(t.TempDir(), "models.toml")
+	if err := os.WriteFile(file, []byte("[plugins]\ndirs = [\".\"]\n[[model]]\nid = \"m\"\npath = \""+cache+"/models--Org--M\"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	p := sitDown(t, "--config", file, "pull", "Org/M")
+	p.sees("Org/M: 2 files of 1.0 MB, of which 1.0 MB are missing")
+	p.sees("Org/M: 40% of 1.0 MB, 1 of 2 files, ")
+	p.sees(" left")
+	p.stop()
+	p.sees("what has come is kept; the next pull goes on with it")
+	p.leaves(exitInterrupted)
+	p = sitDown(t, "--config", file, "pull", "Org/M")
+	p.sees("of which 600.0 kB are missing")
+	p.sees("models.toml has it as m")
+	p.leaves(0)
+	p = sitDown(t, "--config", file, "models", "rm", "m")
+	p.sees("all of it: 1.0 MB")
+	p.sees("remove this? [y/N] ")
+	p.types("n\n")
+	p.sees("nothing was removed")
+	p.leaves(exitFailure)
+	p = sitDown(t, "--config", file, "models", "rm", "m")
+	p.sees("remove this? [y/N] ")
+	p.types("y\n")
+	p.sees("removed")
+	p.leaves(0)
+	if size(filepath.Join(cache, "models--Org--M")) >= 0 {
+		t.Error("it is still there")
+	}
+}

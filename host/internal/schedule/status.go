@@ -94,8 +94,6 @@ func (s Status) Waits() string {
 		return "the next attempt, or " + order
 	case StateQuarantined:
 		return "the next attempt, a change of its checkpoint, of the plugins or of pio.lock, or " + order
-	case StateUnloaded:
-		return "a request, or " + order
 	}
 	return ""
 }
