@@ -82,14 +82,14 @@ func OnTensorCores(w cuda.Matrix) bool {
 	return false
 }
 
-func (p *Plan) parts() int {
+func (p *Properties) parts() int {
 	if p.Fast {
 		return 1
 	}
 	return 3
 }
 
-func (p *Plan) numerics() string {
+func (p *Properties) numerics() string {
 	if p.Fast {
 		return "_fast"
 	}
@@ -105,6 +105,8 @@ func (p *Plan) matmul(op *cuda.Op) {
 	rows := x.Rows()
 	switch {
 	case rows == 0 || w.Rows == 0:
+	case !op.Weights[1].IsZero():
+		p.matmulPair(w, rows)
 	case !OnTensorCores(w):
 		p.launch("matmul_plain", 256, 0, ceilDiv(w.Rows, 8), ceilDiv(rows, 8), 1)
 	case rows <= fewRows || !p.matmulMany(w, rows):
@@ -119,7 +121,7 @@ type few struct {
 }
 
 // cutFew cuts a product of rows with matrices of so many tiles. With experts, which are as many at once, a block has all slices of its tiles.
-func (p *Plan) cutFew(pr product, cols, tiles, rows, matrices, experts int) few {
+func (p *Properties) cutFew(pr product, cols, tiles, rows, matrices, experts int) few {
 	alone := experts > 0
 	n, chunks := slicesOf(cols)
 	f := few{rows: min(rows, fewRows), slices: n}
