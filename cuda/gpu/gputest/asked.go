@@ -41,8 +41,9 @@ func asked(t *testing.T, s nntest.Suite) {
 		}
 	})
 	graphs, kernels := after.Graphs-before.Graphs, after.Kernels-before.Kernels
-	t.Logf("%d steps: %d kernels, %d launches of graphs, %d waits, %d copies to the device of %d bytes, %d from it of %d", steps, kernels, graphs, waits,
-		after.CopiesIn-before.CopiesIn, after.BytesIn-before.BytesIn, after.CopiesOut-before.CopiesOut, after.BytesOut-before.BytesOut)
+	each := func(n uint64) float64 { return float64(n) / steps }
+	t.Logf("gpu-sim: %s: a token takes %.0f kernels, %.1f launches of graphs, %.1f waits of the host, %.0f bytes to the device and %.0f from it", s.Checkpoints[0],
+		each(kernels), each(graphs), each(waits), each(after.BytesIn-before.BytesIn), each(after.BytesOut-before.BytesOut))
 	if waits != steps {
 		t.Errorf("%d waits in %d steps", waits, steps)
 	}

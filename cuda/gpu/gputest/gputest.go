@@ -61,6 +61,15 @@ func Model(t *testing.T, s nntest.Suite) {
 		s.BrieflyOnDevice(t)
 		return
 	}
+	t.Run("Compared", func(t *testing.T) {
+		for _, dir := range s.Checkpoints {
+			c := s.Compare(t, dir)
+			t.Logf("gpu-sim: %s, exact: %d of %d cases equal, the worst layer is %s, %.1e of its largest, of %.1e that are allowed", dir, c.Equal, c.Cases, c.Worst, c.Apart, nntest.Bound)
+			if c.Equal < c.Cases || !(c.Apart <= nntest.Bound) {
+				t.Errorf("%s differs from the reference", dir)
+			}
+		}
+	})
 	s.OnDevice(t)
 	t.Run("Rounded", func(t *testing.T) { s.Rounded(t, Rounded) })
 }

@@ -1,6 +1,7 @@
 package nntest
 
 import (
+	"slices"
 	"testing"
 
 	"github.com/inference-pio/inference-pio/cuda"
@@ -46,6 +47,34 @@ func (s Suite) BrieflyOnDevice(t *testing.T) {
 			s.each(t, func(t testing.TB, dir string) { s.briefly(t, dir) })
 		})
 	}
+}
+
+// Comparison is a model beside the reference, in short.
+type Comparison struct {
+	Equal, Cases int    // of golden.json, token by token
+	Worst        string // layer
+	Apart        float64
+}
+
+// Compare runs the golden prompt of a checkpoint and generates its cases.
+func (s Suite) Compare(t testing.TB, dir string) (c Comparison) {
+	t.Helper()
+	o := s.open(t, dir, "config.json")
+	y := o.longest(t)
+	alone := s
+	alone.On = nil
+	want := alone.open(t, dir, "config.json").layers(t, y)
+	c.Worst, c.Apart, _ = apart(want, o.layers(t, y), Bound)
+	for _, one := range o.cases(t) {
+		got, err := o.Continue(0, o.story(t, one), 512, len(one.Greedy))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if c.Cases++; slices.Equal(got, one.Greedy) {
+			c.Equal++
+		}
+	}
+	return c
 }
 
 // Decoding has a model generate some tokens of a case one by one, in so many steps of equal shape, after tell has been told that they begin; it is

@@ -29,11 +29,11 @@ func (s Suite) Rounded(t *testing.T, reference func(t testing.TB, numerics strin
 	s.each(t, func(t testing.TB, dir string) {
 		got, want := s.open(t, dir, "config.json"), r.open(t, dir, "config.json")
 		y := got.longest(t)
-		worst, err := apart(want.layers(t, y), got.layers(t, y))
+		worst, rel, err := apart(want.layers(t, y), got.layers(t, y), RoundingBound)
 		if err != nil {
 			t.Error(err)
 		}
-		t.Logf("worst layer: %s", worst)
+		t.Logf("gpu-sim: %s, fast: the worst layer is %s, %.1e of its largest from the same roundings, of %.1e that are allowed", dir, worst, rel, RoundingBound)
 		for _, c := range got.cases(t) {
 			got.follows(t, c, want)
 		}
@@ -57,22 +57,21 @@ func (o opened) layers(t testing.TB, y Story) (list []shown) {
 	return append(list, shown{"logits", slices.Concat(logits...)})
 }
 
-// apart compares layer by layer and tells the worst.
-func apart(want, got []shown) (worst string, err error) {
-	most := -1.0
+// apart compares layer by layer and tells the worst, and which is the first beyond a bound.
+func apart(want, got []shown, bound float64) (worst string, most float64, err error) {
 	for i := range min(len(want), len(got)) {
 		d := golden.Compare(got[i].x, want[i].x)
-		if d.Rel > most {
-			most, worst = d.Rel, fmt.Sprintf("%s, %.1e of its largest", want[i].name, d.Rel)
+		if worst == "" || d.Rel > most {
+			most, worst = d.Rel, want[i].name
 		}
-		if !(d.Rel <= RoundingBound) && err == nil {
-			err = fmt.Errorf("%s is %.1e of its largest from the same roundings, more than %.1e", want[i].name, d.Rel, RoundingBound)
+		if !(d.Rel <= bound) && err == nil {
+			err = fmt.Errorf("%s is %.1e of its largest apart, more than %.1e", want[i].name, d.Rel, bound)
 		}
 	}
 	if len(want) != len(got) {
 		err = fmt.Errorf("%d tensors, not %d", len(got), len(want))
 	}
-	return worst, err
+	return worst, most, err
 }
 
 // follows generates a case and, where it leaves the reference's tokens, looks how near the two choices were in the reference's eyes.
