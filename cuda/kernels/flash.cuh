@@ -133,13 +133,19 @@ template <int D> DEVICE void weigh(float o[D / 8][4], const float s[8][4], const
   }
 }
 
-// store2 writes numbers i and i + 1 of a row of n, if they are there.
-DEVICE void store2(const pio_tensor &y, long long row, int n, int i, float a, float b) {
-  long long at = row * n + i;
-  if (i < n)
-    store(y, at, a);
-  if (i + 1 < n)
-    store(y, at + 1, b);
+// store2 writes numbers i and i + 1 of a row of n, if they are there; in_twos: two at a time.
+struct __attribute__((aligned(8))) two { float a, b; };
+DEVICE bool in_twos(const pio_tensor &y, int n) { return y.type == PIO_F32 && n % 2 == 0 && y.at % 8 == 0; }
+DEVICE void store2(const pio_tensor &y, long long row, int n, int i, float a, float b, bool in_twos) {
+  long long at_i = row * n + i;
+  if (i < n && in_twos)
+    *(two *)(at<float>(y) + at_i) = {a, b};
+  else {
+    if (i < n)
+      store(y, at_i, a);
+    if (i + 1 < n)
+      store(y, at_i + 1, b);
+  }
 }
 
 // ---- one row through a part: its pairs' scores wait in shared memory, since each warp has some keys and then some numbers of the values
@@ -247,26 +253,28 @@ template <int N> DEVICE void add_part(part_sums<N> &all, const part_sums<N> &one
     UNROLL for (int i = 0; i < 4; i++) all.o[n][i] = joined(all.o[n][i], keep[i / 2], one.o[n][i], add[i / 2]);
 }
 
-// let_wait writes what a part has come to; sums are those of numbers first .. of n.
-template <int N> DEVICE void let_wait(const pio_op &op, const part_sums<N> &s, const queries &q, int part, int first, int n) {
+// let_wait writes what a part has come to; sums are those of numbers first .. of n. The warp's pairs are pair0 and those behind it.
+template <int N> DEVICE void let_wait(const pio_op &op, const part_sums<N> &s, const queries &q, int pair0, int part, int first, int n) {
   int g = lane() / 4, t = lane() % 4, row, head;
   UNROLL for (int r = 0; r < 2; r++)
-    if (head_of(q, g + 8 * r, row, head)) {
-      float *at = (float *)op.scratch + (((long long)row * q.heads + head) * op.p[4] + part) * waiting_step(n);
-      UNROLL for (int i = 0; i < N; i++)
-        UNROLL for (int e = 0; e < 2; e++)
-          if (first + 8 * i + 2 * t + e < n)
-            at[first + 8 * i + 2 * t + e] = s.o[i][2 * r + e];
+    if (head_of(q, pair0 + g + 8 * r, row, head)) {
+      float *at = (float *)op.scratch + (((long long)row * q.heads + head) * op.p[4] + part) * waiting_step(n) + first + 2 * t;
+      UNROLL for (int i = 0; i < N; i++) // behind numbers there is room for more
+        if (first + 8 * i + 2 * t < n)
+          *(two *)(at + 8 * i) = {s.o[i][2 * r], s.o[i][2 * r + 1]};
       if (first == 0 && t == 0)
-        at[waiting_step(n) - 4] = s.m[r], at[waiting_step(n) - 3] = s.l[r];
+        *(two *)(at + waiting_step(n) - 4) = {s.m[r], s.l[r]};
     }
 }
 
 // give writes what all parts have come to.
 template <int N> DEVICE void give(const pio_op &op, const part_sums<N> &s, const queries &q, int pair0, int first, int n) {
   int g = lane() / 4, t = lane() % 4, row, head;
+  bool twos = in_twos(op.out[0], n);
   UNROLL for (int r = 0; r < 2; r++)
-    if (head_of(q, pair0 + g + 8 * r, row, head))
+    if (head_of(q, pair0 + g + 8 * r, row, head)) {
+      float inverse = 1.0f / s.l[r];
       UNROLL for (int i = 0; i < N; i++)
-        store2(op.out[0], (long long)row * q.heads + head, n, first + 8 * i + 2 * t, s.o[i][2 * r] / s.l[r], s.o[i][2 * r + 1] / s.l[r]);
+        store2(op.out[0], (long long)row * q.heads + head, n, first + 8 * i + 2 * t, times(s.o[i][2 * r], inverse), times(s.o[i][2 * r + 1], inverse), twos);
+    }
 }

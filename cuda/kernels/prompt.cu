@@ -2,7 +2,10 @@
 // 16 of them, and all goes through the keys together: two tiles in shared memory, one on its way while the other is used.
 #include "flash.cuh"
 
-enum { PROMPT_PAIRS = 64 };
+enum {
+  PROMPT_PAIRS = 64,
+  PART_TILES = 8, // of a part
+};
 
 // end_part adds what a part has come to. The sums of earlier ones wait in memory, where only this thread looks.
 template <int D> DEVICE void end_part(float o[D / 8][4], softmax &is, softmax &all, float *wait, bool first, bool last) {
@@ -22,17 +25,20 @@ template <int D> DEVICE void end_part(float o[D / 8][4], softmax &is, softmax &a
   }
 }
 
-// prompt_rows does a block's rows of one sequence.
+// prompt_rows does a block's rows of one sequence. Where blocks share the parts of rows, what each has come to waits for another kernel.
 template <int D, bool PLAIN> DEVICE void prompt_rows(const pio_op &op, const queries &q, const source &k, const source &v, const int *positions) {
   enum { TILE = KEYS * D * 2 };
   char *queries_at = dynamic_shared(), *tiles_at = queries_at + PROMPT_PAIRS * D * 2;
-  int most = 0, keys[2], per = op.p[2] / KEYS, pair0 = warp() * PAIRS;
+  int most = 0, keys[2], pair0 = warp() * PAIRS, share = (op.p[4] + (int)blocks_x() - 1) / (int)blocks_x() * PART_TILES;
   for (int r = q.first; r < q.end; r++)
     most = positions[r] >= most ? positions[r] + 1 : most;
   UNROLL for (int r = 0; r < 2; r++) {
     int row, head;
     keys[r] = head_of(q, pair0 + lane() / 4 + 8 * r, row, head) ? positions[row] + 1 : 0;
   }
+  int tiles = (most + KEYS - 1) / KEYS, from = block_x() * share, to = from + share < tiles ? from + share : tiles;
+  if (from >= to)
+    return;
   float *wait = (float *)(op.scratch + (unsigned long long)op.p[3] * 256) +
                 (((long long)block_z() * blocks_y() + block_y()) * threads_x() * (D / 8) + thread_x()) * 4;
   part_sums<D / 8> sums; // its m and l are those of all parts
@@ -41,13 +47,12 @@ template <int D, bool PLAIN> DEVICE void prompt_rows(const pio_op &op, const que
   UNROLL for (int r = 0; r < 2; r++) is.m[r] = all.m[r] = NO_SCORE, is.l[r] = all.l[r] = 0;
   barrier(); // what other rows left has been read
   stage_queries<D>(queries_at, q, op.in[0], PROMPT_PAIRS);
-  stage<D, PLAIN>(tiles_at, k, 0, most);
-  stage<D, PLAIN>(tiles_at + TILE, v, 0, most);
+  stage<D, PLAIN>(tiles_at, k, from * KEYS, most - from * KEYS);
+  stage<D, PLAIN>(tiles_at + TILE, v, from * KEYS, most - from * KEYS);
   copy_async_commit();
-  int tiles = (most + KEYS - 1) / KEYS;
-  for (int j = 0; j < tiles; j++) {
-    char *here = tiles_at + j % 2 * (2 * TILE), *next = tiles_at + (j + 1) % 2 * (2 * TILE);
-    if (j + 1 < tiles) {
+  for (int j = from; j < to; j++) {
+    char *here = tiles_at + (j - from) % 2 * (2 * TILE), *next = tiles_at + (j - from + 1) % 2 * (2 * TILE);
+    if (j + 1 < to) {
       stage<D, PLAIN>(next, k, (j + 1) * KEYS, most - (j + 1) * KEYS);
       stage<D, PLAIN>(next + TILE, v, (j + 1) * KEYS, most - (j + 1) * KEYS);
     }
@@ -59,15 +64,25 @@ template <int D, bool PLAIN> DEVICE void prompt_rows(const pio_op &op, const que
     scores<D, 8>(s, queries_at + pair0 * D * 2, here);
     soften(s, is, sees, op.f[0] * 1.44269504f, keep);
     weigh<D>(sums.o, s, keep, here + TILE);
-    if ((j + 1) % per == 0 || j + 1 == tiles)
-      end_part<D>(sums.o, is, all, wait, j < per, j + 1 == tiles);
+    if ((j + 1) % PART_TILES == 0 || j + 1 == to) {
+      if (blocks_x() > 1) {
+        UNROLL for (int r = 0; r < 2; r++) sums.m[r] = is.m[r], sums.l[r] = is.l[r];
+        let_wait(op, sums, q, pair0, j / PART_TILES, 0, v.n);
+        begin(sums);
+        UNROLL for (int r = 0; r < 2; r++) is.m[r] = NO_SCORE, is.l[r] = 0;
+      } else
+        end_part<D>(sums.o, is, all, wait, j < PART_TILES, j + 1 == to);
+    }
     barrier();
   }
+  if (blocks_x() > 1)
+    return;
   UNROLL for (int r = 0; r < 2; r++) sums.l[r] = all.l[r];
   give(op, sums, q, pair0, 0, v.n);
 }
 
-// Rows of a block may be of several sequences. p[5]: those that none of the same are beside are another kernel's.
+// Rows of a block may be of several sequences. p[5]: those that none of the same are beside are another kernel's. p[3]: where in scratch memory
+// sums of parts wait that a block adds up, in units of 256 bytes.
 template <int D, bool PLAIN> DEVICE void prompt(const pio_op &op) {
   const pio_tensor &kc = op.in[1], &vc = op.in[2], &tables = op.in[5];
   const int *positions = at<int>(op.in[3]), *seqs = at<int>(op.in[4]);
