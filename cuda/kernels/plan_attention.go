@@ -90,7 +90,8 @@ func (p *Plan) fastAttention(op *cuda.Op, h heads, positions int) {
 		kernel = ""
 	}
 	kernel = fmt.Sprint(kernel, size)
-	decode, prompt := waitsBytes+ringBytes+pairs*size*2, (promptPairs+4*64)*size*2
+	decode := waitsBytes + ringBytes + pairs*size*2
+	threads, prompt := promptBlock(size)
 	if max(decode, prompt) > p.Shared {
 		p.exactAttention(op, "attention", h, partKeys, positions)
 		return
@@ -111,17 +112,28 @@ func (p *Plan) fastAttention(op *cuda.Op, h heads, positions int) {
 	}
 	p.launch("attention_decode_"+kernel, 256, decode, cuts, h.kv*h.shares, sequences, h.per, h.shares, partKeys, ceilDiv(parts, cuts), parts, 1)
 	if shared > 1 {
-		p.launch("attention_prompt_"+kernel, 128, prompt, shared, many.kv*many.shares, groups, many.per, many.shares, partKeys, 0, parts, 1)
+		p.launch("attention_prompt_parts_"+kernel, threads, prompt, shared, many.kv*many.shares, groups, many.per, many.shares, partKeys, 0, parts, 1)
 		p.joinParts(op, "attention_join_fast", h, cuts, partKeys, parts, 0)
 		return
 	}
 	p.joinParts(op, "attention_join_fast", h, cuts, partKeys, parts, 1)
 	waits := ceilDiv(int(p.Scratch), 256)
-	p.launch("attention_prompt_"+kernel, 128, prompt, 1, many.kv*many.shares, groups, many.per, many.shares, partKeys, waits, parts, 1)
+	p.launch("attention_prompt_"+kernel, threads, prompt, 1, many.kv*many.shares, groups, many.per, many.shares, partKeys, waits, parts, 1)
 	if parts > 1 {
 		p.Scratch = int64(waits)*256 + int64(blocks)*128*int64(size)*2
 	}
 }
+
+// promptBlock is the threads and the shared memory of a block with 64 pairs, for heads of so many numbers.
+func promptBlock(size int) (threads, shared int) {
+	threads, shared = 128, (promptPairs+4*64)*size*2
+	if size == 256 {
+		threads, shared = 256, shared+statsBytes
+	}
+	return threads, shared
+}
+
+const statsBytes = 2 * 2 * 64 * 4 // what warps that share pairs tell each other, as flash.cuh says
 
 // rowsApart is how many rows of a prompt go through keys one by one: together they would leave most multiprocessors without work.
 const rowsApart = 8
@@ -150,16 +162,16 @@ const latentMost = 576 // numbers of a latent in fast numerics, as latent.cu say
 
 // planTile launches tile.cu.
 func planTile(p *Plan, op *cuda.Op) {
-	q, kv, rows := op.In[0], op.In[1].Dim(0), op.In[0].Rows()
+	kv, rows := op.In[1].Dim(0), op.In[0].Rows()
 	if op.Out[0].Len() == 0 || op.In[1].Len() == 0 {
 		return
 	}
 	h := headsOf(op, kv, pairs)
 	h.value = op.In[2].Dim(2)
-	if p.Fast && max(h.dim, h.value) <= 256 && (promptPairs+4*64)*valuesUpTo(max(h.dim, h.value))*2 <= p.Shared {
-		h = headsOf(op, kv, promptPairs)
-		size := valuesUpTo(max(q.Dim(2), op.In[2].Dim(2)))
-		p.launch(fmt.Sprintf("attend_tile_%d", size), 128, (promptPairs+4*64)*size*2, 1, kv*h.shares, ceilDiv(rows, h.rows), h.per, h.shares)
+	size := valuesUpTo(max(h.dim, h.value))
+	if threads, shared := promptBlock(size); p.Fast && size <= 256 && shared <= p.Shared {
+		many := headsOf(op, kv, promptPairs)
+		p.launch(fmt.Sprintf("attend_tile_%d", size), threads, shared, 1, kv*many.shares, ceilDiv(rows, many.rows), many.per, many.shares)
 		return
 	}
 	if shared, ok := p.exactShared(h); ok {
