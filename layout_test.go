@@ -211,7 +211,7 @@ func TestImportRuleCatchesEachDirection(t *testing.T) {
 // A stranger who imports package sdk downloads the whole module. Checkpoints stay out of its zip: the folders that hold them have a
 // go.mod of their own, by which the go command leaves them out.
 func TestModuleIsASmallDownload(t *testing.T) {
-	const most = 3 << 20
+	const most = 6 << 20 // of which the kernels for GPUs are a third
 	var files []zip.File
 	for _, dir := range []string{"cuda", "docs", "findings", "host", "internal", "plugins", "sdk"} {
 		valid, err := zip.CheckDir(dir)

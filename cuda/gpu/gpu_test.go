@@ -186,6 +186,33 @@ func TestWhatComesAgainIsAGraph(t *testing.T) {
 	})
 }
 
+// Lists of the same kernels on other tensors are other lists.
+func TestGraphsAreToldApart(t *testing.T) {
+	software(t)
+	d := open(t, Options{})
+	b := newBoard(t, d)
+	const n = 8
+	var x, y [2]cuda.Tensor
+	for i := range x {
+		x[i], y[i] = b.tensor(n), b.tensor(n)
+		b.q.CopyIn(x[i], host(t, slices.Repeat([]float32{float32(1 + i)}, n)))
+	}
+	b.sync()
+	got := make([]float32, n)
+	for range 4 {
+		for i := range x {
+			for range 20 {
+				b.q.Run(add(y[i], x[i], x[i]))
+			}
+			b.q.CopyOut(host(t, got), y[i])
+			b.sync()
+			if want := float32(2 * (1 + i)); got[0] != want || got[n-1] != want {
+				t.Fatalf("%v and %v, not %v", got[0], got[n-1], want)
+			}
+		}
+	}
+}
+
 // A list that was cut by a wait in its middle is none that comes again.
 func TestWhatWasSentInPartsIsNoGraph(t *testing.T) {
 	s, d := software(t), open(t, Options{})

@@ -277,6 +277,7 @@ func (q *Queue) reach() error {
 	if err := q.stream.Run(&l); err != nil {
 		return err
 	}
+	q.dev.waits.Add(1)
 	return q.end.Wait(longest)
 }
 

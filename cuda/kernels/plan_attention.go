@@ -58,6 +58,12 @@ func (p *Plan) cuts(blocks, each, parts, rows int, h heads) int {
 	return ceilDiv(parts, ceilDiv(parts, cuts)) // none of them idle
 }
 
+// RoundedAttention says whether fast numerics round an op of attention: queries, keys, values, and weights before they multiply values, with a
+// softmax for each part of so many positions.
+func RoundedAttention(op *cuda.Op) (part int, rounds bool) {
+	return partKeys, op.Code == cuda.OpAttention && max(op.In[0].Dim(2), op.Out[0].Dim(2)) <= 256
+}
+
 func planAttention(p *Plan, op *cuda.Op) {
 	keys, values, tables := op.In[1], op.In[2], op.In[5]
 	if keys.DType() != values.DType() {

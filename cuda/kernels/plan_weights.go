@@ -42,8 +42,8 @@ type product struct {
 var products = map[string]product{
 	"bf16":        {"bf16", 8, 0, 2048},
 	"f16":         {"f16", 8, 0, 2048},
-	"f8e4m3/f32":  {"f8_f32", 16, 1, 2048},
-	"f8e4m3/bf16": {"f8_bf16", 16, 1, 2048},
+	"f8e4m3/f32":  {"f8", 16, 1, 2048},
+	"f8e4m3/bf16": {"f8", 16, 1, 2048},
 	cuda.Q8:       {"q8", 16, 2, 2048 + 32},
 	cuda.Q4:       {"q4", 16, 2, 1024 + 64},
 }
@@ -82,14 +82,14 @@ func OnTensorCores(w cuda.Matrix) bool {
 	return false
 }
 
-func (p *Plan) parts() int {
+func (p *Properties) parts() int {
 	if p.Fast {
 		return 1
 	}
 	return 3
 }
 
-func (p *Plan) numerics() string {
+func (p *Properties) numerics() string {
 	if p.Fast {
 		return "_fast"
 	}
@@ -105,6 +105,8 @@ func (p *Plan) matmul(op *cuda.Op) {
 	rows := x.Rows()
 	switch {
 	case rows == 0 || w.Rows == 0:
+	case !op.Weights[1].IsZero():
+		p.matmulPair(w, rows)
 	case !OnTensorCores(w):
 		p.launch("matmul_plain", 256, 0, ceilDiv(w.Rows, 8), ceilDiv(rows, 8), 1)
 	case rows <= fewRows || !p.matmulMany(w, rows):
@@ -119,7 +121,7 @@ type few struct {
 }
 
 // cutFew cuts a product of rows with matrices of so many tiles. With experts, which are as many at once, a block has all slices of its tiles.
-func (p *Plan) cutFew(pr product, cols, tiles, rows, matrices, experts int) few {
+func (p *Properties) cutFew(pr product, cols, tiles, rows, matrices, experts int) few {
 	alone := experts > 0
 	n, chunks := slicesOf(cols)
 	f := few{rows: min(rows, fewRows), slices: n}
@@ -201,7 +203,7 @@ func (p *Plan) shapeOf(pr product, rows, outs int) shape {
 	switch {
 	case !p.Fast:
 		return exactShape
-	case pr.name == "bf16" && largeShape.shared(pr) <= p.Shared && largeShape.blocks(rows, outs) >= p.Multiprocessors:
+	case pr.name == "bf16" && largeShape.shared(pr) <= p.Shared && 4*largeShape.blocks(rows, outs) >= 3*p.Multiprocessors:
 		return largeShape
 	}
 	return smallShape

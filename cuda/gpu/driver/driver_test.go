@@ -22,7 +22,7 @@ import (
 // The tests run against the software driver, which each process loads once: what breaks a device, or needs others, has a process of its
 // own.
 
-const devices = "8MiB 2MiB 8MiB"
+const simulatedDevices = "8MiB 2MiB 8MiB"
 
 var software = sync.OnceValues(func() (string, error) {
 	root := filepath.Join("..", "..", "kernels", "sim", "testdata")
@@ -49,7 +49,7 @@ func simulated(t testing.TB) *sim.Driver {
 	}
 	os.Setenv(EnvLibrary, path) // for the process: a driver is loaded once
 	if os.Getenv("PIO_SIM_DEVICES") == "" {
-		os.Setenv("PIO_SIM_DEVICES", devices)
+		os.Setenv("PIO_SIM_DEVICES", simulatedDevices)
 	}
 	d, err := sim.Load(path)
 	if err != nil {
