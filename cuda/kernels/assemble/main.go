@@ -1,0 +1,73 @@
+// Command assemble puts the kernels' PTX through NVIDIA's own assembler for six generations of GPUs (make ptxas). It fails if the
+// assembler refuses any, or if a kernel spills registers; otherwise the table of docs/gpu.md is written again. The tools come from PyPI, into
+// a folder that is removed again; -tools names a folder that has them.
+package main
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/inference-pio/inference-pio/cuda/kernels/internal/ptx"
+)
+
+func main() {
+	folder := flag.String("ptx", filepath.Join("cuda", "kernels", "ptx"), "the PTX")
+	doc := flag.String("doc", filepath.Join("docs", "gpu.md"), "the document whose table is written; \"\" prints it")
+	tools := flag.String("tools", "", "a folder with ptxas and nvdisasm")
+	flag.Parse()
+	if err := assemble(*folder, *doc, *tools); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+}
+
+func assemble(folder, doc, tools string) error {
+	t, err := ptx.Find(tools)
+	if tools == "" {
+		made, err := os.MkdirTemp("", "ptxas")
+		if err != nil {
+			return err
+		}
+		defer os.RemoveAll(made)
+		if t, err = ptx.Install(made); err != nil {
+			return err
+		}
+	} else if err != nil {
+		return err
+	}
+	rows, err := ptx.Table(t, folder)
+	if err != nil {
+		return err
+	}
+	if err := write(folder, doc, ptx.Markdown(rows)); err != nil {
+		return err
+	}
+	if list := ptx.Complaints(rows); len(list) > 0 {
+		return fmt.Errorf("%s\n%d kernels and GPUs spill", strings.Join(list, "\n"), len(list))
+	}
+	fmt.Printf("%d kernels, %d GPUs: no error, no spill\n", len(rows), len(ptx.Arches))
+	return nil
+}
+
+func write(folder, doc, table string) error {
+	if doc == "" {
+		fmt.Print(table)
+		return nil
+	}
+	old, err := os.ReadFile(doc)
+	if err != nil {
+		return err
+	}
+	digest, err := ptx.Digest(folder)
+	if err != nil {
+		return err
+	}
+	fresh, err := ptx.Replace(old, digest, table)
+	if err != nil {
+		return fmt.Errorf("%s: %w", doc, err)
+	}
+	return os.WriteFile(doc, fresh, 0o644)
+}
