@@ -14,10 +14,10 @@ export CGO_LDFLAGS := -O2 -g -L$(CURDIR)/cuda/lib
 export GOFLAGS := $(GOFLAGS) -tags=cuda
 
 .DEFAULT_GOAL := help
-.PHONY: help build run test race sanitize neon emulate lint api generate bench soak fuzz clients mutants kernels ptxas
+.PHONY: help build run test race sanitize neon emulate kernels ptxas gpu-sim lint api generate bench soak fuzz clients mutants
 
 help: ## list the targets
-	@sed -n 's/^\([a-z]*\):.*## /\1|/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "make %-9s %s\n", $$1, $$2}'
+	@sed -n 's/^\([a-z-]*\):.*## /\1|/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "make %-9s %s\n", $$1, $$2}'
 
 build: ## build bin/piohost, bin/plugins/* and bin/pio.lock
 	go build -trimpath -o bin/piohost ./host/cmd/piohost
@@ -43,6 +43,10 @@ sanitize: ## the kernels' tests with checks of every address and of undefined be
 
 neon: ## the kernels for 64-bit ARM, compiled and run under emulation
 	.ci/neon
+
+gpu-sim: ## the models whole on the software driver of GPUs: a line for each and numerics; takes half an hour, MODEL=plugins/NAME takes one
+	@mkdir -p .tools; PIO_GPU_WHOLE=1 go test -count 1 -timeout 120m -v -run '^TestGPU$$' ./$(or $(MODEL),plugins/...) > .tools/gpu-sim.log 2>&1; status=$$?; \
+	  sed -n 's/.*gpu-sim: //p' .tools/gpu-sim.log; grep -- '--- FAIL\|^FAIL' .tools/gpu-sim.log; exit $$status
 
 lint: ## gofmt, go vet, staticcheck
 	@test -z "$$(gofmt -l host sdk cuda plugins *.go | tee /dev/stderr)" || { echo "run gofmt on the files above"; exit 1; }

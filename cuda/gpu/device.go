@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math"
 	"sync"
+	"sync/atomic"
 
 	"github.com/inference-pio/inference-pio/cuda"
 	"github.com/inference-pio/inference-pio/cuda/gpu/driver"
@@ -26,7 +27,10 @@ type Device struct {
 	aside   aside
 	queues  roll
 	peers   peers
+	tables  tables
 	rates   func() cuda.Rates
+
+	waits atomic.Uint64
 }
 
 // Open makes a device of a GPU. The error is a sentence that says what is missing: the driver, the GPU, something that it does not have.
@@ -71,8 +75,16 @@ func (d *Device) Layout(m cuda.Matrix) *cuda.Layout { return m.Layout }
 // Rates implements cuda.Device. They are measured at the first call.
 func (d *Device) Rates() cuda.Rates { return d.rates() }
 
+// Waits is how often the host has waited for the device's queues, whatever for.
+func (d *Device) Waits() uint64 { return d.waits.Load() }
+
 // Close gives the context back. No queue is open any more.
-func (d *Device) Close() error { return errors.Join(d.aside.stream.Close(), d.context.Close()) }
+func (d *Device) Close() error {
+	for mem := range d.tables.rest() {
+		d.Free(mem)
+	}
+	return errors.Join(d.aside.stream.Close(), d.context.Close())
+}
 
 // functions are the kernels of one context, each loaded when it is first launched.
 type functions struct {

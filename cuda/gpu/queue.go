@@ -65,7 +65,7 @@ func (d *Device) NewQueue() cuda.Queue {
 }
 
 // longest is how long one step's kernels may take before the device is given up: less than hosts wait for a process that does not move.
-const longest = time.Minute
+var longest = time.Minute // shorter in tests
 
 // Run implements cuda.Queue.
 func (q *Queue) Run(op *cuda.Op) {
@@ -277,6 +277,7 @@ func (q *Queue) reach() error {
 	if err := q.stream.Run(&l); err != nil {
 		return err
 	}
+	q.dev.waits.Add(1)
 	return q.end.Wait(longest)
 }
 

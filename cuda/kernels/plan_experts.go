@@ -6,11 +6,24 @@ import "github.com/inference-pio/inference-pio/cuda"
 // they may have to be.
 
 var experts = map[cuda.OpCode]func(*Plan, *cuda.Op){
+	cuda.OpRoute:     (*Plan).route,
 	cuda.OpExperts:   (*Plan).experts,
 	cuda.OpExpertSum: func(p *Plan, op *cuda.Op) { p.expertSum(op, -2) },
 }
 
-// fewPairs are as many as kernels for few pairs have room for: FEW_PAIRS in experts.cu.
+// route has as many rows a block as there is shared memory for that every device has, one at least.
+func (p *Plan) route(op *cuda.Op) {
+	logits := op.In[0]
+	row := 4 * (2*logits.Dim(1) + int(op.Ints[2]))
+	if row > p.Shared {
+		p.refuse("%d experts to choose from need %d bytes of shared memory, the device has %d", logits.Dim(1), row, p.Shared)
+		return
+	}
+	rows := max(1, min(4, 48<<10/row))
+	p.launch("route", 32*rows, rows*row, ceilDiv(logits.Rows(), rows), 1, 1)
+}
+
+// fewPairs are as many as kernels for few pairs have room for, a number each: FEW_PAIRS in experts.cu.
 const fewPairs = 256
 
 // tileRows is TILE_ROWS of experts.cu.

@@ -8,6 +8,27 @@ import "github.com/inference-pio/inference-pio/cuda"
 var weights = map[cuda.OpCode]func(*Plan, *cuda.Op){
 	cuda.OpEmbed:  func(p *Plan, op *cuda.Op) { p.launch("embed", 256, 0, ceilDiv(op.Out[0].Len(), 256), 1, 1) },
 	cuda.OpMatMul: (*Plan).matmul,
+	cuda.OpLatentQuery: func(p *Plan, op *cuda.Op) {
+		rank, own := op.Weights[0].Cols, int(op.Ints[0])
+		p.latent(op, "latent_query", 4*(latentRows*own+latentWarps*latentRows*latentColumns), max(1, ceilDiv(rank, latentColumns)))
+	},
+	cuda.OpLatentValue: func(p *Plan, op *cuda.Op) { p.latent(op, "latent_value", 0, ceilDiv(op.Out[0].Dim(2), latentWarps)) },
+}
+
+// What a block of latent_weights.cu has.
+const latentRows, latentWarps, latentColumns = 8, 8, 64
+
+// latent launches a kernel with blocks for each head and some rows.
+func (p *Plan) latent(op *cuda.Op, kernel string, shared, across int) {
+	x := op.In[0]
+	switch {
+	case x.DType() != cuda.F32:
+		p.refuse("%v by weights: rows of f32 are multiplied", x)
+	case shared > p.Shared:
+		p.refuse("%d elements of a query need %d bytes of shared memory, the device has %d", op.Ints[0], shared, p.Shared)
+	default:
+		p.launch(kernel, 32*latentWarps, shared, across, x.Dim(1), ceilDiv(x.Rows(), latentRows))
+	}
 }
 
 // product is what weights.cuh says of a layout.
@@ -21,8 +42,8 @@ type product struct {
 var products = map[string]product{
 	"bf16":        {"bf16", 8, 0, 2048},
 	"f16":         {"f16", 8, 0, 2048},
-	"f8e4m3/f32":  {"f8_f32", 16, 1, 2048},
-	"f8e4m3/bf16": {"f8_bf16", 16, 1, 2048},
+	"f8e4m3/f32":  {"f8", 16, 1, 2048},
+	"f8e4m3/bf16": {"f8", 16, 1, 2048},
 	cuda.Q8:       {"q8", 16, 2, 2048 + 32},
 	cuda.Q4:       {"q4", 16, 2, 1024 + 64},
 }
@@ -103,7 +124,9 @@ func (p *Plan) cutFew(pr product, cols, tiles, rows, matrices, experts int) few 
 	n, chunks := slicesOf(cols)
 	f := few{rows: min(rows, fewRows), slices: n}
 	row := chunks * chunkBytes * p.parts() // of a slice
-	need := func() int { return f.slices*f.rows*row + f.tiles*matrices*f.slices*f.rows*pr.outs*4 }
+	need := func() int {
+		return f.slices*f.rows*row + f.tiles*matrices*f.slices*f.rows*pr.outs*4 + min(1, experts)*4*fewPairs
+	}
 	f.tiles = 1
 	for f.rows > 1 && (alone && need() > p.Shared || !alone && f.rows*row+f.rows*pr.outs*4 > p.Shared) {
 		f.rows = ceilDiv(f.rows, 2)
@@ -178,7 +201,7 @@ func (p *Plan) shapeOf(pr product, rows, outs int) shape {
 	switch {
 	case !p.Fast:
 		return exactShape
-	case pr.name == "bf16" && largeShape.shared(pr) <= p.Shared && largeShape.blocks(rows, outs) >= p.Multiprocessors:
+	case pr.name == "bf16" && largeShape.shared(pr) <= p.Shared && 4*largeShape.blocks(rows, outs) >= 3*p.Multiprocessors:
 		return largeShape
 	}
 	return smallShape

@@ -3,6 +3,12 @@
 
 #include "prelude.cuh"
 
+#ifdef PIO_SIM
+#define NO_UNROLL
+#else
+#define NO_UNROLL _Pragma("nounroll")
+#endif
+
 struct __attribute__((aligned(16))) four { float x[4]; };
 struct __attribute__((aligned(8))) halves4 { unsigned lower, upper; };
 

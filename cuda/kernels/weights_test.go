@@ -73,6 +73,20 @@ func codes(rng *rand.Rand, name string, rows, cols int) cuda.Matrix {
 	return HostMatrix(l, rows, cols, all...)
 }
 
+// eachNumerics runs a test in exact and in fast numerics, each on a machine that uses its freedom in another way, and which does what turns
+// with the name of a layout.
+func eachNumerics(t *testing.T, layout string, f func(t *testing.T, m *kerneltest.Machine)) {
+	for i, fast := range []bool{false, true} {
+		t.Run(map[bool]string{false: "exact", true: "fast"}[fast], func(t *testing.T) {
+			m := kerneltest.New(t, fast, 132)
+			if (i+len(layout))%2 == 0 {
+				m.Multiprocessors, m.Shift, m.Eager, m.Order = 1, 4, true, 9
+			}
+			f(t, m)
+		})
+	}
+}
+
 // rounded is rows as a machine multiplies them.
 func rounded(m *kerneltest.Machine, w cuda.Matrix, x []float32) []float32 {
 	if m.Fast && kernels.OnTensorCores(w) {
@@ -94,24 +108,22 @@ func productBound(x []float32, w cuda.Matrix) func(int) float64 {
 }
 
 // productSizes are rows, columns and outs around the borders of tiles, chunks and slices.
-var productSizes = [][3]int{{1, 1, 1}, {3, 7, 5}, {2, 8, 9}, {5, 16, 17}, {16, 40, 33}, {17, 128, 64}, {1, 136, 300}, {20, 264, 70}, {66, 520, 65}, {1, 2064, 8}, {130, 96, 40}}
+var productSizes = [][3]int{{1, 1, 1}, {3, 7, 5}, {2, 8, 9}, {5, 16, 17}, {16, 40, 33}, {17, 128, 64}, {1, 136, 300}, {20, 264, 70}, {66, 520, 9}, {1, 2064, 8}, {130, 40, 70}}
 
 func TestMatMulMatchesTheSpecification(t *testing.T) {
 	for name, make := range layoutsTested {
 		t.Run(name, func(t *testing.T) {
-			for _, fast := range []bool{false, true} {
-				everyMachine(t, fast, func(t *testing.T, m *kerneltest.Machine) {
-					rng := newRand(11)
-					for _, s := range productSizes {
-						x, w := Random(rng, s[0]*s[1]), make(rng, s[2], s[1])
-						y, want := filled(s[0]*s[2]), filled(s[0]*s[2])
-						m.Run(t, cuda.NewOp(cuda.OpMatMul).Gives(F32(y, s[2])).Takes(F32(x, s[1])).By(w))
-						x = rounded(m, w, x)
-						spec.MatMul(want, x, w)
-						Within(t, fmt.Sprint(s), y, want, productBound(x, w))
-					}
-				})
-			}
+			eachNumerics(t, name, func(t *testing.T, m *kerneltest.Machine) {
+				rng := newRand(11)
+				for _, s := range productSizes {
+					x, w := Random(rng, s[0]*s[1]), make(rng, s[2], s[1])
+					y, want := filled(s[0]*s[2]), filled(s[0]*s[2])
+					m.Run(t, cuda.NewOp(cuda.OpMatMul).Gives(F32(y, s[2])).Takes(F32(x, s[1])).By(w))
+					x = rounded(m, w, x)
+					spec.MatMul(want, x, w)
+					Within(t, fmt.Sprint(s), y, want, productBound(x, w))
+				}
+			})
 		})
 	}
 }
@@ -121,23 +133,93 @@ func TestMatMulMatchesTheSpecification(t *testing.T) {
 func TestMatMulOfARowIsThatOfTheRowAlone(t *testing.T) {
 	for name, make := range layoutsTested {
 		t.Run(name, func(t *testing.T) {
-			for _, fast := range []bool{false, true} {
-				everyMachine(t, fast, func(t *testing.T, m *kerneltest.Machine) {
-					rng := newRand(12)
-					const rows, cols, outs = 37, 1300 / 16 * 16, 150
+			eachNumerics(t, name, func(t *testing.T, m *kerneltest.Machine) {
+				rng := newRand(12)
+				const rows, cols, outs = 33, 1040, 70
+				x, w := Random(rng, rows*cols), make(rng, outs, cols)
+				all := filled(rows * outs)
+				m.Run(t, cuda.NewOp(cuda.OpMatMul).Gives(F32(all, outs)).Takes(F32(x, cols)).By(w))
+				small, other := *m, *m
+				other.Multiprocessors = 133 - m.Multiprocessors
+				small.Shared, small.Multiprocessors = 48<<10, other.Multiprocessors
+				for _, m := range []*kerneltest.Machine{m, &small, &other} {
+					for _, part := range [][2]int{{0, 1}, {1, 5}, {5, 13}, {13, 29}, {3, 27}} {
+						y := filled((part[1] - part[0]) * outs)
+						m.Run(t, cuda.NewOp(cuda.OpMatMul).Gives(F32(y, outs)).Takes(F32(x[part[0]*cols:part[1]*cols], cols)).By(w))
+						SameBits(t, fmt.Sprint("rows ", part), y, all[part[0]*outs:part[1]*outs])
+					}
+				}
+			})
+		})
+	}
+}
+
+func TestEmbedMatchesTheSpecification(t *testing.T) {
+	for name, make := range layoutsTested {
+		t.Run(name, func(t *testing.T) {
+			eachMachine(t, func(t *testing.T, m *kerneltest.Machine) {
+				rng := newRand(13)
+				for _, s := range [][3]int{{1, 1, 1}, {5, 7, 19}, {3, 300, 33}} {
+					w, tokens := make(rng, s[2], s[1]), UpTo(rng, s[0], s[2])
+					y, want := filled(s[0]*s[1]), filled(s[0]*s[1])
+					m.Run(t, cuda.NewOp(cuda.OpEmbed).Gives(F32(y, s[1])).Takes(I32(tokens)).By(w))
+					spec.Embed(want, tokens, w)
+					SameBits(t, fmt.Sprint(s), y, want)
+				}
+			})
+		})
+	}
+}
+
+// What is no number or infinite, in a weight or in a row, makes no number of what it is multiplied into, and of nothing else.
+func TestMatMulOfWhatIsNoNumber(t *testing.T) {
+	nan, inf := float32(math.NaN()), float32(math.Inf(1))
+	for name, make := range layoutsTested {
+		t.Run(name, func(t *testing.T) {
+			eachNumerics(t, name, func(t *testing.T, m *kerneltest.Machine) {
+				rng := newRand(14)
+				const cols, outs = 144, 24
+				for _, rows := range []int{2, 20} {
 					x, w := Random(rng, rows*cols), make(rng, outs, cols)
-					all := filled(rows * outs)
-					m.Run(t, cuda.NewOp(cuda.OpMatMul).Gives(F32(all, outs)).Takes(F32(x, cols)).By(w))
-					small := *m
-					small.Shared, small.Multiprocessors = 48<<10, 133-m.Multiprocessors
-					for _, m := range []*kerneltest.Machine{m, &small} {
-						for _, part := range [][2]int{{0, 1}, {1, 2}, {2, 5}, {5, 13}, {13, 29}, {30, 37}, {3, 27}} {
-							y := filled((part[1] - part[0]) * outs)
-							m.Run(t, cuda.NewOp(cuda.OpMatMul).Gives(F32(y, outs)).Takes(F32(x[part[0]*cols:part[1]*cols], cols)).By(w))
-							SameBits(t, fmt.Sprint("rows ", part), y, all[part[0]*outs:part[1]*outs])
+					x[3], x[cols+5] = nan, inf
+					y, want := filled(rows*outs), filled(rows*outs)
+					m.Run(t, cuda.NewOp(cuda.OpMatMul).Gives(F32(y, outs)).Takes(F32(x, cols)).By(w))
+					spec.MatMul(want, x, w)
+					for i, v := range y {
+						switch {
+						case i < outs && v == v:
+							t.Fatalf("%d rows: element %d is %g, by no number", rows, i, v)
+						case i >= outs && i < 2*outs && v-v == 0:
+							t.Fatalf("%d rows: element %d is %g, by what is infinite", rows, i, v)
+						case i >= 2*outs && v-v != 0:
+							t.Fatalf("%d rows: element %d is %g, with neither", rows, i, v)
 						}
 					}
-				})
+				}
+			})
+		})
+	}
+}
+
+// An 8-bit float that is no number makes none of all rows of its out.
+func TestMatMulByAnEightThatIsNoNumber(t *testing.T) {
+	for _, fast := range []bool{false, true} {
+		everyMachine(t, fast, func(t *testing.T, m *kerneltest.Machine) {
+			rng := newRand(15)
+			const cols, outs = 144, 24
+			for _, rows := range []int{2, 20} {
+				for _, none := range []byte{0x7f, 0xff} {
+					x, w := Random(rng, rows*cols), eights(rng, 128, 128, cuda.F32, outs, cols)
+					at := rng.IntN(cols)
+					w.Plane(0).Raw()[5*cols+at] = none
+					y := filled(rows * outs)
+					m.Run(t, cuda.NewOp(cuda.OpMatMul).Gives(F32(y, outs)).Takes(F32(x, cols)).By(w))
+					for i, v := range y {
+						if (v != v) != (i%outs == 5) {
+							t.Fatalf("%d rows, column %d: element %d is %g", rows, at, i, v)
+						}
+					}
+				}
 			}
 		})
 	}

@@ -19,7 +19,8 @@ import (
 // Machine runs ops.
 type Machine struct {
 	kernels.Properties
-	// Shift moves activations by so many bytes, a multiple of 4, from where memory would be aligned.
+	// Shift moves activations by so many bytes, a multiple of 4, from where memory would be aligned: what has four dimensions is a state, and
+	// begins where its memory does.
 	Shift int
 	// Eager makes asynchronous copies at once, not as late as they may be. Order is 0 or the seed of an order of warps.
 	Eager bool
@@ -92,7 +93,7 @@ func (r *room) put(t cuda.Tensor, gives bool) uint64 {
 		}
 	}
 	shift := 0
-	if t.DType() == cuda.F32 || t.DType() == cuda.BF16 {
+	if (t.DType() == cuda.F32 || t.DType() == cuda.BF16) && t.NDim() < 4 {
 		shift = r.shift
 	}
 	n := int(t.Bytes())
