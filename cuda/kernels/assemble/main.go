@@ -1,9 +1,10 @@
 // Command assemble puts the kernels' PTX through NVIDIA's own assembler for six generations of GPUs (make ptxas). It fails if the
-// assembler refuses any, or if a kernel spills registers; otherwise the table of docs/gpu.md is written again. The tools come from PyPI, into
-// a folder that is removed again; -tools names a folder that has them.
+// assembler refuses any, if a kernel spills registers, or if our cuda.h differs from NVIDIA's; the table of docs/gpu.md is written again. The
+// tools and the header come from PyPI, into a folder that is removed again; -tools names a folder that has them.
 package main
 
 import (
+	"errors"
 	"flag"
 	"fmt"
 	"os"
@@ -16,7 +17,7 @@ import (
 func main() {
 	folder := flag.String("ptx", filepath.Join("cuda", "kernels", "ptx"), "the PTX")
 	doc := flag.String("doc", filepath.Join("docs", "gpu.md"), "the document whose table is written; \"\" prints it")
-	tools := flag.String("tools", "", "a folder with ptxas and nvdisasm")
+	tools := flag.String("tools", "", "a folder with ptxas and nvdisasm, beside ../include")
 	flag.Parse()
 	if err := assemble(*folder, *doc, *tools); err != nil {
 		fmt.Fprintln(os.Stderr, err)
@@ -37,6 +38,9 @@ func assemble(folder, doc, tools string) error {
 		}
 	} else if err != nil {
 		return err
+	}
+	if differ, err := ptx.CompareHeaders(filepath.Join("cuda", "include"), t.Include); err != nil || len(differ) > 0 {
+		return errors.Join(err, fmt.Errorf("cuda/include/cuda.h is not NVIDIA's: %s", strings.Join(differ, "; ")))
 	}
 	rows, err := ptx.Table(t, folder)
 	if err != nil {

@@ -52,8 +52,8 @@ func (a Arch) Warps(u Use, threads int) (warps, room int) {
 	return blocks * per, a.Shared/blocks - kept - u.Shared
 }
 
-// Tools are NVIDIA's programs.
-type Tools struct{ Assembler, Disassembler string }
+// Tools are NVIDIA's programs, and the folder of its header.
+type Tools struct{ Assembler, Disassembler, Include string }
 
 // Install puts the tools into a folder with Python's pip. Nothing of them stays elsewhere.
 func Install(folder string) (Tools, error) {
@@ -74,8 +74,8 @@ func Install(folder string) (Tools, error) {
 
 // Find is the tools of a folder.
 func Find(folder string) (Tools, error) {
-	t := Tools{filepath.Join(folder, "ptxas"), filepath.Join(folder, "nvdisasm")}
-	for _, path := range []string{t.Assembler, t.Disassembler} {
+	t := Tools{filepath.Join(folder, "ptxas"), filepath.Join(folder, "nvdisasm"), filepath.Join(folder, "..", "include")}
+	for _, path := range []string{t.Assembler, t.Disassembler, filepath.Join(t.Include, "cuda.h")} {
 		if _, err := os.Stat(path); err != nil {
 			return Tools{}, err
 		}
