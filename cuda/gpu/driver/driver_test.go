@@ -741,7 +741,7 @@ func TestFailuresAreTyped(t *testing.T) {
 		{"a device that is gone", "fail kernel after=1 error=999", "unknown error: kernel planted_barrier was told to fail", true, false, false},
 		{"a kernel's fault", "fail kernel name=planted_barrier after=1 error=719", "unspecified launch failure", true, false, false},
 		{"a copy's fault", "fail copy after=1 error=719", "a copy was told to fail", true, false, false},
-		{"a hung kernel", "fail kernel after=1 hang=1", "has not ended within 50ms", true, false, true},
+		{"a hung kernel", "fail kernel after=1 hang=1", "has not ended within 300ms", true, false, true},
 		{"a launch that is refused", "fail launch after=1 error=701", "too many resources requested for launch", false, false, false},
 		{"no memory", "fail alloc", "out of memory", false, true, false},
 	} {
@@ -755,12 +755,16 @@ func TestFailuresAreTyped(t *testing.T) {
 				c := open(t, 0)
 				s, e, f := stream(t, c), event(t, c), function(t, c, "planted_barrier")
 				d.Control(x.control)
-				err := steps(c, s, e, f)
+				limit := time.Minute
+				if x.timeout {
+					limit = 300 * time.Millisecond
+				}
+				err := steps(c, s, e, f, limit)
 				if err == nil || !strings.Contains(err.Error(), x.says) || Lost(err) != x.lost || OutOfMemory(err) != x.memory {
 					t.Errorf("%v (lost %v, out of memory %v)", err, Lost(err), OutOfMemory(err))
 				}
 				if !x.lost {
-					if err := steps(c, s, e, f); err != nil {
+					if err := steps(c, s, e, f, limit); err != nil {
 						t.Errorf("after it: %v", err)
 					}
 				}
@@ -769,8 +773,8 @@ func TestFailuresAreTyped(t *testing.T) {
 	}
 }
 
-// steps does a few things on a device as an engine does: copies, kernels, a wait that ends.
-func steps(c *Context, s *Stream, e *Event, f *Function) error {
+// steps does a few things on a device as an engine does: copies, kernels, a wait that gives up.
+func steps(c *Context, s *Stream, e *Event, f *Function, limit time.Duration) error {
 	x, err := c.Alloc(1024)
 	if err != nil {
 		return err
@@ -784,7 +788,7 @@ func steps(c *Context, s *Stream, e *Event, f *Function) error {
 		if err := s.Run(&l); err != nil {
 			return err
 		}
-		if err := e.Wait(50 * time.Millisecond); err != nil {
+		if err := e.Wait(limit); err != nil {
 			return err
 		}
 	}
@@ -846,7 +850,7 @@ func TestAnyGoroutineMayCall(t *testing.T) {
 		s, e, f := stream(t, c), event(t, c), function(t, c, "planted_barrier")
 		all.Go(func() {
 			for range 20 {
-				if err := steps(c, s, e, f); err != nil {
+				if err := steps(c, s, e, f, time.Minute); err != nil {
 					t.Error(err)
 				}
 				runtime.Gosched()
