@@ -7,6 +7,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -36,6 +37,7 @@ type Use struct {
 	Registers int // of a thread
 	Stack     int // bytes of local memory: arrays that are indexed, and spills
 	Spills    int // bytes of registers that are stored and loaded again, in the code
+	Again     int // loads and stores of local memory that stand in a loop
 	Shared    int // bytes, beside what a launch gives
 }
 
@@ -83,24 +85,32 @@ func Find(folder string) (Tools, error) {
 	return t, nil
 }
 
-// Assemble gives what each kernel of a PTX file needs on an arch, and the machine code's text if it is asked for.
-func (t Tools) Assemble(path, arch string, code bool) (map[string]Use, string, error) {
+// Assemble gives what each kernel of a PTX file needs on an arch, and if asked for its inner loop.
+func (t Tools) Assemble(path, arch string, code bool) (map[string]Use, map[string]Loop, error) {
 	out, err := os.CreateTemp("", "*.cubin")
 	if err != nil {
-		return nil, "", err
+		return nil, nil, err
 	}
 	out.Close()
 	defer os.Remove(out.Name())
 	said, err := exec.Command(t.Assembler, "-arch="+arch, "-v", path, "-o", out.Name()).CombinedOutput()
 	if err != nil {
-		return nil, "", fmt.Errorf("%s for %s: %w\n%s", path, arch, err, bytes.TrimSpace(said))
+		return nil, nil, fmt.Errorf("%s for %s: %w\n%s", path, arch, err, bytes.TrimSpace(said))
 	}
 	uses, err := uses(string(said))
+	for _, u := range uses {
+		code = code || u.Stack > 0 // is it in a loop?
+	}
 	if err != nil || !code {
-		return uses, "", err
+		return uses, nil, err
 	}
 	text, err := exec.Command(t.Disassembler, "-c", out.Name()).Output()
-	return uses, string(text), err
+	loops, local := Loops(string(text))
+	for name, u := range uses {
+		u.Again = local[name]
+		uses[name] = u
+	}
+	return uses, loops, err
 }
 
 var (
@@ -174,15 +184,15 @@ var (
 
 type step struct{ op, rest string }
 
-// Loops finds each kernel's inner loop in the machine code's text.
-func Loops(code string) map[string]Loop {
-	all := map[string]Loop{}
+// Loops finds each kernel's inner loop in the machine code's text, and how many of its loads and stores of local memory stand in a loop.
+func Loops(code string) (all map[string]Loop, local map[string]int) {
+	all, local = map[string]Loop{}, map[string]int{}
 	var steps []step
 	labels := map[string]int{}
 	name := ""
 	finish := func() {
 		if name != "" {
-			all[name] = inner(steps, labels)
+			all[name], local[name] = inner(steps, labels)
 		}
 		steps, labels = nil, map[string]int{}
 	}
@@ -197,10 +207,10 @@ func Loops(code string) map[string]Loop {
 		}
 	}
 	finish()
-	return all
+	return all, local
 }
 
-func inner(steps []step, labels map[string]int) (best Loop) {
+func inner(steps []step, labels map[string]int) (best Loop, local int) {
 	type span struct{ from, to int }
 	var loops []span
 	for i, s := range steps {
@@ -221,7 +231,13 @@ func inner(steps []step, labels map[string]int) (best Loop) {
 			best = c
 		}
 	}
-	return best
+	for i, s := range steps {
+		op, _, _ := strings.Cut(s.op, ".")
+		if (op == "LDL" || op == "STL") && slices.ContainsFunc(loops, func(l span) bool { return l.from <= i && i <= l.to }) {
+			local++
+		}
+	}
+	return best, local
 }
 
 func (l Loop) weight() int { return l.Matrix<<40 + l.Bytes<<20 + l.Fused<<10 + l.Instructions }

@@ -25,15 +25,20 @@ ptxas info    : Compile time = 4.439 ms
 
 func TestUsesAreRead(t *testing.T) {
 	all, err := uses(said)
-	if err != nil || len(all) != 2 || all["spills"] != (Use{128, 24, 56, 1024}) || all["add"] != (Use{19, 0, 0, 0}) {
+	if err != nil || len(all) != 2 || all["spills"] != (Use{128, 24, 56, 0, 1024}) || all["add"] != (Use{Registers: 19}) {
 		t.Errorf("%+v, %v", all, err)
 	}
 	if _, err := uses(strings.Replace(said, "Used 19", "Uses 19", 1)); err == nil {
 		t.Error("a kernel without registers is believed")
 	}
 	rows := []Row{{File: "f", Kernel: "spills", Uses: []Use{all["add"], all["spills"]}}, {File: "f", Kernel: "add", Uses: []Use{all["add"]}}}
-	if list := Complaints(rows); len(list) != 1 || list[0] != "f.cu: spills on sm_86: 24 bytes of local memory, 56 bytes of spills in the code" {
-		t.Errorf("%q", list)
+	const line = "f.cu: spills on sm_86: 24 bytes of local memory, 56 bytes of spills in the code"
+	if told, bad := Spills(rows); len(told) != 1 || told[0] != line || bad != 0 {
+		t.Errorf("%q, %d", told, bad)
+	}
+	rows[0].Uses[1].Again = 3
+	if told, bad := Spills(rows); len(told) != 1 || told[0] != line+", 3 loads and stores of it IN A LOOP" || bad != 1 {
+		t.Errorf("%q, %d", told, bad)
 	}
 }
 
@@ -68,6 +73,7 @@ f:
 .text.f:
         /*0000*/                   LDC R1, c[0x0][0x28] ;
 .L_x_0:
+        /*0008*/                   STL [R1], R4 ;
         /*0010*/                   LDG.E.64 R2, desc[UR4][R2.64] ;
 .L_x_1:
         /*0020*/                   LDG.E.128.CONSTANT R4, desc[UR4][R2.64] ;
@@ -82,6 +88,7 @@ f:
 .L_x_2:
         /*00b0*/                   FFMA R4, R5, R6, R7 ;
         /*00c0*/               @P2 BRA ` + "`(.L_x_2)" + ` ;
+        /*00c8*/                   LDL.64 R4, [R1] ;
         /*00d0*/                   EXIT ;
 .L_x_3:
         /*00e0*/                   BRA ` + "`(.L_x_3)" + `;
@@ -92,7 +99,10 @@ f:
 `
 
 func TestInnerLoopIsFound(t *testing.T) {
-	loops := Loops(code)
+	loops, local := Loops(code)
+	if local["f"] != 1 || local["straight"] != 0 { // the store is in the outer loop, the load behind it
+		t.Errorf("local memory in loops: %v", local)
+	}
 	if got, want := loops["f"], (Loop{Instructions: 8, Matrix: 1, Fused: 1, Special: 1, Bytes: 33, Shared: 1}); got != want {
 		t.Errorf("%+v, want %+v", got, want)
 	}

@@ -70,11 +70,10 @@ func assemble(t Tools, files []string, rows map[string]*Row) error {
 				name += "a"
 			}
 			group.Go(func() error {
-				uses, code, err := t.Assemble(path, name, arch.Name == Hopper)
+				uses, loops, err := t.Assemble(path, name, arch.Name == Hopper)
 				if err != nil {
 					return err
 				}
-				loops := Loops(code)
 				mu.Lock()
 				defer mu.Unlock()
 				for kernel, u := range uses {
@@ -94,17 +93,23 @@ func assemble(t Tools, files []string, rows map[string]*Row) error {
 	return group.Wait()
 }
 
-// Complaints are what no kernel may have: registers that are spilled, and arrays in local memory.
-func Complaints(rows []Row) []string {
-	var list []string
+// Spills tells of kernels with local memory (registers that are spilled, arrays that are indexed), and how many of them touch it in a loop,
+// which no kernel may.
+func Spills(rows []Row) (told []string, bad int) {
 	for _, r := range rows {
 		for i, u := range r.Uses {
-			if u.Spills > 0 || u.Stack > 0 {
-				list = append(list, fmt.Sprintf("%s.cu: %s on %s: %d bytes of local memory, %d bytes of spills in the code", r.File, r.Kernel, Arches[i].Name, u.Stack, u.Spills))
+			if u.Stack == 0 && u.Spills == 0 {
+				continue
 			}
+			line := fmt.Sprintf("%s.cu: %s on %s: %d bytes of local memory, %d bytes of spills in the code", r.File, r.Kernel, Arches[i].Name, u.Stack, u.Spills)
+			if u.Again > 0 {
+				bad++
+				line += fmt.Sprintf(", %d loads and stores of it IN A LOOP", u.Again)
+			}
+			told = append(told, line)
 		}
 	}
-	return list
+	return told, bad
 }
 
 // Markdown is the table.
