@@ -63,8 +63,8 @@ api: ## what of the sdk's Go API is broken since the last tag, or BASE=REVISION
 kernels: ## the committed PTX of GPU kernels whose sources have changed; needs clang-19
 	go run ./cuda/kernels/compile
 
-ptxas: ## NVIDIA's own assembler, from PyPI, on that PTX for six GPUs: errors, spills, the table of docs/gpu.md
-	go run ./cuda/kernels/assemble
+ptxas: ## NVIDIA's own assembler, from PyPI (or in TOOLS=folder), on that PTX for six GPUs: errors, spills, the table of docs/gpu.md
+	go run ./cuda/kernels/assemble $(if $(TOOLS),-tools $(TOOLS))
 
 generate: ## write the generated code of the contract and the kernels' list of ops again
 	go generate ./sdk/proto/v1 ./cuda/cpu
