@@ -115,7 +115,7 @@ func (q *Queue) run(op *cuda.Op) error {
 	return nil
 }
 
-// Work implements cuda.Worker. A product with few rows may need more than one with all of them, since it is cut into more parts. An op that
+// Work implements cuda.Worker, and has the kernels for the op loaded. A product with few rows may need more than one with all of them, since it is cut into more parts. An op that
 // no kernel takes needs nothing: it is refused when it runs.
 func (d *Device) Work(op *cuda.Op) (most int64) {
 	p := kernels.Plan{Properties: d.plan}
@@ -123,6 +123,7 @@ func (d *Device) Work(op *cuda.Op) (most int64) {
 	for rows := op.In[0].Rows(); ; rows /= 2 {
 		if p.Op(&fewer) == nil {
 			most = max(most, p.Scratch)
+			d.kernels.ahead(&p)
 		}
 		if op.Code != cuda.OpMatMul || rows < 2 {
 			return most

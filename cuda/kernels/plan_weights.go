@@ -106,7 +106,7 @@ func (p *Plan) matmul(op *cuda.Op) {
 	rows := x.Rows()
 	switch {
 	case rows == 0 || w.Rows == 0:
-	case !op.Weights[1].IsZero():
+	case isPair(op):
 		p.matmulPair(w, rows)
 	case !OnTensorCores(w):
 		p.launch("matmul_plain", 256, 0, ceilDiv(w.Rows, 8), ceilDiv(rows, 8), 1)
