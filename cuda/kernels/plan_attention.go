@@ -51,7 +51,7 @@ func waiting(value int) int { return 4 * (ceilDiv(value, 4)*4 + 4) }
 // cuts is how many blocks share the parts of a row, if there are so many blocks for each of its parts and each multiprocessor is to have some:
 // enough that all work.
 func (p *Plan) cuts(blocks, each, parts, rows int, h heads) int {
-	cuts := min(parts, ceilDiv(each*max(p.Multiprocessors, 1), max(blocks, 1)))
+	cuts := max(1, min(parts, each*max(p.Multiprocessors, 1)/max(blocks, 1)))
 	if cuts > 1 && rows*h.all*parts*waiting(h.value) > mostWaiting {
 		return 1
 	}
