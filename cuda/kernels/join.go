@@ -16,14 +16,14 @@ func (p *Properties) Join(joined, a, b *cuda.Op) bool {
 	switch {
 	case a.Code != cuda.OpMatMul || a.In[0].DType() != cuda.F32:
 		return false
-	case b.Code == cuda.OpMatMul && a.Weights[1].IsZero() && b.Weights[1].IsZero():
+	case b.Code == cuda.OpMatMul && !isPair(a) && !isPair(b):
 		x, v, w := a.In[0], a.Weights[0], b.Weights[0]
 		if same(x, b.In[0]) && OnTensorCores(v) && OnTensorCores(w) && v.Rows == w.Rows && v.Cols == w.Cols && products[v.Layout.Name] == products[w.Layout.Name] &&
 			p.pairs(v, x.Rows()) && apart(b.Out[0], x, a.Out[0]) {
 			*joined = *cuda.NewOp(cuda.OpMatMul).Gives(a.Out[0], b.Out[0]).Takes(x).By(v, w)
 			return true
 		}
-	case b.Code == cuda.OpSwiGLU && !a.Weights[1].IsZero() && a.Out[2].IsZero():
+	case b.Code == cuda.OpSwiGLU && isPair(a) && !isGated(a):
 		if same(b.In[0], a.Out[0]) && same(b.In[1], a.Out[1]) && b.Out[0].DType() == cuda.F32 && apart(b.Out[0], a.In[0], a.Out[0], a.Out[1]) {
 			*joined = *cuda.NewOp(cuda.OpMatMul).Gives(a.Out[0], a.Out[1], b.Out[0]).Takes(a.In[0]).By(a.Weights[0], a.Weights[1])
 			return true
@@ -34,7 +34,19 @@ func (p *Properties) Join(joined, a, b *cuda.Op) bool {
 
 // Joins says whether Join may take an op as its first, so that it is worth looking at the next one.
 func (p *Properties) Joins(a *cuda.Op) bool {
-	return a.Code == cuda.OpMatMul && a.In[0].Rows() <= fewRows && a.Out[2].IsZero() && OnTensorCores(a.Weights[0])
+	return a.Code == cuda.OpMatMul && a.In[0].Rows() <= fewRows && !isGated(a) && OnTensorCores(a.Weights[0])
+}
+
+// isPair says whether an op is two products at once, isGated whether the one gates the other, too. What an op does not have may hold what
+// another had: its operands are counted.
+func isPair(op *cuda.Op) bool {
+	_, _, weights := op.Operands()
+	return len(weights) == 2
+}
+
+func isGated(op *cuda.Op) bool {
+	out, _, _ := op.Operands()
+	return len(out) == 3
 }
 
 // same says whether two tensors are one.
