@@ -128,6 +128,7 @@ func (s *scene) sameInAnyBatch(t *testing.T, rng *rand.Rand, m *kerneltest.Machi
 func (s *scene) exactBound(int) float64 { return 6 * Eps * (2*40*(float64(s.dim)/2+4) + 400) }
 
 func TestAttentionMatchesTheSpecification(t *testing.T) {
+	before := map[string][]float32{}
 	eachMachine(t, func(t *testing.T, m *kerneltest.Machine) {
 		for i, c := range scenes {
 			rng := newRand(uint64(10 + i))
@@ -135,8 +136,18 @@ func TestAttentionMatchesTheSpecification(t *testing.T) {
 			got := s.rows(t, m, all(len(s.g.Positions)))
 			Within(t, c.name, got, s.want(), s.exactBound)
 			s.sameInAnyBatch(t, rng, m, got)
+			sameAsBefore(t, before, c.name, got)
 		}
 	})
+}
+
+// sameAsBefore: a device with one multiprocessor, whose blocks go through all parts, gives what one with many does, whose blocks share them.
+func sameAsBefore(t *testing.T, before map[string][]float32, name string, got []float32) {
+	t.Helper()
+	if want := before[name]; want != nil {
+		SameBits(t, name+" on another device", got, want)
+	}
+	before[name] = got
 }
 
 // nearFlash compares with attention of the same roundings. Powers of 2 and sums have other last bits, so that a weight here and there, of
@@ -170,13 +181,21 @@ func firstOf(x []float32, dim, n int) (first []float32) {
 }
 
 func TestFastAttentionIsNearTheSpecification(t *testing.T) {
+	before := map[string][]float32{}
 	eachFast(t, func(t *testing.T, m *kerneltest.Machine) {
 		for i, c := range scenes {
-			rng := newRand(uint64(50 + i))
-			s := newScene(rng, c, cacheTypes[(i+1)%len(cacheTypes)])
-			got := s.rows(t, m, all(len(s.g.Positions)))
-			nearFlash(t, s, 512, got)
-			s.sameInAnyBatch(t, rng, m, got)
+			for _, typ := range []cuda.DType{cuda.BF16, []cuda.DType{cuda.F32, cuda.Q8Row}[i%2]} {
+				if typ != cuda.BF16 && m.Eager {
+					continue
+				}
+				rng := newRand(uint64(50 + i))
+				s := newScene(rng, c, typ)
+				s.name = fmt.Sprint(c.name, " in ", typ)
+				got := s.rows(t, m, all(len(s.g.Positions)))
+				nearFlash(t, s, 512, got)
+				s.sameInAnyBatch(t, rng, m, got)
+				sameAsBefore(t, before, s.name, got)
+			}
 		}
 	})
 }
@@ -191,6 +210,7 @@ var latentScenes = []sceneOf{
 }
 
 func TestLatentAttentionMatchesTheSpecification(t *testing.T) {
+	before := map[string][]float32{}
 	eachMachine(t, func(t *testing.T, m *kerneltest.Machine) {
 		for i, c := range latentScenes {
 			rng := newRand(uint64(30 + i))
@@ -199,11 +219,13 @@ func TestLatentAttentionMatchesTheSpecification(t *testing.T) {
 			got := s.rows(t, m, all(len(s.g.Positions)))
 			Within(t, c.name, got, s.want(), s.exactBound)
 			s.sameInAnyBatch(t, rng, m, got)
+			sameAsBefore(t, before, c.name, got)
 		}
 	})
 }
 
 func TestFastLatentAttentionIsNearTheSpecification(t *testing.T) {
+	before := map[string][]float32{}
 	eachFast(t, func(t *testing.T, m *kerneltest.Machine) {
 		for i, c := range latentScenes {
 			rng := newRand(uint64(70 + i))
@@ -212,6 +234,7 @@ func TestFastLatentAttentionIsNearTheSpecification(t *testing.T) {
 			got := s.rows(t, m, all(len(s.g.Positions)))
 			nearFlash(t, s, 128, got)
 			s.sameInAnyBatch(t, rng, m, got)
+			sameAsBefore(t, before, c.name, got)
 		}
 	})
 }
