@@ -11,6 +11,7 @@ import (
 	"github.com/inference-pio/inference-pio/host/internal/catalog"
 	"github.com/inference-pio/inference-pio/host/internal/config"
 	"github.com/inference-pio/inference-pio/host/internal/contents"
+	"github.com/inference-pio/inference-pio/host/internal/devices"
 	"github.com/inference-pio/inference-pio/host/internal/hub"
 	"github.com/inference-pio/inference-pio/sdk"
 	"github.com/inference-pio/inference-pio/sdk/conformance"
@@ -21,6 +22,19 @@ type modelsDocument struct {
 	Host    string      `json:"host"`    // the configured address, or that of --host
 	Running bool        `json:"running"` // a host answers there
 	Models  []modelLine `json:"models"`  // in the order of models.toml
+}
+
+// devicesDocument is that of `devices`.
+type devicesDocument struct {
+	CPU   cpuDevice     `json:"cpu"`
+	GPUs  []devices.GPU `json:"gpus"`
+	NoGPU string        `json:"no_gpu"` // why there is none; "" where there are
+}
+
+// cpuDevice is the machine itself.
+type cpuDevice struct {
+	Cores  int   `json:"cores"`
+	Usable int64 `json:"usable"` // bytes that models may have; 0: the system does not tell
 }
 
 // modelLine is an entry of models.toml and how it stands in the running host.

@@ -44,6 +44,16 @@ models scan
     entry                  lines to add to models.toml; "": there is nothing to add
   problems[]               what could not be read, a sentence each
 
+devices
+  cpu
+    cores, usable          bytes that models may have; 0: the system does not tell
+  gpus[]
+    name, title, uuid, pci name is the one for [[device]]
+    compute_capability, multiprocessors, driver
+    memory, usable         of which models may have so much, all together
+    refused                why it is not used; left out where it is
+  no_gpu                   why there is none; "" where there are
+
 plugin list, plugin lock
   plugins[]
     name, version, path, sha256

@@ -159,7 +159,7 @@ the output to its end.`,
 	f.StringVar(&g.logLevel, "log-level", "info", "debug, info, warn or error")
 	f.StringVar(&g.logFormat, "log-format", "text", "text or json")
 	root.AddCommand(newControls(g)...)
-	root.AddCommand(serve, newRun(g), newChat(g), newBench(g), newPull(g), newPs(g), newModels(g), newPlugin(g), newConfig(g), newJSONHelp())
+	root.AddCommand(serve, newRun(g), newChat(g), newBench(g), newPull(g), newPs(g), newModels(g), newDevices(g), newPlugin(g), newConfig(g), newJSONHelp())
 	return root
 }
 

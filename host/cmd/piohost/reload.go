@@ -61,6 +61,7 @@ func (s *service) reload(context.Context) (api.Reload, error) {
 		return api.Reload{}, err
 	}
 	tell(c, s.log)
+	equip(c, s.log)
 	old := s.host.Config()
 	done := api.Reload{Later: later(old, c)}
 	c.Server.Listen = old.Server.Listen

@@ -66,10 +66,10 @@ type Pictures struct {
 	Timeout  time.Duration // of one download
 }
 
-// Device is a budget on one device. A device that is not listed has none.
+// Device is a budget on one device. A device that is not listed has none, but for GPUs where none is: see Equip.
 type Device struct {
-	Name   string  // "cpu", "far"
-	Memory int64   // bytes; weights, state and scratch count
+	Name   string  // "cpu", "far", "gpu.0"
+	Memory int64   // bytes; weights, state and scratch count. 0 of a GPU until Equip: what it has
 	Copy   float64 // bytes per second from the host's memory; 0: measured
 	Read   float64 // bytes per second its kernels read weights at; 0: measured
 }
@@ -89,6 +89,7 @@ type Model struct {
 	Layers   int    // 0: all
 
 	Devices      []string      // "cpu" first
+	AnyDevice    bool          // its entry names none: it may have all there are
 	Priority     int           // higher is served first when memory is short
 	MaxSequences int           // 0: the plugin's default
 	StepTokens   int           // 0: the plugin's default

@@ -54,7 +54,7 @@ func TestTwoLinesAreAWholeConfig(t *testing.T) {
 		Pictures: Pictures{MaxBytes: 20 << 20, Timeout: 10 * time.Second}, // from nowhere
 		Models: []Model{{
 			ID: "m", Path: filepath.Join(dir, "model"), Weights: "file", Numerics: sdk.NumericsExact,
-			Devices: []string{"cpu"}, StepTime: 250 * time.Millisecond, Stall: 2 * time.Minute, Line: 1,
+			Devices: []string{"cpu"}, AnyDevice: true, StepTime: 250 * time.Millisecond, Stall: 2 * time.Minute, Line: 1,
 		}},
 	}
 	if !reflect.DeepEqual(c, want) {
@@ -274,9 +274,9 @@ func TestMistakes(t *testing.T) {
 		{"size as a number", "[[device]]\nname = \"cpu\"\nmemory = 20\n" + model, `models.toml:3: device[0].memory: expected a size such as "20GiB" or "512MB", found the number 20`},
 		{"rate without a time", "[[device]]\nname = \"far\"\nmemory = \"1MiB\"\ncopy = \"2GB\"\n" + model, `models.toml:4: device[0].copy: "2GB" does not end in /s; expected a rate such as "2GB/s"`},
 		{"device twice", "[[device]]\nname = \"cpu\"\n[[device]]\nname = \"cpu\"\n" + model, `models.toml:4: device[1].name: "cpu" has an entry already`},
-		{"device without a name", "[[device]]\nmemory = \"1MiB\"\n" + model, `models.toml:1: device[0]: has no name; add name = "cpu" or name = "far"`},
-		{"gpu", "[[device]]\nname = \"gpu.0\"\n" + model, `models.toml:2: device[0].name: "gpu.0": GPU devices are not built yet; use "cpu" or "far"`},
-		{"no such device", "[[device]]\nname = \"tpu\"\n" + model, `models.toml:2: device[0].name: "tpu" is no device; expected "cpu" or "far"`},
+		{"device without a name", "[[device]]\nmemory = \"1MiB\"\n" + model, `models.toml:1: device[0]: has no name; add one: "cpu", "far" or a GPU such as "gpu.0"`},
+		{"gpu", "[[device]]\nname = \"gpu\"\n" + model, `models.toml:2: device[0].name: "gpu" is no device; expected "cpu", "far" or a GPU such as "gpu.0"`},
+		{"no such device", "[[device]]\nname = \"tpu\"\n" + model, `models.toml:2: device[0].name: "tpu" is no device; expected "cpu", "far" or a GPU such as "gpu.0"`},
 		{"far without memory", "[[device]]\nname = \"far\"\n" + model, `models.toml:1: device[0]: "far" needs memory, such as memory = "1MiB"`},
 		{"rates of the cpu", "[[device]]\nname = \"cpu\"\nread = \"1GB/s\"\n" + model, `models.toml:1: device[0]: the rates of "cpu" are measured; remove copy and read`},
 		{"unknown device of a model", model + `devices = ["cpu", "far"]`, `models.toml:4: model[0].devices[1]: no [[device]] has the name "far"; expected one of cpu`},

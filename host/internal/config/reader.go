@@ -139,24 +139,24 @@ func (r *reader) folders(t *table, key string, list []string, absent, expected s
 	return paths
 }
 
+const deviceNames = `"cpu", "far" or a GPU such as "gpu.0"`
+
 func (r *reader) device(t *table, others []Device) Device {
 	d := Device{
-		Name:   t.text("name", "", `"cpu" or "far"`),
+		Name:   t.text("name", "", deviceNames),
 		Memory: t.size("memory"),
 		Copy:   t.rate("copy"),
 		Read:   t.rate("read"),
 	}
 	switch {
 	case t.values["name"] == nil:
-		t.problem("", `has no name; add name = "cpu" or name = "far"`)
-	case strings.HasPrefix(d.Name, "gpu"):
-		t.problem("name", `%q: GPU devices are not built yet; use "cpu" or "far"`, shorten(d.Name))
-	case d.Name != "cpu" && d.Name != "far" && d.Name != "":
-		t.problem("name", `%q is no device; expected "cpu" or "far"`, shorten(d.Name))
+		t.problem("", "has no name; add one: %s", deviceNames)
+	case d.Name != "cpu" && d.Name != "far" && !gpuName.MatchString(d.Name) && d.Name != "":
+		t.problem("name", "%q is no device; expected %s", shorten(d.Name), deviceNames)
 	case slices.ContainsFunc(others, func(o Device) bool { return o.Name == d.Name }) && d.Name != "":
 		t.problem("name", "%q has an entry already", d.Name)
-	case d.Name == "cpu" && (d.Copy != 0 || d.Read != 0):
-		t.problem("", `the rates of "cpu" are measured; remove copy and read`)
+	case d.Name != "far" && (d.Copy != 0 || d.Read != 0):
+		t.problem("", `the rates of %q are measured; remove copy and read`, d.Name)
 	case d.Name == "far" && t.values["memory"] == nil:
 		t.problem("", `"far" needs memory, such as memory = "1MiB"`)
 	}
@@ -193,7 +193,7 @@ func (r *reader) model(t *table, c *Config, names map[string]int) Model {
 		t.problem("weights", `%q is neither "file" nor "dummy" (random weights of the config's shapes)`, shorten(m.Weights))
 	}
 	m.Path = r.checkpointOf(t, m.Path)
-	m.Devices = modelDevices(t, c.Devices)
+	m.Devices, m.AnyDevice = modelDevices(t, c.Devices), t.values["devices"] == nil
 	m.Env = r.environment(t.sub("env"))
 	m.Quantize = quantize(t)
 	m.Numerics = numerics(t, m.Quantize, m.Path)

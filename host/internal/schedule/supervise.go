@@ -68,7 +68,13 @@ func (m *model) rests(why string) {
 // again waits for the next start after a life that ended with err.
 func (m *model) again(turn context.Context, failed *int, err error, mark string) {
 	var refused *StartFailure
-	if outdates(err) {
+	switch {
+	case forsakes(err):
+		if !m.forsake(err) {
+			m.rest(turn, m.afterDeath(), err, mark)
+		}
+		return // to the next start at once: it is another
+	case outdates(err):
 		m.settleFiles(turn, err)
 		return
 	}
@@ -146,8 +152,11 @@ func (m *model) load(ctx context.Context, l *life) error {
 	m.life = l
 	m.host.cores.join(m, l, slices.Contains(d.Capabilities, sdk.CapabilityCores))
 	l.pulse.beat()
-	devices := withCPU(m.devices, share)
+	devices, without := computable(withCPU(m.devices, share), d)
 	m.mu.Unlock()
+	if without != "" {
+		m.log.Warn("the plugin was built without GPUs; the model is computed on the cpu", "plugin", l.Path(), "devices", without)
+	}
 	m.set(func(s *Status) {
 		s.State, s.Description, s.PID, s.Path, s.Report = StateLoading, d, l.PID(), l.Path(), sdk.Report{}
 	})
