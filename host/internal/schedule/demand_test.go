@@ -479,6 +479,21 @@ func TestOrdersAndModelsThatAreAway(t *testing.T) {
 	})
 }
 
+// A model that an operator has loaded stays for its time from then on, whenever it was used last.
+func TestAnOrderedStartHasItsTime(t *testing.T) {
+	inTown(t, 4_000, []config.Model{comes("a")}, costly, func(w *town) {
+		w.ask(context.Background(), "a", 1).whole(t, 1)
+		time.Sleep(5*time.Minute - time.Second)
+		if err := w.RestartModel(context.Background(), "a"); err != nil { // takes three seconds
+			t.Fatal(err)
+		}
+		time.Sleep(5*time.Minute - time.Second)
+		w.stand("a ready 3024")
+		time.Sleep(time.Second)
+		w.stand("a unloaded")
+	})
+}
+
 // How long a model stays is changed without a new process; an entry that is away is changed and taken out as others are.
 func TestAReloadOfModelsThatComeAndGo(t *testing.T) {
 	inTown(t, 8_000, []config.Model{comes("a"), comes("b"), comes("c")}, costly, func(w *town) {
