@@ -14,7 +14,7 @@ export CGO_LDFLAGS := -O2 -g -L$(CURDIR)/cuda/lib
 export GOFLAGS := $(GOFLAGS) -tags=cuda
 
 .DEFAULT_GOAL := help
-.PHONY: help build run test race sanitize neon emulate kernels ptxas gpu-sim lint api generate bench soak fuzz clients hub mutants
+.PHONY: help build run test race sanitize neon emulate kernels ptxas gpu-sim gpu-check lint api generate bench soak fuzz clients hub mutants
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1|/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "make %-9s %s\n", $$1, $$2}'
@@ -48,6 +48,9 @@ gpu-sim: ## the models whole on the software driver of GPUs: a line for each and
 	@mkdir -p .tools; PIO_GPU_WHOLE=1 go test -count 1 -timeout 120m -v -run '^TestGPU$$' ./$(or $(MODEL),plugins/...) > .tools/gpu-sim.log 2>&1; status=$$?; \
 	  sed -n 's/.*gpu-sim: //p' .tools/gpu-sim.log; grep -- '--- FAIL\|^FAIL' .tools/gpu-sim.log; exit $$status
 
+gpu-check: ## one file that checks and times everything on a machine with a GPU, which needs no tools: bin/gpu-check.tar.xz
+	.ci/gpu-check
+
 lint: ## gofmt, go vet, staticcheck
 	@test -z "$$(gofmt -l host sdk cuda plugins *.go | tee /dev/stderr)" || { echo "run gofmt on the files above"; exit 1; }
 	go vet ./...
@@ -60,8 +63,8 @@ api: ## what of the sdk's Go API is broken since the last tag, or BASE=REVISION
 kernels: ## the committed PTX of GPU kernels whose sources have changed; needs clang-19
 	go run ./cuda/kernels/compile
 
-ptxas: ## NVIDIA's own assembler, from PyPI, on that PTX for six GPUs: errors, spills, the table of docs/gpu.md
-	go run ./cuda/kernels/assemble
+ptxas: ## NVIDIA's own assembler, from PyPI (or in TOOLS=folder), on that PTX for six GPUs: errors, spills, the table of docs/gpu.md
+	go run ./cuda/kernels/assemble $(if $(TOOLS),-tools $(TOOLS))
 
 generate: ## write the generated code of the contract and the kernels' list of ops again
 	go generate ./sdk/proto/v1 ./cuda/cpu

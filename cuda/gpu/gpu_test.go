@@ -38,7 +38,7 @@ func atEveryPace(t *testing.T, f func(t *testing.T, d *sim.Driver)) {
 }
 
 // software is the software driver, which the package's own calls use as well.
-func software(t *testing.T) *sim.Driver {
+func software(t testing.TB) *sim.Driver {
 	t.Helper()
 	path := sim.Library(t, sim.Options{})
 	if err := os.Setenv(driver.EnvLibrary, path); err != nil {

@@ -31,6 +31,8 @@ type Queue struct {
 	plan    kernels.Plan
 	op      kernels.Op
 	scratch cuda.Memory
+	last    last
+	joined  cuda.Op
 	in, out staging
 	filler  filler
 	graphs  graphs
@@ -80,6 +82,10 @@ func (q *Queue) run(op *cuda.Op) error {
 	if err := q.owns(op); err != nil {
 		return err
 	}
+	joined := q.join(op)
+	if joined {
+		op = &q.last.op
+	}
 	if err := q.plan.Op(op); err != nil {
 		return fmt.Errorf("%s: %w", q.dev.name, err)
 	}
@@ -92,6 +98,7 @@ func (q *Queue) run(op *cuda.Op) error {
 	if err := q.lend(op); err != nil {
 		return fmt.Errorf("%s on %s: %w", op.Code, q.dev.name, err)
 	}
+	from := q.list.Here()
 	for i := range q.plan.Launches {
 		l := &q.plan.Launches[i]
 		fn, err := q.dev.kernels.find(l.Kernel)
@@ -101,7 +108,10 @@ func (q *Queue) run(op *cuda.Op) error {
 		q.op.P = l.P
 		q.list.Launch(fn, l.Grid, l.Threads, l.Shared, unsafe.Pointer(&q.op), unsafe.Sizeof(q.op))
 	}
-	q.added++
+	if !joined { // it stands in the place of the entry before
+		q.added++
+	}
+	q.launched(op, from)
 	return nil
 }
 
@@ -232,6 +242,7 @@ func (q *Queue) send() {
 		q.keep(q.graphs.run(q.stream, &q.list, whole))
 	}
 	q.list.Reset()
+	q.last.there = false
 	q.parted, q.sent = true, q.added
 }
 

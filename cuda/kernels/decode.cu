@@ -81,7 +81,7 @@ template <int D, bool PLAIN> DEVICE void decode_row(const pio_op &op, int row) {
     part_values<D, PLAIN>(one, w, ring, v, position, keys);
     UNROLL for (int r = 0; r < 2; r++) one.m[r] = w.is[(lane() / 4 + 8 * r) * 2], one.l[r] = w.is[(lane() / 4 + 8 * r) * 2 + 1];
     if (blocks_x() > 1)
-      let_wait(op, one, q, p, warp() * (D / 8), vdim);
+      let_wait(op, one, q, 0, p, warp() * (D / 8), vdim);
     else
       add_part(all, one);
   }

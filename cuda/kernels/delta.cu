@@ -240,12 +240,13 @@ template <bool WHOLE> DEVICE void recur(const pio_op &op, const delta &d, const 
 
 // ---- a chunk
 
-// bench is what a chunk is worked on with, in shared memory: T and P, panels of k and q, two of (64, COLUMNS), and the matrix (dim, COLUMNS).
+// bench is what a chunk is worked on with, in shared memory: T and P, panels of k and q, R and C (64, COLUMNS), of which C comes where q was, and
+// the matrix (dim, COLUMNS).
 struct bench { float *t, *p, *k, *q, *r, *c, *s; };
 DEVICE bench bench_of() {
   float *at = (float *)dynamic_shared();
   float *r = at + 4 * CHUNK * STEP;
-  return {at, at + CHUNK * STEP, at + 2 * CHUNK * STEP, at + 3 * CHUNK * STEP, r, r + CHUNK * COLUMNS, r + 2 * CHUNK * COLUMNS};
+  return {at, at + CHUNK * STEP, at + 2 * CHUNK * STEP, at + 3 * CHUNK * STEP, r, at + 3 * CHUNK * STEP, r + CHUNK * COLUMNS};
 }
 
 // read_by adds what four rows of a panel read of four columns of the matrix.

@@ -75,7 +75,7 @@ KERNEL(experts_absent, 256, 4) {
 
 // p: where inner goes
 KERNEL(experts_plain, 256, 4) {
-  int pair = (int)block_y(), e = at<const int>(op.in[1])[pair], out = (int)(block_x() * 8 + warp());
+  int pair = (int)block_x(), e = at<const int>(op.in[1])[pair], out = (int)(block_y() * 8 + warp());
   const pio_matrix *w = expert(op, e);
   if (!is_here(op, e) || out >= w[0].rows)
     return;
@@ -89,7 +89,7 @@ KERNEL(experts_plain, 256, 4) {
 
 // p: where inner is, where rows go
 KERNEL(experts_down_plain, 256, 4) {
-  int pair = (int)block_y(), e = at<const int>(op.in[1])[pair], out = (int)(block_x() * 8 + warp());
+  int pair = (int)block_x(), e = at<const int>(op.in[1])[pair], out = (int)(block_y() * 8 + warp());
   if (out >= op.out[1].dim[1])
     return;
   float y[1] = {0.0f};

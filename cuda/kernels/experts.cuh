@@ -19,9 +19,6 @@ DEVICE int pairs_of(const pio_op &op) { return op.in[1].dim[0] * op.in[1].dim[1]
 // Where what is inside of experts and what they give lies: in an operand, or so many times 256 bytes into scratch.
 DEVICE float *place_of(const pio_op &op, const pio_tensor &t, int p) { return p < 0 ? at<float>(t) : (float *)(op.scratch + (unsigned long long)p * 256); }
 
-// gated is silu(gate) up, as swiglu has it.
-DEVICE float gated(float gate, float up) { return times(gate / plus(1.0f, exp_of(-gate)), up); }
-
 // Sorted is pairs by expert, and the tiles that their rows are cut into.
 struct Sorted {
   int *begin;  // of each expert's pairs, and of what is behind the last one's

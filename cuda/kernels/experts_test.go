@@ -119,7 +119,7 @@ func TestExpertsMatchTheSpecification(t *testing.T) {
 					for _, absent := range []bool{false, true} {
 						m := newMixed(rng, make, s[0], s[1], s[2], s[3], s[4], absent)
 						want, bound := m.expertsWant(machine)
-						rows := filled(len(want))
+						rows := Random(rng, len(want)) // all are written
 						machine.Run(t, m.op(nil, rows, 0, m.rows, len(m.index)))
 						Within(t, fmt.Sprint(s, absent), rows, want, bound)
 						if absent {

@@ -82,14 +82,15 @@ template <int D, int N> DEVICE void scores(float s[N][4], char *q, char *k) {
 }
 
 // soften makes scores of a tile's 64 keys weights, of which rows g and g + 8 see so many, and brings m and l up to date. What was summed before
-// is to be multiplied by keep. Of a row lane t sums the weights of keys 8i + 2t, + 1 for i = 0 .. 7, then lanes add up.
+// is to be multiplied by keep. Of a row lane t sums the weights of keys 8i + 2t, + 1 for i = 0 .. 3 and for i = 4 .. 7; then lanes add up, and
+// then these halves.
 struct softmax {
   float m[2], l[2];
 };
 DEVICE void soften(float s[8][4], softmax &is, const int sees[2], float scale, float keep[2]) {
   int t = lane() % 4;
   UNROLL for (int r = 0; r < 2; r++) {
-    float most = is.m[r], sum = 0;
+    float most = is.m[r], half[2] = {};
     UNROLL for (int i = 0; i < 8; i++)
       UNROLL for (int e = 0; e < 2; e++) {
         float x = times(s[i][2 * r + e], scale);
@@ -107,10 +108,11 @@ DEVICE void soften(float s[8][4], softmax &is, const int sees[2], float scale, f
       UNROLL for (int e = 0; e < 2; e++) {
         float w = exp2_fast(plus(s[i][2 * r + e], -from));
         s[i][2 * r + e] = w;
-        sum = plus(sum, w);
+        half[i / 4] = plus(half[i / 4], w);
       }
-    UNROLL for (int mask = 1; mask < 4; mask *= 2) sum = plus(sum, shuffle_xor(sum, mask));
-    is.m[r] = most, is.l[r] = fused(is.l[r], keep[r], sum);
+    UNROLL for (int h = 0; h < 2; h++)
+      UNROLL for (int mask = 1; mask < 4; mask *= 2) half[h] = plus(half[h], shuffle_xor(half[h], mask));
+    is.m[r] = most, is.l[r] = fused(is.l[r], keep[r], plus(half[0], half[1]));
   }
 }
 
@@ -133,13 +135,97 @@ template <int D> DEVICE void weigh(float o[D / 8][4], const float s[8][4], const
   }
 }
 
-// store2 writes numbers i and i + 1 of a row of n, if they are there.
-DEVICE void store2(const pio_tensor &y, long long row, int n, int i, float a, float b) {
-  long long at = row * n + i;
-  if (i < n)
-    store(y, at, a);
-  if (i + 1 < n)
-    store(y, at + 1, b);
+// ---- heads of 256: two warps have 16 pairs, each the scores of 32 of a tile's keys and half of the values' numbers
+
+enum { WIDE = 256, STATS_BYTES = 2 * 2 * 64 * 4 };
+
+// wide_tile is scores, soften and weigh of such a warp, the side'th of its pairs. What warps tell each other is in stats, weights come where the
+// keys were; the block meets twice.
+DEVICE void wide_tile(float o[WIDE / 16][4], softmax &is, char *q, char *k, char *v, float *stats, const int sees[2], float scale) {
+  int g = lane() / 4, t = lane() % 4, side = warp() / 4, pair0 = warp() % 4 * PAIRS;
+  float s[4][4], most[2], keep[2], *sums = stats + 128;
+  scores<WIDE, 4>(s, q + pair0 * (WIDE * 2), k + side * (KEYS / 2 * WIDE * 2));
+  UNROLL for (int r = 0; r < 2; r++) {
+    most[r] = NO_SCORE;
+    UNROLL for (int i = 0; i < 4; i++)
+      UNROLL for (int e = 0; e < 2; e++) {
+        float x = times(s[i][2 * r + e], scale);
+        x = side * (KEYS / 2) + 8 * i + 2 * t + e < sees[r] ? x : NO_SCORE;
+        s[i][2 * r + e] = x;
+        most[r] = x > most[r] ? x : most[r];
+      }
+    UNROLL for (int mask = 1; mask < 4; mask *= 2) {
+      float other = shuffle_xor(most[r], mask);
+      most[r] = other > most[r] ? other : most[r];
+    }
+    if (t == 0)
+      stats[side * 64 + pair0 + g + 8 * r] = most[r];
+  }
+  barrier();
+  UNROLL for (int r = 0; r < 2; r++) {
+    int pair = pair0 + g + 8 * r;
+    float other = stats[(1 - side) * 64 + pair], half = 0;
+    most[r] = other > most[r] ? other : most[r];
+    most[r] = is.m[r] > most[r] ? is.m[r] : most[r];
+    float from = most[r] == NO_SCORE ? 0.0f : most[r];
+    keep[r] = exp2_fast(plus(is.m[r], -from));
+    UNROLL for (int i = 0; i < 4; i++) {
+      float a = exp2_fast(plus(s[i][2 * r], -from)), b = exp2_fast(plus(s[i][2 * r + 1], -from));
+      half = plus(plus(half, a), b);
+      *(unsigned *)(chunk_at<KEYS>(k, pair, 4 * side + i) + 4 * t) = pack_bf16(a, b);
+    }
+    UNROLL for (int mask = 1; mask < 4; mask *= 2) half = plus(half, shuffle_xor(half, mask));
+    if (t == 0)
+      sums[side * 64 + pair] = half;
+  }
+  barrier();
+  UNROLL for (int r = 0; r < 2; r++) {
+    int pair = pair0 + g + 8 * r;
+    is.m[r] = most[r], is.l[r] = fused(is.l[r], keep[r], plus(sums[pair], sums[64 + pair]));
+  }
+  UNROLL for (int n = 0; n < WIDE / 16; n++)
+    UNROLL for (int j = 0; j < 4; j++) o[n][j] = times(o[n][j], keep[j / 2]);
+  UNROLL for (int c = 0; c < 4; c++) {
+    unsigned a[4], b[4];
+    ldmatrix_x4(a, chunk_at<KEYS>(k, pair0 + lane() % 16, 2 * c + lane() / 16));
+    UNROLL for (int n = 0; n < WIDE / 16; n += 2) {
+      ldmatrix_x4_trans(b, chunk_at<WIDE>(v, 16 * c + lane() % 16, side * (WIDE / 16) + n + lane() / 16));
+      mma_bf16(o[n], a, b);
+      mma_bf16(o[n + 1], a, b + 2);
+    }
+  }
+}
+
+// numbers_of is how many numbers of the values a warp has, eight of each.
+template <int D> struct warp_of {
+  enum { SIDES = D == WIDE ? 2 : 1, NUMBERS = D / 8 / SIDES };
+};
+
+// take_tile takes a warp's 16 pairs, from pair0 on, through a tile. Of the block's 64 pairs or WIDE ones two warps have 16.
+template <int D> DEVICE void take_tile(float o[warp_of<D>::NUMBERS][4], softmax &is, char *q, char *k, char *v, float *stats, const int sees[2], float scale) {
+  if constexpr (D == WIDE)
+    wide_tile(o, is, q, k, v, stats, sees, scale);
+  else {
+    float s[8][4], keep[2];
+    scores<D, 8>(s, q + warp() * PAIRS * (D * 2), k);
+    soften(s, is, sees, scale, keep);
+    weigh<D>(o, s, keep, v);
+  }
+}
+
+// store2 writes numbers i and i + 1 of a row of n, if they are there; in_twos: two at a time.
+struct __attribute__((aligned(8))) two { float a, b; };
+DEVICE bool in_twos(const pio_tensor &y, int n) { return y.type == PIO_F32 && n % 2 == 0 && y.at % 8 == 0; }
+DEVICE void store2(const pio_tensor &y, long long row, int n, int i, float a, float b, bool in_twos) {
+  long long at_i = row * n + i;
+  if (i < n && in_twos)
+    *(two *)(at<float>(y) + at_i) = {a, b};
+  else {
+    if (i < n)
+      store(y, at_i, a);
+    if (i + 1 < n)
+      store(y, at_i + 1, b);
+  }
 }
 
 // ---- one row through a part: its pairs' scores wait in shared memory, since each warp has some keys and then some numbers of the values
@@ -170,7 +256,7 @@ DEVICE void put_scores(const waits &w, const float s[4], int first, float scale)
 // would have met.
 DEVICE void soften_pair(const waits &w, int pair, int keys) {
   int j = lane() / 4, t = lane() % 4;
-  float x[16], most = NO_SCORE, sum = 0;
+  float x[16], most = NO_SCORE, half[2] = {};
   float *row = w.scores + pair * SCORE_STEP;
   UNROLL for (int i = 0; i < 16; i++) {
     int key = i / 2 * 8 + 2 * t + i % 2;
@@ -190,11 +276,12 @@ DEVICE void soften_pair(const waits &w, int pair, int keys) {
   warp_barrier(); // all scores have been read
   UNROLL for (int i = 0; i < 16; i += 2) {
     float a = exp2_fast(plus(x[i], -from)), b = exp2_fast(plus(x[i + 1], -from));
-    sum = plus(plus(sum, a), b);
+    half[i / 8] = plus(plus(half[i / 8], a), b);
     ((unsigned *)row)[(j * KEYS + i * 4 + 2 * t) / 2] = pack_bf16(a, b);
   }
-  UNROLL for (int mask = 1; mask < 4; mask *= 2) sum = plus(sum, shuffle_xor(sum, mask));
-  float l = 0;
+  UNROLL for (int h = 0; h < 2; h++)
+    UNROLL for (int mask = 1; mask < 4; mask *= 2) half[h] = plus(half[h], shuffle_xor(half[h], mask));
+  float l = 0, sum = plus(half[0], half[1]);
   UNROLL for (int i = 0; i < 8; i++) l = fused(l, shuffle(keep, 4 * i), shuffle(sum, 4 * i));
   if (t == 0)
     w.keep[pair * 8 + j] = keep;
@@ -247,26 +334,28 @@ template <int N> DEVICE void add_part(part_sums<N> &all, const part_sums<N> &one
     UNROLL for (int i = 0; i < 4; i++) all.o[n][i] = joined(all.o[n][i], keep[i / 2], one.o[n][i], add[i / 2]);
 }
 
-// let_wait writes what a part has come to; sums are those of numbers first .. of n.
-template <int N> DEVICE void let_wait(const pio_op &op, const part_sums<N> &s, const queries &q, int part, int first, int n) {
+// let_wait writes what a part has come to; sums are those of numbers first .. of n. The warp's pairs are pair0 and those behind it.
+template <int N> DEVICE void let_wait(const pio_op &op, const part_sums<N> &s, const queries &q, int pair0, int part, int first, int n) {
   int g = lane() / 4, t = lane() % 4, row, head;
   UNROLL for (int r = 0; r < 2; r++)
-    if (head_of(q, g + 8 * r, row, head)) {
-      float *at = (float *)op.scratch + (((long long)row * q.heads + head) * op.p[4] + part) * waiting_step(n);
-      UNROLL for (int i = 0; i < N; i++)
-        UNROLL for (int e = 0; e < 2; e++)
-          if (first + 8 * i + 2 * t + e < n)
-            at[first + 8 * i + 2 * t + e] = s.o[i][2 * r + e];
+    if (head_of(q, pair0 + g + 8 * r, row, head)) {
+      float *at = (float *)op.scratch + (((long long)row * q.heads + head) * op.p[4] + part) * waiting_step(n) + first + 2 * t;
+      UNROLL for (int i = 0; i < N; i++) // behind numbers there is room for more
+        if (first + 8 * i + 2 * t < n)
+          *(two *)(at + 8 * i) = {s.o[i][2 * r], s.o[i][2 * r + 1]};
       if (first == 0 && t == 0)
-        at[waiting_step(n) - 4] = s.m[r], at[waiting_step(n) - 3] = s.l[r];
+        *(two *)(at + waiting_step(n) - 4) = {s.m[r], s.l[r]};
     }
 }
 
 // give writes what all parts have come to.
 template <int N> DEVICE void give(const pio_op &op, const part_sums<N> &s, const queries &q, int pair0, int first, int n) {
   int g = lane() / 4, t = lane() % 4, row, head;
+  bool twos = in_twos(op.out[0], n);
   UNROLL for (int r = 0; r < 2; r++)
-    if (head_of(q, pair0 + g + 8 * r, row, head))
+    if (head_of(q, pair0 + g + 8 * r, row, head)) {
+      float inverse = 1.0f / s.l[r];
       UNROLL for (int i = 0; i < N; i++)
-        store2(op.out[0], (long long)row * q.heads + head, n, first + 8 * i + 2 * t, s.o[i][2 * r] / s.l[r], s.o[i][2 * r + 1] / s.l[r]);
+        store2(op.out[0], (long long)row * q.heads + head, n, first + 8 * i + 2 * t, times(s.o[i][2 * r], inverse), times(s.o[i][2 * r + 1], inverse), twos);
+    }
 }

@@ -51,7 +51,7 @@ template <bool PLAIN> DEVICE void latent_rows(const pio_op &op) {
     for (int j = 0; j * KEYS < keys; j++) weigh_tile<LATENT, SUMS>(one.o, w, j, rows + j * TILE, warp() * SUMS);
     UNROLL for (int r = 0; r < 2; r++) one.m[r] = w.is[(lane() / 4 + 8 * r) * 2], one.l[r] = w.is[(lane() / 4 + 8 * r) * 2 + 1];
     if (blocks_x() > 1)
-      let_wait(op, one, q, p, warp() * LATENT_VALUES, vdim);
+      let_wait(op, one, q, 0, p, warp() * LATENT_VALUES, vdim);
     else
       add_part(all, one);
   }

@@ -48,9 +48,10 @@ func headsOf(op *cuda.Op, kv, pairs int) heads {
 // waiting is the bytes of what a row's head has come to in one part.
 func waiting(value int) int { return 4 * (ceilDiv(value, 4)*4 + 4) }
 
-// cuts is how many blocks share the parts of a row, if there are so many blocks for each of its parts: enough that all multiprocessors work.
-func (p *Plan) cuts(blocks, parts, rows int, h heads) int {
-	cuts := min(parts, ceilDiv(4*max(p.Multiprocessors, 1), max(blocks, 1)))
+// cuts is how many blocks share the parts of a row, if there are so many blocks for each of its parts and each multiprocessor is to have some:
+// enough that all work.
+func (p *Plan) cuts(blocks, each, parts, rows int, h heads) int {
+	cuts := max(1, min(parts, each*max(p.Multiprocessors, 1)/max(blocks, 1)))
 	if cuts > 1 && rows*h.all*parts*waiting(h.value) > mostWaiting {
 		return 1
 	}
@@ -94,25 +95,54 @@ func (p *Plan) fastAttention(op *cuda.Op, h heads, positions int) {
 	if op.In[1].DType() == cuda.BF16 && h.dim%8 == 0 && h.value%8 == 0 {
 		kernel = ""
 	}
-	single, alone := rows, 0
-	if rows > sequences {
-		single, alone = sequences, 1
-	}
-	cuts := p.cuts(single*h.kv*h.shares, parts, rows, h)
-	p.launch(fmt.Sprintf("attention_decode_%s%d", kernel, size), 256, waitsBytes+ringBytes+pairs*size*2, cuts, h.kv*h.shares, single,
-		h.per, h.shares, partKeys, ceilDiv(parts, cuts), parts, alone)
-	p.joinParts(op, "attention_join_fast", h, cuts, partKeys, parts, alone)
-	if alone == 0 {
+	kernel = fmt.Sprint(kernel, size)
+	decode := waitsBytes + ringBytes + pairs*size*2
+	threads, prompt := promptBlock(size)
+	if max(decode, prompt) > p.Shared {
+		p.exactAttention(op, "attention", h, partKeys, positions)
 		return
 	}
-	many, waits := headsOf(op, h.kv, promptPairs), int(ceilDiv(int(p.Scratch), 256))
+	if rows <= max(sequences, rowsApart) {
+		cuts := p.cuts(rows*h.kv*h.shares, 4, parts, rows, h)
+		p.launch("attention_decode_"+kernel, 256, decode, cuts, h.kv*h.shares, rows, h.per, h.shares, partKeys, ceilDiv(parts, cuts), parts)
+		p.joinParts(op, "attention_join_fast", h, cuts, partKeys, parts, 0)
+		return
+	}
+	many := headsOf(op, h.kv, promptPairs)
 	groups := ceilDiv(rows, many.rows)
-	p.launch(fmt.Sprintf("attention_prompt_%s%d", kernel, size), 128, (promptPairs+4*64)*size*2, 1, many.kv*many.shares, groups,
-		many.per, many.shares, partKeys, waits, parts, 1)
+	blocks := groups * many.kv * many.shares
+	shared := p.cuts(blocks, 2, parts, rows, h) // of a prompt's parts
+	cuts := p.cuts(sequences*h.kv*h.shares, 4, parts, rows, h)
+	if shared > 1 {
+		cuts = max(cuts, 2) // all wait, and are added up together
+	}
+	p.launch("attention_decode_"+kernel, 256, decode, cuts, h.kv*h.shares, sequences, h.per, h.shares, partKeys, ceilDiv(parts, cuts), parts, 1)
+	if shared > 1 {
+		p.launch("attention_prompt_parts_"+kernel, threads, prompt, shared, many.kv*many.shares, groups, many.per, many.shares, partKeys, 0, parts, 1)
+		p.joinParts(op, "attention_join_fast", h, cuts, partKeys, parts, 0)
+		return
+	}
+	p.joinParts(op, "attention_join_fast", h, cuts, partKeys, parts, 1)
+	waits := ceilDiv(int(p.Scratch), 256)
+	p.launch("attention_prompt_"+kernel, threads, prompt, 1, many.kv*many.shares, groups, many.per, many.shares, partKeys, waits, parts, 1)
 	if parts > 1 {
-		p.Scratch = int64(waits)*256 + int64(groups*many.kv*many.shares)*128*int64(size)*2
+		p.Scratch = int64(waits)*256 + int64(blocks)*128*int64(size)*2
 	}
 }
+
+// promptBlock is the threads and the shared memory of a block with 64 pairs, for heads of so many numbers.
+func promptBlock(size int) (threads, shared int) {
+	threads, shared = 128, (promptPairs+4*64)*size*2
+	if size == 256 {
+		threads, shared = 256, shared+statsBytes
+	}
+	return threads, shared
+}
+
+const statsBytes = 2 * 2 * 64 * 4 // what warps that share pairs tell each other, as flash.cuh says
+
+// rowsApart is how many rows of a prompt go through keys one by one: together they would leave most multiprocessors without work.
+const rowsApart = 8
 
 func planLatentAttention(p *Plan, op *cuda.Op) {
 	if op.Out[0].Len() == 0 {
@@ -120,7 +150,8 @@ func planLatentAttention(p *Plan, op *cuda.Op) {
 	}
 	cache, tables := op.In[1], op.In[4]
 	h, positions := headsOf(op, 1, pairs), tables.Dim(1)*cache.Dim(2)
-	if !p.Fast || h.dim > latentMost || h.value > 512 {
+	shared := waitsBytes + (pairs+latentPartKeys)*latentMost*2
+	if !p.Fast || h.dim > latentMost || h.value > 512 || shared > p.Shared {
 		p.exactAttention(op, "latent_attention", h, latentPartKeys, positions)
 		return
 	}
@@ -128,8 +159,8 @@ func planLatentAttention(p *Plan, op *cuda.Op) {
 	if cache.DType() == cuda.BF16 && h.dim%8 == 0 {
 		kernel = "latent_attention"
 	}
-	cuts := p.cuts(rows*h.shares, parts, rows, h)
-	p.launch(kernel, 256, waitsBytes+(pairs+latentPartKeys)*latentMost*2, cuts, h.shares, rows, h.per, h.shares, latentPartKeys, ceilDiv(parts, cuts), parts)
+	cuts := p.cuts(rows*h.shares, 2, parts, rows, h)
+	p.launch(kernel, 256, shared, cuts, h.shares, rows, h.per, h.shares, latentPartKeys, ceilDiv(parts, cuts), parts)
 	p.joinParts(op, "latent_attention_join_fast", h, cuts, latentPartKeys, parts, 0)
 }
 
@@ -137,16 +168,16 @@ const latentMost = 576 // numbers of a latent in fast numerics, as latent.cu say
 
 // planTile launches tile.cu.
 func planTile(p *Plan, op *cuda.Op) {
-	q, kv, rows := op.In[0], op.In[1].Dim(0), op.In[0].Rows()
+	kv, rows := op.In[1].Dim(0), op.In[0].Rows()
 	if op.Out[0].Len() == 0 || op.In[1].Len() == 0 {
 		return
 	}
 	h := headsOf(op, kv, pairs)
 	h.value = op.In[2].Dim(2)
-	if p.Fast && max(h.dim, h.value) <= 256 {
-		h = headsOf(op, kv, promptPairs)
-		size := valuesUpTo(max(q.Dim(2), op.In[2].Dim(2)))
-		p.launch(fmt.Sprintf("attend_tile_%d", size), 128, (promptPairs+4*64)*size*2, 1, kv*h.shares, ceilDiv(rows, h.rows), h.per, h.shares)
+	size := valuesUpTo(max(h.dim, h.value))
+	if threads, shared := promptBlock(size); p.Fast && size <= 256 && shared <= p.Shared {
+		many := headsOf(op, kv, promptPairs)
+		p.launch(fmt.Sprintf("attend_tile_%d", size), threads, shared, 1, kv*many.shares, ceilDiv(rows, many.rows), many.per, many.shares)
 		return
 	}
 	if shared, ok := p.exactShared(h); ok {
@@ -168,7 +199,7 @@ func (p *Plan) exactShared(h heads) (bytes int, ok bool) {
 func (p *Plan) exactAttention(op *cuda.Op, name string, h heads, part, positions int) {
 	rows, parts := op.In[0].Rows(), ceilDiv(positions, part)
 	groups := ceilDiv(rows, h.rows)
-	cuts := p.cuts(groups*h.kv*h.shares, parts, rows, h)
+	cuts := p.cuts(groups*h.kv*h.shares, 4, parts, rows, h)
 	shared, ok := p.exactShared(h)
 	if !ok {
 		return

@@ -61,6 +61,10 @@ func planDelta(p *Plan, op *cuda.Op) {
 	if slots := state.Dim(0); slots < rows {
 		chains, bySlot = slots, 1
 	}
-	shared := 4 * (4*chunkRows*panelStep + 2*chunkRows*deltaColumns + dim*deltaColumns)
+	shared := 4 * (4*chunkRows*panelStep + chunkRows*deltaColumns + ceilDiv(dim, 64)*64*deltaColumns)
+	if shared > p.Shared {
+		p.refuse("key heads of %d numbers want %d bytes of shared memory; there are %d", dim, shared, p.Shared)
+		return
+	}
 	p.launch("delta_rule", 256, shared, ceilDiv(v.Dim(2), deltaColumns), heads, chains, bySlot)
 }

@@ -72,25 +72,25 @@ KERNEL(attend_tile_exact_512, 256, 1) { tile_exact<8>(op); }
 
 // A block has 64 pairs, a warp 16 of them; two tiles of 64 keys are in shared memory, as in prompt.cu.
 template <int D> DEVICE void tile_fast(const pio_op &op) {
-  enum { TILE = KEYS * D * 2, BLOCK_PAIRS = 64 };
+  enum { TILE = KEYS * D * 2, BLOCK_PAIRS = 64, N = warp_of<D>::NUMBERS };
   char *queries_at = dynamic_shared(), *tiles_at = queries_at + BLOCK_PAIRS * D * 2;
   queries q = tile_queries(op, BLOCK_PAIRS);
-  int first = op.n[0], most = most_of(op, q), pair0 = warp() * PAIRS, g = lane() / 4, t = lane() % 4, sees[2];
+  int first = op.n[0], most = most_of(op, q), pair0 = warp() % 4 * PAIRS, g = lane() / 4, d0 = warp() / 4 * N * 8 + 2 * (lane() % 4), sees[2];
   if (most == 0)
     return;
   source k = laid(op.in[1], q.kv_head, first), v = laid(op.in[2], q.kv_head, first);
   stage_queries<D>(queries_at, q, op.in[0], BLOCK_PAIRS);
   stage<D, false>(tiles_at, k, first, most);
   stage<D, false>(tiles_at + TILE, v, first, most);
-  float o[D / 8][4], *acc[2];
+  float o[N][4], *acc[2], *stats = (float *)(tiles_at + 4 * TILE);
   softmax is;
   UNROLL for (int r = 0; r < 2; r++) {
     sees[r] = seen_by(op, q, pair0 + g + 8 * r, acc[r]);
     is.m[r] = NO_SCORE, is.l[r] = 0;
     if (sees[r] > 0)
       is.m[r] = acc[r][v.n], is.l[r] = acc[r][v.n + 1];
-    UNROLL for (int n = 0; n < D / 8; n++)
-      UNROLL for (int e = 0; e < 2; e++) o[n][2 * r + e] = sees[r] > 0 && 8 * n + 2 * t + e < v.n ? acc[r][8 * n + 2 * t + e] : 0.0f;
+    UNROLL for (int n = 0; n < N; n++)
+      UNROLL for (int e = 0; e < 2; e++) o[n][2 * r + e] = sees[r] > 0 && d0 + 8 * n + e < v.n ? acc[r][d0 + 8 * n + e] : 0.0f;
   }
   int tiles = (most + KEYS - 1) / KEYS;
   for (int j = 0; j < tiles; j++) {
@@ -100,24 +100,21 @@ template <int D> DEVICE void tile_fast(const pio_op &op) {
       stage<D, false>(next + TILE, v, first + (j + 1) * KEYS, most - (j + 1) * KEYS);
     }
     barrier();
-    float s[8][4], keep[2];
     int now[2] = {sees[0] - j * KEYS, sees[1] - j * KEYS};
-    scores<D, 8>(s, queries_at + pair0 * D * 2, here);
-    soften(s, is, now, op.f[0] * 1.44269504f, keep);
-    weigh<D>(o, s, keep, here + TILE);
+    take_tile<D>(o, is, queries_at, here, here + TILE, stats, now, op.f[0] * 1.44269504f);
     barrier();
   }
   UNROLL for (int r = 0; r < 2; r++)
     if (sees[r] > 0) {
-      UNROLL for (int n = 0; n < D / 8; n++)
+      UNROLL for (int n = 0; n < N; n++)
         UNROLL for (int e = 0; e < 2; e++)
-          if (8 * n + 2 * t + e < v.n)
-            acc[r][8 * n + 2 * t + e] = o[n][2 * r + e];
-      if (t == 0)
+          if (d0 + 8 * n + e < v.n)
+            acc[r][d0 + 8 * n + e] = o[n][2 * r + e];
+      if (d0 == 0)
         acc[r][v.n] = is.m[r], acc[r][v.n + 1] = is.l[r];
     }
 }
 
 KERNEL(attend_tile_64, 128, 3) { tile_fast<64>(op); }
 KERNEL(attend_tile_128, 128, 2) { tile_fast<128>(op); }
-KERNEL(attend_tile_256, 128, 1) { tile_fast<256>(op); }
+KERNEL(attend_tile_256, 256, 1) { tile_fast<256>(op); }

@@ -6,6 +6,8 @@ package e2e
 
 import (
 	"fmt"
+	"os"
+	"os/exec"
 	"path/filepath"
 	"reflect"
 	"strings"
@@ -117,6 +119,37 @@ func TestAnswersGoOnWithoutALostGPU(t *testing.T) {
 				t.Errorf("modules are on %v", at)
 			}
 		})
+	}
+}
+
+// What a stranger's module is built with, by what `piohost plugin env` prints in it, has GPUs. The kernels for CPUs are left out: they take minutes
+// to compile in another module.
+func TestAStrangersModuleIsBuiltWithGPUs(t *testing.T) {
+	dir := t.TempDir()
+	const ours = "github.com/inference-pio/inference-pio"
+	write(t, filepath.Join(dir, "main.go"), `package main
+
+import (
+	"fmt"
+
+	"github.com/inference-pio/inference-pio/cuda/gpu"
+	"github.com/inference-pio/inference-pio/cuda/gpu/driver"
+)
+
+func main() { fmt.Println(gpu.Built, driver.Probe()) }
+`)
+	mod := read(t, filepath.Join(root, "go.mod"))
+	write(t, filepath.Join(dir, "go.mod"), fmt.Sprintf("module example.com/stranger\n%s\nrequire %s v0.0.0\nreplace %s => %s\n", mod[strings.Index(mod, "\ngo "):], ours, ours, root))
+	write(t, filepath.Join(dir, "go.sum"), read(t, filepath.Join(root, "go.sum")))
+	flags := strings.ReplaceAll(os.Getenv("GOFLAGS"), "-tags=cuda", "") + " -mod=mod"
+	build := exec.Command("bash", "-ec", `unset CGO_CFLAGS CGO_LDFLAGS; eval "$("$PIOHOST" plugin env)"; go build -o stranger . && ./stranger`)
+	build.Dir, build.Env = dir, append(os.Environ(), "GOFLAGS="+flags, "PIOHOST="+filepath.Join(bin, "piohost"), "PIO_CUDA_DRIVER="+filepath.Join(dir, "none.so"))
+	out, err := build.CombinedOutput()
+	if err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	if got := string(out); !strings.HasPrefix(got, "true cuda: no NVIDIA driver on this machine") {
+		t.Errorf("it says %q", got)
 	}
 }
 

@@ -30,6 +30,9 @@ type Machine struct {
 // New is a machine with so many multiprocessors. It skips the test where there is nothing to make the kernels with.
 func New(t testing.TB, fast bool, multiprocessors int) *Machine {
 	t.Helper()
+	if onHardware() {
+		return openHardware(t, fast)
+	}
 	open(t)
 	return &Machine{Properties: kernels.Properties{Fast: fast, Multiprocessors: multiprocessors, Shared: 227 << 10}}
 }
@@ -44,6 +47,9 @@ func (m *Machine) Run(t testing.TB, op *cuda.Op) {
 
 // Do runs an op, whose results are then where the op says.
 func (m *Machine) Do(op *cuda.Op) error {
+	if onHardware() {
+		return m.hardware(op)
+	}
 	plan := kernels.Plan{Properties: m.Properties}
 	if err := plan.Op(op); err != nil {
 		return err

@@ -22,6 +22,16 @@ models
     kv_cache               "": what goes with numerics, or of a host elsewhere
     cores                  that its process may use now; 0: it has none, or its plugin takes what it likes
 
+devices
+  cpu
+    cores, usable          bytes that models may have; 0: the system does not tell
+  gpus[]
+    name, title, uuid, pci name is the one for [[device]]
+    compute_capability, multiprocessors, driver
+    memory, usable         of which models may have so much, all together
+    refused                why it is not used; left out where it is
+  no_gpu                   why there is none; "" where there are
+
 ps
   host                     the configured address, or that of --host
   models[]
@@ -43,16 +53,6 @@ models scan
     listed                 its id in models.toml, or ""
     entry                  lines to add to models.toml; "": there is nothing to add
   problems[]               what could not be read, a sentence each
-
-devices
-  cpu
-    cores, usable          bytes that models may have; 0: the system does not tell
-  gpus[]
-    name, title, uuid, pci name is the one for [[device]]
-    compute_capability, multiprocessors, driver
-    memory, usable         of which models may have so much, all together
-    refused                why it is not used; left out where it is
-  no_gpu                   why there is none; "" where there are
 
 plugin list, plugin lock
   plugins[]

@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/inference-pio/inference-pio/host/internal/answer"
 	"github.com/inference-pio/inference-pio/host/internal/schedule"
 )
 
@@ -62,5 +63,5 @@ func (a *api) ps(w http.ResponseWriter, _ *http.Request) {
 	for _, s := range a.backend.Models() {
 		list = append(list, asPresence(s))
 	}
-	writeJSON(w, http.StatusOK, map[string]any{"models": list})
+	answer.WriteJSON(w, http.StatusOK, map[string]any{"models": list})
 }

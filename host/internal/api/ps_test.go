@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/inference-pio/inference-pio/host/internal/answer/answertest"
 	"github.com/inference-pio/inference-pio/host/internal/schedule"
 	"github.com/inference-pio/inference-pio/sdk"
 )
@@ -29,13 +30,13 @@ func TestWhoIsInMemory(t *testing.T) {
 		t.Errorf("%+v", away)
 	}
 	w := httptest.NewRecorder()
-	New(newFake(), Options{Operator: &operator{}}).ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/admin/ps", nil))
+	New(answertest.New(), Options{Operator: &operator{}}).ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/admin/ps", nil))
 	var list struct{ Models []presence }
 	if err := json.Unmarshal(w.Body.Bytes(), &list); w.Code != http.StatusOK || err != nil || len(list.Models) == 0 || list.Models[0].ID != "tiny" {
 		t.Errorf("%d: %s", w.Code, w.Body)
 	}
 	w = httptest.NewRecorder()
-	New(newFake(), Options{}).ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/admin/ps", nil))
+	New(answertest.New(), Options{}).ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/admin/ps", nil))
 	if w.Code != http.StatusNotFound {
 		t.Errorf("without an operator: %d", w.Code)
 	}

@@ -30,7 +30,7 @@ extern __thread char pio_sim_shared_begin[64], pio_sim_shared_end[64];
 namespace {
 
 constexpr char SPOILT = (char)0xfb; // as f32 and bf16 a large number that means nothing
-enum { LANES = 32, MOST_THREADS = 1024, MOST_WARPS = MOST_THREADS / LANES, MOST_SHARED = 232448 };
+enum { LANES = 32, MOST_THREADS = 1024, MOST_WARPS = MOST_THREADS / LANES, MOST_SHARED = 232448, BEHIND = 1024 };
 
 // ---- kernels by name
 
@@ -164,7 +164,7 @@ struct Machine {
   Machine() {
     size_t bytes = STACK * MOST_THREADS;
     stacks = (char *)mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    dynamic = (char *)aligned_alloc(1024, MOST_SHARED + 1024);
+    dynamic = (char *)aligned_alloc(BEHIND, MOST_SHARED + BEHIND);
     fibers.resize(MOST_THREADS);
     for (int i = 0; i < MOST_THREADS; i++) fibers[i].low = stacks + STACK * i;
     reset();
@@ -573,6 +573,9 @@ void pio_sim_copy_wait(pio_sim_place &here, int left) {
   for (size_t &g : c.groups) g -= end;
 }
 
+// all_spoilt says whether nothing was written to the BEHIND bytes from an address on.
+static bool all_spoilt(const char *at) { return at[0] == (char)SPOILT && !memcmp(at, at + 1, BEHIND - 1); }
+
 int pio_sim_launch(const char *name, const unsigned grid[3], unsigned threads, unsigned shared, const pio_op *op) {
   Machine &m = machine();
   auto found = kernels().find(name);
@@ -592,18 +595,24 @@ int pio_sim_launch(const char *name, const unsigned grid[3], unsigned threads, u
   m.here.dynamic = m.dynamic, m.here.machine = &m;
   spoiler.launch(m.body);
   m.running = true;
+  volatile bool beyond = false;
   int failed = setjmp(m.out);
   if (!failed)
     for (unsigned z = 0; z < grid[2]; z++)
       for (unsigned y = 0; y < grid[1]; y++)
         for (unsigned x = 0; x < grid[0]; x++) {
           m.here.block[0] = x, m.here.block[1] = y, m.here.block[2] = z;
-          memset(m.dynamic, SPOILT, shared);
+          memset(m.dynamic, SPOILT, shared + BEHIND);
           spoiler.before_block();
           run_block(m, threads);
           spoiler.after_block();
+          if (!beyond && !all_spoilt(m.dynamic + shared)) {
+            beyond = true;
+            refuse(m, "kernel %s, block (%u, %u, %u): writes behind the %u bytes of shared memory that it was launched with", name, x, y, z, shared);
+          }
         }
   m.running = false;
+  failed = failed ? failed : beyond;
   for (unsigned i = 0; i < m.used; i++)
     if (*(size_t *)m.fibers[i].low != CANARY) {
       m.used = i; // is written again
