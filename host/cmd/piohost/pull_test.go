@@ -109,8 +109,7 @@ func TestAPersonPullsAndRemoves(t *testing.T) {
 	}
 	p := sitDown(t, "--config", file, "pull", "Org/M")
 	p.sees("Org/M: 2 files of 1.0 MB, of which 1.0 MB are missing")
-	p.sees("Org/M: 40% of 1.0 MB, 1 of 2 files, ")
-	p.sees(" left")
+	p.sees("Org/M: 40% of 1.0 MB, 1 of 2 files")
 	p.stop()
 	p.sees("what has come is kept; the next pull goes on with it")
 	p.leaves(exitInterrupted)

@@ -361,7 +361,8 @@ func TestAServerThatFallsSilentIsLeft(t *testing.T) {
 		t.Fatal(err)
 	}
 	holds(t, p, repo, []string{"model.safetensors"})
-	if len(told) != 1 || !strings.Contains(told[0], "has sent nothing for 1s, after 40000 bytes; the next attempt is in 1ms") {
+	const want = "has sent nothing for 1s, after 40000 bytes; the next attempt is in 1ms"
+	if !slices.ContainsFunc(told, func(text string) bool { return strings.Contains(text, want) }) {
 		t.Errorf("told %q", told)
 	}
 }

@@ -114,7 +114,7 @@ func (m *model) expire() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	d := &m.demand
-	if m.will.admitted == 0 && d.now >= 0 && time.Since(d.used) >= d.now {
+	if m.will.admitted == 0 && d.now >= 0 && time.Since(d.used) >= d.now && !m.comesUp() { // who is loaded has its time from then on
 		why := "nobody uses it any more"
 		if d.now > 0 {
 			why = fmt.Sprintf("nobody has asked for it for %v", d.now)

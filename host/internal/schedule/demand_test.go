@@ -108,7 +108,7 @@ func TestAModelComesWithItsFirstRequestAndLeaves(t *testing.T) {
 		late.whole(t, 2)
 		time.Sleep(5*time.Minute - 1)
 		w.stand("a ready 3024, b ready 0")
-		time.Sleep(1)
+		time.Sleep(time.Nanosecond)
 		w.stand("a unloaded, b ready 0")
 		s = w.status("a")
 		if !w.newest("a").ended() || s.PID != 0 || s.Share != 0 || s.Deaths != 0 || s.Reason != "nobody has asked for it for 5m0s" || s.Rate != 0 {
@@ -125,7 +125,7 @@ func TestAModelComesWithItsFirstRequestAndLeaves(t *testing.T) {
 func TestRequestsDuringALoadHearOfItAndMayLeave(t *testing.T) {
 	inTown(t, 4_000, []config.Model{comes("a")}, costly, func(w *town) {
 		var heard []string
-		patient := w.ask(OnWait(context.Background(), func(s Status) { heard = append(heard, fmt.Sprintf("%s %d", s.State, s.Progress.Done)) }), "a", 1)
+		patient := w.ask(OnWait(context.Background(), func(s Status) { heard = append(heard, s.Coming()) }), "a", 1)
 		ctx, cancel := context.WithCancel(context.Background())
 		other := w.ask(ctx, "a", 1)
 		time.Sleep(1500 * time.Millisecond)
@@ -135,7 +135,7 @@ func TestRequestsDuringALoadHearOfItAndMayLeave(t *testing.T) {
 			t.Errorf("%v, the model is %s", other.err, w.status("a").State)
 		}
 		patient.whole(t, 1)
-		if len(heard) < 2 || heard[0] != "loading 1000000" && heard[0] != "loading 0" {
+		if len(heard) < 2 || !strings.HasPrefix(heard[0], "the model a is loading: weights, ") || !strings.HasSuffix(heard[len(heard)-1], " of 3 MB") {
 			t.Errorf("heard %q", heard)
 		}
 	})
@@ -476,6 +476,21 @@ func TestOrdersAndModelsThatAreAway(t *testing.T) {
 		if err := <-loading; err != nil {
 			t.Error(err)
 		}
+	})
+}
+
+// A model that an operator has loaded stays for its time from then on, whenever it was used last.
+func TestAnOrderedStartHasItsTime(t *testing.T) {
+	inTown(t, 4_000, []config.Model{comes("a")}, costly, func(w *town) {
+		w.ask(context.Background(), "a", 1).whole(t, 1)
+		time.Sleep(5*time.Minute - time.Second)
+		if err := w.RestartModel(context.Background(), "a"); err != nil { // takes three seconds
+			t.Fatal(err)
+		}
+		time.Sleep(5*time.Minute - time.Second)
+		w.stand("a ready 3024")
+		time.Sleep(time.Second)
+		w.stand("a unloaded")
 	})
 }
 

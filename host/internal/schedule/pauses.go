@@ -36,7 +36,7 @@ func waits(ctx context.Context) (tick <-chan time.Time, done func()) {
 }
 
 func waiting(ctx context.Context, s Status) {
-	if f, ok := ctx.Value(waitKey{}).(func(Status)); ok {
+	if f, ok := ctx.Value(waitKey{}).(func(Status)); ok && (s.State != StateReady || s.giving) { // else it has just come
 		f(s)
 	}
 }

@@ -98,6 +98,18 @@ func (s Status) Waits() string {
 	return ""
 }
 
+// Coming says in words what a request waits for whose model is on its way; for whoever [OnWait] tells.
+func (s Status) Coming() string {
+	text := fmt.Sprintf("the model %s is %s", s.ID, s.State)
+	switch {
+	case s.State == StateLoading && s.Progress.Stage != "":
+		return text + ": " + stage(s.Progress)
+	case s.Reason != "":
+		return text + ": " + s.Reason
+	}
+	return text
+}
+
 // Fingerprint names the arithmetic: equal fingerprints, prompts, seeds and parameters give equal tokens.
 func (s Status) Fingerprint() string {
 	if s.Description.Name == "" {
