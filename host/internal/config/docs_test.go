@@ -17,7 +17,7 @@ type documented struct{ kind, fallback, meaning string }
 
 var (
 	sectionTitle = regexp.MustCompile("^## `\\[+([a-z.]+)\\]+`$")
-	keyRow       = regexp.MustCompile("^\\| `([a-z_]+)` \\| (.+) \\| (.+) \\| (.+) \\|$")
+	keyRow       = regexp.MustCompile("^\\| `([a-z0-9_]+)` \\| (.+) \\| (.+) \\| (.+) \\|$")
 	refusedRow   = regexp.MustCompile("^\\| `([a-z.]+)\\.([a-z_]+)` \\| (.+) \\|$")
 	exampleBlock = regexp.MustCompile("(?s)```toml\n(.*?)```")
 	// a block of README.md that begins with a table
@@ -77,7 +77,7 @@ func everyKey(t *testing.T) []question {
 	t.Helper()
 	r := &reader{document: &document{file: "models.toml", lines: map[string]int{}}, dir: "/", disk: anywhere}
 	table := []map[string]any{{"name": "cpu", "id": "m", "path": "model"}}
-	r.config(map[string]any{"model": table, "device": table})
+	r.config(map[string]any{"model": table, "device": table, "key": table})
 	var list []question
 	for _, q := range r.asked {
 		q.table, _, _ = strings.Cut(q.table, "[")
