@@ -17,7 +17,7 @@ import (
 )
 
 func newConfig(g *global) *cobra.Command {
-	group := newGroup("config", "Check models.toml")
+	group := newGroup("config", "Check models.toml, and make keys for it")
 	check := &cobra.Command{
 		Use:   "check",
 		Short: "Say what is wrong with models.toml, which plugin each model gets, and what it takes of memory",
@@ -25,7 +25,7 @@ func newConfig(g *global) *cobra.Command {
 	}
 	asJSON := jsonFlag(check.Flags())
 	check.RunE = func(cmd *cobra.Command, _ []string) error { return g.check(cmd.Context(), *asJSON) }
-	group.AddCommand(check)
+	group.AddCommand(check, newKeyCommand(g))
 	return group
 }
 

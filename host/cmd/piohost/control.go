@@ -95,7 +95,7 @@ func (g *global) running() (*remote, error) {
 	if err != nil {
 		return nil, err
 	}
-	return overTCP(c.Server.Listen), nil
+	return localOrders(c), nil
 }
 
 // modelPath is a model's name as a path has it: a slash in it stays one.

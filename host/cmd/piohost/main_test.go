@@ -66,7 +66,7 @@ func testMain(m *testing.M) int {
 }
 
 // Each script in testdata has the binaries on its PATH, $ECHO for the plugin and $ECHO_SHA256 for its hash, $MODEL for its checkpoint, and $ADDRESS for
-// a free one.
+// a free one, with $PORT in it.
 func TestScripts(t *testing.T) {
 	model, err := filepath.Abs("../../../sdk/examples/echo/testdata/model")
 	if err != nil {
@@ -86,6 +86,8 @@ func TestScripts(t *testing.T) {
 			e.Setenv("MODEL", model)
 			address, err := freeAddress()
 			e.Setenv("ADDRESS", address)
+			_, port, _ := net.SplitHostPort(address)
+			e.Setenv("PORT", port)
 			return err
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){

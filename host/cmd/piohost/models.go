@@ -62,7 +62,7 @@ func (g *global) models(ctx context.Context) (modelsDocument, error) {
 }
 
 func (g *global) modelsHere(ctx context.Context, c *config.Config) modelsDocument {
-	answered, err := overTCP(c.Server.Listen).models(ctx)
+	answered, err := local(c).models(ctx)
 	if err != nil {
 		fmt.Fprintln(g.std.err, err)
 	}

@@ -23,6 +23,8 @@ type Tally struct {
 	began       time.Time
 	first, last time.Time // of the tokens of all choices; zero before one
 	ids, firsts int       // tokens so far; those that were the first of their choice
+	read        int       // tokens of a prompt that was begun
+	Key         string    // who asked, "" if nobody needs to say
 	Usage       Usage
 	reasons     []string // of the choices' ends, each once
 	failure     string   // why the request failed, as a code
@@ -57,6 +59,9 @@ func NewTally(w http.ResponseWriter, r *http.Request, prefix string) *Tally {
 
 // see notes when tokens come.
 func (t *Tally) see(e sdk.Event) {
+	if e.Start != nil {
+		t.read = max(t.read, len(e.Start.Prompt))
+	}
 	if e.Token == nil {
 		return
 	}
@@ -128,6 +133,11 @@ func (t *Tally) FirstToken() time.Duration {
 	return t.first.Sub(t.began)
 }
 
+// Tokens are all that the request has used, also one that was given up.
+func (t *Tally) Tokens() int {
+	return max(t.Usage.Prompt, t.read) + max(t.Usage.Generated, t.ids)
+}
+
 // Decoding is the time from the first token of any choice to the last.
 func (t *Tally) Decoding() time.Duration { return t.last.Sub(t.first) }
 
@@ -144,6 +154,9 @@ func (t *Tally) Log(log *slog.Logger, status int) {
 	}
 	if speed := t.Speed(); speed > 0 {
 		line = append(line, slog.Float64("tokens_per_second", math.Round(speed*10)/10))
+	}
+	if t.Key != "" {
+		line = append(line, slog.String("key", t.Key))
 	}
 	line = append(line, slog.Duration("took", t.Took().Round(time.Millisecond)))
 	log.LogAttrs(context.Background(), slog.LevelInfo, "request", line...)

@@ -13,6 +13,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/inference-pio/inference-pio/host/internal/access"
 	"github.com/inference-pio/inference-pio/host/internal/answer"
 	"github.com/inference-pio/inference-pio/host/internal/anthropic"
 	"github.com/inference-pio/inference-pio/host/internal/body"
@@ -45,6 +46,8 @@ type Options struct {
 	Operator              Operator       // nil: no /admin
 	// Reload reads models.toml again; nil: that is no order.
 	Reload   func(context.Context) (Reload, error)
+	Keys     *access.Keys // who may ask; without any everyone may
+	Part     Part
 	Guard    *Guard      // nil: takes every name and every page; for a socket that no browser reaches
 	Draining func() bool // nil: never. A draining host is not ready.
 	// RequestLog writes a line for each request to a model.
@@ -70,9 +73,9 @@ func New(b Backend, o Options) http.Handler {
 		Intake: answer.NewIntake(answer.Bounds{Bodies: o.MaxBodies, Requests: o.MaxRequests, Queue: o.MaxQueue, Wait: o.Wait}),
 	}}
 	mux := a.routes()
-	var h http.Handler = mux
+	h := a.keyed(mux)
 	if o.Guard != nil {
-		h = a.guard(o.Guard, mux)
+		h = a.guard(o.Guard, h)
 	}
 	h = answer.Identified(unslashed(h))
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { h.ServeHTTP(newPatient(w, o.Patience), r) })
@@ -101,21 +104,23 @@ func (a *api) routes() *http.ServeMux {
 	route := func(pattern, method string, h func(http.ResponseWriter, *http.Request)) {
 		mux.Handle(pattern, a.wrap(strings.TrimSuffix(pattern, "{id...}"), method, h))
 	}
-	a.openai(route)
-	route("/v1/responses", http.MethodPost, a.by(responses.Protocol{Skipped: a.skippedTool}))
-	a.anthropic(route)
-	a.ollama(route)
-	route("/v1/models", http.MethodGet, a.models)
-	route("/v1/models/{id...}", http.MethodGet, a.model)
+	if a.o.Part != Private {
+		a.openai(route)
+		route("/v1/responses", http.MethodPost, a.by(responses.Protocol{Skipped: a.skippedTool}))
+		a.anthropic(route)
+		a.ollama(route)
+		route("/v1/models", http.MethodGet, a.models)
+		route("/v1/models/{id...}", http.MethodGet, a.model)
+	}
 	route("/healthz", http.MethodGet, a.health)
 	route("/health", http.MethodGet, a.health) // as vLLM has it
 	route("/readyz", http.MethodGet, a.ready)
 	route("/readyz/{id...}", http.MethodGet, a.readyModel)
-	if a.o.Operator != nil {
+	if a.o.Operator != nil && a.o.Part != Public {
 		a.admin(route)
 		a.life(route)
 	}
-	if a.o.Metrics != nil {
+	if a.o.Metrics != nil && a.o.Part != Public {
 		route("/metrics", http.MethodGet, a.o.Metrics.Handler().ServeHTTP)
 	}
 	mux.Handle("/", a.wrap("other", "", func(w http.ResponseWriter, r *http.Request) {
@@ -241,6 +246,7 @@ func (a *api) wrap(route, method string, h func(http.ResponseWriter, *http.Reque
 					writeError(rec, r, bug)
 				}
 			}
+			spent(r, rec)
 			status := cmp.Or(rec.Status, problem.StatusClientGone)
 			if a.o.RequestLog && rec.Tally != nil {
 				rec.Tally.Log(a.o.Log, status)

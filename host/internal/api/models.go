@@ -81,18 +81,19 @@ func (a *api) health(w http.ResponseWriter, _ *http.Request) {
 	answer.WriteJSON(w, http.StatusOK, map[string]string{"status": "ok"})
 }
 
-func (a *api) ready(w http.ResponseWriter, _ *http.Request) {
-	a.readiness(w, a.backend.Models())
+func (a *api) ready(w http.ResponseWriter, r *http.Request) {
+	a.readiness(w, r, a.backend.Models())
 }
 
 func (a *api) readyModel(w http.ResponseWriter, r *http.Request) {
 	if s, ok := a.find(w, r); ok {
-		a.readiness(w, []schedule.Status{s})
+		a.readiness(w, r, []schedule.Status{s})
 	}
 }
 
 // readiness is 200 if every one of the models answers requests, and says of each how it stands.
-func (a *api) readiness(w http.ResponseWriter, list []schedule.Status) {
+// Who shows no key where there are keys learns no more than that.
+func (a *api) readiness(w http.ResponseWriter, r *http.Request, list []schedule.Status) {
 	type entry struct {
 		State  schedule.State `json:"state"`
 		Since  string         `json:"since"`
@@ -110,6 +111,10 @@ func (a *api) readiness(w http.ResponseWriter, list []schedule.Status) {
 	status := http.StatusOK
 	if !all {
 		status = http.StatusServiceUnavailable
+	}
+	if a.o.Keys.Any() && callerOf(r.Context()) == nil {
+		answer.WriteJSON(w, status, map[string]bool{"ready": all})
+		return
 	}
 	answer.WriteJSON(w, status, map[string]any{"ready": all, "draining": draining, "models": models})
 }

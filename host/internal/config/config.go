@@ -18,6 +18,7 @@ type Config struct {
 	Server   Server
 	Plugins  Plugins
 	Pictures Pictures
+	Keys     []Key
 	Devices  []Device
 	Models   []Model
 
@@ -29,8 +30,13 @@ type Config struct {
 
 // Server says how clients reach the host.
 type Server struct {
-	Listen  string        // host:port of the API, the page and the metrics
-	Admin   bool          // serve /admin: placement, and orders to change it
+	Listen string // host:port of the API, the page and the metrics
+	Admin  bool   // serve /admin: placement, and orders to change it
+
+	AdminListen     string // host:port of /admin and the metrics, "" for where the API is
+	Open            bool   // reachable from elsewhere without keys
+	TLSCert, TLSKey string // files in PEM, absolute; "" for no TLS
+
 	Drain   time.Duration // how long running requests may take to finish after SIGTERM
 	Wait    time.Duration // how long a request waits for a model that is still loading
 	MaxBody int64         // bytes of a request's body
@@ -46,6 +52,15 @@ type Server struct {
 	KeepAlive        time.Duration // the same, as Model has it; Unsaid: the file does not say
 	SequenceIdle     time.Duration // how long a sequence stays open without a call
 	MaxOpenSequences int           // of one model
+}
+
+// Key is who may ask, by the hash of what he shows.
+type Key struct {
+	Name   string
+	SHA256 [32]byte // of the key
+	Admin  bool     // for /admin and the metrics too
+
+	Requests, Tokens int // per minute; 0: no limit
 }
 
 // Plugins says where plugin binaries come from and how they are started.

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"bytes"
 	"fmt"
 	"io/fs"
 	"os"
@@ -78,9 +79,20 @@ max_requests = 7
 max_queue = 3
 sequence_idle = "7m"
 max_open_sequences = 9
+open = true
+admin_listen = "127.0.0.1:9090"
+tls_cert = "cert.pem"
+tls_key = "/key.pem"
 request_log = false
 load = "demand"
 keep_alive = "3m"
+
+[[key]]
+name = "alice"
+sha256 = "0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f"
+admin = true
+requests_per_minute = 60
+tokens_per_minute = 1000
 
 [plugins]
 dirs = ["bin/plugins", "`+other+`"]
@@ -142,6 +154,10 @@ path = "./model/"
 		Hosts: []string{"pio.example.com", "*.example.org", "192.168.0.7"}, CORS: []string{"https://example.com", "http://localhost:3000"},
 		MaxBodies: 100 << 20, MaxRequests: 7, MaxQueue: 3,
 		SequenceIdle: 7 * time.Minute, MaxOpenSequences: 9, Load: "demand", KeepAlive: 3 * time.Minute,
+		Open: true, AdminListen: "127.0.0.1:9090", TLSCert: filepath.Join(dir, "cert.pem"), TLSKey: "/key.pem",
+	}
+	if want := []Key{{"alice", [32]byte(bytes.Repeat([]byte{0x0f}, 32)), true, 60, 1000}}; !reflect.DeepEqual(c.Keys, want) {
+		t.Errorf("keys: got %+v", c.Keys)
 	}
 	if !reflect.DeepEqual(c.Server, want) {
 		t.Errorf("server: got %+v", c.Server)
@@ -161,7 +177,7 @@ path = "./model/"
 	one := Model{
 		ID: "one", Aliases: []string{"eins", "org/un"}, Path: filepath.Join(dir, "model"), Plugin: "qwen3_0_6b",
 		Context: 2048, Numerics: sdk.NumericsExact, KVCache: "q8", Weights: "dummy", Layers: 2, Devices: []string{"cpu"}, Priority: -3,
-		MaxSequences: 4, StepTokens: 256, PrefixCache: 1 << 30, StepTime: -1, Threads: 1, Stall: 5 * time.Minute, Env: []string{"OMP=1", "PIO_CPU=portable"}, Line: 41,
+		MaxSequences: 4, StepTokens: 256, PrefixCache: 1 << 30, StepTime: -1, Threads: 1, Stall: 5 * time.Minute, Env: []string{"OMP=1", "PIO_CPU=portable"}, Line: 52,
 		KeepAlive: -1, Pin: true,
 	}
 	if !reflect.DeepEqual(c.Models[0], one) {
@@ -321,7 +337,11 @@ func TestMistakes(t *testing.T) {
 		{"host of other letters", "[pictures]\nhosts = [\"bücher.de\"]\n" + model, `models.toml:2: pictures.hosts[0]: "bücher.de" is no host name; `},
 		{"IPv6 without brackets", "[pictures]\nhosts = [\"2606:4700::1111\"]\n" + model, `models.toml:2: pictures.hosts[0]: "2606:4700::1111" is an IPv6 address without brackets; expected "[2606:4700::1111]"`},
 		{"misspelt key of pictures", "[pictures]\nhost = [\"a.com\"]\n" + model, `models.toml:2: pictures.host: unknown key; did you mean hosts?`},
-		{"api keys", "[server]\napi_keys = [\"k\"]\n" + model, `models.toml:2: server.api_keys: API keys are not built yet; remove the key`},
+		{"a key in plain", "[[key]]\nname = \"a\"\nsha256 = \"sk-1\"\n" + model, `models.toml:3: key[0].sha256: is no SHA-256 in 64 hexadecimal digits; a key itself does not belong here, only its hash, as ` + "`piohost config key`" + ` prints it`},
+		{"a key without a hash", "[[key]]\nname = \"a\"\n" + model, "models.toml:1: key[0]: sha256 is missing; `piohost config key` makes a key and prints its hash"},
+		{"a key without a name", "[[key]]\nsha256 = \"" + strings.Repeat("0f", 32) + "\"\n" + model, `models.toml:1: key[0]: name is missing; the log says by it who asked`},
+		{"a name with a line's end", "[[key]]\nname = \"a\\nb\"\nsha256 = \"" + strings.Repeat("0f", 32) + "\"\n" + model, `models.toml:2: key[0].name: "a\nb" is no name of a key; expected at most 64 letters, digits and ._@-`},
+		{"half of TLS", "[server]\ntls_cert = \"cert.pem\"\n" + model, `models.toml:1: server: tls_cert and tls_key go together; give both or none`},
 		{"syntax", "[ser ver]\n" + model, `models.toml:1: not valid TOML: `},
 		{"key twice", model + "id = \"n\"", `models.toml:4: not valid TOML: `},
 		{"empty list", "model = []", `models.toml: no [[model]] entry, so there is nothing to serve; `},

@@ -59,6 +59,9 @@ func (r *reader) config(values map[string]any) *Config {
 		Plugins:  r.plugins(top.sub("plugins")),
 		Pictures: r.pictures(top.sub("pictures")),
 	}
+	for _, t := range top.list("key") {
+		c.Keys = append(c.Keys, r.key(t, c.Keys))
+	}
 	for _, t := range top.list("device") {
 		c.Devices = append(c.Devices, r.device(t, c.Devices))
 	}
@@ -93,8 +96,7 @@ func (r *reader) server(t *table) Server {
 	} else {
 		s.Listen = listen
 	}
-	t.notYet("api_keys", "API keys are not built yet")
-	t.notYet("tls", "TLS is not built yet; put a proxy in front")
+	r.access(t, &s)
 	t.finish()
 	return s
 }

@@ -22,7 +22,6 @@ type question struct {
 	table, key string
 	kind       string // of the value, as docs/config.md names it
 	fallback   any    // nil: there is none, or it depends on other things
-	later      bool   // the key is refused until what it is for is built
 }
 
 // at reports a problem with the value of a key.
@@ -48,7 +47,6 @@ type table struct {
 	path   string
 	values map[string]any
 	known  []string
-	later  []string
 }
 
 func (d *document) table(path string, values map[string]any) *table {
@@ -289,19 +287,10 @@ func (t *table) list(key string) []*table {
 	return list
 }
 
-// notYet refuses the key of a feature that is planned.
-func (t *table) notYet(key, sentence string) {
-	t.later = append(t.later, key)
-	t.doc.asked = append(t.doc.asked, question{table: t.path, key: key, later: true})
-	if _, present := t.values[key]; present {
-		t.problem(key, "%s; remove the key", sentence)
-	}
-}
-
 // finish reports unknown keys.
 func (t *table) finish() {
 	for _, key := range slices.Sorted(maps.Keys(t.values)) {
-		if slices.Contains(t.known, key) || slices.Contains(t.later, key) {
+		if slices.Contains(t.known, key) {
 			continue
 		}
 		if meant := nearest(key, t.known); meant != "" {

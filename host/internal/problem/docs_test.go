@@ -67,7 +67,7 @@ func TestEveryErrorIsDocumented(t *testing.T) {
 		}
 		for _, m := range written.FindAllStringSubmatch(string(text), -1) {
 			status, known := map[string]int{
-				"StatusBadRequest": 400, "StatusForbidden": 403, "StatusNotFound": 404, "StatusMethodNotAllowed": 405, "StatusConflict": 409,
+				"StatusBadRequest": 400, "StatusUnauthorized": 401, "StatusForbidden": 403, "StatusNotFound": 404, "StatusMethodNotAllowed": 405, "StatusConflict": 409,
 				"StatusRequestEntityTooLarge": 413, "StatusUnsupportedMediaType": 415, "StatusTooManyRequests": 429, "StatusInternalServerError": 500,
 				"StatusServiceUnavailable": 503, "StatusClientGone": 0, "StatusGatewayTimeout": 504,
 			}[m[1]]
