@@ -236,7 +236,7 @@ func unslashed(next http.Handler) http.Handler {
 // wrap checks the method, counts the request, and turns a panic into a 500 that leaves the host alive.
 func (a *api) wrap(route, method string, h func(http.ResponseWriter, *http.Request)) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		name(r, method, route)
+		nameSpan(r, method, route)
 		rec := &answer.Recorder{ResponseWriter: w}
 		begin := time.Now()
 		if m := a.o.Metrics; m != nil {

@@ -26,8 +26,8 @@ func traced(to trace.TracerProvider, next http.Handler) http.Handler {
 		}))
 }
 
-// name is by which spans of a kind are found: the route, not the path, which is a client's to choose.
-func name(r *http.Request, method, route string) {
+// nameSpan sets the name by which spans of a kind are found: the route, not the path, which is a client's to choose.
+func nameSpan(r *http.Request, method, route string) {
 	span := trace.SpanFromContext(r.Context())
 	if !span.IsRecording() {
 		return
