@@ -78,6 +78,7 @@ func (s *service) reload(context.Context) (api.Reload, error) {
 		return api.Reload{}, err
 	}
 	tell(c, s.log)
+	equip(c, s.log)
 	old := s.host.Config()
 	done := api.Reload{Later: later(old, c)}
 	keep(&c.Server, old.Server)

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"time"
 
 	"github.com/inference-pio/inference-pio/host/internal/config"
 	"github.com/inference-pio/inference-pio/host/internal/problem"
@@ -36,6 +37,8 @@ type Request struct {
 
 	Echo    bool // the prompt comes before the answer
 	Nothing bool // the prompt alone is wanted: what a plugin cannot leave out is dropped on its way
+
+	Keep *time.Duration // how long a model that is loaded on demand stays after it, less than 0: for ever; nil: as its entry says
 
 	Instead any // the whole answer, where the model is not asked; nil if it is
 }

@@ -105,6 +105,7 @@ func (s *Service) Answer(w http.ResponseWriter, r *http.Request, p Protocol) {
 		WriteJSON(w, http.StatusOK, req.Instead)
 		return
 	}
+	r = r.WithContext(s.Keeping(r.Context(), req.Model, req.Keep))
 	a := &Answer{Request: req, Tally: t, ID: t.ID, Created: time.Now(), choices: req.Choices(t.ID)}
 	if a.echoed, err = s.prompts(r.Context(), req); err != nil {
 		s.fail(w, p, a, err)
@@ -115,6 +116,18 @@ func (s *Service) Answer(w http.ResponseWriter, r *http.Request, p Protocol) {
 		return
 	}
 	s.whole(w, r, p, out, a)
+}
+
+// Keeping tells the scheduler how long a client wants the model kept, nil for one that does not say, of one that comes and goes: those that the
+// operator has loaded at the start are not a client's to unload.
+func (s *Service) Keeping(ctx context.Context, model string, keep *time.Duration) context.Context {
+	if keep == nil {
+		return ctx
+	}
+	if m, err := s.Find(model); err != nil || !m.OnDemand {
+		return ctx
+	}
+	return schedule.KeepAlive(ctx, *keep)
 }
 
 // read returns what a body asks for. The body itself is not kept where something else was made of what is large in it.

@@ -42,6 +42,7 @@ const maxDeadline = 10 * time.Minute
 
 // admin adds the operators' routes: the model's id ends the path.
 func (a *api) admin(route func(pattern, method string, h func(http.ResponseWriter, *http.Request))) {
+	route("/admin/ps", http.MethodGet, a.ps)
 	route("/admin/placement/{id...}", http.MethodGet, func(w http.ResponseWriter, r *http.Request) {
 		a.order(w, r, sdk.Order{Query: &sdk.QueryOrder{}})
 	})

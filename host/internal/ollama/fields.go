@@ -8,6 +8,8 @@ import (
 	"maps"
 	"math"
 	"slices"
+	"strconv"
+	"time"
 
 	"github.com/inference-pio/inference-pio/host/internal/answer"
 	"github.com/inference-pio/inference-pio/host/internal/body"
@@ -34,6 +36,28 @@ type request struct {
 
 type fields = body.Fields[request]
 
+// readKeep reads how long the model is to stay: a number of seconds, or a duration such as "5m"; less than 0 is for ever.
+func readKeep(r *request, v json.RawMessage) error {
+	var keep time.Duration
+	if text, err := body.Text(v); err == nil {
+		if keep, err = time.ParseDuration(text); err != nil {
+			seconds, err := strconv.ParseInt(text, 10, 32)
+			if err != nil {
+				return body.Wrong(v, `seconds, or a duration such as "5m"`)
+			}
+			keep = time.Duration(seconds) * time.Second
+		}
+	} else {
+		seconds, err := body.Number(v, -math.MaxInt32, math.MaxInt32, false)
+		if err != nil {
+			return body.Wrong(v, `seconds, or a duration such as "5m"`)
+		}
+		keep = time.Duration(seconds * float64(time.Second))
+	}
+	r.Keep = &keep
+	return nil
+}
+
 const maxTop = 20 // top_logprobs
 
 // common are the fields of chats and texts.
@@ -44,7 +68,7 @@ var common = fields{
 	"options":    readOptions,
 	"think":      readThink,
 	"logprobs":   func(r *request, v json.RawMessage) (err error) { r.Sampling.Logprobs, err = body.Boolean(v); return },
-	"keep_alive": nil,
+	"keep_alive": readKeep,
 	"top_logprobs": func(r *request, v json.RawMessage) error {
 		n, err := body.Integer(v, 0, maxTop)
 		r.Sampling.TopLogprobs = int(n)

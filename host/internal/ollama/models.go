@@ -117,6 +117,9 @@ func (a *API) Running(w http.ResponseWriter, _ *http.Request) {
 		}
 		l := newListed(s)
 		l.ExpiresAt, l.Context, l.VRAM = forever, s.Table.Context, new(int64)
+		if !s.Until.IsZero() {
+			l.ExpiresAt = s.Until.UTC().Format(time.RFC3339)
+		}
 		if used := s.Report.Devices; len(used) > 0 {
 			l.Size = 0
 			for _, d := range used {
@@ -223,7 +226,7 @@ var embedFields = fields{
 	"dimensions": body.Unbuilt[request]("0"),
 	"truncate":   nil,         // what is too long is refused
 	"options":    readOptions, // which change no vector
-	"keep_alive": nil,
+	"keep_alive": readKeep,
 }
 
 // embeddingFields are of the endpoint that went before.
@@ -235,7 +238,7 @@ var embeddingFields = fields{
 		return err
 	},
 	"options":    readOptions, // which change no vector
-	"keep_alive": nil,
+	"keep_alive": readKeep,
 }
 
 // Vectors answers /api/embed.
@@ -279,7 +282,7 @@ func (a *API) vectors(w http.ResponseWriter, r *http.Request, h *answer.Held, t 
 		}
 	}
 	list := [][]float32{}
-	t.Usage.Prompt, err = a.Embed(r.Context(), h, model, req.inputs, func(v []float32) { list = append(list, v) })
+	t.Usage.Prompt, err = a.Embed(a.Keeping(r.Context(), model, req.Keep), h, model, req.inputs, func(v []float32) { list = append(list, v) })
 	if err != nil {
 		return nil, nil, a.Failure(err, field, model)
 	}

@@ -173,6 +173,12 @@ func TestFieldsReachTheModel(t *testing.T) {
 		!slices.Equal(r.Stop, []string{"\n"}) || !s.Logprobs || s.TopLogprobs != 3 || string(r.Constraint.JSONSchema) != `{"type":"object"}` || !r.Stream || string(r.Chat.Kwargs) != `{"enable_thinking":false}` {
 		t.Errorf("%+v %+v %s", r, r.Constraint, r.Chat.Kwargs)
 	}
+	for text, want := range map[string]time.Duration{`"5m"`: 5 * time.Minute, `0`: 0, `-1`: -time.Second, `"-1"`: -time.Second, `90`: 90 * time.Second, `"1.5h"`: 90 * time.Minute} {
+		r, err := read(Chat{Names: knows}, `{"model":"tiny","messages":[{"role":"user","content":"a"}],"keep_alive":`+text+`}`)
+		if err != nil || r.Keep == nil || *r.Keep != want {
+			t.Errorf("keep_alive %s: %v, %v", text, r, err)
+		}
+	}
 	r, err = read(Generate{Names: knows}, `{"model":"tiny","prompt":"a","format":"json","think":"high","options":{"num_predict":-1},"images":["iVBO"],"context":[],"suffix":"","stream":null}`)
 	if err != nil || !r.Constraint.JSONObject || r.MaxTokens != 0 || string(r.Chat.Kwargs) != `{"enable_thinking":true,"reasoning_effort":"high"}` || len(r.Pictures) != 1 {
 		t.Errorf("%v %+v", err, r)

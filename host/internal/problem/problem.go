@@ -55,6 +55,7 @@ var reasons = map[sdk.Reason]struct {
 	sdk.ReasonOverloaded:    {http.StatusServiceUnavailable, "overloaded", time.Second},
 	sdk.ReasonMemory:        {http.StatusServiceUnavailable, "out_of_memory", 5 * time.Second},
 	sdk.ReasonChanged:       {http.StatusServiceUnavailable, "model_changed", 2 * time.Second},
+	sdk.ReasonDevice:        {http.StatusServiceUnavailable, "device_lost", 2 * time.Second},
 	sdk.ReasonState:         {http.StatusServiceUnavailable, "model_not_ready", time.Second},
 }
 
