@@ -59,7 +59,7 @@ type room struct {
 // rooms in order of precedence: the first whose path holds the package decides.
 var rooms = []room{
 	{"host/internal/devices", []string{"host/internal/config", "cuda/gpu/driver"}}, // which GPUs there are: the driver tells
-	{"host/e2e", []string{"host", "sdk", "internal", "cuda/kernels/sim"}}, // a GPU for its tests
+	{"host/e2e", []string{"host", "sdk", "internal", "cuda/kernels/sim"}},          // a GPU for its tests
 	{"host", []string{"host", "sdk", "internal"}},
 	{"sdk/jinja", []string{"sdk/jinja"}}, // a language of its own: it knows of no chat
 	{"sdk", []string{"sdk", "internal"}},
@@ -76,7 +76,8 @@ var guarded = map[string][]string{
 	"google.golang.org/protobuf":     {"sdk/internal"},
 	"github.com/spf13":               {"host/cmd"},                // a stranger's go.mod lists what packages
 	"github.com/prometheus":          {"host/internal/telemetry"}, // that he imports need, and these they must not
-	"gorgonia.org/cu":                {"cuda/gpu/driver"},         // which knows what of it is sound
+	"go.opentelemetry.io":            {"host/internal/telemetry", "host/internal/api", "host/internal/answer"},
+	"gorgonia.org/cu":                {"cuda/gpu/driver"}, // which knows what of it is sound
 	// one reader of schemas
 	"github.com/santhosh-tekuri/jsonschema": {"sdk/grammar/schema"},
 }

@@ -24,6 +24,7 @@ type service struct {
 	host    *schedule.Host
 	doors   *doors
 	metrics *telemetry.Metrics
+	traces  *telemetry.Traces
 	log     *slog.Logger
 
 	handler atomic.Pointer[http.Handler]
@@ -46,7 +47,7 @@ func (s *service) answer(c *config.Config) error {
 		return err
 	}
 	options := apiOptions(c, s.log)
-	options.Metrics, options.Draining, options.Keys = s.metrics, s.host.Draining, keys
+	options.Metrics, options.Draining, options.Keys, options.Traces = s.metrics, s.host.Draining, keys, s.traces.TracerProvider
 	options.Guard = guardOf(s.doors.main.Addr(), c)
 	if c.Server.Admin {
 		options.Operator, options.Reload = s.host, s.reload

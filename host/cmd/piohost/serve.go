@@ -85,12 +85,16 @@ func (g *global) serve(ctx context.Context) error {
 	}
 	defer doors.close()
 	metrics := telemetry.New(sdk.Version)
+	traces, err := telemetry.NewTraces(ctx, sdk.Version)
+	if err != nil {
+		return &codeError{exitUsage, err}
+	}
 	host, err := newHost(ctx, c, log, metrics, func(s schedule.Status) { g.console.show(progressLine(s)) })
 	if err != nil {
 		return err
 	}
 	running := start(host)
-	s := &service{load: g.loadServing, host: host, doors: doors, metrics: metrics, log: log}
+	s := &service{load: g.loadServing, host: host, doors: doors, metrics: metrics, traces: traces, log: log}
 	if err := s.answer(c); err != nil {
 		return err
 	}
@@ -109,6 +113,9 @@ func (g *global) serve(ctx context.Context) error {
 	defer cancel()
 	doors.shut(closing)
 	<-running
+	if err := traces.Close(closing); err != nil {
+		log.Warn("not all traces were sent", "error", err)
+	}
 	log.Info("stopped")
 	return err
 }

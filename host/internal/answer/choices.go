@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"runtime/debug"
 	"sync"
+	"time"
 
 	"github.com/inference-pio/inference-pio/host/internal/problem"
 	"github.com/inference-pio/inference-pio/sdk"
@@ -31,7 +32,7 @@ func (s *Service) each(ctx context.Context, a *Answer, send func(choice int, e s
 	for i, g := range a.choices {
 		wg.Go(func() {
 			defer s.caught(cancel)
-			begun := false
+			begun, course := false, course{asked: time.Now()}
 			err := s.choose(ctx, a.Request.Model, g, prompts[i/a.Request.N], func(e sdk.Event) error {
 				mu.Lock()
 				defer mu.Unlock()
@@ -45,6 +46,7 @@ func (s *Service) each(ctx context.Context, a *Answer, send func(choice int, e s
 					begun = true
 					waiting.begun(1)
 				}
+				course.see(ctx, s.tracer(), i, e)
 				return send(i, e)
 			})
 			if err != nil {

@@ -16,6 +16,8 @@ import (
 	"sync"
 	"time"
 
+	"go.opentelemetry.io/otel/trace"
+
 	"github.com/inference-pio/inference-pio/host/internal/body"
 	"github.com/inference-pio/inference-pio/host/internal/fetch"
 	"github.com/inference-pio/inference-pio/host/internal/problem"
@@ -48,6 +50,7 @@ type Service struct {
 	MaxBody  int64 // bytes
 	// KeepAlive is how often a silent stream gets a comment, so that proxies keep it open.
 	KeepAlive time.Duration
+	Traces    trace.TracerProvider
 
 	unknown OnceEach
 }
@@ -77,6 +80,10 @@ func (s *Service) Answer(w http.ResponseWriter, r *http.Request, p Protocol) {
 		return
 	}
 	defer h.Leave()
+	ctx, span := s.tracer().Start(r.Context(), p.PromptField())
+	defer func() { conclude(span, t) }()
+	r = r.WithContext(ctx)
+	_, admission := s.tracer().Start(ctx, "admission")
 	req, out, err := s.read(w, r, h, p)
 	if err == nil {
 		t.Model = s.IDOf(req.Model)
@@ -86,8 +93,10 @@ func (s *Service) Answer(w http.ResponseWriter, r *http.Request, p Protocol) {
 		err = s.unknownModel(req.Model)
 	}
 	if err == nil {
+		describe(span, req)
 		err = s.look(r.Context(), req, h, p.PromptField())
 	}
+	admitted(admission, err)
 	if err != nil {
 		t.Refuse(w, p, s.Failure(err, p.PromptField(), t.Model))
 		return

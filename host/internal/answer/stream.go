@@ -9,6 +9,8 @@ import (
 	"sync"
 	"time"
 
+	"go.opentelemetry.io/otel/trace"
+
 	"github.com/inference-pio/inference-pio/host/internal/problem"
 	"github.com/inference-pio/inference-pio/host/internal/schedule"
 	"github.com/inference-pio/inference-pio/sdk"
@@ -109,7 +111,11 @@ var ErrLeft = problem.New(problem.StatusClientGone, "", "", "the client takes no
 func (s *Service) stream(w http.ResponseWriter, r *http.Request, p Protocol, out Writer, a *Answer) {
 	to := newEvents(w, out.Framing(), s.KeepAlive)
 	defer to.close()
-	err := s.each(schedule.OnPause(r.Context(), to.paused), a, func(i int, e sdk.Event) error {
+	paused := func() {
+		trace.SpanFromContext(r.Context()).AddEvent("the model's process has ended; the answer goes on in the next one")
+		to.paused()
+	}
+	err := s.each(schedule.OnPause(r.Context(), paused), a, func(i int, e sdk.Event) error {
 		return s.pass(to, out, a, a.piece(i, e))
 	})
 	switch {

@@ -13,6 +13,9 @@ import (
 	"strings"
 	"time"
 
+	"go.opentelemetry.io/otel/trace"
+	"go.opentelemetry.io/otel/trace/noop"
+
 	"github.com/inference-pio/inference-pio/host/internal/access"
 	"github.com/inference-pio/inference-pio/host/internal/answer"
 	"github.com/inference-pio/inference-pio/host/internal/anthropic"
@@ -46,7 +49,8 @@ type Options struct {
 	Operator              Operator       // nil: no /admin
 	// Reload reads models.toml again; nil: that is no order.
 	Reload   func(context.Context) (Reload, error)
-	Keys     *access.Keys // who may ask; without any everyone may
+	Traces   trace.TracerProvider // nil: no traces
+	Keys     *access.Keys         // who may ask; without any everyone may
 	Part     Part
 	Guard    *Guard      // nil: takes every name and every page; for a socket that no browser reaches
 	Draining func() bool // nil: never. A draining host is not ready.
@@ -69,7 +73,7 @@ type api struct {
 func New(b Backend, o Options) http.Handler {
 	o = o.orDefault()
 	a := &api{backend: b, o: o, answer: &answer.Service{
-		Backend: b, Log: o.Log, Pictures: o.Pictures, MaxBody: o.MaxBody, KeepAlive: o.KeepAlive,
+		Backend: b, Log: o.Log, Pictures: o.Pictures, MaxBody: o.MaxBody, KeepAlive: o.KeepAlive, Traces: o.Traces,
 		Intake: answer.NewIntake(answer.Bounds{Bodies: o.MaxBodies, Requests: o.MaxRequests, Queue: o.MaxQueue, Wait: o.Wait}),
 	}}
 	mux := a.routes()
@@ -77,7 +81,7 @@ func New(b Backend, o Options) http.Handler {
 	if o.Guard != nil {
 		h = a.guard(o.Guard, h)
 	}
-	h = answer.Identified(unslashed(h))
+	h = traced(o.Traces, answer.Identified(unslashed(h)))
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { h.ServeHTTP(newPatient(w, o.Patience), r) })
 }
 
@@ -93,6 +97,9 @@ func (o Options) orDefault() Options {
 	o.MaxBodies = cmp.Or(o.MaxBodies, max(64<<20, o.MaxBody))
 	o.MaxRequests = cmp.Or(o.MaxRequests, 1024)
 	o.MaxQueue = cmp.Or(o.MaxQueue, 512)
+	if o.Traces == nil {
+		o.Traces = noop.NewTracerProvider()
+	}
 	o.Patience = cmp.Or(o.Patience, patience)
 	o.KeepAlive = cmp.Or(o.KeepAlive, 10*time.Second)
 	return o
@@ -229,6 +236,7 @@ func unslashed(next http.Handler) http.Handler {
 // wrap checks the method, counts the request, and turns a panic into a 500 that leaves the host alive.
 func (a *api) wrap(route, method string, h func(http.ResponseWriter, *http.Request)) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		nameSpan(r, method, route)
 		rec := &answer.Recorder{ResponseWriter: w}
 		begin := time.Now()
 		if m := a.o.Metrics; m != nil {

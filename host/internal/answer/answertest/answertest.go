@@ -13,6 +13,8 @@ import (
 	"testing"
 	"time"
 
+	"go.opentelemetry.io/otel/trace/noop"
+
 	"github.com/inference-pio/inference-pio/host/internal/answer"
 	"github.com/inference-pio/inference-pio/host/internal/config"
 	"github.com/inference-pio/inference-pio/host/internal/fetch"
@@ -287,7 +289,7 @@ func Handler(f *Fake, p answer.Protocol) http.Handler {
 func Service(f *Fake) *answer.Service {
 	const room = 64 << 20
 	return &answer.Service{
-		Backend: f, Log: telemetry.Discard(), Pictures: fetch.New(config.Pictures{}), MaxBody: room / 2, KeepAlive: time.Hour,
+		Backend: f, Log: telemetry.Discard(), Pictures: fetch.New(config.Pictures{}), MaxBody: room / 2, KeepAlive: time.Hour, Traces: noop.NewTracerProvider(),
 		Intake: answer.NewIntake(answer.Bounds{Bodies: room, Requests: 100, Queue: 100}),
 	}
 }
