@@ -1,6 +1,8 @@
 # Everything a user or a contributor runs. `make` alone lists the targets. Needs Go, gcc and make.
 
 PLUGINS := $(notdir $(patsubst %/main.go,%,$(wildcard plugins/*/main.go)))
+PYTHON ?= python3
+QUANTISED ?= bin/quantised
 FUZZTIME ?= 10s
 SOAK_KILLS ?= 500
 SOAK_TIME ?= 15m
@@ -8,7 +10,7 @@ SOAK_SEED ?= 1
 RACE := ./sdk/... ./host/... ./cuda/far/... ./cuda/serve/...
 
 .DEFAULT_GOAL := help
-.PHONY: help build run test race sanitize neon emulate lint api generate bench soak fuzz clients mutants
+.PHONY: help build run test race sanitize neon emulate lint api generate bench soak fuzz clients quantised mutants
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /\1|/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "make %-9s %s\n", $$1, $$2}'
@@ -63,6 +65,10 @@ soak: build ## SOAK_KILLS (500) kills under load, for SOAK_TIME (15m) at most; n
 
 clients: build ## other people's clients against two tiny models (docs/clients.md)
 	python3 host/e2e/clients/run.py
+
+quantised: ## other people's quantised checkpoints of the tiny models, made with PYTHON in QUANTISED and run (cuda/golden/pipelines.py)
+	$(PYTHON) cuda/golden/pipelines.py "$(abspath $(QUANTISED))"
+	PIO_QUANTISED="$(abspath $(QUANTISED))" go test -count 1 -run Pipelines -v ./plugins/...
 
 mutants: ## plant faults one at a time (those that match ONLY=pattern) and say which test catches each
 	go run ./internal/mutants "$$ONLY"

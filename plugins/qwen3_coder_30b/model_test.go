@@ -72,7 +72,10 @@ var suite = plugin.Suite(nntest.Suite{
 	},
 })
 
-func TestModel(t *testing.T)                        { suite.Test(t) }
+func TestModel(t *testing.T) { suite.Test(t) }
+
+func TestInCodes(t *testing.T)                      { suite.InCodes(t) }
+func TestPipelines(t *testing.T)                    { suite.Pipelines(t) }
 func TestJoinedExpertsAreTheSameModel(t *testing.T) { suite.JoinedExperts(t) }
 func TestPlugin(t *testing.T)                       { plugin.Test(t) }
 func BenchmarkTinyInProcess(b *testing.B)           { plugin.TinyInProcess(b) }
