@@ -43,10 +43,12 @@ func (s Suite) InCodes(t *testing.T) {
 func (s Suite) inCodes(t *testing.T, dir, numerics string, change func(weights.Source) weights.Source, bound float64) {
 	t.Helper()
 	config := settings(t, dir)
-	if !hfquant.Quantised(config) {
-		t.Error("a server would take these weights for plain ones")
+	s.Numerics, s.changed = numerics, func(src weights.Source) weights.Source {
+		if !hfquant.Quantised(config, src) {
+			t.Error("a server would take these weights for plain ones")
+		}
+		return change(src)
 	}
-	s.Numerics, s.changed = numerics, change
 	m, b, err := s.Bind(config, 0, Checkpoint(t, dir))
 	if err == nil {
 		err = readPreprocessor(m, dir)
