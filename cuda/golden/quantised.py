@@ -285,7 +285,7 @@ MLX = {
                        lambda path, m: {"group_size": 32, "bits": 8} if "down_proj" in path else {"group_size": 128, "bits": 4} if "gate" in path else "v_proj" not in path),
     "qwen3_0_6b/mlx_floats": (dense, QWEN3 | dict(num_hidden_layers=1), dict(group_size=32, bits=4, mode="mxfp4"),
                               lambda path, m: {"group_size": 16, "bits": 4, "mode": "nvfp4"} if "mlp" in path else
-                              {"group_size": 32, "bits": 8, "mode": "mxfp8"} if "q_proj" in path else True),
+                              {"group_size": 32, "bits": 8, "mode": "mxfp8"} if "q_proj" in path else {"group_size": 64, "bits": 8} if "v_proj" in path else True),
     "qwen3_coder_30b/mlx": (mixture, MOE, dict(group_size=32, bits=4), None),
     "qwen3_coder_next/mlx": (hybrid, NEXT, dict(group_size=32, bits=4), None),
     "glm_4_7_flash/mlx": (latent, GLM, dict(group_size=32, bits=4), None),

@@ -195,7 +195,8 @@ func (s *scheme) mlx(q quantization, text json.RawMessage) error {
 	_ = json.Unmarshal(text, &all) // it is an object
 	s.modules = map[string]group{}
 	for path, own := range all {
-		if g := s.groups; bytes.HasPrefix(own, []byte("{")) && json.Unmarshal(own, &g) == nil {
+		g := group{Size: 64, Bits: 4} // what it does not say is not what is said of all, but what mlx has by itself
+		if bytes.HasPrefix(own, []byte("{")) && json.Unmarshal(own, &g) == nil {
 			s.modules[path] = g
 		}
 	}
