@@ -182,6 +182,14 @@ func TestFormsThatAreNotBuilt(t *testing.T) {
 	for want, config := range map[string]string{
 		`checkpoint_format is "gptq_p"`: `{"quant_method": "gptq", "bits": 4, "checkpoint_format": "gptq_p"}`,
 		`bits is 3`:                     `{"quant_method": "gptq", "bits": 3}`,
+		`bits is 8, which is not built`: `{"quant_method": "awq", "bits": 8}`,
+		`checkpoint_format is "gemv"`:   `{"quant_method": "awq", "checkpoint_format": "gemv"}`,
+		`transform_config has`:          `{"quant_method": "compressed-tensors", "transform_config": {"config_groups": {}}}`,
+		`sparsity_config: format is`:    `{"quant_method": "compressed-tensors", "sparsity_config": {"format": "sparse-24-bitmask"}}`,
+		`format is "marlin-24"`:         `{"quant_method": "compressed-tensors", "format": "marlin-24"}`,
+		`a: format is "mxfp6`:           `{"quant_method": "compressed-tensors", "format": "mixed-precision", "config_groups": {"a": {"format": "mxfp6-pack-quantized"}}}`,
+		`quant_algo is "W4A16_AWQ"`:     `{"quant_method": "modelopt", "quant_algo": "W4A16_AWQ"}`,
+		`quantization_config: json`:     `{"quant_method": "gptq", "bits": "four"}`,
 		`version is "gemv"`:             `{"quant_method": "awq", "bits": 4, "version": "gemv"}`,
 		`mode is "mxfp6"`:               `{"group_size": 32, "bits": 4, "mode": "mxfp6"}`,
 	} {
