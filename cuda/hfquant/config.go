@@ -4,6 +4,7 @@ package hfquant
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -84,7 +85,10 @@ type quantization struct {
 }
 
 // null says that a key is absent or null.
-func null(text json.RawMessage) bool { return len(text) == 0 || bytes.Equal(text, []byte("null")) }
+func null(text json.RawMessage) bool {
+	text = bytes.TrimSpace(text)
+	return len(text) == 0 || bytes.Equal(text, []byte("null"))
+}
 
 // parse reads a config. What is wrong with its JSON is told by who reads it whole.
 func parse(config []byte) (s scheme, k keys, err error) {
@@ -104,7 +108,7 @@ func parse(config []byte) (s scheme, k keys, err error) {
 		return s, k, nil
 	}
 	if err := json.Unmarshal(text, &q); err != nil {
-		return s, k, fmt.Errorf("%s%w", at, err)
+		return s, k, fmt.Errorf("%s%w", at, inWords(err))
 	}
 	if s.method = q.Method; s.method == "" && q.Group > 0 {
 		s.method = mlx
@@ -119,6 +123,14 @@ func parse(config []byte) (s scheme, k keys, err error) {
 		return s, k, fmt.Errorf("%s%w", at, err)
 	}
 	return s, k, nil
+}
+
+// inWords says of a value of another type where it is and what it is.
+func inWords(err error) error {
+	if wrong := (*json.UnmarshalTypeError)(nil); errors.As(err, &wrong) {
+		return fmt.Errorf("%s is a %s, which is not what it should be", cmp.Or(wrong.Field, "all of it"), wrong.Value)
+	}
+	return err
 }
 
 // only refuses a value that is none of those that are built; "" is the key's absence.
@@ -240,14 +252,12 @@ func WithSettings(config []byte, read func(name string) ([]byte, error)) ([]byte
 }
 
 func withKeys(config, text []byte, file, method, inside string, names map[string]string) ([]byte, error) {
-	var whole, said map[string]json.RawMessage
-	if err := json.Unmarshal(text, &said); err != nil {
-		return nil, fmt.Errorf("%s: %w", file, err)
+	said, err := object(text)
+	if err == nil && inside != "" {
+		said, err = object(said[inside])
 	}
-	if inside != "" {
-		if err := json.Unmarshal(said[inside], &said); err != nil {
-			return nil, fmt.Errorf("%s: %s: %w", file, inside, err)
-		}
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", file, err)
 	}
 	for from, to := range names {
 		if v, ok := said[from]; ok {
@@ -255,12 +265,21 @@ func withKeys(config, text []byte, file, method, inside string, names map[string
 		}
 	}
 	said["quant_method"], _ = json.Marshal(method)
-	if err := json.Unmarshal(config, &whole); err != nil {
+	whole, err := object(config)
+	if err != nil {
 		return nil, fmt.Errorf("config.json: %w", err)
 	}
-	var err error
 	if whole["quantization_config"], err = json.Marshal(said); err != nil {
 		return nil, fmt.Errorf("%s: %w", file, err)
 	}
 	return json.Marshal(whole)
+}
+
+// object is the keys of one.
+func object(text []byte) (keys map[string]json.RawMessage, err error) {
+	if null(text) {
+		return nil, errors.New("an object was expected, found none")
+	}
+	err = json.Unmarshal(text, &keys)
+	return keys, err
 }

@@ -189,7 +189,8 @@ func TestFormsThatAreNotBuilt(t *testing.T) {
 		`format is "marlin-24"`:         `{"quant_method": "compressed-tensors", "format": "marlin-24"}`,
 		`a: format is "mxfp6`:           `{"quant_method": "compressed-tensors", "format": "mixed-precision", "config_groups": {"a": {"format": "mxfp6-pack-quantized"}}}`,
 		`quant_algo is "W4A16_AWQ"`:     `{"quant_method": "modelopt", "quant_algo": "W4A16_AWQ"}`,
-		`quantization_config: json`:     `{"quant_method": "gptq", "bits": "four"}`,
+		`bits is a string`:              `{"quant_method": "gptq", "bits": "four"}`,
+		`all of it is a array`:          `[]`,
 		`version is "gemv"`:             `{"quant_method": "awq", "bits": 4, "version": "gemv"}`,
 		`mode is "mxfp6"`:               `{"group_size": 32, "bits": 4, "mode": "mxfp6"}`,
 	} {

@@ -114,15 +114,15 @@ func TestSettingsBesideTheConfig(t *testing.T) {
 		if _, err := WithSettings([]byte(`{}`), func(string) ([]byte, error) { return nil, broken }); !errors.Is(err, broken) {
 			t.Error(err)
 		}
-		for _, text := range []string{"no JSON", `{"quantization": 3}`, `[]`} {
-			if _, err := WithSettings([]byte(`{}`), func(name string) ([]byte, error) {
-				if name != file {
-					return nil, fs.ErrNotExist
-				}
-				return []byte(text), nil
-			}); err == nil && !(text == `{"quantization": 3}` && file != "hf_quant_config.json") || err != nil && !strings.Contains(err.Error(), file) {
+		for _, text := range []string{"no JSON", `[]`, "null", " null", ""} {
+			tt.text = text
+			if _, err := WithSettings([]byte(`{}`), read); err == nil || !strings.Contains(err.Error(), file) {
 				t.Errorf("%s of %q: %v", file, text, err)
 			}
+		}
+		tt.text = `{"quantization": {}, "bits": 4}`
+		if _, err := WithSettings([]byte(`null`), read); err == nil || !strings.Contains(err.Error(), "config.json") {
+			t.Errorf("a config that is null: %v", err)
 		}
 	}
 }
