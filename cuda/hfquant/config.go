@@ -12,6 +12,8 @@ import (
 	"maps"
 	"slices"
 	"strings"
+
+	"github.com/inference-pio/inference-pio/internal/regular"
 )
 
 // scheme is what a config says.
@@ -226,9 +228,9 @@ var beside = []struct {
 	inside       string            // the key whose object it is; "": the file's own
 	names        map[string]string // what config.json calls its keys
 }{
-	{"hf_quant_config.json", modelopt, "quantization", nil},
-	{"quantize_config.json", gptq, "", nil},
-	{"quant_config.json", awq, "", map[string]string{"w_bit": "bits", "q_group_size": "group_size"}},
+	{regular.SettingsOfCodes[0], modelopt, "quantization", nil},
+	{regular.SettingsOfCodes[1], gptq, "", nil},
+	{regular.SettingsOfCodes[2], awq, "", map[string]string{"w_bit": "bits", "q_group_size": "group_size"}},
 }
 
 // WithSettings is a config.json with what another file of its folder says of quantised weights, if it says nothing itself. read reads a file by its

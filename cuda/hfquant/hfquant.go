@@ -32,15 +32,6 @@ func Open(config []byte, src weights.Source) (weights.Source, error) {
 	return renamed(k, src)
 }
 
-// Quantised says that a config announces quantised weights, and that Open has made codes of some: FP8 in blocks is not made into any.
-func Quantised(config []byte, opened weights.Source) bool {
-	s, _, err := parse(config)
-	return err == nil && s.method != "" && slices.ContainsFunc(opened.Names(), func(name string) bool {
-		v, _ := opened.Get(name, nil)
-		return v.Coded != nil
-	})
-}
-
 // modules gives each quantised module one tensor.
 func modules(s scheme, src weights.Source) (weights.Source, error) {
 	r := &reader{scheme: s, src: src, views: map[string]weights.View{}, done: map[string]bool{}}

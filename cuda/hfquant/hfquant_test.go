@@ -150,9 +150,6 @@ func TestWhatIsLeftAsItIs(t *testing.T) {
 	if names := src.Names(); !slices.Equal(names, []string{"a.weight", "a.weight_scale_inv", "norm.weight"}) {
 		t.Errorf("the tensors are %q", names)
 	}
-	if Quantised(configs(t)["ct_int4"], src) {
-		t.Error("weights of which none are codes are quantised")
-	}
 	for _, config := range []string{`{}`, `{"quantization_config": {"quant_method": "bitsandbytes"}}`, `no JSON`} {
 		if src, err := Open([]byte(config), c); err != nil || src != weights.Source(c) {
 			t.Errorf("%s: %v", config, err)

@@ -173,11 +173,11 @@ var quantised = []string{cuda.Q8, cuda.Q4}
 
 // numericsOf is the mode that was asked for. Whoever quantises, or takes weights that somebody has quantised, and says nothing of it wants
 // speed more than the last bits.
-func numericsOf(req sdk.InspectRequest, quantised bool) sdk.Numerics {
+func numericsOf(req sdk.InspectRequest) sdk.Numerics {
 	switch {
 	case req.Numerics != "":
 		return req.Numerics
-	case req.Quantize != "" || regular.IsGGUF(req.Path) || quantised:
+	case req.Quantize != "" || regular.InCodes(req.Path):
 		return sdk.NumericsFast
 	}
 	return sdk.NumericsExact
@@ -256,7 +256,7 @@ func (f Family) openWith(ctx context.Context, req sdk.InspectRequest, invent fun
 		return nil, sdk.Errorf(sdk.ReasonCheckpoint, "%s: %w", req.Path, err)
 	}
 	o.source = source
-	o.numerics = numericsOf(req, hfquant.Quantised(config, source))
+	o.numerics = numericsOf(req)
 	o.cache = cacheOf(req, o.numerics)
 	if o.model, err = f.describe(req, config, preprocessor, o.source); err != nil {
 		return nil, err

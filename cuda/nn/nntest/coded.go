@@ -12,6 +12,7 @@ import (
 	"github.com/inference-pio/inference-pio/cuda/hfquant"
 	"github.com/inference-pio/inference-pio/cuda/nn"
 	"github.com/inference-pio/inference-pio/cuda/weights"
+	"github.com/inference-pio/inference-pio/internal/regular"
 )
 
 // coded.go runs checkpoints whose weights are codes of compressed-tensors, AWQ, GPTQ, ModelOpt and MLX.
@@ -43,12 +44,10 @@ func (s Suite) InCodes(t *testing.T) {
 func (s Suite) inCodes(t *testing.T, dir, numerics string, change func(weights.Source) weights.Source, bound float64) {
 	t.Helper()
 	config := settings(t, dir)
-	s.Numerics, s.changed = numerics, func(src weights.Source) weights.Source {
-		if !hfquant.Quantised(config, src) {
-			t.Error("a server would take these weights for plain ones")
-		}
-		return change(src)
+	if !regular.InCodes(dir) {
+		t.Error("a server would take these weights for plain ones")
 	}
+	s.Numerics, s.changed = numerics, change
 	m, b, err := s.Bind(config, 0, Checkpoint(t, dir))
 	if err == nil {
 		err = readPreprocessor(m, dir)
