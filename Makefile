@@ -9,11 +9,17 @@ SOAK_TIME ?= 15m
 SOAK_SEED ?= 1
 RACE := ./sdk/... ./host/... ./cuda/far/... ./cuda/serve/...
 
+# The back end for GPUs is built in everywhere: with the tag cuda, our own cuda.h before any toolkit's, and an empty libcuda.a, for the driver
+# is looked for when it is first asked for. The variables take the place of Go's own -O2 -g.
+export CGO_CFLAGS := -O2 -g -I$(CURDIR)/cuda/include -Wno-deprecated-declarations
+export CGO_LDFLAGS := -O2 -g -L$(CURDIR)/cuda/lib
+export GOFLAGS := $(GOFLAGS) -tags=cuda
+
 .DEFAULT_GOAL := help
-.PHONY: help build run test race sanitize neon emulate lint api generate bench soak fuzz clients quantised mutants
+.PHONY: help build run test race sanitize neon emulate kernels ptxas gpu-sim gpu-check lint api generate bench soak fuzz clients hub quantised mutants
 
 help: ## list the targets
-	@sed -n 's/^\([a-z]*\):.*## /\1|/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "make %-9s %s\n", $$1, $$2}'
+	@sed -n 's/^\([a-z-]*\):.*## /\1|/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "make %-9s %s\n", $$1, $$2}'
 
 build: ## build bin/piohost, bin/plugins/* and bin/pio.lock
 	go build -trimpath -o bin/piohost ./host/cmd/piohost
@@ -25,10 +31,11 @@ run: build ## serve the embedded tiny models on http://127.0.0.1:8080
 
 test: ## all tests (what the continuous integration runs)
 	go vet ./...
+	go vet -tags "" ./cuda/gpu/... ./cuda/serve ./host/internal/devices # as `go build` without the Makefile has them
 	go test -timeout 20m ./...
 
 emulate: ## the kernels' tests through the tables for AVX-512 and AMX, against a model of their instructions
-	go test -timeout 60m -tags pio_model ./cuda/cpu
+	go test -timeout 60m -tags cuda,pio_model ./cuda/cpu
 
 race: ## the concurrent parts under the race detector
 	go test -race -timeout 30m $(RACE)
@@ -39,6 +46,13 @@ sanitize: ## the kernels' tests with checks of every address and of undefined be
 neon: ## the kernels for 64-bit ARM, compiled and run under emulation
 	.ci/neon
 
+gpu-sim: ## the models whole on the software driver of GPUs: a line for each and numerics; takes half an hour, MODEL=plugins/NAME takes one
+	@mkdir -p .tools; PIO_GPU_WHOLE=1 go test -count 1 -timeout 120m -v -run '^TestGPU$$' ./$(or $(MODEL),plugins/...) > .tools/gpu-sim.log 2>&1; status=$$?; \
+	  sed -n 's/.*gpu-sim: //p' .tools/gpu-sim.log; grep -- '--- FAIL\|^FAIL' .tools/gpu-sim.log; exit $$status
+
+gpu-check: ## one file that checks and times everything on a machine with a GPU, which needs no tools: bin/gpu-check.tar.xz
+	.ci/gpu-check
+
 lint: ## gofmt, go vet, staticcheck
 	@test -z "$$(gofmt -l host sdk cuda plugins *.go | tee /dev/stderr)" || { echo "run gofmt on the files above"; exit 1; }
 	go vet ./...
@@ -47,6 +61,12 @@ lint: ## gofmt, go vet, staticcheck
 
 api: ## what of the sdk's Go API is broken since the last tag, or BASE=REVISION
 	.ci/api $(BASE)
+
+kernels: ## the committed PTX of GPU kernels whose sources have changed; needs clang-19
+	go run ./cuda/kernels/compile
+
+ptxas: ## NVIDIA's own assembler, from PyPI (or in TOOLS=folder), on that PTX for six GPUs: errors, spills, the table of docs/gpu.md
+	go run ./cuda/kernels/assemble $(if $(TOOLS),-tools $(TOOLS))
 
 generate: ## write the generated code of the contract and the kernels' list of ops again
 	go generate ./sdk/proto/v1 ./cuda/cpu
@@ -65,6 +85,11 @@ soak: build ## SOAK_KILLS (500) kills under load, for SOAK_TIME (15m) at most; n
 
 clients: build ## other people's clients against two tiny models (docs/clients.md)
 	python3 host/e2e/clients/run.py
+
+hub: ## what is pulled against PyPI's huggingface_hub, on one cache
+	@dir=$$(mktemp -d) && trap 'rm -rf "$$dir"' EXIT && python3 -m venv $$dir && \
+	  $$dir/bin/pip install -q --disable-pip-version-check -r host/internal/hub/testdata/requirements.txt && \
+	  PIO_HUB_PYTHON=$$dir/bin/python go test -count 1 -v -run Library ./host/internal/hub
 
 quantised: ## other people's quantised checkpoints of the tiny models, made with PYTHON in QUANTISED and run (cuda/golden/pipelines.py)
 	$(PYTHON) cuda/golden/pipelines.py "$(abspath $(QUANTISED))"

@@ -39,10 +39,19 @@ type Sizes struct {
 	Even int64 // made in layers 0, 2, ..: the largest of them
 	Odd  int64
 	Part int64 // made between StartPart and EndPart: the largest
+	Work int64 // what ops need while they run, of a device that is a Worker
 }
 
-// Total is the bytes Reserve takes from the device.
+// Total is the bytes Reserve takes from the CPU, Of those that it takes from a device.
 func (z Sizes) Total() int64 { return z.Step + z.Even + z.Odd + z.Part }
+
+// Of is Total on a device, what its ops work with included.
+func (z Sizes) Of(d Device) int64 {
+	if _, works := d.(Worker); works {
+		return z.Total() + z.Work
+	}
+	return z.Total()
+}
 
 func (z *Sizes) at(section int) *int64 {
 	return [sections]*int64{&z.Step, &z.Even, &z.Odd, &z.Part}[section]
@@ -209,11 +218,8 @@ func (s *Step) changing(dev int, t Tensor) Tensor {
 	return s.on(dev, t)
 }
 
-// copyNode brings an activation to a device, through the memory of this process if neither end is it.
+// copyNode brings an activation to a device: directly where that can be, else through the memory of this process if neither end is it.
 func (s *Step) copyNode(n *node, section, dev int) bool {
-	if n.home != 0 && dev != 0 && n.at[0] == nil && !s.copyNode(n, section, 0) {
-		return false
-	}
 	p, ok := s.arenas[dev][section].take(n.bytes)
 	if !ok {
 		s.failRoom(dev, section, n.bytes)
@@ -221,6 +227,16 @@ func (s *Step) copyNode(n *node, section, dev int) bool {
 	}
 	view := func(d int, p unsafe.Pointer) Tensor {
 		return Tensor{ptr: p, dev: s.memory[d], dtype: U8, nd: 2, dim: [MaxDims]int32{int32((n.bytes + arenaAlign - 1) / arenaAlign), arenaAlign}}
+	}
+	if n.home != 0 && dev != 0 {
+		q, near := s.queues[dev].(Neighbour)
+		if near && q.CopyFrom(view(dev, p), view(n.home, n.at[n.home]), s.queues[n.home]) {
+			n.at[dev] = p
+			return true
+		}
+		if n.at[0] == nil && !s.copyNode(n, section, 0) {
+			return false
+		}
 	}
 	if dev == 0 {
 		q := s.queues[n.home]

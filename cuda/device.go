@@ -6,7 +6,8 @@ package cuda
 // The kinds of device.
 const (
 	KindCPU = "cpu"
-	KindFar = "far" // cuda/far: the device for tests of placement
+	KindFar = "far"  // cuda/far: the device for tests of placement
+	KindGPU = "cuda" // cuda/gpu: NVIDIA's
 )
 
 // MaxDevices is how many devices one step can use.
@@ -31,12 +32,34 @@ type Device interface {
 	Rates() Rates
 }
 
+// Worker is a Device whose ops need memory of their own while they run. Its queues, which are Benches, have it from Step.Reserve on.
+type Worker interface {
+	// Work is the bytes that an op needs. Its operands have shapes and no elements.
+	Work(op *Op) int64
+}
+
+// Bench is a Queue of a Worker.
+type Bench interface {
+	// Room takes so many bytes for ops to work with, in place of what was taken before. No op is in the queue.
+	Room(bytes int64) error
+}
+
 // Rates is what a planner needs to know of a device's speed. 0 is unlimited or unknown.
 type Rates struct {
 	Copy  float64 // bytes/s between this process's memory and the device
 	Read  float64 // bytes/s at which its ops read weights
 	FLOPS float64 // f32 operations/s
 }
+
+// LostError says that a device cannot be used any more by this process: it is gone, or a kernel did what it must not or does not end.
+type LostError struct {
+	Device string
+	Err    error
+}
+
+func (e *LostError) Error() string { return e.Device + " is lost: " + e.Err.Error() }
+
+func (e *LostError) Unwrap() error { return e.Err }
 
 // OnHost says whether a device computes on the memory of this process, where tensors have no device.
 func OnHost(d Device) bool { return d == nil || d.Kind() == KindCPU }

@@ -27,6 +27,13 @@ type Queue interface {
 	Close()
 }
 
+// Neighbour is a Queue that can take a tensor from another device's memory, with nothing of this process's between.
+type Neighbour interface {
+	// CopyFrom adds a copy of src, which is made in the other device's queue, to dst, which lies on this device, and says whether it can. What
+	// is added to the other queue afterwards runs after the copy.
+	CopyFrom(dst, src Tensor, from Queue) bool
+}
+
 // Event is something that happens once: a copy has arrived, a queue has come so far.
 type Event interface {
 	// Happened does not wait.

@@ -43,6 +43,8 @@ type Step struct {
 	routes  []route       // of this pass
 
 	measuring bool
+	workers   []Worker // whose ops are measured, too
+	work      int64    // the most that one needs
 	observer  func(name string, i int, x Tensor)
 }
 
@@ -94,6 +96,12 @@ func (s *Step) Reserve(dev int, z Sizes) error {
 		}
 		s.arenas[dev][i].mem = m
 	}
+	if b, ok := s.queues[dev].(Bench); ok {
+		if err := b.Room(z.Work); err != nil {
+			s.Release(dev)
+			return fmt.Errorf("memory for ops to work with: %w", err)
+		}
+	}
 	return nil
 }
 
@@ -105,6 +113,9 @@ func (s *Step) Release(dev int) {
 	for i := range sections {
 		s.devices[dev].Free(s.arenas[dev][i].mem)
 		s.arenas[dev][i] = arena{}
+	}
+	if b, ok := s.queues[dev].(Bench); ok {
+		_ = b.Room(0) // to take nothing cannot fail
 	}
 }
 
@@ -124,10 +135,15 @@ func (s *Step) Peak(dev int) Sizes {
 func (s *Step) Measure(forward func(*Step)) (Sizes, error) {
 	m := &Step{layers: s.layers, outside: map[*Module]int{}, measuring: true}
 	m.devices = s.devices[:min(1, len(s.devices))]
+	for _, d := range s.devices {
+		if w, ok := d.(Worker); ok {
+			m.workers = append(m.workers, w)
+		}
+	}
 	m.Begin()
 	forward(m)
 	err := m.End()
-	return Sizes{m.secs[sectionStep].peak, m.secs[sectionEven].peak, m.secs[sectionOdd].peak, m.secs[sectionPart].peak}, err
+	return Sizes{m.secs[sectionStep].peak, m.secs[sectionEven].peak, m.secs[sectionOdd].peak, m.secs[sectionPart].peak, m.work}, err
 }
 
 // Begin starts a pass: activations of the pass before are no more, its error is forgotten.

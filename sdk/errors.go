@@ -16,6 +16,7 @@ const (
 	ReasonNotFound      Reason = "NOT_FOUND"          // NotFound: no such file, sequence, module
 	ReasonCheckpoint    Reason = "CHECKPOINT"         // FailedPrecondition: the checkpoint is damaged or not of this family
 	ReasonChanged       Reason = "CHECKPOINT_CHANGED" // FailedPrecondition: its files were written to since Load; only a new process helps
+	ReasonDevice        Reason = "DEVICE_LOST"        // FailedPrecondition: a device failed, Field is its name; only a new process helps, without it
 	ReasonState         Reason = "STATE"              // FailedPrecondition: not loaded, already loaded, draining
 	ReasonMemory        Reason = "MEMORY"             // ResourceExhausted: does not fit the budget
 	ReasonOverloaded    Reason = "OVERLOADED"         // ResourceExhausted: the queue is full; try again later
@@ -26,7 +27,7 @@ const (
 // Known says that r is one of the reasons above: a plugin may have made one up.
 func (r Reason) Known() bool {
 	switch r {
-	case ReasonInvalid, ReasonContext, ReasonTemplate, ReasonNotFound, ReasonCheckpoint, ReasonChanged, ReasonState, ReasonMemory, ReasonOverloaded,
+	case ReasonInvalid, ReasonContext, ReasonTemplate, ReasonNotFound, ReasonCheckpoint, ReasonChanged, ReasonDevice, ReasonState, ReasonMemory, ReasonOverloaded,
 		ReasonUnimplemented, ReasonInternal:
 		return true
 	}

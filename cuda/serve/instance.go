@@ -7,7 +7,6 @@ import (
 
 	"github.com/inference-pio/inference-pio/cuda"
 	"github.com/inference-pio/inference-pio/cuda/cpu"
-	"github.com/inference-pio/inference-pio/cuda/far"
 	"github.com/inference-pio/inference-pio/cuda/nn"
 	"github.com/inference-pio/inference-pio/sdk"
 	"github.com/inference-pio/inference-pio/sdk/engine"
@@ -73,7 +72,7 @@ func (f Family) load(ctx context.Context, req sdk.LoadRequest, progress func(sdk
 	t.Context, t.CachePositions, t.ScratchBytes = fit.Context, fit.Positions, fit.Scratch
 	t.MaxSequences = max(1, fit.Positions/fit.Context)
 	i.layout = t
-	if i.devices, err = openDevices(req.Devices, i.cpu, f.machine(i.cpu)); err != nil {
+	if i.devices, err = openDevices(req.Devices, i.cpu, f.machine(i.cpu), o.numerics); err != nil {
 		return nil, err
 	}
 	if err := i.charge(fit, req.Path); err != nil {
@@ -107,28 +106,12 @@ func (i *instance) charge(fit plan.Fit, dir string) error {
 	return i.cpu.Take(i.processBytes(dir), cuda.ForScratch)
 }
 
-// openDevices makes the devices of a request; the CPU comes first whether it is named or not.
-func openDevices(budgets []sdk.DeviceBudget, c *cpu.Device, m *far.Machine) ([]cuda.Device, error) {
-	list := []cuda.Device{m.CPU()}
-	for _, b := range budgets {
-		switch b.Name {
-		case cuda.KindCPU:
-			c.SetBudget(b.Bytes)
-		case cuda.KindFar:
-			list = append(list, m.Device(b.Name, ledgerBudget(1, b.Bytes), b.CopyRate, b.ReadRate))
-		default:
-			return nil, sdk.Errorf(sdk.ReasonInvalid, "device %q: this build computes on \"cpu\" and \"far\" only", b.Name)
-		}
-	}
-	return list, nil
-}
-
 // start places the modules, takes the memory and starts the engine.
 func (i *instance) start(ctx context.Context, l limits, hold func(int)) error {
 	i.context = l.context
 	i.vigil = newVigil(i.checkpoint)
-	t := &stepper{model: i.model, vigil: i.vigil, blocks: l.blocks, vocab: i.shape.Vocab}
-	sizes, err := i.measure(l)
+	t := &stepper{model: i.model, vigil: i.vigil, blocks: l.blocks, vocab: i.shape.Vocab, widest: l.widest()}
+	sizes, err := i.measure(l, i.devices[1:]...)
 	if err != nil {
 		return err
 	}
@@ -238,5 +221,5 @@ func (i *instance) close() error {
 	for _, m := range i.made {
 		i.cpu.Free(m)
 	}
-	return errors.Join(i.cpu.Close(), i.opened.close())
+	return errors.Join(closeDevices(i.devices), i.cpu.Close(), i.opened.close())
 }

@@ -22,7 +22,7 @@ func (i *instance) planner(l limits, scratch cuda.Sizes) func(budgets []int64) (
 			if n == 0 && bytes > 0 { // a plan counts the CPU without weights, which are the mapped file
 				bytes = max(1, bytes-i.cpu.Usage().For[cuda.ForWeights])
 			}
-			in.Devices = append(in.Devices, plan.Device{Name: d.Name(), Bytes: bytes, Scratch: scratch.Total(),
+			in.Devices = append(in.Devices, plan.Device{Name: d.Name(), Bytes: bytes, Scratch: scratch.Of(d),
 				CopyRate: rates.Copy, ReadRate: rates.Read, FLOPS: rates.FLOPS})
 		}
 		p, err := plan.Make(in)

@@ -9,7 +9,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/inference-pio/inference-pio/cuda"
 	"github.com/inference-pio/inference-pio/cuda/cpu"
 	"github.com/inference-pio/inference-pio/internal/regular"
 	"github.com/inference-pio/inference-pio/sdk"
@@ -64,7 +63,7 @@ type plugin struct {
 
 func (p *plugin) Describe() sdk.Description {
 	return sdk.Description{Name: p.family.Name, Version: p.family.Version, Architectures: p.family.Architectures,
-		Kernels: cpu.Kernels(), Numerics: numerics, Devices: []string{cuda.KindFar}}
+		Kernels: cpu.Kernels(), Numerics: numerics, Devices: deviceKinds()}
 }
 
 // Inspect answers from headers and the text files: whatever is wrong with those is told before weights are read.

@@ -60,6 +60,9 @@ func (l limits) snapshots() int { return snapshotsEach * l.sequences }
 // slots are those of sequences, and places for snapshots.
 func (l limits) slots() int { return l.sequences + l.snapshots() }
 
+// widest is the width of a table of blocks for a whole context.
+func (l limits) widest() int { return (l.context + engine.BlockSize - 1) / engine.BlockSize }
+
 const (
 	rowTile         = 16 // rows that the matrix kernels like to have together
 	defaultStepTime = 250 * time.Millisecond
@@ -152,8 +155,8 @@ func (o *opened) processBytes(dir string) int64 {
 	return n
 }
 
-// measure says what activations take in the largest batch of a load.
-func (o *opened) measure(l limits) (cuda.Sizes, error) {
+// measure says what activations take in the largest batch of a load, and what the ops of devices besides the CPU work with.
+func (o *opened) measure(l limits, besides ...cuda.Device) (cuda.Sizes, error) {
 	c := cpu.New(1)
 	defer c.Close()
 	t, size := &stepper{model: o.model, blocks: l.blocks, vocab: o.shape.Vocab}, nn.Size{Blocks: l.blocks, Slots: l.slots()}
@@ -169,8 +172,8 @@ func (o *opened) measure(l limits) (cuda.Sizes, error) {
 		}
 		t.cache = append(t.cache, shapes)
 	}
-	width := t.fullest(l.rows, l.sequences, min(l.rows, l.sequences-1+engine.BlockSize), (l.context+engine.BlockSize-1)/engine.BlockSize)
-	s := cuda.NewStep([]cuda.Device{c}, o.bound.Layers, nil)
+	width := t.fullest(l.rows, l.sequences, min(l.rows, l.sequences-1+engine.BlockSize), l.widest())
+	s := cuda.NewStep(append([]cuda.Device{c}, besides...), o.bound.Layers, nil)
 	defer s.Close()
 	z, err := s.Measure(func(s *cuda.Step) { t.forward(s, width) })
 	if err != nil {

@@ -19,6 +19,7 @@ type stepper struct {
 	cache  []*nn.Cache
 	blocks int // of the caches
 	vocab  int
+	widest int // a table of blocks, of a whole context
 	place  *residency
 	vigil  *vigil
 	eyes   *eyes // nil: the model sees nothing
@@ -47,12 +48,13 @@ func (t *stepper) Step(b *engine.Batch) ([][]float32, error) {
 	t.copy(b.Copies)
 	t.forward(t.step, width)
 	if err := t.step.End(); err != nil {
-		return nil, err
+		return nil, told(err)
 	}
 	if err := t.vigil.after(); err != nil {
 		return nil, err
 	}
-	return t.outputs.give(t.step)
+	answers, err := t.outputs.give(t.step)
+	return answers, told(err)
 }
 
 // copy makes what one sequence computed another's, in every layer, where the layer lies.
@@ -94,8 +96,12 @@ func (t *stepper) Prepare(media []engine.Media) (done bool, err error) {
 	if changed := t.vigil.after(); changed != nil {
 		return false, changed
 	}
-	return done, err
+	return done, told(err)
 }
+
+// tableStep is what the width of tables is a multiple of, as far as contexts go: steps of one batch have equal shapes for as long, and a
+// device that keeps what it was told for a step can use it again.
+const tableStep = 8
 
 // fill lays the rows out as arrays and returns the width of the tables.
 func (t *stepper) fill(b *engine.Batch) (width int) {
@@ -116,6 +122,7 @@ func (t *stepper) fill(b *engine.Batch) (width int) {
 		t.outputs.ask(i, &b.Rows[i])
 		t.extend(i, r)
 	}
+	width = max(width, min(t.widest, (width+tableStep-1)/tableStep*tableStep))
 	t.tables = t.tables[:0]
 	for _, slot := range t.onBoard {
 		t.tables = append(t.tables, b.Tables[slot]...)

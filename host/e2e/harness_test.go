@@ -55,7 +55,7 @@ func TestMain(m *testing.M) {
 			programs["plugins/"+family] = "./plugins/" + family
 		}
 		for out, pkg := range programs {
-			cmd := exec.Command("go", "build", "-tags", "pio_hold", "-o", filepath.Join(bin, out), pkg) // with the gate of cuda/serve
+			cmd := exec.Command("go", "build", "-tags", buildTags, "-o", filepath.Join(bin, out), pkg) // with the gate of cuda/serve
 			cmd.Dir = root
 			if text, err := cmd.CombinedOutput(); err != nil {
 				return 1, fmt.Errorf("go build %s: %w\n%s", pkg, err, text)

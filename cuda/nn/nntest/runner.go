@@ -28,6 +28,8 @@ type Limits struct {
 
 	Cache cuda.DType // of keys, values and latents
 
+	On cuda.Device // where everything is computed; nil: on the CPU
+
 	Features, Hidden int // of a model that sees: how many features a row can have, and their width
 }
 
@@ -44,18 +46,20 @@ type Chunk struct {
 	Features [][]float32 // for each feature (visible, hidden)
 }
 
-// Runner runs steps of one model on the CPU. It belongs to one goroutine.
+// Runner runs steps of one model on one device. It belongs to one goroutine.
 type Runner struct {
 	Step *cuda.Step
 
 	model  Model
-	dev    cuda.Device
+	dev    cuda.Device // that computes
+	at     int         // its number in the step
 	limits Limits
 	blocks int // of one sequence
 	caches []*nn.Cache
-	mem    []cuda.Memory
-	length []int     // positions of each sequence
-	tables [][]int32 // blocks of each sequence
+	mem    []cuda.Memory // of the caches
+	copies []cuda.Memory // of weights
+	length []int         // positions of each sequence
+	tables [][]int32     // blocks of each sequence
 	free   []int32
 	batch  nn.Batch
 	logits []float32 // of the last step
@@ -68,10 +72,14 @@ type Runner struct {
 // stride is a prime: with it as the step, neighbours in a sequence are not neighbours in the cache.
 const stride = 7919
 
-// NewRunner reserves caches and activations for a bound model. Close gives them back.
-func NewRunner(m Model, b *nn.Bound, dev cuda.Device, l Limits) (*Runner, error) {
+// NewRunner reserves caches and activations for a bound model on a CPU, or where limits say. Close gives them back.
+func NewRunner(m Model, b *nn.Bound, c cuda.Device, l Limits) (*Runner, error) {
+	devices := []cuda.Device{c}
+	if l.On != nil {
+		devices = append(devices, l.On)
+	}
 	r := &Runner{
-		Step: cuda.NewStep([]cuda.Device{dev}, b.Layers, nil), model: m, dev: dev, limits: l,
+		Step: cuda.NewStep(devices, b.Layers, nil), model: m, dev: devices[len(devices)-1], at: len(devices) - 1, limits: l,
 		blocks: (l.Positions + nn.BlockSize - 1) / nn.BlockSize,
 		length: make([]int, l.Sequences), tables: make([][]int32, l.Sequences),
 	}
@@ -82,7 +90,11 @@ func NewRunner(m Model, b *nn.Bound, dev cuda.Device, l Limits) (*Runner, error)
 	for i := range total {
 		r.free = append(r.free, int32(i*stride%total))
 	}
-	if err := r.reserve(b, total); err != nil {
+	err := r.place(b)
+	if err == nil {
+		err = r.reserve(b, total)
+	}
+	if err != nil {
 		r.Close()
 		return nil, err
 	}
@@ -115,14 +127,48 @@ func (r *Runner) reserve(b *nn.Bound, blocks int) error {
 	if err != nil {
 		return err
 	}
-	return r.Step.Reserve(0, sizes)
+	for dev := range r.at + 1 {
+		if err := r.Step.Reserve(dev, sizes); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// place brings all weights to a device that is not the CPU.
+func (r *Runner) place(b *nn.Bound) error {
+	if r.at == 0 {
+		return nil
+	}
+	q := r.Step.Queue(r.at)
+	for _, m := range b.Modules {
+		for _, w := range m.Weights {
+			file := w.File()
+			layout := r.dev.Layout(file)
+			mem, err := r.dev.Alloc(layout.DeviceBytes(file.Rows, file.Cols), cuda.ForWeights)
+			if err != nil {
+				return err
+			}
+			r.copies = append(r.copies, mem)
+			to, err := layout.Lay(r.dev, mem, 0, file.Rows, file.Cols)
+			if err != nil {
+				return err
+			}
+			q.Fill(to, file)
+			w.Put(r.at, to)
+		}
+		m.Settle(r.at)
+	}
+	return q.Sync()
 }
 
 // Close frees caches and activations.
 func (r *Runner) Close() {
-	r.Step.Release(0)
+	for dev := range r.at + 1 {
+		r.Step.Release(dev)
+	}
 	r.Step.Close()
-	for _, m := range r.mem {
+	for _, m := range append(r.mem, r.copies...) {
 		r.dev.Free(m)
 	}
 }
@@ -163,11 +209,11 @@ func (r *Runner) Fill() error {
 			if err != nil {
 				return err
 			}
-			r.Step.Queue(0).CopyIn(dst, src)
+			r.Step.Queue(r.at).CopyIn(dst, src)
 			at, left = at+int64(4*n), left-n
 		}
 	}
-	return r.Step.Queue(0).Sync()
+	return r.Step.Queue(r.at).Sync()
 }
 
 // Run appends all chunks in one step and returns the logits asked for, in the order of the chunks. They are valid until the

@@ -63,6 +63,9 @@ type Suite struct {
 	Numerics string                              // cpu.Exact, which is also "", or cpu.Fast
 	Cache    cuda.DType                          // of keys, values and latents: cuda.F32, which is also 0, or another that caches have
 
+	// On opens another device than the CPU, of such numerics, on which everything is then computed.
+	On func(t testing.TB, numerics string) cuda.Device
+
 	// Of a model that sees: how many features a row can have and their width, and what is to be seen in a case.
 	Features func(m Model) (n, hidden int)
 	Sight    func(t testing.TB, m Model, dir string, c Case) Sight
@@ -202,6 +205,9 @@ func (s Suite) Runner(t testing.TB, m Model, b *nn.Bound, l Limits) *Runner {
 	}
 	c := openCPU(t, cpu.Options{Numerics: s.Numerics})
 	quantise(t, b, c)
+	if s.On != nil {
+		l.On = s.On(t, s.Numerics)
+	}
 	r, err := NewRunner(m, b, c, l)
 	if err != nil {
 		t.Fatal(err)

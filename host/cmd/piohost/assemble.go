@@ -117,6 +117,7 @@ func (s *starter) start(ctx context.Context, m config.Model) (schedule.Process, 
 
 // newHost makes a host for c. notify may be nil.
 func newHost(ctx context.Context, c *config.Config, log *slog.Logger, metrics *telemetry.Metrics, notify func(schedule.Status)) (*schedule.Host, error) {
+	equip(c, log)
 	var host *schedule.Host
 	s := &starter{plugins: func() config.Plugins { return host.Config().Plugins }, log: log}
 	if _, err := openCatalog(ctx, c.Plugins, log, &s.memory); err != nil {

@@ -123,7 +123,7 @@ func (g *global) bench(ctx context.Context, model string, f benchFlags) (*benchD
 	if err != nil {
 		return nil, err
 	}
-	if served, _ := overTCP(alone.Server.Listen).models(ctx); len(served) > 0 {
+	if served, _ := local(alone).models(ctx); len(served) > 0 {
 		fmt.Fprintf(g.std.err, "a host serves at %s; what it computes meanwhile is missing here\n", alone.Server.Listen)
 	}
 	m := &measurement{work: work, document: d, peers: peers, flags: f, tell: g.console.show}

@@ -43,7 +43,7 @@ func (g *global) modelNames(ctx context.Context) []string {
 	if err != nil {
 		return nil
 	}
-	list, _ := overTCP(c.Server.Listen).models(ctx)
+	list, _ := local(c).models(ctx)
 	names := servedNames(list, true)
 	for _, m := range c.Models {
 		names = append(append(names, m.ID), m.Aliases...)

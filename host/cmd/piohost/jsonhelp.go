@@ -22,6 +22,38 @@ models
     kv_cache               "": what goes with numerics, or of a host elsewhere
     cores                  that its process may use now; 0: it has none, or its plugin takes what it likes
 
+devices
+  cpu
+    cores, usable          bytes that models may have; 0: the system does not tell
+  gpus[]
+    name, title, uuid, pci name is the one for [[device]]
+    compute_capability, multiprocessors, driver
+    memory, usable         of which models may have so much, all together
+    refused                why it is not used; left out where it is
+  no_gpu                   why there is none; "" where there are
+
+ps
+  host                     the configured address, or that of --host
+  models[]
+    id, state, reason
+    size, share            on all devices; of the cpu's memory, promised, 0: none, or its plugin tells nothing of its size
+    devices[]              where there is something of it
+      name, used
+    context                positions; 0: not loaded
+    running, waiting       requests
+    tokens_per_second      of the last ten seconds
+    on_demand, pinned
+    until, used            when it is unloaded if nobody asks, "": not by itself, or somebody uses it; when a request last came or ended; RFC 3339
+
+models scan
+  models[]
+    source                 hub, ollama or lmstudio
+    name, path, bytes
+    plugin, reason         "": none takes it, and why
+    listed                 its id in models.toml, or ""
+    entry                  lines to add to models.toml; "": there is nothing to add
+  problems[]               what could not be read, a sentence each
+
 plugin list, plugin lock
   plugins[]
     name, version, path, sha256
@@ -66,6 +98,15 @@ config check
       total, weights, cache, state, scratch
   problems[]
     file, line, key, text  line 0: the file as a whole; key such as "model[0].path"
+
+pull
+  endpoint               "": the configured one
+  repository, revision, commit
+  path                   for models.toml
+  bytes, missing, free   of the files; what of them is not here, 0 once it has come; of the disk, before, -1: not known
+  files[]
+    path, size, have, hash
+  entry                  lines of models.toml; "": no plugin takes it, or it has not come
 
 bench
   model, plugin, version, threads, context

@@ -66,21 +66,28 @@ func testMain(m *testing.M) int {
 }
 
 // Each script in testdata has the binaries on its PATH, $ECHO for the plugin and $ECHO_SHA256 for its hash, $MODEL for its checkpoint, and $ADDRESS for
-// a free one.
+// a free one, with $PORT in it.
 func TestScripts(t *testing.T) {
 	model, err := filepath.Abs("../../../sdk/examples/echo/testdata/model")
 	if err != nil {
 		t.Fatal(err)
 	}
+	hub := newTestHub(t, model)
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata",
 		Setup: func(e *testscript.Env) error {
+			e.Setenv("HUB", hub.URL)
+			e.Setenv("HF_ENDPOINT", hub.URL)
+			e.Setenv("HF_HOME", filepath.Join(e.WorkDir, "hf"))
+			e.Setenv("NO_PROXY", "127.0.0.1")
 			e.Setenv("PATH", binaries+string(os.PathListSeparator)+e.Getenv("PATH"))
 			e.Setenv("ECHO", filepath.Join(binaries, "echo"))
 			e.Setenv("ECHO_SHA256", echoSum)
 			e.Setenv("MODEL", model)
 			address, err := freeAddress()
 			e.Setenv("ADDRESS", address)
+			_, port, _ := net.SplitHostPort(address)
+			e.Setenv("PORT", port)
 			return err
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){

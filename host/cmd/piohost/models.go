@@ -16,9 +16,10 @@ import (
 func newModels(g *global) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "models",
-		Short: "List the models of models.toml and how they stand in a running host",
+		Short: "List the models of models.toml and how they stand in a running host; find others, and remove them",
 		Args:  noArgs,
 	}
+	cmd.AddCommand(newModelsScan(g), newModelsRemove(g))
 	asJSON := jsonFlag(cmd.Flags())
 	g.hostFlag(cmd.Flags())
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
@@ -61,7 +62,7 @@ func (g *global) models(ctx context.Context) (modelsDocument, error) {
 }
 
 func (g *global) modelsHere(ctx context.Context, c *config.Config) modelsDocument {
-	answered, err := overTCP(c.Server.Listen).models(ctx)
+	answered, err := local(c).models(ctx)
 	if err != nil {
 		fmt.Fprintln(g.std.err, err)
 	}

@@ -16,7 +16,7 @@ import (
 
 func newPlugin(g *global) *cobra.Command {
 	cmd := newGroup("plugin", "List, inspect, test and pin plugins")
-	cmd.AddCommand(newPluginList(g), newPluginInspect(g), newPluginTest(g), newPluginLock(g))
+	cmd.AddCommand(newPluginList(g), newPluginInspect(g), newPluginTest(g), newPluginLock(g), newPluginEnv(g))
 	return cmd
 }
 

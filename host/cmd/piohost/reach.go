@@ -66,7 +66,7 @@ func (g *global) reach(ctx context.Context, model string, use func(r *remote, mo
 	if err != nil {
 		return err
 	}
-	if r := overTCP(c.Server.Listen); r.has(ctx, model) {
+	if r := local(c); r.has(ctx, model) {
 		return use(r, model)
 	}
 	entry, ok := c.Model(model)
@@ -74,6 +74,7 @@ func (g *global) reach(ctx context.Context, model string, use func(r *remote, mo
 		return &codeError{exitUsage, unknownModel(model, c)}
 	}
 	alone := *c
+	entry.OnDemand, entry.KeepAlive = false, 0 // it is asked for
 	alone.Models = []config.Model{entry}
 	return g.withHost(ctx, &alone, func(r *remote) error { return use(r, model) })
 }

@@ -5,10 +5,10 @@ import (
 	"context"
 	"errors"
 	"log/slog"
-	"net"
 	"net/http"
 	"os"
 	"reflect"
+	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -22,12 +22,13 @@ import (
 type service struct {
 	load    func() (*config.Config, error)
 	host    *schedule.Host
-	address net.Addr
+	doors   *doors
 	metrics *telemetry.Metrics
 	log     *slog.Logger
 
 	handler atomic.Pointer[http.Handler]
-	one     sync.Mutex // held by the reload under way
+	orders  atomic.Pointer[http.Handler] // of the address apart, if there is one
+	one     sync.Mutex                   // held by the reload under way
 }
 
 // ServeHTTP implements http.Handler. A request keeps the handler it began with.
@@ -35,16 +36,31 @@ func (s *service) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	(*s.handler.Load()).ServeHTTP(w, r)
 }
 
-// answer makes the handler that c asks for.
-func (s *service) answer(c *config.Config) {
+// answer makes the handlers that c asks for.
+func (s *service) answer(c *config.Config) error {
+	keys, err := keyring(c)
+	if err == nil {
+		err = locked(c, keys, s.doors.main.Addr())
+	}
+	if err != nil {
+		return err
+	}
 	options := apiOptions(c, s.log)
-	options.Metrics, options.Draining = s.metrics, s.host.Draining
-	options.Guard = guardOf(s.address, c)
+	options.Metrics, options.Draining, options.Keys = s.metrics, s.host.Draining, keys
+	options.Guard = guardOf(s.doors.main.Addr(), c)
 	if c.Server.Admin {
 		options.Operator, options.Reload = s.host, s.reload
 	}
+	if s.doors.orders != nil {
+		apart := options
+		apart.Part, apart.Guard = api.Private, guardOf(s.doors.orders.Addr(), c)
+		h := api.New(s.host, apart)
+		s.orders.Store(&h)
+		options.Part = api.Public
+	}
 	h := api.New(s.host, options)
 	s.handler.Store(&h)
+	return nil
 }
 
 // reload reads models.toml again and makes the host one of it. A file with mistakes changes nothing; what has begun is
@@ -61,12 +77,16 @@ func (s *service) reload(context.Context) (api.Reload, error) {
 		return api.Reload{}, err
 	}
 	tell(c, s.log)
+	equip(c, s.log)
 	old := s.host.Config()
 	done := api.Reload{Later: later(old, c)}
-	c.Server.Listen = old.Server.Listen
-	if !reflect.DeepEqual(old.Server, c.Server) || !reflect.DeepEqual(old.Pictures, c.Pictures) {
-		s.answer(c)
-		s.log.Info("requests are answered as models.toml says now", "tables", "[server], [pictures]")
+	keep(&c.Server, old.Server)
+	if !reflect.DeepEqual(old.Server, c.Server) || !reflect.DeepEqual(old.Pictures, c.Pictures) || !reflect.DeepEqual(old.Keys, c.Keys) {
+		if err := s.answer(c); err != nil {
+			s.refuse(err)
+			return api.Reload{}, err
+		}
+		s.log.Info("requests are answered as models.toml says now", "tables", "[server], [[key]], [pictures]")
 	}
 	if !reflect.DeepEqual(old.Plugins, c.Plugins) {
 		s.log.Info("[plugins] has changed; it holds from each model's next start on")
@@ -116,10 +136,21 @@ func (s *service) refuse(err error) {
 // later lists the keys that a host cannot change while it runs.
 func later(old, c *config.Config) []string {
 	var keys []string
-	if old.Server.Listen != c.Server.Listen {
-		keys = append(keys, "server.listen")
+	for key, differs := range map[string]bool{
+		"server.listen": old.Server.Listen != c.Server.Listen, "server.admin_listen": old.Server.AdminListen != c.Server.AdminListen,
+		"server.tls_cert": old.Server.TLSCert != c.Server.TLSCert, "server.tls_key": old.Server.TLSKey != c.Server.TLSKey,
+	} {
+		if differs {
+			keys = append(keys, key)
+		}
 	}
+	slices.Sort(keys)
 	return keys
+}
+
+// keep leaves in place what a host cannot change while it runs.
+func keep(s *config.Server, old config.Server) {
+	s.Listen, s.AdminListen, s.TLSCert, s.TLSKey = old.Listen, old.AdminListen, old.TLSCert, old.TLSKey
 }
 
 // hangups reloads at each SIGHUP until ctx ends.

@@ -38,7 +38,7 @@ func overTCP(address string) *remote {
 	if host, port, err := net.SplitHostPort(address); err == nil && (host == "" || host == "0.0.0.0" || host == "::") {
 		address = net.JoinHostPort("localhost", port) // listens everywhere, so also here
 	}
-	return &remote{&http.Client{Transport: &http.Transport{}}, "http://" + address, named, probeTime} // no proxy: it is on this machine
+	return &remote{&http.Client{Transport: &showing{&http.Transport{}}}, "http://" + address, named, probeTime} // no proxy: it is on this machine
 }
 
 // overURL is a host elsewhere: "https://pio.example.com", perhaps with a path where a proxy has it, or "example.com:8080".
@@ -58,7 +58,7 @@ func overURL(text, source string) (*remote, error) {
 	}
 	base := strings.TrimSuffix(strings.TrimRight(u.String(), "/"), "/v1") // as clients of OpenAI's are given it
 	transport := http.DefaultTransport.(*http.Transport).Clone()          // with the proxy of the environment
-	return &remote{&http.Client{Transport: transport}, base, u.Redacted() + " (" + source + ")", farTime}, nil
+	return &remote{&http.Client{Transport: &showing{transport}}, base, u.Redacted() + " (" + source + ")", farTime}, nil
 }
 
 func overUnix(socket string) *remote {

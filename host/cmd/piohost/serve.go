@@ -79,23 +79,22 @@ func (g *global) serve(ctx context.Context) error {
 	if few := process.FewDescriptors(len(c.Models)); few != "" {
 		log.Warn(few)
 	}
-	listener, err := listen(c)
+	doors, err := openDoors(c, log)
 	if err != nil {
 		return err
 	}
-	defer listener.Close()
+	defer doors.close()
 	metrics := telemetry.New(sdk.Version)
 	host, err := newHost(ctx, c, log, metrics, func(s schedule.Status) { g.console.show(progressLine(s)) })
 	if err != nil {
 		return err
 	}
 	running := start(host)
-	s := &service{load: g.loadServing, host: host, address: listener.Addr(), metrics: metrics, log: log}
-	s.answer(c)
-	server := newServer(s)
-	failed := make(chan error, 1)
-	go func() { failed <- server.Serve(listener) }()
-	log.Info("listening", "address", "http://"+listener.Addr().String(), "models", len(c.Models))
+	s := &service{load: g.loadServing, host: host, doors: doors, metrics: metrics, log: log}
+	if err := s.answer(c); err != nil {
+		return err
+	}
+	failed := doors.serve(s, len(c.Models))
 	serving, end := context.WithCancel(ctx)
 	go s.hangups(serving, hangups)
 
@@ -108,9 +107,7 @@ func (g *global) serve(ctx context.Context) error {
 	drain(host, log)
 	closing, cancel := context.WithTimeout(context.Background(), closeTime)
 	defer cancel()
-	if server.Shutdown(closing) != nil {
-		_ = server.Close() // it has a connection that does not end
-	}
+	doors.shut(closing)
 	<-running
 	log.Info("stopped")
 	return err

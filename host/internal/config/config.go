@@ -18,6 +18,7 @@ type Config struct {
 	Server   Server
 	Plugins  Plugins
 	Pictures Pictures
+	Keys     []Key
 	Devices  []Device
 	Models   []Model
 
@@ -29,8 +30,13 @@ type Config struct {
 
 // Server says how clients reach the host.
 type Server struct {
-	Listen  string        // host:port of the API, the page and the metrics
-	Admin   bool          // serve /admin: placement, and orders to change it
+	Listen string // host:port of the API, the page and the metrics
+	Admin  bool   // serve /admin: placement, and orders to change it
+
+	AdminListen     string // host:port of /admin and the metrics, "" for where the API is
+	Open            bool   // reachable from elsewhere without keys
+	TLSCert, TLSKey string // files in PEM, absolute; "" for no TLS
+
 	Drain   time.Duration // how long running requests may take to finish after SIGTERM
 	Wait    time.Duration // how long a request waits for a model that is still loading
 	MaxBody int64         // bytes of a request's body
@@ -42,8 +48,19 @@ type Server struct {
 	MaxQueue    int   // answers of one model that have not had their first token
 	RequestLog  bool  // a line in the log for each request to a model
 
+	Load             string        // "start" or "demand": what holds for entries that do not say
+	KeepAlive        time.Duration // the same, as Model has it; Unsaid: the file does not say
 	SequenceIdle     time.Duration // how long a sequence stays open without a call
 	MaxOpenSequences int           // of one model
+}
+
+// Key is who may ask, by the hash of what he shows.
+type Key struct {
+	Name   string
+	SHA256 [32]byte // of the key
+	Admin  bool     // for /admin and the metrics too
+
+	Requests, Tokens int // per minute; 0: no limit
 }
 
 // Plugins says where plugin binaries come from and how they are started.
@@ -64,10 +81,10 @@ type Pictures struct {
 	Timeout  time.Duration // of one download
 }
 
-// Device is a budget on one device. A device that is not listed has none.
+// Device is a budget on one device. A device that is not listed has none, but for GPUs where none is: see Equip.
 type Device struct {
-	Name   string  // "cpu", "far"
-	Memory int64   // bytes; weights, state and scratch count
+	Name   string  // "cpu", "far", "gpu.0"
+	Memory int64   // bytes; weights, state and scratch count. 0 of a GPU until Equip: what it has
 	Copy   float64 // bytes per second from the host's memory; 0: measured
 	Read   float64 // bytes per second its kernels read weights at; 0: measured
 }
@@ -87,6 +104,7 @@ type Model struct {
 	Layers   int    // 0: all
 
 	Devices      []string      // "cpu" first
+	AnyDevice    bool          // its entry names none: it may have all there are
 	Priority     int           // higher is served first when memory is short
 	MaxSequences int           // 0: the plugin's default
 	StepTokens   int           // 0: the plugin's default
@@ -95,6 +113,10 @@ type Model struct {
 	PrefixCache  int64         // bytes that finished requests leave filled; 0: the plugin's default, less: none
 	StepTime     time.Duration // of a step with answers under way; less than 0: no limit
 	Env          []string      // NAME=value, added to the plugin's environment
+
+	OnDemand  bool          // loaded at its first request, not at the start
+	KeepAlive time.Duration // it is unloaded after so long without a request; 0: not by itself, less: as soon as nobody uses it
+	Pin       bool          // it makes no room for others
 
 	Line int // of the entry in the file
 }

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"bytes"
 	"fmt"
 	"io/fs"
 	"os"
@@ -49,12 +50,12 @@ func TestTwoLinesAreAWholeConfig(t *testing.T) {
 	want := &Config{
 		File: filepath.Join(dir, "models.toml"),
 		Server: Server{Listen: "127.0.0.1:8080", Drain: 30 * time.Second, Wait: 2 * time.Minute, MaxBody: 32 << 20, MaxBodies: 64 << 20, MaxRequests: 1024, MaxQueue: 512, RequestLog: true,
-			SequenceIdle: 5 * time.Minute, MaxOpenSequences: 256},
+			SequenceIdle: 5 * time.Minute, MaxOpenSequences: 256, Load: "start", KeepAlive: Unsaid},
 		Plugins:  Plugins{Dirs: []string{filepath.Join(dir, "bin/plugins")}, MTLS: true, Health: 30 * time.Second},
 		Pictures: Pictures{MaxBytes: 20 << 20, Timeout: 10 * time.Second}, // from nowhere
 		Models: []Model{{
 			ID: "m", Path: filepath.Join(dir, "model"), Weights: "file", Numerics: sdk.NumericsExact,
-			Devices: []string{"cpu"}, StepTime: 250 * time.Millisecond, Stall: 2 * time.Minute, Line: 1,
+			Devices: []string{"cpu"}, AnyDevice: true, StepTime: 250 * time.Millisecond, Stall: 2 * time.Minute, Line: 1,
 		}},
 	}
 	if !reflect.DeepEqual(c, want) {
@@ -78,7 +79,20 @@ max_requests = 7
 max_queue = 3
 sequence_idle = "7m"
 max_open_sequences = 9
+open = true
+admin_listen = "127.0.0.1:9090"
+tls_cert = "cert.pem"
+tls_key = "/key.pem"
 request_log = false
+load = "demand"
+keep_alive = "3m"
+
+[[key]]
+name = "alice"
+sha256 = "0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f"
+admin = true
+requests_per_minute = 60
+tokens_per_minute = 1000
 
 [plugins]
 dirs = ["bin/plugins", "`+other+`"]
@@ -121,6 +135,9 @@ prefix_cache = "1GiB"
 step_time = "0s"
 threads = 1
 stall = "5m"
+load = "start"
+keep_alive = "0s"
+pin = true
 [model.env]
 PIO_CPU = "portable"
 OMP = "1"
@@ -136,7 +153,11 @@ path = "./model/"
 		Listen: ":0", Drain: 90 * time.Second, MaxBody: 48 << 20,
 		Hosts: []string{"pio.example.com", "*.example.org", "192.168.0.7"}, CORS: []string{"https://example.com", "http://localhost:3000"},
 		MaxBodies: 100 << 20, MaxRequests: 7, MaxQueue: 3,
-		SequenceIdle: 7 * time.Minute, MaxOpenSequences: 9,
+		SequenceIdle: 7 * time.Minute, MaxOpenSequences: 9, Load: "demand", KeepAlive: 3 * time.Minute,
+		Open: true, AdminListen: "127.0.0.1:9090", TLSCert: filepath.Join(dir, "cert.pem"), TLSKey: "/key.pem",
+	}
+	if want := []Key{{"alice", [32]byte(bytes.Repeat([]byte{0x0f}, 32)), true, 60, 1000}}; !reflect.DeepEqual(c.Keys, want) {
+		t.Errorf("keys: got %+v", c.Keys)
 	}
 	if !reflect.DeepEqual(c.Server, want) {
 		t.Errorf("server: got %+v", c.Server)
@@ -156,13 +177,17 @@ path = "./model/"
 	one := Model{
 		ID: "one", Aliases: []string{"eins", "org/un"}, Path: filepath.Join(dir, "model"), Plugin: "qwen3_0_6b",
 		Context: 2048, Numerics: sdk.NumericsExact, KVCache: "q8", Weights: "dummy", Layers: 2, Devices: []string{"cpu"}, Priority: -3,
-		MaxSequences: 4, StepTokens: 256, PrefixCache: 1 << 30, StepTime: -1, Threads: 1, Stall: 5 * time.Minute, Env: []string{"OMP=1", "PIO_CPU=portable"}, Line: 39,
+		MaxSequences: 4, StepTokens: 256, PrefixCache: 1 << 30, StepTime: -1, Threads: 1, Stall: 5 * time.Minute, Env: []string{"OMP=1", "PIO_CPU=portable"}, Line: 52,
+		KeepAlive: -1, Pin: true,
 	}
 	if !reflect.DeepEqual(c.Models[0], one) {
 		t.Errorf("model one: got %+v", c.Models[0])
 	}
 	if two := c.Models[1]; !reflect.DeepEqual(two.Devices, []string{"cpu", "far"}) {
 		t.Errorf("a model without devices gets all of the file's: got %q", two.Devices)
+	}
+	if two := c.Models[1]; !two.OnDemand || two.KeepAlive != 3*time.Minute || two.Pin {
+		t.Errorf("a model that does not say when it is loaded: %+v", two)
 	}
 	if m, ok := c.Model("org/un"); !ok || m.ID != "one" {
 		t.Errorf("alias org/un finds %q, %v", m.ID, ok)
@@ -193,6 +218,33 @@ func TestWhatGoesWithQuantisedWeights(t *testing.T) {
 		}
 		if asked := read.Models[0].Inspect(); asked.Quantize != c.quantize || asked.Numerics != c.numerics {
 			t.Errorf("%s: asked for %q, %q", c.entry, asked.Quantize, asked.Numerics)
+		}
+	}
+}
+
+// What the entry says, then what [server] says, then for ever, or five minutes of models that come on demand.
+func TestWhenModelsAreLoaded(t *testing.T) {
+	for _, c := range []struct {
+		server, entry string
+		demand        bool
+		keep          time.Duration
+	}{
+		{``, ``, false, 0},
+		{``, `load = "demand"`, true, 5 * time.Minute},
+		{`load = "demand"`, ``, true, 5 * time.Minute},
+		{`load = "demand"`, `load = "start"`, false, 0},
+		{`keep_alive = "1h"`, ``, false, time.Hour},
+		{"load = \"demand\"\nkeep_alive = \"forever\"", ``, true, 0},
+		{"load = \"demand\"\nkeep_alive = \"1h\"", `keep_alive = "forever"`, true, 0},
+		{`keep_alive = "0s"`, `load = "demand"`, true, -1},
+		{`load = "demand"`, `keep_alive = "0s"`, true, -1},
+	} {
+		read, err := parse("models.toml", []byte("[server]\n"+c.server+"\n[[model]]\nid = \"m\"\npath = \"model\"\n"+c.entry), anywhere)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if m := read.Models[0]; m.OnDemand != c.demand || m.KeepAlive != c.keep {
+			t.Errorf("%s; %s: on demand %v, stays %v", c.server, c.entry, m.OnDemand, m.KeepAlive)
 		}
 	}
 }
@@ -238,9 +290,9 @@ func TestMistakes(t *testing.T) {
 		{"size as a number", "[[device]]\nname = \"cpu\"\nmemory = 20\n" + model, `models.toml:3: device[0].memory: expected a size such as "20GiB" or "512MB", found the number 20`},
 		{"rate without a time", "[[device]]\nname = \"far\"\nmemory = \"1MiB\"\ncopy = \"2GB\"\n" + model, `models.toml:4: device[0].copy: "2GB" does not end in /s; expected a rate such as "2GB/s"`},
 		{"device twice", "[[device]]\nname = \"cpu\"\n[[device]]\nname = \"cpu\"\n" + model, `models.toml:4: device[1].name: "cpu" has an entry already`},
-		{"device without a name", "[[device]]\nmemory = \"1MiB\"\n" + model, `models.toml:1: device[0]: has no name; add name = "cpu" or name = "far"`},
-		{"gpu", "[[device]]\nname = \"gpu.0\"\n" + model, `models.toml:2: device[0].name: "gpu.0": GPU devices are not built yet; use "cpu" or "far"`},
-		{"no such device", "[[device]]\nname = \"tpu\"\n" + model, `models.toml:2: device[0].name: "tpu" is no device; expected "cpu" or "far"`},
+		{"device without a name", "[[device]]\nmemory = \"1MiB\"\n" + model, `models.toml:1: device[0]: has no name; add one: "cpu", "far" or a GPU such as "gpu.0"`},
+		{"gpu", "[[device]]\nname = \"gpu\"\n" + model, `models.toml:2: device[0].name: "gpu" is no device; expected "cpu", "far" or a GPU such as "gpu.0"`},
+		{"no such device", "[[device]]\nname = \"tpu\"\n" + model, `models.toml:2: device[0].name: "tpu" is no device; expected "cpu", "far" or a GPU such as "gpu.0"`},
 		{"far without memory", "[[device]]\nname = \"far\"\n" + model, `models.toml:1: device[0]: "far" needs memory, such as memory = "1MiB"`},
 		{"rates of the cpu", "[[device]]\nname = \"cpu\"\nread = \"1GB/s\"\n" + model, `models.toml:1: device[0]: the rates of "cpu" are measured; remove copy and read`},
 		{"unknown device of a model", model + `devices = ["cpu", "far"]`, `models.toml:4: model[0].devices[1]: no [[device]] has the name "far"; expected one of cpu`},
@@ -258,8 +310,9 @@ func TestMistakes(t *testing.T) {
 		{"a cache as a number", model + `kv_cache = 8`, `models.toml:4: model[0].kv_cache: expected "f32", "bf16" or "q8", found the number 8`},
 		{"numerics as a switch", model + `numerics = true`, `models.toml:4: model[0].numerics: expected "exact" or "fast", found`},
 		{"other numerics", model + `numerics = "quick"`, `models.toml:4: model[0].numerics: "quick" is no mode; expected "exact" or "fast"`},
-		{"keep_alive", model + `keep_alive = "5m"`, `models.toml:4: model[0].keep_alive: unloading idle models is not built yet; every model stays loaded; remove the key`},
-		{"pin", model + `pin = true`, `models.toml:4: model[0].pin: pinning is not built yet`},
+		{"another time to load", model + `load = "later"`, `models.toml:4: model[0].load: "later" is neither; expected "start" or "demand"`},
+		{"an age to stay", model + `keep_alive = "always"`, `models.toml:4: model[0].keep_alive: "always" is not a duration such as "30s" or "2m", up to "24h", or "forever"`},
+		{"a number to stay", model + `keep_alive = -1`, `models.toml:4: model[0].keep_alive: expected a duration such as "30s" or "2m", up to "24h", or "forever", found the number -1`},
 		{"sandbox", "[plugins]\nsandbox = \"strict\"\n" + model, `models.toml:2: plugins.sandbox: tier "strict" is not built yet; only "off" is`},
 		{"body too small", "[server]\nmax_body = \"1kB\"\n" + model, `models.toml:2: server.max_body: 1000 bytes is out of range; expected 64 KiB to 256 MiB`},
 		{"one body larger than all", "[server]\nmax_body = \"64MiB\"\nmax_bodies = \"32MiB\"\n" + model, `models.toml:3: server.max_bodies: 32 MiB is less than max_body, 64 MiB: such a body could never be read`},
@@ -284,7 +337,11 @@ func TestMistakes(t *testing.T) {
 		{"host of other letters", "[pictures]\nhosts = [\"bücher.de\"]\n" + model, `models.toml:2: pictures.hosts[0]: "bücher.de" is no host name; `},
 		{"IPv6 without brackets", "[pictures]\nhosts = [\"2606:4700::1111\"]\n" + model, `models.toml:2: pictures.hosts[0]: "2606:4700::1111" is an IPv6 address without brackets; expected "[2606:4700::1111]"`},
 		{"misspelt key of pictures", "[pictures]\nhost = [\"a.com\"]\n" + model, `models.toml:2: pictures.host: unknown key; did you mean hosts?`},
-		{"api keys", "[server]\napi_keys = [\"k\"]\n" + model, `models.toml:2: server.api_keys: API keys are not built yet; remove the key`},
+		{"a key in plain", "[[key]]\nname = \"a\"\nsha256 = \"sk-1\"\n" + model, `models.toml:3: key[0].sha256: is no SHA-256 in 64 hexadecimal digits; a key itself does not belong here, only its hash, as ` + "`piohost config key`" + ` prints it`},
+		{"a key without a hash", "[[key]]\nname = \"a\"\n" + model, "models.toml:1: key[0]: sha256 is missing; `piohost config key` makes a key and prints its hash"},
+		{"a key without a name", "[[key]]\nsha256 = \"" + strings.Repeat("0f", 32) + "\"\n" + model, `models.toml:1: key[0]: name is missing; the log says by it who asked`},
+		{"a name with a line's end", "[[key]]\nname = \"a\\nb\"\nsha256 = \"" + strings.Repeat("0f", 32) + "\"\n" + model, `models.toml:2: key[0].name: "a\nb" is no name of a key; expected at most 64 letters, digits and ._@-`},
+		{"half of TLS", "[server]\ntls_cert = \"cert.pem\"\n" + model, `models.toml:1: server: tls_cert and tls_key go together; give both or none`},
 		{"syntax", "[ser ver]\n" + model, `models.toml:1: not valid TOML: `},
 		{"key twice", model + "id = \"n\"", `models.toml:4: not valid TOML: `},
 		{"empty list", "model = []", `models.toml: no [[model]] entry, so there is nothing to serve; `},

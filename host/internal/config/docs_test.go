@@ -17,35 +17,32 @@ type documented struct{ kind, fallback, meaning string }
 
 var (
 	sectionTitle = regexp.MustCompile("^## `\\[+([a-z.]+)\\]+`$")
-	keyRow       = regexp.MustCompile("^\\| `([a-z_]+)` \\| (.+) \\| (.+) \\| (.+) \\|$")
-	refusedRow   = regexp.MustCompile("^\\| `([a-z.]+)\\.([a-z_]+)` \\| (.+) \\|$")
+	keyRow       = regexp.MustCompile("^\\| `([a-z0-9_]+)` \\| (.+) \\| (.+) \\| (.+) \\|$")
 	exampleBlock = regexp.MustCompile("(?s)```toml\n(.*?)```")
 	// a block of README.md that begins with a table
 	indentedBlock = regexp.MustCompile(`(?m)^\n((?:    \[.*\n)(?:    .*\n|\n    .*\n)*)`)
 )
 
-// readDocs returns the rows of every section by "section.key", and the keys that are said to be refused.
-func readDocs(t *testing.T) (rows map[string]documented, refused map[string]bool, text string) {
+// readDocs returns the rows of every section by "section.key".
+func readDocs(t *testing.T) (rows map[string]documented, text string) {
 	t.Helper()
 	file, err := os.ReadFile("../../../docs/config.md")
 	if err != nil {
 		t.Fatal(err)
 	}
-	rows, refused = map[string]documented{}, map[string]bool{}
+	rows = map[string]documented{}
 	section := ""
 	for n, line := range strings.Split(string(file), "\n") {
 		if m := sectionTitle.FindStringSubmatch(line); m != nil {
 			section = m[1]
 		}
-		if m := refusedRow.FindStringSubmatch(line); m != nil {
-			refused[m[1]+"."+m[2]] = true
-		} else if m := keyRow.FindStringSubmatch(line); m != nil {
+		if m := keyRow.FindStringSubmatch(line); m != nil {
 			rows[section+"."+m[1]] = documented{m[2], m[3], m[4]}
 		} else if strings.HasPrefix(line, "| `") {
 			t.Errorf("docs/config.md:%d: a row of another form than | `key` | type | default | meaning |", n+1)
 		}
 	}
-	return rows, refused, string(file)
+	return rows, string(file)
 }
 
 // asToml writes a default as it would stand in the file, "" for none.
@@ -77,7 +74,7 @@ func everyKey(t *testing.T) []question {
 	t.Helper()
 	r := &reader{document: &document{file: "models.toml", lines: map[string]int{}}, dir: "/", disk: anywhere}
 	table := []map[string]any{{"name": "cpu", "id": "m", "path": "model"}}
-	r.config(map[string]any{"model": table, "device": table})
+	r.config(map[string]any{"model": table, "device": table, "key": table})
 	var list []question
 	for _, q := range r.asked {
 		q.table, _, _ = strings.Cut(q.table, "[")
@@ -89,17 +86,13 @@ func everyKey(t *testing.T) []question {
 }
 
 func TestDocsHaveEveryKeyWithItsDefault(t *testing.T) {
-	rows, refused, _ := readDocs(t)
+	rows, _ := readDocs(t)
 	known := map[string]bool{}
 	for _, q := range everyKey(t) {
 		name := q.table + "." + q.key
 		known[name] = true
 		row, there := rows[name]
 		switch want := asToml(q.fallback); {
-		case q.later:
-			if !refused[name] {
-				t.Errorf("docs/config.md does not say that %s is refused", name)
-			}
 		case !there:
 			t.Errorf("docs/config.md has no row for %s in the table of [%s]", q.key, q.table)
 		case row.kind != q.kind:
@@ -118,16 +111,11 @@ func TestDocsHaveEveryKeyWithItsDefault(t *testing.T) {
 			t.Errorf("docs/config.md has %s, which the reader does not know", name)
 		}
 	}
-	for name := range refused {
-		if !known[name] {
-			t.Errorf("docs/config.md says that %s is refused, which the reader does not know", name)
-		}
-	}
 }
 
 // The examples in docs/config.md and README.md have no mistakes.
 func TestDocsExamplesAreRead(t *testing.T) {
-	_, _, text := readDocs(t)
+	_, text := readDocs(t)
 	blocks := exampleBlock.FindAllStringSubmatch(text, -1)
 	readme, err := os.ReadFile("../../../README.md")
 	if err != nil {

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -31,6 +32,8 @@ const (
 	defaultQueue  = 512              // requests of one model before their first token
 	defaultDir    = "bin/plugins"
 
+	defaultKeepAlive = 5 * time.Minute // a person's pause; of models that load on demand
+
 	defaultStepTime = 250 * time.Millisecond // a stutter that a reader does not mind
 	defaultMTLS     = true
 )
@@ -56,12 +59,15 @@ func (r *reader) config(values map[string]any) *Config {
 		Plugins:  r.plugins(top.sub("plugins")),
 		Pictures: r.pictures(top.sub("pictures")),
 	}
+	for _, t := range top.list("key") {
+		c.Keys = append(c.Keys, r.key(t, c.Keys))
+	}
 	for _, t := range top.list("device") {
 		c.Devices = append(c.Devices, r.device(t, c.Devices))
 	}
 	names, before := map[string]int{}, len(r.problems) // ids and aliases so far, with the lines of their entries
 	for _, t := range top.list("model") {
-		c.Models = append(c.Models, r.model(t, c.Devices, names))
+		c.Models = append(c.Models, r.model(t, c, names))
 	}
 	if len(c.Models) == 0 && len(r.problems) == before {
 		top.problem("", `no [[model]] entry, so there is nothing to serve; add one with id = "..." and path = "..."`)
@@ -83,13 +89,14 @@ func (r *reader) server(t *table) Server {
 		RequestLog: t.flag("request_log", true),
 	}
 	r.intake(t, &s)
+	s.Load = loadWord(t, "start")
+	s.KeepAlive = t.durationOrForever("keep_alive", Unsaid)
 	if listen, err := ParseListen(s.Listen); err != nil {
 		t.problem("listen", "%v", err)
 	} else {
 		s.Listen = listen
 	}
-	t.notYet("api_keys", "API keys are not built yet")
-	t.notYet("tls", "TLS is not built yet; put a proxy in front")
+	r.access(t, &s)
 	t.finish()
 	return s
 }
@@ -134,24 +141,24 @@ func (r *reader) folders(t *table, key string, list []string, absent, expected s
 	return paths
 }
 
+const deviceNames = `"cpu", "far" or a GPU such as "gpu.0"`
+
 func (r *reader) device(t *table, others []Device) Device {
 	d := Device{
-		Name:   t.text("name", "", `"cpu" or "far"`),
+		Name:   t.text("name", "", deviceNames),
 		Memory: t.size("memory"),
 		Copy:   t.rate("copy"),
 		Read:   t.rate("read"),
 	}
 	switch {
 	case t.values["name"] == nil:
-		t.problem("", `has no name; add name = "cpu" or name = "far"`)
-	case strings.HasPrefix(d.Name, "gpu"):
-		t.problem("name", `%q: GPU devices are not built yet; use "cpu" or "far"`, shorten(d.Name))
-	case d.Name != "cpu" && d.Name != "far" && d.Name != "":
-		t.problem("name", `%q is no device; expected "cpu" or "far"`, shorten(d.Name))
+		t.problem("", "has no name; add one: %s", deviceNames)
+	case d.Name != "cpu" && d.Name != "far" && !gpuName.MatchString(d.Name) && d.Name != "":
+		t.problem("name", "%q is no device; expected %s", shorten(d.Name), deviceNames)
 	case slices.ContainsFunc(others, func(o Device) bool { return o.Name == d.Name }) && d.Name != "":
 		t.problem("name", "%q has an entry already", d.Name)
-	case d.Name == "cpu" && (d.Copy != 0 || d.Read != 0):
-		t.problem("", `the rates of "cpu" are measured; remove copy and read`)
+	case d.Name != "far" && (d.Copy != 0 || d.Read != 0):
+		t.problem("", `the rates of %q are measured; remove copy and read`, d.Name)
 	case d.Name == "far" && t.values["memory"] == nil:
 		t.problem("", `"far" needs memory, such as memory = "1MiB"`)
 	}
@@ -159,7 +166,7 @@ func (r *reader) device(t *table, others []Device) Device {
 	return d
 }
 
-func (r *reader) model(t *table, devices []Device, names map[string]int) Model {
+func (r *reader) model(t *table, c *Config, names map[string]int) Model {
 	m := Model{
 		ID:      t.text("id", "", "the name clients use"),
 		Path:    t.text("path", "", "a checkpoint's folder"),
@@ -188,15 +195,40 @@ func (r *reader) model(t *table, devices []Device, names map[string]int) Model {
 		t.problem("weights", `%q is neither "file" nor "dummy" (random weights of the config's shapes)`, shorten(m.Weights))
 	}
 	m.Path = r.checkpointOf(t, m.Path)
-	m.Devices = modelDevices(t, devices)
+	m.Devices, m.AnyDevice = modelDevices(t, c.Devices), t.values["devices"] == nil
 	m.Env = r.environment(t.sub("env"))
 	m.Quantize = quantize(t)
 	m.Numerics = numerics(t, m.Quantize, m.Path)
 	m.KVCache = kvCache(t)
-	t.notYet("keep_alive", "unloading idle models is not built yet; every model stays loaded")
-	t.notYet("pin", "pinning is not built yet; move layers by order instead")
+	presence(t, c.Server, &m)
 	t.finish()
 	return m
+}
+
+// Unsaid is a keep_alive that the file does not have.
+const Unsaid = time.Duration(math.MinInt64)
+
+// presence reads when a model is in memory.
+func presence(t *table, s Server, m *Model) {
+	m.OnDemand = loadWord(t, s.Load) == "demand"
+	m.KeepAlive = t.durationOrForever("keep_alive", s.KeepAlive)
+	if m.KeepAlive == Unsaid {
+		m.KeepAlive = 0
+		if m.OnDemand {
+			m.KeepAlive = defaultKeepAlive
+		}
+	}
+	m.Pin = t.flag("pin", false)
+}
+
+// loadWord reads when models are loaded.
+func loadWord(t *table, fallback string) string {
+	const expected = `"start" or "demand"`
+	said := t.text("load", "", expected)
+	if said != "" && said != "start" && said != "demand" {
+		t.problem("load", "%q is neither; expected %s", shorten(said), expected)
+	}
+	return cmp.Or(said, fallback)
 }
 
 // names checks the id and the aliases: each may be used once in the file.

@@ -22,7 +22,6 @@ type question struct {
 	table, key string
 	kind       string // of the value, as docs/config.md names it
 	fallback   any    // nil: there is none, or it depends on other things
-	later      bool   // the key is refused until what it is for is built
 }
 
 // at reports a problem with the value of a key.
@@ -48,7 +47,6 @@ type table struct {
 	path   string
 	values map[string]any
 	known  []string
-	later  []string
 }
 
 func (d *document) table(path string, values map[string]any) *table {
@@ -136,8 +134,13 @@ func (t *table) number(key string, fallback int, low, high int64) int {
 }
 
 func (t *table) duration(key string, fallback time.Duration) time.Duration {
-	const expected = `a duration such as "30s" or "2m", up to "24h"`
 	t.asks(key, "duration", fallback)
+	return t.span(key, fallback, "")
+}
+
+// span reads a duration; or says what else may stand there.
+func (t *table) span(key string, fallback time.Duration, or string) time.Duration {
+	expected := `a duration such as "30s" or "2m", up to "24h"` + or
 	value, ok := read[string](t, key, expected)
 	if !ok {
 		return fallback
@@ -148,6 +151,22 @@ func (t *table) duration(key string, fallback time.Duration) time.Duration {
 		return fallback
 	}
 	return d
+}
+
+// durationOrForever reads a duration, or the word forever, which is 0; the duration 0 is -1.
+func (t *table) durationOrForever(key string, fallback time.Duration) time.Duration {
+	t.asks(key, "duration or `\"forever\"`", nil)
+	if t.values[key] == "forever" {
+		return 0
+	}
+	switch d := t.span(key, Unsaid, `, or "forever"`); d {
+	case Unsaid:
+		return fallback
+	case 0:
+		return -1
+	default:
+		return d
+	}
 }
 
 func (t *table) size(key string) int64 {
@@ -268,19 +287,10 @@ func (t *table) list(key string) []*table {
 	return list
 }
 
-// notYet refuses the key of a feature that is planned.
-func (t *table) notYet(key, sentence string) {
-	t.later = append(t.later, key)
-	t.doc.asked = append(t.doc.asked, question{table: t.path, key: key, later: true})
-	if _, present := t.values[key]; present {
-		t.problem(key, "%s; remove the key", sentence)
-	}
-}
-
 // finish reports unknown keys.
 func (t *table) finish() {
 	for _, key := range slices.Sorted(maps.Keys(t.values)) {
-		if slices.Contains(t.known, key) || slices.Contains(t.later, key) {
+		if slices.Contains(t.known, key) {
 			continue
 		}
 		if meant := nearest(key, t.known); meant != "" {

@@ -4,6 +4,7 @@ package schedule
 import (
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/inference-pio/inference-pio/host/internal/config"
 	"github.com/inference-pio/inference-pio/sdk"
@@ -56,6 +57,22 @@ func withCPU(list []sdk.DeviceBudget, share int64) []sdk.DeviceBudget {
 		}
 	}
 	return list
+}
+
+// computable leaves out the GPUs of a plugin that computes on none, and names them.
+func computable(list []sdk.DeviceBudget, d sdk.Description) (left []sdk.DeviceBudget, without string) {
+	if slices.Contains(d.Devices, "cuda") {
+		return list, ""
+	}
+	var names []string
+	left = slices.DeleteFunc(slices.Clone(list), func(b sdk.DeviceBudget) bool {
+		if config.IsGPU(b.Name) {
+			names = append(names, b.Name)
+			return true
+		}
+		return false
+	})
+	return left, strings.Join(names, ", ")
 }
 
 // allot sets aside what an order for a budget asks for, or says that it is not there: the budgets of all models together never

@@ -71,7 +71,7 @@ func (f *flight) fly(ctx context.Context) error {
 		done()
 		if outdates(err) && f.sendErr == nil && ctx.Err() == nil {
 			told := err
-			if err = f.model.outdate(ctx, l, told); err == nil && f.begun() {
+			if err = f.model.outdate(ctx, l, told); err == nil && f.begun() && !forsakes(told) {
 				err = told
 			}
 			if err != nil {

@@ -12,8 +12,8 @@ import (
 // settleMost is how long the next start waits for files that keep changing.
 const settleMost = 10 * time.Minute
 
-// outdates says whether the error of a call means that its process is of no use any more.
-func outdates(err error) bool { return sdk.ReasonOf(err) == sdk.ReasonChanged }
+// outdates says whether the error of a call means that its process is of no use any more: its weights, or a device that it computes on.
+func outdates(err error) bool { return sdk.ReasonOf(err) == sdk.ReasonChanged || forsakes(err) }
 
 // outdate has l replaced, for the first who was told why, and waits until it is gone.
 func (m *model) outdate(ctx context.Context, l *life, why error) error {

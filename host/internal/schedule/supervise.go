@@ -38,8 +38,16 @@ func (m *model) supervise(ctx context.Context) {
 			m.rests(why)
 			<-turn.Done()
 			continue
+		case m.leaves():
+			m.unloaded()
+			continue
+		case !m.isCalled():
+			m.away(turn)
+			continue
 		}
-		m.host.memory.expect(m)
+		if !m.pushes() { // whoever makes room is waited for by nobody
+			m.host.memory.expect(m)
+		}
 		mark := m.host.o.Mark(m.entry)
 		err := m.live(turn, func() { failed = 0 })
 		if turn.Err() == nil {
@@ -60,7 +68,13 @@ func (m *model) rests(why string) {
 // again waits for the next start after a life that ended with err.
 func (m *model) again(turn context.Context, failed *int, err error, mark string) {
 	var refused *StartFailure
-	if outdates(err) {
+	switch {
+	case forsakes(err):
+		if !m.forsake(err) {
+			m.rest(turn, m.afterDeath(), err, mark)
+		}
+		return // to the next start at once: it is another
+	case outdates(err):
 		m.settleFiles(turn, err)
 		return
 	}
@@ -110,6 +124,7 @@ func (m *model) live(ctx context.Context, ready func()) error {
 		l.ready = true
 		m.count()
 		l.pulse.beat()
+		m.settled()
 	})
 	return m.watch(ctx, l)
 }
@@ -137,8 +152,11 @@ func (m *model) load(ctx context.Context, l *life) error {
 	m.life = l
 	m.host.cores.join(m, l, slices.Contains(d.Capabilities, sdk.CapabilityCores))
 	l.pulse.beat()
-	devices := withCPU(m.devices, share)
+	devices, without := computable(withCPU(m.devices, share), d)
 	m.mu.Unlock()
+	if without != "" {
+		m.log.Warn("the plugin was built without GPUs; the model is computed on the cpu", "plugin", l.Path(), "devices", without)
+	}
 	m.set(func(s *Status) {
 		s.State, s.Description, s.PID, s.Path, s.Report = StateLoading, d, l.PID(), l.Path(), sdk.Report{}
 	})
@@ -199,6 +217,9 @@ func (m *model) watch(ctx context.Context, l *life) error {
 func (m *model) replace(l *life) {
 	m.set(func(s *Status) {
 		s.State, s.Reason, s.Retry = StateRestarting, "its process is being ended", time.Time{}
+		if m.demand.leaving {
+			s.State, s.Reason = StateUnloading, m.demand.why
+		}
 		l.ready = false
 	})
 	l.letGo(errReplaced) // the requests on board first: they are to hear of it from us, not from the plugin

@@ -31,7 +31,7 @@ func code(r sdk.Reason) codes.Code {
 		return codes.OutOfRange
 	case sdk.ReasonNotFound:
 		return codes.NotFound
-	case sdk.ReasonCheckpoint, sdk.ReasonChanged, sdk.ReasonState:
+	case sdk.ReasonCheckpoint, sdk.ReasonChanged, sdk.ReasonDevice, sdk.ReasonState:
 		return codes.FailedPrecondition
 	case sdk.ReasonMemory, sdk.ReasonOverloaded:
 		return codes.ResourceExhausted

@@ -16,7 +16,7 @@ import (
 func TestErrorsKeepReasonMessageAndField(t *testing.T) {
 	for reason, code := range map[sdk.Reason]codes.Code{
 		sdk.ReasonInvalid: codes.InvalidArgument, sdk.ReasonTemplate: codes.InvalidArgument, sdk.ReasonContext: codes.OutOfRange,
-		sdk.ReasonNotFound: codes.NotFound, sdk.ReasonCheckpoint: codes.FailedPrecondition, sdk.ReasonChanged: codes.FailedPrecondition, sdk.ReasonState: codes.FailedPrecondition,
+		sdk.ReasonNotFound: codes.NotFound, sdk.ReasonCheckpoint: codes.FailedPrecondition, sdk.ReasonChanged: codes.FailedPrecondition, sdk.ReasonDevice: codes.FailedPrecondition, sdk.ReasonState: codes.FailedPrecondition,
 		sdk.ReasonMemory: codes.ResourceExhausted, sdk.ReasonOverloaded: codes.ResourceExhausted,
 		sdk.ReasonUnimplemented: codes.Unimplemented, sdk.ReasonInternal: codes.Internal, "OF_THE_AUTHOR": codes.Unknown,
 	} {

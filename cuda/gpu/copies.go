@@ -1,0 +1,172 @@
+//go:build cuda && cgo
+
+package gpu
+
+import (
+	"fmt"
+	"unsafe"
+
+	"github.com/inference-pio/inference-pio/cuda"
+	"github.com/inference-pio/inference-pio/cuda/gpu/driver"
+)
+
+// copies.go brings bytes to the device and back, all through pinned memory: only from there does a copy run beside the host and into a graph.
+
+// stagingBytes is the pinned memory of a queue for either direction: more than a decoding step brings and takes, and less than a prompt's
+// logits, which come in pieces.
+const stagingBytes = 4 << 20
+
+// staging is pinned memory that is given out from its beginning, and again when all that used it is done: equal steps find equal addresses.
+type staging struct {
+	context *driver.Context
+	memory  []byte
+	used    int
+}
+
+const stagingAlign = 64
+
+// take is n bytes, nil if so many are not free.
+func (s *staging) take(n int) ([]byte, error) {
+	if s.memory == nil {
+		var err error
+		if s.memory, err = s.context.Pinned(stagingBytes); err != nil {
+			return nil, err
+		}
+	}
+	from := (s.used + stagingAlign - 1) &^ (stagingAlign - 1)
+	if n > len(s.memory)-from {
+		return nil, nil
+	}
+	s.used = from + n
+	return s.memory[from:s.used:s.used], nil
+}
+
+func (s *staging) close() {
+	if s.memory != nil {
+		_ = s.context.FreePinned(s.memory) // of a queue that has ended; there is nobody to tell
+		s.memory = nil
+	}
+}
+
+// CopyIn implements cuda.Queue. The source is read before it returns.
+func (q *Queue) CopyIn(dst, src cuda.Tensor) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.fits(dst, src, dst, src) {
+		q.keep(q.pieces(&q.in, int(dst.Bytes()), func(at, n int, pinned []byte) {
+			copy(pinned, unsafe.Slice((*byte)(unsafe.Add(src.Pointer(), at)), n))
+			q.list.CopyIn(unsafe.Add(dst.Pointer(), at), unsafe.Pointer(unsafe.SliceData(pinned)), int64(n))
+		}))
+	}
+}
+
+// CopyOut implements cuda.Queue.
+func (q *Queue) CopyOut(dst, src cuda.Tensor) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.fits(dst, src, src, dst) {
+		q.keep(q.pieces(&q.out, int(dst.Bytes()), func(at, n int, pinned []byte) {
+			q.list.CopyOut(unsafe.Pointer(unsafe.SliceData(pinned)), unsafe.Add(src.Pointer(), at), int64(n))
+			q.landings = append(q.landings, landing{q.added + 1, unsafe.Slice((*byte)(unsafe.Add(dst.Pointer(), at)), n), pinned})
+		}))
+	}
+}
+
+// pieces makes a copy in as many pieces as pinned memory demands: one, if there is room.
+func (q *Queue) pieces(s *staging, bytes int, copy func(at, n int, pinned []byte)) error {
+	for at := 0; at < bytes; {
+		n := min(bytes-at, stagingBytes)
+		pinned, err := s.take(n)
+		if err != nil {
+			return fmt.Errorf("%s: no pinned memory for copies: %w", q.dev.name, err)
+		}
+		if pinned == nil {
+			if q.finish(); q.err != nil {
+				return nil
+			}
+			continue
+		}
+		copy(at, n, pinned)
+		q.added++
+		at += n
+	}
+	return nil
+}
+
+func (q *Queue) fits(dst, src, here, there cuda.Tensor) bool {
+	if q.err == nil && (here.Device() != q.dev || there.Device() != nil || dst.Bytes() != src.Bytes()) {
+		q.err = fmt.Errorf("%s: a copy from %v to %v is not one between this device and the cpu", q.dev.name, src, dst)
+	}
+	return q.err == nil
+}
+
+// filler has two pieces of pinned memory: while the driver copies one, the other is filled from the file.
+type filler struct {
+	context *driver.Context
+	half    [2]struct {
+		memory []byte
+		copied *driver.Event
+		busy   bool
+	}
+	next int
+}
+
+const fillBytes = 8 << 20
+
+// Fill implements cuda.Queue.
+func (q *Queue) Fill(dst, src cuda.Matrix) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.err != nil {
+		return
+	}
+	if dst.Device() != q.dev || src.Device() != nil || dst.Rows != src.Rows || dst.Cols != src.Cols || !dst.Layout.Equal(src.Layout) {
+		q.err = fmt.Errorf("%s: %v cannot be filled from %v", q.dev.name, dst, src)
+		return
+	}
+	q.send()
+	for i := range dst.Layout.Planes {
+		to, from := dst.Plane(i), src.Plane(i).Raw()
+		for at := 0; at < len(from) && q.err == nil; at += fillBytes {
+			q.keep(q.filler.copy(q.stream, unsafe.Add(to.Pointer(), at), from[at:min(at+fillBytes, len(from))]))
+		}
+	}
+	q.added++
+	q.sent, q.parted = q.added, true
+}
+
+func (f *filler) copy(s *driver.Stream, to unsafe.Pointer, from []byte) error {
+	h := &f.half[f.next]
+	f.next = 1 - f.next
+	var err error
+	if h.memory == nil {
+		if h.memory, err = f.context.Pinned(fillBytes); err != nil {
+			return err
+		}
+		if h.copied, err = f.context.NewEvent(false); err != nil {
+			return err
+		}
+	}
+	if h.busy {
+		if err := h.copied.Wait(0); err != nil {
+			return err
+		}
+	}
+	var list driver.List
+	list.CopyIn(to, unsafe.Pointer(unsafe.SliceData(h.memory)), int64(copy(h.memory, from)))
+	list.Record(h.copied)
+	h.busy = true
+	return s.Run(&list)
+}
+
+func (f *filler) close() {
+	for i := range f.half {
+		if h := &f.half[i]; h.memory != nil {
+			_ = f.context.FreePinned(h.memory)
+			if h.copied != nil {
+				_ = h.copied.Close()
+			}
+			h.memory, h.copied, h.busy = nil, nil, false
+		}
+	}
+}

@@ -1,0 +1,17 @@
+// Package gpu is NVIDIA's GPUs as devices of package cuda.
+//
+// A device is a GPU's primary context, the kernels of package kernels in it, and memory with a budget. A queue is a stream. What is added
+// to a queue is kept as a list, which goes to the driver as a whole, in one call: when somebody waits, or when it has become long. A list
+// that comes again byte by byte, as those of a model's steps do while it decodes, becomes a graph of the driver's and is launched as one.
+// For that what a step brings from the host goes through pinned memory whose addresses repeat as well.
+//
+// The package is built with the tag cuda; without it there are no GPUs, which Open says. With it a binary starts and works on a machine
+// without a driver, too: the driver is looked for when a GPU is first asked for.
+package gpu
+
+// Options are what a GPU computes with.
+type Options struct {
+	Ordinal int   // of the driver
+	Fast    bool  // rows of activations are rounded to bf16 where they are multiplied
+	Budget  int64 // bytes; 0: no limit but the GPU's memory
+}

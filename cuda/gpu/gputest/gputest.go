@@ -1,0 +1,87 @@
+//go:build cuda && cgo
+
+// Package gputest opens GPUs for tests: those of the software driver, or the machine's own.
+package gputest
+
+import (
+	"os"
+	"testing"
+
+	"github.com/inference-pio/inference-pio/cuda"
+	"github.com/inference-pio/inference-pio/cuda/cpu"
+	"github.com/inference-pio/inference-pio/cuda/gpu"
+	"github.com/inference-pio/inference-pio/cuda/gpu/driver"
+	"github.com/inference-pio/inference-pio/cuda/kernels/rounded"
+	"github.com/inference-pio/inference-pio/cuda/kernels/sim"
+	"github.com/inference-pio/inference-pio/cuda/nn/nntest"
+)
+
+// EnvHardware has tests use the machine's own driver and GPU where it is set.
+const EnvHardware = "PIO_GPU_HARDWARE"
+
+// Driver sees to it that a driver is there: it is called before anything else asks for one.
+func Driver(t testing.TB) {
+	t.Helper()
+	if os.Getenv(EnvHardware) == "" {
+		if err := os.Setenv(driver.EnvLibrary, sim.Library(t, sim.Options{})); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := driver.Probe(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// Open gives the first GPU until the test ends, by which all of its memory must have been given back.
+func Open(t testing.TB, numerics string) cuda.Device {
+	t.Helper()
+	Driver(t)
+	d, err := gpu.Open(gpu.Options{Fast: numerics == cpu.Fast})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := d.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return d
+}
+
+// EnvWhole has Model run everything that a suite has, which the software driver takes minutes for.
+const EnvWhole = "PIO_GPU_WHOLE"
+
+// Model runs a suite on the first GPU, or where Suite.On says: the least of it, or with EnvWhole all, and fast numerics against the same roundings in plain Go.
+func Model(t *testing.T, s nntest.Suite) {
+	if s.On == nil {
+		s.On = Open
+	}
+	t.Run("Asked", func(t *testing.T) { asked(t, s) })
+	if os.Getenv(EnvWhole) == "" {
+		s.BrieflyOnDevice(t)
+		return
+	}
+	t.Run("Compared", func(t *testing.T) {
+		for _, dir := range s.Checkpoints {
+			c := s.Compare(t, dir)
+			t.Logf("gpu-sim: %s, exact: %d of %d cases equal, the worst layer is %s, %.1e of its largest, of %.1e that are allowed", dir, c.Equal, c.Cases, c.Worst, c.Apart, nntest.Bound)
+			if c.Equal < c.Cases || !(c.Apart <= nntest.Bound) {
+				t.Errorf("%s differs from the reference", dir)
+			}
+		}
+	})
+	s.OnDevice(t)
+	t.Run("Rounded", func(t *testing.T) { s.Rounded(t, Rounded) })
+}
+
+// Rounded is the device that rounds as fast numerics do, for Suite.Rounded.
+func Rounded(t testing.TB, _ string) cuda.Device {
+	t.Helper()
+	c := cpu.New(0)
+	t.Cleanup(func() {
+		if err := c.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return rounded.New(c)
+}

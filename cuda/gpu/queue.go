@@ -1,0 +1,325 @@
+//go:build cuda && cgo
+
+package gpu
+
+import (
+	"fmt"
+	"sync"
+	"time"
+	"unsafe"
+
+	"github.com/inference-pio/inference-pio/cuda"
+	"github.com/inference-pio/inference-pio/cuda/gpu/driver"
+	"github.com/inference-pio/inference-pio/cuda/kernels"
+)
+
+// queue.go is a stream as a queue. Entries are numbered as they are added; three numbers say how far it is: added, sent to the driver, done.
+
+// Queue implements cuda.Queue. Its owner adds to it; whoever waits for its events, or needs what it is about to free, may come from any
+// goroutine.
+type Queue struct {
+	dev    *Device
+	stream *driver.Stream
+	end    *driver.Event // of all that was sent
+
+	mu                sync.Mutex
+	err               error
+	list              driver.List // added and not sent
+	added, sent, done uint64
+	parted            bool // some of what was added since all was done has been sent already
+
+	plan    kernels.Plan
+	op      kernels.Op
+	scratch cuda.Memory
+	last    last
+	joined  cuda.Op
+	in, out staging
+	filler  filler
+	graphs  graphs
+
+	landings []landing
+	frees    []freeing
+	events   []*driver.Event     // that the stream waits for
+	tables   []*cuda.ExpertTable // that launches read
+}
+
+// landing is a copy that has arrived in pinned memory once its entry is done and is then brought to where it was wanted.
+type landing struct {
+	entry    uint64
+	to, from []byte
+}
+
+// freeing is memory that goes once its entry is done.
+type freeing struct {
+	entry uint64
+	mem   cuda.Memory
+}
+
+// NewQueue implements cuda.Device. That the driver gives no stream is an error of the queue.
+func (d *Device) NewQueue() cuda.Queue {
+	q := &Queue{dev: d, plan: kernels.Plan{Properties: d.plan}}
+	if q.stream, q.err = d.context.NewStream(); q.err != nil {
+		q.err = fmt.Errorf("%s: no stream: %w", d.name, q.err)
+	}
+	q.in.context, q.out.context, q.filler.context = d.context, d.context, d.context
+	d.queues.add(q)
+	return q
+}
+
+// longest is how long one step's kernels may take before the device is given up: less than hosts wait for a process that does not move.
+var longest = time.Minute // shorter in tests
+
+// Run implements cuda.Queue.
+func (q *Queue) Run(op *cuda.Op) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.err == nil {
+		q.keep(q.run(op))
+	}
+}
+
+func (q *Queue) run(op *cuda.Op) error {
+	if err := q.owns(op); err != nil {
+		return err
+	}
+	joined := q.join(op)
+	if joined {
+		op = &q.last.op
+	}
+	if err := q.plan.Op(op); err != nil {
+		return fmt.Errorf("%s: %w", q.dev.name, err)
+	}
+	if len(q.plan.Launches) == 0 {
+		return nil
+	}
+	if err := q.op.Encode(op); err != nil {
+		return fmt.Errorf("%s: %w", q.dev.name, err)
+	}
+	if err := q.lend(op); err != nil {
+		return fmt.Errorf("%s on %s: %w", op.Code, q.dev.name, err)
+	}
+	from := q.list.Here()
+	for i := range q.plan.Launches {
+		l := &q.plan.Launches[i]
+		fn, err := q.dev.kernels.find(l.Kernel)
+		if err != nil {
+			return fmt.Errorf("%s on %s: %w", op.Code, q.dev.name, err)
+		}
+		q.op.P = l.P
+		q.list.Launch(fn, l.Grid, l.Threads, l.Shared, unsafe.Pointer(&q.op), unsafe.Sizeof(q.op))
+	}
+	if !joined { // it stands in the place of the entry before
+		q.added++
+	}
+	q.launched(op, from)
+	return nil
+}
+
+// Work implements cuda.Worker, and has the kernels for the op loaded. A product with few rows may need more than one with all of them, since it is cut into more parts. An op that
+// no kernel takes needs nothing: it is refused when it runs.
+func (d *Device) Work(op *cuda.Op) (most int64) {
+	p := kernels.Plan{Properties: d.plan}
+	fewer := *op
+	for rows := op.In[0].Rows(); ; rows /= 2 {
+		if p.Op(&fewer) == nil {
+			most = max(most, p.Scratch)
+			d.kernels.ahead(&p)
+		}
+		if op.Code != cuda.OpMatMul || rows < 2 {
+			return most
+		}
+		fewer.In[0], fewer.Out[0] = op.In[0].Slice(0, rows/2), op.Out[0].Slice(0, rows/2)
+	}
+}
+
+// Room implements cuda.Bench.
+func (q *Queue) Room(bytes int64) error {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.finish()
+	q.dev.Free(q.scratch)
+	q.scratch = cuda.Memory{}
+	if bytes == 0 {
+		return nil
+	}
+	var err error
+	q.scratch, err = q.dev.alloc(bytes, cuda.ForScratch, q.settle)
+	return err
+}
+
+// lend gives the op what is not its own: scratch memory, and the table of experts where the device can read it.
+func (q *Queue) lend(op *cuda.Op) error {
+	if need := q.plan.Scratch; need > q.scratch.Bytes() {
+		q.free(q.scratch)
+		q.scratch = cuda.Memory{}
+		var err error
+		if q.scratch, err = q.dev.alloc(need, cuda.ForScratch, q.settle); err != nil {
+			return err
+		}
+	}
+	q.op.Scratch = uint64(uintptr(q.scratch.Pointer()))
+	if op.Experts == nil {
+		return nil
+	}
+	t := op.Experts.Native(func(list []cuda.Expert) any { return q.tableOf(op.Experts, list) }).(*table)
+	if t.err != nil {
+		return t.err
+	}
+	q.op.Experts, q.op.ExpertsN = uint64(uintptr(t.at)), int32(len(op.Experts.Experts))
+	q.tables = append(q.tables, op.Experts)
+	return nil
+}
+
+// owns checks that all operands lie on the device.
+func (q *Queue) owns(op *cuda.Op) error {
+	out, in, weights := op.Operands()
+	for _, list := range [...][]cuda.Tensor{out, in} {
+		for i := range list {
+			if t := &list[i]; !t.IsZero() && t.Device() != q.dev {
+				return q.foreign(op, t)
+			}
+		}
+	}
+	for i := range weights {
+		if w := &weights[i]; !w.IsZero() && w.Device() != q.dev {
+			return q.foreign(op, w)
+		}
+	}
+	return nil
+}
+
+func (q *Queue) foreign(op *cuda.Op, what any) error {
+	return fmt.Errorf("%s on %s: an operand (%v) lies in the memory of another device", op.Code, q.dev.name, what)
+}
+
+// Free implements cuda.Queue.
+func (q *Queue) Free(m cuda.Memory) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.free(m)
+}
+
+func (q *Queue) free(m cuda.Memory) {
+	if q.done == q.added {
+		q.dev.Free(m)
+	} else if m.Bytes() > 0 {
+		q.frees = append(q.frees, freeing{q.added, m})
+	}
+}
+
+// settleFrees has the queue come to an end if it has something to free.
+func (q *Queue) settleFrees() bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.settle()
+}
+
+// settle is settleFrees for who holds the queue already.
+func (q *Queue) settle() bool {
+	if len(q.frees) == 0 {
+		return false
+	}
+	q.finish()
+	return true
+}
+
+// Sync implements cuda.Queue.
+func (q *Queue) Sync() error {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.finish()
+	err := q.err
+	q.err = nil
+	return err
+}
+
+// send gives the driver what has been added.
+func (q *Queue) send() {
+	if q.list.Len() == 0 {
+		return
+	}
+	if q.err == nil {
+		whole := !q.parted && q.sent == q.done
+		q.keep(q.graphs.run(q.stream, &q.list, whole))
+	}
+	q.list.Reset()
+	q.last.there = false
+	q.parted, q.sent = true, q.added
+}
+
+// finish waits until all that was added has run, and does what was to be done then.
+func (q *Queue) finish() {
+	q.send()
+	q.sent = q.added
+	if q.done < q.added && q.stream != nil {
+		q.keep(q.reach())
+	}
+	q.arrived()
+}
+
+// arrived does what was to be done once all has run.
+func (q *Queue) arrived() {
+	q.done, q.parted = q.added, false
+	if q.err == nil {
+		for _, l := range q.landings {
+			copy(l.to, l.from)
+		}
+	}
+	for _, f := range q.frees {
+		q.dev.Free(f.mem)
+	}
+	for _, e := range q.events {
+		q.keep(e.Close())
+	}
+	clear(q.tables)
+	q.landings, q.frees, q.events, q.tables = q.landings[:0], q.frees[:0], q.events[:0], q.tables[:0]
+	q.in.used, q.out.used = 0, 0
+}
+
+// reach waits until the stream has done what it was sent.
+func (q *Queue) reach() error {
+	if q.end == nil {
+		var err error
+		if q.end, err = q.dev.context.NewEvent(false); err != nil {
+			return err
+		}
+	}
+	var l driver.List
+	l.Record(q.end)
+	if err := q.stream.Run(&l); err != nil {
+		return err
+	}
+	q.dev.waits.Add(1)
+	return q.end.Wait(longest)
+}
+
+// keep keeps the first error. One that says so of the driver's loses the device.
+func (q *Queue) keep(err error) {
+	if q.err != nil || err == nil {
+		return
+	}
+	if driver.Lost(err) {
+		err = &cuda.LostError{Device: q.dev.name, Err: err}
+	}
+	q.err = err
+}
+
+// Close implements cuda.Queue.
+func (q *Queue) Close() {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.finish()
+	q.dev.queues.remove(q)
+	q.dev.Free(q.scratch)
+	q.scratch = cuda.Memory{}
+	q.graphs.close()
+	q.in.close()
+	q.out.close()
+	q.filler.close()
+	if q.end != nil {
+		_ = q.end.Close() // it has happened
+	}
+	if q.stream != nil {
+		_ = q.stream.Close() // what was in it told its errors
+	}
+}

@@ -1,0 +1,203 @@
+// Package kerneltest runs ops with the GPU's kernels on this computer's CPU: the plans of package kernels, the kernels' own text, no driver.
+// Operands are brought to memory of their own, where nothing lies before and behind them but what must stay as it is.
+package kerneltest
+
+// #include <stdlib.h>
+// #include "op.h"
+import "C"
+
+import (
+	"bytes"
+	"fmt"
+	"testing"
+	"unsafe"
+
+	"github.com/inference-pio/inference-pio/cuda"
+	"github.com/inference-pio/inference-pio/cuda/kernels"
+)
+
+// Machine runs ops.
+type Machine struct {
+	kernels.Properties
+	// Shift moves activations by so many bytes, a multiple of 4, from where memory would be aligned: what has four dimensions is a state, and
+	// begins where its memory does.
+	Shift int
+	// Eager makes asynchronous copies at once, not as late as they may be. Order is 0 or the seed of an order of warps.
+	Eager bool
+	Order uint64
+}
+
+// New is a machine with so many multiprocessors. It skips the test where there is nothing to make the kernels with.
+func New(t testing.TB, fast bool, multiprocessors int) *Machine {
+	t.Helper()
+	if onHardware() {
+		return openHardware(t, fast)
+	}
+	open(t)
+	return &Machine{Properties: kernels.Properties{Fast: fast, Multiprocessors: multiprocessors, Shared: 227 << 10}}
+}
+
+// Run is Do of what must go well.
+func (m *Machine) Run(t testing.TB, op *cuda.Op) {
+	t.Helper()
+	if err := m.Do(op); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// Do runs an op, whose results are then where the op says.
+func (m *Machine) Do(op *cuda.Op) error {
+	if onHardware() {
+		return m.hardware(op)
+	}
+	plan := kernels.Plan{Properties: m.Properties}
+	if err := plan.Op(op); err != nil {
+		return err
+	}
+	r := &room{shift: m.Shift}
+	defer r.free()
+	given, err := r.op(op, plan.Scratch)
+	if err != nil {
+		return err
+	}
+	copies := C.int(0)
+	if m.Eager {
+		copies = 1
+	}
+	modes(int(copies), m.Order)
+	for i := range plan.Launches {
+		if err := launch(&plan.Launches[i], given); err != nil {
+			return fmt.Errorf("%s: %w", op.Code, err)
+		}
+	}
+	return r.back()
+}
+
+// room is memory for the operands of one op.
+type room struct {
+	shift int
+	parts []part
+}
+
+type part struct {
+	at    unsafe.Pointer // of all, the operand being MARGIN behind it
+	bytes []byte         // of the operand
+	host  cuda.Tensor
+	gives bool
+}
+
+const margin, poison = 256, 0x7f // bytes before and behind an operand; as f32 a large number
+
+func (r *room) put(t cuda.Tensor, gives bool) uint64 {
+	if t.IsZero() {
+		return 0
+	}
+	for i := range r.parts { // an operand that is also a result
+		if p := &r.parts[i]; t.Bytes() > 0 && p.host.Pointer() == t.Pointer() && p.host.Bytes() == t.Bytes() {
+			p.gives = p.gives || gives
+			return uint64(uintptr(unsafe.Pointer(unsafe.SliceData(p.bytes))))
+		}
+	}
+	shift := 0
+	if (t.DType() == cuda.F32 || t.DType() == cuda.BF16) && t.NDim() < 4 {
+		shift = r.shift
+	}
+	n := int(t.Bytes())
+	at := C.aligned_alloc(margin, C.size_t((n+shift+3*margin)/margin*margin))
+	all := unsafe.Slice((*byte)(at), (n+shift+3*margin)/margin*margin)
+	for i := range all {
+		all[i] = poison
+	}
+	p := part{at: at, bytes: all[margin+shift:][:n:n], host: t, gives: gives}
+	if n > 0 {
+		copy(p.bytes, t.Raw())
+	}
+	r.parts = append(r.parts, p)
+	return uint64(uintptr(at)) + margin + uint64(shift)
+}
+
+// op is what kernels are given.
+func (r *room) op(op *cuda.Op, scratch int64) (*C.pio_op, error) {
+	c := (*C.pio_op)(C.calloc(1, C.sizeof_pio_op))
+	r.parts = append(r.parts, part{at: unsafe.Pointer(c)})
+	out, in, weights := op.Operands()
+	c.outs, c.ins = C.int32_t(len(out)), C.int32_t(len(in))
+	for i, t := range out {
+		c.out[i] = tensorOf(t, r.put(t, true))
+	}
+	for i, t := range in {
+		c.in[i] = tensorOf(t, r.put(t, false))
+	}
+	var err error
+	for i, w := range weights {
+		if c.w[i], err = r.matrixOf(w); err != nil {
+			return nil, err
+		}
+	}
+	if op.Experts != nil {
+		if err := r.experts(c, op.Experts.Experts); err != nil {
+			return nil, err
+		}
+	}
+	for i, f := range op.Floats {
+		c.f[i] = C.float(f)
+	}
+	for i, n := range op.Ints {
+		c.n[i] = C.int32_t(n)
+	}
+	if scratch > 0 {
+		at := C.aligned_alloc(margin, C.size_t((scratch+margin-1)/margin*margin))
+		for i := range unsafe.Slice((*byte)(at), scratch) {
+			*(*byte)(unsafe.Add(at, i)) = 0xff // no numbers
+		}
+		r.parts = append(r.parts, part{at: at})
+		c.scratch = C.uint64_t(uintptr(at))
+	}
+	return c, nil
+}
+
+// experts is the table of gate, up and down of each expert.
+func (r *room) experts(c *C.pio_op, list []cuda.Expert) error {
+	at := C.calloc(C.size_t(max(len(list), 1)), 3*C.sizeof_pio_matrix)
+	r.parts = append(r.parts, part{at: at})
+	table := unsafe.Slice((*[3]C.pio_matrix)(at), len(list))
+	for i, e := range list {
+		for j, w := range []cuda.Matrix{e.Gate, e.Up, e.Down} {
+			var err error
+			if table[i][j], err = r.matrixOf(w); err != nil {
+				return err
+			}
+		}
+	}
+	c.experts, c.experts_n = C.uint64_t(uintptr(at)), C.int32_t(len(list))
+	return nil
+}
+
+// back brings results back and looks whether anything else was written to.
+func (r *room) back() error {
+	for i := range r.parts {
+		p := &r.parts[i]
+		if p.bytes == nil {
+			continue
+		}
+		begin := uintptr(unsafe.Pointer(unsafe.SliceData(p.bytes))) - uintptr(p.at)
+		all := unsafe.Slice((*byte)(p.at), (len(p.bytes)+r.shift+3*margin)/margin*margin)
+		for j, b := range all {
+			if within := j >= int(begin) && j < int(begin)+len(p.bytes); !within && b != poison {
+				return fmt.Errorf("byte %d of %v was written, which has %d", j-int(begin), p.host, len(p.bytes))
+			}
+		}
+		if p.gives {
+			copy(p.host.Raw(), p.bytes)
+		} else if len(p.bytes) > 0 && !bytes.Equal(p.bytes, p.host.Raw()) {
+			return fmt.Errorf("%v was written, which is no result", p.host)
+		}
+	}
+	return nil
+}
+
+func (r *room) free() {
+	for _, p := range r.parts {
+		C.free(p.at)
+	}
+}

@@ -1,0 +1,112 @@
+package kerneltest
+
+// #cgo CFLAGS: -I${SRCDIR}/..
+// #cgo LDFLAGS: -ldl
+// #include <dlfcn.h>
+// #include <stdlib.h>
+// #include "op.h"
+//
+// typedef int launch_fn(const char *, const unsigned[3], unsigned, unsigned, const pio_op *);
+// static const char *(*told)(void);
+// static launch_fn *launch_it;
+// static void (*set_modes)(int, unsigned long long);
+//
+// static const char *pio_open(const char *path) {
+//   void *lib = dlopen(path, RTLD_NOW | RTLD_LOCAL);
+//   if (!lib) return dlerror();
+//   launch_it = (launch_fn *)dlsym(lib, "pio_sim_launch");
+//   told = (const char *(*)(void))dlsym(lib, "pio_sim_error");
+//   set_modes = (void (*)(int, unsigned long long))dlsym(lib, "pio_sim_modes");
+//   return launch_it && told && set_modes ? NULL : "it is not the library that the Makefile of sim makes";
+// }
+// static const char *pio_launch(const char *name, unsigned x, unsigned y, unsigned z, unsigned threads, unsigned shared, const pio_op *op) {
+//   unsigned grid[3] = {x, y, z};
+//   return launch_it(name, grid, threads, shared, op) ? told() : NULL;
+// }
+// static void pio_modes(int copies, unsigned long long order) { set_modes(copies, order); }
+import "C"
+
+import (
+	"fmt"
+	"runtime"
+	"sync"
+	"testing"
+	"unsafe"
+
+	"github.com/inference-pio/inference-pio/cuda"
+	"github.com/inference-pio/inference-pio/cuda/kernels"
+	"github.com/inference-pio/inference-pio/cuda/kernels/sim"
+)
+
+// library.go calls the library of kernels.
+
+var load = sync.OnceValue(func() error {
+	lib, err := sim.Build(sim.Options{})
+	if err != nil {
+		return err
+	}
+	path := C.CString(lib)
+	defer C.free(unsafe.Pointer(path))
+	if why := C.pio_open(path); why != nil {
+		return fmt.Errorf("kernels for this CPU: %s", C.GoString(why))
+	}
+	return nil
+})
+
+// open loads the library, which is made anew where a kernel has changed.
+func open(t testing.TB) {
+	t.Helper()
+	sim.Library(t, sim.Options{}) // skips where it cannot be built
+	if err := load(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func launch(l *kernels.Launch, op *C.pio_op) error {
+	for i, n := range l.P {
+		op.p[i] = C.int32_t(n)
+	}
+	runtime.LockOSThread() // the reason of a failure is this thread's
+	defer runtime.UnlockOSThread()
+	name := C.CString(l.Kernel)
+	defer C.free(unsafe.Pointer(name))
+	if why := C.pio_launch(name, C.unsigned(l.Grid[0]), C.unsigned(l.Grid[1]), C.unsigned(l.Grid[2]), C.unsigned(l.Threads), C.unsigned(l.Shared), op); why != nil {
+		return fmt.Errorf("%s over %v of %d: %s", l.Kernel, l.Grid, l.Threads, C.GoString(why))
+	}
+	return nil
+}
+
+func tensorOf(t cuda.Tensor, at uint64) (c C.pio_tensor) {
+	c._type, c.nd, c.at = C.int32_t(t.DType()), C.int32_t(t.NDim()), C.uint64_t(at)
+	for i := range c.dim {
+		c.dim[i] = 1
+		if i < t.NDim() {
+			c.dim[i] = C.int32_t(t.Dim(i))
+		}
+	}
+	return c
+}
+
+func (r *room) matrixOf(w cuda.Matrix) (c C.pio_matrix, err error) {
+	if w.IsZero() {
+		return c, nil
+	}
+	c.layout, c.rows, c.cols = -1, C.int32_t(w.Rows), C.int32_t(w.Cols)
+	for i, name := range kernels.Layouts {
+		if name == w.Layout.Name {
+			c.layout = C.int32_t(i)
+		}
+	}
+	if c.layout < 0 {
+		return c, fmt.Errorf("no kernels for weights in %s", w.Layout.Name)
+	}
+	for i := range w.Layout.Planes {
+		c.plane[i] = C.uint64_t(r.put(w.Plane(i), false))
+	}
+	if len(w.Layout.Planes) > 1 {
+		c.block_rows, c.block_cols = C.int32_t(w.Layout.Planes[1].Rows), C.int32_t(w.Layout.Planes[1].Cols)
+	}
+	return c, nil
+}
+
+func modes(copies int, order uint64) { C.pio_modes(C.int(copies), C.ulonglong(order)) }

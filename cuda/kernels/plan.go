@@ -1,0 +1,86 @@
+// Package kernels holds the kernels for NVIDIA's GPUs and how an op of package cuda is launched with them.
+//
+// A file OP.cu is an operation: its story, its kernels; plan_*.go says with which grid each is launched, which is a function of the op's
+// shapes alone. What kernels need of the machine is in prelude.cuh, once for a GPU and once for a CPU, on which package sim runs the same
+// text. ptx/ holds what clang makes of them; `make kernels` writes it again.
+//
+// Kept here: a row's bits do not depend on its company. A product, a score, a sum over keys is taken in an order that the shapes of the
+// weights and the row's own position fix, with the same instructions whether a row comes alone or in a prompt.
+package kernels
+
+import (
+	"fmt"
+
+	"github.com/inference-pio/inference-pio/cuda"
+)
+
+// Layouts are the layouts of weights that the kernels read, at the numbers they have in op.h.
+var Layouts = [...]string{"f32", "bf16", "f16", "f8e4m3/f32", "f8e4m3/bf16", cuda.Q8, cuda.Q4}
+
+// Properties is what a plan needs to know of a device and of what was asked for.
+type Properties struct {
+	// Fast rounds rows of activations to bf16 where they are multiplied; otherwise products are those of f32.
+	Fast            bool
+	Multiprocessors int // at least 1
+	Shared          int // bytes of shared memory that one block may have
+}
+
+// Launch is one kernel's launch.
+type Launch struct {
+	Kernel  string
+	Grid    [3]int32
+	Threads int32
+	Shared  int32    // bytes of dynamic shared memory
+	P       [6]int32 // what op.p is
+}
+
+// Plan is how one op is launched: the launches, in order, and the scratch memory that they share.
+type Plan struct {
+	Properties
+	Launches []Launch
+	Scratch  int64
+
+	why string
+}
+
+// Op plans an op; what was in the plan is gone. An error says that there is no kernel for its operands.
+func (p *Plan) Op(op *cuda.Op) error {
+	p.Launches, p.Scratch, p.why = p.Launches[:0], 0, ""
+	f := plans[op.Code]
+	if f == nil {
+		return fmt.Errorf("%s: there is no kernel for it", op.Code)
+	}
+	if f(p, op); p.why != "" {
+		return fmt.Errorf("%s: %s", op.Code, p.why)
+	}
+	return nil
+}
+
+// refuse says why an op cannot be launched.
+func (p *Plan) refuse(format string, args ...any) { p.why = fmt.Sprintf(format, args...) }
+
+// launch adds a launch over a grid. An empty grid is none: no driver takes it.
+func (p *Plan) launch(kernel string, threads, shared, x, y, z int, numbers ...int) {
+	if x <= 0 || y <= 0 || z <= 0 {
+		return
+	}
+	l := Launch{Kernel: kernel, Grid: [3]int32{int32(x), int32(y), int32(z)}, Threads: int32(threads), Shared: int32(shared)}
+	for i, n := range numbers {
+		l.P[i] = int32(n)
+	}
+	p.Launches = append(p.Launches, l)
+}
+
+func ceilDiv(a, b int) int { return (a + b - 1) / b }
+
+// plans has how each op is launched.
+var plans = func() (all [256]func(*Plan, *cuda.Op)) {
+	for _, part := range []map[cuda.OpCode]func(*Plan, *cuda.Op){
+		elementwise, norms, rows, rotary, cache, attention, sampling, delta, weights, experts,
+	} {
+		for code, f := range part {
+			all[code] = f
+		}
+	}
+	return all
+}()

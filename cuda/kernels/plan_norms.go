@@ -1,0 +1,41 @@
+package kernels
+
+import "github.com/inference-pio/inference-pio/cuda"
+
+// plan_norms.go launches norms.cu: a team of threads for each row, whose size is a function of the row's length.
+
+var norms = map[cuda.OpCode]func(*Plan, *cuda.Op){
+	cuda.OpRMSNorm: func(p *Plan, op *cuda.Op) {
+		if p.plainVector(op.Weights[0]) {
+			p.teams("rmsnorm", op, op.Weights[0].Cols)
+		}
+	},
+	cuda.OpLayerNorm: func(p *Plan, op *cuda.Op) {
+		if p.plainVector(op.Weights[0]) && p.plainVector(op.Weights[1]) {
+			p.teams("layernorm", op, op.Weights[0].Cols)
+		}
+	},
+	cuda.OpL2Norm: func(p *Plan, op *cuda.Op) { p.teams("l2norm", op, op.In[0].Dim(-1)) },
+}
+
+const (
+	shortRow   = 512 // elements that one warp has, as norms.cu says
+	rowsOfTeam = 4   // short rows of a block
+)
+
+// teams launches a kernel over rows of n elements.
+func (p *Plan) teams(kernel string, op *cuda.Op, n int) {
+	if n == 0 {
+		return
+	}
+	rows := op.Out[0].Len() / n
+	if n <= shortRow {
+		p.launch(kernel, 32*rowsOfTeam, 0, ceilDiv(rows, rowsOfTeam), 1, 1, n)
+		return
+	}
+	threads := 128
+	for threads < 1024 && threads*8 < n { // two loads a thread, if there are threads enough
+		threads *= 2
+	}
+	p.launch(kernel, threads, 0, rows, 1, 1, n)
+}

@@ -1,0 +1,51 @@
+package kernels
+
+import "github.com/inference-pio/inference-pio/cuda"
+
+// plan_rows.go launches rows.cu.
+
+var rows = map[cuda.OpCode]func(*Plan, *cuda.Op){
+	cuda.OpCopy: planCopy,
+	cuda.OpGather: func(p *Plan, op *cuda.Op) {
+		p.moves("gather", op.Out[0].Len(), op.Out[0].Len()/max(op.Out[0].Rows(), 1))
+	},
+	cuda.OpColumns: func(p *Plan, op *cuda.Op) {
+		p.moves("columns", op.Out[0].Len(), op.Out[0].Dim(-1), op.In[0].Dim(-1))
+	},
+	cuda.OpPutColumns: func(p *Plan, op *cuda.Op) {
+		p.moves("put_columns", op.In[0].Len(), op.In[0].Dim(-1), op.Out[0].Dim(-1))
+	},
+	cuda.OpIndexCopy: func(p *Plan, op *cuda.Op) { p.indexed(op, 0) },
+	cuda.OpIndexAdd:  func(p *Plan, op *cuda.Op) { p.indexed(op, 1) },
+	cuda.OpHeadsFirst: func(p *Plan, op *cuda.Op) {
+		if y := op.Out[0]; y.Len() > 0 {
+			p.launch("heads_first", 128, 0, y.Dim(0)*y.Dim(1), 1, 1)
+		}
+	},
+}
+
+// most is how many blocks a kernel has that goes through its elements in a loop: some for each multiprocessor.
+func (p *Plan) most(blocks int) int { return min(blocks, 16*max(p.Multiprocessors, 1)) }
+
+func (p *Plan) moves(kernel string, n int, numbers ...int) {
+	p.launch(kernel, 256, 0, p.most(ceilDiv(n, 4*256)), 1, 1, numbers...)
+}
+
+func planCopy(p *Plan, op *cuda.Op) {
+	y, x := op.Out[0], op.In[0]
+	if y.DType() != x.DType() {
+		p.moves("copy_rows", y.Len())
+		return
+	}
+	p.launch("copy_bytes", 256, 0, p.most(ceilDiv(int(y.Bytes()), 16*256)), 1, 1, y.DType().Size())
+}
+
+// indexed copies what stays, unless it is there already, and then changes the rows that the index names.
+func (p *Plan) indexed(op *cuda.Op, add int) {
+	if op.Out[0].Pointer() != op.In[0].Pointer() {
+		planCopy(p, op)
+	}
+	if op.Out[0].Len() > 0 {
+		p.launch("index_rows", 256, 0, op.In[1].Rows(), 1, 1, add)
+	}
+}

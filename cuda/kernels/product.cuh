@@ -1,0 +1,432 @@
+// product.cuh: y[r][o] = sum over k of x[r][k] w[o][k] on tensor cores, by the same instructions in the same order whether rows are few or
+// many, so that a row's bits do not depend on its company.
+//
+// The order: columns are cut into slices of whole chunks, which the shape of the weights fixes (slices in plan_weights.go). In a slice
+// step follows step; in a step part of x follows part, in it part of w follows part, in it the two products of 16 columns, each added to
+// the sums by mma. Where a layout has factors these sums begin anew with each chunk, and what a chunk gives is added, times its factor and
+// rounded once, to the slice's. Slices are added in ascending order to a sum that begins with zero.
+//
+// In mma activations are a, 16 rows, and weights are b, 8 outs: outs are cut finer than rows are, and a single row of y needs many places
+// to be computed at.
+//
+// An f32 of x is the sum of three bf16, which together have its 24 bits (exact); or rounded to one (fast).
+#pragma once
+
+#include "weights.cuh"
+
+// What rows are split into for PARTS: the upper halves of what is left, or the nearest. In what is infinite or no number nothing is left.
+template <int PARTS> DEVICE void split_pair(unsigned parts[PARTS], float x, float y) {
+  if (PARTS == 1) {
+    parts[0] = pack_bf16(x, y);
+    return;
+  }
+  UNROLL for (int p = 0; p < PARTS; p++) {
+    unsigned a = f32_bits(x), b = f32_bits(y);
+    bool finite_x = (a & 0x7f800000u) != 0x7f800000u, finite_y = (b & 0x7f800000u) != 0x7f800000u;
+    a |= a << 9 && !finite_x ? 0x400000u : 0, b |= b << 9 && !finite_y ? 0x400000u : 0; // no number stays none without its lower half
+    parts[p] = a >> 16 | (b & 0xffff0000u);
+    x = finite_x ? x - bf16_lower(parts[p]) : 0.0f;
+    y = finite_y ? y - bf16_upper(parts[p]) : 0.0f;
+  }
+}
+
+// eight reads x[0..7], zeros from n on.
+DEVICE void eight(float v[8], const float *x, int n) {
+  if (n >= 8 && (unsigned long long)x % 16 == 0) {
+    piece a = *(const piece *)x, b = *(const piece *)(x + 4);
+    v[0] = bits_f32(a.x), v[1] = bits_f32(a.y), v[2] = bits_f32(a.z), v[3] = bits_f32(a.w);
+    v[4] = bits_f32(b.x), v[5] = bits_f32(b.y), v[6] = bits_f32(b.z), v[7] = bits_f32(b.w);
+    return;
+  }
+  UNROLL for (int i = 0; i < 8; i++) v[i] = i < n ? x[i] : 0.0f;
+}
+
+// runs_of_eight says where the order has the pairs of columns 8e..: put(step, t, j, first, n) is given n of them from one on, which are pairs
+// j.. of a step's lane t, of which the first product takes two and the second two.
+template <class Put> DEVICE void runs_of_eight(int order, int e, Put put) {
+  if (order == QUADS) {
+    put(e / 4, e % 2 * 2, e % 4 / 2 * 2, 0, 2);
+    put(e / 4, e % 2 * 2 + 1, e % 4 / 2 * 2, 2, 2);
+  } else if (order == SIXTEENS) {
+    put(e / 8 * 2 + e % 2, e % 8 / 2, 0, 0, 4);
+  } else {
+    put(e / 4, e % 4, 0, 0, 4);
+  }
+}
+
+// split_eight splits eight numbers into parts of four pairs.
+template <int PARTS> DEVICE void split_eight(unsigned parts[PARTS][4], const float v[8]) {
+  UNROLL for (int j = 0; j < 4; j++) {
+    unsigned pair[PARTS];
+    split_pair<PARTS>(pair, v[2 * j], v[2 * j + 1]);
+    UNROLL for (int p = 0; p < PARTS; p++) parts[p][j] = pair[p];
+  }
+}
+
+// multiply adds the products of a step with a part of 16 rows to the sums of a layout's tiles: first and second are a of each.
+template <class W> DEVICE void multiply(float sums[W::TILES][4], const unsigned first[4], const unsigned second[4], const unsigned b[W::TILES][W::PARTS][4]) {
+  UNROLL for (int j = 0; j < W::TILES; j++)
+    UNROLL for (int p = 0; p < W::PARTS; p++) {
+      mma_bf16(sums[j], first, b[j][p]);
+      mma_bf16(sums[j], second, b[j][p] + 2);
+    }
+}
+
+template <int N> DEVICE void clear(float (&a)[N][4]) {
+  UNROLL for (int j = 0; j < N; j++)
+    UNROLL for (int i = 0; i < 4; i++) a[j][i] = 0.0f;
+}
+
+// ---- few rows: weights go straight from memory to registers, as many at a time as fill the time until they come
+
+// Few is what a block computes: all slices of its range, of tiles of one matrix or of two of one shape, for at most 16 rows.
+struct Few {
+  pio_matrix w[2];
+  int matrices, tile, tiles; // the first, and how many
+  int slice, slices, chunks_of_slice;
+  int rows;
+};
+
+// Walk is where a warp is: unit by unit, each a slice of a tile.
+struct Walk {
+  int unit, chunk, end, tile;
+  bool second; // of the matrices
+};
+
+DEVICE pio_matrix matrix_at(const Few &f, const Walk &at) {
+  pio_matrix m = f.w[0];
+  if (f.matrices > 1 && at.second)
+    m.plane[0] = f.w[1].plane[0], m.plane[1] = f.w[1].plane[1];
+  return m;
+}
+
+DEVICE void begin(Walk &at, const Few &f, int unit) {
+  int slice = f.slice + unit % f.slices, v = unit / f.slices;
+  at.unit = unit, at.tile = f.tile + v % f.tiles, at.second = f.matrices > 1 && v >= f.tiles;
+  at.chunk = slice * f.chunks_of_slice;
+  at.end = smaller(at.chunk + f.chunks_of_slice, divided(f.w[0].cols, CHUNK));
+}
+DEVICE int units(const Few &f) { return f.matrices * f.tiles * f.slices; }
+DEVICE void next(Walk &at, const Few &f) {
+  if (++at.chunk == at.end)
+    begin(at, f, at.unit + (int)(threads_x() / 32));
+}
+
+// Shared memory: rows of activations in steps (rows_bytes, as the plan has it), and then each unit's sums, rows by outs.
+template <int PARTS> DEVICE char *few_row(char *rows, const Few &f, int step, int part, int row, int t) {
+  return rows + (((step * PARTS + part) * f.rows + row) * 4 + t) * 16;
+}
+template <int PARTS> DEVICE int few_rows_bytes(const Few &f) { return f.slices * f.chunks_of_slice * STEPS_OF_CHUNK * PARTS * f.rows * 64; }
+
+// stage_few brings the block's columns of rows, x(r) is where one begins, to shared memory: the pairs of a lane lie together.
+template <class W, int PARTS, class X> DEVICE void stage_few(const Few &f, char *rows, X x) {
+  int first = f.slice * f.chunks_of_slice * CHUNK, eights = f.slices * f.chunks_of_slice * (CHUNK / 8);
+  for (int i = (int)thread_x(); i < f.rows * eights; i += (int)threads_x()) {
+    int row = i / eights, e = i % eights, k = first + 8 * e;
+    float v[8];
+    eight(v, x(row) + k, f.w[0].cols - k);
+    unsigned parts[PARTS][4];
+    split_eight<PARTS>(parts, v);
+    UNROLL for (int p = 0; p < PARTS; p++)
+      runs_of_eight(W::ORDER, e, [&](int step, int t, int j, int first, int n) {
+        char *to = few_row<PARTS>(rows, f, step, p, row, t) + 4 * j;
+        if (n == 4)
+          *(piece *)to = {parts[p][0], parts[p][1], parts[p][2], parts[p][3]};
+        else
+          *(half_piece *)to = {parts[p][first], parts[p][first + 1]};
+      });
+  }
+}
+
+// few_chunk adds a chunk to a slice's sums.
+template <class W, int PARTS> DEVICE void few_chunk(float total[W::TILES][4], const typename W::Chunk &c, const Few &f, const pio_matrix &m, char *rows, const Walk &at) {
+  float sums[W::TILES][4];
+  clear(sums);
+  int step = (at.chunk - f.slice * f.chunks_of_slice) * STEPS_OF_CHUNK, row = (int)lane() / 4, t = (int)lane() % 4;
+  UNROLL for (int s = 0; s < STEPS_OF_CHUNK; s++) {
+    unsigned b[W::TILES][W::PARTS][4];
+    W::step(b, c, s);
+    UNROLL for (int p = 0; p < PARTS; p++) {
+      piece lower = {0, 0, 0, 0}, upper = {0, 0, 0, 0};
+      if (row < f.rows)
+        lower = *(const piece *)few_row<PARTS>(rows, f, step + s, p, row, t);
+      if (row + 8 < f.rows)
+        upper = *(const piece *)few_row<PARTS>(rows, f, step + s, p, row + 8, t);
+      const unsigned first[4] = {lower.x, upper.x, lower.y, upper.y}, second[4] = {lower.z, upper.z, lower.w, upper.w};
+      multiply<W>(W::SCALED ? sums : total, first, second, b);
+    }
+  }
+  if (!W::SCALED)
+    return;
+  float factors[W::TILES][2];
+  W::factors(factors, c, m, at.tile * W::OUTS, at.chunk);
+  UNROLL for (int j = 0; j < W::TILES; j++)
+    UNROLL for (int i = 0; i < 4; i++) total[j][i] = fused(sums[j][i], factors[j][i % 2], total[j][i]);
+}
+
+template <class W> DEVICE void few_store(const float total[W::TILES][4], float *sums, const Few &f, int unit) {
+  int row = (int)lane() / 4, n = 2 * (int)(lane() % 4);
+  UNROLL for (int j = 0; j < W::TILES; j++)
+    UNROLL for (int i = 0; i < 4; i++)
+      if (row + i / 2 * 8 < f.rows)
+        sums[(unit * f.rows + row + i / 2 * 8) * W::OUTS + W::out(j, n + i % 2)] = total[j][i];
+}
+
+// few computes all units, and leaves each one's sums in shared memory: rows by outs, one unit behind the other.
+template <class W, int PARTS, class X> DEVICE const float *few(const Few &f, char *rows, X x) {
+  float *sums = (float *)(rows + few_rows_bytes<PARTS>(f)), total[W::TILES][4];
+  typename W::Chunk ring[W::DEPTH];
+  Walk ahead, at;
+  int all = units(f);
+  begin(ahead, f, (int)warp());
+  at = ahead;
+  UNROLL for (int d = 0; d < W::DEPTH; d++)
+    if (ahead.unit < all) {
+      W::load(ring[d], matrix_at(f, ahead), ahead.tile, ahead.chunk);
+      next(ahead, f);
+    }
+  stage_few<W, PARTS>(f, rows, x);
+  barrier();
+  clear(total);
+  while (at.unit < all) {
+    UNROLL for (int d = 0; d < W::DEPTH; d++) {
+      if (at.unit >= all)
+        continue;
+      few_chunk<W, PARTS>(total, ring[d], f, matrix_at(f, at), rows, at);
+      if (ahead.unit < all) {
+        W::load(ring[d], matrix_at(f, ahead), ahead.tile, ahead.chunk);
+        next(ahead, f);
+      }
+      if (at.chunk + 1 == at.end) {
+        few_store<W>(total, sums, f, at.unit);
+        clear(total);
+      }
+      next(at, f);
+    }
+  }
+  barrier();
+  return sums;
+}
+
+// few_sum adds the slices of an out up.
+template <class W> DEVICE float few_sum(const Few &f, const float *sums, int matrix, int tile, int row, int out) {
+  float y = 0.0f;
+  for (int s = 0; s < f.slices; s++)
+    y = plus(y, sums[(((matrix * f.tiles + tile) * f.slices + s) * f.rows + row) * W::OUTS + out]);
+  return y;
+}
+
+// ---- many rows: tiles of rows and outs in shared memory, which the next ones are copied to meanwhile
+
+// Rows in parts lie in memory as split_rows left them: part by part, row by row, a row's columns step by step, zeros up to a whole chunk. Of
+// a step's 64 bytes the first 16 are pair 0 of the four t, the next pair 1, and so on, as ldmatrix takes them.
+struct Parts {
+  const char *at;
+  long long rows; // of a part
+  int chunks;
+};
+
+// A Shape is how a block's products are cut: BM rows by BN outs of each of MATRICES, over warps of WM rows by WN outs of each. A stage is a
+// part STAGES_OF_CHUNK of a chunk; STAGES are in shared memory.
+template <class LAYOUT, int PARTS_, int MATRICES_, int BM_, int BN_, int WM_, int WN_, int STAGES_> struct Shape {
+  using W = LAYOUT;
+  enum { PARTS = PARTS_, MATRICES = MATRICES_, BM = BM_, BN = BN_, WM = WM_, WN = WN_, STAGES = STAGES_ };
+  enum { THREADS = BM / WM * (BN / WN) * 32, MT = WM / 16, GROUPS = WN / W::OUTS, NT = GROUPS * W::TILES };
+  enum { A = BM * CHUNK * 2 * PARTS, B = BN / W::OUTS * W::STAGE, STAGE = A + MATRICES * B, SHARED_BYTES = STAGE * STAGES };
+};
+
+// Sources is where a thread of a block finds what it copies: of rows of activations and of weights.
+template <class S> struct Sources {
+  Rows<S::BM, S::THREADS> rows;
+  typename S::W::template Source<S::BN, S::THREADS> weights[S::MATRICES];
+};
+
+// sources_of: row(i) is where row i of the block lies among those of x, negative if there is none; first is the first out.
+template <class S, class Row> DEVICE void sources_of(Sources<S> &s, const Parts &x, const pio_matrix *w, int first, Row row) {
+  s.rows.on = 0;
+  UNROLL for (int i = 0; i < Rows<S::BM, S::THREADS>::EACH; i++) {
+    long long at = row(Rows<S::BM, S::THREADS>::row(i));
+    Rows<S::BM, S::THREADS>::set(s.rows, i, x.at + (at < 0 ? 0 : at) * x.chunks * (CHUNK * 2), at >= 0);
+  }
+  UNROLL for (int m = 0; m < S::MATRICES; m++) s.weights[m].begin(s.weights[m], w[m], first);
+}
+
+// stage_many begins to copy a chunk.
+template <class S> DEVICE void stage_many(char *to, const Sources<S> &s, const Parts &x, const pio_matrix *w, int chunk) {
+  UNROLL for (int i = 0; i < STEPS_OF_CHUNK * S::PARTS; i++)
+    Rows<S::BM, S::THREADS>::template copy_part<true>(to + i * S::BM * 64, s.rows, (i % S::PARTS * x.rows * x.chunks + chunk) * (CHUNK * 2) + i / S::PARTS * 64, true);
+  UNROLL for (int m = 0; m < S::MATRICES; m++) s.weights[m].copy(to + S::A + m * S::B, s.weights[m], w[m], chunk);
+}
+
+template <class S> struct Sums { float of[S::MATRICES][S::GROUPS][S::MT][S::W::TILES][4]; };
+
+template <class S> DEVICE void clear(Sums<S> &sums) {
+  UNROLL for (int m = 0; m < S::MATRICES; m++)
+    UNROLL for (int g = 0; g < S::GROUPS; g++)
+      UNROLL for (int t = 0; t < S::MT; t++) clear(sums.of[m][g][t]);
+}
+
+// many_chunk adds the products of a chunk in shared memory to a warp's sums.
+template <class S> DEVICE void many_chunk(Sums<S> &sums, const char *from, int row, int out) {
+  using W = typename S::W;
+  int l = (int)lane(), mine = l % 16 * 64 + (l / 16 ^ l % 8 / 2) * 16; // of the first product; that of the second is two pieces further on
+  ROLLED for (int s = 0; s < STEPS_OF_CHUNK; s++) {
+    unsigned b[S::MATRICES][S::GROUPS][W::TILES][W::PARTS][4];
+    UNROLL for (int m = 0; m < S::MATRICES; m++)
+      UNROLL for (int g = 0; g < S::GROUPS; g++)
+        W::template staged<S::BN>(b[m][g], from + S::A + m * S::B, out + g * W::OUTS, s);
+    UNROLL for (int p = 0; p < S::PARTS; p++)
+      UNROLL for (int t = 0; t < S::MT; t++) {
+        const char *at = from + ((s * S::PARTS + p) * S::BM + row + t * 16) * 64;
+        unsigned first[4], second[4];
+        ldmatrix_x4(first, at + mine), ldmatrix_x4(second, at + (mine ^ 32));
+        UNROLL for (int m = 0; m < S::MATRICES; m++)
+          UNROLL for (int g = 0; g < S::GROUPS; g++) multiply<W>(sums.of[m][g][t], first, second, b[m][g]);
+      }
+  }
+}
+
+// add_scaled adds a chunk's sums times their factors to a slice's, and clears them.
+template <class S> DEVICE void add_scaled(Sums<S> &total, Sums<S> &sums, const char *from, const pio_matrix *w, int first, int out, int chunk) {
+  using W = typename S::W;
+  UNROLL for (int m = 0; m < S::MATRICES; m++)
+    UNROLL for (int g = 0; g < S::GROUPS; g++) {
+      float f[W::TILES][2];
+      W::template staged_factors<S::BN>(f, from + S::A + m * S::B, w[m], out + g * W::OUTS, first + out + g * W::OUTS, chunk);
+      UNROLL for (int t = 0; t < S::MT; t++)
+        UNROLL for (int j = 0; j < W::TILES; j++)
+          UNROLL for (int i = 0; i < 4; i++) total.of[m][g][t][j][i] = fused(sums.of[m][g][t][j][i], f[j][i % 2], total.of[m][g][t][j][i]);
+    }
+  clear(sums);
+}
+
+template <class S> DEVICE void add_slice(Sums<S> &y, const Sums<S> &slice) {
+  UNROLL for (int m = 0; m < S::MATRICES; m++)
+    UNROLL for (int g = 0; g < S::GROUPS; g++)
+      UNROLL for (int t = 0; t < S::MT; t++)
+        UNROLL for (int j = 0; j < S::W::TILES; j++)
+          UNROLL for (int i = 0; i < 4; i++) y.of[m][g][t][j][i] = plus(y.of[m][g][t][j][i], slice.of[m][g][t][j][i]);
+}
+
+// Range is the slices that a block computes.
+struct Range { int slice, slices, chunks_of_slice; };
+
+// many computes a block's products over its slices. done(slice, sums, row, out) is told each slice's sums; row and out are the first of
+// the warp's in the block.
+template <class S, class Row, class Done> DEVICE void many(const Parts &x, const pio_matrix *w, int first, Range range, Row row, Done done) {
+  using W = typename S::W;
+  char *shared = dynamic_shared();
+  int wm = (int)warp() % (S::BM / S::WM) * S::WM, wn = (int)warp() / (S::BM / S::WM) * S::WN;
+  int begin = range.slice * range.chunks_of_slice, end = smaller(begin + range.slices * range.chunks_of_slice, x.chunks), slice = range.slice;
+  Sums<S> total, sums;
+  Sources<S> sources;
+  sources_of(sources, x, w, first, row);
+  clear(total), clear(sums);
+  UNROLL for (int i = 0; i < S::STAGES - 1; i++) {
+    if (begin + i < end)
+      stage_many(shared + i * S::STAGE, sources, x, w, begin + i);
+    copy_async_commit();
+  }
+  int now = 0;
+  for (int chunk = begin; chunk < end; chunk++) {
+    copy_async_wait<S::STAGES - 2>();
+    barrier();
+    int ahead = chunk + S::STAGES - 1, to = now == 0 ? S::STAGES - 1 : now - 1;
+    if (ahead < end)
+      stage_many(shared + to * S::STAGE, sources, x, w, ahead);
+    copy_async_commit();
+    const char *from = shared + now * S::STAGE;
+    many_chunk(W::SCALED ? sums : total, from, wm, wn);
+    if (W::SCALED)
+      add_scaled(total, sums, from, w, first, wn, chunk);
+    if (chunk + 1 == end || chunk + 1 == (slice + 1) * range.chunks_of_slice) {
+      done(slice++, total, wm, wn);
+      clear(total);
+    }
+    now = now + 1 == S::STAGES ? 0 : now + 1;
+  }
+}
+
+// each_sum gives put(row, out, sums, t, m..) all places of a warp's sums: row and out count from the block's first.
+template <class S, class Put> DEVICE void each_sum(int row, int out, Put put) {
+  using W = typename S::W;
+  UNROLL for (int g = 0; g < S::GROUPS; g++)
+    UNROLL for (int t = 0; t < S::MT; t++)
+      UNROLL for (int j = 0; j < W::TILES; j++)
+        UNROLL for (int i = 0; i < 4; i++)
+          put(row + t * 16 + (int)lane() / 4 + i / 2 * 8, out + g * W::OUTS + W::out(j, 2 * (int)(lane() % 4) + i % 2), g, t, j, i);
+}
+
+// split_rows brings rows of cols columns into parts, of which each has room for all rows up to whole chunks: eight columns of a row a
+// thread. i counts them.
+template <int PARTS> DEVICE void split_rows(char *to, const float *x, long long rows, int cols, int order, long long i) {
+  int chunks = divided(cols, CHUNK), eights = chunks * (CHUNK / 8), e = (int)(i % eights);
+  long long row = i / eights;
+  if (row >= rows)
+    return;
+  float v[8];
+  eight(v, x + row * cols + 8 * e, cols - 8 * e);
+  unsigned parts[PARTS][4];
+  split_eight<PARTS>(parts, v);
+  UNROLL for (int p = 0; p < PARTS; p++) {
+    unsigned *at = (unsigned *)(to + (p * rows + row) * chunks * (CHUNK * 2));
+    runs_of_eight(order, e, [&](int step, int t, int j, int first, int n) {
+      UNROLL for (int i = 0; i < 4; i++)
+        if (i < n)
+          at[step * 16 + (j + i) * 4 + t] = parts[p][(first + i) % 4];
+    });
+  }
+}
+
+// ---- an element by itself
+
+DEVICE float f8_f32(unsigned b) {
+  unsigned magnitude = b & 0x7fu;
+  float v = times(bits_f32(magnitude << 20), 0x1p120f);
+  return bits_f32((magnitude == 0x7fu ? 0x7fc00000u : f32_bits(v)) | (b & 0x80u) << 24);
+}
+
+DEVICE float code_element(const pio_matrix &m, int row, int col) {
+  long long block = (long long)(row / 16) * divided(m.cols, CHUNK) + col / CHUNK;
+  int r = row % 16, c = col % CHUNK;
+  if (m.layout == PIO_L_Q8)
+    return times((float)plane<signed char>(m, 0)[block * 2048 + (c / 4 * 16 + r) * 4 + c % 4], bf16_f32(plane<unsigned short>(m, 1)[block * 16 + r]));
+  int sub = c / 32, in = c % 32, pair = plane<unsigned char>(m, 0)[block * 1024 + sub * 256 + (in % 16 / 4 * 16 + r) * 4 + in % 4];
+  int whole = plane<unsigned char>(m, 1)[block * 64 + 32 + sub / 2 * 16 + r] >> sub % 2 * 4 & 15;
+  return times((float)(((pair >> in / 16 * 4 & 15) - 8) * whole), bf16_f32(plane<unsigned short>(m, 1)[block * 32 + r]));
+}
+
+// element is one weight in f32.
+DEVICE float element(const pio_matrix &m, int row, int col) {
+  long long i = (long long)row * m.cols + col;
+  switch (m.layout) {
+  case PIO_L_F32:
+    return plane<float>(m, 0)[i];
+  case PIO_L_BF16:
+    return bf16_f32(plane<unsigned short>(m, 0)[i]);
+  case PIO_L_F16:
+    return f16_f32(plane<unsigned short>(m, 0)[i]);
+  case PIO_L_F8_F32:
+  case PIO_L_F8_BF16: {
+    long long f = (long long)(row / m.block_rows) * divided(m.cols, m.block_cols) + col / m.block_cols;
+    float w = f8_f32(plane<unsigned char>(m, 0)[i]);
+    return times(w, m.layout == PIO_L_F8_F32 ? plane<float>(m, 1)[f] : bf16_f32(plane<unsigned short>(m, 1)[f]));
+  }
+  default:
+    return code_element(m, row, col);
+  }
+}
+
+// plain_dots is the products of a row of weights with rows of x, ROWS at most, which are step apart, by a warp in f32: a lane has every
+// 32nd column, and lanes are added up at the end. Every lane has the sums.
+enum { PLAIN_ROWS = 8 };
+template <int ROWS> DEVICE void plain_dots(float (&y)[ROWS], const pio_matrix &m, int out, const float *x, long long step, int rows) {
+  UNROLL for (int r = 0; r < ROWS; r++) y[r] = 0.0f;
+  for (int k = (int)lane(); k < m.cols; k += 32) {
+    float w = element(m, out, k);
+    UNROLL for (int r = 0; r < ROWS; r++)
+      if (r < rows)
+        y[r] = fused(x[r * step + k], w, y[r]);
+  }
+  UNROLL for (int r = 0; r < ROWS; r++) y[r] = warp_sum(y[r]);
+}

@@ -1,0 +1,32 @@
+package kernels
+
+import (
+	"embed"
+	"regexp"
+	"sync"
+)
+
+//go:embed ptx/*.ptx
+var ptx embed.FS
+
+var entry = regexp.MustCompile(`(?m)^\s*\.visible \.entry (\w+)\(`)
+
+// modules says for each kernel which file has it, and has the files' text.
+var modules = sync.OnceValues(func() (of map[string]string, text map[string][]byte) {
+	of, text = map[string]string{}, map[string][]byte{}
+	files, _ := ptx.ReadDir("ptx") // it is part of the program
+	for _, f := range files {
+		data, _ := ptx.ReadFile("ptx/" + f.Name())
+		text[f.Name()] = data
+		for _, m := range entry.FindAllSubmatch(data, -1) {
+			of[string(m[1])] = f.Name()
+		}
+	}
+	return of, text
+})
+
+// Module is the file that has a kernel and its text in PTX; nil if there is no such kernel.
+func Module(kernel string) (file string, text []byte) {
+	of, texts := modules()
+	return of[kernel], texts[of[kernel]]
+}

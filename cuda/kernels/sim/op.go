@@ -1,0 +1,58 @@
+package sim
+
+// #include "op.h"
+import "C"
+
+import "unsafe"
+
+// Op is what a kernel is given (pio_op of op.h), for tests of kernels by themselves.
+type Op struct{ c C.pio_op }
+
+// The types of tensors.
+const (
+	F32  = C.PIO_F32
+	BF16 = C.PIO_BF16
+	I32  = C.PIO_I32
+)
+
+// Pointer and Size are the op as a launch takes it.
+func (o *Op) Pointer() unsafe.Pointer { return unsafe.Pointer(&o.c) }
+
+// Size is its size in bytes.
+func (o *Op) Size() uintptr { return unsafe.Sizeof(o.c) }
+
+// Out and In add a tensor of up to four dimensions at an address.
+func (o *Op) Out(at unsafe.Pointer, dtype int, dims ...int) *Op {
+	o.c.out[o.c.outs] = tensor(at, dtype, dims)
+	o.c.outs++
+	return o
+}
+
+// In: see Out.
+func (o *Op) In(at unsafe.Pointer, dtype int, dims ...int) *Op {
+	o.c.in[o.c.ins] = tensor(at, dtype, dims)
+	o.c.ins++
+	return o
+}
+
+// P sets what the launch's plan tells the kernel.
+func (o *Op) P(numbers ...int) *Op {
+	for i, n := range numbers {
+		o.c.p[i] = C.int32_t(n)
+	}
+	return o
+}
+
+func tensor(at unsafe.Pointer, dtype int, dims []int) C.pio_tensor {
+	t := C.pio_tensor{at: C.uint64_t(uintptr(at)), _type: C.int32_t(dtype), nd: C.int32_t(len(dims)), dim: [4]C.int32_t{1, 1, 1, 1}}
+	for i, d := range dims {
+		t.dim[i] = C.int32_t(d)
+	}
+	return t
+}
+
+// Hidden adds a tensor to read that the op does not say it has: an address that a kernel finds elsewhere.
+func (o *Op) Hidden(at unsafe.Pointer, dtype int, dims ...int) *Op {
+	o.c.in[o.c.ins] = tensor(at, dtype, dims)
+	return o
+}

@@ -1,0 +1,26 @@
+// fibers.h: what the software driver needs of the machine that runs kernels.
+#ifndef PIO_SIM_FIBERS_H
+#define PIO_SIM_FIBERS_H
+
+#include "op.h"
+
+#pragma GCC visibility push(default)
+extern "C" {
+
+// pio_sim_launch runs a kernel to its end on the calling thread. 0, or else pio_sim_error says why not.
+int pio_sim_launch(const char *kernel, const unsigned grid[3], unsigned threads, unsigned shared, const pio_op *op);
+// pio_sim_error is what the calling thread's last launch failed with.
+const char *pio_sim_error(void);
+// pio_sim_has says whether there is such a kernel; pio_sim_threads how many threads its blocks may have.
+int pio_sim_has(const char *kernel);
+int pio_sim_threads(const char *kernel);
+// pio_sim_modes sets how the freedom of the machine is used, for launches from now on. copies: 0 asynchronous copies are made as late as
+// they may be, 1 at once, 2 one or the other. order: 0 warps and lanes in turn, otherwise the seed of a random order.
+void pio_sim_modes(int copies, unsigned long long order);
+}
+#pragma GCC visibility pop
+
+// pio_sim_abandon is for who left a launch by a jump: its fibers are where they were.
+void pio_sim_abandon();
+
+#endif

@@ -1,0 +1,290 @@
+// weights.cuh: how matrices of weights are read into the operands of mma, layout by layout. This is the one place that tells layouts apart.
+//
+// Columns go in chunks of 128, these in four steps of 32, a step in two products of 16. Which columns of a step a lane holds is free as long
+// as weights and activations agree, so that a lane takes what lies together: with t = lane % 4 it has, of the columns of a step,
+//
+//	WHOLE	8t..8t+7, the first four in the first product (bf16, f16: 16 bytes)
+//	SIXTEENS	of two steps 16t..16t+7 in the first, 16t+8..16t+15 in the second (8-bit floats: 16 bytes)
+//	QUADS	4t..4t+3 in the first product, 16+4t.. in the second (codes, of which four columns of a row lie together)
+//
+// Rows of activations are brought into this order before (product.cuh). A tile of a layout is 8 outs for mma or 16. Codes and 8-bit floats
+// are exact in bf16; what they are multiplied by is applied to sums over a chunk.
+#pragma once
+
+#include "prelude.cuh"
+
+enum { CHUNK = 128, STEPS_OF_CHUNK = 4, WHOLE = 0, SIXTEENS = 1, QUADS = 2 };
+
+DEVICE int smaller(int a, int b) { return a < b ? a : b; }
+DEVICE int larger(int a, int b) { return a > b ? a : b; }
+DEVICE int divided(int a, int b) { return (a + b - 1) / b; }
+
+struct __attribute__((aligned(16))) piece { unsigned x, y, z, w; };
+struct __attribute__((aligned(8))) half_piece { unsigned x, y; };
+
+// What every layout says:
+//
+//	TILES, OUTS	tiles of 8 outs that go together, and how many outs these are; out(tile, n) is which of them column n of a tile is
+//	PARTS	bf16 numbers that a weight is the sum of
+//	ORDER	of columns, as above
+//	SCALED	sums of chunks have factors; factors(..) are those of the outs that a lane has sums of, from a first one on
+//	Chunk, DEPTH	what a lane holds of a chunk, and of how many chunks when it reads straight to registers
+//	load(..)	reads outs from tile * OUTS on; those beyond the last are some other's, and not wanted
+//	step(..)	gives the operands of a step of a chunk
+//	STAGE	bytes of shared memory for OUTS outs by a chunk; a Source of N outs fills it by all threads, staged(..) is
+//		step of it, staged_factors(..) factors
+template <int LAYOUT> struct Weights;
+
+// Rows is where a thread finds what it copies of N rows: of each group of THREADS / 4 rows the 16 bytes of one, at a place that is its own.
+template <int N, int THREADS> struct Rows {
+  enum { EACH = N * 4 / THREADS };
+  const char *from[EACH];
+  unsigned on; // bit i: there is such a row
+  DEVICE void set(Rows &r, int i, const char *row, bool is) {
+    r.from[i] = row + thread_x() % 4 * 16;
+    r.on |= is ? 1u << i : 0;
+  }
+  DEVICE int row(int i) { return i * (THREADS / 4) + (int)thread_x() / 4; }
+  DEVICE void begin(Rows &r, const pio_matrix &m, int first) {
+    long long bytes = (long long)m.cols * (m.layout == PIO_L_BF16 || m.layout == PIO_L_F16 ? 2 : 1);
+    r.on = 0;
+    UNROLL for (int i = 0; i < EACH; i++) {
+      bool is = first + row(i) < m.rows;
+      set(r, i, plane<char>(m, 0) + (is ? (first + row(i)) * bytes : 0), is);
+    }
+  }
+  // TURNED moves the four places of a row by how many pairs of rows are before it, so that ldmatrix finds eight rows in all banks.
+  template <bool TURNED> DEVICE void copy_part(char *to, const Rows &r, long long offset, bool on) {
+    int at = (int)thread_x();
+    UNROLL for (int i = 0; i < EACH; i++) {
+      bool is = on && r.on >> i & 1;
+      copy16_async(to + (i * THREADS + (TURNED ? at ^ at / 8 % 4 : at)) * 16, r.from[i] + (is ? offset : 0), is);
+    }
+  }
+};
+
+// Halves is bf16 and f16.
+struct Halves {
+  enum { TILES = 1, OUTS = 8, ORDER = WHOLE, SCALED = 0, DEPTH = 2, STAGE = 8 * CHUNK * 2 };
+  struct Chunk { words4 w[STEPS_OF_CHUNK]; };
+  DEVICE int out(int, int n) { return n; }
+  DEVICE void load(Chunk &c, const pio_matrix &m, int tile, int chunk) {
+    int row = smaller(tile * 8 + (int)lane() / 4, m.rows - 1), k = chunk * CHUNK + 8 * (int)(lane() % 4);
+    const unsigned short *p = plane<unsigned short>(m, 0) + (long long)row * m.cols + k;
+    UNROLL for (int s = 0; s < STEPS_OF_CHUNK; s++)
+      c.w[s] = k + 32 * s < m.cols ? load_once16(p + 32 * s) : words4{0, 0, 0, 0};
+  }
+  // Outs of a stage lie step by step, 64 bytes each: eight lanes read two of them at once, which are all banks.
+  template <int N, int THREADS> struct Source : Rows<N, THREADS> {
+    DEVICE void copy(char *to, const Source &s, const pio_matrix &m, int chunk) {
+      int k = chunk * CHUNK + (int)(thread_x() % 4) * 8;
+      UNROLL for (int i = 0; i < STEPS_OF_CHUNK; i++) Rows<N, THREADS>::template copy_part<false>(to + i * N * 64, s, chunk * (CHUNK * 2) + i * 64, k + i * 32 < m.cols);
+    }
+  };
+  template <int N> DEVICE piece staged_piece(const char *from, int out, int s) {
+    return *(const piece *)(from + ((s * N + out + (int)lane() / 4) * 4 + (int)(lane() % 4)) * 16);
+  }
+  DEVICE void factors(float[1][2], const Chunk &, const pio_matrix &, int, int) {}
+  template <int N> DEVICE void staged_factors(float[1][2], const char *, const pio_matrix &, int, int, int) {}
+};
+
+template <> struct Weights<PIO_L_BF16> : Halves {
+  enum { PARTS = 1 };
+  DEVICE void step(unsigned b[1][1][4], const Chunk &c, int s) {
+    b[0][0][0] = c.w[s].x, b[0][0][1] = c.w[s].y, b[0][0][2] = c.w[s].z, b[0][0][3] = c.w[s].w;
+  }
+  template <int N> DEVICE void staged(unsigned b[1][1][4], const char *from, int out, int s) {
+    piece p = staged_piece<N>(from, out, s);
+    b[0][0][0] = p.x, b[0][0][1] = p.y, b[0][0][2] = p.z, b[0][0][3] = p.w;
+  }
+};
+
+// An f16 is the sum of two bf16: the nearest to it, and what is left.
+template <> struct Weights<PIO_L_F16> : Halves {
+  enum { PARTS = 2 };
+  DEVICE void parts(unsigned &high, unsigned &low, unsigned pair) {
+    float x = f16_f32((unsigned short)(pair & 0xffff)), y = f16_f32((unsigned short)(pair >> 16));
+    high = pack_bf16(x, y);
+    low = pack_bf16(x - bf16_lower(high), y - bf16_upper(high)); // of what is infinite no number, as its products are
+    if ((pair & 0x7c00u) == 0x7c00u)
+      low &= 0xffff0000u;
+    if ((pair & 0x7c000000u) == 0x7c000000u)
+      low &= 0xffffu;
+  }
+  DEVICE void all(unsigned b[1][2][4], unsigned x, unsigned y, unsigned z, unsigned w) {
+    parts(b[0][0][0], b[0][1][0], x), parts(b[0][0][1], b[0][1][1], y);
+    parts(b[0][0][2], b[0][1][2], z), parts(b[0][0][3], b[0][1][3], w);
+  }
+  DEVICE void step(unsigned b[1][2][4], const Chunk &c, int s) { all(b, c.w[s].x, c.w[s].y, c.w[s].z, c.w[s].w); }
+  template <int N> DEVICE void staged(unsigned b[1][2][4], const char *from, int out, int s) {
+    piece p = staged_piece<N>(from, out, s);
+    all(b, p.x, p.y, p.z, p.w);
+  }
+};
+
+// ---- 8-bit floats with a factor for each block, whose columns are a multiple of CHUNK or all
+
+// f8_pair widens bytes i and i + 1 of four. Moved to where bf16 has exponent and fraction they are too small by 2^120, and exact.
+DEVICE unsigned f8_pair(unsigned four, int i) {
+  unsigned apart = pick_bytes(four, 0, i == 0 ? 0x1404 : 0x3424);
+  return fused_bf16((apart & 0x80008000u) | ((apart >> 4) & 0x07f007f0u), 0x7b807b80u, 0x80008000u);
+}
+DEVICE bool f8_none(unsigned four) { return (((four & 0x7f7f7f7fu) + 0x01010101u) & 0x80808080u) != 0; }
+// f8_four widens four; those that are no numbers, which weights hardly are, stay so.
+DEVICE void f8_four(unsigned b[2], unsigned four) {
+  b[0] = f8_pair(four, 0), b[1] = f8_pair(four, 2);
+  if (f8_none(four))
+    for (int i = 0; i < 4; i++)
+      if ((four >> 8 * i & 0x7fu) == 0x7fu)
+        b[i / 2] |= 0x7fc0u << i % 2 * 16;
+}
+
+// Factors are in f32 or in bf16, as the matrix says.
+template <> struct Weights<PIO_L_F8_F32> {
+  enum { TILES = 2, OUTS = 16, PARTS = 1, ORDER = SIXTEENS, SCALED = 1, DEPTH = 2, STAGE = 16 * CHUNK };
+  struct Chunk { words4 w[2][2]; }; // by tile and half of the chunk
+  DEVICE int out(int tile, int n) { return tile * 8 + n; }
+  DEVICE void load(Chunk &c, const pio_matrix &m, int tile, int chunk) {
+    int k = chunk * CHUNK + 16 * (int)(lane() % 4);
+    UNROLL for (int j = 0; j < 2; j++) {
+      int row = smaller(tile * 16 + j * 8 + (int)lane() / 4, m.rows - 1);
+      const char *p = plane<char>(m, 0) + (long long)row * m.cols + k;
+      UNROLL for (int h = 0; h < 2; h++) c.w[j][h] = k + 64 * h < m.cols ? load_once16(p + 64 * h) : words4{0, 0, 0, 0};
+    }
+  }
+  DEVICE void step(unsigned b[2][1][4], const Chunk &c, int s) {
+    UNROLL for (int j = 0; j < 2; j++) {
+      const words4 &w = c.w[j][s / 2];
+      f8_four(b[j][0], s % 2 ? w.z : w.x), f8_four(b[j][0] + 2, s % 2 ? w.w : w.y);
+    }
+  }
+  // Outs of a stage lie by half a chunk, 64 bytes each.
+  template <int N, int THREADS> struct Source : Rows<N, THREADS> {
+    DEVICE void copy(char *to, const Source &s, const pio_matrix &m, int chunk) {
+      int k = chunk * CHUNK + (int)(thread_x() % 4) * 16;
+      UNROLL for (int i = 0; i < 2; i++) Rows<N, THREADS>::template copy_part<false>(to + i * N * 64, s, chunk * CHUNK + i * 64, k + i * 64 < m.cols);
+    }
+  };
+  template <int N> DEVICE void staged(unsigned b[2][1][4], const char *from, int out, int s) {
+    UNROLL for (int j = 0; j < 2; j++) {
+      half_piece p = *(const half_piece *)(from + (((s / 2) * N + out + j * 8 + (int)lane() / 4) * 4 + (int)(lane() % 4)) * 16 + s % 2 * 8);
+      f8_four(b[j][0], p.x), f8_four(b[j][0] + 2, p.y);
+    }
+  }
+  DEVICE void factors(float f[2][2], const Chunk &, const pio_matrix &m, int first, int chunk) {
+    int across = divided(m.cols, m.block_cols), block = smaller(chunk * CHUNK / m.block_cols, across - 1);
+    UNROLL for (int j = 0; j < 2; j++)
+      UNROLL for (int i = 0; i < 2; i++) {
+        int row = smaller(first + j * 8 + 2 * (int)(lane() % 4) + i, m.rows - 1);
+        long long at = (long long)(row / m.block_rows) * across + block;
+        f[j][i] = m.layout == PIO_L_F8_F32 ? plane<float>(m, 1)[at] : bf16_f32(plane<unsigned short>(m, 1)[at]);
+      }
+  }
+  template <int N> DEVICE void staged_factors(float f[2][2], const char *, const pio_matrix &m, int, int first, int chunk) {
+    factors(f, Chunk{}, m, first, chunk);
+  }
+};
+
+// ---- codes, in blocks of 16 rows by 128 columns; see cuda/layout.go. A lane has rows 2g and 2g + 1: row 2n + j is column n of tile j.
+
+template <int CODES, int FACTORS> struct Blocks { // bytes of a block in each plane
+  enum { TILES = 2, OUTS = 16, PARTS = 1, ORDER = QUADS, SCALED = 1, STAGE = CODES + FACTORS };
+  DEVICE int out(int tile, int n) { return 2 * n + tile; }
+  DEVICE long long block(const pio_matrix &m, int tile, int chunk) { return (long long)tile * divided(m.cols, CHUNK) + chunk; }
+  // A stage of N outs is the codes of all, and then their factors.
+  template <int N, int THREADS> struct Source {
+    const char *codes, *factors; // this thread's first of chunk 0
+    int group;                   // of the first
+    DEVICE void begin(Source &s, const pio_matrix &m, int first) {
+      int chunks = divided(m.cols, CHUNK), at = (int)thread_x();
+      s.group = first / 16;
+      s.codes = plane<char>(m, 0) + (long long)(s.group + at / (CODES / 16)) * chunks * CODES + at % (CODES / 16) * 16;
+      s.factors = plane<char>(m, 1) + (long long)(s.group + at / (FACTORS / 16)) * chunks * FACTORS + at % (FACTORS / 16) * 16;
+    }
+    DEVICE void copy(char *to, const Source &s, const pio_matrix &m, int chunk) {
+      enum { AT_ONCE = THREADS / (CODES / 16) }; // groups
+      int at = (int)thread_x(), groups = divided(m.rows, 16) - s.group;
+      long long step = (long long)divided(m.cols, CHUNK) * CODES * AT_ONCE;
+      UNROLL for (int i = 0; i < N / 16 / AT_ONCE; i++) {
+        bool on = at / (CODES / 16) + i * AT_ONCE < groups;
+        copy16_async(to + (i * THREADS + at) * 16, on ? s.codes + i * step + (long long)chunk * CODES : plane<char>(m, 0), on);
+      }
+      if (at < N / 16 * FACTORS / 16) {
+        bool on = at / (FACTORS / 16) < groups;
+        copy16_async(to + N / 16 * CODES + at * 16, on ? s.factors + (long long)chunk * FACTORS : plane<char>(m, 1), on);
+      }
+    }
+  };
+  DEVICE void spread(float f[2][2], half_piece four) { // factors of rows 4t..4t+3
+    f[0][0] = bf16_lower(four.x), f[1][0] = bf16_upper(four.x), f[0][1] = bf16_lower(four.y), f[1][1] = bf16_upper(four.y);
+  }
+};
+
+// q8_pair widens codes i and i + 1 of four: 128 or 256 more than the lower seven bits, less that.
+DEVICE unsigned q8_pair(unsigned four, int i) {
+  unsigned apart = pick_bytes(four, 0x43434343u, i == 0 ? 0x4140 : 0x4342);
+  return fused_bf16(apart & 0xff80ff80u, 0xbf80bf80u, apart & 0xff7fff7fu);
+}
+
+template <> struct Weights<PIO_L_Q8> : Blocks<2048, 32> {
+  enum { DEPTH = 2 };
+  struct Chunk { words2 w[STEPS_OF_CHUNK][2], factors; };
+  DEVICE void load(Chunk &c, const pio_matrix &m, int tile, int chunk) {
+    long long b = block(m, smaller(tile, (m.rows - 1) / 16), chunk);
+    const char *p = plane<char>(m, 0) + b * 2048 + (lane() % 4) * 64 + (lane() / 4) * 8;
+    UNROLL for (int s = 0; s < STEPS_OF_CHUNK; s++)
+      c.w[s][0] = load_once8(p + s * 512), c.w[s][1] = load_once8(p + s * 512 + 256);
+    c.factors = load_once8(plane<char>(m, 1) + b * 32 + (lane() % 4) * 8);
+  }
+  DEVICE void widen(unsigned b[2][1][4], unsigned x0, unsigned y0, unsigned x1, unsigned y1) {
+    b[0][0][0] = q8_pair(x0, 0), b[0][0][1] = q8_pair(x0, 2), b[1][0][0] = q8_pair(y0, 0), b[1][0][1] = q8_pair(y0, 2);
+    b[0][0][2] = q8_pair(x1, 0), b[0][0][3] = q8_pair(x1, 2), b[1][0][2] = q8_pair(y1, 0), b[1][0][3] = q8_pair(y1, 2);
+  }
+  DEVICE void step(unsigned b[2][1][4], const Chunk &c, int s) { widen(b, c.w[s][0].x, c.w[s][0].y, c.w[s][1].x, c.w[s][1].y); }
+  DEVICE void factors(float f[2][2], const Chunk &c, const pio_matrix &, int, int) { spread(f, half_piece{c.factors.x, c.factors.y}); }
+  template <int N> DEVICE void staged(unsigned b[2][1][4], const char *from, int out, int s) {
+    const char *p = from + out / 16 * 2048 + s * 512 + (lane() % 4) * 64 + (lane() / 4) * 8;
+    half_piece first = *(const half_piece *)p, second = *(const half_piece *)(p + 256);
+    widen(b, first.x, first.y, second.x, second.y);
+  }
+  template <int N> DEVICE void staged_factors(float f[2][2], const char *from, const pio_matrix &, int out, int, int) {
+    spread(f, *(const half_piece *)(from + N / 16 * 2048 + out / 16 * 32 + (lane() % 4) * 8));
+  }
+};
+
+// q4_pair widens pairs of codes that lie in the lower halves of bytes i and i + 1: 128 more than a code + 8, times its whole number, less
+// 136 times that.
+DEVICE unsigned q4_pair(unsigned four, int i, unsigned whole, unsigned less) {
+  return fused_bf16(pick_bytes(four, 0x43434343u, i == 0 ? 0x4140 : 0x4342), whole, less);
+}
+
+template <> struct Weights<PIO_L_Q4> : Blocks<1024, 64> {
+  enum { DEPTH = 4 };
+  struct Chunk { words2 w[STEPS_OF_CHUNK], factors; unsigned wholes[2]; };
+  DEVICE void load(Chunk &c, const pio_matrix &m, int tile, int chunk) {
+    long long b = block(m, smaller(tile, (m.rows - 1) / 16), chunk);
+    const char *p = plane<char>(m, 0) + b * 1024 + (lane() % 4) * 64 + (lane() / 4) * 8, *f = plane<char>(m, 1) + b * 64;
+    UNROLL for (int s = 0; s < STEPS_OF_CHUNK; s++) c.w[s] = load_once8(p + s * 256);
+    UNROLL for (int i = 0; i < 2; i++) c.wholes[i] = *(const unsigned short *)(f + 32 + i * 16 + (lane() / 4) * 2);
+    c.factors = load_once8(f + (lane() % 4) * 8);
+  }
+  // wholes has those of two rows, for 32 columns in the lower halves of two bytes and for the next in the upper.
+  DEVICE void widen(unsigned b[2][1][4], unsigned x, unsigned y, unsigned wholes, int s) {
+    UNROLL for (int j = 0; j < 2; j++) {
+      unsigned four = j == 0 ? x : y, n = wholes >> (8 * j + s % 2 * 4) & 15u;
+      unsigned whole = fused_bf16(0x43004300u | n << 16 | n, 0x3f803f80u, 0xc300c300u), less = fused_bf16(whole, 0xc308c308u, 0x80008000u);
+      unsigned lower = four & 0x0f0f0f0fu, upper = four >> 4 & 0x0f0f0f0fu;
+      b[j][0][0] = q4_pair(lower, 0, whole, less), b[j][0][1] = q4_pair(lower, 2, whole, less);
+      b[j][0][2] = q4_pair(upper, 0, whole, less), b[j][0][3] = q4_pair(upper, 2, whole, less);
+    }
+  }
+  DEVICE void step(unsigned b[2][1][4], const Chunk &c, int s) { widen(b, c.w[s].x, c.w[s].y, c.wholes[s / 2], s); }
+  DEVICE void factors(float f[2][2], const Chunk &c, const pio_matrix &, int, int) { spread(f, half_piece{c.factors.x, c.factors.y}); }
+  template <int N> DEVICE void staged(unsigned b[2][1][4], const char *from, int out, int s) {
+    half_piece both = *(const half_piece *)(from + out / 16 * 1024 + s * 256 + (lane() % 4) * 64 + (lane() / 4) * 8);
+    widen(b, both.x, both.y, *(const unsigned short *)(from + N / 16 * 1024 + out / 16 * 64 + 32 + s / 2 * 16 + (lane() / 4) * 2), s);
+  }
+  template <int N> DEVICE void staged_factors(float f[2][2], const char *from, const pio_matrix &, int out, int, int) {
+    spread(f, *(const half_piece *)(from + N / 16 * 1024 + out / 16 * 64 + (lane() % 4) * 8));
+  }
+};

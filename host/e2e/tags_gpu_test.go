@@ -1,0 +1,5 @@
+//go:build cuda
+
+package e2e
+
+const buildTags = "pio_hold,cuda"
