@@ -1,6 +1,8 @@
 # Everything a user or a contributor runs. `make` alone lists the targets. Needs Go, gcc and make.
 
 PLUGINS := $(notdir $(patsubst %/main.go,%,$(wildcard plugins/*/main.go)))
+PYTHON ?= python3
+QUANTISED ?= bin/quantised
 FUZZTIME ?= 10s
 SOAK_KILLS ?= 500
 SOAK_TIME ?= 15m
@@ -14,7 +16,7 @@ export CGO_LDFLAGS := -O2 -g -L$(CURDIR)/cuda/lib
 export GOFLAGS := $(GOFLAGS) -tags=cuda
 
 .DEFAULT_GOAL := help
-.PHONY: help build run test race sanitize neon emulate kernels ptxas gpu-sim gpu-check lint api generate bench soak fuzz clients hub mutants
+.PHONY: help build run test race sanitize neon emulate kernels ptxas gpu-sim gpu-check lint api generate bench soak fuzz clients hub quantised mutants
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1|/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "make %-9s %s\n", $$1, $$2}'
@@ -88,6 +90,10 @@ hub: ## what is pulled against PyPI's huggingface_hub, on one cache
 	@dir=$$(mktemp -d) && trap 'rm -rf "$$dir"' EXIT && python3 -m venv $$dir && \
 	  $$dir/bin/pip install -q --disable-pip-version-check -r host/internal/hub/testdata/requirements.txt && \
 	  PIO_HUB_PYTHON=$$dir/bin/python go test -count 1 -v -run Library ./host/internal/hub
+
+quantised: ## other people's quantised checkpoints of the tiny models, made with PYTHON in QUANTISED and run (cuda/golden/pipelines.py)
+	$(PYTHON) cuda/golden/pipelines.py "$(abspath $(QUANTISED))"
+	PIO_QUANTISED="$(abspath $(QUANTISED))" go test -count 1 -run Pipelines -v ./plugins/...
 
 mutants: ## plant faults one at a time (those that match ONLY=pattern) and say which test catches each
 	go run ./internal/mutants "$$ONLY"

@@ -23,45 +23,15 @@ func widest(a, b weights.View) cuda.DType {
 	return cuda.F32
 }
 
-// HeadsOf puts a matrix that has of each head its keys and then its values. keys is (heads, latent, key), values (heads, value, latent), as
-// attention over latents multiplies with them; the matrix is (heads * (key + value), latent).
+// HeadsOf puts a matrix that has of each head its keys and then its values: see weights.HeadsOf.
 func (t *Table) HeadsOf(name string, keys, values weights.View) {
-	k, wide, ok := plain(keys)
-	v, latent, also := plain(values)
-	if !ok || !also || len(keys.Shape) != 3 || len(values.Shape) != 3 || keys.Shape[0] != values.Shape[0] || keys.Shape[1] != latent {
-		t.Refuse("%s: its halves are %s %v and %s %v", name, keys.Format, keys.Shape, values.Format, values.Shape)
+	v, err := weights.HeadsOf(keys, values)
+	if err != nil {
+		t.Refuse("%s: %v", name, err)
 		return
 	}
-	rows := headRows{k, v, wide, values.Shape[1], latent}
-	t.Put(name, weights.View{Format: keys.Format + " and " + values.Format, DType: widest(keys, values), Known: true,
-		Shape: []int{keys.Shape[0] * (wide + values.Shape[1]), latent}, Coded: rows})
+	t.Put(name, v)
 }
-
-type headRows struct {
-	keys, values       weights.Coded
-	key, value, latent int
-}
-
-func (h headRows) Widen(to []float32, row int) {
-	var block []float32 // keys of the head last seen: latent x key
-	seen := -1
-	for ; len(to) >= h.latent && h.latent > 0; row, to = row+1, to[h.latent:] {
-		head, r := row/(h.key+h.value), row%(h.key+h.value)
-		if r >= h.key {
-			h.values.Widen(to[:h.latent], head*h.value+r-h.key)
-			continue
-		}
-		if seen != head {
-			seen, block = head, make([]float32, h.latent*h.key)
-			h.keys.Widen(block, head*h.latent)
-		}
-		for c := range h.latent {
-			to[c] = block[c*h.key+r]
-		}
-	}
-}
-
-func (headRows) File(int, int) []byte { return nil }
 
 // Slices puts a matrix whose rows are windows, of which each of the parts has one slice: parts are (out, channels, rows, columns), a row of
 // the matrix is channels x parts x rows x columns.

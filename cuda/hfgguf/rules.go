@@ -104,7 +104,7 @@ func Rows(names []string, rows ...int) Rule {
 		}
 		at := 0
 		for i, name := range names {
-			t.Put(in(name, n), Cut(v, at, rows[i], append([]int{rows[i]}, v.Shape[1:]...)))
+			t.Put(in(name, n), weights.Cut(v, at, rows[i], append([]int{rows[i]}, v.Shape[1:]...)))
 			at += rows[i]
 		}
 	}
@@ -123,34 +123,11 @@ func Experts(names ...string) Rule {
 		rows := v.Shape[1] / len(names)
 		for e := range v.Shape[0] {
 			for i, name := range names {
-				t.Put(strings.Replace(in(name, n), ".E.", fmt.Sprintf(".%d.", e), 1), Cut(v, e*v.Shape[1]+i*rows, rows, []int{rows, v.Shape[2]}))
+				t.Put(strings.Replace(in(name, n), ".E.", fmt.Sprintf(".%d.", e), 1), weights.Cut(v, e*v.Shape[1]+i*rows, rows, []int{rows, v.Shape[2]}))
 			}
 		}
 	}
 }
-
-// Cut is some rows of a tensor, rows being along its last dimension, in a shape of their own. They must be there.
-func Cut(v weights.View, from, rows int, shape []int) weights.View {
-	all := product(v.Shape[:max(1, len(v.Shape)-1)]) // of a vector the rows are its numbers
-	switch {
-	case v.Coded != nil:
-		v.Coded = someRows{v.Coded, from}
-	case all > 0:
-		each := len(v.Data) / all
-		v.Data = v.Data[from*each : (from+rows)*each : (from+rows)*each]
-	}
-	v.Shape = shape
-	return v
-}
-
-// someRows begins at another row.
-type someRows struct {
-	all  weights.Coded
-	from int
-}
-
-func (s someRows) Widen(to []float32, row int) { s.all.Widen(to, s.from+row) }
-func (s someRows) File(from, to int) []byte    { return s.all.File(s.from+from, s.from+to) }
 
 func product(s []int) (n int) {
 	n = 1

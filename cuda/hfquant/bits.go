@@ -12,8 +12,12 @@ func stream(to []float32, data []byte, bits int) {
 			to[i] = float32(data[i])
 		}
 	case 4:
-		for i := range to {
-			to[i] = float32(data[i/2] >> (i % 2 * 4) & 15)
+		for i := 0; i+1 < len(to); i += 2 {
+			b := data[i/2]
+			to[i], to[i+1] = float32(b&15), float32(b>>4)
+		}
+		if n := len(to); n%2 == 1 {
+			to[n-1] = float32(data[n/2] & 15)
 		}
 	default:
 		for i, at := 0, 0; i < len(to); i, at = i+1, at+bits {

@@ -1,13 +1,13 @@
-// Package hfquant reads the quantised weights of Hugging Face checkpoints: those of compressed-tensors, AWQ, GPTQ, ModelOpt and MLX. What a module
-// has is decided by the tensors that are there and by nothing else, because the lists in configs of what was left out miss some and name others; the
-// config says what tensors cannot tell, such as how many bits a code has.
+// Package hfquant reads the quantised weights of Hugging Face checkpoints: those of compressed-tensors, AWQ, GPTQ, ModelOpt and MLX, and FP8 with one
+// factor for a tensor or a row. What a module has is decided by the tensors that are there and by nothing else, because the lists in configs of what
+// was left out miss some and name others; the config says what tensors cannot tell, such as how many bits a code has.
 //
 // [Open] gives a source in which each such module has one tensor, NAME.weight, as codes that are widened to numbers (see weights.Coded); a
-// weight without companions is left as it is. Numbers are made in f32, where packages round to the type of the factors.
+// weight without companions is left as it is. Numbers are made in f32, where packages round to the type of the factors. What mlx-lm changes besides
+// is undone (names.go).
 package hfquant
 
 import (
-	"encoding/json"
 	"fmt"
 	"maps"
 	"slices"
@@ -20,10 +20,20 @@ import (
 // Open reads what a config says of its weights. A source without names, and one whose config says nothing, is given back as it is. The error
 // names the key of the config, or the tensor.
 func Open(config []byte, src weights.Source) (weights.Source, error) {
-	s, err := parse(config)
-	if err != nil || s.method == "" || src.Names() == nil {
+	s, k, err := parse(config)
+	if err != nil || src.Names() == nil {
 		return src, err
 	}
+	if s.method != "" {
+		if src, err = modules(s, src); err != nil {
+			return nil, err
+		}
+	}
+	return renamed(k, src)
+}
+
+// modules gives each quantised module one tensor.
+func modules(s scheme, src weights.Source) (weights.Source, error) {
 	r := &reader{scheme: s, src: src, views: map[string]weights.View{}, done: map[string]bool{}}
 	for _, name := range src.Names() {
 		if err := r.module(name); err != nil {
@@ -31,7 +41,7 @@ func Open(config []byte, src weights.Source) (weights.Source, error) {
 		}
 	}
 	for _, name := range src.Names() {
-		if r.done[name] || scaleOfCache(name) || strings.HasSuffix(name, ".input_scale") {
+		if r.done[name] || ofActivations(name) {
 			continue
 		}
 		v, _ := src.Get(name, nil)
@@ -39,117 +49,14 @@ func Open(config []byte, src weights.Source) (weights.Source, error) {
 			return nil, err
 		}
 	}
-	return table{r.views, slices.Sorted(maps.Keys(r.views))}, nil
+	return tableOf(r.views), nil
 }
 
-// scaleOfCache says that a tensor is the factor of keys or values that are kept in 8 bits, which nobody reads.
-func scaleOfCache(name string) bool {
-	return strings.HasSuffix(name, ".k_scale") || strings.HasSuffix(name, ".v_scale") || strings.HasSuffix(name, ".kv_scale") || strings.HasSuffix(name, "_proj.output_scale")
-}
-
-// scheme is what a config says.
-type scheme struct {
-	method string // "": the weights are not of this package
-	bits   []int  // that codes may have
-	v2     bool   // zeros of GPTQ are as they are written, not one less
-}
-
-const (
-	compressed = "compressed-tensors"
-	awq        = "awq"
-	gptq       = "gptq"
-	modelopt   = "modelopt"
-	fp8        = "fp8"
-	mlx        = "mlx"
-)
-
-// Instead says for a method that is not built what to use in its place; "" for one that is, and for FP8 in blocks.
-func Instead(method string) string {
-	switch method {
-	case compressed, awq, gptq, modelopt, fp8, mlx:
-		return ""
-	case "bitsandbytes":
-		return "take the original checkpoint with quantize = \"q4\" or \"q8\", which makes as small weights of it"
-	}
-	return "take the checkpoint in bf16, in FP8, or of compressed-tensors, AWQ, GPTQ, ModelOpt or MLX, or a GGUF file"
-}
-
-type keys struct {
-	Quantization *quantization `json:"quantization_config"`
-	MLX          *quantization `json:"quantization"`
-	Text         struct {
-		Quantization *quantization `json:"quantization_config"`
-	} `json:"text_config"`
-}
-
-type quantization struct {
-	Method  string `json:"quant_method"`
-	Bits    int    `json:"bits"`
-	Group   int    `json:"group_size"`
-	Mode    string `json:"mode"`              // MLX
-	Version string `json:"version"`           // AWQ
-	Format  string `json:"checkpoint_format"` // GPTQ
-	Groups  map[string]struct {
-		Weights struct {
-			Bits int `json:"num_bits"`
-		} `json:"weights"`
-	} `json:"config_groups"`
-}
-
-func parse(config []byte) (s scheme, err error) {
-	var k keys
-	if err := json.Unmarshal(config, &k); err != nil {
-		return s, nil // what is wrong with it is told by who reads it whole
-	}
-	q := k.Quantization
-	if q == nil {
-		q = k.Text.Quantization
-	}
-	if q == nil {
-		q = k.MLX
-	}
-	if q == nil {
-		return s, nil
-	}
-	if s.method = q.Method; s.method == "" && q.Group > 0 {
-		s.method = mlx
-	}
-	s.bits = []int{q.Bits}
-	const at = "config.json: quantization_config: "
-	switch s.method {
-	case compressed:
-		s.bits = nil
-		for _, g := range q.Groups {
-			if b := g.Weights.Bits; b > 0 && !slices.Contains(s.bits, b) {
-				s.bits = append(s.bits, b)
-			}
-		}
-		slices.Sort(s.bits)
-	case awq:
-		if v := strings.ToLower(q.Version); v != "" && v != "gemm" {
-			return s, fmt.Errorf(at+"version is %q, which lays codes out otherwise and is not built; only \"gemm\" is", q.Version)
-		}
-		if q.Bits != 0 && q.Bits != 4 {
-			return s, fmt.Errorf(at+"bits is %d, which is not built for awq; only 4 is", q.Bits)
-		}
-		s.bits = []int{4}
-	case gptq:
-		if q.Format != "" && q.Format != "gptq" && q.Format != "gptq_v2" {
-			return s, fmt.Errorf(at+"checkpoint_format is %q, which is not built; only \"gptq\" and \"gptq_v2\" are", q.Format)
-		}
-		if q.Bits != 2 && q.Bits != 4 && q.Bits != 8 {
-			return s, fmt.Errorf(at+"bits is %d, which is not built for gptq; only 2, 4 and 8 are", q.Bits)
-		}
-		s.v2 = q.Format == "gptq_v2"
-	case mlx:
-		if q.Mode != "" && q.Mode != "affine" {
-			return s, fmt.Errorf("config.json: quantization: mode is %q, which is not built; only \"affine\" is", q.Mode)
-		}
-	case modelopt, fp8:
-	default:
-		return scheme{}, nil // refused, or known, where the config is read whole
-	}
-	return s, nil
+// ofActivations says that a tensor is a factor of activations, or of keys or values that are kept in 8 bits, which nobody reads.
+func ofActivations(name string) bool {
+	return slices.ContainsFunc([]string{".k_scale", ".v_scale", ".q_scale", ".kv_scale", "_proj.output_scale", ".input_scale", ".activation_scale"}, func(end string) bool {
+		return strings.HasSuffix(name, end)
+	})
 }
 
 // reader puts the table of modules together.
@@ -210,13 +117,18 @@ func (r *reader) weight(base string) (v weights.View, read bool, err error) {
 	_, scales := r.src.Get(base+".scales", nil)
 	switch {
 	case r.method == mlx && codes.Format == "U32" && scales:
-		v, err = r.affine(base, codes)
-	case !scaled || r.method == awq || r.method == gptq || r.method == mlx:
+		v, err = r.mlxModule(base, codes)
+		return v, true, err
+	case r.method == awq || r.method == gptq || r.method == mlx:
+		return v, false, nil
+	case !scaled && r.method == fp8 && codes.Format == "F8_E4M3":
+		return r.oneFactor(base, codes)
+	case !scaled:
 		return v, false, nil
 	case codes.Format == "U8":
 		v, err = r.nvfp4(base, codes, base+".weight_scale_2", false)
 	case codes.Format == "F8_E4M3" || codes.Format == "I8":
-		return r.scaled(base, codes)
+		return r.scaled(base, codes, base+".weight_scale")
 	default:
 		return v, false, fmt.Errorf("tensor %q: is %s with a weight_scale beside it, which is not read", base+".weight", codes.Format)
 	}
@@ -239,6 +151,10 @@ func matrix(name string, v weights.View, format string) (rows, cols int, err err
 type table struct {
 	views map[string]weights.View
 	names []string
+}
+
+func tableOf(views map[string]weights.View) table {
+	return table{views, slices.Sorted(maps.Keys(views))}
 }
 
 func (t table) Names() []string { return t.names }

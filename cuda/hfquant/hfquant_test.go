@@ -69,33 +69,33 @@ func TestModulesAreWhatTheirPackagesMakeOfThem(t *testing.T) {
 		t.Fatalf("%d modules", len(all))
 	}
 	for name, config := range all {
-		c := checkpoint(t, name)
-		src, err := Open(config, edited{c, nil})
-		if err != nil {
-			t.Errorf("%s: %v", name, err)
-			continue
-		}
-		if names := src.Names(); !slices.Equal(names, []string{"m.weight"}) {
-			t.Errorf("%s: the tensors are %q", name, names)
-			continue
-		}
-		v, _ := src.Get("m.weight", nil)
-		expected, _ := c.Get("expected", nil)
-		if !slices.Equal(v.Shape, expected.Shape) || v.Coded == nil || v.DType != cuda.BF16 || !v.Known {
-			t.Errorf("%s: %+v of %v", name, v, expected.Shape)
-			continue
-		}
-		numbers, _ := weights.Numbers(expected)
-		want, got := make([]float32, elements(v.Shape)), make([]float32, elements(v.Shape))
-		numbers.Widen(want, 0)
-		cols := v.Shape[1]
-		v.Coded.Widen(got[:3*cols], 0)
-		v.Coded.Widen(got[3*cols:], 3)
-		for i := range want {
-			if d := got[i] - want[i]; d != 0 && !(name == "ct_nvfp4" && d*d <= want[i]*want[i]/(1<<14)) { // which its package rounds to bf16, twice
-				t.Errorf("%s: element %d of row %d is %v, not %v", name, i%cols, i/cols, got[i], want[i])
-				break
-			}
+		t.Run(name, func(t *testing.T) { isItsPackages(t, name, config) })
+	}
+}
+
+func isItsPackages(t *testing.T, name string, config []byte) {
+	c := checkpoint(t, name)
+	src, err := Open(config, edited{c, nil})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if names := src.Names(); !slices.Equal(names, []string{"m.weight"}) {
+		t.Fatalf("the tensors are %q", names)
+	}
+	v, _ := src.Get("m.weight", nil)
+	expected, _ := c.Get("expected", nil)
+	if !slices.Equal(v.Shape, expected.Shape) || v.Coded == nil || v.DType != cuda.BF16 || !v.Known {
+		t.Fatalf("%+v of %v", v, expected.Shape)
+	}
+	numbers, _ := weights.Numbers(expected)
+	want, got := make([]float32, elements(v.Shape)), make([]float32, elements(v.Shape))
+	numbers.Widen(want, 0)
+	cols := v.Shape[1]
+	v.Coded.Widen(got[:3*cols], 0)
+	v.Coded.Widen(got[3*cols:], 3)
+	for i := range want {
+		if d := got[i] - want[i]; d != 0 && !(name == "ct_nvfp4" && d*d <= want[i]*want[i]/(1<<14)) { // which its package rounds to bf16, twice
+			t.Fatalf("element %d of row %d is %v, not %v", i%cols, i/cols, got[i], want[i])
 		}
 	}
 }
@@ -179,8 +179,17 @@ func TestFormsThatAreNotBuilt(t *testing.T) {
 	for want, config := range map[string]string{
 		`checkpoint_format is "gptq_p"`: `{"quant_method": "gptq", "bits": 4, "checkpoint_format": "gptq_p"}`,
 		`bits is 3`:                     `{"quant_method": "gptq", "bits": 3}`,
+		`bits is 8, which is not built`: `{"quant_method": "awq", "bits": 8}`,
+		`checkpoint_format is "gemv"`:   `{"quant_method": "awq", "checkpoint_format": "gemv"}`,
+		`transform_config has`:          `{"quant_method": "compressed-tensors", "transform_config": {"config_groups": {}}}`,
+		`sparsity_config: format is`:    `{"quant_method": "compressed-tensors", "sparsity_config": {"format": "sparse-24-bitmask"}}`,
+		`format is "marlin-24"`:         `{"quant_method": "compressed-tensors", "format": "marlin-24"}`,
+		`a: format is "mxfp6`:           `{"quant_method": "compressed-tensors", "format": "mixed-precision", "config_groups": {"a": {"format": "mxfp6-pack-quantized"}}}`,
+		`quant_algo is "W4A16_AWQ"`:     `{"quant_method": "modelopt", "quant_algo": "W4A16_AWQ"}`,
+		`bits is a string`:              `{"quant_method": "gptq", "bits": "four"}`,
+		`all of it is a array`:          `[]`,
 		`version is "gemv"`:             `{"quant_method": "awq", "bits": 4, "version": "gemv"}`,
-		`mode is "mxfp4"`:               `{"group_size": 32, "bits": 4, "mode": "mxfp4"}`,
+		`mode is "mxfp6"`:               `{"group_size": 32, "bits": 4, "mode": "mxfp6"}`,
 	} {
 		if _, err := Open([]byte(fmt.Sprintf(`{"quantization_config": %s}`, config)), c); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v", config, err)

@@ -3,6 +3,7 @@
 package hfquant
 
 import (
+	"encoding/binary"
 	"fmt"
 	"math"
 	"slices"
@@ -21,8 +22,8 @@ type grouped struct {
 	unpack     func(to []float32, data []byte, bits int)
 	factors    weights.Coded // (rows, groups)
 	zeros      func(to []float32, row int)
-	added      bool  // zeros are added after multiplying
-	group      []int // of each column; nil: one group after the other
+	added      bool       // zeros are added after multiplying
+	group      groupIndex // of each column; nil: one group after the other
 }
 
 func (g *grouped) groups() int { return (g.cols + g.each - 1) / g.each }
@@ -39,17 +40,29 @@ func (g *grouped) Widen(to []float32, row int) {
 		g.unpack(line, g.data[row*g.rowBytes:(row+1)*g.rowBytes], g.bits)
 		g.factors.Widen(factors, row)
 		g.zeros(zeros, row)
-		for i := range line {
-			at := i / g.each
-			if g.group != nil {
-				at = g.group[i]
-			}
-			if g.added {
-				line[i] = float32(line[i]*factors[at]) + zeros[at]
-			} else {
+		if g.group != nil {
+			for i := range line {
+				at := g.group.at(i)
 				line[i] = (line[i] - zeros[at]) * factors[at]
 			}
+			continue
 		}
+		for at, factor := range factors {
+			g.scale(line[at*g.each:min((at+1)*g.each, g.cols)], factor, zeros[at])
+		}
+	}
+}
+
+// scale makes numbers of the codes of a group.
+func (g *grouped) scale(codes []float32, factor, zero float32) {
+	if g.added {
+		for i, c := range codes {
+			codes[i] = float32(c*factor) + zero
+		}
+		return
+	}
+	for i, c := range codes {
+		codes[i] = (c - zero) * factor
 	}
 }
 
@@ -75,11 +88,11 @@ func (r *reader) factors(name string, rows, cols int) (f weights.Coded, each int
 		v.Shape = []int{v.Shape[0], 1}
 	}
 	numbers, read := weights.Numbers(v)
-	groups := 1
-	if len(v.Shape) == 2 {
-		groups = v.Shape[1]
+	groups := 0
+	if n := len(v.Shape); n > 1 { // more than two: those of all experts
+		groups = v.Shape[n-1]
 	}
-	if !read || len(v.Shape) == 0 || len(v.Shape) > 2 || v.Shape[0] != rows || groups < 1 || groups > max(1, cols) || cols%groups != 0 && groups != 1 {
+	if !read || groups < 1 || groups > max(1, cols) || elements(v.Shape) != rows*groups || cols%groups != 0 && groups != 1 {
 		return nil, 0, fmt.Errorf("tensor %q: is %s %v, no factors of %d x %d codes", name, v.Format, v.Shape, rows, cols)
 	}
 	return numbers, max(1, (cols+groups-1)/groups), nil
@@ -104,21 +117,28 @@ func (r *reader) packed(base string) (weights.View, error) {
 	if err != nil {
 		return v, err
 	}
-	bits, unpack, err := r.layout(name, wide, cols)
+	bits, across, err := r.layout(name, wide, cols)
 	if err != nil {
 		return v, err
 	}
-	g := &grouped{data: v.Data, rowBytes: 4 * wide, cols: cols, bits: bits, unpack: unpack, zeros: constant(float32(int(1) << (bits - 1)))}
+	g := &grouped{data: v.Data, rowBytes: 4 * wide, cols: cols, bits: bits, unpack: words, zeros: constant(float32(int(1) << (bits - 1)))}
+	if across {
+		g.unpack = stream
+	}
 	if g.factors, g.each, err = r.factors(base+".weight_scale", rows, cols); err != nil {
 		return v, err
 	}
-	if err := r.zeroPoints(base, g, rows); err != nil {
+	half := 1 << (bits - 1)
+	least, most := -half, half-1
+	if asymmetric, err := r.zeroPoints(base, g, rows, across); err != nil {
+		return v, err
+	} else if asymmetric {
+		least, most = -2*half+1, 2*half-1
+	}
+	if g.group, err = r.groupOf(base+".weight_g_idx", cols, g.each, g.groups()); err != nil {
 		return v, err
 	}
-	if g.group, err = r.groupOf(base+".weight_g_idx", cols, g.groups()); err != nil {
-		return v, err
-	}
-	return coded(fmt.Sprintf("int%d of compressed-tensors", bits), rows, cols, g), nil
+	return coded(fmt.Sprintf("int%d of compressed-tensors", bits), rows, cols, g.whole(least, most)), nil
 }
 
 // shape reads how many columns packed rows have.
@@ -148,111 +168,73 @@ func whole(b []byte) (n int64) {
 
 // layout tells by the number of words how many bits of those in the config a code has, and whether codes lie across words, as from compressed-tensors
 // 0.18 on, or not.
-func (r *reader) layout(name string, wide, cols int) (bits int, unpack func([]float32, []byte, int), err error) {
-	for _, bits := range r.bits {
-		if bits < 1 || bits > 8 {
-			continue
-		}
-		if (cols*bits+31)/32 == wide {
-			return bits, stream, nil
-		}
-	}
-	for _, bits := range r.bits {
-		if bits < 1 || bits > 8 {
-			continue
-		}
-		if each := 32 / bits; (cols+each-1)/each == wide {
-			return bits, words, nil
+func (r *reader) layout(name string, wide, cols int) (bits int, across bool, err error) {
+	for _, across := range []bool{true, false} {
+		for _, bits := range r.bits {
+			if bits >= 1 && bits <= 8 && wordsOf(cols, bits, across) == wide {
+				return bits, across, nil
+			}
 		}
 	}
-	return 0, nil, fmt.Errorf("tensor %q: %d columns in %d words are no codes of %v bits, as config_groups has them", name, cols, wide, r.bits)
+	return 0, false, fmt.Errorf("tensor %q: %d columns in %d words are no codes of %v bits, as config_groups has them", name, cols, wide, r.bits)
 }
 
-// zeroPoints reads the zeros of codes that have them, which are packed along the rows' own dimension.
-func (r *reader) zeroPoints(base string, g *grouped, rows int) error {
+// wordsOf is how many words n codes take.
+func wordsOf(n, bits int, across bool) int {
+	if across {
+		return (n*bits + 31) / 32
+	}
+	each := 32 / bits
+	return (n + each - 1) / each
+}
+
+// zeroPoints reads the zeros of codes that have them, which are packed along the rows' own dimension, as the codes are.
+func (r *reader) zeroPoints(base string, g *grouped, rows int, across bool) (found bool, err error) {
 	name := base + ".weight_zero_point"
 	v, ok := r.get(name)
 	if !ok {
-		return nil
+		return false, nil
 	}
 	wide, groups, err := matrix(name, v, "I32")
 	if err != nil {
-		return err
+		return false, err
 	}
-	_, unpack, err := (&reader{scheme: scheme{bits: []int{g.bits}}}).layout(name, wide, rows)
-	if err != nil || groups != g.groups() {
-		return fmt.Errorf("tensor %q: is %v, no zeros of %d rows in %d groups", name, v.Shape, rows, g.groups())
+	if groups != g.groups() || wordsOf(rows, g.bits, across) != wide {
+		return false, fmt.Errorf("tensor %q: is %v, no zeros of %d rows in %d groups", name, v.Shape, rows, g.groups())
 	}
-	all, column, line := make([]float32, rows*groups), make([]byte, 4*wide), make([]float32, rows)
-	for c := range groups {
-		for w := range wide {
-			copy(column[4*w:4*w+4], v.Data[4*(w*groups+c):])
+	g.zeros = func(to []float32, row int) {
+		at := row * g.bits
+		if !across {
+			at = row/(32/g.bits)*32 + row%(32/g.bits)*g.bits
 		}
-		unpack(line, column, g.bits)
-		for row, z := range line {
-			all[row*groups+c] = z
-		}
-	}
-	g.zeros = func(to []float32, row int) { copy(to, all[row*groups:(row+1)*groups]) }
-	return nil
-}
-
-// groupOf reads which group each column is of; nil if they follow each other.
-func (r *reader) groupOf(name string, cols, groups int) ([]int, error) {
-	v, ok := r.get(name)
-	if !ok {
-		return nil, nil
-	}
-	if v.Format != "I32" || len(v.Shape) != 1 || v.Shape[0] != cols {
-		return nil, fmt.Errorf("tensor %q: is %s %v; one I32 for each of %d columns is needed", name, v.Format, v.Shape, cols)
-	}
-	group := make([]int, cols)
-	for i := range group {
-		if group[i] = int(whole(v.Data[4*i : 4*i+4])); group[i] < 0 || group[i] >= groups {
-			return nil, fmt.Errorf("tensor %q: column %d is of group %d; there are %d", name, i, group[i], groups)
-		}
-	}
-	return group, nil
-}
-
-// affine reads codes of MLX: (rows, words). Single modules may have 8 bits in groups of 64 beside what the config says of all.
-func (r *reader) affine(base string, v weights.View) (weights.View, error) {
-	if len(v.Shape) != 2 {
-		return v, fmt.Errorf("tensor %q: has %d dimensions; MLX checkpoints with all experts of a layer in one tensor are not read: take the one they were made of, or a GGUF file",
-			base+".weight", len(v.Shape))
-	}
-	rows, wide := v.Shape[0], v.Shape[1]
-	scales, _ := r.src.Get(base+".scales", nil)
-	if len(scales.Shape) != 2 || scales.Shape[0] != rows || scales.Shape[1] < 1 {
-		return v, fmt.Errorf("tensor %q: is %v, no factors of %d rows", base+".scales", scales.Shape, rows)
-	}
-	for _, each := range []int{64, 32, 128} {
-		cols := scales.Shape[1] * each
-		if bits := wide * 32 / cols; wide*32 == bits*cols && (bits >= 1 && bits <= 6 || bits == 8) && (slices.Contains(r.bits, bits) || each == 64 && bits == 8) {
-			g := &grouped{data: v.Data, rowBytes: 4 * wide, cols: cols, bits: bits, unpack: stream, added: true}
-			var err error
-			if g.factors, g.each, err = r.factors(base+".scales", rows, cols); err != nil {
-				return v, err
+		for c := range to {
+			word := uint64(binary.LittleEndian.Uint32(v.Data[4*(at/32*groups+c):]))
+			if at%32+g.bits > 32 {
+				word |= uint64(binary.LittleEndian.Uint32(v.Data[4*((at/32+1)*groups+c):])) << 32
 			}
-			biases, _, err := r.factors(base+".biases", rows, cols)
-			if err != nil {
-				return v, err
-			}
-			g.zeros = biases.Widen
-			return coded(fmt.Sprintf("%d bits of MLX", bits), rows, cols, g), nil
+			to[c] = float32(word >> (at % 32) & (1<<g.bits - 1))
 		}
 	}
-	return v, fmt.Errorf("tensor %q: %d words and %d groups in a row are no codes of %v bits", base+".weight", wide, scales.Shape[1], r.bits)
+	return true, nil
 }
 
-// scaled reads F8_E4M3 and whole numbers with a factor for the tensor, each row, or groups of a row. FP8 in blocks is left as it is, with the
-// name for its factors that models know; read is then false.
-func (r *reader) scaled(base string, v weights.View) (_ weights.View, read bool, err error) {
+// oneFactor reads FP8 whose factors are called as those of blocks are, and are one for the tensor or each row.
+func (r *reader) oneFactor(base string, v weights.View) (_ weights.View, read bool, err error) {
+	name := base + ".weight_scale_inv"
+	scale, ok := r.src.Get(name, nil)
+	if !ok || !r.blockless && (len(scale.Shape) > 1 || elements(scale.Shape) > 1) {
+		return v, false, nil // it has blocks, or is told to lack them
+	}
+	return r.scaled(base, v, name)
+}
+
+// scaled reads F8_E4M3 and whole numbers with a factor for the tensor, each row, or groups of a row; name is that of the factors. FP8 in blocks is
+// left as it is, with the name for its factors that models know; read is then false.
+func (r *reader) scaled(base string, v weights.View, name string) (_ weights.View, read bool, err error) {
 	rows, cols, err := matrix(base+".weight", v, v.Format)
 	if err != nil {
 		return v, false, err
 	}
-	name := base + ".weight_scale"
 	scale, _ := r.src.Get(name, nil)
 	if blocks := []int{(rows + 127) / 128, (cols + 127) / 128}; v.Format == "F8_E4M3" && slices.Equal(scale.Shape, blocks) && elements(blocks) > 1 && blocks[0] < rows {
 		r.get(name)
@@ -262,20 +244,30 @@ func (r *reader) scaled(base string, v weights.View) (_ weights.View, read bool,
 	if v.Format == "F8_E4M3" {
 		g.unpack = floats
 	}
-	if elements(scale.Shape) == 1 {
+	switch {
+	case scale.Format == "U8" && v.Format == "F8_E4M3":
+		g.factors, g.each, err = r.powersOf(name, rows, cols)
+	case elements(scale.Shape) == 1:
 		r.get(name)
 		one, ok := weights.Numbers(scale)
 		if !ok {
 			return v, false, fmt.Errorf("tensor %q: is %s, no factor", name, scale.Format)
 		}
 		g.factors = same{one}
-	} else if g.factors, g.each, err = r.factors(name, rows, cols); err != nil {
+	default:
+		g.factors, g.each, err = r.factors(name, rows, cols)
+	}
+	if err != nil {
 		return v, false, err
 	}
 	if _, zeros := r.src.Get(base+".weight_zero_point", nil); zeros {
 		return v, false, fmt.Errorf("tensor %q: zeros of whole numbers are not read", base+".weight_zero_point")
 	}
-	return coded(v.Format+" with factors", rows, cols, g), true, nil
+	c := weights.Coded(g)
+	if v.Format == "I8" {
+		c = g.whole(-128, 127)
+	}
+	return coded(v.Format+" with factors", rows, cols, c), true, nil
 }
 
 func elements(shape []int) int {
@@ -310,8 +302,9 @@ func floats(to []float32, data []byte, _ int) {
 }
 
 func fp4(to []float32, data []byte, _ int) {
-	for i := range to {
-		to[i] = blocks.E2M1(data[i/2] >> (i % 2 * 4))
+	for i := 0; i+1 < len(to); i += 2 { // rows are whole bytes
+		b := data[i/2]
+		to[i], to[i+1] = blocks.E2M1(b), blocks.E2M1(b>>4)
 	}
 }
 
@@ -364,14 +357,20 @@ func (r *reader) mxfp4(base string, v weights.View) (weights.View, error) {
 	if err != nil {
 		return v, err
 	}
-	name := base + ".weight_scale"
-	scale, _ := r.get(name)
-	cols := 2 * half
-	if len(scale.Shape) != 2 || scale.Shape[0] != rows || scale.Shape[1]*32 != cols {
-		return v, fmt.Errorf("tensor %q: is %v, no factors of %d x %d numbers in groups of 32", name, scale.Shape, rows, cols)
+	g := &grouped{data: v.Data, rowBytes: half, cols: 2 * half, unpack: fp4, zeros: constant(0)}
+	if g.factors, g.each, err = r.powersOf(base+".weight_scale", rows, g.cols); err != nil {
+		return v, err
 	}
-	g := &grouped{data: v.Data, rowBytes: half, cols: cols, each: 32, unpack: fp4, zeros: constant(0), factors: powers{scale.Data, scale.Shape[1]}}
-	return coded("MXFP4", rows, cols, g), nil
+	return coded("MXFP4", rows, g.cols, g), nil
+}
+
+// powersOf reads factors that are powers of two, of 32 columns each.
+func (r *reader) powersOf(name string, rows, cols int) (f weights.Coded, each int, err error) {
+	v, _ := r.get(name)
+	if n := len(v.Shape); v.Format != "U8" || n < 2 || elements(v.Shape) != rows*v.Shape[n-1] || v.Shape[n-1]*32 != cols {
+		return nil, 0, fmt.Errorf("tensor %q: is %s %v, no factors of %d x %d numbers in groups of 32", name, v.Format, v.Shape, rows, cols)
+	}
+	return powers{v.Data, v.Shape[len(v.Shape)-1]}, 32, nil
 }
 
 type powers struct {

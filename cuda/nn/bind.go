@@ -23,9 +23,9 @@ type BindOptions struct {
 	FP8Block [2]int // rows and columns of the blocks that F8_E4M3 weights are scaled by; zero is 128 x 128
 
 	Quantise string // cuda.Q8 or cuda.Q4: see quantise.go; "" keeps every weight as the file has it
-	// Coded is the same for weights that the file has as codes of a format, where Quantise is "": see Repack. nil, and "", widen them to their
-	// source's type.
-	Coded func(format string) string
+	// Coded is the same for weights that the file has as codes, where Quantise is "": see Repack. nil, and "", widen them to their source's
+	// type.
+	Coded func(v weights.View) string
 }
 
 // Bound is a model whose weights have data.
@@ -102,7 +102,7 @@ func Bind(model any, src weights.Source, o BindOptions) (*Bound, error) {
 // formOfCodes is what codes are made into; quantised is the form that all weights are to have, nil for none.
 func (o BindOptions) formOfCodes(l leaf, v weights.View, quantised *cuda.Layout) *cuda.Layout {
 	if o.Quantise == "" && o.Coded != nil {
-		quantised = formOf(l, o.Coded(v.Format))
+		quantised = formOf(l, o.Coded(v))
 	}
 	return cmp.Or(quantised, cuda.Plain(v.DType))
 }

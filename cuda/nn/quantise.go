@@ -162,7 +162,9 @@ func (z *Quantiser) make(q cuda.Queue, u unquantised, mem cuda.Memory, offset, d
 			}
 		}
 		end := min(from+rows, dst.Rows)
-		if u.coded != nil {
+		if fits(u.coded, dst.Layout.Name) {
+			err = z.recode(dst, u.coded.(weights.Whole), from, end)
+		} else if u.coded != nil {
 			err = z.widen(q, dst, u.coded, from, end)
 		} else {
 			err = z.piece(q, dst, src, from, end)

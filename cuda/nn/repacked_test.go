@@ -103,7 +103,7 @@ func TestRepacked(t *testing.T) {
 			m := &struct {
 				Embed Embedding `weight:"embed_tokens"` // which q4 takes as such
 			}{NewEmbedding(rows, cols)}
-			b, err := Bind(m, src, BindOptions{Coded: func(string) string { return form }})
+			b, err := Bind(m, src, BindOptions{Coded: func(weights.View) string { return form }})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -119,7 +119,7 @@ func TestRepacked(t *testing.T) {
 			}
 			second := distance(got, file)
 			little := form == cuda.Q8 && second < 0.01 || second < first/4
-			if chosen := Repack(kind.name) == form; second == 0 || chosen && !little {
+			if chosen := Repack(weights.View{Format: kind.name}) == form; second == 0 || chosen && !little {
 				t.Errorf("%s is packed to %s: %.4f off the file's numbers, which are %.4f off what they were made of", kind.name, form, second, first)
 			} else if form == cuda.Q4 && little && !chosen {
 				t.Errorf("%s could be packed to %s", kind.name, form)

@@ -13,11 +13,11 @@ import (
 	"github.com/inference-pio/inference-pio/cuda/weights"
 )
 
-// Repack is the form that codes of a format are packed to where nobody has said another. A second rounding must cost little beside what the
-// first has cost: in 8 bits it always does, in 4 bits only where the levels of a block are whole numbers from -8 to 7 times a factor, as those
-// of q4 are (TestRepacked measures it).
-func Repack(format string) string {
-	if format == "Q4_0" {
+// Repack is the form that codes are packed to where nobody has said another. A second rounding must cost little beside what the first has cost: in
+// 8 bits it always does, in 4 bits only where the levels of a block are whole numbers from -8 to 7 times a factor, as those of q4 are
+// (TestRepacked measures it). Where such a factor is that of 128 columns, nothing is rounded but the factor (recode.go).
+func Repack(v weights.View) string {
+	if v.Format == "Q4_0" || fits(v.Coded, cuda.Q4) {
 		return cuda.Q4
 	}
 	return cuda.Q8
@@ -39,7 +39,7 @@ func (z *Quantiser) widen(q cuda.Queue, dst cuda.Matrix, coded weights.Coded, fr
 	case cuda.Plain(cuda.F32):
 		store(dst.Plane(0).Raw(), wide, 4, func(b []byte, x float32) { binary.LittleEndian.PutUint32(b, math.Float32bits(x)) })
 	case cuda.Plain(cuda.BF16):
-		store(dst.Plane(0).Raw(), wide, 2, func(b []byte, x float32) { binary.LittleEndian.PutUint16(b, nearestBF16(x)) })
+		store(dst.Plane(0).Raw(), wide, 2, func(b []byte, x float32) { binary.LittleEndian.PutUint16(b, cuda.NearestBF16(x)) })
 	default:
 		if err := pack(q, dst, wide); err != nil {
 			return err
@@ -69,15 +69,6 @@ func store(to []byte, wide []float32, size int, put func(b []byte, x float32)) {
 			put(to[i*size:], wide[i])
 		}
 	})
-}
-
-// nearestBF16 rounds to nearest, ties to even; what is no number stays none.
-func nearestBF16(x float32) uint16 {
-	b := math.Float32bits(x)
-	if b&0x7FFFFFFF > 0x7F800000 {
-		return uint16(b>>16) | 0x40
-	}
-	return uint16((b + 0x7FFF + b>>16&1) >> 16)
 }
 
 // inParallel cuts n pieces of work into as many runs as there are processors.

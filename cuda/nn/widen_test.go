@@ -37,7 +37,7 @@ func TestCodesAreWidened(t *testing.T) {
 	for _, dtype := range []cuda.DType{cuda.F32, cuda.BF16} {
 		for _, form := range []string{"", cuda.Q8} {
 			c, m := cpu.New(2), newWide()
-			b, err := Bind(m, inCodes{dtype}, BindOptions{Coded: func(string) string { return form }})
+			b, err := Bind(m, inCodes{dtype}, BindOptions{Coded: func(weights.View) string { return form }})
 			if err != nil {
 				t.Fatal(err)
 			}

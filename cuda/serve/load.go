@@ -104,6 +104,9 @@ func (f Family) readConfig(dir string) ([]byte, error) {
 	if !slices.ContainsFunc(head.Architectures, func(a string) bool { return slices.Contains(f.Architectures, a) }) {
 		return nil, &misfit{fmt.Sprintf("%s: architectures is %q; %s runs %s", path, head.Architectures, f.Name, strings.Join(f.Architectures, ", "))}
 	}
+	if text, err = hfquant.WithSettings(text, func(name string) ([]byte, error) { return readSettings(dir, name) }); err != nil {
+		return nil, sdk.Errorf(sdk.ReasonCheckpoint, "%s: %w", dir, err)
+	}
 	return text, nil
 }
 
@@ -174,7 +177,7 @@ func numericsOf(req sdk.InspectRequest) sdk.Numerics {
 	switch {
 	case req.Numerics != "":
 		return req.Numerics
-	case req.Quantize != "" || regular.IsGGUF(req.Path):
+	case req.Quantize != "" || regular.InCodes(req.Path):
 		return sdk.NumericsFast
 	}
 	return sdk.NumericsExact
@@ -191,11 +194,11 @@ func cacheNames() (names []string) {
 }
 
 // cacheOf is the type that was asked for, or the one that goes with the numerics.
-func cacheOf(req sdk.InspectRequest) cuda.DType {
+func cacheOf(req sdk.InspectRequest, n sdk.Numerics) cuda.DType {
 	if i := slices.Index(cacheNames(), req.KVCache); i >= 0 {
 		return cacheTypes[i]
 	}
-	if numericsOf(req) == sdk.NumericsFast {
+	if n == sdk.NumericsFast {
 		return cuda.BF16
 	}
 	return cuda.F32
@@ -238,7 +241,7 @@ func (f Family) openWith(ctx context.Context, req sdk.InspectRequest, invent fun
 	if err := supported(req); err != nil {
 		return nil, err
 	}
-	o := &opened{numerics: numericsOf(req), quantise: req.Quantize, cache: cacheOf(req)}
+	o := &opened{quantise: req.Quantize}
 	config, preprocessor, err := o.openFiles(f, req, invent)
 	if err != nil {
 		return nil, err
@@ -253,6 +256,8 @@ func (f Family) openWith(ctx context.Context, req sdk.InspectRequest, invent fun
 		return nil, sdk.Errorf(sdk.ReasonCheckpoint, "%s: %w", req.Path, err)
 	}
 	o.source = source
+	o.numerics = numericsOf(req)
+	o.cache = cacheOf(req, o.numerics)
 	if o.model, err = f.describe(req, config, preprocessor, o.source); err != nil {
 		return nil, err
 	}

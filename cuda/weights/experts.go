@@ -1,4 +1,4 @@
-// Experts in one tensor: transformers 5 keeps all experts of a layer together, and checkpoints it saves have them so.
+// Experts in one tensor: transformers 5 and mlx-lm keep all experts of a layer together, and checkpoints they save have them so.
 
 package weights
 
@@ -16,8 +16,9 @@ const maxExperts = 1 << 12
 //
 //	P.experts.gate_up_proj (experts, 2·inner, hidden)  as  P.experts.E.gate_proj.weight and P.experts.E.up_proj.weight
 //	P.experts.down_proj (experts, hidden, inner)       as  P.experts.E.down_proj.weight
+//	P.switch_mlp.gate_proj.weight, .up_proj, .down_proj likewise, which are those of mlx-lm
 //
-// and the scales beside them (.. _scale_inv) likewise. Nothing is copied. A source without such tensors is given back as it is,
+// and the scales beside the first two (.. _scale_inv) likewise. Nothing is copied. A source without such tensors is given back as it is,
 // and a tensor that cannot be cut so keeps its name.
 func SplitExperts(src Source) Source {
 	s := splitExperts{Source: src, pieces: map[string]piece{}}
@@ -57,10 +58,8 @@ func (s *splitExperts) Get(name string, shape []int) (View, bool) {
 	if !ok {
 		return View{}, false
 	}
-	rows, size := v.Shape[1]/p.parts, len(v.Data)/(v.Shape[0]*p.parts)
-	at := (p.expert*p.parts + p.part) * size
-	v.Shape, v.Data = []int{rows, v.Shape[2]}, v.Data[at:at+size:at+size]
-	return v, true
+	rows := v.Shape[1] / p.parts
+	return Cut(v, p.expert*v.Shape[1]+p.part*rows, rows, []int{rows, v.Shape[2]}), true
 }
 
 // split notes the pieces of a joined tensor, if it is one.
@@ -70,13 +69,9 @@ func (s *splitExperts) split(name string) bool {
 	if scale {
 		suffix += "_scale_inv"
 	}
-	matrices := []string{"gate_proj", "up_proj"}
-	prefix, ok := strings.CutSuffix(base, ".experts.gate_up_proj")
-	if !ok {
-		matrices = []string{"down_proj"}
-		if prefix, ok = strings.CutSuffix(base, ".experts.down_proj"); !ok {
-			return false
-		}
+	prefix, matrices := joinedMatrices(base)
+	if matrices == nil {
+		return false
 	}
 	v, ok := s.Source.Get(name, nil)
 	if !ok || len(v.Shape) != 3 || v.Shape[0] < 1 || v.Shape[0] > maxExperts || v.Shape[1]%len(matrices) != 0 || len(v.Data)%(v.Shape[0]*len(matrices)) != 0 {
@@ -88,4 +83,20 @@ func (s *splitExperts) split(name string) bool {
 		}
 	}
 	return true
+}
+
+// joinedMatrices are those of an expert that a joined tensor has, one below the other, and what the names of its layer begin with; nil if it is none.
+func joinedMatrices(name string) (prefix string, matrices []string) {
+	if prefix, ok := strings.CutSuffix(name, ".experts.gate_up_proj"); ok {
+		return prefix, []string{"gate_proj", "up_proj"}
+	}
+	if prefix, ok := strings.CutSuffix(name, ".experts.down_proj"); ok {
+		return prefix, []string{"down_proj"}
+	}
+	if prefix, matrix, ok := strings.Cut(name, ".switch_mlp."); ok {
+		if matrix, ok = strings.CutSuffix(matrix, ".weight"); ok {
+			return prefix, []string{matrix}
+		}
+	}
+	return "", nil
 }

@@ -45,13 +45,14 @@ func TestJoinedExpertsAreReadOneByOne(t *testing.T) {
 		"layers.1.mlp.experts.gate_up_proj_scale_inv": counted(2, 2, 1),
 		"layers.1.mlp.experts.down_proj_scale_inv":    counted(2, 1, 1),
 		"layers.2.mlp.experts.0.gate_proj.weight":     counted(3, 2), // another layer has its own
+		"layers.3.mlp.switch_mlp.up_proj.weight":      counted(2, 3, 2),
 	})
 	want := []string{
 		"layers.1.mlp.experts.0.down_proj.weight", "layers.1.mlp.experts.0.down_proj.weight_scale_inv", "layers.1.mlp.experts.0.gate_proj.weight",
 		"layers.1.mlp.experts.0.gate_proj.weight_scale_inv", "layers.1.mlp.experts.0.up_proj.weight", "layers.1.mlp.experts.0.up_proj.weight_scale_inv",
 		"layers.1.mlp.experts.1.down_proj.weight", "layers.1.mlp.experts.1.down_proj.weight_scale_inv", "layers.1.mlp.experts.1.gate_proj.weight",
 		"layers.1.mlp.experts.1.gate_proj.weight_scale_inv", "layers.1.mlp.experts.1.up_proj.weight", "layers.1.mlp.experts.1.up_proj.weight_scale_inv",
-		"layers.2.mlp.experts.0.gate_proj.weight", "model.norm.weight",
+		"layers.2.mlp.experts.0.gate_proj.weight", "layers.3.mlp.experts.0.up_proj.weight", "layers.3.mlp.experts.1.up_proj.weight", "model.norm.weight",
 	}
 	if !slices.Equal(src.Names(), want) {
 		t.Errorf("names %q", src.Names())
@@ -68,6 +69,7 @@ func TestJoinedExpertsAreReadOneByOne(t *testing.T) {
 		"layers.1.mlp.experts.1.up_proj.weight_scale_inv":   {[]int{1, 1}, []byte{3}},
 		"layers.1.mlp.experts.1.down_proj.weight_scale_inv": {[]int{1, 1}, []byte{1}},
 		"layers.2.mlp.experts.0.gate_proj.weight":           {[]int{3, 2}, []byte{0, 1, 2, 3, 4, 5}},
+		"layers.3.mlp.experts.1.up_proj.weight":             {[]int{3, 2}, []byte{6, 7, 8, 9, 10, 11}},
 		"model.norm.weight":                                 {[]int{5}, []byte{0, 1, 2, 3, 4}},
 	} {
 		v, ok := src.Get(name, []int{99})
@@ -75,10 +77,34 @@ func TestJoinedExpertsAreReadOneByOne(t *testing.T) {
 			t.Errorf("%s is %v %v", name, v.Shape, v.Data)
 		}
 	}
-	for _, name := range []string{"layers.1.mlp.experts.2.up_proj.weight", "layers.1.mlp.experts.-1.up_proj.weight", "layers.3.mlp.experts.0.up_proj.weight"} {
+	for _, name := range []string{"layers.1.mlp.experts.2.up_proj.weight", "layers.1.mlp.experts.-1.up_proj.weight", "layers.4.mlp.experts.0.up_proj.weight"} {
 		if _, ok := src.Get(name, nil); ok {
 			t.Errorf("it has %s", name)
 		}
+	}
+}
+
+// doubles makes 2, 4, 6, .. of codes that are 1, 2, 3, ..
+type doubles struct{ cols int }
+
+func (d doubles) Widen(to []float32, row int) {
+	for i := range to {
+		to[i] = float32(2 * (1 + row*d.cols + i))
+	}
+}
+func (d doubles) File(from, to int) []byte { return make([]byte, (to-from)*d.cols) }
+
+// Experts that are codes are cut by rows.
+func TestJoinedExpertsInCodes(t *testing.T) {
+	src := SplitExperts(tensors{"a.experts.gate_up_proj": {Shape: []int{2, 4, 3}, Known: true, Coded: doubles{3}}})
+	v, _ := src.Get("a.experts.1.up_proj.weight", nil)
+	got := make([]float32, 3)
+	if v.Coded == nil || !slices.Equal(v.Shape, []int{2, 3}) || len(v.Coded.File(0, 2)) != 6 {
+		t.Fatalf("it is %+v", v)
+	}
+	v.Coded.Widen(got, 1) // the last row of all
+	if want := []float32{44, 46, 48}; !slices.Equal(got, want) {
+		t.Errorf("its last row is %v, not %v", got, want)
 	}
 }
 

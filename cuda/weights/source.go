@@ -37,6 +37,16 @@ type Coded interface {
 	File(from, to int) []byte
 }
 
+// Whole is Coded of which every number is a whole one times a factor that 128 columns of a row share, from each multiple of 128 on: what q8 and
+// q4 can have as it is.
+type Whole interface {
+	Coded
+	// Range is the least and the greatest whole number.
+	Range() (least, most int)
+	// Codes writes whole rows, from one on, as many as there is room for, and of each row a factor for every 128 columns begun.
+	Codes(to []int8, factors []float32, row int)
+}
+
 // format describes an element type of safetensors.
 type format struct {
 	bits  int

@@ -104,7 +104,10 @@ func random(r *rand.Rand, x *nntest.Invention) {
 	}
 }
 
-func TestModel(t *testing.T)                        { suite.Test(t) }
+func TestModel(t *testing.T) { suite.Test(t) }
+
+func TestInCodes(t *testing.T)                      { suite.InCodes(t) }
+func TestPipelines(t *testing.T)                    { suite.Pipelines(t) }
 func TestJoinedExpertsAreTheSameModel(t *testing.T) { suite.JoinedExperts(t) }
 func TestPlugin(t *testing.T)                       { plugin.Test(t) }
 func BenchmarkTinyInProcess(b *testing.B)           { plugin.TinyInProcess(b) }

@@ -5,9 +5,11 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/inference-pio/inference-pio/cuda"
 	"github.com/inference-pio/inference-pio/cuda/hfconfig/configtest"
 	"github.com/inference-pio/inference-pio/cuda/nn/nntest"
 	"github.com/inference-pio/inference-pio/cuda/serve/servetest"
+	"github.com/inference-pio/inference-pio/sdk"
 )
 
 // tiny is a small model of the class with what the reference computes.
@@ -62,8 +64,11 @@ var suite = plugin.Suite(nntest.Suite{
 	Random: func(r *rand.Rand, x *nntest.Invention) { x.Config["attention_bias"] = nntest.Coin(r) },
 })
 
-func TestModel(t *testing.T)  { suite.Test(t) }
-func TestPlugin(t *testing.T) { plugin.Test(t) }
+func TestModel(t *testing.T) { suite.Test(t) }
+
+func TestInCodes(t *testing.T)   { suite.InCodes(t) }
+func TestPipelines(t *testing.T) { suite.Pipelines(t) }
+func TestPlugin(t *testing.T)    { plugin.Test(t) }
 
 // The tiny model in Q8_0, as llama.cpp's converter writes it: each block has a factor of its own, so that weights are within 1/254 of the largest
 // of 32.
@@ -71,6 +76,14 @@ func TestQuantisedFile(t *testing.T) {
 	const file = "testdata/gguf/tiny-Q8_0.gguf"
 	suite.QuantisedFile(t, file, tiny, 0.03, 1.01)
 	plugin.InFile(t, file)
+}
+
+// The tiny model in GPTQ of 4 bits, whose codes are those of q4: it is served as one that was quantised when it was loaded, and takes as little.
+func TestGPTQFolder(t *testing.T) {
+	dir := nntest.WriteGPTQ(t, tiny)
+	suite.QuantisedFolder(t, dir, tiny, 1.005)
+	plugin.InFile(t, dir)
+	plugin.LayersAsIn(t, dir, sdk.InspectRequest{Path: tiny, Quantize: cuda.Q4})
 }
 
 func BenchmarkTinyInProcess(b *testing.B) { plugin.TinyInProcess(b) }

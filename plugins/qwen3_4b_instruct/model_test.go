@@ -71,6 +71,7 @@ var suite = plugin.Suite(nntest.Suite{
 })
 
 func TestModel(t *testing.T)              { suite.Test(t) }
+func TestPipelines(t *testing.T)          { suite.Pipelines(t) }
 func TestPlugin(t *testing.T)             { plugin.Test(t) }
 func BenchmarkTinyInProcess(b *testing.B) { plugin.TinyInProcess(b) }
 

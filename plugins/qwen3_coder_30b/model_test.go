@@ -72,10 +72,21 @@ var suite = plugin.Suite(nntest.Suite{
 	},
 })
 
-func TestModel(t *testing.T)                        { suite.Test(t) }
+func TestModel(t *testing.T) { suite.Test(t) }
+
+func TestInCodes(t *testing.T)                      { suite.InCodes(t) }
+func TestPipelines(t *testing.T)                    { suite.Pipelines(t) }
 func TestJoinedExpertsAreTheSameModel(t *testing.T) { suite.JoinedExperts(t) }
 func TestPlugin(t *testing.T)                       { plugin.Test(t) }
-func BenchmarkTinyInProcess(b *testing.B)           { plugin.TinyInProcess(b) }
+
+// The tiny model in GPTQ of 4 bits: experts that are seldom used are in memory with all others, because they are in no file as they are computed with.
+func TestGPTQFolder(t *testing.T) {
+	dir := nntest.WriteGPTQ(t, tiny)
+	suite.QuantisedFolder(t, dir, tiny, 1.005)
+	plugin.InFile(t, dir)
+}
+
+func BenchmarkTinyInProcess(b *testing.B) { plugin.TinyInProcess(b) }
 
 // BenchmarkLoad loads one of the 48 layers, with all of its 128 experts:
 //

@@ -36,6 +36,11 @@ func TestOldAndNewSpellings(t *testing.T) {
 			[]gguftest.Tensor{tensor("blk.0.ssm_in.weight", 8, 4), tensor("blk.0.ffn_gate_inp_shexp.weight", 4), tensor("blk.0.ssm_conv1d.weight", 6, 4)},
 			[]string{linear, full, linear, full, linear},
 			[]string{"model.layers.0.linear_attn.conv1d.weight [6 1 4]", "model.layers.0.linear_attn.in_proj_qkvz.weight [8 4]", "model.layers.0.mlp.shared_expert_gate.weight [1 4]"}},
+		{"newer in NVFP4", map[string]any{"attention.recurrent_layers": []bool{true, false, true, true, false}},
+			[]gguftest.Tensor{{Name: "blk.0.ssm_in.weight", Type: 40, Shape: []int{8, 64}, Data: make([]byte, 8*36)}, gguftest.F32("blk.0.ssm_in.scale", []int{1}, 0.5),
+				gguftest.F32("blk.0.ssm_in.input_scale", []int{1}, 2)},
+			[]string{linear, full, linear, linear, full},
+			[]string{"model.layers.0.linear_attn.in_proj_qkvz.weight [8 64]"}},
 		{"neither", nil, nil, []string{linear, linear, linear, full, linear}, nil},
 	} {
 		keys := map[string]any{"general.architecture": "qwen3next"}

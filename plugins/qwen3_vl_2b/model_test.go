@@ -63,6 +63,8 @@ var (
 )
 
 func TestModel(t *testing.T)              { suite.Test(t) }
+func TestInCodes(t *testing.T)            { suite.InCodes(t) }
+func TestPipelines(t *testing.T)          { suite.Pipelines(t) }
 func TestPlugin(t *testing.T)             { plugin.Test(t) }
 func BenchmarkTinyInProcess(b *testing.B) { plugin.TinyInProcess(b) }
 

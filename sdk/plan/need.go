@@ -44,7 +44,7 @@ func NeedOf(t sdk.LayerTable, req sdk.InspectRequest) Need {
 		n.Position = add(n.Position, m.StateBytesToken)
 		n.State = add(n.State, mul(m.StateBytesSeq, int64(n.Sequences)+int64(max(0, t.Snapshots))))
 	}
-	if req.Weights == "dummy" || req.Quantize != "" || regular.IsGGUF(req.Path) { // they are in no file as they are computed with
+	if req.Weights == "dummy" || req.Quantize != "" || regular.InCodes(req.Path) { // they are in no file as they are computed with
 		n.Active = n.Weights
 	}
 	return n

@@ -13,6 +13,7 @@ import ml_dtypes
 import mlx.core as mx
 import numpy as np
 import torch
+from compressed_tensors.compressors.mxfp8.base import MXFP8QuantizationCompressor
 from compressed_tensors.compressors.naive_quantized.base import NaiveQuantizationCompressor
 from compressed_tensors.compressors.nvfp4.base import NVFP4PackedCompressor
 from compressed_tensors.compressors.pack_quantized.base import PackedQuantizationCompressor
@@ -89,10 +90,10 @@ def awq():
          {"qweight": lay(q), "qzeros": lay(z), "scales": s}, expected.T)
 
 
-def gptq(name, bits, form, ordered):
-    width, out, group = 64, 32, 16
-    q, z = rng.integers(0, 2**bits, (width, out)), rng.integers(0, 2**bits, (width // group, out))
-    s = rng.uniform(0.01, 0.1, (width // group, out)).astype(np.float16)
+def gptq(name, bits, form, ordered, width=64):
+    out, group = 32, 16
+    q, z = rng.integers(0, 2**bits, (width, out)), rng.integers(0, 2**bits, (-(-width // group), out))
+    s = rng.uniform(0.01, 0.1, z.shape).astype(np.float16)
     g = np.arange(width) // group if ordered else rng.permutation(np.arange(width) // group)
     packed = words(z, bits)
     if form == "gptq":  # zeros are kept one less, as whole words: what is borrowed is borrowed across fields
@@ -138,4 +139,6 @@ mlx("mlx4", 4, 64)
 mlx("mlx8", 8, 32)
 mlx("mlx6", 6, 128)
 mlx("mlx3", 3, 64)
+gptq("gptq_rest", 4, "gptq_v2", True, width=72)  # the last group has half as many
+compressed("ct_mxfp8", MXFP8QuantizationCompressor, 9, 64, 8, 32, of="float", more={"weight_scale": lambda s: 2.0 ** torch.floor(torch.log2(s["weight_scale"]))})
 (here / "configs.json").write_text(json.dumps(configs, indent=1) + "\n")

@@ -79,7 +79,7 @@ func (s Suite) QuantisedFile(t *testing.T, file, dir string, bound, perplexity f
 		t.Fatal(err)
 	}
 	for _, packed := range []string{"", cuda.Q8, cuda.Q4} {
-		s.Coded = func(string) string { return packed }
+		s.Coded = func(weights.View) string { return packed }
 		for _, s.Numerics = range []string{cpu.Exact, cpu.Fast} {
 			limits.Cache = s.cache()
 			most := perplexity

@@ -57,10 +57,11 @@ type Suite struct {
 	GGUF   *hfgguf.Architecture // how files in testdata/gguf are read; nil: there are none
 	Untold []string             // shapes of whose config a GGUF file does not have all: the folder's is taken
 
-	Quantise string                     // cuda.Q8 or cuda.Q4, of models that are bound; "" keeps the checkpoint's weights
-	Coded    func(format string) string // what weights are packed to that a file has as codes; nil widens them
-	Numerics string                     // cpu.Exact, which is also "", or cpu.Fast
-	Cache    cuda.DType                 // of keys, values and latents: cuda.F32, which is also 0, or another that caches have
+	Quantise string                              // cuda.Q8 or cuda.Q4, of models that are bound; "" keeps the checkpoint's weights
+	Coded    func(weights.View) string           // what weights are packed to that a file has as codes; nil widens them
+	changed  func(weights.Source) weights.Source // what is made of codes before they are bound; nil leaves them
+	Numerics string                              // cpu.Exact, which is also "", or cpu.Fast
+	Cache    cuda.DType                          // of keys, values and latents: cuda.F32, which is also 0, or another that caches have
 
 	// On opens another device than the CPU, of such numerics, on which everything is then computed.
 	On func(t testing.TB, numerics string) cuda.Device
@@ -155,6 +156,9 @@ func (s Suite) Bind(config []byte, layers int, src weights.Source) (Model, *nn.B
 	src, err := hfquant.Open(config, src)
 	if err != nil {
 		return nil, nil, err
+	}
+	if s.changed != nil {
+		src = s.changed(src)
 	}
 	names := src.Names()
 	m, err := s.Open(config, layers, func(tensor string) bool { return slices.Contains(names, tensor) })

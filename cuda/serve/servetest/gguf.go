@@ -97,7 +97,7 @@ func (p Plugin) FuzzFile(f *testing.F) {
 	})
 }
 
-// InFile serves a GGUF file that was made of a checkpoint, whose weights it has in other types: it passes the kit that every plugin must,
+// InFile serves a GGUF file, or a folder, that was made of a checkpoint, whose weights it has in other types: it passes the kit that every plugin must,
 // takes what Inspect says, and an answer is the same to the token wherever it is resumed.
 func (p Plugin) InFile(t *testing.T, file string) {
 	conformance.Run(t, conformance.Config{Start: p.Start, Model: file})

@@ -126,3 +126,18 @@ func (p Plugin) weightBytes(t *testing.T, req sdk.InspectRequest) (n int64) {
 	}
 	return n
 }
+
+// LayersAsIn says that the layers of a checkpoint, and what they keep of a token, take what those of another do, as that is asked for.
+func (p Plugin) LayersAsIn(t *testing.T, dir string, other sdk.InspectRequest) {
+	t.Helper()
+	want := map[string]sdk.Module{}
+	for _, m := range p.inspected(t, other).Modules {
+		want[m.ID] = m
+	}
+	for _, m := range p.inspected(t, sdk.InspectRequest{Path: dir}).Modules {
+		if w := want[m.ID]; strings.HasPrefix(m.ID, "layers.") && (m.WeightBytes != w.WeightBytes || m.StateBytesToken != w.StateBytesToken) {
+			t.Errorf("%s takes %d bytes and %d for a token, in %s quantised to %s %d and %d", m.ID, m.WeightBytes, m.StateBytesToken, other.Path, other.Quantize,
+				w.WeightBytes, w.StateBytesToken)
+		}
+	}
+}

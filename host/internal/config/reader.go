@@ -313,10 +313,10 @@ func quantize(t *table) string {
 	return form
 }
 
-// DefaultNumerics are what an entry has that says nothing of them. Whoever quantises, or takes a file that is made for it, wants speed more
-// than the last bits.
+// DefaultNumerics are what an entry has that says nothing of them. Whoever quantises, or takes weights that somebody has quantised, wants speed
+// more than the last bits.
 func DefaultNumerics(quantize, path string) sdk.Numerics {
-	if quantize != "" || regular.IsGGUF(path) {
+	if quantize != "" || regular.InCodes(path) {
 		return sdk.NumericsFast
 	}
 	return sdk.NumericsExact

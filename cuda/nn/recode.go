@@ -1,0 +1,40 @@
+// Codes that q8 or q4 can have as they are: nothing is made of them but another order.
+
+package nn
+
+import (
+	"github.com/inference-pio/inference-pio/cuda"
+	"github.com/inference-pio/inference-pio/cuda/weights"
+)
+
+// fits says that a form has codes for the whole numbers that codes are. In q8 there is none for -128, which becomes -127: it is the end of a
+// range whose other end is 127, and no further off than what rounding all to other levels would cost.
+func fits(c weights.Coded, form string) bool {
+	w, whole := c.(weights.Whole)
+	if !whole {
+		return false
+	}
+	least, most := w.Range()
+	return form == cuda.Q8 && least >= -128 && most <= 127 || form == cuda.Q4 && least >= -8 && most <= 7
+}
+
+// recode makes some rows of a weight. from is a multiple of 16.
+func (z *Quantiser) recode(dst cuda.Matrix, w weights.Whole, from, to int) error {
+	const together = 16
+	blocks := cuda.CodeBlocks(dst.Cols)
+	inParallel((to-from+together-1)/together, func(a, b int) {
+		codes, factors := make([]int8, together*dst.Cols), make([]float32, together*blocks)
+		for row := from + a*together; row < min(to, from+b*together); row += together {
+			n := min(together, to-row)
+			w.Codes(codes[:n*dst.Cols], factors[:n*blocks], row)
+			for i, c := range codes[:n*dst.Cols] {
+				codes[i] = max(c, -127)
+			}
+			dst.PutCodes(row, codes[:n*dst.Cols], factors[:n*blocks])
+		}
+	})
+	if z.Read != nil {
+		z.Read(w.File(from, to))
+	}
+	return nil
+}
