@@ -107,8 +107,10 @@ func (q *Queue) run(op *cuda.Op) error {
 
 // Work implements cuda.Worker. A product with few rows may need more than one with all of them, since it is cut into more parts. An op that
 // no kernel takes needs nothing: it is refused when it runs.
-func (d *Device) Work(op *cuda.Op) (most int64) {
-	p := kernels.Plan{Properties: d.plan}
+func (d *Device) Work(op *cuda.Op) int64 { return work(d.plan, op) }
+
+func work(properties kernels.Properties, op *cuda.Op) (most int64) {
+	p := kernels.Plan{Properties: properties}
 	fewer := *op
 	for rows := op.In[0].Rows(); ; rows /= 2 {
 		if p.Op(&fewer) == nil {

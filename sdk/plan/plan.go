@@ -64,6 +64,9 @@ type Buffer struct {
 // slots of a streaming device: one computes while the other is filled.
 const slots = 2
 
+// cpu is the name of the first device.
+const cpu = "cpu"
+
 // readRate guesses where none is told: an ordinary CPU, and another device ten times as fast as the CPU.
 func (in *Input) readRate(d Device) float64 {
 	switch cpu := in.Devices[0]; {
@@ -89,7 +92,7 @@ func Make(in Input) (Plan, error) {
 }
 
 func (in *Input) validate() error {
-	if len(in.Devices) == 0 || in.Devices[0].Name != "cpu" {
+	if len(in.Devices) == 0 || in.Devices[0].Name != cpu {
 		return fmt.Errorf("plan: the first device must be the cpu")
 	}
 	seen := map[string]bool{}

@@ -10,9 +10,9 @@ import (
 	"github.com/inference-pio/inference-pio/sdk"
 )
 
-// budgets gives each model, by id, what it may hold on each of its devices: an equal share of what the device has. The
+// Budgets gives each model, by id, what it may hold on each of its devices: an equal share of what the device has. The
 // bytes that do not divide go to the models of the highest priority. What it may hold on the cpu is put in when it loads.
-func budgets(c *config.Config) map[string][]sdk.DeviceBudget {
+func Budgets(c *config.Config) map[string][]sdk.DeviceBudget {
 	device := map[string]config.Device{}
 	for _, d := range c.Devices {
 		device[d.Name] = d
@@ -48,8 +48,8 @@ func budgets(c *config.Config) map[string][]sdk.DeviceBudget {
 
 const cpu = "cpu"
 
-// withCPU puts a share of the cpu's memory into budgets.
-func withCPU(list []sdk.DeviceBudget, share int64) []sdk.DeviceBudget {
+// WithCPU puts a share of the cpu's memory into budgets.
+func WithCPU(list []sdk.DeviceBudget, share int64) []sdk.DeviceBudget {
 	list = slices.Clone(list)
 	for i := range list {
 		if list[i].Name == cpu {

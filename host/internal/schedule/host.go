@@ -86,7 +86,7 @@ func New(o Options) *Host {
 	h := &Host{o: o, config: o.Config, stop: make(chan struct{}), memory: newMemory(BudgetOf(o.Config, o.Machine()), o.Log), sequences: newSequences()}
 	h.cores = newCoreKeeper(o.Cores, o.Metrics)
 	h.cut, h.cutNow = context.WithCancel(context.Background())
-	given := budgets(o.Config)
+	given := Budgets(o.Config)
 	for _, entry := range o.Config.Models {
 		h.models = append(h.models, newModel(h, entry, given[entry.ID]))
 		o.Metrics.Touch(entry.ID)
