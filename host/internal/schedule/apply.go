@@ -158,7 +158,7 @@ func (m *model) rebudget(given []sdk.DeviceBudget) {
 		m.mu.Unlock()
 		return
 	}
-	m.given, m.devices = given, given
+	m.given, m.devices, m.ruled = given, given, nil
 	l := m.life
 	m.mu.Unlock()
 	if l == nil {
