@@ -14,10 +14,10 @@ export CGO_LDFLAGS := -O2 -g -L$(CURDIR)/cuda/lib
 export GOFLAGS := $(GOFLAGS) -tags=cuda
 
 .DEFAULT_GOAL := help
-.PHONY: help build run test race sanitize neon emulate lint api generate bench soak fuzz clients mutants
+.PHONY: help build run test race sanitize neon emulate kernels ptxas gpu-sim gpu-check lint api generate bench soak fuzz clients hub mutants
 
 help: ## list the targets
-	@sed -n 's/^\([a-z]*\):.*## /\1|/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "make %-9s %s\n", $$1, $$2}'
+	@sed -n 's/^\([a-z-]*\):.*## /\1|/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "make %-9s %s\n", $$1, $$2}'
 
 build: ## build bin/piohost, bin/plugins/* and bin/pio.lock
 	go build -trimpath -o bin/piohost ./host/cmd/piohost
@@ -44,6 +44,13 @@ sanitize: ## the kernels' tests with checks of every address and of undefined be
 neon: ## the kernels for 64-bit ARM, compiled and run under emulation
 	.ci/neon
 
+gpu-sim: ## the models whole on the software driver of GPUs: a line for each and numerics; takes half an hour, MODEL=plugins/NAME takes one
+	@mkdir -p .tools; PIO_GPU_WHOLE=1 go test -count 1 -timeout 120m -v -run '^TestGPU$$' ./$(or $(MODEL),plugins/...) > .tools/gpu-sim.log 2>&1; status=$$?; \
+	  sed -n 's/.*gpu-sim: //p' .tools/gpu-sim.log; grep -- '--- FAIL\|^FAIL' .tools/gpu-sim.log; exit $$status
+
+gpu-check: ## one file that checks and times everything on a machine with a GPU, which needs no tools: bin/gpu-check.tar.xz
+	.ci/gpu-check
+
 lint: ## gofmt, go vet, staticcheck
 	@test -z "$$(gofmt -l host sdk cuda plugins *.go | tee /dev/stderr)" || { echo "run gofmt on the files above"; exit 1; }
 	go vet ./...
@@ -52,6 +59,12 @@ lint: ## gofmt, go vet, staticcheck
 
 api: ## what of the sdk's Go API is broken since the last tag, or BASE=REVISION
 	.ci/api $(BASE)
+
+kernels: ## the committed PTX of GPU kernels whose sources have changed; needs clang-19
+	go run ./cuda/kernels/compile
+
+ptxas: ## NVIDIA's own assembler, from PyPI (or in TOOLS=folder), on that PTX for six GPUs: errors, spills, the table of docs/gpu.md
+	go run ./cuda/kernels/assemble $(if $(TOOLS),-tools $(TOOLS))
 
 generate: ## write the generated code of the contract and the kernels' list of ops again
 	go generate ./sdk/proto/v1 ./cuda/cpu
@@ -70,6 +83,11 @@ soak: build ## SOAK_KILLS (500) kills under load, for SOAK_TIME (15m) at most; n
 
 clients: build ## other people's clients against two tiny models (docs/clients.md)
 	python3 host/e2e/clients/run.py
+
+hub: ## what is pulled against PyPI's huggingface_hub, on one cache
+	@dir=$$(mktemp -d) && trap 'rm -rf "$$dir"' EXIT && python3 -m venv $$dir && \
+	  $$dir/bin/pip install -q --disable-pip-version-check -r host/internal/hub/testdata/requirements.txt && \
+	  PIO_HUB_PYTHON=$$dir/bin/python go test -count 1 -v -run Library ./host/internal/hub
 
 mutants: ## plant faults one at a time (those that match ONLY=pattern) and say which test catches each
 	go run ./internal/mutants "$$ONLY"

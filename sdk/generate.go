@@ -157,6 +157,7 @@ type Finish struct {
 	ReasoningTokens  int
 	CachedTokens     int
 	Queued           time.Duration // how long the request waited in this process before its prompt was begun
+	Stop             string        // the stop string that ended the answer; "" if none did
 }
 
 // ForwardRequest appends tokens to an open sequence.

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math"
 	"sync"
+	"sync/atomic"
 
 	"github.com/inference-pio/inference-pio/cuda"
 	"github.com/inference-pio/inference-pio/cuda/gpu/driver"
@@ -26,7 +27,10 @@ type Device struct {
 	aside   aside
 	queues  roll
 	peers   peers
+	tables  tables
 	rates   func() cuda.Rates
+
+	waits atomic.Uint64
 }
 
 // Open makes a device of a GPU. The error is a sentence that says what is missing: the driver, the GPU, something that it does not have.
@@ -71,46 +75,101 @@ func (d *Device) Layout(m cuda.Matrix) *cuda.Layout { return m.Layout }
 // Rates implements cuda.Device. They are measured at the first call.
 func (d *Device) Rates() cuda.Rates { return d.rates() }
 
-// Close gives the context back. No queue is open any more.
-func (d *Device) Close() error { return errors.Join(d.aside.stream.Close(), d.context.Close()) }
+// Waits is how often the host has waited for the device's queues, whatever for.
+func (d *Device) Waits() uint64 { return d.waits.Load() }
 
-// functions are the kernels of one context, each loaded when it is first launched.
+// Close gives the context back. No queue is open any more.
+func (d *Device) Close() error {
+	d.kernels.loading.Wait()
+	for mem := range d.tables.rest() {
+		d.Free(mem)
+	}
+	return errors.Join(d.aside.stream.Close(), d.context.Close())
+}
+
+// functions are the kernels of one context. The driver compiles a module when it is loaded, which the first time on a machine takes seconds:
+// so modules are loaded beside each other, and ahead of their first launch where it is known.
 type functions struct {
 	context *driver.Context
 	shared  int // bytes that a block may have
+	loading sync.WaitGroup
+
 	mu      sync.Mutex
-	modules map[string]*driver.Module
+	modules map[string]*module
 	byName  map[string]*driver.Function
+}
+
+// module is a file of kernels, loaded once.
+type module struct {
+	once   sync.Once
+	loaded *driver.Module
+	err    error
 }
 
 // find is a kernel by its name.
 func (f *functions) find(name string) (*driver.Function, error) {
 	f.mu.Lock()
-	defer f.mu.Unlock()
-	if fn := f.byName[name]; fn != nil {
+	fn := f.byName[name]
+	f.mu.Unlock()
+	if fn != nil {
 		return fn, nil
 	}
-	file, text := kernels.Module(name)
-	if text == nil {
-		return nil, fmt.Errorf("no module has a kernel %s", name)
-	}
-	if f.modules == nil {
-		f.modules, f.byName = map[string]*driver.Module{}, map[string]*driver.Function{}
-	}
-	m := f.modules[file]
-	if m == nil {
-		var err error
-		if m, err = f.context.LoadModule(text); err != nil {
-			return nil, fmt.Errorf("the driver does not take the kernels of %s: %w", file, err)
-		}
-		f.modules[file] = m
-	}
-	fn, err := m.Function(name, f.shared)
+	file, m, err := f.load(name)
 	if err != nil {
+		return nil, err
+	}
+	if fn, err = m.Function(name, f.shared); err != nil {
 		return nil, fmt.Errorf("kernel %s of %s: %w", name, file, err)
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.byName == nil {
+		f.byName = map[string]*driver.Function{}
 	}
 	f.byName[name] = fn
 	return fn, nil
+}
+
+// load is the module that has a kernel.
+func (f *functions) load(name string) (file string, loaded *driver.Module, err error) {
+	file, text := kernels.Module(name)
+	if text == nil {
+		return "", nil, fmt.Errorf("no module has a kernel %s", name)
+	}
+	m := f.module(file)
+	m.once.Do(func() {
+		if m.loaded, err = f.context.LoadModule(text); err != nil {
+			m.err = fmt.Errorf("the driver does not take the kernels of %s: %w", file, err)
+		}
+	})
+	return file, m.loaded, m.err
+}
+
+func (f *functions) module(file string) *module {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.modules == nil {
+		f.modules = map[string]*module{}
+	}
+	if f.modules[file] == nil {
+		f.modules[file] = &module{}
+	}
+	return f.modules[file]
+}
+
+// ahead begins to load what a plan will launch. What goes wrong is told by the launch.
+func (f *functions) ahead(p *kernels.Plan) {
+	for i := range p.Launches {
+		name := p.Launches[i].Kernel
+		f.mu.Lock()
+		file, _ := kernels.Module(name)
+		known := f.modules[file] != nil
+		f.mu.Unlock()
+		if !known {
+			f.module(file)
+			f.loading.Go(func() { _, _, _ = f.load(name) })
+		}
+	}
 }
 
 // roll lists a device's open queues.

@@ -4,6 +4,7 @@ package gpu
 
 import (
 	"runtime"
+	"sync"
 	"unsafe"
 
 	"github.com/inference-pio/inference-pio/cuda"
@@ -16,6 +17,45 @@ import (
 type table struct {
 	at  unsafe.Pointer
 	err error
+}
+
+// tables are those of a device that are not freed yet. The device frees them at its end, whoever has the originals still.
+type tables struct {
+	mu   sync.Mutex
+	list map[cuda.Memory]bool
+}
+
+func (t *tables) add(mem cuda.Memory) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.list == nil {
+		t.list = map[cuda.Memory]bool{}
+	}
+	t.list[mem] = true
+}
+
+// take is whether a table was there still.
+func (t *tables) take(mem cuda.Memory) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	was := t.list[mem]
+	delete(t.list, mem)
+	return was
+}
+
+// rest takes all.
+func (t *tables) rest() map[cuda.Memory]bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	list := t.list
+	t.list = nil
+	return list
+}
+
+func (d *Device) dropTable(mem cuda.Memory) {
+	if d.tables.take(mem) {
+		d.Free(mem)
+	}
 }
 
 // tableOf copies a table to the device. It is freed when nobody has the original any more: a queue keeps that until its launches have run.
@@ -35,6 +75,7 @@ func (q *Queue) tableOf(of *cuda.ExpertTable, list []cuda.Expert) *table {
 	if err != nil {
 		return &table{err: err}
 	}
-	runtime.AddCleanup(of, q.dev.Free, mem)
+	q.dev.tables.add(mem)
+	runtime.AddCleanup(of, q.dev.dropTable, mem)
 	return &table{at: mem.Pointer(), err: q.dev.write(mem.Pointer(), unsafe.Slice((*byte)(unsafe.Pointer(unsafe.SliceData(encoded))), size))}
 }

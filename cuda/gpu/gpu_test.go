@@ -38,7 +38,7 @@ func atEveryPace(t *testing.T, f func(t *testing.T, d *sim.Driver)) {
 }
 
 // software is the software driver, which the package's own calls use as well.
-func software(t *testing.T) *sim.Driver {
+func software(t testing.TB) *sim.Driver {
 	t.Helper()
 	path := sim.Library(t, sim.Options{})
 	if err := os.Setenv(driver.EnvLibrary, path); err != nil {
@@ -184,6 +184,33 @@ func TestWhatComesAgainIsAGraph(t *testing.T) {
 			t.Errorf("6 rounds waited %d times", waits)
 		}
 	})
+}
+
+// Lists of the same kernels on other tensors are other lists.
+func TestGraphsAreToldApart(t *testing.T) {
+	software(t)
+	d := open(t, Options{})
+	b := newBoard(t, d)
+	const n = 8
+	var x, y [2]cuda.Tensor
+	for i := range x {
+		x[i], y[i] = b.tensor(n), b.tensor(n)
+		b.q.CopyIn(x[i], host(t, slices.Repeat([]float32{float32(1 + i)}, n)))
+	}
+	b.sync()
+	got := make([]float32, n)
+	for range 4 {
+		for i := range x {
+			for range 20 {
+				b.q.Run(add(y[i], x[i], x[i]))
+			}
+			b.q.CopyOut(host(t, got), y[i])
+			b.sync()
+			if want := float32(2 * (1 + i)); got[0] != want || got[n-1] != want {
+				t.Fatalf("%v and %v, not %v", got[0], got[n-1], want)
+			}
+		}
+	}
 }
 
 // A list that was cut by a wait in its middle is none that comes again.

@@ -31,6 +31,8 @@ type Queue struct {
 	plan    kernels.Plan
 	op      kernels.Op
 	scratch cuda.Memory
+	last    last
+	joined  cuda.Op
 	in, out staging
 	filler  filler
 	graphs  graphs
@@ -80,6 +82,10 @@ func (q *Queue) run(op *cuda.Op) error {
 	if err := q.owns(op); err != nil {
 		return err
 	}
+	joined := q.join(op)
+	if joined {
+		op = &q.last.op
+	}
 	if err := q.plan.Op(op); err != nil {
 		return fmt.Errorf("%s: %w", q.dev.name, err)
 	}
@@ -92,6 +98,7 @@ func (q *Queue) run(op *cuda.Op) error {
 	if err := q.lend(op); err != nil {
 		return fmt.Errorf("%s on %s: %w", op.Code, q.dev.name, err)
 	}
+	from := q.list.Here()
 	for i := range q.plan.Launches {
 		l := &q.plan.Launches[i]
 		fn, err := q.dev.kernels.find(l.Kernel)
@@ -101,11 +108,14 @@ func (q *Queue) run(op *cuda.Op) error {
 		q.op.P = l.P
 		q.list.Launch(fn, l.Grid, l.Threads, l.Shared, unsafe.Pointer(&q.op), unsafe.Sizeof(q.op))
 	}
-	q.added++
+	if !joined { // it stands in the place of the entry before
+		q.added++
+	}
+	q.launched(op, from)
 	return nil
 }
 
-// Work implements cuda.Worker. A product with few rows may need more than one with all of them, since it is cut into more parts. An op that
+// Work implements cuda.Worker, and has the kernels for the op loaded. A product with few rows may need more than one with all of them, since it is cut into more parts. An op that
 // no kernel takes needs nothing: it is refused when it runs.
 func (d *Device) Work(op *cuda.Op) int64 { return work(d.plan, op) }
 
@@ -115,6 +125,7 @@ func work(properties kernels.Properties, op *cuda.Op) (most int64) {
 	for rows := op.In[0].Rows(); ; rows /= 2 {
 		if p.Op(&fewer) == nil {
 			most = max(most, p.Scratch)
+			d.kernels.ahead(&p)
 		}
 		if op.Code != cuda.OpMatMul || rows < 2 {
 			return most
@@ -234,6 +245,7 @@ func (q *Queue) send() {
 		q.keep(q.graphs.run(q.stream, &q.list, whole))
 	}
 	q.list.Reset()
+	q.last.there = false
 	q.parted, q.sent = true, q.added
 }
 
@@ -279,6 +291,7 @@ func (q *Queue) reach() error {
 	if err := q.stream.Run(&l); err != nil {
 		return err
 	}
+	q.dev.waits.Add(1)
 	return q.end.Wait(longest)
 }
 

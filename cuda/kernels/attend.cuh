@@ -78,7 +78,7 @@ template <class S> DEVICE void join(float &m, float &l, float later_m, float lat
 }
 DEVICE float joined(float sum, float keep, float later, float add) { return fused(later, add, times(sum, keep)); }
 
-// What parts have come to waits in memory: sums of values, then m and l, for each row, head and part.
+// What parts have come to waits in memory: sums of values, then m and l, for each row, head and part. In the end sums are multiplied by 1 / l.
 DEVICE int waiting_step(int n) { return (n + 3) / 4 * 4 + 4; }
 
 // ---- queries

@@ -38,8 +38,10 @@ template <int V> DEVICE void exact_rows(const pio_op &op, const queries &q, cons
         UNROLL for (int j = 0; j < 4; j++) all.o[i][j] = joined(all.o[i][j], keep, one.o[i][j], add);
     }
   }
-  if (is && blocks_x() == 1)
-    exact_values<V>(v.n, [&](int d, int i, int j) { store(op.out[0], pair_at * v.n + d, all.o[i][j] / all.l); });
+  if (is && blocks_x() == 1) {
+    float inverse = 1.0f / all.l;
+    exact_values<V>(v.n, [&](int d, int i, int j) { store(op.out[0], pair_at * v.n + d, times(all.o[i][j], inverse)); });
+  }
 }
 
 // A block's rows may be of several sequences: those of each go through its keys together.
@@ -97,9 +99,9 @@ template <class S> DEVICE void join_parts(const pio_op &op, int positions_at) {
           UNROLL for (int j = 0; j < 4; j++) sums.x[j] = joined(sums.x[j], keep, later[i].x[j], add);
         }
     }
-    UNROLL for (int j = 0; j < 4; j++)
-      if (d + j < n)
-        store(op.out[0], pair * n + d + j, sums.x[j] / l);
+    float inverse = 1.0f / l;
+    UNROLL for (int j = 0; j < 4; j++) sums.x[j] = times(sums.x[j], inverse);
+    store4(op.out[0], pair * n + d, sums, in_fours(op.out[0], n), n - d);
   }
 }
 

@@ -26,7 +26,7 @@ struct sum { DEVICE float of(float a, float b) { return plus(a, b); } };
 struct product { DEVICE float of(float a, float b) { return times(a, b); } };
 
 struct logistic { DEVICE float of(float x) { return 1.0f / plus(1.0f, exp_of(-x)); } };
-struct gate { DEVICE float of(float g, float up) { return times(g / plus(1.0f, exp_of(-g)), up); } };
+struct gate { DEVICE float of(float g, float up) { return gated(g, up); } };
 
 // x (1 + tanh u) / 2 = x / (1 + e^-2u), u = sqrt(2/pi) (x + 0.044715 x^3).
 struct gelu_by_tanh {

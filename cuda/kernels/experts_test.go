@@ -108,7 +108,7 @@ func near(x float32, off float64) bool {
 }
 
 // mixedSizes are rows, k, experts, hidden, inner.
-var mixedSizes = [][5]int{{1, 2, 4, 48, 32}, {3, 3, 5, 64, 80}, {33, 2, 3, 136, 24}, {150, 2, 5, 40, 48}}
+var mixedSizes = [][5]int{{1, 2, 4, 48, 32}, {3, 3, 5, 64, 80}, {33, 2, 3, 136, 24}, {130, 2, 5, 40, 16}}
 
 func TestExpertsMatchTheSpecification(t *testing.T) {
 	for name, make := range layoutsTested {
@@ -119,7 +119,7 @@ func TestExpertsMatchTheSpecification(t *testing.T) {
 					for _, absent := range []bool{false, true} {
 						m := newMixed(rng, make, s[0], s[1], s[2], s[3], s[4], absent)
 						want, bound := m.expertsWant(machine)
-						rows := filled(len(want))
+						rows := Random(rng, len(want)) // all are written
 						machine.Run(t, m.op(nil, rows, 0, m.rows, len(m.index)))
 						Within(t, fmt.Sprint(s, absent), rows, want, bound)
 						if absent {
@@ -150,10 +150,10 @@ func TestExpertsOfARowAreThoseOfTheRowAlone(t *testing.T) {
 	for name, make := range layoutsTested {
 		t.Run(name, func(t *testing.T) {
 			eachNumerics(t, name, func(t *testing.T, machine *kerneltest.Machine) {
-				m := newMixed(newRand(22), make, 140, 2, 3, 272, 48, false)
+				m := newMixed(newRand(22), make, 130, 2, 3, 272, 24, false)
 				all := filled(len(m.index) * m.hidden)
 				machine.Run(t, m.op(nil, all, 0, m.rows, len(m.index)))
-				for _, part := range [][2]int{{0, 1}, {1, 2}, {2, 5}, {5, 27}, {100, 140}} {
+				for _, part := range [][2]int{{0, 1}, {1, 5}, {5, 27}} {
 					n := (part[1] - part[0]) * m.k
 					rows := filled(n * m.hidden)
 					machine.Run(t, m.op(nil, rows, part[0], part[1], n))

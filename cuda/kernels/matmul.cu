@@ -1,46 +1,6 @@
-// matmul.cu: y[r][o] = sum over k of x[r][k] w[o][k].
-//
-// matmul_few_* is for at most 16 rows a block: a decoded token's product is as fast as its weights come from memory. matmul_many_* is for
-// more, in tiles that all of a block's warps share. Both give the same bits (product.cuh). Where one block does not have all slices of its
-// outs they meet in matmul_add. matmul_plain is for what no tile fits: weights in f32, rows that are not aligned.
+// matmul.cu: what products with weights need beside those on tensor cores (matmul.cuh): rows brought into parts before, slices added after;
+// and matmul_plain for what no tile fits: weights in f32, rows that are not aligned.
 #include "product.cuh"
-
-// p: chunks of a slice, tiles of a block, slices of a block, slices, rows of a block, where in scratch slices go, in units of 256 bytes
-template <int LAYOUT, int PARTS> DEVICE void matmul_few(const pio_op &op) {
-  using W = Weights<LAYOUT>;
-  Few f;
-  f.w[0] = f.w[1] = op.w[0];
-  int all = op.p[3], rows = op.in[0].dim[0], first = (int)block_z() * op.p[4], cols = op.w[0].cols, outs = op.w[0].rows;
-  f.matrices = 1, f.tile = (int)block_x() * op.p[1], f.tiles = smaller(op.p[1], divided(outs, W::OUTS) - f.tile);
-  f.slice = (int)block_y() * op.p[2], f.slices = smaller(op.p[2], all - f.slice), f.chunks_of_slice = op.p[0];
-  f.rows = smaller(op.p[4], rows - first);
-  const float *x = at<const float>(op.in[0]) + (long long)first * cols;
-  const float *sums = few<W, PARTS>(f, dynamic_shared(), [&](int row) { return x + (long long)row * cols; });
-  float *y = at<float>(op.out[0]), *apart = (float *)(op.scratch + (unsigned long long)op.p[5] * 256);
-  int width = f.tiles * W::OUTS;
-  for (int i = (int)thread_x(); i < f.rows * width; i += (int)threads_x()) {
-    int row = i / width, tile = i % width / W::OUTS, in = i % W::OUTS, out = f.tile * W::OUTS + i % width;
-    if (out >= outs)
-      continue;
-    if (f.slices == all) {
-      y[(long long)(first + row) * outs + out] = few_sum<W>(f, sums, 0, tile, row, in);
-      continue;
-    }
-    for (int s = 0; s < f.slices; s++)
-      apart[((long long)(f.slice + s) * rows + first + row) * outs + out] = sums[((tile * f.slices + s) * f.rows + row) * W::OUTS + in];
-  }
-}
-
-// matmul_add adds up slices that lie in scratch. p: slices, where in units of 256 bytes
-KERNEL(matmul_add, 256, 4) {
-  long long all = length(op.out[0]), i = (long long)block_x() * threads_x() + thread_x();
-  if (i >= all)
-    return;
-  const float *apart = (const float *)(op.scratch + (unsigned long long)op.p[1] * 256);
-  float y = 0.0f;
-  for (int s = 0; s < op.p[0]; s++) y = plus(y, apart[s * all + i]);
-  at<float>(op.out[0])[i] = y;
-}
 
 // matmul_split brings rows into parts, at the start of scratch. p: order of columns, parts
 KERNEL(matmul_split, 256, 4) {
@@ -52,29 +12,15 @@ KERNEL(matmul_split, 256, 4) {
     split_rows<3>((char *)op.scratch, at<float>(x), x.dim[0], x.dim[1], op.p[0], i);
 }
 
-// p: chunks of a slice, slices of a block, slices, where in scratch slices go, in units of 256 bytes
-template <class S> DEVICE void matmul_many(const pio_op &op) {
-  const pio_matrix &w = op.w[0];
-  int rows = op.in[0].dim[0], row0 = (int)block_x() * S::BM, out0 = (int)block_y() * S::BN, all = op.p[2], outs = w.rows;
-  Range range = {(int)block_z() * op.p[1], 0, op.p[0]};
-  range.slices = smaller(op.p[1], all - range.slice);
-  bool apart = range.slices < all;
-  float *y = apart ? (float *)(op.scratch + (unsigned long long)op.p[3] * 256) : at<float>(op.out[0]);
-  Parts x = {(const char *)op.scratch, rows, divided(w.cols, CHUNK)};
-  Sums<S> sum;
-  clear(sum);
-  auto row = [&](int r) { return (long long)(row0 + r < rows ? row0 + r : -1); };
-  many<S>(x, &w, out0, range, row, [&](int slice, const Sums<S> &sums, int first, int out) {
-    add_slice(sum, sums);
-    if (!apart && slice + 1 < all)
-      return;
-    float *to = y + (apart ? (long long)slice * rows * outs : 0);
-    each_sum<S>(first, out, [&](int r, int o, int g, int t, int j, int i) {
-      if (row0 + r < rows && out0 + o < outs)
-        to[(long long)(row0 + r) * outs + out0 + o] = sum.of[0][g][t][j][i];
-    });
-    clear(sum);
-  });
+// matmul_add adds up slices that lie in scratch. p: slices, where in units of 256 bytes
+KERNEL(matmul_add, 256, 4) {
+  long long all = length(op.out[0]), i = (long long)block_x() * threads_x() + thread_x();
+  if (i >= all)
+    return;
+  const float *apart = (const float *)(op.scratch + (unsigned long long)op.p[1] * 256);
+  float y = 0.0f;
+  for (int s = 0; s < op.p[0]; s++) y = plus(y, apart[s * all + i]);
+  at<float>(op.out[0])[i] = y;
 }
 
 // matmul_plain has a warp for an out and PLAIN_ROWS rows.
@@ -89,22 +35,3 @@ KERNEL(matmul_plain, 256, 4) {
     if (r < rows && lane() == 0)
       at<float>(op.out[0])[(long long)(first + r) * w.rows + out] = y[r];
 }
-
-#define EACH_LAYOUT(X)                                                                                                                     \
-  X(bf16, PIO_L_BF16, 3) X(f16, PIO_L_F16, 3) X(f8_f32, PIO_L_F8_F32, 2) X(f8_bf16, PIO_L_F8_BF16, 2) X(q8, PIO_L_Q8, 2) X(q4, PIO_L_Q4, 2)
-
-#define FEW(NAME, LAYOUT, BLOCKS)                                                                                                          \
-  KERNEL(matmul_few_##NAME##_exact, 256, 2) { matmul_few<LAYOUT, 3>(op); }                                                                 \
-  KERNEL(matmul_few_##NAME##_fast, 256, BLOCKS) { matmul_few<LAYOUT, 1>(op); }
-EACH_LAYOUT(FEW)
-
-template <int LAYOUT> using Exact = Shape<Weights<LAYOUT>, 3, 1, 64, 64, 32, 32, 2>;
-template <int LAYOUT> using Small = Shape<Weights<LAYOUT>, 1, 1, 64, 64, 32, 32, 3>;
-template <int LAYOUT> using Large = Shape<Weights<LAYOUT>, 1, 1, 128, 128, 64, 32, 3>;
-template <int LAYOUT> using Tall = Shape<Weights<LAYOUT>, 1, 1, 128, 64, 32, 32, 3>;
-
-#define MANY(NAME, LAYOUT, BLOCKS)                                                                                                         \
-  KERNEL(matmul_many_##NAME##_exact, 128, 1) { matmul_many<Exact<LAYOUT>>(op); }                                                           \
-  KERNEL(matmul_many_##NAME##_small, 128, 2) { matmul_many<Small<LAYOUT>>(op); }
-EACH_LAYOUT(MANY)
-KERNEL(matmul_many_bf16_large, 256, 1) { matmul_many<Large<PIO_L_BF16>>(op); }

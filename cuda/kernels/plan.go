@@ -76,7 +76,7 @@ func ceilDiv(a, b int) int { return (a + b - 1) / b }
 // plans has how each op is launched.
 var plans = func() (all [256]func(*Plan, *cuda.Op)) {
 	for _, part := range []map[cuda.OpCode]func(*Plan, *cuda.Op){
-		elementwise, norms, rows, rotary, cache, attention, weights, experts,
+		elementwise, norms, rows, rotary, cache, attention, sampling, delta, weights, experts,
 	} {
 		for code, f := range part {
 			all[code] = f

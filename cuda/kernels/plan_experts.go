@@ -114,8 +114,8 @@ func (p *Plan) place(m *mixture) {
 
 func (p *Plan) expertsPlain(m *mixture) {
 	p.place(m)
-	p.launch("experts_plain", 256, 0, ceilDiv(m.inner, 8), m.pairs, 1, m.atInner)
-	p.launch("experts_down_plain", 256, 0, ceilDiv(m.hidden, 8), m.pairs, 1, m.atInner, m.atRows)
+	p.launch("experts_plain", 256, 0, m.pairs, ceilDiv(m.inner, 8), 1, m.atInner)
+	p.launch("experts_down_plain", 256, 0, m.pairs, ceilDiv(m.hidden, 8), 1, m.atInner, m.atRows)
 }
 
 func (p *Plan) expertsFew(m *mixture) {

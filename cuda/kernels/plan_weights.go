@@ -37,15 +37,16 @@ type product struct {
 	outs  int // of a tile
 	order int // of columns
 	stage int // bytes of shared memory for a tile by a chunk
+	warps int // of a block of matmul_few, at most
 }
 
 var products = map[string]product{
-	"bf16":        {"bf16", 8, 0, 2048},
-	"f16":         {"f16", 8, 0, 2048},
-	"f8e4m3/f32":  {"f8_f32", 16, 1, 2048},
-	"f8e4m3/bf16": {"f8_bf16", 16, 1, 2048},
-	cuda.Q8:       {"q8", 16, 2, 2048 + 32},
-	cuda.Q4:       {"q4", 16, 2, 1024 + 64},
+	"bf16":        {"bf16", 8, 0, 2048, 12},
+	"f16":         {"f16", 8, 0, 2048, 12},
+	"f8e4m3/f32":  {"f8", 16, 1, 2048, 8},
+	"f8e4m3/bf16": {"f8", 16, 1, 2048, 8},
+	cuda.Q8:       {"q8", 16, 2, 2048 + 32, 8},
+	cuda.Q4:       {"q4", 16, 2, 1024 + 64, 8},
 }
 
 const (
@@ -53,8 +54,8 @@ const (
 	chunkBytes  = chunk * 2
 	sliceLeast  = 256 // columns of a slice, where there are as many
 	slicesMost  = 16
-	fewRows     = 16 // that a block of few takes
-	warpsOfFew  = 8
+	fewRows     = 16       // that a block of few takes
+	warpsOfFew  = 8        // that have a slice each, at least
 	sharedOfFew = 64 << 10 // which leaves room for other blocks
 )
 
@@ -82,14 +83,14 @@ func OnTensorCores(w cuda.Matrix) bool {
 	return false
 }
 
-func (p *Plan) parts() int {
+func (p *Properties) parts() int {
 	if p.Fast {
 		return 1
 	}
 	return 3
 }
 
-func (p *Plan) numerics() string {
+func (p *Properties) numerics() string {
 	if p.Fast {
 		return "_fast"
 	}
@@ -105,6 +106,8 @@ func (p *Plan) matmul(op *cuda.Op) {
 	rows := x.Rows()
 	switch {
 	case rows == 0 || w.Rows == 0:
+	case isPair(op):
+		p.matmulPair(w, rows)
 	case !OnTensorCores(w):
 		p.launch("matmul_plain", 256, 0, ceilDiv(w.Rows, 8), ceilDiv(rows, 8), 1)
 	case rows <= fewRows || !p.matmulMany(w, rows):
@@ -119,7 +122,7 @@ type few struct {
 }
 
 // cutFew cuts a product of rows with matrices of so many tiles. With experts, which are as many at once, a block has all slices of its tiles.
-func (p *Plan) cutFew(pr product, cols, tiles, rows, matrices, experts int) few {
+func (p *Properties) cutFew(pr product, cols, tiles, rows, matrices, experts int) few {
 	alone := experts > 0
 	n, chunks := slicesOf(cols)
 	f := few{rows: min(rows, fewRows), slices: n}
@@ -134,11 +137,14 @@ func (p *Plan) cutFew(pr product, cols, tiles, rows, matrices, experts int) few 
 	if !alone {
 		f.slices = min(n, max(1, min(sharedOfFew, p.Shared*3/4)/(row*f.rows)))
 	}
-	// Enough tiles that all warps have a slice and that rows are read seldom beside weights, and more of them where there are still blocks
-	// enough for all multiprocessors.
-	units := f.slices * matrices
-	f.tiles = max(ceilDiv(warpsOfFew, units), ceilDiv(2*f.rows, pr.outs*matrices),
-		min(max(1, experts)*tiles*ceilDiv(n, f.slices)/(4*p.Multiprocessors), 8*warpsOfFew/units))
+	// Enough tiles that all warps have a slice, if that leaves a block for each multiprocessor; that rows are read seldom beside weights; and
+	// more of them where there are still blocks enough.
+	units, ranges := f.slices*matrices, ceilDiv(n, f.slices)
+	f.tiles = ceilDiv(warpsOfFew, units)
+	for f.tiles > 1 && ceilDiv(tiles, f.tiles)*ranges*max(1, experts) < p.Multiprocessors {
+		f.tiles--
+	}
+	f.tiles = max(f.tiles, ceilDiv(2*f.rows, pr.outs*matrices), min(max(1, experts)*tiles*ranges/(4*p.Multiprocessors), 8*warpsOfFew/units))
 	f.tiles = max(1, min(f.tiles, tiles))
 	for !alone && f.slices > 1 && f.tiles*pr.outs*cols > 1<<18 && ceilDiv(tiles, f.tiles)*ceilDiv(n, f.slices) < p.Multiprocessors/2 {
 		f.slices = ceilDiv(f.slices, 2) // few blocks with much to read each
@@ -150,7 +156,11 @@ func (p *Plan) cutFew(pr product, cols, tiles, rows, matrices, experts int) few 
 	for !alone && f.slices > 1 && need() > p.Shared {
 		f.slices--
 	}
-	f.threads, f.shared = 32*min(warpsOfFew, f.tiles*f.slices*matrices), need()
+	most := warpsOfFew
+	if !alone {
+		most = pr.warps
+	}
+	f.threads, f.shared = 32*min(most, f.tiles*f.slices*matrices), need()
 	return f
 }
 
@@ -201,7 +211,7 @@ func (p *Plan) shapeOf(pr product, rows, outs int) shape {
 	switch {
 	case !p.Fast:
 		return exactShape
-	case pr.name == "bf16" && largeShape.shared(pr) <= p.Shared && largeShape.blocks(rows, outs) >= p.Multiprocessors:
+	case pr.name == "bf16" && largeShape.shared(pr) <= p.Shared && 4*largeShape.blocks(rows, outs) >= 3*p.Multiprocessors:
 		return largeShape
 	}
 	return smallShape

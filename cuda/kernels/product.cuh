@@ -41,25 +41,30 @@ DEVICE void eight(float v[8], const float *x, int n) {
   UNROLL for (int i = 0; i < 8; i++) v[i] = i < n ? x[i] : 0.0f;
 }
 
-// place_eight writes columns 8e.. of a row, in parts, where the order has them: at(step, t, part) is where 16 bytes of a step's lane t lie.
-template <int PARTS, class At> DEVICE void place_eight(int order, int e, const float v[8], At at) {
-  unsigned parts[4][PARTS];
-  UNROLL for (int i = 0; i < 4; i++) split_pair<PARTS>(parts[i], v[2 * i], v[2 * i + 1]);
-  UNROLL for (int p = 0; p < PARTS; p++) {
-    if (order == QUADS) {
-      int t = e % 2 * 2, half = e % 4 / 2 * 8;
-      *(half_piece *)(at(e / 4, t, p) + half) = {parts[0][p], parts[1][p]};
-      *(half_piece *)(at(e / 4, t + 1, p) + half) = {parts[2][p], parts[3][p]};
-      continue;
-    }
-    int step = order == SIXTEENS ? e / 8 * 2 + e % 2 : e / 4, t = order == SIXTEENS ? e % 8 / 2 : e % 4;
-    *(piece *)at(step, t, p) = {parts[0][p], parts[1][p], parts[2][p], parts[3][p]};
+// runs_of_eight says where the order has the pairs of columns 8e..: put(step, t, j, first, n) is given n of them from one on, which are pairs
+// j.. of a step's lane t, of which the first product takes two and the second two.
+template <class Put> DEVICE void runs_of_eight(int order, int e, Put put) {
+  if (order == QUADS) {
+    put(e / 4, e % 2 * 2, e % 4 / 2 * 2, 0, 2);
+    put(e / 4, e % 2 * 2 + 1, e % 4 / 2 * 2, 2, 2);
+  } else if (order == SIXTEENS) {
+    put(e / 8 * 2 + e % 2, e % 8 / 2, 0, 0, 4);
+  } else {
+    put(e / 4, e % 4, 0, 0, 4);
   }
 }
 
-// multiply adds the products of a step with a part of 16 rows, of which a lane has pieces of two, to the sums of a layout's tiles.
-template <class W> DEVICE void multiply(float sums[W::TILES][4], const piece &lower, const piece &upper, const unsigned b[W::TILES][W::PARTS][4]) {
-  const unsigned first[4] = {lower.x, upper.x, lower.y, upper.y}, second[4] = {lower.z, upper.z, lower.w, upper.w};
+// split_eight splits eight numbers into parts of four pairs.
+template <int PARTS> DEVICE void split_eight(unsigned parts[PARTS][4], const float v[8]) {
+  UNROLL for (int j = 0; j < 4; j++) {
+    unsigned pair[PARTS];
+    split_pair<PARTS>(pair, v[2 * j], v[2 * j + 1]);
+    UNROLL for (int p = 0; p < PARTS; p++) parts[p][j] = pair[p];
+  }
+}
+
+// multiply adds the products of a step with a part of 16 rows to the sums of a layout's tiles: first and second are a of each.
+template <class W> DEVICE void multiply(float sums[W::TILES][4], const unsigned first[4], const unsigned second[4], const unsigned b[W::TILES][W::PARTS][4]) {
   UNROLL for (int j = 0; j < W::TILES; j++)
     UNROLL for (int p = 0; p < W::PARTS; p++) {
       mma_bf16(sums[j], first, b[j][p]);
@@ -113,14 +118,23 @@ template <int PARTS> DEVICE char *few_row(char *rows, const Few &f, int step, in
 }
 template <int PARTS> DEVICE int few_rows_bytes(const Few &f) { return f.slices * f.chunks_of_slice * STEPS_OF_CHUNK * PARTS * f.rows * 64; }
 
-// stage_few brings the block's columns of rows, x(r) is where one begins, to shared memory.
+// stage_few brings the block's columns of rows, x(r) is where one begins, to shared memory: the pairs of a lane lie together.
 template <class W, int PARTS, class X> DEVICE void stage_few(const Few &f, char *rows, X x) {
   int first = f.slice * f.chunks_of_slice * CHUNK, eights = f.slices * f.chunks_of_slice * (CHUNK / 8);
   for (int i = (int)thread_x(); i < f.rows * eights; i += (int)threads_x()) {
     int row = i / eights, e = i % eights, k = first + 8 * e;
     float v[8];
     eight(v, x(row) + k, f.w[0].cols - k);
-    place_eight<PARTS>(W::ORDER, e, v, [&](int step, int t, int part) { return few_row<PARTS>(rows, f, step, part, row, t); });
+    unsigned parts[PARTS][4];
+    split_eight<PARTS>(parts, v);
+    UNROLL for (int p = 0; p < PARTS; p++)
+      runs_of_eight(W::ORDER, e, [&](int step, int t, int j, int first, int n) {
+        char *to = few_row<PARTS>(rows, f, step, p, row, t) + 4 * j;
+        if (n == 4)
+          *(piece *)to = {parts[p][0], parts[p][1], parts[p][2], parts[p][3]};
+        else
+          *(half_piece *)to = {parts[p][first], parts[p][first + 1]};
+      });
   }
 }
 
@@ -138,7 +152,8 @@ template <class W, int PARTS> DEVICE void few_chunk(float total[W::TILES][4], co
         lower = *(const piece *)few_row<PARTS>(rows, f, step + s, p, row, t);
       if (row + 8 < f.rows)
         upper = *(const piece *)few_row<PARTS>(rows, f, step + s, p, row + 8, t);
-      multiply<W>(W::SCALED ? sums : total, lower, upper, b);
+      const unsigned first[4] = {lower.x, upper.x, lower.y, upper.y}, second[4] = {lower.z, upper.z, lower.w, upper.w};
+      multiply<W>(W::SCALED ? sums : total, first, second, b);
     }
   }
   if (!W::SCALED)
@@ -203,8 +218,8 @@ template <class W> DEVICE float few_sum(const Few &f, const float *sums, int mat
 
 // ---- many rows: tiles of rows and outs in shared memory, which the next ones are copied to meanwhile
 
-// Rows in parts lie in memory as split_rows left them: part by part, row by row, a row's columns in the order of the layout, zeros up to a
-// whole chunk.
+// Rows in parts lie in memory as split_rows left them: part by part, row by row, a row's columns step by step, zeros up to a whole chunk. Of
+// a step's 64 bytes the first 16 are pair 0 of the four t, the next pair 1, and so on, as ldmatrix takes them.
 struct Parts {
   const char *at;
   long long rows; // of a part
@@ -239,7 +254,7 @@ template <class S, class Row> DEVICE void sources_of(Sources<S> &s, const Parts 
 // stage_many begins to copy a chunk.
 template <class S> DEVICE void stage_many(char *to, const Sources<S> &s, const Parts &x, const pio_matrix *w, int chunk) {
   UNROLL for (int i = 0; i < STEPS_OF_CHUNK * S::PARTS; i++)
-    Rows<S::BM, S::THREADS>::copy_part(to + i * S::BM * 64, s.rows, (i % S::PARTS * x.rows * x.chunks + chunk) * (CHUNK * 2) + i / S::PARTS * 64, true);
+    Rows<S::BM, S::THREADS>::template copy_part<true>(to + i * S::BM * 64, s.rows, (i % S::PARTS * x.rows * x.chunks + chunk) * (CHUNK * 2) + i / S::PARTS * 64, true);
   UNROLL for (int m = 0; m < S::MATRICES; m++) s.weights[m].copy(to + S::A + m * S::B, s.weights[m], w[m], chunk);
 }
 
@@ -254,6 +269,7 @@ template <class S> DEVICE void clear(Sums<S> &sums) {
 // many_chunk adds the products of a chunk in shared memory to a warp's sums.
 template <class S> DEVICE void many_chunk(Sums<S> &sums, const char *from, int row, int out) {
   using W = typename S::W;
+  int l = (int)lane(), mine = l % 16 * 64 + (l / 16 ^ l % 8 / 2) * 16; // of the first product; that of the second is two pieces further on
   ROLLED for (int s = 0; s < STEPS_OF_CHUNK; s++) {
     unsigned b[S::MATRICES][S::GROUPS][W::TILES][W::PARTS][4];
     UNROLL for (int m = 0; m < S::MATRICES; m++)
@@ -261,10 +277,11 @@ template <class S> DEVICE void many_chunk(Sums<S> &sums, const char *from, int r
         W::template staged<S::BN>(b[m][g], from + S::A + m * S::B, out + g * W::OUTS, s);
     UNROLL for (int p = 0; p < S::PARTS; p++)
       UNROLL for (int t = 0; t < S::MT; t++) {
-        const char *at = from + (((s * S::PARTS + p) * S::BM + row + t * 16 + (int)lane() / 4) * 4 + (int)(lane() % 4)) * 16;
-        piece lower = *(const piece *)at, upper = *(const piece *)(at + 8 * 64);
+        const char *at = from + ((s * S::PARTS + p) * S::BM + row + t * 16) * 64;
+        unsigned first[4], second[4];
+        ldmatrix_x4(first, at + mine), ldmatrix_x4(second, at + (mine ^ 32));
         UNROLL for (int m = 0; m < S::MATRICES; m++)
-          UNROLL for (int g = 0; g < S::GROUPS; g++) multiply<W>(sums.of[m][g][t], lower, upper, b[m][g]);
+          UNROLL for (int g = 0; g < S::GROUPS; g++) multiply<W>(sums.of[m][g][t], first, second, b[m][g]);
       }
   }
 }
@@ -349,7 +366,16 @@ template <int PARTS> DEVICE void split_rows(char *to, const float *x, long long 
     return;
   float v[8];
   eight(v, x + row * cols + 8 * e, cols - 8 * e);
-  place_eight<PARTS>(order, e, v, [&](int step, int t, int part) { return to + ((part * rows + row) * chunks) * (CHUNK * 2) + step * 64 + t * 16; });
+  unsigned parts[PARTS][4];
+  split_eight<PARTS>(parts, v);
+  UNROLL for (int p = 0; p < PARTS; p++) {
+    unsigned *at = (unsigned *)(to + (p * rows + row) * chunks * (CHUNK * 2));
+    runs_of_eight(order, e, [&](int step, int t, int j, int first, int n) {
+      UNROLL for (int i = 0; i < 4; i++)
+        if (i < n)
+          at[step * 16 + (j + i) * 4 + t] = parts[p][(first + i) % 4];
+    });
+  }
 }
 
 // ---- an element by itself

@@ -3,6 +3,12 @@
 
 #include "prelude.cuh"
 
+#ifdef PIO_SIM
+#define NO_UNROLL
+#else
+#define NO_UNROLL _Pragma("nounroll")
+#endif
+
 struct __attribute__((aligned(16))) four { float x[4]; };
 struct __attribute__((aligned(8))) halves4 { unsigned lower, upper; };
 
@@ -60,3 +66,6 @@ DEVICE four weight4(const pio_matrix &m, long long i, bool whole, long long n) {
 
 // exp_of is exponential of any number: 0 and infinity where the result has no other.
 DEVICE float exp_of(float x) { return exponential(x > 150.0f ? 150.0f : x < -150.0f ? -150.0f : x); }
+
+// gated is silu(gate) up.
+DEVICE float gated(float gate, float up) { return times(gate / plus(1.0f, exp_of(-gate)), up); }

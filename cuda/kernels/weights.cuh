@@ -53,10 +53,12 @@ template <int N, int THREADS> struct Rows {
       set(r, i, plane<char>(m, 0) + (is ? (first + row(i)) * bytes : 0), is);
     }
   }
-  DEVICE void copy_part(char *to, const Rows &r, long long offset, bool on) {
+  // TURNED moves the four places of a row by how many pairs of rows are before it, so that ldmatrix finds eight rows in all banks.
+  template <bool TURNED> DEVICE void copy_part(char *to, const Rows &r, long long offset, bool on) {
+    int at = (int)thread_x();
     UNROLL for (int i = 0; i < EACH; i++) {
       bool is = on && r.on >> i & 1;
-      copy16_async(to + (i * THREADS + (int)thread_x()) * 16, r.from[i] + (is ? offset : 0), is);
+      copy16_async(to + (i * THREADS + (TURNED ? at ^ at / 8 % 4 : at)) * 16, r.from[i] + (is ? offset : 0), is);
     }
   }
 };
@@ -76,7 +78,7 @@ struct Halves {
   template <int N, int THREADS> struct Source : Rows<N, THREADS> {
     DEVICE void copy(char *to, const Source &s, const pio_matrix &m, int chunk) {
       int k = chunk * CHUNK + (int)(thread_x() % 4) * 8;
-      UNROLL for (int i = 0; i < STEPS_OF_CHUNK; i++) Rows<N, THREADS>::copy_part(to + i * N * 64, s, chunk * (CHUNK * 2) + i * 64, k + i * 32 < m.cols);
+      UNROLL for (int i = 0; i < STEPS_OF_CHUNK; i++) Rows<N, THREADS>::template copy_part<false>(to + i * N * 64, s, chunk * (CHUNK * 2) + i * 64, k + i * 32 < m.cols);
     }
   };
   template <int N> DEVICE piece staged_piece(const char *from, int out, int s) {
@@ -137,7 +139,8 @@ DEVICE void f8_four(unsigned b[2], unsigned four) {
         b[i / 2] |= 0x7fc0u << i % 2 * 16;
 }
 
-template <int FACTOR> struct Eights { // FACTOR: bytes of one
+// Factors are in f32 or in bf16, as the matrix says.
+template <> struct Weights<PIO_L_F8_F32> {
   enum { TILES = 2, OUTS = 16, PARTS = 1, ORDER = SIXTEENS, SCALED = 1, DEPTH = 2, STAGE = 16 * CHUNK };
   struct Chunk { words4 w[2][2]; }; // by tile and half of the chunk
   DEVICE int out(int tile, int n) { return tile * 8 + n; }
@@ -159,7 +162,7 @@ template <int FACTOR> struct Eights { // FACTOR: bytes of one
   template <int N, int THREADS> struct Source : Rows<N, THREADS> {
     DEVICE void copy(char *to, const Source &s, const pio_matrix &m, int chunk) {
       int k = chunk * CHUNK + (int)(thread_x() % 4) * 16;
-      UNROLL for (int i = 0; i < 2; i++) Rows<N, THREADS>::copy_part(to + i * N * 64, s, chunk * CHUNK + i * 64, k + i * 64 < m.cols);
+      UNROLL for (int i = 0; i < 2; i++) Rows<N, THREADS>::template copy_part<false>(to + i * N * 64, s, chunk * CHUNK + i * 64, k + i * 64 < m.cols);
     }
   };
   template <int N> DEVICE void staged(unsigned b[2][1][4], const char *from, int out, int s) {
@@ -174,15 +177,13 @@ template <int FACTOR> struct Eights { // FACTOR: bytes of one
       UNROLL for (int i = 0; i < 2; i++) {
         int row = smaller(first + j * 8 + 2 * (int)(lane() % 4) + i, m.rows - 1);
         long long at = (long long)(row / m.block_rows) * across + block;
-        f[j][i] = FACTOR == 4 ? plane<float>(m, 1)[at] : bf16_f32(plane<unsigned short>(m, 1)[at]);
+        f[j][i] = m.layout == PIO_L_F8_F32 ? plane<float>(m, 1)[at] : bf16_f32(plane<unsigned short>(m, 1)[at]);
       }
   }
   template <int N> DEVICE void staged_factors(float f[2][2], const char *, const pio_matrix &m, int, int first, int chunk) {
     factors(f, Chunk{}, m, first, chunk);
   }
 };
-template <> struct Weights<PIO_L_F8_F32> : Eights<4> {};
-template <> struct Weights<PIO_L_F8_BF16> : Eights<2> {};
 
 // ---- codes, in blocks of 16 rows by 128 columns; see cuda/layout.go. A lane has rows 2g and 2g + 1: row 2n + j is column n of tile j.
 

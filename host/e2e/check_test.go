@@ -99,6 +99,9 @@ func TestTheCheckDividesMemoryAsTheHostDoes(t *testing.T) {
 	if code != 2 || len(problems) != 1 || problems[0].(object)["key"] != "model[2]" || !strings.Contains(problems[0].(object)["text"].(string), "there is not enough memory for it") {
 		t.Fatalf("exit code %d, %v", code, problems)
 	}
+	if code, d := checked(t, strings.ReplaceAll(tables, "context = 256", "context = 256\nload = \"demand\"")); code != 0 || len(d["models"].([]any)) != 3 || d["memory"].(object)["taken"] != 0.0 {
+		t.Errorf("on demand each of them fits: exit code %d, %v", code, d)
+	}
 	s := launch(t, tables)
 	line := func(id string) string {
 		text, err := s.log.wait(t.Context(), `msg="memory of the model" model=`+id)

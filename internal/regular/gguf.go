@@ -7,11 +7,20 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 )
 
-// IsGGUF says whether a path names a GGUF file: by its end, since what is not there yet, or no longer, was meant as one all the same.
-func IsGGUF(path string) bool { return strings.EqualFold(filepath.Ext(path), ".gguf") }
+// IsGGUF says whether a path names a GGUF file: by its end, since what is not there yet, or no longer, was meant as one all the same. Ollama
+// keeps such files by their hashes, without that end.
+func IsGGUF(path string) bool {
+	return strings.EqualFold(filepath.Ext(path), ".gguf") || IsBlob(filepath.Base(path))
+}
+
+var blobName = regexp.MustCompile(`^sha256-[0-9a-f]{64}$`)
+
+// IsBlob says whether a file is named as Ollama names those of its store.
+func IsBlob(name string) bool { return blobName.MatchString(name) }
 
 // OpenGGUF is [Open] of a file that must be a GGUF file.
 func OpenGGUF(path string) (*os.File, int64, error) {

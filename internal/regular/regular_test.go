@@ -175,3 +175,24 @@ func TestFoldersThatAreNoCheckpoints(t *testing.T) {
 		}
 	}
 }
+
+// Ollama's store has GGUF files under their hashes.
+func TestFilesThatAreGGUFByName(t *testing.T) {
+	hash := strings.Repeat("0a", 32)
+	for path, want := range map[string]bool{
+		"a/m.gguf": true, "m.GGUF": true, "blobs/sha256-" + hash: true, "sha256-" + hash + "x": false, "sha256-" + hash[1:]: false, "sha256:" + hash: false, "gguf": false,
+	} {
+		if got := IsGGUF(path); got != want {
+			t.Errorf("%s: %v", path, got)
+		}
+	}
+	blob := filepath.Join(t.TempDir(), "sha256-"+hash)
+	write(t, blob, "GGUF....")
+	if err := Checkpoint(blob); err != nil {
+		t.Error(err)
+	}
+	write(t, blob, `{"model_format": "gguf"}`)
+	if err := Checkpoint(blob); err == nil || !strings.Contains(err.Error(), "is named as a GGUF file and is none") {
+		t.Error(err)
+	}
+}

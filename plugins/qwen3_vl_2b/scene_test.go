@@ -100,9 +100,12 @@ func lookAt(t testing.TB, m *Model, file []byte) *Picture {
 // see runs all pieces of the tower and returns the features as rows are given them: that for the embedding first.
 func see(t testing.TB, m *Model, p *Picture) [][]float32 {
 	t.Helper()
-	features, _ := seeOn(t, m, p, newCPU(t))
+	features, _ := seeOn(t, m, p, tower(t)...)
 	return features
 }
+
+// tower is what the tower's steps have: the CPU alone, but where tests have its weights elsewhere.
+var tower = func(t testing.TB) []cuda.Device { return []cuda.Device{newCPU(t)} }
 
 // seeOn is see over some devices, the first of which is the CPU; it also counts the pieces.
 func seeOn(t testing.TB, m *Model, p *Picture, devices ...cuda.Device) (features [][]float32, pieces int) {

@@ -90,6 +90,12 @@ func generateFlaws() []mutant {
 					e.Finish.CompletionTokens += e.Finish.PromptTokens
 				}
 			})})},
+		{flaw: "names a stop string that nobody gave", must: "G11", plugin: one(&twin{
+			generate: edited(func(e *sdk.Event) {
+				if e.Finish != nil {
+					e.Finish.Stop = "."
+				}
+			})})},
 		{flaw: "cuts long prompts", must: "G5", plugin: one(&twin{
 			generate: asked(func(r *sdk.GenerateRequest) {
 				r.Tokens = slices.Clip(r.Tokens)[:min(len(r.Tokens), referenceContext/2)]

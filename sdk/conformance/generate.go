@@ -83,6 +83,8 @@ func obeysOrRefuses(t T, p *process, free *answer) {
 	}
 	if a := ask("stop", func(r *sdk.GenerateRequest) { r.Stop = []string{said} }); a != nil && strings.Contains(a.text(), said) {
 		t.Errorf("G7: the answer %q has the stop string %q", a.text(), said)
+	} else if a != nil && a.finish.Stop != "" && a.finish.Stop != said {
+		t.Errorf("G11: the stop string was %q, finish names %q", said, a.finish.Stop)
 	}
 	first := free.tokens[0].ID
 	const forbidden = -100 // the least that the API knows
@@ -152,6 +154,9 @@ func checkUsage(t T, a *answer) {
 	if a.finish.PromptTokens != len(a.start.Prompt) || a.finish.CompletionTokens != len(a.tokens) {
 		t.Errorf("G4: there were %d prompt tokens and %d tokens, finish says %d and %d",
 			len(a.start.Prompt), len(a.tokens), a.finish.PromptTokens, a.finish.CompletionTokens)
+	}
+	if a.finish.Stop != "" {
+		t.Errorf("G11: no stop string was asked for, finish names %q", a.finish.Stop)
 	}
 }
 

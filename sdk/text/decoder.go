@@ -111,7 +111,7 @@ func (d *Decoder) Push(s engine.Sampled) (t sdk.Token, stop bool) {
 		d.thoughts++ // the tags are not counted
 	}
 	final := d.advance(s.ID)
-	return t, d.stop.found || d.single && d.calls() > 0 || final
+	return t, d.stop.found != "" || d.single && d.calls() > 0 || final
 }
 
 // Finish returns the last event: what was held back, and the counts.
@@ -119,20 +119,23 @@ func (d *Decoder) Finish(r engine.Result, prompt int) sdk.Finish {
 	f := sdk.Finish{Reason: r.Reason, PromptTokens: prompt, CompletionTokens: r.Completion, CachedTokens: r.Cached, ReasoningTokens: d.thoughts, Queued: r.Queued}
 	if d.stream != nil {
 		rest := ""
-		if !d.stop.found {
+		if d.stop.found == "" {
 			rest = d.stop.push(d.stream.Flush()) // may complete a stop string
 			rest += d.stop.flush()
 		}
 		f.Text, f.Reasoning, f.ToolCalls = d.split(rest)
 	}
 	if d.output != nil {
-		last := d.output.Flush(r.Reason == sdk.FinishStop && !d.stop.found) // a stop string may stand in a value
+		last := d.output.Flush(r.Reason == sdk.FinishStop && d.stop.found == "") // a stop string may stand in a value
 		d.note(last.Text)
 		f.Text, f.Reasoning = f.Text+last.Text, f.Reasoning+last.Reasoning
 		f.ToolCalls = append(f.ToolCalls, d.deltas(last.Calls)...)
 	}
-	if f.Reason == sdk.FinishStop && d.calls() > 0 {
-		f.Reason = sdk.FinishToolCalls
+	if f.Reason == sdk.FinishStop {
+		f.Stop = d.stop.found
+		if d.calls() > 0 {
+			f.Reason = sdk.FinishToolCalls
+		}
 	}
 	return f
 }

@@ -243,7 +243,8 @@ func TestStopStringAcrossTokensIsNeverShown(t *testing.T) {
 		}
 		text, _ := shown(events)
 		f := events[len(events)-1].Finish
-		if text != want || (f.Reason == sdk.FinishStop) != (stop != "Tokyo!") {
+		named := map[bool]string{true: stop}[f.Reason == sdk.FinishStop]
+		if text != want || (f.Reason == sdk.FinishStop) != (stop != "Tokyo!") || f.Stop != named {
 			t.Errorf("stop %q: shows %q, %+v; want %q", stop, text, f, want)
 		}
 	}

@@ -17,7 +17,7 @@ const (
 type stopper struct {
 	stops []string
 	held  string // the longest end of the text so far that begins a stop string
-	found bool
+	found string // the one that ended the text, "" before that
 }
 
 func newStopper(stops []string) (*stopper, error) {
@@ -34,15 +34,15 @@ func newStopper(stops []string) (*stopper, error) {
 
 // push returns the text that is certain not to belong to a stop string. After a stop string was found it returns nothing.
 func (s *stopper) push(piece string) string {
-	if s.found || piece == "" {
+	if s.found != "" || piece == "" {
 		return ""
 	}
 	if len(s.stops) == 0 {
 		return piece
 	}
 	text := s.held + piece
-	if from, ok := s.first(text); ok {
-		s.held, s.found = "", true
+	if from, stop := s.first(text); stop != "" {
+		s.held, s.found = "", stop
 		return text[:from]
 	}
 	keep := len(text) - s.begun(text)
@@ -50,15 +50,15 @@ func (s *stopper) push(piece string) string {
 	return text[:keep]
 }
 
-// first is where the stop string begins that is complete first.
-func (s *stopper) first(text string) (from int, ok bool) {
+// first is the stop string that is complete first, and where it begins; "" if none is.
+func (s *stopper) first(text string) (from int, found string) {
 	end := len(text) + 1
 	for _, stop := range s.stops {
 		if i := strings.Index(text, stop); i >= 0 && (i+len(stop) < end || i+len(stop) == end && i < from) {
-			from, end, ok = i, i+len(stop), true
+			from, end, found = i, i+len(stop), stop
 		}
 	}
-	return from, ok
+	return from, found
 }
 
 // begun is the length of the longest end of text that is the beginning of a stop string.

@@ -47,7 +47,7 @@ func Count() (int, error) {
 	return n, theirs("cuDeviceGetCount", err)
 }
 
-func devices() ([]Info, error) {
+func every() ([]Info, error) {
 	n, err := Count()
 	if err != nil {
 		return nil, err

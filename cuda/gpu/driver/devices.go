@@ -25,7 +25,7 @@ func Devices() ([]Info, error) {
 	if err := Probe(); err != nil {
 		return nil, err
 	}
-	return devices()
+	return every()
 }
 
 // OldestCapability is the compute capability that the kernels are compiled for: Ampere.

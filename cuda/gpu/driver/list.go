@@ -26,6 +26,17 @@ func (l *List) Reset() { l.commands, l.words, l.names = l.commands[:0], l.words[
 // Len is how many commands there are.
 func (l *List) Len() int { return len(l.commands) }
 
+// Place is how far a list is.
+type Place struct{ commands, words int }
+
+// Here is where the next command will be.
+func (l *List) Here() Place { return Place{len(l.commands), len(l.words)} }
+
+// Back takes out what was added from a place on.
+func (l *List) Back(to Place) {
+	l.commands, l.names, l.words = l.commands[:to.commands], l.names[:to.commands], l.words[:to.words]
+}
+
 func (l *List) add(name string, c C.pio_command) {
 	l.commands, l.names = append(l.commands, c), append(l.names, name)
 }

@@ -4,7 +4,7 @@ package driver
 
 import "errors"
 
-func devices() ([]Info, error) { return nil, Probe() }
+func every() ([]Info, error) { return nil, Probe() }
 
 // Probe says why there is no driver.
 func Probe() error {

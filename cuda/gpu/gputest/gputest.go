@@ -11,7 +11,9 @@ import (
 	"github.com/inference-pio/inference-pio/cuda/cpu"
 	"github.com/inference-pio/inference-pio/cuda/gpu"
 	"github.com/inference-pio/inference-pio/cuda/gpu/driver"
+	"github.com/inference-pio/inference-pio/cuda/kernels/rounded"
 	"github.com/inference-pio/inference-pio/cuda/kernels/sim"
+	"github.com/inference-pio/inference-pio/cuda/nn/nntest"
 )
 
 // EnvHardware has tests use the machine's own driver and GPU where it is set.
@@ -44,4 +46,42 @@ func Open(t testing.TB, numerics string) cuda.Device {
 		}
 	})
 	return d
+}
+
+// EnvWhole has Model run everything that a suite has, which the software driver takes minutes for.
+const EnvWhole = "PIO_GPU_WHOLE"
+
+// Model runs a suite on the first GPU, or where Suite.On says: the least of it, or with EnvWhole all, and fast numerics against the same roundings in plain Go.
+func Model(t *testing.T, s nntest.Suite) {
+	if s.On == nil {
+		s.On = Open
+	}
+	t.Run("Asked", func(t *testing.T) { asked(t, s) })
+	if os.Getenv(EnvWhole) == "" {
+		s.BrieflyOnDevice(t)
+		return
+	}
+	t.Run("Compared", func(t *testing.T) {
+		for _, dir := range s.Checkpoints {
+			c := s.Compare(t, dir)
+			t.Logf("gpu-sim: %s, exact: %d of %d cases equal, the worst layer is %s, %.1e of its largest, of %.1e that are allowed", dir, c.Equal, c.Cases, c.Worst, c.Apart, nntest.Bound)
+			if c.Equal < c.Cases || !(c.Apart <= nntest.Bound) {
+				t.Errorf("%s differs from the reference", dir)
+			}
+		}
+	})
+	s.OnDevice(t)
+	t.Run("Rounded", func(t *testing.T) { s.Rounded(t, Rounded) })
+}
+
+// Rounded is the device that rounds as fast numerics do, for Suite.Rounded.
+func Rounded(t testing.TB, _ string) cuda.Device {
+	t.Helper()
+	c := cpu.New(0)
+	t.Cleanup(func() {
+		if err := c.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return rounded.New(c)
 }

@@ -19,7 +19,8 @@ import (
 // Machine runs ops.
 type Machine struct {
 	kernels.Properties
-	// Shift moves activations by so many bytes, a multiple of 4, from where memory would be aligned.
+	// Shift moves activations by so many bytes, a multiple of 4, from where memory would be aligned: what has four dimensions is a state, and
+	// begins where its memory does.
 	Shift int
 	// Eager makes asynchronous copies at once, not as late as they may be. Order is 0 or the seed of an order of warps.
 	Eager bool
@@ -29,6 +30,9 @@ type Machine struct {
 // New is a machine with so many multiprocessors. It skips the test where there is nothing to make the kernels with.
 func New(t testing.TB, fast bool, multiprocessors int) *Machine {
 	t.Helper()
+	if onHardware() {
+		return openHardware(t, fast)
+	}
 	open(t)
 	return &Machine{Properties: kernels.Properties{Fast: fast, Multiprocessors: multiprocessors, Shared: 227 << 10}}
 }
@@ -43,6 +47,9 @@ func (m *Machine) Run(t testing.TB, op *cuda.Op) {
 
 // Do runs an op, whose results are then where the op says.
 func (m *Machine) Do(op *cuda.Op) error {
+	if onHardware() {
+		return m.hardware(op)
+	}
 	plan := kernels.Plan{Properties: m.Properties}
 	if err := plan.Op(op); err != nil {
 		return err
@@ -92,7 +99,7 @@ func (r *room) put(t cuda.Tensor, gives bool) uint64 {
 		}
 	}
 	shift := 0
-	if t.DType() == cuda.F32 || t.DType() == cuda.BF16 {
+	if (t.DType() == cuda.F32 || t.DType() == cuda.BF16) && t.NDim() < 4 {
 		shift = r.shift
 	}
 	n := int(t.Bytes())

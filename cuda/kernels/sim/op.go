@@ -50,3 +50,9 @@ func tensor(at unsafe.Pointer, dtype int, dims []int) C.pio_tensor {
 	}
 	return t
 }
+
+// Hidden adds a tensor to read that the op does not say it has: an address that a kernel finds elsewhere.
+func (o *Op) Hidden(at unsafe.Pointer, dtype int, dims ...int) *Op {
+	o.c.in[o.c.ins] = tensor(at, dtype, dims)
+	return o
+}

@@ -37,8 +37,11 @@ import (
 // Options are what a library is made of.
 type Options struct {
 	Kernels []string // .cu files; nil: those of cuda/kernels
-	Flags   string   // more for the compiler: -fsanitize=address
+	Flags   string   // more for the compiler
 }
+
+// EnvFlags has more for the compiler of every library, as -fsanitize=address for tests that go test runs with -asan.
+const EnvFlags = "PIO_SIM_FLAGS"
 
 // Library builds the software driver, or takes it as it was built before, and gives its path. The test is skipped where there is no g++.
 func Library(t testing.TB, o Options) string {
@@ -60,6 +63,7 @@ func Build(o Options) (string, error) {
 			return "", err
 		}
 	}
+	o.Flags = strings.TrimSpace(o.Flags + " " + os.Getenv(EnvFlags))
 	folder, err := here()
 	if err != nil {
 		return "", err

@@ -106,33 +106,6 @@ func (s Suite) Agree(t *testing.T) {
 	t.Run("Portable", s.Portable)
 }
 
-// OnDevice runs what a model must pass on another device than the CPU, which Suite.On opens: the reference's numbers in each layer, its
-// tokens and perplexity; the same bits alone, in company and in chunks; the same quantised, with a cache in codes, and as files have it.
-func (s Suite) OnDevice(t *testing.T) {
-	for _, part := range []struct {
-		name  string
-		given bool
-		test  func(t *testing.T)
-	}{
-		{"EveryLayer", true, s.EveryLayer},
-		{"Greedy", true, s.Greedy},
-		{"Chunked", true, s.Chunked},
-		{"Borders", true, s.Borders},
-		{"Company", true, s.Company},
-		{"Forms", true, s.SameForms},
-		{"Heads", true, func(t *testing.T) { s.Heads(t) }},
-		{"Shapes", s.Shapes > 0, s.UnusualShapes},
-		{"GGUF", s.GGUF != nil && s.Shapes > 0, s.InGGUF},
-		{"Quantised", true, s.Quantised},
-		{"CacheInCodes", true, s.CacheInCodes},
-		{"Perplexity", true, s.Perplexity},
-	} {
-		if part.given {
-			t.Run(part.name, part.test)
-		}
-	}
-}
-
 // Sight adds to a chunk of a prompt what there is to see in it. Its first token is at position from.
 type Sight func(c *Chunk, from int)
 

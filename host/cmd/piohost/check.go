@@ -110,7 +110,7 @@ func (g *global) checked(ctx context.Context) (d checkDocument, problems config.
 func (g *global) divided(c *config.Config, d *checkDocument, budget schedule.Budget, asked []schedule.Asked) (problems config.Problems) {
 	lines := d.Models
 	d.Models = []checkedLine{}
-	for n, share := range schedule.Shares(budget, asked) {
+	for n, share := range sharesOf(budget, asked) {
 		i := slices.IndexFunc(c.Models, func(m config.Model) bool { return m.ID == asked[n].Model.ID })
 		if share.Err != nil {
 			problems = append(problems, problemOf(g.config, i, asked[n].Model, share.Err))
@@ -124,11 +124,38 @@ func (g *global) divided(c *config.Config, d *checkDocument, budget schedule.Bud
 			f, _ := need.Fit(share.Bytes)
 			line.Context, line.Sequences = f.Context, max(1, f.Positions/f.Context)
 			line.Memory = takenLine{f.Bytes(), f.Weights, f.Cache, f.State, f.Scratch}
-			d.Memory.Taken += f.Bytes()
+			if !asked[n].Model.OnDemand {
+				d.Memory.Taken += f.Bytes()
+			}
 		}
 		d.Models = append(d.Models, line)
 	}
 	return problems
+}
+
+// sharesOf divides the memory between those that are loaded at the start. One that comes on demand needs room beside the others only
+// while it is there: it is given what it would have if it were the first to ask.
+func sharesOf(budget schedule.Budget, asked []schedule.Asked) []schedule.Share {
+	var start []schedule.Asked
+	for _, a := range asked {
+		if !a.Model.OnDemand {
+			start = append(start, a)
+		}
+	}
+	together := schedule.Shares(budget, start)
+	var shares []schedule.Share
+	for n, a := range asked {
+		if !a.Model.OnDemand {
+			shares, together = append(shares, together[0]), together[1:]
+			continue
+		}
+		others := slices.Delete(slices.Clone(asked), n, n+1)
+		for i := range others {
+			others[i].Model.Priority = min(others[i].Model.Priority, a.Model.Priority)
+		}
+		shares = append(shares, schedule.Shares(budget, append([]schedule.Asked{a}, others...))[0])
+	}
+	return shares
 }
 
 func problemOf(file string, i int, m config.Model, err error) config.Problem {

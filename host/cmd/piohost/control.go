@@ -23,7 +23,7 @@ func newControls(g *global) []*cobra.Command {
 		}
 	}
 	list := []*cobra.Command{
-		about("start", "Start a model that is stopped, or that waits for its next attempt", "It returns when the model is ready."),
+		about("start", "Start a model that is stopped or unloaded, or that waits for its next attempt", "It returns when the model is ready."),
 		about("stop", "Let a model's requests finish and end its process", "It returns when the process is gone. The model stays stopped until it is started or the host is."),
 		about("restart", "Give a model a new process, of the binary and the checkpoint that lie there now",
 			"Answers under way go on in the new process. It returns when the model is ready."),

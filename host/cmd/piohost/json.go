@@ -12,6 +12,7 @@ import (
 	"github.com/inference-pio/inference-pio/host/internal/config"
 	"github.com/inference-pio/inference-pio/host/internal/contents"
 	"github.com/inference-pio/inference-pio/host/internal/devices"
+	"github.com/inference-pio/inference-pio/host/internal/hub"
 	"github.com/inference-pio/inference-pio/sdk"
 	"github.com/inference-pio/inference-pio/sdk/conformance"
 )
@@ -262,6 +263,36 @@ type plannedModule struct {
 	ID       string `json:"id"`
 	Device   string `json:"device"` // where it would be computed; experts say cpu, see experts
 	Streamed bool   `json:"streamed"`
+}
+
+// pullDocument is that of `pull`.
+type pullDocument struct {
+	Endpoint   string     `json:"endpoint"` // "": the configured one
+	Repository string     `json:"repository"`
+	Revision   string     `json:"revision"`
+	Commit     string     `json:"commit"`
+	Path       string     `json:"path"` // for models.toml
+	Bytes      int64      `json:"bytes"`
+	Missing    int64      `json:"missing"` // of them; 0 once it has come
+	Free       int64      `json:"free"`    // where they go, before; -1: not known
+	Files      []pullFile `json:"files"`
+	Entry      string     `json:"entry"` // lines of models.toml; "": no plugin takes it, or it has not come
+}
+
+type pullFile struct {
+	Path string `json:"path"` // in the repository
+	Size int64  `json:"size"`
+	Have int64  `json:"have"`
+	Hash string `json:"hash"` // sha256, or git's sha1 of a small file
+}
+
+func pullDocumentOf(p *hub.Plan) pullDocument {
+	d := pullDocument{Endpoint: p.Endpoint, Repository: p.Repo, Revision: p.Revision, Commit: p.Commit, Path: p.Checkpoint(),
+		Bytes: p.Bytes, Missing: p.Missing, Free: p.Free, Files: []pullFile{}}
+	for _, f := range p.Files {
+		d.Files = append(d.Files, pullFile{f.Path, f.Size, f.Have, f.Hash})
+	}
+	return d
 }
 
 // benchDocument is that of `bench`. Rates are tokens per second.

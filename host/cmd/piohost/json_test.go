@@ -38,6 +38,7 @@ func TestHelpNamesEveryField(t *testing.T) {
 	for title, document := range map[string]any{
 		"models": modelsDocument{}, "plugin list, plugin lock": pluginsDocument{}, "plugin inspect": inspectDocument{},
 		"plugin test": testDocument{}, "config check": checkDocument{}, "plan": planDocument{}, "bench": benchDocument{},
+		"pull": pullDocument{}, "models scan": scanDocument{}, "ps": psDocument{},
 	} {
 		_, section, ok := strings.Cut(jsonHelp, "\n\n"+title+"\n")
 		if !ok {

@@ -32,6 +32,28 @@ devices
     refused                why it is not used; left out where it is
   no_gpu                   why there is none; "" where there are
 
+ps
+  host                     the configured address, or that of --host
+  models[]
+    id, state, reason
+    size, share            on all devices; of the cpu's memory, promised, 0: none, or its plugin tells nothing of its size
+    devices[]              where there is something of it
+      name, used
+    context                positions; 0: not loaded
+    running, waiting       requests
+    tokens_per_second      of the last ten seconds
+    on_demand, pinned
+    until, used            when it is unloaded if nobody asks, "": not by itself, or somebody uses it; when a request last came or ended; RFC 3339
+
+models scan
+  models[]
+    source                 hub, ollama or lmstudio
+    name, path, bytes
+    plugin, reason         "": none takes it, and why
+    listed                 its id in models.toml, or ""
+    entry                  lines to add to models.toml; "": there is nothing to add
+  problems[]               what could not be read, a sentence each
+
 plugin list, plugin lock
   plugins[]
     name, version, path, sha256
@@ -104,6 +126,15 @@ plan
     gives[]                what would bring more of it to devices besides the cpu
   problems[]
     file, line, key, text  as of config check
+
+pull
+  endpoint               "": the configured one
+  repository, revision, commit
+  path                   for models.toml
+  bytes, missing, free   of the files; what of them is not here, 0 once it has come; of the disk, before, -1: not known
+  files[]
+    path, size, have, hash
+  entry                  lines of models.toml; "": no plugin takes it, or it has not come
 
 bench
   model, plugin, version, threads, context

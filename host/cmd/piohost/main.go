@@ -138,9 +138,11 @@ Without a command it serves every model of models.toml.
 Exit codes: 1 failed, 2 the command line or models.toml is wrong, 3 the model could not be loaded, 130 interrupted, 141 nobody read
 the output to its end.`,
 		Example: `  piohost                            serve what models.toml lists
+  piohost pull Qwen/Qwen3-0.6B --add download one, and add it to models.toml
   piohost chat MODEL                 talk with one of them
   piohost run MODEL "Why is that?"   ask one question
   piohost bench MODEL                measure how fast it is
+  piohost ps                         show what is loaded, and until when
   piohost restart MODEL              give one a new process; answers go on in it
   piohost config check               say what is wrong with models.toml
   piohost plan --gpu 8GiB            show what would lie where on a machine with such a card
@@ -158,7 +160,7 @@ the output to its end.`,
 	f.StringVar(&g.logLevel, "log-level", "info", "debug, info, warn or error")
 	f.StringVar(&g.logFormat, "log-format", "text", "text or json")
 	root.AddCommand(newControls(g)...)
-	root.AddCommand(serve, newRun(g), newChat(g), newBench(g), newModels(g), newDevices(g), newPlan(g), newPlugin(g), newConfig(g), newJSONHelp())
+	root.AddCommand(serve, newRun(g), newChat(g), newBench(g), newPull(g), newPs(g), newModels(g), newDevices(g), newPlan(g), newPlugin(g), newConfig(g), newJSONHelp())
 	return root
 }
 

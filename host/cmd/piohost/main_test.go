@@ -72,9 +72,14 @@ func TestScripts(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	hub := newTestHub(t, model)
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata",
 		Setup: func(e *testscript.Env) error {
+			e.Setenv("HUB", hub.URL)
+			e.Setenv("HF_ENDPOINT", hub.URL)
+			e.Setenv("HF_HOME", filepath.Join(e.WorkDir, "hf"))
+			e.Setenv("NO_PROXY", "127.0.0.1")
 			e.Setenv("PATH", binaries+string(os.PathListSeparator)+e.Getenv("PATH"))
 			e.Setenv("ECHO", filepath.Join(binaries, "echo"))
 			e.Setenv("ECHO_SHA256", echoSum)

@@ -16,9 +16,10 @@ import (
 func newModels(g *global) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "models",
-		Short: "List the models of models.toml and how they stand in a running host",
+		Short: "List the models of models.toml and how they stand in a running host; find others, and remove them",
 		Args:  noArgs,
 	}
+	cmd.AddCommand(newModelsScan(g), newModelsRemove(g))
 	asJSON := jsonFlag(cmd.Flags())
 	g.hostFlag(cmd.Flags())
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {

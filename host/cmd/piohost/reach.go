@@ -74,6 +74,7 @@ func (g *global) reach(ctx context.Context, model string, use func(r *remote, mo
 		return &codeError{exitUsage, unknownModel(model, c)}
 	}
 	alone := *c
+	entry.OnDemand, entry.KeepAlive = false, 0 // it is asked for
 	alone.Models = []config.Model{entry}
 	return g.withHost(ctx, &alone, func(r *remote) error { return use(r, model) })
 }

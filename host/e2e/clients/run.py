@@ -23,6 +23,7 @@ PYTHON = {
     "openai-1": ["openai"],
     "openai-2": ["openai", "langchain-openai", "instructor", "pydantic-ai", "litellm", "llama-index"],
     "openai-3": ["openai", "langchain-openai", "pydantic-ai"],
+    "anthropic-ollama": ["anthropic", "langchain-anthropic", "pydantic-ai-anthropic", "ollama", "langchain-ollama"],
 }
 
 
@@ -100,6 +101,7 @@ def main():
             good = [python(folder, name, clients, url, picture) for name, clients in PYTHON.items()]
             good.append(node(folder, "js", ["node", "check.mjs", url], env))
             good.append(node(folder, "node", ["node", "--test"], env))
+            good.append(node(folder, "js-protocols", ["node", "check.mjs", url], env))
             newest = "js-newest", ["sh", "-c", f"node check.mjs {url} && node --test"]
             good.append(node(folder, *newest, env, "js/check.mjs", "node/openai.test.mjs"))
             good.append(run(["go", "test", "-count=1", "./..."], cwd=HERE, env=env))

@@ -10,6 +10,9 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/inference-pio/inference-pio/host/internal/answer"
+	"github.com/inference-pio/inference-pio/host/internal/body"
+	"github.com/inference-pio/inference-pio/host/internal/problem"
 	"github.com/inference-pio/inference-pio/sdk"
 )
 
@@ -39,6 +42,7 @@ const maxDeadline = 10 * time.Minute
 
 // admin adds the operators' routes: the model's id ends the path.
 func (a *api) admin(route func(pattern, method string, h func(http.ResponseWriter, *http.Request))) {
+	route("/admin/ps", http.MethodGet, a.ps)
 	route("/admin/placement/{id...}", http.MethodGet, func(w http.ResponseWriter, r *http.Request) {
 		a.order(w, r, sdk.Order{Query: &sdk.QueryOrder{}})
 	})
@@ -47,7 +51,7 @@ func (a *api) admin(route func(pattern, method string, h func(http.ResponseWrite
 			Module, Device string
 			DeadlineMS     int64 `json:"deadline_ms"`
 		}
-		if !a.strict(w, r, &b) || !present(w, "module", b.Module) || !present(w, "device", b.Device) || !timely(w, b.DeadlineMS) {
+		if !a.strict(w, r, &b) || !present(w, r, "module", b.Module) || !present(w, r, "device", b.Device) || !timely(w, r, b.DeadlineMS) {
 			return
 		}
 		if b.DeadlineMS > 0 {
@@ -63,15 +67,15 @@ func (a *api) admin(route func(pattern, method string, h func(http.ResponseWrite
 			Bytes      *int64 // 0 is an order too
 			DeadlineMS int64  `json:"deadline_ms"`
 		}{DeadlineMS: deadlineDefault.Milliseconds()}
-		if !a.strict(w, r, &b) || !present(w, "device", b.Device) || !timely(w, b.DeadlineMS) {
+		if !a.strict(w, r, &b) || !present(w, r, "device", b.Device) || !timely(w, r, b.DeadlineMS) {
 			return
 		}
 		if b.Bytes == nil {
-			writeError(w, missing("bytes"))
+			writeError(w, r, missing("bytes"))
 			return
 		}
 		if *b.Bytes < 0 {
-			writeError(w, invalid("bytes", "bytes must not be negative"))
+			writeError(w, r, problem.Invalid("bytes", "bytes must not be negative"))
 			return
 		}
 		a.order(w, r, sdk.Order{Budget: &sdk.BudgetOrder{Device: b.Device, Bytes: *b.Bytes, Deadline: time.Duration(b.DeadlineMS) * time.Millisecond}})
@@ -79,24 +83,24 @@ func (a *api) admin(route func(pattern, method string, h func(http.ResponseWrite
 }
 
 // present reports whether an order says what it is about; false means that the answer was sent.
-func present(w http.ResponseWriter, field, value string) bool {
+func present(w http.ResponseWriter, r *http.Request, field, value string) bool {
 	if value == "" {
-		writeError(w, missing(field))
+		writeError(w, r, missing(field))
 	}
 	return value != ""
 }
 
 // timely reports whether an order's deadline is one; false means that the answer was sent.
-func timely(w http.ResponseWriter, deadlineMS int64) bool {
+func timely(w http.ResponseWriter, r *http.Request, deadlineMS int64) bool {
 	ok := deadlineMS >= 0 && deadlineMS <= maxDeadline.Milliseconds()
 	if !ok {
-		writeError(w, invalid("deadline_ms", "deadline_ms must be from 0 to %d", maxDeadline.Milliseconds()))
+		writeError(w, r, problem.Invalid("deadline_ms", "deadline_ms must be from 0 to %d", maxDeadline.Milliseconds()))
 	}
 	return ok
 }
 
-func missing(field string) *Error {
-	return invalid(field, "%s is missing; the order must have it", field)
+func missing(field string) *problem.Error {
+	return problem.Invalid(field, "%s is missing; the order must have it", field)
 }
 
 // life adds the routes of orders about a model's life, which have no body.
@@ -106,9 +110,9 @@ func (a *api) life(route func(pattern, method string, h func(http.ResponseWriter
 	} {
 		route("/admin/"+verb+"/{id...}", http.MethodPost, func(w http.ResponseWriter, r *http.Request) {
 			if err := order(r.Context(), r.PathValue("id")); err != nil {
-				writeError(w, orderError(err))
+				writeError(w, r, orderError(err))
 			} else if s, ok := a.find(w, r); ok {
-				writeJSON(w, http.StatusOK, asModel(s))
+				answer.WriteJSON(w, http.StatusOK, asModel(s))
 			}
 		})
 	}
@@ -118,11 +122,11 @@ func (a *api) life(route func(pattern, method string, h func(http.ResponseWriter
 	route("/admin/reload", http.MethodPost, func(w http.ResponseWriter, r *http.Request) {
 		done, err := a.o.Reload(r.Context())
 		if err != nil {
-			writeError(w, orderError(err))
+			writeError(w, r, orderError(err))
 			return
 		}
 		done.Added, done.Removed, done.Changed, done.Later = list(done.Added), list(done.Removed), list(done.Changed), list(done.Later)
-		writeJSON(w, http.StatusOK, done)
+		answer.WriteJSON(w, http.StatusOK, done)
 	})
 }
 
@@ -130,24 +134,24 @@ func (a *api) life(route func(pattern, method string, h func(http.ResponseWriter
 func list(l []string) []string { return append([]string{}, l...) }
 
 // orderError is the answer to an order that failed: what has no status of its own is the sentence of whoever refused.
-func orderError(err error) *Error {
-	e := asError(err, "")
-	if e.Code != nil && *e.Code == "internal" {
-		e = newError(http.StatusConflict, "", "order_refused", err.Error())
+func orderError(err error) *problem.Error {
+	e := problem.From(err, "")
+	if e.Code == "internal" {
+		e = problem.New(http.StatusConflict, "", "order_refused", err.Error())
 	}
 	return e
 }
 
 // strict reads a body whose every key is known; false means that the answer was sent.
 func (a *api) strict(w http.ResponseWriter, r *http.Request, into any) bool {
-	members, err := readBody(w, r, min(smallBody, a.o.MaxBody), nil) // admitted however many requests there are
+	members, err := body.Read(w, r, min(body.Small, a.o.MaxBody), nil) // admitted however many requests there are
 	if err != nil {
-		writeError(w, asError(err, ""))
+		writeError(w, r, problem.From(err, ""))
 		return false
 	}
 	whole := make(map[string]json.RawMessage, len(members))
 	for _, m := range members {
-		whole[m.key] = m.value
+		whole[m.Key] = m.Value
 	}
 	text, err := json.Marshal(whole)
 	if err == nil {
@@ -156,7 +160,7 @@ func (a *api) strict(w http.ResponseWriter, r *http.Request, into any) bool {
 		err = known.Decode(into)
 	}
 	if err != nil {
-		writeError(w, invalid("", "the order was not understood: %v", err))
+		writeError(w, r, problem.Invalid("", "the order was not understood: %v", err))
 		return false
 	}
 	return true
@@ -165,10 +169,10 @@ func (a *api) strict(w http.ResponseWriter, r *http.Request, into any) bool {
 func (a *api) order(w http.ResponseWriter, r *http.Request, o sdk.Order) {
 	report, err := a.o.Operator.Order(r.Context(), r.PathValue("id"), o)
 	if err != nil {
-		writeError(w, orderError(err))
+		writeError(w, r, orderError(err))
 		return
 	}
-	writeJSON(w, http.StatusOK, asPlacement(report))
+	answer.WriteJSON(w, http.StatusOK, asPlacement(report))
 }
 
 // placement is a report as operators read it.

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/inference-pio/inference-pio/host/internal/answer/answertest"
 	"github.com/inference-pio/inference-pio/host/internal/schedule"
 	"github.com/inference-pio/inference-pio/sdk"
 )
@@ -65,7 +66,7 @@ func TestOrdersAboutAModelsLife(t *testing.T) {
 			return Reload{Added: []string{"a"}, Later: []string{"server.listen"}}, c.err
 		}
 		w := httptest.NewRecorder()
-		New(newFake(), Options{Operator: o, Reload: reload}).ServeHTTP(w, httptest.NewRequest(c.method, c.path, nil))
+		New(answertest.New(), Options{Operator: o, Reload: reload}).ServeHTTP(w, httptest.NewRequest(c.method, c.path, nil))
 		if w.Code != c.status || !strings.Contains(w.Body.String(), c.want) {
 			t.Errorf("%s %s: %d %s, want %d with %q", c.method, c.path, w.Code, w.Body, c.status, c.want)
 		}
@@ -106,7 +107,7 @@ func TestOperatorsOrders(t *testing.T) {
 		r := httptest.NewRequest(c.method, c.path, strings.NewReader(c.body))
 		r.Header.Set("Content-Type", "application/json")
 		w := httptest.NewRecorder()
-		New(newFake(), Options{Operator: o}).ServeHTTP(w, r)
+		New(answertest.New(), Options{Operator: o}).ServeHTTP(w, r)
 		if w.Code != c.status || !strings.Contains(w.Body.String(), c.want) {
 			t.Errorf("%s %s %s: %d %s, want %d with %q", c.method, c.path, c.body, w.Code, w.Body, c.status, c.want)
 		}
@@ -118,7 +119,7 @@ func TestOperatorsOrders(t *testing.T) {
 
 func TestWithoutAnOperatorThereIsNoAdmin(t *testing.T) {
 	w := httptest.NewRecorder()
-	New(newFake(), Options{}).ServeHTTP(w, httptest.NewRequest("GET", "/admin/placement/tiny", nil))
+	New(answertest.New(), Options{}).ServeHTTP(w, httptest.NewRequest("GET", "/admin/placement/tiny", nil))
 	if w.Code != http.StatusNotFound {
 		t.Errorf("status %d", w.Code)
 	}
@@ -133,7 +134,7 @@ func TestAMoveMayHaveADeadline(t *testing.T) {
 		o := &operator{}
 		r := httptest.NewRequest("POST", "/admin/move/tiny", strings.NewReader(body))
 		r.Header.Set("Content-Type", "application/json")
-		New(newFake(), Options{Operator: o}).ServeHTTP(httptest.NewRecorder(), r)
+		New(answertest.New(), Options{Operator: o}).ServeHTTP(httptest.NewRecorder(), r)
 		if o.until != want {
 			t.Errorf("%s: the deadline is in %v", body, o.until)
 		}

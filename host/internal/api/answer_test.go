@@ -12,6 +12,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/inference-pio/inference-pio/host/internal/answer/answertest"
 	"github.com/inference-pio/inference-pio/host/internal/schedule"
 	"github.com/inference-pio/inference-pio/sdk"
 )
@@ -19,11 +20,11 @@ import (
 const chatBody = `{"model": "tiny", "messages": [{"role": "user", "content": "What is the capital of Japan?"}]`
 
 func TestChatAnswersWhole(t *testing.T) {
-	w := post(New(newFake(), Options{}), "/v1/chat/completions", chatBody+"}")
+	w := answertest.Post(New(answertest.New(), Options{}), "/v1/chat/completions", chatBody+"}")
 	if ct := w.Header().Get("Content-Type"); w.Code != 200 || ct != "application/json" {
 		t.Fatalf("%d %s: %s", w.Code, ct, w.Body)
 	}
-	equalLines(t, []string{variable(strings.TrimSpace(w.Body.String()), w)}, []string{
+	answertest.EqualLines(t, []string{answertest.Variable(strings.TrimSpace(w.Body.String()), w)}, []string{
 		`{"id":"ID","object":"chat.completion","created":T,"model":"tiny","system_fingerprint":"echo-0.1.0-cpu/avx2",` +
 			`"choices":[{"index":0,"message":{"role":"assistant","content":"Tokyo <é>.","reasoning_content":"Hm","refusal":null},` +
 			`"logprobs":null,"finish_reason":"stop"}],"usage":{"prompt_tokens":3,"completion_tokens":3,"total_tokens":6,` +
@@ -33,7 +34,7 @@ func TestChatAnswersWhole(t *testing.T) {
 
 // The id whose text is held back makes no chunk, and the text held back to the end comes before the finish, which comes alone.
 func TestChatStreams(t *testing.T) {
-	w := post(New(newFake(), Options{}), "/v1/chat/completions", chatBody+`, "stream": true, "stream_options": {"include_usage": true}}`)
+	w := answertest.Post(New(answertest.New(), Options{}), "/v1/chat/completions", chatBody+`, "stream": true, "stream_options": {"include_usage": true}}`)
 	if ct := w.Header().Get("Content-Type"); w.Code != 200 || ct != "text/event-stream" {
 		t.Fatalf("%d %s: %s", w.Code, ct, w.Body)
 	}
@@ -41,7 +42,7 @@ func TestChatStreams(t *testing.T) {
 	chunk := func(delta, finish string) string {
 		return head + `{"index":0,"delta":` + delta + `,"logprobs":null,"finish_reason":` + finish + `}],"usage":null}`
 	}
-	equalLines(t, dataOf(t, variable(w.Body.String(), w)), []string{
+	answertest.EqualLines(t, answertest.DataOf(t, answertest.Variable(w.Body.String(), w)), []string{
 		chunk(`{"role":"assistant","content":""}`, "null"),
 		chunk(`{"reasoning_content":"Hm"}`, "null"),
 		chunk(`{"content":"Tokyo <é>"}`, "null"),
@@ -59,9 +60,9 @@ func TestUsageInEveryChunk(t *testing.T) {
 		"/v1/chat/completions": chatBody + options + "}",
 		"/v1/completions":      `{"model": "tiny", "prompt": "a"` + options + "}",
 	} {
-		w := post(New(newFake(), Options{}), path, body)
+		w := answertest.Post(New(answertest.New(), Options{}), path, body)
 		var got []string
-		for _, d := range dataOf(t, w.Body.String()) {
+		for _, d := range answertest.DataOf(t, w.Body.String()) {
 			var c struct{ Usage json.RawMessage }
 			if d != "[DONE]" {
 				if err := json.Unmarshal([]byte(d), &c); err != nil {
@@ -81,15 +82,15 @@ func TestUsageInEveryChunk(t *testing.T) {
 		if path == "/v1/completions" {
 			want = want[1:]
 		}
-		equalLines(t, got, want)
+		answertest.EqualLines(t, got, want)
 	}
 }
 
 // With return_token_ids every id is seen at once, even while its text is held back, and the prompt's ids come first.
 func TestStreamedTokenIDsAddUp(t *testing.T) {
-	w := post(New(newFake(), Options{}), "/v1/chat/completions", chatBody+`, "stream": true, "return_token_ids": true}`)
+	w := answertest.Post(New(answertest.New(), Options{}), "/v1/chat/completions", chatBody+`, "stream": true, "return_token_ids": true}`)
 	var prompt, ids []int32
-	for _, d := range dataOf(t, w.Body.String()) {
+	for _, d := range answertest.DataOf(t, w.Body.String()) {
 		var c struct {
 			Prompt  []int32 `json:"prompt_token_ids"`
 			Choices []struct {
@@ -110,13 +111,13 @@ func TestStreamedTokenIDsAddUp(t *testing.T) {
 }
 
 func TestCompletionAnswersSeveralPromptsInTheirOrder(t *testing.T) {
-	f := newFake()
-	f.answer = func(_ context.Context, g sdk.GenerateRequest, send func(sdk.Event) error) error {
-		return script(send, start(g.Tokens...), token(0, 1, "<"+g.Text+">"),
+	f := answertest.New()
+	f.Answer = func(_ context.Context, g sdk.GenerateRequest, send func(sdk.Event) error) error {
+		return answertest.Script(send, answertest.Start(g.Tokens...), answertest.Token(0, 1, "<"+g.Text+">"),
 			sdk.Event{Finish: &sdk.Finish{Reason: sdk.FinishLength, PromptTokens: 1, CompletionTokens: 1}})
 	}
-	w := post(New(f, Options{}), "/v1/completions", `{"model": "tiny", "prompt": ["one", "two"], "return_token_ids": true}`)
-	equalLines(t, []string{variable(strings.TrimSpace(w.Body.String()), w)}, []string{
+	w := answertest.Post(New(f, Options{}), "/v1/completions", `{"model": "tiny", "prompt": ["one", "two"], "return_token_ids": true}`)
+	answertest.EqualLines(t, []string{answertest.Variable(strings.TrimSpace(w.Body.String()), w)}, []string{
 		`{"id":"ID","object":"text_completion","created":T,"model":"tiny","system_fingerprint":"echo-0.1.0-cpu/avx2","choices":[` +
 			`{"index":0,"text":"<one>","logprobs":null,"finish_reason":"length","token_ids":[1],"prompt_token_ids":[]},` +
 			`{"index":1,"text":"<two>","logprobs":null,"finish_reason":"length","token_ids":[1],"prompt_token_ids":[]}],` +
@@ -125,15 +126,15 @@ func TestCompletionAnswersSeveralPromptsInTheirOrder(t *testing.T) {
 }
 
 func TestCompletionStreamsByChoice(t *testing.T) {
-	f := newFake()
-	f.answer = func(_ context.Context, g sdk.GenerateRequest, send func(sdk.Event) error) error {
-		return script(send, start(1), token(0, 5, g.Text), token(1, 6, "!"),
+	f := answertest.New()
+	f.Answer = func(_ context.Context, g sdk.GenerateRequest, send func(sdk.Event) error) error {
+		return answertest.Script(send, answertest.Start(1), answertest.Token(0, 5, g.Text), answertest.Token(1, 6, "!"),
 			sdk.Event{Finish: &sdk.Finish{Reason: sdk.FinishStop}})
 	}
-	w := post(New(f, Options{}), "/v1/completions", `{"model": "tiny", "prompt": ["a", "b"], "stream": true}`)
+	w := answertest.Post(New(f, Options{}), "/v1/completions", `{"model": "tiny", "prompt": ["a", "b"], "stream": true}`)
 	texts := map[int]string{}
 	finished := map[int]string{}
-	list := dataOf(t, w.Body.String())
+	list := answertest.DataOf(t, w.Body.String())
 	for _, d := range list[:len(list)-1] {
 		var c completionObject
 		if err := json.Unmarshal([]byte(d), &c); err != nil {
@@ -179,9 +180,9 @@ func TestFailuresBeforeTheFirstTokenHaveTheirStatus(t *testing.T) {
 	} {
 		for _, stream := range []string{"false", "true"} {
 			t.Run(c.name+" stream="+stream, func(t *testing.T) {
-				f := newFake()
-				f.answer = func(context.Context, sdk.GenerateRequest, func(sdk.Event) error) error { return c.err }
-				w := post(New(f, Options{}), "/v1/chat/completions", chatBody+`, "stream": `+stream+`}`)
+				f := answertest.New()
+				f.Answer = func(context.Context, sdk.GenerateRequest, func(sdk.Event) error) error { return c.err }
+				w := answertest.Post(New(f, Options{}), "/v1/chat/completions", chatBody+`, "stream": `+stream+`}`)
 				e := errorOf(t, w)
 				if w.Code != c.status || e.Type != c.typ || deref(e.Param) != c.param || deref(e.Code) != c.code {
 					t.Errorf("got %d %s param=%q code=%q", w.Code, e.Type, deref(e.Param), deref(e.Code))
@@ -202,15 +203,15 @@ func TestFailuresBeforeTheFirstTokenHaveTheirStatus(t *testing.T) {
 }
 
 func TestStreamThatFailsLaterEndsWithAnErrorAndNotWithDone(t *testing.T) {
-	f := newFake()
-	f.answer = func(_ context.Context, _ sdk.GenerateRequest, send func(sdk.Event) error) error {
-		if err := script(send, start(1), token(0, 5, "Tok")); err != nil {
+	f := answertest.New()
+	f.Answer = func(_ context.Context, _ sdk.GenerateRequest, send func(sdk.Event) error) error {
+		if err := answertest.Script(send, answertest.Start(1), answertest.Token(0, 5, "Tok")); err != nil {
 			return err
 		}
 		return &schedule.Unavailable{Model: "tiny", State: schedule.StateQuarantined, Reason: "signal: killed"}
 	}
-	w := post(New(f, Options{}), "/v1/chat/completions", chatBody+`, "stream": true}`)
-	list := dataOf(t, w.Body.String())
+	w := answertest.Post(New(f, Options{}), "/v1/chat/completions", chatBody+`, "stream": true}`)
+	list := answertest.DataOf(t, w.Body.String())
 	last := list[len(list)-1]
 	if !strings.HasPrefix(last, `{"error":{"message":"the model \"tiny\" is quarantined: signal: killed","type":"server_error"`) {
 		t.Errorf("last event %s", last)
@@ -222,25 +223,25 @@ func TestStreamThatFailsLaterEndsWithAnErrorAndNotWithDone(t *testing.T) {
 
 // One bad prompt of several fails the request and ends its companions.
 func TestAFailingChoiceEndsTheOthers(t *testing.T) {
-	f := newFake()
-	f.answer = func(ctx context.Context, g sdk.GenerateRequest, _ func(sdk.Event) error) error {
+	f := answertest.New()
+	f.Answer = func(ctx context.Context, g sdk.GenerateRequest, _ func(sdk.Event) error) error {
 		if g.Text == "bad" {
 			return sdk.Errorf(sdk.ReasonInvalid, "bad prompt")
 		}
 		<-ctx.Done()
 		return ctx.Err()
 	}
-	w := post(New(f, Options{}), "/v1/completions", `{"model": "tiny", "prompt": ["good", "bad"]}`)
+	w := answertest.Post(New(f, Options{}), "/v1/completions", `{"model": "tiny", "prompt": ["good", "bad"]}`)
 	if e := errorOf(t, w); w.Code != 400 || e.Message != "bad prompt" {
 		t.Errorf("got %d %q", w.Code, e.Message)
 	}
 }
 
 func TestAClientThatLeavesCancelsItsWork(t *testing.T) {
-	f := newFake()
+	f := answertest.New()
 	ended := make(chan error, 1)
-	f.answer = func(ctx context.Context, _ sdk.GenerateRequest, send func(sdk.Event) error) error {
-		if err := script(send, start(1), token(0, 5, "Tok")); err != nil {
+	f.Answer = func(ctx context.Context, _ sdk.GenerateRequest, send func(sdk.Event) error) error {
+		if err := answertest.Script(send, answertest.Start(1), answertest.Token(0, 5, "Tok")); err != nil {
 			return err
 		}
 		<-ctx.Done()
@@ -268,15 +269,15 @@ func TestAClientThatLeavesCancelsItsWork(t *testing.T) {
 // A resume or a long prompt is silent; a proxy that sees nothing for a minute closes the connection.
 func TestASilentStreamIsKeptAlive(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		f := newFake()
-		f.answer = func(_ context.Context, _ sdk.GenerateRequest, send func(sdk.Event) error) error {
-			if err := script(send, start(1), token(0, 5, "a")); err != nil {
+		f := answertest.New()
+		f.Answer = func(_ context.Context, _ sdk.GenerateRequest, send func(sdk.Event) error) error {
+			if err := answertest.Script(send, answertest.Start(1), answertest.Token(0, 5, "a")); err != nil {
 				return err
 			}
 			time.Sleep(25 * time.Second)
-			return script(send, sdk.Event{Finish: &sdk.Finish{Reason: sdk.FinishStop}})
+			return answertest.Script(send, sdk.Event{Finish: &sdk.Finish{Reason: sdk.FinishStop}})
 		}
-		w := post(New(f, Options{KeepAlive: 10 * time.Second}), "/v1/chat/completions", chatBody+`, "stream": true}`)
+		w := answertest.Post(New(f, Options{KeepAlive: 10 * time.Second}), "/v1/chat/completions", chatBody+`, "stream": true}`)
 		if n := strings.Count(w.Body.String(), ": waiting\n\n"); n != 2 {
 			t.Errorf("%d comments in 25 s of silence, want 2:\n%s", n, w.Body)
 		}
@@ -292,22 +293,22 @@ func TestASilentStreamIsKeptAlive(t *testing.T) {
 // Why a stream is silent is told at once where it is known, once for all choices, and again as long as it lasts.
 func TestAPauseIsToldInTheStream(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		f := newFake()
-		f.answer = func(ctx context.Context, g sdk.GenerateRequest, send func(sdk.Event) error) error {
+		f := answertest.New()
+		f.Answer = func(ctx context.Context, g sdk.GenerateRequest, send func(sdk.Event) error) error {
 			schedule.Paused(ctx) // before anything was sent: the answer has no status yet
-			if err := script(send, start(1)); err != nil {
+			if err := answertest.Script(send, answertest.Start(1)); err != nil {
 				return err
 			}
 			time.Sleep(time.Second)
 			schedule.Paused(ctx) // in the middle of the prompt
 			time.Sleep(25 * time.Second)
-			if err := script(send, token(0, 5, "a")); err != nil {
+			if err := answertest.Script(send, answertest.Token(0, 5, "a")); err != nil {
 				return err
 			}
 			time.Sleep(15 * time.Second)
-			return script(send, sdk.Event{Finish: &sdk.Finish{Reason: sdk.FinishStop}})
+			return answertest.Script(send, sdk.Event{Finish: &sdk.Finish{Reason: sdk.FinishStop}})
 		}
-		w := post(New(f, Options{KeepAlive: 10 * time.Second}), "/v1/chat/completions", chatBody+`, "stream": true, "n": 2}`)
+		w := answertest.Post(New(f, Options{KeepAlive: 10 * time.Second}), "/v1/chat/completions", chatBody+`, "stream": true, "n": 2}`)
 		var got []string
 		for _, line := range strings.Split(w.Body.String(), "\n\n") {
 			if strings.HasPrefix(line, ":") {
@@ -315,7 +316,7 @@ func TestAPauseIsToldInTheStream(t *testing.T) {
 			}
 		}
 		const paused = ": waiting: the model's process has ended, the answer goes on in the next one"
-		equalLines(t, got, []string{paused, paused, paused, ": waiting"})
+		answertest.EqualLines(t, got, []string{paused, paused, paused, ": waiting"})
 		if !strings.HasSuffix(w.Body.String(), "data: [DONE]\n\n") {
 			t.Error(w.Body)
 		}
@@ -323,15 +324,52 @@ func TestAPauseIsToldInTheStream(t *testing.T) {
 }
 
 func TestAPanicIsAnAnswer(t *testing.T) {
-	f := newFake()
-	f.answer = func(context.Context, sdk.GenerateRequest, func(sdk.Event) error) error { panic("index out of range") }
+	f := answertest.New()
+	f.Answer = func(context.Context, sdk.GenerateRequest, func(sdk.Event) error) error { panic("index out of range") }
 	h := New(f, Options{})
 	for _, stream := range []string{"false", "true"} {
-		w := post(h, "/v1/chat/completions", chatBody+`, "stream": `+stream+`}`)
+		w := answertest.Post(h, "/v1/chat/completions", chatBody+`, "stream": `+stream+`}`)
 		if e := errorOf(t, w); w.Code != 500 || strings.Contains(e.Message, "index") {
 			t.Errorf("stream=%s: %d %q", stream, w.Code, e.Message)
 		}
 	}
+}
+
+// What clients read of OpenAI's objects.
+
+type completionObject struct {
+	Choices []struct {
+		Index  int
+		Text   string
+		Finish *string `json:"finish_reason"`
+	}
+}
+
+type chatChunk struct {
+	Choices []struct {
+		Index int
+		Delta struct {
+			Role    string
+			Content *string
+		}
+		Finish *string `json:"finish_reason"`
+	}
+}
+
+type timings struct {
+	Cached          int     `json:"cache_n"`
+	Prompt          int     `json:"prompt_n"`
+	PromptMS        float64 `json:"prompt_ms"`
+	PromptSpeed     float64 `json:"prompt_per_second"`
+	Generated       int     `json:"predicted_n"`
+	GeneratedMS     float64 `json:"predicted_ms"`
+	GenerationSpeed float64 `json:"predicted_per_second"`
+}
+
+// Error is OpenAI's object.
+type Error struct {
+	Message, Type string
+	Param, Code   *string
 }
 
 func errorOf(t *testing.T, w *httptest.ResponseRecorder) Error {

@@ -1,9 +1,5 @@
-// Package api speaks the OpenAI HTTP API. It translates between HTTP and the requests of the contract and decides
-// nothing: which model answers, when, and with what memory is for the Backend.
-//
-// An answer is sent with a status only after the model has begun it, so that everything that can fail before the first
-// token fails with the right status. A stream that fails later ends with an error event and without "[DONE]": a cut
-// answer never looks complete.
+// Package api is the host's HTTP side: which path is answered by whom, and what holds for all of them. It decides nothing: which model answers,
+// when, and with what memory is for the Backend; what a request says and how its answer is spelled is for the protocols' packages.
 package api
 
 import (
@@ -15,37 +11,24 @@ import (
 	"runtime/debug"
 	"strconv"
 	"strings"
-	"sync"
 	"time"
 
+	"github.com/inference-pio/inference-pio/host/internal/answer"
+	"github.com/inference-pio/inference-pio/host/internal/anthropic"
+	"github.com/inference-pio/inference-pio/host/internal/body"
 	"github.com/inference-pio/inference-pio/host/internal/config"
 	"github.com/inference-pio/inference-pio/host/internal/fetch"
-	"github.com/inference-pio/inference-pio/host/internal/schedule"
+	"github.com/inference-pio/inference-pio/host/internal/ollama"
+	"github.com/inference-pio/inference-pio/host/internal/openai"
+	"github.com/inference-pio/inference-pio/host/internal/problem"
+	"github.com/inference-pio/inference-pio/host/internal/responses"
 	"github.com/inference-pio/inference-pio/host/internal/telemetry"
-	"github.com/inference-pio/inference-pio/sdk"
 )
 
 // Backend is what the API needs of the host.
 type Backend interface {
-	// Models lists every model of models.toml, in its order.
-	Models() []schedule.Status
-	// Generate produces one answer of the model with that id or alias. send is called from one goroutine at a time;
-	// its error ends the answer. Errors are *schedule.UnknownModel, *schedule.Unavailable, *sdk.Error or the context's.
-	Generate(ctx context.Context, model string, req sdk.GenerateRequest, send func(sdk.Event) error) error
-	// Tokenize, Detokenize, Spell and Render ask the model's plugin; their errors are those of Generate.
-	Tokenize(ctx context.Context, model, text string) ([]int32, error)
-	Detokenize(ctx context.Context, model string, ids []int32) (string, error)
-	Spell(ctx context.Context, model string, ids []int32) ([]string, error)
-	Render(ctx context.Context, model string, chat sdk.Chat) (string, error)
-	// Embed returns one vector for each text.
-	Embed(ctx context.Context, model string, req sdk.EmbedRequest) (sdk.EmbedResult, error)
-
-	// The sequences that clients append to, by the id that OpenSequence gave them.
-	OpenSequence(ctx context.Context, model string) (schedule.Sequence, error)
-	Sequence(id string) (schedule.Sequence, error)
-	ForkSequence(ctx context.Context, id string) (schedule.Sequence, error)
-	CloseSequence(ctx context.Context, id string) error
-	Forward(ctx context.Context, id string, tokens []int32, rows []int) (schedule.Forwarded, error)
+	answer.Backend
+	openai.Sequences
 }
 
 // Options of a handler; the zero value serves.
@@ -75,20 +58,23 @@ type Options struct {
 type api struct {
 	backend Backend
 	o       Options
-	unknown onceEach
-	intake  *intake
+	once    answer.OnceEach // what the log says once
+	answer  *answer.Service
 }
 
 // New makes the handler for everything the host serves but the web page.
 func New(b Backend, o Options) http.Handler {
 	o = o.orDefault()
-	a := &api{backend: b, o: o, intake: newIntake(o)}
+	a := &api{backend: b, o: o, answer: &answer.Service{
+		Backend: b, Log: o.Log, Pictures: o.Pictures, MaxBody: o.MaxBody, KeepAlive: o.KeepAlive,
+		Intake: answer.NewIntake(answer.Bounds{Bodies: o.MaxBodies, Requests: o.MaxRequests, Queue: o.MaxQueue, Wait: o.Wait}),
+	}}
 	mux := a.routes()
 	var h http.Handler = mux
 	if o.Guard != nil {
 		h = a.guard(o.Guard, mux)
 	}
-	h = identified(unslashed(h))
+	h = answer.Identified(unslashed(h))
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { h.ServeHTTP(newPatient(w, o.Patience), r) })
 }
 
@@ -115,15 +101,10 @@ func (a *api) routes() *http.ServeMux {
 	route := func(pattern, method string, h func(http.ResponseWriter, *http.Request)) {
 		mux.Handle(pattern, a.wrap(strings.TrimSuffix(pattern, "{id...}"), method, h))
 	}
-	route("/v1/chat/completions", http.MethodPost, a.chat)
-	route("/v1/completions", http.MethodPost, a.completion)
-	route("/v1/embeddings", http.MethodPost, a.embeddings)
-	route("/v1/sequences", http.MethodPost, a.openSequence)
-	route("/v1/sequences/{id}", http.MethodDelete, a.closeSequence)
-	route("/v1/sequences/{id}/forward", http.MethodPost, a.forward)
-	route("/v1/sequences/{id}/fork", http.MethodPost, a.forkSequence)
-	route("/tokenize", http.MethodPost, a.tokenize)
-	route("/detokenize", http.MethodPost, a.detokenize)
+	a.openai(route)
+	route("/v1/responses", http.MethodPost, a.by(responses.Protocol{Skipped: a.skippedTool}))
+	a.anthropic(route)
+	a.ollama(route)
 	route("/v1/models", http.MethodGet, a.models)
 	route("/v1/models/{id...}", http.MethodGet, a.model)
 	route("/healthz", http.MethodGet, a.health)
@@ -138,10 +119,92 @@ func (a *api) routes() *http.ServeMux {
 		route("/metrics", http.MethodGet, a.o.Metrics.Handler().ServeHTTP)
 	}
 	mux.Handle("/", a.wrap("other", "", func(w http.ResponseWriter, r *http.Request) {
-		writeError(w, newError(http.StatusNotFound, "", "not_found",
-			fmt.Sprintf("there is nothing at %s; this host serves /v1/models, /v1/chat/completions and /v1/completions", clip(r.URL.Path))))
+		writeError(w, r, problem.New(http.StatusNotFound, "", "not_found",
+			fmt.Sprintf("there is nothing at %s; this host serves /v1/models, /v1/chat/completions, /v1/responses, /v1/messages and /api/chat, among others", body.Clip(r.URL.Path))))
 	}))
 	return mux
+}
+
+// openai adds OpenAI's endpoints, with vLLM's and our own beside them.
+func (a *api) openai(route func(pattern, method string, h func(http.ResponseWriter, *http.Request))) {
+	route("/v1/chat/completions", http.MethodPost, a.by(openai.Chat{}))
+	route("/v1/completions", http.MethodPost, a.by(openai.Completions{}))
+	o := &openai.API{Service: a.answer, Sequences: a.backend}
+	route("/v1/embeddings", http.MethodPost, o.Embeddings)
+	route("/v1/sequences", http.MethodPost, o.OpenSequence)
+	route("/v1/sequences/{id}", http.MethodDelete, o.CloseSequence)
+	route("/v1/sequences/{id}/forward", http.MethodPost, o.Forward)
+	route("/v1/sequences/{id}/fork", http.MethodPost, o.ForkSequence)
+	route("/tokenize", http.MethodPost, o.Tokenize)
+	route("/detokenize", http.MethodPost, o.Detokenize)
+}
+
+// anthropic adds Anthropic's endpoints, whose clients look for the id of a request under another name.
+func (a *api) anthropic(route func(pattern, method string, h func(http.ResponseWriter, *http.Request))) {
+	p := anthropic.Protocol{Skipped: a.skippedTool}
+	named := func(h func(http.ResponseWriter, *http.Request)) func(http.ResponseWriter, *http.Request) {
+		return func(w http.ResponseWriter, r *http.Request) {
+			if rec, ok := w.(*answer.Recorder); ok {
+				rec.IDHeader = "Request-Id"
+			}
+			h(w, r)
+		}
+	}
+	route("/v1/messages", http.MethodPost, named(a.by(p)))
+	route("/v1/messages/count_tokens", http.MethodPost, named((&anthropic.API{Service: a.answer, Protocol: p}).CountTokens))
+}
+
+// ollama adds Ollama's endpoints, whose examples send JSON by the name of a form.
+func (a *api) ollama(route func(pattern, method string, h func(http.ResponseWriter, *http.Request))) {
+	post := func(pattern string, h func(http.ResponseWriter, *http.Request)) {
+		route(pattern, http.MethodPost, func(w http.ResponseWriter, r *http.Request) { h(w, unformed(r)) })
+	}
+	o := &ollama.API{Service: a.answer}
+	post("/api/chat", a.by(ollama.Chat{Names: a.answer.Knows}))
+	post("/api/generate", a.by(ollama.Generate{Names: a.answer.Knows}))
+	post("/api/embed", o.Vectors)
+	post("/api/embeddings", o.Vector)
+	post("/api/show", o.Show)
+	route("/api/tags", http.MethodGet, o.Tags)
+	route("/api/ps", http.MethodGet, o.Running)
+	route("/api/version", http.MethodGet, o.Version)
+	for _, pattern := range []string{"/api/pull", "/api/push", "/api/create", "/api/copy", "/api/delete", "/api/blobs/{digest}"} {
+		route(pattern, "", o.Unbuilt)
+	}
+}
+
+// unformed takes a form for JSON if no page can have sent it: browsers tell of themselves, and a page's form needs no leave.
+func unformed(r *http.Request) *http.Request {
+	if r.Header.Get("Content-Type") != "application/x-www-form-urlencoded" || r.Header.Get("Origin") != "" || r.Header.Get("Sec-Fetch-Site") != "" {
+		return r
+	}
+	r = r.Clone(r.Context())
+	r.Header.Set("Content-Type", "application/json")
+	return r
+}
+
+// by answers as a protocol does.
+func (a *api) by(p answer.Protocol) func(http.ResponseWriter, *http.Request) {
+	return func(w http.ResponseWriter, r *http.Request) { a.answer.Answer(w, r, p) }
+}
+
+// skippedTool logs a tool that no model here can have run, once in the life of the host.
+func (a *api) skippedTool(kind string) {
+	if a.once.First("tool " + body.Clip(kind)) {
+		a.o.Log.Info("leaving out a tool that this host cannot run; this is said once", "type", body.Clip(kind))
+	}
+}
+
+// writeError sends e as the whole answer, in the shape of the protocol that was asked for.
+func writeError(w http.ResponseWriter, r *http.Request, e *problem.Error) {
+	switch path := r.URL.Path; {
+	case path == "/v1/messages" || strings.HasPrefix(path, "/v1/messages/"):
+		anthropic.Errors{}.Refuse(w, e)
+	case strings.HasPrefix(path, "/api/"):
+		ollama.Errors{}.Refuse(w, e)
+	default:
+		openai.Errors{}.Refuse(w, e)
+	}
 }
 
 // unslashed takes a path with a slash behind it for the same without: base URLs are joined with paths by hand.
@@ -161,7 +224,7 @@ func unslashed(next http.Handler) http.Handler {
 // wrap checks the method, counts the request, and turns a panic into a 500 that leaves the host alive.
 func (a *api) wrap(route, method string, h func(http.ResponseWriter, *http.Request)) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		rec := &recorder{ResponseWriter: w}
+		rec := &answer.Recorder{ResponseWriter: w}
 		begin := time.Now()
 		if m := a.o.Metrics; m != nil {
 			m.HTTPInProgress.Inc()
@@ -170,15 +233,18 @@ func (a *api) wrap(route, method string, h func(http.ResponseWriter, *http.Reque
 		defer func() {
 			if p := recover(); p != nil && p != http.ErrAbortHandler {
 				a.o.Log.Error("a handler panicked", "route", route, "request", rec.Header().Get("X-Request-Id"), "panic", p, "stack", string(debug.Stack()))
-				if rec.tally != nil {
-					rec.tally.failure = "internal"
+				bug := problem.New(http.StatusInternalServerError, "", "internal", "the host has a bug here; its log says more")
+				if rec.Tally != nil {
+					rec.Tally.Fail(bug)
 				}
-				if rec.status == 0 {
-					writeError(rec, newError(http.StatusInternalServerError, "", "internal", "the host has a bug here; its log says more"))
+				if rec.Status == 0 {
+					writeError(rec, r, bug)
 				}
 			}
-			status := cmp.Or(rec.status, statusClientGone)
-			a.logRequest(rec.tally, status)
+			status := cmp.Or(rec.Status, problem.StatusClientGone)
+			if a.o.RequestLog && rec.Tally != nil {
+				rec.Tally.Log(a.o.Log, status)
+			}
 			a.count(route, status, time.Since(begin))
 		}()
 		if method != "" && r.Method != method && !(method == http.MethodGet && r.Method == http.MethodHead) {
@@ -187,8 +253,8 @@ func (a *api) wrap(route, method string, h func(http.ResponseWriter, *http.Reque
 				rec.WriteHeader(http.StatusNoContent)
 				return
 			}
-			writeError(rec, newError(http.StatusMethodNotAllowed, "", "method_not_allowed",
-				fmt.Sprintf("%s takes %s, not %s", clip(r.URL.Path), method, clip(r.Method))))
+			writeError(rec, r, problem.New(http.StatusMethodNotAllowed, "", "method_not_allowed",
+				fmt.Sprintf("%s takes %s, not %s", body.Clip(r.URL.Path), method, body.Clip(r.Method))))
 			return
 		}
 		h(rec, r)
@@ -210,55 +276,3 @@ func (a *api) count(route string, status int, took time.Duration) {
 	a.o.Metrics.HTTPRequests.WithLabelValues(route, strconv.Itoa(status)).Inc()
 	a.o.Metrics.HTTPSeconds.WithLabelValues(route).Observe(took.Seconds())
 }
-
-// ignored logs a field nobody knows, once in the life of the host.
-func (a *api) ignored(route string) func(key string) {
-	return func(key string) {
-		if a.unknown.first(route + " " + clip(key)) {
-			a.o.Log.Info("ignoring an unknown field; this is said once", "route", route, "field", clip(key))
-		}
-	}
-}
-
-// onceEach remembers which keys it has seen, up to a bound: keys come from clients.
-type onceEach struct {
-	mu   sync.Mutex
-	seen map[string]bool
-}
-
-func (o *onceEach) first(key string) bool {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	if o.seen == nil {
-		o.seen = map[string]bool{}
-	}
-	if o.seen[key] || len(o.seen) >= 1000 {
-		return false
-	}
-	o.seen[key] = true
-	return true
-}
-
-// recorder keeps the status that was sent.
-type recorder struct {
-	http.ResponseWriter
-	status int
-	tally  *tally // of a request to a model
-}
-
-func (r *recorder) WriteHeader(status int) {
-	if r.status == 0 {
-		r.status = status
-	}
-	r.ResponseWriter.WriteHeader(status)
-}
-
-func (r *recorder) Write(p []byte) (int, error) {
-	if r.status == 0 {
-		r.status = http.StatusOK
-	}
-	return r.ResponseWriter.Write(p)
-}
-
-// Unwrap lets http.ResponseController reach the connection.
-func (r *recorder) Unwrap() http.ResponseWriter { return r.ResponseWriter }

@@ -9,27 +9,28 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/inference-pio/inference-pio/host/internal/answer/answertest"
 	"github.com/inference-pio/inference-pio/sdk"
 )
 
 // The answers of n differ by their Choice alone, which together with the seed keys the generator.
 func TestEveryChoiceIsAskedForAtOnce(t *testing.T) {
-	f := newFake()
+	f := answertest.New()
 	const n = 3
 	waiting := make(chan struct{}, n)
 	all := make(chan struct{})
-	f.answer = func(ctx context.Context, g sdk.GenerateRequest, send func(sdk.Event) error) error {
-		if err := send(start(7, 8)); err != nil {
+	f.Answer = func(ctx context.Context, g sdk.GenerateRequest, send func(sdk.Event) error) error {
+		if err := send(answertest.Start(7, 8)); err != nil {
 			return err
 		}
 		if waiting <- struct{}{}; len(waiting) == n {
 			close(all)
 		}
 		<-all // nobody would come here if the choices ran one after the other
-		return script(send, token(0, 40, fmt.Sprint("choice ", g.Choice)),
+		return answertest.Script(send, answertest.Token(0, 40, fmt.Sprint("choice ", g.Choice)),
 			sdk.Event{Finish: &sdk.Finish{Reason: sdk.FinishStop, PromptTokens: 2, CachedTokens: 2 * g.Choice, CompletionTokens: 10}})
 	}
-	w := post(New(f, Options{}), "/v1/chat/completions", chatWith(`"n": 3`))
+	w := answertest.Post(New(f, Options{}), "/v1/chat/completions", chatWith(`"n": 3`))
 	var got struct {
 		Choices []struct {
 			Index   int
@@ -60,7 +61,7 @@ func TestEveryChoiceIsAskedForAtOnce(t *testing.T) {
 		t.Errorf("usage %+v", u)
 	}
 	ids, seeds := map[string]bool{}, map[uint64]bool{}
-	for _, g := range f.seen {
+	for _, g := range f.Seen {
 		ids[g.ID], seeds[g.Sampling.Seed] = true, true
 		if !strings.HasPrefix(g.ID, w.Header().Get("X-Request-Id")) {
 			t.Errorf("the choice's id %q has nothing of the request's", g.ID)
@@ -72,8 +73,8 @@ func TestEveryChoiceIsAskedForAtOnce(t *testing.T) {
 }
 
 func TestChoicesOfSeveralPromptsCountThrough(t *testing.T) {
-	f := newFake()
-	f.answer = func(_ context.Context, g sdk.GenerateRequest, send func(sdk.Event) error) error {
+	f := answertest.New()
+	f.Answer = func(_ context.Context, g sdk.GenerateRequest, send func(sdk.Event) error) error {
 		prompt := g.Tokens // of all but the first answer to a prompt
 		if g.HasText {
 			prompt = []int32{int32(g.Text[0])}
@@ -81,10 +82,10 @@ func TestChoicesOfSeveralPromptsCountThrough(t *testing.T) {
 		if g.HasText != (g.Choice == 0) {
 			t.Errorf("choice %d is asked for with the text %q and the ids %v", g.Choice, g.Text, g.Tokens)
 		}
-		return script(send, start(prompt...), token(0, 1, fmt.Sprint(string(rune(prompt[0])), g.Choice)),
+		return answertest.Script(send, answertest.Start(prompt...), answertest.Token(0, 1, fmt.Sprint(string(rune(prompt[0])), g.Choice)),
 			sdk.Event{Finish: &sdk.Finish{Reason: sdk.FinishStop, PromptTokens: 5, CompletionTokens: 1}})
 	}
-	w := post(New(f, Options{}), "/v1/completions", `{"model": "tiny", "prompt": ["a", "b"], "n": 2}`)
+	w := answertest.Post(New(f, Options{}), "/v1/completions", `{"model": "tiny", "prompt": ["a", "b"], "n": 2}`)
 	var got completionObject
 	if err := json.Unmarshal(w.Body.Bytes(), &got); err != nil {
 		t.Fatal(err)
@@ -96,7 +97,7 @@ func TestChoicesOfSeveralPromptsCountThrough(t *testing.T) {
 		}
 		texts = append(texts, c.Text)
 	}
-	equalLines(t, texts, []string{"a0", "a1", "b0", "b1"})
+	answertest.EqualLines(t, texts, []string{"a0", "a1", "b0", "b1"})
 	if !strings.Contains(w.Body.String(), `"prompt_tokens":10,"completion_tokens":4,"total_tokens":14`) {
 		t.Errorf("two prompts of 5 tokens, four answers of one: %s", w.Body)
 	}
@@ -104,11 +105,11 @@ func TestChoicesOfSeveralPromptsCountThrough(t *testing.T) {
 
 // The choices' pieces are mixed as they come; each carries its index and each choice its own beginning and end.
 func TestChoicesStreamInterleaved(t *testing.T) {
-	f := newFake()
+	f := answertest.New()
 	turn := []chan struct{}{make(chan struct{}, 1), make(chan struct{}, 1)}
 	turn[0] <- struct{}{}
-	f.answer = func(_ context.Context, g sdk.GenerateRequest, send func(sdk.Event) error) error {
-		for _, e := range []sdk.Event{start(1), token(0, 5, "a"), token(1, 6, "b"), {Finish: &sdk.Finish{Reason: sdk.FinishStop}}} {
+	f.Answer = func(_ context.Context, g sdk.GenerateRequest, send func(sdk.Event) error) error {
+		for _, e := range []sdk.Event{answertest.Start(1), answertest.Token(0, 5, "a"), answertest.Token(1, 6, "b"), {Finish: &sdk.Finish{Reason: sdk.FinishStop}}} {
 			<-turn[g.Choice]
 			if err := send(e); err != nil {
 				return err
@@ -117,9 +118,9 @@ func TestChoicesStreamInterleaved(t *testing.T) {
 		}
 		return nil
 	}
-	w := post(New(f, Options{}), "/v1/chat/completions", chatWith(`"n": 2, "stream": true`))
+	w := answertest.Post(New(f, Options{}), "/v1/chat/completions", chatWith(`"n": 2, "stream": true`))
 	var got []string
-	list := dataOf(t, w.Body.String())
+	list := answertest.DataOf(t, w.Body.String())
 	for _, d := range list[:len(list)-1] {
 		var c chatChunk
 		if err := json.Unmarshal([]byte(d), &c); err != nil {
@@ -135,17 +136,17 @@ func TestChoicesStreamInterleaved(t *testing.T) {
 		}
 		got = append(got, line)
 	}
-	equalLines(t, got, []string{"0assistant", "1assistant", "0a", "1a", "0b", "1b", "0stop", "1stop"})
+	answertest.EqualLines(t, got, []string{"0assistant", "1assistant", "0a", "1a", "0b", "1b", "0stop", "1stop"})
 	if list[len(list)-1] != "[DONE]" {
 		t.Errorf("last event %s", list[len(list)-1])
 	}
 }
 
 func TestAClientThatLeavesEndsEveryChoice(t *testing.T) {
-	f := newFake()
+	f := answertest.New()
 	began, ended := make(chan struct{}, 4), make(chan error, 4)
-	f.answer = func(ctx context.Context, _ sdk.GenerateRequest, send func(sdk.Event) error) error {
-		if err := send(start(1)); err != nil {
+	f.Answer = func(ctx context.Context, _ sdk.GenerateRequest, send func(sdk.Event) error) error {
+		if err := send(answertest.Start(1)); err != nil {
 			return err
 		}
 		began <- struct{}{}
@@ -176,29 +177,29 @@ func TestAPromptIsReadOnceForAllItsAnswers(t *testing.T) {
 	for path, body := range map[string]string{
 		"/v1/chat/completions": chatWith(`"n": 64`), "/v1/completions": `{"model": "tiny", "prompt": "too long", "n": 64}`,
 	} {
-		f := newFake()
-		f.answer = func(context.Context, sdk.GenerateRequest, func(sdk.Event) error) error {
+		f := answertest.New()
+		f.Answer = func(context.Context, sdk.GenerateRequest, func(sdk.Event) error) error {
 			return sdk.Errorf(sdk.ReasonContext, "it does not fit")
 		}
-		w := post(New(f, Options{}), path, body)
-		if w.Code != 400 || len(f.seen) != 1 {
-			t.Errorf("%s: status %d after %d requests to the plugin", path, w.Code, len(f.seen))
+		w := answertest.Post(New(f, Options{}), path, body)
+		if w.Code != 400 || len(f.Seen) != 1 {
+			t.Errorf("%s: status %d after %d requests to the plugin", path, w.Code, len(f.Seen))
 		}
 	}
 }
 
 // The answers of a chat behind the first go on from what it was read as: the same ids, in the state of reasoning that it ends in.
 func TestFurtherAnswersOfAChatBeginFromItsIDs(t *testing.T) {
-	f := newFake()
-	f.answer = func(_ context.Context, g sdk.GenerateRequest, send func(sdk.Event) error) error {
-		return script(send, sdk.Event{Start: &sdk.Start{Prompt: []int32{7, 8}, InReasoning: true, ContextLength: 2048}}, token(0, 40, "x"),
+	f := answertest.New()
+	f.Answer = func(_ context.Context, g sdk.GenerateRequest, send func(sdk.Event) error) error {
+		return answertest.Script(send, sdk.Event{Start: &sdk.Start{Prompt: []int32{7, 8}, InReasoning: true, ContextLength: 2048}}, answertest.Token(0, 40, "x"),
 			sdk.Event{Finish: &sdk.Finish{Reason: sdk.FinishStop, PromptTokens: 2, CompletionTokens: 1}})
 	}
-	w := post(New(f, Options{}), "/v1/chat/completions", chatWith(`"n": 3, "return_token_ids": true`))
+	w := answertest.Post(New(f, Options{}), "/v1/chat/completions", chatWith(`"n": 3, "return_token_ids": true`))
 	if w.Code != 200 || !strings.Contains(w.Body.String(), `"prompt_token_ids":[7,8]`) {
 		t.Fatal(w.Code, w.Body)
 	}
-	for _, g := range f.seen {
+	for _, g := range f.Seen {
 		if g.Chat == nil {
 			t.Fatal("an answer was asked for without its chat")
 		}

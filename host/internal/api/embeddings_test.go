@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/inference-pio/inference-pio/host/internal/answer/answertest"
 	"github.com/inference-pio/inference-pio/sdk"
 )
 
@@ -19,14 +20,14 @@ func TestEmbeddings(t *testing.T) {
 		{`{"model": "tiny", "input": "0ab", "encoding_format": "base64"}`,
 			`{"data":[{"object":"embedding","index":0,"embedding":"` + words(3, 16) + `"}],"model":"tiny","object":"list","usage":{"prompt_tokens":3,"total_tokens":3}}`},
 	} {
-		w := post(New(newFake(), Options{}), "/v1/embeddings", c.body)
-		equalLines(t, []string{strings.TrimSpace(w.Body.String())}, []string{c.want})
+		w := answertest.Post(New(answertest.New(), Options{}), "/v1/embeddings", c.body)
+		answertest.EqualLines(t, []string{strings.TrimSpace(w.Body.String())}, []string{c.want})
 	}
 }
 
 func TestWhatIsNotEmbedded(t *testing.T) {
-	f := newFake()
-	f.embeds = func(req sdk.EmbedRequest) error {
+	f := answertest.New()
+	f.Embeds = func(req sdk.EmbedRequest) error {
 		switch req.Len() {
 		case 2:
 			return &sdk.Error{Reason: sdk.ReasonContext, Message: "the sequence would have 9000 tokens; the context holds 2048"}
@@ -56,7 +57,7 @@ func TestWhatIsNotEmbedded(t *testing.T) {
 		{`{"model": "tiny", "input": ["a", "b", "c"]}`, 400, "input", "there is no id 7"},
 		{`{"model": "tiny", "input": ["a", "b", "c", "d"]}`, 400, "model", `does not have the capability "embed"`},
 	} {
-		w := post(New(f, Options{}), "/v1/embeddings", c.body)
+		w := answertest.Post(New(f, Options{}), "/v1/embeddings", c.body)
 		if e := errorOf(t, w); w.Code != c.status || deref(e.Param) != c.param || !strings.Contains(e.Message, c.text) {
 			t.Errorf("%.60s: %d, param %q: %s; want %d, %q, %q", c.body, w.Code, deref(e.Param), e.Message, c.status, c.param, c.text)
 		}
@@ -65,18 +66,18 @@ func TestWhatIsNotEmbedded(t *testing.T) {
 
 // Many inputs are sent in parts, of a number and of bytes, and come back in order.
 func TestInputsAreEmbeddedInParts(t *testing.T) {
-	f := newFake()
+	f := answertest.New()
 	var list []string
 	for i := range 150 {
 		list = append(list, `"`+strings.Repeat("a", i+1)+`"`)
 	}
-	list = append(list, `"`+strings.Repeat("b", batchBytes)+`"`, `"c"`)
-	w := post(New(f, Options{}), "/v1/embeddings", `{"model": "tiny", "input": [`+strings.Join(list, ",")+`]}`)
+	list = append(list, `"`+strings.Repeat("b", 1<<20)+`"`, `"c"`)
+	w := answertest.Post(New(f, Options{}), "/v1/embeddings", `{"model": "tiny", "input": [`+strings.Join(list, ",")+`]}`)
 	var sizes []string
-	for _, req := range f.embedded {
+	for _, req := range f.Embedded {
 		sizes = append(sizes, fmt.Sprint(req.Len()))
 	}
-	equalLines(t, sizes, []string{"64", "64", "22", "1", "1"})
+	answertest.EqualLines(t, sizes, []string{"64", "64", "22", "1", "1"})
 	for i := range 150 {
 		if !strings.Contains(w.Body.String(), fmt.Sprintf(`{"object":"embedding","index":%d,"embedding":[%d,32.333332]}`, i, i+1)) {
 			t.Fatalf("no vector for input %d", i)

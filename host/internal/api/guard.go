@@ -17,6 +17,9 @@ import (
 	"time"
 
 	"github.com/rs/cors"
+
+	"github.com/inference-pio/inference-pio/host/internal/body"
+	"github.com/inference-pio/inference-pio/host/internal/problem"
 )
 
 // preflightAge is how long a browser may go without asking again whether a page may send what it sends.
@@ -38,25 +41,25 @@ func (a *api) guard(g *Guard, next http.Handler) http.Handler {
 		AllowOriginVaryRequestFunc: func(r *http.Request, origin string) (bool, []string) { return g.takesOrigin(r, origin), nil },
 		AllowedMethods:             []string{http.MethodGet, http.MethodHead, http.MethodPost, http.MethodDelete},
 		AllowedHeaders:             []string{"*"}, // each by its name: clients send Authorization and a dozen x-stainless-*
-		ExposedHeaders:             []string{"X-Request-Id", "Retry-After"},
+		ExposedHeaders:             []string{"X-Request-Id", "Request-Id", "Retry-After"},
 		MaxAge:                     int(preflightAge.Seconds()),
 		AllowPrivateNetwork:        true,
 	}).Handler(next)
-	refuse := func(w http.ResponseWriter, code, message string) {
+	refuse := func(w http.ResponseWriter, r *http.Request, code, message string) {
 		a.count("refused", http.StatusForbidden, 0)
-		if a.unknown.first(code + " " + message) {
+		if a.once.First(code + " " + message) {
 			a.o.Log.Warn("a request was refused; this is said once", "code", code, "reason", message)
 		}
-		writeError(w, newError(http.StatusForbidden, "", code, message))
+		writeError(w, r, problem.New(http.StatusForbidden, "", code, message))
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		origin := r.Header.Get("Origin")
 		switch {
 		case !g.takesHost(r.Host):
-			refuse(w, "host_not_allowed", "this host is not known by the name "+clip(r.Host)+"; if it is yours, list it in server.hosts of models.toml")
+			refuse(w, r, "host_not_allowed", "this host is not known by the name "+body.Clip(r.Host)+"; if it is yours, list it in server.hosts of models.toml")
 		case origin != "" && !ownOrigin(r, origin) && !g.takesOrigin(r, origin):
 			w.Header().Add("Vary", "Origin")
-			refuse(w, "origin_not_allowed", "pages of "+clip(origin)+" may not use this host; list the origin in server.cors of models.toml to let them")
+			refuse(w, r, "origin_not_allowed", "pages of "+body.Clip(origin)+" may not use this host; list the origin in server.cors of models.toml to let them")
 		default:
 			page.ServeHTTP(w, r)
 		}

@@ -6,6 +6,8 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+
+	"github.com/inference-pio/inference-pio/host/internal/answer/answertest"
 )
 
 func address(t *testing.T, s string) net.Addr {
@@ -83,7 +85,7 @@ func TestAHostAnswersToItsOwnNames(t *testing.T) {
 		{everywhere, []string{"pio.svc"}, "pio.svc:8080", true},
 		{everywhere, []string{"*"}, "evil.example", true},
 	} {
-		h := New(newFake(), Options{Operator: &operator{}, Guard: &Guard{Address: address(t, c.listen), Names: []string{"box", "box.local"}, Hosts: c.hosts}})
+		h := New(answertest.New(), Options{Operator: &operator{}, Guard: &Guard{Address: address(t, c.listen), Names: []string{"box", "box.local"}, Hosts: c.hosts}})
 		for _, path := range []string{"/v1/models", "/healthz", "/admin/placement/tiny", "/nowhere"} {
 			w := from(h, http.MethodGet, path, c.name, "")
 			if got := w.Code != http.StatusForbidden; got != c.want {
@@ -98,7 +100,7 @@ func TestAHostAnswersToItsOwnNames(t *testing.T) {
 
 // With DNS rebinding page and host are of one origin: the name alone gives the page away.
 func TestAReboundPageIsRefused(t *testing.T) {
-	h := New(newFake(), Options{Guard: &Guard{Address: address(t, "127.0.0.1:8080")}})
+	h := New(answertest.New(), Options{Guard: &Guard{Address: address(t, "127.0.0.1:8080")}})
 	w := from(h, http.MethodPost, "/v1/chat/completions", "evil.example:8080", "http://evil.example:8080")
 	if w.Code != http.StatusForbidden {
 		t.Errorf("status %d: %s", w.Code, w.Body)
@@ -131,7 +133,7 @@ func TestPagesAskOnlyWhereTheyMay(t *testing.T) {
 		{"localhost:8080", "https://evil.example", []string{"*"}, true},
 		{"localhost:8080", "null", []string{"null"}, true},
 	} {
-		h := New(newFake(), Options{Guard: &Guard{Address: address(t, "127.0.0.1:8080"), Origins: c.cors}})
+		h := New(answertest.New(), Options{Guard: &Guard{Address: address(t, "127.0.0.1:8080"), Origins: c.cors}})
 		w := from(h, http.MethodPost, "/v1/chat/completions", c.name, c.origin)
 		if got := w.Code == http.StatusOK; got != c.want {
 			t.Errorf("a page of %q at %s with cors %q: status %d, %s", c.origin, c.name, c.cors, w.Code, w.Body)
@@ -146,7 +148,7 @@ func TestPagesAskOnlyWhereTheyMay(t *testing.T) {
 		if !c.want && !strings.Contains(w.Body.String(), `"code":"origin_not_allowed"`) {
 			t.Errorf("a page of %q: %s", c.origin, w.Body)
 		}
-		if listed && w.Header().Get("Access-Control-Expose-Headers") != "X-Request-Id, Retry-After" {
+		if listed && w.Header().Get("Access-Control-Expose-Headers") != "X-Request-Id, Request-Id, Retry-After" {
 			t.Errorf("headers that the page can read: %q", w.Header().Values("Access-Control-Expose-Headers"))
 		}
 	}
@@ -161,7 +163,7 @@ func TestOrdersAreForNamedPages(t *testing.T) {
 		{[]string{"*"}, http.StatusForbidden},
 		{[]string{"*", "https://app.example"}, http.StatusOK},
 	} {
-		h := New(newFake(), Options{Operator: &operator{}, Guard: &Guard{Address: address(t, "127.0.0.1:8080"), Origins: c.cors}})
+		h := New(answertest.New(), Options{Operator: &operator{}, Guard: &Guard{Address: address(t, "127.0.0.1:8080"), Origins: c.cors}})
 		if w := from(h, http.MethodGet, "/admin/placement/tiny", "localhost", "https://app.example"); w.Code != c.want {
 			t.Errorf("cors %q: status %d", c.cors, w.Code)
 		}
@@ -169,7 +171,7 @@ func TestOrdersAreForNamedPages(t *testing.T) {
 }
 
 func TestABrowserIsToldWhatAPageMaySend(t *testing.T) {
-	h := New(newFake(), Options{Guard: &Guard{Address: address(t, "127.0.0.1:8080"), Origins: []string{"https://app.example"}}})
+	h := New(answertest.New(), Options{Guard: &Guard{Address: address(t, "127.0.0.1:8080"), Origins: []string{"https://app.example"}}})
 	ask := []string{
 		"Access-Control-Request-Method", "POST",
 		"Access-Control-Request-Headers", "authorization,content-type,x-stainless-lang,x-stainless-retry-count",
@@ -203,7 +205,7 @@ func TestABrowserIsToldWhatAPageMaySend(t *testing.T) {
 
 func TestOptionsSaysWhatAnEndpointTakes(t *testing.T) {
 	for path, want := range map[string]string{"/v1/chat/completions": "POST, OPTIONS", "/v1/models": "GET, HEAD, OPTIONS", "/v1/models/tiny": "GET, HEAD, OPTIONS"} {
-		w := from(New(newFake(), Options{}), http.MethodOptions, path, "localhost", "")
+		w := from(New(answertest.New(), Options{}), http.MethodOptions, path, "localhost", "")
 		if w.Code != http.StatusNoContent || w.Header().Get("Allow") != want {
 			t.Errorf("%s: status %d, Allow %q", path, w.Code, w.Header().Get("Allow"))
 		}

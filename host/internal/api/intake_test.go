@@ -13,6 +13,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/inference-pio/inference-pio/host/internal/answer/answertest"
+	"github.com/inference-pio/inference-pio/host/internal/body"
 	"github.com/inference-pio/inference-pio/sdk"
 )
 
@@ -29,7 +31,7 @@ func newGate() *gate { return &gate{make(chan struct{}, 1000), make(chan struct{
 
 // answer says what it has read, and goes on when it may.
 func (g *gate) answer(ctx context.Context, _ sdk.GenerateRequest, send func(sdk.Event) error) error {
-	if err := send(start(1)); err != nil {
+	if err := send(answertest.Start(1)); err != nil {
 		return err
 	}
 	g.began <- struct{}{}
@@ -38,13 +40,13 @@ func (g *gate) answer(ctx context.Context, _ sdk.GenerateRequest, send func(sdk.
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	}
-	return script(send, token(0, 1, "a"), sdk.Event{Finish: &sdk.Finish{Reason: sdk.FinishStop, PromptTokens: 1, CompletionTokens: 1}})
+	return answertest.Script(send, answertest.Token(0, 1, "a"), sdk.Event{Finish: &sdk.Finish{Reason: sdk.FinishStop, PromptTokens: 1, CompletionTokens: 1}})
 }
 
 // ask posts in the background.
 func ask(h http.Handler, path, body string) <-chan *httptest.ResponseRecorder {
 	done := make(chan *httptest.ResponseRecorder, 1)
-	go func() { done <- post(h, path, body) }()
+	go func() { done <- answertest.Post(h, path, body) }()
 	return done
 }
 
@@ -58,27 +60,27 @@ func refusedWith(t *testing.T, what string, w *httptest.ResponseRecorder, status
 
 func TestRequestsAtOnceAreBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		f, g := newFake(), newGate()
-		f.answer = g.answer
+		f, g := answertest.New(), newGate()
+		f.Answer = g.answer
 		h := New(f, Options{MaxRequests: 2, Operator: &operator{}})
 		first, second := ask(h, "/v1/completions", completion(100)), ask(h, "/v1/chat/completions", chatWith(`"n": 2`))
 		synctest.Wait()
 		for _, path := range []string{"/v1/completions", "/v1/chat/completions", "/tokenize", "/detokenize"} {
-			refusedWith(t, path, post(h, path, completion(100)), 503, "overloaded", "server.max_requests")
+			refusedWith(t, path, answertest.Post(h, path, completion(100)), 503, "overloaded", "server.max_requests")
 		}
 		for _, path := range []string{"/healthz", "/readyz", "/v1/models", "/admin/placement/tiny"} {
 			if w := from(h, "GET", path, "localhost", ""); w.Code != 200 {
 				t.Errorf("%s while there is no room: status %d", path, w.Code)
 			}
 		}
-		if w := post(h, "/admin/move/tiny", `{"module":"layers.2","device":"far"}`); w.Code != 200 {
+		if w := answertest.Post(h, "/admin/move/tiny", `{"module":"layers.2","device":"far"}`); w.Code != 200 {
 			t.Errorf("an order while there is no room: %s", w.Body)
 		}
 		close(g.open)
 		if a, b := <-first, <-second; a.Code != 200 || b.Code != 200 {
 			t.Errorf("%.500s\n%.500s", a.Body, b.Body)
 		}
-		if w := post(h, "/v1/completions", completion(100)); w.Code != 200 {
+		if w := answertest.Post(h, "/v1/completions", completion(100)); w.Code != 200 {
 			t.Errorf("after the others have ended: %s", w.Body)
 		}
 	})
@@ -86,19 +88,19 @@ func TestRequestsAtOnceAreBounded(t *testing.T) {
 
 func TestTheQueueOfAModelIsBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		f, g := newFake(), newGate()
-		f.answer = g.answer
+		f, g := answertest.New(), newGate()
+		f.Answer = g.answer
 		h := New(f, Options{MaxQueue: 3})
 		one := ask(h, "/v1/completions", completion(100))
 		synctest.Wait()
 		two := ask(h, "/v1/chat/completions", chatWith(`"n": 64`)) // of which one finds room
 		synctest.Wait()
-		refusedWith(t, "the queue", post(h, "/v1/completions", `{"model":"small","prompt":"a"}`), 429, "queue_full", "server.max_queue")
+		refusedWith(t, "the queue", answertest.Post(h, "/v1/completions", `{"model":"small","prompt":"a"}`), 429, "queue_full", "server.max_queue")
 		close(g.open)
 		if a, b := <-one, <-two; a.Code != 200 || b.Code != 200 {
 			t.Errorf("%.500s\n%.500s", a.Body, b.Body)
 		}
-		if w := post(h, "/v1/completions", completion(100)); w.Code != 200 {
+		if w := answertest.Post(h, "/v1/completions", completion(100)); w.Code != 200 {
 			t.Errorf("after they have begun: %s", w.Body)
 		}
 	})
@@ -107,9 +109,9 @@ func TestTheQueueOfAModelIsBounded(t *testing.T) {
 // An answer that has had its first token is not in the queue any more.
 func TestARunningAnswerIsNotInTheQueue(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		f, end := newFake(), make(chan struct{})
-		f.answer = func(_ context.Context, _ sdk.GenerateRequest, send func(sdk.Event) error) error {
-			if err := script(send, start(1), token(0, 1, "a")); err != nil {
+		f, end := answertest.New(), make(chan struct{})
+		f.Answer = func(_ context.Context, _ sdk.GenerateRequest, send func(sdk.Event) error) error {
+			if err := answertest.Script(send, answertest.Start(1), answertest.Token(0, 1, "a")); err != nil {
 				return err
 			}
 			<-end
@@ -133,8 +135,8 @@ func TestARunningAnswerIsNotInTheQueue(t *testing.T) {
 // Large bodies wait for each other, small ones for nobody; who has waited too long is told to come again.
 func TestBodiesWaitForRoom(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		f, g := newFake(), newGate()
-		f.answer = g.answer
+		f, g := answertest.New(), newGate()
+		f.Answer = g.answer
 		h := New(f, Options{MaxBody: 1 << 20, MaxBodies: 3 << 20, Wait: time.Minute})
 		var running []<-chan *httptest.ResponseRecorder
 		for range 2 { // twice its size while it is read, then once
@@ -164,7 +166,7 @@ func TestBodiesWaitForRoom(t *testing.T) {
 				t.Errorf("%s", w.Body)
 			}
 		}
-		if w := post(h, "/v1/completions", completion(1<<20)); w.Code != 200 { // room was given back
+		if w := answertest.Post(h, "/v1/completions", completion(1<<20)); w.Code != 200 { // room was given back
 			t.Errorf("%s", w.Body)
 		}
 	})
@@ -172,8 +174,8 @@ func TestBodiesWaitForRoom(t *testing.T) {
 
 // A body without a length is read too, up to the limit.
 func TestBodiesOfUnknownLength(t *testing.T) {
-	h := New(newFake(), Options{MaxBody: 1 << 20})
-	for _, c := range []struct{ size, want int }{{200, 200}, {smallBody, 200}, {smallBody + 1, 200}, {1 << 20, 200}, {1<<20 + 1, 413}, {3 << 20, 413}} {
+	h := New(answertest.New(), Options{MaxBody: 1 << 20})
+	for _, c := range []struct{ size, want int }{{200, 200}, {body.Small, 200}, {body.Small + 1, 200}, {1 << 20, 200}, {1<<20 + 1, 413}, {3 << 20, 413}} {
 		r := httptest.NewRequest("POST", "/v1/completions", io.MultiReader(strings.NewReader(completion(c.size)))) // which hides it
 		r.Header.Set("Content-Type", "application/json")
 		w := httptest.NewRecorder()
@@ -181,7 +183,7 @@ func TestBodiesOfUnknownLength(t *testing.T) {
 		if r.ContentLength != -1 || w.Code != c.want {
 			t.Errorf("%d bytes (length %d): status %d", c.size, r.ContentLength, w.Code)
 		}
-		if w := post(h, "/v1/completions", completion(c.size)); w.Code != c.want {
+		if w := answertest.Post(h, "/v1/completions", completion(c.size)); w.Code != c.want {
 			t.Errorf("%d bytes: status %d", c.size, w.Code)
 		}
 	}
@@ -193,7 +195,7 @@ func TestABodyIsInMemoryOnce(t *testing.T) {
 	fill := func(head, item, tail string) string {
 		return head + strings.Repeat(item, (size-len(head)-len(tail))/len(item)) + tail
 	}
-	h := New(newFake(), Options{})
+	h := New(answertest.New(), Options{})
 	for name, c := range map[string]struct {
 		path, body string
 		status     int
@@ -237,16 +239,16 @@ func TestABodyIsInMemoryOnce(t *testing.T) {
 // The first prompt that fills the context is refused here: that ids do not fit needs no tokenizer to say.
 func TestIDsThatDoNotFitAreNotSent(t *testing.T) {
 	for n, want := range map[int]int{2047: 200, 2048: 400} {
-		f := newFake()
-		w := post(New(f, Options{}), "/v1/completions", fmt.Sprintf(`{"model":"tiny","prompt":[1%s]}`, strings.Repeat(",1", n-1)))
-		if w.Code != want || len(f.seen) > 0 != (want == 200) {
-			t.Errorf("%d ids: status %d, %d requests to the plugin", n, w.Code, len(f.seen))
+		f := answertest.New()
+		w := answertest.Post(New(f, Options{}), "/v1/completions", fmt.Sprintf(`{"model":"tiny","prompt":[1%s]}`, strings.Repeat(",1", n-1)))
+		if w.Code != want || len(f.Seen) > 0 != (want == 200) {
+			t.Errorf("%d ids: status %d, %d requests to the plugin", n, w.Code, len(f.Seen))
 		}
 		if e := w.Body.String(); want == 400 && (!strings.Contains(e, `"param":"prompt"`) || !strings.Contains(e, "context_length_exceeded")) {
 			t.Error(e)
 		}
 	}
-	if w := post(New(newFake(), Options{}), "/detokenize", fmt.Sprintf(`{"tokens":[1%s]}`, strings.Repeat(",1", 4000))); w.Code != 200 {
+	if w := answertest.Post(New(answertest.New(), Options{}), "/detokenize", fmt.Sprintf(`{"tokens":[1%s]}`, strings.Repeat(",1", 4000))); w.Code != 200 {
 		t.Errorf("more ids than positions, to be spelled: status %d", w.Code)
 	}
 }

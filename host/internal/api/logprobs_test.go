@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/inference-pio/inference-pio/host/internal/answer/answertest"
 	"github.com/inference-pio/inference-pio/sdk"
 )
 
@@ -16,7 +17,7 @@ func scoring(_ context.Context, _ sdk.GenerateRequest, send func(sdk.Event) erro
 		return sdk.Event{Token: &sdk.Token{Index: i, ID: int32(40 + i), Text: text, Logprob: &sdk.TokenLogprob{Logprob: p, Bytes: []byte(bytes), Top: top}}}
 	}
 	best := func(bytes string, p float64) sdk.TopLogprob { return sdk.TopLogprob{Bytes: []byte(bytes), Logprob: p} }
-	return script(send, start(7),
+	return answertest.Script(send, answertest.Start(7),
 		at(0, "", "\xc3", -0.5, best("\xc3", -0.5), best("z", -1)),
 		at(1, "é", "\xa9", -2, best("a", -0.25), best("\xa9", -2)),
 		at(2, "", "!", math.Inf(-1), best("<b>", -0.125), best("c", -3)),
@@ -31,10 +32,10 @@ const scored4 = `[{"token":"\ufffd","logprob":-0.5,"bytes":[195],"top_logprobs":
 
 // There is one entry per id, as many as usage counts; a held-back one comes at once, so that a stream adds up to the same.
 func TestLogprobsOfAChat(t *testing.T) {
-	f := newFake()
-	f.answer = scoring
+	f := answertest.New()
+	f.Answer = scoring
 	h := New(f, Options{})
-	w := post(h, "/v1/chat/completions", chatWith(`"logprobs": true, "top_logprobs": 2`))
+	w := answertest.Post(h, "/v1/chat/completions", chatWith(`"logprobs": true, "top_logprobs": 2`))
 	var whole struct {
 		Choices []struct{ Logprobs json.RawMessage }
 	}
@@ -42,14 +43,14 @@ func TestLogprobsOfAChat(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := strings.ReplaceAll(scored4, `\ufffd`, "\uFFFD")
-	equalLines(t, []string{string(whole.Choices[0].Logprobs)}, []string{`{"content":` + want + `,"refusal":null}`})
-	if s := f.seen[0].Sampling; !s.Logprobs || s.TopLogprobs != 2 {
+	answertest.EqualLines(t, []string{string(whole.Choices[0].Logprobs)}, []string{`{"content":` + want + `,"refusal":null}`})
+	if s := f.Seen[0].Sampling; !s.Logprobs || s.TopLogprobs != 2 {
 		t.Errorf("sampling %+v", s)
 	}
 
-	w = post(h, "/v1/chat/completions", chatWith(`"logprobs": true, "top_logprobs": 2, "stream": true`))
+	w = answertest.Post(h, "/v1/chat/completions", chatWith(`"logprobs": true, "top_logprobs": 2, "stream": true`))
 	var entries []string
-	list := dataOf(t, w.Body.String())
+	list := answertest.DataOf(t, w.Body.String())
 	for _, d := range list[:len(list)-1] {
 		var c struct {
 			Choices []struct {
@@ -63,34 +64,34 @@ func TestLogprobsOfAChat(t *testing.T) {
 			entries = append(entries, string(e))
 		}
 	}
-	equalLines(t, []string{"[" + strings.Join(entries, ",") + "]"}, []string{want})
+	answertest.EqualLines(t, []string{"[" + strings.Join(entries, ",") + "]"}, []string{want})
 }
 
 // Nobody gets what only a plugin thought of.
 func TestLogprobsAreForWhoAskedForThem(t *testing.T) {
-	f := newFake()
-	f.answer = scoring
-	if w := post(New(f, Options{}), "/v1/chat/completions", chatBody+"}"); !strings.Contains(w.Body.String(), `"logprobs":null`) {
+	f := answertest.New()
+	f.Answer = scoring
+	if w := answertest.Post(New(f, Options{}), "/v1/chat/completions", chatBody+"}"); !strings.Contains(w.Body.String(), `"logprobs":null`) {
 		t.Error(w.Body)
 	}
 }
 
 // The older form counts characters, and its objects have the sampled token beside the likeliest, likeliest first.
 func TestLogprobsOfACompletion(t *testing.T) {
-	f := newFake()
-	f.answer = scoring
+	f := answertest.New()
+	f.Answer = scoring
 	h := New(f, Options{})
 	const u = "\uFFFD"
 	want := `{"text_offset":[0,0,1,2],"token_logprobs":[-0.5,-2,-9999,-9999],"tokens":["` + u + `","` + u + `","!","<end>"],` +
 		`"top_logprobs":[{"` + u + `":-0.5,"z":-1},{"a":-0.25,"` + u + `":-2},{"<b>":-0.125,"c":-3,"!":-9999},{"<end>":-9999}]}`
-	w := post(h, "/v1/completions", `{"model": "tiny", "prompt": "a", "logprobs": 2}`)
+	w := answertest.Post(h, "/v1/completions", `{"model": "tiny", "prompt": "a", "logprobs": 2}`)
 	if !strings.Contains(w.Body.String(), `"logprobs":`+want) {
 		t.Errorf("got %s\nwant %s", w.Body, want)
 	}
-	w = post(h, "/v1/completions", `{"model": "tiny", "prompt": "a", "logprobs": 2, "stream": true}`)
+	w = answertest.Post(h, "/v1/completions", `{"model": "tiny", "prompt": "a", "logprobs": 2, "stream": true}`)
 	var offsets []int
 	var tokens []string
-	list := dataOf(t, w.Body.String())
+	list := answertest.DataOf(t, w.Body.String())
 	for _, d := range list[:len(list)-1] {
 		var c struct {
 			Choices []struct {
@@ -105,7 +106,7 @@ func TestLogprobsOfACompletion(t *testing.T) {
 		}
 		offsets, tokens = append(offsets, c.Choices[0].Logprobs.Offset...), append(tokens, c.Choices[0].Logprobs.Tokens...)
 	}
-	equalLines(t, tokens, []string{u, u, "!", "<end>"})
+	answertest.EqualLines(t, tokens, []string{u, u, "!", "<end>"})
 	if len(offsets) != 4 || offsets[1] != 0 || offsets[2] != 1 || offsets[3] != 2 {
 		t.Errorf("a stream's offsets do not go on: %v", offsets)
 	}
@@ -113,9 +114,9 @@ func TestLogprobsOfACompletion(t *testing.T) {
 
 // With echo the prompt's tokens come first, the first of them without a probability, and offsets go on through both.
 func TestLogprobsOfAPromptThatIsEchoed(t *testing.T) {
-	f := newFake()
-	f.answer = func(_ context.Context, g sdk.GenerateRequest, send func(sdk.Event) error) error {
-		return script(send,
+	f := answertest.New()
+	f.Answer = func(_ context.Context, g sdk.GenerateRequest, send func(sdk.Event) error) error {
+		return answertest.Script(send,
 			sdk.Event{Start: &sdk.Start{Prompt: []int32{1, 2}, PromptLogprobs: []sdk.TokenLogprob{
 				{Bytes: []byte("né")}, {Bytes: []byte("e"), Logprob: -1, Top: []sdk.TopLogprob{{Bytes: []byte("x"), Logprob: -0.5}}},
 			}}},
@@ -126,18 +127,18 @@ func TestLogprobsOfAPromptThatIsEchoed(t *testing.T) {
 		{`"max_tokens": 1`, "née!", `{"text_offset":[0,2,3],"token_logprobs":[null,-1,-2],"tokens":["né","e","!"],"top_logprobs":[null,{"x":-0.5,"e":-1},{"!":-2}]}`},
 		{`"max_tokens": 0`, "née", `{"text_offset":[0,2],"token_logprobs":[null,-1],"tokens":["né","e"],"top_logprobs":[null,{"x":-0.5,"e":-1}]}`},
 	} {
-		w := post(New(f, Options{}), "/v1/completions", `{"model": "tiny", "prompt": "née", "echo": true, "logprobs": 1, `+c.fields+`}`)
+		w := answertest.Post(New(f, Options{}), "/v1/completions", `{"model": "tiny", "prompt": "née", "echo": true, "logprobs": 1, `+c.fields+`}`)
 		if want := `"text":"` + c.text + `","logprobs":` + c.want; !strings.Contains(w.Body.String(), want) {
 			t.Errorf("got  %s\nwant %s", w.Body, want)
 		}
 	}
-	for _, g := range f.seen {
+	for _, g := range f.Seen {
 		if !g.PromptLogprobs || !g.Sampling.Logprobs || g.Sampling.TopLogprobs != 1 {
 			t.Errorf("asked %+v", g)
 		}
 	}
-	post(New(f, Options{}), "/v1/completions", `{"model": "tiny", "prompt": "née", "echo": true}`)
-	if f.seen[2].PromptLogprobs {
+	answertest.Post(New(f, Options{}), "/v1/completions", `{"model": "tiny", "prompt": "née", "echo": true}`)
+	if f.Seen[2].PromptLogprobs {
 		t.Error("echo alone asks for probabilities, which cost a prefill without a cache")
 	}
 }
@@ -150,14 +151,14 @@ func TestEchoPutsThePromptBeforeTheAnswer(t *testing.T) {
 		{`"prompt": ["a", "b"], "max_tokens": 0`, `a|b`},
 	} {
 		for _, stream := range []string{"false", "true"} {
-			f := newFake()
-			w := post(New(f, Options{}), "/v1/completions", `{"model": "tiny", "echo": true, "stream": `+stream+`, `+c.fields+`}`)
+			f := answertest.New()
+			w := answertest.Post(New(f, Options{}), "/v1/completions", `{"model": "tiny", "echo": true, "stream": `+stream+`, `+c.fields+`}`)
 			bodies := []string{strings.TrimSpace(w.Body.String())}
 			if stream == "true" {
-				bodies = dataOf(t, w.Body.String())
+				bodies = answertest.DataOf(t, w.Body.String())
 				bodies = bodies[:len(bodies)-1]
 			}
-			texts := make([]string, len(f.seen))
+			texts := make([]string, len(f.Seen))
 			for _, b := range bodies {
 				var o completionObject
 				if err := json.Unmarshal([]byte(b), &o); err != nil {
@@ -176,14 +177,14 @@ func TestEchoPutsThePromptBeforeTheAnswer(t *testing.T) {
 
 // A plugin cannot generate nothing; its one token is neither shown nor counted.
 func TestEchoOfThePromptAlone(t *testing.T) {
-	f := newFake()
-	w := post(New(f, Options{}), "/v1/completions", `{"model": "tiny", "echo": true, "prompt": "abc", "max_tokens": 0, "return_token_ids": true}`)
+	f := answertest.New()
+	w := answertest.Post(New(f, Options{}), "/v1/completions", `{"model": "tiny", "echo": true, "prompt": "abc", "max_tokens": 0, "return_token_ids": true}`)
 	for _, want := range []string{`"text":"abc"`, `"finish_reason":"length"`, `"token_ids":[]`, `"prompt_token_ids":[7,8,9]`, `"prompt_tokens":3,"completion_tokens":0,"total_tokens":3`} {
 		if !strings.Contains(w.Body.String(), want) {
 			t.Errorf("no %s in %s", want, w.Body)
 		}
 	}
-	if f.seen[0].MaxTokens != 1 {
-		t.Errorf("asked for %d tokens; 0 would mean all that the context holds", f.seen[0].MaxTokens)
+	if f.Seen[0].MaxTokens != 1 {
+		t.Errorf("asked for %d tokens; 0 would mean all that the context holds", f.Seen[0].MaxTokens)
 	}
 }

@@ -3,9 +3,10 @@ package api
 
 import (
 	"net/http"
-	"slices"
 	"time"
 
+	"github.com/inference-pio/inference-pio/host/internal/answer"
+	"github.com/inference-pio/inference-pio/host/internal/problem"
 	"github.com/inference-pio/inference-pio/host/internal/schedule"
 )
 
@@ -57,32 +58,27 @@ func (a *api) models(w http.ResponseWriter, _ *http.Request) {
 	for _, s := range a.backend.Models() {
 		list = append(list, asModel(s))
 	}
-	writeJSON(w, http.StatusOK, map[string]any{"object": "list", "data": list})
+	answer.WriteJSON(w, http.StatusOK, map[string]any{"object": "list", "data": list})
 }
 
 func (a *api) model(w http.ResponseWriter, r *http.Request) {
 	if s, ok := a.find(w, r); ok {
-		writeJSON(w, http.StatusOK, asModel(s))
+		answer.WriteJSON(w, http.StatusOK, asModel(s))
 	}
 }
 
 // find looks up the model in the path; a name may hold slashes. It has answered if it returns false.
 func (a *api) find(w http.ResponseWriter, r *http.Request) (schedule.Status, bool) {
-	id := r.PathValue("id")
-	known := []string{}
-	for _, s := range a.backend.Models() {
-		if s.ID == id || slices.Contains(s.Aliases, id) {
-			return s, true
-		}
-		known = append(known, s.ID)
+	m, err := a.answer.Find(r.PathValue("id"))
+	if err != nil {
+		writeError(w, r, problem.From(err, ""))
 	}
-	writeError(w, asError(&schedule.UnknownModel{Name: clip(id), Known: known}, ""))
-	return schedule.Status{}, false
+	return m, err == nil
 }
 
 // health speaks of the process alone: it answers while models load or fail.
 func (a *api) health(w http.ResponseWriter, _ *http.Request) {
-	writeJSON(w, http.StatusOK, map[string]string{"status": "ok"})
+	answer.WriteJSON(w, http.StatusOK, map[string]string{"status": "ok"})
 }
 
 func (a *api) ready(w http.ResponseWriter, _ *http.Request) {
@@ -115,5 +111,5 @@ func (a *api) readiness(w http.ResponseWriter, list []schedule.Status) {
 	if !all {
 		status = http.StatusServiceUnavailable
 	}
-	writeJSON(w, status, map[string]any{"ready": all, "draining": draining, "models": models})
+	answer.WriteJSON(w, status, map[string]any{"ready": all, "draining": draining, "models": models})
 }

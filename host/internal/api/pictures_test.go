@@ -13,8 +13,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/inference-pio/inference-pio/host/internal/answer/answertest"
 	"github.com/inference-pio/inference-pio/host/internal/config"
 	"github.com/inference-pio/inference-pio/host/internal/fetch"
+	"github.com/inference-pio/inference-pio/host/internal/problem"
 	"github.com/inference-pio/inference-pio/sdk"
 )
 
@@ -38,21 +40,21 @@ func TestPicturesReachThePluginInOrder(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(dir, "c.png"), []byte(drawn("c")), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	f := newFake()
+	f := answertest.New()
 	h := New(f, Options{Pictures: fetch.New(config.Pictures{Dirs: []string{dir}})})
-	w := post(h, "/v1/chat/completions", withPictures(url(drawn("a")), "file://"+dir+"/c.png", url(drawn("b")), url(drawn("a")))+`,"n":2}`)
+	w := answertest.Post(h, "/v1/chat/completions", withPictures(url(drawn("a")), "file://"+dir+"/c.png", url(drawn("b")), url(drawn("a")))+`,"n":2}`)
 	if w.Code != 200 {
 		t.Fatal(w.Body)
 	}
-	if len(f.seen) != 2 {
-		t.Fatalf("%d requests to the plugin", len(f.seen))
+	if len(f.Seen) != 2 {
+		t.Fatalf("%d requests to the plugin", len(f.Seen))
 	}
-	for _, g := range f.seen {
+	for _, g := range f.Seen {
 		var got []string
 		for _, file := range g.Chat.Images {
 			got = append(got, string(file))
 		}
-		equalLines(t, got, []string{drawn("a"), drawn("c"), drawn("b"), drawn("a")})
+		answertest.EqualLines(t, got, []string{drawn("a"), drawn("c"), drawn("b"), drawn("a")})
 		const want = `[{"role":"user","content":[{"type":"image"},{"type":"image"},{"type":"image"},{"type":"image"},{"type":"text","text":"What?"}]}]`
 		if string(g.Chat.Messages) != want {
 			t.Errorf("messages %s", g.Chat.Messages)
@@ -62,13 +64,13 @@ func TestPicturesReachThePluginInOrder(t *testing.T) {
 
 // The first picture that fails is the one that is told, and ends the others.
 func TestAPictureThatCannotBeHadIsBlamed(t *testing.T) {
-	f := newFake()
-	w := post(New(f, Options{}), "/v1/chat/completions", withPictures(url(drawn("a")), "data:image/png;base64,", url(drawn("b")))+"}")
+	f := answertest.New()
+	w := answertest.Post(New(f, Options{}), "/v1/chat/completions", withPictures(url(drawn("a")), "data:image/png;base64,", url(drawn("b")))+"}")
 	e := errorOf(t, w)
 	if w.Code != 400 || deref(e.Param) != "messages[0].content[1].image_url" || !strings.HasPrefix(e.Message, "messages[0].content[1].image_url: the data: URL holds no bytes") {
 		t.Errorf("%d %q %q", w.Code, deref(e.Param), e.Message)
 	}
-	if len(f.seen) != 0 {
+	if len(f.Seen) != 0 {
 		t.Error("the plugin was asked all the same")
 	}
 }
@@ -86,9 +88,9 @@ func TestPicturesThatAreTooMuch(t *testing.T) {
 	}
 	one := each[0]
 	rules := config.Pictures{Dirs: []string{dir}}
-	h := New(newFake(), Options{Pictures: fetch.New(rules)})
+	h := New(answertest.New(), Options{Pictures: fetch.New(rules)})
 	rules.MaxBytes = 1 << 20
-	strict := New(newFake(), Options{Pictures: fetch.New(rules)})
+	strict := New(answertest.New(), Options{Pictures: fetch.New(rules)})
 	for _, c := range []struct {
 		name        string
 		h           http.Handler
@@ -101,32 +103,20 @@ func TestPicturesThatAreTooMuch(t *testing.T) {
 		{"one, many times", h, withPictures(one, one, one, one, one, one, one, one, one) + "}", "messages", "expected at most 60 MiB together, which is what a plugin takes"},
 		{"for each of n answers", h, withPictures(one) + `,"n":64}`, "n", "bytes of pictures are sent to the plugin for each answer; expected at most 256 MiB together"},
 	} {
-		w := post(c.h, "/v1/chat/completions", c.body)
+		w := answertest.Post(c.h, "/v1/chat/completions", c.body)
 		e := errorOf(t, w)
 		if w.Code != 400 || c.param != "" && deref(e.Param) != c.param || !strings.Contains(e.Message, c.said) {
 			t.Errorf("%s: %d %q %q", c.name, w.Code, deref(e.Param), e.Message)
 		}
 	}
-	if w := post(h, "/v1/chat/completions", withPictures(each[:8]...)+"}"); w.Code != 200 {
+	if w := answertest.Post(h, "/v1/chat/completions", withPictures(each[:8]...)+"}"); w.Code != 200 {
 		t.Errorf("just enough: %d %s", w.Code, w.Body)
-	}
-}
-
-// A body may be larger than what a plugin takes, if models.toml says so.
-func TestWordsThatAreTooMuch(t *testing.T) {
-	r := &request{n: 1, chat: &sdk.Chat{Messages: make([]byte, maxMessage-10), Tools: make([]byte, 6), Kwargs: make([]byte, 4)}}
-	if err := r.fits(); err != nil {
-		t.Errorf("just enough: %v", err)
-	}
-	r.chat.Kwargs = append(r.chat.Kwargs, ' ')
-	if e := asError(r.fits(), ""); e.Status != 400 || deref(e.Param) != "messages" {
-		t.Errorf("one more: %+v", e)
 	}
 }
 
 // /tokenize tells where pictures are, not how many tokens each will be, so that none is fetched.
 func TestTokenizeFetchesNothing(t *testing.T) {
-	w := post(New(newFake(), Options{}), "/tokenize", withPictures("https://example.com/a.png")+"}")
+	w := answertest.Post(New(answertest.New(), Options{}), "/tokenize", withPictures("https://example.com/a.png")+"}")
 	if w.Code != 200 || !strings.Contains(w.Body.String(), `"count":`) {
 		t.Errorf("%d %s", w.Code, w.Body)
 	}
@@ -135,7 +125,7 @@ func TestTokenizeFetchesNothing(t *testing.T) {
 // Who asks for a model that is not here sends the host nowhere.
 func TestNothingIsFetchedForAnUnknownModel(t *testing.T) {
 	body := strings.Replace(withPictures("https://example.com/a.png"), `"tiny"`, `"huge"`, 1) + "}"
-	if w := post(New(newFake(), Options{}), "/v1/chat/completions", body); w.Code != 404 {
+	if w := answertest.Post(New(answertest.New(), Options{}), "/v1/chat/completions", body); w.Code != 404 {
 		t.Errorf("%d %s", w.Code, w.Body)
 	}
 }
@@ -144,8 +134,8 @@ func TestNothingIsFetchedForAnUnknownModel(t *testing.T) {
 func TestAClientThatLeavesBeforeItsPictureComes(t *testing.T) {
 	var asked atomic.Int32
 	ctx, cancel := context.WithCancel(t.Context())
-	f := newFake()
-	f.answer = func(context.Context, sdk.GenerateRequest, func(sdk.Event) error) error {
+	f := answertest.New()
+	f.Answer = func(context.Context, sdk.GenerateRequest, func(sdk.Event) error) error {
 		asked.Add(1)
 		return nil
 	}
@@ -155,7 +145,7 @@ func TestAClientThatLeavesBeforeItsPictureComes(t *testing.T) {
 	cancel()
 	w := httptest.NewRecorder()
 	h.ServeHTTP(w, r)
-	if w.Code != statusClientGone || asked.Load() != 0 {
+	if w.Code != problem.StatusClientGone || asked.Load() != 0 {
 		t.Errorf("%d %s, and the plugin was asked %d times", w.Code, w.Body, asked.Load())
 	}
 }

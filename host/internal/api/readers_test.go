@@ -4,6 +4,9 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+
+	"github.com/inference-pio/inference-pio/host/internal/answer/answertest"
+	"github.com/inference-pio/inference-pio/host/internal/body"
 )
 
 // Each range ends where docs/api.md says: the last value inside is taken, the first outside refused by its name.
@@ -42,7 +45,7 @@ func TestTheBoundariesOfEveryRange(t *testing.T) {
 				"/v1/completions":      fmt.Sprintf(`{"model":"tiny","prompt":"a",%q:%s}`, c.field, value),
 				"/v1/chat/completions": chatWith(fmt.Sprintf("%q:%s", c.field, value)),
 			} {
-				w := post(New(newFake(), Options{}), path, body)
+				w := answertest.Post(New(answertest.New(), Options{}), path, body)
 				if w.Code != want {
 					t.Errorf("%s with %s %.80s: status %d, want %d: %.200s", path, c.field, value, w.Code, want, w.Body)
 				} else if want == 400 && deref(errorOf(t, w).Param) != c.field {
@@ -58,29 +61,29 @@ func TestTheBoundariesOfEveryRange(t *testing.T) {
 		}
 	}
 	for value, want := range map[string]int{"0": 200, "20": 200, "21": 400, "-1": 400} {
-		if w := post(New(newFake(), Options{}), "/v1/chat/completions", chatWith(`"logprobs":true,"top_logprobs":`+value)); w.Code != want {
+		if w := answertest.Post(New(answertest.New(), Options{}), "/v1/chat/completions", chatWith(`"logprobs":true,"top_logprobs":`+value)); w.Code != want {
 			t.Errorf("top_logprobs %s: status %d", value, w.Code)
 		}
-		if w := post(New(newFake(), Options{}), "/v1/completions", `{"model":"tiny","prompt":"a","logprobs":`+value+`}`); w.Code != want {
+		if w := answertest.Post(New(answertest.New(), Options{}), "/v1/completions", `{"model":"tiny","prompt":"a","logprobs":`+value+`}`); w.Code != want {
 			t.Errorf("logprobs %s: status %d", value, w.Code)
 		}
 	}
 	for prompts, want := range map[int]int{128: 200, 129: 400} {
 		body := `{"model":"tiny","prompt":["a"` + strings.Repeat(`,"a"`, prompts-1) + `]}`
-		if w := post(New(newFake(), Options{}), "/v1/completions", body); w.Code != want {
+		if w := answertest.Post(New(answertest.New(), Options{}), "/v1/completions", body); w.Code != want {
 			t.Errorf("%d prompts: status %d", prompts, w.Code)
 		}
 	}
-	for depth, want := range map[int]int{maxDepth: 200, maxDepth + 1: 400} { // three of them are the body's, the list's and the message's
+	for depth, want := range map[int]int{body.MaxDepth: 200, body.MaxDepth + 1: 400} { // three of them are the body's, the list's and the message's
 		value := strings.Repeat("[", depth-3) + strings.Repeat("]", depth-3)
 		body := `{"model":"tiny","messages":[{"role":"user","content":"a","x":` + value + `}]}`
-		if w := post(New(newFake(), Options{}), "/v1/chat/completions", body); w.Code != want {
+		if w := answertest.Post(New(answertest.New(), Options{}), "/v1/chat/completions", body); w.Code != want {
 			t.Errorf("%d deep: status %d", depth, w.Code)
 		}
 	}
-	for values, want := range map[int]int{maxValues: 200, maxValues + 1: 400} { // the list, the message, its three fields
+	for values, want := range map[int]int{body.MaxValues: 200, body.MaxValues + 1: 400} { // the list, the message, its three fields
 		body := `{"model":"tiny","messages":[{"role":"user","content":"a","x":[1` + strings.Repeat(",1", values-6) + `]}]}`
-		w := post(New(newFake(), Options{}), "/v1/chat/completions", body)
+		w := answertest.Post(New(answertest.New(), Options{}), "/v1/chat/completions", body)
 		if w.Code != want || want == 400 && deref(errorOf(t, w).Param) != "messages" {
 			t.Errorf("%d values: status %d: %.200s", values, w.Code, w.Body)
 		}

@@ -3,7 +3,6 @@ package api
 import (
 	"bytes"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -14,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/inference-pio/inference-pio/host/internal/answer/answertest"
 	"github.com/inference-pio/inference-pio/host/internal/schedule"
 	"github.com/inference-pio/inference-pio/host/internal/telemetry"
 	"github.com/inference-pio/inference-pio/sdk"
@@ -25,7 +25,7 @@ func TestRefusedRequests(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	h := New(newFake(), Options{MaxBody: 4096})
+	h := New(answertest.New(), Options{MaxBody: 4096})
 	for _, block := range strings.Split(string(data), "\n\n") {
 		lines := strings.Split(strings.TrimSpace(block), "\n")
 		if strings.HasPrefix(lines[0], "#") {
@@ -38,7 +38,7 @@ func TestRefusedRequests(t *testing.T) {
 			path := map[string]string{
 				"chat": "/v1/chat/completions", "completion": "/v1/completions", "tokenize": "/tokenize", "detokenize": "/detokenize",
 			}[lines[0]]
-			w := post(h, path, strings.NewReplacer(`\n`, "\n", `\xff`, "\xff").Replace(lines[1]))
+			w := answertest.Post(h, path, strings.NewReplacer(`\n`, "\n", `\xff`, "\xff").Replace(lines[1]))
 			e := errorOf(t, w)
 			status, rest, _ := strings.Cut(lines[2], " ")
 			param, sentence, _ := strings.Cut(rest, " ")
@@ -53,8 +53,8 @@ func TestRefusedRequests(t *testing.T) {
 }
 
 func TestEverySamplingFieldReachesThePlugin(t *testing.T) {
-	f := newFake()
-	w := post(New(f, Options{}), "/v1/chat/completions", `{
+	f := answertest.New()
+	w := answertest.Post(New(f, Options{}), "/v1/chat/completions", `{
 		"model": "small", "messages": [{"role": "user", "content": "Hi"}], "temperature": 0.5, "top_p": 0.9, "top_k": 20, "min_p": 0.05,
 		"presence_penalty": 1, "frequency_penalty": -1, "repetition_penalty": 1.1, "logit_bias": {"7": -100}, "seed": -3,
 		"max_completion_tokens": 12, "min_tokens": 3, "stop": ["\n", "END"], "ignore_eos": true, "chat_template_kwargs": {"enable_thinking": false},
@@ -64,7 +64,7 @@ func TestEverySamplingFieldReachesThePlugin(t *testing.T) {
 	}
 	p := func(x float64) *float64 { return &x }
 	k := 20
-	got := f.seen[0]
+	got := f.Seen[0]
 	want := sdk.GenerateRequest{
 		ID: w.Header().Get("X-Request-Id"), MaxTokens: 12, MinTokens: 3, Stop: []string{"\n", "END"}, IgnoreEOS: true,
 		Chat: &sdk.Chat{
@@ -83,72 +83,19 @@ func TestEverySamplingFieldReachesThePlugin(t *testing.T) {
 
 // The template must see 1.0 as 1.0, keys in the client's order, and fields nobody here has heard of.
 func TestMessagesKeepTheirSpelling(t *testing.T) {
-	f := newFake()
+	f := answertest.New()
 	messages := `[ {"z": 1.0, "role": "user", "a": 1, "content": [{"type": "text", "text": "\u00e9"}]} ]`
-	post(New(f, Options{}), "/v1/chat/completions", `{"messages": `+messages+`, "model": "tiny"}`)
-	if got := string(f.seen[0].Chat.Messages); got != messages {
+	answertest.Post(New(f, Options{}), "/v1/chat/completions", `{"messages": `+messages+`, "model": "tiny"}`)
+	if got := string(f.Seen[0].Chat.Messages); got != messages {
 		t.Errorf("got %s\nwant %s", got, messages)
-	}
-}
-
-func TestPromptsAsTextOrIDs(t *testing.T) {
-	for _, c := range []struct {
-		prompt string
-		texts  []string
-		ids    [][]int32
-	}{
-		{`"Hello"`, []string{"Hello"}, [][]int32{nil}},
-		{`""`, []string{""}, [][]int32{nil}},
-		{`[1, 2]`, []string{""}, [][]int32{{1, 2}}},
-		{`["a"]`, []string{"a"}, [][]int32{nil}},
-		{`[[1], [2, 3]]`, []string{"", ""}, [][]int32{{1}, {2, 3}}},
-	} {
-		members, err := parseBody([]byte(`{"model": "tiny", "prompt": ` + c.prompt + `}`))
-		if err != nil {
-			t.Fatal(err)
-		}
-		r, err := parseCompletion(members, func(string) {})
-		if err != nil {
-			t.Fatalf("%s: %v", c.prompt, err)
-		}
-		list := r.choices("x")
-		if len(list) != len(c.texts) {
-			t.Fatalf("%s: %d choices", c.prompt, len(list))
-		}
-		for i, g := range list {
-			if g.Text != c.texts[i] || !reflect.DeepEqual(g.Tokens, c.ids[i]) || g.HasText != (c.ids[i] == nil) || g.MaxTokens != 16 {
-				t.Errorf("%s: choice %d is %+v", c.prompt, i, g)
-			}
-		}
-	}
-}
-
-// Equal prompts in one request have different answers, unless the client chose the seed.
-func TestSeeds(t *testing.T) {
-	seeds := func(body string) []uint64 {
-		members, _ := parseBody([]byte(body))
-		r, err := parseCompletion(members, func(string) {})
-		if err != nil {
-			t.Fatal(err)
-		}
-		var list []uint64
-		for _, g := range r.choices("x") {
-			list = append(list, g.Sampling.Seed)
-		}
-		return list
-	}
-	drawn := seeds(`{"model": "tiny", "prompt": ["a", "a"]}`)
-	chosen := seeds(`{"model": "tiny", "prompt": ["a", "a"], "seed": 18446744073709551615}`)
-	if drawn[0] == drawn[1] || chosen[0] != 1<<64-1 || chosen[1] != chosen[0] {
-		t.Errorf("drawn %v, chosen %v", drawn, chosen)
 	}
 }
 
 func TestUnknownFieldIsLoggedOnce(t *testing.T) {
 	var log bytes.Buffer
-	h := New(newFake(), Options{Log: slog.New(slog.NewTextHandler(&log, nil))})
+	h := New(answertest.New(), Options{Log: slog.New(slog.NewTextHandler(&log, nil))})
 	for range 3 {
-		if w := post(h, "/v1/chat/completions", chatBody+`, "wibble": [1]}`); w.Code != 200 {
+		if w := answertest.Post(h, "/v1/chat/completions", chatBody+`, "wibble": [1]}`); w.Code != 200 {
 			t.Fatalf("%d: %s", w.Code, w.Body)
 		}
 	}
@@ -158,7 +105,7 @@ func TestUnknownFieldIsLoggedOnce(t *testing.T) {
 }
 
 func TestWrongMethodsPathsAndMedia(t *testing.T) {
-	h := New(newFake(), Options{})
+	h := New(answertest.New(), Options{})
 	for _, c := range []struct {
 		method, path, media string
 		status              int
@@ -186,8 +133,8 @@ func TestWrongMethodsPathsAndMedia(t *testing.T) {
 }
 
 func TestModelsAndReadiness(t *testing.T) {
-	f := newFake()
-	f.status = append(f.status, schedule.Status{
+	f := answertest.New()
+	f.Status = append(f.Status, schedule.Status{
 		ID: "org/large", State: schedule.StateLoading, Progress: sdk.Progress{Stage: "map", Done: 1, Total: 2},
 	})
 	draining := false
@@ -224,8 +171,8 @@ func TestModelsAndReadiness(t *testing.T) {
 
 // A loaded model whose process does not answer is not ready, and the reason is told.
 func TestAModelWhoseProcessIsSilentIsNotReady(t *testing.T) {
-	f := newFake()
-	f.status[0].Silent = time.Now().Add(-7 * time.Second)
+	f := answertest.New()
+	f.Status[0].Silent = time.Now().Add(-7 * time.Second)
 	w := httptest.NewRecorder()
 	New(f, Options{}).ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/readyz/tiny", nil))
 	if body := w.Body.String(); w.Code != 503 || !strings.Contains(body, `"ready":false`) || !strings.Contains(body, "its plugin has not answered a health check for 7s") {
@@ -233,55 +180,8 @@ func TestAModelWhoseProcessIsSilentIsNotReady(t *testing.T) {
 	}
 }
 
-// Whatever a client sends, the answer is a request or an *Error with a 4xx status.
-func FuzzParse(f *testing.F) {
-	f.Add([]byte(chatBody + "}"))
-	f.Add([]byte(`{"model":"m","prompt":[[1,2],"x"],"stop":[""],"logit_bias":{"-1":3},"top_k":-2}`))
-	f.Add([]byte(`{"messages":[{"role":"user","content":[{"type":"image_url"}]}],"stream_options":{"x":true}}`))
-	f.Add([]byte(`{"chat_template_kwargs":3,"seed":1e3,"max_tokens":null}`))
-	f.Add([]byte(`{"model":"m","messages":[{"role":"assistant","tool_calls":[{"function":{"name":"f","arguments":"{}"}}]},{"role":"tool","content":[{"type":"text","text":"x"}]}],` +
-		`"tools":[{"type":"function","function":{"name":"f","parameters":{}}}],"tool_choice":{"type":"function","function":{"name":"f"}},"parallel_tool_calls":false,"n":2}`))
-	f.Add([]byte(`{"model":"m","messages":[{"role":"user"}],"tools":[{}],"tool_choice":"required","logprobs":true,"top_logprobs":20,"add_generation_prompt":false,"chat_template_kwargs":{ }}`))
-	f.Add([]byte(`{"model":"m","prompt":["a","b"],"n":64,"echo":true,"max_tokens":0,"logprobs":0}`))
-	f.Add([]byte(`{"prompt":"a","tokens":[1,2],"return_token_strs":true,"add_special_tokens":null}`))
-	f.Add([]byte(`[`))
-	f.Fuzz(func(t *testing.T, body []byte) {
-		members, err := parseBody(body)
-		if err != nil {
-			mustBlameTheClient(t, body, err)
-			return
-		}
-		for _, parse := range []func([]member, func(string)) (*request, error){parseChat, parseCompletion} {
-			r, err := parse(members, func(string) {})
-			if err != nil {
-				mustBlameTheClient(t, body, err)
-				continue
-			}
-			list := r.choices("x")
-			if len(list) == 0 || len(list) > maxChoices {
-				t.Fatalf("%q: %d choices", body, len(list))
-			}
-			if c := list[0].Chat; c != nil && (len(c.Kwargs) > 0 && !json.Valid(c.Kwargs) || len(c.Tools) == 0 && c.ToolChoice != "") {
-				t.Fatalf("%q: the plugin gets %s and %q", body, c.Kwargs, c.ToolChoice)
-			}
-		}
-		for _, table := range []fields{tokenizeFields, detokenizeFields} {
-			if _, err := parse(members, func(string) {}, table); err != nil {
-				mustBlameTheClient(t, body, err)
-			}
-		}
-	})
-}
-
-func mustBlameTheClient(t *testing.T, body []byte, err error) {
-	var e *Error
-	if !errors.As(err, &e) || e.Status < 400 || e.Status >= 500 || e.Message == "" {
-		t.Fatalf("%q: %v", body, err)
-	}
-}
-
 func TestTooLargeABody(t *testing.T) {
-	w := post(New(newFake(), Options{MaxBody: 4096}), "/v1/completions", `{"model": "tiny", "prompt": "`+strings.Repeat("a", 5000)+`"}`)
+	w := answertest.Post(New(answertest.New(), Options{MaxBody: 4096}), "/v1/completions", `{"model": "tiny", "prompt": "`+strings.Repeat("a", 5000)+`"}`)
 	if e := errorOf(t, w); w.Code != 413 || !strings.Contains(e.Message, "larger than 4 KiB") {
 		t.Errorf("%d %q", w.Code, e.Message)
 	}

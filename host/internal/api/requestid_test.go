@@ -7,11 +7,13 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+
+	"github.com/inference-pio/inference-pio/host/internal/answer/answertest"
 )
 
 // Every answer can be found in the log, whatever it is: of a route, of none, of a browser that is turned away.
 func TestEveryAnswerHasARequestID(t *testing.T) {
-	h := New(newFake(), Options{Guard: &Guard{Address: &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 1}}})
+	h := New(answertest.New(), Options{Guard: &Guard{Address: &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 1}}})
 	made := regexp.MustCompile(`^(req|chatcmpl)-[0-9a-f]{24}$`)
 	for _, c := range []struct{ method, path, body, host string }{
 		{"POST", "/v1/chat/completions", chatBody + "}", "localhost"},
@@ -45,7 +47,7 @@ func TestEveryAnswerHasARequestID(t *testing.T) {
 
 // A client's id leads to its answers in the host's log and the plugin's. Clients that try again send it again: it is not the whole of it.
 func TestAnAnswersIDHasTheClients(t *testing.T) {
-	f := newFake()
+	f := answertest.New()
 	h := New(f, Options{})
 	for range 2 {
 		r := httptest.NewRequest(http.MethodPost, "/v1/chat/completions", strings.NewReader(chatBody+"}"))
@@ -53,14 +55,14 @@ func TestAnAnswersIDHasTheClients(t *testing.T) {
 		r.Header.Set("X-Request-Id", "mine")
 		h.ServeHTTP(httptest.NewRecorder(), r)
 	}
-	first, second := f.seen[0].ID, f.seen[1].ID
+	first, second := f.Seen[0].ID, f.Seen[1].ID
 	if !strings.HasPrefix(first, "chatcmpl-mine-") || !strings.HasPrefix(second, "chatcmpl-mine-") || first == second {
 		t.Errorf("ids %q and %q", first, second)
 	}
 }
 
 func TestASlashBehindAPathChangesNothing(t *testing.T) {
-	h := New(newFake(), Options{Operator: &operator{}})
+	h := New(answertest.New(), Options{Operator: &operator{}})
 	for _, c := range []struct {
 		method, path string
 		status       int
@@ -89,19 +91,19 @@ func TestASlashBehindAPathChangesNothing(t *testing.T) {
 // Agents ask for more than any context holds, and mean all of it.
 func TestMoreThanAnyContextHolds(t *testing.T) {
 	for _, field := range []string{"max_tokens", "max_completion_tokens"} {
-		f := newFake()
-		if w := post(New(f, Options{}), "/v1/chat/completions", chatWith(`"`+field+`": 9000000000000000000`)); w.Code != 200 || f.seen[0].MaxTokens != 1<<31-1 {
-			t.Errorf("%s: %d %s, %v", field, w.Code, w.Body, f.seen)
+		f := answertest.New()
+		if w := answertest.Post(New(f, Options{}), "/v1/chat/completions", chatWith(`"`+field+`": 9000000000000000000`)); w.Code != 200 || f.Seen[0].MaxTokens != 1<<31-1 {
+			t.Errorf("%s: %d %s, %v", field, w.Code, w.Body, f.Seen)
 		}
 	}
 }
 
 // What others' APIs do with these has no place here, and does not hurt.
 func TestFieldsWithoutEffect(t *testing.T) {
-	f := newFake()
-	w := post(New(f, Options{}), "/v1/chat/completions", chatWith(`"store": true, "metadata": {"a": "b"}, "user": "me", "service_tier": "flex",
+	f := answertest.New()
+	w := answertest.Post(New(f, Options{}), "/v1/chat/completions", chatWith(`"store": true, "metadata": {"a": "b"}, "user": "me", "service_tier": "flex",
 		"verbosity": "low", "prediction": {"type": "content", "content": "Tokyo"}`))
-	g := f.seen[0]
+	g := f.Seen[0]
 	g.ID, g.Sampling.Seed = "", 0
 	if w.Code != 200 || g.Chat.Kwargs != nil || g.MaxTokens != 0 {
 		t.Errorf("%d %s: %+v", w.Code, w.Body, g)

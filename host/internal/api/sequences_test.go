@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/inference-pio/inference-pio/host/internal/answer/answertest"
+	"github.com/inference-pio/inference-pio/host/internal/problem"
 	"github.com/inference-pio/inference-pio/host/internal/schedule"
 	"github.com/inference-pio/inference-pio/sdk"
 )
@@ -21,7 +23,7 @@ func send(h http.Handler, method, path string) *httptest.ResponseRecorder {
 	return w
 }
 
-func body(w *httptest.ResponseRecorder) string {
+func told(w *httptest.ResponseRecorder) string {
 	return fmt.Sprint(w.Code, " ", strings.TrimSpace(w.Body.String()))
 }
 
@@ -35,23 +37,23 @@ func words(list ...float32) string {
 }
 
 func TestSequences(t *testing.T) {
-	f := newFake()
-	f.logits = []float32{0.5, 3, -1, 3}
+	f := answertest.New()
+	f.Logits = []float32{0.5, 3, -1, 3}
 	h := New(f, Options{})
 	step := func(got *httptest.ResponseRecorder, want string) {
 		t.Helper()
-		equalLines(t, []string{body(got)}, []string{want})
+		answertest.EqualLines(t, []string{told(got)}, []string{want})
 	}
-	step(post(h, "/v1/sequences", `{"model": "small"}`), `200 {"id":"seq-0","object":"sequence","model":"tiny","expires_in":90}`)
-	step(post(h, "/v1/sequences/seq-0/forward", `{"tokens": [7, 8]}`),
+	step(answertest.Post(h, "/v1/sequences", `{"model": "small"}`), `200 {"id":"seq-0","object":"sequence","model":"tiny","expires_in":90}`)
+	step(answertest.Post(h, "/v1/sequences/seq-0/forward", `{"tokens": [7, 8]}`),
 		`200 {"length":2,"vocab":4,"replayed":false,"rows":["`+words(8.5, 11, 7, 11)+`"]}`)
-	step(post(h, "/v1/sequences/seq-0/forward", `{"tokens": [0, 1], "rows": [1, 0, 1], "encoding": "base64"}`),
+	step(answertest.Post(h, "/v1/sequences/seq-0/forward", `{"tokens": [0, 1], "rows": [1, 0, 1], "encoding": "base64"}`),
 		`200 {"length":4,"vocab":4,"replayed":false,"rows":["`+words(1.5, 4, 0, 4)+`","`+words(0.5, 3, -1, 3)+`","`+words(1.5, 4, 0, 4)+`"]}`)
 	step(send(h, http.MethodPost, "/v1/sequences/seq-0/fork"), `200 {"id":"seq-1","object":"sequence","model":"tiny","expires_in":90}`)
-	f.replayed = true
-	step(post(h, "/v1/sequences/seq-1/forward", `{"tokens": [9], "rows": []}`), `200 {"length":5,"vocab":4,"replayed":true,"rows":[]}`)
-	f.replayed = false
-	step(post(h, "/v1/sequences/seq-0/forward", `{"tokens": [0], "top": 2}`),
+	f.Replayed = true
+	step(answertest.Post(h, "/v1/sequences/seq-1/forward", `{"tokens": [9], "rows": []}`), `200 {"length":5,"vocab":4,"replayed":true,"rows":[]}`)
+	f.Replayed = false
+	step(answertest.Post(h, "/v1/sequences/seq-0/forward", `{"tokens": [0], "top": 2}`),
 		`200 {"length":5,"vocab":4,"replayed":false,"rows":[[{"id":1,"logit":3,"logprob":`+likelihood(3)+`},{"id":3,"logit":3,"logprob":`+likelihood(3)+`}]]}`)
 	step(send(h, http.MethodDelete, "/v1/sequences/seq-0"), `200 {"deleted":true,"id":"seq-0","object":"sequence"}`)
 	step(send(h, http.MethodDelete, "/v1/sequences/seq-0"), `404 {"error":{"message":"there is no such sequence","type":"invalid_request_error","param":null,"code":"not_found"}}`)
@@ -63,11 +65,11 @@ func likelihood(x float64) string {
 }
 
 func TestWhatASequenceIsNotAsked(t *testing.T) {
-	f := newFake()
-	f.logits = []float32{1, 2}
-	f.status[0].Table.VocabSize = 2
+	f := answertest.New()
+	f.Logits = []float32{1, 2}
+	f.Status[0].Table.VocabSize = 2
 	h := New(f, Options{})
-	post(h, "/v1/sequences", `{"model": "tiny"}`)
+	answertest.Post(h, "/v1/sequences", `{"model": "tiny"}`)
 	for _, c := range []struct {
 		path, body  string
 		status      int
@@ -89,14 +91,14 @@ func TestWhatASequenceIsNotAsked(t *testing.T) {
 		{"/seq-0/forward", `{"tokens": [1], "top": 1000, "rows": [` + strings.Repeat("0,", 300) + `0]}`, 400, "top", "top is 1000 for each of 301 rows; expected at most 262144 together"},
 		{"/seq-0/forward", `{"tokens": [` + strings.Repeat("1,", 2048) + `1]}`, 400, "tokens", "This model's maximum context length is 2048 tokens. However, the sequence would have 2049"},
 	} {
-		w := post(h, "/v1/sequences"+c.path, c.body)
+		w := answertest.Post(h, "/v1/sequences"+c.path, c.body)
 		if e := errorOf(t, w); w.Code != c.status || deref(e.Param) != c.param || !strings.Contains(e.Message, c.text) {
 			t.Errorf("%s %.60s: %d, param %q: %s; want %d, %q, %q", c.path, c.body, w.Code, deref(e.Param), e.Message, c.status, c.param, c.text)
 		}
 	}
 	none := New(f, Options{MaxRequests: 1})
 	slow := newGate()
-	f.answer = slow.answer
+	f.Answer = slow.answer
 	busy := ask(none, "/v1/completions", `{"model": "tiny", "prompt": "a"}`)
 	<-slow.began
 	refusedWith(t, "a fork", send(none, http.MethodPost, "/v1/sequences/seq-0/fork"), 503, "overloaded", "server.max_requests")
@@ -118,59 +120,34 @@ func TestLogitsThatJSONHasNotGot(t *testing.T) {
 		{[]float32{inf, 0}, "500"},
 		{[]float32{low, low}, "500"},
 	} {
-		f := newFake()
-		f.logits = c.logits
+		f := answertest.New()
+		f.Logits = c.logits
 		h := New(f, Options{})
-		post(h, "/v1/sequences", `{"model": "tiny"}`)
-		if got := body(post(h, "/v1/sequences/seq-0/forward", `{"tokens": [0], "top": 5}`)); !strings.HasPrefix(got, c.want) {
+		answertest.Post(h, "/v1/sequences", `{"model": "tiny"}`)
+		if got := told(answertest.Post(h, "/v1/sequences/seq-0/forward", `{"tokens": [0], "top": 5}`)); !strings.HasPrefix(got, c.want) {
 			t.Errorf("%v: %s", c.logits, got)
 		}
-		if got := body(post(h, "/v1/sequences/seq-0/forward", `{"tokens": [0]}`)); !strings.Contains(got, `"rows":["`+words(c.logits...)+`"]`) {
+		if got := told(answertest.Post(h, "/v1/sequences/seq-0/forward", `{"tokens": [0]}`)); !strings.Contains(got, `"rows":["`+words(c.logits...)+`"]`) {
 			t.Errorf("%v: %s", c.logits, got) // as they are
 		}
 	}
 }
 
-// The likeliest come in order, of equals the smallest id first, whatever the order in the row.
-func TestTheLikeliest(t *testing.T) {
-	row := make([]float32, 1000)
-	for i := range row {
-		row[i] = float32((i * 619) % 500)
-	}
-	top, ok := topOf(row, 5)
-	var got []string
-	for _, e := range top {
-		got = append(got, fmt.Sprint(e.ID, " ", e.Logit))
-	}
-	var want []string
-	for logit := float32(499); len(want) < 5; logit-- {
-		for id, x := range row {
-			if x == logit && len(want) < 5 {
-				want = append(want, fmt.Sprint(id, " ", x))
-			}
-		}
-	}
-	if !ok {
-		t.Error("numbers were refused")
-	}
-	equalLines(t, got, want)
-}
-
 func TestAPluginWithoutLogitsIsNamed(t *testing.T) {
 	err := &sdk.Error{Reason: sdk.ReasonUnimplemented, Field: "model", Message: `the plugin of the model "tiny" does not have the capability "forward"`}
-	e := asError(err, "")
-	if e.Status != 400 || deref(e.Code) != "not_supported" || deref(e.Param) != "model" {
+	e := problem.From(err, "")
+	if e.Status != 400 || e.Code != "not_supported" || e.Field != "model" {
 		t.Errorf("%+v", e)
 	}
 }
 
 // Answers hold room while they are sent: what is beyond waits, and is told to come again.
 func TestLargeAnswersAreBoundedTogether(t *testing.T) {
-	f := newFake()
-	f.logits = make([]float32, 1<<17)
-	f.status[0].Table.VocabSize = 1 << 17
+	f := answertest.New()
+	f.Logits = make([]float32, 1<<17)
+	f.Status[0].Table.VocabSize = 1 << 17
 	h := New(f, Options{MaxBodies: 1 << 20, MaxBody: 1 << 20})
-	post(h, "/v1/sequences", `{"model": "tiny"}`)
+	answertest.Post(h, "/v1/sequences", `{"model": "tiny"}`)
 	slow := &reluctant{ResponseRecorder: httptest.NewRecorder(), begun: make(chan struct{}), goOn: make(chan struct{})}
 	sent := make(chan struct{})
 	go func() {
@@ -180,10 +157,10 @@ func TestLargeAnswersAreBoundedTogether(t *testing.T) {
 		h.ServeHTTP(slow, r)
 	}()
 	<-slow.begun
-	refusedWith(t, "a second one", post(h, "/v1/sequences/seq-0/forward", `{"tokens": [0]}`), 503, "overloaded", "server.max_bodies")
+	refusedWith(t, "a second one", answertest.Post(h, "/v1/sequences/seq-0/forward", `{"tokens": [0]}`), 503, "overloaded", "server.max_bodies")
 	close(slow.goOn)
 	<-sent
-	if w := post(h, "/v1/sequences/seq-0/forward", `{"tokens": [0]}`); w.Code != 200 {
+	if w := answertest.Post(h, "/v1/sequences/seq-0/forward", `{"tokens": [0]}`); w.Code != 200 {
 		t.Errorf("after it was sent: %d %.200s", w.Code, w.Body)
 	}
 }

@@ -14,15 +14,17 @@ import (
 	"testing"
 	"time"
 
+	"github.com/inference-pio/inference-pio/host/internal/answer"
+	"github.com/inference-pio/inference-pio/host/internal/answer/answertest"
 	"github.com/inference-pio/inference-pio/sdk"
 )
 
 // endless sends tokens until nobody takes them, and says why it ended.
 func endless(ended chan<- error) func(context.Context, sdk.GenerateRequest, func(sdk.Event) error) error {
 	return func(_ context.Context, _ sdk.GenerateRequest, send func(sdk.Event) error) error {
-		err := send(start(1))
+		err := send(answertest.Start(1))
 		for i := 0; err == nil; i++ {
-			err = send(token(i, 1, strings.Repeat("x", 1<<16)))
+			err = send(answertest.Token(i, 1, strings.Repeat("x", 1<<16)))
 		}
 		ended <- err
 		return err
@@ -44,8 +46,8 @@ func within[T any](t *testing.T, what string, c <-chan T) T {
 // A client that stops reading, and stays connected, does not hold its answer: the stream ends, and what it had is free.
 func TestAClientThatStopsReadingIsLetGo(t *testing.T) {
 	for _, path := range []string{"/v1/chat/completions", "/v1/completions"} {
-		f, ended := newFake(), make(chan error, 1)
-		f.answer = endless(ended)
+		f, ended := answertest.New(), make(chan error, 1)
+		f.Answer = endless(ended)
 		server := httptest.NewServer(New(f, Options{Patience: 50 * time.Millisecond}))
 		c, err := net.Dial("tcp", server.Listener.Addr().String())
 		if err != nil {
@@ -53,7 +55,7 @@ func TestAClientThatStopsReadingIsLetGo(t *testing.T) {
 		}
 		body := map[string]string{"/v1/completions": `{"model":"tiny","stream":true,"prompt":"a"}`, "/v1/chat/completions": chatBody + `,"stream":true}`}[path]
 		fmt.Fprintf(c, "POST %s HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s", path, len(body), body)
-		if err := within(t, "the end of the stream", ended); !errors.Is(err, errLeft) {
+		if err := within(t, "the end of the stream", ended); !errors.Is(err, answer.ErrLeft) {
 			t.Errorf("%s ended with %v", path, err)
 		}
 		c.Close()
@@ -63,9 +65,9 @@ func TestAClientThatStopsReadingIsLetGo(t *testing.T) {
 
 // The same of an answer that is sent whole.
 func TestAWholeAnswerIsNotWrittenForEver(t *testing.T) {
-	f, done := newFake(), make(chan struct{})
-	f.answer = func(_ context.Context, _ sdk.GenerateRequest, send func(sdk.Event) error) error {
-		return script(send, start(1), token(0, 1, strings.Repeat("x", 64<<20)), sdk.Event{Finish: &sdk.Finish{Reason: sdk.FinishStop}})
+	f, done := answertest.New(), make(chan struct{})
+	f.Answer = func(_ context.Context, _ sdk.GenerateRequest, send func(sdk.Event) error) error {
+		return answertest.Script(send, answertest.Start(1), answertest.Token(0, 1, strings.Repeat("x", 64<<20)), sdk.Event{Finish: &sdk.Finish{Reason: sdk.FinishStop}})
 	}
 	h := New(f, Options{Patience: 50 * time.Millisecond})
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -129,7 +131,7 @@ func TestTheNextRequestOnAConnectionHasItsOwnTime(t *testing.T) {
 	}
 	made := make(chan *aging, 2)
 	guard := &Guard{Address: l.Addr(), Origins: []string{"https://app.example"}}
-	server := &http.Server{Handler: New(newFake(), Options{Guard: guard})}
+	server := &http.Server{Handler: New(answertest.New(), Options{Guard: guard})}
 	go server.Serve(agingListener{l, made})
 	defer server.Close()
 	base := "http://" + l.Addr().String()
@@ -169,53 +171,23 @@ func TestTheNextRequestOnAConnectionHasItsOwnTime(t *testing.T) {
 	}
 }
 
-// The timer of a stream may fire as its handler returns: nothing is written then, to a response that is another's by now.
-func TestNothingIsWrittenAfterTheStream(t *testing.T) {
-	w := httptest.NewRecorder()
-	s := newEvents(w, time.Hour)
-	if err := s.begin(); err != nil {
-		t.Fatal(err)
-	}
-	s.keepAlive()
-	if got := w.Body.String(); got != ": waiting\n\n" {
-		t.Fatalf("a silent stream says %q", got)
-	}
-	s.done()
-	s.close()
-	before := w.Body.String()
-	s.keepAlive()
-	if got := w.Body.String(); got != before {
-		t.Errorf("after its end the stream says %q", got[len(before):])
-	}
-}
-
-// A stream that never began says nothing, however long it takes: its failure is to have a status of its own.
-func TestNothingIsWrittenBeforeTheStream(t *testing.T) {
-	w := httptest.NewRecorder()
-	s := newEvents(w, time.Nanosecond)
-	s.close()
-	if s.begun() || w.Body.Len() > 0 || w.Flushed {
-		t.Errorf("%v, %q", s.begun(), w.Body)
-	}
-}
-
 // When one choice fails, nothing more of the others is shown: the error is the last that a client hears.
 func TestNoChoiceGoesOnAfterAnotherHasFailed(t *testing.T) {
-	f, failed := newFake(), make(chan struct{})
+	f, failed := answertest.New(), make(chan struct{})
 	var went error
-	f.answer = func(ctx context.Context, g sdk.GenerateRequest, send func(sdk.Event) error) error {
+	f.Answer = func(ctx context.Context, g sdk.GenerateRequest, send func(sdk.Event) error) error {
 		if g.Choice == 1 {
 			return sdk.Errorf(sdk.ReasonMemory, "no room")
 		}
-		if err := script(send, start(1), token(0, 1, "first")); err != nil {
+		if err := answertest.Script(send, answertest.Start(1), answertest.Token(0, 1, "first")); err != nil {
 			return err
 		}
 		<-ctx.Done() // of the failure
 		close(failed)
-		went = send(token(1, 1, "second"))
+		went = send(answertest.Token(1, 1, "second"))
 		return went
 	}
-	w := post(New(f, Options{}), "/v1/chat/completions", chatWith(`"n": 2, "stream": true`))
+	w := answertest.Post(New(f, Options{}), "/v1/chat/completions", chatWith(`"n": 2, "stream": true`))
 	<-failed
 	if body := w.Body.String(); went == nil || strings.Contains(body, "second") || !strings.HasSuffix(body, `"code":"out_of_memory"}}`+"\n\n") {
 		t.Errorf("%v\n%s", went, body)

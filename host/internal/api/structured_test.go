@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/inference-pio/inference-pio/host/internal/answer/answertest"
 	"github.com/inference-pio/inference-pio/sdk"
 )
 
@@ -30,18 +31,18 @@ func TestFieldsThatHoldAnAnswerReachThePlugin(t *testing.T) {
 		`"structured_outputs": {"grammar": "root ::= \"a\""}`:                                    {Grammar: `root ::= "a"`},
 	} {
 		for path, prompt := range map[string]string{"/v1/chat/completions": `"messages": [{"role": "user", "content": "Hi"}]`, "/v1/completions": `"prompt": "Hi"`} {
-			f := newFake()
-			f.answer = func(ctx context.Context, g sdk.GenerateRequest, send func(sdk.Event) error) error {
-				return tokyo(ctx, g, func(e sdk.Event) error {
+			f := answertest.New()
+			f.Answer = func(ctx context.Context, g sdk.GenerateRequest, send func(sdk.Event) error) error {
+				return answertest.Tokyo(ctx, g, func(e sdk.Event) error {
 					if e.Start != nil {
 						e.Start.Constrained = g.Constraint != nil
 					}
 					return send(e)
 				})
 			}
-			w := post(New(f, Options{}), path, `{"model": "tiny", `+prompt+`, `+fields+`}`)
-			if w.Code != 200 || !reflect.DeepEqual(f.seen[0].Constraint, want) {
-				t.Errorf("%s, %s: %d, %+v, want %+v\n%s", path, fields, w.Code, f.seen, want, w.Body)
+			w := answertest.Post(New(f, Options{}), path, `{"model": "tiny", `+prompt+`, `+fields+`}`)
+			if w.Code != 200 || !reflect.DeepEqual(f.Seen[0].Constraint, want) {
+				t.Errorf("%s, %s: %d, %+v, want %+v\n%s", path, fields, w.Code, f.Seen, want, w.Body)
 			}
 		}
 	}
@@ -51,15 +52,15 @@ func TestFieldsThatHoldAnAnswerReachThePlugin(t *testing.T) {
 func TestAConstraintThatIsNotHeldIsRefused(t *testing.T) {
 	for _, streamed := range []string{"false", "true"} {
 		body := `{"model": "tiny", "messages": [{"role": "user", "content": "Hi"}], "n": 2, "guided_regex": "a", "stream": ` + streamed + `}`
-		w := post(New(newFake(), Options{}), "/v1/chat/completions", body)
+		w := answertest.Post(New(answertest.New(), Options{}), "/v1/chat/completions", body)
 		if w.Code != 400 || !strings.Contains(w.Body.String(), `"not_supported"`) || !strings.Contains(w.Body.String(), `"guided_regex"`) || strings.Contains(w.Body.String(), "Tokyo") {
 			t.Errorf("streamed %s: %d %s", streamed, w.Code, w.Body)
 		}
-		f := newFake()
-		f.answer = func(context.Context, sdk.GenerateRequest, func(sdk.Event) error) error {
+		f := answertest.New()
+		f.Answer = func(context.Context, sdk.GenerateRequest, func(sdk.Event) error) error {
 			return &sdk.Error{Reason: sdk.ReasonInvalid, Field: "constraint", Message: "it is wrong"}
 		}
-		if w := post(New(f, Options{}), "/v1/chat/completions", body); w.Code != 400 || !strings.Contains(w.Body.String(), `"param":"guided_regex"`) {
+		if w := answertest.Post(New(f, Options{}), "/v1/chat/completions", body); w.Code != 400 || !strings.Contains(w.Body.String(), `"param":"guided_regex"`) {
 			t.Errorf("streamed %s: %d %s", streamed, w.Code, w.Body)
 		}
 	}

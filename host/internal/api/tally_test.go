@@ -12,6 +12,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/inference-pio/inference-pio/host/internal/answer/answertest"
 	"github.com/inference-pio/inference-pio/sdk"
 )
 
@@ -34,7 +35,7 @@ func lines(t *testing.T, log string) (list []map[string]any) {
 
 // slow takes two seconds to its first token, and half a second to each further one.
 func slow(_ context.Context, _ sdk.GenerateRequest, send func(sdk.Event) error) error {
-	list := []sdk.Event{start(7, 8, 9, 10, 11), token(0, 1, "secret"), token(1, 2, " answer"), token(2, 3, "!"),
+	list := []sdk.Event{answertest.Start(7, 8, 9, 10, 11), answertest.Token(0, 1, "secret"), answertest.Token(1, 2, " answer"), answertest.Token(2, 3, "!"),
 		{Finish: &sdk.Finish{Reason: sdk.FinishStop, PromptTokens: 5, CompletionTokens: 3, CachedTokens: 4}}}
 	for i, e := range list {
 		if e.Token != nil {
@@ -60,7 +61,7 @@ func TestEveryRequestHasALine(t *testing.T) {
 			"model": "tiny", "status": 200.0, "reason": "stop", "tokens_in": 5.0, "cached": 4.0, "tokens_out": 3.0, "first_token": 2e9, "tokens_per_second": 2.0, "took": 3e9}},
 		"a stream that is cut": {"/v1/completions", `{"model":"tiny","stream":true,"prompt":"secret"}`,
 			func(_ context.Context, _ sdk.GenerateRequest, send func(sdk.Event) error) error {
-				_ = script(send, start(1), token(0, 1, "secret"))
+				_ = answertest.Script(send, answertest.Start(1), answertest.Token(0, 1, "secret"))
 				return sdk.Errorf(sdk.ReasonMemory, "secret")
 			}, map[string]any{"model": "tiny", "status": 200.0, "reason": "out_of_memory", "tokens_in": 0.0, "cached": 0.0, "tokens_out": 1.0, "first_token": 0.0, "took": 0.0}},
 		"a field that is wrong": {"/v1/chat/completions", `{"model":"tiny","messages":[{"role":"user","content":{"secret":1}}]}`, slow, map[string]any{
@@ -79,9 +80,9 @@ func TestEveryRequestHasALine(t *testing.T) {
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			var log bytes.Buffer
-			f := newFake()
-			f.answer = c.answer
-			w := post(New(f, Options{RequestLog: true, Log: slog.New(slog.NewJSONHandler(&log, nil))}), c.path, c.body)
+			f := answertest.New()
+			f.Answer = c.answer
+			w := answertest.Post(New(f, Options{RequestLog: true, Log: slog.New(slog.NewJSONHandler(&log, nil))}), c.path, c.body)
 			got := lines(t, log.String())
 			if len(got) != 1 {
 				t.Fatalf("%s: %d lines\n%s", name, len(got), &log)
@@ -100,11 +101,11 @@ func TestEveryRequestHasALine(t *testing.T) {
 
 func TestTheRequestLogCanBeOff(t *testing.T) {
 	var log bytes.Buffer
-	if post(New(newFake(), Options{Log: slog.New(slog.NewJSONHandler(&log, nil))}), "/v1/chat/completions", chatWith("")); log.Len() > 0 {
+	if answertest.Post(New(answertest.New(), Options{Log: slog.New(slog.NewJSONHandler(&log, nil))}), "/v1/chat/completions", chatWith("")); log.Len() > 0 {
 		t.Errorf("%s", &log)
 	}
 	log.Reset()
-	h := New(newFake(), Options{RequestLog: true, Log: slog.New(slog.NewJSONHandler(&log, nil))})
+	h := New(answertest.New(), Options{RequestLog: true, Log: slog.New(slog.NewJSONHandler(&log, nil))})
 	for _, path := range []string{"/healthz", "/v1/models", "/readyz", "/nowhere"} { // of probes, every second
 		from(h, http.MethodGet, path, "localhost", "")
 	}
@@ -118,9 +119,9 @@ func TestABurstHasNoRate(t *testing.T) {
 	for gap, want := range map[time.Duration]float64{0: 0, 400 * time.Microsecond: 0, time.Millisecond / 2: 2000, time.Second: 1} {
 		synctest.Test(t, func(t *testing.T) {
 			var log bytes.Buffer
-			f := newFake()
-			f.answer = func(_ context.Context, _ sdk.GenerateRequest, send func(sdk.Event) error) error {
-				for _, e := range []sdk.Event{start(7), token(0, 1, "a"), token(1, 2, "b"), token(2, 3, "c"),
+			f := answertest.New()
+			f.Answer = func(_ context.Context, _ sdk.GenerateRequest, send func(sdk.Event) error) error {
+				for _, e := range []sdk.Event{answertest.Start(7), answertest.Token(0, 1, "a"), answertest.Token(1, 2, "b"), answertest.Token(2, 3, "c"),
 					{Finish: &sdk.Finish{Reason: sdk.FinishStop, PromptTokens: 1, CompletionTokens: 3}}} {
 					if e.Token != nil {
 						time.Sleep(gap)
@@ -131,7 +132,7 @@ func TestABurstHasNoRate(t *testing.T) {
 				}
 				return nil
 			}
-			w := post(New(f, Options{RequestLog: true, Log: slog.New(slog.NewJSONHandler(&log, nil))}), "/v1/completions", `{"model":"tiny","prompt":"a"}`)
+			w := answertest.Post(New(f, Options{RequestLog: true, Log: slog.New(slog.NewJSONHandler(&log, nil))}), "/v1/completions", `{"model":"tiny","prompt":"a"}`)
 			var got struct{ Timings timings }
 			if err := json.Unmarshal(w.Body.Bytes(), &got); err != nil || got.Timings.GenerationSpeed != want {
 				t.Errorf("%v between tokens: %v, %+v, want %v", gap, err, got.Timings, want)
@@ -149,10 +150,10 @@ func TestAnAnswerTellsItsTimings(t *testing.T) {
 	for _, path := range []string{"/v1/chat/completions", "/v1/completions"} {
 		for _, options := range []string{``, `,"stream":true,"stream_options":{"include_usage":true}`, `,"stream":true`} {
 			synctest.Test(t, func(t *testing.T) {
-				f := newFake()
-				f.answer = slow
+				f := answertest.New()
+				f.Answer = slow
 				body := map[string]string{"/v1/completions": `{"model":"tiny","prompt":"a"`, "/v1/chat/completions": `{"model":"tiny","messages":[{"role":"user","content":"a"}]`}[path]
-				text := post(New(f, Options{KeepAlive: time.Hour}), path, body+options+"}").Body.String()
+				text := answertest.Post(New(f, Options{KeepAlive: time.Hour}), path, body+options+"}").Body.String()
 				if strings.HasSuffix(options, "true") {
 					if strings.Contains(text, "timings") {
 						t.Errorf("%s with%s: timings that nobody asked for", path, options)
@@ -160,7 +161,7 @@ func TestAnAnswerTellsItsTimings(t *testing.T) {
 					return
 				}
 				if options != "" {
-					list := dataOf(t, text)
+					list := answertest.DataOf(t, text)
 					text = list[len(list)-2]
 				}
 				var got struct{ Timings *timings }

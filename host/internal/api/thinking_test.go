@@ -2,6 +2,8 @@ package api
 
 import (
 	"testing"
+
+	"github.com/inference-pio/inference-pio/host/internal/answer/answertest"
 )
 
 // Whatever a client calls it, the template is told by the variables that it knows.
@@ -20,12 +22,12 @@ func TestWhetherToThinkReachesTheTemplate(t *testing.T) {
 		`"chat_template_kwargs": {"a": 1}, "thinking": {"type": "disabled"}, "add_generation_prompt": false`:      `{"a": 1,"enable_thinking":false,"add_generation_prompt":false}`,
 		`"chat_template_kwargs": {"enable_thinking": "perhaps"}`:                                                  `{"enable_thinking": "perhaps"}`,
 	} {
-		f := newFake()
-		if w := post(New(f, Options{}), "/v1/chat/completions", chatWith(fields)); w.Code != 200 {
+		f := answertest.New()
+		if w := answertest.Post(New(f, Options{}), "/v1/chat/completions", chatWith(fields)); w.Code != 200 {
 			t.Errorf("%s: %d %s", fields, w.Code, w.Body)
 			continue
 		}
-		if got := string(f.seen[0].Chat.Kwargs); got != want {
+		if got := string(f.Seen[0].Chat.Kwargs); got != want {
 			t.Errorf("%s:\n got %s\nwant %s", fields, got, want)
 		}
 	}

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/inference-pio/inference-pio/host/internal/answer/answertest"
 	"github.com/inference-pio/inference-pio/sdk"
 )
 
@@ -16,10 +17,10 @@ func chatWith(fields string) string { return chatBody + ", " + fields + "}" }
 
 // caller says a word, calls two functions, the second of which comes with the end.
 func caller(_ context.Context, _ sdk.GenerateRequest, send func(sdk.Event) error) error {
-	return script(send,
-		start(7),
-		token(0, 40, "Let me see."),
-		token(1, 41, ""),
+	return answertest.Script(send,
+		answertest.Start(7),
+		answertest.Token(0, 40, "Let me see."),
+		answertest.Token(1, 41, ""),
 		sdk.Event{Token: &sdk.Token{Index: 2, ID: 42, ToolCalls: []sdk.ToolCallDelta{
 			{Index: 0, ID: "call_a", Name: "get_weather"}, {Index: 0, Arguments: `{"city": `},
 		}}},
@@ -31,9 +32,9 @@ func caller(_ context.Context, _ sdk.GenerateRequest, send func(sdk.Event) error
 }
 
 func TestCallsInAWholeAnswer(t *testing.T) {
-	f := newFake()
-	f.answer = caller
-	w := post(New(f, Options{}), "/v1/chat/completions", chatWith(`"tools": [`+weatherTool+`]`))
+	f := answertest.New()
+	f.Answer = caller
+	w := answertest.Post(New(f, Options{}), "/v1/chat/completions", chatWith(`"tools": [`+weatherTool+`]`))
 	var got struct {
 		Choices json.RawMessage
 	}
@@ -43,16 +44,16 @@ func TestCallsInAWholeAnswer(t *testing.T) {
 	want := `[{"index":0,"message":{"role":"assistant","content":"Let me see.","tool_calls":[` +
 		`{"id":"call_a","type":"function","function":{"name":"get_weather","arguments":"{\"city\": \"Oslo\"}"}},` +
 		`{"id":"call_b","type":"function","function":{"name":"now","arguments":"{}"}}],"refusal":null},"logprobs":null,"finish_reason":"tool_calls"}]`
-	equalLines(t, []string{string(got.Choices)}, []string{want})
+	answertest.EqualLines(t, []string{string(got.Choices)}, []string{want})
 }
 
 // The id, the type and the name come with a call's first piece; nothing of it is repeated, and no chunk has two pieces of one call.
 func TestCallsInAStream(t *testing.T) {
-	f := newFake()
-	f.answer = caller
-	w := post(New(f, Options{}), "/v1/chat/completions", chatWith(`"stream": true, "tools": [`+weatherTool+`]`))
+	f := answertest.New()
+	f.Answer = caller
+	w := answertest.Post(New(f, Options{}), "/v1/chat/completions", chatWith(`"stream": true, "tools": [`+weatherTool+`]`))
 	var deltas []string
-	list := dataOf(t, w.Body.String())
+	list := answertest.DataOf(t, w.Body.String())
 	for _, d := range list[:len(list)-1] {
 		var c struct {
 			Choices []struct {
@@ -65,7 +66,7 @@ func TestCallsInAStream(t *testing.T) {
 		}
 		deltas = append(deltas, string(c.Choices[0].Delta)+c.Choices[0].Finish)
 	}
-	equalLines(t, deltas, []string{
+	answertest.EqualLines(t, deltas, []string{
 		`{"role":"assistant","content":""}`,
 		`{"content":"Let me see."}`,
 		`{"tool_calls":[{"index":0,"id":"call_a","type":"function","function":{"name":"get_weather","arguments":"{\"city\": "}}]}`,
@@ -77,13 +78,13 @@ func TestCallsInAStream(t *testing.T) {
 
 // An answer that only calls has no content, and says so: an empty text would be a part of the conversation.
 func TestContentIsNullBesideCallsAlone(t *testing.T) {
-	f := newFake()
-	f.answer = func(_ context.Context, _ sdk.GenerateRequest, send func(sdk.Event) error) error {
-		return script(send, start(7), sdk.Event{Finish: &sdk.Finish{
+	f := answertest.New()
+	f.Answer = func(_ context.Context, _ sdk.GenerateRequest, send func(sdk.Event) error) error {
+		return answertest.Script(send, answertest.Start(7), sdk.Event{Finish: &sdk.Finish{
 			Reason: sdk.FinishToolCalls, ToolCalls: []sdk.ToolCallDelta{{ID: "call_a", Name: "now", Arguments: "{}"}},
 		}})
 	}
-	w := post(New(f, Options{}), "/v1/chat/completions", chatWith(`"tools": [`+weatherTool+`]`))
+	w := answertest.Post(New(f, Options{}), "/v1/chat/completions", chatWith(`"tools": [`+weatherTool+`]`))
 	if !strings.Contains(w.Body.String(), `"content":null,"tool_calls":[`) {
 		t.Error(w.Body)
 	}
@@ -119,12 +120,12 @@ func TestWhatAChatMayCallReachesThePlugin(t *testing.T) {
 			sdk.Chat{Kwargs: json.RawMessage(`{ "x": {"y": 1.0} ,"add_generation_prompt":false}`)},
 		},
 	} {
-		f := newFake()
-		if w := post(New(f, Options{}), "/v1/chat/completions", chatWith(c.fields)); w.Code != 200 {
+		f := answertest.New()
+		if w := answertest.Post(New(f, Options{}), "/v1/chat/completions", chatWith(c.fields)); w.Code != 200 {
 			t.Errorf("%s: %d %s", c.fields, w.Code, w.Body)
 			continue
 		}
-		got := *f.seen[0].Chat
+		got := *f.Seen[0].Chat
 		got.Messages = nil
 		if !reflect.DeepEqual(got, c.want) {
 			t.Errorf("%s:\ngot  %s %q %v %s\nwant %s %q %v %s", c.fields, got.Tools, got.ToolChoice, got.SingleCall, got.Kwargs,
@@ -138,11 +139,11 @@ func TestARoundTripKeepsTheTurns(t *testing.T) {
 	messages := `[{"role": "user", "content": "Weather?"}, {"role": "assistant", "content": null, "reasoning_content": "Hm", "tool_calls": ` +
 		`[{"id": "call_a", "type": "function", "function": {"name": "get_weather", "arguments": "{\"city\": \"Oslo\"}"}}], "refusal": null}, ` +
 		`{"role": "tool", "tool_call_id": "call_a", "content": [{"type": "text", "text": "17"}]}]`
-	f := newFake()
-	if w := post(New(f, Options{}), "/v1/chat/completions", `{"model": "tiny", "messages": `+messages+`}`); w.Code != 200 {
+	f := answertest.New()
+	if w := answertest.Post(New(f, Options{}), "/v1/chat/completions", `{"model": "tiny", "messages": `+messages+`}`); w.Code != 200 {
 		t.Fatalf("%d %s", w.Code, w.Body)
 	}
-	if got := string(f.seen[0].Chat.Messages); got != messages {
+	if got := string(f.Seen[0].Chat.Messages); got != messages {
 		t.Errorf("got %s\nwant %s", got, messages)
 	}
 }

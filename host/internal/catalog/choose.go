@@ -44,8 +44,21 @@ func (c *Catalog) Choose(ctx context.Context, req sdk.InspectRequest) (Plugin, s
 	case 1:
 		return claim[0].plugin, claim[0].inspection, nil
 	}
-	return Plugin{}, sdk.Inspection{}, tie(req.Path, best, claim)
+	t := &Tie{text: tie(req.Path, best, claim)}
+	for _, o := range claim {
+		t.Plugins, t.Inspections = append(t.Plugins, o.plugin), append(t.Inspections, o.inspection)
+	}
+	return Plugin{}, sdk.Inspection{}, t
 }
+
+// Tie is the error of a checkpoint that several plugins run equally well.
+type Tie struct {
+	Plugins     []Plugin
+	Inspections []sdk.Inspection // of each
+	text        string
+}
+
+func (t *Tie) Error() string { return t.text }
 
 // opinions are in the order of the plugins.
 func (c *Catalog) opinions(ctx context.Context, req sdk.InspectRequest) []opinion {
@@ -64,12 +77,12 @@ func (c *Catalog) opinions(ctx context.Context, req sdk.InspectRequest) []opinio
 	return list
 }
 
-func tie(path string, fit sdk.Fit, claim []opinion) error {
+func tie(path string, fit sdk.Fit, claim []opinion) string {
 	lines := make([]string, len(claim))
 	for i, o := range claim {
 		lines[i] = fmt.Sprintf("\n    plugin = %q   # %s", o.plugin.Name, o.plugin.Path)
 	}
-	return fmt.Errorf("%d plugins claim %s (fit: %s); add one of these lines to its [[model]] in models.toml, or name one with --plugin:%s", len(claim), path, fit, strings.Join(lines, ""))
+	return fmt.Sprintf("%d plugins claim %s (fit: %s); add one of these lines to its [[model]] in models.toml, or name one with --plugin:%s", len(claim), path, fit, strings.Join(lines, ""))
 }
 
 func (c *Catalog) unclaimed(path string, opinions []opinion) error {

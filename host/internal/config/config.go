@@ -42,6 +42,8 @@ type Server struct {
 	MaxQueue    int   // answers of one model that have not had their first token
 	RequestLog  bool  // a line in the log for each request to a model
 
+	Load             string        // "start" or "demand": what holds for entries that do not say
+	KeepAlive        time.Duration // the same, as Model has it; Unsaid: the file does not say
 	SequenceIdle     time.Duration // how long a sequence stays open without a call
 	MaxOpenSequences int           // of one model
 }
@@ -96,6 +98,10 @@ type Model struct {
 	PrefixCache  int64         // bytes that finished requests leave filled; 0: the plugin's default, less: none
 	StepTime     time.Duration // of a step with answers under way; less than 0: no limit
 	Env          []string      // NAME=value, added to the plugin's environment
+
+	OnDemand  bool          // loaded at its first request, not at the start
+	KeepAlive time.Duration // it is unloaded after so long without a request; 0: not by itself, less: as soon as nobody uses it
+	Pin       bool          // it makes no room for others
 
 	Line int // of the entry in the file
 }

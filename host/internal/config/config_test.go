@@ -49,7 +49,7 @@ func TestTwoLinesAreAWholeConfig(t *testing.T) {
 	want := &Config{
 		File: filepath.Join(dir, "models.toml"),
 		Server: Server{Listen: "127.0.0.1:8080", Drain: 30 * time.Second, Wait: 2 * time.Minute, MaxBody: 32 << 20, MaxBodies: 64 << 20, MaxRequests: 1024, MaxQueue: 512, RequestLog: true,
-			SequenceIdle: 5 * time.Minute, MaxOpenSequences: 256},
+			SequenceIdle: 5 * time.Minute, MaxOpenSequences: 256, Load: "start", KeepAlive: Unsaid},
 		Plugins:  Plugins{Dirs: []string{filepath.Join(dir, "bin/plugins")}, MTLS: true, Health: 30 * time.Second},
 		Pictures: Pictures{MaxBytes: 20 << 20, Timeout: 10 * time.Second}, // from nowhere
 		Models: []Model{{
@@ -79,6 +79,8 @@ max_queue = 3
 sequence_idle = "7m"
 max_open_sequences = 9
 request_log = false
+load = "demand"
+keep_alive = "3m"
 
 [plugins]
 dirs = ["bin/plugins", "`+other+`"]
@@ -121,6 +123,9 @@ prefix_cache = "1GiB"
 step_time = "0s"
 threads = 1
 stall = "5m"
+load = "start"
+keep_alive = "0s"
+pin = true
 [model.env]
 PIO_CPU = "portable"
 OMP = "1"
@@ -136,7 +141,7 @@ path = "./model/"
 		Listen: ":0", Drain: 90 * time.Second, MaxBody: 48 << 20,
 		Hosts: []string{"pio.example.com", "*.example.org", "192.168.0.7"}, CORS: []string{"https://example.com", "http://localhost:3000"},
 		MaxBodies: 100 << 20, MaxRequests: 7, MaxQueue: 3,
-		SequenceIdle: 7 * time.Minute, MaxOpenSequences: 9,
+		SequenceIdle: 7 * time.Minute, MaxOpenSequences: 9, Load: "demand", KeepAlive: 3 * time.Minute,
 	}
 	if !reflect.DeepEqual(c.Server, want) {
 		t.Errorf("server: got %+v", c.Server)
@@ -156,13 +161,17 @@ path = "./model/"
 	one := Model{
 		ID: "one", Aliases: []string{"eins", "org/un"}, Path: filepath.Join(dir, "model"), Plugin: "qwen3_0_6b",
 		Context: 2048, Numerics: sdk.NumericsExact, KVCache: "q8", Weights: "dummy", Layers: 2, Devices: []string{"cpu"}, Priority: -3,
-		MaxSequences: 4, StepTokens: 256, PrefixCache: 1 << 30, StepTime: -1, Threads: 1, Stall: 5 * time.Minute, Env: []string{"OMP=1", "PIO_CPU=portable"}, Line: 39,
+		MaxSequences: 4, StepTokens: 256, PrefixCache: 1 << 30, StepTime: -1, Threads: 1, Stall: 5 * time.Minute, Env: []string{"OMP=1", "PIO_CPU=portable"}, Line: 41,
+		KeepAlive: -1, Pin: true,
 	}
 	if !reflect.DeepEqual(c.Models[0], one) {
 		t.Errorf("model one: got %+v", c.Models[0])
 	}
 	if two := c.Models[1]; !reflect.DeepEqual(two.Devices, []string{"cpu", "far"}) {
 		t.Errorf("a model without devices gets all of the file's: got %q", two.Devices)
+	}
+	if two := c.Models[1]; !two.OnDemand || two.KeepAlive != 3*time.Minute || two.Pin {
+		t.Errorf("a model that does not say when it is loaded: %+v", two)
 	}
 	if m, ok := c.Model("org/un"); !ok || m.ID != "one" {
 		t.Errorf("alias org/un finds %q, %v", m.ID, ok)
@@ -193,6 +202,33 @@ func TestWhatGoesWithQuantisedWeights(t *testing.T) {
 		}
 		if asked := read.Models[0].Inspect(); asked.Quantize != c.quantize || asked.Numerics != c.numerics {
 			t.Errorf("%s: asked for %q, %q", c.entry, asked.Quantize, asked.Numerics)
+		}
+	}
+}
+
+// What the entry says, then what [server] says, then for ever, or five minutes of models that come on demand.
+func TestWhenModelsAreLoaded(t *testing.T) {
+	for _, c := range []struct {
+		server, entry string
+		demand        bool
+		keep          time.Duration
+	}{
+		{``, ``, false, 0},
+		{``, `load = "demand"`, true, 5 * time.Minute},
+		{`load = "demand"`, ``, true, 5 * time.Minute},
+		{`load = "demand"`, `load = "start"`, false, 0},
+		{`keep_alive = "1h"`, ``, false, time.Hour},
+		{"load = \"demand\"\nkeep_alive = \"forever\"", ``, true, 0},
+		{"load = \"demand\"\nkeep_alive = \"1h\"", `keep_alive = "forever"`, true, 0},
+		{`keep_alive = "0s"`, `load = "demand"`, true, -1},
+		{`load = "demand"`, `keep_alive = "0s"`, true, -1},
+	} {
+		read, err := parse("models.toml", []byte("[server]\n"+c.server+"\n[[model]]\nid = \"m\"\npath = \"model\"\n"+c.entry), anywhere)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if m := read.Models[0]; m.OnDemand != c.demand || m.KeepAlive != c.keep {
+			t.Errorf("%s; %s: on demand %v, stays %v", c.server, c.entry, m.OnDemand, m.KeepAlive)
 		}
 	}
 }
@@ -258,8 +294,9 @@ func TestMistakes(t *testing.T) {
 		{"a cache as a number", model + `kv_cache = 8`, `models.toml:4: model[0].kv_cache: expected "f32", "bf16" or "q8", found the number 8`},
 		{"numerics as a switch", model + `numerics = true`, `models.toml:4: model[0].numerics: expected "exact" or "fast", found`},
 		{"other numerics", model + `numerics = "quick"`, `models.toml:4: model[0].numerics: "quick" is no mode; expected "exact" or "fast"`},
-		{"keep_alive", model + `keep_alive = "5m"`, `models.toml:4: model[0].keep_alive: unloading idle models is not built yet; every model stays loaded; remove the key`},
-		{"pin", model + `pin = true`, `models.toml:4: model[0].pin: pinning is not built yet`},
+		{"another time to load", model + `load = "later"`, `models.toml:4: model[0].load: "later" is neither; expected "start" or "demand"`},
+		{"an age to stay", model + `keep_alive = "always"`, `models.toml:4: model[0].keep_alive: "always" is not a duration such as "30s" or "2m", up to "24h", or "forever"`},
+		{"a number to stay", model + `keep_alive = -1`, `models.toml:4: model[0].keep_alive: expected a duration such as "30s" or "2m", up to "24h", or "forever", found the number -1`},
 		{"sandbox", "[plugins]\nsandbox = \"strict\"\n" + model, `models.toml:2: plugins.sandbox: tier "strict" is not built yet; only "off" is`},
 		{"body too small", "[server]\nmax_body = \"1kB\"\n" + model, `models.toml:2: server.max_body: 1000 bytes is out of range; expected 64 KiB to 256 MiB`},
 		{"one body larger than all", "[server]\nmax_body = \"64MiB\"\nmax_bodies = \"32MiB\"\n" + model, `models.toml:3: server.max_bodies: 32 MiB is less than max_body, 64 MiB: such a body could never be read`},

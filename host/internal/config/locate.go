@@ -8,17 +8,28 @@ import (
 // locate finds the line of every key in a document that the TOML parser has accepted, since the parser itself forgets
 // the positions of all but the last element of an array of tables. The answer's keys are paths such as "server",
 // "model[1]", "model[1].env.PIO_CPU", "plugins.dirs[0]".
-func locate(src string) map[string]int {
+func locate(src string) map[string]int { return walk(src).lines }
+
+// walk goes through a document once.
+func walk(src string) *locator {
 	l := &locator{src: src, line: 1, lines: map[string]int{}, tables: map[string]int{}}
 	prefix := ""
 	for l.skip(); l.i < len(l.src); l.skip() {
 		if l.src[l.i] == '[' {
+			line := l.line
 			prefix = l.header()
+			l.headers = append(l.headers, header{prefix, line})
 			continue
 		}
 		l.pair(prefix)
 	}
-	return l.lines
+	return l
+}
+
+// header is a line in brackets, with the path of what stands below it.
+type header struct {
+	path string
+	line int
 }
 
 // locator walks a valid document. On an invalid one it may answer nonsense, but it ends and does not panic.
@@ -28,6 +39,8 @@ type locator struct {
 	line   int // of src[i]
 	lines  map[string]int
 	tables map[string]int // elements seen of each array of tables
+
+	headers []header // in their order
 }
 
 // header reads [a.b] or [[a.b]] and returns the path that the pairs below it belong to.

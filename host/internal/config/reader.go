@@ -1,6 +1,7 @@
 package config
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -30,6 +31,8 @@ const (
 	defaultAtOnce = 1024             // requests: a goroutine and a connection each
 	defaultQueue  = 512              // requests of one model before their first token
 	defaultDir    = "bin/plugins"
+
+	defaultKeepAlive = 5 * time.Minute // a person's pause; of models that load on demand
 
 	defaultStepTime = 250 * time.Millisecond // a stutter that a reader does not mind
 	defaultMTLS     = true
@@ -61,7 +64,7 @@ func (r *reader) config(values map[string]any) *Config {
 	}
 	names, before := map[string]int{}, len(r.problems) // ids and aliases so far, with the lines of their entries
 	for _, t := range top.list("model") {
-		c.Models = append(c.Models, r.model(t, c.Devices, names))
+		c.Models = append(c.Models, r.model(t, c, names))
 	}
 	if len(c.Models) == 0 && len(r.problems) == before {
 		top.problem("", `no [[model]] entry, so there is nothing to serve; add one with id = "..." and path = "..."`)
@@ -83,6 +86,8 @@ func (r *reader) server(t *table) Server {
 		RequestLog: t.flag("request_log", true),
 	}
 	r.intake(t, &s)
+	s.Load = loadWord(t, "start")
+	s.KeepAlive = t.durationOrForever("keep_alive", Unsaid)
 	if listen, err := ParseListen(s.Listen); err != nil {
 		t.problem("listen", "%v", err)
 	} else {
@@ -159,7 +164,7 @@ func (r *reader) device(t *table, others []Device) Device {
 	return d
 }
 
-func (r *reader) model(t *table, devices []Device, names map[string]int) Model {
+func (r *reader) model(t *table, c *Config, names map[string]int) Model {
 	m := Model{
 		ID:      t.text("id", "", "the name clients use"),
 		Path:    t.text("path", "", "a checkpoint's folder"),
@@ -188,15 +193,40 @@ func (r *reader) model(t *table, devices []Device, names map[string]int) Model {
 		t.problem("weights", `%q is neither "file" nor "dummy" (random weights of the config's shapes)`, shorten(m.Weights))
 	}
 	m.Path = r.checkpointOf(t, m.Path)
-	m.Devices, m.AnyDevice = modelDevices(t, devices), t.values["devices"] == nil
+	m.Devices, m.AnyDevice = modelDevices(t, c.Devices), t.values["devices"] == nil
 	m.Env = r.environment(t.sub("env"))
 	m.Quantize = quantize(t)
 	m.Numerics = numerics(t, m.Quantize, m.Path)
 	m.KVCache = kvCache(t)
-	t.notYet("keep_alive", "unloading idle models is not built yet; every model stays loaded")
-	t.notYet("pin", "pinning is not built yet; move layers by order instead")
+	presence(t, c.Server, &m)
 	t.finish()
 	return m
+}
+
+// Unsaid is a keep_alive that the file does not have.
+const Unsaid = time.Duration(math.MinInt64)
+
+// presence reads when a model is in memory.
+func presence(t *table, s Server, m *Model) {
+	m.OnDemand = loadWord(t, s.Load) == "demand"
+	m.KeepAlive = t.durationOrForever("keep_alive", s.KeepAlive)
+	if m.KeepAlive == Unsaid {
+		m.KeepAlive = 0
+		if m.OnDemand {
+			m.KeepAlive = defaultKeepAlive
+		}
+	}
+	m.Pin = t.flag("pin", false)
+}
+
+// loadWord reads when models are loaded.
+func loadWord(t *table, fallback string) string {
+	const expected = `"start" or "demand"`
+	said := t.text("load", "", expected)
+	if said != "" && said != "start" && said != "demand" {
+		t.problem("load", "%q is neither; expected %s", shorten(said), expected)
+	}
+	return cmp.Or(said, fallback)
 }
 
 // names checks the id and the aliases: each may be used once in the file.

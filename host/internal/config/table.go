@@ -136,8 +136,13 @@ func (t *table) number(key string, fallback int, low, high int64) int {
 }
 
 func (t *table) duration(key string, fallback time.Duration) time.Duration {
-	const expected = `a duration such as "30s" or "2m", up to "24h"`
 	t.asks(key, "duration", fallback)
+	return t.span(key, fallback, "")
+}
+
+// span reads a duration; or says what else may stand there.
+func (t *table) span(key string, fallback time.Duration, or string) time.Duration {
+	expected := `a duration such as "30s" or "2m", up to "24h"` + or
 	value, ok := read[string](t, key, expected)
 	if !ok {
 		return fallback
@@ -148,6 +153,22 @@ func (t *table) duration(key string, fallback time.Duration) time.Duration {
 		return fallback
 	}
 	return d
+}
+
+// durationOrForever reads a duration, or the word forever, which is 0; the duration 0 is -1.
+func (t *table) durationOrForever(key string, fallback time.Duration) time.Duration {
+	t.asks(key, "duration or `\"forever\"`", nil)
+	if t.values[key] == "forever" {
+		return 0
+	}
+	switch d := t.span(key, Unsaid, `, or "forever"`); d {
+	case Unsaid:
+		return fallback
+	case 0:
+		return -1
+	default:
+		return d
+	}
 }
 
 func (t *table) size(key string) int64 {

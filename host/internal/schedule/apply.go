@@ -86,7 +86,7 @@ func (h *Host) plan(c *config.Config) (*plan, error) {
 			h.o.Metrics.Touch(entry.ID)
 			p.added, p.Added = append(p.added, m), append(p.Added, entry.ID)
 		case m.is(entry):
-			m.rename(entry.Aliases)
+			m.adopt(entry)
 			p.kept = append(p.kept, m)
 		default:
 			p.changed, p.Changed = append(p.changed, m), append(p.Changed, entry.ID)
@@ -108,13 +108,20 @@ func (m *model) is(other config.Model) bool {
 	mine := m.entry
 	mine.Line, other.Line = 0, 0
 	mine.Aliases, other.Aliases = nil, nil
+	mine.OnDemand, mine.KeepAlive, mine.Pin = other.OnDemand, other.KeepAlive, other.Pin
 	return reflect.DeepEqual(mine, other)
 }
 
-func (m *model) rename(aliases []string) {
+// adopt takes what does not need another process.
+func (m *model) adopt(entry config.Model) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.status.Aliases = aliases
+	m.status.Aliases = entry.Aliases
+	m.demand.adopt(entry)
+	if !entry.OnDemand {
+		m.call()
+	}
+	m.arm()
 }
 
 // remove ends a model whose entry is gone.
@@ -123,6 +130,7 @@ func (h *Host) remove(m *model) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.models = slices.DeleteFunc(slices.Clone(h.models), func(o *model) bool { return o == m })
+	h.memory.forget(m)
 	return err
 }
 
@@ -135,12 +143,16 @@ func (h *Host) replace(m *model, p *plan) error {
 	if m.will.wish == wishStop { // that is no matter of models.toml
 		next.will.wish, next.will.why = wishStop, m.will.why
 	}
+	if m.demand.called && next.demand.comes {
+		next.demand.called, next.status.State = true, StateStarting
+	}
 	m.mu.Unlock()
 	h.mu.Lock()
 	h.models = slices.Clone(h.models)
 	h.models[slices.Index(h.models, m)] = next
 	h.mu.Unlock()
 	err := m.retire(context.Background(), wishEnd, "its entry in models.toml was changed", p.config.Server.Drain)
+	h.memory.forget(m)
 	h.mu.Lock()
 	h.launch(next)
 	h.mu.Unlock()

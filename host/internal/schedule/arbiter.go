@@ -235,6 +235,7 @@ func (a *arbiter) stakeOf(m *model, names []string, now time.Time) stake {
 	if ready {
 		s.Busy, s.Idle = m.host.cores.working(m.life, now)
 		s.Wanted, s.Largest = sdkplan.Takes(m.status.Table)
+		s.Pinned = m.entry.Pin
 	}
 	_, resting := a.rests[m]
 	for d, name := range names {

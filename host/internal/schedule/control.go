@@ -57,23 +57,23 @@ func (m *model) wants(w wish) {
 	m.change()
 }
 
-// admit counts a request in, unless the model is on its way out.
-func (m *model) admit() error {
+// admit counts a request in, unless the model is on its way out, and has the model loaded. ticket is for release.
+func (m *model) admit() (ticket uint64, err error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.will.wish != wishRun || m.will.leaving != wishRun {
 		s := m.shown()
-		return &Unavailable{Model: s.ID, State: s.State, Reason: s.Reason}
+		return 0, &Unavailable{Model: s.ID, State: s.State, Reason: s.Reason}
 	}
-	m.will.admitted++
-	return nil
+	return m.enter(), nil
 }
 
-func (m *model) release() {
+// release counts a request off that ticket was given for.
+func (m *model) release(ctx context.Context, ticket uint64) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.will.admitted--
-	m.change()
+	m.kept(ctx)
+	m.exit(ticket)
 }
 
 // shown is the status as the outside sees it. mu is held.
@@ -81,6 +81,12 @@ func (m *model) shown() Status {
 	s := m.status
 	if m.life != nil {
 		s.Cores = m.host.cores.share(m.life)
+	}
+	d := &m.demand
+	s.OnDemand, s.Pinned, s.Used, s.giving, s.Rate = d.comes, d.pinned, d.used, d.giving, m.pace.rate(time.Now())
+	s.Share, _, _ = m.host.memory.held(m)
+	if s.State == StateReady && m.will.admitted == 0 && d.now >= 0 {
+		s.Until = d.used.Add(d.now)
 	}
 	if m.will.leaving != wishRun || m.will.wish != wishRun && s.State != StateStopped {
 		s.State, s.Reason, s.Since = StateDraining, m.will.why, m.will.since
@@ -98,8 +104,9 @@ func (m *model) begin(again bool) (start int, err error) {
 		return 0, &Unavailable{Model: s.ID, State: s.State, Reason: s.Reason}
 	}
 	m.will.orders++
-	waits := m.status.State == StateRestarting || m.status.State == StateQuarantined
+	waits := m.status.State == StateRestarting || m.status.State == StateQuarantined || !m.demand.called
 	if again || waits || m.will.wish != wishRun {
+		m.demand.called = true
 		m.wants(wishRun)
 		return m.status.Starts + 1, nil
 	}
@@ -162,7 +169,7 @@ func (m *model) settle(ctx context.Context, start int) error {
 	err := m.until(ctx, func() bool {
 		s := m.status
 		over := s.State == StateReady || s.State == StateQuarantined
-		return over && s.Starts >= start || m.will.wish != wishRun
+		return over && s.Starts >= start || m.will.wish != wishRun || s.State == StateUnloaded && !m.demand.called
 	})
 	if err != nil {
 		return err

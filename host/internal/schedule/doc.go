@@ -90,4 +90,12 @@
 // that nothing goes back and forth. First the one shrinks, which moves no bytes, then the other grows: bytes are promised to
 // somebody else when the process that had them has said that it holds less. A share that an operator has ordered stays. An order that changes a
 // budget holds for the process's successors too.
+//
+// # On demand
+//
+// A model may be away: its entry says so, or it has been idle for its keep_alive, or it made room. A request calls it. Before it is
+// loaded it claims its share as any other, and where it does not fit one of those that do not is at a time the one that others leave
+// for: idle ones, the least recently used first; else all are asked, and the first leaves that has answered those who had asked it
+// before. So whoever was loaded answers all who waited for it, nobody is cut, and nobody starves. What the absent would take is known
+// from a look at their checkpoints, and shares are given as if they were there.
 package schedule

@@ -52,6 +52,9 @@ type Host struct {
 	sequences *sequences
 	allotting sync.Mutex // held while an order's bytes of another device are set aside
 
+	making  chan struct{} // has room for one: the model that has others leave
+	surveys chan struct{} // has room for those that are asked what they will take
+
 	mu       sync.Mutex
 	config   *config.Config
 	models   []*model        // in the order of models.toml
@@ -60,6 +63,9 @@ type Host struct {
 	flights  int
 	idle     chan struct{} // non-nil while Drain waits; closed when flights is 0
 }
+
+// maxSurveys bounds how many plugins run at once only to be asked.
+const maxSurveys = 2
 
 // errCut is the cause of a request's end when a drain has run out of time.
 var errCut = errors.New("the host is closing")
@@ -84,7 +90,8 @@ func New(o Options) *Host {
 	if o.Notify == nil {
 		o.Notify = func(Status) {}
 	}
-	h := &Host{o: o, config: o.Config, stop: make(chan struct{}), memory: newMemory(BudgetOf(o.Config, o.Machine()), o.Log), sequences: newSequences()}
+	h := &Host{o: o, config: o.Config, stop: make(chan struct{}), memory: newMemory(BudgetOf(o.Config, o.Machine()), o.Log), sequences: newSequences(),
+		making: make(chan struct{}, 1), surveys: make(chan struct{}, maxSurveys)}
 	h.arbiter = newArbiter(h)
 	h.cores = newCoreKeeper(o.Cores, o.Metrics, h.arbiter.look)
 	h.cut, h.cutNow = context.WithCancel(context.Background())
@@ -123,7 +130,9 @@ func (h *Host) launch(models ...*model) {
 		return
 	}
 	for _, m := range models {
-		h.memory.expect(m)
+		if !m.pushes() {
+			h.memory.expect(m)
+		}
 	}
 	for _, m := range models {
 		h.running.Go(func() { m.supervise(ctx) })
@@ -171,14 +180,15 @@ func (h *Host) hand(ctx context.Context, m *model, run func(context.Context, *mo
 		return m.draining()
 	}
 	defer h.land()
-	if err := m.admit(); err != nil {
+	ticket, err := m.admit()
+	if err != nil {
 		return err
 	}
-	defer m.release()
-	ctx, cancel := context.WithCancelCause(ctx)
+	defer m.release(ctx, ticket)
+	ctx, cancel := context.WithCancelCause(context.WithValue(ctx, ticketKey{}, ticket))
 	defer cancel(nil)
 	defer context.AfterFunc(h.cut, func() { cancel(errCut) })()
-	err := run(ctx, m)
+	err = run(ctx, m)
 	if err != nil && (errors.Is(context.Cause(ctx), errCut) || h.cut.Err() != nil && ctx.Err() == nil) { // its end may be seen before the cut is
 		return m.draining()
 	}

@@ -46,7 +46,9 @@ type memory struct {
 
 	mu      sync.Mutex
 	budget  Budget
-	tenants []*tenant // in the order in which they were first expected
+	tenants []*tenant               // in the order in which they were first expected
+	known   map[*model]sdkplan.Need // of those that come on demand
+	changed chan struct{}           // closed when a share is given back, and renewed
 }
 
 // tenant is a model that has a share, asks for one, or is expected to.
@@ -60,7 +62,47 @@ type tenant struct {
 	err    error
 }
 
-func newMemory(b Budget, log *slog.Logger) *memory { return &memory{budget: b, log: log} }
+func newMemory(b Budget, log *slog.Logger) *memory {
+	return &memory{budget: b, log: log, known: map[*model]sdkplan.Need{}, changed: make(chan struct{})}
+}
+
+// know keeps what a model takes that is loaded on demand. While it is away the others are given shares as if it were there.
+func (y *memory) know(m *model, need sdkplan.Need) {
+	y.mu.Lock()
+	defer y.mu.Unlock()
+	y.known[m] = need
+}
+
+// forget is for a model that does not come any more.
+func (y *memory) forget(m *model) {
+	y.mu.Lock()
+	defer y.mu.Unlock()
+	delete(y.known, m)
+}
+
+// tooLarge is the error of a model that does not fit even alone.
+func (y *memory) tooLarge(need sdkplan.Need) error {
+	y.mu.Lock()
+	defer y.mu.Unlock()
+	if y.budget.Bytes == 0 || need.Least() <= y.budget.Bytes {
+		return nil
+	}
+	return y.refusal(&tenant{need: need}, nil)
+}
+
+// news is closed when somebody next gives a share back.
+func (y *memory) news() <-chan struct{} {
+	y.mu.Lock()
+	defer y.mu.Unlock()
+	return y.changed
+}
+
+// left is what nobody has.
+func (y *memory) left() int64 {
+	y.mu.Lock()
+	defer y.mu.Unlock()
+	return y.free(nil)
+}
 
 // announce says what there is. What other programs hold now is not taken off: it comes and goes, and a [[device]] says less
 // where it stays.
@@ -199,6 +241,10 @@ func (y *memory) leave(m *model) (gave bool) {
 		return false
 	}
 	y.tenants = slices.DeleteFunc(y.tenants, func(o *tenant) bool { return o == t })
+	if t.served {
+		close(y.changed)
+		y.changed = make(chan struct{})
+	}
 	y.deal()
 	return t.served
 }
@@ -217,7 +263,7 @@ func (y *memory) deal() {
 		}
 	}
 	free := y.free(nil)
-	shares := sdkplan.Share(max(0, free), claims)
+	shares := sdkplan.Share(max(0, free), append(claims, y.absent(claims)...))[:len(claims)]
 	if y.budget.Bytes == 0 {
 		clear(shares)
 	}
@@ -237,6 +283,22 @@ func (y *memory) deal() {
 			t.late = true // until it comes again
 		}
 	}
+}
+
+// absent are the claims that those who are away would make: as many as fit leave the others what they would if all had come together.
+// None of them comes before one that is there. mu is held.
+func (y *memory) absent(present []sdkplan.Claim) (claims []sdkplan.Claim) {
+	if len(present) == 0 {
+		return nil
+	}
+	lowest := slices.MinFunc(present, func(a, b sdkplan.Claim) int { return cmp.Compare(a.Priority, b.Priority) }).Priority
+	for m, need := range y.known {
+		if t := y.find(m); t == nil || !t.served && t.asks == nil {
+			claims = append(claims, sdkplan.Claim{Priority: min(lowest, m.entry.Priority), Least: need.Least(), Wanted: need.Wanted()})
+		}
+	}
+	slices.SortFunc(claims, func(a, b sdkplan.Claim) int { return cmp.Compare(a.Least, b.Least) })
+	return claims
 }
 
 // free is what nobody has but perhaps one. mu is held.
@@ -308,18 +370,27 @@ func (m *model) promise(ctx context.Context, l *life) (int64, error) {
 	if share, _, ok := m.host.memory.held(m); ok {
 		return share, nil
 	}
+	in, err := m.inspect(ctx, l)
+	if err != nil {
+		return 0, err
+	}
+	return m.claim(ctx, sdkplan.NeedOf(in.Table, m.entry.Inspect()))
+}
+
+// inspect asks a process what the checkpoint takes. One that cannot say is no error.
+func (m *model) inspect(ctx context.Context, l *life) (sdk.Inspection, error) {
 	limited, cancel := context.WithTimeout(ctx, inspectTime)
 	defer cancel()
 	in, err := l.Inspect(limited, m.entry.Inspect())
 	switch {
 	case limited.Err() != nil && ctx.Err() == nil:
-		return 0, fmt.Errorf("its plugin does not say within %v what the checkpoint takes", inspectTime)
+		return in, fmt.Errorf("its plugin does not say within %v what the checkpoint takes", inspectTime)
 	case err != nil && sdk.ReasonOf(err) != sdk.ReasonUnimplemented:
-		return 0, err
+		return in, err
 	case err == nil && in.Fit == sdk.FitNone:
-		return 0, sdk.Errorf(sdk.ReasonCheckpoint, "%s", in.Reason)
+		return in, sdk.Errorf(sdk.ReasonCheckpoint, "%s", in.Reason)
 	}
-	return m.host.memory.claim(ctx, m, sdkplan.NeedOf(in.Table, m.entry.Inspect()))
+	return in, nil
 }
 
 // tell logs what a model that was loaded takes of its share.

@@ -41,6 +41,9 @@ type model struct {
 	flights  uint64             // accepted so far
 	poke     chan struct{}      // has room for one: the wait for the next start is to end
 	trouble  int                // deaths and failed starts since a process last gave a token
+	demand   demand
+	pace     pace
+	surveyed bool // of the supervisor
 }
 
 // life is one process from its handshake to its end.
@@ -101,11 +104,16 @@ func (l *life) died(err error) bool {
 }
 
 func newModel(h *Host, entry config.Model, devices []sdk.DeviceBudget) *model {
+	state := StateStarting
+	if entry.OnDemand {
+		state = StateUnloaded
+	}
 	return &model{
 		patience: firstPatience,
 		asking:   make(chan struct{}, 1),
+		demand:   newDemand(entry),
 		host:     h, entry: entry, will: newWill(), given: devices, devices: devices, log: h.o.Log.With("model", entry.ID), changed: make(chan struct{}), poke: make(chan struct{}, 1),
-		status: Status{ID: entry.ID, Aliases: entry.Aliases, State: StateStarting, Since: time.Now()},
+		status: Status{ID: entry.ID, Aliases: entry.Aliases, State: state, Since: time.Now()},
 	}
 }
 
@@ -244,10 +252,15 @@ func (m *model) board(ctx context.Context, f *flight, deadline <-chan time.Time)
 // led there may pass, as long as others wait for a model that loads.
 func (m *model) await(ctx context.Context, deadline <-chan time.Time, suits func(*life) bool) (*life, error) {
 	resumes := deadline == nil
+	tell, done := waits(ctx)
+	defer done()
 	for {
 		m.mu.Lock()
+		if m.will.wish == wishRun {
+			m.call()
+		}
 		l, changed, state, hopeless := m.life, m.changed, m.status.State, m.hopeless
-		if l != nil && l.ready && suits(l) {
+		if l != nil && l.ready && m.lets(ctx) && suits(l) {
 			m.mu.Unlock()
 			return l, nil
 		}
@@ -264,6 +277,8 @@ func (m *model) await(ctx context.Context, deadline <-chan time.Time, suits func
 		}
 		select {
 		case <-changed:
+		case <-tell:
+			waiting(ctx, m.snapshot())
 		case <-deadline:
 			return nil, m.unavailable(time.Second)
 		case <-ctx.Done():
@@ -330,6 +345,8 @@ func (m *model) unavailable(retry time.Duration) error {
 		e.Reason = stage(s.Progress)
 	case s.State == StateReady && !s.Silent.IsZero():
 		e.Reason = s.silence()
+	case s.State == StateUnloading, s.State == StateUnloaded, s.State == StateReady && s.giving:
+		e.Reason = "it makes room for another model, and is loaded again after that"
 	case s.State == StateReady:
 		e.Reason = "it runs one request at a time, to find the one that its plugin dies of"
 	}

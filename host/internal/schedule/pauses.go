@@ -3,13 +3,42 @@
 // the plugin's.
 package schedule
 
-import "context"
+import (
+	"context"
+	"time"
+)
 
 type pauseKey struct{}
 
 // OnPause has told called at each pause of an answer that is generated with the context, before the answer goes on.
 func OnPause(ctx context.Context, told func()) context.Context {
 	return context.WithValue(ctx, pauseKey{}, told)
+}
+
+type waitKey struct{}
+
+// waitEvery is how often a request that waits for its model hears how that stands.
+const waitEvery = time.Second
+
+// OnWait has told called, about every second, as long as a request that is made with the context waits for its model to be ready: while
+// it is loaded, or while another makes room for it. told is called from the request's goroutine.
+func OnWait(ctx context.Context, told func(Status)) context.Context {
+	return context.WithValue(ctx, waitKey{}, told)
+}
+
+// waits ticks for those that want to hear.
+func waits(ctx context.Context) (tick <-chan time.Time, done func()) {
+	if ctx.Value(waitKey{}) == nil {
+		return nil, func() {}
+	}
+	t := time.NewTicker(waitEvery)
+	return t.C, t.Stop
+}
+
+func waiting(ctx context.Context, s Status) {
+	if f, ok := ctx.Value(waitKey{}).(func(Status)); ok {
+		f(s)
+	}
 }
 
 // Paused tells it.

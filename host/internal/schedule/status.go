@@ -22,6 +22,8 @@ const (
 	StateQuarantined State = "quarantined" // it does not start: Reason says why; tried again at Status.Retry
 	StateDraining    State = "draining"    // requests finish, new ones are refused: the model is to be stopped, or the host
 	StateStopped     State = "stopped"     // by an operator, or since the host has closed
+	StateUnloaded    State = "unloaded"    // nothing runs: it is loaded when it is asked for
+	StateUnloading   State = "unloading"   // its process is being ended: nobody needs it, or another needs the room
 )
 
 // Status is a snapshot of one model.
@@ -47,13 +49,30 @@ type Status struct {
 	Cores   int // that its process may use now; 0: its plugin does not let itself be told
 	Running int // requests that the process works on, be it at their prompts
 	Waiting int // requests that have no process, or no place in it
+
+	OnDemand bool      // it is loaded when it is asked for, and may leave
+	Pinned   bool      // it makes no room for others
+	Until    time.Time // when it leaves if nobody asks; zero: not by itself, or somebody uses it, or it is not there
+	Used     time.Time // when a request last came or ended
+	Share    int64     // bytes of the cpu's memory that are promised to it
+	Rate     float64   // tokens per second, of the last ten
+
+	giving bool // it makes room
 }
 
 // Is says whether name is the model's id or one of its aliases.
 func (s Status) Is(name string) bool { return s.ID == name || slices.Contains(s.Aliases, name) }
 
-// Ready says that requests are answered: the model is loaded, and its process gives signs of life.
-func (s Status) Ready() bool { return s.State == StateReady && s.Silent.IsZero() }
+// Ready says that requests are answered: the model is loaded, and its process gives signs of life; or it is loaded for them.
+func (s Status) Ready() bool {
+	switch s.State {
+	case StateReady:
+		return s.Silent.IsZero()
+	case StateUnloaded, StateUnloading, StateStarting, StateLoading:
+		return s.OnDemand
+	}
+	return false
+}
 
 // Why is the last failure in words, or what keeps a loaded model from answering, or "".
 func (s Status) Why() string {

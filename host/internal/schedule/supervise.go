@@ -38,8 +38,16 @@ func (m *model) supervise(ctx context.Context) {
 			m.rests(why)
 			<-turn.Done()
 			continue
+		case m.leaves():
+			m.unloaded()
+			continue
+		case !m.isCalled():
+			m.away(turn)
+			continue
 		}
-		m.host.memory.expect(m)
+		if !m.pushes() { // whoever makes room is waited for by nobody
+			m.host.memory.expect(m)
+		}
 		mark := m.host.o.Mark(m.entry)
 		err := m.live(turn, func() { failed = 0 })
 		if turn.Err() == nil {
@@ -116,6 +124,7 @@ func (m *model) live(ctx context.Context, ready func()) error {
 		l.ready = true
 		m.count()
 		l.pulse.beat()
+		m.settled()
 	})
 	return m.watch(ctx, l)
 }
@@ -208,6 +217,9 @@ func (m *model) watch(ctx context.Context, l *life) error {
 func (m *model) replace(l *life) {
 	m.set(func(s *Status) {
 		s.State, s.Reason, s.Retry = StateRestarting, "its process is being ended", time.Time{}
+		if m.demand.leaving {
+			s.State, s.Reason = StateUnloading, m.demand.why
+		}
 		l.ready = false
 	})
 	l.letGo(errReplaced) // the requests on board first: they are to hear of it from us, not from the plugin

@@ -58,6 +58,7 @@ func (f *flight) measure(e sdk.Event) {
 		return
 	}
 	m.Generated.WithLabelValues(id).Inc()
+	f.model.paced(now)
 	if f.newest.IsZero() {
 		m.FirstToken.WithLabelValues(id).Observe(now.Sub(f.accepted).Seconds())
 		f.first = now
@@ -65,6 +66,13 @@ func (f *flight) measure(e sdk.Event) {
 		m.InterToken.WithLabelValues(id).Observe(now.Sub(f.newest).Seconds())
 	}
 	f.newest = now
+}
+
+// paced counts a token.
+func (m *model) paced(now time.Time) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.pace.add(now)
 }
 
 // phases splits the time of an answer that has ended. What its last process says of a wait there counts if it gave the first token.

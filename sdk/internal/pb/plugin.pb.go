@@ -2513,6 +2513,7 @@ type Finish struct {
 	ReasoningTokens  int64                  `protobuf:"varint,7,opt,name=reasoning_tokens,json=reasoningTokens,proto3" json:"reasoning_tokens,omitempty"`
 	CachedTokens     int64                  `protobuf:"varint,8,opt,name=cached_tokens,json=cachedTokens,proto3" json:"cached_tokens,omitempty"`
 	QueuedNanos      int64                  `protobuf:"varint,9,opt,name=queued_nanos,json=queuedNanos,proto3" json:"queued_nanos,omitempty"` // how long the request waited in this process before its prompt was begun
+	Stop             string                 `protobuf:"bytes,10,opt,name=stop,proto3" json:"stop,omitempty"`                                  // the stop string that ended the answer; "" if none did
 	unknownFields    protoimpl.UnknownFields
 	sizeCache        protoimpl.SizeCache
 }
@@ -2608,6 +2609,13 @@ func (x *Finish) GetQueuedNanos() int64 {
 		return x.QueuedNanos
 	}
 	return 0
+}
+
+func (x *Finish) GetStop() string {
+	if x != nil {
+		return x.Stop
+	}
+	return ""
 }
 
 type OpenSequenceRequest struct {
@@ -4355,7 +4363,7 @@ const file_plugin_proto_rawDesc = "" +
 	"TopLogprob\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\x05R\x02id\x12\x14\n" +
 	"\x05bytes\x18\x02 \x01(\fR\x05bytes\x12\x18\n" +
-	"\alogprob\x18\x03 \x01(\x01R\alogprob\"\xf1\x02\n" +
+	"\alogprob\x18\x03 \x01(\x01R\alogprob\"\x85\x03\n" +
 	"\x06Finish\x123\n" +
 	"\x06reason\x18\x01 \x01(\x0e2\x1b.pio.plugin.v1.FinishReasonR\x06reason\x12\x12\n" +
 	"\x04text\x18\x02 \x01(\tR\x04text\x12\x1c\n" +
@@ -4366,7 +4374,9 @@ const file_plugin_proto_rawDesc = "" +
 	"\x11completion_tokens\x18\x06 \x01(\x03R\x10completionTokens\x12)\n" +
 	"\x10reasoning_tokens\x18\a \x01(\x03R\x0freasoningTokens\x12#\n" +
 	"\rcached_tokens\x18\b \x01(\x03R\fcachedTokens\x12!\n" +
-	"\fqueued_nanos\x18\t \x01(\x03R\vqueuedNanos\"1\n" +
+	"\fqueued_nanos\x18\t \x01(\x03R\vqueuedNanos\x12\x12\n" +
+	"\x04stop\x18\n" +
+	" \x01(\tR\x04stop\"1\n" +
 	"\x13OpenSequenceRequest\x12\x1a\n" +
 	"\bsequence\x18\x01 \x01(\tR\bsequence\"\x16\n" +
 	"\x14OpenSequenceResponse\"9\n" +

@@ -124,7 +124,7 @@ func finishToPB(f *sdk.Finish) (*pb.Finish, error) {
 	return &pb.Finish{
 		Reason: reason, Text: f.Text, Reasoning: f.Reasoning, ToolCalls: each(f.ToolCalls, toolCallToPB),
 		PromptTokens: int64(f.PromptTokens), CompletionTokens: int64(f.CompletionTokens),
-		ReasoningTokens: int64(f.ReasoningTokens), CachedTokens: int64(f.CachedTokens), QueuedNanos: int64(f.Queued),
+		ReasoningTokens: int64(f.ReasoningTokens), CachedTokens: int64(f.CachedTokens), QueuedNanos: int64(f.Queued), Stop: f.Stop,
 	}, nil
 }
 
@@ -142,6 +142,6 @@ func (c *checks) finish(m *pb.Finish) *sdk.Finish {
 		Reason: reason, Text: m.GetText(), Reasoning: m.GetReasoning(), ToolCalls: each(m.GetToolCalls(), c.toolCall),
 		PromptTokens: int(m.GetPromptTokens()), CompletionTokens: int(m.GetCompletionTokens()),
 		ReasoningTokens: int(m.GetReasoningTokens()), CachedTokens: int(m.GetCachedTokens()),
-		Queued: time.Duration(m.GetQueuedNanos()),
+		Queued: time.Duration(m.GetQueuedNanos()), Stop: m.GetStop(),
 	}
 }

@@ -30,7 +30,7 @@ extern __thread char pio_sim_shared_begin[64], pio_sim_shared_end[64];
 namespace {
 
 constexpr char SPOILT = (char)0xfb; // as f32 and bf16 a large number that means nothing
-enum { LANES = 32, MOST_THREADS = 1024, MOST_WARPS = MOST_THREADS / LANES, MOST_SHARED = 232448 };
+enum { LANES = 32, MOST_THREADS = 1024, MOST_WARPS = MOST_THREADS / LANES, MOST_SHARED = 232448, BEHIND = 1024 };
 
 // ---- kernels by name
 
@@ -72,25 +72,29 @@ struct Fiber {
 void run_threads();
 
 #if defined(__x86_64__)
-extern "C" void pio_sim_switch(void **from, void *to);
-__asm__(".text\n"
-        ".hidden pio_sim_switch\n"
-        ".globl pio_sim_switch\n"
-        ".type pio_sim_switch, @function\n"
-        "pio_sim_switch:\n"
-        "  pushq %rbp\n  pushq %rbx\n  pushq %r12\n  pushq %r13\n  pushq %r14\n  pushq %r15\n"
-        "  movq %rsp, (%rdi)\n"
-        "  movq %rsi, %rsp\n"
-        "  popq %r15\n  popq %r14\n  popq %r13\n  popq %r12\n  popq %rbx\n  popq %rbp\n"
-        "  ret\n"
-        ".size pio_sim_switch, . - pio_sim_switch\n");
+// jump goes on with a fiber where it jumped away, or where it begins. Only the stack and the place are kept; the compiler is told that all
+// registers change, so it keeps those that it needs, and no more. (The file is compiled without a red zone, which this would write into.)
+__attribute__((always_inline)) inline void jump(Fiber &from, Fiber &to) {
+  void **at = &from.sp, *sp = to.sp;
+  __asm__ volatile("pushq %%rbp\n"
+                   "leaq 1f(%%rip), %%rax\n"
+                   "pushq %%rax\n"
+                   "movq %%rsp, (%0)\n"
+                   "movq %1, %%rsp\n"
+                   "popq %%rax\n"
+                   "jmp *%%rax\n"
+                   "1: popq %%rbp\n"
+                   : "+D"(at), "+S"(sp)
+                   :
+                   : "rax", "rbx", "rcx", "rdx", "r8", "r9", "r10", "r11", "r12", "r13", "r14", "r15", "memory", "cc", "xmm0", "xmm1", "xmm2", "xmm3",
+                     "xmm4", "xmm5", "xmm6", "xmm7", "xmm8", "xmm9", "xmm10", "xmm11", "xmm12", "xmm13", "xmm14", "xmm15");
+}
 void begin(Fiber &f) {
   void **top = (void **)(((uintptr_t)f.low + STACK) & ~(uintptr_t)63) - 1; // where a call would have left its return address: 8 beside a multiple of 16
   top[0] = nullptr;
   top[-1] = (void *)run_threads;
-  f.sp = top - 7; // six registers, whatever they are
+  f.sp = top - 1;
 }
-void jump(Fiber &from, Fiber &to) { pio_sim_switch(&from.sp, to.sp); }
 #else
 void begin(Fiber &f) {
   getcontext(&f.context);
@@ -160,7 +164,7 @@ struct Machine {
   Machine() {
     size_t bytes = STACK * MOST_THREADS;
     stacks = (char *)mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    dynamic = (char *)aligned_alloc(1024, MOST_SHARED + 1024);
+    dynamic = (char *)aligned_alloc(BEHIND, MOST_SHARED + BEHIND);
     fibers.resize(MOST_THREADS);
     for (int i = 0; i < MOST_THREADS; i++) fibers[i].low = stacks + STACK * i;
     reset();
@@ -195,8 +199,8 @@ Machine &machine() {
 }
 
 // pick chooses of the lanes in bits: the next after one, or any.
-unsigned pick(Machine &m, unsigned bits, unsigned after) {
-  if (m.shuffled) {
+inline unsigned pick(Machine &m, unsigned bits, unsigned after) {
+  if (__builtin_expect(m.shuffled, 0)) {
     for (unsigned k = m.roll(__builtin_popcount(bits)); k; k--) bits &= bits - 1;
     return __builtin_ctz(bits);
   }
@@ -220,17 +224,21 @@ void place(Machine &m, Warp *w, unsigned lane) {
   m.here.thread = (unsigned)(w - m.warps) * LANES + lane;
 }
 
+// prepare gives a lane that has not begun a stack.
+__attribute__((noinline)) void prepare(Machine &m, Warp *w, unsigned lane) {
+  w->fiber[lane] = m.free.back();
+  m.free.pop_back();
+  if (unsigned n = (unsigned)(w->fiber[lane] - m.fibers.data()) + 1; n > m.used)
+    for (; m.used < n; m.used++) *(size_t *)m.fibers[m.used].low = CANARY;
+  begin(*w->fiber[lane]);
+  w->started |= 1u << lane;
+}
+
 // go runs a lane, from where it waits or from its beginning, and comes back when the lane that called it is to go on.
-void go(Machine &m, Warp *w, unsigned lane) {
+__attribute__((always_inline)) inline void go(Machine &m, Warp *w, unsigned lane) {
   Fiber *self = m.current;
-  if (!(w->started >> lane & 1)) {
-    w->fiber[lane] = m.free.back();
-    m.free.pop_back();
-    if (unsigned n = (unsigned)(w->fiber[lane] - m.fibers.data()) + 1; n > m.used)
-      for (; m.used < n; m.used++) *(size_t *)m.fibers[m.used].low = CANARY;
-    begin(*w->fiber[lane]);
-    w->started |= 1u << lane;
-  }
+  if (__builtin_expect(!(w->started >> lane & 1), 0))
+    prepare(m, w, lane);
   place(m, w, lane);
   m.current = w->fiber[lane];
 #if defined(__SANITIZE_ADDRESS__)
@@ -267,22 +275,40 @@ void load_matrices(Slots &s, bool trans) {
 
 float half(unsigned word, int upper) { return bits_f32(upper ? word & 0xffff0000u : word << 16); }
 
-// multiply adds up each element's 16 products and its sum so far without rounding (in double they are exact but for the last bits), and
-// rounds once. A GPU does a little worse.
-void multiply(Warp &w) {
-  double b[16][8], d[8];
+// multiply adds up each element's 16 products and its sum so far in double and rounds once: a product is exact in it, so a machine that
+// joins it with the sum gives the same bits as one that does not. A GPU does a little worse.
+typedef double row8 __attribute__((vector_size(64)));
+
+__attribute__((always_inline)) inline void multiply_rows(Warp &w) {
+  alignas(64) double b[16][8], d[8];
   for (int l = 0; l < LANES; l++)
     for (int i = 0; i < 4; i++) b[8 * (i / 2) + 2 * (l % 4) + i % 2][l / 4] = half(w.b[l][i / 2], i % 2);
   for (int row = 0; row < 16; row++) {
     int first = row % 8 * 4, upper = row / 8;
     for (int col = 0; col < 8; col++) d[col] = w.d[first + col / 2][2 * upper + col % 2];
+    row8 sum;
+    memcpy(&sum, d, sizeof sum);
     for (int k = 0; k < 16; k++) {
-      double a = half(w.a[first + k % 8 / 2][upper + 2 * (k / 8)], k % 2);
-      for (int col = 0; col < 8; col++) d[col] += a * b[k][col];
+      row8 right;
+      memcpy(&right, b[k], sizeof right);
+      sum += (double)half(w.a[first + k % 8 / 2][upper + 2 * (k / 8)], k % 2) * right;
     }
+    memcpy(d, &sum, sizeof sum);
     for (int col = 0; col < 8; col++) w.d[first + col / 2][2 * upper + col % 2] = (float)d[col];
   }
 }
+
+void multiply_plain(Warp &w) { multiply_rows(w); }
+#if defined(__x86_64__)
+__attribute__((target("avx2,fma"), optimize("fp-contract=fast"))) void multiply_avx2(Warp &w) { multiply_rows(w); }
+__attribute__((target("avx512f"), optimize("fp-contract=fast"))) void multiply_avx512(Warp &w) { multiply_rows(w); }
+void (*const multiply)(Warp &) = [] {
+  __builtin_cpu_init();
+  return __builtin_cpu_supports("avx512f") ? multiply_avx512 : __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") ? multiply_avx2 : multiply_plain;
+}();
+#else
+void (*const multiply)(Warp &) = multiply_plain;
+#endif
 
 // met: all lanes of a warp that have not returned are there.
 void met(Machine &m, Warp &w) {
@@ -305,29 +331,31 @@ void met(Machine &m, Warp &w) {
   w.arrived = 0;
 }
 
-// meet returns once all lanes of the warp (for a barrier, all threads of the block) have come.
-void meet(Machine &m, Warp &w, Kind kind) {
-  unsigned thread = m.here.thread, lane = thread % LANES;
-  if (w.arrived && w.kind != kind)
-    pio_sim_fault("comes to %s while lane %d waits in %s: lanes of a warp went different ways", kind_names[kind], __builtin_ctz(w.arrived), kind_names[w.kind]);
-  w.kind = kind;
-  w.arrived |= 1u << lane;
-  if (unsigned pending = w.alive & ~w.arrived; pending) {
-    go(m, &w, pick(m, pending, lane));
-    return;
-  }
-  met(m, w);
-  Warp *next = w.blocked || m.shuffled || kind == BARRIER ? pick_warp(m) : &w;
-  unsigned pending = next->alive & ~next->arrived;
-  unsigned l = next == &w && !m.shuffled ? lane : pick(m, pending, LANES - 1);
-  if (next != &w || l != lane)
-    go(m, next, l);
+[[noreturn]] __attribute__((noinline)) void divergent(Warp &w, Kind kind) {
+  pio_sim_fault("comes to %s while lane %d waits in %s: lanes of a warp went different ways", kind_names[kind], __builtin_ctz(w.arrived), kind_names[w.kind]);
 }
 
-Slots &meet_for(Machine &m, Warp &w, Kind kind) {
-  Slots &s = w.slots[w.turn & 1];
-  meet(m, w, kind);
-  return s;
+// last is what the last lane does that comes: it lets happen what all came for. True: another is to run.
+__attribute__((noinline)) bool last(Machine &m, Warp &w, unsigned self, Warp *&next, unsigned &lane) {
+  met(m, w);
+  next = w.blocked || m.shuffled || w.kind == BARRIER ? pick_warp(m) : &w;
+  lane = next == &w && !m.shuffled ? self : pick(m, next->alive & ~next->arrived, LANES - 1);
+  return next != &w || lane != self;
+}
+
+// meet returns once all lanes of the warp (for a barrier, all threads of the block) have come.
+__attribute__((always_inline)) inline void meet(Machine &m, Warp &w, unsigned lane, Kind kind) {
+  if (__builtin_expect(w.arrived && w.kind != kind, 0))
+    divergent(w, kind);
+  w.kind = kind;
+  w.arrived |= 1u << lane;
+  Warp *next = &w;
+  unsigned pending = w.alive & ~w.arrived, l;
+  if (pending)
+    l = pick(m, pending, lane);
+  else if (!last(m, w, lane, next, l))
+    return;
+  go(m, next, l);
 }
 
 // left notes that a thread has returned, and says which is next; false when none is.
@@ -465,49 +493,52 @@ void pio_sim_fault(const char *format, ...) {
   longjmp(m.out, 1);
 }
 
+// come begins each of the following: m, w, the lane l and the slots s, which stay its own until it has taken what it came for.
+#define COME                                                                                                                               \
+  Machine &m = *(Machine *)here.machine;                                                                                                   \
+  Warp &w = *m.warp;                                                                                                                       \
+  unsigned l = here.thread % LANES;                                                                                                        \
+  Slots &s = w.slots[w.turn & 1];
+
 void pio_sim_barrier(pio_sim_place &here) {
   Machine &m = *(Machine *)here.machine;
-  meet(m, *m.warp, BARRIER);
+  meet(m, *m.warp, here.thread % LANES, BARRIER);
 }
 void pio_sim_warp_barrier(pio_sim_place &here) {
   Machine &m = *(Machine *)here.machine;
-  meet(m, *m.warp, WARP_BARRIER);
+  meet(m, *m.warp, here.thread % LANES, WARP_BARRIER);
 }
 unsigned pio_sim_shuffle(pio_sim_place &here, unsigned v, unsigned from) {
-  Machine &m = *(Machine *)here.machine;
-  Warp &w = *m.warp;
-  w.slots[w.turn & 1].value[here.thread % LANES] = v;
-  Slots &s = meet_for(m, w, SHUFFLE);
-  if (!(s.members >> from & 1))
+  COME;
+  s.value[l] = v;
+  meet(m, w, l, SHUFFLE);
+  if (__builtin_expect(!(s.members >> from & 1), 0))
     pio_sim_fault("a shuffle asks lane %u, which has returned", from);
   return s.value[from];
 }
 unsigned pio_sim_ballot(pio_sim_place &here, bool v) {
-  Machine &m = *(Machine *)here.machine;
-  Warp &w = *m.warp;
-  w.slots[w.turn & 1].value[here.thread % LANES] = v;
-  Slots &s = meet_for(m, w, BALLOT);
+  COME;
+  s.value[l] = v;
+  meet(m, w, l, BALLOT);
   unsigned all = 0;
-  for (unsigned l = 0; l < LANES; l++)
-    if (s.members >> l & 1 && s.value[l])
-      all |= 1u << l;
+  for (unsigned k = 0; k < LANES; k++)
+    if (s.members >> k & 1 && s.value[k])
+      all |= 1u << k;
   return all;
 }
 void pio_sim_ldmatrix(pio_sim_place &here, unsigned r[4], const void *row, bool trans) {
-  Machine &m = *(Machine *)here.machine;
-  Warp &w = *m.warp;
+  COME;
   if ((uintptr_t)row % 16)
     pio_sim_fault("loads a row of a matrix from %p, which is not aligned to 16 bytes", row);
-  unsigned l = here.thread % LANES;
-  w.slots[w.turn & 1].row[l] = row;
-  memcpy(r, meet_for(m, w, trans ? LDMATRIX_TRANS : LDMATRIX).loaded[l], 16);
+  s.row[l] = row;
+  meet(m, w, l, trans ? LDMATRIX_TRANS : LDMATRIX);
+  memcpy(r, s.loaded[l], 16);
 }
 void pio_sim_mma(pio_sim_place &here, float d[4], const unsigned a[4], const unsigned b[2]) {
-  Machine &m = *(Machine *)here.machine;
-  Warp &w = *m.warp;
-  unsigned l = here.thread % LANES;
+  COME;
+  (void)s;
   w.d[l] = d, w.a[l] = a, w.b[l] = b;
-  meet(m, w, MMA);
+  meet(m, w, l, MMA);
 }
 
 static void copy_now(const Copy &c) {
@@ -542,6 +573,9 @@ void pio_sim_copy_wait(pio_sim_place &here, int left) {
   for (size_t &g : c.groups) g -= end;
 }
 
+// all_spoilt says whether nothing was written to the BEHIND bytes from an address on.
+static bool all_spoilt(const char *at) { return at[0] == (char)SPOILT && !memcmp(at, at + 1, BEHIND - 1); }
+
 int pio_sim_launch(const char *name, const unsigned grid[3], unsigned threads, unsigned shared, const pio_op *op) {
   Machine &m = machine();
   auto found = kernels().find(name);
@@ -561,18 +595,24 @@ int pio_sim_launch(const char *name, const unsigned grid[3], unsigned threads, u
   m.here.dynamic = m.dynamic, m.here.machine = &m;
   spoiler.launch(m.body);
   m.running = true;
+  volatile bool beyond = false;
   int failed = setjmp(m.out);
   if (!failed)
     for (unsigned z = 0; z < grid[2]; z++)
       for (unsigned y = 0; y < grid[1]; y++)
         for (unsigned x = 0; x < grid[0]; x++) {
           m.here.block[0] = x, m.here.block[1] = y, m.here.block[2] = z;
-          memset(m.dynamic, SPOILT, shared);
+          memset(m.dynamic, SPOILT, shared + BEHIND);
           spoiler.before_block();
           run_block(m, threads);
           spoiler.after_block();
+          if (!beyond && !all_spoilt(m.dynamic + shared)) {
+            beyond = true;
+            refuse(m, "kernel %s, block (%u, %u, %u): writes behind the %u bytes of shared memory that it was launched with", name, x, y, z, shared);
+          }
         }
   m.running = false;
+  failed = failed ? failed : beyond;
   for (unsigned i = 0; i < m.used; i++)
     if (*(size_t *)m.fibers[i].low != CANARY) {
       m.used = i; // is written again

@@ -92,3 +92,11 @@ KERNEL(planted_returned, 32, 1) {
     return;
   store(op.out[0], lane(), shuffle_xor(load(op.in[0], lane()), 4));
 }
+
+// Planted: more of the dynamic shared memory is written than the launch has.
+KERNEL(planted_shared, 64, 1) {
+  float *s = (float *)dynamic_shared();
+  s[thread_x() + (op.p[0] ? 1 : 0)] = load(op.in[0], thread_x());
+  barrier();
+  store(op.out[0], thread_x(), s[63 - thread_x() + (op.p[0] ? 1 : 0)]);
+}

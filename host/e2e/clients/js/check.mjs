@@ -71,7 +71,24 @@ check('@ai-sdk/openai', 'chat', async () => {
   const got = await generateText({ ...common, model: openai.chat('tiny'), prompt: question });
   assert.match(got.text, /Tokyo/);
 });
-check('@ai-sdk/openai', 'responses', () => generateText({ ...common, model: openai.responses('tiny'), prompt: question }), '/v1/responses is not built');
+check('@ai-sdk/openai', 'responses', async () => {
+  const got = await generateText({ ...common, model: openai.responses('tiny'), prompt: question });
+  assert.deepEqual([got.text, got.finishReason, got.reasoningText?.length > 0], [answer, 'stop', true]);
+});
+check('@ai-sdk/openai', 'responses: stream, tools, and their result', async () => {
+  const got = streamText({ ...common, model: openai.responses('tiny'), prompt: weather, tools });
+  await got.consumeStream();
+  const calls = await got.toolCalls;
+  assert.deepEqual(calls.map((c) => [c.toolName, c.input, c.invalid ?? false]), [['get_weather', { city: 'Oslo' }, false]]);
+  const messages = [
+    { role: 'user', content: weather },
+    ...(await got.response).messages,
+    { role: 'tool', content: [{ type: 'tool-result', toolCallId: calls[0].toolCallId, toolName: 'get_weather', output: { type: 'json', value: { degrees: 17 } } }] },
+  ];
+  assert.match((await generateText({ ...common, model: openai.responses('tiny'), messages, tools })).text, /17/);
+});
+check('@ai-sdk/openai', 'responses: object by schema', () =>
+  generateObject({ ...common, model: openai.responses('tiny'), prompt: weather, schema: jsonSchema(short) }));
 
 const chain = (more = {}) => new ChatOpenAI({ model: 'tiny', temperature: 0, maxRetries: 0, apiKey: 'none', configuration: { baseURL }, modelKwargs: plain, ...more });
 check('@langchain/openai', 'chat', async () => assert.equal((await chain().invoke(question)).content, answer));

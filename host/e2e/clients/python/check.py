@@ -152,17 +152,75 @@ def json_object():
     openai_client().chat.completions.create(**ask(response_format={"type": "json_object"}))
 
 
-@check("openai", "openai", known="/v1/responses is not built")
+FUNCTION = {"type": "function", "strict": False, **TOOL["function"]}
+
+
+def respond(question=QUESTION, **more):
+    return {"model": "tiny", "temperature": 0, "input": question, "extra_body": PLAIN, **more}
+
+
+@check("openai", "openai")
 def responses():
-    openai_client().responses.create(model="tiny", input=QUESTION)
+    got = openai_client().responses.create(**respond(instructions="Be brief", max_output_tokens=64000, store=True, truncation="auto"))
+    same((got.output_text, got.status, got.usage.output_tokens > 0, got.store), (ANSWER, "completed", True, False))
+
+
+@check("openai", "openai")
+def responses_stream_with_reasoning():
+    """The accumulator raises at an item or a part that was not announced."""
+    with openai_client().responses.stream(**respond(extra_body={})) as s:
+        numbers = [e.sequence_number for e in s]
+        got = s.get_final_response()
+    same((got.output_text, [o.type for o in got.output], numbers), (ANSWER, ["reasoning", "message"], list(range(len(numbers)))))
+
+
+@check("openai", "openai")
+def responses_tools():
+    """The loop that every agent has: the items of the answer are sent back with what came of the call."""
+    c, items = openai_client(), [{"role": "user", "content": WEATHER}]
+    with c.responses.stream(**respond(items, tools=[FUNCTION])) as s:
+        for _ in s:
+            pass
+        got = s.get_final_response()
+    calls = [o for o in got.output if o.type == "function_call"]
+    same([(o.name, o.arguments) for o in calls], [("get_weather", '{"city": "Oslo"}')])
+    items += [o.model_dump(exclude_none=True, exclude={"parsed_arguments"}) for o in got.output]
+    items.append({"type": "function_call_output", "call_id": calls[0].call_id, "output": '{"degrees": 17}'})
+    same(c.responses.create(**respond(items, tools=[FUNCTION])).output_text, FORECAST)
+
+
+@check("openai", "openai")
+def responses_json_schema():
+    assert len(openai_client().responses.parse(**respond(text_format=short_type())).output_parsed.city) <= 12
+
+
+@check("openai", "openai")
+def responses_picture():
+    got = openai_client().responses.create(model="tiny-vl", temperature=0, max_output_tokens=5, input=[{"role": "user", "content": [
+        {"type": "input_image", "image_url": picture_url(), "detail": "auto"}, {"type": "input_text", "text": "What is in the picture?"}]}])
+    assert got.output_text and got.usage.input_tokens > 20, got
+
+
+@check("openai", "openai")
+def responses_errors():
+    import openai
+    try:
+        openai_client().responses.create(**respond(previous_response_id="resp_1"))
+    except openai.BadRequestError as e:
+        assert e.param == "previous_response_id" and e.request_id, e
+        return
+    raise AssertionError("a response was gone on from that nobody kept")
+
+
+def picture_url():
+    with open(PICTURE, "rb") as f:
+        return "data:image/png;base64," + base64.b64encode(f.read()).decode()
 
 
 @check("openai", "openai")
 def picture():
-    with open(PICTURE, "rb") as f:
-        url = "data:image/png;base64," + base64.b64encode(f.read()).decode()
     got = openai_client().chat.completions.create(model="tiny-vl", temperature=0, max_tokens=5, messages=[{"role": "user", "content": [
-        {"type": "image_url", "image_url": {"url": url}}, {"type": "text", "text": "What is in the picture?"}]}])
+        {"type": "image_url", "image_url": {"url": picture_url()}}, {"type": "text", "text": "What is in the picture?"}]}])
     assert got.choices[0].message.content and got.usage.prompt_tokens > 20, got
 
 
@@ -247,6 +305,16 @@ def lc_embeddings():
     same(len(got), 2)
 
 
+@check("langchain-openai", "langchain-openai")
+def lc_responses():
+    m, turns = langchain(use_responses_api=True).bind_tools([TOOL]), [("user", WEATHER)]
+    whole = None
+    for chunk in m.stream(turns):
+        whole = chunk if whole is None else whole + chunk
+    same([(c["name"], c["args"]) for c in whole.tool_calls], [("get_weather", CALL)])
+    same([part["text"] for part in langchain(use_responses_api=True).invoke(QUESTION).content if part["type"] == "text"], [ANSWER])
+
+
 # instructor
 
 def instruct(mode, model):
@@ -301,6 +369,21 @@ def pa_output_by_tool():
 def pa_native_output():
     from pydantic_ai import NativeOutput
     assert len(agent(output_type=NativeOutput(short_type())).run_sync(WEATHER).output.city) <= 12
+
+
+def responder(**more):
+    from pydantic_ai import Agent
+    from pydantic_ai.models.openai import OpenAIResponsesModel
+    from pydantic_ai.providers.openai import OpenAIProvider
+    return Agent(OpenAIResponsesModel("tiny", provider=OpenAIProvider(base_url=URL, api_key="none")),
+                 model_settings={"temperature": 0, "extra_body": PLAIN}, retries=0, **more)
+
+
+@check("pydantic-ai", "pydantic-ai-slim")
+def pa_responses():
+    from pydantic_ai import ToolOutput
+    same(responder().run_sync(QUESTION).output, ANSWER)
+    same(responder(output_type=ToolOutput(weather_type(), name="get_weather")).run_sync(WEATHER).output.city, "Oslo")
 
 
 # litellm
@@ -400,5 +483,7 @@ def main():
         print(f"{verdict:5} python {client} {importlib.metadata.version(package)}: {f.__name__}" + (f": {problem}" if problem else ""), flush=True)
     sys.exit(1 if missed else 0)
 
+
+import protocols  # noqa: E402,F401: registers the checks of clients that have a protocol of their own
 
 main()

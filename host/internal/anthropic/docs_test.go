@@ -1,0 +1,11 @@
+package anthropic
+
+import (
+	"testing"
+
+	"github.com/inference-pio/inference-pio/host/internal/answer/answertest"
+)
+
+func TestTheDocumentedFieldsAreTheTables(t *testing.T) {
+	answertest.Documented(t, "../../../docs/api.md", "/v1/messages", table)
+}
