@@ -27,4 +27,4 @@ func Imagine(o Options, d cuda.Device) cuda.Device {
 }
 
 // Work implements cuda.Worker.
-func (d *imagined) Work(op *cuda.Op) int64 { return work(d.plan, op) }
+func (d *imagined) Work(op *cuda.Op) int64 { return work(d.plan, op, func(*kernels.Plan) {}) }

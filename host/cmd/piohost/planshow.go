@@ -4,9 +4,9 @@ package main
 import (
 	"fmt"
 	"io"
-	"math"
 	"strings"
 
+	"github.com/inference-pio/inference-pio/host/internal/forecast"
 	"github.com/inference-pio/inference-pio/sdk/plan"
 )
 
@@ -58,7 +58,7 @@ func (w *planWriter) model(m plannedModel) {
 	for _, why := range m.Why {
 		w.print("    %s\n", why)
 	}
-	w.print("    at best %s tokens a second, %s with a full context; %s of a prompt\n", rate(m.Decode), rate(m.DecodeLast), rate(m.Prompt))
+	w.print("    at best %s tokens a second, %s with a full context; %s of a prompt\n", forecast.Rate(m.Decode), forecast.Rate(m.DecodeLast), forecast.Rate(m.Prompt))
 	for _, p := range m.Devices {
 		if p.Crossing > 1 {
 			w.print("    from %d rows of a prompt on it would be quicker to bring a layer to %s than to compute it on the cpu\n", p.Crossing, p.Name)
@@ -95,16 +95,4 @@ func (w *planWriter) drawing(m plannedModel) {
 		legend = append(legend, "~ streamed")
 	}
 	w.print("    [%s]  %s\n", line.String(), strings.Join(legend, ", "))
-}
-
-// rate writes tokens per second to three digits.
-func rate(perSecond float64) string {
-	if perSecond <= 0 || math.IsInf(perSecond, 0) || math.IsNaN(perSecond) {
-		return "?"
-	}
-	if perSecond >= 1000 {
-		digits := math.Pow(10, math.Floor(math.Log10(perSecond))-2)
-		return fmt.Sprintf("%.0f", math.Round(perSecond/digits)*digits)
-	}
-	return fmt.Sprintf("%.3g", perSecond)
 }

@@ -6,6 +6,7 @@ package forecast
 import (
 	"cmp"
 	"fmt"
+	"math"
 
 	"github.com/inference-pio/inference-pio/host/internal/config"
 	"github.com/inference-pio/inference-pio/host/internal/schedule"
@@ -120,7 +121,7 @@ func (m *Model) gives(budgets []sdk.DeviceBudget, ask Ask) {
 		if err != nil {
 			continue
 		}
-		m.Gives = append(m.Gives, fmt.Sprintf("quantize = %q: %.3g tokens a second, with %s", form, speedOf(in, p, m.Fit.Context).First, share(p)))
+		m.Gives = append(m.Gives, fmt.Sprintf("quantize = %q: %s tokens a second, with %s", form, Rate(speedOf(in, p, m.Fit.Context).First), share(p)))
 	}
 }
 
@@ -151,4 +152,16 @@ func (m *Model) lacks() int64 {
 		}
 	}
 	return high - least
+}
+
+// Rate writes tokens per second to three digits, "?" where nothing is known.
+func Rate(perSecond float64) string {
+	if perSecond <= 0 || math.IsInf(perSecond, 0) || math.IsNaN(perSecond) {
+		return "?"
+	}
+	if perSecond >= 1000 {
+		digits := math.Pow(10, math.Floor(math.Log10(perSecond))-2)
+		return fmt.Sprintf("%.0f", math.Round(perSecond/digits)*digits)
+	}
+	return fmt.Sprintf("%.3g", perSecond)
 }
