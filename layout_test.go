@@ -245,7 +245,7 @@ func (f onDisk) Lstat() (fs.FileInfo, error)  { return os.Lstat(f.path) }
 func (f onDisk) Open() (io.ReadCloser, error) { return os.Open(f.path) }
 
 // kits are for tests: what only they need must not be in a binary that a stranger builds. (go-plugin itself links package testing.)
-var kits = regexp.MustCompile(`/bufconn$|^go\.uber\.org/goleak|^pgregory\.net/rapid|^` + module + `/.*/([a-z]*test|internal/pipe|internal/waiting|kernels/sim)$`)
+var kits = regexp.MustCompile(`/bufconn$|^go\.uber\.org/goleak|^pgregory\.net/rapid|^github\.com/cockroachdb/datadriven|^` + module + `/.*/([a-z]*test|internal/pipe|internal/waiting|kernels/sim)$`)
 
 func TestNoBinaryLinksAKit(t *testing.T) {
 	out, err := exec.Command("go", "list", "-deps", "./host/cmd/...", "./plugins/...", "./sdk/examples/...").Output()

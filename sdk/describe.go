@@ -62,6 +62,25 @@ type InspectRequest struct {
 
 	MaxSequences int // sequences decoded together, at most [MaxSequences]; 0 means the plugin's default
 	StepTokens   int // rows per step at most, at most [MaxStepTokens]; 0 means the plugin's default
+
+	// Measure has the table of an Inspection tell of devices; nil is no wish. Load does not see it. A plugin that does not measure leaves
+	// LayerTable.Devices empty.
+	Measure *Measurement
+}
+
+// Measurement is what a plan is to be made for.
+type Measurement struct {
+	Devices []DeviceBudget // the first is "cpu". One with a ReadRate is not looked for: the host imagines it.
+	Threads int            // as in [LoadRequest]
+}
+
+// DeviceTable is what a model takes of a device besides weights and state, and how fast the device is.
+type DeviceTable struct {
+	Name         string
+	ScratchBytes int64   // taken as soon as anything is computed there
+	CopyRate     float64 // bytes per second from the host's memory; 0: not known, as of the others
+	ReadRate     float64 // bytes per second its kernels read weights at
+	FLOPS        float64 // f32 operations per second; multiply-adds count as two
 }
 
 // What can be asked of any plugin; each may have tighter limits of its own.
@@ -101,6 +120,9 @@ type LayerTable struct {
 	Weights string
 	// Plan is where each module lies after Load; empty in an Inspection.
 	Plan []Placement
+	// Devices are those that an Inspection was asked to measure, or that a Load has, in their order; empty: the plugin
+	// does not measure.
+	Devices []DeviceTable
 }
 
 // Module is the unit of placement: it is computed on one device at a time.
@@ -111,6 +133,7 @@ type Module struct {
 	StateBytesSeq    int64   // bytes of fixed-size state per sequence
 	FLOPsToken       float64 // multiply-adds count as two
 	ActiveBytesToken int64   // weight bytes one decoded token reads
+	DeviceBytes      int64   // what its weights take on a device that is not the CPU, where Devices of the table are told; 0: WeightBytes
 }
 
 // Placement says where a module is computed and whether its weights stay there.

@@ -22,3 +22,6 @@ func Open(Options) (*Device, error) { return nil, ErrNotBuilt }
 
 // Close does nothing.
 func (*Device) Close() error { return nil }
+
+// Imagine is d: without the kernels nobody knows what room they need besides.
+func Imagine(_ Options, d cuda.Device) cuda.Device { return d }

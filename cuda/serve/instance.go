@@ -115,6 +115,9 @@ func (i *instance) start(ctx context.Context, l limits, hold func(int)) error {
 	if err != nil {
 		return err
 	}
+	if len(i.devices) > 1 {
+		i.tell(&i.layout, i.devices, sizes, sdk.DeviceBudget{})
+	}
 	room := &activations{sizes: sizes}
 	i.place = newResidency(i.devices, i.bound.Modules, room, i.planner(l, sizes))
 	i.step = cuda.NewStep(i.devices, i.bound.Layers, i.place)

@@ -389,6 +389,9 @@ func (f Family) inspect(ctx context.Context, req sdk.InspectRequest) (sdk.Inspec
 	}
 	answer := fit(o.shape)
 	answer.Table, err = o.taking(req, o.table(contextOf(req, o.model)))
+	if err == nil && req.Measure != nil && len(req.Measure.Devices) > 0 {
+		err = f.measured(o, req, &answer.Table)
+	}
 	return answer, errors.Join(err, o.close())
 }
 

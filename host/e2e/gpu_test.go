@@ -66,6 +66,15 @@ func TestAGPUIsUsedUnasked(t *testing.T) {
 	}
 }
 
+// What the plan says of a GPU that is found is what then happens. It has room for all: how fast the software driver copies is within a hair of the
+// CPU, so that with less whether layers are streamed depends on the moment.
+func TestThePlanForAGPUIsWhatThenHappens(t *testing.T) {
+	onGPUs(t, "256MiB")
+	if m := happens(t, tinyModel(gpuSized), "gpu.0"); m["left"] != 0 {
+		t.Errorf("layers are left on the cpu: %v", m["why"])
+	}
+}
+
 // A model is laid over two GPUs and the CPU where no one of them has room for it, and moves between them while it answers.
 func TestAModelOverSeveralGPUs(t *testing.T) {
 	want, err := start(t, tinyModel(gpuSized)).complete("/v1/chat/completions", greedy(24), nil)

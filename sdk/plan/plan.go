@@ -1,14 +1,15 @@
 // Package plan decides where each module of a model is computed: a pure function of what the modules take, what the
 // devices have and how fast they are. The host calls it to show a plan, the plugin to carry it out, so the two agree.
 //
-// The first device is the CPU, which computes from the mapped file. Every other device is considered in the order given and
-// takes what makes a pass quickest:
+// The first device is the CPU, which computes from the mapped file. The others, in the order given, take the layers front to back, each a run
+// of them, so that a pass is quickest, whatever they have and however unequal they are:
 //
-//   - layers, front to back, that stay there: weights, and state for every position reserved;
+//   - layers that stay there: weights, and state for every position reserved;
 //   - behind them, layers whose weights are streamed: brought for each pass through a buffer of two modules, one computing
 //     while the next is copied. Their state stays on the device. This pays where copying a layer takes less time than
 //     the CPU needs to read it;
-//   - once all layers are placed: other modules (lm_head, norm, single experts) by the time they save per byte, into what is free.
+//   - once all layers are placed: other modules (lm_head, norm) by the time they save per byte, into what is free;
+//   - what then is free is a cache of single experts of the device's layers, whose dense parts come first: attention, router, shared expert.
 //
 // What is left is computed on the CPU. Nothing is put elsewhere without making a pass strictly quicker, but for one
 // reason: a CPU budget that the state would exceed.
@@ -28,6 +29,8 @@ type Input struct {
 	Positions int          // of cache reserved, over all sequences
 	Sequences int          // whose fixed-size state is reserved
 	Rows      int          // of a pass; 0 means 1, a decoded token. A pass of many rows reads its weights once.
+	Depth     int          // positions of cache that each row reads; 0: their time is not counted
+	Skew      float64      // how unevenly experts are drawn, see SkewOf; 0 or 1: evenly
 }
 
 // Device is what a plan knows of a device.
@@ -45,6 +48,8 @@ type Plan struct {
 	Placements []sdk.Placement // one for each module, in order
 	Bytes      []int64         // by device: the most it holds at once; on the CPU without weights, which are the mapped file
 	Buffers    []Buffer        // by device
+	Caches     []Cache         // by device: of single experts, whose placements say cpu
+	Order      []string        // modules that are not on the CPU, in the order in which their weights are brought: that of the pass
 	Seconds    float64         // of a pass, estimated
 	PerToken   float64         // Seconds by row
 	Why        []string        // a sentence for each device, and more where a choice was close to another
@@ -58,6 +63,9 @@ type Buffer struct {
 
 // slots of a streaming device: one computes while the other is filled.
 const slots = 2
+
+// cpu is the name of the first device.
+const cpu = "cpu"
 
 // readRate guesses where none is told: an ordinary CPU, and another device ten times as fast as the CPU.
 func (in *Input) readRate(d Device) float64 {
@@ -77,15 +85,14 @@ func Make(in Input) (Plan, error) {
 		return Plan{}, err
 	}
 	p := newPlanner(in)
-	for d := 1; d < len(in.Devices); d++ {
-		p.fill(d)
-	}
+	p.divide()
 	p.useRest()
+	p.useCaches()
 	return p.plan()
 }
 
 func (in *Input) validate() error {
-	if len(in.Devices) == 0 || in.Devices[0].Name != "cpu" {
+	if len(in.Devices) == 0 || in.Devices[0].Name != cpu {
 		return fmt.Errorf("plan: the first device must be the cpu")
 	}
 	seen := map[string]bool{}
@@ -114,4 +121,14 @@ func (in *Input) validate() error {
 func isLayer(id string) bool {
 	n, ok := strings.CutPrefix(id, "layers.")
 	return ok && n != "" && strings.Trim(n, "0123456789") == ""
+}
+
+// layerOf is the layer that a module is a part of, as an expert is, or "".
+func layerOf(id string) string {
+	n, ok := strings.CutPrefix(id, "layers.")
+	if !ok {
+		return ""
+	}
+	n, _, _ = strings.Cut(n, ".")
+	return "layers." + n
 }

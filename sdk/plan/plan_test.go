@@ -1,53 +1,52 @@
 package plan
 
 import (
-	"bytes"
-	"flag"
 	"fmt"
-	"os"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
 
+	"github.com/cockroachdb/datadriven"
 	"github.com/inference-pio/inference-pio/sdk"
 )
 
-var rewrite = flag.Bool("rewrite", false, "write the results into testdata")
-
-// Each testdata file is a list of cases: lines that describe the input, "----", and the plan in words up to an empty line.
+// Each file of testdata is a list of commands with what comes of them, which one can read and change: go test -rewrite writes it anew.
 func TestPlans(t *testing.T) {
-	files, err := filepath.Glob("testdata/*.txt")
-	if err != nil || len(files) == 0 {
-		t.Fatalf("no cases: %v", err)
-	}
-	for _, file := range files {
-		t.Run(filepath.Base(file), func(t *testing.T) { runFile(t, file) })
-	}
+	datadriven.Walk(t, "testdata/plans", func(t *testing.T, file string) {
+		datadriven.RunTest(t, file, func(t *testing.T, d *datadriven.TestData) string {
+			in, err := parse(d.Input)
+			if err != nil {
+				d.Fatalf(t, "%v", err)
+			}
+			switch d.Cmd {
+			case "plan":
+				return outcome(in)
+			case "crossing":
+				return crossings(in)
+			}
+			d.Fatalf(t, "unknown command %q", d.Cmd)
+			return ""
+		})
+	})
 }
 
-func runFile(t *testing.T, file string) {
-	text, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	var out bytes.Buffer
-	for _, c := range strings.Split(strings.TrimRight(string(text), "\n"), "\n\n") {
-		head, _, _ := strings.Cut(c, "----")
-		in, err := parse(head)
-		if err != nil {
-			t.Fatalf("%s: %v in\n%s", file, err, head)
+// crossings says for each device from how many rows on a pass is streamed through it.
+func crossings(in Input) string {
+	var b strings.Builder
+	for d := 1; d < len(in.Devices); d++ {
+		n := Crossing(in, d)
+		fmt.Fprintf(&b, "%s: %d rows", in.Devices[d].Name, n)
+		for _, rows := range []int{n - 1, n} {
+			if n > 0 {
+				in.Rows = rows
+				p := newPlanner(in)
+				it := &p.modules[p.layers[0]]
+				fmt.Fprintf(&b, "; a layer of %d takes %s on the cpu, %s there", rows, duration(it.seconds[0]), duration(max(it.seconds[d], it.copySeconds(in.Devices[d]))))
+			}
 		}
-		fmt.Fprintf(&out, "%s----\n%s\n", head, outcome(in))
+		fmt.Fprintln(&b)
 	}
-	got := strings.TrimRight(out.String(), "\n") + "\n"
-	if *rewrite {
-		if err := os.WriteFile(file, []byte(got), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	} else if got != string(text) {
-		t.Errorf("the plans differ; go test -rewrite shows how. Now:\n%s", got)
-	}
+	return b.String()
 }
 
 func outcome(in Input) string {
@@ -60,6 +59,9 @@ func outcome(in Input) string {
 		fmt.Fprintln(&b, line)
 	}
 	fmt.Fprintf(&b, "%s a pass\n", duration(p.Seconds))
+	if in.Rows > 1 {
+		fmt.Fprintf(&b, "%s a decoded token\n", duration(Time(in, p, 1, in.Depth)))
+	}
 	return b.String()
 }
 
@@ -72,7 +74,7 @@ func outcome(in Input) string {
 func parse(text string) (in Input, err error) {
 	for _, line := range strings.Split(text, "\n") {
 		words := strings.Fields(line)
-		if len(words) == 0 || strings.HasPrefix(words[0], "#") {
+		if len(words) == 0 {
 			continue
 		}
 		name := ""
@@ -94,6 +96,7 @@ func parse(text string) (in Input, err error) {
 		switch strings.Fields(line)[0] {
 		case "pass":
 			in.Rows, in.Positions, in.Sequences = int(v["rows"]), int(v["positions"]), int(v["sequences"])
+			in.Depth, in.Skew = int(v["depth"]), v["skew"]
 		case "device":
 			in.Devices = append(in.Devices, Device{name, int64(v["bytes"]), int64(v["scratch"]), v["copy"], v["read"], v["flops"]})
 		case "module":
@@ -106,6 +109,19 @@ func parse(text string) (in Input, err error) {
 			for i := range n {
 				m.ID = fmt.Sprintf("layers.%d", i)
 				in.Modules = append(in.Modules, m)
+			}
+		case "experts": // of each layer so far
+			n, err := strconv.Atoi(name)
+			if err != nil {
+				return in, err
+			}
+			for _, layer := range in.Modules {
+				for i := range n {
+					if isLayer(layer.ID) {
+						m.ID = fmt.Sprintf("%s.mlp.experts.%d", layer.ID, i)
+						in.Modules = append(in.Modules, m)
+					}
+				}
 			}
 		default:
 			return in, fmt.Errorf("unknown line %q", line)

@@ -32,20 +32,35 @@ func (p *planner) whyDevice(d int) []string {
 		lines = append(lines, fmt.Sprintf("%s: streams %s through %s: %s a pass, where the cpu would take %s",
 			dev.Name, names(through), size(p.buffers[d].Bytes), duration(cp), duration(cpu)))
 	}
+	if c := p.caches[d]; c.Experts > 0 {
+		lines = append(lines, fmt.Sprintf("%s: has room for %d of the %d experts of its layers, %s: about %.0f %% of those that a token needs",
+			dev.Name, c.Experts, c.Of, size(c.Bytes), 100*c.Hits))
+	}
 	return lines
 }
 
 // whyEmpty says why nothing lies on a device: no layer is left, none fits, or none would gain.
 func (p *planner) whyEmpty(d int) string {
 	dev := p.in.Devices[d]
-	if len(p.layers) == 0 {
+	left := p.left()
+	if left < 0 {
 		return dev.Name + ": empty; everything worth moving has a place"
 	}
-	first := &p.modules[p.layers[0]]
+	first := &p.modules[left]
 	if need := dev.Scratch + first.bytes(); need > dev.Bytes {
 		return fmt.Sprintf("%s: empty; %s with its state and the scratch takes %s, the budget is %s", dev.Name, first.ID, size(need), size(dev.Bytes))
 	}
 	return fmt.Sprintf("%s: empty; %s takes %s there and %s on the cpu", dev.Name, first.ID, duration(first.seconds[d]), duration(first.seconds[0]))
+}
+
+// left is the first layer that is still on the CPU, -1 if there is none.
+func (p *planner) left() int {
+	for _, i := range p.layers {
+		if p.modules[i].dev == 0 {
+			return i
+		}
+	}
+	return -1
 }
 
 func (p *planner) on(d int, streamed bool) []*item {
@@ -58,9 +73,15 @@ func (p *planner) on(d int, streamed bool) []*item {
 	return list
 }
 
-// names lists modules, runs of layers as one.
-func names(list []*item) string {
+// names lists modules, runs of layers as one, experts by their number.
+func names(all []*item) string {
 	var words []string
+	var list []*item
+	for _, it := range all {
+		if it.home < 0 {
+			list = append(list, it)
+		}
+	}
 	for i := 0; i < len(list); {
 		j := i + 1
 		for j < len(list) && isLayer(list[i].ID) && isLayer(list[j].ID) {
@@ -72,6 +93,9 @@ func names(list []*item) string {
 			words = append(words, list[i].ID)
 		}
 		i = j
+	}
+	if n := len(all) - len(list); n > 0 {
+		words = append(words, fmt.Sprintf("%d experts", n))
 	}
 	return strings.Join(words, ", ")
 }

@@ -211,6 +211,60 @@ func problemLines(problems config.Problems) []problemLine {
 	return lines
 }
 
+// planDocument is that of `plan`.
+type planDocument struct {
+	File     string          `json:"file"`
+	OK       bool            `json:"ok"`
+	Memory   checkedMemory   `json:"memory"`
+	Devices  []plannedDevice `json:"devices"` // besides the cpu
+	Models   []plannedModel  `json:"models"`  // those that could be loaded
+	Problems []problemLine   `json:"problems"`
+}
+
+type plannedDevice struct {
+	Name     string `json:"name"`
+	Bytes    int64  `json:"bytes"`
+	Taken    int64  `json:"taken"`    // by all models together
+	Imagined bool   `json:"imagined"` // by --gpu
+}
+
+// plannedModel is a model as it would be loaded. Rates are tokens per second of one sequence, at best; 0: not known.
+type plannedModel struct {
+	ID         string          `json:"id"`
+	Plugin     string          `json:"plugin"`
+	Context    int             `json:"context"` // 0: the plugin does not tell
+	Sequences  int             `json:"sequences"`
+	Memory     takenLine       `json:"memory"` // of the cpu
+	Decode     float64         `json:"decode"`
+	DecodeLast float64         `json:"decode_last"` // with the whole context before it
+	Prompt     float64         `json:"prompt"`
+	Devices    []plannedPart   `json:"devices"` // the cpu first
+	Modules    []plannedModule `json:"modules"` // in the order of the forward pass
+	Why        []string        `json:"why"`
+	Gives      []string        `json:"gives"` // what would bring more of it to devices besides the cpu, a sentence each
+}
+
+// plannedPart is what a model would have of a device.
+type plannedPart struct {
+	Name      string  `json:"name"`
+	Bytes     int64   `json:"bytes"` // that it may have
+	Taken     int64   `json:"taken"`
+	Buffer    int64   `json:"buffer"`     // of that, what weights are streamed through
+	Experts   int     `json:"experts"`    // of a mixture, that fit at once beside the layers
+	ExpertsOf int     `json:"experts_of"` // of so many
+	Hits      float64 `json:"hits"`       // share of those a token needs that are there, estimated
+	Crossing  int     `json:"crossing"`   // rows of a pass from which on a layer is quicker brought there than computed on the cpu; 0: none
+	Read      float64 `json:"read"`       // bytes/s; this and what follows: 0 is not known
+	Copy      float64 `json:"copy"`
+	FLOPS     float64 `json:"flops"`
+}
+
+type plannedModule struct {
+	ID       string `json:"id"`
+	Device   string `json:"device"` // where it would be computed; experts say cpu, see experts
+	Streamed bool   `json:"streamed"`
+}
+
 // pullDocument is that of `pull`.
 type pullDocument struct {
 	Endpoint   string     `json:"endpoint"` // "": the configured one

@@ -37,7 +37,7 @@ func TestHelpNamesEveryField(t *testing.T) {
 	word := regexp.MustCompile(`^[a-z0-9_]+(\[\])?(, [a-z0-9_]+(\[\])?)*(  |$)`)
 	for title, document := range map[string]any{
 		"models": modelsDocument{}, "plugin list, plugin lock": pluginsDocument{}, "plugin inspect": inspectDocument{},
-		"plugin test": testDocument{}, "config check": checkDocument{}, "bench": benchDocument{},
+		"plugin test": testDocument{}, "config check": checkDocument{}, "plan": planDocument{}, "bench": benchDocument{},
 		"pull": pullDocument{}, "models scan": scanDocument{}, "ps": psDocument{},
 	} {
 		_, section, ok := strings.Cut(jsonHelp, "\n\n"+title+"\n")

@@ -99,6 +99,34 @@ config check
   problems[]
     file, line, key, text  line 0: the file as a whole; key such as "model[0].path"
 
+plan
+  file, ok
+  memory
+    bytes, from, taken     what there is of the cpu's for models, 0: not known; where that comes from; what they would take together
+  devices[]                besides the cpu
+    name, bytes, taken     what all models together would take
+    imagined               by --gpu
+  models[]                 those that could be loaded
+    id, plugin
+    context, sequences     positions, and how many sequences of so many fit at once; 0: the plugin does not tell
+    memory
+      total, weights, cache, state, scratch
+    decode, decode_last    tokens per second of one sequence, at best: at its beginning, with the whole context before it; 0: not known
+    prompt                 of a prompt, in pieces of step_tokens or 512
+    devices[]              the cpu first
+      name, bytes, taken   what it may have, and would take
+      buffer               of that, what weights are streamed through
+      experts, experts_of  of a mixture, how many fit at once beside the layers, and of how many
+      hits                 share of the experts a token needs that would be there
+      crossing             rows of a pass from which on a layer is quicker brought there than computed on the cpu; 0: none
+      read, copy, flops    bytes/s, and operations/s; 0: not known
+    modules[]              in the order of the forward pass
+      id, device, streamed   where it would be computed; experts say cpu
+    why[]                  a sentence for each device
+    gives[]                what would bring more of it to devices besides the cpu
+  problems[]
+    file, line, key, text  as of config check
+
 pull
   endpoint               "": the configured one
   repository, revision, commit

@@ -28,6 +28,12 @@ func parseSize(text string) (int64, error) {
 	return int64(bytes), nil
 }
 
+// ParseSize reads a size as models.toml has them.
+func ParseSize(text string) (int64, error) { return parseSize(text) }
+
+// ParseRate reads a rate as models.toml has them: "25GB/s".
+func ParseRate(text string) (float64, error) { return parseRate(text) }
+
 // FormatSize writes a number of bytes exactly, in the largest unit that makes it whole: "20 MiB", "3 KiB", "1025 bytes".
 func FormatSize(n int64) string {
 	switch {

@@ -71,7 +71,7 @@ func (h *Host) plan(c *config.Config) (*plan, error) {
 	if h.run == nil || h.draining {
 		return nil, errNotRunning
 	}
-	p := &plan{config: c, given: budgets(c)}
+	p := &plan{config: c, given: Budgets(c)}
 	old := map[string]*model{}
 	for _, m := range h.models {
 		old[m.entry.ID] = m
@@ -170,7 +170,7 @@ func (m *model) rebudget(given []sdk.DeviceBudget) {
 		m.mu.Unlock()
 		return
 	}
-	m.given, m.devices = given, given
+	m.given, m.devices, m.ruled = given, given, nil
 	l := m.life
 	m.mu.Unlock()
 	if l == nil {

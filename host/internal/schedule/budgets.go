@@ -10,9 +10,9 @@ import (
 	"github.com/inference-pio/inference-pio/sdk"
 )
 
-// budgets gives each model, by id, what it may hold on each of its devices: an equal share of what the device has. The
+// Budgets gives each model, by id, what it may hold on each of its devices: an equal share of what the device has. The
 // bytes that do not divide go to the models of the highest priority. What it may hold on the cpu is put in when it loads.
-func budgets(c *config.Config) map[string][]sdk.DeviceBudget {
+func Budgets(c *config.Config) map[string][]sdk.DeviceBudget {
 	device := map[string]config.Device{}
 	for _, d := range c.Devices {
 		device[d.Name] = d
@@ -48,8 +48,8 @@ func budgets(c *config.Config) map[string][]sdk.DeviceBudget {
 
 const cpu = "cpu"
 
-// withCPU puts a share of the cpu's memory into budgets.
-func withCPU(list []sdk.DeviceBudget, share int64) []sdk.DeviceBudget {
+// WithCPU puts a share of the cpu's memory into budgets.
+func WithCPU(list []sdk.DeviceBudget, share int64) []sdk.DeviceBudget {
 	list = slices.Clone(list)
 	for i := range list {
 		if list[i].Name == cpu {
@@ -75,23 +75,37 @@ func computable(list []sdk.DeviceBudget, d sdk.Description) (left []sdk.DeviceBu
 	return left, strings.Join(names, ", ")
 }
 
+// allotment is what is to be done with bytes that an order was for, when its outcome is known.
+type allotment struct {
+	obeyed  func()
+	refused func()
+}
+
 // allot sets aside what an order for a budget asks for, or says that it is not there: the budgets of all models together never
-// exceed a device. undo is for an order that the plugin refuses.
-func (m *model) allot(b sdk.BudgetOrder) (undo func(), err error) {
+// exceed a device. What an order gives back is free when it was obeyed, not before.
+func (m *model) allot(b sdk.BudgetOrder) (allotment, error) {
+	done := allotment{func() {}, func() {}}
 	if b.Device == cpu {
-		return m.host.memory.reshare(m, b.Bytes)
+		undo, err := m.host.memory.reshare(m, b.Bytes)
+		done.refused = undo
+		return done, err
 	}
 	m.host.allotting.Lock()
 	defer m.host.allotting.Unlock()
 	before, has := m.budget(b.Device)
 	if !has {
-		return func() {}, nil // the plugin says that it has no such device
+		return done, nil // the plugin says that it has no such device
 	}
 	if most := m.host.left(b.Device, m); b.Bytes > before && b.Bytes > most {
-		return nil, fmt.Errorf("%d bytes of %s are more than there is for model %s beside the others; the most that works is %d", b.Bytes, b.Device, m.entry.ID, most)
+		return done, fmt.Errorf("%d bytes of %s are more than there is for model %s beside the others; the most that works is %d", b.Bytes, b.Device, m.entry.ID, most)
+	}
+	if b.Bytes < before {
+		done.obeyed = func() { m.remember(b) }
+		return done, nil
 	}
 	m.remember(b)
-	return func() { m.remember(sdk.BudgetOrder{Device: b.Device, Bytes: before}) }, nil
+	done.refused = func() { m.remember(sdk.BudgetOrder{Device: b.Device, Bytes: before}) }
+	return done, nil
 }
 
 // budget is what the next Load is given of a device.

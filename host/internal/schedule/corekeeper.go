@@ -19,6 +19,7 @@ import (
 type coreKeeper struct {
 	machine func() int // how many cores there are for models, now
 	metrics *telemetry.Metrics
+	changed func() // is told that somebody's work has begun or ended; must not block
 
 	mu    sync.Mutex
 	users []*coreTenant // in the order in which their processes came
@@ -38,8 +39,19 @@ type coreTenant struct {
 	gone    bool
 }
 
-func newCoreKeeper(machine func() int, metrics *telemetry.Metrics) *coreKeeper {
-	return &coreKeeper{machine: machine, metrics: metrics}
+func newCoreKeeper(machine func() int, metrics *telemetry.Metrics, changed func()) *coreKeeper {
+	return &coreKeeper{machine: machine, metrics: metrics, changed: changed}
+}
+
+// working says whether a process has something to do, and since when it has not.
+func (k *coreKeeper) working(l *life, now time.Time) (busy bool, idle time.Duration) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if t := k.of(l); t != nil {
+		u := t.user(now)
+		return u.Busy, u.Idle
+	}
+	return false, forever
 }
 
 // join takes a process in, which is about to load.
@@ -62,6 +74,7 @@ func (k *coreKeeper) works(l *life, busy bool) {
 	}
 	t.busy, t.idle = busy, time.Now()
 	k.divide()
+	k.changed()
 }
 
 // leave takes a process out that has ended.

@@ -85,6 +85,12 @@
 // (plan.Share). A share is kept through deaths and restarts, until the model is stopped or in quarantine; one that does not fit
 // beside the others says so and starts when there is room. A plugin that tells nothing of its size is not limited.
 //
+// Other devices are divided equally between the models that use them, and divided anew as these come to work and stop (arbiter.go,
+// plan.Divide): who works has what it wants before who does not, higher priorities before lower, and who has stopped counts as working for a while, so
+// that nothing goes back and forth. First the one shrinks, which moves no bytes, then the other grows: bytes are promised to
+// somebody else when the process that had them has said that it holds less. A share that an operator has ordered stays. An order that changes a
+// budget holds for the process's successors too.
+//
 // # On demand
 //
 // A model may be away: its entry says so, or it has been idle for its keep_alive, or it made room. A request calls it. Before it is
@@ -92,7 +98,4 @@
 // for: idle ones, the least recently used first; else all are asked, and the first leaves that has answered those who had asked it
 // before. So whoever was loaded answers all who waited for it, nobody is cut, and nobody starves. What the absent would take is known
 // from a look at their checkpoints, and shares are given as if they were there.
-//
-// Other devices are divided equally between the models that use them. An order that changes a budget holds for the
-// process's successors too.
 package schedule

@@ -33,6 +33,7 @@ type fakeProcess struct {
 	order   func(sdk.Order) sdk.Report
 	refuse  func(req sdk.GenerateRequest, index int) error // instead of a token
 	weights string
+	modules []sdk.Module // of its table; nil: two layers of no size
 	able    []sdk.Capability
 	vocab   int
 	queued  time.Duration                     // as its answers say
@@ -128,7 +129,11 @@ func (p *fakeProcess) Load(ctx context.Context, req sdk.LoadRequest, progress fu
 			return sdk.LayerTable{}, err
 		}
 	}
-	return sdk.LayerTable{Context: 1 << 20, VocabSize: p.vocab, Weights: p.weights, Modules: []sdk.Module{{ID: "layers.0"}, {ID: "layers.1"}}}, p.gone(ctx)
+	modules := p.modules
+	if modules == nil {
+		modules = []sdk.Module{{ID: "layers.0"}, {ID: "layers.1"}}
+	}
+	return sdk.LayerTable{Context: 1 << 20, VocabSize: p.vocab, Weights: p.weights, Modules: modules}, p.gone(ctx)
 }
 
 func (p *fakeProcess) Generate(ctx context.Context, req sdk.GenerateRequest, send func(sdk.Event) error) error {

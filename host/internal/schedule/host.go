@@ -48,6 +48,7 @@ type Host struct {
 
 	memory    *memory
 	cores     *coreKeeper
+	arbiter   *arbiter
 	sequences *sequences
 	allotting sync.Mutex // held while an order's bytes of another device are set aside
 
@@ -91,9 +92,10 @@ func New(o Options) *Host {
 	}
 	h := &Host{o: o, config: o.Config, stop: make(chan struct{}), memory: newMemory(BudgetOf(o.Config, o.Machine()), o.Log), sequences: newSequences(),
 		making: make(chan struct{}, 1), surveys: make(chan struct{}, maxSurveys)}
-	h.cores = newCoreKeeper(o.Cores, o.Metrics)
+	h.arbiter = newArbiter(h)
+	h.cores = newCoreKeeper(o.Cores, o.Metrics, h.arbiter.look)
 	h.cut, h.cutNow = context.WithCancel(context.Background())
-	given := budgets(o.Config)
+	given := Budgets(o.Config)
 	for _, entry := range o.Config.Models {
 		h.models = append(h.models, newModel(h, entry, given[entry.ID]))
 		o.Metrics.Touch(entry.ID)
@@ -110,6 +112,7 @@ func (h *Host) Run(ctx context.Context) {
 	h.mu.Lock()
 	h.run = ctx
 	h.launch(h.models...)
+	h.running.Go(func() { h.arbiter.run(ctx) })
 	h.mu.Unlock()
 	<-h.stop
 	h.mu.Lock()
@@ -186,7 +189,7 @@ func (h *Host) hand(ctx context.Context, m *model, run func(context.Context, *mo
 	defer cancel(nil)
 	defer context.AfterFunc(h.cut, func() { cancel(errCut) })()
 	err = run(ctx, m)
-	if err != nil && errors.Is(context.Cause(ctx), errCut) {
+	if err != nil && (errors.Is(context.Cause(ctx), errCut) || h.cut.Err() != nil && ctx.Err() == nil) { // its end may be seen before the cut is
 		return m.draining()
 	}
 	return err
@@ -198,7 +201,11 @@ func (h *Host) Order(ctx context.Context, name string, o sdk.Order) (sdk.Report,
 	if err != nil {
 		return sdk.Report{}, err
 	}
-	return m.order(ctx, o)
+	r, err := m.order(ctx, o)
+	if err == nil && o.Budget != nil {
+		m.rule(o.Budget.Device)
+	}
+	return r, err
 }
 
 // Draining says whether Drain or Close was called.

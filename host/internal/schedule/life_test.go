@@ -229,7 +229,7 @@ func TestBudgetsDivideADeviceAmongItsUsers(t *testing.T) {
 	}
 	cpu := sdk.DeviceBudget{Name: "cpu"} // its share comes with the load
 	want := map[string][]sdk.DeviceBudget{"a": {cpu, far(50)}, "b": {cpu, far(51)}, "c": {cpu}}
-	if got := budgets(c); !reflect.DeepEqual(got, want) {
+	if got := Budgets(c); !reflect.DeepEqual(got, want) {
 		t.Errorf("got %v, want %v", got, want)
 	}
 }

@@ -30,6 +30,7 @@ type model struct {
 	will     will
 	given    []sdk.DeviceBudget // by the division of the devices' memory
 	devices  []sdk.DeviceBudget // what the next Load is given: that, or what an operator ordered since
+	ruled    map[string]bool    // devices whose budget an operator has ordered: the arbiter leaves them alone
 	hungry   bool               // it waits because memory lacked
 	hopeless bool               // in quarantine: for what does not pass by itself
 	life     *life              // nil between two processes
@@ -193,10 +194,10 @@ func (m *model) order(ctx context.Context, o sdk.Order) (sdk.Report, error) {
 	if l == nil {
 		return sdk.Report{}, m.unavailable(time.Second)
 	}
-	undo := func() {}
+	bytes := allotment{func() {}, func() {}}
 	if o.Budget != nil {
 		var err error
-		if undo, err = m.allot(*o.Budget); err != nil {
+		if bytes, err = m.allot(*o.Budget); err != nil {
 			return sdk.Report{}, err
 		}
 	}
@@ -208,9 +209,10 @@ func (m *model) order(ctx context.Context, o sdk.Order) (sdk.Report, error) {
 		err = &Unanswered{limit}
 	}
 	if err != nil {
-		undo()
+		bytes.refused()
 		return r, fmt.Errorf("model %s: %w", m.entry.ID, err)
 	}
+	bytes.obeyed()
 	if o.Budget != nil {
 		m.host.freed(m)
 	}

@@ -152,7 +152,7 @@ func (m *model) load(ctx context.Context, l *life) error {
 	m.life = l
 	m.host.cores.join(m, l, slices.Contains(d.Capabilities, sdk.CapabilityCores))
 	l.pulse.beat()
-	devices, without := computable(withCPU(m.devices, share), d)
+	devices, without := computable(WithCPU(m.devices, share), d)
 	m.mu.Unlock()
 	if without != "" {
 		m.log.Warn("the plugin was built without GPUs; the model is computed on the cpu", "plugin", l.Path(), "devices", without)

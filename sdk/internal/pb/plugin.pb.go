@@ -376,6 +376,7 @@ type InspectRequest struct {
 	Checkpoint    *Checkpoint            `protobuf:"bytes,1,opt,name=checkpoint,proto3" json:"checkpoint,omitempty"`
 	MaxSequences  int64                  `protobuf:"varint,2,opt,name=max_sequences,json=maxSequences,proto3" json:"max_sequences,omitempty"` // as in LoadRequest
 	StepTokens    int64                  `protobuf:"varint,3,opt,name=step_tokens,json=stepTokens,proto3" json:"step_tokens,omitempty"`
+	Measure       *Measurement           `protobuf:"bytes,4,opt,name=measure,proto3" json:"measure,omitempty"` // absent: nothing is to be measured
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -431,6 +432,67 @@ func (x *InspectRequest) GetStepTokens() int64 {
 	return 0
 }
 
+func (x *InspectRequest) GetMeasure() *Measurement {
+	if x != nil {
+		return x.Measure
+	}
+	return nil
+}
+
+// Measurement has the table of an inspection tell of devices, so that a host can plan for them.
+type Measurement struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The first is "cpu". One whose rates are told is not looked for: the host imagines it.
+	Devices       []*DeviceBudget `protobuf:"bytes,1,rep,name=devices,proto3" json:"devices,omitempty"`
+	Threads       int64           `protobuf:"varint,2,opt,name=threads,proto3" json:"threads,omitempty"` // as in LoadRequest
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Measurement) Reset() {
+	*x = Measurement{}
+	mi := &file_plugin_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Measurement) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Measurement) ProtoMessage() {}
+
+func (x *Measurement) ProtoReflect() protoreflect.Message {
+	mi := &file_plugin_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Measurement.ProtoReflect.Descriptor instead.
+func (*Measurement) Descriptor() ([]byte, []int) {
+	return file_plugin_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *Measurement) GetDevices() []*DeviceBudget {
+	if x != nil {
+		return x.Devices
+	}
+	return nil
+}
+
+func (x *Measurement) GetThreads() int64 {
+	if x != nil {
+		return x.Threads
+	}
+	return 0
+}
+
 type InspectResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Fit           Fit                    `protobuf:"varint,1,opt,name=fit,proto3,enum=pio.plugin.v1.Fit" json:"fit,omitempty"`
@@ -442,7 +504,7 @@ type InspectResponse struct {
 
 func (x *InspectResponse) Reset() {
 	*x = InspectResponse{}
-	mi := &file_plugin_proto_msgTypes[4]
+	mi := &file_plugin_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -454,7 +516,7 @@ func (x *InspectResponse) String() string {
 func (*InspectResponse) ProtoMessage() {}
 
 func (x *InspectResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[4]
+	mi := &file_plugin_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -467,7 +529,7 @@ func (x *InspectResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use InspectResponse.ProtoReflect.Descriptor instead.
 func (*InspectResponse) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{4}
+	return file_plugin_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *InspectResponse) GetFit() Fit {
@@ -505,13 +567,14 @@ type LayerTable struct {
 	CachePositions   int64                  `protobuf:"varint,9,opt,name=cache_positions,json=cachePositions,proto3" json:"cache_positions,omitempty"`         // after Load: of all sequences together
 	Snapshots        int64                  `protobuf:"varint,10,opt,name=snapshots,proto3" json:"snapshots,omitempty"`                                        // copies of fixed-size states that are kept beside those of sequences, for prompts that begin alike
 	Weights          string                 `protobuf:"bytes,11,opt,name=weights,proto3" json:"weights,omitempty"`                                             // after Load: names the very weights; another one after files were written to or replaced. "": not told
+	Devices          []*DeviceTable         `protobuf:"bytes,12,rep,name=devices,proto3" json:"devices,omitempty"`                                             // of an inspection that was to measure; empty: the plugin does not
 	unknownFields    protoimpl.UnknownFields
 	sizeCache        protoimpl.SizeCache
 }
 
 func (x *LayerTable) Reset() {
 	*x = LayerTable{}
-	mi := &file_plugin_proto_msgTypes[5]
+	mi := &file_plugin_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -523,7 +586,7 @@ func (x *LayerTable) String() string {
 func (*LayerTable) ProtoMessage() {}
 
 func (x *LayerTable) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[5]
+	mi := &file_plugin_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -536,7 +599,7 @@ func (x *LayerTable) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LayerTable.ProtoReflect.Descriptor instead.
 func (*LayerTable) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{5}
+	return file_plugin_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *LayerTable) GetModules() []*Module {
@@ -616,6 +679,90 @@ func (x *LayerTable) GetWeights() string {
 	return ""
 }
 
+func (x *LayerTable) GetDevices() []*DeviceTable {
+	if x != nil {
+		return x.Devices
+	}
+	return nil
+}
+
+// DeviceTable is what a model takes of a device besides weights and state, and how fast the device is.
+type DeviceTable struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	ScratchBytes  int64                  `protobuf:"varint,2,opt,name=scratch_bytes,json=scratchBytes,proto3" json:"scratch_bytes,omitempty"` // taken as soon as anything is computed there
+	CopyRate      float64                `protobuf:"fixed64,3,opt,name=copy_rate,json=copyRate,proto3" json:"copy_rate,omitempty"`            // bytes per second from the host's memory; this and the others: 0 is not known
+	ReadRate      float64                `protobuf:"fixed64,4,opt,name=read_rate,json=readRate,proto3" json:"read_rate,omitempty"`            // bytes per second its kernels read weights at
+	Flops         float64                `protobuf:"fixed64,5,opt,name=flops,proto3" json:"flops,omitempty"`                                  // f32 operations per second; a multiply-add counts as two
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DeviceTable) Reset() {
+	*x = DeviceTable{}
+	mi := &file_plugin_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DeviceTable) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DeviceTable) ProtoMessage() {}
+
+func (x *DeviceTable) ProtoReflect() protoreflect.Message {
+	mi := &file_plugin_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DeviceTable.ProtoReflect.Descriptor instead.
+func (*DeviceTable) Descriptor() ([]byte, []int) {
+	return file_plugin_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *DeviceTable) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *DeviceTable) GetScratchBytes() int64 {
+	if x != nil {
+		return x.ScratchBytes
+	}
+	return 0
+}
+
+func (x *DeviceTable) GetCopyRate() float64 {
+	if x != nil {
+		return x.CopyRate
+	}
+	return 0
+}
+
+func (x *DeviceTable) GetReadRate() float64 {
+	if x != nil {
+		return x.ReadRate
+	}
+	return 0
+}
+
+func (x *DeviceTable) GetFlops() float64 {
+	if x != nil {
+		return x.Flops
+	}
+	return 0
+}
+
 // Module is the unit of placement.
 type Module struct {
 	state            protoimpl.MessageState `protogen:"open.v1"`
@@ -625,13 +772,14 @@ type Module struct {
 	StateBytesSeq    int64                  `protobuf:"varint,4,opt,name=state_bytes_seq,json=stateBytesSeq,proto3" json:"state_bytes_seq,omitempty"`          // of fixed-size state per sequence
 	FlopsToken       float64                `protobuf:"fixed64,5,opt,name=flops_token,json=flopsToken,proto3" json:"flops_token,omitempty"`                    // a multiply-add counts as two
 	ActiveBytesToken int64                  `protobuf:"varint,6,opt,name=active_bytes_token,json=activeBytesToken,proto3" json:"active_bytes_token,omitempty"` // weight bytes one decoded token reads
+	DeviceBytes      int64                  `protobuf:"varint,7,opt,name=device_bytes,json=deviceBytes,proto3" json:"device_bytes,omitempty"`                  // what its weights take on a device that is not the cpu, in an inspection that was to measure; 0: weight_bytes
 	unknownFields    protoimpl.UnknownFields
 	sizeCache        protoimpl.SizeCache
 }
 
 func (x *Module) Reset() {
 	*x = Module{}
-	mi := &file_plugin_proto_msgTypes[6]
+	mi := &file_plugin_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -643,7 +791,7 @@ func (x *Module) String() string {
 func (*Module) ProtoMessage() {}
 
 func (x *Module) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[6]
+	mi := &file_plugin_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -656,7 +804,7 @@ func (x *Module) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Module.ProtoReflect.Descriptor instead.
 func (*Module) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{6}
+	return file_plugin_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *Module) GetId() string {
@@ -701,6 +849,13 @@ func (x *Module) GetActiveBytesToken() int64 {
 	return 0
 }
 
+func (x *Module) GetDeviceBytes() int64 {
+	if x != nil {
+		return x.DeviceBytes
+	}
+	return 0
+}
+
 type Placement struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Module        string                 `protobuf:"bytes,1,opt,name=module,proto3" json:"module,omitempty"`
@@ -712,7 +867,7 @@ type Placement struct {
 
 func (x *Placement) Reset() {
 	*x = Placement{}
-	mi := &file_plugin_proto_msgTypes[7]
+	mi := &file_plugin_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -724,7 +879,7 @@ func (x *Placement) String() string {
 func (*Placement) ProtoMessage() {}
 
 func (x *Placement) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[7]
+	mi := &file_plugin_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -737,7 +892,7 @@ func (x *Placement) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Placement.ProtoReflect.Descriptor instead.
 func (*Placement) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{7}
+	return file_plugin_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *Placement) GetModule() string {
@@ -779,7 +934,7 @@ type LoadRequest struct {
 
 func (x *LoadRequest) Reset() {
 	*x = LoadRequest{}
-	mi := &file_plugin_proto_msgTypes[8]
+	mi := &file_plugin_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -791,7 +946,7 @@ func (x *LoadRequest) String() string {
 func (*LoadRequest) ProtoMessage() {}
 
 func (x *LoadRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[8]
+	mi := &file_plugin_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -804,7 +959,7 @@ func (x *LoadRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LoadRequest.ProtoReflect.Descriptor instead.
 func (*LoadRequest) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{8}
+	return file_plugin_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *LoadRequest) GetCheckpoint() *Checkpoint {
@@ -868,7 +1023,7 @@ type DeviceBudget struct {
 
 func (x *DeviceBudget) Reset() {
 	*x = DeviceBudget{}
-	mi := &file_plugin_proto_msgTypes[9]
+	mi := &file_plugin_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -880,7 +1035,7 @@ func (x *DeviceBudget) String() string {
 func (*DeviceBudget) ProtoMessage() {}
 
 func (x *DeviceBudget) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[9]
+	mi := &file_plugin_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -893,7 +1048,7 @@ func (x *DeviceBudget) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeviceBudget.ProtoReflect.Descriptor instead.
 func (*DeviceBudget) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{9}
+	return file_plugin_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *DeviceBudget) GetName() string {
@@ -937,7 +1092,7 @@ type LoadResponse struct {
 
 func (x *LoadResponse) Reset() {
 	*x = LoadResponse{}
-	mi := &file_plugin_proto_msgTypes[10]
+	mi := &file_plugin_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -949,7 +1104,7 @@ func (x *LoadResponse) String() string {
 func (*LoadResponse) ProtoMessage() {}
 
 func (x *LoadResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[10]
+	mi := &file_plugin_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -962,7 +1117,7 @@ func (x *LoadResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LoadResponse.ProtoReflect.Descriptor instead.
 func (*LoadResponse) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{10}
+	return file_plugin_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *LoadResponse) GetMessage() isLoadResponse_Message {
@@ -1017,7 +1172,7 @@ type LoadProgress struct {
 
 func (x *LoadProgress) Reset() {
 	*x = LoadProgress{}
-	mi := &file_plugin_proto_msgTypes[11]
+	mi := &file_plugin_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1029,7 +1184,7 @@ func (x *LoadProgress) String() string {
 func (*LoadProgress) ProtoMessage() {}
 
 func (x *LoadProgress) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[11]
+	mi := &file_plugin_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1042,7 +1197,7 @@ func (x *LoadProgress) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LoadProgress.ProtoReflect.Descriptor instead.
 func (*LoadProgress) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{11}
+	return file_plugin_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *LoadProgress) GetStage() string {
@@ -1074,7 +1229,7 @@ type UnloadRequest struct {
 
 func (x *UnloadRequest) Reset() {
 	*x = UnloadRequest{}
-	mi := &file_plugin_proto_msgTypes[12]
+	mi := &file_plugin_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1086,7 +1241,7 @@ func (x *UnloadRequest) String() string {
 func (*UnloadRequest) ProtoMessage() {}
 
 func (x *UnloadRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[12]
+	mi := &file_plugin_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1099,7 +1254,7 @@ func (x *UnloadRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UnloadRequest.ProtoReflect.Descriptor instead.
 func (*UnloadRequest) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{12}
+	return file_plugin_proto_rawDescGZIP(), []int{14}
 }
 
 type UnloadResponse struct {
@@ -1110,7 +1265,7 @@ type UnloadResponse struct {
 
 func (x *UnloadResponse) Reset() {
 	*x = UnloadResponse{}
-	mi := &file_plugin_proto_msgTypes[13]
+	mi := &file_plugin_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1122,7 +1277,7 @@ func (x *UnloadResponse) String() string {
 func (*UnloadResponse) ProtoMessage() {}
 
 func (x *UnloadResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[13]
+	mi := &file_plugin_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1135,7 +1290,7 @@ func (x *UnloadResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UnloadResponse.ProtoReflect.Descriptor instead.
 func (*UnloadResponse) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{13}
+	return file_plugin_proto_rawDescGZIP(), []int{15}
 }
 
 type DrainRequest struct {
@@ -1146,7 +1301,7 @@ type DrainRequest struct {
 
 func (x *DrainRequest) Reset() {
 	*x = DrainRequest{}
-	mi := &file_plugin_proto_msgTypes[14]
+	mi := &file_plugin_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1158,7 +1313,7 @@ func (x *DrainRequest) String() string {
 func (*DrainRequest) ProtoMessage() {}
 
 func (x *DrainRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[14]
+	mi := &file_plugin_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1171,7 +1326,7 @@ func (x *DrainRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DrainRequest.ProtoReflect.Descriptor instead.
 func (*DrainRequest) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{14}
+	return file_plugin_proto_rawDescGZIP(), []int{16}
 }
 
 type DrainResponse struct {
@@ -1182,7 +1337,7 @@ type DrainResponse struct {
 
 func (x *DrainResponse) Reset() {
 	*x = DrainResponse{}
-	mi := &file_plugin_proto_msgTypes[15]
+	mi := &file_plugin_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1194,7 +1349,7 @@ func (x *DrainResponse) String() string {
 func (*DrainResponse) ProtoMessage() {}
 
 func (x *DrainResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[15]
+	mi := &file_plugin_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1207,7 +1362,7 @@ func (x *DrainResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DrainResponse.ProtoReflect.Descriptor instead.
 func (*DrainResponse) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{15}
+	return file_plugin_proto_rawDescGZIP(), []int{17}
 }
 
 type GenerateRequest struct {
@@ -1234,7 +1389,7 @@ type GenerateRequest struct {
 
 func (x *GenerateRequest) Reset() {
 	*x = GenerateRequest{}
-	mi := &file_plugin_proto_msgTypes[16]
+	mi := &file_plugin_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1246,7 +1401,7 @@ func (x *GenerateRequest) String() string {
 func (*GenerateRequest) ProtoMessage() {}
 
 func (x *GenerateRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[16]
+	mi := &file_plugin_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1259,7 +1414,7 @@ func (x *GenerateRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GenerateRequest.ProtoReflect.Descriptor instead.
 func (*GenerateRequest) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{16}
+	return file_plugin_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *GenerateRequest) GetId() string {
@@ -1406,7 +1561,7 @@ type Constraint struct {
 
 func (x *Constraint) Reset() {
 	*x = Constraint{}
-	mi := &file_plugin_proto_msgTypes[17]
+	mi := &file_plugin_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1418,7 +1573,7 @@ func (x *Constraint) String() string {
 func (*Constraint) ProtoMessage() {}
 
 func (x *Constraint) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[17]
+	mi := &file_plugin_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1431,7 +1586,7 @@ func (x *Constraint) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Constraint.ProtoReflect.Descriptor instead.
 func (*Constraint) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{17}
+	return file_plugin_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *Constraint) GetLanguage() isConstraint_Language {
@@ -1537,7 +1692,7 @@ type Choices struct {
 
 func (x *Choices) Reset() {
 	*x = Choices{}
-	mi := &file_plugin_proto_msgTypes[18]
+	mi := &file_plugin_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1549,7 +1704,7 @@ func (x *Choices) String() string {
 func (*Choices) ProtoMessage() {}
 
 func (x *Choices) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[18]
+	mi := &file_plugin_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1562,7 +1717,7 @@ func (x *Choices) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Choices.ProtoReflect.Descriptor instead.
 func (*Choices) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{18}
+	return file_plugin_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *Choices) GetTexts() []string {
@@ -1581,7 +1736,7 @@ type TokenIds struct {
 
 func (x *TokenIds) Reset() {
 	*x = TokenIds{}
-	mi := &file_plugin_proto_msgTypes[19]
+	mi := &file_plugin_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1593,7 +1748,7 @@ func (x *TokenIds) String() string {
 func (*TokenIds) ProtoMessage() {}
 
 func (x *TokenIds) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[19]
+	mi := &file_plugin_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1606,7 +1761,7 @@ func (x *TokenIds) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TokenIds.ProtoReflect.Descriptor instead.
 func (*TokenIds) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{19}
+	return file_plugin_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *TokenIds) GetIds() []int32 {
@@ -1632,7 +1787,7 @@ type Chat struct {
 
 func (x *Chat) Reset() {
 	*x = Chat{}
-	mi := &file_plugin_proto_msgTypes[20]
+	mi := &file_plugin_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1644,7 +1799,7 @@ func (x *Chat) String() string {
 func (*Chat) ProtoMessage() {}
 
 func (x *Chat) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[20]
+	mi := &file_plugin_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1657,7 +1812,7 @@ func (x *Chat) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Chat.ProtoReflect.Descriptor instead.
 func (*Chat) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{20}
+	return file_plugin_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *Chat) GetMessages() []byte {
@@ -1722,7 +1877,7 @@ type Sampling struct {
 
 func (x *Sampling) Reset() {
 	*x = Sampling{}
-	mi := &file_plugin_proto_msgTypes[21]
+	mi := &file_plugin_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1734,7 +1889,7 @@ func (x *Sampling) String() string {
 func (*Sampling) ProtoMessage() {}
 
 func (x *Sampling) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[21]
+	mi := &file_plugin_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1747,7 +1902,7 @@ func (x *Sampling) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Sampling.ProtoReflect.Descriptor instead.
 func (*Sampling) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{21}
+	return file_plugin_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *Sampling) GetSeed() uint64 {
@@ -1840,7 +1995,7 @@ type Resume struct {
 
 func (x *Resume) Reset() {
 	*x = Resume{}
-	mi := &file_plugin_proto_msgTypes[22]
+	mi := &file_plugin_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1852,7 +2007,7 @@ func (x *Resume) String() string {
 func (*Resume) ProtoMessage() {}
 
 func (x *Resume) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[22]
+	mi := &file_plugin_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1865,7 +2020,7 @@ func (x *Resume) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Resume.ProtoReflect.Descriptor instead.
 func (*Resume) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{22}
+	return file_plugin_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *Resume) GetPrompt() []int32 {
@@ -1903,7 +2058,7 @@ type GenerateResponse struct {
 
 func (x *GenerateResponse) Reset() {
 	*x = GenerateResponse{}
-	mi := &file_plugin_proto_msgTypes[23]
+	mi := &file_plugin_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1915,7 +2070,7 @@ func (x *GenerateResponse) String() string {
 func (*GenerateResponse) ProtoMessage() {}
 
 func (x *GenerateResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[23]
+	mi := &file_plugin_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1928,7 +2083,7 @@ func (x *GenerateResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GenerateResponse.ProtoReflect.Descriptor instead.
 func (*GenerateResponse) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{23}
+	return file_plugin_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *GenerateResponse) GetEvent() isGenerateResponse_Event {
@@ -2001,7 +2156,7 @@ type Start struct {
 
 func (x *Start) Reset() {
 	*x = Start{}
-	mi := &file_plugin_proto_msgTypes[24]
+	mi := &file_plugin_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2013,7 +2168,7 @@ func (x *Start) String() string {
 func (*Start) ProtoMessage() {}
 
 func (x *Start) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[24]
+	mi := &file_plugin_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2026,7 +2181,7 @@ func (x *Start) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Start.ProtoReflect.Descriptor instead.
 func (*Start) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{24}
+	return file_plugin_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *Start) GetPrompt() []int32 {
@@ -2080,7 +2235,7 @@ type Token struct {
 
 func (x *Token) Reset() {
 	*x = Token{}
-	mi := &file_plugin_proto_msgTypes[25]
+	mi := &file_plugin_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2092,7 +2247,7 @@ func (x *Token) String() string {
 func (*Token) ProtoMessage() {}
 
 func (x *Token) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[25]
+	mi := &file_plugin_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2105,7 +2260,7 @@ func (x *Token) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Token.ProtoReflect.Descriptor instead.
 func (*Token) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{25}
+	return file_plugin_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *Token) GetIndex() int64 {
@@ -2170,7 +2325,7 @@ type ToolCallDelta struct {
 
 func (x *ToolCallDelta) Reset() {
 	*x = ToolCallDelta{}
-	mi := &file_plugin_proto_msgTypes[26]
+	mi := &file_plugin_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2182,7 +2337,7 @@ func (x *ToolCallDelta) String() string {
 func (*ToolCallDelta) ProtoMessage() {}
 
 func (x *ToolCallDelta) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[26]
+	mi := &file_plugin_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2195,7 +2350,7 @@ func (x *ToolCallDelta) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ToolCallDelta.ProtoReflect.Descriptor instead.
 func (*ToolCallDelta) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{26}
+	return file_plugin_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *ToolCallDelta) GetIndex() int64 {
@@ -2237,7 +2392,7 @@ type TokenLogprob struct {
 
 func (x *TokenLogprob) Reset() {
 	*x = TokenLogprob{}
-	mi := &file_plugin_proto_msgTypes[27]
+	mi := &file_plugin_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2249,7 +2404,7 @@ func (x *TokenLogprob) String() string {
 func (*TokenLogprob) ProtoMessage() {}
 
 func (x *TokenLogprob) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[27]
+	mi := &file_plugin_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2262,7 +2417,7 @@ func (x *TokenLogprob) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TokenLogprob.ProtoReflect.Descriptor instead.
 func (*TokenLogprob) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{27}
+	return file_plugin_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *TokenLogprob) GetLogprob() float64 {
@@ -2297,7 +2452,7 @@ type TopLogprob struct {
 
 func (x *TopLogprob) Reset() {
 	*x = TopLogprob{}
-	mi := &file_plugin_proto_msgTypes[28]
+	mi := &file_plugin_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2309,7 +2464,7 @@ func (x *TopLogprob) String() string {
 func (*TopLogprob) ProtoMessage() {}
 
 func (x *TopLogprob) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[28]
+	mi := &file_plugin_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2322,7 +2477,7 @@ func (x *TopLogprob) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TopLogprob.ProtoReflect.Descriptor instead.
 func (*TopLogprob) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{28}
+	return file_plugin_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *TopLogprob) GetId() int32 {
@@ -2365,7 +2520,7 @@ type Finish struct {
 
 func (x *Finish) Reset() {
 	*x = Finish{}
-	mi := &file_plugin_proto_msgTypes[29]
+	mi := &file_plugin_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2377,7 +2532,7 @@ func (x *Finish) String() string {
 func (*Finish) ProtoMessage() {}
 
 func (x *Finish) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[29]
+	mi := &file_plugin_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2390,7 +2545,7 @@ func (x *Finish) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Finish.ProtoReflect.Descriptor instead.
 func (*Finish) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{29}
+	return file_plugin_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *Finish) GetReason() FinishReason {
@@ -2472,7 +2627,7 @@ type OpenSequenceRequest struct {
 
 func (x *OpenSequenceRequest) Reset() {
 	*x = OpenSequenceRequest{}
-	mi := &file_plugin_proto_msgTypes[30]
+	mi := &file_plugin_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2484,7 +2639,7 @@ func (x *OpenSequenceRequest) String() string {
 func (*OpenSequenceRequest) ProtoMessage() {}
 
 func (x *OpenSequenceRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[30]
+	mi := &file_plugin_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2497,7 +2652,7 @@ func (x *OpenSequenceRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OpenSequenceRequest.ProtoReflect.Descriptor instead.
 func (*OpenSequenceRequest) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{30}
+	return file_plugin_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *OpenSequenceRequest) GetSequence() string {
@@ -2515,7 +2670,7 @@ type OpenSequenceResponse struct {
 
 func (x *OpenSequenceResponse) Reset() {
 	*x = OpenSequenceResponse{}
-	mi := &file_plugin_proto_msgTypes[31]
+	mi := &file_plugin_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2527,7 +2682,7 @@ func (x *OpenSequenceResponse) String() string {
 func (*OpenSequenceResponse) ProtoMessage() {}
 
 func (x *OpenSequenceResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[31]
+	mi := &file_plugin_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2540,7 +2695,7 @@ func (x *OpenSequenceResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OpenSequenceResponse.ProtoReflect.Descriptor instead.
 func (*OpenSequenceResponse) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{31}
+	return file_plugin_proto_rawDescGZIP(), []int{33}
 }
 
 type ForkSequenceRequest struct {
@@ -2553,7 +2708,7 @@ type ForkSequenceRequest struct {
 
 func (x *ForkSequenceRequest) Reset() {
 	*x = ForkSequenceRequest{}
-	mi := &file_plugin_proto_msgTypes[32]
+	mi := &file_plugin_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2565,7 +2720,7 @@ func (x *ForkSequenceRequest) String() string {
 func (*ForkSequenceRequest) ProtoMessage() {}
 
 func (x *ForkSequenceRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[32]
+	mi := &file_plugin_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2578,7 +2733,7 @@ func (x *ForkSequenceRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ForkSequenceRequest.ProtoReflect.Descriptor instead.
 func (*ForkSequenceRequest) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{32}
+	return file_plugin_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *ForkSequenceRequest) GetFrom() string {
@@ -2603,7 +2758,7 @@ type ForkSequenceResponse struct {
 
 func (x *ForkSequenceResponse) Reset() {
 	*x = ForkSequenceResponse{}
-	mi := &file_plugin_proto_msgTypes[33]
+	mi := &file_plugin_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2615,7 +2770,7 @@ func (x *ForkSequenceResponse) String() string {
 func (*ForkSequenceResponse) ProtoMessage() {}
 
 func (x *ForkSequenceResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[33]
+	mi := &file_plugin_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2628,7 +2783,7 @@ func (x *ForkSequenceResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ForkSequenceResponse.ProtoReflect.Descriptor instead.
 func (*ForkSequenceResponse) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{33}
+	return file_plugin_proto_rawDescGZIP(), []int{35}
 }
 
 type CloseSequenceRequest struct {
@@ -2640,7 +2795,7 @@ type CloseSequenceRequest struct {
 
 func (x *CloseSequenceRequest) Reset() {
 	*x = CloseSequenceRequest{}
-	mi := &file_plugin_proto_msgTypes[34]
+	mi := &file_plugin_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2652,7 +2807,7 @@ func (x *CloseSequenceRequest) String() string {
 func (*CloseSequenceRequest) ProtoMessage() {}
 
 func (x *CloseSequenceRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[34]
+	mi := &file_plugin_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2665,7 +2820,7 @@ func (x *CloseSequenceRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CloseSequenceRequest.ProtoReflect.Descriptor instead.
 func (*CloseSequenceRequest) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{34}
+	return file_plugin_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *CloseSequenceRequest) GetSequence() string {
@@ -2683,7 +2838,7 @@ type CloseSequenceResponse struct {
 
 func (x *CloseSequenceResponse) Reset() {
 	*x = CloseSequenceResponse{}
-	mi := &file_plugin_proto_msgTypes[35]
+	mi := &file_plugin_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2695,7 +2850,7 @@ func (x *CloseSequenceResponse) String() string {
 func (*CloseSequenceResponse) ProtoMessage() {}
 
 func (x *CloseSequenceResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[35]
+	mi := &file_plugin_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2708,7 +2863,7 @@ func (x *CloseSequenceResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CloseSequenceResponse.ProtoReflect.Descriptor instead.
 func (*CloseSequenceResponse) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{35}
+	return file_plugin_proto_rawDescGZIP(), []int{37}
 }
 
 type ForwardRequest struct {
@@ -2722,7 +2877,7 @@ type ForwardRequest struct {
 
 func (x *ForwardRequest) Reset() {
 	*x = ForwardRequest{}
-	mi := &file_plugin_proto_msgTypes[36]
+	mi := &file_plugin_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2734,7 +2889,7 @@ func (x *ForwardRequest) String() string {
 func (*ForwardRequest) ProtoMessage() {}
 
 func (x *ForwardRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[36]
+	mi := &file_plugin_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2747,7 +2902,7 @@ func (x *ForwardRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ForwardRequest.ProtoReflect.Descriptor instead.
 func (*ForwardRequest) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{36}
+	return file_plugin_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *ForwardRequest) GetSequence() string {
@@ -2782,7 +2937,7 @@ type ForwardResponse struct {
 
 func (x *ForwardResponse) Reset() {
 	*x = ForwardResponse{}
-	mi := &file_plugin_proto_msgTypes[37]
+	mi := &file_plugin_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2794,7 +2949,7 @@ func (x *ForwardResponse) String() string {
 func (*ForwardResponse) ProtoMessage() {}
 
 func (x *ForwardResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[37]
+	mi := &file_plugin_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2807,7 +2962,7 @@ func (x *ForwardResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ForwardResponse.ProtoReflect.Descriptor instead.
 func (*ForwardResponse) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{37}
+	return file_plugin_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *ForwardResponse) GetLogits() []byte {
@@ -2841,7 +2996,7 @@ type EmbedRequest struct {
 
 func (x *EmbedRequest) Reset() {
 	*x = EmbedRequest{}
-	mi := &file_plugin_proto_msgTypes[38]
+	mi := &file_plugin_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2853,7 +3008,7 @@ func (x *EmbedRequest) String() string {
 func (*EmbedRequest) ProtoMessage() {}
 
 func (x *EmbedRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[38]
+	mi := &file_plugin_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2866,7 +3021,7 @@ func (x *EmbedRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EmbedRequest.ProtoReflect.Descriptor instead.
 func (*EmbedRequest) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{38}
+	return file_plugin_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *EmbedRequest) GetTexts() []string {
@@ -2893,7 +3048,7 @@ type EmbedResponse struct {
 
 func (x *EmbedResponse) Reset() {
 	*x = EmbedResponse{}
-	mi := &file_plugin_proto_msgTypes[39]
+	mi := &file_plugin_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2905,7 +3060,7 @@ func (x *EmbedResponse) String() string {
 func (*EmbedResponse) ProtoMessage() {}
 
 func (x *EmbedResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[39]
+	mi := &file_plugin_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2918,7 +3073,7 @@ func (x *EmbedResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EmbedResponse.ProtoReflect.Descriptor instead.
 func (*EmbedResponse) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{39}
+	return file_plugin_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *EmbedResponse) GetVectors() [][]byte {
@@ -2944,7 +3099,7 @@ type TokenizeRequest struct {
 
 func (x *TokenizeRequest) Reset() {
 	*x = TokenizeRequest{}
-	mi := &file_plugin_proto_msgTypes[40]
+	mi := &file_plugin_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2956,7 +3111,7 @@ func (x *TokenizeRequest) String() string {
 func (*TokenizeRequest) ProtoMessage() {}
 
 func (x *TokenizeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[40]
+	mi := &file_plugin_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2969,7 +3124,7 @@ func (x *TokenizeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TokenizeRequest.ProtoReflect.Descriptor instead.
 func (*TokenizeRequest) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{40}
+	return file_plugin_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *TokenizeRequest) GetText() string {
@@ -2988,7 +3143,7 @@ type TokenizeResponse struct {
 
 func (x *TokenizeResponse) Reset() {
 	*x = TokenizeResponse{}
-	mi := &file_plugin_proto_msgTypes[41]
+	mi := &file_plugin_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3000,7 +3155,7 @@ func (x *TokenizeResponse) String() string {
 func (*TokenizeResponse) ProtoMessage() {}
 
 func (x *TokenizeResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[41]
+	mi := &file_plugin_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3013,7 +3168,7 @@ func (x *TokenizeResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TokenizeResponse.ProtoReflect.Descriptor instead.
 func (*TokenizeResponse) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{41}
+	return file_plugin_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *TokenizeResponse) GetIds() []int32 {
@@ -3032,7 +3187,7 @@ type DetokenizeRequest struct {
 
 func (x *DetokenizeRequest) Reset() {
 	*x = DetokenizeRequest{}
-	mi := &file_plugin_proto_msgTypes[42]
+	mi := &file_plugin_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3044,7 +3199,7 @@ func (x *DetokenizeRequest) String() string {
 func (*DetokenizeRequest) ProtoMessage() {}
 
 func (x *DetokenizeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[42]
+	mi := &file_plugin_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3057,7 +3212,7 @@ func (x *DetokenizeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DetokenizeRequest.ProtoReflect.Descriptor instead.
 func (*DetokenizeRequest) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{42}
+	return file_plugin_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *DetokenizeRequest) GetIds() []int32 {
@@ -3076,7 +3231,7 @@ type DetokenizeResponse struct {
 
 func (x *DetokenizeResponse) Reset() {
 	*x = DetokenizeResponse{}
-	mi := &file_plugin_proto_msgTypes[43]
+	mi := &file_plugin_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3088,7 +3243,7 @@ func (x *DetokenizeResponse) String() string {
 func (*DetokenizeResponse) ProtoMessage() {}
 
 func (x *DetokenizeResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[43]
+	mi := &file_plugin_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3101,7 +3256,7 @@ func (x *DetokenizeResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DetokenizeResponse.ProtoReflect.Descriptor instead.
 func (*DetokenizeResponse) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{43}
+	return file_plugin_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *DetokenizeResponse) GetText() string {
@@ -3120,7 +3275,7 @@ type SpellRequest struct {
 
 func (x *SpellRequest) Reset() {
 	*x = SpellRequest{}
-	mi := &file_plugin_proto_msgTypes[44]
+	mi := &file_plugin_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3132,7 +3287,7 @@ func (x *SpellRequest) String() string {
 func (*SpellRequest) ProtoMessage() {}
 
 func (x *SpellRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[44]
+	mi := &file_plugin_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3145,7 +3300,7 @@ func (x *SpellRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SpellRequest.ProtoReflect.Descriptor instead.
 func (*SpellRequest) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{44}
+	return file_plugin_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *SpellRequest) GetIds() []int32 {
@@ -3164,7 +3319,7 @@ type SpellResponse struct {
 
 func (x *SpellResponse) Reset() {
 	*x = SpellResponse{}
-	mi := &file_plugin_proto_msgTypes[45]
+	mi := &file_plugin_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3176,7 +3331,7 @@ func (x *SpellResponse) String() string {
 func (*SpellResponse) ProtoMessage() {}
 
 func (x *SpellResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[45]
+	mi := &file_plugin_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3189,7 +3344,7 @@ func (x *SpellResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SpellResponse.ProtoReflect.Descriptor instead.
 func (*SpellResponse) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{45}
+	return file_plugin_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *SpellResponse) GetTokens() []string {
@@ -3208,7 +3363,7 @@ type RenderRequest struct {
 
 func (x *RenderRequest) Reset() {
 	*x = RenderRequest{}
-	mi := &file_plugin_proto_msgTypes[46]
+	mi := &file_plugin_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3220,7 +3375,7 @@ func (x *RenderRequest) String() string {
 func (*RenderRequest) ProtoMessage() {}
 
 func (x *RenderRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[46]
+	mi := &file_plugin_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3233,7 +3388,7 @@ func (x *RenderRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RenderRequest.ProtoReflect.Descriptor instead.
 func (*RenderRequest) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{46}
+	return file_plugin_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *RenderRequest) GetChat() *Chat {
@@ -3252,7 +3407,7 @@ type RenderResponse struct {
 
 func (x *RenderResponse) Reset() {
 	*x = RenderResponse{}
-	mi := &file_plugin_proto_msgTypes[47]
+	mi := &file_plugin_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3264,7 +3419,7 @@ func (x *RenderResponse) String() string {
 func (*RenderResponse) ProtoMessage() {}
 
 func (x *RenderResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[47]
+	mi := &file_plugin_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3277,7 +3432,7 @@ func (x *RenderResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RenderResponse.ProtoReflect.Descriptor instead.
 func (*RenderResponse) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{47}
+	return file_plugin_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *RenderResponse) GetText() string {
@@ -3304,7 +3459,7 @@ type ScheduleRequest struct {
 
 func (x *ScheduleRequest) Reset() {
 	*x = ScheduleRequest{}
-	mi := &file_plugin_proto_msgTypes[48]
+	mi := &file_plugin_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3316,7 +3471,7 @@ func (x *ScheduleRequest) String() string {
 func (*ScheduleRequest) ProtoMessage() {}
 
 func (x *ScheduleRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[48]
+	mi := &file_plugin_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3329,7 +3484,7 @@ func (x *ScheduleRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ScheduleRequest.ProtoReflect.Descriptor instead.
 func (*ScheduleRequest) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{48}
+	return file_plugin_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *ScheduleRequest) GetId() uint64 {
@@ -3422,7 +3577,7 @@ type BudgetOrder struct {
 
 func (x *BudgetOrder) Reset() {
 	*x = BudgetOrder{}
-	mi := &file_plugin_proto_msgTypes[49]
+	mi := &file_plugin_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3434,7 +3589,7 @@ func (x *BudgetOrder) String() string {
 func (*BudgetOrder) ProtoMessage() {}
 
 func (x *BudgetOrder) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[49]
+	mi := &file_plugin_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3447,7 +3602,7 @@ func (x *BudgetOrder) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BudgetOrder.ProtoReflect.Descriptor instead.
 func (*BudgetOrder) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{49}
+	return file_plugin_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *BudgetOrder) GetDevice() string {
@@ -3482,7 +3637,7 @@ type MoveOrder struct {
 
 func (x *MoveOrder) Reset() {
 	*x = MoveOrder{}
-	mi := &file_plugin_proto_msgTypes[50]
+	mi := &file_plugin_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3494,7 +3649,7 @@ func (x *MoveOrder) String() string {
 func (*MoveOrder) ProtoMessage() {}
 
 func (x *MoveOrder) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[50]
+	mi := &file_plugin_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3507,7 +3662,7 @@ func (x *MoveOrder) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MoveOrder.ProtoReflect.Descriptor instead.
 func (*MoveOrder) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{50}
+	return file_plugin_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *MoveOrder) GetModule() string {
@@ -3533,7 +3688,7 @@ type QueryOrder struct {
 
 func (x *QueryOrder) Reset() {
 	*x = QueryOrder{}
-	mi := &file_plugin_proto_msgTypes[51]
+	mi := &file_plugin_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3545,7 +3700,7 @@ func (x *QueryOrder) String() string {
 func (*QueryOrder) ProtoMessage() {}
 
 func (x *QueryOrder) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[51]
+	mi := &file_plugin_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3558,7 +3713,7 @@ func (x *QueryOrder) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use QueryOrder.ProtoReflect.Descriptor instead.
 func (*QueryOrder) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{51}
+	return file_plugin_proto_rawDescGZIP(), []int{53}
 }
 
 // CoresOrder says on how many cores the process computes from its next piece of work on. The threads of Load stay the most.
@@ -3571,7 +3726,7 @@ type CoresOrder struct {
 
 func (x *CoresOrder) Reset() {
 	*x = CoresOrder{}
-	mi := &file_plugin_proto_msgTypes[52]
+	mi := &file_plugin_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3583,7 +3738,7 @@ func (x *CoresOrder) String() string {
 func (*CoresOrder) ProtoMessage() {}
 
 func (x *CoresOrder) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[52]
+	mi := &file_plugin_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3596,7 +3751,7 @@ func (x *CoresOrder) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CoresOrder.ProtoReflect.Descriptor instead.
 func (*CoresOrder) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{52}
+	return file_plugin_proto_rawDescGZIP(), []int{54}
 }
 
 func (x *CoresOrder) GetCores() int64 {
@@ -3636,7 +3791,7 @@ type ScheduleResponse struct {
 
 func (x *ScheduleResponse) Reset() {
 	*x = ScheduleResponse{}
-	mi := &file_plugin_proto_msgTypes[53]
+	mi := &file_plugin_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3648,7 +3803,7 @@ func (x *ScheduleResponse) String() string {
 func (*ScheduleResponse) ProtoMessage() {}
 
 func (x *ScheduleResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[53]
+	mi := &file_plugin_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3661,7 +3816,7 @@ func (x *ScheduleResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ScheduleResponse.ProtoReflect.Descriptor instead.
 func (*ScheduleResponse) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{53}
+	return file_plugin_proto_rawDescGZIP(), []int{55}
 }
 
 func (x *ScheduleResponse) GetDone() *OrderDone {
@@ -3807,7 +3962,7 @@ type OrderDone struct {
 
 func (x *OrderDone) Reset() {
 	*x = OrderDone{}
-	mi := &file_plugin_proto_msgTypes[54]
+	mi := &file_plugin_proto_msgTypes[56]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3819,7 +3974,7 @@ func (x *OrderDone) String() string {
 func (*OrderDone) ProtoMessage() {}
 
 func (x *OrderDone) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[54]
+	mi := &file_plugin_proto_msgTypes[56]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3832,7 +3987,7 @@ func (x *OrderDone) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OrderDone.ProtoReflect.Descriptor instead.
 func (*OrderDone) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{54}
+	return file_plugin_proto_rawDescGZIP(), []int{56}
 }
 
 func (x *OrderDone) GetId() uint64 {
@@ -3864,7 +4019,7 @@ type DeviceReport struct {
 
 func (x *DeviceReport) Reset() {
 	*x = DeviceReport{}
-	mi := &file_plugin_proto_msgTypes[55]
+	mi := &file_plugin_proto_msgTypes[57]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3876,7 +4031,7 @@ func (x *DeviceReport) String() string {
 func (*DeviceReport) ProtoMessage() {}
 
 func (x *DeviceReport) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[55]
+	mi := &file_plugin_proto_msgTypes[57]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3889,7 +4044,7 @@ func (x *DeviceReport) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeviceReport.ProtoReflect.Descriptor instead.
 func (*DeviceReport) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{55}
+	return file_plugin_proto_rawDescGZIP(), []int{57}
 }
 
 func (x *DeviceReport) GetName() string {
@@ -3939,7 +4094,7 @@ type ModuleReport struct {
 
 func (x *ModuleReport) Reset() {
 	*x = ModuleReport{}
-	mi := &file_plugin_proto_msgTypes[56]
+	mi := &file_plugin_proto_msgTypes[58]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3951,7 +4106,7 @@ func (x *ModuleReport) String() string {
 func (*ModuleReport) ProtoMessage() {}
 
 func (x *ModuleReport) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[56]
+	mi := &file_plugin_proto_msgTypes[58]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3964,7 +4119,7 @@ func (x *ModuleReport) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ModuleReport.ProtoReflect.Descriptor instead.
 func (*ModuleReport) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{56}
+	return file_plugin_proto_rawDescGZIP(), []int{58}
 }
 
 func (x *ModuleReport) GetId() string {
@@ -4020,18 +4175,22 @@ const file_plugin_proto_rawDesc = "" +
 	"\bnumerics\x18\x04 \x01(\tR\bnumerics\x12\x16\n" +
 	"\x06layers\x18\x05 \x01(\x03R\x06layers\x12\x18\n" +
 	"\aweights\x18\x06 \x01(\tR\aweights\x12\x19\n" +
-	"\bkv_cache\x18\a \x01(\tR\akvCache\"\x91\x01\n" +
+	"\bkv_cache\x18\a \x01(\tR\akvCache\"\xc7\x01\n" +
 	"\x0eInspectRequest\x129\n" +
 	"\n" +
 	"checkpoint\x18\x01 \x01(\v2\x19.pio.plugin.v1.CheckpointR\n" +
 	"checkpoint\x12#\n" +
 	"\rmax_sequences\x18\x02 \x01(\x03R\fmaxSequences\x12\x1f\n" +
 	"\vstep_tokens\x18\x03 \x01(\x03R\n" +
-	"stepTokens\"\x80\x01\n" +
+	"stepTokens\x124\n" +
+	"\ameasure\x18\x04 \x01(\v2\x1a.pio.plugin.v1.MeasurementR\ameasure\"^\n" +
+	"\vMeasurement\x125\n" +
+	"\adevices\x18\x01 \x03(\v2\x1b.pio.plugin.v1.DeviceBudgetR\adevices\x12\x18\n" +
+	"\athreads\x18\x02 \x01(\x03R\athreads\"\x80\x01\n" +
 	"\x0fInspectResponse\x12$\n" +
 	"\x03fit\x18\x01 \x01(\x0e2\x12.pio.plugin.v1.FitR\x03fit\x12\x16\n" +
 	"\x06reason\x18\x02 \x01(\tR\x06reason\x12/\n" +
-	"\x05table\x18\x03 \x01(\v2\x19.pio.plugin.v1.LayerTableR\x05table\"\x9d\x03\n" +
+	"\x05table\x18\x03 \x01(\v2\x19.pio.plugin.v1.LayerTableR\x05table\"\xd3\x03\n" +
 	"\n" +
 	"LayerTable\x12/\n" +
 	"\amodules\x18\x01 \x03(\v2\x15.pio.plugin.v1.ModuleR\amodules\x12\x1e\n" +
@@ -4048,7 +4207,14 @@ const file_plugin_proto_rawDesc = "" +
 	"\x0fcache_positions\x18\t \x01(\x03R\x0ecachePositions\x12\x1c\n" +
 	"\tsnapshots\x18\n" +
 	" \x01(\x03R\tsnapshots\x12\x18\n" +
-	"\aweights\x18\v \x01(\tR\aweights\"\xde\x01\n" +
+	"\aweights\x18\v \x01(\tR\aweights\x124\n" +
+	"\adevices\x18\f \x03(\v2\x1a.pio.plugin.v1.DeviceTableR\adevices\"\x96\x01\n" +
+	"\vDeviceTable\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12#\n" +
+	"\rscratch_bytes\x18\x02 \x01(\x03R\fscratchBytes\x12\x1b\n" +
+	"\tcopy_rate\x18\x03 \x01(\x01R\bcopyRate\x12\x1b\n" +
+	"\tread_rate\x18\x04 \x01(\x01R\breadRate\x12\x14\n" +
+	"\x05flops\x18\x05 \x01(\x01R\x05flops\"\x81\x02\n" +
 	"\x06Module\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12!\n" +
 	"\fweight_bytes\x18\x02 \x01(\x03R\vweightBytes\x12*\n" +
@@ -4056,7 +4222,8 @@ const file_plugin_proto_rawDesc = "" +
 	"\x0fstate_bytes_seq\x18\x04 \x01(\x03R\rstateBytesSeq\x12\x1f\n" +
 	"\vflops_token\x18\x05 \x01(\x01R\n" +
 	"flopsToken\x12,\n" +
-	"\x12active_bytes_token\x18\x06 \x01(\x03R\x10activeBytesToken\"W\n" +
+	"\x12active_bytes_token\x18\x06 \x01(\x03R\x10activeBytesToken\x12!\n" +
+	"\fdevice_bytes\x18\a \x01(\x03R\vdeviceBytes\"W\n" +
 	"\tPlacement\x12\x16\n" +
 	"\x06module\x18\x01 \x01(\tR\x06module\x12\x16\n" +
 	"\x06device\x18\x02 \x01(\tR\x06device\x12\x1a\n" +
@@ -4353,7 +4520,7 @@ func file_plugin_proto_rawDescGZIP() []byte {
 }
 
 var file_plugin_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_plugin_proto_msgTypes = make([]protoimpl.MessageInfo, 58)
+var file_plugin_proto_msgTypes = make([]protoimpl.MessageInfo, 60)
 var file_plugin_proto_goTypes = []any{
 	(Fit)(0),                      // 0: pio.plugin.v1.Fit
 	(FinishReason)(0),             // 1: pio.plugin.v1.FinishReason
@@ -4361,133 +4528,138 @@ var file_plugin_proto_goTypes = []any{
 	(*DescribeResponse)(nil),      // 3: pio.plugin.v1.DescribeResponse
 	(*Checkpoint)(nil),            // 4: pio.plugin.v1.Checkpoint
 	(*InspectRequest)(nil),        // 5: pio.plugin.v1.InspectRequest
-	(*InspectResponse)(nil),       // 6: pio.plugin.v1.InspectResponse
-	(*LayerTable)(nil),            // 7: pio.plugin.v1.LayerTable
-	(*Module)(nil),                // 8: pio.plugin.v1.Module
-	(*Placement)(nil),             // 9: pio.plugin.v1.Placement
-	(*LoadRequest)(nil),           // 10: pio.plugin.v1.LoadRequest
-	(*DeviceBudget)(nil),          // 11: pio.plugin.v1.DeviceBudget
-	(*LoadResponse)(nil),          // 12: pio.plugin.v1.LoadResponse
-	(*LoadProgress)(nil),          // 13: pio.plugin.v1.LoadProgress
-	(*UnloadRequest)(nil),         // 14: pio.plugin.v1.UnloadRequest
-	(*UnloadResponse)(nil),        // 15: pio.plugin.v1.UnloadResponse
-	(*DrainRequest)(nil),          // 16: pio.plugin.v1.DrainRequest
-	(*DrainResponse)(nil),         // 17: pio.plugin.v1.DrainResponse
-	(*GenerateRequest)(nil),       // 18: pio.plugin.v1.GenerateRequest
-	(*Constraint)(nil),            // 19: pio.plugin.v1.Constraint
-	(*Choices)(nil),               // 20: pio.plugin.v1.Choices
-	(*TokenIds)(nil),              // 21: pio.plugin.v1.TokenIds
-	(*Chat)(nil),                  // 22: pio.plugin.v1.Chat
-	(*Sampling)(nil),              // 23: pio.plugin.v1.Sampling
-	(*Resume)(nil),                // 24: pio.plugin.v1.Resume
-	(*GenerateResponse)(nil),      // 25: pio.plugin.v1.GenerateResponse
-	(*Start)(nil),                 // 26: pio.plugin.v1.Start
-	(*Token)(nil),                 // 27: pio.plugin.v1.Token
-	(*ToolCallDelta)(nil),         // 28: pio.plugin.v1.ToolCallDelta
-	(*TokenLogprob)(nil),          // 29: pio.plugin.v1.TokenLogprob
-	(*TopLogprob)(nil),            // 30: pio.plugin.v1.TopLogprob
-	(*Finish)(nil),                // 31: pio.plugin.v1.Finish
-	(*OpenSequenceRequest)(nil),   // 32: pio.plugin.v1.OpenSequenceRequest
-	(*OpenSequenceResponse)(nil),  // 33: pio.plugin.v1.OpenSequenceResponse
-	(*ForkSequenceRequest)(nil),   // 34: pio.plugin.v1.ForkSequenceRequest
-	(*ForkSequenceResponse)(nil),  // 35: pio.plugin.v1.ForkSequenceResponse
-	(*CloseSequenceRequest)(nil),  // 36: pio.plugin.v1.CloseSequenceRequest
-	(*CloseSequenceResponse)(nil), // 37: pio.plugin.v1.CloseSequenceResponse
-	(*ForwardRequest)(nil),        // 38: pio.plugin.v1.ForwardRequest
-	(*ForwardResponse)(nil),       // 39: pio.plugin.v1.ForwardResponse
-	(*EmbedRequest)(nil),          // 40: pio.plugin.v1.EmbedRequest
-	(*EmbedResponse)(nil),         // 41: pio.plugin.v1.EmbedResponse
-	(*TokenizeRequest)(nil),       // 42: pio.plugin.v1.TokenizeRequest
-	(*TokenizeResponse)(nil),      // 43: pio.plugin.v1.TokenizeResponse
-	(*DetokenizeRequest)(nil),     // 44: pio.plugin.v1.DetokenizeRequest
-	(*DetokenizeResponse)(nil),    // 45: pio.plugin.v1.DetokenizeResponse
-	(*SpellRequest)(nil),          // 46: pio.plugin.v1.SpellRequest
-	(*SpellResponse)(nil),         // 47: pio.plugin.v1.SpellResponse
-	(*RenderRequest)(nil),         // 48: pio.plugin.v1.RenderRequest
-	(*RenderResponse)(nil),        // 49: pio.plugin.v1.RenderResponse
-	(*ScheduleRequest)(nil),       // 50: pio.plugin.v1.ScheduleRequest
-	(*BudgetOrder)(nil),           // 51: pio.plugin.v1.BudgetOrder
-	(*MoveOrder)(nil),             // 52: pio.plugin.v1.MoveOrder
-	(*QueryOrder)(nil),            // 53: pio.plugin.v1.QueryOrder
-	(*CoresOrder)(nil),            // 54: pio.plugin.v1.CoresOrder
-	(*ScheduleResponse)(nil),      // 55: pio.plugin.v1.ScheduleResponse
-	(*OrderDone)(nil),             // 56: pio.plugin.v1.OrderDone
-	(*DeviceReport)(nil),          // 57: pio.plugin.v1.DeviceReport
-	(*ModuleReport)(nil),          // 58: pio.plugin.v1.ModuleReport
-	nil,                           // 59: pio.plugin.v1.Sampling.LogitBiasEntry
+	(*Measurement)(nil),           // 6: pio.plugin.v1.Measurement
+	(*InspectResponse)(nil),       // 7: pio.plugin.v1.InspectResponse
+	(*LayerTable)(nil),            // 8: pio.plugin.v1.LayerTable
+	(*DeviceTable)(nil),           // 9: pio.plugin.v1.DeviceTable
+	(*Module)(nil),                // 10: pio.plugin.v1.Module
+	(*Placement)(nil),             // 11: pio.plugin.v1.Placement
+	(*LoadRequest)(nil),           // 12: pio.plugin.v1.LoadRequest
+	(*DeviceBudget)(nil),          // 13: pio.plugin.v1.DeviceBudget
+	(*LoadResponse)(nil),          // 14: pio.plugin.v1.LoadResponse
+	(*LoadProgress)(nil),          // 15: pio.plugin.v1.LoadProgress
+	(*UnloadRequest)(nil),         // 16: pio.plugin.v1.UnloadRequest
+	(*UnloadResponse)(nil),        // 17: pio.plugin.v1.UnloadResponse
+	(*DrainRequest)(nil),          // 18: pio.plugin.v1.DrainRequest
+	(*DrainResponse)(nil),         // 19: pio.plugin.v1.DrainResponse
+	(*GenerateRequest)(nil),       // 20: pio.plugin.v1.GenerateRequest
+	(*Constraint)(nil),            // 21: pio.plugin.v1.Constraint
+	(*Choices)(nil),               // 22: pio.plugin.v1.Choices
+	(*TokenIds)(nil),              // 23: pio.plugin.v1.TokenIds
+	(*Chat)(nil),                  // 24: pio.plugin.v1.Chat
+	(*Sampling)(nil),              // 25: pio.plugin.v1.Sampling
+	(*Resume)(nil),                // 26: pio.plugin.v1.Resume
+	(*GenerateResponse)(nil),      // 27: pio.plugin.v1.GenerateResponse
+	(*Start)(nil),                 // 28: pio.plugin.v1.Start
+	(*Token)(nil),                 // 29: pio.plugin.v1.Token
+	(*ToolCallDelta)(nil),         // 30: pio.plugin.v1.ToolCallDelta
+	(*TokenLogprob)(nil),          // 31: pio.plugin.v1.TokenLogprob
+	(*TopLogprob)(nil),            // 32: pio.plugin.v1.TopLogprob
+	(*Finish)(nil),                // 33: pio.plugin.v1.Finish
+	(*OpenSequenceRequest)(nil),   // 34: pio.plugin.v1.OpenSequenceRequest
+	(*OpenSequenceResponse)(nil),  // 35: pio.plugin.v1.OpenSequenceResponse
+	(*ForkSequenceRequest)(nil),   // 36: pio.plugin.v1.ForkSequenceRequest
+	(*ForkSequenceResponse)(nil),  // 37: pio.plugin.v1.ForkSequenceResponse
+	(*CloseSequenceRequest)(nil),  // 38: pio.plugin.v1.CloseSequenceRequest
+	(*CloseSequenceResponse)(nil), // 39: pio.plugin.v1.CloseSequenceResponse
+	(*ForwardRequest)(nil),        // 40: pio.plugin.v1.ForwardRequest
+	(*ForwardResponse)(nil),       // 41: pio.plugin.v1.ForwardResponse
+	(*EmbedRequest)(nil),          // 42: pio.plugin.v1.EmbedRequest
+	(*EmbedResponse)(nil),         // 43: pio.plugin.v1.EmbedResponse
+	(*TokenizeRequest)(nil),       // 44: pio.plugin.v1.TokenizeRequest
+	(*TokenizeResponse)(nil),      // 45: pio.plugin.v1.TokenizeResponse
+	(*DetokenizeRequest)(nil),     // 46: pio.plugin.v1.DetokenizeRequest
+	(*DetokenizeResponse)(nil),    // 47: pio.plugin.v1.DetokenizeResponse
+	(*SpellRequest)(nil),          // 48: pio.plugin.v1.SpellRequest
+	(*SpellResponse)(nil),         // 49: pio.plugin.v1.SpellResponse
+	(*RenderRequest)(nil),         // 50: pio.plugin.v1.RenderRequest
+	(*RenderResponse)(nil),        // 51: pio.plugin.v1.RenderResponse
+	(*ScheduleRequest)(nil),       // 52: pio.plugin.v1.ScheduleRequest
+	(*BudgetOrder)(nil),           // 53: pio.plugin.v1.BudgetOrder
+	(*MoveOrder)(nil),             // 54: pio.plugin.v1.MoveOrder
+	(*QueryOrder)(nil),            // 55: pio.plugin.v1.QueryOrder
+	(*CoresOrder)(nil),            // 56: pio.plugin.v1.CoresOrder
+	(*ScheduleResponse)(nil),      // 57: pio.plugin.v1.ScheduleResponse
+	(*OrderDone)(nil),             // 58: pio.plugin.v1.OrderDone
+	(*DeviceReport)(nil),          // 59: pio.plugin.v1.DeviceReport
+	(*ModuleReport)(nil),          // 60: pio.plugin.v1.ModuleReport
+	nil,                           // 61: pio.plugin.v1.Sampling.LogitBiasEntry
 }
 var file_plugin_proto_depIdxs = []int32{
 	4,  // 0: pio.plugin.v1.InspectRequest.checkpoint:type_name -> pio.plugin.v1.Checkpoint
-	0,  // 1: pio.plugin.v1.InspectResponse.fit:type_name -> pio.plugin.v1.Fit
-	7,  // 2: pio.plugin.v1.InspectResponse.table:type_name -> pio.plugin.v1.LayerTable
-	8,  // 3: pio.plugin.v1.LayerTable.modules:type_name -> pio.plugin.v1.Module
-	9,  // 4: pio.plugin.v1.LayerTable.plan:type_name -> pio.plugin.v1.Placement
-	4,  // 5: pio.plugin.v1.LoadRequest.checkpoint:type_name -> pio.plugin.v1.Checkpoint
-	11, // 6: pio.plugin.v1.LoadRequest.devices:type_name -> pio.plugin.v1.DeviceBudget
-	13, // 7: pio.plugin.v1.LoadResponse.progress:type_name -> pio.plugin.v1.LoadProgress
-	7,  // 8: pio.plugin.v1.LoadResponse.table:type_name -> pio.plugin.v1.LayerTable
-	21, // 9: pio.plugin.v1.GenerateRequest.tokens:type_name -> pio.plugin.v1.TokenIds
-	22, // 10: pio.plugin.v1.GenerateRequest.chat:type_name -> pio.plugin.v1.Chat
-	23, // 11: pio.plugin.v1.GenerateRequest.sampling:type_name -> pio.plugin.v1.Sampling
-	24, // 12: pio.plugin.v1.GenerateRequest.resume:type_name -> pio.plugin.v1.Resume
-	19, // 13: pio.plugin.v1.GenerateRequest.constraint:type_name -> pio.plugin.v1.Constraint
-	20, // 14: pio.plugin.v1.Constraint.choices:type_name -> pio.plugin.v1.Choices
-	59, // 15: pio.plugin.v1.Sampling.logit_bias:type_name -> pio.plugin.v1.Sampling.LogitBiasEntry
-	26, // 16: pio.plugin.v1.GenerateResponse.start:type_name -> pio.plugin.v1.Start
-	27, // 17: pio.plugin.v1.GenerateResponse.token:type_name -> pio.plugin.v1.Token
-	31, // 18: pio.plugin.v1.GenerateResponse.finish:type_name -> pio.plugin.v1.Finish
-	29, // 19: pio.plugin.v1.Start.prompt_logprobs:type_name -> pio.plugin.v1.TokenLogprob
-	28, // 20: pio.plugin.v1.Token.tool_calls:type_name -> pio.plugin.v1.ToolCallDelta
-	29, // 21: pio.plugin.v1.Token.logprob:type_name -> pio.plugin.v1.TokenLogprob
-	30, // 22: pio.plugin.v1.TokenLogprob.top:type_name -> pio.plugin.v1.TopLogprob
-	1,  // 23: pio.plugin.v1.Finish.reason:type_name -> pio.plugin.v1.FinishReason
-	28, // 24: pio.plugin.v1.Finish.tool_calls:type_name -> pio.plugin.v1.ToolCallDelta
-	21, // 25: pio.plugin.v1.EmbedRequest.tokens:type_name -> pio.plugin.v1.TokenIds
-	22, // 26: pio.plugin.v1.RenderRequest.chat:type_name -> pio.plugin.v1.Chat
-	51, // 27: pio.plugin.v1.ScheduleRequest.budget:type_name -> pio.plugin.v1.BudgetOrder
-	52, // 28: pio.plugin.v1.ScheduleRequest.move:type_name -> pio.plugin.v1.MoveOrder
-	53, // 29: pio.plugin.v1.ScheduleRequest.query:type_name -> pio.plugin.v1.QueryOrder
-	54, // 30: pio.plugin.v1.ScheduleRequest.cores:type_name -> pio.plugin.v1.CoresOrder
-	56, // 31: pio.plugin.v1.ScheduleResponse.done:type_name -> pio.plugin.v1.OrderDone
-	57, // 32: pio.plugin.v1.ScheduleResponse.devices:type_name -> pio.plugin.v1.DeviceReport
-	58, // 33: pio.plugin.v1.ScheduleResponse.modules:type_name -> pio.plugin.v1.ModuleReport
-	2,  // 34: pio.plugin.v1.Model.Describe:input_type -> pio.plugin.v1.DescribeRequest
-	5,  // 35: pio.plugin.v1.Model.Inspect:input_type -> pio.plugin.v1.InspectRequest
-	10, // 36: pio.plugin.v1.Model.Load:input_type -> pio.plugin.v1.LoadRequest
-	14, // 37: pio.plugin.v1.Model.Unload:input_type -> pio.plugin.v1.UnloadRequest
-	16, // 38: pio.plugin.v1.Model.Drain:input_type -> pio.plugin.v1.DrainRequest
-	18, // 39: pio.plugin.v1.Model.Generate:input_type -> pio.plugin.v1.GenerateRequest
-	32, // 40: pio.plugin.v1.Model.OpenSequence:input_type -> pio.plugin.v1.OpenSequenceRequest
-	34, // 41: pio.plugin.v1.Model.ForkSequence:input_type -> pio.plugin.v1.ForkSequenceRequest
-	36, // 42: pio.plugin.v1.Model.CloseSequence:input_type -> pio.plugin.v1.CloseSequenceRequest
-	38, // 43: pio.plugin.v1.Model.Forward:input_type -> pio.plugin.v1.ForwardRequest
-	40, // 44: pio.plugin.v1.Model.Embed:input_type -> pio.plugin.v1.EmbedRequest
-	42, // 45: pio.plugin.v1.Model.Tokenize:input_type -> pio.plugin.v1.TokenizeRequest
-	44, // 46: pio.plugin.v1.Model.Detokenize:input_type -> pio.plugin.v1.DetokenizeRequest
-	46, // 47: pio.plugin.v1.Model.Spell:input_type -> pio.plugin.v1.SpellRequest
-	48, // 48: pio.plugin.v1.Model.Render:input_type -> pio.plugin.v1.RenderRequest
-	50, // 49: pio.plugin.v1.Scheduler.Schedule:input_type -> pio.plugin.v1.ScheduleRequest
-	3,  // 50: pio.plugin.v1.Model.Describe:output_type -> pio.plugin.v1.DescribeResponse
-	6,  // 51: pio.plugin.v1.Model.Inspect:output_type -> pio.plugin.v1.InspectResponse
-	12, // 52: pio.plugin.v1.Model.Load:output_type -> pio.plugin.v1.LoadResponse
-	15, // 53: pio.plugin.v1.Model.Unload:output_type -> pio.plugin.v1.UnloadResponse
-	17, // 54: pio.plugin.v1.Model.Drain:output_type -> pio.plugin.v1.DrainResponse
-	25, // 55: pio.plugin.v1.Model.Generate:output_type -> pio.plugin.v1.GenerateResponse
-	33, // 56: pio.plugin.v1.Model.OpenSequence:output_type -> pio.plugin.v1.OpenSequenceResponse
-	35, // 57: pio.plugin.v1.Model.ForkSequence:output_type -> pio.plugin.v1.ForkSequenceResponse
-	37, // 58: pio.plugin.v1.Model.CloseSequence:output_type -> pio.plugin.v1.CloseSequenceResponse
-	39, // 59: pio.plugin.v1.Model.Forward:output_type -> pio.plugin.v1.ForwardResponse
-	41, // 60: pio.plugin.v1.Model.Embed:output_type -> pio.plugin.v1.EmbedResponse
-	43, // 61: pio.plugin.v1.Model.Tokenize:output_type -> pio.plugin.v1.TokenizeResponse
-	45, // 62: pio.plugin.v1.Model.Detokenize:output_type -> pio.plugin.v1.DetokenizeResponse
-	47, // 63: pio.plugin.v1.Model.Spell:output_type -> pio.plugin.v1.SpellResponse
-	49, // 64: pio.plugin.v1.Model.Render:output_type -> pio.plugin.v1.RenderResponse
-	55, // 65: pio.plugin.v1.Scheduler.Schedule:output_type -> pio.plugin.v1.ScheduleResponse
-	50, // [50:66] is the sub-list for method output_type
-	34, // [34:50] is the sub-list for method input_type
-	34, // [34:34] is the sub-list for extension type_name
-	34, // [34:34] is the sub-list for extension extendee
-	0,  // [0:34] is the sub-list for field type_name
+	6,  // 1: pio.plugin.v1.InspectRequest.measure:type_name -> pio.plugin.v1.Measurement
+	13, // 2: pio.plugin.v1.Measurement.devices:type_name -> pio.plugin.v1.DeviceBudget
+	0,  // 3: pio.plugin.v1.InspectResponse.fit:type_name -> pio.plugin.v1.Fit
+	8,  // 4: pio.plugin.v1.InspectResponse.table:type_name -> pio.plugin.v1.LayerTable
+	10, // 5: pio.plugin.v1.LayerTable.modules:type_name -> pio.plugin.v1.Module
+	11, // 6: pio.plugin.v1.LayerTable.plan:type_name -> pio.plugin.v1.Placement
+	9,  // 7: pio.plugin.v1.LayerTable.devices:type_name -> pio.plugin.v1.DeviceTable
+	4,  // 8: pio.plugin.v1.LoadRequest.checkpoint:type_name -> pio.plugin.v1.Checkpoint
+	13, // 9: pio.plugin.v1.LoadRequest.devices:type_name -> pio.plugin.v1.DeviceBudget
+	15, // 10: pio.plugin.v1.LoadResponse.progress:type_name -> pio.plugin.v1.LoadProgress
+	8,  // 11: pio.plugin.v1.LoadResponse.table:type_name -> pio.plugin.v1.LayerTable
+	23, // 12: pio.plugin.v1.GenerateRequest.tokens:type_name -> pio.plugin.v1.TokenIds
+	24, // 13: pio.plugin.v1.GenerateRequest.chat:type_name -> pio.plugin.v1.Chat
+	25, // 14: pio.plugin.v1.GenerateRequest.sampling:type_name -> pio.plugin.v1.Sampling
+	26, // 15: pio.plugin.v1.GenerateRequest.resume:type_name -> pio.plugin.v1.Resume
+	21, // 16: pio.plugin.v1.GenerateRequest.constraint:type_name -> pio.plugin.v1.Constraint
+	22, // 17: pio.plugin.v1.Constraint.choices:type_name -> pio.plugin.v1.Choices
+	61, // 18: pio.plugin.v1.Sampling.logit_bias:type_name -> pio.plugin.v1.Sampling.LogitBiasEntry
+	28, // 19: pio.plugin.v1.GenerateResponse.start:type_name -> pio.plugin.v1.Start
+	29, // 20: pio.plugin.v1.GenerateResponse.token:type_name -> pio.plugin.v1.Token
+	33, // 21: pio.plugin.v1.GenerateResponse.finish:type_name -> pio.plugin.v1.Finish
+	31, // 22: pio.plugin.v1.Start.prompt_logprobs:type_name -> pio.plugin.v1.TokenLogprob
+	30, // 23: pio.plugin.v1.Token.tool_calls:type_name -> pio.plugin.v1.ToolCallDelta
+	31, // 24: pio.plugin.v1.Token.logprob:type_name -> pio.plugin.v1.TokenLogprob
+	32, // 25: pio.plugin.v1.TokenLogprob.top:type_name -> pio.plugin.v1.TopLogprob
+	1,  // 26: pio.plugin.v1.Finish.reason:type_name -> pio.plugin.v1.FinishReason
+	30, // 27: pio.plugin.v1.Finish.tool_calls:type_name -> pio.plugin.v1.ToolCallDelta
+	23, // 28: pio.plugin.v1.EmbedRequest.tokens:type_name -> pio.plugin.v1.TokenIds
+	24, // 29: pio.plugin.v1.RenderRequest.chat:type_name -> pio.plugin.v1.Chat
+	53, // 30: pio.plugin.v1.ScheduleRequest.budget:type_name -> pio.plugin.v1.BudgetOrder
+	54, // 31: pio.plugin.v1.ScheduleRequest.move:type_name -> pio.plugin.v1.MoveOrder
+	55, // 32: pio.plugin.v1.ScheduleRequest.query:type_name -> pio.plugin.v1.QueryOrder
+	56, // 33: pio.plugin.v1.ScheduleRequest.cores:type_name -> pio.plugin.v1.CoresOrder
+	58, // 34: pio.plugin.v1.ScheduleResponse.done:type_name -> pio.plugin.v1.OrderDone
+	59, // 35: pio.plugin.v1.ScheduleResponse.devices:type_name -> pio.plugin.v1.DeviceReport
+	60, // 36: pio.plugin.v1.ScheduleResponse.modules:type_name -> pio.plugin.v1.ModuleReport
+	2,  // 37: pio.plugin.v1.Model.Describe:input_type -> pio.plugin.v1.DescribeRequest
+	5,  // 38: pio.plugin.v1.Model.Inspect:input_type -> pio.plugin.v1.InspectRequest
+	12, // 39: pio.plugin.v1.Model.Load:input_type -> pio.plugin.v1.LoadRequest
+	16, // 40: pio.plugin.v1.Model.Unload:input_type -> pio.plugin.v1.UnloadRequest
+	18, // 41: pio.plugin.v1.Model.Drain:input_type -> pio.plugin.v1.DrainRequest
+	20, // 42: pio.plugin.v1.Model.Generate:input_type -> pio.plugin.v1.GenerateRequest
+	34, // 43: pio.plugin.v1.Model.OpenSequence:input_type -> pio.plugin.v1.OpenSequenceRequest
+	36, // 44: pio.plugin.v1.Model.ForkSequence:input_type -> pio.plugin.v1.ForkSequenceRequest
+	38, // 45: pio.plugin.v1.Model.CloseSequence:input_type -> pio.plugin.v1.CloseSequenceRequest
+	40, // 46: pio.plugin.v1.Model.Forward:input_type -> pio.plugin.v1.ForwardRequest
+	42, // 47: pio.plugin.v1.Model.Embed:input_type -> pio.plugin.v1.EmbedRequest
+	44, // 48: pio.plugin.v1.Model.Tokenize:input_type -> pio.plugin.v1.TokenizeRequest
+	46, // 49: pio.plugin.v1.Model.Detokenize:input_type -> pio.plugin.v1.DetokenizeRequest
+	48, // 50: pio.plugin.v1.Model.Spell:input_type -> pio.plugin.v1.SpellRequest
+	50, // 51: pio.plugin.v1.Model.Render:input_type -> pio.plugin.v1.RenderRequest
+	52, // 52: pio.plugin.v1.Scheduler.Schedule:input_type -> pio.plugin.v1.ScheduleRequest
+	3,  // 53: pio.plugin.v1.Model.Describe:output_type -> pio.plugin.v1.DescribeResponse
+	7,  // 54: pio.plugin.v1.Model.Inspect:output_type -> pio.plugin.v1.InspectResponse
+	14, // 55: pio.plugin.v1.Model.Load:output_type -> pio.plugin.v1.LoadResponse
+	17, // 56: pio.plugin.v1.Model.Unload:output_type -> pio.plugin.v1.UnloadResponse
+	19, // 57: pio.plugin.v1.Model.Drain:output_type -> pio.plugin.v1.DrainResponse
+	27, // 58: pio.plugin.v1.Model.Generate:output_type -> pio.plugin.v1.GenerateResponse
+	35, // 59: pio.plugin.v1.Model.OpenSequence:output_type -> pio.plugin.v1.OpenSequenceResponse
+	37, // 60: pio.plugin.v1.Model.ForkSequence:output_type -> pio.plugin.v1.ForkSequenceResponse
+	39, // 61: pio.plugin.v1.Model.CloseSequence:output_type -> pio.plugin.v1.CloseSequenceResponse
+	41, // 62: pio.plugin.v1.Model.Forward:output_type -> pio.plugin.v1.ForwardResponse
+	43, // 63: pio.plugin.v1.Model.Embed:output_type -> pio.plugin.v1.EmbedResponse
+	45, // 64: pio.plugin.v1.Model.Tokenize:output_type -> pio.plugin.v1.TokenizeResponse
+	47, // 65: pio.plugin.v1.Model.Detokenize:output_type -> pio.plugin.v1.DetokenizeResponse
+	49, // 66: pio.plugin.v1.Model.Spell:output_type -> pio.plugin.v1.SpellResponse
+	51, // 67: pio.plugin.v1.Model.Render:output_type -> pio.plugin.v1.RenderResponse
+	57, // 68: pio.plugin.v1.Scheduler.Schedule:output_type -> pio.plugin.v1.ScheduleResponse
+	53, // [53:69] is the sub-list for method output_type
+	37, // [37:53] is the sub-list for method input_type
+	37, // [37:37] is the sub-list for extension type_name
+	37, // [37:37] is the sub-list for extension extendee
+	0,  // [0:37] is the sub-list for field type_name
 }
 
 func init() { file_plugin_proto_init() }
@@ -4495,29 +4667,29 @@ func file_plugin_proto_init() {
 	if File_plugin_proto != nil {
 		return
 	}
-	file_plugin_proto_msgTypes[10].OneofWrappers = []any{
+	file_plugin_proto_msgTypes[12].OneofWrappers = []any{
 		(*LoadResponse_Progress)(nil),
 		(*LoadResponse_Table)(nil),
 	}
-	file_plugin_proto_msgTypes[16].OneofWrappers = []any{
+	file_plugin_proto_msgTypes[18].OneofWrappers = []any{
 		(*GenerateRequest_Text)(nil),
 		(*GenerateRequest_Tokens)(nil),
 		(*GenerateRequest_Chat)(nil),
 	}
-	file_plugin_proto_msgTypes[17].OneofWrappers = []any{
+	file_plugin_proto_msgTypes[19].OneofWrappers = []any{
 		(*Constraint_JsonSchema)(nil),
 		(*Constraint_JsonObject)(nil),
 		(*Constraint_Regex)(nil),
 		(*Constraint_Choices)(nil),
 		(*Constraint_Grammar)(nil),
 	}
-	file_plugin_proto_msgTypes[21].OneofWrappers = []any{}
-	file_plugin_proto_msgTypes[23].OneofWrappers = []any{
+	file_plugin_proto_msgTypes[23].OneofWrappers = []any{}
+	file_plugin_proto_msgTypes[25].OneofWrappers = []any{
 		(*GenerateResponse_Start)(nil),
 		(*GenerateResponse_Token)(nil),
 		(*GenerateResponse_Finish)(nil),
 	}
-	file_plugin_proto_msgTypes[48].OneofWrappers = []any{
+	file_plugin_proto_msgTypes[50].OneofWrappers = []any{
 		(*ScheduleRequest_Budget)(nil),
 		(*ScheduleRequest_Move)(nil),
 		(*ScheduleRequest_Query)(nil),
@@ -4529,7 +4701,7 @@ func file_plugin_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_plugin_proto_rawDesc), len(file_plugin_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   58,
+			NumMessages:   60,
 			NumExtensions: 0,
 			NumServices:   2,
 		},

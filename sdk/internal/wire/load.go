@@ -33,7 +33,11 @@ func Description(m *pb.DescribeResponse) (sdk.Description, error) {
 
 // InspectRequestToPB and InspectRequest: see Checkpoint in plugin.proto.
 func InspectRequestToPB(r sdk.InspectRequest) *pb.InspectRequest {
-	return &pb.InspectRequest{Checkpoint: checkpointToPB(r), MaxSequences: int64(r.MaxSequences), StepTokens: int64(r.StepTokens)}
+	m := &pb.InspectRequest{Checkpoint: checkpointToPB(r), MaxSequences: int64(r.MaxSequences), StepTokens: int64(r.StepTokens)}
+	if r.Measure != nil {
+		m.Measure = &pb.Measurement{Devices: each(r.Measure.Devices, deviceToPB), Threads: int64(r.Measure.Threads)}
+	}
+	return m
 }
 
 // InspectRequest reads what InspectRequestToPB wrote.
@@ -41,6 +45,11 @@ func InspectRequest(m *pb.InspectRequest) (sdk.InspectRequest, error) {
 	var c checks
 	r := c.checkpoint(m.GetCheckpoint())
 	c.sizes(&r, m)
+	if measure := m.GetMeasure(); measure != nil {
+		c.count("measure.threads", measure.GetThreads())
+		r.Measure = &sdk.Measurement{Devices: each(measure.GetDevices(), c.device), Threads: int(measure.GetThreads())}
+		c.first(r.Measure.Devices)
+	}
 	return r, c.error()
 }
 
@@ -106,6 +115,9 @@ func layerTableToPB(t sdk.LayerTable) *pb.LayerTable {
 		}),
 		ScratchBytes: t.ScratchBytes, ScratchBytesMost: t.ScratchBytesMost, CachePositions: int64(t.CachePositions),
 		Snapshots: int64(t.Snapshots), Weights: t.Weights,
+		Devices: each(t.Devices, func(d sdk.DeviceTable) *pb.DeviceTable {
+			return &pb.DeviceTable{Name: d.Name, ScratchBytes: d.ScratchBytes, CopyRate: d.CopyRate, ReadRate: d.ReadRate, Flops: d.FLOPS}
+		}),
 	}
 }
 
@@ -130,15 +142,23 @@ func LayerTable(m *pb.LayerTable) (sdk.LayerTable, error) {
 			return sdk.Placement{Module: name(p.GetModule()), Device: name(p.GetDevice()), Streamed: p.GetStreamed()}
 		}),
 		ScratchBytes: m.GetScratchBytes(), ScratchBytesMost: m.GetScratchBytesMost(), CachePositions: int(m.GetCachePositions()),
-		Snapshots: int(m.GetSnapshots()), Weights: name(m.GetWeights()),
+		Snapshots: int(m.GetSnapshots()), Weights: name(m.GetWeights()), Devices: each(m.GetDevices(), c.deviceTable),
 	}
 	return t, c.blame("layer table")
+}
+
+func (c *checks) deviceTable(m *pb.DeviceTable) sdk.DeviceTable {
+	c.count("devices.scratch_bytes", m.GetScratchBytes())
+	c.rate("devices.copy_rate", m.GetCopyRate())
+	c.rate("devices.read_rate", m.GetReadRate())
+	c.rate("devices.flops", m.GetFlops())
+	return sdk.DeviceTable{Name: name(m.GetName()), ScratchBytes: m.GetScratchBytes(), CopyRate: m.GetCopyRate(), ReadRate: m.GetReadRate(), FLOPS: m.GetFlops()}
 }
 
 func moduleToPB(m sdk.Module) *pb.Module {
 	return &pb.Module{
 		Id: m.ID, WeightBytes: m.WeightBytes, StateBytesToken: m.StateBytesToken, StateBytesSeq: m.StateBytesSeq,
-		FlopsToken: m.FLOPsToken, ActiveBytesToken: m.ActiveBytesToken,
+		FlopsToken: m.FLOPsToken, ActiveBytesToken: m.ActiveBytesToken, DeviceBytes: m.DeviceBytes,
 	}
 }
 
@@ -151,9 +171,10 @@ func (c *checks) module(m *pb.Module) sdk.Module {
 	c.count("state_bytes_seq", m.GetStateBytesSeq())
 	c.finite("flops_token", m.GetFlopsToken())
 	c.count("active_bytes_token", m.GetActiveBytesToken())
+	c.count("device_bytes", m.GetDeviceBytes())
 	return sdk.Module{
 		ID: name(m.GetId()), WeightBytes: m.GetWeightBytes(), StateBytesToken: m.GetStateBytesToken(),
-		StateBytesSeq: m.GetStateBytesSeq(), FLOPsToken: m.GetFlopsToken(), ActiveBytesToken: m.GetActiveBytesToken(),
+		StateBytesSeq: m.GetStateBytesSeq(), FLOPsToken: m.GetFlopsToken(), ActiveBytesToken: m.GetActiveBytesToken(), DeviceBytes: m.GetDeviceBytes(),
 	}
 }
 
@@ -161,9 +182,7 @@ func (c *checks) module(m *pb.Module) sdk.Module {
 func LoadRequestToPB(r sdk.LoadRequest) *pb.LoadRequest {
 	return &pb.LoadRequest{
 		Checkpoint: checkpointToPB(r.InspectRequest),
-		Devices: each(r.Devices, func(d sdk.DeviceBudget) *pb.DeviceBudget {
-			return &pb.DeviceBudget{Name: d.Name, Bytes: d.Bytes, CopyRate: d.CopyRate, ReadRate: d.ReadRate}
-		}),
+		Devices:    each(r.Devices, deviceToPB),
 		Threads: int64(r.Threads), MaxSequences: int64(r.MaxSequences), StepTokens: int64(r.StepTokens),
 		PrefixCache: r.PrefixCache, StepMilliseconds: r.StepTime.Milliseconds(),
 	}
@@ -179,10 +198,18 @@ func LoadRequest(m *pb.LoadRequest) (sdk.LoadRequest, error) {
 	c.count("threads", m.GetThreads())
 	const most = int64(math.MaxInt64 / time.Millisecond)
 	r.PrefixCache, r.StepTime = m.GetPrefixCache(), time.Duration(min(max(m.GetStepMilliseconds(), -most), most))*time.Millisecond
-	if len(r.Devices) > 0 && r.Devices[0].Name != "cpu" {
-		c.fail("devices", "begins with %q: the first must be \"cpu\"", r.Devices[0].Name)
-	}
+	c.first(r.Devices)
 	return r, c.error()
+}
+
+func (c *checks) first(devices []sdk.DeviceBudget) {
+	if len(devices) > 0 && devices[0].Name != "cpu" {
+		c.fail("devices", "begins with %q: the first must be \"cpu\"", devices[0].Name)
+	}
+}
+
+func deviceToPB(d sdk.DeviceBudget) *pb.DeviceBudget {
+	return &pb.DeviceBudget{Name: d.Name, Bytes: d.Bytes, CopyRate: d.CopyRate, ReadRate: d.ReadRate}
 }
 
 func (c *checks) device(m *pb.DeviceBudget) sdk.DeviceBudget {
@@ -190,13 +217,16 @@ func (c *checks) device(m *pb.DeviceBudget) sdk.DeviceBudget {
 		c.fail("devices.name", "is empty")
 	}
 	c.count("devices.bytes", m.GetBytes())
-	for field, rate := range map[string]float64{"devices.copy_rate": m.GetCopyRate(), "devices.read_rate": m.GetReadRate()} {
-		c.finite(field, rate)
-		if rate < 0 {
-			c.fail(field, "is %v: it cannot be negative", rate)
-		}
-	}
+	c.rate("devices.copy_rate", m.GetCopyRate())
+	c.rate("devices.read_rate", m.GetReadRate())
 	return sdk.DeviceBudget{Name: m.GetName(), Bytes: m.GetBytes(), CopyRate: m.GetCopyRate(), ReadRate: m.GetReadRate()}
+}
+
+func (c *checks) rate(field string, rate float64) {
+	c.finite(field, rate)
+	if rate < 0 {
+		c.fail(field, "is %v: it cannot be negative", rate)
+	}
 }
 
 // ProgressToPB and TableToPB are the two messages of Load's stream.

@@ -22,7 +22,7 @@ func TestEverythingArrivesAsSent(t *testing.T) {
 		})
 	}))
 	t.Run("inspect request", rapid.MakeCheck(func(t *rapid.T) {
-		arrives(t, checkpoints().Draw(t, "r"), func(r sdk.InspectRequest) (sdk.InspectRequest, error) {
+		arrives(t, inspects().Draw(t, "r"), func(r sdk.InspectRequest) (sdk.InspectRequest, error) {
 			return InspectRequest(over(t, InspectRequestToPB(r)))
 		})
 	}))
@@ -154,16 +154,28 @@ func checkpoints() *rapid.Generator[sdk.InspectRequest] {
 	})
 }
 
+func inspects() *rapid.Generator[sdk.InspectRequest] {
+	rate := rapid.Float64Range(0, 1e300)
+	return draw(func(t *rapid.T) sdk.InspectRequest {
+		r := checkpoints().Draw(t, "checkpoint")
+		r.Measure = &sdk.Measurement{Threads: counts.Draw(t, "threads"), Devices: []sdk.DeviceBudget{{Name: "cpu"}, {
+			Name: "d" + words.Draw(t, "name"), Bytes: sizes.Draw(t, "bytes"), CopyRate: rate.Draw(t, "copy"), ReadRate: rate.Draw(t, "read"),
+		}}}
+		return r
+	})
+}
+
 func tables() *rapid.Generator[sdk.LayerTable] {
 	module := draw(func(t *rapid.T) sdk.Module {
 		return sdk.Module{
 			ID: "m" + said.Draw(t, "id"), WeightBytes: sizes.Draw(t, "weight"), StateBytesToken: sizes.Draw(t, "token"),
-			StateBytesSeq: sizes.Draw(t, "seq"), FLOPsToken: floats.Draw(t, "flops"), ActiveBytesToken: sizes.Draw(t, "active"),
+			StateBytesSeq: sizes.Draw(t, "seq"), FLOPsToken: floats.Draw(t, "flops"), ActiveBytesToken: sizes.Draw(t, "active"), DeviceBytes: sizes.Draw(t, "device"),
 		}
 	})
 	placement := draw(func(t *rapid.T) sdk.Placement {
 		return sdk.Placement{Module: said.Draw(t, "module"), Device: said.Draw(t, "device"), Streamed: rapid.Bool().Draw(t, "streamed")}
 	})
+	rate := rapid.Float64Range(0, 1e300)
 	return draw(func(t *rapid.T) sdk.LayerTable {
 		return sdk.LayerTable{
 			Modules: rapid.SliceOfN(module, 1, 4).Draw(t, "modules"), Parameters: sizes.Draw(t, "parameters"),
@@ -171,6 +183,8 @@ func tables() *rapid.Generator[sdk.LayerTable] {
 			ScratchBytes: sizes.Draw(t, "scratch"), ScratchBytesMost: sizes.Draw(t, "scratch most"), CachePositions: counts.Draw(t, "positions"), Snapshots: counts.Draw(t, "snapshots"),
 			Weights: said.Draw(t, "weights"),
 			Plan:    rapid.SliceOfN(placement, 1, 4).Draw(t, "plan"),
+			Devices: []sdk.DeviceTable{{Name: said.Draw(t, "device"), ScratchBytes: sizes.Draw(t, "scratch"), CopyRate: rate.Draw(t, "copy"),
+				ReadRate: rate.Draw(t, "read"), FLOPS: rate.Draw(t, "flops")}},
 		}
 	})
 }

@@ -1,0 +1,167 @@
+// Package forecast says what a host would do with its models on a machine before anything is loaded: which memory each would have, where its
+// modules would lie, how fast it would be at best, and what would have to give for more. It calls what the host and the plugins call, so
+// that what it says of the machine at hand is what then happens.
+package forecast
+
+import (
+	"cmp"
+	"fmt"
+	"math"
+
+	"github.com/inference-pio/inference-pio/host/internal/config"
+	"github.com/inference-pio/inference-pio/host/internal/schedule"
+	"github.com/inference-pio/inference-pio/sdk"
+	"github.com/inference-pio/inference-pio/sdk/plan"
+)
+
+// PromptRows is the piece of a prompt that its speed is told for: what our plugins compute at once unless an entry says otherwise.
+const PromptRows = 512
+
+// Ask asks the plugin of an entry about its checkpoint.
+type Ask func(m config.Model, measure *sdk.Measurement) (sdk.Inspection, error)
+
+// Model is what becomes of one entry.
+type Model struct {
+	Entry  config.Model
+	Err    error // it cannot be loaded: why, and what would help
+	Known  bool  // its plugin tells what it takes; otherwise nothing below is known
+	Fit    plan.Fit
+	Input  plan.Input // what its process plans with; without devices if the plugin does not measure any
+	Plan   plan.Plan
+	Decode Speed
+	Prompt float64  // tokens per second of a prompt, in pieces of PromptRows
+	Gives  []string // what would make more of it lie on devices besides the cpu, a sentence each
+}
+
+// Speed is in tokens per second of one sequence, at best: what memory, links and cores allow.
+type Speed struct {
+	First float64 // at the beginning
+	Last  float64 // with the whole context before it
+}
+
+// Sequences is how many sequences of the context fit at once.
+func (m *Model) Sequences() int { return max(1, m.Fit.Positions/max(1, m.Fit.Context)) }
+
+// Of forecasts for the devices and models of c, which the machine has equipped, and so much memory. tables are the answers of the models'
+// plugins, in the order of entries.
+func Of(c *config.Config, memory schedule.Budget, entries []config.Model, tables []sdk.LayerTable, ask Ask) []Model {
+	var asked []schedule.Asked
+	for i, m := range entries {
+		asked = append(asked, schedule.Asked{Model: m, Need: plan.NeedOf(tables[i], m.Inspect())})
+	}
+	budgets := schedule.Budgets(c)
+	var list []Model
+	for i, share := range schedule.Shares(memory, asked) {
+		m := Model{Entry: entries[i], Err: share.Err, Known: asked[i].Need.Known()}
+		if m.Err == nil && m.Known {
+			if memory.Bytes == 0 {
+				share.Bytes = asked[i].Need.Wanted()
+			}
+			m.Fit, _ = asked[i].Need.Fit(share.Bytes)
+			m.Err = m.place(schedule.WithCPU(budgets[m.Entry.ID], share.Bytes), ask)
+		}
+		list = append(list, m)
+	}
+	return list
+}
+
+// place plans for a model with what it may have of each device.
+func (m *Model) place(budgets []sdk.DeviceBudget, ask Ask) error {
+	t, err := m.measured(m.Entry, budgets, ask)
+	if err != nil || len(t.Devices) == 0 {
+		return err
+	}
+	m.Input = plan.InputOf(t, m.Fit, budgets)
+	if m.Plan, err = plan.Make(m.Input); err != nil {
+		return err
+	}
+	m.Decode = speedOf(m.Input, m.Plan, m.Fit.Context)
+	rows := min(cmp.Or(m.Entry.StepTokens, PromptRows), m.Fit.Context)
+	m.Prompt = float64(rows) / plan.Time(m.Input, m.Plan, rows, 0)
+	m.gives(budgets, ask)
+	return nil
+}
+
+// measured asks about an entry as its process will lay it out.
+func (m *Model) measured(entry config.Model, budgets []sdk.DeviceBudget, ask Ask) (sdk.LayerTable, error) {
+	entry.Context = m.Fit.Context
+	in, err := ask(entry, &sdk.Measurement{Devices: budgets, Threads: entry.Threads})
+	return in.Table, err
+}
+
+func speedOf(in plan.Input, p plan.Plan, context int) Speed {
+	return Speed{1 / plan.Time(in, p, 1, 0), 1 / plan.Time(in, p, 1, context)}
+}
+
+// gives finds what would bring the layers that are left on the cpu to the other devices: more of their memory, a shorter context, smaller
+// weights.
+func (m *Model) gives(budgets []sdk.DeviceBudget, ask Ask) {
+	if len(m.Input.Devices) < 2 || m.Plan.Away() {
+		return
+	}
+	if lacks := m.lacks(); lacks > 0 {
+		last := m.Input.Devices[len(m.Input.Devices)-1].Name
+		m.Gives = append(m.Gives, fmt.Sprintf("%s more of %s would hold all its layers", plan.Size(lacks), last))
+	}
+	if context := plan.RoomFor(m.Input, m.Fit.Context, m.Sequences()); context > 0 {
+		m.Gives = append(m.Gives, fmt.Sprintf("context = %d would leave room for all its layers", context))
+	}
+	if m.Entry.Quantize != "" || m.Entry.Weights == "dummy" {
+		return
+	}
+	for _, form := range []string{"q8", "q4"} {
+		entry := m.Entry
+		entry.Quantize, entry.Numerics = form, config.DefaultNumerics(form, entry.Path)
+		t, err := m.measured(entry, budgets, ask)
+		if err != nil || len(t.Devices) == 0 {
+			return // it does not quantise
+		}
+		in := plan.InputOf(t, m.Fit, budgets)
+		p, err := plan.Make(in)
+		if err != nil {
+			continue
+		}
+		m.Gives = append(m.Gives, fmt.Sprintf("quantize = %q: %s tokens a second, with %s", form, Rate(speedOf(in, p, m.Fit.Context).First), share(p)))
+	}
+}
+
+// share says how many of a plan's layers left the cpu.
+func share(p plan.Plan) string {
+	if p.Away() {
+		return "all its layers on devices"
+	}
+	return "some of its layers on the cpu still"
+}
+
+// lacks is how much larger the last device would have to be to hold every layer, 0 if no size would do.
+func (m *Model) lacks() int64 {
+	in := m.Input
+	in.Devices = append([]plan.Device(nil), in.Devices...)
+	last := &in.Devices[len(in.Devices)-1]
+	least, low, high := last.Bytes, last.Bytes, last.Bytes+1<<45
+	last.Bytes = high
+	if p, err := plan.Make(in); err != nil || !p.Away() {
+		return 0
+	}
+	for high-low > 1<<20 {
+		last.Bytes = low + (high-low)/2
+		if p, err := plan.Make(in); err == nil && p.Away() {
+			high = last.Bytes
+		} else {
+			low = last.Bytes
+		}
+	}
+	return high - least
+}
+
+// Rate writes tokens per second to three digits, "?" where nothing is known.
+func Rate(perSecond float64) string {
+	if perSecond <= 0 || math.IsInf(perSecond, 0) || math.IsNaN(perSecond) {
+		return "?"
+	}
+	if perSecond >= 1000 {
+		digits := math.Pow(10, math.Floor(math.Log10(perSecond))-2)
+		return fmt.Sprintf("%.0f", math.Round(perSecond/digits)*digits)
+	}
+	return fmt.Sprintf("%.3g", perSecond)
+}
