@@ -312,3 +312,23 @@ func TestBytesAreFreeWhenTheyAreGivenBack(t *testing.T) {
 		}
 	})
 }
+
+// What was to be given and is not answered for may be taken all the same: it is nobody else's.
+func TestBytesThatMayBeTakenArePromisedToNobody(t *testing.T) {
+	inWorld(t, func(*fakeProcess) error { return nil }, func(w *world) {
+		order := func(bytes int64) error {
+			_, err := w.Order(context.Background(), "m", sdk.Order{Budget: &sdk.BudgetOrder{Device: "far", Bytes: bytes, Deadline: time.Second}})
+			return err
+		}
+		if err := order(300); err != nil {
+			t.Fatal(err)
+		}
+		w.process(1).mute = true
+		if late := (*Unanswered)(nil); !errors.As(order(700), &late) {
+			t.Fatal("it was answered")
+		}
+		if left := w.left("far", nil); left != 300 {
+			t.Errorf("%d bytes are promised to others beside the 700 that a process may take", left)
+		}
+	})
+}

@@ -79,15 +79,20 @@ func computable(list []sdk.DeviceBudget, d sdk.Description) (left []sdk.DeviceBu
 type allotment struct {
 	obeyed  func()
 	refused func()
+	silent  func() // no answer came in time, but it may be obeyed still: the larger number counts
 }
+
+func noAllotment() allotment { return allotment{func() {}, func() {}, func() {}} }
 
 // allot sets aside what an order for a budget asks for, or says that it is not there: the budgets of all models together never
 // exceed a device. What an order gives back is free when it was obeyed, not before.
 func (m *model) allot(b sdk.BudgetOrder) (allotment, error) {
-	done := allotment{func() {}, func() {}}
+	done := noAllotment()
 	if b.Device == cpu {
-		undo, err := m.host.memory.reshare(m, b.Bytes)
-		done.refused = undo
+		before, undo, err := m.host.memory.reshare(m, b.Bytes)
+		if done.refused = undo; b.Bytes < before {
+			done.silent = undo
+		}
 		return done, err
 	}
 	m.host.allotting.Lock()

@@ -412,24 +412,24 @@ func (m *model) tell(t sdk.LayerTable) {
 
 // reshare changes a model's share by an operator's order, as far as it is free and the next process could load with it: the one
 // there is may hold less than it was counted with, as long as nobody shows it a picture. undo takes that back.
-func (y *memory) reshare(m *model, bytes int64) (undo func(), err error) {
+func (y *memory) reshare(m *model, bytes int64) (before int64, undo func(), err error) {
 	y.mu.Lock()
 	defer y.mu.Unlock()
 	t := y.find(m)
 	if t == nil || !t.served {
-		return nil, fmt.Errorf("model %s has no share of the cpu's memory yet", m.entry.ID)
+		return 0, nil, fmt.Errorf("model %s has no share of the cpu's memory yet", m.entry.ID)
 	}
 	if least := t.need.Least(); bytes < least {
-		return nil, fmt.Errorf("%d bytes are too few for the cpu: model %s takes at least %s, so the least that works is %d; for less, set context or max_sequences in its [[model]]",
+		return 0, nil, fmt.Errorf("%d bytes are too few for the cpu: model %s takes at least %s, so the least that works is %d; for less, set context or max_sequences in its [[model]]",
 			bytes, m.entry.ID, t.need.Takes(), least)
 	}
-	before := t.share
+	before = t.share
 	if most := y.free(t); y.budget.Bytes > 0 && bytes > before && bytes > most {
-		return nil, fmt.Errorf("%d bytes of the cpu's memory are more than there is for model %s: of %d for models (%s) the others have %d, so the most that works is %d",
+		return 0, nil, fmt.Errorf("%d bytes of the cpu's memory are more than there is for model %s: of %d for models (%s) the others have %d, so the most that works is %d",
 			bytes, m.entry.ID, y.budget.Bytes, y.budget.From, y.budget.Bytes-most, max(0, most))
 	}
 	t.share = bytes
-	return func() {
+	return before, func() {
 		y.mu.Lock()
 		defer y.mu.Unlock()
 		t.share = before

@@ -194,7 +194,7 @@ func (m *model) order(ctx context.Context, o sdk.Order) (sdk.Report, error) {
 	if l == nil {
 		return sdk.Report{}, m.unavailable(time.Second)
 	}
-	bytes := allotment{func() {}, func() {}}
+	bytes := noAllotment()
 	if o.Budget != nil {
 		var err error
 		if bytes, err = m.allot(*o.Budget); err != nil {
@@ -208,7 +208,12 @@ func (m *model) order(ctx context.Context, o sdk.Order) (sdk.Report, error) {
 	if errors.Is(err, context.DeadlineExceeded) {
 		err = &Unanswered{limit}
 	}
-	if err != nil {
+	var silent *Unanswered
+	switch {
+	case errors.As(err, &silent), errors.Is(err, context.Canceled):
+		bytes.silent()
+		return r, fmt.Errorf("model %s: %w", m.entry.ID, err)
+	case err != nil:
 		bytes.refused()
 		return r, fmt.Errorf("model %s: %w", m.entry.ID, err)
 	}
