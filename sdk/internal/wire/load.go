@@ -183,7 +183,7 @@ func LoadRequestToPB(r sdk.LoadRequest) *pb.LoadRequest {
 	return &pb.LoadRequest{
 		Checkpoint: checkpointToPB(r.InspectRequest),
 		Devices:    each(r.Devices, deviceToPB),
-		Threads: int64(r.Threads), MaxSequences: int64(r.MaxSequences), StepTokens: int64(r.StepTokens),
+		Threads:    int64(r.Threads), MaxSequences: int64(r.MaxSequences), StepTokens: int64(r.StepTokens),
 		PrefixCache: r.PrefixCache, StepMilliseconds: r.StepTime.Milliseconds(),
 	}
 }
