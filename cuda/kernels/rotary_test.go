@@ -20,7 +20,7 @@ func TestAnglesMatchTheSpecification(t *testing.T) {
 			for i := range freqs {
 				freqs[i] = float32(math.Pow(1e6, -float64(i)/float64(c.pairs)))
 			}
-			axis, index := cuda.Tensor{}, F32(nil)
+			axis := cuda.Tensor{}
 			if c.axes > 1 {
 				list := UpTo(rng, c.pairs, c.axes)
 				for i, a := range list {
@@ -28,7 +28,7 @@ func TestAnglesMatchTheSpecification(t *testing.T) {
 				}
 				axis = I32(list)
 			}
-			index = I32(positions)
+			index := I32(positions)
 			if c.axes > 1 {
 				index = I32(positions, c.axes)
 			}

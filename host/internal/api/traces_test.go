@@ -53,7 +53,7 @@ func attributes(spans tracetest.SpanStubs, name string) map[string]string {
 	for _, s := range spans {
 		for _, a := range s.Attributes {
 			if s.Name == name {
-				list[string(a.Key)] = a.Value.Emit()
+				list[string(a.Key)] = a.Value.String()
 			}
 		}
 	}

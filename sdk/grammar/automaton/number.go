@@ -170,9 +170,6 @@ func decimal(r *big.Rat) (before, behind string, err error) {
 	return before, strings.TrimRight(behind, "0"), nil
 }
 
-// maxDivisor bounds the remainders that are told apart.
-const maxDivisor = 4096
-
 // divided is a number read so far, its digits up to the last place that counts divided by the divisor's.
 type divided struct {
 	stage  stage
