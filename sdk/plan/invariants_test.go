@@ -157,8 +157,7 @@ func TestNoWayToDivideTheLayersIsQuicker(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		// What differs by less than a billionth counts as equal, at each layer and device anew, and so adds up.
-		if best := quickest(in, 1, layers); p.Seconds > best*(1+1e-3) {
+		if best := quickest(in, 1, layers); p.Seconds > best*(1+1e-8) {
 			t.Errorf("%g s a pass, where %g s are possible: %v", p.Seconds, best, p.Placements)
 		}
 	})

@@ -11,14 +11,15 @@ import (
 	"slices"
 )
 
-// value is what a way to use the devices is worth.
+// value is what a way to use the devices takes. It is the time itself and not what is saved of the CPU's, beside which a fast device's layers
+// would be lost in rounding.
 type value struct {
-	saved    float64 // seconds, against leaving the layers on the CPU
-	streamed int     // layers
+	seconds  float64
+	streamed int // layers
 }
 
-// unreached is worth less than anything: no way leads there.
-var unreached = value{saved: math.Inf(-1)}
+// unreached takes longer than anything: no way leads there.
+var unreached = value{seconds: math.Inf(1)}
 
 // better prefers time, then less to copy.
 func (v value) better(than value) bool {
@@ -26,7 +27,7 @@ func (v value) better(than value) bool {
 	if than == unreached {
 		return true
 	}
-	if gain := v.saved - than.saved; math.Abs(gain) > same*math.Abs(than.saved) {
+	if gain := than.seconds - v.seconds; math.Abs(gain) > same*math.Abs(than.seconds) {
 		return gain > 0
 	}
 	return v.streamed < than.streamed
@@ -37,7 +38,7 @@ type split struct {
 	from, resident, streamed int
 	bytes                    int64 // without the buffer
 	buffer                   int64
-	saved                    float64 // seconds
+	seconds                  float64 // of its layers, less what others save in the room that it leaves
 }
 
 func (s *split) until() int { return s.from + s.resident + s.streamed }
@@ -63,7 +64,7 @@ func (p *planner) divide() {
 				continue
 			}
 			for s := range p.splits(d, from) {
-				v := value{before[from].saved + s.saved, before[from].streamed + s.streamed}
+				v := value{before[from].seconds + s.seconds, before[from].streamed + s.streamed}
 				if n := s.until(); v.better(best[n]) {
 					best[n], choices[d][n] = v, s
 				}
@@ -82,12 +83,19 @@ func (p *planner) divide() {
 // the fewest.
 func (p *planner) choose(best []value) (chosen int) {
 	over, moved := p.cpuOver(0), int64(0)
+	whole := func(n int) value { // with the layers that stay on the CPU
+		v := best[n]
+		for _, i := range p.layers[n:] {
+			v.seconds += p.modules[i].seconds[0]
+		}
+		return v
+	}
 	for n := 1; n < len(best); n++ {
 		moved += p.modules[p.layers[n-1]].state
 		if best[n] == unreached {
 			continue
 		}
-		if o := p.cpuOver(moved); o < over || o == over && best[n].better(best[chosen]) {
+		if o := p.cpuOver(moved); o < over || o == over && whole(n).better(whole(chosen)) {
 			over, chosen = o, n
 		}
 	}
@@ -105,7 +113,7 @@ func (p *planner) splits(d, from int) iter.Seq[split] {
 			it := &p.modules[p.layers[base.until()]]
 			base.resident++
 			base.bytes += it.bytes()
-			base.saved += it.seconds[0] - it.seconds[d]
+			base.seconds += it.seconds[d]
 			if base.bytes > p.in.Devices[d].Bytes || !yield(p.withOthers(d, base)) {
 				return
 			}
@@ -125,7 +133,7 @@ func (p *planner) streaming(d int, base split, yield func(split) bool) bool {
 		s.streamed++
 		s.buffer = max(s.buffer, slots*it.WeightBytes)
 		s.bytes += it.state
-		s.saved += it.seconds[0] - max(it.seconds[d], it.copySeconds(dev))
+		s.seconds += max(it.seconds[d], it.copySeconds(dev))
 		if s.bytes+s.buffer > dev.Bytes {
 			return true
 		}
@@ -142,12 +150,12 @@ func (p *planner) withOthers(d int, s split) split {
 	held := s.bytes + s.buffer
 	if s.until() == len(p.layers) {
 		for i := range p.restThatFits(d, held) {
-			s.saved += p.gain(i, d)
+			s.seconds -= p.gain(i, d)
 			held += p.modules[i].bytes()
 		}
 	}
 	if s.streamed == 0 {
-		s.saved += p.cache(d, s.from, s.until(), held).saved
+		s.seconds -= p.cache(d, s.from, s.until(), held).saved
 	}
 	return s
 }
