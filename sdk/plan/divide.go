@@ -137,34 +137,55 @@ func (d *dividing) whole(i int, free []int64, users []int) int {
 	return best
 }
 
-// pour divides each device between equals. Those that have something there come first.
+// pour divides each device between equals, and again as long as somebody gets something: what one device has left may be too little for
+// whoever wants much, and enough once another has given the rest.
 func (d *dividing) pour(equals []int) {
 	left := map[int]int64{}
 	for _, i := range equals {
 		left[i] = d.tenants[i].Wanted
 	}
+	for d.round(equals, left) {
+	}
+}
+
+// round divides what each device has left between those of equals that have nothing there and want something still, and says whether anybody
+// got some. Those that have had something there come first.
+func (d *dividing) round(equals []int, left map[int]int64) (some bool) {
 	for dev := range d.free {
 		var who []int
 		for _, i := range equals {
-			if d.tenants[i].may(dev) && left[i] > 0 {
+			if d.tenants[i].may(dev) && left[i] > 0 && d.out.Shares[i][dev] == 0 {
 				who = append(who, i)
 			}
 		}
 		slices.SortStableFunc(who, func(a, b int) int {
 			return cmp.Compare(min(1, d.tenants[b].held(dev)), min(1, d.tenants[a].held(dev)))
 		})
-		var claims []Claim
-		for _, i := range who {
-			t := d.tenants[i]
-			claims = append(claims, Claim{Least: t.takes(dev, min(left[i], t.Largest)), Wanted: t.takes(dev, left[i])})
+		fit := slices.Clone(who)
+		for n, share := range Share(d.free[dev], d.claims(dev, who, left)) {
+			if share == NoShare {
+				fit = slices.DeleteFunc(fit, func(i int) bool { return i == who[n] })
+			}
 		}
-		for n, share := range Share(d.free[dev], claims) {
-			if share != NoShare {
-				d.give(who[n], dev, share)
-				left[who[n]] -= share - d.tenants[who[n]].scratch(dev)
+		slices.Sort(fit) // bytes that do not divide go by what stays as it is, not by who was there before
+		for n, share := range Share(d.free[dev], d.claims(dev, fit, left)) {
+			if share > 0 {
+				d.give(fit[n], dev, share)
+				left[fit[n]] -= share - d.tenants[fit[n]].scratch(dev)
+				some = true
 			}
 		}
 	}
+	return some
+}
+
+// claims are what some tenants want of a device.
+func (d *dividing) claims(dev int, who []int, left map[int]int64) (list []Claim) {
+	for _, i := range who {
+		t := d.tenants[i]
+		list = append(list, Claim{Least: t.takes(dev, min(left[i], t.Largest)), Wanted: t.takes(dev, left[i])})
+	}
+	return list
 }
 
 func (d *dividing) give(i, dev int, bytes int64) {
