@@ -7,6 +7,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"runtime"
 	"sync"
 	"time"
 
@@ -86,8 +87,17 @@ func (h *Held) takeBody(ctx context.Context, n int64) (err error) {
 	return err
 }
 
-// KeepBody gives back what is not held any more, now that n bytes are left of the body.
-func (h *Held) KeepBody(n int64) { keep(h.in.bodies, &h.bodies, n) }
+// collectFrom is how large a body is that is collected as soon as it is not needed any more. What is given back is promised to the next one, and
+// a collector that happens to look a moment too early would leave both in memory, and half of a third.
+const collectFrom = 8 << 20
+
+// KeepBody gives back what is not held any more, now that n bytes are left of the body, to which nothing points.
+func (h *Held) KeepBody(n int64) {
+	if h.bodies-n >= collectFrom {
+		runtime.GC() // there are few such bodies at a time, and to look through what has no pointers takes a moment
+	}
+	keep(h.in.bodies, &h.bodies, n)
+}
 
 func (h *Held) takePictures(ctx context.Context, n int64) (err error) {
 	h.pictures, err = h.in.take(ctx, h.in.pictures, n)
