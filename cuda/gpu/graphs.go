@@ -22,8 +22,6 @@ type graphs struct {
 	seed  maphash.Seed
 	known map[uint64]*known
 	clock uint64
-
-	launched, captured, direct uint64
 }
 
 // known is a list that has come before.
@@ -36,7 +34,6 @@ type known struct {
 // run gives the stream a list. whole says that nothing was sent since the queue was last empty, so that the list can come again.
 func (g *graphs) run(s *driver.Stream, list *driver.List, whole bool) error {
 	if !whole || list.Len() < graphedFrom || !list.Repeatable() {
-		g.direct++
 		return s.Run(list)
 	}
 	if g.known == nil {
@@ -49,7 +46,6 @@ func (g *graphs) run(s *driver.Stream, list *driver.List, whole bool) error {
 	switch {
 	case k == nil || !bytes.Equal(k.commands, commands) || !bytes.Equal(k.params, params):
 		g.remember(sum, &known{commands: bytes.Clone(commands), params: bytes.Clone(params), used: g.clock})
-		g.direct++
 		return s.Run(list)
 	case k.graph == nil:
 		graph, err := s.Capture(list)
@@ -57,10 +53,8 @@ func (g *graphs) run(s *driver.Stream, list *driver.List, whole bool) error {
 			return err
 		}
 		k.graph = graph
-		g.captured++
 	}
 	k.used = g.clock
-	g.launched++
 	var launch driver.List
 	launch.Graph(k.graph)
 	return s.Run(&launch)

@@ -3,7 +3,6 @@
 package kerneltest
 
 // #include <stdlib.h>
-// #include "op.h"
 import "C"
 
 import (
@@ -116,34 +115,26 @@ func (r *room) put(t cuda.Tensor, gives bool) uint64 {
 	return uint64(uintptr(at)) + margin + uint64(shift)
 }
 
-// op is what kernels are given.
-func (r *room) op(op *cuda.Op, scratch int64) (*C.pio_op, error) {
-	c := (*C.pio_op)(C.calloc(1, C.sizeof_pio_op))
-	r.parts = append(r.parts, part{at: unsafe.Pointer(c)})
+// op is what kernels are given: the op with its operands where they are guarded.
+func (r *room) op(op *cuda.Op, scratch int64) (*kernels.Op, error) {
+	given := new(kernels.Op)
+	if err := given.Encode(op); err != nil {
+		return nil, err
+	}
 	out, in, weights := op.Operands()
-	c.outs, c.ins = C.int32_t(len(out)), C.int32_t(len(in))
 	for i, t := range out {
-		c.out[i] = tensorOf(t, r.put(t, true))
+		given.Out[i].At = r.put(t, true)
 	}
 	for i, t := range in {
-		c.in[i] = tensorOf(t, r.put(t, false))
+		given.In[i].At = r.put(t, false)
 	}
-	var err error
 	for i, w := range weights {
-		if c.w[i], err = r.matrixOf(w); err != nil {
-			return nil, err
-		}
+		r.planes(&given.W[i], w)
 	}
 	if op.Experts != nil {
-		if err := r.experts(c, op.Experts.Experts); err != nil {
+		if err := r.experts(given, op.Experts.Experts); err != nil {
 			return nil, err
 		}
-	}
-	for i, f := range op.Floats {
-		c.f[i] = C.float(f)
-	}
-	for i, n := range op.Ints {
-		c.n[i] = C.int32_t(n)
 	}
 	if scratch > 0 {
 		at := C.aligned_alloc(margin, C.size_t((scratch+margin-1)/margin*margin))
@@ -151,25 +142,36 @@ func (r *room) op(op *cuda.Op, scratch int64) (*C.pio_op, error) {
 			*(*byte)(unsafe.Add(at, i)) = 0xff // no numbers
 		}
 		r.parts = append(r.parts, part{at: at})
-		c.scratch = C.uint64_t(uintptr(at))
+		given.Scratch = uint64(uintptr(at))
 	}
-	return c, nil
+	return given, nil
+}
+
+// planes says where a matrix is guarded.
+func (r *room) planes(given *kernels.Matrix, w cuda.Matrix) {
+	if w.IsZero() {
+		return
+	}
+	for i := range w.Layout.Planes {
+		given.Plane[i] = r.put(w.Plane(i), false)
+	}
 }
 
 // experts is the table of gate, up and down of each expert.
-func (r *room) experts(c *C.pio_op, list []cuda.Expert) error {
-	at := C.calloc(C.size_t(max(len(list), 1)), 3*C.sizeof_pio_matrix)
+func (r *room) experts(given *kernels.Op, list []cuda.Expert) error {
+	at := C.calloc(C.size_t(max(len(list), 1)), C.size_t(3*unsafe.Sizeof(kernels.Matrix{})))
 	r.parts = append(r.parts, part{at: at})
-	table := unsafe.Slice((*[3]C.pio_matrix)(at), len(list))
+	table := unsafe.Slice((*[3]kernels.Matrix)(at), len(list))
 	for i, e := range list {
 		for j, w := range []cuda.Matrix{e.Gate, e.Up, e.Down} {
 			var err error
-			if table[i][j], err = r.matrixOf(w); err != nil {
+			if table[i][j], err = kernels.EncodeMatrix(&w); err != nil {
 				return err
 			}
+			r.planes(&table[i][j], w)
 		}
 	}
-	c.experts, c.experts_n = C.uint64_t(uintptr(at)), C.int32_t(len(list))
+	given.Experts, given.ExpertsN = uint64(uintptr(at)), int32(len(list))
 	return nil
 }
 

@@ -33,7 +33,6 @@ import (
 	"testing"
 	"unsafe"
 
-	"github.com/inference-pio/inference-pio/cuda"
 	"github.com/inference-pio/inference-pio/cuda/kernels"
 	"github.com/inference-pio/inference-pio/cuda/kernels/sim"
 )
@@ -62,51 +61,17 @@ func open(t testing.TB) {
 	}
 }
 
-func launch(l *kernels.Launch, op *C.pio_op) error {
-	for i, n := range l.P {
-		op.p[i] = C.int32_t(n)
-	}
+func launch(l *kernels.Launch, op *kernels.Op) error {
+	op.P = l.P
 	runtime.LockOSThread() // the reason of a failure is this thread's
 	defer runtime.UnlockOSThread()
 	name := C.CString(l.Kernel)
 	defer C.free(unsafe.Pointer(name))
-	if why := C.pio_launch(name, C.unsigned(l.Grid[0]), C.unsigned(l.Grid[1]), C.unsigned(l.Grid[2]), C.unsigned(l.Threads), C.unsigned(l.Shared), op); why != nil {
+	given := (*C.pio_op)(unsafe.Pointer(op)) // as abi.go has it
+	if why := C.pio_launch(name, C.unsigned(l.Grid[0]), C.unsigned(l.Grid[1]), C.unsigned(l.Grid[2]), C.unsigned(l.Threads), C.unsigned(l.Shared), given); why != nil {
 		return fmt.Errorf("%s over %v of %d: %s", l.Kernel, l.Grid, l.Threads, C.GoString(why))
 	}
 	return nil
-}
-
-func tensorOf(t cuda.Tensor, at uint64) (c C.pio_tensor) {
-	c._type, c.nd, c.at = C.int32_t(t.DType()), C.int32_t(t.NDim()), C.uint64_t(at)
-	for i := range c.dim {
-		c.dim[i] = 1
-		if i < t.NDim() {
-			c.dim[i] = C.int32_t(t.Dim(i))
-		}
-	}
-	return c
-}
-
-func (r *room) matrixOf(w cuda.Matrix) (c C.pio_matrix, err error) {
-	if w.IsZero() {
-		return c, nil
-	}
-	c.layout, c.rows, c.cols = -1, C.int32_t(w.Rows), C.int32_t(w.Cols)
-	for i, name := range kernels.Layouts {
-		if name == w.Layout.Name {
-			c.layout = C.int32_t(i)
-		}
-	}
-	if c.layout < 0 {
-		return c, fmt.Errorf("no kernels for weights in %s", w.Layout.Name)
-	}
-	for i := range w.Layout.Planes {
-		c.plane[i] = C.uint64_t(r.put(w.Plane(i), false))
-	}
-	if len(w.Layout.Planes) > 1 {
-		c.block_rows, c.block_cols = C.int32_t(w.Layout.Planes[1].Rows), C.int32_t(w.Layout.Planes[1].Cols)
-	}
-	return c, nil
 }
 
 func modes(copies int, order uint64) { C.pio_modes(C.int(copies), C.ulonglong(order)) }
