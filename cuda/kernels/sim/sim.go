@@ -27,6 +27,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"runtime"
 	"strings"
 	"syscall"
@@ -143,6 +144,25 @@ func cache(folder string, o Options) (out string, unlock func(), err error) {
 		return "", nil, err
 	}
 	return out, func() { f.Close() }, nil
+}
+
+// Apart runs a test again in a process of its own, which it may leave in any state, with more in its environment; it is true there.
+func Apart(t *testing.T, environment ...string) bool {
+	t.Helper()
+	const name = "PIO_TEST_APART"
+	if os.Getenv(name) == t.Name() {
+		return true
+	}
+	cmd := exec.Command(os.Args[0], "-test.run=^"+strings.ReplaceAll(regexp.QuoteMeta(t.Name()), "/", "$/^")+"$", "-test.v")
+	cmd.Env = append(append(os.Environ(), name+"="+t.Name()), environment...)
+	out, err := cmd.CombinedOutput()
+	if strings.Contains(string(out), "--- SKIP") {
+		t.Skipf("capability: what the test needs: %s", out)
+	}
+	if err != nil || !strings.Contains(string(out), "--- PASS: "+t.Name()) {
+		t.Errorf("%v\n%s", err, out)
+	}
+	return false
 }
 
 // Driver is the loaded library, beside whoever else has loaded it.
