@@ -1,0 +1,50 @@
+//go:build cuda && cgo
+
+package gpu
+
+import (
+	"testing"
+
+	"github.com/inference-pio/inference-pio/cuda"
+)
+
+// BenchmarkRun is what an op costs the host until it is handed to the driver: planned, encoded, and told apart from what came before.
+func BenchmarkRun(b *testing.B) {
+	software(b)
+	d, err := Open(Options{Fast: true})
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer d.Close()
+	q := d.NewQueue().(*Queue)
+	defer q.Close()
+	mem, err := d.Alloc(1<<20, cuda.ForScratch)
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer d.Free(mem)
+	tensor := func(at int64, shape ...int) cuda.Tensor {
+		t, err := cuda.DeviceTensor(d, mem, at, cuda.F32, shape...)
+		if err != nil {
+			b.Fatal(err)
+		}
+		return t
+	}
+	x, y := tensor(0, 1, 256), tensor(4096, 1, 512)
+	w, err := cuda.Plain(cuda.BF16).Lay(d, mem, 8192, 512, 256)
+	if err != nil {
+		b.Fatal(err)
+	}
+	for name, op := range map[string]*cuda.Op{"add": add(y, y, y), "matmul": cuda.NewOp(cuda.OpMatMul).Gives(y).Takes(x).By(w)} {
+		b.Run(name, func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				q.Run(op)
+				if q.list.Len() >= 512 {
+					q.list.Reset()
+				}
+			}
+		})
+	}
+	q.list.Reset()
+}
