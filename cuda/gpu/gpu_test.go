@@ -19,7 +19,7 @@ import (
 
 // The devices are the software driver's: two of one size and a small one.
 func TestMain(m *testing.M) {
-	os.Setenv("PIO_SIM_DEVICES", "256MiB 256MiB 24MiB")
+	os.Setenv("PIO_SIM_DEVICES", "256MiB 256MiB:2GB:800GB 24MiB")
 	os.Exit(m.Run())
 }
 

@@ -33,20 +33,37 @@ func (d *Device) measure() cuda.Rates {
 	return r
 }
 
-// rate is bytes per second of the best of some runs of what f adds, with so many bytes of the device.
+// rate is bytes per second of the best of some runs of what f adds, with so many bytes of the device, by the device's own clock: what else this
+// machine does is not in it.
 func (d *Device) rate(bytes int64, f func(*driver.List, unsafe.Pointer)) float64 {
 	mem, err := d.Alloc(bytes, cuda.ForScratch)
 	if err != nil {
 		return 0
 	}
 	defer d.Free(mem)
-	best := 0.0
-	for range rateRuns {
-		began := time.Now()
-		if d.aside.do(func(_ *driver.Stream, l *driver.List) error { f(l, mem.Pointer()); return nil }) != nil {
+	var ends [2]*driver.Event
+	for i := range ends {
+		if ends[i], err = d.context.NewEvent(true); err != nil {
 			return 0
 		}
-		best = max(best, float64(bytes)/time.Since(began).Seconds())
+		defer ends[i].Close()
+	}
+	best := 0.0
+	for range rateRuns {
+		took := time.Duration(0)
+		err := d.aside.do(func(_ *driver.Stream, l *driver.List) error {
+			l.Record(ends[0])
+			f(l, mem.Pointer())
+			l.Record(ends[1])
+			return nil
+		})
+		if err == nil {
+			took, err = ends[0].Elapsed(ends[1])
+		}
+		if err != nil || took <= 0 {
+			return 0
+		}
+		best = max(best, float64(bytes)/took.Seconds())
 	}
 	return best
 }

@@ -66,8 +66,7 @@ func TestAGPUIsUsedUnasked(t *testing.T) {
 	}
 }
 
-// What the plan says of a GPU that is found is what then happens. It has room for all: how fast the software driver copies is within a hair of the
-// CPU, so that with less whether layers are streamed depends on the moment.
+// What the plan says of a GPU that is found is what then happens, as it is laid by what the device's own clock says.
 func TestThePlanForAGPUIsWhatThenHappens(t *testing.T) {
 	onGPUs(t, "256MiB")
 	if m := happens(t, tinyModel(gpuSized), "gpu.0"); m["left"] != 0 {

@@ -248,10 +248,7 @@ func (a *arbiter) stakeOf(m *model, names []string, now time.Time) stake {
 		}
 		s.Held, s.Scratch = append(s.Held, held), append(s.Scratch, sdkplan.ScratchOn(m.status.Table, name))
 		s.May = append(s.May, may && ready)
-		s.to[d], s.under[d] = a.under[m][name], false
-		if _, under := a.under[m][name]; under {
-			s.under[d] = true
-		}
+		s.to[d], s.under[d] = a.under[m][name]
 		s.fixed[d] = !ready || resting || m.ruled[name]
 	}
 	return s

@@ -1,6 +1,6 @@
 // control.cpp: what a test asks of the software driver, in the environment or while it runs.
 //
-//   PIO_SIM_DEVICES="64MiB 16MiB:2GB"  a device each: its memory, and bytes/s of its copies   (1GiB)
+//   PIO_SIM_DEVICES="64MiB 16MiB:2GB:1TB"  a device each: its memory, bytes/s of its copies, and of its memory   (1GiB)
 //   PIO_SIM_CONTROL="fail ...; time ..."  commands, as pio_sim_control takes them
 //   PIO_SIM_VERSION=13000  PIO_SIM_INIT=100  PIO_SIM_ARCH=90  PIO_SIM_MULTIPROCESSORS=8  PIO_SIM_PEERS=0
 //
@@ -130,10 +130,11 @@ void start() {
     std::istringstream words(list && *list ? list : "1GiB");
     for (std::string word; words >> word;) {
       auto d = std::make_unique<CUctx_st>();
-      size_t colon = word.find(':');
+      std::istringstream sizes(word);
+      std::string size;
       d->ordinal = (int)devices.size();
-      d->memory = (size_t)size_of(word.substr(0, colon).c_str());
-      d->copy = colon == std::string::npos ? 0 : size_of(word.c_str() + colon + 1);
+      for (double n[3] = {0, d->copy, d->read}, *to = n; std::getline(sizes, size, ':') && to < n + 3; to++)
+        *to = size_of(size.c_str()), d->memory = (size_t)n[0], d->copy = n[1], d->read = n[2];
       devices.push_back(std::move(d));
     }
     for (auto &d : devices) d->peers.resize(devices.size());

@@ -25,7 +25,9 @@
 struct CUctx_st { // a device and its one context
   int ordinal;
   size_t memory, used = 0; // bytes
-  double copy = 0;         // bytes/s between it and the host; 0: no time is taken
+  double copy = 0;         // bytes/s between it and the host; 0: no time is taken, and events tell of 25 GB/s
+  double read = 1e12;      // bytes/s of its memory, as events tell it
+  std::atomic<unsigned long long> clock{0}; // ns of its own, which events tell: what copies take there, not how busy this machine is
   int retained = 0;
   std::vector<bool> peers; // whose memory it may use
   CUresult broken = CUDA_SUCCESS; // what each call says from now on
@@ -136,7 +138,6 @@ bool reached(const Place &);
 // nudge lets something happen that brings a place nearer, unless threads do.
 void nudge(const Place &);
 CUresult drain(std::unique_lock<std::mutex> &, CUcontext);
-double now_ms();
 
 // ---- control.cpp
 
