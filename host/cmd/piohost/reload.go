@@ -16,6 +16,7 @@ import (
 	"github.com/inference-pio/inference-pio/host/internal/config"
 	"github.com/inference-pio/inference-pio/host/internal/schedule"
 	"github.com/inference-pio/inference-pio/host/internal/telemetry"
+	"github.com/inference-pio/inference-pio/internal/traces"
 )
 
 // service answers requests as the newest models.toml says.
@@ -24,7 +25,7 @@ type service struct {
 	host    *schedule.Host
 	doors   *doors
 	metrics *telemetry.Metrics
-	traces  *telemetry.Traces
+	traces  *traces.Traces
 	log     *slog.Logger
 
 	handler atomic.Pointer[http.Handler]

@@ -83,7 +83,8 @@ class Agent:
             shutil.rmtree(folder, ignore_errors=True)
             folder.mkdir(parents=True)
         self.env = {"PATH": os.environ["PATH"], "HOME": str(self.home), "LANG": "C.UTF-8", "TERM": "dumb", "DO_NOT_TRACK": "1", "CI": "1",
-                    "HTTPS_PROXY": "http://127.0.0.1:9", "https_proxy": "http://127.0.0.1:9"}  # where nobody listens
+                    "HTTPS_PROXY": "http://127.0.0.1:9", "https_proxy": "http://127.0.0.1:9",  # where nobody listens
+                    "NO_PROXY": "127.0.0.1", "no_proxy": "127.0.0.1"}
         self.run(["git", "init", "-q", "."])
 
     def write(self, name, text):
