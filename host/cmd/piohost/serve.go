@@ -96,6 +96,7 @@ func (g *global) serve(ctx context.Context) error {
 	}
 	running := start(host)
 	s := &service{load: g.loadServing, host: host, doors: doors, metrics: metrics, traces: sent, log: log}
+	s.pull = (&puller{g: g, reload: s.reload, turn: make(chan struct{}, 1)}).pull
 	if err := s.answer(c); err != nil {
 		return err
 	}
