@@ -11,7 +11,7 @@ import (
 )
 
 // BenchmarkPack brings 8 million weights of each form into each that is packed: how fast weights are quantised when a model is loaded. They are
-// as those of models are, near normal.
+// normal, as those of models nearly are.
 func BenchmarkPack(b *testing.B) {
 	const rows, cols = 2048, 4096
 	rng := rand.New(rand.NewPCG(6, 6))

@@ -72,6 +72,7 @@ func (i *instance) quantiseKept(ctx context.Context, f Family, req sdk.LoadReque
 		if err == nil {
 			i.kept = kept
 			kept.Ahead(i.everyToken())
+			kept.Check()
 			return nil
 		}
 		err = i.spoiled(err, kept)

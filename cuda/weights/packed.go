@@ -24,7 +24,8 @@ type Packed struct {
 	view  Checkpoint // of the same file, to map pages ahead
 	whole bool       // all modules are there: nothing is written to any more
 
-	finishing sync.WaitGroup
+	finishing sync.WaitGroup // and what is compared
+	closing   atomic.Bool
 	sealed    atomic.Bool
 	failed    atomic.Pointer[error] // why the file could not be finished
 }
@@ -110,6 +111,28 @@ func (p *Packed) Finish(told func(error)) error {
 	return nil
 }
 
+// Check begins to compare a file that was finished by somebody else with its checksums, module by module, as far as it lies in memory: what does not is left on
+// the disk. Of damage that no writer has done, and the file's times do not tell of, Cut tells then, and the next load mends it.
+func (p *Packed) Check() {
+	if !p.whole {
+		return
+	}
+	p.finishing.Go(func() {
+		for i, n := range p.file.Modules {
+			switch at := int(p.file.At[i]); {
+			case p.closing.Load():
+				return
+			case !(stretch{p.m, at, at + int(n)}).inMemory() || p.file.Compare(i, p.m.data):
+			default:
+				err := fmt.Errorf("%s: has lost some of what was written to it; load the model again", p.m.path)
+				p.failed.Store(&err)
+				_ = p.file.Doubt() // who may not write here may load it again, and is told again
+				return
+			}
+		}
+	})
+}
+
 // Ahead begins to map what of the data lies in memory already: see Checkpoint.Ahead.
 func (p *Packed) Ahead(data [][]byte) { p.view.Ahead(data) }
 
@@ -143,6 +166,7 @@ func (p *Packed) Give() error {
 
 // Close unmaps the file, once it is finished.
 func (p *Packed) Close() error {
+	p.closing.Store(true)
 	p.view.ahead.stop()
 	p.finishing.Wait()
 	p.m.guard.remove()

@@ -3,6 +3,7 @@ package weights
 import (
 	"bytes"
 	"context"
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -137,6 +138,58 @@ func TestPackedGoesOn(t *testing.T) {
 	rightPacked(t, p)
 	if err := p.Close(); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// What a disk has lost without anybody's writing is found while the file is in use, and mended by the next one who opens it.
+func TestPackedThatADiskHasLost(t *testing.T) {
+	dir := t.TempDir()
+	p := openPacked(t, dir)
+	makePacked(t, p)
+	if err := p.Finish(func(err error) {
+		if err != nil {
+			t.Error(err)
+		}
+	}); err != nil {
+		t.Fatal(err)
+	}
+	at := p.file.At[1] + 8000
+	if err := p.Close(); err != nil {
+		t.Fatal(err)
+	}
+	files, _ := filepath.Glob(filepath.Join(dir, "*.packed"))
+	info, err := os.Stat(files[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	p = openPacked(t, dir)
+	p.Check()
+	p.finishing.Wait()
+	if err := errors.Join(p.Cut(), p.Close()); err != nil {
+		t.Errorf("a whole file is damaged: %v", err)
+	}
+	writeAt(t, files[0], "lost", at)
+	if err := os.Chtimes(files[0], info.ModTime(), info.ModTime()); err != nil {
+		t.Fatal(err)
+	}
+	p = openPacked(t, dir)
+	if p.Check(); !p.Whole() {
+		t.Error("a writer is noticed who has hidden")
+	}
+	p.finishing.Wait()
+	if err := p.Cut(); err == nil || !strings.Contains(err.Error(), "has lost") {
+		t.Errorf("it is not found: %v", err)
+	}
+	if err := p.Close(); err != nil {
+		t.Error(err)
+	}
+	p = openPacked(t, dir)
+	if made := makePacked(t, p); made != 1 {
+		t.Errorf("%d modules are made again, not 1", made)
+	}
+	rightPacked(t, p)
+	if err := p.Close(); err != nil {
+		t.Error(err)
 	}
 }
 

@@ -14,7 +14,8 @@
 //
 // The stamp is the time of the last change, in whole even seconds, which stands in the file too. Whoever writes to the file changes that time,
 // so that damage by others is noticed without reading what may be tens of gigabytes; then every module is compared with its checksum and
-// those that differ are made anew. What a disk loses by itself, its own checks tell.
+// those that differ are made anew. What a disk loses by itself is found by who compares modules that lie in memory while they are used already ([File.Compare]), and has the next
+// one compare all of them ([File.Doubt]).
 //
 // # Who may be removed
 //
