@@ -4,7 +4,6 @@ package nn
 
 import (
 	"fmt"
-	"runtime"
 	"strings"
 
 	"github.com/inference-pio/inference-pio/cuda"
@@ -91,12 +90,6 @@ type Quantiser struct {
 // pieceBytes is what is read of a matrix before the next look at Stop: some 10 ms of work.
 const pieceBytes = 32 << 20
 
-// widePiece is the same of codes that are widened first: what a core has written it reads again while it is in a cache.
-func widePiece() int64 {
-	const each, least = 1 << 20, 4 << 20
-	return min(pieceBytes, max(least, each*int64(runtime.GOMAXPROCS(0))))
-}
-
 // Quantise makes the weights that Bind has left out, each module's in a piece of memory of its own, which the caller frees. On an error
 // nothing is kept.
 func (b *Bound) Quantise(z Quantiser) (made []cuda.Memory, err error) {
@@ -161,10 +154,7 @@ func (z *Quantiser) make(q cuda.Queue, u unquantised, mem cuda.Memory, offset, d
 			return err
 		}
 	}
-	rows, whole := pieceRows(dst, src, pieceBytes), fits(u.coded, dst.Layout.Name)
-	if u.coded != nil && !whole {
-		rows = pieceRows(dst, src, widePiece())
-	}
+	rows := pieceRows(dst, src)
 	for from := 0; from < dst.Rows; from += rows {
 		if z.Stop != nil {
 			if err := z.Stop(); err != nil {
@@ -172,7 +162,7 @@ func (z *Quantiser) make(q cuda.Queue, u unquantised, mem cuda.Memory, offset, d
 			}
 		}
 		end := min(from+rows, dst.Rows)
-		if whole {
+		if fits(u.coded, dst.Layout.Name) {
 			err = z.recode(dst, u.coded.(weights.Whole), from, end)
 		} else if u.coded != nil {
 			err = z.widen(q, dst, u.coded, from, end)
@@ -191,10 +181,10 @@ func (z *Quantiser) make(q cuda.Queue, u unquantised, mem cuda.Memory, offset, d
 }
 
 // pieceRows is how many rows are made at a time: both matrices can be cut there.
-func pieceRows(dst, src cuda.Matrix, most int64) int {
+func pieceRows(dst, src cuda.Matrix) int {
 	both := cuda.Layout{Planes: append(append([]cuda.Plane(nil), dst.Layout.Planes...), src.Layout.Planes...)}
 	step, row := both.RowStep(), max(1, src.Bytes()/int64(max(1, src.Rows)))
-	return step * int(max(1, most/row/int64(step)))
+	return step * int(max(1, pieceBytes/row/int64(step)))
 }
 
 // piece makes some rows.
