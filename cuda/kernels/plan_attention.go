@@ -1,10 +1,6 @@
 package kernels
 
-import (
-	"fmt"
-
-	"github.com/inference-pio/inference-pio/cuda"
-)
+import "github.com/inference-pio/inference-pio/cuda"
 
 // plan_attention.go launches attention over paged caches (attention.cu, decode.cu, prompt.cu, latent.cu) and over tiles (tile.cu).
 
@@ -91,11 +87,15 @@ const (
 // others share keys. Which those are is known to the device alone, so that a launch can be repeated for other rows.
 func (p *Plan) fastAttention(op *cuda.Op, h heads, positions int) {
 	rows, sequences, parts := op.In[0].Rows(), op.In[5].Dim(0), ceilDiv(positions, partKeys)
-	size, kernel := valuesUpTo(max(h.dim, h.value)), "any_"
+	size, kernel := valuesUpTo(max(h.dim, h.value)), nameOf{layout: "any_"}
 	if op.In[1].DType() == cuda.BF16 && h.dim%8 == 0 && h.value%8 == 0 {
-		kernel = ""
+		kernel.layout = ""
 	}
-	kernel = fmt.Sprint(kernel, size)
+	kernel.size = size
+	called := func(name string) string {
+		kernel.kernel = name
+		return p.name(kernel)
+	}
 	decode := waitsBytes + ringBytes + pairs*size*2
 	threads, prompt := promptBlock(size)
 	if max(decode, prompt) > p.Shared {
@@ -104,7 +104,7 @@ func (p *Plan) fastAttention(op *cuda.Op, h heads, positions int) {
 	}
 	if rows <= max(sequences, rowsApart) {
 		cuts := p.cuts(rows*h.kv*h.shares, 4, parts, rows, h)
-		p.launch("attention_decode_"+kernel, 256, decode, cuts, h.kv*h.shares, rows, h.per, h.shares, partKeys, ceilDiv(parts, cuts), parts)
+		p.launch(called("attention_decode_"), 256, decode, cuts, h.kv*h.shares, rows, h.per, h.shares, partKeys, ceilDiv(parts, cuts), parts)
 		p.joinParts(op, "attention_join_fast", h, cuts, partKeys, parts, 0)
 		return
 	}
@@ -116,15 +116,15 @@ func (p *Plan) fastAttention(op *cuda.Op, h heads, positions int) {
 	if shared > 1 {
 		cuts = max(cuts, 2) // all wait, and are added up together
 	}
-	p.launch("attention_decode_"+kernel, 256, decode, cuts, h.kv*h.shares, sequences, h.per, h.shares, partKeys, ceilDiv(parts, cuts), parts, 1)
+	p.launch(called("attention_decode_"), 256, decode, cuts, h.kv*h.shares, sequences, h.per, h.shares, partKeys, ceilDiv(parts, cuts), parts, 1)
 	if shared > 1 {
-		p.launch("attention_prompt_parts_"+kernel, threads, prompt, shared, many.kv*many.shares, groups, many.per, many.shares, partKeys, 0, parts, 1)
+		p.launch(called("attention_prompt_parts_"), threads, prompt, shared, many.kv*many.shares, groups, many.per, many.shares, partKeys, 0, parts, 1)
 		p.joinParts(op, "attention_join_fast", h, cuts, partKeys, parts, 0)
 		return
 	}
 	p.joinParts(op, "attention_join_fast", h, cuts, partKeys, parts, 1)
 	waits := ceilDiv(int(p.Scratch), 256)
-	p.launch("attention_prompt_"+kernel, threads, prompt, 1, many.kv*many.shares, groups, many.per, many.shares, partKeys, waits, parts, 1)
+	p.launch(called("attention_prompt_"), threads, prompt, 1, many.kv*many.shares, groups, many.per, many.shares, partKeys, waits, parts, 1)
 	if parts > 1 {
 		p.Scratch = int64(waits)*256 + int64(blocks)*128*int64(size)*2
 	}
@@ -177,11 +177,11 @@ func planTile(p *Plan, op *cuda.Op) {
 	size := valuesUpTo(max(h.dim, h.value))
 	if threads, shared := promptBlock(size); p.Fast && size <= 256 && shared <= p.Shared {
 		many := headsOf(op, kv, promptPairs)
-		p.launch(fmt.Sprintf("attend_tile_%d", size), threads, shared, 1, kv*many.shares, ceilDiv(rows, many.rows), many.per, many.shares)
+		p.launch(p.name(nameOf{kernel: "attend_tile_", size: size}), threads, shared, 1, kv*many.shares, ceilDiv(rows, many.rows), many.per, many.shares)
 		return
 	}
 	if shared, ok := p.exactShared(h); ok {
-		p.launch(fmt.Sprintf("attend_tile_exact_%d", valuesUpTo(h.value)), 256, shared, 1, kv*h.shares, ceilDiv(rows, h.rows), h.per, h.shares)
+		p.launch(p.name(nameOf{kernel: "attend_tile_exact_", size: valuesUpTo(h.value)}), 256, shared, 1, kv*h.shares, ceilDiv(rows, h.rows), h.per, h.shares)
 	}
 }
 
@@ -204,12 +204,12 @@ func (p *Plan) exactAttention(op *cuda.Op, name string, h heads, part, positions
 	if !ok {
 		return
 	}
-	kernel := name + "_exact"
+	kernel := nameOf{kernel: name, layout: "_exact"}
 	if name == "attention" {
-		kernel += fmt.Sprintf("_%d", valuesUpTo(h.value))
+		kernel.layout, kernel.size = "_exact_", valuesUpTo(h.value)
 	}
-	p.launch(kernel, 256, shared, cuts, h.kv*h.shares, groups, h.per, h.shares, part, ceilDiv(parts, cuts), parts)
-	p.joinParts(op, name+"_join_exact", h, cuts, part, parts, 0)
+	p.launch(p.name(kernel), 256, shared, cuts, h.kv*h.shares, groups, h.per, h.shares, part, ceilDiv(parts, cuts), parts)
+	p.joinParts(op, p.name(nameOf{kernel: name, suffix: "_join_exact"}), h, cuts, part, parts, 0)
 }
 
 // joinParts adds parts up, if blocks share them.
