@@ -24,3 +24,7 @@ func TestGPU(t *testing.T) {
 	}
 	gputest.Model(t, s)
 }
+
+// BenchmarkGPU and BenchmarkGPUBatches time the published model on the machine's own GPU, with invented weights; see docs/gpu.md.
+func BenchmarkGPU(b *testing.B)        { gputest.Bench(b, suite, false) }
+func BenchmarkGPUBatches(b *testing.B) { gputest.Bench(b, suite, true) }
