@@ -147,40 +147,6 @@ func (o *Op) Operands() (out, in []Tensor, weights []Matrix) {
 	return o.Out[:o.outs], o.In[:o.ins], o.Weights[:o.weights]
 }
 
-// Same says whether two ops do the same: to operands of the same types and shapes at the same places, with the same numbers. Tables of experts are
-// not looked at.
-func (o *Op) Same(as *Op) bool {
-	if o.Code != as.Code || o.outs != as.outs || o.ins != as.ins || o.weights != as.weights || o.floats != as.floats || o.ints != as.ints {
-		return false
-	}
-	for i := range o.outs {
-		if !o.Out[i].Same(&as.Out[i]) {
-			return false
-		}
-	}
-	for i := range o.ins {
-		if !o.In[i].Same(&as.In[i]) {
-			return false
-		}
-	}
-	for i := range o.weights {
-		if o.Weights[i] != as.Weights[i] {
-			return false
-		}
-	}
-	for i := range o.floats {
-		if o.Floats[i] != as.Floats[i] {
-			return false
-		}
-	}
-	for i := range o.ints {
-		if o.Ints[i] != as.Ints[i] {
-			return false
-		}
-	}
-	return true
-}
-
 // Expert is one expert's matrices where they lie on a device; zero if the device does not have it.
 type Expert struct{ Gate, Up, Down Matrix }
 

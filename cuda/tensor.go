@@ -92,11 +92,6 @@ func (t *Tensor) setShape(shape []int) error {
 	return nil
 }
 
-// Same says whether two tensors are views of the same elements in one shape.
-func (t *Tensor) Same(as *Tensor) bool {
-	return t.ptr == as.ptr && t.dev == as.dev && t.dim == as.dim && t.nd == as.nd && t.dtype == as.dtype
-}
-
 // IsZero says that this is no tensor: the step failed before, or a view did not fit.
 func (t Tensor) IsZero() bool { return t.nd == 0 }
 

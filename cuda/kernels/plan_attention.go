@@ -1,6 +1,10 @@
 package kernels
 
-import "github.com/inference-pio/inference-pio/cuda"
+import (
+	"math"
+
+	"github.com/inference-pio/inference-pio/cuda"
+)
 
 // plan_attention.go launches attention over paged caches (attention.cu, decode.cu, prompt.cu, latent.cu) and over tiles (tile.cu).
 
@@ -55,9 +59,18 @@ func (p *Plan) cuts(blocks, each, parts, rows int, h heads) int {
 }
 
 // RoundedAttention says whether fast numerics round an op of attention: queries, keys, values, and weights before they multiply values, with a
-// softmax for each part of so many positions.
+// softmax for each part of so many positions. Tiles are one part however many there are.
 func RoundedAttention(op *cuda.Op) (part int, rounds bool) {
-	return partKeys, op.Code == cuda.OpAttention && max(op.In[0].Dim(2), op.Out[0].Dim(2)) <= 256
+	dim, value := op.In[0].Dim(2), op.Out[0].Dim(2)
+	switch op.Code {
+	case cuda.OpAttention:
+		return partKeys, max(dim, value) <= 256
+	case cuda.OpLatentAttention:
+		return latentPartKeys, dim <= latentMost && value <= latentValueMost
+	case cuda.OpAttendTile:
+		return math.MaxInt32, max(dim, op.In[2].Dim(2)) <= 256
+	}
+	return 0, false
 }
 
 func planAttention(p *Plan, op *cuda.Op) {
@@ -151,7 +164,7 @@ func planLatentAttention(p *Plan, op *cuda.Op) {
 	cache, tables := op.In[1], op.In[4]
 	h, positions := headsOf(op, 1, pairs), tables.Dim(1)*cache.Dim(2)
 	shared := waitsBytes + (pairs+latentPartKeys)*latentMost*2
-	if !p.Fast || h.dim > latentMost || h.value > 512 || shared > p.Shared {
+	if !p.Fast || h.dim > latentMost || h.value > latentValueMost || shared > p.Shared {
 		p.exactAttention(op, "latent_attention", h, latentPartKeys, positions)
 		return
 	}
@@ -164,7 +177,7 @@ func planLatentAttention(p *Plan, op *cuda.Op) {
 	p.joinParts(op, "latent_attention_join_fast", h, cuts, latentPartKeys, parts, 0)
 }
 
-const latentMost = 576 // numbers of a latent in fast numerics, as latent.cu says
+const latentMost, latentValueMost = 576, 512 // numbers of a latent, and of those the value's, in fast numerics, as latent.cu says
 
 // planTile launches tile.cu.
 func planTile(p *Plan, op *cuda.Op) {
