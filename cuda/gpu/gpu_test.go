@@ -401,8 +401,7 @@ func TestLostDevices(t *testing.T) {
 				return
 			}
 			s := software(t)
-			longest = 200 * time.Millisecond
-			d, err := Open(Options{})
+			d, err := Open(Options{Patience: 200 * time.Millisecond})
 			if err != nil {
 				t.Fatal(err)
 			}

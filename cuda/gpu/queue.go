@@ -5,7 +5,6 @@ package gpu
 import (
 	"fmt"
 	"sync"
-	"time"
 	"unsafe"
 
 	"github.com/inference-pio/inference-pio/cuda"
@@ -66,9 +65,6 @@ func (d *Device) NewQueue() cuda.Queue {
 	d.queues.add(q)
 	return q
 }
-
-// longest is how long one step's kernels may take before the device is given up: less than hosts wait for a process that does not move.
-var longest = time.Minute // shorter in tests
 
 // Run implements cuda.Queue.
 func (q *Queue) Run(op *cuda.Op) {
@@ -309,7 +305,7 @@ func (q *Queue) reach() error {
 		return err
 	}
 	q.dev.waits.Add(1)
-	return q.end.Wait(longest)
+	return q.end.Wait(q.dev.patience)
 }
 
 // keep keeps the first error. One that says so of the driver's loses the device.

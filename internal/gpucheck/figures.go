@@ -75,7 +75,7 @@ func figureOf(model, name, numbers string) figure {
 	return f
 }
 
-// target is the share that a figure is to reach: of what the memory allows, or for prompts of the rate of products that transformers.py measures.
+// target is the share that a figure is to reach: of what the memory allows, or for prompts of the rate of products that peer.py measures.
 var targets = []struct {
 	name  string
 	share float64
@@ -93,7 +93,7 @@ func targetOf(name string) float64 {
 	return 0
 }
 
-// peers of a figure are those of other engines that transformers.py prints under the same name behind its own.
+// peers of a figure are those of other engines that peer.py prints under the same name behind its own.
 const peer = "transformers/"
 
 // table is the figures, each beside its limit, what it is to reach of that, and what another engine does.

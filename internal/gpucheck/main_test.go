@@ -213,13 +213,13 @@ func TestPartsRunWhatIsPacked(t *testing.T) {
 	}
 }
 
-// transformers.py is Python, and says 77 where there is nothing to compare with.
+// peer.py is Python, and says 77 where there is nothing to compare with.
 func TestWithoutTransformers(t *testing.T) {
 	python, err := exec.LookPath("python3")
 	if err != nil {
 		t.Skip("capability: python3")
 	}
-	cmd := exec.Command(python, "-c", fmt.Sprintf("import sys; sys.modules['torch'] = None; exec(compile(open(%q).read(), 'transformers.py', 'exec'))", "bundle/transformers.py"))
+	cmd := exec.Command(python, "-c", fmt.Sprintf("import sys; sys.modules['torch'] = None; exec(compile(open(%q).read(), 'peer.py', 'exec'))", "bundle/peer.py"))
 	said, err := cmd.CombinedOutput()
 	if !leftOut(err) || !strings.HasPrefix(string(said), "there is no PyTorch") {
 		t.Errorf("%v: %s", err, said)

@@ -68,7 +68,7 @@ func timed(models []string, small bool) (list []part) {
 	}
 	bench("qwen3_0_6b", "BenchmarkGPU", "bf16", 30)
 	bench("qwen3_4b_instruct", "BenchmarkGPU", "bf16", 40)
-	list = append(list, part{name: "transformers", limit: 60 * second, command: []string{"python3", "transformers.py"}})
+	list = append(list, part{name: "transformers", limit: 60 * second, command: []string{"python3", "peer.py"}})
 	bench("qwen3_coder_30b", "BenchmarkGPU", "bf16", 60)
 	bench("qwen3_coder_next", "BenchmarkGPU", "fp8", 60)
 	bench("glm_4_7_flash", "BenchmarkGPU", "bf16", 60)

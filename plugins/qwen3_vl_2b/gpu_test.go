@@ -3,6 +3,7 @@
 package main
 
 import (
+	"math"
 	"os"
 	"testing"
 
@@ -27,12 +28,12 @@ func TestGPU(t *testing.T) {
 	}
 	gputest.Model(t, s)
 	if os.Getenv(gputest.EnvWhole) != "" {
-		t.Run("RoundedTower", func(t *testing.T) { roundedTower(t, of[cpu.Fast]) })
+		t.Run("RoundedTower", func(t *testing.T) { roundedTower(t, of[cpu.Fast], one) })
 	}
 }
 
-// roundedTower compares what the tower sees in fast numerics with what it sees where the same numbers are rounded.
-func roundedTower(t *testing.T, gpu cuda.Device) {
+// roundedTower compares what the tower sees in fast numerics with what it sees where the same numbers are rounded, and sees that they are rounded.
+func roundedTower(t *testing.T, gpu, exact cuda.Device) {
 	c := full(t)
 	features := func(d cuda.Device) [][]float32 {
 		m, b := bind(t, read(t, tiny, "config.json"), 0, checkpoint(t, tiny))
@@ -45,14 +46,18 @@ func roundedTower(t *testing.T, gpu cuda.Device) {
 		seen, _ := seeOn(t, m, lookAt(t, m, read(t, tiny, c.Images[0])), newCPU(t), d)
 		return seen
 	}
-	got, want := features(gpu), features(gputest.Rounded(t, ""))
-	worst := 0.0
+	got, want, not := features(gpu), features(gputest.Rounded(t, "")), features(exact)
+	worst, least := 0.0, math.Inf(1)
 	for i := range want {
 		worst = max(worst, golden.Compare(got[i], want[i]).Rel)
+		least = min(least, golden.Compare(got[i], not[i]).Rel)
 	}
 	t.Logf("gpu-sim: %s, fast: what the tower sees is %.1e of its largest from the same roundings, of %.1e that are allowed", tiny, worst, nntest.RoundingBound)
 	if !(worst <= nntest.RoundingBound) || len(want) == 0 {
 		t.Errorf("%d features of the tower differ", len(want))
+	}
+	if least < 1e-5 {
+		t.Errorf("nothing is rounded: %.1e from exact numerics", least)
 	}
 }
 

@@ -6,6 +6,7 @@ package gputest
 import (
 	"os"
 	"testing"
+	"time"
 
 	"github.com/inference-pio/inference-pio/cuda"
 	"github.com/inference-pio/inference-pio/cuda/cpu"
@@ -36,7 +37,11 @@ func Driver(t testing.TB) {
 func Open(t testing.TB, numerics string) cuda.Device {
 	t.Helper()
 	Driver(t)
-	d, err := gpu.Open(gpu.Options{Fast: numerics == cpu.Fast})
+	o := gpu.Options{Fast: numerics == cpu.Fast}
+	if os.Getenv(driver.EnvLibrary) != "" { // the software driver's kernels take as long as this machine needs for them
+		o.Patience = 24 * time.Hour
+	}
+	d, err := gpu.Open(o)
 	if err != nil {
 		t.Fatal(err)
 	}
