@@ -50,8 +50,8 @@ gpu-sim: ## the models whole on the software driver of GPUs: a line for each and
 	@mkdir -p .tools; PIO_GPU_WHOLE=1 go test -count 1 -timeout 120m -v -run '^TestGPU$$' ./$(or $(MODEL),plugins/...) > .tools/gpu-sim.log 2>&1; status=$$?; \
 	  sed -n 's/.*gpu-sim: //p' .tools/gpu-sim.log; grep -- '--- FAIL\|^FAIL' .tools/gpu-sim.log; exit $$status
 
-gpu-check: ## one file that checks and times everything on a machine with a GPU, which needs no tools: bin/gpu-check.tar.xz
-	.ci/gpu-check
+gpu-check: ## one file that checks and times everything on a machine with a GPU, which needs no tools: bin/gpu-check.tar.xz; SOFTWARE=1 tries it here
+	.ci/gpu-check bin/gpu-check.tar.xz $(if $(SOFTWARE),software)
 
 lint: ## gofmt, go vet, staticcheck
 	@test -z "$$(gofmt -l host sdk cuda plugins *.go | tee /dev/stderr)" || { echo "run gofmt on the files above"; exit 1; }
