@@ -14,6 +14,7 @@ import (
 
 	"github.com/inference-pio/inference-pio/host/internal/api"
 	"github.com/inference-pio/inference-pio/host/internal/config"
+	"github.com/inference-pio/inference-pio/host/internal/page"
 	"github.com/inference-pio/inference-pio/host/internal/schedule"
 	"github.com/inference-pio/inference-pio/host/internal/telemetry"
 )
@@ -24,6 +25,7 @@ type service struct {
 	host    *schedule.Host
 	doors   *doors
 	metrics *telemetry.Metrics
+	recent  *telemetry.Recent
 	traces  *telemetry.Traces
 	log     *slog.Logger
 
@@ -50,7 +52,12 @@ func (s *service) answer(c *config.Config) error {
 	options.Metrics, options.Draining, options.Keys, options.Traces = s.metrics, s.host.Draining, keys, s.traces.TracerProvider
 	options.Guard = guardOf(s.doors.main.Addr(), c)
 	if c.Server.Admin {
-		options.Operator, options.Reload = s.host, s.reload
+		options.Operator, options.Reload, options.Recent = s.host, s.reload, s.recent
+	}
+	if c.Server.Page {
+		if options.Page, err = page.New(); err != nil {
+			return err
+		}
 	}
 	if s.doors.orders != nil {
 		apart := options

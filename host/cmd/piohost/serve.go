@@ -69,10 +69,12 @@ func (g *global) serve(ctx context.Context) error {
 		return err
 	}
 	log, err := g.logger()
-	if err == nil {
-		err = absent(c, log)
-	}
 	if err != nil {
+		return err
+	}
+	recent := telemetry.NewRecent()
+	log = recent.Listen(log)
+	if err := absent(c, log); err != nil {
 		return err
 	}
 	tell(c, log)
@@ -94,7 +96,7 @@ func (g *global) serve(ctx context.Context) error {
 		return err
 	}
 	running := start(host)
-	s := &service{load: g.loadServing, host: host, doors: doors, metrics: metrics, traces: traces, log: log}
+	s := &service{load: g.loadServing, host: host, doors: doors, metrics: metrics, recent: recent, traces: traces, log: log}
 	if err := s.answer(c); err != nil {
 		return err
 	}

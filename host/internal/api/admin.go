@@ -13,6 +13,7 @@ import (
 	"github.com/inference-pio/inference-pio/host/internal/answer"
 	"github.com/inference-pio/inference-pio/host/internal/body"
 	"github.com/inference-pio/inference-pio/host/internal/problem"
+	"github.com/inference-pio/inference-pio/host/internal/schedule"
 	"github.com/inference-pio/inference-pio/sdk"
 )
 
@@ -43,6 +44,9 @@ const maxDeadline = 10 * time.Minute
 // admin adds the operators' routes: the model's id ends the path.
 func (a *api) admin(route func(pattern, method string, h func(http.ResponseWriter, *http.Request))) {
 	route("/admin/ps", http.MethodGet, a.ps)
+	if a.o.Recent != nil {
+		route("/admin/log", http.MethodGet, a.log)
+	}
 	route("/admin/placement/{id...}", http.MethodGet, func(w http.ResponseWriter, r *http.Request) {
 		a.order(w, r, sdk.Order{Query: &sdk.QueryOrder{}})
 	})
@@ -172,7 +176,11 @@ func (a *api) order(w http.ResponseWriter, r *http.Request, o sdk.Order) {
 		writeError(w, r, orderError(err))
 		return
 	}
-	answer.WriteJSON(w, http.StatusOK, asPlacement(report))
+	s, err := a.answer.Find(r.PathValue("id"))
+	if err != nil { // it has been taken out meanwhile
+		s = schedule.Status{}
+	}
+	answer.WriteJSON(w, http.StatusOK, asPlacement(report, s.Table))
 }
 
 // placement is a report as operators read it.
@@ -202,16 +210,29 @@ type moduleAt struct {
 	Device   string   `json:"device"`
 	Resident []string `json:"resident"`
 	Seconds  float64  `json:"seconds"` // of one pass; 0 before it was measured
+	Bytes    int64    `json:"bytes"`   // of its weights where it is computed; 0: not known
 }
 
-func asPlacement(r sdk.Report) placement {
+func asPlacement(r sdk.Report, t sdk.LayerTable) placement {
+	known := make(map[string]sdk.Module, len(t.Modules))
+	for _, m := range t.Modules {
+		known[m.ID] = m
+	}
 	p := placement{Moves: r.Moves, Prefetches: r.Prefetches, Evictions: r.Evictions,
 		ExpertHits: r.ExpertHits, ExpertMisses: r.ExpertMisses, Seen: r.PicturesSeen, Reused: r.PicturesReused}
 	for _, d := range r.Devices {
 		p.Devices = append(p.Devices, deviceUse(d))
 	}
 	for _, m := range r.Modules {
-		p.Modules = append(p.Modules, moduleAt(m))
+		p.Modules = append(p.Modules, moduleAt{m.ID, m.Device, m.Resident, m.Seconds, bytesOn(known[m.ID], m.Device)})
 	}
 	return p
+}
+
+// bytesOn is what a module's weights take on a device.
+func bytesOn(m sdk.Module, device string) int64 {
+	if device != "cpu" && m.DeviceBytes > 0 {
+		return m.DeviceBytes
+	}
+	return m.WeightBytes
 }
