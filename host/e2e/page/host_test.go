@@ -100,7 +100,7 @@ func TestALargeMapIsReadable(t *testing.T) {
 			map.node.hidden = false;
 			map.node.id = "large";
 			document.querySelector("#placement-title").after(map.node);
-			map.show("large", { modules, devices: [], moves: 5, prefetches: 1, evictions: 0, expert_hits: 3, expert_misses: 1 }, null, [modules[1], modules[2]]);
+			map.show("large", { modules, devices: [], moves: 5, prefetches: 1, evictions: 0, expert_hits: 3, expert_misses: 1 }, [modules[1], modules[2]]);
 			return true;
 		});`)
 	b.until(`drawn`)

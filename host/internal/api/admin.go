@@ -15,6 +15,7 @@ import (
 	"github.com/inference-pio/inference-pio/host/internal/problem"
 	"github.com/inference-pio/inference-pio/host/internal/schedule"
 	"github.com/inference-pio/inference-pio/sdk"
+	"github.com/inference-pio/inference-pio/sdk/plan"
 )
 
 // Operator carries out orders; the host is one.
@@ -171,6 +172,7 @@ func (a *api) strict(w http.ResponseWriter, r *http.Request, into any) bool {
 }
 
 func (a *api) order(w http.ResponseWriter, r *http.Request, o sdk.Order) {
+	begin := time.Now()
 	report, err := a.o.Operator.Order(r.Context(), r.PathValue("id"), o)
 	if err != nil {
 		writeError(w, r, orderError(err))
@@ -180,7 +182,25 @@ func (a *api) order(w http.ResponseWriter, r *http.Request, o sdk.Order) {
 	if err != nil { // it has been taken out meanwhile
 		s = schedule.Status{}
 	}
+	a.told(s, o, time.Since(begin))
 	answer.WriteJSON(w, http.StatusOK, asPlacement(report, s.Table))
+}
+
+// told logs what an operator has had done, and what it cost.
+func (a *api) told(s schedule.Status, o sdk.Order, took time.Duration) {
+	log := a.o.Log.With("model", s.ID, "took", took.Round(time.Microsecond))
+	switch {
+	case o.Move != nil:
+		size := int64(0)
+		for _, m := range s.Table.Modules {
+			if m.ID == o.Move.Module {
+				size = bytesOn(m, o.Move.Device)
+			}
+		}
+		log.Info("an operator has moved a module", "module", o.Move.Module, "device", o.Move.Device, "bytes", plan.Size(size))
+	case o.Budget != nil:
+		log.Info("an operator has set the budget of a device", "device", o.Budget.Device, "bytes", plan.Size(o.Budget.Bytes))
+	}
 }
 
 // placement is a report as operators read it.

@@ -146,9 +146,9 @@ func (a *api) routes() *http.ServeMux {
 func (a *api) nothing(path string) string {
 	switch private := isPrivate(path); {
 	case private && a.o.Part == Public:
-		return fmt.Sprintf("%s is not at this address; orders and metrics have their own, server.admin_listen of models.toml", body.Clip(path))
+		return "orders and metrics have an address of their own, server.admin_listen of models.toml"
 	case !private && a.o.Part == Private:
-		return fmt.Sprintf("%s is not at this address, which has orders and metrics alone; the API is at server.listen of models.toml", body.Clip(path))
+		return "this address has orders and metrics alone; the API is at server.listen of models.toml"
 	case private && path != "/metrics" && a.o.Operator == nil:
 		return "this host takes no orders; admin = true under [server] of models.toml lets it"
 	}

@@ -2,6 +2,7 @@ package api
 
 import (
 	"encoding/json"
+	"fmt"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
@@ -129,6 +130,26 @@ func TestAnOperatorReadsTheLog(t *testing.T) {
 	}
 	if w := send(New(answertest.New(), Options{Recent: recent}), http.MethodGet, "/admin/log"); w.Code != http.StatusNotFound {
 		t.Errorf("without an operator: %d", w.Code)
+	}
+}
+
+func TestWhatAnOperatorHasHadDoneIsInTheLog(t *testing.T) {
+	recent := telemetry.NewRecent()
+	h := New(answertest.New(), Options{Operator: &operator{}, Log: recent.Listen(telemetry.Discard())})
+	for path, body := range map[string]string{"/admin/move/tiny": `{"module":"layers.0","device":"far"}`, "/admin/budget/tiny": `{"device":"far","bytes":1048576}`, "/admin/placement/tiny": ""} {
+		method := http.MethodPost
+		if body == "" {
+			method = http.MethodGet
+		}
+		if w := with(h, method, path, "", body); w.Code != http.StatusOK {
+			t.Fatalf("%s: %d %s", path, w.Code, w.Body)
+		}
+	}
+	lines, last := recent.After(0)
+	text := fmt.Sprintf("%s", lines)
+	if last != 2 || !strings.Contains(text, `"msg":"an operator has moved a module","model":"tiny","took":"`) || !strings.Contains(text, `"module":"layers.0","device":"far"`) ||
+		!strings.Contains(text, `"msg":"an operator has set the budget of a device"`) || !strings.Contains(text, `"device":"far","bytes":"1.0 MiB"`) {
+		t.Errorf("%s", text)
 	}
 }
 

@@ -12,7 +12,7 @@ import { Source } from './source.js';
 import { Palette } from './palette.js';
 
 const lookTime = 2000; // ms
-const past = 10 * 60; // seconds that plots go back
+const pasts = [60, 120, 300, 600]; // seconds that plots go back: as far as there is something to see
 
 const section = (id, title, ...children) =>
   el('section', { class: `card ${id}`, 'aria-labelledby': `${id}-title` }, el('h2', { id: `${id}-title` }, title), children);
@@ -44,7 +44,6 @@ export class Host {
       section('plots', 'The last minutes', el('div', { class: 'plot-grid' }, Object.values(this.plots).map((p) => p.node))),
       section('log', 'Log', part('logTrouble'), this.log.node));
     this.notice.setAttribute('role', 'status');
-    this.plots.node = byId('plots-title').parentNode;
   }
 
   /** Begins or ends to look. */
@@ -78,28 +77,31 @@ export class Host {
     this.drawTiles();
     const troubled = s.trouble.models?.words;
     fill(this.modelList, troubled ? el('p', { class: 'empty' }, troubled) : modelTable(s.models, this.modelColours));
-    const dark = s.trouble.metrics?.words;
-    fill(this.deviceList, dark ? el('p', { class: 'empty' }, dark) : deviceCards(s.devices, this.deviceColours, this.modelColours));
+    fill(this.deviceList, deviceCards(s.devices, this.deviceColours, this.modelColours));
     say(this.logTrouble, s.trouble.log?.words ?? '');
     this.log.show(s.lines, this.moves.list);
-    this.log.node.hidden = !!s.trouble.log && s.lines.length === 0;
     this.drawPlots();
   }
 
+  // What this address does not have, or this key may not see, is left out, and one sentence says why.
   drawNotice() {
     const { orders, metrics } = this.source.trouble;
+    const gone = orders?.code === 'unreachable'; // then what was seen last stays
+    const missing = gone ? [] : [...(metrics ? ['devices', 'plots'] : []), ...(orders ? ['placement', 'log'] : [])];
+    for (const name of ['devices', 'plots', 'placement', 'log']) byId(`${name}-title`).parentNode.hidden = missing.includes(name);
     const first = metrics ?? orders;
     const key = first?.code === 'key_not_allowed';
-    const state = JSON.stringify([first?.words, key]);
+    const words = first && (gone ? first.words : `Not shown: ${missing.join(', ')}. ${first.words}`);
+    const state = JSON.stringify([words, key]);
     if (state === this.noticed) return;
     this.noticed = state;
-    fill(this.notice, first ? el('p', {}, first.words) : null, key ? el('button', { type: 'button', class: 'button', onclick: async () => {
+    fill(this.notice, first ? el('p', {}, words) : null, key ? el('button', { type: 'button', class: 'button', onclick: async () => {
       if (await changeKey('This view needs a key with admin = true.')) this.soon(0);
     } }, 'Use another key') : null);
   }
 
   drawTiles() {
-    const { models, devices, samples, version } = this.source;
+    const { models, devices, samples, version, trouble } = this.source;
     const sum = (list, of) => list.reduce((n, x) => n + of(x), 0);
     const last = samples.at(-1);
     const tile = (label, value, below) => el('div', { class: 'tile' }, el('dt', {}, label), el('dd', {}, value, below ? el('small', {}, below) : null));
@@ -108,14 +110,16 @@ export class Host {
     const ready = models.filter((m) => m.state === 'ready').length;
     const running = models.some((m) => m.running !== undefined) ? sum(models, (m) => m.running) : null;
     fill(this.tiles, el('dl', {},
-      tile('Tokens per second', figure(sum(Object.values(last?.rate ?? {}), (n) => n))),
+      trouble.metrics ? null : tile('Tokens per second', figure(sum(Object.values(last?.rate ?? {}), (n) => n))),
       tile('Requests', running === null ? '–' : String(running), running === null ? null : `${sum(models, (m) => m.waiting)} waiting`),
       tile('Models ready', `${ready} of ${models.length}`, version ? `piohost ${version}` : null),
-      tile('Memory', bytes(used), budget ? `of ${bytes(budget)}` : null)));
+      trouble.metrics ? null : tile('Memory', bytes(used), budget ? `of ${bytes(budget)}` : null)));
   }
 
   drawPlots() {
     const { samples } = this.source;
+    const age = (Date.now() - (samples[0]?.t ?? Date.now())) / 1000;
+    const past = pasts.find((p) => age <= p) ?? pasts.at(-1);
     const names = (of) => [...new Set(samples.flatMap((s) => Object.keys(s[of])))].sort();
     const series = (of, colours, only = () => true) => names(of).filter(only)
       .map((name) => ({ name, colour: colours.of(name), points: samples.filter((s) => name in s[of]).map((s) => [s.t, s[of][name]]) }));
@@ -130,14 +134,14 @@ export class Host {
     const { models, trouble } = this.source;
     this.offer(models.filter((m) => m.state === 'ready').map((m) => m.id));
     const id = this.mapModel.value;
-    say(this.mapTrouble, trouble.orders?.words ?? (id ? '' : 'No model is loaded.'));
+    say(this.mapTrouble, id ? '' : 'No model is loaded.');
     this.map.node.hidden = !id || !!trouble.orders;
     if (this.map.node.hidden || (id === this.map.model && Date.now() < this.next)) return;
     try {
       const got = await this.source.placement(id);
       if (id !== this.mapModel.value) return;
       const moved = this.moves.see(id, got);
-      this.map.show(id, got, this.source.models.find((m) => m.id === id)?.progress, moved);
+      this.map.show(id, got, moved);
       if (moved.length > 0) announce(`${plural(moved.length, 'module')} moved`);
       this.next = Date.now() + Math.min(15000, (got.modules ?? []).length / 2);
     } catch (e) {

@@ -10,6 +10,9 @@ const bare = /^https?:\/\/[^\s<>"]*[^\s<>"?!.,:;*_~'")\]}|]/;
 /** An address that a person may follow; whatever else a model writes for one is not made a link. */
 export const isSafe = (address) => /^(https?:\/\/|mailto:)/i.test(address);
 
+// Of HTML's names for characters those that models write.
+const entities = { amp: '&', lt: '<', gt: '>', quot: '"', apos: "'", nbsp: '\u00a0', copy: '\u00a9', hellip: '\u2026', ndash: '\u2013', mdash: '\u2014', times: '\u00d7', rarr: '\u2192' };
+
 const anchor = (address, children, title) =>
   el('a', { href: address, target: '_blank', rel: 'noopener noreferrer', title: title || null }, children);
 
@@ -78,6 +81,12 @@ const readers = {
   },
   '!': (text, i) => (text[i + 1] === '[' ? link(text, i + 1, 1) : null),
   '[': (text, i) => link(text, i, 0),
+  '&': (text, i) => {
+    const found = /^&(?:#(\d{1,7})|#[xX]([0-9a-fA-F]{1,6})|([a-z]+));/.exec(text.slice(i, i + 12));
+    const code = found && (found[1] ? Number(found[1]) : found[2] ? parseInt(found[2], 16) : 0);
+    if (!found || (found[3] && !(found[3] in entities)) || code > 0x10ffff) return null;
+    return [found[3] ? entities[found[3]] : String.fromCodePoint(code || 0xfffd), found[0].length];
+  },
   '*': run,
   _: run,
   '~': (text, i) => (text[i + 1] === '~' ? run(text, i) : null),
@@ -106,7 +115,10 @@ function link(text, i, before) {
   const words = text.slice(i + 1, end);
   const children = inline(words);
   const length = before + end + 1 - i + target[0].length;
-  if (before) return [isSafe(address) ? anchor(address, words || address) : el('span', {}, words || address), length];
+  if (before) { // a picture: its words
+    const spoken = el('span', {}, children).textContent || address;
+    return [isSafe(address) ? anchor(address, spoken) : el('span', {}, spoken), length];
+  }
   if (!isSafe(address)) return [el('span', {}, children), length];
   if (children.some((c) => c.querySelector && (c.matches('a') || c.querySelector('a')))) return null;
   return [anchor(address, children, target[2] ?? target[3] ?? target[4]), length];

@@ -25,7 +25,7 @@ export class PlacementMap {
   }
 
   /** Shows where the modules of a model lie; moved are those that have just come where they are. */
-  show(model, report, progress, moved) {
+  show(model, report, moved) {
     if (model !== this.model) this.ringed.clear();
     for (const m of moved) this.ringed.set(m.id, Date.now() + ringTime);
     const layout = arrange(report.modules ?? []);
@@ -113,8 +113,10 @@ export class PlacementMap {
     const all = [...this.layout.modules.values()];
     const names = [...new Set([...devices.map((d) => d.name), ...all.map((m) => m.device)])];
     fill(this.legend, names.map((name) => {
-      const there = all.filter((m) => m.device === name && !m.parent);
-      return el('li', {}, swatch(this.colours.of(name)), name, el('b', {}, `${plural(there.length, 'module')}, ${bytes(weigh(all.filter((m) => m.device === name)))}`));
+      const there = all.filter((m) => m.device === name);
+      const experts = there.filter((m) => m.expert).length;
+      const counts = [plural(there.length - experts, 'module'), ...(experts > 0 ? [plural(experts, 'expert')] : []), bytes(weigh(there))];
+      return el('li', {}, swatch(this.colours.of(name)), name, el('b', {}, counts.join(', ')));
     }), el('li', {}, el('i', { class: 'swatch coming' }), 'not there yet', el('b', {}, String(all.filter(coming).length))));
     const counts = [plural(moves, 'move'), `${plural(prefetches, 'copy', 'copies')} ahead of need`, plural(evictions, 'eviction')];
     if (hits + misses > 0) counts.push(`${Math.round((100 * hits) / (hits + misses))} % of experts were where their layer is`);
@@ -171,7 +173,7 @@ function arrange(list) {
   let experts = 0;
   for (const m of list) {
     const found = expertName.exec(m.id);
-    modules.set(m.id, found ? { ...m, parent: found[1] } : m);
+    modules.set(m.id, { ...m, expert: found !== null });
     if (found && byLayer.has(found[1])) {
       byLayer.get(found[1]).experts.push(m);
       experts++;

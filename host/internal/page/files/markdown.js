@@ -90,7 +90,7 @@ function codeByIndent(lines, i) {
   for (let at = i; at < lines.length && (indented.test(lines[at]) || blank(lines[at])); at++) {
     if (!blank(lines[at])) end = at + 1;
   }
-  return { kind: 'code', language: '', text: lines.slice(i, end).map((l) => l.replace(indented, '')).join('\n'), length: end - i };
+  return { kind: 'code', language: '', text: lines.slice(i, end).map((l) => (blank(l) ? l.slice(4) : l.replace(indented, ''))).join('\n'), length: end - i };
 }
 
 function fenced(lines, i) {
@@ -99,8 +99,9 @@ function fenced(lines, i) {
   let at = i + 1;
   while (at < lines.length && !end.test(lines[at])) at++;
   const strip = new RegExp(`^ {0,${indent.length}}`);
-  const text = lines.slice(i + 1, at).map((l) => l.replace(strip, '')).join('\n');
   const open = at >= lines.length;
+  const last = open && lines[at - 1] === '' && at > i + 1 ? at - 1 : at; // what a last newline ends is no line
+  const text = lines.slice(i + 1, last).map((l) => l.replace(strip, '')).join('\n');
   return { kind: 'code', language: words.split(/\s/)[0], text, open, length: (open ? at : at + 1) - i };
 }
 

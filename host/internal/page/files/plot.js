@@ -64,14 +64,13 @@ export class Plot {
   }
 
   times() {
-    const minutes = this.seconds / 60;
-    const every = this.width < 360 ? minutes / 2 : minutes / 5;
-    const marks = [];
-    for (let m = 0; m <= minutes + 0.01; m += every) {
-      const anchor = m === 0 ? 'end' : m + every > minutes + 0.01 ? 'start' : 'middle';
-      marks.push(svg('text', { x: this.x(this.now - m * 60e3), y: height - 4, 'text-anchor': anchor }, m === 0 ? 'now' : `-${m} min`));
-    }
-    return marks;
+    const parts = this.width < 360 ? 2 : 5;
+    return Array.from({ length: parts + 1 }, (_, i) => {
+      const ago = (this.seconds * i) / parts;
+      const anchor = i === 0 ? 'end' : i === parts ? 'start' : 'middle';
+      const label = i === 0 ? 'now' : this.seconds > 120 ? `-${ago / 60} min` : `-${ago} s`;
+      return svg('text', { x: this.x(this.now - ago * 1000), y: height - 4, 'text-anchor': anchor }, label);
+    });
   }
 
   // Where nothing was seen for a while, the line has a gap.

@@ -85,7 +85,15 @@ export class Source {
       .map((name) => [name, by(found, name, 'model_name')]));
     this.samples.push(s);
     if (this.samples.length > mostSamples) this.samples.splice(0, this.samples.length - mostSamples);
-    if (this.samples.length % 5 === 0) sessionStorage.setItem(keptKey, JSON.stringify(this.samples));
+    if (this.samples.length % 5 === 0) this.keepSamples();
+  }
+
+  keepSamples() {
+    try {
+      sessionStorage.setItem(keptKey, JSON.stringify(this.samples));
+    } catch {
+      // without room they last as long as the page
+    }
   }
 
   async lookLog() {
