@@ -44,14 +44,6 @@ type Bench interface {
 	Room(bytes int64) error
 }
 
-// Shared is a Device whose memory other processes take, too. Its methods may be called from any goroutine, also while queues run.
-type Shared interface {
-	// Available is how many bytes this process could take now, and how many the device has in all.
-	Available() (free, total int64, err error)
-	// Trim gives back to others what the device keeps of freed memory for its next allocations.
-	Trim()
-}
-
 // Rates is what a planner needs to know of a device's speed. 0 is unlimited or unknown.
 type Rates struct {
 	Copy  float64 // bytes/s between this process's memory and the device

@@ -131,14 +131,15 @@ func (d *Device) SetBudget(bytes int64) {
 	d.Trim()
 }
 
-// Trim implements cuda.Shared.
+// Trim gives what the pool keeps of freed memory back, to other processes.
 func (d *Device) Trim() {
 	if d.info.Pools {
 		_ = d.context.TrimPool(0) // the budget holds all the same; others have less until the next time
 	}
 }
 
-// Available implements cuda.Shared.
+// Available is how much of the GPU's memory this process could take now, what the pool keeps for it among it, and how much there is. Any goroutine
+// may ask, also while queues run.
 func (d *Device) Available() (free, total int64, err error) {
 	free, total, err = d.context.MemInfo()
 	if err != nil || !d.info.Pools {

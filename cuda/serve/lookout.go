@@ -17,13 +17,21 @@ const (
 	newsPart = 256
 )
 
+// shared is a device whose memory other processes take, too. Its methods may be called from any goroutine, also while queues run.
+type shared interface {
+	// Available is how many bytes this process could take now, and how many the device has in all.
+	Available() (free, total int64, err error)
+	// Trim gives back to others what the device keeps of freed memory for its next allocations.
+	Trim()
+}
+
 // lookout is what the host was last told of the devices whose memory others take, too.
 type lookout map[string]sdk.DeviceReport
 
 // newLookout is nil where every device is this process's alone.
 func newLookout(devices []cuda.Device) lookout {
 	for _, d := range devices {
-		if _, ok := d.(cuda.Shared); ok {
+		if _, ok := d.(shared); ok {
 			return lookout{}
 		}
 	}
@@ -63,7 +71,7 @@ func apart(a, b int64) int64 { return max(a-b, b-a) }
 
 // available is what a device has free for this process, and in all; nothing of a device that is this process's alone.
 func available(d cuda.Device) (free, total int64) {
-	if s, ok := d.(cuda.Shared); ok {
+	if s, ok := d.(shared); ok {
 		if free, total, err := s.Available(); err == nil {
 			return free, total
 		}
@@ -73,7 +81,7 @@ func available(d cuda.Device) (free, total int64) {
 
 // trim gives what a device keeps of freed memory back to others.
 func trim(d cuda.Device) {
-	if s, ok := d.(cuda.Shared); ok {
+	if s, ok := d.(shared); ok {
 		s.Trim()
 	}
 }
