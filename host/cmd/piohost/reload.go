@@ -102,6 +102,9 @@ func (s *service) reload(context.Context) (api.Reload, error) {
 	if !reflect.DeepEqual(old.Plugins, c.Plugins) {
 		s.log.Info("[plugins] has changed; it holds from each model's next start on")
 	}
+	if old.Weights != c.Weights {
+		s.log.Info("[weights] has changed; it holds from each model's next load on")
+	}
 	for _, key := range done.Later {
 		s.log.Warn("this has changed in models.toml and holds only for a new host", "key", key)
 	}
