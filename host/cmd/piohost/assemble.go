@@ -16,6 +16,7 @@ import (
 	"github.com/inference-pio/inference-pio/host/internal/schedule"
 	"github.com/inference-pio/inference-pio/host/internal/telemetry"
 	"github.com/inference-pio/inference-pio/internal/traces"
+	"github.com/inference-pio/inference-pio/sdk/machine"
 )
 
 // file is the models.toml that the user means.
@@ -130,6 +131,7 @@ func newHost(ctx context.Context, c *config.Config, log *slog.Logger, metrics *t
 	if _, err := openCatalog(ctx, c.Plugins, log, &s.memory); err != nil {
 		return nil, err // a folder or a lock that cannot be read is told before anything runs
 	}
-	host = schedule.New(schedule.Options{Config: c, Start: s.start, Mark: s.mark, Log: log, Metrics: metrics, Notify: notify})
+	host = schedule.New(schedule.Options{Config: c, Start: s.start, Mark: s.mark, Log: log, Metrics: metrics, Notify: notify,
+		Look: machine.NewWatch(machine.Root()).Look})
 	return host, nil
 }

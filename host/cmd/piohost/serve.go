@@ -70,10 +70,12 @@ func (g *global) serve(ctx context.Context) error {
 		return err
 	}
 	log, err := g.logger()
-	if err == nil {
-		err = absent(c, log)
-	}
 	if err != nil {
+		return err
+	}
+	recent := telemetry.NewRecent()
+	log = recent.Listen(log)
+	if err := absent(c, log); err != nil {
 		return err
 	}
 	tell(c, log)
@@ -95,7 +97,7 @@ func (g *global) serve(ctx context.Context) error {
 		return err
 	}
 	running := start(host)
-	s := &service{load: g.loadServing, host: host, doors: doors, metrics: metrics, traces: sent, log: log}
+	s := &service{load: g.loadServing, host: host, doors: doors, metrics: metrics, recent: recent, traces: sent, log: log}
 	s.pull = (&puller{g: g, reload: s.reload, turn: make(chan struct{}, 1)}).pull
 	if err := s.answer(c); err != nil {
 		return err

@@ -39,6 +39,8 @@ type Backend interface {
 type Options struct {
 	Log     *slog.Logger
 	Metrics *telemetry.Metrics // nil: /metrics answers 404
+	Recent  *telemetry.Recent  // what the log has said, for operators; nil: they cannot ask
+	Page    http.Handler       // of / and what is below /page/; nil: no page
 	MaxBody int64              // bytes; 0 means 32 MiB
 	// MaxBodies, MaxRequests and MaxQueue bound what is under way at once, as config.Server has them; 0 means 64 MiB, 1024 and
 	// 512. Wait is how long a request may wait for room; 0 means not at all.
@@ -70,7 +72,7 @@ type api struct {
 	answer  *answer.Service
 }
 
-// New makes the handler for everything the host serves but the web page.
+// New makes the handler for everything the host serves.
 func New(b Backend, o Options) http.Handler {
 	o = o.orDefault()
 	a := &api{backend: b, o: o, answer: &answer.Service{
@@ -134,11 +136,27 @@ func (a *api) routes() *http.ServeMux {
 	if a.o.Metrics != nil && a.o.Part != Public {
 		route("/metrics", http.MethodGet, a.o.Metrics.Handler().ServeHTTP)
 	}
+	if a.o.Page != nil {
+		route("/{$}", http.MethodGet, a.o.Page.ServeHTTP)
+		route(pageFiles+"{file}", http.MethodGet, a.o.Page.ServeHTTP)
+	}
 	mux.Handle("/", a.wrap("other", "", func(w http.ResponseWriter, r *http.Request) {
-		writeError(w, r, problem.New(http.StatusNotFound, "", "not_found",
-			fmt.Sprintf("there is nothing at %s; this host serves /v1/models, /v1/chat/completions, /v1/responses, /v1/messages and /api/chat, among others", body.Clip(r.URL.Path))))
+		writeError(w, r, problem.New(http.StatusNotFound, "", "not_found", a.nothing(r.URL.Path)))
 	}))
 	return mux
+}
+
+// nothing says why a path is not answered: whether it is at another address, or switched off.
+func (a *api) nothing(path string) string {
+	switch private := isPrivate(path); {
+	case private && a.o.Part == Public:
+		return "orders and metrics have an address of their own, server.admin_listen of models.toml"
+	case !private && a.o.Part == Private:
+		return "this address has orders and metrics alone; the API is at server.listen of models.toml"
+	case private && path != "/metrics" && a.o.Operator == nil:
+		return "this host takes no orders; admin = true under [server] of models.toml lets it"
+	}
+	return fmt.Sprintf("there is nothing at %s; this host serves /v1/models, /v1/chat/completions, /v1/responses, /v1/messages and /api/chat, among others", body.Clip(path))
 }
 
 // openai adds OpenAI's endpoints, with vLLM's and our own beside them.
