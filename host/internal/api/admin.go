@@ -223,6 +223,8 @@ type deviceUse struct {
 	Peak   int64  `json:"peak"`
 
 	Resident int64 `json:"resident"` // really there, mapped weights among it; 0 if the plugin does not say
+	Free     int64 `json:"free"`     // of a device that other programs use, too: what the process could take, and what the device has; else 0
+	Total    int64 `json:"total"`
 }
 
 type moduleAt struct {

@@ -51,6 +51,7 @@ type Options struct {
 	Operator              Operator       // nil: no /admin
 	// Reload reads models.toml again; nil: that is no order.
 	Reload   func(context.Context) (Reload, error)
+	Pull     ollama.Puller        // of models for clients that may give orders; nil: nobody pulls
 	Traces   trace.TracerProvider // nil: no traces
 	Keys     *access.Keys         // who may ask; without any everyone may
 	Part     Part
@@ -125,6 +126,9 @@ func (a *api) routes() *http.ServeMux {
 	route("/health", http.MethodGet, a.health) // as vLLM has it
 	route("/readyz", http.MethodGet, a.ready)
 	route("/readyz/{id...}", http.MethodGet, a.readyModel)
+	if pull := a.puller(&ollama.API{Service: a.answer}); pull != nil && a.o.Part == Private {
+		route("/api/pull", http.MethodPost, pull)
+	}
 	if a.o.Operator != nil && a.o.Part != Public {
 		a.admin(route)
 		a.life(route)
@@ -198,8 +202,28 @@ func (a *api) ollama(route func(pattern, method string, h func(http.ResponseWrit
 	route("/api/tags", http.MethodGet, o.Tags)
 	route("/api/ps", http.MethodGet, o.Running)
 	route("/api/version", http.MethodGet, o.Version)
-	for _, pattern := range []string{"/api/pull", "/api/push", "/api/create", "/api/copy", "/api/delete", "/api/blobs/{digest}"} {
+	if pull := a.puller(o); pull != nil {
+		post("/api/pull", pull)
+	} else {
+		route("/api/pull", "", o.Unbuilt)
+	}
+	for _, pattern := range []string{"/api/push", "/api/create", "/api/copy", "/api/delete", "/api/blobs/{digest}"} {
 		route(pattern, "", o.Unbuilt)
+	}
+}
+
+// puller answers those who may give orders, nil where nobody may. Who may is asked here, for what is said to the others is the endpoint's own.
+func (a *api) puller(o *ollama.API) http.HandlerFunc {
+	if a.o.Pull == nil || a.o.Part == Public {
+		return nil
+	}
+	pull := o.Pull(a.o.Pull)
+	return func(w http.ResponseWriter, r *http.Request) {
+		if who := callerOf(r.Context()); who != nil && !who.Admin {
+			writeError(w, r, problem.New(http.StatusForbidden, "", "key_not_allowed", "this needs a key with admin = true"))
+			return
+		}
+		pull(w, r)
 	}
 }
 

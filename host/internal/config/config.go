@@ -18,6 +18,7 @@ type Config struct {
 	Server   Server
 	Plugins  Plugins
 	Pictures Pictures
+	Weights  Weights
 	Keys     []Key
 	Devices  []Device
 	Models   []Model
@@ -80,6 +81,12 @@ type Pictures struct {
 	Dirs     []string      // absolute; files in them and below
 	MaxBytes int64         // of one picture, from wherever it comes
 	Timeout  time.Duration // of one download
+}
+
+// Weights says where plugins keep weights in the form that they are computed in.
+type Weights struct {
+	Cache     string // absolute, of a folder; "" is DefaultCache, CacheNone that nothing is kept
+	CacheSize int64  // bytes of all that is kept
 }
 
 // Device is a budget on one device. A device that is not listed has none, but for GPUs where none is: see Equip.

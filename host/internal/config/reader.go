@@ -58,6 +58,7 @@ func (r *reader) config(values map[string]any) *Config {
 		Server:   r.server(top.sub("server")),
 		Plugins:  r.plugins(top.sub("plugins")),
 		Pictures: r.pictures(top.sub("pictures")),
+		Weights:  r.weights(top.sub("weights")),
 	}
 	for _, t := range top.list("key") {
 		c.Keys = append(c.Keys, r.key(t, c.Keys))
