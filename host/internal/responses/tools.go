@@ -138,9 +138,13 @@ func input(format json.RawMessage) (parameters json.RawMessage, held bool, err e
 		return nil, false, body.Wrong(format, expected)
 	}
 	plain.Description = "A text of this form (" + f.Syntax + "): " + f.Definition
-	if f.Syntax == "regex" {
+	expression := f.Definition
+	if f.Syntax == "lark" {
+		expression, _ = larkPattern(f.Definition) // what is no expression is told
+	}
+	if expression != "" {
 		whole := plain
-		whole.Pattern = "^(?:" + f.Definition + ")$"
+		whole.Pattern = "^(?:" + expression + ")$"
 		p := spell(whole)
 		if _, err := schema.Compile(p, true); err == nil {
 			return p, true, nil

@@ -10,7 +10,7 @@ import (
 	"github.com/inference-pio/inference-pio/sdk"
 )
 
-const customTools = `"tools":[{"type":"custom","name":"apply_patch","description":"Edits","format":{"type":"grammar","syntax":"lark","definition":"start: \"a\""}},` +
+const customTools = `"tools":[{"type":"custom","name":"apply_patch","description":"Edits","format":{"type":"grammar","syntax":"lark","definition":"start: \"(\" start \")\" | \"a\""}},` +
 	`{"type":"custom","name":"digits","format":{"type":"grammar","syntax":"regex","definition":"[0-9]+"}},{"type":"custom","name":"say"},` +
 	`{"type":"namespace","name":"agents","description":"d","tools":[{"type":"function","name":"close","parameters":{"type":"object"},"strict":false},{"type":"web_search"}]}]`
 
@@ -24,7 +24,7 @@ func TestCustomToolsAreShownAsFunctions(t *testing.T) {
 		return `"parameters":{"additionalProperties":false,"properties":{"input":{"type":"string"` + more + `}},"required":["input"],"type":"object"}`
 	}
 	answertest.EqualLines(t, strings.Split(string(r.Chat.Tools), `{"type":"function",`), []string{`[`,
-		`"function":{"name":"apply_patch","description":"Edits",` + input(`,"description":"A text of this form (lark): start: \"a\""`) + `}},`,
+		`"function":{"name":"apply_patch","description":"Edits",` + input(`,"description":"A text of this form (lark): start: \"(\" start \")\" | \"a\""`) + `}},`,
 		`"function":{"name":"digits",` + input(`,"description":"A text of this form (regex): [0-9]+","pattern":"^(?:[0-9]+)$"`) + `,"strict":true}},`,
 		`"function":{"name":"say",` + input("") + `}},`,
 		`"function":{"name":"agents__close","parameters":{"type":"object"}}}]`,
@@ -79,4 +79,16 @@ func TestCallsOfCustomToolsGoBackToTheModel(t *testing.T) {
 		`[{"role":"assistant","content":"","tool_calls":[{"id":"c1","type":"function","function":{"name":"apply_patch","arguments":"{\"input\":\"x\\n\"}"}},` +
 			`{"id":"c2","type":"function","function":{"name":"agents__close","arguments":"{}"}}]},{"role":"tool","content":"done","tool_call_id":"c1"}]`,
 		"function:apply_patch"})
+}
+
+// The form of an agent's edits is held.
+func TestARegularGrammarIsHeld(t *testing.T) {
+	definition, err := json.Marshal(patch)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := read(`{"model":"m","input":"a","tools":[{"type":"custom","name":"apply_patch","format":{"type":"grammar","syntax":"lark","definition":` + string(definition) + `}}]}`)
+	if err != nil || !strings.Contains(string(r.Chat.Tools), `"pattern":"^(?:`) || !strings.Contains(string(r.Chat.Tools), `"strict":true`) {
+		t.Errorf("%v %s", err, r.Chat.Tools)
+	}
 }
