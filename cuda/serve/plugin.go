@@ -184,14 +184,19 @@ func (p *plugin) Schedule(ctx context.Context, orders <-chan sdk.Order, report f
 	defer cancel(nil)
 	tick := time.NewTicker(reportEvery)
 	defer tick.Stop()
+	watch := newLookout(p.loaded.devices)
+	looks, stop := watch.ticks()
+	defer stop()
 	for {
+		r, due := sdk.Report{}, false
 		select {
 		case <-ctx.Done():
 			return context.Cause(ctx)
 		case <-tick.C:
-			if err := report(p.report()); err != nil {
-				return err
-			}
+			r, due = p.report(), true
+		case <-looks:
+			r = p.report()
+			due = watch.news(r)
 		case o, ok := <-orders:
 			if !ok {
 				return nil
@@ -202,6 +207,12 @@ func (p *plugin) Schedule(ctx context.Context, orders <-chan sdk.Order, report f
 					cancel(err)
 				}
 			})
+		}
+		if due {
+			watch.told(r)
+			if err := report(r); err != nil {
+				return err
+			}
 		}
 	}
 }

@@ -168,7 +168,7 @@ func mapOpen(f *os.File, path string, header func(size int64) error) (_ *mapped,
 	if m.data, err = unix.Mmap(int(f.Fd()), 0, int(m.size), unix.PROT_READ, unix.MAP_SHARED); err != nil {
 		return nil, fmt.Errorf("%s: cannot be mapped: %w", path, err)
 	}
-	m.guard = newGuard(m.data)
+	m.guard = newGuard(m.data, false)
 	return m, nil
 }
 
