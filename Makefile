@@ -16,7 +16,7 @@ export CGO_LDFLAGS := -O2 -g -L$(CURDIR)/cuda/lib
 export GOFLAGS := $(GOFLAGS) -tags=cuda
 
 .DEFAULT_GOAL := help
-.PHONY: help build run test race sanitize neon emulate kernels ptxas gpu-sim gpu-check lint api generate bench soak fuzz clients hub quantised mutants
+.PHONY: help build run test race sanitize neon emulate kernels ptxas gpu-sim gpu-check lint api generate bench soak fuzz clients agents page hub quantised mutants
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1|/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "make %-9s %s\n", $$1, $$2}'
@@ -85,6 +85,14 @@ soak: build ## SOAK_KILLS (500) kills under load, for SOAK_TIME (15m) at most; n
 
 clients: build ## other people's clients against two tiny models (docs/clients.md)
 	python3 host/e2e/clients/run.py
+
+agents: build ## other people's coding agents against a model whose answers are known (docs/clients.md)
+	go build -trimpath -o bin/plugins/scripted ./sdk/examples/scripted
+	bin/piohost plugin lock bin/plugins
+	python3 host/e2e/clients/agents.py
+
+page: build ## the page at / in a headless Chromium; SCREENSHOTS=folder keeps what was seen
+	PIO_BIN=$(CURDIR)/bin PIO_PAGE_WHOLE=1 PIO_SCREENSHOTS=$(if $(SCREENSHOTS),$(abspath $(SCREENSHOTS))) go test -count 1 -timeout 15m -v -run '^TestPageInABrowser$$' ./host/e2e
 
 hub: ## what is pulled against PyPI's huggingface_hub, on one cache
 	@dir=$$(mktemp -d) && trap 'rm -rf "$$dir"' EXIT && python3 -m venv $$dir && \

@@ -271,6 +271,14 @@ func (c *Checkpoint) Identity() string {
 	return hex.EncodeToString(h.Sum(nil)[:16])
 }
 
+// Bytes is the size of all files.
+func (c *Checkpoint) Bytes() (n int64) {
+	for _, m := range c.files {
+		n += m.size
+	}
+	return n
+}
+
 // Discard gives back the memory that a piece of the mapping has, if it is one. Whoever reads it again has it from the file.
 func (c *Checkpoint) Discard(piece []byte) {
 	at, page := uintptr(unsafe.Pointer(unsafe.SliceData(piece))), uintptr(unix.Getpagesize())

@@ -118,6 +118,7 @@ plan
       buffer               of that, what weights are streamed through
       experts, experts_of  of a mixture, how many fit at once beside the layers, and of how many
       hits                 share of the experts a token needs that would be there
+      through              rows of a pass from which on experts that it has no room for are brought through it; 0: they never are
       crossing             rows of a pass from which on a layer is quicker brought there than computed on the cpu; 0: none
       read, copy, flops    bytes/s, and operations/s; 0: not known
     modules[]              in the order of the forward pass

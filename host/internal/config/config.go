@@ -32,6 +32,7 @@ type Config struct {
 type Server struct {
 	Listen string // host:port of the API, the page and the metrics
 	Admin  bool   // serve /admin: placement, and orders to change it
+	Page   bool   // serve the page for browsers at /
 
 	AdminListen     string // host:port of /admin and the metrics, "" for where the API is
 	Open            bool   // reachable from elsewhere without keys

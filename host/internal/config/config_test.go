@@ -49,7 +49,7 @@ func TestTwoLinesAreAWholeConfig(t *testing.T) {
 	}
 	want := &Config{
 		File: filepath.Join(dir, "models.toml"),
-		Server: Server{Listen: "127.0.0.1:8080", Drain: 30 * time.Second, Wait: 2 * time.Minute, MaxBody: 32 << 20, MaxBodies: 64 << 20, MaxRequests: 1024, MaxQueue: 512, RequestLog: true,
+		Server: Server{Listen: "127.0.0.1:8080", Drain: 30 * time.Second, Wait: 2 * time.Minute, MaxBody: 32 << 20, MaxBodies: 64 << 20, MaxRequests: 1024, MaxQueue: 512, RequestLog: true, Page: true,
 			SequenceIdle: 5 * time.Minute, MaxOpenSequences: 256, Load: "start", KeepAlive: Unsaid},
 		Plugins:  Plugins{Dirs: []string{filepath.Join(dir, "bin/plugins")}, MTLS: true, Health: 30 * time.Second},
 		Pictures: Pictures{MaxBytes: 20 << 20, Timeout: 10 * time.Second}, // from nowhere
@@ -84,6 +84,7 @@ admin_listen = "127.0.0.1:9090"
 tls_cert = "cert.pem"
 tls_key = "/key.pem"
 request_log = false
+page = false
 load = "demand"
 keep_alive = "3m"
 
@@ -177,7 +178,7 @@ path = "./model/"
 	one := Model{
 		ID: "one", Aliases: []string{"eins", "org/un"}, Path: filepath.Join(dir, "model"), Plugin: "qwen3_0_6b",
 		Context: 2048, Numerics: sdk.NumericsExact, KVCache: "q8", Weights: "dummy", Layers: 2, Devices: []string{"cpu"}, Priority: -3,
-		MaxSequences: 4, StepTokens: 256, PrefixCache: 1 << 30, StepTime: -1, Threads: 1, Stall: 5 * time.Minute, Env: []string{"OMP=1", "PIO_CPU=portable"}, Line: 52,
+		MaxSequences: 4, StepTokens: 256, PrefixCache: 1 << 30, StepTime: -1, Threads: 1, Stall: 5 * time.Minute, Env: []string{"OMP=1", "PIO_CPU=portable"}, Line: 53,
 		KeepAlive: -1, Pin: true,
 	}
 	if !reflect.DeepEqual(c.Models[0], one) {

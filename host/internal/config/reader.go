@@ -80,6 +80,7 @@ func (r *reader) server(t *table) Server {
 	s := Server{
 		Listen:  t.text("listen", defaultListen, `host:port such as "127.0.0.1:8080"`),
 		Admin:   t.flag("admin", false),
+		Page:    t.flag("page", true),
 		Drain:   t.duration("drain", defaultDrain),
 		Wait:    t.duration("wait", defaultWait),
 		MaxBody: t.bounded("max_body", defaultBody, 64<<10, 256<<20),

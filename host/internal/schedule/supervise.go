@@ -148,6 +148,7 @@ func (m *model) load(ctx context.Context, l *life) error {
 	if err != nil {
 		return err
 	}
+	m.reclaim(ctx)
 	m.mu.Lock()
 	m.life = l
 	m.host.cores.join(m, l, slices.Contains(d.Capabilities, sdk.CapabilityCores))

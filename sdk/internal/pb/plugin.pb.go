@@ -3571,6 +3571,9 @@ type BudgetOrder struct {
 	Device        string                 `protobuf:"bytes,1,opt,name=device,proto3" json:"device,omitempty"`
 	Bytes         int64                  `protobuf:"varint,2,opt,name=bytes,proto3" json:"bytes,omitempty"`
 	DeadlineNanos int64                  `protobuf:"varint,3,opt,name=deadline_nanos,json=deadlineNanos,proto3" json:"deadline_nanos,omitempty"` // from receipt
+	// Obeyed as far as that can be: what cannot be given up stays, and the budget becomes what that takes, which the report tells. Without
+	// it an order for less is refused.
+	AsFar         bool `protobuf:"varint,4,opt,name=as_far,json=asFar,proto3" json:"as_far,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3624,6 +3627,13 @@ func (x *BudgetOrder) GetDeadlineNanos() int64 {
 		return x.DeadlineNanos
 	}
 	return 0
+}
+
+func (x *BudgetOrder) GetAsFar() bool {
+	if x != nil {
+		return x.AsFar
+	}
+	return false
 }
 
 // MoveOrder takes effect at the next border of the forward pass; done comes when it has.
@@ -4012,7 +4022,12 @@ type DeviceReport struct {
 	Peak   int64                  `protobuf:"varint,4,opt,name=peak,proto3" json:"peak,omitempty"`
 	// Bytes of memory that the process really has there; 0 if it does not know. A cache that is reserved and not yet written, and
 	// weights that are mapped and not yet read, take none.
-	Resident      int64 `protobuf:"varint,5,opt,name=resident,proto3" json:"resident,omitempty"`
+	Resident int64 `protobuf:"varint,5,opt,name=resident,proto3" json:"resident,omitempty"`
+	// What the process could take of the device's memory now, if its budget allowed it, and what the device has, whoever uses the rest; 0
+	// if it does not know. To be told of devices whose memory other processes take, too, and anew within a quarter of a second when it
+	// changes: the host has its models give way to them.
+	Free          int64 `protobuf:"varint,6,opt,name=free,proto3" json:"free,omitempty"`
+	Total         int64 `protobuf:"varint,7,opt,name=total,proto3" json:"total,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -4078,6 +4093,20 @@ func (x *DeviceReport) GetPeak() int64 {
 func (x *DeviceReport) GetResident() int64 {
 	if x != nil {
 		return x.Resident
+	}
+	return 0
+}
+
+func (x *DeviceReport) GetFree() int64 {
+	if x != nil {
+		return x.Free
+	}
+	return 0
+}
+
+func (x *DeviceReport) GetTotal() int64 {
+	if x != nil {
+		return x.Total
 	}
 	return 0
 }
@@ -4423,11 +4452,12 @@ const file_plugin_proto_rawDesc = "" +
 	"\x04move\x18\x03 \x01(\v2\x18.pio.plugin.v1.MoveOrderH\x00R\x04move\x121\n" +
 	"\x05query\x18\x04 \x01(\v2\x19.pio.plugin.v1.QueryOrderH\x00R\x05query\x121\n" +
 	"\x05cores\x18\x05 \x01(\v2\x19.pio.plugin.v1.CoresOrderH\x00R\x05coresB\a\n" +
-	"\x05order\"b\n" +
+	"\x05order\"y\n" +
 	"\vBudgetOrder\x12\x16\n" +
 	"\x06device\x18\x01 \x01(\tR\x06device\x12\x14\n" +
 	"\x05bytes\x18\x02 \x01(\x03R\x05bytes\x12%\n" +
-	"\x0edeadline_nanos\x18\x03 \x01(\x03R\rdeadlineNanos\";\n" +
+	"\x0edeadline_nanos\x18\x03 \x01(\x03R\rdeadlineNanos\x12\x15\n" +
+	"\x06as_far\x18\x04 \x01(\bR\x05asFar\";\n" +
 	"\tMoveOrder\x12\x16\n" +
 	"\x06module\x18\x01 \x01(\tR\x06module\x12\x16\n" +
 	"\x06device\x18\x02 \x01(\tR\x06device\"\f\n" +
@@ -4464,13 +4494,15 @@ const file_plugin_proto_rawDesc = "" +
 	"\rprefix_thrown\x18\x13 \x01(\x04R\fprefixThrown\"1\n" +
 	"\tOrderDone\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\x04R\x02id\x12\x14\n" +
-	"\x05error\x18\x02 \x01(\tR\x05error\"~\n" +
+	"\x05error\x18\x02 \x01(\tR\x05error\"\xa8\x01\n" +
 	"\fDeviceReport\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x16\n" +
 	"\x06budget\x18\x02 \x01(\x03R\x06budget\x12\x12\n" +
 	"\x04used\x18\x03 \x01(\x03R\x04used\x12\x12\n" +
 	"\x04peak\x18\x04 \x01(\x03R\x04peak\x12\x1a\n" +
-	"\bresident\x18\x05 \x01(\x03R\bresident\"l\n" +
+	"\bresident\x18\x05 \x01(\x03R\bresident\x12\x12\n" +
+	"\x04free\x18\x06 \x01(\x03R\x04free\x12\x14\n" +
+	"\x05total\x18\a \x01(\x03R\x05total\"l\n" +
 	"\fModuleReport\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x16\n" +
 	"\x06device\x18\x02 \x01(\tR\x06device\x12\x1a\n" +
