@@ -65,7 +65,7 @@ func Open(o Options) (*Device, error) {
 func newDevice(o Options, p *pool) *Device {
 	d := &Device{pool: p, packed: o.Packed}
 	if d.packed == nil {
-		d.packed = p.packedByName(os.Getenv(EnvPacked))
+		d.packed = packedByName(os.Getenv(EnvPacked))
 	}
 	d.rates = sync.OnceValue(func() cuda.Rates {
 		read := p.readBandwidth()
@@ -82,11 +82,10 @@ func Layouts() []*cuda.Layout {
 	}
 }
 
-// packedByName packs matrices in bf16, but for vectors and the narrow ones of convolutions; nil if there is no such form, or the table multiplies files'
-// own form in another order: whether a copy is packed must not change a bit.
-func (p *pool) packedByName(name string) func(cuda.Matrix) *cuda.Layout {
+// packedByName packs matrices in bf16, but for vectors and the narrow ones of convolutions; nil if there is no such form.
+func packedByName(name string) func(cuda.Matrix) *cuda.Layout {
 	for _, l := range Layouts() {
-		if l.Name == name && p.packs(name) {
+		if l.Name == name {
 			return func(m cuda.Matrix) *cuda.Layout {
 				if m.Rows > 1 && m.Cols >= 16 && m.Layout.Equal(cuda.Plain(cuda.BF16)) {
 					return l

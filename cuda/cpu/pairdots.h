@@ -95,10 +95,13 @@ typedef struct {
 } __attribute__((aligned(64))) pair_panel;
 
 // fill_panel copies n of k of C outs, with zeros behind them, and asks for what the panel after this one has.
-INLINE void fill_panel(pair_panel *p, const matmul_args *a, size_t o, size_t C, size_t k0, size_t n) {
+INLINE void fill_panel(int layout, pair_panel *p, const matmul_args *a, size_t o, size_t C, size_t k0, size_t n) {
   for (size_t c = 0; c < C; c++) {
-    const char *w = element_at(BF16, a->w, o + c, k0);
-    for (size_t k = 0; k < n; k += PAIR_STEP) {
+    const char *w = element_at(layout, a->w, o + c, k0);
+    for (size_t k = 0; layout == BF16X16 && k < n; k += PAIR_STEP, w += TILE) // which tables of pairs want no longer, and can still take
+      for (size_t i = 0; i < TILE_COLS / 2; i++)
+        memcpy(p->weights[c] + 2 * k + 4 * i, w + i * 4 * TILE_ROWS, 4);
+    for (size_t k = 0; layout == BF16 && k < n; k += PAIR_STEP) {
       v_prefetch(w + ahead_of(BF16, PANEL, a->in) + 2 * k);
       _mm512_storeu_si512(p->weights[c] + 2 * k, pairs_n(w + 2 * k, at_most(PAIR_STEP, n - k)));
     }
@@ -138,11 +141,11 @@ INLINE void pair_block(const int R, const int C, const matmul_args *a, size_t r0
 }
 
 // pair_panels computes outs o..o+C-1 for rows.
-INLINE void pair_panels(const int C, const matmul_args *a, span rows, size_t o, pair_panel *p) {
+INLINE void pair_panels(const int C, int layout, const matmul_args *a, span rows, size_t o, pair_panel *p) {
   size_t k = 0;
   do { // once at least, so that sums over nothing are zero
     size_t n = at_most(PAIR_DEPTH, a->in - k), r = 0, count = rows.to - rows.from;
-    fill_panel(p, a, o, (size_t)C, k, n);
+    fill_panel(layout, p, a, o, (size_t)C, k, n);
     for (; r + 3 <= count; r += 3)
       pair_block(3, C, a, rows.from, r, o, k, n, p);
     if (count - r == 2)
@@ -153,13 +156,15 @@ INLINE void pair_panels(const int C, const matmul_args *a, span rows, size_t o, 
   } while (k < a->in);
 }
 
-static void pair_dots_many(const void *args, size_t task) {
-  const matmul_args *a = args;
+INLINE void pair_dots_many(int layout, const matmul_args *a, size_t task) {
   pair_panel panel;
   span rows = part_of(task / a->out_tasks, a->rows_per_task, a->rows), outs = part_of(task % a->out_tasks, OUTS_MANY, a->out);
   size_t o = outs.from;
   for (; o + PANEL <= outs.to; o += PANEL)
-    pair_panels(PANEL, a, rows, o, &panel);
+    pair_panels(PANEL, layout, a, rows, o, &panel);
   for (; o < outs.to; o++)
-    pair_panels(1, a, rows, o, &panel);
+    pair_panels(1, layout, a, rows, o, &panel);
 }
+
+static void pair_dots_many_BF16(const void *args, size_t task) { pair_dots_many(BF16, args, task); }
+static void pair_dots_many_BF16X16(const void *args, size_t task) { pair_dots_many(BF16X16, args, task); }

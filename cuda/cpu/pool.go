@@ -69,12 +69,6 @@ func opNames() []string {
 	return names
 }
 
-// packs says whether the table wants matrices packed into a layout.
-func (p *pool) packs(layout string) bool {
-	i := slices.Index(p.layouts, layout)
-	return i >= 0 && unsafe.Slice(p.table.layouts, p.table.layout_count)[i].pack != nil
-}
-
 // has says whether the table has a kernel for an op.
 func (p *pool) has(op string) bool {
 	i := slices.Index(opNames(), op)

@@ -63,14 +63,18 @@ func (i *instance) quantiseKept(ctx context.Context, f Family, req sdk.LoadReque
 	if err := i.cpu.Take(bytes, cuda.ForWeights); err != nil {
 		return memoryError(fmt.Errorf("the quantised weights: %w", err))
 	}
-	kept, err := i.openKept(ctx, f, req, z.Done)
+	tell := z.Done
+	kept, err := i.openKept(ctx, f, req, tell)
 	if err == nil {
-		z.Room = keptRoom{kept, i.checkpoint}
+		if z.Room = (keptRoom{kept, i.checkpoint}); kept.Whole() {
+			z.Done = nil // there is nothing to make
+		}
 		if _, err = i.bound.Quantise(z); err == nil {
 			err = kept.Finish(tellKept)
 		}
 		if err == nil {
 			i.kept = kept
+			tell(bytes)
 			kept.Ahead(i.everyToken())
 			kept.Check()
 			return nil

@@ -16,7 +16,7 @@ import (
 // Another process takes the memory of the GPU, bit by bit, while a model answers there: the model gives way layer by layer, the answer is what it
 // would have been, nothing dies, and at no instant is more taken than there is. When the other has gone the layers come back.
 func TestAnotherProcessTakesTheGPU(t *testing.T) {
-	want, err := start(t, tinyModel(gpuSized)).complete("/v1/chat/completions", greedy(60), nil)
+	want, err := start(t, tinyModel(gpuSized)).complete("/v1/chat/completions", greedy(32), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -28,8 +28,8 @@ func TestAnotherProcessTakesTheGPU(t *testing.T) {
 		t.Fatal(err)
 	}
 	before, _ := others.Used(0)
-	got, err := s.complete("/v1/chat/completions", greedy(60), func(n int) {
-		if n%8 != 5 {
+	got, err := s.complete("/v1/chat/completions", greedy(32), func(n int) {
+		if n%6 != 3 {
 			return
 		}
 		took := others.Take(0, memory, memory) // all that is free
@@ -66,7 +66,7 @@ func TestAnotherProcessTakesTheGPU(t *testing.T) {
 	}
 	others.Take(0, 0, memory)
 	for deadline := time.Now().Add(time.Minute); ; {
-		got, err := s.complete("/v1/chat/completions", greedy(60), nil)
+		got, err := s.complete("/v1/chat/completions", greedy(32), nil)
 		if err != nil || !reflect.DeepEqual(got, want) {
 			t.Fatalf("on the way back: %v\n got %+v\nwant %+v", err, got, want)
 		}
@@ -99,7 +99,7 @@ func TestThreeModelsShareAGPU(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, one := others.Used(0)
+	one, _ := others.Used(0) // as the answer has left it: measuring a card's speed takes more for a moment
 	alone.stop()
 
 	budget := one * 3 / 2
@@ -133,7 +133,7 @@ func TestThreeModelsShareAGPU(t *testing.T) {
 			t.Errorf("%s: %v\n got %+v\nwant %+v", name, err, got, want)
 		}
 	}
-	if _, peak := others.Used(0); peak > budget || peak < one {
+	if _, peak := others.Used(0); peak > budget || peak < budget/2 {
 		t.Errorf("%d bytes were taken at once of %d that there are for models; one alone takes %d", peak, budget, one)
 	}
 	if loads := strings.Count(s.log.String(), "the model is ready"); loads != len(names) || !reflect.DeepEqual(s.plugins(), pids) {

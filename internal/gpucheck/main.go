@@ -123,10 +123,10 @@ func (c *check) machine() *machine {
 	return m
 }
 
-// models are the plugins whose tests are in the bundle.
+// models are the plugins whose checkpoints are in the bundle.
 func (c *check) models() (names []string) {
 	for _, name := range order {
-		if _, err := os.Stat(filepath.Join(c.bundle, "tests", name+".test")); err == nil {
+		if _, err := os.Stat(filepath.Join(c.bundle, "plugins", name)); err == nil {
 			names = append(names, name)
 		}
 	}

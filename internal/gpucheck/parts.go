@@ -28,7 +28,7 @@ func parts(models []string, small bool) []part {
 		{name: "kernels", limit: 120 * second, command: test("./tests/kernels.test", "")},
 	}
 	for _, m := range models {
-		list = append(list, part{name: "model-" + m, limit: 40 * second, folder: "plugins/" + m, command: test("./tests/"+m+".test", "^TestGPU$")})
+		list = append(list, part{name: "model-" + m, limit: 40 * second, folder: "plugins/" + m, command: test("./tests/models", "^TestGPU_"+m+"$")})
 	}
 	list = append(list, timed(models, small)...)
 	return append(list,
@@ -60,7 +60,7 @@ func timed(models []string, small bool) (list []part) {
 		}
 		list = append(list, part{
 			name: "time-" + model + "-" + form, limit: time.Duration(seconds) * second, folder: "plugins/" + model,
-			command: []string{"./tests/" + model + ".test", "-test.run=^$", "-test.timeout=0", "-test.bench=^" + name + "$/^" + form + "$", "-test.benchtime=" + length},
+			command: []string{"./tests/models", "-test.run=^$", "-test.timeout=0", "-test.bench=^" + name + "_" + model + "$/^" + form + "$", "-test.benchtime=" + length},
 		})
 		if name == "BenchmarkGPUBatches" {
 			list[len(list)-1].name += "-batches"

@@ -76,7 +76,10 @@ func (s *starter) choose(ctx context.Context, c *catalog.Catalog, m config.Model
 	if old, ok := s.chosen.Load(m.ID); ok && old.(choice).question == question {
 		return c.Named(old.(choice).plugin)
 	}
-	p, _, err := c.Choose(ctx, m.Inspect())
+	p, _, others, err := c.Settle(ctx, m.Inspect())
+	if len(others) > 0 {
+		s.log.Info("several plugins run the checkpoint equally well; plugin = in its [[model]] names one", "model", m.ID, "plugin", p.Name, "others", otherNames(others))
+	}
 	if err == nil {
 		s.chosen.Store(m.ID, choice{question, p.Name})
 	}

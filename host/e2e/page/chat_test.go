@@ -130,7 +130,7 @@ func TestConversationsAreKeptUntilTheyAreCleared(t *testing.T) {
 	}
 }
 
-func TestAQuestionIsTakenBackAndAsnweredAnew(t *testing.T) {
+func TestAQuestionIsTakenBackAndAskedAnew(t *testing.T) {
 	b := talk(t, home, caller, map[string]string{"temperature": "0", "reasoning_effort": "none"})
 	b.ask("What is the capital of Japan?")
 	b.click(`.assistant [aria-label="Answer again"]`)
