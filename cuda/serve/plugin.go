@@ -79,6 +79,7 @@ func (p *plugin) Inspect(ctx context.Context, req sdk.InspectRequest) (sdk.Inspe
 }
 
 func (p *plugin) Load(ctx context.Context, req sdk.LoadRequest, progress func(sdk.Progress)) (sdk.LayerTable, error) {
+	start := time.Now()
 	err := p.family.belongs(req.Path)
 	var other *misfit
 	if errors.As(err, &other) {
@@ -98,6 +99,7 @@ func (p *plugin) Load(ctx context.Context, req sdk.LoadRequest, progress func(sd
 	if i.eyes != nil {
 		words.Pictures = i.eyes
 	}
+	i.tellLoaded(start)
 	p.words, p.loaded = words, i
 	close(p.ready)
 	return i.layout, nil

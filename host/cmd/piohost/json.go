@@ -22,6 +22,9 @@ type modelsDocument struct {
 	Host    string      `json:"host"`    // the configured address, or that of --host
 	Running bool        `json:"running"` // a host answers there
 	Models  []modelLine `json:"models"`  // in the order of models.toml
+
+	KeptIn string     `json:"kept_in"` // the folder of quantised weights; "": nothing is kept, or of a host elsewhere
+	Kept   []keptLine `json:"kept"`    // the one used last first
 }
 
 // devicesDocument is that of `devices`.

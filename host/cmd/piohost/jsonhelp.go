@@ -21,6 +21,13 @@ models
     quantize, numerics     "": not quantised; exact or fast; both "" of a host elsewhere
     kv_cache               "": what goes with numerics, or of a host elsewhere
     cores                  that its process may use now; 0: it has none, or its plugin takes what it likes
+  kept_in                  the folder of quantised weights that plugins keep between loads; "": nothing is kept, or of a host elsewhere
+  kept[]                   its files, the one used last first
+    path, bytes
+    model, plugin          whose weights they are, by the checkpoint's path when they were made; who made them
+    quantize               "": as the checkpoint's own codes are packed
+    used, in_use           RFC 3339; a process uses them now
+    whole                  false: they are being made, or were left unfinished
 
 devices
   cpu

@@ -152,6 +152,9 @@ func (h *Host) Config() *config.Config {
 	return h.config
 }
 
+// weightCache is where plugins are to keep weights from their next load on.
+func (h *Host) weightCache() sdk.WeightCache { return h.Config().Weights.Kept() }
+
 // Models says how every model stands, in the order of models.toml.
 func (h *Host) Models() []Status {
 	h.mu.Lock()

@@ -303,7 +303,7 @@ func (m *model) await(ctx context.Context, deadline <-chan time.Time, suits func
 		select {
 		case <-changed:
 		case <-tell:
-			waiting(ctx, m.snapshot())
+			Waiting(ctx, m.snapshot())
 		case <-deadline:
 			return nil, m.unavailable(time.Second)
 		case <-ctx.Done():

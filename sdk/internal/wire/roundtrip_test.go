@@ -195,6 +195,7 @@ func loads() *rapid.Generator[sdk.LoadRequest] {
 		return sdk.LoadRequest{
 			InspectRequest: checkpoints().Draw(t, "checkpoint"), Threads: counts.Draw(t, "threads"),
 			PrefixCache: rapid.Int64().Draw(t, "prefix cache"), StepTime: time.Duration(rapid.Int64Range(-1e12, 1e12).Draw(t, "step time")) * time.Millisecond,
+			WeightCache: sdk.WeightCache{Folder: "/" + words.Draw(t, "folder"), Bytes: sizes.Draw(t, "cache")},
 			Devices: []sdk.DeviceBudget{{Name: "cpu"}, {
 				Name: "d" + words.Draw(t, "name"), Bytes: sizes.Draw(t, "bytes"), CopyRate: rate.Draw(t, "copy"), ReadRate: rate.Draw(t, "read"),
 			}},
