@@ -7,6 +7,7 @@ import (
 	"unsafe"
 
 	"github.com/inference-pio/inference-pio/cuda"
+	"github.com/inference-pio/inference-pio/cuda/clock"
 	"github.com/inference-pio/inference-pio/cuda/gpu/driver"
 )
 
@@ -54,7 +55,7 @@ func (q *Queue) CopyIn(dst, src cuda.Tensor) {
 	defer q.mu.Unlock()
 	if q.fits(dst, src, dst, src) {
 		q.keep(q.pieces(&q.in, int(dst.Bytes()), func(at, n int, pinned []byte) {
-			copy(pinned, unsafe.Slice((*byte)(unsafe.Add(src.Pointer(), at)), n))
+			q.dev.clock.Copy(pinned, unsafe.Slice((*byte)(unsafe.Add(src.Pointer(), at)), n))
 			q.list.CopyIn(unsafe.Add(dst.Pointer(), at), unsafe.Pointer(unsafe.SliceData(pinned)), int64(n))
 		}))
 	}
@@ -128,14 +129,14 @@ func (q *Queue) Fill(dst, src cuda.Matrix) {
 	for i := range dst.Layout.Planes {
 		to, from := dst.Plane(i), src.Plane(i).Raw()
 		for at := 0; at < len(from) && q.err == nil; at += fillBytes {
-			q.keep(q.filler.copy(q.stream, unsafe.Add(to.Pointer(), at), from[at:min(at+fillBytes, len(from))]))
+			q.keep(q.filler.copy(q.dev.clock, q.stream, unsafe.Add(to.Pointer(), at), from[at:min(at+fillBytes, len(from))]))
 		}
 	}
 	q.added++
 	q.sent, q.parted = q.added, true
 }
 
-func (f *filler) copy(s *driver.Stream, to unsafe.Pointer, from []byte) error {
+func (f *filler) copy(host clock.Clock, s *driver.Stream, to unsafe.Pointer, from []byte) error {
 	h := &f.half[f.next]
 	f.next = 1 - f.next
 	var err error
@@ -153,7 +154,7 @@ func (f *filler) copy(s *driver.Stream, to unsafe.Pointer, from []byte) error {
 		}
 	}
 	var list driver.List
-	list.CopyIn(to, unsafe.Pointer(unsafe.SliceData(h.memory)), int64(copy(h.memory, from)))
+	list.CopyIn(to, unsafe.Pointer(unsafe.SliceData(h.memory)), int64(host.Copy(h.memory, from)))
 	list.Record(h.copied)
 	h.busy = true
 	return s.Run(&list)

@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 
 	"github.com/inference-pio/inference-pio/cuda"
+	"github.com/inference-pio/inference-pio/cuda/clock"
 	"github.com/inference-pio/inference-pio/cuda/gpu/driver"
 	"github.com/inference-pio/inference-pio/cuda/kernels"
 )
@@ -31,6 +32,7 @@ type Device struct {
 	rates   func() cuda.Rates
 
 	waits atomic.Uint64
+	clock clock.Clock
 }
 
 // Open makes a device of a GPU. The error is a sentence that says what is missing: the driver, the GPU, something that it does not have.
@@ -42,7 +44,10 @@ func Open(o Options) (*Device, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", driver.Name(o.Ordinal), err)
 	}
-	d := &Device{name: driver.Name(o.Ordinal), context: c, info: c.Info()}
+	d := &Device{name: driver.Name(o.Ordinal), context: c, info: c.Info(), clock: o.Clock}
+	if d.clock == nil {
+		d.clock = clock.Real()
+	}
 	if d.info.Major < driver.OldestCapability {
 		_ = c.Close() // it is not used
 		return nil, fmt.Errorf("%s is a %s of compute capability %d.%d; the kernels need %d.0 (Ampere) or later", d.name, d.info.Name, d.info.Major, d.info.Minor, driver.OldestCapability)

@@ -9,9 +9,12 @@
 // without a driver, too: the driver is looked for when a GPU is first asked for.
 package gpu
 
+import "github.com/inference-pio/inference-pio/cuda/clock"
+
 // Options are what a GPU computes with.
 type Options struct {
-	Ordinal int   // of the driver
-	Fast    bool  // rows of activations are rounded to bf16 where they are multiplied
-	Budget  int64 // bytes; 0: no limit but the GPU's memory
+	Ordinal int         // of the driver
+	Fast    bool        // rows of activations are rounded to bf16 where they are multiplied
+	Budget  int64       // bytes; 0: no limit but the GPU's memory
+	Clock   clock.Clock // of the host; nil: this machine's
 }

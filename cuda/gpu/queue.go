@@ -265,7 +265,7 @@ func (q *Queue) arrived() {
 	q.done, q.parted = q.added, false
 	if q.err == nil {
 		for _, l := range q.landings {
-			copy(l.to, l.from)
+			q.dev.clock.Copy(l.to, l.from)
 		}
 	}
 	for _, f := range q.frees {

@@ -115,7 +115,7 @@ func (r *residency) cacheExpert(p *place, dev int) error {
 		}
 		r.unpackOne(p)
 		p.dev = dev
-		err := p.startTransfer(r.devices[dev], after)
+		err := p.startTransfer(r.clock, r.devices[dev], after)
 		if err == nil {
 			break
 		}

@@ -42,8 +42,10 @@ func (p *planner) addUp() {
 			}
 		}
 	}
+	p.mixtures = make([]int, len(p.experts))
 	for n := range p.layers {
 		before, s := p.experts[n], &p.experts[n+1]
+		p.mixtures[n+1] = p.mixtures[n] + min(1, s.number)
 		s.number += before.number
 		s.bytes += before.bytes
 		for d := range s.gain {
@@ -65,7 +67,15 @@ func (p *planner) cache(d, from, until int, held int64) (s saving) {
 	s.Bytes = min(bytes, int64(float64(s.Experts)*each))
 	s.Hits = p.in.hits(float64(s.Experts) / float64(s.Of))
 	s.saved = s.Hits * (all.gain[d] - before.gain[d])
+	if s.Experts == s.Of {
+		s.saved += p.meetings(d, from, until)
+	}
 	return s
+}
+
+// meetings is the time in which device d waits for the CPU in layers from one up to another, if that computes some of their experts.
+func (p *planner) meetings(d, from, until int) float64 {
+	return float64(p.mixtures[until]-p.mixtures[from]) * p.in.Devices[d].TurnSeconds
 }
 
 // hits is the share of the experts needed that a cache of a share of them all has.

@@ -9,17 +9,18 @@ import (
 )
 
 type planner struct {
-	in      Input
-	rows    float64
-	modules []item
-	layers  []int   // modules that are layers, front to back
-	experts []sums  // of the experts of the layers before each, and of all
-	rest    [][]int // by device: other modules that save time there, best first
-	streams []bool  // by device: some layer would gain by it, or must leave the CPU
-	cpu     int64   // scratch and state of what is on the CPU
-	held    []int64
-	buffers []Buffer
-	caches  []Cache
+	in       Input
+	rows     float64
+	modules  []item
+	layers   []int   // modules that are layers, front to back
+	experts  []sums  // of the experts of the layers before each, and of all
+	mixtures []int   // layers with experts, before each and of all
+	rest     [][]int // by device: other modules that save time there, best first
+	streams  []bool  // by device: some layer would gain by it, or must leave the CPU
+	cpu      int64   // scratch and state of what is on the CPU
+	held     []int64
+	buffers  []Buffer
+	caches   []Cache
 }
 
 // item is a module with its cost on each device.
@@ -69,7 +70,7 @@ func (p *planner) seconds(m sdk.Module, d Device) float64 {
 	if d.FLOPS > 0 {
 		t = max(t, m.FLOPsToken*p.rows/d.FLOPS)
 	}
-	return t
+	return t + float64(m.Ops)*d.OpSeconds
 }
 
 // read is the bytes of m's weights that a pass reads. A module that a token needs with some probability is needed by one of many rows with a
@@ -134,6 +135,25 @@ func (p *planner) total() (seconds float64) {
 			t -= p.caches[d].Hits * p.gain(i, d)
 		}
 		seconds += t
+	}
+	return seconds + p.turns()
+}
+
+// turns is the time in which devices wait for each other: where a pass goes from one to the next and back to the CPU, which chooses the token,
+// and in each layer of a device some of whose experts the CPU computes.
+func (p *planner) turns() (seconds float64) {
+	at := 0
+	for n, i := range p.layers {
+		d := p.modules[i].dev
+		if d != at {
+			seconds += (p.in.Devices[at].TurnSeconds + p.in.Devices[d].TurnSeconds) / 2
+		}
+		if at = d; d != 0 && p.mixtures[n+1] > p.mixtures[n] && p.caches[d].Experts < p.caches[d].Of {
+			seconds += p.in.Devices[d].TurnSeconds
+		}
+	}
+	if at != 0 {
+		seconds += p.in.Devices[at].TurnSeconds / 2
 	}
 	return seconds
 }

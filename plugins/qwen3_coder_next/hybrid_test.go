@@ -1,0 +1,13 @@
+//go:build cuda
+
+package main
+
+import (
+	"testing"
+
+	"github.com/inference-pio/inference-pio/cuda/serve/servetest/hybrid"
+)
+
+func TestHybrid(t *testing.T) {
+	hybrid.Test(t, hybrid.Model{Name: "Qwen3-Coder-Next, bf16", Family: family, Config: published, Machines: []int{0, 1, 2}, Experts: 48, Skew: hybrid.Skew})
+}
