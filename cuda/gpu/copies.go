@@ -4,6 +4,7 @@ package gpu
 
 import (
 	"fmt"
+	"sync"
 	"unsafe"
 
 	"github.com/inference-pio/inference-pio/cuda"
@@ -101,10 +102,49 @@ func (q *Queue) fits(dst, src, here, there cuda.Tensor) bool {
 	return q.err == nil
 }
 
-// filler has two pieces of pinned memory: while the driver copies one, the other is filled from the file.
+// fillers are those of a device that no queue has now. To pin memory takes longer than to copy as much, and a module that comes has a queue
+// of its own, so that what one is done with the next takes over.
+type fillers struct {
+	mu   sync.Mutex
+	idle []*filler
+}
+
+func (f *fillers) take(c *driver.Context) *filler {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	n := len(f.idle)
+	if n == 0 {
+		return &filler{context: c}
+	}
+	last := f.idle[n-1]
+	f.idle = f.idle[:n-1]
+	return last
+}
+
+// give takes back a filler of whose copies none is under way.
+func (f *fillers) give(one *filler) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for i := range one.ring {
+		one.ring[i].busy = false
+	}
+	f.idle = append(f.idle, one)
+}
+
+func (f *fillers) close() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, one := range f.idle {
+		one.close()
+	}
+	f.idle = nil
+}
+
+// filler has some pieces of pinned memory: while the driver copies one, the next is filled from the file. They are small, since the link waits
+// for the first of a module.
 type filler struct {
 	context *driver.Context
-	half    [2]struct {
+	ring    [4]struct {
 		memory []byte
 		copied *driver.Event
 		busy   bool
@@ -112,7 +152,7 @@ type filler struct {
 	next int
 }
 
-const fillBytes = 8 << 20
+const fillBytes = 2 << 20
 
 // Fill implements cuda.Queue.
 func (q *Queue) Fill(dst, src cuda.Matrix) {
@@ -126,6 +166,9 @@ func (q *Queue) Fill(dst, src cuda.Matrix) {
 		return
 	}
 	q.send()
+	if q.filler == nil {
+		q.filler = q.dev.fillers.take(q.dev.context)
+	}
 	for i := range dst.Layout.Planes {
 		to, from := dst.Plane(i), src.Plane(i).Raw()
 		for at := 0; at < len(from) && q.err == nil; at += fillBytes {
@@ -137,8 +180,8 @@ func (q *Queue) Fill(dst, src cuda.Matrix) {
 }
 
 func (f *filler) copy(host clock.Clock, s *driver.Stream, to unsafe.Pointer, from []byte) error {
-	h := &f.half[f.next]
-	f.next = 1 - f.next
+	h := &f.ring[f.next]
+	f.next = (f.next + 1) % len(f.ring)
 	var err error
 	if h.memory == nil {
 		if h.memory, err = f.context.Pinned(fillBytes); err != nil {
@@ -161,8 +204,8 @@ func (f *filler) copy(host clock.Clock, s *driver.Stream, to unsafe.Pointer, fro
 }
 
 func (f *filler) close() {
-	for i := range f.half {
-		if h := &f.half[i]; h.memory != nil {
+	for i := range f.ring {
+		if h := &f.ring[i]; h.memory != nil {
 			_ = f.context.FreePinned(h.memory)
 			if h.copied != nil {
 				_ = h.copied.Close()

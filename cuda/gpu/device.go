@@ -29,6 +29,7 @@ type Device struct {
 	queues  roll
 	peers   peers
 	tables  tables
+	fillers fillers
 	rates   func() cuda.Rates
 
 	waits atomic.Uint64
@@ -89,6 +90,7 @@ func (d *Device) Close() error {
 	for mem := range d.tables.rest() {
 		d.Free(mem)
 	}
+	d.fillers.close()
 	return errors.Join(d.aside.stream.Close(), d.context.Close())
 }
 

@@ -39,3 +39,35 @@ func (m *Imagined) stepped() func(float64) {
 	}
 	return m.Stepped
 }
+
+// outlineAll gives quantised weights that are never computed with the same memory, which nothing has written.
+func (i *instance) outlineAll() error {
+	var largest int64
+	for w := range i.quantisedWeights {
+		largest = max(largest, w.Bytes())
+	}
+	mem, err := i.cpu.Alloc(largest, cuda.ForScratch)
+	if err != nil {
+		return memoryError(err)
+	}
+	i.made = []cuda.Memory{mem}
+	for w := range i.quantisedWeights {
+		m, err := w.File().Layout.Lay(i.cpu, mem, 0, w.File().Rows, w.File().Cols)
+		if err != nil {
+			return err
+		}
+		w.Quantised(m)
+	}
+	return nil
+}
+
+// quantisedWeights yields those whose numbers are to be made still.
+func (i *instance) quantisedWeights(yield func(*cuda.Weight) bool) {
+	for _, m := range i.bound.Modules {
+		for _, w := range m.Weights {
+			if f := w.File(); f.Pointer(0) == nil && !yield(w) {
+				return
+			}
+		}
+	}
+}

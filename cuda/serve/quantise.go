@@ -16,6 +16,9 @@ func (i *instance) quantiseAll(ctx context.Context, progress func(sdk.Progress))
 	if total == 0 {
 		return nil
 	}
+	if i.imagined.counted() {
+		return i.outlineAll()
+	}
 	told := int64(-1)
 	made, err := i.bound.Quantise(nn.Quantiser{
 		Device: i.cpu, Stop: ctx.Err, Read: i.readWhole,

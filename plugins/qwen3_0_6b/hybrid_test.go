@@ -11,3 +11,9 @@ import (
 func TestHybrid(t *testing.T) {
 	hybrid.Test(t, hybrid.Model{Name: "Qwen3-0.6B, bf16", Family: family, Config: published, Machines: []int{0, 1, 2}})
 }
+
+func TestHybridComes(t *testing.T) {
+	hybrid.Comes(t, hybrid.Model{Name: "Qwen3-0.6B, bf16", Family: family, Config: published, Machines: []int{0, 1, 2}})
+}
+
+func TestHybridTokens(t *testing.T) { hybrid.Tokens(t, plugin) }

@@ -9,5 +9,6 @@ import (
 )
 
 func TestHybrid(t *testing.T) {
-	hybrid.Test(t, hybrid.Model{Name: "Qwen3-Coder-30B-A3B, bf16", Family: family, Config: published, Machines: []int{0, 1, 2}, Experts: 48, Skew: hybrid.Skew})
+	hybrid.Whole(t)
+	hybrid.Test(t, hybrid.Model{Name: "Qwen3-Coder-30B-A3B, bf16", Family: family, Config: published, Machines: []int{0, 1, 2}, Tokens: 256, Experts: 48, Skew: hybrid.Skew})
 }

@@ -9,5 +9,6 @@ import (
 )
 
 func TestHybrid(t *testing.T) {
-	hybrid.Test(t, hybrid.Model{Name: "Qwen3-Coder-Next, bf16", Family: family, Config: published, Machines: []int{0, 1, 2}, Experts: 48, Skew: hybrid.Skew})
+	hybrid.Whole(t)
+	hybrid.Test(t, hybrid.Model{Name: "Qwen3-Coder-Next, q8", Family: family, Config: published, Machines: []int{1, 3, 2}, Quantize: "q8", Tokens: 256, Experts: 48, Skew: hybrid.Skew})
 }

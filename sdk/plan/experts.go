@@ -13,6 +13,9 @@ type Cache struct {
 	Hits    float64 // share of those a pass needs that are there, estimated
 }
 
+// whole says that it has all experts of the device's layers.
+func (c Cache) whole() bool { return c.Of > 0 && c.Experts == c.Of }
+
 // saving is a cache with the time that it saves in a pass.
 type saving struct {
 	Cache
@@ -67,7 +70,7 @@ func (p *planner) cache(d, from, until int, held int64) (s saving) {
 	s.Bytes = min(bytes, int64(float64(s.Experts)*each))
 	s.Hits = p.in.hits(float64(s.Experts) / float64(s.Of))
 	s.saved = s.Hits * (all.gain[d] - before.gain[d])
-	if s.Experts == s.Of {
+	if s.whole() {
 		s.saved += p.meetings(d, from, until)
 	}
 	return s

@@ -148,8 +148,8 @@ func (p *planner) turns() (seconds float64) {
 		if d != at {
 			seconds += (p.in.Devices[at].TurnSeconds + p.in.Devices[d].TurnSeconds) / 2
 		}
-		if at = d; d != 0 && p.mixtures[n+1] > p.mixtures[n] && p.caches[d].Experts < p.caches[d].Of {
-			seconds += p.in.Devices[d].TurnSeconds
+		if at = d; d != 0 && !p.caches[d].whole() {
+			seconds += p.meetings(d, n, n+1)
 		}
 	}
 	if at != 0 {

@@ -7,6 +7,7 @@ package sim
 // static void pio_set(void *f, double now) { ((void (*)(double))f)(now); }
 // static unsigned long long pio_peak(void *f, int device) { return ((unsigned long long (*)(int))f)(device); }
 // static void pio_work(void *f, const char *code, const void *op, double to[2]) { ((void (*)(const char *, const pio_op *, double *))f)(code, op, to); }
+// static void pio_link(void *f, int device, double to[2]) { ((void (*)(int, double *))f)(device, to); }
 // static void pio_route(void *f, const void *op) { ((void (*)(const pio_op *))f)(op); }
 // static void pio_routing(void *f, int layers, double skew, unsigned long long seed) {
 //   ((void (*)(int, double, unsigned long long))f)(layers, skew, seed);
@@ -30,6 +31,13 @@ func (d *Driver) Set(now time.Duration) { C.pio_set(d.symbol("pio_sim_set"), C.d
 // Peak is the most bytes of a device that were given out at once since the last Peak, counted at each allocation.
 func (d *Driver) Peak(device int) int64 {
 	return int64(C.pio_peak(d.symbol("pio_sim_peak"), C.int(device)))
+}
+
+// Link is for what part of the time from the first to the last large copy to a device, since the last Link, the link was busy with them.
+func (d *Driver) Link(device int) (share float64, took time.Duration) {
+	var to [2]C.double
+	C.pio_link(d.symbol("pio_sim_link"), C.int(device), &to[0])
+	return float64(to[0]), time.Duration(to[1])
 }
 
 // Work is what an op reads, writes and computes, by its name; op is a pio_op whose addresses this process can read where the numbers of

@@ -35,7 +35,7 @@ type Machine struct {
 	HostRead  float64       // bytes/s at which the host's ops read memory
 	HostFLOPS float64       // f32 operations/s of the host
 	HostOp    time.Duration // what an op takes before it computes: all threads have to learn of it
-	HostCopy  float64       // bytes/s that one thread copies to pinned memory
+	HostCopy  float64       // bytes/s at which one thread copies; four do so at once (clock.Real), as far as HostRead lets them, for it reads and writes
 }
 
 // Host is a machine's host. It implements clock.Clock.
@@ -65,7 +65,11 @@ func (h *Host) pass(seconds float64) {
 // Copy implements clock.Clock.
 func (h *Host) Copy(dst, src []byte) int {
 	n := min(len(dst), len(src))
-	h.pass(float64(n) / h.m.HostCopy)
+	rate := h.m.HostCopy
+	if n >= 2<<20 {
+		rate = min(4*rate, h.m.HostRead/2)
+	}
+	h.pass(float64(n) / rate)
 	if h.count && n > 1<<20 {
 		return n
 	}

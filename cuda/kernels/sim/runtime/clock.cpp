@@ -32,7 +32,7 @@ static const struct {
 static const struct {
   const char *name;
   double Host::*field;
-} hosts[] = {{"call", &Host::call}, {"graph", &Host::graph}, {"wait", &Host::wait}};
+} hosts[] = {{"call", &Host::call}, {"graph", &Host::graph}, {"wait", &Host::wait}, {"pin", &Host::pin}};
 
 // set_speed takes what `machine` says: KEY=VALUE, of a device or of the host.
 bool set_speed(int device, const std::string &key, double value) {
@@ -58,6 +58,16 @@ EXPORT double pio_sim_now() {
 EXPORT void pio_sim_set(double now) {
   std::lock_guard<std::mutex> held(big);
   host_time = now;
+}
+
+// pio_sim_link tells which part of the time from the first to the last large copy to a device, since it was asked last, the link was busy with
+// them, and how many ns that time is.
+EXPORT void pio_sim_link(int device, double to[2]) {
+  std::lock_guard<std::mutex> held(big);
+  CUctx_st &c = *devices.at((size_t)device);
+  to[1] = c.last - c.first;
+  to[0] = to[1] > 0 ? c.taken / to[1] : 0;
+  c.taken = c.first = c.last = 0;
 }
 
 bool is_virtual() { return how_time == Time::VIRTUAL; }
@@ -88,7 +98,12 @@ static double copy_time(const Op &op, CUcontext c, double begin) {
   double takes = (double)op.bytes / c->speed.link * 1e9;
   if (op.bytes <= 64 << 10)
     return begin + c->speed.copy + takes;
-  return on_link(c, op.direction, begin + c->speed.copy, takes) + takes;
+  begin = on_link(c, op.direction, begin + c->speed.copy, takes);
+  if (op.direction == 0) {
+    c->first = c->taken == 0 ? begin : std::min(c->first, begin);
+    c->taken += takes, c->last = std::max(c->last, begin + takes);
+  }
+  return begin + takes;
 }
 
 static double ends(CUcontext c, const Op &op, double begin, bool in_graph) {

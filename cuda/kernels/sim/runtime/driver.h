@@ -28,9 +28,10 @@
 struct Speed {
   double link = 25e9, read = 1e12, flops = 30e12, mma = 120e12, launch = 2500, node = 1300, copy = 1500;
 };
-// Host is what the driver's calls take of the thread that makes them, in ns; wait: what it takes to notice that something has ended.
+// Host is what the driver's calls take of the thread that makes them, in ns; wait: what it takes to notice that something has ended; pin: to
+// pin a byte.
 struct Host {
-  double call = 300, graph = 5000, wait = 2000;
+  double call = 300, graph = 5000, wait = 2000, pin = 0.2;
 };
 extern Host host_speed;
 
@@ -44,6 +45,7 @@ struct CUctx_st { // a device and its one context
   std::vector<bool> peers; // whose memory it may use
   Speed speed;
   std::vector<std::pair<double, double>> link[2]; // when a direction of the link is taken
+  double taken = 0, first = 0, last = 0;          // ns of large copies to the device, from the first to the last, since they were asked for
   size_t asked = 0, peak = 0;                     // bytes as they were asked for, and the most of them that there were
   CUresult broken = CUDA_SUCCESS; // what each call says from now on
   std::mutex engines[2];          // one copy in each direction at a time
@@ -161,6 +163,7 @@ extern bool counting; // kernels and large copies are counted and not made
 bool is_virtual();
 bool set_speed(int device, const std::string &key, double value);
 void host_waits(double until);
+void host_calls(double ns);
 bool host_is_past(double time);
 void pass(Stream &, const Op &, const std::function<void(const Op &)> &run);
 

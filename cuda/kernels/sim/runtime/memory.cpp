@@ -210,6 +210,8 @@ EXPORT CUresult cuMemHostAlloc(void **at, size_t bytes, unsigned) {
   if (!(*at = aligned_alloc(PAGE, up(bytes, PAGE))))
     return CUDA_ERROR_OUT_OF_MEMORY;
   memset(*at, POISON, std::min<size_t>(bytes, FRESH));
+  if (is_virtual())
+    host_calls(host_speed.pin * (double)bytes);
   std::lock_guard<std::mutex> held(lock);
   host[(char *)*at + bytes] = bytes;
   return CUDA_SUCCESS;

@@ -6,8 +6,10 @@
 package hybrid
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"math"
 	"os"
 	"path/filepath"
 	"strings"
@@ -30,8 +32,10 @@ type Model struct {
 	Family   serve.Family
 	Config   string // config.json of the published model
 	Machines []int  // of Machines
-	Experts  int    // layers that have experts
-	Skew     float64
+	Quantize string
+	Tokens   int     // of an answer, of which the last 32 count; 0: 64. Caches of experts fill meanwhile
+	Experts  int     // layers that have experts
+	Skew     float64 // of those, see Skew
 }
 
 // positions, prompt and the tokens of an answer; the first ones, during which caches fill and graphs are captured, do not count.
@@ -47,15 +51,19 @@ const (
 // of those that are needed, one of 128 to have 81 % (llama.cpp, pull request 27861), which is share^0.19 and share^0.15.
 const Skew = 0.17
 
-// open has the driver be the three machines, in virtual time.
-func open(t testing.TB) *sim.Driver {
+// open has the driver be the machines, in virtual time. Where work is only counted nothing is computed.
+func open(t testing.TB, count bool) *sim.Driver {
 	t.Helper()
 	library := sim.Library(t, sim.Options{})
 	var memory []string
+	control := "time virtual"
+	if count {
+		control += ";count on"
+	}
 	for _, m := range Machines {
 		memory = append(memory, fmt.Sprint(m.Memory))
 	}
-	for name, value := range map[string]string{driver.EnvLibrary: library, "PIO_SIM_DEVICES": strings.Join(memory, " "), "PIO_SIM_CONTROL": "time virtual;count on"} {
+	for name, value := range map[string]string{driver.EnvLibrary: library, "PIO_SIM_DEVICES": strings.Join(memory, " "), "PIO_SIM_CONTROL": control} {
 		if err := os.Setenv(name, value); err != nil {
 			t.Fatal(err)
 		}
@@ -87,7 +95,7 @@ func (m Model) run(t testing.TB, d *sim.Driver, device int, budget int64) Point 
 	t.Helper()
 	p := Point{Budget: budget}
 	table, steps := m.with(t, d, device, budget, func(c *client.Client) {
-		servetest.Tokens(t, c, request(), nil)
+		servetest.Tokens(t, c, m.request(), nil)
 		r := servetest.NewOrders(t, c).Query()
 		if n := r.ExpertHits + r.ExpertMisses; n > 0 {
 			p.Hits = float64(r.ExpertHits) / float64(n)
@@ -95,8 +103,8 @@ func (m Model) run(t testing.TB, d *sim.Driver, device int, budget int64) Point 
 	})
 	p.Peak = d.Peak(device)
 	p.measured(t, steps)
-	p.planned(t, table, m.Skew)
-	p.Bound = bound(Machines[device], table, budget)
+	m.planned(t, &p, table)
+	p.Bound = bound(Machines[device], table, budget, m.Skew)
 	return p
 }
 
@@ -135,7 +143,7 @@ func (m Model) load(t testing.TB, c *client.Client, budgets []sdk.DeviceBudget) 
 		t.Fatal(err)
 	}
 	table, err := c.Load(t.Context(), sdk.LoadRequest{
-		InspectRequest: sdk.InspectRequest{Path: dir, Context: positions, MaxSequences: 1, StepTokens: 128, Weights: "dummy", Numerics: sdk.NumericsFast},
+		InspectRequest: sdk.InspectRequest{Path: dir, Context: positions, MaxSequences: 1, StepTokens: 128, Weights: "dummy", Quantize: m.Quantize, Numerics: sdk.NumericsFast},
 		Devices:        budgets, Threads: 1, PrefixCache: -1, StepTime: -1,
 	}, func(sdk.Progress) {})
 	if err != nil {
@@ -144,9 +152,11 @@ func (m Model) load(t testing.TB, c *client.Client, budgets []sdk.DeviceBudget) 
 	return table
 }
 
+func (m Model) tokens() int { return cmp.Or(m.Tokens, tokens) }
+
 // request is a prompt of some ids, and an answer.
-func request() sdk.GenerateRequest {
-	req := servetest.Greedy(tokens)
+func (m Model) request() sdk.GenerateRequest {
+	req := servetest.Greedy(m.tokens())
 	for i := range prompt {
 		req.Tokens = append(req.Tokens, int32(1000+i))
 	}
@@ -166,10 +176,10 @@ func (p *Point) measured(t testing.TB, steps []float64) {
 }
 
 // planned asks what a host asks before it loads, and what it knows of how experts are drawn once it has counted.
-func (p *Point) planned(t testing.TB, table sdk.LayerTable, skew float64) {
+func (m Model) planned(t testing.TB, p *Point, table sdk.LayerTable) {
 	t.Helper()
 	in := plan.InputOf(table, plan.Fit{Positions: table.CachePositions}, []sdk.DeviceBudget{{Name: "cpu", Bytes: 1 << 40}, {Name: table.Devices[1].Name, Bytes: p.Budget}})
-	in.Depth, in.Skew = prompt+tokens-settled/2, skew
+	in.Depth, in.Skew = prompt+m.tokens()-settled/2, m.Skew
 	made, err := plan.Make(in)
 	if err != nil {
 		t.Fatal(err)
@@ -186,16 +196,23 @@ func (p *Point) planned(t testing.TB, table sdk.LayerTable, skew float64) {
 	}
 }
 
-// bound is the time in which weights that a token needs can be read: those that the GPU has room for by the GPU, the others by the CPU
-// where they lie, and in no time of anything else (facts of decoding with experts on the CPU, section 3.2 of the roofline).
-func bound(m imagined.Machine, table sdk.LayerTable, budget int64) (seconds float64) {
-	all, active := 0.0, 0.0
+// bound is the time in which the weights that a token needs can be read, and in no time of anything else: what the GPU has room for by the GPU,
+// the rest by the CPU where it lies. The GPU has what every token reads first, and then the experts that were used last, by it and the CPU at once.
+func bound(m imagined.Machine, table sdk.LayerTable, budget int64, skew float64) (seconds float64) {
+	var dense, experts, active float64
 	for _, row := range table.Modules {
-		all, active = all+float64(row.WeightBytes), active+float64(row.ActiveBytesToken)
-		if row.ActiveBytesToken*16 < row.WeightBytes && !strings.Contains(row.ID, ".experts.") { // a table of which a row is looked up
-			all -= float64(row.WeightBytes)
+		switch expert := strings.Contains(row.ID, ".experts."); {
+		case expert:
+			experts, active = experts+float64(row.DeviceBytes), active+float64(row.ActiveBytesToken)
+		case row.ActiveBytesToken*16 >= row.WeightBytes: // no table of which a row is looked up
+			dense += float64(row.ActiveBytesToken)
 		}
 	}
-	there := min(1, float64(budget)/all)
-	return active * (there/m.Read + (1-there)/m.HostRead)
+	there := min(1, float64(budget)/dense)
+	seconds = dense * (there/m.Read + (1-there)/m.HostRead)
+	if experts > 0 {
+		hits := math.Pow(min(1, max(0, float64(budget)-dense)/experts), skew)
+		seconds += active * max(hits/m.Read, (1-hits)/m.HostRead)
+	}
+	return seconds
 }

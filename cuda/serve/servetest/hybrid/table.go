@@ -23,9 +23,9 @@ func Test(t *testing.T, m Model) {
 	if !sim.Apart(t) { // the driver is one of its own
 		return
 	}
-	d, whole := open(t), os.Getenv(EnvTable) != ""
+	d := open(t, true)
 	tenths := []int{0, 3, 10}
-	if whole {
+	if whole() {
 		tenths = []int{0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10}
 	}
 	columns := make([][]Point, len(m.Machines))
@@ -39,10 +39,19 @@ func Test(t *testing.T, m Model) {
 			}
 		})
 	}
-	if whole && !t.Failed() {
+	if whole() && !t.Failed() {
 		write(t, m.table(tenths, columns))
 	}
 }
+
+// Whole skips a test that is none of the short ones.
+func Whole(t *testing.T) {
+	if !whole() {
+		t.Skipf("capability: minutes, which make hybrid has; %s names the file that its table goes to", EnvTable)
+	}
+}
+
+func whole() bool { return os.Getenv(EnvTable) != "" }
 
 // check says whether a point is as promised.
 func (p Point) check(t *testing.T, tenth int) {
