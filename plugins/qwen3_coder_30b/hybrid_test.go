@@ -12,3 +12,7 @@ func TestHybrid(t *testing.T) {
 	hybrid.Whole(t)
 	hybrid.Test(t, hybrid.Model{Name: "Qwen3-Coder-30B-A3B, bf16", Family: family, Config: published, Machines: []int{0, 1, 2}, Tokens: 256, Experts: 48, Skew: hybrid.Skew})
 }
+
+func TestHybridPolicies(t *testing.T) {
+	hybrid.Policies(t, plugin, 4, 8, "the tiny Qwen3-Coder-30B-A3B, 2 of 8")
+}

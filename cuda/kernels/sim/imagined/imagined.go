@@ -44,6 +44,9 @@ type Host struct {
 	m      Machine
 	count  bool
 	tables map[*cuda.ExpertTable][]kernels.Matrix
+
+	// Routed is told of the experts that rows of the CPU go to, layer after layer; nil: nobody wants to know.
+	Routed func(index []int32)
 }
 
 // Use has the driver be a machine from now on, as far as GPU device is concerned, and gives its host. Where work is only counted nothing is
@@ -126,6 +129,9 @@ func (q *queue) Run(op *cuda.Op) {
 	switch {
 	case !q.host.count || small(op):
 		q.Queue.Run(op)
+		if op.Code == cuda.OpRoute && q.host.Routed != nil {
+			q.host.Routed(op.Out[0].I32())
+		}
 	case op.Code == cuda.OpRoute:
 		q.host.driver.Route(unsafe.Pointer(encoded))
 	}
