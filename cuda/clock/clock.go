@@ -29,13 +29,13 @@ func (t ownTime) Now() time.Duration { return time.Since(t.began) }
 
 // What is copied by several threads at once: one alone reaches a part of what the memory gives, and of what a link takes.
 const (
-	copyThreads = 4
-	copyLeast   = 512 << 10 // bytes of a part
+	CopyThreads = 8         // at most
+	copyLeast   = 256 << 10 // bytes of a part
 )
 
 func (ownTime) Copy(dst, src []byte) int {
 	n := min(len(dst), len(src))
-	parts := min(copyThreads, runtime.GOMAXPROCS(0), n/copyLeast)
+	parts := min(CopyThreads, runtime.GOMAXPROCS(0), n/copyLeast)
 	if parts < 2 {
 		return copy(dst, src)
 	}

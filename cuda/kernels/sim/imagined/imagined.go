@@ -16,6 +16,7 @@ import (
 	"unsafe"
 
 	"github.com/inference-pio/inference-pio/cuda"
+	"github.com/inference-pio/inference-pio/cuda/clock"
 	"github.com/inference-pio/inference-pio/cuda/kernels"
 	"github.com/inference-pio/inference-pio/cuda/kernels/sim"
 )
@@ -35,7 +36,7 @@ type Machine struct {
 	HostRead  float64       // bytes/s at which the host's ops read memory
 	HostFLOPS float64       // f32 operations/s of the host
 	HostOp    time.Duration // what an op takes before it computes: all threads have to learn of it
-	HostCopy  float64       // bytes/s at which one thread copies; four do so at once (clock.Real), as far as HostRead lets them, for it reads and writes
+	HostCopy  float64       // bytes/s at which one thread copies; several do so at once (clock.Real), as far as HostRead lets them, for a copy reads and writes
 }
 
 // Host is a machine's host. It implements clock.Clock.
@@ -70,7 +71,7 @@ func (h *Host) Copy(dst, src []byte) int {
 	n := min(len(dst), len(src))
 	rate := h.m.HostCopy
 	if n >= 2<<20 {
-		rate = min(4*rate, h.m.HostRead/2)
+		rate = min(clock.CopyThreads*rate, h.m.HostRead/2)
 	}
 	h.pass(float64(n) / rate)
 	if h.count && n > 1<<20 {

@@ -211,7 +211,8 @@ func bound(m imagined.Machine, table sdk.LayerTable, budget int64, skew float64)
 	there := min(1, float64(budget)/dense)
 	seconds = dense * (there/m.Read + (1-there)/m.HostRead)
 	if experts > 0 {
-		hits := math.Pow(min(1, max(0, float64(budget)-dense)/experts), skew)
+		share, once := min(1, max(0, float64(budget)-dense)/experts), active/experts
+		hits := math.Pow(max(share, once), skew) * min(1, share/once)
 		seconds += active * max(hits/m.Read, (1-hits)/m.HostRead)
 	}
 	return seconds
