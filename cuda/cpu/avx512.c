@@ -164,10 +164,14 @@ INLINE void q_sums(int16_t sums[2], const int8_t *codes) {
 #pragma GCC target("avx512bf16")
 #endif
 #include "pairs.h"
+#include "pairdots.h"
 #define PIO_PAIRS_ROW(LAYOUT, NAME)                                                                                    \
   PIO_LAYOUT_ROW(LAYOUT, NAME, .few = pairs_few_##LAYOUT, .many = pairs_many_##LAYOUT, .many_rows = PAIRS_ROWS,        \
-                 .form_bytes = pair_bytes, .form = pair_row, .pack = PIO_PACKS(LAYOUT))
-static const pio_layout pairs_layouts[LAYOUTS] = {PIO_REST PIO_PAIRS(PIO_PAIRS_ROW) PIO_CODES(PIO_CODED_ROW)};
+                 .form_bytes = pair_bytes, .form = pair_row)
+#define PIO_UNASKED_ROW(LAYOUT, NAME) PIO_CODED_ROW(LAYOUT, NAME, .unasked = 1)
+static const pio_layout pairs_layouts[LAYOUTS] = {
+    PIO_REST PIO_F8S(PIO_PAIRS_ROW) PIO_CODES(PIO_UNASKED_ROW) PIO_LAYOUT_ROW(BF16X16, "bf16x16", .many = many_BF16X16)
+    PIO_LAYOUT_ROW(BF16, "bf16", .few = pair_dots_few, .many = pair_dots_many, .form_bytes = pair_bytes, .form = pair_row)};
 const pio_kernels pio_avx512bf16 = PIO_TABLE("avx512bf16", "fast", pairs_layouts);
 
 #include "amx.h"

@@ -250,7 +250,8 @@ INLINE void pairs_many(int layout, const matmul_args *a, size_t task) {
   by_strips(layout, 2, a, rows, part_of(task % a->out_tasks, OUTS_MANY, a->out), PAIRS_DEPTH, room, many_pair_sums);
 }
 
-#define PIO_PAIRS(X) X(BF16, "bf16") X(BF16X16, "bf16x16") X(F8_F32, "f8e4m3/f32") X(F8_BF16, "f8e4m3/bf16")
+#define PIO_F8S(X) X(F8_F32, "f8e4m3/f32") X(F8_BF16, "f8e4m3/bf16")
+#define PIO_PAIRS(X) X(BF16, "bf16") X(BF16X16, "bf16x16") PIO_F8S(X)
 
 #define PIO_PAIRS_KERNELS(LAYOUT, NAME)                                                                                \
   static void pairs_few_##LAYOUT(const void *args, size_t task) {                                                      \
@@ -265,4 +266,4 @@ INLINE void pairs_many(int layout, const matmul_args *a, size_t task) {
     else                                                                                                               \
       many_of(LAYOUT, args, task);                                                                                \
   }
-PIO_PAIRS(PIO_PAIRS_KERNELS)
+PIO_F8S(PIO_PAIRS_KERNELS)
