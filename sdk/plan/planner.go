@@ -4,6 +4,7 @@ package plan
 
 import (
 	"math"
+	"slices"
 
 	"github.com/inference-pio/inference-pio/sdk"
 )
@@ -158,7 +159,8 @@ func (p *planner) turns() (seconds float64) {
 	return seconds
 }
 
-// Time is the seconds of a pass of so many rows, each with so many positions of cache before it, through a plan that was made of in.
+// Time is the seconds of a pass of so many rows, each with so many positions of cache before it, through a plan that was made of in, perhaps
+// before it was known how unevenly experts are drawn.
 func Time(in Input, made Plan, rows, depth int) float64 {
 	in.Rows, in.Depth = rows, depth
 	p := newPlanner(in)
@@ -169,6 +171,23 @@ func Time(in Input, made Plan, rows, depth int) float64 {
 	for i, where := range made.Placements {
 		p.modules[i].dev, p.modules[i].streamed = index[where.Device], where.Streamed
 	}
-	p.caches = made.Caches
+	p.caches = slices.Clone(made.Caches)
+	for d := range p.caches {
+		if c := &p.caches[d]; c.Of > 0 {
+			c.Hits = in.hits(float64(c.Experts)/float64(c.Of), p.once(d))
+		}
+	}
 	return p.total()
+}
+
+// once is the share of the experts of a device's layers that one token needs.
+func (p *planner) once(d int) float64 {
+	var active, bytes float64
+	for n, i := range p.layers {
+		if p.modules[i].dev == d {
+			active += float64(p.experts[n+1].active - p.experts[n].active)
+			bytes += float64(p.experts[n+1].bytes - p.experts[n].bytes)
+		}
+	}
+	return active / max(1, bytes)
 }

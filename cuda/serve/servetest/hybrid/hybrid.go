@@ -80,14 +80,14 @@ func open(t testing.TB, count bool) *sim.Driver {
 
 // Point is one budget's.
 type Point struct {
-	Budget            int64   // of the GPU
-	Seconds           float64 // of a decoded token
-	Planned           float64 // what the plan says of it
-	Bound             float64 // what bytes alone would take
-	Peak              int64   // most bytes that the driver had given out
-	Layers, Streamed  int     // on the GPU
-	Hits, PlannedHits float64 // share of the experts that were needed
-	Why               []string
+	Budget           int64   // of the GPU
+	Seconds          float64 // of a decoded token
+	Planned          float64 // what the plan says of it
+	Bound            float64 // what bytes alone would take
+	Peak             int64   // most bytes that the driver had given out
+	Layers, Streamed int     // on the GPU
+	Hits             float64 // share of the experts that were needed
+	Why              []string
 }
 
 // run has a model answer on a machine with a budget of its GPU.
@@ -175,17 +175,16 @@ func (p *Point) measured(t testing.TB, steps []float64) {
 	}
 }
 
-// planned asks what a host asks before it loads, and what it knows of how experts are drawn once it has counted.
+// planned asks what a host asks before it loads, and how long a pass through that takes once it is known how unevenly experts are drawn.
 func (m Model) planned(t testing.TB, p *Point, table sdk.LayerTable) {
 	t.Helper()
 	in := plan.InputOf(table, plan.Fit{Positions: table.CachePositions}, []sdk.DeviceBudget{{Name: "cpu", Bytes: 1 << 40}, {Name: table.Devices[1].Name, Bytes: p.Budget}})
-	in.Depth, in.Skew = prompt+m.tokens()-settled/2, m.Skew
 	made, err := plan.Make(in)
 	if err != nil {
 		t.Fatal(err)
 	}
-	p.PlannedHits = made.Caches[1].Hits
-	p.Planned, p.Why = made.PerToken, made.Why
+	in.Skew = m.Skew
+	p.Planned, p.Why = plan.Time(in, made, 1, prompt+m.tokens()-settled/2), made.Why
 	for _, where := range table.Plan {
 		if strings.HasPrefix(where.Module, "layers.") && strings.Count(where.Module, ".") == 1 && where.Device != "cpu" {
 			p.Layers++
