@@ -96,6 +96,7 @@ func near(got time.Duration, want, part float64) bool {
 // What is known by hand: products read their weights at the rates of host and GPU, copies go at the link's, what runs beside takes no time of
 // the caller's before it waits, and a GPU measures what it was told to be.
 func TestTimeIsThatOfTheMachine(t *testing.T) {
+	sim.Library(t, sim.Options{}) // so that go test knows what the test depends on
 	if !sim.Apart(t) {
 		return
 	}

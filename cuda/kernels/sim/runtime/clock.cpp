@@ -92,13 +92,15 @@ static double kernel(CUcontext c, const Op &op, bool in_graph) {
   return (in_graph ? c->speed.node : c->speed.launch) + kernel_time(c, op);
 }
 
-static double copy_time(const Op &op, CUcontext c, double begin) {
+// copy_time: a copy behind another in its direction is under way as soon as that has ended.
+static double copy_time(const Op &op, CUcontext c, double begin, bool follows) {
   if (op.direction < 0)
     return begin + c->speed.launch + 2 * (double)op.bytes / c->speed.read * 1e9;
+  begin += follows ? 0 : c->speed.copy;
   double takes = (double)op.bytes / c->speed.link * 1e9;
   if (op.bytes <= 64 << 10)
-    return begin + c->speed.copy + takes;
-  begin = on_link(c, op.direction, begin + c->speed.copy, takes);
+    return begin + takes;
+  begin = on_link(c, op.direction, begin, takes);
   if (op.direction == 0) {
     c->first = c->taken == 0 ? begin : std::min(c->first, begin);
     c->taken += takes, c->last = std::max(c->last, begin + takes);
@@ -106,10 +108,10 @@ static double copy_time(const Op &op, CUcontext c, double begin) {
   return begin + takes;
 }
 
-static double ends(CUcontext c, const Op &op, double begin, bool in_graph) {
+static double ends(CUcontext c, const Op &op, double begin, bool in_graph, bool follows) {
   switch (op.what) {
   case What::KERNEL: return begin + kernel(c, op, in_graph);
-  case What::COPY: return copy_time(op, c, begin);
+  case What::COPY: return copy_time(op, c, begin, follows);
   case What::SET: return begin + c->speed.launch + (double)op.bytes / c->speed.read * 1e9;
   case What::WAIT: return op.time ? std::max(begin, *op.time) : begin;
   default: return begin;
@@ -125,7 +127,8 @@ void pass(Stream &s, const Op &op, const std::function<void(const Op &)> &run) {
     at += s.context->speed.launch;
     counted[1]++;
     for (const Op &o : *op.graph) {
-      at = ends(s.context, o, at, true);
+      at = ends(s.context, o, at, true, o.what == What::COPY && s.copying == o.direction);
+      s.copying = o.what == What::COPY ? o.direction : -2;
       run(o);
     }
     s.tail = at;
@@ -133,7 +136,10 @@ void pass(Stream &s, const Op &op, const std::function<void(const Op &)> &run) {
   }
   if (op.what == What::RECORD || op.what == What::WAIT) // of what is in the stream, not of when it was asked
     at = op.what == What::RECORD && s.tail == 0 ? host_time : s.tail;
-  s.tail = ends(s.context, op, at, false);
+  bool queued = at > host_time; // behind what has not ended
+  s.tail = ends(s.context, op, at, false, op.what == What::COPY && queued && s.copying == op.direction);
+  if (op.what != What::RECORD)
+    s.copying = op.what == What::COPY ? op.direction : -2;
   if (op.what == What::RECORD)
     *op.time = std::max(s.tail, host_time) / 1e6;
   run(op);

@@ -100,6 +100,7 @@ struct Stream {
   std::deque<Op> queue;
   unsigned long long submitted = 0, done = 0;
   double tail = 0; // ns of virtual time: when the last of what was submitted ends
+  int copying = -2; // the direction of that, if it is a copy
   unsigned flags = 0;
   bool hung = false, closed = false;
   bool capturing = false, invalid = false; // a capture under way; one that cannot be ended

@@ -51,6 +51,13 @@ const (
 // of those that are needed, one of 128 to have 81 % (llama.cpp, pull request 27861), which is share^0.19 and share^0.15.
 const Skew = 0.17
 
+// apart runs a test in a process of its own, whose driver is in virtual time. go test knows what it depends on, since the library is looked for here.
+func apart(t *testing.T) bool {
+	t.Helper()
+	sim.Library(t, sim.Options{})
+	return sim.Apart(t)
+}
+
 // open has the driver be the machines, in virtual time. Where work is only counted nothing is computed.
 func open(t testing.TB, count bool) *sim.Driver {
 	t.Helper()

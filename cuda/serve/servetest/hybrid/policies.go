@@ -33,7 +33,7 @@ var policies = []policy{
 // Policies counts, for caches of an eighth to three quarters of each layer's experts, the share of those needed that each policy has there.
 // There is no policy with fewer hits than chance, and the table says which has most.
 func Policies(t *testing.T, p servetest.Plugin, layers, experts int, name string) {
-	if !sim.Apart(t) {
+	if !apart(t) {
 		return
 	}
 	traces := record(t, p, layers)

@@ -20,7 +20,7 @@ const leastOfLink = 0.9
 
 // Comes has the GPU given to a model that ran without it, all at once, as when another model leaves: its layers come while it answers.
 func Comes(t *testing.T, m Model) {
-	if !sim.Apart(t) {
+	if !apart(t) {
 		return
 	}
 	d := open(t, true)

@@ -20,7 +20,7 @@ const EnvTable = "PIO_HYBRID"
 // Test has a model answer on every machine with 0 to 100 % of its GPU, and fails where the plan was wrong by more than 15 %, or where the
 // driver gave out more than the budget at any instant. 100 % is all that the model has a use for, or the GPU's memory.
 func Test(t *testing.T, m Model) {
-	if !sim.Apart(t) { // the driver is one of its own
+	if !apart(t) {
 		return
 	}
 	d := open(t, true)

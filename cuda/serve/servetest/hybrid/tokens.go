@@ -18,7 +18,7 @@ const few = 6
 // Tokens has a small model compute on an imagined machine, in virtual time, with none, some and all of it on the GPU: its tokens are the
 // reference's.
 func Tokens(t *testing.T, p servetest.Plugin) {
-	if !sim.Apart(t) {
+	if !apart(t) {
 		return
 	}
 	d, dir, device := open(t, false), p.Checkpoints[0], 1
