@@ -30,9 +30,8 @@ import (
 type Model struct {
 	Name     string
 	Family   serve.Family
-	Config   string // config.json of the published model
-	Machines []int  // of Machines
-	Quantize string
+	Config   string  // config.json of the published model
+	Machines []int   // of Machines
 	Tokens   int     // of an answer, of which the last 32 count; 0: 64. Caches of experts fill meanwhile
 	Experts  int     // layers that have experts
 	Skew     float64 // of those, see Skew
@@ -150,7 +149,7 @@ func (m Model) load(t testing.TB, c *client.Client, budgets []sdk.DeviceBudget) 
 		t.Fatal(err)
 	}
 	table, err := c.Load(t.Context(), sdk.LoadRequest{
-		InspectRequest: sdk.InspectRequest{Path: dir, Context: positions, MaxSequences: 1, StepTokens: 128, Weights: "dummy", Quantize: m.Quantize, Numerics: sdk.NumericsFast},
+		InspectRequest: sdk.InspectRequest{Path: dir, Context: positions, MaxSequences: 1, StepTokens: 128, Weights: "dummy", Numerics: sdk.NumericsFast},
 		Devices:        budgets, Threads: 1, PrefixCache: -1, StepTime: -1,
 	}, func(sdk.Progress) {})
 	if err != nil {

@@ -31,10 +31,5 @@ var Card = common(imagined.Machine{Name: "card, 24 GB", Memory: 24 * gib, Link: 
 var H200 = common(imagined.Machine{Name: "H200", Memory: 141e9, Link: 54e9, Read: 4.3e12, FLOPS: 50e12, MMA: 790e12,
 	HostRead: 400e9, HostFLOPS: 5e12, HostCopy: 14e9})
 
-// Workstation is one of those that KTransformers publishes figures of: 32 GB whose rate was measured by others, and two processors with
-// twelve channels of DDR5 each, of which one answer reaches what one of them has.
-var Workstation = common(imagined.Machine{Name: "5090, two EPYC", Memory: 32 * gib, Link: 54e9, Read: 1674e9, FLOPS: 90e12, MMA: 200e12,
-	HostRead: 400e9, HostFLOPS: 5e12, HostCopy: 14e9})
-
 // Machines are the GPUs of the driver, in its order.
-var Machines = []imagined.Machine{Laptop, Card, H200, Workstation}
+var Machines = []imagined.Machine{Laptop, Card, H200}

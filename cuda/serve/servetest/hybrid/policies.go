@@ -9,7 +9,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/inference-pio/inference-pio/cuda/kernels/sim"
 	"github.com/inference-pio/inference-pio/cuda/serve"
 	"github.com/inference-pio/inference-pio/cuda/serve/servetest"
 	"github.com/inference-pio/inference-pio/sdk"
@@ -30,8 +29,8 @@ var policies = []policy{
 	{"LFRU", func(last, uses, now int) float64 { return float64(uses) / float64(now-last+1) }}, // often and lately
 }
 
-// Policies counts, for caches of an eighth to three quarters of each layer's experts, the share of those needed that each policy has there.
-// There is no policy with fewer hits than chance, and the table says which has most.
+// Policies counts, for caches of an eighth to three quarters of each layer's experts, the share of those that decoding needs which each policy
+// has there. More room has more of them, and the answers that were recorded are the reference's.
 func Policies(t *testing.T, p servetest.Plugin, layers, experts int, name string) {
 	if !apart(t) {
 		return
@@ -41,9 +40,14 @@ func Policies(t *testing.T, p servetest.Plugin, layers, experts int, name string
 	fmt.Fprintf(&b, "\n| %s: hits of a cache of | 1/8 | 1/4 | 1/2 | 3/4 |\n|---|--:|--:|--:|--:|\n", name)
 	for _, policy := range policies {
 		fmt.Fprintf(&b, "| %s", policy.name)
+		before := 0.0
 		for _, part := range []float64{0.125, 0.25, 0.5, 0.75} {
 			share := hits(traces, experts, max(1, int(part*float64(experts))), policy)
 			fmt.Fprintf(&b, " | %.0f %%", 100*share)
+			if share <= before || share > 1 {
+				t.Errorf("%s: a cache of %.0f %% has %.3f of the experts, and a smaller one %.3f", policy.name, 100*part, share, before)
+			}
+			before = share
 		}
 		b.WriteString(" |\n")
 	}

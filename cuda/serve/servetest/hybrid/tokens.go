@@ -6,7 +6,6 @@ import (
 	"testing"
 
 	"github.com/inference-pio/inference-pio/cuda/gpu/driver"
-	"github.com/inference-pio/inference-pio/cuda/kernels/sim"
 	"github.com/inference-pio/inference-pio/cuda/serve"
 	"github.com/inference-pio/inference-pio/cuda/serve/servetest"
 	"github.com/inference-pio/inference-pio/sdk"
