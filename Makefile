@@ -16,7 +16,7 @@ export CGO_LDFLAGS := -O2 -g -L$(CURDIR)/cuda/lib
 export GOFLAGS := $(GOFLAGS) -tags=cuda
 
 .DEFAULT_GOAL := help
-.PHONY: help build run test race sanitize neon emulate kernels ptxas gpu-sim gpu-check lint api generate bench soak fuzz clients agents page hub quantised mutants
+.PHONY: help build run test race sanitize neon emulate kernels ptxas gpu-sim gpu-check lint api generate bench hybrid soak fuzz clients agents page hub quantised mutants
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1|/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "make %-9s %s\n", $$1, $$2}'
@@ -78,6 +78,9 @@ else
 	go test -run '^$$' -bench . -timeout 30m ./cuda ./cuda/cpu ./sdk/... ./host/internal/...
 	go test -run '^$$' -bench . -benchtime 3x -timeout 30m ./plugins/... ./host/e2e
 endif
+
+hybrid: ## what models do on imagined machines as their GPU gives less and less, beside what plans say: the tables of docs/bench.md
+	.ci/hybrid
 
 soak: build ## SOAK_KILLS (500) kills under load, for SOAK_TIME (15m) at most; no answer may differ or be lost
 	PIO_BIN=$(CURDIR)/bin SOAK_KILLS=$(SOAK_KILLS) SOAK_TIME=$(SOAK_TIME) SOAK_SEED=$(SOAK_SEED) \

@@ -81,6 +81,8 @@ type DeviceTable struct {
 	CopyRate     float64 // bytes per second from the host's memory; 0: not known, as of the others
 	ReadRate     float64 // bytes per second its kernels read weights at
 	FLOPS        float64 // f32 operations per second; multiply-adds count as two
+	OpSeconds    float64 // what an op takes beside its bytes and its operations
+	TurnSeconds  float64 // what it takes to have something small computed there and to learn of it
 }
 
 // What can be asked of any plugin; each may have tighter limits of its own.
@@ -134,6 +136,7 @@ type Module struct {
 	FLOPsToken       float64 // multiply-adds count as two
 	ActiveBytesToken int64   // weight bytes one decoded token reads
 	DeviceBytes      int64   // what its weights take on a device that is not the CPU, where Devices of the table are told; 0: WeightBytes
+	Ops              int     // of a pass, where Devices of the table are told; 0: not known
 }
 
 // Placement says where a module is computed and whether its weights stay there.

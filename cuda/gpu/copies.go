@@ -4,9 +4,11 @@ package gpu
 
 import (
 	"fmt"
+	"sync"
 	"unsafe"
 
 	"github.com/inference-pio/inference-pio/cuda"
+	"github.com/inference-pio/inference-pio/cuda/clock"
 	"github.com/inference-pio/inference-pio/cuda/gpu/driver"
 )
 
@@ -54,7 +56,7 @@ func (q *Queue) CopyIn(dst, src cuda.Tensor) {
 	defer q.mu.Unlock()
 	if q.fits(dst, src, dst, src) {
 		q.keep(q.pieces(&q.in, int(dst.Bytes()), func(at, n int, pinned []byte) {
-			copy(pinned, unsafe.Slice((*byte)(unsafe.Add(src.Pointer(), at)), n))
+			q.dev.clock.Copy(pinned, unsafe.Slice((*byte)(unsafe.Add(src.Pointer(), at)), n))
 			to := unsafe.Add(dst.Pointer(), at)
 			if c := (copied{to, pinned, false}); !q.heard(c, nil) {
 				q.list.CopyIn(to, unsafe.Pointer(unsafe.SliceData(pinned)), int64(n))
@@ -109,10 +111,49 @@ func (q *Queue) fits(dst, src, here, there cuda.Tensor) bool {
 	return q.err == nil
 }
 
-// filler has two pieces of pinned memory: while the driver copies one, the other is filled from the file.
+// fillers are those of a device that no queue has now. To pin memory takes longer than to copy as much, and a module that comes has a queue
+// of its own, so that what one is done with the next takes over.
+type fillers struct {
+	mu   sync.Mutex
+	idle []*filler
+}
+
+func (f *fillers) take(c *driver.Context) *filler {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	n := len(f.idle)
+	if n == 0 {
+		return &filler{context: c}
+	}
+	last := f.idle[n-1]
+	f.idle = f.idle[:n-1]
+	return last
+}
+
+// give takes back a filler of whose copies none is under way.
+func (f *fillers) give(one *filler) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for i := range one.ring {
+		one.ring[i].busy = false
+	}
+	f.idle = append(f.idle, one)
+}
+
+func (f *fillers) close() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, one := range f.idle {
+		one.close()
+	}
+	f.idle = nil
+}
+
+// filler has some pieces of pinned memory: while the driver copies one, the next is filled from the file. They are small, since the link waits
+// for the first of a module.
 type filler struct {
 	context *driver.Context
-	half    [2]struct {
+	ring    [4]struct {
 		memory []byte
 		copied *driver.Event
 		busy   bool
@@ -120,7 +161,7 @@ type filler struct {
 	next int
 }
 
-const fillBytes = 8 << 20
+const fillBytes = 2 << 20
 
 // Fill implements cuda.Queue.
 func (q *Queue) Fill(dst, src cuda.Matrix) {
@@ -134,19 +175,22 @@ func (q *Queue) Fill(dst, src cuda.Matrix) {
 		return
 	}
 	q.send()
+	if q.filler == nil {
+		q.filler = q.dev.fillers.take(q.dev.context)
+	}
 	for i := range dst.Layout.Planes {
 		to, from := dst.Plane(i), src.Plane(i).Raw()
 		for at := 0; at < len(from) && q.err == nil; at += fillBytes {
-			q.keep(q.filler.copy(q.stream, unsafe.Add(to.Pointer(), at), from[at:min(at+fillBytes, len(from))]))
+			q.keep(q.filler.copy(q.dev.clock, q.stream, unsafe.Add(to.Pointer(), at), from[at:min(at+fillBytes, len(from))]))
 		}
 	}
 	q.added++
 	q.sent, q.parted = q.added, true
 }
 
-func (f *filler) copy(s *driver.Stream, to unsafe.Pointer, from []byte) error {
-	h := &f.half[f.next]
-	f.next = 1 - f.next
+func (f *filler) copy(host clock.Clock, s *driver.Stream, to unsafe.Pointer, from []byte) error {
+	h := &f.ring[f.next]
+	f.next = (f.next + 1) % len(f.ring)
 	var err error
 	if h.memory == nil {
 		if h.memory, err = f.context.Pinned(fillBytes); err != nil {
@@ -162,15 +206,15 @@ func (f *filler) copy(s *driver.Stream, to unsafe.Pointer, from []byte) error {
 		}
 	}
 	var list driver.List
-	list.CopyIn(to, unsafe.Pointer(unsafe.SliceData(h.memory)), int64(copy(h.memory, from)))
+	list.CopyIn(to, unsafe.Pointer(unsafe.SliceData(h.memory)), int64(host.Copy(h.memory, from)))
 	list.Record(h.copied)
 	h.busy = true
 	return s.Run(&list)
 }
 
 func (f *filler) close() {
-	for i := range f.half {
-		if h := &f.half[i]; h.memory != nil {
+	for i := range f.ring {
+		if h := &f.ring[i]; h.memory != nil {
 			_ = f.context.FreePinned(h.memory)
 			if h.copied != nil {
 				_ = h.copied.Close()

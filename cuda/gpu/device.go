@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/inference-pio/inference-pio/cuda"
+	"github.com/inference-pio/inference-pio/cuda/clock"
 	"github.com/inference-pio/inference-pio/cuda/gpu/driver"
 	"github.com/inference-pio/inference-pio/cuda/kernels"
 )
@@ -30,10 +31,12 @@ type Device struct {
 	queues  roll
 	peers   peers
 	tables  tables
+	fillers fillers
 	rates   func() cuda.Rates
 
 	patience time.Duration
 	waits    atomic.Uint64
+	clock    clock.Clock
 }
 
 // Open makes a device of a GPU. The error is a sentence that says what is missing: the driver, the GPU, something that it does not have.
@@ -45,7 +48,10 @@ func Open(o Options) (*Device, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", driver.Name(o.Ordinal), err)
 	}
-	d := &Device{name: driver.Name(o.Ordinal), context: c, info: c.Info(), patience: cmp.Or(o.Patience, Patience)}
+	d := &Device{name: driver.Name(o.Ordinal), context: c, info: c.Info(), patience: cmp.Or(o.Patience, Patience), clock: o.Clock}
+	if d.clock == nil {
+		d.clock = clock.Real()
+	}
 	if d.info.Major < driver.OldestCapability {
 		_ = c.Close() // it is not used
 		return nil, fmt.Errorf("%s is a %s of compute capability %d.%d; the kernels need %d.0 (Ampere) or later", d.name, d.info.Name, d.info.Major, d.info.Minor, driver.OldestCapability)
@@ -87,6 +93,7 @@ func (d *Device) Close() error {
 	for mem := range d.tables.rest() {
 		d.Free(mem)
 	}
+	d.fillers.close()
 	return errors.Join(d.aside.stream.Close(), d.context.Close())
 }
 

@@ -9,13 +9,18 @@
 // without a driver, too: the driver is looked for when a GPU is first asked for.
 package gpu
 
-import "time"
+import (
+	"time"
+
+	"github.com/inference-pio/inference-pio/cuda/clock"
+)
 
 // Options are what a GPU computes with.
 type Options struct {
-	Ordinal int   // of the driver
-	Fast    bool  // rows of activations are rounded to bf16 where they are multiplied
-	Budget  int64 // bytes; 0: no limit but the GPU's memory
+	Ordinal int         // of the driver
+	Fast    bool        // rows of activations are rounded to bf16 where they are multiplied
+	Budget  int64       // bytes; 0: no limit but the GPU's memory
+	Clock   clock.Clock // of the host; nil: this machine's
 
 	// Patience is how long one step's kernels may take before the device is given up; 0 is Patience. A software driver needs more.
 	Patience time.Duration

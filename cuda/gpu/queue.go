@@ -34,7 +34,7 @@ type Queue struct {
 	again   again
 	joined  cuda.Op
 	in, out staging
-	filler  filler
+	filler  *filler // from the first Fill on
 	graphs  graphs
 
 	landings []landing
@@ -61,7 +61,7 @@ func (d *Device) NewQueue() cuda.Queue {
 	if q.stream, q.err = d.context.NewStream(); q.err != nil {
 		q.err = fmt.Errorf("%s: no stream: %w", d.name, q.err)
 	}
-	q.in.context, q.out.context, q.filler.context = d.context, d.context, d.context
+	q.in.context, q.out.context = d.context, d.context
 	d.queues.add(q)
 	return q
 }
@@ -277,7 +277,7 @@ func (q *Queue) arrived() {
 	q.done, q.parted = q.added, false
 	if q.err == nil {
 		for _, l := range q.landings {
-			copy(l.to, l.from)
+			q.dev.clock.Copy(l.to, l.from)
 		}
 	}
 	for _, f := range q.frees {
@@ -331,7 +331,10 @@ func (q *Queue) Close() {
 	q.again = again{}
 	q.in.close()
 	q.out.close()
-	q.filler.close()
+	if q.filler != nil {
+		q.dev.fillers.give(q.filler)
+		q.filler = nil
+	}
 	if q.end != nil {
 		_ = q.end.Close() // it has happened
 	}

@@ -25,8 +25,8 @@ func deviceKinds() []string {
 
 // openDevices makes the devices of a request; the CPU comes first whether it is named or not. A GPU that cannot be used is told and left
 // out: what was to lie there is computed on the CPU.
-func openDevices(budgets []sdk.DeviceBudget, c *cpu.Device, m *far.Machine, numerics sdk.Numerics) ([]cuda.Device, error) {
-	list := []cuda.Device{m.CPU()}
+func (f Family) openDevices(budgets []sdk.DeviceBudget, c *cpu.Device, m *far.Machine, numerics sdk.Numerics) ([]cuda.Device, error) {
+	list := []cuda.Device{f.Imagined.cpu(m)}
 	for _, b := range budgets {
 		ordinal, isGPU := driver.Ordinal(b.Name)
 		switch {
@@ -35,7 +35,7 @@ func openDevices(budgets []sdk.DeviceBudget, c *cpu.Device, m *far.Machine, nume
 		case b.Name == cuda.KindFar:
 			list = append(list, m.Device(b.Name, ledgerBudget(1, b.Bytes), b.CopyRate, b.ReadRate))
 		case isGPU:
-			d, err := gpu.Open(gpu.Options{Ordinal: ordinal, Fast: numerics == sdk.NumericsFast, Budget: ledgerBudget(1, b.Bytes)})
+			d, err := gpu.Open(gpu.Options{Ordinal: ordinal, Fast: numerics == sdk.NumericsFast, Budget: ledgerBudget(1, b.Bytes), Clock: f.Imagined.clock()})
 			if err != nil {
 				slog.Warn("a GPU cannot be used; the cpu computes what was to lie on it", "device", b.Name, "error", err)
 				continue

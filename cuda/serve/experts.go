@@ -119,7 +119,10 @@ func (r *residency) cacheExpert(p *place, dev int) error {
 		}
 		r.unpackOne(p)
 		p.dev = dev
-		err := p.startTransfer(r.devices[dev], after)
+		err := r.leavesTables(p, dev)
+		if err == nil {
+			err = p.startTransfer(r.clock, r.devices[dev], after)
+		}
 		if err == nil {
 			break
 		}
@@ -131,6 +134,29 @@ func (r *residency) cacheExpert(p *place, dev int) error {
 	}
 	p.inCache, c.arriving = c.layers[p.m.Layer].PushFront(p), append(c.arriving, p)
 	c.n++
+	return nil
+}
+
+// What a GPU keeps of an expert besides its weights: where its three matrices lie, in the table of its layer. Whenever one comes or goes its
+// layer has another, while the ones before are used still, and a pass that finds no room for it fails.
+const (
+	tableBytes = 3 * 64
+	tablesKept = 3
+)
+
+// leavesTables says, as the device's budget would, that an expert would take the room that tables need.
+func (r *residency) leavesTables(p *place, dev int) error {
+	d, u := r.devices[dev], r.usage(dev)
+	if d.Kind() != cuda.KindGPU || u.Budget == 0 {
+		return nil
+	}
+	all := int64(0)
+	for _, layer := range r.experts {
+		all += int64(len(layer))
+	}
+	if bytes := weightBytes(d, p.m) + all*tableBytes*tablesKept; u.Used+bytes > u.Budget {
+		return &cuda.BudgetError{Device: d.Name(), Asked: bytes, Used: u.Used, Budget: u.Budget, Purpose: cuda.ForWeights}
+	}
 	return nil
 }
 

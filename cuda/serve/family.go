@@ -24,6 +24,8 @@ type Family struct {
 	GGUF *hfgguf.Architecture
 	// Far is what a test has its far devices of; nil is a machine where they run at once.
 	Far func(c *cpu.Device) *far.Machine
+	// Imagined is the machine that a test has the plugin run on; nil is this one.
+	Imagined *Imagined
 }
 
 // machine is where a loaded model's devices come from.

@@ -31,6 +31,8 @@ type instance struct {
 	layout  sdk.LayerTable
 	context int
 	stop    context.CancelFunc
+
+	imagined *Imagined
 }
 
 // load opens the checkpoint and makes it ready to run, on as many cores as there are for it. hold is the gate for tests. That nobody waits for it any more is noticed
@@ -46,7 +48,7 @@ func (f Family) load(ctx context.Context, req sdk.LoadRequest, progress func(sdk
 	}
 	cores.ruled(c)
 	o.mapAhead()
-	i := &instance{opened: *o, cpu: c, stop: func() {}}
+	i := &instance{opened: *o, cpu: c, imagined: f.Imagined, stop: func() {}}
 	defer func() {
 		if err != nil {
 			i.close()
@@ -74,7 +76,7 @@ func (f Family) load(ctx context.Context, req sdk.LoadRequest, progress func(sdk
 	t.Context, t.CachePositions, t.ScratchBytes = fit.Context, fit.Positions, fit.Scratch
 	t.MaxSequences = max(1, fit.Positions/fit.Context)
 	i.layout = t
-	if i.devices, err = openDevices(req.Devices, i.cpu, f.machine(i.cpu), o.numerics); err != nil {
+	if i.devices, err = f.openDevices(req.Devices, i.cpu, f.machine(i.cpu), o.numerics); err != nil {
 		return nil, err
 	}
 	if err := i.charge(fit, req.Path); err != nil {
@@ -119,11 +121,14 @@ func (i *instance) start(ctx context.Context, l limits, hold func(int)) error {
 	}
 	if len(i.devices) > 1 {
 		i.tell(&i.layout, i.devices, sizes, sdk.DeviceBudget{})
+		if err := i.tellOps(&i.layout, l, i.devices, i.imagined.clock()); err != nil {
+			return err
+		}
 	}
 	room := &activations{sizes: sizes}
-	i.place = newResidency(i.devices, i.bound.Modules, room, i.planner(l, sizes))
+	i.place = newResidency(i.devices, i.bound.Modules, room, i.planner(l))
 	i.step = cuda.NewStep(i.devices, i.bound.Layers, i.place)
-	room.step = i.step
+	room.step, i.place.clock, i.place.stepped = i.step, i.imagined.clock(), i.imagined.stepped()
 	if err := i.step.Reserve(0, sizes); err != nil {
 		return memoryError(err)
 	}

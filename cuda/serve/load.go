@@ -232,6 +232,10 @@ func supported(req sdk.InspectRequest) error {
 // open maps the weights and binds them to the model.
 func (f Family) open(ctx context.Context, req sdk.InspectRequest) (*opened, error) {
 	return f.openWith(ctx, req, func() (weights.Source, func() error) {
+		if f.Imagined.counted() {
+			outline := weights.NewOutline(cuda.BF16)
+			return outline, outline.Close
+		}
 		v := weights.Invent(1, cuda.BF16)
 		return v, v.Close
 	})

@@ -22,7 +22,7 @@ func (f Family) measured(o *opened, req sdk.InspectRequest, t *sdk.LayerTable) (
 		return sdk.Errorf(sdk.ReasonInvalid, "%w", err)
 	}
 	defer c.Close()
-	devices, err := imagine(req.Measure.Devices, c, f.machine(c), o.numerics)
+	devices, err := f.imagine(req.Measure.Devices, c, f.machine(c), o.numerics)
 	if err != nil {
 		return err
 	}
@@ -36,7 +36,7 @@ func (f Family) measured(o *opened, req sdk.InspectRequest, t *sdk.LayerTable) (
 		return err
 	}
 	o.tell(t, devices, z, req.Measure.Devices[0])
-	return nil
+	return o.tellOps(t, l, devices, f.Imagined.clock())
 }
 
 // tell puts into a table what each device takes and can do, for activations of some sizes. Of a CPU whose rates are known they are not measured.
@@ -54,8 +54,8 @@ func (o *opened) tell(t *sdk.LayerTable, devices []cuda.Device, z cuda.Sizes, kn
 }
 
 // imagine is openDevices, but for GPUs whose rates are told: those need not be there.
-func imagine(budgets []sdk.DeviceBudget, c *cpu.Device, m *far.Machine, numerics sdk.Numerics) (list []cuda.Device, err error) {
-	list = []cuda.Device{m.CPU()}
+func (f Family) imagine(budgets []sdk.DeviceBudget, c *cpu.Device, m *far.Machine, numerics sdk.Numerics) (list []cuda.Device, err error) {
+	list = []cuda.Device{f.Imagined.cpu(m)}
 	for _, b := range budgets {
 		if ordinal, isGPU := driver.Ordinal(b.Name); isGPU && b.ReadRate > 0 {
 			o := gpu.Options{Ordinal: ordinal, Fast: numerics == sdk.NumericsFast}
@@ -65,7 +65,7 @@ func imagine(budgets []sdk.DeviceBudget, c *cpu.Device, m *far.Machine, numerics
 		if b.Name == cuda.KindCPU {
 			continue
 		}
-		found, err := openDevices([]sdk.DeviceBudget{b}, c, m, numerics)
+		found, err := f.openDevices([]sdk.DeviceBudget{b}, c, m, numerics)
 		if err != nil {
 			return nil, errors.Join(err, closeDevices(list))
 		}

@@ -17,7 +17,7 @@ func (r *residency) pack(p *place) error {
 	if p.dev != 0 || p.weights.Bytes() > 0 || weightBytes(r.devices[0], p.m) == 0 {
 		return nil
 	}
-	if err := p.startTransfer(r.devices[0], nil); err != nil {
+	if err := p.startTransfer(r.clock, r.devices[0], nil); err != nil {
 		return err
 	}
 	return p.await(r.stage.Queue(0))

@@ -6,6 +6,7 @@ import (
 	"sync/atomic"
 
 	"github.com/inference-pio/inference-pio/cuda"
+	"github.com/inference-pio/inference-pio/cuda/clock"
 )
 
 // place.go holds where one module lies: the device it is computed on, the copy of its weights there, its states. It moves
@@ -36,32 +37,24 @@ func (p *place) hasWeights() bool { return p.dev == 0 || p.weights.Bytes() > 0 }
 
 // arrived says that a copy of the weights on its device is complete.
 func (p *place) arrived() bool {
-	return p.weights.Bytes() > 0 && (p.transfer == nil || p.transfer.Happened() && p.transfer.err == nil)
+	return p.weights.Bytes() > 0 && (p.transfer == nil || p.transfer.Happened() && !p.transfer.failed())
 }
 
 // transfer is a copy of a module's weights under way. It is the event that whoever computes with them waits for.
 type transfer struct {
 	to      []cuda.Matrix // in the order of the module's weights
 	copying atomic.Bool
-	done    chan struct{}
-	err     error // after done
+	running cuda.Event
 }
 
 // Happened implements cuda.Event.
-func (t *transfer) Happened() bool {
-	select {
-	case <-t.done:
-		return true
-	default:
-		return false
-	}
-}
+func (t *transfer) Happened() bool { return t.running.Happened() }
 
 // Wait implements cuda.Event.
-func (t *transfer) Wait() error {
-	<-t.done
-	return t.err
-}
+func (t *transfer) Wait() error { return t.running.Wait() }
+
+// failed says that it has ended, and without weights.
+func (t *transfer) failed() bool { return t.Happened() && t.Wait() != nil }
 
 // copied is the form that a device wants a copy of a weight in; nil if it computes with what the file has.
 func copied(d cuda.Device, w *cuda.Weight) *cuda.Layout {
@@ -104,13 +97,14 @@ func allocWeights(d cuda.Device, m *cuda.Module) (cuda.Memory, []cuda.Matrix, er
 }
 
 // startTransfer begins to copy the weights to the place's device, once another transfer is done. The caller has made room.
-func (p *place) startTransfer(d cuda.Device, after *transfer) error {
+func (p *place) startTransfer(c clock.Clock, d cuda.Device, after *transfer) error {
 	mem, matrices, err := allocWeights(d, p.m)
 	if err != nil {
 		return err
 	}
-	p.weights, p.transfer = mem, &transfer{to: matrices, done: make(chan struct{})}
-	go p.transfer.run(d, p.m, after)
+	t := &transfer{to: matrices}
+	t.running = c.Beside(func() error { return t.run(d, p.m, after) })
+	p.weights, p.transfer = mem, t
 	if !cuda.OnHost(d) { // where steps wait for the transfer
 		p.putWeights(matrices)
 	}
@@ -124,8 +118,7 @@ func (p *place) putWeights(matrices []cuda.Matrix) {
 }
 
 // run copies, on a queue of its own: where a device runs its queues side by side, steps go on meanwhile.
-func (t *transfer) run(d cuda.Device, m *cuda.Module, after *transfer) {
-	defer close(t.done)
+func (t *transfer) run(d cuda.Device, m *cuda.Module, after *transfer) error {
 	if after != nil {
 		_ = after.Wait() // it has the link
 	}
@@ -139,8 +132,9 @@ func (t *transfer) run(d cuda.Device, m *cuda.Module, after *transfer) {
 		}
 	}
 	if err := q.Sync(); err != nil {
-		t.err = fmt.Errorf("%s to %s: %w", m.ID, d.Name(), err)
+		return fmt.Errorf("%s to %s: %w", m.ID, d.Name(), err)
 	}
+	return nil
 }
 
 // await waits for a transfer under way. If it failed the place has no weights.

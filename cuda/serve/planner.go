@@ -9,22 +9,14 @@ import (
 
 // planner asks sdk/plan, with what this process knows of the model and the devices. The answer is what `piohost plan`
 // predicts, because both call the same function.
-func (i *instance) planner(l limits, scratch cuda.Sizes) func(budgets []int64) ([]sdk.Placement, error) {
-	in := plan.Input{Modules: i.layout.Modules, Positions: l.blocks * engine.BlockSize, Sequences: l.slots()}
-	in.Modules = append([]sdk.Module(nil), in.Modules...)
-	for n, m := range i.bound.Modules {
-		in.Modules[n].WeightBytes = weightBytes(i.devices[len(i.devices)-1], m)
-	}
+func (i *instance) planner(l limits) func(budgets []int64) ([]sdk.Placement, error) {
 	return func(budgets []int64) ([]sdk.Placement, error) {
-		in.Devices = in.Devices[:0]
+		var all []sdk.DeviceBudget
 		for n, d := range i.devices {
-			rates, bytes := d.Rates(), budgets[n]
-			if n == 0 && bytes > 0 { // a plan counts the CPU without weights, which are the mapped file
-				bytes = max(1, bytes-i.cpu.Usage().For[cuda.ForWeights])
-			}
-			in.Devices = append(in.Devices, plan.Device{Name: d.Name(), Bytes: bytes, Scratch: scratch.Of(d),
-				CopyRate: rates.Copy, ReadRate: rates.Read, FLOPS: rates.FLOPS})
+			all = append(all, sdk.DeviceBudget{Name: d.Name(), Bytes: budgets[n]})
 		}
+		in := plan.InputOf(i.layout, plan.Fit{Positions: l.blocks * engine.BlockSize, Weights: i.cpu.Usage().For[cuda.ForWeights]}, all)
+		in.Sequences = l.slots()
 		p, err := plan.Make(in)
 		if err == nil && i.place != nil {
 			i.place.through.from = p.Through

@@ -23,6 +23,9 @@ func (i *instance) quantiseAll(ctx context.Context, f Family, req sdk.LoadReques
 	if total == 0 {
 		return nil
 	}
+	if i.imagined.counted() {
+		return i.outlineAll()
+	}
 	told := int64(-1)
 	tell := func(bytes int64) {
 		if percent := 100 * bytes / total; percent > told {

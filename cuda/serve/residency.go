@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/inference-pio/inference-pio/cuda"
+	"github.com/inference-pio/inference-pio/cuda/clock"
 	"github.com/inference-pio/inference-pio/sdk"
 )
 
@@ -37,16 +38,18 @@ type residency struct {
 	through through
 	planner func(budgets []int64) ([]sdk.Placement, error)
 	stage   stage
+	clock   clock.Clock
 	crowded func() // gives up remembered pictures that the CPU's budget has no room for; nil: there are none
 
 	mu      sync.Mutex
 	inStep  bool
 	entered *place // last in this step
-	since   time.Time
-	began   time.Time // of the step
-	took    float64   // seconds, of the last step
+	since   time.Duration
+	began   time.Duration // of the step
+	took    float64       // seconds, of the last step
 	passes  uint64
-	leaving []bool // devices whose scratch goes when the step ends
+	leaving []bool                // devices whose scratch goes when the step ends
+	stepped func(seconds float64) // nil: nobody wants to know
 	closed  bool
 
 	mailbox mailbox
@@ -66,7 +69,7 @@ type counts struct{ moves, prefetches, evictions, waits, hits, misses atomic.Uin
 
 // newResidency starts with every module on the CPU.
 func newResidency(devices []cuda.Device, modules []*cuda.Module, st stage, planner func(budgets []int64) ([]sdk.Placement, error)) *residency {
-	r := &residency{devices: devices, of: map[*cuda.Module]*place{}, byID: map[string]*place{}, planner: planner, stage: st, leaving: make([]bool, len(devices))}
+	r := &residency{devices: devices, of: map[*cuda.Module]*place{}, byID: map[string]*place{}, planner: planner, stage: st, clock: clock.Real(), leaving: make([]bool, len(devices))}
 	for _, m := range modules {
 		r.adopt(&place{m: m, index: len(r.places), expert: isExpert(m)})
 		m.Settle(0)
@@ -103,7 +106,7 @@ const sampleEvery = 64
 // begin opens a step: placement is the step's until finish.
 func (r *residency) begin() {
 	r.mu.Lock()
-	r.inStep, r.entered, r.began = true, nil, time.Now()
+	r.inStep, r.entered, r.began = true, nil, r.clock.Now()
 	r.receiveExperts()
 	if r.passes++; r.passes%sampleEvery == 0 {
 		for _, p := range r.places {
@@ -116,12 +119,15 @@ func (r *residency) begin() {
 func (r *residency) finish() {
 	r.leave()
 	for _, p := range r.places {
-		if t := p.transfer; t != nil && t.Happened() && t.err != nil {
+		if t := p.transfer; t != nil && t.failed() {
 			_ = p.await(r.stage.Queue(p.dev)) // no memory for what did not arrive
 		}
 	}
 	r.seeOff()
-	r.inStep, r.took = false, time.Since(r.began).Seconds()
+	r.inStep, r.took = false, (r.clock.Now() - r.began).Seconds()
+	if r.stepped != nil {
+		r.stepped(r.took)
+	}
 	r.settleDebts()
 	r.mu.Unlock()
 }
@@ -140,7 +146,7 @@ func (r *residency) Enter(m *cuda.Module) (int, cuda.Event, error) {
 	}
 	r.prefetch(p)
 	ready = r.bringThrough(p, ready)
-	r.entered, r.since = p, time.Now()
+	r.entered, r.since = p, r.clock.Now()
 	if !r.streams(p.dev) {
 		m.Settle(p.dev)
 		if r.mailbox.waiting() { // posted between carry and Settle
@@ -156,7 +162,7 @@ func (r *residency) leave() {
 		return
 	}
 	const weight = 0.25 // of the newest measurement
-	t := time.Since(r.since).Seconds()
+	t := (r.clock.Now() - r.since).Seconds()
 	if p := r.entered; p.seconds == 0 {
 		p.seconds = t
 	} else {

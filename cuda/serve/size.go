@@ -157,6 +157,11 @@ func (o *opened) processBytes(dir string) int64 {
 
 // measure says what activations take in the largest batch of a load, and what the ops of devices besides the CPU work with.
 func (o *opened) measure(l limits, besides ...cuda.Device) (cuda.Sizes, error) {
+	return o.measureWith(l, func(*cuda.Step) {}, besides...)
+}
+
+// measureWith is measure; before gets the step that measures, before it does.
+func (o *opened) measureWith(l limits, before func(*cuda.Step), besides ...cuda.Device) (cuda.Sizes, error) {
 	c := cpu.New(1)
 	defer c.Close()
 	t, size := &stepper{model: o.model, blocks: l.blocks, vocab: o.shape.Vocab}, nn.Size{Blocks: l.blocks, Slots: l.slots()}
@@ -175,7 +180,10 @@ func (o *opened) measure(l limits, besides ...cuda.Device) (cuda.Sizes, error) {
 	width := t.fullest(l.rows, l.sequences, min(l.rows, l.sequences-1+engine.BlockSize), l.widest())
 	s := cuda.NewStep(append([]cuda.Device{c}, besides...), o.bound.Layers, nil)
 	defer s.Close()
-	z, err := s.Measure(func(s *cuda.Step) { t.forward(s, width) })
+	z, err := s.Measure(func(s *cuda.Step) {
+		before(s)
+		t.forward(s, width)
+	})
 	if err != nil {
 		return z, fmt.Errorf("measuring the memory for activations: %w", err)
 	}

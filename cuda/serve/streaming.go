@@ -14,7 +14,7 @@ import (
 func (r *residency) fetch(p *place) error {
 	d := r.devices[p.dev]
 	for {
-		err := p.startTransfer(d, nil)
+		err := p.startTransfer(r.clock, d, nil)
 		var budget *cuda.BudgetError
 		if err == nil || !errors.As(err, &budget) {
 			return err
@@ -50,7 +50,7 @@ func (r *residency) prefetch(p *place) {
 func (r *residency) fetchKeeping(q, inUse *place) error {
 	d := r.devices[q.dev]
 	for {
-		err := q.startTransfer(d, inUse.transfer) // one copy at a time: two would share the same link
+		err := q.startTransfer(r.clock, d, inUse.transfer) // one copy at a time: two would share the same link
 		var budget *cuda.BudgetError
 		if err == nil || !errors.As(err, &budget) {
 			return err

@@ -95,7 +95,7 @@ func (r *residency) inviteOne(e *place, dev int, now, next *place) bool {
 	r.unpackOne(e)
 	for {
 		e.dev = dev
-		err := e.startTransfer(r.devices[dev], r.copiedLast(dev))
+		err := e.startTransfer(r.clock, r.devices[dev], r.copiedLast(dev))
 		if err == nil {
 			break
 		}

@@ -13,6 +13,9 @@ type Cache struct {
 	Hits    float64 // share of those a pass needs that are there, estimated
 }
 
+// whole says that it has all experts of the device's layers.
+func (c Cache) whole() bool { return c.Of > 0 && c.Experts == c.Of }
+
 // saving is a cache with the time that it saves in a pass.
 type saving struct {
 	Cache
@@ -23,6 +26,7 @@ type saving struct {
 type sums struct {
 	number int
 	bytes  int64
+	active int64     // of bytes, what a token needs
 	gain   []float64 // by device: seconds saved by having them there
 }
 
@@ -37,15 +41,19 @@ func (p *planner) addUp() {
 			s := &p.experts[layer+1]
 			s.number++
 			s.bytes += p.modules[i].WeightBytes
+			s.active += p.modules[i].ActiveBytesToken
 			for d := range s.gain {
 				s.gain[d] += p.gain(i, d)
 			}
 		}
 	}
+	p.mixtures = make([]int, len(p.experts))
 	for n := range p.layers {
 		before, s := p.experts[n], &p.experts[n+1]
+		p.mixtures[n+1] = p.mixtures[n] + min(1, s.number)
 		s.number += before.number
 		s.bytes += before.bytes
+		s.active += before.active
 		for d := range s.gain {
 			s.gain[d] += before.gain[d]
 		}
@@ -63,15 +71,27 @@ func (p *planner) cache(d, from, until int, held int64) (s saving) {
 	each := float64(bytes) / float64(s.Of)
 	s.Experts = min(s.Of, int(float64(room)/each))
 	s.Bytes = min(bytes, int64(float64(s.Experts)*each))
-	s.Hits = p.in.hits(float64(s.Experts) / float64(s.Of))
+	s.Hits = p.in.hits(float64(s.Experts)/float64(s.Of), float64(all.active-before.active)/float64(bytes))
 	s.saved = s.Hits * (all.gain[d] - before.gain[d])
+	if s.whole() {
+		s.saved += p.meetings(d, from, until)
+	}
 	return s
 }
 
-// hits is the share of the experts needed that a cache of a share of them all has.
-func (in *Input) hits(share float64) float64 {
+// meetings is the time in which device d waits for the CPU in layers from one up to another, if that computes some of their experts.
+func (p *planner) meetings(d, from, until int) float64 {
+	return float64(p.mixtures[until]-p.mixtures[from]) * p.in.Devices[d].TurnSeconds
+}
+
+// hits is the share of the experts needed that a cache of a share of them all has. One that has no room for those of one token, which are the
+// share once, has so much less of what it would have with that room.
+func (in *Input) hits(share, once float64) float64 {
 	if in.Skew <= 0 || share <= 0 || share >= 1 {
 		return share
+	}
+	if share < once && once < 1 {
+		return share / once * math.Pow(once, in.Skew)
 	}
 	return math.Pow(share, in.Skew)
 }

@@ -24,7 +24,8 @@ func InputOf(t sdk.LayerTable, f Fit, budgets []sdk.DeviceBudget) Input {
 		if b.Name == cpu && b.Bytes > 0 { // a plan counts the CPU without weights, which are the mapped file
 			b.Bytes = max(1, b.Bytes-f.Weights)
 		}
-		in.Devices = append(in.Devices, Device{Name: d.Name, Bytes: b.Bytes, Scratch: d.ScratchBytes, CopyRate: d.CopyRate, ReadRate: d.ReadRate, FLOPS: d.FLOPS})
+		in.Devices = append(in.Devices, Device{Name: d.Name, Bytes: b.Bytes, Scratch: d.ScratchBytes, CopyRate: d.CopyRate, ReadRate: d.ReadRate, FLOPS: d.FLOPS,
+			OpSeconds: d.OpSeconds, TurnSeconds: d.TurnSeconds})
 	}
 	return in
 }

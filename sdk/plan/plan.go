@@ -42,6 +42,9 @@ type Device struct {
 	CopyRate float64 // bytes per second from the host's memory; 0: nothing can be streamed
 	ReadRate float64 // bytes per second its kernels read weights at; 0: unknown
 	FLOPS    float64 // multiply-adds count as two; 0: never the limit
+
+	OpSeconds   float64 // what each op takes beside that
+	TurnSeconds float64 // to have something small computed there and learn of it: once a pass, and for each layer whose experts lie here and there
 }
 
 // Plan is where everything goes.
@@ -104,8 +107,8 @@ func (in *Input) validate() error {
 			return fmt.Errorf("plan: device %s is listed twice", d.Name)
 		}
 		seen[d.Name] = true
-		if d.Bytes < 0 || d.Scratch < 0 || !(d.CopyRate >= 0) || !(d.ReadRate >= 0) || !(d.FLOPS >= 0) {
-			return fmt.Errorf("plan: device %s: bytes and rates must not be negative", d.Name)
+		if d.Bytes < 0 || d.Scratch < 0 || !(d.CopyRate >= 0) || !(d.ReadRate >= 0) || !(d.FLOPS >= 0) || !(d.OpSeconds >= 0) || !(d.TurnSeconds >= 0) {
+			return fmt.Errorf("plan: device %s: bytes, rates and seconds must not be negative", d.Name)
 		}
 	}
 	for _, m := range in.Modules {
@@ -113,7 +116,7 @@ func (in *Input) validate() error {
 			return fmt.Errorf("plan: module %s is listed twice", m.ID)
 		}
 		seen[m.ID] = true
-		if m.WeightBytes < 0 || m.StateBytesToken < 0 || m.StateBytesSeq < 0 || m.ActiveBytesToken < 0 || !(m.FLOPsToken >= 0) {
+		if m.WeightBytes < 0 || m.StateBytesToken < 0 || m.StateBytesSeq < 0 || m.ActiveBytesToken < 0 || !(m.FLOPsToken >= 0) || m.Ops < 0 {
 			return fmt.Errorf("plan: module %s: sizes must not be negative", m.ID)
 		}
 	}

@@ -89,7 +89,7 @@ func parse(text string) (in Input, err error) {
 			}
 		}
 		m := sdk.Module{ID: name, WeightBytes: int64(v["weights"]), ActiveBytesToken: int64(v["active"]), StateBytesToken: int64(v["state"]),
-			StateBytesSeq: int64(v["fixed"]), FLOPsToken: v["flops"]}
+			StateBytesSeq: int64(v["fixed"]), FLOPsToken: v["flops"], Ops: int(v["ops"])}
 		if _, ok := v["active"]; !ok {
 			m.ActiveBytesToken = m.WeightBytes
 		}
@@ -98,7 +98,7 @@ func parse(text string) (in Input, err error) {
 			in.Rows, in.Positions, in.Sequences = int(v["rows"]), int(v["positions"]), int(v["sequences"])
 			in.Depth, in.Skew = int(v["depth"]), v["skew"]
 		case "device":
-			in.Devices = append(in.Devices, Device{name, int64(v["bytes"]), int64(v["scratch"]), v["copy"], v["read"], v["flops"]})
+			in.Devices = append(in.Devices, Device{name, int64(v["bytes"]), int64(v["scratch"]), v["copy"], v["read"], v["flops"], v["op"], v["turn"]})
 		case "module":
 			in.Modules = append(in.Modules, m)
 		case "layers":

@@ -4,23 +4,25 @@ package plan
 
 import (
 	"math"
+	"slices"
 
 	"github.com/inference-pio/inference-pio/sdk"
 )
 
 type planner struct {
-	in      Input
-	rows    float64
-	modules []item
-	layers  []int   // modules that are layers, front to back
-	experts []sums  // of the experts of the layers before each, and of all
-	rest    [][]int // by device: other modules that save time there, best first
-	streams []bool  // by device: some layer would gain by it, or must leave the CPU
-	cpu     int64   // scratch and state of what is on the CPU
-	held    []int64
-	buffers []Buffer
-	caches  []Cache
-	through []int // by device
+	in       Input
+	rows     float64
+	modules  []item
+	layers   []int   // modules that are layers, front to back
+	experts  []sums  // of the experts of the layers before each, and of all
+	mixtures []int   // layers with experts, before each and of all
+	rest     [][]int // by device: other modules that save time there, best first
+	streams  []bool  // by device: some layer would gain by it, or must leave the CPU
+	cpu      int64   // scratch and state of what is on the CPU
+	held     []int64
+	buffers  []Buffer
+	caches   []Cache
+	through  []int // by device
 }
 
 // item is a module with its cost on each device.
@@ -70,7 +72,7 @@ func (p *planner) seconds(m sdk.Module, d Device) float64 {
 	if d.FLOPS > 0 {
 		t = max(t, m.FLOPsToken*p.rows/d.FLOPS)
 	}
-	return t
+	return t + float64(m.Ops)*d.OpSeconds
 }
 
 // read is the bytes of m's weights that a pass reads. A module that a token needs with some probability is needed by one of many rows with a
@@ -138,10 +140,30 @@ func (p *planner) total() (seconds float64) {
 		}
 		seconds += t
 	}
+	return seconds + p.turns()
+}
+
+// turns is the time in which devices wait for each other: where a pass goes from one to the next and back to the CPU, which chooses the token,
+// and in each layer of a device some of whose experts the CPU computes.
+func (p *planner) turns() (seconds float64) {
+	at := 0
+	for n, i := range p.layers {
+		d := p.modules[i].dev
+		if d != at {
+			seconds += (p.in.Devices[at].TurnSeconds + p.in.Devices[d].TurnSeconds) / 2
+		}
+		if at = d; d != 0 && !p.caches[d].whole() {
+			seconds += p.meetings(d, n, n+1)
+		}
+	}
+	if at != 0 {
+		seconds += p.in.Devices[at].TurnSeconds / 2
+	}
 	return seconds
 }
 
-// Time is the seconds of a pass of so many rows, each with so many positions of cache before it, through a plan that was made of in.
+// Time is the seconds of a pass of so many rows, each with so many positions of cache before it, through a plan that was made of in, perhaps
+// before it was known how unevenly experts are drawn.
 func Time(in Input, made Plan, rows, depth int) float64 {
 	in.Rows, in.Depth = rows, depth
 	p := newPlanner(in)
@@ -152,6 +174,23 @@ func Time(in Input, made Plan, rows, depth int) float64 {
 	for i, where := range made.Placements {
 		p.modules[i].dev, p.modules[i].streamed = index[where.Device], where.Streamed
 	}
-	p.caches, p.through = made.Caches, made.Through
+	p.caches, p.through = slices.Clone(made.Caches), made.Through
+	for d := range p.caches {
+		if c := &p.caches[d]; c.Of > 0 {
+			c.Hits = in.hits(float64(c.Experts)/float64(c.Of), p.once(d))
+		}
+	}
 	return p.total()
+}
+
+// once is the share of the experts of a device's layers that one token needs.
+func (p *planner) once(d int) float64 {
+	var active, bytes float64
+	for n, i := range p.layers {
+		if p.modules[i].dev == d {
+			active += float64(p.experts[n+1].active - p.experts[n].active)
+			bytes += float64(p.experts[n+1].bytes - p.experts[n].bytes)
+		}
+	}
+	return active / max(1, bytes)
 }

@@ -148,6 +148,7 @@ func (p *planner) streaming(d int, base split, yield func(split) bool) bool {
 // the experts of its layers.
 func (p *planner) withOthers(d int, s split) split {
 	held := s.bytes + s.buffer
+	s.seconds += p.in.Devices[d].TurnSeconds + p.meetings(d, s.from, s.until())
 	if s.until() == len(p.layers) {
 		for i := range p.restThatFits(d, held) {
 			s.seconds -= p.gain(i, d)

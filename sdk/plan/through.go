@@ -18,8 +18,8 @@ type mixtureOn struct {
 	largest int64     // bytes of a layer's experts
 }
 
-// mixtures finds the experts of the layers of a device.
-func (p *planner) mixtures(d int) (m mixtureOn) {
+// mixtureOf finds the experts of the layers of a device.
+func (p *planner) mixtureOf(d int) (m mixtureOn) {
 	at := map[int]int{}
 	for i := range p.modules {
 		it := &p.modules[i]
@@ -44,7 +44,7 @@ func (p *planner) findThrough() (rows []int) {
 	rows = make([]int, len(p.in.Devices))
 	for d := 1; d < len(rows); d++ {
 		dev, c := p.in.Devices[d], p.caches[d]
-		m := p.mixtures(d)
+		m := p.mixtureOf(d)
 		if dev.CopyRate == 0 || c.Experts == 0 || c.Experts == c.Of || c.Bytes < layersTogether*m.largest {
 			continue
 		}
@@ -77,7 +77,7 @@ func (p *planner) bringing(d int, m mixtureOn, rows int) (seconds float64) {
 func (p *planner) leaving(d int, m mixtureOn, rows int) (seconds float64) {
 	q := *p
 	q.rows = float64(rows)
-	there := p.in.hits(1 - p.missing(d))
+	there := p.in.hits(1-p.missing(d), p.once(d))
 	for i, e := range m.each {
 		it := &p.modules[e]
 		seconds += m.number[i] * (there*q.seconds(it.Module, p.in.Devices[d]) + (1-there)*q.seconds(it.Module, p.in.Devices[0]))

@@ -42,7 +42,7 @@ func TestExpertsAreBroughtFromWhereItIsQuicker(t *testing.T) {
 	if rows < 16 || rows > 4096 {
 		t.Fatalf("from %d rows on", rows)
 	}
-	m := p.mixtures(1)
+	m := p.mixtureOf(1)
 	if len(m.each) != 48 || m.number[7] != 128 || m.largest != 128*4718592 {
 		t.Fatalf("%d layers have experts, the largest %d bytes of them", len(m.each), m.largest)
 	}

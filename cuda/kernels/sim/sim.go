@@ -30,6 +30,7 @@ import (
 	"regexp"
 	"runtime"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"unsafe"
@@ -166,7 +167,10 @@ func Apart(t *testing.T, environment ...string) bool {
 }
 
 // Driver is the loaded library, beside whoever else has loaded it.
-type Driver struct{ handle unsafe.Pointer }
+type Driver struct {
+	handle unsafe.Pointer
+	known  sync.Map // of symbols, by name
+}
 
 // Load loads a library that Library built.
 func Load(path string) (*Driver, error) {
@@ -176,13 +180,18 @@ func Load(path string) (*Driver, error) {
 	if h == nil {
 		return nil, errors.New(C.GoString(C.dlerror()))
 	}
-	return &Driver{h}, nil
+	return &Driver{handle: h}, nil
 }
 
 func (d *Driver) symbol(name string) unsafe.Pointer {
+	if at, ok := d.known.Load(name); ok {
+		return at.(unsafe.Pointer)
+	}
 	text := C.CString(name)
 	defer C.free(unsafe.Pointer(text))
-	return C.dlsym(d.handle, text)
+	at := C.dlsym(d.handle, text)
+	d.known.Store(name, at)
+	return at
 }
 
 // Control asks something of the driver: see runtime/control.cpp.

@@ -17,7 +17,7 @@ func (p Plugin) Cores(t *testing.T) {
 		c := p.Loaded(t, load)
 		orders := NewOrders(t, c)
 		got := Tokens(t, c, req, func(n int) {
-			if r := orders.give(sdk.Order{Cores: &sdk.CoresOrder{Cores: 1 + n*3%(threads+1)}}); r.Done.Error != "" {
+			if r := orders.Give(sdk.Order{Cores: &sdk.CoresOrder{Cores: 1 + n*3%(threads+1)}}); r.Done.Error != "" {
 				t.Fatal(r.Done.Error)
 			}
 		})

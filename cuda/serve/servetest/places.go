@@ -34,7 +34,7 @@ func NewOrders(t testing.TB, c *client.Client) *Orders {
 // Move has a module computed on another device, and waits until it is.
 func (o *Orders) Move(module, device string) {
 	o.t.Helper()
-	if r := o.give(sdk.Order{Move: &sdk.MoveOrder{Module: module, Device: device}}); r.Done.Error != "" {
+	if r := o.Give(sdk.Order{Move: &sdk.MoveOrder{Module: module, Device: device}}); r.Done.Error != "" {
 		o.t.Fatalf("moving %s to %s: %s", module, device, r.Done.Error)
 	}
 }
@@ -42,17 +42,17 @@ func (o *Orders) Move(module, device string) {
 // budget has the CPU hold no more than so many bytes. The report says whether it does.
 func (o *Orders) budget(bytes int64) sdk.Report {
 	o.t.Helper()
-	return o.give(sdk.Order{Budget: &sdk.BudgetOrder{Device: "cpu", Bytes: bytes}})
+	return o.Give(sdk.Order{Budget: &sdk.BudgetOrder{Device: "cpu", Bytes: bytes}})
 }
 
 // Query asks where everything is.
 func (o *Orders) Query() sdk.Report {
 	o.t.Helper()
-	return o.give(sdk.Order{Query: &sdk.QueryOrder{}})
+	return o.Give(sdk.Order{Query: &sdk.QueryOrder{}})
 }
 
-// give sends an order and waits for the report that answers it.
-func (o *Orders) give(order sdk.Order) sdk.Report {
+// Give sends an order and waits for the report that answers it.
+func (o *Orders) Give(order sdk.Order) sdk.Report {
 	o.t.Helper()
 	o.last++
 	order.ID = o.last

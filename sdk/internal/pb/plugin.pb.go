@@ -694,6 +694,8 @@ type DeviceTable struct {
 	CopyRate      float64                `protobuf:"fixed64,3,opt,name=copy_rate,json=copyRate,proto3" json:"copy_rate,omitempty"`            // bytes per second from the host's memory; this and the others: 0 is not known
 	ReadRate      float64                `protobuf:"fixed64,4,opt,name=read_rate,json=readRate,proto3" json:"read_rate,omitempty"`            // bytes per second its kernels read weights at
 	Flops         float64                `protobuf:"fixed64,5,opt,name=flops,proto3" json:"flops,omitempty"`                                  // f32 operations per second; a multiply-add counts as two
+	OpSeconds     float64                `protobuf:"fixed64,6,opt,name=op_seconds,json=opSeconds,proto3" json:"op_seconds,omitempty"`         // what an op takes beside its bytes and its operations
+	TurnSeconds   float64                `protobuf:"fixed64,7,opt,name=turn_seconds,json=turnSeconds,proto3" json:"turn_seconds,omitempty"`   // what it takes to have something small computed there and to learn of it
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -763,6 +765,20 @@ func (x *DeviceTable) GetFlops() float64 {
 	return 0
 }
 
+func (x *DeviceTable) GetOpSeconds() float64 {
+	if x != nil {
+		return x.OpSeconds
+	}
+	return 0
+}
+
+func (x *DeviceTable) GetTurnSeconds() float64 {
+	if x != nil {
+		return x.TurnSeconds
+	}
+	return 0
+}
+
 // Module is the unit of placement.
 type Module struct {
 	state            protoimpl.MessageState `protogen:"open.v1"`
@@ -773,6 +789,7 @@ type Module struct {
 	FlopsToken       float64                `protobuf:"fixed64,5,opt,name=flops_token,json=flopsToken,proto3" json:"flops_token,omitempty"`                    // a multiply-add counts as two
 	ActiveBytesToken int64                  `protobuf:"varint,6,opt,name=active_bytes_token,json=activeBytesToken,proto3" json:"active_bytes_token,omitempty"` // weight bytes one decoded token reads
 	DeviceBytes      int64                  `protobuf:"varint,7,opt,name=device_bytes,json=deviceBytes,proto3" json:"device_bytes,omitempty"`                  // what its weights take on a device that is not the cpu, in an inspection that was to measure; 0: weight_bytes
+	Ops              int32                  `protobuf:"varint,8,opt,name=ops,proto3" json:"ops,omitempty"`                                                     // of a pass, in an inspection that was to measure
 	unknownFields    protoimpl.UnknownFields
 	sizeCache        protoimpl.SizeCache
 }
@@ -852,6 +869,13 @@ func (x *Module) GetActiveBytesToken() int64 {
 func (x *Module) GetDeviceBytes() int64 {
 	if x != nil {
 		return x.DeviceBytes
+	}
+	return 0
+}
+
+func (x *Module) GetOps() int32 {
+	if x != nil {
+		return x.Ops
 	}
 	return 0
 }
@@ -4299,13 +4323,16 @@ const file_plugin_proto_rawDesc = "" +
 	"\tsnapshots\x18\n" +
 	" \x01(\x03R\tsnapshots\x12\x18\n" +
 	"\aweights\x18\v \x01(\tR\aweights\x124\n" +
-	"\adevices\x18\f \x03(\v2\x1a.pio.plugin.v1.DeviceTableR\adevices\"\x96\x01\n" +
+	"\adevices\x18\f \x03(\v2\x1a.pio.plugin.v1.DeviceTableR\adevices\"\xd8\x01\n" +
 	"\vDeviceTable\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12#\n" +
 	"\rscratch_bytes\x18\x02 \x01(\x03R\fscratchBytes\x12\x1b\n" +
 	"\tcopy_rate\x18\x03 \x01(\x01R\bcopyRate\x12\x1b\n" +
 	"\tread_rate\x18\x04 \x01(\x01R\breadRate\x12\x14\n" +
-	"\x05flops\x18\x05 \x01(\x01R\x05flops\"\x81\x02\n" +
+	"\x05flops\x18\x05 \x01(\x01R\x05flops\x12\x1d\n" +
+	"\n" +
+	"op_seconds\x18\x06 \x01(\x01R\topSeconds\x12!\n" +
+	"\fturn_seconds\x18\a \x01(\x01R\vturnSeconds\"\x93\x02\n" +
 	"\x06Module\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12!\n" +
 	"\fweight_bytes\x18\x02 \x01(\x03R\vweightBytes\x12*\n" +
@@ -4314,7 +4341,8 @@ const file_plugin_proto_rawDesc = "" +
 	"\vflops_token\x18\x05 \x01(\x01R\n" +
 	"flopsToken\x12,\n" +
 	"\x12active_bytes_token\x18\x06 \x01(\x03R\x10activeBytesToken\x12!\n" +
-	"\fdevice_bytes\x18\a \x01(\x03R\vdeviceBytes\"W\n" +
+	"\fdevice_bytes\x18\a \x01(\x03R\vdeviceBytes\x12\x10\n" +
+	"\x03ops\x18\b \x01(\x05R\x03ops\"W\n" +
 	"\tPlacement\x12\x16\n" +
 	"\x06module\x18\x01 \x01(\tR\x06module\x12\x16\n" +
 	"\x06device\x18\x02 \x01(\tR\x06device\x12\x1a\n" +

@@ -117,7 +117,8 @@ func layerTableToPB(t sdk.LayerTable) *pb.LayerTable {
 		ScratchBytes: t.ScratchBytes, ScratchBytesMost: t.ScratchBytesMost, CachePositions: int64(t.CachePositions),
 		Snapshots: int64(t.Snapshots), Weights: t.Weights,
 		Devices: each(t.Devices, func(d sdk.DeviceTable) *pb.DeviceTable {
-			return &pb.DeviceTable{Name: d.Name, ScratchBytes: d.ScratchBytes, CopyRate: d.CopyRate, ReadRate: d.ReadRate, Flops: d.FLOPS}
+			return &pb.DeviceTable{Name: d.Name, ScratchBytes: d.ScratchBytes, CopyRate: d.CopyRate, ReadRate: d.ReadRate, Flops: d.FLOPS,
+				OpSeconds: d.OpSeconds, TurnSeconds: d.TurnSeconds}
 		}),
 	}
 }
@@ -153,13 +154,16 @@ func (c *checks) deviceTable(m *pb.DeviceTable) sdk.DeviceTable {
 	c.rate("devices.copy_rate", m.GetCopyRate())
 	c.rate("devices.read_rate", m.GetReadRate())
 	c.rate("devices.flops", m.GetFlops())
-	return sdk.DeviceTable{Name: name(m.GetName()), ScratchBytes: m.GetScratchBytes(), CopyRate: m.GetCopyRate(), ReadRate: m.GetReadRate(), FLOPS: m.GetFlops()}
+	c.rate("devices.op_seconds", m.GetOpSeconds())
+	c.rate("devices.turn_seconds", m.GetTurnSeconds())
+	return sdk.DeviceTable{Name: name(m.GetName()), ScratchBytes: m.GetScratchBytes(), CopyRate: m.GetCopyRate(), ReadRate: m.GetReadRate(), FLOPS: m.GetFlops(),
+		OpSeconds: m.GetOpSeconds(), TurnSeconds: m.GetTurnSeconds()}
 }
 
 func moduleToPB(m sdk.Module) *pb.Module {
 	return &pb.Module{
 		Id: m.ID, WeightBytes: m.WeightBytes, StateBytesToken: m.StateBytesToken, StateBytesSeq: m.StateBytesSeq,
-		FlopsToken: m.FLOPsToken, ActiveBytesToken: m.ActiveBytesToken, DeviceBytes: m.DeviceBytes,
+		FlopsToken: m.FLOPsToken, ActiveBytesToken: m.ActiveBytesToken, DeviceBytes: m.DeviceBytes, Ops: int32(min(m.Ops, math.MaxInt32)),
 	}
 }
 
@@ -173,9 +177,11 @@ func (c *checks) module(m *pb.Module) sdk.Module {
 	c.finite("flops_token", m.GetFlopsToken())
 	c.count("active_bytes_token", m.GetActiveBytesToken())
 	c.count("device_bytes", m.GetDeviceBytes())
+	c.count("ops", int64(m.GetOps()))
 	return sdk.Module{
 		ID: name(m.GetId()), WeightBytes: m.GetWeightBytes(), StateBytesToken: m.GetStateBytesToken(),
 		StateBytesSeq: m.GetStateBytesSeq(), FLOPsToken: m.GetFlopsToken(), ActiveBytesToken: m.GetActiveBytesToken(), DeviceBytes: m.GetDeviceBytes(),
+		Ops: int(m.GetOps()),
 	}
 }
 

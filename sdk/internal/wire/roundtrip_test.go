@@ -170,6 +170,7 @@ func tables() *rapid.Generator[sdk.LayerTable] {
 		return sdk.Module{
 			ID: "m" + said.Draw(t, "id"), WeightBytes: sizes.Draw(t, "weight"), StateBytesToken: sizes.Draw(t, "token"),
 			StateBytesSeq: sizes.Draw(t, "seq"), FLOPsToken: floats.Draw(t, "flops"), ActiveBytesToken: sizes.Draw(t, "active"), DeviceBytes: sizes.Draw(t, "device"),
+			Ops: rapid.IntRange(0, math.MaxInt32).Draw(t, "ops"),
 		}
 	})
 	placement := draw(func(t *rapid.T) sdk.Placement {
@@ -184,7 +185,7 @@ func tables() *rapid.Generator[sdk.LayerTable] {
 			Weights: said.Draw(t, "weights"),
 			Plan:    rapid.SliceOfN(placement, 1, 4).Draw(t, "plan"),
 			Devices: []sdk.DeviceTable{{Name: said.Draw(t, "device"), ScratchBytes: sizes.Draw(t, "scratch"), CopyRate: rate.Draw(t, "copy"),
-				ReadRate: rate.Draw(t, "read"), FLOPS: rate.Draw(t, "flops")}},
+				ReadRate: rate.Draw(t, "read"), FLOPS: rate.Draw(t, "flops"), OpSeconds: rate.Draw(t, "op"), TurnSeconds: rate.Draw(t, "turn")}},
 		}
 	})
 }

@@ -6,7 +6,10 @@
 //   PIO_SIM_SHARED=FILE  devices whose memory is that of all processes that name the file: others.cpp
 //
 // Commands:
-//   time late|random|threads   work is done when somebody waits for it; in a random order; by a thread for each stream
+//   time late|random|threads|virtual   work is done when somebody waits for it; in a random order; by a thread for each stream; at once, in a
+//                              time that is counted (clock.cpp). A process that has begun to count time goes on with it
+//   machine [device=N] [KEY=VALUE...]  what a device and the host can do in virtual time: Speed and Host of driver.h
+//   count on|off               in virtual time: kernels and copies of more than 1 MiB are counted and not made. Before memory is taken
 //   copies late|early|mixed    what a copy to a device reads, and what an asynchronous copy of a kernel writes: as late as may be, at once
 //   order N                    the seed of warps' and lanes' random order, and of random times; 0: in turn
 //   fail WHAT [device=N] [name=KERNEL] [after=N] [error=CODE] [hang=1] [once=FILE]
@@ -64,8 +67,19 @@ static void command(const std::string &line) {
     return;
   }
   if (verb == "time")
-    how_time = word == "threads" ? Time::THREADS : word == "random" ? Time::RANDOM : Time::LATE;
-  else if (verb == "copies")
+    how_time = word == "threads" ? Time::THREADS : word == "random" ? Time::RANDOM : word == "virtual" ? Time::VIRTUAL : Time::LATE;
+  else if (verb == "count")
+    counting = word == "on";
+  else if (verb == "machine") {
+    int device = -1;
+    do {
+      std::string key = word.substr(0, word.find('=')), value = word.substr(word.find('=') + 1);
+      if (key == "device")
+        device = atoi(value.c_str());
+      else if (!set_speed(device, key, atof(value.c_str())))
+        fprintf(stderr, "software driver: a machine has no %s\n", key.c_str());
+    } while (words >> word);
+  } else if (verb == "copies")
     copies_early = word == "early" ? 1 : word == "mixed" ? 2 : 0;
   else if (verb == "order")
     dice = strtoull(word.c_str(), nullptr, 10);
@@ -105,6 +119,16 @@ EXPORT void pio_sim_control(const char *text) {
 // waited, captures, bytes copied to devices and from them.
 EXPORT void pio_sim_count(unsigned long long to[8]) {
   for (int i = 0; i < 8; i++) to[i] = counted[i];
+}
+
+// pio_sim_peak tells the most bytes of a device that there were at once, as they were asked for, since it was asked last.
+EXPORT unsigned long long pio_sim_peak(int device) {
+  start();
+  std::lock_guard<std::mutex> held(big);
+  CUctx_st &c = *devices.at((size_t)device);
+  size_t most = c.peak;
+  c.peak = c.asked;
+  return most;
 }
 
 bool failure(const char *what, int device, const char *name, Failure &to) {

@@ -13,6 +13,7 @@
 #include <atomic>
 #include <condition_variable>
 #include <deque>
+#include <functional>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -22,6 +23,18 @@
 
 #define EXPORT extern "C" __attribute__((visibility("default")))
 
+// Speed is what a device can do in virtual time: bytes/s, f32 operations/s and those of tensor cores in bf16, and ns from one kernel of a
+// stream to the next, within a graph, and before a copy moves.
+struct Speed {
+  double link = 25e9, read = 1e12, flops = 30e12, mma = 120e12, launch = 2500, node = 1300, copy = 1500;
+};
+// Host is what the driver's calls take of the thread that makes them, in ns; wait: what it takes to notice that something has ended; pin: to
+// pin a byte.
+struct Host {
+  double call = 300, graph = 5000, wait = 2000, pin = 0.2;
+};
+extern Host host_speed;
+
 struct CUctx_st { // a device and its one context
   int ordinal;
   size_t memory, used = 0; // bytes
@@ -30,6 +43,10 @@ struct CUctx_st { // a device and its one context
   std::atomic<unsigned long long> clock{0}; // ns of its own, which events tell: what copies take there, not how busy this machine is
   int retained = 0;
   std::vector<bool> peers; // whose memory it may use
+  Speed speed;
+  std::vector<std::pair<double, double>> link[2]; // when a direction of the link is taken
+  double taken = 0, first = 0, last = 0;          // ns of large copies to the device, from the first to the last, since they were asked for
+  size_t asked = 0, peak = 0;                     // bytes as they were asked for, and the most of them that there were
   CUresult broken = CUDA_SUCCESS; // what each call says from now on
   std::mutex engines[2];          // one copy in each direction at a time
 };
@@ -82,6 +99,8 @@ struct Stream {
   CUcontext context = nullptr;
   std::deque<Op> queue;
   unsigned long long submitted = 0, done = 0;
+  double tail = 0; // ns of virtual time: when the last of what was submitted ends
+  int copying = -2; // the direction of that, if it is a copy
   unsigned flags = 0;
   bool hung = false, closed = false;
   bool capturing = false, invalid = false; // a capture under way; one that cannot be ended
@@ -131,7 +150,7 @@ void others_take(int device, size_t bytes);
 
 // ---- streams.cpp
 
-enum class Time { LATE, RANDOM, THREADS };
+enum class Time { LATE, RANDOM, THREADS, VIRTUAL };
 extern Time how_time;
 extern int copies_early; // 0: the source of a copy to a device is read when it is made, 1: at the call
 extern std::mutex big;
@@ -147,6 +166,23 @@ bool reached(const Place &);
 // nudge lets something happen that brings a place nearer, unless threads do.
 void nudge(const Place &);
 CUresult drain(std::unique_lock<std::mutex> &, CUcontext);
+
+// ---- clock.cpp, cost.cpp
+
+extern bool counting; // kernels and large copies are counted and not made
+bool is_virtual();
+bool set_speed(int device, const std::string &key, double value);
+void host_waits(double until);
+void host_calls(double ns);
+bool host_is_past(double time);
+void pass(Stream &, const Op &, const std::function<void(const Op &)> &run);
+
+struct Work {
+  double bytes = 0, flops = 0;
+};
+Work work_of(const std::string &code, const pio_op &);
+double kernel_time(CUcontext, const Op &);
+void pretend(const Op &);
 
 // ---- control.cpp
 

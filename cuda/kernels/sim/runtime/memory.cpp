@@ -51,8 +51,10 @@ char *take(size_t bytes, size_t room, Piece &p) {
   p.map = (char *)mmap(nullptr, p.mapped, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (p.map == MAP_FAILED)
     return nullptr;
-  mprotect(p.map, PAGE, PROT_NONE);
-  mprotect(p.map + p.mapped - PAGE, PAGE, PROT_NONE);
+  if (!counting) { // a process may have some ten thousand pieces, each with its own protection, and not more
+    mprotect(p.map, PAGE, PROT_NONE);
+    mprotect(p.map + p.mapped - PAGE, PAGE, PROT_NONE);
+  }
   p.base = p.map + p.mapped - PAGE - room;
   memset(p.base + bytes, CANARY, room - bytes);
   return p.base;
@@ -60,6 +62,8 @@ char *take(size_t bytes, size_t room, Piece &p) {
 // forbid maps it anew: the pages are the system's again, the addresses nobody's.
 void forbid(const Piece &p) { mmap(p.map, p.mapped, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0); }
 void allow(const Piece &p) {
+  if (counting)
+    return;
   mprotect(p.map + PAGE, p.mapped - 2 * PAGE, PROT_READ | PROT_WRITE);
   memset(p.base, POISON, std::min<size_t>(FRESH, p.bytes));
   memset(p.base + p.bytes, CANARY, p.room - p.bytes);
@@ -91,10 +95,12 @@ char *allocate(CUcontext context, size_t bytes, bool ready) {
     give_to(context, room);
     return nullptr;
   }
-  memset(p.base, POISON, std::min<size_t>(FRESH, bytes));
-  if (!ready)
+  if (!counting)
+    memset(p.base, POISON, std::min<size_t>(FRESH, bytes));
+  if (!ready && !counting)
     forbid(p);
   context->used += room;
+  context->asked += bytes, context->peak = std::max(context->peak, context->asked);
   pieces[p.map + p.mapped] = p;
   return p.base;
 }
@@ -114,7 +120,11 @@ bool give_back(char *at) {
   p->freed = true;
   p->context->used -= up(p->bytes, ALIGN);
   give_to(p->context, up(p->bytes, ALIGN));
-  forbid(*p);
+  p->context->asked -= p->bytes;
+  if (counting)
+    munmap(p->map, p->mapped), pieces.erase(p->map + p->mapped);
+  else
+    forbid(*p);
   return true;
 }
 
@@ -205,6 +215,8 @@ EXPORT CUresult cuMemHostAlloc(void **at, size_t bytes, unsigned) {
   if (!(*at = aligned_alloc(PAGE, up(bytes, PAGE))))
     return CUDA_ERROR_OUT_OF_MEMORY;
   memset(*at, POISON, std::min<size_t>(bytes, FRESH));
+  if (is_virtual())
+    host_calls(host_speed.pin * (double)bytes);
   std::lock_guard<std::mutex> held(lock);
   host[(char *)*at + bytes] = bytes;
   return CUDA_SUCCESS;

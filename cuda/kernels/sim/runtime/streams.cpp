@@ -51,6 +51,11 @@ struct Launch {
 
 Outcome launch(CUcontext c, const Op &op) {
   const std::string &name = op.function->name;
+  if (counting) {
+    counted[0]++;
+    pretend(op);
+    return {};
+  }
   Failure f;
   if (failure("kernel", c->ordinal, name.c_str(), f))
     return planned(f, "kernel " + name);
@@ -74,6 +79,8 @@ Outcome launch(CUcontext c, const Op &op) {
   return {};
 }
 
+enum { COUNTED = 1 << 20 }; // bytes of a copy that is not made where work is only counted
+
 struct Moved {
   char *to;
   const char *from;
@@ -92,7 +99,7 @@ Outcome copy(CUcontext c, const Op &op) {
     std::lock_guard<std::mutex> one(c->engines[op.direction]);
     usleep((useconds_t)((double)op.bytes / c->copy * 1e6));
   }
-  Moved m = {op.to, from, op.bytes};
+  Moved m = {op.to, from, counting && op.bytes > COUNTED ? 0 : op.bytes};
   std::string why;
   bool came_back = guarded("a copy", [](void *p) {
     Moved *m = (Moved *)p;
@@ -106,6 +113,8 @@ Outcome copy(CUcontext c, const Op &op) {
 }
 
 Outcome set(CUcontext c, const Op &op) {
+  if (counting && op.bytes > COUNTED)
+    return {};
   if (std::string why = usable(c, op.to, op.bytes, false); !why.empty())
     return {CUDA_ERROR_ILLEGAL_ADDRESS, "a memset: " + why};
   for (size_t i = 0; i < op.bytes; i += op.width) memcpy(op.to + i, &op.value, op.width);
@@ -118,7 +127,8 @@ Outcome execute(CUcontext c, const Op &op) {
   case What::COPY: return copy(c, op);
   case What::SET: return set(c, op);
   case What::RECORD:
-    *op.time = (double)c->clock / 1e6;
+    if (!is_virtual())
+      *op.time = (double)c->clock / 1e6;
     return {};
   case What::ALLOC:
     make_ready(op.to);
@@ -220,6 +230,8 @@ void nudge(const Place &p) {
 
 CUresult reach(std::unique_lock<std::mutex> &held, CUcontext c, const Place &p) {
   counted[4]++;
+  if (is_virtual() && p.stream)
+    host_waits(p.stream->tail);
   while (!reached(p) && !c->broken && !p.stream->context->broken) {
     if (how_time == Time::THREADS) {
       progress.wait(held);
@@ -279,6 +291,16 @@ CUresult submit(CUstream stream, Op op) {
   if (s.capturing) {
     s.captured.push_back(std::move(op));
     return CUDA_SUCCESS;
+  }
+  if (is_virtual()) {
+    CUresult failed = CUDA_SUCCESS;
+    pass(s, op, [&](const Op &o) {
+      Outcome out = failed ? Outcome() : execute(s.context, o);
+      if (out.error)
+        blame(s.context, failed = out.error, out.why);
+    });
+    s.submitted++, s.done++;
+    return s.context->broken;
   }
   s.queue.push_back(std::move(op));
   s.submitted++;
@@ -340,7 +362,7 @@ EXPORT CUresult cuStreamQuery(CUstream stream) {
     return CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED;
   Place p = {shared(s), s.submitted};
   nudge(p);
-  return c->broken ? c->broken : reached(p) ? CUDA_SUCCESS : CUDA_ERROR_NOT_READY;
+  return c->broken ? c->broken : reached(p) && (!is_virtual() || host_is_past(s.tail)) ? CUDA_SUCCESS : CUDA_ERROR_NOT_READY;
 }
 EXPORT CUresult cuStreamSynchronize(CUstream stream) {
   ENTER;
@@ -367,7 +389,7 @@ EXPORT CUresult cuStreamWaitEvent(CUstream stream, CUevent e, unsigned) {
   if (!e->place.stream)
     return CUDA_SUCCESS;
   Op op(What::WAIT);
-  op.place = e->place;
+  op.place = e->place, op.time = e->time;
   return submit(stream, op);
 }
 EXPORT CUresult cuLaunchHostFunc(CUstream stream, CUhostFn call, void *argument) {
@@ -408,6 +430,8 @@ EXPORT CUresult cuEventQuery(CUevent e) {
   ENTER;
   if (e->capture)
     return CUDA_ERROR_CAPTURED_EVENT;
+  if (is_virtual() && e->place.stream && !host_is_past(*e->time * 1e6)) // who asks for an event waits for it, and has nothing else to do
+    host_waits(*e->time * 1e6);
   nudge(e->place);
   return c->broken ? c->broken : reached(e->place) ? CUDA_SUCCESS : CUDA_ERROR_NOT_READY;
 }
@@ -415,6 +439,11 @@ EXPORT CUresult cuEventSynchronize(CUevent e) {
   ENTER;
   if (e->capture)
     return CUDA_ERROR_CAPTURED_EVENT;
+  if (is_virtual() && e->place.stream) {
+    counted[4]++;
+    host_waits(*e->time * 1e6);
+    return c->broken;
+  }
   return e->place.stream ? reach(held, c, e->place) : CUDA_SUCCESS;
 }
 EXPORT CUresult cuEventElapsedTime(float *ms, CUevent from, CUevent to) {

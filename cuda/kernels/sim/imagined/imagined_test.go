@@ -1,0 +1,164 @@
+//go:build cuda && cgo
+
+package imagined
+
+import (
+	"math"
+	"os"
+	"testing"
+	"time"
+
+	"github.com/inference-pio/inference-pio/cuda"
+	"github.com/inference-pio/inference-pio/cuda/cpu"
+	"github.com/inference-pio/inference-pio/cuda/gpu"
+	"github.com/inference-pio/inference-pio/cuda/gpu/driver"
+	"github.com/inference-pio/inference-pio/cuda/kernels/sim"
+)
+
+var machine = Machine{Name: "test", Memory: 4 << 30, Link: 10e9, Read: 100e9, FLOPS: 1e12, MMA: 10e12, Launch: 2500 * time.Nanosecond, Node: 1300 * time.Nanosecond,
+	HostRead: 50e9, HostFLOPS: 1e12, HostOp: time.Microsecond, HostCopy: 10e9}
+
+// begin has a driver and a GPU in virtual time.
+func begin(t *testing.T) (*sim.Driver, *Host, *gpu.Device) {
+	t.Helper()
+	library := sim.Library(t, sim.Options{})
+	for name, value := range map[string]string{driver.EnvLibrary: library, "PIO_SIM_DEVICES": "4GiB", "PIO_SIM_CONTROL": "time virtual;count on"} {
+		if err := os.Setenv(name, value); err != nil {
+			t.Fatal(err)
+		}
+	}
+	d, err := sim.Load(library)
+	if err != nil {
+		t.Fatal(err)
+	}
+	host := machine.Use(d, 0, true)
+	g, err := gpu.Open(gpu.Options{Fast: true, Clock: host})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := g.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return d, host, g
+}
+
+// matrix is one in bf16, on the host or a device.
+func matrix(t *testing.T, d cuda.Device, rows, cols int) cuda.Matrix {
+	t.Helper()
+	l := cuda.Plain(cuda.BF16)
+	if cuda.OnHost(d) {
+		m, err := cuda.HostMatrix(l, rows, cols, make([]byte, 2*rows*cols))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return m
+	}
+	mem, err := d.Alloc(l.DeviceBytes(rows, cols), cuda.ForWeights)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { d.Free(mem) })
+	m, err := l.Lay(d, mem, 0, rows, cols)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return m
+}
+
+func row(t *testing.T, d cuda.Device, n int) cuda.Tensor {
+	t.Helper()
+	if cuda.OnHost(d) {
+		x, err := cuda.HostTensor(make([]byte, 4*n), cuda.F32, 1, n)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return x
+	}
+	mem, err := d.Alloc(int64(4*n), cuda.ForScratch)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { d.Free(mem) })
+	x, err := cuda.DeviceTensor(d, mem, 0, cuda.F32, 1, n)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return x
+}
+
+// near says whether a time is within a part of another.
+func near(got time.Duration, want, part float64) bool {
+	return math.Abs(got.Seconds()-want) <= part*want
+}
+
+// What is known by hand: products read their weights at the rates of host and GPU, copies go at the link's, what runs beside takes no time of
+// the caller's before it waits, and a GPU measures what it was told to be.
+func TestTimeIsThatOfTheMachine(t *testing.T) {
+	sim.Library(t, sim.Options{}) // so that go test knows what the test depends on
+	if !sim.Apart(t) {
+		return
+	}
+	d, host, g := begin(t)
+	c := cpu.New(1)
+	defer c.Close()
+	const rows, cols = 8192, 4096
+	const bytes = 2.0 * rows * cols
+	took := func(f func()) time.Duration {
+		began := host.Now()
+		f()
+		return host.Now() - began
+	}
+	here, there := host.CPU(c).NewQueue(), g.NewQueue()
+	defer there.Close()
+	onHost, onGPU := matrix(t, nil, rows, cols), matrix(t, g, rows, cols)
+	product := func(q cuda.Queue, w cuda.Matrix, where cuda.Device) func() {
+		op := cuda.NewOp(cuda.OpMatMul).Gives(row(t, where, rows)).Takes(row(t, where, cols)).By(w)
+		return func() {
+			q.Run(op)
+			if err := q.Sync(); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if got := took(product(here, onHost, nil)); !near(got, bytes/machine.HostRead, 0.02) {
+		t.Errorf("a product on the host takes %v", got)
+	}
+	if got := took(product(there, onGPU, g)); !near(got, bytes/machine.Read, 0.05) {
+		t.Errorf("a product on the GPU takes %v", got)
+	}
+	fill := func() error {
+		q := g.NewQueue()
+		defer q.Close()
+		q.Fill(onGPU, onHost)
+		return q.Sync()
+	}
+	if err := fill(); err != nil { // which pins memory
+		t.Fatal(err)
+	}
+	d.Link(0)
+	got := took(func() {
+		if err := fill(); err != nil {
+			t.Fatal(err)
+		}
+	})
+	if share, _ := d.Link(0); share < 0.95 || !near(got, bytes/machine.Link, 0.1) {
+		t.Errorf("a copy of %.0f bytes takes %v, and the link for %.2f of it", bytes, got, share)
+	}
+	var event cuda.Event
+	if got := took(func() { event = host.Beside(fill) }); got != 0 || event.Happened() {
+		t.Errorf("what runs beside takes %v of the caller", got)
+	}
+	if got := took(func() {
+		product(here, onHost, nil)()
+		if err := event.Wait(); err != nil || !event.Happened() {
+			t.Error(err)
+		}
+	}); !near(got, bytes/machine.Link, 0.1) {
+		t.Errorf("a copy beside a product takes %v", got)
+	}
+	if r := g.Rates(); math.Abs(r.Copy/machine.Link-1) > 0.05 || math.Abs(r.Read/machine.Read-1) > 0.05 {
+		t.Errorf("the GPU measures %+v", r)
+	}
+}

@@ -1,0 +1,146 @@
+// clock.cpp: time that is counted and not measured. Under `time virtual` each stream, each direction of the link and the host have a time of
+// their own, in nanoseconds; an operation is done when it is submitted, and ends when the machine that is imagined would end it. So what a
+// run takes depends on what was asked of the driver and on nothing else.
+//
+//   - A stream's operations follow each other. One begins when the one before it has ended and the host has come to submit it.
+//   - A copy of more than 64 KiB has its direction of the link for itself; smaller ones go beside, as drivers send them with the commands.
+//   - The host's time goes on with each call, and to the end of what it waits for. What computes on the host, or runs beside the thread that
+//     computes, sets it (package clock).
+//
+// Not modelled: kernels of two streams at once share nothing of the device, copies nothing of the host's memory.
+#include "driver.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include <algorithm>
+#include <sstream>
+
+bool counting = false;
+Host host_speed;
+
+static double host_time = 0;
+static std::vector<std::pair<double, double>> &busy(CUcontext c, int direction) { return c->link[direction]; }
+
+static const struct {
+  const char *name;
+  double Speed::*field;
+} speeds[] = {
+    {"link", &Speed::link},     {"read", &Speed::read},     {"flops", &Speed::flops},   {"mma", &Speed::mma},
+    {"launch", &Speed::launch}, {"node", &Speed::node},     {"copy", &Speed::copy},
+};
+static const struct {
+  const char *name;
+  double Host::*field;
+} hosts[] = {{"call", &Host::call}, {"graph", &Host::graph}, {"wait", &Host::wait}, {"pin", &Host::pin}};
+
+// set_speed takes what `machine` says: KEY=VALUE, of a device or of the host.
+bool set_speed(int device, const std::string &key, double value) {
+  for (auto &s : speeds)
+    if (key == s.name) {
+      for (auto &d : devices)
+        if (device < 0 || device == d->ordinal)
+          d->speed.*s.field = value;
+      return true;
+    }
+  for (auto &h : hosts)
+    if (key == h.name) {
+      host_speed.*h.field = value;
+      return true;
+    }
+  return false;
+}
+
+EXPORT double pio_sim_now() {
+  std::lock_guard<std::mutex> held(big);
+  return host_time;
+}
+EXPORT void pio_sim_set(double now) {
+  std::lock_guard<std::mutex> held(big);
+  host_time = now;
+}
+
+// pio_sim_link tells which part of the time from the first to the last large copy to a device, since it was asked last, the link was busy with
+// them, and how many ns that time is.
+EXPORT void pio_sim_link(int device, double to[2]) {
+  std::lock_guard<std::mutex> held(big);
+  CUctx_st &c = *devices.at((size_t)device);
+  to[1] = c.last - c.first;
+  to[0] = to[1] > 0 ? c.taken / to[1] : 0;
+  c.taken = c.first = c.last = 0;
+}
+
+bool is_virtual() { return how_time == Time::VIRTUAL; }
+
+// host_waits lets the host's time go on to an end of something.
+void host_waits(double until) { host_time = std::max(host_time, until) + host_speed.wait; }
+void host_calls(double ns) { host_time += ns; }
+bool host_is_past(double time) { return host_time >= time; }
+
+// on_link finds the first time from begin on at which a direction of the link is free for so long, and takes it.
+static double on_link(CUcontext c, int direction, double begin, double takes) {
+  auto &list = busy(c, direction);
+  // what ended before anything that may still be asked is forgotten: the host's own time only goes back to where something runs beside it
+  while (list.size() > 4096) list.erase(list.begin());
+  size_t i = 0;
+  for (; i < list.size() && (list[i].second <= begin || list[i].first < begin + takes); i++) begin = std::max(begin, list[i].second);
+  list.insert(list.begin() + (long)i, {begin, begin + takes});
+  return begin;
+}
+
+static double kernel(CUcontext c, const Op &op, bool in_graph) {
+  return (in_graph ? c->speed.node : c->speed.launch) + kernel_time(c, op);
+}
+
+// copy_time: a copy behind another in its direction is under way as soon as that has ended.
+static double copy_time(const Op &op, CUcontext c, double begin, bool follows) {
+  if (op.direction < 0)
+    return begin + c->speed.launch + 2 * (double)op.bytes / c->speed.read * 1e9;
+  begin += follows ? 0 : c->speed.copy;
+  double takes = (double)op.bytes / c->speed.link * 1e9;
+  if (op.bytes <= 64 << 10)
+    return begin + takes;
+  begin = on_link(c, op.direction, begin, takes);
+  if (op.direction == 0) {
+    c->first = c->taken == 0 ? begin : std::min(c->first, begin);
+    c->taken += takes, c->last = std::max(c->last, begin + takes);
+  }
+  return begin + takes;
+}
+
+static double ends(CUcontext c, const Op &op, double begin, bool in_graph, bool follows) {
+  switch (op.what) {
+  case What::KERNEL: return begin + kernel(c, op, in_graph);
+  case What::COPY: return copy_time(op, c, begin, follows);
+  case What::SET: return begin + c->speed.launch + (double)op.bytes / c->speed.read * 1e9;
+  case What::WAIT: return op.time ? std::max(begin, *op.time) : begin;
+  default: return begin;
+  }
+}
+
+// pass takes a stream's time to the end of an operation that the host submits now, and runs it. run gets each that has something to do, after
+// those before it: what a kernel takes depends on what is in memory.
+void pass(Stream &s, const Op &op, const std::function<void(const Op &)> &run) {
+  host_calls(op.what == What::GRAPH ? host_speed.graph : host_speed.call);
+  double at = std::max(s.tail, host_time);
+  if (op.what == What::GRAPH) {
+    at += s.context->speed.launch;
+    counted[1]++;
+    for (const Op &o : *op.graph) {
+      at = ends(s.context, o, at, true, o.what == What::COPY && s.copying == o.direction);
+      s.copying = o.what == What::COPY ? o.direction : -2;
+      run(o);
+    }
+    s.tail = at;
+    return;
+  }
+  if (op.what == What::RECORD || op.what == What::WAIT) // of what is in the stream, not of when it was asked
+    at = op.what == What::RECORD && s.tail == 0 ? host_time : s.tail;
+  bool queued = at > host_time; // behind what has not ended
+  s.tail = ends(s.context, op, at, false, op.what == What::COPY && queued && s.copying == op.direction);
+  if (op.what != What::RECORD)
+    s.copying = op.what == What::COPY ? op.direction : -2;
+  if (op.what == What::RECORD)
+    *op.time = std::max(s.tail, host_time) / 1e6;
+  run(op);
+}

@@ -1,0 +1,73 @@
+package serve
+
+import (
+	"github.com/inference-pio/inference-pio/cuda"
+	"github.com/inference-pio/inference-pio/cuda/clock"
+	"github.com/inference-pio/inference-pio/cuda/far"
+)
+
+// imagined.go is how a test has a plugin run on a machine that is not there, in a time that is counted: everything but the devices' work is
+// what a plugin does anywhere.
+
+// Imagined is such a machine. Its GPUs are the software driver's.
+type Imagined struct {
+	Clock   clock.Clock
+	CPU     func(cuda.Device) cuda.Device // what is done on the CPU in the machine's time
+	Counted bool                          // nothing is computed: invented weights have sizes and no elements
+	Stepped func(seconds float64)         // is told of each step when it has ended; nil: nobody wants to know
+}
+
+func (m *Imagined) clock() clock.Clock {
+	if m == nil {
+		return clock.Real()
+	}
+	return m.Clock
+}
+
+func (m *Imagined) cpu(here *far.Machine) cuda.Device {
+	if m == nil {
+		return here.CPU()
+	}
+	return m.CPU(here.CPU())
+}
+
+func (m *Imagined) counted() bool { return m != nil && m.Counted }
+
+func (m *Imagined) stepped() func(float64) {
+	if m == nil {
+		return nil
+	}
+	return m.Stepped
+}
+
+// outlineAll gives quantised weights that are never computed with the same memory, which nothing has written.
+func (i *instance) outlineAll() error {
+	var largest int64
+	for w := range i.quantisedWeights {
+		largest = max(largest, w.Bytes())
+	}
+	mem, err := i.cpu.Alloc(largest, cuda.ForScratch)
+	if err != nil {
+		return memoryError(err)
+	}
+	i.made = []cuda.Memory{mem}
+	for w := range i.quantisedWeights {
+		m, err := w.File().Layout.Lay(i.cpu, mem, 0, w.File().Rows, w.File().Cols)
+		if err != nil {
+			return err
+		}
+		w.Quantised(m)
+	}
+	return nil
+}
+
+// quantisedWeights yields those whose numbers are to be made still.
+func (i *instance) quantisedWeights(yield func(*cuda.Weight) bool) {
+	for _, m := range i.bound.Modules {
+		for _, w := range m.Weights {
+			if f := w.File(); f.Pointer(0) == nil && !yield(w) {
+				return
+			}
+		}
+	}
+}

@@ -1,0 +1,19 @@
+//go:build cuda
+
+package main
+
+import (
+	"testing"
+
+	"github.com/inference-pio/inference-pio/cuda/serve/servetest/hybrid"
+)
+
+func TestHybrid(t *testing.T) {
+	hybrid.Test(t, hybrid.Model{Name: "Qwen3-0.6B, bf16", Family: family, Config: published, Machines: []int{0, 1, 2}})
+}
+
+func TestHybridComes(t *testing.T) {
+	hybrid.Comes(t, hybrid.Model{Name: "Qwen3-0.6B, bf16", Family: family, Config: published, Machines: []int{0, 1, 2}})
+}
+
+func TestHybridTokens(t *testing.T) { hybrid.Tokens(t, plugin) }
