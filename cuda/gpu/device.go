@@ -78,6 +78,9 @@ func (d *Device) Name() string { return d.name }
 // Kind implements cuda.Device.
 func (d *Device) Kind() string { return cuda.KindGPU }
 
+// Properties are what its ops are planned with.
+func (d *Device) Properties() kernels.Properties { return d.plan }
+
 // Layout implements cuda.Device: the kernels read what files have.
 func (d *Device) Layout(m cuda.Matrix) *cuda.Layout { return m.Layout }
 

@@ -29,12 +29,11 @@ var gpus = map[bool]func() (*gpu.Device, error){
 // openHardware takes the properties of the GPU, since a plan for another would not be its.
 func openHardware(t testing.TB, fast bool) *Machine {
 	t.Helper()
-	if _, err := gpus[fast](); err != nil {
+	d, err := gpus[fast]()
+	if err != nil {
 		t.Fatal(err)
 	}
-	m := &Machine{}
-	m.Fast = fast
-	return m
+	return &Machine{Properties: d.Properties()}
 }
 
 // desk is a GPU with the operands of one op.

@@ -29,15 +29,37 @@ func (s Suite) Rounded(t *testing.T, reference func(t testing.TB, numerics strin
 	s.each(t, func(t testing.TB, dir string) {
 		got, want := s.open(t, dir, "config.json"), r.open(t, dir, "config.json")
 		y := got.longest(t)
-		worst, rel, err := apart(want.layers(t, y), got.layers(t, y), RoundingBound)
+		reference, computed := want.layers(t, y), got.layers(t, y)
+		worst, rel, err := apart(reference, computed, RoundingBound)
 		if err != nil {
 			t.Error(err)
+			perRow(t, reference, computed, len(y.Prompt))
 		}
 		t.Logf("gpu-sim: %s, fast: the worst layer is %s, %.1e of its largest from the same roundings, of %.1e that are allowed", dir, worst, rel, RoundingBound)
 		for _, c := range got.cases(t) {
 			got.follows(t, c, want)
 		}
 	})
+}
+
+// perRow tells which row is the worst of each layer, and how far the next is: one row alone is a choice that fell the other way, as of an expert;
+// all of them are another rounding.
+func perRow(t testing.TB, want, got []shown, rows int) {
+	t.Helper()
+	for i := range min(len(want), len(got)) {
+		n, largest := len(want[i].x)/rows, 0.0
+		for _, x := range want[i].x {
+			largest = max(largest, math.Abs(float64(x)))
+		}
+		off := make([]float64, rows)
+		for j := range n * rows {
+			off[j/n] = max(off[j/n], math.Abs(float64(got[i].x[j])-float64(want[i].x[j]))/largest)
+		}
+		row := slices.Index(off, slices.Max(off))
+		most := off[row]
+		off[row] = 0
+		t.Logf("%s: row %d of %d is %.1e apart, the next %.1e", want[i].name, row, rows, most, slices.Max(off))
+	}
 }
 
 // shown is a tensor of a pass.
