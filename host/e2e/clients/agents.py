@@ -21,6 +21,7 @@ import run
 HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parent.parent.parent
 WAIT = 300  # seconds at most, of one agent
+run.INSTALL = 1800  # some of them have 300 MB
 TASK = "Write the word Tokyo to the file answer.txt in this folder, then read it."
 ANSWER = "The file says Tokyo."
 MODELS = {"coder": "qwen3_coder_30b", "hermes": "qwen3_0_6b"}  # whose words and syntax of calls
@@ -194,7 +195,7 @@ def attempt(name, packages, url, work):
 def install(folder):
     """The groups of packages that can be had."""
     found, npm = {}, folder / "npm"
-    shutil.copytree(HERE / "agents", npm)
+    shutil.copytree(HERE / "agents", npm, dirs_exist_ok=True)
     if run.install("npm agents", ["npm", "install", "--no-package-lock", "--ignore-scripts", "--no-audit", "--no-fund"], cwd=npm):
         found["npm"] = npm
     if run.venv_of(folder / "python", "aider"):

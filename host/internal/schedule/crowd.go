@@ -104,6 +104,10 @@ func (a *arbiter) watchCrowds(models []*model, names []string, devices []int64, 
 			a.mu.Lock()
 			a.limits[name] = *c
 			a.mu.Unlock()
+			if c.of(devices[d]) > before { // who could give up no more is not asked for that any longer
+				clear(a.rests)
+				a.look()
+			}
 		}
 		limits = append(limits, c.of(devices[d]))
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"math/rand/v2"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -146,6 +147,8 @@ func TestAnOperatorsShareGivesWayToOthers(t *testing.T) {
 // been free for a while it has it back.
 func TestOthersTakeMemoryOfADevice(t *testing.T) {
 	var c ruled
+	var spare atomic.Int64
+	spare.Store(100)
 	inWorld(t, func(p *fakeProcess) error {
 		p.modules = []sdk.Module{{ID: "layers.0", WeightBytes: 400, ActiveBytesToken: 400}, {ID: "layers.1", WeightBytes: 400, ActiveBytesToken: 400}}
 		p.order = func(o sdk.Order) sdk.Report {
@@ -154,7 +157,7 @@ func TestOthersTakeMemoryOfADevice(t *testing.T) {
 				return sdk.Report{}
 			}
 			// of 700 bytes it cannot give up more than 100
-			return sdk.Report{Devices: []sdk.DeviceReport{{Name: "far", Budget: max(o.Budget.Bytes, 600), Used: max(o.Budget.Bytes, 600), Free: 100, Total: 1280}}}
+			return sdk.Report{Devices: []sdk.DeviceReport{{Name: "far", Budget: max(o.Budget.Bytes, 600), Used: max(o.Budget.Bytes, 600), Free: spare.Load(), Total: 1280}}}
 		}
 		return nil
 	}, func(w *world) {
@@ -199,12 +202,16 @@ func TestOthersTakeMemoryOfADevice(t *testing.T) {
 		if got := orders(); got != "" {
 			t.Errorf("they have gone just now; the orders are %q", got)
 		}
+		spare.Store(680)
 		for range 10 { // in two steps: first what was free all the time
 			time.Sleep(time.Second)
 			report(600, 680)
 		}
-		if got := w.left("far", nil); got != 400 {
+		if got := w.left("far", nil); got != 200 {
 			t.Errorf("%d bytes are free for whoever works", got)
+		}
+		if got := orders(); !strings.HasSuffix(got, "m 800") {
+			t.Errorf("the orders are %q: that it could give up no more is no reason to have no more", got)
 		}
 	})
 }
