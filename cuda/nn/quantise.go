@@ -125,7 +125,7 @@ type Quantiser struct {
 }
 
 // pieceBytes is what is read of a matrix before the next look at Stop, and what is there of it beside what is made: some 10 ms of work.
-const pieceBytes = 8 << 20
+const pieceBytes = 4 << 20
 
 // Quantise makes the weights that Bind has left out, each module's in a piece of memory of its own, which the caller frees; or in a room, of
 // which nothing is to be freed. After an error it may be called again.
