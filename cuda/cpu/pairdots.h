@@ -6,6 +6,7 @@
 enum {
   PAIR_STEP = 2 * W,  // of k, that a vector takes
   PAIR_DEPTH = 1024,  // of k, that a panel has
+  PAIR_ROWS = 4 * ROWS_MANY, // that many takes, so that filling panels costs little beside them
   PAIR_AHEAD = 8192,  // bytes behind what is read, that are asked for
 };
 
@@ -89,70 +90,81 @@ static void pair_dots_few(const void *args, size_t task) {
 // ---- many rows
 
 typedef struct {
-  char at[PANEL][2 * PAIR_DEPTH];
+  char weights[PANEL][2 * PAIR_DEPTH];
+  float sums[PAIR_ROWS * PANEL * W]; // of rows that have more of k to come
 } __attribute__((aligned(64))) pair_panel;
 
-// fill_panel copies n of k of C outs, with zeros behind them, and asks for the panel after this one.
-INLINE void fill_panel(pair_panel *p, const matmul_args *a, size_t o, size_t C, size_t k0, size_t n) {
+// fill_panel copies n of k of C outs, with zeros behind them, and asks for what the panel after this one has.
+INLINE void fill_panel(int layout, pair_panel *p, const matmul_args *a, size_t o, size_t C, size_t k0, size_t n) {
   for (size_t c = 0; c < C; c++) {
-    const char *w = element_at(BF16, a->w, o + c, k0);
-    for (size_t k = 0; k < n; k += PAIR_STEP) {
+    const char *w = element_at(layout, a->w, o + c, k0);
+    for (size_t k = 0; layout == BF16X16 && k < n; k += PAIR_STEP, w += TILE) // which tables of pairs want no longer, and can still take
+      for (size_t i = 0; i < TILE_COLS / 2; i++)
+        memcpy(p->weights[c] + 2 * k + 4 * i, w + i * 4 * TILE_ROWS, 4);
+    for (size_t k = 0; layout == BF16 && k < n; k += PAIR_STEP) {
       v_prefetch(w + ahead_of(BF16, PANEL, a->in) + 2 * k);
-      _mm512_store_si512(p->at[c] + 2 * k, pairs_n(w + 2 * k, at_most(PAIR_STEP, n - k)));
+      _mm512_storeu_si512(p->weights[c] + 2 * k, pairs_n(w + 2 * k, at_most(PAIR_STEP, n - k)));
     }
   }
 }
 
-// pair_block goes on with R x C sums through n of k.
-INLINE void pair_block(const int R, const int C, const char *x, size_t row, const pair_panel *p, size_t n, int first, float *sums) {
+// pair_block takes R rows from r on through the n of k that a panel has, from k0 on: C sums each, which wait for the next panel or are added up.
+INLINE void pair_block(const int R, const int C, const matmul_args *a, size_t r0, size_t r, size_t o, size_t k0, size_t n, pair_panel *p) {
   V acc[3][PANEL];
-  UNROLL for (int r = 0; r < R; r++)
+  float *waiting = p->sums + r * PANEL * W;
+  const char *x = a->formed + (r0 + r) * a->formed_bytes + 2 * k0;
+  UNROLL for (int i = 0; i < R; i++)
     UNROLL for (int c = 0; c < C; c++)
-      acc[r][c] = first ? v_zero() : v_load(sums + ((size_t)r * OUTS_MANY + (size_t)c) * W);
+      acc[i][c] = k0 == 0 ? v_zero() : v_load(waiting + (i * PANEL + c) * W);
   for (size_t k = 0; k < n; k += PAIR_STEP) {
     __m512i xv[3];
-    UNROLL for (int r = 0; r < R; r++)
-      xv[r] = _mm512_loadu_si512(x + (size_t)r * row + 2 * k);
+    UNROLL for (int i = 0; i < R; i++)
+      xv[i] = _mm512_loadu_si512(x + (size_t)i * a->formed_bytes + 2 * k);
     UNROLL for (int c = 0; c < C; c++) {
-      __m512i wv = (__m512i)held((V)_mm512_load_si512(p->at[c] + 2 * k));
-      UNROLL for (int r = 0; r < R; r++)
-        acc[r][c] = pair_dot(acc[r][c], xv[r], wv);
+      __m512i wv = (__m512i)held((V)_mm512_loadu_si512(p->weights[c] + 2 * k));
+      UNROLL for (int i = 0; i < R; i++)
+        acc[i][c] = pair_dot(acc[i][c], xv[i], wv);
     }
   }
-  UNROLL for (int r = 0; r < R; r++)
-    UNROLL for (int c = 0; c < C; c++)
-      v_store(sums + ((size_t)r * OUTS_MANY + (size_t)c) * W, acc[r][c]);
+  int more = k0 + n < a->in;
+  UNROLL for (int i = 0; i < R; i++) {
+    float *y = y_row(a, r0 + r + (size_t)i) + o;
+    if (more)
+      UNROLL for (int c = 0; c < C; c++)
+        v_store(waiting + (i * PANEL + c) * W, acc[i][c]);
+    else if (C == 1)
+      *y = v_sum(acc[i][0]);
+    else
+      UNROLL for (int c = 0; c < C; c += 4)
+        v_sum4(y + c, acc[i][c], acc[i][c + 1], acc[i][c + 2], acc[i][c + 3]);
+  }
 }
 
-INLINE void pair_rows(const int C, const char *x, size_t row, size_t rows, const pair_panel *p, size_t n, int first, float *sums) {
-  size_t r = 0;
-  for (; r + 3 <= rows; r += 3)
-    pair_block(3, C, x + r * row, row, p, n, first, sums + r * OUTS_MANY * W);
-  if (rows - r == 2)
-    pair_block(2, C, x + r * row, row, p, n, first, sums + r * OUTS_MANY * W);
-  if (rows - r == 1)
-    pair_block(1, C, x + r * row, row, p, n, first, sums + r * OUTS_MANY * W);
-}
-
-static void pair_dots_many(const void *args, size_t task) {
-  const matmul_args *a = args;
-  sums_buffer sums;
-  pair_panel panel;
-  size_t r0 = task / a->out_tasks * ROWS_MANY, o0 = task % a->out_tasks * OUTS_MANY;
-  size_t rows = at_most(ROWS_MANY, a->rows - r0), outs = at_most(OUTS_MANY, a->out - o0), k = 0;
+// pair_panels computes outs o..o+C-1 for rows.
+INLINE void pair_panels(const int C, int layout, const matmul_args *a, span rows, size_t o, pair_panel *p) {
+  size_t k = 0;
   do { // once at least, so that sums over nothing are zero
-    size_t n = at_most(PAIR_DEPTH, a->in - k), o = 0;
-    const char *x = a->formed + r0 * a->formed_bytes + 2 * k;
-    for (; o + PANEL <= outs; o += PANEL) {
-      fill_panel(&panel, a, o0 + o, PANEL, k, n);
-      pair_rows(PANEL, x, a->formed_bytes, rows, &panel, n, k == 0, sums + o * W);
-    }
-    for (; o < outs; o++) {
-      fill_panel(&panel, a, o0 + o, 1, k, n);
-      pair_rows(1, x, a->formed_bytes, rows, &panel, n, k == 0, sums + o * W);
-    }
+    size_t n = at_most(PAIR_DEPTH, a->in - k), r = 0, count = rows.to - rows.from;
+    fill_panel(layout, p, a, o, (size_t)C, k, n);
+    for (; r + 3 <= count; r += 3)
+      pair_block(3, C, a, rows.from, r, o, k, n, p);
+    if (count - r == 2)
+      pair_block(2, C, a, rows.from, r, o, k, n, p);
+    else if (count - r == 1)
+      pair_block(1, C, a, rows.from, r, o, k, n, p);
     k += PAIR_DEPTH;
   } while (k < a->in);
-  for (size_t r = 0; r < rows; r++)
-    add_up(y_row(a, r0 + r) + o0, sums + r * OUTS_MANY * W, outs);
 }
+
+INLINE void pair_dots_many(int layout, const matmul_args *a, size_t task) {
+  pair_panel panel;
+  span rows = part_of(task / a->out_tasks, a->rows_per_task, a->rows), outs = part_of(task % a->out_tasks, OUTS_MANY, a->out);
+  size_t o = outs.from;
+  for (; o + PANEL <= outs.to; o += PANEL)
+    pair_panels(PANEL, layout, a, rows, o, &panel);
+  for (; o < outs.to; o++)
+    pair_panels(1, layout, a, rows, o, &panel);
+}
+
+static void pair_dots_many_BF16(const void *args, size_t task) { pair_dots_many(BF16, args, task); }
+static void pair_dots_many_BF16X16(const void *args, size_t task) { pair_dots_many(BF16X16, args, task); }

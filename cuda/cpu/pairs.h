@@ -1,4 +1,5 @@
-// pairs.h: products of bf16 by dot products of pairs, for fast numerics; included by avx512.c after template.h.
+// pairs.h: products of pairs of bf16 in tiles, for fast numerics: with 8-bit floats by dot products, and what those of amx.h begin with; included
+// by avx512.c after template.h.
 //
 // Activations are rounded to bf16 once. A tile is 16 outs by 32 of k as bf16x16 has it, so that a vector holds for 16 outs the weights of
 // two k, and a lane is an out: nothing is added across lanes, and what is stored is outs side by side. Rows of a file are turned into tiles

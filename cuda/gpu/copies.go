@@ -57,7 +57,12 @@ func (q *Queue) CopyIn(dst, src cuda.Tensor) {
 	if q.fits(dst, src, dst, src) {
 		q.keep(q.pieces(&q.in, int(dst.Bytes()), func(at, n int, pinned []byte) {
 			q.dev.clock.Copy(pinned, unsafe.Slice((*byte)(unsafe.Add(src.Pointer(), at)), n))
-			q.list.CopyIn(unsafe.Add(dst.Pointer(), at), unsafe.Pointer(unsafe.SliceData(pinned)), int64(n))
+			to := unsafe.Add(dst.Pointer(), at)
+			if c := (copied{to, pinned, false}); !q.heard(c, nil) {
+				q.list.CopyIn(to, unsafe.Pointer(unsafe.SliceData(pinned)), int64(n))
+				q.added++
+				q.write(c, nil, 1)
+			}
 		}))
 	}
 }
@@ -68,8 +73,13 @@ func (q *Queue) CopyOut(dst, src cuda.Tensor) {
 	defer q.mu.Unlock()
 	if q.fits(dst, src, src, dst) {
 		q.keep(q.pieces(&q.out, int(dst.Bytes()), func(at, n int, pinned []byte) {
-			q.list.CopyOut(unsafe.Pointer(unsafe.SliceData(pinned)), unsafe.Add(src.Pointer(), at), int64(n))
-			q.landings = append(q.landings, landing{q.added + 1, unsafe.Slice((*byte)(unsafe.Add(dst.Pointer(), at)), n), pinned})
+			from := unsafe.Add(src.Pointer(), at)
+			if c := (copied{from, pinned, true}); !q.heard(c, nil) {
+				q.list.CopyOut(unsafe.Pointer(unsafe.SliceData(pinned)), from, int64(n))
+				q.added++
+				q.write(c, nil, 1)
+			}
+			q.landings = append(q.landings, landing{q.added, unsafe.Slice((*byte)(unsafe.Add(dst.Pointer(), at)), n), pinned})
 		}))
 	}
 }
@@ -89,7 +99,6 @@ func (q *Queue) pieces(s *staging, bytes int, copy func(at, n int, pinned []byte
 			continue
 		}
 		copy(at, n, pinned)
-		q.added++
 		at += n
 	}
 	return nil

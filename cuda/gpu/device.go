@@ -3,11 +3,13 @@
 package gpu
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"math"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/inference-pio/inference-pio/cuda"
 	"github.com/inference-pio/inference-pio/cuda/clock"
@@ -32,8 +34,9 @@ type Device struct {
 	fillers fillers
 	rates   func() cuda.Rates
 
-	waits atomic.Uint64
-	clock clock.Clock
+	patience time.Duration
+	waits    atomic.Uint64
+	clock    clock.Clock
 }
 
 // Open makes a device of a GPU. The error is a sentence that says what is missing: the driver, the GPU, something that it does not have.
@@ -45,7 +48,7 @@ func Open(o Options) (*Device, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", driver.Name(o.Ordinal), err)
 	}
-	d := &Device{name: driver.Name(o.Ordinal), context: c, info: c.Info(), clock: o.Clock}
+	d := &Device{name: driver.Name(o.Ordinal), context: c, info: c.Info(), clock: o.Clock, patience: cmp.Or(o.Patience, Patience)}
 	if d.clock == nil {
 		d.clock = clock.Real()
 	}

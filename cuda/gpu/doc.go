@@ -9,7 +9,11 @@
 // without a driver, too: the driver is looked for when a GPU is first asked for.
 package gpu
 
-import "github.com/inference-pio/inference-pio/cuda/clock"
+import (
+	"time"
+
+	"github.com/inference-pio/inference-pio/cuda/clock"
+)
 
 // Options are what a GPU computes with.
 type Options struct {
@@ -17,4 +21,10 @@ type Options struct {
 	Fast    bool        // rows of activations are rounded to bf16 where they are multiplied
 	Budget  int64       // bytes; 0: no limit but the GPU's memory
 	Clock   clock.Clock // of the host; nil: this machine's
+
+	// Patience is how long one step's kernels may take before the device is given up; 0 is Patience. A software driver needs more.
+	Patience time.Duration
 }
+
+// Patience is less than hosts wait for a process that does not move.
+const Patience = time.Minute

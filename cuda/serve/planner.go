@@ -18,6 +18,9 @@ func (i *instance) planner(l limits) func(budgets []int64) ([]sdk.Placement, err
 		in := plan.InputOf(i.layout, plan.Fit{Positions: l.blocks * engine.BlockSize, Weights: i.cpu.Usage().For[cuda.ForWeights]}, all)
 		in.Sequences = l.slots()
 		p, err := plan.Make(in)
+		if err == nil && i.place != nil {
+			i.place.through.from = p.Through
+		}
 		return p.Placements, err
 	}
 }

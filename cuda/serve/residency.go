@@ -35,6 +35,7 @@ type residency struct {
 	byID    map[string]*place
 	caches  []*expertCache // by device
 	missed  []*place       // of Routed
+	through through
 	planner func(budgets []int64) ([]sdk.Placement, error)
 	stage   stage
 	clock   clock.Clock
@@ -122,6 +123,7 @@ func (r *residency) finish() {
 			_ = p.await(r.stage.Queue(p.dev)) // no memory for what did not arrive
 		}
 	}
+	r.seeOff()
 	r.inStep, r.took = false, (r.clock.Now() - r.began).Seconds()
 	if r.stepped != nil {
 		r.stepped(r.took)
@@ -143,6 +145,7 @@ func (r *residency) Enter(m *cuda.Module) (int, cuda.Event, error) {
 		return 0, nil, err
 	}
 	r.prefetch(p)
+	ready = r.bringThrough(p, ready)
 	r.entered, r.since = p, r.clock.Now()
 	if !r.streams(p.dev) {
 		m.Settle(p.dev)

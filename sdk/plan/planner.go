@@ -10,18 +10,19 @@ import (
 )
 
 type planner struct {
-	in       Input
-	rows     float64
-	modules  []item
-	layers   []int   // modules that are layers, front to back
-	experts  []sums  // of the experts of the layers before each, and of all
-	mixtures []int   // layers with experts, before each and of all
-	rest     [][]int // by device: other modules that save time there, best first
-	streams  []bool  // by device: some layer would gain by it, or must leave the CPU
-	cpu      int64   // scratch and state of what is on the CPU
-	held     []int64
-	buffers  []Buffer
-	caches   []Cache
+	in      Input
+	rows    float64
+	modules []item
+	layers  []int   // modules that are layers, front to back
+	experts []sums  // of the experts of the layers before each, and of all
+	blended []int   // layers with experts, before each and of all
+	rest    [][]int // by device: other modules that save time there, best first
+	streams []bool  // by device: some layer would gain by it, or must leave the CPU
+	cpu     int64   // scratch and state of what is on the CPU
+	held    []int64
+	buffers []Buffer
+	caches  []Cache
+	through []int // by device
 }
 
 // item is a module with its cost on each device.
@@ -110,7 +111,7 @@ func (p *planner) plan() (Plan, error) {
 		return Plan{}, sdk.Errorf(sdk.ReasonMemory, "the model needs %s of the cpu's memory for state and activations; its budget is %s. "+
 			"Give it more, or reserve fewer positions (%d in %d sequences now)", size(p.held[0]), size(budget), p.in.Positions, p.in.Sequences)
 	}
-	out := Plan{Bytes: p.held, Buffers: p.buffers, Caches: p.caches, Seconds: p.total()}
+	out := Plan{Bytes: p.held, Buffers: p.buffers, Caches: p.caches, Through: p.through, Seconds: p.total()}
 	for i := range p.modules {
 		it := &p.modules[i]
 		out.Placements = append(out.Placements, sdk.Placement{Module: it.ID, Device: p.in.Devices[it.dev].Name, Streamed: it.streamed})
@@ -133,7 +134,9 @@ func (p *planner) total() (seconds float64) {
 		}
 		if it.home >= 0 && it.dev == 0 {
 			d := p.modules[p.layers[it.home]].dev
-			t -= p.caches[d].Hits * p.gain(i, d)
+			if t -= p.caches[d].Hits * p.gain(i, d); p.brings(d) {
+				t = max(it.seconds[d], p.missing(d)*it.copySeconds(p.in.Devices[d]))
+			}
 		}
 		seconds += t
 	}
@@ -171,7 +174,7 @@ func Time(in Input, made Plan, rows, depth int) float64 {
 	for i, where := range made.Placements {
 		p.modules[i].dev, p.modules[i].streamed = index[where.Device], where.Streamed
 	}
-	p.caches = slices.Clone(made.Caches)
+	p.caches, p.through = slices.Clone(made.Caches), made.Through
 	for d := range p.caches {
 		if c := &p.caches[d]; c.Of > 0 {
 			c.Hits = in.hits(float64(c.Experts)/float64(c.Of), p.once(d))

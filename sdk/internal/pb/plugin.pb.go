@@ -951,7 +951,8 @@ type LoadRequest struct {
 	// negative: none.
 	PrefixCache int64 `protobuf:"varint,6,opt,name=prefix_cache,json=prefixCache,proto3" json:"prefix_cache,omitempty"`
 	// Milliseconds that a step with answers under way should take at most. 0: the plugin's default; negative: no limit.
-	StepMilliseconds int64 `protobuf:"varint,7,opt,name=step_milliseconds,json=stepMilliseconds,proto3" json:"step_milliseconds,omitempty"`
+	StepMilliseconds int64        `protobuf:"varint,7,opt,name=step_milliseconds,json=stepMilliseconds,proto3" json:"step_milliseconds,omitempty"`
+	WeightCache      *WeightCache `protobuf:"bytes,8,opt,name=weight_cache,json=weightCache,proto3" json:"weight_cache,omitempty"` // absent: nothing is kept
 	unknownFields    protoimpl.UnknownFields
 	sizeCache        protoimpl.SizeCache
 }
@@ -1035,6 +1036,67 @@ func (x *LoadRequest) GetStepMilliseconds() int64 {
 	return 0
 }
 
+func (x *LoadRequest) GetWeightCache() *WeightCache {
+	if x != nil {
+		return x.WeightCache
+	}
+	return nil
+}
+
+// WeightCache is where a plugin may keep weights that it has brought into another form, so that the next load need not. The folder is
+// shared by all plugins and hosts of a user; PROTOCOL.md says who may do what in it.
+type WeightCache struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Folder        string                 `protobuf:"bytes,1,opt,name=folder,proto3" json:"folder,omitempty"` // absolute; it need not be there
+	Bytes         int64                  `protobuf:"varint,2,opt,name=bytes,proto3" json:"bytes,omitempty"`  // of all files in it together; 0: no limit but that of the disk, of which a part stays free
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WeightCache) Reset() {
+	*x = WeightCache{}
+	mi := &file_plugin_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WeightCache) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WeightCache) ProtoMessage() {}
+
+func (x *WeightCache) ProtoReflect() protoreflect.Message {
+	mi := &file_plugin_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WeightCache.ProtoReflect.Descriptor instead.
+func (*WeightCache) Descriptor() ([]byte, []int) {
+	return file_plugin_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *WeightCache) GetFolder() string {
+	if x != nil {
+		return x.Folder
+	}
+	return ""
+}
+
+func (x *WeightCache) GetBytes() int64 {
+	if x != nil {
+		return x.Bytes
+	}
+	return 0
+}
+
 type DeviceBudget struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`                           // "cpu", "far", "gpu.0"
@@ -1047,7 +1109,7 @@ type DeviceBudget struct {
 
 func (x *DeviceBudget) Reset() {
 	*x = DeviceBudget{}
-	mi := &file_plugin_proto_msgTypes[11]
+	mi := &file_plugin_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1059,7 +1121,7 @@ func (x *DeviceBudget) String() string {
 func (*DeviceBudget) ProtoMessage() {}
 
 func (x *DeviceBudget) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[11]
+	mi := &file_plugin_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1072,7 +1134,7 @@ func (x *DeviceBudget) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeviceBudget.ProtoReflect.Descriptor instead.
 func (*DeviceBudget) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{11}
+	return file_plugin_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *DeviceBudget) GetName() string {
@@ -1116,7 +1178,7 @@ type LoadResponse struct {
 
 func (x *LoadResponse) Reset() {
 	*x = LoadResponse{}
-	mi := &file_plugin_proto_msgTypes[12]
+	mi := &file_plugin_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1128,7 +1190,7 @@ func (x *LoadResponse) String() string {
 func (*LoadResponse) ProtoMessage() {}
 
 func (x *LoadResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[12]
+	mi := &file_plugin_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1141,7 +1203,7 @@ func (x *LoadResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LoadResponse.ProtoReflect.Descriptor instead.
 func (*LoadResponse) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{12}
+	return file_plugin_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *LoadResponse) GetMessage() isLoadResponse_Message {
@@ -1196,7 +1258,7 @@ type LoadProgress struct {
 
 func (x *LoadProgress) Reset() {
 	*x = LoadProgress{}
-	mi := &file_plugin_proto_msgTypes[13]
+	mi := &file_plugin_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1208,7 +1270,7 @@ func (x *LoadProgress) String() string {
 func (*LoadProgress) ProtoMessage() {}
 
 func (x *LoadProgress) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[13]
+	mi := &file_plugin_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1221,7 +1283,7 @@ func (x *LoadProgress) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LoadProgress.ProtoReflect.Descriptor instead.
 func (*LoadProgress) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{13}
+	return file_plugin_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *LoadProgress) GetStage() string {
@@ -1253,7 +1315,7 @@ type UnloadRequest struct {
 
 func (x *UnloadRequest) Reset() {
 	*x = UnloadRequest{}
-	mi := &file_plugin_proto_msgTypes[14]
+	mi := &file_plugin_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1265,7 +1327,7 @@ func (x *UnloadRequest) String() string {
 func (*UnloadRequest) ProtoMessage() {}
 
 func (x *UnloadRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[14]
+	mi := &file_plugin_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1278,7 +1340,7 @@ func (x *UnloadRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UnloadRequest.ProtoReflect.Descriptor instead.
 func (*UnloadRequest) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{14}
+	return file_plugin_proto_rawDescGZIP(), []int{15}
 }
 
 type UnloadResponse struct {
@@ -1289,7 +1351,7 @@ type UnloadResponse struct {
 
 func (x *UnloadResponse) Reset() {
 	*x = UnloadResponse{}
-	mi := &file_plugin_proto_msgTypes[15]
+	mi := &file_plugin_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1301,7 +1363,7 @@ func (x *UnloadResponse) String() string {
 func (*UnloadResponse) ProtoMessage() {}
 
 func (x *UnloadResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[15]
+	mi := &file_plugin_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1314,7 +1376,7 @@ func (x *UnloadResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UnloadResponse.ProtoReflect.Descriptor instead.
 func (*UnloadResponse) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{15}
+	return file_plugin_proto_rawDescGZIP(), []int{16}
 }
 
 type DrainRequest struct {
@@ -1325,7 +1387,7 @@ type DrainRequest struct {
 
 func (x *DrainRequest) Reset() {
 	*x = DrainRequest{}
-	mi := &file_plugin_proto_msgTypes[16]
+	mi := &file_plugin_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1337,7 +1399,7 @@ func (x *DrainRequest) String() string {
 func (*DrainRequest) ProtoMessage() {}
 
 func (x *DrainRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[16]
+	mi := &file_plugin_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1350,7 +1412,7 @@ func (x *DrainRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DrainRequest.ProtoReflect.Descriptor instead.
 func (*DrainRequest) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{16}
+	return file_plugin_proto_rawDescGZIP(), []int{17}
 }
 
 type DrainResponse struct {
@@ -1361,7 +1423,7 @@ type DrainResponse struct {
 
 func (x *DrainResponse) Reset() {
 	*x = DrainResponse{}
-	mi := &file_plugin_proto_msgTypes[17]
+	mi := &file_plugin_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1373,7 +1435,7 @@ func (x *DrainResponse) String() string {
 func (*DrainResponse) ProtoMessage() {}
 
 func (x *DrainResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[17]
+	mi := &file_plugin_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1386,7 +1448,7 @@ func (x *DrainResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DrainResponse.ProtoReflect.Descriptor instead.
 func (*DrainResponse) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{17}
+	return file_plugin_proto_rawDescGZIP(), []int{18}
 }
 
 type GenerateRequest struct {
@@ -1413,7 +1475,7 @@ type GenerateRequest struct {
 
 func (x *GenerateRequest) Reset() {
 	*x = GenerateRequest{}
-	mi := &file_plugin_proto_msgTypes[18]
+	mi := &file_plugin_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1425,7 +1487,7 @@ func (x *GenerateRequest) String() string {
 func (*GenerateRequest) ProtoMessage() {}
 
 func (x *GenerateRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[18]
+	mi := &file_plugin_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1438,7 +1500,7 @@ func (x *GenerateRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GenerateRequest.ProtoReflect.Descriptor instead.
 func (*GenerateRequest) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{18}
+	return file_plugin_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *GenerateRequest) GetId() string {
@@ -1585,7 +1647,7 @@ type Constraint struct {
 
 func (x *Constraint) Reset() {
 	*x = Constraint{}
-	mi := &file_plugin_proto_msgTypes[19]
+	mi := &file_plugin_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1597,7 +1659,7 @@ func (x *Constraint) String() string {
 func (*Constraint) ProtoMessage() {}
 
 func (x *Constraint) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[19]
+	mi := &file_plugin_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1610,7 +1672,7 @@ func (x *Constraint) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Constraint.ProtoReflect.Descriptor instead.
 func (*Constraint) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{19}
+	return file_plugin_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *Constraint) GetLanguage() isConstraint_Language {
@@ -1716,7 +1778,7 @@ type Choices struct {
 
 func (x *Choices) Reset() {
 	*x = Choices{}
-	mi := &file_plugin_proto_msgTypes[20]
+	mi := &file_plugin_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1728,7 +1790,7 @@ func (x *Choices) String() string {
 func (*Choices) ProtoMessage() {}
 
 func (x *Choices) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[20]
+	mi := &file_plugin_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1741,7 +1803,7 @@ func (x *Choices) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Choices.ProtoReflect.Descriptor instead.
 func (*Choices) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{20}
+	return file_plugin_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *Choices) GetTexts() []string {
@@ -1760,7 +1822,7 @@ type TokenIds struct {
 
 func (x *TokenIds) Reset() {
 	*x = TokenIds{}
-	mi := &file_plugin_proto_msgTypes[21]
+	mi := &file_plugin_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1772,7 +1834,7 @@ func (x *TokenIds) String() string {
 func (*TokenIds) ProtoMessage() {}
 
 func (x *TokenIds) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[21]
+	mi := &file_plugin_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1785,7 +1847,7 @@ func (x *TokenIds) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TokenIds.ProtoReflect.Descriptor instead.
 func (*TokenIds) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{21}
+	return file_plugin_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *TokenIds) GetIds() []int32 {
@@ -1811,7 +1873,7 @@ type Chat struct {
 
 func (x *Chat) Reset() {
 	*x = Chat{}
-	mi := &file_plugin_proto_msgTypes[22]
+	mi := &file_plugin_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1823,7 +1885,7 @@ func (x *Chat) String() string {
 func (*Chat) ProtoMessage() {}
 
 func (x *Chat) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[22]
+	mi := &file_plugin_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1836,7 +1898,7 @@ func (x *Chat) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Chat.ProtoReflect.Descriptor instead.
 func (*Chat) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{22}
+	return file_plugin_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *Chat) GetMessages() []byte {
@@ -1901,7 +1963,7 @@ type Sampling struct {
 
 func (x *Sampling) Reset() {
 	*x = Sampling{}
-	mi := &file_plugin_proto_msgTypes[23]
+	mi := &file_plugin_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1913,7 +1975,7 @@ func (x *Sampling) String() string {
 func (*Sampling) ProtoMessage() {}
 
 func (x *Sampling) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[23]
+	mi := &file_plugin_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1926,7 +1988,7 @@ func (x *Sampling) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Sampling.ProtoReflect.Descriptor instead.
 func (*Sampling) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{23}
+	return file_plugin_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *Sampling) GetSeed() uint64 {
@@ -2019,7 +2081,7 @@ type Resume struct {
 
 func (x *Resume) Reset() {
 	*x = Resume{}
-	mi := &file_plugin_proto_msgTypes[24]
+	mi := &file_plugin_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2031,7 +2093,7 @@ func (x *Resume) String() string {
 func (*Resume) ProtoMessage() {}
 
 func (x *Resume) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[24]
+	mi := &file_plugin_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2044,7 +2106,7 @@ func (x *Resume) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Resume.ProtoReflect.Descriptor instead.
 func (*Resume) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{24}
+	return file_plugin_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *Resume) GetPrompt() []int32 {
@@ -2082,7 +2144,7 @@ type GenerateResponse struct {
 
 func (x *GenerateResponse) Reset() {
 	*x = GenerateResponse{}
-	mi := &file_plugin_proto_msgTypes[25]
+	mi := &file_plugin_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2094,7 +2156,7 @@ func (x *GenerateResponse) String() string {
 func (*GenerateResponse) ProtoMessage() {}
 
 func (x *GenerateResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[25]
+	mi := &file_plugin_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2107,7 +2169,7 @@ func (x *GenerateResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GenerateResponse.ProtoReflect.Descriptor instead.
 func (*GenerateResponse) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{25}
+	return file_plugin_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *GenerateResponse) GetEvent() isGenerateResponse_Event {
@@ -2180,7 +2242,7 @@ type Start struct {
 
 func (x *Start) Reset() {
 	*x = Start{}
-	mi := &file_plugin_proto_msgTypes[26]
+	mi := &file_plugin_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2192,7 +2254,7 @@ func (x *Start) String() string {
 func (*Start) ProtoMessage() {}
 
 func (x *Start) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[26]
+	mi := &file_plugin_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2205,7 +2267,7 @@ func (x *Start) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Start.ProtoReflect.Descriptor instead.
 func (*Start) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{26}
+	return file_plugin_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *Start) GetPrompt() []int32 {
@@ -2259,7 +2321,7 @@ type Token struct {
 
 func (x *Token) Reset() {
 	*x = Token{}
-	mi := &file_plugin_proto_msgTypes[27]
+	mi := &file_plugin_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2271,7 +2333,7 @@ func (x *Token) String() string {
 func (*Token) ProtoMessage() {}
 
 func (x *Token) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[27]
+	mi := &file_plugin_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2284,7 +2346,7 @@ func (x *Token) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Token.ProtoReflect.Descriptor instead.
 func (*Token) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{27}
+	return file_plugin_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *Token) GetIndex() int64 {
@@ -2349,7 +2411,7 @@ type ToolCallDelta struct {
 
 func (x *ToolCallDelta) Reset() {
 	*x = ToolCallDelta{}
-	mi := &file_plugin_proto_msgTypes[28]
+	mi := &file_plugin_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2361,7 +2423,7 @@ func (x *ToolCallDelta) String() string {
 func (*ToolCallDelta) ProtoMessage() {}
 
 func (x *ToolCallDelta) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[28]
+	mi := &file_plugin_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2374,7 +2436,7 @@ func (x *ToolCallDelta) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ToolCallDelta.ProtoReflect.Descriptor instead.
 func (*ToolCallDelta) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{28}
+	return file_plugin_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *ToolCallDelta) GetIndex() int64 {
@@ -2416,7 +2478,7 @@ type TokenLogprob struct {
 
 func (x *TokenLogprob) Reset() {
 	*x = TokenLogprob{}
-	mi := &file_plugin_proto_msgTypes[29]
+	mi := &file_plugin_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2428,7 +2490,7 @@ func (x *TokenLogprob) String() string {
 func (*TokenLogprob) ProtoMessage() {}
 
 func (x *TokenLogprob) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[29]
+	mi := &file_plugin_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2441,7 +2503,7 @@ func (x *TokenLogprob) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TokenLogprob.ProtoReflect.Descriptor instead.
 func (*TokenLogprob) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{29}
+	return file_plugin_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *TokenLogprob) GetLogprob() float64 {
@@ -2476,7 +2538,7 @@ type TopLogprob struct {
 
 func (x *TopLogprob) Reset() {
 	*x = TopLogprob{}
-	mi := &file_plugin_proto_msgTypes[30]
+	mi := &file_plugin_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2488,7 +2550,7 @@ func (x *TopLogprob) String() string {
 func (*TopLogprob) ProtoMessage() {}
 
 func (x *TopLogprob) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[30]
+	mi := &file_plugin_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2501,7 +2563,7 @@ func (x *TopLogprob) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TopLogprob.ProtoReflect.Descriptor instead.
 func (*TopLogprob) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{30}
+	return file_plugin_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *TopLogprob) GetId() int32 {
@@ -2544,7 +2606,7 @@ type Finish struct {
 
 func (x *Finish) Reset() {
 	*x = Finish{}
-	mi := &file_plugin_proto_msgTypes[31]
+	mi := &file_plugin_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2556,7 +2618,7 @@ func (x *Finish) String() string {
 func (*Finish) ProtoMessage() {}
 
 func (x *Finish) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[31]
+	mi := &file_plugin_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2569,7 +2631,7 @@ func (x *Finish) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Finish.ProtoReflect.Descriptor instead.
 func (*Finish) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{31}
+	return file_plugin_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *Finish) GetReason() FinishReason {
@@ -2651,7 +2713,7 @@ type OpenSequenceRequest struct {
 
 func (x *OpenSequenceRequest) Reset() {
 	*x = OpenSequenceRequest{}
-	mi := &file_plugin_proto_msgTypes[32]
+	mi := &file_plugin_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2663,7 +2725,7 @@ func (x *OpenSequenceRequest) String() string {
 func (*OpenSequenceRequest) ProtoMessage() {}
 
 func (x *OpenSequenceRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[32]
+	mi := &file_plugin_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2676,7 +2738,7 @@ func (x *OpenSequenceRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OpenSequenceRequest.ProtoReflect.Descriptor instead.
 func (*OpenSequenceRequest) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{32}
+	return file_plugin_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *OpenSequenceRequest) GetSequence() string {
@@ -2694,7 +2756,7 @@ type OpenSequenceResponse struct {
 
 func (x *OpenSequenceResponse) Reset() {
 	*x = OpenSequenceResponse{}
-	mi := &file_plugin_proto_msgTypes[33]
+	mi := &file_plugin_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2706,7 +2768,7 @@ func (x *OpenSequenceResponse) String() string {
 func (*OpenSequenceResponse) ProtoMessage() {}
 
 func (x *OpenSequenceResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[33]
+	mi := &file_plugin_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2719,7 +2781,7 @@ func (x *OpenSequenceResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OpenSequenceResponse.ProtoReflect.Descriptor instead.
 func (*OpenSequenceResponse) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{33}
+	return file_plugin_proto_rawDescGZIP(), []int{34}
 }
 
 type ForkSequenceRequest struct {
@@ -2732,7 +2794,7 @@ type ForkSequenceRequest struct {
 
 func (x *ForkSequenceRequest) Reset() {
 	*x = ForkSequenceRequest{}
-	mi := &file_plugin_proto_msgTypes[34]
+	mi := &file_plugin_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2744,7 +2806,7 @@ func (x *ForkSequenceRequest) String() string {
 func (*ForkSequenceRequest) ProtoMessage() {}
 
 func (x *ForkSequenceRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[34]
+	mi := &file_plugin_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2757,7 +2819,7 @@ func (x *ForkSequenceRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ForkSequenceRequest.ProtoReflect.Descriptor instead.
 func (*ForkSequenceRequest) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{34}
+	return file_plugin_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *ForkSequenceRequest) GetFrom() string {
@@ -2782,7 +2844,7 @@ type ForkSequenceResponse struct {
 
 func (x *ForkSequenceResponse) Reset() {
 	*x = ForkSequenceResponse{}
-	mi := &file_plugin_proto_msgTypes[35]
+	mi := &file_plugin_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2794,7 +2856,7 @@ func (x *ForkSequenceResponse) String() string {
 func (*ForkSequenceResponse) ProtoMessage() {}
 
 func (x *ForkSequenceResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[35]
+	mi := &file_plugin_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2807,7 +2869,7 @@ func (x *ForkSequenceResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ForkSequenceResponse.ProtoReflect.Descriptor instead.
 func (*ForkSequenceResponse) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{35}
+	return file_plugin_proto_rawDescGZIP(), []int{36}
 }
 
 type CloseSequenceRequest struct {
@@ -2819,7 +2881,7 @@ type CloseSequenceRequest struct {
 
 func (x *CloseSequenceRequest) Reset() {
 	*x = CloseSequenceRequest{}
-	mi := &file_plugin_proto_msgTypes[36]
+	mi := &file_plugin_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2831,7 +2893,7 @@ func (x *CloseSequenceRequest) String() string {
 func (*CloseSequenceRequest) ProtoMessage() {}
 
 func (x *CloseSequenceRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[36]
+	mi := &file_plugin_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2844,7 +2906,7 @@ func (x *CloseSequenceRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CloseSequenceRequest.ProtoReflect.Descriptor instead.
 func (*CloseSequenceRequest) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{36}
+	return file_plugin_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *CloseSequenceRequest) GetSequence() string {
@@ -2862,7 +2924,7 @@ type CloseSequenceResponse struct {
 
 func (x *CloseSequenceResponse) Reset() {
 	*x = CloseSequenceResponse{}
-	mi := &file_plugin_proto_msgTypes[37]
+	mi := &file_plugin_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2874,7 +2936,7 @@ func (x *CloseSequenceResponse) String() string {
 func (*CloseSequenceResponse) ProtoMessage() {}
 
 func (x *CloseSequenceResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[37]
+	mi := &file_plugin_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2887,7 +2949,7 @@ func (x *CloseSequenceResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CloseSequenceResponse.ProtoReflect.Descriptor instead.
 func (*CloseSequenceResponse) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{37}
+	return file_plugin_proto_rawDescGZIP(), []int{38}
 }
 
 type ForwardRequest struct {
@@ -2901,7 +2963,7 @@ type ForwardRequest struct {
 
 func (x *ForwardRequest) Reset() {
 	*x = ForwardRequest{}
-	mi := &file_plugin_proto_msgTypes[38]
+	mi := &file_plugin_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2913,7 +2975,7 @@ func (x *ForwardRequest) String() string {
 func (*ForwardRequest) ProtoMessage() {}
 
 func (x *ForwardRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[38]
+	mi := &file_plugin_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2926,7 +2988,7 @@ func (x *ForwardRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ForwardRequest.ProtoReflect.Descriptor instead.
 func (*ForwardRequest) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{38}
+	return file_plugin_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *ForwardRequest) GetSequence() string {
@@ -2961,7 +3023,7 @@ type ForwardResponse struct {
 
 func (x *ForwardResponse) Reset() {
 	*x = ForwardResponse{}
-	mi := &file_plugin_proto_msgTypes[39]
+	mi := &file_plugin_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2973,7 +3035,7 @@ func (x *ForwardResponse) String() string {
 func (*ForwardResponse) ProtoMessage() {}
 
 func (x *ForwardResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[39]
+	mi := &file_plugin_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2986,7 +3048,7 @@ func (x *ForwardResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ForwardResponse.ProtoReflect.Descriptor instead.
 func (*ForwardResponse) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{39}
+	return file_plugin_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *ForwardResponse) GetLogits() []byte {
@@ -3020,7 +3082,7 @@ type EmbedRequest struct {
 
 func (x *EmbedRequest) Reset() {
 	*x = EmbedRequest{}
-	mi := &file_plugin_proto_msgTypes[40]
+	mi := &file_plugin_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3032,7 +3094,7 @@ func (x *EmbedRequest) String() string {
 func (*EmbedRequest) ProtoMessage() {}
 
 func (x *EmbedRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[40]
+	mi := &file_plugin_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3045,7 +3107,7 @@ func (x *EmbedRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EmbedRequest.ProtoReflect.Descriptor instead.
 func (*EmbedRequest) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{40}
+	return file_plugin_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *EmbedRequest) GetTexts() []string {
@@ -3072,7 +3134,7 @@ type EmbedResponse struct {
 
 func (x *EmbedResponse) Reset() {
 	*x = EmbedResponse{}
-	mi := &file_plugin_proto_msgTypes[41]
+	mi := &file_plugin_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3084,7 +3146,7 @@ func (x *EmbedResponse) String() string {
 func (*EmbedResponse) ProtoMessage() {}
 
 func (x *EmbedResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[41]
+	mi := &file_plugin_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3097,7 +3159,7 @@ func (x *EmbedResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EmbedResponse.ProtoReflect.Descriptor instead.
 func (*EmbedResponse) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{41}
+	return file_plugin_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *EmbedResponse) GetVectors() [][]byte {
@@ -3123,7 +3185,7 @@ type TokenizeRequest struct {
 
 func (x *TokenizeRequest) Reset() {
 	*x = TokenizeRequest{}
-	mi := &file_plugin_proto_msgTypes[42]
+	mi := &file_plugin_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3135,7 +3197,7 @@ func (x *TokenizeRequest) String() string {
 func (*TokenizeRequest) ProtoMessage() {}
 
 func (x *TokenizeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[42]
+	mi := &file_plugin_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3148,7 +3210,7 @@ func (x *TokenizeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TokenizeRequest.ProtoReflect.Descriptor instead.
 func (*TokenizeRequest) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{42}
+	return file_plugin_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *TokenizeRequest) GetText() string {
@@ -3167,7 +3229,7 @@ type TokenizeResponse struct {
 
 func (x *TokenizeResponse) Reset() {
 	*x = TokenizeResponse{}
-	mi := &file_plugin_proto_msgTypes[43]
+	mi := &file_plugin_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3179,7 +3241,7 @@ func (x *TokenizeResponse) String() string {
 func (*TokenizeResponse) ProtoMessage() {}
 
 func (x *TokenizeResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[43]
+	mi := &file_plugin_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3192,7 +3254,7 @@ func (x *TokenizeResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TokenizeResponse.ProtoReflect.Descriptor instead.
 func (*TokenizeResponse) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{43}
+	return file_plugin_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *TokenizeResponse) GetIds() []int32 {
@@ -3211,7 +3273,7 @@ type DetokenizeRequest struct {
 
 func (x *DetokenizeRequest) Reset() {
 	*x = DetokenizeRequest{}
-	mi := &file_plugin_proto_msgTypes[44]
+	mi := &file_plugin_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3223,7 +3285,7 @@ func (x *DetokenizeRequest) String() string {
 func (*DetokenizeRequest) ProtoMessage() {}
 
 func (x *DetokenizeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[44]
+	mi := &file_plugin_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3236,7 +3298,7 @@ func (x *DetokenizeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DetokenizeRequest.ProtoReflect.Descriptor instead.
 func (*DetokenizeRequest) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{44}
+	return file_plugin_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *DetokenizeRequest) GetIds() []int32 {
@@ -3255,7 +3317,7 @@ type DetokenizeResponse struct {
 
 func (x *DetokenizeResponse) Reset() {
 	*x = DetokenizeResponse{}
-	mi := &file_plugin_proto_msgTypes[45]
+	mi := &file_plugin_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3267,7 +3329,7 @@ func (x *DetokenizeResponse) String() string {
 func (*DetokenizeResponse) ProtoMessage() {}
 
 func (x *DetokenizeResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[45]
+	mi := &file_plugin_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3280,7 +3342,7 @@ func (x *DetokenizeResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DetokenizeResponse.ProtoReflect.Descriptor instead.
 func (*DetokenizeResponse) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{45}
+	return file_plugin_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *DetokenizeResponse) GetText() string {
@@ -3299,7 +3361,7 @@ type SpellRequest struct {
 
 func (x *SpellRequest) Reset() {
 	*x = SpellRequest{}
-	mi := &file_plugin_proto_msgTypes[46]
+	mi := &file_plugin_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3311,7 +3373,7 @@ func (x *SpellRequest) String() string {
 func (*SpellRequest) ProtoMessage() {}
 
 func (x *SpellRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[46]
+	mi := &file_plugin_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3324,7 +3386,7 @@ func (x *SpellRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SpellRequest.ProtoReflect.Descriptor instead.
 func (*SpellRequest) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{46}
+	return file_plugin_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *SpellRequest) GetIds() []int32 {
@@ -3343,7 +3405,7 @@ type SpellResponse struct {
 
 func (x *SpellResponse) Reset() {
 	*x = SpellResponse{}
-	mi := &file_plugin_proto_msgTypes[47]
+	mi := &file_plugin_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3355,7 +3417,7 @@ func (x *SpellResponse) String() string {
 func (*SpellResponse) ProtoMessage() {}
 
 func (x *SpellResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[47]
+	mi := &file_plugin_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3368,7 +3430,7 @@ func (x *SpellResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SpellResponse.ProtoReflect.Descriptor instead.
 func (*SpellResponse) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{47}
+	return file_plugin_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *SpellResponse) GetTokens() []string {
@@ -3387,7 +3449,7 @@ type RenderRequest struct {
 
 func (x *RenderRequest) Reset() {
 	*x = RenderRequest{}
-	mi := &file_plugin_proto_msgTypes[48]
+	mi := &file_plugin_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3399,7 +3461,7 @@ func (x *RenderRequest) String() string {
 func (*RenderRequest) ProtoMessage() {}
 
 func (x *RenderRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[48]
+	mi := &file_plugin_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3412,7 +3474,7 @@ func (x *RenderRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RenderRequest.ProtoReflect.Descriptor instead.
 func (*RenderRequest) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{48}
+	return file_plugin_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *RenderRequest) GetChat() *Chat {
@@ -3431,7 +3493,7 @@ type RenderResponse struct {
 
 func (x *RenderResponse) Reset() {
 	*x = RenderResponse{}
-	mi := &file_plugin_proto_msgTypes[49]
+	mi := &file_plugin_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3443,7 +3505,7 @@ func (x *RenderResponse) String() string {
 func (*RenderResponse) ProtoMessage() {}
 
 func (x *RenderResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[49]
+	mi := &file_plugin_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3456,7 +3518,7 @@ func (x *RenderResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RenderResponse.ProtoReflect.Descriptor instead.
 func (*RenderResponse) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{49}
+	return file_plugin_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *RenderResponse) GetText() string {
@@ -3483,7 +3545,7 @@ type ScheduleRequest struct {
 
 func (x *ScheduleRequest) Reset() {
 	*x = ScheduleRequest{}
-	mi := &file_plugin_proto_msgTypes[50]
+	mi := &file_plugin_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3495,7 +3557,7 @@ func (x *ScheduleRequest) String() string {
 func (*ScheduleRequest) ProtoMessage() {}
 
 func (x *ScheduleRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[50]
+	mi := &file_plugin_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3508,7 +3570,7 @@ func (x *ScheduleRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ScheduleRequest.ProtoReflect.Descriptor instead.
 func (*ScheduleRequest) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{50}
+	return file_plugin_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *ScheduleRequest) GetId() uint64 {
@@ -3595,13 +3657,16 @@ type BudgetOrder struct {
 	Device        string                 `protobuf:"bytes,1,opt,name=device,proto3" json:"device,omitempty"`
 	Bytes         int64                  `protobuf:"varint,2,opt,name=bytes,proto3" json:"bytes,omitempty"`
 	DeadlineNanos int64                  `protobuf:"varint,3,opt,name=deadline_nanos,json=deadlineNanos,proto3" json:"deadline_nanos,omitempty"` // from receipt
+	// Obeyed as far as that can be: what cannot be given up stays, and the budget becomes what that takes, which the report tells. Without
+	// it an order for less is refused.
+	AsFar         bool `protobuf:"varint,4,opt,name=as_far,json=asFar,proto3" json:"as_far,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *BudgetOrder) Reset() {
 	*x = BudgetOrder{}
-	mi := &file_plugin_proto_msgTypes[51]
+	mi := &file_plugin_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3613,7 +3678,7 @@ func (x *BudgetOrder) String() string {
 func (*BudgetOrder) ProtoMessage() {}
 
 func (x *BudgetOrder) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[51]
+	mi := &file_plugin_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3626,7 +3691,7 @@ func (x *BudgetOrder) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BudgetOrder.ProtoReflect.Descriptor instead.
 func (*BudgetOrder) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{51}
+	return file_plugin_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *BudgetOrder) GetDevice() string {
@@ -3650,6 +3715,13 @@ func (x *BudgetOrder) GetDeadlineNanos() int64 {
 	return 0
 }
 
+func (x *BudgetOrder) GetAsFar() bool {
+	if x != nil {
+		return x.AsFar
+	}
+	return false
+}
+
 // MoveOrder takes effect at the next border of the forward pass; done comes when it has.
 type MoveOrder struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -3661,7 +3733,7 @@ type MoveOrder struct {
 
 func (x *MoveOrder) Reset() {
 	*x = MoveOrder{}
-	mi := &file_plugin_proto_msgTypes[52]
+	mi := &file_plugin_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3673,7 +3745,7 @@ func (x *MoveOrder) String() string {
 func (*MoveOrder) ProtoMessage() {}
 
 func (x *MoveOrder) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[52]
+	mi := &file_plugin_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3686,7 +3758,7 @@ func (x *MoveOrder) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MoveOrder.ProtoReflect.Descriptor instead.
 func (*MoveOrder) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{52}
+	return file_plugin_proto_rawDescGZIP(), []int{53}
 }
 
 func (x *MoveOrder) GetModule() string {
@@ -3712,7 +3784,7 @@ type QueryOrder struct {
 
 func (x *QueryOrder) Reset() {
 	*x = QueryOrder{}
-	mi := &file_plugin_proto_msgTypes[53]
+	mi := &file_plugin_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3724,7 +3796,7 @@ func (x *QueryOrder) String() string {
 func (*QueryOrder) ProtoMessage() {}
 
 func (x *QueryOrder) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[53]
+	mi := &file_plugin_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3737,7 +3809,7 @@ func (x *QueryOrder) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use QueryOrder.ProtoReflect.Descriptor instead.
 func (*QueryOrder) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{53}
+	return file_plugin_proto_rawDescGZIP(), []int{54}
 }
 
 // CoresOrder says on how many cores the process computes from its next piece of work on. The threads of Load stay the most.
@@ -3750,7 +3822,7 @@ type CoresOrder struct {
 
 func (x *CoresOrder) Reset() {
 	*x = CoresOrder{}
-	mi := &file_plugin_proto_msgTypes[54]
+	mi := &file_plugin_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3762,7 +3834,7 @@ func (x *CoresOrder) String() string {
 func (*CoresOrder) ProtoMessage() {}
 
 func (x *CoresOrder) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[54]
+	mi := &file_plugin_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3775,7 +3847,7 @@ func (x *CoresOrder) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CoresOrder.ProtoReflect.Descriptor instead.
 func (*CoresOrder) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{54}
+	return file_plugin_proto_rawDescGZIP(), []int{55}
 }
 
 func (x *CoresOrder) GetCores() int64 {
@@ -3815,7 +3887,7 @@ type ScheduleResponse struct {
 
 func (x *ScheduleResponse) Reset() {
 	*x = ScheduleResponse{}
-	mi := &file_plugin_proto_msgTypes[55]
+	mi := &file_plugin_proto_msgTypes[56]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3827,7 +3899,7 @@ func (x *ScheduleResponse) String() string {
 func (*ScheduleResponse) ProtoMessage() {}
 
 func (x *ScheduleResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[55]
+	mi := &file_plugin_proto_msgTypes[56]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3840,7 +3912,7 @@ func (x *ScheduleResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ScheduleResponse.ProtoReflect.Descriptor instead.
 func (*ScheduleResponse) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{55}
+	return file_plugin_proto_rawDescGZIP(), []int{56}
 }
 
 func (x *ScheduleResponse) GetDone() *OrderDone {
@@ -3986,7 +4058,7 @@ type OrderDone struct {
 
 func (x *OrderDone) Reset() {
 	*x = OrderDone{}
-	mi := &file_plugin_proto_msgTypes[56]
+	mi := &file_plugin_proto_msgTypes[57]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3998,7 +4070,7 @@ func (x *OrderDone) String() string {
 func (*OrderDone) ProtoMessage() {}
 
 func (x *OrderDone) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[56]
+	mi := &file_plugin_proto_msgTypes[57]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4011,7 +4083,7 @@ func (x *OrderDone) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OrderDone.ProtoReflect.Descriptor instead.
 func (*OrderDone) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{56}
+	return file_plugin_proto_rawDescGZIP(), []int{57}
 }
 
 func (x *OrderDone) GetId() uint64 {
@@ -4036,14 +4108,19 @@ type DeviceReport struct {
 	Peak   int64                  `protobuf:"varint,4,opt,name=peak,proto3" json:"peak,omitempty"`
 	// Bytes of memory that the process really has there; 0 if it does not know. A cache that is reserved and not yet written, and
 	// weights that are mapped and not yet read, take none.
-	Resident      int64 `protobuf:"varint,5,opt,name=resident,proto3" json:"resident,omitempty"`
+	Resident int64 `protobuf:"varint,5,opt,name=resident,proto3" json:"resident,omitempty"`
+	// What the process could take of the device's memory now, if its budget allowed it, and what the device has, whoever uses the rest; 0
+	// if it does not know. To be told of devices whose memory other processes take, too, and anew within a quarter of a second when it
+	// changes: the host has its models give way to them.
+	Free          int64 `protobuf:"varint,6,opt,name=free,proto3" json:"free,omitempty"`
+	Total         int64 `protobuf:"varint,7,opt,name=total,proto3" json:"total,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *DeviceReport) Reset() {
 	*x = DeviceReport{}
-	mi := &file_plugin_proto_msgTypes[57]
+	mi := &file_plugin_proto_msgTypes[58]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4055,7 +4132,7 @@ func (x *DeviceReport) String() string {
 func (*DeviceReport) ProtoMessage() {}
 
 func (x *DeviceReport) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[57]
+	mi := &file_plugin_proto_msgTypes[58]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4068,7 +4145,7 @@ func (x *DeviceReport) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeviceReport.ProtoReflect.Descriptor instead.
 func (*DeviceReport) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{57}
+	return file_plugin_proto_rawDescGZIP(), []int{58}
 }
 
 func (x *DeviceReport) GetName() string {
@@ -4106,6 +4183,20 @@ func (x *DeviceReport) GetResident() int64 {
 	return 0
 }
 
+func (x *DeviceReport) GetFree() int64 {
+	if x != nil {
+		return x.Free
+	}
+	return 0
+}
+
+func (x *DeviceReport) GetTotal() int64 {
+	if x != nil {
+		return x.Total
+	}
+	return 0
+}
+
 type ModuleReport struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
@@ -4118,7 +4209,7 @@ type ModuleReport struct {
 
 func (x *ModuleReport) Reset() {
 	*x = ModuleReport{}
-	mi := &file_plugin_proto_msgTypes[58]
+	mi := &file_plugin_proto_msgTypes[59]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4130,7 +4221,7 @@ func (x *ModuleReport) String() string {
 func (*ModuleReport) ProtoMessage() {}
 
 func (x *ModuleReport) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[58]
+	mi := &file_plugin_proto_msgTypes[59]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4143,7 +4234,7 @@ func (x *ModuleReport) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ModuleReport.ProtoReflect.Descriptor instead.
 func (*ModuleReport) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{58}
+	return file_plugin_proto_rawDescGZIP(), []int{59}
 }
 
 func (x *ModuleReport) GetId() string {
@@ -4255,7 +4346,7 @@ const file_plugin_proto_rawDesc = "" +
 	"\tPlacement\x12\x16\n" +
 	"\x06module\x18\x01 \x01(\tR\x06module\x12\x16\n" +
 	"\x06device\x18\x02 \x01(\tR\x06device\x12\x1a\n" +
-	"\bstreamed\x18\x03 \x01(\bR\bstreamed\"\xaf\x02\n" +
+	"\bstreamed\x18\x03 \x01(\bR\bstreamed\"\xee\x02\n" +
 	"\vLoadRequest\x129\n" +
 	"\n" +
 	"checkpoint\x18\x01 \x01(\v2\x19.pio.plugin.v1.CheckpointR\n" +
@@ -4266,7 +4357,11 @@ const file_plugin_proto_rawDesc = "" +
 	"\vstep_tokens\x18\x05 \x01(\x03R\n" +
 	"stepTokens\x12!\n" +
 	"\fprefix_cache\x18\x06 \x01(\x03R\vprefixCache\x12+\n" +
-	"\x11step_milliseconds\x18\a \x01(\x03R\x10stepMilliseconds\"r\n" +
+	"\x11step_milliseconds\x18\a \x01(\x03R\x10stepMilliseconds\x12=\n" +
+	"\fweight_cache\x18\b \x01(\v2\x1a.pio.plugin.v1.WeightCacheR\vweightCache\";\n" +
+	"\vWeightCache\x12\x16\n" +
+	"\x06folder\x18\x01 \x01(\tR\x06folder\x12\x14\n" +
+	"\x05bytes\x18\x02 \x01(\x03R\x05bytes\"r\n" +
 	"\fDeviceBudget\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x14\n" +
 	"\x05bytes\x18\x02 \x01(\x03R\x05bytes\x12\x1b\n" +
@@ -4451,11 +4546,12 @@ const file_plugin_proto_rawDesc = "" +
 	"\x04move\x18\x03 \x01(\v2\x18.pio.plugin.v1.MoveOrderH\x00R\x04move\x121\n" +
 	"\x05query\x18\x04 \x01(\v2\x19.pio.plugin.v1.QueryOrderH\x00R\x05query\x121\n" +
 	"\x05cores\x18\x05 \x01(\v2\x19.pio.plugin.v1.CoresOrderH\x00R\x05coresB\a\n" +
-	"\x05order\"b\n" +
+	"\x05order\"y\n" +
 	"\vBudgetOrder\x12\x16\n" +
 	"\x06device\x18\x01 \x01(\tR\x06device\x12\x14\n" +
 	"\x05bytes\x18\x02 \x01(\x03R\x05bytes\x12%\n" +
-	"\x0edeadline_nanos\x18\x03 \x01(\x03R\rdeadlineNanos\";\n" +
+	"\x0edeadline_nanos\x18\x03 \x01(\x03R\rdeadlineNanos\x12\x15\n" +
+	"\x06as_far\x18\x04 \x01(\bR\x05asFar\";\n" +
 	"\tMoveOrder\x12\x16\n" +
 	"\x06module\x18\x01 \x01(\tR\x06module\x12\x16\n" +
 	"\x06device\x18\x02 \x01(\tR\x06device\"\f\n" +
@@ -4492,13 +4588,15 @@ const file_plugin_proto_rawDesc = "" +
 	"\rprefix_thrown\x18\x13 \x01(\x04R\fprefixThrown\"1\n" +
 	"\tOrderDone\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\x04R\x02id\x12\x14\n" +
-	"\x05error\x18\x02 \x01(\tR\x05error\"~\n" +
+	"\x05error\x18\x02 \x01(\tR\x05error\"\xa8\x01\n" +
 	"\fDeviceReport\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x16\n" +
 	"\x06budget\x18\x02 \x01(\x03R\x06budget\x12\x12\n" +
 	"\x04used\x18\x03 \x01(\x03R\x04used\x12\x12\n" +
 	"\x04peak\x18\x04 \x01(\x03R\x04peak\x12\x1a\n" +
-	"\bresident\x18\x05 \x01(\x03R\bresident\"l\n" +
+	"\bresident\x18\x05 \x01(\x03R\bresident\x12\x12\n" +
+	"\x04free\x18\x06 \x01(\x03R\x04free\x12\x14\n" +
+	"\x05total\x18\a \x01(\x03R\x05total\"l\n" +
 	"\fModuleReport\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x16\n" +
 	"\x06device\x18\x02 \x01(\tR\x06device\x12\x1a\n" +
@@ -4548,7 +4646,7 @@ func file_plugin_proto_rawDescGZIP() []byte {
 }
 
 var file_plugin_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_plugin_proto_msgTypes = make([]protoimpl.MessageInfo, 60)
+var file_plugin_proto_msgTypes = make([]protoimpl.MessageInfo, 61)
 var file_plugin_proto_goTypes = []any{
 	(Fit)(0),                      // 0: pio.plugin.v1.Fit
 	(FinishReason)(0),             // 1: pio.plugin.v1.FinishReason
@@ -4563,131 +4661,133 @@ var file_plugin_proto_goTypes = []any{
 	(*Module)(nil),                // 10: pio.plugin.v1.Module
 	(*Placement)(nil),             // 11: pio.plugin.v1.Placement
 	(*LoadRequest)(nil),           // 12: pio.plugin.v1.LoadRequest
-	(*DeviceBudget)(nil),          // 13: pio.plugin.v1.DeviceBudget
-	(*LoadResponse)(nil),          // 14: pio.plugin.v1.LoadResponse
-	(*LoadProgress)(nil),          // 15: pio.plugin.v1.LoadProgress
-	(*UnloadRequest)(nil),         // 16: pio.plugin.v1.UnloadRequest
-	(*UnloadResponse)(nil),        // 17: pio.plugin.v1.UnloadResponse
-	(*DrainRequest)(nil),          // 18: pio.plugin.v1.DrainRequest
-	(*DrainResponse)(nil),         // 19: pio.plugin.v1.DrainResponse
-	(*GenerateRequest)(nil),       // 20: pio.plugin.v1.GenerateRequest
-	(*Constraint)(nil),            // 21: pio.plugin.v1.Constraint
-	(*Choices)(nil),               // 22: pio.plugin.v1.Choices
-	(*TokenIds)(nil),              // 23: pio.plugin.v1.TokenIds
-	(*Chat)(nil),                  // 24: pio.plugin.v1.Chat
-	(*Sampling)(nil),              // 25: pio.plugin.v1.Sampling
-	(*Resume)(nil),                // 26: pio.plugin.v1.Resume
-	(*GenerateResponse)(nil),      // 27: pio.plugin.v1.GenerateResponse
-	(*Start)(nil),                 // 28: pio.plugin.v1.Start
-	(*Token)(nil),                 // 29: pio.plugin.v1.Token
-	(*ToolCallDelta)(nil),         // 30: pio.plugin.v1.ToolCallDelta
-	(*TokenLogprob)(nil),          // 31: pio.plugin.v1.TokenLogprob
-	(*TopLogprob)(nil),            // 32: pio.plugin.v1.TopLogprob
-	(*Finish)(nil),                // 33: pio.plugin.v1.Finish
-	(*OpenSequenceRequest)(nil),   // 34: pio.plugin.v1.OpenSequenceRequest
-	(*OpenSequenceResponse)(nil),  // 35: pio.plugin.v1.OpenSequenceResponse
-	(*ForkSequenceRequest)(nil),   // 36: pio.plugin.v1.ForkSequenceRequest
-	(*ForkSequenceResponse)(nil),  // 37: pio.plugin.v1.ForkSequenceResponse
-	(*CloseSequenceRequest)(nil),  // 38: pio.plugin.v1.CloseSequenceRequest
-	(*CloseSequenceResponse)(nil), // 39: pio.plugin.v1.CloseSequenceResponse
-	(*ForwardRequest)(nil),        // 40: pio.plugin.v1.ForwardRequest
-	(*ForwardResponse)(nil),       // 41: pio.plugin.v1.ForwardResponse
-	(*EmbedRequest)(nil),          // 42: pio.plugin.v1.EmbedRequest
-	(*EmbedResponse)(nil),         // 43: pio.plugin.v1.EmbedResponse
-	(*TokenizeRequest)(nil),       // 44: pio.plugin.v1.TokenizeRequest
-	(*TokenizeResponse)(nil),      // 45: pio.plugin.v1.TokenizeResponse
-	(*DetokenizeRequest)(nil),     // 46: pio.plugin.v1.DetokenizeRequest
-	(*DetokenizeResponse)(nil),    // 47: pio.plugin.v1.DetokenizeResponse
-	(*SpellRequest)(nil),          // 48: pio.plugin.v1.SpellRequest
-	(*SpellResponse)(nil),         // 49: pio.plugin.v1.SpellResponse
-	(*RenderRequest)(nil),         // 50: pio.plugin.v1.RenderRequest
-	(*RenderResponse)(nil),        // 51: pio.plugin.v1.RenderResponse
-	(*ScheduleRequest)(nil),       // 52: pio.plugin.v1.ScheduleRequest
-	(*BudgetOrder)(nil),           // 53: pio.plugin.v1.BudgetOrder
-	(*MoveOrder)(nil),             // 54: pio.plugin.v1.MoveOrder
-	(*QueryOrder)(nil),            // 55: pio.plugin.v1.QueryOrder
-	(*CoresOrder)(nil),            // 56: pio.plugin.v1.CoresOrder
-	(*ScheduleResponse)(nil),      // 57: pio.plugin.v1.ScheduleResponse
-	(*OrderDone)(nil),             // 58: pio.plugin.v1.OrderDone
-	(*DeviceReport)(nil),          // 59: pio.plugin.v1.DeviceReport
-	(*ModuleReport)(nil),          // 60: pio.plugin.v1.ModuleReport
-	nil,                           // 61: pio.plugin.v1.Sampling.LogitBiasEntry
+	(*WeightCache)(nil),           // 13: pio.plugin.v1.WeightCache
+	(*DeviceBudget)(nil),          // 14: pio.plugin.v1.DeviceBudget
+	(*LoadResponse)(nil),          // 15: pio.plugin.v1.LoadResponse
+	(*LoadProgress)(nil),          // 16: pio.plugin.v1.LoadProgress
+	(*UnloadRequest)(nil),         // 17: pio.plugin.v1.UnloadRequest
+	(*UnloadResponse)(nil),        // 18: pio.plugin.v1.UnloadResponse
+	(*DrainRequest)(nil),          // 19: pio.plugin.v1.DrainRequest
+	(*DrainResponse)(nil),         // 20: pio.plugin.v1.DrainResponse
+	(*GenerateRequest)(nil),       // 21: pio.plugin.v1.GenerateRequest
+	(*Constraint)(nil),            // 22: pio.plugin.v1.Constraint
+	(*Choices)(nil),               // 23: pio.plugin.v1.Choices
+	(*TokenIds)(nil),              // 24: pio.plugin.v1.TokenIds
+	(*Chat)(nil),                  // 25: pio.plugin.v1.Chat
+	(*Sampling)(nil),              // 26: pio.plugin.v1.Sampling
+	(*Resume)(nil),                // 27: pio.plugin.v1.Resume
+	(*GenerateResponse)(nil),      // 28: pio.plugin.v1.GenerateResponse
+	(*Start)(nil),                 // 29: pio.plugin.v1.Start
+	(*Token)(nil),                 // 30: pio.plugin.v1.Token
+	(*ToolCallDelta)(nil),         // 31: pio.plugin.v1.ToolCallDelta
+	(*TokenLogprob)(nil),          // 32: pio.plugin.v1.TokenLogprob
+	(*TopLogprob)(nil),            // 33: pio.plugin.v1.TopLogprob
+	(*Finish)(nil),                // 34: pio.plugin.v1.Finish
+	(*OpenSequenceRequest)(nil),   // 35: pio.plugin.v1.OpenSequenceRequest
+	(*OpenSequenceResponse)(nil),  // 36: pio.plugin.v1.OpenSequenceResponse
+	(*ForkSequenceRequest)(nil),   // 37: pio.plugin.v1.ForkSequenceRequest
+	(*ForkSequenceResponse)(nil),  // 38: pio.plugin.v1.ForkSequenceResponse
+	(*CloseSequenceRequest)(nil),  // 39: pio.plugin.v1.CloseSequenceRequest
+	(*CloseSequenceResponse)(nil), // 40: pio.plugin.v1.CloseSequenceResponse
+	(*ForwardRequest)(nil),        // 41: pio.plugin.v1.ForwardRequest
+	(*ForwardResponse)(nil),       // 42: pio.plugin.v1.ForwardResponse
+	(*EmbedRequest)(nil),          // 43: pio.plugin.v1.EmbedRequest
+	(*EmbedResponse)(nil),         // 44: pio.plugin.v1.EmbedResponse
+	(*TokenizeRequest)(nil),       // 45: pio.plugin.v1.TokenizeRequest
+	(*TokenizeResponse)(nil),      // 46: pio.plugin.v1.TokenizeResponse
+	(*DetokenizeRequest)(nil),     // 47: pio.plugin.v1.DetokenizeRequest
+	(*DetokenizeResponse)(nil),    // 48: pio.plugin.v1.DetokenizeResponse
+	(*SpellRequest)(nil),          // 49: pio.plugin.v1.SpellRequest
+	(*SpellResponse)(nil),         // 50: pio.plugin.v1.SpellResponse
+	(*RenderRequest)(nil),         // 51: pio.plugin.v1.RenderRequest
+	(*RenderResponse)(nil),        // 52: pio.plugin.v1.RenderResponse
+	(*ScheduleRequest)(nil),       // 53: pio.plugin.v1.ScheduleRequest
+	(*BudgetOrder)(nil),           // 54: pio.plugin.v1.BudgetOrder
+	(*MoveOrder)(nil),             // 55: pio.plugin.v1.MoveOrder
+	(*QueryOrder)(nil),            // 56: pio.plugin.v1.QueryOrder
+	(*CoresOrder)(nil),            // 57: pio.plugin.v1.CoresOrder
+	(*ScheduleResponse)(nil),      // 58: pio.plugin.v1.ScheduleResponse
+	(*OrderDone)(nil),             // 59: pio.plugin.v1.OrderDone
+	(*DeviceReport)(nil),          // 60: pio.plugin.v1.DeviceReport
+	(*ModuleReport)(nil),          // 61: pio.plugin.v1.ModuleReport
+	nil,                           // 62: pio.plugin.v1.Sampling.LogitBiasEntry
 }
 var file_plugin_proto_depIdxs = []int32{
 	4,  // 0: pio.plugin.v1.InspectRequest.checkpoint:type_name -> pio.plugin.v1.Checkpoint
 	6,  // 1: pio.plugin.v1.InspectRequest.measure:type_name -> pio.plugin.v1.Measurement
-	13, // 2: pio.plugin.v1.Measurement.devices:type_name -> pio.plugin.v1.DeviceBudget
+	14, // 2: pio.plugin.v1.Measurement.devices:type_name -> pio.plugin.v1.DeviceBudget
 	0,  // 3: pio.plugin.v1.InspectResponse.fit:type_name -> pio.plugin.v1.Fit
 	8,  // 4: pio.plugin.v1.InspectResponse.table:type_name -> pio.plugin.v1.LayerTable
 	10, // 5: pio.plugin.v1.LayerTable.modules:type_name -> pio.plugin.v1.Module
 	11, // 6: pio.plugin.v1.LayerTable.plan:type_name -> pio.plugin.v1.Placement
 	9,  // 7: pio.plugin.v1.LayerTable.devices:type_name -> pio.plugin.v1.DeviceTable
 	4,  // 8: pio.plugin.v1.LoadRequest.checkpoint:type_name -> pio.plugin.v1.Checkpoint
-	13, // 9: pio.plugin.v1.LoadRequest.devices:type_name -> pio.plugin.v1.DeviceBudget
-	15, // 10: pio.plugin.v1.LoadResponse.progress:type_name -> pio.plugin.v1.LoadProgress
-	8,  // 11: pio.plugin.v1.LoadResponse.table:type_name -> pio.plugin.v1.LayerTable
-	23, // 12: pio.plugin.v1.GenerateRequest.tokens:type_name -> pio.plugin.v1.TokenIds
-	24, // 13: pio.plugin.v1.GenerateRequest.chat:type_name -> pio.plugin.v1.Chat
-	25, // 14: pio.plugin.v1.GenerateRequest.sampling:type_name -> pio.plugin.v1.Sampling
-	26, // 15: pio.plugin.v1.GenerateRequest.resume:type_name -> pio.plugin.v1.Resume
-	21, // 16: pio.plugin.v1.GenerateRequest.constraint:type_name -> pio.plugin.v1.Constraint
-	22, // 17: pio.plugin.v1.Constraint.choices:type_name -> pio.plugin.v1.Choices
-	61, // 18: pio.plugin.v1.Sampling.logit_bias:type_name -> pio.plugin.v1.Sampling.LogitBiasEntry
-	28, // 19: pio.plugin.v1.GenerateResponse.start:type_name -> pio.plugin.v1.Start
-	29, // 20: pio.plugin.v1.GenerateResponse.token:type_name -> pio.plugin.v1.Token
-	33, // 21: pio.plugin.v1.GenerateResponse.finish:type_name -> pio.plugin.v1.Finish
-	31, // 22: pio.plugin.v1.Start.prompt_logprobs:type_name -> pio.plugin.v1.TokenLogprob
-	30, // 23: pio.plugin.v1.Token.tool_calls:type_name -> pio.plugin.v1.ToolCallDelta
-	31, // 24: pio.plugin.v1.Token.logprob:type_name -> pio.plugin.v1.TokenLogprob
-	32, // 25: pio.plugin.v1.TokenLogprob.top:type_name -> pio.plugin.v1.TopLogprob
-	1,  // 26: pio.plugin.v1.Finish.reason:type_name -> pio.plugin.v1.FinishReason
-	30, // 27: pio.plugin.v1.Finish.tool_calls:type_name -> pio.plugin.v1.ToolCallDelta
-	23, // 28: pio.plugin.v1.EmbedRequest.tokens:type_name -> pio.plugin.v1.TokenIds
-	24, // 29: pio.plugin.v1.RenderRequest.chat:type_name -> pio.plugin.v1.Chat
-	53, // 30: pio.plugin.v1.ScheduleRequest.budget:type_name -> pio.plugin.v1.BudgetOrder
-	54, // 31: pio.plugin.v1.ScheduleRequest.move:type_name -> pio.plugin.v1.MoveOrder
-	55, // 32: pio.plugin.v1.ScheduleRequest.query:type_name -> pio.plugin.v1.QueryOrder
-	56, // 33: pio.plugin.v1.ScheduleRequest.cores:type_name -> pio.plugin.v1.CoresOrder
-	58, // 34: pio.plugin.v1.ScheduleResponse.done:type_name -> pio.plugin.v1.OrderDone
-	59, // 35: pio.plugin.v1.ScheduleResponse.devices:type_name -> pio.plugin.v1.DeviceReport
-	60, // 36: pio.plugin.v1.ScheduleResponse.modules:type_name -> pio.plugin.v1.ModuleReport
-	2,  // 37: pio.plugin.v1.Model.Describe:input_type -> pio.plugin.v1.DescribeRequest
-	5,  // 38: pio.plugin.v1.Model.Inspect:input_type -> pio.plugin.v1.InspectRequest
-	12, // 39: pio.plugin.v1.Model.Load:input_type -> pio.plugin.v1.LoadRequest
-	16, // 40: pio.plugin.v1.Model.Unload:input_type -> pio.plugin.v1.UnloadRequest
-	18, // 41: pio.plugin.v1.Model.Drain:input_type -> pio.plugin.v1.DrainRequest
-	20, // 42: pio.plugin.v1.Model.Generate:input_type -> pio.plugin.v1.GenerateRequest
-	34, // 43: pio.plugin.v1.Model.OpenSequence:input_type -> pio.plugin.v1.OpenSequenceRequest
-	36, // 44: pio.plugin.v1.Model.ForkSequence:input_type -> pio.plugin.v1.ForkSequenceRequest
-	38, // 45: pio.plugin.v1.Model.CloseSequence:input_type -> pio.plugin.v1.CloseSequenceRequest
-	40, // 46: pio.plugin.v1.Model.Forward:input_type -> pio.plugin.v1.ForwardRequest
-	42, // 47: pio.plugin.v1.Model.Embed:input_type -> pio.plugin.v1.EmbedRequest
-	44, // 48: pio.plugin.v1.Model.Tokenize:input_type -> pio.plugin.v1.TokenizeRequest
-	46, // 49: pio.plugin.v1.Model.Detokenize:input_type -> pio.plugin.v1.DetokenizeRequest
-	48, // 50: pio.plugin.v1.Model.Spell:input_type -> pio.plugin.v1.SpellRequest
-	50, // 51: pio.plugin.v1.Model.Render:input_type -> pio.plugin.v1.RenderRequest
-	52, // 52: pio.plugin.v1.Scheduler.Schedule:input_type -> pio.plugin.v1.ScheduleRequest
-	3,  // 53: pio.plugin.v1.Model.Describe:output_type -> pio.plugin.v1.DescribeResponse
-	7,  // 54: pio.plugin.v1.Model.Inspect:output_type -> pio.plugin.v1.InspectResponse
-	14, // 55: pio.plugin.v1.Model.Load:output_type -> pio.plugin.v1.LoadResponse
-	17, // 56: pio.plugin.v1.Model.Unload:output_type -> pio.plugin.v1.UnloadResponse
-	19, // 57: pio.plugin.v1.Model.Drain:output_type -> pio.plugin.v1.DrainResponse
-	27, // 58: pio.plugin.v1.Model.Generate:output_type -> pio.plugin.v1.GenerateResponse
-	35, // 59: pio.plugin.v1.Model.OpenSequence:output_type -> pio.plugin.v1.OpenSequenceResponse
-	37, // 60: pio.plugin.v1.Model.ForkSequence:output_type -> pio.plugin.v1.ForkSequenceResponse
-	39, // 61: pio.plugin.v1.Model.CloseSequence:output_type -> pio.plugin.v1.CloseSequenceResponse
-	41, // 62: pio.plugin.v1.Model.Forward:output_type -> pio.plugin.v1.ForwardResponse
-	43, // 63: pio.plugin.v1.Model.Embed:output_type -> pio.plugin.v1.EmbedResponse
-	45, // 64: pio.plugin.v1.Model.Tokenize:output_type -> pio.plugin.v1.TokenizeResponse
-	47, // 65: pio.plugin.v1.Model.Detokenize:output_type -> pio.plugin.v1.DetokenizeResponse
-	49, // 66: pio.plugin.v1.Model.Spell:output_type -> pio.plugin.v1.SpellResponse
-	51, // 67: pio.plugin.v1.Model.Render:output_type -> pio.plugin.v1.RenderResponse
-	57, // 68: pio.plugin.v1.Scheduler.Schedule:output_type -> pio.plugin.v1.ScheduleResponse
-	53, // [53:69] is the sub-list for method output_type
-	37, // [37:53] is the sub-list for method input_type
-	37, // [37:37] is the sub-list for extension type_name
-	37, // [37:37] is the sub-list for extension extendee
-	0,  // [0:37] is the sub-list for field type_name
+	14, // 9: pio.plugin.v1.LoadRequest.devices:type_name -> pio.plugin.v1.DeviceBudget
+	13, // 10: pio.plugin.v1.LoadRequest.weight_cache:type_name -> pio.plugin.v1.WeightCache
+	16, // 11: pio.plugin.v1.LoadResponse.progress:type_name -> pio.plugin.v1.LoadProgress
+	8,  // 12: pio.plugin.v1.LoadResponse.table:type_name -> pio.plugin.v1.LayerTable
+	24, // 13: pio.plugin.v1.GenerateRequest.tokens:type_name -> pio.plugin.v1.TokenIds
+	25, // 14: pio.plugin.v1.GenerateRequest.chat:type_name -> pio.plugin.v1.Chat
+	26, // 15: pio.plugin.v1.GenerateRequest.sampling:type_name -> pio.plugin.v1.Sampling
+	27, // 16: pio.plugin.v1.GenerateRequest.resume:type_name -> pio.plugin.v1.Resume
+	22, // 17: pio.plugin.v1.GenerateRequest.constraint:type_name -> pio.plugin.v1.Constraint
+	23, // 18: pio.plugin.v1.Constraint.choices:type_name -> pio.plugin.v1.Choices
+	62, // 19: pio.plugin.v1.Sampling.logit_bias:type_name -> pio.plugin.v1.Sampling.LogitBiasEntry
+	29, // 20: pio.plugin.v1.GenerateResponse.start:type_name -> pio.plugin.v1.Start
+	30, // 21: pio.plugin.v1.GenerateResponse.token:type_name -> pio.plugin.v1.Token
+	34, // 22: pio.plugin.v1.GenerateResponse.finish:type_name -> pio.plugin.v1.Finish
+	32, // 23: pio.plugin.v1.Start.prompt_logprobs:type_name -> pio.plugin.v1.TokenLogprob
+	31, // 24: pio.plugin.v1.Token.tool_calls:type_name -> pio.plugin.v1.ToolCallDelta
+	32, // 25: pio.plugin.v1.Token.logprob:type_name -> pio.plugin.v1.TokenLogprob
+	33, // 26: pio.plugin.v1.TokenLogprob.top:type_name -> pio.plugin.v1.TopLogprob
+	1,  // 27: pio.plugin.v1.Finish.reason:type_name -> pio.plugin.v1.FinishReason
+	31, // 28: pio.plugin.v1.Finish.tool_calls:type_name -> pio.plugin.v1.ToolCallDelta
+	24, // 29: pio.plugin.v1.EmbedRequest.tokens:type_name -> pio.plugin.v1.TokenIds
+	25, // 30: pio.plugin.v1.RenderRequest.chat:type_name -> pio.plugin.v1.Chat
+	54, // 31: pio.plugin.v1.ScheduleRequest.budget:type_name -> pio.plugin.v1.BudgetOrder
+	55, // 32: pio.plugin.v1.ScheduleRequest.move:type_name -> pio.plugin.v1.MoveOrder
+	56, // 33: pio.plugin.v1.ScheduleRequest.query:type_name -> pio.plugin.v1.QueryOrder
+	57, // 34: pio.plugin.v1.ScheduleRequest.cores:type_name -> pio.plugin.v1.CoresOrder
+	59, // 35: pio.plugin.v1.ScheduleResponse.done:type_name -> pio.plugin.v1.OrderDone
+	60, // 36: pio.plugin.v1.ScheduleResponse.devices:type_name -> pio.plugin.v1.DeviceReport
+	61, // 37: pio.plugin.v1.ScheduleResponse.modules:type_name -> pio.plugin.v1.ModuleReport
+	2,  // 38: pio.plugin.v1.Model.Describe:input_type -> pio.plugin.v1.DescribeRequest
+	5,  // 39: pio.plugin.v1.Model.Inspect:input_type -> pio.plugin.v1.InspectRequest
+	12, // 40: pio.plugin.v1.Model.Load:input_type -> pio.plugin.v1.LoadRequest
+	17, // 41: pio.plugin.v1.Model.Unload:input_type -> pio.plugin.v1.UnloadRequest
+	19, // 42: pio.plugin.v1.Model.Drain:input_type -> pio.plugin.v1.DrainRequest
+	21, // 43: pio.plugin.v1.Model.Generate:input_type -> pio.plugin.v1.GenerateRequest
+	35, // 44: pio.plugin.v1.Model.OpenSequence:input_type -> pio.plugin.v1.OpenSequenceRequest
+	37, // 45: pio.plugin.v1.Model.ForkSequence:input_type -> pio.plugin.v1.ForkSequenceRequest
+	39, // 46: pio.plugin.v1.Model.CloseSequence:input_type -> pio.plugin.v1.CloseSequenceRequest
+	41, // 47: pio.plugin.v1.Model.Forward:input_type -> pio.plugin.v1.ForwardRequest
+	43, // 48: pio.plugin.v1.Model.Embed:input_type -> pio.plugin.v1.EmbedRequest
+	45, // 49: pio.plugin.v1.Model.Tokenize:input_type -> pio.plugin.v1.TokenizeRequest
+	47, // 50: pio.plugin.v1.Model.Detokenize:input_type -> pio.plugin.v1.DetokenizeRequest
+	49, // 51: pio.plugin.v1.Model.Spell:input_type -> pio.plugin.v1.SpellRequest
+	51, // 52: pio.plugin.v1.Model.Render:input_type -> pio.plugin.v1.RenderRequest
+	53, // 53: pio.plugin.v1.Scheduler.Schedule:input_type -> pio.plugin.v1.ScheduleRequest
+	3,  // 54: pio.plugin.v1.Model.Describe:output_type -> pio.plugin.v1.DescribeResponse
+	7,  // 55: pio.plugin.v1.Model.Inspect:output_type -> pio.plugin.v1.InspectResponse
+	15, // 56: pio.plugin.v1.Model.Load:output_type -> pio.plugin.v1.LoadResponse
+	18, // 57: pio.plugin.v1.Model.Unload:output_type -> pio.plugin.v1.UnloadResponse
+	20, // 58: pio.plugin.v1.Model.Drain:output_type -> pio.plugin.v1.DrainResponse
+	28, // 59: pio.plugin.v1.Model.Generate:output_type -> pio.plugin.v1.GenerateResponse
+	36, // 60: pio.plugin.v1.Model.OpenSequence:output_type -> pio.plugin.v1.OpenSequenceResponse
+	38, // 61: pio.plugin.v1.Model.ForkSequence:output_type -> pio.plugin.v1.ForkSequenceResponse
+	40, // 62: pio.plugin.v1.Model.CloseSequence:output_type -> pio.plugin.v1.CloseSequenceResponse
+	42, // 63: pio.plugin.v1.Model.Forward:output_type -> pio.plugin.v1.ForwardResponse
+	44, // 64: pio.plugin.v1.Model.Embed:output_type -> pio.plugin.v1.EmbedResponse
+	46, // 65: pio.plugin.v1.Model.Tokenize:output_type -> pio.plugin.v1.TokenizeResponse
+	48, // 66: pio.plugin.v1.Model.Detokenize:output_type -> pio.plugin.v1.DetokenizeResponse
+	50, // 67: pio.plugin.v1.Model.Spell:output_type -> pio.plugin.v1.SpellResponse
+	52, // 68: pio.plugin.v1.Model.Render:output_type -> pio.plugin.v1.RenderResponse
+	58, // 69: pio.plugin.v1.Scheduler.Schedule:output_type -> pio.plugin.v1.ScheduleResponse
+	54, // [54:70] is the sub-list for method output_type
+	38, // [38:54] is the sub-list for method input_type
+	38, // [38:38] is the sub-list for extension type_name
+	38, // [38:38] is the sub-list for extension extendee
+	0,  // [0:38] is the sub-list for field type_name
 }
 
 func init() { file_plugin_proto_init() }
@@ -4695,29 +4795,29 @@ func file_plugin_proto_init() {
 	if File_plugin_proto != nil {
 		return
 	}
-	file_plugin_proto_msgTypes[12].OneofWrappers = []any{
+	file_plugin_proto_msgTypes[13].OneofWrappers = []any{
 		(*LoadResponse_Progress)(nil),
 		(*LoadResponse_Table)(nil),
 	}
-	file_plugin_proto_msgTypes[18].OneofWrappers = []any{
+	file_plugin_proto_msgTypes[19].OneofWrappers = []any{
 		(*GenerateRequest_Text)(nil),
 		(*GenerateRequest_Tokens)(nil),
 		(*GenerateRequest_Chat)(nil),
 	}
-	file_plugin_proto_msgTypes[19].OneofWrappers = []any{
+	file_plugin_proto_msgTypes[20].OneofWrappers = []any{
 		(*Constraint_JsonSchema)(nil),
 		(*Constraint_JsonObject)(nil),
 		(*Constraint_Regex)(nil),
 		(*Constraint_Choices)(nil),
 		(*Constraint_Grammar)(nil),
 	}
-	file_plugin_proto_msgTypes[23].OneofWrappers = []any{}
-	file_plugin_proto_msgTypes[25].OneofWrappers = []any{
+	file_plugin_proto_msgTypes[24].OneofWrappers = []any{}
+	file_plugin_proto_msgTypes[26].OneofWrappers = []any{
 		(*GenerateResponse_Start)(nil),
 		(*GenerateResponse_Token)(nil),
 		(*GenerateResponse_Finish)(nil),
 	}
-	file_plugin_proto_msgTypes[50].OneofWrappers = []any{
+	file_plugin_proto_msgTypes[51].OneofWrappers = []any{
 		(*ScheduleRequest_Budget)(nil),
 		(*ScheduleRequest_Move)(nil),
 		(*ScheduleRequest_Query)(nil),
@@ -4729,7 +4829,7 @@ func file_plugin_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_plugin_proto_rawDesc), len(file_plugin_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   60,
+			NumMessages:   61,
 			NumExtensions: 0,
 			NumServices:   2,
 		},
