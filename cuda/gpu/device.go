@@ -48,7 +48,7 @@ func Open(o Options) (*Device, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", driver.Name(o.Ordinal), err)
 	}
-	d := &Device{name: driver.Name(o.Ordinal), context: c, info: c.Info(), patience: cmp.Or(o.Patience, Patience), clock: o.Clock}
+	d := &Device{name: driver.Name(o.Ordinal), context: c, info: c.Info(), clock: o.Clock, patience: cmp.Or(o.Patience, Patience)}
 	if d.clock == nil {
 		d.clock = clock.Real()
 	}

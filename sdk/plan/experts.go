@@ -47,10 +47,10 @@ func (p *planner) addUp() {
 			}
 		}
 	}
-	p.mixtures = make([]int, len(p.experts))
+	p.blended = make([]int, len(p.experts))
 	for n := range p.layers {
 		before, s := p.experts[n], &p.experts[n+1]
-		p.mixtures[n+1] = p.mixtures[n] + min(1, s.number)
+		p.blended[n+1] = p.blended[n] + min(1, s.number)
 		s.number += before.number
 		s.bytes += before.bytes
 		s.active += before.active
@@ -81,7 +81,7 @@ func (p *planner) cache(d, from, until int, held int64) (s saving) {
 
 // meetings is the time in which device d waits for the CPU in layers from one up to another, if that computes some of their experts.
 func (p *planner) meetings(d, from, until int) float64 {
-	return float64(p.mixtures[until]-p.mixtures[from]) * p.in.Devices[d].TurnSeconds
+	return float64(p.blended[until]-p.blended[from]) * p.in.Devices[d].TurnSeconds
 }
 
 // hits is the share of the experts needed that a cache of a share of them all has. One that has no room for those of one token, which are the

@@ -10,19 +10,19 @@ import (
 )
 
 type planner struct {
-	in       Input
-	rows     float64
-	modules  []item
-	layers   []int   // modules that are layers, front to back
-	experts  []sums  // of the experts of the layers before each, and of all
-	mixtures []int   // layers with experts, before each and of all
-	rest     [][]int // by device: other modules that save time there, best first
-	streams  []bool  // by device: some layer would gain by it, or must leave the CPU
-	cpu      int64   // scratch and state of what is on the CPU
-	held     []int64
-	buffers  []Buffer
-	caches   []Cache
-	through  []int // by device
+	in      Input
+	rows    float64
+	modules []item
+	layers  []int   // modules that are layers, front to back
+	experts []sums  // of the experts of the layers before each, and of all
+	blended []int   // layers with experts, before each and of all
+	rest    [][]int // by device: other modules that save time there, best first
+	streams []bool  // by device: some layer would gain by it, or must leave the CPU
+	cpu     int64   // scratch and state of what is on the CPU
+	held    []int64
+	buffers []Buffer
+	caches  []Cache
+	through []int // by device
 }
 
 // item is a module with its cost on each device.
