@@ -27,6 +27,7 @@ type Device struct {
 	aside   aside
 	queues  roll
 	peers   peers
+	pins    pins
 	tables  tables
 	rates   func() cuda.Rates
 

@@ -27,6 +27,7 @@ type Queue struct {
 	list              driver.List // added and not sent
 	added, sent, done uint64
 	parted            bool // some of what was added since all was done has been sent already
+	once              bool // the list will not come again
 
 	plan    kernels.Plan
 	op      kernels.Op
@@ -242,11 +243,11 @@ func (q *Queue) send() {
 		return
 	}
 	if q.err == nil {
-		whole := !q.parted && q.sent == q.done
+		whole := !q.parted && q.sent == q.done && !q.once
 		q.keep(q.graphs.run(q.stream, &q.list, whole))
 	}
 	q.list.Reset()
-	q.last.there = false
+	q.last.there, q.once = false, false
 	q.parted, q.sent = true, q.added
 }
 

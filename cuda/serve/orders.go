@@ -281,10 +281,10 @@ func (r *residency) restore(dev int, budget int64) {
 // the model is loaded, so less than they take is refused; pictures come and go.
 func (r *residency) setCPUBudget(bytes int64) error {
 	u, packed := r.devices[0].Usage(), r.packedBytes()
-	if least := u.Used - u.For[cuda.ForPictures] - packed; bytes < least {
+	if least := u.Used - u.For[cuda.ForPictures] - r.spilt() - packed; bytes < least {
 		return fmt.Errorf("%d bytes are too few for the cpu: %d of weights, %d of cache and %d of scratch stay as long as the model is loaded, so "+
 			"the least that works is %d; for less, set context or max_sequences in its [[model]]",
-			bytes, u.For[cuda.ForWeights]-packed, u.For[cuda.ForState], u.For[cuda.ForScratch], least)
+			bytes, u.For[cuda.ForWeights]-packed, u.For[cuda.ForState]-r.spilt(), u.For[cuda.ForScratch], least)
 	}
 	r.devices[0].SetBudget(bytes)
 	if r.crowded != nil {
@@ -292,6 +292,14 @@ func (r *residency) setCPUBudget(bytes int64) error {
 	}
 	r.unpack(bytes)
 	return nil
+}
+
+// spilt is what the CPU holds of states for which their devices have no room. It is given up when it has to be.
+func (r *residency) spilt() int64 {
+	if r.spill == nil {
+		return 0
+	}
+	return r.spill.used.Load()
 }
 
 // ledgerBudget writes a budget as a device's ledger does, where 0 is no limit: nothing at all is one byte.

@@ -36,6 +36,7 @@ type residency struct {
 	missed  []*place       // of Routed
 	planner func(budgets []int64) ([]sdk.Placement, error)
 	stage   stage
+	spill   *spill // nil in tests of less
 	crowded func() // gives up remembered pictures that the CPU's budget has no room for; nil: there are none
 
 	mu      sync.Mutex

@@ -187,3 +187,8 @@ func TestTheLayerBehindTheLastIsNotRead(t *testing.T) {
 		t.Error("a layer without a number was accepted")
 	}
 }
+
+// BenchmarkResumeSpilled has two of the 47 layers:
+//
+//	go test -run '^$' -bench ResumeSpilled -benchtime 5x ./plugins/glm_4_7_flash
+func BenchmarkResumeSpilled(b *testing.B) { plugin.ResumeSpilled(b, 2) }

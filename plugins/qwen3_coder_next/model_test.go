@@ -153,3 +153,8 @@ func BenchmarkPublishedShape(b *testing.B) {
 		},
 	})
 }
+
+// BenchmarkResumeSpilled has four of the 48 layers, three of them of the delta rule:
+//
+//	go test -run '^$' -bench ResumeSpilled -benchtime 5x ./plugins/qwen3_coder_next
+func BenchmarkResumeSpilled(b *testing.B) { plugin.ResumeSpilled(b, 4) }

@@ -70,8 +70,9 @@ type SpillStats struct {
 	OutBlocks, OutStates   uint64 // copied to the host
 	BackBlocks, BackStates uint64 // and back
 	Saved                  uint64 // positions that were not computed again because of that
-	Dropped                uint64 // blocks and states that gave way without being wanted again, or before they were
-	HeldBlocks, HeldStates int    // now
+	DroppedBlocks          uint64 // that gave way to others, or to less room
+	DroppedStates          uint64
+	HeldBlocks, HeldStates int // now
 }
 
 func newSpill(m Spiller, blocks *blockTable) *spill {
@@ -113,8 +114,7 @@ func (p *spill) add(x *spilled) bool {
 		if old == nil {
 			return false
 		}
-		p.counts.Dropped++
-		p.drop(old)
+		p.giveUp(old)
 	}
 	x.at = p.list.PushBack(x)
 	p.moving = append(p.moving, x)
@@ -147,6 +147,16 @@ func (p *spill) victim(sleepers bool) *spilled {
 		}
 	}
 	return nil
+}
+
+// giveUp is drop of what might have been wanted.
+func (p *spill) giveUp(x *spilled) {
+	if x.isState() {
+		p.counts.DroppedStates++
+	} else {
+		p.counts.DroppedBlocks++
+	}
+	p.drop(x)
 }
 
 // drop gives a place back, or has it given back after the copy that uses it.
@@ -226,8 +236,7 @@ func (s *scheduler) trimmed() bool {
 			return len(p.moving) == 0
 		}
 		if x != nil {
-			p.counts.Dropped++
-			p.drop(x)
+			p.giveUp(x)
 		}
 	}
 	return true

@@ -318,7 +318,7 @@ func TestPrefixCacheGoesOnInTheHost(t *testing.T) {
 				}
 			}
 		}
-		if s := e.Stats().Spill; s.Saved != 4*256 || s.Dropped > 0 {
+		if s := e.Stats().Spill; s.Saved != 4*256 || s.DroppedBlocks+s.DroppedStates > 0 {
 			t.Errorf("%+v", s)
 		}
 		m.verify(t)
@@ -383,7 +383,7 @@ func TestSleepersGoBeforePrompts(t *testing.T) {
 	if p.add(hold(4, false)) {
 		t.Error("a prompt's block took the place of a sleeper's")
 	}
-	if s := p.counts; s.Dropped != 1 || s.HeldBlocks != 2 {
+	if s := p.counts; s.DroppedBlocks != 1 || s.HeldBlocks != 2 {
 		t.Errorf("%+v", s)
 	}
 	sleeper.of.asleep = false

@@ -374,7 +374,7 @@ func (m *model) promise(ctx context.Context, l *life) (int64, error) {
 	if err != nil {
 		return 0, err
 	}
-	return m.claim(ctx, sdkplan.NeedOf(in.Table, m.entry.Inspect()))
+	return m.claim(ctx, sdkplan.NeedOf(in.Table, m.entry.Inspect()).WithSpill(m.entry.Spill()))
 }
 
 // inspect asks a process what the checkpoint takes. One that cannot say is no error.

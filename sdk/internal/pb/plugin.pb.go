@@ -928,8 +928,11 @@ type LoadRequest struct {
 	PrefixCache int64 `protobuf:"varint,6,opt,name=prefix_cache,json=prefixCache,proto3" json:"prefix_cache,omitempty"`
 	// Milliseconds that a step with answers under way should take at most. 0: the plugin's default; negative: no limit.
 	StepMilliseconds int64 `protobuf:"varint,7,opt,name=step_milliseconds,json=stepMilliseconds,proto3" json:"step_milliseconds,omitempty"`
-	unknownFields    protoimpl.UnknownFields
-	sizeCache        protoimpl.SizeCache
+	// Bytes of the host's memory that may take what a cache on other devices has no room for: of requests that lost their place, and of the
+	// prefix cache. They count against the budget of "cpu". 0: none.
+	KvSpill       int64 `protobuf:"varint,8,opt,name=kv_spill,json=kvSpill,proto3" json:"kv_spill,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *LoadRequest) Reset() {
@@ -1007,6 +1010,13 @@ func (x *LoadRequest) GetPrefixCache() int64 {
 func (x *LoadRequest) GetStepMilliseconds() int64 {
 	if x != nil {
 		return x.StepMilliseconds
+	}
+	return 0
+}
+
+func (x *LoadRequest) GetKvSpill() int64 {
+	if x != nil {
+		return x.KvSpill
 	}
 	return 0
 }
@@ -3779,12 +3789,13 @@ type ScheduleResponse struct {
 	PicturesSeen   uint64 `protobuf:"varint,12,opt,name=pictures_seen,json=picturesSeen,proto3" json:"pictures_seen,omitempty"`       // pictures that were looked at
 	PicturesReused uint64 `protobuf:"varint,13,opt,name=pictures_reused,json=picturesReused,proto3" json:"pictures_reused,omitempty"` // pictures that were sent again while it was remembered what was seen of them
 	Progress       uint64 `protobuf:"varint,14,opt,name=progress,proto3" json:"progress,omitempty"`                                   // grows whenever work advances, however little; 0: the plugin does not tell
-	Preemptions    uint64 `protobuf:"varint,15,opt,name=preemptions,proto3" json:"preemptions,omitempty"`                             // requests that lost their place and were computed again
+	Preemptions    uint64 `protobuf:"varint,15,opt,name=preemptions,proto3" json:"preemptions,omitempty"`                             // requests that lost their place and came back to another
 	// The prefix cache, in positions of prompts: looked for, found, held for prompts to come, and given up though they were held.
-	PrefixQueried uint64 `protobuf:"varint,16,opt,name=prefix_queried,json=prefixQueried,proto3" json:"prefix_queried,omitempty"`
-	PrefixFound   uint64 `protobuf:"varint,17,opt,name=prefix_found,json=prefixFound,proto3" json:"prefix_found,omitempty"`
-	PrefixKept    int64  `protobuf:"varint,18,opt,name=prefix_kept,json=prefixKept,proto3" json:"prefix_kept,omitempty"`
-	PrefixThrown  uint64 `protobuf:"varint,19,opt,name=prefix_thrown,json=prefixThrown,proto3" json:"prefix_thrown,omitempty"`
+	PrefixQueried uint64       `protobuf:"varint,16,opt,name=prefix_queried,json=prefixQueried,proto3" json:"prefix_queried,omitempty"`
+	PrefixFound   uint64       `protobuf:"varint,17,opt,name=prefix_found,json=prefixFound,proto3" json:"prefix_found,omitempty"`
+	PrefixKept    int64        `protobuf:"varint,18,opt,name=prefix_kept,json=prefixKept,proto3" json:"prefix_kept,omitempty"`
+	PrefixThrown  uint64       `protobuf:"varint,19,opt,name=prefix_thrown,json=prefixThrown,proto3" json:"prefix_thrown,omitempty"`
+	Spill         *SpillReport `protobuf:"bytes,20,opt,name=spill,proto3" json:"spill,omitempty"` // absent: nothing is spilled
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3952,6 +3963,106 @@ func (x *ScheduleResponse) GetPrefixThrown() uint64 {
 	return 0
 }
 
+func (x *ScheduleResponse) GetSpill() *SpillReport {
+	if x != nil {
+		return x.Spill
+	}
+	return nil
+}
+
+// SpillReport is what went to the host's memory, since a cache on other devices had no room for it. All but budget and used only grow.
+type SpillReport struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Budget        int64                  `protobuf:"varint,1,opt,name=budget,proto3" json:"budget,omitempty"`   // bytes that there may be of it now
+	Used          int64                  `protobuf:"varint,2,opt,name=used,proto3" json:"used,omitempty"`       // bytes that are taken
+	Out           uint64                 `protobuf:"varint,3,opt,name=out,proto3" json:"out,omitempty"`         // bytes copied there
+	Back          uint64                 `protobuf:"varint,4,opt,name=back,proto3" json:"back,omitempty"`       // and back
+	Saved         uint64                 `protobuf:"varint,5,opt,name=saved,proto3" json:"saved,omitempty"`     // positions that were not computed again because of that
+	Resumed       uint64                 `protobuf:"varint,6,opt,name=resumed,proto3" json:"resumed,omitempty"` // positions of requests that lost their place and did not have to be computed again, spilled or not
+	Dropped       uint64                 `protobuf:"varint,7,opt,name=dropped,proto3" json:"dropped,omitempty"` // bytes that gave way to others
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SpillReport) Reset() {
+	*x = SpillReport{}
+	mi := &file_plugin_proto_msgTypes[56]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SpillReport) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SpillReport) ProtoMessage() {}
+
+func (x *SpillReport) ProtoReflect() protoreflect.Message {
+	mi := &file_plugin_proto_msgTypes[56]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SpillReport.ProtoReflect.Descriptor instead.
+func (*SpillReport) Descriptor() ([]byte, []int) {
+	return file_plugin_proto_rawDescGZIP(), []int{56}
+}
+
+func (x *SpillReport) GetBudget() int64 {
+	if x != nil {
+		return x.Budget
+	}
+	return 0
+}
+
+func (x *SpillReport) GetUsed() int64 {
+	if x != nil {
+		return x.Used
+	}
+	return 0
+}
+
+func (x *SpillReport) GetOut() uint64 {
+	if x != nil {
+		return x.Out
+	}
+	return 0
+}
+
+func (x *SpillReport) GetBack() uint64 {
+	if x != nil {
+		return x.Back
+	}
+	return 0
+}
+
+func (x *SpillReport) GetSaved() uint64 {
+	if x != nil {
+		return x.Saved
+	}
+	return 0
+}
+
+func (x *SpillReport) GetResumed() uint64 {
+	if x != nil {
+		return x.Resumed
+	}
+	return 0
+}
+
+func (x *SpillReport) GetDropped() uint64 {
+	if x != nil {
+		return x.Dropped
+	}
+	return 0
+}
+
 type OrderDone struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Id            uint64                 `protobuf:"varint,1,opt,name=id,proto3" json:"id,omitempty"`
@@ -3962,7 +4073,7 @@ type OrderDone struct {
 
 func (x *OrderDone) Reset() {
 	*x = OrderDone{}
-	mi := &file_plugin_proto_msgTypes[56]
+	mi := &file_plugin_proto_msgTypes[57]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3974,7 +4085,7 @@ func (x *OrderDone) String() string {
 func (*OrderDone) ProtoMessage() {}
 
 func (x *OrderDone) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[56]
+	mi := &file_plugin_proto_msgTypes[57]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3987,7 +4098,7 @@ func (x *OrderDone) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OrderDone.ProtoReflect.Descriptor instead.
 func (*OrderDone) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{56}
+	return file_plugin_proto_rawDescGZIP(), []int{57}
 }
 
 func (x *OrderDone) GetId() uint64 {
@@ -4019,7 +4130,7 @@ type DeviceReport struct {
 
 func (x *DeviceReport) Reset() {
 	*x = DeviceReport{}
-	mi := &file_plugin_proto_msgTypes[57]
+	mi := &file_plugin_proto_msgTypes[58]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4031,7 +4142,7 @@ func (x *DeviceReport) String() string {
 func (*DeviceReport) ProtoMessage() {}
 
 func (x *DeviceReport) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[57]
+	mi := &file_plugin_proto_msgTypes[58]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4044,7 +4155,7 @@ func (x *DeviceReport) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeviceReport.ProtoReflect.Descriptor instead.
 func (*DeviceReport) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{57}
+	return file_plugin_proto_rawDescGZIP(), []int{58}
 }
 
 func (x *DeviceReport) GetName() string {
@@ -4094,7 +4205,7 @@ type ModuleReport struct {
 
 func (x *ModuleReport) Reset() {
 	*x = ModuleReport{}
-	mi := &file_plugin_proto_msgTypes[58]
+	mi := &file_plugin_proto_msgTypes[59]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4106,7 +4217,7 @@ func (x *ModuleReport) String() string {
 func (*ModuleReport) ProtoMessage() {}
 
 func (x *ModuleReport) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[58]
+	mi := &file_plugin_proto_msgTypes[59]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4119,7 +4230,7 @@ func (x *ModuleReport) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ModuleReport.ProtoReflect.Descriptor instead.
 func (*ModuleReport) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{58}
+	return file_plugin_proto_rawDescGZIP(), []int{59}
 }
 
 func (x *ModuleReport) GetId() string {
@@ -4227,7 +4338,7 @@ const file_plugin_proto_rawDesc = "" +
 	"\tPlacement\x12\x16\n" +
 	"\x06module\x18\x01 \x01(\tR\x06module\x12\x16\n" +
 	"\x06device\x18\x02 \x01(\tR\x06device\x12\x1a\n" +
-	"\bstreamed\x18\x03 \x01(\bR\bstreamed\"\xaf\x02\n" +
+	"\bstreamed\x18\x03 \x01(\bR\bstreamed\"\xca\x02\n" +
 	"\vLoadRequest\x129\n" +
 	"\n" +
 	"checkpoint\x18\x01 \x01(\v2\x19.pio.plugin.v1.CheckpointR\n" +
@@ -4238,7 +4349,8 @@ const file_plugin_proto_rawDesc = "" +
 	"\vstep_tokens\x18\x05 \x01(\x03R\n" +
 	"stepTokens\x12!\n" +
 	"\fprefix_cache\x18\x06 \x01(\x03R\vprefixCache\x12+\n" +
-	"\x11step_milliseconds\x18\a \x01(\x03R\x10stepMilliseconds\"r\n" +
+	"\x11step_milliseconds\x18\a \x01(\x03R\x10stepMilliseconds\x12\x19\n" +
+	"\bkv_spill\x18\b \x01(\x03R\akvSpill\"r\n" +
 	"\fDeviceBudget\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x14\n" +
 	"\x05bytes\x18\x02 \x01(\x03R\x05bytes\x12\x1b\n" +
@@ -4435,7 +4547,7 @@ const file_plugin_proto_rawDesc = "" +
 	"QueryOrder\"\"\n" +
 	"\n" +
 	"CoresOrder\x12\x14\n" +
-	"\x05cores\x18\x01 \x01(\x03R\x05cores\"\xb7\x05\n" +
+	"\x05cores\x18\x01 \x01(\x03R\x05cores\"\xe9\x05\n" +
 	"\x10ScheduleResponse\x12,\n" +
 	"\x04done\x18\x01 \x01(\v2\x18.pio.plugin.v1.OrderDoneR\x04done\x125\n" +
 	"\adevices\x18\x02 \x03(\v2\x1b.pio.plugin.v1.DeviceReportR\adevices\x125\n" +
@@ -4461,7 +4573,16 @@ const file_plugin_proto_rawDesc = "" +
 	"\fprefix_found\x18\x11 \x01(\x04R\vprefixFound\x12\x1f\n" +
 	"\vprefix_kept\x18\x12 \x01(\x03R\n" +
 	"prefixKept\x12#\n" +
-	"\rprefix_thrown\x18\x13 \x01(\x04R\fprefixThrown\"1\n" +
+	"\rprefix_thrown\x18\x13 \x01(\x04R\fprefixThrown\x120\n" +
+	"\x05spill\x18\x14 \x01(\v2\x1a.pio.plugin.v1.SpillReportR\x05spill\"\xa9\x01\n" +
+	"\vSpillReport\x12\x16\n" +
+	"\x06budget\x18\x01 \x01(\x03R\x06budget\x12\x12\n" +
+	"\x04used\x18\x02 \x01(\x03R\x04used\x12\x10\n" +
+	"\x03out\x18\x03 \x01(\x04R\x03out\x12\x12\n" +
+	"\x04back\x18\x04 \x01(\x04R\x04back\x12\x14\n" +
+	"\x05saved\x18\x05 \x01(\x04R\x05saved\x12\x18\n" +
+	"\aresumed\x18\x06 \x01(\x04R\aresumed\x12\x18\n" +
+	"\adropped\x18\a \x01(\x04R\adropped\"1\n" +
 	"\tOrderDone\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\x04R\x02id\x12\x14\n" +
 	"\x05error\x18\x02 \x01(\tR\x05error\"~\n" +
@@ -4520,7 +4641,7 @@ func file_plugin_proto_rawDescGZIP() []byte {
 }
 
 var file_plugin_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_plugin_proto_msgTypes = make([]protoimpl.MessageInfo, 60)
+var file_plugin_proto_msgTypes = make([]protoimpl.MessageInfo, 61)
 var file_plugin_proto_goTypes = []any{
 	(Fit)(0),                      // 0: pio.plugin.v1.Fit
 	(FinishReason)(0),             // 1: pio.plugin.v1.FinishReason
@@ -4580,10 +4701,11 @@ var file_plugin_proto_goTypes = []any{
 	(*QueryOrder)(nil),            // 55: pio.plugin.v1.QueryOrder
 	(*CoresOrder)(nil),            // 56: pio.plugin.v1.CoresOrder
 	(*ScheduleResponse)(nil),      // 57: pio.plugin.v1.ScheduleResponse
-	(*OrderDone)(nil),             // 58: pio.plugin.v1.OrderDone
-	(*DeviceReport)(nil),          // 59: pio.plugin.v1.DeviceReport
-	(*ModuleReport)(nil),          // 60: pio.plugin.v1.ModuleReport
-	nil,                           // 61: pio.plugin.v1.Sampling.LogitBiasEntry
+	(*SpillReport)(nil),           // 58: pio.plugin.v1.SpillReport
+	(*OrderDone)(nil),             // 59: pio.plugin.v1.OrderDone
+	(*DeviceReport)(nil),          // 60: pio.plugin.v1.DeviceReport
+	(*ModuleReport)(nil),          // 61: pio.plugin.v1.ModuleReport
+	nil,                           // 62: pio.plugin.v1.Sampling.LogitBiasEntry
 }
 var file_plugin_proto_depIdxs = []int32{
 	4,  // 0: pio.plugin.v1.InspectRequest.checkpoint:type_name -> pio.plugin.v1.Checkpoint
@@ -4604,7 +4726,7 @@ var file_plugin_proto_depIdxs = []int32{
 	26, // 15: pio.plugin.v1.GenerateRequest.resume:type_name -> pio.plugin.v1.Resume
 	21, // 16: pio.plugin.v1.GenerateRequest.constraint:type_name -> pio.plugin.v1.Constraint
 	22, // 17: pio.plugin.v1.Constraint.choices:type_name -> pio.plugin.v1.Choices
-	61, // 18: pio.plugin.v1.Sampling.logit_bias:type_name -> pio.plugin.v1.Sampling.LogitBiasEntry
+	62, // 18: pio.plugin.v1.Sampling.logit_bias:type_name -> pio.plugin.v1.Sampling.LogitBiasEntry
 	28, // 19: pio.plugin.v1.GenerateResponse.start:type_name -> pio.plugin.v1.Start
 	29, // 20: pio.plugin.v1.GenerateResponse.token:type_name -> pio.plugin.v1.Token
 	33, // 21: pio.plugin.v1.GenerateResponse.finish:type_name -> pio.plugin.v1.Finish
@@ -4620,46 +4742,47 @@ var file_plugin_proto_depIdxs = []int32{
 	54, // 31: pio.plugin.v1.ScheduleRequest.move:type_name -> pio.plugin.v1.MoveOrder
 	55, // 32: pio.plugin.v1.ScheduleRequest.query:type_name -> pio.plugin.v1.QueryOrder
 	56, // 33: pio.plugin.v1.ScheduleRequest.cores:type_name -> pio.plugin.v1.CoresOrder
-	58, // 34: pio.plugin.v1.ScheduleResponse.done:type_name -> pio.plugin.v1.OrderDone
-	59, // 35: pio.plugin.v1.ScheduleResponse.devices:type_name -> pio.plugin.v1.DeviceReport
-	60, // 36: pio.plugin.v1.ScheduleResponse.modules:type_name -> pio.plugin.v1.ModuleReport
-	2,  // 37: pio.plugin.v1.Model.Describe:input_type -> pio.plugin.v1.DescribeRequest
-	5,  // 38: pio.plugin.v1.Model.Inspect:input_type -> pio.plugin.v1.InspectRequest
-	12, // 39: pio.plugin.v1.Model.Load:input_type -> pio.plugin.v1.LoadRequest
-	16, // 40: pio.plugin.v1.Model.Unload:input_type -> pio.plugin.v1.UnloadRequest
-	18, // 41: pio.plugin.v1.Model.Drain:input_type -> pio.plugin.v1.DrainRequest
-	20, // 42: pio.plugin.v1.Model.Generate:input_type -> pio.plugin.v1.GenerateRequest
-	34, // 43: pio.plugin.v1.Model.OpenSequence:input_type -> pio.plugin.v1.OpenSequenceRequest
-	36, // 44: pio.plugin.v1.Model.ForkSequence:input_type -> pio.plugin.v1.ForkSequenceRequest
-	38, // 45: pio.plugin.v1.Model.CloseSequence:input_type -> pio.plugin.v1.CloseSequenceRequest
-	40, // 46: pio.plugin.v1.Model.Forward:input_type -> pio.plugin.v1.ForwardRequest
-	42, // 47: pio.plugin.v1.Model.Embed:input_type -> pio.plugin.v1.EmbedRequest
-	44, // 48: pio.plugin.v1.Model.Tokenize:input_type -> pio.plugin.v1.TokenizeRequest
-	46, // 49: pio.plugin.v1.Model.Detokenize:input_type -> pio.plugin.v1.DetokenizeRequest
-	48, // 50: pio.plugin.v1.Model.Spell:input_type -> pio.plugin.v1.SpellRequest
-	50, // 51: pio.plugin.v1.Model.Render:input_type -> pio.plugin.v1.RenderRequest
-	52, // 52: pio.plugin.v1.Scheduler.Schedule:input_type -> pio.plugin.v1.ScheduleRequest
-	3,  // 53: pio.plugin.v1.Model.Describe:output_type -> pio.plugin.v1.DescribeResponse
-	7,  // 54: pio.plugin.v1.Model.Inspect:output_type -> pio.plugin.v1.InspectResponse
-	14, // 55: pio.plugin.v1.Model.Load:output_type -> pio.plugin.v1.LoadResponse
-	17, // 56: pio.plugin.v1.Model.Unload:output_type -> pio.plugin.v1.UnloadResponse
-	19, // 57: pio.plugin.v1.Model.Drain:output_type -> pio.plugin.v1.DrainResponse
-	27, // 58: pio.plugin.v1.Model.Generate:output_type -> pio.plugin.v1.GenerateResponse
-	35, // 59: pio.plugin.v1.Model.OpenSequence:output_type -> pio.plugin.v1.OpenSequenceResponse
-	37, // 60: pio.plugin.v1.Model.ForkSequence:output_type -> pio.plugin.v1.ForkSequenceResponse
-	39, // 61: pio.plugin.v1.Model.CloseSequence:output_type -> pio.plugin.v1.CloseSequenceResponse
-	41, // 62: pio.plugin.v1.Model.Forward:output_type -> pio.plugin.v1.ForwardResponse
-	43, // 63: pio.plugin.v1.Model.Embed:output_type -> pio.plugin.v1.EmbedResponse
-	45, // 64: pio.plugin.v1.Model.Tokenize:output_type -> pio.plugin.v1.TokenizeResponse
-	47, // 65: pio.plugin.v1.Model.Detokenize:output_type -> pio.plugin.v1.DetokenizeResponse
-	49, // 66: pio.plugin.v1.Model.Spell:output_type -> pio.plugin.v1.SpellResponse
-	51, // 67: pio.plugin.v1.Model.Render:output_type -> pio.plugin.v1.RenderResponse
-	57, // 68: pio.plugin.v1.Scheduler.Schedule:output_type -> pio.plugin.v1.ScheduleResponse
-	53, // [53:69] is the sub-list for method output_type
-	37, // [37:53] is the sub-list for method input_type
-	37, // [37:37] is the sub-list for extension type_name
-	37, // [37:37] is the sub-list for extension extendee
-	0,  // [0:37] is the sub-list for field type_name
+	59, // 34: pio.plugin.v1.ScheduleResponse.done:type_name -> pio.plugin.v1.OrderDone
+	60, // 35: pio.plugin.v1.ScheduleResponse.devices:type_name -> pio.plugin.v1.DeviceReport
+	61, // 36: pio.plugin.v1.ScheduleResponse.modules:type_name -> pio.plugin.v1.ModuleReport
+	58, // 37: pio.plugin.v1.ScheduleResponse.spill:type_name -> pio.plugin.v1.SpillReport
+	2,  // 38: pio.plugin.v1.Model.Describe:input_type -> pio.plugin.v1.DescribeRequest
+	5,  // 39: pio.plugin.v1.Model.Inspect:input_type -> pio.plugin.v1.InspectRequest
+	12, // 40: pio.plugin.v1.Model.Load:input_type -> pio.plugin.v1.LoadRequest
+	16, // 41: pio.plugin.v1.Model.Unload:input_type -> pio.plugin.v1.UnloadRequest
+	18, // 42: pio.plugin.v1.Model.Drain:input_type -> pio.plugin.v1.DrainRequest
+	20, // 43: pio.plugin.v1.Model.Generate:input_type -> pio.plugin.v1.GenerateRequest
+	34, // 44: pio.plugin.v1.Model.OpenSequence:input_type -> pio.plugin.v1.OpenSequenceRequest
+	36, // 45: pio.plugin.v1.Model.ForkSequence:input_type -> pio.plugin.v1.ForkSequenceRequest
+	38, // 46: pio.plugin.v1.Model.CloseSequence:input_type -> pio.plugin.v1.CloseSequenceRequest
+	40, // 47: pio.plugin.v1.Model.Forward:input_type -> pio.plugin.v1.ForwardRequest
+	42, // 48: pio.plugin.v1.Model.Embed:input_type -> pio.plugin.v1.EmbedRequest
+	44, // 49: pio.plugin.v1.Model.Tokenize:input_type -> pio.plugin.v1.TokenizeRequest
+	46, // 50: pio.plugin.v1.Model.Detokenize:input_type -> pio.plugin.v1.DetokenizeRequest
+	48, // 51: pio.plugin.v1.Model.Spell:input_type -> pio.plugin.v1.SpellRequest
+	50, // 52: pio.plugin.v1.Model.Render:input_type -> pio.plugin.v1.RenderRequest
+	52, // 53: pio.plugin.v1.Scheduler.Schedule:input_type -> pio.plugin.v1.ScheduleRequest
+	3,  // 54: pio.plugin.v1.Model.Describe:output_type -> pio.plugin.v1.DescribeResponse
+	7,  // 55: pio.plugin.v1.Model.Inspect:output_type -> pio.plugin.v1.InspectResponse
+	14, // 56: pio.plugin.v1.Model.Load:output_type -> pio.plugin.v1.LoadResponse
+	17, // 57: pio.plugin.v1.Model.Unload:output_type -> pio.plugin.v1.UnloadResponse
+	19, // 58: pio.plugin.v1.Model.Drain:output_type -> pio.plugin.v1.DrainResponse
+	27, // 59: pio.plugin.v1.Model.Generate:output_type -> pio.plugin.v1.GenerateResponse
+	35, // 60: pio.plugin.v1.Model.OpenSequence:output_type -> pio.plugin.v1.OpenSequenceResponse
+	37, // 61: pio.plugin.v1.Model.ForkSequence:output_type -> pio.plugin.v1.ForkSequenceResponse
+	39, // 62: pio.plugin.v1.Model.CloseSequence:output_type -> pio.plugin.v1.CloseSequenceResponse
+	41, // 63: pio.plugin.v1.Model.Forward:output_type -> pio.plugin.v1.ForwardResponse
+	43, // 64: pio.plugin.v1.Model.Embed:output_type -> pio.plugin.v1.EmbedResponse
+	45, // 65: pio.plugin.v1.Model.Tokenize:output_type -> pio.plugin.v1.TokenizeResponse
+	47, // 66: pio.plugin.v1.Model.Detokenize:output_type -> pio.plugin.v1.DetokenizeResponse
+	49, // 67: pio.plugin.v1.Model.Spell:output_type -> pio.plugin.v1.SpellResponse
+	51, // 68: pio.plugin.v1.Model.Render:output_type -> pio.plugin.v1.RenderResponse
+	57, // 69: pio.plugin.v1.Scheduler.Schedule:output_type -> pio.plugin.v1.ScheduleResponse
+	54, // [54:70] is the sub-list for method output_type
+	38, // [38:54] is the sub-list for method input_type
+	38, // [38:38] is the sub-list for extension type_name
+	38, // [38:38] is the sub-list for extension extendee
+	0,  // [0:38] is the sub-list for field type_name
 }
 
 func init() { file_plugin_proto_init() }
@@ -4701,7 +4824,7 @@ func file_plugin_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_plugin_proto_rawDesc), len(file_plugin_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   60,
+			NumMessages:   61,
 			NumExtensions: 0,
 			NumServices:   2,
 		},

@@ -184,7 +184,7 @@ func LoadRequestToPB(r sdk.LoadRequest) *pb.LoadRequest {
 		Checkpoint: checkpointToPB(r.InspectRequest),
 		Devices:    each(r.Devices, deviceToPB),
 		Threads:    int64(r.Threads), MaxSequences: int64(r.MaxSequences), StepTokens: int64(r.StepTokens),
-		PrefixCache: r.PrefixCache, StepMilliseconds: r.StepTime.Milliseconds(),
+		PrefixCache: r.PrefixCache, StepMilliseconds: r.StepTime.Milliseconds(), KvSpill: r.KVSpill,
 	}
 }
 
@@ -198,6 +198,8 @@ func LoadRequest(m *pb.LoadRequest) (sdk.LoadRequest, error) {
 	c.count("threads", m.GetThreads())
 	const most = int64(math.MaxInt64 / time.Millisecond)
 	r.PrefixCache, r.StepTime = m.GetPrefixCache(), time.Duration(min(max(m.GetStepMilliseconds(), -most), most))*time.Millisecond
+	c.count("kv_spill", m.GetKvSpill())
+	r.KVSpill = m.GetKvSpill()
 	c.first(r.Devices)
 	return r, c.error()
 }
