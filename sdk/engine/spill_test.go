@@ -325,6 +325,46 @@ func TestPrefixCacheGoesOnInTheHost(t *testing.T) {
 	}
 }
 
+// What a step that failed was to copy is in neither place.
+func TestCopiesOfAFailedStepAreNotRelied(t *testing.T) {
+	for _, stateful := range []bool{false, true} {
+		for _, direction := range []Host{ToHost, FromHost} {
+			c := Config{Blocks: 6, MaxSequences: 2, StepTokens: 128, Context: 384, Vocab: fakeVocab, PrefixCache: true, Keep: 6, Stateful: stateful, Snapshots: 1}
+			m := newSpillingModel(c, 100, always)
+			failures, failure := 0, errors.New("the step fails")
+			m.before = func(b *Batch) error {
+				if failures < 3 && slices.ContainsFunc(b.Copies, func(c Copy) bool { return c.Host == direction }) {
+					failures++
+					return failure
+				}
+				return nil
+			}
+			e, err := New(m, c)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for range 3 {
+				for seed := range uint64(4) {
+					r := Request{Prompt: ids(257, seed), MaxTokens: 3, IgnoreEOS: true}
+					answer, result, err := collect(e, r)
+					for errors.Is(err, failure) {
+						answer, result, err = collect(e, r)
+					}
+					if err != nil {
+						t.Fatal(err)
+					}
+					wantSame(t, r, c.Context, answer, result)
+				}
+			}
+			if s := e.Stats().Spill; failures != 3 || s.Saved == 0 || m.held() != s.HeldBlocks+s.HeldStates {
+				t.Errorf("%d steps failed: %+v, and %d places are taken", failures, s, m.held())
+			}
+			e.Close()
+			m.verify(t)
+		}
+	}
+}
+
 // A trade that is not worth its price is not made, in either direction.
 func TestATradeIsRefused(t *testing.T) {
 	c := Config{Blocks: 6, MaxSequences: 2, StepTokens: 128, Context: 384, Vocab: fakeVocab, PrefixCache: true, Keep: 6}

@@ -37,7 +37,7 @@ func (p Plugin) resumeSpilled(b *testing.B, dir string, layers int, spill int64)
 	state := need.Position*resumeContext + need.State
 	req.Devices = []sdk.DeviceBudget{{Name: "cpu", Bytes: need.Least() + need.ScratchMost + 4*state},
 		{Name: "far", Bytes: 64 << 30, CopyRate: resumeLink, ReadRate: 1e12}}
-	c := p.spillingWith(b, req)
+	c, orders := p.spillingWith(b, req)
 	turn := 0
 	next := func() { // the prompt that was asked longest ago
 		ask := Greedy(1)
@@ -53,7 +53,6 @@ func (p Plugin) resumeSpilled(b *testing.B, dir string, layers int, spill int64)
 	for range 8 {
 		next()
 	}
-	orders := NewOrders(b, c)
 	before := orders.Query().Spill
 	for b.Loop() {
 		next()
