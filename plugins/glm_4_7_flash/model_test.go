@@ -110,6 +110,7 @@ func TestInCodes(t *testing.T)                      { suite.InCodes(t) }
 func TestPipelines(t *testing.T)                    { suite.Pipelines(t) }
 func TestJoinedExpertsAreTheSameModel(t *testing.T) { suite.JoinedExperts(t) }
 func TestPlugin(t *testing.T)                       { plugin.Test(t) }
+func TestSpillsInDisorder(t *testing.T)             { plugin.SpillsInDisorder(t) }
 func BenchmarkTinyInProcess(b *testing.B)           { plugin.TinyInProcess(b) }
 
 // The reference has 1e-6 in the norms of latents; see Config.LatentNormEps. With it the model is the reference's as well.

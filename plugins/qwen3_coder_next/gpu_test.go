@@ -15,5 +15,7 @@ func TestGPU(t *testing.T) { gputest.Model(t, suite) }
 // More requests than the GPU's cache has room for: what gives way goes to the host's memory and comes back, and no token changes.
 func TestSpillOnGPU(t *testing.T) {
 	gputest.Driver(t)
-	plugin.Spill(t, tiny, servetest.Spilling{Device: sdk.DeviceBudget{Name: "gpu.0", Bytes: 256 << 20}})
+	device := sdk.DeviceBudget{Name: "gpu.0", Bytes: 256 << 20}
+	plugin.Spill(t, tiny, servetest.Spilling{Device: device})
+	plugin.SpillPrompts(t, tiny, device)
 }

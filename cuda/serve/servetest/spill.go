@@ -31,14 +31,20 @@ type Spilling struct {
 	Seed   uint64           // of random orders and kills; 0 is none
 }
 
-// Spills runs plugins on the far device: one at peace, and some that are given random orders and die.
+// Spills runs plugins on the far device, and one on the CPU alone, which has no use for it.
 func (p Plugin) Spills(t *testing.T) {
 	far := sdk.DeviceBudget{Name: "far", Bytes: 64 << 20, CopyRate: 1e12, ReadRate: 1e12}
 	p.Each(t, func(t *testing.T, dir string) {
 		t.Run("peace", func(t *testing.T) { p.Spill(t, dir, Spilling{Device: far}) })
-		t.Run("orders", func(t *testing.T) { p.atRandomPace(t).Spill(t, dir, Spilling{Device: far, Seed: 1}) })
 		t.Run("cpu", func(t *testing.T) { p.Spill(t, dir, Spilling{}) })
+		t.Run("prompts", func(t *testing.T) { p.SpillPrompts(t, dir, far) })
 	})
+}
+
+// SpillsInDisorder has random orders move layers and change budgets meanwhile, and the process end, on devices that run at random.
+func (p Plugin) SpillsInDisorder(t *testing.T) {
+	far := sdk.DeviceBudget{Name: "far", Bytes: 64 << 20, CopyRate: 1e12, ReadRate: 1e12}
+	p.Each(t, func(t *testing.T, dir string) { p.atRandomPace(t).Spill(t, dir, Spilling{Device: far, Seed: 1}) })
 }
 
 // atRandomPace is p with far devices that run at random; no use of memory may be accused.
@@ -78,10 +84,41 @@ func spillRequestsOf(t testing.TB, dir string) (list []sdk.GenerateRequest) {
 		if i%2 == 0 {
 			one.Tokens = append(append([]int32(nil), req.Tokens...), req.Tokens[:i]...)
 		}
-		one.Sampling.Seed, one.MaxTokens = uint64(i), min(150, spillContext-len(one.Tokens))
+		one.Sampling.Seed, one.MaxTokens = uint64(i), min(110, spillContext-len(one.Tokens))
 		list = append(list, one)
 	}
 	return list
+}
+
+// SpillPrompts asks more prompts than the cache has room for, and all of them again: their beginnings come back from the host, with the states
+// that a model has besides keys and values, and no token changes.
+func (p Plugin) SpillPrompts(t *testing.T, dir string, d sdk.DeviceBudget) {
+	const prompts, length = 5, 200
+	req := Sampled(t, dir)
+	req.MaxTokens = 4
+	c, orders := p.spillingWith(t, sdk.LoadRequest{InspectRequest: sdk.InspectRequest{Path: dir, Context: spillContext, MaxSequences: 3, StepTokens: 128},
+		KVSpill: 1 << 30, Devices: []sdk.DeviceBudget{{Name: "cpu"}, d}})
+	var want [prompts][]int32
+	before := orders.Query().Spill
+	for round := range 2 {
+		for i := range prompts {
+			one := req
+			one.Tokens = nil
+			for n := range length {
+				one.Tokens = append(one.Tokens, req.Tokens[(n*(i+1)+i)%len(req.Tokens)])
+			}
+			got := IDs(Tokens(t, c, one, nil))
+			if round == 0 {
+				want[i] = got
+			}
+			SameIDs(t, fmt.Sprintf("round %d, the ids of prompt %d", round, i), got, want[i])
+		}
+	}
+	after := orders.Query().Spill
+	if after.Saved < before.Saved+length || after.Back == before.Back || after.Used > after.Budget {
+		t.Errorf("spilled were %+v", after)
+	}
+	t.Logf("%+v", after)
 }
 
 // spilling loads a plugin with a cache of few positions and room to spill to, all of its layers on the device.
