@@ -16,7 +16,7 @@ export CGO_LDFLAGS := -O2 -g -L$(CURDIR)/cuda/lib
 export GOFLAGS := $(GOFLAGS) -tags=cuda
 
 .DEFAULT_GOAL := help
-.PHONY: help build run test race sanitize neon emulate kernels ptxas gpu-sim gpu-check lint api generate bench soak fuzz clients hub quantised mutants
+.PHONY: help build run test race sanitize neon emulate kernels ptxas gpu-sim gpu-check lint api generate bench soak fuzz clients agents page hub quantised mutants
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1|/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "make %-9s %s\n", $$1, $$2}'
@@ -50,8 +50,8 @@ gpu-sim: ## the models whole on the software driver of GPUs: a line for each and
 	@mkdir -p .tools; PIO_GPU_WHOLE=1 go test -count 1 -timeout 120m -v -run '^TestGPU$$' ./$(or $(MODEL),plugins/...) > .tools/gpu-sim.log 2>&1; status=$$?; \
 	  sed -n 's/.*gpu-sim: //p' .tools/gpu-sim.log; grep -- '--- FAIL\|^FAIL' .tools/gpu-sim.log; exit $$status
 
-gpu-check: ## one file that checks and times everything on a machine with a GPU, which needs no tools: bin/gpu-check.tar.xz
-	.ci/gpu-check
+gpu-check: ## one file that checks and times everything on a machine with a GPU, which needs no tools: bin/gpu-check.tar.xz; SOFTWARE=1 tries it here
+	.ci/gpu-check bin/gpu-check.tar.xz $(if $(SOFTWARE),software)
 
 lint: ## gofmt, go vet, staticcheck
 	@test -z "$$(gofmt -l host sdk cuda plugins *.go | tee /dev/stderr)" || { echo "run gofmt on the files above"; exit 1; }
@@ -85,6 +85,14 @@ soak: build ## SOAK_KILLS (500) kills under load, for SOAK_TIME (15m) at most; n
 
 clients: build ## other people's clients against two tiny models (docs/clients.md)
 	python3 host/e2e/clients/run.py
+
+agents: build ## other people's coding agents against a model whose answers are known (docs/clients.md)
+	go build -trimpath -o bin/plugins/scripted ./sdk/examples/scripted
+	bin/piohost plugin lock bin/plugins
+	python3 host/e2e/clients/agents.py
+
+page: build ## the page at / in a headless Chromium; SCREENSHOTS=folder keeps what was seen
+	PIO_BIN=$(CURDIR)/bin PIO_PAGE_WHOLE=1 PIO_SCREENSHOTS=$(if $(SCREENSHOTS),$(abspath $(SCREENSHOTS))) go test -count 1 -timeout 15m -v -run '^TestPageInABrowser$$' ./host/e2e
 
 hub: ## what is pulled against PyPI's huggingface_hub, on one cache
 	@dir=$$(mktemp -d) && trap 'rm -rf "$$dir"' EXIT && python3 -m venv $$dir && \

@@ -125,7 +125,7 @@ func (l *Ledger) Map(device string, bytes int64, p Purpose) (Memory, error) {
 	if err := l.Take(device, bytes, p); err != nil {
 		return Memory{}, err
 	}
-	ptr, err := mapMemory(bytes)
+	ptr, err := mapMemory(bytes, p == ForWeights)
 	if err != nil {
 		l.Give(bytes, p)
 		return Memory{}, fmt.Errorf("%s: %w", device, err)

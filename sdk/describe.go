@@ -158,6 +158,15 @@ type LoadRequest struct {
 	// StepTime is how long a step with answers under way should take at most: longer prompts are computed in smaller pieces beside
 	// them. 0 means the plugin's default, less than that no limit.
 	StepTime time.Duration
+	// WeightCache is where weights may be kept that Load has brought into another form; without a Folder nowhere.
+	WeightCache WeightCache
+}
+
+// WeightCache is a folder for weights in the form that they are computed in, which later loads map as they are. All plugins of a user share it:
+// a plugin keeps what its name and version are part of the name of.
+type WeightCache struct {
+	Folder string // absolute; it need not be there
+	Bytes  int64  // of all files in it together; 0 means no limit but that of the disk
 }
 
 // DeviceBudget is what one process may use of one device.

@@ -8,7 +8,8 @@
 // ([Forwarder], [Tokenizer], [Speller], [Renderer], [Embedder], [Scheduled], [Drainer], [Unloader]); the capabilities that the host
 // is told of are derived from what the value implements, so they cannot disagree with it.
 //
-// The smallest plugin is sdk/examples/echo; copy it to start your own. Package sdk/conformance checks that a plugin keeps the
+// The smallest plugin is sdk/examples/echo; copy it to start your own. With package text and package engine it is sdk/examples/scripted, which has
+// tools, reasoning and structured output, and answers that are known. Package sdk/conformance checks that a plugin keeps the
 // protocol, and belongs into every plugin's tests; sdk/serve/servetest serves one within a test. The wire, for authors in other
 // languages, is PROTOCOL.md; sdk/examples/python is a plugin written from it.
 //

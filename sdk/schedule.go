@@ -16,6 +16,9 @@ type BudgetOrder struct {
 	Device   string
 	Bytes    int64
 	Deadline time.Duration // from receipt
+	// AsFar has the order obeyed as far as that can be: the budget becomes the least that works where Bytes is less. Without it such an
+	// order is refused. The report that answers says what the budget is.
+	AsFar bool
 }
 
 // MoveOrder moves one module. It takes effect at the next border of the forward pass; Done comes when it has.
@@ -86,6 +89,9 @@ type DeviceReport struct {
 	Peak   int64 // the most that was ever used at once
 	// Resident is the memory that the process really has there: of a cache and of mapped weights what was touched. 0: unknown.
 	Resident int64
+	// Free is what the process could take of the device's memory now, if its budget allowed it, and Total what the device has, whoever
+	// uses the rest; both 0 if the process does not know. They are told of devices whose memory other processes take, too.
+	Free, Total int64
 }
 
 // ModuleReport says where one module is computed and where its weights lie.

@@ -148,12 +148,15 @@ INLINE void q4_sums(const int R, const uint8_t *codes, const uint8_t *wholes, co
   }
 }
 
-// AHEAD is how far behind a block lies what is fetched meanwhile.
-enum { AHEAD = 4096 };
+// AHEAD is how far behind a block lies what is fetched meanwhile, FAR where it is fetched into the second-level cache: of processors that read one
+// long stretch faster unasked, for so many rows that arithmetic leaves them behind.
+enum { AHEAD = 4096, FAR = 8192 };
 
-INLINE void fetch_block(const uint8_t *p, size_t bytes) {
-  for (size_t i = 0; i < bytes; i += 64)
+INLINE void fetch_block(const int R, const matmul_args *a, const uint8_t *p, size_t bytes) {
+  for (size_t i = 0; i < bytes && !a->unasked; i += 64)
     v_prefetch(p + AHEAD + i);
+  for (size_t i = 0; i < bytes && R > 4 && a->unasked; i += 64)
+    v_prefetch_far(p + FAR + i);
 }
 
 // coded_block goes on with R rows by W outs through one block.
@@ -179,7 +182,7 @@ INLINE void coded_group(const int R, int layout, const matmul_args *a, size_t r0
     x[r] = (const coded *)(a->formed + (r0 + (size_t)r) * a->formed_bytes);
   for (size_t i = 0; i < b.n; i++, b.codes += b.code_bytes, b.factors += b.factor_bytes) {
     if (r0 % ROWS_MANY == 0) // later rows find them in a cache
-      fetch_block(b.codes, b.code_bytes);
+      fetch_block(R, a, b.codes, b.code_bytes);
     UNROLL for (int h = 0; h < HALVES; h++)
       coded_block(R, layout, &b, h, x, total[h]);
     UNROLL for (int r = 0; r < R; r++)

@@ -85,6 +85,7 @@ typedef struct {
   void (*widen)(const pio_matrix *m, size_t row, size_t col, size_t n, float *to);
   pio_task *few, *many; // matmul with few rows, or NULL, and with many
   size_t many_rows;     // that a task of many takes; 0: as many as most do
+  int unasked;          // processors that have the table fetch one long stretch ahead by themselves, faster than kernels can ask for it
   pio_task *latent_query, *latent_value;
   // form makes a row of activations what few and many take, of so many bytes; NULL: they take it in f32.
   size_t (*form_bytes)(size_t cols);

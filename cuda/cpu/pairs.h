@@ -1,4 +1,5 @@
-// pairs.h: products of bf16 by dot products of pairs, for fast numerics; included by avx512.c after template.h.
+// pairs.h: products of pairs of bf16 in tiles, for fast numerics: with 8-bit floats by dot products, and what those of amx.h begin with; included
+// by avx512.c after template.h.
 //
 // Activations are rounded to bf16 once. A tile is 16 outs by 32 of k as bf16x16 has it, so that a vector holds for 16 outs the weights of
 // two k, and a lane is an out: nothing is added across lanes, and what is stored is outs side by side. Rows of a file are turned into tiles
@@ -250,7 +251,8 @@ INLINE void pairs_many(int layout, const matmul_args *a, size_t task) {
   by_strips(layout, 2, a, rows, part_of(task % a->out_tasks, OUTS_MANY, a->out), PAIRS_DEPTH, room, many_pair_sums);
 }
 
-#define PIO_PAIRS(X) X(BF16, "bf16") X(BF16X16, "bf16x16") X(F8_F32, "f8e4m3/f32") X(F8_BF16, "f8e4m3/bf16")
+#define PIO_F8S(X) X(F8_F32, "f8e4m3/f32") X(F8_BF16, "f8e4m3/bf16")
+#define PIO_PAIRS(X) X(BF16, "bf16") X(BF16X16, "bf16x16") PIO_F8S(X)
 
 #define PIO_PAIRS_KERNELS(LAYOUT, NAME)                                                                                \
   static void pairs_few_##LAYOUT(const void *args, size_t task) {                                                      \
@@ -265,4 +267,4 @@ INLINE void pairs_many(int layout, const matmul_args *a, size_t task) {
     else                                                                                                               \
       many_of(LAYOUT, args, task);                                                                                \
   }
-PIO_PAIRS(PIO_PAIRS_KERNELS)
+PIO_F8S(PIO_PAIRS_KERNELS)

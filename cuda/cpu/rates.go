@@ -27,6 +27,7 @@ func (p *pool) readBandwidth() float64 {
 		return 0
 	}
 	defer unix.Munmap(data)
+	_ = unix.Madvise(data, unix.MADV_HUGEPAGE) // as weights are, where they are copied
 	for i := 0; i < len(data); i += 4096 {
 		data[i] = 1 // untouched pages would all be one page of zeros
 	}

@@ -20,6 +20,9 @@ INLINE V held(V v) {
   return v;
 }
 
+// v_prefetch_far asks for what is needed later than what v_prefetch asks for, into the second-level cache.
+INLINE void v_prefetch_far(const void *p) { __builtin_prefetch(p, 0, 2); }
+
 // ---- operands
 
 INLINE float *f32(const pio_tensor *t) { return (float *)t->at; }

@@ -134,8 +134,8 @@ PIO_CODES(PIO_CODES_KERNELS)
   [LAYOUT] = {.name = NAME, .widen = widen_##LAYOUT, .latent_query = latent_query_##LAYOUT, .latent_value = latent_value_##LAYOUT, __VA_ARGS__},
 #define PIO_STREAM_ROW(LAYOUT, NAME) PIO_LAYOUT_ROW(LAYOUT, NAME, .few = few_##LAYOUT, .many = many_##LAYOUT)
 #define PIO_CODES_ROW(LAYOUT, NAME) PIO_LAYOUT_ROW(LAYOUT, NAME, .few = few_##LAYOUT, .many = many_##LAYOUT, .pack = pack_##LAYOUT)
-#define PIO_CODED_ROW(LAYOUT, NAME)                                                                                    \
-  PIO_LAYOUT_ROW(LAYOUT, NAME, .few = coded_few_##LAYOUT, .many = coded_many_##LAYOUT, .pack = pack_##LAYOUT, .form_bytes = coded_bytes, .form = code_row)
+#define PIO_CODED_ROW(LAYOUT, NAME, ...)                                                                               \
+  PIO_LAYOUT_ROW(LAYOUT, NAME, .few = coded_few_##LAYOUT, .many = coded_many_##LAYOUT, .pack = pack_##LAYOUT, .form_bytes = coded_bytes, .form = code_row, __VA_ARGS__)
 #define PIO_TILES_ROW PIO_LAYOUT_ROW(BF16X16, "bf16x16", .many = many_BF16X16, .pack = pack_bf16x16)
 static const pio_layout layouts[LAYOUTS] = {PIO_STREAMS(PIO_STREAM_ROW) PIO_TILES_ROW PIO_CODES(PIO_CODES_ROW)};
 static const pio_layout fast_layouts[LAYOUTS] = {PIO_STREAMS(PIO_STREAM_ROW) PIO_TILES_ROW PIO_CODES(PIO_CODED_ROW)};

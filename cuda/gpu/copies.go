@@ -48,19 +48,19 @@ func (s *staging) close() {
 	}
 }
 
-// CopyIn implements cuda.Queue. The source is read before it returns, unless it is pinned.
+// CopyIn implements cuda.Queue. The source is read before it returns.
 func (q *Queue) CopyIn(dst, src cuda.Tensor) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if q.fits(dst, src, dst, src) {
-		if q.dev.pins.has(src) {
-			q.list.CopyIn(dst.Pointer(), src.Pointer(), dst.Bytes())
-			q.copied()
-			return
-		}
 		q.keep(q.pieces(&q.in, int(dst.Bytes()), func(at, n int, pinned []byte) {
 			copy(pinned, unsafe.Slice((*byte)(unsafe.Add(src.Pointer(), at)), n))
-			q.list.CopyIn(unsafe.Add(dst.Pointer(), at), unsafe.Pointer(unsafe.SliceData(pinned)), int64(n))
+			to := unsafe.Add(dst.Pointer(), at)
+			if c := (copied{to, pinned, false}); !q.heard(c, nil) {
+				q.list.CopyIn(to, unsafe.Pointer(unsafe.SliceData(pinned)), int64(n))
+				q.added++
+				q.write(c, nil, 1)
+			}
 		}))
 	}
 }
@@ -70,22 +70,16 @@ func (q *Queue) CopyOut(dst, src cuda.Tensor) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if q.fits(dst, src, src, dst) {
-		if q.dev.pins.has(dst) {
-			q.list.CopyOut(dst.Pointer(), src.Pointer(), dst.Bytes())
-			q.copied()
-			return
-		}
 		q.keep(q.pieces(&q.out, int(dst.Bytes()), func(at, n int, pinned []byte) {
-			q.list.CopyOut(unsafe.Pointer(unsafe.SliceData(pinned)), unsafe.Add(src.Pointer(), at), int64(n))
-			q.landings = append(q.landings, landing{q.added + 1, unsafe.Slice((*byte)(unsafe.Add(dst.Pointer(), at)), n), pinned})
+			from := unsafe.Add(src.Pointer(), at)
+			if c := (copied{from, pinned, true}); !q.heard(c, nil) {
+				q.list.CopyOut(unsafe.Pointer(unsafe.SliceData(pinned)), from, int64(n))
+				q.added++
+				q.write(c, nil, 1)
+			}
+			q.landings = append(q.landings, landing{q.added, unsafe.Slice((*byte)(unsafe.Add(dst.Pointer(), at)), n), pinned})
 		}))
 	}
-}
-
-// copied counts a copy from or to pinned memory. There are many places of that: a list with one in it hardly comes again.
-func (q *Queue) copied() {
-	q.once = true
-	q.added++
 }
 
 // pieces makes a copy in as many pieces as pinned memory demands: one, if there is room.
@@ -103,7 +97,6 @@ func (q *Queue) pieces(s *staging, bytes int, copy func(at, n int, pinned []byte
 			continue
 		}
 		copy(at, n, pinned)
-		q.added++
 		at += n
 	}
 	return nil

@@ -3,11 +3,13 @@
 package gpu
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"math"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/inference-pio/inference-pio/cuda"
 	"github.com/inference-pio/inference-pio/cuda/gpu/driver"
@@ -27,11 +29,11 @@ type Device struct {
 	aside   aside
 	queues  roll
 	peers   peers
-	pins    pins
 	tables  tables
 	rates   func() cuda.Rates
 
-	waits atomic.Uint64
+	patience time.Duration
+	waits    atomic.Uint64
 }
 
 // Open makes a device of a GPU. The error is a sentence that says what is missing: the driver, the GPU, something that it does not have.
@@ -43,7 +45,7 @@ func Open(o Options) (*Device, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", driver.Name(o.Ordinal), err)
 	}
-	d := &Device{name: driver.Name(o.Ordinal), context: c, info: c.Info()}
+	d := &Device{name: driver.Name(o.Ordinal), context: c, info: c.Info(), patience: cmp.Or(o.Patience, Patience)}
 	if d.info.Major < driver.OldestCapability {
 		_ = c.Close() // it is not used
 		return nil, fmt.Errorf("%s is a %s of compute capability %d.%d; the kernels need %d.0 (Ampere) or later", d.name, d.info.Name, d.info.Major, d.info.Minor, driver.OldestCapability)

@@ -9,9 +9,17 @@
 // without a driver, too: the driver is looked for when a GPU is first asked for.
 package gpu
 
+import "time"
+
 // Options are what a GPU computes with.
 type Options struct {
 	Ordinal int   // of the driver
 	Fast    bool  // rows of activations are rounded to bf16 where they are multiplied
 	Budget  int64 // bytes; 0: no limit but the GPU's memory
+
+	// Patience is how long one step's kernels may take before the device is given up; 0 is Patience. A software driver needs more.
+	Patience time.Duration
 }
+
+// Patience is less than hosts wait for a process that does not move.
+const Patience = time.Minute

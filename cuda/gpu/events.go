@@ -81,6 +81,7 @@ func (q *Queue) waitFor(e *event) {
 	defer q.mu.Unlock()
 	q.keep(err)
 	if passed != nil && q.err == nil {
+		q.apart()
 		q.list.Wait(passed)
 		q.added++
 		q.events = append(q.events, passed)

@@ -373,6 +373,26 @@ func TestNeighbours(t *testing.T) {
 	})
 }
 
+// A device is its own neighbour, whose bytes need no way through the host.
+func TestOwnNeighbour(t *testing.T) {
+	atEveryPace(t, func(t *testing.T, s *sim.Driver) {
+		b := newBoard(t, open(t, Options{}))
+		x, y := b.tensor(300), b.tensor(300)
+		got := make([]float32, 300)
+		b.q.CopyIn(x, host(t, slices.Repeat([]float32{3}, 300)))
+		b.q.Run(add(x, x, x))
+		if !b.q.CopyFrom(y, x, b.q) {
+			t.Fatal("it is none")
+		}
+		b.q.Run(add(x, x, x))
+		b.q.CopyOut(host(t, got), y)
+		b.sync()
+		if got[0] != 6 || got[299] != 6 {
+			t.Errorf("%v and %v, not 6", got[0], got[299])
+		}
+	})
+}
+
 // A device that fails is told as lost, with its name, by whatever waits; so is one whose kernel does not end.
 func TestLostDevices(t *testing.T) {
 	for name, fails := range map[string]string{"a kernel's address": "fail kernel error=700", "the bus": "fail copy error=999", "no end": "fail kernel hang=1"} {
@@ -381,8 +401,7 @@ func TestLostDevices(t *testing.T) {
 				return
 			}
 			s := software(t)
-			longest = 200 * time.Millisecond
-			d, err := Open(Options{})
+			d, err := Open(Options{Patience: 200 * time.Millisecond})
 			if err != nil {
 				t.Fatal(err)
 			}

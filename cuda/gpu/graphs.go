@@ -31,10 +31,11 @@ type known struct {
 	used             uint64
 }
 
-// run gives the stream a list. whole says that nothing was sent since the queue was last empty, so that the list can come again.
-func (g *graphs) run(s *driver.Stream, list *driver.List, whole bool) error {
+// run gives the stream a list. whole says that nothing was sent since the queue was last empty, so that the list can come again: then it is
+// known from now on.
+func (g *graphs) run(s *driver.Stream, list *driver.List, whole bool) (*known, error) {
 	if !whole || list.Len() < graphedFrom || !list.Repeatable() {
-		return s.Run(list)
+		return nil, s.Run(list)
 	}
 	if g.known == nil {
 		g.known, g.seed = map[uint64]*known{}, maphash.MakeSeed()
@@ -45,15 +46,22 @@ func (g *graphs) run(s *driver.Stream, list *driver.List, whole bool) error {
 	k := g.known[sum]
 	switch {
 	case k == nil || !bytes.Equal(k.commands, commands) || !bytes.Equal(k.params, params):
-		g.remember(sum, &known{commands: bytes.Clone(commands), params: bytes.Clone(params), used: g.clock})
-		return s.Run(list)
+		k = &known{commands: bytes.Clone(commands), params: bytes.Clone(params), used: g.clock}
+		g.remember(sum, k)
+		return k, s.Run(list)
 	case k.graph == nil:
 		graph, err := s.Capture(list)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		k.graph = graph
 	}
+	return k, g.launch(s, k)
+}
+
+// launch gives the stream what is known, which has a graph.
+func (g *graphs) launch(s *driver.Stream, k *known) error {
+	g.clock++
 	k.used = g.clock
 	var launch driver.List
 	launch.Graph(k.graph)
@@ -80,6 +88,7 @@ func (g *graphs) remember(sum uint64, k *known) {
 func (k *known) close() {
 	if k.graph != nil {
 		_ = k.graph.Close() // what is launched of it ends still
+		k.graph = nil
 	}
 }
 

@@ -128,7 +128,23 @@ func (d *Device) Usage() cuda.Usage { return d.ledger.Usage() }
 // SetBudget implements cuda.Device. What the driver's pool keeps of freed memory goes back to it.
 func (d *Device) SetBudget(bytes int64) {
 	d.ledger.SetBudget(bytes)
+	d.Trim()
+}
+
+// Trim gives what the pool keeps of freed memory back, to other processes.
+func (d *Device) Trim() {
 	if d.info.Pools {
-		_ = d.context.TrimPool(0) // the budget holds all the same; others have less until the next free
+		_ = d.context.TrimPool(0) // the budget holds all the same; others have less until the next time
 	}
+}
+
+// Available is how much of the GPU's memory this process could take now, what the pool keeps for it among it, and how much there is. Any goroutine
+// may ask, also while queues run.
+func (d *Device) Available() (free, total int64, err error) {
+	free, total, err = d.context.MemInfo()
+	if err != nil || !d.info.Pools {
+		return free, total, err
+	}
+	spare, err := d.context.SparePool()
+	return free + spare, total, err
 }

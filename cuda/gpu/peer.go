@@ -19,7 +19,12 @@ func (q *Queue) CopyFrom(dst, src cuda.Tensor, from cuda.Queue) bool {
 	q.Wait(f.Mark())
 	q.mu.Lock()
 	if q.err == nil {
-		q.list.CopyPeer(q.dev.context, dst.Pointer(), f.dev.context, src.Pointer(), dst.Bytes())
+		q.apart()
+		if q.dev == f.dev {
+			q.list.Copy(dst.Pointer(), src.Pointer(), dst.Bytes())
+		} else {
+			q.list.CopyPeer(q.dev.context, dst.Pointer(), f.dev.context, src.Pointer(), dst.Bytes())
+		}
 		q.added++
 	}
 	q.mu.Unlock()

@@ -5,7 +5,6 @@ package gpu
 import (
 	"fmt"
 	"sync"
-	"time"
 	"unsafe"
 
 	"github.com/inference-pio/inference-pio/cuda"
@@ -27,12 +26,12 @@ type Queue struct {
 	list              driver.List // added and not sent
 	added, sent, done uint64
 	parted            bool // some of what was added since all was done has been sent already
-	once              bool // the list will not come again
 
 	plan    kernels.Plan
 	op      kernels.Op
 	scratch cuda.Memory
 	last    last
+	again   again
 	joined  cuda.Op
 	in, out staging
 	filler  filler
@@ -67,16 +66,16 @@ func (d *Device) NewQueue() cuda.Queue {
 	return q
 }
 
-// longest is how long one step's kernels may take before the device is given up: less than hosts wait for a process that does not move.
-var longest = time.Minute // shorter in tests
-
 // Run implements cuda.Queue.
 func (q *Queue) Run(op *cuda.Op) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if q.err == nil {
-		q.keep(q.run(op))
+	if q.err != nil || q.heard(copied{}, op) {
+		return
 	}
+	before := q.added
+	q.keep(q.run(op))
+	q.write(copied{}, op, q.added-before)
 }
 
 func (q *Queue) run(op *cuda.Op) error {
@@ -141,6 +140,7 @@ func (q *Queue) Room(bytes int64) error {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.finish()
+	q.again.forget()
 	q.dev.Free(q.scratch)
 	q.scratch = cuda.Memory{}
 	if bytes == 0 {
@@ -154,6 +154,7 @@ func (q *Queue) Room(bytes int64) error {
 // lend gives the op what is not its own: scratch memory, and the table of experts where the device can read it.
 func (q *Queue) lend(op *cuda.Op) error {
 	if need := q.plan.Scratch; need > q.scratch.Bytes() {
+		q.again.forget()
 		q.free(q.scratch)
 		q.scratch = cuda.Memory{}
 		var err error
@@ -239,15 +240,25 @@ func (q *Queue) Sync() error {
 
 // send gives the driver what has been added.
 func (q *Queue) send() {
-	if q.list.Len() == 0 {
+	if q.list.Len() == 0 && q.again.mode != toldAgain {
 		return
 	}
-	if q.err == nil {
-		whole := !q.parted && q.sent == q.done && !q.once
-		q.keep(q.graphs.run(q.stream, &q.list, whole))
+	if k := q.again.whole(); k != nil && q.err == nil {
+		q.keep(q.graphs.launch(q.stream, k))
+		q.again.sent(nil)
+	} else {
+		q.anew()
+		var k *known
+		if q.err == nil {
+			whole := !q.parted && q.sent == q.done
+			var err error
+			k, err = q.graphs.run(q.stream, &q.list, whole)
+			q.keep(err)
+		}
+		q.again.sent(k)
 	}
 	q.list.Reset()
-	q.last.there, q.once = false, false
+	q.last.there = false
 	q.parted, q.sent = true, q.added
 }
 
@@ -294,7 +305,7 @@ func (q *Queue) reach() error {
 		return err
 	}
 	q.dev.waits.Add(1)
-	return q.end.Wait(longest)
+	return q.end.Wait(q.dev.patience)
 }
 
 // keep keeps the first error. One that says so of the driver's loses the device.
@@ -317,6 +328,7 @@ func (q *Queue) Close() {
 	q.dev.Free(q.scratch)
 	q.scratch = cuda.Memory{}
 	q.graphs.close()
+	q.again = again{}
 	q.in.close()
 	q.out.close()
 	q.filler.close()

@@ -4,7 +4,6 @@ package gpu
 
 import (
 	"math"
-	"os"
 	"testing"
 
 	"github.com/inference-pio/inference-pio/cuda/kernels/sim"
@@ -22,7 +21,7 @@ func TestRates(t *testing.T) {
 
 // BenchmarkRates says what the machine's own GPU gives: what every other figure is to be held against.
 func BenchmarkRates(b *testing.B) {
-	if os.Getenv("PIO_GPU_HARDWARE") == "" {
+	if !hardware() {
 		software(b)
 	}
 	d, err := Open(Options{})

@@ -7,6 +7,7 @@ import (
 
 	"github.com/inference-pio/inference-pio/cuda"
 	"github.com/inference-pio/inference-pio/cuda/weights"
+	"github.com/inference-pio/inference-pio/cuda/weights/blocks"
 )
 
 // mlxModule reads weight and scales, and biases, which are what is added to codes: (.., rows, words) and (.., rows, groups).
@@ -21,7 +22,7 @@ func (r *reader) mlxModule(base string, v weights.View) (weights.View, error) {
 	if !ok {
 		return v, fmt.Errorf("tensor %q: %d words and %d groups in a row are not what config.json says of it, codes of %d bits in groups of %d", base+".weight", wide, groups, said.Bits, said.Size)
 	}
-	g := &grouped{data: v.Data, rowBytes: 4 * wide, cols: groups * said.Size, bits: said.Bits, unpack: stream, zeros: constant(0)}
+	g := &grouped{data: v.Data, rowBytes: 4 * wide, cols: groups * said.Size, bits: said.Bits, unpack: stream}
 	if err := r.mlxFactors(base, g, said, rows); err != nil {
 		return v, err
 	}
@@ -51,13 +52,13 @@ func (r *reader) mlxFactors(base string, g *grouped, said group, rows int) (err 
 		g.zeros = func(to []float32, row int) { biases.Widen(to, row) }
 		return err
 	case "mxfp4", "mxfp8":
-		if g.unpack = fp4; said.Bits == 8 {
-			g.unpack = floats
+		if g.unpack, g.kind = halves, blocks.Float4; said.Bits == 8 {
+			g.unpack, g.kind = nil, blocks.Float8
 		}
 		g.factors, g.each, err = r.powersOf(name, rows, g.cols)
 		return err
 	case "nvfp4":
-		g.unpack = fp4
+		g.unpack, g.kind = halves, blocks.Float4
 		scales, _ := r.get(name)
 		scales.Format, scales.DType, scales.Known = "F8_E4M3", cuda.F8E4M3, true // as which it is written
 		numbers, _ := weights.Numbers(scales)

@@ -19,11 +19,12 @@ type grouped struct {
 	rowBytes   int
 	cols, each int // columns of a row, and of a group
 	bits       int
-	unpack     func(to []float32, data []byte, bits int)
-	factors    weights.Coded // (rows, groups)
-	zeros      func(to []float32, row int)
-	added      bool       // zeros are added after multiplying
-	group      groupIndex // of each column; nil: one group after the other
+	unpack     func(to, data []byte, bits int) // to a byte each; nil: that is how they lie
+	kind       blocks.Kind                     // of what they then are
+	factors    weights.Coded                   // (rows, groups)
+	zeros      func(to []float32, row int)     // nil: none
+	added      bool                            // zeros are added after multiplying
+	group      groupIndex                      // of each column; nil: one group after the other
 }
 
 func (g *grouped) groups() int { return (g.cols + g.each - 1) / g.each }
@@ -33,37 +34,28 @@ func (g *grouped) Widen(to []float32, row int) {
 	if g.cols == 0 {
 		return
 	}
-	n := g.groups()
-	factors, zeros := make([]float32, n), make([]float32, n)
+	codes, r := make([]byte, g.cols), blocks.Row{Kind: g.kind, Each: g.each, Factors: make([]float32, g.groups()), Added: g.added, Index: g.group}
+	if g.zeros != nil {
+		r.Zeros = make([]float32, g.groups())
+	}
 	for ; len(to) >= g.cols; row, to = row+1, to[g.cols:] {
-		line := to[:g.cols]
-		g.unpack(line, g.data[row*g.rowBytes:(row+1)*g.rowBytes], g.bits)
-		g.factors.Widen(factors, row)
-		g.zeros(zeros, row)
-		if g.group != nil {
-			for i := range line {
-				at := g.group.at(i)
-				line[i] = (line[i] - zeros[at]) * factors[at]
-			}
-			continue
+		r.Codes = g.codes(codes, row)
+		g.factors.Widen(r.Factors, row)
+		if g.zeros != nil {
+			g.zeros(r.Zeros, row)
 		}
-		for at, factor := range factors {
-			g.scale(line[at*g.each:min((at+1)*g.each, g.cols)], factor, zeros[at])
-		}
+		r.Widen(to[:g.cols])
 	}
 }
 
-// scale makes numbers of the codes of a group.
-func (g *grouped) scale(codes []float32, factor, zero float32) {
-	if g.added {
-		for i, c := range codes {
-			codes[i] = float32(c*factor) + zero
-		}
-		return
+// codes are those of a row, a byte each: in room, or where they lie.
+func (g *grouped) codes(room []byte, row int) []byte {
+	data := g.File(row, row+1)
+	if g.unpack == nil {
+		return data
 	}
-	for i, c := range codes {
-		codes[i] = (c - zero) * factor
-	}
+	g.unpack(room, data, g.bits)
+	return room
 }
 
 // File implements weights.Coded.
@@ -240,9 +232,9 @@ func (r *reader) scaled(base string, v weights.View, name string) (_ weights.Vie
 		r.get(name)
 		return v, false, r.put(base+".weight_scale_inv", scale)
 	}
-	g := &grouped{data: v.Data, rowBytes: cols, cols: cols, each: max(1, cols), unpack: signed, zeros: constant(0)}
+	g := &grouped{data: v.Data, rowBytes: cols, cols: cols, each: max(1, cols), kind: blocks.Signed}
 	if v.Format == "F8_E4M3" {
-		g.unpack = floats
+		g.kind = blocks.Float8
 	}
 	switch {
 	case scale.Format == "U8" && v.Format == "F8_E4M3":
@@ -289,24 +281,8 @@ func (s same) Widen(to []float32, _ int) {
 }
 func (same) File(int, int) []byte { return nil }
 
-func signed(to []float32, data []byte, _ int) {
-	for i := range to {
-		to[i] = float32(int8(data[i]))
-	}
-}
-
-func floats(to []float32, data []byte, _ int) {
-	for i := range to {
-		to[i] = blocks.E4M3(data[i])
-	}
-}
-
-func fp4(to []float32, data []byte, _ int) {
-	for i := 0; i+1 < len(to); i += 2 { // rows are whole bytes
-		b := data[i/2]
-		to[i], to[i+1] = blocks.E2M1(b), blocks.E2M1(b>>4)
-	}
-}
+// halves unpacks codes of which a byte has two, the lower half first.
+func halves(to, data []byte, _ int) { blocks.Nibbles(to, data) }
 
 // nvfp4 reads numbers of 4 bits, the even column in the low half of a byte, with a factor in F8_E4M3 for each 16 columns and one for all, which
 // factors are divided by or multiplied with.
@@ -316,7 +292,7 @@ func (r *reader) nvfp4(base string, v weights.View, global string, divide bool) 
 		return v, err
 	}
 	cols := 2 * half
-	g := &grouped{data: v.Data, rowBytes: half, cols: cols, unpack: fp4, zeros: constant(0)}
+	g := &grouped{data: v.Data, rowBytes: half, cols: cols, unpack: halves, kind: blocks.Float4}
 	factors, each, err := r.factors(base+".weight_scale", rows, cols)
 	if err != nil {
 		return v, err
@@ -357,7 +333,7 @@ func (r *reader) mxfp4(base string, v weights.View) (weights.View, error) {
 	if err != nil {
 		return v, err
 	}
-	g := &grouped{data: v.Data, rowBytes: half, cols: 2 * half, unpack: fp4, zeros: constant(0)}
+	g := &grouped{data: v.Data, rowBytes: half, cols: 2 * half, unpack: halves, kind: blocks.Float4}
 	if g.factors, g.each, err = r.powersOf(base+".weight_scale", rows, g.cols); err != nil {
 		return v, err
 	}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 
 	"github.com/inference-pio/inference-pio/cuda/weights"
+	"github.com/inference-pio/inference-pio/cuda/weights/blocks"
 )
 
 // blockCols is how many columns must share a factor: see weights.Whole.
@@ -30,19 +31,21 @@ func (w wholeRows) Range() (least, most int) { return w.least, w.most }
 
 // Codes implements weights.Whole.
 func (w wholeRows) Codes(to []int8, factors []float32, row int) {
-	line, own, zeros := make([]float32, w.cols), make([]float32, w.groups()), make([]float32, w.groups())
-	blocks := (w.cols + blockCols - 1) / blockCols
-	for ; len(to) >= w.cols && w.cols > 0; row, to, factors = row+1, to[w.cols:], factors[blocks:] {
-		w.unpack(line, w.File(row, row+1), w.bits)
-		w.factors.Widen(own, row)
-		w.zeros(zeros, row)
-		for at, zero := range zeros {
-			from := at * w.each
-			for i, code := range line[from:min(from+w.each, w.cols)] {
-				to[from+i] = int8(code - zero)
+	if w.cols == 0 {
+		return
+	}
+	room, own, numbers, zeros := make([]byte, w.cols), make([]float32, w.groups()), make([]float32, w.groups()), make([]byte, w.groups())
+	per := (w.cols + blockCols - 1) / blockCols
+	for ; len(to) >= w.cols; row, to, factors = row+1, to[w.cols:], factors[per:] {
+		if w.zeros != nil {
+			w.zeros(numbers, row)
+			for i, z := range numbers {
+				zeros[i] = byte(z)
 			}
 		}
-		for b := range blocks {
+		blocks.Less(to, w.codes(room, row), zeros, w.each)
+		w.factors.Widen(own, row)
+		for b := range per {
 			factors[b] = own[b*blockCols/w.each]
 		}
 	}

@@ -91,6 +91,6 @@ func (p *Plan) matmulPair(w cuda.Matrix, rows int) {
 	}
 	pr, f := products[w.Layout.Name], p.cutPair(w, rows)
 	n, chunks := slicesOf(w.Cols)
-	p.launch("matmul_pair_"+pr.name+p.numerics(), f.threads, f.shared, ceilDiv(ceilDiv(w.Rows, pr.outs), f.tiles), 1, ceilDiv(rows, f.rows),
+	p.launch(p.name(nameOf{"matmul_pair_", pr.name, 0, p.numerics()}), f.threads, f.shared, ceilDiv(ceilDiv(w.Rows, pr.outs), f.tiles), 1, ceilDiv(rows, f.rows),
 		chunks, f.tiles, n, f.rows)
 }

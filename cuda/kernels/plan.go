@@ -10,6 +10,7 @@ package kernels
 
 import (
 	"fmt"
+	"strconv"
 
 	"github.com/inference-pio/inference-pio/cuda"
 )
@@ -40,7 +41,31 @@ type Plan struct {
 	Launches []Launch
 	Scratch  int64
 
-	why string
+	why   string
+	names map[nameOf]string
+}
+
+// nameOf is what a kernel's name is made of.
+type nameOf struct {
+	kernel, layout string
+	size           int
+	suffix         string
+}
+
+// name is that of a kernel for a layout or heads of a size, 0 being none: put together once, since plans are made as steps run.
+func (p *Plan) name(n nameOf) string {
+	name, ok := p.names[n]
+	if !ok {
+		if name = n.kernel + n.layout; n.size > 0 {
+			name += strconv.Itoa(n.size)
+		}
+		name += n.suffix
+		if p.names == nil {
+			p.names = map[nameOf]string{}
+		}
+		p.names[n] = name
+	}
+	return name
 }
 
 // Op plans an op; what was in the plan is gone. An error says that there is no kernel for its operands.

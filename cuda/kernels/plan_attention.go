@@ -1,7 +1,7 @@
 package kernels
 
 import (
-	"fmt"
+	"math"
 
 	"github.com/inference-pio/inference-pio/cuda"
 )
@@ -59,9 +59,18 @@ func (p *Plan) cuts(blocks, each, parts, rows int, h heads) int {
 }
 
 // RoundedAttention says whether fast numerics round an op of attention: queries, keys, values, and weights before they multiply values, with a
-// softmax for each part of so many positions.
+// softmax for each part of so many positions. Tiles are one part however many there are.
 func RoundedAttention(op *cuda.Op) (part int, rounds bool) {
-	return partKeys, op.Code == cuda.OpAttention && max(op.In[0].Dim(2), op.Out[0].Dim(2)) <= 256
+	dim, value := op.In[0].Dim(2), op.Out[0].Dim(2)
+	switch op.Code {
+	case cuda.OpAttention:
+		return partKeys, max(dim, value) <= 256
+	case cuda.OpLatentAttention:
+		return latentPartKeys, dim <= latentMost && value <= latentValueMost
+	case cuda.OpAttendTile:
+		return math.MaxInt32, max(dim, op.In[2].Dim(2)) <= 256
+	}
+	return 0, false
 }
 
 func planAttention(p *Plan, op *cuda.Op) {
@@ -91,11 +100,15 @@ const (
 // others share keys. Which those are is known to the device alone, so that a launch can be repeated for other rows.
 func (p *Plan) fastAttention(op *cuda.Op, h heads, positions int) {
 	rows, sequences, parts := op.In[0].Rows(), op.In[5].Dim(0), ceilDiv(positions, partKeys)
-	size, kernel := valuesUpTo(max(h.dim, h.value)), "any_"
+	size, kernel := valuesUpTo(max(h.dim, h.value)), nameOf{layout: "any_"}
 	if op.In[1].DType() == cuda.BF16 && h.dim%8 == 0 && h.value%8 == 0 {
-		kernel = ""
+		kernel.layout = ""
 	}
-	kernel = fmt.Sprint(kernel, size)
+	kernel.size = size
+	called := func(name string) string {
+		kernel.kernel = name
+		return p.name(kernel)
+	}
 	decode := waitsBytes + ringBytes + pairs*size*2
 	threads, prompt := promptBlock(size)
 	if max(decode, prompt) > p.Shared {
@@ -104,7 +117,7 @@ func (p *Plan) fastAttention(op *cuda.Op, h heads, positions int) {
 	}
 	if rows <= max(sequences, rowsApart) {
 		cuts := p.cuts(rows*h.kv*h.shares, 4, parts, rows, h)
-		p.launch("attention_decode_"+kernel, 256, decode, cuts, h.kv*h.shares, rows, h.per, h.shares, partKeys, ceilDiv(parts, cuts), parts)
+		p.launch(called("attention_decode_"), 256, decode, cuts, h.kv*h.shares, rows, h.per, h.shares, partKeys, ceilDiv(parts, cuts), parts)
 		p.joinParts(op, "attention_join_fast", h, cuts, partKeys, parts, 0)
 		return
 	}
@@ -116,15 +129,15 @@ func (p *Plan) fastAttention(op *cuda.Op, h heads, positions int) {
 	if shared > 1 {
 		cuts = max(cuts, 2) // all wait, and are added up together
 	}
-	p.launch("attention_decode_"+kernel, 256, decode, cuts, h.kv*h.shares, sequences, h.per, h.shares, partKeys, ceilDiv(parts, cuts), parts, 1)
+	p.launch(called("attention_decode_"), 256, decode, cuts, h.kv*h.shares, sequences, h.per, h.shares, partKeys, ceilDiv(parts, cuts), parts, 1)
 	if shared > 1 {
-		p.launch("attention_prompt_parts_"+kernel, threads, prompt, shared, many.kv*many.shares, groups, many.per, many.shares, partKeys, 0, parts, 1)
+		p.launch(called("attention_prompt_parts_"), threads, prompt, shared, many.kv*many.shares, groups, many.per, many.shares, partKeys, 0, parts, 1)
 		p.joinParts(op, "attention_join_fast", h, cuts, partKeys, parts, 0)
 		return
 	}
 	p.joinParts(op, "attention_join_fast", h, cuts, partKeys, parts, 1)
 	waits := ceilDiv(int(p.Scratch), 256)
-	p.launch("attention_prompt_"+kernel, threads, prompt, 1, many.kv*many.shares, groups, many.per, many.shares, partKeys, waits, parts, 1)
+	p.launch(called("attention_prompt_"), threads, prompt, 1, many.kv*many.shares, groups, many.per, many.shares, partKeys, waits, parts, 1)
 	if parts > 1 {
 		p.Scratch = int64(waits)*256 + int64(blocks)*128*int64(size)*2
 	}
@@ -151,7 +164,7 @@ func planLatentAttention(p *Plan, op *cuda.Op) {
 	cache, tables := op.In[1], op.In[4]
 	h, positions := headsOf(op, 1, pairs), tables.Dim(1)*cache.Dim(2)
 	shared := waitsBytes + (pairs+latentPartKeys)*latentMost*2
-	if !p.Fast || h.dim > latentMost || h.value > 512 || shared > p.Shared {
+	if !p.Fast || h.dim > latentMost || h.value > latentValueMost || shared > p.Shared {
 		p.exactAttention(op, "latent_attention", h, latentPartKeys, positions)
 		return
 	}
@@ -164,7 +177,7 @@ func planLatentAttention(p *Plan, op *cuda.Op) {
 	p.joinParts(op, "latent_attention_join_fast", h, cuts, latentPartKeys, parts, 0)
 }
 
-const latentMost = 576 // numbers of a latent in fast numerics, as latent.cu says
+const latentMost, latentValueMost = 576, 512 // numbers of a latent, and of those the value's, in fast numerics, as latent.cu says
 
 // planTile launches tile.cu.
 func planTile(p *Plan, op *cuda.Op) {
@@ -177,11 +190,11 @@ func planTile(p *Plan, op *cuda.Op) {
 	size := valuesUpTo(max(h.dim, h.value))
 	if threads, shared := promptBlock(size); p.Fast && size <= 256 && shared <= p.Shared {
 		many := headsOf(op, kv, promptPairs)
-		p.launch(fmt.Sprintf("attend_tile_%d", size), threads, shared, 1, kv*many.shares, ceilDiv(rows, many.rows), many.per, many.shares)
+		p.launch(p.name(nameOf{kernel: "attend_tile_", size: size}), threads, shared, 1, kv*many.shares, ceilDiv(rows, many.rows), many.per, many.shares)
 		return
 	}
 	if shared, ok := p.exactShared(h); ok {
-		p.launch(fmt.Sprintf("attend_tile_exact_%d", valuesUpTo(h.value)), 256, shared, 1, kv*h.shares, ceilDiv(rows, h.rows), h.per, h.shares)
+		p.launch(p.name(nameOf{kernel: "attend_tile_exact_", size: valuesUpTo(h.value)}), 256, shared, 1, kv*h.shares, ceilDiv(rows, h.rows), h.per, h.shares)
 	}
 }
 
@@ -204,12 +217,12 @@ func (p *Plan) exactAttention(op *cuda.Op, name string, h heads, part, positions
 	if !ok {
 		return
 	}
-	kernel := name + "_exact"
+	kernel := nameOf{kernel: name, layout: "_exact"}
 	if name == "attention" {
-		kernel += fmt.Sprintf("_%d", valuesUpTo(h.value))
+		kernel.layout, kernel.size = "_exact_", valuesUpTo(h.value)
 	}
-	p.launch(kernel, 256, shared, cuts, h.kv*h.shares, groups, h.per, h.shares, part, ceilDiv(parts, cuts), parts)
-	p.joinParts(op, name+"_join_exact", h, cuts, part, parts, 0)
+	p.launch(p.name(kernel), 256, shared, cuts, h.kv*h.shares, groups, h.per, h.shares, part, ceilDiv(parts, cuts), parts)
+	p.joinParts(op, p.name(nameOf{kernel: name, suffix: "_join_exact"}), h, cuts, part, parts, 0)
 }
 
 // joinParts adds parts up, if blocks share them.

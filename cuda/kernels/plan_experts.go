@@ -132,9 +132,9 @@ func (p *Plan) expertsFew(m *mixture) {
 		p.refuse("experts of %d between %d need %d bytes of shared memory, the device has %d", m.inner, m.hidden, max(in.shared, down.shared), p.Shared)
 		return
 	}
-	p.launch("experts_few_"+m.gate.name+p.numerics(), in.threads, in.shared, ceilDiv(ceilDiv(m.inner, m.gate.outs), in.tiles), m.pairs, 1,
+	p.launch(p.name(nameOf{"experts_few_", m.gate.name, 0, p.numerics()}), in.threads, in.shared, ceilDiv(ceilDiv(m.inner, m.gate.outs), in.tiles), m.pairs, 1,
 		m.chunksIn, in.tiles, in.rows, m.slicesIn, m.atInner)
-	p.launch("experts_down_few_"+m.down.name+p.numerics(), down.threads, down.shared, ceilDiv(ceilDiv(m.hidden, m.down.outs), down.tiles), m.pairs, 1,
+	p.launch(p.name(nameOf{"experts_down_few_", m.down.name, 0, p.numerics()}), down.threads, down.shared, ceilDiv(ceilDiv(m.hidden, m.down.outs), down.tiles), m.pairs, 1,
 		m.chunksDown, down.tiles, down.rows, m.slicesOut, m.atInner, m.atRows)
 }
 
@@ -154,7 +154,7 @@ func (p *Plan) expertsMany(m *mixture) bool {
 	m.atInner = p.reserve(m.pairs * m.inner * 4)
 	p.launch("experts_count", 1024, 4*n, 1, 1, 1, sorted)
 	p.launch("experts_place", 256, 0, ceilDiv(n, 8), 1, 1, sorted)
-	p.launch("experts_many_"+m.gate.name+in.suffix, in.threads, in.shared(m.gate), ceilDiv(m.inner, in.outs), tiles, 1, m.chunksIn, m.slicesIn, sorted, m.atInner)
+	p.launch(p.name(nameOf{"experts_many_", m.gate.name, 0, in.suffix}), in.threads, in.shared(m.gate), ceilDiv(m.inner, in.outs), tiles, 1, m.chunksIn, m.slicesIn, sorted, m.atInner)
 	chunks := ceilDiv(m.inner, chunk)
 	parts := p.reserve(m.pairs * chunks * chunkBytes * p.parts())
 	p.launch("experts_split", 256, 0, ceilDiv(m.pairs*chunks*(chunk/8), 256), 1, 1, m.down.order, p.parts(), m.atInner, parts)
@@ -164,7 +164,7 @@ func (p *Plan) expertsMany(m *mixture) bool {
 	if m.op.Out[0].IsZero() {
 		p.launch("experts_absent", 256, 0, m.pairs, 1, 1, m.atRows)
 	}
-	p.launch("experts_down_many_"+m.down.name+down.suffix, down.threads, down.shared(m.down), ceilDiv(m.hidden, down.outs), tiles, 1,
+	p.launch(p.name(nameOf{"experts_down_many_", m.down.name, 0, down.suffix}), down.threads, down.shared(m.down), ceilDiv(m.hidden, down.outs), tiles, 1,
 		m.chunksDown, m.slicesOut, sorted, parts, m.atRows)
 	return true
 }

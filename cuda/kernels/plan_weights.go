@@ -174,7 +174,7 @@ func (p *Plan) matmulFew(w cuda.Matrix, rows int) {
 		return
 	}
 	ranges := ceilDiv(n, f.slices)
-	p.launch("matmul_few_"+pr.name+p.numerics(), f.threads, f.shared, ceilDiv(tiles, f.tiles), ranges, ceilDiv(rows, f.rows),
+	p.launch(p.name(nameOf{"matmul_few_", pr.name, 0, p.numerics()}), f.threads, f.shared, ceilDiv(tiles, f.tiles), ranges, ceilDiv(rows, f.rows),
 		chunks, f.tiles, f.slices, n, f.rows, 0)
 	if ranges > 1 {
 		p.addSlices(n, rows*w.Rows)
@@ -229,7 +229,7 @@ func (p *Plan) matmulMany(w cuda.Matrix, rows int) bool {
 	ranges := min(n, max(1, p.Multiprocessors/s.blocks(rows, w.Rows)))
 	each := ceilDiv(n, ranges)
 	ranges = ceilDiv(n, each)
-	p.launch("matmul_many_"+pr.name+s.suffix, s.threads, s.shared(pr), ceilDiv(rows, s.rows), ceilDiv(w.Rows, s.outs), ranges,
+	p.launch(p.name(nameOf{"matmul_many_", pr.name, 0, s.suffix}), s.threads, s.shared(pr), ceilDiv(rows, s.rows), ceilDiv(w.Rows, s.outs), ranges,
 		chunks, each, n, int(p.Scratch/256))
 	if ranges > 1 {
 		p.addSlices(n, rows*w.Rows)

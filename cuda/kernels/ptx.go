@@ -2,7 +2,9 @@ package kernels
 
 import (
 	"embed"
+	"maps"
 	"regexp"
+	"slices"
 	"sync"
 )
 
@@ -29,4 +31,10 @@ var modules = sync.OnceValues(func() (of map[string]string, text map[string][]by
 func Module(kernel string) (file string, text []byte) {
 	of, texts := modules()
 	return of[kernel], texts[of[kernel]]
+}
+
+// Names lists every kernel.
+func Names() []string {
+	of, _ := modules()
+	return slices.Sorted(maps.Keys(of))
 }

@@ -108,8 +108,36 @@ func TestFastTilesAreNearTheSpecification(t *testing.T) {
 			}
 			if max(shape.Dim, shape.VDim) <= 256 { // wider ones are exact
 				nearFlash(t, s, 1<<20, seen)
+				c.tilesAreAttention(t, s)
 			}
 			c.sameHoweverCut(t, m, got)
 		}
 	})
+}
+
+// tilesAreAttention: the specification of tiles, cut in two, is that of attention.
+func (c *tiled) tilesAreAttention(t *testing.T, s *scene) {
+	t.Helper()
+	acc, y := filled(len(c.limits)*c.Heads*(c.VDim+2)), filled(len(c.limits)*c.Heads*c.VDim)
+	spec.AttendStart(acc, c.VDim)
+	half := min(64, c.Keys)
+	for _, from := range []int{0, half} {
+		part := c.Tile
+		part.First, part.Keys = from, half
+		if from > 0 {
+			part.Keys = c.Keys - half
+		}
+		k, v := keysOf(c.k, c.KVHeads, c.Keys, c.Dim, from, from+part.Keys), keysOf(c.v, c.KVHeads, c.Keys, c.VDim, from, from+part.Keys)
+		spec.FlashTile(acc, c.q, k, v, c.limits, part, c.scale)
+	}
+	spec.AttendDone(y, acc, c.VDim)
+	want := filled(len(s.g.Positions) * c.Heads * c.VDim)
+	spec.FlashAttention(want, s.q, s.k, s.v, s.g, spec.Flash{Heads: s.heads, Dim: s.dim, VDim: s.vdim, Part: 1 << 20, Scale: s.scale})
+	for r, limit := range c.limits {
+		if limit >= 0 {
+			n := c.Heads * c.VDim
+			Within(t, fmt.Sprint(c.Tile, " as attention"), y[r*n:(r+1)*n], want[:n], func(int) float64 { return 1e-6 })
+			want = want[n:]
+		}
+	}
 }

@@ -75,6 +75,10 @@ func Bind(model any, src weights.Source, o BindOptions) (*Bound, error) {
 		}
 		if forms[i] != nil && src.Names() == nil { // it would be invented, whole, to be quantised later
 			files[i] = cuda.Matrix{Rows: l.weight.Shape[0], Cols: l.weight.Shape[1]}
+			if p, ok := src.(weights.Piecewise); ok {
+				v, _ := p.Rows(l.name, l.weight.Shape)
+				coded[i] = v.Coded
+			}
 			continue
 		}
 		var v weights.View

@@ -4,11 +4,16 @@ package nn
 
 import (
 	"fmt"
+	"io"
 	"strings"
 
 	"github.com/inference-pio/inference-pio/cuda"
 	"github.com/inference-pio/inference-pio/cuda/weights"
 )
+
+// PackedVersion is the version of what is made of weights: of the bytes, not of the code. Quantised weights are kept in files, and those of another
+// version are made anew.
+const PackedVersion = 1
 
 // formOf is the form that a weight is quantised to, and nil for what stays in the file's:
 //
@@ -76,9 +81,41 @@ func (b *Bound) QuantisedBytes() (n int64) {
 	return n
 }
 
+// QuantisedModules is what the quantised weights of each module take that has any, in the order in which Quantise makes them.
+func (b *Bound) QuantisedModules() (bytes []int64) {
+	for rest := b.later; len(rest) > 0; {
+		module := rest[:sameModule(rest)]
+		rest, bytes = rest[len(module):], append(bytes, bytesOf(module))
+	}
+	return bytes
+}
+
+// Recipe writes what of a model its quantised weights depend on besides the numbers of the source: which there are, of what sizes and in what forms.
+func (b *Bound) Recipe(w io.Writer) {
+	for _, u := range b.later {
+		m := u.weight.File()
+		fmt.Fprintf(w, "%q %q %d x %d in %s\n", u.weight.Module.ID, u.name, m.Rows, m.Cols, m.Layout.Name)
+	}
+}
+
+// Room is memory for quantised weights that may have them already: it keeps what is made.
+type Room interface {
+	// Module is the memory of one of QuantisedModules, and whether its weights are there.
+	Module(i int) (mem cuda.Memory, made bool)
+	// Made says that they are there now.
+	Made(i int) error
+}
+
+// RoomError is a Room's: what was made there is worth nothing.
+type RoomError struct{ Err error }
+
+func (e *RoomError) Error() string { return e.Err.Error() }
+func (e *RoomError) Unwrap() error { return e.Err }
+
 // Quantiser says how weights are quantised.
 type Quantiser struct {
-	Device cuda.Device // whose memory they take and who computes: one that works on the memory of this process
+	Device cuda.Device // who computes, and whose memory they take: one that works on the memory of this process
+	Room   Room        // that they lie in instead; nil: none
 
 	Stop func() error      // asked before each piece, whose error ends it; nil never does
 	Read func(file []byte) // told of what will not be read again; nil: nobody wants to know
@@ -87,11 +124,11 @@ type Quantiser struct {
 	wide []float32 // a piece of what was codes
 }
 
-// pieceBytes is what is read of a matrix before the next look at Stop: some 10 ms of work.
-const pieceBytes = 32 << 20
+// pieceBytes is what is read of a matrix before the next look at Stop, and what is there of it beside what is made: some 10 ms of work.
+const pieceBytes = 8 << 20
 
-// Quantise makes the weights that Bind has left out, each module's in a piece of memory of its own, which the caller frees. On an error
-// nothing is kept.
+// Quantise makes the weights that Bind has left out, each module's in a piece of memory of its own, which the caller frees; or in a room, of
+// which nothing is to be freed. After an error it may be called again.
 func (b *Bound) Quantise(z Quantiser) (made []cuda.Memory, err error) {
 	q := z.Device.NewQueue()
 	defer q.Close()
@@ -104,25 +141,75 @@ func (b *Bound) Quantise(z Quantiser) (made []cuda.Memory, err error) {
 		}
 		made = nil
 	}()
-	done := int64(0)
-	for rest := b.later; len(rest) > 0; {
+	done, rest := int64(0), b.later
+	for i := 0; len(rest) > 0; i++ {
 		module := rest[:sameModule(rest)]
 		rest = rest[len(module):]
-		mem, err := z.Device.Alloc(bytesOf(module), cuda.ForWeights)
-		if err != nil {
-			return made, fmt.Errorf("the weights of %s: %w", module[0].weight.Module.ID, err)
-		}
-		made = append(made, mem)
-		at := int64(0)
-		for _, u := range module {
-			if err := z.make(q, u, mem, at, done+at); err != nil {
-				return made, fmt.Errorf("%s: %w", u.name, err)
+		if z.Room != nil {
+			err = z.keep(q, module, i, done)
+		} else {
+			var mem cuda.Memory
+			if mem, err = z.Device.Alloc(bytesOf(module), cuda.ForWeights); err != nil {
+				return made, fmt.Errorf("the weights of %s: %w", module[0].weight.Module.ID, err)
 			}
-			at += u.weight.Bytes()
+			made = append(made, mem)
+			err = z.module(q, module, mem, done)
 		}
-		done += at
+		if err != nil {
+			return made, err
+		}
+		done += bytesOf(module)
 	}
 	return made, nil
+}
+
+// keep makes the weights of a module in the room, unless they are there. done is what was made before it.
+func (z *Quantiser) keep(q cuda.Queue, module []unquantised, i int, done int64) error {
+	mem, made := z.Room.Module(i)
+	if made {
+		at := int64(0)
+		for _, u := range module {
+			m, err := layOut(z.Device, u, mem, at)
+			if err != nil {
+				return err
+			}
+			u.weight.Quantised(m)
+			at += u.weight.Bytes()
+		}
+		z.tell(done + at)
+		return nil
+	}
+	if err := z.module(q, module, mem, done); err != nil {
+		return err
+	}
+	if err := z.Room.Made(i); err != nil {
+		return &RoomError{fmt.Errorf("the weights of %s: %w", module[0].weight.Module.ID, err)}
+	}
+	return nil
+}
+
+// module makes the weights of a module.
+func (z *Quantiser) module(q cuda.Queue, module []unquantised, mem cuda.Memory, done int64) error {
+	at := int64(0)
+	for _, u := range module {
+		if err := z.make(q, u, mem, at, done+at); err != nil {
+			return fmt.Errorf("%s: %w", u.name, err)
+		}
+		at += u.weight.Bytes()
+	}
+	return nil
+}
+
+// layOut is where a weight lies in a piece of memory.
+func layOut(d cuda.Device, u unquantised, mem cuda.Memory, offset int64) (cuda.Matrix, error) {
+	m := u.weight.File()
+	return m.Layout.Lay(d, mem, offset, m.Rows, m.Cols)
+}
+
+func (z *Quantiser) tell(done int64) {
+	if z.Done != nil {
+		z.Done(done)
+	}
 }
 
 // sameModule counts the weights of one module at the beginning.
@@ -143,12 +230,11 @@ func bytesOf(list []unquantised) (n int64) {
 
 // make makes one weight at an offset of a piece of memory, piece by piece. done is what was made before it.
 func (z *Quantiser) make(q cuda.Queue, u unquantised, mem cuda.Memory, offset, done int64) error {
-	to := u.weight.File()
-	dst, err := to.Layout.Lay(z.Device, mem, offset, to.Rows, to.Cols)
+	dst, err := layOut(z.Device, u, mem, offset)
 	if err != nil {
 		return err
 	}
-	src := cuda.Matrix{Rows: to.Rows, Cols: to.Cols, Layout: cuda.Plain(cuda.F32)}
+	src := cuda.Matrix{Rows: dst.Rows, Cols: dst.Cols, Layout: cuda.Plain(cuda.F32)}
 	if u.coded == nil {
 		if src, err = u.read(); err != nil {
 			return err
@@ -172,9 +258,7 @@ func (z *Quantiser) make(q cuda.Queue, u unquantised, mem cuda.Memory, offset, d
 		if err != nil {
 			return err
 		}
-		if z.Done != nil {
-			z.Done(done + u.weight.Bytes()*int64(end)/int64(dst.Rows))
-		}
+		z.tell(done + u.weight.Bytes()*int64(end)/int64(dst.Rows))
 	}
 	u.weight.Quantised(dst)
 	return nil

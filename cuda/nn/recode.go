@@ -18,19 +18,25 @@ func fits(c weights.Coded, form string) bool {
 	return form == cuda.Q8 && least >= -128 && most <= 127 || form == cuda.Q4 && least >= -8 && most <= 7
 }
 
+// together is how many rows become codes at once: codes that lie by input are read by whole lines of memory, in all that they have.
+const together = 64
+
 // recode makes some rows of a weight. from is a multiple of 16.
 func (z *Quantiser) recode(dst cuda.Matrix, w weights.Whole, from, to int) error {
-	const together = 16
-	blocks := cuda.CodeBlocks(dst.Cols)
+	per := cuda.CodeBlocks(dst.Cols)
+	least, _ := w.Range()
 	inParallel((to-from+together-1)/together, func(a, b int) {
-		codes, factors := make([]int8, together*dst.Cols), make([]float32, together*blocks)
+		codes, factors := make([]int8, together*dst.Cols), make([]float32, together*per)
 		for row := from + a*together; row < min(to, from+b*together); row += together {
 			n := min(together, to-row)
-			w.Codes(codes[:n*dst.Cols], factors[:n*blocks], row)
-			for i, c := range codes[:n*dst.Cols] {
-				codes[i] = max(c, -127)
+			codes, factors := codes[:n*dst.Cols], factors[:n*per]
+			w.Codes(codes, factors, row)
+			if least < -127 {
+				for i, c := range codes {
+					codes[i] = max(c, -127)
+				}
 			}
-			dst.PutCodes(row, codes[:n*dst.Cols], factors[:n*blocks])
+			putCodes(dst, row, codes, factors)
 		}
 	})
 	if z.Read != nil {

@@ -52,6 +52,9 @@ func (r *residency) Routed(layer int, experts []int32) {
 	if layer < 0 || layer >= len(r.experts) {
 		return
 	}
+	if r.long(r.layers[layer].dev) { // all were there, and most are needed
+		return
+	}
 	home, missed := r.layers[layer].dev, r.missed[:0]
 	for _, i := range experts {
 		p := r.experts[layer][i]
@@ -86,6 +89,7 @@ func (r *residency) receiveExperts() {
 			case p.transfer != nil && !p.transfer.Happened():
 				kept = append(kept, p)
 			case p.await(r.stage.Queue(dev)) != nil:
+				p.m.Settle(0)
 				r.forgetExpert(p)
 			default:
 				p.m.Settle(dev)

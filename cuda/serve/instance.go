@@ -8,6 +8,7 @@ import (
 	"github.com/inference-pio/inference-pio/cuda"
 	"github.com/inference-pio/inference-pio/cuda/cpu"
 	"github.com/inference-pio/inference-pio/cuda/nn"
+	"github.com/inference-pio/inference-pio/cuda/weights"
 	"github.com/inference-pio/inference-pio/sdk"
 	"github.com/inference-pio/inference-pio/sdk/engine"
 	"github.com/inference-pio/inference-pio/sdk/plan"
@@ -24,8 +25,9 @@ type instance struct {
 	step    *cuda.Step
 	engine  *engine.Engine
 	vigil   *vigil
-	made    []cuda.Memory // quantised weights
-	eyes    *eyes         // nil: the model sees nothing
+	made    []cuda.Memory   // quantised weights
+	kept    *weights.Packed // they lie there instead; nil: in made
+	eyes    *eyes           // nil: the model sees nothing
 	spill   *spill
 	layout  sdk.LayerTable
 	context int
@@ -80,7 +82,7 @@ func (f Family) load(ctx context.Context, req sdk.LoadRequest, progress func(sdk
 	if err := i.charge(fit, req.Path); err != nil {
 		return nil, memoryError(err)
 	}
-	if err := i.quantiseAll(ctx, progress); err != nil {
+	if err := i.quantiseAll(ctx, f, req, progress); err != nil {
 		return nil, err
 	}
 	progress(sdk.Progress{Stage: "plan", Done: total, Total: total})
@@ -111,7 +113,7 @@ func (i *instance) charge(fit plan.Fit, dir string) error {
 // start places the modules, takes the memory and starts the engine.
 func (i *instance) start(ctx context.Context, l limits, hold func(int)) error {
 	i.context = l.context
-	i.vigil = newVigil(i.checkpoint)
+	i.vigil = newVigil(i.checkpoint, i.kept)
 	t := &stepper{model: i.model, vigil: i.vigil, blocks: l.blocks, vocab: i.shape.Vocab, widest: l.widest()}
 	sizes, err := i.measure(l, i.devices[1:]...)
 	if err != nil {
@@ -230,5 +232,10 @@ func (i *instance) close() error {
 	for _, m := range i.made {
 		i.cpu.Free(m)
 	}
-	return errors.Join(closeDevices(i.devices), i.cpu.Close(), i.opened.close())
+	var kept error
+	if i.kept != nil {
+		i.cpu.Give(i.bound.QuantisedBytes(), cuda.ForWeights)
+		kept = i.kept.Close()
+	}
+	return errors.Join(closeDevices(i.devices), i.cpu.Close(), kept, i.opened.close())
 }

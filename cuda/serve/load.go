@@ -32,6 +32,7 @@ type opened struct {
 	numerics sdk.Numerics
 	quantise string     // cuda.Q8, cuda.Q4 or ""
 	cache    cuda.DType // of keys, values and latents
+	config   []byte     // config.json, or what stands for it
 	close    func() error
 
 	checkpoint *weights.Checkpoint // nil if the weights are invented
@@ -251,6 +252,7 @@ func (f Family) openWith(ctx context.Context, req sdk.InspectRequest, invent fun
 			err = errors.Join(err, o.close())
 		}
 	}()
+	o.config = config
 	source, err := hfquant.Open(config, o.source)
 	if err != nil {
 		return nil, sdk.Errorf(sdk.ReasonCheckpoint, "%s: %w", req.Path, err)
@@ -326,13 +328,15 @@ func beyond(name string, layers int) bool {
 	return n >= layers
 }
 
-// mapAhead has the pages mapped that every token reads, in the order of the forward pass, while the rest of the load goes on. Experts and
-// towers are mapped as they are read.
+// mapAhead has the pages mapped that every token reads while the rest of the load goes on. Experts and towers are mapped as they are read.
 func (o *opened) mapAhead() {
-	if o.checkpoint == nil {
-		return
+	if o.checkpoint != nil {
+		o.checkpoint.Ahead(o.everyToken())
 	}
-	var data [][]byte
+}
+
+// everyToken is what every token reads, in the order of the forward pass.
+func (o *opened) everyToken() (data [][]byte) {
 	for _, m := range o.bound.Modules {
 		if isExpert(m) || inTower(m.ID) {
 			continue
@@ -344,7 +348,7 @@ func (o *opened) mapAhead() {
 			}
 		}
 	}
-	o.checkpoint.Ahead(data)
+	return data
 }
 
 // table lists the modules, for a context.

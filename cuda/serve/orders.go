@@ -119,6 +119,10 @@ func (r *residency) outcome(o *order, err error) error {
 	err = r.overBudget(o)
 	if o.Budget != nil {
 		dev, _ := r.device(o.Budget.Device)
+		if o.Budget.AsFar {
+			r.devices[dev].SetBudget(r.usage(dev).Used)
+			return nil
+		}
 		r.restore(dev, *o.before)
 	}
 	return err
@@ -232,24 +236,42 @@ func (r *residency) setBudget(o *order) error {
 		o.before = &budget
 	}
 	if dev == 0 {
+		if o.Budget.AsFar {
+			bytes = max(1, bytes, r.leastCPU()) // 0 would be no limit
+			o.settleFor(bytes)
+		}
 		return r.setCPUBudget(bytes)
 	}
 	d.SetBudget(ledgerBudget(dev, bytes))
 	r.follow()
 	r.shrink(dev, bytes)
-	if err := r.stranded(dev, bytes); err != nil {
+	if least := r.stranded(dev, bytes); least > 0 {
+		if o.Budget.AsFar {
+			o.settleFor(least)
+			d.SetBudget(least)
+			return nil
+		}
 		r.restore(dev, *o.before)
-		return err
+		return fmt.Errorf("%d bytes are too few for %s: what its layers hold beside weights would have to go to the cpu, whose budget has no room "+
+			"for it, so the least that works is %d; for less, give the cpu more first", bytes, d.Name(), least)
 	}
 	return nil
 }
 
-// stranded says that a layer could be computed nowhere: its device holds the states that are left there and no weights of it beside
-// them, and the CPU's budget has no room for its states. Layers go to the CPU in the order in which they are entered, as bring has it.
-func (r *residency) stranded(dev int, bytes int64) error {
+// settleFor makes an order that is to be obeyed as far as that can be one for so many bytes.
+func (o *order) settleFor(bytes int64) {
+	b := *o.Budget
+	b.Bytes = bytes
+	o.Budget = &b
+}
+
+// stranded is the least budget of a device with which every layer can be computed somewhere, if so many bytes are less: the device holds
+// the states that are left there and no weights of a layer beside them, and the CPU's budget has no room for its states. Layers go to the
+// CPU in the order in which they are entered, as bring has it. 0: the bytes do.
+func (r *residency) stranded(dev int, bytes int64) int64 {
 	u, cpu := r.usage(dev), r.devices[0].Usage()
 	if cpu.Budget == 0 {
-		return nil // without a limit
+		return 0 // without a limit
 	}
 	held, free, least := u.For[cuda.ForState]+u.For[cuda.ForScratch], cpu.Budget-cpu.Used+r.packedBytes(), int64(0)
 	for _, p := range r.layers {
@@ -262,11 +284,7 @@ func (r *residency) stranded(dev int, bytes int64) error {
 			least = max(least, need)
 		}
 	}
-	if least == 0 {
-		return nil
-	}
-	return fmt.Errorf("%d bytes are too few for %s: what its layers hold beside weights would have to go to the cpu, whose budget has no room "+
-		"for it, so the least that works is %d; for less, give the cpu more first", bytes, r.devices[dev].Name(), least)
+	return least
 }
 
 // restore gives a device back the budget that it had before an order that cannot be carried out.
@@ -281,7 +299,7 @@ func (r *residency) restore(dev int, budget int64) {
 // the model is loaded, so less than they take is refused; pictures come and go.
 func (r *residency) setCPUBudget(bytes int64) error {
 	u, packed := r.devices[0].Usage(), r.packedBytes()
-	if least := u.Used - u.For[cuda.ForPictures] - r.spilt() - packed; bytes < least {
+	if least := r.leastCPU(); bytes < least {
 		return fmt.Errorf("%d bytes are too few for the cpu: %d of weights, %d of cache and %d of scratch stay as long as the model is loaded, so "+
 			"the least that works is %d; for less, set context or max_sequences in its [[model]]",
 			bytes, u.For[cuda.ForWeights]-packed, u.For[cuda.ForState]-r.spilt(), u.For[cuda.ForScratch], least)
@@ -300,6 +318,12 @@ func (r *residency) spilt() int64 {
 		return 0
 	}
 	return r.spill.used.Load()
+}
+
+// leastCPU is what stays in the memory of this process as long as the model is loaded.
+func (r *residency) leastCPU() int64 {
+	u := r.devices[0].Usage()
+	return u.Used - u.For[cuda.ForPictures] - r.spilt() - r.packedBytes()
 }
 
 // ledgerBudget writes a budget as a device's ledger does, where 0 is no limit: nothing at all is one byte.
@@ -344,6 +368,7 @@ func (r *residency) shrink(dev int, bytes int64) {
 	if !r.inStep {
 		r.releaseLeft()
 	}
+	trim(r.devices[dev])
 }
 
 // follow asks the planner anew and moves what it places elsewhere.
@@ -388,7 +413,8 @@ func (r *residency) report() sdk.Report {
 		if !cuda.OnHost(d) {
 			resident = u.Used
 		}
-		rep.Devices = append(rep.Devices, sdk.DeviceReport{Name: d.Name(), Budget: u.Budget, Used: u.Used, Peak: u.Peak, Resident: resident})
+		free, total := available(d)
+		rep.Devices = append(rep.Devices, sdk.DeviceReport{Name: d.Name(), Budget: u.Budget, Used: u.Used, Peak: u.Peak, Resident: resident, Free: free, Total: total})
 	}
 	return rep
 }

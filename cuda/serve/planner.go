@@ -26,6 +26,9 @@ func (i *instance) planner(l limits, scratch cuda.Sizes) func(budgets []int64) (
 				CopyRate: rates.Copy, ReadRate: rates.Read, FLOPS: rates.FLOPS})
 		}
 		p, err := plan.Make(in)
+		if err == nil && i.place != nil {
+			i.place.through.from = p.Through
+		}
 		return p.Placements, err
 	}
 }

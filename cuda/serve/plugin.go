@@ -80,6 +80,7 @@ func (p *plugin) Inspect(ctx context.Context, req sdk.InspectRequest) (sdk.Inspe
 }
 
 func (p *plugin) Load(ctx context.Context, req sdk.LoadRequest, progress func(sdk.Progress)) (sdk.LayerTable, error) {
+	start := time.Now()
 	err := p.family.belongs(req.Path)
 	var other *misfit
 	if errors.As(err, &other) {
@@ -99,6 +100,7 @@ func (p *plugin) Load(ctx context.Context, req sdk.LoadRequest, progress func(sd
 	if i.eyes != nil {
 		words.Pictures = i.eyes
 	}
+	i.tellLoaded(start)
 	p.words, p.loaded = words, i
 	close(p.ready)
 	return i.layout, nil
@@ -185,14 +187,19 @@ func (p *plugin) Schedule(ctx context.Context, orders <-chan sdk.Order, report f
 	close(last)
 	tick := time.NewTicker(reportEvery)
 	defer tick.Stop()
+	watch := newLookout(p.loaded.devices)
+	looks, stop := watch.ticks()
+	defer stop()
 	for {
+		r, due := sdk.Report{}, false
 		select {
 		case <-ctx.Done():
 			return context.Cause(ctx)
 		case <-tick.C:
-			if err := report(p.report()); err != nil {
-				return err
-			}
+			r, due = p.report(), true
+		case <-looks:
+			r = p.report()
+			due = watch.news(r)
 		case o, ok := <-orders:
 			if !ok {
 				return nil
@@ -207,6 +214,12 @@ func (p *plugin) Schedule(ctx context.Context, orders <-chan sdk.Order, report f
 					cancel(err)
 				}
 			})
+		}
+		if due {
+			watch.told(r)
+			if err := report(r); err != nil {
+				return err
+			}
 		}
 	}
 }

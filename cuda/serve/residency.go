@@ -34,6 +34,7 @@ type residency struct {
 	byID    map[string]*place
 	caches  []*expertCache // by device
 	missed  []*place       // of Routed
+	through through
 	planner func(budgets []int64) ([]sdk.Placement, error)
 	stage   stage
 	spill   *spill // nil in tests of less
@@ -120,6 +121,7 @@ func (r *residency) finish() {
 			_ = p.await(r.stage.Queue(p.dev)) // no memory for what did not arrive
 		}
 	}
+	r.seeOff()
 	r.inStep, r.took = false, time.Since(r.began).Seconds()
 	r.settleDebts()
 	r.mu.Unlock()
@@ -138,6 +140,7 @@ func (r *residency) Enter(m *cuda.Module) (int, cuda.Event, error) {
 		return 0, nil, err
 	}
 	r.prefetch(p)
+	ready = r.bringThrough(p, ready)
 	r.entered, r.since = p, time.Now()
 	if !r.streams(p.dev) {
 		m.Settle(p.dev)

@@ -1,7 +1,6 @@
 package serve
 
 import (
-	"log/slog"
 	"sync/atomic"
 
 	"github.com/inference-pio/inference-pio/cuda"
@@ -17,23 +16,14 @@ import (
 
 // spill is those places. Only the engine's loop calls it, but for limit and used.
 type spill struct {
-	host    cuda.Device // the CPU, whose ledger counts
-	pinners []pinner
-	specs   []nn.CacheSpec
-	rates   []float64 // by device of the residency: of a copy to or from the host's memory
-	place   *residency
-	kinds   [2]spillKind // blocks, states
-	most    int64        // that the layout has for it
-	limit   atomic.Int64
-	used    atomic.Int64 // bytes taken of the host's memory, also by places that are free
-}
-
-// pinner is a device whose copies are quicker from and to memory of this process that it was shown before: they run beside the host.
-type pinner interface {
-	// Pin shows it memory that the CPU gave, until Unpin. An error says that it stays as it is, which is slower.
-	Pin(m cuda.Memory) error
-	// Unpin is for memory of Pin that no copy uses any more.
-	Unpin(m cuda.Memory)
+	host  cuda.Device // the CPU, whose ledger counts
+	specs []nn.CacheSpec
+	rates []float64 // by device of the residency: of a copy to or from the host's memory
+	place *residency
+	kinds [2]spillKind // blocks, states
+	most  int64        // that the layout has for it
+	limit atomic.Int64
+	used  atomic.Int64 // bytes taken of the host's memory, also by places that are free
 }
 
 // spillKind is the places of one kind.
@@ -68,9 +58,6 @@ func newSpill(devices []cuda.Device, specs []nn.CacheSpec, place *residency, lim
 		rates := d.Rates()
 		if s.rates = append(s.rates, rates.Copy); n == 0 {
 			s.rates[n] = rates.Read / 2 // it is read and written
-		}
-		if p, ok := d.(pinner); ok {
-			s.pinners = append(s.pinners, p)
 		}
 	}
 	return s
@@ -190,11 +177,6 @@ func (s *spill) make(k *spillKind) (p spillPlace, err error) {
 		}
 		p.layers, offset = append(p.layers, layer), offset+spec.Bytes(k.size)
 	}
-	for _, d := range s.pinners {
-		if err := d.Pin(p.mem); err != nil {
-			slog.Debug("spilled state is copied through a buffer", "error", err)
-		}
-	}
 	s.used.Add(k.bytes)
 	return p, nil
 }
@@ -226,9 +208,6 @@ func (s *spill) unmake(k *spillKind, at int32) {
 	p := &k.list[at]
 	if p.mem.Bytes() == 0 {
 		return
-	}
-	for _, d := range s.pinners {
-		d.Unpin(p.mem)
 	}
 	s.host.Free(p.mem)
 	s.used.Add(-k.bytes)

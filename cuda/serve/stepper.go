@@ -43,7 +43,7 @@ func (t *stepper) Step(b *engine.Batch) ([][]float32, error) {
 	if t.eyes != nil {
 		t.sight.fill(t.eyes.model, b)
 	}
-	t.place.begin()
+	t.place.beginPass(len(b.Rows))
 	defer t.place.finish()
 	t.step.Begin()
 	t.copy(b.Copies)

@@ -41,8 +41,10 @@ type toy struct {
 	scratch   cuda.Memory
 	scratchOn int // device
 	queues    []cuda.Queue
-	looks     []func() // at what the queues of a pass have copied out, when it has ended
-	link      bool     // no order starts a copy
+	looks     []func()   // at what the queues of a pass have copied out, when it has ended
+	link      bool       // no order starts a copy
+	rows      int        // of a pass
+	draw      func() int // draws them
 }
 
 // Reserve and Release are the toy's memory for activations. A step may have some there until it ends.
@@ -206,7 +208,10 @@ func (y *toy) addState(m *cuda.Module) {
 // done all that was asked of them. at is called in the middle.
 func (y *toy) pass(at func(layer int)) {
 	y.t.Helper()
-	y.r.begin()
+	if y.draw != nil {
+		y.rows = y.draw()
+	}
+	y.r.beginPass(y.rows)
 	defer y.r.finish()
 	routed := make([][]int32, toyLayers)
 	for _, m := range y.mod {

@@ -14,23 +14,29 @@ import (
 // lookEvery is how old the last look at the files may be when something is computed.
 const lookEvery = time.Second
 
-// vigil watches over a checkpoint; over nil, which invented weights have, there is nothing to watch.
+// watched is files that weights are mapped from.
+type watched interface {
+	Unchanged() error
+	Cut() error
+}
+
+// vigil watches over a checkpoint, and over what is kept of it in other forms; invented weights have nothing to watch.
 type vigil struct {
-	files interface {
-		Unchanged() error
-		Cut() error
-	}
-	now func() time.Time
+	files []watched
+	now   func() time.Time
 
 	mu     sync.Mutex
 	looked time.Time
 	found  error // never forgotten
 }
 
-func newVigil(c *weights.Checkpoint) *vigil {
+func newVigil(c *weights.Checkpoint, kept *weights.Packed) *vigil {
 	v := &vigil{now: time.Now}
 	if c != nil {
-		v.files = c
+		v.files = append(v.files, c)
+	}
+	if kept != nil {
+		v.files = append(v.files, kept)
 	}
 	return v
 }
@@ -40,9 +46,11 @@ func newVigil(c *weights.Checkpoint) *vigil {
 func (v *vigil) before() error {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	if now := v.now(); v.files != nil && now.Sub(v.looked) >= lookEvery {
+	if now := v.now(); now.Sub(v.looked) >= lookEvery {
 		v.looked = now
-		v.note(v.files.Unchanged())
+		for _, f := range v.files {
+			v.note(f.Unchanged())
+		}
 	}
 	return v.found
 }
@@ -50,8 +58,8 @@ func (v *vigil) before() error {
 func (v *vigil) after() error {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	if v.files != nil {
-		v.note(v.files.Cut())
+	for _, f := range v.files {
+		v.note(f.Cut())
 	}
 	return v.found
 }

@@ -19,7 +19,7 @@ func (s *shelf) Cut() error       { return s.cut }
 
 func TestChangesAreFoundWithinASecondAndKept(t *testing.T) {
 	s, now := &shelf{}, time.Unix(1000, 0)
-	v := &vigil{files: s, now: func() time.Time { return now }}
+	v := &vigil{files: []watched{s}, now: func() time.Time { return now }}
 	for range 100 { // steps of 10 ms
 		if err := v.before(); err != nil {
 			t.Fatal(err)
@@ -41,7 +41,7 @@ func TestChangesAreFoundWithinASecondAndKept(t *testing.T) {
 
 func TestWhatCouldNotBeReadIsFoundBeforeItIsTold(t *testing.T) {
 	s := &shelf{}
-	v := &vigil{files: s, now: time.Now}
+	v := &vigil{files: []watched{s}, now: time.Now}
 	if err := errors.Join(v.before(), v.after()); err != nil {
 		t.Fatal(err)
 	}

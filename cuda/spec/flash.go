@@ -36,6 +36,33 @@ func FlashAttention(y, q, k, v []float32, g Pages, f Flash) {
 	}
 }
 
+// FlashTile is AttendTile of numbers rounded so, in one part. Tiles must begin at multiples of 64 positions.
+func FlashTile(acc, q, k, v []float32, limits []int32, t Tile, scale float32) {
+	q, k, v = Widen(Round(q)), Widen(Round(k)), Widen(Round(v))
+	for r, limit := range limits {
+		for h := range t.Heads {
+			i, n := r*t.Heads+h, min(int(limit)-t.First+1, t.Keys)
+			if n <= 0 {
+				continue
+			}
+			first := h * t.KVHeads / t.Heads * t.Keys
+			at := func(key, dim int) int { return (first + key) * dim }
+			sums, most, weights := running(acc[i*(t.VDim+2):][:t.VDim+2]).parts()
+			a := flash{most: float64(*most), sum: float64(*weights), out: make([]float64, t.VDim)}
+			for j, x := range sums {
+				a.out[j] = float64(x)
+			}
+			for from := 0; from < n; from += flashTile {
+				a.tile(q[i*t.Dim:][:t.Dim], k, v, at, from, min(from+flashTile, n), scale)
+			}
+			for j, x := range a.out {
+				sums[j] = float32(x)
+			}
+			*most, *weights = float32(a.most), float32(a.sum)
+		}
+	}
+}
+
 // flash is a softmax so far.
 type flash struct {
 	most, sum float64

@@ -168,7 +168,7 @@ func mapOpen(f *os.File, path string, header func(size int64) error) (_ *mapped,
 	if m.data, err = unix.Mmap(int(f.Fd()), 0, int(m.size), unix.PROT_READ, unix.MAP_SHARED); err != nil {
 		return nil, fmt.Errorf("%s: cannot be mapped: %w", path, err)
 	}
-	m.guard = newGuard(m.data)
+	m.guard = newGuard(m.data, false)
 	return m, nil
 }
 
@@ -269,6 +269,14 @@ func (c *Checkpoint) Identity() string {
 		fmt.Fprintf(h, "%q %d %d\n", filepath.Base(m.path), m.size, m.mtime.UnixNano())
 	}
 	return hex.EncodeToString(h.Sum(nil)[:16])
+}
+
+// Bytes is the size of all files.
+func (c *Checkpoint) Bytes() (n int64) {
+	for _, m := range c.files {
+		n += m.size
+	}
+	return n
 }
 
 // Discard gives back the memory that a piece of the mapping has, if it is one. Whoever reads it again has it from the file.

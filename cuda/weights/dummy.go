@@ -8,7 +8,9 @@ import (
 	"errors"
 	"hash/fnv"
 	"math"
+	"runtime"
 	"strings"
+	"sync"
 
 	"golang.org/x/sys/unix"
 
@@ -95,11 +97,7 @@ func (d dummy) Get(name string, shape []int) (View, bool) {
 	for _, dim := range shape {
 		n *= dim
 	}
-	mean, spread := 1.0, 0.25
-	if len(shape) > 1 {
-		mean, spread = 0, math.Sqrt(3/float64(max(1, shape[len(shape)-1])))
-	}
-	table := newTable(mean, spread)
+	table := newTable(spreadOf(shape))
 	switch d.dtype {
 	case cuda.F32:
 		return d.f32(name, shape, table)
@@ -111,11 +109,20 @@ func (d dummy) Get(name string, shape []int) (View, bool) {
 		table.fill16(v.Data, d.stream(name), float16)
 	case cuda.F8E4M3:
 		v.Format, v.Data = "F8_E4M3", d.bytes(n)
+		_, spread := spreadOf(shape)
 		newTable(0, spread/fp8Scale).fill8(v.Data, d.stream(name))
 	default:
 		return View{}, false
 	}
 	return v, v.Data != nil
+}
+
+// spreadOf is what the entries of a tensor are around, and how far.
+func spreadOf(shape []int) (mean, spread float64) {
+	if len(shape) > 1 {
+		return 0, math.Sqrt(3 / float64(max(1, shape[len(shape)-1])))
+	}
+	return 1, 0.25
 }
 
 func (d dummy) f32(name string, shape []int, t *table) (View, bool) {
@@ -156,10 +163,21 @@ func newTable(mean, spread float64) *table {
 	return &t
 }
 
+// from is the generator after so many draws.
+func (s splitmix) from(draws int) splitmix { return s + splitmix(uint64(draws)*0x9E3779B97F4A7C15) }
+
 func (t *table) fill32(out []byte, s splitmix) {
-	for i := 0; i < len(out); i += 4 {
-		binary.LittleEndian.PutUint32(out[i:], math.Float32bits(t[s.next()>>52]))
-	}
+	inRuns(len(out)/4, func(from, to int) {
+		s := s.from(from)
+		for i := from; i < to; i++ {
+			binary.LittleEndian.PutUint32(out[4*i:], math.Float32bits(t[s.next()>>52]))
+		}
+	})
+}
+
+// four are the places in the table of the four draws that a word is.
+func four(r uint64) [4]uint64 {
+	return [4]uint64{r >> 52, r >> 40 & 0xFFF, r >> 28 & 0xFFF, r >> 16 & 0xFFF}
 }
 
 func (t *table) fill16(out []byte, s splitmix, encode func(float32) uint16) {
@@ -167,13 +185,17 @@ func (t *table) fill16(out []byte, s splitmix, encode func(float32) uint16) {
 	for i, x := range t {
 		short[i] = encode(x)
 	}
-	for len(out) >= 8 { // four draws from each word
-		r := s.next()
-		word := uint64(short[r>>52]) | uint64(short[r>>40&0xFFF])<<16 | uint64(short[r>>28&0xFFF])<<32 | uint64(short[r>>16&0xFFF])<<48
-		binary.LittleEndian.PutUint64(out, word)
-		out = out[8:]
-	}
-	for ; len(out) >= 2; out = out[2:] {
+	words := len(out) / 8
+	inRuns(words, func(from, to int) {
+		s := s.from(from)
+		for i := from; i < to; i++ {
+			p := four(s.next())
+			word := uint64(short[p[0]]) | uint64(short[p[1]])<<16 | uint64(short[p[2]])<<32 | uint64(short[p[3]])<<48
+			binary.LittleEndian.PutUint64(out[8*i:], word)
+		}
+	})
+	s = s.from(words)
+	for out = out[8*words:]; len(out) >= 2; out = out[2:] {
 		binary.LittleEndian.PutUint16(out, short[s.next()>>52])
 	}
 }
@@ -183,14 +205,29 @@ func (t *table) fill8(out []byte, s splitmix) {
 	for i, x := range t {
 		short[i] = float8(x)
 	}
-	for len(out) >= 4 { // four draws from each word
-		r := s.next()
-		out[0], out[1], out[2], out[3] = short[r>>52], short[r>>40&0xFFF], short[r>>28&0xFFF], short[r>>16&0xFFF]
-		out = out[4:]
+	words := len(out) / 4
+	inRuns(words, func(from, to int) {
+		s := s.from(from)
+		for i := from; i < to; i++ {
+			p := four(s.next())
+			o := out[4*i : 4*i+4]
+			o[0], o[1], o[2], o[3] = short[p[0]], short[p[1]], short[p[2]], short[p[3]]
+		}
+	})
+	s = s.from(words)
+	for out = out[4*words:]; len(out) > 0; out = out[1:] {
+		out[0] = short[s.next()>>52]
 	}
-	for i := range out {
-		out[i] = short[s.next()>>52]
+}
+
+// inRuns cuts n pieces of work into a run for each processor, unless it is little.
+func inRuns(n int, run func(from, to int)) {
+	var all sync.WaitGroup
+	runs := max(1, min(runtime.GOMAXPROCS(0), n>>14))
+	for i := range runs {
+		all.Go(func() { run(n*i/runs, n*(i+1)/runs) })
 	}
+	all.Wait()
 }
 
 // bfloat16 rounds to nearest, ties to even. x is finite.

@@ -1,6 +1,6 @@
 // guard.c: what happens when a mapped file has become shorter, or its disk fails, and a page is touched that is not there.
 //
-// The system sends SIGBUS to the thread. The handler puts zeros in place of the rest of the region and notes it, so that the
+// The same happens when a page is written to for which the disk has no room. The system sends SIGBUS to the thread. The handler puts zeros in place of the rest of the region and notes it, so that the
 // computation comes to its end and whoever asked for it can be told why it is worth nothing. Any other SIGBUS goes to the
 // handler that was there before, Go's.
 #define _GNU_SOURCE
@@ -18,7 +18,7 @@ enum { REGIONS = 4096 };
 
 static struct {
   atomic_uintptr_t from, to; // to is 0 if the place is free
-  atomic_int cut;
+  atomic_int cut, writable;
 } regions[REGIONS];
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
@@ -33,7 +33,8 @@ static int made_up(uintptr_t at) {
       continue;
     uintptr_t start = at & ~(page - 1), size = ((to - start) + page - 1) & ~(page - 1);
     atomic_store(&regions[i].cut, 1); // before anyone can read a zero
-    return mmap((void *)start, size, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_NORESERVE, -1, 0) != MAP_FAILED;
+    int protection = atomic_load(&regions[i].writable) ? PROT_READ | PROT_WRITE : PROT_READ;
+    return mmap((void *)start, size, protection, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_NORESERVE, -1, 0) != MAP_FAILED;
   }
   return 0;
 }
@@ -58,7 +59,7 @@ static int install(void) {
   return sigaction(SIGBUS, NULL, &before) == 0 && sigaction(SIGBUS, &s, NULL) == 0;
 }
 
-int pio_guard_add(const void *from, size_t size) {
+int pio_guard_add(const void *from, size_t size, int writable) {
   int region = -1;
   pthread_mutex_lock(&lock);
   if (!installed)
@@ -66,6 +67,7 @@ int pio_guard_add(const void *from, size_t size) {
   for (int i = 0; installed && i < REGIONS; i++)
     if (atomic_load(&regions[i].to) == 0) {
       atomic_store(&regions[i].cut, 0);
+      atomic_store(&regions[i].writable, writable);
       atomic_store(&regions[i].from, (uintptr_t)from);
       atomic_store(&regions[i].to, (uintptr_t)from + size);
       region = i;

@@ -140,10 +140,22 @@ func publishedModel(id string, keys ...string) string {
 
 // BenchmarkMemoryAtThePublishedShape reports what a plugin holds at most beyond weights (which are invented here, and lie as those of
 // a checkpoint do outside its heap) and cache: a prompt of 512 ids and 32 more. Of that are its code and libraries, as far as they are in
-// memory, and the largest its Go heap was when it was collected; the rest is activations, stacks and what the runtimes take.
+// memory, and the largest its Go heap was when it was collected; the rest is activations, stacks and what the runtimes take. Of quantised
+// weights that is the most while they are made, too.
 func BenchmarkMemoryAtThePublishedShape(b *testing.B) {
-	const weights, cache = 2 * 596049920, (512 + 32) * 28 * 2 * 8 * 128 * 4
-	s := start(b, publishedModel("real", `env = { GODEBUG = "gctrace=1" }`))
+	for _, form := range []string{"bf16", "q8", "q4"} {
+		b.Run(form, func(b *testing.B) { memoryAtThePublishedShape(b, form) })
+	}
+}
+
+func memoryAtThePublishedShape(b *testing.B, form string) {
+	keys, cache := []string{`env = { GODEBUG = "gctrace=1" }`}, int64(512+32)*28*2*8*128*4
+	if form != "bf16" {
+		keys, cache = append(keys, fmt.Sprintf("quantize = %q", form)), cache/2 // which is in bf16 then
+	}
+	_, told := checked(b, publishedModel("real", keys...))
+	weights := int64(told["models"].([]any)[0].(object)["memory"].(object)["weights"].(float64))
+	s := start(b, publishedModel("real", keys...))
 	prompt := make([]int, 512)
 	for i := range prompt {
 		prompt[i] = i * 251 % 150000

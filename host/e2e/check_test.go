@@ -13,7 +13,7 @@ import (
 )
 
 // checked runs `config check --json` on a models.toml with these entries.
-func checked(t *testing.T, tables string) (code int, document object) {
+func checked(t testing.TB, tables string) (code int, document object) {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "models.toml")
 	text := fmt.Sprintf("[plugins]\ndirs = [%q]\n%s", filepath.Join(bin, "plugins"), tables)

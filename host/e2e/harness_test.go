@@ -166,6 +166,9 @@ func launch(t testing.TB, tables string, pluginDirs ...string) *server {
 		t.Fatal(err)
 	}
 	config := fmt.Sprintf("[server]\nlisten = \"127.0.0.1:0\"\nadmin = true\n[plugins]\ndirs = %s\n%s\n", dirs, tables)
+	if !strings.Contains(tables, "[weights]") { // the user's own cache is nothing for tests
+		config += "[weights]\ncache = \"kept\"\n"
+	}
 	file := filepath.Join(dir, "models.toml")
 	if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
 		t.Fatal(err)

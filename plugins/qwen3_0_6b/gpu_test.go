@@ -17,3 +17,7 @@ func TestSpillOnGPU(t *testing.T) {
 	gputest.Driver(t)
 	plugin.Spill(t, tiny, servetest.Spilling{Device: sdk.DeviceBudget{Name: "gpu.0", Bytes: 256 << 20}})
 }
+
+// BenchmarkGPU and BenchmarkGPUBatches time the published model on the machine's own GPU, with invented weights; see docs/gpu.md.
+func BenchmarkGPU(b *testing.B)        { gputest.Bench(b, suite, false) }
+func BenchmarkGPUBatches(b *testing.B) { gputest.Bench(b, suite, true) }

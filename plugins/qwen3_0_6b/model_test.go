@@ -87,6 +87,18 @@ func TestGPTQFolder(t *testing.T) {
 	plugin.LayersAsIn(t, dir, sdk.InspectRequest{Path: tiny, Quantize: cuda.Q4})
 }
 
+// Qwen3-8B, whose head is not its embedding, with a vocabulary of 1,024 in place of 151,936.
+func TestQwen3Of8B(t *testing.T) {
+	const vocab = 1024
+	suite.OtherSize(t, nntest.Published{
+		Config: `{"architectures": ["Qwen3ForCausalLM"], "attention_bias": false, "attention_dropout": 0.0, "bos_token_id": 151643, "eos_token_id": 151645, "head_dim": 128,
+			"hidden_act": "silu", "hidden_size": 4096, "initializer_range": 0.02, "intermediate_size": 12288, "max_position_embeddings": 40960, "max_window_layers": 36,
+			"model_type": "qwen3", "num_attention_heads": 32, "num_hidden_layers": 36, "num_key_value_heads": 8, "rms_norm_eps": 1e-06, "rope_scaling": null, "rope_theta": 1000000,
+			"sliding_window": null, "tie_word_embeddings": false, "torch_dtype": "bfloat16", "use_cache": true, "use_sliding_window": false, "vocab_size": 1024}`,
+		Parameters: 8_190_735_360 - 2*(151_936-vocab)*4096, Layers: 36, Modules: 39,
+	})
+}
+
 func BenchmarkTinyInProcess(b *testing.B) { plugin.TinyInProcess(b) }
 
 // BenchmarkLoad loads the whole model:

@@ -86,6 +86,20 @@ func TestGPTQFolder(t *testing.T) {
 	plugin.InFile(t, dir)
 }
 
+// Qwen3-30B-A3B-Instruct-2507 has the same dimensions; its config says a few things otherwise.
+func TestQwen3Of30B(t *testing.T) {
+	const vocab = 1024
+	suite.OtherSize(t, nntest.Published{
+		Config: `{"architectures": ["Qwen3MoeForCausalLM"], "attention_bias": false, "attention_dropout": 0.0, "bos_token_id": 151643, "decoder_sparse_step": 1, "eos_token_id": 151645,
+			"head_dim": 128, "hidden_act": "silu", "hidden_size": 2048, "initializer_range": 0.02, "intermediate_size": 6144, "max_position_embeddings": 262144, "max_window_layers": 48,
+			"mlp_only_layers": [], "model_type": "qwen3_moe", "moe_intermediate_size": 768, "norm_topk_prob": true, "num_attention_heads": 32, "num_experts": 128, "num_experts_per_tok": 8,
+			"num_hidden_layers": 48, "num_key_value_heads": 4, "output_router_logits": false, "rms_norm_eps": 1e-06, "rope_scaling": null, "rope_theta": 10000000,
+			"router_aux_loss_coef": 0.001, "sliding_window": null, "tie_word_embeddings": false, "torch_dtype": "bfloat16", "use_cache": true, "use_sliding_window": false,
+			"vocab_size": 1024}`,
+		Parameters: 30_532_122_624 - 2*(151_936-vocab)*2048, Layers: 48, Modules: 3 + 48 + 48*128,
+	})
+}
+
 func BenchmarkTinyInProcess(b *testing.B) { plugin.TinyInProcess(b) }
 
 // BenchmarkLoad loads one of the 48 layers, with all of its 128 experts:

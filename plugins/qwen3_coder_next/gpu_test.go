@@ -19,3 +19,7 @@ func TestSpillOnGPU(t *testing.T) {
 	plugin.Spill(t, tiny, servetest.Spilling{Device: device})
 	plugin.SpillPrompts(t, tiny, device)
 }
+
+// BenchmarkGPU and BenchmarkGPUBatches time the published model on the machine's own GPU, with invented weights; see docs/gpu.md.
+func BenchmarkGPU(b *testing.B)        { gputest.Bench(b, suite, false) }
+func BenchmarkGPUBatches(b *testing.B) { gputest.Bench(b, suite, true) }

@@ -21,15 +21,26 @@ func invented() weights.Source {
 
 // The published model at its full depth sees a small picture and says three tokens.
 func TestThePublishedShapeGenerates(t *testing.T) {
-	m, b := bind(t, []byte(published), 0, invented())
-	if b.Parameters != 2_127_532_032 || len(b.Layers) != 28 {
+	generates(t, []byte(published), 2_127_532_032, 28, 2048)
+}
+
+// Qwen3-VL-4B-Instruct, which is wider and deeper behind the same tower.
+func TestQwen3VLOf4B(t *testing.T) {
+	config := with(t, `"text_config.hidden_size": 2560, "text_config.intermediate_size": 9728, "text_config.num_attention_heads": 32, "text_config.num_hidden_layers": 36,
+		"vision_config.out_hidden_size": 2560`)
+	generates(t, config, 4_437_815_808, 36, 2560)
+}
+
+func generates(t *testing.T, config []byte, parameters int64, layers, hidden int) {
+	m, b := bind(t, config, 0, invented())
+	if b.Parameters != parameters || len(b.Layers) != layers {
 		t.Errorf("%d parameters in %d layers", b.Parameters, len(b.Layers))
 	}
 	m.look.MinPixels = 1024 // 256 x 256 pixels would take a while
 	p := painted(m, 1, 2)
 	sc := &scene{m: m, features: see(t, m, p), placed: []serve.Placed{{At: 1, Picture: p}}, ids: []int32{151652, 151655, 151655, 151653, 3838}}
 	for i, f := range sc.features {
-		if len(f) != 2*2048 || slices.ContainsFunc(f, func(x float32) bool { return x != x || x > 1e9 || x < -1e9 }) {
+		if len(f) != 2*hidden || slices.ContainsFunc(f, func(x float32) bool { return x != x || x > 1e9 || x < -1e9 }) {
 			t.Errorf("feature %d has %d elements, or some that are no numbers", i, len(f))
 		}
 	}

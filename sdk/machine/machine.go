@@ -8,6 +8,7 @@ package machine
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"io/fs"
 	"os"
 	"path"
@@ -18,12 +19,18 @@ import (
 // Memory is in bytes; 0 is unknown.
 type Memory struct {
 	Total     int64  // the least of what the machine has and what the cgroups on the way to the root allow
-	Available int64  // what could be taken now without swapping, by the system's estimate
+	Available int64  // what could be taken now without swapping, by the system's estimate, and within the cgroups' limits
 	From      string // the file that Total stands in
 }
 
+// EnvRoot names a folder whose files are read in place of the machine's, for tests of what happens when those change.
+const EnvRoot = "PIO_MACHINE_ROOT"
+
+// Root has the machine's files.
+func Root() fs.FS { return os.DirFS(cmp.Or(os.Getenv(EnvRoot), "/")) }
+
 // Read looks at the machine as it is now.
-func Read() Memory { return read(os.DirFS("/")) }
+func Read() Memory { return read(Root()) }
 
 // The reserve is what Usable leaves to others: the host with the requests on their way (a quarter of a gigabyte when it is
 // flooded), the system, and the file pages that the system wants to keep. A machine of 24 GiB keeps 2.
@@ -37,7 +44,10 @@ func (m Memory) Usable() int64 {
 	return m.Total - min(reserveLeast+m.Total/reserveShare, m.Total/2)
 }
 
-func read(root fs.FS) Memory {
+func read(root fs.FS) Memory { return readIn(root, groups(root)) }
+
+// readIn is read for a process in these cgroups.
+func readIn(root fs.FS, in []group) Memory {
 	m := Memory{From: "/proc/meminfo"}
 	for line := range lines(root, "proc/meminfo") {
 		name, rest, _ := strings.Cut(line, ":")
@@ -52,7 +62,7 @@ func read(root fs.FS) Memory {
 	if m.Total == 0 {
 		m.From = ""
 	}
-	for _, group := range groups(root) {
+	for _, group := range in {
 		for file, key := range group.limits() {
 			if n := limit(root, file, key); n > 0 && (m.Total == 0 || n < m.Total) {
 				m.Total, m.From = n, "/"+file
@@ -60,6 +70,13 @@ func read(root fs.FS) Memory {
 		}
 	}
 	m.Available = min(m.Available, m.Total)
+	for _, group := range in {
+		for dir := range group.dirs() {
+			if free, ok := group.room(root, dir); ok {
+				m.Available = min(m.Available, free)
+			}
+		}
+	}
 	return m
 }
 
@@ -74,8 +91,7 @@ type group struct {
 // the key of its line, "" for a file that is one number.
 func (g group) limits() func(yield func(file, key string) bool) {
 	return func(yield func(file, key string) bool) {
-		for at := g.path; ; at = path.Dir(at) {
-			dir := path.Join(g.mount, at)
+		for dir := range g.dirs() {
 			if g.unified {
 				if !yield(path.Join(dir, "memory.max"), "") || !yield(path.Join(dir, "memory.high"), "") {
 					return
@@ -83,9 +99,14 @@ func (g group) limits() func(yield func(file, key string) bool) {
 			} else if !yield(path.Join(dir, "memory.limit_in_bytes"), "") || !yield(path.Join(dir, "memory.stat"), "hierarchical_memory_limit") {
 				return // memory.stat tells of groups further up than what is mounted here
 			}
-			if at == "/" {
-				return
-			}
+		}
+	}
+}
+
+// dirs yields the folders of the group and of those around it.
+func (g group) dirs() func(yield func(dir string) bool) {
+	return func(yield func(dir string) bool) {
+		for at := g.path; yield(path.Join(g.mount, at)) && at != "/"; at = path.Dir(at) {
 		}
 	}
 }

@@ -10,6 +10,7 @@
 //     the CPU needs to read it;
 //   - once all layers are placed: other modules (lm_head, norm) by the time they save per byte, into what is free;
 //   - what then is free is a cache of single experts of the device's layers, whose dense parts come first: attention, router, shared expert.
+//     A decoded token computes the others on the CPU, where they lie; a pass of many rows brings all of them through the cache.
 //
 // What is left is computed on the CPU. Nothing is put elsewhere without making a pass strictly quicker, but for one
 // reason: a CPU budget that the state would exceed.
@@ -49,6 +50,7 @@ type Plan struct {
 	Bytes      []int64         // by device: the most it holds at once; on the CPU without weights, which are the mapped file
 	Buffers    []Buffer        // by device
 	Caches     []Cache         // by device: of single experts, whose placements say cpu
+	Through    []int           // by device: rows of a pass from which on all experts of its layers are brought through it; 0: those that it lacks are computed on the CPU
 	Order      []string        // modules that are not on the CPU, in the order in which their weights are brought: that of the pass
 	Seconds    float64         // of a pass, estimated
 	PerToken   float64         // Seconds by row
@@ -88,6 +90,7 @@ func Make(in Input) (Plan, error) {
 	p.divide()
 	p.useRest()
 	p.useCaches()
+	p.through = p.findThrough()
 	return p.plan()
 }
 

@@ -20,6 +20,7 @@ type planner struct {
 	held    []int64
 	buffers []Buffer
 	caches  []Cache
+	through []int // by device
 }
 
 // item is a module with its cost on each device.
@@ -108,7 +109,7 @@ func (p *planner) plan() (Plan, error) {
 		return Plan{}, sdk.Errorf(sdk.ReasonMemory, "the model needs %s of the cpu's memory for state and activations; its budget is %s. "+
 			"Give it more, or reserve fewer positions (%d in %d sequences now)", size(p.held[0]), size(budget), p.in.Positions, p.in.Sequences)
 	}
-	out := Plan{Bytes: p.held, Buffers: p.buffers, Caches: p.caches, Seconds: p.total()}
+	out := Plan{Bytes: p.held, Buffers: p.buffers, Caches: p.caches, Through: p.through, Seconds: p.total()}
 	for i := range p.modules {
 		it := &p.modules[i]
 		out.Placements = append(out.Placements, sdk.Placement{Module: it.ID, Device: p.in.Devices[it.dev].Name, Streamed: it.streamed})
@@ -131,7 +132,9 @@ func (p *planner) total() (seconds float64) {
 		}
 		if it.home >= 0 && it.dev == 0 {
 			d := p.modules[p.layers[it.home]].dev
-			t -= p.caches[d].Hits * p.gain(i, d)
+			if t -= p.caches[d].Hits * p.gain(i, d); p.brings(d) {
+				t = max(it.seconds[d], p.missing(d)*it.copySeconds(p.in.Devices[d]))
+			}
 		}
 		seconds += t
 	}
@@ -149,6 +152,6 @@ func Time(in Input, made Plan, rows, depth int) float64 {
 	for i, where := range made.Placements {
 		p.modules[i].dev, p.modules[i].streamed = index[where.Device], where.Streamed
 	}
-	p.caches = made.Caches
+	p.caches, p.through = made.Caches, made.Through
 	return p.total()
 }

@@ -13,8 +13,28 @@ func (p *planner) why() []string {
 	for d := 1; d < len(p.in.Devices); d++ {
 		lines = append(lines, p.whyDevice(d)...)
 	}
-	return append(lines, "cpu: computes "+orNothing(names(p.on(0, false)))+" from the mapped file; "+
+	return append(lines, "cpu: computes "+orNothing(p.onCPU())+" from the mapped file; "+
 		size(p.held[0])+" for state and activations")
+}
+
+// onCPU names what the CPU computes. Experts of a device's layers are computed there as far as its cache has them.
+func (p *planner) onCPU() string {
+	var list []*item
+	for _, it := range p.on(0, false) {
+		if it.home < 0 || p.caches[p.modules[p.layers[it.home]].dev].Experts == 0 {
+			list = append(list, it)
+		}
+	}
+	var words []string
+	if text := names(list); text != "" {
+		words = append(words, text)
+	}
+	for d, c := range p.caches {
+		if left := c.Of - c.Experts; c.Experts > 0 && left > 0 {
+			words = append(words, fmt.Sprintf("the other %d experts of %s's layers", left, p.in.Devices[d].Name))
+		}
+	}
+	return strings.Join(words, ", ")
 }
 
 func (p *planner) whyDevice(d int) []string {
@@ -35,6 +55,9 @@ func (p *planner) whyDevice(d int) []string {
 	if c := p.caches[d]; c.Experts > 0 {
 		lines = append(lines, fmt.Sprintf("%s: has room for %d of the %d experts of its layers, %s: about %.0f %% of those that a token needs",
 			dev.Name, c.Experts, c.Of, size(c.Bytes), 100*c.Hits))
+	}
+	if rows := p.through[d]; rows > 0 {
+		lines = append(lines, fmt.Sprintf("%s: passes of %d rows or more bring the experts that it has no room for through it", dev.Name, rows))
 	}
 	return lines
 }

@@ -9,6 +9,7 @@
 //   - descriptor 1, which carries nothing but the handshake: everything else that is printed, C libraries included, goes
 //     to standard error and so to the host's log;
 //   - [log/slog], whose default logger writes lines the host understands with their level and fields;
+//   - spans of the calls, in the trace of the request that they are made for, if the host sends traces to a collector;
 //   - death with the host, even a host that was killed (see lifeline.go); SIGTERM drains, SIGINT is left to the host;
 //   - panics in a call, which become INTERNAL errors that name file and line, with the stack in the log. A panic in a goroutine of the author's own
 //     ends the process, as always in Go; the host then starts it again and resumes its answers.
@@ -18,6 +19,7 @@
 package serve
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -27,6 +29,7 @@ import (
 	"github.com/hashicorp/go-hclog"
 	"github.com/hashicorp/go-plugin"
 
+	"github.com/inference-pio/inference-pio/internal/traces"
 	"github.com/inference-pio/inference-pio/sdk"
 	"github.com/inference-pio/inference-pio/sdk/internal/service"
 )
@@ -71,7 +74,13 @@ func printDescription(p sdk.Plugin, out, errs io.Writer) int {
 
 // serve runs the gRPC server until the host, the host's death, or SIGTERM ends it.
 func serve(p sdk.Plugin, log *slog.Logger, out, errs *os.File) int {
-	s := &server{plugin: p, log: log, stdout: os.Stdout, stderr: os.Stderr}
+	about := p.Describe()
+	sent, err := traces.Below(context.Background(), about.Name, about.Version)
+	if err != nil {
+		log.Error("cannot send traces", "error", err.Error())
+		return 1
+	}
+	s := &server{plugin: p, log: log, traces: sent, stdout: os.Stdout, stderr: os.Stderr}
 	if err := watchLifeline(os.Getenv(sdk.EnvLifeline), s.abandon); err != nil {
 		log.Error("cannot watch the host", "error", err.Error())
 		return 1
@@ -84,5 +93,10 @@ func serve(p sdk.Plugin, log *slog.Logger, out, errs *os.File) int {
 		GRPCServer:       s.newServer,
 		Logger:           hclog.New(&hclog.LoggerOptions{Level: hclog.Warn, Output: errs, JSONFormat: true}),
 	})
+	ending, cancel := context.WithTimeout(context.Background(), flushGrace)
+	defer cancel()
+	if err := sent.Close(ending); err != nil {
+		log.Warn("not all traces were sent", "error", err.Error())
+	}
 	return 0
 }

@@ -14,8 +14,11 @@ import (
 	"time"
 
 	"github.com/hashicorp/go-plugin"
+	"go.opentelemetry.io/contrib/instrumentation/google.golang.org/grpc/otelgrpc"
+	"go.opentelemetry.io/otel/propagation"
 	"google.golang.org/grpc"
 
+	"github.com/inference-pio/inference-pio/internal/traces"
 	"github.com/inference-pio/inference-pio/sdk"
 	"github.com/inference-pio/inference-pio/sdk/internal/service"
 )
@@ -33,6 +36,7 @@ type server struct {
 	plugin.NetRPCUnsupportedPlugin
 	plugin         sdk.Plugin
 	log            *slog.Logger
+	traces         *traces.Traces
 	stdout, stderr *os.File  // the variables of package os before go-plugin replaced them
 	restore        sync.Once // puts them back
 
@@ -45,6 +49,9 @@ type server struct {
 func (s *server) newServer(opts []grpc.ServerOption) *grpc.Server {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.traces.On {
+		opts = append(opts, grpc.StatsHandler(otelgrpc.NewServerHandler(otelgrpc.WithTracerProvider(s.traces), otelgrpc.WithPropagators(propagation.TraceContext{}))))
+	}
 	s.grpc = grpc.NewServer(append(opts, service.Options(s.log, s.restoreOutput)...)...)
 	return s.grpc
 }

@@ -100,6 +100,10 @@ func (m *Model) Render(ctx context.Context, c sdk.Chat) (string, error) {
 	if err := checkChat(c); err != nil {
 		return "", err
 	}
+	c, said, err := m.begun(c)
+	if err != nil {
+		return "", err
+	}
 	rendered, err := m.template.Render(ctx, chat.Input{Messages: c.Messages, Tools: c.Tools, Kwargs: c.Kwargs, AddGenerationPrompt: true})
 	var refused *chat.TemplateError
 	var wrong *chat.RequestError
@@ -113,7 +117,10 @@ func (m *Model) Render(ctx context.Context, c sdk.Chat) (string, error) {
 	case err != nil:
 		return "", sdk.Errorf(sdk.ReasonTemplate, "the chat template could not be rendered: %w", err)
 	}
-	return rendered, m.heedsThinking(c.Kwargs, rendered)
+	if err := m.heedsThinking(c.Kwargs, rendered); err != nil || said == "" {
+		return rendered, err
+	}
+	return rendered + m.closing(rendered) + said, nil
 }
 
 // checkChat looks at the outside of what the client sent; the template sees to the rest.

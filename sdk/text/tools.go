@@ -69,14 +69,7 @@ func (m *Model) opening(use toolUse, tail string) string {
 	if !use.forced {
 		return ""
 	}
-	call := use.format.Opening(use.name)
-	switch trimmed := strings.TrimRight(tail, " \t\r\n"); {
-	case m.tags.open == "" || !strings.HasSuffix(trimmed, m.tags.open):
-		return call
-	case trimmed == tail:
-		return m.tags.close + call
-	}
-	return "\n" + m.tags.close + "\n\n" + call
+	return m.closing(tail) + use.format.Opening(use.name)
 }
 
 // callNames names the calls of an answer after what decides the answer, so that a resumed one has the same names and no

@@ -196,6 +196,18 @@ CUresult pio_pool_trim(CUcontext context, int device, size_t bytes) {
   return cuMemPoolTrimTo(pool, bytes);
 }
 
+// pio_pool_spare is what the pool has of the device and nobody of the pool.
+CUresult pio_pool_spare(CUcontext context, int device, uint64_t *bytes) {
+  CUmemoryPool pool;
+  uint64_t reserved = 0, used = 0;
+  TRY(use(context));
+  TRY(cuDeviceGetDefaultMemPool(&pool, device));
+  TRY(cuMemPoolGetAttribute(pool, CU_MEMPOOL_ATTR_RESERVED_MEM_CURRENT, &reserved));
+  TRY(cuMemPoolGetAttribute(pool, CU_MEMPOOL_ATTR_USED_MEM_CURRENT, &used));
+  *bytes = reserved > used ? reserved - used : 0;
+  return CUDA_SUCCESS;
+}
+
 CUresult pio_load(CUcontext context, const void *image, char *log, size_t n, CUmodule *module) {
   CUjit_option options[] = {CU_JIT_ERROR_LOG_BUFFER, CU_JIT_ERROR_LOG_BUFFER_SIZE_BYTES};
   void *values[] = {log, (void *)n};

@@ -42,6 +42,7 @@ CUresult pio_free(CUcontext context, void *at);
 CUresult pio_alloc_async(CUcontext context, CUstream stream, size_t bytes, void **at);
 CUresult pio_pool_keep(CUcontext context, int device, uint64_t bytes);
 CUresult pio_pool_trim(CUcontext context, int device, size_t bytes);
+CUresult pio_pool_spare(CUcontext context, int device, uint64_t *bytes);
 
 // pio_load loads a module; log gets what the driver's compiler says against it.
 CUresult pio_load(CUcontext context, const void *image, char *log, size_t n, CUmodule *module);

@@ -5,6 +5,8 @@ package driver
 import (
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"runtime"
 	"strings"
 	"sync"
@@ -214,5 +216,40 @@ func BenchmarkRun(b *testing.B) {
 			b.Fatal(err)
 		}
 		g.Close()
+	}
+}
+
+// What somebody else has is not free, for this process or any other, until he gives it back.
+func TestMemoryThatOthersTake(t *testing.T) {
+	shared := filepath.Join(t.TempDir(), "gpus")
+	if !sim.Apart(t, sim.EnvShared+"="+shared) {
+		return
+	}
+	d := simulated(t)
+	c := open(t, 1)
+	has := func(want int64) {
+		t.Helper()
+		if free, total, err := c.MemInfo(); err != nil || free != want || total != 2<<20 {
+			t.Errorf("%d of %d bytes are free, want %d: %v", free, total, want, err)
+		}
+	}
+	has(2 << 20)
+	p := alloc(t, c, 512<<10)
+	d.Control("taken 1MiB device=1")
+	has(512 << 10)
+	if _, err := c.Alloc(768 << 10); !OutOfMemory(err) {
+		t.Errorf("what another has was given: %v", err)
+	}
+	d.Control("taken 0 device=1")
+	has(1536 << 10)
+	others := sim.Share(t, os.Getenv(sim.EnvShared))
+	if used, peak := others.Used(1); used != 512<<10 || peak != 1536<<10 {
+		t.Errorf("the file says that %d are used and that %d were", used, peak)
+	}
+	if err := c.Free(p); err != nil {
+		t.Fatal(err)
+	}
+	if used, _ := others.Used(1); used != 0 {
+		t.Errorf("the file says that %d are used", used)
 	}
 }

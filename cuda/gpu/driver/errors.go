@@ -58,12 +58,6 @@ func OutOfMemory(err error) bool {
 	return errors.As(err, &e) && e.Code == codeOutOfMemory
 }
 
-// Registered says whether an error is memory that was registered before.
-func Registered(err error) bool {
-	var e *Error
-	return errors.As(err, &e) && e.Code == codeRegistered
-}
-
 // Lost says whether an error means that the context cannot be used any more: the device is gone, or a kernel did what it must not or does
 // not end. Only a new process can use the device again, if anything can.
 func Lost(err error) bool {

@@ -52,6 +52,13 @@ func (c *Context) TrimPool(bytes int64) error {
 	return failed("cuMemPoolTrimTo", C.pio_pool_trim(c.c, C.int(c.dev), C.size_t(bytes)))
 }
 
+// SparePool is how many bytes of freed memory the pool keeps now: no other process can have them, and the next AllocAsync does.
+func (c *Context) SparePool() (int64, error) {
+	var bytes C.uint64_t
+	err := failed("cuMemPoolGetAttribute", C.pio_pool_spare(c.c, C.int(c.dev), &bytes))
+	return int64(bytes), err
+}
+
 // Pinned gives memory of this process that devices, all of them, copy from and to beside other work.
 func (c *Context) Pinned(bytes int64) ([]byte, error) {
 	var at unsafe.Pointer

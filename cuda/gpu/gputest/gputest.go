@@ -6,6 +6,7 @@ package gputest
 import (
 	"os"
 	"testing"
+	"time"
 
 	"github.com/inference-pio/inference-pio/cuda"
 	"github.com/inference-pio/inference-pio/cuda/cpu"
@@ -36,7 +37,11 @@ func Driver(t testing.TB) {
 func Open(t testing.TB, numerics string) cuda.Device {
 	t.Helper()
 	Driver(t)
-	d, err := gpu.Open(gpu.Options{Fast: numerics == cpu.Fast})
+	o := gpu.Options{Fast: numerics == cpu.Fast}
+	if os.Getenv(driver.EnvLibrary) != "" { // the software driver's kernels take as long as this machine needs for them
+		o.Patience = 24 * time.Hour
+	}
+	d, err := gpu.Open(o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -51,7 +56,8 @@ func Open(t testing.TB, numerics string) cuda.Device {
 // EnvWhole has Model run everything that a suite has, which the software driver takes minutes for.
 const EnvWhole = "PIO_GPU_WHOLE"
 
-// Model runs a suite on the first GPU, or where Suite.On says: the least of it, or with EnvWhole all, and fast numerics against the same roundings in plain Go.
+// Model runs a suite on the first GPU, or where Suite.On says: the least of it, on hardware the unusual shapes that are there as well,
+// or with EnvWhole all, and fast numerics against the same roundings in plain Go.
 func Model(t *testing.T, s nntest.Suite) {
 	if s.On == nil {
 		s.On = Open
@@ -59,6 +65,9 @@ func Model(t *testing.T, s nntest.Suite) {
 	t.Run("Asked", func(t *testing.T) { asked(t, s) })
 	if os.Getenv(EnvWhole) == "" {
 		s.BrieflyOnDevice(t)
+		if _, err := os.Stat("testdata/shapes"); err == nil && os.Getenv(EnvHardware) != "" && s.Shapes > 0 {
+			t.Run("Shapes", s.UnusualShapes)
+		}
 		return
 	}
 	t.Run("Compared", func(t *testing.T) {
@@ -72,6 +81,25 @@ func Model(t *testing.T, s nntest.Suite) {
 	})
 	s.OnDevice(t)
 	t.Run("Rounded", func(t *testing.T) { s.Rounded(t, Rounded) })
+}
+
+// EnvSmall has Bench take tiny shapes, for the software driver.
+const EnvSmall = "PIO_GPU_SMALL"
+
+// Bench times the published model as a whole on the machine's own GPU: single tokens and prompts, or tokens of several sequences at once.
+func Bench(b *testing.B, s nntest.Suite, batches bool) {
+	if os.Getenv(EnvHardware) == "" {
+		b.Skip("capability: a GPU: nothing of the software driver's is timed")
+	}
+	x := nntest.Whole{Batches: []int{1}, Context: 1024, Prompt: 2048, Small: os.Getenv(EnvSmall) != ""}
+	if batches {
+		x.Batches, x.Prompt = []int{8, 64}, 0
+	}
+	if x.Small {
+		x.Context, x.Prompt = 64, min(x.Prompt, 32)
+	}
+	s.On = Open
+	s.BenchWhole(b, x)
 }
 
 // Rounded is the device that rounds as fast numerics do, for Suite.Rounded.

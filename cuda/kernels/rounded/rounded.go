@@ -48,6 +48,11 @@ func (q *queue) Run(op *cuda.Op) {
 			q.attention(op, part)
 			return
 		}
+	case cuda.OpAttendTile:
+		if _, rounds := kernels.RoundedAttention(op); rounds {
+			tile(op)
+			return
+		}
 	}
 	q.Queue.Run(&rounded)
 }
@@ -123,6 +128,14 @@ func (q *queue) attention(op *cuda.Op, part int) {
 	}
 	g := spec.Pages{Positions: ints(at[0]), Seqs: ints(at[1]), Tables: ints(at[2]), Width: at[2].Dim(1), Blocks: keys.Dim(0), Heads: keys.Dim(1), Size: keys.Dim(2)}
 	spec.FlashAttention(floats(out[0]), floats(rows), k, v, g, spec.Flash{Heads: rows.Dim(1), Dim: dim, VDim: vdim, Part: part, Scale: op.Floats[0]})
+}
+
+// tile is attention to one of the tiles of keys that a softmax goes through.
+func tile(op *cuda.Op) {
+	out, in, _ := op.Operands()
+	q, k, v := in[0], in[1], in[2]
+	t := spec.Tile{Heads: q.Dim(1), KVHeads: k.Dim(0), Keys: k.Dim(1), Dim: q.Dim(2), VDim: v.Dim(2), First: int(op.Ints[0])}
+	spec.FlashTile(floats(out[0]), floats(q), floats(k), floats(v), ints(in[3]), t, op.Floats[0])
 }
 
 // cached is the numbers of a cache whose rows have dim.

@@ -63,6 +63,12 @@ func (s Suite) perplexity(t testing.TB, dir string) {
 		t.Fatal(err)
 	}
 	for cache, bound := range map[cuda.DType]float64{cuda.F32: 1e-4, cuda.BF16: fastBound} {
+		if s.On != nil && cache == cuda.BF16 {
+			alone := s
+			alone.On = nil
+			s.beside(t, alone, dir, want.tenth(), cache, cache, fastBound)
+			continue
+		}
 		perplexity, reference := s.openWith(t, dir, "config.json", cache).measured(t, want), math.Exp(want.NLL/float64(want.Tokens))
 		off := math.Abs(perplexity/reference - 1)
 		if !(off <= bound) {
@@ -70,6 +76,34 @@ func (s Suite) perplexity(t testing.TB, dir string) {
 		}
 		t.Logf("a cache in %s: perplexity %.8f, reference %.8f, %.5f %% apart", cache, perplexity, reference, 100*off)
 	}
+}
+
+// deviceBound is how far the perplexity may be from the CPU's with the same weights and the same cache: sums have another order, by some 1e-6.
+const deviceBound = 1e-4
+
+// tenth is each tenth document: a device whose tests are slow goes through these.
+func (p Perplexity) tenth() (some [][]int32) {
+	for i := 0; i < len(p.Documents); i += 10 {
+		some = append(some, p.Documents[i])
+	}
+	return some
+}
+
+// beside compares the perplexity of documents with that of another suite.
+func (s Suite) beside(t testing.TB, other Suite, dir string, documents [][]int32, cache, others cuda.DType, bound float64) {
+	t.Helper()
+	mean := func(s Suite, cache cuda.DType) float64 {
+		sum, tokens, err := s.openWith(t, dir, "config.json", cache).NLL(documents)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return sum / float64(tokens)
+	}
+	off := math.Abs(math.Exp(mean(s, cache)-mean(other, others)) - 1)
+	if !(off <= bound) {
+		t.Errorf("%s, a cache in %v: the perplexity is %.5f %% from the cpu's, more than %.5f %%", s.Numerics, cache, 100*off, 100*bound)
+	}
+	t.Logf("%s, a cache in %v: the perplexity is %.5f %% from the cpu's", s.Numerics, cache, 100*off)
 }
 
 // measured is the perplexity of the reference's documents.

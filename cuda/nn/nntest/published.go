@@ -68,6 +68,12 @@ func (s Suite) Generates(t *testing.T) {
 	}
 }
 
+// OtherSize does so for another model of the family.
+func (s Suite) OtherSize(t *testing.T, p Published) {
+	s.Published = p
+	s.Generates(t)
+}
+
 func (s Suite) generates(t testing.TB, src weights.Source, wantBytes int64) {
 	t.Helper()
 	want := s.Published

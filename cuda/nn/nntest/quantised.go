@@ -71,11 +71,22 @@ func (s Suite) cache() cuda.DType {
 	return s.Cache
 }
 
-// costs compares the perplexity with the reference's.
+// costs compares the perplexity with the reference's. On a device it is held to the CPU's of the same codes instead, over a tenth of the documents;
+// where numerics are fast, to what the CPU makes of the checkpoint's weights.
 func (s Suite) costs(t testing.TB, dir string, p precision) {
 	want, err := ReadPerplexity(dir)
 	if err != nil {
 		t.Fatal(err)
+	}
+	if s.On != nil {
+		same := s
+		same.On, same.Numerics = nil, cpu.Exact
+		bound := deviceBound
+		if s.Numerics == cpu.Fast {
+			same.Quantise, same.Cache, bound = "", cuda.F32, p.perplexity-1
+		}
+		s.beside(t, same, dir, want.tenth(), s.cache(), same.Cache, bound)
+		return
 	}
 	ratio := s.openWith(t, dir, "config.json", s.cache()).measured(t, want) / math.Exp(want.NLL/float64(want.Tokens))
 	if !(ratio <= p.perplexity) {

@@ -78,11 +78,12 @@ func apart(want, got []shown, bound float64) (worst string, most float64, err er
 func (o opened) follows(t testing.TB, c Case, want opened) {
 	t.Helper()
 	n := min(len(c.Greedy), 24)
-	got, err := o.Continue(0, o.story(t, c), 512, n)
+	y := o.story(t, c) // both see the same
+	got, err := o.Continue(0, y, 512, n)
 	if err != nil {
 		t.Fatal(err)
 	}
-	said, err := want.Continue(0, want.story(t, c), 512, n)
+	said, err := want.Continue(0, y, 512, n)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -93,7 +94,6 @@ func (o opened) follows(t testing.TB, c Case, want opened) {
 	if i == n {
 		return
 	}
-	y := want.story(t, c)
 	y.After = said[:i]
 	rows := want.Rows(t, 0, y, len(y.Prompt), 1)
 	row := rows[len(rows)-1]

@@ -8,6 +8,7 @@ package nntest
 
 import (
 	"fmt"
+	"unsafe"
 
 	"github.com/inference-pio/inference-pio/cuda"
 	"github.com/inference-pio/inference-pio/cuda/nn"
@@ -123,7 +124,7 @@ func (r *Runner) reserve(b *nn.Bound, blocks int) error {
 	}
 	r.see(r.everythingVisible(), 0)
 	r.batch.Segments = append(r.batch.Segments, nn.Segment{To: r.limits.Rows})
-	sizes, err := r.Step.Measure(func(s *cuda.Step) { r.forward(s) })
+	sizes, err := r.Step.Measure(func(s *cuda.Step) { s.Argmax(r.forward(s)) })
 	if err != nil {
 		return err
 	}
@@ -135,12 +136,12 @@ func (r *Runner) reserve(b *nn.Bound, blocks int) error {
 	return nil
 }
 
-// place brings all weights to a device that is not the CPU.
+// place brings all weights to a device that is not the CPU. Those that lie in the same bytes are brought once, and then copied there.
 func (r *Runner) place(b *nn.Bound) error {
 	if r.at == 0 {
 		return nil
 	}
-	q := r.Step.Queue(r.at)
+	q, there := r.Step.Queue(r.at), map[inBytes]cuda.Matrix{}
 	for _, m := range b.Modules {
 		for _, w := range m.Weights {
 			file := w.File()
@@ -154,12 +155,44 @@ func (r *Runner) place(b *nn.Bound) error {
 			if err != nil {
 				return err
 			}
-			q.Fill(to, file)
+			if key := bytesOf(file); !copied(q, to, there[key]) {
+				q.Fill(to, file)
+				there[key] = to
+			}
 			w.Put(r.at, to)
 		}
 		m.Settle(r.at)
 	}
 	return q.Sync()
+}
+
+// inBytes is what a matrix of the host is made of: two that are equal have the same numbers.
+type inBytes struct {
+	layout     string
+	rows, cols int
+	planes     [cuda.MaxPlanes]unsafe.Pointer
+}
+
+func bytesOf(m cuda.Matrix) inBytes {
+	b := inBytes{layout: m.Layout.Name, rows: m.Rows, cols: m.Cols}
+	for i := range m.Layout.Planes {
+		b.planes[i] = m.Pointer(i)
+	}
+	return b
+}
+
+// copied copies a matrix on a device whose queue can; there is nothing to copy from in the zero Matrix.
+func copied(q cuda.Queue, to, from cuda.Matrix) bool {
+	n, ok := q.(cuda.Neighbour)
+	if !ok || from.IsZero() {
+		return false
+	}
+	for i := range to.Layout.Planes {
+		if !n.CopyFrom(to.Plane(i), from.Plane(i), q) {
+			return false
+		}
+	}
+	return true
 }
 
 // Close frees caches and activations.
@@ -219,22 +252,8 @@ func (r *Runner) Fill() error {
 // Run appends all chunks in one step and returns the logits asked for, in the order of the chunks. They are valid until the
 // next Run.
 func (r *Runner) Run(chunks ...Chunk) ([][]float32, error) {
-	r.clear()
-	for _, c := range chunks {
-		r.see(c, r.length[c.Seq])
-		r.batch.Segments = append(r.batch.Segments, nn.Segment{
-			Seq: c.Seq, From: len(r.tokens), To: len(r.tokens) + len(c.Tokens), Start: r.length[c.Seq], Form: c.Form,
-		})
-		for i, token := range c.Tokens {
-			if err := r.grow(c.Seq); err != nil {
-				return nil, err
-			}
-			r.row(token, r.length[c.Seq], c.Seq, c.Form, c.All || i == len(c.Tokens)-1)
-			r.length[c.Seq]++
-		}
-	}
-	for seq, blocks := range r.tables {
-		copy(r.table[seq*r.blocks:], blocks)
+	if err := r.add(chunks); err != nil {
+		return nil, err
 	}
 	r.Step.Begin()
 	logits := r.Step.ToHost(r.forward(r.Step))
@@ -248,6 +267,43 @@ func (r *Runner) Run(chunks ...Chunk) ([][]float32, error) {
 		rows[i] = r.logits[i*width : (i+1)*width]
 	}
 	return rows, nil
+}
+
+// Choose is Run of which only the place of the largest logit of each row is brought back, as a server does that chooses greedily. They are
+// valid until the next step.
+func (r *Runner) Choose(chunks ...Chunk) ([]int32, error) {
+	if err := r.add(chunks); err != nil {
+		return nil, err
+	}
+	r.Step.Begin()
+	index, _ := r.Step.Argmax(r.forward(r.Step))
+	chosen := r.Step.ToHost(index)
+	if err := r.Step.End(); err != nil {
+		return nil, err
+	}
+	return chosen.I32(), nil
+}
+
+// add makes the batch of a step.
+func (r *Runner) add(chunks []Chunk) error {
+	r.clear()
+	for _, c := range chunks {
+		r.see(c, r.length[c.Seq])
+		r.batch.Segments = append(r.batch.Segments, nn.Segment{
+			Seq: c.Seq, From: len(r.tokens), To: len(r.tokens) + len(c.Tokens), Start: r.length[c.Seq], Form: c.Form,
+		})
+		for i, token := range c.Tokens {
+			if err := r.grow(c.Seq); err != nil {
+				return err
+			}
+			r.row(token, r.length[c.Seq], c.Seq, c.Form, c.All || i == len(c.Tokens)-1)
+			r.length[c.Seq]++
+		}
+	}
+	for seq, blocks := range r.tables {
+		copy(r.table[seq*r.blocks:], blocks)
+	}
+	return nil
 }
 
 func (r *Runner) forward(s *cuda.Step) cuda.Tensor {

@@ -55,6 +55,7 @@ func (p Plugin) Test(t *testing.T) {
 	t.Run("Fast", p.Fast)
 	t.Run("Packed", p.Packed)
 	t.Run("Quantised", p.Quantised)
+	t.Run("Kept", p.Kept)
 	t.Run("Vocabulary", p.Vocabulary)
 	t.Run("Readme", func(t *testing.T) { p.Readme(t) })
 	t.Run("LayerTables", func(t *testing.T) { p.LayerTables(t) })

@@ -1,7 +1,8 @@
 // Package blocks widens numbers that files keep in blocks: a few bits for each, and factors for some of them together.
 //
 // The types are ggml's, as GGUF files number and name them. Each function is the formula of the type in float32, in the order of operations
-// that the reference has, so that results are equal to the bit: products are rounded before they are added.
+// that the reference has, so that results are equal to the bit: products are rounded before they are added. These formulas are the specification;
+// what is widened goes through the loops of widen.h, which tests hold to them.
 package blocks
 
 import (
@@ -14,25 +15,26 @@ type Format struct {
 	Name          string
 	Values, Bytes int
 
-	widen func(to []float32, block []byte)
+	number uint32
+	plain  func(to []float32, block []byte)
 }
 
 // formats by the numbers that files have.
 var formats = map[uint32]*Format{
-	2:  {"Q4_0", 32, 18, q4x0},
-	3:  {"Q4_1", 32, 20, q4x1},
-	6:  {"Q5_0", 32, 22, q5x0},
-	7:  {"Q5_1", 32, 24, q5x1},
-	8:  {"Q8_0", 32, 34, q8x0},
-	10: {"Q2_K", 256, 84, q2k},
-	11: {"Q3_K", 256, 110, q3k},
-	12: {"Q4_K", 256, 144, q4k},
-	13: {"Q5_K", 256, 176, q5k},
-	14: {"Q6_K", 256, 210, q6k},
-	20: {"IQ4_NL", 32, 18, iq4nl},
-	23: {"IQ4_XS", 256, 136, iq4xs},
-	39: {"MXFP4", 32, 17, mxfp4},
-	40: {"NVFP4", 64, 36, nvfp4},
+	2:  {"Q4_0", 32, 18, 2, q4x0},
+	3:  {"Q4_1", 32, 20, 3, q4x1},
+	6:  {"Q5_0", 32, 22, 6, q5x0},
+	7:  {"Q5_1", 32, 24, 7, q5x1},
+	8:  {"Q8_0", 32, 34, 8, q8x0},
+	10: {"Q2_K", 256, 84, 10, q2k},
+	11: {"Q3_K", 256, 110, 11, q3k},
+	12: {"Q4_K", 256, 144, 12, q4k},
+	13: {"Q5_K", 256, 176, 13, q5k},
+	14: {"Q6_K", 256, 210, 14, q6k},
+	20: {"IQ4_NL", 32, 18, 20, iq4nl},
+	23: {"IQ4_XS", 256, 136, 23, iq4xs},
+	39: {"MXFP4", 32, 17, 39, mxfp4},
+	40: {"NVFP4", 64, 36, 40, nvfp4},
 }
 
 // Of is the format of a number; nil for one that is not built, and for plain numbers, which need none.
@@ -40,8 +42,13 @@ func Of(number uint32) *Format { return formats[number] }
 
 // Widen writes the numbers of whole blocks.
 func (f *Format) Widen(to []float32, blocks []byte) {
+	widenBlocks(true, f.number, to, blocks, min(len(to)/f.Values, len(blocks)/f.Bytes))
+}
+
+// Plain is Widen by the formulas, a block at a time: for tests.
+func (f *Format) Plain(to []float32, blocks []byte) {
 	for ; len(to) >= f.Values && len(blocks) >= f.Bytes; to, blocks = to[f.Values:], blocks[f.Bytes:] {
-		f.widen(to[:f.Values:f.Values], blocks[:f.Bytes:f.Bytes])
+		f.plain(to[:f.Values:f.Values], blocks[:f.Bytes:f.Bytes])
 	}
 }
 

@@ -3,7 +3,6 @@ package blocks
 import (
 	"encoding/binary"
 	"encoding/json"
-	"fmt"
 	"math"
 	"os"
 	"testing"
@@ -38,13 +37,15 @@ func TestEveryBlockIsTheReferences(t *testing.T) {
 			t.Errorf("the reference has no %s of number %d", f.Name, number)
 			continue
 		}
-		got := make([]float32, len(want.Values)/4)
-		f.Widen(got, want.Blocks)
-		wrong := 0
-		for i, x := range got {
-			if w := binary.LittleEndian.Uint32(want.Values[4*i:]); math.Float32bits(x) != w && wrong < 4 {
-				wrong++
-				t.Errorf("%s: element %d of block %d is %v, not %v", f.Name, i%f.Values, i/f.Values, x, math.Float32frombits(w))
+		for how, widen := range map[string]func([]float32, []byte){"by its formula": f.Plain, "in loops": f.Widen} {
+			got := make([]float32, len(want.Values)/4)
+			widen(got, want.Blocks)
+			wrong := 0
+			for i, x := range got {
+				if w := binary.LittleEndian.Uint32(want.Values[4*i:]); math.Float32bits(x) != w && wrong < 4 {
+					wrong++
+					t.Errorf("%s %s: element %d of block %d is %v, not %v", f.Name, how, i%f.Values, i/f.Values, x, math.Float32frombits(w))
+				}
 			}
 		}
 	}
@@ -78,26 +79,9 @@ func TestWidenKeepsWithinWhatItIsGiven(t *testing.T) {
 		}
 		f.Widen(to[:2*f.Values-1], make([]byte, 2*f.Bytes))
 		f.Widen(to[f.Values:], make([]byte, f.Bytes-1))
+		f.Widen(nil, nil)
 		if to[f.Values-1] == 7 || to[f.Values] != 7 {
 			t.Errorf("%s: wrote to other blocks than the first: %v", f.Name, to)
 		}
-	}
-}
-
-// BenchmarkWiden tells gigabytes of file a second, on one core.
-func BenchmarkWiden(b *testing.B) {
-	for name, g := range goldens(b) {
-		f := Of(g.Number)
-		b.Run(fmt.Sprint(name), func(b *testing.B) {
-			const n = 64
-			blocks, to := make([]byte, n*f.Bytes), make([]float32, n*f.Values)
-			for i := range blocks {
-				blocks[i] = g.Blocks[i%len(g.Blocks)]
-			}
-			b.SetBytes(int64(len(blocks)))
-			for b.Loop() {
-				f.Widen(to, blocks)
-			}
-		})
 	}
 }

@@ -117,8 +117,9 @@ func TestLogLinesPushTheProgressLineDown(t *testing.T) {
 
 func TestProgressLines(t *testing.T) {
 	for want, s := range map[string]schedule.Status{
-		"m: starting":                      {ID: "m", State: schedule.StateStarting},
-		"m: map 25% of 8.0 MB":             {ID: "m", State: schedule.StateLoading, Progress: sdk.Progress{Stage: "map", Done: 2e6, Total: 8e6}},
+		"m: starting":          {ID: "m", State: schedule.StateStarting},
+		"m: map 25% of 8.0 MB": {ID: "m", State: schedule.StateLoading, Progress: sdk.Progress{Stage: "map", Done: 2e6, Total: 8e6}},
+		"m: quantize 25% of 8.0 MB, 1.5 MB/s, 4s left": {ID: "m", State: schedule.StateLoading, Progress: sdk.Progress{Stage: "quantize", Done: 2e6, Total: 8e6}, LoadRate: 1.5e6},
 		"m: loading plan":                  {ID: "m", State: schedule.StateLoading, Progress: sdk.Progress{Stage: "plan"}},
 		"m: restarting; its plugin exited": {ID: "m", State: schedule.StateRestarting, Reason: "its plugin exited\n    last line"},
 		"":                                 {ID: "m", State: schedule.StateReady},

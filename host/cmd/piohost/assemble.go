@@ -8,11 +8,15 @@ import (
 	"log/slog"
 	"sync"
 
+	"go.opentelemetry.io/otel/trace"
+
 	"github.com/inference-pio/inference-pio/host/internal/catalog"
 	"github.com/inference-pio/inference-pio/host/internal/config"
 	"github.com/inference-pio/inference-pio/host/internal/process"
 	"github.com/inference-pio/inference-pio/host/internal/schedule"
 	"github.com/inference-pio/inference-pio/host/internal/telemetry"
+	"github.com/inference-pio/inference-pio/internal/traces"
+	"github.com/inference-pio/inference-pio/sdk/machine"
 )
 
 // file is the models.toml that the user means.
@@ -55,6 +59,7 @@ func openCatalog(ctx context.Context, p config.Plugins, log *slog.Logger, memory
 type starter struct {
 	plugins func() config.Plugins // as models.toml has them now
 	log     *slog.Logger
+	traces  trace.TracerProvider // nil: none
 	memory  catalog.Memory
 	chosen  sync.Map // entry id -> choice
 }
@@ -71,7 +76,10 @@ func (s *starter) choose(ctx context.Context, c *catalog.Catalog, m config.Model
 	if old, ok := s.chosen.Load(m.ID); ok && old.(choice).question == question {
 		return c.Named(old.(choice).plugin)
 	}
-	p, _, err := c.Choose(ctx, m.Inspect())
+	p, _, others, err := c.Settle(ctx, m.Inspect())
+	if len(others) > 0 {
+		s.log.Info("several plugins run the checkpoint equally well; plugin = in its [[model]] names one", "model", m.ID, "plugin", p.Name, "others", otherNames(others))
+	}
 	if err == nil {
 		s.chosen.Store(m.ID, choice{question, p.Name})
 	}
@@ -99,7 +107,7 @@ func (s *starter) start(ctx context.Context, m config.Model) (schedule.Process, 
 		return nil, &schedule.StartFailure{Err: err, Final: ctx.Err() == nil && !errors.As(err, &undecided)}
 	}
 	p, err := process.Start(ctx, process.Spec{
-		Name: plugin.Name, Path: plugin.Path, SHA256: plugin.Pin(), Env: m.Env, MTLS: now.MTLS, Log: s.log.With("model", m.ID),
+		Name: plugin.Name, Path: plugin.Path, SHA256: plugin.Pin(), Env: m.Env, MTLS: now.MTLS, Traces: s.traces, Log: s.log.With("model", m.ID),
 	})
 	if err != nil {
 		return nil, err
@@ -115,14 +123,18 @@ func (s *starter) start(ctx context.Context, m config.Model) (schedule.Process, 
 	return schedule.Running(p), nil
 }
 
-// newHost makes a host for c. notify may be nil.
-func newHost(ctx context.Context, c *config.Config, log *slog.Logger, metrics *telemetry.Metrics, notify func(schedule.Status)) (*schedule.Host, error) {
+// newHost makes a host for c. sent is where the spans of its plugins go, nil: nowhere. notify may be nil.
+func newHost(ctx context.Context, c *config.Config, log *slog.Logger, metrics *telemetry.Metrics, sent *traces.Traces, notify func(schedule.Status)) (*schedule.Host, error) {
 	equip(c, log)
 	var host *schedule.Host
 	s := &starter{plugins: func() config.Plugins { return host.Config().Plugins }, log: log}
+	if sent != nil && sent.On {
+		s.traces = sent
+	}
 	if _, err := openCatalog(ctx, c.Plugins, log, &s.memory); err != nil {
 		return nil, err // a folder or a lock that cannot be read is told before anything runs
 	}
-	host = schedule.New(schedule.Options{Config: c, Start: s.start, Mark: s.mark, Log: log, Metrics: metrics, Notify: notify})
+	host = schedule.New(schedule.Options{Config: c, Start: s.start, Mark: s.mark, Log: log, Metrics: metrics, Notify: notify,
+		Look: machine.NewWatch(machine.Root()).Look})
 	return host, nil
 }

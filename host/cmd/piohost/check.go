@@ -165,7 +165,8 @@ func problemOf(file string, i int, m config.Model, err error) config.Problem {
 // inspect asks the plugin of an entry about its checkpoint.
 func inspect(ctx context.Context, c *catalog.Catalog, m config.Model) (catalog.Plugin, sdk.Inspection, error) {
 	if m.Plugin == "" {
-		return c.Choose(ctx, m.Inspect())
+		p, in, _, err := c.Settle(ctx, m.Inspect())
+		return p, in, err
 	}
 	p, err := c.Named(m.Plugin)
 	if err != nil {

@@ -75,7 +75,11 @@ func progressLine(s schedule.Status) string {
 		return s.ID + ": restarting; " + firstLine(s.Reason)
 	case schedule.StateLoading:
 		if s.Progress.Total > 0 {
-			return fmt.Sprintf("%s: %s %d%% of %s", s.ID, s.Progress.Stage, 100*s.Progress.Done/s.Progress.Total, megabytes(s.Progress.Total))
+			text := fmt.Sprintf("%s: %s %d%% of %s", s.ID, s.Progress.Stage, 100*s.Progress.Done/s.Progress.Total, megabytes(s.Progress.Total))
+			if left := s.Left(); left > 0 {
+				text += fmt.Sprintf(", %s/s, %v left", megabytes(int64(s.LoadRate)), left)
+			}
+			return text
 		}
 		return s.ID + ": loading " + s.Progress.Stage
 	}

@@ -22,6 +22,9 @@ type modelsDocument struct {
 	Host    string      `json:"host"`    // the configured address, or that of --host
 	Running bool        `json:"running"` // a host answers there
 	Models  []modelLine `json:"models"`  // in the order of models.toml
+
+	KeptIn string     `json:"kept_in"` // the folder of quantised weights; "": nothing is kept, or of a host elsewhere
+	Kept   []keptLine `json:"kept"`    // the one used last first
 }
 
 // devicesDocument is that of `devices`.
@@ -253,6 +256,7 @@ type plannedPart struct {
 	Experts   int     `json:"experts"`    // of a mixture, that fit at once beside the layers
 	ExpertsOf int     `json:"experts_of"` // of so many
 	Hits      float64 `json:"hits"`       // share of those a token needs that are there, estimated
+	Through   int     `json:"through"`    // rows of a pass from which on experts that it has no room for are brought through it; 0: they never are
 	Crossing  int     `json:"crossing"`   // rows of a pass from which on a layer is quicker brought there than computed on the cpu; 0: none
 	Read      float64 `json:"read"`       // bytes/s; this and what follows: 0 is not known
 	Copy      float64 `json:"copy"`

@@ -21,6 +21,13 @@ models
     quantize, numerics     "": not quantised; exact or fast; both "" of a host elsewhere
     kv_cache               "": what goes with numerics, or of a host elsewhere
     cores                  that its process may use now; 0: it has none, or its plugin takes what it likes
+  kept_in                  the folder of quantised weights that plugins keep between loads; "": nothing is kept, or of a host elsewhere
+  kept[]                   its files, the one used last first
+    path, bytes
+    model, plugin          whose weights they are, by the checkpoint's path when they were made; who made them
+    quantize               "": as the checkpoint's own codes are packed
+    used, in_use           RFC 3339; a process uses them now
+    whole                  false: they are being made, or were left unfinished
 
 devices
   cpu
@@ -120,6 +127,7 @@ plan
       buffer               of that, what weights are streamed through
       experts, experts_of  of a mixture, how many fit at once beside the layers, and of how many
       hits                 share of the experts a token needs that would be there
+      through              rows of a pass from which on experts that it has no room for are brought through it; 0: they never are
       crossing             rows of a pass from which on a layer is quicker brought there than computed on the cpu; 0: none
       read, copy, flops    bytes/s, and operations/s; 0: not known
     modules[]              in the order of the forward pass

@@ -143,6 +143,7 @@ the output to its end.`,
   piohost run MODEL "Why is that?"   ask one question
   piohost bench MODEL                measure how fast it is
   piohost ps                         show what is loaded, and until when
+  piohost top                        watch devices, models and where their layers are
   piohost restart MODEL              give one a new process; answers go on in it
   piohost config check               say what is wrong with models.toml
   piohost plan --gpu 8GiB            show what would lie where on a machine with such a card
@@ -160,7 +161,7 @@ the output to its end.`,
 	f.StringVar(&g.logLevel, "log-level", "info", "debug, info, warn or error")
 	f.StringVar(&g.logFormat, "log-format", "text", "text or json")
 	root.AddCommand(newControls(g)...)
-	root.AddCommand(serve, newRun(g), newChat(g), newBench(g), newPull(g), newPs(g), newModels(g), newDevices(g), newPlan(g), newPlugin(g), newConfig(g), newJSONHelp())
+	root.AddCommand(serve, newRun(g), newChat(g), newBench(g), newPull(g), newPs(g), newTop(g), newModels(g), newDevices(g), newPlan(g), newPlugin(g), newConfig(g), newJSONHelp())
 	return root
 }
 

@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -19,6 +20,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"github.com/inference-pio/inference-pio/host/internal/process"
+	"github.com/inference-pio/inference-pio/internal/weightcache"
 	"github.com/inference-pio/inference-pio/sdk"
 	"github.com/inference-pio/inference-pio/sdk/serve"
 )
@@ -79,6 +81,7 @@ func TestScripts(t *testing.T) {
 			e.Setenv("HUB", hub.URL)
 			e.Setenv("HF_ENDPOINT", hub.URL)
 			e.Setenv("HF_HOME", filepath.Join(e.WorkDir, "hf"))
+			e.Setenv("XDG_CACHE_HOME", filepath.Join(e.WorkDir, "cache"))
 			e.Setenv("NO_PROXY", "127.0.0.1")
 			e.Setenv("PATH", binaries+string(os.PathListSeparator)+e.Getenv("PATH"))
 			e.Setenv("ECHO", filepath.Join(binaries, "echo"))
@@ -95,6 +98,7 @@ func TestScripts(t *testing.T) {
 			"install":  install,
 			"appended": appended,
 			"copy":     copyFolder,
+			"keep":     keepWeights,
 			"hangup":   hangup,
 			"ready":    ready,
 			"http":     request,
@@ -131,6 +135,21 @@ func install(ts *testscript.TestScript, _ bool, args []string) {
 func copyFolder(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Check(os.MkdirAll(filepath.Dir(ts.MkAbs(args[1])), 0o755))
 	ts.Check(os.CopyFS(ts.MkAbs(args[1]), os.DirFS(ts.MkAbs(args[0]))))
+}
+
+// keep FOLDER MODEL QUANTIZE BYTES keeps weights, as a plugin does; with a fifth word it is killed before it is done.
+func keepWeights(ts *testscript.TestScript, _ bool, args []string) {
+	bytes, err := strconv.ParseInt(args[3], 10, 64)
+	ts.Check(err)
+	w := weightcache.Wish{Key: sha256.Sum256([]byte(strings.Join(args, " "))), Modules: []int64{bytes},
+		About: weightcache.About{Model: ts.MkAbs(args[1]), Quantize: args[2], Plugin: "echo 1.0.0"}}
+	x, err := weightcache.Folder{Path: ts.MkAbs(args[0])}.Open(context.Background(), w, func(int64) {})
+	ts.Check(err)
+	if len(args) == 4 {
+		ts.Check(x.Note(0, make([]byte, x.Size)))
+		ts.Check(x.Seal())
+	}
+	ts.Check(x.Close())
 }
 
 // appended FILE replaces an executable by one with more bytes behind it, as a build would: another file in its place.

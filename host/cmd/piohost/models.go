@@ -19,7 +19,7 @@ func newModels(g *global) *cobra.Command {
 		Short: "List the models of models.toml and how they stand in a running host; find others, and remove them",
 		Args:  noArgs,
 	}
-	cmd.AddCommand(newModelsScan(g), newModelsRemove(g))
+	cmd.AddCommand(newModelsScan(g), newModelsRemove(g), newModelsClean(g))
 	asJSON := jsonFlag(cmd.Flags())
 	g.hostFlag(cmd.Flags())
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
@@ -47,7 +47,7 @@ func (g *global) models(ctx context.Context) (modelsDocument, error) {
 		if err != nil {
 			return modelsDocument{}, err
 		}
-		d := modelsDocument{Host: r.base, Running: true, Models: []modelLine{}}
+		d := modelsDocument{Host: r.base, Running: true, Models: []modelLine{}, Kept: []keptLine{}}
 		for _, m := range answered {
 			d.Models = append(d.Models, modelLine{ID: m.ID, Aliases: list(m.Aliases), State: m.State, Reason: m.Reason, Context: m.Context,
 				RetryAt: m.RetryAt, WaitsFor: m.WaitsFor, Cores: m.Cores})
@@ -70,7 +70,8 @@ func (g *global) modelsHere(ctx context.Context, c *config.Config) modelsDocumen
 	for _, m := range answered {
 		served[m.ID] = m
 	}
-	d := modelsDocument{Host: c.Server.Listen, Running: err == nil, Models: []modelLine{}}
+	folder := cacheOf(c)
+	d := modelsDocument{Host: c.Server.Listen, Running: err == nil, Models: []modelLine{}, KeptIn: folder.Path, Kept: g.keptLines(folder)}
 	for _, m := range c.Models {
 		r := served[m.ID]
 		d.Models = append(d.Models, modelLine{m.ID, list(m.Aliases), m.Path, m.Plugin, r.State, r.Reason, r.Context, r.RetryAt, r.WaitsFor,
@@ -96,7 +97,7 @@ func (g *global) listModels(d modelsDocument) error {
 			fmt.Fprintf(g.std.out, "    next attempt: %s\n    it waits for: %s\n", localTime(m.RetryAt), m.WaitsFor)
 		}
 	}
-	return nil
+	return g.listKept(d)
 }
 
 // orDash is a number, or "-" for one that is not.

@@ -197,7 +197,7 @@ func plannedOf(m forecast.Model, t sdk.LayerTable) plannedModel {
 	line.Decode, line.DecodeLast, line.Prompt = m.Decode.First, m.Decode.Last, m.Prompt
 	for i, d := range m.Input.Devices {
 		part := plannedPart{Name: d.Name, Bytes: d.Bytes, Taken: m.Plan.Bytes[i], Read: d.ReadRate, Copy: d.CopyRate, FLOPS: d.FLOPS,
-			Buffer: m.Plan.Buffers[i].Bytes, Experts: m.Plan.Caches[i].Experts, ExpertsOf: m.Plan.Caches[i].Of, Hits: m.Plan.Caches[i].Hits}
+			Buffer: m.Plan.Buffers[i].Bytes, Experts: m.Plan.Caches[i].Experts, ExpertsOf: m.Plan.Caches[i].Of, Hits: m.Plan.Caches[i].Hits, Through: m.Plan.Through[i]}
 		if i == 0 {
 			part.Bytes, part.Taken = f.Bytes(), f.Bytes()
 		} else {

@@ -4,6 +4,7 @@ package main
 import (
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"github.com/inference-pio/inference-pio/host/internal/forecast"
@@ -60,13 +61,21 @@ func (w *planWriter) model(m plannedModel) {
 	}
 	w.print("    at best %s tokens a second, %s with a full context; %s of a prompt\n", forecast.Rate(m.Decode), forecast.Rate(m.DecodeLast), forecast.Rate(m.Prompt))
 	for _, p := range m.Devices {
-		if p.Crossing > 1 {
+		if p.Crossing > 1 && m.leavesLayers() {
 			w.print("    from %d rows of a prompt on it would be quicker to bring a layer to %s than to compute it on the cpu\n", p.Crossing, p.Name)
 		}
 	}
 	for _, give := range m.Gives {
 		w.print("    %s\n", give)
 	}
+}
+
+// leavesLayers says whether some layer is computed on the cpu.
+func (m plannedModel) leavesLayers() bool {
+	return slices.ContainsFunc(m.Modules, func(p plannedModule) bool {
+		n, ok := strings.CutPrefix(p.ID, "layers.")
+		return ok && !strings.Contains(n, ".") && p.Device == "cpu"
+	})
 }
 
 // drawing is a line with a sign for each module that is no expert, in the order of the forward pass.

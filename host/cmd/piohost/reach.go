@@ -225,7 +225,7 @@ func (g *global) withHost(ctx context.Context, c *config.Config, use func(*remot
 		return err
 	}
 	came := make(chan schedule.Status, 1) // ready, or given up
-	host, err := newHost(ctx, c, log, telemetry.New(sdk.Version), func(s schedule.Status) {
+	host, err := newHost(ctx, c, log, telemetry.New(sdk.Version), nil, func(s schedule.Status) {
 		g.console.show(progressLine(s))
 		if s.State == schedule.StateReady || s.State == schedule.StateQuarantined {
 			select {

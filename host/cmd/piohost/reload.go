@@ -14,17 +14,22 @@ import (
 
 	"github.com/inference-pio/inference-pio/host/internal/api"
 	"github.com/inference-pio/inference-pio/host/internal/config"
+	"github.com/inference-pio/inference-pio/host/internal/ollama"
+	"github.com/inference-pio/inference-pio/host/internal/page"
 	"github.com/inference-pio/inference-pio/host/internal/schedule"
 	"github.com/inference-pio/inference-pio/host/internal/telemetry"
+	"github.com/inference-pio/inference-pio/internal/traces"
 )
 
 // service answers requests as the newest models.toml says.
 type service struct {
 	load    func() (*config.Config, error)
+	pull    ollama.Puller
 	host    *schedule.Host
 	doors   *doors
 	metrics *telemetry.Metrics
-	traces  *telemetry.Traces
+	recent  *telemetry.Recent
+	traces  *traces.Traces
 	log     *slog.Logger
 
 	handler atomic.Pointer[http.Handler]
@@ -50,7 +55,12 @@ func (s *service) answer(c *config.Config) error {
 	options.Metrics, options.Draining, options.Keys, options.Traces = s.metrics, s.host.Draining, keys, s.traces.TracerProvider
 	options.Guard = guardOf(s.doors.main.Addr(), c)
 	if c.Server.Admin {
-		options.Operator, options.Reload = s.host, s.reload
+		options.Operator, options.Reload, options.Pull, options.Recent = s.host, s.reload, s.pull, s.recent
+	}
+	if c.Server.Page {
+		if options.Page, err = page.New(); err != nil {
+			return err
+		}
 	}
 	if s.doors.orders != nil {
 		apart := options
@@ -91,6 +101,9 @@ func (s *service) reload(context.Context) (api.Reload, error) {
 	}
 	if !reflect.DeepEqual(old.Plugins, c.Plugins) {
 		s.log.Info("[plugins] has changed; it holds from each model's next start on")
+	}
+	if old.Weights != c.Weights {
+		s.log.Info("[weights] has changed; it holds from each model's next load on")
 	}
 	for _, key := range done.Later {
 		s.log.Warn("this has changed in models.toml and holds only for a new host", "key", key)

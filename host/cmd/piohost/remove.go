@@ -3,10 +3,12 @@ package main
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -15,6 +17,7 @@ import (
 
 	"github.com/inference-pio/inference-pio/host/internal/config"
 	"github.com/inference-pio/inference-pio/host/internal/hub"
+	"github.com/inference-pio/inference-pio/internal/weightcache"
 )
 
 const removeHelp = `Take a model out of models.toml, and remove its files if they lie in the cache of the Hugging Face hub.
@@ -41,6 +44,9 @@ type going struct {
 	entries []config.Model
 	files   *hub.Removal // nil: none
 	stays   string       // files that stay, and why
+
+	folder weightcache.Folder
+	kept   []weightcache.Entry // quantised weights of those entries alone
 }
 
 func (g *global) remove(ctx context.Context, name string, o removeFlags) error {
@@ -57,6 +63,9 @@ func (g *global) remove(ctx context.Context, name string, o removeFlags) error {
 	what, err := whatGoes(c, home, name, o.keep)
 	if err != nil {
 		return &codeError{exitUsage, err}
+	}
+	if err := what.keptOf(c); err != nil {
+		return err
 	}
 	g.tellGoing(what)
 	if o.dry {
@@ -128,6 +137,23 @@ func ofEntry(c *config.Config, home hub.Home, m config.Model, keep bool) (w goin
 	return w, nil
 }
 
+// keptOf finds the quantised weights of the entries that go, if no other entry has the same checkpoint.
+func (w *going) keptOf(c *config.Config) (err error) {
+	var paths []string
+	for _, m := range w.entries {
+		gone := func(o config.Model) bool {
+			return o.Path != m.Path || slices.ContainsFunc(w.entries, func(e config.Model) bool { return e.ID == o.ID })
+		}
+		if c != nil && !slices.ContainsFunc(c.Models, func(o config.Model) bool { return !gone(o) }) {
+			paths = append(paths, m.Path)
+		}
+	}
+	if w.folder = cacheOf(c); len(paths) > 0 {
+		w.kept, err = keptOf(w.folder, paths...)
+	}
+	return err
+}
+
 // users are the entries whose files go.
 func users(c *config.Config, r hub.Removal) (list []config.Model) {
 	if c == nil {
@@ -153,6 +179,9 @@ func (g *global) tellGoing(w going) {
 			fmt.Fprintln(g.std.out, link)
 		}
 		fmt.Fprintf(g.std.out, "together %s\n", hub.Size(r.Bytes))
+	}
+	for _, e := range w.kept {
+		fmt.Fprintf(g.std.out, "its quantised weights, %s: %s\n", cmp.Or(e.About.Quantize, "as its own codes are packed"), hub.Size(e.Bytes))
 	}
 	if w.stays != "" {
 		fmt.Fprintln(g.std.out, w.stays)
@@ -190,6 +219,11 @@ func (g *global) removeAll(c *config.Config, w going) error {
 	}
 	if w.files != nil {
 		if err := w.files.Do(); err != nil {
+			return err
+		}
+	}
+	for _, e := range w.kept {
+		if err := w.folder.Remove(e); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
 		}
 	}

@@ -63,6 +63,7 @@ func (g *global) scan(ctx context.Context, words []string) (list []scanned, prob
 	if f.noAsk != nil {
 		return nil, nil, f.noAsk
 	}
+	defer f.plugins.Keep()()
 	defer g.console.show("")
 	for _, one := range found {
 		if !matches(one, words) {

@@ -19,6 +19,7 @@ import (
 	"github.com/inference-pio/inference-pio/host/internal/process"
 	"github.com/inference-pio/inference-pio/host/internal/schedule"
 	"github.com/inference-pio/inference-pio/host/internal/telemetry"
+	"github.com/inference-pio/inference-pio/internal/traces"
 	"github.com/inference-pio/inference-pio/sdk"
 )
 
@@ -69,10 +70,12 @@ func (g *global) serve(ctx context.Context) error {
 		return err
 	}
 	log, err := g.logger()
-	if err == nil {
-		err = absent(c, log)
-	}
 	if err != nil {
+		return err
+	}
+	recent := telemetry.NewRecent()
+	log = recent.Listen(log)
+	if err := absent(c, log); err != nil {
 		return err
 	}
 	tell(c, log)
@@ -85,16 +88,17 @@ func (g *global) serve(ctx context.Context) error {
 	}
 	defer doors.close()
 	metrics := telemetry.New(sdk.Version)
-	traces, err := telemetry.NewTraces(ctx, sdk.Version)
+	sent, err := traces.New(ctx, "piohost", sdk.Version)
 	if err != nil {
 		return &codeError{exitUsage, err}
 	}
-	host, err := newHost(ctx, c, log, metrics, func(s schedule.Status) { g.console.show(progressLine(s)) })
+	host, err := newHost(ctx, c, log, metrics, sent, func(s schedule.Status) { g.console.show(progressLine(s)) })
 	if err != nil {
 		return err
 	}
 	running := start(host)
-	s := &service{load: g.loadServing, host: host, doors: doors, metrics: metrics, traces: traces, log: log}
+	s := &service{load: g.loadServing, host: host, doors: doors, metrics: metrics, recent: recent, traces: sent, log: log}
+	s.pull = (&puller{g: g, reload: s.reload, turn: make(chan struct{}, 1)}).pull
 	if err := s.answer(c); err != nil {
 		return err
 	}
@@ -113,7 +117,7 @@ func (g *global) serve(ctx context.Context) error {
 	defer cancel()
 	doors.shut(closing)
 	<-running
-	if err := traces.Close(closing); err != nil {
+	if err := sent.Close(closing); err != nil {
 		log.Warn("not all traces were sent", "error", err)
 	}
 	log.Info("stopped")

@@ -31,13 +31,12 @@ def tiny(family):
     return ROOT / "plugins" / family / "testdata/tiny"
 
 
-def start(folder):
-    """A host on a free port; returns it and its URL when it is ready."""
+def start(folder, models):
+    """A host on a free port with models, each an id, a folder and a plugin; returns it and its URL when it is ready."""
     with socket.socket() as s:
         s.bind(("127.0.0.1", 0))
         port = s.getsockname()[1]
-    entries = "".join(f'[[model]]\nid = "{name}"\npath = "{tiny(family)}"\nplugin = "{family}"\n\n'
-                      for name, family in (("tiny", "qwen3_0_6b"), ("tiny-vl", "qwen3_vl_2b")))
+    entries = "".join(f'[[model]]\nid = "{name}"\npath = "{path}"\nplugin = "{plugin}"\n\n' for name, path, plugin in models)
     config = folder / "models.toml"
     config.write_text(f'[server]\nlisten = "127.0.0.1:{port}"\n\n[plugins]\ndirs = ["{ROOT / "bin/plugins"}"]\n\n{entries}')
     host = subprocess.Popen([ROOT / "bin/piohost", "--config", config], stdout=subprocess.DEVNULL, stderr=open(folder / "log", "w"))
@@ -72,13 +71,16 @@ def run(command, **more):
         return False
 
 
-def python(folder, name, clients, url, picture):
-    home = folder / name
+def venv_of(home, name):
+    """Makes an environment of the packages of python/NAME.txt; False if they cannot be had."""
     venv.create(home, with_pip=True)
-    program = home / "bin/python"
-    if not install(f"python {name}", [program, "-m", "pip", "install", "-q", "--disable-pip-version-check", "-r", HERE / "python" / f"{name}.txt"]):
+    return install(f"python {name}", [home / "bin/python", "-m", "pip", "install", "-q", "--disable-pip-version-check", "-r", HERE / "python" / f"{name}.txt"])
+
+
+def python(folder, name, clients, url, picture):
+    if not venv_of(folder / name, name):
         return True
-    return run([program, HERE / "python/check.py", url, picture, *clients], stderr=subprocess.DEVNULL if "-q" in sys.argv else None)
+    return run([folder / name / "bin/python", HERE / "python/check.py", url, picture, *clients], stderr=subprocess.DEVNULL if "-q" in sys.argv else None)
 
 
 def node(folder, name, command, env, *programs):
@@ -95,7 +97,7 @@ def main():
     picture = str(tiny("qwen3_vl_2b") / "picture0.png")
     with tempfile.TemporaryDirectory(prefix="pio-clients") as name:
         folder = pathlib.Path(name)
-        host, url = start(folder)
+        host, url = start(folder, [("tiny", tiny("qwen3_0_6b"), "qwen3_0_6b"), ("tiny-vl", tiny("qwen3_vl_2b"), "qwen3_vl_2b")])
         env = {**os.environ, "PIO_BASE_URL": url, "PIO_PICTURE": picture}
         try:
             good = [python(folder, name, clients, url, picture) for name, clients in PYTHON.items()]
@@ -111,4 +113,5 @@ def main():
     sys.exit(0 if all(good) else 1)
 
 
-main()
+if __name__ == "__main__":
+    main()

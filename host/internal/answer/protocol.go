@@ -35,6 +35,11 @@ type Writer interface {
 	Fail(a *Answer, e *problem.Error) []Event
 }
 
+// Pinger is a Writer whose protocol has events that say nothing but that the answer is still to come.
+type Pinger interface {
+	Ping() []Event
+}
+
 // Event is one of a stream: Data as JSON, or where that is nil, Text as it is.
 type Event struct {
 	Name string // "" where the framing has no names

@@ -5,7 +5,9 @@ package answer
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"net/http"
+	"strings"
 	"sync"
 	"time"
 
@@ -16,7 +18,8 @@ import (
 	"github.com/inference-pio/inference-pio/sdk"
 )
 
-// events is one stream. Nothing is written before the first event, so that a failure before it can have its own status.
+// events is one stream. Nothing is written before the first event, so that a failure before it can have its own status; but for a client
+// whose model is on its way, which would hear nothing for as long as it is loaded.
 type events struct {
 	mu       sync.Mutex
 	w        http.ResponseWriter
@@ -25,6 +28,8 @@ type events struct {
 	every    time.Duration
 	timer    *time.Timer // nil until the first event
 	framing  Framing
+	opened   bool      // what comes before the first piece is written
+	told     time.Time // when the client last heard what its model waits for
 	finished bool
 	why      string // the stream is silent, if that is known
 }
@@ -40,10 +45,23 @@ func (s *events) begun() bool {
 	return s.timer != nil
 }
 
+// open says whether nobody has asked so before: then what comes before the first piece is to be written.
+func (s *events) open() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	first := !s.opened
+	s.opened = true
+	return first
+}
+
 // begin sends the status and the headers.
 func (s *events) begin() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	return s.beginLocked()
+}
+
+func (s *events) beginLocked() error {
 	h := s.w.Header()
 	h.Set("Content-Type", s.framing.contentType)
 	h.Set("Cache-Control", "no-cache")
@@ -105,6 +123,43 @@ func (s *events) paused() {
 	_ = s.flush([]byte(": waiting" + s.why + "\n\n"))
 }
 
+// tellEvery is how far apart a client hears what its model waits for: often enough for whoever watches, and for proxies, which cut what is
+// silent for a minute or so.
+const tellEvery = 5 * time.Second
+
+// coming tells the client that its model is on its way, where the framing has words for it; that begins the stream. ping are events that the
+// protocol has for such a time.
+func (s *events) coming(text string, ping []Event) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.finished || s.opened || !s.framing.comments || !s.told.IsZero() && time.Since(s.told) < tellEvery {
+		return
+	}
+	if s.timer == nil && s.beginLocked() != nil {
+		return // the client is gone, which its request will notice
+	}
+	s.told = time.Now()
+	s.buf.Reset()
+	s.buf.WriteString(": " + oneLine.Replace(text) + "\n\n")
+	for _, e := range ping {
+		if s.framing.write(&s.buf, e) != nil {
+			return
+		}
+	}
+	_ = s.flush(s.buf.Bytes())
+}
+
+// oneLine keeps what others have written, such as the name of a plugin's stage, from ending a comment.
+var oneLine = strings.NewReplacer("\n", " ", "\r", " ")
+
+// comingTo is what is said of a model that a request waits for.
+func comingTo(m schedule.Status) string {
+	if p := m.Progress; m.State == schedule.StateLoading && 0 < p.Done && p.Done < p.Total {
+		return fmt.Sprintf("loading %s, %.0f %%", m.ID, 100*float64(p.Done)/float64(p.Total))
+	}
+	return m.Coming()
+}
+
 // ErrLeft is what ends an answer whose client takes no more of it.
 var ErrLeft = problem.New(problem.StatusClientGone, "", "", "the client takes no more of the stream")
 
@@ -115,7 +170,12 @@ func (s *Service) stream(w http.ResponseWriter, r *http.Request, p Protocol, out
 		trace.SpanFromContext(r.Context()).AddEvent("the model's process has ended; the answer goes on in the next one")
 		to.paused()
 	}
-	err := s.each(schedule.OnPause(r.Context(), paused), a, func(i int, e sdk.Event) error {
+	var ping []Event
+	if p, ok := out.(Pinger); ok {
+		ping = p.Ping()
+	}
+	ctx := schedule.OnWait(schedule.OnPause(r.Context(), paused), func(m schedule.Status) { to.coming(comingTo(m), ping) })
+	err := s.each(ctx, a, func(i int, e sdk.Event) error {
 		return s.pass(to, out, a, a.piece(i, e))
 	})
 	switch {
@@ -126,6 +186,9 @@ func (s *Service) stream(w http.ResponseWriter, r *http.Request, p Protocol, out
 	case err != nil:
 		e := s.Failure(err, p.PromptField(), a.Request.Model)
 		a.Tally.Fail(e)
+		if to.open() { // which it was not yet: clients know an answer by its beginning
+			_ = to.sendAll(out.Begin(a))
+		}
 		_ = to.sendAll(out.Fail(a, e))
 		s.Log.Warn("a stream was cut", "request", a.ID, "model", a.Request.Model, "error", err)
 	default:
@@ -135,9 +198,9 @@ func (s *Service) stream(w http.ResponseWriter, r *http.Request, p Protocol, out
 
 // pass writes what one event of a choice adds, if a client can see it.
 func (s *Service) pass(to *events, out Writer, a *Answer, p Piece) error {
-	if !to.begun() {
+	if to.open() {
 		a.Fingerprint = s.fingerprint(a.Request.Model)
-		if to.begin() != nil || to.sendAll(out.Begin(a)) != nil {
+		if !to.begun() && to.begin() != nil || to.sendAll(out.Begin(a)) != nil {
 			return ErrLeft
 		}
 	}

@@ -13,6 +13,7 @@ import (
 
 	"github.com/inference-pio/inference-pio/host/internal/body"
 	"github.com/inference-pio/inference-pio/host/internal/problem"
+	"github.com/inference-pio/inference-pio/host/internal/telemetry"
 	"github.com/inference-pio/inference-pio/sdk"
 )
 
@@ -159,7 +160,7 @@ func (t *Tally) Log(log *slog.Logger, status int) {
 		line = append(line, slog.String("key", t.Key))
 	}
 	line = append(line, slog.Duration("took", t.Took().Round(time.Millisecond)))
-	log.LogAttrs(context.Background(), slog.LevelInfo, "request", line...)
+	log.LogAttrs(context.Background(), slog.LevelInfo, telemetry.RequestLine, line...)
 }
 
 // Recorder keeps what was sent of an answer, for the log.

@@ -168,20 +168,56 @@ func TestErrors(t *testing.T) {
 func TestCountTokens(t *testing.T) {
 	f := answertest.New()
 	f.Rendered = func(c sdk.Chat) (string, error) {
-		if len(c.Images) != 1 || len(c.Tools) == 0 {
+		if len(c.Images) != 0 || len(c.Tools) == 0 {
 			t.Errorf("%d pictures, tools %s", len(c.Images), c.Tools)
 		}
 		return "12345", nil
 	}
 	a := &API{Service: answertest.Service(f), Protocol: protocol}
-	body := `{"model":"tiny","messages":[{"role":"user","content":[{"type":"image","source":{"type":"url","url":"https://example.com/a.png"}}]}],` + tools + "}"
-	w := answertest.Post(http.HandlerFunc(a.CountTokens), "/v1/messages/count_tokens", body)
+	count := func(body string) *httptest.ResponseRecorder {
+		return answertest.Post(http.HandlerFunc(a.CountTokens), "/v1/messages/count_tokens", body)
+	}
+	w := count(`{"model":"tiny","messages":[{"role":"user","content":"a"}],` + tools + "}")
 	if w.Code != 200 || strings.TrimSpace(w.Body.String()) != `{"input_tokens":5}` {
 		t.Errorf("%d %s", w.Code, w.Body)
 	}
-	w = answertest.Post(http.HandlerFunc(a.CountTokens), "/v1/messages/count_tokens", `{"model":"tiny","messages":[]}`)
+	w = count(`{"model":"tiny","messages":[]}`)
 	if w.Code != 400 || !strings.Contains(w.Body.String(), `{"type":"error","error":{"type":"invalid_request_error","message":"messages is []; expected a list`) {
 		t.Errorf("%d %s", w.Code, w.Body)
+	}
+}
+
+// How many tokens a picture takes is known to who looks at it: the answer that is begun for that is not gone on with.
+func TestCountTokensLooksAtPictures(t *testing.T) {
+	f := answertest.New()
+	ended := error(nil)
+	f.Answer = func(_ context.Context, g sdk.GenerateRequest, send func(sdk.Event) error) error {
+		if len(g.Chat.Images) != 1 || len(g.Chat.Tools) == 0 || g.MaxTokens != 1 {
+			t.Errorf("%d pictures, tools %s, %d tokens", len(g.Chat.Images), g.Chat.Tools, g.MaxTokens)
+		}
+		ended = send(answertest.Start(7, 8, 9))
+		return ended
+	}
+	a := &API{Service: answertest.Service(f), Protocol: protocol}
+	body := `{"model":"tiny","max_tokens":5,"messages":[{"role":"user","content":[{"type":"image","source":{"type":"base64","media_type":"image/png","data":"aGVsbG8="}}]}],` + tools + "}"
+	w := answertest.Post(http.HandlerFunc(a.CountTokens), "/v1/messages/count_tokens", body)
+	if w.Code != 200 || strings.TrimSpace(w.Body.String()) != `{"input_tokens":3}` || ended == nil {
+		t.Errorf("%d %s %v", w.Code, w.Body, ended)
+	}
+	f.Answer = func(context.Context, sdk.GenerateRequest, func(sdk.Event) error) error {
+		return &sdk.Error{Reason: sdk.ReasonInvalid, Field: "messages", Message: "picture 0: it is none"}
+	}
+	w = answertest.Post(http.HandlerFunc(a.CountTokens), "/v1/messages/count_tokens", body)
+	if w.Code != 400 || !strings.Contains(w.Body.String(), "picture 0: it is none") {
+		t.Errorf("%d %s", w.Code, w.Body)
+	}
+}
+
+// The answer goes on from an assistant's text that is last.
+func TestAnAnswerGoesOnFromTheLastText(t *testing.T) {
+	r, err := read(`{"model":"m","messages":[{"role":"user","content":"a"},{"role":"assistant","content":[{"type":"text","text":"So "},{"type":"text","text":"b"}]}]}`)
+	if err != nil || string(r.Chat.Messages) != `[{"role":"user","content":"a"},{"role":"assistant","content":"So b"}]` || string(r.Chat.Kwargs) != `{"continue_final_message":true}` {
+		t.Errorf("%v %s %s", err, r.Chat.Messages, r.Chat.Kwargs)
 	}
 }
 
@@ -253,9 +289,13 @@ func TestRequestsThatAreRefused(t *testing.T) {
 		`{"messages":[{"role":"user","content":"a"}]}`: "model: model is missing",
 		`{"model":"m"}`:                "messages: messages is missing",
 		`{"model":"m","messages":[7]}`: "messages[0]: messages[0] is 7",
-		`{"model":"m","messages":[{"role":"tool","content":"a"}]}`:                                    `messages[0].role: messages[0].role is "tool"; expected user, assistant or system`,
-		`{"model":"m","messages":[{"role":"user","content":"a"},{"role":"assistant","content":"{"}]}`: "messages: messages ends with the assistant's turn",
-		`{"model":"m","messages":[{"role":"user"}]}`:                                                  "messages[0].content: ",
+		`{"model":"m","messages":[{"role":"tool","content":"a"}]}`:                                                                                                  `messages[0].role: messages[0].role is "tool"; expected user, assistant or system`,
+		`{"model":"m","messages":[{"role":"user","content":"a"},{"role":"assistant","content":"{ "}]}`:                                                              "messages: messages ends with an assistant's text that ends in white space",
+		`{"model":"m","messages":[{"role":"user","content":"a"},{"role":"assistant","content":""}]}`:                                                                "messages: messages ends with an assistant's turn that is no text",
+		`{"model":"m","messages":[{"role":"user","content":"a"},{"role":"assistant","content":[{"type":"thinking","thinking":"a"}]}]}`:                              "messages: messages ends with an assistant's turn that is no text",
+		`{"model":"m","messages":[{"role":"user","content":"a"},{"role":"assistant","content":[{"type":"tool_use","id":"a","name":"f","input":{}}]}]}`:              "messages: messages ends with calls of tools",
+		`{"model":"m","messages":[{"role":"user","content":"a"},{"role":"assistant","content":"{"}],"output_config":{"format":{"type":"json_schema","schema":{}}}}`: "output_config.format: output_config.format holds a whole answer",
+		`{"model":"m","messages":[{"role":"user"}]}`:                                                                                                                "messages[0].content: ",
 		user(`7`):                 "messages[0].content: messages[0].content is 7",
 		user(`[7]`):               "messages[0].content[0]: ",
 		user(`[{"type":"text"}]`): "messages[0].content[0].text: messages[0].content[0].text is no string",

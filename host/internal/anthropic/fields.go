@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 
 	"github.com/inference-pio/inference-pio/host/internal/answer"
 	"github.com/inference-pio/inference-pio/host/internal/body"
@@ -79,8 +80,8 @@ func parse(members []body.Member, unknown func(string)) (*request, error) {
 	if len(r.turns) == 0 {
 		return nil, problem.Invalid("messages", "messages is missing; expected a list of at least one message")
 	}
-	if r.turns[len(r.turns)-1].Role == "assistant" {
-		return nil, problem.Invalid("messages", "messages ends with the assistant's turn, which this host cannot go on from; expected a user's last")
+	if err := r.settleBegun(); err != nil {
+		return nil, err
 	}
 	if len(r.system) > 0 {
 		r.turns = slices.Insert(r.turns, 0, answer.Turn{Role: "system", Parts: r.system})
@@ -96,6 +97,29 @@ func parse(members []body.Member, unknown func(string)) (*request, error) {
 		return nil, err
 	}
 	return r, r.SettleLength()
+}
+
+// settleBegun has the model go on from what the assistant's turn says, if it is the last.
+func (r *request) settleBegun() error {
+	last := &r.turns[len(r.turns)-1]
+	if last.Role != "assistant" {
+		return nil
+	}
+	var words strings.Builder
+	for _, p := range last.Parts {
+		words.WriteString(p.Text)
+	}
+	said := words.String()
+	switch {
+	case len(last.Calls) > 0:
+		return problem.Invalid("messages", "messages ends with calls of tools; expected what came of them last")
+	case said == "" || last.Reasoning != "":
+		return problem.Invalid("messages", "messages ends with an assistant's turn that is no text; expected the text with which the answer begins, or a user's turn last")
+	case strings.TrimRight(said, " \t\r\n") != said: // whose tokens would be other ones if the model had written them
+		return problem.Invalid("messages", "messages ends with an assistant's text that ends in white space; expected one without")
+	}
+	last.Parts = []answer.Part{{Text: said}}
+	return r.ContinueLast()
 }
 
 // readThinking takes whether the model is to think. Asked to, it does what its template does by itself: models that can think do, and agents

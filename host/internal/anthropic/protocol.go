@@ -51,7 +51,7 @@ type API struct {
 	Protocol
 }
 
-// CountTokens answers /v1/messages/count_tokens. A picture counts as the one token that the template writes for it.
+// CountTokens answers /v1/messages/count_tokens: what the answer's usage would say, pictures among it.
 func (a *API) CountTokens(w http.ResponseWriter, r *http.Request) {
 	a.Plain(w, r, "count_", a, func(w http.ResponseWriter, r *http.Request, h *answer.Held, t *answer.Tally) (any, error) {
 		members, err := a.Members(w, r, h)
@@ -63,22 +63,14 @@ func (a *API) CountTokens(w http.ResponseWriter, r *http.Request) {
 			return nil, err
 		}
 		t.Model = a.IDOf(req.Model)
-		words, err := a.Render(r.Context(), &req.Request)
+		n, err := a.Count(r.Context(), &req.Request, h, a.PromptField())
 		if err != nil {
-			return nil, a.Failure(err, "messages", req.Model)
+			return nil, a.Failure(err, a.PromptField(), req.Model)
 		}
-		const roomOfID = 12 // for each byte, which may be an id of its own
-		if err := h.TakeAnswer(r.Context(), roomOfID*int64(len(words))); err != nil {
-			return nil, err
-		}
-		ids, err := a.Backend.Tokenize(r.Context(), req.Model, words)
-		if err != nil {
-			return nil, a.Failure(err, "messages", req.Model)
-		}
-		t.Usage.Prompt = len(ids)
+		t.Usage.Prompt = n
 		return struct {
 			Input int `json:"input_tokens"`
-		}{len(ids)}, nil
+		}{n}, nil
 	})
 }
 

@@ -111,6 +111,12 @@ func (*writer) Framing() answer.Framing { return answer.NamedEvents }
 // Begin has nothing to say: how long the prompt is comes with the first piece.
 func (*writer) Begin(*answer.Answer) []answer.Event { return nil }
 
+// Ping is for the time in which a model is loaded.
+func (*writer) Ping() (out []answer.Event) {
+	tell(&out, event{Type: "ping"})
+	return out
+}
+
 // event is any of the stream's; the fields that are not its own are left out.
 type event struct {
 	Type         string       `json:"type"`

@@ -13,7 +13,9 @@ import (
 	"github.com/inference-pio/inference-pio/host/internal/answer"
 	"github.com/inference-pio/inference-pio/host/internal/body"
 	"github.com/inference-pio/inference-pio/host/internal/problem"
+	"github.com/inference-pio/inference-pio/host/internal/schedule"
 	"github.com/inference-pio/inference-pio/sdk"
+	"github.com/inference-pio/inference-pio/sdk/plan"
 )
 
 // Operator carries out orders; the host is one.
@@ -43,6 +45,9 @@ const maxDeadline = 10 * time.Minute
 // admin adds the operators' routes: the model's id ends the path.
 func (a *api) admin(route func(pattern, method string, h func(http.ResponseWriter, *http.Request))) {
 	route("/admin/ps", http.MethodGet, a.ps)
+	if a.o.Recent != nil {
+		route("/admin/log", http.MethodGet, a.log)
+	}
 	route("/admin/placement/{id...}", http.MethodGet, func(w http.ResponseWriter, r *http.Request) {
 		a.order(w, r, sdk.Order{Query: &sdk.QueryOrder{}})
 	})
@@ -167,12 +172,35 @@ func (a *api) strict(w http.ResponseWriter, r *http.Request, into any) bool {
 }
 
 func (a *api) order(w http.ResponseWriter, r *http.Request, o sdk.Order) {
+	begin := time.Now()
 	report, err := a.o.Operator.Order(r.Context(), r.PathValue("id"), o)
 	if err != nil {
 		writeError(w, r, orderError(err))
 		return
 	}
-	answer.WriteJSON(w, http.StatusOK, asPlacement(report))
+	s, err := a.answer.Find(r.PathValue("id"))
+	if err != nil { // it has been taken out meanwhile
+		s = schedule.Status{}
+	}
+	a.told(s, o, time.Since(begin))
+	answer.WriteJSON(w, http.StatusOK, asPlacement(report, s.Table))
+}
+
+// told logs what an operator has had done, and what it cost.
+func (a *api) told(s schedule.Status, o sdk.Order, took time.Duration) {
+	log := a.o.Log.With("model", s.ID, "took", took.Round(time.Microsecond))
+	switch {
+	case o.Move != nil:
+		size := int64(0)
+		for _, m := range s.Table.Modules {
+			if m.ID == o.Move.Module {
+				size = bytesOn(m, o.Move.Device)
+			}
+		}
+		log.Info("an operator has moved a module", "module", o.Move.Module, "device", o.Move.Device, "bytes", plan.Size(size))
+	case o.Budget != nil:
+		log.Info("an operator has set the budget of a device", "device", o.Budget.Device, "bytes", plan.Size(o.Budget.Bytes))
+	}
 }
 
 // placement is a report as operators read it.
@@ -207,6 +235,8 @@ type deviceUse struct {
 	Peak   int64  `json:"peak"`
 
 	Resident int64 `json:"resident"` // really there, mapped weights among it; 0 if the plugin does not say
+	Free     int64 `json:"free"`     // of a device that other programs use, too: what the process could take, and what the device has; else 0
+	Total    int64 `json:"total"`
 }
 
 type moduleAt struct {
@@ -214,9 +244,14 @@ type moduleAt struct {
 	Device   string   `json:"device"`
 	Resident []string `json:"resident"`
 	Seconds  float64  `json:"seconds"` // of one pass; 0 before it was measured
+	Bytes    int64    `json:"bytes"`   // of its weights where it is computed; 0: not known
 }
 
-func asPlacement(r sdk.Report) placement {
+func asPlacement(r sdk.Report, t sdk.LayerTable) placement {
+	known := make(map[string]sdk.Module, len(t.Modules))
+	for _, m := range t.Modules {
+		known[m.ID] = m
+	}
 	p := placement{Moves: r.Moves, Prefetches: r.Prefetches, Evictions: r.Evictions,
 		ExpertHits: r.ExpertHits, ExpertMisses: r.ExpertMisses, Seen: r.PicturesSeen, Reused: r.PicturesReused}
 	if r.Spill.Budget > 0 {
@@ -227,7 +262,15 @@ func asPlacement(r sdk.Report) placement {
 		p.Devices = append(p.Devices, deviceUse(d))
 	}
 	for _, m := range r.Modules {
-		p.Modules = append(p.Modules, moduleAt(m))
+		p.Modules = append(p.Modules, moduleAt{m.ID, m.Device, m.Resident, m.Seconds, bytesOn(known[m.ID], m.Device)})
 	}
 	return p
+}
+
+// bytesOn is what a module's weights take on a device.
+func bytesOn(m sdk.Module, device string) int64 {
+	if device != "cpu" && m.DeviceBytes > 0 {
+		return m.DeviceBytes
+	}
+	return m.WeightBytes
 }

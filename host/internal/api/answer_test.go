@@ -390,3 +390,48 @@ func deref(s *string) string {
 	}
 	return *s
 }
+
+// away is a backend whose model is being loaded: it tells so every second, and after some of them the script goes on.
+func away(seconds int, script ...sdk.Event) *answertest.Fake {
+	f := answertest.New()
+	f.Answer = func(ctx context.Context, g sdk.GenerateRequest, send func(sdk.Event) error) error {
+		for i := range seconds {
+			time.Sleep(time.Second)
+			schedule.Waiting(ctx, schedule.Status{ID: "tiny", State: schedule.StateLoading, Progress: sdk.Progress{Stage: "quan\ntize", Done: int64(i), Total: 20}})
+		}
+		if script == nil {
+			return &schedule.Unavailable{Model: "tiny", State: schedule.StateLoading, Reason: "it takes long"}
+		}
+		return answertest.Script(send, script...)
+	}
+	return f
+}
+
+// Whoever waits for a model that is on its way hears of it in the words of the protocol, and then has the same answer as ever.
+func TestALoadIsToldInTheStream(t *testing.T) {
+	answer := []sdk.Event{answertest.Start(1), answertest.Token(0, 5, "a"), {Finish: &sdk.Finish{Reason: sdk.FinishStop}}}
+	const first, ping = ": the model tiny is loading: quan tize, 0 of 0 MB\n\n", "event: ping\ndata: {\"type\":\"ping\"}\n\n"
+	told := func(between string) string {
+		return first + between + ": loading tiny, 25 %\n\n" + between + ": loading tiny, 50 %\n\n" + between
+	}
+	for _, tt := range []struct{ path, body, want, end string }{
+		{"/v1/chat/completions", chatBody + `, "stream": true, "n": 2}`, told(""), "data: [DONE]\n\n"},
+		{"/v1/responses", `{"model": "tiny", "input": "a", "stream": true}`, told(""), "\n\n"},
+		{"/v1/messages", `{"model": "tiny", "max_tokens": 9, "stream": true, "messages": [{"role": "user", "content": "a"}]}`, told(ping), "{\"type\":\"message_stop\"}\n\n"},
+		{"/api/chat", `{"model": "tiny", "messages": [{"role": "user", "content": "a"}]}`, "", "}\n"},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			now := answertest.Post(New(away(0, answer...), Options{KeepAlive: time.Minute}), tt.path, tt.body).Body.String()
+			w := answertest.Post(New(away(11, answer...), Options{KeepAlive: time.Minute}), tt.path, tt.body)
+			rest, ok := strings.CutPrefix(w.Body.String(), tt.want)
+			if !ok || w.Code != 200 || strings.Contains(rest, "loading") || len(rest) < len(now)-200 || !strings.HasSuffix(rest, tt.end) || strings.Count(rest, "\n") != strings.Count(now, "\n") {
+				t.Errorf("%s: %d\n%s\nwithout a load it is\n%s", tt.path, w.Code, w.Body, now)
+			}
+			w = answertest.Post(New(away(11), Options{KeepAlive: time.Minute}), tt.path, tt.body)
+			rest, ok = strings.CutPrefix(w.Body.String(), tt.want)
+			if !ok || (w.Code == 200) != (tt.want != "") || !strings.Contains(rest, "it takes long") || strings.Contains(rest, tt.end+"x") {
+				t.Errorf("%s fails with %d\n%s", tt.path, w.Code, w.Body)
+			}
+		})
+	}
+}

@@ -39,6 +39,8 @@ type Backend interface {
 type Options struct {
 	Log     *slog.Logger
 	Metrics *telemetry.Metrics // nil: /metrics answers 404
+	Recent  *telemetry.Recent  // what the log has said, for operators; nil: they cannot ask
+	Page    http.Handler       // of / and what is below /page/; nil: no page
 	MaxBody int64              // bytes; 0 means 32 MiB
 	// MaxBodies, MaxRequests and MaxQueue bound what is under way at once, as config.Server has them; 0 means 64 MiB, 1024 and
 	// 512. Wait is how long a request may wait for room; 0 means not at all.
@@ -49,6 +51,7 @@ type Options struct {
 	Operator              Operator       // nil: no /admin
 	// Reload reads models.toml again; nil: that is no order.
 	Reload   func(context.Context) (Reload, error)
+	Pull     ollama.Puller        // of models for clients that may give orders; nil: nobody pulls
 	Traces   trace.TracerProvider // nil: no traces
 	Keys     *access.Keys         // who may ask; without any everyone may
 	Part     Part
@@ -69,7 +72,7 @@ type api struct {
 	answer  *answer.Service
 }
 
-// New makes the handler for everything the host serves but the web page.
+// New makes the handler for everything the host serves.
 func New(b Backend, o Options) http.Handler {
 	o = o.orDefault()
 	a := &api{backend: b, o: o, answer: &answer.Service{
@@ -123,6 +126,9 @@ func (a *api) routes() *http.ServeMux {
 	route("/health", http.MethodGet, a.health) // as vLLM has it
 	route("/readyz", http.MethodGet, a.ready)
 	route("/readyz/{id...}", http.MethodGet, a.readyModel)
+	if pull := a.puller(&ollama.API{Service: a.answer}); pull != nil && a.o.Part == Private {
+		route("/api/pull", http.MethodPost, pull)
+	}
 	if a.o.Operator != nil && a.o.Part != Public {
 		a.admin(route)
 		a.life(route)
@@ -130,11 +136,27 @@ func (a *api) routes() *http.ServeMux {
 	if a.o.Metrics != nil && a.o.Part != Public {
 		route("/metrics", http.MethodGet, a.o.Metrics.Handler().ServeHTTP)
 	}
+	if a.o.Page != nil {
+		route("/{$}", http.MethodGet, a.o.Page.ServeHTTP)
+		route(pageFiles+"{file}", http.MethodGet, a.o.Page.ServeHTTP)
+	}
 	mux.Handle("/", a.wrap("other", "", func(w http.ResponseWriter, r *http.Request) {
-		writeError(w, r, problem.New(http.StatusNotFound, "", "not_found",
-			fmt.Sprintf("there is nothing at %s; this host serves /v1/models, /v1/chat/completions, /v1/responses, /v1/messages and /api/chat, among others", body.Clip(r.URL.Path))))
+		writeError(w, r, problem.New(http.StatusNotFound, "", "not_found", a.nothing(r.URL.Path)))
 	}))
 	return mux
+}
+
+// nothing says why a path is not answered: whether it is at another address, or switched off.
+func (a *api) nothing(path string) string {
+	switch private := isPrivate(path); {
+	case private && a.o.Part == Public:
+		return "orders and metrics have an address of their own, server.admin_listen of models.toml"
+	case !private && a.o.Part == Private:
+		return "this address has orders and metrics alone; the API is at server.listen of models.toml"
+	case private && path != "/metrics" && a.o.Operator == nil:
+		return "this host takes no orders; admin = true under [server] of models.toml lets it"
+	}
+	return fmt.Sprintf("there is nothing at %s; this host serves /v1/models, /v1/chat/completions, /v1/responses, /v1/messages and /api/chat, among others", body.Clip(path))
 }
 
 // openai adds OpenAI's endpoints, with vLLM's and our own beside them.
@@ -180,8 +202,28 @@ func (a *api) ollama(route func(pattern, method string, h func(http.ResponseWrit
 	route("/api/tags", http.MethodGet, o.Tags)
 	route("/api/ps", http.MethodGet, o.Running)
 	route("/api/version", http.MethodGet, o.Version)
-	for _, pattern := range []string{"/api/pull", "/api/push", "/api/create", "/api/copy", "/api/delete", "/api/blobs/{digest}"} {
+	if pull := a.puller(o); pull != nil {
+		post("/api/pull", pull)
+	} else {
+		route("/api/pull", "", o.Unbuilt)
+	}
+	for _, pattern := range []string{"/api/push", "/api/create", "/api/copy", "/api/delete", "/api/blobs/{digest}"} {
 		route(pattern, "", o.Unbuilt)
+	}
+}
+
+// puller answers those who may give orders, nil where nobody may. Who may is asked here, for what is said to the others is the endpoint's own.
+func (a *api) puller(o *ollama.API) http.HandlerFunc {
+	if a.o.Pull == nil || a.o.Part == Public {
+		return nil
+	}
+	pull := o.Pull(a.o.Pull)
+	return func(w http.ResponseWriter, r *http.Request) {
+		if who := callerOf(r.Context()); who != nil && !who.Admin {
+			writeError(w, r, problem.New(http.StatusForbidden, "", "key_not_allowed", "this needs a key with admin = true"))
+			return
+		}
+		pull(w, r)
 	}
 }
 

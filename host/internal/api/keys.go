@@ -35,6 +35,10 @@ func (a *api) keyed(next http.Handler) http.Handler {
 		return next
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if a.o.Page != nil && isPage(r.URL.Path) {
+			next.ServeHTTP(w, r)
+			return
+		}
 		who := a.o.Keys.Of(r)
 		if e := refusalOf(r, who); e != nil {
 			a.turnAway(w, r, e)
@@ -81,6 +85,12 @@ func isOpen(r *http.Request) bool {
 	path := r.URL.Path
 	return path == "/healthz" || path == "/health" || path == "/readyz" || r.Method == http.MethodOptions
 }
+
+// pageFiles is where the page has its files.
+const pageFiles = "/page/"
+
+// isPage is what a browser fetches before it can be asked for a key: files that are the same for everybody.
+func isPage(path string) bool { return path == "/" || strings.HasPrefix(path, pageFiles) }
 
 // isPrivate is what operators alone may.
 func isPrivate(path string) bool {

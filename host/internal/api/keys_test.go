@@ -2,6 +2,7 @@ package api
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -12,6 +13,7 @@ import (
 	"github.com/inference-pio/inference-pio/host/internal/access"
 	"github.com/inference-pio/inference-pio/host/internal/answer/answertest"
 	"github.com/inference-pio/inference-pio/host/internal/config"
+	"github.com/inference-pio/inference-pio/host/internal/ollama"
 	"github.com/inference-pio/inference-pio/host/internal/telemetry"
 )
 
@@ -180,5 +182,28 @@ func TestPartsOfAHost(t *testing.T) {
 		if got := [2]int{with(public, "GET", path, master, "").Code, with(private, "GET", path, master, "").Code}; got != want {
 			t.Errorf("%s: %v, want %v", path, got, want)
 		}
+	}
+}
+
+// Pulls are orders, at the address where orders are taken.
+func TestPullsAreTheOperators(t *testing.T) {
+	pulled := 0
+	options := Options{Pull: func(_ context.Context, _ string, say func(ollama.Pulling)) error { pulled++; return nil }}
+	const body = `{"model":"Org/M","stream":false}`
+	h, _ := locked(options)
+	for key, want := range map[string]int{"": 401, anyone: 403, master: 200} {
+		if w := with(h, "POST", "/api/pull", key, body); w.Code != want {
+			t.Errorf("with the key %q: %d %s", key, w.Code, w.Body)
+		}
+	}
+	for part, want := range map[Part]int{Public: 400, Private: 200} {
+		options.Part = part
+		h, _ := locked(options)
+		if w := with(h, "POST", "/api/pull", master, body); w.Code != want {
+			t.Errorf("part %d: %d %s", part, w.Code, w.Body)
+		}
+	}
+	if pulled != 2 {
+		t.Errorf("pulled %d times", pulled)
 	}
 }

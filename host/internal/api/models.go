@@ -31,6 +31,9 @@ type progress struct {
 	Stage string `json:"stage"`
 	Done  int64  `json:"done"`
 	Total int64  `json:"total"`
+
+	Rate int64   `json:"bytes_per_second,omitempty"` // lately; left out where it is not known
+	Left float64 `json:"seconds_left,omitempty"`     // at that rate
 }
 
 func asModel(s schedule.Status) modelObject {
@@ -40,7 +43,7 @@ func asModel(s schedule.Status) modelObject {
 		RetryAt: retryAt(s), WaitsFor: s.Waits(),
 	}
 	if s.State == schedule.StateLoading {
-		m.Progress = &progress{s.Progress.Stage, s.Progress.Done, s.Progress.Total}
+		m.Progress = &progress{s.Progress.Stage, s.Progress.Done, s.Progress.Total, int64(s.LoadRate), s.Left().Seconds()}
 	}
 	return m
 }

@@ -3,6 +3,7 @@ package api
 
 import (
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/inference-pio/inference-pio/host/internal/answer"
@@ -30,8 +31,16 @@ type presence struct {
 }
 
 type heldOn struct {
-	Name string `json:"name"`
-	Used int64  `json:"used"`
+	Name   string `json:"name"`
+	Used   int64  `json:"used"`
+	Budget int64  `json:"budget"` // 0: no limit
+}
+
+// common is a device with what all models hold of it.
+type common struct {
+	heldOn       // by all models together
+	Free   int64 `json:"free"`  // what a model could take of it, where other programs use it, too; else 0, as total
+	Total  int64 `json:"total"` // of the device
 }
 
 // spilled is what a cache on other devices has spilled to the cpu's memory; left out where it may not.
@@ -54,7 +63,7 @@ func asPresence(s schedule.Status) presence {
 	for _, d := range s.Report.Devices {
 		if d.Used > 0 {
 			p.Size += d.Used
-			p.Devices = append(p.Devices, heldOn{d.Name, d.Used})
+			p.Devices = append(p.Devices, heldOn{d.Name, d.Used, d.Budget})
 		}
 	}
 	return p
@@ -73,5 +82,25 @@ func (a *api) ps(w http.ResponseWriter, _ *http.Request) {
 	for _, s := range a.backend.Models() {
 		list = append(list, asPresence(s))
 	}
-	answer.WriteJSON(w, http.StatusOK, map[string]any{"models": list})
+	answer.WriteJSON(w, http.StatusOK, map[string]any{"models": list, "devices": inCommon(a.backend.Models())})
+}
+
+// inCommon adds up what models say of each device, in the order in which they name them.
+func inCommon(models []schedule.Status) []common {
+	list := []common{}
+	for _, s := range models {
+		for _, d := range s.Report.Devices {
+			i := slices.IndexFunc(list, func(c common) bool { return c.Name == d.Name })
+			if i < 0 {
+				i = len(list)
+				list = append(list, common{heldOn: heldOn{Name: d.Name}})
+			}
+			c := &list[i]
+			c.Used, c.Budget = c.Used+d.Used, c.Budget+d.Budget
+			if d.Total > 0 {
+				c.Free, c.Total = d.Free, d.Total
+			}
+		}
+	}
+	return list
 }

@@ -20,7 +20,7 @@ func TestWhoIsInMemory(t *testing.T) {
 		Report: sdk.Report{Devices: []sdk.DeviceReport{{Name: "cpu", Used: 60, Budget: 100}, {Name: "far", Used: 5}, {Name: "none"}}},
 	})
 	const when = "2026-01-02T03:04:05Z"
-	want := presence{ID: "a", State: "ready", Size: 65, Share: 100, Devices: []heldOn{{"cpu", 60}, {"far", 5}}, Context: 7, Running: 1, Waiting: 2, Rate: 2.5,
+	want := presence{ID: "a", State: "ready", Size: 65, Share: 100, Devices: []heldOn{{"cpu", 60, 100}, {"far", 5, 0}}, Context: 7, Running: 1, Waiting: 2, Rate: 2.5,
 		OnDemand: true, Pinned: true, Until: when, Used: when}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("%+v", got)
@@ -32,6 +32,13 @@ func TestWhoIsInMemory(t *testing.T) {
 	away := asPresence(schedule.Status{ID: "b", State: schedule.StateUnloaded, Table: sdk.LayerTable{Context: 7}})
 	if away.Context != 0 || away.Devices == nil || away.Until != "" {
 		t.Errorf("%+v", away)
+	}
+	sum := inCommon([]schedule.Status{
+		{Report: sdk.Report{Devices: []sdk.DeviceReport{{Name: "cpu", Used: 60, Budget: 100}, {Name: "gpu.0", Used: 5, Budget: 8, Free: 2, Total: 20}}}},
+		{Report: sdk.Report{Devices: []sdk.DeviceReport{{Name: "cpu", Used: 1, Budget: 2}, {Name: "gpu.0", Used: 4, Budget: 4, Free: 1, Total: 20}}}},
+	})
+	if want := []common{{heldOn{"cpu", 61, 102}, 0, 0}, {heldOn{"gpu.0", 9, 12}, 1, 20}}; !reflect.DeepEqual(sum, want) {
+		t.Errorf("%+v", sum)
 	}
 	w := httptest.NewRecorder()
 	New(answertest.New(), Options{Operator: &operator{}}).ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/admin/ps", nil))

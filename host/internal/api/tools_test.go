@@ -114,6 +114,7 @@ func TestWhatAChatMayCallReachesThePlugin(t *testing.T) {
 		{`"tools": null, "tool_choice": "none"`, sdk.Chat{}},
 		{`"add_generation_prompt": true`, sdk.Chat{}},
 		{`"add_generation_prompt": false`, sdk.Chat{Kwargs: json.RawMessage(`{"add_generation_prompt":false}`)}},
+		{`"add_generation_prompt": false, "continue_final_message": true`, sdk.Chat{Kwargs: json.RawMessage(`{"continue_final_message":true}`)}},
 		{`"chat_template_kwargs": {}, "add_generation_prompt": false`, sdk.Chat{Kwargs: json.RawMessage(`{"add_generation_prompt":false}`)}},
 		{
 			`"add_generation_prompt": false, "chat_template_kwargs": { "x": {"y": 1.0} }`,

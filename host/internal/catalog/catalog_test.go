@@ -220,6 +220,26 @@ func TestNameInTwoPlaces(t *testing.T) {
 	}
 }
 
+// Of plugins that run another size of their family the first is taken, without the user; two that claim one checkpoint as their own stay an error.
+func TestSettle(t *testing.T) {
+	for want, files := range map[string]map[string]string{
+		"gamma [beta]": {"a": "gamma 1.0.0 family", "b": "beta 1.0.0 family", "c": "alpha 1.0.0 no"},
+		"gamma []":     {"a": "gamma 1.0.0 exact", "b": "beta 1.0.0 family"},
+		" []":          {"a": "gamma 1.0.0 exact", "b": "beta 1.0.0 exact"},
+	} {
+		s := newShelf(t, files)
+		s.lock(t)
+		p, in, others, err := s.open(t, false).Settle(context.Background(), sdk.InspectRequest{Path: "/model"})
+		var rest []string
+		for _, o := range others {
+			rest = append(rest, o.Name)
+		}
+		if got := fmt.Sprint(p.Name, " ", rest); got != want || (err == nil) != (p.Name != "") || (err == nil) != (in.Fit != sdk.FitNone) {
+			t.Errorf("got %s, %+v, %v; want %s", got, in, err, want)
+		}
+	}
+}
+
 func TestChoose(t *testing.T) {
 	for _, test := range []struct {
 		name  string

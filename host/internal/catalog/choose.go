@@ -2,6 +2,7 @@ package catalog
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"sync"
@@ -44,7 +45,7 @@ func (c *Catalog) Choose(ctx context.Context, req sdk.InspectRequest) (Plugin, s
 	case 1:
 		return claim[0].plugin, claim[0].inspection, nil
 	}
-	t := &Tie{text: tie(req.Path, best, claim)}
+	t := &Tie{Fit: best, text: tie(req.Path, best, claim)}
 	for _, o := range claim {
 		t.Plugins, t.Inspections = append(t.Plugins, o.plugin), append(t.Inspections, o.inspection)
 	}
@@ -53,12 +54,24 @@ func (c *Catalog) Choose(ctx context.Context, req sdk.InspectRequest) (Plugin, s
 
 // Tie is the error of a checkpoint that several plugins run equally well.
 type Tie struct {
+	Fit         sdk.Fit
 	Plugins     []Plugin
 	Inspections []sdk.Inspection // of each
 	text        string
 }
 
 func (t *Tie) Error() string { return t.text }
+
+// Settle is Choose, but for plugins that all run a checkpoint as another size of their family: none is better than another, and the first is
+// taken, in the order of the folders and of their files. others are the rest. Two that both say a checkpoint is their own stay an error.
+func (c *Catalog) Settle(ctx context.Context, req sdk.InspectRequest) (p Plugin, in sdk.Inspection, others []Plugin, err error) {
+	p, in, err = c.Choose(ctx, req)
+	var t *Tie
+	if errors.As(err, &t) && t.Fit == sdk.FitFamily {
+		return t.Plugins[0], t.Inspections[0], t.Plugins[1:], nil
+	}
+	return p, in, nil, err
+}
 
 // opinions are in the order of the plugins.
 func (c *Catalog) opinions(ctx context.Context, req sdk.InspectRequest) []opinion {

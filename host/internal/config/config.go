@@ -18,6 +18,7 @@ type Config struct {
 	Server   Server
 	Plugins  Plugins
 	Pictures Pictures
+	Weights  Weights
 	Keys     []Key
 	Devices  []Device
 	Models   []Model
@@ -32,6 +33,7 @@ type Config struct {
 type Server struct {
 	Listen string // host:port of the API, the page and the metrics
 	Admin  bool   // serve /admin: placement, and orders to change it
+	Page   bool   // serve the page for browsers at /
 
 	AdminListen     string // host:port of /admin and the metrics, "" for where the API is
 	Open            bool   // reachable from elsewhere without keys
@@ -79,6 +81,12 @@ type Pictures struct {
 	Dirs     []string      // absolute; files in them and below
 	MaxBytes int64         // of one picture, from wherever it comes
 	Timeout  time.Duration // of one download
+}
+
+// Weights says where plugins keep weights in the form that they are computed in.
+type Weights struct {
+	Cache     string // absolute, of a folder; "" is DefaultCache, CacheNone that nothing is kept
+	CacheSize int64  // bytes of all that is kept
 }
 
 // Device is a budget on one device. A device that is not listed has none, but for GPUs where none is: see Equip.

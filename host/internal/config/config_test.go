@@ -49,10 +49,11 @@ func TestTwoLinesAreAWholeConfig(t *testing.T) {
 	}
 	want := &Config{
 		File: filepath.Join(dir, "models.toml"),
-		Server: Server{Listen: "127.0.0.1:8080", Drain: 30 * time.Second, Wait: 2 * time.Minute, MaxBody: 32 << 20, MaxBodies: 64 << 20, MaxRequests: 1024, MaxQueue: 512, RequestLog: true,
+		Server: Server{Listen: "127.0.0.1:8080", Drain: 30 * time.Second, Wait: 2 * time.Minute, MaxBody: 32 << 20, MaxBodies: 64 << 20, MaxRequests: 1024, MaxQueue: 512, RequestLog: true, Page: true,
 			SequenceIdle: 5 * time.Minute, MaxOpenSequences: 256, Load: "start", KeepAlive: Unsaid},
 		Plugins:  Plugins{Dirs: []string{filepath.Join(dir, "bin/plugins")}, MTLS: true, Health: 30 * time.Second},
 		Pictures: Pictures{MaxBytes: 20 << 20, Timeout: 10 * time.Second}, // from nowhere
+		Weights:  Weights{CacheSize: 64 << 30},
 		Models: []Model{{
 			ID: "m", Path: filepath.Join(dir, "model"), Weights: "file", Numerics: sdk.NumericsExact,
 			Devices: []string{"cpu"}, AnyDevice: true, StepTime: 250 * time.Millisecond, Stall: 2 * time.Minute, Line: 1,
@@ -84,6 +85,7 @@ admin_listen = "127.0.0.1:9090"
 tls_cert = "cert.pem"
 tls_key = "/key.pem"
 request_log = false
+page = false
 load = "demand"
 keep_alive = "3m"
 
@@ -106,6 +108,10 @@ hosts = ["Example.com", "*.example.org:8443", "[2606:4700::1111]"]
 dirs = ["empty"]
 max_bytes = "4MiB"
 timeout = "1s"
+
+[weights]
+cache = "kept"
+cache_size = "10GiB"
 
 [[device]]
 name = "far"
@@ -171,13 +177,16 @@ path = "./model/"
 	}); !reflect.DeepEqual(c.Pictures, want) {
 		t.Errorf("pictures: got %+v", c.Pictures)
 	}
+	if want := (Weights{Cache: filepath.Join(dir, "kept"), CacheSize: 10 << 30}); c.Weights != want {
+		t.Errorf("weights: got %+v", c.Weights)
+	}
 	if want := []Device{{"far", 1.5 * (1 << 20), 2e9, 5e8}, {"cpu", 20 << 30, 0, 0}}; !reflect.DeepEqual(c.Devices, want) {
 		t.Errorf("devices: got %+v", c.Devices)
 	}
 	one := Model{
 		ID: "one", Aliases: []string{"eins", "org/un"}, Path: filepath.Join(dir, "model"), Plugin: "qwen3_0_6b",
 		Context: 2048, Numerics: sdk.NumericsExact, KVCache: "q8", Weights: "dummy", Layers: 2, Devices: []string{"cpu"}, Priority: -3,
-		MaxSequences: 4, StepTokens: 256, PrefixCache: 1 << 30, StepTime: -1, Threads: 1, Stall: 5 * time.Minute, Env: []string{"OMP=1", "PIO_CPU=portable"}, Line: 52,
+		MaxSequences: 4, StepTokens: 256, PrefixCache: 1 << 30, StepTime: -1, Threads: 1, Stall: 5 * time.Minute, Env: []string{"OMP=1", "PIO_CPU=portable"}, Line: 57,
 		KeepAlive: -1, Pin: true,
 	}
 	if !reflect.DeepEqual(c.Models[0], one) {

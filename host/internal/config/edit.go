@@ -19,6 +19,7 @@ import (
 type Entry struct {
 	ID, Path string
 	Plugin   string // "": left to the host
+	Alias    string // another name; ""
 	Note     string // a comment above it; ""
 }
 
@@ -29,6 +30,9 @@ func (e Entry) TOML() string {
 		fmt.Fprintf(&b, "# %s\n", strings.Map(printableOrSpace, e.Note))
 	}
 	fmt.Fprintf(&b, "[[model]]\nid     = %s\npath   = %s\n", quote(e.ID), quote(Contract(e.Path)))
+	if e.Alias != "" {
+		fmt.Fprintf(&b, "aliases = [%s]\n", quote(e.Alias))
+	}
 	if e.Plugin != "" {
 		fmt.Fprintf(&b, "plugin = %s\n", quote(e.Plugin))
 	}
@@ -84,6 +88,9 @@ func Add(file string, entries ...Entry) error {
 			m := map[string]any{"id": e.ID, "path": Contract(e.Path)}
 			if e.Plugin != "" {
 				m["plugin"] = e.Plugin
+			}
+			if e.Alias != "" {
+				m["aliases"] = []any{e.Alias}
 			}
 			models = append(models, m)
 		}

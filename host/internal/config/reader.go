@@ -58,6 +58,7 @@ func (r *reader) config(values map[string]any) *Config {
 		Server:   r.server(top.sub("server")),
 		Plugins:  r.plugins(top.sub("plugins")),
 		Pictures: r.pictures(top.sub("pictures")),
+		Weights:  r.weights(top.sub("weights")),
 	}
 	for _, t := range top.list("key") {
 		c.Keys = append(c.Keys, r.key(t, c.Keys))
@@ -80,6 +81,7 @@ func (r *reader) server(t *table) Server {
 	s := Server{
 		Listen:  t.text("listen", defaultListen, `host:port such as "127.0.0.1:8080"`),
 		Admin:   t.flag("admin", false),
+		Page:    t.flag("page", true),
 		Drain:   t.duration("drain", defaultDrain),
 		Wait:    t.duration("wait", defaultWait),
 		MaxBody: t.bounded("max_body", defaultBody, 64<<10, 256<<20),

@@ -321,3 +321,37 @@ func FuzzRead(f *testing.F) {
 		}
 	})
 }
+
+// A pull is lines that tell how far it is. What goes wrong before the first has its status, and later is the last line.
+func TestPullTellsHowFarItIs(t *testing.T) {
+	a := &API{Service: answertest.Service(answertest.New())}
+	broken := problem.New(http.StatusBadRequest, "model", "pull_failed", "the disk is full")
+	for _, c := range []struct {
+		body   string
+		lines  []Pulling
+		err    error
+		status int
+		want   string
+	}{
+		{`{"model":"Org/M"}`, []Pulling{{Status: "pulling manifest"}, {Status: "pulling a", Digest: "sha256:a", Total: 9, Completed: 3}}, nil, 200,
+			`{"status":"pulling manifest"}` + "\n" + `{"status":"pulling a","digest":"sha256:a","total":9,"completed":3}` + "\n" + `{"status":"success"}`},
+		{`{"name":"Org/M","stream":false}`, []Pulling{{Status: "pulling manifest"}}, nil, 200, `{"status":"success"}`},
+		{`{"model":"Org/M"}`, []Pulling{{Status: "pulling manifest"}}, broken, 200, `{"status":"pulling manifest"}` + "\n" + `{"error":"the disk is full"}`},
+		{`{"model":"Org/M"}`, nil, broken, 400, `{"error":"the disk is full"}`},
+		{`{"model":"Org/M","stream":false}`, []Pulling{{Status: "pulling manifest"}}, broken, 400, `{"error":"the disk is full"}`},
+		{`{"model":7}`, nil, nil, 400, `{"error":"model is 7; expected a string"}`},
+	} {
+		pull := a.Pull(func(_ context.Context, model string, say func(Pulling)) error {
+			if model != "Org/M" {
+				t.Errorf("asked for %q", model)
+			}
+			for _, l := range c.lines {
+				say(l)
+			}
+			return c.err
+		})
+		if w := answertest.Post(pull, "/api/pull", c.body); w.Code != c.status || strings.TrimSpace(w.Body.String()) != c.want {
+			t.Errorf("%s: %d %s", c.body, w.Code, w.Body)
+		}
+	}
+}

@@ -22,6 +22,7 @@ type request struct {
 	completion int  // max_completion_tokens, 0 if absent
 	tokenStrs  bool // return_token_strs
 	unprompted bool // add_generation_prompt is false
+	begun      bool // continue_final_message
 	thinking   answer.Thinking
 	calls      answer.Calls // what a chat may call
 
@@ -105,15 +106,15 @@ var chatFields = fields{
 	"logprobs":     func(r *request, v json.RawMessage) (err error) { r.Sampling.Logprobs, err = body.Boolean(v); return },
 	"top_logprobs": readTop,
 
-	"functions":              body.Unbuilt[request]("[]"),
-	"function_call":          body.Unbuilt[request](`"none"`, `"auto"`),
-	"modalities":             body.Unbuilt[request](`["text"]`),
-	"audio":                  body.Unbuilt[request](),
-	"web_search_options":     body.Unbuilt[request](),
-	"chat_template":          body.Unbuilt[request](),
-	"documents":              body.Unbuilt[request]("[]"),
-	"continue_final_message": body.Unbuilt[request]("false"),
-	"echo":                   body.Unbuilt[request]("false"),
+	"functions":          body.Unbuilt[request]("[]"),
+	"function_call":      body.Unbuilt[request](`"none"`, `"auto"`),
+	"modalities":         body.Unbuilt[request](`["text"]`),
+	"audio":              body.Unbuilt[request](),
+	"web_search_options": body.Unbuilt[request](),
+	"chat_template":      body.Unbuilt[request](),
+	"documents":          body.Unbuilt[request]("[]"),
+	answer.ContinueFinal: readContinue,
+	"echo":               body.Unbuilt[request]("false"),
 }
 
 // completionFields are those of /v1/completions alone.

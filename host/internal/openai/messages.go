@@ -77,3 +77,8 @@ func checkCalls(v json.RawMessage) (field string, err error) {
 func kwargs(r *request, v json.RawMessage) error { return answer.ReadKwargs(&r.Request, v) }
 
 func readGenerationPrompt(r *request, v json.RawMessage) error { return readNot(v, &r.unprompted) }
+
+func readContinue(r *request, v json.RawMessage) (err error) {
+	r.begun, err = body.Boolean(v)
+	return err
+}

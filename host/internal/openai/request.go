@@ -53,7 +53,12 @@ func (r *request) settleChat() error {
 	if err := r.SettleThinking(r.thinking); err != nil {
 		return err
 	}
-	if r.unprompted {
+	switch {
+	case r.begun:
+		if err := r.ContinueLast(); err != nil {
+			return err
+		}
+	case r.unprompted:
 		r.SetKwarg("add_generation_prompt", "false")
 	}
 	return r.SettleCalls(r.calls)

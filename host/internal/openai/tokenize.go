@@ -31,10 +31,10 @@ var tokenizeFields = fields{
 	// Byte-level tokenizers put nothing around a text by themselves; what a chat needs, its template writes.
 	"add_special_tokens": func(_ *request, v json.RawMessage) error { _, err := body.Boolean(v); return err },
 
-	"continue_final_message": body.Unbuilt[request]("false"),
-	"chat_template":          body.Unbuilt[request](),
-	"mm_processor_kwargs":    body.Unbuilt[request]("{}"),
-	"user":                   nil,
+	answer.ContinueFinal:  readContinue,
+	"chat_template":       body.Unbuilt[request](),
+	"mm_processor_kwargs": body.Unbuilt[request]("{}"),
+	"user":                nil,
 }
 
 var detokenizeFields = fields{

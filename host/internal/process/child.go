@@ -15,6 +15,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/inference-pio/inference-pio/internal/traces"
 	"github.com/inference-pio/inference-pio/sdk"
 	"github.com/inference-pio/inference-pio/sdk/client"
 )
@@ -147,7 +148,11 @@ func (c *child) ours() []*os.File {
 
 // environment is what the plugin gets.
 func (c *child) environment() []string {
-	env := append(allowed(os.Environ()), c.spec.Env...)
+	env := allowed(os.Environ())
+	if c.spec.Traces != nil {
+		env = append(env, traces.Passed(os.Environ())...)
+	}
+	env = append(env, c.spec.Env...)
 	env = append(env, c.env...)
 	env = append(env, sdk.EnvLifeline+"="+strconv.Itoa(lifelineFD), sdk.EnvFile+"="+absolute(c.spec.Path))
 	if c.identity != nil {

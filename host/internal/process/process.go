@@ -12,6 +12,7 @@ import (
 
 	"github.com/hashicorp/go-hclog"
 	"github.com/hashicorp/go-plugin"
+	"go.opentelemetry.io/otel/trace"
 	"google.golang.org/grpc"
 
 	"github.com/inference-pio/inference-pio/sdk"
@@ -40,6 +41,8 @@ type Spec struct {
 	StopGrace    time.Duration // until Stop uses SIGKILL; 0: 5 s
 
 	Log *slog.Logger // gets the plugin's log; nil: nobody does
+
+	Traces trace.TracerProvider // of the calls, and where the plugin sends its own spans; nil: there are none
 }
 
 // Process is a running plugin. It is not restarted: a new start is a new Process.
@@ -113,7 +116,8 @@ func (p *Process) shellConfig() *plugin.ClientConfig {
 		UnixSocketConfig: &plugin.UnixSocketConfig{TempDir: p.child.sockets.path},
 		SkipHostEnv:      true,
 		StartTimeout:     p.spec.StartTimeout + afterKill, // ours comes first
-		Logger:           hclog.NewNullLogger(),           // what matters is told by our errors and the plugin's own log
+		GRPCDialOptions:  traced(p.spec.Traces),
+		Logger:           hclog.NewNullLogger(), // what matters is told by our errors and the plugin's own log
 	}
 	if p.child.identity != nil {
 		c.TLSConfig = p.child.identity.TLS() // not AutoMTLS: see client.Identity

@@ -4,7 +4,6 @@ package responses
 import (
 	"encoding/json"
 	"errors"
-	"fmt"
 	"maps"
 	"slices"
 
@@ -22,6 +21,8 @@ type request struct {
 	system   string        // instructions
 	thinking answer.Thinking
 	calls    answer.Calls
+	tools    []answer.Tool
+	by       map[string]called // tools that are no plain functions, by the name that the model knows
 	taken    []json.RawMessage // tools that may be called, as they were sent
 	skipped  []string          // types of tools that may not
 	logprobs bool              // include asks for them
@@ -195,73 +196,4 @@ func readInclude(r *request, v json.RawMessage) error {
 	}
 	r.logprobs = slices.Contains(list, "message.output_text.logprobs")
 	return nil
-}
-
-// readTools takes functions. Other tools are OpenAI's to run, or have calls of other kinds: they are left out, and somebody told.
-func readTools(r *request, v json.RawMessage) error {
-	const expected = `a list of tools such as {"type": "function", "name": "get_weather", "parameters": {"type": "object"}}`
-	if v[0] != '[' {
-		return body.Wrong(v, expected)
-	}
-	var tools []answer.Tool
-	i := 0
-	for at := range body.Elements(v, 0) {
-		path := fmt.Sprintf("tools[%d]", i)
-		i++
-		one := json.RawMessage(v[at.From:at.To])
-		if one[0] != '{' {
-			return body.In(path, body.Wrong(one, expected))
-		}
-		var t struct {
-			Type, Name, Description string
-			Parameters              json.RawMessage
-			Strict                  *bool
-		}
-		if json.Unmarshal(one, &t) != nil || t.Type == "" {
-			return body.In(path, body.Wrong(one, expected))
-		}
-		if t.Type != "function" {
-			r.skipped = append(r.skipped, t.Type)
-			continue
-		}
-		if field, err := answer.CheckTool(t.Name, t.Parameters); err != nil {
-			return body.In(path+"."+field, err)
-		}
-		tools = append(tools, answer.Tool{Name: t.Name, Description: t.Description, Parameters: t.Parameters, Strict: t.Strict != nil && *t.Strict})
-		r.taken = append(r.taken, one)
-	}
-	var err error
-	r.calls.Names, err = r.SetTools(tools)
-	return err
-}
-
-func readToolChoice(r *request, v json.RawMessage) error {
-	const expected = `"none", "auto", "required", {"type": "function", "name": "get_weather"} or ` +
-		`{"type": "allowed_tools", "mode": "auto", "tools": [{"type": "function", "name": "get_weather"}]}`
-	if s, err := body.Text(v); err == nil {
-		if s != "none" && s != "auto" && s != "required" {
-			return body.Wrong(v, expected)
-		}
-		r.calls.Choice = s
-		return nil
-	}
-	var one struct {
-		Type, Name, Mode string
-		Tools            []struct{ Type, Name string }
-	}
-	switch err := json.Unmarshal(v, &one); {
-	case err == nil && one.Type == "function" && one.Name != "":
-		r.calls.Choice = answer.Named + one.Name
-		return nil
-	case err == nil && one.Type == "allowed_tools" && (one.Mode == "auto" || one.Mode == "required") && len(one.Tools) > 0:
-		r.calls.Choice = one.Mode
-		for i, t := range one.Tools {
-			if t.Type != "function" || t.Name == "" {
-				return body.In(fmt.Sprintf("tool_choice.tools[%d]", i), errors.New(`is no {"type": "function", "name": "get_weather"}`))
-			}
-			r.calls.Allowed = append(r.calls.Allowed, t.Name)
-		}
-		return nil
-	}
-	return body.Wrong(v, expected)
 }

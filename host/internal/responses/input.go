@@ -48,16 +48,16 @@ func (r *request) item(path string, v json.RawMessage) error {
 	switch kind {
 	case "", "message":
 		return r.message(path, v)
-	case "function_call":
-		return r.call(path, v)
-	case "function_call_output":
+	case "function_call", "custom_tool_call":
+		return r.call(path, kind, v)
+	case "function_call_output", "custom_tool_call_output":
 		return r.output(path, v)
 	case "reasoning":
 		return r.reasoning(path, v)
 	case "item_reference":
 		return body.In(path, errors.New("refers to an item, but this host keeps none; send the item itself"))
 	}
-	return body.In(path+".type", fmt.Errorf("is %q; expected message, function_call, function_call_output or reasoning", body.Clip(kind)))
+	return body.In(path+".type", fmt.Errorf("is %q; expected message, function_call, custom_tool_call, the output of one, or reasoning", body.Clip(kind)))
 }
 
 var roles = []string{"user", "assistant", "system", "developer"}
@@ -90,17 +90,25 @@ func (r *request) assistant(takes func(*answer.Turn) bool) *answer.Turn {
 	return &r.turns[len(r.turns)-1]
 }
 
-func (r *request) call(path string, v json.RawMessage) error {
+func (r *request) call(path, kind string, v json.RawMessage) error {
 	var c struct {
-		CallID    string `json:"call_id"`
-		Name      string
-		Arguments string
+		CallID           string `json:"call_id"`
+		Name, Namespace  string
+		Arguments, Input string
 	}
 	if json.Unmarshal(v, &c) != nil || c.Name == "" || c.CallID == "" {
 		return body.In(path, errors.New(`is no call; expected {"type": "function_call", "call_id": "call_1", "name": "get_weather", "arguments": "{}"}`))
 	}
+	text, custom := c.Arguments, kind == "custom_tool_call"
+	if custom {
+		text = c.Input
+	}
+	call, err := called{custom, c.Namespace, c.Name}.asked(c.CallID, text)
+	if err != nil {
+		return err
+	}
 	t := r.assistant(func(*answer.Turn) bool { return true })
-	t.Calls = append(t.Calls, answer.Call{ID: c.CallID, Name: c.Name, Arguments: c.Arguments})
+	t.Calls = append(t.Calls, call)
 	return nil
 }
 

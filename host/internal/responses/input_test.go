@@ -88,6 +88,10 @@ func TestRequestsThatAreRefused(t *testing.T) {
 		`{"model":"m","input":"a","background":true}`:                                                             "background: ",
 		`{"model":"m","input":"a","tools":[{"type":"function"}]}`:                                                 "tools[0].name: tools[0].name has 0 bytes",
 		`{"model":"m","input":"a","tools":[{"type":"function","name":"f","parameters":7}]}`:                       "tools[0].parameters: ",
+		`{"model":"m","input":"a","tools":[{"type":"custom"}]}`:                                                   "tools[0].name: tools[0].name has 0 bytes",
+		`{"model":"m","input":"a","tools":[{"type":"custom","name":"f","format":{"type":"grammar"}}]}`:            "tools[0].format: ",
+		`{"model":"m","input":"a","tools":[{"type":"namespace","name":"n","tools":[{"type":"function"}]}]}`:       "tools[0].tools[0]",
+		`{"model":"m","input":"a","tools":[{"type":"namespace","name":"n"}]}`:                                     "tools[0].tools",
 		`{"model":"m","input":"a","tools":[7]}`:                                                                   "tools[0]: ",
 		`{"model":"m","input":"a","tool_choice":{"type":"web_search_preview"}}`:                                   "tool_choice: ",
 		`{"model":"m","input":"a","tools":[{"type":"web_search"}],"tool_choice":"required"}`:                      "tool_choice: tool_choice asks for a call, but there are no tools",
@@ -112,6 +116,7 @@ func FuzzRead(f *testing.F) {
 	f.Add([]byte(`{"model":"m","input":[{"role":"user","content":[{"type":"input_image","image_url":"u"}]},{"type":"reasoning","summary":[]}],"instructions":"a"}`))
 	f.Add([]byte(`{"model":"m","input":[{"type":"function_call","call_id":"c","name":"f","arguments":"{"},{"type":"function_call_output","call_id":"c","output":null}],"stream":true}`))
 	f.Add([]byte(`{"model":"m","input":"a","tools":[{"type":"function","name":"f","parameters":{},"strict":null},{"type":"x"}],"tool_choice":{"type":"function","name":"f"},"reasoning":{"effort":"low"}}`))
+	f.Add([]byte(`{"model":"m","input":[{"type":"custom_tool_call","call_id":"c","name":"f","input":"{"}],"tools":[{"type":"custom","name":"f","format":{"type":"grammar","syntax":"regex","definition":"a+"}},{"type":"namespace","name":"n","tools":[]}]}`))
 	f.Add([]byte(`{"model":"m","input":"a","text":{"format":{"type":"json_object"}},"include":[],"metadata":{},"chat_template_kwargs":{ }}`))
 	f.Fuzz(func(t *testing.T, text []byte) {
 		r, err := read(string(text))

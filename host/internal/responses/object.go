@@ -137,7 +137,9 @@ type item struct {
 	Summary   *[]part `json:"summary,omitempty"`
 	CallID    string  `json:"call_id,omitempty"`
 	Name      string  `json:"name,omitempty"`
+	Namespace string  `json:"namespace,omitempty"`
 	Arguments *string `json:"arguments,omitempty"`
+	Input     *string `json:"input,omitempty"`
 }
 
 // part is a text of a message, with what stands beside it, or of a summary.
@@ -166,6 +168,15 @@ func newReasoning(id, status string, texts ...string) item {
 	return item{ID: id, Type: "reasoning", Status: status, Summary: &summary}
 }
 
-func newCall(id, status string, call sdk.ToolCallDelta) item {
-	return item{ID: id, Type: "function_call", Status: status, CallID: call.ID, Name: call.Name, Arguments: &call.Arguments}
+// newCall is a call of a function, or of a custom tool by its input.
+func newCall(id, status string, of called, call sdk.ToolCallDelta) item {
+	i := item{ID: id, Type: "function_call", Status: status, CallID: call.ID, Name: of.name, Namespace: of.namespace, Arguments: &call.Arguments}
+	if of.custom {
+		input := ""
+		if call.Arguments != "" {
+			input = inputOf(call.Arguments)
+		}
+		i.Type, i.Arguments, i.Input = "custom_tool_call", nil, &input
+	}
+	return i
 }

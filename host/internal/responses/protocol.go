@@ -1,5 +1,5 @@
 // Package responses speaks OpenAI's Responses API, without its memory: nothing is kept of an answer, so that every request brings the
-// items of the turns before. Functions are the only tools; what a model thinks is the summary of a reasoning item.
+// items of the turns before. Tools are those that the client runs; what a model thinks is the summary of a reasoning item.
 package responses
 
 import (

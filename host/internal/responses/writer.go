@@ -25,6 +25,7 @@ type growing struct {
 	text   string
 	scored []answer.Scored
 	call   sdk.ToolCallDelta // with what has come of its arguments
+	of     called            // the tool that is called
 }
 
 // Whole is the response at its end.
@@ -92,6 +93,7 @@ type event struct {
 	Text         *string           `json:"text,omitempty"`
 	Name         string            `json:"name,omitempty"`
 	Arguments    *string           `json:"arguments,omitempty"`
+	Input        *string           `json:"input,omitempty"`
 	Logprobs     *[]openai.Logprob `json:"logprobs,omitempty"`
 
 	Code    string `json:"code,omitempty"`
@@ -143,6 +145,9 @@ func (w *writer) grow(p answer.Piece) (out []answer.Event) {
 	for _, c := range answer.Joined(nil, p.Calls) {
 		w.be(&out, "function_call", c)
 		w.open.call.Arguments += c.Arguments
+		if w.open.of.custom { // whose input is known when its string is whole
+			continue
+		}
 		e := w.ofItem("response.function_call_arguments.delta")
 		e.Delta = &c.Arguments
 		w.tell(&out, e)
@@ -156,9 +161,12 @@ func (w *writer) be(out *[]answer.Event, kind string, call sdk.ToolCallDelta) {
 		return
 	}
 	w.close(out, completed)
-	prefix := map[string]string{"reasoning": "rs_", "message": "msg_", "function_call": "fc_"}[kind]
+	prefix, of := map[string]string{"reasoning": "rs_", "message": "msg_", "function_call": "fc_"}[kind], w.req.of(call.Name)
+	if of.custom {
+		prefix = "ctc_"
+	}
 	call.Arguments = ""
-	w.open = &growing{kind: kind, id: answer.NewID(prefix), call: call}
+	w.open = &growing{kind: kind, id: answer.NewID(prefix), call: call, of: of}
 	var begun item
 	switch kind {
 	case "reasoning":
@@ -166,7 +174,7 @@ func (w *writer) be(out *[]answer.Event, kind string, call sdk.ToolCallDelta) {
 	case "message":
 		begun = newMessage(w.open.id, inProgress)
 	default:
-		begun = newCall(w.open.id, inProgress, call)
+		begun = newCall(w.open.id, inProgress, of, call)
 	}
 	w.tell(out, w.itself("response.output_item.added", begun))
 	switch kind {
@@ -215,13 +223,27 @@ func (w *writer) close(out *[]answer.Event, status string) {
 		w.tell(out, e)
 		done = newMessage(o.id, status, whole)
 	default:
-		e := w.ofItem("response.function_call_arguments.done")
-		e.Name, e.Arguments = o.call.Name, &o.call.Arguments
-		w.tell(out, e)
-		done = newCall(o.id, completed, o.call) // what was cut is no call
+		done = newCall(o.id, completed, o.of, o.call) // what was cut is no call
+		w.called(out, done)
 	}
 	w.tell(out, w.itself("response.output_item.done", done))
 	w.output, w.open = append(w.output, done), nil
+}
+
+// called tells that a call is whole: of a custom tool all at once.
+func (w *writer) called(out *[]answer.Event, done item) {
+	if done.Input == nil {
+		e := w.ofItem("response.function_call_arguments.done")
+		e.Name, e.Arguments = done.Name, done.Arguments
+		w.tell(out, e)
+		return
+	}
+	e := w.ofItem("response.custom_tool_call_input.delta")
+	e.Delta = done.Input
+	w.tell(out, e)
+	e = w.ofItem("response.custom_tool_call_input.done")
+	e.Input = done.Input
+	w.tell(out, e)
 }
 
 // end closes the last item: an answer that was cut has cut it.

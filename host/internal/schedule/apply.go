@@ -172,6 +172,9 @@ func (m *model) rebudget(given []sdk.DeviceBudget) {
 	}
 	m.given, m.devices, m.ruled = given, given, nil
 	l := m.life
+	if l == nil && m.isAway() {
+		m.devices = vacated(given, nil)
+	}
 	m.mu.Unlock()
 	if l == nil {
 		return // the next Load has it

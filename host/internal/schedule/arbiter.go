@@ -6,7 +6,9 @@ package schedule
 
 import (
 	"context"
+	"fmt"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/inference-pio/inference-pio/sdk"
@@ -27,6 +29,8 @@ type stake struct {
 	sdkplan.Tenant         // Held is what it has been promised, which Load gives it too
 	under          []bool  // an order is under way
 	fixed          []bool  // its share stays: an operator has ruled, it loads, or it has refused
+	coming         bool    // it is about to be loaded, and waits for its shares: they grow without an order
+	ruled          []bool  // an operator has ruled, and nothing else keeps it
 	to             []int64 // of an order under way: the share it ends with
 }
 
@@ -35,6 +39,7 @@ type change struct {
 	stake, device int
 	bytes         int64
 	why           string
+	crowded       bool // the device has less than it had: it is to be obeyed as far as that can be
 }
 
 // holds is the most that a stake may hold of a device until an order under way is answered.
@@ -51,28 +56,61 @@ func (s *stake) works() bool { return s.Busy || s.Idle < shareLinger }
 // arbitrate says which orders are to be sent now, and after what time to look again though nothing has happened. Together with what
 // is under way they never promise more than a device has: a share grows only into what others have been heard to have given up.
 func arbitrate(devices []int64, stakes []stake) (orders []change, again time.Duration) {
-	if !slices.ContainsFunc(stakes, func(s stake) bool { return s.works() }) {
+	if !slices.ContainsFunc(stakes, func(s stake) bool { return s.works() }) && !crowded(devices, stakes) {
 		return nil, 0
 	}
+	overrule(devices, stakes)
 	want, division := targets(devices, stakes)
 	for d, all := range devices {
-		free := all
-		for i := range stakes {
-			free -= stakes[i].holds(d)
-		}
+		free := all - held(stakes, d)
 		for i := range stakes {
 			if s := &stakes[i]; !s.under[d] && !s.fixed[d] && want[i][d] < s.Held[d] {
-				orders = append(orders, change{i, d, want[i][d], division.Why[i]})
+				orders = append(orders, change{stake: i, device: d, bytes: want[i][d], why: division.Why[i]})
 			}
 		}
 		for i := range stakes {
 			if s := &stakes[i]; !s.under[d] && !s.fixed[d] && want[i][d] > s.Held[d] && want[i][d]-s.Held[d] <= free {
 				free -= want[i][d] - s.Held[d]
-				orders = append(orders, change{i, d, want[i][d], division.Why[i]})
+				orders = append(orders, change{stake: i, device: d, bytes: want[i][d], why: division.Why[i]})
 			}
 		}
 	}
 	return orders, division.Again
+}
+
+// crowded says whether stakes hold more of a device than there now is.
+func crowded(devices []int64, stakes []stake) bool {
+	for d, all := range devices {
+		if held := held(stakes, d); held > all {
+			return true
+		}
+	}
+	return false
+}
+
+// held is what stakes hold of a device, or may while orders are under way.
+func held(stakes []stake, d int) (sum int64) {
+	for i := range stakes {
+		sum += stakes[i].holds(d)
+	}
+	return sum
+}
+
+// overrule takes what operators have ordered for no more than a wish, where the device has less than that.
+func overrule(devices []int64, stakes []stake) {
+	for d, all := range devices {
+		var fixed int64
+		for i := range stakes {
+			if stakes[i].fixed[d] {
+				fixed += stakes[i].holds(d)
+			}
+		}
+		for i := range stakes {
+			if s := &stakes[i]; fixed > all && s.ruled[d] {
+				s.fixed[d] = false
+			}
+		}
+	}
 }
 
 // targets are the shares of a division in which those that are fixed keep theirs, and nobody gives up what nobody wants.
@@ -133,6 +171,11 @@ type arbiter struct {
 
 	under map[*model]map[string]int64 // orders under way: the share each ends with
 	rests map[*model]time.Time        // those that refused, until when
+
+	crowds map[string]*crowd // by device
+	mu     sync.Mutex
+	limits map[string]crowd         // those that others may see
+	claims map[*model]chan struct{} // of those that are about to be loaded: closed when they have what they can have
 }
 
 // answer is what has become of an order.
@@ -143,7 +186,8 @@ type answer struct {
 }
 
 func newArbiter(h *Host) *arbiter {
-	return &arbiter{host: h, wake: make(chan struct{}, 1), done: make(chan answer), under: map[*model]map[string]int64{}, rests: map[*model]time.Time{}}
+	return &arbiter{host: h, wake: make(chan struct{}, 1), done: make(chan answer), under: map[*model]map[string]int64{}, rests: map[*model]time.Time{},
+		crowds: map[string]*crowd{}, limits: map[string]crowd{}, claims: map[*model]chan struct{}{}}
 }
 
 // look has the arbiter look at the models. It does not block.
@@ -173,10 +217,22 @@ func (a *arbiter) run(ctx context.Context) {
 			return
 		}
 		models, names, devices, stakes := a.see(time.Now())
-		orders, again := arbitrate(devices, stakes)
+		limits, later := a.watchCrowds(models, names, devices, time.Now())
+		orders, again := arbitrate(limits, stakes)
+		if later > 0 && (again == 0 || later < again) {
+			again = later
+		}
 		for _, o := range orders {
+			if stakes[o.stake].coming {
+				models[o.stake].grant(names[o.device], o.bytes)
+				continue
+			}
 			flying++
+			o.why, o.crowded = o.why+a.crowdedBy(names[o.device], devices[o.device]), limits[o.device] < devices[o.device]
 			a.send(ctx, models[o.stake], names[o.device], stakes[o.stake].Held[o.device], o)
+		}
+		if flying == 0 { // nobody gives anything up that they could wait for
+			a.admit(models, stakes)
 		}
 		timer.Reset(a.next(again))
 	}
@@ -230,9 +286,12 @@ func (a *arbiter) stakeOf(m *model, names []string, now time.Time) stake {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	s := stake{Tenant: sdkplan.Tenant{Name: m.entry.ID, Priority: m.entry.Priority, Idle: sdkplan.Never},
-		under: make([]bool, len(names)), fixed: make([]bool, len(names)), to: make([]int64, len(names))}
+		under: make([]bool, len(names)), fixed: make([]bool, len(names)), ruled: make([]bool, len(names)), to: make([]int64, len(names))}
 	ready := m.life != nil && m.life.ready
-	if ready {
+	if a.claimed(m) {
+		ready, s.coming, s.Busy, s.Idle = true, true, true, 0
+		s.Wanted, s.Largest = m.expects()
+	} else if ready {
 		s.Busy, s.Idle = m.host.cores.working(m.life, now)
 		s.Wanted, s.Largest = sdkplan.Takes(m.status.Table)
 		s.Pinned = m.entry.Pin
@@ -250,6 +309,7 @@ func (a *arbiter) stakeOf(m *model, names []string, now time.Time) stake {
 		s.May = append(s.May, may && ready)
 		s.to[d], s.under[d] = a.under[m][name]
 		s.fixed[d] = !ready || resting || m.ruled[name]
+		s.ruled[d] = ready && !resting && m.ruled[name]
 	}
 	return s
 }
@@ -264,7 +324,11 @@ func (a *arbiter) send(ctx context.Context, m *model, device string, held int64,
 	go func() {
 		limited, cancel := context.WithTimeout(ctx, budgetTime+orderGrace)
 		defer cancel()
-		_, err := m.order(limited, sdk.Order{Budget: &sdk.BudgetOrder{Device: device, Bytes: o.bytes, Deadline: budgetTime}})
+		order := sdk.Order{Budget: &sdk.BudgetOrder{Device: device, Bytes: o.bytes, Deadline: budgetTime, AsFar: o.crowded && o.bytes < held}}
+		r, err := m.order(limited, order)
+		if left := reached(order, r); err == nil && left > o.bytes {
+			err = fmt.Errorf("it can give up no more: %s are left", sdkplan.Size(left))
+		}
 		a.done <- answer{m, device, err}
 	}()
 }

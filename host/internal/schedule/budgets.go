@@ -77,17 +77,21 @@ func computable(list []sdk.DeviceBudget, d sdk.Description) (left []sdk.DeviceBu
 
 // allotment is what is to be done with bytes that an order was for, when its outcome is known.
 type allotment struct {
-	obeyed  func()
+	obeyed  func(bytes int64) // so far
 	refused func()
 	silent  func() // no answer came in time, but it may be obeyed still: the larger number counts
 }
 
-func noAllotment() allotment { return allotment{func() {}, func() {}, func() {}} }
+func noAllotment() allotment { return allotment{func(int64) {}, func() {}, func() {}} }
 
 // allot sets aside what an order for a budget asks for, or says that it is not there: the budgets of all models together never
 // exceed a device. What an order gives back is free when it was obeyed, not before.
 func (m *model) allot(b sdk.BudgetOrder) (allotment, error) {
 	done := noAllotment()
+	if b.Device == cpu && b.AsFar {
+		done.obeyed = func(bytes int64) { m.host.memory.squeezed(m, bytes) }
+		return done, nil
+	}
 	if b.Device == cpu {
 		before, undo, err := m.host.memory.reshare(m, b.Bytes)
 		if done.refused = undo; b.Bytes < before {
@@ -105,7 +109,7 @@ func (m *model) allot(b sdk.BudgetOrder) (allotment, error) {
 		return done, fmt.Errorf("%d bytes of %s are more than there is for model %s beside the others; the most that works is %d", b.Bytes, b.Device, m.entry.ID, most)
 	}
 	if b.Bytes < before {
-		done.obeyed = func() { m.remember(b) }
+		done.obeyed = func(bytes int64) { m.remember(sdk.BudgetOrder{Device: b.Device, Bytes: bytes}) }
 		return done, nil
 	}
 	m.remember(b)
@@ -131,7 +135,7 @@ func (h *Host) left(device string, but *model) int64 {
 	models, left := slices.Clone(h.models), int64(0)
 	for _, d := range h.config.Devices {
 		if d.Name == device {
-			left = d.Memory
+			left = h.arbiter.limit(device, d.Memory)
 		}
 	}
 	h.mu.Unlock()

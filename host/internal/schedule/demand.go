@@ -25,6 +25,7 @@ type demand struct {
 	pushes bool          // it has others leave if it does not fit: not so one that is loaded at the start and was never away
 
 	called  bool // it is to be in memory
+	scarce  bool // it leaves since the machine runs short of memory
 	leaving bool // its process is to end, and its share to be given back
 	why     string
 	used    time.Time   // when a request last came or ended
@@ -216,17 +217,18 @@ func (m *model) isCalled() bool {
 // unloaded is the end of a leave: the share goes back.
 func (m *model) unloaded() {
 	m.mu.Lock()
-	forAnother := m.demand.giving
+	forAnother, scarce := m.demand.giving, m.demand.scarce
 	m.mu.Unlock()
-	if m.host.memory.leave(m) && !forAnother { // who waits for the room takes it
+	if m.host.memory.leave(m, scarce) && !forAnother { // who waits for the room takes it
 		m.host.freed(m)
 	}
 	m.set(func(s *Status) {
 		d := &m.demand
 		s.State, s.Reason, s.PID, s.Retry, s.Report, s.Progress = StateUnloaded, d.why, 0, time.Time{}, sdk.Report{}, sdk.Progress{}
-		d.leaving, d.giving, d.owed, d.now = false, false, 0, d.keep
+		d.leaving, d.giving, d.scarce, d.owed, d.now = false, false, false, 0, d.keep
 		m.hopeless = false
 	})
+	m.vacate()
 	m.log.Info("the model was unloaded", "why", m.snapshot().Reason)
 }
 

@@ -89,7 +89,14 @@
 // plan.Divide): who works has what it wants before who does not, higher priorities before lower, and who has stopped counts as working for a while, so
 // that nothing goes back and forth. First the one shrinks, which moves no bytes, then the other grows: bytes are promised to
 // somebody else when the process that had them has said that it holds less. A share that an operator has ordered stays. An order that changes a
-// budget holds for the process's successors too.
+// budget holds for the process's successors too. A model that is away has nothing there, and claims its share as one that works before it is
+// loaded (away.go).
+//
+// # Pressure from outside
+//
+// What others take of a GPU its plugins report, and the arbiter divides what is left (crowd.go). When the machine runs short of memory models give
+// up what they can do without, and then idle ones leave (squeeze.go); all shares together have a ceiling until there is enough again (tight.go).
+// Less is obeyed at once and as far as a plugin can; more is given when it has been there for a while.
 //
 // # On demand
 //

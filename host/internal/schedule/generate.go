@@ -8,6 +8,8 @@ import (
 	"strings"
 	"time"
 
+	"go.opentelemetry.io/otel/trace"
+
 	"github.com/inference-pio/inference-pio/sdk"
 	"github.com/inference-pio/inference-pio/sdk/client"
 )
@@ -29,13 +31,14 @@ type flight struct {
 	start   *sdk.Start
 	ids     []int32
 	finish  *sdk.Finish
-	sendErr error // of the receiver: ends the request, whatever the plugin says
+	sendErr error      // of the receiver: ends the request, whatever the plugin says
+	span    trace.Span // that the request is part of; it does nothing if there is none
 
 	times
 }
 
 func (m *model) generate(ctx context.Context, req sdk.GenerateRequest, send func(sdk.Event) error) error {
-	f := &flight{model: m, req: req, send: send, times: times{accepted: time.Now()}}
+	f := &flight{model: m, req: req, send: send, span: trace.SpanFromContext(ctx), times: times{accepted: time.Now()}}
 	if r := req.Resume; r != nil { // whoever asks has had a start, and what came then
 		f.start, f.ids = &sdk.Start{Prompt: r.Prompt, InReasoning: r.InReasoning}, slices.Clone(r.Generated)
 	}

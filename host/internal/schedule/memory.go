@@ -45,7 +45,10 @@ type memory struct {
 	log *slog.Logger
 
 	mu      sync.Mutex
-	budget  Budget
+	budget  Budget // what holds now: base, or less while the machine runs short
+	base    Budget
+	tight   bool                    // the machine runs short
+	ceiling int64                   // of all shares, then
 	tenants []*tenant               // in the order in which they were first expected
 	known   map[*model]sdkplan.Need // of those that come on demand
 	changed chan struct{}           // closed when a share is given back, and renewed
@@ -58,12 +61,13 @@ type tenant struct {
 	asks   chan struct{} // non-nil while it waits for the division, which closes it
 	served bool          // it has a share
 	share  int64
-	late   bool // it is not waited for any more
+	whole  int64 // its share before the machine ran short; 0: it has all of it
+	late   bool  // it is not waited for any more
 	err    error
 }
 
 func newMemory(b Budget, log *slog.Logger) *memory {
-	return &memory{budget: b, log: log, known: map[*model]sdkplan.Need{}, changed: make(chan struct{})}
+	return &memory{budget: b, base: b, log: log, known: map[*model]sdkplan.Need{}, changed: make(chan struct{})}
 }
 
 // know keeps what a model takes that is loaded on demand. While it is away the others are given shares as if it were there.
@@ -120,7 +124,8 @@ func (y *memory) announce(available int64) {
 func (y *memory) resize(b Budget) {
 	y.mu.Lock()
 	defer y.mu.Unlock()
-	y.budget = b
+	y.base = b
+	y.limit()
 	if free := y.free(nil); b.Bytes > 0 && free < 0 {
 		y.log.Warn("the models hold more than there now is for them; restart some", "held", sdkplan.Size(b.Bytes-free), "bytes", sdkplan.Size(b.Bytes))
 	}
@@ -185,7 +190,7 @@ func (y *memory) claim(ctx context.Context, m *model, need sdkplan.Need) (int64,
 			defer y.mu.Unlock()
 			return t.share, t.err
 		case <-ctx.Done():
-			y.leave(m)
+			y.leave(m, false)
 			return 0, context.Cause(ctx)
 		case <-late.C:
 			y.overdue()
@@ -232,8 +237,8 @@ func (y *memory) overdue() {
 	y.deal()
 }
 
-// leave takes a model out: it gives its share back, or is not expected any more.
-func (y *memory) leave(m *model) (gave bool) {
+// leave takes a model out: it gives its share back, or is not expected any more. scarce says that the machine is to have the bytes.
+func (y *memory) leave(m *model, scarce bool) (gave bool) {
 	y.mu.Lock()
 	defer y.mu.Unlock()
 	t := y.find(m)
@@ -242,6 +247,10 @@ func (y *memory) leave(m *model) (gave bool) {
 	}
 	y.tenants = slices.DeleteFunc(y.tenants, func(o *tenant) bool { return o == t })
 	if t.served {
+		if y.tight && scarce {
+			y.ceiling -= t.share
+			y.limit()
+		}
 		close(y.changed)
 		y.changed = make(chan struct{})
 	}
@@ -357,7 +366,8 @@ func (y *memory) others(has func(*tenant) int64) string {
 
 // yield gives the model's share back; others may wait for it.
 func (m *model) yield() {
-	if m.host.memory.leave(m) {
+	m.vacate()
+	if m.host.memory.leave(m, false) {
 		m.host.freed(m)
 	}
 }
@@ -374,7 +384,13 @@ func (m *model) promise(ctx context.Context, l *life) (int64, error) {
 	if err != nil {
 		return 0, err
 	}
-	return m.claim(ctx, sdkplan.NeedOf(in.Table, m.entry.Inspect()).WithSpill(m.entry.Spill()))
+	need := sdkplan.NeedOf(in.Table, m.entry.Inspect()).WithSpill(m.entry.Spill())
+	share, err := m.claim(ctx, need)
+	if fit, ok := need.Fit(share); ok && err == nil {
+		in.Table.CachePositions = fit.Positions
+		m.expected(in.Table)
+	}
+	return share, err
 }
 
 // inspect asks a process what the checkpoint takes. One that cannot say is no error.
@@ -428,10 +444,14 @@ func (y *memory) reshare(m *model, bytes int64) (before int64, undo func(), err 
 		return 0, nil, fmt.Errorf("%d bytes of the cpu's memory are more than there is for model %s: of %d for models (%s) the others have %d, so the most that works is %d",
 			bytes, m.entry.ID, y.budget.Bytes, y.budget.From, y.budget.Bytes-most, max(0, most))
 	}
+	whole := t.whole
 	t.share = bytes
+	if t.whole = 0; bytes < whole {
+		t.whole = whole
+	}
 	return before, func() {
 		y.mu.Lock()
 		defer y.mu.Unlock()
-		t.share = before
+		t.share, t.whole = before, whole
 	}, nil
 }

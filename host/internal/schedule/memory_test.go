@@ -43,6 +43,12 @@ func takes(weights int64, sequences int) func(context.Context, *fakeProcess, sdk
 // inTown runs a host with so much memory for models. setup prepares a process of a model; its error is a failed start.
 func inTown(t *testing.T, bytes int64, models []config.Model, setup func(id string, p *fakeProcess) error, test func(*town)) {
 	t.Helper()
+	inTownThat(t, nil, bytes, models, setup, test)
+}
+
+// inTownThat is inTown on a machine that is looked at.
+func inTownThat(t *testing.T, look func(time.Time) machine.Strain, bytes int64, models []config.Model, setup func(id string, p *fakeProcess) error, test func(*town)) {
+	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		for i := range models {
 			models[i].Devices = []string{"cpu"}
@@ -54,6 +60,7 @@ func inTown(t *testing.T, bytes int64, models []config.Model, setup func(id stri
 			},
 			Machine: func() machine.Memory { return machine.Memory{} },
 			Cores:   func() int { return 4 },
+			Look:    look,
 			Log:     slog.New(slog.NewTextHandler(&w.log, nil)),
 			Start: func(_ context.Context, m config.Model) (Process, error) {
 				w.mu.Lock()

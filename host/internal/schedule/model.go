@@ -43,7 +43,9 @@ type model struct {
 	trouble  int                // deaths and failed starts since a process last gave a token
 	demand   demand
 	pace     pace
-	surveyed bool // of the supervisor
+	surveyed bool           // of the supervisor
+	outline  sdk.LayerTable // what it is expected to be when it is loaded; no modules: unknown
+	reported time.Time      // when the newest report came
 }
 
 // life is one process from its handshake to its end.
@@ -104,15 +106,15 @@ func (l *life) died(err error) bool {
 }
 
 func newModel(h *Host, entry config.Model, devices []sdk.DeviceBudget) *model {
-	state := StateStarting
+	state, given := StateStarting, devices
 	if entry.OnDemand {
-		state = StateUnloaded
+		state, devices = StateUnloaded, vacated(given, nil)
 	}
 	return &model{
 		patience: firstPatience,
 		asking:   make(chan struct{}, 1),
 		demand:   newDemand(entry),
-		host:     h, entry: entry, will: newWill(), given: devices, devices: devices, log: h.o.Log.With("model", entry.ID), changed: make(chan struct{}), poke: make(chan struct{}, 1),
+		host:     h, entry: entry, will: newWill(), given: given, devices: devices, log: h.o.Log.With("model", entry.ID), changed: make(chan struct{}), poke: make(chan struct{}, 1),
 		status: Status{ID: entry.ID, Aliases: entry.Aliases, State: state, Since: time.Now()},
 	}
 }
@@ -185,7 +187,10 @@ func (m *model) report(l *life, r sdk.Report) sdk.Report {
 	l.pulse.told(r.Progress)
 	l.waiting = r.Waiting
 	m.count()
-	m.status.Report = kept
+	m.status.Report, m.reported = kept, time.Now()
+	if tellsOfOthers(r) {
+		m.host.arbiter.look()
+	}
 	return r
 }
 
@@ -220,11 +225,26 @@ func (m *model) order(ctx context.Context, o sdk.Order) (sdk.Report, error) {
 		bytes.refused()
 		return r, fmt.Errorf("model %s: %w", m.entry.ID, err)
 	}
-	bytes.obeyed()
+	bytes.obeyed(reached(o, r))
 	if o.Budget != nil {
 		m.host.freed(m)
 	}
 	return r, nil
+}
+
+// reached is the budget that an order which was carried out has come to: one that was to be obeyed as far as that can be may have stopped early.
+func reached(o sdk.Order, r sdk.Report) int64 {
+	if o.Budget == nil {
+		return 0
+	}
+	if o.Budget.AsFar {
+		for _, d := range r.Devices {
+			if d.Name == o.Budget.Device {
+				return max(o.Budget.Bytes, d.Budget)
+			}
+		}
+	}
+	return o.Budget.Bytes
 }
 
 func (m *model) remember(b sdk.BudgetOrder) {
@@ -286,7 +306,7 @@ func (m *model) await(ctx context.Context, deadline <-chan time.Time, suits func
 		select {
 		case <-changed:
 		case <-tell:
-			waiting(ctx, m.snapshot())
+			Waiting(ctx, m.snapshot())
 		case <-deadline:
 			return nil, m.unavailable(time.Second)
 		case <-ctx.Done():

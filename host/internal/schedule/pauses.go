@@ -35,7 +35,8 @@ func waits(ctx context.Context) (tick <-chan time.Time, done func()) {
 	return t.C, t.Stop
 }
 
-func waiting(ctx context.Context, s Status) {
+// Waiting tells it.
+func Waiting(ctx context.Context, s Status) {
 	if f, ok := ctx.Value(waitKey{}).(func(Status)); ok && (s.State != StateReady || s.giving) { // else it has just come
 		f(s)
 	}

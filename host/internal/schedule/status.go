@@ -41,6 +41,7 @@ type Status struct {
 	Path        string // of the plugin's binary
 	PID         int
 	Progress    sdk.Progress   // of the Load under way
+	LoadRate    float64        // bytes per second of it lately; 0: not known
 	Table       sdk.LayerTable // after the first Load
 	Report      sdk.Report     // the newest on the Scheduler stream
 

@@ -95,7 +95,7 @@ func (m *model) again(turn context.Context, failed *int, err error, mark string)
 // live takes one process from its start to its end, and returns how it ended. ready is called when it answers requests.
 func (m *model) live(ctx context.Context, ready func()) error {
 	began := time.Now()
-	m.set(func(s *Status) { s.State, s.Progress = StateStarting, sdk.Progress{}; s.Starts++ })
+	m.set(func(s *Status) { s.State, s.Progress, s.LoadRate = StateStarting, sdk.Progress{}, 0; s.Starts++ })
 	p, err := m.host.o.Start(ctx, m.entry)
 	if err != nil {
 		return asStartFailure(err)
@@ -148,6 +148,7 @@ func (m *model) load(ctx context.Context, l *life) error {
 	if err != nil {
 		return err
 	}
+	m.reclaim(ctx)
 	m.mu.Lock()
 	m.life = l
 	m.host.cores.join(m, l, slices.Contains(d.Capabilities, sdk.CapabilityCores))
@@ -161,10 +162,12 @@ func (m *model) load(ctx context.Context, l *life) error {
 		s.State, s.Description, s.PID, s.Path, s.Report = StateLoading, d, l.PID(), l.Path(), sdk.Report{}
 	})
 	go m.guard(ctx, l, endLoad)
+	var comes advance
 	table, err := l.Load(loading, m.loadRequest(devices), func(p sdk.Progress) {
 		p.Stage = clip(p.Stage)
 		m.loads(l, p)
-		m.set(func(s *Status) { s.Progress = p })
+		rate := comes.rate(p, time.Now())
+		m.set(func(s *Status) { s.Progress, s.LoadRate = p, rate })
 	})
 	if err != nil && loading.Err() != nil && ctx.Err() == nil {
 		return context.Cause(loading)
@@ -181,7 +184,7 @@ func (m *model) load(ctx context.Context, l *life) error {
 func (m *model) loadRequest(devices []sdk.DeviceBudget) sdk.LoadRequest {
 	return sdk.LoadRequest{
 		InspectRequest: m.entry.Inspect(), Devices: devices, Threads: m.entry.Threads,
-		PrefixCache: m.entry.PrefixCache, StepTime: m.entry.StepTime, KVSpill: m.entry.Spill(),
+		PrefixCache: m.entry.PrefixCache, StepTime: m.entry.StepTime, KVSpill: m.entry.Spill(), WeightCache: m.host.weightCache(),
 	}
 }
 

@@ -2,7 +2,11 @@
 package schedule
 
 import (
+	"context"
 	"time"
+
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/trace"
 
 	"github.com/inference-pio/inference-pio/sdk"
 )
@@ -52,6 +56,7 @@ func (f *flight) measure(e sdk.Event) {
 		pause := now.Sub(f.died)
 		m.ResumeSeconds.WithLabelValues(id).Observe(pause.Seconds())
 		f.model.log.Info("an answer goes on after a pause", "request", f.req.ID, "pause", pause.Round(time.Millisecond))
+		f.tellResume(now)
 		f.died = time.Time{}
 	}
 	if e.Token == nil {
@@ -66,6 +71,17 @@ func (f *flight) measure(e sdk.Event) {
 		m.InterToken.WithLabelValues(id).Observe(now.Sub(f.newest).Seconds())
 	}
 	f.newest = now
+}
+
+// tellResume has the request's trace show a pause: from the death to what came next.
+func (f *flight) tellResume(now time.Time) {
+	if f.span == nil || !f.span.IsRecording() {
+		return
+	}
+	tracer := f.span.TracerProvider().Tracer("github.com/inference-pio/inference-pio/host/internal/schedule")
+	_, span := tracer.Start(trace.ContextWithSpan(context.Background(), f.span), "resume", trace.WithTimestamp(f.died),
+		trace.WithAttributes(attribute.Int("pio.tokens", len(f.ids))))
+	span.End(trace.WithTimestamp(now))
 }
 
 // paced counts a token.

@@ -927,10 +927,11 @@ type LoadRequest struct {
 	// negative: none.
 	PrefixCache int64 `protobuf:"varint,6,opt,name=prefix_cache,json=prefixCache,proto3" json:"prefix_cache,omitempty"`
 	// Milliseconds that a step with answers under way should take at most. 0: the plugin's default; negative: no limit.
-	StepMilliseconds int64 `protobuf:"varint,7,opt,name=step_milliseconds,json=stepMilliseconds,proto3" json:"step_milliseconds,omitempty"`
+	StepMilliseconds int64        `protobuf:"varint,7,opt,name=step_milliseconds,json=stepMilliseconds,proto3" json:"step_milliseconds,omitempty"`
+	WeightCache      *WeightCache `protobuf:"bytes,8,opt,name=weight_cache,json=weightCache,proto3" json:"weight_cache,omitempty"` // absent: nothing is kept
 	// Bytes of the host's memory that may take what a cache on other devices has no room for: of requests that lost their place, and of the
 	// prefix cache. They count against the budget of "cpu". 0: none.
-	KvSpill       int64 `protobuf:"varint,8,opt,name=kv_spill,json=kvSpill,proto3" json:"kv_spill,omitempty"`
+	KvSpill       int64 `protobuf:"varint,9,opt,name=kv_spill,json=kvSpill,proto3" json:"kv_spill,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1014,9 +1015,70 @@ func (x *LoadRequest) GetStepMilliseconds() int64 {
 	return 0
 }
 
+func (x *LoadRequest) GetWeightCache() *WeightCache {
+	if x != nil {
+		return x.WeightCache
+	}
+	return nil
+}
+
 func (x *LoadRequest) GetKvSpill() int64 {
 	if x != nil {
 		return x.KvSpill
+	}
+	return 0
+}
+
+// WeightCache is where a plugin may keep weights that it has brought into another form, so that the next load need not. The folder is
+// shared by all plugins and hosts of a user; PROTOCOL.md says who may do what in it.
+type WeightCache struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Folder        string                 `protobuf:"bytes,1,opt,name=folder,proto3" json:"folder,omitempty"` // absolute; it need not be there
+	Bytes         int64                  `protobuf:"varint,2,opt,name=bytes,proto3" json:"bytes,omitempty"`  // of all files in it together; 0: no limit but that of the disk, of which a part stays free
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WeightCache) Reset() {
+	*x = WeightCache{}
+	mi := &file_plugin_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WeightCache) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WeightCache) ProtoMessage() {}
+
+func (x *WeightCache) ProtoReflect() protoreflect.Message {
+	mi := &file_plugin_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WeightCache.ProtoReflect.Descriptor instead.
+func (*WeightCache) Descriptor() ([]byte, []int) {
+	return file_plugin_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *WeightCache) GetFolder() string {
+	if x != nil {
+		return x.Folder
+	}
+	return ""
+}
+
+func (x *WeightCache) GetBytes() int64 {
+	if x != nil {
+		return x.Bytes
 	}
 	return 0
 }
@@ -1033,7 +1095,7 @@ type DeviceBudget struct {
 
 func (x *DeviceBudget) Reset() {
 	*x = DeviceBudget{}
-	mi := &file_plugin_proto_msgTypes[11]
+	mi := &file_plugin_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1045,7 +1107,7 @@ func (x *DeviceBudget) String() string {
 func (*DeviceBudget) ProtoMessage() {}
 
 func (x *DeviceBudget) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[11]
+	mi := &file_plugin_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1058,7 +1120,7 @@ func (x *DeviceBudget) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeviceBudget.ProtoReflect.Descriptor instead.
 func (*DeviceBudget) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{11}
+	return file_plugin_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *DeviceBudget) GetName() string {
@@ -1102,7 +1164,7 @@ type LoadResponse struct {
 
 func (x *LoadResponse) Reset() {
 	*x = LoadResponse{}
-	mi := &file_plugin_proto_msgTypes[12]
+	mi := &file_plugin_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1114,7 +1176,7 @@ func (x *LoadResponse) String() string {
 func (*LoadResponse) ProtoMessage() {}
 
 func (x *LoadResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[12]
+	mi := &file_plugin_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1127,7 +1189,7 @@ func (x *LoadResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LoadResponse.ProtoReflect.Descriptor instead.
 func (*LoadResponse) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{12}
+	return file_plugin_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *LoadResponse) GetMessage() isLoadResponse_Message {
@@ -1182,7 +1244,7 @@ type LoadProgress struct {
 
 func (x *LoadProgress) Reset() {
 	*x = LoadProgress{}
-	mi := &file_plugin_proto_msgTypes[13]
+	mi := &file_plugin_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1194,7 +1256,7 @@ func (x *LoadProgress) String() string {
 func (*LoadProgress) ProtoMessage() {}
 
 func (x *LoadProgress) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[13]
+	mi := &file_plugin_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1207,7 +1269,7 @@ func (x *LoadProgress) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LoadProgress.ProtoReflect.Descriptor instead.
 func (*LoadProgress) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{13}
+	return file_plugin_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *LoadProgress) GetStage() string {
@@ -1239,7 +1301,7 @@ type UnloadRequest struct {
 
 func (x *UnloadRequest) Reset() {
 	*x = UnloadRequest{}
-	mi := &file_plugin_proto_msgTypes[14]
+	mi := &file_plugin_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1251,7 +1313,7 @@ func (x *UnloadRequest) String() string {
 func (*UnloadRequest) ProtoMessage() {}
 
 func (x *UnloadRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[14]
+	mi := &file_plugin_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1264,7 +1326,7 @@ func (x *UnloadRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UnloadRequest.ProtoReflect.Descriptor instead.
 func (*UnloadRequest) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{14}
+	return file_plugin_proto_rawDescGZIP(), []int{15}
 }
 
 type UnloadResponse struct {
@@ -1275,7 +1337,7 @@ type UnloadResponse struct {
 
 func (x *UnloadResponse) Reset() {
 	*x = UnloadResponse{}
-	mi := &file_plugin_proto_msgTypes[15]
+	mi := &file_plugin_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1287,7 +1349,7 @@ func (x *UnloadResponse) String() string {
 func (*UnloadResponse) ProtoMessage() {}
 
 func (x *UnloadResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[15]
+	mi := &file_plugin_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1300,7 +1362,7 @@ func (x *UnloadResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UnloadResponse.ProtoReflect.Descriptor instead.
 func (*UnloadResponse) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{15}
+	return file_plugin_proto_rawDescGZIP(), []int{16}
 }
 
 type DrainRequest struct {
@@ -1311,7 +1373,7 @@ type DrainRequest struct {
 
 func (x *DrainRequest) Reset() {
 	*x = DrainRequest{}
-	mi := &file_plugin_proto_msgTypes[16]
+	mi := &file_plugin_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1323,7 +1385,7 @@ func (x *DrainRequest) String() string {
 func (*DrainRequest) ProtoMessage() {}
 
 func (x *DrainRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[16]
+	mi := &file_plugin_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1336,7 +1398,7 @@ func (x *DrainRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DrainRequest.ProtoReflect.Descriptor instead.
 func (*DrainRequest) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{16}
+	return file_plugin_proto_rawDescGZIP(), []int{17}
 }
 
 type DrainResponse struct {
@@ -1347,7 +1409,7 @@ type DrainResponse struct {
 
 func (x *DrainResponse) Reset() {
 	*x = DrainResponse{}
-	mi := &file_plugin_proto_msgTypes[17]
+	mi := &file_plugin_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1359,7 +1421,7 @@ func (x *DrainResponse) String() string {
 func (*DrainResponse) ProtoMessage() {}
 
 func (x *DrainResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[17]
+	mi := &file_plugin_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1372,7 +1434,7 @@ func (x *DrainResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DrainResponse.ProtoReflect.Descriptor instead.
 func (*DrainResponse) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{17}
+	return file_plugin_proto_rawDescGZIP(), []int{18}
 }
 
 type GenerateRequest struct {
@@ -1399,7 +1461,7 @@ type GenerateRequest struct {
 
 func (x *GenerateRequest) Reset() {
 	*x = GenerateRequest{}
-	mi := &file_plugin_proto_msgTypes[18]
+	mi := &file_plugin_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1411,7 +1473,7 @@ func (x *GenerateRequest) String() string {
 func (*GenerateRequest) ProtoMessage() {}
 
 func (x *GenerateRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[18]
+	mi := &file_plugin_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1424,7 +1486,7 @@ func (x *GenerateRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GenerateRequest.ProtoReflect.Descriptor instead.
 func (*GenerateRequest) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{18}
+	return file_plugin_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *GenerateRequest) GetId() string {
@@ -1571,7 +1633,7 @@ type Constraint struct {
 
 func (x *Constraint) Reset() {
 	*x = Constraint{}
-	mi := &file_plugin_proto_msgTypes[19]
+	mi := &file_plugin_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1583,7 +1645,7 @@ func (x *Constraint) String() string {
 func (*Constraint) ProtoMessage() {}
 
 func (x *Constraint) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[19]
+	mi := &file_plugin_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1596,7 +1658,7 @@ func (x *Constraint) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Constraint.ProtoReflect.Descriptor instead.
 func (*Constraint) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{19}
+	return file_plugin_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *Constraint) GetLanguage() isConstraint_Language {
@@ -1702,7 +1764,7 @@ type Choices struct {
 
 func (x *Choices) Reset() {
 	*x = Choices{}
-	mi := &file_plugin_proto_msgTypes[20]
+	mi := &file_plugin_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1714,7 +1776,7 @@ func (x *Choices) String() string {
 func (*Choices) ProtoMessage() {}
 
 func (x *Choices) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[20]
+	mi := &file_plugin_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1727,7 +1789,7 @@ func (x *Choices) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Choices.ProtoReflect.Descriptor instead.
 func (*Choices) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{20}
+	return file_plugin_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *Choices) GetTexts() []string {
@@ -1746,7 +1808,7 @@ type TokenIds struct {
 
 func (x *TokenIds) Reset() {
 	*x = TokenIds{}
-	mi := &file_plugin_proto_msgTypes[21]
+	mi := &file_plugin_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1758,7 +1820,7 @@ func (x *TokenIds) String() string {
 func (*TokenIds) ProtoMessage() {}
 
 func (x *TokenIds) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[21]
+	mi := &file_plugin_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1771,7 +1833,7 @@ func (x *TokenIds) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TokenIds.ProtoReflect.Descriptor instead.
 func (*TokenIds) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{21}
+	return file_plugin_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *TokenIds) GetIds() []int32 {
@@ -1797,7 +1859,7 @@ type Chat struct {
 
 func (x *Chat) Reset() {
 	*x = Chat{}
-	mi := &file_plugin_proto_msgTypes[22]
+	mi := &file_plugin_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1809,7 +1871,7 @@ func (x *Chat) String() string {
 func (*Chat) ProtoMessage() {}
 
 func (x *Chat) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[22]
+	mi := &file_plugin_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1822,7 +1884,7 @@ func (x *Chat) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Chat.ProtoReflect.Descriptor instead.
 func (*Chat) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{22}
+	return file_plugin_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *Chat) GetMessages() []byte {
@@ -1887,7 +1949,7 @@ type Sampling struct {
 
 func (x *Sampling) Reset() {
 	*x = Sampling{}
-	mi := &file_plugin_proto_msgTypes[23]
+	mi := &file_plugin_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1899,7 +1961,7 @@ func (x *Sampling) String() string {
 func (*Sampling) ProtoMessage() {}
 
 func (x *Sampling) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[23]
+	mi := &file_plugin_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1912,7 +1974,7 @@ func (x *Sampling) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Sampling.ProtoReflect.Descriptor instead.
 func (*Sampling) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{23}
+	return file_plugin_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *Sampling) GetSeed() uint64 {
@@ -2005,7 +2067,7 @@ type Resume struct {
 
 func (x *Resume) Reset() {
 	*x = Resume{}
-	mi := &file_plugin_proto_msgTypes[24]
+	mi := &file_plugin_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2017,7 +2079,7 @@ func (x *Resume) String() string {
 func (*Resume) ProtoMessage() {}
 
 func (x *Resume) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[24]
+	mi := &file_plugin_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2030,7 +2092,7 @@ func (x *Resume) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Resume.ProtoReflect.Descriptor instead.
 func (*Resume) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{24}
+	return file_plugin_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *Resume) GetPrompt() []int32 {
@@ -2068,7 +2130,7 @@ type GenerateResponse struct {
 
 func (x *GenerateResponse) Reset() {
 	*x = GenerateResponse{}
-	mi := &file_plugin_proto_msgTypes[25]
+	mi := &file_plugin_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2080,7 +2142,7 @@ func (x *GenerateResponse) String() string {
 func (*GenerateResponse) ProtoMessage() {}
 
 func (x *GenerateResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[25]
+	mi := &file_plugin_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2093,7 +2155,7 @@ func (x *GenerateResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GenerateResponse.ProtoReflect.Descriptor instead.
 func (*GenerateResponse) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{25}
+	return file_plugin_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *GenerateResponse) GetEvent() isGenerateResponse_Event {
@@ -2166,7 +2228,7 @@ type Start struct {
 
 func (x *Start) Reset() {
 	*x = Start{}
-	mi := &file_plugin_proto_msgTypes[26]
+	mi := &file_plugin_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2178,7 +2240,7 @@ func (x *Start) String() string {
 func (*Start) ProtoMessage() {}
 
 func (x *Start) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[26]
+	mi := &file_plugin_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2191,7 +2253,7 @@ func (x *Start) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Start.ProtoReflect.Descriptor instead.
 func (*Start) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{26}
+	return file_plugin_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *Start) GetPrompt() []int32 {
@@ -2245,7 +2307,7 @@ type Token struct {
 
 func (x *Token) Reset() {
 	*x = Token{}
-	mi := &file_plugin_proto_msgTypes[27]
+	mi := &file_plugin_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2257,7 +2319,7 @@ func (x *Token) String() string {
 func (*Token) ProtoMessage() {}
 
 func (x *Token) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[27]
+	mi := &file_plugin_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2270,7 +2332,7 @@ func (x *Token) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Token.ProtoReflect.Descriptor instead.
 func (*Token) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{27}
+	return file_plugin_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *Token) GetIndex() int64 {
@@ -2335,7 +2397,7 @@ type ToolCallDelta struct {
 
 func (x *ToolCallDelta) Reset() {
 	*x = ToolCallDelta{}
-	mi := &file_plugin_proto_msgTypes[28]
+	mi := &file_plugin_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2347,7 +2409,7 @@ func (x *ToolCallDelta) String() string {
 func (*ToolCallDelta) ProtoMessage() {}
 
 func (x *ToolCallDelta) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[28]
+	mi := &file_plugin_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2360,7 +2422,7 @@ func (x *ToolCallDelta) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ToolCallDelta.ProtoReflect.Descriptor instead.
 func (*ToolCallDelta) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{28}
+	return file_plugin_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *ToolCallDelta) GetIndex() int64 {
@@ -2402,7 +2464,7 @@ type TokenLogprob struct {
 
 func (x *TokenLogprob) Reset() {
 	*x = TokenLogprob{}
-	mi := &file_plugin_proto_msgTypes[29]
+	mi := &file_plugin_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2414,7 +2476,7 @@ func (x *TokenLogprob) String() string {
 func (*TokenLogprob) ProtoMessage() {}
 
 func (x *TokenLogprob) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[29]
+	mi := &file_plugin_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2427,7 +2489,7 @@ func (x *TokenLogprob) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TokenLogprob.ProtoReflect.Descriptor instead.
 func (*TokenLogprob) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{29}
+	return file_plugin_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *TokenLogprob) GetLogprob() float64 {
@@ -2462,7 +2524,7 @@ type TopLogprob struct {
 
 func (x *TopLogprob) Reset() {
 	*x = TopLogprob{}
-	mi := &file_plugin_proto_msgTypes[30]
+	mi := &file_plugin_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2474,7 +2536,7 @@ func (x *TopLogprob) String() string {
 func (*TopLogprob) ProtoMessage() {}
 
 func (x *TopLogprob) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[30]
+	mi := &file_plugin_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2487,7 +2549,7 @@ func (x *TopLogprob) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TopLogprob.ProtoReflect.Descriptor instead.
 func (*TopLogprob) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{30}
+	return file_plugin_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *TopLogprob) GetId() int32 {
@@ -2530,7 +2592,7 @@ type Finish struct {
 
 func (x *Finish) Reset() {
 	*x = Finish{}
-	mi := &file_plugin_proto_msgTypes[31]
+	mi := &file_plugin_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2542,7 +2604,7 @@ func (x *Finish) String() string {
 func (*Finish) ProtoMessage() {}
 
 func (x *Finish) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[31]
+	mi := &file_plugin_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2555,7 +2617,7 @@ func (x *Finish) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Finish.ProtoReflect.Descriptor instead.
 func (*Finish) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{31}
+	return file_plugin_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *Finish) GetReason() FinishReason {
@@ -2637,7 +2699,7 @@ type OpenSequenceRequest struct {
 
 func (x *OpenSequenceRequest) Reset() {
 	*x = OpenSequenceRequest{}
-	mi := &file_plugin_proto_msgTypes[32]
+	mi := &file_plugin_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2649,7 +2711,7 @@ func (x *OpenSequenceRequest) String() string {
 func (*OpenSequenceRequest) ProtoMessage() {}
 
 func (x *OpenSequenceRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[32]
+	mi := &file_plugin_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2662,7 +2724,7 @@ func (x *OpenSequenceRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OpenSequenceRequest.ProtoReflect.Descriptor instead.
 func (*OpenSequenceRequest) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{32}
+	return file_plugin_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *OpenSequenceRequest) GetSequence() string {
@@ -2680,7 +2742,7 @@ type OpenSequenceResponse struct {
 
 func (x *OpenSequenceResponse) Reset() {
 	*x = OpenSequenceResponse{}
-	mi := &file_plugin_proto_msgTypes[33]
+	mi := &file_plugin_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2692,7 +2754,7 @@ func (x *OpenSequenceResponse) String() string {
 func (*OpenSequenceResponse) ProtoMessage() {}
 
 func (x *OpenSequenceResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[33]
+	mi := &file_plugin_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2705,7 +2767,7 @@ func (x *OpenSequenceResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OpenSequenceResponse.ProtoReflect.Descriptor instead.
 func (*OpenSequenceResponse) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{33}
+	return file_plugin_proto_rawDescGZIP(), []int{34}
 }
 
 type ForkSequenceRequest struct {
@@ -2718,7 +2780,7 @@ type ForkSequenceRequest struct {
 
 func (x *ForkSequenceRequest) Reset() {
 	*x = ForkSequenceRequest{}
-	mi := &file_plugin_proto_msgTypes[34]
+	mi := &file_plugin_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2730,7 +2792,7 @@ func (x *ForkSequenceRequest) String() string {
 func (*ForkSequenceRequest) ProtoMessage() {}
 
 func (x *ForkSequenceRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[34]
+	mi := &file_plugin_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2743,7 +2805,7 @@ func (x *ForkSequenceRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ForkSequenceRequest.ProtoReflect.Descriptor instead.
 func (*ForkSequenceRequest) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{34}
+	return file_plugin_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *ForkSequenceRequest) GetFrom() string {
@@ -2768,7 +2830,7 @@ type ForkSequenceResponse struct {
 
 func (x *ForkSequenceResponse) Reset() {
 	*x = ForkSequenceResponse{}
-	mi := &file_plugin_proto_msgTypes[35]
+	mi := &file_plugin_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2780,7 +2842,7 @@ func (x *ForkSequenceResponse) String() string {
 func (*ForkSequenceResponse) ProtoMessage() {}
 
 func (x *ForkSequenceResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[35]
+	mi := &file_plugin_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2793,7 +2855,7 @@ func (x *ForkSequenceResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ForkSequenceResponse.ProtoReflect.Descriptor instead.
 func (*ForkSequenceResponse) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{35}
+	return file_plugin_proto_rawDescGZIP(), []int{36}
 }
 
 type CloseSequenceRequest struct {
@@ -2805,7 +2867,7 @@ type CloseSequenceRequest struct {
 
 func (x *CloseSequenceRequest) Reset() {
 	*x = CloseSequenceRequest{}
-	mi := &file_plugin_proto_msgTypes[36]
+	mi := &file_plugin_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2817,7 +2879,7 @@ func (x *CloseSequenceRequest) String() string {
 func (*CloseSequenceRequest) ProtoMessage() {}
 
 func (x *CloseSequenceRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[36]
+	mi := &file_plugin_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2830,7 +2892,7 @@ func (x *CloseSequenceRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CloseSequenceRequest.ProtoReflect.Descriptor instead.
 func (*CloseSequenceRequest) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{36}
+	return file_plugin_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *CloseSequenceRequest) GetSequence() string {
@@ -2848,7 +2910,7 @@ type CloseSequenceResponse struct {
 
 func (x *CloseSequenceResponse) Reset() {
 	*x = CloseSequenceResponse{}
-	mi := &file_plugin_proto_msgTypes[37]
+	mi := &file_plugin_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2860,7 +2922,7 @@ func (x *CloseSequenceResponse) String() string {
 func (*CloseSequenceResponse) ProtoMessage() {}
 
 func (x *CloseSequenceResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[37]
+	mi := &file_plugin_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2873,7 +2935,7 @@ func (x *CloseSequenceResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CloseSequenceResponse.ProtoReflect.Descriptor instead.
 func (*CloseSequenceResponse) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{37}
+	return file_plugin_proto_rawDescGZIP(), []int{38}
 }
 
 type ForwardRequest struct {
@@ -2887,7 +2949,7 @@ type ForwardRequest struct {
 
 func (x *ForwardRequest) Reset() {
 	*x = ForwardRequest{}
-	mi := &file_plugin_proto_msgTypes[38]
+	mi := &file_plugin_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2899,7 +2961,7 @@ func (x *ForwardRequest) String() string {
 func (*ForwardRequest) ProtoMessage() {}
 
 func (x *ForwardRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[38]
+	mi := &file_plugin_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2912,7 +2974,7 @@ func (x *ForwardRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ForwardRequest.ProtoReflect.Descriptor instead.
 func (*ForwardRequest) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{38}
+	return file_plugin_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *ForwardRequest) GetSequence() string {
@@ -2947,7 +3009,7 @@ type ForwardResponse struct {
 
 func (x *ForwardResponse) Reset() {
 	*x = ForwardResponse{}
-	mi := &file_plugin_proto_msgTypes[39]
+	mi := &file_plugin_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2959,7 +3021,7 @@ func (x *ForwardResponse) String() string {
 func (*ForwardResponse) ProtoMessage() {}
 
 func (x *ForwardResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[39]
+	mi := &file_plugin_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2972,7 +3034,7 @@ func (x *ForwardResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ForwardResponse.ProtoReflect.Descriptor instead.
 func (*ForwardResponse) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{39}
+	return file_plugin_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *ForwardResponse) GetLogits() []byte {
@@ -3006,7 +3068,7 @@ type EmbedRequest struct {
 
 func (x *EmbedRequest) Reset() {
 	*x = EmbedRequest{}
-	mi := &file_plugin_proto_msgTypes[40]
+	mi := &file_plugin_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3018,7 +3080,7 @@ func (x *EmbedRequest) String() string {
 func (*EmbedRequest) ProtoMessage() {}
 
 func (x *EmbedRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[40]
+	mi := &file_plugin_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3031,7 +3093,7 @@ func (x *EmbedRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EmbedRequest.ProtoReflect.Descriptor instead.
 func (*EmbedRequest) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{40}
+	return file_plugin_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *EmbedRequest) GetTexts() []string {
@@ -3058,7 +3120,7 @@ type EmbedResponse struct {
 
 func (x *EmbedResponse) Reset() {
 	*x = EmbedResponse{}
-	mi := &file_plugin_proto_msgTypes[41]
+	mi := &file_plugin_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3070,7 +3132,7 @@ func (x *EmbedResponse) String() string {
 func (*EmbedResponse) ProtoMessage() {}
 
 func (x *EmbedResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[41]
+	mi := &file_plugin_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3083,7 +3145,7 @@ func (x *EmbedResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EmbedResponse.ProtoReflect.Descriptor instead.
 func (*EmbedResponse) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{41}
+	return file_plugin_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *EmbedResponse) GetVectors() [][]byte {
@@ -3109,7 +3171,7 @@ type TokenizeRequest struct {
 
 func (x *TokenizeRequest) Reset() {
 	*x = TokenizeRequest{}
-	mi := &file_plugin_proto_msgTypes[42]
+	mi := &file_plugin_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3121,7 +3183,7 @@ func (x *TokenizeRequest) String() string {
 func (*TokenizeRequest) ProtoMessage() {}
 
 func (x *TokenizeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[42]
+	mi := &file_plugin_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3134,7 +3196,7 @@ func (x *TokenizeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TokenizeRequest.ProtoReflect.Descriptor instead.
 func (*TokenizeRequest) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{42}
+	return file_plugin_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *TokenizeRequest) GetText() string {
@@ -3153,7 +3215,7 @@ type TokenizeResponse struct {
 
 func (x *TokenizeResponse) Reset() {
 	*x = TokenizeResponse{}
-	mi := &file_plugin_proto_msgTypes[43]
+	mi := &file_plugin_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3165,7 +3227,7 @@ func (x *TokenizeResponse) String() string {
 func (*TokenizeResponse) ProtoMessage() {}
 
 func (x *TokenizeResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[43]
+	mi := &file_plugin_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3178,7 +3240,7 @@ func (x *TokenizeResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TokenizeResponse.ProtoReflect.Descriptor instead.
 func (*TokenizeResponse) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{43}
+	return file_plugin_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *TokenizeResponse) GetIds() []int32 {
@@ -3197,7 +3259,7 @@ type DetokenizeRequest struct {
 
 func (x *DetokenizeRequest) Reset() {
 	*x = DetokenizeRequest{}
-	mi := &file_plugin_proto_msgTypes[44]
+	mi := &file_plugin_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3209,7 +3271,7 @@ func (x *DetokenizeRequest) String() string {
 func (*DetokenizeRequest) ProtoMessage() {}
 
 func (x *DetokenizeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[44]
+	mi := &file_plugin_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3222,7 +3284,7 @@ func (x *DetokenizeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DetokenizeRequest.ProtoReflect.Descriptor instead.
 func (*DetokenizeRequest) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{44}
+	return file_plugin_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *DetokenizeRequest) GetIds() []int32 {
@@ -3241,7 +3303,7 @@ type DetokenizeResponse struct {
 
 func (x *DetokenizeResponse) Reset() {
 	*x = DetokenizeResponse{}
-	mi := &file_plugin_proto_msgTypes[45]
+	mi := &file_plugin_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3253,7 +3315,7 @@ func (x *DetokenizeResponse) String() string {
 func (*DetokenizeResponse) ProtoMessage() {}
 
 func (x *DetokenizeResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[45]
+	mi := &file_plugin_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3266,7 +3328,7 @@ func (x *DetokenizeResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DetokenizeResponse.ProtoReflect.Descriptor instead.
 func (*DetokenizeResponse) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{45}
+	return file_plugin_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *DetokenizeResponse) GetText() string {
@@ -3285,7 +3347,7 @@ type SpellRequest struct {
 
 func (x *SpellRequest) Reset() {
 	*x = SpellRequest{}
-	mi := &file_plugin_proto_msgTypes[46]
+	mi := &file_plugin_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3297,7 +3359,7 @@ func (x *SpellRequest) String() string {
 func (*SpellRequest) ProtoMessage() {}
 
 func (x *SpellRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[46]
+	mi := &file_plugin_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3310,7 +3372,7 @@ func (x *SpellRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SpellRequest.ProtoReflect.Descriptor instead.
 func (*SpellRequest) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{46}
+	return file_plugin_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *SpellRequest) GetIds() []int32 {
@@ -3329,7 +3391,7 @@ type SpellResponse struct {
 
 func (x *SpellResponse) Reset() {
 	*x = SpellResponse{}
-	mi := &file_plugin_proto_msgTypes[47]
+	mi := &file_plugin_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3341,7 +3403,7 @@ func (x *SpellResponse) String() string {
 func (*SpellResponse) ProtoMessage() {}
 
 func (x *SpellResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[47]
+	mi := &file_plugin_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3354,7 +3416,7 @@ func (x *SpellResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SpellResponse.ProtoReflect.Descriptor instead.
 func (*SpellResponse) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{47}
+	return file_plugin_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *SpellResponse) GetTokens() []string {
@@ -3373,7 +3435,7 @@ type RenderRequest struct {
 
 func (x *RenderRequest) Reset() {
 	*x = RenderRequest{}
-	mi := &file_plugin_proto_msgTypes[48]
+	mi := &file_plugin_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3385,7 +3447,7 @@ func (x *RenderRequest) String() string {
 func (*RenderRequest) ProtoMessage() {}
 
 func (x *RenderRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[48]
+	mi := &file_plugin_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3398,7 +3460,7 @@ func (x *RenderRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RenderRequest.ProtoReflect.Descriptor instead.
 func (*RenderRequest) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{48}
+	return file_plugin_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *RenderRequest) GetChat() *Chat {
@@ -3417,7 +3479,7 @@ type RenderResponse struct {
 
 func (x *RenderResponse) Reset() {
 	*x = RenderResponse{}
-	mi := &file_plugin_proto_msgTypes[49]
+	mi := &file_plugin_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3429,7 +3491,7 @@ func (x *RenderResponse) String() string {
 func (*RenderResponse) ProtoMessage() {}
 
 func (x *RenderResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[49]
+	mi := &file_plugin_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3442,7 +3504,7 @@ func (x *RenderResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RenderResponse.ProtoReflect.Descriptor instead.
 func (*RenderResponse) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{49}
+	return file_plugin_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *RenderResponse) GetText() string {
@@ -3469,7 +3531,7 @@ type ScheduleRequest struct {
 
 func (x *ScheduleRequest) Reset() {
 	*x = ScheduleRequest{}
-	mi := &file_plugin_proto_msgTypes[50]
+	mi := &file_plugin_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3481,7 +3543,7 @@ func (x *ScheduleRequest) String() string {
 func (*ScheduleRequest) ProtoMessage() {}
 
 func (x *ScheduleRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[50]
+	mi := &file_plugin_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3494,7 +3556,7 @@ func (x *ScheduleRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ScheduleRequest.ProtoReflect.Descriptor instead.
 func (*ScheduleRequest) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{50}
+	return file_plugin_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *ScheduleRequest) GetId() uint64 {
@@ -3581,13 +3643,16 @@ type BudgetOrder struct {
 	Device        string                 `protobuf:"bytes,1,opt,name=device,proto3" json:"device,omitempty"`
 	Bytes         int64                  `protobuf:"varint,2,opt,name=bytes,proto3" json:"bytes,omitempty"`
 	DeadlineNanos int64                  `protobuf:"varint,3,opt,name=deadline_nanos,json=deadlineNanos,proto3" json:"deadline_nanos,omitempty"` // from receipt
+	// Obeyed as far as that can be: what cannot be given up stays, and the budget becomes what that takes, which the report tells. Without
+	// it an order for less is refused.
+	AsFar         bool `protobuf:"varint,4,opt,name=as_far,json=asFar,proto3" json:"as_far,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *BudgetOrder) Reset() {
 	*x = BudgetOrder{}
-	mi := &file_plugin_proto_msgTypes[51]
+	mi := &file_plugin_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3599,7 +3664,7 @@ func (x *BudgetOrder) String() string {
 func (*BudgetOrder) ProtoMessage() {}
 
 func (x *BudgetOrder) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[51]
+	mi := &file_plugin_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3612,7 +3677,7 @@ func (x *BudgetOrder) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BudgetOrder.ProtoReflect.Descriptor instead.
 func (*BudgetOrder) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{51}
+	return file_plugin_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *BudgetOrder) GetDevice() string {
@@ -3636,6 +3701,13 @@ func (x *BudgetOrder) GetDeadlineNanos() int64 {
 	return 0
 }
 
+func (x *BudgetOrder) GetAsFar() bool {
+	if x != nil {
+		return x.AsFar
+	}
+	return false
+}
+
 // MoveOrder takes effect at the next border of the forward pass; done comes when it has.
 type MoveOrder struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -3647,7 +3719,7 @@ type MoveOrder struct {
 
 func (x *MoveOrder) Reset() {
 	*x = MoveOrder{}
-	mi := &file_plugin_proto_msgTypes[52]
+	mi := &file_plugin_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3659,7 +3731,7 @@ func (x *MoveOrder) String() string {
 func (*MoveOrder) ProtoMessage() {}
 
 func (x *MoveOrder) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[52]
+	mi := &file_plugin_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3672,7 +3744,7 @@ func (x *MoveOrder) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MoveOrder.ProtoReflect.Descriptor instead.
 func (*MoveOrder) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{52}
+	return file_plugin_proto_rawDescGZIP(), []int{53}
 }
 
 func (x *MoveOrder) GetModule() string {
@@ -3698,7 +3770,7 @@ type QueryOrder struct {
 
 func (x *QueryOrder) Reset() {
 	*x = QueryOrder{}
-	mi := &file_plugin_proto_msgTypes[53]
+	mi := &file_plugin_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3710,7 +3782,7 @@ func (x *QueryOrder) String() string {
 func (*QueryOrder) ProtoMessage() {}
 
 func (x *QueryOrder) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[53]
+	mi := &file_plugin_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3723,7 +3795,7 @@ func (x *QueryOrder) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use QueryOrder.ProtoReflect.Descriptor instead.
 func (*QueryOrder) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{53}
+	return file_plugin_proto_rawDescGZIP(), []int{54}
 }
 
 // CoresOrder says on how many cores the process computes from its next piece of work on. The threads of Load stay the most.
@@ -3736,7 +3808,7 @@ type CoresOrder struct {
 
 func (x *CoresOrder) Reset() {
 	*x = CoresOrder{}
-	mi := &file_plugin_proto_msgTypes[54]
+	mi := &file_plugin_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3748,7 +3820,7 @@ func (x *CoresOrder) String() string {
 func (*CoresOrder) ProtoMessage() {}
 
 func (x *CoresOrder) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[54]
+	mi := &file_plugin_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3761,7 +3833,7 @@ func (x *CoresOrder) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CoresOrder.ProtoReflect.Descriptor instead.
 func (*CoresOrder) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{54}
+	return file_plugin_proto_rawDescGZIP(), []int{55}
 }
 
 func (x *CoresOrder) GetCores() int64 {
@@ -3802,7 +3874,7 @@ type ScheduleResponse struct {
 
 func (x *ScheduleResponse) Reset() {
 	*x = ScheduleResponse{}
-	mi := &file_plugin_proto_msgTypes[55]
+	mi := &file_plugin_proto_msgTypes[56]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3814,7 +3886,7 @@ func (x *ScheduleResponse) String() string {
 func (*ScheduleResponse) ProtoMessage() {}
 
 func (x *ScheduleResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[55]
+	mi := &file_plugin_proto_msgTypes[56]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3827,7 +3899,7 @@ func (x *ScheduleResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ScheduleResponse.ProtoReflect.Descriptor instead.
 func (*ScheduleResponse) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{55}
+	return file_plugin_proto_rawDescGZIP(), []int{56}
 }
 
 func (x *ScheduleResponse) GetDone() *OrderDone {
@@ -3986,7 +4058,7 @@ type SpillReport struct {
 
 func (x *SpillReport) Reset() {
 	*x = SpillReport{}
-	mi := &file_plugin_proto_msgTypes[56]
+	mi := &file_plugin_proto_msgTypes[57]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3998,7 +4070,7 @@ func (x *SpillReport) String() string {
 func (*SpillReport) ProtoMessage() {}
 
 func (x *SpillReport) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[56]
+	mi := &file_plugin_proto_msgTypes[57]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4011,7 +4083,7 @@ func (x *SpillReport) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SpillReport.ProtoReflect.Descriptor instead.
 func (*SpillReport) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{56}
+	return file_plugin_proto_rawDescGZIP(), []int{57}
 }
 
 func (x *SpillReport) GetBudget() int64 {
@@ -4073,7 +4145,7 @@ type OrderDone struct {
 
 func (x *OrderDone) Reset() {
 	*x = OrderDone{}
-	mi := &file_plugin_proto_msgTypes[57]
+	mi := &file_plugin_proto_msgTypes[58]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4085,7 +4157,7 @@ func (x *OrderDone) String() string {
 func (*OrderDone) ProtoMessage() {}
 
 func (x *OrderDone) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[57]
+	mi := &file_plugin_proto_msgTypes[58]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4098,7 +4170,7 @@ func (x *OrderDone) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OrderDone.ProtoReflect.Descriptor instead.
 func (*OrderDone) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{57}
+	return file_plugin_proto_rawDescGZIP(), []int{58}
 }
 
 func (x *OrderDone) GetId() uint64 {
@@ -4123,14 +4195,19 @@ type DeviceReport struct {
 	Peak   int64                  `protobuf:"varint,4,opt,name=peak,proto3" json:"peak,omitempty"`
 	// Bytes of memory that the process really has there; 0 if it does not know. A cache that is reserved and not yet written, and
 	// weights that are mapped and not yet read, take none.
-	Resident      int64 `protobuf:"varint,5,opt,name=resident,proto3" json:"resident,omitempty"`
+	Resident int64 `protobuf:"varint,5,opt,name=resident,proto3" json:"resident,omitempty"`
+	// What the process could take of the device's memory now, if its budget allowed it, and what the device has, whoever uses the rest; 0
+	// if it does not know. To be told of devices whose memory other processes take, too, and anew within a quarter of a second when it
+	// changes: the host has its models give way to them.
+	Free          int64 `protobuf:"varint,6,opt,name=free,proto3" json:"free,omitempty"`
+	Total         int64 `protobuf:"varint,7,opt,name=total,proto3" json:"total,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *DeviceReport) Reset() {
 	*x = DeviceReport{}
-	mi := &file_plugin_proto_msgTypes[58]
+	mi := &file_plugin_proto_msgTypes[59]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4142,7 +4219,7 @@ func (x *DeviceReport) String() string {
 func (*DeviceReport) ProtoMessage() {}
 
 func (x *DeviceReport) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[58]
+	mi := &file_plugin_proto_msgTypes[59]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4155,7 +4232,7 @@ func (x *DeviceReport) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeviceReport.ProtoReflect.Descriptor instead.
 func (*DeviceReport) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{58}
+	return file_plugin_proto_rawDescGZIP(), []int{59}
 }
 
 func (x *DeviceReport) GetName() string {
@@ -4193,6 +4270,20 @@ func (x *DeviceReport) GetResident() int64 {
 	return 0
 }
 
+func (x *DeviceReport) GetFree() int64 {
+	if x != nil {
+		return x.Free
+	}
+	return 0
+}
+
+func (x *DeviceReport) GetTotal() int64 {
+	if x != nil {
+		return x.Total
+	}
+	return 0
+}
+
 type ModuleReport struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
@@ -4205,7 +4296,7 @@ type ModuleReport struct {
 
 func (x *ModuleReport) Reset() {
 	*x = ModuleReport{}
-	mi := &file_plugin_proto_msgTypes[59]
+	mi := &file_plugin_proto_msgTypes[60]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4217,7 +4308,7 @@ func (x *ModuleReport) String() string {
 func (*ModuleReport) ProtoMessage() {}
 
 func (x *ModuleReport) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[59]
+	mi := &file_plugin_proto_msgTypes[60]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4230,7 +4321,7 @@ func (x *ModuleReport) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ModuleReport.ProtoReflect.Descriptor instead.
 func (*ModuleReport) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{59}
+	return file_plugin_proto_rawDescGZIP(), []int{60}
 }
 
 func (x *ModuleReport) GetId() string {
@@ -4338,7 +4429,7 @@ const file_plugin_proto_rawDesc = "" +
 	"\tPlacement\x12\x16\n" +
 	"\x06module\x18\x01 \x01(\tR\x06module\x12\x16\n" +
 	"\x06device\x18\x02 \x01(\tR\x06device\x12\x1a\n" +
-	"\bstreamed\x18\x03 \x01(\bR\bstreamed\"\xca\x02\n" +
+	"\bstreamed\x18\x03 \x01(\bR\bstreamed\"\x89\x03\n" +
 	"\vLoadRequest\x129\n" +
 	"\n" +
 	"checkpoint\x18\x01 \x01(\v2\x19.pio.plugin.v1.CheckpointR\n" +
@@ -4349,8 +4440,12 @@ const file_plugin_proto_rawDesc = "" +
 	"\vstep_tokens\x18\x05 \x01(\x03R\n" +
 	"stepTokens\x12!\n" +
 	"\fprefix_cache\x18\x06 \x01(\x03R\vprefixCache\x12+\n" +
-	"\x11step_milliseconds\x18\a \x01(\x03R\x10stepMilliseconds\x12\x19\n" +
-	"\bkv_spill\x18\b \x01(\x03R\akvSpill\"r\n" +
+	"\x11step_milliseconds\x18\a \x01(\x03R\x10stepMilliseconds\x12=\n" +
+	"\fweight_cache\x18\b \x01(\v2\x1a.pio.plugin.v1.WeightCacheR\vweightCache\x12\x19\n" +
+	"\bkv_spill\x18\t \x01(\x03R\akvSpill\";\n" +
+	"\vWeightCache\x12\x16\n" +
+	"\x06folder\x18\x01 \x01(\tR\x06folder\x12\x14\n" +
+	"\x05bytes\x18\x02 \x01(\x03R\x05bytes\"r\n" +
 	"\fDeviceBudget\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x14\n" +
 	"\x05bytes\x18\x02 \x01(\x03R\x05bytes\x12\x1b\n" +
@@ -4535,11 +4630,12 @@ const file_plugin_proto_rawDesc = "" +
 	"\x04move\x18\x03 \x01(\v2\x18.pio.plugin.v1.MoveOrderH\x00R\x04move\x121\n" +
 	"\x05query\x18\x04 \x01(\v2\x19.pio.plugin.v1.QueryOrderH\x00R\x05query\x121\n" +
 	"\x05cores\x18\x05 \x01(\v2\x19.pio.plugin.v1.CoresOrderH\x00R\x05coresB\a\n" +
-	"\x05order\"b\n" +
+	"\x05order\"y\n" +
 	"\vBudgetOrder\x12\x16\n" +
 	"\x06device\x18\x01 \x01(\tR\x06device\x12\x14\n" +
 	"\x05bytes\x18\x02 \x01(\x03R\x05bytes\x12%\n" +
-	"\x0edeadline_nanos\x18\x03 \x01(\x03R\rdeadlineNanos\";\n" +
+	"\x0edeadline_nanos\x18\x03 \x01(\x03R\rdeadlineNanos\x12\x15\n" +
+	"\x06as_far\x18\x04 \x01(\bR\x05asFar\";\n" +
 	"\tMoveOrder\x12\x16\n" +
 	"\x06module\x18\x01 \x01(\tR\x06module\x12\x16\n" +
 	"\x06device\x18\x02 \x01(\tR\x06device\"\f\n" +
@@ -4585,13 +4681,15 @@ const file_plugin_proto_rawDesc = "" +
 	"\adropped\x18\a \x01(\x04R\adropped\"1\n" +
 	"\tOrderDone\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\x04R\x02id\x12\x14\n" +
-	"\x05error\x18\x02 \x01(\tR\x05error\"~\n" +
+	"\x05error\x18\x02 \x01(\tR\x05error\"\xa8\x01\n" +
 	"\fDeviceReport\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x16\n" +
 	"\x06budget\x18\x02 \x01(\x03R\x06budget\x12\x12\n" +
 	"\x04used\x18\x03 \x01(\x03R\x04used\x12\x12\n" +
 	"\x04peak\x18\x04 \x01(\x03R\x04peak\x12\x1a\n" +
-	"\bresident\x18\x05 \x01(\x03R\bresident\"l\n" +
+	"\bresident\x18\x05 \x01(\x03R\bresident\x12\x12\n" +
+	"\x04free\x18\x06 \x01(\x03R\x04free\x12\x14\n" +
+	"\x05total\x18\a \x01(\x03R\x05total\"l\n" +
 	"\fModuleReport\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x16\n" +
 	"\x06device\x18\x02 \x01(\tR\x06device\x12\x1a\n" +
@@ -4641,7 +4739,7 @@ func file_plugin_proto_rawDescGZIP() []byte {
 }
 
 var file_plugin_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_plugin_proto_msgTypes = make([]protoimpl.MessageInfo, 61)
+var file_plugin_proto_msgTypes = make([]protoimpl.MessageInfo, 62)
 var file_plugin_proto_goTypes = []any{
 	(Fit)(0),                      // 0: pio.plugin.v1.Fit
 	(FinishReason)(0),             // 1: pio.plugin.v1.FinishReason
@@ -4656,133 +4754,135 @@ var file_plugin_proto_goTypes = []any{
 	(*Module)(nil),                // 10: pio.plugin.v1.Module
 	(*Placement)(nil),             // 11: pio.plugin.v1.Placement
 	(*LoadRequest)(nil),           // 12: pio.plugin.v1.LoadRequest
-	(*DeviceBudget)(nil),          // 13: pio.plugin.v1.DeviceBudget
-	(*LoadResponse)(nil),          // 14: pio.plugin.v1.LoadResponse
-	(*LoadProgress)(nil),          // 15: pio.plugin.v1.LoadProgress
-	(*UnloadRequest)(nil),         // 16: pio.plugin.v1.UnloadRequest
-	(*UnloadResponse)(nil),        // 17: pio.plugin.v1.UnloadResponse
-	(*DrainRequest)(nil),          // 18: pio.plugin.v1.DrainRequest
-	(*DrainResponse)(nil),         // 19: pio.plugin.v1.DrainResponse
-	(*GenerateRequest)(nil),       // 20: pio.plugin.v1.GenerateRequest
-	(*Constraint)(nil),            // 21: pio.plugin.v1.Constraint
-	(*Choices)(nil),               // 22: pio.plugin.v1.Choices
-	(*TokenIds)(nil),              // 23: pio.plugin.v1.TokenIds
-	(*Chat)(nil),                  // 24: pio.plugin.v1.Chat
-	(*Sampling)(nil),              // 25: pio.plugin.v1.Sampling
-	(*Resume)(nil),                // 26: pio.plugin.v1.Resume
-	(*GenerateResponse)(nil),      // 27: pio.plugin.v1.GenerateResponse
-	(*Start)(nil),                 // 28: pio.plugin.v1.Start
-	(*Token)(nil),                 // 29: pio.plugin.v1.Token
-	(*ToolCallDelta)(nil),         // 30: pio.plugin.v1.ToolCallDelta
-	(*TokenLogprob)(nil),          // 31: pio.plugin.v1.TokenLogprob
-	(*TopLogprob)(nil),            // 32: pio.plugin.v1.TopLogprob
-	(*Finish)(nil),                // 33: pio.plugin.v1.Finish
-	(*OpenSequenceRequest)(nil),   // 34: pio.plugin.v1.OpenSequenceRequest
-	(*OpenSequenceResponse)(nil),  // 35: pio.plugin.v1.OpenSequenceResponse
-	(*ForkSequenceRequest)(nil),   // 36: pio.plugin.v1.ForkSequenceRequest
-	(*ForkSequenceResponse)(nil),  // 37: pio.plugin.v1.ForkSequenceResponse
-	(*CloseSequenceRequest)(nil),  // 38: pio.plugin.v1.CloseSequenceRequest
-	(*CloseSequenceResponse)(nil), // 39: pio.plugin.v1.CloseSequenceResponse
-	(*ForwardRequest)(nil),        // 40: pio.plugin.v1.ForwardRequest
-	(*ForwardResponse)(nil),       // 41: pio.plugin.v1.ForwardResponse
-	(*EmbedRequest)(nil),          // 42: pio.plugin.v1.EmbedRequest
-	(*EmbedResponse)(nil),         // 43: pio.plugin.v1.EmbedResponse
-	(*TokenizeRequest)(nil),       // 44: pio.plugin.v1.TokenizeRequest
-	(*TokenizeResponse)(nil),      // 45: pio.plugin.v1.TokenizeResponse
-	(*DetokenizeRequest)(nil),     // 46: pio.plugin.v1.DetokenizeRequest
-	(*DetokenizeResponse)(nil),    // 47: pio.plugin.v1.DetokenizeResponse
-	(*SpellRequest)(nil),          // 48: pio.plugin.v1.SpellRequest
-	(*SpellResponse)(nil),         // 49: pio.plugin.v1.SpellResponse
-	(*RenderRequest)(nil),         // 50: pio.plugin.v1.RenderRequest
-	(*RenderResponse)(nil),        // 51: pio.plugin.v1.RenderResponse
-	(*ScheduleRequest)(nil),       // 52: pio.plugin.v1.ScheduleRequest
-	(*BudgetOrder)(nil),           // 53: pio.plugin.v1.BudgetOrder
-	(*MoveOrder)(nil),             // 54: pio.plugin.v1.MoveOrder
-	(*QueryOrder)(nil),            // 55: pio.plugin.v1.QueryOrder
-	(*CoresOrder)(nil),            // 56: pio.plugin.v1.CoresOrder
-	(*ScheduleResponse)(nil),      // 57: pio.plugin.v1.ScheduleResponse
-	(*SpillReport)(nil),           // 58: pio.plugin.v1.SpillReport
-	(*OrderDone)(nil),             // 59: pio.plugin.v1.OrderDone
-	(*DeviceReport)(nil),          // 60: pio.plugin.v1.DeviceReport
-	(*ModuleReport)(nil),          // 61: pio.plugin.v1.ModuleReport
-	nil,                           // 62: pio.plugin.v1.Sampling.LogitBiasEntry
+	(*WeightCache)(nil),           // 13: pio.plugin.v1.WeightCache
+	(*DeviceBudget)(nil),          // 14: pio.plugin.v1.DeviceBudget
+	(*LoadResponse)(nil),          // 15: pio.plugin.v1.LoadResponse
+	(*LoadProgress)(nil),          // 16: pio.plugin.v1.LoadProgress
+	(*UnloadRequest)(nil),         // 17: pio.plugin.v1.UnloadRequest
+	(*UnloadResponse)(nil),        // 18: pio.plugin.v1.UnloadResponse
+	(*DrainRequest)(nil),          // 19: pio.plugin.v1.DrainRequest
+	(*DrainResponse)(nil),         // 20: pio.plugin.v1.DrainResponse
+	(*GenerateRequest)(nil),       // 21: pio.plugin.v1.GenerateRequest
+	(*Constraint)(nil),            // 22: pio.plugin.v1.Constraint
+	(*Choices)(nil),               // 23: pio.plugin.v1.Choices
+	(*TokenIds)(nil),              // 24: pio.plugin.v1.TokenIds
+	(*Chat)(nil),                  // 25: pio.plugin.v1.Chat
+	(*Sampling)(nil),              // 26: pio.plugin.v1.Sampling
+	(*Resume)(nil),                // 27: pio.plugin.v1.Resume
+	(*GenerateResponse)(nil),      // 28: pio.plugin.v1.GenerateResponse
+	(*Start)(nil),                 // 29: pio.plugin.v1.Start
+	(*Token)(nil),                 // 30: pio.plugin.v1.Token
+	(*ToolCallDelta)(nil),         // 31: pio.plugin.v1.ToolCallDelta
+	(*TokenLogprob)(nil),          // 32: pio.plugin.v1.TokenLogprob
+	(*TopLogprob)(nil),            // 33: pio.plugin.v1.TopLogprob
+	(*Finish)(nil),                // 34: pio.plugin.v1.Finish
+	(*OpenSequenceRequest)(nil),   // 35: pio.plugin.v1.OpenSequenceRequest
+	(*OpenSequenceResponse)(nil),  // 36: pio.plugin.v1.OpenSequenceResponse
+	(*ForkSequenceRequest)(nil),   // 37: pio.plugin.v1.ForkSequenceRequest
+	(*ForkSequenceResponse)(nil),  // 38: pio.plugin.v1.ForkSequenceResponse
+	(*CloseSequenceRequest)(nil),  // 39: pio.plugin.v1.CloseSequenceRequest
+	(*CloseSequenceResponse)(nil), // 40: pio.plugin.v1.CloseSequenceResponse
+	(*ForwardRequest)(nil),        // 41: pio.plugin.v1.ForwardRequest
+	(*ForwardResponse)(nil),       // 42: pio.plugin.v1.ForwardResponse
+	(*EmbedRequest)(nil),          // 43: pio.plugin.v1.EmbedRequest
+	(*EmbedResponse)(nil),         // 44: pio.plugin.v1.EmbedResponse
+	(*TokenizeRequest)(nil),       // 45: pio.plugin.v1.TokenizeRequest
+	(*TokenizeResponse)(nil),      // 46: pio.plugin.v1.TokenizeResponse
+	(*DetokenizeRequest)(nil),     // 47: pio.plugin.v1.DetokenizeRequest
+	(*DetokenizeResponse)(nil),    // 48: pio.plugin.v1.DetokenizeResponse
+	(*SpellRequest)(nil),          // 49: pio.plugin.v1.SpellRequest
+	(*SpellResponse)(nil),         // 50: pio.plugin.v1.SpellResponse
+	(*RenderRequest)(nil),         // 51: pio.plugin.v1.RenderRequest
+	(*RenderResponse)(nil),        // 52: pio.plugin.v1.RenderResponse
+	(*ScheduleRequest)(nil),       // 53: pio.plugin.v1.ScheduleRequest
+	(*BudgetOrder)(nil),           // 54: pio.plugin.v1.BudgetOrder
+	(*MoveOrder)(nil),             // 55: pio.plugin.v1.MoveOrder
+	(*QueryOrder)(nil),            // 56: pio.plugin.v1.QueryOrder
+	(*CoresOrder)(nil),            // 57: pio.plugin.v1.CoresOrder
+	(*ScheduleResponse)(nil),      // 58: pio.plugin.v1.ScheduleResponse
+	(*SpillReport)(nil),           // 59: pio.plugin.v1.SpillReport
+	(*OrderDone)(nil),             // 60: pio.plugin.v1.OrderDone
+	(*DeviceReport)(nil),          // 61: pio.plugin.v1.DeviceReport
+	(*ModuleReport)(nil),          // 62: pio.plugin.v1.ModuleReport
+	nil,                           // 63: pio.plugin.v1.Sampling.LogitBiasEntry
 }
 var file_plugin_proto_depIdxs = []int32{
 	4,  // 0: pio.plugin.v1.InspectRequest.checkpoint:type_name -> pio.plugin.v1.Checkpoint
 	6,  // 1: pio.plugin.v1.InspectRequest.measure:type_name -> pio.plugin.v1.Measurement
-	13, // 2: pio.plugin.v1.Measurement.devices:type_name -> pio.plugin.v1.DeviceBudget
+	14, // 2: pio.plugin.v1.Measurement.devices:type_name -> pio.plugin.v1.DeviceBudget
 	0,  // 3: pio.plugin.v1.InspectResponse.fit:type_name -> pio.plugin.v1.Fit
 	8,  // 4: pio.plugin.v1.InspectResponse.table:type_name -> pio.plugin.v1.LayerTable
 	10, // 5: pio.plugin.v1.LayerTable.modules:type_name -> pio.plugin.v1.Module
 	11, // 6: pio.plugin.v1.LayerTable.plan:type_name -> pio.plugin.v1.Placement
 	9,  // 7: pio.plugin.v1.LayerTable.devices:type_name -> pio.plugin.v1.DeviceTable
 	4,  // 8: pio.plugin.v1.LoadRequest.checkpoint:type_name -> pio.plugin.v1.Checkpoint
-	13, // 9: pio.plugin.v1.LoadRequest.devices:type_name -> pio.plugin.v1.DeviceBudget
-	15, // 10: pio.plugin.v1.LoadResponse.progress:type_name -> pio.plugin.v1.LoadProgress
-	8,  // 11: pio.plugin.v1.LoadResponse.table:type_name -> pio.plugin.v1.LayerTable
-	23, // 12: pio.plugin.v1.GenerateRequest.tokens:type_name -> pio.plugin.v1.TokenIds
-	24, // 13: pio.plugin.v1.GenerateRequest.chat:type_name -> pio.plugin.v1.Chat
-	25, // 14: pio.plugin.v1.GenerateRequest.sampling:type_name -> pio.plugin.v1.Sampling
-	26, // 15: pio.plugin.v1.GenerateRequest.resume:type_name -> pio.plugin.v1.Resume
-	21, // 16: pio.plugin.v1.GenerateRequest.constraint:type_name -> pio.plugin.v1.Constraint
-	22, // 17: pio.plugin.v1.Constraint.choices:type_name -> pio.plugin.v1.Choices
-	62, // 18: pio.plugin.v1.Sampling.logit_bias:type_name -> pio.plugin.v1.Sampling.LogitBiasEntry
-	28, // 19: pio.plugin.v1.GenerateResponse.start:type_name -> pio.plugin.v1.Start
-	29, // 20: pio.plugin.v1.GenerateResponse.token:type_name -> pio.plugin.v1.Token
-	33, // 21: pio.plugin.v1.GenerateResponse.finish:type_name -> pio.plugin.v1.Finish
-	31, // 22: pio.plugin.v1.Start.prompt_logprobs:type_name -> pio.plugin.v1.TokenLogprob
-	30, // 23: pio.plugin.v1.Token.tool_calls:type_name -> pio.plugin.v1.ToolCallDelta
-	31, // 24: pio.plugin.v1.Token.logprob:type_name -> pio.plugin.v1.TokenLogprob
-	32, // 25: pio.plugin.v1.TokenLogprob.top:type_name -> pio.plugin.v1.TopLogprob
-	1,  // 26: pio.plugin.v1.Finish.reason:type_name -> pio.plugin.v1.FinishReason
-	30, // 27: pio.plugin.v1.Finish.tool_calls:type_name -> pio.plugin.v1.ToolCallDelta
-	23, // 28: pio.plugin.v1.EmbedRequest.tokens:type_name -> pio.plugin.v1.TokenIds
-	24, // 29: pio.plugin.v1.RenderRequest.chat:type_name -> pio.plugin.v1.Chat
-	53, // 30: pio.plugin.v1.ScheduleRequest.budget:type_name -> pio.plugin.v1.BudgetOrder
-	54, // 31: pio.plugin.v1.ScheduleRequest.move:type_name -> pio.plugin.v1.MoveOrder
-	55, // 32: pio.plugin.v1.ScheduleRequest.query:type_name -> pio.plugin.v1.QueryOrder
-	56, // 33: pio.plugin.v1.ScheduleRequest.cores:type_name -> pio.plugin.v1.CoresOrder
-	59, // 34: pio.plugin.v1.ScheduleResponse.done:type_name -> pio.plugin.v1.OrderDone
-	60, // 35: pio.plugin.v1.ScheduleResponse.devices:type_name -> pio.plugin.v1.DeviceReport
-	61, // 36: pio.plugin.v1.ScheduleResponse.modules:type_name -> pio.plugin.v1.ModuleReport
-	58, // 37: pio.plugin.v1.ScheduleResponse.spill:type_name -> pio.plugin.v1.SpillReport
-	2,  // 38: pio.plugin.v1.Model.Describe:input_type -> pio.plugin.v1.DescribeRequest
-	5,  // 39: pio.plugin.v1.Model.Inspect:input_type -> pio.plugin.v1.InspectRequest
-	12, // 40: pio.plugin.v1.Model.Load:input_type -> pio.plugin.v1.LoadRequest
-	16, // 41: pio.plugin.v1.Model.Unload:input_type -> pio.plugin.v1.UnloadRequest
-	18, // 42: pio.plugin.v1.Model.Drain:input_type -> pio.plugin.v1.DrainRequest
-	20, // 43: pio.plugin.v1.Model.Generate:input_type -> pio.plugin.v1.GenerateRequest
-	34, // 44: pio.plugin.v1.Model.OpenSequence:input_type -> pio.plugin.v1.OpenSequenceRequest
-	36, // 45: pio.plugin.v1.Model.ForkSequence:input_type -> pio.plugin.v1.ForkSequenceRequest
-	38, // 46: pio.plugin.v1.Model.CloseSequence:input_type -> pio.plugin.v1.CloseSequenceRequest
-	40, // 47: pio.plugin.v1.Model.Forward:input_type -> pio.plugin.v1.ForwardRequest
-	42, // 48: pio.plugin.v1.Model.Embed:input_type -> pio.plugin.v1.EmbedRequest
-	44, // 49: pio.plugin.v1.Model.Tokenize:input_type -> pio.plugin.v1.TokenizeRequest
-	46, // 50: pio.plugin.v1.Model.Detokenize:input_type -> pio.plugin.v1.DetokenizeRequest
-	48, // 51: pio.plugin.v1.Model.Spell:input_type -> pio.plugin.v1.SpellRequest
-	50, // 52: pio.plugin.v1.Model.Render:input_type -> pio.plugin.v1.RenderRequest
-	52, // 53: pio.plugin.v1.Scheduler.Schedule:input_type -> pio.plugin.v1.ScheduleRequest
-	3,  // 54: pio.plugin.v1.Model.Describe:output_type -> pio.plugin.v1.DescribeResponse
-	7,  // 55: pio.plugin.v1.Model.Inspect:output_type -> pio.plugin.v1.InspectResponse
-	14, // 56: pio.plugin.v1.Model.Load:output_type -> pio.plugin.v1.LoadResponse
-	17, // 57: pio.plugin.v1.Model.Unload:output_type -> pio.plugin.v1.UnloadResponse
-	19, // 58: pio.plugin.v1.Model.Drain:output_type -> pio.plugin.v1.DrainResponse
-	27, // 59: pio.plugin.v1.Model.Generate:output_type -> pio.plugin.v1.GenerateResponse
-	35, // 60: pio.plugin.v1.Model.OpenSequence:output_type -> pio.plugin.v1.OpenSequenceResponse
-	37, // 61: pio.plugin.v1.Model.ForkSequence:output_type -> pio.plugin.v1.ForkSequenceResponse
-	39, // 62: pio.plugin.v1.Model.CloseSequence:output_type -> pio.plugin.v1.CloseSequenceResponse
-	41, // 63: pio.plugin.v1.Model.Forward:output_type -> pio.plugin.v1.ForwardResponse
-	43, // 64: pio.plugin.v1.Model.Embed:output_type -> pio.plugin.v1.EmbedResponse
-	45, // 65: pio.plugin.v1.Model.Tokenize:output_type -> pio.plugin.v1.TokenizeResponse
-	47, // 66: pio.plugin.v1.Model.Detokenize:output_type -> pio.plugin.v1.DetokenizeResponse
-	49, // 67: pio.plugin.v1.Model.Spell:output_type -> pio.plugin.v1.SpellResponse
-	51, // 68: pio.plugin.v1.Model.Render:output_type -> pio.plugin.v1.RenderResponse
-	57, // 69: pio.plugin.v1.Scheduler.Schedule:output_type -> pio.plugin.v1.ScheduleResponse
-	54, // [54:70] is the sub-list for method output_type
-	38, // [38:54] is the sub-list for method input_type
-	38, // [38:38] is the sub-list for extension type_name
-	38, // [38:38] is the sub-list for extension extendee
-	0,  // [0:38] is the sub-list for field type_name
+	14, // 9: pio.plugin.v1.LoadRequest.devices:type_name -> pio.plugin.v1.DeviceBudget
+	13, // 10: pio.plugin.v1.LoadRequest.weight_cache:type_name -> pio.plugin.v1.WeightCache
+	16, // 11: pio.plugin.v1.LoadResponse.progress:type_name -> pio.plugin.v1.LoadProgress
+	8,  // 12: pio.plugin.v1.LoadResponse.table:type_name -> pio.plugin.v1.LayerTable
+	24, // 13: pio.plugin.v1.GenerateRequest.tokens:type_name -> pio.plugin.v1.TokenIds
+	25, // 14: pio.plugin.v1.GenerateRequest.chat:type_name -> pio.plugin.v1.Chat
+	26, // 15: pio.plugin.v1.GenerateRequest.sampling:type_name -> pio.plugin.v1.Sampling
+	27, // 16: pio.plugin.v1.GenerateRequest.resume:type_name -> pio.plugin.v1.Resume
+	22, // 17: pio.plugin.v1.GenerateRequest.constraint:type_name -> pio.plugin.v1.Constraint
+	23, // 18: pio.plugin.v1.Constraint.choices:type_name -> pio.plugin.v1.Choices
+	63, // 19: pio.plugin.v1.Sampling.logit_bias:type_name -> pio.plugin.v1.Sampling.LogitBiasEntry
+	29, // 20: pio.plugin.v1.GenerateResponse.start:type_name -> pio.plugin.v1.Start
+	30, // 21: pio.plugin.v1.GenerateResponse.token:type_name -> pio.plugin.v1.Token
+	34, // 22: pio.plugin.v1.GenerateResponse.finish:type_name -> pio.plugin.v1.Finish
+	32, // 23: pio.plugin.v1.Start.prompt_logprobs:type_name -> pio.plugin.v1.TokenLogprob
+	31, // 24: pio.plugin.v1.Token.tool_calls:type_name -> pio.plugin.v1.ToolCallDelta
+	32, // 25: pio.plugin.v1.Token.logprob:type_name -> pio.plugin.v1.TokenLogprob
+	33, // 26: pio.plugin.v1.TokenLogprob.top:type_name -> pio.plugin.v1.TopLogprob
+	1,  // 27: pio.plugin.v1.Finish.reason:type_name -> pio.plugin.v1.FinishReason
+	31, // 28: pio.plugin.v1.Finish.tool_calls:type_name -> pio.plugin.v1.ToolCallDelta
+	24, // 29: pio.plugin.v1.EmbedRequest.tokens:type_name -> pio.plugin.v1.TokenIds
+	25, // 30: pio.plugin.v1.RenderRequest.chat:type_name -> pio.plugin.v1.Chat
+	54, // 31: pio.plugin.v1.ScheduleRequest.budget:type_name -> pio.plugin.v1.BudgetOrder
+	55, // 32: pio.plugin.v1.ScheduleRequest.move:type_name -> pio.plugin.v1.MoveOrder
+	56, // 33: pio.plugin.v1.ScheduleRequest.query:type_name -> pio.plugin.v1.QueryOrder
+	57, // 34: pio.plugin.v1.ScheduleRequest.cores:type_name -> pio.plugin.v1.CoresOrder
+	60, // 35: pio.plugin.v1.ScheduleResponse.done:type_name -> pio.plugin.v1.OrderDone
+	61, // 36: pio.plugin.v1.ScheduleResponse.devices:type_name -> pio.plugin.v1.DeviceReport
+	62, // 37: pio.plugin.v1.ScheduleResponse.modules:type_name -> pio.plugin.v1.ModuleReport
+	59, // 38: pio.plugin.v1.ScheduleResponse.spill:type_name -> pio.plugin.v1.SpillReport
+	2,  // 39: pio.plugin.v1.Model.Describe:input_type -> pio.plugin.v1.DescribeRequest
+	5,  // 40: pio.plugin.v1.Model.Inspect:input_type -> pio.plugin.v1.InspectRequest
+	12, // 41: pio.plugin.v1.Model.Load:input_type -> pio.plugin.v1.LoadRequest
+	17, // 42: pio.plugin.v1.Model.Unload:input_type -> pio.plugin.v1.UnloadRequest
+	19, // 43: pio.plugin.v1.Model.Drain:input_type -> pio.plugin.v1.DrainRequest
+	21, // 44: pio.plugin.v1.Model.Generate:input_type -> pio.plugin.v1.GenerateRequest
+	35, // 45: pio.plugin.v1.Model.OpenSequence:input_type -> pio.plugin.v1.OpenSequenceRequest
+	37, // 46: pio.plugin.v1.Model.ForkSequence:input_type -> pio.plugin.v1.ForkSequenceRequest
+	39, // 47: pio.plugin.v1.Model.CloseSequence:input_type -> pio.plugin.v1.CloseSequenceRequest
+	41, // 48: pio.plugin.v1.Model.Forward:input_type -> pio.plugin.v1.ForwardRequest
+	43, // 49: pio.plugin.v1.Model.Embed:input_type -> pio.plugin.v1.EmbedRequest
+	45, // 50: pio.plugin.v1.Model.Tokenize:input_type -> pio.plugin.v1.TokenizeRequest
+	47, // 51: pio.plugin.v1.Model.Detokenize:input_type -> pio.plugin.v1.DetokenizeRequest
+	49, // 52: pio.plugin.v1.Model.Spell:input_type -> pio.plugin.v1.SpellRequest
+	51, // 53: pio.plugin.v1.Model.Render:input_type -> pio.plugin.v1.RenderRequest
+	53, // 54: pio.plugin.v1.Scheduler.Schedule:input_type -> pio.plugin.v1.ScheduleRequest
+	3,  // 55: pio.plugin.v1.Model.Describe:output_type -> pio.plugin.v1.DescribeResponse
+	7,  // 56: pio.plugin.v1.Model.Inspect:output_type -> pio.plugin.v1.InspectResponse
+	15, // 57: pio.plugin.v1.Model.Load:output_type -> pio.plugin.v1.LoadResponse
+	18, // 58: pio.plugin.v1.Model.Unload:output_type -> pio.plugin.v1.UnloadResponse
+	20, // 59: pio.plugin.v1.Model.Drain:output_type -> pio.plugin.v1.DrainResponse
+	28, // 60: pio.plugin.v1.Model.Generate:output_type -> pio.plugin.v1.GenerateResponse
+	36, // 61: pio.plugin.v1.Model.OpenSequence:output_type -> pio.plugin.v1.OpenSequenceResponse
+	38, // 62: pio.plugin.v1.Model.ForkSequence:output_type -> pio.plugin.v1.ForkSequenceResponse
+	40, // 63: pio.plugin.v1.Model.CloseSequence:output_type -> pio.plugin.v1.CloseSequenceResponse
+	42, // 64: pio.plugin.v1.Model.Forward:output_type -> pio.plugin.v1.ForwardResponse
+	44, // 65: pio.plugin.v1.Model.Embed:output_type -> pio.plugin.v1.EmbedResponse
+	46, // 66: pio.plugin.v1.Model.Tokenize:output_type -> pio.plugin.v1.TokenizeResponse
+	48, // 67: pio.plugin.v1.Model.Detokenize:output_type -> pio.plugin.v1.DetokenizeResponse
+	50, // 68: pio.plugin.v1.Model.Spell:output_type -> pio.plugin.v1.SpellResponse
+	52, // 69: pio.plugin.v1.Model.Render:output_type -> pio.plugin.v1.RenderResponse
+	58, // 70: pio.plugin.v1.Scheduler.Schedule:output_type -> pio.plugin.v1.ScheduleResponse
+	55, // [55:71] is the sub-list for method output_type
+	39, // [39:55] is the sub-list for method input_type
+	39, // [39:39] is the sub-list for extension type_name
+	39, // [39:39] is the sub-list for extension extendee
+	0,  // [0:39] is the sub-list for field type_name
 }
 
 func init() { file_plugin_proto_init() }
@@ -4790,29 +4890,29 @@ func file_plugin_proto_init() {
 	if File_plugin_proto != nil {
 		return
 	}
-	file_plugin_proto_msgTypes[12].OneofWrappers = []any{
+	file_plugin_proto_msgTypes[13].OneofWrappers = []any{
 		(*LoadResponse_Progress)(nil),
 		(*LoadResponse_Table)(nil),
 	}
-	file_plugin_proto_msgTypes[18].OneofWrappers = []any{
+	file_plugin_proto_msgTypes[19].OneofWrappers = []any{
 		(*GenerateRequest_Text)(nil),
 		(*GenerateRequest_Tokens)(nil),
 		(*GenerateRequest_Chat)(nil),
 	}
-	file_plugin_proto_msgTypes[19].OneofWrappers = []any{
+	file_plugin_proto_msgTypes[20].OneofWrappers = []any{
 		(*Constraint_JsonSchema)(nil),
 		(*Constraint_JsonObject)(nil),
 		(*Constraint_Regex)(nil),
 		(*Constraint_Choices)(nil),
 		(*Constraint_Grammar)(nil),
 	}
-	file_plugin_proto_msgTypes[23].OneofWrappers = []any{}
-	file_plugin_proto_msgTypes[25].OneofWrappers = []any{
+	file_plugin_proto_msgTypes[24].OneofWrappers = []any{}
+	file_plugin_proto_msgTypes[26].OneofWrappers = []any{
 		(*GenerateResponse_Start)(nil),
 		(*GenerateResponse_Token)(nil),
 		(*GenerateResponse_Finish)(nil),
 	}
-	file_plugin_proto_msgTypes[50].OneofWrappers = []any{
+	file_plugin_proto_msgTypes[51].OneofWrappers = []any{
 		(*ScheduleRequest_Budget)(nil),
 		(*ScheduleRequest_Move)(nil),
 		(*ScheduleRequest_Query)(nil),
@@ -4824,7 +4924,7 @@ func file_plugin_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_plugin_proto_rawDesc), len(file_plugin_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   61,
+			NumMessages:   62,
 			NumExtensions: 0,
 			NumServices:   2,
 		},

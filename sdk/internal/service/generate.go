@@ -36,7 +36,7 @@ func (s *Model) Generate(m *pb.GenerateRequest, stream grpc.ServerStreamingServe
 	defer leave()
 	q := newEventSender(ctx, stream.Send, eventQueue, sendPatience)
 	defer q.close() // before leave: a drained plugin has sent everything
-	if err := s.plugin.Generate(ctx, req, q.send); err != nil {
+	if err := s.plugin.Generate(ctx, req, observed(ctx, req, q.send)); err != nil {
 		return err
 	}
 	return q.close()

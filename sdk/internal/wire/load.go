@@ -4,6 +4,7 @@ package wire
 
 import (
 	"math"
+	"path/filepath"
 	"time"
 
 	"github.com/inference-pio/inference-pio/sdk"
@@ -184,8 +185,23 @@ func LoadRequestToPB(r sdk.LoadRequest) *pb.LoadRequest {
 		Checkpoint: checkpointToPB(r.InspectRequest),
 		Devices:    each(r.Devices, deviceToPB),
 		Threads:    int64(r.Threads), MaxSequences: int64(r.MaxSequences), StepTokens: int64(r.StepTokens),
-		PrefixCache: r.PrefixCache, StepMilliseconds: r.StepTime.Milliseconds(), KvSpill: r.KVSpill,
+		PrefixCache: r.PrefixCache, StepMilliseconds: r.StepTime.Milliseconds(), KvSpill: r.KVSpill, WeightCache: weightCacheToPB(r.WeightCache),
 	}
+}
+
+func weightCacheToPB(c sdk.WeightCache) *pb.WeightCache {
+	if c == (sdk.WeightCache{}) {
+		return nil
+	}
+	return &pb.WeightCache{Folder: c.Folder, Bytes: c.Bytes}
+}
+
+func (c *checks) weightCache(m *pb.WeightCache) sdk.WeightCache {
+	c.count("weight_cache.bytes", m.GetBytes())
+	if m.GetFolder() != "" && !filepath.IsAbs(m.GetFolder()) {
+		c.fail("weight_cache.folder", "%q is not absolute", m.GetFolder())
+	}
+	return sdk.WeightCache{Folder: m.GetFolder(), Bytes: m.GetBytes()}
 }
 
 // LoadRequest reads what LoadRequestToPB wrote.
@@ -200,6 +216,7 @@ func LoadRequest(m *pb.LoadRequest) (sdk.LoadRequest, error) {
 	r.PrefixCache, r.StepTime = m.GetPrefixCache(), time.Duration(min(max(m.GetStepMilliseconds(), -most), most))*time.Millisecond
 	c.count("kv_spill", m.GetKvSpill())
 	r.KVSpill = m.GetKvSpill()
+	r.WeightCache = c.weightCache(m.GetWeightCache())
 	c.first(r.Devices)
 	return r, c.error()
 }

@@ -195,6 +195,7 @@ func loads() *rapid.Generator[sdk.LoadRequest] {
 		return sdk.LoadRequest{
 			InspectRequest: checkpoints().Draw(t, "checkpoint"), Threads: counts.Draw(t, "threads"),
 			PrefixCache: rapid.Int64().Draw(t, "prefix cache"), KVSpill: sizes.Draw(t, "spill"), StepTime: time.Duration(rapid.Int64Range(-1e12, 1e12).Draw(t, "step time")) * time.Millisecond,
+			WeightCache: sdk.WeightCache{Folder: "/" + words.Draw(t, "folder"), Bytes: sizes.Draw(t, "cache")},
 			Devices: []sdk.DeviceBudget{{Name: "cpu"}, {
 				Name: "d" + words.Draw(t, "name"), Bytes: sizes.Draw(t, "bytes"), CopyRate: rate.Draw(t, "copy"), ReadRate: rate.Draw(t, "read"),
 			}},
@@ -291,7 +292,8 @@ func orders() *rapid.Generator[sdk.Order] {
 		o := sdk.Order{ID: rapid.Uint64().Draw(t, "id")}
 		switch rapid.IntRange(0, 3).Draw(t, "kind") {
 		case 0:
-			o.Budget = &sdk.BudgetOrder{Device: words.Draw(t, "device"), Bytes: sizes.Draw(t, "bytes"), Deadline: time.Duration(sizes.Draw(t, "deadline"))}
+			o.Budget = &sdk.BudgetOrder{Device: words.Draw(t, "device"), Bytes: sizes.Draw(t, "bytes"), Deadline: time.Duration(sizes.Draw(t, "deadline")),
+				AsFar: rapid.Bool().Draw(t, "as far")}
 		case 1:
 			o.Move = &sdk.MoveOrder{Module: words.Draw(t, "module"), Device: words.Draw(t, "device")}
 		case 2:
@@ -306,8 +308,9 @@ func orders() *rapid.Generator[sdk.Order] {
 func reports() *rapid.Generator[sdk.Report] {
 	return draw(func(t *rapid.T) sdk.Report {
 		return sdk.Report{
-			Done:    rapid.Ptr(rapid.Just(sdk.OrderDone{ID: 9, Error: "no"}), true).Draw(t, "done"),
-			Devices: []sdk.DeviceReport{{Name: said.Draw(t, "device"), Budget: sizes.Draw(t, "budget"), Used: sizes.Draw(t, "used"), Peak: sizes.Draw(t, "peak"), Resident: sizes.Draw(t, "resident")}},
+			Done: rapid.Ptr(rapid.Just(sdk.OrderDone{ID: 9, Error: "no"}), true).Draw(t, "done"),
+			Devices: []sdk.DeviceReport{{Name: said.Draw(t, "device"), Budget: sizes.Draw(t, "budget"), Used: sizes.Draw(t, "used"), Peak: sizes.Draw(t, "peak"), Resident: sizes.Draw(t, "resident"),
+				Free: sizes.Draw(t, "free"), Total: sizes.Draw(t, "total")}},
 			Modules: []sdk.ModuleReport{{ID: said.Draw(t, "module"), Device: "cpu", Resident: []string{"cpu", "far"}, Seconds: floats.Draw(t, "seconds")}},
 			Moves:   rapid.Uint64().Draw(t, "moves"), Prefetches: rapid.Uint64().Draw(t, "prefetches"), Evictions: rapid.Uint64().Draw(t, "evictions"),
 			ExpertHits: rapid.Uint64().Draw(t, "hits"), ExpertMisses: rapid.Uint64().Draw(t, "misses"),

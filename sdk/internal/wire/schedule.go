@@ -21,7 +21,7 @@ func OrderToPB(o sdk.Order) (*pb.ScheduleRequest, error) {
 		return nil, sdk.Errorf(sdk.ReasonInvalid, "an order must have exactly one of Budget, Move, Query and Cores")
 	case o.Budget != nil:
 		m.Order = &pb.ScheduleRequest_Budget{Budget: &pb.BudgetOrder{
-			Device: o.Budget.Device, Bytes: o.Budget.Bytes, DeadlineNanos: int64(o.Budget.Deadline)}}
+			Device: o.Budget.Device, Bytes: o.Budget.Bytes, DeadlineNanos: int64(o.Budget.Deadline), AsFar: o.Budget.AsFar}}
 	case o.Move != nil:
 		m.Order = &pb.ScheduleRequest_Move{Move: &pb.MoveOrder{Module: o.Move.Module, Device: o.Move.Device}}
 	case o.Query != nil:
@@ -51,7 +51,7 @@ func Order(m *pb.ScheduleRequest) (sdk.Order, error) {
 		b := order.Budget
 		c.count("budget.bytes", b.GetBytes())
 		c.count("budget.deadline_nanos", b.GetDeadlineNanos())
-		o.Budget = &sdk.BudgetOrder{Device: b.GetDevice(), Bytes: b.GetBytes(), Deadline: time.Duration(b.GetDeadlineNanos())}
+		o.Budget = &sdk.BudgetOrder{Device: b.GetDevice(), Bytes: b.GetBytes(), Deadline: time.Duration(b.GetDeadlineNanos()), AsFar: b.GetAsFar()}
 	case *pb.ScheduleRequest_Move:
 		o.Move = &sdk.MoveOrder{Module: order.Move.GetModule(), Device: order.Move.GetDevice()}
 	case *pb.ScheduleRequest_Query:
@@ -72,7 +72,7 @@ func Order(m *pb.ScheduleRequest) (sdk.Order, error) {
 func ReportToPB(r sdk.Report) *pb.ScheduleResponse {
 	m := &pb.ScheduleResponse{
 		Devices: each(r.Devices, func(d sdk.DeviceReport) *pb.DeviceReport {
-			return &pb.DeviceReport{Name: d.Name, Budget: d.Budget, Used: d.Used, Peak: d.Peak, Resident: d.Resident}
+			return &pb.DeviceReport{Name: d.Name, Budget: d.Budget, Used: d.Used, Peak: d.Peak, Resident: d.Resident, Free: d.Free, Total: d.Total}
 		}),
 		Modules: each(r.Modules, func(m sdk.ModuleReport) *pb.ModuleReport {
 			return &pb.ModuleReport{Id: m.ID, Device: m.Device, Resident: m.Resident, Seconds: m.Seconds}
@@ -125,7 +125,10 @@ func (c *checks) deviceReport(m *pb.DeviceReport) sdk.DeviceReport {
 	c.count("device.used", m.GetUsed())
 	c.count("device.peak", m.GetPeak())
 	c.count("device.resident", m.GetResident())
-	return sdk.DeviceReport{Name: name(m.GetName()), Budget: m.GetBudget(), Used: m.GetUsed(), Peak: m.GetPeak(), Resident: m.GetResident()}
+	c.count("device.free", m.GetFree())
+	c.count("device.total", m.GetTotal())
+	return sdk.DeviceReport{Name: name(m.GetName()), Budget: m.GetBudget(), Used: m.GetUsed(), Peak: m.GetPeak(), Resident: m.GetResident(),
+		Free: m.GetFree(), Total: m.GetTotal()}
 }
 
 func (c *checks) moduleReport(m *pb.ModuleReport) sdk.ModuleReport {

@@ -3,6 +3,7 @@
 //   PIO_SIM_DEVICES="64MiB 16MiB:2GB:1TB"  a device each: its memory, bytes/s of its copies, and of its memory   (1GiB)
 //   PIO_SIM_CONTROL="fail ...; time ..."  commands, as pio_sim_control takes them
 //   PIO_SIM_VERSION=13000  PIO_SIM_INIT=100  PIO_SIM_ARCH=90  PIO_SIM_MULTIPROCESSORS=8  PIO_SIM_PEERS=0
+//   PIO_SIM_SHARED=FILE  devices whose memory is that of all processes that name the file: others.cpp
 //
 // Commands:
 //   time late|random|threads   work is done when somebody waits for it; in a random order; by a thread for each stream
@@ -11,6 +12,7 @@
 //   fail WHAT [device=N] [name=KERNEL] [after=N] [error=CODE] [hang=1] [once=FILE]
 //                              the next kernel, copy, alloc, launch or pinned fails; after so many that do not; not if the file is there,
 //                              which is made then: a process that is started again has no such luck twice
+//   taken BYTES [device=N]     somebody else has so much of a device's memory (of the first one), in place of what was said before
 //   calm                       nothing is to fail any more
 #include "driver.h"
 
@@ -53,6 +55,14 @@ static void command(const std::string &line) {
     return;
   }
   words >> word;
+  if (verb == "taken") {
+    std::string bytes = word;
+    int device = 0;
+    if (words >> word && word.rfind("device=", 0) == 0)
+      device = atoi(word.c_str() + 7);
+    others_take(device, (size_t)size_of(bytes.c_str()));
+    return;
+  }
   if (verb == "time")
     how_time = word == "threads" ? Time::THREADS : word == "random" ? Time::RANDOM : Time::LATE;
   else if (verb == "copies")

@@ -2,8 +2,8 @@
 // elsewhere is done here as late as allowed, in a random order or by a thread for each stream, as asked; what a real one leaves to chance
 // (a missing wait, memory that was freed) is found and told with the kernel's name.
 //
-// driver.cpp devices, contexts, modules; memory.cpp memory and who touches what; streams.cpp what is done when; control.cpp what a test
-// asks for.
+// driver.cpp devices, contexts, modules; memory.cpp memory and who touches what; others.cpp what other processes have of it; streams.cpp
+// what is done when; control.cpp what a test asks for.
 #ifndef PIO_SIM_DRIVER_H
 #define PIO_SIM_DRIVER_H
 
@@ -119,6 +119,15 @@ std::string overrun(const void *);
 void watch_faults();
 // guarded runs f; why gets what it touched that it must not.
 bool guarded(const char *name, void (*f)(void *), void *argument, std::string &why);
+
+// ---- others.cpp
+
+// take_of counts bytes of a device as this process's; false if whoever uses the device has left no room for them. give_to undoes it.
+bool take_of(CUcontext, size_t bytes);
+void give_to(CUcontext, size_t bytes);
+size_t free_of(CUcontext); // by anybody
+// others_take says what somebody else has of a device.
+void others_take(int device, size_t bytes);
 
 // ---- streams.cpp
 

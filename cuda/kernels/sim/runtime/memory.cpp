@@ -85,8 +85,12 @@ char *allocate(CUcontext context, size_t bytes, bool ready) {
   std::lock_guard<std::mutex> held(lock);
   size_t room = up(bytes, ALIGN);
   Piece p = {context, nullptr, bytes, room, nullptr, 0, false, ready};
-  if (room < bytes || context->used + room > context->memory || !take(bytes, room, p))
+  if (room < bytes || !take_of(context, room))
     return nullptr;
+  if (!take(bytes, room, p)) {
+    give_to(context, room);
+    return nullptr;
+  }
   memset(p.base, POISON, std::min<size_t>(FRESH, bytes));
   if (!ready)
     forbid(p);
@@ -109,6 +113,7 @@ bool give_back(char *at) {
     return false;
   p->freed = true;
   p->context->used -= up(p->bytes, ALIGN);
+  give_to(p->context, up(p->bytes, ALIGN));
   forbid(*p);
   return true;
 }

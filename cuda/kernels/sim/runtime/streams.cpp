@@ -522,7 +522,7 @@ EXPORT CUresult cuMemFree_v2(CUdeviceptr at) {
 }
 EXPORT CUresult cuMemGetInfo_v2(size_t *free, size_t *total) {
   ENTER;
-  *free = c->memory - c->used, *total = c->memory;
+  *free = free_of(c), *total = c->memory;
   return CUDA_SUCCESS;
 }
 EXPORT CUresult cuMemAllocAsync(CUdeviceptr *to, size_t bytes, CUstream stream) {

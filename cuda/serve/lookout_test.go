@@ -1,0 +1,114 @@
+package serve
+
+import (
+	"errors"
+	"fmt"
+	"testing"
+
+	"github.com/inference-pio/inference-pio/cuda"
+	"github.com/inference-pio/inference-pio/cuda/far"
+	"github.com/inference-pio/inference-pio/sdk"
+)
+
+// crowded is a device of which others take some, too.
+type crowded struct {
+	cuda.Device
+	free, total int64
+	err         error
+	trims       int
+}
+
+func (d *crowded) Available() (free, total int64, err error) { return d.free, d.total, d.err }
+func (d *crowded) Trim()                                     { d.trims++ }
+
+func TestWhatOthersTakeIsNews(t *testing.T) {
+	if l := newLookout([]cuda.Device{far.New("far", 1, 0, 0, nil)}); l != nil || l.news(sdk.Report{Devices: []sdk.DeviceReport{{Name: "far", Used: 7}}}) {
+		t.Error("a device that is this process's alone is looked at")
+	}
+	l := newLookout([]cuda.Device{&crowded{}})
+	report := func(used, free int64) sdk.Report {
+		return sdk.Report{Devices: []sdk.DeviceReport{{Name: "cpu", Used: used}, {Name: "gpu.0", Used: used, Free: free, Total: 25600}}}
+	}
+	for i, c := range []struct {
+		used, free int64
+		news       bool
+	}{{100, 5000, true}, {100, 5000, false}, {200, 4900, false}, {100, 4899, true}, {100, 5000, true}, {201, 5000, true}, {100, 5001, true}} {
+		r := report(c.used, c.free)
+		if got := l.news(r); got != c.news {
+			t.Errorf("report %d, %+v: %v", i, c, got)
+		}
+		if c.news {
+			l.told(r)
+		}
+	}
+	d := &crowded{free: 3, total: 9}
+	if free, total := available(d); free != 3 || total != 9 {
+		t.Errorf("%d of %d", free, total)
+	}
+	if trim(d); d.trims != 1 {
+		t.Error("what was freed is kept from others")
+	}
+	if d.err = errors.New("lost"); fmt.Sprint(available(d)) != "0 0" {
+		t.Error("a device that does not answer tells something")
+	}
+}
+
+// Under pressure a budget is obeyed as far as that can be: where an order would be refused its least is what holds then.
+func TestABudgetIsObeyedAsFarAsThatCanBe(t *testing.T) {
+	atEveryPace(t, func(t *testing.T, pace far.Pace) {
+		for _, midstep := range []bool{false, true} {
+			y := newToy(t, pace, toyTwo, all)
+			y.cpu().SetBudget(1) // no room for any state
+			o := budget(0)
+			o.Budget.AsFar = true
+			var job *order
+			if midstep {
+				y.pass(func(layer int) {
+					if layer == 1 {
+						job = y.r.post(o)
+					}
+				})
+			} else {
+				job = y.r.post(o)
+			}
+			if err := job.await(t.Context()); err != nil {
+				t.Fatalf("midstep %v: %v", midstep, err)
+			}
+			const least = toyRoom + toyStates + toyWeight // the states stay, and a layer is computed with at a time
+			if u := y.far.Usage(); u.Budget != least || u.Used > least {
+				t.Errorf("midstep %v: %d are used of a budget of %d, want %d", midstep, u.Used, u.Budget, least)
+			}
+			y.pass(nil)
+			if err := y.obey(budget(0)); err == nil {
+				t.Error("an order that is not to be obeyed as far as that can be was not refused")
+			}
+		}
+	})
+}
+
+// On the cpu pictures go that are only remembered, and the budget is what stays; it is never without a limit.
+func TestTheCPUsBudgetIsObeyedAsFarAsThatCanBe(t *testing.T) {
+	y := newToy(t, far.Now(), 0, none)
+	e := newStare(t, y, stare{hidden: 10})
+	y.r.crowded = e.album.fit
+	lookAt(t, e, []byte{1, 2, 3}, 0)
+	order := sdk.Order{Budget: &sdk.BudgetOrder{Device: "cpu", Bytes: 7, AsFar: true}}
+	if err := y.obey(order); err != nil {
+		t.Fatal(err)
+	}
+	if u := y.cpu().Usage(); u.Budget != toyStates || u.Used != toyStates {
+		t.Errorf("%d are used of a budget of %d; the states take %d", u.Used, u.Budget, toyStates)
+	}
+	if order.Budget.Bytes != 7 {
+		t.Error("whoever gave the order finds another one")
+	}
+	y.cpu().SetBudget(0)
+	empty := newFlat(t, 1, 1000)
+	job := empty.post(sdk.Order{Budget: &sdk.BudgetOrder{Device: "cpu", AsFar: true}})
+	empty.mu.Lock()
+	empty.carry()
+	empty.mu.Unlock()
+	if err := <-job.done; err != nil || empty.devices[0].Usage().Budget == 0 {
+		t.Errorf("a process that can give up everything has no limit: %v", err)
+	}
+}

@@ -1,0 +1,245 @@
+// squeeze.go answers to a machine that runs short of memory: other programs take it, or its cgroup's limit is lowered. Before the system kills
+// somebody the models give up what they can do without, then idle ones leave, the least recently used first, until they are asked for again;
+// and when there has been enough for a while they have their budgets back.
+package schedule
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"github.com/inference-pio/inference-pio/sdk"
+	"github.com/inference-pio/inference-pio/sdk/machine"
+	sdkplan "github.com/inference-pio/inference-pio/sdk/plan"
+)
+
+const (
+	// squeezeEvery is how often the machine is looked at. What is to be done follows at once.
+	squeezeEvery = 100 * time.Millisecond
+	// squeezeTime is how long a model may take to give something up: the rest of a layer.
+	squeezeTime = 2 * time.Second
+	// squeezeRest is how long after something was given up it shows in what the machine has.
+	squeezeRest = 300 * time.Millisecond
+	// squeezeEase is how long there must have been enough before somebody has his budget back.
+	squeezeEase = 10 * time.Second
+	// stalledMost is the part of the time that processes may stand still for lack of memory.
+	stalledMost = .25
+)
+
+// marks are what is to be available of a machine: below low something is given up until there is high. Between the two nothing happens. Both are
+// parts of the reserve that models are never given.
+func marks(m machine.Memory) (low, high int64) {
+	reserve := m.Total - m.Usable()
+	return reserve / 4, reserve / 2
+}
+
+// lacking is how many bytes the models are to give up; 0 also where the system does not tell.
+func lacking(s machine.Strain) int64 {
+	low, high := marks(s.Memory)
+	switch {
+	case s.Available < low:
+		return high - s.Available
+	case s.Stalled > stalledMost:
+		return high - low
+	}
+	return 0
+}
+
+// plenty says whether there is enough to give something back.
+func plenty(s machine.Strain) bool {
+	_, high := marks(s.Memory)
+	return s.Available >= high+high/2 && s.Stalled < stalledMost/4
+}
+
+// squeezer is the goroutine's state.
+type squeezer struct {
+	host *Host
+	look func(time.Time) machine.Strain
+
+	strained bool
+	enough   time.Time      // since when there is enough again; zero: there is not
+	emptied  map[*life]bool // processes that have nothing more to give up
+	told     bool           // that nobody has
+	done     chan struct{}  // of the squeeze under way; nil: there is none
+	rest     time.Time      // until when no other one begins
+}
+
+// run looks until ctx ends.
+func (q *squeezer) run(ctx context.Context) {
+	tick := time.NewTicker(squeezeEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case now := <-tick.C:
+			q.see(ctx, now)
+		case <-q.done:
+			q.done, q.rest = nil, time.Now().Add(squeezeRest)
+		case <-ctx.Done():
+			if q.done != nil {
+				<-q.done
+			}
+			return
+		}
+	}
+}
+
+// see looks at the machine, and begins what is to be done.
+func (q *squeezer) see(ctx context.Context, now time.Time) {
+	s, h := q.look(now), q.host
+	if s.Total == 0 {
+		return
+	}
+	if h.memory.rebase(BudgetOf(h.Config(), s.Memory)) {
+		h.freed(nil)
+	}
+	lack := max(lacking(s), h.memory.over())
+	_, high := marks(s.Memory)
+	switch {
+	case lack > 0:
+		if !q.strained {
+			h.o.Log.Warn("the machine runs short of memory; the models give way", "available", sdkplan.Size(s.Available), "of", sdkplan.Size(s.Total),
+				"from", s.From, "stalled", s.Stalled, "lacking", sdkplan.Size(lack))
+		}
+		q.strained, q.enough = true, time.Time{}
+		h.memory.strain(s.Available - high)
+		if q.done == nil && !now.Before(q.rest) {
+			promised := lacking(s) == 0
+			q.begin(func() { q.squeeze(ctx, lack, promised) })
+		}
+	case !q.strained:
+	case !plenty(s):
+		q.enough = time.Time{}
+		h.memory.strain(s.Available - high)
+	case q.enough.IsZero():
+		q.enough = now
+	case now.Sub(q.enough) >= squeezeEase && q.done == nil:
+		q.ease(ctx, s)
+	}
+}
+
+func (q *squeezer) begin(f func()) {
+	done := make(chan struct{})
+	q.done = done
+	go func() {
+		defer close(done)
+		f()
+	}()
+}
+
+// squeeze has models give up so many bytes: first what each can do without, in the order in which they would leave; then one of them leaves.
+// promised says that the bytes are promised, and perhaps not used.
+func (q *squeezer) squeeze(ctx context.Context, lack int64, promised bool) {
+	list := q.host.loaded(nil)
+	for _, m := range q.host.givers(list) {
+		if lack -= q.give(ctx, m, lack, promised); lack <= 0 {
+			return
+		}
+	}
+	if going := idle(list, lack); len(going) > 0 {
+		going[0].model.cede()
+		return
+	}
+	if !q.told {
+		q.told = true
+		q.host.o.Log.Warn("memory is short and no model has anything more to give up: each is in use or pinned", "lacking", sdkplan.Size(lack))
+	}
+}
+
+// give has a model give up what it can of so many bytes, and says how much that was.
+func (q *squeezer) give(ctx context.Context, m *model, lack int64, promised bool) int64 {
+	l, has := m.usedOn(cpu)
+	share, _, _ := q.host.memory.held(m)
+	if promised {
+		has = share
+	}
+	if l == nil || has == 0 || q.emptied[l] {
+		return 0
+	}
+	limited, cancel := context.WithTimeout(ctx, squeezeTime)
+	defer cancel()
+	target := max(0, has-lack)
+	r, err := m.order(limited, sdk.Order{Budget: &sdk.BudgetOrder{Device: cpu, Bytes: target, Deadline: squeezeTime, AsFar: true}})
+	if err != nil {
+		q.emptied[l] = true
+		m.log.Info("the model gives nothing up", "error", err)
+		return 0
+	}
+	left := usedIn(r, cpu)
+	if promised {
+		left, _, _ = q.host.memory.held(m)
+	}
+	q.emptied[l] = left > target
+	if left < has {
+		m.log.Info("memory is short: the model has given some up", "device", cpu, "bytes", sdkplan.Size(has-left), "left", sdkplan.Size(left))
+	}
+	return max(0, has-left)
+}
+
+// ease gives one model its share back. When all have theirs the strain is over.
+func (q *squeezer) ease(ctx context.Context, s machine.Strain) {
+	h := q.host
+	h.memory.strain(s.Total)
+	m, whole := h.memory.squeezedLast()
+	if m == nil {
+		q.strained, q.told = false, false
+		clear(q.emptied)
+		h.memory.relax()
+		h.o.Log.Info("the machine has memory again", "available", sdkplan.Size(s.Available), "of", sdkplan.Size(s.Total))
+		h.freed(nil)
+		return
+	}
+	q.begin(func() {
+		limited, cancel := context.WithTimeout(ctx, squeezeTime)
+		defer cancel()
+		if l, _ := m.usedOn(cpu); l != nil {
+			if _, err := m.order(limited, sdk.Order{Budget: &sdk.BudgetOrder{Device: cpu, Bytes: whole, Deadline: squeezeTime}}); err == nil {
+				m.log.Info("the model has its share of memory again", "device", cpu, "bytes", sdkplan.Size(whole))
+			}
+		}
+		h.memory.unsqueeze(m)
+	})
+}
+
+// givers are those that may have something to give up: those that may leave, in that order, and then the pinned.
+func (h *Host) givers(list []roomer) (models []*model) {
+	for _, r := range list {
+		models = append(models, r.model)
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, m := range h.models {
+		if !slices.Contains(models, m) {
+			models = append(models, m)
+		}
+	}
+	return models
+}
+
+// usedOn is what the process of a model that is loaded says it uses of a device; no process if none is.
+func (m *model) usedOn(device string) (*life, int64) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.life == nil || !m.life.ready {
+		return nil, 0
+	}
+	return m.life, usedIn(m.status.Report, device)
+}
+
+func usedIn(r sdk.Report, device string) int64 {
+	for _, d := range r.Devices {
+		if d.Name == device {
+			return d.Used
+		}
+	}
+	return 0
+}
+
+// cede has a model leave that nobody uses, since the machine runs short of memory.
+func (m *model) cede() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.will.admitted == 0 && !m.comesUp() {
+		m.demand.scarce = true
+		m.dismiss("the machine runs short of memory; it comes back when it is asked for")
+	}
+}

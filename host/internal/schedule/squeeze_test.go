@@ -1,0 +1,175 @@
+package schedule
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/inference-pio/inference-pio/host/internal/config"
+	"github.com/inference-pio/inference-pio/sdk"
+	"github.com/inference-pio/inference-pio/sdk/machine"
+)
+
+// engine is a machine of 16 GiB, of which others take what a test says.
+type engine struct {
+	mu        sync.Mutex
+	available int64
+	stalled   float64
+	total     int64
+}
+
+func (e *engine) look(time.Time) machine.Strain {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return machine.Strain{Memory: machine.Memory{Total: e.total, Available: e.available, From: "/proc/meminfo"}, Stalled: e.stalled}
+}
+
+func (e *engine) set(f func(*engine)) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	f(e)
+}
+
+// frees makes the machine have what a model gives up.
+func (e *engine) frees(bytes int64) { e.set(func(e *engine) { e.available += bytes }) }
+
+const gib = int64(1) << 30
+
+// holds is a plugin that uses so many bytes of the cpu's memory, of which it can give some up, and that reports so.
+func holds(e *engine, p *fakeProcess, used, spare int64) {
+	budget := used
+	report := func() sdk.Report {
+		return sdk.Report{Devices: []sdk.DeviceReport{{Name: "cpu", Used: used, Budget: budget}}}
+	}
+	p.order = func(o sdk.Order) sdk.Report {
+		if o.Budget == nil {
+			return sdk.Report{}
+		}
+		if !o.Budget.AsFar && o.Budget.Bytes < used {
+			return sdk.Report{Done: &sdk.OrderDone{Error: "too few"}}
+		}
+		given := min(spare, max(0, used-o.Budget.Bytes))
+		used, spare = used-given, spare-given
+		budget = max(o.Budget.Bytes, used)
+		e.frees(given)
+		return report()
+	}
+	p.unload = func() { e.frees(used) }
+	p.reports <- report()
+}
+
+func TestMarks(t *testing.T) {
+	low, high := marks(machine.Memory{Total: 16 * gib})
+	if low != 384<<20 || high != 768<<20 {
+		t.Errorf("of 16 GiB: %d, %d", low, high)
+	}
+	for _, c := range []struct {
+		s      machine.Strain
+		lack   int64
+		plenty bool
+	}{
+		{machine.Strain{}, 0, true},
+		{machine.Strain{Memory: machine.Memory{Total: 16 * gib, Available: low}}, 0, false},
+		{machine.Strain{Memory: machine.Memory{Total: 16 * gib, Available: low - 1}}, high - low + 1, false},
+		{machine.Strain{Memory: machine.Memory{Total: 16 * gib, Available: 2 * high}}, 0, true},
+		{machine.Strain{Memory: machine.Memory{Total: 16 * gib, Available: 2 * high}, Stalled: .1}, 0, false},
+		{machine.Strain{Memory: machine.Memory{Total: 16 * gib, Available: 2 * high}, Stalled: .5}, high - low, false},
+	} {
+		if got := lacking(c.s); got != c.lack || plenty(c.s) != c.plenty {
+			t.Errorf("%+v: lacking %d, plenty %v", c.s, got, plenty(c.s))
+		}
+	}
+}
+
+// Other programs take memory: first models give up what they can do without, then the one that was used longest ago leaves, and a stream goes on.
+// What is asked for meanwhile comes when there is room; when there is enough again all have what they had.
+func TestModelsGiveWayToTheMachine(t *testing.T) {
+	e := &engine{total: 16 * gib, available: 8 * gib}
+	three := []config.Model{{ID: "a"}, {ID: "b"}, {ID: "c", Pin: true}}
+	inTownThat(t, e.look, 12*gib, three, func(id string, p *fakeProcess) error {
+		p.inspect = func(context.Context, *fakeProcess, sdk.InspectRequest) (sdk.Inspection, error) {
+			return sdk.Inspection{Fit: sdk.FitExact, Table: sdk.LayerTable{Context: 1000, MaxSequences: 1,
+				Modules: []sdk.Module{{ID: "layers.0", WeightBytes: 3 * gib, ActiveBytesToken: 3 * gib, StateBytesToken: 1}}}}, nil
+		}
+		holds(e, p, 3*gib, 100<<20)
+		if id == "a" {
+			return slow(p)
+		}
+		return nil
+	}, func(w *town) {
+		time.Sleep(time.Second)
+		streaming := make(chan error, 1)
+		go func() {
+			streaming <- w.Generate(context.Background(), "a", sdk.GenerateRequest{Tokens: []int32{1}, MaxTokens: 50}, func(sdk.Event) error { return nil })
+		}()
+		time.Sleep(300 * time.Millisecond)
+
+		e.set(func(e *engine) { e.available = 700 << 20 }) // between the marks
+		time.Sleep(time.Second)
+		if strings.Contains(w.log.String(), "runs short") {
+			t.Fatalf("there is enough:\n%s", w.log.String())
+		}
+		e.set(func(e *engine) { e.available = 300 << 20 })
+		time.Sleep(250 * time.Millisecond)
+		if !strings.Contains(w.log.String(), "the machine runs short of memory") {
+			t.Fatal("it is not noticed within a quarter of a second")
+		}
+		time.Sleep(20 * time.Second) // 468 MiB are lacking, of which the three have 300
+		if got := fmt.Sprint(w.status("a").State, w.status("b").State, w.status("c").State); got != "ready unloaded ready" && got != "readyunloadedready" {
+			t.Fatalf("the models are %s\n%s", got, w.log.String())
+		}
+		text := w.log.String()
+		for _, want := range []string{"memory is short: the model has given some up", `the machine runs short of memory; it comes back when it is asked for`} {
+			if !strings.Contains(text, want) {
+				t.Errorf("the log does not say %q:\n%s", want, text)
+			}
+		}
+		if err := <-streaming; err != nil {
+			t.Errorf("the stream: %v", err)
+		}
+		if !strings.Contains(text, "the machine has memory again") { // what b has left is enough
+			t.Errorf("the log does not say that it is over:\n%s", text)
+		}
+		if err := w.Generate(context.Background(), "b", sdk.GenerateRequest{Tokens: []int32{1}, MaxTokens: 2}, func(sdk.Event) error { return nil }); err != nil {
+			t.Errorf("b is asked: %v", err)
+		}
+		if share, _, _ := w.memory.held(w.models[0]); share != 3*gib+1024 {
+			t.Errorf("a has a share of %d again", share)
+		}
+	})
+}
+
+// The limit of the cgroup is lowered while the host runs: idle models leave until what is promised is there.
+func TestModelsGiveWayToALowerLimit(t *testing.T) {
+	y := newMemory(Budget{14 * gib, "test"}, nil)
+	a, b := &model{entry: config.Model{ID: "a"}}, &model{entry: config.Model{ID: "b"}}
+	for _, m := range []*model{a, b} {
+		y.tenants = append(y.tenants, &tenant{model: m, served: true, share: 5 * gib})
+	}
+	if y.over() != 0 || y.rebase(Budget{14 * gib, "test"}) {
+		t.Error("nothing has changed")
+	}
+	if more := y.rebase(Budget{8 * gib, "test"}); more || y.over() != 2*gib {
+		t.Errorf("more %v, over by %d", more, y.over())
+	}
+	y.strain(0)
+	y.squeezed(a, 4*gib)
+	if got := y.over(); got != gib {
+		t.Errorf("one has given up some: over by %d", got)
+	}
+	if free := y.left(); free > 0 {
+		t.Errorf("%d bytes that were given up are another's", free)
+	}
+	y.leave(b, true)
+	if y.over() != 0 || y.left() > 0 {
+		t.Errorf("the other has left: over by %d, %d left", y.over(), y.left())
+	}
+	y.rebase(Budget{14 * gib, "test"})
+	y.relax()
+	if m, bytes := y.squeezedLast(); m != a || bytes != 5*gib || y.left() != 10*gib {
+		t.Errorf("%v may have %d again, and %d are left", m, bytes, y.left())
+	}
+}
