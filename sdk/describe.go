@@ -155,6 +155,9 @@ type LoadRequest struct {
 	// PrefixCache is how many bytes of cache finished requests may leave filled, for prompts that begin as theirs did. 0 means the
 	// plugin's default, less than that none.
 	PrefixCache int64
+	// KVSpill is how many bytes of the host's memory may take what a cache on other devices has no room for: keys, values and states of
+	// requests that lost their place, and of the prefix cache. They count against the budget of "cpu". 0 is none.
+	KVSpill int64
 	// StepTime is how long a step with answers under way should take at most: longer prompts are computed in smaller pieces beside
 	// them. 0 means the plugin's default, less than that no limit.
 	StepTime time.Duration

@@ -49,8 +49,9 @@ type Report struct {
 	ExpertHits, ExpertMisses uint64
 	// Pictures that were looked at, and that were sent again while it was remembered what was seen of them.
 	PicturesSeen, PicturesReused uint64
-	Preemptions                  uint64 // requests that lost their place and were computed again
+	Preemptions                  uint64 // requests that lost their place and came back to another
 	Prefix                       PrefixReport
+	Spill                        SpillReport
 	Running, Waiting             int     // requests on board
 	StateUsed                    float64 // share of the cache's blocks in use
 }
@@ -61,6 +62,17 @@ type PrefixReport struct {
 	Found   uint64 // and not computed
 	Kept    int64  // held now for prompts to come
 	Thrown  uint64 // held and given up
+}
+
+// SpillReport is what went to the host's memory, since a cache on other devices had no room for it. All but Budget and Used only grow.
+type SpillReport struct {
+	Budget  int64  // bytes that there may be of it now
+	Used    int64  // bytes that are taken
+	Out     uint64 // bytes copied there
+	Back    uint64 // and back
+	Saved   uint64 // positions that were not computed again because of that
+	Resumed uint64 // positions of requests that lost their place and did not have to be computed again, spilled or not
+	Dropped uint64 // bytes that gave way to others
 }
 
 // OrderDone answers one order. Error is empty if it was carried out.

@@ -93,6 +93,22 @@ func (c CacheSpec) shapes(z Size) []shaped {
 
 func aligned(bytes int64) int64 { return (bytes + 63) &^ 63 }
 
+// Lay views memory, from an offset on, as the states of a cache of a size: those that the size has any of, paged ones first. They lie one
+// after the other in Bytes(z).
+func (c CacheSpec) Lay(dev cuda.Device, mem cuda.Memory, offset int64, z Size) (list []cuda.Tensor, err error) {
+	for _, s := range c.shapes(z) {
+		if s.dims[0] == 0 {
+			continue
+		}
+		t, err := cuda.DeviceTensor(dev, mem, offset, s.dtype, s.dims...)
+		if err != nil {
+			return nil, err
+		}
+		list, offset = append(list, t), offset+aligned(s.bytes())
+	}
+	return list, nil
+}
+
 // Cache is what a layer keeps. It moves with the layer's module.
 type Cache struct {
 	Paged []*cuda.State // in the order of the spec

@@ -28,6 +28,7 @@ type instance struct {
 	made    []cuda.Memory   // quantised weights
 	kept    *weights.Packed // they lie there instead; nil: in made
 	eyes    *eyes           // nil: the model sees nothing
+	spill   *spill
 	layout  sdk.LayerTable
 	context int
 	stop    context.CancelFunc
@@ -72,6 +73,7 @@ func (f Family) load(ctx context.Context, req sdk.LoadRequest, progress func(sdk
 		return nil, err
 	}
 	l.blocks = fit.Positions / engine.BlockSize
+	l.spill = fit.Spill
 	l.remember(req, t)
 	t.Context, t.CachePositions, t.ScratchBytes = fit.Context, fit.Positions, fit.Scratch
 	t.MaxSequences = max(1, fit.Positions/fit.Context)
@@ -138,7 +140,8 @@ func (i *instance) start(ctx context.Context, l limits, hold func(int)) error {
 	if err := i.layCaches(t, l, i.place); err != nil {
 		return memoryError(err)
 	}
-	t.step, t.place = i.step, i.place
+	i.spill = newSpill(i.devices, i.caches(), i.place, l.spill)
+	t.step, t.place, t.spill, i.place.spill = i.step, i.place, i.spill, i.spill
 	if m, ok := i.model.(Seer); ok {
 		t.eyes = newEyes(m, i.context, i.cpu, i.devices, i.place)
 		i.eyes, i.place.crowded = t.eyes, t.eyes.album.fit
@@ -227,6 +230,9 @@ func (i *instance) close() error {
 	}
 	if i.step != nil {
 		i.step.Close()
+	}
+	if i.spill != nil {
+		i.spill.close()
 	}
 	for _, m := range i.made {
 		i.cpu.Free(m)

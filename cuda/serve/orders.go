@@ -302,7 +302,7 @@ func (r *residency) setCPUBudget(bytes int64) error {
 	if least := r.leastCPU(); bytes < least {
 		return fmt.Errorf("%d bytes are too few for the cpu: %d of weights, %d of cache and %d of scratch stay as long as the model is loaded, so "+
 			"the least that works is %d; for less, set context or max_sequences in its [[model]]",
-			bytes, u.For[cuda.ForWeights]-packed, u.For[cuda.ForState], u.For[cuda.ForScratch], least)
+			bytes, u.For[cuda.ForWeights]-packed, u.For[cuda.ForState]-r.spilt(), u.For[cuda.ForScratch], least)
 	}
 	r.devices[0].SetBudget(bytes)
 	if r.crowded != nil {
@@ -312,10 +312,18 @@ func (r *residency) setCPUBudget(bytes int64) error {
 	return nil
 }
 
+// spilt is what the CPU holds of states for which their devices have no room. It is given up when it has to be.
+func (r *residency) spilt() int64 {
+	if r.spill == nil {
+		return 0
+	}
+	return r.spill.used.Load()
+}
+
 // leastCPU is what stays in the memory of this process as long as the model is loaded.
 func (r *residency) leastCPU() int64 {
 	u := r.devices[0].Usage()
-	return u.Used - u.For[cuda.ForPictures] - r.packedBytes()
+	return u.Used - u.For[cuda.ForPictures] - r.spilt() - r.packedBytes()
 }
 
 // ledgerBudget writes a budget as a device's ledger does, where 0 is no limit: nothing at all is one byte.

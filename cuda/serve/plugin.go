@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/inference-pio/inference-pio/cuda"
 	"github.com/inference-pio/inference-pio/cuda/cpu"
 	"github.com/inference-pio/inference-pio/internal/regular"
 	"github.com/inference-pio/inference-pio/sdk"
@@ -182,6 +183,8 @@ func (p *plugin) Schedule(ctx context.Context, orders <-chan sdk.Order, report f
 	var waiting sync.WaitGroup
 	defer waiting.Wait()
 	defer cancel(nil)
+	last := make(chan struct{}) // closed when the order before is posted
+	close(last)
 	tick := time.NewTicker(reportEvery)
 	defer tick.Stop()
 	watch := newLookout(p.loaded.devices)
@@ -201,8 +204,12 @@ func (p *plugin) Schedule(ctx context.Context, orders <-chan sdk.Order, report f
 			if !ok {
 				return nil
 			}
-			job := p.loaded.place.post(o)
+			before, posted := last, make(chan struct{})
+			last = posted
 			waiting.Go(func() {
+				<-before
+				job := p.post(o)
+				close(posted)
 				if err := report(p.answer(ctx, job)); err != nil {
 					cancel(err)
 				}
@@ -215,6 +222,14 @@ func (p *plugin) Schedule(ctx context.Context, orders <-chan sdk.Order, report f
 			}
 		}
 	}
+}
+
+// post has an order carried out. Less of the host's memory first makes what was spilled there give way, which takes until the end of the step.
+func (p *plugin) post(o sdk.Order) *order {
+	if o.Budget != nil && o.Budget.Device == cuda.KindCPU && p.loaded.spill.bound(o.Budget.Bytes) {
+		p.loaded.engine.TrimSpill()
+	}
+	return p.loaded.place.post(o)
 }
 
 // answer waits for an order's outcome.
@@ -239,6 +254,7 @@ func (p *plugin) report() sdk.Report {
 	}
 	r.Preemptions = s.Preemptions
 	r.Prefix = sdk.PrefixReport{Queried: s.QueriedTokens, Found: s.CachedTokens, Kept: int64(s.BlocksKept) * engine.BlockSize, Thrown: s.BlocksThrown * engine.BlockSize}
+	r.Spill = p.loaded.spill.report(s)
 	if s.Blocks > 0 {
 		r.StateUsed = float64(s.BlocksUsed) / float64(s.Blocks)
 	}

@@ -39,6 +39,7 @@ type residency struct {
 	planner func(budgets []int64) ([]sdk.Placement, error)
 	stage   stage
 	clock   clock.Clock
+	spill   *spill // nil in tests of less
 	crowded func() // gives up remembered pictures that the CPU's budget has no room for; nil: there are none
 
 	mu      sync.Mutex

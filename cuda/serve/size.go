@@ -48,6 +48,7 @@ const (
 type limits struct {
 	context, sequences, rows, blocks int
 
+	spill    int64         // bytes of the host's memory for what the cache has no room for
 	keep     int           // blocks that finished requests may leave filled
 	stepTime time.Duration // of a step with answers under way; 0: no limit
 }
@@ -211,7 +212,7 @@ func (e *eyes) takes(p Picture) (int64, error) {
 
 // fit lays the model out in its share of the CPU's memory; without one, in what the machine has.
 func (o *opened) fit(req sdk.LoadRequest, t sdk.LayerTable) (plan.Fit, error) {
-	need := plan.NeedOf(t, req.InspectRequest)
+	need := plan.NeedOf(t, req.InspectRequest).WithSpill(req.KVSpill)
 	share, whose := cpuShare(req.Devices), "its share of the cpu's memory is"
 	if share == 0 {
 		share, whose = machine.Read().Usable(), "the machine can give it"

@@ -23,6 +23,7 @@ type stepper struct {
 	place  *residency
 	vigil  *vigil
 	eyes   *eyes // nil: the model sees nothing
+	spill  *spill
 
 	tokens, positions, seqs, forms, tables []int32
 	slots                                  []int32 // by row of the batch: the engine's slot
@@ -60,6 +61,10 @@ func (t *stepper) Step(b *engine.Batch) ([][]float32, error) {
 // copy makes what one sequence computed another's, in every layer, where the layer lies.
 func (t *stepper) copy(list []engine.Copy) {
 	for _, c := range list {
+		if c.Host != engine.Within {
+			t.spill.copy(t.step, t.cache, c)
+			continue
+		}
 		for _, cache := range t.cache {
 			if c.State {
 				cache.CopySlot(t.step, int(c.From), int(c.To))
@@ -74,6 +79,7 @@ func (t *stepper) copy(list []engine.Copy) {
 func (t *stepper) Sweep(blocks []int32) {
 	t.place.begin()
 	defer t.place.finish()
+	t.spill.release()
 	for _, b := range blocks {
 		for _, cache := range t.cache {
 			if err := cache.DiscardBlock(int(b)); err != nil {

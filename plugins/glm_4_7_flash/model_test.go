@@ -110,6 +110,7 @@ func TestInCodes(t *testing.T)                      { suite.InCodes(t) }
 func TestPipelines(t *testing.T)                    { suite.Pipelines(t) }
 func TestJoinedExpertsAreTheSameModel(t *testing.T) { suite.JoinedExperts(t) }
 func TestPlugin(t *testing.T)                       { plugin.Test(t) }
+func TestSpillsInDisorder(t *testing.T)             { plugin.SpillsInDisorder(t) }
 func BenchmarkTinyInProcess(b *testing.B)           { plugin.TinyInProcess(b) }
 
 // The reference has 1e-6 in the norms of latents; see Config.LatentNormEps. With it the model is the reference's as well.
@@ -187,3 +188,8 @@ func TestTheLayerBehindTheLastIsNotRead(t *testing.T) {
 		t.Error("a layer without a number was accepted")
 	}
 }
+
+// BenchmarkResumeSpilled has two of the 47 layers:
+//
+//	go test -run '^$' -bench ResumeSpilled -benchtime 5x ./plugins/glm_4_7_flash
+func BenchmarkResumeSpilled(b *testing.B) { plugin.ResumeSpilled(b, 2) }

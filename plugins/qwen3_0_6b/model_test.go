@@ -66,9 +66,10 @@ var suite = plugin.Suite(nntest.Suite{
 
 func TestModel(t *testing.T) { suite.Test(t) }
 
-func TestInCodes(t *testing.T)   { suite.InCodes(t) }
-func TestPipelines(t *testing.T) { suite.Pipelines(t) }
-func TestPlugin(t *testing.T)    { plugin.Test(t) }
+func TestInCodes(t *testing.T)          { suite.InCodes(t) }
+func TestPipelines(t *testing.T)        { suite.Pipelines(t) }
+func TestPlugin(t *testing.T)           { plugin.Test(t) }
+func TestSpillsInDisorder(t *testing.T) { plugin.SpillsInDisorder(t) }
 
 // The tiny model in Q8_0, as llama.cpp's converter writes it: each block has a factor of its own, so that weights are within 1/254 of the largest
 // of 32.

@@ -112,3 +112,8 @@ func TestToolCallMakesTheRound(t *testing.T) {
 		}
 	})
 }
+
+// BenchmarkResumeSpilled has four of the 36 layers:
+//
+//	go test -run '^$' -bench ResumeSpilled -benchtime 5x ./plugins/qwen3_4b_instruct
+func BenchmarkResumeSpilled(b *testing.B) { plugin.ResumeSpilled(b, 4) }

@@ -128,6 +128,7 @@ func TestModel(t *testing.T) { suite.Test(t) }
 func TestInCodes(t *testing.T)            { suite.InCodes(t) }
 func TestPipelines(t *testing.T)          { suite.Pipelines(t) }
 func TestPlugin(t *testing.T)             { plugin.Test(t) }
+func TestSpillsInDisorder(t *testing.T)   { plugin.SpillsInDisorder(t) }
 func BenchmarkTinyInProcess(b *testing.B) { plugin.TinyInProcess(b) }
 
 // BenchmarkLoad loads one pattern of four layers, three with the delta rule and one with attention, with 48 of their 512 experts each:
@@ -153,3 +154,8 @@ func BenchmarkPublishedShape(b *testing.B) {
 		},
 	})
 }
+
+// BenchmarkResumeSpilled has four of the 48 layers, three of them of the delta rule:
+//
+//	go test -run '^$' -bench ResumeSpilled -benchtime 5x ./plugins/qwen3_coder_next
+func BenchmarkResumeSpilled(b *testing.B) { plugin.ResumeSpilled(b, 4) }

@@ -7,7 +7,7 @@
 //
 //   - The rows of a sequence are fed once each, in the order of their positions from 0 on. After a preemption they begin
 //     at position 0 again, in another slot and other blocks. With [Config.PrefixCache] positions are left out that another
-//     sequence computed: their blocks stand in the table, and [Batch.Copies] bring what is not shared.
+//     sequence computed, or itself before the preemption: their blocks stand in the table, and [Batch.Copies] bring what is not shared.
 //   - In one step all rows of a sequence are neighbours and have one form. Rows of decode form come first.
 //   - The form belongs to the position: prompt positions are always computed in prefill form, positions of the answer in
 //     decode form, also when they are replayed (then several of them may be in one step).
@@ -36,6 +36,13 @@
 // one that needs fewest first, so that a short one does not wait for a long one, and in every fourth step the oldest, so
 // that a long one does not wait for ever. A prompt that another sequence on board is computing too waits for it and takes the
 // blocks over.
+//
+// # What gives way
+//
+// A sequence that loses its place sleeps: what it has in the cache is published like the beginning of a prompt, and is there when it comes
+// back unless others have taken the blocks meanwhile. A model that is a [Spiller] has memory besides its cache: a block, or a state, that is
+// about to be taken for something else is copied there first, and copied back for who wants it, where the model says that either is worth
+// its price. Whether something is spilled or computed again changes no bit of an answer.
 //
 // # Who owns what
 //

@@ -33,6 +33,8 @@ type Stats struct {
 	QueriedTokens      uint64 // prompt positions looked for in the prefix cache
 	CachedTokens       uint64 // prompt positions found there, or computed by a sequence beside
 	Preemptions        uint64
+	ResumedTokens      uint64 // positions that preempted sequences did not have to compute again
+	Spill              SpillStats
 }
 
 // New starts an engine. Close must be called to end its goroutine.
@@ -42,6 +44,9 @@ func New(m Model, c Config) (*Engine, error) {
 	}
 	e := &Engine{config: c, inbox: make(chan message), done: make(chan struct{}), work: new(workspace)}
 	l := &loop{engine: e, model: m, scheduler: newScheduler(&e.config)}
+	if sp, ok := m.(Spiller); ok {
+		l.scheduler.spillTo(sp)
+	}
 	l.publish()
 	go l.run()
 	return e, nil
@@ -180,6 +185,18 @@ func (e *Engine) Drain(ctx context.Context) error {
 		return nil
 	case <-ctx.Done():
 		return ctx.Err()
+	}
+}
+
+// TrimSpill returns when the model's Spiller has no more taken than there is room for, as far as no step to come needs it.
+func (e *Engine) TrimSpill() {
+	ack := make(chan struct{})
+	if !e.send(message{kind: trim, ack: ack}) {
+		return
+	}
+	select {
+	case <-ack:
+	case <-e.done:
 	}
 }
 

@@ -33,6 +33,7 @@ type fakeModel struct {
 	asked  bool                 // by sessions, which want the logits of more than last rows
 	rows   int                  // of logits per step
 	before func(b *Batch) error // called first, if set; its error is the step's
+	host   func(c Copy, before []Copy)
 	logits [][]float32
 }
 
@@ -47,8 +48,10 @@ func newFakeModel(c Config) *fakeModel {
 
 // copies makes what the batch asks for.
 func (f *fakeModel) copies(list []Copy) {
-	for _, c := range list {
+	for i, c := range list {
 		switch {
+		case c.Host != Within:
+			f.host(c, list[:i])
 		case !c.State:
 			copy(f.cells[c.To*BlockSize:][:BlockSize], f.cells[c.From*BlockSize:][:BlockSize])
 		case !f.config.Stateful:

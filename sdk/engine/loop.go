@@ -24,7 +24,7 @@ type message struct {
 	given []int32       // of taken: ids that came behind it
 	next  []uint32      // and those that may come next
 	ask   *ask          // of forward
-	ack   chan struct{} // of cancel and drain: closed when done
+	ack   chan struct{} // of cancel, drain and trim: closed when done
 }
 
 type kind uint8
@@ -35,6 +35,7 @@ const (
 	forward             // a session is asked
 	cancel              // the caller has left
 	drain
+	trim // what is in the host's memory
 	shut
 )
 
@@ -45,6 +46,7 @@ type loop struct {
 	arrivals  uint64
 	onTime    int // sequences whose caller is expected to take a token now
 	drained   []chan struct{}
+	trims     []chan struct{}
 	draining  bool
 	shut      bool
 	counts    Stats
@@ -66,6 +68,7 @@ func (l *loop) run() {
 		l.poll()
 		if l.shut {
 			l.failAll(errClosed)
+			l.trim()
 			return
 		}
 		batch := l.scheduler.next(time.Now())
@@ -155,13 +158,21 @@ func (l *loop) rest(timer *time.Timer) {
 			return
 		case <-timer.C:
 		}
-		if list := l.scheduler.blocks.sweep(wait == forgetAfter); len(list) > 0 {
-			sweeper.Sweep(list)
-			l.publish()
-		}
+		l.sweep(sweeper, wait == forgetAfter)
 		ok = wait != forgetAfter
 	}
 	l.handle(<-l.engine.inbox)
+}
+
+// sweep gives back memory: all says that the prefix cache is forgotten before, also what the host's memory has of it.
+func (l *loop) sweep(sweeper Sweeper, all bool) {
+	if !l.scheduler.quiet() {
+		return
+	}
+	if list := l.scheduler.forget(all); len(list) > 0 {
+		sweeper.Sweep(list)
+	}
+	l.publish()
 }
 
 func (l *loop) handle(m message) {
@@ -182,11 +193,24 @@ func (l *loop) handle(m message) {
 		l.draining = true
 		l.drained = append(l.drained, m.ack)
 		l.endSessions()
+	case trim:
+		l.trims = append(l.trims, m.ack)
+		l.trim()
 	case shut:
 		l.shut = true
 	}
 	l.checkDrained()
 	l.publish()
+}
+
+// trim has the host's memory hold no more than there is room for, and tells those who wait for that once no copy is in the way.
+func (l *loop) trim() {
+	if len(l.trims) > 0 && l.scheduler.trimmed() {
+		for _, ack := range l.trims {
+			close(ack)
+		}
+		l.trims = nil
+	}
 }
 
 func (l *loop) add(q *sequence) {
@@ -263,6 +287,7 @@ func (l *loop) checkDrained() {
 
 // step runs one batch and samples the next id of every sequence that got logits.
 func (l *loop) step(batch *Batch) {
+	defer l.trim()
 	began := time.Now()
 	logits, err := l.compute(batch)
 	l.counts.Steps++
@@ -270,7 +295,9 @@ func (l *loop) step(batch *Batch) {
 		l.failStep(err)
 		return
 	}
-	l.scheduler.pace.took(l.scheduler.bulk(), time.Since(began))
+	if !l.scheduler.copiesHost() { // which take time of their own
+		l.scheduler.pace.took(l.scheduler.bulk(), time.Since(began))
+	}
 	l.scheduler.fed()
 	for _, p := range l.scheduler.parts {
 		if p.q.fed <= p.q.prompt {
@@ -425,6 +452,10 @@ func (l *loop) publish() {
 	s.Blocks, s.BlocksUsed = len(l.scheduler.blocks.refs), l.scheduler.blocks.used()
 	s.BlocksKept, s.BlocksThrown = l.scheduler.blocks.keptSize, l.scheduler.blocks.thrown
 	s.QueriedTokens, s.CachedTokens, s.Preemptions = l.scheduler.counts.queried, l.scheduler.counts.cached, l.scheduler.counts.preempts
+	s.ResumedTokens = l.scheduler.counts.resumed
+	if sp := l.scheduler.spill; sp != nil {
+		s.Spill = sp.counts
+	}
 	l.engine.mu.Lock()
 	l.engine.stats = s
 	l.engine.mu.Unlock()

@@ -36,10 +36,11 @@ type Row struct {
 	Choice *Choice
 }
 
-// Copy has what one sequence computed used by another: the cache of a block, or a state of a fixed size as it is now.
+// Copy has what one sequence computed used by another, or again by itself: the cache of a block, or a state of a fixed size as it is now.
 type Copy struct {
 	State    bool
-	From, To int32 // blocks; of a state slots, or places for snapshots, which are numbered from Config.MaxSequences on
+	Host     Host  // only of a Spiller other than Within
+	From, To int32 // blocks; of a state slots, or places for snapshots, which are numbered from Config.MaxSequences on; on the host places of Spiller.Take
 }
 
 // Batch is the rows of one step. Its slices are reused for the next.

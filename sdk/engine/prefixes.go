@@ -7,64 +7,183 @@ import "slices"
 
 // found is what the prefix cache has of a sequence.
 type found struct {
-	table   []int32 // its blocks, acquired
-	shared  int     // how many they are
-	content content // what they hold
-	state   int32   // the snapshot that belongs behind them, -1 if none is needed
-	marks   []int
+	list   []*held  // its blocks
+	table  []int32  // where they are, acquired; -1 of those that are to come from the host's memory
+	end    int      // positions
+	saved  int      // of them, those that the host's memory saves
+	state  int32    // the snapshot that belongs behind them, -1 if none is needed
+	host   *spilled // or where it is in the host's memory
+	marks  []int
+	copies int // blocks that are to be copied from there
 }
 
-// lookUp finds the longest beginning of q that need not be computed. The last known token always is: its logits are needed.
+// lookUp finds the longest beginning of q that need not be computed, and acquires its blocks. The last known token always is: its logits are
+// needed.
 func (s *scheduler) lookUp(q *sequence) found {
 	f := found{table: q.table[:0], state: -1, marks: q.marks[:0]}
 	if !s.config.PrefixCache || q.scoring() {
 		return f
 	}
-	n := q.free()
-	ids := q.keys[:min(n, q.prompt)]
-	if s.config.OneForm && n > q.prompt {
-		ids = slices.Concat(ids, q.tokens[q.prompt:n])
-	}
-	f.table, f.content = s.blocks.find(ids, f.table)
+	chain := s.chain(q, q.free())
+	near, far := s.reach(chain)
 	if s.config.Stateful {
-		s.withState(q, &f)
+		s.mark(q, &f, len(chain), far)
 	}
-	f.shared = len(f.table)
+	if far > near && !s.worth(s.trade(chain, near, far)) {
+		far = near
+	}
+	f.list, f.end, f.saved = chain[:far], endOf(chain[:far]), endOf(chain[:far])-endOf(chain[:near])
+	if s.config.Stateful && far > 0 {
+		f.state, f.host = s.stateOf(chain[far-1].number)
+	}
+	for _, h := range f.list {
+		if f.table = append(f.table, h.block); h.block >= 0 {
+			s.blocks.acquire(h.block)
+		} else {
+			f.copies++
+		}
+	}
 	return f
 }
 
-// withState goes back to where the state is known, and marks where it should have been: where this prompt parts from what was known,
-// and at its last whole block, which the next turn of a conversation begins with.
-func (s *scheduler) withState(q *sequence, f *found) {
-	all, last := len(f.table), (q.prompt-1)/BlockSize
-	n, ok := all, false
-	for n > 0 && !ok {
-		if f.state, ok = s.states.find(s.blocks.numbers[f.table[n-1]]); !ok {
-			n--
+// chain lists what is known of q's first positions, block by block, and can be had.
+func (s *scheduler) chain(q *sequence, positions int) []*held {
+	list := s.chained[:0]
+	s.walk(q, positions, func(h *held) bool {
+		if h.block < 0 && !h.there() {
+			return false
+		}
+		list = append(list, h)
+		return true
+	})
+	s.chained = list
+	return list
+}
+
+// walk visits what is known of q's first positions, block by block, as long as visit says so.
+func (s *scheduler) walk(q *sequence, positions int, visit func(*held) bool) {
+	at := content(0)
+	for i := 0; ; i++ {
+		h := s.knownOf(q, i, (i+1)*BlockSize, positions, at)
+		if h == nil {
+			h = s.knownOf(q, i, q.slept, positions, at)
+		}
+		if h == nil {
+			return
+		}
+		at = h.number
+		if whole := h.whole(); !visit(h) || !whole {
+			return
 		}
 	}
-	s.blocks.release(f.table[n:])
-	f.table, f.content = f.table[:n], 0
-	if n > 0 {
-		f.content = s.blocks.numbers[f.table[n-1]]
-	} else {
-		f.state = -1
+}
+
+// knownOf is what is known of block i of q up to a position, if that is in the block and among so many.
+func (s *scheduler) knownOf(q *sequence, i, end, positions int, before content) *held {
+	if end <= i*BlockSize || end > min((i+1)*BlockSize, positions) {
+		return nil
 	}
+	return s.blocks.index[s.prefix(q, i, end, before)]
+}
+
+// endOf is how many positions a list of blocks has.
+func endOf(list []*held) int {
+	if len(list) == 0 {
+		return 0
+	}
+	return (len(list)-1)*BlockSize + int(list[len(list)-1].n)
+}
+
+// reach is how much of a chain can be begun behind with what is in the cache, and with what is in the host's memory besides. A model with
+// a state can begin only where that is known.
+func (s *scheduler) reach(chain []*held) (near, far int) {
+	for near < len(chain) && chain[near].block >= 0 {
+		near++
+	}
+	far = len(chain)
+	if !s.config.Stateful {
+		return near, far
+	}
+	state := func(n int) (here, there bool) {
+		place, host := s.stateOf(chain[n-1].number)
+		return place >= 0, host != nil
+	}
+	for ; near > 0; near-- {
+		if here, _ := state(near); here {
+			break
+		}
+	}
+	for ; far > near; far-- {
+		if here, there := state(far); here || there {
+			break
+		}
+	}
+	return near, far
+}
+
+// stateOf is where the state behind some content is: -1 and nil if nowhere.
+func (s *scheduler) stateOf(c content) (place int32, host *spilled) {
+	if place, ok := s.states.find(c); ok {
+		return place, nil
+	}
+	return -1, s.spill.state(c)
+}
+
+// trade is the one between the two ends of reach.
+func (s *scheduler) trade(chain []*held, near, far int) Trade {
+	t := Trade{Positions: endOf(chain[:far]) - endOf(chain[:near])}
+	for _, h := range chain[:far] {
+		if h.block < 0 {
+			t.Blocks++
+		}
+	}
+	if s.config.Stateful {
+		if _, host := s.stateOf(chain[far-1].number); host != nil {
+			t.States++
+		}
+	}
+	return t
+}
+
+// mark says where the state should have been known: where this prompt parts from what was known, and at its last whole block, which the
+// next turn of a conversation begins with.
+func (s *scheduler) mark(q *sequence, f *found, all, n int) {
 	if len(s.states.list) == 0 {
 		return
 	}
-	for _, block := range []int{all, last} {
+	for _, block := range []int{all, (q.prompt - 1) / BlockSize} {
 		if at := block * BlockSize; block > n && !slices.Contains(f.marks, at) {
 			f.marks = append(f.marks, at)
 		}
 	}
 }
 
-// begin puts q where f ends.
+// leave gives up what lookUp acquired.
+func (s *scheduler) leave(f found) {
+	have := slices.DeleteFunc(f.table, func(b int32) bool { return b < 0 })
+	s.blocks.release(have)
+}
+
+// begin puts q where f ends. Every block of f's table is there by now.
 func (s *scheduler) begin(q *sequence, f found) {
-	q.table, q.content, q.published, q.fed, q.marks = f.table, f.content, f.shared, f.shared*BlockSize, f.marks
-	if f.state >= 0 {
-		s.copy(Copy{State: true, From: f.state, To: q.slot}, q)
+	q.table, q.fed, q.marks, q.published, q.content = f.table, f.end, f.marks, 0, 0
+	s.wakes(q, f.end)
+	for i, h := range f.list {
+		if h.asleep = false; h.block < 0 {
+			s.spill.counts.BackBlocks++
+			s.copy(Copy{Host: FromHost, From: h.host.place, To: f.table[i]}, q)
+			s.blocks.attach(f.table[i], h)
+		}
+		if !h.own() {
+			q.published, q.content = i+1, h.number
+		}
+	}
+	s.beginState(q, f)
+	if n := len(f.list); n > 0 && !f.list[n-1].whole() { // q goes on in it
+		s.unpublish(f.list[n-1])
+	}
+	if f.saved > 0 {
+		s.spill.counts.Saved += uint64(f.saved)
 	}
 	if q.placed || q.scoring() { // later it would find its own blocks
 		q.placed = true
@@ -74,6 +193,24 @@ func (s *scheduler) begin(q *sequence, f found) {
 	if s.config.PrefixCache && !q.session {
 		s.counts.queried += uint64(q.prompt)
 		s.took(q, min(q.fed, q.prompt))
+	}
+}
+
+// beginState gives q the state behind f. That of a block that is not full nobody else can begin with.
+func (s *scheduler) beginState(q *sequence, f found) {
+	own := len(f.list) > 0 && !f.list[len(f.list)-1].whole()
+	if f.state >= 0 {
+		s.copy(Copy{State: true, From: f.state, To: q.slot}, q)
+		if own {
+			s.states.drop(f.state)
+		}
+	}
+	if f.host != nil {
+		s.spill.counts.BackStates++
+		s.copy(Copy{State: true, Host: FromHost, From: f.host.place, To: q.slot}, q)
+		if own {
+			s.spill.drop(f.host)
+		}
 	}
 }
 
@@ -99,7 +236,7 @@ func (s *scheduler) publish(q *sequence) {
 	if !s.config.Stateful || !slices.Contains(q.marks, q.fed) || q.fed != q.published*BlockSize {
 		return
 	}
-	if place, ok := s.states.keep(q.content); ok {
+	if place, ok := s.states.keep(q.content, q.fed); ok {
 		s.copy(Copy{State: true, From: q.slot, To: place}, nil)
 	}
 }
@@ -134,7 +271,7 @@ func (s *scheduler) catchUp(q *sequence) {
 			return
 		}
 		s.exchange(q, q.fed/BlockSize, b)
-		q.content = s.blocks.numbers[b]
+		q.content = s.blocks.number(b)
 		q.published++
 		q.fed += BlockSize
 		s.took(q, BlockSize)
@@ -200,15 +337,33 @@ func (s *scheduler) follow(q, p *sequence) {
 	q.prepared = true
 }
 
-// spoilt is what a failed step leaves: who relied on its copies, which may not have been made. Snapshots among them are dropped.
+// spoilt is what a failed step leaves: who relied on its copies, which may not have been made. Snapshots among them are dropped, and what
+// came from the host's memory or was to go there.
 func (s *scheduler) spoilt() (list []*sequence) {
 	for i, c := range s.batch.Copies {
-		if q := s.owed[i]; q != nil {
+		q := s.owed[i]
+		if q != nil {
 			list = append(list, q)
-		} else {
+		}
+		switch {
+		case c.Host == FromHost && !c.State:
+			list = append(list, s.sharing(c.To)...)
+			s.blocks.forget(c.To)
+		case q == nil && c.Host == Within:
 			s.states.drop(c.To)
 		}
 	}
 	s.batch.Copies, s.owed = s.batch.Copies[:0], s.owed[:0]
+	s.spill.moved(true)
+	return list
+}
+
+// sharing are the sequences that have a block.
+func (s *scheduler) sharing(b int32) (list []*sequence) {
+	for _, q := range s.running {
+		if slices.Contains(q.table, b) {
+			list = append(list, q)
+		}
+	}
 	return list
 }

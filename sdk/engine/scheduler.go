@@ -2,7 +2,8 @@
 //
 //   - running and waiting are ordered by arrival; who arrived first is fed first and preempted last, so it always finishes.
 //   - A running sequence has the blocks of all its known tokens; only the growth of answers can run out of blocks.
-//   - A sequence without blocks starts again at its first position. Nothing else is lost: tokens and sampler stay.
+//   - A sequence without blocks sleeps: it starts again behind what is still there of them, here or in the host's memory, else at its first
+//     position. Nothing else is lost: tokens and sampler stay.
 //   - A sequence whose last token the caller has not taken gets no rows.
 
 package engine
@@ -18,20 +19,23 @@ import (
 const stallAfter = time.Second
 
 type scheduler struct {
-	config  *Config
-	blocks  *blockTable
-	states  *snapshots
-	pace    pace
-	slots   []int32 // free ones
-	running []*sequence
-	waiting []*sequence
-	batch   Batch
-	owed    []*sequence // by copy of the batch: who relies on it, nil for a snapshot
-	parts   []part
-	queue   []*sequence // prompts
-	budget  int
-	turn    int // of prompts
-	counts  counters
+	config   *Config
+	blocks   *blockTable
+	states   *snapshots
+	spill    *spill // nil: the model keeps nothing besides its cache
+	pace     pace
+	slots    []int32 // free ones
+	running  []*sequence
+	waiting  []*sequence
+	batch    Batch
+	owed     []*sequence // by copy of the batch: who relies on it, nil for a snapshot
+	parts    []part
+	queue    []*sequence // prompts
+	chained  []*held     // of chain
+	sleepers int         // sequences
+	budget   int
+	turn     int // of prompts
+	counts   counters
 }
 
 // counters only go up.
@@ -39,6 +43,7 @@ type counters struct {
 	preempts uint64
 	queried  uint64 // prompt positions that were looked for in the prefix cache
 	cached   uint64 // and found there, or computed by a sequence beside
+	resumed  uint64 // positions that preempted sequences did not have to compute again
 }
 
 // oldestEvery is how often the oldest prompt goes before shorter ones.
@@ -77,6 +82,7 @@ const minChunk = 16
 // empty if there is nothing to do.
 func (s *scheduler) next(now time.Time) *Batch {
 	s.reset()
+	s.blocks.trim()
 	s.grow()
 	s.admit(now)
 	for _, q := range s.running {
@@ -187,6 +193,7 @@ func (s *scheduler) add(q *sequence, n int, form Form) (added bool) {
 // fed notes that the rows of the last step are in the cache, and its copies made.
 func (s *scheduler) fed() {
 	s.batch.Copies, s.owed = s.batch.Copies[:0], s.owed[:0]
+	s.spill.moved(false)
 	for _, p := range s.parts {
 		p.q.fed += p.rows
 		s.publish(p.q)
@@ -232,6 +239,7 @@ func (s *scheduler) victim() *sequence {
 
 // preempt takes slot and blocks away. The caller removes q from running.
 func (s *scheduler) preempt(q *sequence) {
+	s.sleep(q)
 	s.vacate(q)
 	q.phase = waiting
 	if !q.resting() {
@@ -280,12 +288,18 @@ func (s *scheduler) place(q *sequence) bool {
 		return false
 	}
 	found := s.lookUp(q)
-	fresh := blocksFor(len(q.tokens)) - found.shared
+	fresh := blocksFor(len(q.tokens)) - len(found.list) + found.copies
 	if s.blocks.freeSize < fresh+s.growth(q) {
-		s.blocks.release(found.table)
+		s.leave(found)
 		return false
 	}
-	for range fresh {
+	s.use(found)
+	for i, b := range found.table {
+		if b < 0 {
+			found.table[i] = s.blocks.take()
+		}
+	}
+	for range fresh - found.copies {
 		found.table = append(found.table, s.blocks.take())
 	}
 	q.slot, s.slots = s.slots[len(s.slots)-1], s.slots[:len(s.slots)-1]
@@ -325,6 +339,8 @@ func (s *scheduler) stalled(now time.Time) *sequence {
 // remove forgets a sequence and frees what it holds.
 func (s *scheduler) remove(q *sequence) {
 	same := func(other *sequence) bool { return other == q }
+	s.wakes(q, 0)
+	s.forgetOwn(q)
 	if q.phase == running {
 		s.vacate(q)
 		s.running = slices.DeleteFunc(s.running, same)

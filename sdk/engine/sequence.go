@@ -95,6 +95,8 @@ type sequence struct {
 	cached    int                // positions found in the prefix cache
 	placed    bool               // has had a place before
 	preempted bool               // and lost it
+	asleep    bool               // what it had computed then was published
+	slept     int                // positions of that, the last time
 	session   bool               // a Session's: nothing is sampled
 	final     bool               // final states are wanted in place of logits
 	asks      []*ask             // calls on it that are not answered yet

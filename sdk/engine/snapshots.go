@@ -7,11 +7,14 @@ package engine
 type snapshots struct {
 	list  []snapshot
 	clock uint64
+	// leaves, if set, is told of one whose place is taken for another.
+	leaves func(snapshot)
 }
 
 type snapshot struct {
 	place int32
 	of    content // 0: empty
+	at    int     // behind so many positions
 	used  uint64  // by the clock
 }
 
@@ -36,9 +39,9 @@ func (s *snapshots) find(c content) (place int32, ok bool) {
 	return 0, false
 }
 
-// keep gives a place to the state behind some content, that of the one that was used longest ago. False: it has one, or there is
-// no place at all.
-func (s *snapshots) keep(c content) (place int32, ok bool) {
+// keep gives a place to the state behind some content, which is of so many positions: that of the one that was used longest ago. False: it
+// has one, or there is no place at all.
+func (s *snapshots) keep(c content, positions int) (place int32, ok bool) {
 	if _, known := s.find(c); known || len(s.list) == 0 {
 		return 0, false
 	}
@@ -48,8 +51,11 @@ func (s *snapshots) keep(c content) (place int32, ok bool) {
 			oldest = &s.list[i]
 		}
 	}
+	if s.leaves != nil && oldest.of != 0 {
+		s.leaves(*oldest)
+	}
 	s.clock++
-	oldest.of, oldest.used = c, s.clock
+	oldest.of, oldest.at, oldest.used = c, positions, s.clock
 	return oldest.place, true
 }
 

@@ -28,6 +28,7 @@ type Need struct {
 	Context     int   // positions asked for; 0: as many as fit
 	Positions   int   // of the checkpoint
 	Sequences   int   // decoded together
+	Spill       int64 // what the caches of other devices may spill to
 }
 
 // leastContext is what a model must have room for whose context nobody has set: with less it can hardly hold a
@@ -50,6 +51,12 @@ func NeedOf(t sdk.LayerTable, req sdk.InspectRequest) Need {
 	return n
 }
 
+// WithSpill is n with so many bytes for what caches have no room for: no more than they are themselves.
+func (n Need) WithSpill(bytes int64) Need {
+	n.Spill = min(max(bytes, 0), add(n.State, n.cache(n.wantedPositions())))
+	return n
+}
+
 // Known says whether the plugin has told what the model takes. One without tensors has no table.
 func (n Need) Known() bool { return n.Weights > 0 || n.Position > 0 || n.State > 0 }
 
@@ -60,7 +67,7 @@ func (n Need) Least() int64 {
 
 // Wanted is what the model has use for: all its weights in memory, and every sequence with the full context.
 func (n Need) Wanted() int64 {
-	return add(add(add(n.Weights, n.State), n.ScratchMost), n.cache(n.wantedPositions()))
+	return add(add(add(add(n.Weights, n.State), n.ScratchMost), n.cache(n.wantedPositions())), n.Spill)
 }
 
 func (n Need) fixed() int64 { return add(n.State, n.Scratch) }
@@ -96,10 +103,11 @@ type Fit struct {
 	Cache     int64
 	State     int64
 	Scratch   int64
+	Spill     int64 // for what caches have no room for
 }
 
 // Fit lays a model out in that many bytes; false if they are less than Least. What is beyond goes to the weights that
-// could be left on the disk, then to scratch and to cache.
+// could be left on the disk, then to scratch and to cache, and a quarter of what the cache has use for to what it spills to.
 func (n Need) Fit(bytes int64) (Fit, bool) {
 	rest := bytes - n.Least()
 	if rest < 0 {
@@ -110,6 +118,8 @@ func (n Need) Fit(bytes int64) (Fit, bool) {
 	f.Scratch += min(rest/2, n.ScratchMost-n.Scratch)
 	rest -= f.Scratch - n.Scratch
 	positions := n.wantedPositions()
+	f.Spill = min(n.Spill, max(rest/spillPart, rest-n.cache(positions)+n.cache(n.leastPositions())))
+	rest -= f.Spill
 	if n.Position > 0 {
 		positions = min(positions, n.leastPositions()+rest/n.Position/engine.BlockSize*engine.BlockSize)
 	}
@@ -120,8 +130,11 @@ func (n Need) Fit(bytes int64) (Fit, bool) {
 	return f, true
 }
 
+// spillPart of what a cache might have goes to what it spills to, if there is not enough for both.
+const spillPart = 4
+
 // Bytes adds up.
-func (f Fit) Bytes() int64 { return f.Weights + f.Cache + f.State + f.Scratch }
+func (f Fit) Bytes() int64 { return f.Weights + f.Cache + f.State + f.Scratch + f.Spill }
 
 // round makes a number of positions one that a person can remember.
 func round(positions int) int {

@@ -25,7 +25,7 @@ func table(context int) sdk.LayerTable {
 
 func TestWhatAModelNeeds(t *testing.T) {
 	n := NeedOf(table(40960), sdk.InspectRequest{Context: 40960})
-	if want := (Need{gib, 576 * mib, 8 * mib, 100 * mib, 100 * mib, kib, 40960, 40960, 8}); n != want {
+	if want := (Need{gib, 576 * mib, 8 * mib, 100 * mib, 100 * mib, kib, 40960, 40960, 8, 0}); n != want {
 		t.Fatalf("%+v, want %+v", n, want)
 	}
 	if got, want := n.Least(), 576*mib+8*mib+100*mib+40*mib; got != want {
@@ -54,16 +54,16 @@ func TestWhatFits(t *testing.T) {
 		bytes int64
 		want  Fit
 	}{
-		{"the least", set, set.Least(), Fit{40960, 40960, 576 * mib, 40 * mib, 8 * mib, 100 * mib}},
-		{"experts come into memory first", set, set.Least() + 100*mib, Fit{40960, 40960, 676 * mib, 40 * mib, 8 * mib, 100 * mib}},
-		{"then more sequences", set, fixed + gib + 100*mib + kib - 1, Fit{40960, 100 * 1024, gib, 100 * mib, 8 * mib, 100 * mib}},
-		{"never more than is wanted", set, 100 * gib, Fit{40960, 8 * 40960, gib, 320 * mib, 8 * mib, 100 * mib}},
-		{"no context is set: the least that is useful", open, open.Least(), Fit{4096, 4096, 576 * mib, 4 * mib, 8 * mib, 100 * mib}},
-		{"no context is set: the most that fits", open, fixed + gib + 100*mib, Fit{100 * 1024, 100 * 1024, gib, 100 * mib, 8 * mib, 100 * mib}},
-		{"a round number", open, fixed + gib + 10*mib - kib, Fit{9216, 10240 - 64, gib, 10*mib - 64*kib, 8 * mib, 100 * mib}},
-		{"a multiple of a block", open, fixed + gib + 5*mib + 70*kib, Fit{5120 + 64, 5120 + 64, gib, 5*mib + 64*kib, 8 * mib, 100 * mib}},
-		{"no context is set: the checkpoint's", open, 100 * gib, Fit{262144, 8 * 262144, gib, 8 * 256 * mib, 8 * mib, 100 * mib}},
-		{"room for large pictures", pictures, fixed + gib + 204*mib, Fit{104 * 1024, 104 * 1024, gib, 104 * mib, 8 * mib, 200 * mib}},
+		{"the least", set, set.Least(), Fit{40960, 40960, 576 * mib, 40 * mib, 8 * mib, 100 * mib, 0}},
+		{"experts come into memory first", set, set.Least() + 100*mib, Fit{40960, 40960, 676 * mib, 40 * mib, 8 * mib, 100 * mib, 0}},
+		{"then more sequences", set, fixed + gib + 100*mib + kib - 1, Fit{40960, 100 * 1024, gib, 100 * mib, 8 * mib, 100 * mib, 0}},
+		{"never more than is wanted", set, 100 * gib, Fit{40960, 8 * 40960, gib, 320 * mib, 8 * mib, 100 * mib, 0}},
+		{"no context is set: the least that is useful", open, open.Least(), Fit{4096, 4096, 576 * mib, 4 * mib, 8 * mib, 100 * mib, 0}},
+		{"no context is set: the most that fits", open, fixed + gib + 100*mib, Fit{100 * 1024, 100 * 1024, gib, 100 * mib, 8 * mib, 100 * mib, 0}},
+		{"a round number", open, fixed + gib + 10*mib - kib, Fit{9216, 10240 - 64, gib, 10*mib - 64*kib, 8 * mib, 100 * mib, 0}},
+		{"a multiple of a block", open, fixed + gib + 5*mib + 70*kib, Fit{5120 + 64, 5120 + 64, gib, 5*mib + 64*kib, 8 * mib, 100 * mib, 0}},
+		{"no context is set: the checkpoint's", open, 100 * gib, Fit{262144, 8 * 262144, gib, 8 * 256 * mib, 8 * mib, 100 * mib, 0}},
+		{"room for large pictures", pictures, fixed + gib + 204*mib, Fit{104 * 1024, 104 * 1024, gib, 104 * mib, 8 * mib, 200 * mib, 0}},
 	} {
 		got, ok := c.need.Fit(c.bytes)
 		if !ok || got != c.want {

@@ -128,21 +128,25 @@ func (p Plugin) resumed(t testing.TB, dir string) {
 func AtEveryPace(t *testing.T, p Plugin, f func(t *testing.T, p Plugin)) {
 	for _, pace := range far.Paces() {
 		t.Run(pace.String(), func(t *testing.T) {
-			var machines []*far.Machine
-			p.pace = pace
-			p.Family.Far = func(c *cpu.Device) *far.Machine {
-				machines = append(machines, far.NewMachine(c, pace))
-				return machines[len(machines)-1]
-			}
-			t.Cleanup(func() { // after the plugins have ended
-				for _, m := range machines {
-					for _, err := range m.Faults() {
-						t.Error(err)
-					}
-				}
-			})
+			p.Family.Far, p.pace = machines(t, pace), pace
 			f(t, p)
 		})
+	}
+}
+
+// machines makes far devices that run at a pace, and fails the test, once the plugins have ended, for each use of memory that was accused.
+func machines(t *testing.T, pace far.Pace) func(c *cpu.Device) *far.Machine {
+	var list []*far.Machine
+	t.Cleanup(func() {
+		for _, m := range list {
+			for _, err := range m.Faults() {
+				t.Error(err)
+			}
+		}
+	})
+	return func(c *cpu.Device) *far.Machine {
+		list = append(list, far.NewMachine(c, pace))
+		return list[len(list)-1]
 	}
 }
 

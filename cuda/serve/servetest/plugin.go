@@ -47,6 +47,7 @@ func (p Plugin) Test(t *testing.T) {
 	t.Run("Chats", p.Chats)
 	t.Run("Resumed", p.Resumed)
 	t.Run("Prefixes", p.Prefixes)
+	t.Run("Spills", p.Spills)
 	t.Run("Forward", p.Forward)
 	t.Run("Chunks", p.Chunks)
 	t.Run("Cores", p.Cores)

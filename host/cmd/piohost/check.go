@@ -97,7 +97,7 @@ func (g *global) checked(ctx context.Context) (d checkDocument, problems config.
 			problems = append(problems, problemOf(g.config, i, m, err))
 		default:
 			d.Models = append(d.Models, checkedLine{ID: m.ID, Plugin: p.Name, Version: p.Version})
-			asked = append(asked, schedule.Asked{Model: m, Need: plan.NeedOf(in.Table, m.Inspect())})
+			asked = append(asked, schedule.Asked{Model: m, Need: plan.NeedOf(in.Table, m.Inspect()).WithSpill(m.Spill())})
 		}
 	}
 	budget := schedule.BudgetOf(c, machine.Read())

@@ -46,6 +46,8 @@ ps
     size, share            on all devices; of the cpu's memory, promised, 0: none, or its plugin tells nothing of its size
     devices[]              where there is something of it
       name, used
+    spill                  of a cache on other devices to the cpu's memory; left out where it may not
+      used, budget
     context                positions; 0: not loaded
     running, waiting       requests
     tokens_per_second      of the last ten seconds

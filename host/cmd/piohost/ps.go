@@ -57,6 +57,7 @@ type psLine struct {
 	Size     int64      `json:"size"`
 	Share    int64      `json:"share"`
 	Devices  []psDevice `json:"devices"`
+	Spill    *psSpill   `json:"spill,omitempty"`
 	Context  int        `json:"context"`
 	Running  int        `json:"running"`
 	Waiting  int        `json:"waiting"`
@@ -70,6 +71,11 @@ type psLine struct {
 type psDevice struct {
 	Name string `json:"name"`
 	Used int64  `json:"used"`
+}
+
+type psSpill struct {
+	Used   int64 `json:"used"`
+	Budget int64 `json:"budget"`
 }
 
 // ps asks the host. One that answers no operators is asked for what it tells everybody.
@@ -121,6 +127,9 @@ func (g *global) showPs(d psDocument) error {
 		return err
 	}
 	for _, p := range d.Models {
+		if s := p.Spill; s != nil && s.Used > 0 {
+			fmt.Fprintf(g.std.out, "\n%s has spilled %s of its cache to the cpu's memory, of %s that it may\n", p.ID, plan.Size(s.Used), plan.Size(s.Budget))
+		}
 		if p.Reason != "" {
 			fmt.Fprintf(g.std.out, "\n%s is %s: %s\n", p.ID, p.State, p.Reason)
 		}

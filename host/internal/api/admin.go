@@ -214,6 +214,18 @@ type placement struct {
 	ExpertMisses uint64      `json:"expert_misses"`
 	Seen         uint64      `json:"pictures_seen"`
 	Reused       uint64      `json:"pictures_reused"`
+	Spill        *spilledAll `json:"spill,omitempty"` // left out where nothing may be
+}
+
+// spilledAll is what a cache on other devices has to do with the cpu's memory.
+type spilledAll struct {
+	Budget  int64  `json:"budget"`            // bytes that it may take there
+	Used    int64  `json:"used"`              // and takes
+	Out     uint64 `json:"out"`               // bytes copied there
+	Back    uint64 `json:"back"`              // and back
+	Saved   uint64 `json:"saved_positions"`   // that were not computed again because of that
+	Resumed uint64 `json:"resumed_positions"` // of requests that lost their place, which were not computed again, spilled or not
+	Dropped uint64 `json:"dropped"`           // bytes that gave way to others
 }
 
 type deviceUse struct {
@@ -242,6 +254,10 @@ func asPlacement(r sdk.Report, t sdk.LayerTable) placement {
 	}
 	p := placement{Moves: r.Moves, Prefetches: r.Prefetches, Evictions: r.Evictions,
 		ExpertHits: r.ExpertHits, ExpertMisses: r.ExpertMisses, Seen: r.PicturesSeen, Reused: r.PicturesReused}
+	if r.Spill.Budget > 0 {
+		s := spilledAll(r.Spill)
+		p.Spill = &s
+	}
 	for _, d := range r.Devices {
 		p.Devices = append(p.Devices, deviceUse(d))
 	}

@@ -18,6 +18,7 @@ type presence struct {
 	Size     int64          `json:"size"`    // bytes on all devices
 	Share    int64          `json:"share"`   // of the cpu's memory, promised; 0: none, or its plugin tells nothing of its size
 	Devices  []heldOn       `json:"devices"` // where there is something of it
+	Spill    *spilled       `json:"spill,omitempty"`
 	Context  int            `json:"context"` // positions; 0: not loaded
 	Running  int            `json:"running"` // requests
 	Waiting  int            `json:"waiting"`
@@ -42,6 +43,12 @@ type common struct {
 	Total  int64 `json:"total"` // of the device
 }
 
+// spilled is what a cache on other devices has spilled to the cpu's memory; left out where it may not.
+type spilled struct {
+	Used   int64 `json:"used"`   // bytes; they are part of what is used on the cpu
+	Budget int64 `json:"budget"` // that it may come to
+}
+
 func asPresence(s schedule.Status) presence {
 	p := presence{
 		ID: s.ID, State: s.State, Reason: s.Why(), Share: s.Share, Devices: []heldOn{}, Running: s.Running, Waiting: s.Waiting, Rate: s.Rate,
@@ -49,6 +56,9 @@ func asPresence(s schedule.Status) presence {
 	}
 	if s.State == schedule.StateReady {
 		p.Context = s.Table.Context
+	}
+	if r := s.Report.Spill; r.Budget > 0 || r.Used > 0 {
+		p.Spill = &spilled{r.Used, r.Budget}
 	}
 	for _, d := range s.Report.Devices {
 		if d.Used > 0 {

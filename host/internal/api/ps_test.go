@@ -25,6 +25,10 @@ func TestWhoIsInMemory(t *testing.T) {
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("%+v", got)
 	}
+	spills := asPresence(schedule.Status{Report: sdk.Report{Spill: sdk.SpillReport{Budget: 9, Used: 4}}})
+	if spills.Spill == nil || *spills.Spill != (spilled{Used: 4, Budget: 9}) {
+		t.Errorf("spilled are %+v", spills.Spill)
+	}
 	away := asPresence(schedule.Status{ID: "b", State: schedule.StateUnloaded, Table: sdk.LayerTable{Context: 7}})
 	if away.Context != 0 || away.Devices == nil || away.Until != "" {
 		t.Errorf("%+v", away)

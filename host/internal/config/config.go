@@ -119,6 +119,7 @@ type Model struct {
 	Threads      int           // 0: all cores
 	Stall        time.Duration // a process whose work stands still for so long is killed; 0: none is
 	PrefixCache  int64         // bytes that finished requests leave filled; 0: the plugin's default, less: none
+	KVSpill      int64         // bytes of the host's memory for what the cache has no room for; 0: as many as defaultSpill, less: none
 	StepTime     time.Duration // of a step with answers under way; less than 0: no limit
 	Env          []string      // NAME=value, added to the plugin's environment
 
@@ -144,6 +145,20 @@ func (m Model) Inspect() sdk.InspectRequest {
 		StepTokens:   m.StepTokens,
 	}
 }
+
+// Spill is how many bytes of the host's memory the model may spill to: a cache that lies there already has no use for it.
+func (m Model) Spill() int64 {
+	switch {
+	case len(m.Devices) < 2 || m.KVSpill < 0:
+		return 0
+	case m.KVSpill == 0:
+		return defaultSpill
+	}
+	return m.KVSpill
+}
+
+// defaultSpill holds some ten thousand positions of a model of 4 billion parameters.
+const defaultSpill = 2 << 30
 
 // Model finds an entry by its id or one of its aliases.
 func (c *Config) Model(name string) (Model, bool) {

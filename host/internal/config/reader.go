@@ -184,6 +184,7 @@ func (r *reader) model(t *table, c *Config, names map[string]int) Model {
 		Stall:        t.duration("stall", defaultStall),
 		Line:         r.lineOf(t.path),
 	}
+	m.KVSpill = t.sizeOrNone("kv_spill")
 	m.PrefixCache, m.StepTime = t.sizeOrNone("prefix_cache"), t.duration("step_time", defaultStepTime)
 	if m.StepTime == 0 {
 		m.StepTime = -1

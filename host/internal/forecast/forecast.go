@@ -47,7 +47,7 @@ func (m *Model) Sequences() int { return max(1, m.Fit.Positions/max(1, m.Fit.Con
 func Of(c *config.Config, memory schedule.Budget, entries []config.Model, tables []sdk.LayerTable, ask Ask) []Model {
 	var asked []schedule.Asked
 	for i, m := range entries {
-		asked = append(asked, schedule.Asked{Model: m, Need: plan.NeedOf(tables[i], m.Inspect())})
+		asked = append(asked, schedule.Asked{Model: m, Need: plan.NeedOf(tables[i], m.Inspect()).WithSpill(m.Spill())})
 	}
 	budgets := schedule.Budgets(c)
 	var list []Model

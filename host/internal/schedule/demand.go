@@ -254,7 +254,7 @@ func (m *model) survey(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	need := sdkplan.NeedOf(in.Table, m.entry.Inspect())
+	need := sdkplan.NeedOf(in.Table, m.entry.Inspect()).WithSpill(m.entry.Spill())
 	m.host.memory.know(m, need)
 	m.set(func(s *Status) { s.Description, s.Path = d, l.Path() })
 	if !need.Known() {

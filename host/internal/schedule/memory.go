@@ -384,7 +384,7 @@ func (m *model) promise(ctx context.Context, l *life) (int64, error) {
 	if err != nil {
 		return 0, err
 	}
-	need := sdkplan.NeedOf(in.Table, m.entry.Inspect())
+	need := sdkplan.NeedOf(in.Table, m.entry.Inspect()).WithSpill(m.entry.Spill())
 	share, err := m.claim(ctx, need)
 	if fit, ok := need.Fit(share); ok && err == nil {
 		in.Table.CachePositions = fit.Positions

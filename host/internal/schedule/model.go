@@ -169,7 +169,10 @@ func (m *model) report(l *life, r sdk.Report) sdk.Report {
 		Moves: r.Moves, Prefetches: r.Prefetches, Evictions: r.Evictions, ExpertHits: r.ExpertHits, ExpertMisses: r.ExpertMisses,
 		Seen: r.PicturesSeen, Reused: r.PicturesReused,
 		Preemptions: r.Preemptions, PrefixQueries: r.Prefix.Queried, PrefixHits: r.Prefix.Found, PrefixThrown: r.Prefix.Thrown,
+		Resumed: r.Spill.Resumed, SpillOut: r.Spill.Out, SpillBack: r.Spill.Back, SpillDropped: r.Spill.Dropped, SpillSaved: r.Spill.Saved,
 	})
+	metrics.SpillBudget.WithLabelValues(id).Set(float64(r.Spill.Budget))
+	metrics.SpillUsed.WithLabelValues(id).Set(float64(r.Spill.Used))
 	metrics.PrefixKept.WithLabelValues(id).Set(float64(r.Prefix.Kept))
 	for _, d := range r.Devices {
 		metrics.DeviceBudget.WithLabelValues(id, d.Name).Set(float64(d.Budget))

@@ -184,7 +184,7 @@ func (m *model) load(ctx context.Context, l *life) error {
 func (m *model) loadRequest(devices []sdk.DeviceBudget) sdk.LoadRequest {
 	return sdk.LoadRequest{
 		InspectRequest: m.entry.Inspect(), Devices: devices, Threads: m.entry.Threads,
-		PrefixCache: m.entry.PrefixCache, StepTime: m.entry.StepTime, WeightCache: m.host.weightCache(),
+		PrefixCache: m.entry.PrefixCache, StepTime: m.entry.StepTime, KVSpill: m.entry.Spill(), WeightCache: m.host.weightCache(),
 	}
 }
 

@@ -39,6 +39,13 @@ type Metrics struct {
 	PrefixKept     *prometheus.GaugeVec     // model_name: positions kept for prompts to come
 	PrefixThrown   *prometheus.CounterVec   // model_name: positions kept and given up
 	Preemptions    *prometheus.CounterVec   // model_name: requests that lost their place in the plugin
+	Resumed        *prometheus.CounterVec   // model_name: positions of those that were not computed again
+	SpillBudget    *prometheus.GaugeVec     // model_name: bytes of the host's memory
+	SpillUsed      *prometheus.GaugeVec     // model_name
+	SpillOut       *prometheus.CounterVec   // model_name: bytes
+	SpillBack      *prometheus.CounterVec   // model_name: bytes
+	SpillDropped   *prometheus.CounterVec   // model_name: bytes
+	SpillSaved     *prometheus.CounterVec   // model_name: positions
 	CacheUsage     *prometheus.GaugeVec     // model_name: share of the cache's blocks in use, 0 to 1
 	Resumes        *prometheus.CounterVec   // model_name: answers continued in a new process
 	ResumeSeconds  *prometheus.HistogramVec // model_name: from the death to the next event of the answer
@@ -104,7 +111,14 @@ func New(version string) *Metrics {
 		PrefixHits:    t.counter("vllm:prefix_cache_hits_total", "Prompt tokens found in the prefix cache.", "model_name"),
 		PrefixKept:    t.gauge("pio_prefix_cache_kept", "Positions of prompts that the prefix cache holds for prompts to come.", "model_name"),
 		PrefixThrown:  t.counter("pio_prefix_cache_thrown_total", "Positions of prompts that the prefix cache held and gave up.", "model_name"),
-		Preemptions:   t.counter("vllm:num_preemptions_total", "Requests that lost their place in the plugin and were computed again.", "model_name"),
+		Preemptions:   t.counter("vllm:num_preemptions_total", "Requests that lost their place in the plugin and came back to another.", "model_name"),
+		Resumed:       t.counter("pio_preemptions_resumed_positions_total", "Positions of requests that lost their place and did not have to be computed again.", "model_name"),
+		SpillBudget:   t.gauge("pio_kv_spill_budget_bytes", "What the cache may spill to of the host's memory.", "model_name"),
+		SpillUsed:     t.gauge("pio_kv_spill_used_bytes", "What it takes of that.", "model_name"),
+		SpillOut:      t.counter("pio_kv_spill_out_bytes_total", "Bytes of the cache that were copied to the host's memory.", "model_name"),
+		SpillBack:     t.counter("pio_kv_spill_back_bytes_total", "Bytes of the cache that were copied back.", "model_name"),
+		SpillDropped:  t.counter("pio_kv_spill_dropped_bytes_total", "Bytes in the host's memory that gave way to others.", "model_name"),
+		SpillSaved:    t.counter("pio_kv_spill_saved_positions_total", "Positions that were copied back and not computed again.", "model_name"),
 		CacheUsage:    t.gauge("vllm:kv_cache_usage_perc", "Share of the cache's blocks in use, 0 to 1.", "model_name"),
 
 		Failures:      t.counter("pio_request_failures_total", "Requests that ended in an error.", "model_name", "reason"),
@@ -148,12 +162,13 @@ func (m *Metrics) Handler() http.Handler {
 
 // Touch makes a model's series exist with the value zero, so that a scraper sees a model before its first request.
 func (m *Metrics) Touch(model string) {
-	for _, g := range []*prometheus.GaugeVec{m.Running, m.Waiting, m.CacheUsage, m.PrefixKept, m.Ready, m.Quarantined} {
+	for _, g := range []*prometheus.GaugeVec{m.Running, m.Waiting, m.CacheUsage, m.PrefixKept, m.SpillBudget, m.SpillUsed, m.Ready, m.Quarantined} {
 		g.WithLabelValues(model).Set(0)
 	}
 	for _, c := range []*prometheus.CounterVec{
 		m.PromptTokens, m.Generated, m.PrefixQueries, m.PrefixHits, m.PrefixThrown, m.Preemptions, m.Resumes, m.Strikes, m.Deaths,
 		m.Moves, m.Prefetches, m.ExpertHits, m.ExpertMisses, m.Evictions, m.Seen, m.Reused,
+		m.Resumed, m.SpillOut, m.SpillBack, m.SpillDropped, m.SpillSaved,
 	} {
 		c.WithLabelValues(model)
 	}
@@ -166,6 +181,7 @@ func (m *Metrics) Touch(model string) {
 type Counts struct {
 	Moves, Prefetches, ExpertHits, ExpertMisses, Evictions, Seen, Reused uint64
 	Preemptions, PrefixQueries, PrefixHits, PrefixThrown                 uint64
+	Resumed, SpillOut, SpillBack, SpillDropped, SpillSaved               uint64
 }
 
 // Grow adds what a model's process has counted since the counts before, and returns those to begin from the next time.
@@ -179,6 +195,8 @@ func (m *Metrics) Grow(model string, before, now Counts) Counts {
 		{m.Seen, &before.Seen, &now.Seen}, {m.Reused, &before.Reused, &now.Reused},
 		{m.Preemptions, &before.Preemptions, &now.Preemptions}, {m.PrefixQueries, &before.PrefixQueries, &now.PrefixQueries},
 		{m.PrefixHits, &before.PrefixHits, &now.PrefixHits}, {m.PrefixThrown, &before.PrefixThrown, &now.PrefixThrown},
+		{m.Resumed, &before.Resumed, &now.Resumed}, {m.SpillOut, &before.SpillOut, &now.SpillOut}, {m.SpillBack, &before.SpillBack, &now.SpillBack},
+		{m.SpillDropped, &before.SpillDropped, &now.SpillDropped}, {m.SpillSaved, &before.SpillSaved, &now.SpillSaved},
 	} {
 		if *c.now > *c.before {
 			c.sum.WithLabelValues(model).Add(float64(*c.now - *c.before))
@@ -192,6 +210,8 @@ func (m *Metrics) Grow(model string, before, now Counts) Counts {
 func (m *Metrics) Gone(model string) {
 	m.CacheUsage.WithLabelValues(model).Set(0)
 	m.PrefixKept.WithLabelValues(model).Set(0)
+	m.SpillUsed.WithLabelValues(model).Set(0)
+	m.SpillBudget.WithLabelValues(model).Set(0)
 	for _, g := range []*prometheus.GaugeVec{m.DeviceBudget, m.DeviceUsed, m.DevicePeak, m.DeviceReal} {
 		g.DeletePartialMatch(prometheus.Labels{"model_name": model})
 	}

@@ -953,8 +953,11 @@ type LoadRequest struct {
 	// Milliseconds that a step with answers under way should take at most. 0: the plugin's default; negative: no limit.
 	StepMilliseconds int64        `protobuf:"varint,7,opt,name=step_milliseconds,json=stepMilliseconds,proto3" json:"step_milliseconds,omitempty"`
 	WeightCache      *WeightCache `protobuf:"bytes,8,opt,name=weight_cache,json=weightCache,proto3" json:"weight_cache,omitempty"` // absent: nothing is kept
-	unknownFields    protoimpl.UnknownFields
-	sizeCache        protoimpl.SizeCache
+	// Bytes of the host's memory that may take what a cache on other devices has no room for: of requests that lost their place, and of the
+	// prefix cache. They count against the budget of "cpu". 0: none.
+	KvSpill       int64 `protobuf:"varint,9,opt,name=kv_spill,json=kvSpill,proto3" json:"kv_spill,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *LoadRequest) Reset() {
@@ -1041,6 +1044,13 @@ func (x *LoadRequest) GetWeightCache() *WeightCache {
 		return x.WeightCache
 	}
 	return nil
+}
+
+func (x *LoadRequest) GetKvSpill() int64 {
+	if x != nil {
+		return x.KvSpill
+	}
+	return 0
 }
 
 // WeightCache is where a plugin may keep weights that it has brought into another form, so that the next load need not. The folder is
@@ -3875,12 +3885,13 @@ type ScheduleResponse struct {
 	PicturesSeen   uint64 `protobuf:"varint,12,opt,name=pictures_seen,json=picturesSeen,proto3" json:"pictures_seen,omitempty"`       // pictures that were looked at
 	PicturesReused uint64 `protobuf:"varint,13,opt,name=pictures_reused,json=picturesReused,proto3" json:"pictures_reused,omitempty"` // pictures that were sent again while it was remembered what was seen of them
 	Progress       uint64 `protobuf:"varint,14,opt,name=progress,proto3" json:"progress,omitempty"`                                   // grows whenever work advances, however little; 0: the plugin does not tell
-	Preemptions    uint64 `protobuf:"varint,15,opt,name=preemptions,proto3" json:"preemptions,omitempty"`                             // requests that lost their place and were computed again
+	Preemptions    uint64 `protobuf:"varint,15,opt,name=preemptions,proto3" json:"preemptions,omitempty"`                             // requests that lost their place and came back to another
 	// The prefix cache, in positions of prompts: looked for, found, held for prompts to come, and given up though they were held.
-	PrefixQueried uint64 `protobuf:"varint,16,opt,name=prefix_queried,json=prefixQueried,proto3" json:"prefix_queried,omitempty"`
-	PrefixFound   uint64 `protobuf:"varint,17,opt,name=prefix_found,json=prefixFound,proto3" json:"prefix_found,omitempty"`
-	PrefixKept    int64  `protobuf:"varint,18,opt,name=prefix_kept,json=prefixKept,proto3" json:"prefix_kept,omitempty"`
-	PrefixThrown  uint64 `protobuf:"varint,19,opt,name=prefix_thrown,json=prefixThrown,proto3" json:"prefix_thrown,omitempty"`
+	PrefixQueried uint64       `protobuf:"varint,16,opt,name=prefix_queried,json=prefixQueried,proto3" json:"prefix_queried,omitempty"`
+	PrefixFound   uint64       `protobuf:"varint,17,opt,name=prefix_found,json=prefixFound,proto3" json:"prefix_found,omitempty"`
+	PrefixKept    int64        `protobuf:"varint,18,opt,name=prefix_kept,json=prefixKept,proto3" json:"prefix_kept,omitempty"`
+	PrefixThrown  uint64       `protobuf:"varint,19,opt,name=prefix_thrown,json=prefixThrown,proto3" json:"prefix_thrown,omitempty"`
+	Spill         *SpillReport `protobuf:"bytes,20,opt,name=spill,proto3" json:"spill,omitempty"` // absent: nothing is spilled
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -4048,6 +4059,106 @@ func (x *ScheduleResponse) GetPrefixThrown() uint64 {
 	return 0
 }
 
+func (x *ScheduleResponse) GetSpill() *SpillReport {
+	if x != nil {
+		return x.Spill
+	}
+	return nil
+}
+
+// SpillReport is what went to the host's memory, since a cache on other devices had no room for it. All but budget and used only grow.
+type SpillReport struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Budget        int64                  `protobuf:"varint,1,opt,name=budget,proto3" json:"budget,omitempty"`   // bytes that there may be of it now
+	Used          int64                  `protobuf:"varint,2,opt,name=used,proto3" json:"used,omitempty"`       // bytes that are taken
+	Out           uint64                 `protobuf:"varint,3,opt,name=out,proto3" json:"out,omitempty"`         // bytes copied there
+	Back          uint64                 `protobuf:"varint,4,opt,name=back,proto3" json:"back,omitempty"`       // and back
+	Saved         uint64                 `protobuf:"varint,5,opt,name=saved,proto3" json:"saved,omitempty"`     // positions that were not computed again because of that
+	Resumed       uint64                 `protobuf:"varint,6,opt,name=resumed,proto3" json:"resumed,omitempty"` // positions of requests that lost their place and did not have to be computed again, spilled or not
+	Dropped       uint64                 `protobuf:"varint,7,opt,name=dropped,proto3" json:"dropped,omitempty"` // bytes that gave way to others
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SpillReport) Reset() {
+	*x = SpillReport{}
+	mi := &file_plugin_proto_msgTypes[57]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SpillReport) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SpillReport) ProtoMessage() {}
+
+func (x *SpillReport) ProtoReflect() protoreflect.Message {
+	mi := &file_plugin_proto_msgTypes[57]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SpillReport.ProtoReflect.Descriptor instead.
+func (*SpillReport) Descriptor() ([]byte, []int) {
+	return file_plugin_proto_rawDescGZIP(), []int{57}
+}
+
+func (x *SpillReport) GetBudget() int64 {
+	if x != nil {
+		return x.Budget
+	}
+	return 0
+}
+
+func (x *SpillReport) GetUsed() int64 {
+	if x != nil {
+		return x.Used
+	}
+	return 0
+}
+
+func (x *SpillReport) GetOut() uint64 {
+	if x != nil {
+		return x.Out
+	}
+	return 0
+}
+
+func (x *SpillReport) GetBack() uint64 {
+	if x != nil {
+		return x.Back
+	}
+	return 0
+}
+
+func (x *SpillReport) GetSaved() uint64 {
+	if x != nil {
+		return x.Saved
+	}
+	return 0
+}
+
+func (x *SpillReport) GetResumed() uint64 {
+	if x != nil {
+		return x.Resumed
+	}
+	return 0
+}
+
+func (x *SpillReport) GetDropped() uint64 {
+	if x != nil {
+		return x.Dropped
+	}
+	return 0
+}
+
 type OrderDone struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Id            uint64                 `protobuf:"varint,1,opt,name=id,proto3" json:"id,omitempty"`
@@ -4058,7 +4169,7 @@ type OrderDone struct {
 
 func (x *OrderDone) Reset() {
 	*x = OrderDone{}
-	mi := &file_plugin_proto_msgTypes[57]
+	mi := &file_plugin_proto_msgTypes[58]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4070,7 +4181,7 @@ func (x *OrderDone) String() string {
 func (*OrderDone) ProtoMessage() {}
 
 func (x *OrderDone) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[57]
+	mi := &file_plugin_proto_msgTypes[58]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4083,7 +4194,7 @@ func (x *OrderDone) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OrderDone.ProtoReflect.Descriptor instead.
 func (*OrderDone) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{57}
+	return file_plugin_proto_rawDescGZIP(), []int{58}
 }
 
 func (x *OrderDone) GetId() uint64 {
@@ -4120,7 +4231,7 @@ type DeviceReport struct {
 
 func (x *DeviceReport) Reset() {
 	*x = DeviceReport{}
-	mi := &file_plugin_proto_msgTypes[58]
+	mi := &file_plugin_proto_msgTypes[59]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4132,7 +4243,7 @@ func (x *DeviceReport) String() string {
 func (*DeviceReport) ProtoMessage() {}
 
 func (x *DeviceReport) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[58]
+	mi := &file_plugin_proto_msgTypes[59]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4145,7 +4256,7 @@ func (x *DeviceReport) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeviceReport.ProtoReflect.Descriptor instead.
 func (*DeviceReport) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{58}
+	return file_plugin_proto_rawDescGZIP(), []int{59}
 }
 
 func (x *DeviceReport) GetName() string {
@@ -4209,7 +4320,7 @@ type ModuleReport struct {
 
 func (x *ModuleReport) Reset() {
 	*x = ModuleReport{}
-	mi := &file_plugin_proto_msgTypes[59]
+	mi := &file_plugin_proto_msgTypes[60]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4221,7 +4332,7 @@ func (x *ModuleReport) String() string {
 func (*ModuleReport) ProtoMessage() {}
 
 func (x *ModuleReport) ProtoReflect() protoreflect.Message {
-	mi := &file_plugin_proto_msgTypes[59]
+	mi := &file_plugin_proto_msgTypes[60]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4234,7 +4345,7 @@ func (x *ModuleReport) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ModuleReport.ProtoReflect.Descriptor instead.
 func (*ModuleReport) Descriptor() ([]byte, []int) {
-	return file_plugin_proto_rawDescGZIP(), []int{59}
+	return file_plugin_proto_rawDescGZIP(), []int{60}
 }
 
 func (x *ModuleReport) GetId() string {
@@ -4346,7 +4457,7 @@ const file_plugin_proto_rawDesc = "" +
 	"\tPlacement\x12\x16\n" +
 	"\x06module\x18\x01 \x01(\tR\x06module\x12\x16\n" +
 	"\x06device\x18\x02 \x01(\tR\x06device\x12\x1a\n" +
-	"\bstreamed\x18\x03 \x01(\bR\bstreamed\"\xee\x02\n" +
+	"\bstreamed\x18\x03 \x01(\bR\bstreamed\"\x89\x03\n" +
 	"\vLoadRequest\x129\n" +
 	"\n" +
 	"checkpoint\x18\x01 \x01(\v2\x19.pio.plugin.v1.CheckpointR\n" +
@@ -4358,7 +4469,8 @@ const file_plugin_proto_rawDesc = "" +
 	"stepTokens\x12!\n" +
 	"\fprefix_cache\x18\x06 \x01(\x03R\vprefixCache\x12+\n" +
 	"\x11step_milliseconds\x18\a \x01(\x03R\x10stepMilliseconds\x12=\n" +
-	"\fweight_cache\x18\b \x01(\v2\x1a.pio.plugin.v1.WeightCacheR\vweightCache\";\n" +
+	"\fweight_cache\x18\b \x01(\v2\x1a.pio.plugin.v1.WeightCacheR\vweightCache\x12\x19\n" +
+	"\bkv_spill\x18\t \x01(\x03R\akvSpill\";\n" +
 	"\vWeightCache\x12\x16\n" +
 	"\x06folder\x18\x01 \x01(\tR\x06folder\x12\x14\n" +
 	"\x05bytes\x18\x02 \x01(\x03R\x05bytes\"r\n" +
@@ -4559,7 +4671,7 @@ const file_plugin_proto_rawDesc = "" +
 	"QueryOrder\"\"\n" +
 	"\n" +
 	"CoresOrder\x12\x14\n" +
-	"\x05cores\x18\x01 \x01(\x03R\x05cores\"\xb7\x05\n" +
+	"\x05cores\x18\x01 \x01(\x03R\x05cores\"\xe9\x05\n" +
 	"\x10ScheduleResponse\x12,\n" +
 	"\x04done\x18\x01 \x01(\v2\x18.pio.plugin.v1.OrderDoneR\x04done\x125\n" +
 	"\adevices\x18\x02 \x03(\v2\x1b.pio.plugin.v1.DeviceReportR\adevices\x125\n" +
@@ -4585,7 +4697,16 @@ const file_plugin_proto_rawDesc = "" +
 	"\fprefix_found\x18\x11 \x01(\x04R\vprefixFound\x12\x1f\n" +
 	"\vprefix_kept\x18\x12 \x01(\x03R\n" +
 	"prefixKept\x12#\n" +
-	"\rprefix_thrown\x18\x13 \x01(\x04R\fprefixThrown\"1\n" +
+	"\rprefix_thrown\x18\x13 \x01(\x04R\fprefixThrown\x120\n" +
+	"\x05spill\x18\x14 \x01(\v2\x1a.pio.plugin.v1.SpillReportR\x05spill\"\xa9\x01\n" +
+	"\vSpillReport\x12\x16\n" +
+	"\x06budget\x18\x01 \x01(\x03R\x06budget\x12\x12\n" +
+	"\x04used\x18\x02 \x01(\x03R\x04used\x12\x10\n" +
+	"\x03out\x18\x03 \x01(\x04R\x03out\x12\x12\n" +
+	"\x04back\x18\x04 \x01(\x04R\x04back\x12\x14\n" +
+	"\x05saved\x18\x05 \x01(\x04R\x05saved\x12\x18\n" +
+	"\aresumed\x18\x06 \x01(\x04R\aresumed\x12\x18\n" +
+	"\adropped\x18\a \x01(\x04R\adropped\"1\n" +
 	"\tOrderDone\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\x04R\x02id\x12\x14\n" +
 	"\x05error\x18\x02 \x01(\tR\x05error\"\xa8\x01\n" +
@@ -4646,7 +4767,7 @@ func file_plugin_proto_rawDescGZIP() []byte {
 }
 
 var file_plugin_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_plugin_proto_msgTypes = make([]protoimpl.MessageInfo, 61)
+var file_plugin_proto_msgTypes = make([]protoimpl.MessageInfo, 62)
 var file_plugin_proto_goTypes = []any{
 	(Fit)(0),                      // 0: pio.plugin.v1.Fit
 	(FinishReason)(0),             // 1: pio.plugin.v1.FinishReason
@@ -4707,10 +4828,11 @@ var file_plugin_proto_goTypes = []any{
 	(*QueryOrder)(nil),            // 56: pio.plugin.v1.QueryOrder
 	(*CoresOrder)(nil),            // 57: pio.plugin.v1.CoresOrder
 	(*ScheduleResponse)(nil),      // 58: pio.plugin.v1.ScheduleResponse
-	(*OrderDone)(nil),             // 59: pio.plugin.v1.OrderDone
-	(*DeviceReport)(nil),          // 60: pio.plugin.v1.DeviceReport
-	(*ModuleReport)(nil),          // 61: pio.plugin.v1.ModuleReport
-	nil,                           // 62: pio.plugin.v1.Sampling.LogitBiasEntry
+	(*SpillReport)(nil),           // 59: pio.plugin.v1.SpillReport
+	(*OrderDone)(nil),             // 60: pio.plugin.v1.OrderDone
+	(*DeviceReport)(nil),          // 61: pio.plugin.v1.DeviceReport
+	(*ModuleReport)(nil),          // 62: pio.plugin.v1.ModuleReport
+	nil,                           // 63: pio.plugin.v1.Sampling.LogitBiasEntry
 }
 var file_plugin_proto_depIdxs = []int32{
 	4,  // 0: pio.plugin.v1.InspectRequest.checkpoint:type_name -> pio.plugin.v1.Checkpoint
@@ -4732,7 +4854,7 @@ var file_plugin_proto_depIdxs = []int32{
 	27, // 16: pio.plugin.v1.GenerateRequest.resume:type_name -> pio.plugin.v1.Resume
 	22, // 17: pio.plugin.v1.GenerateRequest.constraint:type_name -> pio.plugin.v1.Constraint
 	23, // 18: pio.plugin.v1.Constraint.choices:type_name -> pio.plugin.v1.Choices
-	62, // 19: pio.plugin.v1.Sampling.logit_bias:type_name -> pio.plugin.v1.Sampling.LogitBiasEntry
+	63, // 19: pio.plugin.v1.Sampling.logit_bias:type_name -> pio.plugin.v1.Sampling.LogitBiasEntry
 	29, // 20: pio.plugin.v1.GenerateResponse.start:type_name -> pio.plugin.v1.Start
 	30, // 21: pio.plugin.v1.GenerateResponse.token:type_name -> pio.plugin.v1.Token
 	34, // 22: pio.plugin.v1.GenerateResponse.finish:type_name -> pio.plugin.v1.Finish
@@ -4748,46 +4870,47 @@ var file_plugin_proto_depIdxs = []int32{
 	55, // 32: pio.plugin.v1.ScheduleRequest.move:type_name -> pio.plugin.v1.MoveOrder
 	56, // 33: pio.plugin.v1.ScheduleRequest.query:type_name -> pio.plugin.v1.QueryOrder
 	57, // 34: pio.plugin.v1.ScheduleRequest.cores:type_name -> pio.plugin.v1.CoresOrder
-	59, // 35: pio.plugin.v1.ScheduleResponse.done:type_name -> pio.plugin.v1.OrderDone
-	60, // 36: pio.plugin.v1.ScheduleResponse.devices:type_name -> pio.plugin.v1.DeviceReport
-	61, // 37: pio.plugin.v1.ScheduleResponse.modules:type_name -> pio.plugin.v1.ModuleReport
-	2,  // 38: pio.plugin.v1.Model.Describe:input_type -> pio.plugin.v1.DescribeRequest
-	5,  // 39: pio.plugin.v1.Model.Inspect:input_type -> pio.plugin.v1.InspectRequest
-	12, // 40: pio.plugin.v1.Model.Load:input_type -> pio.plugin.v1.LoadRequest
-	17, // 41: pio.plugin.v1.Model.Unload:input_type -> pio.plugin.v1.UnloadRequest
-	19, // 42: pio.plugin.v1.Model.Drain:input_type -> pio.plugin.v1.DrainRequest
-	21, // 43: pio.plugin.v1.Model.Generate:input_type -> pio.plugin.v1.GenerateRequest
-	35, // 44: pio.plugin.v1.Model.OpenSequence:input_type -> pio.plugin.v1.OpenSequenceRequest
-	37, // 45: pio.plugin.v1.Model.ForkSequence:input_type -> pio.plugin.v1.ForkSequenceRequest
-	39, // 46: pio.plugin.v1.Model.CloseSequence:input_type -> pio.plugin.v1.CloseSequenceRequest
-	41, // 47: pio.plugin.v1.Model.Forward:input_type -> pio.plugin.v1.ForwardRequest
-	43, // 48: pio.plugin.v1.Model.Embed:input_type -> pio.plugin.v1.EmbedRequest
-	45, // 49: pio.plugin.v1.Model.Tokenize:input_type -> pio.plugin.v1.TokenizeRequest
-	47, // 50: pio.plugin.v1.Model.Detokenize:input_type -> pio.plugin.v1.DetokenizeRequest
-	49, // 51: pio.plugin.v1.Model.Spell:input_type -> pio.plugin.v1.SpellRequest
-	51, // 52: pio.plugin.v1.Model.Render:input_type -> pio.plugin.v1.RenderRequest
-	53, // 53: pio.plugin.v1.Scheduler.Schedule:input_type -> pio.plugin.v1.ScheduleRequest
-	3,  // 54: pio.plugin.v1.Model.Describe:output_type -> pio.plugin.v1.DescribeResponse
-	7,  // 55: pio.plugin.v1.Model.Inspect:output_type -> pio.plugin.v1.InspectResponse
-	15, // 56: pio.plugin.v1.Model.Load:output_type -> pio.plugin.v1.LoadResponse
-	18, // 57: pio.plugin.v1.Model.Unload:output_type -> pio.plugin.v1.UnloadResponse
-	20, // 58: pio.plugin.v1.Model.Drain:output_type -> pio.plugin.v1.DrainResponse
-	28, // 59: pio.plugin.v1.Model.Generate:output_type -> pio.plugin.v1.GenerateResponse
-	36, // 60: pio.plugin.v1.Model.OpenSequence:output_type -> pio.plugin.v1.OpenSequenceResponse
-	38, // 61: pio.plugin.v1.Model.ForkSequence:output_type -> pio.plugin.v1.ForkSequenceResponse
-	40, // 62: pio.plugin.v1.Model.CloseSequence:output_type -> pio.plugin.v1.CloseSequenceResponse
-	42, // 63: pio.plugin.v1.Model.Forward:output_type -> pio.plugin.v1.ForwardResponse
-	44, // 64: pio.plugin.v1.Model.Embed:output_type -> pio.plugin.v1.EmbedResponse
-	46, // 65: pio.plugin.v1.Model.Tokenize:output_type -> pio.plugin.v1.TokenizeResponse
-	48, // 66: pio.plugin.v1.Model.Detokenize:output_type -> pio.plugin.v1.DetokenizeResponse
-	50, // 67: pio.plugin.v1.Model.Spell:output_type -> pio.plugin.v1.SpellResponse
-	52, // 68: pio.plugin.v1.Model.Render:output_type -> pio.plugin.v1.RenderResponse
-	58, // 69: pio.plugin.v1.Scheduler.Schedule:output_type -> pio.plugin.v1.ScheduleResponse
-	54, // [54:70] is the sub-list for method output_type
-	38, // [38:54] is the sub-list for method input_type
-	38, // [38:38] is the sub-list for extension type_name
-	38, // [38:38] is the sub-list for extension extendee
-	0,  // [0:38] is the sub-list for field type_name
+	60, // 35: pio.plugin.v1.ScheduleResponse.done:type_name -> pio.plugin.v1.OrderDone
+	61, // 36: pio.plugin.v1.ScheduleResponse.devices:type_name -> pio.plugin.v1.DeviceReport
+	62, // 37: pio.plugin.v1.ScheduleResponse.modules:type_name -> pio.plugin.v1.ModuleReport
+	59, // 38: pio.plugin.v1.ScheduleResponse.spill:type_name -> pio.plugin.v1.SpillReport
+	2,  // 39: pio.plugin.v1.Model.Describe:input_type -> pio.plugin.v1.DescribeRequest
+	5,  // 40: pio.plugin.v1.Model.Inspect:input_type -> pio.plugin.v1.InspectRequest
+	12, // 41: pio.plugin.v1.Model.Load:input_type -> pio.plugin.v1.LoadRequest
+	17, // 42: pio.plugin.v1.Model.Unload:input_type -> pio.plugin.v1.UnloadRequest
+	19, // 43: pio.plugin.v1.Model.Drain:input_type -> pio.plugin.v1.DrainRequest
+	21, // 44: pio.plugin.v1.Model.Generate:input_type -> pio.plugin.v1.GenerateRequest
+	35, // 45: pio.plugin.v1.Model.OpenSequence:input_type -> pio.plugin.v1.OpenSequenceRequest
+	37, // 46: pio.plugin.v1.Model.ForkSequence:input_type -> pio.plugin.v1.ForkSequenceRequest
+	39, // 47: pio.plugin.v1.Model.CloseSequence:input_type -> pio.plugin.v1.CloseSequenceRequest
+	41, // 48: pio.plugin.v1.Model.Forward:input_type -> pio.plugin.v1.ForwardRequest
+	43, // 49: pio.plugin.v1.Model.Embed:input_type -> pio.plugin.v1.EmbedRequest
+	45, // 50: pio.plugin.v1.Model.Tokenize:input_type -> pio.plugin.v1.TokenizeRequest
+	47, // 51: pio.plugin.v1.Model.Detokenize:input_type -> pio.plugin.v1.DetokenizeRequest
+	49, // 52: pio.plugin.v1.Model.Spell:input_type -> pio.plugin.v1.SpellRequest
+	51, // 53: pio.plugin.v1.Model.Render:input_type -> pio.plugin.v1.RenderRequest
+	53, // 54: pio.plugin.v1.Scheduler.Schedule:input_type -> pio.plugin.v1.ScheduleRequest
+	3,  // 55: pio.plugin.v1.Model.Describe:output_type -> pio.plugin.v1.DescribeResponse
+	7,  // 56: pio.plugin.v1.Model.Inspect:output_type -> pio.plugin.v1.InspectResponse
+	15, // 57: pio.plugin.v1.Model.Load:output_type -> pio.plugin.v1.LoadResponse
+	18, // 58: pio.plugin.v1.Model.Unload:output_type -> pio.plugin.v1.UnloadResponse
+	20, // 59: pio.plugin.v1.Model.Drain:output_type -> pio.plugin.v1.DrainResponse
+	28, // 60: pio.plugin.v1.Model.Generate:output_type -> pio.plugin.v1.GenerateResponse
+	36, // 61: pio.plugin.v1.Model.OpenSequence:output_type -> pio.plugin.v1.OpenSequenceResponse
+	38, // 62: pio.plugin.v1.Model.ForkSequence:output_type -> pio.plugin.v1.ForkSequenceResponse
+	40, // 63: pio.plugin.v1.Model.CloseSequence:output_type -> pio.plugin.v1.CloseSequenceResponse
+	42, // 64: pio.plugin.v1.Model.Forward:output_type -> pio.plugin.v1.ForwardResponse
+	44, // 65: pio.plugin.v1.Model.Embed:output_type -> pio.plugin.v1.EmbedResponse
+	46, // 66: pio.plugin.v1.Model.Tokenize:output_type -> pio.plugin.v1.TokenizeResponse
+	48, // 67: pio.plugin.v1.Model.Detokenize:output_type -> pio.plugin.v1.DetokenizeResponse
+	50, // 68: pio.plugin.v1.Model.Spell:output_type -> pio.plugin.v1.SpellResponse
+	52, // 69: pio.plugin.v1.Model.Render:output_type -> pio.plugin.v1.RenderResponse
+	58, // 70: pio.plugin.v1.Scheduler.Schedule:output_type -> pio.plugin.v1.ScheduleResponse
+	55, // [55:71] is the sub-list for method output_type
+	39, // [39:55] is the sub-list for method input_type
+	39, // [39:39] is the sub-list for extension type_name
+	39, // [39:39] is the sub-list for extension extendee
+	0,  // [0:39] is the sub-list for field type_name
 }
 
 func init() { file_plugin_proto_init() }
@@ -4829,7 +4952,7 @@ func file_plugin_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_plugin_proto_rawDesc), len(file_plugin_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   61,
+			NumMessages:   62,
 			NumExtensions: 0,
 			NumServices:   2,
 		},

@@ -191,7 +191,7 @@ func LoadRequestToPB(r sdk.LoadRequest) *pb.LoadRequest {
 		Checkpoint: checkpointToPB(r.InspectRequest),
 		Devices:    each(r.Devices, deviceToPB),
 		Threads:    int64(r.Threads), MaxSequences: int64(r.MaxSequences), StepTokens: int64(r.StepTokens),
-		PrefixCache: r.PrefixCache, StepMilliseconds: r.StepTime.Milliseconds(), WeightCache: weightCacheToPB(r.WeightCache),
+		PrefixCache: r.PrefixCache, StepMilliseconds: r.StepTime.Milliseconds(), KvSpill: r.KVSpill, WeightCache: weightCacheToPB(r.WeightCache),
 	}
 }
 
@@ -220,6 +220,8 @@ func LoadRequest(m *pb.LoadRequest) (sdk.LoadRequest, error) {
 	c.count("threads", m.GetThreads())
 	const most = int64(math.MaxInt64 / time.Millisecond)
 	r.PrefixCache, r.StepTime = m.GetPrefixCache(), time.Duration(min(max(m.GetStepMilliseconds(), -most), most))*time.Millisecond
+	c.count("kv_spill", m.GetKvSpill())
+	r.KVSpill = m.GetKvSpill()
 	r.WeightCache = c.weightCache(m.GetWeightCache())
 	c.first(r.Devices)
 	return r, c.error()

@@ -195,7 +195,7 @@ func loads() *rapid.Generator[sdk.LoadRequest] {
 	return draw(func(t *rapid.T) sdk.LoadRequest {
 		return sdk.LoadRequest{
 			InspectRequest: checkpoints().Draw(t, "checkpoint"), Threads: counts.Draw(t, "threads"),
-			PrefixCache: rapid.Int64().Draw(t, "prefix cache"), StepTime: time.Duration(rapid.Int64Range(-1e12, 1e12).Draw(t, "step time")) * time.Millisecond,
+			PrefixCache: rapid.Int64().Draw(t, "prefix cache"), KVSpill: sizes.Draw(t, "spill"), StepTime: time.Duration(rapid.Int64Range(-1e12, 1e12).Draw(t, "step time")) * time.Millisecond,
 			WeightCache: sdk.WeightCache{Folder: "/" + words.Draw(t, "folder"), Bytes: sizes.Draw(t, "cache")},
 			Devices: []sdk.DeviceBudget{{Name: "cpu"}, {
 				Name: "d" + words.Draw(t, "name"), Bytes: sizes.Draw(t, "bytes"), CopyRate: rate.Draw(t, "copy"), ReadRate: rate.Draw(t, "read"),
@@ -319,7 +319,9 @@ func reports() *rapid.Generator[sdk.Report] {
 			Preemptions: rapid.Uint64().Draw(t, "preemptions"), Prefix: sdk.PrefixReport{Queried: rapid.Uint64().Draw(t, "queried"),
 				Found: rapid.Uint64().Draw(t, "found"), Kept: sizes.Draw(t, "kept"), Thrown: rapid.Uint64().Draw(t, "thrown")},
 			Progress: rapid.Uint64().Draw(t, "progress"),
-			Running:  counts.Draw(t, "running"), Waiting: counts.Draw(t, "waiting"), StateUsed: rapid.Float64Range(0, 1).Draw(t, "state"),
+			Spill: sdk.SpillReport{Budget: sizes.Draw(t, "spill budget"), Used: sizes.Draw(t, "spill used"), Out: rapid.Uint64().Draw(t, "out"),
+				Back: rapid.Uint64().Draw(t, "back"), Saved: rapid.Uint64().Draw(t, "saved"), Resumed: rapid.Uint64().Draw(t, "resumed"), Dropped: rapid.Uint64().Draw(t, "dropped")},
+			Running: counts.Draw(t, "running"), Waiting: counts.Draw(t, "waiting"), StateUsed: rapid.Float64Range(0, 1).Draw(t, "state"),
 		}
 	})
 }

@@ -82,6 +82,9 @@ func ReportToPB(r sdk.Report) *pb.ScheduleResponse {
 		Preemptions: r.Preemptions, PrefixQueried: r.Prefix.Queried, PrefixFound: r.Prefix.Found, PrefixKept: r.Prefix.Kept, PrefixThrown: r.Prefix.Thrown,
 		Progress: r.Progress,
 	}
+	if s := r.Spill; s != (sdk.SpillReport{}) {
+		m.Spill = &pb.SpillReport{Budget: s.Budget, Used: s.Used, Out: s.Out, Back: s.Back, Saved: s.Saved, Resumed: s.Resumed, Dropped: s.Dropped}
+	}
 	if r.Done != nil {
 		m.Done = &pb.OrderDone{Id: r.Done.ID, Error: clean(r.Done.Error)}
 	}
@@ -98,6 +101,12 @@ func Report(m *pb.ScheduleResponse) (sdk.Report, error) {
 		PicturesSeen: m.GetPicturesSeen(), PicturesReused: m.GetPicturesReused(), Progress: m.GetProgress(),
 		Preemptions: m.GetPreemptions(),
 		Prefix:      sdk.PrefixReport{Queried: m.GetPrefixQueried(), Found: m.GetPrefixFound(), Kept: m.GetPrefixKept(), Thrown: m.GetPrefixThrown()},
+	}
+	if s := m.GetSpill(); s != nil {
+		c.count("spill.budget", s.GetBudget())
+		c.count("spill.used", s.GetUsed())
+		r.Spill = sdk.SpillReport{Budget: s.GetBudget(), Used: s.GetUsed(), Out: s.GetOut(), Back: s.GetBack(), Saved: s.GetSaved(),
+			Resumed: s.GetResumed(), Dropped: s.GetDropped()}
 	}
 	c.count("running", m.GetRunning())
 	c.count("waiting", m.GetWaiting())
