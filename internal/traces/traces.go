@@ -29,10 +29,8 @@ type Traces struct {
 // OpenTelemetry hold as they are specified (headers, the sampler, the service's name). Only http/protobuf is spoken. The service is what the
 // program is called there unless OTEL_SERVICE_NAME says otherwise.
 func New(ctx context.Context, service, version string, more ...trace.TracerProviderOption) (*Traces, error) {
-	off := &Traces{noop.NewTracerProvider(), func(context.Context) error { return nil }, false}
-	if os.Getenv("OTEL_EXPORTER_OTLP_ENDPOINT")+os.Getenv("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT") == "" ||
-		strings.EqualFold(os.Getenv("OTEL_SDK_DISABLED"), "true") || os.Getenv("OTEL_TRACES_EXPORTER") == "none" {
-		return off, nil
+	if !wanted() {
+		return none(), nil
 	}
 	for _, name := range []string{"OTEL_EXPORTER_OTLP_PROTOCOL", "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL"} {
 		if p := os.Getenv(name); p != "" && p != "http/protobuf" {
@@ -51,8 +49,23 @@ func New(ctx context.Context, service, version string, more ...trace.TracerProvi
 	return &Traces{p, p.Shutdown, true}, nil
 }
 
-// Below is New for a program that is asked by another, and has spans of those requests alone of which that one has.
-func Below(ctx context.Context, service, version string) (*Traces, error) {
+func none() *Traces {
+	return &Traces{noop.NewTracerProvider(), func(context.Context) error { return nil }, false}
+}
+
+// wanted says whether the environment names a collector, and nothing that turns spans off.
+func wanted() bool {
+	return os.Getenv("OTEL_EXPORTER_OTLP_ENDPOINT")+os.Getenv("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT") != "" &&
+		!strings.EqualFold(os.Getenv("OTEL_SDK_DISABLED"), "true") && os.Getenv("OTEL_TRACES_EXPORTER") != "none"
+}
+
+// Below is New for a program that is asked by another, and has spans of those requests alone of which that one has. Who it is it is asked only if
+// there is somebody to tell.
+func Below(ctx context.Context, about func() (service, version string)) (*Traces, error) {
+	if !wanted() {
+		return none(), nil
+	}
+	service, version := about()
 	return New(ctx, service, version, trace.WithSampler(trace.ParentBased(trace.NeverSample())))
 }
 

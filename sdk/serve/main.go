@@ -74,8 +74,10 @@ func printDescription(p sdk.Plugin, out, errs io.Writer) int {
 
 // serve runs the gRPC server until the host, the host's death, or SIGTERM ends it.
 func serve(p sdk.Plugin, log *slog.Logger, out, errs *os.File) int {
-	about := p.Describe()
-	sent, err := traces.Below(context.Background(), about.Name, about.Version)
+	sent, err := traces.Below(context.Background(), func() (name, version string) {
+		about := p.Describe()
+		return about.Name, about.Version
+	})
 	if err != nil {
 		log.Error("cannot send traces", "error", err.Error())
 		return 1

@@ -252,7 +252,7 @@ func (a *crowd) order(orders *Orders, random *rand.Rand) {
 		if m.Device == "cpu" {
 			to = a.load.Devices[1].Name
 		}
-		orders.give(sdk.Order{Move: &sdk.MoveOrder{Module: m.ID, Device: to}})
+		orders.Give(sdk.Order{Move: &sdk.MoveOrder{Module: m.ID, Device: to}})
 	case 1:
 		orders.budget(share - random.Int64N(share/4))
 	case 2:
