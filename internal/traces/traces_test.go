@@ -87,7 +87,7 @@ func TestTracesReachACollector(t *testing.T) {
 // What is asked by nobody has no span; what a traced request asks has one.
 func TestBelowAreOnlySpansOfTracedRequests(t *testing.T) {
 	clean(t, map[string]string{"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:1"})
-	traces, err := Below(context.Background(), "plugin", "1")
+	traces, err := Below(context.Background(), func() (string, string) { return "plugin", "1" })
 	if err != nil {
 		t.Fatal(err)
 	}
