@@ -19,7 +19,7 @@ func fieldNames(t reflect.Type) []string {
 	}
 	var names []string
 	for f := range t.Fields() {
-		name := f.Tag.Get("json")
+		name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
 		switch {
 		case f.Anonymous:
 		case f.Type.Kind() == reflect.Slice:

@@ -23,9 +23,10 @@ models
     cores                  that its process may use now; 0: it has none, or its plugin takes what it likes
   kept_in                  the folder of quantised weights that plugins keep between loads; "": nothing is kept, or of a host elsewhere
   kept[]                   its files, the one used last first
-    path, bytes
-    model, plugin          whose weights they are, by the checkpoint's path when they were made; who made them
-    quantize               "": as the checkpoint's own codes are packed
+    path
+    model                  whose weights they are, by the checkpoint's path when they were made
+    quantize, plugin       "": as the checkpoint's own codes are packed; who made them
+    bytes                  on the disk
     used, in_use           RFC 3339; a process uses them now
     whole                  false: they are being made, or were left unfinished
 
