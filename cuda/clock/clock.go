@@ -23,6 +23,12 @@ type Clock interface {
 // Real is the clock of this machine.
 func Real() Clock { return ownTime{time.Now()} }
 
+// IsReal says whether a clock is this machine's.
+func IsReal(c Clock) bool {
+	_, real := c.(ownTime)
+	return real
+}
+
 type ownTime struct{ began time.Time }
 
 func (t ownTime) Now() time.Duration { return time.Since(t.began) }

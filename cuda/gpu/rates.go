@@ -3,6 +3,7 @@
 package gpu
 
 import (
+	"strings"
 	"time"
 	"unsafe"
 
@@ -17,6 +18,9 @@ const (
 	readBytes = 256 << 20
 	rateRuns  = 3 // of which the best counts: others use the link, too
 )
+
+// Software says whether the device is one of the software driver (cuda/kernels/sim).
+func (d *Device) Software() bool { return strings.HasPrefix(d.info.Name, "software device") }
 
 // measure times a copy from pinned memory, and one on the device, which reads and writes. A rate that cannot be measured is 0, which is
 // unknown.

@@ -167,6 +167,9 @@ func (o *opened) tellOps(t *sdk.LayerTable, l limits, devices []cuda.Device, c c
 		}
 	}
 	for i, d := range devices {
+		if s, ok := d.(interface{ Software() bool }); ok && s.Software() && clock.IsReal(c) {
+			continue // how long this machine takes to play a GPU says nothing of one
+		}
 		if cuda.OnHost(d) || d.Kind() == cuda.KindGPU {
 			t.Devices[i].OpSeconds, t.Devices[i].TurnSeconds = overheads(c, d)
 		}

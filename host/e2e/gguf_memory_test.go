@@ -26,7 +26,7 @@ func TestAPackedFileIsInMemoryOnce(t *testing.T) {
 		}
 	}
 	size := fileSize(t, path)
-	s := start(t, fmt.Sprintf("[[model]]\nid = \"m\"\npath = %q\nplugin = \"qwen3_0_6b\"\ncontext = 256\nmax_sequences = 2\n", path))
+	s := start(t, fmt.Sprintf("[weights]\ncache = \"none\"\n[[model]]\nid = \"m\"\npath = %q\nplugin = \"qwen3_0_6b\"\ncontext = 256\nmax_sequences = 2\n", path))
 	prompt := make([]int, 64)
 	for i := range prompt {
 		prompt[i] = i * 7 % vocab

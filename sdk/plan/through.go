@@ -8,6 +8,9 @@ import "sort"
 // throughMost is the longest pass that is looked at.
 const throughMost = crossingMost
 
+// throughLeast is the shortest: fewer rows are those of answers, whose experts a device should keep as they are drawn.
+const throughLeast = 32
+
 // layersTogether is for how many layers' experts a device must have room that are brought through it: one's compute while the next one's come.
 const layersTogether = 2
 
@@ -48,7 +51,7 @@ func (p *planner) findThrough() (rows []int) {
 		if dev.CopyRate == 0 || c.Experts == 0 || c.Experts == c.Of || c.Bytes < layersTogether*m.largest {
 			continue
 		}
-		n := 1 + sort.Search(throughMost, func(n int) bool { return p.bringing(d, m, n+1) < p.leaving(d, m, n+1) })
+		n := throughLeast + sort.Search(throughMost, func(n int) bool { return p.bringing(d, m, n+throughLeast) < p.leaving(d, m, n+throughLeast) })
 		if n <= throughMost {
 			rows[d] = n
 		}
