@@ -36,7 +36,7 @@ type coreTenant struct {
 	share   coreShare
 	told    int  // the cores that it was last told of, or what it takes untold
 	telling bool // somebody is at it
-	gone    bool
+	gone    bool // it has ended; it counts for a moment more, since another is likely to come
 }
 
 func newCoreKeeper(machine func() int, metrics *telemetry.Metrics, changed func()) *coreKeeper {
@@ -58,6 +58,7 @@ func (k *coreKeeper) working(l *life, now time.Time) (busy bool, idle time.Durat
 func (k *coreKeeper) join(m *model, l *life, obeys bool) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
+	k.users = slices.DeleteFunc(k.users, func(o *coreTenant) bool { return o.gone && o.model == m })
 	t := &coreTenant{model: m, life: l, obeys: obeys, busy: true}
 	t.told = most(t.user(time.Now()), k.machine())
 	k.users = append(k.users, t)
@@ -77,7 +78,8 @@ func (k *coreKeeper) works(l *life, busy bool) {
 	k.changed()
 }
 
-// leave takes a process out that has ended.
+// leave takes a process out that has ended. If it worked the others get its cores when it has been away as long as one that has nothing to do: one that
+// was killed is there again by then, and nobody is told twice.
 func (k *coreKeeper) leave(l *life) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -86,7 +88,9 @@ func (k *coreKeeper) leave(l *life) {
 		return
 	}
 	t.gone = true
-	k.users = slices.DeleteFunc(k.users, func(o *coreTenant) bool { return o == t })
+	if t.busy {
+		t.busy, t.idle = false, time.Now()
+	}
 	k.metrics.Cores.DeleteLabelValues(t.model.entry.ID)
 	k.divide()
 }
@@ -103,7 +107,7 @@ func (k *coreKeeper) share(l *life) int {
 
 // of finds the tenant of a process. mu is held.
 func (k *coreKeeper) of(l *life) *coreTenant {
-	if i := slices.IndexFunc(k.users, func(t *coreTenant) bool { return t.life == l }); i >= 0 {
+	if i := slices.IndexFunc(k.users, func(t *coreTenant) bool { return t.life == l && !t.gone }); i >= 0 {
 		return k.users[i]
 	}
 	return nil
@@ -123,6 +127,7 @@ func (t *coreTenant) user(now time.Time) coreUser {
 // divide divides anew, and has those told whose share is another. mu is held.
 func (k *coreKeeper) divide() {
 	now, cores := time.Now(), k.machine()
+	k.users = slices.DeleteFunc(k.users, func(t *coreTenant) bool { return t.gone && t.user(now).Idle >= coreLinger })
 	users := make([]coreUser, len(k.users))
 	for i, t := range k.users {
 		users[i] = t.user(now)
@@ -131,7 +136,7 @@ func (k *coreKeeper) divide() {
 	for i, t := range k.users {
 		before := t.share
 		t.share = shares[i]
-		if !t.obeys {
+		if !t.obeys || t.gone {
 			continue
 		}
 		k.metrics.Cores.WithLabelValues(t.model.entry.ID).Set(float64(t.share.Cores))

@@ -140,6 +140,7 @@ func (m *model) load(ctx context.Context, l *life) error {
 		return fmt.Errorf("its Scheduler stream does not open: %w", err)
 	}
 	l.orders = newOrders(stream)
+	m.set(func(s *Status) { s.Report = sdk.Report{} }) // of the process before; this one's first may come at once
 	go m.follow(ctx, l)
 	loading, endLoad := context.WithCancelCause(ctx)
 	defer endLoad(nil)
@@ -159,7 +160,7 @@ func (m *model) load(ctx context.Context, l *life) error {
 		m.log.Warn("the plugin was built without GPUs; the model is computed on the cpu", "plugin", l.Path(), "devices", without)
 	}
 	m.set(func(s *Status) {
-		s.State, s.Description, s.PID, s.Path, s.Report = StateLoading, d, l.PID(), l.Path(), sdk.Report{}
+		s.State, s.Description, s.PID, s.Path = StateLoading, d, l.PID(), l.Path()
 	})
 	go m.guard(ctx, l, endLoad)
 	var comes advance
