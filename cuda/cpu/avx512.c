@@ -170,7 +170,7 @@ INLINE void q_sums(int16_t sums[2], const int8_t *codes) {
                  .form_bytes = pair_bytes, .form = pair_row)
 #define PIO_UNASKED_ROW(LAYOUT, NAME) PIO_CODED_ROW(LAYOUT, NAME, .unasked = 1)
 #define PIO_DOTS_ROW(LAYOUT, NAME, ...)                                                                                \
-  PIO_LAYOUT_ROW(LAYOUT, NAME, .many = pair_dots_many_##LAYOUT, .many_rows = PAIR_ROWS, .form_bytes = pair_bytes, .form = pair_row, __VA_ARGS__)
+  PIO_LAYOUT_ROW(LAYOUT, NAME, .many = pair_dots_many_##LAYOUT, .many_rows = PAIRS_ROWS, .form_bytes = pair_bytes, .form = pair_row, __VA_ARGS__)
 static const pio_layout pairs_layouts[LAYOUTS] = {PIO_REST PIO_F8S(PIO_PAIRS_ROW) PIO_CODES(PIO_UNASKED_ROW) PIO_DOTS_ROW(BF16, "bf16", .few = pair_dots_few)
                                                       PIO_DOTS_ROW(BF16X16, "bf16x16", .pack = pack_bf16x16)};
 const pio_kernels pio_avx512bf16 = PIO_TABLE("avx512bf16", "fast", pairs_layouts);

@@ -84,48 +84,42 @@ INLINE void dots_at(const int R, const int C, const int F, int layout, const mat
   dots(R, C, F, layout, x, w, element_at(layout, a->w, next, 0), a->in, y);
 }
 
-// PIO_FEW makes the task of few rows, NAME, from how outs are computed for up to four: DOTS_AT. It does eight outs at a time for a single row, FEW_OUTS for
-// more, so that there are enough sums in flight to hide how long one addition takes.
-//
-// NAME_rows computes C outs for all rows, R at a time, which find the weights in the first-level cache after the first ones. Each time a part of the next
-// outs is fetched, F or fewer, so that memory is never idle.
-#define PIO_FEW(NAME, DOTS_AT)                                                                                         \
-  INLINE void NAME##_rows(const int R, const int C, const int F, int layout, const matmul_args *a, size_t o) {         \
-    size_t r = 0, next = o + (size_t)C;                                                                                \
-    for (; r + (size_t)R <= a->rows; r += (size_t)R, next += (size_t)F)                                                \
-      DOTS_AT(R, C, F, layout, a, r, o, next);                                                                         \
-    if (R > 3 && a->rows - r == 3)                                                                                     \
-      DOTS_AT(3, C, F, layout, a, r, o, next);                                                                         \
-    else if (a->rows - r == 2)                                                                                         \
-      DOTS_AT(2, C, F, layout, a, r, o, next);                                                                         \
-    else if (a->rows - r == 1)                                                                                         \
-      DOTS_AT(1, C, F, layout, a, r, o, next);                                                                         \
-  }                                                                                                                    \
-                                                                                                                       \
-  INLINE void NAME(int layout, const matmul_args *a, size_t task) {                                                    \
-    size_t o = task * a->outs_per_task, to = at_most(a->out, o + a->outs_per_task);                                    \
-    if (a->rows == 1 && is_f8(layout)) /* it is widening that keeps the machine busy */                                \
-      for (; o + 4 <= to; o += 4)                                                                                      \
-        DOTS_AT(1, 4, 4, layout, a, 0, o, o + 4);                                                                      \
-    else if (a->rows == 1)                                                                                             \
-      for (; o + 8 <= to; o += 8)                                                                                      \
-        DOTS_AT(1, 8, 8, layout, a, 0, o, o + 8);                                                                      \
-    else                                                                                                               \
-      for (int fetched = a->rows <= 4 ? FEW_OUTS : a->rows <= 8 ? 2 : 1; o + FEW_OUTS <= to; o += FEW_OUTS)            \
-        switch (fetched) {                                                                                             \
-        case FEW_OUTS:                                                                                                 \
-          NAME##_rows(4, FEW_OUTS, FEW_OUTS, layout, a, o);                                                            \
-          break;                                                                                                       \
-        case 2:                                                                                                        \
-          NAME##_rows(4, FEW_OUTS, 2, layout, a, o);                                                                   \
-          break;                                                                                                       \
-        default:                                                                                                       \
-          NAME##_rows(4, FEW_OUTS, 1, layout, a, o);                                                                   \
-        }                                                                                                              \
-    for (; o < to; o++)                                                                                                \
-      NAME##_rows(4, 1, 0, layout, a, o);                                                                              \
-  }
-PIO_FEW(few, dots_at)
+// outs_for_rows computes C outs for all rows, R at a time, which find the weights in the first-level cache after the first ones. Each time
+// a part of the next outs is fetched, F or fewer, so that memory is never idle.
+INLINE void outs_for_rows(const int R, const int C, const int F, int layout, const matmul_args *a, size_t o) {
+  size_t r = 0, next = o + (size_t)C;
+  for (; r + (size_t)R <= a->rows; r += (size_t)R, next += (size_t)F)
+    dots_at(R, C, F, layout, a, r, o, next);
+  if (R > 3 && a->rows - r == 3)
+    dots_at(3, C, F, layout, a, r, o, next);
+  else if (a->rows - r == 2)
+    dots_at(2, C, F, layout, a, r, o, next);
+  else if (a->rows - r == 1)
+    dots_at(1, C, F, layout, a, r, o, next);
+}
+
+// few does a task's outs: eight at a time for a single row, FEW_OUTS for more, so that there are enough sums in flight to
+// hide how long one addition takes.
+INLINE void few(int layout, const matmul_args *a, size_t task) {
+  size_t o = task * a->outs_per_task, to = at_most(a->out, o + a->outs_per_task);
+  if (a->rows == 1 && is_f8(layout)) // it is widening that keeps the machine busy
+    for (; o + 4 <= to; o += 4)
+      dots_at(1, 4, 4, layout, a, 0, o, o + 4);
+  else if (a->rows == 1)
+    for (; o + 8 <= to; o += 8)
+      dots_at(1, 8, 8, layout, a, 0, o, o + 8);
+  else if (a->rows <= 4)
+    for (; o + FEW_OUTS <= to; o += FEW_OUTS)
+      outs_for_rows(4, FEW_OUTS, FEW_OUTS, layout, a, o);
+  else if (a->rows <= 8)
+    for (; o + FEW_OUTS <= to; o += FEW_OUTS)
+      outs_for_rows(4, FEW_OUTS, 2, layout, a, o);
+  else
+    for (; o + FEW_OUTS <= to; o += FEW_OUTS)
+      outs_for_rows(4, FEW_OUTS, 1, layout, a, o);
+  for (; o < to; o++)
+    outs_for_rows(4, 1, 0, layout, a, o);
+}
 
 // With many rows the weights are widened once for a block of them: PANEL outs by DEPTH of k at a time, which stay in the
 // first-level cache while the rows go by in threes. Unfinished sums wait in memory as whole vectors.

@@ -6,7 +6,6 @@
 enum {
   PAIR_STEP = 2 * W,  // of k, that a vector takes
   PAIR_DEPTH = 1024,  // of k, that a panel has
-  PAIR_ROWS = 4 * ROWS_MANY, // that many takes, so that filling panels costs little beside them
   PAIR_AHEAD = 8192,  // bytes behind what is read, that are asked for
 };
 
@@ -91,20 +90,23 @@ static void pair_dots_few(const void *args, size_t task) {
 
 typedef struct {
   char weights[PANEL][2 * PAIR_DEPTH];
-  float sums[PAIR_ROWS * PANEL * W]; // of rows that have more of k to come
+  float sums[PAIRS_ROWS * PANEL * W]; // of rows that have more of k to come
 } __attribute__((aligned(64))) pair_panel;
 
 // fill_panel copies n of k of C outs, with zeros behind them, and asks for what the panel after this one has.
 INLINE void fill_panel(int layout, pair_panel *p, const matmul_args *a, size_t o, size_t C, size_t k0, size_t n) {
   for (size_t c = 0; c < C; c++) {
     const char *w = element_at(layout, a->w, o + c, k0);
-    for (size_t k = 0; layout == BF16X16 && k < n; k += PAIR_STEP, w += TILE) // which tables of pairs want no longer, and can still take
+    if (layout == BF16) {
+      for (size_t k = 0; k < n; k += PAIR_STEP) {
+        v_prefetch(w + ahead_of(BF16, PANEL, a->in) + 2 * k);
+        _mm512_storeu_si512(p->weights[c] + 2 * k, pairs_n(w + 2 * k, at_most(PAIR_STEP, n - k)));
+      }
+      continue;
+    }
+    for (size_t k = 0; k < n; k += PAIR_STEP, w += TILE) // tiles, which no table of pairs wants, and all can take
       for (size_t i = 0; i < TILE_COLS / 2; i++)
         memcpy(p->weights[c] + 2 * k + 4 * i, w + i * 4 * TILE_ROWS, 4);
-    for (size_t k = 0; layout == BF16 && k < n; k += PAIR_STEP) {
-      v_prefetch(w + ahead_of(BF16, PANEL, a->in) + 2 * k);
-      _mm512_storeu_si512(p->weights[c] + 2 * k, pairs_n(w + 2 * k, at_most(PAIR_STEP, n - k)));
-    }
   }
 }
 

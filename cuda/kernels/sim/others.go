@@ -8,6 +8,8 @@ import (
 	"testing"
 )
 
+// others.go is other processes on the devices: those that share their memory, and one that takes it.
+
 // EnvShared names a file that the processes have in common whose software devices share their memory, as those of a GPU do: see
 // runtime/others.cpp.
 const EnvShared = "PIO_SIM_SHARED"

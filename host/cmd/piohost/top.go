@@ -15,6 +15,8 @@ import (
 	"github.com/inference-pio/inference-pio/sdk/plan"
 )
 
+// top.go is what `piohost top` knows of a host and the tables that it draws; how they get to a terminal is in topscreen.go.
+
 func newTop(g *global) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "top", Short: "Watch devices, models and where their layers are", Args: noArgs,

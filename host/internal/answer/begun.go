@@ -2,6 +2,8 @@ package answer
 
 import "github.com/inference-pio/inference-pio/host/internal/problem"
 
+// begun.go is for answers of which the request has the beginning.
+
 // ContinueFinal is the template's variable by which an answer goes on from the last message, the assistant's, as transformers names it.
 const ContinueFinal = "continue_final_message"
 

@@ -10,6 +10,8 @@ import (
 	"github.com/inference-pio/inference-pio/sdk"
 )
 
+// span.go is what the span of a call tells.
+
 // observed tells the span of a call what its answer comes to, by the names of OpenTelemetry's conventions for generative AI; nothing of what is
 // said. Without a span it is send.
 func observed(ctx context.Context, req sdk.GenerateRequest, send func(sdk.Event) error) func(sdk.Event) error {

@@ -11,6 +11,8 @@ import (
 	"github.com/inference-pio/inference-pio/sdk"
 )
 
+// tokens.go holds what an imagined machine computes to the reference.
+
 // few are the tokens of an answer that kernels run for, which the software driver takes a while for.
 const few = 6
 
