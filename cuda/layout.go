@@ -60,12 +60,20 @@ const (
 	// element. A code times its whole number fits in 8 bits, so that sums over 128 columns are those of whole numbers here, too. Two
 	// levels of factors: Dai et al., "VS-Quant", 2021, arXiv:2102.04503.
 	Q4 = "q4"
+	// Q4K and Q6K are what llama.cpp's files have as Q4_K and Q6_K, number for number, in an order for such products: blocks of 16 rows by 256
+	// columns. Q4K has codes of 4 bits, for 32 columns of a row a factor and a minimum of 6 bits, and two factors in f16 for these, 4.5 bits
+	// an element; Q6K codes of 6 bits, for 16 columns a factor of 8 bits, and one in f16 for these, 6.625 bits. Nothing is quantised to
+	// them: they are for files that have such blocks.
+	Q4K = "q4k"
+	Q6K = "q6k"
 )
 
-// quantised: the second plane is what codes are multiplied by. In cuda/cpu/codes.h is where each lies.
+// quantised: the second plane, where there is one, is what codes are multiplied by. In codes.h and kcodes.h of cuda/cpu is where each lies.
 var quantised = map[string]*Layout{
-	Q8: {Q8, []Plane{{16, 128, 16 * 128}, {16, 128, 16 * 2}}},
-	Q4: {Q4, []Plane{{16, 128, 16 * 64}, {16, 128, 16*2 + 16*2}}},
+	Q8:  {Q8, []Plane{{16, 128, 16 * 128}, {16, 128, 16 * 2}}},
+	Q4:  {Q4, []Plane{{16, 128, 16 * 64}, {16, 128, 16*2 + 16*2}}},
+	Q4K: {Q4K, []Plane{{16, 256, 16*16 + 16*128}}},
+	Q6K: {Q6K, []Plane{{16, 256, 16*20 + 16*192}}},
 }
 
 // Quantised is the layout of a name; nil if there is none.

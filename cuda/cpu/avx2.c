@@ -120,6 +120,12 @@ INLINE Q q_nibble(Q q, int shift) { return _mm256_and_si256(_mm256_srli_epi32(q,
 // q_nibbles has the four bits from shift on of W bytes.
 INLINE Q q_nibbles(const uint8_t *p, int shift) { return q_nibble(_mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i *)p)), shift); }
 
+// one_by_one keeps sums one after the other. Compilers would rather add whole numbers up in pairs, for which all products wait in memory.
+INLINE Q one_by_one(Q sums) {
+  __asm__("" : "+x"(sums));
+  return sums;
+}
+
 // Sums of four products of codes of 8 bits, which begin with nothing whatever the sum of x is. Pairs of products fit in 16 bits, as no
 // code is -128.
 INLINE Q q8_begin(int32_t sum) { return (void)sum, q_zero(); }
@@ -136,15 +142,27 @@ INLINE Q q4_begin(const int16_t sums[2]) {
   memcpy(&both, sums, 4);
   return _mm256_sub_epi16(q_zero(), _mm256_slli_epi16(_mm256_set1_epi32(both), 3));
 }
-INLINE Q q4_dot(Q sums, Q w, Q x) { return _mm256_add_epi16(sums, _mm256_maddubs_epi16(w, x)); }
+INLINE Q q4_dot(Q sums, Q w, Q x) { return one_by_one(_mm256_add_epi16(sums, _mm256_maddubs_epi16(w, x))); }
 INLINE Q q4_times(Q total, Q sums, Q whole) {
   return _mm256_add_epi32(total, _mm256_madd_epi16(sums, _mm256_or_si256(whole, _mm256_slli_epi32(whole, 16))));
 }
 
-// q_sums adds 32 codes up, those at k mod 4 = 0, 1 and those at 2, 3.
+// Codes of 6 bits are too large by 32. What 16 products with them come to fits in 16 bits twice, and so do 32 with codes of 4 bits that are left as
+// large as they are. Both are multiplied by a factor with a sign, a half of a lane.
+INLINE Q q6_begin(const int16_t sums[2]) {
+  int32_t both;
+  memcpy(&both, sums, 4);
+  return _mm256_sub_epi16(q_zero(), _mm256_slli_epi16(_mm256_set1_epi32(both), 5));
+}
+INLINE Q k_times(Q total, Q sums, Q factor) { return q4_times(total, sums, factor); }
+
+// q_half is one half of each lane, as k_times takes it, q_pairs adds the products of both halves.
+INLINE Q q_half(Q pairs, int upper) { return upper ? _mm256_srli_epi32(pairs, 16) : _mm256_and_si256(pairs, _mm256_set1_epi32(0xffff)); }
+INLINE Q q_pairs(Q total, Q a, Q b) { return _mm256_add_epi32(total, _mm256_madd_epi16(a, b)); }
+
+// q_sums adds 16 codes up, those at k mod 4 = 0, 1 and those at 2, 3.
 INLINE void q_sums(int16_t sums[2], const int8_t *codes) {
-  Q pairs = _mm256_maddubs_epi16(_mm256_set1_epi8(1), q_load(codes));
-  __m128i s = _mm_add_epi16(_mm256_castsi256_si128(pairs), _mm256_extracti128_si256(pairs, 1));
+  __m128i s = _mm_maddubs_epi16(_mm_set1_epi8(1), _mm_loadu_si128((const __m128i *)codes));
   s = _mm_add_epi16(s, _mm_unpackhi_epi64(s, s));
   s = _mm_add_epi16(s, _mm_shuffle_epi32(s, 1));
   int32_t both = _mm_cvtsi128_si32(s);

@@ -143,10 +143,18 @@ INLINE Q q4_begin(const int16_t sums[2]) { return _mm512_set1_epi32(-8 * (sums[0
 INLINE Q q4_dot(Q sums, Q w, Q x) { return _mm512_dpbusd_epi32(sums, w, x); }
 INLINE Q q4_times(Q total, Q sums, Q whole) { return _mm512_add_epi32(total, _mm512_madd_epi16(sums, whole)); }
 
-// q_sums adds 32 codes up, those at k mod 4 = 0, 1 and those at 2, 3.
+// Codes of 6 bits are too large by 32. Sums of 16 products with them do not fit in 16 bits, nor do those of 32 with codes of 4 bits that are left as
+// large as they are.
+INLINE Q q6_begin(const int16_t sums[2]) { return _mm512_set1_epi32(-32 * (sums[0] + sums[1])); }
+INLINE Q k_times(Q total, Q sums, Q factor) { return _mm512_add_epi32(total, _mm512_mullo_epi32(sums, factor)); }
+
+// q_half is one half of each lane, with its sign, q_pairs adds the products of both halves.
+INLINE Q q_half(Q pairs, int upper) { return _mm512_srai_epi32(upper ? pairs : _mm512_slli_epi32(pairs, 16), 16); }
+INLINE Q q_pairs(Q total, Q a, Q b) { return _mm512_add_epi32(total, _mm512_madd_epi16(a, b)); }
+
+// q_sums adds 16 codes up, those at k mod 4 = 0, 1 and those at 2, 3.
 INLINE void q_sums(int16_t sums[2], const int8_t *codes) {
-  __m256i pairs = _mm256_maddubs_epi16(_mm256_set1_epi8(1), _mm256_loadu_si256((const __m256i *)codes));
-  __m128i s = _mm_add_epi16(_mm256_castsi256_si128(pairs), _mm256_extracti128_si256(pairs, 1));
+  __m128i s = _mm_maddubs_epi16(_mm_set1_epi8(1), _mm_loadu_si128((const __m128i *)codes));
   s = _mm_add_epi16(s, _mm_unpackhi_epi64(s, s));
   s = _mm_add_epi16(s, _mm_shuffle_epi32(s, 1));
   int32_t both = _mm_cvtsi128_si32(s);
@@ -169,9 +177,10 @@ INLINE void q_sums(int16_t sums[2], const int8_t *codes) {
   PIO_LAYOUT_ROW(LAYOUT, NAME, .few = pairs_few_##LAYOUT, .many = pairs_many_##LAYOUT, .many_rows = PAIRS_ROWS,        \
                  .form_bytes = pair_bytes, .form = pair_row)
 #define PIO_UNASKED_ROW(LAYOUT, NAME) PIO_CODED_ROW(LAYOUT, NAME, .unasked = 1)
+#define PIO_UNASKED_K_ROW(LAYOUT, NAME) PIO_KCODED_ROW(LAYOUT, NAME, .unasked = 1)
 #define PIO_DOTS_ROW(LAYOUT, NAME, ...)                                                                                \
   PIO_LAYOUT_ROW(LAYOUT, NAME, .many = pair_dots_many_##LAYOUT, .many_rows = PAIRS_ROWS, .form_bytes = pair_bytes, .form = pair_row, __VA_ARGS__)
-static const pio_layout pairs_layouts[LAYOUTS] = {PIO_REST PIO_F8S(PIO_PAIRS_ROW) PIO_CODES(PIO_UNASKED_ROW) PIO_DOTS_ROW(BF16, "bf16", .few = pair_dots_few)
+static const pio_layout pairs_layouts[LAYOUTS] = {PIO_REST PIO_F8S(PIO_PAIRS_ROW) PIO_CODES(PIO_UNASKED_ROW) PIO_KCODES(PIO_UNASKED_K_ROW) PIO_DOTS_ROW(BF16, "bf16", .few = pair_dots_few)
                                                       PIO_DOTS_ROW(BF16X16, "bf16x16", .pack = pack_bf16x16)};
 const pio_kernels pio_avx512bf16 = PIO_TABLE("avx512bf16", "fast", pairs_layouts);
 
@@ -182,7 +191,7 @@ const pio_kernels pio_avx512bf16 = PIO_TABLE("avx512bf16", "fast", pairs_layouts
 #define PIO_TILED_ROW(LAYOUT, NAME)                                                                                    \
   PIO_LAYOUT_ROW(LAYOUT, NAME, .few = tiled_few_##LAYOUT, .many = tiled_many_##LAYOUT, .many_rows = AMX_ROWS,          \
                  .form_bytes = coded_bytes, .form = code_row, .pack = pack_##LAYOUT)
-static const pio_layout tiles_layouts[LAYOUTS] = {PIO_REST PIO_PAIRS(PIO_BY_TILES_ROW) PIO_CODES(PIO_TILED_ROW)};
+static const pio_layout tiles_layouts[LAYOUTS] = {PIO_REST PIO_PAIRS(PIO_BY_TILES_ROW) PIO_CODES(PIO_TILED_ROW) PIO_KCODES(PIO_KCODED_ROW)};
 const pio_kernels pio_amx = PIO_TABLE("amx", "fast", tiles_layouts);
 #pragma GCC pop_options
 #endif

@@ -44,13 +44,13 @@ func BenchmarkMatMulDecode(b *testing.B) {
 }
 
 // benchForms are the forms of weights that products are timed with.
-var benchForms = []string{"bf16", "f8e4m3", cuda.Q8, cuda.Q4}
+var benchForms = []string{"bf16", "f8e4m3", cuda.Q8, cuda.Q4, cuda.Q4K, cuda.Q6K}
 
 // maps06 are the maps of eight layers one behind the other, and their bytes. FP8 has one factor for 128 x 128.
 func maps06(b *testing.B, form string) (ws []cuda.Matrix, raw []byte) {
 	typ := cuda.BF16
 	switch form {
-	case cuda.Q8, cuda.Q4:
+	case cuda.Q8, cuda.Q4, cuda.Q4K, cuda.Q6K:
 		return coded06(form)
 	case "f8e4m3":
 		typ = cuda.F8E4M3
@@ -80,16 +80,19 @@ func maps06(b *testing.B, form string) (ws []cuda.Matrix, raw []byte) {
 func coded06(layout string) (ws []cuda.Matrix, raw []byte) {
 	l, bytes := cuda.Quantised(layout), 0
 	for _, s := range layer06 {
-		bytes += 8 * s[0] / 16 * (s[1] / 128) * (l.Planes[0].Bytes + l.Planes[1].Bytes)
+		for _, p := range l.Planes {
+			bytes += 8 * s[0] / p.Rows * (s[1] / p.Cols) * p.Bytes
+		}
 	}
 	raw = slices.Repeat([]byte{0x38}, bytes)
 	for at := 0; at < len(raw); {
 		s := layer06[len(ws)%len(layer06)]
-		blocks := s[0] / 16 * (s[1] / 128)
-		factors := at + blocks*l.Planes[0].Bytes
-		end := factors + blocks*l.Planes[1].Bytes
-		ws = append(ws, hostMatrix(l, s[0], s[1], raw[at:factors], raw[factors:end]))
-		at = end
+		var planes [][]byte
+		for _, p := range l.Planes {
+			end := at + s[0]/p.Rows*(s[1]/p.Cols)*p.Bytes
+			planes, at = append(planes, raw[at:end]), end
+		}
+		ws = append(ws, hostMatrix(l, s[0], s[1], planes...))
 	}
 	return ws, raw
 }

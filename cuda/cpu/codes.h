@@ -17,8 +17,10 @@ enum { GROUP = 16, COLS = 128, SUB = 32, SUBS = COLS / SUB, HALVES = GROUP / W }
 // A block of a row of activations in codes.
 typedef struct {
   int8_t code[COLS];
-  int16_t sums[SUBS][2]; // of 32 codes, those at k mod 4 = 0, 1 and at 2, 3
-  int32_t sum;           // of all
+  int16_t sixteens[2 * SUBS][2]; // sums of 16 codes, those at k mod 4 = 0, 1 and at 2, 3
+  int16_t sums[SUBS][2];         // of 32, so
+  int16_t wholes[SUBS];          // of 32, all
+  int32_t sum;                   // of all
   float factor;
 } coded;
 
@@ -46,9 +48,13 @@ INLINE void code_block(coded *to, const float *from, size_t n) {
   for (int i = 0; i < COLS; i++)
     to->code[i] = (int8_t)(whole[i] & 0xff);
   to->sum = 0;
+  for (int s = 0; s < 2 * SUBS; s++)
+    q_sums(to->sixteens[s], to->code + s * SUB / 2);
   for (int s = 0; s < SUBS; s++) {
-    q_sums(to->sums[s], to->code + s * SUB);
-    to->sum += to->sums[s][0] + to->sums[s][1];
+    for (int i = 0; i < 2; i++)
+      to->sums[s][i] = (int16_t)(to->sixteens[2 * s][i] + to->sixteens[2 * s + 1][i]);
+    to->wholes[s] = (int16_t)(to->sums[s][0] + to->sums[s][1]);
+    to->sum += to->wholes[s];
   }
 }
 

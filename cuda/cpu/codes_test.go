@@ -35,8 +35,14 @@ func randomCodes(rng *rand.Rand, layout string, rows, cols int) cuda.Matrix {
 	return hostMatrix(l, rows, cols, codes, factors)
 }
 
+// codedLayouts are those whose products with activations in codes are told to the bit.
+var codedLayouts = []string{cuda.Q8, cuda.Q4, cuda.Q4K, cuda.Q6K}
+
 // factorAt is the bytes of the factor of an element.
 func factorAt(w cuda.Matrix, row, col int) []byte {
+	if at := kFactors[w.Layout.Name]; at > 0 {
+		return kBlock(w, row, col)[at+row%16*2:][:2]
+	}
 	block := row/16*((w.Cols+127)/128) + col/128
 	return w.Plane(1).Raw()[block*w.Layout.Planes[1].Bytes+row%16*2:][:2]
 }
@@ -49,7 +55,7 @@ var codedSizes = [][3]int{{1, 128, 16}, {1, 1, 1}, {1, 130, 67}, {2, 33, 5}, {3,
 func TestCodesAreMultipliedBitForBit(t *testing.T) {
 	eachFast(t, func(t *testing.T, d *device) {
 		rng := rand.New(rand.NewPCG(71, 1))
-		for _, layout := range []string{cuda.Q8, cuda.Q4} {
+		for _, layout := range codedLayouts {
 			for _, s := range codedSizes {
 				rows, in, out := s[0], s[1], s[2]
 				x, w := random(rng, rows*in), randomMatrix(rng, layout, out, in)
@@ -67,7 +73,7 @@ func TestCodesAreMultipliedBitForBit(t *testing.T) {
 func TestWhatIsNoNumberIsNotCoded(t *testing.T) {
 	eachFast(t, func(t *testing.T, d *device) {
 		rng := rand.New(rand.NewPCG(71, 2))
-		for _, layout := range []string{cuda.Q8, cuda.Q4} {
+		for _, layout := range codedLayouts {
 			for _, bad := range []float64{math.NaN(), math.Inf(1), math.Inf(-1)} {
 				const rows, in, out = 6, 200, 33
 				x, w := random(rng, rows*in), randomMatrix(rng, layout, out, in)
@@ -89,14 +95,16 @@ func TestWhatIsNoNumberIsNotCoded(t *testing.T) {
 func TestSmallNumbersAreCoded(t *testing.T) {
 	eachFast(t, func(t *testing.T, d *device) {
 		rng := rand.New(rand.NewPCG(71, 3))
-		w := randomMatrix(rng, cuda.Q8, 20, 130)
-		for _, size := range []float32{1e-45, 1e-40, 1.2e-38, 3e-37, 8e-37, 1e-30, 1e30, 3e38} {
-			x := make([]float32, 130)
-			x[3], x[7], x[129] = size, -size/2, size
-			got, want := make([]float32, 20), make([]float32, 20)
-			d.run(t, matmul(got, x, w))
-			spec.MatMulCoded(want, x, w)
-			sameBits(t, shape(int(math.Log10(float64(size)))), got, want)
+		for _, layout := range codedLayouts {
+			w := randomMatrix(rng, layout, 20, 130)
+			for _, size := range []float32{1e-45, 1e-40, 1.2e-38, 3e-37, 8e-37, 1e-30, 1e30, 3e38} {
+				x := make([]float32, 130)
+				x[3], x[7], x[129] = size, -size/2, size
+				got, want := make([]float32, 20), make([]float32, 20)
+				d.run(t, matmul(got, x, w))
+				spec.MatMulCoded(want, x, w)
+				sameBits(t, layout+shape(int(math.Log10(float64(size)))), got, want)
+			}
 		}
 	})
 }

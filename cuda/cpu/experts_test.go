@@ -301,7 +301,7 @@ func TestExpertsOfSeveralLayouts(t *testing.T) {
 		for _, s := range mixtures {
 			m := newMixture(rng, "q8", s.rows, s.experts, s.k, s.hidden, s.inner)
 			for e := range m.experts {
-				if layout := []string{"q8", "bf16", "q4"}[e%3]; layout != "q8" {
+				if layout := []string{"q8", "bf16", "q4", "q4k", "q6k"}[e%5]; layout != "q8" {
 					m.experts[e] = newMixture(rng, layout, 0, 1, 0, s.hidden, s.inner).experts[0]
 				}
 			}

@@ -138,7 +138,7 @@ func random(rng *rand.Rand, n int) []float32 {
 
 // The layouts that weights can have, f8e4m3 with factors of either type; and those of them that vectors can have.
 var (
-	layouts       = []string{"f32", "bf16", "f16", "f8e4m3", "bf16x16", "q8", "q4"}
+	layouts       = []string{"f32", "bf16", "f16", "f8e4m3", "bf16x16", "q8", "q4", "q4k", "q6k"}
 	vectorLayouts = []string{"f32", "bf16", "f16", "bf16x16"}
 	plain         = map[string]cuda.DType{"f32": cuda.F32, "bf16": cuda.BF16, "f16": cuda.F16}
 	packed        = &cuda.Layout{Name: "bf16x16", Planes: []cuda.Plane{{Rows: 16, Cols: 32, Bytes: 1024}}}
@@ -153,6 +153,8 @@ func randomMatrix(rng *rand.Rand, layout string, rows, cols int) cuda.Matrix {
 		return pack(randomMatrix(rng, "bf16", rows, cols))
 	case cuda.Q8, cuda.Q4:
 		return randomCodes(rng, layout, rows, cols)
+	case cuda.Q4K, cuda.Q6K:
+		return randomK(rng, layout, rows, cols)
 	}
 	typ := plain[layout]
 	b := make([]byte, rows*cols*typ.Size()+1)[1:]

@@ -9,11 +9,13 @@
 //	                      before a block does. Columns of a block go by in twos, as dot products of bf16 take them: for two after
 //	                      two, those of each row
 //	q8, q4                codes of 8 and of 4 bits: codes.h
+//	q4k, q6k              blocks of 256 columns as files have them, in another order: kcodes.h
 
-// Of those in PIO_STREAMS a row is elements that can be read one after the other, the codes of PIO_CODES are of 16 rows at once.
+// Of those in PIO_STREAMS a row is elements that can be read one after the other, the codes of PIO_CODES and PIO_KCODES are of 16 rows at once.
 #define PIO_STREAMS(X) X(F32, "f32") X(BF16, "bf16") X(F16, "f16") X(F8_F32, "f8e4m3/f32") X(F8_BF16, "f8e4m3/bf16")
 #define PIO_CODES(X) X(Q8, "q8") X(Q4, "q4")
-#define PIO_LAYOUTS(X) PIO_STREAMS(X) X(BF16X16, "bf16x16") PIO_CODES(X)
+#define PIO_KCODES(X) X(Q4K, "q4k") X(Q6K, "q6k")
+#define PIO_LAYOUTS(X) PIO_STREAMS(X) X(BF16X16, "bf16x16") PIO_CODES(X) PIO_KCODES(X)
 
 #define PIO_LAYOUT_NAME(LAYOUT, NAME) LAYOUT,
 enum { PIO_LAYOUTS(PIO_LAYOUT_NAME) LAYOUTS };
@@ -21,7 +23,8 @@ enum { PIO_LAYOUTS(PIO_LAYOUT_NAME) LAYOUTS };
 
 static const pio_layout layouts[LAYOUTS];
 
-INLINE int is_codes(int layout) { return layout == Q8 || layout == Q4; }
+INLINE int is_k(int layout) { return layout == Q4K || layout == Q6K; }
+INLINE int is_codes(int layout) { return layout == Q8 || layout == Q4 || is_k(layout); }
 
 INLINE int is_f8(int layout) { return layout == F8_F32 || layout == F8_BF16; }
 
@@ -70,11 +73,13 @@ INLINE V widen_n(int layout, const char *p, size_t n) {
 
 static void q8_widen(const pio_matrix *m, size_t row, size_t col, size_t n, float *to);
 static void q4_widen(const pio_matrix *m, size_t row, size_t col, size_t n, float *to);
+static void q4k_widen(const pio_matrix *m, size_t row, size_t col, size_t n, float *to);
+static void q6k_widen(const pio_matrix *m, size_t row, size_t col, size_t n, float *to);
 
 // widen_elements writes n elements of a row from column col on as f32.
 INLINE void widen_elements(int layout, const pio_matrix *m, size_t row, size_t col, size_t n, float *to) {
   if (is_codes(layout)) {
-    (layout == Q8 ? q8_widen : q4_widen)(m, row, col, n, to);
+    (layout == Q8 ? q8_widen : layout == Q4 ? q4_widen : layout == Q4K ? q4k_widen : q6k_widen)(m, row, col, n, to);
     return;
   }
   const char *w = element_at(layout, m, row, col);

@@ -201,6 +201,7 @@ MODEL_HALVES(add_epi32, __m512i, half_i, _mm256_add_epi32)
 MODEL_HALVES(add_epi8, __m512i, half_i, _mm256_add_epi8)
 MODEL_HALVES(sub_epi8, __m512i, half_i, _mm256_sub_epi8)
 MODEL_HALVES(mullo_epi16, __m512i, half_i, _mm256_mullo_epi16)
+MODEL_HALVES(mullo_epi32, __m512i, half_i, _mm256_mullo_epi32)
 MODEL_HALVES(max_epu8, __m512i, half_i, _mm256_max_epu8)
 
 MODEL __m512 model_fmadd_ps(__m512 a, __m512 b, __m512 c) {
@@ -494,6 +495,8 @@ static inline void model_tile_quads(int c, int a, int b) {
 #define _mm512_sub_epi8 model_sub_epi8
 #undef _mm512_mullo_epi16
 #define _mm512_mullo_epi16 model_mullo_epi16
+#undef _mm512_mullo_epi32
+#define _mm512_mullo_epi32 model_mullo_epi32
 #undef _mm512_mask_blend_epi8
 #define _mm512_mask_blend_epi8 model_mask_blend_epi8
 #undef _mm512_add_epi8

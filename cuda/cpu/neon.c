@@ -153,9 +153,17 @@ INLINE Q q4_begin(const int16_t sums[2]) { return vdupq_n_s32(-8 * (sums[0] + su
 INLINE Q q4_dot(Q sums, Q w, Q x) { return q_dot(sums, w, x); }
 INLINE Q q4_times(Q total, Q sums, Q whole) { return vmlaq_s32(total, sums, whole); }
 
-// q_sums adds 32 codes up, those at k mod 4 = 0, 1 and those at 2, 3.
+// Those of 6 bits are by 32, and where codes of 4 bits have factors of their own they are left as they are.
+INLINE Q q6_begin(const int16_t sums[2]) { return vdupq_n_s32(-32 * (sums[0] + sums[1])); }
+INLINE Q k_times(Q total, Q sums, Q factor) { return vmlaq_s32(total, sums, factor); }
+
+// q_half is one half of each lane, which has a sign, q_pairs adds the products of both halves.
+INLINE Q q_half(Q pairs, int upper) { return vshrq_n_s32(upper ? pairs : vshlq_n_s32(pairs, 16), 16); }
+INLINE Q q_pairs(Q total, Q a, Q b) { return vmlaq_s32(vmlaq_s32(total, q_half(a, 0), q_half(b, 0)), q_half(a, 1), q_half(b, 1)); }
+
+// q_sums adds 16 codes up, those at k mod 4 = 0, 1 and those at 2, 3.
 INLINE void q_sums(int16_t sums[2], const int8_t *codes) {
-  int16x8_t pairs = vpadalq_s8(vpaddlq_s8(vld1q_s8(codes)), vld1q_s8(codes + 16));
+  int16x8_t pairs = vpaddlq_s8(vld1q_s8(codes));
   sums[0] = vaddv_s16(vget_low_s16(vuzp1q_s16(pairs, pairs)));
   sums[1] = vaddv_s16(vget_low_s16(vuzp2q_s16(pairs, pairs)));
 }

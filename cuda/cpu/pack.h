@@ -30,9 +30,6 @@ static void pack_bf16x16(const pio_matrix *to, const pio_matrix *from, size_t ro
 // whatever its vectors are. They are told in cuda/spec/pack.go. Packed weights are kept in files: who has this give other bytes changes
 // nn.PackedVersion.
 
-typedef int32_t L __attribute__((vector_size(sizeof(V)))); // the bits of a V, or whole numbers
-typedef uint32_t U __attribute__((vector_size(sizeof(V)))); // bits that are moved or may go round
-
 INLINE V choose(L mask, V yes, V no) { return (V)((mask & (L)yes) | (~mask & (L)no)); }
 INLINE V magnitude(V v) { return (V)((L)v & 0x7fffffff); }
 

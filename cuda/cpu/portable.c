@@ -173,10 +173,18 @@ INLINE Q q4_begin(const int16_t sums[2]) { return q_zero() - 8 * (sums[0] + sums
 INLINE Q q4_dot(Q sums, Q w, Q x) { return q_dot(sums, w, x); }
 INLINE Q q4_times(Q total, Q sums, Q whole) { return total + sums * whole; }
 
-// q_sums adds 32 codes up, those at k mod 4 = 0, 1 and those at 2, 3.
+// Those of 6 bits are by 32, and where codes of 4 bits have factors of their own they are left as they are.
+INLINE Q q6_begin(const int16_t sums[2]) { return q_zero() - 32 * (sums[0] + sums[1]); }
+INLINE Q k_times(Q total, Q sums, Q factor) { return total + sums * factor; }
+
+// q_half is one half of each lane, which has a sign, q_pairs adds the products of both halves.
+INLINE Q q_half(Q pairs, int upper) { return (upper ? pairs : pairs << 16) >> 16; }
+INLINE Q q_pairs(Q total, Q a, Q b) { return total + q_half(a, 0) * q_half(b, 0) + q_half(a, 1) * q_half(b, 1); }
+
+// q_sums adds 16 codes up, those at k mod 4 = 0, 1 and those at 2, 3.
 INLINE void q_sums(int16_t sums[2], const int8_t *codes) {
   sums[0] = sums[1] = 0;
-  for (int i = 0; i < 32; i++)
+  for (int i = 0; i < 16; i++)
     sums[i % 4 / 2] = (int16_t)(sums[i % 4 / 2] + codes[i]);
 }
 

@@ -12,6 +12,11 @@ INLINE size_t at_most(size_t most, size_t n) { return n > most ? most : n; }
 
 // ---- vectors
 
+typedef int32_t L __attribute__((vector_size(sizeof(V)))); // the bits of a V, or whole numbers
+typedef uint32_t U __attribute__((vector_size(sizeof(V)))); // bits that are moved or may go round
+typedef int16_t H __attribute__((vector_size(sizeof(V)))); // halves of whole numbers
+typedef uint16_t UH __attribute__((vector_size(sizeof(V))));
+
 // held keeps a vector that several products take in a register: compilers would rather read it again for each.
 INLINE V held(V v) {
 #if defined(__AVX2__) && !defined(PIO_MODEL)

@@ -57,6 +57,7 @@ static void exp_all(float *y, const float *x, size_t n) {
 #include "moves.h"
 #include "matmul.h"
 #include "codes.h"
+#include "kcodes.h"
 #include "rowcodes.h"
 #include "cache.h"
 #include "flash.h"
@@ -130,15 +131,24 @@ static void many_BF16X16(const void *args, size_t task) { many(BF16X16, args, ta
   static void coded_many_##LAYOUT(const void *args, size_t task) { codes_many(LAYOUT, 1, args, task); }
 PIO_CODES(PIO_CODES_KERNELS)
 
+#define PIO_KCODES_KERNELS(LAYOUT, NAME)                                                                               \
+  static void few_##LAYOUT(const void *args, size_t task) { k_few(LAYOUT, 0, args, task); }                            \
+  static void many_##LAYOUT(const void *args, size_t task) { k_many(LAYOUT, 0, args, task); }                          \
+  static void coded_few_##LAYOUT(const void *args, size_t task) { k_few(LAYOUT, 1, args, task); }                      \
+  static void coded_many_##LAYOUT(const void *args, size_t task) { k_many(LAYOUT, 1, args, task); }
+PIO_KCODES(PIO_KCODES_KERNELS)
+
 #define PIO_LAYOUT_ROW(LAYOUT, NAME, ...)                                                                              \
   [LAYOUT] = {.name = NAME, .widen = widen_##LAYOUT, .latent_query = latent_query_##LAYOUT, .latent_value = latent_value_##LAYOUT, __VA_ARGS__},
 #define PIO_STREAM_ROW(LAYOUT, NAME) PIO_LAYOUT_ROW(LAYOUT, NAME, .few = few_##LAYOUT, .many = many_##LAYOUT)
 #define PIO_CODES_ROW(LAYOUT, NAME) PIO_LAYOUT_ROW(LAYOUT, NAME, .few = few_##LAYOUT, .many = many_##LAYOUT, .pack = pack_##LAYOUT)
 #define PIO_CODED_ROW(LAYOUT, NAME, ...)                                                                               \
   PIO_LAYOUT_ROW(LAYOUT, NAME, .few = coded_few_##LAYOUT, .many = coded_many_##LAYOUT, .pack = pack_##LAYOUT, .form_bytes = coded_bytes, .form = code_row, __VA_ARGS__)
+#define PIO_KCODED_ROW(LAYOUT, NAME, ...)                                                                              \
+  PIO_LAYOUT_ROW(LAYOUT, NAME, .few = coded_few_##LAYOUT, .many = coded_many_##LAYOUT, .form_bytes = coded_bytes, .form = code_row, __VA_ARGS__)
 #define PIO_TILES_ROW PIO_LAYOUT_ROW(BF16X16, "bf16x16", .many = many_BF16X16, .pack = pack_bf16x16)
-static const pio_layout layouts[LAYOUTS] = {PIO_STREAMS(PIO_STREAM_ROW) PIO_TILES_ROW PIO_CODES(PIO_CODES_ROW)};
-static const pio_layout fast_layouts[LAYOUTS] = {PIO_STREAMS(PIO_STREAM_ROW) PIO_TILES_ROW PIO_CODES(PIO_CODED_ROW)};
+static const pio_layout layouts[LAYOUTS] = {PIO_STREAMS(PIO_STREAM_ROW) PIO_TILES_ROW PIO_CODES(PIO_CODES_ROW) PIO_KCODES(PIO_STREAM_ROW)};
+static const pio_layout fast_layouts[LAYOUTS] = {PIO_STREAMS(PIO_STREAM_ROW) PIO_TILES_ROW PIO_CODES(PIO_CODED_ROW) PIO_KCODES(PIO_KCODED_ROW)};
 
 #define PIO_RUN(OP) [PIO_OP_##OP] = run_##OP,
 #define PIO_TABLE(NAME, NUMERICS, LIST)                                                                                     \

@@ -19,6 +19,10 @@ func MatMulCoded(y, x []float32, w cuda.Matrix) {
 			sum := float32(0)
 			for at := 0; at < w.Cols; at += codeCols {
 				codes, factor := codesOf(row[at:min(at+codeCols, w.Cols)])
+				if w.Layout.Name == cuda.Q4K || w.Layout.Name == cuda.Q6K {
+					sum = addK(sum, w, o, at, codes, factor)
+					continue
+				}
 				whole := 0
 				for i, c := range codes {
 					whole += c * Code(w, o, at+i)

@@ -20,8 +20,10 @@ var elements = map[string]func(m cuda.Matrix, row, col int) float32{
 		block := row/16*((m.Cols+31)/32) + col/32
 		return bf16At(plane(m, 0), block*512+col%32/2*32+row%16*2+col%2)
 	},
-	"q8": coded,
-	"q4": coded,
+	"q8":  coded,
+	"q4":  coded,
+	"q4k": inK,
+	"q6k": inK,
 }
 
 // Element is element i of a matrix, counted along its rows.
