@@ -42,7 +42,7 @@ func formsOf(leaves []leaf, quantise string) ([]*cuda.Layout, error) {
 	if quantise == "" {
 		return forms, nil
 	}
-	if cuda.Quantised(quantise) == nil {
+	if quantise != cuda.Q8 && quantise != cuda.Q4 {
 		return nil, fmt.Errorf("weights are quantised to %q or %q, not %q", cuda.Q8, cuda.Q4, quantise)
 	}
 	for i, l := range leaves {
@@ -248,11 +248,14 @@ func (z *Quantiser) make(q cuda.Queue, u unquantised, mem cuda.Memory, offset, d
 			}
 		}
 		end := min(from+rows, dst.Rows)
-		if fits(u.coded, dst.Layout.Name) {
+		switch {
+		case fits(u.coded, dst.Layout.Name):
 			err = z.recode(dst, u.coded.(weights.Whole), from, end)
-		} else if u.coded != nil {
+		case keeps(u.coded) == dst.Layout.Name:
+			z.reorder(dst, u.coded, from, end)
+		case u.coded != nil:
 			err = z.widen(q, dst, u.coded, from, end)
-		} else {
+		default:
 			err = z.piece(q, dst, src, from, end)
 		}
 		if err != nil {

@@ -74,10 +74,12 @@ func (s inBlocks) File(from, to int) []byte {
 	return s.data[from*n : to*n]
 }
 
+func (s inBlocks) Type() string { return s.format.Name }
+
 func (inBlocks) Names() []string { return []string{} }
 
 func (s inBlocks) Get(_ string, shape []int) (weights.View, bool) {
-	return weights.View{DType: cuda.BF16, Known: true, Shape: shape, Coded: s}, true
+	return weights.View{Format: s.format.Name, DType: cuda.BF16, Known: true, Shape: shape, Coded: s}, true
 }
 
 // TestRepacked measures what a second rounding costs, which decides what files are packed to by themselves: in 8 bits it is small beside

@@ -13,10 +13,19 @@ import (
 	"github.com/inference-pio/inference-pio/cuda/weights"
 )
 
-// Repack is the form that codes are packed to where nobody has said another. A second rounding must cost little beside what the first has cost: in
+// Repack is the form that codes are packed to where nobody has said another and CPUs compute: the numbers of the file where there is a form for
+// them (kblocks.go), else what RepackForAll says.
+func Repack(v weights.View) string {
+	if form := keeps(v.Coded); form != "" {
+		return form
+	}
+	return RepackForAll(v)
+}
+
+// RepackForAll is Repack for devices of any kind. A second rounding must cost little beside what the first has cost: in
 // 8 bits it always does, in 4 bits only where the levels of a block are whole numbers from -8 to 7 times a factor, as those of q4 are
 // (TestRepacked measures it). Where such a factor is that of 128 columns, nothing is rounded but the factor (recode.go).
-func Repack(v weights.View) string {
+func RepackForAll(v weights.View) string {
 	if v.Format == "Q4_0" || fits(v.Coded, cuda.Q4) {
 		return cuda.Q4
 	}

@@ -135,6 +135,14 @@ func (b *blockRows) Widen(to []float32, row int) {
 	}
 }
 
+// Type implements Blocks.
+func (b *blockRows) Type() string {
+	if b.factors != nil {
+		return ""
+	}
+	return b.format.Name
+}
+
 // File implements Coded.
 func (b *blockRows) File(from, to int) []byte { return b.data[from*b.rowBytes() : to*b.rowBytes()] }
 

@@ -45,7 +45,7 @@ func TestGGUFRowsAreTheirBlocks(t *testing.T) {
 			t.Fatal(err)
 		}
 		v, _ := c.Get("t.weight", nil)
-		if v.Coded == nil || v.Format != f.Name || v.DType != cuda.BF16 || !slices.Equal(v.Shape, []int{2, 3, 512}) {
+		if v.Coded == nil || v.Coded.(Blocks).Type() != f.Name || v.Format != f.Name || v.DType != cuda.BF16 || !slices.Equal(v.Shape, []int{2, 3, 512}) {
 			t.Fatalf("%+v", v)
 		}
 		want, got := make([]float32, 6*512), make([]float32, 6*512)
@@ -87,6 +87,9 @@ func TestGGUFScalesAreFactors(t *testing.T) {
 		got, want := make([]float32, n), make([]float32, n)
 		v.Coded.Widen(got, 0)
 		blocks.Of(nvfp4).Widen(want, x.data)
+		if kind := v.Coded.(Blocks).Type(); kind != "" {
+			t.Errorf("%s: blocks of %s say all of its numbers", x.name, kind)
+		}
 		for i := range want {
 			if w := want[i] * x.factors[i*len(x.factors)/n]; got[i] != w {
 				t.Fatalf("%s: element %d is %v, not %v", x.name, i, got[i], w)

@@ -13,10 +13,14 @@ func Cut(v View, from, rows int, shape []int) View {
 	all := product(v.Shape[:max(1, len(v.Shape)-1)]) // of a vector the rows are its numbers
 	switch {
 	case v.Coded != nil:
-		if w, whole := v.Coded.(Whole); whole {
-			v.Coded = someWhole{someRows{v.Coded, from}, w}
-		} else {
-			v.Coded = someRows{v.Coded, from}
+		some := someRows{v.Coded, from}
+		switch c := v.Coded.(type) {
+		case Whole:
+			v.Coded = someWhole{some, c}
+		case Blocks:
+			v.Coded = someBlocks{some, c}
+		default:
+			v.Coded = some
 		}
 	case all > 0:
 		each := len(v.Data) / all
@@ -45,6 +49,14 @@ func (s someWhole) Range() (least, most int) { return s.whole.Range() }
 func (s someWhole) Codes(to []int8, factors []float32, row int) {
 	s.whole.Codes(to, factors, s.from+row)
 }
+
+// someBlocks is someRows of blocks.
+type someBlocks struct {
+	someRows
+	blocks Blocks
+}
+
+func (s someBlocks) Type() string { return s.blocks.Type() }
 
 func product(s []int) (n int) {
 	n = 1

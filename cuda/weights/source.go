@@ -47,6 +47,13 @@ type Whole interface {
 	Codes(to []int8, factors []float32, row int)
 }
 
+// Blocks is Coded whose rows are blocks of a type of GGUF files, which File gives.
+type Blocks interface {
+	Coded
+	// Type is the blocks' type in llama.cpp's word, "Q4_K"; "" where numbers are multiplied by more than their blocks say.
+	Type() string
+}
+
 // format describes an element type of safetensors.
 type format struct {
 	bits  int

@@ -74,9 +74,11 @@ func (s Suite) InBlocks(t *testing.T, b Blocked) {
 		t.Logf("%s: %s", what, how)
 	}
 	compare("as the file has them", src, 1e-6)
-	s.Coded = nn.Repack
 	for _, s.Numerics = range []string{cpu.Exact, cpu.Fast} {
+		s.Coded = nn.Repack
 		compare("packed, "+s.Numerics, m.Source, blocksBound)
+		s.Coded = nn.RepackForAll
+		compare("packed for devices of any kind, "+s.Numerics, m.Source, blocksBound)
 	}
 }
 

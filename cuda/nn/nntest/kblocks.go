@@ -131,7 +131,8 @@ func q6k(x []float32) []byte {
 }
 
 // RepackedFile measures what it costs that a file's codes are packed when it is loaded: the perplexity by itself, exactly and fast, in parts of that
-// of the file's own numbers, which are computed exactly. of is the checkpoint that it was made of, whose documents are read.
+// of the file's own numbers, which are computed exactly, as CPUs have them and as devices of any kind do. of is the checkpoint that it was made of,
+// whose documents are read.
 func (s Suite) RepackedFile(t *testing.T, file, of string, bound float64) {
 	want, err := ReadPerplexity(of)
 	if err != nil {
@@ -145,21 +146,41 @@ func (s Suite) RepackedFile(t *testing.T, file, of string, bound float64) {
 	limits := Limits{Rows: 1024, Sequences: 2, Positions: 1024}
 	r, _ := s.Load(t, m.Config, exact, limits)
 	own := opened{Runner: r}.measured(t, want)
-	s.Coded = nn.Repack
-	for _, s.Numerics = range []string{cpu.Exact, cpu.Fast} {
-		limits.Cache = s.cache()
-		r, b := s.Load(t, m.Config, m.Source, limits)
-		forms := map[string]int{}
-		for _, module := range b.Modules {
-			for _, w := range module.Weights {
-				forms[w.File().Layout.Name]++
+	for _, way := range []struct {
+		repack func(weights.View) string
+		forms  []string // that there must be
+		exact  float64  // as near as exact numerics must be
+	}{{nn.Repack, []string{cuda.Q4K, cuda.Q6K}, 1e-5}, {nn.RepackForAll, []string{cuda.Q8}, bound}} {
+		s.Coded = way.repack
+		for _, s.Numerics = range []string{cpu.Exact, cpu.Fast} {
+			limits.Cache = s.cache()
+			r, b := s.Load(t, m.Config, m.Source, limits)
+			forms, most := formsOf(b), bound
+			if s.Numerics == cpu.Exact {
+				most = way.exact
 			}
+			ratio := opened{Runner: r}.measured(t, want) / own
+			how := fmt.Sprintf("packed to %v, %s: the perplexity is %.6f times that of the file's own numbers", forms, s.Numerics, ratio)
+			if math.Abs(ratio-1) > most {
+				t.Errorf("%s, which is more than %v away", how, most)
+			}
+			for _, form := range way.forms {
+				if forms[form] == 0 {
+					t.Errorf("%s, and nothing to %s", how, form)
+				}
+			}
+			t.Log(how)
 		}
-		ratio := opened{Runner: r}.measured(t, want) / own
-		how := fmt.Sprintf("packed to %v, %s: the perplexity is %.5f times that of the file's own numbers", forms, s.Numerics, ratio)
-		if math.Abs(ratio-1) > bound || forms[cuda.Q8] == 0 {
-			t.Errorf("%s, which is more than %v away", how, bound)
-		}
-		t.Log(how)
 	}
+}
+
+// formsOf counts the weights in each form.
+func formsOf(b *nn.Bound) map[string]int {
+	forms := map[string]int{}
+	for _, module := range b.Modules {
+		for _, w := range module.Weights {
+			forms[w.File().Layout.Name]++
+		}
+	}
+	return forms
 }
