@@ -4,12 +4,16 @@ import (
 	"errors"
 	"io"
 	"log/slog"
+	"slices"
+	"sync"
 
 	"github.com/inference-pio/inference-pio/cuda"
 	"github.com/inference-pio/inference-pio/cuda/cpu"
 	"github.com/inference-pio/inference-pio/cuda/far"
 	"github.com/inference-pio/inference-pio/cuda/gpu"
 	"github.com/inference-pio/inference-pio/cuda/gpu/driver"
+	"github.com/inference-pio/inference-pio/cuda/nn"
+	"github.com/inference-pio/inference-pio/cuda/weights"
 	"github.com/inference-pio/inference-pio/sdk"
 )
 
@@ -65,4 +69,28 @@ func told(err error) error {
 		return &sdk.Error{Reason: sdk.ReasonDevice, Field: lost.Device, Message: err.Error()}
 	}
 	return err
+}
+
+// repack says what a file's codes are packed to: to what every device computes with where there is a GPU, in the machine or in what is to be
+// measured, for all that is told of a model before it is loaded must be so still when it is.
+func repack(req sdk.InspectRequest) func(weights.View) string {
+	gpus := sync.OnceValue(func() bool {
+		return machineGPUs() || req.Measure != nil && slices.ContainsFunc(req.Measure.Devices, func(b sdk.DeviceBudget) bool {
+			_, is := driver.Ordinal(b.Name)
+			return is
+		})
+	})
+	return func(v weights.View) string {
+		form, all := nn.Repack(v), nn.RepackForAll(v)
+		if form != all && gpus() {
+			return all
+		}
+		return form
+	}
+}
+
+// machineGPUs says whether the driver shows a device that the kernels run on.
+func machineGPUs() bool {
+	found, err := driver.Devices()
+	return err == nil && slices.ContainsFunc(found, func(d driver.Info) bool { return d.Major >= driver.OldestCapability })
 }

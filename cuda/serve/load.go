@@ -276,7 +276,7 @@ func (f Family) openWith(ctx context.Context, req sdk.InspectRequest, invent fun
 		ignore = func(name string) bool { return o.model.IgnoreTensor(name) || beyond(name, req.Layers) }
 	}
 	o.bound, err = nn.Bind(o.model, o.source,
-		nn.BindOptions{Prefix: "model.", Ignore: ignore, Stop: ctx.Err, FP8Block: scaleBlock(o.model), Quantise: o.quantise, Coded: nn.Repack})
+		nn.BindOptions{Prefix: "model.", Ignore: ignore, Stop: ctx.Err, FP8Block: scaleBlock(o.model), Quantise: o.quantise, Coded: repack(req)})
 	if ctx.Err() != nil {
 		return nil, ctx.Err()
 	}

@@ -45,7 +45,7 @@ func (i *instance) packedTo() (forms []string) {
 			has[w.File().Layout.Name] = true
 		}
 	}
-	for _, form := range []string{cuda.Q4, cuda.Q8} {
+	for _, form := range []string{cuda.Q4, cuda.Q4K, cuda.Q6K, cuda.Q8} {
 		if has[form] {
 			forms = append(forms, form)
 		}
