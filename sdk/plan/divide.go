@@ -202,7 +202,7 @@ func (d *dividing) keep(devices []int64, r Rules) {
 		for i, t := range d.tenants {
 			has, gets := t.held(dev), d.out.Shares[i][dev]
 			sum += has
-			same = same && (has == 0) == (gets == 0) && math.Abs(float64(gets-has)) <= r.Keep*float64(all)
+			same = same && (has == 0) == (gets == 0) && math.Abs(float64(gets-has)) <= r.Keep*float64(all) && !d.deserves(i, dev, r)
 		}
 		if !same || sum > all {
 			continue
@@ -211,6 +211,22 @@ func (d *dividing) keep(devices []int64, r Rules) {
 			d.out.Shares[i][dev] = t.held(dev)
 		}
 	}
+}
+
+// deserves says whether a tenant is to have the little more that it would get of a device: it works, and fits whole then, or takes it from one of
+// a lower priority. A layer that is left to the CPU can take as long as all the others.
+func (d *dividing) deserves(i, dev int, r Rules) bool {
+	t := d.tenants[i]
+	more := func(i int) int64 { return d.out.Shares[i][dev] - d.tenants[i].held(dev) }
+	if !r.works(t) || more(i) <= 0 {
+		return false
+	}
+	for j, other := range d.tenants {
+		if other.Priority < t.Priority && more(j) < 0 {
+			return true
+		}
+	}
+	return d.out.Shares[i][dev] >= t.takes(dev, t.Wanted)
 }
 
 // explain says why shares are what they are.
