@@ -3,6 +3,7 @@ package e2e
 import (
 	"encoding/json"
 	"regexp"
+	"strings"
 	"testing"
 
 	"github.com/inference-pio/inference-pio/sdk/grammar/schema"
@@ -56,6 +57,34 @@ func TestAHeldAnswerSurvivesAKill(t *testing.T) {
 			if i < 3 || i%7 == 0 {
 				killedAt(t, i, body, want, model(hold(i)))
 			}
+		}
+	}
+}
+
+// What a schema asks and the plugin cannot hold is refused with strict; without, the log says it once, and of each answer that it is not valid.
+func TestWhatIsNotHeldIsLoggedAndChecked(t *testing.T) {
+	host := start(t, tinyOf("qwen3_4b_instruct", "tiny"))
+	// of zeros there is no second one
+	zeros := object{"type": "array", "items": object{"type": "number", "minimum": 0, "maximum": 0}, "minItems": 2, "maxItems": 2, "uniqueItems": true}
+	format := func(strict bool) object {
+		return object{"max_tokens": 300, "temperature": 0, "response_format": object{"type": "json_schema", "json_schema": object{"name": "zeros", "strict": strict, "schema": zeros}}}
+	}
+	status, body := host.post("/v1/chat/completions", ask("Two numbers", format(true)))
+	told, _ := body["error"].(map[string]any)
+	if message, _ := told["message"].(string); status != 400 || !strings.Contains(message, `#: "uniqueItems"`) {
+		t.Errorf("strict: %d %v", status, body)
+	}
+	for range 2 {
+		got, err := host.complete("/v1/chat/completions", ask("Two numbers", format(false)), nil)
+		var list []float64
+		if err != nil || json.Unmarshal([]byte(got.Text), &list) != nil || len(list) != 2 {
+			t.Errorf("%+v, %v", got, err)
+		}
+	}
+	host.stop()
+	for words, times := range map[string]int{"a part of a schema is not held while an answer is written": 1, "an answer is not valid under its schema": 2} {
+		if n := strings.Count(host.log.String(), words); n != times {
+			t.Errorf("the log has %q %d times, want %d:\n%s", words, n, times, host.log)
 		}
 	}
 }

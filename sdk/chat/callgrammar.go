@@ -59,53 +59,61 @@ func (e *CallError) Error() string {
 func (e *CallError) Unwrap() error { return e.Err }
 
 // Language are calls of the tools, one if single is set, else one or more. tag is a tag as the model writes it: perhaps one token. The
-// parameters of a strict tool hold, or are a *CallError; of others as much holds as can.
-func (f ToolFormat) Language(tools []Tool, single bool, tag func(string) *grammar.Expr) (*grammar.Expr, error) {
+// parameters of a strict tool hold, or are a *CallError; of others as much holds as can, and checks has by the tool's name what says of complete
+// arguments if they are valid.
+func (f ToolFormat) Language(tools []Tool, single bool, tag func(string) *grammar.Expr) (e *grammar.Expr, checks map[string]func([]byte) error, err error) {
 	var calls []*grammar.Expr
+	w := callWriter{tag: tag, checks: map[string]func([]byte) error{}}
 	for i, t := range tools {
-		call, err := f.call(t, tag)
+		call, err := w.call(f, t)
 		if err != nil && t.Strict {
-			return nil, &CallError{i, err}
+			return nil, nil, &CallError{i, err}
 		}
 		if err != nil {
 			slog.Warn("the parameters of a tool cannot be held while a call is written", "tool", t.Name, "why", err)
-			if call, err = f.call(Tool{Name: t.Name}, tag); err != nil {
-				return nil, &CallError{i, err}
+			if call, err = w.call(f, Tool{Name: t.Name}); err != nil {
+				return nil, nil, &CallError{i, err}
 			}
 		}
 		calls = append(calls, call)
 	}
 	one := &grammar.Rule{Name: "call", Body: grammar.Alt(calls...)}
 	if single {
-		return one.Use(), nil
+		return one.Use(), w.checks, nil
 	}
-	return grammar.Seq(one.Use(), grammar.Repeat(grammar.Seq(grammar.Optional(grammar.Literal("\n")), one.Use()), 0, -1)), nil
+	return grammar.Seq(one.Use(), grammar.Repeat(grammar.Seq(grammar.Optional(grammar.Literal("\n")), one.Use()), 0, -1)), w.checks, nil
 }
 
-func (f ToolFormat) call(t Tool, tag func(string) *grammar.Expr) (*grammar.Expr, error) {
+// callWriter makes languages of calls.
+type callWriter struct {
+	tag    func(string) *grammar.Expr
+	checks map[string]func([]byte) error
+}
+
+func (w *callWriter) call(f ToolFormat, t Tool) (*grammar.Expr, error) {
 	switch f {
 	case Hermes:
-		return hermesLanguage(t, tag)
+		return w.hermes(t)
 	case Qwen3Coder:
-		return coderLanguage(t, tag)
+		return w.coder(t)
 	case GLM:
-		return glmLanguage(t, tag)
+		return w.glm(t)
 	}
 	return nil, fmt.Errorf("the format %q knows no calls", f)
 }
 
-func hermesLanguage(t Tool, tag func(string) *grammar.Expr) (*grammar.Expr, error) {
+func (w *callWriter) hermes(t Tool) (*grammar.Expr, error) {
 	arguments := jsonschema.Object()
 	if len(t.Parameters) > 0 && string(t.Parameters) != "null" {
 		s, err := jsonschema.Compile(objectOf(t.Parameters), t.Strict)
 		if err != nil {
 			return nil, err
 		}
-		warn(t, s.Loose)
+		w.loosened(t, s)
 		arguments = s.Expr
 	}
 	opening := strings.TrimPrefix(hermes{}.prefix(t.Name), toolOpen)
-	return grammar.Seq(tag(toolOpen), grammar.Literal(opening), grammar.Optional(grammar.Literal(" ")), arguments, grammar.Literal("}\n"), tag(toolClose)), nil
+	return grammar.Seq(w.tag(toolOpen), grammar.Literal(opening), grammar.Optional(grammar.Literal(" ")), arguments, grammar.Literal("}\n"), w.tag(toolClose)), nil
 }
 
 // objectOf makes a schema of parameters that say nothing of their type one of objects: arguments are no other.
@@ -121,60 +129,71 @@ func objectOf(parameters json.RawMessage) []byte {
 	return []byte(`{"type":"object",` + rest)
 }
 
-func warn(t Tool, loose []jsonschema.Loose) {
-	for _, l := range loose {
+// loosened tells what is not held of a tool's parameters, and has it looked at in the end.
+func (w *callWriter) loosened(t Tool, s *jsonschema.Schema) {
+	if len(s.Loose) > 0 {
+		w.checks[t.Name] = s.Check
+	}
+	for _, l := range s.Loose {
 		slog.Warn("a part of a tool's parameters is not held while a call is written", "tool", t.Name, "part", l.String())
 	}
 }
 
-func members(t Tool) ([]jsonschema.Member, error) {
+// members are those of the arguments, for each way through the parameters' choices.
+func (w *callWriter) members(t Tool) ([][]jsonschema.Member, error) {
 	if len(t.Parameters) == 0 || string(t.Parameters) == "null" {
-		return nil, nil
+		return [][]jsonschema.Member{nil}, nil
 	}
-	list, loose, err := jsonschema.Members(objectOf(t.Parameters), t.Strict)
+	list, s, err := jsonschema.Members(objectOf(t.Parameters), t.Strict)
 	if err == nil {
-		warn(t, loose)
+		w.loosened(t, s)
 	}
 	return list, err
 }
 
-func coderLanguage(t Tool, tag func(string) *grammar.Expr) (*grammar.Expr, error) {
-	list, err := members(t)
+func (w *callWriter) coder(t Tool) (*grammar.Expr, error) {
+	arguments, err := w.oneByOne(t, coderTags, func(name string, value *grammar.Expr) *grammar.Expr {
+		return grammar.Seq(grammar.Literal(parameterOpen+name+">\n"), value, grammar.Literal("\n"+parameterClose+"\n"))
+	})
 	if err != nil {
 		return nil, err
 	}
-	parts := []*grammar.Expr{tag(toolOpen), grammar.Literal("\n" + functionOpen + t.Name + ">\n")}
-	for _, m := range list {
-		value, err := bare(m, coderTags)
-		if err != nil {
-			return nil, err
-		}
-		parts = append(parts, perhaps(m, grammar.Seq(grammar.Literal(parameterOpen+m.Name+">\n"), value, grammar.Literal("\n"+parameterClose+"\n"))))
-	}
-	return grammar.Seq(append(parts, grammar.Literal(functionClose+"\n"), tag(toolClose))...), nil
+	return grammar.Seq(w.tag(toolOpen), grammar.Literal("\n"+functionOpen+t.Name+">\n"), arguments, grammar.Literal(functionClose+"\n"), w.tag(toolClose)), nil
 }
 
-func glmLanguage(t Tool, tag func(string) *grammar.Expr) (*grammar.Expr, error) {
-	list, err := members(t)
+func (w *callWriter) glm(t Tool) (*grammar.Expr, error) {
+	arguments, err := w.oneByOne(t, glmTags, func(name string, value *grammar.Expr) *grammar.Expr {
+		return grammar.Seq(w.tag(keyOpen), grammar.Literal(name), w.tag(keyClose), w.tag(valueOpen), value, w.tag(valueClose))
+	})
 	if err != nil {
 		return nil, err
 	}
-	parts := []*grammar.Expr{tag(toolOpen), grammar.Literal(t.Name)}
-	for _, m := range list {
-		value, err := bare(m, glmTags)
-		if err != nil {
-			return nil, err
-		}
-		parts = append(parts, perhaps(m, grammar.Seq(tag(keyOpen), grammar.Literal(m.Name), tag(keyClose), tag(valueOpen), value, tag(valueClose))))
-	}
-	return grammar.Seq(append(parts, tag(toolClose))...), nil
+	return grammar.Seq(w.tag(toolOpen), grammar.Literal(t.Name), arguments, w.tag(toolClose)), nil
 }
 
-func perhaps(m jsonschema.Member, e *grammar.Expr) *grammar.Expr {
-	if m.Required {
-		return e
+// oneByOne are arguments that are written each by itself, as write has them, in their order.
+func (w *callWriter) oneByOne(t Tool, tags []string, write func(name string, value *grammar.Expr) *grammar.Expr) (*grammar.Expr, error) {
+	ways, err := w.members(t)
+	if err != nil {
+		return nil, err
 	}
-	return grammar.Optional(e)
+	var out []*grammar.Expr
+	for _, list := range ways {
+		var parts []*grammar.Expr
+		for _, m := range list {
+			value, err := bare(m, tags)
+			if err != nil {
+				return nil, err
+			}
+			part := write(m.Name, value)
+			if !m.Required {
+				part = grammar.Optional(part)
+			}
+			parts = append(parts, part)
+		}
+		out = append(out, grammar.Seq(parts...))
+	}
+	return grammar.Alt(out...), nil
 }
 
 // bare is a value between tags: JSON, or a string as it is, in which none of the tags stands that would be read as the end of something.

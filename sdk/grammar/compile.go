@@ -32,23 +32,24 @@ type node struct {
 	next        int32
 	text        string           // of nodeLiteral
 	set         *automaton.Bytes // of nodeRegular
-	least, most int32            // of nodeRegular and nodeRepeat; most below 0: no bound
+	least, most int32            // of nodeRegular, nodeRepeat and nodeDistinct; most below 0: no bound
 	not         *names           // of nodeRegular: strings that it does not read; nil if it reads all
 	ids         []int32          // of nodeToken
-	alts        []int32          // of nodeSplit
+	alts        []int32          // of nodeSplit; of nodeDistinct for each part: as the first, and behind another
 	body        int32            // of nodeCall and nodeRepeat
 }
 
 type nodeOp uint8
 
 const (
-	nodeEnd     nodeOp = iota // of a rule, or of a repetition's body
-	nodeLiteral               // reads a text
-	nodeRegular               // reads a text of a set
-	nodeToken                 // reads one token
-	nodeSplit                 // goes on at any of alts
-	nodeCall                  // reads a rule
-	nodeRepeat                // reads its body again and again
+	nodeEnd      nodeOp = iota // of a rule, or of a repetition's body
+	nodeLiteral                // reads a text
+	nodeRegular                // reads a text of a set
+	nodeToken                  // reads one token
+	nodeSplit                  // goes on at any of alts
+	nodeCall                   // reads a rule
+	nodeRepeat                 // reads its body again and again
+	nodeDistinct               // reads each of its parts at most once
 )
 
 // compiler knows of each rule what it can be, and where its nodes begin.
@@ -152,10 +153,22 @@ func (c *compiler) lives(e *Expr) bool {
 		return false
 	case opRepeat:
 		return (e.most < 0 || e.least <= e.most) && (e.least <= 0 || c.lives(e.parts[0]))
+	case opDistinct:
+		return len(e.parts)-1 <= MaxDistinct && (e.most < 0 || e.least <= e.most) && c.count(e.parts[1:], c.lives) >= e.least && (e.least < 2 || c.lives(e.parts[0]))
 	case opRule:
 		return c.productive[e.rule]
 	}
 	return true
+}
+
+// count is for how many of the parts a test holds.
+func (c *compiler) count(parts []*Expr, test func(*Expr) bool) (n int) {
+	for _, p := range parts {
+		if test(p) {
+			n++
+		}
+	}
+	return n
 }
 
 // empty says that the empty text belongs to e.
@@ -178,6 +191,8 @@ func (c *compiler) empty(e *Expr) bool {
 		}
 	case opRepeat:
 		return e.least <= 0 || c.empty(e.parts[0])
+	case opDistinct:
+		return e.least <= 0 || c.count(e.parts[1:], c.empty) >= e.least && (e.least == 1 || c.empty(e.parts[0]))
 	case opRule:
 		return c.nullable[e.rule]
 	}
@@ -228,7 +243,7 @@ func (c *compiler) first(e *Expr, list []*Rule) []*Rule {
 				break
 			}
 		}
-	case opAlt, opRepeat:
+	case opAlt, opRepeat, opDistinct:
 		for _, p := range e.parts {
 			list = c.first(p, list)
 		}
@@ -267,6 +282,8 @@ func (c *compiler) emit(e *Expr, next int32) (int32, error) {
 		return next, nil
 	case opAlt:
 		return c.emitAlt(e, next)
+	case opDistinct:
+		return c.emitDistinct(e, next)
 	}
 	return c.emitRepeat(e, next)
 }
@@ -304,6 +321,31 @@ func (c *compiler) emitRepeat(e *Expr, next int32) (int32, error) {
 		least = 0
 	}
 	return c.add(node{op: nodeRepeat, body: body, least: int32(least), most: int32(e.most), next: next}), nil
+}
+
+func (c *compiler) emitDistinct(e *Expr, next int32) (int32, error) {
+	n, end := node{op: nodeDistinct, least: int32(e.least), most: int32(e.most), next: next}, c.add(node{op: nodeEnd})
+	separator := e.parts[0]
+	if !c.lives(separator) && n.most != 0 {
+		n.most = 1
+	}
+	for _, p := range e.parts[1:] {
+		if !c.lives(p) {
+			continue
+		}
+		first, err := c.emit(p, end)
+		if err != nil {
+			return 0, err
+		}
+		behind := first
+		if n.most != 1 {
+			if behind, err = c.emit(separator, first); err != nil {
+				return 0, err
+			}
+		}
+		n.alts = append(n.alts, first, behind)
+	}
+	return c.add(n), nil
 }
 
 // Empty says that no text belongs to an expression.

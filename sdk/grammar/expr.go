@@ -25,6 +25,7 @@ const (
 	opSeq
 	opAlt
 	opRepeat
+	opDistinct
 	opRule
 )
 
@@ -72,6 +73,14 @@ func Alt(parts ...*Expr) *Expr {
 // Repeat is a part at least least times and, if most is not below 0, at most most times.
 func Repeat(part *Expr, least, most int) *Expr {
 	return &Expr{op: opRepeat, parts: []*Expr{part}, least: least, most: most}
+}
+
+// MaxDistinct is how many parts Distinct takes.
+const MaxDistinct = 31
+
+// Distinct is parts in any order and none twice, at least least and, if most is not below 0, at most most of them, with a separator between two.
+func Distinct(separator *Expr, least, most int, parts ...*Expr) *Expr {
+	return &Expr{op: opDistinct, parts: append([]*Expr{separator}, parts...), least: least, most: most}
 }
 
 // Optional is a part or nothing.

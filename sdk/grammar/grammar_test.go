@@ -27,7 +27,9 @@ func grow(t testing.TB, r *rand.Rand, depth int) (*grammar.Expr, string) {
 		p := []string{`[ab]*`, `[^"a]+`, `(é|ab?)`, `a{1,3}`, `.?`, `x+[,é]`}[r.IntN(6)]
 		return regular(t, p), "(?:" + p + ")"
 	}
-	switch r.IntN(4) {
+	switch r.IntN(5) {
+	case 4:
+		return distinct(r)
 	case 0:
 		least, most := r.IntN(3), -1
 		if r.IntN(2) == 0 {
@@ -55,6 +57,40 @@ func grow(t testing.TB, r *rand.Rand, depth int) (*grammar.Expr, string) {
 		return grammar.Alt(parts...), "(?:" + strings.Join(texts, "|") + ")"
 	}
 	return grammar.Seq(parts...), "(?:" + strings.Join(texts, "") + ")"
+}
+
+// distinct is some parts of which none comes twice; as a pattern it is each order of each choice.
+func distinct(r *rand.Rand) (*grammar.Expr, string) {
+	parts := []string{"a", "ab", "é", `"`}[:2+r.IntN(3)]
+	least, most := r.IntN(3), -1
+	if r.IntN(2) == 0 {
+		most = least + r.IntN(2)
+	}
+	var exprs []*grammar.Expr
+	for _, p := range parts {
+		exprs = append(exprs, grammar.Literal(p))
+	}
+	var orders []string
+	var more func(text string, used, count int)
+	more = func(text string, used, count int) {
+		if count >= least {
+			orders = append(orders, regexp.QuoteMeta(text))
+		}
+		if most >= 0 && count >= most {
+			return
+		}
+		for i, p := range parts {
+			if used>>i&1 == 1 {
+				continue
+			}
+			if count > 0 {
+				p = "," + p
+			}
+			more(text+p, used|1<<i, count+1)
+		}
+	}
+	more("", 0, 0)
+	return grammar.Distinct(grammar.Literal(","), least, most, exprs...), "(?:" + strings.Join(orders, "|") + ")"
 }
 
 func regular(t testing.TB, pattern string) *grammar.Expr {

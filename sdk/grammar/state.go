@@ -4,6 +4,7 @@ package grammar
 
 import (
 	"maps"
+	"math/bits"
 	"slices"
 )
 
@@ -91,6 +92,8 @@ func (w *walker) visit(at int32, stack *frame) {
 		}
 	case nodeRepeat:
 		w.again(at, n, 0, stack)
+	case nodeDistinct:
+		w.others(at, n, 0, stack)
 	case nodeRegular:
 		w.items = append(w.items, item{node: at, stack: stack})
 		if n.set.Accepts(0) && n.least == 0 {
@@ -113,6 +116,27 @@ func (w *walker) again(at int32, n *node, count int32, stack *frame) {
 	}
 }
 
+// others is a repetition of which the parts in used, as bits, were read.
+func (w *walker) others(at int32, n *node, used int32, stack *frame) {
+	count := int32(bits.OnesCount32(uint32(used)))
+	if count >= n.least {
+		w.visit(n.next, stack)
+	}
+	if n.most >= 0 && count >= n.most {
+		return
+	}
+	for i := 0; i < len(n.alts); i += 2 {
+		part := int32(1) << (i / 2)
+		switch {
+		case used&part != 0:
+		case used == 0:
+			w.visit(n.alts[i], w.guide.push(at, part, stack))
+		default:
+			w.visit(n.alts[i+1], w.guide.push(at, used|part, stack))
+		}
+	}
+}
+
 // back goes on behind a rule or a body.
 func (w *walker) back(f *frame) {
 	if f == nil {
@@ -123,6 +147,8 @@ func (w *walker) back(f *frame) {
 	switch {
 	case f.count == called:
 		w.visit(f.node, f.parent)
+	case n.op == nodeDistinct:
+		w.others(f.node, n, f.count, f.parent)
 	case w.fresh[f]: // it has read nothing; again would be for ever
 	case n.most < 0:
 		w.again(f.node, n, min(f.count+1, n.least), f.parent)

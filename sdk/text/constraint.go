@@ -23,7 +23,14 @@ import (
 type held struct {
 	guide      *grammar.Guide
 	vocabulary *grammar.Vocabulary
-	check      func(text []byte) error // nil if the guide says all
+	checks
+}
+
+// checks are what is looked at when it is complete: an answer that is one value, and by the tool's name the arguments of a call. Nil if the
+// guide says all.
+type checks struct {
+	value func(text []byte) error
+	calls map[string]func(arguments []byte) error
 }
 
 // guides remembers the languages that were asked for last. Making one takes milliseconds, and agents ask for the same ones in each turn.
@@ -57,7 +64,7 @@ func (m *Model) constrained(req sdk.GenerateRequest, d *Decoder, rows int) (*hel
 	if h := m.guides.find(key); h != nil {
 		return h, nil
 	}
-	content, check, err := m.content(l)
+	content, checks, err := m.content(l)
 	if err != nil {
 		return nil, err
 	}
@@ -69,7 +76,7 @@ func (m *Model) constrained(req sdk.GenerateRequest, d *Decoder, rows int) (*hel
 	if err != nil {
 		return nil, invalid(constraintField, "answers of this model cannot be held to a language: %v", err)
 	}
-	h := &held{g.Over(v, m.EOS()), v, check}
+	h := &held{g.Over(v, m.EOS()), v, checks}
 	m.guides.keep(key, h)
 	return h, nil
 }
@@ -92,10 +99,10 @@ func (l *wanted) key() string {
 }
 
 // content is the language behind the reasoning.
-func (m *Model) content(l wanted) (e *grammar.Expr, check func([]byte) error, err error) {
+func (m *Model) content(l wanted) (e *grammar.Expr, c checks, err error) {
 	if l.constraint != nil {
-		if e, check, err = language(l.constraint); err != nil || l.use.format == chat.NoTools {
-			return e, check, err
+		if e, c.value, err = language(l.constraint); err != nil || l.use.format == chat.NoTools {
+			return e, c, err
 		}
 	}
 	var tools []chat.Tool
@@ -104,20 +111,21 @@ func (m *Model) content(l wanted) (e *grammar.Expr, check func([]byte) error, er
 			tools = append(tools, t)
 		}
 	}
-	calls, err := l.use.format.Language(tools, l.single, m.tag)
+	calls, looked, err := l.use.format.Language(tools, l.single, m.tag)
+	c.calls = looked
 	var wrong *chat.CallError
 	if errors.As(err, &wrong) {
-		return nil, nil, invalid("tools", "%v", err)
+		return nil, c, invalid("tools", "%v", err)
 	}
 	switch {
 	case err != nil:
-		return nil, nil, err
+		return nil, c, err
 	case l.use.forced:
-		return calls, nil, nil
+		return calls, c, nil
 	case e != nil:
-		return grammar.Alt(e, calls), nil, nil // an answer that may be calls is not checked as one value
+		return grammar.Alt(e, calls), c, nil
 	}
-	return grammar.Seq(m.without(l.use.format.Tag()), grammar.Optional(calls)), nil, nil
+	return grammar.Seq(m.without(l.use.format.Tag()), grammar.Optional(calls)), c, nil
 }
 
 // find is a language that was asked for before, nil if it is not remembered.
@@ -277,12 +285,22 @@ func (d *Decoder) advance(id int32) (final bool) {
 	return d.matcher.Final()
 }
 
-// checked looks at a whole answer that was not held to all of its schema.
-func (d *Decoder) checked(req sdk.GenerateRequest) {
-	if d.held == nil || d.held.check == nil || !d.matcher.Complete() && !d.matcher.Final() {
+// look looks at the arguments of a whole call that were not held to all of their schema.
+func (d *Decoder) look(c chat.CallDelta) {
+	if d.held == nil || d.held.checks.calls[c.Name] == nil {
 		return
 	}
-	if err := d.held.check([]byte(strings.TrimSpace(d.words.String()))); err != nil {
+	if err := d.held.checks.calls[c.Name]([]byte(c.Arguments)); err != nil {
+		slog.Warn("the arguments of a call are not valid under the tool's schema, of which a part could not be held", "call", c.ID, "tool", c.Name, "why", err)
+	}
+}
+
+// checked looks at a whole answer that was not held to all of its schema.
+func (d *Decoder) checked(req sdk.GenerateRequest) {
+	if d.held == nil || d.held.value == nil || d.calls() > 0 || !d.matcher.Complete() && !d.matcher.Final() {
+		return
+	}
+	if err := d.held.value([]byte(strings.TrimSpace(d.words.String()))); err != nil {
 		slog.Warn("an answer is not valid under its schema, of which a part could not be held", "request", req.ID, "why", err)
 	}
 }

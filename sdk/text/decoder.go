@@ -153,7 +153,7 @@ func (d *Decoder) split(text string) (words, reasoning string, calls []sdk.ToolC
 
 // note keeps the words of an answer that is checked in the end.
 func (d *Decoder) note(text string) {
-	if d.held != nil && d.held.check != nil {
+	if d.held != nil && d.held.value != nil {
 		d.words.WriteString(text)
 	}
 }
@@ -164,6 +164,7 @@ func (d *Decoder) deltas(calls []chat.CallDelta) []sdk.ToolCallDelta {
 		if d.single && c.Index > 0 {
 			break // written in one breath with the first
 		}
+		d.look(c)
 		out = append(out, sdk.ToolCallDelta(c))
 	}
 	return out

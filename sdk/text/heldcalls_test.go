@@ -1,7 +1,9 @@
 package text
 
 import (
+	"bytes"
 	"encoding/json"
+	"log/slog"
 	"reflect"
 	"strings"
 	"testing"
@@ -110,6 +112,43 @@ func TestACallThatIsCutOffIsNoCall(t *testing.T) {
 			}
 			if got := calls(t, events); reason(events) == sdk.FinishLength && len(got) > 0 {
 				t.Errorf("%s, cut after %d: %+v", name, most, got)
+			}
+		}
+	}
+}
+
+// What of a tool's parameters is not held is said when the call is asked for, and the arguments are looked at when it is whole.
+func TestWhatIsNotHeldOfACallIsLookedAt(t *testing.T) {
+	var log bytes.Buffer
+	before := slog.Default()
+	slog.SetDefault(slog.New(slog.NewTextHandler(&log, nil)))
+	defer slog.SetDefault(before)
+	for _, name := range []string{"qwen3_4b_instruct", "qwen3_coder_next", "glm_4_7_flash"} {
+		m := open(t, name)
+		for items, wrong := range map[string]bool{`{"type":"number","minimum":0,"maximum":0}`: true, `{"type":"number","minimum":0,"maximum":99}`: false} {
+			log.Reset()
+			req := chats(t, name)[0].request()
+			req.Chat.ToolChoice, req.MaxTokens, req.Sampling = "function:f", 600, sdk.Sampling{Seed: 2, Temperature: ptr(1.0)}
+			req.Chat.Tools = []byte(`[{"type":"function","function":{"name":"f","parameters":{"type":"object","properties":{"a":{"type":"array","items":` + items +
+				`,"minItems":2,"maxItems":2,"uniqueItems":true}},"required":["a"],"additionalProperties":false}}}]`)
+			model := babble{vocab: scriptVocab, likely: map[int32]float32{}}
+			if id, ok := m.tokenizer.Added("</think>"); ok {
+				model.likely[id] = 6
+			}
+			for range 2 { // the second time the language is known
+				events, err := tell(t, m, model, req)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if got := calls(t, events); len(got) != 1 {
+					t.Fatalf("%s: %d calls", name, len(got))
+				}
+			}
+			if n := strings.Count(log.String(), "a part of a tool's parameters is not held"); n != 1 {
+				t.Errorf("%s: it is said %d times what is not held:\n%s", name, n, &log)
+			}
+			if n := strings.Count(log.String(), "the arguments of a call are not valid"); n != map[bool]int{true: 2}[wrong] {
+				t.Errorf("%s, %s: %d calls are found wrong:\n%s", name, items, n, &log)
 			}
 		}
 	}

@@ -41,6 +41,15 @@ func AtMost(bound *big.Rat, strict bool) (*Text, error) {
 	return compare(bound, func(sign int) bool { return sign < 0 || sign == 0 && !strict })
 }
 
+// Others are the numbers that are not in a set.
+func Others(set *Text) (*Text, error) {
+	number, err := unbounded()
+	if err != nil {
+		return nil, err
+	}
+	return number.Without(set)
+}
+
 // stage is how much of a number was read.
 type stage uint8
 

@@ -3,6 +3,12 @@
 package schema
 
 import (
+	"encoding/json"
+	"fmt"
+	"math/big"
+	"slices"
+	"strings"
+
 	"github.com/santhosh-tekuri/jsonschema/v6"
 
 	"github.com/inference-pio/inference-pio/sdk/grammar"
@@ -14,19 +20,25 @@ func (c *compiler) array(flat []*jsonschema.Schema) *grammar.Expr {
 	places := 0
 	for _, s := range flat {
 		places = max(places, len(tuple(s)))
-	}
-	for _, s := range flat {
-		if s.UniqueItems && (most < 0 || most > 1) {
-			c.lose(s, "uniqueItems", "takes a memory of all items")
-		}
-		if s.Contains != nil && !(s.MinContains != nil && *s.MinContains == 0 && s.MaxContains == nil) {
-			c.lose(s, "contains", "cannot be held while an array is written")
-		}
-		if s.UnevaluatedItems != nil && (s.UnevaluatedItems.Bool == nil || !*s.UnevaluatedItems.Bool) {
-			c.lose(s, "unevaluatedItems", "depends on what other keywords found valid")
+		if m := c.more[s]; m != nil && m.rest != nil {
+			places = max(places, m.rest.places())
 		}
 	}
-	rest := c.goal(itemsAt(flat, places))
+	if a := c.counted(flat, least, most, places); a != nil {
+		if unique := uniqueOf(flat); unique != nil && (most < 0 || most > 1) {
+			c.lose(unique, "uniqueItems", "takes a memory of all items")
+		}
+		return grammar.Seq(grammar.Literal("["), a.from(0, make([]int, len(a.demands))))
+	}
+	if unique := uniqueOf(flat); unique != nil && (most < 0 || most > 1) {
+		if e := c.distinct(flat, least, most, places); e != nil {
+			return e
+		}
+		if !c.differ(flat, most, places) {
+			c.lose(unique, "uniqueItems", "takes a memory of all items")
+		}
+	}
+	rest := c.goal(c.itemsAt(flat, places))
 	if places == 0 {
 		return c.list("[", "]", rest, least, most)
 	}
@@ -43,7 +55,7 @@ func (c *compiler) array(flat []*jsonschema.Schema) *grammar.Expr {
 			tail = grammar.Seq()
 			continue
 		}
-		item := []*grammar.Expr{blank(), c.goal(itemsAt(flat, i)), tail}
+		item := []*grammar.Expr{blank(), c.goal(c.itemsAt(flat, i)), tail}
 		if i > 0 {
 			item = append([]*grammar.Expr{grammar.Literal(",")}, item...)
 		}
@@ -64,6 +76,20 @@ func tuple(s *jsonschema.Schema) []*jsonschema.Schema {
 }
 
 // itemsAt are the schemas of the item at a place.
+func (c *compiler) itemsAt(flat []*jsonschema.Schema, at int) []*jsonschema.Schema {
+	out := itemsAt(flat, at)
+	for _, s := range flat {
+		m := c.more[s]
+		if m == nil || m.rest == nil || !demands(m.rest.of.UnevaluatedItems) {
+			continue
+		}
+		if n := m.rest.places(); n >= 0 && at >= n {
+			out = append(out, m.rest.item)
+		}
+	}
+	return out
+}
+
 func itemsAt(flat []*jsonschema.Schema, at int) []*jsonschema.Schema {
 	var out []*jsonschema.Schema
 	for _, s := range flat {
@@ -84,9 +110,6 @@ func itemsAt(flat []*jsonschema.Schema, at int) []*jsonschema.Schema {
 	return out
 }
 
-// never is the schema of no value.
-var never = &jsonschema.Schema{Bool: new(bool)}
-
 // additional reads what may be a bool or a schema.
 func additional(v any) []*jsonschema.Schema {
 	switch v := v.(type) {
@@ -98,4 +121,145 @@ func additional(v any) []*jsonschema.Schema {
 		return []*jsonschema.Schema{v}
 	}
 	return nil
+}
+
+// ---- items that are all different
+
+func uniqueOf(flat []*jsonschema.Schema) *jsonschema.Schema {
+	if i := slices.IndexFunc(flat, func(s *jsonschema.Schema) bool { return s.UniqueItems }); i >= 0 {
+		return flat[i]
+	}
+	return nil
+}
+
+// distinct are arrays of different items of which there are but a few; nil if there are more.
+func (c *compiler) distinct(flat []*jsonschema.Schema, least, most, places int) *grammar.Expr {
+	if places > 0 {
+		return nil
+	}
+	values := c.finite(c.itemsAt(flat, 0))
+	if values == nil {
+		return nil
+	}
+	items := grammar.Distinct(grammar.Seq(grammar.Literal(","), blank()), max(least, 1), most, values...)
+	some := grammar.Seq(blank(), items, blank(), grammar.Literal("]"))
+	if least == 0 {
+		some = grammar.Alt(grammar.Seq(blank(), grammar.Literal("]")), some)
+	}
+	return grammar.Seq(grammar.Literal("["), some)
+}
+
+// finite are the values that satisfy all of the schemas, each once, if these are constants and no more than can be told apart; else nil.
+func (c *compiler) finite(list []*jsonschema.Schema) []*grammar.Expr {
+	list = c.ordered(list)
+	if len(list) == 0 {
+		return nil
+	}
+	out := []*grammar.Expr{}
+	seen := map[string]bool{}
+	add := func(v any, e func() *grammar.Expr) {
+		if key := same(v); !seen[key] {
+			seen[key] = true
+			out = append(out, e())
+		}
+	}
+	for _, flat := range c.flatten(list) {
+		at := slices.IndexFunc(flat, func(s *jsonschema.Schema) bool { return constantsOf(s) != nil })
+		values, few := few(flat)
+		if at >= 0 {
+			values, few = constantsOf(flat[at]), true
+		}
+		if !few {
+			return nil
+		}
+		for i, v := range values {
+			if !c.spend(len(flat)) {
+				return nil
+			}
+			if !valid(flat, v) {
+				continue
+			}
+			if add(v, func() *grammar.Expr {
+				if at < 0 {
+					return grammar.Literal(compact(v))
+				}
+				return constant(c.written(flat[at], i, v))
+			}); len(out) > grammar.MaxDistinct {
+				return nil
+			}
+		}
+	}
+	return out
+}
+
+// few are null, the booleans and whole numbers within bounds; false if a value may be something else, or the bounds are wide.
+func few(flat []*jsonschema.Schema) ([]any, bool) {
+	values, allowed := []any{nil, true, false}, kinds(flat)
+	if allowed&^(kindNull|kindBoolean|kindInteger) != 0 || allowed&kindInteger == 0 {
+		return values, allowed&^(kindNull|kindBoolean) == 0
+	}
+	var least, most *big.Rat
+	for _, s := range flat {
+		for _, b := range []*big.Rat{s.Minimum, s.ExclusiveMinimum} {
+			if b != nil && (least == nil || b.Cmp(least) > 0) {
+				least = b
+			}
+		}
+		for _, b := range []*big.Rat{s.Maximum, s.ExclusiveMaximum} {
+			if b != nil && (most == nil || b.Cmp(most) < 0) {
+				most = b
+			}
+		}
+	}
+	if least == nil || most == nil || new(big.Rat).Sub(most, least).Cmp(big.NewRat(2*grammar.MaxDistinct, 1)) > 0 {
+		return nil, false
+	}
+	for n := new(big.Int).Div(least.Num(), least.Denom()); new(big.Rat).SetInt(n).Cmp(most) <= 0; n = new(big.Int).Add(n, big.NewInt(1)) {
+		values = append(values, json.Number(n.String()))
+	}
+	return values, true
+}
+
+// same is a text that equal values have and no others.
+func same(v any) string {
+	switch v := v.(type) {
+	case []any:
+		var s strings.Builder
+		for _, item := range v {
+			s.WriteString(same(item) + ",")
+		}
+		return "[" + s.String() + "]"
+	case map[string]any:
+		var s strings.Builder
+		for _, name := range sorted(v) {
+			s.WriteString(compact(name) + ":" + same(v[name]) + ",")
+		}
+		return "{" + s.String() + "}"
+	case string, bool, nil:
+		return compact(v)
+	}
+	if n, ok := new(big.Rat).SetString(fmt.Sprint(v)); ok {
+		return n.String()
+	}
+	return compact(v)
+}
+
+// maxDiffering is the most places of which it is looked at whether their items can be equal.
+const maxDiffering = 8
+
+// differ says that no two places can have equal items.
+func (c *compiler) differ(flat []*jsonschema.Schema, most, places int) bool {
+	if most < 0 || most > maxDiffering || places == 0 {
+		return false
+	}
+	for i := range most {
+		for j := range i {
+			p := newCompiler(c.doc, false)
+			p.probe, p.probes, p.work = true, c.probes, c.work
+			if !p.empty(append(c.itemsAt(flat, i), c.itemsAt(flat, j)...)...) {
+				return false
+			}
+		}
+	}
+	return true
 }

@@ -23,9 +23,12 @@ type Member struct {
 	JSON *grammar.Expr
 }
 
-// Members are the keys of an object, in their order, and what is not held of the schema. Keys that it does not name are left out.
-// The errors are those of Compile.
-func Members(raw []byte, strict bool) ([]Member, []Loose, error) {
+// maxWays is through how many choices members are written as each says; with more, as any of them may.
+const maxWays = 1 << 4
+
+// Members are the keys of an object, in their order, for each way through the schema's choices, and what became of the schema, without its
+// expression. Keys that it does not name are left out. The errors are those of Compile.
+func Members(raw []byte, strict bool) ([][]Member, *Schema, error) {
 	doc, err := parse(raw)
 	if err != nil {
 		return nil, nil, err
@@ -35,32 +38,38 @@ func Members(raw []byte, strict bool) ([]Member, []Loose, error) {
 		return nil, nil, err
 	}
 	c := newCompiler(doc, strict)
-	branches := c.flatten([]*jsonschema.Schema{root})
-	var list []Member
-	for i, flat := range branches {
-		members := c.members(flat)
-		if i == 0 {
-			list = members
+	var list [][]Member
+	for _, flat := range c.flatten([]*jsonschema.Schema{root}) {
+		if kinds(flat)&kindObject == 0 {
 			continue
 		}
-		list = either(list, members)
+		for _, w := range c.somewhere(flat) {
+			if w.last != nil { // a key that no schema names, and these are not written
+				continue
+			}
+			if members := c.byName(w.flat); !slices.ContainsFunc(members, Member.impossible) {
+				list = append(list, members)
+			}
+		}
 	}
-	if len(branches) > 1 {
-		c.lose(root, "anyOf", "cannot be held where members are written one by one")
+	if len(list) > maxWays {
+		c.lose(root, "anyOf", "leaves too many ways to choose where members are written one by one")
+		for _, members := range list[1:] {
+			list[0] = either(list[0], members)
+		}
+		list = list[:1]
 	}
 	switch {
 	case c.err != nil:
 		return nil, nil, c.err
-	case len(branches) == 0:
+	case len(list) == 0:
 		return nil, nil, invalid("#", "no value is valid under the schema")
 	}
-	for _, m := range list {
-		if m.Required && m.Text == nil && m.JSON == nil {
-			return nil, nil, invalid("#", "no value is valid under the schema, which demands %q", m.Name)
-		}
-	}
-	return list, c.loose, nil
+	return list, &Schema{Loose: c.loose, check: root}, nil
 }
+
+// impossible says that a member is demanded and has no value.
+func (m Member) impossible() bool { return m.Required && m.Text == nil && m.JSON == nil }
 
 // either joins what two choices allow.
 func either(a, b []Member) []Member {
@@ -95,11 +104,10 @@ func either(a, b []Member) []Member {
 	return out
 }
 
-func (c *compiler) members(flat []*jsonschema.Schema) []Member {
+// byName are the members that a list of schemas without choices names.
+func (c *compiler) byName(flat []*jsonschema.Schema) []Member {
 	o := &object{compiler: c, flat: flat, required: map[string]bool{}}
-	c.reportAny(flat)
-	o.collect()
-	o.report()
+	o.collect(nil)
 	for _, s := range flat {
 		if s.Enum != nil || s.Const != nil {
 			c.lose(s, "enum", "cannot be held where members are written one by one")
@@ -166,20 +174,14 @@ func readsAsJSON() *automaton.Text {
 
 func (c *compiler) stringsOf(flat []*jsonschema.Schema) (*automaton.Text, *grammar.Expr) {
 	for _, s := range flat {
-		if s.Enum == nil && s.Const == nil {
+		values := constantsOf(s)
+		if values == nil {
 			continue
 		}
 		set, _ := c.nameSet(flat)
-		values := []any{}
-		if s.Const != nil {
-			values = append(values, *s.Const)
-		} else {
-			values = s.Enum.Values
-		}
 		var rest []*grammar.Expr
 		for i, v := range values {
-			_, text := v.(string)
-			if !text && !slices.ContainsFunc(flat, func(s *jsonschema.Schema) bool { return s.Validate(v) != nil }) {
+			if _, text := v.(string); !text && valid(flat, v) {
 				rest = append(rest, constant(c.written(s, i, v)))
 			}
 		}
@@ -187,7 +189,7 @@ func (c *compiler) stringsOf(flat []*jsonschema.Schema) (*automaton.Text, *gramm
 	}
 	var text *automaton.Text
 	allowed := kinds(flat)
-	if allowed["string"] {
+	if allowed&kindString != 0 {
 		text = c.textSet(flat)
 		flat = append(slices.Clone(flat), noString)
 	}
@@ -195,13 +197,7 @@ func (c *compiler) stringsOf(flat []*jsonschema.Schema) (*automaton.Text, *gramm
 }
 
 // noString is the schema of all values but strings.
-var noString = func() *jsonschema.Schema {
-	types := new(jsonschema.Types)
-	for _, kind := range []string{"null", "boolean", "number", "integer", "array", "object"} {
-		types.Add(kind)
-	}
-	return &jsonschema.Schema{Types: types, Location: "#"}
-}()
+var noString = &jsonschema.Schema{Types: (kindAny &^ kindString).types(), Location: inferred + "#"}
 
 // textSet are the strings that satisfy all schemas; what needs too large an automaton is not held.
 func (c *compiler) textSet(flat []*jsonschema.Schema) *automaton.Text {

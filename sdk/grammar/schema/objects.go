@@ -20,6 +20,7 @@ type object struct {
 	required    map[string]bool
 	least, most int
 	extra       *grammar.Expr // a key that is not among the names, and its value; nil if there is none
+	last        *grammar.Expr // one that there must be; nil if there need not
 	rules       map[[2]int]*grammar.Rule
 }
 
@@ -31,16 +32,73 @@ const (
 
 // object are the objects that satisfy all schemas.
 func (c *compiler) object(flat []*jsonschema.Schema) *grammar.Expr {
+	var out []*grammar.Expr
+	for _, w := range c.somewhere(flat) {
+		out = append(out, c.members(w))
+	}
+	return grammar.Alt(out...)
+}
+
+// keyed is schemas of an object and, if there must be a key of some kind that none of them names, that kind. It is the last one: a key that
+// comes twice has the value that comes last.
+type keyed struct {
+	flat []*jsonschema.Schema
+	last *some
+}
+
+// somewhere gives the ways in which there can be keys of the kinds that there must be.
+func (c *compiler) somewhere(flat []*jsonschema.Schema) []keyed {
+	at := slices.IndexFunc(flat, func(s *jsonschema.Schema) bool { return c.more[s] != nil && c.more[s].some != nil })
+	if at < 0 {
+		return []keyed{{flat, nil}}
+	}
+	if !c.spend(len(flat)) {
+		return nil
+	}
+	source := flat[at]
+	k, others := c.more[source].some, slices.Delete(slices.Clone(flat), at, at+1)
+	behind := k.value
+	if behind == nil {
+		behind = always
+	}
+	o := &object{compiler: c, flat: others, required: map[string]bool{}}
+	o.collect(k)
+	var out []keyed
+	for _, name := range o.names {
+		if k.named(name) {
+			out = append(out, c.somewhere(append(slices.Clone(others), c.having(source, name, behind)))...)
+		}
+	}
+	if len(out) > maxBranches {
+		c.fail(tooLarge(path(source), "it leaves too many keys to choose"))
+		return nil
+	}
+	for _, w := range c.somewhere(others) {
+		if w.last != nil {
+			c.lose(source, "not", "demands two keys that have no name")
+		} else {
+			w.last = k
+		}
+		out = append(out, w)
+	}
+	return out
+}
+
+// members are the objects of one way.
+func (c *compiler) members(w keyed) *grammar.Expr {
+	flat := w.flat
 	o := &object{compiler: c, flat: flat, required: map[string]bool{}, rules: map[[2]int]*grammar.Rule{}}
 	o.least, o.most = limits(flat, func(s *jsonschema.Schema) (*int, *int) { return s.MinProperties, s.MaxProperties })
-	o.collect()
-	o.report()
+	o.collect(w.last)
 	if len(o.names) > maxNames {
 		c.fail(tooLarge(path(flat[0]), "an object has more than %d names", maxNames))
 		return nothing()
 	}
-	if extra := o.extras(); !grammar.Empty(extra) {
+	if extra := o.extras(nil); !grammar.Empty(extra) {
 		o.extra = extra
+	}
+	if w.last != nil {
+		o.last = o.extras(w.last)
 	}
 	if needed := o.least - len(o.required); needed > 1 && o.extra != nil {
 		for _, s := range flat {
@@ -53,7 +111,7 @@ func (c *compiler) object(flat []*jsonschema.Schema) *grammar.Expr {
 }
 
 // collect finds the names, in the order of the text, and which are required.
-func (o *object) collect() {
+func (o *object) collect(last *some) {
 	seen := map[string]bool{}
 	add := func(name string) {
 		if !seen[name] {
@@ -72,38 +130,21 @@ func (o *object) collect() {
 			o.required[name] = true
 		}
 	}
+	if last != nil {
+		for _, name := range last.names {
+			add(name)
+		}
+	}
 }
 
 // order are the keys of a schema's properties as its text has them.
 func (o *object) order(s *jsonschema.Schema) []string {
-	if pointer, ours := strings.CutPrefix(path(s), "#"); ours && o.doc != nil {
+	if pointer, ours := pointerOf(s); ours && o.doc != nil {
 		if v := o.doc.at(pointer).get("properties"); v != nil && len(v.keys) == len(s.Properties) {
 			return v.keys
 		}
 	}
-	names := make([]string, 0, len(s.Properties))
-	for name := range s.Properties {
-		names = append(names, name)
-	}
-	slices.Sort(names)
-	return names
-}
-
-func (o *object) report() {
-	for _, s := range o.flat {
-		if len(s.DependentRequired) > 0 {
-			o.lose(s, "dependentRequired", "cannot be held while an object is written")
-		}
-		if len(s.DependentSchemas) > 0 {
-			o.lose(s, "dependentSchemas", "cannot be held while an object is written")
-		}
-		if len(s.Dependencies) > 0 {
-			o.lose(s, "dependencies", "cannot be held while an object is written")
-		}
-		if u := s.UnevaluatedProperties; u != nil && (u.Bool == nil || !*u.Bool) {
-			o.lose(s, "unevaluatedProperties", "depends on what other keywords found valid")
-		}
-	}
+	return sorted(s.Properties)
 }
 
 // patterns are those of a schema's patternProperties, in a fixed order.
@@ -133,6 +174,9 @@ func (o *object) at(name string, named bool, matches func(*pattern) bool) []*jso
 		}
 		if !found {
 			out = append(out, additional(s.AdditionalProperties)...)
+		}
+		if m := o.more[s]; m != nil && m.rest != nil {
+			out = append(out, m.rest.member(name, named, matches)...)
 		}
 	}
 	return out
@@ -193,6 +237,9 @@ func (o *object) end(count int) *grammar.Expr {
 	if o.most >= 0 {
 		most = max(o.most-count, 0)
 	}
+	if o.last != nil {
+		return o.endBehind(count, least, most)
+	}
 	switch {
 	case o.extra == nil && least > 0:
 		return nothing()
@@ -208,9 +255,49 @@ func (o *object) end(count int) *grammar.Expr {
 	return grammar.Alt(end, some)
 }
 
-// extras are the members whose keys are not among the names: for each way that patterns may match a key, the keys and what stands behind them.
-func (o *object) extras() *grammar.Expr {
-	keys := o.keys()
+// endBehind is end where the last key is one that there must be.
+func (o *object) endBehind(count, least, most int) *grammar.Expr {
+	if most == 0 {
+		return nothing()
+	}
+	least, most = max(least-1, 0), max(most, 0)-1 // before it; a bound below 0 is none
+	last := grammar.Seq(blank(), o.last, blank(), grammar.Literal("}"))
+	before := grammar.Alt()
+	if o.extra != nil {
+		before = o.extra
+	}
+	if count > 0 {
+		return grammar.Seq(o.further(before, least, most), grammar.Literal(","), last)
+	}
+	behind := grammar.Seq(blank(), before, o.further(before, max(least-1, 0), max(most, 0)-1), grammar.Literal(","), last)
+	switch {
+	case least > 0 && most == 0:
+		return nothing()
+	case least > 0:
+		return behind
+	case most == 0:
+		return last
+	}
+	return grammar.Alt(last, behind)
+}
+
+// extras are the members whose keys are not among the names: for each way that patterns may match a key, the keys and what stands behind them. With last they
+// are those of its kind.
+func (o *object) extras(last *some) *grammar.Expr {
+	keys, behind := o.keys(), []*jsonschema.Schema(nil)
+	if last != nil && last.value != nil {
+		behind = append(behind, last.value)
+	}
+	if last != nil && last.keys != nil {
+		if keys == nil {
+			keys = everyKey()
+		}
+		var err error
+		if keys, err = keys.And(last.keys); err != nil {
+			o.lose(o.flat[0], "not", "demands a key that is too much to be held")
+			return o.member(nil, o.goal(nil))
+		}
+	}
 	var all []*pattern
 	for _, s := range o.flat {
 		for _, p := range patterns(s) {
@@ -250,7 +337,7 @@ func (o *object) extras() *grammar.Expr {
 		if set != nil && set.Empty() {
 			continue
 		}
-		if list := o.ordered(o.at("", false, func(p *pattern) bool { return matched[p.source] })); list != nil {
+		if list := o.ordered(append(o.at("", false, func(p *pattern) bool { return matched[p.source] }), behind...)); list != nil {
 			out = append(out, o.member(set, o.goal(list)))
 		}
 	}

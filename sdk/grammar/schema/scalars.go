@@ -5,7 +5,6 @@ package schema
 import (
 	"fmt"
 	"math/big"
-	"strings"
 
 	"github.com/santhosh-tekuri/jsonschema/v6"
 
@@ -77,6 +76,18 @@ func (c *compiler) number(flat []*jsonschema.Schema, whole bool) *grammar.Expr {
 		add("exclusiveMaximum", s.ExclusiveMaximum, func(b *big.Rat) (*automaton.Text, error) { return automaton.AtMost(b, true) })
 		add("multipleOf", s.MultipleOf, automaton.MultipleOf)
 	}
+	for _, s := range flat {
+		m := c.more[s]
+		if m == nil {
+			continue
+		}
+		for _, by := range m.divisors {
+			parts = append(parts, part{s, "multipleOf", "not " + by.String(), func() (*automaton.Text, error) { return others(automaton.MultipleOf(by)) }})
+		}
+		for _, n := range m.numbers {
+			parts = append(parts, part{s, "enum", "not " + n.String(), func() (*automaton.Text, error) { return others(number(n)) }})
+		}
+	}
 	free := shared().number
 	if whole {
 		free = shared().integer
@@ -93,6 +104,27 @@ func (c *compiler) number(flat []*jsonschema.Schema, whole bool) *grammar.Expr {
 		return grammar.Regular(b)
 	}
 	return grammar.Regular(free)
+}
+
+// others are the numbers that are not in a set.
+func others(set *automaton.Text, err error) (*automaton.Text, error) {
+	if err != nil {
+		return nil, err
+	}
+	return automaton.Others(set)
+}
+
+// number are the spellings of one number.
+func number(n *big.Rat) (*automaton.Text, error) {
+	least, err := automaton.AtLeast(n, false)
+	if err != nil {
+		return nil, err
+	}
+	most, err := automaton.AtMost(n, false)
+	if err != nil {
+		return nil, err
+	}
+	return least.And(most)
 }
 
 // limits are the largest of the lower bounds and the smallest of the upper ones; -1 is none.
@@ -167,7 +199,7 @@ func (c *compiler) contents(flat []*jsonschema.Schema) []part {
 
 // format is the name of a schema's format, whether the library knows it or not.
 func (c *compiler) format(s *jsonschema.Schema) string {
-	if pointer, ours := strings.CutPrefix(path(s), "#"); ours && c.doc != nil && (s.Ref == nil || s.DraftVersion >= 2019) {
+	if pointer, ours := pointerOf(s); ours && c.doc != nil && (s.Ref == nil || s.DraftVersion >= 2019) {
 		if f := c.doc.at(pointer).get("format"); f != nil {
 			name, _ := f.scalar.(string)
 			return name
@@ -199,32 +231,16 @@ func (c *compiler) nameSet(flat []*jsonschema.Schema) (*automaton.Text, bool) {
 		if s.Enum == nil && s.Const == nil {
 			continue
 		}
-		var values []any
-		if s.Enum != nil {
-			values = s.Enum.Values
-		} else {
-			values = []any{*s.Const}
-		}
 		var words []string
-		for _, v := range values {
-			word, ok := v.(string)
-			valid := ok
-			for _, t := range flat {
-				valid = valid && t.Validate(v) == nil
-			}
-			if valid {
+		for _, v := range constantsOf(s) {
+			if word, ok := v.(string); ok && valid(flat, v) {
 				words = append(words, word)
 			}
 		}
 		set, err := automaton.Words(words...)
 		return set, err == nil
 	}
-	for _, s := range flat {
-		if s.Not != nil || s.If != nil {
-			return nil, false
-		}
-	}
-	if !kinds(flat)["string"] {
+	if kinds(flat)&kindString == 0 {
 		set, err := automaton.Words()
 		return set, err == nil
 	}

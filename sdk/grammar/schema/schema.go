@@ -17,7 +17,7 @@ import (
 
 // Schema is a schema and what became of it.
 type Schema struct {
-	Expr  *grammar.Expr // the values that are valid, and others as far as Loose says
+	Expr  *grammar.Expr // the values that are valid, and others as far as Loose says; nil from Members
 	Loose []Loose       // what the grammar does not hold
 	check *jsonschema.Schema
 }
@@ -127,14 +127,23 @@ func described(err error) error {
 	return invalid("#", "%s", strings.ReplaceAll(err.Error(), home, ""))
 }
 
-// path is where a schema stands: "#/properties/a".
+// path is where a schema stands, or the one that it was made of: "#/properties/a".
 func path(s *jsonschema.Schema) string {
-	if rest, ours := strings.CutPrefix(s.Location, home); ours {
+	location := strings.TrimPrefix(s.Location, inferred)
+	if rest, ours := strings.CutPrefix(location, home); ours {
 		if plain, err := url.PathUnescape(rest); err == nil {
 			return plain
 		}
 	}
-	return s.Location
+	return location
+}
+
+// pointerOf is where a schema stands in the text: "/properties/a". Those that were made, or stand elsewhere, are not there.
+func pointerOf(s *jsonschema.Schema) (string, bool) {
+	if strings.HasPrefix(s.Location, inferred) {
+		return "", false
+	}
+	return strings.CutPrefix(path(s), "#")
 }
 
 // compact is JSON as it is written for a constant.

@@ -2,6 +2,7 @@ package schema
 
 import (
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -19,12 +20,40 @@ func holds(t *testing.T, raw string, strict bool) *Schema {
 	return s
 }
 
-// What ordinary clients send (docs/clients.md), with values that are valid under it and values that are not.
+// A held schema, with values that are valid under it and values that are not.
+type heldCase struct {
+	name, raw string
+	yes, no   []string
+}
+
+func (c *heldCase) test(t *testing.T) {
+	t.Helper()
+	s := holds(t, c.raw, true)
+	g, err := s.Expr.Compile()
+	if err != nil {
+		t.Fatal(err)
+	}
+	guide := g.Over(letters(t), nil)
+	check := func(text string, want bool) {
+		m := guide.Start()
+		if got := m.Read(text) && m.Complete(); got != want {
+			t.Errorf("%s: %s can be written: %v, want %v", c.name, text, got, want)
+		}
+	}
+	for _, text := range c.yes {
+		check(text, true)
+		if err := s.Check([]byte(text)); err != nil {
+			t.Errorf("%s: %s: %v", c.name, text, err)
+		}
+	}
+	for _, text := range c.no {
+		check(text, false)
+	}
+}
+
+// What ordinary clients send (docs/clients.md).
 func TestSchemasOfClients(t *testing.T) {
-	for _, c := range []struct {
-		name, raw string
-		yes, no   []string
-	}{
+	for _, c := range []heldCase{
 		{"pydantic, an optional field with a default", `{"type":"object","properties":{"a":{"anyOf":[{"type":"string"},{"type":"null"}],"default":null,"title":"A"}},"title":"M"}`,
 			[]string{`{}`, `{"a":null}`, `{"a": "x"}`, "{\n  \"a\": null\n}"}, []string{`{"a":1}`, `{"a" :null}`}},
 		{"zod, an integer", `{"$schema":"http://json-schema.org/draft-07/schema#","type":"object","properties":{"n":{"type":"integer","minimum":-9007199254740991,"maximum":9007199254740991}},"required":["n"],"additionalProperties":false}`,
@@ -47,44 +76,25 @@ func TestSchemasOfClients(t *testing.T) {
 		{"a format that nobody knows", `{"type":"string","format":"path"}`, []string{`"/x"`}, []string{`1`}},
 		{"escapes", `{"type":"string"}`, []string{`"\u00e9\/"`, `"\ud83d\ude00"`}, []string{"\"\t\"", `"\ud83d"`}},
 	} {
-		s := holds(t, c.raw, true)
-		g, err := s.Expr.Compile()
-		if err != nil {
-			t.Fatal(err)
-		}
-		guide := g.Over(letters(t), nil)
-		check := func(text string, want bool) {
-			m := guide.Start()
-			if got := m.Read(text) && m.Complete(); got != want {
-				t.Errorf("%s: %s can be written: %v, want %v", c.name, text, got, want)
-			}
-		}
-		for _, text := range c.yes {
-			check(text, true)
-			if err := s.Check([]byte(text)); err != nil {
-				t.Errorf("%s: %s: %v", c.name, text, err)
-			}
-		}
-		for _, text := range c.no {
-			check(text, false)
-		}
+		c.test(t)
 	}
 }
 
 func TestStrictRefusesWhatIsNotHeldByItsPlace(t *testing.T) {
 	for raw, want := range map[string]string{
 		`{"type":"object","properties":{"a/b":{"type":"array","uniqueItems":true}}}`: `#/properties/a~1b: "uniqueItems"`,
-		`{"not":{"type":"string"}}`:                          `#: "not"`,
-		`{"if":{"type":"string"},"then":{"maxLength":3}}`:    `#: "if"`,
-		`{"type":"array","contains":{"const":1}}`:            `#: "contains"`,
-		`{"type":"object","dependentRequired":{"a":["b"]}}`:  `#: "dependentRequired"`,
-		`{"type":"object","unevaluatedProperties":false}`:    `#: "unevaluatedProperties"`,
-		`{"type":"string","pattern":"^(?!x)"}`:               `#: "pattern"`,
-		`{"type":"string","pattern":"\\bx"}`:                 `#: "pattern"`,
-		`{"oneOf":[{"type":"integer"},{"minimum":3}]}`:       `#: "oneOf"`,
-		`{"type":"object","minProperties":3}`:                `#: "minProperties"`,
-		`{"type":"object","patternProperties":{"(?=a)":{}}}`: `#: "patternProperties"`,
-		`{"type":"integer","multipleOf":99991}`:              `#: "multipleOf"`,
+		`{"not":{"format":"date"}}`:                                                                                         `#/not: "format"`,
+		`{"if":{"format":"date"},"then":{"minLength":3}}`:                                                                   `#/if: "format"`,
+		`{"type":"array","contains":{"const":1},"minContains":9999}`:                                                        `#: "contains"`,
+		`{"type":"object","dependentRequired":{` + pairs(12) + `}}`:                                                         `#: "dependentRequired"`,
+		`{"type":"object","anyOf":[` + strings.Repeat(`{"properties":{"a":{}}},`, 7) + `{}],"unevaluatedProperties":false}`: `#: "unevaluatedProperties"`,
+		`{"oneOf":[{"type":"string"},{"format":"date"}]}`:                                                                   `#/oneOf/1: "format"`,
+		`{"not":{"patternProperties":{"(?=a)":{"type":"string"}}}}`:                                                         `#/not: "patternProperties"`,
+		`{"type":"string","pattern":"^(?!x)"}`:                                                                              `#: "pattern"`,
+		`{"type":"string","pattern":"\\bx"}`:                                                                                `#: "pattern"`,
+		`{"type":"object","minProperties":3}`:                                                                               `#: "minProperties"`,
+		`{"type":"object","patternProperties":{"(?=a)":{}}}`:                                                                `#: "patternProperties"`,
+		`{"type":"integer","multipleOf":99991}`:                                                                             `#: "multipleOf"`,
 	} {
 		var e *Error
 		if _, err := Compile([]byte(raw), true); !errors.As(err, &e) || e.Keyword == "" || !strings.HasPrefix(err.Error(), want) {
@@ -95,6 +105,14 @@ func TestStrictRefusesWhatIsNotHeldByItsPlace(t *testing.T) {
 			t.Errorf("%s: without strict %v is loose, want %s", raw, s.Loose, want)
 		}
 	}
+}
+
+func pairs(n int) string {
+	var list []string
+	for i := range n {
+		list = append(list, fmt.Sprintf(`"a%d":["b%d"]`, i, i))
+	}
+	return strings.Join(list, ",")
 }
 
 func TestWhatIsLooseIsCheckedAtTheEnd(t *testing.T) {
@@ -144,21 +162,39 @@ func hostile() map[string]string {
 		return `{"anyOf":[` + strings.TrimSuffix(strings.Repeat(`{"properties":{"a":{}}},{"minimum":1},`, n/2), ",") + `]}`
 	}
 	return map[string]string{
-		"choices of choices":        `{"allOf":[` + strings.TrimSuffix(strings.Repeat(anyOf(10)+",", 30), ",") + `]}`,
-		"nested deep":               strings.Repeat(`{"items":`, 500) + `{}` + strings.Repeat(`}`, 500),
-		"many objects":              `{"anyOf":[` + strings.TrimSuffix(strings.Repeat(`{},`, 20000), ",") + `]}`,
-		"many bytes":                `{"description":"` + strings.Repeat("a", maxBytes) + `"}`,
-		"many members of oneOf":     `{"oneOf":[` + strings.TrimSuffix(strings.Repeat(`{"type":"object","properties":{"a":{"type":"string","pattern":"^a+b?$"}}},`, 400), ",") + `]}`,
-		"patterns of keys":          `{"patternProperties":{"a.{20}b":{},"b.{20}c":{},"c.{20}d":{},"d.{20}e":{}}}`,
-		"a pattern of many states":  `{"type":"string","pattern":"^(.*a.{18})+$"}`,
-		"many patterns":             `{"allOf":[{"pattern":"a.{9}b"},{"pattern":"c.{9}d"},{"pattern":"e.{9}f"},{"pattern":"g.{9}h"}]}`,
-		"counts":                    `{"type":"array","minItems":1000000000,"items":{"type":"string","minLength":1000000000}}`,
-		"a loop of references":      `{"$ref":"#/$defs/a","$defs":{"a":{"$ref":"#/$defs/b"},"b":{"allOf":[{"$ref":"#/$defs/a"}]}}}`,
-		"intersections without end": `{"$ref":"#/$defs/a","$defs":{"a":{"properties":{"x":{"allOf":[{"$ref":"#/$defs/a"},{"$ref":"#/$defs/b"}]},"y":{"$ref":"#/$defs/c"}}},"b":{"properties":{"x":{"$ref":"#/$defs/c"},"y":{"allOf":[{"$ref":"#/$defs/a"},{"$ref":"#/$defs/c"}]}}},"c":{"properties":{"x":{"$ref":"#/$defs/b"},"y":{"anyOf":[{"$ref":"#/$defs/a"},{"$ref":"#/$defs/b"}]}}}}}`,
-		"many names, many counted":  `{"minProperties":500,"maxProperties":900,"properties":{` + names(1000) + `}}`,
-		"a large divisor":           `{"multipleOf":4093,"minimum":-123456789,"maximum":123456789012345678901234567890}`,
-		"a number of many digits":   `{"minimum":1` + strings.Repeat("0", 390) + `}`,
+		"choices of choices":          `{"allOf":[` + strings.TrimSuffix(strings.Repeat(anyOf(10)+",", 30), ",") + `]}`,
+		"nested deep":                 strings.Repeat(`{"items":`, 500) + `{}` + strings.Repeat(`}`, 500),
+		"many objects":                `{"anyOf":[` + strings.TrimSuffix(strings.Repeat(`{},`, 20000), ",") + `]}`,
+		"many bytes":                  `{"description":"` + strings.Repeat("a", maxBytes) + `"}`,
+		"many members of oneOf":       `{"oneOf":[` + strings.TrimSuffix(strings.Repeat(`{"type":"object","properties":{"a":{"type":"string","pattern":"^a+b?$"}}},`, 400), ",") + `]}`,
+		"patterns of keys":            `{"patternProperties":{"a.{20}b":{},"b.{20}c":{},"c.{20}d":{},"d.{20}e":{}}}`,
+		"a pattern of many states":    `{"type":"string","pattern":"^(.*a.{18})+$"}`,
+		"many patterns":               `{"allOf":[{"pattern":"a.{9}b"},{"pattern":"c.{9}d"},{"pattern":"e.{9}f"},{"pattern":"g.{9}h"}]}`,
+		"counts":                      `{"type":"array","minItems":1000000000,"items":{"type":"string","minLength":1000000000}}`,
+		"a loop of references":        `{"$ref":"#/$defs/a","$defs":{"a":{"$ref":"#/$defs/b"},"b":{"allOf":[{"$ref":"#/$defs/a"}]}}}`,
+		"intersections without end":   `{"$ref":"#/$defs/a","$defs":{"a":{"properties":{"x":{"allOf":[{"$ref":"#/$defs/a"},{"$ref":"#/$defs/b"}]},"y":{"$ref":"#/$defs/c"}}},"b":{"properties":{"x":{"$ref":"#/$defs/c"},"y":{"allOf":[{"$ref":"#/$defs/a"},{"$ref":"#/$defs/c"}]}}},"c":{"properties":{"x":{"$ref":"#/$defs/b"},"y":{"anyOf":[{"$ref":"#/$defs/a"},{"$ref":"#/$defs/b"}]}}}}}`,
+		"many names, many counted":    `{"minProperties":500,"maxProperties":900,"properties":{` + names(1000) + `}}`,
+		"ifs upon ifs":                `{"allOf":[` + strings.TrimSuffix(strings.Repeat(`{"if":{"minProperties":1,"properties":{"a":{"type":"string"}}},"then":{"maxProperties":5},"else":{"required":["b"]}},`, 60), ",") + `]}`,
+		"oneOf of alike members":      `{"oneOf":[` + strings.TrimSuffix(strings.Repeat(`{"properties":{"a":{"minimum":1},"b":{"maxLength":3}},"required":["c"]},`, 40), ",") + `]}`,
+		"not of not":                  strings.Repeat(`{"not":`, 100) + `{"properties":{"a":{"type":"string"}}}` + strings.Repeat(`}`, 100),
+		"not of choices":              `{"not":{"not":{"allOf":[` + strings.TrimSuffix(strings.Repeat(anyOf(10)+",", 30), ",") + `]}}}`,
+		"counted in many ways":        `{"type":"array","allOf":[{"contains":{"minimum":1},"minContains":200},{"contains":{"minimum":2},"maxContains":200},{"contains":{"minimum":3},"maxContains":9}],"minItems":100}`,
+		"keys that are wrong":         `{"allOf":[` + strings.TrimSuffix(strings.Repeat(`{"not":{"additionalProperties":{"type":"string"},"properties":{"a":{},"b":{},"c":{},"d":{}}}},`, 12), ",") + `],"properties":{` + names(40) + `}}`,
+		"a schema that denies itself": `{"$ref":"#/$defs/a","$defs":{"a":{"anyOf":[{"not":{"$ref":"#/$defs/a"}},{"properties":{"x":{"not":{"$ref":"#/$defs/a"}}}}]}}}`,
+		"dependent on each other":     `{"dependentSchemas":{` + dependents(40) + `}}`,
+		"all different":               `{"type":"array","uniqueItems":true,"items":{"type":"integer","minimum":0,"maximum":30},"minItems":31}`,
+		"spoken of in many ways":      `{"unevaluatedProperties":false,"allOf":[` + strings.TrimSuffix(strings.Repeat(anyOf(6)+",", 12), ",") + `]}`,
+		"a large divisor":             `{"multipleOf":4093,"minimum":-123456789,"maximum":123456789012345678901234567890}`,
+		"a number of many digits":     `{"minimum":1` + strings.Repeat("0", 390) + `}`,
 	}
+}
+
+func dependents(n int) string {
+	var list []string
+	for i := range n {
+		list = append(list, fmt.Sprintf(`"a%d":{"not":{"required":["a%d"]}}`, i, (i+1)%n))
+	}
+	return strings.Join(list, ",")
 }
 
 func names(n int) string {
@@ -194,6 +230,9 @@ func FuzzCompile(f *testing.F) {
 		f.Add([]byte(raw), []byte{1, 200, 3, 50})
 	}
 	f.Add([]byte(`{"anyOf":[{"type":"string","pattern":"^a|b$"},{"$ref":"#"}],"maxLength":4}`), []byte{9, 9})
+	for _, c := range turned {
+		f.Add([]byte(c.raw), []byte{0, 1, 2, 3, 4, 5})
+	}
 	f.Fuzz(func(t *testing.T, raw, way []byte) {
 		if len(raw) > 1<<12 {
 			return

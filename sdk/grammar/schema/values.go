@@ -4,9 +4,7 @@ package schema
 
 import (
 	"fmt"
-	"slices"
 	"strconv"
-	"strings"
 	"sync"
 
 	"github.com/santhosh-tekuri/jsonschema/v6"
@@ -22,55 +20,64 @@ func (c *compiler) joined(flat []*jsonschema.Schema) *grammar.Expr {
 			return c.constants(s, flat)
 		}
 	}
-	c.reportAny(flat)
 	allowed := kinds(flat)
 	var out []*grammar.Expr
-	if allowed["null"] {
+	if allowed&kindNull != 0 {
 		out = append(out, grammar.Literal("null"))
 	}
-	if allowed["boolean"] {
+	if allowed&kindBoolean != 0 {
 		out = append(out, grammar.Literal("true"), grammar.Literal("false"))
 	}
-	if allowed["number"] || allowed["integer"] {
-		out = append(out, c.number(flat, !allowed["number"]))
+	if allowed&(kindNumber|kindInteger) != 0 {
+		out = append(out, c.number(flat, allowed&kindNumber == 0))
 	}
-	if allowed["string"] {
+	if allowed&kindString != 0 {
 		out = append(out, c.text(flat))
 	}
-	if allowed["array"] {
+	if allowed&kindArray != 0 {
 		out = append(out, c.array(flat))
 	}
-	if allowed["object"] {
+	if allowed&kindObject != 0 {
 		out = append(out, c.object(flat))
 	}
 	return grammar.Alt(out...)
 }
 
-// reportAny notes what is not held of any kind of value.
-func (c *compiler) reportAny(flat []*jsonschema.Schema) {
-	for _, s := range flat {
-		if s.Not != nil && (s.Not.Bool == nil || *s.Not.Bool) {
-			c.lose(s, "not", "cannot be held while a value is written")
-		}
-		if s.If != nil && (s.Then != nil || s.Else != nil) {
-			c.lose(s, "if", "cannot be held while a value is written")
-		}
-	}
+// kindSet is kinds of values, as the library has types.
+type kindSet int
+
+var (
+	kindNull, kindBoolean, kindString = kind("null"), kind("boolean"), kind("string")
+	kindNumber, kindInteger           = kind("number"), kind("integer")
+	kindArray, kindObject             = kind("array"), kind("object")
+	kindAny                           = kindNull | kindBoolean | kindString | kindNumber | kindInteger | kindArray | kindObject
+)
+
+func kind(name string) kindSet {
+	var t jsonschema.Types
+	t.Add(name)
+	return kindSet(t)
 }
 
-// kinds are the types that all of the schemas allow. An integer is a number.
-func kinds(flat []*jsonschema.Schema) map[string]bool {
-	all := map[string]bool{"null": true, "boolean": true, "number": true, "integer": true, "string": true, "array": true, "object": true}
+func (k kindSet) types() *jsonschema.Types { return ptr(jsonschema.Types(k)) }
+
+// kindsOf are the types that a schema allows. An integer is a number.
+func kindsOf(s *jsonschema.Schema) kindSet {
+	if s.Types == nil {
+		return kindAny
+	}
+	k := kindSet(*s.Types)
+	if k&kindNumber != 0 {
+		k |= kindInteger
+	}
+	return k
+}
+
+// kinds are the types that all of the schemas allow.
+func kinds(flat []*jsonschema.Schema) kindSet {
+	all := kindAny
 	for _, s := range flat {
-		if s.Types == nil {
-			continue
-		}
-		types := s.Types.ToStrings()
-		for kind := range all {
-			if !slices.Contains(types, kind) && (kind != "integer" || !slices.Contains(types, "number")) {
-				delete(all, kind)
-			}
-		}
+		all &= kindsOf(s)
 	}
 	return all
 }
@@ -79,19 +86,14 @@ func kinds(flat []*jsonschema.Schema) map[string]bool {
 
 // constants are those of s that the whole list has as valid; the library says which, so that no keyword is left out.
 func (c *compiler) constants(s *jsonschema.Schema, flat []*jsonschema.Schema) *grammar.Expr {
-	values := []any{}
-	if s.Const != nil {
-		values = append(values, *s.Const)
-	} else {
-		values = s.Enum.Values
-	}
+	values := constantsOf(s)
 	var out []*grammar.Expr
 	var words []string
 	for i, v := range values {
 		if !c.spend(len(flat)) {
 			return nothing()
 		}
-		if slices.ContainsFunc(flat, func(s *jsonschema.Schema) bool { return s.Validate(v) != nil }) {
+		if !valid(flat, v) {
 			continue
 		}
 		if word, ok := v.(string); ok {
@@ -112,7 +114,7 @@ func (c *compiler) written(s *jsonschema.Schema, i int, v any) *value {
 	if s.Const == nil {
 		at = "/enum/" + strconv.Itoa(i)
 	}
-	if pointer, ours := strings.CutPrefix(path(s), "#"); ours {
+	if pointer, ours := pointerOf(s); ours {
 		if found := c.doc.at(pointer + at); found != nil {
 			return found
 		}

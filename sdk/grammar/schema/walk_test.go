@@ -4,6 +4,7 @@ package schema
 
 import (
 	"encoding/json"
+	"errors"
 	"math/bits"
 	"math/rand/v2"
 	"slices"
@@ -26,7 +27,7 @@ func (v inventor) one(of ...any) any    { return of[v.IntN(len(of))] }
 func (v inventor) often(n, of int) bool { return v.IntN(of) < n }
 
 func (v inventor) schema(depth int) any {
-	kind := v.IntN(14)
+	kind := v.IntN(22)
 	if depth == 0 {
 		kind = v.IntN(6)
 	}
@@ -56,8 +57,58 @@ func (v inventor) schema(depth int) any {
 		}}
 	case 11:
 		return obj{"allOf": []any{obj{"type": "object", "properties": obj{"p": v.string()}, "required": []any{"p"}}, obj{"properties": obj{"q": v.schema(depth - 1)}}}, "maxProperties": 4}
+	case 12:
+		return obj{"allOf": []any{v.schema(depth - 1), obj{"not": v.denied()}}}
+	case 13:
+		return obj{"type": "object", "properties": obj{"kind": obj{"enum": []any{"a", "b", "c"}}, "x": v.schema(depth - 1), "y": v.schema(0)}, "required": []any{"kind"},
+			"if": obj{"properties": obj{"kind": obj{"const": v.one("a", "b")}}}, "then": obj{"required": []any{"x"}}, "else": v.one(obj{"required": []any{"y"}}, obj{"properties": obj{"x": false}}, obj{"maxProperties": 2})}
+	case 14:
+		o, _ := v.object(depth).(obj)
+		o["dependentRequired"] = obj{"name": []any{v.one("z", "nested", "extra")}, "z": []any{"nested"}}
+		return o
+	case 15:
+		o, _ := v.object(depth).(obj)
+		o["dependentSchemas"] = obj{"z": obj{"required": []any{"name"}}, "nested": obj{"properties": obj{"z": v.number("integer")}, "minProperties": 2}}
+		return o
+	case 16:
+		return v.counting()
+	case 17:
+		s := obj{"type": "array", "items": v.one(obj{"enum": []any{"a", "b", 1, nil, []any{1}, obj{"k": 2}}}, obj{"type": "boolean"}, obj{"type": "integer", "minimum": -2, "exclusiveMaximum": 9}), "uniqueItems": true}
+		if v.often(1, 2) {
+			s["minItems"], s["maxItems"] = v.IntN(3), 2+v.IntN(3)
+		}
+		return s
+	case 18:
+		return obj{"oneOf": []any{v.denied(), v.denied()}, "type": v.one("object", "integer", "string")}
+	case 19:
+		return obj{"type": "object", "properties": obj{"a": v.schema(0)}, "allOf": []any{obj{"properties": obj{"b": v.schema(depth - 1)}}}, "unevaluatedProperties": v.one(false, obj{"type": "null"}),
+			"anyOf": []any{obj{"properties": obj{"c": v.schema(0)}, "required": []any{"c"}}, obj{"properties": obj{"d": v.schema(0)}}}, "maxProperties": 5}
 	}
 	return v.object(depth)
+}
+
+// denied are schemas that can be turned around.
+func (v inventor) denied() any {
+	return v.one(obj{"const": v.one("x", 1, nil, obj{"a": 1}, []any{1, 2})}, obj{"enum": []any{"a", 1, 2.5, true, "é"}}, obj{"type": v.one("string", "integer", "number", []any{"null", "object"})},
+		obj{"required": []any{v.one("name", "z")}}, obj{"properties": obj{"name": obj{"type": "string"}, "z": obj{"minimum": 3}}}, obj{"pattern": v.one("^a", "[0-9]", "z$")}, obj{"minimum": v.IntN(20)},
+		obj{"multipleOf": 2 + v.IntN(5)}, obj{"maxLength": v.IntN(6)}, obj{"properties": obj{"name": true}, "additionalProperties": false}, obj{"maxItems": 1}, obj{"items": obj{"type": "string"}},
+		obj{"propertyNames": obj{"maxLength": 3}}, obj{"anyOf": []any{obj{"minimum": 5}, obj{"type": "string"}}})
+}
+
+// counting is an array that must have some items.
+func (v inventor) counting() any {
+	s := obj{"type": "array", "items": v.one(obj{"type": "integer", "minimum": 0, "maximum": 50}, obj{"enum": []any{1, 30, "a", "b"}}, obj{"type": []any{"string", "integer"}, "maxLength": 5}),
+		"contains": v.one(obj{"minimum": 20, "type": "integer"}, obj{"const": 30}, obj{"type": "integer"})}
+	if v.often(1, 2) {
+		s["minContains"], s["maxContains"] = v.IntN(3), 2+v.IntN(2)
+	}
+	if v.often(1, 3) {
+		s["maxItems"] = 3 + v.IntN(3)
+	}
+	if v.often(1, 4) {
+		s["prefixItems"] = []any{v.schema(0)}
+	}
+	return s
 }
 
 func (v inventor) string() any {
@@ -210,7 +261,7 @@ func resolveSecond(t *testing.T, raw []byte) *second.Resolved {
 }
 
 func randomWalks(t *testing.T, v *grammar.Vocabulary, words []string, schemas int) {
-	var whole, cut, unsatisfiable int
+	var whole, cut, unsatisfiable, refused int
 	var compile time.Duration
 	for seed := range uint64(schemas) {
 		r := rand.New(rand.NewPCG(seed, 42))
@@ -219,6 +270,11 @@ func randomWalks(t *testing.T, v *grammar.Vocabulary, words []string, schemas in
 		s, err := Compile(raw, true)
 		if err != nil && strings.Contains(err.Error(), "no value is valid") {
 			unsatisfiable++
+			continue
+		}
+		var e *Error
+		if errors.As(err, &e) && e.Keyword != "" { // what is denied has something that cannot be turned around
+			refused++
 			continue
 		}
 		if err != nil {
@@ -243,9 +299,12 @@ func randomWalks(t *testing.T, v *grammar.Vocabulary, words []string, schemas in
 			break
 		}
 	}
-	t.Logf("%d values, %d cut off, %d schemas that nothing satisfies, %v to compile one", whole, cut, unsatisfiable, compile/time.Duration(schemas))
+	t.Logf("%d values, %d cut off, %d schemas that nothing satisfies, %d refused, %v to compile one", whole, cut, unsatisfiable, refused, compile/time.Duration(schemas))
 	if whole < schemas*3/2 {
 		t.Errorf("only %d values came to an end", whole)
+	}
+	if refused > schemas/20 {
+		t.Errorf("%d schemas are refused", refused)
 	}
 }
 
