@@ -61,6 +61,26 @@ func TestAHeldAnswerSurvivesAKill(t *testing.T) {
 	}
 }
 
+// The answers of one request are each held, with logprobs, and end where a stop string does, be it within the form.
+func TestChoicesAreEachHeldUpToAStopString(t *testing.T) {
+	host := start(t, tinyOf("qwen3_4b_instruct", "tiny"))
+	form := regexp.MustCompile(`^[a-df-z]{12}$`)
+	for _, stop := range []string{"e", "0"} {
+		list := host.choices(ask("Letters", object{"n": 3, "temperature": 2, "top_p": 1, "top_k": 0, "seed": 5, "max_tokens": 40, "stream": true, "logprobs": true, "stop": stop,
+			"guided_regex": `[a-d]{4}[e][a-df-z]{12}|[a-df-z]{12}`}))
+		if len(list) != 3 {
+			t.Fatalf("%d choices", len(list))
+		}
+		for i, c := range list {
+			whole := form.MatchString(c.Text) || stop == "0" && len(c.Text) == 17
+			cut := stop == "e" && regexp.MustCompile(`^[a-d]{4}$`).MatchString(c.Text)
+			if !whole && !cut || c.Finish != "stop" || len(c.Logprobs) != len(c.IDs) || len(c.IDs) == 0 {
+				t.Errorf("stop %q, choice %d: %+v", stop, i, c)
+			}
+		}
+	}
+}
+
 // What a schema asks and the plugin cannot hold is refused with strict; without, the log says it once, and of each answer that it is not valid.
 func TestWhatIsNotHeldIsLoggedAndChecked(t *testing.T) {
 	host := start(t, tinyOf("qwen3_4b_instruct", "tiny"))
