@@ -285,13 +285,28 @@ func (d *Decoder) advance(id int32) (final bool) {
 	return d.matcher.Final()
 }
 
-// look looks at the arguments of a whole call that were not held to all of their schema.
-func (d *Decoder) look(c chat.CallDelta) {
-	if d.held == nil || d.held.checks.calls[c.Name] == nil {
+// keep keeps a piece of a call whose arguments were not held to all of their schema.
+func (d *Decoder) keep(c chat.CallDelta) {
+	if d.held == nil || len(d.held.checks.calls) == 0 {
 		return
 	}
-	if err := d.held.checks.calls[c.Name]([]byte(c.Arguments)); err != nil {
-		slog.Warn("the arguments of a call are not valid under the tool's schema, of which a part could not be held", "call", c.ID, "tool", c.Name, "why", err)
+	for len(d.said) <= c.Index {
+		d.said = append(d.said, chat.CallDelta{})
+	}
+	s := &d.said[c.Index]
+	s.ID, s.Name, s.Arguments = s.ID+c.ID, s.Name+c.Name, s.Arguments+c.Arguments
+}
+
+// look looks at the calls that were kept.
+func (d *Decoder) look() {
+	for _, c := range d.said {
+		check := d.held.checks.calls[c.Name]
+		if check == nil {
+			continue
+		}
+		if err := check([]byte(c.Arguments)); err != nil {
+			slog.Warn("the arguments of a call are not valid under the tool's schema, of which a part could not be held", "call", c.ID, "tool", c.Name, "why", err)
+		}
 	}
 }
 

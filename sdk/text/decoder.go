@@ -34,6 +34,7 @@ type Decoder struct {
 	matcher *grammar.Matcher // then, where in it the answer is
 	jumps   jumper           // and what has to come
 	words   strings.Builder  // the answer's text, if it is checked in the end
+	said    []chat.CallDelta // its calls, if they are
 	err     error            // an id was not allowed
 }
 
@@ -131,6 +132,7 @@ func (d *Decoder) Finish(r engine.Result, prompt int) sdk.Finish {
 		f.Text, f.Reasoning = f.Text+last.Text, f.Reasoning+last.Reasoning
 		f.ToolCalls = append(f.ToolCalls, d.deltas(last.Calls)...)
 	}
+	d.look()
 	if f.Reason == sdk.FinishStop {
 		f.Stop = d.stop.found
 		if d.calls() > 0 {
@@ -164,7 +166,7 @@ func (d *Decoder) deltas(calls []chat.CallDelta) []sdk.ToolCallDelta {
 		if d.single && c.Index > 0 {
 			break // written in one breath with the first
 		}
-		d.look(c)
+		d.keep(c)
 		out = append(out, sdk.ToolCallDelta(c))
 	}
 	return out
