@@ -200,4 +200,7 @@ PIO_CUDA(cuGraphUpload, (CUgraphExec exec, CUstream stream), (exec, stream))
 PIO_CUDA(cuGraphLaunch, (CUgraphExec exec, CUstream stream), (exec, stream))
 PIO_CUDA(cuGraphExecDestroy, (CUgraphExec exec), (exec))
 
+// Maps for the copy engine: pure functions of the host, of drivers of CUDA 12 and later
+PIO_CUDA(cuTensorMapEncodeTiled, (CUtensorMap *map, CUtensorMapDataType type, cuuint32_t rank, void *at, const cuuint64_t *dims, const cuuint64_t *strides, const cuuint32_t *box, const cuuint32_t *steps, CUtensorMapInterleave interleave, CUtensorMapSwizzle swizzle, CUtensorMapL2promotion promotion, CUtensorMapFloatOOBfill fill), (map, type, rank, at, dims, strides, box, steps, interleave, swizzle, promotion, fill))
+
 #undef PIO_CUDA

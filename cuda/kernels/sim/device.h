@@ -20,13 +20,14 @@ struct pio_sim_place {
   unsigned thread, threads;
   unsigned block[3], blocks[3];
   char *dynamic;
+  unsigned shared; // bytes of that
   void *machine;
 };
 extern __thread pio_sim_place pio_sim_here;
 
 typedef void (*pio_sim_body)(const pio_op &);
 struct pio_sim_kernel {
-  pio_sim_kernel(const char *name, pio_sim_body body, int threads);
+  pio_sim_kernel(const char *name, pio_sim_body body, int threads, unsigned bytes = sizeof(pio_op)); // of its parameter
 };
 
 #define KERNEL(name, threads, blocks)                                                                                                      \

@@ -18,7 +18,7 @@ var ways = []string{"copies late; order 0", "copies early; order 0", "copies lat
 func machine(t testing.TB) *Driver {
 	t.Helper()
 	var kernels []string
-	for _, name := range []string{"primitives.cu", "planted.cu"} {
+	for _, name := range []string{"primitives.cu", "planted.cu", "hopper.cu"} {
 		path, err := filepath.Abs(filepath.Join("testdata", name))
 		if err != nil {
 			t.Fatal(err)

@@ -37,6 +37,7 @@ enum { LANES = 32, MOST_THREADS = 1024, MOST_WARPS = MOST_THREADS / LANES, MOST_
 struct Kernel {
   pio_sim_body body;
   int threads;
+  unsigned bytes;
 };
 
 std::map<std::string, Kernel> &kernels() {
@@ -107,8 +108,8 @@ void jump(Fiber &from, Fiber &to) { swapcontext(&from.context, &to.context); }
 
 // ---- a block that runs
 
-enum Kind { NOTHING, BARRIER, WARP_BARRIER, SHUFFLE, BALLOT, LDMATRIX, LDMATRIX_TRANS, MMA };
-const char *const kind_names[] = {"nothing", "a barrier of the block", "a barrier of the warp", "a shuffle", "a ballot", "a load of matrices", "a transposed load of matrices", "a product of matrices"};
+enum Kind { NOTHING, BARRIER, WARP_BARRIER, SHUFFLE, BALLOT, LDMATRIX, LDMATRIX_TRANS, MMA, PARK, TOGETHER };
+const char *const kind_names[] = {"nothing", "a barrier of the block", "a barrier of the warp", "a shuffle", "a ballot", "a load of matrices", "a transposed load of matrices", "a product of matrices", "a wait for an mbarrier", "what a warpgroup does together"};
 
 // What a lane brings to a meeting and takes from it. There are two sets, in turn: whoever goes on first may come to the next meeting before
 // the last has taken what it came for.
@@ -123,6 +124,12 @@ struct Warp {
   unsigned alive, started, arrived; // bits of lanes
   Kind kind;                        // what those that have arrived came for
   bool blocked;                     // all wait for the block
+  bool parked;                      // all wait until ready says so
+  bool (*ready)(void *, unsigned);
+  void *what;
+  unsigned which;
+  void (*all)(void *const *);
+  void *mine[LANES];
   unsigned turn;
   Fiber *fiber[LANES];
   Slots slots[2];
@@ -150,6 +157,7 @@ struct Machine {
   const char *name = "";
   pio_sim_body body;
   const pio_op *op;
+  alignas(64) char param[1024]; // what op is the beginning of
   Warp *warp; // of the fiber that runs
   Warp warps[MOST_WARPS];
   unsigned n, alive, blocked; // warps: all, those with threads left, those that wait
@@ -208,14 +216,24 @@ inline unsigned pick(Machine &m, unsigned bits, unsigned after) {
   return __builtin_ctz(higher ? higher : bits);
 }
 
+// ready says whether a warp can run, and takes it from where it is parked if it can.
+bool ready(Warp &w) {
+  if (!w.alive || w.blocked)
+    return false;
+  if (w.parked && w.ready(w.what, w.which))
+    w.parked = false, w.arrived = 0, w.turn++;
+  return !w.parked;
+}
+
+// pick_warp finds one that can run. If all wait for each other, which no GPU would ever end, it is said.
 Warp *pick_warp(Machine &m) {
   unsigned first = m.shuffled ? m.roll(m.n) : m.warp - m.warps;
   for (unsigned i = 0; i < m.n; i++) {
     Warp &w = m.warps[(first + i) % m.n];
-    if (w.alive && !w.blocked)
+    if (ready(w))
       return &w;
   }
-  return nullptr;
+  pio_sim_fault("all warps wait for mbarriers, and nobody is left to arrive at them");
 }
 
 // place makes a lane the one that runs.
@@ -325,6 +343,11 @@ void met(Machine &m, Warp &w) {
   case LDMATRIX: load_matrices(s, false); break;
   case LDMATRIX_TRANS: load_matrices(s, true); break;
   case MMA: multiply(w); break;
+  case TOGETHER: w.all(w.mine); break;
+  case PARK:
+    w.parked = true;
+    ready(w);
+    return;
   default: break;
   }
   w.turn++;
@@ -338,7 +361,7 @@ void met(Machine &m, Warp &w) {
 // last is what the last lane does that comes: it lets happen what all came for. True: another is to run.
 __attribute__((noinline)) bool last(Machine &m, Warp &w, unsigned self, Warp *&next, unsigned &lane) {
   met(m, w);
-  next = w.blocked || m.shuffled || w.kind == BARRIER ? pick_warp(m) : &w;
+  next = w.blocked || w.parked || m.shuffled || w.kind == BARRIER ? pick_warp(m) : &w;
   lane = next == &w && !m.shuffled ? self : pick(m, next->alive & ~next->arrived, LANES - 1);
   return next != &w || lane != self;
 }
@@ -371,7 +394,7 @@ bool left(Machine &m, Warp *&next, unsigned &lane) {
     release(m);
   if (!m.alive)
     return false;
-  next = w.alive && !w.blocked ? &w : pick_warp(m);
+  next = w.alive && !w.blocked && !w.parked ? &w : pick_warp(m);
   lane = pick(m, next->alive & ~next->arrived, next == &w ? self : LANES - 1);
   return true;
 }
@@ -413,7 +436,7 @@ void run_block(Machine &m, unsigned threads) {
     unsigned lanes = threads - i * LANES;
     w.alive = lanes >= LANES ? ~0u : (1u << lanes) - 1;
     w.started = w.arrived = 0;
-    w.blocked = false;
+    w.blocked = w.parked = false;
   }
   m.current = &m.main;
   Warp *first = &m.warps[m.shuffled ? m.roll(m.n) : 0u];
@@ -470,8 +493,8 @@ int refuse(Machine &m, const char *format, ...) {
 
 } // namespace
 
-pio_sim_kernel::pio_sim_kernel(const char *name, pio_sim_body body, int threads) {
-  if (!kernels().emplace(name, Kernel{body, threads}).second) {
+pio_sim_kernel::pio_sim_kernel(const char *name, pio_sim_body body, int threads, unsigned bytes) {
+  if (!kernels().emplace(name, Kernel{body, threads, bytes}).second) {
     fprintf(stderr, "two kernels are called %s\n", name);
     abort();
   }
@@ -541,6 +564,23 @@ void pio_sim_mma(pio_sim_place &here, float d[4], const unsigned a[4], const uns
   meet(m, w, l, MMA);
 }
 
+void pio_sim_park(pio_sim_place &here, bool (*ready)(void *, unsigned), void *what, unsigned which) {
+  COME;
+  (void)s;
+  if (w.arrived && w.kind == PARK && (w.what != what || w.which != which))
+    pio_sim_fault("lanes of a warp wait for different mbarriers");
+  w.ready = ready, w.what = what, w.which = which;
+  meet(m, w, l, PARK);
+}
+void pio_sim_together(pio_sim_place &here, void (*all)(void *const *), void *mine) {
+  COME;
+  (void)s;
+  w.all = all, w.mine[l] = mine;
+  meet(m, w, l, TOGETHER);
+}
+int pio_sim_copies() { return copies_mode; }
+unsigned pio_sim_roll(unsigned below) { return machine().roll(below); }
+
 static void copy_now(const Copy &c) {
   if (c.from)
     memcpy(c.to, c.from, 16);
@@ -587,12 +627,15 @@ int pio_sim_launch(const char *name, const unsigned grid[3], unsigned threads, u
     return refuse(m, "kernel %s: %u bytes of shared memory, where at most %d are", name, shared, MOST_SHARED);
   if (!grid[0] || !grid[1] || !grid[2] || grid[0] > 0x7fffffffu || grid[1] > 65535 || grid[2] > 65535)
     return refuse(m, "kernel %s: no grid of %u x %u x %u", name, grid[0], grid[1], grid[2]);
-  m.name = found->first.c_str(), m.body = found->second.body, m.op = op;
+  if (found->second.bytes > sizeof m.param)
+    return refuse(m, "kernel %s: a parameter of %u bytes", name, found->second.bytes);
+  memcpy(m.param, op, found->second.bytes);
+  m.name = found->first.c_str(), m.body = found->second.body, m.op = (const pio_op *)m.param;
   m.shuffled = order_seed != 0;
   m.random = (order_seed + 1) * 0x9e3779b97f4a7c15ull;
   m.here.threads = threads;
   memcpy(m.here.blocks, grid, sizeof m.here.blocks);
-  m.here.dynamic = m.dynamic, m.here.machine = &m;
+  m.here.dynamic = m.dynamic, m.here.shared = shared, m.here.machine = &m;
   spoiler.launch(m.body);
   m.running = true;
   volatile bool beyond = false;
@@ -604,7 +647,9 @@ int pio_sim_launch(const char *name, const unsigned grid[3], unsigned threads, u
           m.here.block[0] = x, m.here.block[1] = y, m.here.block[2] = z;
           memset(m.dynamic, SPOILT, shared + BEHIND);
           spoiler.before_block();
+          pio_sim_hopper_begin();
           run_block(m, threads);
+          pio_sim_hopper_end();
           spoiler.after_block();
           if (!beyond && !all_spoilt(m.dynamic + shared)) {
             beyond = true;
@@ -634,5 +679,9 @@ int pio_sim_has(const char *name) { return kernels().count(name); }
 int pio_sim_threads(const char *name) {
   auto found = kernels().find(name);
   return found == kernels().end() ? 0 : found->second.threads;
+}
+unsigned pio_sim_bytes(const char *name) {
+  auto found = kernels().find(name);
+  return found == kernels().end() ? 0 : found->second.bytes;
 }
 void pio_sim_modes(int copies, unsigned long long order) { copies_mode = copies, order_seed = order; }

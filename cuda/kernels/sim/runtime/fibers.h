@@ -4,6 +4,8 @@
 
 #include "op.h"
 
+#include <stddef.h>
+
 #pragma GCC visibility push(default)
 extern "C" {
 
@@ -19,6 +21,20 @@ int pio_sim_threads(const char *kernel);
 void pio_sim_modes(int copies, unsigned long long order);
 }
 #pragma GCC visibility pop
+
+// pio_sim_bytes is how many its parameter has, which begins with a pio_op.
+unsigned pio_sim_bytes(const char *kernel);
+
+// For warpgroups.cpp. pio_sim_park has a warp, all of whose lanes come, wait until ready says so; others run meanwhile. pio_sim_together has all lanes
+// of a warp meet, and the last one do what they came for. pio_sim_hopper_begin and _end stand around each block.
+struct pio_sim_place;
+void pio_sim_park(pio_sim_place &, bool (*ready)(void *, unsigned), void *what, unsigned which);
+void pio_sim_together(pio_sim_place &, void (*all)(void *const *lanes), void *mine);
+int pio_sim_copies(); // as pio_sim_modes set it
+unsigned pio_sim_roll(unsigned below);
+size_t pio_sim_shared_offset(const void *at); // in the launch's shared memory
+void pio_sim_hopper_begin();
+void pio_sim_hopper_end();
 
 // pio_sim_abandon is for who left a launch by a jump: its fibers are where they were.
 void pio_sim_abandon();

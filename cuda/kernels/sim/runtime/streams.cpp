@@ -676,6 +676,6 @@ EXPORT CUresult cuLaunchKernel(CUfunction f, unsigned gx, unsigned gy, unsigned 
     return CUDA_ERROR_INVALID_VALUE;
   Op op(What::KERNEL);
   op.function = f, op.grid[0] = gx, op.grid[1] = gy, op.grid[2] = gz, op.threads = bx, op.shared = bytes;
-  op.data = std::make_shared<std::vector<char>>((const char *)parameters[0], (const char *)parameters[0] + sizeof(pio_op));
+  op.data = std::make_shared<std::vector<char>>((const char *)parameters[0], (const char *)parameters[0] + pio_sim_bytes(f->name.c_str()));
   return submit(stream, op);
 }
