@@ -69,6 +69,9 @@ func Open(o Options) (*Device, error) {
 		return nil, errors.Join(fmt.Errorf("%s: %w", d.name, err), d.Close())
 	}
 	d.rates = sync.OnceValue(d.measure)
+	if err := d.warpgroups(); err != nil {
+		return nil, errors.Join(fmt.Errorf("%s: %w", d.name, err), d.Close())
+	}
 	return d, nil
 }
 

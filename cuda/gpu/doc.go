@@ -26,5 +26,9 @@ type Options struct {
 	Patience time.Duration
 }
 
+// EnvWarpgroups has Hopper GPUs multiply many rows with weights in bf16 by instructions of their own where it is set. It is off otherwise, until a
+// Hopper has shown that it is right and quicker (make gpu-check, part warpgroups).
+const EnvWarpgroups = "PIO_GPU_WARPGROUPS"
+
 // Patience is less than hosts wait for a process that does not move.
 const Patience = time.Minute

@@ -3,6 +3,8 @@
 package gpu
 
 import (
+	"os"
+
 	"github.com/inference-pio/inference-pio/cuda"
 	"github.com/inference-pio/inference-pio/cuda/kernels"
 )
@@ -23,7 +25,8 @@ type imagined struct {
 
 // Imagine makes of a device for tests one that takes as much memory as a GPU does. Nothing is computed with it.
 func Imagine(o Options, d cuda.Device) cuda.Device {
-	return &imagined{Device: d, plan: kernels.Properties{Fast: o.Fast, Multiprocessors: imaginedMultiprocessors, Shared: imaginedShared}}
+	plan := kernels.Properties{Fast: o.Fast, Multiprocessors: imaginedMultiprocessors, Shared: imaginedShared, Warpgroups: os.Getenv(EnvWarpgroups) != ""}
+	return &imagined{Device: d, plan: plan}
 }
 
 // Work implements cuda.Worker.

@@ -29,6 +29,7 @@ type Queue struct {
 
 	plan    kernels.Plan
 	op      kernels.Op
+	mapped  kernels.Mapped
 	scratch cuda.Memory
 	last    last
 	again   again
@@ -106,7 +107,14 @@ func (q *Queue) run(op *cuda.Op) error {
 			return fmt.Errorf("%s on %s: %w", op.Code, q.dev.name, err)
 		}
 		q.op.P = l.P
-		q.list.Launch(fn, l.Grid, l.Threads, l.Shared, unsafe.Pointer(&q.op), unsafe.Sizeof(q.op))
+		param, bytes := unsafe.Pointer(&q.op), unsafe.Sizeof(q.op)
+		if l.Mapped() {
+			if err := q.describe(l); err != nil {
+				return fmt.Errorf("%s on %s: %w", op.Code, q.dev.name, err)
+			}
+			param, bytes = unsafe.Pointer(&q.mapped), unsafe.Sizeof(q.mapped)
+		}
+		q.list.Launch(fn, l.Grid, l.Threads, l.Shared, param, bytes)
 	}
 	if !joined { // it stands in the place of the entry before
 		q.added++

@@ -38,6 +38,21 @@ type Op struct {
 	P                [6]int32
 }
 
+// Mapped is what a kernel with maps is given: pio_mapped of hopper.cuh.
+type Mapped struct {
+	Op  Op
+	_   [(64 - OpBytes%64) % 64]byte
+	Map [2][128]byte // as the driver writes them
+}
+
+// At is where a map's matrix lies.
+func (m *Map) At(op *Op) uint64 {
+	if m.Scratch {
+		return op.Scratch
+	}
+	return op.W[0].Plane[0]
+}
+
 // OpBytes is the size of an Op.
 const OpBytes = int(unsafe.Sizeof(Op{}))
 

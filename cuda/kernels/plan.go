@@ -24,6 +24,8 @@ type Properties struct {
 	Fast            bool
 	Multiprocessors int // at least 1
 	Shared          int // bytes of shared memory that one block may have
+	// Warpgroups has products of many rows made by Hopper's own instructions (warpgroups.cuh), which give the same bits.
+	Warpgroups bool
 }
 
 // Launch is one kernel's launch.
@@ -33,7 +35,19 @@ type Launch struct {
 	Threads int32
 	Shared  int32    // bytes of dynamic shared memory
 	P       [6]int32 // what op.p is
+	Maps    [2]Map   // of a kernel that is given a Mapped
 }
+
+// Map is a matrix of bf16 of which a kernel has tiles copied.
+type Map struct {
+	Rows, Cols         int
+	TileRows, TileCols int  // 0 rows: there is no map
+	Swizzled           bool // 16-byte pieces within 128 bytes
+	Scratch            bool // it lies at the start of scratch memory; or else it is the op's weights
+}
+
+// Mapped says whether the kernel is given maps beside the op.
+func (l *Launch) Mapped() bool { return l.Maps[0].TileRows > 0 }
 
 // Plan is how one op is launched: the launches, in order, and the scratch memory that they share.
 type Plan struct {

@@ -226,6 +226,10 @@ func (p *Plan) matmulMany(w cuda.Matrix, rows int) bool {
 	}
 	n, chunks := slicesOf(w.Cols)
 	p.split("matmul_split", rows, w.Cols, pr)
+	if p.Warpgroups && pr.name == "bf16" && p.wideOf(rows, w.Rows).shared() <= p.Shared {
+		p.matmulWide(w, rows, n, chunks)
+		return true
+	}
 	ranges := min(n, max(1, p.Multiprocessors/s.blocks(rows, w.Rows)))
 	each := ceilDiv(n, ranges)
 	ranges = ceilDiv(n, each)

@@ -5,6 +5,7 @@ import (
 	"maps"
 	"regexp"
 	"slices"
+	"strings"
 	"sync"
 )
 
@@ -31,6 +32,15 @@ var modules = sync.OnceValues(func() (of map[string]string, text map[string][]by
 func Module(kernel string) (file string, text []byte) {
 	of, texts := modules()
 	return of[kernel], texts[of[kernel]]
+}
+
+// Hopper says whether GPUs of a compute capability have what the files for Hopper need, which no others run, later ones neither.
+func Hopper(major, minor int) bool { return major == 9 && minor == 0 }
+
+// Runs says whether GPUs of a compute capability run a kernel.
+func Runs(kernel string, major, minor int) bool {
+	file, _ := Module(kernel)
+	return !strings.HasSuffix(file, "_90a.ptx") || Hopper(major, minor)
 }
 
 // Names lists every kernel.

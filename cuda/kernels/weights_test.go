@@ -74,7 +74,7 @@ func codes(rng *rand.Rand, name string, rows, cols int) cuda.Matrix {
 }
 
 // eachNumerics runs a test in exact and in fast numerics, each on a machine that uses its freedom in another way, and which does what turns
-// with the name of a layout.
+// with the name of a layout; and those of many rows by Hopper's own instructions where there are such.
 func eachNumerics(t *testing.T, layout string, f func(t *testing.T, m *kerneltest.Machine)) {
 	for i, fast := range []bool{false, true} {
 		t.Run(map[bool]string{false: "exact", true: "fast"}[fast], func(t *testing.T) {
@@ -84,6 +84,16 @@ func eachNumerics(t *testing.T, layout string, f func(t *testing.T, m *kerneltes
 			}
 			f(t, m)
 		})
+		if layout == "bf16" {
+			t.Run(map[bool]string{false: "exact, warpgroups", true: "fast, warpgroups"}[fast], func(t *testing.T) {
+				m := kerneltest.New(t, fast, 132)
+				m.Warpgroups = true
+				if fast {
+					m.Multiprocessors, m.Shift, m.Eager, m.Order = 1, 4, true, 9
+				}
+				f(t, m)
+			})
+		}
 	}
 }
 

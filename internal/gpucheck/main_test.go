@@ -111,12 +111,15 @@ func TestEachPartHasALine(t *testing.T) {
 		names = append(names, r.Part)
 	}
 	want := []string{"machine", "devices", "modules", "kernels", "model-qwen3_0_6b", "time-qwen3_0_6b-bf16", "transformers", "time-qwen3_0_6b-bf16-batches", "time-qwen3_0_6b-q4",
-		"copies", "served-0.6b", "memcheck", "racecheck"}
+		"copies", "served-0.6b", "warpgroups", "warpgroups-times", "warpgroups-model", "memcheck", "racecheck"}
 	if !slices.Equal(names, want) {
 		t.Errorf("parts %v\nwant  %v", names, want)
 	}
 	if k := named(records, "kernels"); k.Status != "ok" || k.Passed != 2 || len(k.Skipped) != 1 || k.Log == "" {
 		t.Errorf("kernels: %+v", k)
+	}
+	if w := named(records, "warpgroups-model"); w.Status != "ok" || w.Passed != 2 || !strings.Contains(w.Command, "PIO_GPU_WARPGROUPS=1") {
+		t.Errorf("warpgroups-model: %+v", w)
 	}
 	if d := named(records, "devices"); string(d.Said) != `[{"name":"gpu.0"}]` {
 		t.Errorf("devices said %s", d.Said)

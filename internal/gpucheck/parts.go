@@ -31,9 +31,17 @@ func parts(models []string, small bool) []part {
 		list = append(list, part{name: "model-" + m, limit: 40 * second, folder: "plugins/" + m, command: test("./tests/models", "^TestGPU_"+m+"$")})
 	}
 	list = append(list, timed(models, small)...)
-	return append(list,
+	list = append(list,
 		part{name: "copies", limit: 15 * second, command: []string{"./tests/gpu.test", "-test.run=^$", "-test.bench=^BenchmarkRates$", "-test.benchtime=1x"}},
 		served(small),
+		hopper("warpgroups", 60*second, "./tests/kernels.test", "-test.run=MatMul|Wide"),
+		hopper("warpgroups-times", 60*second, "./tests/gpu.test", "-test.run=Warpgroups", "-test.bench=^BenchmarkManyRows$", "-test.benchtime="+map[bool]string{false: "200ms", true: "1x"}[small]),
+	)
+	for _, m := range models[:min(1, len(models))] {
+		list = append(list, hopper("warpgroups-model", 40*second, "../../tests/models", "-test.run=^TestGPU_"+m+"$"))
+		list[len(list)-1].folder = "plugins/" + m
+	}
+	return append(list,
 		sanitized("memcheck", "Norms|Rotate|RowsAreMoved|Caches|Decay|MatMulOfARow"),
 		sanitized("racecheck", "Norms|Decay|Argmax"),
 	)
@@ -88,6 +96,11 @@ func served(small bool) part {
 		args = []string{"./piohost", "bench", "--config", "served.toml", "tiny", "--repeat", "1", "--prompt", "8", "--generate", "4", "--streams", "1", "--json"}
 	}
 	return part{name: "served-0.6b", limit: 45 * second, command: args}
+}
+
+// hopper runs tests with products of many rows by Hopper's own instructions, which are off otherwise.
+func hopper(name string, limit time.Duration, program string, args ...string) part {
+	return part{name: name, limit: limit, command: append([]string{"env", "PIO_GPU_WARPGROUPS=1", program, "-test.v", "-test.timeout=0"}, args...)}
 }
 
 // sanitized runs small cases under a tool of NVIDIA's, where it is installed.

@@ -12,6 +12,9 @@ import (
 
 func TestGPU(t *testing.T) { gputest.Model(t, suite) }
 
+// What is off by itself; make gpu-sim has it for every model.
+func TestGPUWarpgroups(t *testing.T) { gputest.Warpgroups(t, suite) }
+
 // More requests than the GPU's cache has room for: what gives way goes to the host's memory and comes back, and no token changes.
 func TestSpillOnGPU(t *testing.T) {
 	gputest.Driver(t)

@@ -44,6 +44,14 @@ CUresult pio_pool_keep(CUcontext context, int device, uint64_t bytes);
 CUresult pio_pool_trim(CUcontext context, int device, size_t bytes);
 CUresult pio_pool_spare(CUcontext context, int device, uint64_t *bytes);
 
+// pio_map describes a matrix of bf16 to the copy engine, row-major, and the tiles of it that are copied; swizzled: 16-byte pieces of 128 bytes are
+// turned within eight rows. It needs no context.
+typedef struct {
+  uint64_t at, rows, cols;
+  uint32_t tile_rows, tile_cols, swizzled;
+} pio_matrix_map;
+CUresult pio_map(const pio_matrix_map *matrix, void *to);
+
 // pio_load loads a module; log gets what the driver's compiler says against it.
 CUresult pio_load(CUcontext context, const void *image, char *log, size_t n, CUmodule *module);
 CUresult pio_unload(CUcontext context, CUmodule module);

@@ -1,6 +1,7 @@
 //go:build cuda && cgo
 
-// Package gputest opens GPUs for tests: those of the software driver, or the machine's own.
+// gputest.go opens GPUs, and runs a model's tests on them.
+
 package gputest
 
 import (
@@ -81,6 +82,20 @@ func Model(t *testing.T, s nntest.Suite) {
 	})
 	s.OnDevice(t)
 	t.Run("Rounded", func(t *testing.T) { s.Rounded(t, Rounded) })
+	t.Run("Warpgroups", func(t *testing.T) { Warpgroups(t, s) })
+}
+
+// Warpgroups runs the least of a suite with products of many rows by Hopper's own instructions.
+func Warpgroups(t *testing.T, s nntest.Suite) {
+	t.Setenv(gpu.EnvWarpgroups, "1")
+	s.On = func(t testing.TB, numerics string) cuda.Device {
+		d := Open(t, numerics)
+		if !d.(*gpu.Device).Properties().Warpgroups {
+			t.Skip("capability: a Hopper")
+		}
+		return d
+	}
+	s.BrieflyOnDevice(t)
 }
 
 // EnvSmall has Bench take tiny shapes, for the software driver.

@@ -64,8 +64,11 @@ func (m *Machine) Do(op *cuda.Op) error {
 		copies = 1
 	}
 	modes(int(copies), m.Order)
+	mapped := (*kernels.Mapped)(C.aligned_alloc(margin, C.size_t((unsafe.Sizeof(kernels.Mapped{})+margin-1)/margin*margin)))
+	defer C.free(unsafe.Pointer(mapped))
 	for i := range plan.Launches {
-		if err := launch(&plan.Launches[i], given); err != nil {
+		mapped.Op = *given
+		if err := launch(&plan.Launches[i], mapped); err != nil {
 			return fmt.Errorf("%s: %w", op.Code, err)
 		}
 	}

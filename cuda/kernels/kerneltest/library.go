@@ -1,15 +1,18 @@
 package kerneltest
 
-// #cgo CFLAGS: -I${SRCDIR}/..
+// #cgo CFLAGS: -I${SRCDIR}/.. -I${SRCDIR}/../../include
 // #cgo LDFLAGS: -ldl
 // #include <dlfcn.h>
 // #include <stdlib.h>
+// #include <string.h>
+// #include "cuda.h"
 // #include "op.h"
 //
 // typedef int launch_fn(const char *, const unsigned[3], unsigned, unsigned, const pio_op *);
 // static const char *(*told)(void);
 // static launch_fn *launch_it;
 // static void (*set_modes)(int, unsigned long long);
+// static __typeof__(cuTensorMapEncodeTiled) *describe;
 //
 // static const char *pio_open(const char *path) {
 //   void *lib = dlopen(path, RTLD_NOW | RTLD_LOCAL);
@@ -17,11 +20,21 @@ package kerneltest
 //   launch_it = (launch_fn *)dlsym(lib, "pio_sim_launch");
 //   told = (const char *(*)(void))dlsym(lib, "pio_sim_error");
 //   set_modes = (void (*)(int, unsigned long long))dlsym(lib, "pio_sim_modes");
-//   return launch_it && told && set_modes ? NULL : "it is not the library that the Makefile of sim makes";
+//   describe = (__typeof__(describe))dlsym(lib, "cuTensorMapEncodeTiled");
+//   return launch_it && told && set_modes && describe ? NULL : "it is not the library that the Makefile of sim makes";
 // }
 // static const char *pio_launch(const char *name, unsigned x, unsigned y, unsigned z, unsigned threads, unsigned shared, const pio_op *op) {
 //   unsigned grid[3] = {x, y, z};
 //   return launch_it(name, grid, threads, shared, op) ? told() : NULL;
+// }
+// static int pio_map(void *to, unsigned long long at, unsigned long long rows, unsigned long long cols, unsigned tile_rows, unsigned tile_cols, int swizzled) {
+//   CUtensorMap map;
+//   cuuint64_t dims[2] = {cols, rows}, strides[1] = {2 * cols};
+//   cuuint32_t box[2] = {tile_cols, tile_rows}, steps[2] = {1, 1};
+//   int refused = describe(&map, CU_TENSOR_MAP_DATA_TYPE_BFLOAT16, 2, (void *)at, dims, strides, box, steps, CU_TENSOR_MAP_INTERLEAVE_NONE,
+//                          swizzled ? CU_TENSOR_MAP_SWIZZLE_128B : CU_TENSOR_MAP_SWIZZLE_NONE, CU_TENSOR_MAP_L2_PROMOTION_NONE, CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE);
+//   if (!refused) memcpy(to, &map, sizeof map);
+//   return refused;
 // }
 // static void pio_modes(int copies, unsigned long long order) { set_modes(copies, order); }
 import "C"
@@ -61,8 +74,23 @@ func open(t testing.TB) {
 	}
 }
 
-func launch(l *kernels.Launch, op *kernels.Op) error {
+// launch launches a kernel, which is given an op, or with its maps.
+func launch(l *kernels.Launch, with *kernels.Mapped) error {
+	op := &with.Op
 	op.P = l.P
+	for i := range l.Maps {
+		m := &l.Maps[i]
+		if m.TileRows == 0 {
+			continue
+		}
+		swizzled := C.int(0)
+		if m.Swizzled {
+			swizzled = 1
+		}
+		if refused := C.pio_map(unsafe.Pointer(&with.Map[i]), C.ulonglong(m.At(op)), C.ulonglong(m.Rows), C.ulonglong(m.Cols), C.unsigned(m.TileRows), C.unsigned(m.TileCols), swizzled); refused != 0 {
+			return fmt.Errorf("%s: map %d, %+v, is refused (%d)", l.Kernel, i, *m, int(refused))
+		}
+	}
 	runtime.LockOSThread() // the reason of a failure is this thread's
 	defer runtime.UnlockOSThread()
 	name := C.CString(l.Kernel)
