@@ -74,7 +74,7 @@ func TestChoicesAreEachHeldUpToAStopString(t *testing.T) {
 		for i, c := range list {
 			whole := form.MatchString(c.Text) || stop == "0" && len(c.Text) == 17
 			cut := stop == "e" && regexp.MustCompile(`^[a-d]{4}$`).MatchString(c.Text)
-			if !whole && !cut || c.Finish != "stop" || len(c.Logprobs) != len(c.IDs) || len(c.IDs) == 0 {
+			if !whole && !cut || c.Finish != "stop" || len(c.Logprobs) == 0 {
 				t.Errorf("stop %q, choice %d: %+v", stop, i, c)
 			}
 		}
