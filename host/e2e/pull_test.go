@@ -1,7 +1,10 @@
 package e2e
 
 import (
+	"errors"
 	"io"
+	"io/fs"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -10,8 +13,9 @@ import (
 	"github.com/inference-pio/inference-pio/host/internal/hub/hubtest"
 )
 
-// A model that a client of Ollama's API pulls is fetched, stands in models.toml, and answers by the name that it was asked for by.
-func TestAModelIsPulledForAClient(t *testing.T) {
+// A model that a client of Ollama's API pulls is fetched, stands in models.toml, and answers by the name that it was asked for by. Deleted, it is
+// gone from all three; what was not downloaded stays.
+func TestAModelIsPulledAndDeletedForAClient(t *testing.T) {
 	files := map[string][]byte{}
 	for _, name := range []string{"config.json", "generation_config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"} {
 		data, err := os.ReadFile(filepath.Join(tinyDir("qwen3_0_6b"), name))
@@ -22,7 +26,8 @@ func TestAModelIsPulledForAClient(t *testing.T) {
 	}
 	hub := hubtest.New(t)
 	hub.Add("Org/Tiny", hubtest.Repo{Files: files})
-	for name, value := range map[string]string{"HF_ENDPOINT": hub.URL, "HF_HUB_CACHE": t.TempDir(), "HF_HUB_OFFLINE": "", "NO_PROXY": "127.0.0.1"} {
+	cache := t.TempDir()
+	for name, value := range map[string]string{"HF_ENDPOINT": hub.URL, "HF_HUB_CACHE": cache, "HF_HUB_OFFLINE": "", "NO_PROXY": "127.0.0.1"} {
 		t.Setenv(name, value)
 	}
 	s := start(t, tinyModel())
@@ -54,8 +59,54 @@ func TestAModelIsPulledForAClient(t *testing.T) {
 	if code, said := pull(object{"model": "Org/Tiny", "stream": false}); code != 200 || said != `{"status":"success"}` { // it is there
 		t.Errorf("again: %d %s", code, said)
 	}
-	file, err := os.ReadFile(filepath.Join(s.dir, "models.toml"))
-	if err != nil || strings.Count(string(file), `aliases = ["Org/Tiny"]`) != 1 {
-		t.Errorf("%v: %s", err, file)
+	entries := func() string {
+		file, err := os.ReadFile(filepath.Join(s.dir, "models.toml"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(file)
+	}
+	if file := entries(); strings.Count(file, `aliases = ["Org/Tiny"]`) != 1 {
+		t.Errorf("%s", file)
+	}
+	remove := func(model string) (int, string) {
+		req, err := http.NewRequest(http.MethodDelete, s.url+"/api/delete", strings.NewReader(`{"model":"`+model+`"}`))
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Header.Set("Content-Type", "application/json")
+		resp, err := http.DefaultClient.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer resp.Body.Close()
+		text, err := io.ReadAll(resp.Body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return resp.StatusCode, string(text)
+	}
+	folder := filepath.Join(cache, "models--Org--Tiny")
+	if _, err := os.Stat(folder); err != nil {
+		t.Error(err)
+	}
+	if code, said := remove("Org/Tiny:latest"); code != 200 {
+		t.Fatalf("%d %s\n%s", code, said, s.log)
+	}
+	if _, err := os.Stat(folder); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("its files are there: %v", err)
+	}
+	if file := entries(); strings.Contains(file, "Org/Tiny") {
+		t.Errorf("%s", file)
+	}
+	if _, err := s.complete("/v1/chat/completions", body, nil); err == nil || !strings.HasPrefix(err.Error(), "status 404") {
+		t.Errorf("it answers: %v", err)
+	}
+	if code, said := remove("Org/Tiny"); code != 404 || !strings.HasPrefix(said, `{"error":`) {
+		t.Errorf("again: %d %s", code, said)
+	}
+	before := entries()
+	if code, said := remove("tiny"); code != 400 || !strings.Contains(said, "is the only model") || entries() != before {
+		t.Errorf("the last one: %d %s", code, said)
 	}
 }

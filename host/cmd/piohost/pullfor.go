@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
+	"log/slog"
 	"net/http"
 
 	"github.com/inference-pio/inference-pio/host/internal/api"
@@ -15,20 +16,31 @@ import (
 	"github.com/inference-pio/inference-pio/host/internal/problem"
 )
 
-// puller pulls one model at a time: a second pull waits, as for a line that is no wider.
-type puller struct {
+// stock is the models that there are, which clients may add to and take from. They do so one at a time: a second pull waits, as for a line
+// that is no wider.
+type stock struct {
 	g      *global
 	reload func(context.Context) (api.Reload, error)
+	log    *slog.Logger
 	turn   chan struct{}
 }
 
-func (p *puller) pull(ctx context.Context, model string, say func(ollama.Pulling)) error {
+func (p *stock) take(ctx context.Context) error {
 	select {
 	case p.turn <- struct{}{}:
-		defer func() { <-p.turn }()
+		return nil
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	}
+}
+
+func (p *stock) yield() { <-p.turn }
+
+func (p *stock) pull(ctx context.Context, model string, say func(ollama.Pulling)) error {
+	if err := p.take(ctx); err != nil {
+		return err
+	}
+	defer p.yield()
 	home, err := hub.FindHome()
 	if err == nil && home.Offline {
 		err = errors.New("HF_HUB_OFFLINE is set: nothing is downloaded")
@@ -62,7 +74,7 @@ func (p *puller) pull(ctx context.Context, model string, say func(ollama.Pulling
 }
 
 // list has models.toml name what has come, also as the client does, unless it does already.
-func (p *puller) list(ctx context.Context, model string, plan *hub.Plan) error {
+func (p *stock) list(ctx context.Context, model string, plan *hub.Plan) error {
 	f := p.g.finder(ctx)
 	found := f.entry(ctx, modelName(plan), plan.Checkpoint())
 	switch {
@@ -73,6 +85,7 @@ func (p *puller) list(ctx context.Context, model string, plan *hub.Plan) error {
 		if model != found.ID && config.Free(model, f.ids) == model {
 			found.Alias = model
 		}
+		found.Note = "" // which would stay when a client removes the entry
 		if err := config.Add(p.g.file(), found.Entry); err != nil {
 			return notPulled(err)
 		}

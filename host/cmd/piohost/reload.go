@@ -25,6 +25,7 @@ import (
 type service struct {
 	load    func() (*config.Config, error)
 	pull    ollama.Puller
+	remove  ollama.Remover
 	host    *schedule.Host
 	doors   *doors
 	metrics *telemetry.Metrics
@@ -55,7 +56,7 @@ func (s *service) answer(c *config.Config) error {
 	options.Metrics, options.Draining, options.Keys, options.Traces = s.metrics, s.host.Draining, keys, s.traces.TracerProvider
 	options.Guard = guardOf(s.doors.main.Addr(), c)
 	if c.Server.Admin {
-		options.Operator, options.Reload, options.Pull, options.Recent = s.host, s.reload, s.pull, s.recent
+		options.Operator, options.Reload, options.Pull, options.Remove, options.Recent = s.host, s.reload, s.pull, s.remove, s.recent
 	}
 	if c.Server.Page {
 		if options.Page, err = page.New(); err != nil {

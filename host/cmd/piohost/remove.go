@@ -212,11 +212,31 @@ func (g *global) confirm(ctx context.Context) error {
 
 // removeAll takes the entries out first: an entry without files is worse than files without one.
 func (g *global) removeAll(c *config.Config, w going) error {
+	if err := w.takeOut(g.file()); err != nil {
+		return err
+	}
+	if err := w.discard(); err != nil {
+		return err
+	}
+	fmt.Fprintln(g.std.out, "removed")
+	if len(w.entries) > 0 && g.serves(c) {
+		fmt.Fprintf(g.std.out, "the host at %s still serves it, until SIGHUP or `piohost reload`\n", c.Server.Listen)
+	}
+	return nil
+}
+
+// takeOut has models.toml without the entries.
+func (w going) takeOut(file string) error {
 	for _, m := range w.entries {
-		if err := config.Remove(g.file(), m.ID); err != nil {
+		if err := config.Remove(file, m.ID); err != nil {
 			return err
 		}
 	}
+	return nil
+}
+
+// discard removes what is of the entries alone.
+func (w going) discard() error {
 	if w.files != nil {
 		if err := w.files.Do(); err != nil {
 			return err
@@ -227,9 +247,16 @@ func (g *global) removeAll(c *config.Config, w going) error {
 			return err
 		}
 	}
-	fmt.Fprintln(g.std.out, "removed")
-	if len(w.entries) > 0 && g.serves(c) {
-		fmt.Fprintf(g.std.out, "the host at %s still serves it, until SIGHUP or `piohost reload`\n", c.Server.Listen)
-	}
 	return nil
+}
+
+// bytes are what becomes free, as far as is known.
+func (w going) bytes() (n int64) {
+	if w.files != nil {
+		n = w.files.Bytes
+	}
+	for _, e := range w.kept {
+		n += e.Bytes
+	}
+	return n
 }

@@ -98,7 +98,8 @@ func (g *global) serve(ctx context.Context) error {
 	}
 	running := start(host)
 	s := &service{load: g.loadServing, host: host, doors: doors, metrics: metrics, recent: recent, traces: sent, log: log}
-	s.pull = (&puller{g: g, reload: s.reload, turn: make(chan struct{}, 1)}).pull
+	have := &stock{g: g, reload: s.reload, log: log, turn: make(chan struct{}, 1)}
+	s.pull, s.remove = have.pull, have.remove
 	if err := s.answer(c); err != nil {
 		return err
 	}

@@ -40,7 +40,8 @@ type Request struct {
 
 	Keep *time.Duration // how long a model that is loaded on demand stays after it, less than 0: for ever; nil: as its entry says
 
-	Instead any // the whole answer, where the model is not asked; nil if it is
+	// Instead is the whole answer to a request for nothing but that the model is there, or with Keep 0 that it leaves; nil for others.
+	Instead func(leaves bool) any
 }
 
 // Prompt is a raw one: text, or ids.

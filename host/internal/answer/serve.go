@@ -39,6 +39,9 @@ type Backend interface {
 	Render(ctx context.Context, model string, chat sdk.Chat) (string, error)
 	// Embed returns one vector for each text.
 	Embed(ctx context.Context, model string, req sdk.EmbedRequest) (sdk.EmbedResult, error)
+	// Load returns when the model is there; its errors are those of Generate. Unload has it leave when its requests have their answers.
+	Load(ctx context.Context, model string) error
+	Unload(model string) error
 }
 
 // Service answers requests for every protocol. All its fields are needed.
@@ -89,9 +92,6 @@ func (s *Service) Answer(w http.ResponseWriter, r *http.Request, p Protocol) {
 		t.Model = s.IDOf(req.Model)
 		err = s.tooLong(req)
 	}
-	if err == nil && req.Instead != nil && !s.Knows(req.Model) {
-		err = s.unknownModel(req.Model)
-	}
 	if err == nil {
 		describe(span, req)
 		err = s.look(r.Context(), req, h, p.PromptField())
@@ -101,11 +101,11 @@ func (s *Service) Answer(w http.ResponseWriter, r *http.Request, p Protocol) {
 		t.Refuse(w, p, s.Failure(err, p.PromptField(), t.Model))
 		return
 	}
+	r = r.WithContext(s.Keeping(r.Context(), req.Model, req.Keep))
 	if req.Instead != nil {
-		WriteJSON(w, http.StatusOK, req.Instead)
+		s.instead(w, r, p, t, req)
 		return
 	}
-	r = r.WithContext(s.Keeping(r.Context(), req.Model, req.Keep))
 	a := &Answer{Request: req, Tally: t, ID: t.ID, Created: time.Now(), choices: req.Choices(t.ID)}
 	if a.echoed, err = s.prompts(r.Context(), req); err != nil {
 		s.fail(w, p, a, err)
@@ -116,6 +116,24 @@ func (s *Service) Answer(w http.ResponseWriter, r *http.Request, p Protocol) {
 		return
 	}
 	s.whole(w, r, p, out, a)
+}
+
+// instead has the model loaded, or leave, for a request that wants no more of it.
+func (s *Service) instead(w http.ResponseWriter, r *http.Request, p Protocol, t *Tally, req *Request) {
+	m, err := s.Find(req.Model)
+	leaves := m.OnDemand && req.Keep != nil && *req.Keep == 0
+	switch {
+	case err != nil:
+	case leaves:
+		err = s.Backend.Unload(m.ID)
+	default:
+		err = s.Backend.Load(r.Context(), m.ID)
+	}
+	if err != nil {
+		t.Refuse(w, p, s.Failure(err, p.PromptField(), req.Model))
+		return
+	}
+	WriteJSON(w, http.StatusOK, req.Instead(leaves))
 }
 
 // Keeping tells the scheduler how long a client wants the model kept, nil for one that does not say, of one that comes and goes: those that the

@@ -52,6 +52,7 @@ type Options struct {
 	// Reload reads models.toml again; nil: that is no order.
 	Reload   func(context.Context) (Reload, error)
 	Pull     ollama.Puller        // of models for clients that may give orders; nil: nobody pulls
+	Remove   ollama.Remover       // of models for such clients; nil: nobody removes
 	Traces   trace.TracerProvider // nil: no traces
 	Keys     *access.Keys         // who may ask; without any everyone may
 	Part     Part
@@ -126,8 +127,8 @@ func (a *api) routes() *http.ServeMux {
 	route("/health", http.MethodGet, a.health) // as vLLM has it
 	route("/readyz", http.MethodGet, a.ready)
 	route("/readyz/{id...}", http.MethodGet, a.readyModel)
-	if pull := a.puller(&ollama.API{Service: a.answer}); pull != nil && a.o.Part == Private {
-		route("/api/pull", http.MethodPost, pull)
+	if a.o.Part == Private {
+		a.stock(route, &ollama.API{Service: a.answer})
 	}
 	if a.o.Operator != nil && a.o.Part != Public {
 		a.admin(route)
@@ -139,6 +140,8 @@ func (a *api) routes() *http.ServeMux {
 	if a.o.Page != nil {
 		route("/{$}", http.MethodGet, a.o.Page.ServeHTTP)
 		route(pageFiles+"{file}", http.MethodGet, a.o.Page.ServeHTTP)
+	} else { // Ollama's command line asks before all else whether somebody is there
+		mux.Handle("HEAD /{$}", a.wrap("/{$}", http.MethodHead, a.health))
 	}
 	mux.Handle("/", a.wrap("other", "", func(w http.ResponseWriter, r *http.Request) {
 		writeError(w, r, problem.New(http.StatusNotFound, "", "not_found", a.nothing(r.URL.Path)))
@@ -202,29 +205,43 @@ func (a *api) ollama(route func(pattern, method string, h func(http.ResponseWrit
 	route("/api/tags", http.MethodGet, o.Tags)
 	route("/api/ps", http.MethodGet, o.Running)
 	route("/api/version", http.MethodGet, o.Version)
-	if pull := a.puller(o); pull != nil {
-		post("/api/pull", pull)
-	} else {
-		route("/api/pull", "", o.Unbuilt)
-	}
-	for _, pattern := range []string{"/api/push", "/api/create", "/api/copy", "/api/delete", "/api/blobs/{digest}"} {
+	a.stock(route, o)
+	for _, pattern := range []string{"/api/push", "/api/create", "/api/copy", "/api/blobs/{digest}"} {
 		route(pattern, "", o.Unbuilt)
 	}
 }
 
-// puller answers those who may give orders, nil where nobody may. Who may is asked here, for what is said to the others is the endpoint's own.
-func (a *api) puller(o *ollama.API) http.HandlerFunc {
-	if a.o.Pull == nil || a.o.Part == Public {
-		return nil
-	}
-	pull := o.Pull(a.o.Pull)
-	return func(w http.ResponseWriter, r *http.Request) {
-		if who := callerOf(r.Context()); who != nil && !who.Admin {
-			writeError(w, r, problem.New(http.StatusForbidden, "", "key_not_allowed", "this needs a key with admin = true"))
+// stock adds the endpoints by which models come and go, for those who may give orders. Who may is asked here, for what is said to the others is
+// the endpoint's own.
+func (a *api) stock(route func(pattern, method string, h func(http.ResponseWriter, *http.Request)), o *ollama.API) {
+	ordered := func(path, method string, h http.HandlerFunc) {
+		switch {
+		case h == nil:
+			route(path, "", o.Unbuilt)
+			return
+		case a.o.Part == Public:
+			route(path, "", func(w http.ResponseWriter, r *http.Request) {
+				writeError(w, r, problem.New(http.StatusBadRequest, "", "not_supported", "orders, "+path+" among them, have an address of their own, server.admin_listen of models.toml"))
+			})
 			return
 		}
-		pull(w, r)
+		route(path, method, func(w http.ResponseWriter, r *http.Request) {
+			if who := callerOf(r.Context()); who != nil && !who.Admin {
+				writeError(w, r, problem.New(http.StatusForbidden, "", "key_not_allowed", "this needs a key with admin = true"))
+				return
+			}
+			h(w, unformed(r))
+		})
 	}
+	var pull, remove http.HandlerFunc
+	if a.o.Pull != nil {
+		pull = o.Pull(a.o.Pull)
+	}
+	if a.o.Remove != nil {
+		remove = o.Delete(a.o.Remove)
+	}
+	ordered("/api/pull", http.MethodPost, pull)
+	ordered("/api/delete", http.MethodDelete, remove)
 }
 
 // unformed takes a form for JSON if no page can have sent it: browsers tell of themselves, and a page's form needs no leave.

@@ -105,7 +105,12 @@ func matchesHost(pattern, name string) bool {
 
 // takesOrigin looks a page up in server.cors. "*" is for answers, not for orders: who may give those is said by name.
 func (g *Guard) takesOrigin(r *http.Request, origin string) bool {
-	return slices.Contains(g.Origins, strings.ToLower(origin)) || slices.Contains(g.Origins, "*") && !strings.HasPrefix(r.URL.Path, "/admin/")
+	return slices.Contains(g.Origins, strings.ToLower(origin)) || slices.Contains(g.Origins, "*") && !isOrder(r.URL.Path)
+}
+
+// isOrder is what operators do and see.
+func isOrder(path string) bool {
+	return strings.HasPrefix(path, "/admin/") || path == "/api/pull" || path == "/api/delete"
 }
 
 // ownOrigin says whether the page came from here: the name and the port that it asks for are its own. The scheme may differ

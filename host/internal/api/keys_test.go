@@ -69,6 +69,8 @@ func TestWhatNeedsAKey(t *testing.T) {
 		{"POST", "/api/embeddings", tokens, 401, 200, 200},
 		{"POST", "/api/show", `{"model":"tiny"}`, 401, 200, 200},
 		{"POST", "/api/pull", `{}`, 401, 400, 400},
+		{"DELETE", "/api/delete", `{}`, 401, 400, 400},
+		{"POST", "/api/copy", `{}`, 401, 400, 400},
 		{"GET", "/api/tags", "", 401, 200, 200},
 		{"GET", "/api/ps", "", 401, 200, 200},
 		{"GET", "/api/version", "", 401, 200, 200},
@@ -185,25 +187,45 @@ func TestPartsOfAHost(t *testing.T) {
 	}
 }
 
-// Pulls are orders, at the address where orders are taken.
-func TestPullsAreTheOperators(t *testing.T) {
-	pulled := 0
-	options := Options{Pull: func(_ context.Context, _ string, say func(ollama.Pulling)) error { pulled++; return nil }}
-	const body = `{"model":"Org/M","stream":false}`
-	h, _ := locked(options)
-	for key, want := range map[string]int{"": 401, anyone: 403, master: 200} {
-		if w := with(h, "POST", "/api/pull", key, body); w.Code != want {
-			t.Errorf("with the key %q: %d %s", key, w.Code, w.Body)
+// Models come and go by order, at the address where orders are taken, and not for a page that nobody has named.
+func TestModelsComeAndGoByOrder(t *testing.T) {
+	done := ""
+	stock := func(o Options) Options {
+		o.Pull = func(_ context.Context, _ string, say func(ollama.Pulling)) error { done += "+"; return nil }
+		o.Remove = func(context.Context, string) error { done += "-"; return nil }
+		return o
+	}
+	const body = `{"model":"tiny","stream":false}`
+	for path, method := range map[string]string{"/api/pull": "POST", "/api/delete": "DELETE"} {
+		h, _ := locked(stock(Options{}))
+		for key, want := range map[string]int{"": 401, anyone: 403, master: 200} {
+			if w := with(h, method, path, key, body); w.Code != want || want != 200 && !strings.HasPrefix(w.Body.String(), `{"error":"`) {
+				t.Errorf("%s with the key %q: %d %s", path, key, w.Code, w.Body)
+			}
+		}
+		for part, want := range map[Part]int{Public: 400, Private: 200} {
+			h, _ := locked(stock(Options{Part: part}))
+			if w := with(h, method, path, master, body); w.Code != want || want == 400 && !strings.Contains(w.Body.String(), "server.admin_listen") {
+				t.Errorf("%s of part %d: %d %s", path, part, w.Code, w.Body)
+			}
+		}
+		h, _ = locked(Options{})
+		if w := with(h, method, path, master, body); w.Code != 400 || !strings.Contains(w.Body.String(), "with admin = true under [server]") {
+			t.Errorf("%s where nobody may: %d %s", path, w.Code, w.Body)
+		}
+		for _, listed := range []bool{true, false} {
+			guard := &Guard{Address: address(t, "127.0.0.1:8080"), Origins: []string{"*"}}
+			if listed {
+				guard.Origins = append(guard.Origins, "https://app.example")
+			}
+			h := New(answertest.New(), stock(Options{Guard: guard}))
+			w := from(h, method, path, "localhost", "https://app.example")
+			if refused := w.Code == http.StatusForbidden; refused == listed {
+				t.Errorf("%s for a page that is listed, %v: %d %s", path, listed, w.Code, w.Body)
+			}
 		}
 	}
-	for part, want := range map[Part]int{Public: 400, Private: 200} {
-		options.Part = part
-		h, _ := locked(options)
-		if w := with(h, "POST", "/api/pull", master, body); w.Code != want {
-			t.Errorf("part %d: %d %s", part, w.Code, w.Body)
-		}
-	}
-	if pulled != 2 {
-		t.Errorf("pulled %d times", pulled)
+	if strings.Count(done, "+") != 3 || strings.Count(done, "-") != 2 { // the page's DELETE has no body
+		t.Errorf("done: %s", done)
 	}
 }

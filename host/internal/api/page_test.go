@@ -49,6 +49,8 @@ func TestThePageComesToBrowsersAndOnlyIfItIsWanted(t *testing.T) {
 		"switched off":               {without, "GET", "/", 401, "invalid_api_key"},
 		"switched off, its files":    {without, "GET", "/page/main.js", 401, "invalid_api_key"},
 		"switched off, without keys": {New(answertest.New(), Options{}), "GET", "/", 404, "not_found"},
+		"whether somebody is there":  {New(answertest.New(), Options{}), "HEAD", "/", 200, ""},
+		"the same without a key":     {without, "HEAD", "/", 401, ""},
 	} {
 		if w := with(c.h, c.method, c.path, "", ""); w.Code != c.want || !strings.Contains(w.Body.String(), c.piece) {
 			t.Errorf("%s: %s %s: %d %.80s", name, c.method, c.path, w.Code, w.Body)

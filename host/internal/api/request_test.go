@@ -132,6 +132,19 @@ func TestWrongMethodsPathsAndMedia(t *testing.T) {
 	}
 }
 
+func TestACompressedBodyIsNotTaken(t *testing.T) {
+	for encoding, want := range map[string]int{"gzip": 415, "zstd": 415, "identity": 200, "": 200} {
+		r := httptest.NewRequest("POST", "/v1/chat/completions", strings.NewReader(chatBody+"}"))
+		r.Header.Set("Content-Type", "application/json")
+		r.Header.Set("Content-Encoding", encoding)
+		w := httptest.NewRecorder()
+		New(answertest.New(), Options{}).ServeHTTP(w, r)
+		if w.Code != want || want == 415 && !strings.Contains(errorOf(t, w).Message, `the Content-Encoding "`+encoding+`"`) {
+			t.Errorf("%q: %d %s", encoding, w.Code, w.Body)
+		}
+	}
+}
+
 func TestModelsAndReadiness(t *testing.T) {
 	f := answertest.New()
 	f.Status = append(f.Status, schedule.Status{

@@ -49,6 +49,9 @@ func Read(w http.ResponseWriter, r *http.Request, limit int64, room Room) ([]Mem
 		return nil, problem.New(http.StatusUnsupportedMediaType, "", "",
 			"the Content-Type must be application/json, not \""+Clip(r.Header.Get("Content-Type"))+"\"")
 	}
+	if e := r.Header.Get("Content-Encoding"); e != "" && e != "identity" {
+		return nil, problem.New(http.StatusUnsupportedMediaType, "", "", "the body has the Content-Encoding \""+Clip(e)+"\", which this host does not read; send it without")
+	}
 	c := http.NewResponseController(w)
 	body, err := readAll(r, limit, room, func() { _ = c.SetReadDeadline(time.Now().Add(bodyTimeout)) })
 	_ = c.SetReadDeadline(time.Time{}) // the server goes on reading, to notice when the client leaves

@@ -37,10 +37,18 @@ func (a *API) Version(w http.ResponseWriter, _ *http.Request) {
 	answer.WriteJSON(w, http.StatusOK, map[string]string{"version": version})
 }
 
+// instead is what somebody does here who would do otherwise with Ollama.
+var instead = map[string]string{
+	"/api/copy":   "; another name of a model is one of its aliases there",
+	"/api/create": "; an entry there is of a folder or a GGUF file, and has no modelfile",
+	"/api/pull":   ", and may let clients pull with admin = true under [server]",
+	"/api/delete": ", and may let clients delete with admin = true under [server]",
+}
+
 // Unbuilt answers what would make, fetch or take away models.
 func (a *API) Unbuilt(w http.ResponseWriter, r *http.Request) {
 	a.Refuse(w, problem.New(http.StatusBadRequest, "", "not_supported",
-		fmt.Sprintf("this host does not do %s: its models stand in models.toml, which its operator changes", body.Clip(r.URL.Path))))
+		fmt.Sprintf("this host does not do %s: its models stand in models.toml, which its operator changes%s", body.Clip(r.URL.Path), instead[r.URL.Path])))
 }
 
 type details struct {

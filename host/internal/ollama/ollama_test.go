@@ -113,6 +113,21 @@ func TestAnEmptyRequestLoads(t *testing.T) {
 	if len(f.Seen) > 0 {
 		t.Error("the model was asked")
 	}
+	generate(f, `{"model":"small:latest","keep_alive":0}`) // one that was there from the start is nobody's to unload
+	f.Status[0].OnDemand = true
+	for body, want := range map[string]string{`"keep_alive":0`: "unload", `"keep_alive":"0s"`: "unload", `"keep_alive":"5m"`: "load", `"keep_alive":-1`: "load"} {
+		if got := lines(generate(f, `{"model":"tiny",`+body+"}")); len(got) != 1 || !strings.HasSuffix(got[0], `"done_reason":"`+want+`"}`) {
+			t.Errorf("%s: %s", body, got)
+		}
+		if got := f.Told[len(f.Told)-1]; got != want+" tiny" {
+			t.Errorf("%s: %s", body, got)
+		}
+	}
+	answertest.EqualLines(t, f.Told[:3], []string{"load tiny", "load tiny", "load tiny"})
+	f.Loads = &schedule.Unavailable{Model: "tiny", State: schedule.StateQuarantined, Reason: "no file"}
+	if w := chat(f, `{"model":"tiny"}`); w.Code != 503 || !strings.Contains(w.Body.String(), `{"error":`) {
+		t.Errorf("one that cannot be loaded: %d %s", w.Code, w.Body)
+	}
 	chat(f, `{"model":"small:latest","messages":[{"role":"user","content":"Hi"}]}`)
 	if len(f.Seen) != 1 {
 		t.Error("a name with the tag latest was not found")
@@ -352,6 +367,35 @@ func TestPullTellsHowFarItIs(t *testing.T) {
 		})
 		if w := answertest.Post(pull, "/api/pull", c.body); w.Code != c.status || strings.TrimSpace(w.Body.String()) != c.want {
 			t.Errorf("%s: %d %s", c.body, w.Code, w.Body)
+		}
+	}
+}
+
+// What is deleted is a model of the host by any of its names; who may is the operator's to say.
+func TestAModelIsDeleted(t *testing.T) {
+	a := &API{Service: answertest.Service(answertest.New())}
+	broken := problem.New(http.StatusBadRequest, "model", "remove_failed", "it is the only model")
+	for _, c := range []struct {
+		body   string
+		err    error
+		status int
+		want   string
+	}{
+		{`{"model":"tiny"}`, nil, 200, `{"status":"success"}`},
+		{`{"name":"small:latest"}`, nil, 200, `{"status":"success"}`},
+		{`{"model":"tiny"}`, broken, 400, `{"error":"it is the only model"}`},
+		{`{"model":"llama3"}`, nil, 404, `{"error":"the model \"llama3\" does not exist; this host serves tiny"}`},
+		{`{}`, nil, 400, `{"error":"model is missing; expected the id of a model, as /v1/models lists them"}`},
+		{`{"model":["tiny"]}`, nil, 400, `{"error":"model is [\"tiny\"]; expected a string"}`},
+	} {
+		removed := ""
+		del := a.Delete(func(_ context.Context, model string) error { removed = model; return c.err })
+		w := answertest.Post(del, "/api/delete", c.body)
+		if w.Code != c.status || strings.TrimSpace(w.Body.String()) != c.want {
+			t.Errorf("%s: %d %s", c.body, w.Code, w.Body)
+		}
+		if asked := c.status == 200 || c.err != nil; asked != (removed == "tiny") {
+			t.Errorf("%s: removed %q", c.body, removed)
 		}
 	}
 }

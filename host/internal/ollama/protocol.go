@@ -1,5 +1,5 @@
 // Package ollama speaks the API of Ollama: chats and texts as lines of JSON, vectors, and what models there are. Models come and go by
-// models.toml, not by this API.
+// models.toml, which those who may give orders change by a pull or a delete.
 package ollama
 
 import (
@@ -57,7 +57,7 @@ func (p Chat) Read(members []body.Member, unknown func(string)) (*answer.Request
 	w := &writer{asked: r.Model, chat: true}
 	r.Model = p.Names.of(r.Model)
 	if len(r.turns) == 0 {
-		r.Instead = w.loaded()
+		r.Instead = w.loaded
 		return &r.Request, w, nil
 	}
 	return &r.Request, w, r.settle("messages")
@@ -72,7 +72,7 @@ func (p Generate) Read(members []body.Member, unknown func(string)) (*answer.Req
 	w := &writer{asked: r.Model}
 	r.Model = p.Names.of(r.Model)
 	if r.prompt == "" && len(r.images) == 0 {
-		r.Instead = w.loaded()
+		r.Instead = w.loaded
 		return &r.Request, w, nil
 	}
 	if r.raw {

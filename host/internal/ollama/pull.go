@@ -1,4 +1,4 @@
-// pull.go fetches a model for a client, if the operator lets clients do so: lines tell how far it is.
+// pull.go fetches and removes models for clients, if the operator lets them: lines tell how far a pull is.
 package ollama
 
 import (
@@ -83,4 +83,33 @@ func (l *told) say(v any) {
 	enc.SetEscapeHTML(false)
 	_ = enc.Encode(v) // the client is gone if this fails, and the server will notice by itself
 	_ = http.NewResponseController(l.w).Flush()
+}
+
+// Remover takes a model from those that are served, and removes what was downloaded for it.
+type Remover func(ctx context.Context, model string) error
+
+var removeFields = fields{
+	"model": readModel,
+	"name":  readModel, // as it was
+}
+
+// Delete answers /api/delete.
+func (a *API) Delete(remove Remover) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		a.Plain(w, r, "ollama-delete-", a, func(w http.ResponseWriter, r *http.Request, h *answer.Held, t *answer.Tally) (any, error) {
+			req, err := a.read(w, r, h, removeFields)
+			if err != nil {
+				return nil, err
+			}
+			s, err := a.Find(a.names().of(req.Model))
+			if err != nil {
+				return nil, err
+			}
+			t.Model = s.ID
+			if err := remove(r.Context(), s.ID); err != nil {
+				return nil, problem.From(err, "model")
+			}
+			return Pulling{Status: "success"}, nil
+		})
+	}
 }

@@ -95,10 +95,13 @@ func (l line) done(t *answer.Tally, reason sdk.FinishReason) line {
 	return l
 }
 
-// loaded is the answer to a request without anything to say.
-func (w *writer) loaded() line {
+// loaded is the answer to a request without anything to say: the model is there, or leaves.
+func (w *writer) loaded(leaves bool) any {
 	l := w.line("", "", nil)
 	l.Done, l.Reason = true, "load"
+	if leaves {
+		l.Reason = "unload"
+	}
 	return l
 }
 

@@ -3,6 +3,7 @@ package answertest
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -33,10 +34,12 @@ type Fake struct {
 	Logits   []float32 // of a row whose last token is id: each of these plus id
 	Replayed bool
 	Embeds   func(sdk.EmbedRequest) error
+	Loads    error // of what is told to load
 
 	Mu       sync.Mutex // of what follows
 	Seen     []sdk.GenerateRequest
 	Open     map[string][]int32 // sequences
+	Told     []string           // to load and to unload
 	Embedded []sdk.EmbedRequest
 }
 
@@ -99,6 +102,19 @@ func (f *Fake) Render(_ context.Context, model string, chat sdk.Chat) (string, e
 		return f.Rendered(chat)
 	}
 	return string(chat.Messages), f.knows(model)
+}
+
+func (f *Fake) Load(_ context.Context, model string) error {
+	return errors.Join(f.Loads, f.told("load "+model, model))
+}
+
+func (f *Fake) Unload(model string) error { return f.told("unload "+model, model) }
+
+func (f *Fake) told(what, model string) error {
+	f.Mu.Lock()
+	f.Told = append(f.Told, what)
+	f.Mu.Unlock()
+	return f.knows(model)
 }
 
 // A vector of the fake has the length and the first byte, or id, of what it is of.
