@@ -38,6 +38,7 @@ func (t *Template) adapt(vars map[string]jinja.Value) error {
 		}
 		n.adaptCalls(d)
 	}
+	n.showPictures(list)
 	if developer && !n.laterSystem {
 		mergeSystem(list)
 	}
@@ -128,6 +129,47 @@ func (n needs) adaptContent(m *jinja.Dict, role string) {
 			}
 		}
 	}
+}
+
+// showPictures shows the pictures of tools' results in a user's turn behind the results, where the template takes no parts in them.
+func (n needs) showPictures(list *jinja.List) {
+	if n.parts["tool"] || !n.parts["user"] {
+		return
+	}
+	var all, pictures []jinja.Value
+	for i, m := range list.Items {
+		if d := m.(*jinja.Dict); text(d, "role") == "tool" {
+			pictures = append(pictures, n.takePictures(d)...)
+		}
+		all = append(all, m)
+		if last := i+1 == len(list.Items) || text(list.Items[i+1].(*jinja.Dict), "role") != "tool"; last && len(pictures) > 0 {
+			user := &jinja.Dict{}
+			user.Set("role", "user")
+			user.Set("content", &jinja.List{Items: pictures})
+			all, pictures = append(all, user), nil
+		}
+	}
+	list.Items = all
+}
+
+// takePictures leaves a tool's result its words.
+func (n needs) takePictures(result *jinja.Dict) (pictures []jinja.Value) {
+	content, _ := result.Get("content")
+	parts, _ := content.(*jinja.List)
+	if parts == nil {
+		return nil
+	}
+	words := &jinja.List{}
+	for _, p := range parts.Items {
+		if d, ok := p.(*jinja.Dict); ok && strings.HasPrefix(text(d, "type"), "image") {
+			pictures = append(pictures, p)
+		} else {
+			words.Items = append(words.Items, p)
+		}
+	}
+	result.Set("content", words)
+	n.adaptContent(result, "tool")
+	return pictures
 }
 
 // textKeys are the kinds of parts that are text, and where that stands in them.

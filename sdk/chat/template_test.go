@@ -65,6 +65,27 @@ func TestWhatATemplateCannotTakeIsWrittenDifferently(t *testing.T) {
 	}
 }
 
+// What a tool has seen is shown behind the results, in a user's turn, unless the template shows it where it stands.
+func TestPicturesOfResultsAreShown(t *testing.T) {
+	const parts = "{% if m.content is string %}{{ m.content }}{% else %}{% for p in m.content %}{% if p.type == 'text' %}{{ p.text }}{% else %}[{{ p.n }}]{% endif %}{% endfor %}{% endif %}"
+	const takes = "{% for m in messages %}<{{ m.role }}>" + parts + "{% endfor %}"
+	const joins = "{% for m in messages %}<{{ m.role }}>{% if m.role == 'tool' %}{{ '' + m.content }}{% else %}" + parts + "{% endif %}{% endfor %}"
+	messages := `[{"role":"user","content":"q"},` + probeCall(`""`, `{}`) + `,{"role":"tool","tool_call_id":"1","content":[{"type":"image","n":1},{"type":"text","text":"a"},{"type":"text","text":"b"}]},` +
+		`{"role":"tool","tool_call_id":"2","content":[{"type":"image_url","n":2}]},{"role":"tool","tool_call_id":"3","content":"c"},{"role":"user","content":"d"},` +
+		probeCall(`""`, `{}`) + `,{"role":"tool","tool_call_id":"4","content":[{"type":"image","n":3}]}]`
+	for template, want := range map[string]string{
+		takes: "<user>q<assistant><tool>[1]ab<tool>[2]<tool>c<user>d<assistant><tool>[3]",
+		joins: "<user>q<assistant><tool>a\nb<tool><tool>c<user>[1][2]<user>d<assistant><tool><user>[3]",
+	} {
+		if got, err := parseT(t, template, nil).Render(context.Background(), Input{Messages: json.RawMessage(messages)}); err != nil || got != want {
+			t.Errorf("%v\n got  %q\n want %q", err, got, want)
+		}
+	}
+	if _, err := parseT(t, joins, nil).Render(context.Background(), Input{Messages: json.RawMessage(strings.ReplaceAll(messages, "image_url", "sound"))}); err == nil {
+		t.Error("what is no picture went lost")
+	}
+}
+
 func TestNullContentIsNotTheWordNone(t *testing.T) {
 	tmpl := parseT(t, "{% for m in messages %}<{{ m.content }}>{% endfor %}", nil)
 	messages := json.RawMessage(`[{"role":"assistant","content":null,"tool_calls":[]},{"role":"assistant"}]`)
