@@ -193,13 +193,37 @@ def ol_models():
 
 
 @check("ollama", "ollama")
+def ol_load_and_unload():
+    """What `ollama run` and `ollama stop` begin with. These models are there from the start, and stay."""
+    c = ollama_client()
+    same([c.generate("tiny", keep_alive=k).done_reason for k in ("5m", 0)] + [c.chat("tiny").done_reason], ["load"] * 3)
+
+
+@check("ollama", "ollama")
+def ol_pull_and_delete():
+    """From a hub that run.py has, which knows Org/Tiny."""
+    c = ollama_client()
+    said = list(c.pull("Org/Tiny", stream=True))
+    same((said[0].status, said[-1].status, any(p.total and p.completed == p.total and p.digest for p in said)), ("pulling manifest", "success", True))
+    same(c.pull("Org/Tiny").status, "success")
+    same(c.chat(**asked(model="Org/Tiny")).message.content, ANSWER)
+    same(c.delete("Org/Tiny").status, "success")
+    same([m.model for m in c.list().models], ["tiny", "tiny-vl"])
+
+
+@check("ollama", "ollama")
 def ol_errors():
     import ollama
-    for ask, words in ((lambda: ollama_client().chat(**asked(model="none")), "does not exist"), (lambda: list(ollama_client().pull("none", stream=True)), "models.toml")):
+    c = ollama_client()
+    for ask, status, words in (
+            (lambda: c.chat(**asked(model="none")), 404, "does not exist"), (lambda: c.delete("Org/Tiny"), 404, "does not exist"),
+            (lambda: c.pull("none"), 400, "expected ORG/NAME"), (lambda: c.pull("Org/None"), 400, "Org/None"),
+            (lambda: list(c.pull("Org/None", stream=True)), 400, "Org/None"), (lambda: c.copy("tiny", "small"), 400, "aliases"),
+            (lambda: c.create("small", from_="tiny"), 400, "models.toml"), (lambda: c.push("tiny"), 400, "models.toml")):
         try:
             ask()
         except ollama.ResponseError as e:
-            assert words in str(e), e
+            assert words in str(e) and e.status_code == status, e
         else:
             raise AssertionError("it was taken")
 
