@@ -2,8 +2,9 @@
 //
 //	./gpu-check/run [-within 6m] [-software libcudasim.so] [OUT]
 //
-// Parts go in the order of what matters. Each has its time, and what is left of the whole; OUT/results.jsonl has a line for each as soon as
-// it has ended, OUT/NN-part.log what it said, OUT/table.md the figures. So a run that is cut short still tells.
+// Parts go in the order of what matters. Each has its time, and its share of the whole whatever those before it do; one that hangs is killed and
+// named. OUT/results.jsonl has a line for each as soon as it has ended, OUT/NN-part.log what it said, OUT/table.md the figures. So a run that is
+// cut short still tells.
 package main
 
 import (
@@ -100,9 +101,10 @@ func (c *check) run(ctx context.Context, out string) error {
 	defer c.results.Close()
 	c.began = time.Now()
 	c.write(record{Part: "machine", Status: "ok", Machine: c.machine()})
-	for i, p := range parts(c.models(), c.software != "") {
-		if strings.Contains(p.name, c.only) {
-			c.write(c.part(ctx, i+1, p))
+	list := parts(c.models(), c.software != "")
+	for i := range list {
+		if strings.Contains(list[i].name, c.only) {
+			c.write(c.part(ctx, i+1, list[i], c.limit(list, i)))
 		}
 	}
 	if len(c.failed) > 0 {
@@ -156,20 +158,33 @@ func (c *check) write(r record) {
 	}
 }
 
-// part runs one, in a group of processes that ends with it.
-func (c *check) part(ctx context.Context, n int, p part) record {
-	r := record{Part: p.name, Status: "left out", Command: strings.Join(p.command, " ")}
-	limit := p.limit
+// limit is how long a part may take: its own limit, or what is left of the whole but for what is kept for those behind it. Two thirds of the whole
+// are kept, by their limits, so that each has its share however many before it hang; the rest is whose who needs it first.
+func (c *check) limit(list []part, i int) time.Duration {
 	if c.software != "" {
-		limit *= slower
-	} else {
-		limit = min(limit, c.within-time.Since(c.began))
+		return list[i].limit * slower
 	}
+	var all, behind time.Duration
+	for j, p := range list {
+		if strings.Contains(p.name, c.only) {
+			all += p.limit
+			if j > i {
+				behind += p.limit
+			}
+		}
+	}
+	kept := time.Duration(float64(c.within) * 2 / 3 * float64(behind) / float64(all))
+	return min(list[i].limit, c.within-time.Since(c.began)-kept)
+}
+
+// part runs one, in a group of processes that ends with it.
+func (c *check) part(ctx context.Context, n int, p part, limit time.Duration) record {
+	r := record{Part: p.name, Status: "left out", Command: strings.Join(p.command, " ")}
 	switch {
 	case ctx.Err() != nil:
 		r.Why = "interrupted"
 		return r
-	case limit < time.Second:
+	case limit <= 0:
 		r.Why = "there is no time left"
 		return r
 	}
@@ -232,10 +247,12 @@ func (c *check) command(ctx context.Context, limit time.Duration, program string
 		return "", err
 	}
 	defer f.Close()
+	runtime.LockOSThread() // with which a child would end
+	defer runtime.UnlockOSThread()
 	cmd := exec.CommandContext(ctx, program, p.command[1:]...)
 	cmd.Dir, cmd.Env = filepath.Join(c.bundle, p.folder), append(os.Environ(), c.environment()...)
 	cmd.Stdout, cmd.Stderr = f, f
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
 	cmd.WaitDelay = 2 * time.Second
 	err = cmd.Run()

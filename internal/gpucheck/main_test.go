@@ -11,9 +11,13 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // What programs of the bundle print, as they do.
@@ -170,19 +174,126 @@ func TestAFailureDoesNotEndTheRun(t *testing.T) {
 	}
 }
 
-// A part that hangs ends with its time, with all that it has started; what has none left is told as left out, so that every part has its line.
+// A part that hangs ends with its time, with all that it has started, and is named.
 func TestARunEndsInTime(t *testing.T) {
 	programs := good()
 	programs["tests/gpu.test"] = prints("--- PASS: TestA (0.1s)\n") + "sleep 600 & wait\n"
-	records, err := run(t, check{bundle: bundle(t, programs), within: 1500 * time.Millisecond})
-	if err == nil {
-		t.Error("the run says that all is well")
+	records, err := run(t, check{bundle: bundle(t, programs), within: 10 * time.Second, only: "modules"})
+	if err == nil || !strings.Contains(err.Error(), "modules") {
+		t.Errorf("the run says %v", err)
 	}
 	if m := named(records, "modules"); m.Status != "timed out" || m.Passed != 1 {
 		t.Errorf("modules: %+v", m)
 	}
-	if k := named(records, "kernels"); k.Status != "left out" || k.Why != "there is no time left" {
-		t.Errorf("kernels: %+v", k)
+}
+
+// However many parts hang, those behind them have their share; none of the time is lost to parts that need little.
+func TestEachPartHasAShareOfTheTime(t *testing.T) {
+	list := parts(order, false)
+	for _, hang := range []bool{true, false} {
+		c, spent := check{within: 6 * time.Minute}, time.Duration(0)
+		for i, p := range list {
+			c.began = time.Now().Add(-spent)
+			limit := c.limit(list, i)
+			if limit < p.limit/6 {
+				t.Errorf("hang %v: %s has %v of its %v", hang, p.name, limit, p.limit)
+			}
+			if hang {
+				spent += limit
+			} else if limit < p.limit {
+				t.Errorf("%s has %v, though nobody needed any time", p.name, limit)
+			}
+		}
+		if spent > c.within {
+			t.Errorf("all parts together have %v", spent)
+		}
+	}
+	c := check{within: time.Minute, began: time.Now().Add(-2 * time.Minute)}
+	if limit := c.limit(list, 3); limit > 0 {
+		t.Errorf("%v after the end", limit)
+	}
+	if r := c.part(context.Background(), 1, list[3], c.limit(list, 3)); r.Status != "left out" || r.Why != "there is no time left" {
+		t.Errorf("after the end: %+v", r)
+	}
+}
+
+// TestMain is a whole run if a test asks for one that it can kill.
+func TestMain(m *testing.M) {
+	if dir := os.Getenv("GPUCHECK_BUNDLE"); dir != "" {
+		c := check{bundle: dir, within: time.Hour, say: io.Discard}
+		fmt.Println(c.run(context.Background(), os.Getenv("GPUCHECK_OUT")))
+		return
+	}
+	os.Exit(m.Run())
+}
+
+// What a run that is killed had seen is in its files, and what it had started ends with it.
+func TestAKilledRunStillTells(t *testing.T) {
+	programs, out := good(), t.TempDir()
+	programs["tests/kernels.test"] = prints("--- PASS: TestA (0.1s)\n") + "mkfifo $GPUCHECK_OUT/never; echo $$ > $GPUCHECK_OUT/pid; echo > $GPUCHECK_OUT/begun; exec cat $GPUCHECK_OUT/never\n"
+	begun := filepath.Join(out, "begun")
+	if err := syscall.Mkfifo(begun, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command(os.Args[0])
+	cmd.Env = append(os.Environ(), "GPUCHECK_BUNDLE="+bundle(t, programs), "GPUCHECK_OUT="+out)
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.ReadFile(begun); err != nil { // which waits for the part
+		t.Fatal(err)
+	}
+	if err := cmd.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	_ = cmd.Wait() // it was killed
+	text := read(t, filepath.Join(out, "results.jsonl"))
+	for i, line := range strings.Split(strings.TrimSpace(text), "\n") {
+		var r record
+		if err := json.Unmarshal([]byte(line), &r); err != nil || i > 2 || r.Part != []string{"machine", "devices", "modules"}[i] || r.Status != "ok" {
+			t.Errorf("line %d, %v: %s", i, err, line)
+		}
+	}
+	if strings.Count(text, "\n") != 3 {
+		t.Errorf("it has told of\n%s", text)
+	}
+	if log := read(t, filepath.Join(out, "03-kernels.log")); !strings.Contains(log, "PASS: TestA") {
+		t.Errorf("the part under way said %q", log)
+	}
+	pid, err := strconv.Atoi(strings.TrimSpace(read(t, filepath.Join(out, "pid"))))
+	if err != nil {
+		t.Fatal(err)
+	}
+	ended(t, pid)
+}
+
+func read(t *testing.T, path string) string {
+	t.Helper()
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
+
+// ended waits for the end of a process that is not this one's child.
+func ended(t *testing.T, pid int) {
+	t.Helper()
+	fd, err := unix.PidfdOpen(pid, 0)
+	if err == unix.ESRCH {
+		return
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(fd)
+	for {
+		if _, err := unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, -1); err != unix.EINTR {
+			if err != nil {
+				t.Fatal(err)
+			}
+			return
+		}
 	}
 }
 
