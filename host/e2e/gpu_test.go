@@ -102,6 +102,34 @@ func TestAModelOverSeveralGPUs(t *testing.T) {
 	}
 }
 
+// A model that no GPU has room for is laid over them by itself, whatever their sizes, and its words are those of the CPU.
+func TestGPUsOfDifferentSizesShareAModel(t *testing.T) {
+	want, err := start(t, tinyModel(gpuSized)).complete("/v1/chat/completions", greedy(24), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, devices := range []string{"10MiB 7MiB", "8MiB 7MiB 6MiB"} {
+		t.Run(devices, func(t *testing.T) {
+			onGPUs(t, devices)
+			s := start(t, tinyModel(gpuSized))
+			all := map[string]bool{}
+			for i := range strings.Fields(devices) {
+				all[fmt.Sprint("gpu.", i)] = true
+			}
+			if at := s.placed(); !reflect.DeepEqual(at, all) {
+				t.Errorf("modules are on %v, not on all of the GPUs alone\n%s", at, s.log)
+			}
+			got, err := s.complete("/v1/chat/completions", greedy(24), nil)
+			if err != nil {
+				t.Fatalf("%v\n%s", err, s.log)
+			}
+			if got.Text != want.Text || !reflect.DeepEqual(got.IDs, want.IDs) {
+				t.Errorf("over %d GPUs\n got %+v\nwant %+v", len(all), got, want)
+			}
+		})
+	}
+}
+
 // A GPU that fails, or a kernel that does, costs a pause: the model is loaded anew without it and the answer goes on.
 func TestAnswersGoOnWithoutALostGPU(t *testing.T) {
 	want, err := start(t, tinyModel(gpuSized)).complete("/v1/chat/completions", greedy(24), nil)
