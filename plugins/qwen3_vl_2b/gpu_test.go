@@ -46,7 +46,7 @@ func roundedTower(t *testing.T, gpu, exact cuda.Device) {
 		seen, _ := seeOn(t, m, lookAt(t, m, read(t, tiny, c.Images[0])), newCPU(t), d)
 		return seen
 	}
-	got, want, not := features(gpu), features(gputest.Rounded(t, "")), features(exact)
+	got, want, not := features(gpu), features(gputest.Rounded(t)), features(exact)
 	worst, least := 0.0, math.Inf(1)
 	for i := range want {
 		worst = max(worst, golden.Compare(got[i], want[i]).Rel)

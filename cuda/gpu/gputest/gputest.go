@@ -118,7 +118,7 @@ func Bench(b *testing.B, s nntest.Suite, batches bool) {
 }
 
 // Rounded is the device that rounds as fast numerics do, for Suite.Rounded.
-func Rounded(t testing.TB, _ string) cuda.Device {
+func Rounded(t testing.TB) nntest.Taught {
 	t.Helper()
 	c := cpu.New(0)
 	t.Cleanup(func() {

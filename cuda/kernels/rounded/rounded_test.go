@@ -3,6 +3,7 @@ package rounded_test
 import (
 	"math"
 	"math/rand/v2"
+	"slices"
 	"testing"
 	"unsafe"
 
@@ -152,5 +153,34 @@ func TestKernelsRoundTheSame(t *testing.T) {
 		if largest == 0 || far > len(want)/5 {
 			t.Errorf("%s: %d of %d elements are further apart than sums of another order, the largest is %g", c.name, far, len(want), largest)
 		}
+	}
+}
+
+// A tensor that is asked for is shown before it goes, and what is left in it then goes on.
+func TestATaughtDeviceGoesOnWithWhatItIsTold(t *testing.T) {
+	c := cpu.New(1)
+	defer c.Close()
+	k := &desk{t: t, d: rounded.New(c), put: map[unsafe.Pointer]cuda.Tensor{}}
+	k.q = k.d.NewQueue()
+	defer k.q.Close()
+	x, out := k.tensor(F32([]float32{1, 2, 3}, 3)), F32(make([]float32, 3), 3)
+	asked := func() []float32 {
+		k.q.CopyOut(out, x)
+		if err := k.q.Sync(); err != nil {
+			t.Fatal(err)
+		}
+		return out.F32()
+	}
+	var seen []float32
+	k.d.Teach(func(x []float32) {
+		seen = append(seen, x...)
+		x[1] = 7
+	})
+	if got := asked(); !slices.Equal(got, []float32{1, 7, 3}) || !slices.Equal(seen, []float32{1, 2, 3}) {
+		t.Errorf("told %v, it gives %v", seen, got)
+	}
+	k.d.Teach(nil)
+	if got := asked(); !slices.Equal(got, []float32{1, 7, 3}) || len(seen) != 3 {
+		t.Errorf("afterwards it gives %v", got)
 	}
 }
