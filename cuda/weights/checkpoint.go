@@ -16,12 +16,8 @@ import (
 	"unsafe"
 
 	"github.com/inference-pio/inference-pio/internal/regular"
+	"github.com/inference-pio/inference-pio/internal/safetensors"
 	"golang.org/x/sys/unix"
-)
-
-const (
-	singleFile = "model.safetensors"
-	indexFile  = "model.safetensors.index.json"
 )
 
 // Checkpoint is a Source over mapped files. It is safe for concurrent use until Close.
@@ -35,9 +31,9 @@ type Checkpoint struct {
 // mapped is one file in memory.
 type mapped struct {
 	path   string
-	file   *os.File // what is mapped, whatever the path names by now
-	header Header   // of a safetensors file
-	data   []byte   // the whole file
+	file   *os.File           // what is mapped, whatever the path names by now
+	header safetensors.Header // of a safetensors file
+	data   []byte             // the whole file
 	size   int64
 	mtime  time.Time
 	guard  guard
@@ -55,13 +51,16 @@ func Open(dir string) (*Checkpoint, error) {
 		return nil, err
 	}
 	if err := c.holds(index); err != nil {
-		return nil, errors.Join(fmt.Errorf("%s: %w", filepath.Join(dir, indexFile), err), c.Close())
+		return nil, errors.Join(fmt.Errorf("%s: %w", filepath.Join(dir, safetensors.IndexFile), err), c.Close())
 	}
 	return c, nil
 }
 
 // OpenFile maps a single safetensors file.
 func OpenFile(path string) (*Checkpoint, error) { return open([]string{path}) }
+
+// Entry is one tensor as a header describes it.
+type Entry = safetensors.Entry
 
 // ReadHeaders reads the headers of a checkpoint without mapping its data: what a plugin needs to say whether it fits.
 func ReadHeaders(dir string) ([]Entry, error) {
@@ -71,7 +70,7 @@ func ReadHeaders(dir string) ([]Entry, error) {
 	}
 	var all []Entry
 	for _, p := range paths {
-		h, err := ReadHeader(p)
+		h, err := safetensors.ReadFile(p, regular.Open)
 		if err != nil {
 			return nil, err
 		}
@@ -87,29 +86,13 @@ func files(dir string) (paths []string, index map[string]string, err error) {
 		return nil, nil, fmt.Errorf("checkpoint %s: %w", dir, err)
 	}
 	if !info.IsDir() {
-		return nil, nil, fmt.Errorf("checkpoint %s: is a file; name the directory that holds config.json and %s", dir, singleFile)
+		return nil, nil, fmt.Errorf("checkpoint %s: is a file; name the directory that holds config.json and %s", dir, safetensors.SingleFile)
 	}
-	single := filepath.Join(dir, singleFile)
-	if _, err := os.Lstat(single); err == nil { // what is wrong with it is told when it is opened
-		return []string{single}, nil, nil
-	}
-	index, err = readIndex(filepath.Join(dir, indexFile))
+	paths, index, err = safetensors.Files(dir, regular.Read)
 	if errors.Is(err, fs.ErrNotExist) {
-		also := "; is the download complete?"
-		if other := regular.OtherWeights(dir); regular.IsGGUF(other) {
-			also = fmt.Sprintf(", only %s; name that file itself", other)
-		} else if other != "" {
-			also = fmt.Sprintf(", only %s, which is not read; download the model's safetensors or convert it to them", other)
-		}
-		return nil, nil, fmt.Errorf("checkpoint %s: holds neither %s nor %s%s", dir, singleFile, indexFile, also)
+		return nil, nil, regular.NoTensors(dir, safetensors.SingleFile, safetensors.IndexFile)
 	}
-	if err != nil {
-		return nil, nil, err
-	}
-	for _, shard := range slices.Compact(slices.Sorted(maps.Values(index))) {
-		paths = append(paths, filepath.Join(dir, shard))
-	}
-	return paths, index, nil
+	return paths, index, err
 }
 
 func open(paths []string) (*Checkpoint, error) {
@@ -138,10 +121,12 @@ func mapFile(path string) (*mapped, error) {
 	if err != nil {
 		return nil, err
 	}
-	var h Header
+	var h safetensors.Header
 	m, err := mapOpen(f, path, func(size int64) (err error) {
-		h, err = readHeader(f, path, size)
-		return err
+		if h, err = safetensors.Read(f, size); err != nil {
+			return fmt.Errorf("%s: %w", path, err)
+		}
+		return nil
 	})
 	if err != nil {
 		return nil, err
@@ -194,10 +179,10 @@ func (m *mapped) close() error {
 }
 
 func (m *mapped) view(e Entry) View {
-	f, sized := formats[e.Format]
-	v := View{Format: e.Format, DType: f.dtype, Known: f.known, Shape: e.Shape, Data: m.data[e.From:e.To:e.To]}
-	if sized {
-		v.Data = aligned(v.Data, max(1, f.bits/8))
+	dtype, known := dtypes[e.Format]
+	v := View{Format: e.Format, DType: dtype, Known: known, Shape: e.Shape, Data: m.data[e.From:e.To:e.To]}
+	if width, sized := safetensors.Bits(e.Format); sized {
+		v.Data = aligned(v.Data, max(1, width/8))
 	}
 	return v
 }
@@ -222,12 +207,7 @@ func (c *Checkpoint) holds(index map[string]string) error {
 			in[e.Name] = filepath.Base(m.path)
 		}
 	}
-	for _, name := range slices.Sorted(maps.Keys(index)) {
-		if in[name] != index[name] {
-			return fmt.Errorf("says that tensor %q is in %s, which does not hold it", name, index[name])
-		}
-	}
-	return nil
+	return safetensors.Holds(index, in)
 }
 
 // Get returns a tensor of the checkpoint; the shape is not looked at.

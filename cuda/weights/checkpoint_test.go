@@ -11,14 +11,48 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 	"unsafe"
 
 	"github.com/inference-pio/inference-pio/cuda"
 	"github.com/inference-pio/inference-pio/cuda/cpu"
+	"github.com/inference-pio/inference-pio/internal/safetensors"
 	"golang.org/x/sys/unix"
 )
+
+func write(t testing.TB, name string, content []byte) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), name)
+	if err := os.WriteFile(path, content, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// build makes a safetensors file from a header given as text.
+func build(header string, data string) []byte {
+	b := binary.LittleEndian.AppendUint64(nil, uint64(len(header)))
+	return append(append(b, header...), data...)
+}
+
+func TestPathsThatAreNoFiles(t *testing.T) {
+	dir := t.TempDir()
+	pipe := filepath.Join(dir, "pipe")
+	if err := syscall.Mkfifo(pipe, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for path, want := range map[string]string{
+		dir:                          "is a directory",
+		pipe:                         "is a named pipe", // and does not hang
+		filepath.Join(dir, "nobody"): "there is no such file",
+	} {
+		if _, err := OpenFile(path); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("OpenFile(%s) = %v; want %q", path, err, want)
+		}
+	}
+}
 
 func TestValuesAreWhatTheReferenceWrote(t *testing.T) {
 	c, err := OpenFile("testdata/reference/written_by_numpy.safetensors")
@@ -74,7 +108,7 @@ func directory(t *testing.T, files map[string]string) string {
 
 func TestShardsAreOneTableOfNames(t *testing.T) {
 	dir := directory(t, map[string]string{
-		indexFile:             `{"metadata":{"total_size":12},"weight_map":{"x":"1.safetensors","y":"2.safetensors","z":"2.safetensors"}}`,
+		safetensors.IndexFile: `{"metadata":{"total_size":12},"weight_map":{"x":"1.safetensors","y":"2.safetensors","z":"2.safetensors"}}`,
 		"1.safetensors":       string(shard("x")),
 		"2.safetensors":       string(shard("y", "z")),
 		"ignored.safetensors": "not named by the index, so not opened",
@@ -102,21 +136,21 @@ func TestBadCheckpoints(t *testing.T) {
 		files      map[string]string
 	}{
 		{"empty directory", "holds neither model.safetensors nor model.safetensors.index.json", nil},
-		{"broken index", "model.safetensors.index.json: is broken", map[string]string{indexFile: "{"}},
-		{"index without a map", "has no weight_map", map[string]string{indexFile: "{}"}},
-		{"missing shard", "a.safetensors: there is no such file", map[string]string{indexFile: index(`"x":"a.safetensors"`)}},
-		{"shard above the directory", `is in "../a.safetensors", which is no plain file name`, map[string]string{indexFile: index(`"x":"../a.safetensors"`)}},
-		{"shard at an absolute path", `is in "/etc/passwd", which is no plain file name`, map[string]string{indexFile: index(`"x":"/etc/passwd"`)}},
-		{"shard is the parent", `is in "..", which is no plain file name`, map[string]string{indexFile: index(`"x":".."`)}},
-		{"shard is the directory", "is a directory", map[string]string{indexFile: index(`"x":"."`)}},
+		{"broken index", "model.safetensors.index.json: is broken", map[string]string{safetensors.IndexFile: "{"}},
+		{"index without a map", "has no weight_map", map[string]string{safetensors.IndexFile: "{}"}},
+		{"missing shard", "a.safetensors: there is no such file", map[string]string{safetensors.IndexFile: index(`"x":"a.safetensors"`)}},
+		{"shard above the directory", `is in "../a.safetensors", which is no plain file name`, map[string]string{safetensors.IndexFile: index(`"x":"../a.safetensors"`)}},
+		{"shard at an absolute path", `is in "/etc/passwd", which is no plain file name`, map[string]string{safetensors.IndexFile: index(`"x":"/etc/passwd"`)}},
+		{"shard is the parent", `is in "..", which is no plain file name`, map[string]string{safetensors.IndexFile: index(`"x":".."`)}},
+		{"shard is the directory", "is a directory", map[string]string{safetensors.IndexFile: index(`"x":"."`)}},
 		{"index and shard disagree", `says that tensor "y" is in a.safetensors, which does not hold it`,
-			map[string]string{indexFile: index(`"x":"a.safetensors","y":"a.safetensors"`), "a.safetensors": string(shard("x"))}},
+			map[string]string{safetensors.IndexFile: index(`"x":"a.safetensors","y":"a.safetensors"`), "a.safetensors": string(shard("x"))}},
 		{"tensor in two shards, the index names the second", `b.safetensors: tensor "x" is in`,
-			map[string]string{indexFile: index(`"x":"b.safetensors","y":"a.safetensors"`), "a.safetensors": string(shard("y", "x")), "b.safetensors": string(shard("x"))}},
+			map[string]string{safetensors.IndexFile: index(`"x":"b.safetensors","y":"a.safetensors"`), "a.safetensors": string(shard("y", "x")), "b.safetensors": string(shard("x"))}},
 		{"tensor in two shards", `tensor "x" is in`,
-			map[string]string{indexFile: index(`"x":"a.safetensors","y":"b.safetensors"`), "a.safetensors": string(shard("x")), "b.safetensors": string(shard("y", "x"))}},
+			map[string]string{safetensors.IndexFile: index(`"x":"a.safetensors","y":"b.safetensors"`), "a.safetensors": string(shard("x")), "b.safetensors": string(shard("y", "x"))}},
 		{"truncated shard", `b.safetensors: tensor "y": ends at byte 4 of the data but the file holds only 2`,
-			map[string]string{indexFile: index(`"x":"a.safetensors","y":"b.safetensors"`), "a.safetensors": string(shard("x")), "b.safetensors": string(shard("y")[:len(shard("y"))-2])}},
+			map[string]string{safetensors.IndexFile: index(`"x":"a.safetensors","y":"b.safetensors"`), "a.safetensors": string(shard("x")), "b.safetensors": string(shard("y")[:len(shard("y"))-2])}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -211,24 +245,6 @@ func TestReplacedFileKeepsTheOldValues(t *testing.T) {
 	if err := c.Unchanged(); err != nil {
 		t.Errorf("of a name that is gone: %v", err)
 	}
-}
-
-// FuzzIndex: whatever is accepted names only files of the checkpoint's own directory.
-func FuzzIndex(f *testing.F) {
-	for _, shard := range []string{"a.safetensors", "../a", "/a", "a/b", "..", "", `a\\b`, "a\\u0000"} {
-		f.Add([]byte(`{"weight_map":{"x":"` + shard + `"}}`))
-	}
-	f.Fuzz(func(t *testing.T, text []byte) {
-		index, err := parseIndex(text)
-		if err != nil {
-			return
-		}
-		for _, shard := range index {
-			if dir := filepath.Dir(filepath.Join("/checkpoint", shard)); dir != "/checkpoint" && shard != "." {
-				t.Fatalf("accepted shard %q, which lies in %s", shard, dir)
-			}
-		}
-	})
 }
 
 // A page that a shorter file no longer has is read as zeros, by any thread, and whoever asks is told.

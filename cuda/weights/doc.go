@@ -1,7 +1,7 @@
 // Package weights reads checkpoints: the tensors of a model as files hold them, mapped and never copied.
 //
 // [Open] maps a Hugging Face directory (model.safetensors, or model.safetensors.index.json and its shards), [OpenFile] a
-// single file; [ReadHeader] reads only names and shapes; [Dummy] invents weights of whatever shape it is asked for. What
+// single file; [ReadHeaders] reads only names and shapes; [Dummy] invents weights of whatever shape it is asked for. What
 // loads a model meets all of them as a [Source].
 //
 // Pages of a mapped file are read when they are first touched; [Checkpoint.Ahead] maps those that lie in memory before that.

@@ -8,6 +8,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/inference-pio/inference-pio/cuda"
+	"github.com/inference-pio/inference-pio/internal/safetensors"
 )
 
 // Outline is a source that has every tensor it is asked for, in one type, all of them views of the same memory, which takes
@@ -22,9 +23,9 @@ type Outline struct {
 // NewOutline makes one of BF16, F16 or F32 tensors. Close it.
 func NewOutline(dtype cuda.DType) *Outline {
 	o := &Outline{dtype: dtype}
-	for name, f := range formats {
-		if f.known && f.dtype == dtype {
-			o.format, o.size = name, f.bits/8
+	for name, d := range dtypes {
+		if d == dtype {
+			o.format, o.size = name, d.Size()
 		}
 	}
 	return o
@@ -35,7 +36,7 @@ func (*Outline) Names() []string { return nil }
 
 // Get implements Source. A tensor larger than the address space is not there.
 func (o *Outline) Get(_ string, shape []int) (View, bool) {
-	n, ok := formats[o.format].byteSize(shape)
+	n, ok := safetensors.Size(o.format, shape)
 	if !ok || n > 1<<46 {
 		return View{}, false
 	}

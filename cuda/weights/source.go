@@ -2,12 +2,7 @@
 
 package weights
 
-import (
-	"math"
-	"math/bits"
-
-	"github.com/inference-pio/inference-pio/cuda"
-)
+import "github.com/inference-pio/inference-pio/cuda"
 
 // Source gives tensors by name.
 type Source interface {
@@ -54,36 +49,5 @@ type Blocks interface {
 	Type() string
 }
 
-// format describes an element type of safetensors.
-type format struct {
-	bits  int
-	dtype cuda.DType
-	known bool // has a cuda.DType
-}
-
-// formats are the element types whose size is known, so that a header's byte counts can be checked.
-var formats = map[string]format{
-	"F64": {bits: 64}, "F32": {32, cuda.F32, true}, "F16": {16, cuda.F16, true}, "BF16": {16, cuda.BF16, true},
-	"F8_E4M3": {8, cuda.F8E4M3, true}, "F8_E5M2": {bits: 8}, "F8_E8M0": {bits: 8}, "F4": {bits: 4},
-	"I64": {bits: 64}, "I32": {32, cuda.I32, true}, "I16": {bits: 16}, "I8": {bits: 8},
-	"U64": {bits: 64}, "U32": {bits: 32}, "U16": {bits: 16}, "U8": {bits: 8}, "BOOL": {bits: 8},
-}
-
-// byteSize returns the bytes of a tensor of this shape, or false if that is more than an int64 holds or no whole number
-// of bytes.
-func (f format) byteSize(shape []int) (int64, bool) {
-	n := uint64(f.bits)
-	for _, d := range shape {
-		if d == 0 {
-			return 0, true
-		}
-	}
-	for _, d := range shape {
-		hi, lo := bits.Mul64(n, uint64(d))
-		if hi != 0 || lo > math.MaxInt64 {
-			return 0, false
-		}
-		n = lo
-	}
-	return int64(n / 8), n%8 == 0
-}
+// dtypes are the element types of safetensors that the tensor library has.
+var dtypes = map[string]cuda.DType{"F32": cuda.F32, "F16": cuda.F16, "BF16": cuda.BF16, "F8_E4M3": cuda.F8E4M3, "I32": cuda.I32}

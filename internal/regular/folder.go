@@ -102,6 +102,17 @@ func OtherWeights(dir string) string {
 	return ""
 }
 
+// NoTensors is the error of a checkpoint's folder that has none of the files that its weights would be in, and says what it has instead.
+func NoTensors(dir, single, index string) error {
+	also := "; is the download complete?"
+	if other := OtherWeights(dir); IsGGUF(other) {
+		also = fmt.Sprintf(", only %s; name that file itself", other)
+	} else if other != "" {
+		also = fmt.Sprintf(", only %s, which is not read; download the model's safetensors or convert it to them", other)
+	}
+	return fmt.Errorf("checkpoint %s: holds neither %s nor %s%s", dir, single, index, also)
+}
+
 // List is the names in a folder, sorted; of a very large one not all.
 func List(dir string) ([]string, error) {
 	d, err := os.OpenFile(dir, flags, 0)

@@ -1,10 +1,12 @@
-// The safetensors header: eight bytes of length, that much JSON, then the data.
+// Package safetensors reads what safetensors files say of themselves: eight bytes of length, that much JSON, then the data; and which files a
+// checkpoint is in. It knows no model, and reads no data.
 //
-// Invariants of a Header that parseHeader returned: names are unique; entries are sorted by offset; the first begins where
+// Invariants of a Header that Read returned: names are unique; entries are sorted by offset; the first begins where
 // the data begins, each next one where the one before ended, the last ends with the file; an entry of a known element type has
 // exactly the bytes its shape needs.
-
-package weights
+//
+// It imports nothing of this module and everything here may import it.
+package safetensors
 
 import (
 	"bytes"
@@ -13,9 +15,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"os"
 	"slices"
-
-	"github.com/inference-pio/inference-pio/internal/regular"
 )
 
 const (
@@ -40,41 +41,42 @@ type Header struct {
 	Entries  []Entry // sorted by From
 }
 
-// ReadHeader reads and checks the header of one safetensors file; the data is not touched.
-func ReadHeader(path string) (Header, error) {
-	f, size, err := regular.Open(path)
+// Read reads and checks the header of a file of so many bytes. Its errors do not name the file.
+func Read(r io.Reader, size int64) (Header, error) {
+	var prefix [8]byte
+	if _, err := io.ReadFull(r, prefix[:]); err != nil {
+		return Header{}, fmt.Errorf("has %d bytes, too few for a safetensors header; is the download complete?", size)
+	}
+	length := binary.LittleEndian.Uint64(prefix[:])
+	if length > maxHeader {
+		return Header{}, fmt.Errorf("says its header has %d bytes, more than the %d allowed; is it a safetensors file?", length, maxHeader)
+	}
+	if int64(length) > size-8 {
+		return Header{}, fmt.Errorf("says its header has %d bytes but the file ends after %d; is the download complete?", length, size)
+	}
+	text := make([]byte, length)
+	if _, err := io.ReadFull(r, text); err != nil {
+		return Header{}, fmt.Errorf("header cannot be read: %w", err)
+	}
+	return parse(text, size)
+}
+
+// ReadFile is Read of a file, whose errors name it. open opens it and returns its size.
+func ReadFile(path string, open func(path string) (*os.File, int64, error)) (Header, error) {
+	f, size, err := open(path)
 	if err != nil {
 		return Header{}, err
 	}
 	defer f.Close()
-	return readHeader(f, path, size)
-}
-
-func readHeader(r io.Reader, path string, size int64) (Header, error) {
-	var prefix [8]byte
-	if _, err := io.ReadFull(r, prefix[:]); err != nil {
-		return Header{}, fmt.Errorf("%s: has %d bytes, too few for a safetensors header; is the download complete?", path, size)
-	}
-	length := binary.LittleEndian.Uint64(prefix[:])
-	if length > maxHeader {
-		return Header{}, fmt.Errorf("%s: says its header has %d bytes, more than the %d allowed; is it a safetensors file?", path, length, maxHeader)
-	}
-	if int64(length) > size-8 {
-		return Header{}, fmt.Errorf("%s: says its header has %d bytes but the file ends after %d; is the download complete?", path, length, size)
-	}
-	text := make([]byte, length)
-	if _, err := io.ReadFull(r, text); err != nil {
-		return Header{}, fmt.Errorf("%s: header cannot be read: %w", path, err)
-	}
-	h, err := parseHeader(text, size)
+	h, err := Read(f, size)
 	if err != nil {
 		return Header{}, fmt.Errorf("%s: %w", path, err)
 	}
 	return h, nil
 }
 
-// parseHeader checks the JSON of a header against the size of its file.
-func parseHeader(text []byte, size int64) (Header, error) {
+// parse checks the JSON of a header against the size of its file.
+func parse(text []byte, size int64) (Header, error) {
 	dec := json.NewDecoder(bytes.NewReader(text))
 	var h Header
 	err := eachKey(dec, "the header", func(name string) error {
@@ -150,8 +152,8 @@ func (h *Header) place(start, size int64) error {
 		if e.From != at {
 			return fmt.Errorf("tensor %q: begins at byte %d of the data where %d was expected (overlap or hole)", e.Name, e.From, at)
 		}
-		if f, ok := formats[e.Format]; ok {
-			if want, ok := f.byteSize(e.Shape); !ok || want != e.To-e.From {
+		if _, known := Bits(e.Format); known {
+			if want, ok := Size(e.Format, e.Shape); !ok || want != e.To-e.From {
 				return fmt.Errorf("tensor %q: shape %v of %s does not take the %d bytes its offsets give it", e.Name, e.Shape, e.Format, e.To-e.From)
 			}
 		}
