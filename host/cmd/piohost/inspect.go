@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"regexp"
 	"strings"
 	"text/tabwriter"
 
@@ -16,10 +17,14 @@ import (
 	"github.com/inference-pio/inference-pio/sdk/plan"
 )
 
+const inspectHelp = `Show what a checkpoint holds, a folder or a GGUF file: family, parameters, the types of its tensors, and which plugin takes it, or why none does; with BIN
+what that plugin says of itself, and of the checkpoint, module by module.`
+
 func newPluginInspect(g *global) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "inspect [BIN]",
-		Short: "Show what a plugin says of itself, and of a checkpoint, or what is in a GGUF file",
+		Short: "Show what is in a checkpoint and which plugin takes it, and what a plugin says of itself",
+		Long:  inspectHelp,
 		Args:  takes(0, 1),
 	}
 	model := cmd.Flags().String("model", "", "a checkpoint's folder, or a GGUF file")
@@ -28,8 +33,8 @@ func newPluginInspect(g *global) *cobra.Command {
 	cmd.Flags().StringVar(&req.KVCache, "kv-cache", "", "as kv_cache in models.toml: what keys and values are kept in")
 	asJSON := jsonFlag(cmd.Flags())
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		if len(args) == 0 && !regular.IsGGUF(*model) {
-			return &codeError{exitUsage, errors.New("an argument is missing; expected piohost plugin inspect BIN, or a GGUF file as --model")}
+		if len(args) == 0 && *model == "" {
+			return &codeError{exitUsage, errors.New("an argument is missing; expected piohost plugin inspect BIN, or a checkpoint as --model")}
 		}
 		req.Path = g.checkpoint(*model)
 		req.Numerics = config.DefaultNumerics(req.Quantize, req.Path)
@@ -45,9 +50,9 @@ func newPluginInspect(g *global) *cobra.Command {
 	return cmd
 }
 
-// inspect asks a plugin, if one is named, and reads a GGUF file. With an error comes what was found before it.
+// inspect reads a checkpoint, and asks the plugin that is named about it, or else all. With an error comes what was found before it.
 func (g *global) inspect(ctx context.Context, bin []string, req sdk.InspectRequest) (document inspectDocument, err error) {
-	if regular.IsGGUF(req.Path) {
+	if len(bin) == 0 || regular.IsGGUF(req.Path) {
 		file, err := contents.Read(req.Path)
 		if err != nil {
 			return document, err
@@ -55,7 +60,7 @@ func (g *global) inspect(ctx context.Context, bin []string, req sdk.InspectReque
 		document.File = &file
 	}
 	if len(bin) == 0 {
-		return document, nil
+		return document, g.askAll(ctx, req, &document)
 	}
 	p, err := g.spawn(ctx, bin[0])
 	if err != nil {
@@ -78,6 +83,30 @@ func (g *global) inspect(ctx context.Context, bin []string, req sdk.InspectReque
 	return document, nil
 }
 
+// askAll finds the plugin that would serve a checkpoint. That none does is no error, but what was asked for.
+func (g *global) askAll(ctx context.Context, req sdk.InspectRequest, d *inspectDocument) error {
+	d.Taken = &takenBy{Others: []string{}}
+	f := g.finder(ctx)
+	if f.noAsk != nil {
+		d.Taken.Reason = fmt.Sprintf("no plugin could be asked: %v", f.noAsk)
+		return nil
+	}
+	defer f.plugins.Keep()()
+	p, in, others, err := f.plugins.Settle(ctx, req)
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	if err != nil {
+		d.Taken.Reason = err.Error()
+		return nil
+	}
+	d.Taken.Plugin, d.Checkpoint = p.Name, checkpointOf(req, in)
+	for _, o := range others {
+		d.Taken.Others = append(d.Taken.Others, o.Name)
+	}
+	return nil
+}
+
 func (g *global) showInspection(d inspectDocument) error {
 	if d.File != nil {
 		if err := g.showFile(d.File); err != nil {
@@ -86,7 +115,7 @@ func (g *global) showInspection(d inspectDocument) error {
 	}
 	p := d.Plugin
 	if p == nil {
-		return nil
+		return g.showTaken(d)
 	}
 	if d.File != nil {
 		fmt.Fprintln(g.std.out)
@@ -105,23 +134,54 @@ func (g *global) showInspection(d inspectDocument) error {
 	return g.showCheckpoint(d.Checkpoint)
 }
 
-// showFile shows what a GGUF file holds.
+// showTaken shows which plugin takes a checkpoint, and what of it matters to whoever chooses.
+func (g *global) showTaken(d inspectDocument) error {
+	if d.Taken == nil { // the file could not be read
+		return nil
+	}
+	if d.Checkpoint == nil {
+		_, err := fmt.Fprintf(g.std.out, "\n%s\n", d.Taken.Reason)
+		return err
+	}
+	also := ""
+	if len(d.Taken.Others) > 0 {
+		also = ", as would " + strings.Join(d.Taken.Others, " and ")
+	}
+	fmt.Fprintf(g.std.out, "\nthe plugin %s takes it%s\n", d.Taken.Plugin, also)
+	short := *d.Checkpoint
+	short.Modules = nil
+	if err := g.showCheckpoint(&short); err != nil {
+		return err
+	}
+	return g.showSizes(d.Checkpoint)
+}
+
+// showFile shows what a checkpoint holds.
 func (g *global) showFile(f *contents.File) error {
 	w := tabwriter.NewWriter(g.std.out, 0, 8, 2, ' ', 0)
 	template := "none: it is a model without chats"
 	if f.Template {
-		template = "in the file"
+		template = "there is one"
+	}
+	parameters, files := fmt.Sprint(f.Parameters), words(f.Parts)
+	if f.Codes != "" {
+		parameters = ""
+	}
+	if n := len(f.Parts); n > 1 {
+		files = fmt.Sprintf("%s and %d more", f.Parts[0], n-1)
 	}
 	for _, line := range [][2]string{
-		{"file", words(f.Parts)}, {"architecture", f.Architecture}, {"model", f.Name}, {"parameters", fmt.Sprint(f.Parameters)}, {"bytes", plan.Size(f.Bytes)},
+		{"file", files}, {"architecture", f.Architecture}, {"model", f.Name}, {"parameters", parameters}, {"bytes", plan.Size(f.Bytes)}, {"in codes of", f.Codes},
 		{"layers", fmt.Sprint(f.Layers)}, {"context", fmt.Sprint(f.Context)}, {"tokens", strings.TrimSpace(fmt.Sprintf("%d %s", f.Tokens, f.Splitter))}, {"template", template},
 	} {
-		fmt.Fprintf(w, "%s\t%s\n", line[0], line[1])
+		if line[1] != "" {
+			fmt.Fprintf(w, "%s\t%s\n", line[0], line[1])
+		}
 	}
 	for _, why := range f.Refused {
 		fmt.Fprintf(w, "refused\t%s\n", why)
 	}
-	if err := w.Flush(); err != nil {
+	if err := w.Flush(); err != nil || len(f.Roles) == 0 {
 		return err
 	}
 	fmt.Fprintln(g.std.out)
@@ -158,13 +218,53 @@ func (g *global) showCheckpoint(c *describedCheckpoint) error {
 	if len(c.Modules) == 0 {
 		return nil
 	}
-	fmt.Fprintf(g.std.out, "weights: %s%s\ncache of a position: %s%s\nnumerics: %s, unless its entry says otherwise\n",
-		plan.Size(c.Weights), in(c.Quantize), plan.Size(c.Position), in(c.KVCache), c.Numerics)
+	if err := g.showSizes(c); err != nil {
+		return err
+	}
 	fmt.Fprintln(g.std.out)
 	w := tabwriter.NewWriter(g.std.out, 0, 8, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintln(w, "MODULE\tWEIGHTS\tSTATE/TOKEN\tSTATE/SEQUENCE\tMFLOP/TOKEN\t")
-	for _, m := range c.Modules {
-		fmt.Fprintf(w, "%s\t%d\t%d\t%d\t%.3f\t\n", m.ID, m.WeightBytes, m.StateBytesToken, m.StateBytesSeq, m.FLOPsToken/1e6)
+	fmt.Fprintln(w, "MODULE\tNUMBER\tWEIGHTS\tSTATE/TOKEN\tSTATE/SEQUENCE\tMFLOP/TOKEN\t")
+	for _, m := range joinExperts(c.Modules) {
+		fmt.Fprintf(w, "%s\t%d\t%d\t%d\t%d\t%.3f\t\n", m.ID, m.number, m.WeightBytes, m.StateBytesToken, m.StateBytesSeq, m.FLOPsToken/1e6)
 	}
 	return w.Flush()
+}
+
+// showSizes shows what all modules together take, if they were told.
+func (g *global) showSizes(c *describedCheckpoint) error {
+	if len(c.Modules) == 0 {
+		return nil
+	}
+	_, err := fmt.Fprintf(g.std.out, "weights: %s%s\ncache of a position: %s%s\nnumerics: %s, unless its entry says otherwise\n",
+		plan.Size(c.Weights), in(c.Quantize), plan.Size(c.Position), in(c.KVCache), c.Numerics)
+	return err
+}
+
+// joinedModules is one module, or all experts of a layer.
+type joinedModules struct {
+	moduleLine
+	number int
+}
+
+var expertID = regexp.MustCompile(`\.\d+$`)
+
+// joinExperts puts the experts of a layer, which follow each other, into one line.
+func joinExperts(modules []moduleLine) (lines []joinedModules) {
+	for _, m := range modules {
+		if group := expertID.ReplaceAllString(m.ID, ".N"); strings.HasSuffix(group, ".experts.N") {
+			m.ID = group
+		}
+		last := len(lines) - 1
+		if last < 0 || lines[last].ID != m.ID {
+			lines = append(lines, joinedModules{m, 1})
+			continue
+		}
+		l := &lines[last]
+		l.number++
+		l.WeightBytes += m.WeightBytes
+		l.StateBytesToken += m.StateBytesToken
+		l.StateBytesSeq += m.StateBytesSeq
+		l.FLOPsToken += m.FLOPsToken
+	}
+	return lines
 }

@@ -85,8 +85,16 @@ func pluginLines(plugins []catalog.Plugin) []pluginLine {
 // inspectDocument is that of `plugin inspect`.
 type inspectDocument struct {
 	Plugin     *describedPlugin     `json:"plugin"`     // null without a plugin
-	File       *contents.File       `json:"file"`       // null without a GGUF file
-	Checkpoint *describedCheckpoint `json:"checkpoint"` // null without --model, or without a plugin
+	File       *contents.File       `json:"file"`       // null without --model, and of a folder with a plugin
+	Checkpoint *describedCheckpoint `json:"checkpoint"` // null without --model, or if no plugin takes it
+	Taken      *takenBy             `json:"taken"`      // null with a plugin
+}
+
+// takenBy is which of the plugins takes a checkpoint.
+type takenBy struct {
+	Plugin string   `json:"plugin"` // "": none
+	Others []string `json:"others"` // that would take it as well
+	Reason string   `json:"reason"` // why none does
 }
 
 type describedPlugin struct {

@@ -73,15 +73,18 @@ plugin list, plugin lock
 plugin inspect
   plugin                   null without a plugin
     name, version, sdk_version, architectures[], majors[], capabilities[], kernels, numerics[], devices[], sha256
-  file                     what a GGUF file that --model names holds; null without one
-    architecture, name, parts[]
-    parameters, bytes, layers, context
+  file                     what the checkpoint that --model names holds; null without one, and of a folder with a plugin
+    architecture, name     of a folder, what its config calls its architecture and model_type
+    parts[]                paths
+    parameters, bytes      parameters 0: a folder in codes does not tell
+    layers, context
     tokens, splitter       how text is cut into words
     template
     roles[]                tensors of one name, of all layers together
       role, tensors, shape[], parameters, bytes, types[]
     refused[]              what is not read, and why
-  checkpoint               null without --model, or without a plugin
+    codes                  of a folder, who has quantised it; "": nobody
+  checkpoint               what the plugin says of it; null without --model, or if no plugin takes it
     path, fit, reason      fit is exact, family or no
     parameters, context, vocabulary
     modules[]              in the order of the forward pass
@@ -89,6 +92,9 @@ plugin inspect
     quantize, numerics     as asked, and what goes with it
     weights                of all modules
     kv_cache, position     as asked, "": what goes with numerics; what a position takes in the cache of all modules
+  taken                    null with a plugin
+    plugin, others[]       that takes the checkpoint, "": none; that would take it as well
+    reason                 why none does, or could be asked
 
 plugin test
   plugin, model, passed

@@ -67,10 +67,14 @@ func testMain(m *testing.M) int {
 	return m.Run()
 }
 
-// Each script in testdata has the binaries on its PATH, $ECHO for the plugin and $ECHO_SHA256 for its hash, $MODEL for its checkpoint, and $ADDRESS for
-// a free one, with $PORT in it.
+// Each script in testdata has the binaries on its PATH, $ECHO for the plugin and $ECHO_SHA256 for its hash, $MODEL for its checkpoint, $GGUF for a GGUF
+// file, and $ADDRESS for a free one, with $PORT in it.
 func TestScripts(t *testing.T) {
 	model, err := filepath.Abs("../../../sdk/examples/echo/testdata/model")
+	if err != nil {
+		t.Fatal(err)
+	}
+	file, err := filepath.Abs("../../../internal/gguf/testdata/kinds.gguf")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -87,6 +91,7 @@ func TestScripts(t *testing.T) {
 			e.Setenv("ECHO", filepath.Join(binaries, "echo"))
 			e.Setenv("ECHO_SHA256", echoSum)
 			e.Setenv("MODEL", model)
+			e.Setenv("GGUF", file)
 			address, err := freeAddress()
 			e.Setenv("ADDRESS", address)
 			_, port, _ := net.SplitHostPort(address)

@@ -1,10 +1,11 @@
-// Package contents tells what a GGUF file holds, from its header alone: what it says of itself, which tensors it has in which types, and what of it
-// no plugin of ours reads. Whether a plugin runs the model is for the plugin to say.
+// Package contents tells what a checkpoint holds, a GGUF file or a folder as Hugging Face publishes it, from its headers alone: what it says of itself,
+// which tensors it has in which types, and what of a GGUF file no plugin of ours reads. Whether a plugin runs the model is for the plugin to say.
 package contents
 
 import (
 	"cmp"
 	"fmt"
+	"os"
 	"regexp"
 	"slices"
 	"strings"
@@ -13,13 +14,13 @@ import (
 	"github.com/inference-pio/inference-pio/internal/regular"
 )
 
-// File is what a GGUF file holds, with all its parts.
+// File is what a checkpoint holds, with all its parts.
 type File struct {
 	Architecture string   `json:"architecture"`
-	Name         string   `json:"name"`
-	Parts        []string `json:"parts"` // paths
-	Parameters   int64    `json:"parameters"`
-	Bytes        int64    `json:"bytes"` // of tensors
+	Name         string   `json:"name"`       // of a folder: model_type
+	Parts        []string `json:"parts"`      // paths
+	Parameters   int64    `json:"parameters"` // 0: a folder's are codes
+	Bytes        int64    `json:"bytes"`      // of tensors
 	Layers       int64    `json:"layers"`
 	Context      int64    `json:"context"`
 	Tokens       int      `json:"tokens"`
@@ -27,20 +28,24 @@ type File struct {
 	Template     bool     `json:"template"`
 	Roles        []Role   `json:"roles"`
 	Refused      []string `json:"refused"` // what is not read, and why
+	Codes        string   `json:"codes"`   // of a folder: who has quantised it; "": nobody
 }
 
 // Role is the tensors of one name, in whatever blocks they are: all experts of all layers are one.
 type Role struct {
 	Name       string   `json:"role"`
 	Tensors    int      `json:"tensors"`
-	Shape      []int    `json:"shape"` // of the first
-	Parameters int64    `json:"parameters"`
+	Shape      []int    `json:"shape"`      // of the first
+	Parameters int64    `json:"parameters"` // numbers, or what a file has in their place
 	Bytes      int64    `json:"bytes"`
 	Types      []string `json:"types"` // the most frequent first, with how often where there are several
 }
 
 // Read reads the headers of all parts.
 func Read(path string) (File, error) {
+	if info, err := os.Stat(path); !regular.IsGGUF(path) || err == nil && info.IsDir() {
+		return readFolder(path)
+	}
 	first := gguf.FirstPart(path)
 	h, err := header(first)
 	if err != nil {
@@ -52,17 +57,43 @@ func Read(path string) (File, error) {
 	}
 	f := describe(h)
 	f.Parts = parts
-	tensors := h.Tensors
-	for _, part := range parts[1:] {
-		more, err := header(part)
-		if err != nil {
-			return File{}, err
+	tensors, names := []gguf.Tensor{}, map[string]bool{}
+	for i, part := range parts {
+		head := h
+		if i > 0 {
+			if head, err = header(part); err != nil {
+				return File{}, err
+			}
 		}
-		tensors = append(tensors, more.Tensors...)
+		if err := head.CheckPart(i, len(parts)); err != nil {
+			return File{}, fmt.Errorf("%s: %w", part, err)
+		}
+		for _, t := range head.Tensors {
+			if names[t.Name] {
+				return File{}, fmt.Errorf("%s: tensor %q is in a file before it as well", part, t.Name)
+			}
+			names[t.Name] = true
+		}
+		tensors = append(tensors, head.Tensors...)
 	}
-	f.count(tensors)
+	f.count(tensorsOf(tensors))
 	f.refuse(h, tensors)
 	return f, nil
+}
+
+// tensor is one of either kind of file.
+type tensor struct {
+	name, kind string
+	shape      []int
+	bytes      int64
+}
+
+func tensorsOf(list []gguf.Tensor) (all []tensor) {
+	for _, t := range list {
+		bytes, _ := t.Bytes()
+		all = append(all, tensor{t.Name, gguf.TypeName(t.Type), t.Shape, bytes})
+	}
+	return all
 }
 
 func header(path string) (*gguf.Header, error) {
@@ -83,7 +114,8 @@ func describe(h *gguf.Header) File {
 		s, _ := h.Keys[key].Text()
 		return strings.ToValidUTF8(s, "\ufffd")
 	}
-	f := File{Architecture: text("general.architecture"), Name: text("general.name"), Splitter: text("tokenizer.ggml.pre"), Tokens: h.Keys["tokenizer.ggml.tokens"].Count}
+	f := File{Architecture: text("general.architecture"), Name: text("general.name"), Splitter: text("tokenizer.ggml.pre"),
+		Tokens: h.Keys["tokenizer.ggml.tokens"].Count, Refused: []string{}}
 	number := func(key string) int64 {
 		n, _ := h.Keys[f.Architecture+"."+key].Int()
 		return n
@@ -93,27 +125,34 @@ func describe(h *gguf.Header) File {
 	return f
 }
 
-var number = regexp.MustCompile(`\.\d+(\.|$)`)
+var number = regexp.MustCompile(`(^|\.)\d+(\.|$)`)
+
+// role is a name without its numbers: of layers, and of experts.
+func role(name string) string {
+	for {
+		shorter := number.ReplaceAllString(name, "${1}N$2")
+		if shorter == name {
+			return strings.ToValidUTF8(name, "\ufffd")
+		}
+		name = shorter // numbers that follow each other share their dot
+	}
+}
 
 // count lists the roles in the order in which they come first.
-func (f *File) count(tensors []gguf.Tensor) {
+func (f *File) count(tensors []tensor) {
+	f.Roles = []Role{}
 	at, kinds := map[string]int{}, map[string]map[string]int{}
 	for _, t := range tensors {
-		name := number.ReplaceAllString(t.Name, ".N$1")
+		name := role(t.name)
 		i, ok := at[name]
 		if !ok {
 			i, at[name], kinds[name] = len(f.Roles), len(f.Roles), map[string]int{}
-			f.Roles = append(f.Roles, Role{Name: name, Shape: t.Shape})
+			f.Roles = append(f.Roles, Role{Name: name, Shape: t.shape})
 		}
-		n := int64(1)
-		for _, d := range t.Shape {
-			n *= int64(d)
-		}
-		bytes, _ := t.Bytes()
-		r := &f.Roles[i]
-		r.Tensors, r.Parameters, r.Bytes = r.Tensors+1, r.Parameters+n, r.Bytes+bytes
-		f.Parameters, f.Bytes = f.Parameters+n, f.Bytes+bytes
-		kinds[name][gguf.TypeName(t.Type)]++
+		n, r := elements(t.shape), &f.Roles[i]
+		r.Tensors, r.Parameters, r.Bytes = r.Tensors+1, sum(r.Parameters, n), sum(r.Bytes, t.bytes)
+		f.Parameters, f.Bytes = sum(f.Parameters, n), sum(f.Bytes, t.bytes)
+		kinds[name][t.kind]++
 	}
 	for i := range f.Roles {
 		f.Roles[i].Types = inWords(kinds[f.Roles[i].Name])

@@ -1,6 +1,9 @@
 package contents
 
 import (
+	"math"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -8,8 +11,8 @@ import (
 	"github.com/inference-pio/inference-pio/internal/gguf/gguftest"
 )
 
-// tensor is one of so many bytes of zeros.
-func tensor(name string, kind uint32, bytes int, shape ...int) gguftest.Tensor {
+// zeros is a tensor of so many bytes.
+func zeros(name string, kind uint32, bytes int, shape ...int) gguftest.Tensor {
 	return gguftest.Tensor{Name: name, Type: kind, Shape: shape, Data: make([]byte, bytes)}
 }
 
@@ -18,8 +21,8 @@ func TestWhatAFileHolds(t *testing.T) {
 		Keys: map[string]any{"general.architecture": "some", "general.name": "A Model", "some.block_count": uint32(3), "some.nextn_predict_layers": uint32(1),
 			"some.context_length": uint32(4096), "tokenizer.ggml.model": "gpt2", "tokenizer.ggml.pre": "qwen2", "tokenizer.ggml.tokens": []string{"a", "b"},
 			"tokenizer.chat_template": "{{ x }}"},
-		Tensors: []gguftest.Tensor{tensor("token_embd.weight", 30, 2*64, 2, 32), tensor("blk.0.ffn_up_exps.weight", 8, 2*34, 2, 1, 32),
-			tensor("blk.1.ffn_up_exps.weight", 12, 2*144, 2, 1, 256), tensor("blk.2.ffn_up_exps.weight", 8, 34, 1, 1, 32), tensor("blk.0.attn_q.weight", 16, 66, 1, 256)},
+		Tensors: []gguftest.Tensor{zeros("token_embd.weight", 30, 2*64, 2, 32), zeros("blk.0.ffn_up_exps.weight", 8, 2*34, 2, 1, 32),
+			zeros("blk.1.ffn_up_exps.weight", 12, 2*144, 2, 1, 256), zeros("blk.2.ffn_up_exps.weight", 8, 34, 1, 1, 32), zeros("blk.0.attn_q.weight", 16, 66, 1, 256)},
 	}.Write(t, "m.gguf"))
 	if err != nil {
 		t.Fatal(err)
@@ -43,7 +46,7 @@ func TestWhatIsRefused(t *testing.T) {
 		`the tokenizer is "llama"`:    {"general.architecture": "some", "tokenizer.ggml.model": "llama", "tokenizer.ggml.tokens": []string{"a"}},
 		"":                            {"general.architecture": "clip"},
 	} {
-		f, err := Read(gguftest.File{Keys: keys, Tensors: []gguftest.Tensor{tensor("a", 0, 4, 1)}}.Write(t, "m.gguf"))
+		f, err := Read(gguftest.File{Keys: keys, Tensors: []gguftest.Tensor{zeros("a", 0, 4, 1)}}.Write(t, "m.gguf"))
 		if err != nil || !strings.Contains(strings.Join(f.Refused, "; "), want) || want == "" && len(f.Refused) > 0 {
 			t.Errorf("%q, %v; want %q", f.Refused, err, want)
 		}
@@ -59,5 +62,35 @@ func TestParts(t *testing.T) {
 	}
 	if _, err := Read(t.TempDir() + "/none.gguf"); err == nil {
 		t.Error("a file that is not there holds something")
+	}
+}
+
+// However large its tensors say they are, sums do not begin anew.
+func TestHugeTensors(t *testing.T) {
+	var tensors []gguftest.Tensor
+	for i := range 17 {
+		tensors = append(tensors, gguftest.Tensor{Name: string(rune('a' + i)), Type: 999, Shape: []int{1 << 20, 1 << 20, 1 << 19}})
+	}
+	f, err := Read(gguftest.File{Tensors: tensors}.Write(t, "m.gguf"))
+	if err != nil || f.Parameters != math.MaxInt64 || f.Roles[0].Parameters != 1<<59 {
+		t.Errorf("%d parameters, %v", f.Parameters, err)
+	}
+}
+
+// A part that another one has been put in the place of is told, as it is when a plugin reads it.
+func TestPartsOfAnother(t *testing.T) {
+	const folder = "../../../internal/gguf/testdata/"
+	dir := t.TempDir()
+	for to, from := range map[string]string{"1": "1", "2": "2", "3": "2"} {
+		data, err := os.ReadFile(folder + "parts-0000" + from + "-of-00003.gguf")
+		if err == nil {
+			err = os.WriteFile(filepath.Join(dir, "parts-0000"+to+"-of-00003.gguf"), data, 0o600)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := Read(filepath.Join(dir, "parts-00001-of-00003.gguf")); err == nil || !strings.Contains(err.Error(), "parts-00003-of-00003.gguf: it is part 1 of 3 by its keys, not 2 of 3") {
+		t.Error(err)
 	}
 }
