@@ -145,27 +145,37 @@ func (m *Model) addTower(a Architecture, path string, config Config, t *Table, k
 	return nil
 }
 
-// joined is several errors in one line; nil if there are none.
+// joined is several errors in one line, each once, of very many the first; nil if there are none.
 func joined(errs []error) error {
 	if len(errs) == 0 {
 		return nil
 	}
-	texts := make([]string, len(errs))
+	var texts []string
 	for i, e := range errs {
-		texts[i] = e.Error()
+		if len(texts) == mostTold {
+			texts = append(texts, fmt.Sprintf("and %d more", len(errs)-i))
+			break
+		}
+		if text := e.Error(); !slices.Contains(texts, text) { // what several asked for
+			texts = append(texts, text)
+		}
 	}
 	return errors.New(strings.Join(texts, "; "))
 }
+
+// mostTold is how many things that are wrong somebody reads.
+const mostTold = 16
 
 // Table is the tensors of a model by the names of the checkpoint, while they are put together.
 type Table struct {
 	views map[string]weights.View
 	rules Rules
 	errs  []error
+	cut   int // matrices of experts
 }
 
 func newTable(src weights.Source, rules Rules) *Table {
-	t := &Table{map[string]weights.View{}, rules, nil}
+	t := &Table{views: map[string]weights.View{}, rules: rules}
 	t.add(src)
 	return t
 }

@@ -171,6 +171,38 @@ func TestExpertsAreCut(t *testing.T) {
 	}
 }
 
+// Tensors without elements take no bytes of a file, and are cut into no more than a model has; of what is wrong so often the first is told.
+func TestExpertsThatAreEmpty(t *testing.T) {
+	f := gguftest.File{Keys: keys("some", map[string]any{"block_count": uint32(1000)}), Tensors: []gguftest.Tensor{embedding}}
+	for i := range maxCut/maxExperts + 20 {
+		f.Tensors = append(f.Tensors, gguftest.F32(fmt.Sprintf("blk.%d.ffn_down_exps.weight", i), []int{maxExperts, 0, 2}))
+	}
+	_, err := arch.Open(f.Write(t, "m.gguf"))
+	if err == nil || !strings.Contains(err.Error(), "more than 262144 matrices of experts are in the file") || !strings.HasSuffix(err.Error(), "and 4 more") {
+		t.Errorf("%.500v", err)
+	}
+}
+
+// The slices of a window are of one shape, whichever of its sides are as long as another's.
+func TestSlicesOfOneShape(t *testing.T) {
+	for _, shape := range [][]int{{2, 3, 4, 8}, {2, 3, 8, 4}, {2, 4, 3, 8}, {3, 2, 4, 8}, {2, 3, 32}, {2, 3, 4, 7}} {
+		a := Architecture{Name: "some", Config: func(*Keys) Config { return Config{} }, Rules: func(*Keys) Rules { return nil }, Finish: func(_ *Keys, t *Table) {
+			first, _ := t.Take("a")
+			second, _ := t.Take("b")
+			t.Slices("window", first, second)
+		}}
+		path := gguftest.File{Keys: map[string]any{"general.architecture": "some"}, Tensors: []gguftest.Tensor{count("a", 0, 2, 3, 4, 8), count("b", 0, shape...)}}.Write(t, "m.gguf")
+		m, err := a.Open(path)
+		if same := slices.Equal(shape, []int{2, 3, 4, 8}); (err == nil) != same {
+			t.Errorf("%v: %v", shape, err)
+		}
+		if err == nil {
+			numbers(t, m, "window")
+			m.Checkpoint.Close()
+		}
+	}
+}
+
 func TestLayersWithoutARouterAreDense(t *testing.T) {
 	_, c := opened(t, arch, gguftest.File{Tensors: []gguftest.Tensor{embedding, count("blk.1.ffn_gate_inp.weight", 0, 3, 4)}, Keys: keys("some", map[string]any{
 		"block_count": uint32(3), "expert_count": uint32(3), "expert_used_count": uint32(1), "expert_feed_forward_length": uint32(2)})})

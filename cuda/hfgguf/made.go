@@ -3,6 +3,8 @@
 package hfgguf
 
 import (
+	"slices"
+
 	"github.com/inference-pio/inference-pio/cuda"
 	"github.com/inference-pio/inference-pio/cuda/weights"
 )
@@ -39,7 +41,7 @@ func (t *Table) Slices(name string, parts ...weights.View) {
 	s := sliceRows{}
 	for _, v := range parts {
 		p, cols, ok := plain(v)
-		if !ok || len(v.Shape) != 4 || product(v.Shape) != product(parts[0].Shape) || v.Shape[1] != parts[0].Shape[1] || v.Shape[3] != cols {
+		if !ok || len(v.Shape) != 4 || !slices.Equal(v.Shape, parts[0].Shape) {
 			t.Refuse("%s: one of its slices is %s %v", name, v.Format, v.Shape)
 			return
 		}

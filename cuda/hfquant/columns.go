@@ -18,7 +18,10 @@ func (r *reader) columns(base string) (weights.View, error) {
 		return v, err
 	}
 	zeros, ok := r.get(base + ".qzeros")
-	if !ok || zeros.Format != "I32" || len(zeros.Shape) != 2 || zeros.Shape[0] < 1 {
+	if !ok {
+		return v, fmt.Errorf("tensor %q is missing", base+".qzeros")
+	}
+	if zeros.Format != "I32" || len(zeros.Shape) != 2 || zeros.Shape[0] < 1 {
 		return v, fmt.Errorf("tensor %q: is %s %v, no zeros of groups", base+".qzeros", zeros.Format, zeros.Shape)
 	}
 	m := blocks.Columns{Words: v.Data, AWQ: r.method == awq}
@@ -40,7 +43,10 @@ func (r *reader) columns(base string) (weights.View, error) {
 		c.carry = carries[m.Bits]
 	}
 	scales, ok := r.get(base + ".scales")
-	if !ok || len(scales.Shape) != 2 || scales.Shape[0] != c.groups || scales.Shape[1] != m.Out {
+	if !ok {
+		return v, fmt.Errorf("tensor %q is missing", base+".scales")
+	}
+	if len(scales.Shape) != 2 || scales.Shape[0] != c.groups || scales.Shape[1] != m.Out {
 		return v, fmt.Errorf("tensor %q: is %s %v, no factors of %d groups of %d outputs", base+".scales", scales.Format, scales.Shape, c.groups, m.Out)
 	}
 	scales.Shape = []int{c.groups * m.Out, 1} // any of them is a row

@@ -130,9 +130,24 @@ func TestModulesThatAreNotWhole(t *testing.T) {
 	for name, missing := range map[string]string{"ct_int4": "m.weight_scale", "awq": "m.qzeros", "gptq": "m.scales", "mlx4": "m.biases", "ct_nvfp4": "m.weight_global_scale",
 		"modelopt_nvfp4": "m.weight_scale_2", "ct_int8_packed": "m.weight_shape"} {
 		_, err := Open(configs(t)[name], edited{checkpoint(t, name), map[string]*weights.View{missing: nil}})
-		if err == nil || !strings.Contains(err.Error(), missing) {
+		if err == nil || !strings.Contains(err.Error(), fmt.Sprintf("%q is missing", missing)) {
 			t.Errorf("%s without %s: %v", name, missing, err)
 		}
+	}
+}
+
+// Factors of nvfp4 are bytes that are read as something else: what has fewer of them is refused.
+func TestFactorsThatAreNoBytes(t *testing.T) {
+	codes := weights.View{Format: "U32", Shape: []int{4, 4}, Data: make([]byte, 64)} // 32 columns
+	scales := weights.View{Format: "F4", Shape: []int{4, 2}, Data: make([]byte, 4)}
+	const config = `{"quantization": {"group_size": 16, "bits": 4, "mode": "nvfp4"}}`
+	_, err := Open([]byte(config), named{map[string]weights.View{"m.weight": codes, "m.scales": scales}})
+	if err == nil || !strings.Contains(err.Error(), `"m.scales": is F4`) {
+		t.Error(err)
+	}
+	scales.Format, scales.Data = "U8", make([]byte, 8)
+	if _, err := Open([]byte(config), named{map[string]weights.View{"m.weight": codes, "m.scales": scales}}); err != nil {
+		t.Error(err)
 	}
 }
 

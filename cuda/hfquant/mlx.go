@@ -60,6 +60,9 @@ func (r *reader) mlxFactors(base string, g *grouped, said group, rows int) (err 
 	case "nvfp4":
 		g.unpack, g.kind = halves, blocks.Float4
 		scales, _ := r.get(name)
+		if scales.Format != "U8" {
+			return fmt.Errorf("tensor %q: is %s; factors of nvfp4 are F8_E4M3, written as U8", name, scales.Format)
+		}
 		scales.Format, scales.DType, scales.Known = "F8_E4M3", cuda.F8E4M3, true // as which it is written
 		numbers, _ := weights.Numbers(scales)
 		g.factors, g.each = numbers, 16

@@ -110,7 +110,7 @@ func lessOne(name string, v weights.View) (weights.View, error) {
 // patchOf is the window of a tower as it was: the colours of a point, which are last, are second.
 func patchOf(name string, v weights.View) weights.View {
 	const colours = 3
-	if s := v.Shape; !strings.HasSuffix(name, ".patch_embed.proj.weight") || len(s) != 5 || s[4] != colours || s[1] == colours || v.Data == nil {
+	if s := v.Shape; !strings.HasSuffix(name, ".patch_embed.proj.weight") || len(s) != 5 || s[4] != colours || s[1] == colours || v.Data == nil || !v.Known {
 		return v
 	}
 	s, size := v.Shape, v.DType.Size()

@@ -2,6 +2,7 @@ package weights
 
 import (
 	"bytes"
+	"fmt"
 	"slices"
 	"testing"
 
@@ -125,5 +126,22 @@ func TestTensorsThatAreNoExpertsKeepTheirNames(t *testing.T) {
 	}
 	if dummy := Dummy(1, cuda.BF16); SplitExperts(dummy) != dummy {
 		t.Error("an invented source was changed")
+	}
+}
+
+// Tensors without elements take no bytes of a file, and are cut into no more than a model has.
+func TestExpertsThatAreEmpty(t *testing.T) {
+	all := tensors{}
+	for i := range maxCut/maxExperts + 3 {
+		all[fmt.Sprintf("layers.%d.experts.down_proj", i)] = counted(maxExperts, 0, 3)
+	}
+	whole := 0
+	for _, name := range SplitExperts(all).Names() {
+		if _, is := all[name]; is {
+			whole++
+		}
+	}
+	if whole != 3 {
+		t.Errorf("%d tensors of %d keep their names", whole, len(all))
 	}
 }
