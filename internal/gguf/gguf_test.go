@@ -171,6 +171,15 @@ func TestLiesAreRefusedInWords(t *testing.T) {
 	}
 }
 
+// A number that no int64 has is told as it is.
+func TestTheLargestNumber(t *testing.T) {
+	v := header(t, file(3, 0, 1, "k", uint32(U64), uint64(math.MaxUint64))).Keys["k"]
+	f, ok := v.Float()
+	if _, whole := v.Int(); whole || !ok || f != math.MaxUint64 || v.String() != "1.8446744073709552e+19" {
+		t.Error(v, f, ok, whole)
+	}
+}
+
 // A type that is newer than this reader is the matter of who asks for the tensor.
 func TestUnknownElementTypesAreNoError(t *testing.T) {
 	data := pad(append(file(2, 1, 0), le("t", uint32(1), uint64(31), uint32(999), uint64(0))...), 64)

@@ -154,6 +154,8 @@ func number(t Type, data []byte) (float64, bool) {
 		return float64(math.Float32frombits(binary.LittleEndian.Uint32(data))), true
 	case t == F64 && len(data) >= 8:
 		return math.Float64frombits(binary.LittleEndian.Uint64(data)), true
+	case t == U64 && len(data) >= 8: // also one that is no int64
+		return float64(binary.LittleEndian.Uint64(data)), true
 	}
 	n, ok := whole(t, data)
 	return float64(n), ok

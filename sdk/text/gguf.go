@@ -36,7 +36,12 @@ func openGGUF(ctx context.Context, path string) (*Model, error) {
 	m.defaults.eos = tokenizer.Ends(h, m.tokenizer)
 	sources := map[string]string{}
 	for name, key := range map[string]string{"default": "tokenizer.chat_template", "tool_use": "tokenizer.chat_template.tool_use"} {
-		if text, ok := h.Keys[key].Text(); ok {
+		v, there := h.Keys[key]
+		text, ok := v.Text()
+		if there && !ok {
+			return nil, sdk.Errorf(sdk.ReasonCheckpoint, "%s: key %s is %v; a string is needed", path, key, v)
+		}
+		if there {
 			sources[name] = text
 		}
 	}
@@ -83,7 +88,7 @@ func ggufSampling(h *gguf.Header) (engine.Params, error) {
 	if v, ok := h.Keys["general.sampling.top_k"]; ok {
 		n, whole := v.Int()
 		if !whole || n > 1<<30 || n < -1<<30 {
-			return p, fmt.Errorf("key general.sampling.top_k is %v; a whole number is needed", v)
+			return p, fmt.Errorf("key general.sampling.top_k is %v; a whole number up to %d is needed", v, 1<<30)
 		}
 		p.TopK = int(n)
 	}

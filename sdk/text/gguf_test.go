@@ -67,6 +67,8 @@ func TestGGUFTokenizersThatAreNotRead(t *testing.T) {
 		"tokenizer.ggml.merges is missing":               {"tokenizer.ggml.merges": nil},
 		"tokenizer.ggml.token_type is missing":           {"tokenizer.ggml.token_type": []int32{1}},
 		"tokenizer.chat_template: ":                      {"tokenizer.chat_template": "{% if %}"},
+		"tokenizer.chat_template is 5; a string is":      {"tokenizer.chat_template": uint32(5)},
+		"tokenizer.ggml.tokens is no list of strings":    {"tokenizer.ggml.tokens": "a"},
 	} {
 		_, err := Open(t.Context(), words(more).Write(t, "m.gguf"))
 		if err == nil || !strings.Contains(err.Error(), want) || sdk.ReasonOf(err) != sdk.ReasonCheckpoint {

@@ -75,12 +75,15 @@ func LoadGGUF(ctx context.Context, h *gguf.Header) (*Tokenizer, error) {
 // ggufTokens are the vocabulary, as a tokenizer.json has it, and the added tokens.
 func ggufTokens(h *gguf.Header) (vocabulary []byte, added []addedToken, err error) {
 	const tokens, types = "tokenizer.ggml.tokens", "tokenizer.ggml.token_type"
+	if !h.Keys[tokens].Texts(func(int, []byte) bool { return false }) {
+		return nil, nil, errors.New("key " + tokens + " is no list of strings")
+	}
 	kinds, ok := h.Keys[types].Ints()
 	if !ok || len(kinds) != h.Keys[tokens].Count {
 		return nil, nil, fmt.Errorf("key %s is missing, or has not one type for each token", types)
 	}
 	vocabulary = []byte("{")
-	ok = h.Keys[tokens].Texts(func(i int, text []byte) bool {
+	h.Keys[tokens].Texts(func(i int, text []byte) bool {
 		switch kinds[i] {
 		case ggufUnused:
 			return true
@@ -97,9 +100,6 @@ func ggufTokens(h *gguf.Header) (vocabulary []byte, added []addedToken, err erro
 		vocabulary = fmt.Appendf(append(vocabulary, quoted...), ":%d", i)
 		return true
 	})
-	if !ok && err == nil {
-		err = errors.New("key " + tokens + " is no list of strings")
-	}
 	return append(vocabulary, '}'), added, err
 }
 
