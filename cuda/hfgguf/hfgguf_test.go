@@ -262,6 +262,45 @@ func TestHeadsOfLatents(t *testing.T) {
 	}
 }
 
+// The same of halves in blocks, as files in Q8_0 and Q4_0 have them: any numbers of either are where the definition has them.
+func TestHeadsOfLatentsInBlocks(t *testing.T) {
+	const heads, latent, key, value = 2, 32, 64, 3
+	inBlocks := func(name string, kind uint32, bytes int, shape ...int) gguftest.Tensor {
+		x := gguftest.Tensor{Name: name, Type: kind, Shape: shape}
+		for i := range product(shape) / 32 {
+			x.Data = binary.LittleEndian.AppendUint16(x.Data, halfOf(float32(1+i%7)))
+			for j := range bytes - 2 {
+				x.Data = append(x.Data, byte(i*31+j*17))
+			}
+		}
+		return x
+	}
+	for _, kind := range []struct {
+		number uint32
+		bytes  int
+	}{{8, 34}, {2, 18}} {
+		tensors := []gguftest.Tensor{inBlocks("k", kind.number, kind.bytes, heads, latent, key), inBlocks("v", kind.number, kind.bytes, heads, value, latent)}
+		a := Architecture{Name: "some", Config: func(*Keys) Config { return Config{} }, Rules: func(*Keys) Rules { return nil }, Finish: func(_ *Keys, t *Table) {
+			t.HeadsOf("joined", t.views["k"], t.views["v"])
+		}}
+		m, _ := opened(t, a, gguftest.File{Keys: map[string]any{"general.architecture": "some"}, Tensors: tensors})
+		keys, values, got := numbers(t, m, "k"), numbers(t, m, "v"), numbers(t, m, "joined")
+		for h := range heads {
+			for r := range key + value {
+				for c := range latent {
+					want := keys[(h*latent+c)*key+min(r, key-1)]
+					if r >= key {
+						want = values[(h*value+r-key)*latent+c]
+					}
+					if x := got[(h*(key+value)+r)*latent+c]; x != want {
+						t.Fatalf("type %d: head %d, row %d, column %d is %v, not %v", kind.number, h, r, c, x, want)
+					}
+				}
+			}
+		}
+	}
+}
+
 // halfOf is a small whole number in half precision.
 func halfOf(x float32) uint16 {
 	b := math.Float32bits(x)
