@@ -22,7 +22,7 @@ func TestFormatsNameTheirTests(t *testing.T) {
 	sources := testSources(t)
 	rows, column := 0, -1
 	for line := range strings.Lines(string(text)) {
-		cells := strings.Split(strings.Trim(strings.ReplaceAll(strings.TrimSpace(line), `\|`, ""), "|"), " | ")
+		cells := strings.Split(strings.Trim(strings.ReplaceAll(strings.TrimSpace(line), `\|`, ""), "|"), "|")
 		switch {
 		case !strings.HasPrefix(line, "|"):
 			column = -1
@@ -33,6 +33,11 @@ func TestFormatsNameTheirTests(t *testing.T) {
 			if len(cells) != column+1 {
 				t.Errorf("%d cells, not %d: %s", len(cells), column+1, line)
 				continue
+			}
+			for i, cell := range cells {
+				if strings.TrimSpace(cell) == "" {
+					t.Errorf("cell %d is empty: %s", i+1, line)
+				}
 			}
 			tests := namedTest.FindAllStringSubmatch(cells[column], -1)
 			if len(tests) == 0 && !strings.HasPrefix(strings.TrimSpace(cells[column]), "the same") {
