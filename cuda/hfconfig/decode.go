@@ -29,6 +29,15 @@ func Read(text []byte, into ...any) (*File, error) {
 	return f, nil
 }
 
+// Architectures are the classes that config.json says can run the checkpoint; nothing else of it is looked at.
+func Architectures(text []byte) ([]string, error) {
+	var head struct {
+		Architectures []string `json:"architectures"`
+	}
+	err := decode(text, &head)
+	return head.Architectures, err
+}
+
 // Rope begins to read the rope that the top level describes.
 func (f *File) Rope() *Rope { return f.rope.Read(f.Problems) }
 

@@ -1,6 +1,7 @@
 package hfconfig
 
 import (
+	"fmt"
 	"math"
 	"strings"
 	"testing"
@@ -306,4 +307,18 @@ func FuzzRead(f *testing.F) {
 		suite.With(f, `"rope_scaling": {"type": 3}, "rope_theta": null, "partial_rotary_factor": 1e308`),
 		suite.With(f, `"quantization_config": {"quant_method": "fp8", "weight_block_size": [-1, 1e99]}, "mlp_only_layers": [-1]`),
 	)
+}
+
+// A config of any other model is read as far as its class, and what is wrong with that is told in words.
+func TestArchitectures(t *testing.T) {
+	for text, want := range map[string]string{
+		"\ufeff" + `{"architectures": ["A", "B"], "hidden_size": "wide"}`: "[A B] <nil>", `{}`: "[] <nil>", `{"architectures": null}`: "[] <nil>",
+		`{"architectures": {}}`: "[] architectures: a list was expected, found object", `{"architectures": [7]}`: "[] architectures: a string was expected, found number",
+		`[]`: "[] an object was expected, found array", `{`: "[] is broken JSON at byte 1: unexpected end of JSON input",
+	} {
+		classes, err := Architectures([]byte(text))
+		if got := fmt.Sprint(classes, " ", err); err == nil && got != want || err != nil && !strings.HasSuffix(got, strings.TrimPrefix(want, "[]")) {
+			t.Errorf("%s: %s, want %s", text, got, want)
+		}
+	}
 }

@@ -2,7 +2,6 @@ package serve
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -11,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/inference-pio/inference-pio/cuda"
+	"github.com/inference-pio/inference-pio/cuda/hfconfig"
 	"github.com/inference-pio/inference-pio/cuda/hfgguf"
 	"github.com/inference-pio/inference-pio/cuda/hfquant"
 	"github.com/inference-pio/inference-pio/cuda/nn"
@@ -95,15 +95,13 @@ func (f Family) readConfig(dir string) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	var head struct {
-		Architectures []string `json:"architectures"`
-	}
 	path := filepath.Join(dir, "config.json")
-	if err := json.Unmarshal(text, &head); err != nil {
+	classes, err := hfconfig.Architectures(text)
+	if err != nil {
 		return nil, sdk.Errorf(sdk.ReasonCheckpoint, "%s: %w", path, err)
 	}
-	if !slices.ContainsFunc(head.Architectures, func(a string) bool { return slices.Contains(f.Architectures, a) }) {
-		return nil, &misfit{fmt.Sprintf("%s: architectures is %q; %s runs %s", path, head.Architectures, f.Name, strings.Join(f.Architectures, ", "))}
+	if !slices.ContainsFunc(classes, func(a string) bool { return slices.Contains(f.Architectures, a) }) {
+		return nil, &misfit{fmt.Sprintf("%s: architectures is %q; %s runs %s", path, classes, f.Name, strings.Join(f.Architectures, ", "))}
 	}
 	if text, err = hfquant.WithSettings(text, func(name string) ([]byte, error) { return readSettings(dir, name) }); err != nil {
 		return nil, sdk.Errorf(sdk.ReasonCheckpoint, "%s: %w", dir, err)

@@ -3,6 +3,7 @@
 package contents
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -46,7 +47,7 @@ func readFolder(dir string) (File, error) {
 		return File{}, err
 	}
 	var config object
-	if err := json.Unmarshal(text, &config); err != nil {
+	if err := json.Unmarshal(bytes.TrimPrefix(text, []byte("\ufeff")), &config); err != nil {
 		return File{}, fmt.Errorf("%s: is broken: %w", path, err)
 	}
 	f := File{Parts: []string{}, Codes: codes(dir, config), Template: template(dir), Roles: []Role{}, Refused: []string{}}

@@ -79,7 +79,7 @@ func TestFoldersInCodes(t *testing.T) {
 	one := shard(t, map[string]entry{"x.qweight": {"I32", []int{2, 3}, [2]int64{0, 24}}})
 	for config, want := range map[string]string{
 		seeing: "awq", `{"quantization_config": {"quant_method": "fp8"}}`: "fp8", `{"quantization": {"group_size": 64, "bits": 4}}`: "mlx", `{}`: "",
-		`{"quantization_config": null, "num_hidden_layers": "28", "architectures": "x", "vocab_size": 1e30}`: "",
+		`{"quantization_config": null, "num_hidden_layers": "28", "architectures": "x", "vocab_size": 1e30}`: "", "\ufeff{}": "",
 	} {
 		f, err := Read(folder(t, map[string]string{"config.json": config, "model.safetensors": one}))
 		if err != nil || f.Codes != want || (f.Parameters == 0) != (want != "") || f.Bytes != 24 || f.Template {
