@@ -28,7 +28,7 @@ It asks the host at the configured address, or the one that --host names. Withou
 	asJSON := jsonFlag(cmd.Flags())
 	g.hostFlag(cmd.Flags())
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		d, err := g.ps(cmd.Context())
+		d, told, err := g.ps(cmd.Context())
 		if err != nil {
 			return err
 		}
@@ -38,7 +38,7 @@ It asks the host at the configured address, or the one that --host names. Withou
 		if *asJSON {
 			return g.printJSON(d)
 		}
-		return g.showPs(d)
+		return g.showPs(d, told)
 	}
 	return cmd
 }
@@ -78,24 +78,24 @@ type psSpill struct {
 	Budget int64 `json:"budget"`
 }
 
-// ps asks the host. One that answers no operators is asked for what it tells everybody.
-func (g *global) ps(ctx context.Context) (d psDocument, err error) {
+// ps asks the host. One that answers no operators is asked for what it tells everybody, which is states alone; told is then false.
+func (g *global) ps(ctx context.Context) (d psDocument, told bool, err error) {
 	r, err := g.running()
 	if err != nil {
-		return d, err
+		return d, false, err
 	}
 	d = psDocument{Host: r.named, Models: []psLine{}}
 	err = r.read(ctx, "/admin/ps", &d)
-	var told *apiError
-	if err == nil || !errors.As(err, &told) || told.Code != "not_found" {
-		return d, err
+	var refused *apiError
+	if err == nil || !errors.As(err, &refused) || refused.Code != "not_found" {
+		return d, true, err
 	}
 	fmt.Fprintln(g.std.err, "the host tells more with server.admin = true")
 	list, err := r.models(ctx)
 	for _, m := range list {
 		d.Models = append(d.Models, psLine{ID: m.ID, State: m.State, Reason: m.Reason, Context: m.Context, Devices: []psDevice{}})
 	}
-	return d, err
+	return d, false, err
 }
 
 // read gets a document of the host's.
@@ -117,11 +117,15 @@ func (r *remote) read(ctx context.Context, path string, into any) error {
 	return json.NewDecoder(io.LimitReader(resp.Body, 4<<20)).Decode(into)
 }
 
-func (g *global) showPs(d psDocument) error {
+func (g *global) showPs(d psDocument, told bool) error {
 	w := tabwriter.NewWriter(g.std.out, 0, 8, 2, ' ', 0)
 	fmt.Fprintln(w, "MODEL\tSTATE\tSIZE\tDEVICE\tCONTEXT\tREQUESTS\tTOKENS/S\tUNTIL")
 	for _, p := range d.Models {
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", p.ID, p.State, p.size(), p.where(), orDash(p.Context), p.requests(), p.rate(), p.until(time.Now()))
+		requests, until := "-", "-"
+		if told {
+			requests, until = p.requests(), p.until(time.Now())
+		}
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", p.ID, p.State, p.size(), p.where(), orDash(p.Context), requests, p.rate(), until)
 	}
 	if err := w.Flush(); err != nil {
 		return err
