@@ -224,7 +224,7 @@ func TestFingerprint(t *testing.T) {
 		return c.Fingerprint()
 	}
 	dir := t.TempDir()
-	first, data := filepath.Join(dir, "a.safetensors"), safetensors(t)
+	first, data := filepath.Join(dir, "a.safetensors"), oneTensor(t)
 	place := func(path string, data []byte, changed int64) string {
 		t.Helper()
 		if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
@@ -271,8 +271,8 @@ func TestFingerprint(t *testing.T) {
 	}
 }
 
-// safetensors is a file of one tensor.
-func safetensors(t *testing.T) []byte {
+// oneTensor is a file in safetensors of one tensor.
+func oneTensor(t *testing.T) []byte {
 	t.Helper()
 	head := `{"w":{"dtype":"U8","shape":[5000],"data_offsets":[0,5000]}}`
 	b := append([]byte{byte(len(head)), 0, 0, 0, 0, 0, 0, 0}, head...)
