@@ -45,6 +45,7 @@ type Device struct {
 
 	OpSeconds   float64 // what each op takes beside that
 	TurnSeconds float64 // to have something small computed there and learn of it: once a pass, and for each layer whose experts lie here and there
+	Slower      float64 // how many times as long as all of that says it was measured to take, see Measured; 0: as it says
 }
 
 // Plan is where everything goes.
@@ -107,7 +108,8 @@ func (in *Input) validate() error {
 			return fmt.Errorf("plan: device %s is listed twice", d.Name)
 		}
 		seen[d.Name] = true
-		if d.Bytes < 0 || d.Scratch < 0 || !(d.CopyRate >= 0) || !(d.ReadRate >= 0) || !(d.FLOPS >= 0) || !(d.OpSeconds >= 0) || !(d.TurnSeconds >= 0) {
+		if d.Bytes < 0 || d.Scratch < 0 || !(d.CopyRate >= 0) || !(d.ReadRate >= 0) || !(d.FLOPS >= 0) || !(d.OpSeconds >= 0) || !(d.TurnSeconds >= 0) ||
+			!(d.Slower >= 0) {
 			return fmt.Errorf("plan: device %s: bytes, rates and seconds must not be negative", d.Name)
 		}
 	}

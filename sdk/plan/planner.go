@@ -72,7 +72,11 @@ func (p *planner) seconds(m sdk.Module, d Device) float64 {
 	if d.FLOPS > 0 {
 		t = max(t, m.FLOPsToken*p.rows/d.FLOPS)
 	}
-	return t + float64(m.Ops)*d.OpSeconds
+	t += float64(m.Ops) * d.OpSeconds
+	if d.Slower > 0 {
+		t *= d.Slower
+	}
+	return t
 }
 
 // read is the bytes of m's weights that a pass reads. A module that a token needs with some probability is needed by one of many rows with a
