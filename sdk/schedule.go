@@ -92,6 +92,9 @@ type DeviceReport struct {
 	// Free is what the process could take of the device's memory now, if its budget allowed it, and Total what the device has, whoever
 	// uses the rest; both 0 if the process does not know. They are told of devices whose memory other processes take, too.
 	Free, Total int64
+	// Slower is how many times as long as its rates say the device takes for what the model computes there, as passes were measured, and CopyRate
+	// the bytes per second at which weights come to it. 0: not measured.
+	Slower, CopyRate float64
 }
 
 // ModuleReport says where one module is computed and where its weights lie.

@@ -88,7 +88,7 @@ func (r *residency) receiveExperts() {
 			switch {
 			case p.transfer != nil && !p.transfer.Happened():
 				kept = append(kept, p)
-			case p.await(r.stage.Queue(dev)) != nil:
+			case r.take(p, dev) != nil:
 				p.m.Settle(0)
 				r.forgetExpert(p)
 			default:
@@ -97,6 +97,14 @@ func (r *residency) receiveExperts() {
 		}
 		c.arriving = kept
 	}
+}
+
+// take ends an expert's transfer, which has happened.
+func (r *residency) take(p *place, dev int) error {
+	if p.transfer != nil {
+		r.meter.copied(r.devices[dev], p.transfer)
+	}
+	return p.await(r.stage.Queue(dev))
 }
 
 // admit starts the copy of an expert, unless the link has enough to do for a step or there is no room even without the experts that were

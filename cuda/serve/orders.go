@@ -408,13 +408,14 @@ func (r *residency) apply(plan []sdk.Placement, filter func(from, to int) bool) 
 func (r *residency) report() sdk.Report {
 	rep := sdk.Report{Moves: r.counts.moves.Load(), Prefetches: r.counts.prefetches.Load(), Evictions: r.counts.evictions.Load(),
 		ExpertHits: r.counts.hits.Load(), ExpertMisses: r.counts.misses.Load()}
-	for _, d := range r.devices {
+	for n, d := range r.devices {
 		u, resident := d.Usage(), cuda.Resident()
 		if !cuda.OnHost(d) {
 			resident = u.Used
 		}
 		free, total := available(d)
-		rep.Devices = append(rep.Devices, sdk.DeviceReport{Name: d.Name(), Budget: u.Budget, Used: u.Used, Peak: u.Peak, Resident: resident, Free: free, Total: total})
+		rep.Devices = append(rep.Devices, sdk.DeviceReport{Name: d.Name(), Budget: u.Budget, Used: u.Used, Peak: u.Peak, Resident: resident, Free: free, Total: total,
+			Slower: r.meter.slower(min(n, 1)), CopyRate: r.meter.copyRate(d)})
 	}
 	return rep
 }

@@ -4,6 +4,7 @@ import (
 	"container/list"
 	"fmt"
 	"sync/atomic"
+	"time"
 
 	"github.com/inference-pio/inference-pio/cuda"
 	"github.com/inference-pio/inference-pio/cuda/clock"
@@ -45,6 +46,9 @@ type transfer struct {
 	to      []cuda.Matrix // in the order of the module's weights
 	copying atomic.Bool
 	running cuda.Event
+
+	bytes int64         // and how long they took, once it has happened without an error
+	took  time.Duration // from when it had the link
 }
 
 // Happened implements cuda.Event.
@@ -103,7 +107,7 @@ func (p *place) startTransfer(c clock.Clock, d cuda.Device, after *transfer) err
 		return err
 	}
 	t := &transfer{to: matrices}
-	t.running = c.Beside(func() error { return t.run(d, p.m, after) })
+	t.running = c.Beside(func() error { return t.run(c, d, p.m, after) })
 	p.weights, p.transfer = mem, t
 	if !cuda.OnHost(d) { // where steps wait for the transfer
 		p.putWeights(matrices)
@@ -118,12 +122,13 @@ func (p *place) putWeights(matrices []cuda.Matrix) {
 }
 
 // run copies, on a queue of its own: where a device runs its queues side by side, steps go on meanwhile.
-func (t *transfer) run(d cuda.Device, m *cuda.Module, after *transfer) error {
+func (t *transfer) run(c clock.Clock, d cuda.Device, m *cuda.Module, after *transfer) error {
 	if after != nil {
 		_ = after.Wait() // it has the link
 	}
 	t.copying.Store(true)
 	defer t.copying.Store(false)
+	began := c.Now()
 	q := d.NewQueue()
 	defer q.Close()
 	for i, w := range m.Weights {
@@ -134,6 +139,7 @@ func (t *transfer) run(d cuda.Device, m *cuda.Module, after *transfer) error {
 	if err := q.Sync(); err != nil {
 		return fmt.Errorf("%s to %s: %w", m.ID, d.Name(), err)
 	}
+	t.bytes, t.took = weightBytes(d, m), c.Now()-began
 	return nil
 }
 

@@ -40,6 +40,7 @@ type residency struct {
 	stage   stage
 	clock   clock.Clock
 	spill   *spill // nil in tests of less
+	meter   *meter // nil: nothing is learnt from passes
 	crowded func() // gives up remembered pictures that the CPU's budget has no room for; nil: there are none
 
 	mu      sync.Mutex
@@ -129,6 +130,7 @@ func (r *residency) finish() {
 	if r.stepped != nil {
 		r.stepped(r.took)
 	}
+	r.meter.end(r)
 	r.settleDebts()
 	r.mu.Unlock()
 }
@@ -191,6 +193,7 @@ func (r *residency) bring(p *place) (cuda.Event, error) {
 // receive ends a transfer that has happened. One that failed was told to the step that waited for it; the weights are fetched anew.
 func (r *residency) receive(p *place) {
 	if p.transfer != nil && p.transfer.Happened() {
+		r.meter.copied(r.devices[p.dev], p.transfer)
 		_ = p.await(r.stage.Queue(p.dev))
 	}
 }

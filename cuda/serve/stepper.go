@@ -44,6 +44,7 @@ func (t *stepper) Step(b *engine.Batch) ([][]float32, error) {
 		t.sight.fill(t.eyes.model, b)
 	}
 	t.place.beginPass(len(b.Rows))
+	t.place.meter.begin(t.place, len(b.Rows), depthOf(b))
 	defer t.place.finish()
 	t.step.Begin()
 	t.copy(b.Copies)
@@ -56,6 +57,15 @@ func (t *stepper) Step(b *engine.Batch) ([][]float32, error) {
 	}
 	answers, err := t.outputs.give(t.step)
 	return answers, told(err)
+}
+
+// depthOf is how many positions of cache a row reads in the mean.
+func depthOf(b *engine.Batch) int {
+	sum := 0
+	for _, r := range b.Rows {
+		sum += int(r.Pos) + 1
+	}
+	return sum / max(1, len(b.Rows))
 }
 
 // copy makes what one sequence computed another's, in every layer, where the layer lies.

@@ -16,4 +16,8 @@ func TestHybridComes(t *testing.T) {
 	hybrid.Comes(t, hybrid.Model{Name: "Qwen3-0.6B, bf16", Family: family, Config: published, Machines: []int{0, 1, 2}})
 }
 
+func TestHybridSlow(t *testing.T) {
+	hybrid.Slow(t, hybrid.Model{Family: family, Config: published})
+}
+
 func TestHybridTokens(t *testing.T) { hybrid.Tokens(t, plugin) }

@@ -237,6 +237,9 @@ type deviceUse struct {
 	Resident int64 `json:"resident"` // really there, mapped weights among it; 0 if the plugin does not say
 	Free     int64 `json:"free"`     // of a device that other programs use, too: what the process could take, and what the device has; else 0
 	Total    int64 `json:"total"`
+
+	Slower   float64 `json:"slower,omitempty"`    // how many times as long as its rates say it takes for what the model computes there; left out before it was measured
+	CopyRate float64 `json:"copy_rate,omitempty"` // bytes per second at which weights come to it
 }
 
 type moduleAt struct {

@@ -4223,8 +4223,12 @@ type DeviceReport struct {
 	// What the process could take of the device's memory now, if its budget allowed it, and what the device has, whoever uses the rest; 0
 	// if it does not know. To be told of devices whose memory other processes take, too, and anew within a quarter of a second when it
 	// changes: the host has its models give way to them.
-	Free          int64 `protobuf:"varint,6,opt,name=free,proto3" json:"free,omitempty"`
-	Total         int64 `protobuf:"varint,7,opt,name=total,proto3" json:"total,omitempty"`
+	Free  int64 `protobuf:"varint,6,opt,name=free,proto3" json:"free,omitempty"`
+	Total int64 `protobuf:"varint,7,opt,name=total,proto3" json:"total,omitempty"`
+	// How many times as long as its rates say the device takes for what the model computes there, as passes were measured, and the bytes per
+	// second at which weights come to it; 0: not measured.
+	Slower        float64 `protobuf:"fixed64,8,opt,name=slower,proto3" json:"slower,omitempty"`
+	CopyRate      float64 `protobuf:"fixed64,9,opt,name=copy_rate,json=copyRate,proto3" json:"copy_rate,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -4304,6 +4308,20 @@ func (x *DeviceReport) GetFree() int64 {
 func (x *DeviceReport) GetTotal() int64 {
 	if x != nil {
 		return x.Total
+	}
+	return 0
+}
+
+func (x *DeviceReport) GetSlower() float64 {
+	if x != nil {
+		return x.Slower
+	}
+	return 0
+}
+
+func (x *DeviceReport) GetCopyRate() float64 {
+	if x != nil {
+		return x.CopyRate
 	}
 	return 0
 }
@@ -4709,7 +4727,7 @@ const file_plugin_proto_rawDesc = "" +
 	"\adropped\x18\a \x01(\x04R\adropped\"1\n" +
 	"\tOrderDone\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\x04R\x02id\x12\x14\n" +
-	"\x05error\x18\x02 \x01(\tR\x05error\"\xa8\x01\n" +
+	"\x05error\x18\x02 \x01(\tR\x05error\"\xdd\x01\n" +
 	"\fDeviceReport\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x16\n" +
 	"\x06budget\x18\x02 \x01(\x03R\x06budget\x12\x12\n" +
@@ -4717,7 +4735,9 @@ const file_plugin_proto_rawDesc = "" +
 	"\x04peak\x18\x04 \x01(\x03R\x04peak\x12\x1a\n" +
 	"\bresident\x18\x05 \x01(\x03R\bresident\x12\x12\n" +
 	"\x04free\x18\x06 \x01(\x03R\x04free\x12\x14\n" +
-	"\x05total\x18\a \x01(\x03R\x05total\"l\n" +
+	"\x05total\x18\a \x01(\x03R\x05total\x12\x16\n" +
+	"\x06slower\x18\b \x01(\x01R\x06slower\x12\x1b\n" +
+	"\tcopy_rate\x18\t \x01(\x01R\bcopyRate\"l\n" +
 	"\fModuleReport\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x16\n" +
 	"\x06device\x18\x02 \x01(\tR\x06device\x12\x1a\n" +

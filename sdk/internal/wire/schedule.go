@@ -72,7 +72,8 @@ func Order(m *pb.ScheduleRequest) (sdk.Order, error) {
 func ReportToPB(r sdk.Report) *pb.ScheduleResponse {
 	m := &pb.ScheduleResponse{
 		Devices: each(r.Devices, func(d sdk.DeviceReport) *pb.DeviceReport {
-			return &pb.DeviceReport{Name: d.Name, Budget: d.Budget, Used: d.Used, Peak: d.Peak, Resident: d.Resident, Free: d.Free, Total: d.Total}
+			return &pb.DeviceReport{Name: d.Name, Budget: d.Budget, Used: d.Used, Peak: d.Peak, Resident: d.Resident, Free: d.Free, Total: d.Total,
+				Slower: d.Slower, CopyRate: d.CopyRate}
 		}),
 		Modules: each(r.Modules, func(m sdk.ModuleReport) *pb.ModuleReport {
 			return &pb.ModuleReport{Id: m.ID, Device: m.Device, Resident: m.Resident, Seconds: m.Seconds}
@@ -127,8 +128,10 @@ func (c *checks) deviceReport(m *pb.DeviceReport) sdk.DeviceReport {
 	c.count("device.resident", m.GetResident())
 	c.count("device.free", m.GetFree())
 	c.count("device.total", m.GetTotal())
+	c.rate("device.slower", m.GetSlower())
+	c.rate("device.copy_rate", m.GetCopyRate())
 	return sdk.DeviceReport{Name: name(m.GetName()), Budget: m.GetBudget(), Used: m.GetUsed(), Peak: m.GetPeak(), Resident: m.GetResident(),
-		Free: m.GetFree(), Total: m.GetTotal()}
+		Free: m.GetFree(), Total: m.GetTotal(), Slower: m.GetSlower(), CopyRate: m.GetCopyRate()}
 }
 
 func (c *checks) moduleReport(m *pb.ModuleReport) sdk.ModuleReport {

@@ -10,6 +10,7 @@
 package imagined
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
 	"time"
@@ -36,6 +37,7 @@ type Machine struct {
 	HostRead  float64       // bytes/s at which the host's ops read memory
 	HostFLOPS float64       // f32 operations/s of the host
 	HostOp    time.Duration // what an op takes before it computes: all threads have to learn of it
+	HostSlow  float64       // ops take so many times what all of that says, as where others use the cores too; 0: once
 	HostCopy  float64       // bytes/s at which one thread copies; several do so at once (clock.Real), as far as HostRead lets them, for a copy reads and writes
 }
 
@@ -126,7 +128,7 @@ type queue struct {
 
 func (q *queue) Run(op *cuda.Op) {
 	bytes, flops, encoded := q.host.work(op)
-	q.host.pass(q.host.m.HostOp.Seconds() + max(bytes/q.host.m.HostRead, flops/q.host.m.HostFLOPS))
+	q.host.pass(cmp.Or(q.host.m.HostSlow, 1) * (q.host.m.HostOp.Seconds() + max(bytes/q.host.m.HostRead, flops/q.host.m.HostFLOPS)))
 	switch {
 	case !q.host.count || small(op):
 		q.Queue.Run(op)

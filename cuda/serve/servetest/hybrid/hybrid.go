@@ -35,6 +35,7 @@ type Model struct {
 	Tokens   int     // of an answer, of which the last 32 count; 0: 64. Caches of experts fill meanwhile
 	Experts  int     // layers that have experts
 	Skew     float64 // of those, see Skew
+	Slow     float64 // of the host: see imagined.Machine; 0: it is as fast as it says
 }
 
 // positions, prompt and the tokens of an answer; the first ones, during which caches fill and graphs are captured, do not count.
@@ -117,7 +118,9 @@ func (m Model) run(t testing.TB, d *sim.Driver, device int, budget int64) Point 
 // with loads a model on a machine, has f do something with it, and gives its table and the seconds of its steps.
 func (m Model) with(t testing.TB, d *sim.Driver, device int, budget int64, f func(*client.Client)) (table sdk.LayerTable, steps []float64) {
 	t.Helper()
-	host := Machines[device].Use(d, device, true)
+	machine := Machines[device]
+	machine.HostSlow = m.Slow
+	host := machine.Use(d, device, true)
 	d.Routing(m.Experts, m.Skew, 1)
 	family := m.Family
 	family.Imagined = &serve.Imagined{Clock: host, CPU: host.CPU, Counted: true, Stepped: func(s float64) { steps = append(steps, s) }}
