@@ -1,8 +1,5 @@
 //go:build cuda && cgo
 
-// Package hybrid has a plugin answer on machines that are imagined (cuda/kernels/sim/imagined), with less and less of their GPU: the engine,
-// placement, streaming, queues and the driver's calls are those of any run, weights have the published model's sizes, and nothing is computed.
-// What a token takes there stands beside what the plan said and beside what no code could do better.
 package hybrid
 
 import (
@@ -25,6 +22,8 @@ import (
 	"github.com/inference-pio/inference-pio/sdk/plan"
 	sdktest "github.com/inference-pio/inference-pio/sdk/serve/servetest"
 )
+
+// hybrid.go is a model on a machine, and one point of a table.
 
 // Model is what is run.
 type Model struct {
