@@ -50,8 +50,7 @@ func newMeter(devices []cuda.Device, c clock.Clock, known func() plan.Input) *me
 		return nil
 	}
 	for _, d := range devices[1:] {
-		s, ok := d.(interface{ Software() bool })
-		if d.Kind() != cuda.KindGPU || ok && s.Software() && clock.IsReal(c) {
+		if d.Kind() != cuda.KindGPU || played(d, c) {
 			return nil
 		}
 	}

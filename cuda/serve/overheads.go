@@ -152,6 +152,12 @@ func (c *opCounter) joins(op *cuda.Op) bool {
 	return false
 }
 
+// played says that a device is one that this machine plays by a real clock: how long it takes says nothing of any device.
+func played(d cuda.Device, c clock.Clock) bool {
+	s, ok := d.(interface{ Software() bool })
+	return ok && s.Software() && clock.IsReal(c)
+}
+
 // tellOps puts into a table what ops take, if there is a device that is worth it.
 func (o *opened) tellOps(t *sdk.LayerTable, l limits, devices []cuda.Device, c clock.Clock) error {
 	if !slices.ContainsFunc(devices, func(d cuda.Device) bool { return d.Kind() == cuda.KindGPU }) {
@@ -167,8 +173,8 @@ func (o *opened) tellOps(t *sdk.LayerTable, l limits, devices []cuda.Device, c c
 		}
 	}
 	for i, d := range devices {
-		if s, ok := d.(interface{ Software() bool }); ok && s.Software() && clock.IsReal(c) {
-			continue // how long this machine takes to play a GPU says nothing of one
+		if played(d, c) {
+			continue
 		}
 		if cuda.OnHost(d) || d.Kind() == cuda.KindGPU {
 			t.Devices[i].OpSeconds, t.Devices[i].TurnSeconds = overheads(c, d)
