@@ -8,7 +8,6 @@ import (
 	"unsafe"
 
 	"github.com/inference-pio/inference-pio/cuda"
-	"github.com/inference-pio/inference-pio/cuda/clock"
 	"github.com/inference-pio/inference-pio/cuda/gpu/driver"
 )
 
@@ -20,9 +19,9 @@ const stagingBytes = 4 << 20
 
 // staging is pinned memory that is given out from its beginning, and again when all that used it is done: equal steps find equal addresses.
 type staging struct {
-	context *driver.Context
-	memory  []byte
-	used    int
+	dev    *Device
+	memory []byte
+	used   int
 }
 
 const stagingAlign = 64
@@ -31,7 +30,7 @@ const stagingAlign = 64
 func (s *staging) take(n int) ([]byte, error) {
 	if s.memory == nil {
 		var err error
-		if s.memory, err = s.context.Pinned(stagingBytes); err != nil {
+		if s.memory, err = s.dev.pin(stagingBytes); err != nil {
 			return nil, err
 		}
 	}
@@ -45,7 +44,7 @@ func (s *staging) take(n int) ([]byte, error) {
 
 func (s *staging) close() {
 	if s.memory != nil {
-		_ = s.context.FreePinned(s.memory) // of a queue that has ended; there is nobody to tell
+		s.dev.unpin(s.memory)
 		s.memory = nil
 	}
 }
@@ -114,16 +113,17 @@ func (q *Queue) fits(dst, src, here, there cuda.Tensor) bool {
 // fillers are those of a device that no queue has now. To pin memory takes longer than to copy as much, and a module that comes has a queue
 // of its own, so that what one is done with the next takes over.
 type fillers struct {
+	dev  *Device
 	mu   sync.Mutex
 	idle []*filler
 }
 
-func (f *fillers) take(c *driver.Context) *filler {
+func (f *fillers) take() *filler {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	n := len(f.idle)
 	if n == 0 {
-		return &filler{context: c}
+		return &filler{dev: f.dev}
 	}
 	last := f.idle[n-1]
 	f.idle = f.idle[:n-1]
@@ -152,8 +152,8 @@ func (f *fillers) close() {
 // filler has some pieces of pinned memory: while the driver copies one, the next is filled from the file. They are small, since the link waits
 // for the first of a module.
 type filler struct {
-	context *driver.Context
-	ring    [4]struct {
+	dev  *Device
+	ring [4]struct {
 		memory []byte
 		copied *driver.Event
 		busy   bool
@@ -176,37 +176,37 @@ func (q *Queue) Fill(dst, src cuda.Matrix) {
 	}
 	q.send()
 	if q.filler == nil {
-		q.filler = q.dev.fillers.take(q.dev.context)
+		q.filler = q.dev.fillers.take()
 	}
 	for i := range dst.Layout.Planes {
 		to, from := dst.Plane(i), src.Plane(i).Raw()
 		for at := 0; at < len(from) && q.err == nil; at += fillBytes {
-			q.keep(q.filler.copy(q.dev.clock, q.stream, unsafe.Add(to.Pointer(), at), from[at:min(at+fillBytes, len(from))]))
+			q.keep(q.filler.copy(q.stream, unsafe.Add(to.Pointer(), at), from[at:min(at+fillBytes, len(from))]))
 		}
 	}
 	q.added++
 	q.sent, q.parted = q.added, true
 }
 
-func (f *filler) copy(host clock.Clock, s *driver.Stream, to unsafe.Pointer, from []byte) error {
+func (f *filler) copy(s *driver.Stream, to unsafe.Pointer, from []byte) error {
 	h := &f.ring[f.next]
 	f.next = (f.next + 1) % len(f.ring)
 	var err error
 	if h.memory == nil {
-		if h.memory, err = f.context.Pinned(fillBytes); err != nil {
+		if h.memory, err = f.dev.pin(fillBytes); err != nil {
 			return err
 		}
-		if h.copied, err = f.context.NewEvent(false); err != nil {
+		if h.copied, err = f.dev.context.NewEvent(false); err != nil {
 			return err
 		}
 	}
 	if h.busy {
-		if err := h.copied.Wait(0); err != nil {
+		if err := h.copied.Wait(f.dev.patience); err != nil {
 			return err
 		}
 	}
 	var list driver.List
-	list.CopyIn(to, unsafe.Pointer(unsafe.SliceData(h.memory)), int64(host.Copy(h.memory, from)))
+	list.CopyIn(to, unsafe.Pointer(unsafe.SliceData(h.memory)), int64(f.dev.clock.Copy(h.memory, from)))
 	list.Record(h.copied)
 	h.busy = true
 	return s.Run(&list)
@@ -215,7 +215,7 @@ func (f *filler) copy(host clock.Clock, s *driver.Stream, to unsafe.Pointer, fro
 func (f *filler) close() {
 	for i := range f.ring {
 		if h := &f.ring[i]; h.memory != nil {
-			_ = f.context.FreePinned(h.memory)
+			f.dev.unpin(h.memory)
 			if h.copied != nil {
 				_ = h.copied.Close()
 			}

@@ -3,7 +3,6 @@
 package gpu
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
 	"math"
@@ -35,6 +34,7 @@ type Device struct {
 	rates   func() cuda.Rates
 
 	patience time.Duration
+	lost     loss
 	waits    atomic.Uint64
 	clock    clock.Clock
 }
@@ -44,11 +44,16 @@ func Open(o Options) (*Device, error) {
 	if err := driver.Probe(); err != nil {
 		return nil, err
 	}
+	limit, err := patience(o)
+	if err != nil {
+		return nil, err
+	}
 	c, err := driver.Open(o.Ordinal)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", driver.Name(o.Ordinal), err)
 	}
-	d := &Device{name: driver.Name(o.Ordinal), context: c, info: c.Info(), clock: o.Clock, patience: cmp.Or(o.Patience, Patience)}
+	d := &Device{name: driver.Name(o.Ordinal), context: c, info: c.Info(), clock: o.Clock, patience: limit}
+	d.fillers.dev, d.aside.dev = d, d
 	if d.clock == nil {
 		d.clock = clock.Real()
 	}
@@ -59,7 +64,10 @@ func Open(o Options) (*Device, error) {
 	d.plan = kernels.Properties{Fast: o.Fast, Multiprocessors: d.info.Multiprocessors, Shared: d.info.Shared}
 	d.kernels.context, d.kernels.shared = c, d.info.Shared
 	d.ledger.SetBudget(o.Budget)
-	if d.aside.stream, err = c.NewStream(); err != nil {
+	if d.aside.stream, err = c.NewStream(); err == nil {
+		d.aside.end, err = c.NewEvent(false)
+	}
+	if err != nil {
 		return nil, errors.Join(fmt.Errorf("%s: %w", d.name, err), c.Close())
 	}
 	if d.info.Pools {
@@ -93,14 +101,17 @@ func (d *Device) Rates() cuda.Rates { return d.rates() }
 // Waits is how often the host has waited for the device's queues, whatever for.
 func (d *Device) Waits() uint64 { return d.waits.Load() }
 
-// Close gives the context back. No queue is open any more.
+// Close gives the context back. No queue is open any more. Of a lost device nothing can be given back.
 func (d *Device) Close() error {
+	if d.lost.is() != nil {
+		return nil
+	}
 	d.kernels.loading.Wait()
 	for mem := range d.tables.rest() {
 		d.Free(mem)
 	}
 	d.fillers.close()
-	return errors.Join(d.aside.stream.Close(), d.context.Close())
+	return errors.Join(d.aside.end.Close(), d.aside.stream.Close(), d.context.Close())
 }
 
 // functions are the kernels of one context. The driver compiles a module when it is loaded, which the first time on a machine takes seconds:

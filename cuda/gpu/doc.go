@@ -22,7 +22,7 @@ type Options struct {
 	Budget  int64       // bytes; 0: no limit but the GPU's memory
 	Clock   clock.Clock // of the host; nil: this machine's
 
-	// Patience is how long one step's kernels may take before the device is given up; 0 is Patience. A software driver needs more.
+	// Patience is how long one step's kernels may take before the device is given up; 0 is EnvPatience or Patience. A software driver needs more.
 	Patience time.Duration
 }
 
@@ -32,3 +32,6 @@ const EnvWarpgroups = "PIO_GPU_WARPGROUPS"
 
 // Patience is less than hosts wait for a process that does not move.
 const Patience = time.Minute
+
+// EnvPatience is another Patience, as Go writes durations.
+const EnvPatience = "PIO_GPU_PATIENCE"

@@ -84,6 +84,6 @@ func (q *Queue) waitFor(e *event) {
 		q.apart()
 		q.list.Wait(passed)
 		q.added++
-		q.events = append(q.events, passed)
+		q.events = append(q.events, awaited{passed, e.q})
 	}
 }

@@ -47,7 +47,7 @@ func (d *Device) take(bytes int64) (at unsafe.Pointer, err error) {
 		if d.info.Pools {
 			at, err = d.context.AllocAsync(s, bytes)
 		} else {
-			at, err = d.context.Alloc(bytes)
+			err = d.within(func() (err error) { at, err = d.context.Alloc(bytes); return err })
 		}
 		if err != nil {
 			return err
@@ -61,7 +61,7 @@ func (d *Device) take(bytes int64) (at unsafe.Pointer, err error) {
 // give gives memory of take back, which nothing uses any more.
 func (d *Device) give(at unsafe.Pointer) error {
 	if !d.info.Pools {
-		return d.context.Free(at)
+		return d.within(func() error { return d.context.Free(at) })
 	}
 	return d.aside.do(func(_ *driver.Stream, l *driver.List) error {
 		l.Free(at)
@@ -79,8 +79,10 @@ func (d *Device) write(to unsafe.Pointer, data []byte) error {
 
 // aside is a stream for what is no queue's.
 type aside struct {
+	dev    *Device
 	mu     sync.Mutex
 	stream *driver.Stream
+	end    *driver.Event
 	list   driver.List
 }
 
@@ -88,14 +90,18 @@ type aside struct {
 func (a *aside) do(f func(*driver.Stream, *driver.List) error) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	if err := a.dev.lost.is(); err != nil {
+		return err
+	}
 	a.list.Reset()
 	if err := f(a.stream, &a.list); err != nil {
-		return err
+		return a.dev.found(err)
 	}
+	a.list.Record(a.end)
 	if err := a.stream.Run(&a.list); err != nil {
-		return err
+		return a.dev.found(err)
 	}
-	return a.stream.Synchronize()
+	return a.dev.found(a.end.Wait(a.dev.patience))
 }
 
 // allocError says of a GPU that is full, for instance of other programs' memory, what its budget would have said.

@@ -40,8 +40,14 @@ type Queue struct {
 
 	landings []landing
 	frees    []freeing
-	events   []*driver.Event     // that the stream waits for
+	events   []awaited           // that the stream waits for
 	tables   []*cuda.ExpertTable // that launches read
+}
+
+// awaited is an event of another queue.
+type awaited struct {
+	*driver.Event
+	of *Queue
 }
 
 // landing is a copy that has arrived in pinned memory once its entry is done and is then brought to where it was wanted.
@@ -62,7 +68,7 @@ func (d *Device) NewQueue() cuda.Queue {
 	if q.stream, q.err = d.context.NewStream(); q.err != nil {
 		q.err = fmt.Errorf("%s: no stream: %w", d.name, q.err)
 	}
-	q.in.context, q.out.context = d.context, d.context
+	q.in.dev, q.out.dev = d, d
 	d.queues.add(q)
 	return q
 }
@@ -301,6 +307,9 @@ func (q *Queue) arrived() {
 
 // reach waits until the stream has done what it was sent.
 func (q *Queue) reach() error {
+	if err := q.dev.lost.is(); err != nil {
+		return err
+	}
 	if q.end == nil {
 		var err error
 		if q.end, err = q.dev.context.NewEvent(false); err != nil {
@@ -313,7 +322,28 @@ func (q *Queue) reach() error {
 		return err
 	}
 	q.dev.waits.Add(1)
-	return q.end.Wait(q.dev.patience)
+	err := q.end.Wait(q.dev.patience)
+	if driver.Lost(err) {
+		err = q.culprit(map[*Queue]bool{}).found(err)
+	}
+	return err
+}
+
+// culprit is the device that a queue which does not come to its end waits for, through as many others as there are between: its own, if all that it
+// waits for has happened. Who is held by somebody else is not asked further.
+func (q *Queue) culprit(asked map[*Queue]bool) *Device {
+	asked[q] = true
+	for _, e := range q.events {
+		if happened, err := e.Happened(); happened || err != nil || asked[e.of] {
+			continue
+		}
+		if !e.of.mu.TryLock() {
+			return e.of.dev
+		}
+		defer e.of.mu.Unlock()
+		return e.of.culprit(asked)
+	}
+	return q.dev
 }
 
 // keep keeps the first error. One that says so of the driver's loses the device.
@@ -321,10 +351,7 @@ func (q *Queue) keep(err error) {
 	if q.err != nil || err == nil {
 		return
 	}
-	if driver.Lost(err) {
-		err = &cuda.LostError{Device: q.dev.name, Err: err}
-	}
-	q.err = err
+	q.err = q.dev.found(err)
 }
 
 // Close implements cuda.Queue.

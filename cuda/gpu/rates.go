@@ -26,11 +26,11 @@ func (d *Device) Software() bool { return strings.HasPrefix(d.info.Name, "softwa
 // unknown.
 func (d *Device) measure() cuda.Rates {
 	var r cuda.Rates
-	if pinned, err := d.context.Pinned(copyBytes); err == nil {
+	if pinned, err := d.pin(copyBytes); err == nil {
 		r.Copy = d.rate(copyBytes, func(l *driver.List, to unsafe.Pointer) {
 			l.CopyIn(to, unsafe.Pointer(unsafe.SliceData(pinned)), copyBytes)
 		})
-		_ = d.context.FreePinned(pinned) // nothing uses it
+		d.unpin(pinned)
 	}
 	bytes := min(int64(readBytes), d.info.Memory/64)
 	r.Read = d.rate(2*bytes, func(l *driver.List, to unsafe.Pointer) { l.Copy(to, unsafe.Add(to, bytes), bytes) })

@@ -75,14 +75,18 @@ func figureOf(model, name, numbers string) figure {
 	return f
 }
 
-// target is the share that a figure is to reach: of what the memory allows, or for prompts of the rate of products that peer.py measures.
+// target is the share that a figure is to reach: of what the memory allows, for prompts of the rate of products that peer.py measures, for copies of
+// the link.
 var targets = []struct {
 	name  string
 	share float64
 }{
 	{"qwen3_0_6b/bf16/decode/batch=1", 75}, {"qwen3_4b_instruct/bf16/decode/batch=1", 80}, {"qwen3_coder_30b/bf16/decode/batch=1", 80},
-	{"qwen3_coder_next/fp8/decode/batch=1", 60}, {"glm_4_7_flash/bf16/decode/batch=1", 60}, {"/decode/batch=64", 50}, {"/prefill/", 60},
+	{"qwen3_coder_next/fp8/decode/batch=1", 60}, {"glm_4_7_flash/bf16/decode/batch=1", 60}, {"/decode/batch=64", 50}, {"/prefill/", 60}, {copies, 90},
 }
+
+// copies is the figure of the link's rate.
+const copies = "Rates"
 
 func targetOf(name string) float64 {
 	for _, t := range targets {
@@ -105,17 +109,20 @@ func table(list []figure) string {
 	var b strings.Builder
 	fmt.Fprintln(&b, "| what | tok/s | GB/s or TFLOP/s | share of the limit | target | transformers, tok/s | times as fast |\n|---|--:|--:|--:|--:|--:|--:|")
 	for _, f := range list {
-		if strings.HasPrefix(f.Name, peer) || f.Values["tok/s"] == 0 {
+		if strings.HasPrefix(f.Name, peer) || f.Values["tok/s"] == 0 && f.Name != copies {
 			continue
 		}
-		rate, share := f.Values["GB/s"], f.Values["%read"]
-		if rate == 0 {
+		what, rate, share := f.Name, f.Values["GB/s"], f.Values["%read"]
+		switch {
+		case f.Name == copies:
+			what, rate, share = "copies from the host", f.Values[fromHost], f.Values[ofLink]
+		case rate == 0:
 			rate = f.Values["TFLOP/s"]
 			if products := byName[peer+"products"].Values["TFLOP/s"]; products > 0 {
 				share = 100 * rate / products
 			}
 		}
-		fmt.Fprintf(&b, "| %s | %s | %s | %s | %s | %s | %s |\n", f.Name, number(f.Values["tok/s"], ""), number(rate, ""), number(share, " %"), number(targetOf(f.Name), " %"),
+		fmt.Fprintf(&b, "| %s | %s | %s | %s | %s | %s | %s |\n", what, number(f.Values["tok/s"], ""), number(rate, ""), number(share, " %"), number(targetOf(f.Name), " %"),
 			number(byName[peer+f.Name].Values["tok/s"], ""), number(ratio(f.Values["tok/s"], byName[peer+f.Name].Values["tok/s"]), ""))
 	}
 	return b.String()

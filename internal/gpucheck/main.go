@@ -58,6 +58,7 @@ type check struct {
 
 	results *os.File
 	figures []figure
+	link    float64 // bytes per second; 0: unknown
 	began   time.Time
 	failed  []string
 }
@@ -81,10 +82,11 @@ type record struct {
 
 // machine is where it runs, and what.
 type machine struct {
-	Commit   string `json:"commit"`
-	GPU      string `json:"gpu"` // and its driver, as nvidia-smi has them
-	CPUs     int    `json:"cpus"`
-	Software bool   `json:"software,omitempty"`
+	Commit   string  `json:"commit"`
+	GPU      string  `json:"gpu"`                 // and its driver, as nvidia-smi has them
+	Link     float64 `json:"link_gb_s,omitempty"` // that packets carry from the host
+	CPUs     int     `json:"cpus"`
+	Software bool    `json:"software,omitempty"`
 }
 
 func (c *check) run(ctx context.Context, out string) error {
@@ -121,6 +123,11 @@ func (c *check) machine() *machine {
 	smi := exec.Command("nvidia-smi", "--query-gpu=name,memory.total,driver_version,clocks.max.sm,power.limit", "--format=csv,noheader")
 	if text, err := smi.Output(); err == nil && c.software == "" {
 		m.GPU = strings.TrimSpace(string(text))
+	}
+	smi = exec.Command("nvidia-smi", "--query-gpu=pcie.link.gen.max,pcie.link.width.max", "--format=csv,noheader")
+	if text, err := smi.Output(); err == nil && c.software == "" {
+		c.link = linkRate(string(text))
+		m.Link = c.link / 1e9
 	}
 	return m
 }
@@ -198,6 +205,7 @@ func (c *check) part(ctx context.Context, n int, p part, limit time.Duration) re
 	said, err := c.command(ctx, limit, program, p, filepath.Join(c.out, r.Log))
 	r.Seconds = time.Since(began).Seconds()
 	r.read(p.name, said)
+	r.share(c.link)
 	switch {
 	case err == nil && len(r.Failed) == 0:
 		r.Status = "ok"

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -33,6 +34,9 @@ PASS
 	benchSays = `goos: linux
 BenchmarkGPU_qwen3_0_6b/bf16/decode/batch=1-16         	     731	    410250 ns/op	      3120 GB/s	        72.61 %read	      2437 tok/s
 BenchmarkGPU_qwen3_0_6b/bf16/prefill/rows=2048-16      	      27	  11132001 ns/op	       215.4 TFLOP/s	    183970 tok/s
+PASS
+`
+	ratesSay = `BenchmarkRates-16         	       1	  45000000 ns/op	        50.00 GB/s_from_the_host	      4100 GB/s_read_and_written
 PASS
 `
 	transformersSay = `Benchmarktransformers/products 1 1400000 ns/op 780 TFLOP/s
@@ -94,7 +98,7 @@ func named(records []record, name string) record {
 func good() map[string]string {
 	return map[string]string{
 		"piohost":            prints(`[{"name":"gpu.0"}]` + "\n"),
-		"tests/gpu.test":     prints(testsSay),
+		"tests/gpu.test":     "case \"$*\" in *BenchmarkRates*) " + prints(ratesSay) + ";; *) " + prints(testsSay) + ";; esac\n",
 		"tests/kernels.test": prints(testsSay),
 		"tests/models":       "case \"$*\" in *-test.bench*) " + prints(benchSays) + ";; *) " + prints(testsSay) + ";; esac\n",
 	}
@@ -105,6 +109,7 @@ func TestEachPartHasALine(t *testing.T) {
 	empty := t.TempDir()
 	t.Setenv("PATH", empty+":/usr/bin:/bin")
 	write(t, filepath.Join(empty, "python3"), prints(transformersSay))
+	write(t, filepath.Join(empty, "nvidia-smi"), `case "$*" in *pcie.link.gen.max,pcie.link.width.max*) echo "5, 16";; *) echo "a GPU, 1 MiB";; esac`)
 	write(t, filepath.Join(empty, "compute-sanitizer"), "exit 77\n")
 	records, err := run(t, check{bundle: bundle(t, good()), within: time.Minute})
 	if err != nil {
@@ -135,13 +140,26 @@ func TestEachPartHasALine(t *testing.T) {
 	if m := named(records, "memcheck"); m.Status != "left out" {
 		t.Errorf("memcheck: %+v", m)
 	}
-	got := table(append(f, named(records, "transformers").Figures...))
+	if m := named(records, "machine").Machine; m.GPU != "a GPU, 1 MiB" || math.Abs(m.Link-57.6141) > 1e-4 { // 16 lanes of 32 Gbit/s, 128 of 130 bits, 256 of 280 bytes
+		t.Errorf("the machine is %+v", m)
+	}
+	got := table(slices.Concat(f, named(records, "copies").Figures, named(records, "transformers").Figures))
 	for _, row := range []string{
 		"| qwen3_0_6b/bf16/decode/batch=1 | 2437 | 3120 | 72.61 % | 75 % | 400 | 6.093 |",
 		"| qwen3_0_6b/bf16/prefill/rows=2048 | 1.84e+05 | 215.4 | 27.62 % | 60 % |  |  |",
+		"| copies from the host |  | 50 | 86.78 % | 90 % |  |  |",
 	} {
 		if !strings.Contains(got, row) {
 			t.Errorf("the table has no %s\n%s", row, got)
+		}
+	}
+}
+
+// A link that nobody can say the rate of has none.
+func TestRatesOfLinks(t *testing.T) {
+	for smi, want := range map[string]float64{"4, 16": 28.8070e9, "5, 8\n5, 16": 28.8070e9, "1, 1": 0.228571e9, "": 0, "[N/A], [N/A]": 0, "0, 0": 0, "7, 16": 0, "5, 0": 0, "-1, 16": 0} {
+		if got := linkRate(smi); math.Abs(got-want) > 1e-5*want {
+			t.Errorf("%q: %.6g bytes a second, want %.6g", smi, got, want)
 		}
 	}
 }
