@@ -62,7 +62,7 @@ func TestMain(m *testing.M) {
 	if err := chromedp.Do(browser, chromedp.Navigate("about:blank")); err == nil {
 		code = m.Run()
 	} else {
-		fmt.Fprintln(os.Stderr, "Chromium does not start:", err)
+		fmt.Fprintln(os.Stderr, "Chromium does not start (under a limit on addresses, which ulimit -v shows, it ends without a word):", err)
 	}
 	close()
 	end()

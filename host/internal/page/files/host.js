@@ -135,6 +135,7 @@ export class Host {
     this.offer(models.filter((m) => m.state === 'ready').map((m) => m.id));
     const id = this.mapModel.value;
     say(this.mapTrouble, id ? '' : 'No model is loaded.');
+    this.mapModel.hidden = !id;
     this.map.node.hidden = !id || !!trouble.orders;
     if (this.map.node.hidden || (id === this.map.model && Date.now() < this.next)) return;
     try {
