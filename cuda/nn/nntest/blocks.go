@@ -1,10 +1,12 @@
 package nntest
 
 import (
+	"cmp"
 	"encoding/binary"
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -12,6 +14,7 @@ import (
 
 	"github.com/inference-pio/inference-pio/cuda"
 	"github.com/inference-pio/inference-pio/cuda/cpu"
+	"github.com/inference-pio/inference-pio/cuda/golden"
 	"github.com/inference-pio/inference-pio/cuda/nn"
 	"github.com/inference-pio/inference-pio/cuda/weights"
 	"github.com/inference-pio/inference-pio/cuda/weights/blocks"
@@ -26,13 +29,45 @@ type Blocked struct {
 	Keys    map[string]any // of the file, with general.architecture
 	Config  string         // config.json of the same
 	Tensors []BlockedTensor
+
+	Tower *Blocked // of a model that sees: the file beside it, whose Config is preprocessor_config.json
+
+	// Bound is how far packed weights may be from the file's numbers, in parts of the largest of a layer's; 0 is blocksBound.
+	Bound float64
+	// Undo makes, of the numbers that a file has, those of the checkpoint, by its names: what the converters change besides names. nil: nothing.
+	Undo func(checkpoint map[string]Numbers)
+	// Look gives a model what it is to see behind a prompt's first tokens; nil: it is given tokens alone.
+	Look func(t testing.TB, m Model, prompt []int32) Chunk
 }
 
 // BlockedTensor is a tensor by its name in a file and in a checkpoint, where E stands for the experts that the first dimension counts. A matrix of
-// more than 16 rows is in blocks.
+// more than 16 rows is in blocks, but where it is Plain or no block divides its rows.
 type BlockedTensor struct {
 	File, Model string
 	Shape       []int
+	Plain       bool
+	Mean        float32 // of a vector's numbers; 0 is 1
+}
+
+// Numbers are a tensor's.
+type Numbers struct {
+	Shape []int
+	Of    []float32
+}
+
+// InArchitecture is keys of a file as they are called in one of an architecture, whole numbers as files mostly have them, and general.architecture.
+func InArchitecture(name string, keys map[string]any) map[string]any {
+	all := map[string]any{"general.architecture": name}
+	for key, v := range keys {
+		switch n := v.(type) {
+		case int:
+			v = uint32(n)
+		case float64:
+			v = float32(n)
+		}
+		all[name+"."+key] = v
+	}
+	return all
 }
 
 // blockType is a type by its number, and where in a block factors are.
@@ -55,63 +90,116 @@ const blocksBound = 0.1
 
 // InBlocks writes the model with weights of random codes, whose types take turns, so that one role has others in other layers. The file gives the
 // layers of a folder with the numbers that the blocks stand for, read by no rule of files; packed as a server does, exactly and fast, within what
-// rounding costs.
+// rounding costs. Those numbers are blocks' by their plain formulas, which its TestEveryBlockIsTheReferences holds to the package gguf's to the bit.
 func (s Suite) InBlocks(t *testing.T, b Blocked) {
-	file, views := b.invent(t, rand.New(rand.NewPCG(s.Seed, 256)))
-	path, dir := file.Write(t, "blocks.gguf"), t.TempDir()
-	limits := Limits{Rows: 64, Sequences: 1, Positions: 64}
-	r, _ := s.Load(t, []byte(b.Config), Tensors(views), limits)
-	if err := r.record(dir, []int32{3, 1, 4, 1, 5, 9, 2, 6, 5, 3, 5, 8, 9, 7, 9, 3}); err != nil {
+	rng, dir, checkpoint := rand.New(rand.NewPCG(s.Seed, 256)), t.TempDir(), map[string]Numbers{}
+	path, used := filepath.Join(dir, "blocks.gguf"), map[uint32]int{}
+	b.write(t, path, rng, used, checkpoint)
+	var preprocessor []byte
+	if b.Tower != nil {
+		b.Tower.write(t, filepath.Join(dir, "mmproj-blocks.gguf"), rng, used, checkpoint)
+		preprocessor = []byte(b.Tower.Config)
+	}
+	if b.Undo != nil {
+		b.Undo(checkpoint)
+	}
+	if len(used) != len(blockTypes) {
+		t.Fatalf("of %d types there are %d", len(blockTypes), len(used))
+	}
+	prompt := []int32{3, 1, 4, 1, 5, 9, 2, 6, 5, 3, 5, 8, 9, 7, 9, 3}
+	load := func(config, preprocessor []byte, src weights.Source) (*Runner, Chunk) {
+		m, bound, err := s.Bind(config, 0, src)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := readPictures(m, preprocessor); err != nil {
+			t.Fatal(err)
+		}
+		r, c := s.Runner(t, m, bound, Limits{Rows: 64, Sequences: 1, Positions: 64}), Chunk{Tokens: prompt}
+		if b.Look != nil {
+			c = b.Look(t, m, prompt)
+		}
+		c.All = true
+		return r, c
+	}
+	r, want := load([]byte(b.Config), preprocessor, Tensors(views(checkpoint)))
+	if err := r.record(dir, want); err != nil {
 		t.Fatal(err)
 	}
 	m, src := OpenGGUF(t, s.GGUF, path)
 	compare := func(what string, src weights.Source, bound float64) {
-		r, _ := s.Load(t, m.Config, src, limits)
-		how, err := r.Layers(dir, bound)
+		r, c := load(m.Config, m.Preprocessor, src)
+		for i, f := range c.Features {
+			off := golden.Compare(f, want.Features[i])
+			if !(off.Rel <= bound) {
+				t.Errorf("%s: feature %d is more than %v off", what, i, bound)
+			}
+			t.Logf("%s: feature %d: %+v", what, i, off)
+		}
+		how, err := r.SeeingLayers(dir, bound, func([]int32) Chunk { return c })
 		if err != nil {
 			t.Errorf("%s: %v", what, err)
 		}
 		t.Logf("%s: %s", what, how)
 	}
 	compare("as the file has them", src, 1e-6)
+	bound := cmp.Or(b.Bound, blocksBound)
 	for _, s.Numerics = range []string{cpu.Exact, cpu.Fast} {
 		s.Coded = nn.Repack
-		compare("packed, "+s.Numerics, m.Source, blocksBound)
+		compare("packed, "+s.Numerics, m.Source, bound)
 		s.Coded = nn.RepackForAll
-		compare("packed for devices of any kind, "+s.Numerics, m.Source, blocksBound)
+		compare("packed for devices of any kind, "+s.Numerics, m.Source, bound)
 	}
 }
 
-// invent is the file, and the numbers of its tensors by the checkpoint's names.
-func (b Blocked) invent(t *testing.T, rng *rand.Rand) (gguftest.File, map[string]weights.View) {
+// write writes the file, and adds the numbers of its tensors by the checkpoint's names. used counts types.
+func (b Blocked) write(t *testing.T, path string, rng *rand.Rand, used map[uint32]int, checkpoint map[string]Numbers) {
 	t.Helper()
-	file, views, used := gguftest.File{Keys: b.Keys}, map[string]weights.View{}, 0
+	file, turn := gguftest.File{Keys: b.Keys}, 9 // the embedding is in Q6_K, as it mostly is
 	for _, x := range b.Tensors {
-		n := elements(x.Shape)
-		numbers := make([]float32, n)
-		if len(x.Shape) == 1 || x.Shape[len(x.Shape)-2] <= 16 { // norms and routers
-			for i := range numbers {
-				numbers[i] = float32(rng.NormFloat64()) / 4
-				if len(x.Shape) == 1 {
-					numbers[i]++
-				}
-			}
-			file.Tensors = append(file.Tensors, gguftest.F32(x.File, x.Shape, numbers...))
-		} else {
-			kind := blockTypes[(used+9)%len(blockTypes)] // the embedding is in Q6_K, as it mostly is
-			used++
+		numbers := make([]float32, elements(x.Shape))
+		kind, blocked := blockType{}, false
+		if n := len(x.Shape); n > 1 && x.Shape[n-2] > 16 && !x.Plain { // no norm, and no router
+			kind, turn, blocked = nextType(turn, x.Shape[n-1])
+		}
+		if blocked {
+			used[kind.number]++
 			data := kind.random(rng, numbers)
 			file.Tensors = append(file.Tensors, gguftest.Tensor{Name: x.File, Type: kind.number, Shape: x.Shape, Data: data})
 			if kind.bytes != nil { // which have factors beside them
 				file.Tensors = append(file.Tensors, factorsOf(x, numbers))
 			}
+		} else {
+			x.draw(rng, numbers)
+			file.Tensors = append(file.Tensors, gguftest.F32(x.File, x.Shape, numbers...))
 		}
-		put(views, x, numbers)
+		put(checkpoint, x, numbers)
 	}
-	if used < len(blockTypes) {
-		t.Fatalf("%d tensors for %d types", used, len(blockTypes))
+	if err := os.WriteFile(path, file.Bytes(t), 0o600); err != nil {
+		t.Fatal(err)
 	}
-	return file, views
+}
+
+// nextType is the type whose turn it is, of those whose blocks divide a row.
+func nextType(turn, cols int) (kind blockType, next int, ok bool) {
+	for i := range blockTypes {
+		kind = blockTypes[(turn+i)%len(blockTypes)]
+		if cols%blocks.Of(kind.number).Values == 0 {
+			return kind, turn + i + 1, true
+		}
+	}
+	return kind, turn, false
+}
+
+// draw gives a tensor that is in no blocks its numbers.
+func (x BlockedTensor) draw(rng *rand.Rand, numbers []float32) {
+	mean := float32(0)
+	if len(x.Shape) == 1 {
+		mean = cmp.Or(x.Mean, 1)
+	}
+	for i := range numbers {
+		numbers[i] = mean + float32(rng.NormFloat64())/4
+	}
 }
 
 // random is blocks of any codes, of which a block's factors are up to twice another's, and the numbers that they stand for, which keep the size of
@@ -143,6 +231,7 @@ func (k blockType) random(rng *rand.Rand, numbers []float32) []byte {
 		sum += float64(x) * float64(x)
 	}
 	scaled(1.0 / 256 / 16 / float32(math.Sqrt(sum/float64(len(numbers)))))
+	f.Plain(numbers, data)
 	return data
 }
 
@@ -173,26 +262,32 @@ func factorsOf(x BlockedTensor, numbers []float32) gguftest.Tensor {
 }
 
 // put adds a tensor's numbers, one for each expert where it has them all.
-func put(views map[string]weights.View, x BlockedTensor, numbers []float32) {
-	one := func(shape []int, numbers []float32) weights.View {
-		data := make([]byte, 0, 4*len(numbers))
-		for _, n := range numbers {
-			data = binary.LittleEndian.AppendUint32(data, math.Float32bits(n))
-		}
-		return weights.View{Format: "F32", DType: cuda.F32, Known: true, Shape: shape, Data: data}
-	}
+func put(checkpoint map[string]Numbers, x BlockedTensor, numbers []float32) {
 	if !strings.Contains(x.Model, ".E.") {
-		views[x.Model] = one(x.Shape, numbers)
+		checkpoint[x.Model] = Numbers{x.Shape, numbers}
 		return
 	}
 	each := len(numbers) / x.Shape[0]
 	for e := range x.Shape[0] {
-		views[strings.Replace(x.Model, ".E.", fmt.Sprintf(".%d.", e), 1)] = one(x.Shape[1:], numbers[e*each:(e+1)*each])
+		checkpoint[strings.Replace(x.Model, ".E.", fmt.Sprintf(".%d.", e), 1)] = Numbers{x.Shape[1:], numbers[e*each : (e+1)*each]}
 	}
 }
 
+// views are tensors of numbers in f32.
+func views(checkpoint map[string]Numbers) map[string]weights.View {
+	all := map[string]weights.View{}
+	for name, x := range checkpoint {
+		data := make([]byte, 0, 4*len(x.Of))
+		for _, n := range x.Of {
+			data = binary.LittleEndian.AppendUint32(data, math.Float32bits(n))
+		}
+		all[name] = weights.View{Format: "F32", DType: cuda.F32, Known: true, Shape: x.Shape, Data: data}
+	}
+	return all
+}
+
 // record writes what the model computes of a prompt as a reference does.
-func (r *Runner) record(dir string, prompt []int32) error {
+func (r *Runner) record(dir string, prompt Chunk) error {
 	var entries []weights.Entry
 	data := map[string][]byte{}
 	add := func(name, format string, raw []byte, width int) {
@@ -210,19 +305,19 @@ func (r *Runner) record(dir string, prompt []int32) error {
 		add(name, "F32", raw, 4)
 	}
 	ids := []byte{}
-	for _, id := range prompt {
+	for _, id := range prompt.Tokens {
 		ids = binary.LittleEndian.AppendUint64(ids, uint64(id))
 	}
 	add("input_ids", "I64", ids, 8)
 	r.Step.SetObserver(func(name string, i int, x cuda.Tensor) {
-		if name == "layer" {
-			name = fmt.Sprintf("layer.%d", i)
+		if name == "layer" || name == "input" {
+			name = fmt.Sprintf("%s.%d", name, i)
 		}
 		show(name, x.F32())
 	})
 	defer r.Step.SetObserver(nil)
 	r.Reset(0)
-	logits, err := r.Run(Chunk{Tokens: prompt, All: true})
+	logits, err := r.Run(prompt)
 	if err != nil {
 		return err
 	}

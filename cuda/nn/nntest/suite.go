@@ -244,10 +244,6 @@ func (s Suite) openWith(t testing.TB, dir, config string, cache cuda.DType) open
 }
 
 func readPreprocessor(m Model, dir string) error {
-	seer, ok := m.(interface{ ReadPreprocessor([]byte) error })
-	if !ok {
-		return nil
-	}
 	text, err := os.ReadFile(filepath.Join(dir, "preprocessor_config.json"))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
@@ -255,7 +251,15 @@ func readPreprocessor(m Model, dir string) error {
 	if err != nil {
 		return err
 	}
-	return seer.ReadPreprocessor(text)
+	return readPictures(m, text)
+}
+
+// readPictures gives a model that sees its preprocessor_config.json; nil is none.
+func readPictures(m Model, text []byte) error {
+	if seer, ok := m.(interface{ ReadPreprocessor([]byte) error }); ok && text != nil {
+		return seer.ReadPreprocessor(text)
+	}
+	return nil
 }
 
 // each runs a test with all checkpoints.
