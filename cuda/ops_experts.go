@@ -161,26 +161,19 @@ func (s *Step) apart(x, index, weights Tensor, m *Mixture, tables []*ExpertTable
 	return y
 }
 
+// sumParts has other devices start before the CPU, which computes its part while they do theirs, and then brings the parts together.
 func (s *Step) sumParts(y, x, index, weights Tensor, m *Mixture, tables []*ExpertTable) {
-	var rows Tensor
-	for dev, t := range tables {
-		if t == nil {
+	var parts [MaxDevices]Tensor
+	for dev := len(tables) - 1; dev >= 0; dev-- {
+		if tables[dev] == nil {
 			continue
 		}
-		mark := s.Mark()
-		c := s.startOn(dev, OpExperts)
-		c.op.Gives(Tensor{}) // no sums but rows: r·k+j is that of expert index[r][j], and zero where that is elsewhere
-		here := c.in(x)
-		c.in(index)
-		c.in(weights)
-		part := c.experts(index.Len(), here, m, t)
-		if rows.IsZero() {
-			rows = s.Here(part)
-			continue
+		parts[dev] = s.part(dev, x, index, weights, m, tables[dev])
+		if s.measuring { // a device makes one
+			break
 		}
-		s.addTo(rows, part)
-		s.Rewind(mark)
 	}
+	rows := s.meet(&parts)
 	if s.measuring { // as if two devices had some
 		s.Empty(rows.Rows(), rows.Dim(1))
 	}
@@ -190,6 +183,37 @@ func (s *Step) sumParts(y, x, index, weights Tensor, m *Mixture, tables []*Exper
 	c.in(weights)
 	c.alters(y)
 	c.run()
+}
+
+// part is what a device's experts make: no sums but rows, of which r·k+j is that of expert index[r][j], and zero where that is elsewhere.
+func (s *Step) part(dev int, x, index, weights Tensor, m *Mixture, t *ExpertTable) Tensor {
+	c := s.startOn(dev, OpExperts)
+	c.op.Gives(Tensor{})
+	here := c.in(x)
+	c.in(index)
+	c.in(weights)
+	return c.experts(index.Len(), here, m, t)
+}
+
+// meet adds devices' parts up where the layer is. All but one of them are zero in a row, so their order is nothing to its bits. The layer's own
+// is the first, if there is one: its device has room for one copy beside it.
+func (s *Step) meet(parts *[MaxDevices]Tensor) Tensor {
+	first := s.current
+	for dev := 0; parts[first].IsZero() && dev < len(parts); dev++ {
+		if !parts[dev].IsZero() {
+			first = dev
+		}
+	}
+	rows := s.Here(parts[first])
+	for dev, part := range parts {
+		if dev == first || part.IsZero() {
+			continue
+		}
+		mark := s.Mark()
+		s.addTo(rows, part)
+		s.Rewind(mark)
+	}
+	return rows
 }
 
 // addTo adds to rows what they lack.
