@@ -27,6 +27,7 @@ type instance struct {
 	vigil   *vigil
 	made    []cuda.Memory   // quantised weights
 	kept    *weights.Packed // they lie there instead; nil: in made
+	found   bool            // all of them were kept by an earlier load, so that nothing of the checkpoint was packed
 	eyes    *eyes           // nil: the model sees nothing
 	spill   *spill
 	layout  sdk.LayerTable

@@ -9,22 +9,26 @@ import (
 	"github.com/inference-pio/inference-pio/cuda"
 )
 
-// loaded.go tells in the log what a load took: "loaded 1.2 GB in 0.8 s (1.5 GB/s, packed to q4 and q8)".
+// loaded.go tells in the log what a load took: "loaded 1.20 GB in 0.80 s (1.5 GB/s, packed to 0.60 GB of q4 and q8)".
 
-// tellLoaded does so of a load that began at start. What is read from a mapped file as it is has no rate: pages come as they are touched.
+// tellLoaded does so of a load that began at start. What is read from a mapped file as it is has no rate, nor what an earlier load kept: pages come
+// as they are touched.
 func (i *instance) tellLoaded(start time.Time) {
 	if i.checkpoint == nil { // invented
 		return
 	}
 	bytes := i.checkpoint.Bytes()
-	slog.Info(loadedText(bytes, time.Since(start), i.bound.QuantisedBytes(), i.packedTo()))
+	slog.Info(loadedText(bytes, time.Since(start), i.bound.QuantisedBytes(), i.found, i.packedTo()))
 }
 
-// loadedText is that line. packed is what was made of the file, in some forms; 0 is nothing.
-func loadedText(bytes int64, took time.Duration, packed int64, forms []string) string {
+// loadedText is that line. packed is what was made of the file, in some forms, by an earlier load if it was found; 0 is nothing.
+func loadedText(bytes int64, took time.Duration, packed int64, found bool, forms []string) string {
 	seconds := took.Seconds()
 	how := "mapped"
-	if packed > 0 {
+	switch {
+	case packed > 0 && found:
+		how = fmt.Sprintf("%s of %s, kept by an earlier load", gigabytes(packed), strings.Join(forms, " and "))
+	case packed > 0:
 		how = fmt.Sprintf("%.1f GB/s, packed to %s of %s", float64(bytes)/1e9/max(seconds, 1e-9), gigabytes(packed), strings.Join(forms, " and "))
 	}
 	return fmt.Sprintf("loaded %s in %.2f s (%s)", gigabytes(bytes), seconds, how)

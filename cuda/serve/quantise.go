@@ -76,7 +76,7 @@ func (i *instance) quantiseKept(ctx context.Context, f Family, req sdk.LoadReque
 			err = kept.Finish(tellKept)
 		}
 		if err == nil {
-			i.kept = kept
+			i.kept, i.found = kept, z.Done == nil
 			tell(bytes)
 			kept.Ahead(i.everyToken())
 			kept.Check()

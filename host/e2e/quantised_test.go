@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"testing"
 )
@@ -52,6 +53,11 @@ func TestQuantisedWeightsAreKept(t *testing.T) {
 	got, err := second.complete("/v1/chat/completions", body, nil)
 	if err != nil || !slices.Equal(got.IDs, want.IDs) {
 		t.Errorf("%v; the second answers %v, the first %v", err, got.IDs, want.IDs)
+	}
+	for what, told := range map[*server]string{first: `GB/s, packed to [0-9.]+ MB of q4`, second: `\([0-9.]+ MB of q4( and q8)?, kept by an earlier load\)`} {
+		if !regexp.MustCompile(told).MatchString(what.log.String()) {
+			t.Errorf("the log has no %s:\n%s", told, what.log)
+		}
 	}
 	if list := keptBy(t, second); len(list) != 1 || list[0]["in_use"] != true {
 		t.Errorf("while it is served there is %v", list)
