@@ -4,7 +4,10 @@ import (
 	"bufio"
 	"context"
 	"fmt"
+	"os"
+	"path/filepath"
 	"reflect"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -32,8 +35,8 @@ func TestStreamSurvivesAKillAtEveryToken(t *testing.T) {
 				if len(want.IDs) < 8 {
 					t.Fatalf("the uninterrupted answer is too short to kill: %+v", want)
 				}
-				for i := range want.IDs {
-					killedAt(t, i, body, want, tinyModel(hold(i)))
+				if got := killedAtEach(t, body, tinyModel); !reflect.DeepEqual(got, want) {
+					t.Errorf("two hosts answer\n%+v and\n%+v", got, want)
 				}
 			})
 		}
@@ -63,6 +66,50 @@ func killedAt(t *testing.T, i int, body object, want answer, model string) {
 	}
 	if !strings.Contains(s.log.String(), "SIGKILL") {
 		t.Errorf("the log does not tell of the kill:\n%s", s.log)
+	}
+}
+
+// killedAtEach asks once without a kill and then again for each token of that answer, with the plugin killed after it; each process but the
+// first is the one that went on with the answer before.
+func killedAtEach(t *testing.T, body object, model func(keys ...string) string) answer {
+	t.Helper()
+	at := filepath.Join(t.TempDir(), "at")
+	s := start(t, model(fmt.Sprintf("env = { PIO_TEST_HOLD = %q }", at)))
+	want, err := s.complete("/v1/chat/completions", body, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	named(&want)
+	for i := range want.IDs {
+		if err := os.WriteFile(at, []byte(strconv.Itoa(i)), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		killed := make(chan struct{})
+		go func() {
+			defer close(killed)
+			s.held(i)
+			s.kill()
+		}()
+		got, err := s.complete("/v1/chat/completions", body, nil)
+		<-killed
+		if err != nil {
+			t.Fatalf("killed after token %d: %v\n%s", i, err, s.log)
+		}
+		if named(&got); !reflect.DeepEqual(got, want) {
+			t.Errorf("killed after token %d:\n got %+v\nwant %+v", i, got, want)
+		}
+	}
+	s.stop()
+	if n := strings.Count(s.log.String(), "was ended by SIGKILL"); n != len(want.IDs) {
+		t.Errorf("the log tells of %d of %d kills:\n%s", n, len(want.IDs), s.log)
+	}
+	return want
+}
+
+// named gives calls names that do not differ from request to request.
+func named(a *answer) {
+	for i := range a.Calls {
+		a.Calls[i].ID = strconv.Itoa(i)
 	}
 }
 

@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"encoding/json"
+	"maps"
 	"regexp"
 	"strings"
 	"testing"
@@ -41,23 +42,31 @@ func TestEveryFamilyHoldsAnswersToASchema(t *testing.T) {
 	}
 }
 
-// Killed after any of some tokens, a held answer goes on with the same bytes.
-func TestAHeldAnswerSurvivesAKill(t *testing.T) {
-	for _, family := range []string{"qwen3_4b_instruct", "qwen3_coder_next"} {
-		model := func(keys ...string) string { return tinyOf(family, "tiny", append(keys, small)...) }
-		body := ask("What is the capital of Peru?", object{"temperature": 1, "seed": 11, "max_tokens": 200, "stream": true,
-			"response_format": object{"type": "json_schema", "json_schema": object{"name": "city", "strict": true, "schema": json.RawMessage(city)}}})
-		plain := start(t, model())
-		want, err := plain.complete("/v1/chat/completions", body, nil)
-		plain.stop()
-		if err != nil {
-			t.Fatal(err)
-		}
-		for i := range len(want.IDs) - 1 {
-			if i < 3 || i%7 == 0 {
-				killedAt(t, i, body, want, model(hold(i)))
+// Killed after any of its tokens, a held answer goes on with the same bytes: values of a schema and forced calls in each of the three forms,
+// one after a thought.
+func TestAHeldAnswerSurvivesAKillAtEveryToken(t *testing.T) {
+	format := object{"type": "json_schema", "json_schema": object{"name": "city", "strict": true, "schema": json.RawMessage(city)}}
+	tool := []object{{"type": "function", "function": object{"name": "note", "strict": true, "parameters": object{"type": "object", "required": []string{"city"},
+		"properties": object{"city": object{"type": "string", "maxLength": 8}, "people": object{"type": "integer", "minimum": 0, "maximum": 99}}, "additionalProperties": false}}}}
+	for _, c := range []struct {
+		family, name string
+		extra        object
+	}{
+		{"qwen3_4b_instruct", "schema", object{"response_format": format}},
+		{"qwen3_0_6b", "schema after a thought", object{"response_format": format, "seed": 2}},
+		{"qwen3_coder_next", "schema", object{"response_format": format}},
+		{"qwen3_4b_instruct", "call", object{"tools": tool, "tool_choice": "required"}},
+		{"qwen3_coder_next", "call", object{"tools": tool, "tool_choice": "required"}},
+		{"glm_4_7_flash", "call", object{"tools": tool, "tool_choice": "required"}},
+	} {
+		t.Run(c.family+"/"+c.name, func(t *testing.T) {
+			body := ask("What is the capital of Peru?", object{"temperature": 1, "seed": 11, "max_tokens": 200, "stream": true})
+			maps.Copy(body, c.extra)
+			got := killedAtEach(t, body, func(keys ...string) string { return tinyOf(c.family, "tiny", append(keys, small)...) })
+			if call := c.name == "call"; len(got.IDs) < 12 || (len(got.Calls) == 1) != call || (got.Reasoning != "") != strings.Contains(c.name, "thought") {
+				t.Errorf("this is not the answer that was to be interrupted: %+v", got)
 			}
-		}
+		})
 	}
 }
 
