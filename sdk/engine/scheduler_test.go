@@ -16,7 +16,7 @@ var rewrite = flag.Bool("rewrite", false, "write the results into testdata")
 
 // Each testdata/*.txt is a story: commands, and what the scheduler did. Lines before the first blank one set the limits.
 //
-//	new blocks=4 sequences=2 rows=65 prefix keep=3 oneform snapshots=2 chunks=16
+//	new blocks=4 sequences=2 rows=65 prefix keep=3 oneform snapshots=2 chunks=16 host=2
 //	add NAME prompt=N answered=N from=N    a request; prompts with equal "from" begin alike
 //	add NAME after=OTHER prompt=N          the next turn of a conversation: the other's tokens, and N more
 //	step                                   one step; every sequence with logits gets a token, which its caller takes
@@ -94,6 +94,9 @@ func (st *story) do(words []string) {
 			st.t.Fatal(err)
 		}
 		st.s, st.names = newScheduler(c), map[string]*sequence{}
+		if v["host"] > 0 {
+			st.s.spillTo(newSpillingModel(*c, v["host"], always))
+		}
 	case "add":
 		prompt := ids(v["prompt"], uint64(v["from"]))
 		if after != "" {
@@ -131,7 +134,7 @@ func (st *story) step(slow string) {
 		if c.State {
 			what = "state"
 		}
-		fmt.Fprintf(&st.out, "  copy %s %d to %d\n", what, c.From, c.To)
+		fmt.Fprintf(&st.out, "  copy %s %d to %d%s\n", what, c.From, c.To, map[Host]string{ToHost: " of the host", FromHost: ", from the host"}[c.Host])
 	}
 	for _, p := range st.s.parts {
 		form := st.s.batch.Rows[0].Form

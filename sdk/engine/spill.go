@@ -2,7 +2,8 @@
 // and of prompts that may come again. Places there are the model's to give; which of them hold what, and what gives way, is decided here.
 //
 // A block is copied out no sooner than it is taken for something else, so that who comes back before that finds it where it was. Copies
-// are part of a step and are made in their order, so that nobody waits for them but the rows behind.
+// are part of a step and are made in their order, so that nobody waits for them but the rows behind. A copy out that its step has yet to make
+// can give way like any other: of a sequence whose blocks leave in one step the last come first, and are worth nothing without the others.
 
 package engine
 
@@ -47,9 +48,9 @@ type spilled struct {
 	place    int32
 	of       *held   // nil: a state, or what nobody can find any more
 	state    content // of a state: what stands before it
-	busy     bool    // a copy of the step to come uses it
-	arriving bool    // and that is the copy that fills it
-	once     bool    // it goes after that copy
+	busy     bool    // a copy of the step to come reads it
+	arriving bool    // or fills it
+	once     bool    // it goes after the copy that reads it
 	at       *list.Element
 }
 
@@ -61,8 +62,10 @@ type spill struct {
 	blocks *blockTable
 	list   list.List // of *spilled: what was used longest ago is at the front
 	states map[content]*spilled
-	moving []*spilled // busy
+	moving []*spilled // busy or arriving
 	counts SpillStats
+	// retract has the step to come not fill a place.
+	retract func(*spilled)
 }
 
 // SpillStats are what was spilled. All but Held only grow.
@@ -82,6 +85,7 @@ func newSpill(m Spiller, blocks *blockTable) *spill {
 // spillTo has the scheduler use what a model keeps besides its cache.
 func (s *scheduler) spillTo(m Spiller) {
 	s.spill = newSpill(m, s.blocks)
+	s.spill.retract = s.retract
 	s.blocks.leaves, s.states.leaves = s.blockLeaves, s.stateLeaves
 }
 
@@ -107,7 +111,7 @@ func (p *spill) add(x *spilled) bool {
 	for {
 		place, ok := p.model.Take(x.isState())
 		if ok {
-			x.place, x.busy, x.arriving = place, true, true
+			x.place, x.arriving = place, true
 			break
 		}
 		old := p.victim(p.sleeps(x))
@@ -121,11 +125,9 @@ func (p *spill) add(x *spilled) bool {
 	if x.isState() {
 		p.states[x.state] = x
 		p.counts.HeldStates++
-		p.counts.OutStates++
 	} else {
 		x.of.host = x
 		p.counts.HeldBlocks++
-		p.counts.OutBlocks++
 	}
 	return true
 }
@@ -151,19 +153,25 @@ func (p *spill) victim(sleepers bool) *spilled {
 
 // giveUp is drop of what might have been wanted.
 func (p *spill) giveUp(x *spilled) {
-	if x.isState() {
+	switch {
+	case x.arriving: // it was never there
+	case x.isState():
 		p.counts.DroppedStates++
-	} else {
+	default:
 		p.counts.DroppedBlocks++
 	}
 	p.drop(x)
 }
 
-// drop gives a place back, or has it given back after the copy that uses it.
+// drop gives a place back, or has it given back after the copy that reads it.
 func (p *spill) drop(x *spilled) {
 	if x.busy {
 		x.once = true
 		return
+	}
+	if x.arriving {
+		p.retract(x)
+		p.moving = slices.DeleteFunc(p.moving, func(m *spilled) bool { return m == x })
 	}
 	p.list.Remove(x.at)
 	p.model.Drop(x.isState(), x.place)
@@ -218,6 +226,9 @@ func (p *spill) moved(failed bool) {
 	}
 	for _, x := range p.moving {
 		bad := failed && x.arriving
+		if x.arriving && !failed {
+			p.filled(x)
+		}
 		x.busy, x.arriving = false, false
 		if bad || x.once {
 			p.drop(x)
@@ -225,6 +236,21 @@ func (p *spill) moved(failed bool) {
 	}
 	clear(p.moving)
 	p.moving = p.moving[:0]
+}
+
+// filled counts a copy that was made.
+func (p *spill) filled(x *spilled) {
+	if x.isState() {
+		p.counts.OutStates++
+	} else {
+		p.counts.OutBlocks++
+	}
+}
+
+// retract takes the copy that would fill a place back: the step to come does not make it.
+func (s *scheduler) retract(x *spilled) {
+	at := slices.IndexFunc(s.batch.Copies, func(c Copy) bool { return c.Host == ToHost && c.State == x.isState() && c.To == x.place })
+	s.batch.Copies, s.owed = slices.Delete(s.batch.Copies, at, at+1), slices.Delete(s.owed, at, at+1)
 }
 
 // trimmed gives up what is beyond the room there is now, and says that no copy keeps it from that.
