@@ -21,8 +21,8 @@ import (
 // What the requests of a spilling plugin are: each may fill the context, and the cache holds a few of them.
 const (
 	spillContext   = 256
-	spillRequests  = 6
-	spillPositions = 9 * 64 // of the cache
+	spillRequests  = 8
+	spillPositions = 9 * 64 // of the cache, at least
 )
 
 // Spilling is one case.
@@ -121,13 +121,21 @@ func (p Plugin) SpillPrompts(t *testing.T, dir string, d sdk.DeviceBudget) {
 	t.Logf("%+v", after)
 }
 
-// spilling loads a plugin with a cache of few positions and room to spill to, all of its layers on the device.
+// spilling loads a plugin with a cache of few positions and, for one on a device, room to spill all that one request has, its state too: with less,
+// how much of it comes back, if anything, is left to who finishes first. All of its layers are on the device.
 func (p Plugin) spilling(t testing.TB, dir string, d sdk.DeviceBudget) (*client.Client, *Orders, sdk.LoadRequest) {
 	t.Helper()
 	req := sdk.LoadRequest{InspectRequest: sdk.InspectRequest{Path: dir, Context: spillContext, MaxSequences: spillRequests, StepTokens: 128}, KVSpill: 1 << 30}
-	need, share := plan.NeedOf(p.inspected(t, req.InspectRequest), req.InspectRequest).WithSpill(req.KVSpill), int64(0)
+	table, room := p.inspected(t, req.InspectRequest), int64(0)
+	need, share := plan.NeedOf(table, req.InspectRequest).WithSpill(req.KVSpill), int64(0)
+	if d.Name != "" {
+		room = spillContext * need.Position
+		for _, m := range table.Modules {
+			room += m.StateBytesSeq
+		}
+	}
 	for share = need.Least(); ; share += 16 * max(need.Position, 1) {
-		if f, ok := need.Fit(share); ok && f.Positions >= spillPositions {
+		if f, ok := need.Fit(share); ok && f.Positions >= spillPositions && f.Spill >= room {
 			break
 		}
 	}
