@@ -53,7 +53,11 @@ func (s *staging) close() {
 func (q *Queue) CopyIn(dst, src cuda.Tensor) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if q.fits(dst, src, dst, src) {
+	switch {
+	case !q.fits(dst, src, dst, src):
+	case dst.Bytes() >= fillBytes && q.added == q.done: // nothing before it that it could be one graph with
+		q.fill(dst, src)
+	default:
 		q.keep(q.pieces(&q.in, int(dst.Bytes()), func(at, n int, pinned []byte) {
 			q.dev.clock.Copy(pinned, unsafe.Slice((*byte)(unsafe.Add(src.Pointer(), at)), n))
 			to := unsafe.Add(dst.Pointer(), at)
@@ -174,15 +178,20 @@ func (q *Queue) Fill(dst, src cuda.Matrix) {
 		q.err = fmt.Errorf("%s: %v cannot be filled from %v", q.dev.name, dst, src)
 		return
 	}
+	for i := range dst.Layout.Planes {
+		q.fill(dst.Plane(i), src.Plane(i))
+	}
+}
+
+// fill copies piece by piece, one while the next is read.
+func (q *Queue) fill(dst, src cuda.Tensor) {
 	q.send()
 	if q.filler == nil {
 		q.filler = q.dev.fillers.take()
 	}
-	for i := range dst.Layout.Planes {
-		to, from := dst.Plane(i), src.Plane(i).Raw()
-		for at := 0; at < len(from) && q.err == nil; at += fillBytes {
-			q.keep(q.filler.copy(q.stream, unsafe.Add(to.Pointer(), at), from[at:min(at+fillBytes, len(from))]))
-		}
+	from := unsafe.Slice((*byte)(src.Pointer()), src.Bytes())
+	for at := 0; at < len(from) && q.err == nil; at += fillBytes {
+		q.keep(q.filler.copy(q.stream, unsafe.Add(dst.Pointer(), at), from[at:min(at+fillBytes, len(from))]))
 	}
 	q.added++
 	q.sent, q.parted = q.added, true

@@ -74,7 +74,7 @@ func (m *meter) end(r *residency) {
 	m.on = false
 	in, now := m.known(), r.counts.now()
 	pass := plan.Pass{Rows: m.rows, Depth: m.depth, CPU: m.cpu.Seconds(), Seconds: r.took, Placements: m.where(r, in), Held: r.held(),
-		Copied: now.waits != m.before.waits || now.prefetches != m.before.prefetches}
+		Copied: len(r.coming) > 0 || now.waits != m.before.waits || now.prefetches != m.before.prefetches}
 	if hits, all := now.hits-m.before.hits, now.hits-m.before.hits+now.misses-m.before.misses; all > 0 {
 		pass.Hits = float64(hits) / float64(all)
 	}

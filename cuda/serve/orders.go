@@ -39,6 +39,11 @@ func (b *mailbox) put(o *order) {
 	b.list = append(b.list, o)
 	b.n.Store(int32(len(b.list)))
 	b.mu.Unlock()
+	b.poke()
+}
+
+// poke has run look whether there is something to do.
+func (b *mailbox) poke() {
 	select {
 	case b.wake <- struct{}{}:
 	default:
@@ -91,6 +96,7 @@ func (r *residency) run(ctx context.Context) {
 			return
 		}
 		r.carry()
+		r.betweenSteps(true)
 		r.settleDebts()
 		r.mu.Unlock()
 	}
@@ -207,6 +213,7 @@ func (r *residency) moveByOrder(o sdk.MoveOrder) error {
 		p.fixed = true
 		return nil
 	}
+	r.stay(p)
 	from := p.dev
 	if err := r.move(p, dev); err != nil {
 		return fmt.Errorf("move %s to %s: %w", o.Module, o.Device, err)
@@ -346,6 +353,9 @@ func (r *residency) usage(dev int) cuda.Usage {
 // then what orders put there.
 func (r *residency) shrink(dev int, bytes int64) {
 	over := func() bool { return r.usage(dev).Used > bytes }
+	if over() {
+		r.recall(dev)
+	}
 	for over() && r.evictExpert(dev, -1) {
 	}
 	now := r.places[len(r.places)-1] // the distance is counted from the end of the pass: later modules go first
@@ -371,14 +381,15 @@ func (r *residency) shrink(dev int, bytes int64) {
 	trim(r.devices[dev])
 }
 
-// follow asks the planner anew and moves what it places elsewhere.
+// follow asks the planner anew and moves what it places elsewhere; what is to leave the CPU comes as steps go on.
 func (r *residency) follow() {
 	plan, err := r.planner(r.budgets())
 	if err != nil {
 		return // what does not fit goes to the CPU by shrink
 	}
 	r.apply(plan, func(from, to int) bool { return to == 0 })
-	r.apply(plan, func(from, to int) bool { return to != 0 })
+	r.apply(plan, func(from, to int) bool { return from != 0 && to != 0 })
+	r.expect(plan)
 	r.noteStreamed(plan)
 }
 

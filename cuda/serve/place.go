@@ -2,6 +2,7 @@ package serve
 
 import (
 	"container/list"
+	"errors"
 	"fmt"
 	"sync/atomic"
 	"time"
@@ -43,9 +44,10 @@ func (p *place) arrived() bool {
 
 // transfer is a copy of a module's weights under way. It is the event that whoever computes with them waits for.
 type transfer struct {
-	to      []cuda.Matrix // in the order of the module's weights
-	copying atomic.Bool
-	running cuda.Event
+	to       []cuda.Matrix // in the order of the module's weights
+	copying  atomic.Bool
+	recalled atomic.Bool // it need not begin any more
+	running  cuda.Event
 
 	bytes int64         // and how long they took, once it has happened without an error
 	took  time.Duration // from when it had the link
@@ -121,10 +123,15 @@ func (p *place) putWeights(matrices []cuda.Matrix) {
 	}
 }
 
+var errRecalled = errors.New("the copy was given up")
+
 // run copies, on a queue of its own: where a device runs its queues side by side, steps go on meanwhile.
 func (t *transfer) run(c clock.Clock, d cuda.Device, m *cuda.Module, after *transfer) error {
 	if after != nil {
 		_ = after.Wait() // it has the link
+	}
+	if t.recalled.Load() {
+		return errRecalled
 	}
 	t.copying.Store(true)
 	defer t.copying.Store(false)
@@ -178,44 +185,78 @@ type end struct {
 	queue cuda.Queue
 }
 
-// moveStates copies the states from one device to another and frees them where they were. On an error they stay.
-func (p *place) moveStates(from, to end) error {
-	memory, tensors := make([]cuda.Memory, 0, len(p.m.States)), make([]cuda.Tensor, 0, len(p.m.States))
-	undo := func(err error) error {
-		for _, m := range memory {
-			to.queue.Free(m)
-		}
-		return err
+// states are copies of a module's states on another device, to be filled.
+type states struct {
+	memory  []cuda.Memory
+	tensors []cuda.Tensor
+	running cuda.Event
+}
+
+func (s *states) free(q cuda.Queue) {
+	for _, m := range s.memory {
+		q.Free(m)
 	}
-	for _, s := range p.m.States {
-		src := s.Tensor()
+}
+
+// allocStates takes the memory for copies of the states.
+func (p *place) allocStates(to end) (*states, error) {
+	s := &states{}
+	for _, x := range p.m.States {
+		src := x.Tensor()
 		mem, err := to.dev.Alloc(src.Bytes(), cuda.ForState)
 		if err != nil {
-			return undo(err)
+			s.free(to.queue)
+			return nil, err
 		}
-		memory = append(memory, mem)
+		s.memory = append(s.memory, mem)
 		dst, err := cuda.DeviceTensor(to.dev, mem, 0, src.DType(), shapeOf(src)...)
 		if err != nil {
-			return undo(err)
+			s.free(to.queue)
+			return nil, err
 		}
-		if err := copyTensor(dst, src, from, to); err != nil {
-			return undo(fmt.Errorf("%s from %s to %s: %w", s.Name, from.dev.Name(), to.dev.Name(), err))
+		s.tensors = append(s.tensors, dst)
+	}
+	return s, nil
+}
+
+// copy fills them, once what the event tells of has happened.
+func (s *states) copy(p *place, after cuda.Event, from, to cuda.Device) error {
+	for i, x := range p.m.States {
+		if err := copyTensor(s.tensors[i], x.Tensor(), after, from, to); err != nil {
+			return fmt.Errorf("%s from %s to %s: %w", x.Name, from.Name(), to.Name(), err)
 		}
-		tensors = append(tensors, dst)
 	}
-	for i, s := range p.m.States {
-		s.Move(tensors[i])
-	}
-	for _, m := range p.states {
-		from.queue.Free(m)
-	}
-	p.states = memory
 	return nil
 }
 
-// copyTensor copies between two devices and waits for it; two that are not the CPU meet in a buffer of this process. It has queues of its own,
-// since what went wrong in those of the steps is for the step to tell.
-func copyTensor(dst, src cuda.Tensor, from, to end) error {
+// putStates takes the copies for the states, and frees those once what q has to do is done.
+func (p *place) putStates(s *states, q cuda.Queue) {
+	for i, x := range p.m.States {
+		x.Move(s.tensors[i])
+	}
+	for _, m := range p.states {
+		q.Free(m)
+	}
+	p.states = s.memory
+}
+
+// moveStates copies the states from one device to another and frees them where they were. On an error they stay.
+func (p *place) moveStates(from, to end) error {
+	s, err := p.allocStates(to)
+	if err != nil {
+		return err
+	}
+	if err := s.copy(p, from.queue.Mark(), from.dev, to.dev); err != nil {
+		s.free(to.queue)
+		return err
+	}
+	p.putStates(s, from.queue)
+	return nil
+}
+
+// copyTensor copies between two devices, once what steps had to do with the source has happened, and waits for it; two that are not the CPU meet
+// in a buffer of this process. It has queues of its own, since what went wrong in those of the steps is for the step to tell.
+func copyTensor(dst, src cuda.Tensor, after cuda.Event, from, to cuda.Device) error {
 	through := dst
 	if src.Device() != nil {
 		if dst.Device() != nil {
@@ -224,19 +265,19 @@ func copyTensor(dst, src cuda.Tensor, from, to end) error {
 				return err
 			}
 		}
-		if err := copyAfter(from.queue, from.dev, func(q cuda.Queue) { q.CopyOut(through, src) }); err != nil || dst.Device() == nil {
+		if err := copyAfter(after, from, func(q cuda.Queue) { q.CopyOut(through, src) }); err != nil || dst.Device() == nil {
 			return err
 		}
 		src = through
 	}
-	return copyAfter(from.queue, to.dev, func(q cuda.Queue) { q.CopyIn(dst, src) })
+	return copyAfter(after, to, func(q cuda.Queue) { q.CopyIn(dst, src) })
 }
 
-// copyAfter copies once what is in the queue of the steps on a device has run, and waits for it.
-func copyAfter(steps cuda.Queue, d cuda.Device, copy func(cuda.Queue)) error {
+// copyAfter copies once an event has happened, and waits for it.
+func copyAfter(e cuda.Event, d cuda.Device, copy func(cuda.Queue)) error {
 	q := d.NewQueue()
 	defer q.Close()
-	q.Wait(steps.Mark())
+	q.Wait(e)
 	copy(q)
 	return q.Sync()
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -23,7 +24,7 @@ import (
 //   - A module that cannot have its device (a budget too small for what the plan thought) is computed on the CPU; a
 //     generation never fails for lack of device memory.
 //
-// How weights come and go is in streaming.go, single experts in experts.go, the host's orders in orders.go.
+// How weights come and go is in streaming.go, how modules go over from the CPU while steps go on in coming.go, single experts in experts.go, the host's orders in orders.go.
 
 // residency implements cuda.Residency.
 type residency struct {
@@ -36,6 +37,7 @@ type residency struct {
 	caches  []*expertCache // by device
 	missed  []*place       // of Routed
 	through through
+	coming  []*arrival // in the order in which they are to come
 	planner func(budgets []int64) ([]sdk.Placement, error)
 	stage   stage
 	clock   clock.Clock
@@ -45,6 +47,7 @@ type residency struct {
 
 	mu      sync.Mutex
 	inStep  bool
+	passing bool   // the step is one through the layers
 	entered *place // last in this step
 	since   time.Duration
 	began   time.Duration // of the step
@@ -108,6 +111,7 @@ const sampleEvery = 64
 // begin opens a step: placement is the step's until finish.
 func (r *residency) begin() {
 	r.mu.Lock()
+	r.betweenSteps(false)
 	r.inStep, r.entered, r.began = true, nil, r.clock.Now()
 	r.receiveExperts()
 	if r.passes++; r.passes%sampleEvery == 0 {
@@ -126,6 +130,8 @@ func (r *residency) finish() {
 		}
 	}
 	r.seeOff()
+	r.settleStates()
+	r.passing = false
 	r.inStep, r.took = false, (r.clock.Now() - r.began).Seconds()
 	if r.stepped != nil {
 		r.stepped(r.took)
@@ -143,6 +149,9 @@ func (r *residency) Enter(m *cuda.Module) (int, cuda.Event, error) {
 	}
 	r.leave()
 	r.carry()
+	if err := r.welcome(p); err != nil {
+		return 0, nil, err
+	}
 	ready, err := r.bring(p)
 	if err != nil {
 		return 0, nil, err
@@ -150,7 +159,7 @@ func (r *residency) Enter(m *cuda.Module) (int, cuda.Event, error) {
 	r.prefetch(p)
 	ready = r.bringThrough(p, ready)
 	r.entered, r.since = p, r.clock.Now()
-	if !r.streams(p.dev) {
+	if !r.streams(p.dev) && len(r.coming) == 0 {
 		m.Settle(p.dev)
 		if r.mailbox.waiting() { // posted between carry and Settle
 			m.Unsettle()
@@ -244,6 +253,12 @@ func (r *residency) move(p *place, dev int) error {
 			return err
 		}
 	}
+	r.moved(p, dev)
+	return nil
+}
+
+// moved has a module whose states are there be computed on a device.
+func (r *residency) moved(p *place, dev int) {
 	p.dropWeights(r.stage.Queue(p.dev))
 	old := p.dev
 	p.dev, p.seconds, p.streamed = dev, 0, false
@@ -251,7 +266,6 @@ func (r *residency) move(p *place, dev int) error {
 	p.m.Unsettle()
 	r.counts.moves.Add(1)
 	r.closeDevice(old)
-	return nil
 }
 
 func (r *residency) end(dev int) end { return end{r.devices[dev], r.stage.Queue(dev)} }
@@ -288,7 +302,7 @@ func (r *residency) inhabited(dev int) bool {
 			return true
 		}
 	}
-	return r.caches[dev].n > 0
+	return r.caches[dev].n > 0 || slices.ContainsFunc(r.coming, func(a *arrival) bool { return a.dev == dev && a.there != nil })
 }
 
 // close waits for copies under way and frees everything on the devices. No step runs any more.
@@ -297,6 +311,8 @@ func (r *residency) close() {
 	defer r.mu.Unlock()
 	r.closed = true // an order that comes now finds no queues
 	r.unpack(0)
+	r.turnBackAll(r.coming)
+	r.coming = nil
 	for _, p := range r.places {
 		p.dropWeights(r.stage.Queue(p.dev))
 		for _, m := range p.states {

@@ -154,6 +154,7 @@ func TestADeviceIsEmptiedAndFilledAgain(t *testing.T) {
 				}
 				y.pass(nil)
 				y.arrived()
+				y.come()
 				want := map[bool]string{true: "far", false: "cpu"}[bytes > 0]
 				for layer := range toyLayers {
 					if at := y.place(fmt.Sprintf("layers.%d", layer)); at != want {

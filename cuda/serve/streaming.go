@@ -95,7 +95,7 @@ func (r *residency) evictFor(p *place, dev int) bool {
 	if dev == 0 {
 		return r.unpackLast()
 	}
-	if r.evictExpert(dev, -1) {
+	if r.evictExpert(dev, -1) || r.makeWay(p, dev) {
 		return true
 	}
 	victim := r.neededLast(dev, p)

@@ -23,7 +23,7 @@ type through struct {
 // beginPass opens a step of so many rows.
 func (r *residency) beginPass(rows int) {
 	r.begin()
-	r.through.rows = rows
+	r.through.rows, r.passing = rows, true
 	for _, p := range r.layers {
 		if r.visited(p) {
 			p.m.Unsettle()

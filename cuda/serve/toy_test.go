@@ -197,7 +197,7 @@ func (y *toy) addState(m *cuda.Module) {
 	if err != nil {
 		y.t.Fatal(err)
 	}
-	if err := copyTensor(state, src, y.r.end(0), y.r.end(at)); err != nil {
+	if err := copyTensor(state, src, y.queues[0].Mark(), y.r.devices[0], dev); err != nil {
 		y.t.Fatal(err)
 	}
 	cuda.NewState(m.ID+".state", m, state)
@@ -382,6 +382,31 @@ func (y *toy) copiesIn() int64 {
 	return y.far.Traffic().CopiesIn
 }
 
+// come makes passes until all that is to come has come, each when what it may find has arrived.
+func (y *toy) come() {
+	y.t.Helper()
+	for y.comes() > 0 {
+		y.pass(nil)
+	}
+}
+
+// comes waits for the copies that have been asked for and counts the modules that are still to go over.
+func (y *toy) comes() int {
+	y.r.mu.Lock()
+	defer y.r.mu.Unlock()
+	y.awaitComing()
+	return len(y.r.coming)
+}
+
+// awaitComing waits for the copies that have been asked for. mu is held, as it is in a pass.
+func (y *toy) awaitComing() {
+	for _, a := range y.r.coming {
+		if a.there != nil && a.there.transfer != nil {
+			_ = a.there.transfer.Wait()
+		}
+	}
+}
+
 // used is what far holds once its queue has freed all that it is to free. Not during a pass.
 func (y *toy) used() int64 {
 	y.r.mu.Lock()
@@ -410,7 +435,7 @@ func (y *toy) copyOut(t cuda.Tensor, raw []byte) []byte {
 		if t.Device() != nil {
 			dev = 1
 		}
-		err = copyTensor(out, t, y.r.end(dev), y.r.end(0))
+		err = copyTensor(out, t, y.queues[dev].Mark(), y.r.devices[dev], y.r.devices[0])
 	}
 	if err != nil {
 		y.t.Fatal(err)

@@ -23,6 +23,7 @@ type road struct {
 
 	mu   sync.Mutex
 	open chan struct{} // closed when copies may go on
+	n    int           // copies that went on
 }
 
 // Rates implements cuda.Device.
@@ -40,7 +41,10 @@ func (q *roadQueue) Fill(dst, src cuda.Matrix) {
 	q.road.mu.Lock()
 	open := q.road.open
 	q.road.mu.Unlock()
-	<-open
+	<-open // a token for one, or closed for all
+	q.road.mu.Lock()
+	q.road.n++
+	q.road.mu.Unlock()
 	q.Queue.Fill(dst, src)
 }
 
@@ -54,6 +58,20 @@ func (d *road) reopen() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	close(d.open)
+}
+
+// passes lets so many copies go on.
+func (d *road) passes(n int) {
+	for range n {
+		d.open <- struct{}{}
+	}
+}
+
+// filled is how many have gone on.
+func (d *road) filled() int {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.n
 }
 
 // withRoad is a toy, perhaps with experts, whose layers have just been placed on a closed road: no weights are there yet.
@@ -70,7 +88,8 @@ func withRoad(t *testing.T, experts int) (*toy, *road) {
 		}
 		return list, nil
 	}
-	y.r.follow()
+	plan, _ := y.r.planner(nil)
+	y.r.apply(plan, func(int, int) bool { return true }) // as at a load, which steps wait for
 	return y, d
 }
 
@@ -80,6 +99,11 @@ func (y *toy) copying() (list []string) {
 	for p := range y.r.all {
 		if p.transfer != nil && p.transfer.copying.Load() {
 			list = append(list, p.m.ID)
+		}
+	}
+	for _, a := range y.r.coming {
+		if a.there != nil && a.there.transfer != nil && a.there.transfer.copying.Load() {
+			list = append(list, a.p.m.ID)
 		}
 	}
 	return list

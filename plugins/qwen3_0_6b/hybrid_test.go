@@ -21,3 +21,5 @@ func TestHybridSlow(t *testing.T) {
 }
 
 func TestHybridTokens(t *testing.T) { hybrid.Tokens(t, plugin) }
+
+func TestHybridWakes(t *testing.T) { hybrid.Wakes(t, plugin) }

@@ -18,7 +18,8 @@ import (
 // leastOfLink is the part of the link's time that layers that come must use.
 const leastOfLink = 0.9
 
-// Comes has the GPU given to a model that ran without it, all at once, as when another model leaves: its layers come while it answers.
+// Comes has the GPU given to a model that ran without it, all at once, as when another model leaves: its layers come while it answers, and the first
+// token does not wait for the last of them.
 func Comes(t *testing.T, m Model) {
 	if !apart(t) {
 		return
@@ -33,7 +34,7 @@ func Comes(t *testing.T, m Model) {
 			var after int
 			_, steps := m.with(t, d, device, 0, func(c *client.Client) {
 				servetest.Tokens(t, c, m.request(), nil)
-				give(t, c, device, all)
+				give(t, servetest.NewOrders(t, c), device, all)
 				d.Link(device)
 				servetest.Tokens(t, c, m.request(), nil)
 				s, took := d.Link(device)
@@ -47,6 +48,9 @@ func Comes(t *testing.T, m Model) {
 			t.Logf("%s: %.0f ms, %.2f of the link, first token %.1f ms, %d tokens", Machines[device].Name, ms, share, first, after)
 			if share < leastOfLink {
 				t.Errorf("layers use the link %.0f %% of the time that they take to come", 100*share)
+			}
+			if first >= ms {
+				t.Errorf("the first token comes after %.1f ms, and the last layer after %.1f", first, ms)
 			}
 			anew := m.anew(t, d, device, all)
 			fmt.Fprintf(&b, "| %s | %s | %.0f %% | %s | %d | %s |\n", Machines[device].Name, short(ms), 100*share, short(first), after, short(anew))
@@ -71,9 +75,9 @@ func (m Model) anew(t testing.TB, d *sim.Driver, device int, budget int64) (ms f
 }
 
 // give has a plugin have so many bytes of a GPU.
-func give(t testing.TB, c *client.Client, device int, bytes int64) {
+func give(t testing.TB, o *servetest.Orders, device int, bytes int64) {
 	t.Helper()
-	if r := servetest.NewOrders(t, c).Give(sdk.Order{Budget: &sdk.BudgetOrder{Device: budgets(device, 0)[1].Name, Bytes: bytes}}); r.Done.Error != "" {
+	if r := o.Give(sdk.Order{Budget: &sdk.BudgetOrder{Device: budgets(device, 0)[1].Name, Bytes: bytes}}); r.Done.Error != "" {
 		t.Fatal(r.Done.Error)
 	}
 }

@@ -3,6 +3,7 @@
 package hybrid
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/inference-pio/inference-pio/cuda/gpu/driver"
@@ -43,5 +44,51 @@ func Tokens(t *testing.T, p servetest.Plugin) {
 		if err := c.Unload(t.Context()); err != nil {
 			t.Error(err)
 		}
+	}
+}
+
+// wakes are the tokens of an answer while layers come, over a link of so many bytes/s.
+const (
+	wakes    = 20
+	slowLink = 200e6
+)
+
+// Wakes gives a small model that ran on the CPU a GPU behind a slow link, and asks it at once: the first token comes before the last layer, layers
+// come as the answer goes on, and all tokens are the reference's.
+func Wakes(t *testing.T, p servetest.Plugin) {
+	if !apart(t) {
+		return
+	}
+	d, dir, device := open(t, false), p.Checkpoints[0], 1
+	machine := Machines[device]
+	machine.Link = slowLink
+	host := machine.Use(d, device, false)
+	p.Family.Imagined = &serve.Imagined{Clock: host, CPU: host.CPU}
+	c := p.Loaded(t, sdk.LoadRequest{
+		InspectRequest: sdk.InspectRequest{Path: dir, Context: 512, MaxSequences: 1, StepTokens: 64},
+		Devices:        budgets(device, 0), Threads: 1, PrefixCache: -1,
+	})
+	req := servetest.Cases(t, dir)[0].Request(t, dir)
+	req.MaxTokens, req.IgnoreEOS = wakes, true
+	want := servetest.IDs(servetest.Tokens(t, c, req, nil))
+	orders := servetest.NewOrders(t, c)
+	give(t, orders, device, 64<<20)
+	var left []int
+	got := servetest.IDs(servetest.Tokens(t, c, req, func(int) {
+		n := 0
+		for _, m := range orders.Query().Modules {
+			if strings.HasPrefix(m.ID, "layers.") && strings.Count(m.ID, ".") == 1 && m.Device == "cpu" {
+				n++
+			}
+		}
+		left = append(left, n)
+	}))
+	t.Logf("layers on the cpu behind each token: %v", left)
+	servetest.SameIDs(t, "ids while layers come", got, want)
+	if left[0] == 0 {
+		t.Error("behind the first token all layers are on the GPU")
+	}
+	if left[len(left)-1] != 0 {
+		t.Errorf("in the end %d layers are on the CPU still", left[len(left)-1])
 	}
 }
