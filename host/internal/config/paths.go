@@ -69,8 +69,8 @@ func Alone(path, plugin string, base *Config, dirs []string) (*Config, error) {
 		text += fmt.Sprintf("plugin = %s\n", quote(plugin))
 	}
 	anyDir := disk{stat: os.Stat, checkpoint: Checkpoint}
-	if base != nil { // its own folders of plugins are checked already
-		anyDir.stat = func(string) (fs.FileInfo, error) { return os.Stat(path) }
+	if base != nil { // its own folders of plugins are checked already: any folder passes for those that the text leaves out
+		anyDir.stat = func(string) (fs.FileInfo, error) { return os.Stat(filepath.Dir(path)) }
 	}
 	c, err := parse(path, []byte(text), anyDir)
 	if err != nil {

@@ -122,7 +122,7 @@ func TestHome(t *testing.T) {
 
 // A checkpoint that no file lists has what the file says of all others.
 func TestAlone(t *testing.T) {
-	dir := tree(t, map[string]string{"bin/plugins/": "", "m/config.json": "{}", "a b\u00a0\"c/config.json": "{}"})
+	dir := tree(t, map[string]string{"bin/plugins/": "", "m/config.json": "{}", "a b\u00a0\"c/config.json": "{}", "m.gguf": "GGUF"})
 	c, err := Alone(filepath.Join(dir, "m"), "", nil, []string{filepath.Join(dir, "bin/plugins")})
 	if err != nil {
 		t.Fatal(err)
@@ -142,6 +142,12 @@ func TestAlone(t *testing.T) {
 	m = c.Models[0]
 	if m.ID != `a-b-"c` || m.Plugin != "echo" || !c.Plugins.AllowUnlocked || !reflect.DeepEqual(m.Devices, []string{"cpu", "far"}) || len(c.Models) != 1 || len(base.Models) != 1 || base.Models[0].ID != "other" {
 		t.Errorf("%+v", c)
+	}
+	for _, base := range []*Config{nil, base} {
+		c, err := Alone(filepath.Join(dir, "m.gguf"), "", base, []string{filepath.Join(dir, "bin/plugins")})
+		if err != nil || c.Models[0].Path != filepath.Join(dir, "m.gguf") || c.Plugins.Dirs[0] != filepath.Join(dir, "bin/plugins") {
+			t.Errorf("a file: %+v, %v", c, err)
+		}
 	}
 	for _, c := range []struct{ path, plugin, want string }{
 		{"nowhere", "", "there is no such folder"},

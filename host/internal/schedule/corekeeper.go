@@ -161,10 +161,10 @@ func (k *coreKeeper) divide() {
 	}
 }
 
-// log says what has become of a model's share: aloud where models that work share, and when one has another number than before.
+// log says what has become of a model's share: aloud where one that works has another number than before, but for the first of one alone.
 func (t *coreTenant) log(before coreShare, cores int) {
 	level := slog.LevelDebug
-	if t.share.Works && (t.share.With > 0 || before.Cores != 0 && before.Cores != t.share.Cores) {
+	if t.share.Works && before.Cores != t.share.Cores && (t.share.With > 0 || before.Cores != 0) {
 		level = slog.LevelInfo
 	}
 	t.model.log.Log(context.Background(), level, "cores of the model", "cores", t.share.Cores, "of", cores, "before", before.Cores, "why", t.share.Why)
