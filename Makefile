@@ -109,7 +109,8 @@ quantised: ## other people's quantised checkpoints of the tiny models, made with
 mutants: ## plant faults one at a time (those that match ONLY=pattern) and say which test catches each
 	go run ./internal/mutants "$$ONLY"
 
+# Go shrinks each input that reaches new code for up to a minute, in which it tries nothing else: of files that takes all the time there is.
 fuzz: ## every fuzz target for FUZZTIME (10s) each
 	@grep -rl --include='*_test.go' '^func Fuzz' . | while read -r f; do \
 	  for t in $$(sed -n 's/^func \(Fuzz[A-Za-z0-9_]*\)(.*/\1/p' $$f); do \
-	    echo "$$(dirname $$f) $$t"; go test -run '^$$' -fuzz "^$$t$$" -fuzztime $(FUZZTIME) $$(dirname $$f) || exit 1; done; done
+	    echo "$$(dirname $$f) $$t"; go test -run '^$$' -fuzz "^$$t$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 10x $$(dirname $$f) || exit 1; done; done

@@ -29,6 +29,7 @@ PYTHON = {
     "openai-2": ["openai", "langchain-openai", "instructor", "pydantic-ai", "litellm", "llama-index"],
     "openai-3": ["openai", "langchain-openai", "pydantic-ai"],
     "anthropic-ollama": ["anthropic", "langchain-anthropic", "pydantic-ai-anthropic", "ollama", "langchain-ollama"],
+    "lm-eval": ["lm_eval"],
 }
 
 

@@ -484,6 +484,7 @@ def main():
     sys.exit(1 if missed else 0)
 
 
-import protocols  # noqa: E402,F401: registers the checks of clients that have a protocol of their own
+import evals  # noqa: E402,F401: registers the checks of what measures models
+import protocols  # noqa: E402,F401: and those of clients that have a protocol of their own
 
 main()
