@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"reflect"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/inference-pio/inference-pio/cuda/kernels/sim"
@@ -155,6 +156,66 @@ func TestAnswersGoOnWithoutALostGPU(t *testing.T) {
 				t.Errorf("modules are on %v", at)
 			}
 		})
+	}
+}
+
+// A kernel that does not end costs as long as it is waited for: the process gives its GPU up and ends, the next one has the other GPU, two streams go
+// on there from where they were, and the host serves whoever comes then.
+func TestAnswersGoOnWithoutAHungGPU(t *testing.T) {
+	asks := []object{greedy(48), ask("Name a colour.", object{"temperature": 1, "seed": 5, "max_tokens": 40, "ignore_eos": true, "stream": true})}
+	cpu := start(t, tinyModel(gpuSized))
+	want := make([]answer, len(asks))
+	for i, a := range asks {
+		var err error
+		if want[i], err = cpu.complete("/v1/chat/completions", a, nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	onGPUs(t, "256MiB 256MiB")
+	t.Setenv("PIO_GPU_PATIENCE", "10s") // the software driver's steps take a tenth of a second, on a busy machine some seconds
+	t.Setenv("PIO_SIM_CONTROL", "fail kernel device=0 after=2500 hang=1 once="+filepath.Join(t.TempDir(), "failed"))
+	s := start(t, tinyModel(gpuSized))
+	if at := s.placed(); !reflect.DeepEqual(at, map[string]bool{"gpu.0": true}) {
+		t.Fatalf("modules are on %v, not on the first GPU alone\n%s", at, s.log)
+	}
+	first := s.plugins()
+	const lost = "a device was lost"
+	same := func(i int, got answer, err error) {
+		if err != nil {
+			t.Errorf("answer %d: %v\n%s", i, err, s.log)
+		} else if got.Text != want[i].Text || !reflect.DeepEqual(got.IDs, want[i].IDs) {
+			t.Errorf("answer %d\n got %+v\nwant %+v", i, got, want[i])
+		}
+	}
+	var streams sync.WaitGroup
+	for i, a := range asks {
+		streams.Go(func() {
+			got, err := s.complete("/v1/chat/completions", a, func(n int) {
+				if n == 2 && strings.Contains(s.log.String(), lost) {
+					t.Errorf("answer %d began when the GPU was lost already: the test shows nothing", i)
+				}
+			})
+			same(i, got, err)
+		})
+	}
+	streams.Wait()
+	line, err := s.log.wait(t.Context(), lost)
+	if err != nil || !strings.Contains(line, "device=gpu.0") || !strings.Contains(line, "within 10s") {
+		t.Errorf("%v: the log tells of it in %q", err, line)
+	}
+	next := "gpu.1"
+	if strings.Contains(s.log.String(), "device=gpu.1") { // a machine so busy that it was given up for that
+		next = "cpu"
+	}
+	if at := s.placed(); !reflect.DeepEqual(at, map[string]bool{next: true}) {
+		t.Errorf("modules are on %v, not on %s alone\n%s", at, next, s.log)
+	}
+	if now := s.plugins(); len(now) != 1 || reflect.DeepEqual(now, first) {
+		t.Errorf("the processes were %v and are %v", first, now)
+	}
+	for i, a := range asks {
+		got, err := s.complete("/v1/chat/completions", a, nil)
+		same(i, got, err)
 	}
 }
 
