@@ -254,6 +254,8 @@ func TestChoose(t *testing.T) {
 				"    plugin = \"alpha\"   # DIR/a\n    plugin = \"beta\"   # DIR/b"},
 		{"nobody", map[string]string{"a": "alpha 1.0.0 no", "b": "beta 1.0.0 error"},
 			"no plugin can run /model\n    alpha: not a alpha\n    beta: config.json: unexpected end"},
+		{"nobody, for one reason", map[string]string{"a": "alpha 1.0.0 error", "b": "beta 1.0.0 no", "c": "gamma 1.0.0 error"},
+			"no plugin can run /model\n    alpha, gamma: config.json: unexpected end\n    beta: not a beta"},
 		{"none there", nil, "no plugin can run /model: there is none in DIR"},
 	} {
 		t.Run(test.name, func(t *testing.T) {

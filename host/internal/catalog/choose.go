@@ -104,12 +104,20 @@ func (c *Catalog) unclaimed(path string, opinions []opinion) error {
 	if len(opinions) == 0 {
 		fmt.Fprintf(&b, ": there is none in %s", strings.Join(c.options.Dirs, ", "))
 	}
+	var reasons []string
+	names := map[string][]string{} // of a damaged file all say the same
 	for _, o := range opinions {
 		reason := o.inspection.Reason
 		if o.err != nil {
 			reason = o.err.Error()
 		}
-		fmt.Fprintf(&b, "\n    %s: %s", o.plugin.Name, reason)
+		if names[reason] == nil {
+			reasons = append(reasons, reason)
+		}
+		names[reason] = append(names[reason], o.plugin.Name)
+	}
+	for _, reason := range reasons {
+		fmt.Fprintf(&b, "\n    %s: %s", strings.Join(names[reason], ", "), reason)
 	}
 	if len(opinions) == 0 {
 		for _, problem := range c.problems {
