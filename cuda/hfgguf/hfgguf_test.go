@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"github.com/inference-pio/inference-pio/cuda"
+	"github.com/inference-pio/inference-pio/cuda/weights"
 	"github.com/inference-pio/inference-pio/internal/gguf/gguftest"
 )
 
@@ -174,8 +175,8 @@ func TestExpertsAreCut(t *testing.T) {
 // Tensors without elements take no bytes of a file, and are cut into no more than a model has; of what is wrong so often the first is told.
 func TestExpertsThatAreEmpty(t *testing.T) {
 	f := gguftest.File{Keys: keys("some", map[string]any{"block_count": uint32(1000)}), Tensors: []gguftest.Tensor{embedding}}
-	for i := range maxCut/maxExperts + 20 {
-		f.Tensors = append(f.Tensors, gguftest.F32(fmt.Sprintf("blk.%d.ffn_down_exps.weight", i), []int{maxExperts, 0, 2}))
+	for i := range weights.MaxCut/weights.MaxExperts + 20 {
+		f.Tensors = append(f.Tensors, gguftest.F32(fmt.Sprintf("blk.%d.ffn_down_exps.weight", i), []int{weights.MaxExperts, 0, 2}))
 	}
 	_, err := arch.Open(f.Write(t, "m.gguf"))
 	if err == nil || !strings.Contains(err.Error(), "more than 262144 matrices of experts are in the file") || !strings.HasSuffix(err.Error(), "and 4 more") {

@@ -110,22 +110,15 @@ func Rows(names []string, rows ...int) Rule {
 	}
 }
 
-// maxExperts bounds what one tensor is cut into, and maxCut what all are, because their shapes come from a file, and those without elements take none
-// of its bytes. A model of 48 layers with 512 experts is cut into 73,728.
-const (
-	maxExperts = 1 << 12
-	maxCut     = 1 << 18
-)
-
 // Experts is a tensor with a matrix of each expert, which is cut into one for each of the names; E stands for the expert.
 func Experts(names ...string) Rule {
 	return func(t *Table, n int, v weights.View) {
-		if len(v.Shape) != 3 || v.Shape[0] > maxExperts || v.Shape[1]%len(names) != 0 {
+		if len(v.Shape) != 3 || v.Shape[0] > weights.MaxExperts || v.Shape[1]%len(names) != 0 {
 			t.Refuse("a tensor %v does not hold experts' %s", v.Shape, in(strings.Join(names, ", "), n))
 			return
 		}
-		if t.cut += v.Shape[0] * len(names); t.cut > maxCut {
-			t.Refuse("%s: more than %d matrices of experts are in the file", in(strings.Join(names, ", "), n), maxCut)
+		if t.cut += v.Shape[0] * len(names); t.cut > weights.MaxCut {
+			t.Refuse("%s: more than %d matrices of experts are in the file", in(strings.Join(names, ", "), n), weights.MaxCut)
 			return
 		}
 		rows := v.Shape[1] / len(names)

@@ -57,12 +57,6 @@ DEVICE void copy_tile(void *to, const pio_map &map, int col, int row, mbarrier *
                    ::"r"(shared_address(to)), "l"(&map), "r"(col), "r"(row), "r"(shared_address(b)) : "memory");
 }
 
-// swizzled128 describes a tile of rows of 128 bytes in shared memory, whose 16-byte pieces the copy engine has turned within eight rows: 1024
-// bytes from eight rows to the next; the tile begins at a multiple of 1024, its k at a multiple of 32 bytes of that.
-DEVICE unsigned long long swizzled128(const void *tile) {
-  return (unsigned long long)((shared_address(tile) & 0x3ffffu) >> 4) | 1ull << 16 | 64ull << 32 | 1ull << 62;
-}
-
 // A product of a warpgroup: d, 64 x N sums in f32, gets a, 64 x 16 bf16 in registers, by the 16 x N of a tile, whose rows are N. The warps have
 // 16 rows each. Of lane l, with g = l / 4, t = l % 4, a is as for mma_bf16; d[4 j], [4 j + 1] are row g, columns 8 j + 2 t, + 1, and [4 j + 2],
 // [4 j + 3] are row g + 8. It goes on beside the warp: a and d must not be touched until a wait. Products with the same d follow one another.
@@ -112,3 +106,9 @@ template <int N> DEVICE void registers_take() { __asm__ volatile("setmaxnreg.inc
 template <int N> DEVICE void registers_give() { __asm__ volatile("setmaxnreg.dec.sync.aligned.u32 %0;" ::"n"(N)); }
 
 #endif // PIO_SIM
+
+// swizzled128 describes a tile of rows of 128 bytes in shared memory, whose 16-byte pieces the copy engine has turned within eight rows: 1024
+// bytes from eight rows to the next; the tile begins at a multiple of 1024, its k at a multiple of 32 bytes of that.
+DEVICE unsigned long long swizzled128(const void *tile) {
+  return (unsigned long long)((shared_address(tile) & 0x3ffffu) >> 4) | 1ull << 16 | 64ull << 32 | 1ull << 62;
+}

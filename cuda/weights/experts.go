@@ -9,11 +9,11 @@ import (
 	"strings"
 )
 
-// maxExperts bounds what one tensor is cut into, and maxCut what all are, because their shapes come from a file, and those without elements take none
+// MaxExperts bounds what one tensor is cut into, and MaxCut what all are, because their shapes come from a file, and those without elements take none
 // of its bytes. A model of 48 layers with 512 experts is cut into 73,728.
 const (
-	maxExperts = 1 << 12
-	maxCut     = 1 << 18
+	MaxExperts = 1 << 12
+	MaxCut     = 1 << 18
 )
 
 // SplitExperts lets a loader find each expert's matrices under their own names where src has all of a layer in one tensor:
@@ -78,8 +78,8 @@ func (s *splitExperts) split(name string) bool {
 		return false
 	}
 	v, ok := s.Source.Get(name, nil)
-	if !ok || len(v.Shape) != 3 || v.Shape[0] < 1 || v.Shape[0] > maxExperts || v.Shape[1]%len(matrices) != 0 || len(v.Data)%(v.Shape[0]*len(matrices)) != 0 ||
-		len(s.pieces)+v.Shape[0]*len(matrices) > maxCut {
+	if !ok || len(v.Shape) != 3 || v.Shape[0] < 1 || v.Shape[0] > MaxExperts || v.Shape[1]%len(matrices) != 0 || len(v.Data)%(v.Shape[0]*len(matrices)) != 0 ||
+		len(s.pieces)+v.Shape[0]*len(matrices) > MaxCut {
 		return false
 	}
 	for e := range v.Shape[0] {

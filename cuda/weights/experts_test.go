@@ -115,7 +115,7 @@ func TestTensorsThatAreNoExpertsKeepTheirNames(t *testing.T) {
 		"a.experts.gate_up_proj":           counted(2, 5, 2), // no halves
 		"b.experts.down_proj":              counted(2, 6),
 		"c.experts.down_proj":              counted(0, 2, 3),
-		"d.experts.down_proj":              counted(maxExperts+1, 0, 3),
+		"d.experts.down_proj":              counted(MaxExperts+1, 0, 3),
 		"e.experts.gate_up_proj_scale_inv": counted(4, 1, 1), // a block over the border of gate and up
 		"f.mlp.down_proj":                  counted(2, 2, 3),
 		"g.experts.down_proj.weight":       counted(2, 2, 3),
@@ -132,8 +132,8 @@ func TestTensorsThatAreNoExpertsKeepTheirNames(t *testing.T) {
 // Tensors without elements take no bytes of a file, and are cut into no more than a model has.
 func TestExpertsThatAreEmpty(t *testing.T) {
 	all := tensors{}
-	for i := range maxCut/maxExperts + 3 {
-		all[fmt.Sprintf("layers.%d.experts.down_proj", i)] = counted(maxExperts, 0, 3)
+	for i := range MaxCut/MaxExperts + 3 {
+		all[fmt.Sprintf("layers.%d.experts.down_proj", i)] = counted(MaxExperts, 0, 3)
 	}
 	whole := 0
 	for _, name := range SplitExperts(all).Names() {

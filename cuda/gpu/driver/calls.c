@@ -208,16 +208,7 @@ CUresult pio_pool_spare(CUcontext context, int device, uint64_t *bytes) {
   return CUDA_SUCCESS;
 }
 
-CUresult pio_map(const pio_matrix_map *m, void *to) {
-  CUtensorMap map;
-  cuuint64_t dims[2] = {m->cols, m->rows}, strides[1] = {2 * m->cols};
-  cuuint32_t box[2] = {m->tile_cols, m->tile_rows}, steps[2] = {1, 1};
-  TRY(cuTensorMapEncodeTiled(&map, CU_TENSOR_MAP_DATA_TYPE_BFLOAT16, 2, (void *)m->at, dims, strides, box, steps, CU_TENSOR_MAP_INTERLEAVE_NONE,
-                             m->swizzled ? CU_TENSOR_MAP_SWIZZLE_128B : CU_TENSOR_MAP_SWIZZLE_NONE, CU_TENSOR_MAP_L2_PROMOTION_L2_256B,
-                             CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE));
-  memcpy(to, &map, sizeof map);
-  return CUDA_SUCCESS;
-}
+CUresult pio_map(const pio_matrix_map *m, void *to) { return pio_describe(cuTensorMapEncodeTiled, m, to); }
 
 CUresult pio_load(CUcontext context, const void *image, char *log, size_t n, CUmodule *module) {
   CUjit_option options[] = {CU_JIT_ERROR_LOG_BUFFER, CU_JIT_ERROR_LOG_BUFFER_SIZE_BYTES};

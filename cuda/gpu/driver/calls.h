@@ -4,6 +4,7 @@
 #define PIO_CUDA_CALLS_H
 
 #include <cuda.h>
+#include <matrix_map.h>
 
 enum { PIO_LAUNCH, PIO_COPY_IN, PIO_COPY_OUT, PIO_COPY, PIO_COPY_PEER, PIO_SET, PIO_RECORD, PIO_WAIT, PIO_GRAPH, PIO_FREE };
 
@@ -44,12 +45,7 @@ CUresult pio_pool_keep(CUcontext context, int device, uint64_t bytes);
 CUresult pio_pool_trim(CUcontext context, int device, size_t bytes);
 CUresult pio_pool_spare(CUcontext context, int device, uint64_t *bytes);
 
-// pio_map describes a matrix of bf16 to the copy engine, row-major, and the tiles of it that are copied; swizzled: 16-byte pieces of 128 bytes are
-// turned within eight rows. It needs no context.
-typedef struct {
-  uint64_t at, rows, cols;
-  uint32_t tile_rows, tile_cols, swizzled;
-} pio_matrix_map;
+// pio_map is pio_describe by the driver that is loaded.
 CUresult pio_map(const pio_matrix_map *matrix, void *to);
 
 // pio_load loads a module; log gets what the driver's compiler says against it.

@@ -4,8 +4,7 @@ package kerneltest
 // #cgo LDFLAGS: -ldl
 // #include <dlfcn.h>
 // #include <stdlib.h>
-// #include <string.h>
-// #include "cuda.h"
+// #include "matrix_map.h"
 // #include "op.h"
 //
 // typedef int launch_fn(const char *, const unsigned[3], unsigned, unsigned, const pio_op *);
@@ -27,15 +26,7 @@ package kerneltest
 //   unsigned grid[3] = {x, y, z};
 //   return launch_it(name, grid, threads, shared, op) ? told() : NULL;
 // }
-// static int pio_map(void *to, unsigned long long at, unsigned long long rows, unsigned long long cols, unsigned tile_rows, unsigned tile_cols, int swizzled) {
-//   CUtensorMap map;
-//   cuuint64_t dims[2] = {cols, rows}, strides[1] = {2 * cols};
-//   cuuint32_t box[2] = {tile_cols, tile_rows}, steps[2] = {1, 1};
-//   int refused = describe(&map, CU_TENSOR_MAP_DATA_TYPE_BFLOAT16, 2, (void *)at, dims, strides, box, steps, CU_TENSOR_MAP_INTERLEAVE_NONE,
-//                          swizzled ? CU_TENSOR_MAP_SWIZZLE_128B : CU_TENSOR_MAP_SWIZZLE_NONE, CU_TENSOR_MAP_L2_PROMOTION_NONE, CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE);
-//   if (!refused) memcpy(to, &map, sizeof map);
-//   return refused;
-// }
+// static CUresult pio_map(const pio_matrix_map *m, void *to) { return pio_describe(describe, m, to); }
 // static void pio_modes(int copies, unsigned long long order) { set_modes(copies, order); }
 import "C"
 
@@ -83,11 +74,11 @@ func launch(l *kernels.Launch, with *kernels.Mapped) error {
 		if m.TileRows == 0 {
 			continue
 		}
-		swizzled := C.int(0)
+		matrix := C.pio_matrix_map{at: C.uint64_t(m.At(op)), rows: C.uint64_t(m.Rows), cols: C.uint64_t(m.Cols), tile_rows: C.uint32_t(m.TileRows), tile_cols: C.uint32_t(m.TileCols)}
 		if m.Swizzled {
-			swizzled = 1
+			matrix.swizzle = C.CU_TENSOR_MAP_SWIZZLE_128B
 		}
-		if refused := C.pio_map(unsafe.Pointer(&with.Map[i]), C.ulonglong(m.At(op)), C.ulonglong(m.Rows), C.ulonglong(m.Cols), C.unsigned(m.TileRows), C.unsigned(m.TileCols), swizzled); refused != 0 {
+		if refused := C.pio_map(&matrix, unsafe.Pointer(&with.Map[i])); refused != 0 {
 			return fmt.Errorf("%s: map %d, %+v, is refused (%d)", l.Kernel, i, *m, int(refused))
 		}
 	}

@@ -36,9 +36,6 @@ DEVICE void copy_tile(void *to, const pio_map &map, int col, int row, mbarrier *
 
 // Shared memory begins at 0 for descriptions, as on a GPU, and at a multiple of 1024 of this process.
 DEVICE unsigned shared_address(const void *p) { return (unsigned)((const char *)p - pio_sim_here.dynamic); }
-DEVICE unsigned long long swizzled128(const void *tile) {
-  return (unsigned long long)((shared_address(tile) & 0x3ffffu) >> 4) | 1ull << 16 | 64ull << 32 | 1ull << 62;
-}
 
 template <int FLOATS> DEVICE void warpgroup_product(float (&d)[FLOATS], const unsigned *a, unsigned long long tile) {
   pio_sim_warpgroup(pio_sim_here, {pio_sim_asked::PRODUCT, d, FLOATS, a, tile, 0});

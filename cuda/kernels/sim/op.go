@@ -1,20 +1,10 @@
 package sim
 
 // #cgo CFLAGS: -I${SRCDIR}/../../include
-// #include "cuda.h"
+// #include "matrix_map.h"
 // #include "op.h"
-// #include <string.h>
 //
-// static CUresult pio_map_2d(void *f, void *to, unsigned long long at, cuuint64_t rows, cuuint64_t cols, cuuint32_t tile_rows, cuuint32_t tile_cols, int swizzle) {
-//   CUtensorMap map;
-//   cuuint64_t dims[2] = {cols, rows}, strides[1] = {2 * cols};
-//   cuuint32_t box[2] = {tile_cols, tile_rows}, steps[2] = {1, 1};
-//   CUresult refused = ((__typeof__(&cuTensorMapEncodeTiled))f)(&map, CU_TENSOR_MAP_DATA_TYPE_BFLOAT16, 2, (void *)at, dims, strides, box, steps,
-//       CU_TENSOR_MAP_INTERLEAVE_NONE, (CUtensorMapSwizzle)swizzle, CU_TENSOR_MAP_L2_PROMOTION_NONE, CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE);
-//   if (!refused)
-//     memcpy(to, &map, sizeof map);
-//   return refused;
-// }
+// static CUresult pio_map(void *describe, const pio_matrix_map *m, void *to) { return pio_describe((__typeof__(&cuTensorMapEncodeTiled))describe, m, to); }
 import "C"
 
 import (
@@ -80,8 +70,9 @@ func (o *Op) Hidden(at unsafe.Pointer, dtype int, dims ...int) *Op {
 
 // Map gives a kernel a map of a matrix of bf16, of which it copies tiles, swizzled as the driver numbers it: 0 not, 1, 2, 3 within 32, 64, 128 bytes.
 func (o *Op) Map(d *Driver, at unsafe.Pointer, rows, cols, tileRows, tileCols, swizzle int) error {
-	refused := C.pio_map_2d(d.symbol("cuTensorMapEncodeTiled"), unsafe.Pointer(&o.maps[0]), C.ulonglong(uintptr(at)), C.cuuint64_t(rows), C.cuuint64_t(cols),
-		C.cuuint32_t(tileRows), C.cuuint32_t(tileCols), C.int(swizzle))
+	m := C.pio_matrix_map{at: C.uint64_t(uintptr(at)), rows: C.uint64_t(rows), cols: C.uint64_t(cols), tile_rows: C.uint32_t(tileRows), tile_cols: C.uint32_t(tileCols),
+		swizzle: C.uint32_t(swizzle)}
+	refused := C.pio_map(d.symbol("cuTensorMapEncodeTiled"), &m, unsafe.Pointer(&o.maps[0]))
 	if refused != 0 {
 		return fmt.Errorf("cuTensorMapEncodeTiled: %d", int(refused))
 	}

@@ -295,10 +295,7 @@ func constantsOf(s *jsonschema.Schema) []any {
 // plainly is the schemas and those that they refer to without a choice, as far as is looked; nil if one of them is false.
 func (c *compiler) plainly(list []*jsonschema.Schema) []*jsonschema.Schema {
 	const most = 64
-	out := make([]*jsonschema.Schema, 0, len(list)+4)
-	for _, s := range list {
-		out = append(out, s)
-	}
+	out := append(make([]*jsonschema.Schema, 0, len(list)+4), list...) // of no schemas it is not nil
 	for i := 0; i < len(out); i++ {
 		s := out[i]
 		if s.Bool != nil && !*s.Bool {
