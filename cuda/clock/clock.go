@@ -35,13 +35,16 @@ func (t ownTime) Now() time.Duration { return time.Since(t.began) }
 
 // What is copied by several threads at once: one alone reaches a part of what the memory gives, and of what a link takes.
 const (
-	CopyThreads = 8         // at most
+	copyThreads = 8         // at most
 	copyLeast   = 256 << 10 // bytes of a part
 )
 
+// Parts is how many threads share a copy of n bytes where there are as many.
+func Parts(n int) int { return max(1, min(copyThreads, n/copyLeast)) }
+
 func (ownTime) Copy(dst, src []byte) int {
 	n := min(len(dst), len(src))
-	parts := min(CopyThreads, runtime.GOMAXPROCS(0), n/copyLeast)
+	parts := min(Parts(n), runtime.GOMAXPROCS(0))
 	if parts < 2 {
 		return copy(dst, src)
 	}

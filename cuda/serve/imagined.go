@@ -14,7 +14,13 @@ type Imagined struct {
 	Clock   clock.Clock
 	CPU     func(cuda.Device) cuda.Device // what is done on the CPU in the machine's time
 	Counted bool                          // nothing is computed: invented weights have sizes and no elements
-	Stepped func(seconds float64)         // is told of each step when it has ended; nil: nobody wants to know
+	Stepped func(Stepped)                 // is told of each step when it has ended; nil: nobody wants to know
+}
+
+// Stepped is a step that has ended, and how many of the experts that steps have needed so far were there and were not.
+type Stepped struct {
+	Seconds      float64
+	Hits, Misses uint64
 }
 
 func (m *Imagined) clock() clock.Clock {
@@ -33,7 +39,7 @@ func (m *Imagined) cpu(here *far.Machine) cuda.Device {
 
 func (m *Imagined) counted() bool { return m != nil && m.Counted }
 
-func (m *Imagined) stepped() func(float64) {
+func (m *Imagined) stepped() func(Stepped) {
 	if m == nil {
 		return nil
 	}

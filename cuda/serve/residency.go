@@ -53,8 +53,8 @@ type residency struct {
 	began   time.Duration // of the step
 	took    float64       // seconds, of the last step
 	passes  uint64
-	leaving []bool                // devices whose scratch goes when the step ends
-	stepped func(seconds float64) // nil: nobody wants to know
+	leaving []bool        // devices whose scratch goes when the step ends
+	stepped func(Stepped) // nil: nobody wants to know
 	closed  bool
 
 	mailbox mailbox
@@ -134,7 +134,7 @@ func (r *residency) finish() {
 	r.passing = false
 	r.inStep, r.took = false, (r.clock.Now() - r.began).Seconds()
 	if r.stepped != nil {
-		r.stepped(r.took)
+		r.stepped(Stepped{r.took, r.counts.hits.Load(), r.counts.misses.Load()})
 	}
 	r.meter.end(r)
 	r.settleDebts()

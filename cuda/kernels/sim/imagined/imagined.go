@@ -63,15 +63,16 @@ func (h *Host) pass(seconds float64) {
 	h.driver.Set(h.driver.Now() + time.Duration(seconds*1e9))
 }
 
+// counted is the bytes of a copy that is not made where work is only counted, as the driver has it (runtime/streams.cpp). Experts have to be more, or a
+// GPU full of them is memory of this machine.
+const counted = 256 << 10
+
 // Copy implements clock.Clock.
 func (h *Host) Copy(dst, src []byte) int {
 	n := min(len(dst), len(src))
-	rate := h.m.HostCopy
-	if n >= 2<<20 {
-		rate = min(clock.CopyThreads*rate, h.m.HostRead/2)
-	}
+	rate := min(float64(clock.Parts(n))*h.m.HostCopy, max(h.m.HostCopy, h.m.HostRead/2))
 	h.pass(float64(n) / rate)
-	if h.count && n > 1<<20 {
+	if h.count && n > counted {
 		return n
 	}
 	return copy(dst, src)

@@ -9,7 +9,7 @@
 //   time late|random|threads|virtual   work is done when somebody waits for it; in a random order; by a thread for each stream; at once, in a
 //                              time that is counted (clock.cpp). A process that has begun to count time goes on with it
 //   machine [device=N] [KEY=VALUE...]  what a device and the host can do in virtual time: Speed and Host of driver.h
-//   count on|off               in virtual time: kernels and copies of more than 1 MiB are counted and not made. Before memory is taken
+//   count on|off               in virtual time: kernels and copies of more than 256 KiB are counted and not made. Before memory is taken
 //   copies late|early|mixed    what a copy to a device reads, and what an asynchronous copy of a kernel writes: as late as may be, at once
 //   order N                    the seed of warps' and lanes' random order, and of random times; 0: in turn
 //   fail WHAT [device=N] [name=KERNEL] [after=N] [error=CODE] [hang=1] [once=FILE]

@@ -30,7 +30,9 @@ type Model struct {
 	Name     string
 	Family   serve.Family
 	Config   string  // config.json of the published model
+	Quantize string  // "q8", or as published
 	Machines []int   // of Machines
+	Tenths   []int   // of the GPU; nil: all of them
 	Tokens   int     // of an answer, of which the last 32 count; 0: 64. Caches of experts fill meanwhile
 	Experts  int     // layers that have experts
 	Skew     float64 // of those, see Skew
@@ -88,11 +90,12 @@ func open(t testing.TB, count bool) *sim.Driver {
 type Point struct {
 	Budget           int64   // of the GPU
 	Seconds          float64 // of a decoded token
-	Planned          float64 // what the plan says of it
+	Planned          float64 // what the plan says of it, once it is known which part of the experts is there
+	Before           float64 // what it says before
 	Bound            float64 // what bytes alone would take
 	Peak             int64   // most bytes that the driver had given out
 	Layers, Streamed int     // on the GPU
-	Hits             float64 // share of the experts that were needed
+	Hits             float64 // share of the experts that were needed in those steps
 	Why              []string
 }
 
@@ -100,13 +103,7 @@ type Point struct {
 func (m Model) run(t testing.TB, d *sim.Driver, device int, budget int64) Point {
 	t.Helper()
 	p := Point{Budget: budget}
-	table, steps := m.with(t, d, device, budget, func(c *client.Client) {
-		servetest.Tokens(t, c, m.request(), nil)
-		r := servetest.NewOrders(t, c).Query()
-		if n := r.ExpertHits + r.ExpertMisses; n > 0 {
-			p.Hits = float64(r.ExpertHits) / float64(n)
-		}
-	})
+	table, steps := m.with(t, d, device, budget, func(c *client.Client) { servetest.Tokens(t, c, m.request(), nil) })
 	p.Peak = d.Peak(device)
 	p.measured(t, steps)
 	m.planned(t, &p, table)
@@ -115,14 +112,14 @@ func (m Model) run(t testing.TB, d *sim.Driver, device int, budget int64) Point 
 }
 
 // with loads a model on a machine, has f do something with it, and gives its table and the seconds of its steps.
-func (m Model) with(t testing.TB, d *sim.Driver, device int, budget int64, f func(*client.Client)) (table sdk.LayerTable, steps []float64) {
+func (m Model) with(t testing.TB, d *sim.Driver, device int, budget int64, f func(*client.Client)) (table sdk.LayerTable, steps []serve.Stepped) {
 	t.Helper()
 	machine := Machines[device]
 	machine.HostSlow = m.Slow
 	host := machine.Use(d, device, true)
 	d.Routing(m.Experts, m.Skew, 1)
 	family := m.Family
-	family.Imagined = &serve.Imagined{Clock: host, CPU: host.CPU, Counted: true, Stepped: func(s float64) { steps = append(steps, s) }}
+	family.Imagined = &serve.Imagined{Clock: host, CPU: host.CPU, Counted: true, Stepped: func(s serve.Stepped) { steps = append(steps, s) }}
 	c, stop, err := sdktest.InProcess(serve.New(family))
 	if err != nil {
 		t.Fatal(err)
@@ -151,7 +148,7 @@ func (m Model) load(t testing.TB, c *client.Client, budgets []sdk.DeviceBudget) 
 		t.Fatal(err)
 	}
 	table, err := c.Load(t.Context(), sdk.LoadRequest{
-		InspectRequest: sdk.InspectRequest{Path: dir, Context: positions, MaxSequences: 1, StepTokens: 128, Weights: "dummy", Numerics: sdk.NumericsFast},
+		InspectRequest: sdk.InspectRequest{Path: dir, Context: positions, MaxSequences: 1, StepTokens: 128, Weights: "dummy", Quantize: m.Quantize, Numerics: sdk.NumericsFast},
 		Devices:        budgets, Threads: 1, PrefixCache: -1, StepTime: -1,
 	}, func(sdk.Progress) {})
 	if err != nil {
@@ -173,17 +170,22 @@ func (m Model) request() sdk.GenerateRequest {
 }
 
 // measured is the mean of the last steps.
-func (p *Point) measured(t testing.TB, steps []float64) {
+func (p *Point) measured(t testing.TB, steps []serve.Stepped) {
 	t.Helper()
-	if len(steps) < settled {
+	if len(steps) <= settled {
 		t.Fatalf("%d steps", len(steps))
 	}
 	for _, s := range steps[len(steps)-settled:] {
-		p.Seconds += s / settled
+		p.Seconds += s.Seconds / settled
+	}
+	first, last := steps[len(steps)-settled-1], steps[len(steps)-1]
+	if n := last.Hits - first.Hits + last.Misses - first.Misses; n > 0 {
+		p.Hits = float64(last.Hits-first.Hits) / float64(n)
 	}
 }
 
-// planned asks what a host asks before it loads, and how long a pass through that takes once it is known how unevenly experts are drawn.
+// planned asks what a host asks before it loads, and how long a pass through that takes: by how unevenly experts are drawn, and by how many of those that were
+// needed were there, which a plugin measures and follows. The two differ where experts come later than they are needed.
 func (m Model) planned(t testing.TB, p *Point, table sdk.LayerTable) {
 	t.Helper()
 	in := plan.InputOf(table, plan.Fit{Positions: table.CachePositions}, []sdk.DeviceBudget{{Name: "cpu", Bytes: 1 << 40}, {Name: table.Devices[1].Name, Bytes: p.Budget}})
@@ -192,7 +194,11 @@ func (m Model) planned(t testing.TB, p *Point, table sdk.LayerTable) {
 		t.Fatal(err)
 	}
 	in.Skew = m.Skew
-	p.Planned, p.Why = plan.Time(in, made, 1, prompt+m.tokens()-settled/2), made.Why
+	p.Before, p.Why = plan.Time(in, made, 1, prompt+m.tokens()-settled/2), made.Why
+	if c := made.Caches[len(made.Caches)-1]; c.Of > 0 {
+		in.Skew = plan.SkewOf(float64(c.Experts)/float64(c.Of), p.Hits)
+	}
+	p.Planned = plan.Time(in, made, 1, prompt+m.tokens()-settled/2)
 	for _, where := range table.Plan {
 		if strings.HasPrefix(where.Module, "layers.") && strings.Count(where.Module, ".") == 1 && where.Device != "cpu" {
 			p.Layers++

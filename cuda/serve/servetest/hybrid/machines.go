@@ -31,5 +31,10 @@ var Card = common(imagined.Machine{Name: "card, 24 GB", Memory: 24 * gib, Link: 
 var H200 = common(imagined.Machine{Name: "H200", Memory: 141e9, Link: 54e9, Read: 4.3e12, FLOPS: 50e12, MMA: 790e12,
 	HostRead: 400e9, HostFLOPS: 5e12, HostCopy: 14e9})
 
+// Server is what KTransformers published Qwen3-Coder-Next's speed of: 32 GB on 512 bits of GDDR7, PCIe 5, and two sockets of twelve channels, whose
+// memory their authors reckon with 400 GB/s of.
+var Server = common(imagined.Machine{Name: "RTX 5090 and two EPYC 9355", Memory: 32 * gib, Link: 54e9, Read: 1.6e12, FLOPS: 95e12, MMA: 200e12,
+	HostRead: 400e9, HostFLOPS: 5e12, HostCopy: 14e9})
+
 // Machines are the GPUs of the driver, in its order.
-var Machines = []imagined.Machine{Laptop, Card, H200}
+var Machines = []imagined.Machine{Laptop, Card, H200, Server}

@@ -41,9 +41,9 @@ func Comes(t *testing.T, m Model) {
 				share, ms = s, took.Seconds()*1e3
 			})
 			steps = steps[len(steps)-m.tokens():]
-			first = steps[0] * 1e3
+			first = steps[0].Seconds * 1e3
 			for sum := 0.0; after < len(steps) && sum < ms/1e3; after++ {
-				sum += steps[after]
+				sum += steps[after].Seconds
 			}
 			t.Logf("%s: %.0f ms, %.2f of the link, first token %.1f ms, %d tokens", Machines[device].Name, ms, share, first, after)
 			if share < leastOfLink {

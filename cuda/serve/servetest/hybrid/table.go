@@ -28,6 +28,9 @@ func Test(t *testing.T, m Model) {
 	if whole() {
 		tenths = []int{0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10}
 	}
+	if m.Tenths != nil {
+		tenths = m.Tenths
+	}
 	columns := make([][]Point, len(m.Machines))
 	for i, device := range m.Machines {
 		t.Run(Machines[device].Name, func(t *testing.T) {
@@ -57,8 +60,8 @@ func whole() bool { return os.Getenv(EnvTable) != "" }
 func (p Point) check(t *testing.T, tenth int) {
 	t.Helper()
 	off := p.Seconds/p.Planned - 1
-	t.Logf("%3d %%: %8.1f tok/s, planned %8.1f (%+3.0f %%), bound %8.1f; %d layers, %d streamed, hits %.2f, peak %d of %d", 10*tenth,
-		1/p.Seconds, 1/p.Planned, 100*off, 1/p.Bound, p.Layers, p.Streamed, p.Hits, p.Peak, p.Budget)
+	t.Logf("%3d %%: %8.1f tok/s, planned %8.1f (%+3.0f %%), %8.1f before; bound %8.1f; %d layers, %d streamed, hits %.2f, peak %d of %d", 10*tenth,
+		1/p.Seconds, 1/p.Planned, 100*off, 1/p.Before, 1/p.Bound, p.Layers, p.Streamed, p.Hits, p.Peak, p.Budget)
 	if off > allowedOff || off < -allowedOff {
 		t.Errorf("%d %%: a token takes %.3g s, and the plan said %.3g, which is off by %.0f %%", 10*tenth, p.Seconds, p.Planned, 100*off)
 		for _, w := range p.Why {
@@ -87,16 +90,26 @@ const spare = 8 << 20
 // table is what docs/bench.md has of a model.
 func (m Model) table(tenths []int, columns [][]Point) string {
 	var b strings.Builder
+	width := 3
+	if m.Experts > 0 {
+		width = 5
+	}
 	fmt.Fprintf(&b, "\n| %s", m.Name)
 	for _, device := range m.Machines {
 		fmt.Fprintf(&b, " | %s | plan | bound", Machines[device].Name)
+		if m.Experts > 0 {
+			b.WriteString(" | hits | plan before")
+		}
 	}
-	fmt.Fprintf(&b, " |\n|---%s|\n", strings.Repeat("|--:", 3*len(m.Machines)))
+	fmt.Fprintf(&b, " |\n|---%s|\n", strings.Repeat("|--:", width*len(m.Machines)))
 	for row, tenth := range tenths {
 		fmt.Fprintf(&b, "| %d %%", 10*tenth)
 		for i := range m.Machines {
 			p := columns[i][row]
 			fmt.Fprintf(&b, " | %s | %s | %s", short(1/p.Seconds), short(1/p.Planned), short(1/p.Bound))
+			if m.Experts > 0 {
+				fmt.Fprintf(&b, " | %.0f %% | %s", 100*p.Hits, short(1/p.Before))
+			}
 		}
 		b.WriteString(" |\n")
 	}
