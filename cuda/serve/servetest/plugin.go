@@ -48,6 +48,7 @@ func (p Plugin) Test(t *testing.T) {
 	t.Run("Resumed", p.Resumed)
 	t.Run("Prefixes", p.Prefixes)
 	t.Run("Spills", p.Spills)
+	t.Run("Metamorphic", p.Metamorphic)
 	t.Run("Forward", p.Forward)
 	t.Run("Chunks", p.Chunks)
 	t.Run("Cores", p.Cores)

@@ -3,6 +3,7 @@ package servetest
 import (
 	"cmp"
 	"encoding/json"
+	"flag"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -103,6 +104,24 @@ func TestAnswersThatForgetWhenResumedAreFound(t *testing.T) {
 	for forgets, want := range map[bool]string{false: "", true: "tokens the ids differ at"} {
 		p := toyPlugin(t, forgets)
 		if said := nntest.Failures(t, func(t testing.TB) { p.resumed(t, p.Checkpoints[0]) }); !strings.Contains(said, want) || want == "" && said != "" {
+			t.Errorf("forgets %v: says %q", forgets, said)
+		}
+	}
+}
+
+// What a process forgets that goes on with an answer is found among the lives that are drawn.
+func TestLivesThatChangeAnswersAreFound(t *testing.T) {
+	for name, value := range map[string]string{"nofailfile": "true", "checks": "10", "shrinktime": "0s"} {
+		f := flag.Lookup("rapid." + name)
+		was := f.Value.String()
+		if err := f.Value.Set(value); err != nil {
+			t.Fatal(err)
+		}
+		defer f.Value.Set(was)
+	}
+	for forgets, want := range map[bool]string{false: "", true: "and computed otherwise"} {
+		p := toyPlugin(t, forgets)
+		if said := nntest.Failures(t, func(t testing.TB) { p.metamorphic(t, p.Checkpoints[0]) }); !strings.Contains(said, want) || want == "" && said != "" {
 			t.Errorf("forgets %v: says %q", forgets, said)
 		}
 	}
