@@ -5,13 +5,19 @@
 // some of the parts, and what each has come to waits in memory for the others. So a row's bits do not depend on where tasks are cut.
 
 enum {
+  TILED_DIM = 1024, // elements of a key that a table's own attention takes at most
   PART = 512,              // positions: short enough for a long stream to use many threads, long enough for sums to be small beside keys
   WAITING = 8 * 1024 * 1024, // bytes of sums that wait for those of other parts, at most, or those of one row
 };
 
 _Static_assert(PART % KEYS == 0, "a block of keys is of one part");
 
-typedef struct {
+typedef struct attention_args attention_args;
+
+// What takes queries through a part of their keys: attend_part, or what a table has instead.
+typedef void part_of_keys(query *qs, size_t count, size_t from, size_t to, size_t end, const int32_t *table, size_t kv_head, const attention_args *a, float *panel);
+
+struct attention_args {
   float *y;
   const float *q;
   const char *k, *v;
@@ -23,7 +29,10 @@ typedef struct {
   size_t parts, parts_per_task;         // of the longest row
   float *waiting;                       // sums of each row, head and part; NULL where a task has all parts
   const pio_pool *pool;
-} attention_args;
+  part_of_keys *part;
+  int order;    // of the elements of queries and outputs: that in which keys of such a type are widened
+  size_t panel; // floats that it wants for panels
+};
 
 INLINE size_t parts_of(size_t keys) { return ceil_div(keys, PART); }
 INLINE size_t cuts_of(const attention_args *a) { return ceil_div(a->parts, a->parts_per_task); }
@@ -51,13 +60,13 @@ typedef struct {
 } group;
 
 INLINE size_t group_floats(const attention_args *a) {
-  return a->rows_per_task * a->heads_per_task * (padded(a->keys.dim) + 2 * padded(a->keys.vdim)) + panel_floats(&a->keys);
+  return a->rows_per_task * a->heads_per_task * (padded(a->keys.dim) + 2 * padded(a->keys.vdim)) + a->panel;
 }
 
 // give writes what a row's head has attended to.
 INLINE void give(const attention_args *a, size_t head, const running *s) {
   float *y = a->y + head * a->keys.vdim;
-  collect(a->keys.type, y, s->out, a->keys.vdim);
+  collect(a->order, y, s->out, a->keys.vdim);
   for (size_t d = 0; d < a->keys.vdim; d++)
     y[d] /= s->l;
 }
@@ -88,7 +97,7 @@ static void attend(group *g, span parts, const int32_t *table, size_t kv_head, c
       first++; // which see no more
     for (size_t i = first; i < g->count; i++)
       g->qs[i].is = nothing(a->waiting ? waiting_at(a, g->at[i], p) : (p == 0 ? all : one) + i * width, width);
-    attend_part(g->qs + first, g->count - first, p * PART, at_most(g->most, (p + 1) * PART), at_most(g->most, parts.to * PART), table, kv_head, a, panel);
+    a->part(g->qs + first, g->count - first, p * PART, at_most(g->most, (p + 1) * PART), at_most(g->most, parts.to * PART), table, kv_head, a, panel);
     for (size_t i = first; i < g->count; i++) {
       running *is = &g->qs[i].is;
       if (a->waiting)
@@ -113,7 +122,7 @@ static void gather_group(group *g, const attention_args *a, size_t *row, size_t 
     for (size_t h = 0; h < heads; h++) {
       size_t at = *row * a->heads + h0 + h;
       float *q = g->room + g->count * width;
-      spread(a->keys.type, q, a->q + at * a->keys.dim, a->keys.dim);
+      spread(a->order, q, a->q + at * a->keys.dim, a->keys.dim);
       g->most = (size_t)a->positions[*row] + 1;
       g->at[g->count] = at;
       g->qs[g->count++] = (query){.q = q, .keys = g->most};
@@ -182,8 +191,14 @@ static const char *attend_rows(pio_pool *p, attention_args *a) {
   return ran ? NULL : no_memory;
 }
 
-static const char *attend_cache(pio_pool *p, attention_args *a) {
+// tiled says whether keys and values fill the tiles of a table that has them.
+INLINE int tiled(const keys_form *f) { return f->type == PIO_BF16 && f->dim % 32 == 0 && f->vdim % 32 == 0 && f->dim <= TILED_DIM; }
+
+static const char *attend_cache(pio_pool *p, const pio_op *op, attention_args *a) {
   size_t rows = a->rows, most = 0;
+  a->part = attend_part, a->order = a->keys.type, a->panel = panel_floats(&a->keys);
+  if (op->table->attend && tiled(&a->keys))
+    a->part = (part_of_keys *)op->table->attend, a->order = PIO_F32, a->panel = (QUERIES * a->keys.dim + KEYS * a->keys.vdim) / 2;
   for (size_t r = 0; r < rows; r++)
     most = at_least(most, (size_t)a->positions[r] + 1);
   a->pool = p;
@@ -207,7 +222,7 @@ static const char *run_attention(pio_pool *p, const pio_op *op) {
   attention_args a = {.y = f32(&op->out[0]), .q = f32(q), .k = (const char *)k->at, .v = (const char *)v->at, .positions = i32(&op->in[3]),
                       .seqs = i32(&op->in[4]), .tables = i32(tables), .width = last(tables), .rows = dim(q, 0), .heads = dim(q, 1),
                       .kv_heads = dim(k, 1), .block = dim(k, 2), .keys = {k->type, last(q), last(&op->out[0]), last(&op->out[0]), op->f[0]}};
-  return attend_cache(p, &a);
+  return attend_cache(p, op, &a);
 }
 
 // Of latents the first elements are the value.
@@ -216,5 +231,5 @@ static const char *run_latent_attention(pio_pool *p, const pio_op *op) {
   attention_args a = {.y = f32(&op->out[0]), .q = f32(q), .k = (const char *)c->at, .v = (const char *)c->at, .positions = i32(&op->in[2]),
                       .seqs = i32(&op->in[3]), .tables = i32(tables), .width = last(tables), .rows = dim(q, 0), .heads = dim(q, 1),
                       .kv_heads = 1, .block = dim(c, 2), .keys = {c->type, last(q), last(&op->out[0]), last(q), op->f[0]}};
-  return attend_cache(p, &a);
+  return attend_cache(p, op, &a);
 }

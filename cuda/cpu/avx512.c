@@ -1,5 +1,5 @@
 // avx512.c: the kernel tables for x86-64 with AVX-512 and its dot products of bytes (F, BW, DQ, VL and VNNI: Cascade Lake, Zen 4 and later);
-// for fast numerics also with those of bf16 (pairdots.h, pairs.h) and with AMX (amx.h). With PIO_MODEL the instructions are C: model.h.
+// for fast numerics also with those of bf16 (pairdots.h, pairs.h) and with AMX (amx*.h). With PIO_MODEL the instructions are C: model.h.
 #define _GNU_SOURCE
 #include "kernels.h"
 
@@ -166,7 +166,6 @@ INLINE void q_sums(int16_t sums[2], const int8_t *codes) {
 // ---- tables for fast numerics that multiply in bf16
 
 #define PIO_REST PIO_STREAM_ROW(F32, "f32") PIO_STREAM_ROW(F16, "f16")
-#define PIO_PACKS(LAYOUT) (LAYOUT == BF16X16 ? pack_bf16x16 : NULL)
 
 #ifndef PIO_MODEL
 #pragma GCC target("avx512bf16")
@@ -175,23 +174,29 @@ INLINE void q_sums(int16_t sums[2], const int8_t *codes) {
 #include "pairdots.h"
 #define PIO_PAIRS_ROW(LAYOUT, NAME)                                                                                    \
   PIO_LAYOUT_ROW(LAYOUT, NAME, .few = pairs_few_##LAYOUT, .many = pairs_many_##LAYOUT, .many_rows = PAIRS_ROWS,        \
-                 .form_bytes = pair_bytes, .form = pair_row)
+                 .form_bytes = pair_bytes, .form = pair_rows)
 #define PIO_UNASKED_ROW(LAYOUT, NAME) PIO_CODED_ROW(LAYOUT, NAME, .unasked = 1)
 #define PIO_UNASKED_K_ROW(LAYOUT, NAME) PIO_KCODED_ROW(LAYOUT, NAME, .unasked = 1)
 #define PIO_DOTS_ROW(LAYOUT, NAME, ...)                                                                                \
-  PIO_LAYOUT_ROW(LAYOUT, NAME, .many = pair_dots_many_##LAYOUT, .many_rows = PAIRS_ROWS, .form_bytes = pair_bytes, .form = pair_row, __VA_ARGS__)
+  PIO_LAYOUT_ROW(LAYOUT, NAME, .many = pair_dots_many_##LAYOUT, .many_rows = PAIRS_ROWS, .form_bytes = pair_bytes, .form = pair_rows, __VA_ARGS__)
 static const pio_layout pairs_layouts[LAYOUTS] = {PIO_REST PIO_F8S(PIO_PAIRS_ROW) PIO_CODES(PIO_UNASKED_ROW) PIO_KCODES(PIO_UNASKED_K_ROW) PIO_DOTS_ROW(BF16, "bf16", .few = pair_dots_few)
                                                       PIO_DOTS_ROW(BF16X16, "bf16x16", .pack = pack_bf16x16)};
 const pio_kernels pio_avx512bf16 = PIO_TABLE("avx512bf16", "fast", pairs_layouts);
 
 #include "amx.h"
-#define PIO_BY_TILES_ROW(LAYOUT, NAME)                                                                                 \
-  PIO_LAYOUT_ROW(LAYOUT, NAME, .few = tiles_few_##LAYOUT, .many = tiles_many_##LAYOUT, .many_rows = AMX_ROWS,          \
-                 .form_bytes = pair_bytes, .form = pair_row, .pack = PIO_PACKS(LAYOUT))
+#include "amx_codes.h"
+#include "amx_pairs.h"
+#include "amx_flash.h"
+#define PIO_BY_TILES(LAYOUT)                                                                                           \
+  .many = tiles_many_##LAYOUT, .many_rows = AMX_ROWS, .many_outs = AMX_OUTS, .panel = AMX_PANEL, .columns = AMX_STRIP, .form_bytes = pair_bytes,   \
+  .form = turned_rows, .together = SIDE
+#define PIO_BY_TILES_ROW(LAYOUT, NAME) PIO_LAYOUT_ROW(LAYOUT, NAME, PIO_BY_TILES(LAYOUT))
 #define PIO_TILED_ROW(LAYOUT, NAME)                                                                                    \
-  PIO_LAYOUT_ROW(LAYOUT, NAME, .few = tiled_few_##LAYOUT, .many = tiled_many_##LAYOUT, .many_rows = AMX_ROWS,          \
-                 .form_bytes = coded_bytes, .form = code_row, .pack = pack_##LAYOUT)
-static const pio_layout tiles_layouts[LAYOUTS] = {PIO_REST PIO_PAIRS(PIO_BY_TILES_ROW) PIO_CODES(PIO_TILED_ROW) PIO_KCODES(PIO_KCODED_ROW)};
-const pio_kernels pio_amx = PIO_TABLE("amx", "fast", tiles_layouts);
+  PIO_LAYOUT_ROW(LAYOUT, NAME, .few = coded_few_##LAYOUT, .many = tiled_many_##LAYOUT, .many_rows = AMX_ROWS, .many_outs = AMX_OUTS,             \
+                 .panel = AMX_PANEL, .form_bytes = coded_bytes, .form = code_rows, .pack = pack_##LAYOUT, .unasked = 1)
+static const pio_layout tiles_layouts[LAYOUTS] = {PIO_REST PIO_F8S(PIO_BY_TILES_ROW) PIO_CODES(PIO_TILED_ROW) PIO_KCODES(PIO_UNASKED_K_ROW)
+                                                      PIO_LAYOUT_ROW(BF16, "bf16", PIO_BY_TILES(BF16), .few = tiles_few_BF16, .few_rows = AMX_FEW)
+                                                      PIO_LAYOUT_ROW(BF16X16, "bf16x16", PIO_BY_TILES(BF16X16), .few = tiles_few_BF16X16, .pack = pack_bf16x16)};
+const pio_kernels pio_amx = PIO_TABLE("amx", "fast", tiles_layouts, .attend = (void (*)(void))attend_part_by_tiles);
 #pragma GCC pop_options
 #endif

@@ -58,10 +58,11 @@ INLINE void code_block(coded *to, const float *from, size_t n) {
   }
 }
 
-static void code_row(void *to, const float *x, size_t cols) {
+static void code_rows(void *to, const float *x, size_t rows, size_t cols) {
   coded *block = to;
-  for (size_t k = 0; k < cols; k += COLS)
-    code_block(block++, x + k, at_most(COLS, cols - k));
+  for (size_t r = 0; r < rows; r++, x += cols)
+    for (size_t k = 0; k < cols; k += COLS)
+      code_block(block++, x + k, at_most(COLS, cols - k));
 }
 
 // ---- blocks of weights

@@ -19,19 +19,11 @@ static int has_avx2(void) {
 }
 
 #ifdef PIO_MODEL // whose instructions are C
-static int offered(const char *name) { return name != NULL; }
 static int has_avx512(void) { return has_avx2(); }
 static int has_avx512bf16(void) { return has_avx2(); }
 static int has_amx(void) { return has_avx2(); }
 static int pairs_pay(void) { return 1; }
 #else
-// offered says whether a table may be taken that no machine of ours had the instructions of: if the environment variable PIO_CPU names it.
-// What it computes was compared with a model of these instructions; its speed is not known.
-static int offered(const char *name) {
-  const char *asked = getenv("PIO_CPU");
-  return asked && strcmp(asked, name) == 0;
-}
-
 static int has_avx512(void) {
   return has_avx2() && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
          __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512vnni");
@@ -72,7 +64,7 @@ const pio_kernels *pio_kernels_at(int i) {
   const pio_kernels *all[9];
   int n = 0;
 #if defined(__x86_64__)
-  if (offered("amx") && has_amx())
+  if (has_amx())
     all[n++] = &pio_amx;
   if (has_avx512bf16() && pairs_pay())
     all[n++] = &pio_avx512bf16;

@@ -76,55 +76,67 @@ static run run_from(const mixture *m, size_t from, size_t begin) {
   return r;
 }
 
-// forms are the rows of a run in the forms that its experts' layouts take. A table has one or two.
+// forms are the rows of a run in the forms that its experts' layouts take, of which a table has one or two.
 typedef struct {
   const pio_layout *of[2];
   char *rows[2];
+  const float *x;
+  size_t cols;
 } forms;
 
-// formed_by gives the rows in the form of a layout, NULL if it takes them as they are; 0 says that there is no memory.
-static int formed_by(pio_pool *p, forms *f, const pio_layout *l, const float *x, size_t rows, size_t cols, const char **formed) {
+// form_run brings the rows of a run into the form of a layout. Only those of one expert go together.
+static char *form_run(pio_pool *p, const mixture *m, run r, const pio_layout *l, const float *x, size_t cols) {
+  size_t each = group_of(l), n = 0;
+  if (each == 1)
+    return form_all(p, l, x, r.end - r.begin, cols, NULL);
+  rows_together *groups = malloc((r.end - r.begin + 1) * sizeof *groups); // of one row each, at most
+  for (size_t e = r.from, at = r.begin; groups && e < r.to; e++)
+    for (size_t end = (size_t)m->ends[e], rows; at < end; at += rows, n++) {
+      rows = at_most(each, end - at);
+      groups[n] = (rows_together){(int32_t)(at - r.begin), (int32_t)rows};
+    }
+  char *formed = groups ? form_all(p, l, x, n * each, cols, groups) : NULL;
+  free(groups);
+  return formed;
+}
+
+// formed_by gives an expert's rows in the form of a layout, NULL if it takes them as they are; 0 says that there is no memory. Before them there are
+// so many rows, and so many groups of GROUP.
+static int formed_by(pio_pool *p, forms *f, const mixture *m, run r, size_t rows, size_t groups, const pio_layout *l, const char **formed) {
   *formed = NULL;
   for (int i = 0; l->form && i < 2; i++) {
     if (!f->of[i])
-      f->of[i] = l, f->rows[i] = form_all(p, l, x, rows, cols);
+      f->of[i] = l, f->rows[i] = form_run(p, m, r, l, f->x, f->cols);
     if (f->of[i]->form == l->form) {
-      *formed = f->rows[i];
+      if (f->rows[i])
+        *formed = f->rows[i] + (group_of(l) == 1 ? rows : groups * GROUP) * l->form_bytes(f->cols);
       return *formed != NULL;
     }
   }
   return l->form == NULL;
 }
 
-// part_of_expert is the product of an expert's rows, which are n from at on in a run of rows, with one of its matrices.
-static int part_of_expert(pio_pool *p, part *to, forms *f, const pio_op *op, const pio_matrix *w, const float *x, size_t rows, size_t at, size_t n) {
-  const pio_layout *l = layout_of(op, w);
-  size_t in = (size_t)w->cols;
-  to->m = (matmul_args){.x = x + at * in, .w = w, .rows = n, .in = in, .out = (size_t)w->rows};
-  if (!formed_by(p, f, l, x, rows, in, &to->m.formed))
-    return 0;
-  if (to->m.formed)
-    to->m.formed_bytes = l->form_bytes(in), to->m.formed += at * to->m.formed_bytes;
-  return 1;
-}
-
 // multiply_all multiplies the rows of a run's experts, which x begins with, with matrices first to last of each; the results of the
 // second follow those of the first in the room of all pairs, and go where to says.
 static const char *multiply_all(pio_pool *p, const mixture *m, run r, part *parts, const float *x, float *y, const int32_t *to, int first, int last) {
-  size_t n = 0, tasks = 0, begin = r.begin;
-  forms f = {{NULL, NULL}, {NULL, NULL}};
+  size_t n = 0, tasks = 0, begin = r.begin, groups = 0;
+  forms f = {.x = x, .cols = first == 0 ? m->hidden : m->inner};
   const char *why = NULL;
   for (size_t e = r.from; e < r.to; begin = (size_t)m->ends[e++]) {
     size_t rows = (size_t)m->ends[e] - begin, at = begin - r.begin;
     for (int i = first; rows > 0 && i <= last && !why; i++) {
       const pio_matrix *w = expert_of(m, e) + i;
       part *part = &parts[n++];
-      if (!part_of_expert(p, part, &f, m->op, w, x, r.end - r.begin, at, rows))
+      part->m = (matmul_args){.x = x + at * f.cols, .w = w, .rows = rows, .in = f.cols, .out = (size_t)w->rows, .cols = {0, f.cols}};
+      if (!formed_by(p, &f, m, r, at, groups, layout_of(m->op, w), &part->m.formed))
         why = no_memory;
+      if (part->m.formed)
+        part->m.formed_bytes = layout_of(m->op, w)->form_bytes(f.cols);
       part->m.y = to ? y : y + ((size_t)(i - first) * m->room + at) * part->m.out, part->m.to = to ? to + at : NULL;
       part->first_task = tasks;
       tasks += cut_matmul(&part->m, layout_of(m->op, w), &part->task);
     }
+    groups += ceil_div(rows, GROUP);
   }
   if (!why)
     pio_pool_run(p, matmul_part, &(parts_args){parts, n}, tasks);

@@ -10,7 +10,7 @@
 // first-level cache while the queries go by.
 
 enum {
-  QUERIES = 24,   // at once
+  QUERIES = W == 16 ? 48 : 24, // at once: threes, and tiles of 16
   KEYS = 64,      // at once, which divide a cache block or are divided by it
   PAIR = 2 * W,   // elements at once
   PANEL_QUERIES = 12, // from which on panels gain more than they cost,

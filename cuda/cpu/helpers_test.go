@@ -172,8 +172,7 @@ func randomMatrix(rng *rand.Rand, layout string, rows, cols int) cuda.Matrix {
 	return hostMatrix(cuda.Plain(typ), rows, cols, b)
 }
 
-// pack is the definition of bf16x16 written out: blocks of 16 rows by 32 columns, in which two columns after two have those of each row, and
-// zeros where the matrix ends before a block does.
+// pack is the definition of bf16x16 written out: blocks of 16 rows by 32 columns, with zeros where the matrix ends before a block does.
 func pack(w cuda.Matrix) cuda.Matrix {
 	b := make([]byte, (w.Rows+15)/16*((w.Cols+31)/32)*1024+1)[1:]
 	to := hostMatrix(packed, w.Rows, w.Cols, b)
@@ -188,7 +187,7 @@ func elementAt(w cuda.Matrix, i int) []byte {
 	at, size := i, w.Layout.Planes[0].Bytes
 	if w.Layout.Equal(packed) {
 		row, col := i/w.Cols, i%w.Cols
-		at, size = (row/16*((w.Cols+31)/32)+col/32)*512+col%32/2*32+row%16*2+col%2, 2
+		at, size = (row/16*((w.Cols+31)/32)+col/32)*512+row%16*32+col%32, 2
 	}
 	return w.Plane(0).Raw()[at*size:][:size]
 }

@@ -84,12 +84,17 @@ typedef struct {
   // widen writes elements col..col+n-1 of a row as f32.
   void (*widen)(const pio_matrix *m, size_t row, size_t col, size_t n, float *to);
   pio_task *few, *many; // matmul with few rows, or NULL, and with many
-  size_t many_rows;     // that a task of many takes; 0: as many as most do
+  size_t few_rows;      // that few takes at most; 0: as many as most do
+  size_t many_rows, many_outs; // that a task of many takes; 0: as many as most do
+  size_t panel;         // bytes of rows in their form that a task of many takes at most, so that they stay in a cache; 0: any
+  size_t columns;       // if many can stop behind a multiple of so many, and go on there; 0: it takes all
   int unasked;          // processors that have the table fetch one long stretch ahead by themselves, faster than kernels can ask for it
   pio_task *latent_query, *latent_value;
-  // form makes a row of activations what few and many take, of so many bytes; NULL: they take it in f32.
+  // form makes rows of activations what few and many take, of so many bytes each: as many rows as go together, or fewer. NULL: they take
+  // them in f32.
   size_t (*form_bytes)(size_t cols);
-  void (*form)(void *to, const float *x, size_t cols);
+  void (*form)(void *to, const float *x, size_t rows, size_t cols);
+  size_t together; // 16, or 0: one
   // pack writes rows row..row+rows-1 of a matrix in another layout into one of this; NULL if only a copy does that.
   void (*pack)(const pio_matrix *to, const pio_matrix *from, size_t row, size_t rows);
 } pio_layout;
@@ -103,6 +108,7 @@ struct pio_kernels {
   void (*exp)(float *y, const float *x, size_t n); // for the test of its bound
   double (*flops)(double seconds);                 // f32 operations/s of one thread in registers
   void (*read)(const void *data, size_t bytes);    // loads whole KiB, and no more
+  void (*attend)(void); // a part_of_keys of attention.h for keys and values in bf16; NULL: the one that is there for all
 };
 
 // The tables this machine can run, best first; NULL after the last.

@@ -6,8 +6,7 @@
 //	f32, bf16, f16        rows of elements one after the other, as files have them
 //	f8e4m3/f32, /bf16     the same in 8-bit floats, with a factor for each block: fp8.h
 //	bf16x16               bf16 in blocks of 16 rows by 32 columns, row of blocks by row of blocks, with zeros where the matrix ends
-//	                      before a block does. Columns of a block go by in twos, as dot products of bf16 take them: for two after
-//	                      two, those of each row
+//	                      before a block does. A block is row by row, as tiles of AMX are loaded
 //	q8, q4                codes of 8 and of 4 bits: codes.h
 //	q4k, q6k              blocks of 256 columns as files have them, in another order: kcodes.h
 
@@ -43,8 +42,7 @@ INLINE const char *element_at(int layout, const pio_matrix *m, size_t row, size_
   const char *p = (const char *)m->plane[0];
   size_t cols = (size_t)m->cols;
   if (layout == BF16X16)
-    return p + (row / TILE_ROWS * ceil_div(cols, TILE_COLS) + col / TILE_COLS) * TILE + col % TILE_COLS / 2 * TILE_ROWS * 4 +
-           row % TILE_ROWS * 4 + col % 2 * 2;
+    return p + (row / TILE_ROWS * ceil_div(cols, TILE_COLS) + col / TILE_COLS) * TILE + row % TILE_ROWS * TILE_COLS * 2 + col % TILE_COLS * 2;
   return p + (row * cols + col) * size_of(layout);
 }
 

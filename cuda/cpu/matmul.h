@@ -9,6 +9,7 @@ enum {
   FEW_OUTS = W == 16 ? 4 : 3, // that it takes at once for several rows: as many sums as there are registers for, and fours are added up faster
   ROWS_MANY = 96 * 8 / W, // rows that many works on at once, so that their sums have one size
   OUTS_MANY = 32,         // and outs
+  SQUARE = 32,            // of sums that wait
 };
 
 typedef struct {
@@ -21,6 +22,9 @@ typedef struct {
   size_t rows, in, out;
   size_t outs_per_task, out_tasks, rows_per_task;
   int unasked; // the layout's
+  int apart;   // outs are too many to stay in a cache until they are read
+  span cols;   // that are multiplied,
+  float *sums; // and what those before them come to, in squares of SQUARE rows by as many outs, if they are not all
 } matmul_args;
 
 INLINE float *y_row(const matmul_args *a, size_t r) { return a->y + (a->to ? (size_t)a->to[r] : r) * a->out; }
@@ -225,49 +229,91 @@ INLINE void many(int layout, const matmul_args *a, size_t task) {
     add_up(y_row(a, r0 + r) + o0, sums + r * OUTS_MANY * W, outs);
 }
 
-// ---- the op
+// outs_many and rows_many are what a task of a layout's kernel for many rows takes.
+INLINE size_t outs_many(const pio_layout *l) { return l->many_outs ? l->many_outs : OUTS_MANY; }
 
-// layout_of is what the op's table has for the layout of a matrix.
-INLINE const pio_layout *layout_of(const pio_op *op, const pio_matrix *m) { return &op->table->layouts[m->layout]; }
+INLINE size_t rows_many(const pio_layout *l, size_t row_bytes) {
+  size_t rows = at_least(ROWS_MANY, l->many_rows);
+  return l->panel ? at_least(SQUARE, at_most(rows, l->panel / at_least(1, row_bytes) / SQUARE * SQUARE)) : rows;
+}
 
 // cut_matmul cuts a product into tasks of a kernel that it names; rows are not zero.
 static size_t cut_matmul(matmul_args *a, const pio_layout *l, pio_task **task) {
   a->unasked = l->unasked;
-  if (a->rows <= FEW && l->few) {
+  if (l->few && a->rows <= (l->few_rows ? l->few_rows : FEW)) {
     size_t row_bytes = a->in * size_of(a->w->layout);
     a->outs_per_task = at_least(48, TASK_BYTES / at_least(1, row_bytes) / 48 * 48); // eights, threes, fours and sixteens come out even
     *task = l->few;
     return ceil_div(a->out, a->outs_per_task);
   }
-  a->out_tasks = ceil_div(a->out, OUTS_MANY);
-  a->rows_per_task = at_least(ROWS_MANY, l->many_rows);
+  a->outs_per_task = outs_many(l);
+  a->out_tasks = ceil_div(a->out, a->outs_per_task);
+  a->rows_per_task = rows_many(l, (a->cols.to - a->cols.from) * ceil_div(a->formed_bytes, at_least(1, a->in)));
   *task = l->many;
   return a->out_tasks * ceil_div(a->rows, a->rows_per_task);
 }
 
-enum { SPARE = 31 };
+// ---- rows in the form that kernels take
+
+enum { SPARE = 31, APART = 4 << 20 /* bytes of outs */ };
+
+// Rows that go together: n of them, from the first on.
+typedef struct {
+  int32_t first, n;
+} rows_together;
 
 typedef struct {
   const pio_layout *l;
   char *to;
   const float *x;
-  size_t rows, cols, bytes, rows_per_task;
+  size_t rows, cols, bytes, groups_per_task;
+  const rows_together *groups; // NULL: rows one after the other, as many as can
 } form_args;
+
+INLINE size_t group_of(const pio_layout *l) { return at_least(1, l->together); }
 
 static void form_rows(const void *args, size_t task) {
   const form_args *a = args;
-  span rows = part_of(task, a->rows_per_task, a->rows);
-  for (size_t r = rows.from; r < rows.to; r++)
-    a->l->form(a->to + r * a->bytes, a->x + r * a->cols, a->cols);
+  size_t each = group_of(a->l);
+  span groups = part_of(task, a->groups_per_task, a->groups ? a->rows / each : ceil_div(a->rows, each));
+  for (size_t g = groups.from; g < groups.to; g++) {
+    size_t first = a->groups ? (size_t)a->groups[g].first : g * each, n = a->groups ? (size_t)a->groups[g].n : at_most(each, a->rows - first);
+    a->l->form(a->to + g * each * a->bytes, a->x + first * a->cols, n, a->cols);
+  }
 }
 
 // form_all brings rows into the form that a layout's kernels take, in memory that the caller frees; NULL if there is none. Behind them is
-// room for rows that are read with the last ones, and do not count.
-static char *form_all(pio_pool *p, const pio_layout *l, const float *x, size_t rows, size_t cols) {
-  form_args a = {l, NULL, x, rows, cols, l->form_bytes(cols), at_least(1, SMALL / at_least(1, cols))};
-  if ((a.to = malloc((rows + SPARE) * at_least(1, a.bytes))))
-    pio_pool_run(p, form_rows, &a, ceil_div(rows, a.rows_per_task));
+// room for rows that are read with the last ones, and do not count. If groups says which go together, rows counts the room of all.
+static char *form_all(pio_pool *p, const pio_layout *l, const float *x, size_t rows, size_t cols, const rows_together *groups) {
+  size_t each = group_of(l);
+  form_args a = {l, NULL, x, rows, cols, l->form_bytes(cols), at_least(1, SMALL / at_least(1, each * cols)), groups};
+  if ((a.to = aligned_alloc(64, ceil_div((rows + SPARE) * at_least(1, a.bytes), 64) * 64)))
+    pio_pool_run(p, form_rows, &a, ceil_div(ceil_div(rows, each), a.groups_per_task));
   return a.to;
+}
+
+// ---- the op
+
+// layout_of is what the op's table has for the layout of a matrix.
+INLINE const pio_layout *layout_of(const pio_op *op, const pio_matrix *m) { return &op->table->layouts[m->layout]; }
+
+// by_columns multiplies some columns after the others, as many as leave a task's rows in a cache, where all of them would not.
+static const char *by_columns(pio_pool *p, matmul_args *a, const pio_layout *l) {
+  size_t columns = at_least(1, a->in), bytes = at_least(1, at_most(a->rows, rows_many(l, 0)) * ceil_div(a->formed_bytes, columns));
+  if (l->columns && a->rows > at_least(FEW, l->few_rows) && bytes * columns > l->panel) {
+    columns = at_least(1, l->panel / bytes / l->columns) * l->columns;
+    if (!(a->sums = aligned_alloc(64, ceil_div(a->rows, SQUARE) * ceil_div(a->out, SQUARE) * SQUARE * SQUARE * sizeof(float))))
+      return no_memory;
+  }
+  do { // once at least, so that sums over nothing are zero
+    a->cols.to = at_most(a->in, a->cols.from + columns);
+    pio_task *task;
+    size_t tasks = cut_matmul(a, l, &task);
+    pio_pool_run(p, task, a, tasks);
+    a->cols.from = a->cols.to;
+  } while (a->cols.from < a->in);
+  free(a->sums);
+  return NULL;
 }
 
 static const char *run_matmul(pio_pool *p, const pio_op *op) {
@@ -275,13 +321,12 @@ static const char *run_matmul(pio_pool *p, const pio_op *op) {
   const pio_layout *l = layout_of(op, w);
   matmul_args a = {.y = f32(&op->out[0]), .x = f32(&op->in[0]), .w = w, .rows = rows_of(&op->out[0]), .in = (size_t)w->cols,
                    .out = (size_t)w->rows};
-  char *formed = l->form ? form_all(p, l, a.x, a.rows, a.in) : NULL;
+  char *formed = l->form ? form_all(p, l, a.x, a.rows, a.in, NULL) : NULL;
   if (l->form && !formed)
     return no_memory;
   a.formed = formed, a.formed_bytes = l->form ? l->form_bytes(a.in) : 0;
-  pio_task *task;
-  size_t tasks = cut_matmul(&a, l, &task);
-  pio_pool_run(p, task, &a, tasks);
+  a.apart = a.rows * a.out * sizeof(float) > APART && (a.out * sizeof(float) | (uintptr_t)a.y) % 64 == 0;
+  const char *why = by_columns(p, &a, l);
   free(formed);
-  return NULL;
+  return why;
 }

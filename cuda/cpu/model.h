@@ -82,6 +82,18 @@ LANEWISE __m512 model_maskz_loadu_ps(__mmask16 mask, const void *p) {
   return r.f;
 }
 
+LANEWISE __m512 model_maskz_mov_ps(__mmask16 mask, __m512 v) {
+  zmm r = {.v = {0}}, x = {.f = v};
+  LANES(16) if (mask >> i & 1) r.u32[i] = x.u32[i];
+  return r.f;
+}
+
+LANEWISE __m512 model_mask_mul_ps(__m512 other, __mmask16 mask, __m512 a, __m512 b) {
+  zmm r = {.f = other}, x = {.f = a}, y = {.f = b};
+  LANES(16) if (mask >> i & 1) r.f32[i] = x.f32[i] * y.f32[i];
+  return r.f;
+}
+
 LANEWISE void model_mask_storeu_ps(void *p, __mmask16 mask, __m512 v) {
   zmm r = {.f = v};
   LANES(16) if (mask >> i & 1) memcpy((float *)p + i, &r.f32[i], 4);
@@ -230,6 +242,13 @@ LANEWISE __mmask16 model_cmpeq_epi32_mask(__m512i a, __m512i b) {
   return (__mmask16)mask;
 }
 
+LANEWISE __mmask16 model_cmplt_epi32_mask(__m512i a, __m512i b) {
+  zmm x = {.v = a}, y = {.v = b};
+  unsigned mask = 0;
+  LANES(16) mask |= (unsigned)(x.i32[i] < y.i32[i]) << i;
+  return (__mmask16)mask;
+}
+
 LANEWISE __mmask32 model_cmpeq_epi16_mask(__m512i a, __m512i b) {
   zmm x = {.v = a}, y = {.v = b};
   unsigned mask = 0;
@@ -316,6 +335,23 @@ MODEL float model_bf16(uint16_t half) {
 }
 
 MODEL float model_flushed(float f) { return __builtin_fabsf(f) < 0x1p-126f ? __builtin_copysignf(0, f) : f; }
+
+// To bf16, to the nearest, of two the even one; what is subnormal becomes zero, and no number a quiet one. The lower halves are of the second operand.
+MODEL uint16_t model_to_bf16(uint32_t bits) {
+  if ((bits & 0x7f800000) == 0)
+    return (uint16_t)(bits >> 16 & 0x8000);
+  if ((bits & 0x7fffffff) > 0x7f800000)
+    return (uint16_t)(bits >> 16 | 0x40);
+  return (uint16_t)((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
+}
+
+LANEWISE __m512bh model_cvtne2ps_pbh(__m512 high, __m512 low) {
+  zmm r, x = {.f = high}, y = {.f = low};
+  __m512bh to;
+  LANES(16) r.u16[i] = model_to_bf16(y.u32[i]), r.u16[16 + i] = model_to_bf16(x.u32[i]);
+  memcpy(&to, &r, sizeof to);
+  return to;
+}
 
 // A sum and a product of bf16, rounded once.
 MODEL float model_step(float sum, uint16_t a, uint16_t b) {
@@ -509,6 +545,16 @@ static inline void model_tile_quads(int c, int a, int b) {
 #define _mm512_slli_epi32 model_slli_epi32
 #undef _mm512_srai_epi32
 #define _mm512_srai_epi32 model_srai_epi32
+#undef _mm512_maskz_mov_ps
+#define _mm512_maskz_mov_ps model_maskz_mov_ps
+#undef _mm512_mask_mul_ps
+#define _mm512_mask_mul_ps model_mask_mul_ps
+#undef _mm512_cmplt_epi32_mask
+#define _mm512_cmplt_epi32_mask model_cmplt_epi32_mask
+#undef _mm512_cvtne2ps_pbh
+#define _mm512_cvtne2ps_pbh model_cvtne2ps_pbh
+#undef _mm512_stream_si512
+#define _mm512_stream_si512(P, V) model_storeu_si512(P, V)
 #undef _mm512_srli_epi32
 #define _mm512_srli_epi32 model_srli_epi32
 #undef _mm512_srli_epi16

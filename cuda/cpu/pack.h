@@ -2,11 +2,10 @@
 
 enum { PACK_COLUMNS = 256 }; // that are widened at once
 
-// pack_tile rounds n columns of 16 rows to bf16 and lays them in twos.
-static void pack_tile(char *to, float (*wide)[PACK_COLUMNS], size_t c, size_t n) {
-  for (size_t k = c; k < c + n; k += 2)
-    for (size_t r = 0; r < TILE_ROWS; r++, to += 4)
-      bf16_round(to, wide[r] + k, 2);
+// pack_tile rounds 32 columns of 16 rows to bf16.
+static void pack_tile(char *to, float (*wide)[PACK_COLUMNS], size_t c) {
+  for (size_t r = 0; r < TILE_ROWS; r++)
+    bf16_round(to + r * TILE_COLS * 2, wide[r] + c, TILE_COLS);
 }
 
 // pack_bf16x16 widens what is in any layout and rounds it to bf16, which changes nothing that was bf16. row begins a block.
@@ -20,7 +19,7 @@ static void pack_bf16x16(const pio_matrix *to, const pio_matrix *from, size_t ro
       for (size_t r = 0; r < at_most(TILE_ROWS, end - row); r++)
         layouts[from->layout].widen(from, row + r, c, n, wide[r]);
       for (size_t i = 0; i < n; i += TILE_COLS)
-        pack_tile((char *)element_at(BF16X16, to, row, c + i), wide, i, TILE_COLS);
+        pack_tile((char *)element_at(BF16X16, to, row, c + i), wide, i);
     }
 }
 

@@ -104,9 +104,8 @@ INLINE void fill_panel(int layout, pair_panel *p, const matmul_args *a, size_t o
       }
       continue;
     }
-    for (size_t k = 0; k < n; k += PAIR_STEP, w += TILE) // tiles, which no table of pairs wants, and all can take
-      for (size_t i = 0; i < TILE_COLS / 2; i++)
-        memcpy(p->weights[c] + 2 * k + 4 * i, w + i * 4 * TILE_ROWS, 4);
+    for (size_t k = 0; k < n; k += PAIR_STEP, w += TILE)
+      _mm512_storeu_si512(p->weights[c] + 2 * k, _mm512_loadu_si512(w));
   }
 }
 

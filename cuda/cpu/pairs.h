@@ -10,9 +10,12 @@
 
 static size_t pair_bytes(size_t cols) { return ceil_div(cols, TILE_COLS) * TILE_COLS * 2; }
 
-static void pair_row(void *to, const float *x, size_t cols) {
-  bf16_round(to, x, cols);
-  memset((char *)to + 2 * cols, 0, pair_bytes(cols) - 2 * cols);
+static void pair_rows(void *to, const float *x, size_t rows, size_t cols) {
+  char *row = to;
+  for (size_t r = 0; r < rows; r++, x += cols, row += pair_bytes(cols)) {
+    bf16_round(row, x, cols);
+    memset(row + 2 * cols, 0, pair_bytes(cols) - 2 * cols);
+  }
 }
 
 // ---- whether that pays
@@ -52,8 +55,17 @@ int pio_pairs_pay(void) {
 
 // ---- tiles
 
-// turn_tile writes 16 rows of 16 pairs so that the first pairs of all come first: within quarters of vectors, then quarters.
-INLINE void turn_tile(char *to, const __m512i r[16]) {
+// put_vector writes a vector, apart from the caches if it will be read much later: what is there need not be read first.
+INLINE void put_vector(char *to, int apart, __m512i v) {
+  if (apart)
+    _mm512_stream_si512((__m512i *)to, v);
+  else
+    _mm512_storeu_si512(to, v);
+}
+
+// turn_tile writes 16 rows of 16 pairs so that the first pairs of all come first, the next ones step bytes behind them, and so on: within
+// quarters of vectors, then quarters.
+INLINE void turn_tile(char *to, size_t step, int apart, const __m512i r[16]) {
   __m512i u[4][4]; // of four rows each: in quarter q of [j] their pairs 4q + j
   UNROLL for (int g = 0; g < 4; g++) {
     __m512i low = _mm512_unpacklo_epi32(r[4 * g], r[4 * g + 1]), low2 = _mm512_unpacklo_epi32(r[4 * g + 2], r[4 * g + 3]);
@@ -64,10 +76,10 @@ INLINE void turn_tile(char *to, const __m512i r[16]) {
   UNROLL for (int j = 0; j < 4; j++) {
     __m512i even = _mm512_shuffle_i32x4(u[0][j], u[1][j], 0x88), even2 = _mm512_shuffle_i32x4(u[2][j], u[3][j], 0x88);
     __m512i odd = _mm512_shuffle_i32x4(u[0][j], u[1][j], 0xdd), odd2 = _mm512_shuffle_i32x4(u[2][j], u[3][j], 0xdd);
-    _mm512_storeu_si512(to + (size_t)j * 64, _mm512_shuffle_i32x4(even, even2, 0x88));
-    _mm512_storeu_si512(to + (size_t)(4 + j) * 64, _mm512_shuffle_i32x4(odd, odd2, 0x88));
-    _mm512_storeu_si512(to + (size_t)(8 + j) * 64, _mm512_shuffle_i32x4(even, even2, 0xdd));
-    _mm512_storeu_si512(to + (size_t)(12 + j) * 64, _mm512_shuffle_i32x4(odd, odd2, 0xdd));
+    put_vector(to + (size_t)j * step, apart, _mm512_shuffle_i32x4(even, even2, 0x88));
+    put_vector(to + (size_t)(4 + j) * step, apart, _mm512_shuffle_i32x4(odd, odd2, 0x88));
+    put_vector(to + (size_t)(8 + j) * step, apart, _mm512_shuffle_i32x4(even, even2, 0xdd));
+    put_vector(to + (size_t)(12 + j) * step, apart, _mm512_shuffle_i32x4(odd, odd2, 0xdd));
   }
 }
 
@@ -91,7 +103,7 @@ INLINE void make_tile(int layout, char *to, const char *w, size_t row, size_t ro
     v_prefetch(p + ahead);
     r[i] = is_f8(layout) ? f8_pairs(_mm256_maskz_loadu_epi8(mask, p)) : _mm512_maskz_loadu_epi16(mask, p);
   }
-  turn_tile(to, r);
+  turn_tile(to, 64, 0, r);
 }
 
 // ---- strips: some groups of 16 outs by a depth of k
@@ -134,10 +146,6 @@ INLINE void make_strips(int layout, const size_t C, const matmul_args *a, size_t
     s->at[c] = room;
     if (s->outs[c] == 0 || s->n == 0)
       continue;
-    if (layout == BF16X16) {
-      s->at[c] = element_at(BF16X16, a->w, o, s->k);
-      continue;
-    }
     if (is_f8(layout))
       s->factor[c] = factors_of_outs(layout, a->w, o, s->k);
     make_strip(layout, a, s, depth, o, C * TILE_ROWS, room + c * (depth / TILE_COLS) * TILE);
@@ -234,10 +242,14 @@ INLINE void by_strips(int layout, const size_t C, const matmul_args *a, span row
 // Factors of blocks of another width are left to kernels that multiply every weight by its own, whose tasks are of fewer rows.
 INLINE int in_strips(int layout, const matmul_args *a, size_t depth) { return !is_f8(layout) || (size_t)a->w->block_cols == depth; }
 
+// many_of has them do a task of larger ones.
 static void many_of(int layout, const matmul_args *a, size_t task) {
-  span rows = part_of(task / a->out_tasks, a->rows_per_task, a->rows);
+  span rows = part_of(task / a->out_tasks, a->rows_per_task, a->rows), outs = part_of(task % a->out_tasks, a->outs_per_task, a->out);
+  matmul_args b = *a;
+  b.out_tasks = ceil_div(a->out, OUTS_MANY);
   for (size_t r = rows.from; r < rows.to; r += ROWS_MANY)
-    layouts[layout].many(a, r / ROWS_MANY * a->out_tasks + task % a->out_tasks);
+    for (size_t o = outs.from; o < outs.to; o += OUTS_MANY)
+      layouts[layout].many(&b, r / ROWS_MANY * b.out_tasks + o / OUTS_MANY);
 }
 
 INLINE void pairs_few(int layout, const matmul_args *a, size_t task) {

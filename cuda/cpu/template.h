@@ -143,15 +143,15 @@ PIO_KCODES(PIO_KCODES_KERNELS)
 #define PIO_STREAM_ROW(LAYOUT, NAME) PIO_LAYOUT_ROW(LAYOUT, NAME, .few = few_##LAYOUT, .many = many_##LAYOUT)
 #define PIO_CODES_ROW(LAYOUT, NAME) PIO_LAYOUT_ROW(LAYOUT, NAME, .few = few_##LAYOUT, .many = many_##LAYOUT, .pack = pack_##LAYOUT)
 #define PIO_CODED_ROW(LAYOUT, NAME, ...)                                                                               \
-  PIO_LAYOUT_ROW(LAYOUT, NAME, .few = coded_few_##LAYOUT, .many = coded_many_##LAYOUT, .pack = pack_##LAYOUT, .form_bytes = coded_bytes, .form = code_row, __VA_ARGS__)
+  PIO_LAYOUT_ROW(LAYOUT, NAME, .few = coded_few_##LAYOUT, .many = coded_many_##LAYOUT, .pack = pack_##LAYOUT, .form_bytes = coded_bytes, .form = code_rows, __VA_ARGS__)
 #define PIO_KCODED_ROW(LAYOUT, NAME, ...)                                                                              \
-  PIO_LAYOUT_ROW(LAYOUT, NAME, .few = coded_few_##LAYOUT, .many = coded_many_##LAYOUT, .form_bytes = coded_bytes, .form = code_row, __VA_ARGS__)
+  PIO_LAYOUT_ROW(LAYOUT, NAME, .few = coded_few_##LAYOUT, .many = coded_many_##LAYOUT, .form_bytes = coded_bytes, .form = code_rows, __VA_ARGS__)
 #define PIO_TILES_ROW PIO_LAYOUT_ROW(BF16X16, "bf16x16", .many = many_BF16X16, .pack = pack_bf16x16)
 static const pio_layout layouts[LAYOUTS] = {PIO_STREAMS(PIO_STREAM_ROW) PIO_TILES_ROW PIO_CODES(PIO_CODES_ROW) PIO_KCODES(PIO_STREAM_ROW)};
 static const pio_layout fast_layouts[LAYOUTS] = {PIO_STREAMS(PIO_STREAM_ROW) PIO_TILES_ROW PIO_CODES(PIO_CODED_ROW) PIO_KCODES(PIO_KCODED_ROW)};
 
 #define PIO_RUN(OP) [PIO_OP_##OP] = run_##OP,
-#define PIO_TABLE(NAME, NUMERICS, LIST)                                                                                     \
+#define PIO_TABLE(NAME, NUMERICS, LIST, ...)                                                                                     \
   {                                                                                                                    \
       .name = NAME,                                                                                              \
       .numerics = NUMERICS,                                                                                            \
@@ -161,6 +161,7 @@ static const pio_layout fast_layouts[LAYOUTS] = {PIO_STREAMS(PIO_STREAM_ROW) PIO
       .exp = exp_all,                                                                                                  \
       .flops = flops,                                                                                                  \
       .read = read_all,                                                                                                \
+      __VA_ARGS__                                                                                                      \
   }
 const pio_kernels TABLE = PIO_TABLE(TABLE_NAME, "exact", layouts);
 const pio_kernels FAST_TABLE = PIO_TABLE(TABLE_NAME, "fast", fast_layouts);

@@ -16,9 +16,9 @@ var elements = map[string]func(m cuda.Matrix, row, col int) float32{
 	"f16":         func(m cuda.Matrix, row, col int) float32 { return f16At(plane(m, 0), row*m.Cols+col) },
 	"f8e4m3/f32":  func(m cuda.Matrix, row, col int) float32 { return scaled(m, row, col, f32At) },
 	"f8e4m3/bf16": func(m cuda.Matrix, row, col int) float32 { return scaled(m, row, col, bf16At) },
-	"bf16x16": func(m cuda.Matrix, row, col int) float32 { // blocks of 16 x 32, in each two columns after two
+	"bf16x16": func(m cuda.Matrix, row, col int) float32 { // blocks of 16 x 32
 		block := row/16*((m.Cols+31)/32) + col/32
-		return bf16At(plane(m, 0), block*512+col%32/2*32+row%16*2+col%2)
+		return bf16At(plane(m, 0), block*512+row%16*32+col%32)
 	},
 	"q8":  coded,
 	"q4":  coded,
