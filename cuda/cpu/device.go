@@ -74,11 +74,11 @@ func newDevice(o Options, p *pool) *Device {
 	return d
 }
 
-// Layouts are the packed forms that kernels compute with. The one there is is bf16 as products of pairs take it, without being brought into
-// order; kernels that multiply in f32 take it too, but more slowly than files have it. No device wants it unasked: docs/bench.md.
+// Layouts are the packed forms that kernels compute with. The one there is is bf16 in the tiles of AMX, which are then loaded where they lie; kernels
+// that multiply in f32 take it too, but more slowly than files have it. No device wants it unasked, as it is a second copy: docs/bench.md.
 func Layouts() []*cuda.Layout {
 	return []*cuda.Layout{
-		{Name: "bf16x16", Planes: []cuda.Plane{{Rows: 16, Cols: 32, Bytes: 1024}}}, // two columns after two of 16 rows
+		{Name: "bf16x16", Planes: []cuda.Plane{{Rows: 16, Cols: 32, Bytes: 1024}}},
 	}
 }
 

@@ -2,7 +2,7 @@
 //
 // An op arrives at a [Queue] as data and runs at once, by one call into C (pio_run). template.h has the kernels, written once in terms of
 // a few vector primitives, an op in one place; the file of an instruction set (portable.c, avx2.c, avx512.c, neon.c) defines those and makes tables
-// of kernels: an exact one, and for fast numerics those that round activations before they multiply (codes.h, pairdots.h, pairs.h, amx.h). A table has
+// of kernels: an exact one, and for fast numerics those that round activations before they multiply (codes.h, pairdots.h, pairs.h, amx*.h). A table has
 // a row for each layout of weights (layouts.h). dispatch.c picks the best table that the machine has and widens
 // activations in bf16 for ops that have no kernel for them; pool.c runs tasks on threads that look out for the next op for some
 // microseconds and then sleep. Package cuda/spec says what every op computes, and the tests hold the kernels to it.
