@@ -18,7 +18,6 @@ import (
 type spillingModel struct {
 	*fakeModel
 	room   int // in blocks; a state takes as much
-	over   bool
 	worth  func(Trade) bool
 	blocks map[int32][]uint64
 	states map[int32]uint64
@@ -95,7 +94,6 @@ func (m *spillingModel) copyHost(c Copy, before []Copy) {
 			m.complain("place %d is read in the step that fills it", c.From)
 		}
 	}
-	_, block := m.blocks[max(c.From, c.To)]
 	switch {
 	case c.State && c.Host == ToHost:
 		if _, ok := m.states[c.To]; !ok {
@@ -108,7 +106,7 @@ func (m *spillingModel) copyHost(c Copy, before []Copy) {
 		}
 		m.fakeModel.states[c.To] = m.states[c.From]
 	case c.Host == ToHost:
-		if _, block = m.blocks[c.To]; !block {
+		if _, ok := m.blocks[c.To]; !ok {
 			m.complain("a block goes to place %d, which was not taken", c.To)
 		}
 		m.blocks[c.To] = slices.Clone(m.cells[c.From*BlockSize:][:BlockSize])
