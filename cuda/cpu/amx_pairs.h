@@ -2,7 +2,7 @@
 //
 // Weights are the left operand: 16 outs by 32 columns are a tile as files have them. Activations are the right one, 16 rows that are turned once:
 // for each 32 columns their 16 pairs, each of all rows. Sums are 16 outs by 16 rows, and are turned where they are put. So a few rows read
-// weights once and where they lie; for many, strips of 32 outs by DEPTH columns are brought into the first-level cache.
+// weights once and where they lie; for many, strips of 32 outs are brought into a cache.
 //
 // Sums of bf16 stay in tiles from the first column to the last, or wait as they are. Those of 8-bit floats end with each block of columns, and
 // are multiplied by what it has for a factor and added to those before.

@@ -55,7 +55,8 @@ int pio_pairs_pay(void) {
 
 // ---- tiles
 
-// put_vector writes a vector, apart from the caches if it will be read much later: what is there need not be read first.
+// put_vector writes a vector, apart from the caches if it will be read much later: what is there need not be read first. Such writes come before
+// the locked instruction by which a thread leaves a job.
 INLINE void put_vector(char *to, int apart, __m512i v) {
   if (apart)
     _mm512_stream_si512((__m512i *)to, v);

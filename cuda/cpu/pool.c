@@ -28,8 +28,8 @@ enum { SPIN_NS = 50000, CALLER_SPIN_NS = 20000, LOOKS = 64 /* between looks at t
 #define OPEN 0x80000000u
 #define WAITED 0x40000000u
 
-// STACK bounds what a kernel may keep on it (a product of matrices has the most, 115 KB): more is to be room of the pool.
-enum { STACK = 256 << 10 };
+// STACK bounds what a kernel may keep on it (a product of matrices by tiles has the most, 200 KB): more is to be room of the pool.
+enum { STACK = 512 << 10 };
 
 // What a thread has of a job: tasks next..end-1 are still to be taken.
 typedef struct {
