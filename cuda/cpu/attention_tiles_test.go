@@ -55,10 +55,7 @@ func TestAttentionInBF16IsTheSameInAnyBatch(t *testing.T) {
 			n, each := len(s.g.Positions), s.heads*s.vdim
 			all := s.rows(t, d, upTo(n))
 			for range 6 {
-				var some []int
-				for _, r := range rng.Perm(n)[:1+rng.IntN(min(n, 40))] {
-					some = append(some, r)
-				}
+				some := rng.Perm(n)[:1+rng.IntN(min(n, 40))]
 				got := s.rows(t, d, some)
 				for i, r := range some {
 					sameBits(t, fmt.Sprintf("%s: row %d in a batch of %d", c.name, r, len(some)), got[i*each:(i+1)*each], all[r*each:(r+1)*each])
