@@ -1,7 +1,7 @@
 // amx_codes.h: products with codes of 8 and of 4 bits by tiles of quads; included by avx512.c after amx.h.
 //
-// Rows of activations in codes are the left operand as they lie, blocks of weights of q8 the right one. Those of q4 are made codes of 8 bits for
-// SIDE rows and more, which are multiplied by their whole numbers. A block's sums are whole numbers, as exact as any others, and what is done with
+// Rows of activations in codes are the left operand as they lie, blocks of weights of q8 the right one. Those of q4 are made codes of 8 bits,
+// multiplied by their whole numbers. A block's sums are whole numbers, as exact as any others, and what is done with
 // them is rounded step by step as coded_block does: a few rows go by its kernels, and come to the same bits.
 //
 // The sums of a block are added to outs while the tiles of the next one are multiplied.

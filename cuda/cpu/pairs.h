@@ -1,9 +1,9 @@
 // pairs.h: products of pairs of bf16 in tiles, for fast numerics: with 8-bit floats by dot products, and what those of amx.h begin with; included
 // by avx512.c after template.h.
 //
-// Activations are rounded to bf16 once. A tile is 16 outs by 32 of k as bf16x16 has it, so that a vector holds for 16 outs the weights of
-// two k, and a lane is an out: nothing is added across lanes, and what is stored is outs side by side. Rows of a file are turned into tiles
-// as they come, those of 8-bit floats made bf16 on the way, which all of them are.
+// Activations are rounded to bf16 once. A tile is 16 outs by 32 of k, two after two, so that a vector holds for 16 outs the weights of two k, and a
+// lane is an out: nothing is added across lanes, and what is stored is outs side by side. Rows of a file are turned into tiles as they come, those of
+// 8-bit floats made bf16 on the way, which all of them are.
 //
 // A sum runs through DEPTH of k in order and is then multiplied by what a block of 8-bit floats has for a factor and added to those before:
 // in one order, however many rows and outs are computed side by side.

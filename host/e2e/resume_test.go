@@ -46,10 +46,9 @@ func TestStreamSurvivesAKillAtEveryToken(t *testing.T) {
 // hold is the key that has a plugin wait after token i.
 func hold(i int) string { return fmt.Sprintf("env = { PIO_TEST_HOLD = \"%d\" }", i) }
 
-func killedAt(t *testing.T, i int, body object, want answer, model string) {
+// killedAnswer asks, and kills the plugin while it waits after token i.
+func killedAnswer(t *testing.T, s *server, i int, body object) answer {
 	t.Helper()
-	s := start(t, model)
-	defer s.stop()
 	killed := make(chan struct{})
 	go func() {
 		defer close(killed)
@@ -61,6 +60,14 @@ func killedAt(t *testing.T, i int, body object, want answer, model string) {
 	if err != nil {
 		t.Fatalf("killed after token %d: %v\n%s", i, err, s.log)
 	}
+	return got
+}
+
+func killedAt(t *testing.T, i int, body object, want answer, model string) {
+	t.Helper()
+	s := start(t, model)
+	defer s.stop()
+	got := killedAnswer(t, s, i, body)
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("killed after token %d:\n got %+v\nwant %+v", i, got, want)
 	}
@@ -84,17 +91,7 @@ func killedAtEach(t *testing.T, body object, model func(keys ...string) string) 
 		if err := os.WriteFile(at, []byte(strconv.Itoa(i)), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		killed := make(chan struct{})
-		go func() {
-			defer close(killed)
-			s.held(i)
-			s.kill()
-		}()
-		got, err := s.complete("/v1/chat/completions", body, nil)
-		<-killed
-		if err != nil {
-			t.Fatalf("killed after token %d: %v\n%s", i, err, s.log)
-		}
+		got := killedAnswer(t, s, i, body)
 		if named(&got); !reflect.DeepEqual(got, want) {
 			t.Errorf("killed after token %d:\n got %+v\nwant %+v", i, got, want)
 		}
