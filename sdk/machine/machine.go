@@ -6,11 +6,7 @@
 package machine
 
 import (
-	"bufio"
-	"bytes"
-	"cmp"
 	"io/fs"
-	"os"
 	"path"
 	"strconv"
 	"strings"
@@ -22,12 +18,6 @@ type Memory struct {
 	Available int64  // what could be taken now without swapping, by the system's estimate, and within the cgroups' limits
 	From      string // the file that Total stands in
 }
-
-// EnvRoot names a folder whose files are read in place of the machine's, for tests of what happens when those change.
-const EnvRoot = "PIO_MACHINE_ROOT"
-
-// Root has the machine's files.
-func Root() fs.FS { return os.DirFS(cmp.Or(os.Getenv(EnvRoot), "/")) }
 
 // Read looks at the machine as it is now.
 func Read() Memory { return read(Root()) }
@@ -48,6 +38,7 @@ func read(root fs.FS) Memory { return readIn(root, groups(root)) }
 
 // readIn is read for a process in these cgroups.
 func readIn(root fs.FS, in []group) Memory {
+	root = onceOf(root)
 	m := Memory{From: "/proc/meminfo"}
 	for line := range lines(root, "proc/meminfo") {
 		name, rest, _ := strings.Cut(line, ":")
@@ -175,8 +166,8 @@ func lines(root fs.FS, name string) func(yield func(string) bool) {
 		if err != nil {
 			return
 		}
-		for s := bufio.NewScanner(bytes.NewReader(text)); s.Scan(); {
-			if !yield(s.Text()) {
+		for line := range strings.Lines(string(text)) {
+			if !yield(strings.TrimSuffix(line, "\n")) {
 				return
 			}
 		}

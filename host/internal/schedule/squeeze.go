@@ -15,7 +15,7 @@ import (
 
 const (
 	// squeezeEvery is how often the machine is looked at. What is to be done follows at once.
-	squeezeEvery = 100 * time.Millisecond
+	squeezeEvery = 200 * time.Millisecond
 	// squeezeTime is how long a model may take to give something up: the rest of a layer.
 	squeezeTime = 2 * time.Second
 	// squeezeRest is how long after something was given up it shows in what the machine has.
