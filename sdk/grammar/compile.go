@@ -30,13 +30,16 @@ type Grammar struct {
 type node struct {
 	op          nodeOp
 	next        int32
-	text        string           // of nodeLiteral
-	set         *automaton.Bytes // of nodeRegular
-	least, most int32            // of nodeRegular, nodeRepeat and nodeDistinct; most below 0: no bound
-	not         *names           // of nodeRegular: strings that it does not read; nil if it reads all
-	ids         []int32          // of nodeToken
-	alts        []int32          // of nodeSplit; of nodeDistinct for each part: as the first, and behind another
-	body        int32            // of nodeCall and nodeRepeat
+	text        string             // of nodeLiteral
+	set         *automaton.Bytes   // of nodeRegular
+	least, most int32              // of nodeRegular, nodeRepeat, nodeDistinct and nodeUnlike; most below 0: no bound
+	not         *names             // of nodeRegular: strings that it does not read; nil if it reads all
+	ids         []int32            // of nodeToken
+	alts        []int32            // of nodeSplit; of nodeDistinct for each part: as the first, and behind another; of nodeUnlike: the first, and those behind another
+	body        int32              // of nodeCall and nodeRepeat
+	part        int32              // of nodeRegular: the part of a nodeUnlike that begins with it, from 1 on
+	sets        []*automaton.Bytes // of nodeUnlike, by part
+	taken       *told              // of nodeUnlike: what no part may begin with
 }
 
 type nodeOp uint8
@@ -50,6 +53,7 @@ const (
 	nodeCall                   // reads a rule
 	nodeRepeat                 // reads its body again and again
 	nodeDistinct               // reads each of its parts at most once
+	nodeUnlike                 // reads parts of which none begins as another
 )
 
 // compiler knows of each rule what it can be, and where its nodes begin.
@@ -155,10 +159,22 @@ func (c *compiler) lives(e *Expr) bool {
 		return (e.most < 0 || e.least <= e.most) && (e.least <= 0 || c.lives(e.parts[0]))
 	case opDistinct:
 		return len(e.parts)-1 <= MaxDistinct && (e.most < 0 || e.least <= e.most) && c.count(e.parts[1:], c.lives) >= e.least && (e.least < 2 || c.lives(e.parts[0]))
+	case opUnlike:
+		return (e.most < 0 || e.least <= e.most) && c.different(e) >= e.least && (e.least < 2 || c.lives(e.parts[0]))
 	case opRule:
 		return c.productive[e.rule]
 	}
 	return true
+}
+
+// different is how many parts an Unlike can have, as far as it matters.
+func (c *compiler) different(e *Expr) (n int) {
+	for i, p := range e.parts[1:] {
+		if c.lives(p) {
+			n += e.counts[i]
+		}
+	}
+	return n
 }
 
 // count is for how many of the parts a test holds.
@@ -191,6 +207,8 @@ func (c *compiler) empty(e *Expr) bool {
 		}
 	case opRepeat:
 		return e.least <= 0 || c.empty(e.parts[0])
+	case opUnlike:
+		return e.least <= 0
 	case opDistinct:
 		return e.least <= 0 || c.count(e.parts[1:], c.empty) >= e.least && (e.least == 1 || c.empty(e.parts[0]))
 	case opRule:
@@ -284,6 +302,8 @@ func (c *compiler) emit(e *Expr, next int32) (int32, error) {
 		return c.emitAlt(e, next)
 	case opDistinct:
 		return c.emitDistinct(e, next)
+	case opUnlike:
+		return c.emitUnlike(e, next)
 	}
 	return c.emitRepeat(e, next)
 }
@@ -344,6 +364,40 @@ func (c *compiler) emitDistinct(e *Expr, next int32) (int32, error) {
 			}
 		}
 		n.alts = append(n.alts, first, behind)
+	}
+	return c.add(n), nil
+}
+
+func (c *compiler) emitUnlike(e *Expr, next int32) (int32, error) {
+	end, separator := c.add(node{op: nodeEnd}), e.parts[0]
+	n := node{op: nodeUnlike, least: int32(e.least), most: int32(e.most), next: next}
+	first := node{op: nodeSplit}
+	for i, behind := range e.parts[1:] {
+		if e.counts[i] == 0 || !c.lives(behind) {
+			continue
+		}
+		to, err := c.emit(behind, end)
+		if err != nil {
+			return 0, err
+		}
+		n.sets = append(n.sets, e.sets[i])
+		first.alts = append(first.alts, c.add(node{op: nodeRegular, set: e.sets[i], most: -1, part: int32(len(n.sets)), next: to}))
+	}
+	for _, text := range e.taken {
+		n.taken = n.taken.with(text, n.sets)
+	}
+	body := c.add(first)
+	n.alts = []int32{body, body}
+	switch {
+	case len(n.sets) == 0:
+		n.most = 0
+	case c.lives(separator):
+		var err error
+		if n.alts[1], err = c.emit(separator, body); err != nil {
+			return 0, err
+		}
+	case n.most != 0:
+		n.most = 1
 	}
 	return c.add(n), nil
 }

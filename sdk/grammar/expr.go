@@ -12,6 +12,9 @@ type Expr struct {
 	parts       []*Expr
 	least, most int
 	not         *names
+	sets        []*automaton.Bytes // of opUnlike, and how many of each can be told apart
+	counts      []int
+	taken       []string
 	ids         []int32
 	rule        *Rule
 }
@@ -26,6 +29,7 @@ const (
 	opAlt
 	opRepeat
 	opDistinct
+	opUnlike
 	opRule
 )
 
@@ -81,6 +85,28 @@ const MaxDistinct = 31
 // Distinct is parts in any order and none twice, at least least and, if most is not below 0, at most most of them, with a separator between two.
 func Distinct(separator *Expr, least, most int, parts ...*Expr) *Expr {
 	return &Expr{op: opDistinct, parts: append([]*Expr{separator}, parts...), least: least, most: most}
+}
+
+// Part is a text of a set and what follows it.
+type Part struct {
+	Set    *automaton.Bytes
+	Behind *Expr
+}
+
+// Unlike is parts of which none begins with a text that another began with, or with one of taken: at least least and, if most is not below 0, at most
+// most of them, with a separator between two. It takes 64 kinds of parts; no text is in the sets of two, and none is empty.
+func Unlike(separator *Expr, least, most int, taken []string, kinds ...Part) *Expr {
+	e := &Expr{op: opUnlike, parts: []*Expr{separator}, least: least, most: most, taken: taken}
+	for _, k := range kinds[:min(len(kinds), maxUnlike)] {
+		n := k.Set.Texts(max(least, 1) + len(taken))
+		for _, text := range taken {
+			if k.Set.Has(text) {
+				n--
+			}
+		}
+		e.parts, e.sets, e.counts = append(e.parts, k.Behind), append(e.sets, k.Set), append(e.counts, n)
+	}
+	return e
 }
 
 // Optional is a part or nothing.

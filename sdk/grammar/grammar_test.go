@@ -27,9 +27,11 @@ func grow(t testing.TB, r *rand.Rand, depth int) (*grammar.Expr, string) {
 		p := []string{`[ab]*`, `[^"a]+`, `(é|ab?)`, `a{1,3}`, `.?`, `x+[,é]`}[r.IntN(6)]
 		return regular(t, p), "(?:" + p + ")"
 	}
-	switch r.IntN(5) {
+	switch r.IntN(6) {
 	case 4:
 		return distinct(r)
+	case 5:
+		return unlike(t, r)
 	case 0:
 		least, most := r.IntN(3), -1
 		if r.IntN(2) == 0 {
@@ -70,30 +72,66 @@ func distinct(r *rand.Rand) (*grammar.Expr, string) {
 	for _, p := range parts {
 		exprs = append(exprs, grammar.Literal(p))
 	}
-	var orders []string
-	var more func(text string, used, count int)
-	more = func(text string, used, count int) {
+	return grammar.Distinct(grammar.Literal(","), least, most, exprs...), orders(parts, least, most, regexp.QuoteMeta)
+}
+
+// unlike is parts of which none begins as another; as a pattern it is each order of each choice.
+func unlike(t testing.TB, r *rand.Rand) (*grammar.Expr, string) {
+	kinds := [][]string{{"a", "aa", "ab", "b"}, {"é", "éb"}, {`"`, `"a`, `"a"`}}[:1+r.IntN(3)]
+	var texts, taken []string
+	var parts []grammar.Part
+	tails := map[string]string{}
+	for _, kind := range kinds {
+		tail, pattern := []*grammar.Expr{grammar.Seq(), grammar.Literal("x"), grammar.Optional(grammar.Literal("a"))}, []string{"", "x", "a?"}
+		at := r.IntN(3)
+		parts = append(parts, grammar.Part{Set: set(t, strings.Join(kind, "|")), Behind: tail[at]})
+		for _, text := range kind {
+			tails[text] = pattern[at]
+			if r.IntN(4) == 0 {
+				taken = append(taken, text)
+			} else {
+				texts = append(texts, text)
+			}
+		}
+	}
+	r.Shuffle(len(texts), func(i, j int) { texts[i], texts[j] = texts[j], texts[i] })
+	for len(texts) > 4 { // there are not too many orders
+		taken, texts = append(taken, texts[0]), texts[1:]
+	}
+	least, most := r.IntN(min(3, len(texts)+1)), -1
+	if r.IntN(2) == 0 {
+		most = least + r.IntN(3)
+	}
+	return grammar.Unlike(grammar.Literal(","), least, most, taken, parts...), orders(texts, least, most, func(text string) string { return regexp.QuoteMeta(text) + tails[text] })
+}
+
+// orders is a pattern of each order of each choice of some texts.
+func orders(texts []string, least, most int, pattern func(text string) string) string {
+	var all []string
+	var more func(written string, used, count int)
+	more = func(written string, used, count int) {
 		if count >= least {
-			orders = append(orders, regexp.QuoteMeta(text))
+			all = append(all, written)
 		}
 		if most >= 0 && count >= most {
 			return
 		}
-		for i, p := range parts {
+		for i, text := range texts {
 			if used>>i&1 == 1 {
 				continue
 			}
+			text = pattern(text)
 			if count > 0 {
-				p = "," + p
+				text = "," + text
 			}
-			more(text+p, used|1<<i, count+1)
+			more(written+text, used|1<<i, count+1)
 		}
 	}
 	more("", 0, 0)
-	return grammar.Distinct(grammar.Literal(","), least, most, exprs...), "(?:" + strings.Join(orders, "|") + ")"
+	return "(?:" + strings.Join(all, "|") + ")"
 }
 
-func regular(t testing.TB, pattern string) *grammar.Expr {
+func set(t testing.TB, pattern string) *automaton.Bytes {
 	t.Helper()
 	set, err := automaton.Match(pattern)
 	if err != nil {
@@ -103,7 +141,12 @@ func regular(t testing.TB, pattern string) *grammar.Expr {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return grammar.Regular(b)
+	return b
+}
+
+func regular(t testing.TB, pattern string) *grammar.Expr {
+	t.Helper()
+	return grammar.Regular(set(t, pattern))
 }
 
 func allowed(mask []uint32, id int) bool { return mask[id/32]>>(id%32)&1 == 1 }

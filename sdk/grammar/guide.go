@@ -17,6 +17,7 @@ type Guide struct {
 
 	mu     sync.Mutex
 	frames map[frame]*frame
+	pasts  map[pastKey]*past
 	spots  map[spot]*reached
 	masks  map[maskKey]*set
 	held   int // bytes of masks
@@ -25,7 +26,7 @@ type Guide struct {
 
 // Over joins a grammar with a vocabulary. The ids of end are allowed where a text is complete.
 func (g *Grammar) Over(v *Vocabulary, end []int32) *Guide {
-	return &Guide{grammar: g, vocabulary: v, end: slices.Clone(end), frames: map[frame]*frame{}, spots: map[spot]*reached{},
+	return &Guide{grammar: g, vocabulary: v, end: slices.Clone(end), frames: map[frame]*frame{}, pasts: map[pastKey]*past{}, spots: map[spot]*reached{},
 		masks: map[maskKey]*set{}, seen: map[visit]bool{}}
 }
 

@@ -18,6 +18,9 @@ func (g *Guide) mask(it item) *set {
 		tokens += bits.OnesCount32(w)
 	}
 	m := newSet(e.mask, tokens)
+	if g.grammar.nodes[it.node].part > 0 { // what is read now is there but once
+		return &m
+	}
 	if g.held += m.size() + 64; g.held > maxMasks {
 		clear(g.masks)
 		g.held = m.size() + 64
@@ -74,6 +77,10 @@ func (e *explorer) from(it item) {
 	n := &e.guide.grammar.nodes[it.node]
 	if n.op != nodeRegular {
 		e.below(it, 0)
+		return
+	}
+	if n.part > 0 {
+		e.part(n, it)
 		return
 	}
 	v := e.guide.vocabulary
@@ -170,7 +177,7 @@ func (e *explorer) regular(n *node, it item, at int32) {
 	for i := at + 1; i < v.trie[at].end; {
 		t := &v.trie[i]
 		states = states[:t.depth-top]
-		to, ok := n.read(states[len(states)-1], t.last)
+		to, ok := e.guide.read(n, states[len(states)-1], t.last)
 		if !ok {
 			i = t.end
 			continue
@@ -178,7 +185,7 @@ func (e *explorer) regular(n *node, it item, at int32) {
 		states = append(states, to)
 		v.allow(e.mask, i)
 		if n.complete(to) {
-			e.behind(spot{n.next, it.stack}, i)
+			e.behind(e.guide.after(n, to), i)
 		}
 		i++
 	}

@@ -21,6 +21,7 @@ type frame struct {
 	node   int32 // where to go on; of a repetition that node itself
 	count  int32 // how often its body was read; called if it is no repetition's
 	parent *frame
+	past   *past // of an Unlike
 }
 
 // called is the count of a frame that follows a rule.
@@ -88,13 +89,21 @@ func (w *walker) visit(at int32, stack *frame) {
 		if w.guide.ends(n.next) { // nothing of this rule follows
 			w.visit(n.body, stack)
 		} else {
-			w.visit(n.body, w.guide.push(n.next, called, stack))
+			w.visit(n.body, w.guide.push(frame{n.next, called, stack, nil}))
 		}
 	case nodeRepeat:
 		w.again(at, n, 0, stack)
 	case nodeDistinct:
 		w.others(at, n, 0, stack)
+	case nodeUnlike:
+		w.unlike(at, n, 0, n.taken, stack)
 	case nodeRegular:
+		if n.part > 0 {
+			if _, open := stack.past.read.find("", int(n.part)-1); open {
+				w.items = append(w.items, item{node: at, stack: stack})
+			}
+			return
+		}
 		w.items = append(w.items, item{node: at, stack: stack})
 		if n.set.Accepts(0) && n.least == 0 {
 			w.visit(n.next, stack)
@@ -110,7 +119,7 @@ func (w *walker) again(at int32, n *node, count int32, stack *frame) {
 		w.visit(n.next, stack)
 	}
 	if n.most < 0 || count < n.most {
-		f := w.guide.push(at, count, stack)
+		f := w.guide.push(frame{at, count, stack, nil})
 		w.fresh[f] = true
 		w.visit(n.body, f)
 	}
@@ -130,11 +139,26 @@ func (w *walker) others(at int32, n *node, used int32, stack *frame) {
 		switch {
 		case used&part != 0:
 		case used == 0:
-			w.visit(n.alts[i], w.guide.push(at, part, stack))
+			w.visit(n.alts[i], w.guide.push(frame{at, part, stack, nil}))
 		default:
-			w.visit(n.alts[i+1], w.guide.push(at, used|part, stack))
+			w.visit(n.alts[i+1], w.guide.push(frame{at, used | part, stack, nil}))
 		}
 	}
+}
+
+// unlike is a repetition of which count parts were read, and what these began with.
+func (w *walker) unlike(at int32, n *node, count int32, read *told, stack *frame) {
+	if count >= n.least {
+		w.visit(n.next, stack)
+	}
+	if n.most >= 0 && count >= n.most || read.all(len(n.sets)) {
+		return
+	}
+	body := n.alts[0]
+	if count > 0 {
+		body = n.alts[1]
+	}
+	w.visit(body, w.guide.push(frame{at, count, stack, w.guide.past(read, "", read)}))
 }
 
 // back goes on behind a rule or a body.
@@ -149,6 +173,10 @@ func (w *walker) back(f *frame) {
 		w.visit(f.node, f.parent)
 	case n.op == nodeDistinct:
 		w.others(f.node, n, f.count, f.parent)
+	case n.op == nodeUnlike && n.most < 0:
+		w.unlike(f.node, n, min(f.count+1, max(n.least, 1)), f.past.read, f.parent)
+	case n.op == nodeUnlike:
+		w.unlike(f.node, n, f.count+1, f.past.read, f.parent)
 	case w.fresh[f]: // it has read nothing; again would be for ever
 	case n.most < 0:
 		w.again(f.node, n, min(f.count+1, n.least), f.parent)
@@ -160,8 +188,7 @@ func (w *walker) back(f *frame) {
 func (g *Guide) ends(at int32) bool { return g.grammar.nodes[at].op == nodeEnd }
 
 // push is the frame of that kind.
-func (g *Guide) push(at, count int32, parent *frame) *frame {
-	key := frame{at, count, parent}
+func (g *Guide) push(key frame) *frame {
 	f, known := g.frames[key]
 	if !known {
 		if len(g.frames) > maxKept { // what is under way keeps its own; equal ones are then two for a while, which costs time alone
@@ -195,20 +222,23 @@ func (g *Guide) step(items []item, c byte, next *reached) {
 }
 
 func (g *Guide) stepRegular(it *item, n *node, c byte, next *reached) {
-	to, ok := n.read(*it, c)
+	to, ok := g.read(n, *it, c)
 	if !ok {
 		return
 	}
-	if n.set.GoesOn(to.at) {
+	if g.goesOn(n, to) {
 		next.add(to)
 	}
 	if n.complete(to) {
-		next.join(g.reach(spot{n.next, it.stack}))
+		next.join(g.reach(g.after(n, to)))
 	}
 }
 
 // read is what a byte makes of an item of an automaton.
-func (n *node) read(it item, c byte) (item, bool) {
+func (g *Guide) read(n *node, it item, c byte) (item, bool) {
+	if n.part > 0 {
+		return g.readPart(n, it, c)
+	}
 	state := n.set.Step(it.at, c)
 	if state < 0 {
 		return it, false
@@ -235,8 +265,27 @@ func (n *node) read(it item, c byte) (item, bool) {
 	return it, true
 }
 
+// goesOn says that a byte may follow.
+func (g *Guide) goesOn(n *node, it item) bool {
+	if n.part > 0 {
+		return it.stack.past.at.goesOn(int(n.part)-1, n.set, it.at)
+	}
+	return n.set.GoesOn(it.at)
+}
+
+// after is where the text of an automaton leads once it is complete.
+func (g *Guide) after(n *node, it item) spot {
+	if n.part > 0 {
+		return g.behindPart(n, it.stack)
+	}
+	return spot{n.next, it.stack}
+}
+
 // complete says that a text of the automaton may end with an item.
 func (n *node) complete(it item) bool {
+	if n.part > 0 {
+		return n.set.Accepts(it.at) && !it.stack.past.at.tells()
+	}
 	return n.set.Accepts(it.at) && (n.not != nil || it.count >= n.least)
 }
 

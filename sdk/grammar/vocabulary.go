@@ -118,6 +118,12 @@ func (v *Vocabulary) child(at int32, c byte) int32 {
 	return -1
 }
 
+// path are the bytes that lead to a node.
+func (v *Vocabulary) path(at int32) string {
+	n := &v.trie[at]
+	return v.tokens[v.order[n.first]][:n.depth]
+}
+
 // Extends says that a token begins with text and is longer.
 func (v *Vocabulary) Extends(text string) bool {
 	at := int32(0)

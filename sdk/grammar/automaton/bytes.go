@@ -17,6 +17,7 @@ type Bytes struct {
 	accept []bool
 	more   []bool  // by state: a byte may follow
 	only   []int16 // by state: the one byte that may follow; -1: none, or several
+	degree []int16 // by state: how many bytes may follow
 	counts int32   // the state in which the next character begins, for those who count; -1: none
 }
 
@@ -33,6 +34,48 @@ func (b *Bytes) GoesOn(state int32) bool { return b.more[state] }
 
 // Only is the byte that follows in the state if there is but one.
 func (b *Bytes) Only(state int32) (c byte, ok bool) { return byte(b.only[state]), b.only[state] >= 0 }
+
+// Bytes is how many bytes may follow in the state.
+func (b *Bytes) Bytes(state int32) int { return int(b.degree[state]) }
+
+// Has says that a text is in the set.
+func (b *Bytes) Has(text string) bool {
+	state := int32(0)
+	for i := 0; i < len(text) && state >= 0; i++ {
+		state = b.Step(state, text[i])
+	}
+	return !b.Empty() && state >= 0 && b.accept[state]
+}
+
+// Texts is how many texts are in the set, or most if there are more.
+func (b *Bytes) Texts(most int) int {
+	if b.Empty() {
+		return 0
+	}
+	known := make([]int, len(b.accept)) // and 1; 0: not yet; below 0: under way
+	var count func(state int32) int
+	count = func(state int32) int {
+		switch {
+		case known[state] > 0:
+			return known[state] - 1
+		case known[state] < 0: // it leads to itself, and from there to the end
+			return most
+		}
+		known[state] = -1
+		n := 0
+		if b.accept[state] {
+			n++
+		}
+		for c := 0; c < 256 && n < most; c++ {
+			if to := b.Step(state, byte(c)); to >= 0 {
+				n += count(to)
+			}
+		}
+		known[state] = min(n, most) + 1
+		return min(n, most)
+	}
+	return count(0)
+}
 
 // Counts says that a character begins with a byte that leads from the state to another. It is known of String alone.
 func (b *Bytes) Counts(state int32, c byte) bool { return state == b.counts && c != '"' }
@@ -172,7 +215,7 @@ func (s *speller) state(routes []route) (int32, error) {
 
 // finish makes the table: bytes that lead to the same everywhere share a column.
 func (s *speller) finish(accept []bool) *Bytes {
-	b := &Bytes{counts: -1, accept: make([]bool, len(s.rows)), more: make([]bool, len(s.rows)), only: make([]int16, len(s.rows))}
+	b := &Bytes{counts: -1, accept: make([]bool, len(s.rows)), more: make([]bool, len(s.rows)), only: make([]int16, len(s.rows)), degree: make([]int16, len(s.rows))}
 	copy(b.accept, accept)
 	var starts [257]bool
 	for _, row := range s.rows {
@@ -195,6 +238,7 @@ func (s *speller) finish(accept []bool) *Bytes {
 			b.only[state] = int16(row[0].lo)
 		}
 		for _, e := range row {
+			b.degree[state] += int16(e.hi) - int16(e.lo) + 1
 			for c := int(b.class[e.lo]); c <= int(b.class[e.hi]); c++ {
 				b.next[state*b.width+c] = e.to
 			}
