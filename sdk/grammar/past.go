@@ -5,6 +5,7 @@ package grammar
 import (
 	"math/bits"
 	"slices"
+	"strings"
 
 	"github.com/inference-pio/inference-pio/sdk/grammar/automaton"
 )
@@ -70,16 +71,20 @@ func (t *told) grow(text string, sets []*automaton.Bytes, states []int32) *told 
 
 // goesOn says that a byte may follow in a state of the i-th set.
 func (t *told) goesOn(i int, set *automaton.Bytes, state int32) bool {
+	return t.closed(i, set, state) < set.Bytes(state)
+}
+
+// closed is how many of the bytes that may follow in a state of the i-th set lead to no text that is left.
+func (t *told) closed(i int, set *automaton.Bytes, state int32) (n int) {
 	if t == nil {
-		return set.GoesOn(state)
+		return 0
 	}
-	closed := 0
 	for k, to := range t.to {
 		if to.spent>>i&1 == 1 && set.Step(state, t.bytes[k]) >= 0 {
-			closed++
+			n++
 		}
 	}
-	return closed < set.Bytes(state)
+	return n
 }
 
 // child is the place behind a byte, nil if no text begins so.
@@ -159,20 +164,51 @@ func (g *Guide) behindPart(n *node, f *frame) spot {
 	return spot{n.next, g.push(frame{f.node, f.count, f.parent, g.tell(f.past, sets)})}
 }
 
-// part allows the tokens that may follow an item of a part.
+// part allows the tokens that may follow an item of a part. What may follow its text is the same whatever the text is, but for a token that has the same
+// text again, and where few texts are left: only then the text is told.
 func (e *explorer) part(n *node, it item) {
 	g, f := e.guide, it.stack
 	v, p := g.vocabulary, g.vocabulary.profile(place{n.set, it.at})
 	_, i := g.sets(n, f)
 	p.all.into(e.mask)
 	f.past.at.eachSpent(v, i, 0, func(at int32) { v.forbid(e.mask, at) })
+	read := f.past.read
+	apart := spot{n.next, g.push(frame{f.node, f.count, f.parent, g.past(read, "", read)})}
 	for _, x := range p.exits {
 		text := v.path(x.at)
 		to, open := f.past.at.find(text, i)
-		if open && !to.tells() {
-			e.behind(g.behindPart(n, &frame{f.node, f.count, f.parent, g.past(f.past.read, f.past.text+text, to)}), x.at)
+		switch {
+		case !open || to.tells():
+		case f.past.at.free(text, i, n.set, it.at) && !v.again(x.at, f.past.text, text):
+			e.behind(apart, x.at)
+		default:
+			e.behind(g.behindPart(n, &frame{f.node, f.count, f.parent, g.past(read, f.past.text+text, to)}), x.at)
 		}
 	}
+}
+
+// free says that before the last byte of a text from a state on another one may come: telling the text then closes no way but that to itself.
+func (t *told) free(text string, i int, set *automaton.Bytes, state int32) bool {
+	for k := range len(text) - 1 {
+		state, t = set.Step(state, text[k]), t.child(text[k])
+	}
+	return set.Bytes(state)-t.closed(i, set, state) > 1
+}
+
+// again says that a token which goes on from a node of the trie has a text, given in two parts, further on.
+func (v *Vocabulary) again(at int32, text, end string) bool {
+	whole := ""
+	for _, id := range v.below(at) {
+		if rest := v.tokens[id][v.trie[at].depth:]; len(rest) > len(text)+len(end) {
+			if whole == "" {
+				whole = text + end
+			}
+			if strings.Contains(rest, whole) {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // eachSpent calls found with the nodes of the vocabulary's trie, below at, from which no text of the i-th set is left.

@@ -137,13 +137,18 @@ func (v *Vocabulary) Extends(text string) bool {
 
 // forbid takes back all tokens that begin as a node does.
 func (v *Vocabulary) forbid(mask []uint32, at int32) {
+	for _, id := range v.below(at) {
+		mask[id>>5] &^= 1 << (id & 31)
+	}
+}
+
+// below are the tokens that begin as a node does.
+func (v *Vocabulary) below(at int32) []int32 {
 	last := int32(len(v.order))
 	if end := v.trie[at].end; int(end) < len(v.trie) {
 		last = v.trie[end].first
 	}
-	for _, id := range v.order[v.trie[at].first:last] {
-		mask[id>>5] &^= 1 << (id & 31)
-	}
+	return v.order[v.trie[at].first:last]
 }
 
 // ids are the tokens that end at a node.

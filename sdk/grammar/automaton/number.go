@@ -24,6 +24,10 @@ var (
 	Decimal = sync.OnceValues(func() (*Text, error) { return Match(decimals) })
 	Number  = sync.OnceValues(func() (*Text, error) { return Match(decimals + `|` + scientific) })
 
+	// OneInteger and OneDecimal are the same with one spelling for each number.
+	OneInteger = sync.OnceValues(func() (*Text, error) { return Match(`0|-?[1-9][0-9]{0,63}`) })
+	OneDecimal = sync.OnceValues(func() (*Text, error) { return Match(`0|-?([1-9][0-9]{0,63}|(0|[1-9][0-9]{0,63})\.[0-9]{0,63}[1-9])`) })
+
 	// unbounded has no bound on the digits, and therefore few states: bounds and multiples are joined with it, and with one of the above in the end.
 	unbounded = sync.OnceValues(func() (*Text, error) { return Match(`-?(0|[1-9][0-9]*)(\.[0-9]+)?`) })
 )

@@ -34,6 +34,9 @@ func (c *compiler) array(flat []*jsonschema.Schema) *grammar.Expr {
 		if e := c.distinct(flat, least, most, places); e != nil {
 			return e
 		}
+		if e := c.unlike(flat, least, most, places); e != nil {
+			return e
+		}
 		if !c.differ(flat, most, places) {
 			c.lose(unique, "uniqueItems", "takes a memory of all items")
 		}
@@ -141,12 +144,7 @@ func (c *compiler) distinct(flat []*jsonschema.Schema, least, most, places int) 
 	if values == nil {
 		return nil
 	}
-	items := grammar.Distinct(grammar.Seq(grammar.Literal(","), blank()), max(least, 1), most, values...)
-	some := grammar.Seq(blank(), items, blank(), grammar.Literal("]"))
-	if least == 0 {
-		some = grammar.Alt(grammar.Seq(blank(), grammar.Literal("]")), some)
-	}
-	return grammar.Seq(grammar.Literal("["), some)
+	return different(grammar.Distinct(comma(), max(least, 1), most, values...), least)
 }
 
 // finite are the values that satisfy all of the schemas, each once, if these are constants and no more than can be told apart; else nil.

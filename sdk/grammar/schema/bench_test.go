@@ -15,6 +15,7 @@ import (
 
 	"github.com/inference-pio/inference-pio/sdk/grammar"
 	"github.com/inference-pio/inference-pio/sdk/grammar/grammartest"
+	"github.com/inference-pio/inference-pio/sdk/tokenizer"
 )
 
 // agent is parameters of tools as coding agents describe them, and what a model would write for some of them. peers.py reads it too.
@@ -62,44 +63,74 @@ func report(b *testing.B, times []time.Duration, name string) {
 	b.ReportMetric(0, "ns/op")
 }
 
+// clocks are the times of what was measured.
+type clocks struct{ masks, steps []time.Duration }
+
+// follow writes a text under a schema, of which nothing is known yet.
+func (c *clocks) follow(b *testing.B, tok *tokenizer.Tokenizer, v *grammar.Vocabulary, raw []byte, text string) {
+	s, err := Compile(raw, true)
+	if err != nil {
+		b.Fatal(err)
+	}
+	g, err := s.Expr.Compile()
+	if err != nil {
+		b.Fatal(err)
+	}
+	ids, err := tok.Encode(context.Background(), text)
+	if err != nil {
+		b.Fatal(err)
+	}
+	m := g.Over(v, nil).Start()
+	for _, id := range ids {
+		began := time.Now()
+		m.Mask()
+		masked := time.Now()
+		if err := m.Advance(id); err != nil {
+			b.Fatalf("%s: %v", tok.Bytes(id), err)
+		}
+		c.masks, c.steps = append(c.masks, masked.Sub(began)), append(c.steps, time.Since(masked))
+	}
+	if !m.Complete() {
+		b.Fatalf("%s is not complete", text)
+	}
+}
+
+func (c *clocks) report(b *testing.B) {
+	report(b, c.masks, "mask")
+	report(b, c.steps, "advance")
+}
+
 func BenchmarkMaskOfAnswers(b *testing.B) {
 	tok := grammartest.Qwen3(b)
 	v, err := grammar.NewVocabulary(tok.Words(), grammartest.Rows)
 	if err != nil {
 		b.Fatal(err)
 	}
-	var times, steps []time.Duration
+	var c clocks
 	for b.Loop() {
 		for _, a := range agent().Answers {
-			s, err := Compile(agent().Tools[a.Tool], true)
-			if err != nil {
-				b.Fatal(err)
-			}
-			g, err := s.Expr.Compile()
-			if err != nil {
-				b.Fatal(err)
-			}
-			ids, err := tok.Encode(context.Background(), a.Text)
-			if err != nil {
-				b.Fatal(err)
-			}
-			m := g.Over(v, nil).Start() // nothing of another sequence is known
-			for _, id := range ids {
-				began := time.Now()
-				m.Mask()
-				masked := time.Now()
-				if err := m.Advance(id); err != nil {
-					b.Fatalf("%s: %v", tok.Bytes(id), err)
-				}
-				times, steps = append(times, masked.Sub(began)), append(steps, time.Since(masked))
-			}
-			if !m.Complete() {
-				b.Fatalf("%s is not complete", a.Text)
-			}
+			c.follow(b, tok, v, agent().Tools[a.Tool], a.Text)
 		}
 	}
-	report(b, times, "mask")
-	report(b, steps, "advance")
+	c.report(b)
+}
+
+// Of different items all that were written are looked at for each token.
+func BenchmarkMaskOfDifferentItems(b *testing.B) {
+	tok := grammartest.Qwen3(b)
+	v, err := grammar.NewVocabulary(tok.Words(), grammartest.Rows)
+	if err != nil {
+		b.Fatal(err)
+	}
+	var items []string
+	for i := range 200 {
+		items = append(items, fmt.Sprintf("item number %d of some", i*i))
+	}
+	var c clocks
+	for b.Loop() {
+		c.follow(b, tok, v, []byte(`{"type":"array","items":{"type":"string"},"uniqueItems":true}`), compact(items))
+	}
+	c.report(b)
 }
 
 // Random walks visit what no model would write, under schemas that no client would send.

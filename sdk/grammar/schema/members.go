@@ -201,7 +201,7 @@ var noString = &jsonschema.Schema{Types: (kindAny &^ kindString).types(), Locati
 
 // textSet are the strings that satisfy all schemas; what needs too large an automaton is not held.
 func (c *compiler) textSet(flat []*jsonschema.Schema) *automaton.Text {
-	least, most := limits(flat, func(s *jsonschema.Schema) (*int, *int) { return s.MinLength, s.MaxLength })
+	least, most := lengths(flat)
 	all := everyKey()
 	for _, p := range c.withLength(flat, c.contents(flat), least, most) {
 		set, err := p.make()

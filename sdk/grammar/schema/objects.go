@@ -20,6 +20,7 @@ type object struct {
 	required    map[string]bool
 	least, most int
 	extra       *grammar.Expr // a key that is not among the names, and its value; nil if there is none
+	extras      []other       // the kinds of these
 	last        *grammar.Expr // one that there must be; nil if there need not
 	rules       map[[2]int]*grammar.Rule
 }
@@ -94,16 +95,17 @@ func (c *compiler) members(w keyed) *grammar.Expr {
 		c.fail(tooLarge(path(flat[0]), "an object has more than %d names", maxNames))
 		return nothing()
 	}
-	if extra := o.extras(nil); !grammar.Empty(extra) {
+	o.extras = o.kinds(nil)
+	if extra := o.any(o.extras); !grammar.Empty(extra) {
 		o.extra = extra
 	}
 	if w.last != nil {
-		o.last = o.extras(w.last)
+		o.last = o.any(o.kinds(w.last))
 	}
-	if needed := o.least - len(o.required); needed > 1 && o.extra != nil {
+	if needed := o.least - len(o.required); needed > 1 && o.extra != nil && o.last != nil {
 		for _, s := range flat {
 			if s.MinProperties != nil {
-				c.lose(s, "minProperties", "takes a memory of all names, as equal ones count once")
+				c.lose(s, "minProperties", "counts keys where the last one is demanded by what is denied")
 			}
 		}
 	}
@@ -227,7 +229,7 @@ func (o *object) comma(count int) *grammar.Expr {
 	if count == 0 {
 		return blank()
 	}
-	return grammar.Seq(grammar.Literal(","), blank())
+	return comma()
 }
 
 // end is what may stand behind the names: other keys, and the bracket.
@@ -241,10 +243,12 @@ func (o *object) end(count int) *grammar.Expr {
 		return o.endBehind(count, least, most)
 	}
 	switch {
-	case o.extra == nil && least > 0:
+	case (o.extra == nil || most == 0) && least > 0:
 		return nothing()
 	case o.extra == nil || most == 0:
 		return end
+	case least > 1: // equal ones count once
+		return grammar.Seq(o.comma(count), o.different(least, most), end)
 	case count > 0:
 		return grammar.Seq(o.further(o.extra, least, most), end)
 	}
@@ -281,9 +285,40 @@ func (o *object) endBehind(count, least, most int) *grammar.Expr {
 	return grammar.Alt(last, behind)
 }
 
-// extras are the members whose keys are not among the names: for each way that patterns may match a key, the keys and what stands behind them. With last they
+// different are so many members with keys that are not among the names, each with another.
+func (o *object) different(least, most int) *grammar.Expr {
+	var taken []string
+	for _, name := range o.names {
+		taken = append(taken, compact(name))
+	}
+	var kinds []grammar.Part
+	for _, k := range o.extras {
+		set, _ := o.spelledApart(k.keys)
+		kinds = append(kinds, grammar.Part{Set: set, Behind: k.value()})
+	}
+	return grammar.Unlike(comma(), least, most, taken, kinds...)
+}
+
+// other is keys that are not among the names, and what stands behind them; nil is all keys.
+type other struct {
+	keys   *automaton.Text
+	behind *grammar.Expr
+}
+
+func (k *other) value() *grammar.Expr { return grammar.Seq(grammar.Literal(":"), space(), k.behind) }
+
+// any is a member of one of the kinds.
+func (o *object) any(kinds []other) *grammar.Expr {
+	var out []*grammar.Expr
+	for _, k := range kinds {
+		out = append(out, o.member(&k))
+	}
+	return grammar.Alt(out...)
+}
+
+// kinds are the members whose keys are not among the names: for each way that patterns may match a key, the keys and what stands behind them. With last they
 // are those of its kind.
-func (o *object) extras(last *some) *grammar.Expr {
+func (o *object) kinds(last *some) []other {
 	keys, behind := o.keys(), []*jsonschema.Schema(nil)
 	if last != nil && last.value != nil {
 		behind = append(behind, last.value)
@@ -295,7 +330,7 @@ func (o *object) extras(last *some) *grammar.Expr {
 		var err error
 		if keys, err = keys.And(last.keys); err != nil {
 			o.lose(o.flat[0], "not", "demands a key that is too much to be held")
-			return o.member(nil, o.goal(nil))
+			return []other{{nil, o.goal(nil)}}
 		}
 	}
 	var all []*pattern
@@ -310,12 +345,12 @@ func (o *object) extras(last *some) *grammar.Expr {
 					why = "cannot be held: " + p.why.Error()
 				}
 				o.lose(s, "patternProperties", why)
-				return o.member(keys, o.goal(nil))
+				return []other{{keys, o.goal(nil)}}
 			}
 			all = append(all, p)
 		}
 	}
-	var out []*grammar.Expr
+	var out []other
 	for way := range 1 << len(all) {
 		set, matched := keys, map[string]bool{}
 		for i, p := range all {
@@ -331,17 +366,17 @@ func (o *object) extras(last *some) *grammar.Expr {
 			}
 			if err != nil {
 				o.lose(o.flat[0], "patternProperties", "cannot be held: "+err.Error())
-				return o.member(keys, o.goal(nil))
+				return []other{{keys, o.goal(nil)}}
 			}
 		}
 		if set != nil && set.Empty() {
 			continue
 		}
 		if list := o.ordered(append(o.at("", false, func(p *pattern) bool { return matched[p.source] }), behind...)); list != nil {
-			out = append(out, o.member(set, o.goal(list)))
+			out = append(out, other{set, o.goal(list)})
 		}
 	}
-	return grammar.Alt(out...)
+	return out
 }
 
 // everyKey are all keys.
@@ -376,18 +411,35 @@ func (o *object) keys() *automaton.Text {
 }
 
 // member is a key that is none of the names, and what stands behind it.
-func (o *object) member(keys *automaton.Text, behind *grammar.Expr) *grammar.Expr {
-	set := shared().key
-	if keys != nil {
-		var err error
-		if set, err = keys.Quoted(); err != nil {
-			o.lose(o.flat[0], "propertyNames", "cannot be held: "+err.Error())
-			set = shared().key
-		}
-	}
-	name := grammar.Except(set, o.names...)
-	if keys == nil && len(o.names) == 0 {
+func (o *object) member(k *other) *grammar.Expr {
+	set, apart := o.spelledApart(k.keys)
+	name := grammar.Regular(set)
+	switch {
+	case apart:
+	case len(o.names) == 0:
 		name = grammar.Regular(shared().text)
+	default:
+		name = grammar.Except(set, o.names...)
 	}
-	return grammar.Seq(name, grammar.Literal(":"), space(), behind)
+	return grammar.Seq(name, k.value())
+}
+
+// spelledApart are keys without the names, if these are apart: of few keys it would be too late to see at its end that one is a name. Of all keys there are others
+// whatever one begins with.
+func (o *object) spelledApart(keys *automaton.Text) (set *automaton.Bytes, apart bool) {
+	if keys == nil {
+		return shared().key, false
+	}
+	words, err := automaton.Words(slices.DeleteFunc(slices.Clone(o.names), func(name string) bool { return !keys.Has(name) })...)
+	if err == nil {
+		keys, err = keys.Without(words)
+	}
+	if err == nil {
+		set, err = keys.Quoted()
+	}
+	if err != nil {
+		o.lose(o.flat[0], "propertyNames", "cannot be held: "+err.Error())
+		return shared().key, false
+	}
+	return set, true
 }

@@ -12,7 +12,6 @@ import (
 
 // aside are the schemas that strict refuses, and the texts that are valid and not written: docs/grammar.md says how values are spelled.
 var aside = []string{
-	"uniqueItems of strings",
 	"an integer with a point: 1.0",
 	`keys in another order: {"b":2,"a":1}`,
 	`white space: { "a" : 1 }`,

@@ -61,8 +61,8 @@ func (c *compiler) spelled(kind string, parts []part, spell func(*automaton.Text
 	return b
 }
 
-// number are the numbers that satisfy all schemas.
-func (c *compiler) number(flat []*jsonschema.Schema, whole bool) *grammar.Expr {
+// numbers are the bounds of numbers and what divides them.
+func (c *compiler) numbers(flat []*jsonschema.Schema) []part {
 	var parts []part
 	for _, s := range flat {
 		add := func(keyword string, bound *big.Rat, make func(*big.Rat) (*automaton.Text, error)) {
@@ -88,7 +88,12 @@ func (c *compiler) number(flat []*jsonschema.Schema, whole bool) *grammar.Expr {
 			parts = append(parts, part{s, "enum", "not " + n.String(), func() (*automaton.Text, error) { return others(number(n)) }})
 		}
 	}
-	free := shared().number
+	return parts
+}
+
+// number are the numbers that satisfy all schemas.
+func (c *compiler) number(flat []*jsonschema.Schema, whole bool) *grammar.Expr {
+	parts, free := c.numbers(flat), shared().number
 	if whole {
 		free = shared().integer
 	}
@@ -142,12 +147,17 @@ func limits(flat []*jsonschema.Schema, of func(*jsonschema.Schema) (least, most 
 	return min(least, maxCount), min(most, maxCount)
 }
 
+// lengths are the bounds of strings.
+func lengths(flat []*jsonschema.Schema) (least, most int) {
+	return limits(flat, func(s *jsonschema.Schema) (*int, *int) { return s.MinLength, s.MaxLength })
+}
+
 // maxCount is as far as is counted.
 const maxCount = 1 << 30
 
 // text are the strings that satisfy all schemas.
 func (c *compiler) text(flat []*jsonschema.Schema) *grammar.Expr {
-	least, most := limits(flat, func(s *jsonschema.Schema) (*int, *int) { return s.MinLength, s.MaxLength })
+	least, most := lengths(flat)
 	parts := c.contents(flat)
 	if len(parts) == 0 && least == 0 && most < 0 {
 		return grammar.Regular(shared().text)
@@ -244,7 +254,7 @@ func (c *compiler) nameSet(flat []*jsonschema.Schema) (*automaton.Text, bool) {
 		set, err := automaton.Words()
 		return set, err == nil
 	}
-	least, most := limits(flat, func(s *jsonschema.Schema) (*int, *int) { return s.MinLength, s.MaxLength })
+	least, most := lengths(flat)
 	length, err := automaton.Length(least, most)
 	for _, p := range c.contents(flat) {
 		var set *automaton.Text

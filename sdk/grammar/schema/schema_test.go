@@ -92,7 +92,7 @@ func TestStrictRefusesWhatIsNotHeldByItsPlace(t *testing.T) {
 		`{"not":{"patternProperties":{"(?=a)":{"type":"string"}}}}`:                                                         `#/not: "patternProperties"`,
 		`{"type":"string","pattern":"^(?!x)"}`:                                                                              `#: "pattern"`,
 		`{"type":"string","pattern":"\\bx"}`:                                                                                `#: "pattern"`,
-		`{"type":"object","minProperties":3}`:                                                                               `#: "minProperties"`,
+		`{"type":"object","minProperties":3,"not":{"propertyNames":{"maxLength":2}}}`:                                       `#: "minProperties"`,
 		`{"type":"object","patternProperties":{"(?=a)":{}}}`:                                                                `#: "patternProperties"`,
 		`{"type":"integer","multipleOf":99991}`:                                                                             `#: "multipleOf"`,
 	} {
@@ -116,7 +116,7 @@ func pairs(n int) string {
 }
 
 func TestWhatIsLooseIsCheckedAtTheEnd(t *testing.T) {
-	s := holds(t, `{"type":"array","items":{"type":"integer"},"uniqueItems":true}`, false)
+	s := holds(t, `{"type":"array","items":{"type":["integer","object"]},"uniqueItems":true}`, false)
 	if err := s.Check([]byte(`[1,2]`)); err != nil {
 		t.Error(err)
 	}
@@ -145,11 +145,13 @@ func TestSchemasThatAreWrongAreRefused(t *testing.T) {
 		`{"enum":[]}`:                 "no value",
 		`false`:                       "no value",
 		`{"const":1,"type":"string"}`: "no value",
-		`{"$ref":"#/$defs/a","$defs":{"a":{"$ref":"#/$defs/b"},"b":{"allOf":[{"$ref":"#/$defs/a"}]}}}`: "no value",
-		`{"type":"integer","not":{"type":"number"}}`:                                                   "no value",
-		`{"required":["a"],"not":{"required":["a"]},"type":"object"}`:                                  "no value",
-		`{"type":"array","contains":{"type":"string"},"items":{"type":"integer"}}`:                     "no value",
-		`{"type":"array","items":{"enum":[1,1.0,2]},"uniqueItems":true,"minItems":3}`:                  "no value",
+		`{"$ref":"#/$defs/a","$defs":{"a":{"$ref":"#/$defs/b"},"b":{"allOf":[{"$ref":"#/$defs/a"}]}}}`:         "no value",
+		`{"type":"integer","not":{"type":"number"}}`:                                                           "no value",
+		`{"required":["a"],"not":{"required":["a"]},"type":"object"}`:                                          "no value",
+		`{"type":"array","contains":{"type":"string"},"items":{"type":"integer"}}`:                             "no value",
+		`{"type":"array","items":{"enum":[1,1.0,2]},"uniqueItems":true,"minItems":3}`:                          "no value",
+		`{"type":"array","items":{"pattern":"^[a-f]{1,2}$","type":"string"},"uniqueItems":true,"minItems":43}`: "no value",
+		`{"type":"object","propertyNames":{"enum":["a","b","c"]},"properties":{"a":false},"minProperties":3}`:  "no value",
 		`{"a":1,"a":2}`:           "twice",
 		`{"minimum":1e999999999}`: "digits",
 		`{"type":"object","additionalProperties":false,"required":["a"],"properties":{"b":{}}}`:                         "no value",

@@ -153,6 +153,10 @@ func (v inventor) array(depth int) any {
 		s["items"] = false
 		delete(s, "minItems")
 	}
+	if v.often(1, 3) {
+		s["uniqueItems"], s["items"] = true, obj{"anyOf": []any{v.string(), v.number("number"), obj{"enum": []any{"a", 1, 1.5, nil, "b"}}}[:1+v.IntN(3)]}
+		delete(s, "prefixItems")
+	}
 	return s
 }
 
@@ -165,9 +169,11 @@ func (v inventor) object(depth int) any {
 		}
 	}
 	s := obj{"type": "object", "properties": properties, "required": required}
-	switch v.IntN(6) {
+	switch v.IntN(7) {
 	case 0, 1:
 		s["additionalProperties"] = false
+	case 6:
+		s["additionalProperties"], s["minProperties"], s["maxProperties"] = v.schema(0), 2+len(properties), 6
 	case 2:
 		s["additionalProperties"], s["maxProperties"] = v.schema(0), 6
 	case 3:
@@ -198,12 +204,13 @@ func (v inventor) document() []byte {
 func walk(t *testing.T, r *rand.Rand, m *grammar.Matcher, words []string) (text string, whole bool) {
 	t.Helper()
 	var out []byte
+	var next []int32
 	for step := range 500 {
 		if m.Complete() && (step > 40 || r.IntN(8) == 0) || m.Final() {
 			return string(out), true
 		}
 		mask := m.Mask()
-		var next []int32
+		next = next[:0]
 		for at, w := range mask {
 			for ; w != 0; w &= w - 1 {
 				if id := int32(at*32 + bits.TrailingZeros32(w)); step < 40 || len(words[id]) < 3 {

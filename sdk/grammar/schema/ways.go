@@ -281,6 +281,16 @@ func valid(list []*jsonschema.Schema, v any) bool {
 	return !slices.ContainsFunc(list, func(s *jsonschema.Schema) bool { return s.Validate(v) != nil })
 }
 
+// constantsIn are the values that the first of the schemas names that does; nil if none does.
+func constantsIn(flat []*jsonschema.Schema) []any {
+	for _, s := range flat {
+		if values := constantsOf(s); values != nil {
+			return values
+		}
+	}
+	return nil
+}
+
 // constantsOf are the values that a schema names, nil if it does not.
 func constantsOf(s *jsonschema.Schema) []any {
 	switch {
