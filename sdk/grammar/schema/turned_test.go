@@ -49,6 +49,8 @@ var turned = []heldCase{
 		[]string{`{"x":9,"x1":5}`, `{"a1":"s","x":9,"b1":1}`}, []string{`{"x":1,"x":2}`, `{"x1":6,"x":1}`, `{"x":1}`}},
 	{"a named key among few", `{"type":"object","properties":{"a":{"type":"integer"}},"additionalProperties":{"type":"string"},"propertyNames":{"enum":["a","ab","b"]}}`,
 		[]string{`{"a":1,"ab":"x","b":"y"}`, `{"b":"y"}`}, []string{`{"b":"y","a":"x"}`, `{"a":"x"}`, `{"c":"x"}`}},
+	{"a dynamic reference to the only anchor of its name", `{"$dynamicAnchor":"node","type":"object","properties":{"v":{"type":"integer"},"kids":{"type":"array","items":{"$dynamicRef":"#node"}}},"required":["v"],"additionalProperties":false}`,
+		[]string{`{"v":1,"kids":[{"v":2,"kids":[]}]}`}, []string{`{"v":1,"kids":[{}]}`, `{"v":1,"kids":[{"v":2,"x":1}]}`}},
 	{"places that differ", `{"prefixItems":[{"type":"string"},{"type":"integer"}],"items":false,"uniqueItems":true,"type":"array","maxItems":2}`, []string{`["a",1]`, `[]`}, []string{`[1]`}},
 	{"one of two that overlap", `{"type":"integer","minimum":0,"maximum":30,"oneOf":[{"multipleOf":3},{"multipleOf":5}]}`, []string{`3`, `5`, `9`, `25`}, []string{`0`, `15`, `30`, `1`}},
 	{"one of two keys", `{"type":"object","properties":{"a":{"type":"integer"},"b":{"type":"integer"}},"oneOf":[{"required":["a"]},{"required":["b"]}]}`, []string{`{"a":1}`, `{"b":1}`}, []string{`{}`, `{"a":1,"b":1}`}},
