@@ -25,6 +25,7 @@ type instance struct {
 	step    *cuda.Step
 	engine  *engine.Engine
 	vigil   *vigil
+	held    holdings
 	made    []cuda.Memory   // quantised weights
 	kept    *weights.Packed // they lie there instead; nil: in made
 	found   bool            // all of them were kept by an earlier load, so that nothing of the checkpoint was packed
@@ -95,6 +96,9 @@ func (f Family) load(ctx context.Context, req sdk.LoadRequest, progress func(sdk
 	if err := i.place.packAll(ctx, t.ScratchBytesMost-t.ScratchBytes); err != nil {
 		return nil, err
 	}
+	if fit.Weights >= total {
+		i.holdWeights()
+	}
 	if c := i.checkpoint; c != nil {
 		if err := c.Unchanged(); err != nil { // a download that was still running, most likely
 			return nil, sdk.Errorf(sdk.ReasonChanged, "%w", err)
@@ -117,7 +121,13 @@ func (i *instance) charge(fit plan.Fit, dir string) error {
 func (i *instance) start(ctx context.Context, l limits, hold func(int)) error {
 	i.context = l.context
 	i.vigil = newVigil(i.checkpoint, i.kept)
-	t := &stepper{model: i.model, vigil: i.vigil, blocks: l.blocks, vocab: i.shape.Vocab, widest: l.widest()}
+	if i.checkpoint != nil {
+		i.held = append(i.held, i.checkpoint)
+	}
+	if i.kept != nil {
+		i.held = append(i.held, i.kept)
+	}
+	t := &stepper{model: i.model, vigil: i.vigil, held: i.held, blocks: l.blocks, vocab: i.shape.Vocab, widest: l.widest()}
 	sizes, err := i.measure(l, i.devices[1:]...)
 	if err != nil {
 		return err
@@ -143,7 +153,7 @@ func (i *instance) start(ctx context.Context, l limits, hold func(int)) error {
 		return memoryError(err)
 	}
 	i.spill = newSpill(i.devices, i.caches(), i.place, l.spill)
-	t.step, t.place, t.spill, i.place.spill = i.step, i.place, i.spill, i.spill
+	t.step, t.place, t.spill, i.place.spill, i.place.copies = i.step, i.place, i.spill, i.spill, i.held
 	if m, ok := i.model.(Seer); ok {
 		t.eyes = newEyes(m, i.context, i.cpu, i.devices, i.place)
 		i.eyes, i.place.crowded = t.eyes, t.eyes.album.fit

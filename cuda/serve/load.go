@@ -340,14 +340,19 @@ func (o *opened) mapAhead() {
 // everyToken is what every token reads, in the order of the forward pass.
 func (o *opened) everyToken() (data [][]byte) {
 	for _, m := range o.bound.Modules {
-		if isExpert(m) || inTower(m.ID) {
-			continue
+		if !isExpert(m) && !inTower(m.ID) {
+			data = append(data, dataOf(m)...)
 		}
-		for _, w := range m.Weights {
-			file := w.File()
-			for plane := range file.Layout.Planes {
-				data = append(data, file.Plane(plane).Raw())
-			}
+	}
+	return data
+}
+
+// dataOf is the weights of a module in the memory of this process.
+func dataOf(m *cuda.Module) (data [][]byte) {
+	for _, w := range m.Weights {
+		file := w.File()
+		for plane := range file.Layout.Planes {
+			data = append(data, file.Plane(plane).Raw())
 		}
 	}
 	return data

@@ -311,6 +311,9 @@ func (r *residency) setCPUBudget(bytes int64) error {
 			"the least that works is %d; for less, set context or max_sequences in its [[model]]",
 			bytes, u.For[cuda.ForWeights]-packed, u.For[cuda.ForState]-r.spilt(), u.For[cuda.ForScratch], least)
 	}
+	if bytes < u.Budget {
+		r.copies.release()
+	}
 	r.devices[0].SetBudget(bytes)
 	if r.crowded != nil {
 		r.crowded()

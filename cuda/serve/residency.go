@@ -43,6 +43,7 @@ type residency struct {
 	clock   clock.Clock
 	spill   *spill // nil in tests of less
 	meter   *meter // nil: nothing is learnt from passes
+	copies  holdings
 	crowded func() // gives up remembered pictures that the CPU's budget has no room for; nil: there are none
 
 	mu      sync.Mutex

@@ -55,20 +55,28 @@ type stretch struct {
 	from, to int
 }
 
-// stretches cuts data, which lies in one of the files or in none.
-func (c *Checkpoint) stretches(data []byte) (list []stretch) {
+// fileOf is the mapped file that data begins in, and where; nil if it is in none.
+func (c *Checkpoint) fileOf(data []byte) (*mapped, int) {
 	for _, m := range c.files {
 		from := int(uintptr(unsafe.Pointer(unsafe.SliceData(data))) - uintptr(unsafe.Pointer(unsafe.SliceData(m.data))))
-		if len(data) == 0 || from < 0 || from >= len(m.data) {
-			continue
+		if len(data) > 0 && from >= 0 && from < len(m.data) {
+			return m, from
 		}
-		to := min(from+len(data), len(m.data))
-		for from -= from % unix.Getpagesize(); from < to; from += aheadStretch {
-			list = append(list, stretch{m, from, min(from+aheadStretch, to)})
-		}
-		return list
 	}
-	return nil
+	return nil, 0
+}
+
+// stretches cuts data, which lies in one of the files or in none.
+func (c *Checkpoint) stretches(data []byte) (list []stretch) {
+	m, from := c.fileOf(data)
+	if m == nil {
+		return nil
+	}
+	to := min(from+len(data), len(m.data))
+	for from -= from % unix.Getpagesize(); from < to; from += aheadStretch {
+		list = append(list, stretch{m, from, min(from+aheadStretch, to)})
+	}
+	return list
 }
 
 // touch maps a stretch that is in memory. A system that cannot is left alone: pages are mapped when they are touched, as ever.

@@ -26,6 +26,7 @@ type Checkpoint struct {
 	tensors map[string]View
 	names   []string
 	ahead   ahead
+	holder  holder
 }
 
 // mapped is one file in memory.
@@ -275,6 +276,7 @@ func (c *Checkpoint) Discard(piece []byte) {
 // Close unmaps the files. No View may be used after it.
 func (c *Checkpoint) Close() error {
 	c.ahead.stop()
+	c.holder.stop()
 	var errs []error
 	for _, m := range c.files {
 		errs = append(errs, m.close())

@@ -1,10 +1,11 @@
-// Package weights reads checkpoints: the tensors of a model as files hold them, mapped and never copied.
+// Package weights reads checkpoints: the tensors of a model as files hold them, mapped.
 //
 // [Open] maps a Hugging Face directory (model.safetensors, or model.safetensors.index.json and its shards), [OpenFile] a
 // single file; [ReadHeaders] reads only names and shapes; [Dummy] invents weights of whatever shape it is asked for. What
 // loads a model meets all of them as a [Source].
 //
-// Pages of a mapped file are read when they are first touched; [Checkpoint.Ahead] maps those that lie in memory before that.
+// Pages of a mapped file are read when they are first touched; [Checkpoint.Ahead] maps those that lie in memory before that, and
+// [Checkpoint.Hold] puts copies in huge pages in their place where these are read faster.
 //
 // # Files are not trusted
 //

@@ -27,6 +27,7 @@ type Packed struct {
 	finishing sync.WaitGroup // and what is compared
 	closing   atomic.Bool
 	sealed    atomic.Bool
+	compared  atomic.Bool           // nobody reads the file in the background
 	failed    atomic.Pointer[error] // why the file could not be finished
 }
 
@@ -45,6 +46,7 @@ func MapPacked(file *weightcache.File) (*Packed, error) {
 	p.m = &mapped{path: f.Name(), file: f, data: data, size: file.Size, guard: newGuard(data, !p.whole)}
 	p.view.files = []*mapped{p.m}
 	p.sealed.Store(p.whole)
+	p.compared.Store(true)
 	if err := p.look(); err != nil {
 		return nil, errors.Join(err, p.Close())
 	}
@@ -117,7 +119,9 @@ func (p *Packed) Check() {
 	if !p.whole {
 		return
 	}
+	p.compared.Store(false)
 	p.finishing.Go(func() {
+		defer p.compared.Store(true)
 		for i, n := range p.file.Modules {
 			switch at := int(p.file.At[i]); {
 			case p.closing.Load():
@@ -135,6 +139,17 @@ func (p *Packed) Check() {
 
 // Ahead begins to map what of the data lies in memory already: see Checkpoint.Ahead.
 func (p *Packed) Ahead(data [][]byte) { p.view.Ahead(data) }
+
+// Hold begins to put copies in the place of the data, once the file is finished: see Checkpoint.Hold.
+func (p *Packed) Hold(data [][]byte, room func(bytes int64) bool) {
+	p.view.Hold(data, func(bytes int64) bool { return p.sealed.Load() && p.compared.Load() && room(bytes) })
+}
+
+// Exchange puts them there: see Checkpoint.Exchange.
+func (p *Packed) Exchange() { p.view.Exchange() }
+
+// Release gives their memory back: see Checkpoint.Release.
+func (p *Packed) Release() { p.view.Release() }
 
 // Unchanged returns an error if somebody else has written to the file.
 func (p *Packed) Unchanged() error {
@@ -168,6 +183,7 @@ func (p *Packed) Give() error {
 func (p *Packed) Close() error {
 	p.closing.Store(true)
 	p.view.ahead.stop()
+	p.view.holder.stop()
 	p.finishing.Wait()
 	p.m.guard.remove()
 	return errors.Join(unix.Munmap(p.m.data), p.file.Close())

@@ -1,0 +1,49 @@
+package serve
+
+import "github.com/inference-pio/inference-pio/sdk/machine"
+
+// held.go decides which weights are copied out of their mapped files: all, where the CPU computes the whole model and the machine has memory. That they
+// are in memory was counted when the model was given its share; which pages they lie in changes nothing of it.
+
+// holdings are files whose weights may be copied.
+type holdings []interface {
+	Hold(data [][]byte, room func(bytes int64) bool)
+	Exchange()
+	Release()
+}
+
+// holdWeights begins to copy what is read of every token, and then experts.
+func (i *instance) holdWeights() {
+	if len(i.devices) > 1 {
+		return // copies to devices are under way at any time, and no moment is known in which nobody reads
+	}
+	data := i.everyToken()
+	for _, m := range i.bound.Modules {
+		if isExpert(m) {
+			data = append(data, dataOf(m)...)
+		}
+	}
+	for _, f := range i.held {
+		f.Hold(data, spare)
+	}
+}
+
+// exchange puts copies in place. No step runs.
+func (h holdings) exchange() {
+	for _, f := range h {
+		f.Exchange()
+	}
+}
+
+// release gives the copies up. No step runs, or one is at a border.
+func (h holdings) release() {
+	for _, f := range h {
+		f.Release()
+	}
+}
+
+// spare says whether the machine has so many bytes besides its reserve.
+func spare(bytes int64) bool {
+	m := machine.Read()
+	return m.Available == 0 || m.Available-bytes > m.Total-m.Usable()
+}
