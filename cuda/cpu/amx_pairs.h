@@ -16,19 +16,6 @@ enum {
 
 // ---- activations: 16 rows at a time
 
-static void turned_rows(void *to, const float *x, size_t rows, size_t cols) {
-  for (size_t k = 0; k < cols; k += TILE_COLS) {
-    __m512i r[SIDE];
-    __mmask16 low = first_n(at_most(SIDE, cols - k)), high = first_n(k + SIDE < cols ? at_most(SIDE, cols - k - SIDE) : 0);
-    UNROLL for (size_t i = 0; i < SIDE; i++) {
-      const float *p = x + i * cols + k;
-      __mmask16 is = i < rows ? 0xffff : 0;
-      r[i] = (__m512i)_mm512_cvtne2ps_pbh(_mm512_maskz_loadu_ps(high & is, p + SIDE), _mm512_maskz_loadu_ps(low & is, p));
-    }
-    turn_tile((char *)to + k / TILE_COLS * TILE, 64, 0, r);
-  }
-}
-
 // turned_at is where the rows of a group begin with the tile of a column.
 INLINE const char *turned_at(const matmul_args *a, size_t row, size_t col) { return a->formed + row * a->formed_bytes + col / TILE_COLS * TILE; }
 

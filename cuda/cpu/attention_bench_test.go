@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/inference-pio/inference-pio/cuda"
-	"github.com/inference-pio/inference-pio/cuda/cpu"
 	"github.com/inference-pio/inference-pio/cuda/spec"
 )
 
@@ -104,7 +103,7 @@ func BenchmarkAttentionDecode(b *testing.B) {
 func (f *full) besideRead(b *testing.B) {
 	rng := rand.New(rand.NewPCG(3, 3))
 	f.fill(rng, 96<<20)
-	d := newDevice(b, 0, cpu.Tables()[0])
+	d := newDevice(b, 0, timedTable())
 	y, q := make([]float32, f.seqs*f.heads*f.dim), random(rng, f.seqs*f.heads*f.dim)
 	ops := f.ops(y, q, 1)
 	var attending, reading time.Duration

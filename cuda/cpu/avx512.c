@@ -1,5 +1,5 @@
 // avx512.c: the kernel tables for x86-64 with AVX-512 and its dot products of bytes (F, BW, DQ, VL and VNNI: Cascade Lake, Zen 4 and later);
-// for fast numerics also with those of bf16 (pairdots.h, pairs.h) and with AMX (amx*.h). With PIO_MODEL the instructions are C: model.h.
+// for fast numerics also with those of bf16 (pairs.h, pairdots.h, pair_flash.h) and with AMX (amx*.h). With PIO_MODEL the instructions are C: model.h.
 #define _GNU_SOURCE
 #include "kernels.h"
 
@@ -172,6 +172,8 @@ INLINE void q_sums(int16_t sums[2], const int8_t *codes) {
 #endif
 #include "pairs.h"
 #include "pairdots.h"
+#include "lanes.h"
+#include "pair_flash.h"
 #define PIO_PAIRS_ROW(LAYOUT, NAME)                                                                                    \
   PIO_LAYOUT_ROW(LAYOUT, NAME, .few = pairs_few_##LAYOUT, .many = pairs_many_##LAYOUT, .many_rows = PAIRS_ROWS,        \
                  .form_bytes = pair_bytes, .form = pair_rows)
@@ -181,7 +183,7 @@ INLINE void q_sums(int16_t sums[2], const int8_t *codes) {
   PIO_LAYOUT_ROW(LAYOUT, NAME, .many = pair_dots_many_##LAYOUT, .many_rows = PAIRS_ROWS, .form_bytes = pair_bytes, .form = pair_rows, __VA_ARGS__)
 static const pio_layout pairs_layouts[LAYOUTS] = {PIO_REST PIO_F8S(PIO_PAIRS_ROW) PIO_CODES(PIO_UNASKED_ROW) PIO_KCODES(PIO_UNASKED_K_ROW) PIO_DOTS_ROW(BF16, "bf16", .few = pair_dots_few)
                                                       PIO_DOTS_ROW(BF16X16, "bf16x16", .pack = pack_bf16x16)};
-const pio_kernels pio_avx512bf16 = PIO_TABLE("avx512bf16", "fast", pairs_layouts);
+const pio_kernels pio_avx512bf16 = PIO_TABLE("avx512bf16", "fast", pairs_layouts, .attend = (void (*)(void))attend_part_by_pairs);
 
 #include "amx.h"
 #include "amx_codes.h"

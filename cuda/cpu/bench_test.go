@@ -1,8 +1,10 @@
 package cpu_test
 
 import (
+	"cmp"
 	"fmt"
 	"math/rand/v2"
+	"os"
 	"slices"
 	"testing"
 	"time"
@@ -13,6 +15,9 @@ import (
 
 // The linear maps of one layer of Qwen3-0.6B, and its head: (out, in).
 var layer06 = [][2]int{{2048, 1024}, {1024, 1024}, {1024, 1024}, {1024, 2048}, {3072, 1024}, {3072, 1024}, {1024, 3072}}
+
+// timedTable is the table that benchmarks run: what PIO_CPU names, as tests name it ("avx512bf16-fast"), or the best exact one.
+func timedTable() string { return cmp.Or(os.Getenv(cpu.EnvKernels), cpu.Tables()[0]) }
 
 // BenchmarkMatMulDecode goes through eight layers' maps, 250 MB in bf16 and half of that in FP8, with one row: more than any
 // cache keeps. In turn with it the same bytes are only read, so that whatever else the machine does weighs on both.
@@ -140,7 +145,7 @@ func BenchmarkMatMulPrefill(b *testing.B) {
 
 // BenchmarkSmallOps are the ops between the large ones in a decode step.
 func BenchmarkSmallOps(b *testing.B) {
-	d := newDevice(b, 0, cpu.Tables()[0])
+	d := newDevice(b, 0, timedTable())
 	rng := rand.New(rand.NewPCG(4, 4))
 	x, y, w := random(rng, 3072), make([]float32, 3072), randomMatrix(rng, "bf16", 1, 1024)
 	for _, op := range []*cuda.Op{

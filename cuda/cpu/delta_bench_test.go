@@ -4,14 +4,12 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"testing"
-
-	"github.com/inference-pio/inference-pio/cuda/cpu"
 )
 
 // BenchmarkDeltaRule times one layer of Qwen3-Coder-Next's shape on all cores: a prompt's rows in chunks against the machine's f32
 // peak, and rows after it one by one, which read and write 2 MiB of matrices each.
 func BenchmarkDeltaRule(b *testing.B) {
-	d := newDevice(b, 0, cpu.Tables()[0])
+	d := newDevice(b, 0, timedTable())
 	peak := d.PeakFLOPS()
 	for _, form := range []int32{0, 1} {
 		for _, rows := range []int{1, 64, 256} {
@@ -33,7 +31,7 @@ func BenchmarkDeltaRule(b *testing.B) {
 
 // BenchmarkCausalConv is the convolution before it.
 func BenchmarkCausalConv(b *testing.B) {
-	d := newDevice(b, 0, cpu.Tables()[0])
+	d := newDevice(b, 0, timedTable())
 	for _, rows := range []int{1, 256} {
 		b.Run(fmt.Sprintf("rows=%d", rows), func(b *testing.B) {
 			c := newConvolution(rand.New(rand.NewPCG(1, 1)), "bf16", 8192, 4, rows)

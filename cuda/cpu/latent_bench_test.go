@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/inference-pio/inference-pio/cuda"
-	"github.com/inference-pio/inference-pio/cuda/cpu"
 	"github.com/inference-pio/inference-pio/cuda/spec"
 )
 
@@ -57,7 +56,7 @@ func BenchmarkLatents(b *testing.B) {
 
 // besidePeak reports the operations/s of some ops as such and as a share of what the machine can do at that time.
 func besidePeak(b *testing.B, operations int, ops ...*cuda.Op) {
-	d := newDevice(b, 0, cpu.Tables()[0])
+	d := newDevice(b, 0, timedTable())
 	var spent time.Duration
 	peak := 0.0
 	for b.Loop() {

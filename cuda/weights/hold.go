@@ -26,6 +26,9 @@ const (
 	holdTried = 6
 	holdGain  = 1.08
 
+	// After a copy it rests for so many times as long.
+	holdRest = 3
+
 	// What is not in memory yet, or has no room, is looked at again, ever more rarely.
 	holdSoonest, holdLatest = time.Second, time.Minute
 )
@@ -198,8 +201,10 @@ func (h *holder) copyMore(room func(int64) bool) (waiting, left int, err error) 
 		}
 		p := &h.parts[i]
 		h.mu.Lock()
+		began, worked := time.Now(), false
 		if p.copied == nil && !p.held && waiting < holdTried && len(h.released) == 0 && p.inMemory() && room(int64(p.to-p.from)) {
 			p.copied, err = p.copy()
+			worked = true
 		}
 		switch {
 		case p.copied != nil:
@@ -210,6 +215,9 @@ func (h *holder) copyMore(room func(int64) bool) (waiting, left int, err error) 
 		h.mu.Unlock()
 		if err != nil {
 			return waiting, left, err
+		}
+		if worked {
+			time.Sleep(holdRest * time.Since(began)) // somebody may be computing
 		}
 	}
 	return waiting, left, nil

@@ -1,0 +1,222 @@
+// pair_flash.h: attention over keys and values in bf16 by products of pairs; included by avx512.c after lanes.h and pairdots.h.
+//
+// From LANES_FROM queries on they are lanes, and a pair of a key's elements is multiplied with all of them; with fewer, elements are lanes, and keys and values
+// are read as they come. Either way a score is the sum of 16, those of the pairs i, i + 16 and so on, which are added up in one order, and an output
+// the sum of weighted pairs of positions, so that a query's bits do not depend on its company.
+
+enum {
+  LANES_FROM = 9,
+  LANE_KEYS = 3, // at once, of lanes; three times eight sums
+  FEW_KEYS = 8,  // of up to three queries
+  FEW_ROWS = 3,
+};
+
+// ---- scores
+
+// sum_of_eight adds vectors up in the order of half_sums.
+INLINE V sum_of_eight(const V v[8]) { return ((v[0] + v[4]) + (v[2] + v[6])) + ((v[1] + v[5]) + (v[3] + v[7])); }
+
+
+// score_lanes gives the scores of C keys for 16 queries.
+INLINE void score_lanes(const int C, float (*s)[W], const char *q, const char *k, size_t row, size_t dim) {
+  V sum[2][LANE_KEYS];
+  UNROLL for (int h = 0; h < 2; h++) {
+    V acc[LANE_KEYS][8];
+    UNROLL for (int c = 0; c < C; c++)
+      UNROLL for (int j = 0; j < 8; j++)
+        acc[c][j] = v_zero();
+    for (size_t p = 8 * (size_t)h; p < dim / 2; p += 16)
+      UNROLL for (size_t j = 0; j < 8; j++) {
+        __m512i x = _mm512_loadu_si512(q + (p + j) * 64);
+        UNROLL for (int c = 0; c < C; c++)
+          acc[c][j] = pair_dot(acc[c][j], x, q_quad((const int8_t *)k + (size_t)c * row + (p + j) * 4));
+      }
+    UNROLL for (int c = 0; c < C; c++)
+      sum[h][c] = sum_of_eight(acc[c]);
+  }
+  UNROLL for (int c = 0; c < C; c++)
+    v_store(s[c], sum[0][c] + sum[1][c]);
+}
+
+static void scores_of_lanes(float (*s)[W], const char *q, const char *k, size_t row, size_t n, size_t dim) {
+  size_t t = 0;
+  for (; t + LANE_KEYS <= n; t += LANE_KEYS)
+    score_lanes(LANE_KEYS, s + t, q, k + t * row, row, dim);
+  for (; t < n; t++)
+    score_lanes(1, s + t, q, k + t * row, row, dim);
+}
+
+// half_sums adds the lanes of each of four vectors up: in either half i + (4+i), of these i + (2+i), and so on, then the halves.
+INLINE __m128 half_sums(V a, V b, V c, V d) {
+  V x = _mm512_mask_blend_ps(0xf0f0, a, b) + swapped_fours(_mm512_mask_blend_ps(0xf0f0, b, a)); // a, b, a, b
+  V y = _mm512_mask_blend_ps(0xf0f0, c, d) + swapped_fours(_mm512_mask_blend_ps(0xf0f0, d, c));
+  V two = _mm512_castpd_ps(_mm512_unpacklo_pd(_mm512_castps_pd(x), _mm512_castps_pd(y))) +
+          _mm512_castpd_ps(_mm512_unpackhi_pd(_mm512_castps_pd(x), _mm512_castps_pd(y))); // of a, a, c, c, b, b, d, d
+  two = two + _mm512_permute_ps(two, 0xb1);
+  __m256 one = _mm512_castps512_ps256(two) + _mm512_extractf32x8_ps(two, 1);
+  return _mm256_castps256_ps128(_mm256_permutevar8x32_ps(one, _mm256_setr_epi32(0, 4, 2, 6, 0, 4, 2, 6)));
+}
+
+// score_few gives the scores of C keys, four or eight, or one, for R queries. What lies ahead bytes behind a key is wanted next.
+INLINE void score_few(const int R, const int C, float (*s)[W], const char *q, const char *k, size_t row, size_t dim, uintptr_t ahead) {
+  V acc[FEW_ROWS][FEW_KEYS];
+  UNROLL for (int r = 0; r < R; r++)
+    UNROLL for (int c = 0; c < C; c++)
+      acc[r][c] = v_zero();
+  for (size_t d = 0; d < dim; d += TILE_COLS) {
+    __m512i x[FEW_ROWS];
+    UNROLL for (int r = 0; r < R; r++)
+      x[r] = _mm512_loadu_si512(q + ((size_t)r * dim + d) * 2);
+    UNROLL for (int c = 0; c < C; c++) {
+      const char *at = k + (size_t)c * row + 2 * d;
+      __m512i key = _mm512_loadu_si512(at);
+      if (ahead)
+        v_prefetch((const void *)((uintptr_t)at + ahead));
+      UNROLL for (int r = 0; r < R; r++)
+        acc[r][c] = pair_dot(acc[r][c], x[r], key);
+    }
+  }
+  UNROLL for (int r = 0; r < R; r++)
+    UNROLL for (int c = 0; c < C; c += 4) {
+      float y[4];
+      _mm_storeu_ps(y, C == 1 ? half_sums(acc[r][0], acc[r][0], acc[r][0], acc[r][0]) : half_sums(acc[r][c], acc[r][c + 1], acc[r][c + 2], acc[r][c + 3]));
+      for (int i = 0; i < (C == 1 ? 1 : 4); i++)
+        s[c + i][r] = y[i];
+    }
+}
+
+INLINE void scores_of_few(const int R, float (*s)[W], const char *q, const char *k, size_t row, size_t n, size_t dim, uintptr_t ahead) {
+  size_t t = 0;
+  for (; t + FEW_KEYS <= n; t += FEW_KEYS)
+    score_few(R, FEW_KEYS, s + t, q, k + t * row, row, dim, ahead);
+  for (; t < n; t++)
+    score_few(R, 1, s + t, q, k + t * row, row, dim, ahead);
+}
+
+// ---- weighted sums
+
+// weigh_lanes adds 32 elements of values to R outputs.
+INLINE void weigh_lanes(const int R, const block_of_lanes *b, query *qs, size_t first, const char *values, size_t d, size_t n) {
+  V acc[8][2];
+  UNROLL for (int r = 0; r < R; r++)
+    acc[r][0] = acc[r][1] = v_zero();
+  for (size_t t = 0; t < ceil_div(n, 2); t++) {
+    __m512i low = _mm512_loadu_si512(values + (d / W * (KEYS / 2) + t) * 64), high = _mm512_loadu_si512(values + ((d / W + 1) * (KEYS / 2) + t) * 64);
+    UNROLL for (int r = 0; r < R; r++) {
+      __m512i weight = q_quad((const int8_t *)&b->weights[t][first + (size_t)r]);
+      acc[r][0] = pair_dot(acc[r][0], low, weight);
+      acc[r][1] = pair_dot(acc[r][1], high, weight);
+    }
+  }
+  UNROLL for (int r = 0; r < R; r++) {
+    add_sums(b, qs, first + (size_t)r, d, acc[r][0]);
+    add_sums(b, qs, first + (size_t)r, d + W, acc[r][1]);
+  }
+}
+
+// weigh_pairs adds P times 32 elements of values, which are brought into pairs as they come, to R outputs: of each quarter of 32 the first four and the
+// others are apart until the end.
+INLINE void weigh_pairs(const int R, const int P, const block_of_lanes *b, query *qs, size_t first, const char *v, size_t row, size_t d, size_t n, uintptr_t ahead) {
+  V acc[FEW_ROWS][8];
+  UNROLL for (int r = 0; r < R; r++)
+    UNROLL for (int j = 0; j < 2 * P; j++)
+      acc[r][j] = v_zero();
+  for (size_t t = 0; t < n; t += 2) {
+    const char *at = v + t * row + 2 * d;
+    __m512i weight[FEW_ROWS];
+    UNROLL for (int r = 0; r < R; r++)
+      weight[r] = q_quad((const int8_t *)&b->weights[t / 2][first + (size_t)r]);
+    UNROLL for (int p = 0; p < P; p++) {
+      __m512i x = _mm512_loadu_si512(at + 64 * p), y = t + 1 < n ? _mm512_loadu_si512(at + row + 64 * p) : _mm512_setzero_si512();
+      if (ahead) {
+        v_prefetch((const void *)((uintptr_t)at + 64 * (size_t)p + ahead));
+        v_prefetch((const void *)((uintptr_t)at + row + 64 * (size_t)p + ahead));
+      }
+      __m512i low = _mm512_unpacklo_epi16(x, y), high = _mm512_unpackhi_epi16(x, y);
+      UNROLL for (int r = 0; r < R; r++) {
+        acc[r][2 * p] = pair_dot(acc[r][2 * p], low, weight[r]);
+        acc[r][2 * p + 1] = pair_dot(acc[r][2 * p + 1], high, weight[r]);
+      }
+    }
+  }
+  const __m512i lower = _mm512_setr_epi32(0, 1, 2, 3, 16, 17, 18, 19, 4, 5, 6, 7, 20, 21, 22, 23);
+  const __m512i upper = _mm512_setr_epi32(8, 9, 10, 11, 24, 25, 26, 27, 12, 13, 14, 15, 28, 29, 30, 31);
+  UNROLL for (int r = 0; r < R; r++)
+    UNROLL for (int p = 0; p < P; p++) {
+      add_sums(b, qs, first + (size_t)r, d + 32 * (size_t)p, _mm512_permutex2var_ps(acc[r][2 * p], lower, acc[r][2 * p + 1]));
+      add_sums(b, qs, first + (size_t)r, d + 32 * (size_t)p + W, _mm512_permutex2var_ps(acc[r][2 * p], upper, acc[r][2 * p + 1]));
+    }
+}
+
+INLINE void weigh_some(const int R, const block_of_lanes *b, query *qs, size_t first, const char *v, size_t row, size_t vdim, size_t n, uintptr_t ahead) {
+  size_t d = 0;
+  for (; d + 4 * TILE_COLS <= vdim; d += 4 * TILE_COLS)
+    weigh_pairs(R, 4, b, qs, first, v, row, d, n, ahead);
+  for (; d < vdim; d += TILE_COLS)
+    weigh_pairs(R, 1, b, qs, first, v, row, d, n, ahead);
+}
+
+// ---- all of it
+
+// attend_many takes 16 queries, or as many as there are, through n keys, as lanes.
+static void attend_many(query *qs, size_t count, const char *q, const char *k, const char *values, size_t start, size_t n, const keys_form *f) {
+  block_of_lanes b;
+  if (!see(&b, qs, count, start, n))
+    return;
+  scores_of_lanes(b.s, q, k, row_bytes(f->type, f->dim), n, f->dim);
+  weigh_up(&b, qs, count, n, f->scale);
+  for (size_t d = 0; d < f->vdim; d += TILE_COLS) {
+    size_t i = 0;
+    for (; i + 8 <= count; i += 8)
+      weigh_lanes(8, &b, qs, i, values, d, n);
+    for (; i < count; i++)
+      weigh_lanes(1, &b, qs, i, values, d, n);
+  }
+}
+
+// attend_few takes few queries through n keys; next is where the keys after them are.
+static void attend_few(query *qs, size_t count, const char *q, const char *k, const char *v, const char *next, size_t start, size_t n, const keys_form *f) {
+  block_of_lanes b;
+  size_t key = row_bytes(f->type, f->dim), value = row_bytes(f->type, f->value_dim);
+  uintptr_t behind = (uintptr_t)(v == k ? next : v) - (uintptr_t)k, after = v == k ? 0 : (uintptr_t)next - (uintptr_t)v;
+  if (!see(&b, qs, count, start, n))
+    return;
+  memset(b.s, 0, n * sizeof b.s[0]);
+  size_t i = 0;
+  for (; i + FEW_ROWS <= count; i += FEW_ROWS, behind = 0)
+    scores_of_few(FEW_ROWS, (float (*)[W])(b.s[0] + i), q + i * f->dim * 2, k, key, n, f->dim, behind);
+  if (count - i == 2)
+    scores_of_few(2, (float (*)[W])(b.s[0] + i), q + i * f->dim * 2, k, key, n, f->dim, behind);
+  else if (count - i == 1)
+    scores_of_few(1, (float (*)[W])(b.s[0] + i), q + i * f->dim * 2, k, key, n, f->dim, behind);
+  weigh_up(&b, qs, count, n, f->scale);
+  for (i = 0; i + FEW_ROWS <= count; i += FEW_ROWS, after = 0)
+    weigh_some(FEW_ROWS, &b, qs, i, v, value, f->vdim, n, after);
+  if (count - i == 2)
+    weigh_some(2, &b, qs, i, v, value, f->vdim, n, after);
+  else if (count - i == 1)
+    weigh_some(1, &b, qs, i, v, value, f->vdim, n, after);
+}
+
+// attend_part_by_pairs does what attend_part does.
+static void attend_part_by_pairs(query *qs, size_t count, size_t from, size_t to, size_t end, const int32_t *table, size_t kv_head, const attention_args *a,
+                                 float *panel) {
+  const keys_form *f = &a->keys;
+  size_t key = row_bytes(f->type, f->dim), value = row_bytes(f->type, f->value_dim);
+  char *rounded = (char *)panel, *values = rounded + QUERIES * f->dim * 2;
+  size_t many = count % W >= LANES_FROM ? count : count / W * W; // of which each vector has enough queries
+  for (size_t i = 0; i < many; i += W)
+    turned_rows(rounded + i * f->dim * 2, qs[i].q, at_most(W, many - i), f->dim);
+  pair_rows(rounded + many * f->dim * 2, many < count ? qs[many].q : NULL, count - many, f->dim);
+  for (size_t slot = slot_at(a, table, kv_head, from), n, next; from < to; from += n, slot = next) {
+    n = at_most(at_most(KEYS, a->block - from % a->block), to - from);
+    next = from + n < end ? slot_at(a, table, kv_head, from + n) : slot;
+    const char *k = a->k + slot * key, *v = a->v + slot * value;
+    if (many > 0)
+      pair_values(values, v, value, n, f->vdim);
+    for (size_t i = 0; i < many; i += W)
+      attend_many(qs + i, at_most(W, many - i), rounded + i * f->dim * 2, k, values, from, n, f);
+    if (many < count)
+      attend_few(qs + many, count - many, rounded + many * f->dim * 2, k, v, a->k + next * key, from, n, f);
+  }
+}
