@@ -78,27 +78,34 @@ static void attend_lanes(query *qs, size_t count, const char *q, const char *k, 
   }
 }
 
-// attend_part_by_tiles does what attend_part does.
+static void form_tiles(char *formed, const query *qs, size_t count, size_t dim) {
+  for (size_t i = 0; i < count; i += SIDE)
+    turned_rows(formed + i * dim * 2, qs[i].q, at_most(SIDE, count - i), dim);
+}
+
+static void block_by_tiles(query *qs, size_t count, const char *formed, const char *k, const char *v, const char *next, size_t start, size_t n,
+                           const keys_form *f, char *values) {
+  size_t key = row_bytes(f->type, f->dim), value = row_bytes(f->type, f->value_dim);
+  pair_values(values, v, value, n, f->vdim);
+  for (size_t t = 0; t < n && count <= SIDE; t++) // what comes after; more queries leave the memory behind
+    for (size_t line = 0; line < at_least(key, value); line += 64) {
+      v_prefetch_far(next + t * key + line);
+      if (v != k && line < value)
+        v_prefetch_far(v + (next - k) / (ptrdiff_t)key * (ptrdiff_t)value + t * value + line);
+    }
+  for (size_t i = 0; i < count; i += SIDE)
+    attend_lanes(qs + i, at_most(SIDE, count - i), formed + i * f->dim * 2, k, values, start, n, f);
+}
+
 static void attend_part_by_tiles(query *qs, size_t count, size_t from, size_t to, size_t end, const int32_t *table, size_t kv_head, const attention_args *a,
                                  float *panel) {
-  const keys_form *f = &a->keys;
-  size_t key = row_bytes(f->type, f->dim), value = row_bytes(f->type, f->value_dim);
-  char *turned = (char *)panel, *values = turned + QUERIES * f->dim * 2;
-  for (size_t i = 0; i < count; i += SIDE)
-    turned_rows(turned + i * f->dim * 2, qs[i].q, at_most(SIDE, count - i), f->dim);
   configure();
-  for (size_t slot = slot_at(a, table, kv_head, from), n, next; from < to; from += n, slot = next) {
-    n = at_most(at_most(KEYS, a->block - from % a->block), to - from);
-    next = from + n < end ? slot_at(a, table, kv_head, from + n) : slot;
-    pair_values(values, a->v + slot * value, value, n, f->vdim);
-    for (size_t t = 0; t < n && count <= SIDE; t++) // what comes after; more queries leave the memory behind
-      for (size_t line = 0; line < at_least(key, value); line += 64) {
-        v_prefetch_far(a->k + (next + t) * key + line);
-        if (a->v != a->k && line < value)
-          v_prefetch_far(a->v + (next + t) * value + line);
-      }
-    for (size_t i = 0; i < count; i += SIDE)
-      attend_lanes(qs + i, at_most(SIDE, count - i), turned + i * f->dim * 2, a->k + slot * key, values, from, n, f);
-  }
+  attend_part_by(form_tiles, block_by_tiles, qs, count, from, to, end, table, kv_head, a, panel);
+  t_release();
+}
+
+static void attend_tile_by_tiles(query *qs, size_t count, const float *k, const float *v, size_t first, size_t most, const keys_form *f, float *panel) {
+  configure();
+  attend_tile_by(form_tiles, block_by_tiles, qs, count, k, v, first, most, f, panel);
   t_release();
 }

@@ -191,13 +191,13 @@ static const char *attend_rows(pio_pool *p, attention_args *a) {
   return ran ? NULL : no_memory;
 }
 
-// tiled says whether keys and values fill the tiles of a table that has them.
-INLINE int tiled(const keys_form *f) { return f->type == PIO_BF16 && f->dim % 32 == 0 && f->vdim % 32 == 0 && f->dim <= TILED_DIM; }
+// paired says whether keys and values of a type have a form that a table multiplies as pairs of bf16, if it does.
+INLINE int paired(int type, const keys_form *f) { return f->type == type && f->dim % 32 == 0 && f->vdim % 32 == 0 && f->dim <= TILED_DIM; }
 
 static const char *attend_cache(pio_pool *p, const pio_op *op, attention_args *a) {
   size_t rows = a->rows, most = 0;
   a->part = attend_part, a->order = a->keys.type, a->panel = panel_floats(&a->keys);
-  if (op->table->attend && tiled(&a->keys))
+  if (op->table->attend && paired(PIO_BF16, &a->keys))
     a->part = (part_of_keys *)op->table->attend, a->order = PIO_F32, a->panel = (QUERIES * a->keys.dim + KEYS * a->keys.vdim) / 2;
   for (size_t r = 0; r < rows; r++)
     most = at_least(most, (size_t)a->positions[r] + 1);

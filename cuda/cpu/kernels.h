@@ -108,7 +108,8 @@ struct pio_kernels {
   void (*exp)(float *y, const float *x, size_t n); // for the test of its bound
   double (*flops)(double seconds);                 // f32 operations/s of one thread in registers
   void (*read)(const void *data, size_t bytes);    // loads whole KiB, and no more
-  void (*attend)(void); // a part_of_keys of attention.h for keys and values in bf16; NULL: the one that is there for all
+  void (*attend)(void);      // a part_of_keys of attention.h for keys and values in bf16; NULL: the one that is there for all
+  void (*attend_tile)(void); // the same for a tile_of_keys of tiles.h
 };
 
 // The tables this machine can run, best first; NULL after the last.

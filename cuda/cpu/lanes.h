@@ -108,3 +108,38 @@ INLINE void add_sums(const block_of_lanes *b, query *qs, size_t i, size_t d, V s
   if (b->sees[i] > 0)
     v_store(qs[i].is.out + d, v_fma(v_load(qs[i].is.out + d), v_set1(b->keep[i]), sums));
 }
+
+// ---- the loops that tables have in common
+
+// form_queries brings queries into the form that a table multiplies; attend_block takes them through n keys, which begin at position start. next is where
+// the keys after them are; values is room for KEYS of them.
+typedef void form_queries(char *formed, const query *qs, size_t count, size_t dim);
+typedef void attend_block(query *qs, size_t count, const char *formed, const char *k, const char *v, const char *next, size_t start, size_t n,
+                          const keys_form *f, char *values);
+
+// attend_part_by does what attend_part does.
+INLINE void attend_part_by(form_queries *form, attend_block *block, query *qs, size_t count, size_t from, size_t to, size_t end, const int32_t *table,
+                           size_t kv_head, const attention_args *a, float *panel) {
+  size_t key = row_bytes(a->keys.type, a->keys.dim), value = row_bytes(a->keys.type, a->keys.value_dim);
+  char *formed = (char *)panel, *values = formed + QUERIES * a->keys.dim * 2;
+  form(formed, qs, count, a->keys.dim);
+  for (size_t slot = slot_at(a, table, kv_head, from), n, next; from < to; from += n, slot = next) {
+    n = at_most(at_most(KEYS, a->block - from % a->block), to - from);
+    next = from + n < end ? slot_at(a, table, kv_head, from + n) : slot;
+    block(qs, count, formed, a->k + slot * key, a->v + slot * value, a->k + next * key, from, n, &a->keys, values);
+  }
+}
+
+// attend_tile_by takes queries through keys and values in f32, which are rounded on the way, from position first to most.
+INLINE void attend_tile_by(form_queries *form, attend_block *block, query *qs, size_t count, const float *k, const float *v, size_t first, size_t most,
+                           const keys_form *f, float *panel) {
+  char *formed = (char *)panel, *values = formed + QUERIES * f->dim * 2, *keys = values + KEYS * f->vdim * 2, *rows = keys + KEYS * f->dim * 2;
+  keys_form rounded = {PIO_BF16, f->dim, f->vdim, f->vdim, f->scale};
+  form(formed, qs, count, f->dim);
+  for (size_t n; first < most; first += n, k += n * f->dim, v += n * f->vdim) {
+    n = at_most(KEYS, most - first);
+    pair_rows(keys, k, n, f->dim);
+    pair_rows(rows, v, n, f->vdim);
+    block(qs, count, formed, keys, rows, keys, first, n, &rounded, values);
+  }
+}

@@ -198,25 +198,33 @@ static void attend_few(query *qs, size_t count, const char *q, const char *k, co
     weigh_some(1, &b, qs, i, v, value, f->vdim, n, after);
 }
 
-// attend_part_by_pairs does what attend_part does.
+// in_lanes says how many queries go as lanes: whole vectors, and a last one that has enough.
+INLINE size_t in_lanes(size_t count) { return count % W >= LANES_FROM ? count : count / W * W; }
+
+static void form_pairs(char *formed, const query *qs, size_t count, size_t dim) {
+  size_t many = in_lanes(count);
+  for (size_t i = 0; i < many; i += W)
+    turned_rows(formed + i * dim * 2, qs[i].q, at_most(W, many - i), dim);
+  if (many < count)
+    pair_rows(formed + many * dim * 2, qs[many].q, count - many, dim);
+}
+
+static void block_by_pairs(query *qs, size_t count, const char *formed, const char *k, const char *v, const char *next, size_t start, size_t n,
+                           const keys_form *f, char *values) {
+  size_t many = in_lanes(count);
+  if (many > 0)
+    pair_values(values, v, row_bytes(f->type, f->value_dim), n, f->vdim);
+  for (size_t i = 0; i < many; i += W)
+    attend_many(qs + i, at_most(W, many - i), formed + i * f->dim * 2, k, values, start, n, f);
+  if (many < count)
+    attend_few(qs + many, count - many, formed + many * f->dim * 2, k, v, next, start, n, f);
+}
+
 static void attend_part_by_pairs(query *qs, size_t count, size_t from, size_t to, size_t end, const int32_t *table, size_t kv_head, const attention_args *a,
                                  float *panel) {
-  const keys_form *f = &a->keys;
-  size_t key = row_bytes(f->type, f->dim), value = row_bytes(f->type, f->value_dim);
-  char *rounded = (char *)panel, *values = rounded + QUERIES * f->dim * 2;
-  size_t many = count % W >= LANES_FROM ? count : count / W * W; // of which each vector has enough queries
-  for (size_t i = 0; i < many; i += W)
-    turned_rows(rounded + i * f->dim * 2, qs[i].q, at_most(W, many - i), f->dim);
-  pair_rows(rounded + many * f->dim * 2, many < count ? qs[many].q : NULL, count - many, f->dim);
-  for (size_t slot = slot_at(a, table, kv_head, from), n, next; from < to; from += n, slot = next) {
-    n = at_most(at_most(KEYS, a->block - from % a->block), to - from);
-    next = from + n < end ? slot_at(a, table, kv_head, from + n) : slot;
-    const char *k = a->k + slot * key, *v = a->v + slot * value;
-    if (many > 0)
-      pair_values(values, v, value, n, f->vdim);
-    for (size_t i = 0; i < many; i += W)
-      attend_many(qs + i, at_most(W, many - i), rounded + i * f->dim * 2, k, values, from, n, f);
-    if (many < count)
-      attend_few(qs + many, count - many, rounded + many * f->dim * 2, k, v, a->k + next * key, from, n, f);
-  }
+  attend_part_by(form_pairs, block_by_pairs, qs, count, from, to, end, table, kv_head, a, panel);
+}
+
+static void attend_tile_by_pairs(query *qs, size_t count, const float *k, const float *v, size_t first, size_t most, const keys_form *f, float *panel) {
+  attend_tile_by(form_pairs, block_by_pairs, qs, count, k, v, first, most, f, panel);
 }

@@ -83,30 +83,41 @@ func TestTilesAreTheCache(t *testing.T) {
 	})
 }
 
-// TestTilesMatchTheSpecification for rows that see what lies after them too, as in a picture, in no order, or see nothing.
+// TestTilesMatchTheSpecification, exactly, and where numerics are fast with numbers that bf16 holds.
 func TestTilesMatchTheSpecification(t *testing.T) {
 	eachTable(t, func(t *testing.T, d *device) {
-		one := newDevice(t, 1, lastName(t))
 		for _, c := range scenes {
-			rng := rand.New(rand.NewPCG(52, 1))
-			s := newScene(rng, c.lengths, c.kvHeads, c.group, c.dim, c.vdim, c.size)
-			n := c.lengths[0]
-			limits := make([]int32, n)
-			for _, sees := range []struct {
-				name  string
-				limit func(r int) int
-			}{
-				{"all", func(int) int { return n - 1 }}, {"in order", func(r int) int { return r }}, {"any", func(int) int { return rng.IntN(n+1) - 1 }},
-			} {
-				for r := range limits {
-					limits[r] = int32(sees.limit(r))
-				}
-				got := s.tiled(t, d, n, 128, limits)
-				within(t, c.name+", "+sees.name, got, s.whole(n, limits), s.attentionBound)
-				sameBits(t, "on one thread", s.tiled(t, one, n, 64, limits), got)
-			}
+			s := newScene(rand.New(rand.NewPCG(52, 1)), c.lengths, c.kvHeads, c.group, c.dim, c.vdim, c.size)
+			s.tilesMatch(t, d, c.name, c.lengths[0], s.attentionBound)
 		}
 	})
+	eachFast(t, func(t *testing.T, d *device) {
+		for _, c := range tiledScenes {
+			s := tiledScene(c)
+			s.tilesMatch(t, d, c.name, c.lengths[0], s.tiledBound)
+		}
+	})
+}
+
+// tilesMatch has n rows see what lies after them too, as in a picture, or in no order, or see nothing; and some of the rows alone.
+func (s *scene) tilesMatch(t *testing.T, d *device, name string, n int, bound func(int) float64) {
+	t.Helper()
+	one, rng, limits, each := newDevice(t, 1, lastName(t)), rand.New(rand.NewPCG(52, 2)), make([]int32, n), s.heads*s.vdim
+	for _, sees := range []struct {
+		name  string
+		limit func(r int) int
+	}{
+		{"all", func(int) int { return n - 1 }}, {"in order", func(r int) int { return r }}, {"any", func(int) int { return rng.IntN(n+1) - 1 }},
+	} {
+		for r := range limits {
+			limits[r] = int32(sees.limit(r))
+		}
+		got := s.tiled(t, d, n, 128, limits)
+		within(t, name+", "+sees.name, got, s.whole(n, limits), bound)
+		sameBits(t, name+", "+sees.name+", on one thread", s.tiled(t, one, n, 64, limits), got)
+		some := 1 + rng.IntN(min(n, 20))
+		sameBits(t, name+", "+sees.name+", the first rows alone", s.tiled(t, d, n, 128, limits[:some]), got[:some*each])
+	}
 }
 
 // whole is the specification of attention with limits, through one cache row by row.

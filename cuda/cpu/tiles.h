@@ -1,5 +1,8 @@
 // tiles.h: attention over a tile: keys and values of each kv head in order, the running softmax in memory; included by template.h.
 
+// What takes queries through a tile that begins at position first, to position most: what a table has.
+typedef void tile_of_keys(query *qs, size_t count, const float *k, const float *v, size_t first, size_t most, const keys_form *f, float *panel);
+
 typedef struct {
   float *acc; // of each row and head: vdim sums, the largest score, the sum of weights
   const float *q;
@@ -9,6 +12,7 @@ typedef struct {
   keys_form keys;
   size_t rows_per_task;
   const pio_pool *pool;
+  tile_of_keys *tile; // NULL: keys and values as they are
 } tile_args;
 
 INLINE size_t each_of(const tile_args *a) { return a->heads / a->kv_heads; }
@@ -23,11 +27,11 @@ static size_t gather_tile(const tile_args *a, query *qs, size_t *heads, size_t *
     size_t at = *i / each_of(a) * a->heads + kv_head * each_of(a) + *i % each_of(a), sees = limit < 0 ? 0 : (size_t)limit + 1;
     if (count > 0 && sees < qs[count - 1].keys)
       break;
-    float *q = room + count * (dim + width), *acc = acc_at(a, at);
+    float *q = room + count * dim, *out = room + QUERIES * dim + count * width, *acc = acc_at(a, at);
     spread(a->keys.type, q, a->q + at * a->keys.dim, a->keys.dim);
-    spread(a->keys.type, q + dim, acc, a->keys.vdim);
+    spread(a->keys.type, out, acc, a->keys.vdim);
     heads[count] = at;
-    qs[count++] = (query){q, sees, {q + dim, acc[a->keys.vdim], acc[a->keys.vdim + 1]}};
+    qs[count++] = (query){q, sees, {out, acc[a->keys.vdim], acc[a->keys.vdim + 1]}};
   }
   return count;
 }
@@ -42,7 +46,9 @@ static void attend_tile(const void *args, size_t task) {
   for (size_t i = rows.from * each_of(a); i < rows.to * each_of(a);) {
     query qs[QUERIES];
     size_t heads[QUERIES], count = gather_tile(a, qs, heads, &i, rows.to * each_of(a), kv_head, room), most = qs[count - 1].keys;
-    for (size_t t = 0; t < a->n && a->first + t < most; t += KEYS)
+    if (a->tile)
+      a->tile(qs, count, (const float *)k, (const float *)v, a->first, at_most(most, a->first + a->n), &a->keys, panel);
+    for (size_t t = 0; !a->tile && t < a->n && a->first + t < most; t += KEYS)
       attend_keys(qs, count, k + t * key, v + t * value, k + (t + KEYS) * key, a->first + t, at_most(at_most(KEYS, a->n - t), most - a->first - t), &a->keys, panel);
     for (size_t j = 0; j < count; j++) {
       float *acc = acc_at(a, heads[j]);
@@ -60,7 +66,10 @@ static const char *run_attend_tile(pio_pool *p, const pio_op *op) {
                  .rows = dim(q, 0), .heads = dim(q, 1), .kv_heads = dim(k, 0), .n = dim(k, 1), .first = (size_t)op->n[0],
                  .keys = {k->type, last(k), last(v), last(v), op->f[0]}, .pool = p};
   a.rows_per_task = at_least(1, QUERIES / each_of(&a));
-  size_t room = QUERIES * (padded(a.keys.dim) + padded(a.keys.vdim)) + panel_floats(&a.keys);
+  size_t panel = panel_floats(&a.keys);
+  if (op->table->attend_tile && paired(PIO_F32, &a.keys))
+    a.tile = (tile_of_keys *)op->table->attend_tile, panel = ((QUERIES + KEYS) * a.keys.dim + 2 * KEYS * a.keys.vdim) / 2;
+  size_t room = QUERIES * (padded(a.keys.dim) + padded(a.keys.vdim)) + panel;
   return pio_pool_run_with(p, attend_tile, &a, ceil_div(a.rows, a.rows_per_task) * a.kv_heads, room * sizeof(float)) ? NULL : no_memory;
 }
 

@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/inference-pio/inference-pio/cuda"
+	"github.com/inference-pio/inference-pio/cuda/cpu"
 	"github.com/inference-pio/inference-pio/cuda/nn"
 	"github.com/inference-pio/inference-pio/cuda/nn/nntest"
 	fit "github.com/inference-pio/inference-pio/cuda/picture"
@@ -46,11 +47,18 @@ func BenchmarkPicture(b *testing.B) {
 			}
 		}
 	})
-	b.Run("tower", func(b *testing.B) { benchmarkTower(b, m, file) })
+	for _, numerics := range []string{cpu.Exact, cpu.Fast} {
+		b.Run("tower/"+numerics, func(b *testing.B) { benchmarkTower(b, m, file, numerics) })
+	}
 }
 
-func benchmarkTower(b *testing.B, m *Model, file []byte) {
-	cpu, peak := newCPU(b), nntest.Rates(b).FLOPS
+func benchmarkTower(b *testing.B, m *Model, file []byte, numerics string) {
+	cpu, err := cpu.Open(cpu.Options{Numerics: numerics})
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer cpu.Close()
+	peak := nntest.Rates(b).FLOPS
 	for b.Loop() {
 		p := lookAt(b, m, file)
 		if f, _ := seeOn(b, m, p, cpu); len(f) != m.Features() || f[0][0] != f[0][0] {
