@@ -2,6 +2,7 @@ package kernels
 
 import (
 	"fmt"
+	"math/bits"
 	"slices"
 	"unsafe"
 
@@ -22,6 +23,7 @@ type Matrix struct {
 	Plane               [3]uint64
 	Layout, Rows, Cols  int32
 	BlockRows, BlockCol int32
+	RowMagic, ColMagic  uint32
 	_                   int32
 }
 
@@ -95,7 +97,15 @@ func EncodeMatrix(m *cuda.Matrix) (Matrix, error) {
 		e.Plane[i] = uint64(uintptr(m.Pointer(i)))
 		if i == 1 {
 			e.BlockRows, e.BlockCol = int32(plane.Rows), int32(plane.Cols)
+			e.RowMagic, e.ColMagic = magic(plane.Rows), magic(plane.Cols/chunk)
 		}
 	}
 	return e, nil
+}
+
+// magic is what numbers below 2^31 are multiplied by to divide them by d: see quotient in weights.cuh.
+func magic(d int) uint32 {
+	d = max(d, 1)
+	n := uint64(1) << (31 + bits.Len(uint(d-1)))
+	return uint32((n + uint64(d) - 1) / uint64(d))
 }

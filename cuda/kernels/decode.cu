@@ -27,6 +27,7 @@ template <int D, bool PLAIN> DEVICE void part_scores(const waits &w, const chunk
     float s[4] = {};
     UNROLL for (int c = 0; c < D / 32; c++) key[c] = key_chunk<PLAIN>(k, row, 4 * c + t);
     UNROLL for (int c = 0; c < D / 32; c++) multiply(s, q[0][c], q[1][c], key[c]);
+    mma_known();
     put_scores(w, s, first, scale);
   }
 }

@@ -62,11 +62,11 @@ template <int D> DEVICE void stage_queries(char *to, const queries &q, const pio
 
 // ---- a warp's mma
 
-// multiply adds the products of 32 numbers of 16 queries, of which the lane has a chunk of row g and one of row g + 8, and 8 keys.
+// multiply adds the products of 32 numbers of 16 queries, of which the lane has a chunk of row g and one of row g + 8, and 8 keys; mma_known is to follow.
 DEVICE void multiply(float s[4], const chunk &lower, const chunk &upper, const chunk &key) {
   unsigned a[4] = {lower.x[0], upper.x[0], lower.x[1], upper.x[1]}, b[4] = {lower.x[2], upper.x[2], lower.x[3], upper.x[3]};
-  mma_bf16(s, a, key.x);
-  mma_bf16(s, b, key.x + 2);
+  mma_bf16_later(s, a, key.x);
+  mma_bf16_later(s, b, key.x + 2);
 }
 
 // scores gives those of 16 queries and N times 8 keys.
@@ -79,6 +79,7 @@ template <int D, int N> DEVICE void scores(float s[N][4], char *q, char *k) {
       chunk lower = *(const chunk *)chunk_at<D>(q, g, c), upper = *(const chunk *)chunk_at<D>(q, g + 8, c);
       UNROLL for (int i = 0; i < N; i++) multiply(s[i], lower, upper, *(const chunk *)chunk_at<D>(k, 8 * i + g, c));
     }
+  mma_known();
 }
 
 // soften makes scores of a tile's 64 keys weights, of which rows g and g + 8 see so many, and brings m and l up to date. What was summed before
@@ -129,10 +130,11 @@ template <int D> DEVICE void weigh(float o[D / 8][4], const float s[8][4], const
     UNROLL for (int n = 0; n < D / 8; n += 2) {
       unsigned b[4];
       ldmatrix_x4_trans(b, chunk_at<D>(v, 16 * k + key, n + side));
-      mma_bf16(o[n], a, b);
-      mma_bf16(o[n + 1], a, b + 2);
+      mma_bf16_later(o[n], a, b);
+      mma_bf16_later(o[n + 1], a, b + 2);
     }
   }
+  mma_known();
 }
 
 // ---- heads of 256: two warps have 16 pairs, each the scores of 32 of a tile's keys and half of the values' numbers
@@ -190,10 +192,11 @@ DEVICE void wide_tile(float o[WIDE / 16][4], softmax &is, char *q, char *k, char
     ldmatrix_x4(a, chunk_at<KEYS>(k, pair0 + lane() % 16, 2 * c + lane() / 16));
     UNROLL for (int n = 0; n < WIDE / 16; n += 2) {
       ldmatrix_x4_trans(b, chunk_at<WIDE>(v, 16 * c + lane() % 16, side * (WIDE / 16) + n + lane() / 16));
-      mma_bf16(o[n], a, b);
-      mma_bf16(o[n + 1], a, b + 2);
+      mma_bf16_later(o[n], a, b);
+      mma_bf16_later(o[n + 1], a, b + 2);
     }
   }
+  mma_known();
 }
 
 // numbers_of is how many numbers of the values a warp has, eight of each.
@@ -302,17 +305,18 @@ template <int D, int N> DEVICE void weigh_tile(float o[N][4], const waits &w, in
     ldmatrix_x4(a[1], weights + k * 32 + 32);
     if (N == 1) { // of 32 keys at once
       ldmatrix_x4_trans(b, chunk_at<D>(v, 16 * k + lane(), first));
-      mma_bf16(o[0], a[0], b);
-      mma_bf16(o[0], a[1], b + 2);
+      mma_bf16_later(o[0], a[0], b);
+      mma_bf16_later(o[0], a[1], b + 2);
       continue;
     }
     UNROLL for (int i = 0; i < 2; i++)
       UNROLL for (int n = 0; n + 1 < N; n += 2) {
         ldmatrix_x4_trans(b, chunk_at<D>(v, 16 * (k + i) + key, first + n + side));
-        mma_bf16(o[n], a[i], b);
-        mma_bf16(o[n + 1], a[i], b + 2);
+        mma_bf16_later(o[n], a[i], b);
+        mma_bf16_later(o[n + 1], a[i], b + 2);
       }
   }
+  mma_known();
 }
 
 // part_sums is what a warp has of a part, or of all so far: N times 8 numbers of the values of rows g and g + 8.

@@ -18,6 +18,7 @@ DEVICE void latent_scores(const waits &w, char *q, char *rows, int dim, int keys
       if (first + i * KEYS < keys)
         multiply(s[i], lower, upper, *(const chunk *)chunk_at<LATENT>(rows, first + i * KEYS + g, c));
   }
+  mma_known();
   UNROLL for (int i = 0; i < 2; i++)
     if (first + i * KEYS < keys)
       put_scores(w, s[i], first + i * KEYS, scale);

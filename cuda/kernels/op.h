@@ -23,6 +23,7 @@ typedef struct {
   uint64_t plane[3];
   int32_t layout, rows, cols;
   int32_t block_rows, block_cols; // of the second plane
+  uint32_t row_magic, chunk_magic; // rows are divided by block_rows, chunks by block_cols / 128: quotient in weights.cuh
   int32_t unused;
 } pio_matrix;
 

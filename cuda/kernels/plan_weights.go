@@ -57,6 +57,7 @@ const (
 	fewRows     = 16       // that a block of few takes
 	warpsOfFew  = 8        // that have a slice each, at least
 	sharedOfFew = 64 << 10 // which leaves room for other blocks
+	zerosOfFew  = 64       // bytes
 )
 
 // slicesOf cuts a matrix's columns: how many slices, of how many chunks.
@@ -128,10 +129,10 @@ func (p *Properties) cutFew(pr product, cols, tiles, rows, matrices, experts int
 	f := few{rows: min(rows, fewRows), slices: n}
 	row := chunks * chunkBytes * p.parts() // of a slice
 	need := func() int {
-		return f.slices*f.rows*row + f.tiles*matrices*f.slices*f.rows*pr.outs*4 + min(1, experts)*4*fewPairs
+		return zerosOfFew + f.slices*f.rows*row + f.tiles*matrices*f.slices*f.rows*pr.outs*4 + min(1, experts)*4*fewPairs
 	}
 	f.tiles = 1
-	for f.rows > 1 && (alone && need() > p.Shared || !alone && f.rows*row+f.rows*pr.outs*4 > p.Shared) {
+	for f.rows > 1 && (alone && need() > p.Shared || !alone && zerosOfFew+f.rows*row+f.rows*pr.outs*4 > p.Shared) {
 		f.rows = ceilDiv(f.rows, 2)
 	}
 	if !alone {

@@ -63,6 +63,8 @@ DEVICE void ldmatrix_x4(unsigned r[4], const void *row) {
 DEVICE void ldmatrix_x4_trans(unsigned r[4], const void *row) {
   __asm__ volatile("ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16 {%0,%1,%2,%3}, [%4];" : "=r"(r[0]), "=r"(r[1]), "=r"(r[2]), "=r"(r[3]) : "r"(shared_address(row)) : "memory");
 }
+// Two at once, from rows at two places.
+DEVICE void ldmatrix_x4_two(unsigned r[4], const void *row, unsigned other[4], const void *other_row) { ldmatrix_x4(r, row), ldmatrix_x4(other, other_row); }
 
 // mma_bf16 adds a product of 16 x 16 by 16 x 8 to 16 x 8 sums in f32. Of lane l with g = l / 4, t = l % 4, two elements a register, the
 // lower half first: a[0] row g, columns 2t, +1; a[1] row g + 8; a[2] row g, columns 2t + 8, +9; a[3] row g + 8, the same;
@@ -72,6 +74,9 @@ DEVICE void mma_bf16(float d[4], const unsigned a[4], const unsigned b[2]) {
           : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
           : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
 }
+// mma_bf16_later is the same where nobody reads or moves the sums before mma_known: lanes of the software driver meet there for all of them.
+DEVICE void mma_bf16_later(float d[4], const unsigned a[4], const unsigned b[2]) { mma_bf16(d, a, b); }
+DEVICE void mma_known() {}
 
 // Arithmetic. exp2_fast, tanh_fast are the machine's approximations (2 units in the last place; 2^-11); sqrt and divisions are rounded to
 // the nearest.
@@ -97,7 +102,8 @@ DEVICE unsigned fused_bf16(unsigned a, unsigned b, unsigned c) {
   __asm__("fma.rn.bf16x2 %0, %1, %2, %3;" : "=r"(y) : "r"(a), "r"(b), "r"(c));
   return y;
 }
-// pick_bytes makes a number of bytes of two: each half byte of which, the lowest first, says which of the four of low and the four of high.
+// pick_bytes makes a number of bytes of two: each half byte of which, the lowest first, says which of the four of low and the four of high; with 8
+// it is eight times that one's highest bit.
 DEVICE unsigned pick_bytes(unsigned low, unsigned high, unsigned which) { return __nvvm_prmt(low, high, which); }
 // f16_f32 widens an f16.
 DEVICE float f16_f32(unsigned short h) {

@@ -63,12 +63,13 @@ template <int PARTS> DEVICE void split_eight(unsigned parts[PARTS][4], const flo
   }
 }
 
-// multiply adds the products of a step with a part of 16 rows to the sums of a layout's tiles: first and second are a of each.
+// multiply adds the products of a step with a part of 16 rows to the sums of a layout's tiles: first and second are a of each. They are known
+// after mma_known.
 template <class W> DEVICE void multiply(float sums[W::TILES][4], const unsigned first[4], const unsigned second[4], const unsigned b[W::TILES][W::PARTS][4]) {
   UNROLL for (int j = 0; j < W::TILES; j++)
     UNROLL for (int p = 0; p < W::PARTS; p++) {
-      mma_bf16(sums[j], first, b[j][p]);
-      mma_bf16(sums[j], second, b[j][p] + 2);
+      mma_bf16_later(sums[j], first, b[j][p]);
+      mma_bf16_later(sums[j], second, b[j][p] + 2);
     }
 }
 
@@ -87,85 +88,102 @@ struct Few {
   int rows;
 };
 
-// Walk is where a warp is: unit by unit, each a slice of a tile.
-struct Walk {
-  int unit, chunk, end, tile;
-  bool second; // of the matrices
-};
+// Walk is where a warp is, of units that are a slice of a tile each: slices first, tiles of the second matrix behind those of the first.
+struct Walk { int tile, slice, chunk, end; };
+// Stride is how far a warp's next unit is, as division by slices gives it.
+struct Stride { int tiles, slices; };
 
+DEVICE bool walks(const Walk &at, const Few &f) { return at.tile < f.matrices * f.tiles; }
+DEVICE bool is_second(const Walk &at, const Few &f) { return f.matrices > 1 && at.tile >= f.tiles; }
+DEVICE int tile_at(const Walk &at, const Few &f) { return f.tile + at.tile - (is_second(at, f) ? f.tiles : 0); }
 DEVICE pio_matrix matrix_at(const Few &f, const Walk &at) {
   pio_matrix m = f.w[0];
-  if (f.matrices > 1 && at.second)
+  if (is_second(at, f))
     m.plane[0] = f.w[1].plane[0], m.plane[1] = f.w[1].plane[1];
   return m;
 }
 
-DEVICE void begin(Walk &at, const Few &f, int unit) {
-  int slice = f.slice + unit % f.slices, v = unit / f.slices;
-  at.unit = unit, at.tile = f.tile + v % f.tiles, at.second = f.matrices > 1 && v >= f.tiles;
-  at.chunk = slice * f.chunks_of_slice;
+DEVICE void begin(Walk &at, const Few &f) {
+  at.chunk = (f.slice + at.slice) * f.chunks_of_slice;
   at.end = smaller(at.chunk + f.chunks_of_slice, divided(f.w[0].cols, CHUNK));
 }
-DEVICE int units(const Few &f) { return f.matrices * f.tiles * f.slices; }
-DEVICE void next(Walk &at, const Few &f) {
-  if (++at.chunk == at.end)
-    begin(at, f, at.unit + (int)(threads_x() / 32));
+DEVICE void next(Walk &at, const Few &f, const Stride &by) {
+  if (++at.chunk < at.end)
+    return;
+  at.tile += by.tiles, at.slice += by.slices;
+  if (at.slice >= f.slices)
+    at.slice -= f.slices, at.tile++;
+  begin(at, f);
 }
 
-// Shared memory: rows of activations in steps (rows_bytes, as the plan has it), and then each unit's sums, rows by outs.
-template <int PARTS> DEVICE char *few_row(char *rows, const Few &f, int step, int part, int row, int t) {
-  return rows + (((step * PARTS + part) * f.rows + row) * 4 + t) * 16;
-}
-template <int PARTS> DEVICE int few_rows_bytes(const Few &f) { return f.slices * f.chunks_of_slice * STEPS_OF_CHUNK * PARTS * f.rows * 64; }
+// Shared memory: a step's zeros, for rows that are not there; rows of activations in steps (rows_bytes, as the plan has it); and then each
+// unit's sums, rows by outs. A row's 64 bytes of a step are as ldmatrix takes them: 16 are pair 0 of the four t, the next pair 1, and so on; these
+// four places are moved by how many pairs of rows are before, so that eight rows lie in all banks.
+enum { FEW_ZEROS = 64 };
+template <int PARTS> DEVICE int few_row(const Few &f, int step, int part, int row) { return FEW_ZEROS + ((step * PARTS + part) * f.rows + row) * 64; }
+template <int PARTS> DEVICE int few_rows_bytes(const Few &f) { return few_row<PARTS>(f, f.slices * f.chunks_of_slice * STEPS_OF_CHUNK, 0, 0); }
 
-// stage_few brings the block's columns of rows, x(r) is where one begins, to shared memory: the pairs of a lane lie together.
+// lane_place is where of 16 rows that begin somewhere a lane's is, which it gives ldmatrix for the first product of a step; that of the second
+// is two places on: the same with 32 the other way.
+DEVICE int lane_place() {
+  int l = (int)lane();
+  return l % 16 * 64 + (l / 16 ^ l % 8 / 2) * 16;
+}
+
+// put_eight puts the pairs of columns 8e.. of a row where ldmatrix takes them from: at(part, step) begins the row's 64 bytes.
+template <int PARTS, class At> DEVICE void put_eight(const unsigned parts[PARTS][4], int order, int e, int turn, At at) {
+  UNROLL for (int p = 0; p < PARTS; p++)
+    runs_of_eight(order, e, [&](int step, int t, int j, int first, int n) {
+      unsigned *to = at(p, step);
+      UNROLL for (int i = 0; i < 4; i++)
+        if (i < n)
+          to[((j + i) ^ turn) * 4 + t] = parts[p][(first + i) % 4];
+    });
+}
+
+// stage_few brings the block's columns of rows, x(r) is where one begins, to shared memory.
 template <class W, int PARTS, class X> DEVICE void stage_few(const Few &f, char *rows, X x) {
   int first = f.slice * f.chunks_of_slice * CHUNK, eights = f.slices * f.chunks_of_slice * (CHUNK / 8);
+  if (thread_x() < FEW_ZEROS / 4)
+    ((unsigned *)rows)[thread_x()] = 0;
   for (int i = (int)thread_x(); i < f.rows * eights; i += (int)threads_x()) {
     int row = i / eights, e = i % eights, k = first + 8 * e;
     float v[8];
     eight(v, x(row) + k, f.w[0].cols - k);
     unsigned parts[PARTS][4];
     split_eight<PARTS>(parts, v);
-    UNROLL for (int p = 0; p < PARTS; p++)
-      runs_of_eight(W::ORDER, e, [&](int step, int t, int j, int first, int n) {
-        char *to = few_row<PARTS>(rows, f, step, p, row, t) + 4 * j;
-        if (n == 4)
-          *(piece *)to = {parts[p][0], parts[p][1], parts[p][2], parts[p][3]};
-        else
-          *(half_piece *)to = {parts[p][first], parts[p][first + 1]};
-      });
+    put_eight<PARTS>(parts, W::ORDER, e, row / 2 % 4, [&](int p, int step) { return (unsigned *)(rows + few_row<PARTS>(f, step, p, row)); });
   }
 }
 
 // few_chunk adds a chunk to a slice's sums.
-template <class W, int PARTS> DEVICE void few_chunk(float total[W::TILES][4], const typename W::Chunk &c, const Few &f, const pio_matrix &m, char *rows, const Walk &at) {
+template <class W, int PARTS> DEVICE void few_chunk(float total[W::TILES][4], const typename W::Chunk &c, const Few &f, const pio_matrix &m, const char *rows, const Walk &at) {
   float sums[W::TILES][4];
   clear(sums);
-  int step = (at.chunk - f.slice * f.chunks_of_slice) * STEPS_OF_CHUNK, row = (int)lane() / 4, t = (int)lane() % 4;
+  // Where the lane's row is not there it gives the zeros again and again.
+  bool is = (int)lane() % 16 < f.rows;
+  int each = is ? f.rows * 64 : 0, mine = is ? FEW_ZEROS + lane_place() : 0, other = is ? FEW_ZEROS + (lane_place() ^ 32) : 32;
+  int from = (at.chunk - f.slice * f.chunks_of_slice) * (STEPS_OF_CHUNK * PARTS) * each;
   UNROLL for (int s = 0; s < STEPS_OF_CHUNK; s++) {
     unsigned b[W::TILES][W::PARTS][4];
     W::step(b, c, s);
-    UNROLL for (int p = 0; p < PARTS; p++) {
-      piece lower = {0, 0, 0, 0}, upper = {0, 0, 0, 0};
-      if (row < f.rows)
-        lower = *(const piece *)few_row<PARTS>(rows, f, step + s, p, row, t);
-      if (row + 8 < f.rows)
-        upper = *(const piece *)few_row<PARTS>(rows, f, step + s, p, row + 8, t);
-      const unsigned first[4] = {lower.x, upper.x, lower.y, upper.y}, second[4] = {lower.z, upper.z, lower.w, upper.w};
+    UNROLL for (int p = 0; p < PARTS; p++, from += each) {
+      unsigned first[4], second[4];
+      ldmatrix_x4_two(first, rows + mine + from, second, rows + other + from);
       multiply<W>(W::SCALED ? sums : total, first, second, b);
     }
   }
+  mma_known();
   if (!W::SCALED)
     return;
   float factors[W::TILES][2];
-  W::factors(factors, c, m, at.tile * W::OUTS, at.chunk);
+  W::factors(factors, c, m, tile_at(at, f) * W::OUTS, at.chunk);
   UNROLL for (int j = 0; j < W::TILES; j++)
     UNROLL for (int i = 0; i < 4; i++) total[j][i] = fused(sums[j][i], factors[j][i % 2], total[j][i]);
 }
 
-template <class W> DEVICE void few_store(const float total[W::TILES][4], float *sums, const Few &f, int unit) {
-  int row = (int)lane() / 4, n = 2 * (int)(lane() % 4);
+template <class W> DEVICE void few_store(const float total[W::TILES][4], float *sums, const Few &f, const Walk &at) {
+  int row = (int)lane() / 4, n = 2 * (int)(lane() % 4), unit = at.tile * f.slices + at.slice;
   UNROLL for (int j = 0; j < W::TILES; j++)
     UNROLL for (int i = 0; i < 4; i++)
       if (row + i / 2 * 8 < f.rows)
@@ -176,32 +194,33 @@ template <class W> DEVICE void few_store(const float total[W::TILES][4], float *
 template <class W, int PARTS, class X> DEVICE const float *few(const Few &f, char *rows, X x) {
   float *sums = (float *)(rows + few_rows_bytes<PARTS>(f)), total[W::TILES][4];
   typename W::Chunk ring[W::DEPTH];
-  Walk ahead, at;
-  int all = units(f);
-  begin(ahead, f, (int)warp());
-  at = ahead;
+  int warps = (int)threads_x() / 32;
+  Stride by = {warps / f.slices, warps % f.slices};
+  Walk at = {(int)warp() / f.slices, (int)warp() % f.slices, 0, 0};
+  begin(at, f);
+  Walk ahead = at;
   UNROLL for (int d = 0; d < W::DEPTH; d++)
-    if (ahead.unit < all) {
-      W::load(ring[d], matrix_at(f, ahead), ahead.tile, ahead.chunk);
-      next(ahead, f);
+    if (walks(ahead, f)) {
+      W::load(ring[d], matrix_at(f, ahead), tile_at(ahead, f), ahead.chunk);
+      next(ahead, f, by);
     }
   stage_few<W, PARTS>(f, rows, x);
   barrier();
   clear(total);
-  while (at.unit < all) {
+  while (walks(at, f)) {
     UNROLL for (int d = 0; d < W::DEPTH; d++) {
-      if (at.unit >= all)
+      if (!walks(at, f))
         continue;
       few_chunk<W, PARTS>(total, ring[d], f, matrix_at(f, at), rows, at);
-      if (ahead.unit < all) {
-        W::load(ring[d], matrix_at(f, ahead), ahead.tile, ahead.chunk);
-        next(ahead, f);
+      if (walks(ahead, f)) {
+        W::load(ring[d], matrix_at(f, ahead), tile_at(ahead, f), ahead.chunk);
+        next(ahead, f, by);
       }
       if (at.chunk + 1 == at.end) {
-        few_store<W>(total, sums, f, at.unit);
+        few_store<W>(total, sums, f, at);
         clear(total);
       }
-      next(at, f);
+      next(at, f, by);
     }
   }
   barrier();
@@ -269,7 +288,7 @@ template <class S> DEVICE void clear(Sums<S> &sums) {
 // many_chunk adds the products of a chunk in shared memory to a warp's sums.
 template <class S> DEVICE void many_chunk(Sums<S> &sums, const char *from, int row, int out) {
   using W = typename S::W;
-  int l = (int)lane(), mine = l % 16 * 64 + (l / 16 ^ l % 8 / 2) * 16; // of the first product; that of the second is two pieces further on
+  int mine = lane_place();
   ROLLED for (int s = 0; s < STEPS_OF_CHUNK; s++) {
     unsigned b[S::MATRICES][S::GROUPS][W::TILES][W::PARTS][4];
     UNROLL for (int m = 0; m < S::MATRICES; m++)
@@ -279,11 +298,12 @@ template <class S> DEVICE void many_chunk(Sums<S> &sums, const char *from, int r
       UNROLL for (int t = 0; t < S::MT; t++) {
         const char *at = from + ((s * S::PARTS + p) * S::BM + row + t * 16) * 64;
         unsigned first[4], second[4];
-        ldmatrix_x4(first, at + mine), ldmatrix_x4(second, at + (mine ^ 32));
+        ldmatrix_x4_two(first, at + mine, second, at + (mine ^ 32));
         UNROLL for (int m = 0; m < S::MATRICES; m++)
           UNROLL for (int g = 0; g < S::GROUPS; g++) multiply<W>(sums.of[m][g][t], first, second, b[m][g]);
       }
   }
+  mma_known();
 }
 
 // add_scaled adds a chunk's sums times their factors to a slice's, and clears them.
@@ -368,14 +388,7 @@ template <int PARTS> DEVICE void split_rows(char *to, const float *x, long long 
   eight(v, x + row * cols + 8 * e, cols - 8 * e);
   unsigned parts[PARTS][4];
   split_eight<PARTS>(parts, v);
-  UNROLL for (int p = 0; p < PARTS; p++) {
-    unsigned *at = (unsigned *)(to + (p * rows + row) * chunks * (CHUNK * 2));
-    runs_of_eight(order, e, [&](int step, int t, int j, int first, int n) {
-      UNROLL for (int i = 0; i < 4; i++)
-        if (i < n)
-          at[step * 16 + (j + i) * 4 + t] = parts[p][(first + i) % 4];
-    });
-  }
+  put_eight<PARTS>(parts, order, e, 0, [&](int p, int step) { return (unsigned *)(to + (p * rows + row) * chunks * (CHUNK * 2) + step * 64); });
 }
 
 // ---- an element by itself

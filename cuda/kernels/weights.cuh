@@ -124,19 +124,22 @@ template <> struct Weights<PIO_L_F16> : Halves {
 
 // ---- 8-bit floats with a factor for each block, whose columns are a multiple of CHUNK or all
 
-// f8_pair widens bytes i and i + 1 of four. Moved to where bf16 has exponent and fraction they are too small by 2^120, and exact.
+// f8_pair widens bytes i and i + 1 of four. Each goes to the upper byte of a half, in front of its sign eight times: a shift by four brings
+// the sign to its place in both halves, exponent and fraction to where bf16 has them. There they are too small by 2^120, and exact.
 DEVICE unsigned f8_pair(unsigned four, int i) {
-  unsigned apart = pick_bytes(four, 0, i == 0 ? 0x1404 : 0x3424);
-  return fused_bf16((apart & 0x80008000u) | ((apart >> 4) & 0x07f007f0u), 0x7b807b80u, 0x80008000u);
+  int apart = (int)pick_bytes(four, 0, i == 0 ? 0x1804 : 0x3a24);
+  return fused_bf16((unsigned)(apart >> 4) & 0x87f087f0u, 0x7b807b80u, 0x80008000u);
 }
-DEVICE bool f8_none(unsigned four) { return (((four & 0x7f7f7f7fu) + 0x01010101u) & 0x80808080u) != 0; }
-// f8_four widens four; those that are no numbers, which weights hardly are, stay so.
-DEVICE void f8_four(unsigned b[2], unsigned four) {
-  b[0] = f8_pair(four, 0), b[1] = f8_pair(four, 2);
-  if (f8_none(four))
-    for (int i = 0; i < 4; i++)
-      if ((four >> 8 * i & 0x7fu) == 0x7fu)
-        b[i / 2] |= 0x7fc0u << i % 2 * 16;
+DEVICE void f8_four(unsigned b[2], unsigned four) { b[0] = f8_pair(four, 0), b[1] = f8_pair(four, 2); }
+// f8_none has a bit of 0x80808080 for each of four that is no number; those widen to what is one.
+DEVICE unsigned f8_none(unsigned four) { return (four & 0x7f7f7f7fu) + 0x01010101u; }
+// f8_spoil makes no number of a lane's first weight of a product if any was none: all sums of the out become none by it.
+DEVICE void f8_spoil(unsigned b[4], unsigned none) { b[0] |= none & 0x80808080u ? 0x7fc0u : 0u; }
+
+// quotient is n / d for n below 2^31: magic is 2^(31 + the bits of d - 1) / d, rounded up.
+DEVICE int quotient(int n, int d, unsigned magic) {
+  int bits = d > 1 ? 32 - __builtin_clz((unsigned)d - 1) : 0;
+  return (int)((unsigned)((unsigned long long)(2 * (unsigned)n) * magic >> 32) >> bits);
 }
 
 // Factors are in f32 or in bf16, as the matrix says.
@@ -156,6 +159,10 @@ template <> struct Weights<PIO_L_F8_F32> {
     UNROLL for (int j = 0; j < 2; j++) {
       const words4 &w = c.w[j][s / 2];
       f8_four(b[j][0], s % 2 ? w.z : w.x), f8_four(b[j][0] + 2, s % 2 ? w.w : w.y);
+      if (s == 0) {
+        const words4 &v = c.w[j][1];
+        f8_spoil(b[j][0], f8_none(w.x) | f8_none(w.y) | f8_none(w.z) | f8_none(w.w) | f8_none(v.x) | f8_none(v.y) | f8_none(v.z) | f8_none(v.w));
+      }
     }
   }
   // Outs of a stage lie by half a chunk, 64 bytes each.
@@ -169,16 +176,20 @@ template <> struct Weights<PIO_L_F8_F32> {
     UNROLL for (int j = 0; j < 2; j++) {
       half_piece p = *(const half_piece *)(from + (((s / 2) * N + out + j * 8 + (int)lane() / 4) * 4 + (int)(lane() % 4)) * 16 + s % 2 * 8);
       f8_four(b[j][0], p.x), f8_four(b[j][0] + 2, p.y);
+      f8_spoil(b[j][0], f8_none(p.x) | f8_none(p.y));
     }
   }
+  DEVICE float factor(const pio_matrix &m, int row, int chunk) {
+    int across = divided(m.cols, m.block_cols), block = across > 1 ? quotient(chunk, m.block_cols / CHUNK, m.chunk_magic) : 0;
+    long long at = (long long)quotient(smaller(row, m.rows - 1), m.block_rows, m.row_magic) * across + block;
+    return m.layout == PIO_L_F8_F32 ? plane<float>(m, 1)[at] : bf16_f32(plane<unsigned short>(m, 1)[at]);
+  }
   DEVICE void factors(float f[2][2], const Chunk &, const pio_matrix &m, int first, int chunk) {
-    int across = divided(m.cols, m.block_cols), block = smaller(chunk * CHUNK / m.block_cols, across - 1);
-    UNROLL for (int j = 0; j < 2; j++)
-      UNROLL for (int i = 0; i < 2; i++) {
-        int row = smaller(first + j * 8 + 2 * (int)(lane() % 4) + i, m.rows - 1);
-        long long at = (long long)(row / m.block_rows) * across + block;
-        f[j][i] = m.layout == PIO_L_F8_F32 ? plane<float>(m, 1)[at] : bf16_f32(plane<unsigned short>(m, 1)[at]);
-      }
+    bool one = m.block_rows % OUTS == 0; // for all outs
+    f[0][0] = factor(m, first + (one ? 0 : 2 * (int)(lane() % 4)), chunk);
+    f[0][1] = f[1][0] = f[1][1] = f[0][0];
+    if (!one)
+      UNROLL for (int i = 1; i < 4; i++) f[i / 2][i % 2] = factor(m, first + i / 2 * 8 + 2 * (int)(lane() % 4) + i % 2, chunk);
   }
   template <int N> DEVICE void staged_factors(float f[2][2], const char *, const pio_matrix &m, int, int first, int chunk) {
     factors(f, Chunk{}, m, first, chunk);
@@ -270,9 +281,10 @@ template <> struct Weights<PIO_L_Q4> : Blocks<1024, 64> {
   }
   // wholes has those of two rows, for 32 columns in the lower halves of two bytes and for the next in the upper.
   DEVICE void widen(unsigned b[2][1][4], unsigned x, unsigned y, unsigned wholes, int s) {
+    wholes = wholes >> s % 2 * 4 & 0x0f0fu;
     UNROLL for (int j = 0; j < 2; j++) {
-      unsigned four = j == 0 ? x : y, n = wholes >> (8 * j + s % 2 * 4) & 15u;
-      unsigned whole = fused_bf16(0x43004300u | n << 16 | n, 0x3f803f80u, 0xc300c300u), less = fused_bf16(whole, 0xc308c308u, 0x80008000u);
+      unsigned four = j == 0 ? x : y;
+      unsigned whole = fused_bf16(pick_bytes(wholes, 0x43434343u, j == 0 ? 0x4040 : 0x4141), 0x3f803f80u, 0xc300c300u), less = fused_bf16(whole, 0xc308c308u, 0x80008000u);
       unsigned lower = four & 0x0f0f0f0fu, upper = four >> 4 & 0x0f0f0f0fu;
       b[j][0][0] = q4_pair(lower, 0, whole, less), b[j][0][1] = q4_pair(lower, 2, whole, less);
       b[j][0][2] = q4_pair(upper, 0, whole, less), b[j][0][3] = q4_pair(upper, 2, whole, less);

@@ -41,7 +41,9 @@ void pio_sim_warp_barrier(pio_sim_place &);
 unsigned pio_sim_shuffle(pio_sim_place &, unsigned v, unsigned from);
 unsigned pio_sim_ballot(pio_sim_place &, bool v);
 void pio_sim_ldmatrix(pio_sim_place &, unsigned r[4], const void *row, bool trans);
-void pio_sim_mma(pio_sim_place &, float d[4], const unsigned a[4], const unsigned b[2]);
+void pio_sim_ldmatrix_two(pio_sim_place &, unsigned r[4], const void *row, unsigned other[4], const void *other_row);
+void pio_sim_mma_later(pio_sim_place &, float d[4], const unsigned a[4], const unsigned b[2]);
+void pio_sim_mma_known(pio_sim_place &);
 void pio_sim_copy16(pio_sim_place &, void *to, const void *from, bool on);
 void pio_sim_copy_commit(pio_sim_place &);
 void pio_sim_copy_wait(pio_sim_place &, int left);
@@ -81,7 +83,10 @@ template <int N> DEVICE void copy_async_wait() { pio_sim_copy_wait(pio_sim_here,
 
 DEVICE void ldmatrix_x4(unsigned r[4], const void *row) { pio_sim_ldmatrix(pio_sim_here, r, row, false); }
 DEVICE void ldmatrix_x4_trans(unsigned r[4], const void *row) { pio_sim_ldmatrix(pio_sim_here, r, row, true); }
-DEVICE void mma_bf16(float d[4], const unsigned a[4], const unsigned b[2]) { pio_sim_mma(pio_sim_here, d, a, b); }
+DEVICE void ldmatrix_x4_two(unsigned r[4], const void *row, unsigned other[4], const void *other_row) { pio_sim_ldmatrix_two(pio_sim_here, r, row, other, other_row); }
+DEVICE void mma_bf16_later(float d[4], const unsigned a[4], const unsigned b[2]) { pio_sim_mma_later(pio_sim_here, d, a, b); }
+DEVICE void mma_known() { pio_sim_mma_known(pio_sim_here); }
+DEVICE void mma_bf16(float d[4], const unsigned a[4], const unsigned b[2]) { mma_bf16_later(d, a, b), mma_known(); }
 
 // The machine's approximations take no numbers below the normal ones and give none.
 DEVICE float pio_sim_flush(float x) { return fabsf(x) < 1.17549435e-38f ? copysignf(0.0f, x) : x; }
@@ -122,8 +127,10 @@ DEVICE unsigned fused_bf16(unsigned a, unsigned b, unsigned c) { // a product of
 DEVICE unsigned pick_bytes(unsigned low, unsigned high, unsigned which) {
   unsigned long long both = (unsigned long long)high << 32 | low;
   unsigned y = 0;
-  for (int i = 0; i < 4; i++)
-    y |= (unsigned)(both >> 8 * (which >> 4 * i & 7) & 255) << 8 * i;
+  for (int i = 0; i < 4; i++) {
+    unsigned picked = (unsigned)(both >> 8 * (which >> 4 * i & 7) & 255);
+    y |= (which >> 4 * i & 8 ? (picked & 128) / 128 * 255 : picked) << 8 * i;
+  }
   return y;
 }
 DEVICE float f16_f32(unsigned short h) {

@@ -217,6 +217,7 @@ var planted = []struct {
 	{"planted_divergent_barrier", 64, 0, nil, "lanes of a warp went different ways", ""},
 	{"planted_alignment", 32, 0, nil, "not aligned", ""},
 	{"planted_returned", 32, 0, nil, "lane 5, which has returned", ""},
+	{"planted_known", 32, 1024, func([]float32, int) float32 { return 32 }, "the 2 products are known", ""},
 	{"planted_shared", 64, 256, func(in []float32, i int) float32 { return in[63-i] }, "behind the 256 bytes of shared memory", ""},
 }
 

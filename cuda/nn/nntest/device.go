@@ -11,8 +11,8 @@ import (
 
 // device.go has the tests of a model on another device than the CPU, which Suite.On opens.
 
-// OnDevice runs what a model must pass there: the reference's numbers in each layer, its tokens and perplexity; the same bits alone, in
-// company and in chunks; the same quantised, with a cache in codes, and as files have it.
+// OnDevice runs what a model must pass there beside Compare, which has the reference's tokens: its numbers in each layer, its perplexity; the same
+// bits alone, in company and in chunks; the same quantised, with a cache in codes, and as files have it.
 func (s Suite) OnDevice(t *testing.T) {
 	for _, part := range []struct {
 		name  string
@@ -20,7 +20,6 @@ func (s Suite) OnDevice(t *testing.T) {
 		test  func(t *testing.T)
 	}{
 		{"EveryLayer", true, s.EveryLayer},
-		{"Greedy", true, s.Greedy},
 		{"Chunked", true, s.Chunked},
 		{"Borders", true, s.Borders},
 		{"Company", true, s.Company},

@@ -30,7 +30,7 @@ extern __thread char pio_sim_shared_begin[64], pio_sim_shared_end[64];
 namespace {
 
 constexpr char SPOILT = (char)0xfb; // as f32 and bf16 a large number that means nothing
-enum { LANES = 32, MOST_THREADS = 1024, MOST_WARPS = MOST_THREADS / LANES, MOST_SHARED = 232448, BEHIND = 1024 };
+enum { LANES = 32, MOST_THREADS = 1024, MOST_WARPS = MOST_THREADS / LANES, MOST_SHARED = 232448, BEHIND = 1024, MOST_PRODUCTS = 16 };
 
 // ---- kernels by name
 
@@ -108,16 +108,16 @@ void jump(Fiber &from, Fiber &to) { swapcontext(&from.context, &to.context); }
 
 // ---- a block that runs
 
-enum Kind { NOTHING, BARRIER, WARP_BARRIER, SHUFFLE, BALLOT, LDMATRIX, LDMATRIX_TRANS, MMA, PARK, TOGETHER };
-const char *const kind_names[] = {"nothing", "a barrier of the block", "a barrier of the warp", "a shuffle", "a ballot", "a load of matrices", "a transposed load of matrices", "a product of matrices", "a wait for an mbarrier", "what a warpgroup does together"};
+enum Kind { NOTHING, BARRIER, WARP_BARRIER, SHUFFLE, BALLOT, LDMATRIX, LDMATRIX_TWO, LDMATRIX_TRANS, MMA, PARK, TOGETHER };
+const char *const kind_names[] = {"nothing", "a barrier of the block", "a barrier of the warp", "a shuffle", "a ballot", "a load of matrices", "two loads of matrices", "a transposed load of matrices", "a product of matrices", "a wait for an mbarrier", "what a warpgroup does together"};
 
 // What a lane brings to a meeting and takes from it. There are two sets, in turn: whoever goes on first may come to the next meeting before
 // the last has taken what it came for.
 struct Slots {
   unsigned members; // who had not returned
   unsigned value[LANES];
-  const void *row[LANES];
-  unsigned loaded[LANES][4];
+  const void *row[2][LANES];
+  pio_sim_loaded loaded[2];
 };
 
 struct Warp {
@@ -133,8 +133,8 @@ struct Warp {
   unsigned turn;
   Fiber *fiber[LANES];
   Slots slots[2];
-  float *d[LANES];
-  const unsigned *a[LANES], *b[LANES];
+  unsigned asked[LANES]; // how many products of these, which are made when lanes meet for them
+  pio_sim_product products[MOST_PRODUCTS];
 };
 
 struct Copy {
@@ -276,57 +276,14 @@ void release(Machine &m) {
   m.blocked = 0;
 }
 
-void load_matrices(Slots &s, bool trans) {
-  for (unsigned l = 0; l < LANES; l++)
-    for (unsigned i = 0; i < 4; i++) {
-      unsigned pair = 2 * (l % 4);
-      if (!trans) {
-        memcpy(&s.loaded[l][i], (const char *)s.row[8 * i + l / 4] + 2 * pair, 4);
-        continue;
-      }
-      unsigned short lower, upper;
-      memcpy(&lower, (const char *)s.row[8 * i + pair] + 2 * (l / 4), 2);
-      memcpy(&upper, (const char *)s.row[8 * i + pair + 1] + 2 * (l / 4), 2);
-      s.loaded[l][i] = lower | (unsigned)upper << 16;
-    }
+// multiply makes all products that the lanes of a warp have asked for.
+void multiply(Warp &w) {
+  for (unsigned n : w.asked)
+    if (n != w.asked[0])
+      pio_sim_fault("lanes of a warp ask for %u and %u products", w.asked[0], n);
+  for (unsigned i = 0; i < w.asked[0]; i++) pio_sim_multiply(w.products[i]);
+  memset(w.asked, 0, sizeof w.asked);
 }
-
-float half(unsigned word, int upper) { return bits_f32(upper ? word & 0xffff0000u : word << 16); }
-
-// multiply adds up each element's 16 products and its sum so far in double and rounds once: a product is exact in it, so a machine that
-// joins it with the sum gives the same bits as one that does not. A GPU does a little worse.
-typedef double row8 __attribute__((vector_size(64)));
-
-__attribute__((always_inline)) inline void multiply_rows(Warp &w) {
-  alignas(64) double b[16][8], d[8];
-  for (int l = 0; l < LANES; l++)
-    for (int i = 0; i < 4; i++) b[8 * (i / 2) + 2 * (l % 4) + i % 2][l / 4] = half(w.b[l][i / 2], i % 2);
-  for (int row = 0; row < 16; row++) {
-    int first = row % 8 * 4, upper = row / 8;
-    for (int col = 0; col < 8; col++) d[col] = w.d[first + col / 2][2 * upper + col % 2];
-    row8 sum;
-    memcpy(&sum, d, sizeof sum);
-    for (int k = 0; k < 16; k++) {
-      row8 right;
-      memcpy(&right, b[k], sizeof right);
-      sum += (double)half(w.a[first + k % 8 / 2][upper + 2 * (k / 8)], k % 2) * right;
-    }
-    memcpy(d, &sum, sizeof sum);
-    for (int col = 0; col < 8; col++) w.d[first + col / 2][2 * upper + col % 2] = (float)d[col];
-  }
-}
-
-void multiply_plain(Warp &w) { multiply_rows(w); }
-#if defined(__x86_64__)
-__attribute__((target("avx2,fma"), optimize("fp-contract=fast"))) void multiply_avx2(Warp &w) { multiply_rows(w); }
-__attribute__((target("avx512f"), optimize("fp-contract=fast"))) void multiply_avx512(Warp &w) { multiply_rows(w); }
-void (*const multiply)(Warp &) = [] {
-  __builtin_cpu_init();
-  return __builtin_cpu_supports("avx512f") ? multiply_avx512 : __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") ? multiply_avx2 : multiply_plain;
-}();
-#else
-void (*const multiply)(Warp &) = multiply_plain;
-#endif
 
 // met: all lanes of a warp that have not returned are there.
 void met(Machine &m, Warp &w) {
@@ -340,8 +297,9 @@ void met(Machine &m, Warp &w) {
     if (++m.blocked == m.alive)
       release(m);
     return;
-  case LDMATRIX: load_matrices(s, false); break;
-  case LDMATRIX_TRANS: load_matrices(s, true); break;
+  case LDMATRIX_TWO: pio_sim_load_matrices(s.loaded[1], s.row[1], false); [[fallthrough]];
+  case LDMATRIX: pio_sim_load_matrices(s.loaded[0], s.row[0], false); break;
+  case LDMATRIX_TRANS: pio_sim_load_matrices(s.loaded[0], s.row[0], true); break;
   case MMA: multiply(w); break;
   case TOGETHER: w.all(w.mine); break;
   case PARK:
@@ -385,6 +343,8 @@ __attribute__((always_inline)) inline void meet(Machine &m, Warp &w, unsigned la
 bool left(Machine &m, Warp *&next, unsigned &lane) {
   Warp &w = *m.warp;
   unsigned self = m.here.thread % LANES;
+  if (w.asked[self])
+    pio_sim_fault("returns before the %u products are known that it has asked for", w.asked[self]);
   Copies &c = m.copies[m.here.thread];
   c.pending.clear(), c.groups.clear();
   w.alive &= ~(1u << self);
@@ -436,6 +396,7 @@ void run_block(Machine &m, unsigned threads) {
     unsigned lanes = threads - i * LANES;
     w.alive = lanes >= LANES ? ~0u : (1u << lanes) - 1;
     w.started = w.arrived = 0;
+    memset(w.asked, 0, sizeof w.asked);
     w.blocked = w.parked = false;
   }
   m.current = &m.main;
@@ -549,19 +510,41 @@ unsigned pio_sim_ballot(pio_sim_place &here, bool v) {
       all |= 1u << k;
   return all;
 }
-void pio_sim_ldmatrix(pio_sim_place &here, unsigned r[4], const void *row, bool trans) {
-  COME;
+static void give_row(Slots &s, unsigned l, int which, const void *row) {
   if ((uintptr_t)row % 16)
     pio_sim_fault("loads a row of a matrix from %p, which is not aligned to 16 bytes", row);
-  s.row[l] = row;
-  meet(m, w, l, trans ? LDMATRIX_TRANS : LDMATRIX);
-  memcpy(r, s.loaded[l], 16);
+  s.row[which][l] = row;
 }
-void pio_sim_mma(pio_sim_place &here, float d[4], const unsigned a[4], const unsigned b[2]) {
+static void take_loaded(const Slots &s, unsigned l, int which, unsigned r[4]) {
+  for (int i = 0; i < 4; i++) r[i] = s.loaded[which].word[i][l];
+}
+void pio_sim_ldmatrix(pio_sim_place &here, unsigned r[4], const void *row, bool trans) {
+  COME;
+  give_row(s, l, 0, row);
+  meet(m, w, l, trans ? LDMATRIX_TRANS : LDMATRIX);
+  take_loaded(s, l, 0, r);
+}
+void pio_sim_ldmatrix_two(pio_sim_place &here, unsigned r[4], const void *row, unsigned other[4], const void *other_row) {
+  COME;
+  give_row(s, l, 0, row), give_row(s, l, 1, other_row);
+  meet(m, w, l, LDMATRIX_TWO);
+  take_loaded(s, l, 0, r), take_loaded(s, l, 1, other);
+}
+void pio_sim_mma_later(pio_sim_place &here, float d[4], const unsigned a[4], const unsigned b[2]) {
   COME;
   (void)s;
-  w.d[l] = d, w.a[l] = a, w.b[l] = b;
-  meet(m, w, l, MMA);
+  pio_sim_product &p = w.products[w.asked[l]++];
+  p.d[l] = d;
+  for (int i = 0; i < 4; i++) p.a[i][l] = a[i];
+  for (int i = 0; i < 2; i++) p.b[i][l] = b[i];
+  if (w.asked[l] == MOST_PRODUCTS)
+    meet(m, w, l, MMA);
+}
+void pio_sim_mma_known(pio_sim_place &here) {
+  COME;
+  (void)s;
+  if (w.asked[l])
+    meet(m, w, l, MMA);
 }
 
 void pio_sim_park(pio_sim_place &here, bool (*ready)(void *, unsigned), void *what, unsigned which) {

@@ -25,6 +25,16 @@ void pio_sim_modes(int copies, unsigned long long order);
 // pio_sim_bytes is how many its parameter has, which begins with a pio_op.
 unsigned pio_sim_bytes(const char *kernel);
 
+// For matrices.cpp. A product of a warp has registers a and b by register and lane, and where each lane has its four sums; what it loads is by
+// register and lane as well.
+struct pio_sim_product {
+  float *d[32];
+  unsigned a[4][32], b[2][32];
+};
+struct pio_sim_loaded { unsigned word[4][32]; };
+void pio_sim_multiply(const pio_sim_product &);
+void pio_sim_load_matrices(pio_sim_loaded &to, const void *const rows[32], bool trans);
+
 // For warpgroups.cpp. pio_sim_park has a warp, all of whose lanes come, wait until ready says so; others run meanwhile. pio_sim_together has all lanes
 // of a warp meet, and the last one do what they came for. pio_sim_hopper_begin and _end stand around each block.
 struct pio_sim_place;
