@@ -1,7 +1,7 @@
 // warpgroups.cpp does what hopper.cuh asks for, as late as it may be done: a tile comes when somebody waits for its barrier, a product is made when
 // its warp waits for it; or, as fibers.h says of copies, tiles come at once (what is still read is then overwritten), or either by chance.
 //
-// Kept here: a product adds each element's 16 products to its sum in the order of k, in double, and rounds once, as mma does in fibers.cpp, so
+// Kept here: a product adds each element's 16 products to its sum in the order of k, in double, and rounds once, as mma does in matrices.cpp, so
 // that both give the same bits.
 #include "driver.h"
 #include "../device.h"
