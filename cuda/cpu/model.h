@@ -134,6 +134,8 @@ LANEWISE __m256i model_256_maskz_loadu_epi8(__mmask32 mask, const void *p) {
       }                                                                                                                \
     return r.v;                                                                                                        \
   }
+MODEL_UNPACK(unpacklo_epi16, 2, 0)
+MODEL_UNPACK(unpackhi_epi16, 2, 1)
 MODEL_UNPACK(unpacklo_epi32, 4, 0)
 MODEL_UNPACK(unpackhi_epi32, 4, 1)
 MODEL_UNPACK(unpacklo_epi64, 8, 0)
@@ -164,6 +166,12 @@ LANEWISE __m512 model_permute_ps(__m512 a, int which) {
 LANEWISE __m512 model_permutexvar_ps(__m512i from, __m512 a) {
   zmm index = {.v = from}, x = {.f = a}, r;
   LANES(16) r.f32[i] = x.f32[index.i32[i] & 15];
+  return r.f;
+}
+
+LANEWISE __m512 model_permutex2var_ps(__m512 a, __m512i from, __m512 b) {
+  zmm index = {.v = from}, x = {.f = a}, y = {.f = b}, r;
+  LANES(16) r.f32[i] = (index.i32[i] & 16 ? y : x).f32[index.i32[i] & 15];
   return r.f;
 }
 
@@ -485,6 +493,10 @@ LANEWISE __m512i model_dpbusd_epi32(__m512i sums, __m512i a, __m512i b) {
 #define _mm512_cvtph_ps model_cvtph_ps
 #undef _mm512_maskz_loadu_epi16
 #define _mm512_maskz_loadu_epi16 model_maskz_loadu_epi16
+#undef _mm512_unpacklo_epi16
+#define _mm512_unpacklo_epi16 model_unpacklo_epi16
+#undef _mm512_unpackhi_epi16
+#define _mm512_unpackhi_epi16 model_unpackhi_epi16
 #undef _mm512_unpacklo_epi32
 #define _mm512_unpacklo_epi32 model_unpacklo_epi32
 #undef _mm512_unpackhi_epi32
@@ -501,6 +513,8 @@ LANEWISE __m512i model_dpbusd_epi32(__m512i sums, __m512i a, __m512i b) {
 #define _mm512_mask_blend_ps model_mask_blend_ps
 #undef _mm512_permute_ps
 #define _mm512_permute_ps model_permute_ps
+#undef _mm512_permutex2var_ps
+#define _mm512_permutex2var_ps model_permutex2var_ps
 #undef _mm512_permutexvar_ps
 #define _mm512_permutexvar_ps model_permutexvar_ps
 #undef _mm512_shuffle_i32x4

@@ -50,8 +50,7 @@ static void scores_of_lanes(float (*s)[W], const char *q, const char *k, size_t 
 INLINE __m128 half_sums(V a, V b, V c, V d) {
   V x = _mm512_mask_blend_ps(0xf0f0, a, b) + swapped_fours(_mm512_mask_blend_ps(0xf0f0, b, a)); // a, b, a, b
   V y = _mm512_mask_blend_ps(0xf0f0, c, d) + swapped_fours(_mm512_mask_blend_ps(0xf0f0, d, c));
-  V two = _mm512_castpd_ps(_mm512_unpacklo_pd(_mm512_castps_pd(x), _mm512_castps_pd(y))) +
-          _mm512_castpd_ps(_mm512_unpackhi_pd(_mm512_castps_pd(x), _mm512_castps_pd(y))); // of a, a, c, c, b, b, d, d
+  V two = (V)_mm512_unpacklo_epi64((__m512i)x, (__m512i)y) + (V)_mm512_unpackhi_epi64((__m512i)x, (__m512i)y); // of a, a, c, c, b, b, d, d
   two = two + _mm512_permute_ps(two, 0xb1);
   __m256 one = _mm512_castps512_ps256(two) + _mm512_extractf32x8_ps(two, 1);
   return _mm256_castps256_ps128(_mm256_permutevar8x32_ps(one, _mm256_setr_epi32(0, 4, 2, 6, 0, 4, 2, 6)));
