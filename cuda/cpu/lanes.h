@@ -59,9 +59,12 @@ typedef struct {
   int32_t sees[W];
 } __attribute__((aligned(64))) block_of_lanes;
 
-// softmax_lanes turns scores of n keys into weights, with zeros up to the next 32, and brings the lanes up to date.
+// sum_of_eight adds vectors up: i + (4+i), of these i + (2+i), and the two.
+INLINE V sum_of_eight(const V v[8]) { return ((v[0] + v[4]) + (v[2] + v[6])) + ((v[1] + v[5]) + (v[3] + v[7])); }
+
+// softmax_lanes turns scores of n keys into weights, with zeros up to the next 32, and brings the lanes up to date. Of 16 keys each has a sum of its own.
 static void softmax_lanes(block_of_lanes *b, size_t n, float scale, lanes *q) {
-  V most = q->m, sum = v_zero(), none = v_set1(-__builtin_inff());
+  V most = q->m, sums[W] = {0}, none = v_set1(-__builtin_inff());
   for (size_t t = 0; t < n; t++) {
     V v = _mm512_mask_mul_ps(none, seen_at(q, t), v_load(b->s[t]), v_set1(scale));
     v_store(b->s[t], v);
@@ -70,16 +73,18 @@ static void softmax_lanes(block_of_lanes *b, size_t n, float scale, lanes *q) {
   __mmask16 begun = (__mmask16)~_mm512_cmpeq_epi32_mask((__m512i)q->m, (__m512i)none);
   q->keep = _mm512_maskz_mov_ps(begun, v_exp(q->m - most));
   q->m = most;
-  for (size_t t = 0; t < ceil_div(n, TILE_COLS) * TILE_COLS; t += 2) {
-    V first = v_zero(), second = v_zero();
-    if (t < n)
-      first = _mm512_maskz_mov_ps(seen_at(q, t), v_exp(v_load(b->s[t]) - most));
-    if (t + 1 < n)
-      second = _mm512_maskz_mov_ps(seen_at(q, t + 1), v_exp(v_load(b->s[t + 1]) - most));
-    sum += first, sum += second;
-    _mm512_storeu_si512(b->weights[t / 2], _mm512_or_si512(_mm512_srli_epi32(rounded_high(first), 16), _mm512_and_si512(rounded_high(second), _mm512_set1_epi32((int)0xffff0000u))));
-  }
-  q->l = v_fma(q->l, q->keep, sum);
+  for (size_t from = 0; from < ceil_div(n, TILE_COLS) * TILE_COLS; from += W)
+    UNROLL for (size_t i = 0; i < W; i += 2) {
+      size_t t = from + i;
+      V first = v_zero(), second = v_zero();
+      if (t < n)
+        first = _mm512_maskz_mov_ps(seen_at(q, t), v_exp(v_load(b->s[t]) - most));
+      if (t + 1 < n)
+        second = _mm512_maskz_mov_ps(seen_at(q, t + 1), v_exp(v_load(b->s[t + 1]) - most));
+      sums[i] += first, sums[i + 1] += second;
+      _mm512_storeu_si512(b->weights[t / 2], _mm512_or_si512(_mm512_srli_epi32(rounded_high(first), 16), _mm512_and_si512(rounded_high(second), _mm512_set1_epi32((int)0xffff0000u))));
+    }
+  q->l = v_fma(q->l, q->keep, sum_of_eight(sums) + sum_of_eight(sums + 8));
 }
 
 // see fills in what up to 16 queries see of n keys that begin at position start; 0: none does anything.
@@ -103,10 +108,13 @@ static void weigh_up(block_of_lanes *b, query *qs, size_t count, size_t n, float
       qs[i].is.m = m[i], qs[i].is.l = l[i];
 }
 
+// add_to adds 16 sums to a query's from element d on, of which keep is left.
+INLINE void add_to(query *q, float keep, size_t d, V sums) { v_store(q->is.out + d, v_fma(v_load(q->is.out + d), v_set1(keep), sums)); }
+
 // add_sums adds what weights and 16 values from element d on come to.
 INLINE void add_sums(const block_of_lanes *b, query *qs, size_t i, size_t d, V sums) {
   if (b->sees[i] > 0)
-    v_store(qs[i].is.out + d, v_fma(v_load(qs[i].is.out + d), v_set1(b->keep[i]), sums));
+    add_to(&qs[i], b->keep[i], d, sums);
 }
 
 // ---- the loops that tables have in common

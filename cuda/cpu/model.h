@@ -123,6 +123,12 @@ LANEWISE __m256i model_256_maskz_loadu_epi8(__mmask32 mask, const void *p) {
   return r.half_i[0];
 }
 
+MODEL __m256i model_cvtepi32_epi16(__m512i a) {
+  zmm r, x = {.v = a};
+  LANES(16) r.u16[i] = (uint16_t)x.u32[i];
+  return r.half_i[0];
+}
+
 // The lower or upper halves of quarters, element by element from one and the other.
 #define MODEL_UNPACK(NAME, SIZE, UPPER)                                                                                \
   LANEWISE __m512i model_##NAME(__m512i a, __m512i b) {                                                                \
@@ -493,6 +499,8 @@ LANEWISE __m512i model_dpbusd_epi32(__m512i sums, __m512i a, __m512i b) {
 #define _mm512_cvtph_ps model_cvtph_ps
 #undef _mm512_maskz_loadu_epi16
 #define _mm512_maskz_loadu_epi16 model_maskz_loadu_epi16
+#undef _mm512_cvtepi32_epi16
+#define _mm512_cvtepi32_epi16 model_cvtepi32_epi16
 #undef _mm512_unpacklo_epi16
 #define _mm512_unpacklo_epi16 model_unpacklo_epi16
 #undef _mm512_unpackhi_epi16

@@ -1,8 +1,8 @@
 // pair_flash.h: attention over keys and values in bf16 by products of pairs; included by avx512.c after lanes.h and pairdots.h.
 //
 // From LANES_FROM queries on they are lanes, and a pair of a key's elements is multiplied with all of them; with fewer, elements are lanes, and keys and values
-// are read as they come. Either way a score is the sum of 16, those of the pairs i, i + 16 and so on, which are added up in one order, and an output
-// the sum of weighted pairs of positions, so that a query's bits do not depend on its company.
+// are read as they come. Either way a score is the sum of 16, those of the pairs i, i + 16 and so on, which are added up in one order, as the sum of a block's weights
+// is, and an output the sum of weighted pairs of positions, so that a query's bits do not depend on its company.
 
 enum {
   LANES_FROM = 9,
@@ -12,10 +12,6 @@ enum {
 };
 
 // ---- scores
-
-// sum_of_eight adds vectors up in the order of half_sums.
-INLINE V sum_of_eight(const V v[8]) { return ((v[0] + v[4]) + (v[2] + v[6])) + ((v[1] + v[5]) + (v[3] + v[7])); }
-
 
 // score_lanes gives the scores of C keys for 16 queries.
 INLINE void score_lanes(const int C, float (*s)[W], const char *q, const char *k, size_t row, size_t dim) {
@@ -46,7 +42,7 @@ static void scores_of_lanes(float (*s)[W], const char *q, const char *k, size_t 
     score_lanes(1, s + t, q, k + t * row, row, dim);
 }
 
-// half_sums adds the lanes of each of four vectors up: in either half i + (4+i), of these i + (2+i), and so on, then the halves.
+// half_sums adds the lanes of each of four vectors up, both halves as sum_of_eight does, and then the two.
 INLINE __m128 half_sums(V a, V b, V c, V d) {
   V x = _mm512_mask_blend_ps(0xf0f0, a, b) + swapped_fours(_mm512_mask_blend_ps(0xf0f0, b, a)); // a, b, a, b
   V y = _mm512_mask_blend_ps(0xf0f0, c, d) + swapped_fours(_mm512_mask_blend_ps(0xf0f0, d, c));
@@ -57,7 +53,7 @@ INLINE __m128 half_sums(V a, V b, V c, V d) {
 }
 
 // score_few gives the scores of C keys, four or eight, or one, for R queries. What lies ahead bytes behind a key is wanted next.
-INLINE void score_few(const int R, const int C, float (*s)[W], const char *q, const char *k, size_t row, size_t dim, uintptr_t ahead) {
+INLINE void score_few(const int R, const int C, float (*s)[KEYS], size_t t, const char *q, const char *k, size_t row, size_t dim, uintptr_t ahead) {
   V acc[FEW_ROWS][FEW_KEYS];
   UNROLL for (int r = 0; r < R; r++)
     UNROLL for (int c = 0; c < C; c++)
@@ -70,26 +66,58 @@ INLINE void score_few(const int R, const int C, float (*s)[W], const char *q, co
       const char *at = k + (size_t)c * row + 2 * d;
       __m512i key = _mm512_loadu_si512(at);
       if (ahead)
-        v_prefetch((const void *)((uintptr_t)at + ahead));
+        v_prefetch_far((const void *)((uintptr_t)at + ahead)); // nearer it takes the buffers of what is read now
       UNROLL for (int r = 0; r < R; r++)
         acc[r][c] = pair_dot(acc[r][c], x[r], key);
     }
   }
   UNROLL for (int r = 0; r < R; r++)
-    UNROLL for (int c = 0; c < C; c += 4) {
-      float y[4];
-      _mm_storeu_ps(y, C == 1 ? half_sums(acc[r][0], acc[r][0], acc[r][0], acc[r][0]) : half_sums(acc[r][c], acc[r][c + 1], acc[r][c + 2], acc[r][c + 3]));
-      for (int i = 0; i < (C == 1 ? 1 : 4); i++)
-        s[c + i][r] = y[i];
-    }
+    if (C == 1)
+      _mm_store_ss(s[r] + t, half_sums(acc[r][0], acc[r][0], acc[r][0], acc[r][0]));
+    else
+      UNROLL for (int c = 0; c < C; c += 4)
+        _mm_storeu_ps(s[r] + t + c, half_sums(acc[r][c], acc[r][c + 1], acc[r][c + 2], acc[r][c + 3]));
 }
 
-INLINE void scores_of_few(const int R, float (*s)[W], const char *q, const char *k, size_t row, size_t n, size_t dim, uintptr_t ahead) {
+INLINE void scores_of_few(const int R, float (*s)[KEYS], const char *q, const char *k, size_t row, size_t n, size_t dim, uintptr_t ahead) {
   size_t t = 0;
   for (; t + FEW_KEYS <= n; t += FEW_KEYS)
-    score_few(R, FEW_KEYS, s + t, q, k + t * row, row, dim, ahead);
+    score_few(R, FEW_KEYS, s, t, q, k + t * row, row, dim, ahead);
   for (; t < n; t++)
-    score_few(R, 1, s + t, q, k + t * row, row, dim, ahead);
+    score_few(R, 1, s, t, q, k + t * row, row, dim, ahead);
+}
+
+// ---- the softmax of few: a block's scores, weights and what softmax_lanes has besides
+
+typedef struct {
+  float s[LANES_FROM - 1][KEYS];
+  uint16_t weights[LANES_FROM - 1][KEYS];
+  float keep[LANES_FROM - 1];
+  size_t sees[LANES_FROM - 1];
+} block_of_few;
+
+// softmax_few does for one query what softmax_lanes does for 16.
+static void softmax_few(block_of_few *b, query *q, size_t i, float scale) {
+  float *s = b->s[i], keep[W];
+  V most = v_set1(-__builtin_inff()), none = most, sum = v_zero();
+  for (size_t t = 0; t < b->sees[i]; t += W) {
+    V v = _mm512_mask_mul_ps(none, first_n(at_most(W, b->sees[i] - t)), v_load(s + t), v_set1(scale));
+    v_store(s + t, v);
+    most = v_max(most, v);
+  }
+  float m = v_most(most);
+  m = q->is.m > m ? q->is.m : m;
+  for (size_t t = 0; t < KEYS; t += W) {
+    V e = v_zero();
+    if (t < b->sees[i])
+      e = _mm512_maskz_mov_ps(first_n(at_most(W, b->sees[i] - t)), v_exp(v_load(s + t) - v_set1(m)));
+    sum += e;
+    _mm256_storeu_si256((__m256i *)(b->weights[i] + t), _mm512_cvtepi32_epi16(_mm512_srli_epi32(rounded_high(e), 16)));
+  }
+  v_store(keep, v_exp(v_set1(q->is.m - m)));
+  b->keep[i] = q->is.m == -__builtin_inff() ? 0 : keep[0];
+  q->is.l = __builtin_fmaf(q->is.l, b->keep[i], _mm_cvtss_f32(half_sums(sum, sum, sum, sum)));
+  q->is.m = m;
 }
 
 // ---- weighted sums
@@ -115,7 +143,7 @@ INLINE void weigh_lanes(const int R, const block_of_lanes *b, query *qs, size_t 
 
 // weigh_pairs adds P times 32 elements of values, which are brought into pairs as they come, to R outputs: of each quarter of 32 the first four and the
 // others are apart until the end.
-INLINE void weigh_pairs(const int R, const int P, const block_of_lanes *b, query *qs, size_t first, const char *v, size_t row, size_t d, size_t n, uintptr_t ahead) {
+INLINE void weigh_pairs(const int R, const int P, const block_of_few *b, query *qs, size_t first, const char *v, size_t row, size_t d, size_t n, uintptr_t ahead) {
   V acc[FEW_ROWS][8];
   UNROLL for (int r = 0; r < R; r++)
     UNROLL for (int j = 0; j < 2 * P; j++)
@@ -124,12 +152,12 @@ INLINE void weigh_pairs(const int R, const int P, const block_of_lanes *b, query
     const char *at = v + t * row + 2 * d;
     __m512i weight[FEW_ROWS];
     UNROLL for (int r = 0; r < R; r++)
-      weight[r] = q_quad((const int8_t *)&b->weights[t / 2][first + (size_t)r]);
+      weight[r] = q_quad((const int8_t *)&b->weights[first + (size_t)r][t]);
     UNROLL for (int p = 0; p < P; p++) {
       __m512i x = _mm512_loadu_si512(at + 64 * p), y = t + 1 < n ? _mm512_loadu_si512(at + row + 64 * p) : _mm512_setzero_si512();
       if (ahead) {
-        v_prefetch((const void *)((uintptr_t)at + 64 * (size_t)p + ahead));
-        v_prefetch((const void *)((uintptr_t)at + row + 64 * (size_t)p + ahead));
+        v_prefetch_far((const void *)((uintptr_t)at + 64 * (size_t)p + ahead));
+        v_prefetch_far((const void *)((uintptr_t)at + row + 64 * (size_t)p + ahead));
       }
       __m512i low = _mm512_unpacklo_epi16(x, y), high = _mm512_unpackhi_epi16(x, y);
       UNROLL for (int r = 0; r < R; r++) {
@@ -141,13 +169,16 @@ INLINE void weigh_pairs(const int R, const int P, const block_of_lanes *b, query
   const __m512i lower = _mm512_setr_epi32(0, 1, 2, 3, 16, 17, 18, 19, 4, 5, 6, 7, 20, 21, 22, 23);
   const __m512i upper = _mm512_setr_epi32(8, 9, 10, 11, 24, 25, 26, 27, 12, 13, 14, 15, 28, 29, 30, 31);
   UNROLL for (int r = 0; r < R; r++)
-    UNROLL for (int p = 0; p < P; p++) {
-      add_sums(b, qs, first + (size_t)r, d + 32 * (size_t)p, _mm512_permutex2var_ps(acc[r][2 * p], lower, acc[r][2 * p + 1]));
-      add_sums(b, qs, first + (size_t)r, d + 32 * (size_t)p + W, _mm512_permutex2var_ps(acc[r][2 * p], upper, acc[r][2 * p + 1]));
-    }
+    if (b->sees[first + (size_t)r] > 0)
+      UNROLL for (int p = 0; p < P; p++) {
+        query *q = &qs[first + (size_t)r];
+        float keep = b->keep[first + (size_t)r];
+        add_to(q, keep, d + 32 * (size_t)p, _mm512_permutex2var_ps(acc[r][2 * p], lower, acc[r][2 * p + 1]));
+        add_to(q, keep, d + 32 * (size_t)p + W, _mm512_permutex2var_ps(acc[r][2 * p], upper, acc[r][2 * p + 1]));
+      }
 }
 
-INLINE void weigh_some(const int R, const block_of_lanes *b, query *qs, size_t first, const char *v, size_t row, size_t vdim, size_t n, uintptr_t ahead) {
+INLINE void weigh_some(const int R, const block_of_few *b, query *qs, size_t first, const char *v, size_t row, size_t vdim, size_t n, uintptr_t ahead) {
   size_t d = 0;
   for (; d + 4 * TILE_COLS <= vdim; d += 4 * TILE_COLS)
     weigh_pairs(R, 4, b, qs, first, v, row, d, n, ahead);
@@ -175,20 +206,20 @@ static void attend_many(query *qs, size_t count, const char *q, const char *k, c
 
 // attend_few takes few queries through n keys; next is where the keys after them are.
 static void attend_few(query *qs, size_t count, const char *q, const char *k, const char *v, const char *next, size_t start, size_t n, const keys_form *f) {
-  block_of_lanes b;
-  size_t key = row_bytes(f->type, f->dim), value = row_bytes(f->type, f->value_dim);
+  block_of_few b;
+  size_t key = row_bytes(f->type, f->dim), value = row_bytes(f->type, f->value_dim), i = 0;
   uintptr_t behind = (uintptr_t)(v == k ? next : v) - (uintptr_t)k, after = v == k ? 0 : (uintptr_t)next - (uintptr_t)v;
-  if (!see(&b, qs, count, start, n))
-    return;
-  memset(b.s, 0, n * sizeof b.s[0]);
-  size_t i = 0;
   for (; i + FEW_ROWS <= count; i += FEW_ROWS, behind = 0)
-    scores_of_few(FEW_ROWS, (float (*)[W])(b.s[0] + i), q + i * f->dim * 2, k, key, n, f->dim, behind);
+    scores_of_few(FEW_ROWS, b.s + i, q + i * f->dim * 2, k, key, n, f->dim, behind);
   if (count - i == 2)
-    scores_of_few(2, (float (*)[W])(b.s[0] + i), q + i * f->dim * 2, k, key, n, f->dim, behind);
+    scores_of_few(2, b.s + i, q + i * f->dim * 2, k, key, n, f->dim, behind);
   else if (count - i == 1)
-    scores_of_few(1, (float (*)[W])(b.s[0] + i), q + i * f->dim * 2, k, key, n, f->dim, behind);
-  weigh_up(&b, qs, count, n, f->scale);
+    scores_of_few(1, b.s + i, q + i * f->dim * 2, k, key, n, f->dim, behind);
+  for (i = 0; i < count; i++)
+    if ((b.sees[i] = seen(&qs[i], start, n)) > 0)
+      softmax_few(&b, &qs[i], i, f->scale);
+    else
+      memset(b.weights[i], 0, sizeof b.weights[i]);
   for (i = 0; i + FEW_ROWS <= count; i += FEW_ROWS, after = 0)
     weigh_some(FEW_ROWS, &b, qs, i, v, value, f->vdim, n, after);
   if (count - i == 2)
