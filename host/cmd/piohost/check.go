@@ -87,6 +87,7 @@ func (g *global) checked(ctx context.Context) (d checkDocument, problems config.
 	if err != nil {
 		return d, nil, err
 	}
+	problems = certificateProblems(g.config, c)
 	var asked []schedule.Asked
 	for i, m := range c.Models {
 		p, in, err := inspect(ctx, plugins, m)

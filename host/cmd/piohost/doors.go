@@ -26,7 +26,7 @@ func openDoors(c *config.Config, log *slog.Logger) (*doors, error) {
 	}
 	d := &doors{log: log}
 	if c.Server.TLSCert != "" {
-		if d.certificate, err = openCertificate(c.Server.TLSCert, c.Server.TLSKey, log); err != nil {
+		if d.certificate, err = openCertificate(c, log); err != nil {
 			return nil, err
 		}
 	}
@@ -34,14 +34,14 @@ func openDoors(c *config.Config, log *slog.Logger) (*doors, error) {
 	if !keys.Any() && !c.Server.Open {
 		here.Server.Listen = d.confine(c.Server.Listen, "server.listen")
 	}
-	if d.main, err = listen(&here); err != nil || c.Server.AdminListen == "" {
+	if d.main, err = listen(&here, "server.listen"); err != nil || c.Server.AdminListen == "" {
 		return d, err
 	}
 	here.Server.Listen = c.Server.AdminListen
 	if !keys.Any() && !c.Server.Open {
 		here.Server.Listen = d.confine(c.Server.AdminListen, "server.admin_listen")
 	}
-	if d.orders, err = listen(&here); err != nil {
+	if d.orders, err = listen(&here, "server.admin_listen"); err != nil {
 		d.main.Close()
 		return nil, err
 	}

@@ -14,13 +14,13 @@ import (
 	"github.com/inference-pio/inference-pio/host/internal/config"
 )
 
-func listen(c *config.Config) (net.Listener, error) {
+func listen(c *config.Config, key string) (net.Listener, error) {
 	l, err := net.Listen(network(c.Server.Listen), c.Server.Listen)
 	switch {
 	case errors.Is(err, syscall.EADDRINUSE):
-		return nil, fmt.Errorf("%s is in use by another program, perhaps another piohost; stop it, or change server.listen in %s", c.Server.Listen, c.File)
+		return nil, fmt.Errorf("%s is in use by another program, perhaps another piohost; stop it, or change %s in %s", c.Server.Listen, key, c.File)
 	case err != nil:
-		return nil, fmt.Errorf("cannot listen on %s (server.listen in %s): %w", c.Server.Listen, c.File, err)
+		return nil, fmt.Errorf("cannot listen on %s (%s in %s): %w", c.Server.Listen, key, c.File, err)
 	}
 	return l, nil
 }

@@ -28,7 +28,7 @@ func TestWhereItListens(t *testing.T) {
 		if six == "" && c.listen == "[::1]:0" {
 			continue
 		}
-		l, err := listen(&config.Config{Server: config.Server{Listen: c.listen}})
+		l, err := listen(&config.Config{Server: config.Server{Listen: c.listen}}, "server.listen")
 		if err != nil {
 			t.Errorf("%s: %v", c.listen, err)
 			continue

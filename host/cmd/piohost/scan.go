@@ -36,7 +36,7 @@ func newModelsScan(g *global) *cobra.Command {
 		if *asJSON {
 			err = g.printJSON(scanDocumentOf(found, problems))
 		} else {
-			err = g.showScan(found, add)
+			err = g.showScan(found, words, add)
 		}
 		if err == nil && add {
 			err = g.addFound(found, *asJSON)
@@ -99,11 +99,20 @@ func foundName(f discover.Found) string {
 	return f.Name[strings.LastIndexByte(f.Name, '/')+1:]
 }
 
+// showNone says where nothing was found.
+func (g *global) showNone(words []string) error {
+	where := "with " + strings.Join(words, " ") + " in its name or path"
+	if home, err := hub.FindHome(); err == nil && len(words) == 0 {
+		where = "in " + strings.Join(discover.Here(home.Cache).Folders(), ", ")
+	}
+	_, err := fmt.Fprintln(g.std.out, "no model was found "+where)
+	return err
+}
+
 // showScan is a line for each, then why some are taken by no plugin, then the entries.
-func (g *global) showScan(list []scanned, add bool) error {
+func (g *global) showScan(list []scanned, words []string, add bool) error {
 	if len(list) == 0 {
-		_, err := fmt.Fprintln(g.std.out, "no model was found")
-		return err
+		return g.showNone(words)
 	}
 	w := tabwriter.NewWriter(g.std.out, 0, 8, 2, ' ', 0)
 	fmt.Fprintln(w, "WHERE\tMODEL\tSIZE\tPLUGIN\tIN MODELS.TOML")

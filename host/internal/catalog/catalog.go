@@ -204,9 +204,16 @@ func (c *Catalog) Named(name string) (Plugin, error) {
 		}
 		fmt.Fprintf(&b, "; there are %s", strings.Join(names, ", "))
 	}
+	told := false
 	for _, problem := range c.problems {
 		if strings.Contains(problem.Error(), string(filepath.Separator)+name) || len(c.plugins) == 0 {
 			fmt.Fprintf(&b, "\n    %v", problem)
+			told = true
+		}
+	}
+	for _, dir := range c.options.Dirs {
+		if path := filepath.Join(dir, name); !told && isThere(path) {
+			fmt.Fprintf(&b, "\n    %s is no program that may be started; build the plugin to this place, or move it away", path)
 		}
 	}
 	return Plugin{}, c.verdict(b.String(), nil)

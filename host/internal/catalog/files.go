@@ -39,6 +39,12 @@ func candidates(dir string) ([]candidate, error) {
 	return list, nil
 }
 
+// isThere says that something has the name, a link to nothing among others.
+func isThere(path string) bool {
+	_, err := os.Lstat(path)
+	return err == nil
+}
+
 // pass says whether a file that is not executable is passed over in silence; a file that is a program, or has the name of a
 // plugin in the lock, has probably lost its mode on the way here.
 func (f candidate) pass(lock Lock) (silent bool, problem error) {

@@ -47,7 +47,7 @@ func readLock(path string) (Lock, error) {
 	if errors.Is(err, fs.ErrNotExist) {
 		return Lock{path: path}, nil
 	} else if err != nil {
-		return Lock{}, err
+		return Lock{}, fmt.Errorf("%w; move it away, and write it anew with `piohost plugin lock`", err)
 	}
 	return parseLock(path, data)
 }

@@ -2,6 +2,7 @@ package config
 
 import (
 	"encoding/hex"
+	"net"
 	"regexp"
 )
 
@@ -61,12 +62,23 @@ func (r *reader) access(t *table, s *Server) {
 		if err != nil {
 			t.problem("admin_listen", "%v", err)
 		}
+		if sameDoor(s.Listen, address) {
+			t.problem("admin_listen", "%s is where the API listens too; give it another port, or leave it out", address)
+		}
 		s.AdminListen = address
 	}
 	s.TLSCert, s.TLSKey = r.pem(t, "tls_cert"), r.pem(t, "tls_key")
 	if (s.TLSCert == "") != (s.TLSKey == "") {
 		t.problem("", "tls_cert and tls_key go together; give both or none")
 	}
+}
+
+// sameDoor says that two addresses cannot both be listened on.
+func sameDoor(a, b string) bool {
+	hostA, portA, errA := net.SplitHostPort(a)
+	hostB, portB, errB := net.SplitHostPort(b)
+	every := func(host string) bool { return host == "" || host == "0.0.0.0" || host == "::" }
+	return errA == nil && errB == nil && portA == portB && portA != "0" && (hostA == hostB || every(hostA) || every(hostB))
 }
 
 // pem reads the path of a file; what is in it is read when it is served.

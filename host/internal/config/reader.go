@@ -118,6 +118,9 @@ func ParseListen(text string) (string, error) {
 
 func (r *reader) plugins(t *table) Plugins {
 	dirs := t.texts("dirs", `folders such as "bin/plugins"`, defaultDir)
+	if list, is := t.values["dirs"].([]any); is && len(list) == 0 {
+		t.problem("dirs", "names no folder; expected those that hold the plugins, such as \"bin/plugins\"")
+	}
 	p := Plugins{AllowUnlocked: t.flag("allow_unlocked", false), MTLS: t.flag("mtls", defaultMTLS), Health: t.duration("health", defaultHealth)}
 	p.Dirs = r.folders(t, "dirs", dirs, "build the plugins into it or name another", "the folder that holds the plugins")
 	if tier := t.text("sandbox", "off", `"off"`); tier != "off" {

@@ -3,6 +3,7 @@ package config
 import (
 	"fmt"
 	"maps"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -249,10 +250,13 @@ func (t *table) texts(key, expected string, fallback ...string) []string {
 	return list
 }
 
+// places are those in arrays, which TOML has no way to write.
+var places = regexp.MustCompile(`\[[0-9]+\]`)
+
 // sub reads a table; an absent one is empty.
 func (t *table) sub(key string) *table {
 	t.asks(key, "table", nil)
-	values, _ := read[map[string]any](t, key, fmt.Sprintf("a table [%s]", key))
+	values, _ := read[map[string]any](t, key, fmt.Sprintf("a table [%s]", places.ReplaceAllString(join(t.path, key), "")))
 	return t.doc.table(join(t.path, key), values)
 }
 

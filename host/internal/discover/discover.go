@@ -40,6 +40,11 @@ type Places struct {
 	LMStudio []string
 }
 
+// Folders are those that are looked in.
+func (p Places) Folders() []string {
+	return slices.DeleteFunc(append([]string{p.Hub, p.Ollama}, p.LMStudio...), func(dir string) bool { return dir == "" })
+}
+
 // Here are the places on this machine, as the environment and the programs' own files say.
 func Here(cache string) Places {
 	p := Places{Hub: cache, Ollama: os.Getenv("OLLAMA_MODELS")}

@@ -177,7 +177,11 @@ func (l *limiter) allow() (pass bool, dropped int) {
 		l.tokens = min(logBurst, l.tokens+logRate*now.Sub(l.last).Seconds())
 	}
 	l.last = now
-	if l.tokens < 1 {
+	need := 1.0
+	if l.dropped > 0 { // a second's worth at once: what was left out is not told for each line that passes
+		need = logRate
+	}
+	if l.tokens < need {
 		l.dropped++
 		return false, 0
 	}

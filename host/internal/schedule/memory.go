@@ -34,7 +34,11 @@ type Budget struct {
 func BudgetOf(c *config.Config, m machine.Memory) Budget {
 	for _, d := range c.Devices {
 		if d.Name == "cpu" && d.Memory > 0 {
-			return Budget{d.Memory, `memory of [[device]] "cpu"`}
+			from := `memory of [[device]] "cpu"`
+			if m.Total > 0 && d.Memory > m.Total {
+				from += fmt.Sprintf(", which is more than there is: %s in %s", sdkplan.Size(m.Total), m.From)
+			}
+			return Budget{d.Memory, from}
 		}
 	}
 	return Budget{m.Usable(), fmt.Sprintf("%s in %s, less a reserve", sdkplan.Size(m.Total), m.From)}
