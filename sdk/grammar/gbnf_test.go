@@ -177,6 +177,7 @@ func compiled(t *testing.T, e *grammar.Expr) *grammar.Grammar {
 func FuzzGBNF(f *testing.F) {
 	f.Add(`root ::= "a" [b-d]* (x | "é"){1,3}`+"\nx ::= \"x\" root?", []byte{1, 2, 3})
 	f.Add(`root ::= ("a"?)*`, []byte{0, 0})
+	f.Add(`root ::=`, []byte{0}) // nothing may come, and nothing need
 	f.Fuzz(func(t *testing.T, text string, way []byte) {
 		e, err := grammar.GBNF(text)
 		if err != nil {

@@ -104,7 +104,9 @@ func (w *walker) visit(at int32, stack *frame) {
 			}
 			return
 		}
-		w.items = append(w.items, item{node: at, stack: stack})
+		if n.set.GoesOn(0) {
+			w.items = append(w.items, item{node: at, stack: stack})
+		}
 		if n.set.Accepts(0) && n.least == 0 {
 			w.visit(n.next, stack)
 		}
