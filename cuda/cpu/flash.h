@@ -61,10 +61,16 @@ INLINE V half(int type, const char *row, size_t d, int h) {
   return h == 0 ? (V)(two << 16) : (V)(two & 0xffff0000u);
 }
 
-// fetch_ahead asks for what lies ahead of a pair, where a line of the cache begins with it: in bf16 of two pairs at once.
+// fetch_ahead asks for what lies ahead of a pair, where a line of the cache begins with it: in bf16 of two pairs at once. It comes into the second-level
+// cache, since nearer it would take the buffers of what is read now; of codes, which take longer to compute with than to read, into the first.
 INLINE void fetch_ahead(int type, const strip *s, const char *row, size_t d) {
-  if (d * type_size(type) % 64 == 0)
-    v_prefetch((const void *)((uintptr_t)number_at(type, row, d) + s->ahead));
+  const void *p = (const void *)((uintptr_t)number_at(type, row, d) + s->ahead);
+  if (d * type_size(type) % 64 == 0) {
+    if (type == PIO_Q8ROW)
+      v_prefetch(p);
+    else
+      v_prefetch_far(p);
+  }
 }
 
 INLINE size_t panels_from(int type) { return type == PIO_Q8ROW ? PANEL_CODES : PANEL_QUERIES; }

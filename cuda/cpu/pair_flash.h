@@ -66,7 +66,7 @@ INLINE void score_few(const int R, const int C, float (*s)[KEYS], size_t t, cons
       const char *at = k + (size_t)c * row + 2 * d;
       __m512i key = _mm512_loadu_si512(at);
       if (ahead)
-        v_prefetch_far((const void *)((uintptr_t)at + ahead)); // nearer it takes the buffers of what is read now
+        v_prefetch_far((const void *)((uintptr_t)at + ahead));
       UNROLL for (int r = 0; r < R; r++)
         acc[r][c] = pair_dot(acc[r][c], x[r], key);
     }
