@@ -1,6 +1,10 @@
 package serve
 
-import "github.com/inference-pio/inference-pio/sdk/machine"
+import (
+	"os"
+
+	"github.com/inference-pio/inference-pio/sdk/machine"
+)
 
 // held.go decides which weights are copied out of their mapped files: all, where the CPU computes the whole model and the machine has memory. That they
 // are in memory was counted when the model was given its share; which pages they lie in changes nothing of it.
@@ -12,8 +16,14 @@ type holdings []interface {
 	Release()
 }
 
+// envCopies is the environment variable that forbids copies if it is "none": processes that have the same file may want to share its pages.
+const envCopies = "PIO_CPU_COPIES"
+
 // holdWeights begins to copy what is read of every token, and then experts.
 func (i *instance) holdWeights() {
+	if os.Getenv(envCopies) == "none" {
+		return
+	}
 	if len(i.devices) > 1 {
 		return // copies to devices are under way at any time, and no moment is known in which nobody reads
 	}
