@@ -29,6 +29,8 @@ const (
 	// After a copy it rests for so many times as long.
 	holdRest = 3
 
+	holdPadding = 64 // less than that lies between two tensors that follow each other
+
 	// What is not in memory yet, or has no room, is looked at again, ever more rarely.
 	holdSoonest, holdLatest = time.Second, time.Minute
 )
@@ -136,7 +138,7 @@ func (c *Checkpoint) parts(data [][]byte) (list []part) {
 	})
 	for i := 0; i < len(runs); {
 		run := runs[i]
-		for i++; i < len(runs) && runs[i].file == run.file && runs[i].from-run.to < unix.Getpagesize(); i++ { // between them is padding
+		for i++; i < len(runs) && runs[i].file == run.file && runs[i].from-run.to < holdPadding; i++ {
 			run.to = max(run.to, runs[i].to)
 		}
 		first := uintptr(unsafe.Pointer(unsafe.SliceData(run.file.data)))
