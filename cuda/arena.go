@@ -13,8 +13,8 @@ import (
 // that a copy on another device is made once and found again, and never needs more room there than the original.
 //
 // Queues may run late, so memory is given to later activations only when what was in it is no longer needed. Within a device its queue's
-// order sees to that. What other devices' queues copy from and to the CPU's is noted as borrowed, and waited for before its section
-// begins anew.
+// order sees to that. What other devices' queues copy from and to the CPU's is noted as borrowed; when its section begins anew it is owed, and
+// whoever is given memory there waits for it: the CPU, which by then has mostly waited for something later, or another queue.
 
 // arenaAlign is the alignment of an activation: a cache line, and a full vector of any instruction set.
 const arenaAlign = 64
@@ -77,10 +77,10 @@ func (a *arena) take(bytes int64) (unsafe.Pointer, bool) {
 
 // section is the activations that end together.
 type section struct {
-	nodes  []node
-	serial uint32 // of the last node made, in this pass or an earlier one
-	// copies under way from and to the CPU's arena: to be waited for before its memory is used again
-	borrowed []Event
+	nodes    []node
+	serial   uint32  // of the last node made, in this pass or an earlier one
+	borrowed []Event // copies from and to the CPU's arena
+	owed     []Event // those of before it began anew: to be waited for before its memory is used again
 	// while measuring
 	used, peak int64
 }
@@ -97,9 +97,7 @@ type node struct {
 // reset ends a section: its activations are no more, on every device.
 func (s *Step) reset(section int) {
 	sec := &s.secs[section]
-	if len(sec.borrowed) > 0 {
-		s.giveBack(sec)
-	}
+	sec.owe()
 	sec.nodes = sec.nodes[:0]
 	sec.used = 0
 	for d := range s.devices {
@@ -107,13 +105,20 @@ func (s *Step) reset(section int) {
 	}
 }
 
-// giveBack lets the CPU go on only when nobody copies from a section of it any more.
-func (s *Step) giveBack(sec *section) {
-	for i, e := range sec.borrowed {
-		s.queues[0].Wait(e)
-		sec.borrowed[i] = nil
-	}
+// owe is called when memory of the section is to be given out again.
+func (sec *section) owe() {
+	sec.owed = append(sec.owed, sec.borrowed...)
+	clear(sec.borrowed)
 	sec.borrowed = sec.borrowed[:0]
+}
+
+// pay lets the CPU go on only when nobody copies from or to what it is given of a section.
+func (s *Step) pay(sec *section) {
+	for _, e := range sec.owed {
+		s.queues[0].Wait(e)
+	}
+	clear(sec.owed)
+	sec.owed = sec.owed[:0]
 }
 
 // make gives an activation in the running section on a device. What it holds is not defined.
@@ -129,6 +134,9 @@ func (s *Step) make(dev int, dtype DType, nd uint8, dim [MaxDims]int32) Tensor {
 		if !ok {
 			s.failRoom(dev, s.section, n.bytes)
 			return Tensor{}
+		}
+		if dev == 0 {
+			s.pay(sec)
 		}
 		n.at[dev], t.ptr, t.dev = p, p, s.memory[dev]
 	}
@@ -241,6 +249,9 @@ func (s *Step) copyNode(n *node, section, dev int) bool {
 	if dev == 0 {
 		q := s.queues[n.home]
 		q.Wait(s.queues[0].Mark()) // what the CPU had there is done with
+		for _, e := range s.secs[section].owed {
+			q.Wait(e) // and what other queues had
+		}
 		q.CopyOut(view(0, p), view(n.home, n.at[n.home]))
 		if n.arrive = q.Mark(); n.arrive != nil {
 			s.secs[section].borrowed = append(s.secs[section].borrowed, n.arrive)
@@ -326,7 +337,7 @@ func (s *Step) Rewind(m Mark) {
 		s.fail(errors.New("rewinding to a mark of another layer, or of another part of it"))
 		return
 	}
-	s.giveBack(sec)
+	sec.owe()
 	sec.nodes, sec.used = sec.nodes[:m.nodes], m.measured
 	for d := range s.devices {
 		a := &s.arenas[d][s.section]

@@ -20,7 +20,7 @@ type Module struct {
 	// 0 when it must ask its Residency.
 	settled atomic.Uint32
 
-	mixture atomic.Pointer[Mixture] // of which this is an expert
+	mixture atomic.Pointer[member] // this as an expert of a mixture
 }
 
 // Settle says that steps may compute the module on a device without asking until Unsettle.
@@ -39,7 +39,7 @@ func (m *Module) Unsettle() {
 // changed lets a mixture look anew where its experts are.
 func (m *Module) changed() {
 	if x := m.mixture.Load(); x != nil {
-		x.moved.Add(1)
+		x.changed()
 	}
 }
 
@@ -72,7 +72,7 @@ func (m *Module) StateBytes() int64 {
 // happened (at once, if that is nil), its weights. They must stay there until a later layer has been entered or the step has ended; those
 // of a module outside the layers until the step has ended. What the step's queues may still use is freed by them: see Step.Queue.
 //
-// Experts are not entered: they are computed where they are settled, or else on the CPU. A Residency that is a Router learns after each
+// Experts are not entered: they are computed where they are settled, or else on the CPU. A Residency that is a Router learns of each
 // pass which were needed.
 type Residency interface {
 	Enter(m *Module) (dev int, ready Event, err error)

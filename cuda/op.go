@@ -150,16 +150,30 @@ func (o *Op) Operands() (out, in []Tensor, weights []Matrix) {
 // Expert is one expert's matrices where they lie on a device; zero if the device does not have it.
 type Expert struct{ Gate, Up, Down Matrix }
 
-// ExpertTable is the experts of a layer that one device has, by number. It never changes; when an expert comes or goes there is a new one.
+// ExpertTable is the experts of a layer that one device has, by number. Experts come and go while nothing that was told of it is to run still.
 type ExpertTable struct {
 	Experts []Expert
 	native  any
+	moved   []int // since native was made
 }
 
-// Native is what a device made of the table to compute with: made once, on the goroutine that runs its ops.
-func (t *ExpertTable) Native(make func([]Expert) any) any {
-	if t.native == nil {
-		t.native = make(t.Experts)
+// put sets an expert, and says whether it is another than before.
+func (t *ExpertTable) put(i int, e Expert) bool {
+	if t.Experts[i] == e {
+		return false
+	}
+	if t.Experts[i] = e; t.native != nil {
+		t.moved = append(t.moved, i)
+	}
+	return true
+}
+
+// Native is what a device made of the table to compute with, on the goroutine that runs its ops: of nil at first, and of itself when some experts
+// have moved.
+func (t *ExpertTable) Native(make func(of *ExpertTable, native any, moved []int) any) any {
+	if t.native == nil || len(t.moved) > 0 {
+		t.native = make(t, t.native, t.moved)
+		t.moved = t.moved[:0]
 	}
 	return t.native
 }

@@ -144,11 +144,16 @@ func (s *Step) apart(x, index, weights Tensor, m *Mixture, tables []*ExpertTable
 	s.StartPart()
 	defer s.EndPart()
 	for dev, t := range tables {
-		if t != nil { // before the mark: all parts find them there
-			s.on(dev, x)
-			s.on(dev, index)
-			s.on(dev, weights)
+		if t != nil { // before the mark: all parts find them there, and what comes to one place is waited for once
+			s.bring(dev, x)
+			s.bring(dev, weights)
+			s.bring(dev, index)
 		}
+	}
+	if tables[0] != nil && s.current != 0 && !s.measuring && s.err == nil {
+		s.queues[0].Wait(s.queues[s.current].Mark()) // as it must before it computes
+		s.tellRoutes(s.current)                      // as long as nothing of the layer has begun: what is missing there can come while the CPU computes
+		tables = m.on(len(s.devices))
 	}
 	for from := 0; from < x.Rows() && s.err == nil; from += each {
 		to, mark := min(from+each, x.Rows()), s.Mark()
@@ -171,6 +176,9 @@ func (s *Step) sumParts(y, x, index, weights Tensor, m *Mixture, tables []*Exper
 		parts[dev] = s.part(dev, x, index, weights, m, tables[dev])
 		if s.measuring { // a device makes one
 			break
+		}
+		if q, ok := s.queues[dev].(Starter); ok && s.err == nil {
+			q.Start()
 		}
 	}
 	rows := s.meet(&parts)

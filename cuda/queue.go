@@ -27,6 +27,10 @@ type Queue interface {
 	Close()
 }
 
+// Starter is a Queue that keeps what is added to it until somebody waits, or until Start. What is added after that is another piece of work to
+// it, so that only who has something else to do meanwhile should ask.
+type Starter interface{ Start() }
+
 // Neighbour is a Queue that can take a tensor from another device's memory, with nothing of this process's between.
 type Neighbour interface {
 	// CopyFrom adds a copy of src, which is made in the other device's queue, to dst, which lies on this device, and says whether it can. What

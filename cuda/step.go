@@ -153,6 +153,7 @@ func (s *Step) Begin() {
 	}
 	for i := range sections {
 		s.reset(i)
+		s.pay(&s.secs[i])
 	}
 	clear(s.outside)
 	s.section, s.parts, s.home, s.current, s.layer, s.err, s.open = sectionStep, 0, 0, 0, -1, nil, true
@@ -203,7 +204,7 @@ func (s *Step) End() error {
 			s.err = err
 		}
 	}
-	s.tellRoutes()
+	s.tellRoutes(every)
 	return s.err
 }
 

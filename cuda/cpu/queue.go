@@ -253,10 +253,16 @@ type experts struct {
 
 func (p *pool) expertsOf(op *cuda.Op) *experts { return op.Experts.Native(p.experts).(*experts) }
 
-func (p *pool) experts(list []cuda.Expert) any {
-	t := &experts{list: make([]C.pio_matrix, 3*len(list))}
-	for i := range list {
-		e := &list[i]
+func (p *pool) experts(of *cuda.ExpertTable, native any, moved []int) any {
+	t, ok := native.(*experts)
+	if !ok || t.why != "" {
+		t, moved = &experts{list: make([]C.pio_matrix, 3*len(of.Experts))}, nil
+		for i := range of.Experts {
+			moved = append(moved, i)
+		}
+	}
+	for _, i := range moved {
+		e := &of.Experts[i]
 		for j, m := range [...]*cuda.Matrix{&e.Gate, &e.Up, &e.Down} {
 			if t.list[3*i+j], t.why = p.matrix(m); t.why != "" {
 				return t

@@ -10,11 +10,11 @@ import (
 )
 
 // again.go keeps what a queue was told, so that a step that is told again costs the host a comparison for each op: it is not planned, encoded or
-// compared byte by byte a second time. Kept here: what an op adds to a list is a function of the op, of its table of experts and of the queue's
-// scratch memory, and of what was told before it since the queue was empty. So a list that is told again in the same words is the same list.
+// compared byte by byte a second time. Kept here: what an op adds to a list is a function of the op, of the form of its table of experts and of the
+// queue's scratch memory, and of what was told before it in the list. So a list that is told again in the same words is the same list.
 
 const (
-	toldMost  = 4    // lists that are kept: one for each batch class that is being decoded
+	toldMost  = 128  // lists that are kept: one for each batch class that is being decoded, or two for each layer that meets another device in it
 	wordsMost = 4096 // of a list; longer ones are prompts through many pieces
 )
 
@@ -23,6 +23,7 @@ type word struct {
 	copy  copied  // or an op:
 	op    cuda.Op // without its table
 	table weak.Pointer[cuda.ExpertTable]
+	form  uint64 // of the table, when it was told
 	added uint64 // entries: none of an op that launches nothing, or that was joined with the one before
 }
 
@@ -64,7 +65,7 @@ func (q *Queue) begin(c copied, op *cuda.Op) {
 	if a.mode != toldNothing {
 		return
 	}
-	if q.list.Len() > 0 || q.parted || q.sent != q.done {
+	if q.list.Len() > 0 {
 		a.mode = toldApart
 		return
 	}
@@ -93,7 +94,12 @@ func (w *word) same(c copied, op *cuda.Op) bool {
 		return op == nil && w.copy.there == c.there && w.copy.out == c.out && len(w.copy.pinned) == len(c.pinned) &&
 			unsafe.SliceData(w.copy.pinned) == unsafe.SliceData(c.pinned)
 	}
-	return sameOp(&w.op, op) && w.table.Value() == op.Experts
+	return sameOp(&w.op, op) && w.table.Value() == op.Experts && (op.Experts == nil || w.form == formOf(op.Experts))
+}
+
+// formOf is that of a table that the queue has brought to the device.
+func formOf(t *cuda.ExpertTable) uint64 {
+	return t.Native(nil).(*table).form
 }
 
 // sameOp says whether two ops do the same, but for their tables: to operands of the same types and shapes at the same places, with the same numbers.
@@ -165,7 +171,7 @@ func (q *Queue) write(c copied, op *cuda.Op, added uint64) {
 		w := &a.list.words[len(a.list.words)-1]
 		w.op = *op
 		if w.op.Experts = nil; op.Experts != nil {
-			w.table = weak.Make(op.Experts)
+			w.table, w.form = weak.Make(op.Experts), formOf(op.Experts)
 		}
 	}
 }

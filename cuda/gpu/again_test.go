@@ -131,18 +131,25 @@ func TestAStepAfterItsScratchHasMoved(t *testing.T) {
 func TestTablesAreToldApart(t *testing.T) {
 	software(t)
 	b := newBoard(t, open(t, Options{}))
-	table := &cuda.ExpertTable{}
+	brought := func(*cuda.ExpertTable, any, []int) any { return &table{} }
+	mixture := &cuda.ExpertTable{}
+	mixture.Native(brought)
 	op := *cuda.NewOp(cuda.OpExperts)
-	op.Experts = table
+	op.Experts = mixture
 	a := &b.q.again
 	a.mode, a.list = toldAnew, &a.lists[0]
 	b.q.write(copied{}, &op, 1)
 	w, other := &a.list.words[0], op
-	if other.Experts = new(cuda.ExpertTable); !w.same(copied{}, &op) || w.same(copied{}, &other) {
+	other.Experts = new(cuda.ExpertTable)
+	other.Experts.Native(brought)
+	if !w.same(copied{}, &op) || w.same(copied{}, &other) {
 		t.Error("another table is the same, or the same another")
 	}
-	runtime.KeepAlive(table)
-	op.Experts, table = nil, nil
+	if mixture.Native(nil).(*table).form++; w.same(copied{}, &op) {
+		t.Error("a table of another form is the same")
+	}
+	runtime.KeepAlive(mixture)
+	op.Experts, mixture = nil, nil
 	for range 3 {
 		runtime.GC()
 	}

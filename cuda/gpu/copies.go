@@ -194,7 +194,6 @@ func (q *Queue) fill(dst, src cuda.Tensor) {
 		q.keep(q.filler.copy(q.stream, unsafe.Add(dst.Pointer(), at), from[at:min(at+fillBytes, len(from))]))
 	}
 	q.added++
-	q.sent, q.parted = q.added, true
 }
 
 func (f *filler) copy(s *driver.Stream, to unsafe.Pointer, from []byte) error {

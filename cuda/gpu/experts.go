@@ -15,8 +15,11 @@ import (
 
 // table is one on the device.
 type table struct {
-	at  unsafe.Pointer
-	err error
+	at     unsafe.Pointer
+	err    error
+	plain  bool // not for tensor cores
+	layout *cuda.Layout
+	form   uint64 // counts how often that has changed, by which launches are planned
 }
 
 // tables are those of a device that are not freed yet. The device frees them at its end, whoever has the originals still.
@@ -58,24 +61,87 @@ func (d *Device) dropTable(mem cuda.Memory) {
 	}
 }
 
-// tableOf copies a table to the device. It is freed when nobody has the original any more: a queue keeps that until its launches have run.
-func (q *Queue) tableOf(of *cuda.ExpertTable, list []cuda.Expert) *table {
-	encoded := make([]kernels.Matrix, 0, 3*len(list))
-	for i := range list {
-		for _, m := range [...]*cuda.Matrix{&list[i].Gate, &list[i].Up, &list[i].Down} {
-			e, err := kernels.EncodeMatrix(m)
-			if err != nil {
-				return &table{err: err}
-			}
-			encoded = append(encoded, e)
+// expertBytes is what a table has of an expert.
+const expertBytes = 3 * int64(unsafe.Sizeof(kernels.Matrix{}))
+
+// appendExpert encodes one for kernels.
+func appendExpert(list []kernels.Matrix, e *cuda.Expert) ([]kernels.Matrix, error) {
+	for _, m := range [...]*cuda.Matrix{&e.Gate, &e.Up, &e.Down} {
+		encoded, err := kernels.EncodeMatrix(m)
+		if err != nil {
+			return list, err
+		}
+		list = append(list, encoded)
+	}
+	return list, nil
+}
+
+func encodedBytes(list []kernels.Matrix) []byte {
+	return unsafe.Slice((*byte)(unsafe.Pointer(unsafe.SliceData(list))), uintptr(len(list))*unsafe.Sizeof(kernels.Matrix{}))
+}
+
+// tableOf brings a table to the device, or what has changed of it since: it keeps its place, so that launches that are told again find it. It is
+// freed when nobody has the original any more: a queue keeps that until its launches have run.
+func (q *Queue) tableOf(of *cuda.ExpertTable, native any, moved []int) any {
+	t, ok := native.(*table)
+	if ok && t.err == nil {
+		t.err = q.patch(t, of, moved)
+	} else {
+		t = &table{}
+		t.at, t.err = q.wholeTable(of)
+	}
+	if plain, layout := !kernels.ExpertsOnTensorCores(of), kernels.ExpertLayout(of); plain != t.plain || layout != t.layout {
+		t.plain, t.layout, t.form = plain, layout, t.form+1
+	}
+	return t
+}
+
+func (q *Queue) wholeTable(of *cuda.ExpertTable) (unsafe.Pointer, error) {
+	list, err := make([]kernels.Matrix, 0, 3*len(of.Experts)), error(nil)
+	for i := range of.Experts {
+		if list, err = appendExpert(list, &of.Experts[i]); err != nil {
+			return nil, err
 		}
 	}
-	size := int64(len(encoded)) * int64(unsafe.Sizeof(kernels.Matrix{}))
-	mem, err := q.dev.alloc(size, cuda.ForScratch, q.settle)
+	mem, err := q.dev.alloc(expertBytes*int64(len(of.Experts)), cuda.ForScratch, q.settle)
 	if err != nil {
-		return &table{err: err}
+		return nil, err
 	}
 	q.dev.tables.add(mem)
 	runtime.AddCleanup(of, q.dev.dropTable, mem)
-	return &table{at: mem.Pointer(), err: q.dev.write(mem.Pointer(), unsafe.Slice((*byte)(unsafe.Pointer(unsafe.SliceData(encoded))), size))}
+	return mem.Pointer(), q.dev.write(mem.Pointer(), encodedBytes(list))
+}
+
+// patch writes the experts of a table that have moved, ahead of what is in the list: nothing there reads them.
+func (q *Queue) patch(t *table, of *cuda.ExpertTable, moved []int) error {
+	q.patching.Reset()
+	for _, i := range moved {
+		var err error
+		if q.encoded, err = appendExpert(q.encoded[:0], &of.Experts[i]); err != nil {
+			return err
+		}
+		pinned, err := q.patches.take(int(expertBytes))
+		if pinned == nil && err == nil { // all of it is under way
+			err = q.sendPatches()
+			q.finish()
+			pinned, _ = q.patches.take(int(expertBytes))
+		}
+		if err != nil {
+			return err
+		}
+		copy(pinned, encodedBytes(q.encoded))
+		q.patching.CopyIn(unsafe.Add(t.at, int64(i)*expertBytes), unsafe.Pointer(unsafe.SliceData(pinned)), expertBytes)
+	}
+	return q.sendPatches()
+}
+
+func (q *Queue) sendPatches() error {
+	defer q.patching.Reset()
+	q.added++
+	return q.stream.Run(&q.patching)
+}
+
+// tableFor is an op's table where the device can read it.
+func (q *Queue) tableFor(op *cuda.Op) *table {
+	return op.Experts.Native(q.tableOf).(*table)
 }

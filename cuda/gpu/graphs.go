@@ -13,8 +13,8 @@ import (
 // its tables stay: same kernels, same addresses. The second time a list is seen it is captured, from the third on it is one launch.
 
 const (
-	graphsMost  = 48 // of a queue; the one that was used longest ago goes first
-	graphedFrom = 16 // commands: fewer are as quick by themselves
+	graphsMost  = 160 // of a queue, as many as there are lists that come again, and some more; the one that was used longest ago goes first
+	graphedFrom = 16  // commands: fewer are as quick by themselves
 )
 
 // graphs are those of a queue.
@@ -31,10 +31,9 @@ type known struct {
 	used             uint64
 }
 
-// run gives the stream a list. whole says that nothing was sent since the queue was last empty, so that the list can come again: then it is
-// known from now on.
-func (g *graphs) run(s *driver.Stream, list *driver.List, whole bool) (*known, error) {
-	if !whole || list.Len() < graphedFrom || !list.Repeatable() {
+// run gives the stream a list. If it can come again it is known from now on.
+func (g *graphs) run(s *driver.Stream, list *driver.List) (*known, error) {
+	if list.Len() < graphedFrom || !list.Repeatable() {
 		return nil, s.Run(list)
 	}
 	if g.known == nil {

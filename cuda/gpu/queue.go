@@ -12,7 +12,7 @@ import (
 	"github.com/inference-pio/inference-pio/cuda/kernels"
 )
 
-// queue.go is a stream as a queue. Entries are numbered as they are added; three numbers say how far it is: added, sent to the driver, done.
+// queue.go is a stream as a queue. Entries are numbered as they are added; two numbers say how far it is: added and done.
 
 // Queue implements cuda.Queue. Its owner adds to it; whoever waits for its events, or needs what it is about to free, may come from any
 // goroutine.
@@ -21,22 +21,24 @@ type Queue struct {
 	stream *driver.Stream
 	end    *driver.Event // of all that was sent
 
-	mu                sync.Mutex
-	err               error
-	list              driver.List // added and not sent
-	added, sent, done uint64
-	parted            bool // some of what was added since all was done has been sent already
+	mu          sync.Mutex
+	err         error
+	list        driver.List // added and not sent
+	added, done uint64
 
-	plan    kernels.Plan
-	op      kernels.Op
-	mapped  kernels.Mapped
-	scratch cuda.Memory
-	last    last
-	again   again
-	joined  cuda.Op
-	in, out staging
-	filler  *filler // from the first Fill on
-	graphs  graphs
+	plan     kernels.Plan
+	op       kernels.Op
+	mapped   kernels.Mapped
+	scratch  cuda.Memory
+	last     last
+	again    again
+	joined   cuda.Op
+	in, out  staging
+	patches  staging          // of tables
+	encoded  []kernels.Matrix // of an expert
+	patching driver.List
+	filler   *filler // from the first Fill on
+	graphs   graphs
 
 	landings []landing
 	frees    []freeing
@@ -68,7 +70,7 @@ func (d *Device) NewQueue() cuda.Queue {
 	if q.stream, q.err = d.context.NewStream(); q.err != nil {
 		q.err = fmt.Errorf("%s: no stream: %w", d.name, q.err)
 	}
-	q.in.dev, q.out.dev = d, d
+	q.in.dev, q.out.dev, q.patches.dev = d, d, d
 	d.queues.add(q)
 	return q
 }
@@ -77,7 +79,13 @@ func (d *Device) NewQueue() cuda.Queue {
 func (q *Queue) Run(op *cuda.Op) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if q.err != nil || q.heard(copied{}, op) {
+	if q.err != nil {
+		return
+	}
+	if op.Experts != nil {
+		q.tableFor(op) // before the list that may come again
+	}
+	if q.heard(copied{}, op) {
 		return
 	}
 	before := q.added
@@ -180,7 +188,7 @@ func (q *Queue) lend(op *cuda.Op) error {
 	if op.Experts == nil {
 		return nil
 	}
-	t := op.Experts.Native(func(list []cuda.Expert) any { return q.tableOf(op.Experts, list) }).(*table)
+	t := q.tableFor(op)
 	if t.err != nil {
 		return t.err
 	}
@@ -252,6 +260,13 @@ func (q *Queue) Sync() error {
 	return err
 }
 
+// Start implements cuda.Starter.
+func (q *Queue) Start() {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.send()
+}
+
 // send gives the driver what has been added.
 func (q *Queue) send() {
 	if q.list.Len() == 0 && q.again.mode != toldAgain {
@@ -264,22 +279,19 @@ func (q *Queue) send() {
 		q.anew()
 		var k *known
 		if q.err == nil {
-			whole := !q.parted && q.sent == q.done
 			var err error
-			k, err = q.graphs.run(q.stream, &q.list, whole)
+			k, err = q.graphs.run(q.stream, &q.list)
 			q.keep(err)
 		}
 		q.again.sent(k)
 	}
 	q.list.Reset()
 	q.last.there = false
-	q.parted, q.sent = true, q.added
 }
 
 // finish waits until all that was added has run, and does what was to be done then.
 func (q *Queue) finish() {
 	q.send()
-	q.sent = q.added
 	if q.done < q.added && q.stream != nil {
 		q.keep(q.reach())
 	}
@@ -288,7 +300,7 @@ func (q *Queue) finish() {
 
 // arrived does what was to be done once all has run.
 func (q *Queue) arrived() {
-	q.done, q.parted = q.added, false
+	q.done = q.added
 	if q.err == nil {
 		for _, l := range q.landings {
 			q.dev.clock.Copy(l.to, l.from)
@@ -302,7 +314,7 @@ func (q *Queue) arrived() {
 	}
 	clear(q.tables)
 	q.landings, q.frees, q.events, q.tables = q.landings[:0], q.frees[:0], q.events[:0], q.tables[:0]
-	q.in.used, q.out.used = 0, 0
+	q.in.used, q.out.used, q.patches.used = 0, 0, 0
 }
 
 // reach waits until the stream has done what it was sent.
@@ -366,6 +378,7 @@ func (q *Queue) Close() {
 	q.again = again{}
 	q.in.close()
 	q.out.close()
+	q.patches.close()
 	if q.filler != nil {
 		q.dev.fillers.give(q.filler)
 		q.filler = nil

@@ -119,7 +119,7 @@ func (r *residency) ask(a *arrival, after *transfer) error {
 		if err == nil {
 			break
 		}
-		if !isBudget(err) || !r.evictExpert(a.dev, -1) {
+		if !isBudget(err) || !r.evictExpert(a.dev) {
 			r.closeDevice(a.dev)
 			return err
 		}

@@ -14,9 +14,12 @@ import (
 // evenly, and within a layer the one that was used longest ago gives way: over all layers together that rule would give up what
 // the next token's first layers are about to need, since a pass uses the layers in a cycle.
 //
-// Which experts a pass needed its device tells when the pass has ended. No pass waits for an expert: one that is not there is computed on
-// the CPU, where it lies anyway, and copied for the next time, as many as the link can carry during a step. An expert goes to the
-// device of its layer. The result does not depend on where an expert is computed, so that all this changes times and nothing else.
+// Which experts a layer needs is known when the CPU has to compute some of them, and otherwise when the pass has ended. No pass waits for an expert: one
+// that is not there is computed on the CPU, where it lies anyway, and copied for the next time. Most of what one token needs the next one needs too,
+// and less of it the one after, so that a copy is worth what it is only if it is there in time: it is begun at once, and not at all behind others that
+// keep the link busy for longer than a part of a step. An expert goes to the device of its layer, and into the memory of the one that gives way to it. The
+// result does not depend on where an expert is computed, so that all this changes times and nothing else. What part of the experts needed is there
+// then, sdk/plan says beforehand (experts.go).
 
 // expertCache is one device's.
 type expertCache struct {
@@ -55,6 +58,7 @@ func (r *residency) Routed(layer int, experts []int32) {
 	if r.long(r.layers[layer].dev) { // all were there, and most are needed
 		return
 	}
+	r.receiveExperts()
 	home, missed := r.layers[layer].dev, r.missed[:0]
 	for _, i := range experts {
 		p := r.experts[layer][i]
@@ -78,9 +82,52 @@ func (r *residency) Routed(layer int, experts []int32) {
 		r.admit(p, home)
 	}
 	r.missed = missed
+	if home != 0 {
+		r.fill(home)
+	}
 }
 
-// receiveExperts lets experts whose copies have arrived be computed with. At the beginning of a step.
+// fill has a link that has nothing to do bring an expert that nothing has needed yet, where there is room for all of a GPU's layers: then they have
+// them all in time, and wait for the CPU no more.
+func (r *residency) fill(dev int) {
+	c, d, left := r.caches[dev], r.devices[dev], r.expertsOf(dev)-r.caches[dev].n
+	if len(c.arriving) > 0 || left <= 0 || d.Kind() != cuda.KindGPU {
+		return
+	}
+	p := r.lacking(dev)
+	if p == nil {
+		return
+	}
+	if u := r.usage(dev); u.Budget > 0 && u.Budget-u.Used < int64(left)*(weightBytes(d, p.m)+tableBytes) {
+		return
+	}
+	if r.startExpert(p, dev, cuda.Memory{}) == nil {
+		c.add(p, c.layers[p.m.Layer].PushBack(p))
+	}
+}
+
+// lacking is an expert that a device lacks, nil if there is none that may come.
+func (r *residency) lacking(dev int) *place {
+	for i, layer := range r.layers {
+		if layer.dev != dev || r.caches[dev].layers[i].Len() == len(r.experts[i]) {
+			continue
+		}
+		for _, p := range r.experts[i] {
+			if p.inCache == nil && !p.fixed {
+				return p
+			}
+		}
+	}
+	return nil
+}
+
+// add lists an expert that is on its way, and has its place among those of its layer.
+func (c *expertCache) add(p *place, at *list.Element) {
+	p.inCache, c.arriving = at, append(c.arriving, p)
+	c.n++
+}
+
+// receiveExperts lets experts whose copies have arrived be computed with: at the beginning of a step, and before a layer's are.
 func (r *residency) receiveExperts() {
 	for dev, c := range r.caches {
 		kept := c.arriving[:0]
@@ -107,11 +154,13 @@ func (r *residency) take(p *place, dev int) error {
 	return p.await(r.stage.Queue(dev))
 }
 
-// admit starts the copy of an expert, unless the link has enough to do for a step or there is no room even without the experts that were
-// used longest ago.
+// linkAhead is the part of a step for which copies of experts may keep the link busy: enough for what the next layers lack, too.
+const linkAhead = 0.25
+
+// admit starts the copy of an expert, unless the link has enough to do or there is no room even without the experts that were used longest ago.
 func (r *residency) admit(p *place, dev int) {
 	c, rate := r.caches[dev], r.devices[dev].Rates().Copy
-	if n := int64(len(c.arriving)); n > 0 && rate > 0 && float64((n+1)*weightBytes(r.devices[dev], p.m)) > rate*r.took {
+	if n := int64(len(c.arriving)); n > 0 && rate > 0 && float64((n+1)*weightBytes(r.devices[dev], p.m)) > linkAhead*rate*r.took {
 		return
 	}
 	_ = r.cacheExpert(p, dev) // without room it is computed on the CPU, which is right if slower
@@ -119,38 +168,60 @@ func (r *residency) admit(p *place, dev int) {
 
 // cacheExpert makes room for an expert and starts its copy.
 func (r *residency) cacheExpert(p *place, dev int) error {
-	c := r.caches[dev]
+	r.unpackOne(p)
+	c, room := r.caches[dev], cuda.Memory{}
 	for {
-		var after *transfer
-		if n := len(c.arriving); n > 0 {
-			after = c.arriving[n-1].transfer
-		}
-		r.unpackOne(p)
-		p.dev = dev
-		err := r.leavesTables(p, dev)
-		if err == nil {
-			err = p.startTransfer(r.clock, r.devices[dev], after)
-		}
+		err := r.startExpert(p, dev, room)
 		if err == nil {
 			break
 		}
-		p.dev = 0
 		var budget *cuda.BudgetError
-		if !errors.As(err, &budget) || !r.evictExpert(dev, p.m.Layer) {
+		if !errors.As(err, &budget) {
 			return err
 		}
+		q := r.leastUsed(dev, p.m.Layer)
+		if q == nil {
+			return err
+		}
+		room = r.makeRoom(q, weightBytes(r.devices[dev], p.m))
 	}
-	p.inCache, c.arriving = c.layers[p.m.Layer].PushFront(p), append(c.arriving, p)
-	c.n++
+	c.add(p, c.layers[p.m.Layer].PushFront(p))
 	return nil
 }
 
-// What a GPU keeps of an expert besides its weights: where its three matrices lie, in the table of its layer. Whenever one comes or goes its
-// layer has another, while the ones before are used still, and a pass that finds no room for it fails.
-const (
-	tableBytes = 3 * 64
-	tablesKept = 3
-)
+// startExpert starts the copy of an expert behind the others, into room if it has some.
+func (r *residency) startExpert(p *place, dev int, room cuda.Memory) (err error) {
+	var after *transfer
+	if list := r.caches[dev].arriving; len(list) > 0 {
+		after = list[len(list)-1].transfer
+	}
+	d := r.devices[dev]
+	p.dev = dev
+	if room.Bytes() > 0 {
+		err = p.startInto(room, r.clock, d, after)
+	} else if err = r.leavesTables(p, dev); err == nil {
+		err = p.startTransfer(r.clock, d, after)
+	}
+	if err != nil {
+		p.dev = 0
+	}
+	return err
+}
+
+// makeRoom takes an expert from its device and gives what it had to the next one, if that is of its size and nothing is running that may read it
+// still: to free memory and to take it again has the host wait for the device, which is to clear it.
+func (r *residency) makeRoom(p *place, bytes int64) (room cuda.Memory) {
+	if p.weights.Bytes() == bytes && p.transfer == nil && r.stage.Queue(p.dev).Mark() == nil {
+		room, p.weights = p.weights, cuda.Memory{}
+	}
+	r.dismiss(p)
+	r.counts.evictions.Add(1)
+	return room
+}
+
+// tableBytes is what a GPU keeps of an expert besides its weights: where its three matrices lie, in the table of its layer. A pass that finds no
+// room for that fails.
+const tableBytes = 3 * 64
 
 // leavesTables says, as the device's budget would, that an expert would take the room that tables need.
 func (r *residency) leavesTables(p *place, dev int) error {
@@ -162,41 +233,50 @@ func (r *residency) leavesTables(p *place, dev int) error {
 	for _, layer := range r.experts {
 		all += int64(len(layer))
 	}
-	if bytes := weightBytes(d, p.m) + all*tableBytes*tablesKept; u.Used+bytes > u.Budget {
+	if bytes := weightBytes(d, p.m) + all*tableBytes; u.Used+bytes > u.Budget {
 		return &cuda.BudgetError{Device: d.Name(), Asked: bytes, Used: u.Used, Budget: u.Budget, Purpose: cuda.ForWeights}
 	}
 	return nil
 }
 
-// evictExpert gives up an expert to make room for one of a layer, or, with -1, for something else; false if there is none
-// to give up. For the sake of an expert none is given up that the same pass needed; those that an order put there stay.
-func (r *residency) evictExpert(dev, layer int) bool {
+// evictExpert gives up an expert to make room for something else; false if there is none to give up.
+func (r *residency) evictExpert(dev int) bool {
+	p := r.leastUsed(dev, -1)
+	if p == nil {
+		return false
+	}
+	r.dismiss(p)
+	r.counts.evictions.Add(1)
+	return true
+}
+
+// leastUsed is the expert to be given up to make room for one of a layer, or, with -1, for something else; nil if there is none. For the sake of
+// an expert none is given up that the same pass needed, or that is on its way; those that an order put there stay.
+func (r *residency) leastUsed(dev, layer int) *place {
 	c := r.caches[dev]
 	if c.n == 0 {
-		return false
+		return nil
 	}
 	from := c.fullest()
 	if layer >= 0 && c.layers[layer].Len() >= c.layers[from].Len() {
 		from = layer
 	}
 	for i := range c.layers {
-		if r.evictOf(c.layers[(from+i)%len(c.layers)], layer >= 0) {
-			return true
+		if p := r.leastUsedOf(c.layers[(from+i)%len(c.layers)], layer >= 0); p != nil {
+			return p
 		}
 	}
-	return false
+	return nil
 }
 
-// evictOf gives up the expert of a layer that was used longest ago; needed keeps those of the last pass.
-func (r *residency) evictOf(l *list.List, needed bool) bool {
+// leastUsedOf is the expert of a layer that was used longest ago, but for one that must stay; needed keeps those of this pass, and those on their way.
+func (r *residency) leastUsedOf(l *list.List, needed bool) *place {
 	for e := l.Back(); e != nil; e = e.Prev() {
-		if p := e.Value.(*place); !p.fixed && !(needed && p.pass == r.passes) {
-			r.dismiss(p)
-			r.counts.evictions.Add(1)
-			return true
+		if p := e.Value.(*place); !p.fixed && !(needed && (p.pass == r.passes || p.transfer != nil)) {
+			return p
 		}
 	}
-	return false
+	return nil
 }
 
 // dismiss takes an expert from its device.

@@ -359,7 +359,7 @@ func (r *residency) shrink(dev int, bytes int64) {
 	if over() {
 		r.recall(dev)
 	}
-	for over() && r.evictExpert(dev, -1) {
+	for over() && r.evictExpert(dev) {
 	}
 	now := r.places[len(r.places)-1] // the distance is counted from the end of the pass: later modules go first
 	for over() {

@@ -81,31 +81,37 @@ func weightBytes(d cuda.Device, m *cuda.Module) (n int64) {
 	return n
 }
 
-// allocWeights takes memory for the weights on d and views it as matrices, in the order of m.Weights; no matrix where none is needed.
-func allocWeights(d cuda.Device, m *cuda.Module) (cuda.Memory, []cuda.Matrix, error) {
-	mem, err := d.Alloc(weightBytes(d, m), cuda.ForWeights)
-	if err != nil {
-		return cuda.Memory{}, nil, err
-	}
+// layWeights views memory on d as the weights, in the order of m.Weights; no matrix where none is needed.
+func layWeights(d cuda.Device, m *cuda.Module, mem cuda.Memory) ([]cuda.Matrix, error) {
 	matrices, offset := make([]cuda.Matrix, len(m.Weights)), int64(0)
 	for i, w := range m.Weights {
 		layout, rows, cols := copied(d, w), w.File().Rows, w.File().Cols
 		if layout == nil {
 			continue
 		}
+		var err error
 		if matrices[i], err = layout.Lay(d, mem, offset, rows, cols); err != nil {
-			d.Free(mem)
-			return cuda.Memory{}, nil, fmt.Errorf("%s: %w", w.Name, err)
+			return nil, fmt.Errorf("%s: %w", w.Name, err)
 		}
 		offset += layout.DeviceBytes(rows, cols)
 	}
-	return mem, matrices, nil
+	return matrices, nil
 }
 
 // startTransfer begins to copy the weights to the place's device, once another transfer is done. The caller has made room.
 func (p *place) startTransfer(c clock.Clock, d cuda.Device, after *transfer) error {
-	mem, matrices, err := allocWeights(d, p.m)
+	mem, err := d.Alloc(weightBytes(d, p.m), cuda.ForWeights)
 	if err != nil {
+		return err
+	}
+	return p.startInto(mem, c, d, after)
+}
+
+// startInto is that into memory that is the place's from now on.
+func (p *place) startInto(mem cuda.Memory, c clock.Clock, d cuda.Device, after *transfer) error {
+	matrices, err := layWeights(d, p.m, mem)
+	if err != nil {
+		d.Free(mem)
 		return err
 	}
 	t := &transfer{to: matrices}

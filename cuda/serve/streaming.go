@@ -55,7 +55,7 @@ func (r *residency) fetchKeeping(q, inUse *place) error {
 		if err == nil || !errors.As(err, &budget) {
 			return err
 		}
-		if r.evictExpert(q.dev, -1) {
+		if r.evictExpert(q.dev) {
 			continue
 		}
 		victim := r.neededLast(q.dev, inUse)
@@ -95,7 +95,7 @@ func (r *residency) evictFor(p *place, dev int) bool {
 	if dev == 0 {
 		return r.unpackLast()
 	}
-	if r.evictExpert(dev, -1) || r.makeWay(p, dev) {
+	if r.evictExpert(dev) || r.makeWay(p, dev) {
 		return true
 	}
 	victim := r.neededLast(dev, p)

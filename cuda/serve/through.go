@@ -139,7 +139,9 @@ func (r *residency) sendOff(dev int, now, next *place) bool {
 	from := c.fullest()
 	for i := range c.layers {
 		layer := (from + i) % len(c.layers)
-		if !stays(layer) && r.evictOf(c.layers[layer], false) {
+		if p := r.leastUsedOf(c.layers[layer], false); p != nil && !stays(layer) {
+			r.dismiss(p)
+			r.counts.evictions.Add(1)
 			return true
 		}
 	}

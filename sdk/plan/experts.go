@@ -1,9 +1,11 @@
 // experts.go counts what single experts save. Which ones a token is routed to is known only when its layer runs, so no plan places them: what a
 // device has left beside its layers is a cache of their experts, and one that is not in it is computed on the CPU.
+//
+// How many of those that a token needs are there follows from the cache's room, from how unevenly experts are drawn, and from the link: an expert
+// that was missing is worth its copy if that arrives before the next token needs it, and of those that are missing the link brings a part. In a
+// cache that gives up what was used longest ago they are as good as any others. See hits, link.go.
 
 package plan
-
-import "math"
 
 // Cache is what a device has for single experts of its layers.
 type Cache struct {
@@ -27,6 +29,7 @@ type sums struct {
 	number int
 	bytes  int64
 	active int64     // of bytes, what a token needs
+	read   float64   // of bytes, what the pass needs
 	gain   []float64 // by device: seconds saved by having them there
 }
 
@@ -42,6 +45,7 @@ func (p *planner) addUp() {
 			s.number++
 			s.bytes += p.modules[i].WeightBytes
 			s.active += p.modules[i].ActiveBytesToken
+			s.read += p.read(p.modules[i].Module)
 			for d := range s.gain {
 				s.gain[d] += p.gain(i, d)
 			}
@@ -54,6 +58,7 @@ func (p *planner) addUp() {
 		s.number += before.number
 		s.bytes += before.bytes
 		s.active += before.active
+		s.read += before.read
 		for d := range s.gain {
 			s.gain[d] += before.gain[d]
 		}
@@ -71,7 +76,7 @@ func (p *planner) cache(d, from, until int, held int64) (s saving) {
 	each := float64(bytes) / float64(s.Of)
 	s.Experts = min(s.Of, int(float64(room)/each))
 	s.Bytes = min(bytes, int64(float64(s.Experts)*each))
-	s.Hits = p.in.hits(float64(s.Experts)/float64(s.Of), float64(all.active-before.active)/float64(bytes))
+	s.Hits = p.in.hits(float64(s.Experts)/float64(s.Of), float64(all.active-before.active)/float64(bytes), p.carried(d, all.read-before.read, p.longest))
 	s.saved = s.Hits * (all.gain[d] - before.gain[d])
 	if s.whole() {
 		s.saved += p.meetings(d, from, until)
@@ -82,27 +87,6 @@ func (p *planner) cache(d, from, until int, held int64) (s saving) {
 // meetings is the time in which device d waits for the CPU in layers from one up to another, if that computes some of their experts.
 func (p *planner) meetings(d, from, until int) float64 {
 	return float64(p.blended[until]-p.blended[from]) * p.in.Devices[d].TurnSeconds
-}
-
-// hits is the share of the experts needed that a cache of a share of them all has. One that has no room for those of one token, which are the
-// share once, has so much less of what it would have with that room.
-func (in *Input) hits(share, once float64) float64 {
-	if in.Skew <= 0 || share <= 0 || share >= 1 {
-		return share
-	}
-	if share < once && once < 1 {
-		return share / once * math.Pow(once, in.Skew)
-	}
-	return math.Pow(share, in.Skew)
-}
-
-// SkewOf is the Input.Skew of a cache that had a share of all experts and so many of those that were needed. The published measurements of
-// caches that throw out what was used longest ago follow such a curve: 64 and 128 of 512 experts had 67 and 81 % (0.19 and 0.15).
-func SkewOf(share, hits float64) float64 {
-	if !(share > 0 && share < 1 && hits > share && hits < 1) {
-		return 1
-	}
-	return math.Log(hits) / math.Log(share)
 }
 
 // useCaches gives the experts what the devices have left, but where layers are streamed: those push them out.
@@ -123,4 +107,5 @@ func (p *planner) useCaches() {
 		p.caches[d] = p.cache(d, from, until, p.held[d]).Cache
 		p.held[d] += p.caches[d].Bytes
 	}
+	p.settleHits()
 }

@@ -130,8 +130,24 @@ func (m *Measured) Passed(in Input, pass Pass) {
 		m.due = m.others.add(took/e.others, 1, measuredKeep) || m.due
 	}
 	if e.share > 0 && e.share < 1 && pass.Rows <= 1 {
-		m.due = m.skew.add(SkewOf(e.share, pass.Hits), 1, skewKeep) || m.due
+		m.due = m.skew.add(SkewOf(e.share, pass.Hits, m.carried(in, e, pass)), 1, skewKeep) || m.due
 	}
+}
+
+// carried is the part of the experts needed that links carried while a pass lasted.
+func (m *Measured) carried(in Input, e expectation, pass Pass) (all float64) {
+	for d, dev := range in.Devices[1:] {
+		if rate := m.links[dev.Name].or(dev.CopyRate); rate > 0 && e.needed[d+1] > 0 {
+			all += rate
+		} else if e.needed[d+1] > 0 {
+			return math.Inf(1)
+		}
+	}
+	var needed float64
+	for _, bytes := range e.needed {
+		needed += bytes
+	}
+	return all * pass.Seconds / math.Max(1, needed)
 }
 
 // Due says that a plan is to be looked for anew: something has turned out to be otherwise, and the last change has had its time.
@@ -154,8 +170,9 @@ func (m *Measured) Leave(now, then float64) bool {
 
 // expectation is what rates say of a pass.
 type expectation struct {
-	cpu, others, turns float64 // seconds
-	share              float64 // of their layers' experts that devices had
+	cpu, others, turns float64   // seconds
+	share              float64   // of their layers' experts that devices had
+	needed             []float64 // by device: bytes of the experts that a token needs of its layers
 }
 
 // expected is what was expected of a pass through where modules lay.
@@ -169,6 +186,7 @@ func (m *Measured) expected(in Input, pass Pass) (e expectation) {
 		return slices.IndexFunc(in.Devices, func(d Device) bool { return d.Name == pass.Placements[i].Device })
 	}
 	of, held, last := make([]int, len(in.Devices)), 0, 0
+	e.needed = make([]float64, len(in.Devices))
 	for _, home := range m.homes {
 		if home >= 0 {
 			of[at(home)]++
@@ -178,6 +196,7 @@ func (m *Measured) expected(in Input, pass Pass) (e expectation) {
 		d := at(i)
 		if home := m.homes[i]; home >= 0 {
 			if d = at(home); d > 0 {
+				e.needed[d] += float64(module.ActiveBytesToken)
 				e.others += pass.Hits * p.seconds(module, in.Devices[d])
 				e.cpu += (1 - pass.Hits) * p.seconds(module, in.Devices[0])
 				continue

@@ -40,10 +40,10 @@ func (w *world) parts() (cpu, all float64) {
 // pass is one that takes so long.
 func (w *world) pass(cpu, seconds float64) Pass {
 	pass := Pass{Rows: 1, Depth: w.told.Depth, Placements: w.plan.Placements, Held: make([]int, len(w.told.Devices)), CPU: cpu, Seconds: seconds}
-	for d, c := range w.plan.Caches {
+	for d, c := range timed(w.real, w.plan, 1, w.real.Depth).caches {
 		pass.Held[d] = c.Experts
 		if c.Of > 0 {
-			pass.Hits = w.real.hits(float64(c.Experts)/float64(c.Of), 0)
+			pass.Hits = c.Hits
 		}
 	}
 	for _, where := range w.plan.Placements {

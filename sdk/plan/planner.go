@@ -22,7 +22,8 @@ type planner struct {
 	held    []int64
 	buffers []Buffer
 	caches  []Cache
-	through []int // by device
+	through []int   // by device
+	longest float64 // seconds of a pass through the CPU alone: what links have until it is known where everything lies
 }
 
 // item is a module with its cost on each device.
@@ -58,6 +59,7 @@ func newPlanner(in Input) *planner {
 		}
 	}
 	p.addUp()
+	p.longest = p.total()
 	for d := range in.Devices {
 		p.rest = append(p.rest, p.orderRest(d))
 	}
@@ -168,7 +170,10 @@ func (p *planner) turns() (seconds float64) {
 
 // Time is the seconds of a pass of so many rows, each with so many positions of cache before it, through a plan that was made of in, perhaps
 // before it was known how unevenly experts are drawn.
-func Time(in Input, made Plan, rows, depth int) float64 {
+func Time(in Input, made Plan, rows, depth int) float64 { return timed(in, made, rows, depth).total() }
+
+// timed has everything where a plan put it.
+func timed(in Input, made Plan, rows, depth int) *planner {
 	in.Rows, in.Depth = rows, depth
 	p := newPlanner(in)
 	index := map[string]int{}
@@ -179,12 +184,8 @@ func Time(in Input, made Plan, rows, depth int) float64 {
 		p.modules[i].dev, p.modules[i].streamed = index[where.Device], where.Streamed
 	}
 	p.caches, p.through = slices.Clone(made.Caches), made.Through
-	for d := range p.caches {
-		if c := &p.caches[d]; c.Of > 0 {
-			c.Hits = in.hits(float64(c.Experts)/float64(c.Of), p.once(d))
-		}
-	}
-	return p.total()
+	p.settleHits()
+	return p
 }
 
 // once is the share of the experts of a device's layers that one token needs.

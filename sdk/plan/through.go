@@ -80,7 +80,7 @@ func (p *planner) bringing(d int, m mixtureOn, rows int) (seconds float64) {
 func (p *planner) leaving(d int, m mixtureOn, rows int) (seconds float64) {
 	q := *p
 	q.rows = float64(rows)
-	there := p.in.hits(1-p.missing(d), p.once(d))
+	there := p.caches[d].Hits
 	for i, e := range m.each {
 		it := &p.modules[e]
 		seconds += m.number[i] * (there*q.seconds(it.Module, p.in.Devices[d]) + (1-there)*q.seconds(it.Module, p.in.Devices[0]))

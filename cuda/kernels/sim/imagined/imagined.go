@@ -41,7 +41,7 @@ type Host struct {
 	driver *sim.Driver
 	m      Machine
 	count  bool
-	tables map[*cuda.ExpertTable][]kernels.Matrix
+	list   []kernels.Matrix // of the table of experts that was used last
 
 	// Routed is told of the experts that rows of the CPU go to, layer after layer; nil: nobody wants to know.
 	Routed func(index []int32)
@@ -52,7 +52,7 @@ type Host struct {
 func (m Machine) Use(d *sim.Driver, device int, count bool) *Host {
 	d.Control(fmt.Sprintf("machine device=%d link=%g read=%g flops=%g mma=%g launch=%d node=%d", device, m.Link, m.Read, m.FLOPS, m.MMA,
 		m.Launch.Nanoseconds(), m.Node.Nanoseconds()))
-	return &Host{driver: d, m: m, count: count, tables: map[*cuda.ExpertTable][]kernels.Matrix{}}
+	return &Host{driver: d, m: m, count: count}
 }
 
 // Now implements clock.Clock.
@@ -154,26 +154,17 @@ func (h *Host) work(op *cuda.Op) (bytes, flops float64, encoded *kernels.Op) {
 	return bytes, flops, encoded
 }
 
-// most tables that are kept: layers have one each, and each move makes another.
-const most = 1024
-
+// table is a table of experts as kernels have it.
 func (h *Host) table(t *cuda.ExpertTable) []kernels.Matrix {
-	if list := h.tables[t]; list != nil {
-		return list
-	}
-	if len(h.tables) >= most {
-		clear(h.tables)
-	}
-	list := make([]kernels.Matrix, 0, 3*len(t.Experts))
+	h.list = h.list[:0]
 	for i := range t.Experts {
 		for _, m := range [...]*cuda.Matrix{&t.Experts[i].Gate, &t.Experts[i].Up, &t.Experts[i].Down} {
 			e, err := kernels.EncodeMatrix(m)
 			if err != nil {
 				panic(err)
 			}
-			list = append(list, e)
+			h.list = append(h.list, e)
 		}
 	}
-	h.tables[t] = list
-	return list
+	return h.list
 }

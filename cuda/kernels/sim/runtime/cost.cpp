@@ -228,6 +228,8 @@ void route_rows(const pio_op &op) {
       taken.push_back(stack[(size_t)rank]);
     }
     std::copy(taken.begin(), taken.end(), to);
+    for (size_t i = taken.size(); i > 1; i--) // of those of a row none is the last used
+      std::swap(taken[i - 1], taken[(size_t)(draw() * (double)i)]);
     for (int e : taken) {
       stack.erase(std::find(stack.begin(), stack.end(), e));
       stack.insert(stack.begin(), e);

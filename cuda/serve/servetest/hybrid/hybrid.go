@@ -90,12 +90,11 @@ func open(t testing.TB, count bool) *sim.Driver {
 type Point struct {
 	Budget           int64   // of the GPU
 	Seconds          float64 // of a decoded token
-	Planned          float64 // what the plan says of it, once it is known which part of the experts is there
-	Before           float64 // what it says before
+	Planned          float64 // what the plan says of it beforehand
 	Bound            float64 // what bytes alone would take
 	Peak             int64   // most bytes that the driver had given out
 	Layers, Streamed int     // on the GPU
-	Hits             float64 // share of the experts that were needed in those steps
+	Hits, Expected   float64 // share of the experts needed in those steps that were on the GPU, and what the plan says of it
 	Why              []string
 }
 
@@ -184,8 +183,7 @@ func (p *Point) measured(t testing.TB, steps []serve.Stepped) {
 	}
 }
 
-// planned asks what a host asks before it loads, and how long a pass through that takes: by how unevenly experts are drawn, and by how many of those that were
-// needed were there, which a plugin measures and follows. The two differ where experts come later than they are needed.
+// planned asks what a host asks before it loads, and how long a pass through that takes, by how unevenly experts are drawn.
 func (m Model) planned(t testing.TB, p *Point, table sdk.LayerTable) {
 	t.Helper()
 	in := plan.InputOf(table, plan.Fit{Positions: table.CachePositions}, []sdk.DeviceBudget{{Name: "cpu", Bytes: 1 << 40}, {Name: table.Devices[1].Name, Bytes: p.Budget}})
@@ -194,11 +192,13 @@ func (m Model) planned(t testing.TB, p *Point, table sdk.LayerTable) {
 		t.Fatal(err)
 	}
 	in.Skew = m.Skew
-	p.Before, p.Why = plan.Time(in, made, 1, prompt+m.tokens()-settled/2), made.Why
-	if c := made.Caches[len(made.Caches)-1]; c.Of > 0 {
-		in.Skew = plan.SkewOf(float64(c.Experts)/float64(c.Of), p.Hits)
+	in.Rows, in.Depth = 1, prompt+m.tokens()-settled/2
+	p.Planned, p.Why = plan.Time(in, made, in.Rows, in.Depth), made.Why
+	if anew, err := plan.Make(in); err != nil {
+		t.Fatal(err)
+	} else {
+		p.Expected = anew.Caches[len(anew.Caches)-1].Hits
 	}
-	p.Planned = plan.Time(in, made, 1, prompt+m.tokens()-settled/2)
 	for _, where := range table.Plan {
 		if strings.HasPrefix(where.Module, "layers.") && strings.Count(where.Module, ".") == 1 && where.Device != "cpu" {
 			p.Layers++

@@ -60,8 +60,8 @@ func whole() bool { return os.Getenv(EnvTable) != "" }
 func (p Point) check(t *testing.T, tenth int) {
 	t.Helper()
 	off := p.Seconds/p.Planned - 1
-	t.Logf("%3d %%: %8.1f tok/s, planned %8.1f (%+3.0f %%), %8.1f before; bound %8.1f; %d layers, %d streamed, hits %.2f, peak %d of %d", 10*tenth,
-		1/p.Seconds, 1/p.Planned, 100*off, 1/p.Before, 1/p.Bound, p.Layers, p.Streamed, p.Hits, p.Peak, p.Budget)
+	t.Logf("%3d %%: %8.1f tok/s, planned %8.1f (%+3.0f %%); bound %8.1f; %d layers, %d streamed, hits %.2f, planned %.2f, peak %d of %d", 10*tenth,
+		1/p.Seconds, 1/p.Planned, 100*off, 1/p.Bound, p.Layers, p.Streamed, p.Hits, p.Expected, p.Peak, p.Budget)
 	if off > allowedOff || off < -allowedOff {
 		t.Errorf("%d %%: a token takes %.3g s, and the plan said %.3g, which is off by %.0f %%", 10*tenth, p.Seconds, p.Planned, 100*off)
 		for _, w := range p.Why {
@@ -98,7 +98,7 @@ func (m Model) table(tenths []int, columns [][]Point) string {
 	for _, device := range m.Machines {
 		fmt.Fprintf(&b, " | %s | plan | bound", Machines[device].Name)
 		if m.Experts > 0 {
-			b.WriteString(" | hits | plan before")
+			b.WriteString(" | hits | plan")
 		}
 	}
 	fmt.Fprintf(&b, " |\n|---%s|\n", strings.Repeat("|--:", width*len(m.Machines)))
@@ -108,7 +108,7 @@ func (m Model) table(tenths []int, columns [][]Point) string {
 			p := columns[i][row]
 			fmt.Fprintf(&b, " | %s | %s | %s", short(1/p.Seconds), short(1/p.Planned), short(1/p.Bound))
 			if m.Experts > 0 {
-				fmt.Fprintf(&b, " | %.0f %% | %s", 100*p.Hits, short(1/p.Before))
+				fmt.Fprintf(&b, " | %.0f %% | %.0f %%", 100*p.Hits, 100*p.Expected)
 			}
 		}
 		b.WriteString(" |\n")
