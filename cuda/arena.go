@@ -97,7 +97,9 @@ type node struct {
 // reset ends a section: its activations are no more, on every device.
 func (s *Step) reset(section int) {
 	sec := &s.secs[section]
-	sec.owe()
+	if len(sec.borrowed) > 0 {
+		sec.owe()
+	}
 	sec.nodes = sec.nodes[:0]
 	sec.used = 0
 	for d := range s.devices {
@@ -135,7 +137,7 @@ func (s *Step) make(dev int, dtype DType, nd uint8, dim [MaxDims]int32) Tensor {
 			s.failRoom(dev, s.section, n.bytes)
 			return Tensor{}
 		}
-		if dev == 0 {
+		if dev == 0 && len(sec.owed) > 0 {
 			s.pay(sec)
 		}
 		n.at[dev], t.ptr, t.dev = p, p, s.memory[dev]

@@ -15,11 +15,16 @@ import (
 
 // table is one on the device.
 type table struct {
-	at     unsafe.Pointer
-	err    error
-	plain  bool // not for tensor cores
-	layout *cuda.Layout
-	form   uint64 // counts how often that has changed, by which launches are planned
+	at   unsafe.Pointer
+	err  error
+	like cuda.Expert // one that it has had, by whose layouts launches are planned
+	form uint64      // counts how often launches have to be planned anew
+}
+
+// alike says whether an expert changes nothing of how launches are planned: that there are such in the table has been looked at.
+func (t *table) alike(e *cuda.Expert) bool {
+	same := func(a, b *cuda.Matrix) bool { return !b.IsZero() && a.Layout.Name == b.Layout.Name }
+	return e.Gate.IsZero() || same(&e.Gate, &t.like.Gate) && same(&e.Up, &t.like.Up) && same(&e.Down, &t.like.Down)
 }
 
 // tables are those of a device that are not freed yet. The device frees them at its end, whoever has the originals still.
@@ -87,11 +92,16 @@ func (q *Queue) tableOf(of *cuda.ExpertTable, native any, moved []int) any {
 	if ok && t.err == nil {
 		t.err = q.patch(t, of, moved)
 	} else {
+		before := t
 		t = &table{}
-		t.at, t.err = q.wholeTable(of)
+		if t.at, t.err = q.wholeTable(of); before != nil {
+			t.form = before.form + 1
+		}
 	}
-	if plain, layout := !kernels.ExpertsOnTensorCores(of), kernels.ExpertLayout(of); plain != t.plain || layout != t.layout {
-		t.plain, t.layout, t.form = plain, layout, t.form+1
+	for _, i := range moved {
+		if e := &of.Experts[i]; !t.alike(e) {
+			t.like, t.form = *e, t.form+1
+		}
 	}
 	return t
 }

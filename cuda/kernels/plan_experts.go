@@ -51,9 +51,6 @@ func ExpertsOnTensorCores(t *cuda.ExpertTable) bool {
 	return true
 }
 
-// ExpertLayout is the layout of the first expert that a table has, which stands for all in plans; nil if it has none.
-func ExpertLayout(t *cuda.ExpertTable) *cuda.Layout { return sample(t).Gate.Layout }
-
 // sample is the first expert that a table has.
 func sample(t *cuda.ExpertTable) cuda.Expert {
 	for _, e := range t.Experts {

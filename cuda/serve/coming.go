@@ -21,7 +21,7 @@ import (
 
 // comingAhead is how many copies are asked for at once. They have the link one after the other; the next are asked for at borders, and the
 // link is to have work until there is one.
-const comingAhead = 4
+const comingAhead = 5
 
 // arrival is a module that is to go over.
 type arrival struct {

@@ -18,3 +18,5 @@ func TestHybridMixture(t *testing.T) {
 func TestHybridPolicies(t *testing.T) {
 	hybrid.Policies(t, plugin, 4, 8, "the tiny Qwen3-Coder-30B-A3B, 2 of 8")
 }
+
+func TestHybridTokens(t *testing.T) { hybrid.Tokens(t, plugin) }

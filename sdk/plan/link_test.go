@@ -44,7 +44,7 @@ func playCache(layers, experts, needed, room int, carried, skew float64) float64
 				taken = append(taken, stack[rank])
 			}
 			credit = min(credit+carried*float64(needed), float64(layers*needed)/4) // a link that had nothing to do has not saved its time
-			for _, n := range r.Perm(needed) { // of those of one token none is the last used
+			for _, n := range r.Perm(needed) {                                     // of those of one token none is the last used
 				i := slices.Index(stack, taken[n])
 				copy(stack[1:i+1], stack[:i])
 				stack[0] = taken[n]
