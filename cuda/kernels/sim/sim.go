@@ -58,8 +58,16 @@ func Library(t testing.TB, o Options) string {
 	return path
 }
 
-// Build is Library for who has no test yet.
+// Build is Library for who has no test yet. A process builds each library once: whatever it does later is done by the same.
 func Build(o Options) (string, error) {
+	key := fmt.Sprint(o, os.Getenv(EnvFlags))
+	once, _ := built.LoadOrStore(key, sync.OnceValues(func() (string, error) { return build(o) }))
+	return once.(func() (string, error))()
+}
+
+var built sync.Map // func() (path string, err error), by options
+
+func build(o Options) (string, error) {
 	for _, tool := range []string{"g++", "make"} {
 		if _, err := exec.LookPath(tool); err != nil {
 			return "", err
