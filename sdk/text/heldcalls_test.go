@@ -125,7 +125,8 @@ func TestWhatIsNotHeldOfACallIsLookedAt(t *testing.T) {
 	defer slog.SetDefault(before)
 	for _, name := range []string{"qwen3_4b_instruct", "qwen3_coder_next", "glm_4_7_flash"} {
 		m := open(t, name)
-		for items, wrong := range map[string]bool{`{"type":"number","minimum":0,"maximum":0}`: true, `{"type":"number","minimum":0,"maximum":99}`: false} {
+		for item, wrong := range map[string]bool{`{"type":"number","minimum":0,"maximum":0}`: true, `{"type":"number","minimum":0,"maximum":99}`: false} {
+			items := `{"type":"array","items":` + item + `,"minItems":1,"maxItems":1}`
 			log.Reset()
 			req := chats(t, name)[0].request()
 			req.Chat.ToolChoice, req.MaxTokens, req.Sampling = "function:f", 600, sdk.Sampling{Seed: 2, Temperature: ptr(1.0)}
