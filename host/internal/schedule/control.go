@@ -164,20 +164,18 @@ func (m *model) drain(mine int, limit time.Duration) error {
 	return err
 }
 
-// settle waits until the start-th start or a later one has come to an end: ready, or given up for now.
+// settle waits until the start-th start or a later one has come to an end: ready, even if it has left again by now, or given up for now.
 func (m *model) settle(ctx context.Context, start int) error {
+	ready := false
 	err := m.until(ctx, func() bool {
 		s := m.status
-		over := s.State == StateReady || s.State == StateQuarantined
-		return over && s.Starts >= start || m.will.wish != wishRun || s.State == StateUnloaded && !m.demand.called
+		ready = m.readied >= start
+		return ready || s.State == StateQuarantined && s.Starts >= start || m.will.wish != wishRun || s.State == StateUnloaded && !m.demand.called
 	})
-	if err != nil {
+	if err != nil || ready {
 		return err
 	}
-	if s := m.snapshot(); s.State != StateReady {
-		return m.unavailable(0)
-	}
-	return nil
+	return m.unavailable(0)
 }
 
 // until waits for a change after which done holds; done is called with mu held.

@@ -40,6 +40,7 @@ type model struct {
 	flying   int                // requests that have not ended
 	flights  uint64             // accepted so far
 	poke     chan struct{}      // has room for one: the wait for the next start is to end
+	readied  int                // the last of its starts after which it was ready
 	trouble  int                // deaths and failed starts since a process last gave a token
 	demand   demand
 	pace     pace

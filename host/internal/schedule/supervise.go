@@ -121,6 +121,7 @@ func (m *model) live(ctx context.Context, ready func()) error {
 	m.log.Info("the model is ready", "pid", p.PID(), "plugin", p.Path(), "seconds", took.Seconds())
 	m.set(func(s *Status) {
 		s.State, s.Reason = StateReady, ""
+		m.readied = s.Starts
 		l.ready = true
 		m.count()
 		l.pulse.beat()
