@@ -59,6 +59,8 @@ type part struct {
 // that Discard is given is among the data.
 func (c *Checkpoint) Hold(data [][]byte, room func(bytes int64) bool) {
 	h := &c.holder
+	h.mu.Lock()
+	defer h.mu.Unlock()
 	h.quit, h.released, h.exchanged, h.parts = make(chan struct{}), make(chan struct{}, 1), make(chan struct{}, 1), c.parts(data)
 	h.running.Go(func() {
 		c.ahead.running.Wait()
@@ -66,13 +68,13 @@ func (c *Checkpoint) Hold(data [][]byte, room func(bytes int64) bool) {
 	})
 }
 
-// Exchange puts the copies there are in place. The system has no call that does so while others read, so that whoever calls it knows that nobody does.
+// Exchange puts the copies there are in place, unless another is being made, which it does not wait for. The system has no call that does so while others
+// read, so that whoever calls it knows that nobody does.
 func (c *Checkpoint) Exchange() {
 	h := &c.holder
-	if !h.waiting.Load() {
+	if !h.waiting.Load() || !h.mu.TryLock() {
 		return
 	}
-	h.mu.Lock()
 	defer h.mu.Unlock()
 	for i := range h.parts {
 		h.parts[i].exchange()
@@ -83,24 +85,7 @@ func (c *Checkpoint) Exchange() {
 
 // Release gives back the memory of all copies: what they stand for is read from the file again, and after a minute they are made anew if
 // there is room. Nobody reads meanwhile, as in Exchange.
-func (c *Checkpoint) Release() {
-	h := &c.holder
-	note(h.released)
-	h.release()
-}
-
-// Held is how many bytes are copies, in place.
-func (c *Checkpoint) Held() (n int64) {
-	h := &c.holder
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	for _, p := range h.parts {
-		if p.held {
-			n += int64(p.to - p.from)
-		}
-	}
-	return n
-}
+func (c *Checkpoint) Release() { c.holder.release() }
 
 // stop returns when nothing is being copied any more, and gives up what waits.
 func (h *holder) stop() {
@@ -120,6 +105,7 @@ func (h *holder) stop() {
 func (h *holder) release() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	note(h.released)
 	for i := range h.parts {
 		h.parts[i].release()
 	}
@@ -167,10 +153,12 @@ func (h *holder) run(room func(int64) bool) {
 			return // the file is another one by now, the system does not do this, or there is nothing in it
 		}
 		if trial := min(holdTried, len(h.parts)/2); !known && waiting >= trial {
-			if known = h.pays(trial); !known {
+			pays, tried := h.try(trial)
+			if tried && !pays {
 				h.release()
 				return
 			}
+			known = tried
 		}
 		h.waiting.Store(known && waiting > 0)
 		var again <-chan time.Time
@@ -225,8 +213,10 @@ func (h *holder) copyMore(room func(int64) bool) (waiting, left int, err error) 
 	return waiting, left, nil
 }
 
-// pays compares how fast copies are read with as many parts that are mapped, each at its best.
-func (h *holder) pays(trial int) bool {
+// try compares how fast copies are read with as many parts that are mapped, each at its best. It is not tried if the copies are gone by now.
+func (h *holder) try(trial int) (pays, tried bool) {
+	h.mu.Lock() // nobody gives them back meanwhile
+	defer h.mu.Unlock()
 	var copied, mapped [][]byte
 	for _, p := range h.parts {
 		switch {
@@ -235,6 +225,9 @@ func (h *holder) pays(trial int) bool {
 		case len(mapped) < trial:
 			mapped = append(mapped, p.file.data[p.from:p.to])
 		}
+	}
+	if len(copied) < trial {
+		return false, false
 	}
 	var best [2]float64
 	for range 3 {
@@ -247,7 +240,7 @@ func (h *holder) pays(trial int) bool {
 			best[i] = max(best[i], float64(size)/time.Since(began).Seconds())
 		}
 	}
-	return best[0] > holdGain*best[1]
+	return best[0] > holdGain*best[1], true
 }
 
 // copy makes a copy in memory of the process's own, in huge pages.

@@ -85,7 +85,7 @@ func publishedTower(b *testing.B) *Model {
 	if err != nil {
 		b.Fatal(err)
 	}
-	if n, err := strconv.Atoi(os.Getenv("BLOCKS")); err == nil && n > 0 && n <= c.Vision.Depth {
+	if n, err := strconv.Atoi(os.Getenv("BLOCKS")); err == nil && n >= len(c.Vision.DeepStackVisualIndexes) && n <= c.Vision.Depth {
 		c.Vision.Depth = n
 		for i := range c.Vision.DeepStackVisualIndexes {
 			c.Vision.DeepStackVisualIndexes[i] = min(i, n-1)
