@@ -27,7 +27,13 @@ func grow(t testing.TB, r *rand.Rand, depth int) (*grammar.Expr, string) {
 		p := []string{`[ab]*`, `[^"a]+`, `(é|ab?)`, `a{1,3}`, `.?`, `x+[,é]`}[r.IntN(6)]
 		return regular(t, p), "(?:" + p + ")"
 	}
-	switch r.IntN(6) {
+	switch r.IntN(7) {
+	case 6:
+		e, p := grow(t, r, depth-1)
+		if set, err := e.Flat(); err == nil {
+			return grammar.Regular(set), p
+		}
+		return e, p
 	case 4:
 		return distinct(r)
 	case 5:

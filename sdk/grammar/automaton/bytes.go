@@ -94,21 +94,37 @@ type route struct {
 	to    int32
 }
 
-type edge struct {
-	span
-	to int32
+// Edge is bytes that lead from one state to another.
+type Edge struct {
+	Lo, Hi byte
+	To     int32
+}
+
+// Of is the automaton with a row of edges for each state, ascending, and of those in which a text may end. From each there is a way to the end.
+func Of(rows [][]Edge, accept []bool) *Bytes {
+	s := &speller{rows: rows}
+	return s.finish(accept)
+}
+
+// Cut marks the first of the bytes from each on which are treated alike.
+func (b *Bytes) Cut(first *[257]bool) {
+	for c := 1; c < 256; c++ {
+		if b.class[c] != b.class[c-1] {
+			first[c] = true
+		}
+	}
 }
 
 // speller makes the automaton: first a state for each of the text's, then those within characters.
 type speller struct {
-	rows  [][]edge
+	rows  [][]Edge
 	known map[string]int32
 }
 
 // Plain is the set in UTF-8.
 func (t *Text) Plain() (*Bytes, error) {
 	s := &speller{known: map[string]int32{}}
-	s.rows = make([][]edge, t.States())
+	s.rows = make([][]Edge, t.States())
 	for state := range int32(t.States()) {
 		var routes []route
 		t.each(state, func(lo, hi rune, to int32) { routes = appendRunes(routes, lo, hi, to) })
@@ -126,8 +142,8 @@ func (t *Text) Quoted() (*Bytes, error) {
 	}
 	n := int32(t.States())
 	s := &speller{known: map[string]int32{}}
-	s.rows = make([][]edge, n+2)
-	s.rows[0] = []edge{{span{'"', '"'}, 1}}
+	s.rows = make([][]Edge, n+2)
+	s.rows[0] = []Edge{{'"', '"', 1}}
 	end, accept := n+1, make([]bool, n+2)
 	accept[end] = true
 	for state := range n {
@@ -181,10 +197,10 @@ func (s *speller) fill(state int32, routes []route) error {
 		if err != nil {
 			return err
 		}
-		if n := len(s.rows[state]); n > 0 && s.rows[state][n-1].to == to && s.rows[state][n-1].hi == lo-1 {
-			s.rows[state][n-1].hi = hi
+		if n := len(s.rows[state]); n > 0 && s.rows[state][n-1].To == to && s.rows[state][n-1].Hi == lo-1 {
+			s.rows[state][n-1].Hi = hi
 		} else {
-			s.rows[state] = append(s.rows[state], edge{span{lo, hi}, to})
+			s.rows[state] = append(s.rows[state], Edge{lo, hi, to})
 		}
 	}
 	return nil
@@ -220,7 +236,7 @@ func (s *speller) finish(accept []bool) *Bytes {
 	var starts [257]bool
 	for _, row := range s.rows {
 		for _, e := range row {
-			starts[e.lo], starts[int(e.hi)+1] = true, true
+			starts[e.Lo], starts[int(e.Hi)+1] = true, true
 		}
 	}
 	class := 0
@@ -234,13 +250,13 @@ func (s *speller) finish(accept []bool) *Bytes {
 	b.next = slices.Repeat([]int32{dead}, b.width*len(s.rows))
 	for state, row := range s.rows {
 		b.more[state], b.only[state] = len(row) > 0, -1
-		if len(row) == 1 && row[0].lo == row[0].hi {
-			b.only[state] = int16(row[0].lo)
+		if len(row) == 1 && row[0].Lo == row[0].Hi {
+			b.only[state] = int16(row[0].Lo)
 		}
 		for _, e := range row {
-			b.degree[state] += int16(e.hi) - int16(e.lo) + 1
-			for c := int(b.class[e.lo]); c <= int(b.class[e.hi]); c++ {
-				b.next[state*b.width+c] = e.to
+			b.degree[state] += int16(e.Hi) - int16(e.Lo) + 1
+			for c := int(b.class[e.Lo]); c <= int(b.class[e.Hi]); c++ {
+				b.next[state*b.width+c] = e.To
 			}
 		}
 	}

@@ -41,7 +41,10 @@ func (c *compiler) array(flat []*jsonschema.Schema) *grammar.Expr {
 			c.lose(unique, "uniqueItems", "takes a memory of all items")
 		}
 	}
-	rest := c.goal(c.itemsAt(flat, places))
+	rest := nothing()
+	if most < 0 || most > places {
+		rest = c.goal(c.itemsAt(flat, places))
+	}
 	if places == 0 {
 		return c.list("[", "]", rest, least, most)
 	}
@@ -58,7 +61,7 @@ func (c *compiler) array(flat []*jsonschema.Schema) *grammar.Expr {
 			tail = grammar.Seq()
 			continue
 		}
-		item := []*grammar.Expr{blank(), c.goal(c.itemsAt(flat, i)), tail}
+		item := []*grammar.Expr{c.blank(), c.goal(c.itemsAt(flat, i)), tail}
 		if i > 0 {
 			item = append([]*grammar.Expr{grammar.Literal(",")}, item...)
 		}
@@ -67,7 +70,7 @@ func (c *compiler) array(flat []*jsonschema.Schema) *grammar.Expr {
 			tail = grammar.Optional(tail)
 		}
 	}
-	return grammar.Seq(grammar.Literal("["), tail, blank(), grammar.Literal("]"))
+	return grammar.Seq(grammar.Literal("["), tail, c.blank(), grammar.Literal("]"))
 }
 
 // tuple are the schemas of single places.
@@ -144,7 +147,7 @@ func (c *compiler) distinct(flat []*jsonschema.Schema, least, most, places int) 
 	if values == nil {
 		return nil
 	}
-	return different(grammar.Distinct(comma(), max(least, 1), most, values...), least)
+	return c.allDifferent(grammar.Distinct(c.comma(), max(least, 1), most, values...), least)
 }
 
 // finite are the values that satisfy all of the schemas, each once, if these are constants and no more than can be told apart; else nil.
@@ -181,7 +184,7 @@ func (c *compiler) finite(list []*jsonschema.Schema) []*grammar.Expr {
 				if at < 0 {
 					return grammar.Literal(compact(v))
 				}
-				return constant(c.written(flat[at], i, v))
+				return c.constant(c.written(flat[at], i, v))
 			}); len(out) > grammar.MaxDistinct {
 				return nil
 			}

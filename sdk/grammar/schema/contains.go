@@ -89,7 +89,7 @@ func (a *counted) from(i int, counts []int) *grammar.Expr {
 		enough = enough && counts[k] >= d.least
 	}
 	if enough {
-		ways = append(ways, grammar.Seq(blank(), grammar.Literal("]")))
+		ways = append(ways, grammar.Seq(a.blank(), grammar.Literal("]")))
 	}
 	if a.most < 0 || i < a.most {
 		a.each(i, counts, func(item []*jsonschema.Schema, counts []int) {
@@ -101,7 +101,7 @@ func (a *counted) from(i int, counts []int) *grammar.Expr {
 			if a.most < 0 {
 				next = max(min(next, a.top), 1)
 			}
-			ways = append(ways, grammar.Seq(comma, blank(), a.goal(item), a.from(next, counts)))
+			ways = append(ways, grammar.Seq(comma, a.blank(), a.goal(item), a.from(next, counts)))
 		})
 	}
 	r.Body = grammar.Alt(ways...)

@@ -21,19 +21,19 @@ const (
 
 // compiler turns one schema into rules.
 type compiler struct {
-	doc     *value
-	strict  bool
-	probe   bool // only whether there is a value is asked: nothing is reported, oneOf is anyOf
-	ids     map[*jsonschema.Schema]uint32
-	goals   map[string]*grammar.Rule
-	sets    map[string]*automaton.Bytes // by what they hold
-	lost    map[Loose]bool
-	loose   []Loose
-	losses  int         // how often something was not held
-	anchors map[any]int // the text's $dynamicAnchors, counted; nil: not yet
-	probes  *int
-	work    *int
-	err     error
+	doc    *value
+	strict bool
+	probe  bool // only whether there is a value is asked: nothing is reported, oneOf is anyOf
+	ids    map[*jsonschema.Schema]uint32
+	goals  map[string]*grammar.Rule
+	sets   map[string]*automaton.Bytes // by what they hold
+	lost   map[Loose]bool
+	loose  []Loose
+	losses int // how often something was not held
+	probes *int
+	work   *int
+	err    error
+	single *single // not nil: each value is spelled in one way
 	made
 }
 

@@ -39,7 +39,7 @@ func Members(raw []byte, strict bool) ([][]Member, *Schema, error) {
 	}
 	c := newCompiler(doc, strict)
 	var list [][]Member
-	for _, flat := range c.flatten([]*jsonschema.Schema{root}) {
+	for _, flat := range c.flatten([]*jsonschema.Schema{settled(root)}) {
 		if kinds(flat)&kindObject == 0 {
 			continue
 		}
@@ -182,7 +182,7 @@ func (c *compiler) stringsOf(flat []*jsonschema.Schema) (*automaton.Text, *gramm
 		var rest []*grammar.Expr
 		for i, v := range values {
 			if _, text := v.(string); !text && valid(flat, v) {
-				rest = append(rest, constant(c.written(s, i, v)))
+				rest = append(rest, c.constant(c.written(s, i, v)))
 			}
 		}
 		return set, grammar.Alt(rest...)

@@ -98,7 +98,9 @@ func (c *compiler) members(w keyed) *grammar.Expr {
 	o.extras = o.kinds(nil)
 	if extra := o.any(o.extras); !grammar.Empty(extra) {
 		o.extra = extra
+		c.single.fail()
 	}
+	c.single.order(o.names)
 	if w.last != nil {
 		o.last = o.any(o.kinds(w.last))
 	}
@@ -216,7 +218,7 @@ func (o *object) from(i, count int) *grammar.Expr {
 	var ways []*grammar.Expr
 	if o.most < 0 || count < o.most {
 		name := o.names[i]
-		ways = append(ways, grammar.Seq(o.comma(count), grammar.Literal(compact(name)+":"), space(), o.named(name), o.from(i+1, count+1)))
+		ways = append(ways, grammar.Seq(o.behind(count), grammar.Literal(compact(name)+":"), o.space(), o.named(name), o.from(i+1, count+1)))
 	}
 	if !o.required[o.names[i]] {
 		ways = append(ways, o.from(i+1, count))
@@ -225,16 +227,16 @@ func (o *object) from(i, count int) *grammar.Expr {
 	return r.Use()
 }
 
-func (o *object) comma(count int) *grammar.Expr {
+func (o *object) behind(count int) *grammar.Expr {
 	if count == 0 {
-		return blank()
+		return o.blank()
 	}
-	return comma()
+	return o.comma()
 }
 
 // end is what may stand behind the names: other keys, and the bracket.
 func (o *object) end(count int) *grammar.Expr {
-	end := grammar.Seq(blank(), grammar.Literal("}"))
+	end := grammar.Seq(o.blank(), grammar.Literal("}"))
 	least, most := max(o.least-count, 0), -1
 	if o.most >= 0 {
 		most = max(o.most-count, 0)
@@ -248,11 +250,11 @@ func (o *object) end(count int) *grammar.Expr {
 	case o.extra == nil || most == 0:
 		return end
 	case least > 1: // equal ones count once
-		return grammar.Seq(o.comma(count), o.different(least, most), end)
+		return grammar.Seq(o.behind(count), o.different(least, most), end)
 	case count > 0:
 		return grammar.Seq(o.further(o.extra, least, most), end)
 	}
-	some := grammar.Seq(blank(), o.extra, o.further(o.extra, max(least-1, 0), max(most, 0)-1), end)
+	some := grammar.Seq(o.blank(), o.extra, o.further(o.extra, max(least-1, 0), max(most, 0)-1), end)
 	if least > 0 {
 		return some
 	}
@@ -265,7 +267,7 @@ func (o *object) endBehind(count, least, most int) *grammar.Expr {
 		return nothing()
 	}
 	least, most = max(least-1, 0), max(most, 0)-1 // before it; a bound below 0 is none
-	last := grammar.Seq(blank(), o.last, blank(), grammar.Literal("}"))
+	last := grammar.Seq(o.blank(), o.last, o.blank(), grammar.Literal("}"))
 	before := grammar.Alt()
 	if o.extra != nil {
 		before = o.extra
@@ -273,7 +275,7 @@ func (o *object) endBehind(count, least, most int) *grammar.Expr {
 	if count > 0 {
 		return grammar.Seq(o.further(before, least, most), grammar.Literal(","), last)
 	}
-	behind := grammar.Seq(blank(), before, o.further(before, max(least-1, 0), max(most, 0)-1), grammar.Literal(","), last)
+	behind := grammar.Seq(o.blank(), before, o.further(before, max(least-1, 0), max(most, 0)-1), grammar.Literal(","), last)
 	switch {
 	case least > 0 && most == 0:
 		return nothing()
@@ -294,9 +296,9 @@ func (o *object) different(least, most int) *grammar.Expr {
 	var kinds []grammar.Part
 	for _, k := range o.extras {
 		set, _ := o.spelledApart(k.keys)
-		kinds = append(kinds, grammar.Part{Set: set, Behind: k.value()})
+		kinds = append(kinds, grammar.Part{Set: set, Behind: o.value(&k)})
 	}
-	return grammar.Unlike(comma(), least, most, taken, kinds...)
+	return grammar.Unlike(o.comma(), least, most, taken, kinds...)
 }
 
 // other is keys that are not among the names, and what stands behind them; nil is all keys.
@@ -305,7 +307,10 @@ type other struct {
 	behind *grammar.Expr
 }
 
-func (k *other) value() *grammar.Expr { return grammar.Seq(grammar.Literal(":"), space(), k.behind) }
+// value is what follows a key of the kind.
+func (o *object) value(k *other) *grammar.Expr {
+	return grammar.Seq(grammar.Literal(":"), o.space(), k.behind)
+}
 
 // any is a member of one of the kinds.
 func (o *object) any(kinds []other) *grammar.Expr {
@@ -421,7 +426,7 @@ func (o *object) member(k *other) *grammar.Expr {
 	default:
 		name = grammar.Except(set, o.names...)
 	}
-	return grammar.Seq(name, k.value())
+	return grammar.Seq(name, o.value(k))
 }
 
 // spelledApart are keys without the names, if these are apart: of few keys it would be too late to see at its end that one is a name. Of all keys there are others

@@ -97,11 +97,14 @@ func (c *compiler) number(flat []*jsonschema.Schema, whole bool) *grammar.Expr {
 	if whole {
 		free = shared().integer
 	}
-	if len(parts) == 0 {
+	if len(parts) == 0 && c.single == nil {
 		return grammar.Regular(free)
 	}
 	form := part{flat[0], "type", "number", automaton.Decimal}
-	if whole {
+	switch {
+	case c.single != nil:
+		form = oneForm(flat[0], whole)
+	case whole:
 		form = part{flat[0], "type", "integer", automaton.Integer}
 	}
 	parts = append(parts, form)
@@ -160,9 +163,12 @@ func (c *compiler) text(flat []*jsonschema.Schema) *grammar.Expr {
 	least, most := lengths(flat)
 	parts := c.contents(flat)
 	if len(parts) == 0 && least == 0 && most < 0 {
+		if c.single != nil {
+			return grammar.Regular(shared().key)
+		}
 		return grammar.Regular(shared().text)
 	}
-	if len(parts) == 0 {
+	if len(parts) == 0 && c.single == nil {
 		return grammar.Counted(shared().text, least, most)
 	}
 	if b := c.spelled("text", c.withLength(flat, parts, least, most), (*automaton.Text).Quoted); b != nil {

@@ -36,7 +36,7 @@ func Compile(raw []byte, strict bool) (*Schema, error) {
 		return nil, err
 	}
 	c := newCompiler(doc, strict)
-	e := c.goal([]*jsonschema.Schema{root})
+	e := c.goal([]*jsonschema.Schema{settled(root)})
 	switch {
 	case c.err != nil:
 		return nil, c.err

@@ -82,7 +82,10 @@ func TestSchemasOfClients(t *testing.T) {
 
 func TestStrictRefusesWhatIsNotHeldByItsPlace(t *testing.T) {
 	for raw, want := range map[string]string{
-		`{"type":"object","properties":{"a/b":{"type":"array","uniqueItems":true}}}`: `#/properties/a~1b: "uniqueItems"`,
+		`{"type":"object","properties":{"a/b":{"type":"array","uniqueItems":true}}}`:                                                                                                                   `#/properties/a~1b: "uniqueItems"`,
+		`{"type":"array","uniqueItems":true,"items":{"type":"object","properties":{"a":{"type":"string"}}}}`:                                                                                           `#: "uniqueItems"`,
+		`{"type":"array","uniqueItems":true,"items":{"anyOf":[{"enum":[{"b":1,"a":2}]},{"type":"object","properties":{"a":{"type":"integer"},"b":{"type":"integer"}},"additionalProperties":false}]}}`: `#: "uniqueItems"`,
+		`{"type":"array","uniqueItems":true,"items":{"$ref":"#/$defs/a"},"$defs":{"a":{"type":"array","items":{"$ref":"#/$defs/a"}}}}`:                                                                 `#: "uniqueItems"`,
 		`{"not":{"format":"date"}}`:                                                                                         `#/not: "format"`,
 		`{"if":{"format":"date"},"then":{"minLength":3}}`:                                                                   `#/if: "format"`,
 		`{"type":"array","contains":{"const":1},"minContains":9999}`:                                                        `#: "contains"`,

@@ -35,7 +35,7 @@ type suiteCase struct {
 	}
 }
 
-// unheld are files of the suite about what is refused with strict, and may be looser without.
+// unheld are files of the suite about what is refused with strict, and may be looser without. Of $dynamicRef only what leads out of the schema is.
 var unheld = []string{"dynamicRef.json", "refRemote.json", "uniqueItems.json"}
 
 func TestOfficialSuite(t *testing.T) {
@@ -87,8 +87,8 @@ func TestOfficialSuite(t *testing.T) {
 			}
 		}
 		t.Logf("%s: %d schemas are held, with %d valid and %d invalid values; %d are refused", draft, held, valid, wrong, refused)
-		if held < 150 {
-			t.Errorf("%s: only %d schemas are held", draft, held)
+		if least := map[string]int{"draft2020-12": 317, "draft7": 237}[draft]; held < least {
+			t.Errorf("%s: only %d schemas are held, not %d", draft, held, least)
 		}
 	}
 }

@@ -13,32 +13,43 @@ import (
 	"github.com/inference-pio/inference-pio/sdk/grammar/automaton"
 )
 
-// unlike are arrays of different items; nil if an item may be an array or an object, or the places have schemas of their own.
+// unlike are arrays of different items; nil if the places have schemas of their own, or an item may be an array or an object that cannot be told apart by
+// its bytes.
 func (c *compiler) unlike(flat []*jsonschema.Schema, least, most, places int) *grammar.Expr {
 	if places > 0 {
 		return nil
 	}
 	o := onces{compiler: c}
-	if list := c.ordered(c.itemsAt(flat, 0)); list != nil && !o.add(list) {
+	list := c.ordered(c.itemsAt(flat, 0))
+	if list != nil && !o.add(list) {
 		return nil
 	}
 	kinds, ok := o.parts()
 	if !ok {
 		return nil
 	}
-	return different(grammar.Unlike(comma(), max(least, 1), most, nil, kinds...), least)
+	if o.composed {
+		set, ok := c.spelledOnce(list)
+		if !ok {
+			return nil
+		}
+		if set != nil {
+			kinds = append(kinds, grammar.Part{Set: set, Behind: grammar.Seq()})
+		}
+	}
+	return c.allDifferent(grammar.Unlike(c.comma(), max(least, 1), most, nil, kinds...), least)
 }
 
-// different is an array of some items, which are different, and of none if there need not be one.
-func different(items *grammar.Expr, least int) *grammar.Expr {
-	some := grammar.Seq(blank(), items, blank(), grammar.Literal("]"))
+// allDifferent is an array of some items, which are different, and of none if there need not be one.
+func (c *compiler) allDifferent(items *grammar.Expr, least int) *grammar.Expr {
+	some := grammar.Seq(c.blank(), items, c.blank(), grammar.Literal("]"))
 	if least == 0 {
-		some = grammar.Alt(grammar.Seq(blank(), grammar.Literal("]")), some)
+		some = grammar.Alt(grammar.Seq(c.blank(), grammar.Literal("]")), some)
 	}
 	return grammar.Seq(grammar.Literal("["), some)
 }
 
-func comma() *grammar.Expr { return grammar.Seq(grammar.Literal(","), blank()) }
+func (c *compiler) comma() *grammar.Expr { return grammar.Seq(grammar.Literal(","), c.blank()) }
 
 // onces are values that are spelled in one way: strings, and others.
 type onces struct {
@@ -46,28 +57,25 @@ type onces struct {
 	every        bool            // string
 	text, others *automaton.Text // nil: none
 	large        bool            // one of them is too large
+	composed     bool            // arrays or objects are among the values
 }
 
-// add takes the values that satisfy all of the schemas; false if arrays or objects are among them.
+// add takes the values that satisfy all of the schemas, but for arrays and objects, which it notes. It is false of all values.
 func (o *onces) add(list []*jsonschema.Schema) bool {
 	for _, flat := range o.flatten(list) {
-		if !o.spend(len(flat)) {
+		if !o.spend(len(flat)) || len(flat) == 0 { // of no schema: anything
 			return false
 		}
 		if values := constantsIn(flat); values != nil {
-			if !o.constants(flat, values) {
-				return false
-			}
+			o.constants(flat, values)
 			continue
 		}
 		allowed := kinds(flat)
-		if allowed&(kindArray|kindObject) != 0 {
-			return false
-		}
+		o.composed = o.composed || allowed&(kindArray|kindObject) != 0
 		o.word(allowed&kindNull != 0, "null")
 		o.word(allowed&kindBoolean != 0, "true", "false")
 		if allowed&(kindNumber|kindInteger) != 0 {
-			o.join(&o.others, o.intersect(append([]part{oneForm(flat[0], allowed)}, o.numbers(flat)...)), nil)
+			o.join(&o.others, o.intersect(append([]part{oneForm(flat[0], allowed&kindNumber == 0)}, o.numbers(flat)...)), nil)
 		}
 		if allowed&kindString == 0 {
 			continue
@@ -81,22 +89,21 @@ func (o *onces) add(list []*jsonschema.Schema) bool {
 	return o.err == nil
 }
 
-func oneForm(s *jsonschema.Schema, allowed kindSet) part {
-	if allowed&kindNumber == 0 {
+// oneForm are the whole numbers, or all, with one spelling for each.
+func oneForm(s *jsonschema.Schema, whole bool) part {
+	if whole {
 		return part{s, "type", "one integer", automaton.OneInteger}
 	}
 	return part{s, "type", "one number", automaton.OneDecimal}
 }
 
 // constants takes those that are valid.
-func (o *onces) constants(flat []*jsonschema.Schema, values []any) bool {
+func (o *onces) constants(flat []*jsonschema.Schema, values []any) {
 	var words []string
 	for _, v := range values {
 		switch v := v.(type) {
 		case []any, map[string]any:
-			if valid(flat, v) {
-				return false
-			}
+			o.composed = o.composed || valid(flat, v)
 		case string:
 			if valid(flat, v) {
 				words = append(words, v)
@@ -107,7 +114,6 @@ func (o *onces) constants(flat []*jsonschema.Schema, values []any) bool {
 	}
 	set, err := automaton.Words(words...)
 	o.join(&o.text, set, err)
-	return true
 }
 
 // oneSpelling is a constant as equal ones are spelled too.

@@ -100,7 +100,7 @@ func (c *compiler) constants(s *jsonschema.Schema, flat []*jsonschema.Schema) *g
 			words = append(words, word)
 			continue
 		}
-		out = append(out, constant(c.written(s, i, v)))
+		out = append(out, c.constant(c.written(s, i, v)))
 	}
 	if len(words) > 0 {
 		out = append(out, c.words(s, words))
@@ -128,28 +128,32 @@ func (c *compiler) written(s *jsonschema.Schema, i int, v any) *value {
 }
 
 // constant is one value; only white space is free.
-func constant(v *value) *grammar.Expr {
+func (c *compiler) constant(v *value) *grammar.Expr {
 	open, end := "[", "]"
 	switch v.kind {
 	case 0:
+		if c.single != nil {
+			return grammar.Literal(oneSpelling(v.scalar))
+		}
 		return grammar.Literal(compact(v.scalar))
 	case '{':
 		open, end = "{", "}"
+		c.single.order(v.keys)
 	}
 	if len(v.items) == 0 {
 		return grammar.Literal(open + end)
 	}
-	parts := []*grammar.Expr{grammar.Literal(open), blank()}
+	parts := []*grammar.Expr{grammar.Literal(open), c.blank()}
 	for i, item := range v.items {
 		if i > 0 {
-			parts = append(parts, grammar.Literal(","), blank())
+			parts = append(parts, grammar.Literal(","), c.blank())
 		}
 		if v.kind == '{' {
-			parts = append(parts, grammar.Literal(compact(v.keys[i])+":"), space())
+			parts = append(parts, grammar.Literal(compact(v.keys[i])+":"), c.space())
 		}
-		parts = append(parts, constant(item))
+		parts = append(parts, c.constant(item))
 	}
-	return grammar.Seq(append(parts, blank(), grammar.Literal(end))...)
+	return grammar.Seq(append(parts, c.blank(), grammar.Literal(end))...)
 }
 
 // words are strings: one automaton for many of them.
@@ -205,8 +209,15 @@ func plain(set *automaton.Text, err error) *automaton.Bytes {
 	return b
 }
 
-func blank() *grammar.Expr { return grammar.Regular(shared().blank) }
-func space() *grammar.Expr { return grammar.Regular(shared().space) }
+func (c *compiler) blank() *grammar.Expr { return c.white(shared().blank) }
+func (c *compiler) space() *grammar.Expr { return c.white(shared().space) }
+
+func (c *compiler) white(set *automaton.Bytes) *grammar.Expr {
+	if c.single != nil {
+		return grammar.Seq()
+	}
+	return grammar.Regular(set)
+}
 
 // ---- any value
 
@@ -217,28 +228,29 @@ func Object() *grammar.Expr {
 }
 
 func (c *compiler) anything() *grammar.Expr {
+	c.single.fail() // keys that no schema names have no order
 	s := shared()
 	return grammar.Alt(grammar.Literal("null"), grammar.Literal("true"), grammar.Literal("false"), grammar.Regular(s.number), grammar.Regular(s.text),
 		c.list("[", "]", c.goal(nil), 0, -1), c.anyObject())
 }
 
 func (c *compiler) anyObject() *grammar.Expr {
-	return c.list("{", "}", grammar.Seq(grammar.Regular(shared().text), grammar.Literal(":"), space(), c.goal(nil)), 0, -1)
+	return c.list("{", "}", grammar.Seq(grammar.Regular(shared().text), grammar.Literal(":"), c.space(), c.goal(nil)), 0, -1)
 }
 
 // list is items of one kind between brackets.
 func (c *compiler) list(open, end string, item *grammar.Expr, least, most int) *grammar.Expr {
-	some := grammar.Seq(blank(), item, c.further(item, max(least-1, 0), max(most, 0)-1), blank(), grammar.Literal(end))
+	some := grammar.Seq(c.blank(), item, c.further(item, max(least-1, 0), max(most, 0)-1), c.blank(), grammar.Literal(end))
 	switch {
 	case most == 0:
-		return grammar.Seq(grammar.Literal(open), blank(), grammar.Literal(end))
+		return grammar.Seq(grammar.Literal(open), c.blank(), grammar.Literal(end))
 	case least > 0:
 		return grammar.Seq(grammar.Literal(open), some)
 	}
-	return grammar.Seq(grammar.Literal(open), grammar.Alt(grammar.Seq(blank(), grammar.Literal(end)), some))
+	return grammar.Seq(grammar.Literal(open), grammar.Alt(grammar.Seq(c.blank(), grammar.Literal(end)), some))
 }
 
 // further is items behind another.
 func (c *compiler) further(item *grammar.Expr, least, most int) *grammar.Expr {
-	return grammar.Repeat(grammar.Seq(grammar.Literal(","), blank(), item), least, most)
+	return grammar.Repeat(grammar.Seq(grammar.Literal(","), c.blank(), item), least, most)
 }

@@ -27,7 +27,7 @@ func (v inventor) one(of ...any) any    { return of[v.IntN(len(of))] }
 func (v inventor) often(n, of int) bool { return v.IntN(of) < n }
 
 func (v inventor) schema(depth int) any {
-	kind := v.IntN(22)
+	kind := v.IntN(23)
 	if depth == 0 {
 		kind = v.IntN(6)
 	}
@@ -83,8 +83,20 @@ func (v inventor) schema(depth int) any {
 	case 19:
 		return obj{"type": "object", "properties": obj{"a": v.schema(0)}, "allOf": []any{obj{"properties": obj{"b": v.schema(depth - 1)}}}, "unevaluatedProperties": v.one(false, obj{"type": "null"}),
 			"anyOf": []any{obj{"properties": obj{"c": v.schema(0)}, "required": []any{"c"}}, obj{"properties": obj{"d": v.schema(0)}}}, "maxProperties": 5}
+	case 20:
+		return obj{"$ref": v.one("http://example.com/tree", "http://example.com/closed")}
 	}
 	return v.object(depth)
+}
+
+// differing are arrays and objects that are told apart by their bytes.
+func (v inventor) differing() any {
+	small := v.one(obj{"type": "integer", "minimum": 0, "maximum": 3}, obj{"enum": []any{"a", 1, 1.0, nil, "é\""}}, obj{"type": "string", "maxLength": 2}, obj{"type": "number"}, obj{"type": []any{"boolean", "null"}})
+	return v.one(
+		obj{"type": "object", "properties": obj{"z": small, "a": v.string()}, "required": []any{v.one("z", "a")}, "additionalProperties": false},
+		obj{"type": "array", "prefixItems": []any{small, v.number("number")}, "minItems": 1 + v.IntN(2), "maxItems": 2},
+		obj{"type": "array", "items": obj{"anyOf": []any{small, obj{"type": "object", "properties": obj{"k": small}, "additionalProperties": false}}}, "maxItems": 2},
+		obj{"anyOf": []any{obj{"enum": []any{obj{"a": 1.0, "b": 2}, []any{"x"}, "x"}}, obj{"type": "object", "properties": obj{"a": v.number("number"), "b": small}, "required": []any{"a"}, "additionalProperties": false}}})
 }
 
 // denied are schemas that can be turned around.
@@ -155,6 +167,9 @@ func (v inventor) array(depth int) any {
 	}
 	if v.often(1, 3) {
 		s["uniqueItems"], s["items"] = true, obj{"anyOf": []any{v.string(), v.number("number"), obj{"enum": []any{"a", 1, 1.5, nil, "b"}}}[:1+v.IntN(3)]}
+		if v.often(1, 2) {
+			s["items"] = v.differing()
+		}
 		delete(s, "prefixItems")
 	}
 	return s
@@ -191,7 +206,10 @@ func (v inventor) document() []byte {
 	}
 	root["$defs"] = obj{
 		"leaf": v.string(),
-		"node": obj{"type": "object", "properties": obj{"value": v.number("integer"), "next": obj{"anyOf": []any{obj{"$ref": "#/$defs/node"}, obj{"type": "null"}}}}, "required": []any{"next"}},
+		// whose kids are like the schema that it was entered by
+		"tree":   obj{"$id": "http://example.com/tree", "$dynamicAnchor": "kid", "type": "object", "properties": obj{"value": v.number("integer"), "kids": obj{"type": "array", "items": obj{"$dynamicRef": "#kid"}, "maxItems": 2}}, "required": []any{"value"}},
+		"closed": obj{"$id": "http://example.com/closed", "$dynamicAnchor": "kid", "$ref": "http://example.com/tree", "properties": obj{"name": v.string()}, "unevaluatedProperties": false},
+		"node":   obj{"type": "object", "properties": obj{"value": v.number("integer"), "next": obj{"anyOf": []any{obj{"$ref": "#/$defs/node"}, obj{"type": "null"}}}}, "required": []any{"next"}},
 	}
 	text, err := json.Marshal(root)
 	if err != nil {

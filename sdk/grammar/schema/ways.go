@@ -6,7 +6,6 @@ package schema
 import (
 	"cmp"
 	"slices"
-	"strings"
 
 	"github.com/santhosh-tekuri/jsonschema/v6"
 )
@@ -520,37 +519,20 @@ func (c *compiler) references(s *jsonschema.Schema) []*jsonschema.Schema {
 		out = append(out, s.Ref)
 	}
 	if d := s.DynamicRef; d != nil {
-		if d.Anchor == "" || d.Ref.DynamicAnchor != d.Anchor || c.alone(d) {
-			out = append(out, d.Ref)
+		if moves(d) {
+			c.lose(s, "$dynamicRef", "depends on where it is referred to from, in too many ways")
 		} else {
-			c.lose(s, "$dynamicRef", "depends on where it is referred to from")
+			out = append(out, d.Ref)
 		}
 	}
 	if r := s.RecursiveRef; r != nil {
-		if !r.RecursiveAnchor {
-			out = append(out, r)
-		} else {
+		if r.RecursiveAnchor {
 			c.lose(s, "$recursiveRef", "depends on where it is referred to from")
+		} else {
+			out = append(out, r)
 		}
 	}
 	return out
-}
-
-// alone says that no other schema has the anchor that d refers to, so that it is the same from wherever it is referred to.
-func (c *compiler) alone(d *jsonschema.DynamicRef) bool {
-	if _, ours := pointerOf(d.Ref); !ours || !strings.HasPrefix(d.Ref.Location, home) || c.doc == nil {
-		return false
-	}
-	if c.anchors == nil {
-		c.anchors = map[any]int{}
-		c.doc.any(func(v *value) bool {
-			if a := v.get("$dynamicAnchor"); a != nil {
-				c.anchors[a.scalar]++
-			}
-			return false
-		})
-	}
-	return c.anchors[d.Anchor] == 1
 }
 
 // finish is the list, in the order of the text. What is said of keys and items that no other schema speaks of comes last, with those that do.
