@@ -139,7 +139,8 @@ def main():
             good.append(node(kept, "js-protocols", ["node", "check.mjs", url], env))
             newest = "js-newest", ["sh", "-c", f"node check.mjs {url} && node --test"]
             good.append(node(kept, *newest, env, "js/check.mjs", "node/openai.test.mjs"))
-            good.append(run(["go", "test", "-count=1", "./..."], cwd=HERE, env=env))
+            if install("go", ["go", "mod", "download"], cwd=HERE):
+                good.append(run(["go", "test", "-count=1", "./..."], cwd=HERE, env=env))
         finally:
             host.terminate()
             host.wait(START)
