@@ -93,8 +93,8 @@ func TestChoicesAreEachHeldUpToAStopString(t *testing.T) {
 // What a schema asks and the plugin cannot hold is refused with strict; without, the log says it once, and of each answer that it is not valid.
 func TestWhatIsNotHeldIsLoggedAndChecked(t *testing.T) {
 	host := start(t, tinyOf("qwen3_4b_instruct", "tiny"))
-	// of lists with a zero there is no second one
-	zero := object{"type": "array", "items": object{"type": "number", "minimum": 0, "maximum": 0}, "minItems": 1, "maxItems": 1}
+	// of objects with a zero behind the key there is no second one
+	zero := object{"type": "object", "additionalProperties": object{"type": "number", "minimum": 0, "maximum": 0}, "propertyNames": object{"const": "a"}, "minProperties": 1, "maxProperties": 1}
 	zeros := object{"type": "array", "items": zero, "minItems": 2, "maxItems": 2, "uniqueItems": true}
 	format := func(strict bool) object {
 		return object{"max_tokens": 300, "temperature": 0, "response_format": object{"type": "json_schema", "json_schema": object{"name": "zeros", "strict": strict, "schema": zeros}}}
@@ -106,7 +106,7 @@ func TestWhatIsNotHeldIsLoggedAndChecked(t *testing.T) {
 	}
 	for range 2 {
 		got, err := host.complete("/v1/chat/completions", ask("Two numbers", format(false)), nil)
-		var list [][]float64
+		var list []map[string]float64
 		if err != nil || json.Unmarshal([]byte(got.Text), &list) != nil || len(list) != 2 {
 			t.Errorf("%+v, %v", got, err)
 		}

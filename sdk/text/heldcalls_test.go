@@ -126,7 +126,7 @@ func TestWhatIsNotHeldOfACallIsLookedAt(t *testing.T) {
 	for _, name := range []string{"qwen3_4b_instruct", "qwen3_coder_next", "glm_4_7_flash"} {
 		m := open(t, name)
 		for item, wrong := range map[string]bool{`{"type":"number","minimum":0,"maximum":0}`: true, `{"type":"number","minimum":0,"maximum":99}`: false} {
-			items := `{"type":"array","items":` + item + `,"minItems":1,"maxItems":1}`
+			items := `{"type":"object","additionalProperties":` + item + `,"propertyNames":{"const":"a"},"minProperties":1,"maxProperties":1}`
 			log.Reset()
 			req := chats(t, name)[0].request()
 			req.Chat.ToolChoice, req.MaxTokens, req.Sampling = "function:f", 600, sdk.Sampling{Seed: 2, Temperature: ptr(1.0)}
