@@ -86,8 +86,8 @@ soak: build ## SOAK_KILLS (500) kills under load, for SOAK_TIME (15m) at most; n
 	PIO_BIN=$(CURDIR)/bin SOAK_KILLS=$(SOAK_KILLS) SOAK_TIME=$(SOAK_TIME) SOAK_SEED=$(SOAK_SEED) \
 	  go test -count 1 -timeout 2h -v -run '^TestSoak$$' ./host/e2e
 
-clients: build ## other people's clients against two tiny models (docs/clients.md)
-	python3 host/e2e/clients/run.py
+clients: build ## other people's clients against two tiny models (docs/clients.md); GUIDELLM=1 with that one, for which 6 GB are fetched
+	PIO_GUIDELLM=$(GUIDELLM) python3 host/e2e/clients/run.py
 
 agents: build ## other people's coding agents against a model whose answers are known (docs/clients.md)
 	go build -trimpath -o bin/plugins/scripted ./sdk/examples/scripted

@@ -24,6 +24,7 @@ import venv
 HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parent.parent.parent
 INSTALL, RUN, START = 600, 300, 60  # seconds at most
+LARGE = 3600  # to install what is large
 PYTHON = {
     "openai-1": ["openai"],
     "openai-2": ["openai", "langchain-openai", "instructor", "pydantic-ai", "litellm", "llama-index"],
@@ -31,6 +32,8 @@ PYTHON = {
     "anthropic-ollama": ["anthropic", "langchain-anthropic", "pydantic-ai-anthropic", "ollama", "langchain-ollama"],
     "lm-eval": ["lm_eval"],
 }
+if os.environ.get("PIO_GUIDELLM"):  # it reads its prompts through torch, which is 6 GB with what it wants
+    PYTHON["guidellm"] = ["guidellm"]
 
 
 def tiny(family):
@@ -78,10 +81,10 @@ def put(path, data):
     path.write_bytes(data)
 
 
-def install(name, command, **more):
+def install(name, command, limit=None, **more):
     """False if the packages cannot be had, which is told."""
     try:
-        done = subprocess.run(command, timeout=INSTALL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, **more)
+        done = subprocess.run(command, timeout=limit or INSTALL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, **more)
     except (subprocess.TimeoutExpired, FileNotFoundError) as e:
         print(f"left out: {name}: {e}", flush=True)
         return False
@@ -104,7 +107,7 @@ def venv_of(home, name):
         return True
     venv.create(home, with_pip=True)
     pip = [home / "bin/python", "-m", "pip", "install", "-q", "--disable-pip-version-check", "-r", HERE / "python" / f"{name}.txt"]
-    return install(f"python {name}", pip) and not (home / "whole").write_text("")
+    return install(f"python {name}", pip, LARGE if name == "guidellm" else None) and not (home / "whole").write_text("")
 
 
 def python(folder, name, clients, url, picture):

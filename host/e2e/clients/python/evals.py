@@ -1,8 +1,11 @@
-"""The checks of lm_eval, which asks through Completions, with the prompt's own logprobs, and through Chat Completions. check.py registers and runs them."""
+"""The checks of what measures models: lm_eval asks through Completions, with the prompt's own logprobs, and through Chat Completions, guidellm through the
+latter, and says how fast the answers come. check.py registers and runs them."""
 
 import json
 import os
 import pathlib
+import subprocess
+import sys
 import tempfile
 
 from __main__ import ANSWER, QUESTION, URL, check, same
@@ -51,3 +54,17 @@ def chat_until():
         "generation_kwargs": {"until": ["\n\n"], "max_gen_toks": 200, "temperature": 0, "chat_template_kwargs": {"enable_thinking": False}},
         "metric_list": [{"metric": "exact_match", "aggregation": "mean", "higher_is_better": True}]})
     same((got["exact_match,none"], said), (1.0, [[[ANSWER]]] * 2))
+
+
+@check("guidellm", "guidellm")
+def four_streams():
+    with tempfile.TemporaryDirectory() as folder:
+        report = pathlib.Path(folder, "report.json")
+        subprocess.run([pathlib.Path(sys.executable).parent / "guidellm", "run", "--backend", f"kind=openai_http,target={URL.removesuffix('/v1')},model=tiny",
+                        "--profile", "kind=concurrent,streams=4", "--constraint", "kind=max_requests,count=40", "--tokenizer", f"kind=huggingface_auto,model={TINY}",
+                        "--data", "kind=synthetic_text,prompt_tokens=64,output_tokens=32", "--output", f"kind=json,path={report}", "--disable-console"], check=True)
+        [benchmark] = json.loads(report.read_text())["benchmarks"]
+    requests = benchmark["requests"]
+    same((len(requests["successful"]), requests["errored"]), (40, []))
+    same({r["output_metrics"]["total_tokens"] for r in requests["successful"]}, {32})
+    assert all(r["time_to_first_token_ms"] > 0 for r in requests["successful"])
