@@ -9,6 +9,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -122,15 +123,23 @@ func BenchmarkMaskOfDifferentItems(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	var items []string
+	var words, objects []string
 	for i := range 200 {
-		items = append(items, fmt.Sprintf("item number %d of some", i*i))
+		words = append(words, fmt.Sprintf(`"item number %d of some"`, i*i))
+		objects = append(objects, fmt.Sprintf(`{"name":"item number %d","price":%d.5}`, i%50, i))
 	}
-	var c clocks
-	for b.Loop() {
-		c.follow(b, tok, v, []byte(`{"type":"array","items":{"type":"string"},"uniqueItems":true}`), compact(items))
+	for kind, of := range map[string]struct {
+		schema string
+		items  []string
+	}{"strings": {`{"type":"string"}`, words}, "objects": {`{"type":"object","properties":{"name":{"type":"string"},"price":{"type":"number"}},"required":["name","price"],"additionalProperties":false}`, objects}} {
+		b.Run(kind, func(b *testing.B) {
+			var c clocks
+			for b.Loop() {
+				c.follow(b, tok, v, []byte(`{"type":"array","items":`+of.schema+`,"uniqueItems":true}`), "["+strings.Join(of.items, ",")+"]")
+			}
+			c.report(b)
+		})
 	}
-	c.report(b)
 }
 
 // Random walks visit what no model would write, under schemas that no client would send.
