@@ -14,11 +14,12 @@ import (
 const MaxFlat = 1 << 12
 
 // ErrNotFlat says that an expression is not known to be a set of an automaton.
-var ErrNotFlat = errors.New("it is within itself, has tokens, or needs too large an automaton")
+var ErrNotFlat = errors.New("it is within itself, has tokens, or is plainly too large for one automaton")
 
-// Flat is the automaton that reads the texts of an expression.
+// Flat is the automaton that reads the texts of an expression. One that would be too large is automaton.ErrSize.
 func (e *Expr) Flat() (*automaton.Bytes, error) {
-	if !flat(e, map[*Rule]bool{}, new(int)) {
+	p := flatness{under: map[*Rule]bool{}, done: map[*Rule]bool{}}
+	if !p.flat(e) {
 		return nil, ErrNotFlat
 	}
 	g, err := e.Compile()
@@ -32,7 +33,7 @@ func (e *Expr) Flat() (*automaton.Bytes, error) {
 	f.state(&start)
 	for at := 0; at < len(f.states); at++ {
 		if len(f.states) > MaxFlat {
-			return nil, ErrNotFlat
+			return nil, automaton.ErrSize
 		}
 		f.rows = append(f.rows, f.row(f.states[at].items))
 	}
@@ -43,23 +44,37 @@ func (e *Expr) Flat() (*automaton.Bytes, error) {
 	return automaton.Of(f.rows, accept), nil
 }
 
-// flat says that no rule leads to itself, and that all that is read is bytes.
-func flat(e *Expr, under map[*Rule]bool, seen *int) bool {
-	if *seen++; *seen > maxNodes {
+// flatness looks at an expression before anything is made of it.
+type flatness struct {
+	under, done map[*Rule]bool
+	states      int // of its parts, each counted once
+}
+
+// flat says that no rule leads to itself, that all that is read is bytes, and that the parts have no more states than the whole may have.
+func (p *flatness) flat(e *Expr) bool {
+	p.states++
+	if e.set != nil {
+		p.states += e.set.States()
+	}
+	if p.states > MaxFlat {
 		return false
 	}
 	switch e.op {
 	case opToken, opUnlike:
 		return false
 	case opRule:
-		if under[e.rule] || e.rule.Body == nil {
+		if p.done[e.rule] {
+			return true
+		}
+		if p.under[e.rule] || e.rule.Body == nil {
 			return false
 		}
-		under[e.rule] = true
-		defer delete(under, e.rule)
-		return flat(e.rule.Body, under, seen)
+		p.under[e.rule] = true
+		p.done[e.rule] = p.flat(e.rule.Body)
+		delete(p.under, e.rule)
+		return p.done[e.rule]
 	}
-	return !slices.ContainsFunc(e.parts, func(p *Expr) bool { return !flat(p, under, seen) })
+	return !slices.ContainsFunc(e.parts, func(part *Expr) bool { return !p.flat(part) })
 }
 
 // flattener goes from one set of items to the next with each kind of byte.

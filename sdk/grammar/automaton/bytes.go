@@ -83,6 +83,9 @@ func (b *Bytes) Counts(state int32, c byte) bool { return state == b.counts && c
 // Counted says that Counts knows.
 func (b *Bytes) Counted() bool { return b.counts >= 0 }
 
+// States is the size of the automaton.
+func (b *Bytes) States() int { return len(b.accept) }
+
 // Empty says that no text is in the set.
 func (b *Bytes) Empty() bool { return len(b.accept) == 0 }
 

@@ -256,7 +256,7 @@ func (c *compiler) differ(flat []*jsonschema.Schema, most, places int) bool {
 	for i := range most {
 		for j := range i {
 			p := newCompiler(c.doc, false)
-			p.probe, p.probes, p.work = true, c.probes, c.work
+			p.probe, p.probes, p.singles, p.work = true, c.probes, c.singles, c.work
 			if !p.empty(append(c.itemsAt(flat, i), c.itemsAt(flat, j)...)...) {
 				return false
 			}

@@ -21,25 +21,27 @@ const (
 
 // compiler turns one schema into rules.
 type compiler struct {
-	doc    *value
-	strict bool
-	probe  bool // only whether there is a value is asked: nothing is reported, oneOf is anyOf
-	ids    map[*jsonschema.Schema]uint32
-	goals  map[string]*grammar.Rule
-	sets   map[string]*automaton.Bytes // by what they hold
-	lost   map[Loose]bool
-	loose  []Loose
-	losses int // how often something was not held
-	probes *int
-	work   *int
-	err    error
-	single *single // not nil: each value is spelled in one way
+	doc     *value
+	strict  bool
+	probe   bool // only whether there is a value is asked: nothing is reported, oneOf is anyOf
+	ids     map[*jsonschema.Schema]uint32
+	goals   map[string]*grammar.Rule
+	sets    map[string]*automaton.Bytes // by what they hold
+	oneSets map[string]*automaton.Bytes // the same of what is spelled in one way
+	lost    map[Loose]bool
+	loose   []Loose
+	losses  int // how often something was not held
+	probes  *int
+	singles *int // states of what is spelled in one way
+	work    *int
+	err     error
+	single  *single // not nil: each value is spelled in one way
 	made
 }
 
 func newCompiler(doc *value, strict bool) *compiler {
 	return &compiler{doc: doc, strict: strict, ids: map[*jsonschema.Schema]uint32{}, goals: map[string]*grammar.Rule{},
-		sets: map[string]*automaton.Bytes{}, lost: map[Loose]bool{}, probes: new(int), work: new(int), made: newMade()}
+		sets: map[string]*automaton.Bytes{}, oneSets: map[string]*automaton.Bytes{}, lost: map[Loose]bool{}, probes: new(int), singles: new(int), work: new(int), made: newMade()}
 }
 
 // lose notes that a keyword is not held.

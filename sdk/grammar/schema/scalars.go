@@ -111,6 +111,7 @@ func (c *compiler) number(flat []*jsonschema.Schema, whole bool) *grammar.Expr {
 	if b := c.spelled("number", parts, (*automaton.Text).Plain); b != nil {
 		return grammar.Regular(b)
 	}
+	c.single.fail()
 	return grammar.Regular(free)
 }
 
@@ -174,6 +175,7 @@ func (c *compiler) text(flat []*jsonschema.Schema) *grammar.Expr {
 	if b := c.spelled("text", c.withLength(flat, parts, least, most), (*automaton.Text).Quoted); b != nil {
 		return grammar.Regular(b)
 	}
+	c.single.fail()
 	return grammar.Counted(shared().text, least, most)
 }
 

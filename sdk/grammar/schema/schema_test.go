@@ -172,31 +172,45 @@ func hostile() map[string]string {
 		return `{"anyOf":[` + strings.TrimSuffix(strings.Repeat(`{"properties":{"a":{}}},{"minimum":1},`, n/2), ",") + `]}`
 	}
 	return map[string]string{
-		"choices of choices":          `{"allOf":[` + strings.TrimSuffix(strings.Repeat(anyOf(10)+",", 30), ",") + `]}`,
-		"nested deep":                 strings.Repeat(`{"items":`, 500) + `{}` + strings.Repeat(`}`, 500),
-		"many objects":                `{"anyOf":[` + strings.TrimSuffix(strings.Repeat(`{},`, 20000), ",") + `]}`,
-		"many bytes":                  `{"description":"` + strings.Repeat("a", maxBytes) + `"}`,
-		"many members of oneOf":       `{"oneOf":[` + strings.TrimSuffix(strings.Repeat(`{"type":"object","properties":{"a":{"type":"string","pattern":"^a+b?$"}}},`, 400), ",") + `]}`,
-		"patterns of keys":            `{"patternProperties":{"a.{20}b":{},"b.{20}c":{},"c.{20}d":{},"d.{20}e":{}}}`,
-		"a pattern of many states":    `{"type":"string","pattern":"^(.*a.{18})+$"}`,
-		"many patterns":               `{"allOf":[{"pattern":"a.{9}b"},{"pattern":"c.{9}d"},{"pattern":"e.{9}f"},{"pattern":"g.{9}h"}]}`,
-		"counts":                      `{"type":"array","minItems":1000000000,"items":{"type":"string","minLength":1000000000}}`,
-		"a loop of references":        `{"$ref":"#/$defs/a","$defs":{"a":{"$ref":"#/$defs/b"},"b":{"allOf":[{"$ref":"#/$defs/a"}]}}}`,
-		"intersections without end":   `{"$ref":"#/$defs/a","$defs":{"a":{"properties":{"x":{"allOf":[{"$ref":"#/$defs/a"},{"$ref":"#/$defs/b"}]},"y":{"$ref":"#/$defs/c"}}},"b":{"properties":{"x":{"$ref":"#/$defs/c"},"y":{"allOf":[{"$ref":"#/$defs/a"},{"$ref":"#/$defs/c"}]}}},"c":{"properties":{"x":{"$ref":"#/$defs/b"},"y":{"anyOf":[{"$ref":"#/$defs/a"},{"$ref":"#/$defs/b"}]}}}}}`,
-		"many names, many counted":    `{"minProperties":500,"maxProperties":900,"properties":{` + names(1000) + `}}`,
-		"ifs upon ifs":                `{"allOf":[` + strings.TrimSuffix(strings.Repeat(`{"if":{"minProperties":1,"properties":{"a":{"type":"string"}}},"then":{"maxProperties":5},"else":{"required":["b"]}},`, 60), ",") + `]}`,
-		"oneOf of alike members":      `{"oneOf":[` + strings.TrimSuffix(strings.Repeat(`{"properties":{"a":{"minimum":1},"b":{"maxLength":3}},"required":["c"]},`, 40), ",") + `]}`,
-		"not of not":                  strings.Repeat(`{"not":`, 100) + `{"properties":{"a":{"type":"string"}}}` + strings.Repeat(`}`, 100),
-		"not of choices":              `{"not":{"not":{"allOf":[` + strings.TrimSuffix(strings.Repeat(anyOf(10)+",", 30), ",") + `]}}}`,
-		"counted in many ways":        `{"type":"array","allOf":[{"contains":{"minimum":1},"minContains":200},{"contains":{"minimum":2},"maxContains":200},{"contains":{"minimum":3},"maxContains":9}],"minItems":100}`,
-		"keys that are wrong":         `{"allOf":[` + strings.TrimSuffix(strings.Repeat(`{"not":{"additionalProperties":{"type":"string"},"properties":{"a":{},"b":{},"c":{},"d":{}}}},`, 12), ",") + `],"properties":{` + names(40) + `}}`,
-		"a schema that denies itself": `{"$ref":"#/$defs/a","$defs":{"a":{"anyOf":[{"not":{"$ref":"#/$defs/a"}},{"properties":{"x":{"not":{"$ref":"#/$defs/a"}}}}]}}}`,
-		"dependent on each other":     `{"dependentSchemas":{` + dependents(40) + `}}`,
-		"all different":               `{"type":"array","uniqueItems":true,"items":{"type":"integer","minimum":0,"maximum":30},"minItems":31}`,
-		"spoken of in many ways":      `{"unevaluatedProperties":false,"allOf":[` + strings.TrimSuffix(strings.Repeat(anyOf(6)+",", 12), ",") + `]}`,
-		"a large divisor":             `{"multipleOf":4093,"minimum":-123456789,"maximum":123456789012345678901234567890}`,
-		"a number of many digits":     `{"minimum":1` + strings.Repeat("0", 390) + `}`,
+		"choices of choices":                      `{"allOf":[` + strings.TrimSuffix(strings.Repeat(anyOf(10)+",", 30), ",") + `]}`,
+		"nested deep":                             strings.Repeat(`{"items":`, 500) + `{}` + strings.Repeat(`}`, 500),
+		"many objects":                            `{"anyOf":[` + strings.TrimSuffix(strings.Repeat(`{},`, 20000), ",") + `]}`,
+		"many bytes":                              `{"description":"` + strings.Repeat("a", maxBytes) + `"}`,
+		"many members of oneOf":                   `{"oneOf":[` + strings.TrimSuffix(strings.Repeat(`{"type":"object","properties":{"a":{"type":"string","pattern":"^a+b?$"}}},`, 400), ",") + `]}`,
+		"patterns of keys":                        `{"patternProperties":{"a.{20}b":{},"b.{20}c":{},"c.{20}d":{},"d.{20}e":{}}}`,
+		"a pattern of many states":                `{"type":"string","pattern":"^(.*a.{18})+$"}`,
+		"many patterns":                           `{"allOf":[{"pattern":"a.{9}b"},{"pattern":"c.{9}d"},{"pattern":"e.{9}f"},{"pattern":"g.{9}h"}]}`,
+		"counts":                                  `{"type":"array","minItems":1000000000,"items":{"type":"string","minLength":1000000000}}`,
+		"a loop of references":                    `{"$ref":"#/$defs/a","$defs":{"a":{"$ref":"#/$defs/b"},"b":{"allOf":[{"$ref":"#/$defs/a"}]}}}`,
+		"intersections without end":               `{"$ref":"#/$defs/a","$defs":{"a":{"properties":{"x":{"allOf":[{"$ref":"#/$defs/a"},{"$ref":"#/$defs/b"}]},"y":{"$ref":"#/$defs/c"}}},"b":{"properties":{"x":{"$ref":"#/$defs/c"},"y":{"allOf":[{"$ref":"#/$defs/a"},{"$ref":"#/$defs/c"}]}}},"c":{"properties":{"x":{"$ref":"#/$defs/b"},"y":{"anyOf":[{"$ref":"#/$defs/a"},{"$ref":"#/$defs/b"}]}}}}}`,
+		"many names, many counted":                `{"minProperties":500,"maxProperties":900,"properties":{` + names(1000) + `}}`,
+		"ifs upon ifs":                            `{"allOf":[` + strings.TrimSuffix(strings.Repeat(`{"if":{"minProperties":1,"properties":{"a":{"type":"string"}}},"then":{"maxProperties":5},"else":{"required":["b"]}},`, 60), ",") + `]}`,
+		"oneOf of alike members":                  `{"oneOf":[` + strings.TrimSuffix(strings.Repeat(`{"properties":{"a":{"minimum":1},"b":{"maxLength":3}},"required":["c"]},`, 40), ",") + `]}`,
+		"not of not":                              strings.Repeat(`{"not":`, 100) + `{"properties":{"a":{"type":"string"}}}` + strings.Repeat(`}`, 100),
+		"not of choices":                          `{"not":{"not":{"allOf":[` + strings.TrimSuffix(strings.Repeat(anyOf(10)+",", 30), ",") + `]}}}`,
+		"counted in many ways":                    `{"type":"array","allOf":[{"contains":{"minimum":1},"minContains":200},{"contains":{"minimum":2},"maxContains":200},{"contains":{"minimum":3},"maxContains":9}],"minItems":100}`,
+		"keys that are wrong":                     `{"allOf":[` + strings.TrimSuffix(strings.Repeat(`{"not":{"additionalProperties":{"type":"string"},"properties":{"a":{},"b":{},"c":{},"d":{}}}},`, 12), ",") + `],"properties":{` + names(40) + `}}`,
+		"a schema that denies itself":             `{"$ref":"#/$defs/a","$defs":{"a":{"anyOf":[{"not":{"$ref":"#/$defs/a"}},{"properties":{"x":{"not":{"$ref":"#/$defs/a"}}}}]}}}`,
+		"dependent on each other":                 `{"dependentSchemas":{` + dependents(40) + `}}`,
+		"all different":                           `{"type":"array","uniqueItems":true,"items":{"type":"integer","minimum":0,"maximum":30},"minItems":31}`,
+		"many lists of large objects that differ": `{"properties":{` + differing(60) + `}}`,
+		"spoken of in many ways":                  `{"unevaluatedProperties":false,"allOf":[` + strings.TrimSuffix(strings.Repeat(anyOf(6)+",", 12), ",") + `]}`,
+		"a large divisor":                         `{"multipleOf":4093,"minimum":-123456789,"maximum":123456789012345678901234567890}`,
+		"a number of many digits":                 `{"minimum":1` + strings.Repeat("0", 390) + `}`,
 	}
+}
+
+// differing are so many lists of objects that may not be equal: of many keys, of large bounds, and of numbers.
+func differing(n int) string {
+	var list []string
+	for i := range n {
+		var keys []string
+		for k := range 2 + i {
+			keys = append(keys, fmt.Sprintf(`"k%d":%s`, k, []string{`{"type":"number"}`, `{"type":"string","maxLength":40}`, `{"type":"string","maxLength":1000}`}[(i+k)%(1+i%3)]))
+		}
+		list = append(list, fmt.Sprintf(`"p%d":{"type":"array","uniqueItems":true,"items":{"type":"object","properties":{%s},"additionalProperties":false}}`, i, strings.Join(keys, ",")))
+	}
+	return strings.Join(list, ",")
 }
 
 func dependents(n int) string {

@@ -18,8 +18,11 @@ type single struct {
 	before map[[2]string]bool // of two keys the first is always written before the second
 }
 
-// maxOrdered bounds the keys of an object that is spelled in one way.
-const maxOrdered = 64
+// Bounds of what is spelled in one way: keys of an object, and states of all its automata in a schema.
+const (
+	maxOrdered = 64
+	maxSingle  = 1 << 15
+)
 
 // composed is the schema of arrays and objects.
 var composed = &jsonschema.Schema{Types: (kindArray | kindObject).types(), Location: inferred + "#"}
@@ -28,22 +31,29 @@ var composed = &jsonschema.Schema{Types: (kindArray | kindObject).types(), Locat
 // numbers and strings as in other items that differ. It is false where there is no such automaton: of keys that no schema names, which may come in any
 // order, of values within themselves, and of what is not held.
 func (c *compiler) spelledOnce(list []*jsonschema.Schema) (set *automaton.Bytes, ok bool) {
+	if *c.singles > maxSingle {
+		return nil, false
+	}
 	sub := *c
 	sub.single = &single{before: map[[2]string]bool{}}
 	sub.strict, sub.losses, sub.loose = false, 0, nil
-	sub.goals, sub.sets, sub.lost = map[string]*grammar.Rule{}, map[string]*automaton.Bytes{}, maps.Clone(c.lost)
+	sub.goals, sub.sets, sub.lost = map[string]*grammar.Rule{}, c.oneSets, maps.Clone(c.lost)
 	sub.dropped, sub.blind = maps.Clone(c.dropped), maps.Clone(c.blind)
 	e := sub.goal(append(list[:len(list):len(list)], composed))
 	if sub.err != nil || sub.losses > 0 || sub.single.failed {
 		return nil, false
 	}
 	set, err := e.Flat()
-	if errors.Is(err, grammar.ErrEmpty) {
+	switch {
+	case errors.Is(err, grammar.ErrEmpty):
 		return nil, true
-	}
-	if err != nil {
+	case errors.Is(err, automaton.ErrSize):
+		*c.singles += grammar.MaxFlat
+		return nil, false
+	case err != nil:
 		return nil, false
 	}
+	*c.singles += set.States()
 	for _, l := range sub.loose { // what is only noted
 		c.lost[l] = true
 		c.loose = append(c.loose, l)

@@ -474,7 +474,7 @@ func (c *compiler) apart(a, b *jsonschema.Schema) bool {
 		return false
 	}
 	p := newCompiler(c.doc, false)
-	p.probe, p.probes, p.work = true, c.probes, c.work
+	p.probe, p.probes, p.singles, p.work = true, c.probes, c.singles, c.work
 	return p.empty(a, b)
 }
 
