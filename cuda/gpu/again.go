@@ -210,7 +210,7 @@ func (q *Queue) hear(w *word) {
 		q.list.CopyOut(pinned, w.copy.there, int64(len(w.copy.pinned)))
 		q.added++
 	default:
-		q.list.CopyIn(w.copy.there, pinned, int64(len(w.copy.pinned)))
+		q.keep(q.bringIn(w.copy.there, w.copy.pinned))
 		q.added++
 	}
 }

@@ -62,12 +62,42 @@ func (q *Queue) CopyIn(dst, src cuda.Tensor) {
 			q.dev.clock.Copy(pinned, unsafe.Slice((*byte)(unsafe.Add(src.Pointer(), at)), n))
 			to := unsafe.Add(dst.Pointer(), at)
 			if c := (copied{to, pinned, false}); !q.heard(c, nil) {
-				q.list.CopyIn(to, unsafe.Pointer(unsafe.SliceData(pinned)), int64(n))
+				q.keep(q.bringIn(to, pinned))
 				q.added++
 				q.write(c, nil, 1)
 			}
 		}))
 	}
+}
+
+// A device's copies in one direction take turns, whatever streams they are in. So what a step is about to compute with would wait for the piece of an
+// expert that is being copied: a kernel reads it from pinned memory instead, beside the copy. What is shorter goes along with the commands, and
+// what is longer is worth a turn.
+const (
+	readLeast = 64 << 10
+	readMost  = 256 << 10
+)
+
+// bringIn adds to the list what brings pinned memory to the device.
+func (q *Queue) bringIn(to unsafe.Pointer, pinned []byte) error {
+	from, n := unsafe.Pointer(unsafe.SliceData(pinned)), len(pinned)
+	if n <= readLeast || n > readMost {
+		q.list.CopyIn(to, from, int64(n))
+		return nil
+	}
+	return q.read(to, from, n)
+}
+
+// read has a kernel copy from pinned memory, which has the same address there.
+func (q *Queue) read(to, from unsafe.Pointer, n int) error {
+	l, op := q.plan.CopyBytes(to, from, n)
+	fn, err := q.dev.kernels.find(l.Kernel)
+	if err != nil {
+		return fmt.Errorf("a copy to %s: %w", q.dev.name, err)
+	}
+	q.op = op
+	q.list.Launch(fn, l.Grid, l.Threads, l.Shared, unsafe.Pointer(&q.op), unsafe.Sizeof(q.op))
+	return nil
 }
 
 // CopyOut implements cuda.Queue.

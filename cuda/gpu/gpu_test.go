@@ -131,7 +131,7 @@ func add(y, a, b cuda.Tensor) *cuda.Op { return cuda.NewOp(cuda.OpAdd).Gives(y).
 func TestCopies(t *testing.T) {
 	atEveryPace(t, func(t *testing.T, _ *sim.Driver) {
 		d, r := open(t, Options{}), rand.New(rand.NewPCG(1, 2))
-		for _, n := range []int{0, 1, 15, 1 << 10, stagingBytes/4 - 1, stagingBytes/4 + 5, stagingBytes/2 + 77} {
+		for _, n := range []int{0, 1, 15, 1 << 10, readLeast / 4, readLeast/4 + 1, 40<<10 + 3, readMost / 4, readMost/4 + 1, stagingBytes/4 - 1, stagingBytes/4 + 5, stagingBytes/2 + 77} {
 			t.Run(fmt.Sprint(n), func(t *testing.T) {
 				b := newBoard(t, d)
 				x, data := b.tensor(n), random(r, n)

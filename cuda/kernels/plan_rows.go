@@ -1,6 +1,10 @@
 package kernels
 
-import "github.com/inference-pio/inference-pio/cuda"
+import (
+	"unsafe"
+
+	"github.com/inference-pio/inference-pio/cuda"
+)
 
 // plan_rows.go launches rows.cu.
 
@@ -37,7 +41,23 @@ func planCopy(p *Plan, op *cuda.Op) {
 		p.moves("copy_rows", y.Len())
 		return
 	}
-	p.launch("copy_bytes", 256, 0, p.most(ceilDiv(int(y.Bytes()), 16*256)), 1, 1, y.DType().Size())
+	p.copies(int(y.Bytes()), y.DType().Size())
+}
+
+// CopyBytes is the launch that copies so many bytes from where they are readable, which pinned memory of the host is, too; and what it is given but for
+// its numbers.
+func (p *Plan) CopyBytes(to, from unsafe.Pointer, n int) (Launch, Op) {
+	bytes := func(at unsafe.Pointer) tensor {
+		return tensor{At: uint64(uintptr(at)), Type: int32(cuda.U8), ND: 1, Dim: [4]int32{int32(n), 1, 1, 1}}
+	}
+	p.Launches = p.Launches[:0]
+	p.copies(n, 1)
+	l := p.Launches[0]
+	return l, Op{Outs: 1, Ins: 1, Out: [3]tensor{bytes(to)}, In: [8]tensor{bytes(from)}, P: l.P}
+}
+
+func (p *Plan) copies(bytes, each int) {
+	p.launch("copy_bytes", 256, 0, p.most(ceilDiv(bytes, 16*256)), 1, 1, each)
 }
 
 // indexed copies what stays, unless it is there already, and then changes the rows that the index names.

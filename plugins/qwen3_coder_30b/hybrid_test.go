@@ -11,8 +11,12 @@ import (
 // Caches of experts take many tokens to fill: some tenths on one machine are minutes.
 func TestHybridMixture(t *testing.T) {
 	hybrid.Whole(t)
-	hybrid.Test(t, hybrid.Model{Name: "Qwen3-Coder-30B-A3B, bf16", Family: family, Config: published, Machines: []int{0, 1, 2}, Tenths: []int{0, 1, 2, 5, 10}, Tokens: 256, Experts: 48,
+	hybrid.Test(t, hybrid.Model{Name: "Qwen3-Coder-30B-A3B, bf16", Family: family, Config: published, Machines: []int{0, 1, 2}, Tenths: []int{0, 1, 2, 5, 10}, Tokens: 352, Experts: 48,
 		Skew: hybrid.Skew})
+}
+
+func TestHybridAgain(t *testing.T) {
+	hybrid.Again(t, hybrid.Model{Family: family, Config: published, Machines: []int{1, 0}, Tokens: 256, Experts: 16, Layers: 16, Skew: hybrid.Skew})
 }
 
 func TestHybridPolicies(t *testing.T) {
@@ -20,3 +24,5 @@ func TestHybridPolicies(t *testing.T) {
 }
 
 func TestHybridTokens(t *testing.T) { hybrid.Tokens(t, plugin) }
+
+func TestHybridWakes(t *testing.T) { hybrid.Wakes(t, plugin) }

@@ -5,6 +5,7 @@ package sim
 //
 // static double pio_now(void *f) { return ((double (*)(void))f)(); }
 // static void pio_set(void *f, double now) { ((void (*)(double))f)(now); }
+// static void pio_begin(void *f) { ((void (*)(void))f)(); }
 // static unsigned long long pio_peak(void *f, int device) { return ((unsigned long long (*)(int))f)(device); }
 // static void pio_work(void *f, const char *code, const void *op, double to[2]) { ((void (*)(const char *, const pio_op *, double *))f)(code, op, to); }
 // static void pio_link(void *f, int device, double to[2]) { ((void (*)(int, double *))f)(device, to); }
@@ -27,6 +28,9 @@ func (d *Driver) Now() time.Duration { return time.Duration(C.pio_now(d.symbol("
 
 // Set has the host go on at another time: later, since it has computed something; or earlier, since that happened beside it.
 func (d *Driver) Set(now time.Duration) { C.pio_set(d.symbol("pio_sim_set"), C.double(now)) }
+
+// Begin has the host's time begin anew. Nothing is under way on any device, and no stream is open that has been used.
+func (d *Driver) Begin() { C.pio_begin(d.symbol("pio_sim_begin")) }
 
 // Peak is the most bytes of a device that were given out at once since the last Peak, counted at each allocation.
 func (d *Driver) Peak(device int) int64 {

@@ -47,9 +47,10 @@ type Host struct {
 	Routed func(index []int32)
 }
 
-// Use has the driver be a machine from now on, as far as GPU device is concerned, and gives its host. Where work is only counted nothing is
-// computed.
+// Use has the driver be a machine from now on, as far as GPU device is concerned, and gives its host, whose time begins: what is done then takes what it
+// would if nothing had been done before. Where work is only counted nothing is computed.
 func (m Machine) Use(d *sim.Driver, device int, count bool) *Host {
+	d.Begin()
 	d.Control(fmt.Sprintf("machine device=%d link=%g read=%g flops=%g mma=%g launch=%d node=%d", device, m.Link, m.Read, m.FLOPS, m.MMA,
 		m.Launch.Nanoseconds(), m.Node.Nanoseconds()))
 	return &Host{driver: d, m: m, count: count}

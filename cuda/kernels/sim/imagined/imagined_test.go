@@ -162,3 +162,67 @@ func TestTimeIsThatOfTheMachine(t *testing.T) {
 		t.Errorf("the GPU measures %+v", r)
 	}
 }
+
+// What a step is about to compute with does not wait for a copy that has the link: a kernel reads it, with half of the link, and the next copy is later by
+// as much. What is begun anew takes what it took.
+func TestAKernelReadsBesideACopy(t *testing.T) {
+	sim.Library(t, sim.Options{})
+	if !sim.Apart(t) {
+		return
+	}
+	d, host, g := begin(t)
+	const rows, cols, length = 8192, 4096, 20000
+	onHost, onGPU := matrix(t, nil, rows, cols), matrix(t, g, rows, cols)
+	here, there := row(t, nil, length), row(t, g, length)
+	fill := func() error {
+		q := g.NewQueue()
+		defer q.Close()
+		q.Fill(onGPU, onHost)
+		return q.Sync()
+	}
+	q := g.NewQueue()
+	defer q.Close()
+	bring := func() time.Duration {
+		began := host.Now()
+		q.CopyIn(there, here)
+		if err := q.Sync(); err != nil {
+			t.Fatal(err)
+		}
+		return host.Now() - began
+	}
+	if err := fill(); err != nil { // which pins memory, as this does
+		t.Fatal(err)
+	}
+	bring()
+	const takes, besides = 4 * length / 10e9, 16e-6 // on the link; of the host, which copies them to pinned memory as quickly, until the kernel begins and its end is noticed
+	alone := bring()
+	if alone.Seconds() < takes || alone.Seconds() > takes+besides {
+		t.Errorf("alone %v are taken, of which the link has %.1f us", alone, takes*1e6)
+	}
+	copied := func() time.Duration {
+		began := host.Now()
+		if err := fill(); err != nil {
+			t.Fatal(err)
+		}
+		return host.Now() - began
+	}
+	undisturbed := copied()
+	event := host.Beside(fill)
+	host.pass(1e-3) // in the middle of it
+	if beside := bring(); beside.Seconds() < alone.Seconds()+0.9*takes || beside.Seconds() > alone.Seconds()+1.1*takes {
+		t.Errorf("beside a copy %v are taken, alone %v", beside, alone)
+	}
+	if err := event.Wait(); err != nil {
+		t.Fatal(err)
+	}
+	if late := (copied() - undisturbed).Seconds(); late < 0.9*takes || late > 1.1*takes {
+		t.Errorf("the next copy is %.1f us later, and the link had %.1f us of the kernel", late*1e6, takes*1e6)
+	}
+	d.Begin()
+	first := copied()
+	host.pass(1.2345e-3)
+	d.Begin()
+	if again := copied(); again != first {
+		t.Errorf("begun anew a copy takes %v, and %v before", again, first)
+	}
+}

@@ -3,7 +3,8 @@
 // run takes depends on what was asked of the driver and on nothing else.
 //
 //   - A stream's operations follow each other. One begins when the one before it has ended and the host has come to submit it.
-//   - A copy of more than 64 KiB has its direction of the link for itself; smaller ones go beside, as drivers send them with the commands.
+//   - A copy of more than 64 KiB has its direction of the link for itself; smaller ones go beside, as drivers send them with the commands. What a
+//     kernel reads of pinned memory shares the link with a copy, half and half, and the copies that come next are later by as much.
 //   - The host's time goes on with each call, and to the end of what it waits for. What computes on the host, or runs beside the thread that
 //     computes, sets it (package clock).
 //
@@ -15,6 +16,7 @@
 
 #include <algorithm>
 #include <sstream>
+#include <utility>
 
 bool counting = false;
 Host host_speed;
@@ -60,6 +62,18 @@ EXPORT void pio_sim_set(double now) {
   host_time = now;
 }
 
+// pio_sim_begin has time begin anew. Nothing is under way. Sums of times are rounded, so that what a run takes would else depend, in its last digits, on
+// when it began.
+EXPORT void pio_sim_begin() {
+  start();
+  std::lock_guard<std::mutex> held(big);
+  host_time = 0;
+  for (auto &d : devices) {
+    for (auto &list : d->link) list.clear();
+    d->taken = d->first = d->last = d->late = 0;
+  }
+}
+
 // pio_sim_link tells which part of the time from the first to the last large copy to a device, since it was asked last, the link was busy with
 // them, and how many ns that time is.
 EXPORT void pio_sim_link(int device, double to[2]) {
@@ -88,8 +102,25 @@ static double on_link(CUcontext c, int direction, double begin, double takes) {
   return begin;
 }
 
-static double kernel(CUcontext c, const Op &op, bool in_graph) {
-  return (in_graph ? c->speed.node : c->speed.launch) + kernel_time(c, op);
+static bool link_is_busy(CUcontext c, int direction, double at) {
+  for (auto &[from, to] : busy(c, direction))
+    if (from <= at && at < to)
+      return true;
+  return false;
+}
+
+// kernel is when one has ended. Of pinned memory only copies by themselves are read.
+static double kernel(CUcontext c, const Op &op, double begin, bool in_graph) {
+  begin += in_graph ? c->speed.node : c->speed.launch;
+  const pio_op &given = *(const pio_op *)op.data->data();
+  if (op.function->name != "copy_bytes" || !pinned((const void *)given.in[0].at, 1))
+    return begin + kernel_time(c, op);
+  double takes = bytes_of(given.in[0]) / c->speed.link * 1e9;
+  begin += c->speed.copy; // the first of them are on their way for as long as those of a copy
+  if (!link_is_busy(c, 0, begin))
+    return begin + takes;
+  c->late += takes;
+  return begin + 2 * takes;
 }
 
 // copy_time: a copy behind another in its direction is under way as soon as that has ended.
@@ -100,6 +131,8 @@ static double copy_time(const Op &op, CUcontext c, double begin, bool follows) {
   double takes = (double)op.bytes / c->speed.link * 1e9;
   if (op.bytes <= 64 << 10)
     return begin + takes;
+  if (op.direction == 0)
+    takes += std::exchange(c->late, 0);
   begin = on_link(c, op.direction, begin, takes);
   if (op.direction == 0) {
     c->first = c->taken == 0 ? begin : std::min(c->first, begin);
@@ -110,7 +143,7 @@ static double copy_time(const Op &op, CUcontext c, double begin, bool follows) {
 
 static double ends(CUcontext c, const Op &op, double begin, bool in_graph, bool follows) {
   switch (op.what) {
-  case What::KERNEL: return begin + kernel(c, op, in_graph);
+  case What::KERNEL: return kernel(c, op, begin, in_graph);
   case What::COPY: return copy_time(op, c, begin, follows);
   case What::SET: return begin + c->speed.launch + (double)op.bytes / c->speed.read * 1e9;
   case What::WAIT: return op.time ? std::max(begin, *op.time) : begin;

@@ -122,6 +122,8 @@ bool starts(const std::string &s, const char *with) { return s.rfind(with, 0) ==
 
 } // namespace
 
+double bytes_of(const pio_tensor &t) { return bytes(t); }
+
 // work_of is what an op does, by its name in cuda/op.go.
 Work work_of(const std::string &code, const pio_op &op) {
   if (code == "matmul" || starts(code, "latent_query") || starts(code, "latent_value"))

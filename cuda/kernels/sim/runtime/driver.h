@@ -45,6 +45,7 @@ struct CUctx_st { // a device and its one context
   std::vector<bool> peers; // whose memory it may use
   Speed speed;
   std::vector<std::pair<double, double>> link[2]; // when a direction of the link is taken
+  double late = 0;                                // ns by which copies to the device are later, since kernels have read beside them
   double taken = 0, first = 0, last = 0;          // ns of large copies to the device, from the first to the last, since they were asked for
   size_t asked = 0, peak = 0;                     // bytes as they were asked for, and the most of them that there were
   CUresult broken = CUDA_SUCCESS; // what each call says from now on
@@ -181,6 +182,7 @@ struct Work {
   double bytes = 0, flops = 0;
 };
 Work work_of(const std::string &code, const pio_op &);
+double bytes_of(const pio_tensor &);
 double kernel_time(CUcontext, const Op &);
 void pretend(const Op &);
 

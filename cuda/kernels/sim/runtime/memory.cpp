@@ -174,19 +174,21 @@ static size_t element(int type) {
   return 1; // of rows of codes, at least
 }
 
-static std::string tensor(CUcontext context, const char *what, int i, const pio_tensor &t) {
+static std::string tensor(CUcontext context, const char *what, int i, const pio_tensor &t, bool reads) {
   size_t n = element(t.type);
   for (int d : t.dim) n *= (size_t)(d < 0 ? 0 : d);
   if (!t.at || !n)
     return "";
+  if (reads && pinned((const void *)t.at, n))
+    return ""; // which has the same address on a device
   std::string why = usable(context, (const void *)t.at, n, false);
   return why.empty() ? "" : std::string(what) + "[" + std::to_string(i) + "]: " + why;
 }
 
 std::string operands(CUcontext context, const pio_op &op) {
   std::string why;
-  for (int i = 0; i < PIO_OUT && i < op.outs && why.empty(); i++) why = tensor(context, "out", i, op.out[i]);
-  for (int i = 0; i < PIO_IN && i < op.ins && why.empty(); i++) why = tensor(context, "in", i, op.in[i]);
+  for (int i = 0; i < PIO_OUT && i < op.outs && why.empty(); i++) why = tensor(context, "out", i, op.out[i], false);
+  for (int i = 0; i < PIO_IN && i < op.ins && why.empty(); i++) why = tensor(context, "in", i, op.in[i], true);
   for (int i = 0; i < PIO_WEIGHTS && why.empty(); i++)
     for (int k = 0; k < 3 && why.empty(); k++)
       if (op.w[i].plane[k] && !(why = usable(context, (const void *)op.w[i].plane[k], 1, false)).empty())

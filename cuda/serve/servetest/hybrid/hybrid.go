@@ -35,6 +35,7 @@ type Model struct {
 	Tenths   []int   // of the GPU; nil: all of them
 	Tokens   int     // of an answer, of which the last 32 count; 0: 64. Caches of experts fill meanwhile
 	Experts  int     // layers that have experts
+	Layers   int     // of the model; 0: all
 	Skew     float64 // of those, see Skew
 	Slow     float64 // of the host: see imagined.Machine; 0: it is as fast as it says
 }
@@ -147,8 +148,9 @@ func (m Model) load(t testing.TB, c *client.Client, budgets []sdk.DeviceBudget) 
 		t.Fatal(err)
 	}
 	table, err := c.Load(t.Context(), sdk.LoadRequest{
-		InspectRequest: sdk.InspectRequest{Path: dir, Context: positions, MaxSequences: 1, StepTokens: 128, Weights: "dummy", Quantize: m.Quantize, Numerics: sdk.NumericsFast},
-		Devices:        budgets, Threads: 1, PrefixCache: -1, StepTime: -1,
+		InspectRequest: sdk.InspectRequest{Path: dir, Context: positions, MaxSequences: 1, StepTokens: 128, Weights: "dummy", Quantize: m.Quantize, Numerics: sdk.NumericsFast,
+			Layers: m.Layers},
+		Devices: budgets, Threads: 1, PrefixCache: -1, StepTime: -1,
 	}, func(sdk.Progress) {})
 	if err != nil {
 		t.Fatal(err)
