@@ -120,7 +120,7 @@ type LayerTable struct {
 	// Weights names the very weights that were loaded: another name after a file was written to or replaced. What was begun
 	// with weights of one name is not resumed with those of another. "" is not told, and in an Inspection.
 	Weights string
-	// Plan is where each module lies after Load; empty in an Inspection.
+	// Plan is where each module lies after Load, or will when it has come there: a model may be ready before. Empty in an Inspection.
 	Plan []Placement
 	// Devices are those that an Inspection was asked to measure, or that a Load has, in their order; empty: the plugin
 	// does not measure.

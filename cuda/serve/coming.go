@@ -11,13 +11,15 @@ import (
 	"github.com/inference-pio/inference-pio/sdk"
 )
 
-// coming.go brings modules from the CPU to the device where a new plan has them while steps go on. No step waits for their weights: the CPU
-// computes a module from the file, which stays mapped, until the copy is there, and the module goes over at a border between two of them.
+// coming.go brings modules from the CPU to the device where a plan has them while steps go on, be it the first plan of a load or a new one. No step
+// waits for their weights: the CPU computes a module from the file, which stays mapped, until the copy is there, and the module goes over at a border
+// between two of them.
 // The last layers come first: a pass that begins on the CPU meets them on its way, so that the first token is there when the CPU's part of
 // the layers and the link's make up all of them.
 //
 // A layer's states follow its weights. Who computes the layer writes them, so that they are copied within the pass that is to find them on the
-// device: from its first border on, beside the layers before, and waited for when the layer is entered.
+// device: from its first border on, beside the layers before, and waited for when the layer is entered. Until a pass has come to the layer nothing is
+// written to them, and there is nothing to copy.
 
 // comingAhead is how many copies are asked for at once. They have the link one after the other; the next are asked for at borders, and the
 // link is to have work until there is one.
@@ -80,12 +82,18 @@ func rank(a *arrival) int {
 	return 0
 }
 
-// send asks for copies, as long as not enough are under way.
+// send asks for copies, as long as not enough are under way to a device. Each has a link of its own.
 func (r *residency) send() {
+	for dev := 1; dev < len(r.devices) && len(r.coming) > 0; dev++ {
+		r.sendTo(dev)
+	}
+}
+
+func (r *residency) sendTo(dev int) {
 	var last *transfer
 	under := 0
 	for _, a := range r.coming {
-		if a.there != nil && a.there.transfer != nil {
+		if a.dev == dev && a.there != nil && a.there.transfer != nil {
 			last = a.there.transfer
 			if !last.Happened() {
 				under++
@@ -96,7 +104,7 @@ func (r *residency) send() {
 		if under >= comingAhead {
 			return
 		}
-		if a.there != nil || a.waited() {
+		if a.dev != dev || a.there != nil || a.waited() {
 			continue
 		}
 		if err := r.ask(a, last); err != nil {
@@ -179,8 +187,13 @@ func (r *residency) follows(a *arrival) bool {
 		r.postpone(a)
 		return false
 	}
-	mark := from.queue.Mark() // what was asked for before this border has been done with them
-	s.running = r.clock.Beside(func() error { return s.copy(a.p, mark, from.dev, to.dev) })
+	mark, fresh := from.queue.Mark(), r.fresh // what was asked for before this border has been done with them
+	s.running = r.clock.Beside(func() error {
+		if fresh { // this pass is the first to write them, and has not come to them
+			return nil
+		}
+		return s.copy(a.p, mark, from.dev, to.dev)
+	})
 	a.states = s
 	return true
 }
@@ -303,6 +316,14 @@ func (r *residency) recall(dev int) {
 		return a.dev == dev
 	})
 	r.turnBackAll(back)
+}
+
+// arrivalOf is a module that is to go over; nil if it stays.
+func (r *residency) arrivalOf(p *place) *arrival {
+	if i := slices.IndexFunc(r.coming, func(a *arrival) bool { return a.p == p }); i >= 0 {
+		return r.coming[i]
+	}
+	return nil
 }
 
 // stay has a module come nowhere.

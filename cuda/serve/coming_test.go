@@ -183,8 +183,122 @@ func TestALayerThatCouldNotComeIsTold(t *testing.T) {
 	})
 }
 
-// onClosedRoad is a toy on the CPU whose layers are to come over a closed road.
+// A load waits for nothing: what the first plan has on a device comes as any other, and what is told of the load is where it comes to.
+func TestALoadHasLayersCome(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		y, d := closedRoad(t)
+		if err := y.r.load(); err != nil {
+			t.Fatal(err)
+		}
+		y.pass(nil)
+		if list := y.there(); len(list) != 0 {
+			t.Errorf("%v are computed where nothing has arrived", list)
+		}
+		for _, where := range y.r.placements() {
+			if want := map[bool]string{true: "far", false: "cpu"}[where.Module != "embed_tokens"]; where.Device != want {
+				t.Errorf("%s is told to come to %s", where.Module, where.Device)
+			}
+		}
+		d.reopen()
+		y.come()
+		if list := y.there(); len(list) != toyLayers {
+			t.Errorf("in the end %v are there", list)
+		}
+	})
+}
+
+// blank makes a toy's states those of a load: nothing was written to them.
+func (y *toy) blank() {
+	y.r.mu.Lock()
+	defer y.r.mu.Unlock()
+	for i, m := range y.mod[1:] {
+		clear(m.States[0].Tensor().F32())
+		clear(y.was[i])
+	}
+	y.r.fresh = true
+}
+
+// What nothing was written to is not copied, before the first pass and within it.
+func TestStatesOfALoadAreNotCopied(t *testing.T) {
+	for _, passes := range []bool{false, true} {
+		t.Run(fmt.Sprint(passes), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				y, d := onClosedRoad(t)
+				y.blank()
+				look := func() {
+					if list := y.there(); passes == slices.Contains(list, "layers.0") || !slices.Contains(list, "layers.3") {
+						t.Errorf("%v are there: the test shows nothing", list)
+					}
+					if n := d.others(); n != 0 {
+						t.Errorf("states were copied %d times", n)
+					}
+				}
+				if !passes {
+					d.reopen()
+					synctest.Wait()
+					y.r.mu.Lock()
+					look()
+					y.r.mu.Unlock()
+				}
+				y.pass(func(layer int) {
+					switch {
+					case passes && layer == 0:
+						d.reopen()
+						y.awaitComing()
+					case passes && layer == toyLayers-1:
+						look()
+					}
+				})
+				y.pass(nil)
+			})
+		})
+	}
+}
+
+// What the first pass writes goes along: of a layer that comes after it, and of one that an order moves within it.
+func TestStatesOfTheFirstPassAreCopied(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		y, d := onClosedRoad(t)
+		y.blank()
+		var job *order
+		y.pass(func(layer int) {
+			if layer < 0 {
+				return
+			}
+			if m := y.mod[layer+1]; m.States[0].Tensor().Device() == nil {
+				m.States[0].Tensor().F32()[0]++
+				y.was[layer][0]++
+			}
+			if layer == 1 {
+				d.reopen()
+				job = y.r.post(move("layers.0", "far"))
+			}
+		})
+		if err := job.await(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		y.come()
+		y.pass(nil)
+		if d.others() == 0 {
+			t.Error("no states were copied")
+		}
+		if list := y.there(); len(list) != toyLayers || y.was[0][0] == 0 || y.was[1][0] == 0 {
+			t.Errorf("%v are there, and %v, %v are written: the test shows nothing", list, y.was[0][0], y.was[1][0])
+		}
+	})
+}
+
+// onClosedRoad is a toy on the CPU whose layers are to come over a closed road, as a new plan says.
 func onClosedRoad(t *testing.T) (*toy, *road) {
+	y, d := closedRoad(t)
+	y.r.mu.Lock()
+	defer y.r.mu.Unlock()
+	y.r.follow()
+	return y, d
+}
+
+// closedRoad is one for which there is no such plan yet.
+func closedRoad(t *testing.T) (*toy, *road) {
 	y := newToy(t, far.Now(), 1<<20, none)
 	d := &road{Device: y.far, threads: y.cpu()}
 	d.close()
@@ -192,6 +306,5 @@ func onClosedRoad(t *testing.T) (*toy, *road) {
 	y.r.mu.Lock()
 	defer y.r.mu.Unlock()
 	y.r.devices[1], y.queues[1] = d, d.NewQueue()
-	y.r.follow()
 	return y, d
 }

@@ -87,11 +87,15 @@ func (r *residency) Routed(layer int, experts []int32) {
 	}
 }
 
-// fill has a link that has nothing to do bring an expert that nothing has needed yet, where there is room for all of a GPU's layers: then they have
+// fillAhead is how many copies of experts that nothing has needed yet are under way: one that has the link, and the next, so that it is not idle until
+// another layer runs.
+const fillAhead = 2
+
+// fill has a link that has nothing else to do bring experts that nothing has needed yet, where there is room for all of a GPU's layers: then they have
 // them all in time, and wait for the CPU no more.
 func (r *residency) fill(dev int) {
 	c, d, left := r.caches[dev], r.devices[dev], r.expertsOf(dev)-r.caches[dev].n
-	if len(c.arriving) > 0 || left <= 0 || d.Kind() != cuda.KindGPU {
+	if len(c.arriving) >= fillAhead || left <= 0 || d.Kind() != cuda.KindGPU {
 		return
 	}
 	p := r.lacking(dev)

@@ -119,12 +119,13 @@ func TestAnExpertGoesWhereItsLayerIs(t *testing.T) {
 	y.r.mu.Lock()
 	y.r.devices, y.queues = append(y.r.devices, second), append(y.queues, second.NewQueue())
 	y.r.caches, y.r.leaving = append(y.r.caches, newExpertCache(toyLayers)), append(y.r.leaving, false)
+	y.r.quiet = append(y.r.quiet, false)
 	y.r.mu.Unlock()
 	if err := y.obey(move("layers.1", "far.1")); err != nil {
 		t.Fatal(err)
 	}
 	for range 2 { // sent for, and arrived
-		y.r.begin()
+		y.r.beginPass(1)
 		y.r.Routed(1, []int32{2})
 		y.r.finish()
 		if at := y.place("layers.1.mlp.experts.2"); at != "far.1" {

@@ -146,7 +146,7 @@ func (i *instance) start(ctx context.Context, l limits, hold func(int)) error {
 	if err := i.step.Reserve(0, sizes); err != nil {
 		return memoryError(err)
 	}
-	if err := i.place.settle(ctx); err != nil {
+	if err := i.place.load(); err != nil {
 		return err
 	}
 	if err := i.layCaches(t, l, i.place); err != nil {

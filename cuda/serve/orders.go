@@ -105,6 +105,7 @@ func (r *residency) run(ctx context.Context) {
 // carry carries out the orders that wait. mu is held.
 func (r *residency) carry() {
 	for _, o := range r.mailbox.take() {
+		clear(r.quiet)
 		err := r.execute(o)
 		if err == nil && r.inStep && r.owes(o) {
 			r.mailbox.owed = append(r.mailbox.owed, o)
@@ -440,6 +441,9 @@ func (r *residency) modules() (list []sdk.ModuleReport) {
 		m := sdk.ModuleReport{ID: p.m.ID, Device: r.devices[p.dev].Name(), Seconds: p.seconds, Resident: []string{cuda.KindCPU}}
 		if p.dev != 0 && p.arrived() {
 			m.Resident = append(m.Resident, r.devices[p.dev].Name())
+		}
+		if a := r.arrivalOf(p); a != nil && a.arrived() {
+			m.Resident = append(m.Resident, r.devices[a.dev].Name())
 		}
 		list = append(list, m)
 	}

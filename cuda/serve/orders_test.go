@@ -188,3 +188,25 @@ func TestRandomOrdersWhileStepsRun(t *testing.T) {
 		y.passesUnderOrders(draw...)
 	})
 }
+
+// An order in a pass that times modules is obeyed there as anywhere: what it leaves no room for is brought again.
+func TestOrdersInAPassThatTimes(t *testing.T) {
+	atEveryPace(t, func(t *testing.T, pace far.Pace) {
+		y := newToy(t, pace, 1<<20, all)
+		for range 2 {
+			y.pass(nil)
+			y.copiesIn()
+		}
+		y.r.passes = sampleEvery - 1
+		evictions := y.r.counts.evictions.Load()
+		y.pass(func(layer int) {
+			if layer == 0 {
+				y.r.post(budget(toyTwo))
+			}
+		})
+		if y.r.counts.evictions.Load() == evictions {
+			t.Error("nothing gave way: the test shows nothing")
+		}
+		y.pass(nil)
+	})
+}

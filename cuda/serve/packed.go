@@ -41,6 +41,9 @@ func (r *residency) packWithin(ctx context.Context, p *place, spare int64) (bool
 	if ctx.Err() != nil {
 		return false, ctx.Err()
 	}
+	if r.arrivalOf(p) != nil {
+		return true, nil // the CPU has it for a moment
+	}
 	if u := r.usage(0); u.Budget > 0 && u.Budget-u.Used-spare < weightBytes(r.devices[0], p.m) {
 		return false, nil
 	}

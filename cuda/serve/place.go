@@ -246,13 +246,16 @@ func (p *place) putStates(s *states, q cuda.Queue) {
 	p.states = s.memory
 }
 
-// moveStates copies the states from one device to another and frees them where they were. On an error they stay.
-func (p *place) moveStates(from, to end) error {
+// moveStates copies the states from one device to another, unless nothing was written to them, and frees them where they were. On an error they stay.
+func (p *place) moveStates(from, to end, fresh bool) error {
 	s, err := p.allocStates(to)
 	if err != nil {
 		return err
 	}
-	if err := s.copy(p, from.queue.Mark(), from.dev, to.dev); err != nil {
+	if !fresh {
+		err = s.copy(p, from.queue.Mark(), from.dev, to.dev)
+	}
+	if err != nil {
 		s.free(to.queue)
 		return err
 	}

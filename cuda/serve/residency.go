@@ -1,7 +1,6 @@
 package serve
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -49,11 +48,13 @@ type residency struct {
 	mu      sync.Mutex
 	inStep  bool
 	passing bool   // the step is one through the layers
+	fresh   bool   // no such step has ended: of states nothing is written but of layers that the running one has entered
 	entered *place // last in this step
 	since   time.Duration
 	began   time.Duration // of the step
-	took    float64       // seconds, of the last step
-	passes  uint64
+	took    float64       // seconds, of the last step through the layers
+	passes  uint64        // such steps
+	quiet   []bool        // devices of which nothing is lacking or on its way, in a step that times modules
 	leaving []bool        // devices whose scratch goes when the step ends
 	stepped func(Stepped) // nil: nobody wants to know
 	closed  bool
@@ -75,7 +76,8 @@ type counts struct{ moves, prefetches, evictions, waits, hits, misses atomic.Uin
 
 // newResidency starts with every module on the CPU.
 func newResidency(devices []cuda.Device, modules []*cuda.Module, st stage, planner func(budgets []int64) ([]sdk.Placement, error)) *residency {
-	r := &residency{devices: devices, of: map[*cuda.Module]*place{}, byID: map[string]*place{}, planner: planner, stage: st, clock: clock.Real(), leaving: make([]bool, len(devices))}
+	r := &residency{devices: devices, of: map[*cuda.Module]*place{}, byID: map[string]*place{}, planner: planner, stage: st, clock: clock.Real(), fresh: true, leaving: make([]bool, len(devices)),
+		quiet: make([]bool, len(devices))}
 	for _, m := range modules {
 		r.adopt(&place{m: m, index: len(r.places), expert: isExpert(m)})
 		m.Settle(0)
@@ -115,16 +117,12 @@ func (r *residency) begin() {
 	r.betweenSteps(false)
 	r.inStep, r.entered, r.began = true, nil, r.clock.Now()
 	r.receiveExperts()
-	if r.passes++; r.passes%sampleEvery == 0 {
-		for _, p := range r.places {
-			p.m.Unsettle()
-		}
-	}
 }
 
 // finish closes a step.
 func (r *residency) finish() {
-	r.leave()
+	r.leave(r.clock.Now())
+	clear(r.quiet)
 	for _, p := range r.places {
 		if t := p.transfer; t != nil && t.failed() {
 			_ = p.await(r.stage.Queue(p.dev)) // no memory for what did not arrive
@@ -132,14 +130,20 @@ func (r *residency) finish() {
 	}
 	r.seeOff()
 	r.settleStates()
-	r.passing = false
-	r.inStep, r.took = false, (r.clock.Now() - r.began).Seconds()
+	if r.inStep = false; r.passing {
+		r.passed()
+	}
+	r.settleDebts()
+	r.mu.Unlock()
+}
+
+// passed ends a step through the layers.
+func (r *residency) passed() {
+	r.passing, r.fresh, r.took = false, false, (r.clock.Now() - r.began).Seconds()
 	if r.stepped != nil {
 		r.stepped(Stepped{r.took, r.counts.hits.Load(), r.counts.misses.Load()})
 	}
 	r.meter.end(r)
-	r.settleDebts()
-	r.mu.Unlock()
 }
 
 // Enter implements cuda.Residency.
@@ -148,8 +152,14 @@ func (r *residency) Enter(m *cuda.Module) (int, cuda.Event, error) {
 	if p == nil || p.expert {
 		return 0, nil, fmt.Errorf("module %s is not one of this model that is entered", m.ID)
 	}
-	r.leave()
+	now := r.clock.Now()
+	r.leave(now)
 	r.carry()
+	if r.quiet[p.dev] && len(r.coming) == 0 && !r.visited(p) {
+		r.entered, r.since = p, now
+		r.settle(p)
+		return p.dev, nil, nil
+	}
 	if err := r.welcome(p); err != nil {
 		return 0, nil, err
 	}
@@ -161,21 +171,26 @@ func (r *residency) Enter(m *cuda.Module) (int, cuda.Event, error) {
 	ready = r.bringThrough(p, ready)
 	r.entered, r.since = p, r.clock.Now()
 	if !r.streams(p.dev) && len(r.coming) == 0 {
-		m.Settle(p.dev)
-		if r.mailbox.waiting() { // posted between carry and Settle
-			m.Unsettle()
-		}
+		r.settle(p)
 	}
 	return p.dev, ready, nil
 }
 
+// settle has steps not ask for a module.
+func (r *residency) settle(p *place) {
+	p.m.Settle(p.dev)
+	if r.mailbox.waiting() { // posted between carry and Settle
+		p.m.Unsettle()
+	}
+}
+
 // leave takes the time of the module that was entered last.
-func (r *residency) leave() {
+func (r *residency) leave(now time.Duration) {
 	if r.entered == nil {
 		return
 	}
 	const weight = 0.25 // of the newest measurement
-	t := (r.clock.Now() - r.since).Seconds()
+	t := (now - r.since).Seconds()
 	if p := r.entered; p.seconds == 0 {
 		p.seconds = t
 	} else {
@@ -244,7 +259,7 @@ func (r *residency) move(p *place, dev int) error {
 		return err
 	}
 	for {
-		err := p.moveStates(r.end(p.dev), r.end(dev))
+		err := p.moveStates(r.end(p.dev), r.end(dev), r.fresh && !r.inStep)
 		var budget *cuda.BudgetError
 		if err == nil {
 			break
@@ -327,8 +342,8 @@ func (r *residency) close() {
 	}
 }
 
-// settle follows the first plan, before there are states, as long as somebody waits for it.
-func (r *residency) settle(ctx context.Context) error {
+// load has modules come to where the first plan has them, before there are states. Nobody waits for that: the model is ready on the CPU.
+func (r *residency) load() error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if len(r.devices) == 1 {
@@ -336,9 +351,8 @@ func (r *residency) settle(ctx context.Context) error {
 	}
 	plan, err := r.planner(r.budgets())
 	if err == nil {
-		r.apply(plan, func(int, int) bool { return ctx.Err() == nil })
+		r.expect(plan)
 		r.noteStreamed(plan)
-		err = ctx.Err()
 	}
 	return err
 }
@@ -351,13 +365,17 @@ func (r *residency) budgets() []int64 {
 	return list
 }
 
-// placements is where every module is computed now.
+// placements is where every module is computed, or will be when what comes has come.
 func (r *residency) placements() []sdk.Placement {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	var list []sdk.Placement
 	for p := range r.all {
-		list = append(list, sdk.Placement{Module: p.m.ID, Device: r.devices[p.dev].Name(), Streamed: p.streamed})
+		dev, streamed := p.dev, p.streamed
+		if a := r.arrivalOf(p); a != nil {
+			dev, streamed = a.dev, a.streamed
+		}
+		list = append(list, sdk.Placement{Module: p.m.ID, Device: r.devices[dev].Name(), Streamed: streamed})
 	}
 	return list
 }

@@ -72,6 +72,9 @@ func depthOf(b *engine.Batch) int {
 
 // copy makes what one sequence computed another's, in every layer, where the layer lies.
 func (t *stepper) copy(list []engine.Copy) {
+	if len(list) > 0 {
+		t.place.fresh = false // in all layers
+	}
 	for _, c := range list {
 		if c.Host != engine.Within {
 			t.spill.copy(t.step, t.cache, c)

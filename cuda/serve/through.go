@@ -24,6 +24,14 @@ type through struct {
 func (r *residency) beginPass(rows int) {
 	r.begin()
 	r.through.rows, r.passing = rows, true
+	if r.passes++; r.passes%sampleEvery == 0 {
+		for _, p := range r.places {
+			p.m.Unsettle()
+		}
+		for dev := range r.devices {
+			r.quiet[dev] = !r.streams(dev)
+		}
+	}
 	for _, p := range r.layers {
 		if r.visited(p) {
 			p.m.Unsettle()

@@ -127,9 +127,7 @@ func newMixture(t *testing.T, pace far.Pace, budget int64, experts int, want fun
 	}
 	y.queues = []cuda.Queue{here.NewQueue(), y.far.NewQueue()}
 	y.r = newResidency([]cuda.Device{here, y.far}, modules, y, plan)
-	if err := y.r.settle(context.Background()); err != nil {
-		t.Fatal(err)
-	}
+	y.put()
 	for _, m := range y.mod[1:] {
 		y.addState(m)
 	}
@@ -157,6 +155,19 @@ func newMixture(t *testing.T, pace far.Pace, budget int64, experts int, want fun
 		c.Close()
 	})
 	return y
+}
+
+// put has modules placed where the plan has them at once, with their weights to come as they are entered.
+func (y *toy) put() {
+	y.t.Helper()
+	plan, err := y.r.planner(y.r.budgets())
+	if err != nil {
+		y.t.Fatal(err)
+	}
+	y.r.mu.Lock()
+	defer y.r.mu.Unlock()
+	y.r.apply(plan, func(int, int) bool { return true })
+	y.r.noteStreamed(plan)
 }
 
 func (y *toy) addWeight(m *cuda.Module, first int) {
@@ -202,6 +213,7 @@ func (y *toy) addState(m *cuda.Module) {
 	}
 	cuda.NewState(m.ID+".state", m, state)
 	y.r.adoptStates(m, mem)
+	y.r.fresh = false // as after a pass: they have contents
 }
 
 // pass enters every module as a step does and checks that what it needs is where it is told, which it sees when the queues have

@@ -20,14 +20,24 @@ type road struct {
 	*far.Device
 	threads *cpu.Device
 	rate    float64
+	gpu     bool // it says that it is one
 
 	mu   sync.Mutex
 	open chan struct{} // closed when copies may go on
 	n    int           // copies that went on
+	ins  int           // copies of what is no weight
 }
 
 // Rates implements cuda.Device.
 func (d *road) Rates() cuda.Rates { return cuda.Rates{Copy: d.rate} }
+
+// Kind implements cuda.Device.
+func (d *road) Kind() string {
+	if d.gpu {
+		return cuda.KindGPU
+	}
+	return d.Device.Kind()
+}
 
 // NewQueue implements cuda.Device.
 func (d *road) NewQueue() cuda.Queue { return &roadQueue{cpu.NewQueue(d, d.threads, nil), d} }
@@ -46,6 +56,13 @@ func (q *roadQueue) Fill(dst, src cuda.Matrix) {
 	q.road.n++
 	q.road.mu.Unlock()
 	q.Queue.Fill(dst, src)
+}
+
+func (q *roadQueue) CopyIn(dst, src cuda.Tensor) {
+	q.road.mu.Lock()
+	q.road.ins++
+	q.road.mu.Unlock()
+	q.Queue.CopyIn(dst, src)
 }
 
 func (d *road) close() {
@@ -74,6 +91,13 @@ func (d *road) filled() int {
 	return d.n
 }
 
+// others is how many copies of what is no weight there were.
+func (d *road) others() int {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.ins
+}
+
 // withRoad is a toy, perhaps with experts, whose layers have just been placed on a closed road: no weights are there yet.
 func withRoad(t *testing.T, experts int) (*toy, *road) {
 	y := newMixture(t, far.Now(), 1<<20, experts, none)
@@ -89,7 +113,7 @@ func withRoad(t *testing.T, experts int) (*toy, *road) {
 		return list, nil
 	}
 	plan, _ := y.r.planner(nil)
-	y.r.apply(plan, func(int, int) bool { return true }) // as at a load, which steps wait for
+	y.r.apply(plan, func(int, int) bool { return true }) // steps wait for them
 	return y, d
 }
 

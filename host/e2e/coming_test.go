@@ -93,6 +93,7 @@ func TestAKillWhileLayersComeLosesNothing(t *testing.T) {
 	if n := strings.Count(s.log.String(), "was ended by SIGKILL"); n != 2 {
 		t.Errorf("the log tells of %d of 2 kills:\n%s", n, s.log)
 	}
+	s.rest()
 	if there, left, _ := s.layersOn(); there == 0 || left > 0 {
 		t.Errorf("in the end %d layers are there and %d are not: the share was lost", there, left)
 	}

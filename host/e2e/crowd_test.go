@@ -106,6 +106,7 @@ func TestThreeModelsShareAGPU(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	alone.rest()
 	one, _ := others.Used(0) // as the answer has left it: measuring a card's speed takes more for a moment
 	alone.stop()
 

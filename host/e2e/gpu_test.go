@@ -41,6 +41,13 @@ func (s *server) placed() map[string]bool {
 	return at
 }
 
+// comeTo is where modules are once they are on such devices, or do not come there.
+func (s *server) comeTo(want map[string]bool) map[string]bool {
+	s.t.Helper()
+	s.come(func(map[string]string) bool { return reflect.DeepEqual(s.placed(), want) })
+	return s.placed()
+}
+
 // The words are those of the CPU, and a kill in the middle changes none.
 func TestAGPUIsUsedUnasked(t *testing.T) {
 	want, err := start(t, tinyModel(gpuSized)).complete("/v1/chat/completions", greedy(24), nil)
@@ -49,7 +56,7 @@ func TestAGPUIsUsedUnasked(t *testing.T) {
 	}
 	onGPUs(t, "256MiB")
 	s := start(t, tinyModel(gpuSized))
-	if at := s.placed(); !reflect.DeepEqual(at, map[string]bool{"gpu.0": true}) {
+	if at := s.comeTo(map[string]bool{"gpu.0": true}); !reflect.DeepEqual(at, map[string]bool{"gpu.0": true}) {
 		t.Fatalf("modules are on %v, not on the GPU alone\n%s", at, s.log)
 	}
 	for _, kill := range []bool{false, true} {
@@ -98,6 +105,7 @@ func TestAModelOverSeveralGPUs(t *testing.T) {
 	if !reflect.DeepEqual(got.IDs, want.IDs) {
 		t.Errorf("over three GPUs\n got %+v\nwant %+v", got, want)
 	}
+	s.rest()
 	if at := s.placed(); at["cpu"] || !at["gpu.1"] || !at["gpu.2"] {
 		t.Errorf("modules are on %v", at)
 	}
@@ -117,7 +125,7 @@ func TestGPUsOfDifferentSizesShareAModel(t *testing.T) {
 			for i := range strings.Fields(devices) {
 				all[fmt.Sprint("gpu.", i)] = true
 			}
-			if at := s.placed(); !reflect.DeepEqual(at, all) {
+			if at := s.comeTo(all); !reflect.DeepEqual(at, all) {
 				t.Errorf("modules are on %v, not on all of the GPUs alone\n%s", at, s.log)
 			}
 			got, err := s.complete("/v1/chat/completions", greedy(24), nil)
@@ -142,6 +150,7 @@ func TestAnswersGoOnWithoutALostGPU(t *testing.T) {
 			onGPUs(t, "256MiB")
 			t.Setenv("PIO_SIM_CONTROL", failure+" once="+filepath.Join(t.TempDir(), "failed"))
 			s := start(t, tinyModel(gpuSized))
+			s.rest() // the CPU is done with the answer before layers have come
 			got, err := s.complete("/v1/chat/completions", greedy(24), nil)
 			if err != nil {
 				t.Fatalf("%v\n%s", err, s.log)
@@ -175,7 +184,7 @@ func TestAnswersGoOnWithoutAHungGPU(t *testing.T) {
 	t.Setenv("PIO_GPU_PATIENCE", "10s") // the software driver's steps take a tenth of a second, on a busy machine some seconds
 	t.Setenv("PIO_SIM_CONTROL", "fail kernel device=0 after=2500 hang=1 once="+filepath.Join(t.TempDir(), "failed"))
 	s := start(t, tinyModel(gpuSized))
-	if at := s.placed(); !reflect.DeepEqual(at, map[string]bool{"gpu.0": true}) {
+	if at := s.comeTo(map[string]bool{"gpu.0": true}); !reflect.DeepEqual(at, map[string]bool{"gpu.0": true}) {
 		t.Fatalf("modules are on %v, not on the first GPU alone\n%s", at, s.log)
 	}
 	first := s.plugins()
@@ -207,7 +216,7 @@ func TestAnswersGoOnWithoutAHungGPU(t *testing.T) {
 	if strings.Contains(s.log.String(), "device=gpu.1") { // a machine so busy that it was given up for that
 		next = "cpu"
 	}
-	if at := s.placed(); !reflect.DeepEqual(at, map[string]bool{next: true}) {
+	if at := s.comeTo(map[string]bool{next: true}); !reflect.DeepEqual(at, map[string]bool{next: true}) {
 		t.Errorf("modules are on %v, not on %s alone\n%s", at, next, s.log)
 	}
 	if now := s.plugins(); len(now) != 1 || reflect.DeepEqual(now, first) {
@@ -257,7 +266,7 @@ func TestDriversThatCannotBeUsed(t *testing.T) {
 		t.Run(env[0], func(t *testing.T) {
 			t.Setenv(env[0], env[1])
 			s := start(t, tinyModel(gpuSized))
-			if at := s.placed(); !reflect.DeepEqual(at, map[string]bool{"cpu": true}) {
+			if at := s.comeTo(map[string]bool{"cpu": true}); !reflect.DeepEqual(at, map[string]bool{"cpu": true}) {
 				t.Errorf("modules are on %v", at)
 			}
 			if log := s.log.String(); !strings.Contains(log, "no GPU is used") || !strings.Contains(log, why) {

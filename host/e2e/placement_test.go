@@ -12,6 +12,7 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+	"time"
 )
 
 // long is a generation of many tokens, so that there is a middle to do things in.
@@ -38,6 +39,39 @@ func (s *server) placement() (modules map[string]string, far object, report obje
 		}
 	}
 	return modules, far, report
+}
+
+// come is the placement once nothing is on its way any more: layers of a model that was loaded, or was given more, go over one after the other.
+func (s *server) come(there func(modules map[string]string) bool) (modules map[string]string) {
+	s.t.Helper()
+	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+		if modules, _, _ = s.placement(); there(modules) || time.Now().After(deadline) {
+			return modules
+		}
+	}
+}
+
+// rest waits until modules have stayed where they are, and devices have held what they hold, for a while: then nothing is on its way.
+func (s *server) rest() {
+	s.t.Helper()
+	type state struct{ modules, devices any }
+	see := func() state {
+		modules, _, report := s.placement()
+		var used []any
+		for _, d := range report["devices"].([]any) {
+			used = append(used, d.(object)["name"], d.(object)["budget"])
+			if d.(object)["name"] != "cpu" {
+				used = append(used, d.(object)["used"])
+			}
+		}
+		return state{modules, used}
+	}
+	last, since := see(), time.Now()
+	for deadline := since.Add(time.Minute); time.Since(since) < 300*time.Millisecond && time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
+		if now := see(); !reflect.DeepEqual(now, last) {
+			last, since = now, time.Now()
+		}
+	}
 }
 
 func (s *server) move(module, device string) {
@@ -115,9 +149,10 @@ func TestResidencyManagerStreamsAndObeysAShrinkingBudget(t *testing.T) {
 		t.Fatal(err)
 	}
 	whole := start(t, "[[device]]\nname = \"far\"\nmemory = \"64MiB\"\ncopy = \"1000GB/s\"\nread = \"1000GB/s\"\n"+tinyModel(small))
-	if _, err := whole.complete("/v1/chat/completions", ask("Hello", object{"max_tokens": 2}), nil); err != nil { // weights come when they are needed
+	if _, err := whole.complete("/v1/chat/completions", ask("Hello", object{"max_tokens": 2}), nil); err != nil {
 		t.Fatal(err)
 	}
+	whole.rest()
 	modules, far, _ := whole.placement()
 	if modules["layers.0"] != "far" || modules["layers.3"] != "far" {
 		t.Fatalf("with room for all the plan is %v", modules)
@@ -125,6 +160,7 @@ func TestResidencyManagerStreamsAndObeysAShrinkingBudget(t *testing.T) {
 	const layer = 491520 + 1024 // bytes of a tiny layer: see the layer table
 	budget := int64(far["used"].(float64)) - 2*layer
 	s := start(t, fmt.Sprintf("[[device]]\nname = \"far\"\nmemory = \"%dB\"\ncopy = \"1000GB/s\"\nread = \"1000GB/s\"\n", budget)+tinyModel(small))
+	s.rest()
 	modules, _, before := s.placement()
 	for i := range 4 {
 		if name := fmt.Sprintf("layers.%d", i); modules[name] != "far" {
@@ -181,6 +217,7 @@ func TestAThirdOfTheExpertsFitsOnADevice(t *testing.T) {
 			if _, err := roomy.complete("/v1/chat/completions", long(), nil); err != nil {
 				t.Fatal(err)
 			}
+			roomy.rest()
 			_, far, report := roomy.placement()
 			there, count := experts(report)
 			each := expertBytes(t, family) / float64(count)

@@ -56,7 +56,14 @@ func happens(t *testing.T, tables, device string) object {
 	model := models[0].(object)
 	s := start(t, tables)
 	defer s.stop()
-	modules, _, _ := s.placement()
+	modules := s.come(func(modules map[string]string) bool {
+		for _, m := range model["modules"].([]any) {
+			if id := m.(object)["id"].(string); modules[id] != m.(object)["device"] {
+				return false
+			}
+		}
+		return true
+	})
 	left := 0
 	for _, m := range model["modules"].([]any) {
 		id, where := m.(object)["id"].(string), m.(object)["device"]

@@ -23,6 +23,7 @@ func TestAnIdleModelGivesWayOnADevice(t *testing.T) {
 		}
 		return there
 	}
+	s.rest()
 	if n := layers(); n == 0 || n == 4 {
 		t.Fatalf("with half of the device %d layers are there", n)
 	}

@@ -23,10 +23,11 @@ const lives = 4
 
 // life is how an answer is computed.
 type life struct {
-	Rows, Sequences, Company int   // rows of a step, room for sequences, requests beside it
-	Far                      int64 // bytes of the second device
-	Cache, Twice             bool  // the prefix cache is on; the same was asked before
-	Kills                    []int // tokens behind which the process ends
+	Rows, Sequences, Company int     // rows of a step, room for sequences, requests beside it
+	Far                      int64   // bytes of the second device
+	Link                     float64 // bytes/s to it: layers come at once, or while tokens do
+	Cache, Twice             bool    // the prefix cache is on; the same was asked before
+	Kills                    []int   // tokens behind which the process ends
 	Orders                   []disturbance
 }
 
@@ -41,7 +42,7 @@ func drawLife(t *rapid.T, tokens, layers int) life {
 	bytes := rapid.SampledFrom([]int64{0, 1 << 20, 3 << 20, 64 << 20})
 	l := life{
 		Rows: rapid.SampledFrom([]int{80, 128, 512}).Draw(t, "rows"), Sequences: rapid.IntRange(1, 3).Draw(t, "sequences"),
-		Company: rapid.IntRange(0, 2).Draw(t, "company"), Far: bytes.Draw(t, "far"),
+		Company: rapid.IntRange(0, 2).Draw(t, "company"), Far: bytes.Draw(t, "far"), Link: rapid.SampledFrom([]float64{1e12, 100e6, 10e6}).Draw(t, "link"),
 		Cache: rapid.Bool().Draw(t, "cache"), Twice: rapid.Bool().Draw(t, "twice"),
 		Kills: rapid.SliceOfNDistinct(rapid.IntRange(1, tokens-1), 0, 2, rapid.ID[int]).Draw(t, "kills"),
 	}
@@ -97,7 +98,7 @@ func (p Plugin) metamorphic(t testing.TB, dir string) {
 func (p Plugin) live(t testing.TB, dir string, req sdk.GenerateRequest, l life) (got []int32, err error) {
 	load := sdk.LoadRequest{
 		InspectRequest: sdk.InspectRequest{Path: dir, Context: 512, MaxSequences: l.Sequences, StepTokens: l.Rows},
-		Devices:        []sdk.DeviceBudget{{Name: "cpu"}, {Name: "far", Bytes: l.Far, CopyRate: 1e12, ReadRate: 1e12}},
+		Devices:        []sdk.DeviceBudget{{Name: "cpu"}, {Name: "far", Bytes: l.Far, CopyRate: l.Link, ReadRate: 1e12}},
 	}
 	if !l.Cache {
 		load.PrefixCache = -1

@@ -49,6 +49,7 @@ func (p Plugin) Test(t *testing.T) {
 	t.Run("Prefixes", p.Prefixes)
 	t.Run("Spills", p.Spills)
 	t.Run("Metamorphic", p.Metamorphic)
+	t.Run("Comes", p.Comes)
 	t.Run("Forward", p.Forward)
 	t.Run("Chunks", p.Chunks)
 	t.Run("Cores", p.Cores)

@@ -88,7 +88,7 @@
 // Other devices are divided equally between the models that use them, and divided anew as these come to work and stop (arbiter.go,
 // plan.Divide): who works has what it wants before who does not, higher priorities before lower, and who has stopped counts as working for a while, so
 // that nothing goes back and forth. First the one shrinks, which moves no bytes, then the other grows: bytes are promised to
-// somebody else when the process that had them has said that it holds less. Who grows answers meanwhile: its layers come one after the other, and the CPU computes those that
+// somebody else when the process that had them has said that it holds less. Who grows, or was just loaded, answers meanwhile: its layers come one after the other, and the CPU computes those that
 // have not come yet. A share that an operator has ordered stays. An order that changes a
 // budget holds for the process's successors too. A model that is away has nothing there, and claims its share as one that works before it is
 // loaded (away.go).

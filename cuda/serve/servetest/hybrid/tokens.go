@@ -10,6 +10,7 @@ import (
 	"github.com/inference-pio/inference-pio/cuda/serve"
 	"github.com/inference-pio/inference-pio/cuda/serve/servetest"
 	"github.com/inference-pio/inference-pio/sdk"
+	"github.com/inference-pio/inference-pio/sdk/client"
 )
 
 // tokens.go holds what an imagined machine computes to the reference.
@@ -53,8 +54,11 @@ const (
 	slowLink = 200e6
 )
 
-// Wakes gives a small model that ran on the CPU a GPU behind a slow link, and asks it at once: the first token comes before the last layer, layers
-// come as the answer goes on, and all tokens are the reference's.
+// wakesWith is what its GPU has then.
+const wakesWith = 64 << 20
+
+// Wakes gives a small model that ran on the CPU a GPU behind a slow link, and asks it at once; and another one that is loaded with the GPU. The first
+// token comes before the last layer, layers come as the answer goes on, and all tokens are the reference's.
 func Wakes(t *testing.T, p servetest.Plugin) {
 	if !apart(t) {
 		return
@@ -64,15 +68,29 @@ func Wakes(t *testing.T, p servetest.Plugin) {
 	machine.Link = slowLink
 	host := machine.Use(d, device, false)
 	p.Family.Imagined = &serve.Imagined{Clock: host, CPU: host.CPU}
-	c := p.Loaded(t, sdk.LoadRequest{
+	load := sdk.LoadRequest{
 		InspectRequest: sdk.InspectRequest{Path: dir, Context: 512, MaxSequences: 1, StepTokens: 64},
 		Devices:        budgets(device, 0), Threads: 1, PrefixCache: -1,
-	})
+	}
+	c := p.Loaded(t, load)
 	req := servetest.Cases(t, dir)[0].Request(t, dir)
 	req.MaxTokens, req.IgnoreEOS = wakes, true
 	want := servetest.IDs(servetest.Tokens(t, c, req, nil))
 	orders := servetest.NewOrders(t, c)
-	give(t, orders, device, 64<<20)
+	give(t, orders, device, wakesWith)
+	come(t, "given", c, orders, req, want)
+	d.Peak(device)
+	load.Devices = budgets(device, wakesWith)
+	c = p.Loaded(t, load)
+	come(t, "loaded", c, servetest.NewOrders(t, c), req, want)
+	if peak := d.Peak(device); peak > wakesWith {
+		t.Errorf("the driver had given out %d bytes at once, of %d", peak, wakesWith)
+	}
+}
+
+// come asks while layers come, and looks how many are there behind each token.
+func come(t *testing.T, how string, c *client.Client, orders *servetest.Orders, req sdk.GenerateRequest, want []int32) {
+	t.Helper()
 	var left []int
 	got := servetest.IDs(servetest.Tokens(t, c, req, func(int) {
 		n := 0
@@ -83,12 +101,12 @@ func Wakes(t *testing.T, p servetest.Plugin) {
 		}
 		left = append(left, n)
 	}))
-	t.Logf("layers on the cpu behind each token: %v", left)
-	servetest.SameIDs(t, "ids while layers come", got, want)
+	t.Logf("%s: layers on the cpu behind each token: %v", how, left)
+	servetest.SameIDs(t, how+": ids while layers come", got, want)
 	if left[0] == 0 {
-		t.Error("behind the first token all layers are on the GPU")
+		t.Errorf("%s: behind the first token all layers are on the GPU", how)
 	}
 	if left[len(left)-1] != 0 {
-		t.Errorf("in the end %d layers are on the CPU still", left[len(left)-1])
+		t.Errorf("%s: in the end %d layers are on the CPU still", how, left[len(left)-1])
 	}
 }
