@@ -1,6 +1,6 @@
 // Command mutants plants the faults of faults.txt one at a time and says which test caught each: `make mutants`, or
 // `make mutants ONLY=pattern` for those whose name or file matches. It shows where the tests are thin, which no count of covered
-// lines does. The working tree is never written to: the go command is given an overlay.
+// lines does. The working tree is never written to: the go command is given an overlay, the software driver of GPUs a copy of its sources.
 //
 // It fails if a fault survives, does not compile, or if what it replaces no longer stands exactly once in its file.
 package main
@@ -16,6 +16,7 @@ import (
 	"os/signal"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -80,12 +81,23 @@ func (f fault) try(ctx context.Context) (caughtBy string, err error) {
 		return "", err
 	}
 	defer os.RemoveAll(dir)
-	overlay, err := f.overlay(dir)
-	if err != nil {
-		return "", err
+	args, environment := []string{"-timeout", timeout.String()}, os.Environ()
+	if ofDriver(f.file) {
+		sources, done, err := f.driver()
+		if err != nil {
+			return "", err
+		}
+		defer done()
+		args[1], environment = driverTimeout.String(), append(environment, envSources+"="+sources)
+	} else {
+		overlay, err := f.overlay(dir)
+		if err != nil {
+			return "", err
+		}
+		args = append(args, "-overlay", overlay)
 	}
-	args := append([]string{"test", "-count=1", "-failfast", "-vet=off", "-timeout", timeout.String(), "-overlay", overlay}, f.test...)
-	cmd := exec.CommandContext(ctx, "go", args...)
+	cmd := exec.CommandContext(ctx, "go", slices.Concat([]string{"test", "-count=1", "-failfast", "-vet=off"}, args, f.test)...)
+	cmd.Env = environment
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) } // the tests that it runs, too
 	text, err := cmd.CombinedOutput()
@@ -122,7 +134,7 @@ var (
 	failed  = regexp.MustCompile(`(?m)^ *--- FAIL: (\S+)`)
 	running = regexp.MustCompile(`(?m)^\s+(Test\S+) \([0-9.hms]+\)$`)
 	pkg     = regexp.MustCompile(`(?m)^FAIL\t(\S+)`)
-	broken  = regexp.MustCompile(`(?m)\[(build|setup) failed\]$`)
+	broken  = regexp.MustCompile(`(?m)\[(build|setup) failed\]$|building the software driver: `)
 )
 
 // readOutput finds the test that failed in what `go test` printed. That a fault does not compile is no test's merit.

@@ -2,6 +2,7 @@ package main
 
 import (
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 )
@@ -82,6 +83,7 @@ func TestWhoCaughtAFault(t *testing.T) {
 		"SIGSEGV: segmentation violation\nFAIL\tx/y\t0.1s\n":                                                       "the end of the process: x/y",
 		"x.go:1:1: undefined: z\nFAIL\tx/y [build failed]\n":                                                       "does not compile",
 		"no Go files in z\n": "did not run",
+		"--- FAIL: TestA (9s)\n    x_test.go:1: building the software driver: exit status 2\nFAIL\tx/y\t9s\n": "does not compile",
 	} {
 		got, err := readOutput(text)
 		if err != nil {
@@ -90,5 +92,64 @@ func TestWhoCaughtAFault(t *testing.T) {
 		if err == nil && got != want || !strings.Contains(got, want) {
 			t.Errorf("%q: %q, want %q", text, got, want)
 		}
+	}
+}
+
+// The copy that the software driver is made of is the tree's but for the fault, and what is right in it is left as it is.
+func TestAFaultOfTheDriver(t *testing.T) {
+	t.Setenv("XDG_CACHE_HOME", t.TempDir())
+	t.Chdir(t.TempDir())
+	for path, text := range map[string]string{"cuda/include/cuda.h": "h\n", "cuda/kernels/a.cu": "a\nb\n", "cuda/kernels/sim/Makefile": "m\n", "cuda/kernels/a.go": "g\n"} {
+		put(t, path, text)
+	}
+	one := fault{file: "cuda/kernels/a.cu", old: []string{"b"}, new: []string{"c"}}
+	if !ofDriver(one.file) || ofDriver("cuda/kernels/a.go") || ofDriver("cuda/cpu/pack.h") {
+		t.Error("files of the driver are not told from others")
+	}
+	sources, done, err := one.driver()
+	if err != nil {
+		t.Fatal(err)
+	}
+	done()
+	for path, want := range map[string]string{"a.cu": "a\nc\n", "sim/Makefile": "m\n", "../include/cuda.h": "h\n"} {
+		if text, err := os.ReadFile(filepath.Join(sources, path)); string(text) != want {
+			t.Errorf("%s is %q, want %q: %v", path, text, want, err)
+		}
+	}
+	if _, err := os.Stat(filepath.Join(sources, "a.go")); err == nil {
+		t.Error("what the go command compiles is copied")
+	}
+	made := filepath.Join(sources, "sim", "Makefile")
+	before, err := os.Stat(made)
+	if err != nil {
+		t.Fatal(err)
+	}
+	put(t, "cuda/kernels/b.cu", "x\n")
+	if err := os.Remove("cuda/include/cuda.h"); err != nil {
+		t.Fatal(err)
+	}
+	again, done, err := (fault{file: "cuda/kernels/b.cu", old: []string{"x"}}).driver()
+	if err != nil || again != sources {
+		t.Fatalf("another copy, %s and %s: %v", sources, again, err)
+	}
+	done()
+	if text, _ := os.ReadFile(filepath.Join(sources, "a.cu")); string(text) != "a\nb\n" {
+		t.Errorf("the fault before stays: %q", text)
+	}
+	if after, err := os.Stat(made); err != nil || !after.ModTime().Equal(before.ModTime()) {
+		t.Errorf("what was right is written again: %v", err)
+	}
+	if _, err := os.Stat(filepath.Join(sources, "../include/cuda.h")); err == nil {
+		t.Error("a file that is no more stays in the copy")
+	}
+}
+
+func put(t *testing.T, path, text string) {
+	t.Helper()
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
 	}
 }

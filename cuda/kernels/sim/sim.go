@@ -45,6 +45,10 @@ type Options struct {
 // EnvFlags has more for the compiler of every library, as -fsanitize=address for tests that go test runs with -asan.
 const EnvFlags = "PIO_SIM_FLAGS"
 
+// EnvSources names another folder like cuda/kernels that every library is made of: `make mutants` plants its faults there, since no overlay of the go
+// command is seen by g++.
+const EnvSources = "PIO_SIM_SOURCES"
+
 // Library builds the software driver, or takes it as it was built before, and gives its path. The test is skipped where there is no g++.
 func Library(t testing.TB, o Options) string {
 	t.Helper()
@@ -60,7 +64,7 @@ func Library(t testing.TB, o Options) string {
 
 // Build is Library for who has no test yet. A process builds each library once: whatever it does later is done by the same.
 func Build(o Options) (string, error) {
-	key := fmt.Sprint(o, os.Getenv(EnvFlags))
+	key := fmt.Sprint(o, os.Getenv(EnvFlags), os.Getenv(EnvSources))
 	once, _ := built.LoadOrStore(key, sync.OnceValues(func() (string, error) { return build(o) }))
 	return once.(func() (string, error))()
 }
@@ -98,8 +102,13 @@ func build(o Options) (string, error) {
 	return filepath.Join(out, "libcudasim.so"), nil
 }
 
-// here is this package's folder. A test runs in its own package's; binaries do not know where they were built.
+// here is this package's folder, or that of other sources. A test runs in its own package's; binaries do not know where they were built.
 func here() (string, error) {
+	if sources := os.Getenv(EnvSources); sources != "" {
+		folder := filepath.Join(sources, "sim")
+		_, err := os.Stat(filepath.Join(folder, "device.h"))
+		return folder, err
+	}
 	dir, err := os.Getwd()
 	if err != nil {
 		return "", err

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -311,5 +312,24 @@ func BenchmarkMachine(b *testing.B) {
 			}
 			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/n/float64(c.each), "ns/each")
 		})
+	}
+}
+
+// Whoever plants faults in a copy of the sources has the driver made of that.
+func TestOtherSources(t *testing.T) {
+	own, err := here()
+	if err != nil {
+		t.Fatal(err)
+	}
+	copied := t.TempDir()
+	t.Setenv(EnvSources, copied)
+	if folder, err := here(); err == nil {
+		t.Errorf("%s is taken for sources, which it has none of", folder)
+	}
+	if err := os.CopyFS(filepath.Join(copied, "sim"), os.DirFS(own)); err != nil {
+		t.Fatal(err)
+	}
+	if folder, err := here(); err != nil || folder != filepath.Join(copied, "sim") {
+		t.Errorf("the driver is made of %s and not of %s: %v", folder, copied, err)
 	}
 }
