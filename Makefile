@@ -16,7 +16,7 @@ export CGO_LDFLAGS := -O2 -g -L$(CURDIR)/cuda/lib
 export GOFLAGS := $(GOFLAGS) -tags=cuda
 
 .DEFAULT_GOAL := help
-.PHONY: help build run test race sanitize neon emulate kernels ptxas gpu-sim gpu-check lint api generate bench hybrid soak fuzz clients agents page hub quantised mutants
+.PHONY: help build run test race sanitize neon emulate kernels ptxas gpu-sim roofline gpu-check lint api generate bench hybrid soak fuzz clients agents page hub quantised mutants
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1|/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "make %-9s %s\n", $$1, $$2}'
@@ -49,6 +49,9 @@ neon: ## the kernels for 64-bit ARM, compiled and run under emulation
 gpu-sim: ## the models whole on the software driver of GPUs: a line for each and numerics; takes half an hour, MODEL=plugins/NAME takes one
 	@mkdir -p .tools; PIO_GPU_WHOLE=1 go test -count 1 -timeout 120m -v -run '^TestGPU$$' ./$(or $(MODEL),plugins/...) > .tools/gpu-sim.log 2>&1; status=$$?; \
 	  sed -n 's/.*gpu-sim: //p' .tools/gpu-sim.log; grep -- '--- FAIL\|^FAIL' .tools/gpu-sim.log; exit $$status
+
+roofline: ## what the kernels of published models move, and how long an H200 has to take: that table of docs/gpu.md
+	.ci/roofline
 
 gpu-check: ## one file that checks and times everything on a machine with a GPU, which needs no tools: bin/gpu-check.tar.xz; SOFTWARE=1 tries it here
 	.ci/gpu-check bin/gpu-check.tar.xz $(if $(SOFTWARE),software)

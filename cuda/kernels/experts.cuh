@@ -184,10 +184,11 @@ template <int LAYOUT> using InsideExact = Shape<Weights<LAYOUT>, 3, 2, TILE_ROWS
 template <int LAYOUT> using Down = Shape<Weights<LAYOUT>, 1, 1, TILE_ROWS, 64, 32, 32, 3>;
 template <int LAYOUT> using DownExact = Shape<Weights<LAYOUT>, 3, 1, TILE_ROWS, 64, 32, 32, 2>;
 
-#define EXPERTS(NAME, LAYOUT)                                                                                                              \
-  KERNEL(experts_few_##NAME##_exact, 256, 1) { experts_few<LAYOUT, 3>(op); }                                                               \
+// EXACT is how many blocks of gate and up in exact numerics a multiprocessor holds: two, where their registers are not spilled for it.
+#define EXPERTS(NAME, LAYOUT, EXACT)                                                                                                              \
+  KERNEL(experts_few_##NAME##_exact, 256, EXACT) { experts_few<LAYOUT, 3>(op); }                                                               \
   KERNEL(experts_few_##NAME##_fast, 256, 2) { experts_few<LAYOUT, 1>(op); }                                                                \
-  KERNEL(experts_down_few_##NAME##_exact, 256, 1) { experts_down_few<LAYOUT, 3>(op); }                                                     \
+  KERNEL(experts_down_few_##NAME##_exact, 256, 2) { experts_down_few<LAYOUT, 3>(op); }                                                     \
   KERNEL(experts_down_few_##NAME##_fast, 256, 2) { experts_down_few<LAYOUT, 1>(op); }                                                      \
   KERNEL(experts_many_##NAME##_exact, 128, 1) { experts_many<InsideExact<LAYOUT>>(op); }                                                   \
   KERNEL(experts_many_##NAME##_fast, 128, 2) { experts_many<Inside<LAYOUT>>(op); }                                                         \

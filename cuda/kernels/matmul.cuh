@@ -92,11 +92,11 @@ template <int LAYOUT> using Exact = Shape<Weights<LAYOUT>, 3, 1, 64, 64, 32, 32,
 template <int LAYOUT> using Small = Shape<Weights<LAYOUT>, 1, 1, 64, 64, 32, 32, 3>;
 template <int LAYOUT> using Large = Shape<Weights<LAYOUT>, 1, 1, 128, 128, 64, 32, 3>;
 
-// THREADS and BLOCKS of few rows in fast numerics: as many warps as registers allow, each with chunks on their way.
-#define MATMUL(NAME, LAYOUT, THREADS, BLOCKS)                                                                                                       \
-  KERNEL(matmul_few_##NAME##_exact, THREADS, 1) { matmul_few<LAYOUT, 3>(op); }                                                                 \
+// THREADS and BLOCKS of few rows in fast numerics, and how many in exact ones: as many warps as registers allow, each with chunks on their way.
+#define MATMUL(NAME, LAYOUT, THREADS, BLOCKS, EXACT)                                                                                                       \
+  KERNEL(matmul_few_##NAME##_exact, THREADS, EXACT) { matmul_few<LAYOUT, 3>(op); }                                                                 \
   KERNEL(matmul_few_##NAME##_fast, THREADS, BLOCKS) { matmul_few<LAYOUT, 1>(op); }                                                             \
-  KERNEL(matmul_pair_##NAME##_exact, 256, 1) { matmul_pair<LAYOUT, 3>(op); }                                                               \
+  KERNEL(matmul_pair_##NAME##_exact, 256, 2) { matmul_pair<LAYOUT, 3>(op); }                                                               \
   KERNEL(matmul_pair_##NAME##_fast, 256, 2) { matmul_pair<LAYOUT, 1>(op); }                                                                \
   KERNEL(matmul_many_##NAME##_exact, 128, 1) { matmul_many<Exact<LAYOUT>>(op); }                                                           \
   KERNEL(matmul_many_##NAME##_small, 128, 2) { matmul_many<Small<LAYOUT>>(op); }

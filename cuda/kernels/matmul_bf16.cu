@@ -1,5 +1,5 @@
 // matmul_bf16.cu: products with weights in bf16.
 #include "matmul.cuh"
 
-MATMUL(bf16, PIO_L_BF16, 384, 2)
+MATMUL(bf16, PIO_L_BF16, 384, 2, 1)
 KERNEL(matmul_many_bf16_large, 256, 1) { matmul_many<Large<PIO_L_BF16>>(op); }

@@ -1,4 +1,4 @@
 // matmul_f16.cu: products with weights in f16.
 #include "matmul.cuh"
 
-MATMUL(f16, PIO_L_F16, 384, 2)
+MATMUL(f16, PIO_L_F16, 384, 2, 1)

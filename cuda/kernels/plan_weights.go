@@ -57,7 +57,7 @@ const (
 	fewRows     = 16       // that a block of few takes
 	warpsOfFew  = 8        // that have a slice each, at least
 	sharedOfFew = 64 << 10 // which leaves room for other blocks
-	zerosOfFew  = 64       // bytes
+	behindRow   = 64       // bytes of shared memory
 )
 
 // slicesOf cuts a matrix's columns: how many slices, of how many chunks.
@@ -127,12 +127,13 @@ func (p *Properties) cutFew(pr product, cols, tiles, rows, matrices, experts int
 	alone := experts > 0
 	n, chunks := slicesOf(cols)
 	f := few{rows: min(rows, fewRows), slices: n}
-	row := chunks * chunkBytes * p.parts() // of a slice
+	zeros := chunkBytes * p.parts() // of a chunk
+	row := chunks * zeros           // of a slice
 	need := func() int {
-		return zerosOfFew + f.slices*f.rows*row + f.tiles*matrices*f.slices*f.rows*pr.outs*4 + min(1, experts)*4*fewPairs
+		return zeros + f.rows*(f.slices*row+behindRow) + f.tiles*matrices*f.slices*f.rows*pr.outs*4 + min(1, experts)*4*fewPairs
 	}
 	f.tiles = 1
-	for f.rows > 1 && (alone && need() > p.Shared || !alone && zerosOfFew+f.rows*row+f.rows*pr.outs*4 > p.Shared) {
+	for f.rows > 1 && (alone && need() > p.Shared || !alone && zeros+f.rows*(row+behindRow+pr.outs*4) > p.Shared) {
 		f.rows = ceilDiv(f.rows, 2)
 	}
 	if !alone {

@@ -131,6 +131,21 @@ DEVICE unsigned load_once4(const void *p) {
   return v;
 }
 
+// load_global reads what other loads of the block may want, too.
+template <class T> DEVICE T load_global(const void *p) { return *(const __attribute__((address_space(1))) T *)p; }
+
+// address is where element i of so many bytes is, in one instruction; high_product the upper half of a product. What clang makes of C for them is longer.
+DEVICE const char *address(const void *of, int i, int bytes) {
+  const char *p;
+  __asm__("mad.wide.s32 %0, %1, %2, %3;" : "=l"(p) : "r"(i), "r"(bytes), "l"(of));
+  return p;
+}
+DEVICE unsigned high_product(unsigned a, unsigned b) {
+  unsigned y;
+  __asm__("mul.hi.u32 %0, %1, %2;" : "=r"(y) : "r"(a), "r"(b));
+  return y;
+}
+
 // fence orders this thread's writes before what others that see a later write of its read.
 DEVICE void fence() { __nvvm_membar_gl(); }
 DEVICE int atomic_add(int *at, int n) { return __atomic_fetch_add(at, n, __ATOMIC_RELAXED); }

@@ -89,11 +89,11 @@ struct Few {
 };
 
 // Walk is where a warp is, of units that are a slice of a tile each: slices first, tiles of the second matrix behind those of the first.
-struct Walk { int tile, slice, chunk, end; };
+struct Walk { int unit, tile, slice, chunk, end; };
 // Stride is how far a warp's next unit is, as division by slices gives it.
-struct Stride { int tiles, slices; };
+struct Stride { int units, tiles, slices; };
 
-DEVICE bool walks(const Walk &at, const Few &f) { return at.tile < f.matrices * f.tiles; }
+DEVICE bool walks(const Walk &at, const Few &f) { return at.unit < f.matrices * f.tiles * f.slices; }
 DEVICE bool is_second(const Walk &at, const Few &f) { return f.matrices > 1 && at.tile >= f.tiles; }
 DEVICE int tile_at(const Walk &at, const Few &f) { return f.tile + at.tile - (is_second(at, f) ? f.tiles : 0); }
 DEVICE pio_matrix matrix_at(const Few &f, const Walk &at) {
@@ -107,28 +107,24 @@ DEVICE void begin(Walk &at, const Few &f) {
   at.chunk = (f.slice + at.slice) * f.chunks_of_slice;
   at.end = smaller(at.chunk + f.chunks_of_slice, divided(f.w[0].cols, CHUNK));
 }
+// next goes on to a warp's next unit, when the chunks of one are at their end.
 DEVICE void next(Walk &at, const Few &f, const Stride &by) {
-  if (++at.chunk < at.end)
-    return;
-  at.tile += by.tiles, at.slice += by.slices;
+  at.unit += by.units, at.tile += by.tiles, at.slice += by.slices;
   if (at.slice >= f.slices)
     at.slice -= f.slices, at.tile++;
   begin(at, f);
 }
 
-// Shared memory: a step's zeros, for rows that are not there; rows of activations in steps (rows_bytes, as the plan has it); and then each
-// unit's sums, rows by outs. A row's 64 bytes of a step are as ldmatrix takes them: 16 are pair 0 of the four t, the next pair 1, and so on; these
-// four places are moved by how many pairs of rows are before, so that eight rows lie in all banks.
-enum { FEW_ZEROS = 64 };
-template <int PARTS> DEVICE int few_row(const Few &f, int step, int part, int row) { return FEW_ZEROS + ((step * PARTS + part) * f.rows + row) * 64; }
-template <int PARTS> DEVICE int few_rows_bytes(const Few &f) { return few_row<PARTS>(f, f.slices * f.chunks_of_slice * STEPS_OF_CHUNK, 0, 0); }
+// Shared memory: a chunk's zeros, for rows that are not there; rows of activations, step by step, and behind each 64 bytes that nobody uses; and
+// then each unit's sums, rows by outs. A row's 64 bytes of a step are as ldmatrix takes them: 16 are pair 0 of the four t, the next pair 1, and so
+// on; these four places are moved by how many pairs of rows are before. So eight rows, which are an odd number of 64 bytes apart, lie in all banks.
+template <int PARTS> DEVICE int few_chunk_bytes() { return STEPS_OF_CHUNK * PARTS * 64; }
+template <int PARTS> DEVICE int few_row(const Few &f, int row) { return few_chunk_bytes<PARTS>() + row * (f.slices * f.chunks_of_slice * few_chunk_bytes<PARTS>() + 64); }
 
-// lane_place is where of 16 rows that begin somewhere a lane's is, which it gives ldmatrix for the first product of a step; that of the second
-// is two places on: the same with 32 the other way.
-DEVICE int lane_place() {
-  int l = (int)lane();
-  return l % 16 * 64 + (l / 16 ^ l % 8 / 2) * 16;
-}
+// lane_turn is where in a step of its row a lane's 16 bytes are, which it gives ldmatrix for the first product; those for the second are two
+// places on: the same with 32 the other way. lane_place counts from the first of 16 rows of 64 bytes.
+DEVICE int lane_turn() { return ((int)lane() / 16 ^ (int)lane() % 8 / 2) * 16; }
+DEVICE int lane_place() { return (int)lane() % 16 * 64 + lane_turn(); }
 
 // put_eight puts the pairs of columns 8e.. of a row where ldmatrix takes them from: at(part, step) begins the row's 64 bytes.
 template <int PARTS, class At> DEVICE void put_eight(const unsigned parts[PARTS][4], int order, int e, int turn, At at) {
@@ -144,32 +140,34 @@ template <int PARTS, class At> DEVICE void put_eight(const unsigned parts[PARTS]
 // stage_few brings the block's columns of rows, x(r) is where one begins, to shared memory.
 template <class W, int PARTS, class X> DEVICE void stage_few(const Few &f, char *rows, X x) {
   int first = f.slice * f.chunks_of_slice * CHUNK, eights = f.slices * f.chunks_of_slice * (CHUNK / 8);
-  if (thread_x() < FEW_ZEROS / 4)
-    ((unsigned *)rows)[thread_x()] = 0;
+  for (int i = (int)thread_x(); i < few_chunk_bytes<PARTS>() / 4; i += (int)threads_x()) ((unsigned *)rows)[i] = 0;
   for (int i = (int)thread_x(); i < f.rows * eights; i += (int)threads_x()) {
     int row = i / eights, e = i % eights, k = first + 8 * e;
     float v[8];
     eight(v, x(row) + k, f.w[0].cols - k);
     unsigned parts[PARTS][4];
     split_eight<PARTS>(parts, v);
-    put_eight<PARTS>(parts, W::ORDER, e, row / 2 % 4, [&](int p, int step) { return (unsigned *)(rows + few_row<PARTS>(f, step, p, row)); });
+    put_eight<PARTS>(parts, W::ORDER, e, row / 2 % 4, [&](int p, int step) { return (unsigned *)(rows + few_row<PARTS>(f, row) + (step * PARTS + p) * 64); });
   }
 }
 
 // few_chunk adds a chunk to a slice's sums.
-template <class W, int PARTS> DEVICE void few_chunk(float total[W::TILES][4], const typename W::Chunk &c, const Few &f, const pio_matrix &m, const char *rows, const Walk &at) {
+template <class W, int PARTS> DEVICE void few_chunk(float total[W::TILES][4], const typename W::Chunk &c, const Few &f, const char *rows, const Walk &at) {
   float sums[W::TILES][4];
   clear(sums);
   // Where the lane's row is not there it gives the zeros again and again.
-  bool is = (int)lane() % 16 < f.rows;
-  int each = is ? f.rows * 64 : 0, mine = is ? FEW_ZEROS + lane_place() : 0, other = is ? FEW_ZEROS + (lane_place() ^ 32) : 32;
-  int from = (at.chunk - f.slice * f.chunks_of_slice) * (STEPS_OF_CHUNK * PARTS) * each;
+  int row = (int)lane() % 16;
+  const char *first_at = rows + lane_turn(), *second_at = rows + (lane_turn() ^ 32);
+  if (row < f.rows) {
+    int from = few_row<PARTS>(f, row) + (at.chunk - f.slice * f.chunks_of_slice) * few_chunk_bytes<PARTS>();
+    first_at += from, second_at += from;
+  }
   UNROLL for (int s = 0; s < STEPS_OF_CHUNK; s++) {
     unsigned b[W::TILES][W::PARTS][4];
     W::step(b, c, s);
-    UNROLL for (int p = 0; p < PARTS; p++, from += each) {
+    UNROLL for (int p = 0; p < PARTS; p++) {
       unsigned first[4], second[4];
-      ldmatrix_x4_two(first, rows + mine + from, second, rows + other + from);
+      ldmatrix_x4_two(first, first_at + (s * PARTS + p) * 64, second, second_at + (s * PARTS + p) * 64);
       multiply<W>(W::SCALED ? sums : total, first, second, b);
     }
   }
@@ -177,33 +175,48 @@ template <class W, int PARTS> DEVICE void few_chunk(float total[W::TILES][4], co
   if (!W::SCALED)
     return;
   float factors[W::TILES][2];
-  W::factors(factors, c, m, tile_at(at, f) * W::OUTS, at.chunk);
+  W::factors(factors, c);
   UNROLL for (int j = 0; j < W::TILES; j++)
     UNROLL for (int i = 0; i < 4; i++) total[j][i] = fused(sums[j][i], factors[j][i % 2], total[j][i]);
 }
 
 template <class W> DEVICE void few_store(const float total[W::TILES][4], float *sums, const Few &f, const Walk &at) {
-  int row = (int)lane() / 4, n = 2 * (int)(lane() % 4), unit = at.tile * f.slices + at.slice;
-  UNROLL for (int j = 0; j < W::TILES; j++)
-    UNROLL for (int i = 0; i < 4; i++)
-      if (row + i / 2 * 8 < f.rows)
-        sums[(unit * f.rows + row + i / 2 * 8) * W::OUTS + W::out(j, n + i % 2)] = total[j][i];
+  int row = (int)lane() / 4;
+  float *to = sums + (at.unit * f.rows + row) * W::OUTS;
+  UNROLL for (int half = 0; half < 2; half++)
+    if (row + half * 8 < f.rows)
+      W::put(to + half * 8 * W::OUTS, total, 2 * half);
+}
+
+// few_begin sets a reader before a unit, if there is one.
+template <class W> DEVICE void few_begin(typename W::Reader &reader, const Few &f, const Walk &at) {
+  if (walks(at, f))
+    W::begin(reader, matrix_at(f, at), tile_at(at, f), at.chunk);
+}
+
+// few_load reads the next chunk, if there is one.
+template <class W> DEVICE void few_load(typename W::Chunk &c, typename W::Reader &reader, const Few &f, Walk &ahead, const Stride &by) {
+  if (!walks(ahead, f))
+    return;
+  W::load(c, reader, f.w[0]);
+  if (++ahead.chunk == ahead.end) {
+    next(ahead, f, by);
+    few_begin<W>(reader, f, ahead);
+  }
 }
 
 // few computes all units, and leaves each one's sums in shared memory: rows by outs, one unit behind the other.
 template <class W, int PARTS, class X> DEVICE const float *few(const Few &f, char *rows, X x) {
-  float *sums = (float *)(rows + few_rows_bytes<PARTS>(f)), total[W::TILES][4];
+  float *sums = (float *)(rows + few_row<PARTS>(f, f.rows)), total[W::TILES][4];
   typename W::Chunk ring[W::DEPTH];
   int warps = (int)threads_x() / 32;
-  Stride by = {warps / f.slices, warps % f.slices};
-  Walk at = {(int)warp() / f.slices, (int)warp() % f.slices, 0, 0};
+  Stride by = {warps, warps / f.slices, warps % f.slices};
+  Walk at = {(int)warp(), (int)warp() / f.slices, (int)warp() % f.slices, 0, 0};
   begin(at, f);
   Walk ahead = at;
-  UNROLL for (int d = 0; d < W::DEPTH; d++)
-    if (walks(ahead, f)) {
-      W::load(ring[d], matrix_at(f, ahead), tile_at(ahead, f), ahead.chunk);
-      next(ahead, f, by);
-    }
+  typename W::Reader reader = {};
+  few_begin<W>(reader, f, ahead);
+  UNROLL for (int d = 0; d < W::DEPTH; d++) few_load<W>(ring[d], reader, f, ahead, by);
   stage_few<W, PARTS>(f, rows, x);
   barrier();
   clear(total);
@@ -211,16 +224,13 @@ template <class W, int PARTS, class X> DEVICE const float *few(const Few &f, cha
     UNROLL for (int d = 0; d < W::DEPTH; d++) {
       if (!walks(at, f))
         continue;
-      few_chunk<W, PARTS>(total, ring[d], f, matrix_at(f, at), rows, at);
-      if (walks(ahead, f)) {
-        W::load(ring[d], matrix_at(f, ahead), tile_at(ahead, f), ahead.chunk);
-        next(ahead, f, by);
-      }
-      if (at.chunk + 1 == at.end) {
+      few_chunk<W, PARTS>(total, ring[d], f, rows, at);
+      few_load<W>(ring[d], reader, f, ahead, by);
+      if (++at.chunk == at.end) {
         few_store<W>(total, sums, f, at);
         clear(total);
+        next(at, f, by);
       }
-      next(at, f, by);
     }
   }
   barrier();

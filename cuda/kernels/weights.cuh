@@ -27,10 +27,12 @@ struct __attribute__((aligned(8))) half_piece { unsigned x, y; };
 //	TILES, OUTS	tiles of 8 outs that go together, and how many outs these are; out(tile, n) is which of them column n of a tile is
 //	PARTS	bf16 numbers that a weight is the sum of
 //	ORDER	of columns, as above
-//	SCALED	sums of chunks have factors; factors(..) are those of the outs that a lane has sums of, from a first one on
+//	SCALED	sums of chunks have factors; factors(..) are those of the outs that a lane has sums of
 //	Chunk, DEPTH	what a lane holds of a chunk, and of how many chunks when it reads straight to registers
-//	load(..)	reads outs from tile * OUTS on; those beyond the last are some other's, and not wanted
+//	Reader	where a lane reads a tile's chunks one after another: begin(..) sets it before one of outs tile * OUTS.., those beyond the last are
+//		some other's, and not wanted; load(..) reads one and goes on. Shapes are those of any matrix of the same form.
 //	step(..)	gives the operands of a step of a chunk
+//	put(..)	writes a lane's sums of a row, which are numbers i and i + 1 of each tile, to where the row's outs begin
 //	STAGE	bytes of shared memory for OUTS outs by a chunk; a Source of N outs fills it by all threads, staged(..) is
 //		step of it, staged_factors(..) factors
 template <int LAYOUT> struct Weights;
@@ -68,11 +70,17 @@ struct Halves {
   enum { TILES = 1, OUTS = 8, ORDER = WHOLE, SCALED = 0, DEPTH = 2, STAGE = 8 * CHUNK * 2 };
   struct Chunk { words4 w[STEPS_OF_CHUNK]; };
   DEVICE int out(int, int n) { return n; }
-  DEVICE void load(Chunk &c, const pio_matrix &m, int tile, int chunk) {
-    int row = smaller(tile * 8 + (int)lane() / 4, m.rows - 1), k = chunk * CHUNK + 8 * (int)(lane() % 4);
-    const unsigned short *p = plane<unsigned short>(m, 0) + (long long)row * m.cols + k;
+  DEVICE void put(float *to, const float sums[1][4], int i) { *(half_piece *)(to + lane() % 4 * 2) = {f32_bits(sums[0][i]), f32_bits(sums[0][i + 1])}; }
+  struct Reader { const char *row; int col; };
+  DEVICE void begin(Reader &r, const pio_matrix &m, int tile, int chunk) {
+    r.row = address(plane<char>(m, 0), smaller(tile * 8 + (int)lane() / 4, m.rows - 1), 2 * m.cols);
+    r.col = chunk * CHUNK + 8 * (int)(lane() % 4);
+  }
+  DEVICE void load(Chunk &c, Reader &r, const pio_matrix &m) {
+    const char *p = address(r.row, r.col, 2);
     UNROLL for (int s = 0; s < STEPS_OF_CHUNK; s++)
-      c.w[s] = k + 32 * s < m.cols ? load_once16(p + 32 * s) : words4{0, 0, 0, 0};
+      c.w[s] = r.col + 32 * s < m.cols ? load_once16(p + 64 * s) : words4{0, 0, 0, 0};
+    r.col += CHUNK;
   }
   // Outs of a stage lie step by step, 64 bytes each: eight lanes read two of them at once, which are all banks.
   template <int N, int THREADS> struct Source : Rows<N, THREADS> {
@@ -84,7 +92,7 @@ struct Halves {
   template <int N> DEVICE piece staged_piece(const char *from, int out, int s) {
     return *(const piece *)(from + ((s * N + out + (int)lane() / 4) * 4 + (int)(lane() % 4)) * 16);
   }
-  DEVICE void factors(float[1][2], const Chunk &, const pio_matrix &, int, int) {}
+  DEVICE void factors(float[1][2], const Chunk &) {}
   template <int N> DEVICE void staged_factors(float[1][2], const char *, const pio_matrix &, int, int, int) {}
 };
 
@@ -131,29 +139,44 @@ DEVICE unsigned f8_pair(unsigned four, int i) {
   return fused_bf16((unsigned)(apart >> 4) & 0x87f087f0u, 0x7b807b80u, 0x80008000u);
 }
 DEVICE void f8_four(unsigned b[2], unsigned four) { b[0] = f8_pair(four, 0), b[1] = f8_pair(four, 2); }
-// f8_none has a bit of 0x80808080 for each of four that is no number; those widen to what is one.
-DEVICE unsigned f8_none(unsigned four) { return (four & 0x7f7f7f7fu) + 0x01010101u; }
+// f8_none has bits of 0x80808080 if one of four is no number: a one that is added changes the sign in front of seven ones, and of those behind
+// it at most. Such a weight widens to a number.
+DEVICE unsigned f8_none(unsigned four) { return (four + 0x01010101u) ^ four; }
 // f8_spoil makes no number of a lane's first weight of a product if any was none: all sums of the out become none by it.
 DEVICE void f8_spoil(unsigned b[4], unsigned none) { b[0] |= none & 0x80808080u ? 0x7fc0u : 0u; }
 
 // quotient is n / d for n below 2^31: magic is 2^(31 + the bits of d - 1) / d, rounded up.
 DEVICE int quotient(int n, int d, unsigned magic) {
   int bits = d > 1 ? 32 - __builtin_clz((unsigned)d - 1) : 0;
-  return (int)((unsigned)((unsigned long long)(2 * (unsigned)n) * magic >> 32) >> bits);
+  return (int)(high_product(2 * (unsigned)n, magic) >> bits);
 }
 
 // Factors are in f32 or in bf16, as the matrix says.
 template <> struct Weights<PIO_L_F8_F32> {
   enum { TILES = 2, OUTS = 16, PARTS = 1, ORDER = SIXTEENS, SCALED = 1, DEPTH = 2, STAGE = 16 * CHUNK };
-  struct Chunk { words4 w[2][2]; }; // by tile and half of the chunk
+  struct Chunk { words4 w[2][2]; float factors[2][2]; }; // by tile and half of the chunk; by tile and out
   DEVICE int out(int tile, int n) { return tile * 8 + n; }
-  DEVICE void load(Chunk &c, const pio_matrix &m, int tile, int chunk) {
-    int k = chunk * CHUNK + 16 * (int)(lane() % 4);
-    UNROLL for (int j = 0; j < 2; j++) {
-      int row = smaller(tile * 16 + j * 8 + (int)lane() / 4, m.rows - 1);
-      const char *p = plane<char>(m, 0) + (long long)row * m.cols + k;
-      UNROLL for (int h = 0; h < 2; h++) c.w[j][h] = k + 64 * h < m.cols ? load_once16(p + 64 * h) : words4{0, 0, 0, 0};
-    }
+  DEVICE void put(float *to, const float sums[2][4], int i) {
+    UNROLL for (int j = 0; j < 2; j++) *(half_piece *)(to + j * 8 + lane() % 4 * 2) = {f32_bits(sums[j][i]), f32_bits(sums[j][i + 1])};
+  }
+  struct Reader {
+    const char *row, *factors; // the lane's of the first tile, and the plane
+    int other, col;            // the second tile's row is so far behind
+    int out, of;               // the first, and where in the plane its factors begin
+  };
+  DEVICE void begin(Reader &r, const pio_matrix &m, int tile, int chunk) {
+    int row = smaller(tile * 16 + (int)lane() / 4, m.rows - 1);
+    r.row = address(plane<char>(m, 0), row, m.cols), r.other = smaller(8, m.rows - 1 - row) * m.cols;
+    r.factors = plane<char>(m, 1);
+    r.col = chunk * CHUNK + 16 * (int)(lane() % 4);
+    r.out = tile * 16, r.of = first_factor(m, r.out);
+  }
+  DEVICE void load(Chunk &c, Reader &r, const pio_matrix &m) {
+    // Beyond the last column the row is read again: what it is multiplied by is zero, and if it is no number the out is none anyhow.
+    UNROLL for (int h = 0; h < 2; h++)
+      UNROLL for (int j = 0; j < 2; j++) c.w[j][h] = load_once16(address(r.row, smaller(r.col + 64 * h, m.cols - 16) + j * r.other, 1));
+    factors_of(c.factors, m, r.factors, r.of, r.out, r.col / CHUNK);
+    r.col += CHUNK;
   }
   DEVICE void step(unsigned b[2][1][4], const Chunk &c, int s) {
     UNROLL for (int j = 0; j < 2; j++) {
@@ -179,20 +202,25 @@ template <> struct Weights<PIO_L_F8_F32> {
       f8_spoil(b[j][0], f8_none(p.x) | f8_none(p.y));
     }
   }
-  DEVICE float factor(const pio_matrix &m, int row, int chunk) {
-    int across = divided(m.cols, m.block_cols), block = across > 1 ? quotient(chunk, m.block_cols / CHUNK, m.chunk_magic) : 0;
-    long long at = (long long)quotient(smaller(row, m.rows - 1), m.block_rows, m.row_magic) * across + block;
-    return m.layout == PIO_L_F8_F32 ? plane<float>(m, 1)[at] : bf16_f32(plane<unsigned short>(m, 1)[at]);
+  DEVICE int first_factor(const pio_matrix &m, int row) { return quotient(smaller(row, m.rows - 1), m.block_rows, m.row_magic) * divided(m.cols, m.block_cols); }
+  DEVICE int block_of(const pio_matrix &m, int chunk) { return m.block_cols < m.cols ? quotient(chunk, m.block_cols / CHUNK, m.chunk_magic) : 0; }
+  DEVICE float factor_at(const pio_matrix &m, const char *plane, int i) {
+    bool whole = m.layout == PIO_L_F8_F32;
+    const char *p = address(plane, i, whole ? 4 : 2);
+    return whole ? load_global<float>(p) : bf16_f32(load_global<unsigned short>(p));
   }
-  DEVICE void factors(float f[2][2], const Chunk &, const pio_matrix &m, int first, int chunk) {
-    bool one = m.block_rows % OUTS == 0; // for all outs
-    f[0][0] = factor(m, first + (one ? 0 : 2 * (int)(lane() % 4)), chunk);
-    f[0][1] = f[1][0] = f[1][1] = f[0][0];
-    if (!one)
-      UNROLL for (int i = 1; i < 4; i++) f[i / 2][i % 2] = factor(m, first + i / 2 * 8 + 2 * (int)(lane() % 4) + i % 2, chunk);
+  DEVICE void factors(float f[2][2], const Chunk &c) {
+    UNROLL for (int i = 0; i < 4; i++) f[i / 2][i % 2] = c.factors[i / 2][i % 2];
+  }
+  // factors_of are those of a tile's outs from a first one on, whose own begin at of.
+  DEVICE void factors_of(float f[2][2], const pio_matrix &m, const char *plane, int of, int first, int chunk) {
+    int block = block_of(m, chunk);
+    f[0][0] = f[0][1] = f[1][0] = f[1][1] = factor_at(m, plane, of + block);
+    if (m.block_rows % OUTS != 0) // not one for all
+      UNROLL for (int i = 0; i < 4; i++) f[i / 2][i % 2] = factor_at(m, plane, first_factor(m, first + i / 2 * 8 + 2 * (int)(lane() % 4) + i % 2) + block);
   }
   template <int N> DEVICE void staged_factors(float f[2][2], const char *, const pio_matrix &m, int, int first, int chunk) {
-    factors(f, Chunk{}, m, first, chunk);
+    factors_of(f, m, plane<char>(m, 1), first_factor(m, first), first, chunk);
   }
 };
 
@@ -201,7 +229,17 @@ template <> struct Weights<PIO_L_F8_F32> {
 template <int CODES, int FACTORS> struct Blocks { // bytes of a block in each plane
   enum { TILES = 2, OUTS = 16, PARTS = 1, ORDER = QUADS, SCALED = 1, STAGE = CODES + FACTORS };
   DEVICE int out(int tile, int n) { return 2 * n + tile; }
-  DEVICE long long block(const pio_matrix &m, int tile, int chunk) { return (long long)tile * divided(m.cols, CHUNK) + chunk; }
+  DEVICE void put(float *to, const float sums[2][4], int i) {
+    *(piece *)(to + lane() % 4 * 4) = {f32_bits(sums[0][i]), f32_bits(sums[1][i]), f32_bits(sums[0][i + 1]), f32_bits(sums[1][i + 1])};
+  }
+  struct Reader {
+    const char *codes, *factors; // the lane's, of block 0
+    int block;
+  };
+  DEVICE void begin(Reader &r, const pio_matrix &m, int tile, int chunk) {
+    r.codes = plane<char>(m, 0) + (lane() % 4) * 64 + (lane() / 4) * 8, r.factors = plane<char>(m, 1) + (lane() % 4) * 8;
+    r.block = smaller(tile, (m.rows - 1) / 16) * divided(m.cols, CHUNK) + chunk;
+  }
   // A stage of N outs is the codes of all, and then their factors.
   template <int N, int THREADS> struct Source {
     const char *codes, *factors; // this thread's first of chunk 0
@@ -240,19 +278,18 @@ DEVICE unsigned q8_pair(unsigned four, int i) {
 template <> struct Weights<PIO_L_Q8> : Blocks<2048, 32> {
   enum { DEPTH = 2 };
   struct Chunk { words2 w[STEPS_OF_CHUNK][2], factors; };
-  DEVICE void load(Chunk &c, const pio_matrix &m, int tile, int chunk) {
-    long long b = block(m, smaller(tile, (m.rows - 1) / 16), chunk);
-    const char *p = plane<char>(m, 0) + b * 2048 + (lane() % 4) * 64 + (lane() / 4) * 8;
+  DEVICE void load(Chunk &c, Reader &r, const pio_matrix &) {
+    const char *p = address(r.codes, r.block, 2048);
     UNROLL for (int s = 0; s < STEPS_OF_CHUNK; s++)
       c.w[s][0] = load_once8(p + s * 512), c.w[s][1] = load_once8(p + s * 512 + 256);
-    c.factors = load_once8(plane<char>(m, 1) + b * 32 + (lane() % 4) * 8);
+    c.factors = load_once8(address(r.factors, r.block++, 32));
   }
   DEVICE void widen(unsigned b[2][1][4], unsigned x0, unsigned y0, unsigned x1, unsigned y1) {
     b[0][0][0] = q8_pair(x0, 0), b[0][0][1] = q8_pair(x0, 2), b[1][0][0] = q8_pair(y0, 0), b[1][0][1] = q8_pair(y0, 2);
     b[0][0][2] = q8_pair(x1, 0), b[0][0][3] = q8_pair(x1, 2), b[1][0][2] = q8_pair(y1, 0), b[1][0][3] = q8_pair(y1, 2);
   }
   DEVICE void step(unsigned b[2][1][4], const Chunk &c, int s) { widen(b, c.w[s][0].x, c.w[s][0].y, c.w[s][1].x, c.w[s][1].y); }
-  DEVICE void factors(float f[2][2], const Chunk &c, const pio_matrix &, int, int) { spread(f, half_piece{c.factors.x, c.factors.y}); }
+  DEVICE void factors(float f[2][2], const Chunk &c) { spread(f, half_piece{c.factors.x, c.factors.y}); }
   template <int N> DEVICE void staged(unsigned b[2][1][4], const char *from, int out, int s) {
     const char *p = from + out / 16 * 2048 + s * 512 + (lane() % 4) * 64 + (lane() / 4) * 8;
     half_piece first = *(const half_piece *)p, second = *(const half_piece *)(p + 256);
@@ -272,12 +309,11 @@ DEVICE unsigned q4_pair(unsigned four, int i, unsigned whole, unsigned less) {
 template <> struct Weights<PIO_L_Q4> : Blocks<1024, 64> {
   enum { DEPTH = 4 };
   struct Chunk { words2 w[STEPS_OF_CHUNK], factors; unsigned wholes[2]; };
-  DEVICE void load(Chunk &c, const pio_matrix &m, int tile, int chunk) {
-    long long b = block(m, smaller(tile, (m.rows - 1) / 16), chunk);
-    const char *p = plane<char>(m, 0) + b * 1024 + (lane() % 4) * 64 + (lane() / 4) * 8, *f = plane<char>(m, 1) + b * 64;
+  DEVICE void load(Chunk &c, Reader &r, const pio_matrix &) {
+    const char *p = address(r.codes, r.block, 1024), *f = address(r.factors, r.block++, 64), *wholes = address(f, 32 + (int)(lane() / 4 * 2) - (int)(lane() % 4 * 8), 1);
     UNROLL for (int s = 0; s < STEPS_OF_CHUNK; s++) c.w[s] = load_once8(p + s * 256);
-    UNROLL for (int i = 0; i < 2; i++) c.wholes[i] = *(const unsigned short *)(f + 32 + i * 16 + (lane() / 4) * 2);
-    c.factors = load_once8(f + (lane() % 4) * 8);
+    UNROLL for (int i = 0; i < 2; i++) c.wholes[i] = load_global<unsigned short>(wholes + i * 16);
+    c.factors = load_once8(f);
   }
   // wholes has those of two rows, for 32 columns in the lower halves of two bytes and for the next in the upper.
   DEVICE void widen(unsigned b[2][1][4], unsigned x, unsigned y, unsigned wholes, int s) {
@@ -291,7 +327,7 @@ template <> struct Weights<PIO_L_Q4> : Blocks<1024, 64> {
     }
   }
   DEVICE void step(unsigned b[2][1][4], const Chunk &c, int s) { widen(b, c.w[s].x, c.w[s].y, c.wholes[s / 2], s); }
-  DEVICE void factors(float f[2][2], const Chunk &c, const pio_matrix &, int, int) { spread(f, half_piece{c.factors.x, c.factors.y}); }
+  DEVICE void factors(float f[2][2], const Chunk &c) { spread(f, half_piece{c.factors.x, c.factors.y}); }
   template <int N> DEVICE void staged(unsigned b[2][1][4], const char *from, int out, int s) {
     half_piece both = *(const half_piece *)(from + out / 16 * 1024 + s * 256 + (lane() % 4) * 64 + (lane() / 4) * 8);
     widen(b, both.x, both.y, *(const unsigned short *)(from + N / 16 * 1024 + out / 16 * 64 + 32 + s / 2 * 16 + (lane() / 4) * 2), s);

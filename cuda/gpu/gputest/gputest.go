@@ -103,6 +103,10 @@ const EnvSmall = "PIO_GPU_SMALL"
 
 // Bench times the published model as a whole on the machine's own GPU: single tokens and prompts, or tokens of several sequences at once.
 func Bench(b *testing.B, s nntest.Suite, batches bool) {
+	if os.Getenv(EnvRoofline) != "" {
+		roofline(b, s, batches)
+		return
+	}
 	if os.Getenv(EnvHardware) == "" {
 		b.Skip("capability: a GPU: nothing of the software driver's is timed")
 	}

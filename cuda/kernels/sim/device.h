@@ -124,6 +124,13 @@ DEVICE unsigned fused_bf16(unsigned a, unsigned b, unsigned c) { // a product of
   }
   return y;
 }
+template <class T> DEVICE T load_global(const void *p) {
+  if ((uintptr_t)p % sizeof(T) != 0)
+    pio_sim_fault("a load of %u bytes at %p, which is not aligned", (unsigned)sizeof(T), p);
+  return *(const T *)p;
+}
+DEVICE const char *address(const void *of, int i, int bytes) { return (const char *)of + (long long)i * bytes; }
+DEVICE unsigned high_product(unsigned a, unsigned b) { return (unsigned)((unsigned long long)a * b >> 32); }
 DEVICE unsigned pick_bytes(unsigned low, unsigned high, unsigned which) {
   unsigned long long both = (unsigned long long)high << 32 | low;
   unsigned y = 0;

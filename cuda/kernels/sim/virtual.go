@@ -9,6 +9,7 @@ package sim
 // static unsigned long long pio_peak(void *f, int device) { return ((unsigned long long (*)(int))f)(device); }
 // static void pio_work(void *f, const char *code, const void *op, double to[2]) { ((void (*)(const char *, const pio_op *, double *))f)(code, op, to); }
 // static void pio_link(void *f, int device, double to[2]) { ((void (*)(int, double *))f)(device, to); }
+// static const char *pio_kernels(void *f) { return ((const char *(*)(void))f)(); }
 // static void pio_route(void *f, const void *op) { ((void (*)(const pio_op *))f)(op); }
 // static void pio_routing(void *f, int layers, double skew, unsigned long long seed) {
 //   ((void (*)(int, double, unsigned long long))f)(layers, skew, seed);
@@ -16,6 +17,8 @@ package sim
 import "C"
 
 import (
+	"fmt"
+	"strings"
 	"time"
 	"unsafe"
 )
@@ -42,6 +45,28 @@ func (d *Driver) Link(device int) (share float64, took time.Duration) {
 	var to [2]C.double
 	C.pio_link(d.symbol("pio_sim_link"), C.int(device), &to[0])
 	return float64(to[0]), time.Duration(to[1])
+}
+
+// Kernel is what launches of a kernel did: bytes that they read and wrote, each once, operations, and the time that the device's rates allow for these.
+type Kernel struct {
+	Name         string
+	Launches     int
+	Bytes, FLOPs float64
+	Time         time.Duration
+}
+
+// Kernels are those that were launched since the last Kernels, by name.
+func (d *Driver) Kernels() (list []Kernel) {
+	for line := range strings.Lines(C.GoString(C.pio_kernels(d.symbol("pio_sim_kernels")))) {
+		var k Kernel
+		var ns float64
+		if _, err := fmt.Sscan(line, &k.Name, &k.Launches, &k.Bytes, &k.FLOPs, &ns); err != nil {
+			panic("the software driver tells of kernels in other words: " + line)
+		}
+		k.Time = time.Duration(ns)
+		list = append(list, k)
+	}
+	return list
 }
 
 // Work is what an op reads, writes and computes, by its name; op is a pio_op whose addresses this process can read where the numbers of

@@ -118,11 +118,20 @@ const last = "final.0"
 func (o opened) layers(t testing.TB, y Story) (list []shown) {
 	t.Helper()
 	o.Step.SetObserver(func(name string, i int, x cuda.Tensor) {
-		list = append(list, shown{fmt.Sprintf("%s.%d", name, i), slices.Clone(x.F32()), x.Dim(1)})
+		list = show(list, fmt.Sprintf("%s.%d", name, i), x.F32(), x.Dim(1))
 	})
 	defer o.Step.SetObserver(nil)
 	logits := o.Rows(t, 0, y, len(y.Prompt), 1)
 	return append(list, shown{"logits", slices.Concat(logits...), len(logits[0])})
+}
+
+// show adds a tensor. One that has just been shown under another name, as the input of a layer to which nothing was added, is brought from its device
+// once, and is there once.
+func show(list []shown, name string, x []float32, width int) []shown {
+	if n := len(list); n > 0 && slices.Equal(list[n-1].x, x) {
+		return list
+	}
+	return append(list, shown{name, slices.Clone(x), width})
 }
 
 // taught are those of a Taught device on which each layer begins with what other passes had in front of it.

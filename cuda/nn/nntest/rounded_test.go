@@ -33,3 +33,18 @@ func TestEachLayerIsComparedRowByRow(t *testing.T) {
 		t.Errorf("rows are %v apart, %v in the mean", off, mean(off))
 	}
 }
+
+// A device is asked once for what a model shows twice in a row.
+func TestWhatIsShownTwiceIsOne(t *testing.T) {
+	list := show(nil, "embeddings.0", []float32{1, 2}, 2)
+	list = show(list, "input.0", []float32{1, 2}, 2)
+	list = show(list, "layer.0", []float32{1, 3}, 2)
+	list = show(list, "input.1", []float32{1, 2}, 2) // what was shown before that is another
+	var names []string
+	for _, s := range list {
+		names = append(names, s.name)
+	}
+	if !slices.Equal(names, []string{"embeddings.0", "layer.0", "input.1"}) {
+		t.Errorf("shown are %v", names)
+	}
+}

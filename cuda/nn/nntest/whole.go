@@ -21,6 +21,9 @@ type Whole struct {
 	Context int
 	Prompt  int  // tokens of one step of a prompt; 0: none
 	Small   bool // the first checkpoint's config, for devices that are a slow imitation
+
+	// Told has each step once that would be timed, in place of timing it; nil: they are timed. name is the form and what is done.
+	Told func(b *testing.B, name string, step func())
 }
 
 // BenchWhole times it in bf16, in FP8 where it is published so, and quantised to q4. What has no room on the device is left out. A token's
@@ -36,11 +39,11 @@ func (s Suite) BenchWhole(b *testing.B, x Whole) {
 			continue
 		}
 		s.Quantise = form.quantise
-		b.Run(form.name, func(b *testing.B) { s.whole(b, x, form.fp8) })
+		b.Run(form.name, func(b *testing.B) { s.whole(b, x, form.name, form.fp8) })
 	}
 }
 
-func (s Suite) whole(b *testing.B, x Whole, fp8 func(string, []int) bool) {
+func (s Suite) whole(b *testing.B, x Whole, form string, fp8 func(string, []int) bool) {
 	config := []byte(s.Published.Config)
 	if x.Small {
 		config = Read(b, s.Checkpoints[0], "config.json")
@@ -54,7 +57,7 @@ func (s Suite) whole(b *testing.B, x Whole, fp8 func(string, []int) bool) {
 		most = max(most, n)
 	}
 	l := Limits{Rows: max(most, x.Prompt), Sequences: most, Positions: max(x.Context+nn.BlockSize, x.Prompt), Cache: s.Cache}
-	w := wholeBench{runner: s.fitting(b, m, bound, l), bound: bound, caches: m.Caches(), limits: l}
+	w := wholeBench{runner: s.fitting(b, m, bound, l), bound: bound, caches: m.Caches(), limits: l, told: x.Told, form: form}
 	if json.Unmarshal(config, &w.keys) != nil {
 		b.Fatal("a config without keys")
 	}
@@ -93,6 +96,8 @@ type wholeBench struct {
 	bound  *nn.Bound
 	caches []nn.CacheSpec
 	limits Limits
+	told   func(b *testing.B, name string, step func())
+	form   string
 	keys   struct {
 		publishedKeys
 		PerToken int `json:"num_experts_per_tok"`
@@ -145,7 +150,10 @@ func (w *wholeBench) decode(b *testing.B, sequences, context int) {
 			b.Fatal(err)
 		}
 	}
-	perSecond := w.time(b, step)
+	perSecond := w.time(b, fmt.Sprintf("decode, batch %d, behind %d", sequences, context), step)
+	if w.told != nil {
+		return
+	}
 	bytes := WeightsOf(w.bound, w.share(sequences)).Bytes + float64(sequences)*w.kept(context)
 	b.ReportMetric(perSecond*float64(sequences), "tok/s")
 	b.ReportMetric(perSecond*bytes/1e9, "GB/s")
@@ -160,20 +168,27 @@ func (w *wholeBench) prefill(b *testing.B, rows int) {
 	for i := range w.limits.Sequences {
 		w.runner.Reset(i)
 	}
-	perSecond := w.time(b, func() {
+	perSecond := w.time(b, fmt.Sprintf("prompt, %d rows", rows), func() {
 		w.runner.Reset(0)
 		if _, err := w.runner.Choose(Chunk{Tokens: w.tokens(&next, rows)}); err != nil {
 			b.Fatal(err)
 		}
 	})
+	if w.told != nil {
+		return
+	}
 	b.ReportMetric(perSecond*float64(rows), "tok/s")
 	b.ReportMetric(perSecond*float64(rows)*WeightsOf(w.bound, w.share(1)).Operations/1e12, "TFLOP/s")
 }
 
 // time gives steps per second, once kernels are loaded and graphs are made.
-func (w *wholeBench) time(b *testing.B, step func()) float64 {
+func (w *wholeBench) time(b *testing.B, name string, step func()) float64 {
 	for range 3 {
 		step()
+	}
+	if w.told != nil {
+		w.told(b, w.form+", "+name, step)
+		return 0
 	}
 	for b.Loop() {
 		step()

@@ -83,7 +83,7 @@ func assemble(t Tools, files []string, rows map[string]*Row) error {
 					}
 					r.Uses[i] = u
 					if arch.Name == Hopper {
-						r.Loop = loops[kernel]
+						r.Loop = once(kernel, loops[kernel])
 					}
 				}
 				return nil
@@ -93,6 +93,23 @@ func assemble(t Tools, files []string, rows map[string]*Row) error {
 	return group.Wait()
 }
 
+// A chunk of few rows' products (weights.cuh): the products of matrices that it takes for each part of a row, and the bytes of weights and their
+// factors that a warp reads for it, each once. Several lanes read the factors of codes, and those of single rows are seldom read at all.
+var (
+	chunk = map[string]struct{ products, bytes int }{"bf16": {8, 2048}, "f16": {16, 2048}, "f8": {16, 2048}, "q8": {16, 2048 + 32}, "q4": {16, 1024 + 64}}
+	few   = regexp.MustCompile(`_(?:few|pair)_(bf16|f16|f8|q8|q4)_(fast|exact)$`)
+	parts = map[string]int{"fast": 1, "exact": 3}
+)
+
+// once is a kernel's loop with what it reads of a matrix counted once.
+func once(kernel string, l Loop) Loop {
+	if m := few.FindStringSubmatch(kernel); m != nil {
+		c := chunk[m[1]]
+		l.Bytes = l.Matrix / (c.products * parts[m[2]]) * c.bytes / 32
+	}
+	return l
+}
+
 // tolerated is the bytes of local memory that a thread of a kernel may touch in a loop on some GPU, where the other choice is half of the
 // blocks on a multiprocessor, or a kernel that is seldom used. Which is better is for hardware to say.
 var tolerated = map[string]int{
@@ -100,7 +117,6 @@ var tolerated = map[string]int{
 	"attention_decode_any_128": 32, "attention_decode_any_256": 224, // caches in f32 or in codes where numerics are fast
 	"attention_prompt_parts_256": 24, "attention_prompt_parts_any_256": 24, // a prompt's few rows, of heads of 256
 	"attention_exact_64": 24, "attention_exact_128": 8, // on sm_120
-	"experts_few_f8_fast": 8, "experts_down_few_f8_fast": 8,
 }
 
 // Spills tells of kernels with local memory (registers that are spilled, arrays that are indexed), and how many of them touch it in a loop

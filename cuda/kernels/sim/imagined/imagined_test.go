@@ -125,8 +125,17 @@ func TestTimeIsThatOfTheMachine(t *testing.T) {
 	if got := took(product(here, onHost, nil)); !near(got, bytes/machine.HostRead, 0.02) {
 		t.Errorf("a product on the host takes %v", got)
 	}
+	d.Kernels()
 	if got := took(product(there, onGPU, g)); !near(got, bytes/machine.Read, 0.05) {
 		t.Errorf("a product on the GPU takes %v", got)
+	}
+	const moved = bytes + 4*(rows+cols)
+	if got := d.Kernels(); len(got) != 1 || got[0].Name != "matmul_few_bf16_fast" || got[0].Launches != 1 || got[0].Bytes != moved || got[0].FLOPs != 2*rows*cols ||
+		!near(got[0].Time, moved/machine.Read, 1e-3) {
+		t.Errorf("of one product the driver tells %+v", got)
+	}
+	if again := d.Kernels(); len(again) > 0 {
+		t.Errorf("it tells twice of %+v", again)
 	}
 	fill := func() error {
 		q := g.NewQueue()

@@ -3,6 +3,7 @@
 #include "driver.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 #include <algorithm>
@@ -145,6 +146,9 @@ Work work_of(const std::string &code, const pio_op &op) {
   return others(op);
 }
 
+// into_parts is what it takes to bring numbers in f32 into so many of bf16 each.
+static double into_parts(double n, int parts) { return n * (4 + 2 * parts); }
+
 // of_kernel is the part of its op's work that one of its launches does.
 static Work of_kernel(const std::string &name, const pio_op &op) {
   if (starts(name, "matmul_few") || starts(name, "matmul_many") || starts(name, "matmul_pair") || starts(name, "matmul_plain"))
@@ -155,8 +159,14 @@ static Work of_kernel(const std::string &name, const pio_op &op) {
     return experts(op, 1);
   if (starts(name, "experts_down"))
     return experts(op, 2);
-  if (starts(name, "matmul_") || starts(name, "experts_")) // what brings rows into parts and adds slices
-    return {2 * bytes(op.in[0]) + 2 * bytes(op.out[0]), 0};
+  if (name == "matmul_split")
+    return {into_parts(elements(op.in[0]), op.p[1]), 0};
+  if (name == "experts_split")
+    return {into_parts((double)op.in[1].dim[0] * op.in[1].dim[1] * op.out[2].dim[2], op.p[1]), 0};
+  if (name == "matmul_add")
+    return {(1 + op.p[0]) * bytes(op.out[0]), 0};
+  if (starts(name, "experts_")) // lists of pairs
+    return {2 * bytes(op.in[1]), 0};
   if (starts(name, "attention_join") || starts(name, "latent_attention_join"))
     return {2 * bytes(op.out[0]), 0};
   if (starts(name, "attention_decode") && op.p[5]) // of a prompt: the rows that are alone, of which there is none
@@ -176,6 +186,16 @@ static Work of_kernel(const std::string &name, const pio_op &op) {
   return work_of(name, op);
 }
 
+// What launches of each kernel did since somebody asked last.
+namespace {
+struct Tally {
+  unsigned long long launches = 0;
+  double bytes = 0, flops = 0, ns = 0;
+};
+} // namespace
+static std::map<std::string, Tally> tallies;
+static std::mutex tallying;
+
 // kernel_time is what a launch takes of a device, in ns, once it has begun.
 double kernel_time(CUcontext c, const Op &op) {
   const std::string &name = op.function->name;
@@ -184,7 +204,26 @@ double kernel_time(CUcontext c, const Op &op) {
                 starts(name, "attention_prompt") || starts(name, "attend_tile");
   bool exact = name.find("exact") != std::string::npos;
   double rate = !tensor ? c->speed.flops : exact ? c->speed.mma / 3 : c->speed.mma; // rows of f32 are three products
-  return std::max(w.bytes / c->speed.read, w.flops / rate) * 1e9;
+  double ns = std::max(w.bytes / c->speed.read, w.flops / rate) * 1e9;
+  std::lock_guard<std::mutex> held(tallying);
+  Tally &t = tallies[name];
+  t.launches++, t.bytes += w.bytes, t.flops += w.flops, t.ns += ns;
+  return ns;
+}
+
+// pio_sim_kernels tells of the kernels that were launched since it was asked last, a line each: name, launches, bytes, operations, ns. What it gives
+// is there until it is asked again.
+EXPORT const char *pio_sim_kernels() {
+  static std::string said;
+  std::lock_guard<std::mutex> held(tallying);
+  said.clear();
+  char line[200];
+  for (auto &[name, t] : tallies) {
+    snprintf(line, sizeof line, "%s %llu %.17g %.17g %.17g\n", name.c_str(), t.launches, t.bytes, t.flops, t.ns);
+    said += line;
+  }
+  tallies.clear();
+  return said.c_str();
 }
 
 EXPORT void pio_sim_work(const char *code, const pio_op *op, double to[2]) {
