@@ -129,8 +129,8 @@ INLINE Q one_by_one(Q sums) {
 // Sums of four products of codes of 8 bits, which begin with nothing whatever the sum of x is. Pairs of products fit in 16 bits, as no
 // code is -128.
 INLINE Q q8_begin(int32_t sum) { return (void)sum, q_zero(); }
-INLINE Q q8_dot(Q sums, Q w, Q x) {
-  Q pairs = _mm256_maddubs_epi16(_mm256_abs_epi8(w), _mm256_sign_epi8(x, w));
+INLINE Q q8_dot(Q sums, Q w, const int8_t *x) {
+  Q pairs = _mm256_maddubs_epi16(_mm256_abs_epi8(w), _mm256_sign_epi8(q_quad(x), w));
   return _mm256_add_epi32(sums, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)));
 }
 
@@ -142,7 +142,7 @@ INLINE Q q4_begin(const int16_t sums[2]) {
   memcpy(&both, sums, 4);
   return _mm256_sub_epi16(q_zero(), _mm256_slli_epi16(_mm256_set1_epi32(both), 3));
 }
-INLINE Q q4_dot(Q sums, Q w, Q x) { return one_by_one(_mm256_add_epi16(sums, _mm256_maddubs_epi16(w, x))); }
+INLINE Q q4_dot(Q sums, Q w, const int8_t *x) { return one_by_one(_mm256_add_epi16(sums, _mm256_maddubs_epi16(w, q_quad(x)))); }
 INLINE Q q4_times(Q total, Q sums, Q whole) {
   return _mm256_add_epi32(total, _mm256_madd_epi16(sums, _mm256_or_si256(whole, _mm256_slli_epi32(whole, 16))));
 }

@@ -131,17 +131,33 @@ INLINE Q q_nibble(Q q, int shift) { return _mm512_and_si512(_mm512_srli_epi32(q,
 // q_nibbles has the four bits from shift on of W bytes.
 INLINE Q q_nibbles(const uint8_t *p, int shift) { return q_nibble(_mm512_cvtepu8_epi32(_mm_loadu_si128((const __m128i *)p)), shift); }
 
+// dot_quad adds four products of codes, those of w without a sign. Of the intrinsic of this instruction gcc 12 makes two more that copy the sums.
+INLINE Q dot_quad(Q sums, Q w, const int8_t *x) {
+#ifdef PIO_MODEL
+  return _mm512_dpbusd_epi32(sums, w, q_quad(x));
+#else
+  __asm__("vpdpbusd %2%{1to16%}, %1, %0" : "+v"(sums) : "v"(w), "m"(*(const int8_t(*)[4])x));
+  return sums;
+#endif
+}
+
 // Sums of four products of codes of 8 bits: those of w are made too large by 128, so that they have no sign, and sums begin with what that
 // adds, in which the sum of x is.
 INLINE Q q8_begin(int32_t sum) { return _mm512_set1_epi32(-128 * sum); }
-INLINE Q q8_dot(Q sums, Q w, Q x) { return _mm512_dpbusd_epi32(sums, _mm512_xor_si512(w, _mm512_set1_epi8((char)0x80)), x); }
+INLINE Q q8_dot(Q sums, Q w, const int8_t *x) { return dot_quad(sums, _mm512_xor_si512(w, _mm512_set1_epi8((char)0x80)), x); }
 
-// The same of codes of 4 bits, which are too large by 8. A sum of 32 products fits in 16 bits, and so does a whole number.
+// Codes of 4 bits, which are too large by 8, become ones of 8 bits that are too large by 128 when they are multiplied by their whole number: at most
+// 15 * 15, which no byte hands on to the next. times is a lane's whole number in both of its halves, less what a byte is then to be less by.
+#define Q4_TIMES_FIRST
 INLINE Q q_low(Q q) { return _mm512_and_si512(q, _mm512_set1_epi8(15)); }
 INLINE Q q_high(Q q) { return q_low(_mm512_srli_epi16(q, 4)); }
-INLINE Q q4_begin(const int16_t sums[2]) { return _mm512_set1_epi32(-8 * (sums[0] + sums[1])); }
-INLINE Q q4_dot(Q sums, Q w, Q x) { return _mm512_dpbusd_epi32(sums, w, x); }
-INLINE Q q4_times(Q total, Q sums, Q whole) { return _mm512_add_epi32(total, _mm512_madd_epi16(sums, whole)); }
+INLINE Q q4_times_of(Q whole) { return _mm512_or_si512(whole, _mm512_slli_epi32(whole, 16)); }
+INLINE Q q4_less_of(Q times) {
+  Q eight = _mm512_slli_epi32(times, 3);
+  return _mm512_sub_epi8(_mm512_set1_epi8((char)0x80), _mm512_or_si512(eight, _mm512_slli_epi32(eight, 8)));
+}
+INLINE Q q4_timed(Q codes, Q times, Q less) { return _mm512_add_epi8(_mm512_mullo_epi16(codes, times), less); }
+INLINE Q q4_dot(Q sums, Q w, const int8_t *x) { return dot_quad(sums, w, x); }
 
 // Codes of 6 bits are too large by 32. Sums of 16 products with them do not fit in 16 bits, nor do those of 32 with codes of 4 bits that are left as
 // large as they are.

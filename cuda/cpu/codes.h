@@ -122,21 +122,53 @@ INLINE void put_group(const matmul_args *a, size_t r, size_t group, const V *out
 // IN_MEMORY keeps what is seldom needed out of the registers that sums need.
 #define IN_MEMORY(ARRAY) __asm__ volatile("" : "+m"(*(char(*)[sizeof(Q) * CODED_ROWS])(ARRAY)))
 
-// q8_sums multiplies W rows of a block of weights by a block of each row of activations.
-INLINE void q8_sums(const int R, const uint8_t *codes, const coded *const *x, Q *sums) {
-  Q sum[CODED_ROWS];
+// chains is how many sums one out of few rows is added up in, so that a product need not wait for the one before it.
+INLINE int chains(const int R) { return R < 4 ? 2 : 1; }
+
+INLINE void begin_sums(const int R, const coded *const *x, Q sum[2][CODED_ROWS]) {
   UNROLL for (int r = 0; r < R; r++)
-    sum[r] = q8_begin(x[r]->sum);
-  for (int i = 0; i < COLS / 4; i++) {
-    Q w = q_load(codes + i * GROUP * 4);
-    UNROLL for (int r = 0; r < R; r++)
-      sum[r] = q8_dot(sum[r], w, q_quad(x[r]->code + 4 * i));
-  }
-  UNROLL for (int r = 0; r < R; r++)
-    sums[r] = sum[r];
+    sum[0][r] = q8_begin(x[r]->sum), sum[1][r] = q_zero();
 }
 
-// q4_sums does so for 32 columns at a time, whose sums are small enough to be kept in 16 bits. wholes are those of the W rows.
+INLINE void end_sums(const int R, Q sum[2][CODED_ROWS], Q *sums) {
+  UNROLL for (int r = 0; r < R; r++)
+    sums[r] = chains(R) == 1 ? sum[0][r] : (Q)((L)sum[0][r] + (L)sum[1][r]);
+}
+
+// q8_sums multiplies W rows of a block of weights by a block of each row of activations.
+INLINE void q8_sums(const int R, const uint8_t *codes, const coded *const *x, Q *sums) {
+  Q sum[2][CODED_ROWS];
+  begin_sums(R, x, sum);
+  for (int i = 0; i < COLS / 4; i += chains(R))
+    UNROLL for (int p = 0; p < chains(R); p++) {
+      Q w = q_load(codes + (i + p) * GROUP * 4);
+      UNROLL for (int r = 0; r < R; r++)
+        sum[p][r] = q8_dot(sum[p][r], w, x[r]->code + 4 * (i + p));
+    }
+  end_sums(R, sum, sums);
+}
+
+// q4_sums does so with codes of 4 bits, 32 columns at a time. wholes are the whole numbers of the W rows.
+#ifdef Q4_TIMES_FIRST
+INLINE void q4_sums(const int R, const uint8_t *codes, const uint8_t *wholes, const coded *const *x, Q *sums) {
+  Q sum[2][CODED_ROWS];
+  begin_sums(R, x, sum);
+  for (int s = 0; s < SUBS; s++) {
+    Q times = q4_times_of(q_nibbles(wholes + s / 2 * GROUP, s % 2 * 4)), less = q4_less_of(times);
+    UNROLL for (int i = 0; i < SUB / 8; i++, codes += GROUP * 4) {
+      Q both = q_load(codes), low = q4_timed(q_low(both), times, less), high = q4_timed(q_high(both), times, less);
+      UNROLL for (int r = 0; r < R; r++) {
+        const int8_t *code = x[r]->code + s * SUB + 4 * i;
+        Q *last = &sum[chains(R) - 1][r];
+        sum[0][r] = q4_dot(sum[0][r], low, code);
+        *last = q4_dot(*last, high, code + SUB / 2);
+      }
+    }
+  }
+  end_sums(R, sum, sums);
+}
+#else
+// Their sums are small enough to be kept in 16 bits until they are multiplied.
 INLINE void q4_sums(const int R, const uint8_t *codes, const uint8_t *wholes, const coded *const *x, Q *sums) {
   for (int s = 0; s < SUBS; s++, codes += GROUP * SUB / 2) {
     Q part[CODED_ROWS], whole = q_nibbles(wholes + s / 2 * GROUP, s % 2 * 4);
@@ -146,7 +178,7 @@ INLINE void q4_sums(const int R, const uint8_t *codes, const uint8_t *wholes, co
       Q both = q_load(codes + i * GROUP * 4), low = q_low(both), high = q_high(both);
       UNROLL for (int r = 0; r < R; r++) {
         const int8_t *code = x[r]->code + s * SUB + 4 * i;
-        part[r] = q4_dot(q4_dot(part[r], low, q_quad(code)), high, q_quad(code + SUB / 2));
+        part[r] = q4_dot(q4_dot(part[r], low, code), high, code + SUB / 2);
       }
     }
     UNROLL for (int r = 0; r < R; r++)
@@ -154,6 +186,7 @@ INLINE void q4_sums(const int R, const uint8_t *codes, const uint8_t *wholes, co
     IN_MEMORY(sums);
   }
 }
+#endif
 
 // AHEAD is how far behind a block lies what is fetched meanwhile, FAR where it is fetched into the second-level cache: of processors that read one
 // long stretch faster unasked, for so many rows that arithmetic leaves them behind.

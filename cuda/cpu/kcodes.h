@@ -119,7 +119,7 @@ INLINE void q4k_block(const int R, const uint8_t *block, int part, int half, con
       Q both = q_load(codes + i * GROUP * 4), low = q_low(both), high = q_high(both);
       UNROLL for (int r = 0; r < R; r++) {
         const int8_t *code = x[r]->code + s * SUB + 4 * i;
-        sum[r] = q4_dot(q4_dot(sum[r], low, q_quad(code)), high, q_quad(code + SUB / 2));
+        sum[r] = q4_dot(q4_dot(sum[r], low, code), high, code + SUB / 2);
       }
     }
     UNROLL for (int r = 0; r < R; r++)
@@ -153,7 +153,7 @@ INLINE void q6k_block(const int R, const uint8_t *block, int part, int half, con
     UNROLL for (int r = 0; r < R; r++) {
       sum[r] = q6_begin(x[r]->sixteens[s]);
       UNROLL for (int i = 0; i < 4; i++)
-        sum[r] = q4_dot(sum[r], quads[i], q_quad(x[r]->code + s * 16 + 4 * i));
+        sum[r] = q4_dot(sum[r], quads[i], x[r]->code + s * 16 + 4 * i);
       sums[r] = k_times(s == 0 ? q_zero() : sums[r], sum[r], factors[s]);
     }
     if (R > 1)

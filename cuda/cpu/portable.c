@@ -164,13 +164,13 @@ INLINE Q q_dot(Q sums, Q w, Q x) {
   return sums;
 }
 INLINE Q q8_begin(int32_t sum) { return (void)sum, q_zero(); }
-INLINE Q q8_dot(Q sums, Q w, Q x) { return q_dot(sums, w, x); }
+INLINE Q q8_dot(Q sums, Q w, const int8_t *x) { return q_dot(sums, w, q_quad(x)); }
 
 // Codes of 4 bits are too large by 8.
 INLINE Q q_low(Q q) { return q & 0x0f0f0f0f; }
 INLINE Q q_high(Q q) { return q_low(q >> 4); }
 INLINE Q q4_begin(const int16_t sums[2]) { return q_zero() - 8 * (sums[0] + sums[1]); }
-INLINE Q q4_dot(Q sums, Q w, Q x) { return q_dot(sums, w, x); }
+INLINE Q q4_dot(Q sums, Q w, const int8_t *x) { return q_dot(sums, w, q_quad(x)); }
 INLINE Q q4_times(Q total, Q sums, Q whole) { return total + sums * whole; }
 
 // Those of 6 bits are by 32, and where codes of 4 bits have factors of their own they are left as they are.
