@@ -72,7 +72,7 @@ func TestHeldBytesAreTheFiles(t *testing.T) {
 	}
 }
 
-// In the background copies are made and wait for somebody who knows that nobody reads, or are given up because they are no faster.
+// In the background copies are made and wait for somebody who knows that nobody reads.
 func TestHoldInTheBackground(t *testing.T) {
 	c, data, want := holdable(t)
 	c.Hold([][]byte{data}, always)
@@ -81,7 +81,7 @@ func TestHoldInTheBackground(t *testing.T) {
 		if !bytes.Equal(data, want) {
 			t.Fatal("the bytes are others")
 		}
-		if i == 3 || i > 197 { // somebody needs the memory, perhaps of copies that are being tried
+		if i == 3 || i > 197 { // somebody needs the memory
 			c.Release()
 		}
 	}
