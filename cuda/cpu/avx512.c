@@ -194,10 +194,9 @@ INLINE void q_sums(int16_t sums[2], const int8_t *codes) {
   PIO_LAYOUT_ROW(LAYOUT, NAME, .few = pairs_few_##LAYOUT, .many = pairs_many_##LAYOUT, .many_rows = PAIRS_ROWS,        \
                  .form_bytes = pair_bytes, .form = pair_rows)
 #define PIO_UNASKED_ROW(LAYOUT, NAME) PIO_CODED_ROW(LAYOUT, NAME, .unasked = 1)
-#define PIO_UNASKED_K_ROW(LAYOUT, NAME) PIO_KCODED_ROW(LAYOUT, NAME, .unasked = 1)
 #define PIO_DOTS_ROW(LAYOUT, NAME, ...)                                                                                \
   PIO_LAYOUT_ROW(LAYOUT, NAME, .many = pair_dots_many_##LAYOUT, .many_rows = PAIRS_ROWS, .form_bytes = pair_bytes, .form = pair_rows, __VA_ARGS__)
-static const pio_layout pairs_layouts[LAYOUTS] = {PIO_REST PIO_F8S(PIO_PAIRS_ROW) PIO_CODES(PIO_UNASKED_ROW) PIO_KCODES(PIO_UNASKED_K_ROW) PIO_DOTS_ROW(BF16, "bf16", .few = pair_dots_few)
+static const pio_layout pairs_layouts[LAYOUTS] = {PIO_REST PIO_F8S(PIO_PAIRS_ROW) PIO_CODES(PIO_UNASKED_ROW) PIO_KCODES(PIO_KCODED_ROW) PIO_DOTS_ROW(BF16, "bf16", .few = pair_dots_few)
                                                       PIO_DOTS_ROW(BF16X16, "bf16x16", .pack = pack_bf16x16)};
 #define PIO_ATTENTION(BY) .attend = (void (*)(void))attend_part_by_##BY, .attend_tile = (void (*)(void))attend_tile_by_##BY
 const pio_kernels pio_avx512bf16 = PIO_TABLE("avx512bf16", "fast", pairs_layouts, PIO_ATTENTION(pairs));
@@ -213,7 +212,7 @@ const pio_kernels pio_avx512bf16 = PIO_TABLE("avx512bf16", "fast", pairs_layouts
 #define PIO_TILED_ROW(LAYOUT, NAME)                                                                                    \
   PIO_LAYOUT_ROW(LAYOUT, NAME, .few = coded_few_##LAYOUT, .many = tiled_many_##LAYOUT, .many_rows = AMX_ROWS, .many_outs = AMX_OUTS,             \
                  .panel = AMX_PANEL, .form_bytes = coded_bytes, .form = code_rows, .pack = pack_##LAYOUT, .unasked = 1)
-static const pio_layout tiles_layouts[LAYOUTS] = {PIO_REST PIO_F8S(PIO_BY_TILES_ROW) PIO_CODES(PIO_TILED_ROW) PIO_KCODES(PIO_UNASKED_K_ROW)
+static const pio_layout tiles_layouts[LAYOUTS] = {PIO_REST PIO_F8S(PIO_BY_TILES_ROW) PIO_CODES(PIO_TILED_ROW) PIO_KCODES(PIO_KCODED_ROW)
                                                       PIO_LAYOUT_ROW(BF16, "bf16", PIO_BY_TILES(BF16), .few = tiles_few_BF16, .few_rows = AMX_FEW)
                                                       PIO_LAYOUT_ROW(BF16X16, "bf16x16", PIO_BY_TILES(BF16X16), .few = tiles_few_BF16X16, .pack = pack_bf16x16)};
 const pio_kernels pio_amx = PIO_TABLE("amx", "fast", tiles_layouts, PIO_ATTENTION(tiles));
