@@ -316,6 +316,9 @@ func (r *residency) recall(dev int) {
 		return a.dev == dev
 	})
 	r.turnBackAll(back)
+	for _, a := range back {
+		_ = r.pack(a.p)
+	}
 }
 
 // arrivalOf is a module that is to go over; nil if it stays.

@@ -219,6 +219,7 @@ func (r *residency) moveByOrder(o sdk.MoveOrder) error {
 	if err := r.move(p, dev); err != nil {
 		return fmt.Errorf("move %s to %s: %w", o.Module, o.Device, err)
 	}
+	_ = r.pack(p) // one that was to leave the CPU and stays
 	if !p.hasWeights() {
 		if err := r.fetch(p); err != nil {
 			if back := r.move(p, from); back != nil {
