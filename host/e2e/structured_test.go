@@ -3,7 +3,10 @@ package e2e
 import (
 	"encoding/json"
 	"maps"
+	"os"
+	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -68,6 +71,50 @@ func TestAHeldAnswerSurvivesAKillAtEveryToken(t *testing.T) {
 			}
 		})
 	}
+}
+
+// A model that calls where it need not is held to a strict tool from the call's opening on: in each of the three forms, behind a thought or not,
+// and also where the call goes on in another process. What the tool takes is not what the model would write.
+func TestAStrictCallSurvivesAKillAtEveryToken(t *testing.T) {
+	parameters := json.RawMessage(`{"type": "object", "properties": {"days": {"type": "integer", "minimum": 3, "maximum": 5}, "city": {"type": "string", "maxLength": 3}},
+		"required": ["days", "city"], "additionalProperties": false}`)
+	arguments := regexp.MustCompile(`^\{"days": ?[345], ?"city": ?"[^"\\]{0,3}"\}$`)
+	tool := object{"type": "function", "function": object{"name": "get_weather", "strict": true, "parameters": parameters}}
+	for _, family := range []string{"qwen3_0_6b", "qwen3_4b_instruct", "qwen3_coder_next", "glm_4_7_flash"} {
+		t.Run(family, func(t *testing.T) {
+			body := ask("What is the weather in Oslo?", object{"tools": []object{tool}, "tool_choice": "auto", "parallel_tool_calls": false,
+				"logit_bias": object{addedToken(t, family, "<tool_call>"): 100}, "temperature": 1, "seed": 5, "max_tokens": 300, "stream": true})
+			got := killedAtEach(t, body, func(keys ...string) string { return tinyOf(family, "tiny", append(keys, small)...) })
+			if len(got.Calls) != 1 || got.Finish != "tool_calls" || !arguments.MatchString(got.Calls[0].Function.Arguments) {
+				t.Errorf("%+v", got)
+			}
+		})
+	}
+}
+
+// addedToken is the id of a token that the tokenizer added to its model, as logit_bias spells it.
+func addedToken(t *testing.T, family, word string) string {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join(tinyDir(family), "tokenizer.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var file struct {
+		Added []struct {
+			ID      int
+			Content string
+		} `json:"added_tokens"`
+	}
+	if err := json.Unmarshal(text, &file); err != nil {
+		t.Fatal(err)
+	}
+	for _, a := range file.Added {
+		if a.Content == word {
+			return strconv.Itoa(a.ID)
+		}
+	}
+	t.Fatalf("%s has no token %s", family, word)
+	return ""
 }
 
 // The answers of one request are each held, with logprobs, and end where a stop string does, be it within the form.

@@ -3,10 +3,12 @@ package chat
 // callgrammar.go is calls as a language: what a model may write so that it reads as a call, for each format.
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"log/slog"
 	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/inference-pio/inference-pio/sdk/grammar"
@@ -71,7 +73,7 @@ func (f ToolFormat) Language(tools []Tool, single bool, tag func(string) *gramma
 		}
 		if err != nil {
 			slog.Warn("the parameters of a tool cannot be held while a call is written", "tool", t.Name, "why", err)
-			if call, err = w.call(f, Tool{Name: t.Name}); err != nil {
+			if call, err = w.call(f, Tool{Name: t.Name, Parameters: named(t.Parameters)}); err != nil {
 				return nil, nil, &CallError{i, err}
 			}
 		}
@@ -102,10 +104,41 @@ func (w *callWriter) call(f ToolFormat, t Tool) (*grammar.Expr, error) {
 	return nil, fmt.Errorf("the format %q knows no calls", f)
 }
 
+// named is a schema of parameters that cannot be held: their names, in their order, and whether they are required, with any values.
+func named(parameters json.RawMessage) json.RawMessage {
+	var p struct {
+		Properties json.RawMessage `json:"properties"`
+		Required   []string        `json:"required"`
+	}
+	_ = json.Unmarshal(parameters, &p) // what is of another type says nothing
+	var names, properties, required []string
+	dec := json.NewDecoder(bytes.NewReader(p.Properties))
+	if open, err := dec.Token(); err == nil && open == json.Delim('{') {
+		for dec.More() {
+			key, err := dec.Token()
+			name, _ := key.(string)
+			var value json.RawMessage
+			if err != nil || dec.Decode(&value) != nil {
+				break // not reached: it was JSON before
+			}
+			if slices.Contains(names, name) {
+				continue
+			}
+			names = append(names, name)
+			quoted, _ := json.Marshal(name) // of a string, which can be spelled
+			properties = append(properties, string(quoted)+":{}")
+			if slices.Contains(p.Required, name) {
+				required = append(required, string(quoted))
+			}
+		}
+	}
+	return json.RawMessage(`{"type":"object","properties":{` + strings.Join(properties, ",") + `},"required":[` + strings.Join(required, ",") + `]}`)
+}
+
 func (w *callWriter) hermes(t Tool) (*grammar.Expr, error) {
-	arguments := jsonschema.Object()
+	arguments := grammar.Literal("{}") // OpenAI has it that what has no parameters takes none
 	if len(t.Parameters) > 0 && string(t.Parameters) != "null" {
-		s, err := jsonschema.Compile(objectOf(t.Parameters), t.Strict)
+		s, err := jsonschema.Arguments(t.Parameters, t.Strict)
 		if err != nil {
 			return nil, err
 		}
@@ -114,19 +147,6 @@ func (w *callWriter) hermes(t Tool) (*grammar.Expr, error) {
 	}
 	opening := strings.TrimPrefix(hermes{}.prefix(t.Name), toolOpen)
 	return grammar.Seq(w.tag(toolOpen), grammar.Literal(opening), grammar.Optional(grammar.Literal(" ")), arguments, grammar.Literal("}\n"), w.tag(toolClose)), nil
-}
-
-// objectOf makes a schema of parameters that say nothing of their type one of objects: arguments are no other.
-func objectOf(parameters json.RawMessage) []byte {
-	var m map[string]json.RawMessage
-	if json.Unmarshal(parameters, &m) != nil || m["type"] != nil {
-		return parameters
-	}
-	rest := strings.TrimPrefix(strings.TrimSpace(string(parameters)), "{")
-	if strings.TrimSpace(rest) == "}" {
-		return []byte(`{"type":"object"}`)
-	}
-	return []byte(`{"type":"object",` + rest)
 }
 
 // loosened tells what is not held of a tool's parameters, and has it looked at in the end.
@@ -144,7 +164,7 @@ func (w *callWriter) members(t Tool) ([][]jsonschema.Member, error) {
 	if len(t.Parameters) == 0 || string(t.Parameters) == "null" {
 		return [][]jsonschema.Member{nil}, nil
 	}
-	list, s, err := jsonschema.Members(objectOf(t.Parameters), t.Strict)
+	list, s, err := jsonschema.Members(t.Parameters, t.Strict)
 	if err == nil {
 		w.loosened(t, s)
 	}

@@ -97,6 +97,41 @@ func TestForcedCallsAreValid(t *testing.T) {
 	}
 }
 
+// Arguments are an object, whatever their schema says. Without a schema there are none.
+func TestArgumentsAreAnObject(t *testing.T) {
+	for _, name := range []string{"qwen3_4b_instruct", "qwen3_coder_next", "glm_4_7_flash"} {
+		m := open(t, name)
+		model := babble{vocab: scriptVocab, likely: map[int32]float32{}}
+		if id, ok := m.tokenizer.Added("</think>"); ok {
+			model.likely[id] = 6
+		}
+		for parameters, want := range map[string]string{
+			`null`: `{}`,
+			`{"type":["null","object"],"properties":{"a":{"enum":[1]}},"required":["a"],"additionalProperties":false}`:         `{"a":1}`,
+			`{"anyOf":[{"type":"integer"},{"properties":{"b":{"const":true}},"required":["b"],"additionalProperties":false}]}`: `{"b":true}`,
+			`{"type":"string"}`: "", // any
+		} {
+			req := chats(t, name)[0].request()
+			req.Chat.Tools = []byte(`[{"type":"function","function":{"name":"f","parameters":` + parameters + `}}]`)
+			req.Chat.ToolChoice, req.MaxTokens, req.Sampling = "function:f", 1500, sdk.Sampling{Seed: 4, Temperature: ptr(1.0)}
+			events, err := tell(t, m, model, req)
+			if err != nil {
+				t.Fatal(err)
+			}
+			got := calls(t, events)
+			var object map[string]any
+			if len(got) != 1 || json.Unmarshal([]byte(got[0].arguments), &object) != nil {
+				said, _ := shown(events)
+				t.Errorf("%s, %s: %+v, %s: %.300q", name, parameters, got, reason(events), said)
+				continue
+			}
+			if plain, _ := json.Marshal(object); want != "" && string(plain) != want {
+				t.Errorf("%s, %s: %s, want %s", name, parameters, plain, want)
+			}
+		}
+	}
+}
+
 // A call that is cut off by the budget is no call.
 func TestACallThatIsCutOffIsNoCall(t *testing.T) {
 	for _, name := range tiny {

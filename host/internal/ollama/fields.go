@@ -245,6 +245,7 @@ func readTools(r *request, v json.RawMessage) error {
 			Name        string
 			Description string
 			Parameters  json.RawMessage
+			Strict      *bool
 		}
 	}
 	if json.Unmarshal(v, &list) != nil {
@@ -258,7 +259,7 @@ func readTools(r *request, v json.RawMessage) error {
 		if field, err := answer.CheckTool(t.Function.Name, t.Function.Parameters); err != nil {
 			return body.In(fmt.Sprintf("tools[%d].function.%s", i, field), err)
 		}
-		tools = append(tools, answer.Tool{Name: t.Function.Name, Description: t.Function.Description, Parameters: t.Function.Parameters})
+		tools = append(tools, answer.Tool{Name: t.Function.Name, Description: t.Function.Description, Parameters: t.Function.Parameters, Strict: t.Function.Strict != nil && *t.Function.Strict})
 	}
 	var err error
 	r.calls.Names, err = r.SetTools(tools)

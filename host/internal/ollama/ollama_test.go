@@ -86,7 +86,7 @@ func TestCallsAreWhole(t *testing.T) {
 			sdk.Event{Token: &sdk.Token{Index: 2, ID: 3, ToolCalls: []sdk.ToolCallDelta{{Index: 0, Arguments: `1}`}, {Index: 1, ID: "call_b", Name: "g", Arguments: `{}`}}}},
 			sdk.Event{Finish: &sdk.Finish{Reason: sdk.FinishToolCalls, PromptTokens: 3, CompletionTokens: 3}})
 	}
-	body := `{"model":"tiny","messages":[{"role":"user","content":"Hi"}],"tools":[{"type":"function","function":{"name":"f","description":"d","parameters":{"type":"object"}}},{"function":{"name":"g"}}]`
+	body := `{"model":"tiny","messages":[{"role":"user","content":"Hi"}],"tools":[{"type":"function","function":{"name":"f","description":"d","parameters":{"type":"object"},"strict":true}},{"function":{"name":"g","strict":null}}]`
 	a, b := `{"id":"call_a","function":{"index":0,"name":"f","arguments":{"x":1}}}`, `{"id":"call_b","function":{"index":1,"name":"g","arguments":{}}}`
 	answertest.EqualLines(t, lines(chat(f, body+"}")), []string{
 		head + `"message":{"role":"assistant","content":"So:"},"done":false}`,
@@ -97,7 +97,7 @@ func TestCallsAreWhole(t *testing.T) {
 	answertest.EqualLines(t, lines(chat(f, body+`,"stream":false}`)), []string{
 		head + `"message":{"role":"assistant","content":"So:","tool_calls":[` + a + "," + b + `]},"done":true,"done_reason":"stop",` + counted})
 	answertest.EqualLines(t, []string{string(f.Seen[0].Chat.Tools)}, []string{
-		`[{"type":"function","function":{"name":"f","description":"d","parameters":{"type":"object"}}},{"type":"function","function":{"name":"g"}}]`})
+		`[{"type":"function","function":{"name":"f","description":"d","parameters":{"type":"object"},"strict":true}},{"type":"function","function":{"name":"g"}}]`})
 }
 
 // Without anything to say the model is only to be there; one that is not is told of.

@@ -17,6 +17,7 @@ func readTools(r *request, v json.RawMessage) error {
 		Function *struct {
 			Name       string          `json:"name"`
 			Parameters json.RawMessage `json:"parameters"`
+			Strict     json.RawMessage `json:"strict"`
 		} `json:"function"`
 	}
 	const expected = `a list of tools such as {"type": "function", "function": {"name": "get_weather", "parameters": {"type": "object"}}}`
@@ -36,6 +37,10 @@ func readTools(r *request, v json.RawMessage) error {
 			return at("function.name", fmt.Sprintf("has %d bytes; expected 1 to %d", len(f.Name), answer.MaxToolName))
 		case len(f.Parameters) > 0 && !body.IsNull(f.Parameters) && f.Parameters[0] != '{':
 			return at("function.parameters", body.Wrong(f.Parameters, "a JSON schema, which is an object").Error())
+		case body.Given(f.Strict):
+			if _, err := body.Boolean(f.Strict); err != nil {
+				return at("function.strict", err.Error())
+			}
 		}
 		r.calls.Names = append(r.calls.Names, t.Function.Name)
 	}

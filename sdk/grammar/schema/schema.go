@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"strconv"
 	"strings"
 
 	"github.com/santhosh-tekuri/jsonschema/v6"
@@ -22,11 +23,22 @@ type Schema struct {
 	check *jsonschema.Schema
 }
 
-// home is the address that a schema has while it is resolved; nothing is fetched from there.
-const home = "schema:///request"
+// home is the address that a schema has while it is resolved, beside what is named without a host; nothing is fetched from there.
+const (
+	beside = "schema:///"
+	home   = beside + "request"
+)
 
 // Compile reads a schema. With strict it refuses what the grammar would not hold. Its errors are *Error.
-func Compile(raw []byte, strict bool) (*Schema, error) {
+func Compile(raw []byte, strict bool) (*Schema, error) { return compile(raw, strict, false) }
+
+// Arguments is Compile for a tool's parameters: of the values that are valid the objects, whatever the schema says of types.
+func Arguments(raw []byte, strict bool) (*Schema, error) { return compile(raw, strict, true) }
+
+// objects is the schema of all objects.
+var objects = &jsonschema.Schema{Types: kindObject.types(), Location: inferred + "#"}
+
+func compile(raw []byte, strict, object bool) (*Schema, error) {
 	doc, err := parse(raw)
 	if err != nil {
 		return nil, err
@@ -36,7 +48,11 @@ func Compile(raw []byte, strict bool) (*Schema, error) {
 		return nil, err
 	}
 	c := newCompiler(doc, strict)
-	e := c.goal([]*jsonschema.Schema{settled(root)})
+	all := []*jsonschema.Schema{settled(root)}
+	if object && kinds(all) != kindObject {
+		all = append(all, objects)
+	}
+	e := c.goal(all)
 	switch {
 	case c.err != nil:
 		return nil, c.err
@@ -93,7 +109,7 @@ func resolve(doc *value) (*jsonschema.Schema, error) {
 	}
 	root, err := c.Compile(home)
 	if err != nil {
-		return nil, described(err)
+		return nil, described(err, doc)
 	}
 	return root, nil
 }
@@ -107,11 +123,11 @@ func isTuple(v *value) bool {
 type noLoader struct{}
 
 func (noLoader) Load(url string) (any, error) {
-	return nil, fmt.Errorf("%s is not part of the schema, and nothing is fetched", url)
+	return nil, fmt.Errorf("%s is not part of the schema, and nothing is fetched", strings.TrimPrefix(url, beside))
 }
 
-// described says in a sentence what the library found.
-func described(err error) error {
+// described says in a sentence what the library found, and where.
+func described(err error, doc *value) error {
 	var fault *jsonschema.SchemaValidationError
 	var wrong *jsonschema.ValidationError
 	var load *jsonschema.LoadURLError
@@ -122,9 +138,28 @@ func described(err error) error {
 		}
 		return invalid("#"+pointer(wrong.InstanceLocation), "it is no valid schema: %s", strings.TrimSpace(afterColon(wrong.Error())))
 	case errors.As(err, &load):
-		return invalid("#", "$ref %v", load.Err)
+		path, _ := doc.refTo(load.URL, "#")
+		return invalid(path, "$ref %v", load.Err)
 	}
 	return invalid("#", "%s", strings.ReplaceAll(err.Error(), home, ""))
+}
+
+// refTo is the path of the first reference whose address ends as its text does; it leads away from the schema, or nowhere.
+func (v *value) refTo(url, path string) (at string, found bool) {
+	for i, item := range v.items {
+		key := strconv.Itoa(i)
+		if v.kind == '{' {
+			key = v.keys[i]
+			text, _ := item.scalar.(string)
+			if text, _, _ = strings.Cut(text, "#"); key == "$ref" && text != "" && strings.HasSuffix(url, text) {
+				return path, true
+			}
+		}
+		if at, found := item.refTo(url, path+"/"+escapePointer(key)); found {
+			return at, true
+		}
+	}
+	return "#", false
 }
 
 // path is where a schema stands, or the one that it was made of: "#/properties/a".

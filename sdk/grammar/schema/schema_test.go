@@ -136,12 +136,13 @@ func TestWhatIsLooseIsCheckedAtTheEnd(t *testing.T) {
 
 func TestSchemasThatAreWrongAreRefused(t *testing.T) {
 	for raw, want := range map[string]string{
-		`{`:                               "not JSON",
-		`{} {}`:                           "more follows",
-		`{"type":"strin"}`:                "#/type",
-		`{"$ref":"#/$defs/x"}`:            "#/$defs/x",
-		`{"$ref":"http://example.com/"}`:  "nothing is fetched",
-		`{"type":"string","pattern":"("}`: "pattern",
+		`{`:                              "not JSON",
+		`{} {}`:                          "more follows",
+		`{"type":"strin"}`:               "#/type",
+		`{"$ref":"#/$defs/x"}`:           "#/$defs/x",
+		`{"$ref":"http://example.com/"}`: "#: $ref http://example.com/ is not part of the schema, and nothing is fetched",
+		`{"properties":{"a":{"$ref":"#/$defs/b"},"x/y":{"items":{"$ref":"other.json#/c"}}},"$defs":{"b":{}}}`: "#/properties/x~1y/items: $ref other.json is not part",
+		`{"type":"string","pattern":"("}`:                             "pattern",
 		`{"type":"integer","minimum":3,"maximum":2}`:                  "no value",
 		`{"type":"object","properties":{"a":false},"required":["a"]}`: "no value",
 		`{"type":"string","minLength":3,"maxLength":2}`:               "no value",
