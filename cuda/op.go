@@ -87,11 +87,11 @@ func (c OpCode) String() string {
 	return opNames[c]
 }
 
-// The most operands of each kind.
+// The most operands of each kind; a device that makes one op of several has more results and weights in it than any op here.
 const (
-	MaxOut     = 3
+	MaxOut     = 6
 	MaxIn      = 8
-	MaxWeights = 2
+	MaxWeights = 4
 	MaxFloats  = 2
 	MaxInts    = 5
 )

@@ -31,33 +31,38 @@ func (b *board) shaped(typ cuda.DType, dims ...int) cuda.Tensor {
 	return x
 }
 
-// Two products of the same rows, and what gates one by the other, are one launch where nothing comes between, with the same results.
-func TestProductsOfTheSameRowsAreOneLaunch(t *testing.T) {
+// A feed-forward layer, from its norm to the sum, is two launches where nothing comes between its ops, with the same results.
+func TestALayerIsTwoLaunches(t *testing.T) {
 	atEveryPace(t, func(t *testing.T, s *sim.Driver) {
 		d, r := open(t, Options{}), rand.New(rand.NewPCG(5, 6))
 		b := newBoard(t, d)
-		const in, out = 64, 40
-		var w [2]cuda.Matrix
-		for i := range w {
-			m, halves := b.shaped(cuda.BF16, out, in), make([]uint16, out*in)
+		const hidden, inner = 64, 40
+		weights := func(rows, cols int) cuda.Matrix {
+			m, halves := b.shaped(cuda.BF16, rows, cols), make([]uint16, rows*cols)
 			for j := range halves {
 				halves[j] = 0x3f00 | uint16(r.UintN(2))<<15 | uint16(r.UintN(128)) // 0.5 to 1 and below 0
 			}
-			view, err := cuda.HostTensor(optest.BytesOf(halves), cuda.BF16, out, in)
+			view, err := cuda.HostTensor(optest.BytesOf(halves), cuda.BF16, rows, cols)
 			if err != nil {
 				t.Fatal(err)
 			}
 			b.q.CopyIn(m, view)
-			if w[i], err = cuda.MatrixOf(m); err != nil {
+			w, err := cuda.MatrixOf(m)
+			if err != nil {
 				t.Fatal(err)
 			}
+			return w
 		}
-		x, list := b.shaped(cuda.F32, 1, in), []cuda.Tensor{b.shaped(cuda.F32, 1, out), b.shaped(cuda.F32, 1, out), b.shaped(cuda.F32, 1, out)}
-		b.q.CopyIn(x, host(t, random(r, in)))
+		row := func(n int) cuda.Tensor { return b.shaped(cuda.F32, 1, n) }
+		x, normed, gate, up, gated, down, y := row(hidden), row(hidden), row(inner), row(inner), row(inner), row(hidden), row(hidden)
+		b.q.CopyIn(x, host(t, random(r, hidden)))
 		ops := []*cuda.Op{
-			cuda.NewOp(cuda.OpMatMul).Gives(list[0]).Takes(x).By(w[0]),
-			cuda.NewOp(cuda.OpMatMul).Gives(list[1]).Takes(x).By(w[1]),
-			cuda.NewOp(cuda.OpSwiGLU).Gives(list[2]).Takes(list[0], list[1]),
+			cuda.NewOp(cuda.OpRMSNorm).Gives(normed).Takes(x).By(weights(1, hidden)).With(1e-6, 0),
+			cuda.NewOp(cuda.OpMatMul).Gives(gate).Takes(normed).By(weights(inner, hidden)),
+			cuda.NewOp(cuda.OpMatMul).Gives(up).Takes(normed).By(weights(inner, hidden)),
+			cuda.NewOp(cuda.OpSwiGLU).Gives(gated).Takes(gate, up),
+			cuda.NewOp(cuda.OpMatMul).Gives(down).Takes(gated).By(weights(hidden, inner)),
+			cuda.NewOp(cuda.OpAdd).Gives(y).Takes(x, down),
 		}
 		run := func(between func()) (results [][]float32, kernels uint64) {
 			b.sync()
@@ -66,25 +71,25 @@ func TestProductsOfTheSameRowsAreOneLaunch(t *testing.T) {
 				b.q.Run(op)
 				between()
 			}
-			for _, y := range list {
-				got := make([]float32, out)
-				b.q.CopyOut(host(t, got), y)
+			for _, op := range ops {
+				got := make([]float32, op.Out[0].Len())
+				b.q.CopyOut(host(t, got), op.Out[0])
 				results = append(results, got)
 			}
 			b.sync()
 			return results, s.Counts().Kernels - before
 		}
-		want, three := run(b.sync)
-		got, one := run(func() {})
+		want, six := run(b.sync)
+		got, two := run(func() {})
 		other := b.tensor(8)
-		_, six := run(func() { b.q.Run(add(other, other, other)) })
+		_, twelve := run(func() { b.q.Run(add(other, other, other)) })
 		for i := range want {
 			if !slices.Equal(got[i], want[i]) || want[i][0] == 0 {
 				t.Errorf("result %d is %v, by itself %v", i, got[i], want[i])
 			}
 		}
-		if three != 3 || one != 1 || six != 6 {
-			t.Errorf("%d launches with waits for each, %d without, %d with other ops between, not 3, 1 and 6", three, one, six)
+		if six != 6 || two != 2 || twelve != 12 {
+			t.Errorf("%d launches with waits for each, %d without, %d with other ops between, not 6, 2 and 12", six, two, twelve)
 		}
 	})
 }

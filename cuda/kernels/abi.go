@@ -29,9 +29,9 @@ type Matrix struct {
 
 // Op is what a kernel is given: pio_op.
 type Op struct {
-	Out              [3]tensor
+	Out              [6]tensor
 	In               [8]tensor
-	W                [2]Matrix
+	W                [4]Matrix
 	Experts, Scratch uint64
 	ExpertsN         int32
 	Outs, Ins        int32

@@ -62,7 +62,7 @@ template <class W, int PARTS, class X, class Put> DEVICE void each_group(Few f, 
   for (int first = 0; first < n; first += most) {
     f.rows = smaller(most, n - first);
     const int *rows = list + first;
-    const float *sums = few<W, PARTS>(f, dynamic_shared() + FEW_PAIRS * 4, [&](int r) { return x(rows[r]); });
+    const float *sums = few<W, PARTS>(f, dynamic_shared() + FEW_PAIRS * 4, [&](int r) { return x(rows[r]); }, [](float *) {}, [](float *, int, int, int) {});
     int width = f.tiles * W::OUTS;
     for (int i = (int)thread_x(); i < f.rows * width; i += (int)threads_x()) {
       int out = f.tile * W::OUTS + i % width;
@@ -72,10 +72,7 @@ template <class W, int PARTS, class X, class Put> DEVICE void each_group(Few f, 
   }
 }
 
-DEVICE void begin_few(Few &f, const pio_op &op, int outs) {
-  f.tile = (int)block_x() * op.p[1], f.tiles = smaller(op.p[1], divided(f.w[0].rows, outs) - f.tile);
-  f.slice = 0, f.slices = op.p[3], f.chunks_of_slice = op.p[0];
-}
+DEVICE void begin_few(Few &f, const pio_op &op) { f.slice = 0, f.slices = op.p[3], f.chunks_of_slice = op.p[0]; }
 
 // p: chunks of a slice, tiles of a block, rows at once, slices, where inner goes
 template <int LAYOUT, int PARTS> DEVICE void experts_few(const pio_op &op) {
@@ -85,14 +82,15 @@ template <int LAYOUT, int PARTS> DEVICE void experts_few(const pio_op &op) {
   if (!is_here(op, e))
     return;
   Few f;
-  f.w[0] = expert(op, e)[0], f.w[1] = expert(op, e)[1], f.matrices = 2;
-  begin_few(f, op, W::OUTS);
+  f.w[0] = expert(op, e)[0], f.w[1] = expert(op, e)[1];
+  of_pair<W>(f, (int)block_x() * op.p[1], op.p[1]);
+  begin_few(f, op);
   const float *x = at<const float>(op.in[0]);
   float *inner = place_of(op, op.out[2], op.p[4]);
   int n = members(op, pair, list), cols = f.w[0].cols, outs = f.w[0].rows;
   each_group<W, PARTS>(f, op.p[2], list, n, [&](int p) { return x + (long long)(p / k) * cols; },
     [&](const Few &f, const float *sums, int p, int row, int tile, int in, int out) {
-      inner[(long long)p * outs + out] = gated(few_sum<W>(f, sums, 0, tile, row, in), few_sum<W>(f, sums, 1, tile, row, in));
+      inner[(long long)p * outs + out] = gated(few_sum<W>(f, sums, tile, row, in), few_sum<W>(f, sums, f.tiles + tile, row, in));
     });
 }
 
@@ -108,12 +106,13 @@ template <int LAYOUT, int PARTS> DEVICE void experts_down_few(const pio_op &op) 
     return;
   }
   Few f;
-  f.w[0] = f.w[1] = expert(op, e)[2], f.matrices = 1;
-  begin_few(f, op, W::OUTS);
+  f.w[0] = expert(op, e)[2];
+  of_one<W>(f, (int)block_x() * op.p[1], op.p[1]);
+  begin_few(f, op);
   const float *inner = place_of(op, op.out[2], op.p[4]);
   int n = members(op, pair, list), cols = f.w[0].cols, outs = f.w[0].rows;
   each_group<W, PARTS>(f, op.p[2], list, n, [&](int p) { return inner + (long long)p * cols; },
-    [&](const Few &f, const float *sums, int p, int row, int tile, int in, int out) { y[(long long)p * outs + out] = few_sum<W>(f, sums, 0, tile, row, in); });
+    [&](const Few &f, const float *sums, int p, int row, int tile, int in, int out) { y[(long long)p * outs + out] = few_sum<W>(f, sums, tile, row, in); });
 }
 
 // ---- many pairs

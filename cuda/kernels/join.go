@@ -7,46 +7,201 @@ import (
 )
 
 // join.go makes one op of several that follow each other. What they compute stays the same to the bit; what is saved is launches, which take
-// as long as the weights of a small model.
+// as long as the weights of a small model. All results are written, as those of the parts are: nobody here knows which are still read.
 
-// Join gives in one op what a and then b do, if one launch can: products of the same few rows with two matrices of one shape and layout,
-// and what such a pair gives with the first gating the second. All results are written, as those of a and b are. The joined op may be
-// joined again; only a Plan knows it.
+// Join gives in one op what a and then b do, if one launch can. A norm, products of its few rows with up to three matrices, and what is added to the
+// product or gates one by another are one op; and so is what becomes of heads (join_heads.go). The joined op may be joined again; only a Plan knows it.
 func (p *Properties) Join(joined, a, b *cuda.Op) bool {
-	switch {
-	case a.Code != cuda.OpMatMul || a.In[0].DType() != cuda.F32:
-		return false
-	case b.Code == cuda.OpMatMul && !isPair(a) && !isPair(b):
-		x, v, w := a.In[0], a.Weights[0], b.Weights[0]
-		if same(x, b.In[0]) && OnTensorCores(v) && OnTensorCores(w) && v.Rows == w.Rows && v.Cols == w.Cols && products[v.Layout.Name] == products[w.Layout.Name] &&
-			p.pairs(v, x.Rows()) && apart(b.Out[0], x, a.Out[0]) {
-			*joined = *cuda.NewOp(cuda.OpMatMul).Gives(a.Out[0], b.Out[0]).Takes(x).By(v, w)
-			return true
-		}
-	case b.Code == cuda.OpSwiGLU && isPair(a) && !isGated(a):
-		if same(b.In[0], a.Out[0]) && same(b.In[1], a.Out[1]) && b.Out[0].DType() == cuda.F32 && apart(b.Out[0], a.In[0], a.Out[0], a.Out[1]) {
-			*joined = *cuda.NewOp(cuda.OpMatMul).Gives(a.Out[0], a.Out[1], b.Out[0]).Takes(a.In[0]).By(a.Weights[0], a.Weights[1])
-			return true
-		}
-	}
-	return false
+	return p.joinProducts(joined, a, b) || joinHeads(joined, a, b)
 }
 
 // Joins says whether Join may take an op as its first, so that it is worth looking at the next one.
 func (p *Properties) Joins(a *cuda.Op) bool {
-	return a.Code == cuda.OpMatMul && a.In[0].Rows() <= fewRows && !isGated(a) && OnTensorCores(a.Weights[0])
+	if s, ok := productsOf(a); ok {
+		return s.x.Rows() <= fewRows && s.last.IsZero()
+	}
+	return isOfHeads(a)
 }
 
-// isPair says whether an op is two products at once, isGated whether the one gates the other, too. What an op does not have may hold what
-// another had: its operands are counted.
-func isPair(op *cuda.Op) bool {
-	_, _, weights := op.Operands()
-	return len(weights) == 2
+// joint is what an op of products is made of.
+type joint struct {
+	x         cuda.Tensor
+	norm      cuda.Matrix // of rows before they are multiplied; zero if they are as they are
+	eps, plus float32
+	normed    cuda.Tensor
+	w         [3]cuda.Matrix
+	y         [3]cuda.Tensor
+	n         int         // of matrices; none as long as there is the norm alone
+	added     cuda.Tensor // to the product; zero if nothing is
+	last      cuda.Tensor // their sum, or the second product gated by the first
 }
 
-func isGated(op *cuda.Op) bool {
+// productsOf takes an op apart that is products, or a norm of rows that may be multiplied.
+func productsOf(op *cuda.Op) (s joint, ok bool) {
+	out, in, w := op.Operands()
+	switch {
+	case op.Code == cuda.OpMatMul && len(w) == 1:
+		s = joint{x: in[0], w: [3]cuda.Matrix{w[0]}, y: [3]cuda.Tensor{out[0]}, n: 1}
+		ok = OnTensorCores(w[0])
+	case op.Code == cuda.OpMatMul:
+		s = joint{x: in[0], norm: w[3], eps: op.Floats[0], plus: op.Floats[1], normed: out[3], w: [3]cuda.Matrix(w), y: [3]cuda.Tensor(out), added: in[1], last: out[4]}
+		for ok = true; s.n < len(s.w) && !s.w[s.n].IsZero(); s.n++ {
+		}
+	case op.Code == cuda.OpRMSNorm:
+		s = joint{x: in[0], norm: w[0], eps: op.Floats[0], plus: op.Floats[1], normed: out[0]}
+		ok = in[0].NDim() == 2 && out[0].DType() == cuda.F32 && isPlain(w[0]) && apart(out[0], in[0])
+	}
+	return s, ok && s.x.DType() == cuda.F32
+}
+
+// into writes the op that does all of it.
+func (s *joint) into(op *cuda.Op) {
+	*op = *cuda.NewOp(cuda.OpMatMul).Gives(s.y[0], s.y[1], s.y[2], s.normed, s.last).Takes(s.x, s.added).By(s.w[0], s.w[1], s.w[2], s.norm).
+		With(s.eps, s.plus).At(int32(teamOf(s.x.Dim(1))))
+}
+
+func (s *joint) gates() bool { return !s.last.IsZero() && s.added.IsZero() }
+
+// rows are those that are multiplied.
+func (s *joint) rows() cuda.Tensor {
+	if s.norm.IsZero() {
+		return s.x
+	}
+	return s.normed
+}
+
+// free says whether a tensor shares no byte with what the launch reads and writes: its blocks have no order.
+func (s *joint) free(t cuda.Tensor) bool {
+	return t.DType() == cuda.F32 && apart(t, s.x, s.normed, s.y[0], s.y[1], s.y[2], s.added, s.last)
+}
+
+func (p *Properties) joinProducts(joined, a, b *cuda.Op) bool {
+	s, ok := productsOf(a)
+	if !ok || !s.last.IsZero() {
+		return false
+	}
+	switch b.Code {
+	case cuda.OpMatMul:
+		more, ok := productsOf(b)
+		if !ok || more.n != 1 || !more.last.IsZero() || !more.norm.IsZero() || s.n == len(s.w) || !same(more.x, s.rows()) || !s.beside(more.w[0]) || !s.free(more.y[0]) {
+			return false
+		}
+		s.w[s.n], s.y[s.n] = more.w[0], more.y[0]
+		s.n++
+	case cuda.OpSwiGLU:
+		if s.n != 2 || s.w[0].Rows != s.w[1].Rows || !same(b.In[0], s.y[0]) || !same(b.In[1], s.y[1]) || !s.free(b.Out[0]) {
+			return false
+		}
+		s.last = b.Out[0]
+	case cuda.OpAdd:
+		switch {
+		case s.n != 1:
+			return false
+		case same(b.In[1], s.y[0]):
+			s.added = b.In[0]
+		case same(b.In[0], s.y[0]):
+			s.added = b.In[1]
+		default:
+			return false
+		}
+		// What is added may be where the sum goes: each element is read by the thread that writes it.
+		if others := (joint{x: s.x, normed: s.normed, y: s.y}); !others.free(b.Out[0]) || s.added.DType() != cuda.F32 || !apart(s.added, s.normed, s.y[0]) ||
+			!same(s.added, b.Out[0]) && !apart(s.added, b.Out[0]) {
+			return false
+		}
+		s.last = b.Out[0]
+	default:
+		return false
+	}
+	if p.takes(&s) {
+		s.into(joined)
+		return true
+	}
+	return false
+}
+
+// beside says whether one launch reads a matrix as those that are there.
+func (s *joint) beside(w cuda.Matrix) bool {
+	if s.n == 0 {
+		return true
+	}
+	v := s.w[0]
+	// A tile with factors of its own for each out finds them by the number of rows.
+	whole := len(v.Layout.Planes) < 2 || v.Layout.Planes[1].Rows%products[v.Layout.Name].outs == 0
+	return v.Cols == w.Cols && v.Layout.Equal(w.Layout) && (whole || v.Rows == w.Rows)
+}
+
+// takes says whether there is a launch for all of it.
+func (p *Properties) takes(s *joint) bool {
+	rows := s.x.Rows()
+	if rows < 1 || rows > fewRows {
+		return false
+	}
+	f := p.cutProducts(s)
+	return f.shared <= p.Shared && (s.n == 1 || f.rows >= rows)
+}
+
+// tiles are those of all matrices that a launch goes through.
+func (s *joint) tiles() (n int) {
+	outs := products[s.w[0].Layout.Name].outs
+	for _, w := range s.w[:s.n] {
+		if n += ceilDiv(w.Rows, outs); s.gates() {
+			return n // of each of both
+		}
+	}
+	return n
+}
+
+// plain says whether it is one product of rows as they are: matmul_few, which may add something to it.
+func (s *joint) plain() bool { return s.n == 1 && s.norm.IsZero() }
+
+// cutProducts cuts them into blocks. Where there are several matrices a block has all slices of its tiles.
+func (p *Properties) cutProducts(s *joint) (f few) {
+	pr, cols, rows := products[s.w[0].Layout.Name], s.w[0].Cols, s.x.Rows()
+	switch {
+	case s.gates():
+		f = p.cutFew(pr, cols, s.tiles(), rows, 2, 1)
+	case s.n > 1:
+		f = p.cutFew(pr, cols, s.tiles(), rows, 1, 1)
+	default:
+		if !s.plain() {
+			pr.warps = warpsOfFew
+		}
+		f = p.cutFew(pr, cols, s.tiles(), rows, 1, 0)
+	}
+	if !s.norm.IsZero() {
+		f.shared += f.rows * normRoom
+	}
+	return f
+}
+
+const normRoom = 32 * 4 // bytes of shared memory for a row that is normed, as matmul.cuh says
+
+// joinedProducts launches what was joined.
+func (p *Plan) joinedProducts(op *cuda.Op) {
+	s, _ := productsOf(op)
+	if !p.takes(&s) {
+		p.refuse("products of %d rows at once: they were joined for another device", s.x.Rows())
+		return
+	}
+	f, w := p.cutProducts(&s), s.w[0]
+	switch {
+	case s.plain():
+		p.launchFew("matmul_few_", w, s.tiles(), s.x.Rows(), f)
+	case !s.gates():
+		p.launchFew("matmul_beside_", w, s.tiles(), s.x.Rows(), f)
+	default:
+		n, chunks := slicesOf(w.Cols)
+		pr := products[w.Layout.Name]
+		p.launch(p.name(nameOf{"matmul_pair_", pr.name, 0, p.numerics()}), f.threads, f.shared, ceilDiv(s.tiles(), f.tiles), 1, ceilDiv(s.x.Rows(), f.rows),
+			chunks, f.tiles, n, f.rows)
+	}
+}
+
+// isJoined says whether an op was made by Join: it has room for results that no other has.
+func isJoined(op *cuda.Op) bool {
 	out, _, _ := op.Operands()
-	return len(out) == 3
+	return len(out) > 3
 }
 
 // same says whether two tensors are one.
@@ -54,7 +209,7 @@ func same(a, b cuda.Tensor) bool {
 	return a.Pointer() == b.Pointer() && a.DType() == b.DType() && a.SameShape(b)
 }
 
-// apart says whether a tensor shares no byte with others: blocks of one launch have no order.
+// apart says whether a tensor shares no byte with others.
 func apart(t cuda.Tensor, others ...cuda.Tensor) bool {
 	from, to := extent(t)
 	for _, o := range others {
@@ -68,29 +223,4 @@ func apart(t cuda.Tensor, others ...cuda.Tensor) bool {
 func extent(t cuda.Tensor) (from, to uintptr) {
 	from = uintptr(unsafe.Pointer(t.Pointer()))
 	return from, from + uintptr(t.Bytes())
-}
-
-// pairs says whether all rows fit into one block beside both matrices.
-func (p *Properties) pairs(w cuda.Matrix, rows int) bool {
-	if rows < 1 || rows > fewRows {
-		return false
-	}
-	f := p.cutPair(w, rows)
-	return f.rows >= rows && f.shared <= p.Shared
-}
-
-func (p *Properties) cutPair(w cuda.Matrix, rows int) few {
-	pr := products[w.Layout.Name]
-	return p.cutFew(pr, w.Cols, ceilDiv(w.Rows, pr.outs), rows, 2, 1)
-}
-
-func (p *Plan) matmulPair(w cuda.Matrix, rows int) {
-	if !p.pairs(w, rows) {
-		p.refuse("two products of %d rows at once: they were joined for another device", rows)
-		return
-	}
-	pr, f := products[w.Layout.Name], p.cutPair(w, rows)
-	n, chunks := slicesOf(w.Cols)
-	p.launch(p.name(nameOf{"matmul_pair_", pr.name, 0, p.numerics()}), f.threads, f.shared, ceilDiv(ceilDiv(w.Rows, pr.outs), f.tiles), 1, ceilDiv(rows, f.rows),
-		chunks, f.tiles, n, f.rows)
 }

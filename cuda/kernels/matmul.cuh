@@ -4,8 +4,9 @@
 // more, in tiles that all of a block's warps share. Both give the same bits (product.cuh). Where one block does not have all slices of its
 // outs they meet in matmul_add.
 //
-// matmul_pair_* is for two products of the same few rows with matrices of one shape, and may have one gate the other: three launches would
-// take longer than the weights of a small model.
+// Launches take as long as the weights of a small model. So what is added to a product of few rows is added there; matmul_beside_* has rows that are
+// normed on their way, if they are to be, and up to three matrices beside each other; matmul_pair_* has two of one shape, the product with one gating
+// that with the other.
 //
 // Each layout is a file, matmul_*.cu, since a driver compiles whole files, and a model needs one or two.
 #pragma once
@@ -13,53 +14,114 @@
 #include "product.cuh"
 #include "vector.cuh"
 
-// p: chunks of a slice, tiles of a block, slices of a block, slices, rows of a block, where in scratch slices go, in units of 256 bytes
-template <int LAYOUT, int PARTS> DEVICE void matmul_few(const pio_op &op) {
-  using W = Weights<LAYOUT>;
-  Few f;
-  f.w[0] = f.w[1] = op.w[0];
-  int all = op.p[3], rows = op.in[0].dim[0], first = (int)block_z() * op.p[4], cols = op.w[0].cols, outs = op.w[0].rows;
-  f.matrices = 1, f.tile = (int)block_x() * op.p[1], f.tiles = smaller(op.p[1], divided(outs, W::OUTS) - f.tile);
-  f.slice = (int)block_y() * op.p[2], f.slices = smaller(op.p[2], all - f.slice), f.chunks_of_slice = op.p[0];
-  f.rows = smaller(op.p[4], rows - first);
-  const float *x = at<const float>(op.in[0]) + (long long)first * cols;
-  const float *sums = few<W, PARTS>(f, dynamic_shared(), [&](int row) { return x + (long long)row * cols; });
-  float *y = at<float>(op.out[0]), *apart = (float *)(op.scratch + (unsigned long long)op.p[5] * 256);
-  int width = f.tiles * W::OUTS;
-  for (int i = (int)thread_x(); i < f.rows * width; i += (int)threads_x()) {
-    int row = i / width, tile = i % width / W::OUTS, in = i % W::OUTS, out = f.tile * W::OUTS + i % width;
-    if (out >= outs)
-      continue;
-    if (f.slices == all) {
-      y[(long long)(first + row) * outs + out] = few_sum<W>(f, sums, 0, tile, row, in);
-      continue;
-    }
-    for (int s = 0; s < f.slices; s++)
-      apart[((long long)(f.slice + s) * rows + first + row) * outs + out] = sums[((tile * f.slices + s) * f.rows + row) * W::OUTS + in];
+// ---- rows that a norm makes of others, on their way
+
+// norm_factors leaves what each of a block's rows is multiplied by at room[32 row]: 1 / sqrt(mean of its squares + eps), summed as the team of op.n[0]
+// threads does it that has such a row in norms.cu.
+DEVICE void norm_factors(float *room, const pio_op &op, int first, int rows) {
+  int cols = op.in[0].dim[1], warps = op.n[0] / 32;
+  bool whole = in_fours(op.in[0], cols);
+  for (int i = (int)warp(); i < rows * warps; i += (int)threads_x() / 32) {
+    int row = i / warps, of = i % warps;
+    float sum = warp_sum(squares(op.in[0], (long long)(first + row) * cols, cols, of * 32 + (int)lane(), op.n[0], whole, 0.0f));
+    if (lane() == 0)
+      room[row * 32 + of] = sum;
+  }
+  barrier();
+  for (int row = (int)warp(); row < rows; row += (int)threads_x() / 32) {
+    float sum = warp_sum((int)lane() < warps ? room[row * 32 + lane()] : 0.0f);
+    if (lane() == 0)
+      room[row * 32] = 1.0f / square_root(plus(sum / (float)cols, op.f[0]));
+  }
+  barrier();
+}
+
+// norm_eight norms columns k.. of a row, of which n are there. If it is told to, the block writes them to where the result of the norm is.
+DEVICE void norm_eight(float v[8], const pio_op &op, float factor, long long row, int k, int n, bool tells) {
+  const pio_matrix &w = op.w[3];
+  int cols = op.in[0].dim[1];
+  bool whole = weights_in_fours(w), all = in_fours(op.out[3], cols);
+  UNROLL for (int h = 0; h < 8; h += 4) {
+    four y, by = weight4(w, k + h, whole && h < n, n - h);
+    UNROLL for (int j = 0; j < 4; j++) v[h + j] = y.x[j] = h + j < n ? times(times(v[h + j], factor), plus(op.f[1], by.x[j])) : 0.0f;
+    if (tells && h < n)
+      store4(op.out[3], row * cols + k + h, y, all, n - h);
   }
 }
 
-// p: chunks of a slice, tiles of a block, slices, rows of a block. The third result, if there is one, is what the second has gated by the first.
+// products computes f for rows from first on, which are those of the op or, where it may have a norm and has, what that makes of them.
+template <class W, int PARTS, bool NORMS> DEVICE const float *products(const pio_op &op, const Few &f, int first) {
+  int cols = op.w[0].cols;
+  const float *x = at<const float>(op.in[0]) + (long long)first * cols;
+  float *factors = nullptr;
+  return few<W, PARTS>(
+    f, dynamic_shared(), [&](int row) { return x + (long long)row * cols; },
+    [&](float *room) {
+      if (NORMS && op.out[3].at)
+        norm_factors(factors = room, op, first, f.rows);
+    },
+    [&](float *v, int row, int k, int n) {
+      if (NORMS && op.out[3].at)
+        norm_eight(v, op, factors[row * 32], first + row, k, n, block_x() == 0);
+    });
+}
+
+// ---- few rows. w: up to three matrices beside each other; [3] the norm's. out: a product each; [3] what the norm makes of rows; [4] the product and in[1]
+// added, or the first two with one gating the other. f: eps, plus of the norm; n: threads of its team
+
+// p: chunks of a slice, tiles of a block, slices of a block, slices, rows of a block, where in scratch slices go, in units of 256 bytes: only one
+// matrix has them there
+template <int LAYOUT, int PARTS, bool BESIDE> DEVICE void matmul_few(const pio_op &op) {
+  using W = Weights<LAYOUT>;
+  Few f;
+  f.w[0] = op.w[0], f.w[1] = op.w[1], f.w[2] = op.w[2];
+  int all = op.p[3], rows = op.in[0].dim[0], first = (int)block_z() * op.p[4];
+  if (BESIDE)
+    of_beside<W>(f, (int)block_x() * op.p[1], op.p[1]);
+  else
+    of_one<W>(f, (int)block_x() * op.p[1], op.p[1]);
+  f.slice = (int)block_y() * op.p[2], f.slices = smaller(op.p[2], all - f.slice), f.chunks_of_slice = op.p[0];
+  f.rows = smaller(op.p[4], rows - first);
+  const float *sums = products<W, PARTS, BESIDE>(op, f, first);
+  float *apart = (float *)(op.scratch + (unsigned long long)op.p[5] * 256);
+  int width = f.tiles * W::OUTS;
+  for (int i = (int)thread_x(); i < f.rows * width; i += (int)threads_x()) {
+    int row = i / width, tile = i % width / W::OUTS, in = i % W::OUTS, out = tile_of(f, tile) * W::OUTS + in;
+    bool second = is_second(f, tile), third = is_third(f, tile);
+    int outs = third ? op.w[2].rows : second ? op.w[1].rows : op.w[0].rows;
+    if (out >= outs)
+      continue;
+    long long to = (long long)(first + row) * outs + out;
+    if (f.slices == all) {
+      float y = few_sum<W>(f, sums, tile, row, in);
+      ((float *)(third ? op.out[2].at : second ? op.out[1].at : op.out[0].at))[to] = y;
+      if (op.out[4].at)
+        at<float>(op.out[4])[to] = plus(at<float>(op.in[1])[to], y);
+      continue;
+    }
+    for (int s = 0; s < f.slices; s++)
+      apart[(long long)(f.slice + s) * rows * outs + to] = sums[((tile * f.slices + s) * f.rows + row) * W::OUTS + in];
+  }
+}
+
+// p: chunks of a slice, tiles of a block, slices, rows of a block
 template <int LAYOUT, int PARTS> DEVICE void matmul_pair(const pio_op &op) {
   using W = Weights<LAYOUT>;
   Few f;
   f.w[0] = op.w[0], f.w[1] = op.w[1];
-  int rows = op.in[0].dim[0], first = (int)block_z() * op.p[3], cols = op.w[0].cols, outs = op.w[0].rows;
-  f.matrices = 2, f.tile = (int)block_x() * op.p[1], f.tiles = smaller(op.p[1], divided(outs, W::OUTS) - f.tile);
+  int rows = op.in[0].dim[0], first = (int)block_z() * op.p[3], outs = op.w[0].rows;
+  of_pair<W>(f, (int)block_x() * op.p[1], op.p[1]);
   f.slice = 0, f.slices = op.p[2], f.chunks_of_slice = op.p[0];
   f.rows = smaller(op.p[3], rows - first);
-  const float *x = at<const float>(op.in[0]) + (long long)first * cols;
-  const float *sums = few<W, PARTS>(f, dynamic_shared(), [&](int row) { return x + (long long)row * cols; });
+  const float *sums = products<W, PARTS, true>(op, f, first);
   int width = f.tiles * W::OUTS;
   for (int i = (int)thread_x(); i < f.rows * width; i += (int)threads_x()) {
     int row = i / width, tile = i % width / W::OUTS, in = i % W::OUTS, out = f.tile * W::OUTS + i % width;
     if (out >= outs)
       continue;
     long long to = (long long)(first + row) * outs + out;
-    float one = few_sum<W>(f, sums, 0, tile, row, in), other = few_sum<W>(f, sums, 1, tile, row, in);
-    at<float>(op.out[0])[to] = one, at<float>(op.out[1])[to] = other;
-    if (op.outs == 3)
-      at<float>(op.out[2])[to] = gated(one, other);
+    float one = few_sum<W>(f, sums, tile, row, in), other = few_sum<W>(f, sums, f.tiles + tile, row, in);
+    at<float>(op.out[0])[to] = one, at<float>(op.out[1])[to] = other, at<float>(op.out[4])[to] = gated(one, other);
   }
 }
 
@@ -94,8 +156,10 @@ template <int LAYOUT> using Large = Shape<Weights<LAYOUT>, 1, 1, 128, 128, 64, 3
 
 // THREADS and BLOCKS of few rows in fast numerics, and how many in exact ones: as many warps as registers allow, each with chunks on their way.
 #define MATMUL(NAME, LAYOUT, THREADS, BLOCKS, EXACT)                                                                                                       \
-  KERNEL(matmul_few_##NAME##_exact, THREADS, EXACT) { matmul_few<LAYOUT, 3>(op); }                                                                 \
-  KERNEL(matmul_few_##NAME##_fast, THREADS, BLOCKS) { matmul_few<LAYOUT, 1>(op); }                                                             \
+  KERNEL(matmul_few_##NAME##_exact, THREADS, EXACT) { matmul_few<LAYOUT, 3, false>(op); }                                                  \
+  KERNEL(matmul_few_##NAME##_fast, THREADS, BLOCKS) { matmul_few<LAYOUT, 1, false>(op); }                                                  \
+  KERNEL(matmul_beside_##NAME##_exact, 256, 2) { matmul_few<LAYOUT, 3, true>(op); }                                                        \
+  KERNEL(matmul_beside_##NAME##_fast, 256, 2) { matmul_few<LAYOUT, 1, true>(op); }                                                         \
   KERNEL(matmul_pair_##NAME##_exact, 256, 2) { matmul_pair<LAYOUT, 3>(op); }                                                               \
   KERNEL(matmul_pair_##NAME##_fast, 256, 2) { matmul_pair<LAYOUT, 1>(op); }                                                                \
   KERNEL(matmul_many_##NAME##_exact, 128, 1) { matmul_many<Exact<LAYOUT>>(op); }                                                           \

@@ -1,7 +1,8 @@
 // norms.cu: rows divided by something that all of a row's elements make.
 //
-// A row has a team of threads: a warp if it is short, else a block, of a size that its length alone fixes. A thread sums elements 4t, +1, +2,
-// +3, then those 4 T further on, and so forth; the sums of a warp are added by halves, those of warps likewise.
+// A row has a team of threads: a warp if it is short, else a block, of a size that its length alone fixes. A thread sums its elements (squares of
+// vector.cuh); the sums of a warp are added by halves, those of warps likewise. Products of few rows and heads.cu, which norm rows on their way, keep
+// that order.
 #include "vector.cuh"
 
 enum { SHORT = 512 }; // elements of a row that a warp has; plan_norms.go knows it
@@ -37,17 +38,8 @@ DEVICE float all_sum(const team &t, float v) {
   return warp_sum(lane() < threads_x() / 32 ? sums[lane()] : 0.0f);
 }
 
-// squares sums the squares of what a row is from some number on.
-DEVICE float squares(const team &t, const pio_tensor &x, bool whole, float from) {
-  float sum = 0;
-  for (long long i = t.rank * 4; i < t.n; i += t.size * 4) {
-    four v = load4(x, t.row * t.n + i, whole, t.n - i);
-    UNROLL for (int j = 0; j < 4; j++) {
-      float d = i + j < t.n ? plus(v.x[j], -from) : 0.0f;
-      sum = fused(d, d, sum);
-    }
-  }
-  return all_sum(t, sum);
+DEVICE float all_squares(const team &t, const pio_tensor &x, bool whole, float from) {
+  return all_sum(t, squares(x, t.row * t.n, t.n, t.rank, t.size, whole, from));
 }
 
 KERNEL(rmsnorm, 1024, 1) {
@@ -55,7 +47,7 @@ KERNEL(rmsnorm, 1024, 1) {
   if (t.row >= t.rows)
     return;
   bool whole = in_fours(op.in[0], t.n), all = whole && in_fours(op.out[0], t.n) && weights_in_fours(op.w[0]);
-  float inv = 1.0f / square_root(plus(squares(t, op.in[0], whole, 0.0f) / (float)t.n, op.f[0]));
+  float inv = 1.0f / square_root(plus(all_squares(t, op.in[0], whole, 0.0f) / (float)t.n, op.f[0]));
   for (long long i = t.rank * 4; i < t.n; i += t.size * 4) {
     four v = load4(op.in[0], t.row * t.n + i, all, t.n - i), w = weight4(op.w[0], i, all, t.n - i);
     UNROLL for (int j = 0; j < 4; j++) v.x[j] = times(times(v.x[j], inv), plus(op.f[1], w.x[j]));
@@ -68,7 +60,7 @@ KERNEL(l2norm, 1024, 1) {
   if (t.row >= t.rows)
     return;
   bool whole = in_fours(op.in[0], t.n), all = whole && in_fours(op.out[0], t.n);
-  float inv = 1.0f / square_root(plus(squares(t, op.in[0], whole, 0.0f), op.f[0]));
+  float inv = 1.0f / square_root(plus(all_squares(t, op.in[0], whole, 0.0f), op.f[0]));
   for (long long i = t.rank * 4; i < t.n; i += t.size * 4) {
     four v = load4(op.in[0], t.row * t.n + i, all, t.n - i);
     UNROLL for (int j = 0; j < 4; j++) v.x[j] = times(v.x[j], inv);
@@ -87,7 +79,7 @@ KERNEL(layernorm, 1024, 1) {
     UNROLL for (int j = 0; j < 4; j++) sum = plus(sum, v.x[j]);
   }
   float mean = all_sum(t, sum) / (float)t.n;
-  float inv = 1.0f / square_root(plus(squares(t, op.in[0], whole, mean) / (float)t.n, op.f[0]));
+  float inv = 1.0f / square_root(plus(all_squares(t, op.in[0], whole, mean) / (float)t.n, op.f[0]));
   for (long long i = t.rank * 4; i < t.n; i += t.size * 4) {
     four v = load4(op.in[0], t.row * t.n + i, all, t.n - i), w = weight4(op.w[0], i, all, t.n - i), b = weight4(op.w[1], i, all, t.n - i);
     UNROLL for (int j = 0; j < 4; j++) v.x[j] = fused(times(plus(v.x[j], -mean), inv), w.x[j], b.x[j]);

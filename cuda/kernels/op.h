@@ -30,7 +30,7 @@ typedef struct {
 // The layouts; the names are cuda.Layout's, the order that of kernels.Layouts.
 enum { PIO_L_F32, PIO_L_BF16, PIO_L_F16, PIO_L_F8_F32, PIO_L_F8_BF16, PIO_L_Q8, PIO_L_Q4, PIO_LAYOUTS };
 
-enum { PIO_OUT = 3, PIO_IN = 8, PIO_WEIGHTS = 2, PIO_FLOATS = 2, PIO_INTS = 5, PIO_PLAN = 6 };
+enum { PIO_OUT = 6, PIO_IN = 8, PIO_WEIGHTS = 4, PIO_FLOATS = 2, PIO_INTS = 5, PIO_PLAN = 6 };
 
 typedef struct {
   pio_tensor out[PIO_OUT], in[PIO_IN];

@@ -45,10 +45,17 @@ func planGELU(p *Plan, op *cuda.Op) {
 
 // plainVector says whether a vector of weights is one that kernels read, and refuses the op if not.
 func (p *Plan) plainVector(w cuda.Matrix) bool {
+	if isPlain(w) {
+		return true
+	}
+	p.refuse("a vector of weights in %s; f32, bf16 and f16 are read", w.Layout.Name)
+	return false
+}
+
+func isPlain(w cuda.Matrix) bool {
 	switch w.Layout.Name {
 	case "f32", "bf16", "f16":
 		return true
 	}
-	p.refuse("a vector of weights in %s; f32, bf16 and f16 are read", w.Layout.Name)
 	return false
 }

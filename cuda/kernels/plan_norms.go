@@ -33,9 +33,17 @@ func (p *Plan) teams(kernel string, op *cuda.Op, n int) {
 		p.launch(kernel, 32*rowsOfTeam, 0, ceilDiv(rows, rowsOfTeam), 1, 1, n)
 		return
 	}
+	p.launch(kernel, teamOf(n), 0, rows, 1, 1, n)
+}
+
+// teamOf is the threads of a row of n elements.
+func teamOf(n int) int {
+	if n <= shortRow {
+		return 32
+	}
 	threads := 128
 	for threads < 1024 && threads*8 < n { // two loads a thread, if there are threads enough
 		threads *= 2
 	}
-	p.launch(kernel, threads, 0, rows, 1, 1, n)
+	return threads
 }

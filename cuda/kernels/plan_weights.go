@@ -107,8 +107,8 @@ func (p *Plan) matmul(op *cuda.Op) {
 	rows := x.Rows()
 	switch {
 	case rows == 0 || w.Rows == 0:
-	case isPair(op):
-		p.matmulPair(w, rows)
+	case isJoined(op):
+		p.joinedProducts(op)
 	case !OnTensorCores(w):
 		p.launch("matmul_plain", 256, 0, ceilDiv(w.Rows, 8), ceilDiv(rows, 8), 1)
 	case rows <= fewRows || !p.matmulMany(w, rows):
@@ -168,15 +168,20 @@ func (p *Properties) cutFew(pr product, cols, tiles, rows, matrices, experts int
 
 func (p *Plan) matmulFew(w cuda.Matrix, rows int) {
 	pr := products[w.Layout.Name]
-	n, chunks := slicesOf(w.Cols)
-	tiles := ceilDiv(w.Rows, pr.outs)
-	f := p.cutFew(pr, w.Cols, tiles, rows, 1, 0)
+	f := p.cutFew(pr, w.Cols, ceilDiv(w.Rows, pr.outs), rows, 1, 0)
 	if f.shared > p.Shared {
 		p.refuse("%d columns need %d bytes of shared memory, the device has %d", w.Cols, f.shared, p.Shared)
 		return
 	}
+	p.launchFew("matmul_few_", w, ceilDiv(w.Rows, pr.outs), rows, f)
+}
+
+// launchFew multiplies few rows by tiles of a matrix, or of some that are beside each other.
+func (p *Plan) launchFew(kernel string, w cuda.Matrix, tiles, rows int, f few) {
+	pr := products[w.Layout.Name]
+	n, chunks := slicesOf(w.Cols)
 	ranges := ceilDiv(n, f.slices)
-	p.launch(p.name(nameOf{"matmul_few_", pr.name, 0, p.numerics()}), f.threads, f.shared, ceilDiv(tiles, f.tiles), ranges, ceilDiv(rows, f.rows),
+	p.launch(p.name(nameOf{kernel, pr.name, 0, p.numerics()}), f.threads, f.shared, ceilDiv(tiles, f.tiles), ranges, ceilDiv(rows, f.rows),
 		chunks, f.tiles, f.slices, n, f.rows, 0)
 	if ranges > 1 {
 		p.addSlices(n, rows*w.Rows)

@@ -80,26 +80,51 @@ template <int N> DEVICE void clear(float (&a)[N][4]) {
 
 // ---- few rows: weights go straight from memory to registers, as many at a time as fill the time until they come
 
-// Few is what a block computes: all slices of its range, of tiles of one matrix or of two of one shape, for at most 16 rows.
+// Few is what a block computes: all slices of its range, of some tiles, for at most 16 rows. The tiles are of one matrix; or of a pair of one shape,
+// the same of both; or of up to three with as many columns, counted through from the first one's to the last one's.
 struct Few {
-  pio_matrix w[2];
-  int matrices, tile, tiles; // the first, and how many
+  pio_matrix w[3];
+  int matrices;
+  int tile, tiles; // the first, and how many, of one of a pair
+  int all;         // of the block
+  int second, third; // from which of the block's tiles on they are the second matrix's, the third's
+  int first;         // which of its own tiles the second one's is
   int slice, slices, chunks_of_slice;
   int rows;
 };
+
+// of_one, of_pair and of_beside set what tiles a block has, from tile on: those of w[0], of the first two, of as many as there are.
+template <class W> DEVICE void of_one(Few &f, int tile, int most) {
+  f.matrices = 1, f.tile = tile, f.all = f.tiles = smaller(most, divided(f.w[0].rows, W::OUTS) - tile);
+  f.second = f.third = f.first = 0;
+}
+template <class W> DEVICE void of_pair(Few &f, int tile, int most) {
+  of_one<W>(f, tile, most);
+  f.matrices = 2, f.all = 2 * f.tiles, f.second = f.tiles, f.first = tile;
+}
+template <class W> DEVICE void of_beside(Few &f, int tile, int most) {
+  int second = divided(f.w[0].rows, W::OUTS), third = second + divided(f.w[1].rows, W::OUTS), end = third + divided(f.w[2].rows, W::OUTS);
+  f.matrices = 3, f.tile = tile, f.all = f.tiles = smaller(most, end - tile);
+  f.second = second - tile, f.third = third - tile, f.first = 0;
+}
 
 // Walk is where a warp is, of units that are a slice of a tile each: slices first, tiles of the second matrix behind those of the first.
 struct Walk { int unit, tile, slice, chunk, end; };
 // Stride is how far a warp's next unit is, as division by slices gives it.
 struct Stride { int units, tiles, slices; };
 
-DEVICE bool walks(const Walk &at, const Few &f) { return at.unit < f.matrices * f.tiles * f.slices; }
-DEVICE bool is_second(const Walk &at, const Few &f) { return f.matrices > 1 && at.tile >= f.tiles; }
-DEVICE int tile_at(const Walk &at, const Few &f) { return f.tile + at.tile - (is_second(at, f) ? f.tiles : 0); }
-DEVICE pio_matrix matrix_at(const Few &f, const Walk &at) {
+DEVICE bool walks(const Walk &at, const Few &f) { return at.unit < f.all * f.slices; }
+DEVICE bool is_third(const Few &f, int tile) { return f.matrices > 2 && tile >= f.third; }
+DEVICE bool is_second(const Few &f, int tile) { return f.matrices > 1 && tile >= f.second && !is_third(f, tile); }
+// tile_of is which of its matrix's tiles one of the block's is.
+DEVICE int tile_of(const Few &f, int tile) { return is_third(f, tile) ? tile - f.third : is_second(f, tile) ? f.first + tile - f.second : f.tile + tile; }
+DEVICE pio_matrix matrix_of(const Few &f, int tile) {
   pio_matrix m = f.w[0];
-  if (is_second(at, f))
-    m.plane[0] = f.w[1].plane[0], m.plane[1] = f.w[1].plane[1];
+  bool second = is_second(f, tile), third = is_third(f, tile);
+  if (second || third) {
+    m.plane[0] = third ? f.w[2].plane[0] : f.w[1].plane[0], m.plane[1] = third ? f.w[2].plane[1] : f.w[1].plane[1];
+    m.rows = third ? f.w[2].rows : f.w[1].rows;
+  }
   return m;
 }
 
@@ -137,14 +162,16 @@ template <int PARTS, class At> DEVICE void put_eight(const unsigned parts[PARTS]
     });
 }
 
-// stage_few brings the block's columns of rows, x(r) is where one begins, to shared memory.
-template <class W, int PARTS, class X> DEVICE void stage_few(const Few &f, char *rows, X x) {
+// stage_few brings the block's columns of rows to shared memory: x(r) is where one begins, and make(v, r, k, n) makes of eight numbers from column k
+// on, of which n are there, those that are multiplied.
+template <class W, int PARTS, class X, class Make> DEVICE void stage_few(const Few &f, char *rows, X x, Make make) {
   int first = f.slice * f.chunks_of_slice * CHUNK, eights = f.slices * f.chunks_of_slice * (CHUNK / 8);
   for (int i = (int)thread_x(); i < few_chunk_bytes<PARTS>() / 4; i += (int)threads_x()) ((unsigned *)rows)[i] = 0;
   for (int i = (int)thread_x(); i < f.rows * eights; i += (int)threads_x()) {
     int row = i / eights, e = i % eights, k = first + 8 * e;
     float v[8];
     eight(v, x(row) + k, f.w[0].cols - k);
+    make(v, row, k, f.w[0].cols - k);
     unsigned parts[PARTS][4];
     split_eight<PARTS>(parts, v);
     put_eight<PARTS>(parts, W::ORDER, e, row / 2 % 4, [&](int p, int step) { return (unsigned *)(rows + few_row<PARTS>(f, row) + (step * PARTS + p) * 64); });
@@ -191,7 +218,7 @@ template <class W> DEVICE void few_store(const float total[W::TILES][4], float *
 // few_begin sets a reader before a unit, if there is one.
 template <class W> DEVICE void few_begin(typename W::Reader &reader, const Few &f, const Walk &at) {
   if (walks(at, f))
-    W::begin(reader, matrix_at(f, at), tile_at(at, f), at.chunk);
+    W::begin(reader, matrix_of(f, at.tile), tile_of(f, at.tile), at.chunk);
 }
 
 // few_load reads the next chunk, if there is one.
@@ -205,8 +232,9 @@ template <class W> DEVICE void few_load(typename W::Chunk &c, typename W::Reader
   }
 }
 
-// few computes all units, and leaves each one's sums in shared memory: rows by outs, one unit behind the other.
-template <class W, int PARTS, class X> DEVICE const float *few(const Few &f, char *rows, X x) {
+// few computes all units, and leaves each one's sums in shared memory: rows by outs, one unit behind the other. begun(room) is called by all threads
+// when the first weights are on their way and before rows are read, with what is behind the sums.
+template <class W, int PARTS, class X, class Begun, class Make> DEVICE const float *few(const Few &f, char *rows, X x, Begun begun, Make make) {
   float *sums = (float *)(rows + few_row<PARTS>(f, f.rows)), total[W::TILES][4];
   typename W::Chunk ring[W::DEPTH];
   int warps = (int)threads_x() / 32;
@@ -217,7 +245,8 @@ template <class W, int PARTS, class X> DEVICE const float *few(const Few &f, cha
   typename W::Reader reader = {};
   few_begin<W>(reader, f, ahead);
   UNROLL for (int d = 0; d < W::DEPTH; d++) few_load<W>(ring[d], reader, f, ahead, by);
-  stage_few<W, PARTS>(f, rows, x);
+  begun(sums + f.all * f.slices * f.rows * W::OUTS);
+  stage_few<W, PARTS>(f, rows, x, make);
   barrier();
   clear(total);
   while (walks(at, f)) {
@@ -237,11 +266,10 @@ template <class W, int PARTS, class X> DEVICE const float *few(const Few &f, cha
   return sums;
 }
 
-// few_sum adds the slices of an out up.
-template <class W> DEVICE float few_sum(const Few &f, const float *sums, int matrix, int tile, int row, int out) {
+// few_sum adds the slices of an out of one of the block's tiles up.
+template <class W> DEVICE float few_sum(const Few &f, const float *sums, int tile, int row, int out) {
   float y = 0.0f;
-  for (int s = 0; s < f.slices; s++)
-    y = plus(y, sums[(((matrix * f.tiles + tile) * f.slices + s) * f.rows + row) * W::OUTS + out]);
+  for (int s = 0; s < f.slices; s++) y = plus(y, sums[((tile * f.slices + s) * f.rows + row) * W::OUTS + out]);
   return y;
 }
 

@@ -1,5 +1,5 @@
 // rotary.cu: the rotary embedding.
-#include "vector.cuh"
+#include "rotary.cuh"
 
 // ---- angles: scale cos and scale sin of position times frequency. The angle is rounded to f32 as the reference does; the rest is in double,
 // since a position may be a million turns from the first, and is computed once for all layers.
@@ -50,50 +50,14 @@ KERNEL(angles, 128, 4) {
   store(y, 2 * i + 1, (float)(sine * scale));
 }
 
-// ---- rotate: a thread has four pairs that follow each other in a head, or four elements that pass through
-
-struct pairs4 { four a, b; };
-
-DEVICE void turn4(pairs4 &p, const pio_tensor &angles, long long at, bool whole, int n) {
-  four first = load4(angles, at, whole, 2 * n), second = load4(angles, at + 4, whole, 2 * n - 4);
-  UNROLL for (int j = 0; j < 4; j++) {
-    float cosine = j < 2 ? first.x[2 * j] : second.x[2 * j - 4], sine = j < 2 ? first.x[2 * j + 1] : second.x[2 * j - 3];
-    float a = p.a.x[j], b = p.b.x[j];
-    p.a.x[j] = fused(a, cosine, -times(b, sine));
-    p.b.x[j] = fused(b, cosine, times(a, sine));
-  }
-}
+// ---- rotate: a thread has a unit of a head
 
 KERNEL(rotate, 128, 8) {
-  const pio_tensor &y = op.out[0], &x = op.in[0], &angles = op.in[1];
-  int heads = x.dim[1], dim = x.dim[2], pairs = angles.dim[1], from = op.n[0], rest = from + 2 * pairs;
-  int turning = (pairs + 3) / 4, before = (from + 3) / 4, units = turning + before + (dim - rest + 3) / 4;
+  const pio_tensor &y = op.out[0], &x = op.in[0];
+  turning t = turning_of(op.in[1], x.dim[2], op.n[0], op.n[1]);
   long long i = (long long)block_x() * threads_x() + thread_x();
-  if (i >= (long long)x.dim[0] * heads * units)
+  if (i >= (long long)x.dim[0] * x.dim[1] * t.units)
     return;
-  long long head = i / units, row = head / heads, begin = head * dim;
-  int unit = (int)(i % units);
-  bool whole = in_fours(y, dim) && in_fours(x, dim) && from % 4 == 0 && pairs % 4 == 0 && in_fours(angles, 0);
-  if (unit >= turning) { // passes through
-    int c = unit < turning + before ? (unit - turning) * 4 : rest + (unit - turning - before) * 4, n = (c < from ? from : dim) - c;
-    store4(y, begin + c, load4(x, begin + c, whole, n), whole, n);
-    return;
-  }
-  int pair = unit * 4, n = pairs - pair;
-  long long angle = (row * pairs + pair) * 2;
-  pairs4 p;
-  if (!op.n[1]) {
-    long long a = begin + from + pair, b = a + pairs;
-    p = {load4(x, a, whole, n), load4(x, b, whole, n)};
-    turn4(p, angles, angle, whole, n);
-    store4(y, a, p.a, whole, n);
-    store4(y, b, p.b, whole, n);
-    return;
-  }
-  long long a = begin + from + 2 * pair;
-  four lower = load4(x, a, whole, 2 * n), upper = load4(x, a + 4, whole, 2 * n - 4);
-  p = {{{lower.x[0], lower.x[2], upper.x[0], upper.x[2]}}, {{lower.x[1], lower.x[3], upper.x[1], upper.x[3]}}};
-  turn4(p, angles, angle, whole, n);
-  store4(y, a, {{p.a.x[0], p.b.x[0], p.a.x[1], p.b.x[1]}}, whole, 2 * n);
-  store4(y, a + 4, {{p.a.x[2], p.b.x[2], p.a.x[3], p.b.x[3]}}, whole, 2 * n - 4);
+  long long head = i / t.units;
+  turn_unit(t, y, x, head * t.dim, op.in[1], head / x.dim[1], (int)(i % t.units));
 }

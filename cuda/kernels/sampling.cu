@@ -111,7 +111,7 @@ KERNEL(top_k, 512, 1) {
       int at = block_x() * all + i;
       if (at < n)
         r = rank_of(load(x, (long long)row * n + at), at);
-    } else if (i < op.p[2] * k && block_x() * op.p[2] + i / k < lists)
+    } else if (i < op.p[2] * k && (int)block_x() * op.p[2] + i / k < lists)
       r = from[((long long)row * lists + block_x() * op.p[2]) * k + i];
     ranks[i] = r;
   }

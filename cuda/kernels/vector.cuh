@@ -64,6 +64,20 @@ DEVICE four weight4(const pio_matrix &m, long long i, bool whole, long long n) {
   return v;
 }
 
+// squares sums the squares of what a thread's elements of a row are from some number on: of n from begin on those at 4 rank, +1, +2, +3, then those
+// 4 size further on, and so forth. Every norm has this order.
+DEVICE float squares(const pio_tensor &x, long long begin, long long n, int rank, int size, bool whole, float from) {
+  float sum = 0;
+  for (long long i = rank * 4; i < n; i += size * 4) {
+    four v = load4(x, begin + i, whole, n - i);
+    UNROLL for (int j = 0; j < 4; j++) {
+      float d = i + j < n ? plus(v.x[j], -from) : 0.0f;
+      sum = fused(d, d, sum);
+    }
+  }
+  return sum;
+}
+
 // exp_of is exponential of any number: 0 and infinity where the result has no other.
 DEVICE float exp_of(float x) { return exponential(x > 150.0f ? 150.0f : x < -150.0f ? -150.0f : x); }
 

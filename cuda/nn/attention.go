@@ -48,9 +48,9 @@ func NewNormedAttention(hidden, heads, kvHeads, dim int, eps float64, biased boo
 // Forward maps x (rows, hidden) -> (rows, hidden); angles are rope's for the rows.
 func (a *NormedAttention) Forward(s *cuda.Step, x, angles cuda.Tensor, rope Rope, b *Batch, c *Cache) cuda.Tensor {
 	s.StartPart()
-	q := a.QNorm.Forward(s, a.Q.Forward(s, x).Heads(a.dim)) // (rows, heads, head_dim)
-	k := a.KNorm.Forward(s, a.K.Forward(s, x).Heads(a.dim)) // (rows, kv heads, head_dim)
-	v := a.V.Forward(s, x).Heads(a.dim)
+	// In this order a device can make one launch of what is done with x, and one of what is done with heads.
+	q, k, v := a.Q.Forward(s, x).Heads(a.dim), a.K.Forward(s, x).Heads(a.dim), a.V.Forward(s, x).Heads(a.dim)
+	q, k = a.QNorm.Forward(s, q), a.KNorm.Forward(s, k) // (rows, heads, head_dim), (rows, kv heads, head_dim)
 	q, k = rope.Apply(s, q, angles), rope.Apply(s, k, angles)
 	x = Attend(s, q, k, v, b, c, a.scale).Flat() // (rows, heads * head_dim)
 	s.EndPart()

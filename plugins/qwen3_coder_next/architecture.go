@@ -129,10 +129,10 @@ func (a *Attention) cache() nn.CacheSpec { return nn.KeysValues(a.kvHeads, a.dim
 // forward maps x (rows, hidden) -> (rows, hidden).
 func (a *Attention) forward(s *cuda.Step, x cuda.Tensor, rope nn.Rope, angles cuda.Tensor, b *nn.Batch, c *nn.Cache) cuda.Tensor {
 	s.StartPart()
-	u := a.Q.Forward(s, x).Heads(2 * a.dim) // (rows, heads, 2 head_dim)
-	q, gate := a.QNorm.Forward(s, s.Columns(u, 0, a.dim)), s.Columns(u, a.dim, 2*a.dim)
-	k := a.KNorm.Forward(s, a.K.Forward(s, x).Heads(a.dim)) // (rows, kv heads, head_dim)
-	v := a.V.Forward(s, x).Heads(a.dim)
+	// In this order a device can make one launch of what is done with x, and one of what is done with heads.
+	u, k, v := a.Q.Forward(s, x).Heads(2*a.dim), a.K.Forward(s, x).Heads(a.dim), a.V.Forward(s, x).Heads(a.dim) // (rows, heads, 2 head_dim), (rows, kv heads, head_dim)
+	q, gate := s.Columns(u, 0, a.dim), s.Columns(u, a.dim, 2*a.dim)
+	q, k = a.QNorm.Forward(s, q), a.KNorm.Forward(s, k)
 	q, k = rope.Apply(s, q, angles), rope.Apply(s, k, angles)
 	y := s.Mul(nn.Attend(s, q, k, v, b, c, a.scale), s.Sigmoid(gate))
 	s.EndPart()

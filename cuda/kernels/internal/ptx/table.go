@@ -97,7 +97,7 @@ func assemble(t Tools, files []string, rows map[string]*Row) error {
 // factors that a warp reads for it, each once. Several lanes read the factors of codes, and those of single rows are seldom read at all.
 var (
 	chunk = map[string]struct{ products, bytes int }{"bf16": {8, 2048}, "f16": {16, 2048}, "f8": {16, 2048}, "q8": {16, 2048 + 32}, "q4": {16, 1024 + 64}}
-	few   = regexp.MustCompile(`_(?:few|pair)_(bf16|f16|f8|q8|q4)_(fast|exact)$`)
+	few   = regexp.MustCompile(`_(?:few|pair|beside)_(bf16|f16|f8|q8|q4)_(fast|exact)$`)
 	parts = map[string]int{"fast": 1, "exact": 3}
 )
 
@@ -116,7 +116,8 @@ var tolerated = map[string]int{
 	"attention_decode_128":     32,                                  // none on sm_90 and sm_100
 	"attention_decode_any_128": 32, "attention_decode_any_256": 224, // caches in f32 or in codes where numerics are fast
 	"attention_prompt_parts_256": 24, "attention_prompt_parts_any_256": 24, // a prompt's few rows, of heads of 256
-	"attention_exact_64": 24, "attention_exact_128": 8, // on sm_120
+	"matmul_beside_q4_exact": 8,                            // on sm_120
+	"attention_exact_64":     24, "attention_exact_128": 8, // on sm_120
 }
 
 // Spills tells of kernels with local memory (registers that are spilled, arrays that are indexed), and how many of them touch it in a loop

@@ -103,10 +103,19 @@ Work experts(const pio_op &op, int part) {
 }
 
 Work products(const pio_op &op) {
-  Work w = {bytes(op.in[0]), 0};
+  Work w = {bytes(op.in[0]) + (op.ins > 1 ? bytes(op.in[1]) : 0), 0};
   double n = elements(op.in[0]) / std::max(1, op.w[0].cols);
   for (auto &m : op.w) w.bytes += weights(m), w.flops += m.plane[0] ? 2 * n * m.rows * m.cols : 0;
   for (auto &o : op.out) w.bytes += bytes(o);
+  return w;
+}
+
+// heads: what goes to a cache counts as cache_write has it.
+Work heads(const pio_op &op) {
+  Work w = {bytes(op.in[0]) + bytes(op.in[1]) + bytes(op.in[2]) + bytes(op.in[3]) + weights(op.w[0]) + weights(op.w[1]), 0};
+  for (int i = 0; i < 4; i++) w.bytes += bytes(op.out[i]);
+  for (int i = 4; i < 6; i++) w.bytes += op.out[i].at ? bytes(op.in[i - 3]) : 0;
+  w.flops = w.bytes / 4;
   return w;
 }
 
@@ -151,7 +160,7 @@ static double into_parts(double n, int parts) { return n * (4 + 2 * parts); }
 
 // of_kernel is the part of its op's work that one of its launches does.
 static Work of_kernel(const std::string &name, const pio_op &op) {
-  if (starts(name, "matmul_few") || starts(name, "matmul_many") || starts(name, "matmul_pair") || starts(name, "matmul_plain"))
+  if (starts(name, "matmul_few") || starts(name, "matmul_many") || starts(name, "matmul_pair") || starts(name, "matmul_beside") || starts(name, "matmul_plain"))
     return work_of("matmul", op);
   if (starts(name, "latent_query") || starts(name, "latent_value"))
     return work_of("matmul", op);
@@ -165,6 +174,8 @@ static Work of_kernel(const std::string &name, const pio_op &op) {
     return {into_parts((double)op.in[1].dim[0] * op.in[1].dim[1] * op.out[2].dim[2], op.p[1]), 0};
   if (name == "matmul_add")
     return {(1 + op.p[0]) * bytes(op.out[0]), 0};
+  if (name == "heads")
+    return heads(op);
   if (starts(name, "experts_")) // lists of pairs
     return {2 * bytes(op.in[1]), 0};
   if (starts(name, "attention_join") || starts(name, "latent_attention_join"))
@@ -200,7 +211,7 @@ static std::mutex tallying;
 double kernel_time(CUcontext c, const Op &op) {
   const std::string &name = op.function->name;
   Work w = of_kernel(name, *(const pio_op *)op.data->data());
-  bool tensor = name.find("_few_") != std::string::npos || name.find("_many_") != std::string::npos || name.find("_pair_") != std::string::npos ||
+  bool tensor = name.find("_few_") != std::string::npos || name.find("_many_") != std::string::npos || name.find("_pair_") != std::string::npos || name.find("_beside_") != std::string::npos ||
                 starts(name, "attention_prompt") || starts(name, "attend_tile");
   bool exact = name.find("exact") != std::string::npos;
   double rate = !tensor ? c->speed.flops : exact ? c->speed.mma / 3 : c->speed.mma; // rows of f32 are three products
