@@ -20,14 +20,18 @@ func TestWideTilesGiveTheSameBits(t *testing.T) {
 	seen := map[string]bool{}
 	for _, c := range []struct {
 		fast                              bool
-		multiprocessors, rows, cols, outs int
+		multiprocessors, rows, cols, outs int // 0 outs: a tile for each multiprocessor, of which a machine of hardware has its own number
 		order                             uint64
 	}{
 		{false, 132, 70, 520, 140, 0}, {false, 1, 130, 264, 140, 5}, {true, 132, 17, 1032, 260, 0}, {true, 4, 200, 520, 140, 0}, {true, 1, 100, 264, 140, 3}, {true, 1, 380, 136, 264, 7},
+		{true, 1, 60, 136, 0, 0}, {true, 1, 128, 136, 0, 0}, {true, 1, 190, 136, 0, 0},
 	} {
 		t.Run(fmt.Sprintf("%+v", c), func(t *testing.T) {
 			m := kerneltest.New(t, c.fast, c.multiprocessors)
 			m.Order, m.Eager, m.Warpgroups = c.order, c.order%2 == 1, false
+			if c.outs == 0 {
+				c.outs = 128 * m.Multiprocessors
+			}
 			rng := newRand(16)
 			x, w := Random(rng, c.rows*c.cols), Plain(rng, cuda.BF16, c.outs, c.cols)
 			y, wide, want := filled(c.rows*c.outs), filled(c.rows*c.outs), filled(c.rows*c.outs)
