@@ -35,7 +35,7 @@ func parts(models []string, small bool) []part {
 		part{name: "copies", limit: 15 * second, command: []string{"./tests/gpu.test", "-test.run=^$", "-test.bench=^BenchmarkRates$", "-test.benchtime=1x"}},
 		served(small),
 		hopper("warpgroups", 60*second, "./tests/kernels.test", "-test.run=MatMul|Wide"),
-		hopper("warpgroups-times", 60*second, "./tests/gpu.test", "-test.run=Warpgroups", "-test.bench=^BenchmarkManyRows$", "-test.benchtime="+map[bool]string{false: "200ms", true: "1x"}[small]),
+		hopper("warpgroups-times", 60*second, "./tests/gpu.test", "-test.run=^TestWarpgroupsAreAskedFor$", "-test.bench=^BenchmarkManyRows$", "-test.benchtime="+map[bool]string{false: "200ms", true: "1x"}[small]),
 	)
 	for _, m := range models[:min(1, len(models))] {
 		list = append(list, hopper("warpgroups-model", 40*second, "../../tests/models", "-test.run=^TestGPU_"+m+"$"))

@@ -158,7 +158,7 @@ func TestBytesOfAChunkAreCountedOnce(t *testing.T) {
 	for kernel, want := range map[string]struct{ matrix, bytes int }{
 		"matmul_few_q4_fast": {64, 4 * 34}, "experts_down_few_q4_exact": {192, 4 * 34}, "matmul_pair_q8_fast": {32, 130}, "matmul_few_f8_exact": {96, 128}, "matmul_few_bf16_fast": {16, 128},
 		"matmul_beside_f8_fast": {32, 128},
-		"matmul_many_q4_small": {16, 999}, "attention_decode_64": {4, 999},
+		"matmul_many_q4_small":  {16, 999}, "attention_decode_64": {4, 999},
 	} {
 		if got := once(kernel, Loop{Matrix: want.matrix, Bytes: 999}); got.Bytes != want.bytes {
 			t.Errorf("%s reads %d bytes a lane, want %d", kernel, got.Bytes, want.bytes)
