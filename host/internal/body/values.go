@@ -55,13 +55,32 @@ func Text(v json.RawMessage) (string, error) {
 	return s, nil
 }
 
-// Integer is one in [low, high], without a point or an exponent.
+// Integer is one in [low, high]. Some languages write 12 as 12.0, or 1e3 for what has a thousand; what is beyond 64 bits counts as their end.
 func Integer(v json.RawMessage, low, high int64) (int64, error) {
 	n, err := strconv.ParseInt(string(v), 10, 64)
+	if err != nil {
+		n, err = whole(v)
+	}
 	if err != nil || n < low || n > high {
 		return 0, Wrong(v, intRange(low, high))
 	}
 	return n, nil
+}
+
+// whole is a number with a point, an exponent or many digits that is an integer all the same.
+func whole(v json.RawMessage) (int64, error) {
+	var f float64
+	switch err := json.Unmarshal(v, &f); {
+	case err != nil:
+		return 0, err
+	case f != math.Trunc(f) || IsNull(v):
+		return 0, strconv.ErrSyntax
+	case f >= math.MaxInt64:
+		return math.MaxInt64, nil
+	case f <= math.MinInt64:
+		return math.MinInt64, nil
+	}
+	return int64(f), nil
 }
 
 func intRange(low, high int64) string {
@@ -76,11 +95,15 @@ func Seed(v json.RawMessage) (uint64, error) {
 	if n, err := strconv.ParseInt(string(v), 10, 64); err == nil {
 		return uint64(n), nil
 	}
-	n, err := strconv.ParseUint(string(v), 10, 64)
-	if err != nil {
+	if n, err := strconv.ParseUint(string(v), 10, 64); err == nil {
+		return n, nil
+	}
+	const exact = 1 << 53 // a number with a point says no more
+	n, err := whole(v)
+	if err != nil || n < -exact || n > exact {
 		return 0, Wrong(v, "a 64-bit integer")
 	}
-	return n, nil
+	return uint64(n), nil
 }
 
 // Number is a finite number in [low, high]; open leaves low itself out.
