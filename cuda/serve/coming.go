@@ -241,8 +241,10 @@ func (r *residency) goWithout() {
 		if r.inStep && a.p.m.Layer < 0 {
 			return false
 		}
-		if r.move(a.p, a.dev) == nil { // without room it stays, which is always right if slower
+		if r.move(a.p, a.dev) == nil {
 			a.p.streamed = a.streamed
+		} else { // without room it stays, which is always right if slower
+			r.settled = append(r.settled, a.p)
 		}
 		return true
 	})
@@ -263,9 +265,10 @@ func (r *residency) keepStates(a *arrival) {
 	}
 }
 
-// turnBack gives up what has come of a module.
+// turnBack gives up what has come of a module. Unless that comes anew the CPU is to compute it: see packSettled.
 func (r *residency) turnBack(a *arrival) {
 	r.keepStates(a)
+	r.settled = append(r.settled, a.p)
 	if a.there == nil {
 		return
 	}
@@ -316,9 +319,6 @@ func (r *residency) recall(dev int) {
 		return a.dev == dev
 	})
 	r.turnBackAll(back)
-	for _, a := range back {
-		_ = r.pack(a.p)
-	}
 }
 
 // arrivalOf is a module that is to go over; nil if it stays.

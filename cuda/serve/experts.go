@@ -1,18 +1,19 @@
 package serve
 
 import (
-	"container/list"
+	"cmp"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 
 	"github.com/inference-pio/inference-pio/cuda"
+	"github.com/inference-pio/inference-pio/cuda/serve/heat"
 )
 
 // experts.go keeps single experts on a device: which ones a token will be routed to is known only when its layer runs, so no
 // plan can place them. What a device has left when layers have their places is a cache of experts. Layers share it
-// evenly, and within a layer the one that was used longest ago gives way: over all layers together that rule would give up what
-// the next token's first layers are about to need, since a pass uses the layers in a cycle.
+// evenly, and within a layer the one gives way that was needed least, where what is long ago counts less: package heat.
 //
 // Which experts a layer needs is known when the CPU has to compute some of them, and otherwise when the pass has ended. No pass waits for an expert: one
 // that is not there is computed on the CPU, where it lies anyway, and copied for the next time. Most of what one token needs the next one needs too,
@@ -23,28 +24,48 @@ import (
 
 // expertCache is one device's.
 type expertCache struct {
-	layers   []*list.List // of *place: those with weights there or on the way, the last used first
-	n        int          // in all layers
-	arriving []*place     // whose copies are under way
+	layers   [][]cached // those with weights there or on the way, in no order
+	n        int        // in all layers
+	arriving []*place   // whose copies are under way
 }
 
-func newExpertCache(layers int) *expertCache {
-	c := &expertCache{layers: make([]*list.List, layers)}
-	for i := range c.layers {
-		c.layers[i] = list.New()
-	}
-	return c
+// cached is an expert that is there. Its rank lies beside it, since of many the least is looked for.
+type cached struct {
+	heat heat.Heat
+	p    *place
 }
+
+func newExpertCache(layers int) *expertCache { return &expertCache{layers: make([][]cached, layers)} }
 
 // fullest is the layer with the most experts there.
 func (c *expertCache) fullest() int {
 	most := 0
 	for i, l := range c.layers {
-		if l.Len() > c.layers[most].Len() {
+		if len(l) > len(c.layers[most]) {
 			most = i
 		}
 	}
 	return most
+}
+
+// add lists an expert that is on its way.
+func (c *expertCache) add(p *place) {
+	l := &c.layers[p.m.Layer]
+	p.inCache, p.at = true, len(*l)
+	*l = append(*l, cached{p.heat, p})
+	c.n++
+}
+
+// remove takes it from the list.
+func (c *expertCache) remove(p *place) {
+	l := c.layers[p.m.Layer]
+	last := len(l) - 1
+	l[p.at] = l[last]
+	l[p.at].p.at = p.at
+	l[last] = cached{}
+	c.layers[p.m.Layer] = l[:last]
+	p.inCache = false
+	c.n--
 }
 
 // isExpert says that a module is an expert of a layer, which has a place of its own.
@@ -65,19 +86,22 @@ func (r *residency) Routed(layer int, experts []int32) {
 		if p.pass == r.passes {
 			continue // told before
 		}
-		p.pass = r.passes
+		p.pass, p.heat = r.passes, p.heat.Needed(r.passes)
+		if p.inCache {
+			r.caches[p.dev].layers[layer][p.at].heat = p.heat
+		}
 		switch {
-		case p.inCache == nil && home != 0 && !p.fixed:
+		case !p.inCache && home != 0 && !p.fixed:
 			r.counts.misses.Add(1)
 			missed = append(missed, p)
-		case p.inCache == nil: // where it is to be
+		case !p.inCache: // where it is to be
 		case p.transfer == nil:
 			r.counts.hits.Add(1)
-			r.caches[p.dev].layers[layer].MoveToFront(p.inCache)
 		default: // on its way
 			r.counts.misses.Add(1)
 		}
 	}
+	slices.SortStableFunc(missed, func(a, b *place) int { return cmp.Compare(b.heat, a.heat) }) // the link has not time for all
 	for _, p := range missed {
 		r.admit(p, home)
 	}
@@ -106,18 +130,18 @@ func (r *residency) fill(dev int) {
 		return
 	}
 	if r.startExpert(p, dev, cuda.Memory{}) == nil {
-		c.add(p, c.layers[p.m.Layer].PushBack(p))
+		c.send(p)
 	}
 }
 
 // lacking is an expert that a device lacks, nil if there is none that may come.
 func (r *residency) lacking(dev int) *place {
 	for i, layer := range r.layers {
-		if layer.dev != dev || r.caches[dev].layers[i].Len() == len(r.experts[i]) {
+		if layer.dev != dev || len(r.caches[dev].layers[i]) == len(r.experts[i]) {
 			continue
 		}
 		for _, p := range r.experts[i] {
-			if p.inCache == nil && !p.fixed {
+			if !p.inCache && !p.fixed {
 				return p
 			}
 		}
@@ -125,10 +149,10 @@ func (r *residency) lacking(dev int) *place {
 	return nil
 }
 
-// add lists an expert that is on its way, and has its place among those of its layer.
-func (c *expertCache) add(p *place, at *list.Element) {
-	p.inCache, c.arriving = at, append(c.arriving, p)
-	c.n++
+// send adds an expert that will be received.
+func (c *expertCache) send(p *place) {
+	c.add(p)
+	c.arriving = append(c.arriving, p)
 }
 
 // receiveExperts lets experts whose copies have arrived be computed with: at the beginning of a step, and before a layer's are.
@@ -161,7 +185,7 @@ func (r *residency) take(p *place, dev int) error {
 // linkAhead is the part of a step for which copies of experts may keep the link busy: enough for what the next layers lack, too.
 const linkAhead = 0.25
 
-// admit starts the copy of an expert, unless the link has enough to do or there is no room even without the experts that were used longest ago.
+// admit starts the copy of an expert, unless the link has enough to do or there is no room even without those that may give way.
 func (r *residency) admit(p *place, dev int) {
 	c, rate := r.caches[dev], r.devices[dev].Rates().Copy
 	if n := int64(len(c.arriving)); n > 0 && rate > 0 && float64((n+1)*weightBytes(r.devices[dev], p.m)) > linkAhead*rate*r.took {
@@ -189,7 +213,7 @@ func (r *residency) cacheExpert(p *place, dev int) error {
 		}
 		room = r.makeRoom(q, weightBytes(r.devices[dev], p.m))
 	}
-	c.add(p, c.layers[p.m.Layer].PushFront(p))
+	c.send(p)
 	return nil
 }
 
@@ -262,25 +286,27 @@ func (r *residency) leastUsed(dev, layer int) *place {
 		return nil
 	}
 	from := c.fullest()
-	if layer >= 0 && c.layers[layer].Len() >= c.layers[from].Len() {
+	if layer >= 0 && len(c.layers[layer]) >= len(c.layers[from]) {
 		from = layer
 	}
 	for i := range c.layers {
-		if p := r.leastUsedOf(c.layers[(from+i)%len(c.layers)], layer >= 0); p != nil {
+		if p := r.coldest(c.layers[(from+i)%len(c.layers)], layer >= 0); p != nil {
 			return p
 		}
 	}
 	return nil
 }
 
-// leastUsedOf is the expert of a layer that was used longest ago, but for one that must stay; needed keeps those of this pass, and those on their way.
-func (r *residency) leastUsedOf(l *list.List, needed bool) *place {
-	for e := l.Back(); e != nil; e = e.Prev() {
-		if p := e.Value.(*place); !p.fixed && !(needed && (p.pass == r.passes || p.transfer != nil)) {
-			return p
+// coldest is the expert of a layer that is the least likely to be needed again, but for one that must stay; needed keeps those of this pass, and
+// those on their way.
+func (r *residency) coldest(list []cached, needed bool) (least *place) {
+	under := heat.Heat(math.Inf(1))
+	for _, e := range list {
+		if p := e.p; e.heat < under && !p.fixed && !(needed && (p.pass == r.passes || p.transfer != nil)) {
+			under, least = e.heat, p
 		}
 	}
-	return nil
+	return least
 }
 
 // dismiss takes an expert from its device.
@@ -295,9 +321,8 @@ func (r *residency) dismiss(p *place) {
 // forgetExpert takes an expert that has no weights any more from its device's list.
 func (r *residency) forgetExpert(p *place) {
 	c, old := r.caches[p.dev], p.dev
-	c.layers[p.m.Layer].Remove(p.inCache)
-	c.n--
-	p.inCache, p.dev = nil, 0
+	c.remove(p)
+	p.dev = 0
 	if c.n == 0 {
 		r.closeDevice(old)
 	}
@@ -308,7 +333,7 @@ func (r *residency) moveExpert(p *place, dev int) error {
 	if p.dev == dev {
 		return nil
 	}
-	if p.inCache != nil {
+	if p.inCache {
 		r.dismiss(p)
 	}
 	if dev == 0 {
@@ -334,8 +359,8 @@ func (r *residency) moveExpert(p *place, dev int) error {
 // dismissAll takes every expert from a device.
 func (r *residency) dismissAll(dev int) {
 	for _, l := range r.caches[dev].layers {
-		for l.Len() > 0 {
-			r.dismiss(l.Back().Value.(*place))
+		for n := len(l) - 1; n >= 0; n-- {
+			r.dismiss(l[n].p)
 		}
 	}
 }

@@ -3,12 +3,16 @@ package serve
 // experts_test.go has a device with room for some of the experts of a mixture: which it keeps, where they are computed.
 
 import (
+	"cmp"
 	"fmt"
+	"math"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/inference-pio/inference-pio/cuda/far"
+	"github.com/inference-pio/inference-pio/cuda/serve/heat"
 	"github.com/inference-pio/inference-pio/sdk"
 )
 
@@ -95,6 +99,45 @@ func TestTheExpertUsedLongestAgoGivesWay(t *testing.T) {
 			t.Errorf("on far are %s, want %s", got, want)
 		}
 	})
+}
+
+// Which experts are there is what LRFU says, whose definition is a sum over all needs: the one that counts least gives way, unless the pass needs it.
+func TestTheExpertThatCountsLeastGivesWay(t *testing.T) {
+	const room = 3
+	y := mixture(t, far.Now(), room)
+	draw, needs, there := rand.New(rand.NewPCG(7, 8)), [toyExperts][]uint64{}, []int{}
+	counts := func(e int) (sum float64) {
+		for _, pass := range needs[e] {
+			sum += math.Pow(0.5, float64(y.r.passes-pass)/heat.Half)
+		}
+		return sum
+	}
+	gave := 0
+	for n := range 400 {
+		e := []int{n / 50 % toyExperts, draw.IntN(toyExperts)}[draw.IntN(2)]                  // one of them often, for a while
+		y.route = func(layer int) []int { return []int{e}[:1-min(1, max(layer-1, 1-layer))] } // of layer 1
+		y.pass(nil)
+		y.arrived()
+		needs[e] = append(needs[e], y.r.passes)
+		if !slices.Contains(there, e) {
+			if len(there) == room {
+				least := slices.MinFunc(there, func(a, b int) int { return cmp.Compare(counts(a), counts(b)) })
+				there = slices.DeleteFunc(there, func(x int) bool { return x == least })
+				gave++
+			}
+			there = append(there, e)
+		}
+		var want []string
+		for _, e := range slices.Sorted(slices.Values(there)) {
+			want = append(want, fmt.Sprintf("layers.1.mlp.experts.%d", e))
+		}
+		if got := y.resident(); !slices.Equal(got, want) {
+			t.Fatalf("in pass %d %v are there, not %v", y.r.passes, got, want)
+		}
+	}
+	if gave < 50 {
+		t.Errorf("%d have given way: the test shows little", gave)
+	}
 }
 
 // Experts that one pass needs do not take turns in room for one: each copy would come too late for the next pass.

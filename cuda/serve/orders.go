@@ -97,6 +97,7 @@ func (r *residency) run(ctx context.Context) {
 		}
 		r.carry()
 		r.betweenSteps(true)
+		r.packSettled()
 		r.settleDebts()
 		r.mu.Unlock()
 	}
@@ -107,6 +108,7 @@ func (r *residency) carry() {
 	for _, o := range r.mailbox.take() {
 		clear(r.quiet)
 		err := r.execute(o)
+		r.packSettled()
 		if err == nil && r.inStep && r.owes(o) {
 			r.mailbox.owed = append(r.mailbox.owed, o)
 			continue
@@ -140,6 +142,7 @@ func (r *residency) settleDebts() {
 	r.releaseLeft()
 	for _, o := range r.mailbox.owed {
 		err := r.execute(o)
+		r.packSettled()
 		r.releaseLeft()
 		o.done <- r.outcome(o, err)
 	}
@@ -219,7 +222,6 @@ func (r *residency) moveByOrder(o sdk.MoveOrder) error {
 	if err := r.move(p, dev); err != nil {
 		return fmt.Errorf("move %s to %s: %w", o.Module, o.Device, err)
 	}
-	_ = r.pack(p) // one that was to leave the CPU and stays
 	if !p.hasWeights() {
 		if err := r.fetch(p); err != nil {
 			if back := r.move(p, from); back != nil {

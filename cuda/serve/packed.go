@@ -12,15 +12,30 @@ import (
 // when everything else has its place, and given up first when something else needs room. Only bits that do not depend on the form are
 // computed with them, so that all this changes times and nothing else.
 
+// packs says of a module whether the CPU would have a packed copy of it, and has none. One that is to go over has the CPU for a moment only.
+func (r *residency) packs(p *place) bool {
+	return p.dev == 0 && p.weights.Bytes() == 0 && weightBytes(r.devices[0], p.m) > 0 && r.arrivalOf(p) == nil
+}
+
 // pack makes the packed copy of a module on the CPU, if there is room for it.
 func (r *residency) pack(p *place) error {
-	if p.dev != 0 || p.weights.Bytes() > 0 || weightBytes(r.devices[0], p.m) == 0 {
+	if !r.packs(p) {
 		return nil
 	}
 	if err := p.startTransfer(r.clock, r.devices[0], nil); err != nil {
 		return err
 	}
 	return p.await(r.stage.Queue(0))
+}
+
+// packSettled packs the modules that have come back to the CPU, or that were to leave it and stay, by whatever way: an order, a device that was given up or
+// lost, a plan that wants them elsewhere no more. Without room the CPU computes from the file, which is right if perhaps slower.
+func (r *residency) packSettled() {
+	for _, p := range r.settled {
+		_ = r.pack(p)
+	}
+	clear(r.settled)
+	r.settled = r.settled[:0]
 }
 
 // packAll packs the modules on the CPU in the order of the forward pass as long as so many bytes of the budget stay free. Between two modules
@@ -41,10 +56,7 @@ func (r *residency) packWithin(ctx context.Context, p *place, spare int64) (bool
 	if ctx.Err() != nil {
 		return false, ctx.Err()
 	}
-	if r.arrivalOf(p) != nil {
-		return true, nil // the CPU has it for a moment
-	}
-	if u := r.usage(0); u.Budget > 0 && u.Budget-u.Used-spare < weightBytes(r.devices[0], p.m) {
+	if u := r.usage(0); r.packs(p) && u.Budget > 0 && u.Budget-u.Used-spare < weightBytes(r.devices[0], p.m) {
 		return false, nil
 	}
 	err := r.pack(p)

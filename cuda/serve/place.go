@@ -1,7 +1,6 @@
 package serve
 
 import (
-	"container/list"
 	"errors"
 	"fmt"
 	"sync/atomic"
@@ -9,6 +8,7 @@ import (
 
 	"github.com/inference-pio/inference-pio/cuda"
 	"github.com/inference-pio/inference-pio/cuda/clock"
+	"github.com/inference-pio/inference-pio/cuda/serve/heat"
 )
 
 // place.go holds where one module lies: the device it is computed on, the copy of its weights there, its states. It moves
@@ -30,8 +30,10 @@ type place struct {
 
 	seconds float64 // one pass on dev, an expert's in its layer's: an exponential mean
 
-	inCache *list.Element // of an expert that a device has
-	pass    uint64        // in which the expert was last needed
+	inCache bool      // an expert that a device has, or that is on its way there
+	at      int       // in the list of its layer
+	pass    uint64    // in which the expert was last needed
+	heat    heat.Heat // how likely it is to be needed again
 }
 
 // hasWeights says that the module can be computed on its device, perhaps after waiting for a transfer.

@@ -37,6 +37,7 @@ type residency struct {
 	missed  []*place       // of Routed
 	through through
 	coming  []*arrival // in the order in which they are to come
+	settled []*place   // have moved, or are not to come any more, since packSettled
 	planner func(budgets []int64) ([]sdk.Placement, error)
 	stage   stage
 	clock   clock.Clock
@@ -133,6 +134,7 @@ func (r *residency) finish() {
 	if r.inStep = false; r.passing {
 		r.passed()
 	}
+	r.packSettled()
 	r.settleDebts()
 	r.mu.Unlock()
 }
@@ -278,7 +280,7 @@ func (r *residency) moved(p *place, dev int) {
 	p.dropWeights(r.stage.Queue(p.dev))
 	old := p.dev
 	p.dev, p.seconds, p.streamed = dev, 0, false
-	_ = r.pack(p) // without room the CPU computes from the file, which is right if perhaps slower
+	r.settled = append(r.settled, p)
 	p.m.Unsettle()
 	r.counts.moves.Add(1)
 	r.closeDevice(old)

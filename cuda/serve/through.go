@@ -63,7 +63,7 @@ func (r *residency) bringThrough(p *place, ready cuda.Event) cuda.Event {
 		wait = append(wait, ready)
 	}
 	for _, e := range r.experts[p.m.Layer] {
-		if e.dev != p.dev || e.inCache == nil {
+		if e.dev != p.dev || !e.inCache {
 			continue
 		}
 		if e.transfer != nil {
@@ -93,7 +93,7 @@ func (r *residency) visitedNext(p *place) *place {
 // invite starts copies of the experts of a layer that its device lacks, as long as there is room without those of two layers.
 func (r *residency) invite(p *place, now, next *place) {
 	for _, e := range r.experts[p.m.Layer] {
-		if e.inCache == nil && !e.fixed && !r.inviteOne(e, p.dev, now, next) {
+		if !e.inCache && !e.fixed && !r.inviteOne(e, p.dev, now, next) {
 			return
 		}
 	}
@@ -113,9 +113,7 @@ func (r *residency) inviteOne(e *place, dev int, now, next *place) bool {
 			return false
 		}
 	}
-	c := r.caches[dev]
-	e.inCache = c.layers[e.m.Layer].PushFront(e)
-	c.n++
+	r.caches[dev].add(e)
 	r.through.guests, r.through.last = append(r.through.guests, e), e.transfer
 	r.counts.prefetches.Add(1)
 	return true
@@ -132,11 +130,11 @@ func (r *residency) copiedLast(dev int) *transfer {
 	return nil
 }
 
-// sendOff gives up an expert of neither of two layers: a guest, or else one that was used longest ago. False if there is none.
+// sendOff gives up an expert of neither of two layers: a guest, or else the one that is the least likely to be needed again. False if there is none.
 func (r *residency) sendOff(dev int, now, next *place) bool {
 	stays := func(layer int) bool { return layer == now.m.Layer || next != nil && layer == next.m.Layer }
 	for i, g := range r.through.guests {
-		if g.inCache != nil && g.dev == dev && !g.fixed && !stays(g.m.Layer) {
+		if g.inCache && g.dev == dev && !g.fixed && !stays(g.m.Layer) {
 			r.through.guests = slices.Delete(r.through.guests, i, i+1)
 			r.dismiss(g)
 			r.counts.evictions.Add(1)
@@ -147,7 +145,7 @@ func (r *residency) sendOff(dev int, now, next *place) bool {
 	from := c.fullest()
 	for i := range c.layers {
 		layer := (from + i) % len(c.layers)
-		if p := r.leastUsedOf(c.layers[layer], false); p != nil && !stays(layer) {
+		if p := r.coldest(c.layers[layer], false); p != nil && !stays(layer) {
 			r.dismiss(p)
 			r.counts.evictions.Add(1)
 			return true
@@ -159,7 +157,7 @@ func (r *residency) sendOff(dev int, now, next *place) bool {
 // seeOff ends the visits of a pass: whoever is still there stays until something else needs the room, and is received as others are.
 func (r *residency) seeOff() {
 	for _, g := range r.through.guests {
-		if g.inCache != nil && g.transfer != nil {
+		if g.inCache && g.transfer != nil {
 			c := r.caches[g.dev]
 			c.arriving = append(c.arriving, g)
 		}

@@ -212,3 +212,31 @@ func TestASlowLinkGetsOneExpertAtATime(t *testing.T) {
 		y.arrived()
 	})
 }
+
+// Of several that a layer lacks the one that counts most is sent for first, since the link has not time for all.
+func TestTheExpertThatCountsMostIsSentForFirst(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		y, d := withRoad(t, toyExperts)
+		d.reopen()
+		y.pass(nil)
+		if err := y.obey(budget(toyRoom + toyStates + toyLayers*toyWeight)); err != nil { // and no expert
+			t.Fatal(err)
+		}
+		for _, needed := range [][]int{{4}, {4}, {2}} {
+			y.route = func(layer int) []int { return needed[:1-min(1, layer)] } // of layer 0
+			y.pass(nil)
+		}
+		if err := y.obey(budget(1 << 20)); err != nil {
+			t.Fatal(err)
+		}
+		d.rate = 1e-9
+		d.close()
+		y.route = func(layer int) []int { return []int{0, 2, 4}[:3-min(3, 3*layer)] }
+		y.pass(nil)
+		if got := y.copying(); !slices.Equal(got, []string{"layers.0.mlp.experts.4"}) {
+			t.Errorf("%v are being copied", got)
+		}
+		d.reopen()
+		y.arrived()
+	})
+}

@@ -56,6 +56,8 @@ func parse(text string) (faults []fault, err error) {
 			f.new = append(f.new, line[1:])
 		case word == "file":
 			f.file = rest
+		case word == "test" && strings.ContainsAny(rest, `'"`): // no shell reads it, and a quoted pattern matches no test
+			return nil, fmt.Errorf("%d: %q: leave the quotes away", i+1, line)
 		case word == "test":
 			f.test = strings.Fields(rest)
 		default:

@@ -71,8 +71,10 @@ func TestTheListIsReadOrRefused(t *testing.T) {
 			t.Errorf("without %q it is accepted", piece)
 		}
 	}
-	if _, err := parse(one + "typo x\n"); err == nil {
-		t.Error("a line of no kind is accepted")
+	for _, line := range []string{"typo x\n", "test ./a -run 'B|C'\n"} {
+		if _, err := parse(one + line); err == nil {
+			t.Errorf("%q is accepted", line)
+		}
 	}
 }
 

@@ -20,7 +20,8 @@ func TestHybridAgain(t *testing.T) {
 }
 
 func TestHybridPolicies(t *testing.T) {
-	hybrid.Policies(t, plugin, 4, 8, "the tiny Qwen3-Coder-30B-A3B, 2 of 8")
+	hybrid.Policies(t, hybrid.Mixture{Plugin: plugin, Name: "Qwen3-Coder-30B-A3B, tiny 2 of 8, invented 8 of 128", Layers: 4, Experts: 8, Config: published, NarrowLayers: 4, Of: 128,
+		Narrow: `{"num_hidden_layers": 4, "hidden_size": 128, "moe_intermediate_size": 32, "vocab_size": 1000, "num_attention_heads": 4, "num_key_value_heads": 2, "head_dim": 32}`})
 }
 
 func TestHybridTokens(t *testing.T) { hybrid.Tokens(t, plugin) }
