@@ -142,6 +142,17 @@ func TestThePlanOfAnImaginedMachine(t *testing.T) {
 	if of(t, m, "gpu.0")["taken"] == 0.0 && of(t, m, "gpu.1")["taken"] == 0.0 || d["memory"].(object)["bytes"] != float64(1<<30) {
 		t.Errorf("no card is used: %v", d)
 	}
+	if alone, all := m["cores"], m["shared"].(object); alone != all["cores"] || alone.(float64) < 1 || all["with"] != 0.0 || all["decode"] != m["decode"] {
+		t.Errorf("one model has %v cores, and while all work %v", alone, all)
+	}
+	_, two := planned(t, model+tinyOf("qwen3_0_6b", "other", small), "--memory", "1GiB")
+	for _, m := range two["models"].([]any) {
+		m := m.(object)
+		all := m["shared"].(object)
+		if cores := m["cores"].(float64); all["with"] != 1.0 || all["cores"].(float64) > (cores+1)/2 || cores > 1 && all["decode"].(float64) >= m["decode"].(float64) {
+			t.Errorf("one of two models has %v cores and %v tokens a second, and while both work %v", cores, m["decode"], all)
+		}
+	}
 	if code, d = planned(t, model, "--memory", "1MiB"); code != 2 || !strings.Contains(fmt.Sprint(d["problems"]), "there is not enough memory for it") {
 		t.Errorf("on a machine too small the exit code is %d: %v", code, d["problems"])
 	}

@@ -249,10 +249,20 @@ type plannedModel struct {
 	Decode     float64         `json:"decode"`
 	DecodeLast float64         `json:"decode_last"` // with the whole context before it
 	Prompt     float64         `json:"prompt"`
+	Cores      int             `json:"cores"`   // that it computes on while it works alone
+	Shared     plannedShared   `json:"shared"`  // while all models work
 	Devices    []plannedPart   `json:"devices"` // the cpu first
 	Modules    []plannedModule `json:"modules"` // in the order of the forward pass
 	Why        []string        `json:"why"`
 	Gives      []string        `json:"gives"` // what would bring more of it to devices besides the cpu, a sentence each
+}
+
+// plannedShared is what a model has of the cores beside others.
+type plannedShared struct {
+	Cores      int     `json:"cores"`
+	With       int     `json:"with"` // others
+	Decode     float64 `json:"decode"`
+	DecodeLast float64 `json:"decode_last"`
 }
 
 // plannedPart is what a model would have of a device.

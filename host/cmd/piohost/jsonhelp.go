@@ -129,6 +129,10 @@ plan
       total, weights, cache, state, scratch
     decode, decode_last    tokens per second of one sequence, at best: at its beginning, with the whole context before it; 0: not known
     prompt                 of a prompt, in pieces of step_tokens or 512
+    cores                  on how many it computes while it works alone, for which the rates above are
+    shared                 while all models work
+      cores, with          of them, and how many others work
+      decode, decode_last
     devices[]              the cpu first
       name, bytes, taken   what it may have, and would take
       buffer               of that, what weights are streamed through

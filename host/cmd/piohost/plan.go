@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"slices"
 	"strings"
 
@@ -101,7 +102,7 @@ func (g *global) planned(ctx context.Context, m imagined) (d planDocument, probl
 		entry.Plugin = p.Name // for the questions that follow
 		entries, tables = append(entries, entry), append(tables, in.Table)
 	}
-	list := forecast.Of(c, memory, entries, tables, asker(ctx, plugins))
+	list := forecast.Of(c, memory, runtime.GOMAXPROCS(0), entries, tables, asker(ctx, plugins))
 	for i, m := range list {
 		if ctx.Err() != nil {
 			return d, nil, ctx.Err()
@@ -195,6 +196,7 @@ func plannedOf(m forecast.Model, t sdk.LayerTable) plannedModel {
 	f := m.Fit
 	line.Context, line.Sequences, line.Memory = f.Context, m.Sequences(), takenLine{f.Bytes(), f.Weights, f.Cache, f.State, f.Scratch}
 	line.Decode, line.DecodeLast, line.Prompt = m.Decode.First, m.Decode.Last, m.Prompt
+	line.Cores, line.Shared = m.Cores, plannedShared{m.Shared.Cores, m.Shared.With, m.Shared.Decode.First, m.Shared.Decode.Last}
 	for i, d := range m.Input.Devices {
 		part := plannedPart{Name: d.Name, Bytes: d.Bytes, Taken: m.Plan.Bytes[i], Read: d.ReadRate, Copy: d.CopyRate, FLOPS: d.FLOPS,
 			Buffer: m.Plan.Buffers[i].Bytes, Experts: m.Plan.Caches[i].Experts, ExpertsOf: m.Plan.Caches[i].Of, Hits: m.Plan.Caches[i].Hits, Through: m.Plan.Through[i]}

@@ -60,6 +60,7 @@ func (w *planWriter) model(m plannedModel) {
 		w.print("    %s\n", why)
 	}
 	w.print("    at best %s tokens a second, %s with a full context; %s of a prompt\n", forecast.Rate(m.Decode), forecast.Rate(m.DecodeLast), forecast.Rate(m.Prompt))
+	w.cores(m)
 	for _, p := range m.Devices {
 		if p.Crossing > 1 && m.leavesLayers() {
 			w.print("    from %d rows of a prompt on it would be quicker to bring a layer to %s than to compute it on the cpu\n", p.Crossing, p.Name)
@@ -68,6 +69,18 @@ func (w *planWriter) model(m plannedModel) {
 	for _, give := range m.Gives {
 		w.print("    %s\n", give)
 	}
+}
+
+// cores says on how many the model computes, and what is left of its speed where it shares them.
+func (w *planWriter) cores(m plannedModel) {
+	text := fmt.Sprintf("%d of the cores compute it", m.Cores)
+	if m.Cores == 1 {
+		text = "one core computes it"
+	}
+	if s := m.Shared; s.Cores < m.Cores {
+		text += fmt.Sprintf("; while all models work it has %d of them, and at best %s tokens a second", s.Cores, forecast.Rate(s.Decode))
+	}
+	w.print("    %s\n", text)
 }
 
 // leavesLayers says whether some layer is computed on the cpu.

@@ -30,6 +30,8 @@ type Model struct {
 	Plan   plan.Plan
 	Decode Speed
 	Prompt float64  // tokens per second of a prompt, in pieces of PromptRows
+	Cores  int      // that it computes on while it works alone
+	Shared Shared   // while all models work
 	Gives  []string // what would make more of it lie on devices besides the cpu, a sentence each
 }
 
@@ -39,12 +41,19 @@ type Speed struct {
 	Last  float64 // with the whole context before it
 }
 
+// Shared is what a model has of the cores while all models work, and how fast it then is at best.
+type Shared struct {
+	Cores  int
+	With   int // how many others
+	Decode Speed
+}
+
 // Sequences is how many sequences of the context fit at once.
 func (m *Model) Sequences() int { return max(1, m.Fit.Positions/max(1, m.Fit.Context)) }
 
 // Of forecasts for the devices and models of c, which the machine has equipped, and so much memory. tables are the answers of the models'
-// plugins, in the order of entries.
-func Of(c *config.Config, memory schedule.Budget, entries []config.Model, tables []sdk.LayerTable, ask Ask) []Model {
+// plugins, in the order of entries. The models share so many cores, those on which their plugins measure.
+func Of(c *config.Config, memory schedule.Budget, cores int, entries []config.Model, tables []sdk.LayerTable, ask Ask) []Model {
 	var asked []schedule.Asked
 	for i, m := range entries {
 		asked = append(asked, schedule.Asked{Model: m, Need: plan.NeedOf(tables[i], m.Inspect()).WithSpill(m.Spill())})
@@ -62,7 +71,25 @@ func Of(c *config.Config, memory schedule.Budget, entries []config.Model, tables
 		}
 		list = append(list, m)
 	}
+	shareCores(list, cores)
 	return list
+}
+
+// shareCores says what becomes of the models that were planned while each works alone, and while all do.
+func shareCores(list []Model, cores int) {
+	var workers []plan.Worker
+	var who []*Model
+	for i := range list {
+		if m := &list[i]; m.Err == nil && len(m.Input.Devices) > 0 {
+			workers = append(workers, plan.Worker{Name: m.Entry.ID, Threads: m.Entry.Threads, Priority: m.Entry.Priority, Busy: true})
+			who = append(who, m)
+		}
+	}
+	shares, _ := plan.DivideCores(cores, workers, 0)
+	for i, m := range who {
+		m.Cores = workers[i].Most(cores)
+		m.Shared = Shared{shares[i].Cores, shares[i].With, speedOf(plan.OnCores(m.Input, shares[i].Cores, m.Cores), m.Plan, m.Fit.Context)}
+	}
 }
 
 // place plans for a model with what it may have of each device.

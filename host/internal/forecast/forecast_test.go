@@ -3,6 +3,7 @@ package forecast
 import (
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 	"testing"
@@ -51,13 +52,15 @@ func ask(m config.Model, measure *sdk.Measurement) (sdk.Inspection, error) {
 	return sdk.Inspection{Fit: sdk.FitExact, Table: table(m, measure)}, nil
 }
 
+const testCores = 16
+
 func forecastOf(gpu int64, memory int64, models ...config.Model) []Model {
 	c := &config.Config{Devices: []config.Device{{Name: "gpu.0", Memory: gpu, Read: 3e11, Copy: 1e10}}, Models: models}
 	var tables []sdk.LayerTable
 	for _, m := range models {
 		tables = append(tables, table(m, nil))
 	}
-	return Of(c, schedule.Budget{Bytes: memory, From: "a test"}, models, tables, ask)
+	return Of(c, schedule.Budget{Bytes: memory, From: "a test"}, testCores, models, tables, ask)
 }
 
 func TestWhatWouldHaveToGive(t *testing.T) {
@@ -102,5 +105,30 @@ func TestModelsThatDoNotFit(t *testing.T) {
 	}
 	if i := slices.IndexFunc(list[0].Input.Devices, func(d plan.Device) bool { return d.Name == "gpu.0" }); i != 1 || list[0].Input.Devices[1].Bytes != gib {
 		t.Errorf("the one that fits has all of the card: %+v", list[0].Input.Devices)
+	}
+}
+
+// Three models work on 16 cores: each is told what it has alone and beside the others, and how fast that is, which what a card computes does not depend on.
+func TestCoresAreAResource(t *testing.T) {
+	here := config.Model{ID: "here", Devices: []string{"cpu"}, Context: 1024}
+	few := config.Model{ID: "few", Devices: []string{"cpu"}, Context: 1024, Threads: 4}
+	there := config.Model{ID: "there", Devices: []string{"cpu", "gpu.0"}, Context: 1024}
+	list := forecastOf(4*gib, 16*gib, here, few, there)
+	for i, want := range []struct{ alone, shared int }{{16, 6}, {4, 4}, {16, 6}} {
+		m := list[i]
+		if m.Err != nil || m.Cores != want.alone || m.Shared.Cores != want.shared || m.Shared.With != 2 {
+			t.Errorf("%s has %d cores alone and %d beside %d others, %v", m.Entry.ID, m.Cores, m.Shared.Cores, m.Shared.With, m.Err)
+		}
+	}
+	if m := list[0]; math.Abs(m.Shared.Decode.First/m.Decode.First-6./16) > 1e-9 || m.Shared.Decode.Last >= m.Decode.Last {
+		t.Errorf("on 6 of 16 cores: %+v instead of %+v", m.Shared.Decode, m.Decode)
+	}
+	for _, m := range list[1:] {
+		if m.Shared.Decode != m.Decode {
+			t.Errorf("%s has what it had, or computes on a card: %+v instead of %+v", m.Entry.ID, m.Shared.Decode, m.Decode)
+		}
+	}
+	if m := forecastOf(4*gib, 16*gib, here)[0]; m.Shared.Cores != testCores || m.Shared.With != 0 || m.Shared.Decode != m.Decode {
+		t.Errorf("alone: %+v", m.Shared)
 	}
 }

@@ -1,4 +1,4 @@
-// corekeeper.go has the division of the cores carried out: it knows who works, and tells each plugin that shares cores what it may use when
+// corekeeper.go has the division of the cores that sdk/plan makes (cores.go) carried out: it knows who works, and tells each plugin that shares cores what it may use when
 // that changes. The others are counted, and use what they use.
 package schedule
 
@@ -13,7 +13,12 @@ import (
 	"github.com/inference-pio/inference-pio/host/internal/telemetry"
 	"github.com/inference-pio/inference-pio/sdk"
 	"github.com/inference-pio/inference-pio/sdk/client"
+	sdkplan "github.com/inference-pio/inference-pio/sdk/plan"
 )
+
+// coreLinger is how long a model counts as working after its last request. Whoever asks one question after the other has the next one
+// there by then, so that the cores do not go back and forth between two of them.
+const coreLinger = 500 * time.Millisecond
 
 // coreKeeper is the host's. Its mu may be taken while a model's is held, not the other way round.
 type coreKeeper struct {
@@ -33,7 +38,7 @@ type coreTenant struct {
 	obeys   bool // its plugin shares cores
 	busy    bool
 	idle    time.Time // since when it is not; zero if it never was
-	share   coreShare
+	share   sdkplan.CoreShare
 	told    int  // the cores that it was last told of, or what it takes untold
 	telling bool // somebody is at it
 	gone    bool // it has ended; it counts for a moment more, since another is likely to come
@@ -51,7 +56,7 @@ func (k *coreKeeper) working(l *life, now time.Time) (busy bool, idle time.Durat
 		u := t.user(now)
 		return u.Busy, u.Idle
 	}
-	return false, forever
+	return false, sdkplan.Never
 }
 
 // join takes a process in, which is about to load.
@@ -60,7 +65,7 @@ func (k *coreKeeper) join(m *model, l *life, obeys bool) {
 	defer k.mu.Unlock()
 	k.users = slices.DeleteFunc(k.users, func(o *coreTenant) bool { return o.gone && o.model == m })
 	t := &coreTenant{model: m, life: l, obeys: obeys, busy: true}
-	t.told = most(t.user(time.Now()), k.machine())
+	t.told = t.user(time.Now()).Most(k.machine())
 	k.users = append(k.users, t)
 	k.divide()
 }
@@ -113,8 +118,8 @@ func (k *coreKeeper) of(l *life) *coreTenant {
 	return nil
 }
 
-func (t *coreTenant) user(now time.Time) coreUser {
-	u := coreUser{ID: t.model.entry.ID, Threads: t.model.entry.Threads, Priority: t.model.entry.Priority, Busy: t.busy, Idle: forever}
+func (t *coreTenant) user(now time.Time) sdkplan.Worker {
+	u := sdkplan.Worker{Name: t.model.entry.ID, Threads: t.model.entry.Threads, Priority: t.model.entry.Priority, Busy: t.busy, Idle: sdkplan.Never}
 	switch {
 	case t.busy:
 		u.Idle = 0
@@ -128,11 +133,11 @@ func (t *coreTenant) user(now time.Time) coreUser {
 func (k *coreKeeper) divide() {
 	now, cores := time.Now(), k.machine()
 	k.users = slices.DeleteFunc(k.users, func(t *coreTenant) bool { return t.gone && t.user(now).Idle >= coreLinger })
-	users := make([]coreUser, len(k.users))
+	users := make([]sdkplan.Worker, len(k.users))
 	for i, t := range k.users {
 		users[i] = t.user(now)
 	}
-	shares, again := divideCores(cores, users)
+	shares, again := sdkplan.DivideCores(cores, users, coreLinger)
 	for i, t := range k.users {
 		before := t.share
 		t.share = shares[i]
@@ -162,7 +167,7 @@ func (k *coreKeeper) divide() {
 }
 
 // log says what has become of a model's share: aloud where one that works has another number than before, but for the first of one alone.
-func (t *coreTenant) log(before coreShare, cores int) {
+func (t *coreTenant) log(before sdkplan.CoreShare, cores int) {
 	level := slog.LevelDebug
 	if t.share.Works && before.Cores != t.share.Cores && (t.share.With > 0 || before.Cores != 0) {
 		level = slog.LevelInfo

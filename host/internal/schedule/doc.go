@@ -72,7 +72,7 @@
 //
 // Models that work at the same time share the machine's cores: two that each computed on all of them would wait for each other's threads. Who
 // works is who has requests, computes for a sequence or for vectors, or loads; each plugin that can be told is told its share when that
-// changes (divideCores). The niceness of the processes, by priority, is for where there are more of them than cores.
+// changes (DivideCores of sdk/plan). The niceness of the processes, by priority, is for where there are more of them than cores.
 //
 // # Memory
 //
