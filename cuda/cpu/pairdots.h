@@ -7,6 +7,7 @@ enum {
   PAIR_STEP = 2 * W,  // of k, that a vector takes
   PAIR_DEPTH = 1024,  // of k, that a panel has
   PAIR_AHEAD = 8192,  // bytes behind what is read, that are asked for
+  STRETCH = 16 * PAIR_STEP, // of a row, that is read without a look at its end
 };
 
 INLINE V pair_dot(V sum, __m512i x, __m512i w) { return _mm512_dpbf16_ps(sum, (__m512bh)x, (__m512bh)w); }
@@ -24,21 +25,22 @@ INLINE void sum_lanes(const int R, const int C, V (*acc)[4], float *const *y) {
         y[r][c] = v_sum(acc[r][c]);
 }
 
-// pair_dots goes on with R x C sums from k on through n of k: of one vector, and what it has less than a vector is zeros.
-INLINE void pair_dots(const int R, const int C, const char *const *x, const char *w, size_t row, size_t k, size_t n, V (*acc)[4]) {
+// pair_dots goes on with R x C sums, from the first out on, from k on through n of k: of one vector, and what it has less than a vector is zeros.
+INLINE void pair_dots(const int R, const int C, const char *const *x, const char *w, size_t row, size_t k, size_t n, V (*acc)[4], const int first) {
   __m512i xv[4];
   UNROLL for (int r = 0; r < R; r++)
     xv[r] = _mm512_loadu_si512(x[r] + 2 * k); // rows of x have zeros behind them
   UNROLL for (int c = 0; c < C; c++) {
     __m512i wv = n < PAIR_STEP ? pairs_n(w + (size_t)c * row + 2 * k, n) : _mm512_loadu_si512(w + (size_t)c * row + 2 * k);
     UNROLL for (int r = 0; r < R; r++)
-      acc[r][c] = pair_dot(acc[r][c], xv[r], wv);
+      acc[r][first + c] = pair_dot(acc[r][first + c], xv[r], wv);
   }
 }
 
 // pair_outs computes outs o..o+C-1 for rows r..r+R-1: SIDE of them side by side, or one after the other. Then memory is read as one long stretch, which the
-// processors that have this table (Zen 4 and 5) fetch ahead faster by themselves than any order of asking for it (docs/bench.md); what
-// is multiplied by several rows is asked for in that order, into the second-level cache.
+// processors that have this table (Zen 4 and 5) fetch ahead faster by themselves than any order of asking for it, as long as nothing but products stands
+// between two reads: of a loop vector by vector too few are under way (docs/bench.md). What is multiplied by several rows is asked for in that order, into
+// the second-level cache.
 INLINE void pair_outs(const int R, const int C, const int SIDE, const matmul_args *a, size_t r, size_t o) {
   V acc[4][4];
   const char *x[4], *w = element_at(BF16, a->w, o, 0);
@@ -51,14 +53,18 @@ INLINE void pair_outs(const int R, const int C, const int SIDE, const matmul_arg
       acc[i][c] = v_zero();
   }
   UNROLL for (int c = 0; c < C; c += SIDE, w += (size_t)SIDE * row) {
-    for (size_t k = 0; k < whole; k += PAIR_STEP) {
+    size_t stretches = SIDE == 1 ? whole / STRETCH * STRETCH : 0;
+    for (size_t k = 0; SIDE == 1 && k < stretches; k += STRETCH)
+      UNROLL for (size_t i = 0; i < STRETCH; i += PAIR_STEP)
+        pair_dots(R, SIDE, x, w, row, k + i, PAIR_STEP, acc, c);
+    for (size_t k = stretches; k < whole; k += PAIR_STEP) {
       if (SIDE > 1)
         UNROLL for (int f = 0; f < SIDE; f++)
           v_prefetch_far(w + PAIR_AHEAD + (size_t)SIDE * 2 * k + f * 64);
-      pair_dots(R, SIDE, x, w, row, k, PAIR_STEP, (V(*)[4])&acc[0][c]);
+      pair_dots(R, SIDE, x, w, row, k, PAIR_STEP, acc, c);
     }
     if (whole < a->in)
-      pair_dots(R, SIDE, x, w, row, whole, a->in - whole, (V(*)[4])&acc[0][c]);
+      pair_dots(R, SIDE, x, w, row, whole, a->in - whole, acc, c);
   }
   sum_lanes(R, C, acc, y);
 }
