@@ -11,8 +11,7 @@ import (
 
 // holdings are files whose weights may be copied.
 type holdings []interface {
-	Hold(data [][]byte, room func(bytes int64) bool)
-	Exchange()
+	Hold(data [][]byte, room func(bytes int64) bool, between func(func()) (busy bool))
 	Release()
 }
 
@@ -34,14 +33,7 @@ func (i *instance) holdWeights() {
 		}
 	}
 	for _, f := range i.held {
-		f.Hold(data, spare)
-	}
-}
-
-// exchange puts copies in place. No step runs.
-func (h holdings) exchange() {
-	for _, f := range h {
-		f.Exchange()
+		f.Hold(data, spare, i.engine.Between)
 	}
 }
 

@@ -127,7 +127,7 @@ func (i *instance) start(ctx context.Context, l limits, hold func(int)) error {
 	if i.kept != nil {
 		i.held = append(i.held, i.kept)
 	}
-	t := &stepper{model: i.model, vigil: i.vigil, held: i.held, blocks: l.blocks, vocab: i.shape.Vocab, widest: l.widest()}
+	t := &stepper{model: i.model, vigil: i.vigil, blocks: l.blocks, vocab: i.shape.Vocab, widest: l.widest()}
 	sizes, err := i.measure(l, i.devices[1:]...)
 	if err != nil {
 		return err

@@ -22,7 +22,6 @@ type stepper struct {
 	widest int // a table of blocks, of a whole context
 	place  *residency
 	vigil  *vigil
-	held   holdings
 	eyes   *eyes // nil: the model sees nothing
 	spill  *spill
 
@@ -40,7 +39,6 @@ func (t *stepper) Step(b *engine.Batch) ([][]float32, error) {
 	if err := t.vigil.before(); err != nil {
 		return nil, err
 	}
-	t.held.exchange()
 	width := t.fill(b)
 	if t.eyes != nil {
 		t.sight.fill(t.eyes.model, b)

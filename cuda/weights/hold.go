@@ -9,7 +9,6 @@ import (
 	"io"
 	"slices"
 	"sync"
-	"sync/atomic"
 	"time"
 	"unsafe"
 
@@ -20,13 +19,8 @@ const (
 	hugePage  = 2 << 20
 	holdPiece = 16 * hugePage // copied at a time
 
-	// So many copies wait at most.
-	holdWaiting = 6
-
-	// After a copy it rests for as long as that took, and so many times if a step has begun a little while ago: what is computed then loses a
-	// fortieth or so.
+	// After a copy it rests for as long as that took, and so many times if something is being computed, which loses a fortieth or so.
 	holdRest, holdRestBusy = 1, 20
-	holdBusy               = 2 * time.Second
 
 	holdPadding = 64 // less than that lies between two tensors that follow each other
 
@@ -36,12 +30,9 @@ const (
 
 // holder is the work in the background, and what has come of it.
 type holder struct {
-	running   sync.WaitGroup
-	quit      chan struct{}
-	released  chan struct{} // somebody needed the memory
-	exchanged chan struct{} // no copy waits any more
-	waiting   atomic.Bool   // there are copies to be exchanged
-	asked     atomic.Int64  // when Exchange was called the last time, in nanoseconds
+	running  sync.WaitGroup
+	quit     chan struct{}
+	released chan struct{} // somebody needed the memory
 
 	mu    sync.Mutex
 	parts []part
@@ -54,38 +45,23 @@ type part struct {
 	held   bool   // a copy is where the file was mapped
 }
 
-// Hold begins to copy what of the data lies in memory already, once Ahead has ended, and returns; Exchange puts the copies in place. room is asked before
-// so many bytes more of the process's own are taken; the file's pages are the system's to take back then. It is called once, when nothing
-// that Discard is given is among the data.
-func (c *Checkpoint) Hold(data [][]byte, room func(bytes int64) bool) {
+// Hold begins to copy what of the data lies in memory already, once Ahead has ended, and returns. room is asked before so many bytes more of the
+// process's own are taken; the file's pages are the system's to take back then. between runs what puts a copy in place, in microseconds, while nobody reads the
+// data, for the system has no call that does so while others read; it returns when that was done, or never will be, and says whether somebody waits
+// for what is computed. Hold is called once, when nothing that Discard is given is among the data.
+func (c *Checkpoint) Hold(data [][]byte, room func(bytes int64) bool, between func(func()) (busy bool)) {
 	h := &c.holder
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.quit, h.released, h.exchanged, h.parts = make(chan struct{}), make(chan struct{}, 1), make(chan struct{}, 1), c.parts(data)
+	h.quit, h.released, h.parts = make(chan struct{}), make(chan struct{}, 1), c.parts(data)
 	h.running.Go(func() {
 		c.ahead.running.Wait()
-		h.run(room)
+		h.run(room, between)
 	})
 }
 
-// Exchange puts the copies there are in place, unless another is being made, which it does not wait for. The system has no call that does so while others
-// read, so that whoever calls it knows that nobody does.
-func (c *Checkpoint) Exchange() {
-	h := &c.holder
-	h.asked.Store(time.Now().UnixNano())
-	if !h.waiting.Load() || !h.mu.TryLock() {
-		return
-	}
-	defer h.mu.Unlock()
-	for i := range h.parts {
-		h.parts[i].exchange()
-	}
-	h.waiting.Store(false)
-	note(h.exchanged)
-}
-
 // Release gives back the memory of all copies: what they stand for is read from the file again, and after a minute they are made anew if
-// there is room. Nobody reads meanwhile, as in Exchange.
+// there is room. Nobody reads meanwhile.
 func (c *Checkpoint) Release() { c.holder.release() }
 
 // stop returns when nothing is being copied any more, and gives up what waits.
@@ -146,23 +122,20 @@ func note(c chan struct{}) {
 	}
 }
 
-func (h *holder) run(room func(int64) bool) {
+func (h *holder) run(room func(int64) bool, between func(func()) bool) {
 	for wait := holdSoonest; ; wait = min(2*wait, holdLatest) {
-		waiting, left, err := h.copyMore(room)
+		left, err := h.copyMore(room, between)
 		if err != nil || len(h.parts) < 2 {
 			return // the file is another one by now, the system does not do this, or there is hardly anything in it
 		}
-		h.waiting.Store(waiting > 0)
 		var again <-chan time.Time
-		if left > 0 && waiting < holdWaiting {
+		if left > 0 {
 			again = time.After(wait)
 		}
 		select {
 		case <-h.quit:
 			return
 		case <-again:
-		case <-h.exchanged:
-			wait = holdSoonest / 2
 		case <-h.released:
 			select {
 			case <-h.quit:
@@ -173,42 +146,57 @@ func (h *holder) run(room func(int64) bool) {
 	}
 }
 
-// copyMore copies what it can, until enough waits to be exchanged: how many parts do, and how many are left.
-func (h *holder) copyMore(room func(int64) bool) (waiting, left int, err error) {
+// copyMore copies what it can and has it put in place: how many parts are left.
+func (h *holder) copyMore(room func(int64) bool, between func(func()) bool) (left int, err error) {
 	for i := range h.parts {
 		select {
 		case <-h.quit:
-			return waiting, left, nil
+			return left, nil
 		default:
 		}
-		p := &h.parts[i]
-		h.mu.Lock()
-		began, worked := time.Now(), false
-		if p.copied == nil && !p.held && waiting < holdWaiting && len(h.released) == 0 && p.inMemory() && room(int64(p.to-p.from)) {
-			p.copied, err = p.copy()
-			worked = true
+		began := time.Now()
+		copied, err := h.copyPart(i, room)
+		if err != nil {
+			return left, err
 		}
-		switch {
-		case p.copied != nil:
-			waiting++
-		case !p.held:
+		if copied {
+			took := time.Since(began)
+			h.rest(took, between(func() { h.exchange(i) }))
+		}
+		if !h.has(i) {
 			left++
 		}
-		h.mu.Unlock()
-		if err != nil {
-			return waiting, left, err
-		}
-		if worked {
-			h.rest(time.Since(began))
-		}
 	}
-	return waiting, left, nil
+	return left, nil
+}
+
+// copyPart makes a copy that waits to be put in place, if there is none, there is room, and nobody needed the memory a moment ago.
+func (h *holder) copyPart(i int, room func(int64) bool) (copied bool, err error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	p := &h.parts[i]
+	if p.copied == nil && !p.held && len(h.released) == 0 && p.inMemory() && room(int64(p.to-p.from)) {
+		p.copied, err = p.copy()
+	}
+	return p.copied != nil, err
+}
+
+func (h *holder) exchange(i int) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.parts[i].exchange()
+}
+
+func (h *holder) has(i int) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.parts[i].held
 }
 
 // rest leaves the processor to others after a copy that took so long.
-func (h *holder) rest(took time.Duration) {
+func (h *holder) rest(took time.Duration, busy bool) {
 	times := holdRest
-	if time.Since(time.Unix(0, h.asked.Load())) < holdBusy {
+	if busy {
 		times = holdRestBusy
 	}
 	select {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
+	"sync"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -30,6 +31,8 @@ func holdable(t *testing.T) (c *Checkpoint, data, want []byte) {
 
 // held is how many bytes are copies, in place.
 func (c *Checkpoint) held() (n int64) {
+	c.holder.mu.Lock()
+	defer c.holder.mu.Unlock()
 	for _, p := range c.holder.parts {
 		if p.held {
 			n += int64(p.to - p.from)
@@ -40,15 +43,19 @@ func (c *Checkpoint) held() (n int64) {
 
 func always(int64) bool { return true }
 
-// more has copies made and puts them in place.
+// unread puts a copy in place where nobody reads.
+func unread(exchange func()) (busy bool) {
+	exchange()
+	return false
+}
+
+// more has copies made and put in place.
 func (c *Checkpoint) more(t *testing.T, room func(int64) bool) (left int) {
 	t.Helper()
-	waiting, left, err := c.holder.copyMore(room)
+	left, err := c.holder.copyMore(room, unread)
 	if err != nil {
 		t.Fatal(err)
 	}
-	c.holder.waiting.Store(waiting > 0)
-	c.Exchange()
 	return left
 }
 
@@ -72,21 +79,39 @@ func TestHeldBytesAreTheFiles(t *testing.T) {
 	}
 }
 
-// In the background copies are made and wait for somebody who knows that nobody reads.
+// In the background copies are made, and put in place while nobody reads; an engine that has ended puts none there.
 func TestHoldInTheBackground(t *testing.T) {
 	c, data, want := holdable(t)
-	c.Hold([][]byte{data}, always)
-	for i := range 200 {
-		c.Exchange()
+	var reading sync.Mutex
+	ended := false
+	c.Hold([][]byte{data}, always, func(exchange func()) bool {
+		reading.Lock()
+		defer reading.Unlock()
+		if !ended {
+			exchange()
+		}
+		return false
+	})
+	released := false
+	for range 200 {
+		reading.Lock()
 		if !bytes.Equal(data, want) {
 			t.Fatal("the bytes are others")
 		}
-		if i == 3 || i > 197 { // somebody needs the memory
+		if c.held() > 0 && !released { // somebody needs the memory
 			c.Release()
+			released = true
 		}
+		reading.Unlock()
 	}
+	reading.Lock()
+	ended = true
+	reading.Unlock()
 	if err := c.Close(); err != nil {
 		t.Error(err)
+	}
+	if !released {
+		t.Error("no copy was put in place")
 	}
 }
 

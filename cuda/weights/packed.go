@@ -141,12 +141,9 @@ func (p *Packed) Check() {
 func (p *Packed) Ahead(data [][]byte) { p.view.Ahead(data) }
 
 // Hold begins to put copies in the place of the data, once the file is finished: see Checkpoint.Hold.
-func (p *Packed) Hold(data [][]byte, room func(bytes int64) bool) {
-	p.view.Hold(data, func(bytes int64) bool { return p.sealed.Load() && p.compared.Load() && room(bytes) })
+func (p *Packed) Hold(data [][]byte, room func(bytes int64) bool, between func(func()) (busy bool)) {
+	p.view.Hold(data, func(bytes int64) bool { return p.sealed.Load() && p.compared.Load() && room(bytes) }, between)
 }
-
-// Exchange puts them there: see Checkpoint.Exchange.
-func (p *Packed) Exchange() { p.view.Exchange() }
 
 // Release gives their memory back: see Checkpoint.Release.
 func (p *Packed) Release() { p.view.Release() }

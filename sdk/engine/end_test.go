@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -131,4 +132,51 @@ func TestCloseFailsWhatIsOnBoard(t *testing.T) {
 			t.Error(err)
 		}
 	})
+}
+
+// What is run between two steps never runs beside one, is told whether something is computed, and runs once the engine is idle, but not when it has ended.
+func TestBetweenStepsNothingIsComputed(t *testing.T) {
+	e, m := start(t, roomy)
+	var stepping atomic.Bool
+	inStep := make(chan struct{}, 1)
+	m.before = func(*Batch) error {
+		stepping.Store(true)
+		select {
+		case inStep <- struct{}{}:
+		default:
+		}
+		time.Sleep(100 * time.Microsecond)
+		stepping.Store(false)
+		return nil
+	}
+	ran := 0
+	between := func() bool {
+		return e.Between(func() {
+			ran++
+			if stepping.Load() {
+				t.Error("it runs beside a step")
+			}
+		})
+	}
+	if between() || ran != 1 {
+		t.Errorf("of an idle engine: it ran %d times, or something was computed", ran)
+	}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		collect(e, Request{Prompt: ids(3, 1), MaxTokens: 50})
+	}()
+	<-inStep
+	if !between() {
+		t.Error("that something is computed was not told")
+	}
+	for range 20 {
+		between()
+	}
+	<-done
+	wantIdle(t, e)
+	e.Close()
+	if between() || ran != 22 {
+		t.Errorf("it ran %d times of 22, or after the end", ran)
+	}
 }

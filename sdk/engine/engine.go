@@ -200,6 +200,20 @@ func (e *Engine) TrimSpill() {
 	}
 }
 
+// Between runs f between two steps, or at once if there is nothing to compute, and returns then: whether there was something. f takes microseconds, for all
+// answers wait for it. If the engine has ended f is not run.
+func (e *Engine) Between(f func()) (busy bool) {
+	ack := make(chan struct{})
+	m := message{kind: between, ack: ack, work: func(b bool) {
+		f()
+		busy = b
+	}}
+	if e.send(m) {
+		<-ack
+	}
+	return busy
+}
+
 // Close fails what is on board and ends the engine's goroutine after the running step. It may be called more than once.
 func (e *Engine) Close() {
 	e.send(message{kind: shut})

@@ -20,11 +20,12 @@ const patience = 2 * time.Millisecond
 type message struct {
 	kind  kind
 	q     *sequence
-	stop  bool          // of taken
-	given []int32       // of taken: ids that came behind it
-	next  []uint32      // and those that may come next
-	ask   *ask          // of forward
-	ack   chan struct{} // of cancel, drain and trim: closed when done
+	stop  bool            // of taken
+	given []int32         // of taken: ids that came behind it
+	next  []uint32        // and those that may come next
+	ask   *ask            // of forward
+	work  func(busy bool) // of between
+	ack   chan struct{}   // of cancel, drain, trim and between: closed when done
 }
 
 type kind uint8
@@ -36,6 +37,7 @@ const (
 	cancel              // the caller has left
 	drain
 	trim // what is in the host's memory
+	between
 	shut
 )
 
@@ -196,6 +198,10 @@ func (l *loop) handle(m message) {
 	case trim:
 		l.trims = append(l.trims, m.ack)
 		l.trim()
+	case between:
+		running, waiting := l.scheduler.load()
+		m.work(running+waiting > 0)
+		close(m.ack)
 	case shut:
 		l.shut = true
 	}
