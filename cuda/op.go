@@ -10,7 +10,7 @@ type OpCode uint8
 // results (or what is changed) | activations and states | weights | floats | integers.
 const (
 	OpEmbed      OpCode = iota // y | tokens | table
-	OpMatMul                   // y | x | w
+	OpMatMul                   // y | x | w | | 1: the op before is a product of this x, too
 	OpCopy                     // y | x
 	OpGather                   // y | x, index
 	OpColumns                  // y | x | | | first column of x

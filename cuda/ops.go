@@ -20,6 +20,7 @@ func (s *Step) MatMul(x Tensor, w *Weight) Tensor {
 	if x = c.in(x); !c.fits(x.float() && x.nd == 2 && x.Dim(1) == m.Cols) {
 		return Tensor{}
 	}
+	c.at(c.follows(x))
 	return c.gives(c.out(F32, x.dim[0], int32(m.Rows)))
 }
 

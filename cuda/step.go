@@ -39,8 +39,13 @@ type Step struct {
 
 	entered atomic.Uint64 // see Entered
 	call    call          // the op that is being put together
-	upto    []int32       // of all Pages of this pass
-	routes  []route       // of this pass
+
+	multiplies   bool   // the op before it is a product
+	multiplied   Tensor // of this
+	multipliedOn int
+
+	upto   []int32 // of all Pages of this pass
+	routes []route // of this pass
 
 	measuring bool
 	workers   []Worker // whose ops are measured, too

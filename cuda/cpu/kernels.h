@@ -43,6 +43,14 @@ typedef struct {
 
 enum { PIO_OUT = 3, PIO_IN = 8, PIO_WEIGHTS = 2, PIO_FLOATS = 2, PIO_INTS = 5 };
 
+// Rows of a product in the form that a layout's kernels take, which the products after it may be by, too. A queue keeps them.
+typedef struct {
+  uintptr_t at; // malloc's, for so many bytes; 0: none
+  size_t bytes;
+  uintptr_t x, form; // of which rows, by which of pio_layout's; 0: nothing is there
+  size_t rows, cols;
+} pio_formed;
+
 typedef struct {
   int32_t code;
   int32_t outs, ins; // how many
@@ -53,6 +61,7 @@ typedef struct {
   float f[PIO_FLOATS];
   int32_t n[PIO_INTS];
   const struct pio_kernels *table; // that runs it
+  uintptr_t formed;                // pio_formed, of a product
 } pio_op;
 
 // ---- the pool

@@ -3,6 +3,7 @@ package cpu
 // #cgo noescape pio_run
 // #cgo nocallback pio_run
 // #include "kernels.h"
+// #include <stdlib.h>
 import "C"
 
 import (
@@ -23,6 +24,7 @@ type Queue struct {
 	memory cuda.Device // what the owner's tensors say
 	pool   *pool
 	link   Link
+	formed C.pio_formed // of the last product
 	err    error
 }
 
@@ -49,7 +51,7 @@ func (q *Queue) Run(op *cuda.Op) {
 	if q.err = q.owns(op); q.err != nil {
 		return
 	}
-	if why := q.pool.run(op); why != "" {
+	if why := q.pool.run(op, &q.formed); why != "" {
 		q.err = opError(q.owner, op.Code, why)
 	}
 }
@@ -159,14 +161,17 @@ func (q *Queue) Sync() error {
 	return err
 }
 
-// Close does nothing: the threads are the device's.
-func (q *Queue) Close() {}
+// Close gives back what the queue keeps; the threads are the device's.
+func (q *Queue) Close() {
+	C.free(unsafe.Pointer(uintptr(q.formed.at)))
+	q.formed = C.pio_formed{}
+}
 
 // ---- to C
 
-// run has the kernels compute an op; "" or why they cannot.
-func (p *pool) run(op *cuda.Op) string {
-	c := C.pio_op{code: C.int32_t(codes[op.Code]), table: p.table}
+// run has the kernels compute an op; "" or why they cannot. formed is for the rows of products.
+func (p *pool) run(op *cuda.Op, formed *C.pio_formed) string {
+	c := C.pio_op{code: C.int32_t(codes[op.Code]), table: p.table, formed: C.uintptr_t(uintptr(unsafe.Pointer(formed)))}
 	out, in, weights := op.Operands()
 	c.outs, c.ins = C.int32_t(len(out)), C.int32_t(len(in))
 	for i := range out {
@@ -196,6 +201,7 @@ func (p *pool) run(op *cuda.Op) string {
 	}
 	why := C.pio_run(p.c, &c)
 	runtime.KeepAlive(op) // the addresses in c are not seen by the collector
+	runtime.KeepAlive(formed)
 	if why == nil {
 		return ""
 	}
