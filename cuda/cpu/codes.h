@@ -221,7 +221,7 @@ INLINE void coded_group(const int R, int layout, const matmul_args *a, size_t r0
   UNROLL for (int r = 0; r < R; r++)
     x[r] = (const coded *)(a->formed + (r0 + (size_t)r) * a->formed_bytes);
   for (size_t i = 0; i < b.n; i++, b.codes += b.code_bytes, b.factors += b.factor_bytes) {
-    if (r0 % ROWS_MANY == 0) // later rows find them in a cache
+    if (r0 == 0) // later rows find them in a cache
       fetch_block(R, a, b.codes, b.code_bytes);
     UNROLL for (int h = 0; h < HALVES; h++)
       coded_block(R, layout, &b, h, x, total[h]);
@@ -315,7 +315,18 @@ INLINE void codes_few(int layout, int fast, const matmul_args *a, size_t task) {
   (fast ? coded_outs : exact_outs)(layout, a, 0, a->rows, outs.from, outs.to);
 }
 
+// BAND strips of outs go by all rows before the next ones: their codes stay in the second-level cache, and what a task has of the rows while they go by.
+enum { BAND = 4 };
+
+INLINE void many_of_codes(const matmul_args *a, size_t task, span *rows, span *outs) {
+  size_t row_tasks = ceil_div(a->rows, a->rows_per_task), first = task / (BAND * row_tasks) * BAND, in = task % (BAND * row_tasks);
+  size_t strips = at_most(BAND, a->out_tasks - first);
+  *rows = part_of(in / strips, a->rows_per_task, a->rows);
+  *outs = part_of(first + in % strips, OUTS_MANY, a->out);
+}
+
 INLINE void codes_many(int layout, int fast, const matmul_args *a, size_t task) {
-  span rows = part_of(task / a->out_tasks, a->rows_per_task, a->rows), outs = part_of(task % a->out_tasks, OUTS_MANY, a->out);
+  span rows, outs;
+  many_of_codes(a, task, &rows, &outs);
   (fast ? coded_outs : exact_outs)(layout, a, rows.from, rows.to, outs.from, outs.to);
 }

@@ -175,7 +175,7 @@ INLINE void k_coded_group(const int R, int layout, const matmul_args *a, size_t 
   UNROLL for (int r = 0; r < R; r++)
     x[r] = (const coded *)(a->formed + (r0 + (size_t)r) * a->formed_bytes);
   for (size_t i = 0, n = ceil_div(a->in, COLS); i < n; i++) {
-    if (r0 % ROWS_MANY == 0) // later rows find them in a cache
+    if (r0 == 0) // later rows find them in a cache
       fetch_block(R, a, block + i % 2 * (k_bytes(layout) / 2), k_bytes(layout) / 2);
     UNROLL for (int h = 0; h < HALVES; h++)
       if (layout == Q4K)
@@ -273,6 +273,7 @@ INLINE void k_few(int layout, int fast, const matmul_args *a, size_t task) {
 }
 
 INLINE void k_many(int layout, int fast, const matmul_args *a, size_t task) {
-  span rows = part_of(task / a->out_tasks, a->rows_per_task, a->rows), outs = part_of(task % a->out_tasks, OUTS_MANY, a->out);
+  span rows, outs;
+  many_of_codes(a, task, &rows, &outs);
   (fast ? k_coded_outs : k_exact_outs)(layout, a, rows.from, rows.to, outs.from, outs.to);
 }
