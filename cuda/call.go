@@ -179,23 +179,13 @@ func (c *call) gives(y Tensor) Tensor {
 	}
 	if !c.s.measuring {
 		c.s.queues[c.dev].Run(&c.op)
-		if c.s.multiplies = c.op.Code == OpMatMul; c.s.multiplies {
-			c.s.multiplied, c.s.multipliedOn = c.op.In[0], c.dev
-		}
+		c.s.multiplied = Tensor{}
 		return y
 	}
 	for _, w := range c.s.workers {
 		c.s.work = max(c.s.work, w.Work(&c.op))
 	}
 	return y
-}
-
-// follows is 1 if the op added before this one is a product of x on the same device, so that nothing has happened to x since.
-func (c *call) follows(x Tensor) int {
-	if c.s.multiplies && c.s.multipliedOn == c.dev && c.s.multiplied == x && x.sec != 0 {
-		return 1
-	}
-	return 0
 }
 
 func (c *call) run() { c.gives(Tensor{}) }

@@ -20,8 +20,14 @@ func (s *Step) MatMul(x Tensor, w *Weight) Tensor {
 	if x = c.in(x); !c.fits(x.float() && x.nd == 2 && x.Dim(1) == m.Cols) {
 		return Tensor{}
 	}
-	c.at(c.follows(x))
-	return c.gives(c.out(F32, x.dim[0], int32(m.Rows)))
+	again := 0 // 1: the op before this one is a product of x on this device, so that nothing has happened to x since
+	if s.multiplied == x && s.multipliedOn == c.dev && x.sec != 0 {
+		again = 1
+	}
+	c.at(again)
+	y := c.gives(c.out(F32, x.dim[0], int32(m.Rows)))
+	s.multiplied, s.multipliedOn = x, c.dev
+	return y
 }
 
 // RMSNorm divides by the root mean square over the last dimension: y = x / sqrt(mean(x²) + eps) · (plus + w). plus is 0, or

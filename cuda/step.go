@@ -40,9 +40,8 @@ type Step struct {
 	entered atomic.Uint64 // see Entered
 	call    call          // the op that is being put together
 
-	multiplies   bool   // the op before it is a product
-	multiplied   Tensor // of this
-	multipliedOn int
+	multiplied   Tensor // what the op before it is a product of; zero if it is another
+	multipliedOn int    // on this device
 
 	upto   []int32 // of all Pages of this pass
 	routes []route // of this pass
