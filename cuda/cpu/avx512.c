@@ -168,6 +168,7 @@ INLINE Q k_times(Q total, Q sums, Q factor) { return _mm512_add_epi32(total, _mm
 INLINE Q q_half(Q pairs, int upper) { return _mm512_srai_epi32(upper ? pairs : _mm512_slli_epi32(pairs, 16), 16); }
 INLINE Q q_pairs(Q total, Q a, Q b) { return _mm512_add_epi32(total, _mm512_madd_epi16(a, b)); }
 
+#ifdef PIO_MODEL
 // q_sums adds 16 codes up, those at k mod 4 = 0, 1 and those at 2, 3.
 INLINE void q_sums(int16_t sums[2], const int8_t *codes) {
   __m128i s = _mm_maddubs_epi16(_mm_set1_epi8(1), _mm_loadu_si128((const __m128i *)codes));
@@ -176,6 +177,42 @@ INLINE void q_sums(int16_t sums[2], const int8_t *codes) {
   int32_t both = _mm_cvtsi128_si32(s);
   memcpy(sums, &both, 4);
 }
+#else
+#define Q_CODES // in place of what codes.h has for all
+
+// q_most is the bits of the greatest magnitude of 128 numbers.
+INLINE uint32_t q_most(const float *x) {
+  __m512i most = _mm512_setzero_si512();
+  _Pragma("GCC unroll 8") for (int i = 0; i < 128; i += W)
+    most = _mm512_max_epu32(most, _mm512_and_si512(_mm512_loadu_si512(x + i), _mm512_set1_epi32(0x7fffffff)));
+  return _mm512_reduce_max_epu32(most);
+}
+
+// q_codes makes 128 numbers codes, and adds these up as codes.h has it: by 16, by 32, and, which it gives, all.
+INLINE int32_t q_codes(int8_t *code, int16_t *sixteens, int16_t *sums, int16_t *wholes, const float *x, float inverse) {
+  const V times = v_set1(inverse), rounding = v_set1(12582912.0f);
+  __m512i by[2];
+  _Pragma("GCC unroll 2") for (int i = 0; i < 2; i++, x += 64, code += 64) {
+    __m128i q[4];
+    _Pragma("GCC unroll 4") for (int j = 0; j < 4; j++)
+      q[j] = _mm512_cvtepi32_epi8(_mm512_castps_si512(v_load(x + W * j) * times + rounding));
+    __m256i low = _mm256_inserti128_si256(_mm256_castsi128_si256(q[0]), q[1], 1), high = _mm256_inserti128_si256(_mm256_castsi128_si256(q[2]), q[3], 1);
+    __m512i all = _mm512_inserti64x4(_mm512_castsi256_si512(low), high, 1);
+    _mm512_storeu_si512(code, all);
+    __m512i pairs = _mm512_maddubs_epi16(_mm512_set1_epi8(1), all);
+    pairs = _mm512_add_epi16(pairs, _mm512_shuffle_epi32(pairs, 0x4e));
+    by[i] = _mm512_add_epi16(pairs, _mm512_shuffle_epi32(pairs, 0xb1));
+  }
+  const __m512i firsts = _mm512_setr_epi32(0, 4, 8, 12, 16, 20, 24, 28, 0, 0, 0, 0, 0, 0, 0, 0); // of each 128 bits
+  __m256i by16 = _mm512_castsi512_si256(_mm512_permutex2var_epi32(by[0], firsts, by[1]));
+  __m128i by32 = _mm256_cvtepi64_epi32(_mm256_add_epi16(by16, _mm256_shuffle_epi32(by16, 0xb1))), whole = _mm_madd_epi16(by32, _mm_set1_epi16(1));
+  _mm256_storeu_si256((__m256i *)sixteens, by16);
+  _mm_storeu_si128((__m128i *)sums, by32);
+  _mm_storel_epi64((__m128i *)wholes, _mm_cvtepi32_epi16(whole));
+  whole = _mm_add_epi32(whole, _mm_shuffle_epi32(whole, 0x4e));
+  return _mm_cvtsi128_si32(_mm_add_epi32(whole, _mm_shuffle_epi32(whole, 0xb1)));
+}
+#endif
 
 #include "template.h"
 

@@ -26,36 +26,52 @@ typedef struct {
 
 static size_t coded_bytes(size_t cols) { return ceil_div(cols, COLS) * sizeof(coded); }
 
-// code_block makes n numbers codes, to the nearest, of two the even one, and the largest 127. What is no number makes the factor none.
-INLINE void code_block(coded *to, const float *from, size_t n) {
-  float x[COLS] = {0};
+#ifndef Q_CODES
+// q_most is the bits of the greatest magnitude of COLS numbers.
+INLINE uint32_t q_most(const float *x) {
   uint32_t bits[COLS], most = 0;
-  memcpy(x, from, n * sizeof *x);
   memcpy(bits, x, sizeof bits);
   for (int i = 0; i < COLS; i++) {
     uint32_t magnitude = bits[i] & 0x7fffffff;
     most = magnitude > most ? magnitude : most;
   }
-  float largest, inverse;
-  memcpy(&largest, &most, 4);
-  to->factor = largest * (1.0f / 127);
-  inverse = most < 0x03800000 ? 0 : 127 / largest; // below 2^-120 it could be infinite
-  int32_t whole[COLS];
+  return most;
+}
+
+// q_codes makes COLS numbers codes and adds these up; it gives the sum of all.
+INLINE int32_t q_codes(int8_t *code, int16_t *sixteens, int16_t *sums, int16_t *wholes, const float *x, float inverse) {
+  int32_t whole[COLS], sum = 0;
   for (int i = 0; i < COLS; i++) {
     float rounded = x[i] * inverse + 12582912.0f; // 1.5 * 2^23: what is rounded to whole lies in the lowest bits
     memcpy(whole + i, &rounded, 4);
   }
   for (int i = 0; i < COLS; i++)
-    to->code[i] = (int8_t)(whole[i] & 0xff);
-  to->sum = 0;
+    code[i] = (int8_t)(whole[i] & 0xff);
   for (int s = 0; s < 2 * SUBS; s++)
-    q_sums(to->sixteens[s], to->code + s * SUB / 2);
+    q_sums(sixteens + 2 * s, code + s * SUB / 2);
   for (int s = 0; s < SUBS; s++) {
     for (int i = 0; i < 2; i++)
-      to->sums[s][i] = (int16_t)(to->sixteens[2 * s][i] + to->sixteens[2 * s + 1][i]);
-    to->wholes[s] = (int16_t)(to->sums[s][0] + to->sums[s][1]);
-    to->sum += to->wholes[s];
+      sums[2 * s + i] = (int16_t)(sixteens[4 * s + i] + sixteens[4 * s + 2 + i]);
+    wholes[s] = (int16_t)(sums[2 * s] + sums[2 * s + 1]);
+    sum += wholes[s];
   }
+  return sum;
+}
+#endif
+
+// code_block makes n numbers codes, to the nearest, of two the even one, and the largest 127. What is no number makes the factor none.
+INLINE void code_block(coded *to, const float *from, size_t n) {
+  float some[COLS], largest;
+  if (n < COLS) {
+    memset(some, 0, sizeof some);
+    memcpy(some, from, n * sizeof *some);
+    from = some;
+  }
+  uint32_t most = q_most(from);
+  memcpy(&largest, &most, 4);
+  to->factor = largest * (1.0f / 127);
+  float inverse = most < 0x03800000 ? 0 : 127 / largest; // below 2^-120 it could be infinite
+  to->sum = q_codes(to->code, to->sixteens[0], to->sums[0], to->wholes, from, inverse);
 }
 
 static void code_rows(void *to, const float *x, size_t rows, size_t cols) {
