@@ -150,6 +150,11 @@ func (t *Tensor) Shape() (dims [MaxDims]int32, n int) {
 // Pointer is the address on the device: for those who implement one.
 func (t Tensor) Pointer() unsafe.Pointer { return t.ptr }
 
+// SamePlace says whether two tensors begin at one place, or, in a step that only measures, where activations have none, are of one activation.
+func (t Tensor) SamePlace(u Tensor) bool {
+	return t.ptr == u.ptr && (t.ptr != nil || t.sec == u.sec && t.serial == u.serial)
+}
+
 // Indexes says that every element is known to be at least 0 and below n.
 func (t Tensor) Indexes(n int) bool {
 	return t.dtype == I32 && t.below > 0 && int64(t.below) <= int64(n)

@@ -56,11 +56,37 @@ struct gelu_by_erf {
 };
 
 KERNEL(add, 256, 4) { each_two<sum>(op); }
-KERNEL(mul, 256, 4) { each_two<product>(op); }
 KERNEL(swiglu, 256, 4) { each_two<gate>(op); }
 KERNEL(sigmoid, 256, 4) { each<logistic>(op); }
 KERNEL(gelu_tanh, 256, 4) { each<gelu_by_tanh>(op); }
 KERNEL(gelu_erf, 256, 4) { each<gelu_by_erf>(op); }
+
+// factor is element i of what is multiplied by: of in[1], or the logistic of that, which is out[1] then. One thread writes it there.
+DEVICE float factor(const pio_op &op, long long i, bool tells) {
+  float f = load(op.in[1], i);
+  if (op.outs < 2)
+    return f;
+  f = logistic::of(f);
+  if (tells)
+    store(op.out[1], i, f);
+  return f;
+}
+
+KERNEL(mul, 256, 4) {
+  if (op.outs < 2) {
+    each_two<product>(op);
+    return;
+  }
+  long long n = length(op.out[0]), i = ((long long)block_x() * threads_x() + thread_x()) * 4;
+  if (i >= n)
+    return;
+  bool whole = in_fours(op.out[0], n) && in_fours(op.in[0], n);
+  four a = load4(op.in[0], i, whole, n - i);
+  UNROLL for (int j = 0; j < 4; j++)
+    if (i + j < n)
+      a.x[j] = times(a.x[j], factor(op, i + j, true));
+  store4(op.out[0], i, a, whole, n - i);
+}
 
 // mul_rows multiplies p[0] elements after another by one factor.
 KERNEL(mul_rows, 256, 4) {
@@ -71,7 +97,7 @@ KERNEL(mul_rows, 256, 4) {
   four a = load4(op.in[0], i, whole, n - i);
   UNROLL for (int j = 0; j < 4; j++)
     if (i + j < n)
-      a.x[j] = times(a.x[j], load(op.in[1], (i + j) / each));
+      a.x[j] = times(a.x[j], factor(op, (i + j) / each, (i + j) % each == 0));
   store4(op.out[0], i, a, whole, n - i);
 }
 

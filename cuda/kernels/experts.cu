@@ -102,7 +102,7 @@ KERNEL(experts_down_plain, 256, 4) {
 
 // ---- the sum
 
-// expert_sum has a thread for an element of y; a row's pairs are brought in order first. p: where rows are: -2 in the first operand, -1 in
+// expert_sum has a thread for an element of y, and of sums with it; a row's pairs are brought in order first. p: where rows are: -2 in the first operand, -1 in
 // the second result, or in scratch
 KERNEL(expert_sum, 256, 4) {
   int k = op.in[1].dim[1], n = op.out[0].dim[1], row = (int)block_y(), c = (int)(block_x() * threads_x() + thread_x());
@@ -120,5 +120,9 @@ KERNEL(expert_sum, 256, 4) {
   const float *weights = at<const float>(op.in[2]) + (long long)row * k;
   float y = 0.0f;
   for (int j = 0; j < k; j++) y = fused(weights[order[j]], rows[(long long)order[j] * n], y);
-  at<float>(op.out[0])[(long long)row * n + c] = y;
+  long long to = (long long)row * n + c;
+  at<float>(op.out[0])[to] = y;
+  UNROLL for (int i = 3; i < 5; i++) // what is added to it, and to that
+    if (op.out[i].at)
+      at<float>(op.out[i])[to] = y = plus(at<float>(op.in[i])[to], y);
 }

@@ -1,18 +1,14 @@
 package kernels
 
-import (
-	"unsafe"
-
-	"github.com/inference-pio/inference-pio/cuda"
-)
+import "github.com/inference-pio/inference-pio/cuda"
 
 // join.go makes one op of several that follow each other. What they compute stays the same to the bit; what is saved is launches, which take
 // as long as the weights of a small model. All results are written, as those of the parts are: nobody here knows which are still read.
 
 // Join gives in one op what a and then b do, if one launch can. A norm, products of its few rows with up to three matrices, and what is added to the
-// product or gates one by another are one op; and so is what becomes of heads (join_heads.go). The joined op may be joined again; only a Plan knows it.
+// product or gates one by another are one op; so is what becomes of heads (join_heads.go), and some of what is done with elements and rows (join_rows.go). The joined op may be joined again; only a Plan knows it.
 func (p *Properties) Join(joined, a, b *cuda.Op) bool {
-	return p.joinProducts(joined, a, b) || joinHeads(joined, a, b)
+	return p.joinProducts(joined, a, b) || joinHeads(joined, a, b) || joinRows(joined, a, b)
 }
 
 // Joins says whether Join may take an op as its first, so that it is worth looking at the next one.
@@ -20,7 +16,7 @@ func (p *Properties) Joins(a *cuda.Op) bool {
 	if s, ok := productsOf(a); ok {
 		return s.x.Rows() <= fewRows && s.last.IsZero()
 	}
-	return isOfHeads(a)
+	return isOfHeads(a) || isOfRows(a)
 }
 
 // joint is what an op of products is made of.
@@ -206,10 +202,10 @@ func isJoined(op *cuda.Op) bool {
 
 // same says whether two tensors are one.
 func same(a, b cuda.Tensor) bool {
-	return a.Pointer() == b.Pointer() && a.DType() == b.DType() && a.SameShape(b)
+	return a.SamePlace(b) && a.DType() == b.DType() && a.SameShape(b)
 }
 
-// apart says whether a tensor shares no byte with others.
+// apart says whether a tensor shares no byte with others: one that lies nowhere, in a step that only measures, does not.
 func apart(t cuda.Tensor, others ...cuda.Tensor) bool {
 	from, to := extent(t)
 	for _, o := range others {
@@ -221,6 +217,9 @@ func apart(t cuda.Tensor, others ...cuda.Tensor) bool {
 }
 
 func extent(t cuda.Tensor) (from, to uintptr) {
-	from = uintptr(unsafe.Pointer(t.Pointer()))
+	if t.Pointer() == nil {
+		return 0, 0
+	}
+	from = uintptr(t.Pointer())
 	return from, from + uintptr(t.Bytes())
 }

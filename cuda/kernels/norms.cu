@@ -14,10 +14,10 @@ struct team {
   bool alone; // a warp
 };
 
-DEVICE team team_of(const pio_op &op, long long n) {
+DEVICE team team_of(const pio_tensor &y, long long n) {
   team t;
   t.n = n;
-  t.rows = length(op.out[0]) / n;
+  t.rows = length(y) / n;
   t.alone = n <= SHORT;
   t.rank = t.alone ? lane() : thread_x();
   t.size = t.alone ? 32 : threads_x();
@@ -43,7 +43,7 @@ DEVICE float all_squares(const team &t, const pio_tensor &x, bool whole, float f
 }
 
 KERNEL(rmsnorm, 1024, 1) {
-  team t = team_of(op, op.w[0].cols);
+  team t = team_of(op.out[0], op.w[0].cols);
   if (t.row >= t.rows)
     return;
   bool whole = in_fours(op.in[0], t.n), all = whole && in_fours(op.out[0], t.n) && weights_in_fours(op.w[0]);
@@ -55,21 +55,23 @@ KERNEL(rmsnorm, 1024, 1) {
   }
 }
 
+// Two tensors have a row of blocks each.
 KERNEL(l2norm, 1024, 1) {
-  team t = team_of(op, op.p[0]);
+  const pio_tensor &x = block_y() ? op.in[1] : op.in[0], &y = block_y() ? op.out[1] : op.out[0];
+  team t = team_of(y, op.p[0]);
   if (t.row >= t.rows)
     return;
-  bool whole = in_fours(op.in[0], t.n), all = whole && in_fours(op.out[0], t.n);
-  float inv = 1.0f / square_root(plus(all_squares(t, op.in[0], whole, 0.0f), op.f[0]));
+  bool whole = in_fours(x, t.n), all = whole && in_fours(y, t.n);
+  float inv = 1.0f / square_root(plus(all_squares(t, x, whole, 0.0f), op.f[0]));
   for (long long i = t.rank * 4; i < t.n; i += t.size * 4) {
-    four v = load4(op.in[0], t.row * t.n + i, all, t.n - i);
+    four v = load4(x, t.row * t.n + i, all, t.n - i);
     UNROLL for (int j = 0; j < 4; j++) v.x[j] = times(v.x[j], inv);
-    store4(op.out[0], t.row * t.n + i, v, all, t.n - i);
+    store4(y, t.row * t.n + i, v, all, t.n - i);
   }
 }
 
 KERNEL(layernorm, 1024, 1) {
-  team t = team_of(op, op.w[0].cols);
+  team t = team_of(op.out[0], op.w[0].cols);
   if (t.row >= t.rows)
     return;
   bool whole = in_fours(op.in[0], t.n), all = whole && in_fours(op.out[0], t.n) && weights_in_fours(op.w[0]) && weights_in_fours(op.w[1]);

@@ -23,17 +23,21 @@ const (
 	rowsOfTeam = 4   // short rows of a block
 )
 
-// teams launches a kernel over rows of n elements.
+// teams launches a kernel over rows of n elements, of each result.
 func (p *Plan) teams(kernel string, op *cuda.Op, n int) {
 	if n == 0 {
 		return
 	}
-	rows := op.Out[0].Len() / n
+	out, _, _ := op.Operands()
+	rows := 0
+	for i := range out {
+		rows = max(rows, out[i].Len()/n)
+	}
 	if n <= shortRow {
-		p.launch(kernel, 32*rowsOfTeam, 0, ceilDiv(rows, rowsOfTeam), 1, 1, n)
+		p.launch(kernel, 32*rowsOfTeam, 0, ceilDiv(rows, rowsOfTeam), len(out), 1, n)
 		return
 	}
-	p.launch(kernel, teamOf(n), 0, rows, 1, 1, n)
+	p.launch(kernel, teamOf(n), 0, rows, len(out), 1, n)
 }
 
 // teamOf is the threads of a row of n elements.

@@ -14,10 +14,12 @@ var rows = map[cuda.OpCode]func(*Plan, *cuda.Op){
 		p.moves("gather", op.Out[0].Len(), op.Out[0].Len()/max(op.Out[0].Rows(), 1))
 	},
 	cuda.OpColumns: func(p *Plan, op *cuda.Op) {
-		p.moves("columns", op.Out[0].Len(), op.Out[0].Dim(-1), op.In[0].Dim(-1))
+		out, _, _ := op.Operands()
+		p.movesApart("columns", out)
 	},
 	cuda.OpPutColumns: func(p *Plan, op *cuda.Op) {
-		p.moves("put_columns", op.In[0].Len(), op.In[0].Dim(-1), op.Out[0].Dim(-1))
+		_, in, _ := op.Operands()
+		p.movesApart("put_columns", in)
 	},
 	cuda.OpIndexCopy: func(p *Plan, op *cuda.Op) { p.indexed(op, 0) },
 	cuda.OpIndexAdd:  func(p *Plan, op *cuda.Op) { p.indexed(op, 1) },
@@ -33,6 +35,15 @@ func (p *Plan) most(blocks int) int { return min(blocks, 16*max(p.Multiprocessor
 
 func (p *Plan) moves(kernel string, n int, numbers ...int) {
 	p.launch(kernel, 256, 0, p.most(ceilDiv(n, 4*256)), 1, 1, numbers...)
+}
+
+// movesApart has a row of blocks for each part.
+func (p *Plan) movesApart(kernel string, parts []cuda.Tensor) {
+	n := 0
+	for i := range parts {
+		n = max(n, parts[i].Len())
+	}
+	p.launch(kernel, 256, 0, p.most(ceilDiv(n, 4*256)), len(parts), 1)
 }
 
 func planCopy(p *Plan, op *cuda.Op) {

@@ -34,15 +34,30 @@ KERNEL(copy_rows, 256, 4) {
   move(op.out[0], {0, n}, op.in[0], {0, n}, 1, n, 0);
 }
 
-// p[0] elements of a row; for columns p[1] of the other tensor's, of which n[0] come first.
+// p[0] elements of a row.
 KERNEL(gather, 256, 4) {
   move(op.out[0], {0, op.p[0]}, op.in[0], {0, op.p[0]}, op.out[0].dim[0], op.p[0], at<int>(op.in[1]));
 }
+
+// columns_of moves a part between its own rows and some columns of rows that have others, too: put says to these.
+DEVICE void columns_of(const pio_tensor &part, const pio_tensor &all, int first, bool put) {
+  long long width = part.dim[part.nd - 1], step = all.dim[all.nd - 1], rows = width ? length(part) / width : 0;
+  if (put)
+    move(all, {first, step}, part, {0, width}, rows, width, 0);
+  else
+    move(part, {0, width}, all, {first, step}, rows, width, 0);
+}
+
+// Up to five parts, each by its own row of blocks; n is the first column of each.
 KERNEL(columns, 256, 4) {
-  move(op.out[0], {0, op.p[0]}, op.in[0], {op.n[0], op.p[1]}, length(op.out[0]) / op.p[0], op.p[0], 0);
+  UNROLL for (int i = 0; i < PIO_INTS; i++)
+    if ((int)block_y() == i)
+      columns_of(op.out[i], op.in[0], op.n[i], false);
 }
 KERNEL(put_columns, 256, 4) {
-  move(op.out[0], {op.n[0], op.p[1]}, op.in[0], {0, op.p[0]}, length(op.in[0]) / op.p[0], op.p[0], 0);
+  UNROLL for (int i = 0; i < PIO_INTS; i++)
+    if ((int)block_y() == i)
+      columns_of(op.in[i], op.out[0], op.n[i], true);
 }
 
 // heads_first is a tile of rows of heads; what all heads share comes behind. A block has a row of a head.

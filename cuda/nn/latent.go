@@ -30,22 +30,29 @@ type Latents struct {
 func (l Latents) Attend(s *cuda.Step, q, latents cuda.Tensor, b *Batch, c *Cache) cuda.Tensor {
 	cache := c.Paged[0]
 	s.CacheWrite(cache, latents.Heads(latents.Dim(1)), b.Pages)
-	y, rest := s.Empty(q.Rows(), l.Heads, l.value()), b.Segments
+	rest := b.Segments
 	if s.Measuring() { // any row may have either form
 		rest = []Segment{{To: q.Rows()}, {To: q.Rows(), Form: Decode}}
+	} else if len(rest) > 0 && sameForm(rest) == len(rest) {
+		return l.inForm(s, q, rest, b, cache)
 	}
+	y := s.Empty(q.Rows(), l.Heads, l.value())
 	for len(rest) > 0 {
 		run := rest[:sameForm(rest)]
 		rest = rest[len(run):]
 		from, to, mark := run[0].From, run[len(run)-1].To, s.Mark()
-		if run[0].Form == Prefill {
-			s.Copy(y.Slice(from, to), l.expanded(s, q.Slice(from, to), run, b, cache))
-		} else {
-			s.Copy(y.Slice(from, to), l.absorbed(s, q.Slice(from, to), run, b, cache))
-		}
+		s.Copy(y.Slice(from, to), l.inForm(s, q.Slice(from, to), run, b, cache))
 		s.Rewind(mark)
 	}
 	return y
+}
+
+// inForm is attention of a run of rows of one form.
+func (l Latents) inForm(s *cuda.Step, q cuda.Tensor, run []Segment, b *Batch, cache *cuda.State) cuda.Tensor {
+	if run[0].Form == Prefill {
+		return l.expanded(s, q, run, b, cache)
+	}
+	return l.absorbed(s, q, run, b, cache)
 }
 
 // sameForm counts the segments of one form at the beginning.

@@ -86,25 +86,32 @@ func least(c clock.Clock, q cuda.Queue, f func()) float64 {
 	return best.Seconds()
 }
 
-// ops counts the ops of each module in a pass of one row: those that kernels for GPUs are launched for, as on the largest GPU. What comes
-// before the first layer is the first's, and what comes behind the last is the last's.
-func (o *opened) ops(l limits) ([]int, error) {
+// ops counts the launches of each layer in a pass of one row, as on the largest GPU; what comes before the first layer is the first's, and what comes
+// behind the last is the last's. each is how many ops a launch stands for.
+func (o *opened) ops(l limits) (layers []int, each float64, err error) {
 	l.rows, l.sequences = 1, 1
 	counter := &opCounter{plan: kernels.Plan{Properties: kernels.Properties{Fast: o.numerics == sdk.NumericsFast, Multiprocessors: 132, Shared: 227 << 10}}}
 	if _, err := o.measureWith(l, counter.watch, counter); err != nil {
-		return nil, err
+		return nil, 0, err
 	}
-	return counter.layers, nil
+	launches := 0
+	for _, n := range counter.layers {
+		launches += n
+	}
+	return counter.layers, float64(counter.ops) / float64(max(1, launches)), nil
 }
 
 // opCounter is a device of a step that measures. It counts what it is asked about.
 type opCounter struct {
 	cuda.Device
-	step    *cuda.Step
-	plan    kernels.Plan
-	layers  []int
-	last    cuda.Op
-	matched int // ops that became one with those before them
+	step     *cuda.Step
+	plan     kernels.Plan
+	layers   []int
+	last     cuda.Op // whose launches were counted last, with all that became one with it
+	joins    bool    // the next may become one with it
+	layer    int     // where it was counted
+	launches int
+	ops      int
 }
 
 func (c *opCounter) watch(s *cuda.Step) { c.step = s }
@@ -120,36 +127,26 @@ func (nothing) Close()      {}
 // Kind implements cuda.Device.
 func (c *opCounter) Kind() string { return cuda.KindGPU }
 
-// Work implements cuda.Worker. Ops that a GPU's queue joins are recognised by their shapes, for they lie nowhere.
+// Work implements cuda.Worker. What a GPU's queue joins is counted as one.
 func (c *opCounter) Work(op *cuda.Op) int64 {
-	layer := max(0, int(c.step.Entered())-1)
-	for len(c.layers) <= layer {
+	var joined cuda.Op
+	c.ops++
+	if c.joins && c.plan.Join(&joined, &c.last, op) {
+		op = &joined
+		c.layers[c.layer] -= c.launches
+	} else {
+		c.layer = max(0, int(c.step.Entered())-1)
+	}
+	for len(c.layers) <= c.layer {
 		c.layers = append(c.layers, 0)
 	}
-	joined := c.joins(op)
-	c.last = *op
-	if joined {
-		c.matched++
-		return 0
+	c.launches = 1 // if no kernel takes it: it is computed elsewhere, or refused
+	if c.plan.Op(op) == nil {
+		c.launches = len(c.plan.Launches)
 	}
-	c.matched = 0
-	if c.plan.Op(op) != nil {
-		c.layers[layer]++ // no kernel takes it: it is computed elsewhere, or refused
-	} else {
-		c.layers[layer] += len(c.plan.Launches)
-	}
+	c.layers[c.layer] += c.launches
+	c.last, c.joins = *op, c.plan.Joins(op)
 	return 0
-}
-
-func (c *opCounter) joins(op *cuda.Op) bool {
-	switch last := &c.last; {
-	case op.Code == cuda.OpMatMul && last.Code == cuda.OpMatMul && c.matched == 0:
-		a, b := last.Weights[0], op.Weights[0]
-		return a.Rows == b.Rows && a.Cols == b.Cols && a.Layout.Equal(b.Layout) && c.plan.Joins(last)
-	case op.Code == cuda.OpSwiGLU && last.Code == cuda.OpMatMul:
-		return c.matched == 1
-	}
-	return false
 }
 
 // played says that a device is one that this machine plays by a real clock: how long it takes says nothing of any device.
@@ -163,7 +160,7 @@ func (o *opened) tellOps(t *sdk.LayerTable, l limits, devices []cuda.Device, c c
 	if !slices.ContainsFunc(devices, func(d cuda.Device) bool { return d.Kind() == cuda.KindGPU }) {
 		return nil
 	}
-	counts, err := o.ops(l)
+	counts, each, err := o.ops(l)
 	if err != nil {
 		return err
 	}
@@ -178,6 +175,9 @@ func (o *opened) tellOps(t *sdk.LayerTable, l limits, devices []cuda.Device, c c
 		}
 		if cuda.OnHost(d) || d.Kind() == cuda.KindGPU {
 			t.Devices[i].OpSeconds, t.Devices[i].TurnSeconds = overheads(c, d)
+			if cuda.OnHost(d) { // which takes ops one by one
+				t.Devices[i].OpSeconds *= each
+			}
 		}
 	}
 	return nil

@@ -35,24 +35,27 @@ type Attention struct {
 func (a *Attention) forward(s *cuda.Step, x, angles cuda.Tensor, b *nn.Batch, c *nn.Cache) cuda.Tensor {
 	rank, all := a.Norm.W.Shape[0], a.Down.W.Shape[0]
 	s.StartPart()
-	q := a.queries(s, x)                                  // (rows, heads, nope + rope)
-	q = s.RotateFrom(q, a.over.Nope, angles, a.style)     //
-	both := a.Down.Forward(s, x)                          // (rows, rank + rope)
-	latent := a.Norm.Forward(s, s.Columns(both, 0, rank)) // (rows, rank)
-	key := s.Columns(both, rank, all).Heads(all - rank)   // (rows, 1, rope)
-	key = s.Rotate(key, angles, a.style).Flat()           // (rows, rope), not normed
-	y := a.over.Attend(s, q, s.Join(latent, key), b, c)   // (rows, heads, value)
+	// In this order a device can make one launch of what is done with x, and one of what is cut out of a tensor.
+	q, both := a.first().Forward(s, x), a.Down.Forward(s, x) // (rows, rank + rope)
+	if a.Q == nil {
+		q = a.QUp.Forward(s, a.QNorm.Forward(s, q))
+	}
+	q = q.Heads(q.Dim(1) / a.over.Heads)                                // (rows, heads, nope + rope)
+	q = s.RotateFrom(q, a.over.Nope, angles, a.style)                   //
+	latent, key := s.Columns(both, 0, rank), s.Columns(both, rank, all) // (rows, rank), (rows, rope)
+	latent = a.Norm.Forward(s, latent)                                  //
+	key = s.Rotate(key.Heads(all-rank), angles, a.style).Flat()         // not normed
+	y := a.over.Attend(s, q, s.Join(latent, key), b, c)                 // (rows, heads, value)
 	s.EndPart()
 	return a.O.Forward(s, y.Flat())
 }
 
-func (a *Attention) queries(s *cuda.Step, x cuda.Tensor) cuda.Tensor {
+// first is the first map on the way to queries.
+func (a *Attention) first() *nn.Linear {
 	if a.Q != nil {
-		x = a.Q.Forward(s, x)
-	} else {
-		x = a.QUp.Forward(s, a.QNorm.Forward(s, a.QDown.Forward(s, x)))
+		return a.Q
 	}
-	return x.Heads(x.Dim(1) / a.over.Heads)
+	return a.QDown
 }
 
 func newAttention(c Config) Attention {

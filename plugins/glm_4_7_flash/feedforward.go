@@ -50,9 +50,9 @@ func newFeedForward(c Config, layer int) feedForward {
 // Forward maps x (rows, hidden) -> (rows, hidden).
 func (m *Mixture) Forward(s *cuda.Step, x cuda.Tensor) cuda.Tensor {
 	index, weights := s.Route(s.MatMul(x, m.Router.W), m.Router.Bias, m.choose) // (rows, experts per token)
-	y := m.Experts.Forward(s, x, index, weights)
 	if m.Shared == nil {
-		return y
+		return m.Experts.Forward(s, x, index, weights)
 	}
-	return s.Add(y, m.Shared.Forward(s, x))
+	shared := m.Shared.Forward(s, x)
+	return s.Add(m.Experts.Forward(s, x, index, weights), shared)
 }

@@ -38,7 +38,8 @@ func newFeedForward(c Config, i int) feedForward {
 
 // Forward maps x (rows, hidden) -> (rows, hidden).
 func (m *Mixture) Forward(s *cuda.Step, x cuda.Tensor) cuda.Tensor {
-	index, weights := s.Route(m.Router.Forward(s, x), nil, m.route)
-	shared := s.Mul(m.Shared.Forward(s, x), s.Sigmoid(m.SharedGate.Forward(s, x)))
+	scores, gate := m.Router.Forward(s, x), m.SharedGate.Forward(s, x) // beside each other: one launch
+	index, weights := s.Route(scores, nil, m.route)
+	shared := s.Mul(m.Shared.Forward(s, x), s.Sigmoid(gate))
 	return s.Add(m.Experts.Forward(s, x, index, weights), shared)
 }
