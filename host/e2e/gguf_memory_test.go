@@ -18,7 +18,7 @@ import (
 func TestAPackedFileIsInMemoryOnce(t *testing.T) {
 	const layers, hidden, inner, vocab = 8, 1024, 6144, 1024
 	const cache = 256 * 2 * layers * 2 * 4 * 64 * 2 // positions of two answers, in bf16
-	f := invented(t, layers, hidden, inner, vocab)
+	f := invented(t, layers, hidden, inner, vocab, q4k, q6k)
 	path, packed := f.Write(t, "invented.gguf"), int64(0)
 	for _, x := range f.Tensors {
 		if len(x.Shape) == 2 {
@@ -47,7 +47,7 @@ func TestAPackedFileIsInMemoryOnce(t *testing.T) {
 	}
 }
 
-func fileSize(t *testing.T, path string) int64 {
+func fileSize(t testing.TB, path string) int64 {
 	t.Helper()
 	info, err := os.Stat(path)
 	if err != nil {
@@ -56,20 +56,27 @@ func fileSize(t *testing.T, path string) int64 {
 	return info.Size()
 }
 
-// invented is a model of Qwen3's kind in Q4_K, with every second layer's values and last matrix in Q6_K, and the tiny model's tokenizer.
-func invented(t *testing.T, layers, hidden, inner, vocab int) gguftest.File {
+// Types of a GGUF file's tensors.
+const q4k, q6k, bf16 = 12, 14, 30
+
+// invented is a model of Qwen3's kind in one type, such as Q4_K, with the embedding and every second layer's values and last matrix in a better one, and the
+// tiny model's tokenizer.
+func invented(t testing.TB, layers, hidden, inner, vocab int, kind, better uint32) gguftest.File {
 	t.Helper()
 	f := gguftest.File{Keys: keysOf(t, filepath.Join(root, "plugins/qwen3_0_6b/testdata/gguf/tiny-Q8_0.gguf"))}
 	for key, n := range map[string]int{"block_count": layers, "context_length": 2048, "embedding_length": hidden, "feed_forward_length": inner, "attention.head_count": hidden / 64,
 		"attention.head_count_kv": 4, "attention.key_length": 64, "attention.value_length": 64} {
 		f.Keys["qwen3."+key] = uint32(n)
 	}
-	blocks := map[uint32][]byte{12: make([]byte, 144), 14: make([]byte, 210)}
+	blocks := map[uint32][]byte{q4k: make([]byte, 144), q6k: make([]byte, 210), bf16: make([]byte, 512)}
 	for kind, b := range blocks {
 		for i := range b {
 			b[i] = byte(i*i*37 + i)
+			if kind == bf16 && i%2 == 1 {
+				b[i] = 0x3b | b[i]&0x80 // some 2^-9, of either sign
+			}
 		}
-		d := map[uint32][]int{12: {0, 2}, 14: {208}}[kind]
+		d := map[uint32][]int{q4k: {0, 2}, q6k: {208}}[kind]
 		for _, at := range d {
 			b[at], b[at+1] = 0, 0x04 // 2^-14
 		}
@@ -88,26 +95,26 @@ func invented(t *testing.T, layers, hidden, inner, vocab int) gguftest.File {
 		}
 		f.Tensors = append(f.Tensors, gguftest.F32(name+".weight", []int{n}, ones...))
 	}
-	matrix("token_embd", 14, vocab, hidden)
+	matrix("token_embd", better, vocab, hidden)
 	norm("output_norm", hidden)
 	for i := range layers {
-		to, kind := fmt.Sprintf("blk.%d.", i), uint32(12+i%2*2)
+		to, last := fmt.Sprintf("blk.%d.", i), [2]uint32{kind, better}[i%2]
 		for name, n := range map[string]int{"attn_norm": hidden, "ffn_norm": hidden, "attn_q_norm": 64, "attn_k_norm": 64} {
 			norm(to+name, n)
 		}
-		matrix(to+"attn_q", 12, hidden, hidden)
-		matrix(to+"attn_k", 12, 256, hidden)
-		matrix(to+"attn_v", kind, 256, hidden)
-		matrix(to+"attn_output", 12, hidden, hidden)
-		matrix(to+"ffn_gate", 12, inner, hidden)
-		matrix(to+"ffn_up", 12, inner, hidden)
-		matrix(to+"ffn_down", kind, hidden, inner)
+		matrix(to+"attn_q", kind, hidden, hidden)
+		matrix(to+"attn_k", kind, 256, hidden)
+		matrix(to+"attn_v", last, 256, hidden)
+		matrix(to+"attn_output", kind, hidden, hidden)
+		matrix(to+"ffn_gate", kind, inner, hidden)
+		matrix(to+"ffn_up", kind, inner, hidden)
+		matrix(to+"ffn_down", last, hidden, inner)
 	}
 	return f
 }
 
 // keysOf are the keys of a file.
-func keysOf(t *testing.T, path string) map[string]any {
+func keysOf(t testing.TB, path string) map[string]any {
 	t.Helper()
 	file, err := os.Open(path)
 	if err != nil {
