@@ -159,10 +159,14 @@ INLINE Q q4_less_of(Q times) {
 INLINE Q q4_timed(Q codes, Q times, Q less) { return _mm512_add_epi8(_mm512_mullo_epi16(codes, times), less); }
 INLINE Q q4_dot(Q sums, Q w, const int8_t *x) { return dot_quad(sums, w, x); }
 
+// Sums of codes of 4 bits begin with what those are too large by.
+INLINE Q q4_begin(const int16_t sums[2]) { return _mm512_set1_epi32(-8 * (sums[0] + sums[1])); }
+INLINE Q q4_times(Q total, Q sums, Q whole) { return _mm512_add_epi32(total, _mm512_mullo_epi32(sums, whole)); }
+
 // Codes of 6 bits are too large by 32. Sums of 16 products with them do not fit in 16 bits, nor do those of 32 with codes of 4 bits that are left as
 // large as they are.
 INLINE Q q6_begin(const int16_t sums[2]) { return _mm512_set1_epi32(-32 * (sums[0] + sums[1])); }
-INLINE Q k_times(Q total, Q sums, Q factor) { return _mm512_add_epi32(total, _mm512_mullo_epi32(sums, factor)); }
+INLINE Q k_times(Q total, Q sums, Q factor) { return q4_times(total, sums, factor); }
 
 // q_half is one half of each lane, with its sign, q_pairs adds the products of both halves.
 INLINE Q q_half(Q pairs, int upper) { return _mm512_srai_epi32(upper ? pairs : _mm512_slli_epi32(pairs, 16), 16); }

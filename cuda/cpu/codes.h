@@ -164,9 +164,38 @@ INLINE void q8_sums(const int R, const uint8_t *codes, const coded *const *x, Q 
   end_sums(R, sum, sums);
 }
 
-// q4_sums does so with codes of 4 bits, 32 columns at a time. wholes are the whole numbers of the W rows.
 #ifdef Q4_TIMES_FIRST
-INLINE void q4_sums(const int R, const uint8_t *codes, const uint8_t *wholes, const coded *const *x, Q *sums) {
+enum { CODES_TIMED = 5, TIMED_CHAINS = 2 };
+#else
+enum { CODES_TIMED = CODED_ROWS + 1, TIMED_CHAINS = 1 };
+#endif
+
+// Of codes of 4 bits the sums of 32 columns are multiplied by the whole numbers of the W rows. Until then they are small enough to be kept in 16 bits, by
+// tables that add them up in one chain.
+INLINE void q4_sums_timed(const int R, const uint8_t *codes, const uint8_t *wholes, const coded *const *x, Q *sums) {
+  for (int s = 0; s < SUBS; s++, codes += GROUP * SUB / 2) {
+    Q part[2][CODED_ROWS], whole = q_nibbles(wholes + s / 2 * GROUP, s % 2 * 4);
+    UNROLL for (int r = 0; r < R; r++)
+      part[0][r] = q4_begin(x[r]->sums[s]), part[1][r] = q_zero();
+    UNROLL for (int i = 0; i < SUB / 8; i++) {
+      Q both = q_load(codes + i * GROUP * 4), low = q_low(both), high = q_high(both);
+      UNROLL for (int r = 0; r < R; r++) {
+        const int8_t *code = x[r]->code + s * SUB + 4 * i;
+        Q *last = &part[TIMED_CHAINS - 1][r];
+        part[0][r] = q4_dot(part[0][r], low, code);
+        *last = q4_dot(*last, high, code + SUB / 2);
+      }
+    }
+    UNROLL for (int r = 0; r < R; r++)
+      sums[r] = q4_times(s == 0 ? q_zero() : sums[r], TIMED_CHAINS == 1 ? part[0][r] : (Q)((L)part[0][r] + (L)part[1][r]), whole);
+    if (R > 4)
+      IN_MEMORY(sums);
+  }
+}
+
+#ifdef Q4_TIMES_FIRST
+// Or the codes are, once for all rows, which pays from CODES_TIMED rows on.
+INLINE void q4_codes_timed(const int R, const uint8_t *codes, const uint8_t *wholes, const coded *const *x, Q *sums) {
   Q sum[2][CODED_ROWS];
   begin_sums(R, x, sum);
   for (int s = 0; s < SUBS; s++) {
@@ -175,34 +204,23 @@ INLINE void q4_sums(const int R, const uint8_t *codes, const uint8_t *wholes, co
       Q both = q_load(codes), low = q4_timed(q_low(both), times, less), high = q4_timed(q_high(both), times, less);
       UNROLL for (int r = 0; r < R; r++) {
         const int8_t *code = x[r]->code + s * SUB + 4 * i;
-        Q *last = &sum[chains(R) - 1][r];
-        sum[0][r] = q4_dot(sum[0][r], low, code);
-        *last = q4_dot(*last, high, code + SUB / 2);
+        sum[0][r] = q4_dot(q4_dot(sum[0][r], low, code), high, code + SUB / 2);
       }
     }
   }
   end_sums(R, sum, sums);
 }
 #else
-// Their sums are small enough to be kept in 16 bits until they are multiplied.
-INLINE void q4_sums(const int R, const uint8_t *codes, const uint8_t *wholes, const coded *const *x, Q *sums) {
-  for (int s = 0; s < SUBS; s++, codes += GROUP * SUB / 2) {
-    Q part[CODED_ROWS], whole = q_nibbles(wholes + s / 2 * GROUP, s % 2 * 4);
-    UNROLL for (int r = 0; r < R; r++)
-      part[r] = q4_begin(x[r]->sums[s]);
-    UNROLL for (int i = 0; i < SUB / 8; i++) {
-      Q both = q_load(codes + i * GROUP * 4), low = q_low(both), high = q_high(both);
-      UNROLL for (int r = 0; r < R; r++) {
-        const int8_t *code = x[r]->code + s * SUB + 4 * i;
-        part[r] = q4_dot(q4_dot(part[r], low, code), high, code + SUB / 2);
-      }
-    }
-    UNROLL for (int r = 0; r < R; r++)
-      sums[r] = q4_times(s == 0 ? q_zero() : sums[r], part[r], whole);
-    IN_MEMORY(sums);
-  }
-}
+#define q4_codes_timed q4_sums_timed
 #endif
+
+// q4_sums does what q8_sums does with codes of 4 bits.
+INLINE void q4_sums(const int R, const uint8_t *codes, const uint8_t *wholes, const coded *const *x, Q *sums) {
+  if (R < CODES_TIMED)
+    q4_sums_timed(R, codes, wholes, x, sums);
+  else
+    q4_codes_timed(R, codes, wholes, x, sums);
+}
 
 // AHEAD is how far behind a block lies what is fetched meanwhile, FAR where it is fetched into the second-level cache: of processors that read one
 // long stretch faster unasked, for so many rows that arithmetic leaves them behind.
