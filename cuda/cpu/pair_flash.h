@@ -52,23 +52,20 @@ INLINE __m128 half_sums(V a, V b, V c, V d) {
   return _mm256_castps256_ps128(_mm256_permutevar8x32_ps(one, _mm256_setr_epi32(0, 4, 2, 6, 0, 4, 2, 6)));
 }
 
-// score_few gives the scores of C keys, four or eight, or one, for R queries. What lies ahead bytes behind a key is wanted next.
+// score_few gives the scores of C keys, four or eight, or one, for R queries: a key after the other, so that memory is read as one stretch. What lies ahead
+// bytes behind a key is wanted next.
 INLINE void score_few(const int R, const int C, float (*s)[KEYS], size_t t, const char *q, const char *k, size_t row, size_t dim, uintptr_t ahead) {
   V acc[FEW_ROWS][FEW_KEYS];
-  UNROLL for (int r = 0; r < R; r++)
-    UNROLL for (int c = 0; c < C; c++)
-      acc[r][c] = v_zero();
-  for (size_t d = 0; d < dim; d += TILE_COLS) {
-    __m512i x[FEW_ROWS];
+  UNROLL for (int c = 0; c < C; c++) {
     UNROLL for (int r = 0; r < R; r++)
-      x[r] = _mm512_loadu_si512(q + ((size_t)r * dim + d) * 2);
-    UNROLL for (int c = 0; c < C; c++) {
+      acc[r][c] = v_zero();
+    UNROLL for (size_t d = 0; d < dim; d += TILE_COLS) {
       const char *at = k + (size_t)c * row + 2 * d;
       __m512i key = _mm512_loadu_si512(at);
       if (ahead)
         v_prefetch_far((const void *)((uintptr_t)at + ahead));
       UNROLL for (int r = 0; r < R; r++)
-        acc[r][c] = pair_dot(acc[r][c], x[r], key);
+        acc[r][c] = pair_dot(acc[r][c], _mm512_loadu_si512(q + ((size_t)r * dim + d) * 2), key);
     }
   }
   UNROLL for (int r = 0; r < R; r++)
@@ -79,12 +76,20 @@ INLINE void score_few(const int R, const int C, float (*s)[KEYS], size_t t, cons
         _mm_storeu_ps(s[r] + t + c, half_sums(acc[r][c], acc[r][c + 1], acc[r][c + 2], acc[r][c + 3]));
 }
 
-INLINE void scores_of_few(const int R, float (*s)[KEYS], const char *q, const char *k, size_t row, size_t n, size_t dim, uintptr_t ahead) {
+INLINE void scores_of_few_in(const int R, float (*s)[KEYS], const char *q, const char *k, size_t row, size_t n, size_t dim, uintptr_t ahead) {
   size_t t = 0;
   for (; t + FEW_KEYS <= n; t += FEW_KEYS)
     score_few(R, FEW_KEYS, s, t, q, k + t * row, row, dim, ahead);
   for (; t < n; t++)
     score_few(R, 1, s, t, q, k + t * row, row, dim, ahead);
+}
+
+// scores_of_few knows the size that most models' heads have when it is compiled, so that nothing but products stands between two reads.
+INLINE void scores_of_few(const int R, float (*s)[KEYS], const char *q, const char *k, size_t row, size_t n, size_t dim, uintptr_t ahead) {
+  if (dim == 128)
+    scores_of_few_in(R, s, q, k, row, n, 128, ahead);
+  else
+    scores_of_few_in(R, s, q, k, row, n, dim, ahead);
 }
 
 // ---- the softmax of few: a block's scores, weights and what softmax_lanes has besides
