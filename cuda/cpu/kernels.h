@@ -45,7 +45,7 @@ enum { PIO_OUT = 3, PIO_IN = 8, PIO_WEIGHTS = 2, PIO_FLOATS = 2, PIO_INTS = 5 };
 
 // Rows of a product in the form that a layout's kernels take, which the products after it may be by, too. A queue keeps them.
 typedef struct {
-  uintptr_t at; // malloc's, for so many bytes; 0: none
+  void *at; // malloc's, for so many bytes; NULL: none
   size_t bytes;
   uintptr_t x, form; // of which rows, by which of pio_layout's; 0: nothing is there
   size_t rows, cols;

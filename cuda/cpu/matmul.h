@@ -305,17 +305,17 @@ static char *form_all(pio_pool *p, const pio_layout *l, const float *x, size_t r
 // form_once does so in memory that stays, unless these very rows are there; NULL if there is none.
 static char *form_once(pio_pool *p, const pio_layout *l, pio_formed *f, const float *x, size_t rows, size_t cols) {
   if (f->x == (uintptr_t)x && f->rows == rows && f->cols == cols && f->form == (uintptr_t)l->form)
-    return (char *)f->at;
+    return f->at;
   size_t size = formed_size(l, rows, cols);
   if (f->bytes < size) {
-    free((void *)f->at);
-    f->at = (uintptr_t)aligned_alloc(64, size);
+    free(f->at);
+    f->at = aligned_alloc(64, size);
     f->bytes = f->at ? size : 0;
   }
   f->x = f->at ? (uintptr_t)x : 0, f->rows = rows, f->cols = cols, f->form = (uintptr_t)l->form;
   if (f->at)
-    form_into(p, l, (char *)f->at, x, rows, cols, NULL);
-  return (char *)f->at;
+    form_into(p, l, f->at, x, rows, cols, NULL);
+  return f->at;
 }
 
 // ---- the op

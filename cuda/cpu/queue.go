@@ -163,7 +163,7 @@ func (q *Queue) Sync() error {
 
 // Close gives back what the queue keeps; the threads are the device's.
 func (q *Queue) Close() {
-	C.free(unsafe.Pointer(uintptr(q.formed.at)))
+	C.free(q.formed.at)
 	q.formed = C.pio_formed{}
 }
 
