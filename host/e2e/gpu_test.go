@@ -5,6 +5,7 @@ package e2e
 // gpu_test.go serves models on GPUs of the software driver, as a user has them: found by the host, used without a word in models.toml.
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"os/exec"
@@ -13,6 +14,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/inference-pio/inference-pio/cuda/kernels/sim"
 )
@@ -145,7 +147,7 @@ func TestAnswersGoOnWithoutALostGPU(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for name, failure := range map[string]string{"a kernel's fault": "fail kernel after=1500 error=700", "off the bus": "fail copy after=60 error=999"} {
+	for name, failure := range map[string]string{"a kernel's fault": "fail kernel after=500 error=700", "off the bus": "fail copy after=60 error=999"} {
 		t.Run(name, func(t *testing.T) {
 			onGPUs(t, "256MiB")
 			t.Setenv("PIO_SIM_CONTROL", failure+" once="+filepath.Join(t.TempDir(), "failed"))
@@ -182,7 +184,7 @@ func TestAnswersGoOnWithoutAHungGPU(t *testing.T) {
 	}
 	onGPUs(t, "256MiB 256MiB")
 	t.Setenv("PIO_GPU_PATIENCE", "10s") // the software driver's steps take a tenth of a second, on a busy machine some seconds
-	t.Setenv("PIO_SIM_CONTROL", "fail kernel device=0 after=2500 hang=1 once="+filepath.Join(t.TempDir(), "failed"))
+	t.Setenv("PIO_SIM_CONTROL", "fail kernel device=0 after=1000 hang=1 once="+filepath.Join(t.TempDir(), "failed"))
 	s := start(t, tinyModel(gpuSized))
 	if at := s.comeTo(map[string]bool{"gpu.0": true}); !reflect.DeepEqual(at, map[string]bool{"gpu.0": true}) {
 		t.Fatalf("modules are on %v, not on the first GPU alone\n%s", at, s.log)
@@ -208,7 +210,9 @@ func TestAnswersGoOnWithoutAHungGPU(t *testing.T) {
 		})
 	}
 	streams.Wait()
-	line, err := s.log.wait(t.Context(), lost)
+	soon, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	line, err := s.log.wait(soon, lost)
 	if err != nil || !strings.Contains(line, "device=gpu.0") || !strings.Contains(line, "within 10s") {
 		t.Errorf("%v: the log tells of it in %q", err, line)
 	}
@@ -236,6 +240,7 @@ func TestAStrangersModuleIsBuiltWithGPUs(t *testing.T) {
 	write(t, filepath.Join(dir, "main.go"), `package main
 
 import (
+	"context"
 	"fmt"
 
 	"github.com/inference-pio/inference-pio/cuda/gpu"
