@@ -240,7 +240,6 @@ func TestAStrangersModuleIsBuiltWithGPUs(t *testing.T) {
 	write(t, filepath.Join(dir, "main.go"), `package main
 
 import (
-	"context"
 	"fmt"
 
 	"github.com/inference-pio/inference-pio/cuda/gpu"
