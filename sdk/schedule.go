@@ -95,6 +95,8 @@ type DeviceReport struct {
 	// Slower is how many times as long as its rates say the device takes for what the model computes there, as passes were measured, and CopyRate
 	// the bytes per second at which weights come to it. 0: not measured.
 	Slower, CopyRate float64
+	// Lost says why the process cannot use the device any more; empty: it can. A host ends the process then, and loads anew without the device.
+	Lost string
 }
 
 // ModuleReport says where one module is computed and where its weights lie.

@@ -117,6 +117,34 @@ func TestTheGPUIsBlamedThatHangs(t *testing.T) {
 	}
 }
 
+// What memory is free is asked while nothing runs: the question finds a GPU lost that failed meanwhile, and nobody waits for it any more.
+func TestALookFindsThatAGPUIsLost(t *testing.T) {
+	if !sim.Apart(t) {
+		return
+	}
+	s := software(t)
+	d, err := Open(Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if free, total, err := d.Available(); err != nil || free <= 0 || total < free {
+		t.Fatalf("%d of %d bytes, %v", free, total, err)
+	}
+	s.Control("fail look error=999")
+	var lost *cuda.LostError
+	for range 2 {
+		if _, _, err := d.Available(); !errors.As(err, &lost) || lost.Device != "gpu.0" {
+			t.Errorf("error %v", err)
+		}
+	}
+	if _, err := d.Alloc(64, cuda.ForScratch); !errors.As(err, &lost) {
+		t.Errorf("memory: %v", err)
+	}
+	if err := d.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
 // How long a GPU is waited for can be said in the environment, and what is no duration is told.
 func TestPatience(t *testing.T) {
 	for text, want := range map[string]time.Duration{"": Patience, "90s": 90 * time.Second, "soon": 0, "0s": 0, "-1s": 0} {

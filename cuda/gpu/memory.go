@@ -145,12 +145,15 @@ func (d *Device) Trim() {
 }
 
 // Available is how much of the GPU's memory this process could take now, what the pool keeps for it among it, and how much there is. Any goroutine
-// may ask, also while queues run.
+// may ask, also while queues run. Of a device that is lost it is the error, found by this question if by none before.
 func (d *Device) Available() (free, total int64, err error) {
+	if err := d.lost.is(); err != nil {
+		return 0, 0, err
+	}
 	free, total, err = d.context.MemInfo()
 	if err != nil || !d.info.Pools {
-		return free, total, err
+		return free, total, d.found(err)
 	}
 	spare, err := d.context.SparePool()
-	return free + spare, total, err
+	return free + spare, total, d.found(err)
 }

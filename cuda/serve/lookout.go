@@ -1,6 +1,7 @@
 package serve
 
 import (
+	"errors"
 	"time"
 
 	"github.com/inference-pio/inference-pio/cuda"
@@ -8,7 +9,7 @@ import (
 )
 
 // lookout.go notices when what a device has free changes, by whose hand ever: a GPU is not this process's alone, and its host is to know
-// soon enough to have models give way before anybody finds no room.
+// soon enough to have models give way before anybody finds no room. By the same question it notices that a device is lost while nothing runs there.
 
 const (
 	// lookOutEvery is how often it is looked: the host is told within a quarter of a second and has its own part of that.
@@ -51,7 +52,7 @@ func (l lookout) ticks() (<-chan time.Time, func()) {
 func (l lookout) news(r sdk.Report) bool {
 	for _, d := range r.Devices {
 		was, least := l[d.Name], d.Total/newsPart
-		if d.Total > 0 && (was.Total == 0 || apart(d.Free, was.Free) > least || apart(d.Used, was.Used) > least) {
+		if d.Lost != was.Lost || d.Total > 0 && (was.Total == 0 || apart(d.Free, was.Free) > least || apart(d.Used, was.Used) > least) {
 			return true
 		}
 	}
@@ -61,7 +62,7 @@ func (l lookout) news(r sdk.Report) bool {
 // told keeps what a report tells.
 func (l lookout) told(r sdk.Report) {
 	for _, d := range r.Devices {
-		if d.Total > 0 {
+		if d.Total > 0 || d.Lost != "" {
 			l[d.Name] = d
 		}
 	}
@@ -69,14 +70,21 @@ func (l lookout) told(r sdk.Report) {
 
 func apart(a, b int64) int64 { return max(a-b, b-a) }
 
-// available is what a device has free for this process, and in all; nothing of a device that is this process's alone.
-func available(d cuda.Device) (free, total int64) {
-	if s, ok := d.(shared); ok {
-		if free, total, err := s.Available(); err == nil {
-			return free, total
-		}
+// available is what a device has free for this process, and in all, or why the process cannot use it any more; nothing of a device that is this
+// process's alone.
+func available(d cuda.Device) (free, total int64, lost string) {
+	s, ok := d.(shared)
+	if !ok {
+		return 0, 0, ""
 	}
-	return 0, 0
+	free, total, err := s.Available()
+	switch loss := (*cuda.LostError)(nil); {
+	case err == nil:
+		return free, total, ""
+	case errors.As(err, &loss):
+		return 0, 0, loss.Err.Error()
+	}
+	return 0, 0, "" // it is asked again
 }
 
 // trim gives what a device keeps of freed memory back to others.

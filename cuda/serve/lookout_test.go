@@ -42,14 +42,34 @@ func TestWhatOthersTakeIsNews(t *testing.T) {
 		}
 	}
 	d := &crowded{free: 3, total: 9}
-	if free, total := available(d); free != 3 || total != 9 {
-		t.Errorf("%d of %d", free, total)
+	if free, total, lost := available(d); free != 3 || total != 9 || lost != "" {
+		t.Errorf("%d of %d, lost: %s", free, total, lost)
 	}
 	if trim(d); d.trims != 1 {
 		t.Error("what was freed is kept from others")
 	}
-	if d.err = errors.New("lost"); fmt.Sprint(available(d)) != "0 0" {
+	if d.err = errors.New("busy"); fmt.Sprint(available(d)) != "0 0 " {
 		t.Error("a device that does not answer tells something")
+	}
+}
+
+// That a device is lost is news once, whether or not anything was told of it before.
+func TestALossIsNews(t *testing.T) {
+	d := &crowded{err: &cuda.LostError{Device: "gpu.0", Err: errors.New("off the bus")}}
+	free, total, lost := available(d)
+	if free != 0 || total != 0 || lost != "off the bus" {
+		t.Errorf("%d of %d, lost: %q", free, total, lost)
+	}
+	for _, before := range [][]sdk.DeviceReport{nil, {{Name: "gpu.0", Total: 9}}} {
+		l := newLookout([]cuda.Device{d})
+		l.told(sdk.Report{Devices: before})
+		r := sdk.Report{Devices: []sdk.DeviceReport{{Name: "cpu"}, {Name: "gpu.0", Lost: lost}}}
+		if !l.news(r) {
+			t.Errorf("after %+v a loss is no news", before)
+		}
+		if l.told(r); l.news(r) {
+			t.Errorf("after %+v a loss is told again and again", before)
+		}
 	}
 }
 

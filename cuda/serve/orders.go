@@ -431,9 +431,9 @@ func (r *residency) report() sdk.Report {
 		if !cuda.OnHost(d) {
 			resident = u.Used
 		}
-		free, total := available(d)
+		free, total, lost := available(d)
 		rep.Devices = append(rep.Devices, sdk.DeviceReport{Name: d.Name(), Budget: u.Budget, Used: u.Used, Peak: u.Peak, Resident: resident, Free: free, Total: total,
-			Slower: r.meter.slower(min(n, 1)), CopyRate: r.meter.copyRate(d)})
+			Slower: r.meter.slower(min(n, 1)), CopyRate: r.meter.copyRate(d), Lost: lost})
 	}
 	return rep
 }

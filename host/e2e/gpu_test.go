@@ -170,6 +170,43 @@ func TestAnswersGoOnWithoutALostGPU(t *testing.T) {
 	}
 }
 
+// A GPU that fails while nothing runs is noticed then, and whoever comes next finds the model loaded without it.
+func TestALostGPUIsNoticedWhileNothingRuns(t *testing.T) {
+	onGPUs(t, "256MiB")
+	fails := filepath.Join(t.TempDir(), "now")
+	t.Setenv("PIO_SIM_CONTROL", "fail look error=999 when="+fails)
+	s := start(t, tinyModel(gpuSized))
+	there := map[string]bool{"gpu.0": true}
+	if at := s.comeTo(there); !reflect.DeepEqual(at, there) {
+		t.Fatalf("modules are on %v\n%s", at, s.log)
+	}
+	want, err := s.complete("/v1/chat/completions", greedy(8), nil)
+	if err != nil {
+		t.Fatalf("%v\n%s", err, s.log)
+	}
+	first := s.plugins()
+	if err := os.WriteFile(fails, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	soon, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	if line, err := s.log.wait(soon, "a device was lost"); err != nil || !strings.Contains(line, "device=gpu.0") {
+		t.Fatalf("%v: the log tells of it in %q\n%s", err, line, s.log)
+	}
+	s.until(func() bool { return s.isReady("tiny") })
+	here := map[string]bool{"cpu": true}
+	if at := s.comeTo(here); !reflect.DeepEqual(at, here) {
+		t.Errorf("modules are on %v\n%s", at, s.log)
+	}
+	if now := s.plugins(); len(now) != 1 || reflect.DeepEqual(now, first) {
+		t.Errorf("the processes were %v and are %v", first, now)
+	}
+	got, err := s.complete("/v1/chat/completions", greedy(8), nil)
+	if err != nil || !reflect.DeepEqual(got.IDs, want.IDs) {
+		t.Errorf("%v\ngot  %+v\nwant %+v", err, got, want)
+	}
+}
+
 // A kernel that does not end costs as long as it is waited for: the process gives its GPU up and ends, the next one has the other GPU, two streams go
 // on there from where they were, and the host serves whoever comes then.
 func TestAnswersGoOnWithoutAHungGPU(t *testing.T) {

@@ -65,7 +65,7 @@ func Cases() []Case {
 		{"process", []string{"P1", "P2", "P3", "P4", "P5", "P6", "P7", "P8", "P9"}, caseProcess},
 		{"describe", []string{"D1", "D2"}, caseDescribe},
 		{"inspect", []string{"I1", "I2", "I3", "I4", "G7", "E1"}, caseInspect},
-		{"load-unload", []string{"L1", "L2", "L3", "L4", "L5", "L6", "S1", "D3"}, caseLoadUnload},
+		{"load-unload", []string{"L1", "L2", "L3", "L4", "L5", "L6", "S1", "S2", "D3"}, caseLoadUnload},
 		{"generate", []string{"G1", "G2", "G3", "G4", "G5", "G6", "G7", "G8", "G9", "G10", "G11"}, caseGenerate},
 		{"cancel", []string{"C1", "C2"}, caseCancel},
 		{"determinism", []string{"R1", "R2", "R3"}, caseDeterminism},

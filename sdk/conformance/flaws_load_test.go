@@ -126,6 +126,15 @@ func loadFlaws() []mutant {
 		{flaw: "reports, but not on its orders", must: "S1", timeout: brief, plugin: func() sdk.Plugin {
 			return &answersOrder{report: func(sdk.Order) sdk.Report { return sdk.Report{Running: 1} }}
 		}},
+		{flaw: "gives its device up for lost", must: "S2", plugin: func() sdk.Plugin {
+			return &answersOrder{report: func(o sdk.Order) sdk.Report {
+				r := sdk.Report{Done: &sdk.OrderDone{ID: o.ID}, Devices: []sdk.DeviceReport{{Name: "cpu", Lost: "it is warm"}}}
+				if o.Move != nil {
+					r.Done.Error = "there is no such module"
+				}
+				return r
+			}}
+		}},
 		{flaw: "promises a tokenizer", must: "D3", plugin: func() sdk.Plugin { return &noTokenizer{} }},
 	})
 }

@@ -1,6 +1,6 @@
 package conformance
 
-// schedule.go: the Scheduler stream is open from the handshake on, and no order stays unanswered.
+// schedule.go: the Scheduler stream is open from the handshake on, no order stays unanswered, and no device is called lost that is there.
 
 import (
 	"github.com/inference-pio/inference-pio/sdk"
@@ -37,6 +37,11 @@ func order(t T, s *client.Scheduler, o sdk.Order) *sdk.Report {
 		if err != nil {
 			t.Errorf("S1: order %d was not answered: %v", o.ID, err)
 			return nil
+		}
+		for _, d := range r.Devices {
+			if d.Lost != "" {
+				t.Errorf("S2: a report calls the device %s lost (%s); its host would end the process", d.Name, d.Lost)
+			}
 		}
 		if r.Done != nil && r.Done.ID == o.ID {
 			return &r

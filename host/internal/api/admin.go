@@ -240,6 +240,7 @@ type deviceUse struct {
 
 	Slower   float64 `json:"slower,omitempty"`    // how many times as long as its rates say it takes for what the model computes there; left out before it was measured
 	CopyRate float64 `json:"copy_rate,omitempty"` // bytes per second at which weights come to it
+	Lost     string  `json:"lost,omitempty"`      // why the process cannot use it any more, until another has taken its place
 }
 
 type moduleAt struct {

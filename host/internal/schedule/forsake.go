@@ -11,6 +11,18 @@ import (
 // forsakes says whether the error of a call means that its process has lost a device.
 func forsakes(err error) bool { return sdk.ReasonOf(err) == sdk.ReasonDevice }
 
+// misses has a process replaced whose report says that it has lost a device, as a call that fails of it would: nothing runs there, or it has not
+// come to that yet.
+func (l *life) misses(r sdk.Report) {
+	for _, d := range r.Devices {
+		if d.Lost != "" {
+			l.outdating.Do(func() {
+				l.outdated <- &sdk.Error{Reason: sdk.ReasonDevice, Field: d.Name, Message: d.Name + " is lost: " + d.Lost}
+			})
+		}
+	}
+}
+
 // forsake leaves the lost device out of every Load from now on, and says whether there was such a one. The cpu cannot be left out.
 func (m *model) forsake(err error) bool {
 	var told *sdk.Error

@@ -1,7 +1,9 @@
 package schedule
 
 import (
+	"strings"
 	"testing"
+	"testing/synctest"
 
 	"github.com/inference-pio/inference-pio/sdk"
 )
@@ -31,4 +33,28 @@ func TestAnswersGoOnWithoutALostDevice(t *testing.T) {
 			}
 		})
 	}
+}
+
+// A device fails while nothing runs, and the process reports it: the next one is there, without the device, before anybody asks.
+func TestALostDeviceIsReportedWhileNothingRuns(t *testing.T) {
+	inWorld(t, func(*fakeProcess) error { return nil }, func(w *world) {
+		lost := sdk.Report{Devices: []sdk.DeviceReport{{Name: "cpu"}, {Name: "far", Lost: "it fell off the bus"}}}
+		for range 2 { // it says so as long as it is there
+			w.process(1).reports <- lost
+		}
+		synctest.Wait()
+		if s := w.Models()[0]; s.Deaths != 0 || s.Starts != 2 || s.State != StateReady {
+			t.Errorf("nobody asks: %+v", s)
+		}
+		if given := w.process(2).loaded.Devices; len(given) != 1 || given[0].Name != "cpu" {
+			t.Errorf("the next process is given %+v", given)
+		}
+		if text := w.log.String(); !strings.Contains(text, "a device was lost") || !strings.Contains(text, "it fell off the bus") {
+			t.Errorf("the log does not say so:\n%s", text)
+		}
+		w.ask(100, 9).complete(w, 100, 9)
+		if s := w.Models()[0]; s.Starts != 2 {
+			t.Errorf("in the end: %+v", s)
+		}
+	})
 }

@@ -192,6 +192,7 @@ func (m *model) report(l *life, r sdk.Report) sdk.Report {
 	if tellsOfOthers(r) {
 		m.host.arbiter.look()
 	}
+	l.misses(r)
 	return r
 }
 

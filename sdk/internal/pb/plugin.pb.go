@@ -4227,8 +4227,11 @@ type DeviceReport struct {
 	Total int64 `protobuf:"varint,7,opt,name=total,proto3" json:"total,omitempty"`
 	// How many times as long as its rates say the device takes for what the model computes there, as passes were measured, and the bytes per
 	// second at which weights come to it; 0: not measured.
-	Slower        float64 `protobuf:"fixed64,8,opt,name=slower,proto3" json:"slower,omitempty"`
-	CopyRate      float64 `protobuf:"fixed64,9,opt,name=copy_rate,json=copyRate,proto3" json:"copy_rate,omitempty"`
+	Slower   float64 `protobuf:"fixed64,8,opt,name=slower,proto3" json:"slower,omitempty"`
+	CopyRate float64 `protobuf:"fixed64,9,opt,name=copy_rate,json=copyRate,proto3" json:"copy_rate,omitempty"`
+	// Why the process cannot use the device any more: a driver that gave up, a fault of a kernel. Empty: it can. To be told within a second, also
+	// while nothing runs: the host ends the process, as it does for DEVICE_LOST, and loads anew without the device.
+	Lost          string `protobuf:"bytes,10,opt,name=lost,proto3" json:"lost,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -4324,6 +4327,13 @@ func (x *DeviceReport) GetCopyRate() float64 {
 		return x.CopyRate
 	}
 	return 0
+}
+
+func (x *DeviceReport) GetLost() string {
+	if x != nil {
+		return x.Lost
+	}
+	return ""
 }
 
 type ModuleReport struct {
@@ -4727,7 +4737,7 @@ const file_plugin_proto_rawDesc = "" +
 	"\adropped\x18\a \x01(\x04R\adropped\"1\n" +
 	"\tOrderDone\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\x04R\x02id\x12\x14\n" +
-	"\x05error\x18\x02 \x01(\tR\x05error\"\xdd\x01\n" +
+	"\x05error\x18\x02 \x01(\tR\x05error\"\xf1\x01\n" +
 	"\fDeviceReport\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x16\n" +
 	"\x06budget\x18\x02 \x01(\x03R\x06budget\x12\x12\n" +
@@ -4737,7 +4747,9 @@ const file_plugin_proto_rawDesc = "" +
 	"\x04free\x18\x06 \x01(\x03R\x04free\x12\x14\n" +
 	"\x05total\x18\a \x01(\x03R\x05total\x12\x16\n" +
 	"\x06slower\x18\b \x01(\x01R\x06slower\x12\x1b\n" +
-	"\tcopy_rate\x18\t \x01(\x01R\bcopyRate\"l\n" +
+	"\tcopy_rate\x18\t \x01(\x01R\bcopyRate\x12\x12\n" +
+	"\x04lost\x18\n" +
+	" \x01(\tR\x04lost\"l\n" +
 	"\fModuleReport\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x16\n" +
 	"\x06device\x18\x02 \x01(\tR\x06device\x12\x1a\n" +

@@ -312,7 +312,7 @@ func reports() *rapid.Generator[sdk.Report] {
 		return sdk.Report{
 			Done: rapid.Ptr(rapid.Just(sdk.OrderDone{ID: 9, Error: "no"}), true).Draw(t, "done"),
 			Devices: []sdk.DeviceReport{{Name: said.Draw(t, "device"), Budget: sizes.Draw(t, "budget"), Used: sizes.Draw(t, "used"), Peak: sizes.Draw(t, "peak"), Resident: sizes.Draw(t, "resident"),
-				Free: sizes.Draw(t, "free"), Total: sizes.Draw(t, "total"), Slower: rates.Draw(t, "slower"), CopyRate: rates.Draw(t, "copy rate")}},
+				Free: sizes.Draw(t, "free"), Total: sizes.Draw(t, "total"), Slower: rates.Draw(t, "slower"), CopyRate: rates.Draw(t, "copy rate"), Lost: said.Draw(t, "lost")}},
 			Modules: []sdk.ModuleReport{{ID: said.Draw(t, "module"), Device: "cpu", Resident: []string{"cpu", "far"}, Seconds: floats.Draw(t, "seconds")}},
 			Moves:   rapid.Uint64().Draw(t, "moves"), Prefetches: rapid.Uint64().Draw(t, "prefetches"), Evictions: rapid.Uint64().Draw(t, "evictions"),
 			ExpertHits: rapid.Uint64().Draw(t, "hits"), ExpertMisses: rapid.Uint64().Draw(t, "misses"),

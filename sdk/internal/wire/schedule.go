@@ -73,7 +73,7 @@ func ReportToPB(r sdk.Report) *pb.ScheduleResponse {
 	m := &pb.ScheduleResponse{
 		Devices: each(r.Devices, func(d sdk.DeviceReport) *pb.DeviceReport {
 			return &pb.DeviceReport{Name: d.Name, Budget: d.Budget, Used: d.Used, Peak: d.Peak, Resident: d.Resident, Free: d.Free, Total: d.Total,
-				Slower: d.Slower, CopyRate: d.CopyRate}
+				Slower: d.Slower, CopyRate: d.CopyRate, Lost: clean(d.Lost)}
 		}),
 		Modules: each(r.Modules, func(m sdk.ModuleReport) *pb.ModuleReport {
 			return &pb.ModuleReport{Id: m.ID, Device: m.Device, Resident: m.Resident, Seconds: m.Seconds}
@@ -131,7 +131,7 @@ func (c *checks) deviceReport(m *pb.DeviceReport) sdk.DeviceReport {
 	c.rate("device.slower", m.GetSlower())
 	c.rate("device.copy_rate", m.GetCopyRate())
 	return sdk.DeviceReport{Name: name(m.GetName()), Budget: m.GetBudget(), Used: m.GetUsed(), Peak: m.GetPeak(), Resident: m.GetResident(),
-		Free: m.GetFree(), Total: m.GetTotal(), Slower: m.GetSlower(), CopyRate: m.GetCopyRate()}
+		Free: m.GetFree(), Total: m.GetTotal(), Slower: m.GetSlower(), CopyRate: m.GetCopyRate(), Lost: Printable(m.GetLost())}
 }
 
 func (c *checks) moduleReport(m *pb.ModuleReport) sdk.ModuleReport {

@@ -12,9 +12,10 @@
 //   count on|off               in virtual time: kernels and copies of more than 256 KiB are counted and not made. Before memory is taken
 //   copies late|early|mixed    what a copy to a device reads, and what an asynchronous copy of a kernel writes: as late as may be, at once
 //   order N                    the seed of warps' and lanes' random order, and of random times; 0: in turn
-//   fail WHAT [device=N] [name=KERNEL] [after=N] [error=CODE] [hang=1] [once=FILE]
-//                              the next kernel, copy, alloc, launch or pinned fails; after so many that do not; not if the file is there,
-//                              which is made then: a process that is started again has no such luck twice
+//   fail WHAT [device=N] [name=KERNEL] [after=N] [error=CODE] [hang=1] [once=FILE] [when=FILE]
+//                              the next kernel, copy, alloc, launch, pinned or look (at what memory is free) fails; after so many that do not;
+//                              not if the file of once is there, which is made then: a process that is started again has no such luck twice;
+//                              and not before that of when is there
 //   taken BYTES [device=N]     somebody else has so much of a device's memory (of the first one), in place of what was said before
 //   calm                       nothing is to fail any more
 #include "driver.h"
@@ -100,6 +101,8 @@ static void command(const std::string &line) {
         f.hang = true;
       else if (key == "once")
         f.once = value;
+      else if (key == "when")
+        f.when = value;
     }
     failures.push_back(f);
   } else
@@ -138,6 +141,8 @@ bool failure(const char *what, int device, const char *name, Failure &to) {
     if (f.what != what || (f.device >= 0 && device >= 0 && f.device != device) || (!f.name.empty() && f.name != name))
       continue;
     if (!f.once.empty() && access(f.once.c_str(), F_OK) == 0)
+      continue;
+    if (!f.when.empty() && access(f.when.c_str(), F_OK) != 0)
       continue;
     if (f.after-- > 0)
       continue;

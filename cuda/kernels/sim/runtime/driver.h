@@ -189,12 +189,12 @@ void pretend(const Op &);
 // ---- control.cpp
 
 struct Failure {
-  std::string what, name, once;
+  std::string what, name, once, when;
   int device = -1, after = 0;
   CUresult error = CUDA_ERROR_ILLEGAL_ADDRESS;
   bool hang = false;
 };
-// failure is what is to go wrong with this: "kernel", "copy", "alloc", "launch".
+// failure is what is to go wrong with this: "kernel", "copy", "alloc", "launch", "pinned", "look".
 bool failure(const char *what, int device, const char *name, Failure &);
 void blame(CUcontext, CUresult, const std::string &why);
 extern std::string last_blame;

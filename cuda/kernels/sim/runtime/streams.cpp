@@ -551,6 +551,10 @@ EXPORT CUresult cuMemFree_v2(CUdeviceptr at) {
 }
 EXPORT CUresult cuMemGetInfo_v2(size_t *free, size_t *total) {
   ENTER;
+  if (Failure f; failure("look", c->ordinal, "", f)) {
+    blame(c, f.error, "a look at the free memory failed, as it was to");
+    return c->broken;
+  }
   *free = free_of(c), *total = c->memory;
   return CUDA_SUCCESS;
 }
