@@ -48,7 +48,7 @@ func TestWhatOthersTakeIsNews(t *testing.T) {
 	if trim(d); d.trims != 1 {
 		t.Error("what was freed is kept from others")
 	}
-	if d.err = errors.New("busy"); fmt.Sprint(available(d)) != "0 0 " {
+	if d.err = errors.New("busy"); fmt.Sprint(available(d)) != "0 0" {
 		t.Error("a device that does not answer tells something")
 	}
 }
