@@ -55,17 +55,40 @@ INLINE void weigh_tiles(const int C, const char *weights, const char *values, si
   store_sums(sums);
 }
 
+// What comes after a block is asked for part by part, between what is done with the block: a processor waits for a few lines at a time, and would
+// wait for all of them before it goes on. More queries than a tile's leave the memory behind without.
+typedef struct {
+  const char *k, *v;
+  size_t key, value, n; // bytes of each, and how many; 0: nothing is asked for
+} coming;
+
+enum { ASKED = 7 }; // parts
+
+INLINE void ask(const coming *c, size_t part) {
+  for (size_t t = c->n * part / ASKED; t < c->n * (part + 1) / ASKED; t++) {
+    for (size_t line = 0; line < c->key; line += 64)
+      v_prefetch_far(c->k + t * c->key + line);
+    for (size_t line = 0; line < c->value; line += 64)
+      v_prefetch_far(c->v + t * c->value + line);
+  }
+}
+
 // attend_lanes takes up to 16 queries through n keys, which begin at position start.
-static void attend_lanes(query *qs, size_t count, const char *q, const char *k, const char *values, size_t start, size_t n, const keys_form *f) {
+static void attend_lanes(query *qs, size_t count, const char *q, const char *k, const char *values, size_t start, size_t n, const keys_form *f,
+                         const coming *next) {
   block_of_lanes b;
   float sums[4 * SUMS] __attribute__((aligned(64)));
   char weights[KEYS / TILE_COLS * TILE] __attribute__((aligned(64)));
   if (!see(&b, qs, count, start, n))
     return;
+  ask(next, 2);
   score_tile(b.s, q, k, row_bytes(f->type, f->dim), n, f->dim);
+  ask(next, 3);
   weigh_up(&b, qs, count, n, f->scale);
+  ask(next, 4);
   for (size_t t = 0; t < n; t += TILE_COLS)
     turn_tile(weights + t / TILE_COLS * TILE, 64, 0, (const __m512i *)b.weights[t / 2]);
+  ask(next, 5);
   for (size_t d = 0; d < f->vdim; d += 4 * SIDE) {
     size_t tiles = at_most(4, (f->vdim - d) / SIDE);
     if (tiles == 4)
@@ -86,15 +109,13 @@ static void form_tiles(char *formed, const query *qs, size_t count, size_t dim) 
 static void block_by_tiles(query *qs, size_t count, const char *formed, const char *k, const char *v, const char *next, size_t start, size_t n,
                            const keys_form *f, char *values) {
   size_t key = row_bytes(f->type, f->dim), value = row_bytes(f->type, f->value_dim);
+  coming c = {next, v == k ? NULL : v + (next - k) / (ptrdiff_t)key * (ptrdiff_t)value, key, v == k ? 0 : value, count <= SIDE ? n : 0};
+  ask(&c, 0);
   pair_values(values, v, value, n, f->vdim);
-  for (size_t t = 0; t < n && count <= SIDE; t++) // what comes after; more queries leave the memory behind
-    for (size_t line = 0; line < at_least(key, value); line += 64) {
-      v_prefetch_far(next + t * key + line);
-      if (v != k && line < value)
-        v_prefetch_far(v + (next - k) / (ptrdiff_t)key * (ptrdiff_t)value + t * value + line);
-    }
+  ask(&c, 1);
   for (size_t i = 0; i < count; i += SIDE)
-    attend_lanes(qs + i, at_most(SIDE, count - i), formed + i * f->dim * 2, k, values, start, n, f);
+    attend_lanes(qs + i, at_most(SIDE, count - i), formed + i * f->dim * 2, k, values, start, n, f, &c);
+  ask(&c, 6);
 }
 
 static void attend_part_by_tiles(query *qs, size_t count, size_t from, size_t to, size_t end, const int32_t *table, size_t kv_head, const attention_args *a,

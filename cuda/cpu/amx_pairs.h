@@ -46,8 +46,8 @@ INLINE void fill_tile(int layout, const matmul_args *a, char *to, size_t o, size
   }
 }
 
-// fill_strip makes a strip at once, which is faster than bit by bit while products go on, column by column: each of its outs is a stretch of memory
-// of its own, which processors fetch ahead.
+// fill_strip makes a strip at once, column by column: each of its outs is a stretch of memory of its own, which processors fetch ahead. Bit by bit
+// while products go on it is no faster, as their operands come by the same few lines, and a second strip takes a cache's room from them.
 INLINE void fill_strip(int layout, const matmul_args *a, strip_of_tiles *s) {
   for (size_t h = 0; h < 2; h++) {
     s->tiles[h] = s->made[h][0];
@@ -154,48 +154,41 @@ INLINE void put_square(const matmul_args *a, const complete *c) {
 
 // ---- tasks
 
-// next_strip is what comes after a strip: the outs' next columns, or the first ones of the next outs.
-INLINE void next_strip(const matmul_args *a, const strip_of_tiles *s, strip_of_tiles *next) {
-  int ends = s->k + s->n == a->cols.to;
-  next->o = ends ? s->o + SQUARE : s->o;
-  next->k = ends ? a->cols.from : s->k + s->n;
-  next->n = at_most(AMX_STRIP, a->cols.to - next->k);
+// next_strip goes on to the outs' next columns, or to the first ones of the next outs.
+INLINE void next_strip(const matmul_args *a, strip_of_tiles *s) {
+  s->k += s->n;
+  if (s->k == a->cols.to)
+    s->o += SQUARE, s->k = a->cols.from;
+  s->n = at_most(AMX_STRIP, a->cols.to - s->k);
 }
 
 // by_tiles computes outs for rows, a strip after the other. While tiles are multiplied the sums before are put where they go.
 INLINE void by_tiles(int layout, const matmul_args *a, span rows, span outs) {
-  strip_of_tiles strips[2] __attribute__((aligned(64)));
+  strip_of_tiles s __attribute__((aligned(64)));
   float sums[AMX_ROWS / SQUARE][SQUARE * SQUARE] __attribute__((aligned(64)));
   size_t squares = ceil_div(rows.to - rows.from, SQUARE);
   complete before = {0};
-  strip_of_tiles *s = &strips[0], *next = &strips[1];
-  s->o = outs.from, s->k = a->cols.from, s->n = at_most(AMX_STRIP, a->cols.to - s->k);
-  fill_strip(layout, a, s);
   configure();
-  while (s->o < outs.to) {
-    float *waiting = a->sums ? a->sums + (s->o / SQUARE * ceil_div(a->rows, SQUARE) + rows.from / SQUARE) * SQUARE * SQUARE : sums[0];
-    size_t steps = squares * at_least(1, ceil_div(s->n, AMX_DEPTH));
-    next_strip(a, s, next);
+  for (s.o = outs.from, s.k = a->cols.from, s.n = at_most(AMX_STRIP, a->cols.to - s.k); s.o < outs.to; next_strip(a, &s)) {
+    float *waiting = a->sums ? a->sums + (s.o / SQUARE * ceil_div(a->rows, SQUARE) + rows.from / SQUARE) * SQUARE * SQUARE : sums[0];
+    size_t steps = squares * at_least(1, ceil_div(s.n, AMX_DEPTH));
+    fill_strip(layout, a, &s);
     for (size_t i = 0; i < steps; i++) {
-      size_t square = i % squares, k = i / squares * AMX_DEPTH, n = at_most(AMX_DEPTH, s->n - k);
+      size_t square = i % squares, k = i / squares * AMX_DEPTH, n = at_most(AMX_DEPTH, s.n - k);
       size_t r = rows.from + square * SQUARE, R = r + SIDE < rows.to ? 2 : 1;
-      const char *x[2] = {turned_at(a, r, s->k), turned_at(a, R == 2 ? r + SIDE : r, s->k)};
+      const char *x[2] = {turned_at(a, r, s.k), turned_at(a, R == 2 ? r + SIDE : r, s.k)};
       float *here = waiting + square * SQUARE * SQUARE;
       if (before.groups && before.sums == here)
         put_square(a, &before), before.groups = 0;
       if (R == 2)
-        through_strip(2, layout, s, k, n, x, here);
+        through_strip(2, layout, &s, k, n, x, here);
       else
-        through_strip(1, layout, s, k, n, x, here);
-      if (i == 0 && next->o < outs.to)
-        fill_strip(layout, a, next);
+        through_strip(1, layout, &s, k, n, x, here);
       if (before.groups)
         put_square(a, &before);
-      keep_sums((int)R, layout, s, k + n, here);
-      before = (complete){r, s->o, s->k + k + n == a->in ? R : 0, here};
+      keep_sums((int)R, layout, &s, k + n, here);
+      before = (complete){r, s.o, s.k + k + n == a->in ? R : 0, here};
     }
-    strip_of_tiles *made = next;
-    next = s, s = made;
   }
   if (before.groups)
     put_square(a, &before);

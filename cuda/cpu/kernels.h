@@ -43,10 +43,16 @@ typedef struct {
 
 enum { PIO_OUT = 3, PIO_IN = 8, PIO_WEIGHTS = 2, PIO_FLOATS = 2, PIO_INTS = 5 };
 
-// Rows of a product in the form that a layout's kernels take, which the products after it may be by, too. A queue keeps them.
+// Room that stays: malloc's, for so many bytes; NULL: none.
 typedef struct {
-  void *at; // malloc's, for so many bytes; NULL: none
+  void *at;
   size_t bytes;
+} pio_room;
+
+// What a queue keeps for its products: the rows of the last one in the form that a layout's kernels take, which the products after it may be by,
+// too, and room for sums that wait.
+typedef struct {
+  pio_room room, sums;
   uintptr_t x, form; // of which rows, by which of pio_layout's; 0: nothing is there
   size_t rows, cols;
 } pio_formed;

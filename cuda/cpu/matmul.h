@@ -302,20 +302,25 @@ static char *form_all(pio_pool *p, const pio_layout *l, const float *x, size_t r
   return to;
 }
 
-// form_once does so in memory that stays, unless these very rows are there; NULL if there is none.
+// room_of gives room of so many bytes; NULL if there is none.
+static void *room_of(pio_room *r, size_t bytes) {
+  if (r->bytes < bytes) {
+    free(r->at);
+    r->at = aligned_alloc(64, ceil_div(bytes, 64) * 64);
+    r->bytes = r->at ? bytes : 0;
+  }
+  return r->at;
+}
+
+// form_once does so in room that stays, unless these very rows are there; NULL if there is none.
 static char *form_once(pio_pool *p, const pio_layout *l, pio_formed *f, const float *x, size_t rows, size_t cols) {
   if (f->x == (uintptr_t)x && f->rows == rows && f->cols == cols && f->form == (uintptr_t)l->form)
-    return f->at;
-  size_t size = formed_size(l, rows, cols);
-  if (f->bytes < size) {
-    free(f->at);
-    f->at = aligned_alloc(64, size);
-    f->bytes = f->at ? size : 0;
-  }
-  f->x = f->at ? (uintptr_t)x : 0, f->rows = rows, f->cols = cols, f->form = (uintptr_t)l->form;
-  if (f->at)
-    form_into(p, l, f->at, x, rows, cols, NULL);
-  return f->at;
+    return f->room.at;
+  char *to = room_of(&f->room, formed_size(l, rows, cols));
+  f->x = to ? (uintptr_t)x : 0, f->rows = rows, f->cols = cols, f->form = (uintptr_t)l->form;
+  if (to)
+    form_into(p, l, to, x, rows, cols, NULL);
+  return to;
 }
 
 // ---- the op
@@ -324,11 +329,11 @@ static char *form_once(pio_pool *p, const pio_layout *l, pio_formed *f, const fl
 INLINE const pio_layout *layout_of(const pio_op *op, const pio_matrix *m) { return &op->table->layouts[m->layout]; }
 
 // by_columns multiplies some columns after the others, as many as leave a task's rows in a cache, where all of them would not.
-static const char *by_columns(pio_pool *p, matmul_args *a, const pio_layout *l) {
+static const char *by_columns(pio_pool *p, matmul_args *a, const pio_layout *l, pio_room *sums) {
   size_t columns = at_least(1, a->in), bytes = at_least(1, at_most(a->rows, rows_many(l, 0)) * ceil_div(a->formed_bytes, columns));
   if (l->columns && a->rows > at_least(FEW, l->few_rows) && bytes * columns > l->panel) {
     columns = at_least(1, l->panel / bytes / l->columns) * l->columns;
-    if (!(a->sums = aligned_alloc(64, ceil_div(a->rows, SQUARE) * ceil_div(a->out, SQUARE) * SQUARE * SQUARE * sizeof(float))))
+    if (!(a->sums = room_of(sums, ceil_div(a->rows, SQUARE) * ceil_div(a->out, SQUARE) * SQUARE * SQUARE * sizeof(float))))
       return no_memory;
   }
   do { // once at least, so that sums over nothing are zero
@@ -338,7 +343,6 @@ static const char *by_columns(pio_pool *p, matmul_args *a, const pio_layout *l) 
     pio_pool_run(p, task, a, tasks);
     a->cols.from = a->cols.to;
   } while (a->cols.from < a->in);
-  free(a->sums);
   return NULL;
 }
 
@@ -355,5 +359,5 @@ static const char *run_matmul(pio_pool *p, const pio_op *op) {
     return no_memory;
   a.formed_bytes = l->form ? l->form_bytes(a.in) : 0;
   a.apart = a.rows * a.out * sizeof(float) > APART && (a.out * sizeof(float) | (uintptr_t)a.y) % 64 == 0;
-  return by_columns(p, &a, l);
+  return by_columns(p, &a, l, &f->sums);
 }

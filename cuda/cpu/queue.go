@@ -24,7 +24,7 @@ type Queue struct {
 	memory cuda.Device // what the owner's tensors say
 	pool   *pool
 	link   Link
-	formed C.pio_formed // of the last product
+	formed C.pio_formed // what it keeps for its products
 	err    error
 }
 
@@ -163,7 +163,8 @@ func (q *Queue) Sync() error {
 
 // Close gives back what the queue keeps; the threads are the device's.
 func (q *Queue) Close() {
-	C.free(q.formed.at)
+	C.free(q.formed.room.at)
+	C.free(q.formed.sums.at)
 	q.formed = C.pio_formed{}
 }
 
