@@ -147,7 +147,9 @@ func work(properties kernels.Properties, op *cuda.Op, planned func(*kernels.Plan
 	fewer := *op
 	for rows := op.In[0].Rows(); ; rows /= 2 {
 		if p.Op(&fewer) == nil {
-			most = max(most, p.Scratch)
+			if p.Scratch > 0 {
+				most = max(most, p.Scratch+kernels.CounterBytes)
+			}
 			planned(&p)
 		}
 		if op.Code != cuda.OpMatMul || rows < 2 {
@@ -168,23 +170,33 @@ func (q *Queue) Room(bytes int64) error {
 	if bytes == 0 {
 		return nil
 	}
-	var err error
-	q.scratch, err = q.dev.alloc(bytes, cuda.ForScratch, q.settle)
-	return err
+	return q.room(bytes)
+}
+
+// room takes scratch memory, in front of which counters are that begin with 0.
+func (q *Queue) room(bytes int64) (err error) {
+	if q.scratch, err = q.dev.alloc(bytes, cuda.ForScratch, q.settle); err != nil || q.stream == nil {
+		return err
+	}
+	var l driver.List
+	l.Set(q.scratch.Pointer(), 0, min(bytes, kernels.CounterBytes))
+	q.added++
+	return q.stream.Run(&l)
 }
 
 // lend gives the op what is not its own: scratch memory, and the table of experts where the device can read it.
 func (q *Queue) lend(op *cuda.Op) error {
-	if need := q.plan.Scratch; need > q.scratch.Bytes() {
+	if need := q.plan.Scratch; need > 0 && need+kernels.CounterBytes > q.scratch.Bytes() {
 		q.again.forget()
 		q.free(q.scratch)
 		q.scratch = cuda.Memory{}
-		var err error
-		if q.scratch, err = q.dev.alloc(need, cuda.ForScratch, q.settle); err != nil {
+		if err := q.room(need + kernels.CounterBytes); err != nil {
 			return err
 		}
 	}
-	q.op.Scratch = uint64(uintptr(q.scratch.Pointer()))
+	if q.plan.Scratch > 0 {
+		q.op.Scratch = uint64(uintptr(q.scratch.Pointer())) + kernels.CounterBytes
+	}
 	if op.Experts == nil {
 		return nil
 	}

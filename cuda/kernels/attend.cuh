@@ -6,6 +6,7 @@
 // formula, whether one block goes through all parts or each has a block. So a row's bits depend on its own keys alone.
 #pragma once
 
+#include "last.cuh"
 #include "pages.cuh"
 
 enum {
@@ -102,6 +103,49 @@ DEVICE bool head_of(const queries &q, int pair, int &row, int &head) {
   row = q.first + pair / q.per;
   head = q.kv_head * q.each + h;
   return h < q.each && row < q.end;
+}
+
+// ---- parts that blocks share
+
+// join_pair adds what the parts of a row's head have come to. A warp does it, a lane has four values, and asks for AHEAD parts at once. p[4] is how many
+// parts there are at most.
+template <class S, int AHEAD> DEVICE void join_pair(const pio_op &op, long long pair, int parts) {
+  int n = op.out[0].dim[2], step = waiting_step(n);
+  const float *wait = (const float *)op.scratch + pair * op.p[4] * step;
+  ROLLED for (int d = lane() * 4; d < n; d += 128) {
+    four sums = {};
+    float m = NO_SCORE, l = 0;
+    ROLLED for (int p0 = 0; p0 < parts; p0 += AHEAD) {
+      four later[AHEAD];
+      float ms[AHEAD], ls[AHEAD];
+      UNROLL for (int i = 0; i < AHEAD; i++) {
+        const float *at = wait + (long long)(p0 + i) * step;
+        later[i] = four{};
+        ms[i] = NO_SCORE, ls[i] = 0;
+        if (p0 + i < parts)
+          later[i] = *(const four *)(at + d), ms[i] = at[step - 4], ls[i] = at[step - 3];
+      }
+      UNROLL for (int i = 0; i < AHEAD; i++)
+        if (p0 + i < parts) {
+          float keep, add;
+          join<S>(m, l, ms[i], ls[i], keep, add);
+          UNROLL for (int j = 0; j < 4; j++) sums.x[j] = joined(sums.x[j], keep, later[i].x[j], add);
+        }
+    }
+    float inverse = 1.0f / l;
+    UNROLL for (int j = 0; j < 4; j++) sums.x[j] = times(sums.x[j], inverse);
+    store4(op.out[0], pair * n + d, sums, in_fours(op.out[0], n), n - d);
+  }
+}
+
+// join_if_last has the last of the blocks that share their rows' parts add them up, if p[5] says so: PIO_LAST_JOINS. Fast numerics alone have it.
+DEVICE void join_if_last(const pio_op &op, const queries &q, const int *positions) {
+  if (op.p[5] != PIO_LAST_JOINS || !last_of(op, (int)(block_z() * blocks_y() + block_y()), (int)blocks_x()))
+    return;
+  int row, head;
+  ROLLED for (int pair = (int)warp(); pair < PAIRS; pair += (int)threads_x() / 32)
+    if (head_of(q, pair, row, head))
+      join_pair<fast_scores, 2>(op, (long long)row * q.heads + head, positions[row] / op.p[2] + 1);
 }
 
 // alone says whether neither row beside a row is of its sequence.

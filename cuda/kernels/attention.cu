@@ -68,41 +68,15 @@ KERNEL(attention_exact_256, 256, 1) { attention_exact<4>(op, false); }
 KERNEL(attention_exact_512, 256, 1) { attention_exact<8>(op, false); }
 KERNEL(latent_attention_exact, 256, 1) { attention_exact<8>(op, true); }
 
-// join_parts adds what the parts of a row's head have come to; p[2] is how many positions a part has, p[4] how many parts there are at most,
-// p[5]: only rows that no other of their sequence is beside. A warp has a row's head, a lane four values, and asks for eight parts at once.
+// join_parts adds what the parts of a row's head have come to, in a launch of its own; p[2] is how many positions a part has,
+// p[5]: only rows that no other of their sequence is beside. A warp has a row's head.
 template <class S> DEVICE void join_parts(const pio_op &op, int positions_at) {
   const int *positions = at<int>(op.in[positions_at]), *seqs = at<int>(op.in[positions_at + 1]);
-  int rows = op.out[0].dim[0], heads = op.out[0].dim[1], n = op.out[0].dim[2], step = waiting_step(n);
+  int rows = op.out[0].dim[0], heads = op.out[0].dim[1];
   long long pair = (long long)block_x() * (threads_x() / 32) + warp();
   int row = (int)(pair / heads);
-  if (row >= rows || (op.p[5] && !alone(seqs, rows, row)))
-    return;
-  int parts = positions[row] / op.p[2] + 1;
-  const float *wait = (const float *)op.scratch + pair * op.p[4] * step;
-  for (int d = lane() * 4; d < n; d += 128) {
-    four sums = {};
-    float m = NO_SCORE, l = 0;
-    for (int p0 = 0; p0 < parts; p0 += 8) {
-      four later[8];
-      float ms[8], ls[8];
-      UNROLL for (int i = 0; i < 8; i++) {
-        const float *at = wait + (long long)(p0 + i) * step;
-        later[i] = four{};
-        ms[i] = NO_SCORE, ls[i] = 0;
-        if (p0 + i < parts)
-          later[i] = *(const four *)(at + d), ms[i] = at[step - 4], ls[i] = at[step - 3];
-      }
-      UNROLL for (int i = 0; i < 8; i++)
-        if (p0 + i < parts) {
-          float keep, add;
-          join<S>(m, l, ms[i], ls[i], keep, add);
-          UNROLL for (int j = 0; j < 4; j++) sums.x[j] = joined(sums.x[j], keep, later[i].x[j], add);
-        }
-    }
-    float inverse = 1.0f / l;
-    UNROLL for (int j = 0; j < 4; j++) sums.x[j] = times(sums.x[j], inverse);
-    store4(op.out[0], pair * n + d, sums, in_fours(op.out[0], n), n - d);
-  }
+  if (row < rows && (!op.p[5] || alone(seqs, rows, row)))
+    join_pair<S, 8>(op, pair, positions[row] / op.p[2] + 1);
 }
 
 KERNEL(attention_join_exact, 128, 4) { join_parts<exact_scores>(op, 3); }

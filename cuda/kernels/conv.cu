@@ -35,7 +35,17 @@ DEVICE void keep(const pio_op &op, const int *where, int slot, int c, int n) {
     store(op.out[1], ((long long)slot * (n - 1) + j - 1) * op.in[0].dim[1] + c, input(op, where[j], slot, c));
 }
 
-// A block has some channels of a row. p[0]: it is the batch's only row, and the state is kept here.
+// cut writes a channel of a row to those of four parts that have it; n is the first column of each.
+DEVICE void cut(const pio_op &op, int row, int c, float v) {
+  UNROLL for (int i = 0; i < 4; i++) {
+    const pio_tensor &part = op.out[2 + i];
+    int width = part.dim[1], at = c - op.n[i];
+    if (part.at && at >= 0 && at < width)
+      store(part, (long long)row * width + at, v);
+  }
+}
+
+// A block has some channels of a row, and parts of columns to cut out of what it gives. p[0]: it is the batch's only row, and the state is kept here.
 KERNEL(causal_conv, 256, 4) {
   SHARED int where[TAPS];
   const pio_tensor &x = op.in[0];
@@ -47,7 +57,9 @@ KERNEL(causal_conv, 256, 4) {
     return;
   float sum = 0;
   for (int j = 0; j < n; j++) sum = fused(weight(op.w[0], (long long)c * n + j), input(op, where[j], slot, c), sum);
-  store(op.out[0], (long long)row * channels + c, sum / plus(1.0f, exp_of(-sum)));
+  float y = sum / plus(1.0f, exp_of(-sum));
+  store(op.out[0], (long long)row * channels + c, y);
+  cut(op, row, c, y);
   if (op.p[0])
     keep(op, where, slot, c, n);
 }

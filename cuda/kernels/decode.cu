@@ -88,17 +88,18 @@ template <int D, bool PLAIN> DEVICE void decode_row(const pio_op &op, int row) {
   }
   if (blocks_x() == 1)
     give(op, all, q, 0, warp() * (D / 8), vdim);
+  join_if_last(op, q, at<int>(op.in[3]));
 }
 
-// p[5]: a block has the rows of a sequence that none of the same are beside, of which there are few; else one row.
+// p[5] is 1: a block has the rows of a sequence that none of the same are beside, of which there are few; else one row.
 template <int D, bool PLAIN> DEVICE void decode(const pio_op &op) {
   const int *seqs = at<int>(op.in[4]);
-  int rows = op.p[5] ? op.in[0].dim[0] : 1;
+  int rows = op.p[5] == 1 ? op.in[0].dim[0] : 1;
   for (int base = 0; base < rows; base += 32) { // every warp looks for itself, and all find the same
     int r = base + (int)lane();
-    bool is = op.p[5] ? r < rows && seqs[r < rows ? r : 0] == (int)block_z() && alone(seqs, rows, r) : lane() == 0;
+    bool is = op.p[5] == 1 ? r < rows && seqs[r < rows ? r : 0] == (int)block_z() && alone(seqs, rows, r) : lane() == 0;
     for (unsigned found = ballot(is); found; found &= found - 1)
-      decode_row<D, PLAIN>(op, op.p[5] ? base + __builtin_ctz(found) : (int)block_z());
+      decode_row<D, PLAIN>(op, op.p[5] == 1 ? base + __builtin_ctz(found) : (int)block_z());
   }
 }
 

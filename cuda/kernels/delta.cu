@@ -386,12 +386,39 @@ DEVICE double log1p_double(double x) {
   return 2.0 * s * sum;
 }
 
+// decay_of is that of a head.
+DEVICE float decay_of(const pio_op &op, float a, int head) {
+  double x = (double)a + (double)weight(op.w[1], head);
+  double softplus = (x < 0 ? 0.0 : x) + log1p_double(exp_double(x < 0 ? x : -x));
+  return (float)(-exp_double((double)weight(op.w[0], head)) * softplus);
+}
+
 KERNEL(decay, 128, 4) {
   long long i = (long long)block_x() * threads_x() + thread_x();
-  if (i >= length(op.out[0]))
+  if (i < length(op.out[0]))
+    store(op.out[0], i, decay_of(op, load(op.in[0], i), (int)(i % op.w[0].cols)));
+}
+
+// delta_gates is what a row's gates are made of: from in[0] two parts of columns, out[2] and [3] (n is the first column of each), the decay of the second, and
+// in out[1], if it is there, the sigmoid of the first. Further rows of blocks bring in[1] and in[2] to length 1, a warp a row.
+KERNEL(delta_gates, 128, 4) {
+  if (block_y() > 0) {
+    const pio_tensor &x = block_y() == 1 ? op.in[1] : op.in[2], &y = block_y() == 1 ? op.out[4] : op.out[5];
+    long long n = x.dim[x.nd - 1], row = (long long)block_x() * (threads_x() / 32) + warp();
+    bool whole = in_fours(x, n);
+    if (row < length(x) / n)
+      unit_row(y, x, row * n, n, (int)lane(), 32, warp_sum(squares(x, row * n, n, (int)lane(), 32, whole, 0.0f)), op.f[0], whole && in_fours(y, n));
     return;
-  int head = (int)(i % op.w[0].cols);
-  double x = (double)load(op.in[0], i) + (double)weight(op.w[1], head);
-  double softplus = (x < 0 ? 0.0 : x) + log1p_double(exp_double(x < 0 ? x : -x));
-  store(op.out[0], i, (float)(-exp_double((double)weight(op.w[0], head)) * softplus));
+  }
+  const pio_tensor &x = op.in[0], &part = op.out[2];
+  long long i = (long long)block_x() * threads_x() + thread_x(), width = part.dim[part.nd - 1];
+  if (i >= length(part))
+    return;
+  long long row = i / width * x.dim[x.nd - 1] + i % width;
+  float b = load(x, row + op.n[0]), a = load(x, row + op.n[1]);
+  store(op.out[2], i, b);
+  store(op.out[3], i, a);
+  store(op.out[0], i, decay_of(op, a, (int)(i % op.w[0].cols)));
+  if (op.out[1].at)
+    store(op.out[1], i, sigmoid(b));
 }

@@ -25,7 +25,7 @@ template <class F> DEVICE void each_two(const pio_op &op) {
 struct sum { DEVICE float of(float a, float b) { return plus(a, b); } };
 struct product { DEVICE float of(float a, float b) { return times(a, b); } };
 
-struct logistic { DEVICE float of(float x) { return 1.0f / plus(1.0f, exp_of(-x)); } };
+struct logistic { DEVICE float of(float x) { return sigmoid(x); } };
 struct gate { DEVICE float of(float g, float up) { return gated(g, up); } };
 
 // x (1 + tanh u) / 2 = x / (1 + e^-2u), u = sqrt(2/pi) (x + 0.044715 x^3).

@@ -105,24 +105,8 @@ KERNEL(experts_down_plain, 256, 4) {
 // expert_sum has a thread for an element of y, and of sums with it; a row's pairs are brought in order first. p: where rows are: -2 in the first operand, -1 in
 // the second result, or in scratch
 KERNEL(expert_sum, 256, 4) {
-  int k = op.in[1].dim[1], n = op.out[0].dim[1], row = (int)block_y(), c = (int)(block_x() * threads_x() + thread_x());
-  int *order = (int *)dynamic_shared();
-  const int *index = at<const int>(op.in[1]) + (long long)row * k;
-  for (int j = (int)thread_x(); j < k; j += (int)threads_x()) {
-    int before = 0;
-    for (int i = 0; i < k; i++) before += index[i] < index[j] || (index[i] == index[j] && i < j);
-    order[before] = j;
-  }
-  barrier();
-  if (c >= n)
-    return;
-  const float *rows = (op.p[0] == -2 ? at<const float>(op.in[0]) : place_of(op, op.out[1], op.p[0])) + (long long)row * k * n + c;
-  const float *weights = at<const float>(op.in[2]) + (long long)row * k;
-  float y = 0.0f;
-  for (int j = 0; j < k; j++) y = fused(weights[order[j]], rows[(long long)order[j] * n], y);
-  long long to = (long long)row * n + c;
-  at<float>(op.out[0])[to] = y;
-  UNROLL for (int i = 3; i < 5; i++) // what is added to it, and to that
-    if (op.out[i].at)
-      at<float>(op.out[i])[to] = y = plus(at<float>(op.in[i])[to], y);
+  int row = (int)block_y(), c = (int)(block_x() * threads_x() + thread_x()), *order = (int *)dynamic_shared();
+  in_order(order, op, row);
+  if (c < op.out[0].dim[1])
+    sum_row(op, op.p[0], order, row, c);
 }

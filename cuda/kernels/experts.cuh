@@ -9,6 +9,7 @@
 // Each layout is a file, experts_*.cu; what lies between the products, and what no tile fits, is in experts.cu.
 #pragma once
 
+#include "last.cuh"
 #include "product.cuh"
 #include "vector.cuh"
 
@@ -72,7 +73,7 @@ template <class W, int PARTS, class X, class Put> DEVICE void each_group(Few f, 
   }
 }
 
-DEVICE void begin_few(Few &f, const pio_op &op) { f.slice = 0, f.slices = op.p[3], f.chunks_of_slice = op.p[0]; }
+DEVICE void begin_few(Few &f, const pio_op &op) { f.slice = 0, f.slices = op.p[3] & (PIO_LAST_SUMS - 1), f.chunks_of_slice = op.p[0]; }
 
 // p: chunks of a slice, tiles of a block, rows at once, slices, where inner goes
 template <int LAYOUT, int PARTS> DEVICE void experts_few(const pio_op &op) {
@@ -94,8 +95,53 @@ template <int LAYOUT, int PARTS> DEVICE void experts_few(const pio_op &op) {
     });
 }
 
+// sum_row adds up column c of a row's pairs, which are brought in order, and writes it, and sums with it. p: where rows are, as expert_sum has it
+DEVICE void sum_row(const pio_op &op, int p, const int *order, int row, int c) {
+  enum { AHEAD = 4 };
+  int k = op.in[1].dim[1], n = op.out[0].dim[1];
+  const float *rows = (p == -2 ? at<const float>(op.in[0]) : place_of(op, op.out[1], p)) + (long long)row * k * n + c;
+  const float *weights = at<const float>(op.in[2]) + (long long)row * k;
+  float y = 0.0f;
+  ROLLED for (int j = 0; j < k; j += AHEAD) { // so many are asked for at once
+    float later[AHEAD];
+    UNROLL for (int i = 0; i < AHEAD; i++) later[i] = j + i < k ? rows[(long long)order[j + i] * n] : 0.0f;
+    UNROLL for (int i = 0; i < AHEAD; i++)
+      if (j + i < k)
+        y = fused(weights[order[j + i]], later[i], y);
+  }
+  long long to = (long long)row * n + c;
+  at<float>(op.out[0])[to] = y;
+  UNROLL for (int i = 3; i < 5; i++) // what is added to it, and to that
+    if (op.out[i].at)
+      at<float>(op.out[i])[to] = y = plus(at<float>(op.in[i])[to], y);
+}
+
+// in_order brings a row's pairs into ascending order of experts.
+DEVICE void in_order(int *order, const pio_op &op, int row) {
+  int k = op.in[1].dim[1];
+  const int *index = at<const int>(op.in[1]) + (long long)row * k;
+  barrier(); // what was there has been read
+  ROLLED for (int j = (int)thread_x(); j < k; j += (int)threads_x()) {
+    int before = 0;
+    ROLLED for (int i = 0; i < k; i++) before += index[i] < index[j] || (index[i] == index[j] && i < j);
+    order[before] = j;
+  }
+  barrier();
+}
+
+// sum_if_last has the last of the pairs' blocks add up the block's columns of all rows.
+DEVICE void sum_if_last(const pio_op &op, int p, int width) {
+  if (!last_of(op, (int)block_x(), (int)blocks_y()))
+    return;
+  int *order = (int *)dynamic_shared(), first = (int)block_x() * width;
+  ROLLED for (int row = 0; row < op.in[1].dim[0]; row++) {
+    in_order(order, op, row);
+    ROLLED for (int c = first + (int)thread_x(); c < first + width && c < op.out[0].dim[1]; c += (int)threads_x()) sum_row(op, p, order, row, c);
+  }
+}
+
 // p: chunks of a slice, tiles of a block, rows at once, slices, where inner is, where rows go
-template <int LAYOUT, int PARTS> DEVICE void experts_down_few(const pio_op &op) {
+template <int LAYOUT, int PARTS> DEVICE void down_few(const pio_op &op) {
   using W = Weights<LAYOUT>;
   int *list = (int *)dynamic_shared(); // in front of what few needs
   int pair = (int)block_y(), e = at<const int>(op.in[1])[pair];
@@ -113,6 +159,13 @@ template <int LAYOUT, int PARTS> DEVICE void experts_down_few(const pio_op &op) 
   int n = members(op, pair, list), cols = f.w[0].cols, outs = f.w[0].rows;
   each_group<W, PARTS>(f, op.p[2], list, n, [&](int p) { return inner + (long long)p * cols; },
     [&](const Few &f, const float *sums, int p, int row, int tile, int in, int out) { y[(long long)p * outs + out] = few_sum<W>(f, sums, tile, row, in); });
+}
+
+// The same, and the sum of a row's pairs if p[3] says so.
+template <int LAYOUT, int PARTS> DEVICE void experts_down_few(const pio_op &op) {
+  down_few<LAYOUT, PARTS>(op);
+  if (op.p[3] & PIO_LAST_SUMS)
+    sum_if_last(op, op.p[5], op.p[1] * Weights<LAYOUT>::OUTS);
 }
 
 // ---- many pairs

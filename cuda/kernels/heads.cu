@@ -1,4 +1,4 @@
-// heads.cu: what becomes of heads between the products that make them and attention, in one launch: queries and keys are normed and turned, keys
+// heads.cu: what becomes of heads, or of latents, between the products that make them and attention, in one launch: queries and keys are normed and turned, keys
 // and values are written to their caches. Each is what rmsnorm, rotate and cache_write do, to the bit, and may be left out; all results are written.
 //
 // A warp has a head of a row, which is in shared memory meanwhile.
@@ -8,7 +8,7 @@
 #include "cache.cuh"
 #include "rotary.cuh"
 
-enum { LONGEST = 512, WARPS = 4 }; // as join_heads.go says
+enum { LONGEST = 512, WARPS = 4, LONGEST_LATENT = 1024 }; // as join_heads.go and join_latent.go say
 
 // told writes the head to where a result has it.
 DEVICE void told(const pio_tensor &y, const pio_tensor &head, long long begin, int dim) {
@@ -64,4 +64,40 @@ KERNEL(heads, 128, 8) {
     through(op, op.in[1], row, i - queries, op.w[1], op.out[2], op.out[3], op.out[4]);
   else
     through(op, op.in[2], row, i - queries - keys, op.w[1], none, none, op.out[5]);
+}
+
+// latent_row is what becomes of a row of latent attention: of in[0] two parts of columns, out[0] and [1]; the first normed, out[2]; the second turned, out[3];
+// both side by side, out[4], and in the cache, out[5]. Each is what columns, rmsnorm, rotate, put_columns and cache_write do, and from the third on may be left
+// out. A warp has a row. in: rows, angles, positions, seqs, tables. n: the first column of each part, from and style of rotate, how many are put side by side.
+KERNEL(latent_row, 128, 8) {
+  SHARED __attribute__((aligned(16))) float rows[WARPS][LONGEST_LATENT];
+  long long row = (long long)block_x() * WARPS + warp();
+  const pio_tensor &x = op.in[0];
+  if (row >= x.dim[0])
+    return;
+  int n = op.out[0].dim[op.out[0].nd - 1], shared = op.out[1].dim[op.out[1].nd - 1], step = x.dim[x.nd - 1];
+  float *at_row = rows[warp()];
+  const pio_tensor latent = {(unsigned long long)at_row, PIO_F32, 1, {n, 1, 1, 1}}, key = {(unsigned long long)(at_row + n), PIO_F32, 1, {shared, 1, 1, 1}};
+  // tell writes numbers from .. to of the row to where a result has them.
+  auto tell = [&](const pio_tensor &y, int from, int to, int step) {
+    warp_barrier();
+    for (int i = (int)lane(); from + i < to; i += 32) store(y, row * step + i, at_row[from + i]);
+    warp_barrier();
+  };
+  for (int i = (int)lane(); i < n + shared; i += 32) at_row[i] = load(x, row * step + (i < n ? op.n[0] + i : op.n[1] + i - n));
+  tell(op.out[0], 0, n, n);
+  tell(op.out[1], n, n + shared, shared);
+  normed(latent, n, op.w[0], op.f[0], op.f[1]);
+  tell(op.out[2], 0, n, n);
+  if (op.out[3].at) {
+    turning t = turning_of(op.in[1], shared, op.n[2], op.n[3]);
+    for (int unit = (int)lane(); unit < t.units; unit += 32) turn_unit(t, key, key, 0, op.in[1], row, unit);
+    tell(op.out[3], n, n + shared, shared);
+  }
+  if (op.out[4].at)
+    tell(op.out[4], 0, op.n[4] > 1 ? n + shared : n, n + shared);
+  const pio_tensor all = {latent.at, PIO_F32, 1, {n + shared, 1, 1, 1}};
+  if (op.out[5].at)
+    for (int group = 0; group * ROW_GROUP < n + shared; group++)
+      write_group(op.out[5], table_of(op.in[4], op.in[3], row), at<int>(op.in[2])[row], 0, all, 0, n + shared, group);
 }

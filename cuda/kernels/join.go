@@ -6,7 +6,7 @@ import "github.com/inference-pio/inference-pio/cuda"
 // as long as the weights of a small model. All results are written, as those of the parts are: nobody here knows which are still read.
 
 // Join gives in one op what a and then b do, if one launch can. A norm, products of its few rows with up to three matrices, and what is added to the
-// product or gates one by another are one op; so is what becomes of heads (join_heads.go), and some of what is done with elements and rows (join_rows.go). The joined op may be joined again; only a Plan knows it.
+// product, multiplies its rows or gates one by another are one op; so is what becomes of heads (join_heads.go), and some of what is done with elements and rows (join_rows.go). The joined op may be joined again; only a Plan knows it.
 func (p *Properties) Join(joined, a, b *cuda.Op) bool {
 	return p.joinProducts(joined, a, b) || joinHeads(joined, a, b) || joinRows(joined, a, b)
 }
@@ -28,9 +28,16 @@ type joint struct {
 	w         [3]cuda.Matrix
 	y         [3]cuda.Tensor
 	n         int         // of matrices; none as long as there is the norm alone
-	added     cuda.Tensor // to the product; zero if nothing is
-	last      cuda.Tensor // their sum, or the second product gated by the first
+	added     cuda.Tensor // to the product, or what its rows are multiplied by; zero if nothing is
+	last      cuda.Tensor // their sum, or the second product gated by the first, or as how says
+	how       int32
 }
+
+// What else becomes of products, as op.h has it.
+const (
+	lastSigmoid = 1 // of the last of several
+	lastScaled  = 2 // each row by a number of its own
+)
 
 // productsOf takes an op apart that is products, or a norm of rows that may be multiplied.
 func productsOf(op *cuda.Op) (s joint, ok bool) {
@@ -40,7 +47,7 @@ func productsOf(op *cuda.Op) (s joint, ok bool) {
 		s = joint{x: in[0], w: [3]cuda.Matrix{w[0]}, y: [3]cuda.Tensor{out[0]}, n: 1}
 		ok = OnTensorCores(w[0])
 	case op.Code == cuda.OpMatMul:
-		s = joint{x: in[0], norm: w[3], eps: op.Floats[0], plus: op.Floats[1], normed: out[3], w: [3]cuda.Matrix(w), y: [3]cuda.Tensor(out), added: in[1], last: out[4]}
+		s = joint{x: in[0], norm: w[3], eps: op.Floats[0], plus: op.Floats[1], normed: out[3], w: [3]cuda.Matrix(w), y: [3]cuda.Tensor(out), added: in[1], last: out[4], how: op.Ints[1]}
 		for ok = true; s.n < len(s.w) && !s.w[s.n].IsZero(); s.n++ {
 		}
 	case op.Code == cuda.OpRMSNorm:
@@ -53,10 +60,10 @@ func productsOf(op *cuda.Op) (s joint, ok bool) {
 // into writes the op that does all of it.
 func (s *joint) into(op *cuda.Op) {
 	*op = *cuda.NewOp(cuda.OpMatMul).Gives(s.y[0], s.y[1], s.y[2], s.normed, s.last).Takes(s.x, s.added).By(s.w[0], s.w[1], s.w[2], s.norm).
-		With(s.eps, s.plus).At(int32(teamOf(s.x.Dim(1))))
+		With(s.eps, s.plus).At(int32(teamOf(s.x.Dim(1))), s.how)
 }
 
-func (s *joint) gates() bool { return !s.last.IsZero() && s.added.IsZero() }
+func (s *joint) gates() bool { return !s.last.IsZero() && s.added.IsZero() && s.how == 0 }
 
 // rows are those that are multiplied.
 func (s *joint) rows() cuda.Tensor {
@@ -89,6 +96,16 @@ func (p *Properties) joinProducts(joined, a, b *cuda.Op) bool {
 			return false
 		}
 		s.last = b.Out[0]
+	case cuda.OpSigmoid:
+		if s.n < 2 || !same(b.In[0], s.y[s.n-1]) || !s.free(b.Out[0]) {
+			return false
+		}
+		s.last, s.how = b.Out[0], lastSigmoid
+	case cuda.OpMul:
+		if s.n != 1 || !same(b.In[0], s.y[0]) || b.In[1].Len() != s.x.Rows() || !allF32(b.In[1]) || !s.free(b.Out[0]) || !apart(b.In[1], s.normed, s.y[0], b.Out[0]) {
+			return false
+		}
+		s.added, s.last, s.how = b.In[1], b.Out[0], lastScaled
 	case cuda.OpAdd:
 		switch {
 		case s.n != 1:

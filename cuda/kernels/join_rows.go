@@ -12,6 +12,7 @@ import (
 var rowJoins = [256]func(joined, a, b *cuda.Op) bool{
 	cuda.OpColumns: joinColumns, cuda.OpPutColumns: joinPutColumns, cuda.OpL2Norm: joinL2Norms, cuda.OpSigmoid: joinGate,
 	cuda.OpExperts: joinSums, cuda.OpExpertSum: joinSums,
+	cuda.OpCausalConv: joinConv, cuda.OpDecay: joinGates, cuda.OpRMSNorm: joinNormGate, cuda.OpCacheWrite: joinLatent,
 }
 
 func joinRows(joined, a, b *cuda.Op) bool {
@@ -23,8 +24,16 @@ func joinRows(joined, a, b *cuda.Op) bool {
 func isOfRows(op *cuda.Op) bool {
 	out, in, _ := op.Operands()
 	switch op.Code {
-	case cuda.OpColumns, cuda.OpPutColumns:
-		return max(len(out), len(in)) < cuda.MaxInts
+	case cuda.OpColumns:
+		return len(out) < cuda.MaxInts || isPut(op) && int(op.Ints[putsAt]) < partsOf(out)
+	case cuda.OpPutColumns:
+		return len(in) < cuda.MaxInts
+	case cuda.OpCausalConv:
+		return len(out) < cuda.MaxOut
+	case cuda.OpDecay:
+		return isJoined(op) && (out[gateBeta].IsZero() || out[gateKeys].IsZero())
+	case cuda.OpCacheWrite:
+		return isOfLatents(op)
 	case cuda.OpL2Norm:
 		return len(out) == 1
 	case cuda.OpSigmoid:
@@ -35,13 +44,66 @@ func isOfRows(op *cuda.Op) bool {
 	return false
 }
 
-// joinColumns: columns of one tensor, each part by its own row of blocks.
+// joinColumns: columns of one tensor, each part by its own row of blocks; or some of what is done with parts.
 func joinColumns(joined, a, b *cuda.Op) bool {
 	out, in, _ := a.Operands()
-	if b.Code != cuda.OpColumns || !isOfRows(a) || !same(b.In[0], in[0]) || !apart(b.Out[0], in[0]) || !apart(b.Out[0], out...) {
+	switch b.Code {
+	case cuda.OpPutColumns:
+		return joinPut(joined, a, b)
+	case cuda.OpDecay:
+		return joinDecay(joined, a, b)
+	case cuda.OpRMSNorm:
+		return joinLatentNorm(joined, a, b)
+	}
+	if b.Code != cuda.OpColumns || isPut(a) || !isOfRows(a) || !same(b.In[0], in[0]) || !apart(b.Out[0], in[0]) || !apart(b.Out[0], out...) {
 		return false
 	}
 	*joined = *cuda.NewOp(cuda.OpColumns).Gives(out...).Gives(b.Out[0]).Takes(in[0]).At(a.Ints[:len(out)]...).At(b.Ints[0])
+	return true
+}
+
+const putAt, putsAt = 5, 4 // of parts that are put side by side: the result that they are put into, and the integer that says how many are
+
+// isPut says whether parts of columns are put side by side again.
+func isPut(op *cuda.Op) bool {
+	out, _, _ := op.Operands()
+	return len(out) > putAt
+}
+
+// partsOf counts parts.
+func partsOf(out []cuda.Tensor) (n int) {
+	for n < min(len(out), putsAt) && !out[n].IsZero() {
+		n++
+	}
+	return n
+}
+
+// joinPut: parts of columns that are put side by side into another tensor, from its first column on and in their order.
+func joinPut(joined, a, b *cuda.Op) bool {
+	out, in, _ := a.Operands()
+	parts, y, at, n := partsOf(out), b.Out[0], int32(0), 0
+	switch {
+	case isPut(a):
+		if n = int(a.Ints[putsAt]); !same(y, out[putAt]) {
+			return false
+		}
+	case len(out) > putsAt || y.NDim() != 2 || !apart(y, in[0]) || !apart(y, out...):
+		return false
+	}
+	if n >= parts || y.Rows() == 0 || !sameElements(b.In[0], out[n]) || b.In[0].Rows() != y.Rows() {
+		return false
+	}
+	for i := range n {
+		at += int32(out[i].Len() / y.Rows())
+	}
+	if b.Ints[0] != at || !allF32(in[0], y) || !allF32(out[:parts]...) {
+		return false
+	}
+	op := cuda.NewOp(cuda.OpColumns).Gives(out[:parts]...)
+	for range putAt - parts {
+		op.Gives(cuda.Tensor{})
+	}
+	*joined = *op.Gives(y).Takes(in[0]).At(a.Ints[:putsAt]...).At(int32(n + 1))
 	return true
 }
 

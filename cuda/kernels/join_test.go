@@ -100,7 +100,10 @@ func TestJoinedProductsAreTheirParts(t *testing.T) {
 						parts := append(slices.Clone(first), product(from, outs), product(from, outs))
 						expect("gated", before+3, append(parts, cuda.NewOp(cuda.OpSwiGLU).Gives(give(rows, outs)).Takes(parts[before].Out[0], parts[before+1].Out[0]))...)
 						expect("beside each other", before+beside(3), append(slices.Clone(first), product(from, outs), product(from, outs+11), product(from, 5))...)
+						several := append(slices.Clone(first), product(from, outs), product(from, outs))
+						expect("the sigmoid of the last", before+3, append(several, sigmoid(give(rows, outs), several[before+1].Out[0]))...)
 						one := product(from, outs)
+						expect("scaled", before+2, append(slices.Clone(first), one, cuda.NewOp(cuda.OpMul).Gives(give(rows, outs)).Takes(one.Out[0], F32(Random(rng, rows), 1)))...)
 						r := F32(Random(rng, rows*outs), outs)
 						expect("added", before+2, append(slices.Clone(first), one, cuda.NewOp(cuda.OpAdd).Gives(give(rows, outs)).Takes(r, one.Out[0]))...)
 						expect("added in place", before+2, append(slices.Clone(first), one, cuda.NewOp(cuda.OpAdd).Gives(r).Takes(one.Out[0], r))...)
@@ -122,6 +125,9 @@ func TestSlicesOfNormedRowsHaveSomethingAdded(t *testing.T) {
 		one := matmul(give(rows, outs), norm.Out[0], Plain(rng, cuda.BF16, outs, cols))
 		if n := joined(t, m, "slices", norm, one, cuda.NewOp(cuda.OpAdd).Gives(give(rows, outs)).Takes(F32(Random(rng, rows*outs), outs), one.Out[0])); n != 3 {
 			t.Errorf("%d ops of 3 are joined", n)
+		}
+		if n := joined(t, m, "slices that are scaled", one, cuda.NewOp(cuda.OpMul).Gives(give(rows, outs)).Takes(one.Out[0], F32(Random(rng, rows), 1))); n != 2 {
+			t.Errorf("%d ops of 2 are joined", n)
 		}
 	}
 }

@@ -58,6 +58,7 @@ template <bool PLAIN> DEVICE void latent_rows(const pio_op &op) {
   }
   if (blocks_x() == 1)
     give(op, all, q, 0, warp() * LATENT_VALUES, vdim);
+  join_if_last(op, q, at<int>(op.in[2]));
 }
 
 KERNEL(latent_attention, 256, 1) { latent_rows<true>(op); }

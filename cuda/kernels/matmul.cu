@@ -12,7 +12,7 @@ KERNEL(matmul_split, 256, 4) {
     split_rows<3>((char *)op.scratch, at<float>(x), x.dim[0], x.dim[1], op.p[0], i);
 }
 
-// matmul_add adds up slices that lie in scratch, and in[1] if there is something to add. p: slices, where in units of 256 bytes
+// matmul_add adds up slices that lie in scratch, and does what else becomes of their sum. p: slices, where in units of 256 bytes
 KERNEL(matmul_add, 256, 4) {
   long long all = length(op.out[0]), i = (long long)block_x() * threads_x() + thread_x();
   if (i >= all)
@@ -22,7 +22,7 @@ KERNEL(matmul_add, 256, 4) {
   for (int s = 0; s < op.p[0]; s++) y = plus(y, apart[s * all + i]);
   at<float>(op.out[0])[i] = y;
   if (op.out[4].at)
-    at<float>(op.out[4])[i] = plus(at<float>(op.in[1])[i], y);
+    at<float>(op.out[4])[i] = last_of_product(op, y, (int)(i / op.w[0].rows), i);
 }
 
 // matmul_plain has a warp for an out and PLAIN_ROWS rows.

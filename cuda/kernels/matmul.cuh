@@ -67,7 +67,7 @@ template <class W, int PARTS, bool NORMS> DEVICE const float *products(const pio
 }
 
 // ---- few rows. w: up to three matrices beside each other; [3] the norm's. out: a product each; [3] what the norm makes of rows; [4] the product and in[1]
-// added, or the first two with one gating the other. f: eps, plus of the norm; n: threads of its team
+// added, or the first two with one gating the other, or as n[1] says. f: eps, plus of the norm; n: threads of its team
 
 // p: chunks of a slice, tiles of a block, slices of a block, slices, rows of a block, where in scratch slices go, in units of 256 bytes: only one
 // matrix has them there
@@ -95,8 +95,8 @@ template <int LAYOUT, int PARTS, bool BESIDE> DEVICE void matmul_few(const pio_o
     if (f.slices == all) {
       float y = few_sum<W>(f, sums, tile, row, in);
       ((float *)(third ? op.out[2].at : second ? op.out[1].at : op.out[0].at))[to] = y;
-      if (op.out[4].at)
-        at<float>(op.out[4])[to] = plus(at<float>(op.in[1])[to], y);
+      if (op.out[4].at && (op.n[1] != PIO_LAST_SIGMOID || (op.w[2].plane[0] ? third : second)))
+        at<float>(op.out[4])[to] = last_of_product(op, y, first + row, to);
       continue;
     }
     for (int s = 0; s < f.slices; s++)

@@ -42,17 +42,35 @@ DEVICE float all_squares(const team &t, const pio_tensor &x, bool whole, float f
   return all_sum(t, squares(x, t.row * t.n, t.n, t.rank, t.size, whole, from));
 }
 
+// rms_row norms a row of x to y; then(i, v, n) is what becomes of four elements, of which n are there.
+template <class Then> DEVICE void rms_row(const team &t, const pio_op &op, const pio_tensor &y, const pio_tensor &x, Then then) {
+  bool whole = in_fours(x, t.n), all = whole && in_fours(y, t.n) && weights_in_fours(op.w[0]);
+  float inv = 1.0f / square_root(plus(all_squares(t, x, whole, 0.0f) / (float)t.n, op.f[0]));
+  for (long long i = t.rank * 4; i < t.n; i += t.size * 4) {
+    four v = load4(x, t.row * t.n + i, all, t.n - i), w = weight4(op.w[0], i, all, t.n - i);
+    UNROLL for (int j = 0; j < 4; j++) v.x[j] = times(times(v.x[j], inv), plus(op.f[1], w.x[j]));
+    store4(y, t.row * t.n + i, v, all, t.n - i);
+    then(t.row * t.n + i, v, t.n - i);
+  }
+}
+
 KERNEL(rmsnorm, 1024, 1) {
+  team t = team_of(op.out[0], op.w[0].cols);
+  if (t.row < t.rows)
+    rms_row(t, op, op.out[0], op.in[0], [](long long, four, long long) {});
+}
+
+// rmsnorm_gates norms rows of in[1] to out[1], and has those of in[0] gate them.
+KERNEL(rmsnorm_gates, 1024, 1) {
   team t = team_of(op.out[0], op.w[0].cols);
   if (t.row >= t.rows)
     return;
-  bool whole = in_fours(op.in[0], t.n), all = whole && in_fours(op.out[0], t.n) && weights_in_fours(op.w[0]);
-  float inv = 1.0f / square_root(plus(all_squares(t, op.in[0], whole, 0.0f) / (float)t.n, op.f[0]));
-  for (long long i = t.rank * 4; i < t.n; i += t.size * 4) {
-    four v = load4(op.in[0], t.row * t.n + i, all, t.n - i), w = weight4(op.w[0], i, all, t.n - i);
-    UNROLL for (int j = 0; j < 4; j++) v.x[j] = times(times(v.x[j], inv), plus(op.f[1], w.x[j]));
-    store4(op.out[0], t.row * t.n + i, v, all, t.n - i);
-  }
+  bool gates = in_fours(op.in[0], t.n) && in_fours(op.out[0], t.n);
+  rms_row(t, op, op.out[1], op.in[1], [&](long long at, four v, long long n) {
+    four g = load4(op.in[0], at, gates, n);
+    UNROLL for (int j = 0; j < 4; j++) v.x[j] = gated(g.x[j], v.x[j]);
+    store4(op.out[0], at, v, gates, n);
+  });
 }
 
 // Two tensors have a row of blocks each.
@@ -61,13 +79,8 @@ KERNEL(l2norm, 1024, 1) {
   team t = team_of(y, op.p[0]);
   if (t.row >= t.rows)
     return;
-  bool whole = in_fours(x, t.n), all = whole && in_fours(y, t.n);
-  float inv = 1.0f / square_root(plus(all_squares(t, x, whole, 0.0f), op.f[0]));
-  for (long long i = t.rank * 4; i < t.n; i += t.size * 4) {
-    four v = load4(x, t.row * t.n + i, all, t.n - i);
-    UNROLL for (int j = 0; j < 4; j++) v.x[j] = times(v.x[j], inv);
-    store4(y, t.row * t.n + i, v, all, t.n - i);
-  }
+  bool whole = in_fours(x, t.n);
+  unit_row(y, x, t.row * t.n, t.n, t.rank, t.size, all_squares(t, x, whole, 0.0f), op.f[0], whole && in_fours(y, t.n));
 }
 
 KERNEL(layernorm, 1024, 1) {

@@ -32,11 +32,24 @@ enum { PIO_L_F32, PIO_L_BF16, PIO_L_F16, PIO_L_F8_F32, PIO_L_F8_BF16, PIO_L_Q8, 
 
 enum { PIO_OUT = 6, PIO_IN = 8, PIO_WEIGHTS = 4, PIO_FLOATS = 2, PIO_INTS = 5, PIO_PLAN = 6 };
 
+// Numbers in front of an op's scratch memory that are 0 between launches: blocks of a launch count themselves there (last.cuh).
+enum { PIO_COUNTERS = 1024 };
+
+// What p[5] says to kernels whose blocks share the parts of rows: the last block adds them up.
+enum { PIO_LAST_JOINS = 2 };
+
+// What n[1] says of out[4] of products: that in[1] is added, or the first gates the second; that it is the sigmoid of the last; that in[1] has a number for each
+// row, by which it is multiplied.
+enum { PIO_LAST_ADDED, PIO_LAST_SIGMOID, PIO_LAST_SCALED };
+
+// What p[3] has beside a number of slices where the last block of those that have a row's experts adds these up.
+enum { PIO_LAST_SUMS = 64 };
+
 typedef struct {
   pio_tensor out[PIO_OUT], in[PIO_IN];
   pio_matrix w[PIO_WEIGHTS];
   uint64_t experts; // const pio_matrix[experts_n][3] on the device: gate, up, down of each; those that are not here have no planes
-  uint64_t scratch; // memory that only the launches of this op use, as much as its plan asked for
+  uint64_t scratch; // memory that only the launches of this op use, as much as its plan asked for, and counters in front of it
   int32_t experts_n;
   int32_t outs, ins; // how many
   float f[PIO_FLOATS];

@@ -49,6 +49,11 @@ type Map struct {
 // Mapped says whether the kernel is given maps beside the op.
 func (l *Launch) Mapped() bool { return l.Maps[0].TileRows > 0 }
 
+// CounterBytes lie in front of scratch memory and are 0 between launches: blocks count themselves there (last.cuh).
+const CounterBytes = 4 * countersMost
+
+const countersMost = 1024 // PIO_COUNTERS
+
 // Plan is how one op is launched: the launches, in order, and the scratch memory that they share.
 type Plan struct {
 	Properties

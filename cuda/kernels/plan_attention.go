@@ -25,6 +25,7 @@ const (
 	latentPartKeys = 128 // of latents, whose rows are as long as those of many heads
 	pairs          = 16  // rows and heads that go through keys together, as attend.cuh says
 	mostWaiting    = 256 << 20
+	lastJoinsParts = 2 // PIO_LAST_JOINS
 )
 
 // heads is how an op's heads are dealt to blocks of some pairs.
@@ -117,7 +118,7 @@ func (p *Plan) fastAttention(op *cuda.Op, h heads, positions int) {
 	}
 	if rows <= max(sequences, rowsApart) {
 		cuts := p.cuts(rows*h.kv*h.shares, 4, parts, rows, h)
-		p.launch(called("attention_decode_"), 256, decode, cuts, h.kv*h.shares, rows, h.per, h.shares, partKeys, ceilDiv(parts, cuts), parts)
+		p.launch(called("attention_decode_"), 256, decode, cuts, h.kv*h.shares, rows, h.per, h.shares, partKeys, ceilDiv(parts, cuts), parts, lastJoins(cuts, h.kv*h.shares*rows))
 		p.joinParts(op, "attention_join_fast", h, cuts, partKeys, parts, 0)
 		return
 	}
@@ -173,7 +174,7 @@ func planLatentAttention(p *Plan, op *cuda.Op) {
 		kernel = "latent_attention"
 	}
 	cuts := p.cuts(rows*h.shares, 2, parts, rows, h)
-	p.launch(kernel, 256, shared, cuts, h.shares, rows, h.per, h.shares, latentPartKeys, ceilDiv(parts, cuts), parts)
+	p.launch(kernel, 256, shared, cuts, h.shares, rows, h.per, h.shares, latentPartKeys, ceilDiv(parts, cuts), parts, lastJoins(cuts, h.shares*rows))
 	p.joinParts(op, "latent_attention_join_fast", h, cuts, latentPartKeys, parts, 0)
 }
 
@@ -225,11 +226,22 @@ func (p *Plan) exactAttention(op *cuda.Op, name string, h heads, part, positions
 	p.joinParts(op, p.name(nameOf{kernel: name, suffix: "_join_exact"}), h, cuts, part, parts, 0)
 }
 
-// joinParts adds parts up, if blocks share them.
+// lastJoins is what a kernel is told whose blocks share parts: that the last of them adds up, if there are counters for all that do.
+func lastJoins(cuts, counters int) int {
+	if cuts > 1 && counters <= countersMost {
+		return lastJoinsParts
+	}
+	return 0
+}
+
+// joinParts adds parts up, if blocks share them and the last does not.
 func (p *Plan) joinParts(op *cuda.Op, kernel string, h heads, cuts, part, parts, alone int) {
 	if cuts > 1 {
 		rows := op.In[0].Rows()
 		p.Scratch = int64(rows*h.all*parts) * int64(waiting(h.value))
+		if p.Launches[0].P[5] == lastJoinsParts {
+			return
+		}
 		p.launch(kernel, 128, 0, ceilDiv(rows*h.all, 4), 1, 1, h.per, h.shares, part, ceilDiv(parts, cuts), parts, alone)
 	}
 }

@@ -2,10 +2,14 @@ package kernels
 
 import "github.com/inference-pio/inference-pio/cuda"
 
-// plan_cache.go launches cache.cu.
+// plan_cache.go launches cache.cu, and what heads.cu does with latents.
 
 var cache = map[cuda.OpCode]func(*Plan, *cuda.Op){
 	cuda.OpCacheWrite: func(p *Plan, op *cuda.Op) {
+		if isJoined(op) {
+			p.latentRows(op)
+			return
+		}
 		x := op.In[0]
 		p.launch("cache_write", 128, 0, ceilDiv(x.Dim(0)*x.Dim(1)*ceilDiv(x.Dim(2), 64), 4), 1, 1)
 	},

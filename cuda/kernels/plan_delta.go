@@ -7,7 +7,11 @@ import "github.com/inference-pio/inference-pio/cuda"
 var delta = map[cuda.OpCode]func(*Plan, *cuda.Op){
 	cuda.OpCausalConv: planConv,
 	cuda.OpDecay: func(p *Plan, op *cuda.Op) {
-		if p.plainVector(op.Weights[0]) && p.plainVector(op.Weights[1]) {
+		switch {
+		case !p.plainVector(op.Weights[0]) || !p.plainVector(op.Weights[1]):
+		case isJoined(op):
+			p.gates(op)
+		default:
 			p.launch("decay", 128, 0, ceilDiv(op.Out[0].Len(), 128), 1, 1)
 		}
 	},

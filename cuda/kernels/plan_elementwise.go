@@ -7,7 +7,7 @@ import "github.com/inference-pio/inference-pio/cuda"
 var elementwise = map[cuda.OpCode]func(*Plan, *cuda.Op){
 	cuda.OpAdd:     each("add"),
 	cuda.OpMul:     planMul,
-	cuda.OpSwiGLU:  each("swiglu"),
+	cuda.OpSwiGLU:  planSwiGLU,
 	cuda.OpSigmoid: each("sigmoid"),
 	cuda.OpGELU:    planGELU,
 	cuda.OpAddRow: func(p *Plan, op *cuda.Op) {
@@ -25,6 +25,15 @@ func each(kernel string) func(*Plan, *cuda.Op) {
 // fours launches a kernel with a thread for each four of n elements.
 func (p *Plan) fours(kernel string, n int, numbers ...int) {
 	p.launch(kernel, 256, 0, ceilDiv(n, 4*256), 1, 1, numbers...)
+}
+
+// planSwiGLU launches the gate; of rows that are normed before, a team for each.
+func planSwiGLU(p *Plan, op *cuda.Op) {
+	if out, _, _ := op.Operands(); len(out) > 1 {
+		p.teamsOf("rmsnorm_gates", op.Out[:1], op.Weights[0].Cols)
+		return
+	}
+	p.fours("swiglu", op.Out[0].Len())
 }
 
 func planMul(p *Plan, op *cuda.Op) {

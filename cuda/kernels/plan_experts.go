@@ -26,6 +26,8 @@ func (p *Plan) route(op *cuda.Op) {
 // fewPairs are as many as kernels for few pairs have room for, a number each: FEW_PAIRS in experts.cu.
 const fewPairs = 256
 
+const lastSums = 64 // PIO_LAST_SUMS
+
 // tileRows is TILE_ROWS of experts.cu.
 const tileRows = 64
 
@@ -70,6 +72,7 @@ type mixture struct {
 	atInner, atRows       int
 	slicesIn, chunksIn    int
 	slicesOut, chunksDown int
+	summed                bool // by the last block of each column
 }
 
 func (p *Plan) experts(op *cuda.Op) {
@@ -93,7 +96,7 @@ func (p *Plan) experts(op *cuda.Op) {
 			p.expertsFew(&m)
 		}
 	}
-	if !op.Out[0].IsZero() {
+	if !op.Out[0].IsZero() && !m.summed {
 		p.expertSum(op, m.atRows)
 	}
 }
@@ -134,8 +137,13 @@ func (p *Plan) expertsFew(m *mixture) {
 	}
 	p.launch(p.name(nameOf{"experts_few_", m.gate.name, 0, p.numerics()}), in.threads, in.shared, ceilDiv(ceilDiv(m.inner, m.gate.outs), in.tiles), m.pairs, 1,
 		m.chunksIn, in.tiles, in.rows, m.slicesIn, m.atInner)
-	p.launch(p.name(nameOf{"experts_down_few_", m.down.name, 0, p.numerics()}), down.threads, down.shared, ceilDiv(ceilDiv(m.hidden, m.down.outs), down.tiles), m.pairs, 1,
-		m.chunksDown, down.tiles, down.rows, m.slicesOut, m.atInner, m.atRows)
+	across, slices := ceilDiv(ceilDiv(m.hidden, m.down.outs), down.tiles), m.slicesOut
+	if m.summed = !m.op.Out[0].IsZero() && across <= countersMost; m.summed {
+		slices |= lastSums
+		p.Scratch = max(p.Scratch, 1) // counters are in front of it
+	}
+	p.launch(p.name(nameOf{"experts_down_few_", m.down.name, 0, p.numerics()}), down.threads, down.shared, across, m.pairs, 1,
+		m.chunksDown, down.tiles, down.rows, slices, m.atInner, m.atRows)
 }
 
 // expertsMany says whether there is room for tiles of many rows.

@@ -25,10 +25,14 @@ const (
 
 // teams launches a kernel over rows of n elements, of each result.
 func (p *Plan) teams(kernel string, op *cuda.Op, n int) {
+	out, _, _ := op.Operands()
+	p.teamsOf(kernel, out, n)
+}
+
+func (p *Plan) teamsOf(kernel string, out []cuda.Tensor, n int) {
 	if n == 0 {
 		return
 	}
-	out, _, _ := op.Operands()
 	rows := 0
 	for i := range out {
 		rows = max(rows, out[i].Len()/n)

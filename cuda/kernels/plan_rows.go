@@ -15,6 +15,10 @@ var rows = map[cuda.OpCode]func(*Plan, *cuda.Op){
 	},
 	cuda.OpColumns: func(p *Plan, op *cuda.Op) {
 		out, _, _ := op.Operands()
+		if isPut(op) {
+			p.movesApart("columns_put", out[:partsOf(out)])
+			return
+		}
 		p.movesApart("columns", out)
 	},
 	cuda.OpPutColumns: func(p *Plan, op *cuda.Op) {

@@ -12,6 +12,7 @@
 // An f32 of x is the sum of three bf16, which together have its 24 bits (exact); or rounded to one (fast).
 #pragma once
 
+#include "vector.cuh"
 #include "weights.cuh"
 
 // What rows are split into for PARTS: the upper halves of what is left, or the nearest. In what is infinite or no number nothing is left.
@@ -480,4 +481,15 @@ template <int ROWS> DEVICE void plain_dots(float (&y)[ROWS], const pio_matrix &m
         y[r] = fused(x[r * step + k], w, y[r]);
   }
   UNROLL for (int r = 0; r < ROWS; r++) y[r] = warp_sum(y[r]);
+}
+
+// ---- what else becomes of a product
+
+// last_of_product is what out[4] of products has of one of a row, which is element i there.
+DEVICE float last_of_product(const pio_op &op, float y, int row, long long i) {
+  switch (op.n[1]) {
+  case PIO_LAST_SIGMOID: return sigmoid(y);
+  case PIO_LAST_SCALED: return times(y, at<float>(op.in[1])[row]);
+  default: return plus(at<float>(op.in[1])[i], y);
+  }
 }

@@ -54,6 +54,28 @@ KERNEL(columns, 256, 4) {
     if ((int)block_y() == i)
       columns_of(op.out[i], op.in[0], op.n[i], false);
 }
+// columns_put has up to four parts, the first n[4] of which are put side by side into out[5], whose rows may be several of a part's.
+KERNEL(columns_put, 256, 4) {
+  const pio_tensor &x = op.in[0], &y = op.out[5];
+  unsigned long long to = 0;
+  long long before = 0, step = x.dim[x.nd - 1], first = 0, width = 1, n = 0;
+  UNROLL for (int i = 0; i < 4; i++) { // number by number: a copy of a tensor that is chosen would be one in memory
+    if (i < (int)block_y())
+      before += length(op.out[i]) / y.dim[0];
+    if (i == (int)block_y())
+      to = op.out[i].at, n = length(op.out[i]), width = op.out[i].dim[op.out[i].nd - 1], first = op.n[i];
+  }
+  const pio_tensor part = {to, PIO_F32, 1, {1, 1, 1, 1}};
+  long long row = n / y.dim[0], fours = (width + 3) / 4, all = n / width * fours;
+  bool whole = in_fours(part, width) && in_fours(x, step) && in_fours(y, y.dim[1]) && first % 4 == 0 && before % 4 == 0, put = (int)block_y() < op.n[4];
+  for (long long u = (long long)block_x() * threads_x() + thread_x(); u < all; u += (long long)blocks_x() * threads_x()) {
+    long long r = u / fours, c = u % fours * 4, e = r * width + c;
+    four v = load4(x, r * step + first + c, whole, width - c);
+    store4(part, e, v, whole, width - c);
+    if (put)
+      store4(y, e / row * y.dim[1] + before + e % row, v, whole, width - c);
+  }
+}
 KERNEL(put_columns, 256, 4) {
   UNROLL for (int i = 0; i < PIO_INTS; i++)
     if ((int)block_y() == i)

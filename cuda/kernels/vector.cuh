@@ -78,8 +78,20 @@ DEVICE float squares(const pio_tensor &x, long long begin, long long n, int rank
   return sum;
 }
 
+// unit_row divides a row that begins at an element of both by its length, of which a team has the square: to x / sqrt(squares + eps).
+DEVICE void unit_row(const pio_tensor &y, const pio_tensor &x, long long begin, long long n, int rank, int size, float squares, float eps, bool all) {
+  float inv = 1.0f / square_root(plus(squares, eps));
+  for (long long i = rank * 4; i < n; i += size * 4) {
+    four v = load4(x, begin + i, all, n - i);
+    UNROLL for (int j = 0; j < 4; j++) v.x[j] = times(v.x[j], inv);
+    store4(y, begin + i, v, all, n - i);
+  }
+}
+
 // exp_of is exponential of any number: 0 and infinity where the result has no other.
 DEVICE float exp_of(float x) { return exponential(x > 150.0f ? 150.0f : x < -150.0f ? -150.0f : x); }
 
 // gated is silu(gate) up.
 DEVICE float gated(float gate, float up) { return times(gate / plus(1.0f, exp_of(-gate)), up); }
+
+DEVICE float sigmoid(float x) { return 1.0f / plus(1.0f, exp_of(-x)); }

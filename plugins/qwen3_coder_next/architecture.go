@@ -67,38 +67,55 @@ func (d *DeltaNet) cache() nn.CacheSpec {
 // forward maps x (rows, hidden) -> (rows, hidden).
 func (d *DeltaNet) forward(s *cuda.Step, x cuda.Tensor, b *nn.Batch, c *nn.Cache) cuda.Tensor {
 	s.StartPart()
-	qkv, z := d.projectQKVZ(s, x)
-	beta, a := d.projectBA(s, x)
+	// In this order a device can make one launch of what is done with x, and few of what is cut out of it.
+	u, ba := d.project(s, x)
+	qkv, z := d.cutQKVZ(s, u)
 	qkv = d.Conv.Forward(s, qkv, b, c.Fixed[0])
 	keys, values := d.keyHeads*d.keyDim, d.heads*d.valueDim
 	q := s.Columns(qkv, 0, keys).Heads(d.keyDim) // (rows, key heads, key_dim)
 	k := s.Columns(qkv, keys, 2*keys).Heads(d.keyDim)
 	v := s.Columns(qkv, 2*keys, 2*keys+values).Heads(d.valueDim) // (rows, value heads, value_dim)
+	beta, a := d.cutBA(s, ba)
 	y := nn.DeltaRule(s, q, k, v, s.Decay(a, d.ALog, d.DtBias), s.Sigmoid(beta), b, c.Fixed[1])
 	y = s.SwiGLU(z.Heads(d.valueDim), d.Norm.Forward(s, y))
 	s.EndPart()
 	return d.Out.Forward(s, y.Flat())
 }
 
-// projectQKVZ gives q | k | v (rows, 2 key heads * key_dim + value heads * value_dim) and z (rows, value heads * value_dim).
-func (d *DeltaNet) projectQKVZ(s *cuda.Step, x cuda.Tensor) (qkv, z cuda.Tensor) {
+// project gives what q, k, v and z are cut out of, and what b and a are; in the newer spelling they are there already.
+func (d *DeltaNet) project(s *cuda.Step, x cuda.Tensor) (u, ba [2]cuda.Tensor) {
 	if d.QKV.W != nil {
-		return d.QKV.Forward(s, x), d.Z.Forward(s, x)
+		u = [2]cuda.Tensor{d.QKV.Forward(s, x), d.Z.Forward(s, x)}
+	} else {
+		u[0] = d.QKVZ.Forward(s, x)
+	}
+	if d.B.W != nil {
+		ba = [2]cuda.Tensor{d.B.Forward(s, x), d.A.Forward(s, x)}
+	} else {
+		ba[0] = d.BA.Forward(s, x)
+	}
+	return u, ba
+}
+
+// cutQKVZ gives q | k | v (rows, 2 key heads * key_dim + value heads * value_dim) and z (rows, value heads * value_dim).
+func (d *DeltaNet) cutQKVZ(s *cuda.Step, of [2]cuda.Tensor) (qkv, z cuda.Tensor) {
+	if d.QKV.W != nil {
+		return of[0], of[1]
 	}
 	dk, dv := d.keyDim, d.heads/d.keyHeads*d.valueDim                     // of one key head
-	u := d.QKVZ.Forward(s, x).Heads(2*dk + 2*dv)                          // (rows, key heads, 2 dk + 2 dv)
+	u := of[0].Heads(2*dk + 2*dv)                                         // (rows, key heads, 2 dk + 2 dv)
 	q, k := s.Columns(u, 0, dk), s.Columns(u, dk, 2*dk)                   // (rows, key heads, dk)
 	v, z := s.Columns(u, 2*dk, 2*dk+dv), s.Columns(u, 2*dk+dv, 2*dk+2*dv) // (rows, key heads, dv)
 	return s.Join(q.Flat(), k.Flat(), v.Flat()), z.Flat()
 }
 
-// projectBA gives b and a (rows, value heads).
-func (d *DeltaNet) projectBA(s *cuda.Step, x cuda.Tensor) (b, a cuda.Tensor) {
+// cutBA gives b and a (rows, value heads).
+func (d *DeltaNet) cutBA(s *cuda.Step, of [2]cuda.Tensor) (b, a cuda.Tensor) {
 	if d.B.W != nil {
-		return d.B.Forward(s, x), d.A.Forward(s, x)
+		return of[0], of[1]
 	}
 	n := d.heads / d.keyHeads
-	u := d.BA.Forward(s, x).Heads(2 * n) // (rows, key heads, 2n)
+	u := of[0].Heads(2 * n) // (rows, key heads, 2n)
 	return s.Columns(u, 0, n).Flat(), s.Columns(u, n, 2*n).Flat()
 }
 

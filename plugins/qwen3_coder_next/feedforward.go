@@ -38,8 +38,10 @@ func newFeedForward(c Config, i int) feedForward {
 
 // Forward maps x (rows, hidden) -> (rows, hidden).
 func (m *Mixture) Forward(s *cuda.Step, x cuda.Tensor) cuda.Tensor {
-	scores, gate := m.Router.Forward(s, x), m.SharedGate.Forward(s, x) // beside each other: one launch
+	// In this order a device can make one launch of the first three, and of the last product and what multiplies it.
+	scores, gate := m.Router.Forward(s, x), m.SharedGate.Forward(s, x)
+	gate = s.Sigmoid(gate)
 	index, weights := s.Route(scores, nil, m.route)
-	shared := s.Mul(m.Shared.Forward(s, x), s.Sigmoid(gate))
+	shared := s.Mul(m.Shared.Forward(s, x), gate)
 	return s.Add(m.Experts.Forward(s, x, index, weights), shared)
 }

@@ -8,6 +8,7 @@ import "C"
 import (
 	"bytes"
 	"fmt"
+	"slices"
 	"testing"
 	"unsafe"
 
@@ -77,8 +78,9 @@ func (m *Machine) Do(op *cuda.Op) error {
 
 // room is memory for the operands of one op.
 type room struct {
-	shift int
-	parts []part
+	shift    int
+	parts    []part
+	counters []byte
 }
 
 type part struct {
@@ -140,12 +142,14 @@ func (r *room) op(op *cuda.Op, scratch int64) (*kernels.Op, error) {
 		}
 	}
 	if scratch > 0 {
-		at := C.aligned_alloc(margin, C.size_t((scratch+margin-1)/margin*margin))
-		for i := range unsafe.Slice((*byte)(at), scratch) {
-			*(*byte)(unsafe.Add(at, i)) = 0xff // no numbers
+		at := C.aligned_alloc(margin, C.size_t((kernels.CounterBytes+scratch+margin-1)/margin*margin))
+		all := unsafe.Slice((*byte)(at), kernels.CounterBytes+scratch)
+		clear(all[:kernels.CounterBytes])
+		for i := range all[kernels.CounterBytes:] {
+			all[kernels.CounterBytes+i] = 0xff // no numbers
 		}
-		r.parts = append(r.parts, part{at: at})
-		given.Scratch = uint64(uintptr(at))
+		r.parts, r.counters = append(r.parts, part{at: at}), all[:kernels.CounterBytes]
+		given.Scratch = uint64(uintptr(at)) + kernels.CounterBytes
 	}
 	return given, nil
 }
@@ -180,6 +184,9 @@ func (r *room) experts(given *kernels.Op, list []cuda.Expert) error {
 
 // back brings results back and looks whether anything else was written to.
 func (r *room) back() error {
+	if i := slices.IndexFunc(r.counters, func(b byte) bool { return b != 0 }); i >= 0 {
+		return fmt.Errorf("counter %d is not 0 behind the op's launches", i/4)
+	}
 	for i := range r.parts {
 		p := &r.parts[i]
 		if p.bytes == nil {

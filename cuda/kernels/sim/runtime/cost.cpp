@@ -180,7 +180,7 @@ static Work of_kernel(const std::string &name, const pio_op &op) {
     return {2 * bytes(op.in[1]), 0};
   if (starts(name, "attention_join") || starts(name, "latent_attention_join"))
     return {2 * bytes(op.out[0]), 0};
-  if (starts(name, "attention_decode") && op.p[5]) // of a prompt: the rows that are alone, of which there is none
+  if (starts(name, "attention_decode") && op.p[5] == 1) // of a prompt: the rows that are alone, of which there is none
     return {};
   if (starts(name, "attention"))
     return attention(op);
