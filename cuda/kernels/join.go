@@ -6,7 +6,8 @@ import "github.com/inference-pio/inference-pio/cuda"
 // as long as the weights of a small model. All results are written, as those of the parts are: nobody here knows which are still read.
 
 // Join gives in one op what a and then b do, if one launch can. A norm, products of its few rows with up to three matrices, and what is added to the
-// product, multiplies its rows or gates one by another are one op; so is what becomes of heads (join_heads.go), and some of what is done with elements and rows (join_rows.go). The joined op may be joined again; only a Plan knows it.
+// product, multiplies its rows or gates one by another are one op; so is what becomes of heads (join_heads.go), and some of what is done with elements
+// and rows (join_rows.go), around a delta rule (join_delta.go) and with latents (join_latent.go). The joined op may be joined again; only a Plan knows it.
 func (p *Properties) Join(joined, a, b *cuda.Op) bool {
 	return p.joinProducts(joined, a, b) || joinHeads(joined, a, b) || joinRows(joined, a, b)
 }
