@@ -88,7 +88,8 @@ template <int D, bool PLAIN> DEVICE void decode_row(const pio_op &op, int row) {
   }
   if (blocks_x() == 1)
     give(op, all, q, 0, warp() * (D / 8), vdim);
-  join_if_last(op, q, at<int>(op.in[3]));
+  if constexpr (D != 128)
+    join_if_last(op, q, at<int>(op.in[3]));
 }
 
 // p[5] is 1: a block has the rows of a sequence that none of the same are beside, of which there are few; else one row.
@@ -101,6 +102,8 @@ template <int D, bool PLAIN> DEVICE void decode(const pio_op &op) {
     for (unsigned found = ballot(is); found; found &= found - 1)
       decode_row<D, PLAIN>(op, op.p[5] == 1 ? base + __builtin_ctz(found) : (int)block_z());
   }
+  if constexpr (D == 128) // here, where a block has one row, so that Hopper and Blackwell spill nothing in the loop over parts
+    join_if_last(op, queries_of(op, op.in[1].dim[1], (int)block_z(), (int)block_z() + 1), at<int>(op.in[3]));
 }
 
 KERNEL(attention_decode_64, 256, 2) { decode<64, true>(op); }

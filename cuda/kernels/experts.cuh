@@ -73,7 +73,7 @@ template <class W, int PARTS, class X, class Put> DEVICE void each_group(Few f, 
   }
 }
 
-DEVICE void begin_few(Few &f, const pio_op &op) { f.slice = 0, f.slices = op.p[3] & (PIO_LAST_SUMS - 1), f.chunks_of_slice = op.p[0]; }
+DEVICE void begin_few(Few &f, const pio_op &op, int slices) { f.slice = 0, f.slices = slices, f.chunks_of_slice = op.p[0]; }
 
 // p: chunks of a slice, tiles of a block, rows at once, slices, where inner goes
 template <int LAYOUT, int PARTS> DEVICE void experts_few(const pio_op &op) {
@@ -85,7 +85,7 @@ template <int LAYOUT, int PARTS> DEVICE void experts_few(const pio_op &op) {
   Few f;
   f.w[0] = expert(op, e)[0], f.w[1] = expert(op, e)[1];
   of_pair<W>(f, (int)block_x() * op.p[1], op.p[1]);
-  begin_few(f, op);
+  begin_few(f, op, op.p[3]);
   const float *x = at<const float>(op.in[0]);
   float *inner = place_of(op, op.out[2], op.p[4]);
   int n = members(op, pair, list), cols = f.w[0].cols, outs = f.w[0].rows;
@@ -154,7 +154,7 @@ template <int LAYOUT, int PARTS> DEVICE void down_few(const pio_op &op) {
   Few f;
   f.w[0] = expert(op, e)[2];
   of_one<W>(f, (int)block_x() * op.p[1], op.p[1]);
-  begin_few(f, op);
+  begin_few(f, op, op.p[3] & (PIO_LAST_SUMS - 1));
   const float *inner = place_of(op, op.out[2], op.p[4]);
   int n = members(op, pair, list), cols = f.w[0].cols, outs = f.w[0].rows;
   each_group<W, PARTS>(f, op.p[2], list, n, [&](int p) { return inner + (long long)p * cols; },
