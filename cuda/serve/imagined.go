@@ -17,10 +17,12 @@ type Imagined struct {
 	Stepped func(Stepped)                 // is told of each step when it has ended; nil: nobody wants to know
 }
 
-// Stepped is a step that has ended, and how many of the experts that steps have needed so far were there and were not.
+// Stepped is a step that has ended, how many of the experts that steps have needed so far were there and were not, and how many layers the next one finds
+// on the CPU.
 type Stepped struct {
 	Seconds      float64
 	Hits, Misses uint64
+	OnCPU        int
 }
 
 func (m *Imagined) clock() clock.Clock {

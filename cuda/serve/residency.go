@@ -143,9 +143,19 @@ func (r *residency) finish() {
 func (r *residency) passed() {
 	r.passing, r.fresh, r.took = false, false, (r.clock.Now() - r.began).Seconds()
 	if r.stepped != nil {
-		r.stepped(Stepped{r.took, r.counts.hits.Load(), r.counts.misses.Load()})
+		r.stepped(Stepped{r.took, r.counts.hits.Load(), r.counts.misses.Load(), r.layersOn(0)})
 	}
 	r.meter.end(r)
+}
+
+// layersOn is how many layers are computed on a device.
+func (r *residency) layersOn(dev int) (n int) {
+	for _, p := range r.layers {
+		if p.dev == dev {
+			n++
+		}
+	}
+	return n
 }
 
 // Enter implements cuda.Residency.
