@@ -296,8 +296,9 @@ func (y *toy) enter(m *cuda.Module) int {
 	return dev
 }
 
-// checkLink sees to it that one layer is copied at a time, and one expert: more would share the same link, and the one that is needed
-// next would come later.
+// checkLink sees to it that one layer is copied at a time, and two experts at most. Two are what the link is busy with: while the end of one is on it, the
+// beginning of the next one is brought into pinned memory, and the one after that waits until the first is there (place.send). With a third the link would
+// carry no more, and the expert that is needed next would share it.
 func (y *toy) checkLink() {
 	y.t.Helper()
 	layers, experts := 0, 0
@@ -310,7 +311,7 @@ func (y *toy) checkLink() {
 			layers++
 		}
 	}
-	if y.link && (layers > 1 || experts > 1) {
+	if y.link && (layers > 1 || experts > 2) {
 		y.t.Errorf("%d layers and %d experts are being copied", layers, experts)
 	}
 }

@@ -1,13 +1,15 @@
 package serve
 
 // underway_test.go stops copies to a device on their way: what is not there yet is not said to be, not found and not computed with, and
-// two copies never share the link.
+// copies take turns on the link.
 
 import (
+	"fmt"
 	"slices"
 	"sync"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/inference-pio/inference-pio/cuda"
 	"github.com/inference-pio/inference-pio/cuda/cpu"
@@ -21,9 +23,11 @@ type road struct {
 	threads *cpu.Device
 	rate    float64
 	gpu     bool // it says that it is one
+	ahead   bool // as on a GPU, a copy that it has been given whole is on its way still
 
 	mu   sync.Mutex
 	open chan struct{} // closed when copies may go on
+	last chan struct{} // closed when the last that queued up is there
 	n    int           // copies that went on
 	ins  int           // copies of what is no weight
 }
@@ -40,22 +44,57 @@ func (d *road) Kind() string {
 }
 
 // NewQueue implements cuda.Device.
-func (d *road) NewQueue() cuda.Queue { return &roadQueue{cpu.NewQueue(d, d.threads, nil), d} }
+func (d *road) NewQueue() cuda.Queue {
+	return &roadQueue{Queue: cpu.NewQueue(d, d.threads, nil), road: d}
+}
 
 type roadQueue struct {
 	*cpu.Queue
 	road *road
+
+	behind, there chan struct{} // of a copy on its way: closed when the one before it is there, and when it is
 }
 
 func (q *roadQueue) Fill(dst, src cuda.Matrix) {
-	q.road.mu.Lock()
-	open := q.road.open
-	q.road.mu.Unlock()
-	<-open // a token for one, or closed for all
-	q.road.mu.Lock()
-	q.road.n++
-	q.road.mu.Unlock()
+	if q.road.ahead {
+		q.behind, q.there = q.road.queueUp()
+	} else {
+		q.road.pass()
+	}
 	q.Queue.Fill(dst, src)
+}
+
+func (q *roadQueue) Sync() error {
+	if q.there != nil {
+		<-q.behind
+		q.road.pass()
+		close(q.there)
+		q.there = nil
+	}
+	return q.Queue.Sync()
+}
+
+// queueUp has a copy come behind the ones that were given before.
+func (d *road) queueUp() (behind, there chan struct{}) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if behind = d.last; behind == nil {
+		behind = make(chan struct{})
+		close(behind)
+	}
+	d.last = make(chan struct{})
+	return behind, d.last
+}
+
+// pass waits until a copy may go on.
+func (d *road) pass() {
+	d.mu.Lock()
+	open := d.open
+	d.mu.Unlock()
+	<-open // a token for one, or closed for all
+	d.mu.Lock()
+	d.n++
+	d.mu.Unlock()
 }
 
 func (q *roadQueue) CopyIn(dst, src cuda.Tensor) {
@@ -192,6 +231,38 @@ func TestExpertsShareNoLink(t *testing.T) {
 		if hits := y.r.counts.hits.Load(); hits != 3 {
 			t.Errorf("%d of three that have arrived were found", hits)
 		}
+	})
+}
+
+// While the end of one expert is on the link the next one's beginning is staged, and no third one's: it would keep that from being the next on the link. What
+// the next one took is from when it had the link for itself.
+func TestTheNextExpertIsStaged(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		y, d := withRoad(t, toyExperts)
+		d.ahead = true
+		d.reopen()
+		y.pass(nil)
+		y.route = func(layer int) []int { return []int{0, 1, 2, 3}[:4*min(1, layer/3)] } // of the last layer
+		d.close()
+		y.pass(nil)
+		var comes []*transfer
+		for e := range 4 {
+			comes = append(comes, y.r.place(fmt.Sprintf("layers.3.mlp.experts.%d", e)).transfer)
+		}
+		for first := range 4 {
+			synctest.Wait()
+			for e, c := range comes {
+				if want := e == first || e == first+1; c.copying.Load() != want {
+					t.Errorf("with %d there: that %d is being copied is %v", first, e, !want)
+				}
+			}
+			time.Sleep(time.Second)
+			d.passes(1)
+			if err := comes[first].Wait(); err != nil || comes[first].took != time.Second {
+				t.Errorf("expert %d took %v, %v", first, comes[first].took, err)
+			}
+		}
+		y.arrived()
 	})
 }
 
