@@ -6,8 +6,9 @@ import "github.com/inference-pio/inference-pio/cuda"
 // as long as the weights of a small model. All results are written, as those of the parts are: nobody here knows which are still read.
 
 // Join gives in one op what a and then b do, if one launch can. A norm, products of its few rows with up to three matrices, and what is added to the
-// product, multiplies its rows or gates one by another are one op; so is what becomes of heads (join_heads.go), and some of what is done with elements
-// and rows (join_rows.go), around a delta rule (join_delta.go) and with latents (join_latent.go). The joined op may be joined again; only a Plan knows it.
+// product, multiplies its rows or gates one by another are one op, or what chooses experts by it (join_route.go); so is what becomes of heads
+// (join_heads.go), and some of what is done with elements and rows (join_rows.go), around a delta rule (join_delta.go) and with latents (join_latent.go). The
+// joined op may be joined again; only a Plan knows it.
 func (p *Properties) Join(joined, a, b *cuda.Op) bool {
 	return p.joinProducts(joined, a, b) || joinHeads(joined, a, b) || joinRows(joined, a, b)
 }
@@ -15,7 +16,7 @@ func (p *Properties) Join(joined, a, b *cuda.Op) bool {
 // Joins says whether Join may take an op as its first, so that it is worth looking at the next one.
 func (p *Properties) Joins(a *cuda.Op) bool {
 	if s, ok := productsOf(a); ok {
-		return s.x.Rows() <= fewRows && s.last.IsZero()
+		return s.x.Rows() <= fewRows && !s.chooses() && (s.last.IsZero() || s.how == lastSigmoid)
 	}
 	return isOfHeads(a) || isOfRows(a)
 }
@@ -32,6 +33,7 @@ type joint struct {
 	added     cuda.Tensor // to the product, or what its rows are multiplied by; zero if nothing is
 	last      cuda.Tensor // their sum, or the second product gated by the first, or as how says
 	how       int32
+	routed    // nothing is if there is no index
 }
 
 // What else becomes of products, as op.h has it.
@@ -47,6 +49,8 @@ func productsOf(op *cuda.Op) (s joint, ok bool) {
 	case op.Code == cuda.OpMatMul && len(w) == 1:
 		s = joint{x: in[0], w: [3]cuda.Matrix{w[0]}, y: [3]cuda.Tensor{out[0]}, n: 1}
 		ok = OnTensorCores(w[0])
+	case op.Code == cuda.OpMatMul && op.Ints[1]&routes != 0:
+		s, ok = routeOf(op), true
 	case op.Code == cuda.OpMatMul:
 		s = joint{x: in[0], norm: w[3], eps: op.Floats[0], plus: op.Floats[1], normed: out[3], w: [3]cuda.Matrix(w), y: [3]cuda.Tensor(out), added: in[1], last: out[4], how: op.Ints[1]}
 		for ok = true; s.n < len(s.w) && !s.w[s.n].IsZero(); s.n++ {
@@ -60,6 +64,10 @@ func productsOf(op *cuda.Op) (s joint, ok bool) {
 
 // into writes the op that does all of it.
 func (s *joint) into(op *cuda.Op) {
+	if s.chooses() {
+		s.intoRoute(op)
+		return
+	}
 	*op = *cuda.NewOp(cuda.OpMatMul).Gives(s.y[0], s.y[1], s.y[2], s.normed, s.last).Takes(s.x, s.added).By(s.w[0], s.w[1], s.w[2], s.norm).
 		With(s.eps, s.plus).At(int32(teamOf(s.x.Dim(1))), s.how)
 }
@@ -81,10 +89,14 @@ func (s *joint) free(t cuda.Tensor) bool {
 
 func (p *Properties) joinProducts(joined, a, b *cuda.Op) bool {
 	s, ok := productsOf(a)
-	if !ok || !s.last.IsZero() {
+	if !ok || s.chooses() || !s.last.IsZero() && (s.how != lastSigmoid || b.Code != cuda.OpRoute) {
 		return false
 	}
 	switch b.Code {
+	case cuda.OpRoute:
+		if !s.joinRoute(b) {
+			return false
+		}
 	case cuda.OpMatMul:
 		more, ok := productsOf(b)
 		if !ok || more.n != 1 || !more.last.IsZero() || !more.norm.IsZero() || s.n == len(s.w) || !same(more.x, s.rows()) || !s.beside(more.w[0]) || !s.free(more.y[0]) {
@@ -152,7 +164,7 @@ func (p *Properties) takes(s *joint) bool {
 		return false
 	}
 	f := p.cutProducts(s)
-	return f.shared <= p.Shared && (s.n == 1 || f.rows >= rows)
+	return f.shared <= p.Shared && (s.n == 1 && !s.chooses() || f.rows >= rows)
 }
 
 // tiles are those of all matrices that a launch goes through.
@@ -175,7 +187,7 @@ func (p *Properties) cutProducts(s *joint) (f few) {
 	switch {
 	case s.gates():
 		f = p.cutFew(pr, cols, s.tiles(), rows, 2, 1)
-	case s.n > 1:
+	case s.n > 1, s.chooses():
 		f = p.cutFew(pr, cols, s.tiles(), rows, 1, 1)
 	default:
 		if !s.plain() {
@@ -185,6 +197,9 @@ func (p *Properties) cutProducts(s *joint) (f few) {
 	}
 	if !s.norm.IsZero() {
 		f.shared += f.rows * normRoom
+	}
+	if s.chooses() {
+		f.shared = max(f.shared, s.routeShared(f.threads))
 	}
 	return f
 }
@@ -200,6 +215,8 @@ func (p *Plan) joinedProducts(op *cuda.Op) {
 	}
 	f, w := p.cutProducts(&s), s.w[0]
 	switch {
+	case s.chooses():
+		p.joinedRoute(&s, f)
 	case s.plain():
 		p.launchFew("matmul_few_", w, s.tiles(), s.x.Rows(), f)
 	case !s.gates():

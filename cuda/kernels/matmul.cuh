@@ -6,12 +6,14 @@
 //
 // Launches take as long as the weights of a small model. So what is added to a product of few rows is added there; matmul_beside_* has rows that are
 // normed on their way, if they are to be, and up to three matrices beside each other; matmul_pair_* has two of one shape, the product with one gating
-// that with the other.
+// that with the other; matmul_route_* are a router's logits, and perhaps a second product, after which the last block chooses each row's experts.
 //
 // Each layout is a file, matmul_*.cu, since a driver compiles whole files, and a model needs one or two.
 #pragma once
 
+#include "last.cuh"
 #include "product.cuh"
+#include "route.cuh"
 #include "vector.cuh"
 
 // ---- rows that a norm makes of others, on their way
@@ -71,23 +73,24 @@ template <class W, int PARTS, bool NORMS> DEVICE const float *products(const pio
 
 // p: chunks of a slice, tiles of a block, slices of a block, slices, rows of a block, where in scratch slices go, in units of 256 bytes: only one
 // matrix has them there
-template <int LAYOUT, int PARTS, bool BESIDE> DEVICE void matmul_few(const pio_op &op) {
+enum { ALONE, BESIDE, ROUTES };
+template <int LAYOUT, int PARTS, int HOW> DEVICE void matmul_few(const pio_op &op) {
   using W = Weights<LAYOUT>;
   Few f;
-  f.w[0] = op.w[0], f.w[1] = op.w[1], f.w[2] = op.w[2];
+  f.w[0] = op.w[0], f.w[1] = op.w[1], f.w[2] = HOW == ROUTES ? pio_matrix{} : op.w[2];
   int all = op.p[3], rows = op.in[0].dim[0], first = (int)block_z() * op.p[4];
-  if (BESIDE)
+  if (HOW != ALONE)
     of_beside<W>(f, (int)block_x() * op.p[1], op.p[1]);
   else
     of_one<W>(f, (int)block_x() * op.p[1], op.p[1]);
   f.slice = (int)block_y() * op.p[2], f.slices = smaller(op.p[2], all - f.slice), f.chunks_of_slice = op.p[0];
   f.rows = smaller(op.p[4], rows - first);
-  const float *sums = products<W, PARTS, BESIDE>(op, f, first);
+  const float *sums = products<W, PARTS, HOW != ALONE>(op, f, first);
   float *apart = (float *)(op.scratch + (unsigned long long)op.p[5] * 256);
   int width = f.tiles * W::OUTS;
   for (int i = (int)thread_x(); i < f.rows * width; i += (int)threads_x()) {
     int row = i / width, tile = i % width / W::OUTS, in = i % W::OUTS, out = tile_of(f, tile) * W::OUTS + in;
-    bool second = is_second(f, tile), third = is_third(f, tile);
+    bool second = is_second(f, tile), third = HOW != ROUTES && is_third(f, tile);
     int outs = third ? op.w[2].rows : second ? op.w[1].rows : op.w[0].rows;
     if (out >= outs)
       continue;
@@ -95,12 +98,29 @@ template <int LAYOUT, int PARTS, bool BESIDE> DEVICE void matmul_few(const pio_o
     if (f.slices == all) {
       float y = few_sum<W>(f, sums, tile, row, in);
       ((float *)(third ? op.out[2].at : second ? op.out[1].at : op.out[0].at))[to] = y;
-      if (op.out[4].at && (op.n[1] != PIO_LAST_SIGMOID || (op.w[2].plane[0] ? third : second)))
-        at<float>(op.out[4])[to] = last_of_product(op, y, first + row, to);
+      if (HOW == ROUTES ? op.out[4].at && second : op.out[4].at && (op.n[1] != PIO_LAST_SIGMOID || (op.w[2].plane[0] ? third : second)))
+        at<float>(op.out[4])[to] = HOW == ROUTES ? sigmoid(y) : last_of_product(op, y, first + row, to);
       continue;
     }
     for (int s = 0; s < f.slices; s++)
       apart[(long long)(f.slice + s) * rows * outs + to] = sums[((tile * f.slices + s) * f.rows + row) * W::OUTS + in];
+  }
+}
+
+// The same of a router's matrix, and perhaps another, of whose product out[4] is the sigmoid; and each row's experts, out[2], and their weights, out[5], chosen
+// by a warp of the last block. w[2]: the bias. n[1]: PIO_ROUTES and more, k above it; n[2]: groups, in the upper half those that are left; n[3], n[4]: epsilon and
+// scale, as bits.
+template <int LAYOUT, int PARTS> DEVICE void matmul_route(const pio_op &op) {
+  matmul_few<LAYOUT, PARTS, ROUTES>(op);
+  if (!last_of(op, 0, (int)blocks_x()))
+    return;
+  int n = op.w[0].rows, how = op.n[1], groups = op.n[2] & 0xffff;
+  Routing r = {op.out[0], op.w[2], n, how >> PIO_ROUTES_K, groups, op.n[2] >> 16 & 0xffff, (how & PIO_ROUTES_SIGMOID) != 0, (how & PIO_ROUTES_NORMALIZE) != 0,
+               bits_f32((unsigned)op.n[3]), bits_f32((unsigned)op.n[4]), op.out[2], op.out[5]};
+  float *room = (float *)dynamic_shared() + 4 + (int)warp() * routing_floats(n, groups); // behind what last_of tells
+  ROLLED for (int row = (int)warp(); row < op.in[0].dim[0]; row += (int)threads_x() / 32) {
+    route_row(r, row, room);
+    warp_barrier();
   }
 }
 
@@ -156,10 +176,10 @@ template <int LAYOUT> using Large = Shape<Weights<LAYOUT>, 1, 1, 128, 128, 64, 3
 
 // THREADS and BLOCKS of few rows in fast numerics, and how many in exact ones: as many warps as registers allow, each with chunks on their way.
 #define MATMUL(NAME, LAYOUT, THREADS, BLOCKS, EXACT)                                                                                                       \
-  KERNEL(matmul_few_##NAME##_exact, THREADS, EXACT) { matmul_few<LAYOUT, 3, false>(op); }                                                  \
-  KERNEL(matmul_few_##NAME##_fast, THREADS, BLOCKS) { matmul_few<LAYOUT, 1, false>(op); }                                                  \
-  KERNEL(matmul_beside_##NAME##_exact, 256, 2) { matmul_few<LAYOUT, 3, true>(op); }                                                        \
-  KERNEL(matmul_beside_##NAME##_fast, 256, 2) { matmul_few<LAYOUT, 1, true>(op); }                                                         \
+  KERNEL(matmul_few_##NAME##_exact, THREADS, EXACT) { matmul_few<LAYOUT, 3, ALONE>(op); }                                                  \
+  KERNEL(matmul_few_##NAME##_fast, THREADS, BLOCKS) { matmul_few<LAYOUT, 1, ALONE>(op); }                                                  \
+  KERNEL(matmul_beside_##NAME##_exact, 256, 2) { matmul_few<LAYOUT, 3, BESIDE>(op); }                                                        \
+  KERNEL(matmul_beside_##NAME##_fast, 256, 2) { matmul_few<LAYOUT, 1, BESIDE>(op); }                                                         \
   KERNEL(matmul_pair_##NAME##_exact, 256, 2) { matmul_pair<LAYOUT, 3>(op); }                                                               \
   KERNEL(matmul_pair_##NAME##_fast, 256, 2) { matmul_pair<LAYOUT, 1>(op); }                                                                \
   KERNEL(matmul_many_##NAME##_exact, 128, 1) { matmul_many<Exact<LAYOUT>>(op); }                                                           \

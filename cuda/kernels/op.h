@@ -42,6 +42,9 @@ enum { PIO_LAST_JOINS = 2 };
 // row, by which it is multiplied.
 enum { PIO_LAST_ADDED, PIO_LAST_SIGMOID, PIO_LAST_SCALED };
 
+// What n[1] says of products of which the first are a router's logits, and above which bit it has how many experts a row takes.
+enum { PIO_ROUTES = 4, PIO_ROUTES_SIGMOID = 8, PIO_ROUTES_NORMALIZE = 16, PIO_ROUTES_K = 8 };
+
 // What p[3] has beside a number of slices where the last block of those that have a row's experts adds these up.
 enum { PIO_LAST_SUMS = 64 };
 

@@ -14,14 +14,18 @@ var experts = map[cuda.OpCode]func(*Plan, *cuda.Op){
 // route has as many rows a block as there is shared memory for that every device has, one at least.
 func (p *Plan) route(op *cuda.Op) {
 	logits := op.In[0]
-	row := 4 * (2*logits.Dim(1) + int(op.Ints[2]))
+	row := routeRoom(logits.Dim(1), int(op.Ints[2]))
 	if row > p.Shared {
 		p.refuse("%d experts to choose from need %d bytes of shared memory, the device has %d", logits.Dim(1), row, p.Shared)
 		return
 	}
 	rows := max(1, min(4, 48<<10/row))
 	p.launch("route", 32*rows, rows*row, ceilDiv(logits.Rows(), rows), 1, 1)
+	p.Scratch = 1 // counters are in front of it, should it be joined with what gives logits
 }
+
+// routeRoom is the bytes of shared memory that a warp needs which chooses of n experts.
+func routeRoom(n, groups int) int { return 4 * (2*n + groups) }
 
 // fewPairs are as many as kernels for few pairs have room for, a number each: FEW_PAIRS in experts.cu.
 const fewPairs = 256

@@ -97,7 +97,7 @@ func assemble(t Tools, files []string, rows map[string]*Row) error {
 // factors that a warp reads for it, each once. Several lanes read the factors of codes, and those of single rows are seldom read at all.
 var (
 	chunk = map[string]struct{ products, bytes int }{"bf16": {8, 2048}, "f16": {16, 2048}, "f8": {16, 2048}, "q8": {16, 2048 + 32}, "q4": {16, 1024 + 64}}
-	few   = regexp.MustCompile(`_(?:few|pair|beside)_(bf16|f16|f8|q8|q4)_(fast|exact)$`)
+	few   = regexp.MustCompile(`_(?:few|pair|beside|route)_(bf16|f16|f8|q8|q4)_(fast|exact)$`)
 	parts = map[string]int{"fast": 1, "exact": 3}
 )
 

@@ -119,6 +119,15 @@ Work heads(const pio_op &op) {
   return w;
 }
 
+// latent_rows: what goes to the cache counts as the row that it is, not as all of the cache.
+Work latent_rows(const pio_op &op) {
+  Work w = {bytes(op.in[0]) + bytes(op.in[1]) + weights(op.w[0]), 0};
+  for (int i = 0; i < 5; i++) w.bytes += bytes(op.out[i]);
+  w.bytes += op.out[5].at ? bytes(op.out[4]) : 0;
+  w.flops = w.bytes / 4;
+  return w;
+}
+
 Work others(const pio_op &op) {
   Work w;
   for (int i = 0; i < op.outs && i < PIO_OUT; i++) w.bytes += bytes(op.out[i]);
@@ -160,7 +169,7 @@ static double into_parts(double n, int parts) { return n * (4 + 2 * parts); }
 
 // of_kernel is the part of its op's work that one of its launches does.
 static Work of_kernel(const std::string &name, const pio_op &op) {
-  if (starts(name, "matmul_few") || starts(name, "matmul_many") || starts(name, "matmul_pair") || starts(name, "matmul_beside") || starts(name, "matmul_plain"))
+  if (starts(name, "matmul_few") || starts(name, "matmul_many") || starts(name, "matmul_pair") || starts(name, "matmul_beside") || starts(name, "matmul_route") || starts(name, "matmul_plain"))
     return work_of("matmul", op);
   if (starts(name, "latent_query") || starts(name, "latent_value"))
     return work_of("matmul", op);
@@ -176,6 +185,8 @@ static Work of_kernel(const std::string &name, const pio_op &op) {
     return {(1 + op.p[0]) * bytes(op.out[0]), 0};
   if (name == "heads")
     return heads(op);
+  if (name == "latent_row")
+    return latent_rows(op);
   if (starts(name, "experts_")) // lists of pairs
     return {2 * bytes(op.in[1]), 0};
   if (starts(name, "attention_join") || starts(name, "latent_attention_join"))
@@ -211,7 +222,7 @@ static std::mutex tallying;
 double kernel_time(CUcontext c, const Op &op) {
   const std::string &name = op.function->name;
   Work w = of_kernel(name, *(const pio_op *)op.data->data());
-  bool tensor = name.find("_few_") != std::string::npos || name.find("_many_") != std::string::npos || name.find("_pair_") != std::string::npos || name.find("_beside_") != std::string::npos ||
+  bool tensor = name.find("_few_") != std::string::npos || name.find("_many_") != std::string::npos || name.find("_pair_") != std::string::npos || name.find("_beside_") != std::string::npos || name.find("_route_") != std::string::npos ||
                 starts(name, "attention_prompt") || starts(name, "attend_tile");
   bool exact = name.find("exact") != std::string::npos;
   double rate = !tensor ? c->speed.flops : exact ? c->speed.mma / 3 : c->speed.mma; // rows of f32 are three products
@@ -264,15 +275,15 @@ static double draw() {
   return (double)(z >> 11) / 9007199254740992.0;
 }
 
-// route_rows writes the experts of rows, in the order of the layers.
-void route_rows(const pio_op &op) {
-  int layer = (int)(routed++ % (unsigned)route_layers), n = op.in[0].dim[1], k = op.out[0].dim[1];
+// route_rows writes the experts of rows, k of n each, in the order of the layers.
+void route_rows(const pio_tensor &index, int n) {
+  int layer = (int)(routed++ % (unsigned)route_layers), k = index.dim[1];
   std::vector<int> &stack = stacks[layer];
   for (int i = (int)stack.size(); i < n; i++) stack.push_back((i * 97 + layer * 13) % n);
   if ((int)std::set<int>(stack.begin(), stack.end()).size() < n) // 97 divides their number
     for (int i = 0; i < n; i++) stack[(size_t)i] = i;
-  for (int r = 0; r < op.out[0].dim[0]; r++) {
-    int *to = (int *)op.out[0].at + (size_t)r * (size_t)k;
+  for (int r = 0; r < index.dim[0]; r++) {
+    int *to = (int *)index.at + (size_t)r * (size_t)k;
     std::vector<int> taken;
     while ((int)taken.size() < k) {
       int rank = std::min(n - 1, (int)(n * pow(draw(), 1 / route_skew)));
@@ -291,7 +302,7 @@ void route_rows(const pio_op &op) {
 
 EXPORT void pio_sim_route(const pio_op *op) {
   std::lock_guard<std::mutex> held(big);
-  route_rows(*op);
+  route_rows(op->out[0], op->in[0].dim[1]);
 }
 
 // pretend stands for a kernel that is not run: numbers that decide what is done next are written, others are left as they are.
@@ -299,7 +310,9 @@ void pretend(const Op &op) {
   const std::string &name = op.function->name;
   const pio_op &given = *(const pio_op *)op.data->data();
   if (name == "route")
-    route_rows(given);
+    route_rows(given.out[0], given.in[0].dim[1]);
+  else if (starts(name, "matmul_route"))
+    route_rows(given.out[2], given.w[0].rows);
   else if (name == "argmax" || name == "argmax_join")
     for (int i = 0; i < given.out[0].dim[0]; i++) ((int *)given.out[0].at)[i] = 1;
 }
