@@ -177,6 +177,9 @@ func (c *call) gives(y Tensor) Tensor {
 	if c.s.err != nil {
 		return Tensor{}
 	}
+	if c.s.told != c.s.count {
+		c.s.tell()
+	}
 	if !c.s.measuring {
 		c.s.queues[c.dev].Run(&c.op)
 		c.s.multiplied = Tensor{}

@@ -37,6 +37,8 @@ type Step struct {
 	err     error
 	open    bool // begun and not ended
 
+	count   uint64        // layers and other modules entered
+	told    uint64        // of these, in entered: see tell
 	entered atomic.Uint64 // see Entered
 	call    call          // the op that is being put together
 
@@ -179,7 +181,7 @@ func (s *Step) EnterLayer(i int) {
 	}
 	s.section, s.parts, s.layer = sectionEven+i&1, 0, i
 	s.reset(s.section)
-	s.entered.Add(1)
+	s.count++
 	m := s.layers[i]
 	if w := m.settled.Load(); w != 0 && !s.measuring {
 		s.home = int(w) - 1
@@ -196,13 +198,21 @@ func (s *Step) EnterModule(m *Module) { s.current = s.device(m) }
 // Here is an activation where ops without a weight run now.
 func (s *Step) Here(x Tensor) Tensor { return s.on(s.current, x) }
 
-// Entered is how many layers and other modules the passes have entered so far: it grows while work advances. Any goroutine may ask.
+// Entered is how many layers and other modules the passes have entered and begun to compute so far: it grows while work advances. Any goroutine may ask.
 func (s *Step) Entered() uint64 { return s.entered.Load() }
+
+// tell has Entered say how far the pass is. It goes with the first op of a layer and not with the hook: an atomic write takes several times as long as all that
+// the hook does with nothing to do.
+func (s *Step) tell() {
+	s.told = s.count
+	s.entered.Store(s.count)
+}
 
 // End waits for the pass and gives its first error. Its last activations stay readable until the next Begin; those that lie elsewhere may
 // still be brought to the host, with another End to wait for them.
 func (s *Step) End() error {
 	s.open = false
+	s.tell()
 	for _, q := range s.queues {
 		if err := q.Sync(); err != nil && s.err == nil {
 			s.err = err
@@ -252,7 +262,7 @@ func (s *Step) device(m *Module) int {
 	if ok {
 		return dev
 	}
-	s.entered.Add(1)
+	s.count++
 	if dev, ok = m.Settled(); !ok {
 		dev = s.ask(m)
 	}

@@ -191,6 +191,33 @@ func TestSettledModulesAreNotAsked(t *testing.T) {
 	}
 }
 
+// TestEnteredGrowsLayerByLayer, with the first op of each, whether or not the hook asks: a pass that takes long is seen to advance while it runs.
+func TestEnteredGrowsLayerByLayer(t *testing.T) {
+	m := newModel(t, 3)
+	p := newPlace(m.cpu)
+	s := cuda.NewStep(p.devices, m.modules, p)
+	m.reserve(t, s, 1)
+	m.modules[1].Settle(0)
+	s.Begin()
+	one := s.InputF32([]float32{1, 2, 3}, 1, 3)
+	for i := range 3 {
+		for range 2 {
+			s.EnterLayer(i)
+		}
+		for range 2 {
+			s.Add(one, one)
+			if got := s.Entered(); got != uint64(2*i+2) {
+				t.Errorf("with an op of layer %d, entered twice, it is %d", i, got)
+			}
+		}
+	}
+	s.EnterLayer(0)
+	must(t, s.End())
+	if got := s.Entered(); got != 7 {
+		t.Errorf("at the end of the pass it is %d", got)
+	}
+}
+
 // TestMeasureIsWhatARunUses, wherever its layers are: the most on any device is what was measured, and the all-CPU run uses
 // exactly that.
 func TestMeasureIsWhatARunUses(t *testing.T) {
