@@ -3,11 +3,15 @@ package serve
 import (
 	"errors"
 	"fmt"
+	"sync"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/inference-pio/inference-pio/cuda"
 	"github.com/inference-pio/inference-pio/cuda/far"
 	"github.com/inference-pio/inference-pio/sdk"
+	"github.com/inference-pio/inference-pio/sdk/engine"
 )
 
 // crowded is a device of which others take some, too.
@@ -51,6 +55,73 @@ func TestWhatOthersTakeIsNews(t *testing.T) {
 	if d.err = errors.New("busy"); fmt.Sprint(available(d)) != "0 0" {
 		t.Error("a device that does not answer tells something")
 	}
+}
+
+// coveted is a device of which others take some while it is looked at.
+type coveted struct {
+	crowded
+	mu sync.Mutex
+}
+
+func (d *coveted) Available() (free, total int64, err error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.crowded.Available()
+}
+
+// leave has others leave so much.
+func (d *coveted) leave(free int64) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.free = free
+}
+
+// idle is a model that nobody asks.
+type idle struct{}
+
+func (idle) Step(*engine.Batch) ([][]float32, error) { return nil, errors.New("nobody has asked") }
+
+// Whoever has the Scheduler stream hears within a tenth of a second what others have taken or given back, whenever that is: the host's part of a quarter of a
+// second is the rest (host/internal/schedule, crowd.go).
+func TestWhatOthersTakeIsToldSoon(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		y := newToy(t, far.Now(), toyTwo, none)
+		d := &coveted{crowded: crowded{Device: y.far, free: 9000, total: 10000}}
+		devices := []cuda.Device{y.cpu(), d}
+		y.r.devices = devices
+		e, err := engine.New(idle{}, engine.Config{Blocks: 1, MaxSequences: 1, StepTokens: engine.BlockSize, Context: 2, Vocab: 1})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer e.Close()
+		p := &plugin{ready: make(chan struct{}), loaded: &instance{devices: devices, place: y.r, step: cuda.NewStep(devices, nil, nil), engine: e, spill: &spill{}}}
+		defer p.loaded.step.Close()
+		close(p.ready)
+		orders, heard, ended := make(chan sdk.Order), make(chan int64, 1000), make(chan error)
+		go func() {
+			ended <- p.Schedule(t.Context(), orders, func(r sdk.Report) error {
+				heard <- r.Devices[1].Free
+				return nil
+			})
+		}()
+		for n := range int64(50) {
+			time.Sleep(time.Second + 7*time.Millisecond) // at any time between two looks
+			synctest.Wait()
+			for len(heard) > 0 {
+				<-heard
+			}
+			free, changed := 1000+n%2*5000, time.Now()
+			for d.leave(free); <-heard != free; {
+			}
+			if took := time.Since(changed); took > 100*time.Millisecond {
+				t.Errorf("that others leave %d is told after %v", free, took)
+			}
+		}
+		close(orders)
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+	})
 }
 
 // That a device is lost is news once, whether or not anything was told of it before.

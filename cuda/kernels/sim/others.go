@@ -18,7 +18,8 @@ const EnvShared = "PIO_SIM_SHARED"
 const (
 	sharedDevices = 8
 	sharedSlots   = 64
-	sharedWords   = sharedDevices + sharedSlots*(1+sharedDevices)
+	sharedHead    = 2 * sharedDevices
+	sharedWords   = sharedHead + sharedSlots*(1+sharedDevices)
 )
 
 // Others is a process beside those that compute, which takes memory of their devices.
@@ -66,7 +67,7 @@ func (o *Others) book(f func(words []uint64)) {
 }
 
 func slotOf(words []uint64, n int) []uint64 {
-	return words[sharedDevices+n*(1+sharedDevices):][:1+sharedDevices]
+	return words[sharedHead+n*(1+sharedDevices):][:1+sharedDevices]
 }
 
 func lives(pid uint64) bool { return pid != 0 && syscall.Kill(int(pid), 0) != syscall.ESRCH }
@@ -114,6 +115,17 @@ func (o *Others) Take(device int, bytes, memory int64) (has int64) {
 		has = max(0, min(bytes, memory-others))
 		s[1+device] = uint64(has)
 		words[device] = max(words[device], uint64(others+has))
+	})
+	return has
+}
+
+// Flash makes somebody hold all that is free of a device that has memory in all, until one process has looked at what is free: whoever comes next finds
+// everything as it was. It says how many bytes that is.
+func (o *Others) Flash(device int, memory int64) (has int64) {
+	o.t.Helper()
+	o.book(func(words []uint64) {
+		has = max(0, memory-int64(used(words, device)))
+		words[sharedDevices+device] = uint64(has)
 	})
 	return has
 }

@@ -58,7 +58,7 @@ func inTownThat(t *testing.T, look func(time.Time) machine.Strain, bytes int64, 
 			Config: &config.Config{
 				Server: config.Server{Wait: 10 * time.Second, Drain: time.Second}, Devices: []config.Device{{Name: "cpu", Memory: bytes}}, Models: models,
 			},
-			Machine: func() machine.Memory { return machine.Memory{} },
+			Machine: func() machine.Memory { return first(look) },
 			Cores:   func() int { return 4 },
 			Look:    look,
 			Log:     slog.New(slog.NewTextHandler(&w.log, nil)),
@@ -85,6 +85,14 @@ func inTownThat(t *testing.T, look func(time.Time) machine.Strain, bytes int64, 
 		w.Close(closing)
 		<-ended
 	})
+}
+
+// first is what a machine that is looked at has in the beginning.
+func first(look func(time.Time) machine.Strain) machine.Memory {
+	if look == nil {
+		return machine.Memory{}
+	}
+	return look(time.Now()).Memory
 }
 
 func (w *town) status(id string) Status {

@@ -142,6 +142,38 @@ func TestModelsGiveWayToTheMachine(t *testing.T) {
 	})
 }
 
+// The limit of the cgroup is lowered below what models were promised, though nothing is short yet: within a quarter of a second that is noticed and the one
+// that is idle begins to leave, and the answer under way goes on.
+func TestALowerLimitIsNoticedSoon(t *testing.T) {
+	e := &engine{total: 16 * gib, available: 16 * gib}
+	inTownThat(t, e.look, 0, []config.Model{{ID: "a"}, {ID: "b"}}, func(id string, p *fakeProcess) error {
+		p.inspect = takes(3*gib, 1)
+		holds(e, p, 3*gib, 0)
+		if id == "a" {
+			return slow(p)
+		}
+		return nil
+	}, func(w *town) {
+		time.Sleep(time.Second)
+		streaming := make(chan error, 1)
+		go func() {
+			streaming <- w.Generate(context.Background(), "a", sdk.GenerateRequest{Tokens: []int32{1}, MaxTokens: 50}, func(sdk.Event) error { return nil })
+		}()
+		time.Sleep(210 * time.Millisecond) // just behind a look, whether there are five of them in a second or fewer
+		if text := w.log.String(); strings.Contains(text, "runs short") {
+			t.Fatalf("there is enough:\n%s", text)
+		}
+		e.set(func(e *engine) { e.total, e.available = 6*gib, 5*gib })
+		time.Sleep(250 * time.Millisecond)
+		if text := w.log.String(); !strings.Contains(text, "the machine runs short of memory; the models give way") || w.status("b").State == StateReady {
+			t.Errorf("a quarter of a second later b is %s:\n%s", w.status("b").State, text)
+		}
+		if err := <-streaming; err != nil || w.status("a").State != StateReady {
+			t.Errorf("a is %s, and its stream: %v", w.status("a").State, err)
+		}
+	})
+}
+
 // The limit of the cgroup is lowered while the host runs: idle models leave until what is promised is there.
 func TestModelsGiveWayToALowerLimit(t *testing.T) {
 	y := newMemory(Budget{14 * gib, "test"}, nil)

@@ -2,8 +2,8 @@
 // that name the same file share their devices' memory: what one takes another has not. Without a file a process is alone, but for what
 // the command `taken` says that somebody has.
 //
-// others.go reads and writes the file, too. It has, in words of 8 bytes: for each of 8 devices the most that was ever taken at once; then,
-// for each of 64 processes, its id, 0 if the place is free, and what it has of each device. Whoever has died has nothing.
+// others.go reads and writes the file, too. It has, in words of 8 bytes: for each of 8 devices the most that was ever taken at once, and what somebody has
+// until the next look at what is free; then, for each of 64 processes, its id, 0 if the place is free, and what it has of each device. Whoever has died has nothing.
 #include "driver.h"
 
 #include <errno.h>
@@ -25,7 +25,7 @@ struct Slot {
   uint64_t used[DEVICES];
 };
 struct Book {
-  uint64_t peak[DEVICES];
+  uint64_t peak[DEVICES], fleeting[DEVICES];
   Slot slots[PROCESSES];
 };
 
@@ -87,7 +87,7 @@ Slot &mine() {
 
 // all is what everybody has of a device.
 uint64_t all(int device) {
-  uint64_t sum = taken[device];
+  uint64_t sum = taken[device] + book->fleeting[device];
   for (Slot &s : book->slots)
     if (s.pid && !(kill((pid_t)s.pid, 0) && errno == ESRCH))
       sum += s.used[device];
@@ -116,7 +116,9 @@ void give_to(CUcontext c, size_t bytes) {
 
 size_t free_of(CUcontext c) {
   Held held;
-  uint64_t sum = all(c->ordinal % DEVICES);
+  int d = c->ordinal % DEVICES;
+  uint64_t sum = all(d);
+  book->fleeting[d] = 0;
   return sum > c->memory ? 0 : c->memory - sum;
 }
 
