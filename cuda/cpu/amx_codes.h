@@ -4,7 +4,7 @@
 // multiplied by their whole numbers. A block's sums are whole numbers, as exact as any others, and what is done with
 // them is rounded step by step as coded_block does: a few rows go by its kernels, and come to the same bits.
 //
-// The sums of a block are added to outs while the tiles of the next one are multiplied.
+// The sums of a block are added to outs between the products of the next one's tiles, some after each.
 
 enum { CODE_DEPTH = 8 }; // blocks of a strip, which a first-level cache holds
 
@@ -47,49 +47,77 @@ INLINE void fill_codes(int layout, const matmul_args *a, size_t o, code_strip *s
   }
 }
 
-// sum_codes multiplies R groups of rows, which begin at x, by block i of a strip.
-INLINE void sum_codes(const int R, const char *x, size_t row, const code_strip *s, size_t i, int32_t *sums) {
+// What a block's tiles of up to 32 rows come to, and by what it is multiplied.
+typedef struct {
+  const int32_t *sums;
+  const char *x; // rows of activations in codes, from the block on
+  V f[2];        // of 16 outs each
+} block_sums;
+
+enum { ADD_ROWS = SIDE / 4 }; // of a group's, after each of the four products of tiles that a block has for it
+
+// add_codes goes on with the outs of a few rows as coded_block does.
+INLINE void add_codes(const block_sums *b, size_t row, size_t first, float (*outs)[SQUARE]) {
+  UNROLL for (size_t r = first; r < first + ADD_ROWS; r++) {
+    V factor = v_set1(*(const float *)(b->x + r * row + offsetof(coded, factor)));
+    UNROLL for (size_t c = 0; c < 2; c++) {
+      V sums = q_float(q_load(b->sums + (r / SIDE * 2 + c) * SUMS + r % SIDE * SIDE));
+      v_store(outs[r] + c * W, v_load(outs[r] + c * W) + sums * (b->f[c] * factor));
+    }
+  }
+}
+
+// sum_codes multiplies R groups of rows, which begin at x, by block i of a strip, and adds what the block before came to, if there is one: were it added
+// at once, tiles would wait for it.
+INLINE void sum_codes(const int R, const char *x, size_t row, const code_strip *s, size_t i, int32_t *sums, const block_sums *before, float (*outs)[SQUARE]) {
   const int8_t *codes = ((const coded *)x)[s->block + i].code;
+  size_t first = 0;
   zero_sums();
   UNROLL for (size_t k = 0; k < COLS; k += 64) {
+    const int ends = k + 64 == COLS;
     t_load(6, s->codes[0] + (i * COLS + k) * GROUP, 64);
     t_stream(4, codes + k, row);
     t_quads(0, 4, 6);
+    if (ends)
+      t_store(0, sums, 64);
+    if (before)
+      add_codes(before, row, first, outs), first += ADD_ROWS;
     t_load(7, s->codes[1] + (i * COLS + k) * GROUP, 64);
     t_quads(1, 4, 7);
-    if (R == 2) {
-      t_stream(5, codes + SIDE * row + k, row);
-      t_quads(2, 5, 6);
-      t_quads(3, 5, 7);
-    }
+    if (ends)
+      t_store(1, sums + SUMS, 64);
+    if (before)
+      add_codes(before, row, first, outs), first += ADD_ROWS;
+    if (R == 1)
+      continue;
+    t_stream(5, codes + SIDE * row + k, row);
+    t_quads(2, 5, 6);
+    if (ends)
+      t_store(2, sums + 2 * SUMS, 64);
+    if (before)
+      add_codes(before, row, first, outs), first += ADD_ROWS;
+    t_quads(3, 5, 7);
+    if (ends)
+      t_store(3, sums + 3 * SUMS, 64);
+    if (before)
+      add_codes(before, row, first, outs), first += ADD_ROWS;
   }
-  store_sums(sums);
-}
-
-// add_codes goes on with the outs of rows as coded_block does.
-INLINE void add_codes(const int R, const char *x, size_t row, const code_strip *s, size_t i, const int32_t *sums, float (*outs)[SQUARE]) {
-  V f[2] = {s->factors[i][0], s->factors[i][1]};
-  x += (s->block + i) * sizeof(coded) + offsetof(coded, factor);
-  for (int g = 0; g < R; g++)
-    UNROLL for (int r = 0; r < SIDE; r++) {
-      V factor = v_set1(*(const float *)(x + (size_t)(g * SIDE + r) * row));
-      float *y = outs[g * SIDE + r];
-      UNROLL for (int c = 0; c < 2; c++)
-        v_store(y + c * W, v_load(y + c * W) + q_float(q_load(sums + (2 * g + c) * SUMS + r * SIDE)) * (f[c] * factor));
-    }
 }
 
 INLINE void through_codes(const int R, const char *x, size_t row, const code_strip *s, float (*outs)[SQUARE]) {
   int32_t sums[2][4 * SUMS] __attribute__((aligned(64)));
+  block_sums before;
   if (s->block == 0)
     memset(outs, 0, (size_t)R * SIDE * sizeof *outs);
   for (size_t i = 0; i < s->n; i++) {
-    sum_codes(R, x, row, s, i, sums[i % 2]);
-    if (i > 0)
-      add_codes(R, x, row, s, i - 1, sums[1 - i % 2], outs);
+    if (i == 0)
+      sum_codes(R, x, row, s, i, sums[0], NULL, outs);
+    else
+      sum_codes(R, x, row, s, i, sums[i % 2], &before, outs);
+    before = (block_sums){sums[i % 2], x + (s->block + i) * sizeof(coded), {s->factors[i][0], s->factors[i][1]}};
   }
-  if (s->n > 0)
-    add_codes(R, x, row, s, s->n - 1, sums[1 - s->n % 2], outs);
+  for (size_t r = 0; s->n > 0 && r < (size_t)R * SIDE; r += ADD_ROWS)
+    add_codes(&before, row, r, outs);
 }
 
 INLINE void put_codes(const matmul_args *a, size_t r, size_t o, float (*outs)[SQUARE]) {
