@@ -1,5 +1,5 @@
 // amx.h: the tiles of AMX, for fast numerics; included by avx512.c after pairs.h. What is done by them is in amx_pairs.h,
-// amx_codes.h and amx_flash.h.
+// amx_quads.h and amx_flash.h.
 //
 // One product of tiles takes 16 rows of 32 bf16 or 64 bytes by 16 columns of 16 pairs of bf16 or quads of bytes, and adds 16 by 16 sums. Every
 // number of rows goes this way, or one that gives the same bits, so that a row's do not depend on how many there are.

@@ -243,17 +243,18 @@ static const pio_layout pairs_layouts[LAYOUTS] = {PIO_REST PIO_F8S(PIO_PAIRS_ROW
 const pio_kernels pio_avx512bf16 = PIO_TABLE("avx512bf16", "fast", pairs_layouts, PIO_ATTENTION(pairs));
 
 #include "amx.h"
-#include "amx_codes.h"
+#include "amx_quads.h"
 #include "amx_pairs.h"
 #include "amx_flash.h"
 #define PIO_BY_TILES(LAYOUT)                                                                                           \
   .many = tiles_many_##LAYOUT, .many_rows = AMX_ROWS, .many_outs = AMX_OUTS, .panel = AMX_PANEL, .columns = AMX_STRIP, .form_bytes = pair_bytes,   \
   .form = turned_rows, .together = SIDE
 #define PIO_BY_TILES_ROW(LAYOUT, NAME) PIO_LAYOUT_ROW(LAYOUT, NAME, PIO_BY_TILES(LAYOUT))
-#define PIO_TILED_ROW(LAYOUT, NAME)                                                                                    \
+#define PIO_TILED_ROW(LAYOUT, NAME, ...)                                                                               \
   PIO_LAYOUT_ROW(LAYOUT, NAME, .few = coded_few_##LAYOUT, .many = tiled_many_##LAYOUT, .many_rows = AMX_ROWS, .many_outs = AMX_OUTS,             \
-                 .panel = AMX_PANEL, .form_bytes = coded_bytes, .form = code_rows, .pack = pack_##LAYOUT, .unasked = 1)
-static const pio_layout tiles_layouts[LAYOUTS] = {PIO_REST PIO_F8S(PIO_BY_TILES_ROW) PIO_CODES(PIO_TILED_ROW) PIO_KCODES(PIO_KCODED_ROW)
+                 .panel = AMX_PANEL, .form_bytes = coded_bytes, .form = code_rows, __VA_ARGS__)
+#define PIO_TILED_CODES_ROW(LAYOUT, NAME) PIO_TILED_ROW(LAYOUT, NAME, .pack = pack_##LAYOUT, .unasked = 1)
+static const pio_layout tiles_layouts[LAYOUTS] = {PIO_REST PIO_F8S(PIO_BY_TILES_ROW) PIO_CODES(PIO_TILED_CODES_ROW) PIO_KCODES(PIO_TILED_ROW)
                                                       PIO_LAYOUT_ROW(BF16, "bf16", PIO_BY_TILES(BF16), .few = tiles_few_BF16, .few_rows = AMX_FEW)
                                                       PIO_LAYOUT_ROW(BF16X16, "bf16x16", PIO_BY_TILES(BF16X16), .few = tiles_few_BF16X16, .pack = pack_bf16x16)};
 const pio_kernels pio_amx = PIO_TABLE("amx", "fast", tiles_layouts, PIO_ATTENTION(tiles));

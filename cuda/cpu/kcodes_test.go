@@ -69,8 +69,9 @@ func TestKAddsUpTheLargestSums(t *testing.T) {
 	eachFast(t, func(t *testing.T, d *device) {
 		for _, layout := range []string{cuda.Q4K, cuda.Q6K} {
 			for _, fill := range []byte{0, 0x7f, 0x80, 0xff} {
-				for _, sign := range []float32{1, -1} {
-					const rows, in, out = 7, 512, 16
+				for c := range 4 { // few rows and many, of either sign
+					rows, sign := []int{7, 37}[c/2], []float32{1, -1}[c%2]
+					const in, out = 512, 16
 					w := randomMatrix(rand.New(rand.NewPCG(73, 1)), layout, out, in)
 					data := w.Plane(0).Raw()
 					for i := range data {
