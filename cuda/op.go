@@ -89,9 +89,9 @@ func (c OpCode) String() string {
 
 // The most operands of each kind; a device that makes one op of several has more results and weights in it than any op here.
 const (
-	MaxOut     = 6
+	MaxOut     = 11
 	MaxIn      = 8
-	MaxWeights = 4
+	MaxWeights = 6
 	MaxFloats  = 2
 	MaxInts    = 5
 )

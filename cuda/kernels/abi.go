@@ -29,9 +29,9 @@ type Matrix struct {
 
 // Op is what a kernel is given: pio_op.
 type Op struct {
-	Out              [6]tensor
+	Out              [11]tensor
 	In               [8]tensor
-	W                [4]Matrix
+	W                [6]Matrix
 	Experts, Scratch uint64
 	ExpertsN         int32
 	Outs, Ins        int32

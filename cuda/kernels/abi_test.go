@@ -8,7 +8,7 @@ import (
 
 // The structs of abi.go are those of op.h, which has 8-byte addresses and no gaps that a compiler chooses.
 func TestOpHasTheSizeOfOpH(t *testing.T) {
-	if want := 14*32 + 4*56 + 16 + 12 + 8 + 20 + 24; OpBytes != want {
+	if want := 19*32 + 6*56 + 16 + 12 + 8 + 20 + 24; OpBytes != want {
 		t.Errorf("an op has %d bytes, not %d as in op.h", OpBytes, want)
 	}
 	if at := unsafe.Offsetof(Mapped{}.Map); at%64 != 0 || at-uintptr(OpBytes) >= 64 {

@@ -1,69 +1,22 @@
 // heads.cu: what becomes of heads, or of latents, between the products that make them and attention, in one launch: queries and keys are normed and turned, keys
-// and values are written to their caches. Each is what rmsnorm, rotate and cache_write do, to the bit, and may be left out; all results are written.
-//
-// A warp has a head of a row, which is in shared memory meanwhile.
+// and values are written to their caches (heads.cuh). A warp has a head of a row.
 //
 // out: queries normed, turned; keys normed, turned; caches of keys, of values. in: queries, keys, values, angles, positions, seqs, tables. w: norms of
 // queries, of keys. f: eps, plus. n: as of rotate.
-#include "cache.cuh"
-#include "rotary.cuh"
+#include "heads.cuh"
 
-enum { LONGEST = 512, WARPS = 4, LONGEST_LATENT = 1024 }; // as join_heads.go and join_latent.go say
-
-// told writes the head to where a result has it.
-DEVICE void told(const pio_tensor &y, const pio_tensor &head, long long begin, int dim) {
-  bool whole = in_fours(y, dim) && in_fours(head, dim);
-  for (int i = (int)lane() * 4; i < dim; i += 128) store4(y, begin + i, load4(head, i, whole, dim - i), whole, dim - i);
-}
-
-// normed: each lane has those elements that squares has it sum.
-DEVICE void normed(const pio_tensor &head, int dim, const pio_matrix &w, float eps, float more) {
-  bool whole = in_fours(head, dim), all = whole && weights_in_fours(w);
-  float inv = 1.0f / square_root(plus(warp_sum(squares(head, 0, dim, (int)lane(), 32, whole, 0.0f)) / (float)dim, eps));
-  for (int i = (int)lane() * 4; i < dim; i += 128) {
-    four v = load4(head, i, all, dim - i), by = weight4(w, i, all, dim - i);
-    UNROLL for (int j = 0; j < 4; j++) v.x[j] = times(times(v.x[j], inv), plus(more, by.x[j]));
-    store4(head, i, v, all, dim - i);
-  }
-}
-
-// through takes a head of a row by all that is done to one of its kind.
-DEVICE void through(const pio_op &op, const pio_tensor &x, long long row, int i, const pio_matrix &norm, const pio_tensor &after_norm, const pio_tensor &after_turn, const pio_tensor &cache) {
-  SHARED __attribute__((aligned(16))) float heads[WARPS][LONGEST];
-  pio_tensor head = {(unsigned long long)(float *)heads[warp()], PIO_F32, 1, {LONGEST, 1, 1, 1}};
-  int dim = x.dim[2];
-  long long begin = (row * x.dim[1] + i) * dim;
-  bool whole = in_fours(x, dim) && in_fours(head, dim);
-  for (int j = (int)lane() * 4; j < dim; j += 128) store4(head, j, load4(x, begin + j, whole, dim - j), whole, dim - j);
-  if (after_norm.at) {
-    normed(head, dim, norm, op.f[0], op.f[1]);
-    told(after_norm, head, begin, dim);
-  }
-  warp_barrier();
-  if (after_turn.at) {
-    turning t = turning_of(op.in[3], dim, op.n[0], op.n[1]);
-    for (int unit = (int)lane(); unit < t.units; unit += 32) turn_unit(t, head, head, 0, op.in[3], row, unit);
-    warp_barrier();
-    told(after_turn, head, begin, dim);
-  }
-  if (cache.at)
-    for (int group = 0; group * ROW_GROUP < dim; group++)
-      write_group(cache, table_of(op.in[6], op.in[5], row), at<int>(op.in[4])[row], i, head, 0, dim, group);
-}
+enum { WARPS = 4, LONGEST_LATENT = 1024 }; // as join_heads.go and join_latent.go say
 
 KERNEL(heads, 128, 8) {
+  SHARED __attribute__((aligned(16))) float room[WARPS][LONGEST];
   int queries = op.in[0].dim[1], keys = op.in[1].at ? op.in[1].dim[1] : 0, values = op.in[2].at ? op.in[2].dim[1] : 0, all = queries + keys + values;
   long long unit = (long long)block_x() * WARPS + warp(), row = unit / all;
   int i = (int)(unit % all);
-  const pio_tensor none = {};
   if (row >= op.in[0].dim[0])
     return;
-  if (i < queries)
-    through(op, op.in[0], row, i, op.w[0], op.out[0], op.out[1], none);
-  else if (i < queries + keys)
-    through(op, op.in[1], row, i - queries, op.w[1], op.out[2], op.out[3], op.out[4]);
-  else
-    through(op, op.in[2], row, i - queries - keys, op.w[1], none, none, op.out[5]);
+  int kind = i < queries ? 0 : i < queries + keys ? 1 : 2;
+  Kind k = kind_of(kind, op.in[0], op.in[1], op.in[2], {op.out[0], op.out[1], op.out[2], op.out[3], op.out[4], op.out[5]}, op.w[0], op.w[1]);
+  through(k, {op.in[3], op.in[4], op.in[5], op.in[6], op.f[0], op.f[1], op.n[0], op.n[1]}, room[warp()], row, i - one_of(kind, 0, queries, queries + keys));
 }
 
 // latent_row is what becomes of a row of latent attention: of in[0] two parts of columns, out[0] and [1]; the first normed, out[2]; the second turned, out[3];

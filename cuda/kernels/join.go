@@ -7,8 +7,8 @@ import "github.com/inference-pio/inference-pio/cuda"
 
 // Join gives in one op what a and then b do, if one launch can. A norm, products of its few rows with up to three matrices, and what is added to the
 // product, multiplies its rows or gates one by another are one op, or what chooses experts by it (join_route.go); so is what becomes of heads
-// (join_heads.go), and some of what is done with elements and rows (join_rows.go), around a delta rule (join_delta.go) and with latents (join_latent.go). The
-// joined op may be joined again; only a Plan knows it.
+// (join_heads.go), alone or with the products that give them (join_projected.go), and some of what is done with elements and rows (join_rows.go), around
+// a delta rule (join_delta.go) and with latents (join_latent.go). The joined op may be joined again; only a Plan knows it.
 func (p *Properties) Join(joined, a, b *cuda.Op) bool {
 	return p.joinProducts(joined, a, b) || joinHeads(joined, a, b) || joinRows(joined, a, b)
 }
@@ -16,7 +16,7 @@ func (p *Properties) Join(joined, a, b *cuda.Op) bool {
 // Joins says whether Join may take an op as its first, so that it is worth looking at the next one.
 func (p *Properties) Joins(a *cuda.Op) bool {
 	if s, ok := productsOf(a); ok {
-		return s.x.Rows() <= fewRows && !s.chooses() && (s.last.IsZero() || s.how == lastSigmoid)
+		return s.x.Rows() <= fewRows && !s.chooses() && (s.last.IsZero() || s.how == lastSigmoid) && s.heads.writes < 2
 	}
 	return isOfHeads(a) || isOfRows(a)
 }
@@ -33,13 +33,15 @@ type joint struct {
 	added     cuda.Tensor // to the product, or what its rows are multiplied by; zero if nothing is
 	last      cuda.Tensor // their sum, or the second product gated by the first, or as how says
 	how       int32
-	routed    // nothing is if there is no index
+	routed            // nothing is if there is no index
+	heads     ofHeads // what becomes of the three products; nothing if how does not say so
 }
 
 // What else becomes of products, as op.h has it.
 const (
 	lastSigmoid = 1 // of the last of several
 	lastScaled  = 2 // each row by a number of its own
+	lastHeads   = 3 // heads of queries, keys and values
 )
 
 // productsOf takes an op apart that is products, or a norm of rows that may be multiplied.
@@ -51,6 +53,8 @@ func productsOf(op *cuda.Op) (s joint, ok bool) {
 		ok = OnTensorCores(w[0])
 	case op.Code == cuda.OpMatMul && op.Ints[1]&routes != 0:
 		s, ok = routeOf(op), true
+	case op.Code == cuda.OpMatMul && op.Ints[1] == lastHeads:
+		s, ok = projectedOf(op), true
 	case op.Code == cuda.OpMatMul:
 		s = joint{x: in[0], norm: w[3], eps: op.Floats[0], plus: op.Floats[1], normed: out[3], w: [3]cuda.Matrix(w), y: [3]cuda.Tensor(out), added: in[1], last: out[4], how: op.Ints[1]}
 		for ok = true; s.n < len(s.w) && !s.w[s.n].IsZero(); s.n++ {
@@ -64,8 +68,12 @@ func productsOf(op *cuda.Op) (s joint, ok bool) {
 
 // into writes the op that does all of it.
 func (s *joint) into(op *cuda.Op) {
-	if s.chooses() {
+	switch {
+	case s.chooses():
 		s.intoRoute(op)
+		return
+	case s.how == lastHeads:
+		s.intoProjected(op)
 		return
 	}
 	*op = *cuda.NewOp(cuda.OpMatMul).Gives(s.y[0], s.y[1], s.y[2], s.normed, s.last).Takes(s.x, s.added).By(s.w[0], s.w[1], s.w[2], s.norm).
@@ -93,13 +101,17 @@ func (p *Properties) joinProducts(joined, a, b *cuda.Op) bool {
 		return false
 	}
 	switch b.Code {
+	case cuda.OpRMSNorm, cuda.OpRotate, cuda.OpCacheWrite:
+		if !s.joinProjected(b) {
+			return false
+		}
 	case cuda.OpRoute:
 		if !s.joinRoute(b) {
 			return false
 		}
 	case cuda.OpMatMul:
 		more, ok := productsOf(b)
-		if !ok || more.n != 1 || !more.last.IsZero() || !more.norm.IsZero() || s.n == len(s.w) || !same(more.x, s.rows()) || !s.beside(more.w[0]) || !s.free(more.y[0]) {
+		if !ok || s.how == lastHeads || more.n != 1 || !more.last.IsZero() || !more.norm.IsZero() || s.n == len(s.w) || !same(more.x, s.rows()) || !s.beside(more.w[0]) || !s.free(more.y[0]) {
 			return false
 		}
 		s.w[s.n], s.y[s.n] = more.w[0], more.y[0]
@@ -110,7 +122,7 @@ func (p *Properties) joinProducts(joined, a, b *cuda.Op) bool {
 		}
 		s.last = b.Out[0]
 	case cuda.OpSigmoid:
-		if s.n < 2 || !same(b.In[0], s.y[s.n-1]) || !s.free(b.Out[0]) {
+		if s.n < 2 || s.how == lastHeads || !same(b.In[0], s.y[s.n-1]) || !s.free(b.Out[0]) {
 			return false
 		}
 		s.last, s.how = b.Out[0], lastSigmoid
@@ -201,6 +213,9 @@ func (p *Properties) cutProducts(s *joint) (f few) {
 	if s.chooses() {
 		f.shared = max(f.shared, s.routeShared(f.threads))
 	}
+	if s.how == lastHeads {
+		f.shared = max(f.shared, s.projectedShared(f))
+	}
 	return f
 }
 
@@ -217,6 +232,8 @@ func (p *Plan) joinedProducts(op *cuda.Op) {
 	switch {
 	case s.chooses():
 		p.joinedRoute(&s, f)
+	case s.how == lastHeads:
+		p.joinedProjected(&s, f)
 	case s.plain():
 		p.launchFew("matmul_few_", w, s.tiles(), s.x.Rows(), f)
 	case !s.gates():

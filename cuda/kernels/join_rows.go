@@ -29,7 +29,7 @@ func isOfRows(op *cuda.Op) bool {
 	case cuda.OpPutColumns:
 		return len(in) < cuda.MaxInts
 	case cuda.OpCausalConv:
-		return len(out) < cuda.MaxOut
+		return len(out) < outsOfConv
 	case cuda.OpDecay:
 		return isJoined(op) && (out[gateBeta].IsZero() || out[gateKeys].IsZero())
 	case cuda.OpCacheWrite:
@@ -61,6 +61,8 @@ func joinColumns(joined, a, b *cuda.Op) bool {
 	*joined = *cuda.NewOp(cuda.OpColumns).Gives(out...).Gives(b.Out[0]).Takes(in[0]).At(a.Ints[:len(out)]...).At(b.Ints[0])
 	return true
 }
+
+const outsOfConv = 6 // results of a convolution and of what is cut out of it, as conv.cu says
 
 const putAt, putsAt = 5, 4 // of parts that are put side by side: the result that they are put into, and the integer that says how many are
 

@@ -7,10 +7,12 @@
 // Launches take as long as the weights of a small model. So what is added to a product of few rows is added there; matmul_beside_* has rows that are
 // normed on their way, if they are to be, and up to three matrices beside each other; matmul_pair_* has two of one shape, the product with one gating
 // that with the other; matmul_route_* are a router's logits, and perhaps a second product, after which the last block chooses each row's experts.
+// Of queries, keys and values beside each other the last block to have some of a head does with it what heads.cu does.
 //
 // Each layout is a file, matmul_*.cu, since a driver compiles whole files, and a model needs one or two.
 #pragma once
 
+#include "heads.cuh"
 #include "last.cuh"
 #include "product.cuh"
 #include "route.cuh"
@@ -70,6 +72,9 @@ template <class W, int PARTS, bool NORMS> DEVICE const float *products(const pio
 
 // ---- few rows. w: up to three matrices beside each other; [3] the norm's. out: a product each; [3] what the norm makes of rows; [4] the product and in[1]
 // added, or the first two with one gating the other, or as n[1] says. f: eps, plus of the norm; n: threads of its team
+//
+// Where n[1] is PIO_LAST_HEADS out[0..2] that have three dimensions are heads. out[5..]: queries normed, turned; keys normed, turned; caches of keys, of values.
+// in[2..]: angles, positions, seqs, tables. w[4], [5]: norms of queries, of keys. n[2..]: as of rotate; p[5]: numbers of a warp's room for a head
 
 // p: chunks of a slice, tiles of a block, slices of a block, slices, rows of a block, where in scratch slices go, in units of 256 bytes: only one
 // matrix has them there
@@ -105,6 +110,43 @@ template <int LAYOUT, int PARTS, int HOW> DEVICE void matmul_few(const pio_op &o
     for (int s = 0; s < f.slices; s++)
       apart[(long long)(f.slice + s) * rows * outs + to] = sums[((tile * f.slices + s) * f.rows + row) * W::OUTS + in];
   }
+}
+
+// heads_if_last does with each head that the block has some of, and no block after it, what becomes of it.
+template <class W> DEVICE void heads_if_last(const pio_op &op) {
+  int *last = (int *)dynamic_shared(), tile = (int)block_x() * op.p[1], rows = op.in[0].dim[0];
+  int counter = 0, heads = 0;
+  // count counts the block's outs of heads of one kind. It gives which head is the first, less those of the kinds before that the block has some of.
+  auto count = [&](const pio_tensor &y, int outs) {
+    int from = (tile > 0 ? tile : 0) * W::OUTS, to = smaller(outs, (tile + op.p[1]) * W::OUTS), dim = y.dim[2], before = heads, first = from / dim - before;
+    if (y.nd == 3 && from < to)
+      heads += (to - 1) / dim - from / dim + 1;
+    ROLLED for (int i = before + (int)thread_x(); i < heads; i += (int)threads_x()) {
+      int begin = (first + i) * dim;
+      last[i] = last_to_come(op, counter + first + i, smaller(to, begin + dim) - (from > begin ? from : begin), dim);
+    }
+    counter += y.nd == 3 ? y.dim[1] : 0, tile -= divided(outs, W::OUTS);
+    return first;
+  };
+  barrier(); // all have written, and read what lies where they are told
+  int queries = count(op.out[0], op.w[0].rows), before_keys = heads, keys = count(op.out[1], op.w[1].rows), before_values = heads;
+  int values = count(op.out[2], op.w[2].rows);
+  barrier();
+  float *room = (float *)(last + divided(op.p[1] * W::OUTS, 4) * 4) + (int)warp() * op.p[5];
+  ROLLED for (int i = (int)warp(); i < heads * rows; i += (int)threads_x() / 32) {
+    int head = i / rows, kind = head < before_keys ? 0 : head < before_values ? 1 : 2;
+    if (!last[head])
+      continue;
+    Kind k = kind_of(kind, op.out[0], op.out[1], op.out[2], {op.out[5], op.out[6], op.out[7], op.out[8], op.out[9], op.out[10]}, op.w[4], op.w[5]);
+    through(k, {op.in[2], op.in[3], op.in[4], op.in[5], op.f[0], op.f[1], op.n[2], op.n[3]}, room, i % rows, head + one_of(kind, queries, keys, values));
+    warp_barrier(); // before the next head takes its room
+  }
+}
+
+template <int LAYOUT, int PARTS> DEVICE void matmul_beside(const pio_op &op) {
+  matmul_few<LAYOUT, PARTS, BESIDE>(op);
+  if (op.n[1] == PIO_LAST_HEADS)
+    heads_if_last<Weights<LAYOUT>>(op);
 }
 
 // The same of a router's matrix, and perhaps another, of whose product out[4] is the sigmoid; and each row's experts, out[2], and their weights, out[5], chosen
@@ -178,8 +220,8 @@ template <int LAYOUT> using Large = Shape<Weights<LAYOUT>, 1, 1, 128, 128, 64, 3
 #define MATMUL(NAME, LAYOUT, THREADS, BLOCKS, EXACT)                                                                                                       \
   KERNEL(matmul_few_##NAME##_exact, THREADS, EXACT) { matmul_few<LAYOUT, 3, ALONE>(op); }                                                  \
   KERNEL(matmul_few_##NAME##_fast, THREADS, BLOCKS) { matmul_few<LAYOUT, 1, ALONE>(op); }                                                  \
-  KERNEL(matmul_beside_##NAME##_exact, 256, 2) { matmul_few<LAYOUT, 3, BESIDE>(op); }                                                        \
-  KERNEL(matmul_beside_##NAME##_fast, 256, 2) { matmul_few<LAYOUT, 1, BESIDE>(op); }                                                         \
+  KERNEL(matmul_beside_##NAME##_exact, 256, 2) { matmul_beside<LAYOUT, 3>(op); }                                                             \
+  KERNEL(matmul_beside_##NAME##_fast, 256, 2) { matmul_beside<LAYOUT, 1>(op); }                                                              \
   KERNEL(matmul_pair_##NAME##_exact, 256, 2) { matmul_pair<LAYOUT, 3>(op); }                                                               \
   KERNEL(matmul_pair_##NAME##_fast, 256, 2) { matmul_pair<LAYOUT, 1>(op); }                                                                \
   KERNEL(matmul_many_##NAME##_exact, 128, 1) { matmul_many<Exact<LAYOUT>>(op); }                                                           \

@@ -30,7 +30,7 @@ typedef struct {
 // The layouts; the names are cuda.Layout's, the order that of kernels.Layouts.
 enum { PIO_L_F32, PIO_L_BF16, PIO_L_F16, PIO_L_F8_F32, PIO_L_F8_BF16, PIO_L_Q8, PIO_L_Q4, PIO_LAYOUTS };
 
-enum { PIO_OUT = 6, PIO_IN = 8, PIO_WEIGHTS = 4, PIO_FLOATS = 2, PIO_INTS = 5, PIO_PLAN = 6 };
+enum { PIO_OUT = 11, PIO_IN = 8, PIO_WEIGHTS = 6, PIO_FLOATS = 2, PIO_INTS = 5, PIO_PLAN = 6 };
 
 // Numbers in front of an op's scratch memory that are 0 between launches: blocks of a launch count themselves there (last.cuh).
 enum { PIO_COUNTERS = 1024 };
@@ -39,8 +39,8 @@ enum { PIO_COUNTERS = 1024 };
 enum { PIO_LAST_JOINS = 2 };
 
 // What n[1] says of out[4] of products: that in[1] is added, or the first gates the second; that it is the sigmoid of the last; that in[1] has a number for each
-// row, by which it is multiplied.
-enum { PIO_LAST_ADDED, PIO_LAST_SIGMOID, PIO_LAST_SCALED };
+// row, by which it is multiplied. Or that queries, keys and values go on as heads.
+enum { PIO_LAST_ADDED, PIO_LAST_SIGMOID, PIO_LAST_SCALED, PIO_LAST_HEADS };
 
 // What n[1] says of products of which the first are a router's logits, and above which bit it has how many experts a row takes.
 enum { PIO_ROUTES = 4, PIO_ROUTES_SIGMOID = 8, PIO_ROUTES_NORMALIZE = 16, PIO_ROUTES_K = 8 };

@@ -21,7 +21,6 @@ func (p *Plan) route(op *cuda.Op) {
 	}
 	rows := max(1, min(4, 48<<10/row))
 	p.launch("route", 32*rows, rows*row, ceilDiv(logits.Rows(), rows), 1, 1)
-	p.Scratch = 1 // counters are in front of it, should it be joined with what gives logits
 }
 
 // routeRoom is the bytes of shared memory that a warp needs which chooses of n experts.

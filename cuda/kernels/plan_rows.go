@@ -68,7 +68,7 @@ func (p *Plan) CopyBytes(to, from unsafe.Pointer, n int) (Launch, Op) {
 	p.Launches = p.Launches[:0]
 	p.copies(n, 1)
 	l := p.Launches[0]
-	return l, Op{Outs: 1, Ins: 1, Out: [6]tensor{bytes(to)}, In: [8]tensor{bytes(from)}, P: l.P}
+	return l, Op{Outs: 1, Ins: 1, Out: [11]tensor{bytes(to)}, In: [8]tensor{bytes(from)}, P: l.P}
 }
 
 func (p *Plan) copies(bytes, each int) {

@@ -174,6 +174,7 @@ func (p *Plan) matmulFew(w cuda.Matrix, rows int) {
 		return
 	}
 	p.launchFew("matmul_few_", w, ceilDiv(w.Rows, pr.outs), rows, f)
+	p.Scratch = max(p.Scratch, 1) // counters are in front of it, should it be joined with what counts
 }
 
 // launchFew multiplies few rows by tiles of a matrix, or of some that are beside each other.

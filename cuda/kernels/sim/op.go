@@ -19,6 +19,11 @@ type Op struct {
 	maps [2][128]byte // pio_mapped of hopper.cuh, for the kernels that have them
 }
 
+// The go command does not look into op.h, which lies in another folder: this number, which has to change with it, has it compile the package anew.
+const opBytes = 1024
+
+var _ = [1]struct{}{}[opBytes-C.sizeof_pio_op]
+
 // The types of tensors.
 const (
 	F32  = C.PIO_F32

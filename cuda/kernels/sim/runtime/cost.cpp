@@ -106,7 +106,9 @@ Work products(const pio_op &op) {
   Work w = {bytes(op.in[0]) + (op.ins > 1 ? bytes(op.in[1]) : 0), 0};
   double n = elements(op.in[0]) / std::max(1, op.w[0].cols);
   for (auto &m : op.w) w.bytes += weights(m), w.flops += m.plane[0] ? 2 * n * m.rows * m.cols : 0;
-  for (auto &o : op.out) w.bytes += bytes(o);
+  bool heads = op.n[1] == PIO_LAST_HEADS; // what goes to a cache counts as cache_write has it
+  for (int i = 0; i < (heads ? 9 : PIO_OUT); i++) w.bytes += bytes(op.out[i]);
+  for (int i = 9; i < PIO_OUT && heads; i++) w.bytes += op.out[i].at ? bytes(op.out[i - 8]) : 0;
   return w;
 }
 

@@ -157,7 +157,7 @@ struct Machine {
   const char *name = "";
   pio_sim_body body;
   const pio_op *op;
-  alignas(64) char param[1024]; // what op is the beginning of
+  alignas(64) char param[4096]; // as many as a GPU takes; what op is the beginning of
   Warp *warp; // of the fiber that runs
   Warp warps[MOST_WARPS];
   unsigned n, alive, blocked; // warps: all, those with threads left, those that wait
