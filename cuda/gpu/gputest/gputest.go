@@ -7,7 +7,6 @@ package gputest
 import (
 	"os"
 	"testing"
-	"time"
 
 	"github.com/inference-pio/inference-pio/cuda"
 	"github.com/inference-pio/inference-pio/cuda/cpu"
@@ -29,6 +28,11 @@ func Driver(t testing.TB) {
 			t.Fatal(err)
 		}
 	}
+	if os.Getenv(driver.EnvLibrary) != "" && os.Getenv(gpu.EnvPatience) == "" { // the software driver's kernels take as long as this machine needs for them
+		if err := os.Setenv(gpu.EnvPatience, "24h"); err != nil {
+			t.Fatal(err)
+		}
+	}
 	if err := driver.Probe(); err != nil {
 		t.Fatal(err)
 	}
@@ -38,11 +42,7 @@ func Driver(t testing.TB) {
 func Open(t testing.TB, numerics string) cuda.Device {
 	t.Helper()
 	Driver(t)
-	o := gpu.Options{Fast: numerics == cpu.Fast}
-	if os.Getenv(driver.EnvLibrary) != "" { // the software driver's kernels take as long as this machine needs for them
-		o.Patience = 24 * time.Hour
-	}
-	d, err := gpu.Open(o)
+	d, err := gpu.Open(gpu.Options{Fast: numerics == cpu.Fast})
 	if err != nil {
 		t.Fatal(err)
 	}
