@@ -36,7 +36,15 @@ typedef struct {
 // What goes on with the outs of ADD_ROWS rows.
 typedef void add_sums_of(const block_sums *b, size_t first);
 
-// sum_quads multiplies R groups of 16 rows by two right operands of 128 columns, and adds what was before, if anything was.
+// A product of tiles, behind the last of which sums are stored, and some of what was before, if anything was, is added.
+#define PIO_SUM_QUADS(SUM, A, B)                                                                                       \
+  t_quads(SUM, A, B);                                                                                                  \
+  if (ends)                                                                                                            \
+    t_store(SUM, sums + SUM * SUMS, 64);                                                                               \
+  if (before)                                                                                                          \
+    add(before, first), first += ADD_ROWS
+
+// sum_quads multiplies R groups of 16 rows by two right operands of 128 columns, and adds what was before.
 INLINE void sum_quads(const int R, const int8_t *codes, size_t row, const int8_t *right, const int8_t *right2, int32_t *sums, add_sums_of *add,
                       const block_sums *before) {
   size_t first = 0;
@@ -45,30 +53,14 @@ INLINE void sum_quads(const int R, const int8_t *codes, size_t row, const int8_t
     const int ends = k + 64 == COLS;
     t_load(6, right + k * GROUP, 64);
     t_stream(4, codes + k, row);
-    t_quads(0, 4, 6);
-    if (ends)
-      t_store(0, sums, 64);
-    if (before)
-      add(before, first), first += ADD_ROWS;
+    PIO_SUM_QUADS(0, 4, 6);
     t_load(7, right2 + k * GROUP, 64);
-    t_quads(1, 4, 7);
-    if (ends)
-      t_store(1, sums + SUMS, 64);
-    if (before)
-      add(before, first), first += ADD_ROWS;
-    if (R == 1)
-      continue;
-    t_stream(5, codes + SIDE * row + k, row);
-    t_quads(2, 5, 6);
-    if (ends)
-      t_store(2, sums + 2 * SUMS, 64);
-    if (before)
-      add(before, first), first += ADD_ROWS;
-    t_quads(3, 5, 7);
-    if (ends)
-      t_store(3, sums + 3 * SUMS, 64);
-    if (before)
-      add(before, first), first += ADD_ROWS;
+    PIO_SUM_QUADS(1, 4, 7);
+    if (R == 2) {
+      t_stream(5, codes + SIDE * row + k, row);
+      PIO_SUM_QUADS(2, 5, 6);
+      PIO_SUM_QUADS(3, 5, 7);
+    }
   }
 }
 
@@ -111,7 +103,7 @@ INLINE void ask_codes(int layout, const matmul_args *a, size_t o, size_t block, 
   }
 }
 
-INLINE void through_strip_of(const int R, int layout, const char *x, size_t row, const code_strip *s, float (*outs)[SQUARE]) {
+INLINE void through_blocks(const int R, int layout, const char *x, size_t row, const code_strip *s, float (*outs)[SQUARE]) {
   if (s->block == 0)
     memset(outs, 0, (size_t)R * SIDE * sizeof *outs);
   if (s->n > 0 && is_k(layout))
@@ -141,9 +133,9 @@ INLINE void tiled_many(int layout, const matmul_args *a, size_t task) {
         const char *x = a->formed + r * a->formed_bytes;
         ask_codes(layout, a, ends ? o + SQUARE : o, ends ? 0 : s.block + s.n, s.n, i, squares);
         if (r + SIDE < rows.to)
-          through_strip_of(2, layout, x, a->formed_bytes, &s, sums[i]);
+          through_blocks(2, layout, x, a->formed_bytes, &s, sums[i]);
         else
-          through_strip_of(1, layout, x, a->formed_bytes, &s, sums[i]);
+          through_blocks(1, layout, x, a->formed_bytes, &s, sums[i]);
         if (ends)
           put_codes(a, r, o, sums[i]);
       }

@@ -19,6 +19,20 @@ func allJoined(t *testing.T, m *kerneltest.Machine, what string, parts ...*cuda.
 	}
 }
 
+// mustJoin gives what ops are as one.
+func mustJoin(t *testing.T, m *kerneltest.Machine, parts ...*cuda.Op) *cuda.Op {
+	t.Helper()
+	all := *parts[0]
+	for _, op := range parts[1:] {
+		var next cuda.Op
+		if !m.Joins(&all) || !m.Join(&next, &all, op) {
+			t.Fatalf("%s and %s were not joined", all.Code, op.Code)
+		}
+		all = next
+	}
+	return &all
+}
+
 // flat is a tensor's rows with all that is in them side by side.
 func flat(x cuda.Tensor, rows int) cuda.Tensor { return F32(x.F32(), x.Len()/rows) }
 
@@ -111,18 +125,7 @@ func TestJoinedLatentsAreTheirParts(t *testing.T) {
 func TestWhatIsNotJoinedAroundThem(t *testing.T) {
 	m := kerneltest.New(t, true, 132)
 	rng := newRand(74)
-	must := func(parts ...*cuda.Op) *cuda.Op {
-		t.Helper()
-		all := *parts[0]
-		for _, op := range parts[1:] {
-			var next cuda.Op
-			if !m.Joins(&all) || !m.Join(&next, &all, op) {
-				t.Fatalf("%s and %s were not joined", all.Code, op.Code)
-			}
-			all = next
-		}
-		return &all
-	}
+	must := func(parts ...*cuda.Op) *cuda.Op { t.Helper(); return mustJoin(t, m, parts...) }
 	u, other := F32(Random(rng, 32), 32), F32(Random(rng, 32), 32)
 	a, b := columns(give(1, 8), u, 0), columns(give(1, 8), u, 8)
 	y := give(1, 16)

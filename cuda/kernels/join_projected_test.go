@@ -102,18 +102,7 @@ func TestJoinedProjectionsOfOtherModels(t *testing.T) {
 func TestProjectionsThatAreNotJoined(t *testing.T) {
 	m := kerneltest.New(t, true, 132)
 	rng := newRand(93)
-	must := func(parts ...*cuda.Op) *cuda.Op {
-		t.Helper()
-		all := *parts[0]
-		for _, op := range parts[1:] {
-			var next cuda.Op
-			if !m.Joins(&all) || !m.Join(&next, &all, op) {
-				t.Fatalf("%s and %s were not joined", all.Code, op.Code)
-			}
-			all = next
-		}
-		return &all
-	}
+	must := func(parts ...*cuda.Op) *cuda.Op { t.Helper(); return mustJoin(t, m, parts...) }
 	some := func() *projection {
 		return newProjection(rng, layoutsTested["bf16"], sizes{[]int{2}, 64, 2, 2, 16, 8}, cuda.BF16, cuda.Half)
 	}

@@ -59,18 +59,7 @@ func TestRoutersThatAreNotJoined(t *testing.T) {
 	const cols, experts = 32, 16
 	x := F32(Random(rng, cols), cols)
 	product := func(outs int) *cuda.Op { return matmul(give(1, outs), x, Plain(rng, cuda.BF16, outs, cols)) }
-	must := func(parts ...*cuda.Op) *cuda.Op {
-		t.Helper()
-		all := *parts[0]
-		for _, op := range parts[1:] {
-			var next cuda.Op
-			if !m.Joins(&all) || !m.Join(&next, &all, op) {
-				t.Fatalf("%s and %s were not joined", all.Code, op.Code)
-			}
-			all = next
-		}
-		return &all
-	}
+	must := func(parts ...*cuda.Op) *cuda.Op { t.Helper(); return mustJoin(t, m, parts...) }
 	router, gate, other := product(experts), product(1), product(experts)
 	how := spec.Routing{TopK: 2, Scale: 1}
 	choose := func(of *cuda.Op, index, weights cuda.Tensor) *cuda.Op {

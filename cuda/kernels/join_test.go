@@ -189,13 +189,7 @@ func TestWhatIsNotJoined(t *testing.T) {
 	x, y := F32(Random(rng, cols), cols), F32(Random(rng, cols), cols)
 	a := matmul(give(1, outs), x, v)
 	to := give(1, outs)
-	must := func(a, b *cuda.Op) *cuda.Op {
-		var joined cuda.Op
-		if !m.Join(&joined, a, b) {
-			t.Fatalf("%s and %s were not joined", a.Code, b.Code)
-		}
-		return &joined
-	}
+	must := func(a, b *cuda.Op) *cuda.Op { t.Helper(); return mustJoin(t, m, a, b) }
 	pair := must(a, matmul(to, x, w))
 	gate := func(to, a, b cuda.Tensor) *cuda.Op { return cuda.NewOp(cuda.OpSwiGLU).Gives(to).Takes(a, b) }
 	add := func(to, a, b cuda.Tensor) *cuda.Op { return cuda.NewOp(cuda.OpAdd).Gives(to).Takes(a, b) }
