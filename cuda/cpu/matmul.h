@@ -89,9 +89,12 @@ INLINE void dots_at(const int R, const int C, const int F, int layout, const mat
 }
 
 // outs_for_rows computes C outs for all rows, R at a time, which find the weights in the first-level cache after the first ones. Each time
-// a part of the next outs is fetched, F or fewer, so that memory is never idle.
+// a part of the next outs is fetched, F or fewer, so that memory is never idle. Where rows are many the first R have a loop of their own, for
+// processors learn by an instruction what it will read.
 INLINE void outs_for_rows(const int R, const int C, const int F, int layout, const matmul_args *a, size_t o) {
   size_t r = 0, next = o + (size_t)C;
+  if (F == 1)
+    dots_at(R, C, F, layout, a, 0, o, next), r = (size_t)R, next++;
   for (; r + (size_t)R <= a->rows; r += (size_t)R, next += (size_t)F)
     dots_at(R, C, F, layout, a, r, o, next);
   if (R > 3 && a->rows - r == 3)

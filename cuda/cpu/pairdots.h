@@ -6,7 +6,6 @@
 enum {
   PAIR_STEP = 2 * W,  // of k, that a vector takes
   PAIR_DEPTH = 1024,  // of k, that a panel has
-  PAIR_AHEAD = 8192,  // bytes behind what is read, that are asked for
   STRETCH = 16 * PAIR_STEP, // of a row, that is read without a look at its end
 };
 
@@ -39,9 +38,9 @@ INLINE void pair_dots(const int R, const int C, const char *const *x, const char
 
 // pair_outs computes outs o..o+C-1 for rows r..r+R-1: SIDE of them side by side, or one after the other. Then memory is read as one long stretch, which the
 // processors that have this table (Zen 4 and 5) fetch ahead faster by themselves than any order of asking for it, as long as nothing but products stands
-// between two reads: of a loop vector by vector too few are under way (docs/bench.md). What is multiplied by several rows is asked for in that order, into
-// the second-level cache.
-INLINE void pair_outs(const int R, const int C, const int SIDE, const matmul_args *a, size_t r, size_t o) {
+// between two reads: of a loop vector by vector too few are under way (docs/bench.md). Where several are side by side F rows of weights from next on are
+// asked for meanwhile, in that order, into the second-level cache.
+INLINE void pair_outs(const int R, const int C, const int SIDE, const int F, const matmul_args *a, size_t r, size_t o, const char *next) {
   V acc[4][4];
   const char *x[4], *w = element_at(BF16, a->w, o, 0);
   float *y[4];
@@ -58,9 +57,8 @@ INLINE void pair_outs(const int R, const int C, const int SIDE, const matmul_arg
       UNROLL for (size_t i = 0; i < STRETCH; i += PAIR_STEP)
         pair_dots(R, SIDE, x, w, row, k + i, PAIR_STEP, acc, c);
     for (size_t k = stretches; k < whole; k += PAIR_STEP) {
-      if (SIDE > 1)
-        UNROLL for (int f = 0; f < SIDE; f++)
-          v_prefetch_far(w + PAIR_AHEAD + (size_t)SIDE * 2 * k + f * 64);
+      UNROLL for (int f = 0; f < F; f++)
+        v_prefetch_far(next + (size_t)F * 2 * k + f * 64);
       pair_dots(R, SIDE, x, w, row, k, PAIR_STEP, acc, c);
     }
     if (whole < a->in)
@@ -69,27 +67,50 @@ INLINE void pair_outs(const int R, const int C, const int SIDE, const matmul_arg
   sum_lanes(R, C, acc, y);
 }
 
-// pair_outs_for_rows computes C outs for all rows, four at a time, which find the weights in the first-level cache after the first ones.
-INLINE void pair_outs_for_rows(const int C, const matmul_args *a, size_t o) {
-  size_t r = 0;
-  for (; r + 4 <= a->rows; r += 4)
-    pair_outs(4, C, C, a, r, o);
+// pair_outs_for_rows computes C outs for all rows, four at a time, which find the weights in the first-level cache after the first ones. Each time F of the
+// next outs are asked for, so that memory is never idle. The first four rows have a loop of their own: processors learn by an instruction what it will read.
+INLINE void pair_outs_for_rows(const int C, const int F, const matmul_args *a, size_t o) {
+  const char *next = element_at(BF16, a->w, o + (size_t)C, 0);
+  size_t r = 4, asked = (size_t)F * 2 * a->in;
+  switch (a->rows) {
+  case 1:
+    pair_outs(1, C, 1, 0, a, 0, o, next);
+    return;
+  case 2:
+    pair_outs(2, C, 1, 0, a, 0, o, next);
+    return;
+  case 3:
+    pair_outs(3, C, C, F, a, 0, o, next);
+    return;
+  }
+  pair_outs(4, C, C, F, a, 0, o, next);
+  for (next += asked; r + 4 <= a->rows; r += 4, next += asked)
+    pair_outs(4, C, C, F, a, r, o, next);
   if (a->rows - r == 3)
-    pair_outs(3, C, C, a, r, o);
+    pair_outs(3, C, C, F, a, r, o, next);
   else if (a->rows - r == 2)
-    pair_outs(2, C, 1, a, r, o);
+    pair_outs(2, C, C, F, a, r, o, next);
   else if (a->rows - r == 1)
-    pair_outs(1, C, 1, a, r, o);
+    pair_outs(1, C, C, F, a, r, o, next);
 }
+
+// Each by itself: compilers do worse with all of them in one function.
+#define PIO_OUTS_FOR_ROWS(C, F)                                                                                        \
+  static __attribute__((noinline)) void pair_outs_for_rows_##C##_##F(const matmul_args *a, size_t o) { pair_outs_for_rows(C, F, a, o); }
+PIO_OUTS_FOR_ROWS(4, 4)
+PIO_OUTS_FOR_ROWS(4, 2)
+PIO_OUTS_FOR_ROWS(4, 1)
+PIO_OUTS_FOR_ROWS(1, 0)
 
 static void pair_dots_few(const void *args, size_t task) {
   const matmul_args *a = args;
   span outs = part_of(task, a->outs_per_task, a->out);
-  size_t o = outs.from;
+  size_t o = outs.from, times = ceil_div(a->rows, 4);
+  void (*fours)(const matmul_args *, size_t) = times <= 1 ? pair_outs_for_rows_4_4 : times <= 3 ? pair_outs_for_rows_4_2 : pair_outs_for_rows_4_1;
   for (; o + 4 <= outs.to; o += 4)
-    pair_outs_for_rows(4, a, o);
+    fours(a, o);
   for (; o < outs.to; o++)
-    pair_outs_for_rows(1, a, o);
+    pair_outs_for_rows_1_0(a, o);
 }
 
 // ---- many rows
