@@ -39,15 +39,15 @@ func TestBenchFillsEveryCell(t *testing.T) {
 	if d["model"] != "tiny" || d["plugin"] != "qwen3_0_6b" || d["threads"] != 1.0 || d["context"] != 2048.0 {
 		t.Errorf("measured %v", d)
 	}
-	if l := d["limits"].(object); l["read"].(float64) <= 0 || len(l["reads"].([]any)) != 3 || len(l["peaks"].([]any)) != 3 {
-		t.Errorf("limits before, between and after two rounds: %v", l)
+	if l := d["limits"].(object); l["read"].(float64) <= 0 || len(l["reads"].([]any)) != 2*9 || len(l["peaks"].([]any)) != 2*9 {
+		t.Errorf("limits before and behind each of eight cases, in two rounds: %v", l)
 	}
 	var names []string
 	for _, c := range d["cells"].([]any) {
 		c := c.(object)
 		names = append(names, fmt.Sprintf("%v %v %v %v", c["kind"], c["tokens"], c["depth"], c["streams"]))
 		low, rate, high := c["low"].(float64), c["rate"].(float64), c["high"].(float64)
-		if low <= 0 || low > rate || rate > high || len(c["samples"].([]any)) != 2 {
+		if low <= 0 || low > rate || rate > high || len(c["samples"].([]any)) != 2 || len(c["limits"].([]any)) != 2 {
 			t.Errorf("%s: %v", names[len(names)-1], c)
 		}
 		if c["bytes_token"].(float64) <= 0 || c["flops_token"].(float64) <= 0 || c["limit"].(float64) <= 0 || c["share"].(float64) <= 0 || c["bound"] == "" {

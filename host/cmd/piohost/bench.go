@@ -218,16 +218,14 @@ func (m *measurement) run(ctx context.Context, r *remote) error {
 			return err
 		}
 	}
-	if err := m.limits(); err != nil {
-		return err
-	}
 	m.conclude(cells)
 	return nil
 }
 
 func (m *measurement) round(ctx context.Context, c *benchClient, cells []*cell, where string) error {
 	m.tell(where + "the machine's limits")
-	if err := m.limits(); err != nil {
+	before, err := m.limits()
+	if err != nil {
 		return err
 	}
 	for _, cell := range cells {
@@ -236,7 +234,13 @@ func (m *measurement) round(ctx context.Context, c *benchClient, cells []*cell, 
 		if err != nil {
 			return fmt.Errorf("%s: %w", cell, err)
 		}
-		cell.samples = append(cell.samples, rate)
+		behind, err := m.limits()
+		if err != nil {
+			return err
+		}
+		limit, _ := m.work.cost(cell).bound(between(before, behind))
+		cell.samples, cell.limits = append(cell.samples, rate), append(cell.limits, limit)
+		before = behind
 	}
 	for _, p := range m.peers {
 		m.tell(where + p.name)
@@ -248,15 +252,15 @@ func (m *measurement) round(ctx context.Context, c *benchClient, cells []*cell, 
 }
 
 // limits measures the machine while the model has nothing to do.
-func (m *measurement) limits() error {
+func (m *measurement) limits() (limits.Rates, error) {
 	r, err := limits.Measure(m.document.Threads)
 	if err != nil {
-		return err
+		return r, err
 	}
 	l := &m.document.Limits
 	l.Reads, l.Peaks = append(l.Reads, r.Read), append(l.Peaks, r.FLOPS)
 	l.Read, l.FLOPS = slices.Max(l.Reads), slices.Max(l.Peaks)
-	return nil
+	return r, nil
 }
 
 // conclude puts the figures into the document.

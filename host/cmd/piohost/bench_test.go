@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/inference-pio/inference-pio/host/internal/limits"
 	"github.com/inference-pio/inference-pio/sdk"
 )
 
@@ -69,21 +70,34 @@ func TestCosts(t *testing.T) {
 func TestTheLowerLimitBounds(t *testing.T) {
 	c := cost{tokens: 4, bytes: 200, flops: 1000}
 	for _, w := range []struct {
-		limits benchLimits
+		limits limits.Rates
 		rate   float64
 		by     string
 	}{
-		{benchLimits{Read: 100, FLOPS: 1000}, 2, "read"},
-		{benchLimits{Read: 100, FLOPS: 100}, 0.4, "f32"},
-		{benchLimits{Read: 100}, 2, "read"},
-		{benchLimits{}, 0, ""},
+		{limits.Rates{Read: 100, FLOPS: 1000}, 2, "read"},
+		{limits.Rates{Read: 100, FLOPS: 100}, 0.4, "f32"},
+		{limits.Rates{Read: 100}, 2, "read"},
+		{limits.Rates{}, 0, ""},
 	} {
 		if rate, by := c.bound(w.limits); rate != w.rate || by != w.by {
 			t.Errorf("%+v: %v by %q, want %v by %q", w.limits, rate, by, w.rate, w.by)
 		}
 	}
-	if rate, by := (cost{tokens: 1}).bound(benchLimits{Read: 100, FLOPS: 100}); rate != 0 || by != "" {
+	if rate, by := (cost{tokens: 1}).bound(limits.Rates{Read: 100, FLOPS: 100}); rate != 0 || by != "" {
 		t.Errorf("a model of which nothing is known: %v by %q", rate, by)
+	}
+}
+
+// A machine that is as fast as it was allows what it allowed; of one that changes between rounds each sample has its own limit.
+func TestSharesAreOfTheirMoment(t *testing.T) {
+	if got := between(limits.Rates{Read: 100, FLOPS: 10}, limits.Rates{Read: 50, FLOPS: 30}); got != (limits.Rates{Read: 75, FLOPS: 20}) {
+		t.Errorf("between: %+v", got)
+	}
+	w := workload{sdk.LayerTable{Modules: []sdk.Module{{ID: "layers.0", WeightBytes: 100, ActiveBytesToken: 100}}}}
+	c := &cell{tokens: 4, streams: 1, samples: []float64{9, 18, 10}, limits: []float64{10, 20, 20}}
+	b := w.line(c, benchLimits{Read: 2000}, nil)
+	if b.Share != 0.9 || b.Limit != 20 || b.Rate != 10 || b.Bound != "read" {
+		t.Errorf("%+v", b)
 	}
 }
 

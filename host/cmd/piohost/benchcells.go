@@ -14,6 +14,7 @@ type cell struct {
 	depth   int
 	streams int
 	samples []float64 // tokens per second, of all streams together
+	limits  []float64 // what the machine allowed then
 }
 
 func (c *cell) kind() string {

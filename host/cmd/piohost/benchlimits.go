@@ -5,6 +5,7 @@ import (
 	"math"
 	"slices"
 
+	"github.com/inference-pio/inference-pio/host/internal/limits"
 	"github.com/inference-pio/inference-pio/sdk"
 )
 
@@ -57,8 +58,13 @@ func (w workload) flops() (layers, ends float64) {
 	return layers, ends
 }
 
+// between is what the machine did while it was not measured, if it was as fast as before and behind that on the whole.
+func between(before, behind limits.Rates) limits.Rates {
+	return limits.Rates{Read: (before.Read + behind.Read) / 2, FLOPS: (before.FLOPS + behind.FLOPS) / 2}
+}
+
 // bound is the tokens per second that the machine allows, and by what: "read" or "f32". 0: nothing is known of the model.
-func (c cost) bound(l benchLimits) (rate float64, by string) {
+func (c cost) bound(l limits.Rates) (rate float64, by string) {
 	reading, computing := 0.0, 0.0
 	if l.Read > 0 {
 		reading = c.bytes / l.Read
@@ -75,6 +81,15 @@ func (c cost) bound(l benchLimits) (rate float64, by string) {
 	return c.tokens / computing, "f32"
 }
 
+// shares are what samples reached of their limits.
+func shares(samples, limits []float64) []float64 {
+	of := make([]float64, len(samples))
+	for i := range samples {
+		of[i] = samples[i] / limits[i]
+	}
+	return of
+}
+
 // line is a cell as it is told.
 func (w workload) line(c *cell, l benchLimits, peers []*peer) benchCell {
 	cost := w.cost(c)
@@ -83,9 +98,10 @@ func (w workload) line(c *cell, l benchLimits, peers []*peer) benchCell {
 		Rate: middle(c.samples), Low: slices.Min(c.samples), High: slices.Max(c.samples), Samples: c.samples,
 		BytesToken: cost.bytes / cost.tokens, FLOPsToken: cost.flops / cost.tokens, Peers: []benchPeerCell{},
 	}
-	b.Limit, b.Bound = cost.bound(l)
+	b.Limit, b.Limits = middle(c.limits), c.limits
+	_, b.Bound = cost.bound(limits.Rates{Read: l.Read, FLOPS: l.FLOPS})
 	if b.Limit > 0 {
-		b.Share = b.Rate / b.Limit
+		b.Share = middle(shares(c.samples, c.limits))
 	}
 	for _, p := range peers {
 		samples := p.samples[c]

@@ -354,11 +354,12 @@ type benchCell struct {
 	High    float64   `json:"high"`
 	Samples []float64 `json:"samples"`
 
-	BytesToken float64 `json:"bytes_token"` // what a token must read, and multiply; 0: the plugin does not tell
-	FLOPsToken float64 `json:"flops_token"`
-	Limit      float64 `json:"limit"`
-	Share      float64 `json:"share"`
-	Bound      string  `json:"bound"` // read or f32: which of the limits it is
+	BytesToken float64   `json:"bytes_token"` // what a token must read, and multiply; 0: the plugin does not tell
+	FLOPsToken float64   `json:"flops_token"`
+	Limits     []float64 `json:"limits"` // that each sample had
+	Limit      float64   `json:"limit"`  // the middle of them
+	Share      float64   `json:"share"`  // the middle of what samples reach of theirs
+	Bound      string    `json:"bound"`  // read or f32: which of the limits it is
 
 	Peers   []benchPeerCell `json:"peers"`
 	Ratio   float64         `json:"ratio"`   // to the best of them; 0: none has it

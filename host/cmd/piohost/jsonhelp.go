@@ -171,7 +171,8 @@ bench
     samples[]
     bytes_token            what a token must read; 0: the plugin does not tell
     flops_token
-    limit, share, bound    tokens per second that read or f32 allow, whichever is less; the share of that; which it is
+    limits[]               tokens per second that read or f32 allow, whichever is less, as they are before and behind each sample
+    limit, share, bound    the middle of these; the middle of what samples reach of theirs; which of the two it is
     peers[]
       name, rate, samples[], ratio
     ratio, against         to the best peer, which it is; 0 and "": none has it`

@@ -30,6 +30,7 @@ func Measure(threads int) (Rates, error) {
 	if err != nil {
 		return Rates{}, fmt.Errorf("no %d MiB of memory to measure its rate with: %w", readBytes>>20, err)
 	}
+	_ = unix.Madvise(data, unix.MADV_HUGEPAGE) // as weights are copied into; where there are none it is slower
 	read, err := readRate(data, threads)
 	return Rates{Read: read, FLOPS: peak(threads)}, errors.Join(err, unix.Munmap(data))
 }
