@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/inference-pio/inference-pio/cuda"
 	"github.com/inference-pio/inference-pio/cuda/clock"
@@ -29,10 +30,11 @@ const comingAhead = 5
 type arrival struct {
 	p        *place // on the CPU
 	dev      int
-	streamed bool    // by the plan there is no room for its weights to stay
-	late     bool    // there was none, or the copy failed
-	there    *place  // what p will be, with the copy of the weights; nil: not asked for
-	states   *states // on their way, of a layer of the running pass
+	streamed bool          // by the plan there is no room for its weights to stay
+	late     bool          // there was none, or the copy failed
+	there    *place        // what p will be, with the copy of the weights; nil: not asked for
+	link     time.Duration // in which that copy had it, when it is there
+	states   *states       // on their way, of a layer of the running pass
 }
 
 // waited says that steps will wait for the weights, as for those of all that is streamed: it goes over without them when nothing else comes.
@@ -168,6 +170,7 @@ func (r *residency) welcome(p *place) error {
 // received ends a copy that has happened. A failed one is told to the step, as where it is waited for.
 func (r *residency) received(a *arrival) error {
 	r.meter.copied(r.devices[a.dev], a.there.transfer)
+	a.link = a.there.transfer.took
 	if err := a.there.await(r.stage.Queue(a.dev)); err != nil {
 		a.there, a.late = nil, true
 		r.closeDevice(a.dev)
@@ -188,6 +191,7 @@ func (r *residency) follows(a *arrival) bool {
 		return false
 	}
 	mark, fresh := from.queue.Mark(), r.fresh // what was asked for before this border has been done with them
+	s.copied = !fresh
 	s.running = r.clock.Beside(func() error {
 		if fresh { // this pass is the first to write them, and has not come to them
 			return nil
@@ -207,12 +211,14 @@ func (r *residency) goOver(a *arrival) {
 		}
 		a.states = nil
 		a.p.putStates(s, r.stage.Queue(0))
-		r.moved(a.p, a.dev)
+		r.moved(a.p, a.dev, s.copied)
 	} else if r.move(a.p, a.dev) != nil {
 		r.postpone(a)
 		return
 	}
 	a.p.weights, a.there = a.there.weights, nil
+	t := r.journal.trip(0, a.dev)
+	t.copied, t.link = t.copied+a.p.weights.Bytes(), t.link+a.link
 	r.coming = slices.DeleteFunc(r.coming, func(b *arrival) bool { return a == b })
 }
 

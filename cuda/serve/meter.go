@@ -104,6 +104,7 @@ func (m *meter) rethink(r *residency, in plan.Input, pass plan.Pass) {
 	m.mu.Unlock()
 	if leave {
 		slog.Info("layers move: passes have taken otherwise than rates said", "cpu", m.slower(0), "others", m.slower(1), "now", now, "then", then)
+		r.journal.because(r.clock.Now(), "passes have taken otherwise than rates said")
 		r.follow()
 	}
 }

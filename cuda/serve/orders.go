@@ -8,6 +8,7 @@ import (
 
 	"github.com/inference-pio/inference-pio/cuda"
 	"github.com/inference-pio/inference-pio/sdk"
+	"github.com/inference-pio/inference-pio/sdk/plan"
 )
 
 // orders.go carries out what the host says on the Scheduler stream. An order waits in the mailbox until the running step
@@ -99,6 +100,7 @@ func (r *residency) run(ctx context.Context) {
 		r.betweenSteps(true)
 		r.packSettled()
 		r.settleDebts()
+		r.tell()
 		r.mu.Unlock()
 	}
 }
@@ -218,6 +220,7 @@ func (r *residency) moveByOrder(o sdk.MoveOrder) error {
 		return nil
 	}
 	r.stay(p)
+	r.journal.because(r.clock.Now(), "it was ordered")
 	from := p.dev
 	if err := r.move(p, dev); err != nil {
 		return fmt.Errorf("move %s to %s: %w", o.Module, o.Device, err)
@@ -229,6 +232,7 @@ func (r *residency) moveByOrder(o sdk.MoveOrder) error {
 			}
 			return fmt.Errorf("move %s to %s: %w", o.Module, o.Device, err)
 		}
+		r.journal.ordered(p, from)
 	}
 	p.fixed = true
 	return nil
@@ -254,6 +258,7 @@ func (r *residency) setBudget(o *order) error {
 		return r.setCPUBudget(bytes)
 	}
 	d.SetBudget(ledgerBudget(dev, bytes))
+	r.journal.because(r.clock.Now(), fmt.Sprintf("%s may hold %s", d.Name(), plan.Size(bytes)))
 	r.follow()
 	r.shrink(dev, bytes)
 	if least := r.stranded(dev, bytes); least > 0 {
@@ -359,6 +364,7 @@ func (r *residency) usage(dev int) cuda.Usage {
 // shrink makes a device hold no more than bytes: first experts and weights, which cost nothing to give up, then whole modules,
 // then what orders put there.
 func (r *residency) shrink(dev int, bytes int64) {
+	before, evicted := r.usage(dev).Used, r.counts.evictions.Load()
 	over := func() bool { return r.usage(dev).Used > bytes }
 	if over() {
 		r.recall(dev)
@@ -373,6 +379,7 @@ func (r *residency) shrink(dev int, bytes int64) {
 		}
 		r.evict(victim)
 	}
+	r.journal.gaveUp(dev, int(r.counts.evictions.Load()-evicted), before-r.usage(dev).Used)
 	for i := len(r.places) - 1; i >= 0 && over(); i-- {
 		p := r.places[i]
 		if p.dev == dev && !(r.inStep && p.m.Layer < 0) {

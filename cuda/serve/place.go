@@ -225,6 +225,7 @@ type end struct {
 type states struct {
 	memory  []cuda.Memory
 	tensors []cuda.Tensor
+	copied  bool // and not left empty
 	running cuda.Event
 }
 

@@ -44,6 +44,7 @@ type residency struct {
 	spill   *spill // nil in tests of less
 	meter   *meter // nil: nothing is learnt from passes
 	copies  holdings
+	journal journal
 	crowded func() // gives up remembered pictures that the CPU's budget has no room for; nil: there are none
 
 	mu      sync.Mutex
@@ -136,6 +137,7 @@ func (r *residency) finish() {
 	}
 	r.packSettled()
 	r.settleDebts()
+	r.tell()
 	r.mu.Unlock()
 }
 
@@ -258,6 +260,7 @@ func (r *residency) retreat(p *place, cause error) error {
 	if !errors.As(cause, &budget) {
 		return cause
 	}
+	r.journal.because(r.clock.Now(), "there is no room for its weights")
 	return r.move(p, 0)
 }
 
@@ -270,8 +273,9 @@ func (r *residency) move(p *place, dev int) error {
 	if err := r.openDevice(dev); err != nil {
 		return err
 	}
+	fresh := r.fresh && !r.inStep
 	for {
-		err := p.moveStates(r.end(p.dev), r.end(dev), r.fresh && !r.inStep)
+		err := p.moveStates(r.end(p.dev), r.end(dev), fresh)
 		var budget *cuda.BudgetError
 		if err == nil {
 			break
@@ -281,12 +285,13 @@ func (r *residency) move(p *place, dev int) error {
 			return err
 		}
 	}
-	r.moved(p, dev)
+	r.moved(p, dev, !fresh)
 	return nil
 }
 
-// moved has a module whose states are there be computed on a device.
-func (r *residency) moved(p *place, dev int) {
+// moved has a module whose states are there, by a copy or as they were empty, be computed on a device.
+func (r *residency) moved(p *place, dev int, copied bool) {
+	r.journal.moved(r.clock.Now(), p, dev, copied)
 	p.dropWeights(r.stage.Queue(p.dev))
 	old := p.dev
 	p.dev, p.seconds, p.streamed = dev, 0, false
@@ -361,6 +366,7 @@ func (r *residency) load() error {
 	if len(r.devices) == 1 {
 		return nil // and the rates, which take a moment to measure, are not needed
 	}
+	r.journal.because(r.clock.Now(), "the model was loaded")
 	plan, err := r.planner(r.budgets())
 	if err == nil {
 		r.expect(plan)

@@ -30,6 +30,7 @@ type road struct {
 	last chan struct{} // closed when the last that queued up is there
 	n    int           // copies that went on
 	ins  int           // copies of what is no weight
+	out  int64         // bytes that were copied back
 }
 
 // Rates implements cuda.Device.
@@ -102,6 +103,20 @@ func (q *roadQueue) CopyIn(dst, src cuda.Tensor) {
 	q.road.ins++
 	q.road.mu.Unlock()
 	q.Queue.CopyIn(dst, src)
+}
+
+func (q *roadQueue) CopyOut(dst, src cuda.Tensor) {
+	q.road.mu.Lock()
+	q.road.out += src.Bytes()
+	q.road.mu.Unlock()
+	q.Queue.CopyOut(dst, src)
+}
+
+// back is how many bytes were copied back.
+func (d *road) back() int64 {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.out
 }
 
 func (d *road) close() {
