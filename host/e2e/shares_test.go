@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"net/http"
 	"reflect"
 	"strings"
 	"testing"
@@ -8,12 +9,18 @@ import (
 )
 
 // Two models share a device that holds one and a half of them: each begins with half of it, which is not enough for all its layers. The
-// one that is asked has the room of the other once that has been idle for a while, and its answers are what they were.
+// one that is asked has the room of the other once that has been idle for a while, and its answers are what they were. Whoever asks the other one again
+// finds it as it was: nothing is loaded anew, and its prefix cache has the prompt still.
 func TestAnIdleModelGivesWayOnADevice(t *testing.T) {
 	model := tinyModel(small)
 	_, d := planned(t, quickFar(64<<20)+model)
 	taken := int64(of(t, d["models"].([]any)[0].(object), "far")["taken"].(float64))
 	s := start(t, quickFar(taken*3/2)+model+tinyOf("qwen3_0_6b", "other", small))
+	pids, before := s.plugins(), object{"model": "other", "prompt": words(150, 5), "max_tokens": 8, "temperature": 0, "ignore_eos": true}
+	code, first := s.post("/v1/completions", before)
+	if code != http.StatusOK {
+		t.Fatalf("%d %v", code, first)
+	}
 	layers := func() (there int) {
 		modules, _, _ := s.placement()
 		for id, where := range modules {
@@ -46,5 +53,15 @@ func TestAnIdleModelGivesWayOnADevice(t *testing.T) {
 	_, far, _ := s.placement()
 	if peak, budget := far["peak"].(float64), far["budget"].(float64); peak > budget {
 		t.Errorf("the model held %v bytes of %v", peak, budget)
+	}
+	code, again := s.post("/v1/completions", before)
+	if code != http.StatusOK || !reflect.DeepEqual(again["choices"], first["choices"]) {
+		t.Errorf("the one that gave way: %d\n got %v\nwant %v", code, again["choices"], first["choices"])
+	}
+	if all, cached := prompted(t, again); all < 100 || cached != (all-1)/64*64 {
+		t.Errorf("of a prompt of %d that it had computed %d were found", all, cached)
+	}
+	if loads := strings.Count(s.log.String(), "the model is ready"); loads != 2 || !reflect.DeepEqual(s.plugins(), pids) {
+		t.Errorf("there were %d loads, and the processes are %v after %v", loads, s.plugins(), pids)
 	}
 }
