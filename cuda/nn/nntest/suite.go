@@ -80,6 +80,7 @@ func (s Suite) Test(t *testing.T) {
 	t.Run("Company", s.Company)
 	t.Run("Forms", s.SameForms)
 	t.Run("Heads", func(t *testing.T) { s.Heads(t) })
+	t.Run("Fast", s.Fast)
 	t.Run("Quantised", s.Quantised)
 	t.Run("CacheInCodes", s.CacheInCodes)
 	for _, part := range []struct {
