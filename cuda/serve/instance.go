@@ -39,8 +39,8 @@ type instance struct {
 }
 
 // load opens the checkpoint and makes it ready to run, on as many cores as there are for it. hold is the gate for tests. That nobody waits for it any more is noticed
-// between modules.
-func (f Family) load(ctx context.Context, req sdk.LoadRequest, progress func(sdk.Progress), cores *cores, hold func(int)) (_ *instance, err error) {
+// between modules. words opens the text side while pages are mapped, which takes as long, and before weights are quantised, which may take minutes.
+func (f Family) load(ctx context.Context, req sdk.LoadRequest, progress func(sdk.Progress), cores *cores, hold func(int), words func() error) (_ *instance, err error) {
 	o, err := f.open(ctx, req.InspectRequest)
 	if err != nil {
 		return nil, err
@@ -57,6 +57,9 @@ func (f Family) load(ctx context.Context, req sdk.LoadRequest, progress func(sdk
 			i.close()
 		}
 	}()
+	if err := words(); err != nil {
+		return nil, err
+	}
 	t, err := o.taking(req.InspectRequest, o.table(contextOf(req.InspectRequest, o.model)))
 	if err != nil {
 		return nil, err

@@ -89,11 +89,11 @@ func (p *plugin) Load(ctx context.Context, req sdk.LoadRequest, progress func(sd
 	if err != nil {
 		return sdk.LayerTable{}, err
 	}
-	words, err := openWords(ctx, req.InspectRequest)
-	if err != nil {
-		return sdk.LayerTable{}, err
-	}
-	i, err := p.family.load(ctx, req, progress, &p.cores, hold())
+	var words *text.Model
+	i, err := p.family.load(ctx, req, progress, &p.cores, hold(), func() (err error) {
+		words, err = openWords(ctx, req.InspectRequest)
+		return err
+	})
 	if err != nil {
 		return sdk.LayerTable{}, err
 	}
