@@ -7,6 +7,7 @@
 enum {
   FEW = 16,               // rows that few takes
   FEW_OUTS = W == 16 ? 4 : 3, // that it takes at once for several rows: as many sums as there are registers for, and fours are added up faster
+  EVEN_OUTS = W == 16 ? 16 : 48, // that a task has, so that fours, eights and groups of sixteen come out even, and threes
   ROWS_MANY = 96 * 8 / W, // rows that many works on at once, so that their sums have one size
   OUTS_MANY = 32,         // and outs
   SQUARE = 32,            // of sums that wait
@@ -245,7 +246,7 @@ static size_t cut_matmul(matmul_args *a, const pio_layout *l, pio_task **task) {
   a->unasked = l->unasked;
   if (l->few && a->rows <= (l->few_rows ? l->few_rows : FEW)) {
     size_t row_bytes = a->in * size_of(a->w->layout);
-    a->outs_per_task = at_least(48, TASK_BYTES / at_least(1, row_bytes) / 48 * 48); // eights, threes, fours and sixteens come out even
+    a->outs_per_task = at_least(EVEN_OUTS, TASK_BYTES / at_least(1, row_bytes) / EVEN_OUTS * EVEN_OUTS);
     *task = l->few;
     return ceil_div(a->out, a->outs_per_task);
   }
