@@ -161,9 +161,13 @@ func (m *model) snapshot() Status {
 }
 
 // report keeps the newest report of l and returns it as far as it may be believed. Module lists stay out of what is kept: they
-// answer a query, and only who asked wants them.
+// answer a query, and only who asked wants them. An answer to an order that tells nothing else leaves what is kept: orders for cores are answered so,
+// beside the plugin.
 func (m *model) report(l *life, r sdk.Report) sdk.Report {
 	r = m.believe(l, r)
+	if bare(r) {
+		return r
+	}
 	id, metrics := m.entry.ID, m.host.o.Metrics
 	metrics.CacheUsage.WithLabelValues(id).Set(r.StateUsed)
 	l.counted = metrics.Grow(id, l.counted, telemetry.Counts{

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"reflect"
 	"sync"
 	"time"
 
@@ -95,6 +96,15 @@ func (o *orders) answer(r sdk.Report) {
 		c <- r // has room for the one answer
 		delete(o.pending, r.Done.ID)
 	}
+}
+
+// bare says that a report is an answer to an order, and nothing else.
+func bare(r sdk.Report) bool {
+	if r.Done == nil || len(r.Devices)+len(r.Modules) > 0 {
+		return false
+	}
+	r.Done, r.Devices, r.Modules = nil, nil, nil
+	return reflect.DeepEqual(r, sdk.Report{})
 }
 
 // do sends an order, whose ID is set here, and waits until the plugin has carried it out or refused it, or ctx ends.

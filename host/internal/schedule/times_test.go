@@ -108,6 +108,21 @@ func TestThePluginsCountsAreMetrics(t *testing.T) {
 	})
 }
 
+// An answer to an order for cores has nothing of what the process holds: that stays what it told before.
+func TestAnAnswerAloneTellsOfNothing(t *testing.T) {
+	inWorld(t, func(*fakeProcess) error { return nil }, func(w *world) {
+		w.process(1).reports <- sdk.Report{Devices: []sdk.DeviceReport{{Name: "far", Used: 7, Budget: 9}}, StateUsed: .5, Spill: sdk.SpillReport{Budget: 3}}
+		w.process(1).reports <- sdk.Report{Done: &sdk.OrderDone{ID: 1 << 40}}
+		synctest.Wait()
+		if d := w.Models()[0].Report.Devices; len(d) != 1 || d[0].Used != 7 {
+			t.Errorf("it is said to hold %+v", d)
+		}
+		if got := w.sums(); got["vllm:kv_cache_usage_perc"] != .5 || got["pio_kv_spill_budget_bytes"] != 3 {
+			t.Errorf("of its cache %v is in use, and it may spill %v", got["vllm:kv_cache_usage_perc"], got["pio_kv_spill_budget_bytes"])
+		}
+	})
+}
+
 // What a request waits for its process and in it, its prompt and its answer add up to the whole.
 func TestTimesOfAnAnswer(t *testing.T) {
 	for _, c := range []struct {
