@@ -131,16 +131,28 @@ func expertBytesOf(t *testing.T, family string) float64 {
 // A machine that is not there: cards of the command line in place of those there are, and what is told of them.
 func TestThePlanOfAnImaginedMachine(t *testing.T) {
 	model := tinyModel(small)
-	code, d := planned(t, model, "--gpu", "64MiB", "--gpu", "32MiB,900GB/s,50GB/s", "--memory", "1GiB")
+	code, d := planned(t, model, "--gpu", "64MiB", "--gpu", "32MiB,900GB/s,50GB/s,150TFLOP/s", "--memory", "1GiB")
 	if code != 0 || len(d["devices"].([]any)) != 2 {
 		t.Fatalf("exit code %d, %v", code, d)
 	}
 	m := d["models"].([]any)[0].(object)
-	if p := of(t, m, "gpu.1"); p["read"] != 900e9 || p["copy"] != 50e9 || p["bytes"] != float64(32<<20) {
+	if p := of(t, m, "gpu.1"); p["read"] != 900e9 || p["copy"] != 50e9 || p["flops"] != 150e12 || p["bytes"] != float64(32<<20) {
 		t.Errorf("the second card is %v", p)
 	}
 	if of(t, m, "gpu.0")["taken"] == 0.0 && of(t, m, "gpu.1")["taken"] == 0.0 || d["memory"].(object)["bytes"] != float64(1<<30) {
 		t.Errorf("no card is used: %v", d)
+	}
+	if p := of(t, m, "gpu.0"); p["flops"] != 40e12 {
+		t.Errorf("a card of which nothing is said is %v", p)
+	}
+	sum := 0.0
+	for part, bytes := range m["memory"].(object) {
+		if part != "total" {
+			sum += bytes.(float64)
+		}
+	}
+	if memory := m["memory"].(object); sum != memory["total"] || memory["spill"] == 0.0 {
+		t.Errorf("the parts of the memory come to %.0f: %v", sum, memory)
 	}
 	if alone, all := m["cores"], m["shared"].(object); alone != all["cores"] || alone.(float64) < 1 || all["with"] != 0.0 || all["decode"] != m["decode"] {
 		t.Errorf("one model has %v cores, and while all work %v", alone, all)

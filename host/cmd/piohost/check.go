@@ -58,8 +58,7 @@ func (g *global) showCheck(d checkDocument) (err error) {
 		print("%s: %s %s\n", m.ID, m.Plugin, m.Version)
 		if t := m.Memory; t.Total > 0 {
 			print("    context %d, room for %d of it at once\n", m.Context, m.Sequences)
-			print("    %s of memory: weights %s, cache %s, state %s, scratch %s\n",
-				plan.Size(t.Total), plan.Size(t.Weights), plan.Size(t.Cache), plan.Size(t.State), plan.Size(t.Scratch))
+			print("    %s of memory: %s\n", plan.Size(t.Total), t.parts())
 		}
 	}
 	if t := d.Memory; t.Taken > 0 {
@@ -124,7 +123,7 @@ func (g *global) divided(c *config.Config, d *checkDocument, budget schedule.Bud
 			}
 			f, _ := need.Fit(share.Bytes)
 			line.Context, line.Sequences = f.Context, max(1, f.Positions/f.Context)
-			line.Memory = takenLine{f.Bytes(), f.Weights, f.Cache, f.State, f.Scratch}
+			line.Memory = takenOf(f)
 			if !asked[n].Model.OnDemand {
 				d.Memory.Taken += f.Bytes()
 			}

@@ -205,6 +205,7 @@ type takenLine struct {
 	Cache   int64 `json:"cache"`
 	State   int64 `json:"state"`
 	Scratch int64 `json:"scratch"`
+	Spill   int64 `json:"spill"` // for what caches on other devices have no room for
 }
 
 type problemLine struct {

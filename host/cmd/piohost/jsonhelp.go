@@ -111,7 +111,7 @@ config check
     id, plugin, version
     context, sequences     positions, and how many sequences of so many fit at once; 0: the plugin does not tell
     memory
-      total, weights, cache, state, scratch
+      total, weights, cache, state, scratch, spill
   problems[]
     file, line, key, text  line 0: the file as a whole; key such as "model[0].path"
 
@@ -126,7 +126,7 @@ plan
     id, plugin
     context, sequences     positions, and how many sequences of so many fit at once; 0: the plugin does not tell
     memory
-      total, weights, cache, state, scratch
+      total, weights, cache, state, scratch, spill
     decode, decode_last    tokens per second of one sequence, at best: at its beginning, with the whole context before it; 0: not known
     prompt                 of a prompt, in pieces of step_tokens or 512
     cores                  on how many it computes while it works alone, for which the rates above are

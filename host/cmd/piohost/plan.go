@@ -35,15 +35,16 @@ func newPlan(g *global) *cobra.Command {
 this machine, or on one that --gpu and --memory imagine. Nothing is loaded: plugins are asked about their checkpoints, and measure how fast
 this machine's memory is, which takes a moment.
 
---gpu MEMORY[,READ[,COPY]] stands for a card: what models may have of it, how fast it reads its memory (300GB/s unless it is told) and how fast it is
-copied to (25GB/s). Given several times it is gpu.0, gpu.1 and so on, in place of the cards there are.`,
+--gpu MEMORY[,READ[,COPY[,FLOPS]]] stands for a card: what models may have of it, how fast it reads its memory (300GB/s unless it is told), how fast it is
+copied to (25GB/s) and how fast it multiplies, which is what prompts are bound by (40TFLOP/s). Given several times it is gpu.0, gpu.1 and so on, in
+place of the cards there are.`,
 		Example: `  piohost plan                              this machine
   piohost plan --gpu 8GiB                   with a card of 8 GiB
-  piohost plan --gpu 24GiB,1000GB/s,25GB/s --gpu 8GiB --memory 64GiB`,
+  piohost plan --gpu 24GiB,1000GB/s,25GB/s,150TFLOP/s --gpu 8GiB --memory 64GiB`,
 		Args: noArgs,
 	}
 	cmd.Flags().StringVar(&m.memory, "memory", "", "what models may have of the cpu's memory, such as 16GiB")
-	cmd.Flags().StringArrayVar(&m.gpus, "gpu", nil, "a card: its memory, how fast it is read, how fast it is copied to, such as 8GiB,300GB/s,25GB/s")
+	cmd.Flags().StringArrayVar(&m.gpus, "gpu", nil, "a card: its memory, how fast it is read, is copied to and multiplies, such as "+cardLike)
 	asJSON := jsonFlag(cmd.Flags())
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error { return g.plan(cmd.Context(), m, *asJSON) }
 	return cmd
@@ -156,7 +157,7 @@ func (m imagined) equip(c *config.Config) (schedule.Budget, error) {
 	for i := range c.Devices {
 		for _, f := range found {
 			if d := &c.Devices[i]; d.Name == f.Name && len(m.gpus) > 0 {
-				d.Read, d.Copy = f.Read, f.Copy
+				d.Read, d.Copy, d.FLOPS = f.Read, f.Copy, f.FLOPS
 			}
 		}
 	}
@@ -165,24 +166,31 @@ func (m imagined) equip(c *config.Config) (schedule.Budget, error) {
 
 // What an imagined card is taken for: a laptop's, behind a PCIe 4 link of 16 lanes.
 const (
-	cardRead = 300e9
-	cardCopy = 25e9
+	cardRead  = 300e9
+	cardCopy  = 25e9
+	cardFLOPS = 40e12
+	cardLike  = "8GiB,300GB/s,25GB/s,40TFLOP/s"
 )
 
-// card reads "8GiB", "8GiB,300GB/s" or "8GiB,300GB/s,25GB/s".
+// card reads what cardLike is like, of which all but the first may be left out.
 func card(number int, text string) (d config.Device, err error) {
 	words := strings.Split(text, ",")
-	d = config.Device{Name: fmt.Sprintf("gpu.%d", number), Read: cardRead, Copy: cardCopy}
-	if len(words) > 3 {
-		return d, errors.New("expected MEMORY[,READ[,COPY]], such as 8GiB,300GB/s,25GB/s")
+	d = config.Device{Name: fmt.Sprintf("gpu.%d", number), Read: cardRead, Copy: cardCopy, FLOPS: cardFLOPS}
+	if len(words) > 4 {
+		return d, errors.New("expected MEMORY[,READ[,COPY[,FLOPS]]], such as " + cardLike)
 	}
 	if d.Memory, err = config.ParseSize(words[0]); err != nil {
 		return d, err
 	}
 	for i, to := range []*float64{&d.Read, &d.Copy} {
 		if i+1 < len(words) && err == nil {
-			*to, err = config.ParseRate(words[i+1])
+			if *to, err = config.ParseRate(words[i+1]); err != nil {
+				err = fmt.Errorf("%w; expected a rate such as 25GB/s", err)
+			}
 		}
+	}
+	if len(words) == 4 && err == nil {
+		d.FLOPS, err = config.ParseFLOPS(words[3])
 	}
 	return d, err
 }
@@ -194,7 +202,7 @@ func plannedOf(m forecast.Model, t sdk.LayerTable) plannedModel {
 		return line
 	}
 	f := m.Fit
-	line.Context, line.Sequences, line.Memory = f.Context, m.Sequences(), takenLine{f.Bytes(), f.Weights, f.Cache, f.State, f.Scratch}
+	line.Context, line.Sequences, line.Memory = f.Context, m.Sequences(), takenOf(f)
 	line.Decode, line.DecodeLast, line.Prompt = m.Decode.First, m.Decode.Last, m.Prompt
 	line.Cores, line.Shared = m.Cores, plannedShared{m.Shared.Cores, m.Shared.With, m.Shared.Decode.First, m.Shared.Decode.Last}
 	for i, d := range m.Input.Devices {

@@ -29,6 +29,19 @@ func (g *global) showPlan(d planDocument) error {
 	return w.err
 }
 
+func takenOf(f plan.Fit) takenLine {
+	return takenLine{f.Bytes(), f.Weights, f.Cache, f.State, f.Scratch, f.Spill}
+}
+
+// parts tells what the total is made of.
+func (t takenLine) parts() string {
+	text := fmt.Sprintf("weights %s, cache %s, state %s, scratch %s", plan.Size(t.Weights), plan.Size(t.Cache), plan.Size(t.State), plan.Size(t.Scratch))
+	if t.Spill > 0 {
+		text += fmt.Sprintf(", %s to spill to", plan.Size(t.Spill))
+	}
+	return text
+}
+
 // planWriter keeps the first error.
 type planWriter struct {
 	w   io.Writer
@@ -48,9 +61,7 @@ func (w *planWriter) model(m plannedModel) {
 		return
 	}
 	w.print("    context %d, room for %d of it at once\n", m.Context, m.Sequences)
-	t := m.Memory
-	w.print("    %s of the cpu's memory: weights %s, cache %s, state %s, scratch %s\n",
-		plan.Size(t.Total), plan.Size(t.Weights), plan.Size(t.Cache), plan.Size(t.State), plan.Size(t.Scratch))
+	w.print("    %s of the cpu's memory: %s\n", plan.Size(m.Memory.Total), m.Memory.parts())
 	if len(m.Modules) == 0 {
 		w.print("    the plugin does not tell how fast devices are\n")
 		return

@@ -95,6 +95,7 @@ type Device struct {
 	Memory int64   // bytes; weights, state and scratch count. 0 of a GPU until Equip: what it has
 	Copy   float64 // bytes per second from the host's memory; 0: measured
 	Read   float64 // bytes per second its kernels read weights at; 0: measured
+	FLOPS  float64 // of a card that is imagined; 0: measured
 }
 
 // Model is one entry the host serves, by one plugin process.

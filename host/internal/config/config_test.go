@@ -180,7 +180,7 @@ path = "./model/"
 	if want := (Weights{Cache: filepath.Join(dir, "kept"), CacheSize: 10 << 30}); c.Weights != want {
 		t.Errorf("weights: got %+v", c.Weights)
 	}
-	if want := []Device{{"far", 1.5 * (1 << 20), 2e9, 5e8}, {"cpu", 20 << 30, 0, 0}}; !reflect.DeepEqual(c.Devices, want) {
+	if want := []Device{{Name: "far", Memory: 1.5 * (1 << 20), Copy: 2e9, Read: 5e8}, {Name: "cpu", Memory: 20 << 30}}; !reflect.DeepEqual(c.Devices, want) {
 		t.Errorf("devices: got %+v", c.Devices)
 	}
 	one := Model{

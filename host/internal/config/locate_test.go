@@ -148,4 +148,12 @@ func TestSizesAndRates(t *testing.T) {
 	if _, err := parseRate("2.5GB/min"); err == nil {
 		t.Error("a rate per minute was read")
 	}
+	if speed, err := ParseFLOPS("1.5 TFLOP/s"); err != nil || speed != 1.5e12 {
+		t.Errorf("got %v, %v", speed, err)
+	}
+	for _, text := range []string{"", "40", "40GFLOP/s", "0TFLOP/s", "-1TFLOP/s", "1e3TFLOP/s", "NaNTFLOP/s", "InfTFLOP/s", "TFLOP/s"} {
+		if got, err := ParseFLOPS(text); err == nil {
+			t.Errorf("%q was read as %v", text, got)
+		}
+	}
 }

@@ -34,6 +34,19 @@ func ParseSize(text string) (int64, error) { return parseSize(text) }
 // ParseRate reads a rate as models.toml has them: "25GB/s".
 func ParseRate(text string) (float64, error) { return parseRate(text) }
 
+// ParseFLOPS reads how fast something multiplies: "40TFLOP/s".
+func ParseFLOPS(text string) (float64, error) {
+	number, ok := strings.CutSuffix(strings.TrimSpace(text), "TFLOP/s")
+	value, err := strconv.ParseFloat(strings.TrimSpace(number), 64)
+	if !ok || err != nil || strings.ContainsAny(number, "eEpPxX_+") || !(value > 0 && value <= maxTFLOPS) {
+		return 0, fmt.Errorf("%q is not a speed such as 40TFLOP/s", shorten(text))
+	}
+	return value * 1e12, nil
+}
+
+// maxTFLOPS is beyond any card.
+const maxTFLOPS = 1e6
+
 // FormatSize writes a number of bytes exactly, in the largest unit that makes it whole: "20 MiB", "3 KiB", "1025 bytes".
 func FormatSize(n int64) string {
 	switch {

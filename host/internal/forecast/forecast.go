@@ -33,6 +33,8 @@ type Model struct {
 	Cores  int      // that it computes on while it works alone
 	Shared Shared   // while all models work
 	Gives  []string // what would make more of it lie on devices besides the cpu, a sentence each
+
+	flops map[string]float64 // of devices that are imagined
 }
 
 // Speed is in tokens per second of one sequence, at best: what memory, links and cores allow.
@@ -58,10 +60,13 @@ func Of(c *config.Config, memory schedule.Budget, cores int, entries []config.Mo
 	for i, m := range entries {
 		asked = append(asked, schedule.Asked{Model: m, Need: plan.NeedOf(tables[i], m.Inspect()).WithSpill(m.Spill())})
 	}
-	budgets := schedule.Budgets(c)
+	budgets, flops := schedule.Budgets(c), map[string]float64{}
+	for _, d := range c.Devices {
+		flops[d.Name] = d.FLOPS
+	}
 	var list []Model
 	for i, share := range schedule.Shares(memory, asked) {
-		m := Model{Entry: entries[i], Err: share.Err, Known: asked[i].Need.Known()}
+		m := Model{Entry: entries[i], Err: share.Err, Known: asked[i].Need.Known(), flops: flops}
 		if m.Err == nil && m.Known {
 			if memory.Bytes == 0 {
 				share.Bytes = asked[i].Need.Wanted()
@@ -98,7 +103,7 @@ func (m *Model) place(budgets []sdk.DeviceBudget, ask Ask) error {
 	if err != nil || len(t.Devices) == 0 {
 		return err
 	}
-	m.Input = plan.InputOf(t, m.Fit, budgets)
+	m.Input = m.input(t, budgets)
 	if m.Plan, err = plan.Make(m.Input); err != nil {
 		return err
 	}
@@ -107,6 +112,17 @@ func (m *Model) place(budgets []sdk.DeviceBudget, ask Ask) error {
 	m.Prompt = float64(rows) / plan.Time(m.Input, m.Plan, rows, 0)
 	m.gives(budgets, ask)
 	return nil
+}
+
+// input is what a process plans with. Nobody has measured how fast a card multiplies that is imagined.
+func (m *Model) input(t sdk.LayerTable, budgets []sdk.DeviceBudget) plan.Input {
+	in := plan.InputOf(t, m.Fit, budgets)
+	for i := range in.Devices {
+		if d := &in.Devices[i]; d.FLOPS == 0 {
+			d.FLOPS = m.flops[d.Name]
+		}
+	}
+	return in
 }
 
 // measured asks about an entry as its process will lay it out.
@@ -143,7 +159,7 @@ func (m *Model) gives(budgets []sdk.DeviceBudget, ask Ask) {
 		if err != nil || len(t.Devices) == 0 {
 			return // it does not quantise
 		}
-		in := plan.InputOf(t, m.Fit, budgets)
+		in := m.input(t, budgets)
 		p, err := plan.Make(in)
 		if err != nil {
 			continue
