@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -80,7 +81,10 @@ type topPlaces struct {
 func (r *remote) top(ctx context.Context) (*topDocument, error) {
 	d := &topDocument{places: map[string]topPlaces{}, host: r.named}
 	if err := r.read(ctx, "/admin/ps", d); err != nil {
-		return nil, fmt.Errorf("%w; `piohost top` needs server.admin = true", err)
+		if said := (*apiError)(nil); errors.As(err, &said) {
+			err = fmt.Errorf("%w; `piohost top` needs server.admin = true", err)
+		}
+		return nil, err
 	}
 	for _, m := range d.Models {
 		if m.State != "ready" {

@@ -68,6 +68,11 @@ new    loading  -         0             -               -        -     -        
 	if code == 0 || !strings.Contains(errs.String(), "server.admin = true") {
 		t.Errorf("a host that answers no operators: %d %s", code, errs.String())
 	}
+	errs.Reset()
+	code = command(context.Background(), []string{"top", "--host", "http://127.0.0.1:1"}, stdio{strings.NewReader(""), &out, &errs})
+	if code == 0 || !strings.Contains(errs.String(), "nobody listens there") || strings.Contains(errs.String(), "admin") {
+		t.Errorf("where there is no host: %d %s", code, errs.String())
+	}
 }
 
 // squeeze leaves one space between words.
