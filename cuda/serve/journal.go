@@ -85,7 +85,7 @@ func (r *residency) tell() {
 	if len(j.why) == 0 && len(j.trips) == 0 || len(r.coming) > 0 || len(r.mailbox.owed) > 0 {
 		return
 	}
-	took := (r.clock.Now() - j.since).Round(time.Microsecond)
+	took := r.clock.Now() - j.since
 	for _, t := range j.trips {
 		what, streamed := []any{"from", r.devices[t.from].Name(), "to", r.devices[t.to].Name(), "modules", len(t.places)}, 0
 		for _, p := range t.places {
@@ -102,14 +102,17 @@ func (r *residency) tell() {
 		if t.evicted > 0 {
 			what = append(what, "given up", t.evicted)
 		}
-		what = append(what, "why", strings.Join(j.why, "; "), "copied", plan.Size(t.copied), "freed", plan.Size(t.freed), "took", took)
+		what = append(what, "why", strings.Join(j.why, "; "), "copied", plan.Size(t.copied), "freed", plan.Size(t.freed), "took", inWords(took))
 		if t.link > 0 {
-			what = append(what, "on the link", t.link.Round(time.Microsecond))
+			what = append(what, "on the link", inWords(t.link))
 		}
 		slog.Info("modules have moved", what...)
 	}
 	r.journal = journal{}
 }
+
+// inWords is a time as it is to stand in the host's log too, which would have it as a number of nanoseconds.
+func inWords(t time.Duration) string { return t.Round(time.Microsecond).String() }
 
 // mostRuns is how many pieces of the forward pass are named.
 const mostRuns = 8
