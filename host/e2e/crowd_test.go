@@ -152,7 +152,7 @@ func TestPriorityKeepsTheGPU(t *testing.T) {
 	tables := tinyModel(gpuSized, "priority = 1") + tinyOf("qwen3_0_6b", "second", gpuSized) + tinyOf("qwen3_0_6b", "third", gpuSized)
 	s := start(t, fmt.Sprintf("[[device]]\nname = \"gpu.0\"\nmemory = \"%dB\"\n", budget)+tables)
 	s.come(func(map[string]string) bool { return s.layersThere() == 4 })
-	ended := make(chan error)
+	ended := make(chan error, 3)
 	answered := func(name string, n int, behind func(int)) {
 		for range n {
 			got, err := s.complete("/v1/chat/completions", greedyOf(name), behind)
@@ -167,9 +167,9 @@ func TestPriorityKeepsTheGPU(t *testing.T) {
 		ended <- nil
 	}
 	var there []int
-	go answered("tiny", 4, func(int) { there = append(there, s.layersThere()) })
 	go answered("second", 2, nil)
 	go answered("third", 2, nil)
+	answered("tiny", 4, func(int) { there = append(there, s.layersThere()) })
 	for range 3 {
 		if err := <-ended; err != nil {
 			t.Error(err)
