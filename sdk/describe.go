@@ -83,6 +83,8 @@ type DeviceTable struct {
 	FLOPS        float64 // f32 operations per second; multiply-adds count as two
 	OpSeconds    float64 // what an op takes beside its bytes and its operations
 	TurnSeconds  float64 // what it takes to have something small computed there and to learn of it
+	BesideRate   float64 // bytes per second that are copied to it while the cpu reads memory as fast as it can
+	BesideTakes  float64 // bytes that the cpu reads less meanwhile, for each that is copied
 }
 
 // What can be asked of any plugin; each may have tighter limits of its own.

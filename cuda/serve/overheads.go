@@ -169,15 +169,21 @@ func (o *opened) tellOps(t *sdk.LayerTable, l limits, devices []cuda.Device, c c
 			t.Modules[i].Ops = counts[m.Layer]
 		}
 	}
+	var opOfCPU float64
 	for i, d := range devices {
 		if played(d, c) {
 			continue
 		}
-		if cuda.OnHost(d) || d.Kind() == cuda.KindGPU {
+		here, isGPU := cuda.OnHost(d), d.Kind() == cuda.KindGPU
+		if here || isGPU {
 			t.Devices[i].OpSeconds, t.Devices[i].TurnSeconds = overheads(c, d)
-			if cuda.OnHost(d) { // which takes ops one by one
-				t.Devices[i].OpSeconds *= each
-			}
+		}
+		if here { // which takes ops one by one
+			opOfCPU = t.Devices[i].OpSeconds
+			t.Devices[i].OpSeconds *= each
+		}
+		if isGPU {
+			t.Devices[i].BesideRate, t.Devices[i].BesideTakes = besides(c, devices[0], d, opOfCPU)
 		}
 	}
 	return nil

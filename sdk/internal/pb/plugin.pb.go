@@ -696,6 +696,8 @@ type DeviceTable struct {
 	Flops         float64                `protobuf:"fixed64,5,opt,name=flops,proto3" json:"flops,omitempty"`                                  // f32 operations per second; a multiply-add counts as two
 	OpSeconds     float64                `protobuf:"fixed64,6,opt,name=op_seconds,json=opSeconds,proto3" json:"op_seconds,omitempty"`         // what an op takes beside its bytes and its operations
 	TurnSeconds   float64                `protobuf:"fixed64,7,opt,name=turn_seconds,json=turnSeconds,proto3" json:"turn_seconds,omitempty"`   // what it takes to have something small computed there and to learn of it
+	BesideRate    float64                `protobuf:"fixed64,8,opt,name=beside_rate,json=besideRate,proto3" json:"beside_rate,omitempty"`      // bytes per second that are copied to it while the cpu reads memory as fast as it can
+	BesideTakes   float64                `protobuf:"fixed64,9,opt,name=beside_takes,json=besideTakes,proto3" json:"beside_takes,omitempty"`   // bytes that the cpu reads less meanwhile, for each that is copied
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -775,6 +777,20 @@ func (x *DeviceTable) GetOpSeconds() float64 {
 func (x *DeviceTable) GetTurnSeconds() float64 {
 	if x != nil {
 		return x.TurnSeconds
+	}
+	return 0
+}
+
+func (x *DeviceTable) GetBesideRate() float64 {
+	if x != nil {
+		return x.BesideRate
+	}
+	return 0
+}
+
+func (x *DeviceTable) GetBesideTakes() float64 {
+	if x != nil {
+		return x.BesideTakes
 	}
 	return 0
 }
@@ -4462,7 +4478,7 @@ const file_plugin_proto_rawDesc = "" +
 	"\tsnapshots\x18\n" +
 	" \x01(\x03R\tsnapshots\x12\x18\n" +
 	"\aweights\x18\v \x01(\tR\aweights\x124\n" +
-	"\adevices\x18\f \x03(\v2\x1a.pio.plugin.v1.DeviceTableR\adevices\"\xd8\x01\n" +
+	"\adevices\x18\f \x03(\v2\x1a.pio.plugin.v1.DeviceTableR\adevices\"\x9c\x02\n" +
 	"\vDeviceTable\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12#\n" +
 	"\rscratch_bytes\x18\x02 \x01(\x03R\fscratchBytes\x12\x1b\n" +
@@ -4471,7 +4487,10 @@ const file_plugin_proto_rawDesc = "" +
 	"\x05flops\x18\x05 \x01(\x01R\x05flops\x12\x1d\n" +
 	"\n" +
 	"op_seconds\x18\x06 \x01(\x01R\topSeconds\x12!\n" +
-	"\fturn_seconds\x18\a \x01(\x01R\vturnSeconds\"\x93\x02\n" +
+	"\fturn_seconds\x18\a \x01(\x01R\vturnSeconds\x12\x1f\n" +
+	"\vbeside_rate\x18\b \x01(\x01R\n" +
+	"besideRate\x12!\n" +
+	"\fbeside_takes\x18\t \x01(\x01R\vbesideTakes\"\x93\x02\n" +
 	"\x06Module\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12!\n" +
 	"\fweight_bytes\x18\x02 \x01(\x03R\vweightBytes\x12*\n" +

@@ -186,7 +186,8 @@ func tables() *rapid.Generator[sdk.LayerTable] {
 			Weights: said.Draw(t, "weights"),
 			Plan:    rapid.SliceOfN(placement, 1, 4).Draw(t, "plan"),
 			Devices: []sdk.DeviceTable{{Name: said.Draw(t, "device"), ScratchBytes: sizes.Draw(t, "scratch"), CopyRate: rate.Draw(t, "copy"),
-				ReadRate: rate.Draw(t, "read"), FLOPS: rate.Draw(t, "flops"), OpSeconds: rate.Draw(t, "op"), TurnSeconds: rate.Draw(t, "turn")}},
+				ReadRate: rate.Draw(t, "read"), FLOPS: rate.Draw(t, "flops"), OpSeconds: rate.Draw(t, "op"), TurnSeconds: rate.Draw(t, "turn"),
+				BesideRate: rate.Draw(t, "beside"), BesideTakes: rate.Draw(t, "takes")}},
 		}
 	})
 }
