@@ -24,6 +24,10 @@ func TestHybridPriority(t *testing.T) {
 	hybrid.Priority(t, hybrid.Model{Name: "Qwen3-0.6B, bf16", Family: family, Config: published, Machines: []int{0, 1, 2}})
 }
 
+func TestHybridBeside(t *testing.T) {
+	hybrid.Beside(t, hybrid.Model{Family: family, Config: published, Layers: 2})
+}
+
 func TestHybridTokens(t *testing.T) { hybrid.Tokens(t, plugin) }
 
 func TestHybridWakes(t *testing.T) { hybrid.Wakes(t, plugin) }

@@ -5,6 +5,7 @@ package sim
 //
 // static double pio_now(void *f) { return ((double (*)(void))f)(); }
 // static void pio_set(void *f, double now) { ((void (*)(double))f)(now); }
+// static void pio_compute(void *f, double bytes, double ns) { ((void (*)(double, double))f)(bytes, ns); }
 // static void pio_begin(void *f) { ((void (*)(void))f)(); }
 // static unsigned long long pio_peak(void *f, int device) { return ((unsigned long long (*)(int))f)(device); }
 // static void pio_work(void *f, const char *code, const void *op, double to[2]) { ((void (*)(const char *, const pio_op *, double *))f)(code, op, to); }
@@ -31,6 +32,11 @@ func (d *Driver) Now() time.Duration { return time.Duration(C.pio_now(d.symbol("
 
 // Set has the host go on at another time: later, since it has computed something; or earlier, since that happened beside it.
 func (d *Driver) Set(now time.Duration) { C.pio_set(d.symbol("pio_sim_set"), C.double(now)) }
+
+// Compute has the host compute for so long, if nobody else has its memory meanwhile, and read so many bytes of that: see `memory` in runtime/driver.h.
+func (d *Driver) Compute(bytes float64, alone time.Duration) {
+	C.pio_compute(d.symbol("pio_sim_compute"), C.double(bytes), C.double(alone))
+}
 
 // Begin has the host's time begin anew. Nothing is under way on any device, and no stream is open that has been used.
 func (d *Driver) Begin() { C.pio_begin(d.symbol("pio_sim_begin")) }

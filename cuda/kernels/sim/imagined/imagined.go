@@ -29,7 +29,7 @@ type Machine struct {
 	// Launch is from one kernel of a stream to the next, Node within a graph.
 	Launch, Node time.Duration
 
-	HostRead  float64       // bytes/s at which the host's ops read memory
+	HostRead  float64       // bytes/s at which the host's ops read memory, less what copies over the link take of it meanwhile
 	HostFLOPS float64       // f32 operations/s of the host
 	HostOp    time.Duration // what an op takes before it computes: all threads have to learn of it
 	HostSlow  float64       // ops take so many times what all of that says, as where others use the cores too; 0: once
@@ -51,8 +51,8 @@ type Host struct {
 // would if nothing had been done before. Where work is only counted nothing is computed.
 func (m Machine) Use(d *sim.Driver, device int, count bool) *Host {
 	d.Begin()
-	d.Control(fmt.Sprintf("machine device=%d link=%g read=%g flops=%g mma=%g launch=%d node=%d", device, m.Link, m.Read, m.FLOPS, m.MMA,
-		m.Launch.Nanoseconds(), m.Node.Nanoseconds()))
+	d.Control(fmt.Sprintf("machine device=%d link=%g read=%g flops=%g mma=%g launch=%d node=%d memory=%g", device, m.Link, m.Read, m.FLOPS, m.MMA,
+		m.Launch.Nanoseconds(), m.Node.Nanoseconds(), m.HostRead))
 	return &Host{driver: d, m: m, count: count}
 }
 
@@ -62,6 +62,13 @@ func (h *Host) Now() time.Duration { return h.driver.Now() }
 // pass has the host be busy.
 func (h *Host) pass(seconds float64) {
 	h.driver.Set(h.driver.Now() + time.Duration(seconds*1e9))
+}
+
+// compute has the host run an op.
+func (h *Host) compute(bytes, flops float64) {
+	slow := cmp.Or(h.m.HostSlow, 1)
+	h.pass(slow * h.m.HostOp.Seconds())
+	h.driver.Compute(bytes, time.Duration(slow*max(bytes/h.m.HostRead, flops/h.m.HostFLOPS)*1e9))
 }
 
 // counted is the bytes of a copy that is not made where work is only counted, as the driver has it (runtime/streams.cpp). Experts have to be more, or a
@@ -125,7 +132,7 @@ type queue struct {
 
 func (q *queue) Run(op *cuda.Op) {
 	bytes, flops, encoded := q.host.work(op)
-	q.host.pass(cmp.Or(q.host.m.HostSlow, 1) * (q.host.m.HostOp.Seconds() + max(bytes/q.host.m.HostRead, flops/q.host.m.HostFLOPS)))
+	q.host.compute(bytes, flops)
 	switch {
 	case !q.host.count || small(op):
 		q.Queue.Run(op)

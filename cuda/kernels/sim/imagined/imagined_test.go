@@ -3,6 +3,8 @@
 package imagined
 
 import (
+	"errors"
+	"fmt"
 	"math"
 	"os"
 	"testing"
@@ -233,5 +235,68 @@ func TestAKernelReadsBesideACopy(t *testing.T) {
 	d.Begin()
 	if again := copied(); again != first {
 		t.Errorf("begun anew a copy takes %v, and %v before", again, first)
+	}
+}
+
+// A copy and an op of the host share its memory, of which a copy takes three bytes for each of its own: each has what it asks for, or half. Together they
+// have what there is, and what the copy lost makes it later.
+func TestACopyAndTheHostShareItsMemory(t *testing.T) {
+	sim.Library(t, sim.Options{})
+	if !sim.Apart(t) {
+		return
+	}
+	d, host, g := begin(t)
+	c := cpu.New(1)
+	defer c.Close()
+	const rows, cols = 8192, 4096
+	const bytes = 2.0 * rows * cols
+	onHost, onGPU := matrix(t, nil, rows, cols), matrix(t, g, rows, cols)
+	here := host.CPU(c).NewQueue()
+	op := cuda.NewOp(cuda.OpMatMul).Gives(row(t, nil, 512)).Takes(row(t, nil, cols)).By(matrix(t, nil, 512, cols)) // a sixteenth as much
+	fill := func() error {
+		q := g.NewQueue()
+		defer q.Close()
+		q.Fill(onGPU, onHost)
+		return q.Sync()
+	}
+	for range 2 { // the second pins memory, too
+		first := host.Beside(fill)
+		if err := errors.Join(host.Beside(fill).Wait(), first.Wait()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, link := range []float64{5e9, 10e9, 20e9} { // which ask for 15, 30 and 60 of 50 GB/s
+		d.Control(fmt.Sprintf("machine device=0 link=%g", link))
+		const first, fills = 4, 40 // the first ones are not late yet
+		began, products := host.Now(), 0
+		under := []cuda.Event{host.Beside(fill), host.Beside(fill)}
+		for n := 0; n < first+fills; {
+			here.Run(op)
+			products++
+			for ; n < first+fills && under[0].Happened(); n++ {
+				under = []cuda.Event{under[1], host.Beside(fill)}
+				if n == first-1 {
+					began, products = host.Now(), 0
+				}
+			}
+		}
+		took := (host.Now() - began).Seconds()
+		copied, read := fills*bytes/took, float64(products)*bytes/16/took
+		for _, e := range under {
+			if err := e.Wait(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		wantCopied := min(link, machine.HostRead/6)
+		wantRead := machine.HostRead - 3*wantCopied
+		t.Logf("link of %g GB/s: %.2f GB/s are copied and %.2f read", link/1e9, copied/1e9, read/1e9)
+		if math.Abs(copied/wantCopied-1) > 0.04 || math.Abs(read/wantRead-1) > 0.06 {
+			t.Errorf("beside a link of %g GB/s %.2f are copied and %.2f read, not %.2f and %.2f", link/1e9, copied/1e9, read/1e9, wantCopied/1e9, wantRead/1e9)
+		}
+	}
+	alone := host.Now()
+	here.Run(op)
+	if got := host.Now() - alone; !near(got, bytes/16/machine.HostRead, 0.02) {
+		t.Errorf("with no copy under way an op takes %v", got)
 	}
 }

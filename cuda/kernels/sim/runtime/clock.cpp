@@ -7,10 +7,16 @@
 //     kernel reads of pinned memory shares the link with a copy, half and half, and the copies that come next are later by as much.
 //   - The host's time goes on with each call, and to the end of what it waits for. What computes on the host, or runs beside the thread that
 //     computes, sets it (package clock).
+//   - The host's memory is shared, max-min fair, between an op that computes on the host and the copies that have links meanwhile: each has what it
+//     asks for, or as much as any other that has less than it asks. An op asks for what it reads in the time that it takes alone. A copy asks for three
+//     bytes for each of its own: it is read, written to pinned memory, and read there (or the same the other way). It has its time already when
+//     such an op begins; so what it lost makes the next in its direction later, as above, and over a run of copies the memory gives no byte twice.
 //
-// Not modelled: kernels of two streams at once share nothing of the device, copies nothing of the host's memory.
+// Not modelled: kernels of two streams at once share nothing of the device; small copies, what kernels read of pinned memory, and what the host copies
+// while no link is busy take nothing of its memory.
 #include "driver.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -34,7 +40,7 @@ static const struct {
 static const struct {
   const char *name;
   double Host::*field;
-} hosts[] = {{"call", &Host::call}, {"graph", &Host::graph}, {"wait", &Host::wait}, {"pin", &Host::pin}};
+} hosts[] = {{"call", &Host::call}, {"graph", &Host::graph}, {"wait", &Host::wait}, {"pin", &Host::pin}, {"memory", &Host::memory}};
 
 // set_speed takes what `machine` says: KEY=VALUE, of a device or of the host.
 bool set_speed(int device, const std::string &key, double value) {
@@ -70,7 +76,7 @@ EXPORT void pio_sim_begin() {
   host_time = 0;
   for (auto &d : devices) {
     for (auto &list : d->link) list.clear();
-    d->taken = d->first = d->last = d->late = 0;
+    d->taken = d->first = d->last = d->late[0] = d->late[1] = 0;
   }
 }
 
@@ -102,6 +108,69 @@ static double on_link(CUcontext c, int direction, double begin, double takes) {
   return begin;
 }
 
+// ---- the host's memory
+
+enum { COPIED_BYTE = 3 }; // bytes of the host's memory for each of a copy
+
+// a copy that has a link while the host computes
+struct Beside {
+  double *late; // of its direction
+  double asks;  // bytes/s
+};
+
+// level is the most that anybody has of what is shared max-min fair: each has what it asks for up to that.
+static double level(std::vector<double> asked, double shared) {
+  std::sort(asked.begin(), asked.end());
+  for (size_t i = 0; i < asked.size(); i++) {
+    double others = (double)(asked.size() - i);
+    if (asked[i] * others > shared)
+      return shared / others;
+    shared -= asked[i];
+  }
+  return HUGE_VAL;
+}
+
+// beside is which copies have links now, and until when those are the same.
+static double beside(std::vector<Beside> &to) {
+  double until = HUGE_VAL;
+  to.clear();
+  for (auto &d : devices)
+    for (int direction = 0; direction < 2; direction++) {
+      auto &list = busy(d.get(), direction);
+      auto it = std::upper_bound(list.begin(), list.end(), host_time, [](double now, auto &taken) { return now < taken.second; });
+      if (it == list.end())
+        continue;
+      if (it->first <= host_time)
+        to.push_back({&d->late[direction], COPIED_BYTE * d->speed.link});
+      until = std::min(until, it->first <= host_time ? it->second : it->first);
+    }
+  return until;
+}
+
+// pio_sim_compute has the host compute for ns, if it has its memory for itself, and read so many bytes in that time.
+EXPORT void pio_sim_compute(double bytes, double ns) {
+  std::lock_guard<std::mutex> held(big);
+  std::vector<Beside> copies;
+  std::vector<double> asked;
+  double asks = bytes / ns * 1e9;
+  while (ns > 0) {
+    double until = beside(copies), most = HUGE_VAL;
+    if (host_speed.memory > 0 && !copies.empty()) {
+      asked.assign(1, asks);
+      for (auto &c : copies) asked.push_back(c.asks);
+      most = level(asked, host_speed.memory);
+    }
+    double part = asks > most ? most / asks : 1;
+    bool ends = host_time + ns / part <= until;
+    double now = ends ? host_time + ns / part : until;
+    for (auto &c : copies) *c.late += std::max(0., 1 - most / c.asks) * (now - host_time);
+    ns = ends ? 0 : ns - part * (now - host_time);
+    host_time = now;
+  }
+}
+
+// ---- what a device does
+
 static bool link_is_busy(CUcontext c, int direction, double at) {
   for (auto &[from, to] : busy(c, direction))
     if (from <= at && at < to)
@@ -119,7 +188,7 @@ static double kernel(CUcontext c, const Op &op, double begin, bool in_graph) {
   begin += c->speed.copy; // the first of them are on their way for as long as those of a copy
   if (!link_is_busy(c, 0, begin))
     return begin + takes;
-  c->late += takes;
+  c->late[0] += takes;
   return begin + 2 * takes;
 }
 
@@ -131,8 +200,7 @@ static double copy_time(const Op &op, CUcontext c, double begin, bool follows) {
   double takes = (double)op.bytes / c->speed.link * 1e9;
   if (op.bytes <= 64 << 10)
     return begin + takes;
-  if (op.direction == 0)
-    takes += std::exchange(c->late, 0);
+  takes += std::exchange(c->late[op.direction], 0);
   begin = on_link(c, op.direction, begin, takes);
   if (op.direction == 0) {
     c->first = c->taken == 0 ? begin : std::min(c->first, begin);

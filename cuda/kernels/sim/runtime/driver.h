@@ -29,9 +29,9 @@ struct Speed {
   double link = 25e9, read = 1e12, flops = 30e12, mma = 120e12, launch = 2500, node = 1300, copy = 1500;
 };
 // Host is what the driver's calls take of the thread that makes them, in ns; wait: what it takes to notice that something has ended; pin: to
-// pin a byte.
+// pin a byte; memory: bytes/s that it and the links read and write together, 0: none of them takes anything of another.
 struct Host {
-  double call = 300, graph = 5000, wait = 2000, pin = 0.2;
+  double call = 300, graph = 5000, wait = 2000, pin = 0.2, memory = 0;
 };
 extern Host host_speed;
 
@@ -45,7 +45,7 @@ struct CUctx_st { // a device and its one context
   std::vector<bool> peers; // whose memory it may use
   Speed speed;
   std::vector<std::pair<double, double>> link[2]; // when a direction of the link is taken
-  double late = 0;                                // ns by which copies to the device are later, since kernels have read beside them
+  double late[2] = {};                            // ns by which copies in a direction are later, since others had the link or the host's memory meanwhile
   double taken = 0, first = 0, last = 0;          // ns of large copies to the device, from the first to the last, since they were asked for
   size_t asked = 0, peak = 0;                     // bytes as they were asked for, and the most of them that there were
   CUresult broken = CUDA_SUCCESS; // what each call says from now on
