@@ -9,6 +9,7 @@ import (
 
 	"github.com/inference-pio/inference-pio/cuda"
 	"github.com/inference-pio/inference-pio/cuda/serve/heat"
+	"github.com/inference-pio/inference-pio/sdk/plan"
 )
 
 // experts.go keeps single experts on a device: which ones a token will be routed to is known only when its layer runs, so no
@@ -18,15 +19,24 @@ import (
 // Which experts a layer needs is known when the CPU has to compute some of them, and otherwise when the pass has ended. No pass waits for an expert: one
 // that is not there is computed on the CPU, where it lies anyway, and copied for the next time. Most of what one token needs the next one needs too,
 // and less of it the one after, so that a copy is worth what it is only if it is there in time: it is begun at once, and not at all behind others that
-// keep the link busy for longer than a part of a step. An expert goes to the device of its layer, and into the memory of the one that gives way to it. The
-// result does not depend on where an expert is computed, so that all this changes times and nothing else. What part of the experts needed is there
-// then, sdk/plan says beforehand (experts.go).
+// keep the link busy for longer than a part of a step. Where it takes another's place it also has to be worth what its copy takes of the memory that the
+// CPU reads meanwhile: a layer brings as many in a pass, on average, as sdk/plan says (link.go). An expert goes to the device of its layer, and into the
+// memory of the one that gives way to it. The result does not depend on where an expert is computed, so that all this changes times and nothing else. What
+// part of the experts needed is there then, sdk/plan says beforehand (experts.go).
 
 // expertCache is one device's.
 type expertCache struct {
 	layers   [][]cached // those with weights there or on the way, in no order
 	n        int        // in all layers
+	worth    float64    // experts that a layer is to bring in a pass in place of others, on average
+	credit   []credit   // of each layer
 	arriving []*place   // whose copies are under way
+}
+
+// credit is what a layer may bring in place of others: what its passes have not used, of one expert more than a pass has at most.
+type credit struct {
+	left float64
+	pass uint64 // that it was given in last
 }
 
 // cached is an expert that is there. Its rank lies beside it, since of many the least is looked for.
@@ -35,7 +45,19 @@ type cached struct {
 	p    *place
 }
 
-func newExpertCache(layers int) *expertCache { return &expertCache{layers: make([][]cached, layers)} }
+func newExpertCache(layers int) *expertCache {
+	return &expertCache{layers: make([][]cached, layers), credit: make([]credit, layers), worth: math.Inf(1)}
+}
+
+// mayReplace says whether a layer is to bring one more expert in place of another: its copy takes memory from the CPU that computes meanwhile, and some
+// are worth that, see sdk/plan (link.go).
+func (c *expertCache) mayReplace(layer int, pass uint64) bool {
+	k := &c.credit[layer]
+	if k.pass != pass {
+		k.left, k.pass = min(k.left+c.worth*float64(pass-k.pass), 1+c.worth), pass
+	}
+	return k.left >= 1
+}
 
 // fullest is the layer with the most experts there.
 func (c *expertCache) fullest() int {
@@ -86,9 +108,13 @@ func (r *residency) Routed(layer int, experts []int32) {
 		if p.pass == r.passes {
 			continue // told before
 		}
+		again := p.pass+1 == r.passes
 		p.pass, p.heat = r.passes, p.heat.Needed(r.passes)
 		if p.inCache {
 			r.caches[p.dev].layers[layer][p.at].heat = p.heat
+		}
+		if again && (p.inCache || home != 0 && !p.fixed) {
+			r.counts.again.Add(1)
 		}
 		switch {
 		case !p.inCache && home != 0 && !p.fixed:
@@ -191,11 +217,11 @@ func (r *residency) admit(p *place, dev int) {
 	if n := int64(len(c.arriving)); n > 0 && rate > 0 && float64((n+1)*weightBytes(r.devices[dev], p.m)) > linkAhead*rate*r.took {
 		return
 	}
-	_ = r.cacheExpert(p, dev) // without room it is computed on the CPU, which is right if slower
+	_ = r.cacheExpert(p, dev, c.mayReplace(p.m.Layer, r.passes)) // without room it is computed on the CPU, which is right if slower
 }
 
-// cacheExpert makes room for an expert and starts its copy.
-func (r *residency) cacheExpert(p *place, dev int) error {
+// cacheExpert starts the copy of an expert, and makes room for it if it may.
+func (r *residency) cacheExpert(p *place, dev int, replace bool) error {
 	r.unpackOne(p)
 	c, room := r.caches[dev], cuda.Memory{}
 	for {
@@ -204,7 +230,7 @@ func (r *residency) cacheExpert(p *place, dev int) error {
 			break
 		}
 		var budget *cuda.BudgetError
-		if !errors.As(err, &budget) {
+		if !replace || !errors.As(err, &budget) {
 			return err
 		}
 		q := r.leastUsed(dev, p.m.Layer)
@@ -212,6 +238,7 @@ func (r *residency) cacheExpert(p *place, dev int) error {
 			return err
 		}
 		room = r.makeRoom(q, weightBytes(r.devices[dev], p.m))
+		c.credit[p.m.Layer].left--
 	}
 	c.send(p)
 	return nil
@@ -232,8 +259,17 @@ func (r *residency) startExpert(p *place, dev int, room cuda.Memory) (err error)
 	}
 	if err != nil {
 		p.dev = 0
+		return err
 	}
-	return err
+	r.counts.sent.Add(1)
+	return nil
+}
+
+// bringWorth takes what a plan says that layers are to bring.
+func (r *residency) bringWorth(caches []plan.Cache) {
+	for dev, c := range r.caches {
+		c.worth = caches[dev].Brings
+	}
 }
 
 // makeRoom takes an expert from its device and gives what it had to the next one, if that is of its size and nothing is running that may read it
@@ -342,7 +378,7 @@ func (r *residency) moveExpert(p *place, dev int) error {
 	if err := r.openDevice(dev); err != nil {
 		return err
 	}
-	if err := r.cacheExpert(p, dev); err != nil {
+	if err := r.cacheExpert(p, dev, true); err != nil {
 		r.closeDevice(dev) // perhaps opened for p alone
 		return err
 	}

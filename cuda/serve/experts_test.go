@@ -14,6 +14,7 @@ import (
 	"github.com/inference-pio/inference-pio/cuda/far"
 	"github.com/inference-pio/inference-pio/cuda/serve/heat"
 	"github.com/inference-pio/inference-pio/sdk"
+	"github.com/inference-pio/inference-pio/sdk/plan"
 )
 
 const toyExperts = 6
@@ -310,4 +311,36 @@ func TestAnExpertMayComeInThePlaceOfTheLastOne(t *testing.T) {
 			t.Errorf("on far are %q, with %d bytes for activations", got, y.scratch.Bytes())
 		}
 	})
+}
+
+// While there is room experts come as they are missed. Then a layer brings as many in place of others as a plan finds worth their copies, on average, and an
+// order all the same.
+func TestALayerBringsWhatIsWorthIt(t *testing.T) {
+	y := mixture(t, far.Now(), 2)
+	need := 0
+	y.route = func(layer int) []int { return []int{need}[:1-min(1, max(layer-1, 1-layer))] } // of layer 1
+	sent := func(passes int) uint64 {
+		before := y.r.counts.sent.Load()
+		for range passes {
+			need = (need + 1) % (toyExperts - 1)
+			y.pass(nil)
+			y.arrived()
+		}
+		return y.r.counts.sent.Load() - before
+	}
+	worth := func(x float64) { y.r.bringWorth([]plan.Cache{{}, {Brings: x}}) }
+	worth(0)
+	if n := sent(20); n != 2 {
+		t.Errorf("a cache with room for two that is to replace none was sent %d", n)
+	}
+	if err := y.obey(move("layers.1.mlp.experts.5", "far")); err != nil {
+		t.Errorf("an order for an expert that is worth nothing: %v", err)
+	}
+	for _, x := range []float64{0.25, 0.5, 1} {
+		worth(x)
+		sent(4) // what was left from before
+		if n := sent(40); float64(n) < 40*x-1 || float64(n) > 40*x+1 {
+			t.Errorf("with %g a pass %d were sent in 40 passes", x, n)
+		}
+	}
 }

@@ -38,10 +38,10 @@ type meter struct {
 }
 
 // moved is what has been counted at the beginning of a pass.
-type moved struct{ hits, misses, waits, prefetches uint64 }
+type moved struct{ hits, misses, again, sent, waits, prefetches uint64 }
 
 func (c *counts) now() moved {
-	return moved{c.hits.Load(), c.misses.Load(), c.waits.Load(), c.prefetches.Load()}
+	return moved{c.hits.Load(), c.misses.Load(), c.again.Load(), c.sent.Load(), c.waits.Load(), c.prefetches.Load()}
 }
 
 // newMeter is nil where there is nothing to learn: no device besides the CPU, or one whose rates its owner has told and nobody can measure.
@@ -74,9 +74,9 @@ func (m *meter) end(r *residency) {
 	m.on = false
 	in, now := m.known(), r.counts.now()
 	pass := plan.Pass{Rows: m.rows, Depth: m.depth, CPU: m.cpu.Seconds(), Seconds: r.took, Placements: m.where(r, in), Held: r.held(),
-		Copied: len(r.coming) > 0 || now.waits != m.before.waits || now.prefetches != m.before.prefetches}
+		Brought: int(now.sent - m.before.sent), Copied: len(r.coming) > 0 || now.waits != m.before.waits || now.prefetches != m.before.prefetches}
 	if hits, all := now.hits-m.before.hits, now.hits-m.before.hits+now.misses-m.before.misses; all > 0 {
-		pass.Hits = float64(hits) / float64(all)
+		pass.Hits, pass.Again = float64(hits)/float64(all), float64(now.again-m.before.again)/float64(all)
 	}
 	m.mu.Lock()
 	m.measured.Passed(in, pass)
@@ -96,8 +96,9 @@ func (m *meter) rethink(r *residency, in plan.Input, pass plan.Pass) {
 	}
 	is := plan.Plan{Placements: pass.Placements, Caches: make([]plan.Cache, len(in.Devices)), Through: made.Through}
 	for d, held := range pass.Held {
-		is.Caches[d] = plan.Cache{Experts: held, Of: r.expertsOf(d)}
+		is.Caches[d] = plan.Cache{Experts: held + r.roomFor(d), Of: r.expertsOf(d)}
 	}
+	r.bringWorth(plan.Caches(in, is, pass.Rows, pass.Depth))
 	now, then := plan.Time(in, is, pass.Rows, pass.Depth), plan.Time(in, made, pass.Rows, pass.Depth)
 	m.mu.Lock()
 	leave := m.measured.Leave(now, then)
@@ -107,6 +108,19 @@ func (m *meter) rethink(r *residency, in plan.Input, pass plan.Pass) {
 		r.journal.because(r.clock.Now(), "passes have taken otherwise than rates said")
 		r.follow()
 	}
+}
+
+// roomFor is how many more experts of its layers a device will have when nothing is free there.
+func (r *residency) roomFor(dev int) int {
+	if dev == 0 { // which computes them where they lie
+		return 0
+	}
+	lacks := r.expertsOf(dev) - r.caches[dev].n
+	p, u := r.lacking(dev), r.usage(dev)
+	if p == nil || u.Budget == 0 {
+		return lacks
+	}
+	return int(min(int64(lacks), max(0, u.Budget-u.Used)/weightBytes(r.devices[dev], p.m)))
 }
 
 // where is where the modules of an input are computed.

@@ -18,6 +18,7 @@ func (i *instance) planner(l limits) func(budgets []int64) ([]sdk.Placement, err
 		p, err := plan.Make(in)
 		if err == nil && i.place != nil {
 			i.place.through.from = p.Through
+			i.place.bringWorth(p.Caches)
 		}
 		return p.Placements, err
 	}

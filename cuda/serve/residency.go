@@ -74,7 +74,7 @@ type stage interface {
 }
 
 // counts are read by reports while steps run.
-type counts struct{ moves, prefetches, evictions, waits, hits, misses atomic.Uint64 }
+type counts struct{ moves, prefetches, evictions, waits, hits, misses, again, sent atomic.Uint64 }
 
 // newResidency starts with every module on the CPU.
 func newResidency(devices []cuda.Device, modules []*cuda.Module, st stage, planner func(budgets []int64) ([]sdk.Placement, error)) *residency {

@@ -3,7 +3,8 @@
 //
 // How many of those that a token needs are there follows from the cache's room, from how unevenly experts are drawn, and from the link: an expert
 // that was missing is worth its copy if that arrives before the next token needs it, and of those that are missing the link brings a part. In a
-// cache that gives up what was used longest ago they are as good as any others. See hits, link.go.
+// cache that gives up what was used longest ago they are as good as any others. But a copy reads the memory that the CPU reads, which computes what is
+// missing: so more are brought only as long as that makes a token quicker. See hits and settleHits, link.go.
 
 package plan
 
@@ -13,6 +14,7 @@ type Cache struct {
 	Experts int     // that fit at once
 	Of      int     // experts of the device's layers
 	Hits    float64 // share of those a pass needs that are there, estimated
+	Brings  float64 // experts that each layer is to bring in a pass in place of others, on average: more cost the CPU more of its memory than they save
 }
 
 // whole says that it has all experts of the device's layers.
@@ -30,6 +32,7 @@ type sums struct {
 	bytes  int64
 	active int64     // of bytes, what a token needs
 	read   float64   // of bytes, what the pass needs
+	here   float64   // seconds that the CPU takes for them
 	gain   []float64 // by device: seconds saved by having them there
 }
 
@@ -46,6 +49,7 @@ func (p *planner) addUp() {
 			s.bytes += p.modules[i].WeightBytes
 			s.active += p.modules[i].ActiveBytesToken
 			s.read += p.read(p.modules[i].Module)
+			s.here += p.modules[i].seconds[0]
 			for d := range s.gain {
 				s.gain[d] += p.gain(i, d)
 			}
@@ -59,6 +63,7 @@ func (p *planner) addUp() {
 		s.bytes += before.bytes
 		s.active += before.active
 		s.read += before.read
+		s.here += before.here
 		for d := range s.gain {
 			s.gain[d] += before.gain[d]
 		}
@@ -76,7 +81,7 @@ func (p *planner) cache(d, from, until int, held int64) (s saving) {
 	each := float64(bytes) / float64(s.Of)
 	s.Experts = min(s.Of, int(float64(room)/each))
 	s.Bytes = min(bytes, int64(float64(s.Experts)*each))
-	s.Hits = p.in.hits(float64(s.Experts)/float64(s.Of), float64(all.active-before.active)/float64(bytes), p.carried(d, all.read-before.read, p.longest))
+	s.Hits = p.in.hits(float64(s.Experts)/float64(s.Of), float64(all.active-before.active)/float64(bytes), p.carried(d, all.read-before.read, 1, p.longest, 0))
 	s.saved = s.Hits * (all.gain[d] - before.gain[d])
 	if s.whole() {
 		s.saved += p.meetings(d, from, until)

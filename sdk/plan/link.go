@@ -1,9 +1,13 @@
 // link.go counts what the link to a device has in its cache of experts: how many of those that a pass needs are there, if in the time of a pass
-// it carries a part of them.
+// it carries a part of them, and what part it should carry, as the CPU has less of its memory meanwhile.
 
 package plan
 
-import "math"
+import (
+	"cmp"
+	"math"
+	"slices"
+)
 
 // hits is the share of the experts needed that a cache of a share of them all has, where a token needs the share once, and the link carries a
 // part of what is needed during a pass.
@@ -42,58 +46,152 @@ func (in *Input) reached(share, carried float64) float64 {
 // reachedSteps are more than any such equation needs for as many digits as there are.
 const reachedSteps = 12
 
-// SkewOf is the Input.Skew of a cache that had a share of all experts and so many of those that were needed, while the link carried a part of
-// those; it undoes hits. The published measurements of caches that throw out what was used longest ago follow such a curve: 64 and 128 of 512 experts
-// had 67 and 81 % (0.19 and 0.15).
-func SkewOf(share, hits, carried float64) float64 {
-	p := min(1, hits+carried)
-	if !(share > 0 && share < p && hits > share*min(1, p) && hits < p) {
+// SkewOf is the Input.Skew of experts of which a token needs a share, and of those so many were needed by the token before. Published measurements of
+// caches that throw out what was used longest ago follow such a curve: 64 and 128 of 512 experts had 67 and 81 % (0.19 and 0.15).
+func SkewOf(once, again float64) float64 {
+	if !(once > 0 && once < 1 && again > once && again < 1) {
 		return 1
 	}
-	return min(1, math.Log(hits/p)/math.Log(share/p))
+	return math.Log(again) / math.Log(once)
 }
 
-// carried is the part of so many bytes that the link to a device carries in the time of a pass.
-func (p *planner) carried(d int, bytes, seconds float64) float64 {
+// carried is the part of so many bytes that the link to a device carries if it is busy for a part of a pass, in which the CPU computes for some seconds
+// and does not for others.
+func (p *planner) carried(d int, bytes, busy, here, there float64) float64 {
 	rate := p.in.Devices[d].CopyRate
 	if rate == 0 || bytes == 0 {
 		return math.Inf(1)
 	}
-	return rate * seconds / bytes
+	return busy * (p.besideRate(d)*max(0, here) + rate*there) / bytes
 }
 
-// settleHits finds what the caches have of the experts that a pass needs. A pass takes the longer the less that is, and the longer it takes the more the
-// links carry: there is one time in which both are right.
-func (p *planner) settleHits() {
-	gain := make([]float64, len(p.caches)) // seconds that a cache saves that has all
-	read := make([]float64, len(p.caches))
-	some := false
+// slows is the part of its speed that the CPU loses while the link to a device is busy, which reads the same memory. A CPU that takes so many times as
+// long as its rates say leaves memory that others have for nothing.
+func (p *planner) slows(d int, slower float64) float64 {
+	left := 1 - p.in.Devices[d].BesideTakes*p.besideRate(d)/p.in.readRate(p.in.Devices[0])
+	return min(slowsMost, max(0, 1-slower*left))
+}
+
+// slowsMost keeps a pass from taking for ever, whatever was measured.
+const slowsMost = 0.95
+
+// besideRate is at most the rate of copies that have the host's memory for themselves.
+func (p *planner) besideRate(d int) float64 {
+	dev := p.in.Devices[d]
+	if dev.BesideRate == 0 {
+		return dev.CopyRate
+	}
+	return min(dev.BesideRate, dev.CopyRate)
+}
+
+// mixture is a pass through layers some of whose experts are in caches: what it takes without those.
+type mixture struct {
+	here, there float64 // seconds of the CPU, and of all else
+	parts       []part
+}
+
+// part is the experts of one device's layers.
+type part struct {
+	d            int
+	share, once  float64 // of them, that it has room for, and that a token needs
+	read, needed float64 // bytes that the pass needs, and how many experts those are in each layer
+	layers       float64
+	here, there  float64 // seconds of all that are needed, on the CPU and there
+	slows        float64
+}
+
+// mixed is the pass through where everything lies.
+func (p *planner) mixed() (m mixture) {
+	at := make([]part, len(p.caches))
 	for n, i := range p.layers {
 		d, before, all := p.modules[i].dev, p.experts[n], p.experts[n+1]
-		if d > 0 && p.caches[d].Of > 0 && !p.brings(d) {
-			some = true
-			gain[d] += all.gain[d] - before.gain[d]
-			read[d] += all.read - before.read
+		if d > 0 && p.caches[d].Of > 0 && !p.brings(d) && all.number > before.number {
+			a, here, read := &at[d], all.here-before.here, all.read-before.read
+			a.read += read
+			a.here += here
+			a.there += here - (all.gain[d] - before.gain[d])
+			a.needed += read * float64(all.number-before.number) / float64(max(1, all.bytes-before.bytes))
+			a.layers++
 		}
 	}
-	if !some {
+	for d, a := range at {
+		if p.caches[d].Hits, p.caches[d].Brings = 0, 0; a.layers > 0 {
+			a.d, a.once, a.slows, a.needed = d, p.once(d), p.slows(d, cmp.Or(p.in.Devices[0].Slower, 1)), a.needed/a.layers
+			a.share = float64(p.caches[d].Experts) / float64(p.caches[d].Of)
+			m.parts = append(m.parts, a)
+		}
+	}
+	if len(m.parts) == 0 {
+		return m
+	}
+	for i := range p.modules {
+		if it := &p.modules[i]; it.dev == 0 && !(it.home >= 0 && p.brings(p.modules[p.layers[it.home]].dev)) {
+			m.here += it.seconds[0]
+		}
+	}
+	m.there = p.total() - m.here
+	return m
+}
+
+// settleHits finds what the caches have of the experts that a pass needs, and for what part of it links are to be busy with others: a pass takes the
+// longer the less is there, and the CPU the longer the more is brought.
+func (p *planner) settleHits() {
+	p.beside = 0
+	m := p.mixed()
+	if len(m.parts) == 0 {
 		return
 	}
-	for d := range p.caches {
-		p.caches[d].Hits = 0
-	}
-	longest := p.total()
-	within := func(seconds float64) float64 {
-		takes := longest
-		for d := range p.caches {
-			if c := &p.caches[d]; c.Of > 0 {
-				c.Hits = p.in.hits(float64(c.Experts)/float64(c.Of), p.once(d), p.carried(d, read[d], seconds))
-				takes -= c.Hits * gain[d]
+	least := func(low, high float64) (busy float64) {
+		best := math.Inf(1)
+		for n := range busySteps + 1 {
+			b := low + (high-low)*float64(n)/busySteps
+			if t := p.settle(m, b); t < best*(1-busyGain) {
+				best, busy = t, b
 			}
 		}
-		return takes
+		return busy
 	}
-	low, high := 0.0, longest
+	busy := 1.0
+	switch {
+	case p.in.Skew <= 0: // not known, and nothing is counted on
+		busy = 0
+	case slices.ContainsFunc(m.parts, func(a part) bool { return a.slows > 0 }):
+		const step = 1. / busySteps
+		busy = least(0, 1)
+		busy = least(max(0, busy-step), min(1, busy+step))
+	}
+	p.settle(m, busy)
+	if p.in.Skew <= 0 {
+		for _, a := range m.parts { // all that are missing, until passes have told
+			p.caches[a.d].Brings = a.needed
+		}
+	}
+}
+
+const (
+	busySteps = 16   // in which the best part is looked for, twice
+	busyGain  = 1e-6 // of two parts that differ by less the smaller
+)
+
+// settle is the seconds of a pass, during a part of which links are busy with experts, and what caches have then. The longer it takes the more
+// the links carry: there is one time in which both are right.
+func (p *planner) settle(m mixture, busy float64) (seconds float64) {
+	within := func(seconds float64) float64 {
+		here, there, slower := m.here, m.there, 0.0
+		for _, a := range m.parts {
+			c, could := &p.caches[a.d], p.carried(a.d, a.read, busy, seconds-m.there, m.there)
+			c.Hits = p.in.hits(a.share, a.once, could)
+			brings := min(could, 1-c.Hits)
+			c.Brings = brings * a.needed
+			if brings > 0 {
+				slower += a.slows * busy * brings / could
+			}
+			here, there = here-c.Hits*a.here, there+c.Hits*a.there
+		}
+		p.beside = here/(1-min(slowsMost, slower)) - here
+		return here + p.beside + there
+	}
+	low, high := 0.0, (m.here+m.there)/(1-slowsMost)
 	for range settleSteps {
 		if middle := (low + high) / 2; within(middle) > middle {
 			low = middle
@@ -101,7 +199,7 @@ func (p *planner) settleHits() {
 			high = middle
 		}
 	}
-	within(high)
+	return within(high)
 }
 
 // settleSteps halve the time until it is known to more digits than rates are.

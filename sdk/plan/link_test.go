@@ -84,20 +84,24 @@ func giveUp(used []map[int]int, layer, token int) bool {
 	return oldest >= 0
 }
 
-// What was found of a cache tells how unevenly experts are drawn, whatever part the link had in it.
+// What a token needs that the one before needed tells how unevenly experts are drawn, whatever a cache has; and no cache has more than follows of it.
 func TestSkewIsFoundAgain(t *testing.T) {
 	for _, skew := range []float64{0.1, 0.17, 0.5, 0.9} {
 		for _, share := range []float64{0.02, 0.2, 0.6} {
+			if got := SkewOf(share, math.Pow(share, skew)); math.Abs(got-skew) > 1e-9 {
+				t.Errorf("%g of what a token needs of %g was needed before: a skew of %g, not %g", math.Pow(share, skew), share, got, skew)
+			}
 			for _, carried := range []float64{0.05, 0.3, 2} {
 				in := Input{Skew: skew}
-				h := in.hits(share, 0, carried)
-				if h <= 0 || h > math.Pow(share, skew)+1e-9 {
+				if h := in.hits(share, 0, carried); h <= 0 || h > math.Pow(share, skew)+1e-9 {
 					t.Errorf("skew %g: a cache of %g has %g of what is needed", skew, share, h)
 				}
-				if got := SkewOf(share, h, carried); math.Abs(got-skew) > 1e-6 {
-					t.Errorf("a cache of %g with %g, of which the link carries %g, has a skew of %g, not %g", share, h, carried, got, skew)
-				}
 			}
+		}
+	}
+	for _, evenly := range [][2]float64{{0.1, 0.1}, {0.1, 0.05}, {0.1, 0}, {1, 1}, {0, 0.5}} {
+		if got := SkewOf(evenly[0], evenly[1]); got != 1 {
+			t.Errorf("of %g, %g were needed again: a skew of %g", evenly[0], evenly[1], got)
 		}
 	}
 }

@@ -32,9 +32,11 @@ type Pass struct {
 	Placements  []sdk.Placement // where modules were computed, in their order
 	Held        []int           // by device: experts of its layers that it had
 	Hits        float64         // share of those needed of devices' layers that were there
+	Again       float64         // share of them that the pass before needed, too
+	Brought     int             // experts whose copies it began
 	CPU         float64         // seconds in which the CPU computed
 	Seconds     float64         // of all of it
-	Copied      bool            // something waited for weights, so that the rest of the seconds says nothing of devices
+	Copied      bool            // something waited for weights, or layers came: the rest of the seconds says nothing of devices, and the CPU may have had less of its memory
 }
 
 // Measured is what passes have told so far; the zero value is of none. It belongs to one model.
@@ -124,30 +126,18 @@ func (m *Measured) Passed(in Input, pass Pass) {
 		return expected > 0 && took > 0 && max(expected/all, took/pass.Seconds) > measuredPart
 	}
 	if counts(e.cpu, pass.CPU) && e.cpu > measuredLeast*all {
-		m.due = m.cpu.add(pass.CPU/e.cpu, 1, measuredKeep) || m.due
+		slower := pass.CPU / e.cpu
+		if pass.Copied { // perhaps beside all that it computed: it is as slow as before, if that can be
+			slower = min(slower, max(m.cpu.or(1), slower*(1-e.slows)))
+		}
+		m.due = m.cpu.add(slower, 1, measuredKeep) || m.due
 	}
 	if took := pass.Seconds - pass.CPU - e.turns; !pass.Copied && counts(e.others, took) {
 		m.due = m.others.add(took/e.others, 1, measuredKeep) || m.due
 	}
 	if e.share > 0 && e.share < 1 && pass.Rows <= 1 {
-		m.due = m.skew.add(SkewOf(e.share, pass.Hits, m.carried(in, e, pass)), 1, skewKeep) || m.due
+		m.due = m.skew.add(SkewOf(e.once, pass.Again), 1, skewKeep) || m.due
 	}
-}
-
-// carried is the part of the experts needed that links carried while a pass lasted.
-func (m *Measured) carried(in Input, e expectation, pass Pass) (all float64) {
-	for d, dev := range in.Devices[1:] {
-		if rate := m.links[dev.Name].or(dev.CopyRate); rate > 0 && e.needed[d+1] > 0 {
-			all += rate
-		} else if e.needed[d+1] > 0 {
-			return math.Inf(1)
-		}
-	}
-	var needed float64
-	for _, bytes := range e.needed {
-		needed += bytes
-	}
-	return all * pass.Seconds / math.Max(1, needed)
 }
 
 // Due says that a plan is to be looked for anew: something has turned out to be otherwise, and the last change has had its time.
@@ -170,9 +160,9 @@ func (m *Measured) Leave(now, then float64) bool {
 
 // expectation is what rates say of a pass.
 type expectation struct {
-	cpu, others, turns float64   // seconds
-	share              float64   // of their layers' experts that devices had
-	needed             []float64 // by device: bytes of the experts that a token needs of its layers
+	cpu, others, turns float64 // seconds
+	share, once        float64 // of their layers' experts that devices had, and that a token needs
+	slows              float64 // the part of its speed that the CPU loses while something is copied
 }
 
 // expected is what was expected of a pass through where modules lay.
@@ -186,7 +176,11 @@ func (m *Measured) expected(in Input, pass Pass) (e expectation) {
 		return slices.IndexFunc(in.Devices, func(d Device) bool { return d.Name == pass.Placements[i].Device })
 	}
 	of, held, last := make([]int, len(in.Devices)), 0, 0
-	e.needed = make([]float64, len(in.Devices))
+	var needed, bytes float64 // of the experts of devices' layers
+	rate := 0.0               // of copies to the devices that have such layers
+	for d := range in.Devices[1:] {
+		e.slows = max(e.slows, p.slows(d+1, m.cpu.or(1)))
+	}
 	for _, home := range m.homes {
 		if home >= 0 {
 			of[at(home)]++
@@ -196,7 +190,8 @@ func (m *Measured) expected(in Input, pass Pass) (e expectation) {
 		d := at(i)
 		if home := m.homes[i]; home >= 0 {
 			if d = at(home); d > 0 {
-				e.needed[d] += float64(module.ActiveBytesToken)
+				needed, bytes = needed+float64(module.ActiveBytesToken), bytes+float64(module.WeightBytes)
+				rate = max(rate, p.besideRate(d))
 				e.others += pass.Hits * p.seconds(module, in.Devices[d])
 				e.cpu += (1 - pass.Hits) * p.seconds(module, in.Devices[0])
 				continue
@@ -222,7 +217,11 @@ func (m *Measured) expected(in Input, pass Pass) (e expectation) {
 	for d := 1; d < len(of); d++ {
 		all, held = all+of[d], held+pass.Held[d]
 	}
-	e.share = float64(held) / math.Max(1, float64(all))
+	e.share, e.once = float64(held)/math.Max(1, float64(all)), needed/math.Max(1, bytes)
+	if rate > 0 { // while experts come the CPU has less of its memory: so much of the pass, if they come evenly
+		busy := float64(pass.Brought) * bytes / math.Max(1, float64(all)) / (rate * math.Max(pass.Seconds, e.cpu+e.others+e.turns))
+		e.cpu /= 1 - e.slows*min(1, busy)
+	}
 	return e
 }
 

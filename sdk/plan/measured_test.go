@@ -40,10 +40,11 @@ func (w *world) parts() (cpu, all float64) {
 // pass is one that takes so long.
 func (w *world) pass(cpu, seconds float64) Pass {
 	pass := Pass{Rows: 1, Depth: w.told.Depth, Placements: w.plan.Placements, Held: make([]int, len(w.told.Devices)), CPU: cpu, Seconds: seconds}
-	for d, c := range timed(w.real, w.plan, 1, w.real.Depth).caches {
+	p := timed(w.real, w.plan, 1, w.real.Depth)
+	for d, c := range p.caches {
 		pass.Held[d] = c.Experts
 		if c.Of > 0 {
-			pass.Hits = c.Hits
+			pass.Hits, pass.Again = c.Hits, math.Pow(p.once(d), w.real.Skew)
 		}
 	}
 	for _, where := range w.plan.Placements {
@@ -199,5 +200,55 @@ func TestAPassThatWasHeldUpSaysNothing(t *testing.T) {
 	}
 	if s := w.known.Slower(0); s != 1 {
 		t.Errorf("the cpu is taken for %g times as slow as it is", s)
+	}
+}
+
+// While experts come, or layers, the CPU has less of its memory. It is not taken for a slow one.
+func TestACPUBesideCopiesIsNoSlowOne(t *testing.T) {
+	const layer, each, needed = 8 << 20, 4 << 20, 4 // bytes, and of 32 experts
+	in := Input{Skew: 0.2, Devices: []Device{{Name: "cpu", ReadRate: 80e9},
+		{Name: "gpu.0", Bytes: 16*layer + 128*each, CopyRate: 26e9, ReadRate: 900e9, BesideRate: 10e9, BesideTakes: 4}}}
+	for i := range 16 {
+		in.Modules = append(in.Modules, sdk.Module{ID: fmt.Sprintf("layers.%d", i), WeightBytes: layer, ActiveBytesToken: layer})
+		for e := range 32 {
+			in.Modules = append(in.Modules, sdk.Module{ID: fmt.Sprintf("layers.%d.mlp.experts.%d", i, e), WeightBytes: each, ActiveBytesToken: each / 32 * needed})
+		}
+	}
+	w, err := newWorld(in, in)
+	if err != nil {
+		t.Fatal(err)
+	}
+	pass := w.pass(0, 0)
+	missing := (1 - pass.Hits) * 16 * needed * each
+	// The link is busy half of the pass: the CPU reads half as fast as long as that, three quarters in the mean.
+	pass.CPU = missing / (0.75 * 80e9)
+	pass.Seconds = pass.CPU + 0.2e-3
+	pass.Brought = int(math.Round(0.5 * 10e9 * pass.Seconds / each))
+	for range 50 {
+		w.known.Passed(in, pass)
+	}
+	if s := w.known.Slower(0); s != 1 {
+		t.Errorf("with %d experts a pass the cpu is taken for %g times as slow as it is", pass.Brought, s)
+	}
+	pass.Brought, pass.Copied, pass.CPU = 0, true, 1.4*pass.CPU
+	for range 50 {
+		w.known.Passed(in, pass)
+	}
+	if s := w.known.Slower(0); s != 1 {
+		t.Errorf("with layers that come the cpu is taken for %g times as slow as it is", s)
+	}
+	pass.Copied = false
+	for range 50 {
+		w.known.Passed(in, pass)
+	}
+	if s := w.known.Slower(0); s < 1.5 {
+		t.Errorf("a cpu that is slow without anything that comes is taken for %g times as slow", s)
+	}
+	pass.Copied, pass.CPU = true, 5*pass.CPU
+	for range 50 {
+		w.known.Passed(in, pass)
+	}
+	if s := w.known.Slower(0); s < 5 {
+		t.Errorf("a cpu that is slower than anything that comes can have it be is taken for %g times as slow", s)
 	}
 }

@@ -23,6 +23,7 @@ type planner struct {
 	buffers []Buffer
 	caches  []Cache
 	through []int   // by device
+	beside  float64 // seconds that the CPU takes longer in a pass for what links bring to caches
 	longest float64 // seconds of a pass through the CPU alone: what links have until it is known where everything lies
 }
 
@@ -146,7 +147,7 @@ func (p *planner) total() (seconds float64) {
 		}
 		seconds += t
 	}
-	return seconds + p.turns()
+	return seconds + p.beside + p.turns()
 }
 
 // turns is the time in which devices wait for each other: where a pass goes from one to the next and back to the CPU, which chooses the token,
@@ -172,6 +173,9 @@ func (p *planner) turns() (seconds float64) {
 // before it was known how unevenly experts are drawn.
 func Time(in Input, made Plan, rows, depth int) float64 { return timed(in, made, rows, depth).total() }
 
+// Caches is what the caches of devices have in such a pass, and are to bring.
+func Caches(in Input, made Plan, rows, depth int) []Cache { return timed(in, made, rows, depth).caches }
+
 // timed has everything where a plan put it.
 func timed(in Input, made Plan, rows, depth int) *planner {
 	in.Rows, in.Depth = rows, depth
@@ -181,7 +185,9 @@ func timed(in Input, made Plan, rows, depth int) *planner {
 		index[dev.Name] = d
 	}
 	for i, where := range made.Placements {
-		p.modules[i].dev, p.modules[i].streamed = index[where.Device], where.Streamed
+		if p.modules[i].home < 0 { // what experts of a device's layers lie there the cache says, and not where they lie now
+			p.modules[i].dev, p.modules[i].streamed = index[where.Device], where.Streamed
+		}
 	}
 	p.caches, p.through = slices.Clone(made.Caches), made.Through
 	p.settleHits()
