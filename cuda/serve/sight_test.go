@@ -202,7 +202,9 @@ func onFar(t *testing.T, pace far.Pace, room int64) (*toy, *eyes) {
 	if err := y.obey(move("embed_tokens", "far")); err != nil {
 		t.Fatal(err)
 	}
+	y.r.mu.Lock() // the log is about to say what has moved
 	y.mod[0].ID = "visual"
+	y.r.mu.Unlock()
 	return y, newStare(t, y, stare{hidden: 1, tower: y.mod[0]})
 }
 

@@ -129,8 +129,9 @@ func (p Plugin) liveUntil(t testing.TB, load sdk.LoadRequest, req sdk.GenerateRe
 	var company sync.WaitGroup
 	defer company.Wait()
 	defer cancel(errKilled)
+	others := req // which is given another name below
 	for i := range l.Company {
-		company.Go(func() { keepCompany(ctx, c, req, i) })
+		company.Go(func() { keepCompany(ctx, c, others, i) })
 	}
 	if l.Twice {
 		first := req
