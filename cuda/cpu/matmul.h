@@ -7,7 +7,6 @@
 enum {
   FEW = 16,               // rows that few takes
   FEW_OUTS = W == 16 ? 4 : 3, // that it takes at once for several rows: as many sums as there are registers for, and fours are added up faster
-  EVEN_OUTS = W == 16 ? 16 : 48, // that a task has, so that fours, eights and groups of sixteen come out even, and threes
   ROWS_MANY = 96 * 8 / W, // rows that many works on at once, so that their sums have one size
   OUTS_MANY = 32,         // and outs
   SQUARE = 32,            // of sums that wait
@@ -241,12 +240,16 @@ INLINE size_t rows_many(const pio_layout *l, size_t row_bytes) {
   return l->panel ? at_least(SQUARE, at_most(rows, l->panel / at_least(1, row_bytes) / SQUARE * SQUARE)) : rows;
 }
 
+// even_outs is of how many outs a task of few rows is a multiple, so that eights, fours and groups of sixteen come out even, and threes where kernels take
+// those: of vectors of eight floats, and of strips of 8-bit ones.
+INLINE size_t even_outs(int layout) { return W == 16 && !is_f8(layout) ? 16 : 48; }
+
 // cut_matmul cuts a product into tasks of a kernel that it names; rows are not zero.
 static size_t cut_matmul(matmul_args *a, const pio_layout *l, pio_task **task) {
   a->unasked = l->unasked;
   if (l->few && a->rows <= (l->few_rows ? l->few_rows : FEW)) {
-    size_t row_bytes = a->in * size_of(a->w->layout);
-    a->outs_per_task = at_least(EVEN_OUTS, TASK_BYTES / at_least(1, row_bytes) / EVEN_OUTS * EVEN_OUTS);
+    size_t row_bytes = a->in * size_of(a->w->layout), even = even_outs(a->w->layout);
+    a->outs_per_task = at_least(even, TASK_BYTES / at_least(1, row_bytes) / even * even);
     *task = l->few;
     return ceil_div(a->out, a->outs_per_task);
   }
