@@ -30,11 +30,18 @@ type trip struct {
 	freed    int64         // bytes that the device they left has again
 }
 
-// because notes a reason for what moves from now on.
-func (j *journal) because(now time.Duration, why string) {
-	if len(j.why) == 0 && len(j.trips) == 0 {
+func (j *journal) isEmpty() bool { return len(j.why) == 0 && len(j.trips) == 0 }
+
+// begin is for whoever notes something, which is the first thing perhaps.
+func (j *journal) begin(now time.Duration) {
+	if j.isEmpty() {
 		j.since = now
 	}
+}
+
+// because notes a reason for what moves from now on.
+func (j *journal) because(now time.Duration, why string) {
+	j.begin(now)
 	if !slices.Contains(j.why, why) {
 		j.why = append(j.why, why)
 	}
@@ -54,9 +61,7 @@ func (j *journal) trip(from, to int) *trip {
 
 // moved notes that a module is computed elsewhere, whose states were copied or were empty.
 func (j *journal) moved(now time.Duration, p *place, dev int, copied bool) {
-	if len(j.why) == 0 && len(j.trips) == 0 {
-		j.since = now
-	}
+	j.begin(now)
 	t := j.trip(p.dev, dev)
 	t.places, t.freed = append(t.places, p), t.freed+p.weights.Bytes()+p.m.StateBytes()
 	if copied {
@@ -82,7 +87,7 @@ func (j *journal) gaveUp(dev, evicted int, bytes int64) {
 // tell writes what there is to be told, if nothing is on its way.
 func (r *residency) tell() {
 	j := &r.journal
-	if len(j.why) == 0 && len(j.trips) == 0 || len(r.coming) > 0 || len(r.mailbox.owed) > 0 {
+	if j.isEmpty() || len(r.coming) > 0 || len(r.mailbox.owed) > 0 {
 		return
 	}
 	took := r.clock.Now() - j.since

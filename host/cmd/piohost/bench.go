@@ -238,8 +238,7 @@ func (m *measurement) round(ctx context.Context, c *benchClient, cells []*cell, 
 		if err != nil {
 			return err
 		}
-		limit, _ := m.work.cost(cell).bound(between(before, behind))
-		cell.samples, cell.limits = append(cell.samples, rate), append(cell.limits, limit)
+		cell.samples, cell.beside = append(cell.samples, rate), append(cell.beside, mean(before, behind))
 		before = behind
 	}
 	for _, p := range m.peers {
@@ -269,6 +268,6 @@ func (m *measurement) conclude(cells []*cell) {
 		m.document.Peers = append(m.document.Peers, benchPeer{p.name, p.command(), p.model, p.build})
 	}
 	for _, c := range cells {
-		m.document.Cells = append(m.document.Cells, m.work.line(c, m.document.Limits, m.peers))
+		m.document.Cells = append(m.document.Cells, m.work.line(c, m.peers))
 	}
 }

@@ -90,13 +90,13 @@ func TestTheLowerLimitBounds(t *testing.T) {
 
 // A machine that is as fast as it was allows what it allowed; of one that changes between rounds each sample has its own limit.
 func TestSharesAreOfTheirMoment(t *testing.T) {
-	if got := between(limits.Rates{Read: 100, FLOPS: 10}, limits.Rates{Read: 50, FLOPS: 30}); got != (limits.Rates{Read: 75, FLOPS: 20}) {
-		t.Errorf("between: %+v", got)
+	if got := mean(limits.Rates{Read: 100, FLOPS: 10}, limits.Rates{Read: 50, FLOPS: 30}); got != (limits.Rates{Read: 75, FLOPS: 20}) {
+		t.Errorf("on the whole: %+v", got)
 	}
 	w := workload{sdk.LayerTable{Modules: []sdk.Module{{ID: "layers.0", WeightBytes: 100, ActiveBytesToken: 100}}}}
-	c := &cell{tokens: 4, streams: 1, samples: []float64{9, 18, 10}, limits: []float64{10, 20, 20}}
-	b := w.line(c, benchLimits{Read: 2000}, nil)
-	if b.Share != 0.9 || b.Limit != 20 || b.Rate != 10 || b.Bound != "read" {
+	c := &cell{tokens: 4, streams: 1, samples: []float64{9, 18, 10}, beside: []limits.Rates{{Read: 1000}, {Read: 2000}, {Read: 2000}}}
+	b := w.line(c, nil)
+	if b.Share != 0.9 || b.Limit != 20 || b.Rate != 10 || b.Bound != "read" || !slices.Equal(b.Limits, []float64{10, 20, 20}) {
 		t.Errorf("%+v", b)
 	}
 }

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+
+	"github.com/inference-pio/inference-pio/host/internal/limits"
 )
 
 // cell is one figure: so many tokens of a prompt, or of an answer in each of so many streams, behind so many of context.
@@ -13,8 +15,8 @@ type cell struct {
 	tokens  int
 	depth   int
 	streams int
-	samples []float64 // tokens per second, of all streams together
-	limits  []float64 // what the machine allowed then
+	samples []float64      // tokens per second, of all streams together
+	beside  []limits.Rates // what the machine did before and behind each, on the whole
 }
 
 func (c *cell) kind() string {

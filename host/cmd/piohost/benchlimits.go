@@ -58,9 +58,13 @@ func (w workload) flops() (layers, ends float64) {
 	return layers, ends
 }
 
-// between is what the machine did while it was not measured, if it was as fast as before and behind that on the whole.
-func between(before, behind limits.Rates) limits.Rates {
-	return limits.Rates{Read: (before.Read + behind.Read) / 2, FLOPS: (before.FLOPS + behind.FLOPS) / 2}
+// mean is what a machine did on the whole; of nothing, nothing.
+func mean(rates ...limits.Rates) (m limits.Rates) {
+	for _, r := range rates {
+		m.Read += r.Read / float64(len(rates))
+		m.FLOPS += r.FLOPS / float64(len(rates))
+	}
+	return m
 }
 
 // bound is the tokens per second that the machine allows, and by what: "read" or "f32". 0: nothing is known of the model.
@@ -81,28 +85,24 @@ func (c cost) bound(l limits.Rates) (rate float64, by string) {
 	return c.tokens / computing, "f32"
 }
 
-// shares are what samples reached of their limits.
-func shares(samples, limits []float64) []float64 {
-	of := make([]float64, len(samples))
-	for i := range samples {
-		of[i] = samples[i] / limits[i]
-	}
-	return of
-}
-
 // line is a cell as it is told.
-func (w workload) line(c *cell, l benchLimits, peers []*peer) benchCell {
+func (w workload) line(c *cell, peers []*peer) benchCell {
 	cost := w.cost(c)
 	b := benchCell{
 		Kind: c.kind(), Tokens: c.tokens, Depth: c.depth, Streams: c.streams,
 		Rate: middle(c.samples), Low: slices.Min(c.samples), High: slices.Max(c.samples), Samples: c.samples,
 		BytesToken: cost.bytes / cost.tokens, FLOPsToken: cost.flops / cost.tokens, Peers: []benchPeerCell{},
 	}
-	b.Limit, b.Limits = middle(c.limits), c.limits
-	_, b.Bound = cost.bound(limits.Rates{Read: l.Read, FLOPS: l.FLOPS})
-	if b.Limit > 0 {
-		b.Share = middle(shares(c.samples, c.limits))
+	var shares []float64
+	for i, r := range c.beside {
+		limit, _ := cost.bound(r)
+		b.Limits = append(b.Limits, limit)
+		if limit > 0 {
+			shares = append(shares, c.samples[i]/limit)
+		}
 	}
+	b.Limit, b.Share = middle(b.Limits), middle(shares)
+	_, b.Bound = cost.bound(mean(c.beside...))
 	for _, p := range peers {
 		samples := p.samples[c]
 		if len(samples) == 0 {
