@@ -33,22 +33,32 @@ func marks(m machine.Memory) (low, high int64) {
 	return reserve / 4, reserve / 2
 }
 
-// lacking is how many bytes the models are to give up; 0 also where the system does not tell.
-func lacking(s machine.Strain) int64 {
+// lacking is how many bytes the models, which are promised so many, are to give up; 0 also where the system does not tell.
+func lacking(s machine.Strain, promised int64) int64 {
 	low, high := marks(s.Memory)
 	switch {
 	case s.Available < low:
 		return high - s.Available
-	case s.Stalled > stalledMost:
+	case stalled(s, promised) > stalledMost:
 		return high - low
 	}
 	return 0
 }
 
 // plenty says whether there is enough to give something back.
-func plenty(s machine.Strain) bool {
+func plenty(s machine.Strain, promised int64) bool {
 	_, high := marks(s.Memory)
-	return s.Available >= high+high/2 && s.Stalled < stalledMost/4
+	return s.Available >= high+high/2 && stalled(s, promised) < stalledMost/4
+}
+
+// stalled is the part of the time for which the models' memory may be the reason. The pages of mapped weights count as available, so that only
+// stalls tell when these are dropped and read again. Where there is enough even without all that models may have, somebody else reads large files,
+// and waits for the pages of those that were read before.
+func stalled(s machine.Strain, promised int64) float64 {
+	if _, high := marks(s.Memory); s.Available-promised >= high {
+		return 0
+	}
+	return s.Stalled
 }
 
 // squeezer is the goroutine's state.
@@ -92,7 +102,8 @@ func (q *squeezer) see(ctx context.Context, now time.Time) {
 	if h.memory.rebase(BudgetOf(h.Config(), s.Memory)) {
 		h.freed(nil)
 	}
-	lack := max(lacking(s), h.memory.over())
+	promised := h.memory.promised()
+	lack := max(lacking(s, promised), h.memory.over())
 	_, high := marks(s.Memory)
 	switch {
 	case lack > 0:
@@ -103,11 +114,11 @@ func (q *squeezer) see(ctx context.Context, now time.Time) {
 		q.strained, q.enough = true, time.Time{}
 		h.memory.strain(s.Available - high)
 		if q.done == nil && !now.Before(q.rest) {
-			promised := lacking(s) == 0
-			q.begin(func() { q.squeeze(ctx, lack, promised) })
+			shares := lacking(s, promised) == 0
+			q.begin(func() { q.squeeze(ctx, lack, shares) })
 		}
 	case !q.strained:
-	case !plenty(s):
+	case !plenty(s, promised):
 		q.enough = time.Time{}
 		h.memory.strain(s.Available - high)
 	case q.enough.IsZero():
@@ -127,11 +138,11 @@ func (q *squeezer) begin(f func()) {
 }
 
 // squeeze has models give up so many bytes: first what each can do without, in the order in which they would leave; then one of them leaves.
-// promised says that the bytes are promised, and perhaps not used.
-func (q *squeezer) squeeze(ctx context.Context, lack int64, promised bool) {
+// shares says that they lack of what is promised, which is perhaps not used.
+func (q *squeezer) squeeze(ctx context.Context, lack int64, shares bool) {
 	list := q.host.loaded(nil)
 	for _, m := range q.host.givers(list) {
-		if lack -= q.give(ctx, m, lack, promised); lack <= 0 {
+		if lack -= q.give(ctx, m, lack, shares); lack <= 0 {
 			return
 		}
 	}
@@ -146,10 +157,10 @@ func (q *squeezer) squeeze(ctx context.Context, lack int64, promised bool) {
 }
 
 // give has a model give up what it can of so many bytes, and says how much that was.
-func (q *squeezer) give(ctx context.Context, m *model, lack int64, promised bool) int64 {
+func (q *squeezer) give(ctx context.Context, m *model, lack int64, shares bool) int64 {
 	l, has := m.usedOn(cpu)
 	share, _, _ := q.host.memory.held(m)
-	if promised {
+	if shares {
 		has = share
 	}
 	if l == nil || has == 0 || q.emptied[l] {
@@ -165,7 +176,7 @@ func (q *squeezer) give(ctx context.Context, m *model, lack int64, promised bool
 		return 0
 	}
 	left := usedIn(r, cpu)
-	if promised {
+	if shares {
 		left, _, _ = q.host.memory.held(m)
 	}
 	q.emptied[l] = left > target

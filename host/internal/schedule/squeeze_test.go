@@ -67,19 +67,22 @@ func TestMarks(t *testing.T) {
 		t.Errorf("of 16 GiB: %d, %d", low, high)
 	}
 	for _, c := range []struct {
-		s      machine.Strain
-		lack   int64
-		plenty bool
+		s        machine.Strain
+		promised int64
+		lack     int64
+		plenty   bool
 	}{
-		{machine.Strain{}, 0, true},
-		{machine.Strain{Memory: machine.Memory{Total: 16 * gib, Available: low}}, 0, false},
-		{machine.Strain{Memory: machine.Memory{Total: 16 * gib, Available: low - 1}}, high - low + 1, false},
-		{machine.Strain{Memory: machine.Memory{Total: 16 * gib, Available: 2 * high}}, 0, true},
-		{machine.Strain{Memory: machine.Memory{Total: 16 * gib, Available: 2 * high}, Stalled: .1}, 0, false},
-		{machine.Strain{Memory: machine.Memory{Total: 16 * gib, Available: 2 * high}, Stalled: .5}, high - low, false},
+		{machine.Strain{}, 2 * gib, 0, true},
+		{machine.Strain{Memory: machine.Memory{Total: 16 * gib, Available: low}}, 2 * gib, 0, false},
+		{machine.Strain{Memory: machine.Memory{Total: 16 * gib, Available: low - 1}}, 2 * gib, high - low + 1, false},
+		{machine.Strain{Memory: machine.Memory{Total: 16 * gib, Available: 2 * high}}, 2 * gib, 0, true},
+		{machine.Strain{Memory: machine.Memory{Total: 16 * gib, Available: 2 * high}, Stalled: .1}, 2 * gib, 0, false},
+		{machine.Strain{Memory: machine.Memory{Total: 16 * gib, Available: 2 * high}, Stalled: .5}, 2 * gib, high - low, false},
+		{machine.Strain{Memory: machine.Memory{Total: 16 * gib, Available: 2*gib + high - 1}, Stalled: .5}, 2 * gib, high - low, false},
+		{machine.Strain{Memory: machine.Memory{Total: 16 * gib, Available: 2*gib + high}, Stalled: .5}, 2 * gib, 0, true}, // it is not for the models' pages
 	} {
-		if got := lacking(c.s); got != c.lack || plenty(c.s) != c.plenty {
-			t.Errorf("%+v: lacking %d, plenty %v", c.s, got, plenty(c.s))
+		if got, enough := lacking(c.s, c.promised), plenty(c.s, c.promised); got != c.lack || enough != c.plenty {
+			t.Errorf("%+v, %d promised: lacking %d, plenty %v", c.s, c.promised, got, enough)
 		}
 	}
 }

@@ -35,6 +35,13 @@ func (y *memory) over() int64 {
 	return max(0, y.sum()-y.base.Bytes)
 }
 
+// promised is what all shares come to.
+func (y *memory) promised() int64 {
+	y.mu.Lock()
+	defer y.mu.Unlock()
+	return y.sum()
+}
+
 // sum is what all shares come to. mu is held.
 func (y *memory) sum() (sum int64) {
 	for _, t := range y.tenants {
