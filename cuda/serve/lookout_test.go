@@ -89,14 +89,7 @@ func TestWhatOthersTakeIsToldSoon(t *testing.T) {
 		d := &coveted{crowded: crowded{Device: y.far, free: 9000, total: 10000}}
 		devices := []cuda.Device{y.cpu(), d}
 		y.r.devices = devices
-		e, err := engine.New(idle{}, engine.Config{Blocks: 1, MaxSequences: 1, StepTokens: engine.BlockSize, Context: 2, Vocab: 1})
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer e.Close()
-		p := &plugin{ready: make(chan struct{}), loaded: &instance{devices: devices, place: y.r, step: cuda.NewStep(devices, nil, nil), engine: e, spill: &spill{}}}
-		defer p.loaded.step.Close()
-		close(p.ready)
+		p := y.plugin(t)
 		orders, heard, ended := make(chan sdk.Order), make(chan int64, 1000), make(chan error)
 		go func() {
 			ended <- p.Schedule(t.Context(), orders, func(r sdk.Report) error {
@@ -116,6 +109,58 @@ func TestWhatOthersTakeIsToldSoon(t *testing.T) {
 			if took := time.Since(changed); took > 100*time.Millisecond {
 				t.Errorf("that others leave %d is told after %v", free, took)
 			}
+		}
+		close(orders)
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// plugin is the toy's devices and modules behind the Scheduler stream, with nobody who asks.
+func (y *toy) plugin(t *testing.T) *plugin {
+	t.Helper()
+	e, err := engine.New(idle{}, engine.Config{Blocks: 1, MaxSequences: 1, StepTokens: engine.BlockSize, Context: 2, Vocab: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := &plugin{ready: make(chan struct{}), loaded: &instance{devices: y.r.devices, place: y.r, step: cuda.NewStep(y.r.devices, nil, nil), engine: e, spill: &spill{}}}
+	t.Cleanup(func() {
+		p.loaded.step.Close()
+		e.Close()
+	})
+	close(p.ready)
+	return p
+}
+
+// A model that nobody asks reports seldom, and what changes is told within a second all the same.
+func TestNothingNewIsSeldomTold(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		y := newToy(t, far.Now(), toyTwo, none)
+		p := y.plugin(t)
+		orders, heard, ended := make(chan sdk.Order), make(chan sdk.Report, 1000), make(chan error)
+		go func() {
+			ended <- p.Schedule(t.Context(), orders, func(r sdk.Report) error {
+				heard <- r
+				return nil
+			})
+		}()
+		time.Sleep(2 * time.Minute)
+		synctest.Wait()
+		if n := len(heard); n < 2*60/(quietMost+1) || n > 20 { // some more where this process's memory grows
+			t.Errorf("in two minutes there were %d reports", n)
+		}
+		for len(heard) > 0 {
+			<-heard
+		}
+		y.r.counts.moves.Add(1)
+		time.Sleep(reportEvery)
+		synctest.Wait()
+		if len(heard) != 1 {
+			t.Fatalf("a second after a change there were %d reports", len(heard))
+		}
+		if r := <-heard; r.Moves != 1 {
+			t.Errorf("the report tells of %d moves", r.Moves)
 		}
 		close(orders)
 		if err := <-ended; err != nil {

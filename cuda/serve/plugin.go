@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"os"
+	"reflect"
 	"runtime/debug"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -168,11 +170,15 @@ func (p *plugin) Render(ctx context.Context, chat sdk.Chat) (string, error) {
 	return p.words.Render(ctx, chat)
 }
 
-// reportEvery is how often the host hears of memory and load unasked: often enough for a person to watch.
-const reportEvery = time.Second
+const (
+	// reportEvery is how often the host hears of memory and load unasked: often enough for a person to watch.
+	reportEvery = time.Second
+	// quietMost is how many reports in turn are left out that would say what the last one said: a model that nobody asks wakes nobody.
+	quietMost = 15
+)
 
-// Schedule answers the Scheduler stream: orders in the order they come, each when it is carried out, and a report each second. An
-// order may wait for the rest of a step; the reports do not, since they show that the step advances.
+// Schedule answers the Scheduler stream: orders in the order they come, each when it is carried out, and a report each second in which something
+// has changed. An order may wait for the rest of a step; the reports do not, since they show that the step advances.
 func (p *plugin) Schedule(ctx context.Context, orders <-chan sdk.Order, report func(sdk.Report) error) error {
 	select {
 	case <-p.ready:
@@ -190,13 +196,16 @@ func (p *plugin) Schedule(ctx context.Context, orders <-chan sdk.Order, report f
 	watch := newLookout(p.loaded.devices)
 	looks, stop := watch.ticks()
 	defer stop()
+	said, quiet := sdk.Report{}, 0
 	for {
 		r, due := sdk.Report{}, false
 		select {
 		case <-ctx.Done():
 			return context.Cause(ctx)
 		case <-tick.C:
-			r, due = p.report(), true
+			r = p.report()
+			due = quiet == quietMost || differs(r, said)
+			quiet++
 		case <-looks:
 			r = p.report()
 			due = watch.news(r)
@@ -217,11 +226,24 @@ func (p *plugin) Schedule(ctx context.Context, orders <-chan sdk.Order, report f
 		}
 		if due {
 			watch.told(r)
+			said, quiet = r, 0
 			if err := report(r); err != nil {
 				return err
 			}
 		}
 	}
+}
+
+// differs says whether a report tells something that the last one did not. A process's memory comes and goes by some pages whatever it does.
+func differs(r, said sdk.Report) bool {
+	devices := slices.Clone(said.Devices)
+	for i := range min(len(devices), len(r.Devices)) {
+		if apart(devices[i].Resident, r.Devices[i].Resident) < 1<<20 {
+			devices[i].Resident = r.Devices[i].Resident
+		}
+	}
+	said.Devices = devices
+	return !reflect.DeepEqual(r, said)
 }
 
 // post has an order carried out. Less of the host's memory first makes what was spilled there give way, which takes until the end of the step.

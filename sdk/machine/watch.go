@@ -118,8 +118,11 @@ func (g group) room(root fs.FS, dir string) (free int64, ok bool) {
 			least = n
 		}
 	}
+	if least == 0 || least >= unlimited {
+		return 0, false
+	}
 	used := limit(root, path.Join(dir, current), "")
-	if least == 0 || used == 0 || least >= unlimited {
+	if used == 0 {
 		return 0, false
 	}
 	stat := path.Join(dir, "memory.stat")

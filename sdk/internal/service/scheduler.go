@@ -96,7 +96,7 @@ func (s *schedulerServer) useCores(order sdk.Order) *sdk.OrderDone {
 	return &sdk.OrderDone{ID: order.ID}
 }
 
-// reportEvery is how often the host hears of progress.
+// reportEvery is how often the host hears of progress, if there is some.
 const reportEvery = time.Second
 
 // nothingToSchedule is a plugin without modules.
@@ -111,12 +111,16 @@ func (n nothingToSchedule) Schedule(ctx context.Context, orders <-chan sdk.Order
 		defer ticker.Stop()
 		tick = ticker.C
 	}
+	said := uint64(0)
 	for {
 		var r sdk.Report
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
 		case <-tick:
+			if n.advancing.Progress() == said {
+				continue
+			}
 		case order := <-orders:
 			r.Done = &sdk.OrderDone{ID: order.ID}
 			if order.Move != nil {
@@ -125,6 +129,7 @@ func (n nothingToSchedule) Schedule(ctx context.Context, orders <-chan sdk.Order
 		}
 		if n.advancing != nil {
 			r.Progress = n.advancing.Progress()
+			said = r.Progress
 		}
 		if err := report(r); err != nil {
 			return err
