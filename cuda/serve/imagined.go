@@ -15,6 +15,7 @@ type Imagined struct {
 	CPU     func(cuda.Device) cuda.Device // what is done on the CPU in the machine's time
 	Counted bool                          // nothing is computed: invented weights have sizes and no elements
 	Stepped func(Stepped)                 // is told of each step when it has ended; nil: nobody wants to know
+	Learns  bool                          // what passes take corrects plans also where a device is `far`, whose rates its owner has told
 }
 
 // Stepped is a step that has ended, how many of the experts that steps have needed so far were there and were not, and how many layers the next one finds
@@ -38,6 +39,8 @@ func (m *Imagined) cpu(here *far.Machine) cuda.Device {
 	}
 	return m.CPU(here.CPU())
 }
+
+func (m *Imagined) learns() bool { return m != nil && m.Learns }
 
 func (m *Imagined) counted() bool { return m != nil && m.Counted }
 

@@ -143,7 +143,7 @@ func (i *instance) start(ctx context.Context, l limits, hold func(int)) error {
 	}
 	room := &activations{sizes: sizes}
 	i.place = newResidency(i.devices, i.bound.Modules, room, i.planner(l))
-	i.place.meter = newMeter(i.devices, i.imagined.clock(), func() plan.Input { return i.known(l, i.place.budgets()) })
+	i.place.meter = newMeter(i.devices, i.imagined, func() plan.Input { return i.known(l, i.place.budgets()) })
 	i.step = cuda.NewStep(append([]cuda.Device{i.place.meter.cpuOf(i.devices[0])}, i.devices[1:]...), i.bound.Layers, i.place)
 	room.step, i.place.clock, i.place.stepped = i.step, i.imagined.clock(), i.imagined.stepped()
 	if err := i.step.Reserve(0, sizes); err != nil {

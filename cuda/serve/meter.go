@@ -44,13 +44,15 @@ func (c *counts) now() moved {
 	return moved{c.hits.Load(), c.misses.Load(), c.again.Load(), c.sent.Load(), c.waits.Load(), c.prefetches.Load()}
 }
 
-// newMeter is nil where there is nothing to learn: no device besides the CPU, or one whose rates its owner has told and nobody can measure.
-func newMeter(devices []cuda.Device, c clock.Clock, known func() plan.Input) *meter {
+// newMeter is nil where there is nothing to learn: no device besides the CPU, or one whose rates its owner has told, unless the machine is one that learns
+// nevertheless, or that nobody can measure.
+func newMeter(devices []cuda.Device, m *Imagined, known func() plan.Input) *meter {
 	if len(devices) < 2 {
 		return nil
 	}
+	c := m.clock()
 	for _, d := range devices[1:] {
-		if d.Kind() != cuda.KindGPU || played(d, c) {
+		if d.Kind() != cuda.KindGPU && !m.learns() || played(d, c) {
 			return nil
 		}
 	}
