@@ -108,7 +108,7 @@ func BenchmarkLoad(b *testing.B) { plugin.Load(b, []byte(published), 0) }
 
 // BenchmarkSplit answers with layers on the CPU and on a stand-in for a device, in real time, beside what plans say:
 //
-//	go test ./plugins/qwen3_0_6b -run '^$' -bench Split -benchtime 3x
+//	go test ./plugins/qwen3_0_6b -run '^$' -bench Split -benchtime 1x
 func BenchmarkSplit(b *testing.B) { plugin.Split(b) }
 
 // BenchmarkPublishedShape times the real 0.6B with invented weights in bf16 and in FP8, next to what this machine can do:
