@@ -67,8 +67,11 @@ func (c *Choice) draw(logits []float32) (int32, error) {
 		return c.Given, nil
 	}
 	c.adjust(logits)
-	if c.Params.greedy() {
+	switch {
+	case c.Params.greedy():
 		return argmax(logits)
+	case !c.Params.narrows(len(logits)):
+		return c.work.draw(logits, c.Params.Temperature, c.Draw)
 	}
 	kept, err := c.work.filter(logits, c.Params)
 	if err != nil {

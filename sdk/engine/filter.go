@@ -1,4 +1,4 @@
-// filter.go finds the ids a sequence may draw, with their weights: top_k, top_p and min_p over a vocabulary of 150,000
+// filter.go finds the ids a sequence may draw, with their weights: top_k, top_p (nucleus.go) and min_p over a vocabulary of 150,000
 // ids without sorting it. Candidates are ordered by logit, ties by id, wherever an order decides who is kept.
 
 package engine
@@ -31,14 +31,15 @@ func (w *workspace) filter(logits []float32, p *Params) ([]candidate, error) {
 		}
 		return narrow(kept, p), nil
 	}
-	kept, total, err := w.all(logits, p.Temperature)
+	best, err := argmax(logits)
 	if err != nil {
 		return nil, err
 	}
+	largest := logits[best]
 	if p.nucleus() {
-		kept = topP(w.likeliest(kept, p.TopP*total), p.TopP*total)
+		return minP(w.nucleus(logits, largest, p.Temperature, p.TopP), p.MinP), nil
 	}
-	return minP(kept, p.MinP), nil
+	return w.weighing(logits, largest, p.Temperature, p.MinP), nil
 }
 
 // narrow returns what top_p and min_p leave of what top_k kept.
@@ -50,28 +51,32 @@ func narrow(kept []candidate, p *Params) []candidate {
 	return minP(kept, p.MinP)
 }
 
-// all weighs every id that is not ruled out, in the order of ids.
-func (w *workspace) all(logits []float32, temperature float64) ([]candidate, float64, error) {
-	best, err := argmax(logits)
-	if err != nil {
-		return nil, 0, err
-	}
-	kept := w.candidates[:0]
-	for id, v := range logits {
-		if v >= -math.MaxFloat32 { // minus infinity is ruled out
-			kept = append(kept, candidate{id: int32(id), logit: v})
-		}
-	}
-	w.candidates = kept
-	return kept, weigh(kept, logits[best], temperature), nil
-}
-
 func weigh(c []candidate, largest float32, temperature float64) (total float64) {
 	for i := range c {
-		c[i].weight = negExp((float64(c[i].logit) - float64(largest)) / temperature)
+		c[i].weight = weight(c[i].logit, largest, temperature)
 		total += c[i].weight
 	}
 	return total
+}
+
+// weighing are the ids that weigh at least share and are not ruled out, in the order of ids.
+func (w *workspace) weighing(logits []float32, largest float32, temperature, share float64) []candidate {
+	least := max(-math.MaxFloat32, cutoff(largest, temperature, -math.Log(share)))
+	list := w.candidates[:0]
+	for id, v := range logits {
+		if v >= least { // minus infinity is ruled out
+			list = append(list, candidate{id: int32(id), logit: v})
+		}
+	}
+	w.candidates = list
+	weigh(list, largest, temperature)
+	return minP(list, share)
+}
+
+// cutoff is a logit below which all weigh less than e^-window, and perhaps some above it.
+func cutoff(largest float32, temperature, window float64) float32 {
+	const slack = 1e-6 // of the window and of the numbers: a float32 is rounded
+	return float32(float64(largest) - window*(1+slack)*temperature - slack*math.Abs(float64(largest)))
 }
 
 // topK returns the k largest logits and all that equal the k-th, ordered. It keeps a short list and the smallest logit
@@ -112,26 +117,6 @@ func shorten(list []candidate, k int) []candidate {
 		n++
 	}
 	return list[:n]
-}
-
-// likeliest returns, ordered, enough of the likeliest candidates to weigh at least mass. It looks at the ids within
-// e^-4 of the likeliest first and widens the window until the mass is there, so that it sorts hundreds and not 150,000.
-func (w *workspace) likeliest(c []candidate, mass float64) []candidate {
-	for window := 4.0; ; window *= 2 {
-		threshold, sum := math.Exp(-window), 0.0
-		head := w.head[:0]
-		for i := range c {
-			if c[i].weight >= threshold {
-				head = append(head, c[i])
-				sum += c[i].weight
-			}
-		}
-		w.head = head
-		if sum >= mass || len(head) == len(c) || threshold == 0 {
-			sortCandidates(head)
-			return head
-		}
-	}
 }
 
 // topP keeps ordered candidates for as long as those before them weigh less than mass.

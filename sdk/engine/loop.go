@@ -53,6 +53,7 @@ type loop struct {
 	shut      bool
 	counts    Stats
 	last      []delivered
+	choosers  choosers
 }
 
 // delivered is a sampled id that has yet to be sent.
@@ -305,6 +306,7 @@ func (l *loop) step(batch *Batch) {
 		l.scheduler.pace.took(l.scheduler.bulk(), time.Since(began))
 	}
 	l.scheduler.fed()
+	l.choosers.choose(l.scheduler, logits)
 	for _, p := range l.scheduler.parts {
 		if p.q.fed <= p.q.prompt {
 			l.counts.PromptTokens += uint64(p.rows)

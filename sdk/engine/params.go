@@ -76,6 +76,9 @@ func (p *Params) Validate(vocab int) error {
 
 func (p *Params) greedy() bool  { return p.Temperature == 0 }
 func (p *Params) nucleus() bool { return p.TopP > 0 && p.TopP < 1 }
+func (p *Params) narrows(vocab int) bool { // to some of the ids
+	return p.TopK > 0 && p.TopK < vocab || p.nucleus() || p.MinP > 0
+}
 func (p *Params) repeats() bool { return p.RepetitionPenalty != 0 && p.RepetitionPenalty != 1 }
 
 // effect is what bias and penalties may do to a logit.

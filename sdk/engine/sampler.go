@@ -41,8 +41,11 @@ const (
 
 // workspace is scratch memory that the samplers of one goroutine share.
 type workspace struct {
-	candidates, head []candidate
-	raw              []float32
+	candidates []candidate
+	edge       []candidate
+	bins       [binsAll]float64
+	raw        []float32
+	sums       []float64
 }
 
 var (
@@ -147,12 +150,7 @@ func (w *workspace) logprob(raw []float32, id int32, n int) (*sdk.TokenLogprob, 
 	if err != nil {
 		return nil, err
 	}
-	peak := float64(raw[best])
-	sum := 0.0
-	for _, v := range raw {
-		sum += negExp(float64(v) - peak)
-	}
-	norm := peak + math.Log(sum)
+	norm := w.logSum(raw, raw[best])
 	out := &sdk.TokenLogprob{Logprob: float64(raw[id]) - norm}
 	if n > 0 {
 		top, err := w.topK(raw, n)

@@ -113,10 +113,63 @@ func TestDrawsFollowReference(t *testing.T) {
 	}
 }
 
+// An id that is drawn from all is the one that a walk over all candidates finds, at a vocabulary's end and where nearly all is ruled out, too.
+func TestDrawIsAWalkOverAll(t *testing.T) {
+	r := rand.New(rand.NewPCG(1, 2))
+	for _, vocab := range []int{1, 2, 1023, 1024, 1025, 5000} {
+		for _, temperature := range []float64{1e-300, .1, 1, 7, 1e300} {
+			for _, ruled := range []float64{0, .5, .999} {
+				logits := make([]float32, vocab)
+				for i := range logits {
+					if logits[i] = float32(r.NormFloat64() * 5); r.Float64() < ruled {
+						logits[i] = ruledOut
+					}
+				}
+				logits[r.IntN(vocab)] = 3
+				w := new(workspace)
+				for _, u := range []float64{0, .25, r.Float64(), r.Float64(), r.Float64(), math.Nextafter(1, 0)} {
+					all, err := w.filter(logits, &Params{Temperature: temperature})
+					if err != nil {
+						t.Fatal(err)
+					}
+					want := pick(all, u)
+					got, err := w.draw(logits, temperature, u)
+					if err != nil || logits[got] == ruledOut {
+						t.Fatalf("%d of %d ids: %d is drawn, which is ruled out (%v)", got, vocab, got, err)
+					}
+					if got != want && !atBorder(all, u, got, want) {
+						t.Errorf("vocabulary of %d, temperature %v, %v: %d is drawn, and not %d", vocab, temperature, u, got, want)
+					}
+				}
+			}
+		}
+	}
+	for _, bad := range [][]float32{{1, float32(math.NaN())}, {float32(math.Inf(1))}, {ruledOut, ruledOut}} {
+		if id, err := new(workspace).draw(bad, 1, .5); err == nil {
+			t.Errorf("%d is drawn of %v", id, bad)
+		}
+	}
+}
+
+// atBorder says that a draw lies where two ids meet, but for what sums in another order differ by.
+func atBorder(all []candidate, u float64, a, b int32) bool {
+	total, covered := 0.0, 0.0
+	for i := range all {
+		total += all[i].weight
+	}
+	for i := range all {
+		if all[i].id >= min(a, b) && all[i].id < max(a, b) && math.Abs(covered+all[i].weight-u*total) > 1e-12*total {
+			return false
+		}
+		covered += all[i].weight
+	}
+	return true
+}
+
 func TestExponential(t *testing.T) {
 	check := func(x float64) {
 		got, want := negExp(x), math.Exp(x)
-		if math.Abs(got-want) > 1e-10*want {
+		if math.Abs(got-want) > 1e-12*want {
 			t.Errorf("e^%v = %v, want %v", x, got, want)
 		}
 	}
@@ -269,7 +322,7 @@ func TestParametersOutOfRangeAreNamed(t *testing.T) {
 	}
 }
 
-// The short list of topK and the windows of likeliest must keep exactly what sorting everything keeps.
+// The short list of topK and the bins of nucleus must keep exactly what sorting everything keeps.
 func TestFilterEqualsSortingEverything(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		n := rapid.IntRange(1, 3000).Draw(t, "vocab")
