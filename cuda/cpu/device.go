@@ -143,6 +143,9 @@ func (d *Device) Use(threads int) {
 	d.pool.use(threads)
 }
 
+// Threads is how many take part.
+func (d *Device) Threads() int { return int(d.pool.using.Load()) }
+
 // NewQueue is a queue that runs everything at once, on the caller's goroutine and the pool's threads.
 func (d *Device) NewQueue() cuda.Queue { return NewQueue(d, d, nil) }
 

@@ -6,9 +6,6 @@ func (d *Device) Read(data []byte) { d.pool.read(data) }
 // PeakFLOPS is measured anew.
 func (d *Device) PeakFLOPS() float64 { return d.pool.peakFLOPS() }
 
-// Threads is how many a device computes with.
-func (d *Device) Threads() int { return d.pool.threads }
-
 // Exp is the kernels' own e^x, for the test of its bound.
 func (d *Device) Exp(y, x []float32) { d.pool.exp(y, x) }
 

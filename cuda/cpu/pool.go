@@ -15,6 +15,7 @@ import (
 	"runtime"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"unsafe"
 
 	"github.com/inference-pio/inference-pio/cuda"
@@ -33,6 +34,7 @@ type pool struct {
 	table   *C.pio_kernels
 	threads int
 	layouts []string // the table's
+	using   atomic.Int32
 
 	mu     sync.Mutex // of closed, and while the threads are told something
 	closed bool
@@ -45,6 +47,7 @@ func newPool(threads int, table *C.pio_kernels) *pool {
 		threads = runtime.GOMAXPROCS(0)
 	}
 	p := &pool{c: C.pio_pool_new(C.int(threads)), table: table, threads: threads}
+	p.using.Store(int32(threads))
 	for _, l := range unsafe.Slice(table.layouts, table.layout_count) {
 		p.layouts = append(p.layouts, C.GoString(l.name))
 	}
@@ -85,7 +88,8 @@ func (p *pool) use(threads int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if !p.closed {
-		C.pio_pool_use(p.c, C.int(min(threads, p.threads)))
+		p.using.Store(int32(min(threads, p.threads)))
+		C.pio_pool_use(p.c, C.int(p.using.Load()))
 	}
 }
 

@@ -124,6 +124,9 @@ func TestThreadsThatTakeNoPartSleep(t *testing.T) {
 		return now
 	}
 	d.Use(used)
+	if n := d.Threads(); n != used {
+		t.Errorf("%d threads take part, not %d", n, used)
+	}
 	for last, began := work(), time.Now(); ; { // they may still be on their way to sleep
 		now, asleep := work(), 0
 		for thread, n := range now {

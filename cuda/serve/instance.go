@@ -175,7 +175,7 @@ func (i *instance) start(ctx context.Context, l limits, hold func(int)) error {
 // engineConfig says what the engine may do with the model.
 func (i *instance) engineConfig(l limits, hold func(int)) engine.Config {
 	c := engine.Config{Blocks: l.blocks, MaxSequences: l.sequences, StepTokens: l.rows, Context: l.context, Vocab: i.shape.Vocab, Hidden: i.shape.Hidden,
-		PromptLogprobs: true, OneForm: !i.shape.TwoForms, ChunkMultiple: rowTile, StepTime: l.stepTime, PrefixCache: true, Keep: l.keep, Hold: hold}
+		PromptLogprobs: true, OneForm: !i.shape.TwoForms, ChunkMultiple: rowTile, StepTime: l.stepTime, PrefixCache: true, Keep: l.keep, Cores: i.cpu.Threads, Hold: hold}
 	if stateful(i.model) {
 		c.Stateful, c.Snapshots, c.ChunkMultiple = true, l.snapshots(), nn.BlockSize // the chunked delta rule's own chunks
 	}

@@ -85,6 +85,8 @@ type Config struct {
 	// PromptLogprobs says that the model gives up to MaxSequences-1+BlockSize rows of logits in a step, as Request.ScorePrompt
 	// needs: a block of a prompt beside the answers under way. Without it a step asks for one row of each sequence at most.
 	PromptLogprobs bool
+	// Cores is on how many cores ids may be chosen now, for a step that has several answers; nil: as many as Go has. It is called between steps.
+	Cores func() int
 	// Hold, a gate for tests, is called on the caller's goroutine after the token of that index was emitted. The sequence
 	// waits until it returns.
 	Hold func(index int)

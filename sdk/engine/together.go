@@ -35,8 +35,15 @@ func (t *choosers) choose(s *scheduler, logits [][]float32) {
 		}
 		logits = logits[n:]
 	}
-	t.make(min(runtime.GOMAXPROCS(0), len(t.open)))
+	t.make(min(s.config.cores(), len(t.open)))
 	clear(t.open) // logits are the model's
+}
+
+func (c *Config) cores() int {
+	if c.Cores == nil {
+		return runtime.GOMAXPROCS(0)
+	}
+	return c.Cores()
 }
 
 // make makes them by so many goroutines, this one too; with one alone they are left to whoever asks for each.

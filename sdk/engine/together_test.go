@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 	"reflect"
 	"sync"
+	"sync/atomic"
 	"testing"
 )
 
@@ -13,6 +14,7 @@ func TestChoicesMadeTogether(t *testing.T) {
 	const vocab, answers, tokens = togetherLeast + 77, 7, 12
 	var mu sync.Mutex
 	most := 0 // rows in a step
+	var cores atomic.Int32
 	e, err := New(modelFunc(func(b *Batch) (rows [][]float32, _ error) {
 		mu.Lock()
 		defer mu.Unlock()
@@ -28,7 +30,7 @@ func TestChoicesMadeTogether(t *testing.T) {
 		}
 		most = max(most, len(rows))
 		return rows, nil
-	}), Config{Blocks: 64, MaxSequences: answers, StepTokens: 128, Context: 100, Vocab: vocab})
+	}), Config{Blocks: 64, MaxSequences: answers, StepTokens: 128, Context: 100, Vocab: vocab, Cores: func() int { return int(cores.Add(1)) % 5 }})
 	if err != nil {
 		t.Fatal(err)
 	}
