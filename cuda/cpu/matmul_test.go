@@ -16,10 +16,11 @@ func matmul(y, x []float32, w cuda.Matrix) *cuda.Op {
 // matmulBound is what rounding can do to a sum of products. With W lanes an element takes in/W fused steps, two roundings
 // each where they are not fused, and the lanes log2(W) more; W is 8 where they are not, 4 or more where they are. The tail counts as a step.
 func matmulBound(x []float32, w cuda.Matrix) func(i int) float64 {
+	elements := spec.Elements(w)
 	return func(i int) float64 {
 		r, o, sum := i/w.Rows, i%w.Rows, 0.0
 		for k := range w.Cols {
-			sum += math.Abs(float64(x[r*w.Cols+k]) * float64(spec.Element(w, o*w.Cols+k)))
+			sum += math.Abs(float64(x[r*w.Cols+k]) * float64(elements[o*w.Cols+k]))
 		}
 		return eps*sum*float64(2*(w.Cols/8+1)+4) + 1e-44
 	}

@@ -31,6 +31,17 @@ func Element(m cuda.Matrix, i int) float32 {
 	return elements[m.Layout.Name](m, i/max(m.Cols, 1), i%max(m.Cols, 1))
 }
 
+// Elements are all elements of a matrix, row by row: what takes each more than once takes them from here.
+func Elements(m cuda.Matrix) []float32 {
+	at, all := elements[m.Layout.Name], make([]float32, 0, m.Rows*m.Cols)
+	for row := range m.Rows {
+		for col := range m.Cols {
+			all = append(all, at(m, row, col))
+		}
+	}
+	return all
+}
+
 // scaled is an 8-bit float (Micikevicius et al., "FP8 formats for deep learning", 2022; E4M3 without infinities) times the factor of its
 // block: 1 bit of sign, 4 of exponent with a bias of 7, 3 of mantissa; exponent 0 means m/8 · 2^-6, 0x7f and 0xff are no number, the
 // largest is 448. The product is rounded to f32 once, as whoever dequantizes before multiplying has it.

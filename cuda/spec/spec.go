@@ -36,11 +36,12 @@ func Embed(y []float32, tokens []int32, table cuda.Matrix) {
 
 // MatMul is cuda.Step.MatMul.
 func MatMul(y, x []float32, w cuda.Matrix) {
+	elements := Elements(w)
 	for r := range len(x) / w.Cols {
 		for o := range w.Rows {
 			var sum float64
 			for k := range w.Cols {
-				sum += float64(x[r*w.Cols+k]) * float64(Element(w, o*w.Cols+k))
+				sum += float64(x[r*w.Cols+k]) * float64(elements[o*w.Cols+k])
 			}
 			y[r*w.Rows+o] = float32(sum)
 		}

@@ -132,6 +132,7 @@ func TestASessionThatRestsLosesItsPlaceAndNothingElse(t *testing.T) {
 		if _, err := s.Forward(t.Context(), calls[0], nil); err != nil {
 			t.Fatal(err)
 		}
+		synctest.Wait() // the loop tells of it behind the answer
 		if n := e.Stats().Running; n != 0 {
 			t.Errorf("%d sequences run though the session rests", n)
 		}
