@@ -4,6 +4,7 @@
 package engine
 
 import (
+	"cmp"
 	"fmt"
 	"log/slog"
 	"runtime/debug"
@@ -314,7 +315,7 @@ func (l *loop) step(batch *Batch) {
 		n := p.logits()
 		if p.q.session {
 			p.q.gather(logits[:p.scored])
-		} else {
+		} else if p.scored > 0 {
 			l.score(p.q, logits[:p.scored])
 		}
 		if p.output && p.q.phase != gone {
@@ -406,15 +407,18 @@ func recovered(v any, err *error) {
 
 // score notes how likely the next ids of a prompt were.
 func (l *loop) score(q *sequence, logits [][]float32) {
-	for _, row := range logits {
-		logprob, err := q.sampler.work.logprob(row, q.tokens[q.scored], q.sampler.params.TopLogprobs)
-		if err != nil {
-			l.finish(q, outcome{err: err})
-			return
+	errs := make([]error, len(logits))
+	l.choosers.each(&l.engine.config, len(logits), func(w *workspace, i int) {
+		logprob, err := w.logprob(logits[i], q.tokens[q.scored+i], q.sampler.params.TopLogprobs)
+		if errs[i] = err; err == nil {
+			q.scores[q.scored+i] = *logprob
 		}
-		q.scores[q.scored] = *logprob
-		q.scored++
+	})
+	if err := cmp.Or(errs...); err != nil {
+		l.finish(q, outcome{err: err})
+		return
 	}
+	q.scored += len(logits)
 }
 
 // sample takes the next id of a sequence, which the model may have chosen, else logits decide.

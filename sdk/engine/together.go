@@ -1,5 +1,5 @@
-// together.go has several goroutines make the choices of a step that the model left to the engine: each takes up to a millisecond at a vocabulary of
-// 150,000 ids, while nothing else goes on.
+// together.go has several goroutines do what a step's rows of logits are left to the engine for: to choose ids, and to say how likely those of a prompt
+// were. Each row takes up to a millisecond at a vocabulary of 150,000 ids, while nothing else goes on.
 
 package engine
 
@@ -9,13 +9,13 @@ import (
 	"sync/atomic"
 )
 
-// togetherLeast is a vocabulary at which choices take long enough for goroutines.
+// togetherLeast is a vocabulary at which rows take long enough for goroutines.
 const togetherLeast = 1 << 14
 
-// choosers are what choices are made with. Which goroutine makes which says nothing of what is chosen.
+// choosers are what that is done with. Which goroutine has which row says nothing of what comes of it.
 type choosers struct {
 	open  []open
-	works []workspace
+	works []*workspace
 }
 
 // open is a choice that all logits of a row are to make.
@@ -35,7 +35,12 @@ func (t *choosers) choose(s *scheduler, logits [][]float32) {
 		}
 		logits = logits[n:]
 	}
-	t.make(min(s.config.cores(), len(t.open)))
+	if len(t.open) > 1 { // one alone is left to whoever asks for it
+		t.each(s.config, len(t.open), func(w *workspace, i int) {
+			t.open[i].choice.work = w
+			t.open[i].choice.From(t.open[i].logits)
+		})
+	}
 	clear(t.open) // logits are the model's
 }
 
@@ -46,30 +51,25 @@ func (c *Config) cores() int {
 	return c.Cores()
 }
 
-// make makes them by so many goroutines, this one too; with one alone they are left to whoever asks for each.
-func (t *choosers) make(goroutines int) {
-	if goroutines < 2 || len(t.open[0].logits) < togetherLeast {
-		return
+// each calls do for 0 to n-1, from as many goroutines as there are cores, this one too, each with memory of its own to work in.
+func (t *choosers) each(c *Config, n int, do func(w *workspace, i int)) {
+	goroutines := 1
+	if c.Vocab >= togetherLeast {
+		goroutines = max(1, min(c.cores(), n))
 	}
 	for len(t.works) < goroutines {
-		t.works = append(t.works, workspace{})
+		t.works = append(t.works, new(workspace))
 	}
 	var next atomic.Int64
 	work := func(w *workspace) {
-		for {
-			i := int(next.Add(1)) - 1
-			if i >= len(t.open) {
-				return
-			}
-			o := &t.open[i]
-			o.choice.work = w
-			o.choice.From(o.logits)
+		for i := int(next.Add(1)) - 1; i < n; i = int(next.Add(1)) - 1 {
+			do(w, i)
 		}
 	}
 	var others sync.WaitGroup
 	for i := range goroutines - 1 {
-		others.Go(func() { work(&t.works[i]) })
+		others.Go(func() { work(t.works[i]) })
 	}
-	work(&t.works[goroutines-1])
+	work(t.works[goroutines-1])
 	others.Wait()
 }

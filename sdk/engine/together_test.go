@@ -30,7 +30,7 @@ func TestChoicesMadeTogether(t *testing.T) {
 		}
 		most = max(most, len(rows))
 		return rows, nil
-	}), Config{Blocks: 64, MaxSequences: answers, StepTokens: 128, Context: 100, Vocab: vocab, Cores: func() int { return int(cores.Add(1)) % 5 }})
+	}), Config{Blocks: 64, MaxSequences: answers, StepTokens: 128, Context: 100, Vocab: vocab, PromptLogprobs: true, Cores: func() int { return int(cores.Add(1)) % 5 }})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -39,7 +39,8 @@ func TestChoicesMadeTogether(t *testing.T) {
 		p := []Params{{Temperature: 1}, {Temperature: .7, TopP: .9}, {Temperature: 1, MinP: .02, Logprobs: true, TopLogprobs: 3}, {Logprobs: true},
 			{Temperature: 1.5, TopK: 40, TopP: .8}, {Temperature: 1, LogitBias: map[int32]float64{5: 9}, FrequencyPenalty: .5}, {}}[i]
 		p.Seed = uint64(i)
-		_, err := e.Generate(t.Context(), Request{Prompt: []int32{int32(i), 7}, MaxTokens: tokens, Sampling: p}, func(s Sampled) (bool, error) {
+		r := Request{Prompt: append([]int32{int32(i)}, ids(40, 7)...), MaxTokens: tokens, Sampling: p, ScorePrompt: p.Logprobs}
+		_, err := e.Generate(t.Context(), r, func(s Sampled) (bool, error) {
 			list = append(list, s)
 			return false, nil
 		})
