@@ -3,6 +3,7 @@
 package main
 
 import (
+	"cmp"
 	"math"
 	"os"
 	"testing"
@@ -10,25 +11,32 @@ import (
 	"github.com/inference-pio/inference-pio/cuda"
 	"github.com/inference-pio/inference-pio/cuda/cpu"
 	"github.com/inference-pio/inference-pio/cuda/golden"
+	"github.com/inference-pio/inference-pio/cuda/gpu"
 	"github.com/inference-pio/inference-pio/cuda/gpu/gputest"
 	"github.com/inference-pio/inference-pio/cuda/nn/nntest"
 )
 
 // TestGPU runs the model, its tower as well, on a GPU, which is the software driver's unless PIO_GPU_HARDWARE is set.
 func TestGPU(t *testing.T) {
-	one := gputest.Open(t, cpu.Exact)
-	of := map[string]cuda.Device{"": one, cpu.Exact: one, cpu.Fast: gputest.Open(t, cpu.Fast)}
-	now, alone := of[""], tower
+	opened := map[string]cuda.Device{}
+	open := func(numerics string) cuda.Device { // the same for the tower and the layers, which share its memory; another by Hopper's own instructions
+		key := cmp.Or(numerics, cpu.Exact) + os.Getenv(gpu.EnvWarpgroups)
+		if opened[key] == nil {
+			opened[key] = gputest.Open(t, numerics)
+		}
+		return opened[key]
+	}
+	now, alone := open(cpu.Exact), tower
 	tower = func(t testing.TB) []cuda.Device { return append(alone(t), now) }
 	defer func() { tower = alone }()
 	s := suite
 	s.On = func(_ testing.TB, numerics string) cuda.Device {
-		now = of[numerics]
+		now = open(numerics)
 		return now
 	}
 	gputest.Model(t, s)
 	if os.Getenv(gputest.EnvWhole) != "" {
-		t.Run("RoundedTower", func(t *testing.T) { roundedTower(t, of[cpu.Fast], one) })
+		t.Run("RoundedTower", func(t *testing.T) { roundedTower(t, open(cpu.Fast), open(cpu.Exact)) })
 	}
 }
 

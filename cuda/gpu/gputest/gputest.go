@@ -88,8 +88,12 @@ func Model(t *testing.T, s nntest.Suite) {
 // Warpgroups runs the least of a suite with products of many rows by Hopper's own instructions.
 func Warpgroups(t *testing.T, s nntest.Suite) {
 	t.Setenv(gpu.EnvWarpgroups, "1")
+	open := s.On
+	if open == nil {
+		open = Open
+	}
 	s.On = func(t testing.TB, numerics string) cuda.Device {
-		d := Open(t, numerics)
+		d := open(t, numerics)
 		if !d.(*gpu.Device).Properties().Warpgroups {
 			t.Skip("capability: a Hopper")
 		}
