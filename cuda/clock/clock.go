@@ -18,6 +18,8 @@ type Clock interface {
 	Beside(f func() error) cuda.Event
 	// Copy copies within the host's memory, as the built-in function.
 	Copy(dst, src []byte) int
+	// Rest lets so much time pass.
+	Rest(d time.Duration)
 }
 
 // Real is the clock of this machine.
@@ -32,6 +34,8 @@ func IsReal(c Clock) bool {
 type ownTime struct{ began time.Time }
 
 func (t ownTime) Now() time.Duration { return time.Since(t.began) }
+
+func (ownTime) Rest(d time.Duration) { time.Sleep(d) }
 
 // What is copied by several threads at once: one alone reaches a part of what the memory gives, and of what a link takes.
 const (

@@ -93,10 +93,11 @@ func Open(ordinal int) (*Context, error) {
 	return c, nil
 }
 
-// Two attributes that gorgonia.org/cu has no names for.
+// Attributes that gorgonia.org/cu has no names for.
 const (
-	attributeShared cu.DeviceAttribute = C.CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_BLOCK_OPTIN
-	attributePools  cu.DeviceAttribute = C.CU_DEVICE_ATTRIBUTE_MEMORY_POOLS_SUPPORTED
+	attributeShared   cu.DeviceAttribute = C.CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_BLOCK_OPTIN
+	attributePools    cu.DeviceAttribute = C.CU_DEVICE_ATTRIBUTE_MEMORY_POOLS_SUPPORTED
+	attributeReadOnly cu.DeviceAttribute = C.CU_DEVICE_ATTRIBUTE_READ_ONLY_HOST_REGISTER_SUPPORTED
 )
 
 func info(ordinal int, dev cu.Device) (Info, error) {
@@ -118,20 +119,20 @@ func info(ordinal int, dev cu.Device) (Info, error) {
 		return i, err
 	}
 	i.PCI = C.GoString(&pci[0])
-	var pools int
+	var pools, readOnly int
 	for _, a := range []struct {
 		what cu.DeviceAttribute
 		to   *int
 	}{
 		{cu.ComputeCapabilityMajor, &i.Major}, {cu.ComputeCapabilityMinor, &i.Minor}, {cu.MultiprocessorCount, &i.Multiprocessors},
 		{attributeShared, &i.Shared}, {cu.MaxSharedMemoryPerMultiprocessor, &i.SharedAll}, {cu.MaxThreadsPerMultiprocessor, &i.Threads},
-		{cu.L2CacheSize, &i.L2}, {cu.AsyncEngineCount, &i.CopyEngines}, {attributePools, &pools},
+		{cu.L2CacheSize, &i.L2}, {cu.AsyncEngineCount, &i.CopyEngines}, {attributePools, &pools}, {attributeReadOnly, &readOnly},
 	} {
 		if *a.to, err = dev.Attribute(a.what); err != nil {
 			return i, theirs("cuDeviceGetAttribute", err)
 		}
 	}
-	i.Pools = pools != 0
+	i.Pools, i.ReadOnly = pools != 0, readOnly != 0
 	return i, nil
 }
 

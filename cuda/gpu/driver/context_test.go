@@ -76,7 +76,7 @@ func TestDevicesAreDescribed(t *testing.T) {
 	}
 	i := open(t, 1).Info()
 	want := Info{Ordinal: 1, Name: "software device 1", UUID: "GPU-736f6674-7761-7265-2064-657669636501", PCI: "0000:02:00.0", Major: 9, Multiprocessors: 8,
-		Shared: 227 << 10, SharedAll: 228 << 10, Threads: 2048, L2: 50 << 20, Memory: 2 << 20, CopyEngines: 3, Pools: true, Driver: 13000}
+		Shared: 227 << 10, SharedAll: 228 << 10, Threads: 2048, L2: 50 << 20, Memory: 2 << 20, CopyEngines: 3, Pools: true, ReadOnly: true, Driver: 13000}
 	if i != want {
 		t.Errorf("%+v\nwant %+v", i, want)
 	}

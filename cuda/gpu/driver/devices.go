@@ -17,6 +17,7 @@ type Info struct {
 	Memory          int64 // bytes
 	CopyEngines     int   // copies that can go on beside kernels
 	Pools           bool  // whether there are AllocAsync and List.Free
+	ReadOnly        bool  // whether Context.Register takes memory that nobody writes to
 	Driver          int   // 13000 is CUDA 13.0
 }
 

@@ -218,8 +218,11 @@ func (d *Driver) Control(command string) {
 	C.pio_tell(d.symbol("pio_sim_control"), text)
 }
 
-// Counts is what a driver has done since it was loaded.
-type Counts struct{ Kernels, Graphs, CopiesIn, CopiesOut, Waits, Captures, BytesIn, BytesOut uint64 }
+// Counts is what a driver has done since it was loaded. Registered is how many bytes of the process are registered now, and BytesRegistered those of BytesIn that
+// were read there.
+type Counts struct {
+	Kernels, Graphs, CopiesIn, CopiesOut, Waits, Captures, BytesIn, BytesOut, BytesRegistered, Registered uint64
+}
 
 // Counts tells what has been done. Waits are calls that wait for a stream or an event until it is done.
 func (d *Driver) Counts() Counts {

@@ -59,6 +59,9 @@ func (m Machine) Use(d *sim.Driver, device int, count bool) *Host {
 // Now implements clock.Clock.
 func (h *Host) Now() time.Duration { return h.driver.Now() }
 
+// Rest implements clock.Clock.
+func (h *Host) Rest(d time.Duration) { h.driver.Set(h.driver.Now() + d) }
+
 // pass has the host be busy.
 func (h *Host) pass(seconds float64) {
 	h.driver.Set(h.driver.Now() + time.Duration(seconds*1e9))

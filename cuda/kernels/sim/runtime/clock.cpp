@@ -9,8 +9,8 @@
 //     computes, sets it (package clock).
 //   - The host's memory is shared, max-min fair, between an op that computes on the host and the copies that have links meanwhile: each has what it
 //     asks for, or as much as any other that has less than it asks. An op asks for what it reads in the time that it takes alone. A copy asks for three
-//     bytes for each of its own: it is read, written to pinned memory, and read there (or the same the other way). It has its time already when
-//     such an op begins; so what it lost makes the next in its direction later, as above, and over a run of copies the memory gives no byte twice.
+//     bytes for each of its own: it is read, written to pinned memory, and read there (or the same the other way); from memory that is registered
+//     where it lies for one. It has its time already when such an op begins; so what it lost makes the next in its direction later, as above, and over a run of copies the memory gives no byte twice.
 //
 // Not modelled: kernels of two streams at once share nothing of the device; small copies, what kernels read of pinned memory, and what the host copies
 // while no link is busy take nothing of its memory.
@@ -28,7 +28,7 @@ bool counting = false;
 Host host_speed;
 
 static double host_time = 0;
-static std::vector<std::pair<double, double>> &busy(CUcontext c, int direction) { return c->link[direction]; }
+static std::vector<Taken> &busy(CUcontext c, int direction) { return c->link[direction]; }
 
 static const struct {
   const char *name;
@@ -96,21 +96,23 @@ bool is_virtual() { return how_time == Time::VIRTUAL; }
 void host_waits(double until) { host_time = std::max(host_time, until) + host_speed.wait; }
 void host_calls(double ns) { host_time += ns; }
 bool host_is_past(double time) { return host_time >= time; }
+double host_now() { return host_time; }
 
-// on_link finds the first time from begin on at which a direction of the link is free for so long, and takes it.
-static double on_link(CUcontext c, int direction, double begin, double takes) {
+// on_link finds the first time from begin on at which a direction of the link is free for so long, and takes it, for a copy of which a byte takes so
+// many of the host's memory.
+static double on_link(CUcontext c, int direction, double begin, double takes, int memory) {
   auto &list = busy(c, direction);
   // what ended before anything that may still be asked is forgotten: the host's own time only goes back to where something runs beside it
   while (list.size() > 4096) list.erase(list.begin());
   size_t i = 0;
-  for (; i < list.size() && (list[i].second <= begin || list[i].first < begin + takes); i++) begin = std::max(begin, list[i].second);
-  list.insert(list.begin() + (long)i, {begin, begin + takes});
+  for (; i < list.size() && (list[i].to <= begin || list[i].from < begin + takes); i++) begin = std::max(begin, list[i].to);
+  list.insert(list.begin() + (long)i, {begin, begin + takes, memory});
   return begin;
 }
 
 // ---- the host's memory
 
-enum { COPIED_BYTE = 3 }; // bytes of the host's memory for each of a copy
+enum { COPIED_BYTE = 3, REGISTERED_BYTE = 1 }; // bytes of the host's memory for each of a copy
 
 // a copy that has a link while the host computes
 struct Beside {
@@ -137,12 +139,12 @@ static double beside(std::vector<Beside> &to) {
   for (auto &d : devices)
     for (int direction = 0; direction < 2; direction++) {
       auto &list = busy(d.get(), direction);
-      auto it = std::upper_bound(list.begin(), list.end(), host_time, [](double now, auto &taken) { return now < taken.second; });
+      auto it = std::upper_bound(list.begin(), list.end(), host_time, [](double now, auto &taken) { return now < taken.to; });
       if (it == list.end())
         continue;
-      if (it->first <= host_time)
-        to.push_back({&d->late[direction], COPIED_BYTE * d->speed.link});
-      until = std::min(until, it->first <= host_time ? it->second : it->first);
+      if (it->from <= host_time)
+        to.push_back({&d->late[direction], it->memory * d->speed.link});
+      until = std::min(until, it->from <= host_time ? it->to : it->from);
     }
   return until;
 }
@@ -172,8 +174,8 @@ EXPORT void pio_sim_compute(double bytes, double ns) {
 // ---- what a device does
 
 static bool link_is_busy(CUcontext c, int direction, double at) {
-  for (auto &[from, to] : busy(c, direction))
-    if (from <= at && at < to)
+  for (auto &taken : busy(c, direction))
+    if (taken.from <= at && at < taken.to)
       return true;
   return false;
 }
@@ -198,10 +200,14 @@ static double copy_time(const Op &op, CUcontext c, double begin, bool follows) {
     return begin + c->speed.launch + 2 * (double)op.bytes / c->speed.read * 1e9;
   begin += follows ? 0 : c->speed.copy;
   double takes = (double)op.bytes / c->speed.link * 1e9;
+  if (op.bytes > 64 << 10) {
+    takes += std::exchange(c->late[op.direction], 0);
+    begin = on_link(c, op.direction, begin, takes, op.registered ? REGISTERED_BYTE : COPIED_BYTE);
+  }
+  if (op.registered)
+    reads_until(op.from, begin + takes);
   if (op.bytes <= 64 << 10)
     return begin + takes;
-  takes += std::exchange(c->late[op.direction], 0);
-  begin = on_link(c, op.direction, begin, takes);
   if (op.direction == 0) {
     c->first = c->taken == 0 ? begin : std::min(c->first, begin);
     c->taken += takes, c->last = std::max(c->last, begin + takes);

@@ -2,7 +2,7 @@
 //
 //   PIO_SIM_DEVICES="64MiB 16MiB:2GB:1TB"  a device each: its memory, bytes/s of its copies, and of its memory   (1GiB)
 //   PIO_SIM_CONTROL="fail ...; time ..."  commands, as pio_sim_control takes them
-//   PIO_SIM_VERSION=13000  PIO_SIM_INIT=100  PIO_SIM_ARCH=90  PIO_SIM_MULTIPROCESSORS=8  PIO_SIM_PEERS=0
+//   PIO_SIM_VERSION=13000  PIO_SIM_INIT=100  PIO_SIM_ARCH=90  PIO_SIM_MULTIPROCESSORS=8  PIO_SIM_PEERS=0  PIO_SIM_READ_ONLY=0
 //   PIO_SIM_SHARED=FILE  devices whose memory is that of all processes that name the file: others.cpp
 //
 // Commands:
@@ -13,7 +13,7 @@
 //   copies late|early|mixed    what a copy to a device reads, and what an asynchronous copy of a kernel writes: as late as may be, at once
 //   order N                    the seed of warps' and lanes' random order, and of random times; 0: in turn
 //   fail WHAT [device=N] [name=KERNEL] [after=N] [error=CODE] [hang=1] [once=FILE] [when=FILE]
-//                              the next kernel, copy, alloc, launch, pinned or look (at what memory is free) fails; after so many that do not;
+//                              the next kernel, copy, alloc, launch, pinned, registered or look (at what memory is free) fails; after so many that do not;
 //                              not if the file of once is there, which is made then: a process that is started again has no such luck twice;
 //                              and not before that of when is there
 //   taken BYTES [device=N]     somebody else has so much of a device's memory (of the first one), in place of what was said before
@@ -28,9 +28,9 @@
 
 std::vector<std::unique_ptr<CUctx_st>> devices;
 int driver_version = 13000, init_error = 0, capability = 90, multiprocessors = 8;
-bool peer_access = true;
+bool peer_access = true, read_only = true;
 std::string last_blame;
-std::atomic<unsigned long long> counted[8];
+std::atomic<unsigned long long> counted[10];
 
 static std::mutex failing;
 static std::vector<Failure> failures;
@@ -119,9 +119,9 @@ EXPORT void pio_sim_control(const char *text) {
 }
 
 // pio_sim_count tells what has been done since the beginning: kernels run, graphs launched, copies to devices and from them, calls that
-// waited, captures, bytes copied to devices and from them.
-EXPORT void pio_sim_count(unsigned long long to[8]) {
-  for (int i = 0; i < 8; i++) to[i] = counted[i];
+// waited, captures, bytes copied to devices and from them, bytes copied to devices from memory that is registered, and how many are registered now.
+EXPORT void pio_sim_count(unsigned long long to[10]) {
+  for (int i = 0; i < 10; i++) to[i] = counted[i];
 }
 
 // pio_sim_peak tells the most bytes of a device that there were at once, as they were asked for, since it was asked last.
@@ -182,6 +182,7 @@ void start() {
     capability = number("PIO_SIM_ARCH", capability);
     multiprocessors = number("PIO_SIM_MULTIPROCESSORS", multiprocessors);
     peer_access = number("PIO_SIM_PEERS", 1) != 0;
+    read_only = number("PIO_SIM_READ_ONLY", 1) != 0;
     watch_faults();
     if (const char *text = getenv("PIO_SIM_CONTROL")) {
       std::istringstream lines(text);

@@ -29,11 +29,16 @@ struct Speed {
   double link = 25e9, read = 1e12, flops = 30e12, mma = 120e12, launch = 2500, node = 1300, copy = 1500;
 };
 // Host is what the driver's calls take of the thread that makes them, in ns; wait: what it takes to notice that something has ended; pin: to
-// pin a byte; memory: bytes/s that it and the links read and write together, 0: none of them takes anything of another.
+// pin a byte, also one that is there already; memory: bytes/s that it and the links read and write together, 0: none of them takes anything of another.
 struct Host {
   double call = 300, graph = 5000, wait = 2000, pin = 0.2, memory = 0;
 };
 extern Host host_speed;
+
+struct Taken { // of a link's time
+  double from, to;
+  int memory; // bytes of the host's memory for each that is copied
+};
 
 struct CUctx_st { // a device and its one context
   int ordinal;
@@ -44,7 +49,7 @@ struct CUctx_st { // a device and its one context
   int retained = 0;
   std::vector<bool> peers; // whose memory it may use
   Speed speed;
-  std::vector<std::pair<double, double>> link[2]; // when a direction of the link is taken
+  std::vector<Taken> link[2];             // when a direction of the link is taken
   double late[2] = {};                            // ns by which copies in a direction are later, since others had the link or the host's memory meanwhile
   double taken = 0, first = 0, last = 0;          // ns of large copies to the device, from the first to the last, since they were asked for
   size_t asked = 0, peak = 0;                     // bytes as they were asked for, and the most of them that there were
@@ -87,6 +92,7 @@ struct Op {
   const char *from = nullptr;
   size_t bytes = 0;
   int direction = -1; // of a copy: 0 to a device, 1 from one, -1 between and within
+  bool registered = false; // its source was memory of the process that was registered
   CUcontext there = nullptr, origin = nullptr; // of a copy between devices
   unsigned value = 0, width = 1;
   Place place; // that a wait waits for
@@ -133,6 +139,11 @@ bool give_back(char *);
 // usable says why so many bytes at an address cannot be used by a device; "" if they can. host allows memory of the process.
 std::string usable(CUcontext, const void *at, size_t bytes, bool host);
 bool pinned(const void *at, size_t bytes);
+// registered: pinned where it lay already. in_part: some of it is pinned, or not by one call, of which no copy can be made.
+bool registered(const void *at, size_t bytes);
+bool in_part(const void *at, size_t bytes);
+// reads_until notes that a copy reads memory that is registered until then, in virtual time.
+void reads_until(const void *at, double ns);
 std::string operands(CUcontext, const pio_op &);
 // overrun says so if bytes behind the end of the memory that an address lies in were written.
 std::string overrun(const void *);
@@ -176,6 +187,7 @@ bool set_speed(int device, const std::string &key, double value);
 void host_waits(double until);
 void host_calls(double ns);
 bool host_is_past(double time);
+double host_now();
 void pass(Stream &, const Op &, const std::function<void(const Op &)> &run);
 
 struct Work {
@@ -194,14 +206,15 @@ struct Failure {
   CUresult error = CUDA_ERROR_ILLEGAL_ADDRESS;
   bool hang = false;
 };
-// failure is what is to go wrong with this: "kernel", "copy", "alloc", "launch", "pinned", "look".
+// failure is what is to go wrong with this: "kernel", "copy", "alloc", "launch", "pinned", "registered", "look".
 bool failure(const char *what, int device, const char *name, Failure &);
 void blame(CUcontext, CUresult, const std::string &why);
 extern std::string last_blame;
 extern int driver_version, init_error, capability, multiprocessors;
-extern bool peer_access;
+extern bool peer_access, read_only;
 extern std::vector<std::unique_ptr<CUctx_st>> devices;
-extern std::atomic<unsigned long long> counted[8]; // kernels, graphs, copies in, copies out, synchronisations, captures, bytes in, bytes out
+// kernels, graphs, copies in, copies out, synchronisations, captures, bytes in, bytes out, those of the bytes in that were registered, bytes registered now
+extern std::atomic<unsigned long long> counted[10];
 void start();
 
 #endif

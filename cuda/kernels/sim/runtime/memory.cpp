@@ -9,6 +9,8 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+CUcontext here(); // streams.cpp
+
 #if defined(__SANITIZE_ADDRESS__)
 #include <sanitizer/asan_interface.h>
 #endif
@@ -26,7 +28,12 @@ struct Piece {
 
 // pieces by their last address, so that the first whose end is not below an address is the one that may hold it.
 std::map<const char *, Piece> pieces;
-std::map<const char *, size_t> host; // pinned, by its end
+struct Locked { // memory of the process that stays where it is
+  size_t bytes;
+  bool registered; // and was there before
+  double until;    // ns of virtual time: when the last copy from there ends
+};
+std::map<const char *, Locked> host; // by its end
 std::mutex lock;                     // of these; never held while something runs that may fault
 
 enum : size_t { PAGE = 4096, ALIGN = 256, FRESH = 64 << 20 };
@@ -201,10 +208,37 @@ std::string operands(CUcontext context, const pio_op &op) {
 
 // ---- memory of the process
 
+// locked is what an address lies in; host.end() if it is not pinned. With the lock.
+static std::map<const char *, Locked>::iterator locked(const void *at) {
+  auto i = host.upper_bound((const char *)at);
+  return i != host.end() && (const char *)at >= i->first - i->second.bytes ? i : host.end();
+}
+
 bool pinned(const void *at, size_t bytes) {
   std::lock_guard<std::mutex> held(lock);
-  auto i = host.upper_bound((const char *)at);
-  return i != host.end() && (const char *)at >= i->first - i->second && (const char *)at + bytes <= i->first;
+  auto i = locked(at);
+  return i != host.end() && (const char *)at + bytes <= i->first;
+}
+
+bool registered(const void *at, size_t bytes) {
+  std::lock_guard<std::mutex> held(lock);
+  auto i = locked(at);
+  return i != host.end() && i->second.registered && (const char *)at + bytes <= i->first;
+}
+
+bool in_part(const void *at, size_t bytes) {
+  std::lock_guard<std::mutex> held(lock);
+  const char *end = (const char *)at + bytes;
+  auto i = host.upper_bound((const char *)at); // the first that ends behind the beginning
+  if (i == host.end() || i->first - i->second.bytes >= end)
+    return false;
+  return (const char *)at < i->first - i->second.bytes || end > i->first;
+}
+
+void reads_until(const void *at, double ns) {
+  std::lock_guard<std::mutex> held(lock);
+  if (auto i = locked(at); i != host.end())
+    i->second.until = std::max(i->second.until, ns);
 }
 
 EXPORT CUresult cuMemHostAlloc(void **at, size_t bytes, unsigned) {
@@ -220,38 +254,88 @@ EXPORT CUresult cuMemHostAlloc(void **at, size_t bytes, unsigned) {
   if (is_virtual())
     host_calls(host_speed.pin * (double)bytes);
   std::lock_guard<std::mutex> held(lock);
-  host[(char *)*at + bytes] = bytes;
+  host[(char *)*at + bytes] = {bytes, false, 0};
   return CUDA_SUCCESS;
 }
 
-static bool forget(void *at) {
+static bool forget(void *at, bool registered, double *until) {
   std::lock_guard<std::mutex> held(lock);
-  auto i = host.upper_bound((const char *)at);
-  if (i == host.end() || i->first - i->second != at)
+  auto i = locked(at);
+  if (i == host.end() || i->first - i->second.bytes != at || i->second.registered != registered)
     return false;
+  *until = i->second.until;
+  counted[9] -= registered ? i->second.bytes : 0;
   host.erase(i);
   return true;
 }
 
 EXPORT CUresult cuMemFreeHost(void *at) {
-  if (!forget(at))
+  double until;
+  if (!forget(at, false, &until))
     return CUDA_ERROR_INVALID_VALUE;
   free(at);
   return CUDA_SUCCESS;
 }
 
-EXPORT CUresult cuMemHostRegister_v2(void *at, size_t bytes, unsigned) {
+// mapped says whether there is memory at all pages of a range.
+static bool mapped(char *from, char *to) {
+  std::vector<unsigned char> pages((size_t)(to - from) / PAGE);
+  return mincore(from, (size_t)(to - from), pages.data()) == 0;
+}
+
+// writable says whether the process may write to all of a range.
+static bool writable(char *from, char *to) {
+  FILE *maps = fopen("/proc/self/maps", "r");
+  unsigned long begin, end;
+  char may[8], line[8192];
+  while (maps && from < to && fgets(line, sizeof line, maps))
+    if (sscanf(line, "%lx-%lx %4s", &begin, &end, may) == 3 && (char *)begin <= from && from < (char *)end && may[1] == 'w')
+      from = (char *)end;
+  if (maps)
+    fclose(maps);
+  return from >= to;
+}
+
+// What is registered are whole pages, of which none is twice. Memory that cannot be written to is only with the flag, which not every driver has.
+EXPORT CUresult cuMemHostRegister_v2(void *at, size_t bytes, unsigned flags) {
   start();
-  if (!at || !bytes)
+  char *from = (char *)((size_t)at / PAGE * PAGE), *to = (char *)up((size_t)at + bytes, PAGE);
+  if (CUcontext c = here(); c && c->broken)
+    return c->broken;
+  if (!at || !bytes || !mapped(from, to))
     return CUDA_ERROR_INVALID_VALUE;
-  if (pinned(at, 1))
-    return CUDA_ERROR_HOST_MEMORY_ALREADY_REGISTERED;
+  bool reads = flags & CU_MEMHOSTREGISTER_READ_ONLY;
+  if (reads && !read_only)
+    return CUDA_ERROR_NOT_SUPPORTED;
+  if (!reads && !writable(from, to))
+    return CUDA_ERROR_INVALID_VALUE;
+  if (Failure f; failure("registered", -1, "", f))
+    return f.error == CUDA_ERROR_ILLEGAL_ADDRESS ? CUDA_ERROR_OUT_OF_MEMORY : f.error;
+  if (is_virtual())
+    host_calls(host_speed.pin * (double)bytes);
   std::lock_guard<std::mutex> held(lock);
-  host[(char *)at + bytes] = bytes;
+  for (auto i = host.upper_bound(from - PAGE); i != host.end() && i->first - i->second.bytes < to; i++)
+    if ((char *)up((size_t)i->first, PAGE) > from)
+      return CUDA_ERROR_HOST_MEMORY_ALREADY_REGISTERED;
+  host[(char *)at + bytes] = {bytes, true, 0};
+  counted[9] += bytes;
   return CUDA_SUCCESS;
 }
 
-EXPORT CUresult cuMemHostUnregister(void *at) { return forget(at) ? CUDA_SUCCESS : CUDA_ERROR_HOST_MEMORY_NOT_REGISTERED; }
+// Who still copies from there is found: here in virtual time, where copies have their ends already, and else when the copy is made.
+EXPORT CUresult cuMemHostUnregister(void *at) {
+  double until;
+  CUcontext c = here();
+  if (c && c->broken)
+    return c->broken;
+  if (!forget(at, true, &until))
+    return CUDA_ERROR_HOST_MEMORY_NOT_REGISTERED;
+  std::lock_guard<std::mutex> held(big);
+  if (!c || !is_virtual() || until <= host_now())
+    return CUDA_SUCCESS;
+  blame(c, CUDA_ERROR_ILLEGAL_ADDRESS, "memory is unregistered that a copy reads still");
+  return c->broken;
+}
 
 // ---- who touches what he must not
 

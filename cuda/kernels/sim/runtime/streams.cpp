@@ -92,6 +92,8 @@ Outcome copy(CUcontext c, const Op &op) {
   if (failure("copy", c->ordinal, "", f))
     return planned(f, "a copy");
   const char *from = op.data ? op.data->data() : op.from;
+  if (op.registered && !op.data && !registered(from, op.bytes))
+    return {CUDA_ERROR_ILLEGAL_ADDRESS, "a copy reads " + std::to_string(op.bytes) + " bytes that were registered, and are not any more"};
   for (auto [who, at] : {std::pair<CUcontext, const void *>{op.there, op.to}, {op.origin, from}})
     if (std::string why = usable(who ? who : c, at, op.bytes, true); !why.empty())
       return {CUDA_ERROR_ILLEGAL_ADDRESS, "a copy: " + why};
@@ -108,7 +110,7 @@ Outcome copy(CUcontext c, const Op &op) {
   double rate = op.direction < 0 ? c->read / 2 : c->copy > 0 ? c->copy : 25e9; // a copy within a device reads and writes
   c->clock += (unsigned long long)((double)op.bytes / rate * 1e9);
   if (op.direction >= 0)
-    counted[2 + op.direction]++, counted[6 + op.direction] += op.bytes;
+    counted[2 + op.direction]++, counted[6 + op.direction] += op.bytes, counted[8] += op.registered ? op.bytes : 0;
   return came_back ? Outcome() : Outcome(CUDA_ERROR_ILLEGAL_ADDRESS, why);
 }
 
@@ -601,9 +603,12 @@ static CUresult move(CUdeviceptr to, const void *from, size_t bytes, CUstream st
   const void *device = direction == 0 ? op.to : from;
   if (direction >= 0 && !usable(c, device, 1, false).empty())
     return CUDA_ERROR_INVALID_VALUE;
+  if (direction >= 0 && in_part(direction == 0 ? op.from : op.to, bytes))
+    return CUDA_ERROR_INVALID_VALUE;
   bool early = !pinned(from, bytes) || copies_early == 1 || (copies_early == 2 && roll(2));
   if (direction == 0 && early && !of(stream).capturing) // what is not pinned has been read when the call returns
     op.data = std::make_shared<std::vector<char>>((const char *)from, (const char *)from + bytes);
+  op.registered = direction == 0 && registered(from, bytes);
   return submit(stream, op);
 }
 
