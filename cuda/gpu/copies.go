@@ -11,7 +11,8 @@ import (
 	"github.com/inference-pio/inference-pio/cuda/gpu/driver"
 )
 
-// copies.go brings bytes to the device and back, all through pinned memory: only from there does a copy run beside the host and into a graph.
+// copies.go brings bytes to the device and back, all through pinned memory: only from there does a copy run beside the host and into a graph. Weights that are
+// registered where they lie need none: see registered.go.
 
 // stagingBytes is the pinned memory of a queue for either direction: more than a decoding step brings and takes, and less than a prompt's
 // logits, which come in pieces.
@@ -56,7 +57,9 @@ func (q *Queue) CopyIn(dst, src cuda.Tensor) {
 	switch {
 	case !q.fits(dst, src, dst, src):
 	case dst.Bytes() >= fillBytes && q.added == q.done: // nothing before it that it could be one graph with
-		q.fill(dst, src)
+		q.send()
+		q.fillThrough(dst.Pointer(), bytesOf(src)) // which has been read when that returns
+		q.added++
 	default:
 		q.keep(q.pieces(&q.in, int(dst.Bytes()), func(at, n int, pinned []byte) {
 			q.dev.clock.Copy(pinned, unsafe.Slice((*byte)(unsafe.Add(src.Pointer(), at)), n))
@@ -184,7 +187,8 @@ func (f *fillers) close() {
 }
 
 // filler has some pieces of pinned memory: while the driver copies one, the next is filled from the file. They are small, since the link waits
-// for the first of a module.
+// for the first of a module. So many copies are under way at most, also of what is registered: who has a short one to make waits for these, for a link's
+// copies take turns.
 type filler struct {
 	dev  *Device
 	ring [4]struct {
@@ -208,32 +212,34 @@ func (q *Queue) Fill(dst, src cuda.Matrix) {
 		q.err = fmt.Errorf("%s: %v cannot be filled from %v", q.dev.name, dst, src)
 		return
 	}
+	q.send()
 	for i := range dst.Layout.Planes {
-		q.fill(dst.Plane(i), src.Plane(i))
+		q.fillWhere(dst.Plane(i).Pointer(), bytesOf(src.Plane(i)))
+		q.added++
 	}
 }
 
-// fill copies piece by piece, one while the next is read.
-func (q *Queue) fill(dst, src cuda.Tensor) {
-	q.send()
+func bytesOf(t cuda.Tensor) []byte { return unsafe.Slice((*byte)(t.Pointer()), t.Bytes()) }
+
+// fillThrough copies through pinned memory piece by piece, one while the next is read.
+func (q *Queue) fillThrough(to unsafe.Pointer, from []byte) {
+	for at := 0; at < len(from) && q.err == nil; at += fillBytes {
+		q.fillPiece(unsafe.Add(to, at), from[at:min(at+fillBytes, len(from))], false)
+	}
+}
+
+func (q *Queue) fillPiece(to unsafe.Pointer, from []byte, registered bool) {
 	if q.filler == nil {
 		q.filler = q.dev.fillers.take()
 	}
-	from := unsafe.Slice((*byte)(src.Pointer()), src.Bytes())
-	for at := 0; at < len(from) && q.err == nil; at += fillBytes {
-		q.keep(q.filler.copy(q.stream, unsafe.Add(dst.Pointer(), at), from[at:min(at+fillBytes, len(from))]))
-	}
-	q.added++
+	q.keep(q.filler.copy(q.stream, to, from, registered))
 }
 
-func (f *filler) copy(s *driver.Stream, to unsafe.Pointer, from []byte) error {
+// copy copies a piece, through pinned memory unless it is registered.
+func (f *filler) copy(s *driver.Stream, to unsafe.Pointer, from []byte, registered bool) (err error) {
 	h := &f.ring[f.next]
 	f.next = (f.next + 1) % len(f.ring)
-	var err error
-	if h.memory == nil {
-		if h.memory, err = f.dev.pin(fillBytes); err != nil {
-			return err
-		}
+	if h.copied == nil {
 		if h.copied, err = f.dev.context.NewEvent(false); err != nil {
 			return err
 		}
@@ -243,8 +249,16 @@ func (f *filler) copy(s *driver.Stream, to unsafe.Pointer, from []byte) error {
 			return err
 		}
 	}
+	if !registered {
+		if h.memory == nil {
+			if h.memory, err = f.dev.pin(fillBytes); err != nil {
+				return err
+			}
+		}
+		from = h.memory[:f.dev.clock.Copy(h.memory, from)]
+	}
 	var list driver.List
-	list.CopyIn(to, unsafe.Pointer(unsafe.SliceData(h.memory)), int64(f.dev.clock.Copy(h.memory, from)))
+	list.CopyIn(to, unsafe.Pointer(unsafe.SliceData(from)), int64(len(from)))
 	list.Record(h.copied)
 	h.busy = true
 	return s.Run(&list)
@@ -252,12 +266,13 @@ func (f *filler) copy(s *driver.Stream, to unsafe.Pointer, from []byte) error {
 
 func (f *filler) close() {
 	for i := range f.ring {
-		if h := &f.ring[i]; h.memory != nil {
+		h := &f.ring[i]
+		if h.memory != nil {
 			f.dev.unpin(h.memory)
-			if h.copied != nil {
-				_ = h.copied.Close()
-			}
-			h.memory, h.copied, h.busy = nil, nil, false
 		}
+		if h.copied != nil {
+			_ = h.copied.Close()
+		}
+		h.memory, h.copied, h.busy = nil, nil, false
 	}
 }

@@ -20,18 +20,19 @@ import (
 
 // Device implements cuda.Device.
 type Device struct {
-	name    string
-	context *driver.Context
-	info    driver.Info
-	plan    kernels.Properties
-	kernels functions
-	ledger  cuda.Ledger
-	aside   aside
-	queues  roll
-	peers   peers
-	tables  tables
-	fillers fillers
-	rates   func() cuda.Rates
+	name       string
+	context    *driver.Context
+	info       driver.Info
+	plan       kernels.Properties
+	kernels    functions
+	ledger     cuda.Ledger
+	aside      aside
+	queues     roll
+	peers      peers
+	tables     tables
+	fillers    fillers
+	registered *Registered // nil: nothing is
+	rates      func() cuda.Rates
 
 	patience time.Duration
 	lost     loss
@@ -52,7 +53,7 @@ func Open(o Options) (*Device, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", driver.Name(o.Ordinal), err)
 	}
-	d := &Device{name: driver.Name(o.Ordinal), context: c, info: c.Info(), clock: o.Clock, patience: limit}
+	d := &Device{name: driver.Name(o.Ordinal), context: c, info: c.Info(), clock: o.Clock, registered: o.Registered, patience: limit}
 	d.fillers.dev, d.aside.dev = d, d
 	if d.clock == nil {
 		d.clock = clock.Real()

@@ -22,6 +22,9 @@ type Options struct {
 	Budget  int64       // bytes; 0: no limit but the GPU's memory
 	Clock   clock.Clock // of the host; nil: this machine's
 
+	// Registered is shared by all GPUs that copy the same memory; nil: everything goes through pinned memory.
+	Registered *Registered
+
 	// Patience is how long one step's kernels may take before the device is given up; 0 is EnvPatience or Patience. A software driver needs more.
 	Patience time.Duration
 }

@@ -14,6 +14,9 @@ var ErrNotBuilt = errors.New(`this binary was built without GPUs: build it with 
 // Built says whether this binary has the back end.
 const Built = false
 
+// Registered is none.
+type Registered struct{}
+
 // Device is none.
 type Device struct{ cuda.Device }
 

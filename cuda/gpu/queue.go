@@ -3,6 +3,7 @@
 package gpu
 
 import (
+	"errors"
 	"fmt"
 	"sync"
 	"unsafe"
@@ -37,7 +38,8 @@ type Queue struct {
 	patches  staging          // of tables
 	encoded  []kernels.Matrix // of an expert
 	patching driver.List
-	filler   *filler // from the first Fill on
+	filler   *filler  // from the first Fill on
+	copied   []*piece // that copies read
 	graphs   graphs
 
 	landings []landing
@@ -324,8 +326,10 @@ func (q *Queue) arrived() {
 	for _, e := range q.events {
 		q.keep(e.Close())
 	}
+	q.dev.registered.give(q.copied, q.dev.clock.Now(), q.dev.lost.is() != nil || errors.As(q.err, new(*cuda.LostError)))
+	clear(q.copied)
 	clear(q.tables)
-	q.landings, q.frees, q.events, q.tables = q.landings[:0], q.frees[:0], q.events[:0], q.tables[:0]
+	q.copied, q.landings, q.frees, q.events, q.tables = q.copied[:0], q.landings[:0], q.frees[:0], q.events[:0], q.tables[:0]
 	q.in.used, q.out.used, q.patches.used = 0, 0, 0
 }
 
