@@ -116,6 +116,9 @@ func (w *Weight) Quantised(m Matrix) {
 	}
 }
 
+// Made says that what File gives is no file's: it was quantised, or will be.
+func (w *Weight) Made() bool { return w.made }
+
 // File is the weight in the memory of this process, as the file has it or quantised.
 func (w *Weight) File() Matrix { return w.file }
 

@@ -19,20 +19,26 @@ const (
 	besideFill    = 256  // 4 MiB
 	besideCols    = 8192 // in bf16
 	besideBytes   = 128 << 20
-	besideFirst   = 4    // fills
-	besideFills   = 24   // and those that count
-	besideMost    = 1024 // products, however slow the link is
+	besidePinned  = 32 << 20 // that copies come from, where they are made from where it lies: to register more takes longer than all the rest
+	besideFirst   = 4        // fills
+	besideFills   = 24       // and those that count
+	besideMost    = 1024     // products, however slow the link is
 )
 
 // besides are the bytes a second that are copied to a device while the CPU reads as fast as it can, and how many bytes it reads less meanwhile for each
-// that is copied; 0 where the device's budget has no room to measure. op is what each op of the CPU takes before it reads.
-func besides(c clock.Clock, here, d cuda.Device, op float64) (rate, takes float64) {
+// that is copied; 0 where the device's budget has no room to measure. op is what each op of the CPU takes before it reads, pins that copies will be from
+// where weights lie, if the driver registers memory (pinning.go).
+func besides(c clock.Clock, here, d cuda.Device, op float64, pins bool) (rate, takes float64) {
 	t, err := newTrial(c, here)
 	if err != nil {
 		return 0, 0
 	}
 	t.op = op
 	defer t.close()
+	if r, ok := d.(registrar); ok && pins && r.Registers() && r.Register(t.data[:besidePinned]) == nil {
+		defer r.Unregister(t.data[:besidePinned])
+		t.fills = t.fills[:besidePinned/int(t.fills[0].Bytes())]
+	}
 	mem, err := d.Alloc(t.fills[0].Bytes(), cuda.ForScratch)
 	if err != nil {
 		return 0, 0

@@ -15,7 +15,7 @@ func TestWhatACopyTakesOfTheCPU(t *testing.T) {
 	c := cpu.New(2)
 	defer c.Close()
 	d := far.New("far", 64<<20, link, 5e9, c)
-	rate, takes := besides(clock.Real(), c, d, 0)
+	rate, takes := besides(clock.Real(), c, d, 0, false)
 	t.Logf("%.2f GB/s are copied; each byte takes %.2f of the cpu", rate/1e9, takes)
 	if rate <= 0 || rate > 1.1*link || takes < 0 {
 		t.Errorf("over a link of %g GB/s %g are copied, and each byte takes %g", link/1e9, rate/1e9, takes)
@@ -23,7 +23,7 @@ func TestWhatACopyTakesOfTheCPU(t *testing.T) {
 	if u := d.Usage(); u.Used != 0 {
 		t.Errorf("%d bytes are held behind the trial", u.Used)
 	}
-	if rate, takes := besides(clock.Real(), c, far.New("far", 1<<20, link, 5e9, c), 0); rate != 0 || takes != 0 {
+	if rate, takes := besides(clock.Real(), c, far.New("far", 1<<20, link, 5e9, c), 0, false); rate != 0 || takes != 0 {
 		t.Errorf("without room %g bytes a second and %g are told", rate, takes)
 	}
 }

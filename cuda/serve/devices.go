@@ -30,7 +30,7 @@ func deviceKinds() []string {
 // openDevices makes the devices of a request; the CPU comes first whether it is named or not. A GPU that cannot be used is told and left
 // out: what was to lie there is computed on the CPU.
 func (f Family) openDevices(budgets []sdk.DeviceBudget, c *cpu.Device, m *far.Machine, numerics sdk.Numerics) ([]cuda.Device, error) {
-	list := []cuda.Device{f.Imagined.cpu(m)}
+	list, registered := []cuda.Device{f.Imagined.cpu(m)}, new(gpu.Registered)
 	for _, b := range budgets {
 		ordinal, isGPU := driver.Ordinal(b.Name)
 		switch {
@@ -39,7 +39,7 @@ func (f Family) openDevices(budgets []sdk.DeviceBudget, c *cpu.Device, m *far.Ma
 		case b.Name == cuda.KindFar:
 			list = append(list, m.Device(b.Name, ledgerBudget(1, b.Bytes), b.CopyRate, b.ReadRate))
 		case isGPU:
-			d, err := gpu.Open(gpu.Options{Ordinal: ordinal, Fast: numerics == sdk.NumericsFast, Budget: ledgerBudget(1, b.Bytes), Clock: f.Imagined.clock()})
+			d, err := gpu.Open(gpu.Options{Ordinal: ordinal, Fast: numerics == sdk.NumericsFast, Budget: ledgerBudget(1, b.Bytes), Clock: f.Imagined.clock(), Registered: registered})
 			if err != nil {
 				slog.Warn("a GPU cannot be used; the cpu computes what was to lie on it", "device", b.Name, "error", err)
 				continue

@@ -13,6 +13,8 @@ import (
 type holdings []interface {
 	Hold(data [][]byte, room func(bytes int64) bool, between func(func()) (busy bool))
 	Release()
+	Maps(data []byte) bool
+	InMemory(data []byte) bool
 }
 
 // envCopies is the environment variable that forbids copies if it is "none": processes that have the same file may want to share its pages.
@@ -42,6 +44,26 @@ func (h holdings) release() {
 	for _, f := range h {
 		f.Release()
 	}
+}
+
+// maps says whether data lies in one of the files.
+func (h holdings) maps(data []byte) bool {
+	for _, f := range h {
+		if f.Maps(data) {
+			return true
+		}
+	}
+	return false
+}
+
+// inMemory says that data is read without the disk.
+func (h holdings) inMemory(data []byte) bool {
+	for _, f := range h {
+		if !f.InMemory(data) {
+			return false
+		}
+	}
+	return true
 }
 
 // spare says whether the machine has so many bytes besides its reserve.

@@ -1,9 +1,13 @@
 package serve
 
 import (
+	"errors"
+	"unsafe"
+
 	"github.com/inference-pio/inference-pio/cuda"
 	"github.com/inference-pio/inference-pio/cuda/clock"
 	"github.com/inference-pio/inference-pio/cuda/far"
+	"github.com/inference-pio/inference-pio/cuda/weights"
 )
 
 // imagined.go is how a test has a plugin run on a machine that is not there, in a time that is counted: everything but the devices' work is
@@ -51,18 +55,13 @@ func (m *Imagined) stepped() func(Stepped) {
 	return m.Stepped
 }
 
-// outlineAll gives quantised weights that are never computed with the same memory, which nothing has written.
+// outlineAll gives quantised weights that are never computed with memory that nothing has written.
 func (i *instance) outlineAll() error {
-	var largest int64
+	outline, closes := weights.NewOutline(cuda.BF16), i.opened.close
+	i.opened.close = func() error { return errors.Join(outline.Close(), closes()) }
 	for w := range i.quantisedWeights {
-		largest = max(largest, w.Bytes())
-	}
-	mem, err := i.cpu.Alloc(largest, cuda.ForScratch)
-	if err != nil {
-		return memoryError(err)
-	}
-	i.made = []cuda.Memory{mem}
-	for w := range i.quantisedWeights {
+		bytes := w.Bytes()
+		mem := cuda.NewMemory(unsafe.Pointer(unsafe.SliceData(outline.Memory(bytes))), bytes, cuda.ForWeights)
 		m, err := w.File().Layout.Lay(i.cpu, mem, 0, w.File().Rows, w.File().Cols)
 		if err != nil {
 			return err

@@ -36,6 +36,7 @@ type instance struct {
 	stop    context.CancelFunc
 
 	imagined *Imagined
+	pins     bool // all weights are to stay in memory
 }
 
 // load opens the checkpoint and makes it ready to run, on as many cores as there are for it. hold is the gate for tests. That nobody waits for it any more is noticed
@@ -93,6 +94,7 @@ func (f Family) load(ctx context.Context, req sdk.LoadRequest, progress func(sdk
 		return nil, err
 	}
 	progress(sdk.Progress{Stage: "plan", Done: total, Total: total})
+	i.pins = fit.Weights >= total
 	if err := i.start(ctx, l, hold); err != nil {
 		return nil, err
 	}
@@ -137,7 +139,7 @@ func (i *instance) start(ctx context.Context, l limits, hold func(int)) error {
 	}
 	if len(i.devices) > 1 {
 		i.tell(&i.layout, i.devices, sizes, sdk.DeviceBudget{})
-		if err := i.tellOps(&i.layout, l, i.devices, i.imagined.clock()); err != nil {
+		if err := i.tellOps(&i.layout, l, i.devices, i.imagined.clock(), i.pins); err != nil {
 			return err
 		}
 	}
@@ -145,6 +147,7 @@ func (i *instance) start(ctx context.Context, l limits, hold func(int)) error {
 	i.place = newResidency(i.devices, i.bound.Modules, room, i.planner(l))
 	i.place.meter = newMeter(i.devices, i.imagined, func() plan.Input { return i.known(l, i.place.budgets()) })
 	i.step = cuda.NewStep(append([]cuda.Device{i.place.meter.cpuOf(i.devices[0])}, i.devices[1:]...), i.bound.Layers, i.place)
+	i.place.pins = i.pinning()
 	room.step, i.place.clock, i.place.stepped = i.step, i.imagined.clock(), i.imagined.stepped()
 	if err := i.step.Reserve(0, sizes); err != nil {
 		return memoryError(err)

@@ -36,7 +36,7 @@ func (f Family) measured(o *opened, req sdk.InspectRequest, t *sdk.LayerTable) (
 		return err
 	}
 	o.tell(t, devices, z, req.Measure.Devices[0])
-	return o.tellOps(t, l, devices, f.Imagined.clock())
+	return o.tellOps(t, l, devices, f.Imagined.clock(), true)
 }
 
 // tell puts into a table what each device takes and can do, for activations of some sizes. Of a CPU whose rates are known they are not measured.

@@ -322,6 +322,7 @@ func (r *residency) setCPUBudget(bytes int64) error {
 	}
 	if bytes < u.Budget {
 		r.copies.release()
+		r.pins.giveBack()
 	}
 	r.devices[0].SetBudget(bytes)
 	if r.crowded != nil {

@@ -155,8 +155,9 @@ func played(d cuda.Device, c clock.Clock) bool {
 	return ok && s.Software() && clock.IsReal(c)
 }
 
-// tellOps puts into a table what ops take, if there is a device that is worth it.
-func (o *opened) tellOps(t *sdk.LayerTable, l limits, devices []cuda.Device, c clock.Clock) error {
+// tellOps puts into a table what ops take, if there is a device that is worth it. pins says that weights that are fetched again and again will be registered
+// where a driver can; that is experts.
+func (o *opened) tellOps(t *sdk.LayerTable, l limits, devices []cuda.Device, c clock.Clock, pins bool) error {
 	if !slices.ContainsFunc(devices, func(d cuda.Device) bool { return d.Kind() == cuda.KindGPU }) {
 		return nil
 	}
@@ -183,7 +184,7 @@ func (o *opened) tellOps(t *sdk.LayerTable, l limits, devices []cuda.Device, c c
 			t.Devices[i].OpSeconds *= each
 		}
 		if isGPU {
-			t.Devices[i].BesideRate, t.Devices[i].BesideTakes = besides(c, devices[0], d, opOfCPU)
+			t.Devices[i].BesideRate, t.Devices[i].BesideTakes = besides(c, devices[0], d, opOfCPU, pins && o.shape.Experts > 0)
 		}
 	}
 	return nil

@@ -19,6 +19,7 @@ func (i *instance) planner(l limits) func(budgets []int64) ([]sdk.Placement, err
 		if err == nil && i.place != nil {
 			i.place.through.from = p.Through
 			i.place.bringWorth(p.Caches)
+			i.place.pins.want(i.place.fetched(p))
 		}
 		return p.Placements, err
 	}

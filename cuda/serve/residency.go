@@ -44,6 +44,7 @@ type residency struct {
 	spill   *spill // nil in tests of less
 	meter   *meter // nil: nothing is learnt from passes
 	copies  holdings
+	pins    *pinning
 	journal journal
 	crowded func() // gives up remembered pictures that the CPU's budget has no room for; nil: there are none
 
@@ -357,6 +358,7 @@ func (r *residency) close() {
 		r.dismissAll(dev)
 		r.stage.Release(dev)
 	}
+	r.pins.close()
 }
 
 // load has modules come to where the first plan has them, before there are states. Nobody waits for that: the model is ready on the CPU.

@@ -79,6 +79,18 @@ func (c *Checkpoint) stretches(data []byte) (list []stretch) {
 	return list
 }
 
+// InMemory says of data in one of the files, and true of others, that it is read without the disk.
+func (c *Checkpoint) InMemory(data []byte) bool {
+	m, from := c.fileOf(data)
+	return m == nil || stretch{m, from, min(from+len(data), len(m.data))}.inMemory()
+}
+
+// Maps says whether data lies in one of the files.
+func (c *Checkpoint) Maps(data []byte) bool {
+	m, _ := c.fileOf(data)
+	return m != nil
+}
+
 // touch maps a stretch that is in memory. A system that cannot is left alone: pages are mapped when they are touched, as ever.
 func (a *ahead) touch(p stretch) {
 	switch {

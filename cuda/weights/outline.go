@@ -11,14 +11,18 @@ import (
 	"github.com/inference-pio/inference-pio/internal/safetensors"
 )
 
-// Outline is a source that has every tensor it is asked for, in one type, all of them views of the same memory, which takes
-// none of the machine's: it holds zeros that nothing has written. It stands for Dummy where a model is only measured.
+// Outline is a source that has every tensor it is asked for, in one type, each at addresses of its own, which take none of the machine's memory: they
+// hold zeros that nothing has written. It stands for Dummy where a model is only measured.
 type Outline struct {
 	format string
 	size   int
 	dtype  cuda.DType
-	mapped [][]byte // each longer than the one before
+	mapped [][]byte
+	rest   []byte // of the last one
 }
+
+// outlined is how many addresses are taken at a time.
+const outlined = 1 << 40
 
 // NewOutline makes one of BF16, F16 or F32 tensors. Close it.
 func NewOutline(dtype cuda.DType) *Outline {
@@ -40,20 +44,23 @@ func (o *Outline) Get(_ string, shape []int) (View, bool) {
 	if !ok || n > 1<<46 {
 		return View{}, false
 	}
-	data, ok := o.bytes(int(n))
-	return View{Format: o.format, DType: o.dtype, Known: true, Shape: slices.Clone(shape), Data: data}, ok
+	data := o.Memory(int64(n))
+	return View{Format: o.format, DType: o.dtype, Known: true, Shape: slices.Clone(shape), Data: data}, data != nil
 }
 
-func (o *Outline) bytes(n int) ([]byte, bool) {
-	if last := len(o.mapped) - 1; last >= 0 && n <= len(o.mapped[last]) {
-		return o.mapped[last][:n:n], true
+// Memory is so many bytes that nobody reads; nil if there are not so many addresses.
+func (o *Outline) Memory(n int64) []byte {
+	size := (max(n, 1) + 63) &^ 63
+	if size > int64(len(o.rest)) {
+		m, err := unix.Mmap(-1, 0, int(max(size, outlined)), unix.PROT_READ, unix.MAP_PRIVATE|unix.MAP_ANON|unix.MAP_NORESERVE)
+		if err != nil {
+			return nil
+		}
+		o.mapped, o.rest = append(o.mapped, m), m
 	}
-	m, err := unix.Mmap(-1, 0, max(n, 1<<20), unix.PROT_READ, unix.MAP_PRIVATE|unix.MAP_ANON|unix.MAP_NORESERVE)
-	if err != nil {
-		return nil, false
-	}
-	o.mapped = append(o.mapped, m)
-	return m[:n:n], true
+	b := o.rest[:n:n]
+	o.rest = o.rest[size:]
+	return b
 }
 
 // Close unmaps what the views lie in.
@@ -63,6 +70,6 @@ func (o *Outline) Close() (err error) {
 			err = e
 		}
 	}
-	o.mapped = nil
+	o.mapped, o.rest = nil, nil
 	return err
 }

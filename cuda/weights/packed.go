@@ -145,6 +145,12 @@ func (p *Packed) Hold(data [][]byte, room func(bytes int64) bool, between func(f
 	p.view.Hold(data, func(bytes int64) bool { return p.sealed.Load() && p.compared.Load() && room(bytes) }, between)
 }
 
+// InMemory and Maps are those of Checkpoint.
+func (p *Packed) InMemory(data []byte) bool { return p.view.InMemory(data) }
+
+// Maps says whether data lies in the file.
+func (p *Packed) Maps(data []byte) bool { return p.view.Maps(data) }
+
 // Release gives their memory back: see Checkpoint.Release.
 func (p *Packed) Release() { p.view.Release() }
 

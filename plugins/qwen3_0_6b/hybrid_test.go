@@ -25,7 +25,7 @@ func TestHybridPriority(t *testing.T) {
 }
 
 func TestHybridBeside(t *testing.T) {
-	hybrid.Beside(t, hybrid.Model{Family: family, Config: published, Layers: 2})
+	hybrid.Beside(t, hybrid.Model{Family: family, Config: published, Layers: 2}, 3)
 }
 
 func TestHybridTokens(t *testing.T) { hybrid.Tokens(t, plugin) }

@@ -26,4 +26,11 @@ func TestHybridPolicies(t *testing.T) {
 
 func TestHybridTokens(t *testing.T) { hybrid.Tokens(t, plugin) }
 
+// Experts are fetched again and again, and from where they lie: a byte takes one of the host's memory.
+func TestHybridBeside(t *testing.T) {
+	hybrid.Beside(t, hybrid.Model{Family: family, Config: published, Layers: 2, Experts: 2, Skew: hybrid.Skew}, 1)
+}
+
+func TestHybridPinned(t *testing.T) { hybrid.Pinned(t, plugin) }
+
 func TestHybridWakes(t *testing.T) { hybrid.Wakes(t, plugin) }

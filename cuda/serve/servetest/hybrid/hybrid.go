@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/inference-pio/inference-pio/cuda/gpu/driver"
 	"github.com/inference-pio/inference-pio/cuda/kernels/sim"
@@ -49,15 +50,18 @@ const (
 	allowedOff = 0.15 // that a plan may be off by
 )
 
+// idle is how long nobody asks a model that was loaded. Meanwhile pages of its experts are registered, for which a load does not wait.
+const idle = time.Minute
+
 // Skew is how unevenly rows are sent to experts: a cache that keeps the 64 of 512 experts of a layer that were used last was measured to have 67 %
 // of those that are needed, one of 128 to have 81 % (llama.cpp, pull request 27861), which is share^0.19 and share^0.15.
 const Skew = 0.17
 
 // apart runs a test in a process of its own, whose driver is in virtual time. go test knows what it depends on, since the library is looked for here.
-func apart(t *testing.T) bool {
+func apart(t *testing.T, environment ...string) bool {
 	t.Helper()
 	sim.Library(t, sim.Options{})
-	return sim.Apart(t)
+	return sim.Apart(t, environment...)
 }
 
 // open has the driver be the machines, in virtual time. Where work is only counted nothing is computed.
@@ -103,7 +107,10 @@ type Point struct {
 func (m Model) run(t testing.TB, d *sim.Driver, device int, budget int64) Point {
 	t.Helper()
 	p := Point{Budget: budget}
-	table, steps := m.with(t, d, device, budget, func(c *client.Client) { servetest.Tokens(t, c, m.request(), nil) })
+	table, steps := m.with(t, d, device, budget, func(c *client.Client) {
+		d.Set(d.Now() + idle)
+		servetest.Tokens(t, c, m.request(), nil)
+	})
 	p.Peak = d.Peak(device)
 	p.measured(t, steps)
 	m.planned(t, &p, table)
