@@ -86,6 +86,24 @@ func (r *Registered) give(copied []*piece, now time.Duration, lost bool) {
 	}
 }
 
+// has says whether all of memory is registered.
+func (r *Registered) has(memory []byte, now time.Duration) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	at := uintptr(unsafe.Pointer(unsafe.SliceData(memory)))
+	end := at + uintptr(len(memory))
+	for i := r.after(at); at < end; i++ {
+		if i == len(r.pieces) || r.pieces[i].from() > at || r.pieces[i].since > now {
+			return false
+		}
+		at = r.pieces[i].to()
+	}
+	return true
+}
+
+// Has says whether memory would be copied from where it lies, whole.
+func (d *Device) Has(memory []byte) bool { return d.registered.has(memory, d.clock.Now()) }
+
 // Registers says whether the driver takes memory that this process only reads, as mapped files are.
 func (d *Device) Registers() bool { return d.registered != nil && d.info.ReadOnly }
 

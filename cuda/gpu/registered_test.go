@@ -90,6 +90,9 @@ func TestWeightsAreCopiedFromWhereTheyLie(t *testing.T) {
 					register(t, first, memory[c[0]*page:c[1]*page])
 					direct += (min(c[1], all) - c[0]) * page
 				}
+				if has := second.Has(memory[:all*page]); has != (direct == all*page) {
+					t.Errorf("all is said to be registered: %v", has)
+				}
 				for _, d := range []*Device{first, second} {
 					b, to, before := newBoard(t, d), bytesOn(t, d, nil, all*page), s.Counts()
 					b.q.Fill(to, bytesOn(t, nil, memory, all*page))

@@ -238,7 +238,7 @@ func (r *residency) cacheExpert(p *place, dev int, replace bool) error {
 			return err
 		}
 		room = r.makeRoom(q, weightBytes(r.devices[dev], p.m))
-		c.credit[p.m.Layer].left--
+		c.credit[p.m.Layer].left -= r.pins.price(p.m)
 	}
 	c.send(p)
 	return nil

@@ -36,6 +36,8 @@ type registrar interface {
 	Registers() bool
 	Register(memory []byte) error
 	Unregister(memory []byte) error
+	// Has says whether all of some memory is registered.
+	Has(memory []byte) bool
 }
 
 // registrarOf is the one of the devices that does; nil if there is none.
@@ -134,6 +136,23 @@ func (r *residency) fetched(p plan.Plan) (list []*cuda.Module) {
 		}
 	}
 	return list
+}
+
+// price is how many copies the copy of a module counts for, where what a copy takes of the CPU was measured with what is registered: through pinned memory it
+// takes three times as much.
+func (p *pinning) price(m *cuda.Module) float64 {
+	if p == nil || p.with == nil {
+		return 1
+	}
+	for _, w := range m.Weights {
+		file := w.File()
+		for i := range file.Layout.Planes {
+			if !p.with.Has(file.Plane(i).Raw()) {
+				return 3
+			}
+		}
+	}
+	return 1
 }
 
 // want has the pages of these modules be registered, in this order, and no others.

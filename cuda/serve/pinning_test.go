@@ -74,6 +74,11 @@ func (c *clerk) Unregister(memory []byte) error {
 	return nil
 }
 
+func (c *clerk) Has(memory []byte) bool {
+	of, _ := c.has(memory)
+	return of == len(memory)
+}
+
 // has says how much of memory is registered, and how much is in all.
 func (c *clerk) has(memory []byte) (of, all int) {
 	c.mu.Lock()
@@ -171,9 +176,20 @@ func TestTensorsSharePages(t *testing.T) {
 	if l.of(1) != 1 {
 		t.Error("it is not all there")
 	}
+	if got := l.price(l.modules[1]); got != 1 {
+		t.Errorf("the copy of what is registered counts for %g", got)
+	}
 	l.want(nil)
 	l.settled()
 	l.are(false, false, false, false)
+	if got := l.price(l.modules[1]); got != 3 {
+		t.Errorf("the copy of what is not registered counts for %g", got)
+	}
+	l.with = nil
+	if got := l.price(l.modules[1]); got != 1 {
+		t.Errorf("where nothing is ever registered a copy counts for %g", got)
+	}
+	l.with = l.clerk
 }
 
 // Nothing is registered where others may have something, nor twice what is wanted twice.
