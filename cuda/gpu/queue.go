@@ -326,7 +326,7 @@ func (q *Queue) arrived() {
 	for _, e := range q.events {
 		q.keep(e.Close())
 	}
-	q.dev.registered.give(q.copied, q.dev.clock.Now(), q.dev.lost.is() != nil || errors.As(q.err, new(*cuda.LostError)))
+	q.dev.registered.give(q.copied, q.dev.counted(), q.dev.lost.is() != nil || errors.As(q.err, new(*cuda.LostError)))
 	clear(q.copied)
 	clear(q.tables)
 	q.copied, q.landings, q.frees, q.events, q.tables = q.copied[:0], q.landings[:0], q.frees[:0], q.events[:0], q.tables[:0]

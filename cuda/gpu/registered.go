@@ -9,6 +9,8 @@ import (
 	"sync"
 	"time"
 	"unsafe"
+
+	"github.com/inference-pio/inference-pio/cuda/clock"
 )
 
 // registered.go has weights copied to the device from where they lie. A copy from memory that is not registered with the driver goes through pinned memory:
@@ -24,7 +26,7 @@ type Registered struct {
 // piece is one call of the driver's.
 type piece struct {
 	memory []byte
-	since  time.Duration // of the host's clock
+	since  time.Duration // see counted
 
 	copies int
 	last   time.Duration // when the last that was waited for had ended
@@ -102,7 +104,15 @@ func (r *Registered) has(memory []byte, now time.Duration) bool {
 }
 
 // Has says whether memory would be copied from where it lies, whole.
-func (d *Device) Has(memory []byte) bool { return d.registered.has(memory, d.clock.Now()) }
+func (d *Device) Has(memory []byte) bool { return d.registered.has(memory, d.counted()) }
+
+// counted is the host's time where that is counted, in which something may be registered that will be only later; 0 in this machine's own, where it is or is not.
+func (d *Device) counted() time.Duration {
+	if clock.IsReal(d.clock) {
+		return 0
+	}
+	return d.clock.Now()
+}
 
 // Registers says whether the driver takes memory that this process only reads, as mapped files are.
 func (d *Device) Registers() bool { return d.registered != nil && d.info.ReadOnly }
@@ -114,7 +124,7 @@ func (d *Device) Register(memory []byte) error {
 	if err != nil {
 		return fmt.Errorf("%s: %w", d.name, err)
 	}
-	r, p := d.registered, &piece{memory: memory, since: d.clock.Now()}
+	r, p := d.registered, &piece{memory: memory, since: d.counted()}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.pieces = slices.Insert(r.pieces, r.after(p.from()), p)
@@ -133,7 +143,7 @@ func (d *Device) Unregister(memory []byte) error {
 	if p.lost { // the process is to end
 		return nil
 	}
-	if now := d.clock.Now(); now < p.last { // in a time that is counted
+	if now := d.counted(); now < p.last {
 		d.clock.Rest(p.last - now)
 	}
 	if err := d.within(func() error { return d.context.Unregister(memory) }); err != nil {
@@ -162,7 +172,7 @@ func (r *Registered) remove(memory []byte) (p *piece, free chan struct{}) {
 // fillWhere brings weights to the device piece by piece: from where they lie, or through pinned memory.
 func (q *Queue) fillWhere(to unsafe.Pointer, from []byte) {
 	for at := 0; at < len(from) && q.err == nil; {
-		p, n := q.dev.registered.take(from[at:min(at+fillBytes, len(from))], q.dev.clock.Now())
+		p, n := q.dev.registered.take(from[at:min(at+fillBytes, len(from))], q.dev.counted())
 		if p != nil {
 			q.copied = append(q.copied, p)
 		}
