@@ -10,7 +10,7 @@
 //	S    = e^(G_n) S + sum of k_i (e^(G_n - G_i) C_i)^T
 //
 // T and P do not depend on S: delta_chunks makes them for all chunks side by side, delta_rule goes from chunk to chunk. All sums are those of
-// f32 in rising order. A chunk of one row is computed as rows are that follow a prompt.
+// f32 in rising order. A chunk of one row has its numbers from delta_rule, so that rows that follow a prompt need no other kernel.
 #include "chains.cuh"
 
 enum {
@@ -271,14 +271,31 @@ DEVICE four below(four sum, const float *t, const float *c, int i) {
   return sum;
 }
 
+// alone makes the words of a chunk of one row, as delta_chunks would, in shared memory behind all else.
+DEVICE const float *alone(const delta &d, int row, int head, float *to) {
+  for (int i = thread_x(); i < CHUNK; i += threads_x()) to[i] = i == 0 ? 1.0f : 0.0f, to[CHUNK + i] = 0;
+  barrier();
+  if (thread_x() == 0) {
+    long long key = key_row(d, row, head);
+    float p = 0;
+    for (int i = 0; i < d.dim; i++) p = fused(load(d.q, key + i), load(d.k, key + i), p);
+    float kept = exp_of(load(d.g, (long long)row * d.heads + head)), whole = exp_of(0.0f);
+    to[CHUNK] = times(p, whole), to[2 * CHUNK] = kept, to[2 * CHUNK + 1] = whole, to[2 * CHUNK + 2] = kept;
+  }
+  barrier();
+  return to;
+}
+
 DEVICE void chunk_columns(const pio_op &op, const delta &d, const matrix &m, int row, int n, int head) {
   bench b = bench_of();
   int by = thread_x() / 128, i0 = thread_x() % 128 / 8 * 4, c = thread_x() % 8 * 4; // half of the threads have k, half q
   bool fresh = d.positions[row] == 0, whole = in_columns(m);
   int padded = (d.dim + 63) / 64 * 64;
+  const float *words = n > 1 ? words_of(op, d, row, head) : alone(d, row, head, b.s + padded * COLUMNS);
+  long long next = (long long)d.heads * WORDS; // of the next row
   for (int i = thread_x(); i < padded * 8; i += threads_x()) *(four *)(b.s + i * 4) = i / 8 < d.dim && !fresh ? matrix4(m, i / 8, i % 8 * 4, whole) : four{};
   for (int i = thread_x(); i < CHUNK * CHUNK; i += threads_x()) {
-    const float *w = words_of(op, d, row + i / CHUNK, head) + i % CHUNK;
+    const float *w = words + i / CHUNK * next + i % CHUNK;
     b.t[i / CHUNK * STEP + i % CHUNK] = i / CHUNK < n ? w[0] : 0.0f;
     b.p[i / CHUNK * STEP + i % CHUNK] = i / CHUNK < n ? w[CHUNK] : 0.0f;
   }
@@ -295,7 +312,7 @@ DEVICE void chunk_columns(const pio_op &op, const delta &d, const matrix &m, int
       long long gate = (long long)(row + i0 + i) * d.heads + head;
       four r = {};
       if (i0 + i < n) {
-        float beta = load(d.beta, gate), seen = words_of(op, d, row + i0 + i, head)[2 * CHUNK];
+        float beta = load(d.beta, gate), seen = words[(i0 + i) * next + 2 * CHUNK];
         UNROLL for (int j = 0; j < 4; j++) {
           float v = c + j < m.n ? load(d.v, gate * d.value + m.first + c + j) : 0.0f;
           r.x[j] = times(beta, fused(-seen, s[i][j], v));
@@ -313,19 +330,19 @@ DEVICE void chunk_columns(const pio_op &op, const delta &d, const matrix &m, int
     UNROLL for (int i = 0; i < 4; i++) {
       if (i0 + i >= n)
         continue;
-      float seen = words_of(op, d, row + i0 + i, head)[2 * CHUNK];
+      float seen = words[(i0 + i) * next + 2 * CHUNK];
       four y = below({{times(seen, s[i][0]), times(seen, s[i][1]), times(seen, s[i][2]), times(seen, s[i][3])}}, b.p + (i0 + i) * STEP, b.c + c, i0 + i);
       UNROLL for (int j = 0; j < 4; j++)
         if (c + j < m.n)
           store(op.out[0], ((long long)(row + i0 + i) * d.heads + head) * d.value + m.first + c + j, times(op.f[0], y.x[j]));
     }
   for (int i = thread_x(); i < CHUNK * 8; i += threads_x()) { // R has been read
-    float left = i / 8 < n ? words_of(op, d, row + i / 8, head)[2 * CHUNK + 1] : 0.0f;
+    float left = i / 8 < n ? words[i / 8 * next + 2 * CHUNK + 1] : 0.0f;
     four v = *(const four *)(b.c + i * 4);
     UNROLL for (int j = 0; j < 4; j++) v.x[j] = times(v.x[j], left);
     *(four *)(b.r + i * 4) = v;
   }
-  float kept = words_of(op, d, row, head)[2 * CHUNK + 2];
+  float kept = words[2 * CHUNK + 2];
   for (int from = 0; from < d.dim; from += 64) {
     barrier();
     panel(b.k, d, d.k, row, head, n, from);
@@ -353,15 +370,15 @@ KERNEL(delta_rule, 256, 1) {
   matrix m = {at<float>(op.out[1]) + ((long long)ch.slot * d.heads + head) * d.dim * d.value + first, first,
               d.value - first < COLUMNS ? d.value - first : COLUMNS, d.value};
   for (int row = ch.at; row < d.rows;) {
-    int n = d.forms[row] == 0 ? chunk_rows(d, row) : 1;
-    if (n > 1)
+    int n = d.forms[row] == 0 ? chunk_rows(d, row) : 0;
+    if (n > 0)
       chunk_columns(op, d, m, row, n, head);
     else if (in_columns(m))
       recur<true>(op, d, m, row, head);
     else
       recur<false>(op, d, m, row, head);
     barrier(); // the next row reads what others have written
-    row = row_from(d.slots, row + n, d.rows, ch.slot);
+    row = row_from(d.slots, row + (n > 0 ? n : 1), d.rows, ch.slot);
   }
 }
 

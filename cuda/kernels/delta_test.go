@@ -104,7 +104,8 @@ func TestDeltaRuleMatchesTheSpecification(t *testing.T) {
 	})
 }
 
-// TestDeltaRuleIsTheSameHoweverItIsCut: at multiples of 64 within the prompt and anywhere after it; and beside other sequences.
+// TestDeltaRuleIsTheSameHoweverItIsCut: at multiples of 64 within the prompt and anywhere after it; where a prompt's last chunk has one row; and beside
+// other sequences.
 func TestDeltaRuleIsTheSameHoweverItIsCut(t *testing.T) {
 	eachMachine(t, func(t *testing.T, m *kerneltest.Machine) {
 		rng := newRand(61)
@@ -114,6 +115,13 @@ func TestDeltaRuleIsTheSameHoweverItIsCut(t *testing.T) {
 			y, state := j.run(t, m, cuts...)
 			SameBits(t, fmt.Sprint(cuts), y, wantY)
 			SameBits(t, fmt.Sprint(cuts, " state"), state, wantS)
+		}
+		for _, rows := range []int{1, 65, 129} {
+			begin := journey{j.part(0, rows), j.state}
+			for _, cuts := range [][]int{nil, {rows - 1}} {
+				y, _ := begin.run(t, m, cuts...)
+				SameBits(t, fmt.Sprint("a prompt of ", rows, cuts), y, wantY[:len(y)])
+			}
 		}
 		all, beside := newJourney(rng, 1, 2, 24, 36, 4, 0, 3, 2), newJourney(rng, 1, 2, 24, 36, 4, 3, 1, 1)
 		all.state, beside.state = j.state, j.state

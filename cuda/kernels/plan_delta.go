@@ -58,14 +58,14 @@ func planDelta(p *Plan, op *cuda.Op) {
 		return
 	}
 	p.Scratch = 4 * chunkWords * int64(rows*heads)
-	if rows > 1 { // a chunk of one row is computed like one that follows a prompt
+	if rows > 1 { // a chunk of one row needs none
 		p.launch("delta_chunks", 256, 4*2*chunkRows*panelStep+8*chunkRows, rows, heads, 1)
 	}
 	chains, bySlot := rows, 0
 	if slots := state.Dim(0); slots < rows {
 		chains, bySlot = slots, 1
 	}
-	shared := 4 * (4*chunkRows*panelStep + chunkRows*deltaColumns + ceilDiv(dim, 64)*64*deltaColumns)
+	shared := 4 * (4*chunkRows*panelStep + chunkRows*deltaColumns + ceilDiv(dim, 64)*64*deltaColumns + chunkWords)
 	if shared > p.Shared {
 		p.refuse("key heads of %d numbers want %d bytes of shared memory; there are %d", dim, shared, p.Shared)
 		return
