@@ -51,16 +51,22 @@ func (o *Outline) Get(_ string, shape []int) (View, bool) {
 // Memory is so many bytes that nobody reads; nil if there are not so many addresses.
 func (o *Outline) Memory(n int64) []byte {
 	size := (max(n, 1) + 63) &^ 63
-	if size > int64(len(o.rest)) {
-		m, err := unix.Mmap(-1, 0, int(max(size, outlined)), unix.PROT_READ, unix.MAP_PRIVATE|unix.MAP_ANON|unix.MAP_NORESERVE)
-		if err != nil {
-			return nil
-		}
-		o.mapped, o.rest = append(o.mapped, m), m
+	if size > int64(len(o.rest)) && !o.take(max(size, outlined)) && !o.take(size) { // addresses may be limited
+		return nil
 	}
 	b := o.rest[:n:n]
 	o.rest = o.rest[size:]
 	return b
+}
+
+// take has the rest be so many new bytes; false if there are not so many addresses.
+func (o *Outline) take(bytes int64) bool {
+	m, err := unix.Mmap(-1, 0, int(bytes), unix.PROT_READ, unix.MAP_PRIVATE|unix.MAP_ANON|unix.MAP_NORESERVE)
+	if err != nil {
+		return false
+	}
+	o.mapped, o.rest = append(o.mapped, m), m
+	return true
 }
 
 // Close unmaps what the views lie in.
