@@ -51,8 +51,12 @@ func openDevice(t testing.TB, o cpu.Options) *device {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { d.Close() })
-	return &device{d, d.NewQueue()}
+	q := d.NewQueue()
+	t.Cleanup(func() {
+		q.Close()
+		d.Close()
+	})
+	return &device{d, q}
 }
 
 // eachTable runs a test with every kernel table this machine has, each on three threads.
