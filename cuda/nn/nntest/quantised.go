@@ -98,12 +98,17 @@ func (s Suite) costs(t testing.TB, dir string, p precision) {
 // nearly gives the reference's answers to a quantised model and to one with the checkpoint's weights, and compares all logits on the way.
 func (s Suite) nearly(t testing.TB, dir string, p precision) {
 	o := s.openWith(t, dir, "config.json", s.cache())
+	cases := o.cases(t)
+	stories := make([]Story, len(cases)) // before the other model is opened, perhaps on a device of its own: pictures are seen on the one opened last
+	for i, c := range cases {
+		stories[i] = o.story(t, c)
+	}
 	s.Quantise, s.Numerics, s.Cache = "", "", cuda.F32
 	whole := s.open(t, dir, "config.json")
 	tokens, others, margin := 0, 0, 0.0
 	var all, off float64
-	for _, c := range o.cases(t) {
-		y := o.story(t, c)
+	for at, c := range cases {
+		y := stories[at]
 		got, want := o.Rows(t, 0, y, 512, 1), whole.Rows(t, 0, y, 512, 1)
 		for i, next := range c.Greedy {
 			row := len(c.Prompt) - 1 + i
