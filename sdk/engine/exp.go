@@ -1,5 +1,5 @@
-// exp.go is the exponential that sampling a vocabulary of 150,000 ids spends its time in. math.Exp is six times slower there; this one is good to
-// 1e-12, a million times better than the float32 logits it is given.
+// exp.go is the exponential that sampling a vocabulary of 150,000 ids spends its time in. math.Exp takes twice as long there (5.5 and 2.9 ns); this one is
+// good to 1e-12, far below what a float32 logit is rounded by.
 
 package engine
 
@@ -14,12 +14,9 @@ func init() {
 	}
 }
 
-// leastExp is where negExp is 0 from.
-const leastExp = -700
-
 // negExp returns e^x for x <= 0, within 1e-12 of the exact value, relatively; below -700 it is 0.
 func negExp(x float64) float64 {
-	if x < leastExp {
+	if x < -700 {
 		return 0
 	}
 	const (
