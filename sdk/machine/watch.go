@@ -24,9 +24,11 @@ type Strain struct {
 type Watch struct {
 	root fs.FS
 
-	groups []group
-	looks  int
-	stalls map[string]stall
+	groups     []group
+	processors int
+	found      time.Time // when these were
+	stalls     map[string]stall
+	follower   *follower // of what is written to the groups' limits; nil: nobody is told
 }
 
 // stall is what a file of pressure stall information said.
@@ -39,15 +41,15 @@ type stall struct {
 // NewWatch watches the machine whose files are below root.
 func NewWatch(root fs.FS) *Watch { return &Watch{root: root, stalls: map[string]stall{}} }
 
-// regroup is how many looks the process is taken to be in the cgroups that it was in: finding them is half the work of a look.
-const regroup = 64
+// findEvery is how long the process is taken to be in the cgroups that it was in: finding them is half the work of a look.
+const findEvery = 15 * time.Second
 
 // Look reads what there is now. It takes some ten files, a tenth of a millisecond.
 func (w *Watch) Look(now time.Time) Strain {
-	if w.looks%regroup == 0 {
-		w.groups = groups(w.root)
+	if w.found.IsZero() || now.Sub(w.found) >= findEvery {
+		w.groups, w.processors, w.found = groups(w.root), processors(w.root), now
+		w.follower.follow(w.groups)
 	}
-	w.looks++
 	s := Strain{Memory: readIn(w.root, w.groups)}
 	for _, file := range w.pressures() {
 		if part := w.stalled(file, now); part > s.Stalled {

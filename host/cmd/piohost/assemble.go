@@ -135,6 +135,6 @@ func newHost(ctx context.Context, c *config.Config, log *slog.Logger, metrics *t
 		return nil, err // a folder or a lock that cannot be read is told before anything runs
 	}
 	host = schedule.New(schedule.Options{Config: c, Start: s.start, Mark: s.mark, Log: log, Metrics: metrics, Notify: notify,
-		Look: machine.NewWatch(machine.Root()).Look})
+		Watch: machine.NewWatch(machine.Root())})
 	return host, nil
 }

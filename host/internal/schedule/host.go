@@ -27,8 +27,8 @@ type Options struct {
 	Metrics *telemetry.Metrics // nil: its own
 	// Machine says how much memory there is for models where no [[device]] does. nil: machine.Read.
 	Machine func() machine.Memory
-	// Look says how the machine's memory stands while the host runs. nil: nobody looks, and nothing is given up when it runs short.
-	Look func(now time.Time) machine.Strain
+	// Watch looks at the machine's memory while the host runs. nil: nobody does, and nothing is given up when it runs short.
+	Watch Watch
 	// Cores is how many of the machine's there are for models now. nil: as many as this process may use.
 	Cores func() int
 	// Notify is told of every change of a model's state and of its progress while loading, in order for each model. It
@@ -115,8 +115,8 @@ func (h *Host) Run(ctx context.Context) {
 	h.run = ctx
 	h.launch(h.models...)
 	h.running.Go(func() { h.arbiter.run(ctx) })
-	if h.o.Look != nil {
-		q := &squeezer{host: h, look: h.o.Look, emptied: map[*life]bool{}}
+	if h.o.Watch != nil {
+		q := &squeezer{host: h, watch: h.o.Watch, emptied: map[*life]bool{}}
 		h.running.Go(func() { q.run(ctx) })
 	}
 	h.mu.Unlock()

@@ -47,7 +47,7 @@ func inTown(t *testing.T, bytes int64, models []config.Model, setup func(id stri
 }
 
 // inTownThat is inTown on a machine that is looked at.
-func inTownThat(t *testing.T, look func(time.Time) machine.Strain, bytes int64, models []config.Model, setup func(id string, p *fakeProcess) error, test func(*town)) {
+func inTownThat(t *testing.T, watch Watch, bytes int64, models []config.Model, setup func(id string, p *fakeProcess) error, test func(*town)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		for i := range models {
@@ -58,9 +58,9 @@ func inTownThat(t *testing.T, look func(time.Time) machine.Strain, bytes int64, 
 			Config: &config.Config{
 				Server: config.Server{Wait: 10 * time.Second, Drain: time.Second}, Devices: []config.Device{{Name: "cpu", Memory: bytes}}, Models: models,
 			},
-			Machine: func() machine.Memory { return first(look) },
+			Machine: func() machine.Memory { return first(watch) },
 			Cores:   func() int { return 4 },
-			Look:    look,
+			Watch:   watch,
 			Log:     slog.New(slog.NewTextHandler(&w.log, nil)),
 			Start: func(_ context.Context, m config.Model) (Process, error) {
 				w.mu.Lock()
@@ -88,11 +88,11 @@ func inTownThat(t *testing.T, look func(time.Time) machine.Strain, bytes int64, 
 }
 
 // first is what a machine that is looked at has in the beginning.
-func first(look func(time.Time) machine.Strain) machine.Memory {
-	if look == nil {
+func first(watch Watch) machine.Memory {
+	if watch == nil {
 		return machine.Memory{}
 	}
-	return look(time.Now()).Memory
+	return watch.Look(time.Now()).Memory
 }
 
 func (w *town) status(id string) Status {

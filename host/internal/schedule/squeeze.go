@@ -14,8 +14,10 @@ import (
 )
 
 const (
-	// squeezeEvery is how often the machine is looked at. What is to be done follows at once.
+	// squeezeEvery is how often the machine is looked at while something may happen. What is to be done follows at once.
 	squeezeEvery = 200 * time.Millisecond
+	// squeezeCalm is how seldom it is looked at when nothing can happen before.
+	squeezeCalm = time.Second
 	// squeezeTime is how long a model may take to give something up: the rest of a layer.
 	squeezeTime = 2 * time.Second
 	// squeezeRest is how long after something was given up it shows in what the machine has.
@@ -61,10 +63,20 @@ func stalled(s machine.Strain, promised int64) float64 {
 	return s.Stalled
 }
 
+// Watch looks at a machine's memory, as a machine.Watch does.
+type Watch interface {
+	Look(now time.Time) machine.Strain
+	// Changes sends when a limit was changed, until ctx ends. nil: nobody tells.
+	Changes(ctx context.Context) <-chan struct{}
+	// Lasts is for how long so many bytes last at least.
+	Lasts(bytes int64) time.Duration
+}
+
 // squeezer is the goroutine's state.
 type squeezer struct {
-	host *Host
-	look func(time.Time) machine.Strain
+	host    *Host
+	watch   Watch
+	changes <-chan struct{} // of limits; nil: nobody tells of them
 
 	strained bool
 	enough   time.Time      // since when there is enough again; zero: there is not
@@ -76,12 +88,15 @@ type squeezer struct {
 
 // run looks until ctx ends.
 func (q *squeezer) run(ctx context.Context) {
-	tick := time.NewTicker(squeezeEvery)
-	defer tick.Stop()
+	q.changes = q.watch.Changes(ctx)
+	next := time.NewTimer(squeezeEvery)
+	defer next.Stop()
 	for {
 		select {
-		case now := <-tick.C:
-			q.see(ctx, now)
+		case now := <-next.C:
+			next.Reset(q.see(ctx, now))
+		case <-q.changes:
+			next.Reset(q.see(ctx, time.Now()))
 		case <-q.done:
 			q.done, q.rest = nil, time.Now().Add(squeezeRest)
 		case <-ctx.Done():
@@ -93,12 +108,39 @@ func (q *squeezer) run(ctx context.Context) {
 	}
 }
 
-// see looks at the machine, and begins what is to be done.
-func (q *squeezer) see(ctx context.Context, now time.Time) {
-	s, h := q.look(now), q.host
-	if s.Total == 0 {
-		return
+// see looks at the machine, begins what is to be done, and says when to look again.
+func (q *squeezer) see(ctx context.Context, now time.Time) (next time.Duration) {
+	s := q.watch.Look(now)
+	if s.Total > 0 {
+		q.weigh(ctx, now, s)
 	}
+	return q.pause(s)
+}
+
+// pause is for how long nobody need look: memory does not run short before, a limit that is lowered is told, and no model stands still for pages.
+func (q *squeezer) pause(s machine.Strain) time.Duration {
+	if q.changes == nil || q.strained || q.host.works() {
+		return squeezeEvery
+	}
+	_, high := marks(s.Memory)
+	return min(squeezeCalm, max(squeezeEvery, q.watch.Lasts(s.Available-high)))
+}
+
+// works says whether a request is under way.
+func (h *Host) works() bool {
+	h.mu.Lock()
+	models := slices.Clone(h.models)
+	h.mu.Unlock()
+	return slices.ContainsFunc(models, func(m *model) bool {
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		return m.will.admitted > 0
+	})
+}
+
+// weigh begins what is to be done.
+func (q *squeezer) weigh(ctx context.Context, now time.Time, s machine.Strain) {
+	h := q.host
 	if h.memory.rebase(BudgetOf(h.Config(), s.Memory)) {
 		h.freed(nil)
 	}

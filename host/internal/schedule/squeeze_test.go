@@ -19,12 +19,30 @@ type engine struct {
 	available int64
 	stalled   float64
 	total     int64
+	tells     bool          // of limits that were changed
+	limits    chan struct{} // by sending here
+	looks     int
 }
 
-func (e *engine) look(time.Time) machine.Strain {
+func (e *engine) Look(time.Time) machine.Strain {
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	e.looks++
 	return machine.Strain{Memory: machine.Memory{Total: e.total, Available: e.available, From: "/proc/meminfo"}, Stalled: e.stalled}
+}
+
+func (e *engine) Changes(context.Context) <-chan struct{} {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.tells {
+		e.limits = make(chan struct{}, 1)
+	}
+	return e.limits
+}
+
+// Lasts is of programs that take 8 GiB a second.
+func (e *engine) Lasts(bytes int64) time.Duration {
+	return time.Duration(bytes / (8 << 20) * int64(time.Millisecond))
 }
 
 func (e *engine) set(f func(*engine)) {
@@ -92,7 +110,7 @@ func TestMarks(t *testing.T) {
 func TestModelsGiveWayToTheMachine(t *testing.T) {
 	e := &engine{total: 16 * gib, available: 8 * gib}
 	three := []config.Model{{ID: "a"}, {ID: "b"}, {ID: "c", Pin: true}}
-	inTownThat(t, e.look, 12*gib, three, func(id string, p *fakeProcess) error {
+	inTownThat(t, e, 12*gib, three, func(id string, p *fakeProcess) error {
 		p.inspect = func(context.Context, *fakeProcess, sdk.InspectRequest) (sdk.Inspection, error) {
 			return sdk.Inspection{Fit: sdk.FitExact, Table: sdk.LayerTable{Context: 1000, MaxSequences: 1,
 				Modules: []sdk.Module{{ID: "layers.0", WeightBytes: 3 * gib, ActiveBytesToken: 3 * gib, StateBytesToken: 1}}}}, nil
@@ -149,7 +167,7 @@ func TestModelsGiveWayToTheMachine(t *testing.T) {
 // that is idle begins to leave, and the answer under way goes on.
 func TestALowerLimitIsNoticedSoon(t *testing.T) {
 	e := &engine{total: 16 * gib, available: 16 * gib}
-	inTownThat(t, e.look, 0, []config.Model{{ID: "a"}, {ID: "b"}}, func(id string, p *fakeProcess) error {
+	inTownThat(t, e, 0, []config.Model{{ID: "a"}, {ID: "b"}}, func(id string, p *fakeProcess) error {
 		p.inspect = takes(3*gib, 1)
 		holds(e, p, 3*gib, 0)
 		if id == "a" {
@@ -206,5 +224,52 @@ func TestModelsGiveWayToALowerLimit(t *testing.T) {
 	y.relax()
 	if m, bytes := y.squeezedLast(); m != a || bytes != 5*gib || y.left() != 10*gib {
 		t.Errorf("%v may have %d again, and %d are left", m, bytes, y.left())
+	}
+}
+
+// A host that has nothing to do looks once a second, as long as memory lasts for so long and it is told of limits; a lower limit has it look at once.
+func TestWhoHasNothingToDoLooksSeldom(t *testing.T) {
+	for _, c := range []struct {
+		name      string
+		available int64
+		told      bool
+		want      int // looks in ten seconds
+	}{
+		{"there is enough", 15 * gib, true, 10},
+		{"nobody tells of limits", 15 * gib, false, 50},
+		{"what there is lasts for half a second", 4*gib + 768<<20, true, 20},
+		{"there is little", 1 * gib, true, 50},
+	} {
+		e := &engine{total: 16 * gib, available: c.available, tells: c.told}
+		inTownThat(t, e, 0, []config.Model{{ID: "a"}}, func(_ string, p *fakeProcess) error {
+			p.inspect = takes(3*gib, 1)
+			holds(e, p, 3*gib, 0)
+			return slow(p)
+		}, func(w *town) {
+			count := func(d time.Duration) (n int) {
+				e.set(func(e *engine) { n = -e.looks })
+				time.Sleep(d)
+				e.set(func(e *engine) { n += e.looks })
+				return n
+			}
+			count(2 * time.Second)
+			if got := count(10 * time.Second); got < c.want-1 || got > c.want+1 {
+				t.Errorf("%s: %d looks in ten seconds, want %d", c.name, got, c.want)
+			}
+			if !c.told {
+				return
+			}
+			go func() {
+				_ = w.Generate(context.Background(), "a", sdk.GenerateRequest{Tokens: []int32{1}, MaxTokens: 50}, func(sdk.Event) error { return nil })
+			}()
+			count(time.Second)
+			if got := count(time.Second); got < 4 {
+				t.Errorf("%s: %d looks in a second of work", c.name, got)
+			}
+			e.limits <- struct{}{}
+			if got := count(time.Millisecond); got == 0 {
+				t.Errorf("%s: nobody looks when a limit was changed", c.name)
+			}
+		})
 	}
 }
