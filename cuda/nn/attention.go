@@ -45,14 +45,15 @@ func NewNormedAttention(hidden, heads, kvHeads, dim int, eps float64, biased boo
 	}
 }
 
-// Forward maps x (rows, hidden) -> (rows, hidden); angles are rope's for the rows.
-func (a *NormedAttention) Forward(s *cuda.Step, x, angles cuda.Tensor, rope Rope, b *Batch, c *Cache) cuda.Tensor {
+// Forward maps x (rows, hidden), normalized by norm -> (rows, hidden), which lasts until the layer's next part begins, since it is added to x at once.
+// angles are rope's for the rows.
+func (a *NormedAttention) Forward(s *cuda.Step, norm RMSNorm, x, angles cuda.Tensor, rope Rope, b *Batch, c *Cache) cuda.Tensor {
 	s.StartPart()
+	defer s.EndPart()
+	x = norm.Forward(s, x)
 	// In this order a device can make one launch of what is done with x, and one of what is done with heads, and the CPU brings x into a kernel's form once.
 	q, k, v := a.Q.Forward(s, x).Heads(a.dim), a.K.Forward(s, x).Heads(a.dim), a.V.Forward(s, x).Heads(a.dim)
 	q, k = a.QNorm.Forward(s, q), a.KNorm.Forward(s, k) // (rows, heads, head_dim), (rows, kv heads, head_dim)
 	q, k = rope.Apply(s, q, angles), rope.Apply(s, k, angles)
-	x = Attend(s, q, k, v, b, c, a.scale).Flat() // (rows, heads * head_dim)
-	s.EndPart()
-	return a.O.Forward(s, x)
+	return a.O.Forward(s, Attend(s, q, k, v, b, c, a.scale).Flat())
 }

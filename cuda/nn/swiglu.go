@@ -19,7 +19,19 @@ func NewSwiGLU(hidden, inner int) SwiGLU {
 // Forward maps x (rows, hidden) -> (rows, hidden).
 func (l *SwiGLU) Forward(s *cuda.Step, x cuda.Tensor) cuda.Tensor {
 	s.StartPart()
-	x = s.SwiGLU(l.Gate.Forward(s, x), l.Up.Forward(s, x)) // (rows, inner)
+	x = l.gated(s, x)
 	s.EndPart()
 	return l.Down.Forward(s, x)
+}
+
+// ForwardNormed is Forward of what norm makes of x. The result lasts until the layer's next part begins: it is added to x at once.
+func (l *SwiGLU) ForwardNormed(s *cuda.Step, norm RMSNorm, x cuda.Tensor) cuda.Tensor {
+	s.StartPart()
+	defer s.EndPart()
+	return l.Down.Forward(s, l.gated(s, norm.Forward(s, x)))
+}
+
+// gated is (rows, hidden) -> (rows, inner).
+func (l *SwiGLU) gated(s *cuda.Step, x cuda.Tensor) cuda.Tensor {
+	return s.SwiGLU(l.Gate.Forward(s, x), l.Up.Forward(s, x))
 }

@@ -17,7 +17,7 @@ import (
 
 const (
 	hugePage  = 2 << 20
-	holdPiece = 4 * hugePage // copied at a time
+	holdPiece = 2 * hugePage // copied at a time
 
 	// After a copy it rests for as long as that took, and so many times if something is being computed, which loses a fortieth or so.
 	holdRest, holdRestBusy = 1, 20

@@ -46,8 +46,8 @@ func (m *Model) Forward(s *cuda.Step, b *nn.Batch) cuda.Tensor {
 	for i := range m.Layers {
 		s.EnterLayer(i) // the layer's weights are where they shall be from here on, the next ones on their way
 		l := &m.Layers[i]
-		x = s.Add(x, l.Attn.Forward(s, l.AttnNorm.Forward(s, x), angles, m.rope, b, b.Caches[i]))
-		x = s.Add(x, l.MLP.Forward(s, l.MLPNorm.Forward(s, x)))
+		x = s.Add(x, l.Attn.Forward(s, l.AttnNorm, x, angles, m.rope, b, b.Caches[i]))
+		x = s.Add(x, l.MLP.ForwardNormed(s, l.MLPNorm, x))
 		s.Observe("layer", i, x)
 	}
 	x = m.Norm.Forward(s, s.Gather(x, b.Outputs)) // (outputs, hidden)
