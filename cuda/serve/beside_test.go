@@ -3,6 +3,7 @@ package serve
 import (
 	"testing"
 
+	"github.com/inference-pio/inference-pio/cuda"
 	"github.com/inference-pio/inference-pio/cuda/clock"
 	"github.com/inference-pio/inference-pio/cuda/cpu"
 	"github.com/inference-pio/inference-pio/cuda/far"
@@ -15,7 +16,15 @@ func TestWhatACopyTakesOfTheCPU(t *testing.T) {
 	c := cpu.New(2)
 	defer c.Close()
 	d := far.New("far", 64<<20, link, 5e9, c)
-	rate, takes := besides(clock.Real(), c, d, 0, false)
+	r, err := newTrial(clock.Real(), c, 0, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.close()
+	if r.reads([]form{{layout: cuda.Plain(cuda.BF16), bytes: 1, cols: map[int]float64{1024: 1}}}) <= 0 {
+		t.Fatal("nothing is read")
+	}
+	rate, takes := r.beside(d, false)
 	t.Logf("%.2f GB/s are copied; each byte takes %.2f of the cpu", rate/1e9, takes)
 	if rate <= 0 || rate > 1.1*link || takes < 0 {
 		t.Errorf("over a link of %g GB/s %g are copied, and each byte takes %g", link/1e9, rate/1e9, takes)
@@ -23,7 +32,7 @@ func TestWhatACopyTakesOfTheCPU(t *testing.T) {
 	if u := d.Usage(); u.Used != 0 {
 		t.Errorf("%d bytes are held behind the trial", u.Used)
 	}
-	if rate, takes := besides(clock.Real(), c, far.New("far", 1<<20, link, 5e9, c), 0, false); rate != 0 || takes != 0 {
+	if rate, takes := r.beside(far.New("far", 1<<20, link, 5e9, c), false); rate != 0 || takes != 0 {
 		t.Errorf("without room %g bytes a second and %g are told", rate, takes)
 	}
 }

@@ -138,8 +138,7 @@ func (i *instance) start(ctx context.Context, l limits, hold func(int)) error {
 		return err
 	}
 	if len(i.devices) > 1 {
-		i.tell(&i.layout, i.devices, sizes, sdk.DeviceBudget{})
-		if err := i.tellOps(&i.layout, l, i.devices, i.imagined.clock(), i.pins); err != nil {
+		if err := i.tell(&i.layout, l, i.devices, sizes, sdk.DeviceBudget{}, i.imagined.clock(), i.pins); err != nil {
 			return err
 		}
 	}

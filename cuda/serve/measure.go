@@ -5,6 +5,7 @@ import (
 	"log/slog"
 
 	"github.com/inference-pio/inference-pio/cuda"
+	"github.com/inference-pio/inference-pio/cuda/clock"
 	"github.com/inference-pio/inference-pio/cuda/cpu"
 	"github.com/inference-pio/inference-pio/cuda/far"
 	"github.com/inference-pio/inference-pio/cuda/gpu"
@@ -35,12 +36,12 @@ func (f Family) measured(o *opened, req sdk.InspectRequest, t *sdk.LayerTable) (
 	if err != nil {
 		return err
 	}
-	o.tell(t, devices, z, req.Measure.Devices[0])
-	return o.tellOps(t, l, devices, f.Imagined.clock(), true)
+	return o.tell(t, l, devices, z, req.Measure.Devices[0], f.Imagined.clock(), true)
 }
 
-// tell puts into a table what each device takes and can do, for activations of some sizes. Of a CPU whose rates are known they are not measured.
-func (o *opened) tell(t *sdk.LayerTable, devices []cuda.Device, z cuda.Sizes, known sdk.DeviceBudget) {
+// tell puts into a table what each device takes and can do, for activations of some sizes. Of a CPU whose rates are known they are not measured. pins says that
+// weights that are fetched again and again will be registered where a driver can; that is experts.
+func (o *opened) tell(t *sdk.LayerTable, l limits, devices []cuda.Device, z cuda.Sizes, known sdk.DeviceBudget, c clock.Clock, pins bool) error {
 	for n, d := range devices {
 		rates := cuda.Rates{Copy: known.CopyRate, Read: known.ReadRate}
 		if n > 0 || known.ReadRate == 0 {
@@ -51,6 +52,11 @@ func (o *opened) tell(t *sdk.LayerTable, devices []cuda.Device, z cuda.Sizes, kn
 	for i, m := range o.bound.Modules {
 		t.Modules[i].DeviceBytes = weightBytes(devices[len(devices)-1], m)
 	}
+	op, err := o.tellOps(t, l, devices, c)
+	if err == nil {
+		o.tellReads(t, devices, c, op, known.ReadRate > 0, pins && o.shape.Experts > 0)
+	}
+	return err
 }
 
 // imagine is openDevices, but for GPUs whose rates are told: those need not be there.

@@ -155,37 +155,30 @@ func played(d cuda.Device, c clock.Clock) bool {
 	return ok && s.Software() && clock.IsReal(c)
 }
 
-// tellOps puts into a table what ops take, if there is a device that is worth it. pins says that weights that are fetched again and again will be registered
-// where a driver can; that is experts.
-func (o *opened) tellOps(t *sdk.LayerTable, l limits, devices []cuda.Device, c clock.Clock, pins bool) error {
+// tellOps puts into a table what ops take, if there is a device that is worth it, and gives what one of the CPU's does.
+func (o *opened) tellOps(t *sdk.LayerTable, l limits, devices []cuda.Device, c clock.Clock) (opOfCPU float64, err error) {
 	if !slices.ContainsFunc(devices, func(d cuda.Device) bool { return d.Kind() == cuda.KindGPU }) {
-		return nil
+		return 0, nil
 	}
 	counts, each, err := o.ops(l)
 	if err != nil {
-		return err
+		return 0, err
 	}
 	for i, m := range o.bound.Modules {
 		if m.Layer >= 0 && m.Layer < len(counts) && !isExpert(m) {
 			t.Modules[i].Ops = counts[m.Layer]
 		}
 	}
-	var opOfCPU float64
 	for i, d := range devices {
-		if played(d, c) {
+		here := cuda.OnHost(d)
+		if played(d, c) || !here && d.Kind() != cuda.KindGPU {
 			continue
 		}
-		here, isGPU := cuda.OnHost(d), d.Kind() == cuda.KindGPU
-		if here || isGPU {
-			t.Devices[i].OpSeconds, t.Devices[i].TurnSeconds = overheads(c, d)
-		}
+		t.Devices[i].OpSeconds, t.Devices[i].TurnSeconds = overheads(c, d)
 		if here { // which takes ops one by one
 			opOfCPU = t.Devices[i].OpSeconds
 			t.Devices[i].OpSeconds *= each
 		}
-		if isGPU {
-			t.Devices[i].BesideRate, t.Devices[i].BesideTakes = besides(c, devices[0], d, opOfCPU, pins && o.shape.Experts > 0)
-		}
 	}
-	return nil
+	return opOfCPU, nil
 }

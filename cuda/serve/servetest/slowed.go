@@ -21,8 +21,6 @@ const slowedBy = 2
 
 // slowed is such a CPU. It knows how long it computed in each pass.
 type slowed struct {
-	rates cuda.Rates
-
 	mu   sync.Mutex
 	cpu  time.Duration // in the running pass
 	list []steppedOnce
@@ -59,8 +57,12 @@ func (d *slowedCPU) NewQueue() cuda.Queue {
 	return &slowedQueue{d.Device.NewQueue(), d.Device.(interface{ Use(threads int) }), d.slowed}
 }
 
-// Rates implements cuda.Device.
-func (d *slowedCPU) Rates() cuda.Rates { return d.slowed.rates }
+// Rates implements cuda.Device. How fast it reads a load measures by its products.
+func (d *slowedCPU) Rates() cuda.Rates {
+	r := d.Device.Rates()
+	r.FLOPS /= slowedBy * float64(d.Device.(interface{ Threads() int }).Threads())
+	return r
+}
 
 type slowedQueue struct {
 	cuda.Queue
@@ -79,22 +81,6 @@ func (q *slowedQueue) Run(op *cuda.Op) {
 	q.slowed.mu.Lock()
 	q.slowed.cpu += time.Since(began)
 	q.slowed.mu.Unlock()
-}
-
-// loadRates are what a load measures of both.
-func loadRates(t testing.TB) (here, far cuda.Rates) {
-	t.Helper()
-	of := func(threads int) cuda.Rates {
-		c, err := cpu.Open(cpu.Options{Threads: threads})
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer c.Close()
-		return c.Rates()
-	}
-	here, far = of(1), of(0)
-	here.Read, here.FLOPS = here.Read/slowedBy, here.FLOPS/slowedBy
-	return here, far
 }
 
 // What a gauge multiplies: more memory than most caches hold, so many times.

@@ -70,14 +70,13 @@ type splitKnown struct {
 
 // Split has the published model answer with 0 to 100 % of what it takes on `far`; at first with none and all, which teach and do not count.
 func (p Plugin) Split(b *testing.B) {
-	here, far := loadRates(b)
-	s := &split{b: b, cpu: &slowed{rates: here}, gauge: newGauge(b)}
+	s := &split{b: b, cpu: &slowed{}, gauge: newGauge(b)}
 	p.Family.Imagined = &serve.Imagined{Clock: clock.Real(), CPU: s.cpu.of, Stepped: s.cpu.stepped, Learns: true}
 	s.c = p.Idle(b)
 	var err error
 	s.table, err = s.c.Load(b.Context(), sdk.LoadRequest{
 		InspectRequest: sdk.InspectRequest{Path: p.published(b), Context: splitPositions, MaxSequences: 1, StepTokens: 64, Weights: "dummy"},
-		Devices:        []sdk.DeviceBudget{{Name: "cpu"}, {Name: "far", Bytes: 1 << 40, CopyRate: splitLink, ReadRate: far.Read}}, PrefixCache: -1, StepTime: -1,
+		Devices:        []sdk.DeviceBudget{{Name: "cpu"}, {Name: "far", Bytes: 1 << 40, CopyRate: splitLink, ReadRate: s.gauge.now().far}}, PrefixCache: -1, StepTime: -1,
 	}, func(sdk.Progress) {})
 	if err != nil {
 		b.Fatal(err)
