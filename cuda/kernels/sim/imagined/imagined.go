@@ -32,7 +32,6 @@ type Machine struct {
 	HostRead  float64       // bytes/s at which the host's ops read memory, less what copies over the link take of it meanwhile
 	HostFLOPS float64       // f32 operations/s of the host
 	HostOp    time.Duration // what an op takes before it computes: all threads have to learn of it
-	HostSlow  float64       // ops take so many times what all of that says, as where others use the cores too; 0: once
 	HostCopy  float64       // bytes/s at which one thread copies; several do so at once (clock.Real), as far as HostRead lets them, for a copy reads and writes
 }
 
@@ -41,6 +40,7 @@ type Host struct {
 	driver *sim.Driver
 	m      Machine
 	count  bool
+	slow   float64          // see Slow; 0: once
 	list   []kernels.Matrix // of the table of experts that was used last
 
 	// Routed is told of the experts that rows of the CPU go to, layer after layer; nil: nobody wants to know.
@@ -67,9 +67,12 @@ func (h *Host) pass(seconds float64) {
 	h.driver.Set(h.driver.Now() + time.Duration(seconds*1e9))
 }
 
+// Slow has ops take so many times what the machine says from now on, as where others have come to use the cores too.
+func (h *Host) Slow(times float64) { h.slow = times }
+
 // compute has the host run an op.
 func (h *Host) compute(bytes, flops float64) {
-	slow := cmp.Or(h.m.HostSlow, 1)
+	slow := cmp.Or(h.slow, 1)
 	h.pass(slow * h.m.HostOp.Seconds())
 	h.driver.Compute(bytes, time.Duration(slow*max(bytes/h.m.HostRead, flops/h.m.HostFLOPS)*1e9))
 }

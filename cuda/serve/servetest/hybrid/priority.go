@@ -99,11 +99,9 @@ type shared struct {
 // time on at which they began, so that of the link it has what they have left.
 func (m Model) share(t testing.TB, d *sim.Driver, device int, shares []int64) (got shared) {
 	t.Helper()
-	first, other := Machines[device], Machines[device]
-	other.HostSlow = othersSlow
-	hosts := []*imagined.Host{first.Use(d, device, true)} // each begins the time anew, so that none may follow a load
-	for range shares[1:] {
-		hosts = append(hosts, other.Use(d, device, true))
+	var hosts []*imagined.Host
+	for range shares { // each begins the time anew, so that none may follow a load
+		hosts = append(hosts, Machines[device].Use(d, device, true))
 	}
 	clients, steps := make([]*client.Client, len(shares)), make([][]serve.Stepped, len(shares))
 	d.Peak(device)
@@ -116,6 +114,9 @@ func (m Model) share(t testing.TB, d *sim.Driver, device int, shares []int64) (g
 		}
 		defer stop()
 		m.load(t, c, budgets(device, bytes))
+		if i > 0 {
+			host.Slow(othersSlow)
+		}
 		servetest.Tokens(t, c, m.request(), nil) // what is to come comes
 		clients[i] = c
 	}

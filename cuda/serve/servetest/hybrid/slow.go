@@ -14,12 +14,12 @@ import (
 	"github.com/inference-pio/inference-pio/sdk/plan"
 )
 
-// slow.go is a host that takes longer than it says: what passes take tells, and the plan follows.
+// slow.go is a host that takes longer than a load has measured: what passes take tells, and the plan follows.
 
 // slowTokens are enough for passes to be measured, layers to move, and the last ones to count.
 const slowTokens = 192
 
-// Slow has a model answer with three tenths of a laptop's GPU, whose host takes ever more times what its rates say. What was expected is off by as much,
+// Slow has a model answer with three tenths of a laptop's GPU, whose host takes ever more times what its load has measured. What was expected is off by as much,
 // until passes have been measured; then it is right again, and layers lie where a plan puts them that knows: beside the link a CPU that is
 // slow enough is left, and layers are streamed.
 func Slow(t *testing.T, m Model) {
