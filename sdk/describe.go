@@ -85,6 +85,8 @@ type DeviceTable struct {
 	TurnSeconds  float64 // what it takes to have something small computed there and to learn of it
 	BesideRate   float64 // bytes per second that are copied to it while the cpu reads memory as fast as it can
 	BesideTakes  float64 // bytes that the cpu reads less meanwhile, for each that is copied
+	StagedRate   float64 // both of copies through pinned memory, where those are of copies from where weights lie
+	StagedTakes  float64
 }
 
 // What can be asked of any plugin; each may have tighter limits of its own.

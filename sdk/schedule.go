@@ -49,11 +49,13 @@ type Report struct {
 	ExpertHits, ExpertMisses uint64
 	// Pictures that were looked at, and that were sent again while it was remembered what was seen of them.
 	PicturesSeen, PicturesReused uint64
-	Preemptions                  uint64 // requests that lost their place and came back to another
-	Prefix                       PrefixReport
-	Spill                        SpillReport
-	Running, Waiting             int     // requests on board
-	StateUsed                    float64 // share of the cache's blocks in use
+	// Bytes of weights that are copied to devices again and again, and how many of them are copied from where they lie, by the link alone.
+	Fetched, Registered int64
+	Preemptions         uint64 // requests that lost their place and came back to another
+	Prefix              PrefixReport
+	Spill               SpillReport
+	Running, Waiting    int     // requests on board
+	StateUsed           float64 // share of the cache's blocks in use
 }
 
 // PrefixReport is what the prefix cache has done, in positions of prompts. All but Kept only grow.

@@ -25,7 +25,8 @@ func InputOf(t sdk.LayerTable, f Fit, budgets []sdk.DeviceBudget) Input {
 			b.Bytes = max(1, b.Bytes-f.Weights)
 		}
 		in.Devices = append(in.Devices, Device{Name: d.Name, Bytes: b.Bytes, Scratch: d.ScratchBytes, CopyRate: d.CopyRate, ReadRate: d.ReadRate, FLOPS: d.FLOPS,
-			OpSeconds: d.OpSeconds, TurnSeconds: d.TurnSeconds, BesideRate: d.BesideRate, BesideTakes: d.BesideTakes})
+			OpSeconds: d.OpSeconds, TurnSeconds: d.TurnSeconds, BesideRate: d.BesideRate, BesideTakes: d.BesideTakes,
+			StagedRate: d.StagedRate, StagedTakes: d.StagedTakes})
 	}
 	return in
 }

@@ -68,7 +68,7 @@ func (p *planner) carried(d int, bytes, busy, here, there float64) float64 {
 // slows is the part of its speed that the CPU loses while the link to a device is busy, which reads the same memory. A CPU that takes so many times as
 // long as its rates say leaves memory that others have for nothing.
 func (p *planner) slows(d int, slower float64) float64 {
-	left := 1 - p.in.Devices[d].BesideTakes*p.besideRate(d)/p.in.readRate(p.in.Devices[0])
+	left := 1 - p.in.Devices[d].Takes()*p.besideRate(d)/p.in.readRate(p.in.Devices[0])
 	return min(slowsMost, max(0, 1-slower*left))
 }
 
@@ -81,7 +81,19 @@ func (p *planner) besideRate(d int) float64 {
 	if dev.BesideRate == 0 {
 		return dev.CopyRate
 	}
-	return min(dev.BesideRate, dev.CopyRate)
+	rate := dev.BesideRate
+	if dev.StagedRate > 0 {
+		rate = 1 / ((1-dev.Staged)/dev.BesideRate + dev.Staged/dev.StagedRate)
+	}
+	return min(rate, dev.CopyRate)
+}
+
+// Takes is how many bytes the CPU reads less for each that is copied again and again, as long as some go through pinned memory.
+func (d Device) Takes() float64 {
+	if d.StagedRate == 0 {
+		return d.BesideTakes
+	}
+	return (1-d.Staged)*d.BesideTakes + d.Staged*d.StagedTakes
 }
 
 // mixture is a pass through layers some of whose experts are in caches: what it takes without those.

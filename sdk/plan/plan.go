@@ -47,6 +47,9 @@ type Device struct {
 	TurnSeconds float64 // to have something small computed there and learn of it: once a pass, and for each layer whose experts lie here and there
 	BesideRate  float64 // bytes per second that are copied there while the CPU reads as fast as it can; 0: CopyRate
 	BesideTakes float64 // bytes that the CPU reads less meanwhile, for each that is copied
+	StagedRate  float64 // both of copies through pinned memory, where those are of copies from where weights lie; 0: there is one way
+	StagedTakes float64
+	Staged      float64 // the part that goes through pinned memory of what is copied again and again, as its pages are not registered now
 	Slower      float64 // how many times as long as all of that says it was measured to take, see Measured; 0: as it says
 }
 
@@ -111,7 +114,7 @@ func (in *Input) validate() error {
 		}
 		seen[d.Name] = true
 		if d.Bytes < 0 || d.Scratch < 0 || !(d.CopyRate >= 0) || !(d.ReadRate >= 0) || !(d.FLOPS >= 0) || !(d.OpSeconds >= 0) || !(d.TurnSeconds >= 0) ||
-			!(d.BesideRate >= 0) || !(d.BesideTakes >= 0) || !(d.Slower >= 0) {
+			!(d.BesideRate >= 0) || !(d.BesideTakes >= 0) || !(d.StagedRate >= 0) || !(d.StagedTakes >= 0) || !(d.Staged >= 0 && d.Staged <= 1) || !(d.Slower >= 0) {
 			return fmt.Errorf("plan: device %s: bytes, rates and seconds must not be negative", d.Name)
 		}
 	}

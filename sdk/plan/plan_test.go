@@ -98,7 +98,7 @@ func parse(text string) (in Input, err error) {
 			in.Rows, in.Positions, in.Sequences = int(v["rows"]), int(v["positions"]), int(v["sequences"])
 			in.Depth, in.Skew = int(v["depth"]), v["skew"]
 		case "device":
-			in.Devices = append(in.Devices, Device{name, int64(v["bytes"]), int64(v["scratch"]), v["copy"], v["read"], v["flops"], v["op"], v["turn"], v["beside"], v["takes"], v["slower"]})
+			in.Devices = append(in.Devices, Device{name, int64(v["bytes"]), int64(v["scratch"]), v["copy"], v["read"], v["flops"], v["op"], v["turn"], v["beside"], v["takes"], v["staged_rate"], v["staged_takes"], v["staged"], v["slower"]})
 		case "module":
 			in.Modules = append(in.Modules, m)
 		case "layers":

@@ -56,8 +56,8 @@ func (p *planner) whyDevice(d int) []string {
 		lines = append(lines, fmt.Sprintf("%s: has room for %d of the %d experts of its layers, %s: about %.0f %% of those that a token needs",
 			dev.Name, c.Experts, c.Of, size(c.Bytes), 100*c.Hits))
 	}
-	if c := p.caches[d]; c.Experts > 0 && p.in.Skew > 0 && dev.BesideTakes > 0 {
-		lines = append(lines, fmt.Sprintf("%s: each layer is to bring %.2f experts a pass in place of others: a byte that comes costs %.1f that the cpu would have read", dev.Name, c.Brings, dev.BesideTakes))
+	if c := p.caches[d]; c.Experts > 0 && p.in.Skew > 0 && dev.Takes() > 0 {
+		lines = append(lines, fmt.Sprintf("%s: each layer is to bring %.2f experts a pass in place of others: a byte that comes costs %.1f that the cpu would have read", dev.Name, c.Brings, dev.Takes()))
 	}
 	if rows := p.through[d]; rows > 0 {
 		lines = append(lines, fmt.Sprintf("%s: passes of %d rows or more bring the experts that it has no room for through it", dev.Name, rows))

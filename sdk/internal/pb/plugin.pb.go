@@ -688,16 +688,19 @@ func (x *LayerTable) GetDevices() []*DeviceTable {
 
 // DeviceTable is what a model takes of a device besides weights and state, and how fast the device is.
 type DeviceTable struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
-	ScratchBytes  int64                  `protobuf:"varint,2,opt,name=scratch_bytes,json=scratchBytes,proto3" json:"scratch_bytes,omitempty"` // taken as soon as anything is computed there
-	CopyRate      float64                `protobuf:"fixed64,3,opt,name=copy_rate,json=copyRate,proto3" json:"copy_rate,omitempty"`            // bytes per second from the host's memory; this and the others: 0 is not known
-	ReadRate      float64                `protobuf:"fixed64,4,opt,name=read_rate,json=readRate,proto3" json:"read_rate,omitempty"`            // bytes per second its kernels read weights at
-	Flops         float64                `protobuf:"fixed64,5,opt,name=flops,proto3" json:"flops,omitempty"`                                  // f32 operations per second; a multiply-add counts as two
-	OpSeconds     float64                `protobuf:"fixed64,6,opt,name=op_seconds,json=opSeconds,proto3" json:"op_seconds,omitempty"`         // what an op takes beside its bytes and its operations
-	TurnSeconds   float64                `protobuf:"fixed64,7,opt,name=turn_seconds,json=turnSeconds,proto3" json:"turn_seconds,omitempty"`   // what it takes to have something small computed there and to learn of it
-	BesideRate    float64                `protobuf:"fixed64,8,opt,name=beside_rate,json=besideRate,proto3" json:"beside_rate,omitempty"`      // bytes per second that are copied to it while the cpu reads memory as fast as it can
-	BesideTakes   float64                `protobuf:"fixed64,9,opt,name=beside_takes,json=besideTakes,proto3" json:"beside_takes,omitempty"`   // bytes that the cpu reads less meanwhile, for each that is copied
+	state        protoimpl.MessageState `protogen:"open.v1"`
+	Name         string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	ScratchBytes int64                  `protobuf:"varint,2,opt,name=scratch_bytes,json=scratchBytes,proto3" json:"scratch_bytes,omitempty"` // taken as soon as anything is computed there
+	CopyRate     float64                `protobuf:"fixed64,3,opt,name=copy_rate,json=copyRate,proto3" json:"copy_rate,omitempty"`            // bytes per second from the host's memory; this and the others: 0 is not known
+	ReadRate     float64                `protobuf:"fixed64,4,opt,name=read_rate,json=readRate,proto3" json:"read_rate,omitempty"`            // bytes per second its kernels read weights at
+	Flops        float64                `protobuf:"fixed64,5,opt,name=flops,proto3" json:"flops,omitempty"`                                  // f32 operations per second; a multiply-add counts as two
+	OpSeconds    float64                `protobuf:"fixed64,6,opt,name=op_seconds,json=opSeconds,proto3" json:"op_seconds,omitempty"`         // what an op takes beside its bytes and its operations
+	TurnSeconds  float64                `protobuf:"fixed64,7,opt,name=turn_seconds,json=turnSeconds,proto3" json:"turn_seconds,omitempty"`   // what it takes to have something small computed there and to learn of it
+	BesideRate   float64                `protobuf:"fixed64,8,opt,name=beside_rate,json=besideRate,proto3" json:"beside_rate,omitempty"`      // bytes per second that are copied to it while the cpu reads memory as fast as it can
+	BesideTakes  float64                `protobuf:"fixed64,9,opt,name=beside_takes,json=besideTakes,proto3" json:"beside_takes,omitempty"`   // bytes that the cpu reads less meanwhile, for each that is copied
+	// Both of copies through pinned memory, where those are of copies from where weights lie.
+	StagedRate    float64 `protobuf:"fixed64,10,opt,name=staged_rate,json=stagedRate,proto3" json:"staged_rate,omitempty"`
+	StagedTakes   float64 `protobuf:"fixed64,11,opt,name=staged_takes,json=stagedTakes,proto3" json:"staged_takes,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -791,6 +794,20 @@ func (x *DeviceTable) GetBesideRate() float64 {
 func (x *DeviceTable) GetBesideTakes() float64 {
 	if x != nil {
 		return x.BesideTakes
+	}
+	return 0
+}
+
+func (x *DeviceTable) GetStagedRate() float64 {
+	if x != nil {
+		return x.StagedRate
+	}
+	return 0
+}
+
+func (x *DeviceTable) GetStagedTakes() float64 {
+	if x != nil {
+		return x.StagedTakes
 	}
 	return 0
 }
@@ -3908,6 +3925,9 @@ type ScheduleResponse struct {
 	PrefixKept    int64        `protobuf:"varint,18,opt,name=prefix_kept,json=prefixKept,proto3" json:"prefix_kept,omitempty"`
 	PrefixThrown  uint64       `protobuf:"varint,19,opt,name=prefix_thrown,json=prefixThrown,proto3" json:"prefix_thrown,omitempty"`
 	Spill         *SpillReport `protobuf:"bytes,20,opt,name=spill,proto3" json:"spill,omitempty"` // absent: nothing is spilled
+	// Bytes of weights that are copied to devices again and again, and how many of them are copied from where they lie, by the link alone.
+	Fetched       int64 `protobuf:"varint,21,opt,name=fetched,proto3" json:"fetched,omitempty"`
+	Registered    int64 `protobuf:"varint,22,opt,name=registered,proto3" json:"registered,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -4080,6 +4100,20 @@ func (x *ScheduleResponse) GetSpill() *SpillReport {
 		return x.Spill
 	}
 	return nil
+}
+
+func (x *ScheduleResponse) GetFetched() int64 {
+	if x != nil {
+		return x.Fetched
+	}
+	return 0
+}
+
+func (x *ScheduleResponse) GetRegistered() int64 {
+	if x != nil {
+		return x.Registered
+	}
+	return 0
 }
 
 // SpillReport is what went to the host's memory, since a cache on other devices had no room for it. All but budget and used only grow.
@@ -4478,7 +4512,7 @@ const file_plugin_proto_rawDesc = "" +
 	"\tsnapshots\x18\n" +
 	" \x01(\x03R\tsnapshots\x12\x18\n" +
 	"\aweights\x18\v \x01(\tR\aweights\x124\n" +
-	"\adevices\x18\f \x03(\v2\x1a.pio.plugin.v1.DeviceTableR\adevices\"\x9c\x02\n" +
+	"\adevices\x18\f \x03(\v2\x1a.pio.plugin.v1.DeviceTableR\adevices\"\xe0\x02\n" +
 	"\vDeviceTable\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12#\n" +
 	"\rscratch_bytes\x18\x02 \x01(\x03R\fscratchBytes\x12\x1b\n" +
@@ -4490,7 +4524,11 @@ const file_plugin_proto_rawDesc = "" +
 	"\fturn_seconds\x18\a \x01(\x01R\vturnSeconds\x12\x1f\n" +
 	"\vbeside_rate\x18\b \x01(\x01R\n" +
 	"besideRate\x12!\n" +
-	"\fbeside_takes\x18\t \x01(\x01R\vbesideTakes\"\x93\x02\n" +
+	"\fbeside_takes\x18\t \x01(\x01R\vbesideTakes\x12\x1f\n" +
+	"\vstaged_rate\x18\n" +
+	" \x01(\x01R\n" +
+	"stagedRate\x12!\n" +
+	"\fstaged_takes\x18\v \x01(\x01R\vstagedTakes\"\x93\x02\n" +
 	"\x06Module\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12!\n" +
 	"\fweight_bytes\x18\x02 \x01(\x03R\vweightBytes\x12*\n" +
@@ -4718,7 +4756,7 @@ const file_plugin_proto_rawDesc = "" +
 	"QueryOrder\"\"\n" +
 	"\n" +
 	"CoresOrder\x12\x14\n" +
-	"\x05cores\x18\x01 \x01(\x03R\x05cores\"\xe9\x05\n" +
+	"\x05cores\x18\x01 \x01(\x03R\x05cores\"\xa3\x06\n" +
 	"\x10ScheduleResponse\x12,\n" +
 	"\x04done\x18\x01 \x01(\v2\x18.pio.plugin.v1.OrderDoneR\x04done\x125\n" +
 	"\adevices\x18\x02 \x03(\v2\x1b.pio.plugin.v1.DeviceReportR\adevices\x125\n" +
@@ -4745,7 +4783,11 @@ const file_plugin_proto_rawDesc = "" +
 	"\vprefix_kept\x18\x12 \x01(\x03R\n" +
 	"prefixKept\x12#\n" +
 	"\rprefix_thrown\x18\x13 \x01(\x04R\fprefixThrown\x120\n" +
-	"\x05spill\x18\x14 \x01(\v2\x1a.pio.plugin.v1.SpillReportR\x05spill\"\xa9\x01\n" +
+	"\x05spill\x18\x14 \x01(\v2\x1a.pio.plugin.v1.SpillReportR\x05spill\x12\x18\n" +
+	"\afetched\x18\x15 \x01(\x03R\afetched\x12\x1e\n" +
+	"\n" +
+	"registered\x18\x16 \x01(\x03R\n" +
+	"registered\"\xa9\x01\n" +
 	"\vSpillReport\x12\x16\n" +
 	"\x06budget\x18\x01 \x01(\x03R\x06budget\x12\x12\n" +
 	"\x04used\x18\x02 \x01(\x03R\x04used\x12\x10\n" +

@@ -118,7 +118,8 @@ func layerTableToPB(t sdk.LayerTable) *pb.LayerTable {
 		Snapshots: int64(t.Snapshots), Weights: t.Weights,
 		Devices: each(t.Devices, func(d sdk.DeviceTable) *pb.DeviceTable {
 			return &pb.DeviceTable{Name: d.Name, ScratchBytes: d.ScratchBytes, CopyRate: d.CopyRate, ReadRate: d.ReadRate, Flops: d.FLOPS,
-				OpSeconds: d.OpSeconds, TurnSeconds: d.TurnSeconds, BesideRate: d.BesideRate, BesideTakes: d.BesideTakes}
+				OpSeconds: d.OpSeconds, TurnSeconds: d.TurnSeconds, BesideRate: d.BesideRate, BesideTakes: d.BesideTakes,
+				StagedRate: d.StagedRate, StagedTakes: d.StagedTakes}
 		}),
 	}
 }
@@ -158,8 +159,11 @@ func (c *checks) deviceTable(m *pb.DeviceTable) sdk.DeviceTable {
 	c.rate("devices.turn_seconds", m.GetTurnSeconds())
 	c.rate("devices.beside_rate", m.GetBesideRate())
 	c.rate("devices.beside_takes", m.GetBesideTakes())
+	c.rate("devices.staged_rate", m.GetStagedRate())
+	c.rate("devices.staged_takes", m.GetStagedTakes())
 	return sdk.DeviceTable{Name: name(m.GetName()), ScratchBytes: m.GetScratchBytes(), CopyRate: m.GetCopyRate(), ReadRate: m.GetReadRate(), FLOPS: m.GetFlops(),
-		OpSeconds: m.GetOpSeconds(), TurnSeconds: m.GetTurnSeconds(), BesideRate: m.GetBesideRate(), BesideTakes: m.GetBesideTakes()}
+		OpSeconds: m.GetOpSeconds(), TurnSeconds: m.GetTurnSeconds(), BesideRate: m.GetBesideRate(), BesideTakes: m.GetBesideTakes(),
+		StagedRate: m.GetStagedRate(), StagedTakes: m.GetStagedTakes()}
 }
 
 func moduleToPB(m sdk.Module) *pb.Module {

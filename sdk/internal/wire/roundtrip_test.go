@@ -187,7 +187,7 @@ func tables() *rapid.Generator[sdk.LayerTable] {
 			Plan:    rapid.SliceOfN(placement, 1, 4).Draw(t, "plan"),
 			Devices: []sdk.DeviceTable{{Name: said.Draw(t, "device"), ScratchBytes: sizes.Draw(t, "scratch"), CopyRate: rate.Draw(t, "copy"),
 				ReadRate: rate.Draw(t, "read"), FLOPS: rate.Draw(t, "flops"), OpSeconds: rate.Draw(t, "op"), TurnSeconds: rate.Draw(t, "turn"),
-				BesideRate: rate.Draw(t, "beside"), BesideTakes: rate.Draw(t, "takes")}},
+				BesideRate: rate.Draw(t, "beside"), BesideTakes: rate.Draw(t, "takes"), StagedRate: rate.Draw(t, "staged"), StagedTakes: rate.Draw(t, "staged takes")}},
 		}
 	})
 }
@@ -320,7 +320,7 @@ func reports() *rapid.Generator[sdk.Report] {
 			PicturesSeen: rapid.Uint64().Draw(t, "seen"), PicturesReused: rapid.Uint64().Draw(t, "reused"),
 			Preemptions: rapid.Uint64().Draw(t, "preemptions"), Prefix: sdk.PrefixReport{Queried: rapid.Uint64().Draw(t, "queried"),
 				Found: rapid.Uint64().Draw(t, "found"), Kept: sizes.Draw(t, "kept"), Thrown: rapid.Uint64().Draw(t, "thrown")},
-			Progress: rapid.Uint64().Draw(t, "progress"),
+			Progress: rapid.Uint64().Draw(t, "progress"), Fetched: sizes.Draw(t, "fetched"), Registered: sizes.Draw(t, "registered"),
 			Spill: sdk.SpillReport{Budget: sizes.Draw(t, "spill budget"), Used: sizes.Draw(t, "spill used"), Out: rapid.Uint64().Draw(t, "out"),
 				Back: rapid.Uint64().Draw(t, "back"), Saved: rapid.Uint64().Draw(t, "saved"), Resumed: rapid.Uint64().Draw(t, "resumed"), Dropped: rapid.Uint64().Draw(t, "dropped")},
 			Running: counts.Draw(t, "running"), Waiting: counts.Draw(t, "waiting"), StateUsed: rapid.Float64Range(0, 1).Draw(t, "state"),

@@ -81,7 +81,7 @@ func ReportToPB(r sdk.Report) *pb.ScheduleResponse {
 		Moves: r.Moves, Prefetches: r.Prefetches, Evictions: r.Evictions, Running: int64(r.Running), Waiting: int64(r.Waiting),
 		StateUsed: r.StateUsed, ExpertHits: r.ExpertHits, ExpertMisses: r.ExpertMisses, PicturesSeen: r.PicturesSeen, PicturesReused: r.PicturesReused,
 		Preemptions: r.Preemptions, PrefixQueried: r.Prefix.Queried, PrefixFound: r.Prefix.Found, PrefixKept: r.Prefix.Kept, PrefixThrown: r.Prefix.Thrown,
-		Progress: r.Progress,
+		Progress: r.Progress, Fetched: r.Fetched, Registered: r.Registered,
 	}
 	if s := r.Spill; s != (sdk.SpillReport{}) {
 		m.Spill = &pb.SpillReport{Budget: s.Budget, Used: s.Used, Out: s.Out, Back: s.Back, Saved: s.Saved, Resumed: s.Resumed, Dropped: s.Dropped}
@@ -100,8 +100,8 @@ func Report(m *pb.ScheduleResponse) (sdk.Report, error) {
 		Prefetches: m.GetPrefetches(), Evictions: m.GetEvictions(), Running: int(m.GetRunning()), Waiting: int(m.GetWaiting()),
 		StateUsed: m.GetStateUsed(), ExpertHits: m.GetExpertHits(), ExpertMisses: m.GetExpertMisses(),
 		PicturesSeen: m.GetPicturesSeen(), PicturesReused: m.GetPicturesReused(), Progress: m.GetProgress(),
-		Preemptions: m.GetPreemptions(),
-		Prefix:      sdk.PrefixReport{Queried: m.GetPrefixQueried(), Found: m.GetPrefixFound(), Kept: m.GetPrefixKept(), Thrown: m.GetPrefixThrown()},
+		Fetched: m.GetFetched(), Registered: m.GetRegistered(), Preemptions: m.GetPreemptions(),
+		Prefix: sdk.PrefixReport{Queried: m.GetPrefixQueried(), Found: m.GetPrefixFound(), Kept: m.GetPrefixKept(), Thrown: m.GetPrefixThrown()},
 	}
 	if s := m.GetSpill(); s != nil {
 		c.count("spill.budget", s.GetBudget())
@@ -109,6 +109,8 @@ func Report(m *pb.ScheduleResponse) (sdk.Report, error) {
 		r.Spill = sdk.SpillReport{Budget: s.GetBudget(), Used: s.GetUsed(), Out: s.GetOut(), Back: s.GetBack(), Saved: s.GetSaved(),
 			Resumed: s.GetResumed(), Dropped: s.GetDropped()}
 	}
+	c.count("fetched", m.GetFetched())
+	c.count("registered", m.GetRegistered())
 	c.count("running", m.GetRunning())
 	c.count("waiting", m.GetWaiting())
 	c.count("prefix_kept", m.GetPrefixKept())
