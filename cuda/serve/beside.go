@@ -18,15 +18,14 @@ const (
 )
 
 // beside is the bytes a second that are copied to a device while the CPU reads as fast as it can, and how many bytes it reads less meanwhile for each
-// that is copied; 0 where the device's budget has no room to measure. pins says that copies will be from where weights lie, if the driver registers memory
-// (pinning.go).
-func (t *trial) beside(d cuda.Device, pins bool) (rate, takes float64) {
+// that is copied; 0 where the device's budget has no room to measure. With a registrar copies are from where weights lie (pinning.go).
+func (t *trial) beside(d cuda.Device, with registrar) (rate, takes float64) {
 	fills, err := t.matrices(cuda.Plain(cuda.BF16), besideRows, besideCols)
 	if err != nil {
 		return 0, 0
 	}
-	if r, ok := d.(registrar); ok && pins && r.Registers() && r.Register(t.data[:besidePinned]) == nil {
-		defer r.Unregister(t.data[:besidePinned])
+	if with != nil && with.Register(t.data[:besidePinned]) == nil {
+		defer with.Unregister(t.data[:besidePinned])
 		fills = fills[:besidePinned/int(fills[0].Bytes())]
 	}
 	mem, err := d.Alloc(fills[0].Bytes(), cuda.ForScratch)

@@ -24,7 +24,7 @@ func TestWhatACopyTakesOfTheCPU(t *testing.T) {
 	if r.reads([]form{{layout: cuda.Plain(cuda.BF16), bytes: 1, cols: map[int]float64{1024: 1}}}) <= 0 {
 		t.Fatal("nothing is read")
 	}
-	rate, takes := r.beside(d, false)
+	rate, takes := r.beside(d, nil)
 	t.Logf("%.2f GB/s are copied; each byte takes %.2f of the cpu", rate/1e9, takes)
 	if rate <= 0 || rate > 1.1*link || takes < 0 {
 		t.Errorf("over a link of %g GB/s %g are copied, and each byte takes %g", link/1e9, rate/1e9, takes)
@@ -32,7 +32,7 @@ func TestWhatACopyTakesOfTheCPU(t *testing.T) {
 	if u := d.Usage(); u.Used != 0 {
 		t.Errorf("%d bytes are held behind the trial", u.Used)
 	}
-	if rate, takes := r.beside(far.New("far", 1<<20, link, 5e9, c), false); rate != 0 || takes != 0 {
+	if rate, takes := r.beside(far.New("far", 1<<20, link, 5e9, c), nil); rate != 0 || takes != 0 {
 		t.Errorf("without room %g bytes a second and %g are told", rate, takes)
 	}
 }

@@ -29,6 +29,8 @@ type expertCache struct {
 	layers   [][]cached // those with weights there or on the way, in no order
 	n        int        // in all layers
 	worth    float64    // experts that a layer is to bring in a pass in place of others, on average
+	direct   float64    // for how many of those one counts that is copied from where it lies
+	staged   float64    // and one that goes through pinned memory
 	credit   []credit   // of each layer
 	arriving []*place   // whose copies are under way
 }
@@ -46,7 +48,7 @@ type cached struct {
 }
 
 func newExpertCache(layers int) *expertCache {
-	return &expertCache{layers: make([][]cached, layers), credit: make([]credit, layers), worth: math.Inf(1)}
+	return &expertCache{layers: make([][]cached, layers), credit: make([]credit, layers), worth: math.Inf(1), direct: 1, staged: 1}
 }
 
 // mayReplace says whether a layer is to bring one more expert in place of another: its copy takes memory from the CPU that computes meanwhile, and some
@@ -238,7 +240,11 @@ func (r *residency) cacheExpert(p *place, dev int, replace bool) error {
 			return err
 		}
 		room = r.makeRoom(q, weightBytes(r.devices[dev], p.m))
-		c.credit[p.m.Layer].left -= r.pins.price(p.m)
+		if r.pins.direct(p.m) {
+			c.credit[p.m.Layer].left -= c.direct
+		} else {
+			c.credit[p.m.Layer].left -= c.staged
+		}
 	}
 	c.send(p)
 	return nil
@@ -265,10 +271,13 @@ func (r *residency) startExpert(p *place, dev int, room cuda.Memory) (err error)
 	return nil
 }
 
-// bringWorth takes what a plan says that layers are to bring.
-func (r *residency) bringWorth(caches []plan.Cache) {
+// bringWorth takes what a plan says that layers are to bring. It counts with copies of which some go through pinned memory, which takes more of the CPU.
+func (r *residency) bringWorth(in plan.Input, caches []plan.Cache) {
 	for dev, c := range r.caches {
-		c.worth = caches[dev].Brings
+		c.worth, c.direct, c.staged = caches[dev].Brings, 1, 1
+		if d := in.Devices[dev]; d.StagedRate > 0 && d.Takes() > 0 {
+			c.direct, c.staged = d.BesideTakes/d.Takes(), d.StagedTakes/d.Takes()
+		}
 	}
 }
 

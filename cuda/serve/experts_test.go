@@ -328,7 +328,8 @@ func TestALayerBringsWhatIsWorthIt(t *testing.T) {
 		}
 		return y.r.counts.sent.Load() - before
 	}
-	worth := func(x float64) { y.r.bringWorth([]plan.Cache{{}, {Brings: x}}) }
+	in := plan.Input{Devices: make([]plan.Device, 2)}
+	worth := func(x float64) { y.r.bringWorth(in, []plan.Cache{{}, {Brings: x}}) }
 	worth(0)
 	if n := sent(20); n != 2 {
 		t.Errorf("a cache with room for two that is to replace none was sent %d", n)
@@ -342,5 +343,12 @@ func TestALayerBringsWhatIsWorthIt(t *testing.T) {
 		if n := sent(40); float64(n) < 40*x-1 || float64(n) > 40*x+1 {
 			t.Errorf("with %g a pass %d were sent in 40 passes", x, n)
 		}
+	}
+	// Half of the copies are to go through pinned memory, and take three times as much: one of those is one and a half.
+	in.Devices[1] = plan.Device{BesideRate: 1, BesideTakes: 1, StagedRate: 1, StagedTakes: 3, Staged: 0.5}
+	worth(0.75)
+	sent(4)
+	if n := sent(40); n < 19 || n > 21 {
+		t.Errorf("of copies that count for one and a half %d were sent in 40 passes, where 30 are worth it", n)
 	}
 }

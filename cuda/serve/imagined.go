@@ -22,12 +22,13 @@ type Imagined struct {
 	Learns  bool                          // what passes take corrects plans also where a device is `far`, whose rates its owner has told
 }
 
-// Stepped is a step that has ended, how many of the experts that steps have needed so far were there and were not, and how many layers the next one finds
-// on the CPU.
+// Stepped is a step that has ended, how many of the experts that steps have needed so far were there and were not, how many layers the next one finds
+// on the CPU, and which part of what is fetched again and again goes through pinned memory.
 type Stepped struct {
 	Seconds      float64
 	Hits, Misses uint64
 	OnCPU        int
+	Staged       float64
 }
 
 func (m *Imagined) clock() clock.Clock {

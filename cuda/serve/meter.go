@@ -2,6 +2,7 @@ package serve
 
 import (
 	"log/slog"
+	"math"
 	"sync"
 	"time"
 
@@ -18,6 +19,7 @@ const (
 	meteredEvery = 8       // passes at first, and sampleEvery later
 	meteredRows  = 16      // of a pass at most: prompts read each weight once for many rows
 	meteredBytes = 1 << 20 // of a copy at least: a shorter one is mostly latency
+	stagedKeep   = 1. / 16 // of what is fetched again and again: if less has been registered since, what there was to expect is so still
 )
 
 // meter measures the passes of one model. All its methods may be called of none, which measures nothing.
@@ -32,6 +34,7 @@ type meter struct {
 	before      moved
 	places      []*place        // of the modules, in the order of the input
 	list        []sdk.Placement // of the places, used again
+	staged      float64         // plan.Device.Staged, when it had come to be otherwise last
 
 	mu       sync.Mutex
 	measured plan.Measured
@@ -84,9 +87,18 @@ func (m *meter) end(r *residency) {
 	m.measured.Passed(in, pass)
 	due := m.measured.Due()
 	m.mu.Unlock()
-	if due {
+	if other := m.otherwise(in.Devices[len(in.Devices)-1].Staged); due || other {
 		m.rethink(r, in, pass)
 	}
+}
+
+// otherwise says whether so much more goes through pinned memory, or less, than when that was planned with that a plan is to be looked for anew.
+func (m *meter) otherwise(staged float64) bool {
+	if math.Abs(staged-m.staged) <= stagedKeep && (staged > 0 || m.staged == 0) {
+		return false
+	}
+	m.staged = staged
+	return true
 }
 
 // rethink looks for a plan anew, and has it followed if it is better than where modules lie.
@@ -100,7 +112,7 @@ func (m *meter) rethink(r *residency, in plan.Input, pass plan.Pass) {
 	for d, held := range pass.Held {
 		is.Caches[d] = plan.Cache{Experts: held + r.roomFor(d), Of: r.expertsOf(d)}
 	}
-	r.bringWorth(plan.Caches(in, is, pass.Rows, pass.Depth))
+	r.bringWorth(in, plan.Caches(in, is, pass.Rows, pass.Depth))
 	now, then := plan.Time(in, is, pass.Rows, pass.Depth), plan.Time(in, made, pass.Rows, pass.Depth)
 	m.mu.Lock()
 	leave := m.measured.Leave(now, then)

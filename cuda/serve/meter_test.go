@@ -30,3 +30,23 @@ func TestWhoseRatesAreToldTeachesNothing(t *testing.T) {
 		}
 	}
 }
+
+// While pages are registered a plan is looked for anew a few times, and once more when all are.
+func TestPlansAreMadeAnewWhenEnoughIsRegistered(t *testing.T) {
+	m, anew := new(meter), 0
+	if m.otherwise(0) {
+		t.Error("where nothing goes through pinned memory something is otherwise")
+	}
+	const steps = 1000
+	for n := range steps + 1 {
+		if m.otherwise(1 - float64(n)/steps) {
+			anew++
+		}
+	}
+	if most := int(1/stagedKeep) + 2; anew < most/2 || anew > most {
+		t.Errorf("%d times", anew)
+	}
+	if m.staged != 0 || m.otherwise(0) || !m.otherwise(0.1) {
+		t.Errorf("when all are registered %g is planned with", m.staged)
+	}
+}

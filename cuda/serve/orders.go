@@ -432,7 +432,8 @@ func (r *residency) apply(plan []sdk.Placement, filter func(from, to int) bool) 
 
 // report tells the host how things stand. It does not wait for a step.
 func (r *residency) report() sdk.Report {
-	rep := sdk.Report{Moves: r.counts.moves.Load(), Prefetches: r.counts.prefetches.Load(), Evictions: r.counts.evictions.Load(),
+	fetched, registered := r.pins.share()
+	rep := sdk.Report{Fetched: fetched, Registered: registered, Moves: r.counts.moves.Load(), Prefetches: r.counts.prefetches.Load(), Evictions: r.counts.evictions.Load(),
 		ExpertHits: r.counts.hits.Load(), ExpertMisses: r.counts.misses.Load()}
 	for n, d := range r.devices {
 		u, resident := d.Usage(), cuda.Resident()

@@ -70,15 +70,16 @@ type pinning struct {
 
 	mu      sync.Mutex
 	wanted  []*cuda.Module
-	anew    bool // something of what is to be is otherwise than the work has seen it
-	away    bool // nothing is to be registered until there has been memory for a while
+	fetched int64 // bytes of those
+	anew    bool  // something of what is to be is otherwise than the work has seen it
+	away    bool  // nothing is to be registered until there has been memory for a while
 	closed  bool
 	running bool
 	work    sync.WaitGroup
 	again   *time.Timer
 	told    bool // that it cannot be done
 
-	// Of the work, which only one goroutine does at a time:
+	// Of the work, which only one goroutine does at a time, and changes under mu what others look at:
 	pieces    []pinned // by address; nil: nobody has wanted any yet
 	order     []int    // of those that are wanted
 	bytes     int64    // that are registered
@@ -93,6 +94,7 @@ type pinned struct {
 	memory        []byte
 	lies          lying
 	wanted, there bool
+	since         time.Duration // it has been there
 }
 
 // pinning is nil where nothing is to be registered. GPUs that are only played by this machine have it as any.
@@ -138,21 +140,45 @@ func (r *residency) fetched(p plan.Plan) (list []*cuda.Module) {
 	return list
 }
 
-// price is how many copies the copy of a module counts for, where what a copy takes of the CPU was measured with what is registered: through pinned memory it
-// takes three times as much.
-func (p *pinning) price(m *cuda.Module) float64 {
+// direct says whether all of a module is copied from where it lies.
+func (p *pinning) direct(m *cuda.Module) bool {
 	if p == nil || p.with == nil {
-		return 1
+		return false
 	}
 	for _, w := range m.Weights {
 		file := w.File()
 		for i := range file.Layout.Planes {
 			if !p.with.Has(file.Plane(i).Raw()) {
-				return 3
+				return false
 			}
 		}
 	}
-	return 1
+	return true
+}
+
+// share is how many bytes are fetched again and again, and how many of them are copied from where they lie now.
+func (p *pinning) share() (fetched, registered int64) {
+	if p == nil {
+		return 0, 0
+	}
+	now := p.clock.Now()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, i := range p.order {
+		if one := &p.pieces[i]; one.there && one.since <= now { // a time that is counted knows beforehand what will be
+			registered += int64(len(one.memory))
+		}
+	}
+	return p.fetched, min(p.fetched, registered) // in whole pages it is a little more
+}
+
+// staged is the part of what is fetched again and again that goes through pinned memory still. Where no driver registers all does, and nothing else is counted with.
+func (p *pinning) staged() float64 {
+	if p == nil || p.with == nil {
+		return 0
+	}
+	fetched, registered := p.share()
+	return 1 - float64(registered)/float64(max(1, fetched))
 }
 
 // want has the pages of these modules be registered, in this order, and no others.
@@ -163,6 +189,14 @@ func (p *pinning) want(list []*cuda.Module) {
 	p.mu.Lock()
 	same := slices.Equal(p.wanted, list)
 	p.wanted, p.anew = list, p.anew || !same
+	if !same {
+		p.fetched = 0
+		for _, m := range list {
+			for _, data := range dataOf(m) {
+				p.fetched += int64(len(data))
+			}
+		}
+	}
 	p.mu.Unlock()
 	switch {
 	case same:
@@ -303,8 +337,10 @@ func (p *pinning) leave(one *pinned) {
 }
 
 func (p *pinning) count(one *pinned, there bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	bytes := int64(len(one.memory))
-	if one.there = there; !there {
+	if one.there, one.since = there, p.clock.Now(); !there {
 		bytes = -bytes
 	}
 	p.bytes += bytes
@@ -358,6 +394,8 @@ func (p *pinning) later(left, away bool) {
 
 // mark notes which pieces modules lie in.
 func (p *pinning) mark(wanted []*cuda.Module) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	if p.pieces == nil && len(wanted) > 0 {
 		p.cut()
 	}

@@ -176,18 +176,47 @@ func TestTensorsSharePages(t *testing.T) {
 	if l.of(1) != 1 {
 		t.Error("it is not all there")
 	}
-	if got := l.price(l.modules[1]); got != 1 {
-		t.Errorf("the copy of what is registered counts for %g", got)
+	if !l.direct(l.modules[1]) {
+		t.Error("what is registered is copied through pinned memory")
 	}
 	l.want(nil)
 	l.settled()
 	l.are(false, false, false, false)
-	if got := l.price(l.modules[1]); got != 3 {
-		t.Errorf("the copy of what is not registered counts for %g", got)
+	if l.direct(l.modules[1]) {
+		t.Error("what is not registered is copied from where it lies")
 	}
+}
+
+// How much of what is fetched again and again is registered is told while the work goes on, and only of what is wanted now.
+func TestHowMuchIsRegisteredIsTold(t *testing.T) {
+	l := newLibrary(t, 0, 2*pinPiece, 2*pinPiece)
+	told := func(what string, modules, pieces int) {
+		t.Helper()
+		fetched, registered := l.share()
+		if off := registered - int64(pieces*pinPiece); fetched != int64(modules*2*pinPiece) || off > 0 || off < -pinPiece {
+			t.Errorf("%s: %d of %d bytes are registered", what, registered, fetched)
+		}
+		if staged := 1 - float64(registered)/float64(max(1, fetched)); l.staged() != staged {
+			t.Errorf("%s: %g go through pinned memory, not %g", what, l.staged(), staged)
+		}
+	}
+	told("nothing is wanted", 0, 0)
+	l.gate = make(chan struct{})
+	l.want(l.modules)
+	told("nothing is registered yet", 2, 0)
+	l.gate <- struct{}{}
+	l.gate <- struct{}{}
+	l.gate <- struct{}{} // the second piece is there when it is asked for the third
+	told("two pieces and something", 2, 3)
+	close(l.gate)
+	l.settled()
+	told("all", 2, 4)
+	l.want(l.modules[:1])
+	l.settled()
+	told("of what is wanted no more nothing is counted", 1, 2)
 	l.with = nil
-	if got := l.price(l.modules[1]); got != 1 {
-		t.Errorf("where nothing is ever registered a copy counts for %g", got)
+	if l.staged() != 0 {
+		t.Error("where no driver registers there is one way, and another is counted with")
 	}
 	l.with = l.clerk
 }

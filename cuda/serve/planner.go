@@ -18,7 +18,7 @@ func (i *instance) planner(l limits) func(budgets []int64) ([]sdk.Placement, err
 		p, err := plan.Make(in)
 		if err == nil && i.place != nil {
 			i.place.through.from = p.Through
-			i.place.bringWorth(p.Caches)
+			i.place.bringWorth(in, p.Caches)
 			i.place.pins.want(i.place.fetched(p))
 		}
 		return p.Placements, err
@@ -33,5 +33,10 @@ func (i *instance) known(l limits, budgets []int64) plan.Input {
 	}
 	in := plan.InputOf(i.layout, plan.Fit{Positions: l.blocks * engine.BlockSize, Weights: i.cpu.Usage().For[cuda.ForWeights]}, all)
 	in.Sequences = l.slots()
+	if i.place != nil {
+		for n := range in.Devices[1:] {
+			in.Devices[n+1].Staged = i.place.pins.staged()
+		}
+	}
 	return in
 }

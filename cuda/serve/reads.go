@@ -71,7 +71,7 @@ func (f *form) mostCols() (most int) {
 }
 
 // tellReads puts into a table how fast the CPU reads, unless that is known, and what copies to GPUs take of it. op is what each op of the CPU takes before
-// it reads, pins that copies will be from where weights lie. Where there is no memory to measure with the table stays as it is.
+// it reads, pins that copies will be from where weights lie as soon as a driver has registered those. Where there is no memory to measure with the table stays as it is.
 func (o *opened) tellReads(t *sdk.LayerTable, devices []cuda.Device, c clock.Clock, op float64, known, pins bool) {
 	forms := o.forms(t, devices[0])
 	if len(forms) == 0 {
@@ -86,8 +86,14 @@ func (o *opened) tellReads(t *sdk.LayerTable, devices []cuda.Device, c clock.Clo
 		t.Devices[0].ReadRate = read
 	}
 	for i, d := range devices {
-		if d.Kind() == cuda.KindGPU && !played(d, c) && r.alone > 0 {
-			t.Devices[i].BesideRate, t.Devices[i].BesideTakes = r.beside(d, pins)
+		if d.Kind() != cuda.KindGPU || played(d, c) || r.alone == 0 {
+			continue
+		}
+		to := &t.Devices[i]
+		to.BesideRate, to.BesideTakes = r.beside(d, nil)
+		if with := registrarOf(devices[i : i+1]); with != nil && pins {
+			to.StagedRate, to.StagedTakes = to.BesideRate, to.BesideTakes
+			to.BesideRate, to.BesideTakes = r.beside(d, with)
 		}
 	}
 }

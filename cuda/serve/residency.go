@@ -146,7 +146,7 @@ func (r *residency) finish() {
 func (r *residency) passed() {
 	r.passing, r.fresh, r.took = false, false, (r.clock.Now() - r.began).Seconds()
 	if r.stepped != nil {
-		r.stepped(Stepped{r.took, r.counts.hits.Load(), r.counts.misses.Load(), r.layersOn(0)})
+		r.stepped(Stepped{r.took, r.counts.hits.Load(), r.counts.misses.Load(), r.layersOn(0), r.pins.staged()})
 	}
 	r.meter.end(r)
 }

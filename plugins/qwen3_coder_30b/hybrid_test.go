@@ -15,6 +15,11 @@ func TestHybridMixture(t *testing.T) {
 		Skew: hybrid.Skew})
 }
 
+func TestHybridAtOnce(t *testing.T) {
+	hybrid.AtOnce(t, hybrid.Model{Name: "Qwen3-Coder-30B-A3B, bf16, asked right behind its load", Family: family, Config: published, Machines: []int{0, 1, 2}, Tenths: []int{2, 5, 10},
+		Tokens: 352, Experts: 48, Skew: hybrid.Skew})
+}
+
 func TestHybridAgain(t *testing.T) {
 	hybrid.Again(t, hybrid.Model{Family: family, Config: published, Machines: []int{1, 0}, Tokens: 256, Experts: 16, Layers: 16, Skew: hybrid.Skew})
 }
