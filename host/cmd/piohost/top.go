@@ -75,6 +75,9 @@ type topPlaces struct {
 	Evictions uint64 `json:"evictions"`
 	Hits      uint64 `json:"expert_hits"`
 	Misses    uint64 `json:"expert_misses"`
+
+	Fetched    int64 `json:"fetched"`
+	Registered int64 `json:"registered"`
 }
 
 // top asks the host. A model that does not tell where it is is shown without.
@@ -110,14 +113,14 @@ func (d *topDocument) write(to io.Writer) error {
 			sizeOr(v.Total-v.Free-v.Used, "-"), v.ofTotal(v.Free), v.ofTotal(v.Total))
 	}
 	fmt.Fprintln(w)
-	fmt.Fprintln(w, "MODEL\tSTATE\tTOKENS/S\tREQUESTS\tLAYERS\tEXPERTS\tHITS\tMOVED\tUNTIL")
+	fmt.Fprintln(w, "MODEL\tSTATE\tTOKENS/S\tREQUESTS\tLAYERS\tEXPERTS\tHITS\tREGISTERED\tMOVED\tUNTIL")
 	now := time.Now()
 	for _, m := range d.Models {
 		if m.State == "unloaded" || m.State == "stopped" {
 			continue
 		}
 		p := d.places[m.ID]
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", m.ID, m.State, m.rate(), m.requests(), p.layers(), p.experts(), p.hits(), p.moved(), m.until(now))
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", m.ID, m.State, m.rate(), m.requests(), p.layers(), p.experts(), p.hits(), p.registered(), p.moved(), m.until(now))
 	}
 	return w.Flush()
 }
@@ -182,6 +185,14 @@ func (p topPlaces) hits() string {
 		return "-"
 	}
 	return fmt.Sprintf("%.0f%%", 100*float64(p.Hits)/float64(p.Hits+p.Misses))
+}
+
+// registered is the part of what is copied again and again that is copied from where it lies.
+func (p topPlaces) registered() string {
+	if p.Fetched == 0 {
+		return "-"
+	}
+	return fmt.Sprintf("%.0f%%", 100*float64(p.Registered)/float64(p.Fetched))
 }
 
 func (p topPlaces) moved() string {

@@ -22,7 +22,7 @@ const (
 	topPlaced = `{"modules":[{"id":"embed_tokens","device":"cpu","resident":["cpu"]},{"id":"layers.0","device":"cpu","resident":["cpu"]},
 {"id":"layers.1","device":"gpu.0","resident":["cpu","gpu.0"]},{"id":"layers.2","device":"gpu.0","resident":["cpu"]},
 {"id":"layers.2.mlp.experts.0","device":"gpu.0","resident":["cpu","gpu.0"]},{"id":"layers.2.mlp.experts.1","device":"cpu","resident":["cpu"]}],
-"moves":4,"evictions":7,"expert_hits":3,"expert_misses":1}`
+"moves":4,"evictions":7,"expert_hits":3,"expert_misses":1,"fetched":4194304,"registered":1048576}`
 )
 
 // newTopHost is a host whose model is one token a second faster each time it is asked.
@@ -51,9 +51,9 @@ func TestTopWithoutATerminal(t *testing.T) {
 cpu     3.0 MiB  4.0 MiB  -        -        -
 gpu.0   2.0 GiB  3.0 GiB  5.0 GiB  1.0 GiB  8.0 GiB
 
-MODEL  STATE    TOKENS/S  REQUESTS      LAYERS          EXPERTS  HITS  MOVED           UNTIL
-big    ready    11.0      1, 2 waiting  gpu.0 2, cpu 1  1 of 2   75%   4, 7 given up   in use
-new    loading  -         0             -               -        -     -               -
+MODEL  STATE    TOKENS/S  REQUESTS      LAYERS          EXPERTS  HITS  REGISTERED  MOVED           UNTIL
+big    ready    11.0      1, 2 waiting  gpu.0 2, cpu 1  1 of 2   75%   25%         4, 7 given up   in use
+new    loading  -         0             -               -        -     -           -               -
 `
 	for _, args := range [][]string{{"top"}, {"top", "--once"}} {
 		var out, errs bytes.Buffer

@@ -100,10 +100,13 @@ func TestALargeMapIsReadable(t *testing.T) {
 			map.node.hidden = false;
 			map.node.id = "large";
 			document.querySelector("#placement-title").after(map.node);
-			map.show("large", { modules, devices: [], moves: 5, prefetches: 1, evictions: 0, expert_hits: 3, expert_misses: 1 }, [modules[1], modules[2]]);
+			map.show("large", { modules, devices: [], moves: 5, prefetches: 1, evictions: 0, expert_hits: 3, expert_misses: 1, fetched: 4e9, registered: 1e9 }, [modules[1], modules[2]]);
 			return true;
 		});`)
 	b.until(`drawn`)
+	if !eval[bool](b, `document.querySelector("#large").textContent.includes("25 % of ")`) {
+		t.Error("how many of the weights that are copied again and again are registered is not shown")
+	}
 	for _, l := range looks {
 		b.wear(l)
 		b.until(`document.querySelector("#large canvas").width === document.querySelector("#large canvas").clientWidth`)

@@ -214,7 +214,9 @@ type placement struct {
 	ExpertMisses uint64      `json:"expert_misses"`
 	Seen         uint64      `json:"pictures_seen"`
 	Reused       uint64      `json:"pictures_reused"`
-	Spill        *spilledAll `json:"spill,omitempty"` // left out where nothing may be
+	Fetched      int64       `json:"fetched,omitempty"`    // bytes of weights that are copied to devices again and again
+	Registered   int64       `json:"registered,omitempty"` // and those of them that are copied from where they lie
+	Spill        *spilledAll `json:"spill,omitempty"`      // left out where nothing may be
 }
 
 // spilledAll is what a cache on other devices has to do with the cpu's memory.
@@ -257,7 +259,8 @@ func asPlacement(r sdk.Report, t sdk.LayerTable) placement {
 		known[m.ID] = m
 	}
 	p := placement{Moves: r.Moves, Prefetches: r.Prefetches, Evictions: r.Evictions,
-		ExpertHits: r.ExpertHits, ExpertMisses: r.ExpertMisses, Seen: r.PicturesSeen, Reused: r.PicturesReused}
+		ExpertHits: r.ExpertHits, ExpertMisses: r.ExpertMisses, Seen: r.PicturesSeen, Reused: r.PicturesReused,
+		Fetched: r.Fetched, Registered: r.Registered}
 	if r.Spill.Budget > 0 {
 		s := spilledAll(r.Spill)
 		p.Spill = &s

@@ -29,7 +29,7 @@ func (o *operator) Order(ctx context.Context, model string, order sdk.Order) (sd
 		o.until = time.Until(at).Round(time.Minute)
 	}
 	o.model, o.order = model, order
-	return sdk.Report{Moves: 3, Devices: []sdk.DeviceReport{{Name: "far", Budget: 10, Used: 4, Peak: 9}},
+	return sdk.Report{Moves: 3, Fetched: 8, Registered: 2, Devices: []sdk.DeviceReport{{Name: "far", Budget: 10, Used: 4, Peak: 9}},
 		Modules: []sdk.ModuleReport{{ID: "layers.0", Device: "far", Resident: []string{"cpu", "far"}}}}, o.err
 }
 
@@ -84,6 +84,7 @@ func TestOperatorsOrders(t *testing.T) {
 		want               string
 	}{
 		{"GET", "/admin/placement/org/tiny", "", nil, 200, `"resident":["cpu","far"]`},
+		{"GET", "/admin/placement/org/tiny", "", nil, 200, `"fetched":8,"registered":2`},
 		{"POST", "/admin/move/org/tiny", `{"module":"layers.2","device":"far"}`, nil, 200, `"moves":3`},
 		{"POST", "/admin/budget/org/tiny", `{"device":"far","bytes":1000}`, nil, 200, `"peak":9`},
 		{"POST", "/admin/budget/org/tiny", `{"device":"far","bytes":-1}`, nil, 400, "must not be negative"},

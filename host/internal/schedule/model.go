@@ -179,6 +179,8 @@ func (m *model) report(l *life, r sdk.Report) sdk.Report {
 	metrics.SpillBudget.WithLabelValues(id).Set(float64(r.Spill.Budget))
 	metrics.SpillUsed.WithLabelValues(id).Set(float64(r.Spill.Used))
 	metrics.PrefixKept.WithLabelValues(id).Set(float64(r.Prefix.Kept))
+	metrics.Fetched.WithLabelValues(id).Set(float64(r.Fetched))
+	metrics.Registered.WithLabelValues(id).Set(float64(r.Registered))
 	for _, d := range r.Devices {
 		metrics.DeviceBudget.WithLabelValues(id, d.Name).Set(float64(d.Budget))
 		metrics.DeviceUsed.WithLabelValues(id, d.Name).Set(float64(d.Used))

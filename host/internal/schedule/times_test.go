@@ -111,7 +111,8 @@ func TestThePluginsCountsAreMetrics(t *testing.T) {
 // An answer to an order for cores has nothing of what the process holds: that stays what it told before.
 func TestAnAnswerAloneTellsOfNothing(t *testing.T) {
 	inWorld(t, func(*fakeProcess) error { return nil }, func(w *world) {
-		w.process(1).reports <- sdk.Report{Devices: []sdk.DeviceReport{{Name: "far", Used: 7, Budget: 9}}, StateUsed: .5, Spill: sdk.SpillReport{Budget: 3}}
+		w.process(1).reports <- sdk.Report{Devices: []sdk.DeviceReport{{Name: "far", Used: 7, Budget: 9}}, StateUsed: .5, Spill: sdk.SpillReport{Budget: 3},
+			Fetched: 8, Registered: 2}
 		w.process(1).reports <- sdk.Report{Done: &sdk.OrderDone{ID: 1 << 40}}
 		synctest.Wait()
 		if d := w.Models()[0].Report.Devices; len(d) != 1 || d[0].Used != 7 {
@@ -119,6 +120,8 @@ func TestAnAnswerAloneTellsOfNothing(t *testing.T) {
 		}
 		if got := w.sums(); got["vllm:kv_cache_usage_perc"] != .5 || got["pio_kv_spill_budget_bytes"] != 3 {
 			t.Errorf("of its cache %v is in use, and it may spill %v", got["vllm:kv_cache_usage_perc"], got["pio_kv_spill_budget_bytes"])
+		} else if got["pio_fetched_weights_bytes"] != 8 || got["pio_registered_weights_bytes"] != 2 {
+			t.Errorf("%v of %v bytes are registered", got["pio_registered_weights_bytes"], got["pio_fetched_weights_bytes"])
 		}
 	})
 }

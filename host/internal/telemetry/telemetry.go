@@ -69,6 +69,8 @@ type Metrics struct {
 	DeviceUsed   *prometheus.GaugeVec   // model_name, device
 	DevicePeak   *prometheus.GaugeVec   // model_name, device
 	DeviceReal   *prometheus.GaugeVec   // model_name, device
+	Fetched      *prometheus.GaugeVec   // model_name: weights that are copied to devices again and again
+	Registered   *prometheus.GaugeVec   // model_name: those of them that are copied from where they lie
 	Moves        *prometheus.CounterVec // model_name: modules moved; this and what follows is summed over the processes
 	Prefetches   *prometheus.CounterVec // model_name
 	ExpertHits   *prometheus.CounterVec // model_name
@@ -143,6 +145,8 @@ func New(version string) *Metrics {
 		DeviceUsed:   t.gauge("pio_device_used_bytes", "What counts against the process's budget on a device; a cache counts from the time it is reserved.", "model_name", "device"),
 		DevicePeak:   t.gauge("pio_device_peak_bytes", "The most that ever counted at once.", "model_name", "device"),
 		DeviceReal:   t.gauge("pio_device_resident_bytes", "What the process really has on a device, mapped weights among it.", "model_name", "device"),
+		Fetched:      t.gauge("pio_fetched_weights_bytes", "Weights that are copied to devices again and again.", "model_name"),
+		Registered:   t.gauge("pio_registered_weights_bytes", "Those of them that are copied from where they lie, as their pages are registered with the driver.", "model_name"),
 		Moves:        t.counter("pio_moves_total", "Modules moved between devices.", "model_name"),
 		Prefetches:   t.counter("pio_prefetches_total", "Modules copied ahead of need.", "model_name"),
 		ExpertHits:   t.counter("pio_expert_hits_total", "Experts entered that lay on their layer's device.", "model_name"),
@@ -162,7 +166,7 @@ func (m *Metrics) Handler() http.Handler {
 
 // Touch makes a model's series exist with the value zero, so that a scraper sees a model before its first request.
 func (m *Metrics) Touch(model string) {
-	for _, g := range []*prometheus.GaugeVec{m.Running, m.Waiting, m.CacheUsage, m.PrefixKept, m.SpillBudget, m.SpillUsed, m.Ready, m.Quarantined} {
+	for _, g := range []*prometheus.GaugeVec{m.Running, m.Waiting, m.CacheUsage, m.PrefixKept, m.SpillBudget, m.SpillUsed, m.Fetched, m.Registered, m.Ready, m.Quarantined} {
 		g.WithLabelValues(model).Set(0)
 	}
 	for _, c := range []*prometheus.CounterVec{
@@ -212,6 +216,8 @@ func (m *Metrics) Gone(model string) {
 	m.PrefixKept.WithLabelValues(model).Set(0)
 	m.SpillUsed.WithLabelValues(model).Set(0)
 	m.SpillBudget.WithLabelValues(model).Set(0)
+	m.Fetched.WithLabelValues(model).Set(0)
+	m.Registered.WithLabelValues(model).Set(0)
 	for _, g := range []*prometheus.GaugeVec{m.DeviceBudget, m.DeviceUsed, m.DevicePeak, m.DeviceReal} {
 		g.DeletePartialMatch(prometheus.Labels{"model_name": model})
 	}

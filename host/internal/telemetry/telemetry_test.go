@@ -138,6 +138,7 @@ func TestNothingIsSaidOfMemoryThatIsGone(t *testing.T) {
 	m := New("")
 	for _, model := range []string{"tiny", "other"} {
 		m.CacheUsage.WithLabelValues(model).Set(0.5)
+		m.Registered.WithLabelValues(model).Set(500)
 		m.DeviceUsed.WithLabelValues(model, "cpu").Set(1000)
 		m.DeviceReal.WithLabelValues(model, "cpu").Set(1000)
 	}
@@ -146,7 +147,7 @@ func TestNothingIsSaidOfMemoryThatIsGone(t *testing.T) {
 	m.Handler().ServeHTTP(w, httptest.NewRequest("GET", "/metrics", nil))
 	body := w.Body.String()
 	if strings.Contains(body, `_bytes{device="cpu",model_name="tiny"}`) || !strings.Contains(body, `pio_device_used_bytes{device="cpu",model_name="other"} 1000`) ||
-		!strings.Contains(body, `vllm:kv_cache_usage_perc{model_name="tiny"} 0`) {
+		!strings.Contains(body, `vllm:kv_cache_usage_perc{model_name="tiny"} 0`) || !strings.Contains(body, `pio_registered_weights_bytes{model_name="tiny"} 0`) {
 		t.Errorf("%s", body)
 	}
 }

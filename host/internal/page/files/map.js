@@ -109,7 +109,7 @@ export class PlacementMap {
     });
   }
 
-  drawLegend({ devices = [], moves, prefetches, evictions, expert_hits: hits, expert_misses: misses }) {
+  drawLegend({ devices = [], moves, prefetches, evictions, expert_hits: hits, expert_misses: misses, fetched = 0, registered = 0 }) {
     const all = [...this.layout.modules.values()];
     const names = [...new Set([...devices.map((d) => d.name), ...all.map((m) => m.device)])];
     fill(this.legend, names.map((name) => {
@@ -120,6 +120,7 @@ export class PlacementMap {
     }), el('li', {}, el('i', { class: 'swatch coming' }), 'not there yet', el('b', {}, String(all.filter(coming).length))));
     const counts = [plural(moves, 'move'), `${plural(prefetches, 'copy', 'copies')} ahead of need`, plural(evictions, 'eviction')];
     if (hits + misses > 0) counts.push(`${Math.round((100 * hits) / (hits + misses))} % of experts were where their layer is`);
+    if (fetched > 0) counts.push(`${Math.round((100 * registered) / fetched)} % of ${bytes(fetched)} that are copied again and again are registered`);
     say(this.summary, `So far: ${counts.join(', ')}.`);
   }
 
