@@ -5,12 +5,11 @@ import "github.com/inference-pio/inference-pio/cuda"
 // beside.go measures what a copy costs the CPU: whatever comes to a device is read from the host's memory, most of it twice and written once, and the
 // CPU that computes meanwhile has what is left.
 
-// What is tried: products of one row, one after the other over more memory than most caches hold, beside copies from all over it, of which the first ones
+// What is tried: products of one row, one after the other (reads.go), beside copies from all over the memory that those read, of which the first ones
 // still pin memory. Two are asked for at any time, so that the link is not idle until a product ends.
 const (
 	besideRows   = 256 // of a fill in bf16: 4 MiB
 	besideCols   = 8192
-	besideBytes  = 128 << 20
 	besidePinned = 32 << 20 // that copies come from, where they are made from where it lies: to register more takes longer than all the rest
 	besideFirst  = 4        // fills
 	besideFills  = 24       // and those that count

@@ -16,7 +16,7 @@ func TestWhatACopyTakesOfTheCPU(t *testing.T) {
 	c := cpu.New(2)
 	defer c.Close()
 	d := far.New("far", 64<<20, link, 5e9, c)
-	r, err := newTrial(clock.Real(), c, 0, false)
+	r, err := newTrial(clock.Real(), c, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
