@@ -31,3 +31,5 @@ func TestHybridBeside(t *testing.T) {
 func TestHybridTokens(t *testing.T) { hybrid.Tokens(t, plugin) }
 
 func TestHybridWakes(t *testing.T) { hybrid.Wakes(t, plugin) }
+
+func TestHybridLives(t *testing.T) { hybrid.Lives(t, plugin) }

@@ -14,3 +14,5 @@ func TestHybrid(t *testing.T) {
 }
 
 func TestHybridWakes(t *testing.T) { hybrid.Wakes(t, plugin) }
+
+func TestHybridLives(t *testing.T) { hybrid.Lives(t, plugin) }

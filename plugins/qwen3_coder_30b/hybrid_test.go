@@ -39,3 +39,5 @@ func TestHybridBeside(t *testing.T) {
 func TestHybridPinned(t *testing.T) { hybrid.Pinned(t, plugin) }
 
 func TestHybridWakes(t *testing.T) { hybrid.Wakes(t, plugin) }
+
+func TestHybridLives(t *testing.T) { hybrid.Lives(t, plugin) }

@@ -17,6 +17,8 @@ func TestHybridMixture(t *testing.T) {
 
 func TestHybridWakes(t *testing.T) { hybrid.Wakes(t, plugin) }
 
+func TestHybridLives(t *testing.T) { hybrid.Lives(t, plugin) }
+
 func TestHybridPolicies(t *testing.T) {
 	hybrid.Policies(t, hybrid.Mixture{Plugin: plugin, Name: "Qwen3-Coder-Next, tiny 2 of 8, invented 10 of 512", Layers: 4, Experts: 8, Config: published, NarrowLayers: 4, Of: 512,
 		Narrow: `{"num_hidden_layers": 4, "hidden_size": 128, "moe_intermediate_size": 32, "shared_expert_intermediate_size": 32, "vocab_size": 1000, "num_attention_heads": 4, "num_key_value_heads": 2, "head_dim": 32, "linear_num_key_heads": 2, "linear_num_value_heads": 4, "linear_key_head_dim": 32, "linear_value_head_dim": 32}`})

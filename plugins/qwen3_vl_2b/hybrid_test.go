@@ -9,3 +9,5 @@ import (
 )
 
 func TestHybridWakes(t *testing.T) { hybrid.Wakes(t, plugin) }
+
+func TestHybridLives(t *testing.T) { hybrid.Lives(t, plugin) }

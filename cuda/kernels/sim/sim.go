@@ -23,6 +23,7 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"errors"
+	"flag"
 	"fmt"
 	"os"
 	"os/exec"
@@ -171,7 +172,13 @@ func Apart(t *testing.T, environment ...string) bool {
 	if os.Getenv(name) == t.Name() {
 		return true
 	}
-	cmd := exec.Command(os.Args[0], "-test.run=^"+strings.ReplaceAll(regexp.QuoteMeta(t.Name()), "/", "$/^")+"$", "-test.v")
+	args := []string{"-test.run=^" + strings.ReplaceAll(regexp.QuoteMeta(t.Name()), "/", "$/^") + "$", "-test.v"}
+	flag.Visit(func(f *flag.Flag) { // what rapid is to draw
+		if strings.HasPrefix(f.Name, "rapid.") {
+			args = append(args, "-"+f.Name+"="+f.Value.String())
+		}
+	})
+	cmd := exec.Command(os.Args[0], args...)
 	cmd.Env = append(append(os.Environ(), name+"="+t.Name()), environment...)
 	out, err := cmd.CombinedOutput()
 	if strings.Contains(string(out), "--- SKIP") {

@@ -121,7 +121,7 @@ func TestLivesThatChangeAnswersAreFound(t *testing.T) {
 	}
 	for forgets, want := range map[bool]string{false: "", true: "and computed otherwise"} {
 		p := toyPlugin(t, forgets)
-		if said := nntest.Failures(t, func(t testing.TB) { p.metamorphic(t, p.Checkpoints[0]) }); !strings.Contains(said, want) || want == "" && said != "" {
+		if said := nntest.Failures(t, func(t testing.TB) { p.metamorphic(t, p.Checkpoints[0], alike) }); !strings.Contains(said, want) || want == "" && said != "" {
 			t.Errorf("forgets %v: says %q", forgets, said)
 		}
 	}

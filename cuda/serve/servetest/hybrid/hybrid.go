@@ -70,7 +70,6 @@ func apart(t *testing.T, environment ...string) bool {
 // open has the driver be the machines, in virtual time. Where work is only counted nothing is computed.
 func open(t testing.TB, count bool) *sim.Driver {
 	t.Helper()
-	library := sim.Library(t, sim.Options{})
 	var memory []string
 	control := "time virtual"
 	if count {
@@ -79,7 +78,14 @@ func open(t testing.TB, count bool) *sim.Driver {
 	for _, m := range Machines {
 		memory = append(memory, fmt.Sprint(m.Memory))
 	}
-	for name, value := range map[string]string{driver.EnvLibrary: library, "PIO_SIM_DEVICES": strings.Join(memory, " "), "PIO_SIM_CONTROL": control} {
+	return drive(t, strings.Join(memory, " "), control)
+}
+
+// drive has the driver be such devices, told what to do.
+func drive(t testing.TB, devices, control string) *sim.Driver {
+	t.Helper()
+	library := sim.Library(t, sim.Options{})
+	for name, value := range map[string]string{driver.EnvLibrary: library, "PIO_SIM_DEVICES": devices, "PIO_SIM_CONTROL": control} {
 		if err := os.Setenv(name, value); err != nil {
 			t.Fatal(err)
 		}
