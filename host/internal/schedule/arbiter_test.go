@@ -19,15 +19,17 @@ import (
 )
 
 // tribunal is the processes on devices that hold real bytes, as far as the arbiter could make them hold too many: a process uses at any moment as
-// much as any of its orders so far allows it.
+// much as any of its orders so far allows it, or what a plan for its shares puts on each device.
 type tribunal struct {
 	t       *testing.T
 	r       *rand.Rand
 	devices []int64
 	stakes  []stake
+	modules [][]sdk.Module
 	used    [][]int64
 	before  [][]int64 // of orders under way: the share there was
 	orders  int
+	placed  int // plans that have put something on a device
 }
 
 func newTribunal(t *testing.T, seed uint64) *tribunal {
@@ -37,7 +39,9 @@ func newTribunal(t *testing.T, seed uint64) *tribunal {
 	}
 	n := 2 + w.r.IntN(4)
 	for i := range n {
-		s := stake{Tenant: sdkplan.Tenant{Name: fmt.Sprint(i), Priority: w.r.IntN(2), Idle: sdkplan.Never, Wanted: w.r.Int64N(1200), Largest: 1 + w.r.Int64N(40)},
+		w.modules = append(w.modules, w.model())
+		wanted, largest := sdkplan.Takes(sdk.LayerTable{Modules: w.modules[i], MaxSequences: 1})
+		s := stake{Tenant: sdkplan.Tenant{Name: fmt.Sprint(i), Priority: w.r.IntN(2), Idle: sdkplan.Never, Wanted: wanted, Largest: largest},
 			under: make([]bool, len(w.devices)), fixed: make([]bool, len(w.devices)), to: make([]int64, len(w.devices))}
 		for _, all := range w.devices {
 			s.Held, s.Scratch, s.May = append(s.Held, all/int64(n)), append(s.Scratch, w.r.Int64N(10)), append(s.May, true)
@@ -46,6 +50,60 @@ func newTribunal(t *testing.T, seed uint64) *tribunal {
 		w.used, w.before = append(w.used, make([]int64, len(w.devices))), append(w.before, make([]int64, len(w.devices)))
 	}
 	return w
+}
+
+// model draws layers, of which some have experts.
+func (w *tribunal) model() (list []sdk.Module) {
+	experts := 3 * w.r.IntN(2)
+	module := func(id string) {
+		bytes := 1 + w.r.Int64N(40)
+		list = append(list, sdk.Module{ID: id, WeightBytes: bytes, ActiveBytesToken: bytes, StateBytesSeq: w.r.Int64N(10)})
+	}
+	for i := range 1 + w.r.IntN(30) {
+		module(fmt.Sprint("layers.", i))
+		for e := range experts {
+			module(fmt.Sprintf("layers.%d.mlp.experts.%d", i, e))
+			list[len(list)-1].StateBytesSeq = 0
+		}
+	}
+	return list
+}
+
+// settle has a process lie where a plan for its shares puts it. Bytes are counted here, from the placements alone.
+func (w *tribunal) settle(i int) {
+	s := &w.stakes[i]
+	in := sdkplan.Input{Modules: w.modules[i], Sequences: 1, Devices: []sdkplan.Device{{Name: cpu, ReadRate: 1e9}}}
+	for d := range w.devices {
+		in.Devices = append(in.Devices, sdkplan.Device{Name: fmt.Sprint("gpu.", d), Bytes: s.Held[d], Scratch: s.Scratch[d], CopyRate: 1e10 * w.r.Float64(), ReadRate: 1e10})
+	}
+	made, err := sdkplan.Make(in)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	for d := range w.devices {
+		var used, largest, there int64
+		for n, where := range made.Placements {
+			m := w.modules[i][n]
+			switch {
+			case where.Device != in.Devices[d+1].Name:
+				continue
+			case where.Streamed:
+				largest = max(largest, m.WeightBytes)
+			default:
+				used += m.WeightBytes
+			}
+			used += m.StateBytesSeq
+			there++
+		}
+		if there > 0 {
+			used += s.Scratch[d] + 2*largest + made.Caches[d+1].Bytes
+			w.placed++
+		}
+		if used > s.Held[d] {
+			w.t.Fatalf("a plan puts %d bytes where %d are allowed: %+v", used, s.Held[d], made)
+		}
+		w.used[i][d] = used
+	}
 }
 
 // arbitrate sends what is to be sent, as the host does: more is promised when the order goes out, less when it was obeyed.
@@ -81,7 +139,7 @@ func (w *tribunal) answer(i, d int, obeyed bool) {
 func (w *tribunal) step() {
 	i, d := w.r.IntN(len(w.stakes)), w.r.IntN(len(w.devices))
 	s := &w.stakes[i]
-	switch w.r.IntN(8) {
+	switch w.r.IntN(9) {
 	case 0:
 		if s.Busy = !s.Busy; s.Busy {
 			s.Idle = 0
@@ -106,6 +164,8 @@ func (w *tribunal) step() {
 			}
 			s.fixed[d] = !s.fixed[d]
 		}
+	case 8:
+		w.settle(i)
 	}
 }
 
@@ -122,8 +182,8 @@ func (w *tribunal) count(step int) {
 	}
 }
 
-// Ten thousand steps of models that come to work and stop, orders that are obeyed late or refused, processes that die: at no instant do they hold
-// more than a device has. In the end everybody has what the division gives, and nothing more is ordered.
+// Ten thousand steps of models that come to work and stop, orders that are obeyed late or refused, plans that are made anew for the shares there are, processes
+// that die: at no instant do they hold more than a device has. In the end everybody has what the division gives, and nothing more is ordered.
 func TestSharesNeverExceedADevice(t *testing.T) {
 	for seed := range uint64(10) {
 		w := newTribunal(t, seed)
@@ -133,8 +193,8 @@ func TestSharesNeverExceedADevice(t *testing.T) {
 			w.arbitrate()
 			w.count(step)
 		}
-		if w.orders == 0 {
-			t.Errorf("seed %d: no order in a thousand steps", seed)
+		if w.orders == 0 || w.placed == 0 {
+			t.Errorf("seed %d: %d orders in a thousand steps, and %d plans have put something on a device", seed, w.orders, w.placed)
 		}
 		w.stakes[0].Busy, w.stakes[0].Idle = true, 0
 		rounds := 0
