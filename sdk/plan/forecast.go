@@ -36,6 +36,17 @@ func (p Plan) Away() bool {
 	return !slices.ContainsFunc(p.Placements, func(w sdk.Placement) bool { return isLayer(w.Module) && w.Device == cpu })
 }
 
+// Whole says whether the CPU computes nothing of a plan that was made of in: no layer, no head, and no expert that a device has no room for. A table
+// of which a token reads a row may lie there.
+func (p Plan) Whole(in Input) bool {
+	for i, where := range p.Placements {
+		if m := in.Modules[i]; where.Device == cpu && (isLayer(m.ID) || layerOf(m.ID) == "" && isRead(m)) {
+			return false
+		}
+	}
+	return !slices.ContainsFunc(p.Caches, func(c Cache) bool { return c.Experts < c.Of })
+}
+
 // RoomFor is the longest context, of whole thousands, with which every layer of a model finds a place on devices besides the CPU: so many
 // sequences of it, where there are more positions than that now. 0: none, not even the shortest.
 func RoomFor(in Input, context, sequences int) int {
@@ -53,6 +64,9 @@ func RoomFor(in Input, context, sequences int) int {
 	return 1024 * low
 }
 
+// isRead says that a token reads more of a module than a row of a table.
+func isRead(m sdk.Module) bool { return mul(m.ActiveBytesToken, 16) >= m.WeightBytes }
+
 // Takes is what a model that is loaded has use for of devices besides the CPU, weights and state together, and its largest layer. What a token
 // hardly reads stays on the CPU.
 func Takes(t sdk.LayerTable) (wanted, largest int64) {
@@ -63,7 +77,7 @@ func Takes(t sdk.LayerTable) (wanted, largest int64) {
 		}
 		bytes = add(bytes, mul(m.StateBytesToken, int64(t.CachePositions)))
 		bytes = add(bytes, mul(m.StateBytesSeq, int64(max(t.MaxSequences, t.Snapshots)+t.Snapshots)))
-		if layer := isLayer(m.ID); layer || layerOf(m.ID) != "" || mul(m.ActiveBytesToken, 16) >= m.WeightBytes {
+		if layer := isLayer(m.ID); layer || layerOf(m.ID) != "" || isRead(m) {
 			wanted = add(wanted, bytes)
 			if layer {
 				largest = max(largest, bytes)

@@ -7,6 +7,8 @@ import (
 	"cmp"
 	"fmt"
 	"math"
+	"slices"
+	"strings"
 
 	"github.com/inference-pio/inference-pio/host/internal/config"
 	"github.com/inference-pio/inference-pio/host/internal/schedule"
@@ -109,9 +111,20 @@ func (m *Model) place(budgets []sdk.DeviceBudget, ask Ask) error {
 	}
 	m.Decode = speedOf(m.Input, m.Plan, m.Fit.Context)
 	rows := min(cmp.Or(m.Entry.StepTokens, PromptRows), m.Fit.Context)
-	m.Prompt = float64(rows) / plan.Time(m.Input, m.Plan, rows, 0)
+	m.Prompt = float64(rows) / plan.Time(ofPrompt(m.Input, rows), m.Plan, rows, 0)
 	m.gives(budgets, ask)
 	return nil
+}
+
+// ofPrompt is in for a piece of a prompt of so many rows, of which the last one alone is multiplied with what chooses a token.
+func ofPrompt(in plan.Input, rows int) plan.Input {
+	in.Modules = slices.Clone(in.Modules)
+	for i := range in.Modules {
+		if m := &in.Modules[i]; !strings.HasPrefix(m.ID, "layers.") {
+			m.FLOPsToken /= float64(rows)
+		}
+	}
+	return in
 }
 
 // input is what a process plans with. Nobody has measured how fast a card multiplies that is imagined.
@@ -136,15 +149,20 @@ func speedOf(in plan.Input, p plan.Plan, context int) Speed {
 	return Speed{1 / plan.Time(in, p, 1, 0), 1 / plan.Time(in, p, 1, context)}
 }
 
-// gives finds what would bring the layers that are left on the cpu to the other devices: more of their memory, a shorter context, smaller
+// gives finds what would bring what is left on the cpu to the other devices: more of their memory, and of layers a shorter context or smaller
 // weights.
 func (m *Model) gives(budgets []sdk.DeviceBudget, ask Ask) {
-	if len(m.Input.Devices) < 2 || m.Plan.Away() {
+	if len(m.Input.Devices) < 2 || m.Plan.Whole(m.Input) {
 		return
 	}
-	if lacks := m.lacks(); lacks > 0 {
-		last := m.Input.Devices[len(m.Input.Devices)-1].Name
-		m.Gives = append(m.Gives, fmt.Sprintf("%s more of %s would hold all its layers", plan.Size(lacks), last))
+	layers := m.Plan.Away()
+	var lacked int64
+	if !layers {
+		lacked = m.more("all its layers", plan.Plan.Away, 0)
+	}
+	m.more("all that a token reads", func(p plan.Plan) bool { return p.Whole(m.Input) }, lacked)
+	if layers {
+		return
 	}
 	if context := plan.RoomFor(m.Input, m.Fit.Context, m.Sequences()); context > 0 {
 		m.Gives = append(m.Gives, fmt.Sprintf("context = %d would leave room for all its layers", context))
@@ -176,25 +194,39 @@ func share(p plan.Plan) string {
 	return "some of its layers on the cpu still"
 }
 
-// lacks is how much larger the last device would have to be to hold every layer, 0 if no size would do.
-func (m *Model) lacks() int64 {
+// more tells how much larger the last device would have to be for a plan that holds so much, and how fast that is, where it is more than what was
+// told before.
+func (m *Model) more(what string, holds func(plan.Plan) bool, told int64) (lacked int64) {
+	lacked, p := m.lacks(holds)
+	if lacked <= told {
+		return told
+	}
+	in := m.Input
+	last := in.Devices[len(in.Devices)-1].Name
+	m.Gives = append(m.Gives, fmt.Sprintf("%s more of %s would hold %s: %s tokens a second", plan.Size(lacked), last, what, Rate(speedOf(in, p, m.Fit.Context).First)))
+	return lacked
+}
+
+// lacks is how much larger the last device would have to be for a plan that holds so much, and that plan; 0 if no size would do.
+func (m *Model) lacks(holds func(plan.Plan) bool) (int64, plan.Plan) {
 	in := m.Input
 	in.Devices = append([]plan.Device(nil), in.Devices...)
 	last := &in.Devices[len(in.Devices)-1]
 	least, low, high := last.Bytes, last.Bytes, last.Bytes+1<<45
 	last.Bytes = high
-	if p, err := plan.Make(in); err != nil || !p.Away() {
-		return 0
+	found, err := plan.Make(in)
+	if err != nil || !holds(found) {
+		return 0, found
 	}
 	for high-low > 1<<20 {
 		last.Bytes = low + (high-low)/2
-		if p, err := plan.Make(in); err == nil && p.Away() {
-			high = last.Bytes
+		if p, err := plan.Make(in); err == nil && holds(p) {
+			high, found = last.Bytes, p
 		} else {
 			low = last.Bytes
 		}
 	}
-	return high - least
+	return high - least, found
 }
 
 // Rate writes tokens per second to three digits, "?" where nothing is known.

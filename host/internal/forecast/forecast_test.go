@@ -77,7 +77,7 @@ func TestWhatWouldHaveToGive(t *testing.T) {
 	}
 
 	less := forecastOf(850*mib, 8*gib, entry)[0] // 800 of weights, 128 of cache, 10 of scratch
-	want := []string{"88.0 MiB more of gpu.0 would hold all its layers", "context = 2048 would leave room for all its layers", `quantize = "q8": `}
+	want := []string{"88.0 MiB more of gpu.0 would hold all its layers: 358 tokens a second", "context = 2048 would leave room for all its layers", `quantize = "q8": `}
 	if len(less.Gives) != len(want) || less.Plan.Away() {
 		t.Fatalf("in 850 MiB: %v, %q", less.Plan.Placements, less.Gives)
 	}
@@ -93,6 +93,72 @@ func TestWhatWouldHaveToGive(t *testing.T) {
 	entry.Context = 3072
 	if m := forecastOf(850*mib, 8*gib, entry)[0]; m.Plan.Away() {
 		t.Errorf("a longer one than was said to do does too: %q", m.Plan.Why)
+	}
+}
+
+// Of a prompt the last row alone chooses a token: a head on the cpu takes of it what it takes of a token.
+func TestAHeadIsComputedOnceForAPrompt(t *testing.T) {
+	rate := func(head bool) float64 {
+		m := Model{Entry: config.Model{ID: "m"}, Fit: plan.Fit{Context: PromptRows, Positions: PromptRows}}
+		ask := func(e config.Model, measure *sdk.Measurement) (sdk.Inspection, error) {
+			t := table(e, measure)
+			if head {
+				t.Modules = append(t.Modules, sdk.Module{ID: "lm_head", WeightBytes: 100 * mib, ActiveBytesToken: 100 * mib, FLOPsToken: 1e8})
+			}
+			return sdk.Inspection{Table: t}, nil
+		}
+		if err := m.place([]sdk.DeviceBudget{{Name: "cpu"}}, ask); err != nil {
+			t.Fatal(err)
+		}
+		return m.Prompt
+	}
+	with, without := rate(true), rate(false)
+	token := max(1e8/1e11, float64(100*mib)/2e10)
+	if took := PromptRows/with - PromptRows/without; math.Abs(took/token-1) > 1e-6 {
+		t.Errorf("a head takes %g s of a prompt's piece, and %g s of a token", took, token)
+	}
+}
+
+// A head, or experts, for which a card has no room beside the layers are told of as layers are; a table of which a token reads a row is not.
+func TestWhatIsLeftBesideLayersIsTold(t *testing.T) {
+	m := Model{Input: plan.Input{Positions: 1024, Sequences: 1, Devices: []plan.Device{{Name: "cpu", ReadRate: 2e10}, {Name: "gpu.0", ReadRate: 3e11, CopyRate: 1e10}}}}
+	module := func(id string, bytes, active int64) {
+		m.Input.Modules = append(m.Input.Modules, sdk.Module{ID: id, WeightBytes: bytes, ActiveBytesToken: active})
+	}
+	module("embed_tokens", 200*mib, 1<<10)
+	for i := range 2 {
+		module(fmt.Sprint("layers.", i), 100*mib, 100*mib)
+		for e := range 4 {
+			module(fmt.Sprintf("layers.%d.mlp.experts.%d", i, e), 50*mib, 25*mib)
+		}
+	}
+	module("lm_head", 300*mib, 300*mib)
+	for _, c := range []struct {
+		bytes int64
+		want  []string
+	}{
+		{1000 * mib, nil},
+		{600 * mib, []string{"300.0 MiB more of gpu.0 would hold all that a token reads: "}},
+		{150 * mib, []string{"50.0 MiB more of gpu.0 would hold all its layers: ", "750.0 MiB more of gpu.0 would hold all that a token reads: "}},
+	} {
+		m.Gives, m.Input.Devices[1].Bytes = nil, c.bytes
+		made, err := plan.Make(m.Input)
+		if err != nil {
+			t.Fatal(err)
+		}
+		m.Plan = made
+		m.gives(nil, func(config.Model, *sdk.Measurement) (sdk.Inspection, error) {
+			return sdk.Inspection{}, errors.New("nothing")
+		})
+		if len(m.Gives) != len(c.want) {
+			t.Errorf("%d MiB: %q, want %q", c.bytes/mib, m.Gives, c.want)
+			continue
+		}
+		for i, want := range c.want {
+			if !strings.HasPrefix(m.Gives[i], want) {
+				t.Errorf("%d MiB: %q, want %q", c.bytes/mib, m.Gives[i], want)
+			}
+		}
 	}
 }
 
