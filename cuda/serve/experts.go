@@ -35,7 +35,8 @@ type expertCache struct {
 	arriving []*place   // whose copies are under way
 }
 
-// credit is what a layer may bring in place of others: what its passes have not used, of one expert more than a pass has at most.
+// credit is what a layer may bring in place of others: what its passes have not used, of so many more than a pass has at most. Layers lack several in
+// one pass and none in the next: of what is brought on average a quarter was lost where one more could be kept.
 type credit struct {
 	left float64
 	pass uint64 // that it was given in last
@@ -51,12 +52,15 @@ func newExpertCache(layers int) *expertCache {
 	return &expertCache{layers: make([][]cached, layers), credit: make([]credit, layers), worth: math.Inf(1), direct: 1, staged: 1}
 }
 
+// creditKept is how many experts a layer may bring in one pass of those that passes before have not brought.
+const creditKept = 8
+
 // mayReplace says whether a layer is to bring one more expert in place of another: its copy takes memory from the CPU that computes meanwhile, and some
 // are worth that, see sdk/plan (link.go).
 func (c *expertCache) mayReplace(layer int, pass uint64) bool {
 	k := &c.credit[layer]
 	if k.pass != pass {
-		k.left, k.pass = min(k.left+c.worth*float64(pass-k.pass), 1+c.worth), pass
+		k.left, k.pass = min(k.left+c.worth*float64(pass-k.pass), creditKept+c.worth), pass
 	}
 	return k.left >= 1
 }

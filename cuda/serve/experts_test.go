@@ -344,6 +344,16 @@ func TestALayerBringsWhatIsWorthIt(t *testing.T) {
 			t.Errorf("with %g a pass %d were sent in 40 passes", x, n)
 		}
 	}
+	// What passes that lack nothing have not brought those may bring that come after them.
+	worth(0.25)
+	one := y.route
+	y.route = func(int) []int { return nil }
+	sent(20)
+	y.route = one
+	if n := sent(4); n != 4 {
+		t.Errorf("after 20 passes that lacked nothing four that lacked one each were sent %d", n)
+	}
+	sent(8) // what was left
 	// Half of the copies are to go through pinned memory, and take three times as much: one of those is one and a half.
 	in.Devices[1] = plan.Device{BesideRate: 1, BesideTakes: 1, StagedRate: 1, StagedTakes: 3, Staged: 0.5}
 	worth(0.75)

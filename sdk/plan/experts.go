@@ -14,7 +14,7 @@ type Cache struct {
 	Experts int     // that fit at once
 	Of      int     // experts of the device's layers
 	Hits    float64 // share of those a pass needs that are there, estimated
-	Brings  float64 // experts that each layer is to bring in a pass in place of others, on average: more cost the CPU more of its memory than they save
+	Brings  float64 // experts that each layer is to bring in a pass in place of others, on average: more cost the CPU more of its memory than they save; +Inf: all
 }
 
 // whole says that it has all experts of the device's layers.

@@ -173,12 +173,16 @@ func (p *planner) settleHits() {
 		busy = least(max(0, busy-step), min(1, busy+step))
 	}
 	p.settle(m, busy)
-	if p.in.Skew <= 0 {
-		for _, a := range m.parts { // all that are missing, until passes have told
-			p.caches[a.d].Brings = a.needed
+	for _, a := range m.parts {
+		// All that are missing are brought where that is best, however many more these are than was counted on, and until passes have told how many.
+		if c := &p.caches[a.d]; p.in.Skew <= 0 || c.Brings >= bringsAll*(1-c.Hits)*a.needed {
+			c.Brings = math.Inf(1)
 		}
 	}
 }
+
+// bringsAll is the part of those that are missing from which on it is all: links are busy by steps.
+const bringsAll = 0.9
 
 const (
 	busySteps = 16   // in which the best part is looked for, twice

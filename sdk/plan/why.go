@@ -4,6 +4,7 @@ package plan
 
 import (
 	"fmt"
+	"math"
 	"strings"
 	"time"
 )
@@ -57,7 +58,7 @@ func (p *planner) whyDevice(d int) []string {
 			dev.Name, c.Experts, c.Of, size(c.Bytes), 100*c.Hits))
 	}
 	if c := p.caches[d]; c.Experts > 0 && p.in.Skew > 0 && dev.Takes() > 0 {
-		lines = append(lines, fmt.Sprintf("%s: each layer is to bring %.2f experts a pass in place of others: a byte that comes costs %.1f that the cpu would have read", dev.Name, c.Brings, dev.Takes()))
+		lines = append(lines, fmt.Sprintf("%s: each layer is to bring %s in place of others: a byte that comes costs %.1f that the cpu would have read", dev.Name, brought(c.Brings), dev.Takes()))
 	}
 	if rows := p.through[d]; rows > 0 {
 		lines = append(lines, fmt.Sprintf("%s: passes of %d rows or more bring the experts that it has no room for through it", dev.Name, rows))
@@ -148,4 +149,12 @@ func size(n int64) string {
 
 func duration(seconds float64) string {
 	return time.Duration(seconds * float64(time.Second)).Round(10 * time.Nanosecond).String()
+}
+
+// brought is how many experts a layer brings, in words.
+func brought(n float64) string {
+	if math.IsInf(n, 1) {
+		return "all experts that a pass lacks"
+	}
+	return fmt.Sprintf("%.2f experts a pass", n)
 }
