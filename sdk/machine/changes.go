@@ -22,8 +22,8 @@ type follower struct {
 	follows []string
 }
 
-// Changes sends when somebody has written to a limit of the cgroups that this process is in, until ctx ends. It is nil where the system does not tell. Look is
-// called by the same goroutine.
+// Changes sends when somebody has written to a limit of the cgroups that this process is in, until ctx ends. It is nil where the system does not tell. A limit
+// further up than what is mounted here, of version 1, is seen by the next look alone. Look is called by the same goroutine.
 func (w *Watch) Changes(ctx context.Context) <-chan struct{} {
 	root, ok := w.root.(kernel)
 	if !ok {

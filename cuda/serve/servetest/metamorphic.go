@@ -225,13 +225,16 @@ func (p Plugin) liveUntil(t testing.TB, load sdk.LoadRequest, req sdk.GenerateRe
 // toldMost is the longest prompt that lives begin with where a reference tells what comes of it: two pieces of the shortest steps. Imitations of GPUs are slow.
 const toldMost = 150
 
-// told is the case with the longest prompt up to that and an answer of some length.
+// told is the case with the longest prompt up to that and an answer of some length; without one nothing would be compared.
 func told(t testing.TB, dir string) (best Case) {
 	t.Helper()
 	for _, g := range Cases(t, dir) {
 		if fits := len(g.IDs) <= toldMost && len(g.GreedyIDs) > 12 && len(g.Images) == 0; fits && len(g.IDs) > len(best.IDs) {
 			best = g
 		}
+	}
+	if len(best.IDs) == 0 {
+		t.Fatalf("%s: no case has a prompt of at most %d tokens, no picture and an answer of more than 12", dir, toldMost)
 	}
 	return best
 }
